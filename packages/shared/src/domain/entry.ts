@@ -1,0 +1,157 @@
+/**
+ * The entries of a request's log. One entry is one line of text: a letter that names its kind, then
+ * its data, which for a chunk is the provider's own JSON text. A Redis stream entry packs the lines
+ * that one tick brought; its id is the id of its last line, and the lines before count down from it.
+ */
+
+/** Where a line stands: the run that wrote it, and its number within the run, from 1. */
+export type EntryId = { readonly run: number; readonly seq: number };
+
+export const logStart: EntryId = { run: 0, seq: 0 };
+
+const entryIdPattern = /^(0|[1-9]\d{0,9})-(0|[1-9]\d{0,14})$/;
+
+export const formatEntryId = (id: EntryId): string => `${id.run}-${id.seq}`;
+
+/** Undefined when the text is not an entry id. */
+export function parseEntryId(text: string): EntryId | undefined {
+  const match = entryIdPattern.exec(text);
+  if (!match) return undefined;
+  return { run: Number(match[1]), seq: Number(match[2]) };
+}
+
+/** Negative, zero or positive, as for `sort`. */
+export const compareEntryIds = (a: EntryId, b: EntryId): number => a.run - b.run || a.seq - b.seq;
+
+export const sameEntryId = (a: EntryId, b: EntryId): boolean => a.run === b.run && a.seq === b.seq;
+
+/** One line of a log with its place. */
+export type Line = { readonly run: number; readonly seq: number; readonly text: string };
+
+export type OpenAiError = {
+  message: string;
+  type: string;
+  param: string | null;
+  code: string | null;
+};
+
+/** Why this attempt was made and how it stands to what was shown before it. */
+export type AttemptMode = 'start' | 'continue' | 'replay' | 'anchor' | 'restart';
+
+export type AttemptStarted = {
+  run: number;
+  attempt: number;
+  provider: string;
+  model: string;
+  mode: AttemptMode;
+  /** Milliseconds since the epoch. */
+  at: number;
+};
+
+export type AttemptEnded = {
+  run: number;
+  attempt: number;
+  /** Milliseconds since the epoch. */
+  at: number;
+  firstTokenAt?: number;
+  /** `completed`, `cancelled`, or the code of the fault. */
+  outcome: string;
+  usage?: unknown;
+};
+
+export type Done = {
+  finishReason: string | null;
+  usage?: unknown;
+  attempts: number;
+};
+
+export type Failed = {
+  error: OpenAiError;
+  /** The HTTP status for a reader that has not been sent a head yet. */
+  httpStatus: number;
+  retryAfterMs?: number;
+};
+
+export type Cancelled = { reason: string };
+
+/** The whole answer of a call that was not streamed: the provider's own bytes, as text. */
+export type Result = { contentType: string; body: string };
+
+export type Entry =
+  | { kind: 'attempt'; data: AttemptStarted }
+  | { kind: 'attempt_end'; data: AttemptEnded }
+  | { kind: 'chunk'; text: string }
+  /** The chunk that only has the usage: shown to those who asked for it. */
+  | { kind: 'usage'; text: string }
+  | { kind: 'result'; data: Result }
+  /** What was shown before is void; what follows starts anew. Written for native readers only. */
+  | { kind: 'reset'; data: { reason: 'restart' } }
+  | Terminal;
+
+export type Terminal =
+  | { kind: 'done'; data: Done }
+  | { kind: 'failed'; data: Failed }
+  | { kind: 'cancelled'; data: Cancelled };
+
+export type TerminalKind = Terminal['kind'];
+
+const letters = {
+  attempt: 'a',
+  attempt_end: 'e',
+  chunk: 'c',
+  usage: 'u',
+  result: 'r',
+  reset: 'z',
+  done: 'd',
+  failed: 'f',
+  cancelled: 'x',
+} as const satisfies Record<Entry['kind'], string>;
+
+const kinds = new Map<string, Entry['kind']>(
+  Object.entries(letters).map(([kind, letter]) => [letter, kind as Entry['kind']]),
+);
+
+/** The entry as its line. The text of a chunk must have no line break in it (`singleLine`). */
+export function encodeEntry(entry: Entry): string {
+  return entry.kind === 'chunk' || entry.kind === 'usage'
+    ? letters[entry.kind] + entry.text
+    : letters[entry.kind] + JSON.stringify(entry.data);
+}
+
+/** As `encodeEntry`, for the hot path. */
+export const chunkLine = (text: string): string => letters.chunk + text;
+export const usageLine = (text: string): string => letters.usage + text;
+
+/** Throws on a line that is none of ours: the log was written by something else. */
+export function decodeEntry(line: string): Entry {
+  const kind = kindOf(line);
+  if (kind === 'chunk' || kind === 'usage') return { kind, text: line.slice(1) };
+  // encodeEntry wrote it, with the data that belongs to the kind.
+  return { kind, data: JSON.parse(line.slice(1)) } as Entry;
+}
+
+export function kindOf(line: string): Entry['kind'] {
+  const kind = kinds.get(line[0] ?? '');
+  if (kind === undefined) throw new Error(`not a log entry: ${line.slice(0, 40)}`);
+  return kind;
+}
+
+export const isTerminal = (entry: Entry): entry is Terminal =>
+  entry.kind === 'done' || entry.kind === 'failed' || entry.kind === 'cancelled';
+
+/** By the line alone, for the hot path. */
+export const isTerminalLine = (line: string): boolean =>
+  line[0] === letters.done || line[0] === letters.failed || line[0] === letters.cancelled;
+
+export const isChunkLine = (line: string): boolean => line[0] === letters.chunk;
+
+/** The lines of one pack with their places, without those up to and including `after`. */
+export function unpack(last: EntryId, texts: readonly string[], after: EntryId): Line[] {
+  const first = last.seq - texts.length + 1;
+  const skip = after.run === last.run ? Math.max(0, after.seq - first + 1) : 0;
+  const lines: Line[] = [];
+  for (let i = skip; i < texts.length; i++) {
+    lines.push({ run: last.run, seq: first + i, text: texts[i] ?? '' });
+  }
+  return lines;
+}

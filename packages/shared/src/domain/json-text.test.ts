@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import { memberText, setMembers, singleLine, topLevelMembers } from './json-text.ts';
+
+const body = `
+{ "model" : "gpt-4o",
+  "messages": [{"role":"user","content":"}] \\"model\\": \\\\"}, {"model":"inner","n":[{}]}],
+  "seed": 12345678901234567890 , "temperature":1.0, "stream": true, "a": {"model": 1, "model": 2}
+}
+`;
+
+describe('setting members of a JSON text', () => {
+  it('replaces a value where it stands and leaves every other byte alone', () => {
+    expect(setMembers(body, { model: '"gpt-4o-mini"' })).toBe(
+      body.replace('"gpt-4o"', '"gpt-4o-mini"'),
+    );
+    expect(setMembers(body, { stream: 'false', temperature: '0.10' })).toBe(
+      body.replace('1.0', '0.10').replace('true', 'false'),
+    );
+  });
+
+  it('appends what is not there, behind the last member', () => {
+    expect(setMembers(body, { stream_options: '{"include_usage":true}', user: 'null' })).toBe(
+      body.replace(/\}\n\}\n$/, '},"stream_options":{"include_usage":true},"user":null\n}\n'),
+    );
+    expect(setMembers(' { \n } ', { a: '1', 'b"': '2' })).toBe(' {"a":1,"b\\"":2 \n } ');
+    expect(setMembers('{"a":1}', { a: '2', b: '3' })).toBe('{"a":2,"b":3}');
+  });
+
+  it('gives the text back as it is where nothing is set', () => {
+    expect(setMembers(body, {})).toBe(body);
+  });
+
+  it('gives all duplicates the same value, so that first and last agree', () => {
+    expect(setMembers('{"model":"a", "x":1,"model" : {"model":"b"}}', { model: '"c"' })).toBe(
+      '{"model":"c", "x":1,"model" : "c"}',
+    );
+  });
+
+  it('finds a name that is spelled with escapes', () => {
+    expect(setMembers('{"m\\u006fdel":"a"}', { model: '"b"' })).toBe('{"m\\u006fdel":"b"}');
+    expect(setMembers('{"model\\\\":"a"}', { model: '"b"' })).toBe('{"model\\\\":"a","model":"b"}');
+  });
+
+  it('is not led astray by names of the prototype', () => {
+    expect(setMembers('{"toString":1,"__proto__":2}', { model: '3' })).toBe(
+      '{"toString":1,"__proto__":2,"model":3}',
+    );
+    expect(memberText('{"__proto__":2}', '__proto__')).toBe('2');
+  });
+
+  it('replaces a value that ends right before a bracket, a comma or white space', () => {
+    for (const value of ['1e-7', 'null', 'true', '""', '"\\\\"', '[]', '{}', '[[],{"]":"["}]']) {
+      expect(setMembers(`{"a":${value}}`, { a: '0' })).toBe('{"a":0}');
+      expect(setMembers(`{"a":${value},"b":${value}\t}`, { b: '0' })).toBe(
+        `{"a":${value},"b":0\t}`,
+      );
+    }
+  });
+});
+
+describe('reading members of a JSON text', () => {
+  it('gives the span of each top-level value', () => {
+    const members = topLevelMembers(body);
+    expect([...members.keys()]).toEqual([
+      'model',
+      'messages',
+      'seed',
+      'temperature',
+      'stream',
+      'a',
+    ]);
+    const { start, end } = members.get('seed')!;
+    expect(body.slice(start, end)).toBe('12345678901234567890');
+  });
+
+  it('reads the last of duplicates, and undefined where there is none', () => {
+    expect(memberText('{"a":1,"b":2,"\\u0061": [3 ] }', 'a')).toBe('[3 ]');
+    expect(memberText('{"a":{"b":1}}', 'b')).toBeUndefined();
+    expect(topLevelMembers('{}').size).toBe(0);
+  });
+
+  it.each([
+    '',
+    '[]',
+    '"{}"',
+    '1',
+    '{',
+    '{"a"',
+    '{"a":',
+    '{"a":1',
+    '{"a":1,',
+    '{"a":"',
+    '{"a":[{',
+    '{a:1}',
+  ])('refuses %j, which it should never be given', (text) => {
+    expect(() => topLevelMembers(text)).toThrow(TypeError);
+  });
+
+  it('takes a body that is deeply nested or full of escapes without pain', () => {
+    const deep = `{"a":${'['.repeat(500_000)}${']'.repeat(500_000)},"b":1}`;
+    expect(memberText(deep, 'b')).toBe('1');
+    const escapes = `{"a":"${'\\\\'.repeat(500_000)}","c":"${'\\"'.repeat(500_000)}","b":2}`;
+    expect(memberText(escapes, 'b')).toBe('2');
+  });
+});
+
+describe('a JSON text in a single line', () => {
+  it('is the same text where it has no line break', () => {
+    const text = '{"a":"x\\ny", "b":1}';
+    expect(singleLine(text)).toBe(text);
+  });
+
+  it('keeps the value', () => {
+    const text = '{\r\n  "a": [1,\n2\r],\n\n"b"\n:\n"x\\r\\n\u2028y"}\n';
+    expect(singleLine(text)).not.toMatch(/[\r\n]/);
+    expect(JSON.parse(singleLine(text))).toEqual(JSON.parse(text));
+  });
+});

@@ -1,0 +1,166 @@
+/*
+ * Reading and changing single members of a JSON text without parsing and printing it again. A
+ * request body goes to the provider as the client spelled it: JSON.stringify(JSON.parse(text))
+ * would round 12345678901234567890, turn 1.0 into 1, move keys like "1" and drop duplicates.
+ *
+ * Everywhere: the text must be valid JSON (JSON.parse took it) with an object at the top. Anything
+ * else is a TypeError or a wrong answer, but never an endless loop. One linear scan, without
+ * recursion, so that neither size nor depth can hurt.
+ */
+
+/** Where a value's text is, without the white space around it: `text.slice(start, end)`. */
+export interface Span {
+  start: number;
+  end: number;
+}
+
+/** The top-level members by unescaped name; of duplicates the last one, as JSON.parse has it. */
+export function topLevelMembers(text: string): Map<string, Span> {
+  const members = new Map<string, Span>();
+  scanMembers(text, (name, start, end) => members.set(name, { start, end }));
+  return members;
+}
+
+/** The text of one top-level member's value, of duplicates the last one's. */
+export function memberText(text: string, name: string): string | undefined {
+  let value: string | undefined;
+  scanMembers(text, (found, start, end) => {
+    if (found === name) value = text.slice(start, end);
+  });
+  return value;
+}
+
+/**
+ * The text with the given top-level members set; values are JSON texts themselves. An existing
+ * member keeps its place and gets the new value, a new one is appended, and no other byte changes.
+ *
+ * Where a name is there twice, both get the new value: so a provider that takes the first of
+ * duplicates reads the same as one that takes the last.
+ */
+export function setMembers(text: string, members: Readonly<Record<string, string>>): string {
+  const missing = new Map(Object.entries(members));
+  let result = '';
+  let copied = 0;
+  const { lastEnd, empty } = scanMembers(text, (name, start, end) => {
+    if (!Object.hasOwn(members, name)) return;
+    result += text.slice(copied, start) + members[name];
+    copied = end;
+    missing.delete(name);
+  });
+  if (missing.size > 0) {
+    result += text.slice(copied, lastEnd);
+    copied = lastEnd;
+    let separator = empty ? '' : ',';
+    for (const [name, value] of missing) {
+      result += `${separator}${JSON.stringify(name)}:${value}`;
+      separator = ',';
+    }
+  }
+  return copied === 0 ? text : result + text.slice(copied);
+}
+
+/**
+ * The same value in one line, to stand in an event stream's `data:` line. In valid JSON a raw line
+ * break can only be white space between tokens, and there is always punctuation to keep those apart.
+ */
+export function singleLine(text: string): string {
+  if (!text.includes('\n') && !text.includes('\r')) return text;
+  return text.replaceAll(/[\r\n]+/g, '');
+}
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+type Visit = (name: string, valueStart: number, valueEnd: number) => void;
+
+/** Visits the members in their order. `lastEnd`: where a further one would be written. */
+function scanMembers(text: string, visit: Visit): { lastEnd: number; empty: boolean } {
+  let at = skipSpace(text, 0);
+  if (text.charCodeAt(at) !== OPEN_BRACE) throw notAnObject();
+  let lastEnd = at + 1;
+  at = skipSpace(text, lastEnd);
+  if (text.charCodeAt(at) === CLOSE_BRACE) return { lastEnd, empty: true };
+  for (;;) {
+    if (text.charCodeAt(at) !== QUOTE) throw notAnObject();
+    const nameEnd = stringEnd(text, at);
+    const name = unescaped(text, at, nameEnd);
+    at = skipSpace(text, nameEnd);
+    if (text.charCodeAt(at) !== COLON) throw notAnObject();
+    const start = skipSpace(text, at + 1);
+    lastEnd = valueEnd(text, start);
+    visit(name, start, lastEnd);
+    at = skipSpace(text, lastEnd);
+    const code = text.charCodeAt(at);
+    if (code === CLOSE_BRACE) return { lastEnd, empty: false };
+    if (code !== COMMA) throw notAnObject();
+    at = skipSpace(text, at + 1);
+  }
+}
+
+function notAnObject(): TypeError {
+  return new TypeError('Not the JSON text of an object');
+}
+
+function unescaped(text: string, start: number, end: number): string {
+  const name = text.slice(start + 1, end - 1);
+  if (!name.includes('\\')) return name;
+  return String(JSON.parse(text.slice(start, end)));
+}
+
+function valueEnd(text: string, start: number): number {
+  const code = text.charCodeAt(start);
+  if (code === QUOTE) return stringEnd(text, start);
+  if (code === OPEN_BRACE || code === OPEN_BRACKET) return containerEnd(text, start);
+  let at = start;
+  while (at < text.length && !endsScalar(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function endsScalar(code: number): boolean {
+  return code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET || isSpace(code);
+}
+
+/** Brackets are counted, not matched: in valid JSON they match. */
+function containerEnd(text: string, start: number): number {
+  let depth = 0;
+  let at = start;
+  while (at < text.length) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) {
+      at = stringEnd(text, at);
+      continue;
+    }
+    at++;
+    if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++;
+    else if ((code === CLOSE_BRACE || code === CLOSE_BRACKET) && --depth === 0) break;
+  }
+  return at;
+}
+
+/** From the opening quote to behind the closing one: the first that an even run of \ precedes. */
+function stringEnd(text: string, start: number): number {
+  let quote = start;
+  for (;;) {
+    quote = text.indexOf('"', quote + 1);
+    if (quote === -1) throw notAnObject();
+    let before = quote - 1;
+    while (text.charCodeAt(before) === BACKSLASH) before--;
+    if ((quote - before) % 2 === 1) return quote + 1;
+  }
+}
+
+function skipSpace(text: string, from: number): number {
+  let at = from;
+  while (isSpace(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+}

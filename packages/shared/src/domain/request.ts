@@ -1,0 +1,66 @@
+/** The API a request came in by; it decides the format of its chunks and of its result. */
+export const endpoints = ['/v1/chat/completions'] as const;
+export type Endpoint = (typeof endpoints)[number];
+
+/**
+ * How a request was created, and so what may be done after a fault: text that a plain reader was
+ * sent cannot be taken back, a native one can be told to forget it.
+ */
+export type ReaderKind = 'plain' | 'native';
+
+/** What is known of a request from its first moment and never changes. */
+export type RequestMeta = {
+  id: string;
+  /** The key that created it; undefined where no keys are configured. */
+  keyId?: string | undefined;
+  endpoint: Endpoint;
+  /** The public alias that was asked for. */
+  model: string;
+  stream: boolean;
+  reader: ReaderKind;
+  /** The caller asked for the usage chunk (`stream_options.include_usage`). */
+  includeUsage: boolean;
+  /** The request lives only as long as somebody reads it: its client's leaving cancels it. */
+  attached: boolean;
+  /** Milliseconds since the epoch. */
+  createdAt: number;
+  metadata?: unknown;
+};
+
+/** A provider and the model to ask it for. */
+export type Target = { provider: string; model: string };
+
+/** What the queue carries: small, so that BullMQ's scripts and Bull Board stay light. */
+export type JobData = {
+  model: string;
+  endpoint: Endpoint;
+  stream: boolean;
+  reader: ReaderKind;
+  attached: boolean;
+  targets: Target[];
+  createdAt: number;
+  /** Not to be served after this; milliseconds since the epoch. */
+  deadlineAt?: number | undefined;
+  traceparent?: string | undefined;
+};
+
+const idPattern = /^req_(\d{1,4})_([0-9a-z]{9})([0-9a-z]{20})$/;
+
+/**
+ * A new request id: `req_<shard>_<time><random>`, the time in base 36 milliseconds so that ids sort
+ * by age, then 100 bits of randomness. It is the BullMQ job id too (no `:`, not an integer) and part
+ * of every Redis key of the request.
+ */
+export function newRequestId(shard: number, now: number): string {
+  const words = crypto.getRandomValues(new BigUint64Array(2));
+  const random = ((words[0] ?? 0n) << 64n) | (words[1] ?? 0n);
+  const suffix = random.toString(36).padStart(20, '0').slice(-20);
+  return `req_${shard}_${now.toString(36).padStart(9, '0')}${suffix}`;
+}
+
+/** The shard and the time (milliseconds since the epoch) that an id names; undefined when it is none of ours. */
+export function parseRequestId(id: string): { shard: number; createdAt: number } | undefined {
+  const match = idPattern.exec(id);
+  if (!match) return undefined;
+  return { shard: Number(match[1]), createdAt: Number.parseInt(match[2] ?? '', 36) };
+}
