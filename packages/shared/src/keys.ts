@@ -1,0 +1,47 @@
+import { parseRequestId } from './domain/request.ts';
+
+/**
+ * Every Redis key and channel. A shard is one hash tag, so that all keys of a request are in one
+ * slot: a script touches one slot, and Redis Cluster spreads shards over nodes.
+ */
+export type Keyspace = {
+  readonly namespace: string;
+  /** `{millrace:0}`: the hash tag, and the prefix that BullMQ gets. */
+  tag(shard: number): string;
+  /** Hash: what a request is, who runs it, who reads it. */
+  request(id: string): string;
+  /** Stream: everything that was ever shown, in order, and the terminal entry. */
+  log(id: string): string;
+  /** String: the request body, as long as it is needed. */
+  body(id: string): string;
+  /** Channel: the live path to one ingress. */
+  inbox(shard: number, ingress: string): string;
+  /** Channel: what one worker must hear at once. */
+  worker(shard: number, worker: string): string;
+  /** Channel: every worker listens on it, so that its number of subscribers is theirs. */
+  workers(shard: number): string;
+};
+
+export const queueName = 'requests';
+
+export function keyspace(namespace = 'millrace'): Keyspace {
+  const tag = (shard: number) => `{${namespace}:${shard}}`;
+  const tagOf = (id: string) => tag(shardOf(id));
+  return {
+    namespace,
+    tag,
+    request: (id) => `${tagOf(id)}:req:${id}`,
+    log: (id) => `${tagOf(id)}:log:${id}`,
+    body: (id) => `${tagOf(id)}:body:${id}`,
+    inbox: (shard, ingress) => `${tag(shard)}:inbox:${ingress}`,
+    worker: (shard, worker) => `${tag(shard)}:worker:${worker}`,
+    workers: (shard) => `${tag(shard)}:workers`,
+  };
+}
+
+/** Throws on an id that is none of ours: callers check what comes from outside. */
+export function shardOf(id: string): number {
+  const parsed = parseRequestId(id);
+  if (!parsed) throw new Error(`not a request id: ${id.slice(0, 60)}`);
+  return parsed.shard;
+}

@@ -1,0 +1,49 @@
+#!lua flags=allow-oom
+-- Appends to many logs of one shard and shows the same lines to the ingresses that read them:
+-- log before show, in one step.
+-- KEYS request, log, body for each item
+-- ARGV tag, then for each item: nonce, last id, header for the inbox, lines, terminal kind or '', retention ms
+-- Returns one status for each item: 1 written, 0 duplicate, -1 gone, -2 fenced, -3 ended
+local status, shown, inboxes = {}, {}, {}
+for i = 1, #KEYS / 3 do
+  local request, log, a = KEYS[3 * i - 2], KEYS[3 * i - 1], 6 * i - 5
+  local known = redis.call('HMGET', request, 'nonce', 'end', 'subs')
+  if not known[1] then
+    status[i] = -1
+  elseif known[1] ~= ARGV[a + 1] then
+    status[i] = -2
+  elseif known[2] then
+    -- A re-sent terminal write finds itself.
+    status[i] = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][1] == ARGV[a + 2] and ARGV[a + 5] ~= '' and 0 or -3
+  else
+    local written = redis.pcall('XADD', log, 'NOMKSTREAM', ARGV[a + 2], 'e', ARGV[a + 4])
+    if type(written) == 'table' and written.err then
+      -- The nonce is mine, so a refused id can only be my own write that came through before.
+      -- Anything else is a key that is no log; the others of the batch must not suffer for it.
+      status[i] = string.find(written.err, 'equal or smaller') and 0 or -1
+    elseif not written then
+      status[i] = -1
+    else
+      status[i] = 1
+      if ARGV[a + 5] ~= '' then
+        redis.call('HSET', request, 'end', ARGV[a + 5])
+        redis.call('PEXPIRE', request, ARGV[a + 6])
+        redis.call('PEXPIRE', log, ARGV[a + 6])
+        redis.call('UNLINK', KEYS[3 * i])
+      end
+      for inbox in string.gmatch(known[3] or '', '%S+') do
+        if not shown[inbox] then
+          shown[inbox] = {}
+          inboxes[#inboxes + 1] = inbox
+        end
+        local frames = shown[inbox]
+        frames[#frames + 1] = ARGV[a + 3]
+        frames[#frames + 1] = ARGV[a + 4]
+      end
+    end
+  end
+end
+for _, inbox in ipairs(inboxes) do
+  redis.call('SPUBLISH', ARGV[1] .. ':inbox:' .. inbox, table.concat(shown[inbox], '\n'))
+end
+return status

@@ -1,0 +1,127 @@
+import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
+import type { RequestMeta } from '../domain/request.ts';
+
+/**
+ * The durable log of every request and the live path beside it.
+ *
+ * Guarantees of every adapter:
+ * - a line is in the log before any reader is shown it, and both happen at once or not at all;
+ * - from the moment `seal` returns, every write of an older run is refused;
+ * - nothing follows a terminal line, and there is exactly one;
+ * - everything has an end of life from its first write.
+ */
+export type StreamLog = {
+  /** Ingress: makes the request known and stores its body, with the creator's inbox as its first reader. */
+  create(meta: RequestMeta, body: string, inbox: string | undefined): Promise<void>;
+  /** Worker: takes the log over for one run and fences every older one. */
+  seal(id: string, claim: Claim): Promise<SealOutcome>;
+  /** Worker: appends to many logs of one shard at once. Outcomes stand in the order of the items. */
+  append(shard: number, items: readonly AppendItem[]): Promise<AppendOutcome[]>;
+  /** Anyone: ends a request from outside its run. The first terminal line wins. */
+  finish(id: string, line: string, kind: TerminalKind): Promise<FinishOutcome>;
+  /** What a request is, where its log ends, and how it ended. */
+  describe(id: string): Promise<Described | undefined>;
+  /** As `describe`, and from now on the inbox gets what is appended. */
+  subscribe(id: string, inbox: string): Promise<Described | undefined>;
+  unsubscribe(id: string, inbox: string): Promise<void>;
+  /** Lines after a place, oldest first; `undefined` when there is no such log. */
+  read(id: string, after: EntryId, maxPacks: number): Promise<ReadOutcome | undefined>;
+  /** How many of a request's inboxes have an ingress that listens. */
+  liveReaders(id: string): Promise<number>;
+};
+
+export type Claim = {
+  /** BullMQ's `attemptsStarted`: rises with each activation. */
+  activation: number;
+  /** Unique to this activation: tells two holders of one number apart after Redis lost writes. */
+  nonce: string;
+  /** The worker's id, for whoever must reach it. */
+  worker: string;
+};
+
+export type SealOutcome =
+  | {
+      kind: 'sealed';
+      run: number;
+      /** The newest line before this run; `0-0` when there is none. */
+      last: EntryId;
+      body: string;
+      /** Inboxes with an ingress that listens, at this moment. */
+      liveReaders: number;
+    }
+  /** The request has its terminal entry already. */
+  | { kind: 'ended' }
+  /** A newer activation has it. */
+  | { kind: 'fenced' }
+  /** Its end of life came, or it never was. */
+  | { kind: 'gone' };
+
+export type AppendItem = {
+  id: string;
+  nonce: string;
+  /** The newest line before these. */
+  prev: EntryId;
+  /** The id of the last of these lines. */
+  last: EntryId;
+  lines: readonly string[];
+  /** Set when the last line is a terminal one. */
+  terminal?: TerminalKind;
+};
+
+/** `duplicate`: the same write came through before (a client that re-sends after a reconnect). */
+export type AppendOutcome = 'written' | 'duplicate' | 'fenced' | 'ended' | 'gone';
+
+export type FinishOutcome =
+  | { kind: 'finished' }
+  | { kind: 'ended'; by: TerminalKind }
+  | { kind: 'gone' };
+
+export type Described = {
+  meta: RequestMeta;
+  /** The newest line; `0-0` when there is none. */
+  last: EntryId;
+  ended: TerminalKind | undefined;
+};
+
+export type ReadOutcome = {
+  lines: Line[];
+  /** False when the log had no more at the time of reading. */
+  more: boolean;
+  /**
+   * Set when a run in what was read had been started from a place before `after`: what the reader
+   * has after that place was lost with a Redis failover, and it must forget it.
+   */
+  ahead: boolean;
+};
+
+/** One write as it arrives live. `prev` is the line before the first of them. */
+export type Frame = { id: string; prev: EntryId; last: EntryId; texts: readonly string[] };
+
+/** The live path of one ingress. */
+export type Inbox = {
+  readonly name: string;
+  close(): Promise<void>;
+};
+
+export type InboxEvents = {
+  onFrame(frame: Frame): void;
+  /** The connection was away: frames may have been missed, every reader must read its log again. */
+  onGap(): void;
+};
+
+/** What one worker hears at once. */
+export type WorkerEvents = {
+  /** The request got its terminal entry from outside: stop the run. */
+  onFinished(id: string): void;
+  /** The connection was away: such a message may have been missed. */
+  onGap(): void;
+};
+
+export type Subscription = { close(): Promise<void> };
+
+export type LiveChannels = {
+  openInbox(name: string, events: InboxEvents): Promise<Inbox>;
+  openWorker(name: string, events: WorkerEvents): Promise<Subscription>;
+  /** Workers that listen on every shard at this moment. */
+  countWorkers(): Promise<number>;
+};

@@ -1,0 +1,86 @@
+import type { Redis } from 'ioredis';
+import type { Keyspace } from '../keys.ts';
+import { parseFrames } from './frame.ts';
+import type { LiveChannels } from './port.ts';
+
+export type RedisChannelsOptions = {
+  keys: Keyspace;
+  shards: number;
+  /** For questions. */
+  redis: Redis;
+  /** A connection of its own for each inbox or worker: a subscribed one takes no other command. */
+  connect: () => Redis;
+  onError: (error: unknown) => void;
+};
+
+/**
+ * The live paths as sharded pub/sub channels. Redis pushes to them, so nobody asks again after
+ * each message and nothing of them reaches the append-only file. What a channel loses, it loses by a
+ * dropped connection (Redis also drops a subscriber that reads too slowly), which both sides notice:
+ * `onGap` then makes every reader go back to its log.
+ */
+export function createRedisChannels(options: RedisChannelsOptions): LiveChannels {
+  const { keys, shards, redis, connect, onError } = options;
+  const everyShard = Array.from({ length: shards }, (_, shard) => shard);
+
+  async function subscribe(
+    channels: string[],
+    onMessage: (channel: string, message: string) => void,
+    onResubscribed: () => void,
+  ) {
+    const connection = connect();
+    connection.on('smessage', (channel: string, message: string) => {
+      try {
+        onMessage(channel, message);
+      } catch (error) {
+        onError(error);
+      }
+    });
+    await Promise.all(channels.map((channel) => connection.ssubscribe(channel)));
+    // From the second time on. What came while the connection was away is lost, and that is known
+    // only now: once the subscriptions stand again, the gap is closed by reading the logs.
+    connection.on('ready', () => {
+      Promise.all(channels.map((channel) => connection.ssubscribe(channel))).then(
+        onResubscribed,
+        onError,
+      );
+    });
+    return connection;
+  }
+
+  return {
+    async openInbox(name, { onFrame, onGap }) {
+      const connection = await subscribe(
+        everyShard.map((shard) => keys.inbox(shard, name)),
+        (_channel, message) => {
+          for (const frame of parseFrames(message)) onFrame(frame);
+        },
+        onGap,
+      );
+      return { name, close: async () => connection.disconnect() };
+    },
+
+    async openWorker(name, { onFinished, onGap }) {
+      const channels = everyShard.flatMap((shard) => [
+        keys.worker(shard, name),
+        keys.workers(shard),
+      ]);
+      const connection = await subscribe(
+        channels,
+        (_channel, message) => onFinished(message),
+        onGap,
+      );
+      return { close: async () => connection.disconnect() };
+    },
+
+    async countWorkers() {
+      const counts = await Promise.all(
+        everyShard.map(async (shard) => {
+          const reply = await redis.call('PUBSUB', 'SHARDNUMSUB', keys.workers(shard));
+          return Number((reply as [string, number])[1]);
+        }),
+      );
+      return Math.min(...counts);
+    },
+  };
+}

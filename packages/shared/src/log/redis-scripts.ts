@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+
+export type Script = { readonly lua: string; readonly sha: string };
+
+const load = (name: string): Script => {
+  const lua = readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+};
+
+export const scripts = {
+  create: load('create'),
+  seal: load('seal'),
+  append: load('append'),
+  finish: load('finish'),
+  describe: load('describe'),
+  unsubscribe: load('unsubscribe'),
+  liveReaders: load('live-readers'),
+};
+
+/** Runs a script by its hash; a Redis that does not know it yet (new, restarted) gets the text. */
+export async function runScript(
+  redis: Redis,
+  script: Script,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+): Promise<unknown> {
+  try {
+    return await redis.evalsha(script.sha, keys.length, ...keys, ...args);
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+    return redis.eval(script.lua, keys.length, ...keys, ...args);
+  }
+}
