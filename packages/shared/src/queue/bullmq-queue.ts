@@ -1,0 +1,87 @@
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { JobData } from '../domain/request.ts';
+import { queueName, shardOf } from '../keys.ts';
+import type { Keyspace } from '../keys.ts';
+import type { JobQueue, JobState } from './port.ts';
+
+export type BullQueueOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  shards: number;
+  /** Finished jobs stay visible to operators this long, and at most `keptJobs` of them. */
+  retentionMs: number;
+  onError: (error: Error) => void;
+};
+
+/** Finished jobs that each shard keeps for Bull Board, by outcome: about 1 KB each. */
+const keptJobs = 5000;
+
+/** BullMQ's own event stream: nobody reads it here, so it is kept short. */
+const keptEvents = 1000;
+
+/** The queues of every shard, as BullMQ has them. `board` is for Bull Board only. */
+export function createBullQueue(options: BullQueueOptions): JobQueue & { board: Queue[] } {
+  const { redis, keys, shards, retentionMs, onError } = options;
+  const keep = { age: Math.ceil(retentionMs / 1000), count: keptJobs };
+  const queues = new Map<number, Queue>();
+
+  /** Ids keep naming their shard when the number of shards was lowered. */
+  function queueOf(shard: number): Queue {
+    let queue = queues.get(shard);
+    if (!queue) {
+      queue = new Queue(queueName, {
+        connection: redis,
+        prefix: keys.tag(shard),
+        streams: { events: { maxLen: keptEvents } },
+        defaultJobOptions: { attempts: 1, removeOnComplete: keep, removeOnFail: keep },
+      });
+      queue.on('error', onError);
+      queues.set(shard, queue);
+    }
+    return queue;
+  }
+
+  const board = Array.from({ length: shards }, (_, shard) => queueOf(shard));
+
+  return {
+    board,
+
+    async add(id: string, data: JobData) {
+      await queueOf(shardOf(id)).add(data.model, data, { jobId: id });
+    },
+
+    async remove(id) {
+      return (await queueOf(shardOf(id)).remove(id)) === 1;
+    },
+
+    async state(id) {
+      const state = await queueOf(shardOf(id)).getJobState(id);
+      return waitingStates.has(state) ? 'waiting' : (state as JobState);
+    },
+
+    async position(id) {
+      const wait = `${keys.tag(shardOf(id))}:${queueName}:wait`;
+      // Jobs are taken from the tail.
+      const [index, length] = await Promise.all([redis.lpos(wait, id), redis.llen(wait)]);
+      return index === null ? undefined : Math.max(0, length - 1 - index);
+    },
+
+    async counts() {
+      const total = { waiting: 0, active: 0, completed: 0, failed: 0 };
+      for (const queue of board) {
+        const counts = await queue.getJobCounts('waiting', 'active', 'completed', 'failed');
+        for (const name of countNames) total[name] += counts[name] ?? 0;
+      }
+      return total;
+    },
+
+    async close() {
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+    },
+  };
+}
+
+const countNames = ['waiting', 'active', 'completed', 'failed'] as const;
+
+const waitingStates = new Set<string>(['waiting', 'prioritized', 'delayed', 'waiting-children']);

@@ -1,0 +1,48 @@
+import type { JobData } from '../domain/request.ts';
+
+/** Where a job is, in the queue's own words. `unknown`: removed, or never there. */
+export type JobState = 'waiting' | 'active' | 'completed' | 'failed' | 'unknown';
+
+/** Ingress side: every shard's queue behind one face. The shard is the one that the id names. */
+export type JobQueue = {
+  add(id: string, data: JobData): Promise<void>;
+  /** Takes a waiting job out. False when a worker holds it, or it is gone. */
+  remove(id: string): Promise<boolean>;
+  state(id: string): Promise<JobState>;
+  /** How many jobs stand before it, from 0; undefined when it does not wait. */
+  position(id: string): Promise<number | undefined>;
+  counts(): Promise<{ waiting: number; active: number; completed: number; failed: number }>;
+  close(): Promise<void>;
+};
+
+/** One activation of a job by this worker. */
+export type Activation = {
+  id: string;
+  /** BullMQ's `attemptsStarted`: raised by Redis at each activation, kept when a job is moved back. */
+  number: number;
+  data: JobData;
+  /** Fires when the lock could not be renewed: another worker may have the job now. */
+  lockLost: AbortSignal;
+};
+
+/**
+ * How an activation ended, for the queue. `handed_back`: the job goes to the front of the queue for
+ * another worker. `dropped`: it is not ours any more; the queue is left as it is.
+ */
+export type ActivationOutcome =
+  | { kind: 'completed'; summary: string }
+  | { kind: 'failed'; reason: string }
+  | { kind: 'handed_back' }
+  | { kind: 'dropped' };
+
+export type ActivationHandler = (activation: Activation) => Promise<ActivationOutcome>;
+
+/** Worker side. */
+export type JobConsumer = {
+  /** Jobs this worker holds at the moment. */
+  readonly held: number;
+  /** Takes no more jobs; those it holds go on. */
+  stop(): Promise<void>;
+  /** Ends when every handler has returned and the connections are closed. */
+  close(): Promise<void>;
+};
