@@ -1,0 +1,65 @@
+/**
+ * Waits of all streams together: everything that is due in the same millisecond shares one timer,
+ * so a thousand paced streams need no more timers than there are milliseconds.
+ */
+export class Clock {
+  readonly #slots = new Map<number, { timer: NodeJS.Timeout; due: Set<() => void> }>();
+
+  /** Milliseconds on the clock that `at` counts in. */
+  now(): number {
+    return performance.now();
+  }
+
+  /** Runs `run` once, not before `due`; the function it returns calls that off. */
+  at(due: number, run: () => void): () => void {
+    const key = Math.ceil(due);
+    let slot = this.#slots.get(key);
+    if (slot === undefined) {
+      const timer = setTimeout(() => this.#fire(key), Math.max(0, key - this.now()));
+      slot = { timer, due: new Set() };
+      this.#slots.set(key, slot);
+    }
+    const waiting = slot.due;
+    waiting.add(run);
+    return () => {
+      if (!waiting.delete(run) || waiting.size > 0) return;
+      const slotNow = this.#slots.get(key);
+      if (slotNow?.due !== waiting) return;
+      clearTimeout(slotNow.timer);
+      this.#slots.delete(key);
+    };
+  }
+
+  /** Resolves at `due`, or at once when the signal aborts. */
+  async until(due: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.at(due, finish);
+      function finish(): void {
+        signal.removeEventListener('abort', abort);
+        resolve();
+      }
+      function abort(): void {
+        cancel();
+        resolve();
+      }
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  #fire(key: number): void {
+    const slot = this.#slots.get(key);
+    this.#slots.delete(key);
+    if (slot === undefined) return;
+    // A callback may call off another one of the same millisecond: then it must not run.
+    for (const run of slot.due) {
+      slot.due.delete(run);
+      run();
+    }
+  }
+
+  close(): void {
+    for (const { timer } of this.#slots.values()) clearTimeout(timer);
+    this.#slots.clear();
+  }
+}

@@ -1,0 +1,104 @@
+/** An error a provider answers with; `code` is OpenAI's name for it. */
+export interface ProviderError {
+  readonly status: number;
+  readonly type: string;
+  readonly code: string | null;
+  readonly param: string | null;
+  readonly message: string;
+}
+
+const row = (
+  status: number,
+  type: string,
+  code: string | null,
+  message: string,
+  param: string | null = null,
+): ProviderError => ({ status, type, code, param, message: `${message} (simulated)` });
+
+/** Statuses, types and codes as OpenAI documents them; messages in its manner, marked as simulated. */
+const ERRORS: Readonly<Record<string, ProviderError>> = {
+  invalid_request: row(400, 'invalid_request_error', null, 'The request is invalid.'),
+  context_length_exceeded: row(
+    400,
+    'invalid_request_error',
+    'context_length_exceeded',
+    "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+    'messages',
+  ),
+  content_filter: row(
+    400,
+    'invalid_request_error',
+    'content_filter',
+    "The response was filtered due to the prompt triggering the provider's content management policy.",
+    'prompt',
+  ),
+  prefill_unsupported: row(
+    400,
+    'invalid_request_error',
+    'unsupported_value',
+    'This model does not support assistant message prefill. The conversation must end with a user message.',
+    'messages',
+  ),
+  invalid_api_key: row(
+    401,
+    'invalid_request_error',
+    'invalid_api_key',
+    'Incorrect API key provided.',
+  ),
+  permission_denied: row(
+    403,
+    'invalid_request_error',
+    'unsupported_country_region_territory',
+    'Permission denied.',
+  ),
+  model_not_found: row(
+    404,
+    'invalid_request_error',
+    'model_not_found',
+    'The model does not exist.',
+    'model',
+  ),
+  timeout: row(408, 'server_error', 'timeout', 'The request timed out.'),
+  conflict: row(409, 'conflict_error', null, 'Conflict.'),
+  request_too_large: row(
+    413,
+    'invalid_request_error',
+    'request_too_large',
+    'The request is too large.',
+  ),
+  unprocessable: row(422, 'invalid_request_error', null, 'Unprocessable entity.'),
+  rate_limit_exceeded: row(
+    429,
+    'requests',
+    'rate_limit_exceeded',
+    'Rate limit reached for requests.',
+  ),
+  insufficient_quota: row(
+    429,
+    'insufficient_quota',
+    'insufficient_quota',
+    'You exceeded your current quota.',
+  ),
+  server_error: row(
+    500,
+    'server_error',
+    null,
+    'The server had an error while processing your request.',
+  ),
+  bad_gateway: row(502, 'server_error', null, 'Bad gateway.'),
+  overloaded: row(503, 'server_error', 'overloaded', 'The engine is currently overloaded.'),
+  gateway_timeout: row(504, 'server_error', null, 'Gateway timeout.'),
+};
+
+export const ERROR_NAMES = Object.keys(ERRORS);
+
+/** An error by its name, or the usual one of a status; with both, that error with that status. */
+export function providerError(name: string, status = 0): ProviderError {
+  const usual = Object.values(ERRORS).find((error) => error.status === status);
+  const error = ERRORS[name] ?? usual ?? row(status, 'api_error', null, `HTTP ${status}.`);
+  return status === 0 ? error : { ...error, status };
+}
+
+export function isProviderError(value: object): value is ProviderError {
+  return 'status' in value && 'message' in value;
+}

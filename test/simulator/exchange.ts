@@ -1,0 +1,127 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
+import type { Options } from './keys.ts';
+import type { OpenRequest, RequestLog } from './request-log.ts';
+import type { Frame, Reply } from './steps.ts';
+
+const EVENT_STREAM = 'text/event-stream; charset=utf-8';
+
+const EOL = { lf: '\n', crlf: '\r\n', cr: '\r' } as const;
+
+/** One event on the wire, with the line ends and the oddities that were asked for. */
+export function frameText({ event, data }: Frame, options: Options): string {
+  const eol = EOL[options.eol];
+  const space = options.nospace === 1 ? '' : ' ';
+  const comment = options.comments === 1 ? `: keep-alive${eol}${eol}` : '';
+  const name = event === undefined ? '' : `event:${space}${event}${eol}`;
+  return `${comment}${name}data:${space}${data}${eol}${eol}`;
+}
+
+export function commentText(text: string, options: Options): string {
+  const eol = EOL[options.eol];
+  return `: ${text}${eol}${eol}`;
+}
+
+/** One request's connection: writes, ends or breaks it, and keeps its log entry true. */
+export class Exchange {
+  readonly response: ServerResponse;
+  readonly entry: OpenRequest;
+  readonly #log: RequestLog;
+  readonly #common: Readonly<Record<string, string>>;
+  #gone: AbortController | undefined;
+
+  /** `common` are the headers of every response. */
+  constructor(
+    response: ServerResponse,
+    entry: OpenRequest,
+    log: RequestLog,
+    common: Readonly<Record<string, string>>,
+  ) {
+    this.response = response;
+    this.entry = entry;
+    this.#log = log;
+    this.#common = common;
+    response.once('finish', () => log.end(entry, 'finished'));
+    // Of the response, not of the request: that one closes as soon as its body has been read.
+    response.once('close', () => {
+      log.end(entry, 'aborted by client');
+      this.#gone?.abort();
+    });
+  }
+
+  /** Aborts when the connection has ended, whoever ended it. */
+  get gone(): AbortSignal {
+    this.#gone ??= new AbortController();
+    if (this.response.closed) this.#gone.abort();
+    return this.#gone.signal;
+  }
+
+  get isOpen(): boolean {
+    return !this.response.destroyed && this.entry.state === 'open';
+  }
+
+  head(
+    status = 200,
+    contentType = EVENT_STREAM,
+    extra: Readonly<Record<string, string>> = {},
+  ): void {
+    if (this.response.headersSent) return;
+    this.entry.status = status;
+    this.response.writeHead(status, {
+      'content-type': contentType,
+      ...this.#common,
+      ...(contentType === EVENT_STREAM ? { 'cache-control': 'no-cache' } : {}),
+      ...extra,
+    });
+  }
+
+  /** Sends the head of an event stream, without waiting for its first event. */
+  flushHead(): void {
+    this.head();
+    this.response.flushHeaders();
+  }
+
+  reply({ status, contentType, body, retryAfter }: Reply): void {
+    const bytes = Buffer.from(body);
+    this.head(status, contentType, {
+      'content-length': String(bytes.length),
+      ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
+    });
+    this.response.end(bytes);
+  }
+
+  countTokens(count: number): void {
+    if (count > 0 && this.entry.state === 'open') this.#log.token(this.entry, count);
+  }
+
+  /** Writes, in packets of `packet` bytes where that is not 0; waits while the reader is slow. */
+  async write(bytes: string | Buffer, packet = 0): Promise<void> {
+    if (packet === 0) return this.#writeOne(bytes);
+    const all = Buffer.from(bytes);
+    for (let from = 0; from < all.length && this.isOpen; from += packet) {
+      await this.#writeOne(all.subarray(from, from + packet));
+      // Another turn of the event loop, another packet.
+      await setImmediate();
+    }
+  }
+
+  async #writeOne(bytes: string | Buffer): Promise<void> {
+    if (bytes.length === 0 || !this.isOpen || this.response.write(bytes)) return;
+    await once(this.response, 'drain', { signal: this.gone }).catch(() => undefined);
+  }
+
+  /** Breaks the connection, after everything that was written has left this process. */
+  async cut(how: Options['how']): Promise<void> {
+    // The response hands its chunks to the socket at the end of this turn of the event loop.
+    await setImmediate();
+    const { socket } = this.response;
+    if (socket === null || !this.isOpen) return;
+    if (socket.writableLength > 0) {
+      await new Promise<void>((resolve) => socket.write('', () => resolve()));
+    }
+    this.#log.end(this.entry, 'cut by simulator');
+    if (how === 'reset') socket.resetAndDestroy();
+    else socket.destroy();
+  }
+}

@@ -1,0 +1,167 @@
+import type { Clock } from './clock.ts';
+import type { Exchange } from './exchange.ts';
+import { commentText, frameText } from './exchange.ts';
+import type { AnswerEvent, Call, Encoder, Frame, Step } from './steps.ts';
+import { isVisible } from './steps.ts';
+
+/** More than this is written before the next step, so that a huge answer is never held whole. */
+const WRITE_SIZE = 65_536;
+
+/** Waits on an absolute schedule, so that a thousand late timers do not add up to a late stream. */
+class Schedule {
+  readonly #clock: Clock;
+  readonly #gone: AbortSignal;
+  #due: number;
+
+  constructor(clock: Clock, gone: AbortSignal) {
+    this.#clock = clock;
+    this.#gone = gone;
+    this.#due = clock.now();
+  }
+
+  async wait(ms: number): Promise<void> {
+    this.#due = Math.max(this.#due + ms, this.#clock.now());
+    await this.#clock.until(this.#due, this.#gone);
+  }
+}
+
+/** Plays a script as an event stream. Ends when the script or the connection does. */
+export async function playStream(
+  steps: Iterable<Step>,
+  { options }: Call,
+  encoder: Encoder,
+  exchange: Exchange,
+  clock: Clock,
+): Promise<void> {
+  const schedule = new Schedule(clock, exchange.gone);
+  const packet = options.bytes;
+  let pending = '';
+  let tokens = 0;
+  const add = (frames: readonly Frame[]): void => {
+    for (const frame of frames) pending += frameText(frame, options);
+  };
+  const flush = async (): Promise<void> => {
+    if (pending === '') return;
+    const text = pending;
+    pending = '';
+    exchange.head();
+    const written = exchange.write(text, packet);
+    exchange.countTokens(tokens);
+    tokens = 0;
+    await written;
+  };
+  for (const step of steps) {
+    if (!exchange.isOpen) return;
+    switch (step.kind) {
+      case 'head':
+        exchange.flushHead();
+        break;
+      case 'wait':
+        await flush();
+        await schedule.wait(step.ms);
+        break;
+      case 'say':
+        add(encoder.frames(step.event));
+        if (isVisible(step.event)) tokens += 1;
+        if (pending.length >= WRITE_SIZE) await flush();
+        break;
+      case 'partial': {
+        await flush();
+        const text = encoder
+          .frames(step.event)
+          .map((frame) => frameText(frame, options))
+          .join('');
+        await exchange.write(Buffer.from(text).subarray(0, step.bytes), packet);
+        break;
+      }
+      case 'frame':
+        add([step.frame]);
+        break;
+      case 'comment':
+        exchange.flushHead();
+        pending += commentText(step.text, options);
+        break;
+      case 'error':
+        add(encoder.error(step.shape, step.error));
+        break;
+      case 'reply':
+        exchange.reply(step.reply);
+        return;
+      case 'cut':
+        await flush();
+        await exchange.cut(step.how);
+        return;
+      case 'silence':
+        await flush();
+        await clientLeft(exchange);
+        return;
+      default:
+        await flush();
+        exchange.head();
+        exchange.response.end();
+        return;
+    }
+  }
+}
+
+/** Plays a script for a request that did not ask for a stream: one JSON answer at its end. */
+export async function playWhole(
+  steps: Iterable<Step>,
+  call: Call,
+  encoder: Encoder,
+  exchange: Exchange,
+  clock: Clock,
+): Promise<void> {
+  const schedule = new Schedule(clock, exchange.gone);
+  const said: AnswerEvent[] = [];
+  for (const step of steps) {
+    if (!exchange.isOpen) return;
+    switch (step.kind) {
+      case 'wait':
+        await schedule.wait(step.ms);
+        break;
+      case 'say':
+        said.push(step.event);
+        break;
+      case 'error': {
+        const body = call.format.errorBody(step.error);
+        exchange.reply({ status: step.error.status, contentType: 'application/json', body });
+        return;
+      }
+      case 'reply':
+        exchange.reply(step.reply);
+        return;
+      case 'cut':
+        if (said.length > 0) await sendPart(encoder.whole(said), isComplete(said), exchange);
+        await exchange.cut(step.how);
+        return;
+      case 'silence':
+        await clientLeft(exchange);
+        return;
+      case 'end':
+        exchange.countTokens(said.filter(isVisible).length);
+        exchange.reply({ status: 200, contentType: 'application/json', body: encoder.whole(said) });
+        return;
+      default:
+        break;
+    }
+  }
+}
+
+/** A cut answer promises its whole length and breaks off in the middle; a finished one is whole. */
+async function sendPart(text: string, complete: boolean, exchange: Exchange): Promise<void> {
+  const bytes = Buffer.from(text);
+  exchange.head(200, 'application/json', { 'content-length': String(bytes.length) });
+  await exchange.write(complete ? bytes : bytes.subarray(0, bytes.length >> 1));
+}
+
+function isComplete(said: readonly AnswerEvent[]): boolean {
+  return said.some(({ type }) => type === 'finish');
+}
+
+async function clientLeft({ gone }: Exchange): Promise<void> {
+  if (gone.aborted) return;
+  await new Promise<void>((resolve) =>
+    gone.addEventListener('abort', () => resolve(), { once: true }),
+  );
+}

@@ -1,0 +1,118 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Options } from './keys.ts';
+import type { ProviderError } from './errors.ts';
+
+export interface Usage {
+  readonly completion: number;
+  readonly reasoning: number;
+}
+
+/** One thing a model says, before a wire format gives it bytes. */
+export type AnswerEvent =
+  | { type: 'start'; choice: number; say: Options['say']; extra?: Readonly<Record<string, string>> }
+  | { type: 'text'; choice: number; text: string }
+  | { type: 'reasoning'; choice: number; text: string }
+  | { type: 'refusal'; choice: number; text: string }
+  | { type: 'tool-call'; choice: number; call: number; name: string }
+  | { type: 'tool-arguments'; choice: number; call: number; text: string }
+  | { type: 'finish'; choice: number; reason: FinishReason; usage?: Usage }
+  | { type: 'usage'; usage: Usage }
+  | { type: 'done' };
+
+export type FinishReason = 'stop' | 'length' | 'content_filter' | 'tool_calls';
+
+/** One event of an event stream; its data has no line end in it. */
+export interface Frame {
+  readonly event?: string;
+  readonly data: string;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly retryAfter?: number;
+}
+
+/** How a provider puts an error into a stream that has begun. */
+export type ErrorShape = 'bare' | 'named' | 'in-chunk';
+
+/**
+ * What a behaviour does, one after the other. The same script serves a non-streaming request: what
+ * is said is gathered into one JSON answer, frames and comments are left out, a cut leaves half of
+ * the answer behind, an error in the stream becomes the response's status.
+ */
+export type Step =
+  | { kind: 'wait'; ms: number }
+  | { kind: 'head' }
+  | { kind: 'say'; event: AnswerEvent }
+  | { kind: 'partial'; event: AnswerEvent; bytes: number }
+  | { kind: 'frame'; frame: Frame }
+  | { kind: 'comment'; text: string }
+  | { kind: 'error'; shape: ErrorShape; error: ProviderError }
+  | { kind: 'reply'; reply: Reply }
+  | { kind: 'cut'; how: Options['how'] }
+  | { kind: 'silence' }
+  | { kind: 'end' };
+
+/** What a request asks for, whatever its wire format. */
+export interface Asked {
+  readonly model: string;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly n: number;
+  readonly maxTokens: number | undefined;
+  readonly logprobs: boolean;
+  /** Names of the tools that may be called; empty when the request forbids it. */
+  readonly tools: readonly string[];
+  /** The text of every message. */
+  readonly text: string;
+  readonly trailingAssistant: string | undefined;
+  readonly promptTokens: number;
+  readonly user: string;
+}
+
+export interface Call {
+  readonly asked: Asked;
+  readonly options: Options;
+  readonly rawBody: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly format: WireFormat;
+}
+
+export type Script = (call: Call) => Iterable<Step>;
+
+/** JSON text of what differs between two equal answers. Placeholders make an answer reusable. */
+export interface Identity {
+  readonly id: string;
+  readonly created: string;
+}
+
+export interface Encoder {
+  /** The frames of one event; none where this format, or this request, does not show it. */
+  frames(event: AnswerEvent): Frame[];
+  error(shape: ErrorShape, error: ProviderError): Frame[];
+  /** One JSON text with everything that was said. */
+  whole(events: readonly AnswerEvent[]): string;
+}
+
+/** One provider API. A second one is a second object of this shape and a line in `server.ts`. */
+export interface WireFormat {
+  readonly path: string;
+  readonly keyHeader: (headers: IncomingHttpHeaders) => string | undefined;
+  read(body: unknown): Asked | ProviderError;
+  newId(number: number): string;
+  encoder(call: Call, identity: Identity): Encoder;
+  errorBody(error: ProviderError): string;
+}
+
+/** Whether a reader sees something of the answer when this arrives. */
+export function isVisible(event: AnswerEvent): boolean {
+  return (
+    event.type === 'text' ||
+    event.type === 'reasoning' ||
+    event.type === 'refusal' ||
+    event.type === 'tool-call' ||
+    event.type === 'tool-arguments'
+  );
+}
