@@ -1,0 +1,315 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ConfigError, HelpRequested, loadConfig, notEnforcedYet, type Config } from './config.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'millrace-config-'));
+const file = join(folder, 'config.yaml');
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const env = {
+  ADMIN_PASSWORD: 'hunter2 with a " and a }',
+  TEAM_A_KEY: 'sk: [not yaml',
+  OPENAI_API_KEY: 'sk-openai',
+  ANTHROPIC_API_KEY: 'sk-anthropic',
+};
+
+const complete = `
+listen: { host: 127.0.0.1, port: 8080, tls: { cert: ./cert.pem, key: /etc/key.pem } }   # tls
+redis: { url: redis://127.0.0.1:6379 }
+shards: 1
+retention: 1h
+drainTimeout: 30s
+admin: { user: ops, password: \${ADMIN_PASSWORD} }
+keys:
+  - id: team-a
+    secret: \${TEAM_A_KEY}
+    models: ["*"]
+    ips: [10.0.0.0/8, "::1"]
+    priority: normal
+    weight: 1
+    limits: { requestsPerMinute: 600, tokensPerMinute: 200000, concurrent: 50 }
+providers:
+  openai:    { api: openai, baseUrl: https://api.openai.com/v1/, apiKey: \${OPENAI_API_KEY} }
+  anthropic: { api: anthropic, baseUrl: https://api.anthropic.com, apiKey: \${ANTHROPIC_API_KEY} }
+models:
+  gpt-4o:
+    targets:
+      - { provider: openai, model: gpt-4o }
+      - { provider: anthropic, model: claude-sonnet-4-5, prefill: false }
+    strategy: failover
+    firstTokenTimeout: 10s
+    idleTimeout: 15s
+    timeout: 10m
+    onSlowFirstToken: hedge
+    continuation: auto
+    holdToolCalls: true
+`;
+
+const minimal = `
+providers: { p: { api: openai, baseUrl: http://127.0.0.1:1 } }
+models: { m: { targets: [{ provider: p, model: x }] } }
+`;
+
+function load(text: string, more: { argv?: string[]; env?: NodeJS.ProcessEnv } = {}) {
+  writeFileSync(file, text);
+  return loadConfig({
+    argv: ['--config', file, ...(more.argv ?? [])],
+    env: more.env ?? env,
+    role: 'ingress',
+  });
+}
+
+/** The problems, with the file's path taken off. */
+function problems(run: () => unknown): string[] {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ConfigError)
+      return error.problems.map((line) => line.replace(`${file}:`, ''));
+    throw error;
+  }
+  return [];
+}
+
+describe('a config file', () => {
+  test('with every field is read, with times in milliseconds and paths beside the file', () => {
+    const { config, options } = load(complete);
+    expect(config).toMatchObject({
+      listen: { port: 8080, tls: { cert: join(folder, 'cert.pem'), key: '/etc/key.pem' } },
+      retentionMs: 3_600_000,
+      drainTimeoutMs: 30_000,
+      admin: { user: 'ops' },
+      providers: { openai: { baseUrl: 'https://api.openai.com/v1', apiKey: 'sk-openai' } },
+      models: {
+        'gpt-4o': {
+          targets: [{ weight: 1 }, { prefill: false }],
+          firstTokenTimeoutMs: 10_000,
+          timeoutMs: 600_000,
+        },
+      },
+      limits: { requestBodyBytes: 16 * 1024 * 1024, readerStallMs: 60_000, workerConcurrency: 512 },
+    });
+    expect(options.configFile).toBe(file);
+  });
+
+  test('keeps the hash of a key, never the key', () => {
+    const { config } = load(complete);
+    const hash = createHash('sha256').update(env.TEAM_A_KEY).digest('hex');
+    expect(config.keys?.[0]?.secretSha256).toBe(hash);
+    expect(JSON.stringify(config)).not.toContain(env.TEAM_A_KEY);
+    expect(JSON.stringify(config)).not.toContain('hunter2');
+  });
+
+  test('becomes a frozen object whose maps have no inherited names', () => {
+    const { config } = load(minimal);
+    expect(() => Object.assign(config.limits, { connections: 1 })).toThrow(TypeError);
+    expect(Object.isFrozen(config.models['m']?.targets[0])).toBe(true);
+    expect(config.models['constructor']).toBeUndefined();
+  });
+
+  test('tells every problem at once, each with line, column, field, expectation and finding', () => {
+    const text = `
+listen: { host: 12, port: 808000 }
+retention: 10 seconds
+drainTimeot: 30s
+providers:
+  openai: { api: opena, baseUrl: ftp://api.openai.com/v1 }
+models:
+  gpt-4.1:
+    targets:
+      - { provider: openia, model: gpt-4o }
+      - { provider: openai }
+    timeout: 40d
+limits: { requestBody: 16 MiBs }
+`;
+    expect(problems(() => load(text))).toEqual([
+      '2:11 listen.host: expected an address or host name, found 12',
+      '2:21 listen.port: expected a whole number from 0 to 65535, found 808000',
+      '3:1 retention: expected a duration such as 250ms, 10s or 5m, found "10 seconds"',
+      '4:1 drainTimeot: unknown field (did you mean drainTimeout?)',
+      '6:13 providers.openai.api: expected one of openai, anthropic, found "opena"',
+      '6:25 providers.openai.baseUrl: expected an http or https URL without login, query or fragment, found "ftp://api.openai.com/v1"',
+      '10:11 models["gpt-4.1"].targets[0].provider: expected one of the providers (openai), found "openia" (did you mean openai?)',
+      '11:9 models["gpt-4.1"].targets[1].model: expected the provider\'s name of a model, found nothing',
+      '12:5 models["gpt-4.1"].timeout: expected a duration from 1ms to 1d, found "40d"',
+      '13:11 limits.requestBody: expected a size such as 65536, 256KiB or 16MiB, found "16 MiBs"',
+    ]);
+  });
+
+  test.each([
+    ['a name given twice', 'shards: 1\nretention: 1h\nshards: 2\n', /^3:1: shards is given twice/],
+    ['a missing bracket', 'listen: { port: 1\nshards: 2\n', /^2:1: expected YAML: /],
+    ['a tab as indentation', 'listen:\n\tport: 1\n', /^2:1: expected YAML: Tabs/],
+    ['a second document', `${minimal}---\na: 1\n`, /^4:1: expected one YAML document/],
+    ['an alias of nothing', 'shards: *one\n', /anchors .* that exist/],
+    ['nothing at all', '', /^1:1 providers: expected at least one/],
+    ['a text instead of a mapping', 'hello', /^1:1: expected a mapping .*, found a string/m],
+  ])('with %s is an error with its line', (_name, text, expected) => {
+    expect(problems(() => load(text)).join('\n')).toMatch(expected);
+  });
+
+  test('that is missing or no file is a clear error', () => {
+    const run = (path: string) => () =>
+      loadConfig({ argv: ['--config', path], env: {}, role: 'worker' });
+    expect(run(join(folder, 'none.yaml'))).toThrow(/none.yaml: .* there is no such file/);
+    expect(run(folder)).toThrow(/it is a folder/);
+  });
+});
+
+describe('keys', () => {
+  const withKeys = (keys: string) => `${minimal}keys:\n${keys}`;
+
+  test('need exactly one of secret and sha256, other ids, and at least one entry', () => {
+    expect(problems(() => load(withKeys('  - { id: a, secret: x, sha256: ab }\n')))).toEqual([
+      '5:5 keys[0]: expected either secret or sha256, found both',
+      '5:25 keys[0].sha256: expected the SHA-256 of a key, 64 hexadecimal digits, found a string (not shown)',
+    ]);
+    expect(problems(() => load(withKeys('  - { id: a }\n')))[0]).toMatch(/found neither$/);
+    expect(problems(() => load(withKeys('  []\n')))[0]).toMatch(/at least one key/);
+    const twice = '  - { id: a, secret: x }\n  - { id: a, secret: x }\n';
+    expect(problems(() => load(withKeys(twice)))).toHaveLength(2);
+  });
+
+  test('take addresses and ranges, and nothing else', () => {
+    const ips = (list: string) => load(withKeys(`  - { id: a, secret: x, ips: [${list}] }\n`));
+    expect(ips('10.0.0.0/8, "::1", "fd00::/8"').config.keys?.[0]?.ips).toHaveLength(3);
+    for (const wrong of ['10.0.0.0/33', '10.0.0', 'localhost', '"10.0.0.0/8/8"', '"1.2.3.4/"']) {
+      expect(problems(() => ips(wrong))).toHaveLength(1);
+    }
+  });
+});
+
+describe('secrets', () => {
+  test('never appear in a message, wherever they were put by mistake', () => {
+    const text = `
+redis: { url: "http://user:hunter2@host" }
+admin: hunter2
+keys:
+  - hunter2
+  - { id: a, secret: [hunter2], sha256: hunter2, sercet: hunter2 }
+  - { id: b, secret: hunter2 }
+  - { id: c, secret: hunter2 }
+providers:
+  p: { api: openai, baseUrl: "ftp://user:hunter2@host", apiKey: { hunter2: 1 } }
+  q: hunter2
+models: { m: { targets: [{ provider: p, model: x }], timeout: \${SECRET} } }
+`;
+    const lines = problems(() => load(text, { env: { SECRET: 'hunter2' } }));
+    expect(lines.length).toBeGreaterThan(8);
+    expect(lines.join('\n').replace('apiKey.hunter2', '')).not.toContain('hunter2');
+    expect(lines.at(-1)).toContain('found the value of ${SECRET} (not shown)');
+  });
+
+  test('never appear in the message of a YAML error', () => {
+    for (const text of [
+      'a: |hunter2\n',
+      '- 1\nb: hunter2\n',
+      'a: "hunter2\n',
+      'a: [hunter2: @hunter2\n',
+    ]) {
+      const lines = problems(() => load(text));
+      expect(lines.length).toBeGreaterThan(0);
+      expect(lines.join()).not.toContain('hunter2');
+    }
+  });
+});
+
+describe('${NAME}', () => {
+  const withHost = (host: string) => `listen: { host: ${host} }\n${minimal.trim()}\n`;
+  const host = (text: string, variables: NodeJS.ProcessEnv = { H: 'a: {b}' }): string =>
+    load(withHost(text), { env: variables }).config.listen.host;
+
+  test('reads a variable inside of any text, and its value is never read as YAML', () => {
+    expect(host('${H}')).toBe('a: {b}');
+    expect(host('"x-${H}-${H}"')).toBe('x-a: {b}-a: {b}');
+  });
+
+  test('can be escaped, is left alone in comments, and serves for numbers', () => {
+    expect(host('$${H}')).toBe('${H}');
+    expect(host('h } # ${NOT_SET}\n# {')).toBe('h');
+    expect(
+      load(`listen: { port: \${P} }\n${minimal}`, { env: { P: '81' } }).config.listen.port,
+    ).toBe(81);
+  });
+
+  test('of a missing variable is an error that names it, with its place', () => {
+    expect(problems(() => host('${NOT_SET}', {}))).toEqual([
+      '1:17: the environment variable NOT_SET is not set',
+    ]);
+    expect(problems(() => host('"${A B}"'))[0]).toMatch(/expected a variable's name/);
+    expect(problems(() => host('"${H"'))[0]).toMatch(/expected a } after/);
+    expect(problems(() => load('${H}: 1\n'))[0]).toMatch(/only values can be read/);
+  });
+});
+
+describe('flags and variables', () => {
+  const port = (
+    argv: string[],
+    variables: NodeJS.ProcessEnv,
+    text = `listen: { port: 3 }\n${minimal}`,
+  ) => load(text, { argv, env: variables }).config.listen.port;
+
+  test('a flag beats the variable, the variable beats the file, the file beats the default', () => {
+    expect(port(['--port', '1'], { PORT: '2' })).toBe(1);
+    expect(port([], { PORT: '2' })).toBe(2);
+    expect(port([], { PORT: '' })).toBe(3);
+    expect(port([], {}, minimal)).toBe(8080);
+    expect(port(['--port=0'], { PORT: '2' })).toBe(0);
+  });
+
+  test('that are wrong are reported together with the problems of the file', () => {
+    const argv = ['--prot', '--port=abc', '--workers', '3', 'extra', '--host'];
+    const found = problems(() => load('shards: 0\n', { argv, env: { REDIS_URL: 'hunter2' } }));
+    expect(found).toEqual([
+      '--prot: unknown flag (did you mean port?)',
+      '--workers: only npm start has it',
+      'unexpected argument "extra"',
+      '--host: expected a value, found nothing',
+      '--port: expected a whole number from 0 to 65535, found "abc"',
+      expect.stringMatching(/^REDIS_URL: expected a URL such as .* found something else/),
+      expect.stringMatching(/^1:1 providers/),
+      expect.stringMatching(/^1:1 models/),
+      '1:1 shards: expected a whole number from 1 to 1024, found 0',
+    ]);
+    expect(found.join()).not.toContain('hunter2');
+  });
+
+  test('only npm start can do without a config file', () => {
+    const run = (role: 'start' | 'worker') => () => loadConfig({ argv: [], env: {}, role });
+    expect(run('worker')).toThrow(/a config file is needed/);
+    expect(run('start')().options).toMatchObject({ workers: 2, ingresses: 1 });
+    const start = loadConfig({
+      argv: ['--workers', '5'],
+      env: { MILLRACE_INGRESSES: '3', MILLRACE_DATA: '/x' },
+      role: 'start',
+    });
+    expect(start.options).toEqual({ workers: 5, ingresses: 3, dataDir: '/x' });
+  });
+
+  test('--help lists every flag with its variable and default', () => {
+    const help = () => loadConfig({ argv: ['--help'], env: {}, role: 'start' });
+    expect(help).toThrow(HelpRequested);
+    expect(help).toThrow(/--workers N +MILLRACE_WORKERS +worker processes \(default 2\)/);
+    expect(help).toThrow(/limits.requestBody +16MiB/);
+  });
+});
+
+describe('what is not acted on yet', () => {
+  const sentences = (config: Config) => notEnforcedYet(config).map((line) => line.split(' ')[0]);
+
+  test('is named where the file sets it, and only there', () => {
+    expect(notEnforcedYet(load(minimal).config)).toEqual([]);
+    expect(sentences(load(complete).config)).toEqual([
+      'keys[0].limits',
+      'keys[0].priority',
+      'keys[0].weight',
+      'models.gpt-4o.onSlowFirstToken',
+      'models.gpt-4o.continuation',
+      'models.gpt-4o.holdToolCalls',
+      'providers.anthropic.api',
+    ]);
+  });
+});

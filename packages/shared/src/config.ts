@@ -1,0 +1,21 @@
+/**
+ * The configuration: flags, environment and config file, read once at the start of a process.
+ * The parts are in config/: `settings.ts` is the one table of defaults, `schema.ts` the form of the
+ * file, `rules.ts` what holds between fields, `load.ts` who beats whom.
+ */
+export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';
+export { notEnforcedYet } from './config/not-enforced.ts';
+export { settings, type Setting } from './config/settings.ts';
+export { parseBytes, parseDuration } from './config/units.ts';
+export {
+  ConfigError,
+  HelpRequested,
+  type Config,
+  type KeyConfig,
+  type ModelConfig,
+  type ProcessLimits,
+  type ProviderConfig,
+  type Role,
+  type StartOptions,
+  type TargetConfig,
+} from './config/types.ts';

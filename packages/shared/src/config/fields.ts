@@ -1,0 +1,149 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { parseRedisUrl, redisUrlExpectation } from './redis-url.ts';
+import {
+  settings,
+  type ChoiceSetting,
+  type CountSetting,
+  type DurationSetting,
+  type Setting,
+  type SizeSetting,
+} from './settings.ts';
+import { parseBytes, parseDuration } from './units.ts';
+
+/** What a field's reader says: the value, or what it expected (the words after "expected"). */
+export type Read<T> = { readonly value: T } | { readonly expected: string };
+
+/** How a problem in a field is reported: may the value found be shown? Secrets never may. */
+export type FieldProblem = { readonly expected: string; readonly confidential: boolean };
+
+/**
+ * A zod schema for one field out of a plain reader, so that flags, variables and the file are read
+ * by the same rules and every message has the same form.
+ */
+export function field<T>(read: (value: unknown) => Read<T>, confidential = false): z.ZodType<T> {
+  return z.unknown().transform((value, context): T => {
+    const result = read(value);
+    if ('value' in result) return result.value;
+    const problem: FieldProblem = { expected: result.expected, confidential };
+    context.issues.push({
+      code: 'custom',
+      message: result.expected,
+      input: value,
+      params: problem,
+    });
+    return z.NEVER;
+  });
+}
+
+type Named<S> = {
+  [K in keyof typeof settings]: (typeof settings)[K] extends S ? K : never;
+}[keyof typeof settings];
+
+export const durationField = (name: Named<DurationSetting>) =>
+  withDefault(name, readDuration(settings[name]));
+export const sizeField = (name: Named<SizeSetting>) => withDefault(name, readSize(settings[name]));
+export const countField = (name: Named<CountSetting>) =>
+  withDefault(name, readCount(settings[name]));
+export const toggleField = (name: 'models.*.holdToolCalls') => withDefault(name, readToggle);
+
+export function choiceField<T extends string>(setting: ChoiceSetting<T>) {
+  return field(readChoice(setting.options)).default(() => setting.default as never);
+}
+
+function withDefault<T extends number | boolean>(
+  name: keyof typeof settings,
+  read: (value: unknown) => Read<T>,
+) {
+  return field(read).default(() => settings[name].default as never);
+}
+
+export function readDuration(setting: DurationSetting) {
+  return within(setting, 'a duration such as 250ms, 10s or 5m', (value) =>
+    typeof value === 'string' ? parseDuration(value) : undefined,
+  );
+}
+
+export function readSize(setting: SizeSetting) {
+  return within(setting, 'a size such as 65536, 256KiB or 16MiB', (value) =>
+    typeof value === 'string' || typeof value === 'number' ? parseBytes(String(value)) : undefined,
+  );
+}
+
+export function readCount(setting: Pick<CountSetting, 'min' | 'max' | 'written'>) {
+  return within(setting, 'a whole number', wholeNumber);
+}
+
+/** A count that has no default and no bound but "at least one". */
+export const limitField = field(
+  readCount({ min: 1, max: 1e12, written: { default: '', min: '1', max: '1000000000000' } }),
+).optional();
+
+function wholeNumber(value: unknown): number | undefined {
+  // A variable's value is a string, whatever it holds.
+  const number = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value;
+  return typeof number === 'number' && Number.isSafeInteger(number) ? number : undefined;
+}
+
+function within(
+  { min, max, written }: Pick<Extract<Setting, { min: number }>, 'min' | 'max' | 'written'>,
+  expected: string,
+  parse: (value: unknown) => number | undefined,
+) {
+  return (value: unknown): Read<number> => {
+    const number = parse(value);
+    if (number !== undefined && number >= min && number <= max) return { value: number };
+    const kind = expected.split(' such as ')[0];
+    if (number === undefined && expected !== kind) return { expected };
+    return { expected: `${kind} from ${written.min} to ${written.max}` };
+  };
+}
+
+export const readToggle = (value: unknown): Read<boolean> => {
+  if (value === true || value === 'true') return { value: true };
+  if (value === false || value === 'false') return { value: false };
+  return { expected: 'true or false' };
+};
+
+export function readChoice<const T extends string>(options: readonly T[]) {
+  return (value: unknown): Read<T> => {
+    const option = options.find((candidate) => candidate === value);
+    return option === undefined ? { expected: `one of ${options.join(', ')}` } : { value: option };
+  };
+}
+
+export function readText(expected: string) {
+  return (value: unknown): Read<string> =>
+    typeof value === 'string' && value.trim() !== '' ? { value } : { expected };
+}
+
+export function readSha256(value: unknown): Read<string> {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value)
+    ? { value: value.toLowerCase() }
+    : { expected: 'the SHA-256 of a key, 64 hexadecimal digits' };
+}
+
+export function readRedisUrl(value: unknown): Read<string> {
+  return typeof value === 'string' && parseRedisUrl(value)
+    ? { value }
+    : { expected: redisUrlExpectation };
+}
+
+export function readBaseUrl(value: unknown): Read<string> {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
+  const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password;
+  if (!plain || url.search || url.hash) {
+    return { expected: 'an http or https URL without login, query or fragment' };
+  }
+  return { value: url.href.replace(/\/+$/, '') };
+}
+
+/** An address, or a range of them in CIDR notation. */
+export function readAddressRange(value: unknown): Read<string> {
+  const [address, prefix, ...rest] = typeof value === 'string' ? value.split('/') : [];
+  const bits = isIP(address ?? '') === 4 ? 32 : isIP(address ?? '') === 6 ? 128 : -1;
+  const prefixFits = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+  return typeof value === 'string' && bits > 0 && prefixFits && rest.length === 0
+    ? { value }
+    : { expected: 'an IP address or a range such as 10.0.0.0/8' };
+}

@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { readFlags, usage, type FlagValues } from './flags.ts';
+import { readConfigText, type FileContents } from './read-file.ts';
+import { fileSchema, type ParsedFile } from './schema.ts';
+import { settings } from './settings.ts';
+import { ConfigError, HelpRequested, type Config, type Role, type StartOptions } from './types.ts';
+
+export type Loaded = { readonly config: Config; readonly options: StartOptions };
+
+/**
+ * Reads flags, environment and config file into one frozen configuration.
+ *
+ * Throws ConfigError with every problem found (secrets are never in it), and HelpRequested when
+ * `--help` is among the arguments. `argv` is without the program's own two.
+ */
+export function loadConfig({
+  argv,
+  env,
+  role,
+}: {
+  argv: readonly string[];
+  env: NodeJS.ProcessEnv;
+  role: Role;
+}): Loaded {
+  const flags = readFlags(argv, env, role);
+  if (flags.help) throw new HelpRequested(usage(role));
+  const contents = readContents(flags, env, role);
+  const problems = [...flags.problems, ...(contents.kind === 'broken' ? contents.problems : [])];
+  if (contents.kind === 'broken' || problems.length > 0) throw new ConfigError(problems);
+
+  const configFile = flags.config === undefined ? undefined : resolve(flags.config);
+  const config = assemble(contents.file, contents.explicit, flags, dirname(configFile ?? '.'));
+  const options: StartOptions = {
+    workers: flags.workers ?? settings.workers.default,
+    ingresses: flags.ingresses ?? settings.ingresses.default,
+    dataDir: resolve(flags.data ?? settings.data.default),
+    ...(configFile === undefined ? {} : { configFile }),
+  };
+  if (config.listen.port + options.ingresses - 1 > settings['listen.port'].max) {
+    throw new ConfigError([
+      `--ingresses: ${options.ingresses} ports from ${config.listen.port} up do not exist`,
+    ]);
+  }
+  return { config, options };
+}
+
+/** loadConfig for a main.ts: prints the help and exits 0, or the problems and exits 78 (EX_CONFIG). */
+export function loadConfigOrExit(input: Parameters<typeof loadConfig>[0]): Loaded {
+  try {
+    return loadConfig(input);
+  } catch (error) {
+    if (error instanceof HelpRequested) {
+      process.stdout.write(error.message);
+      process.exit(0);
+    }
+    if (error instanceof ConfigError) {
+      process.stderr.write(
+        `${error.problems.map((problem) => `millrace: ${problem}`).join('\n')}\n`,
+      );
+      process.exit(78);
+    }
+    throw error;
+  }
+}
+
+function readContents(flags: FlagValues, env: NodeJS.ProcessEnv, role: Role): FileContents {
+  if (flags.config !== undefined) {
+    const text = readText(flags.config);
+    return 'problem' in text
+      ? { kind: 'broken', problems: [text.problem] }
+      : readConfigText(text.content, flags.config, env);
+  }
+  if (role === 'start') return { kind: 'read', file: fileSchema.parse({}), explicit: [] };
+  const problem =
+    'a config file is needed: --config FILE or MILLRACE_CONFIG (npm start can do without)';
+  return { kind: 'broken', problems: flags.problems.length > 0 ? [] : [problem] };
+}
+
+function readText(file: string): { content: string } | { problem: string } {
+  try {
+    return { content: readFileSync(file, 'utf8') };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const reasons: Record<string, string> = {
+      ENOENT: 'there is no such file',
+      EACCES: 'no permission to read it',
+      EISDIR: 'it is a folder',
+    };
+    return { problem: `${file}: the config file cannot be read: ${reasons[code] ?? code}` };
+  }
+}
+
+function assemble(
+  file: ParsedFile,
+  explicit: readonly string[],
+  flags: FlagValues,
+  folder: string,
+): Config {
+  const { listen, redis, retention, drainTimeout, providers, models, ...rest } = file;
+  const url = flags.redis ?? redis.url;
+  return deepFreeze({
+    ...rest,
+    listen: {
+      host: flags.host ?? listen.host,
+      port: flags.port ?? listen.port,
+      ...(listen.tls && {
+        tls: { cert: resolve(folder, listen.tls.cert), key: resolve(folder, listen.tls.key) },
+      }),
+    },
+    redis: url === undefined ? {} : { url },
+    retentionMs: retention,
+    drainTimeoutMs: drainTimeout,
+    providers: withoutPrototype(providers),
+    models: withoutPrototype(models),
+    explicit,
+  });
+}
+
+function withoutPrototype<T>(record: Record<string, T>): Record<string, T> {
+  return Object.assign(Object.create(null) as Record<string, T>, record);
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+}

@@ -1,0 +1,48 @@
+import { printPath } from './read-file.ts';
+import type { Config } from './types.ts';
+
+/**
+ * What the config file sets itself, and this version reads and checks but does not act on yet: one
+ * sentence each, fit for a log. Whoever makes one of these work takes its line out here.
+ */
+export function notEnforcedYet(config: Config): string[] {
+  const explicit = new Set(config.explicit);
+  const fields = [...keyFields(config), ...modelFields(config), ...providerFields(config)];
+  return fields
+    .map(({ path, meaning }) => ({ field: printPath(path), meaning }))
+    .filter(({ field }) => explicit.has(field))
+    .map(({ field, meaning }) => `${field} is accepted but not acted on yet: ${meaning}`);
+}
+
+type Pending = { readonly path: readonly (string | number)[]; readonly meaning: string };
+
+function keyFields({ keys = [] }: Config): Pending[] {
+  return keys.flatMap((_key, index) => [
+    { path: ['keys', index, 'limits'], meaning: 'no rate or number of requests is limited' },
+    { path: ['keys', index, 'priority'], meaning: 'requests wait in the order they came' },
+    { path: ['keys', index, 'weight'], meaning: 'requests wait in the order they came' },
+  ]);
+}
+
+function modelFields({ models }: Config): Pending[] {
+  return Object.entries(models).flatMap(([alias, { strategy }]) => {
+    const field = (name: string) => ['models', alias, name];
+    return [
+      ...(strategy === 'failover'
+        ? []
+        : [{ path: field('strategy'), meaning: 'targets are tried in their order (failover)' }]),
+      { path: field('onSlowFirstToken'), meaning: 'a slow first token has no special treatment' },
+      { path: field('continuation'), meaning: 'it changes nothing about how faults are handled' },
+      { path: field('holdToolCalls'), meaning: 'it changes nothing about how tool calls are sent' },
+    ];
+  });
+}
+
+function providerFields({ providers }: Config): Pending[] {
+  return Object.entries(providers)
+    .filter(([, { api }]) => api !== 'openai')
+    .map(([name]) => ({
+      path: ['providers', name, 'api'],
+      meaning: 'its targets cannot be called',
+    }));
+}

@@ -1,0 +1,113 @@
+import { nearest } from './nearest.ts';
+import type { Path } from './document.ts';
+
+export type RuleProblem = { readonly path: Path; readonly message: string };
+
+/**
+ * What holds between fields. Reads the file's raw data and passes over what has the wrong form,
+ * which the schema reports.
+ */
+export function brokenRules(file: unknown): RuleProblem[] {
+  const raw = record(file);
+  return [...serving(raw), ...targetsKnown(raw), ...keyRules(raw)];
+}
+
+function serving(raw: Raw): RuleProblem[] {
+  return (['providers', 'models'] as const)
+    .filter((section) => raw[section] === undefined || isEmpty(raw[section]))
+    .map((section) => ({ path: [section], message: `expected at least one of the ${section}` }));
+}
+
+function targetsKnown(raw: Raw): RuleProblem[] {
+  const known = Object.keys(record(raw['providers']));
+  const problems: RuleProblem[] = [];
+  for (const [alias, model] of Object.entries(record(raw['models']))) {
+    const targets = record(model)['targets'];
+    if (Array.isArray(targets) && targets.length === 0) {
+      problems.push({
+        path: ['models', alias, 'targets'],
+        message: 'expected at least one target',
+      });
+    }
+    for (const [index, target] of list(targets).entries()) {
+      const name = record(target)['provider'];
+      if (typeof name !== 'string' || name.trim() === '' || known.includes(name)) continue;
+      problems.push({
+        path: ['models', alias, 'targets', index, 'provider'],
+        message: `expected one of the providers (${known.join(', ') || 'there are none'}), found ${quote(name)}${hint(name, known)}`,
+      });
+    }
+  }
+  return problems;
+}
+
+function keyRules(raw: Raw): RuleProblem[] {
+  if (raw['keys'] === undefined) return [];
+  const problems: RuleProblem[] = [];
+  if (isEmpty(raw['keys'])) {
+    const message = 'expected at least one key; leave the field out to need none (loopback only)';
+    problems.push({ path: ['keys'], message });
+  }
+  const ids = new Map<string, number>();
+  const secrets = new Map<string, number>();
+  for (const [index, entry] of list(raw['keys']).entries()) {
+    const { id, secret, sha256 } = record(entry);
+    if ((secret === undefined) === (sha256 === undefined) && isRecord(entry)) {
+      const found = secret === undefined ? 'neither' : 'both';
+      problems.push({
+        path: ['keys', index],
+        message: `expected either secret or sha256, found ${found}`,
+      });
+    }
+    problems.push(...repeated(ids, id, index, 'id'));
+    problems.push(...repeated(secrets, secret, index, 'secret'));
+  }
+  return problems;
+}
+
+function repeated(
+  seen: Map<string, number>,
+  value: unknown,
+  index: number,
+  name: string,
+): RuleProblem[] {
+  if (typeof value !== 'string') return [];
+  const first = seen.get(value);
+  if (first !== undefined) {
+    return [
+      {
+        path: ['keys', index, name],
+        message: `expected another ${name} than that of keys[${first}]`,
+      },
+    ];
+  }
+  seen.set(value, index);
+  return [];
+}
+
+type Raw = Record<string, unknown>;
+
+export function hint(name: string, known: readonly string[]): string {
+  const near = nearest(name, known);
+  return near === undefined ? '' : ` (did you mean ${near}?)`;
+}
+
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
+
+export function isRecord(value: unknown): value is Raw {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function record(value: unknown): Raw {
+  return isRecord(value) ? value : {};
+}
+
+function list(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import {
+  choiceField,
+  countField,
+  durationField,
+  field,
+  limitField,
+  readAddressRange,
+  readBaseUrl,
+  readChoice,
+  readRedisUrl,
+  readSha256,
+  readText,
+  readToggle,
+  sizeField,
+  toggleField,
+} from './fields.ts';
+import { settings } from './settings.ts';
+import type { KeyConfig, ModelConfig, ProcessLimits } from './types.ts';
+
+/**
+ * The config file's form, field by field. What concerns several fields at once is in rules.ts, so
+ * that one wrong field does not hide the others' problems.
+ */
+
+/** A mapping with these fields and no others; the message carries the names it knows, for hints. */
+function section<S extends z.ZodRawShape>(shape: S) {
+  const known = Object.keys(shape).join(' ');
+  return z.strictObject(shape, {
+    error: ({ code }) => (code === 'unrecognized_keys' ? known : undefined),
+  });
+}
+
+const name = (what: string) => field(readText(what));
+const secret = (what: string) => field(readText(what), true);
+
+const listen = section({
+  host: name('an address or host name').default(settings['listen.host'].default),
+  port: countField('listen.port'),
+  tls: section({
+    cert: name('the path of a PEM file'),
+    key: name('the path of a PEM file'),
+  }).optional(),
+});
+
+const key = section({
+  id: name('the name of this key'),
+  secret: secret('the key itself, not empty').optional(),
+  sha256: field(readSha256, true).optional(),
+  models: z.array(name('a model alias or "*"')).default(['*']),
+  ips: z.array(field(readAddressRange)).default([]),
+  priority: choiceField(settings['keys.*.priority']),
+  weight: countField('keys.*.weight'),
+  limits: section({
+    requestsPerMinute: limitField,
+    tokensPerMinute: limitField,
+    concurrent: limitField,
+  }).optional(),
+}).transform(({ secret: plain, sha256: hash, ...rest }): KeyConfig => {
+  return { ...rest, secretSha256: hash ?? sha256(plain ?? '') };
+});
+
+const provider = section({
+  api: field(readChoice(['openai', 'anthropic'])),
+  baseUrl: field(readBaseUrl),
+  apiKey: secret('a key, not empty').optional(),
+});
+
+const target = section({
+  provider: name('the name of a provider'),
+  model: name("the provider's name of a model"),
+  prefill: field(readToggle).optional(),
+  weight: countField('models.*.targets.*.weight'),
+});
+
+const model = section({
+  targets: z.array(target),
+  strategy: choiceField(settings['models.*.strategy']),
+  firstTokenTimeout: durationField('models.*.firstTokenTimeout'),
+  idleTimeout: durationField('models.*.idleTimeout'),
+  timeout: durationField('models.*.timeout'),
+  onSlowFirstToken: choiceField(settings['models.*.onSlowFirstToken']),
+  continuation: choiceField(settings['models.*.continuation']),
+  holdToolCalls: toggleField('models.*.holdToolCalls'),
+}).transform(({ firstTokenTimeout, idleTimeout, timeout, ...rest }): ModelConfig => {
+  return {
+    ...rest,
+    firstTokenTimeoutMs: firstTokenTimeout,
+    idleTimeoutMs: idleTimeout,
+    timeoutMs: timeout,
+  };
+});
+
+const limits = section({
+  requestBody: sizeField('limits.requestBody'),
+  responseBody: sizeField('limits.responseBody'),
+  socketFrame: sizeField('limits.socketFrame'),
+  readerBuffer: sizeField('limits.readerBuffer'),
+  readerStall: durationField('limits.readerStall'),
+  appendBuffer: sizeField('limits.appendBuffer'),
+  workerConcurrency: countField('limits.workerConcurrency'),
+  keepAlive: durationField('limits.keepAlive'),
+  ownerGrace: durationField('limits.ownerGrace'),
+  queueTtl: durationField('limits.queueTtl'),
+  connections: countField('limits.connections'),
+  connectTimeout: durationField('limits.connectTimeout'),
+}).transform((raw): ProcessLimits => {
+  return {
+    requestBodyBytes: raw.requestBody,
+    responseBodyBytes: raw.responseBody,
+    socketFrameBytes: raw.socketFrame,
+    readerBufferBytes: raw.readerBuffer,
+    readerStallMs: raw.readerStall,
+    appendBufferBytes: raw.appendBuffer,
+    workerConcurrency: raw.workerConcurrency,
+    keepAliveMs: raw.keepAlive,
+    ownerGraceMs: raw.ownerGrace,
+    queueTtlMs: raw.queueTtl,
+    connections: raw.connections,
+    connectTimeoutMs: raw.connectTimeout,
+  };
+});
+
+export const fileSchema = section({
+  listen: listen.prefault({}),
+  redis: section({ url: field(readRedisUrl, true).optional() }).prefault({}),
+  shards: countField('shards'),
+  retention: durationField('retention'),
+  drainTimeout: durationField('drainTimeout'),
+  admin: section({ user: name("the operator's name"), password: secret('a password, not empty') })
+    .transform(({ user, password }) => ({ user, passwordSha256: sha256(password) }))
+    .optional(),
+  keys: z.array(key).optional(),
+  providers: z.record(z.string(), provider).default({}),
+  models: z.record(z.string(), model).default({}),
+  limits: limits.prefault({}),
+});
+
+export type ParsedFile = z.output<typeof fileSchema>;
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

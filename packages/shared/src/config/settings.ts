@@ -1,0 +1,153 @@
+import { parseBytes, parseDuration } from './units.ts';
+
+/**
+ * Every default of the project, once: name (the field in the config file, `*` for a name of the
+ * operator's), unit (the kind), default, bounds and one line of help. Nothing else holds a default.
+ */
+export const settings = {
+  'listen.host': text('127.0.0.1', 'address to listen on'),
+  'listen.port': count(8080, 0, 65_535, 'port to listen on; 0 takes a free one'),
+  shards: count(1, 1, 1024, 'hash slots that requests are spread over'),
+  retention: duration('1h', '1s', '30d', 'how long a finished stream can be read again'),
+  drainTimeout: duration(
+    '30s',
+    '0s',
+    '1h',
+    'what a stopping process may take to finish its streams',
+  ),
+
+  'keys.*.priority': choice('normal', ['high', 'normal', 'low'], 'which waiting requests go first'),
+  'keys.*.weight': count(1, 1, 1000, 'share of this key within its priority'),
+
+  'models.*.strategy': choice(
+    'failover',
+    ['failover', 'round-robin', 'weighted', 'least-loaded', 'latency'],
+    'how a target is chosen',
+  ),
+  'models.*.targets.*.weight': count(1, 1, 1000, 'share of this target, for strategy: weighted'),
+  'models.*.firstTokenTimeout': duration('10s', '1ms', '1d', 'patience for the first token'),
+  'models.*.idleTimeout': duration('15s', '1ms', '1d', 'patience between two tokens'),
+  'models.*.timeout': duration('10m', '1ms', '1d', 'what a whole request may take'),
+  'models.*.onSlowFirstToken': choice(
+    'hedge',
+    ['hedge', 'failover', 'wait'],
+    'what happens after firstTokenTimeout',
+  ),
+  'models.*.continuation': choice(
+    'auto',
+    ['auto', 'strict', 'off'],
+    'what may be done after a fault in mid-answer',
+  ),
+  'models.*.holdToolCalls': toggle(true, 'send tool calls when they are complete'),
+
+  'limits.requestBody': size('16MiB', '1KiB', '1GiB', 'largest request body'),
+  'limits.responseBody': size('32MiB', '1KiB', '1GiB', 'largest non-streaming upstream answer'),
+  'limits.socketFrame': size('16MiB', '1KiB', '1GiB', 'largest WebSocket frame from a client'),
+  'limits.readerBuffer': size(
+    '256KiB',
+    '1KiB',
+    '1GiB',
+    'queued to one connection before pushing stops',
+  ),
+  'limits.readerStall': duration(
+    '60s',
+    '100ms',
+    '1h',
+    'a reader that takes no byte this long is ended',
+  ),
+  'limits.appendBuffer': size('4MiB', '1KiB', '1GiB', 'held per stream while Redis is away'),
+  'limits.workerConcurrency': count(512, 1, 100_000, 'requests that one worker runs at a time'),
+  'limits.keepAlive': duration('15s', '100ms', '1h', 'interval of SSE comments on a silent stream'),
+  'limits.ownerGrace': duration('5s', '0s', '1h', 'a request outlives its dead ingress this long'),
+  'limits.queueTtl': duration('24h', '1s', '30d', 'how long a request may wait at most'),
+  'limits.connections': count(512, 1, 65_535, 'upstream connections per origin and worker'),
+  'limits.connectTimeout': duration('5s', '10ms', '5m', 'patience for an upstream connection'),
+
+  workers: count(2, 1, 256, 'worker processes'),
+  ingresses: count(1, 1, 64, 'ingress processes, on PORT, PORT+1, …'),
+  data: text('.millrace', "folder of the embedded Redis' files"),
+} as const satisfies Record<string, Setting>;
+
+export type Setting =
+  | DurationSetting
+  | SizeSetting
+  | CountSetting
+  | ChoiceSetting
+  | TextSetting
+  | ToggleSetting;
+
+export type DurationSetting = Bounded & { readonly kind: 'duration' };
+export type SizeSetting = Bounded & { readonly kind: 'size' };
+export type CountSetting = Bounded & { readonly kind: 'count' };
+export type ChoiceSetting<T extends string = string> = {
+  readonly kind: 'choice';
+  readonly default: T;
+  readonly options: readonly T[];
+  readonly help: string;
+};
+export type TextSetting = {
+  readonly kind: 'text';
+  readonly default: string;
+  readonly help: string;
+};
+export type ToggleSetting = {
+  readonly kind: 'toggle';
+  readonly default: boolean;
+  readonly help: string;
+};
+
+/** Numbers in milliseconds or bytes (or just counted), and the words that people write for them. */
+type Bounded = {
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly written: { readonly default: string; readonly min: string; readonly max: string };
+  readonly help: string;
+};
+
+function duration(value: string, min: string, max: string, help: string): DurationSetting {
+  return { kind: 'duration', ...bounded(value, min, max, parseDuration), help };
+}
+
+function size(value: string, min: string, max: string, help: string): SizeSetting {
+  return { kind: 'size', ...bounded(value, min, max, parseBytes), help };
+}
+
+function count(value: number, min: number, max: number, help: string): CountSetting {
+  return { kind: 'count', ...bounded(String(value), String(min), String(max), Number), help };
+}
+
+function choice<const T extends string>(
+  value: T,
+  options: readonly T[],
+  help: string,
+): ChoiceSetting<T> {
+  return { kind: 'choice', default: value, options, help };
+}
+
+function text(value: string, help: string): TextSetting {
+  return { kind: 'text', default: value, help };
+}
+
+function toggle(value: boolean, help: string): ToggleSetting {
+  return { kind: 'toggle', default: value, help };
+}
+
+function bounded(
+  value: string,
+  min: string,
+  max: string,
+  parse: (text: string) => number | undefined,
+) {
+  const number = (written: string) => {
+    const parsed = parse(written);
+    if (parsed === undefined) throw new Error(`settings: ${written} cannot be read`);
+    return parsed;
+  };
+  return {
+    default: number(value),
+    min: number(min),
+    max: number(max),
+    written: { default: value, min, max },
+  };
+}

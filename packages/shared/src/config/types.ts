@@ -1,0 +1,113 @@
+/**
+ * The configuration of a process: parsed once, complete, deeply frozen, passed down. Times are in
+ * milliseconds (`…Ms`), sizes in bytes (`…Bytes`). Maps have no prototype, so that a model called
+ * `constructor` is simply one that is not there.
+ */
+export type Config = {
+  readonly listen: {
+    readonly host: string;
+    readonly port: number;
+    /** Absolute paths of PEM files, not read yet. */
+    readonly tls?: { readonly cert: string; readonly key: string };
+  };
+  /** No url: the embedded Redis, which only the supervisor can start. */
+  readonly redis: { readonly url?: string };
+  readonly shards: number;
+  readonly retentionMs: number;
+  readonly drainTimeoutMs: number;
+  /** Absent: admin pages answer on loopback only. */
+  readonly admin?: { readonly user: string; readonly passwordSha256: string };
+  /** Absent: no key is needed, and only loopback may connect. Never empty. */
+  readonly keys?: readonly KeyConfig[];
+  readonly providers: Readonly<Record<string, ProviderConfig>>;
+  readonly models: Readonly<Record<string, ModelConfig>>;
+  readonly limits: ProcessLimits;
+  /** The fields that the file sets itself, as paths (`models.gpt-4o.strategy`); no values. */
+  readonly explicit: readonly string[];
+};
+
+export type KeyConfig = {
+  readonly id: string;
+  /** Hex, lower case. The key itself is not kept. */
+  readonly secretSha256: string;
+  /** Aliases, or `*` for all. */
+  readonly models: readonly string[];
+  /** Addresses and CIDR ranges; empty: from anywhere. */
+  readonly ips: readonly string[];
+  readonly priority: 'high' | 'normal' | 'low';
+  readonly weight: number;
+  readonly limits?: {
+    readonly requestsPerMinute?: number;
+    readonly tokensPerMinute?: number;
+    readonly concurrent?: number;
+  };
+};
+
+export type ProviderConfig = {
+  readonly api: 'openai' | 'anthropic';
+  /** http or https, without a trailing slash. */
+  readonly baseUrl: string;
+  readonly apiKey?: string;
+};
+
+export type ModelConfig = {
+  readonly targets: readonly TargetConfig[];
+  readonly strategy: 'failover' | 'round-robin' | 'weighted' | 'least-loaded' | 'latency';
+  readonly firstTokenTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly timeoutMs: number;
+  readonly onSlowFirstToken: 'hedge' | 'failover' | 'wait';
+  readonly continuation: 'auto' | 'strict' | 'off';
+  readonly holdToolCalls: boolean;
+};
+
+export type TargetConfig = {
+  readonly provider: string;
+  readonly model: string;
+  /** Absent: by provider and model. */
+  readonly prefill?: boolean;
+  readonly weight: number;
+};
+
+export type ProcessLimits = {
+  readonly requestBodyBytes: number;
+  readonly responseBodyBytes: number;
+  readonly socketFrameBytes: number;
+  readonly readerBufferBytes: number;
+  readonly readerStallMs: number;
+  readonly appendBufferBytes: number;
+  readonly workerConcurrency: number;
+  readonly keepAliveMs: number;
+  readonly ownerGraceMs: number;
+  readonly queueTtlMs: number;
+  readonly connections: number;
+  readonly connectTimeoutMs: number;
+};
+
+export type Role = 'start' | 'ingress' | 'worker';
+
+/** What concerns the processes of `npm start`, not what they serve. */
+export type StartOptions = {
+  readonly workers: number;
+  readonly ingresses: number;
+  /** Absolute. */
+  readonly dataDir: string;
+  /** Absolute; absent only for `start`, which then makes one of its own. */
+  readonly configFile?: string;
+};
+
+/** Something is wrong with the configuration: every problem found, one line each, no secrets. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+  }
+}
+
+/** Not a failure: `--help` was given, and this is the text to show. */
+export class HelpRequested extends Error {
+  override readonly name = 'HelpRequested';
+}

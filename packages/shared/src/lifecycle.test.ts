@@ -1,0 +1,124 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, test } from 'vitest';
+import { createLifecycle, type Stage } from './lifecycle.ts';
+
+const fixture = fileURLToPath(new URL('./fixtures/lifecycle-child.ts', import.meta.url));
+const children: ChildProcess[] = [];
+
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+});
+
+/** A child that is up, its further output line by line, and its end. */
+async function start(mode = '', { ipc = false, logLevel = 'info' } = {}) {
+  const child = spawn(process.execPath, [fixture, mode], {
+    stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
+    env: { ...process.env, LOG_LEVEL: logLevel },
+  });
+  children.push(child);
+  const exit = once(child, 'exit') as Promise<[number | null, string | null]>;
+  let logged = '';
+  child.stderr?.on('data', (chunk) => (logged += String(chunk)));
+  const closed = once(child, 'close').then(() => logged);
+  if (!child.stdout) throw new Error('no standard output');
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const line = async () => (await lines.next()).value as string | undefined;
+  expect(await line()).toBe('up');
+  return { child, exit, line, logged: closed };
+}
+
+test('a lifecycle only goes forward, and its signal aborts when draining begins', () => {
+  const seen: Stage[] = [];
+  const lifecycle = createLifecycle((stage) => seen.push(stage));
+  expect(lifecycle.advance('serving')).toBe(true);
+  expect(lifecycle.draining.aborted).toBe(false);
+  expect(lifecycle.advance('draining')).toBe(true);
+  expect(lifecycle.draining.aborted).toBe(true);
+  expect(lifecycle.advance('serving')).toBe(false);
+  expect(lifecycle.advance('stopped')).toBe(true);
+  expect(seen).toEqual(['serving', 'draining', 'stopped']);
+});
+
+describe('a process', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('drains at %s and exits 0', async (signal) => {
+    const { child, exit, line } = await start();
+    child.kill(signal);
+    expect(await line()).toBe(`drain {"reason":"${signal}"}`);
+    child.stdin?.end();
+    expect(await exit).toEqual([0, null]);
+  });
+
+  test('takes the same signal again within a second as one, and exits at once at a later one', async () => {
+    const { child, exit, line } = await start();
+    child.kill('SIGINT');
+    expect(await line()).toMatch(/^drain/);
+    child.kill('SIGINT');
+    child.kill('SIGTERM');
+    await new Promise((resolve) => setTimeout(resolve, 1100)); // the promise is about time
+    expect(child.exitCode).toBeNull();
+    child.kill('SIGTERM');
+    expect(await exit).toEqual([143, null]);
+  });
+
+  test('drains when its parent says so, with the time it has; the signal after that is no second one', async () => {
+    const { child, exit, line } = await start('', { ipc: true });
+    child.send({ type: 'something else' });
+    child.send({ type: 'drain', withinMs: 1234 });
+    expect(await line()).toBe('drain {"reason":"drain message","withinMs":1234}');
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    child.kill('SIGTERM');
+    child.stdin?.end();
+    expect(await exit).toEqual([0, null]);
+  });
+
+  test('drains when its parent is gone', async () => {
+    const { child, exit, line } = await start('', { ipc: true });
+    child.disconnect();
+    expect(await line()).toBe('drain {"reason":"parent is gone"}');
+    child.stdin?.end();
+    expect(await exit).toEqual([0, null]);
+  });
+
+  test('is not kept alive by listening to signals and to its parent', async () => {
+    const { exit } = await start('idle', { ipc: true });
+    expect(await exit).toEqual([0, null]);
+  });
+
+  test.each([
+    ['throw', /"origin":"uncaughtException"/],
+    ['reject', /nobody listens.*"origin":"unhandledRejection"/],
+  ])('with a bug (%s) logs it and exits 1', async (mode, expected) => {
+    const { exit, logged } = await start(mode);
+    expect(await exit).toEqual([1, null]);
+    expect(await logged).toMatch(expected);
+  });
+
+  test('that cannot drain exits 1', async () => {
+    const { child, exit, logged } = await start('fail');
+    child.kill('SIGTERM');
+    expect(await exit).toEqual([1, null]);
+    expect(await logged).toContain('cannot drain');
+  });
+});
+
+describe('the log', () => {
+  test('goes to standard error as JSON, without secrets', async () => {
+    const { logged } = await start('log');
+    const lines = (await logged).trim().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { name: string }).name)).toEqual([
+      'child',
+      'child',
+    ]);
+    expect(lines.join()).not.toContain('hunter2');
+    expect(lines[1]).toContain('WRONGPASS');
+  });
+
+  test('has the level of LOG_LEVEL, and info where that is none', async () => {
+    expect(await (await start('log', { logLevel: 'error' })).logged).not.toContain('redacted');
+    expect(await (await start('log', { logLevel: 'debug' })).logged).toContain('not shown');
+    expect(await (await start('log', { logLevel: 'loud' })).logged).toMatch(/none of the levels/);
+  });
+});

@@ -1,0 +1,67 @@
+import { pino, stdSerializers, type Logger } from 'pino';
+import { logLevel } from './config/log-level.ts';
+
+export type { Logger } from 'pino';
+
+/** A log that nobody reads may hold this much in memory; what comes on top is dropped. */
+const maxBufferedBytes = 4 * 1024 * 1024;
+
+/**
+ * JSON lines on standard error (standard output is for `millrace ready`). The level is LOG_LEVEL,
+ * `info` by default; `silent` turns it off. Fields that hold secrets are replaced by `[redacted]`,
+ * down to the third level of a logged object; secrets inside of texts are the caller's concern.
+ *
+ * Written asynchronously, so that a full pipe never stops the process, and flushed at its exit.
+ */
+export function createLogger({
+  name,
+  level = logLevel(),
+  fd = 2,
+}: {
+  name: string;
+  level?: string | undefined;
+  fd?: number;
+}): Logger {
+  const known = level !== undefined && (level === 'silent' || level in pino.levels.values);
+  const logger = pino(
+    {
+      name,
+      level: known ? level : 'info',
+      serializers: { err: withoutArguments },
+      redact: { paths: secretPaths, censor: '[redacted]' },
+    },
+    pino.destination({ dest: fd, sync: false, maxLength: maxBufferedBytes }),
+  );
+  if (level && !known) logger.warn({ level }, 'LOG_LEVEL is none of the levels; using info');
+  return logger;
+}
+
+/** Redis errors carry their command: its name tells enough, its arguments are bodies and passwords. */
+function withoutArguments(error: Error): unknown {
+  const plain: unknown = stdSerializers.err(error);
+  if (typeof plain !== 'object' || plain === null || !('command' in plain)) return plain;
+  const { command } = plain;
+  const name = typeof command === 'object' && command !== null && Reflect.get(command, 'name');
+  return Object.defineProperty({ ...plain, command: name }, 'raw', { value: error });
+}
+
+const secretNames = [
+  'authorization',
+  'Authorization',
+  'cookie',
+  'apiKey',
+  'api_key',
+  'password',
+  'secret',
+  'secretSha256',
+  'passwordSha256',
+  'token',
+];
+
+/** pino wants paths; headers carry names with a dash. */
+const secretPaths = ['', '*.', '*.*.'].flatMap((depth) => [
+  ...secretNames.map((name) => `${depth}${name}`),
+  ...['x-api-key', 'api-key', 'proxy-authorization'].map(
+    (name) => `${depth.slice(0, -1)}["${name}"]`,
+  ),
+]);
