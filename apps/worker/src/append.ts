@@ -1,0 +1,203 @@
+import type { EntryId, TerminalKind } from '@millrace/shared/domain/entry';
+import type { AppendItem, AppendOutcome, StreamLog } from '@millrace/shared/log/port';
+import { shardOf } from '@millrace/shared/keys';
+
+/**
+ * Gathers the lines of every stream that one turn of the event loop brought and appends them with
+ * one call to Redis, one call in flight per shard. At rest the first token leaves at once; under load
+ * the batches grow by themselves while the call before them is under way.
+ */
+export type Appender = {
+  open(options: WriterOptions): LogWriter;
+  /** Calls in flight or waiting to be retried. */
+  readonly busy: boolean;
+};
+
+export type WriterOptions = {
+  id: string;
+  run: number;
+  nonce: string;
+  /** The newest line before this run. */
+  prev: EntryId;
+  /** The log takes nothing more from this run: fenced, ended from outside, or gone. Called once. */
+  onRefused(outcome: 'fenced' | 'ended' | 'gone'): void;
+  /** More (true) or less (false) is held than the bound allows: stop or go on reading upstream. */
+  onPressure(high: boolean): void;
+};
+
+export type LogWriter = {
+  push(line: string): void;
+  /** The terminal line: the last one. */
+  end(line: string, kind: TerminalKind): void;
+  /** Resolves when everything pushed so far is written, or refused. */
+  flushed(): Promise<void>;
+};
+
+export type AppenderOptions = {
+  log: Pick<StreamLog, 'append'>;
+  /** Bytes one stream may hold here before its upstream is told to pause. */
+  maxHeldBytes: number;
+  onError: (error: unknown) => void;
+};
+
+/** Characters in one call, about: Redis runs a script to its end, and everybody else waits. */
+const maxBatchChars = 512 * 1024;
+/** Streams in one call, for the same reason. */
+const maxBatchStreams = 400;
+/** Milliseconds before a call that Redis answered with an error is tried again. */
+const retryDelayMs = 50;
+
+type Writer = WriterOptions & {
+  shard: number;
+  last: EntryId;
+  lines: string[];
+  heldChars: number;
+  terminal: TerminalKind | undefined;
+  refused: boolean;
+  pressed: boolean;
+  inFlight: boolean;
+  waiters: (() => void)[];
+};
+
+type Lane = { dirty: Set<Writer>; busy: boolean; scheduled: boolean };
+
+export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions): Appender {
+  const lanes = new Map<number, Lane>();
+
+  function laneOf(shard: number): Lane {
+    let lane = lanes.get(shard);
+    if (!lane) lanes.set(shard, (lane = { dirty: new Set(), busy: false, scheduled: false }));
+    return lane;
+  }
+
+  function schedule(shard: number, lane: Lane): void {
+    if (lane.busy || lane.scheduled) return;
+    lane.scheduled = true;
+    // After the poll phase: whatever the sockets brought in this turn goes along.
+    setImmediate(() => {
+      lane.scheduled = false;
+      if (!lane.busy) void drain(shard, lane);
+    });
+  }
+
+  async function drain(shard: number, lane: Lane): Promise<void> {
+    lane.busy = true;
+    try {
+      while (lane.dirty.size > 0) await sendBatch(shard, lane);
+    } finally {
+      lane.busy = false;
+    }
+  }
+
+  async function sendBatch(shard: number, lane: Lane): Promise<void> {
+    const writers: Writer[] = [];
+    const items: AppendItem[] = [];
+    let chars = 0;
+    for (const writer of lane.dirty) {
+      if (writers.length === maxBatchStreams || chars >= maxBatchChars) break;
+      lane.dirty.delete(writer);
+      const item = takeItem(writer, maxBatchChars);
+      writer.inFlight = true;
+      writers.push(writer);
+      items.push(item.append);
+      chars += item.chars;
+    }
+    const outcomes = await appendUntilAnswered(shard, items);
+    for (const [i, writer] of writers.entries()) settle(lane, writer, outcomes[i] ?? 'gone');
+  }
+
+  /** The same items again are safe: Redis tells a write that came through before from a fenced one. */
+  async function appendUntilAnswered(shard: number, items: AppendItem[]): Promise<AppendOutcome[]> {
+    for (;;) {
+      try {
+        return await log.append(shard, items);
+      } catch (error) {
+        onError(error);
+        await new Promise((resolve) => setTimeout(resolve, retryDelayMs));
+      }
+    }
+  }
+
+  function settle(lane: Lane, writer: Writer, outcome: AppendOutcome): void {
+    writer.inFlight = false;
+    if (outcome === 'fenced' || outcome === 'ended' || outcome === 'gone') {
+      writer.refused = true;
+      writer.lines = [];
+      writer.heldChars = 0;
+      lane.dirty.delete(writer);
+      writer.onRefused(outcome);
+    }
+    if (writer.pressed && writer.heldChars < maxHeldBytes / 2) {
+      writer.pressed = false;
+      writer.onPressure(false);
+    }
+    if (writer.lines.length > 0) lane.dirty.add(writer);
+    if (isIdle(writer)) for (const wake of writer.waiters.splice(0)) wake();
+  }
+
+  function push(writer: Writer, line: string, terminal?: TerminalKind): void {
+    if (writer.refused || writer.terminal) return;
+    writer.lines.push(line);
+    writer.heldChars += line.length;
+    writer.terminal = terminal;
+    const lane = laneOf(writer.shard);
+    lane.dirty.add(writer);
+    schedule(writer.shard, lane);
+    if (!writer.pressed && writer.heldChars > maxHeldBytes) {
+      writer.pressed = true;
+      writer.onPressure(true);
+    }
+  }
+
+  return {
+    get busy() {
+      return [...lanes.values()].some((lane) => lane.busy || lane.dirty.size > 0);
+    },
+    open(options) {
+      const writer: Writer = {
+        ...options,
+        shard: shardOf(options.id),
+        last: options.prev,
+        lines: [],
+        heldChars: 0,
+        terminal: undefined,
+        refused: false,
+        pressed: false,
+        inFlight: false,
+        waiters: [],
+      };
+      return {
+        push: (line) => push(writer, line),
+        end: (line, kind) => push(writer, line, kind),
+        flushed: async () => {
+          if (!isIdle(writer)) {
+            await new Promise<void>((resolve) => {
+              writer.waiters.push(resolve);
+            });
+          }
+        },
+      };
+    },
+  };
+}
+
+const isIdle = (writer: Writer): boolean => !writer.inFlight && writer.lines.length === 0;
+
+/** Takes what the stream has for one call: all of it, but for a bound that one giant line may pass. */
+function takeItem(writer: Writer, maxChars: number): { append: AppendItem; chars: number } {
+  let count = 0;
+  let chars = 0;
+  while (count < writer.lines.length && (count === 0 || chars < maxChars)) {
+    chars += writer.lines[count]?.length ?? 0;
+    count += 1;
+  }
+  const lines = count === writer.lines.length ? writer.lines : writer.lines.slice(0, count);
+  writer.lines = count === writer.lines.length ? [] : writer.lines.slice(count);
+  writer.heldChars -= chars;
+  const prev = writer.last;
+  const seq = (prev.run === writer.run ? prev.seq : 0) + count;
+  writer.last = { run: writer.run, seq };
+  const append: AppendItem = { id: writer.id, nonce: writer.nonce, prev, last: writer.last, lines };
+  if (writer.terminal && writer.lines.length === 0) append.terminal = writer.terminal;
+  return { append, chars };
+}

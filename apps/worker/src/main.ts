@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import { keyspace } from '@millrace/shared/keys';
+import {
+  createLifecycle,
+  exitOnBug,
+  giveUp,
+  onSignals,
+  reportReady,
+} from '@millrace/shared/lifecycle';
+import { createRedisChannels } from '@millrace/shared/log/redis-channels';
+import { createRedisLog } from '@millrace/shared/log/redis-log';
+import { createLogger } from '@millrace/shared/logger';
+import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
+import { connectRedis, probeRedis } from '@millrace/shared/redis';
+import { createAppender } from './append.ts';
+import { watchOrphans } from './orphans.ts';
+import { run } from './run.ts';
+import { createRuns } from './runs.ts';
+import { createUpstreams } from './upstream/upstreams.ts';
+
+/* config → adapters → consumer → drain */
+
+/** Milliseconds that Redis has to answer at the start. */
+const probeTimeoutMs = 5000;
+
+const { config } = loadConfigOrExit({
+  argv: process.argv.slice(2),
+  env: process.env,
+  role: 'worker',
+});
+const name = `worker-${randomBytes(6).toString('hex')}`;
+const logger = createLogger({ name });
+const onError = (error: unknown) => logger.error({ err: error });
+exitOnBug(logger);
+const lifecycle = createLifecycle((stage) => logger.info({ stage }));
+for (const sentence of notEnforcedYet(config)) logger.warn(sentence);
+
+const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
+const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
+  giveUp(error.message),
+);
+for (const warning of facts.warnings) logger.warn(warning);
+const connect = (role: 'command' | 'subscriber') => connectRedis(url, { name, role, onError });
+const redis = connect('command');
+
+const keys = keyspace();
+const { shards, retentionMs, limits } = config;
+const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
+const log = createRedisLog({
+  redis,
+  keys,
+  retentionMs,
+  lifetimeMs: limits.queueTtlMs + longestRunMs,
+});
+const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
+const upstreams = createUpstreams(config);
+const runs = createRuns();
+const orphans = watchOrphans({
+  log,
+  graceMs: limits.ownerGraceMs,
+  attached: () => runs.attached(),
+  onError,
+});
+
+const channels = createRedisChannels({
+  keys,
+  shards,
+  redis,
+  connect: () => connect('subscriber'),
+  onError,
+});
+const hearing = await channels.openWorker(name, {
+  onFinished: (id) => runs.stop(id, 'finished'),
+  // The word that a request ended may have been missed.
+  onGap: () => {
+    for (const id of runs.ids()) {
+      log.describe(id).then((described) => described?.ended && runs.stop(id, 'finished'), onError);
+    }
+  },
+});
+
+const consumer = startBullConsumer(
+  { redis, keys, shards, name, concurrency: limits.workerConcurrency, onError },
+  (activation) =>
+    run(activation, {
+      log,
+      appender,
+      worker: name,
+      ownerGraceMs: limits.ownerGraceMs,
+      call: (options) => upstreams.call(options),
+      register: (job, stop) => runs.register(job, stop),
+      now: Date.now,
+    }),
+);
+
+lifecycle.advance('serving');
+reportReady();
+
+onSignals({
+  log: logger,
+  onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
+    lifecycle.advance('draining');
+    const closed = consumer.close();
+    const handOver = setTimeout(() => runs.stopAll('shutdown'), withinMs);
+    await closed;
+    clearTimeout(handOver);
+    orphans.stop();
+    await hearing.close();
+    await upstreams.close();
+    await redis.quit();
+    lifecycle.advance('stopped');
+    process.exit(0);
+  },
+});

@@ -1,0 +1,101 @@
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+import type { Dispatcher } from 'undici';
+
+export type UpstreamRequest = {
+  path: string;
+  headers: Record<string, string>;
+  body: string;
+};
+
+/** The response as it comes. After `onEnd` or `onFault` nothing follows; exactly one of them comes, unless aborted. */
+export type ResponseSink = {
+  onHead(status: number, headers: ResponseHeaders): void;
+  onData(bytes: Buffer): void;
+  onEnd(): void;
+  onFault(fault: Fault): void;
+};
+
+export type ResponseHeaders = Record<string, string | string[] | undefined>;
+
+export type UpstreamCall = {
+  /** Closes the connection at once; the sink hears nothing more. Idempotent. */
+  abort(): void;
+  pause(): void;
+  resume(): void;
+};
+
+/** Makes one POST. undici's handler is used directly: no stream object, no promise per chunk. */
+export function callUpstream(
+  dispatcher: Dispatcher,
+  request: UpstreamRequest,
+  sink: ResponseSink,
+): UpstreamCall {
+  let controller: Dispatcher.DispatchController | undefined;
+  let over = false;
+
+  const handler: Dispatcher.DispatchHandler = {
+    onRequestStart(started) {
+      controller = started;
+      if (over) started.abort(aborted());
+    },
+    onResponseStart(_controller, status, headers) {
+      // 1xx are information; the response is still to come.
+      if (!over && status >= 200) sink.onHead(status, headers);
+    },
+    onResponseData(_controller, bytes) {
+      if (!over) sink.onData(bytes);
+    },
+    onResponseEnd() {
+      if (over) return;
+      over = true;
+      sink.onEnd();
+    },
+    onResponseError(_controller, error) {
+      if (over) return;
+      over = true;
+      sink.onFault(toFault(error));
+    },
+  };
+
+  const { path, headers, body } = request;
+  dispatcher.dispatch({ method: 'POST', path, headers, body }, handler);
+
+  return {
+    abort() {
+      over = true;
+      controller?.abort(aborted());
+    },
+    pause: () => controller?.pause(),
+    resume: () => controller?.resume(),
+  };
+}
+
+const aborted = () => new Error('the attempt is over');
+
+/** By undici's and the system's codes; anything else on a connection that stood is a reset. */
+const faultCodes: Record<string, FaultCode> = {
+  UND_ERR_CONNECT_TIMEOUT: 'upstream_connect_timeout',
+  ECONNREFUSED: 'upstream_unreachable',
+  ENOTFOUND: 'upstream_unreachable',
+  EAI_AGAIN: 'upstream_unreachable',
+  EHOSTUNREACH: 'upstream_unreachable',
+  ENETUNREACH: 'upstream_unreachable',
+  EADDRNOTAVAIL: 'upstream_unreachable',
+  CERT_HAS_EXPIRED: 'upstream_unreachable',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'upstream_unreachable',
+  SELF_SIGNED_CERT_IN_CHAIN: 'upstream_unreachable',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'upstream_unreachable',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'upstream_unreachable',
+};
+
+const faultMessages: Partial<Record<FaultCode, string>> = {
+  upstream_connect_timeout: 'The provider did not accept the connection in time.',
+  upstream_unreachable: 'The provider could not be reached.',
+  upstream_reset: 'The provider closed the connection before its answer was complete.',
+};
+
+function toFault(error: Error): Fault {
+  const cause = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const code = faultCodes[cause] ?? 'upstream_reset';
+  return { code, message: `${faultMessages[code] ?? ''}${cause === '' ? '' : ` (${cause})`}` };
+}
