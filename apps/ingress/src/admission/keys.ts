@@ -1,0 +1,92 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { BlockList, isIPv6 } from 'node:net';
+
+/** Who asks. `keyId` is undefined where no keys are configured. */
+export type Principal = { keyId: string | undefined; models: readonly string[]; admin: boolean };
+
+export type Key = {
+  id: string;
+  /** Hex. */
+  secretSha256: string;
+  models: readonly string[];
+  ips: readonly string[];
+};
+
+export type Credentials = {
+  /** `Authorization`, as sent. */
+  authorization: string | undefined;
+  /** `x-api-key`, as sent. */
+  apiKey: string | undefined;
+  /** Of the socket, never of a header. */
+  address: string;
+};
+
+export type Verdict =
+  | { kind: 'admitted'; principal: Principal }
+  | { kind: 'refused'; reason: 'no_key' | 'unknown_key' | 'address' | 'loopback_only' };
+
+export type Gate = (credentials: Credentials) => Verdict;
+
+const anyModel = ['*'];
+
+/** Decides who may enter, from the config's keys: once built, a pure function. */
+export function createGate(keys: readonly Key[] | undefined): Gate {
+  if (!keys) {
+    return ({ address }) =>
+      isLoopback(address)
+        ? { kind: 'admitted', principal: { keyId: undefined, models: anyModel, admin: false } }
+        : { kind: 'refused', reason: 'loopback_only' };
+  }
+  const gates = keys.map((key) => ({
+    key,
+    digest: Buffer.from(key.secretSha256, 'hex'),
+    allows: addressFilter(key.ips),
+  }));
+  return ({ authorization, apiKey, address }) => {
+    const secret = bearer(authorization) ?? apiKey;
+    if (!secret) return { kind: 'refused', reason: 'no_key' };
+    const digest = createHash('sha256').update(secret).digest();
+    // Every key is compared, in constant time: how long it takes says nothing about which one fits.
+    let found: (typeof gates)[number] | undefined;
+    for (const gate of gates) if (timingSafeEqual(gate.digest, digest)) found = gate;
+    if (!found) return { kind: 'refused', reason: 'unknown_key' };
+    if (!found.allows(address)) return { kind: 'refused', reason: 'address' };
+    const { id, models } = found.key;
+    return { kind: 'admitted', principal: { keyId: id, models, admin: false } };
+  };
+}
+
+export const mayUse = ({ models }: Principal, alias: string): boolean =>
+  models.includes('*') || models.includes(alias);
+
+/** Whether a request belongs to who asks; for anyone else it does not exist. */
+export const maySee = (principal: Principal, owner: { keyId?: string | undefined }): boolean =>
+  principal.admin || principal.keyId === owner.keyId;
+
+function bearer(authorization: string | undefined): string | undefined {
+  return /^Bearer\s+(\S+)\s*$/i.exec(authorization ?? '')?.[1];
+}
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+export const isLoopback = (address: string): boolean => contains(loopback, address);
+
+function addressFilter(ranges: readonly string[]): (address: string) => boolean {
+  if (ranges.length === 0) return () => true;
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address = '', bits] = range.split('/');
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return (address) => contains(list, address);
+}
+
+/** IPv4 addresses of a dual-stack socket come as `::ffff:a.b.c.d`. */
+function contains(list: BlockList, address: string): boolean {
+  const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+  return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+}

@@ -1,0 +1,108 @@
+import websocket from '@fastify/websocket';
+import Fastify from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Principal, Verdict } from './admission/keys.ts';
+import { adminRoutes } from './http/admin.ts';
+import type { AdminOptions } from './http/admin.ts';
+import { completionRoutes } from './http/completions.ts';
+import { forbidden, toApiError, unauthorized, unavailable } from './http/errors.ts';
+import { healthRoutes } from './http/health.ts';
+import { jobRoutes } from './http/jobs.ts';
+import { modelRoutes } from './http/models.ts';
+import { socketRoutes } from './http/websocket.ts';
+import { watchRoutes } from './http/unknown-route.ts';
+import type { Services } from './services.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    principal: Principal;
+  }
+}
+
+export type AppOptions = {
+  services: Services;
+  queues: AdminOptions['queues'];
+  /** PEM texts: https and wss instead of http and ws. */
+  tls?: { cert: string; key: string } | undefined;
+};
+
+/** The HTTP surface on its services. Listens nowhere yet. */
+export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
+  const { config, gate, draining, onError } = services;
+  const app = Fastify({
+    bodyLimit: config.limits.requestBodyBytes,
+    https: tls ?? null,
+    // Streams may be silent for long and requests may wait; time is watched where it is understood.
+    requestTimeout: 0,
+    connectionTimeout: 0,
+    forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
+  }) as unknown as FastifyInstance;
+
+  app.setErrorHandler((thrown, _request, reply) => {
+    const { status, error, headers } = toApiError(thrown);
+    if (status >= 500 && status !== 503) onError(thrown);
+    return reply.code(status).headers(headers).send({ error });
+  });
+  const unknownRoute = watchRoutes(app);
+  app.setNotFoundHandler((request) => {
+    throw unknownRoute(request.method, request.url);
+  });
+
+  // As text: what goes upstream is what came, byte for byte.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    /^application\/(json|[a-z.+-]+\+json)/,
+    { parseAs: 'string' },
+    (_request, body, done) => {
+      done(null, body);
+    },
+  );
+
+  await app.register(websocket, {
+    options: { maxPayload: config.limits.socketFrameBytes, perMessageDeflate: false },
+  });
+  await app.register(async (api) => {
+    api.decorateRequest('principal');
+    api.addHook('onRequest', async (request) => {
+      request.principal = admit(gate(credentialsOf(request)));
+      if (draining())
+        throw unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
+    });
+    completionRoutes(api, services);
+    jobRoutes(api, services);
+    modelRoutes(api, services);
+    socketRoutes(api, services);
+  });
+  healthRoutes(app, services);
+  await adminRoutes(app, { queues, admin: config.admin });
+  return app;
+}
+
+function credentialsOf(request: FastifyRequest) {
+  const { authorization, 'x-api-key': apiKey } = request.headers;
+  return {
+    authorization,
+    apiKey: typeof apiKey === 'string' ? apiKey : undefined,
+    address: request.socket.remoteAddress ?? '',
+  };
+}
+
+function admit(verdict: Verdict): Principal {
+  if (verdict.kind === 'admitted') return verdict.principal;
+  switch (verdict.reason) {
+    case 'no_key':
+      throw unauthorized(
+        'You did not provide an API key: send it as a bearer token in the Authorization header.',
+      );
+    case 'unknown_key':
+      throw unauthorized('Incorrect API key provided.');
+    case 'address':
+      throw forbidden('This API key may not be used from your address.', 'address_not_allowed');
+    case 'loopback_only':
+      throw forbidden(
+        'No keys are configured, so this server answers on loopback only.',
+        'loopback_only',
+      );
+  }
+}

@@ -1,0 +1,87 @@
+import { isJsonObject } from '@millrace/shared/domain/json';
+import { invalidRequest } from './errors.ts';
+
+/** What the proxy itself reads of a chat completion request; all else is the provider's business. */
+export type ChatRequest = {
+  model: string;
+  stream: boolean;
+  includeUsage: boolean;
+};
+
+/** Throws an ApiError on a text that is no JSON object. */
+export function parseObject(text: unknown): Record<string, unknown> {
+  if (typeof text !== 'string' || text.trim() === '') {
+    throw invalidRequest('The request body is empty; a JSON object was expected.');
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? `: ${error.message}` : '';
+    throw invalidRequest(`The request body is not valid JSON${reason}.`, { code: 'invalid_json' });
+  }
+  if (!isJsonObject(value)) throw invalidRequest('The request body must be a JSON object.');
+  return value;
+}
+
+/** Throws an ApiError that names the field which is missing or of the wrong type. */
+export function readChatRequest(body: Record<string, unknown>): ChatRequest {
+  const { model, messages, stream, stream_options: streamOptions } = body;
+  if (model === undefined || model === '') {
+    throw invalidRequest('You must provide a model parameter.', { param: 'model' });
+  }
+  if (typeof model !== 'string') throw wrongType('model', 'a string', model);
+  if (messages === undefined) {
+    throw invalidRequest("Missing required parameter: 'messages'.", {
+      param: 'messages',
+      code: 'missing_required_parameter',
+    });
+  }
+  if (!Array.isArray(messages)) throw wrongType('messages', 'an array of objects', messages);
+  if (messages.length === 0) {
+    throw invalidRequest(
+      "Invalid 'messages': empty array. Expected an array with minimum length 1.",
+      {
+        param: 'messages',
+        code: 'empty_array',
+      },
+    );
+  }
+  const odd = messages.findIndex((message) => !isJsonObject(message));
+  if (odd >= 0) throw wrongType(`messages[${odd}]`, 'an object', messages[odd]);
+  if (stream !== undefined && stream !== null && typeof stream !== 'boolean') {
+    throw wrongType('stream', 'a boolean', stream);
+  }
+  if (streamOptions !== undefined && streamOptions !== null && !isJsonObject(streamOptions)) {
+    throw wrongType('stream_options', 'an object', streamOptions);
+  }
+  if (streamOptions && stream !== true) {
+    throw invalidRequest(
+      "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+      {
+        param: 'stream_options',
+      },
+    );
+  }
+  return {
+    model,
+    stream: stream === true,
+    includeUsage: isJsonObject(streamOptions) && streamOptions['include_usage'] === true,
+  };
+}
+
+export const wrongType = (param: string, expected: string, found: unknown) =>
+  invalidRequest(
+    `Invalid type for '${param}': expected ${expected}, but got ${nameType(found)} instead.`,
+    {
+      param,
+      code: 'invalid_type',
+    },
+  );
+
+function nameType(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'an integer' : 'a number';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

@@ -1,0 +1,202 @@
+import { decodeEntry } from '@millrace/shared/domain/entry';
+import type { Failed, Line } from '@millrace/shared/domain/entry';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
+import type { Reader, ReaderSink } from '../relay/relay.ts';
+import { openSse } from '../relay/sse-connection.ts';
+import type { Services } from '../services.ts';
+import type { Prepared } from '../submit.ts';
+import { parseObject, readChatRequest } from './body.ts';
+import { ApiError, cancelledError, fromFailed, slowReader } from './errors.ts';
+import { readDeadline, readOnDisconnect } from './headers.ts';
+import { sendError } from './reply.ts';
+
+const endpoint = '/v1/chat/completions';
+
+/** What a reader of a synchronous call knows so far of who answers. */
+type Progress = { attempts: number; servedBy: string | undefined };
+
+export function completionRoutes(app: FastifyInstance, services: Services): void {
+  app.post(endpoint, async (request, reply) => {
+    const chat = readChatRequest(parseObject(request.body));
+    const onDisconnect = readOnDisconnect(request.headers);
+    const prepared = services.submitter.prepare({
+      principal: request.principal,
+      endpoint,
+      body: String(request.body),
+      ...chat,
+      reader: 'plain',
+      attached: onDisconnect === 'cancel',
+      read: true,
+      deadlineAt: readDeadline(request.headers['x-millrace-deadline'], Date.now()),
+      traceparent: header(request, 'traceparent'),
+    });
+    // From here on the answer comes from the relay, not from this handler.
+    reply.hijack();
+    if (chat.stream) answerStream(prepared, reply, services);
+    else answerWhole(prepared, reply, services);
+  });
+}
+
+const header = (request: FastifyRequest, name: string): string | undefined => {
+  const value = request.headers[name];
+  return typeof value === 'string' ? value : undefined;
+};
+
+function answerStream(prepared: Prepared, reply: FastifyReply, services: Services): void {
+  const { meta } = prepared;
+  const progress: Progress = { attempts: 0, servedBy: undefined };
+  const connection = openSse({
+    response: reply.raw,
+    headers: () => headHeaders(meta.id, progress),
+    limits: services.config.limits,
+    keepAlive: services.keepAlive,
+    onDrain: () => reader.resume(),
+    stalled: sseError({ error: slowReader }),
+  });
+
+  /** One text for all the lines that came at once: one write, one packet. */
+  function lines(batch: readonly Line[]): boolean {
+    let text = '';
+    for (const line of batch) {
+      const kind = line.text[0];
+      if (kind === 'c' || (kind === 'u' && meta.includeUsage)) text += sseChunk(line);
+      else if (kind === 'd') {
+        connection.end(text + sseDone);
+        return true;
+      } else if (kind === 'f' || kind === 'x') {
+        endWithError(text, readFailed(line));
+        return true;
+      } else note(progress, line);
+    }
+    return text === '' || connection.write(text);
+  }
+
+  function endWithError(text: string, failed: Failed): void {
+    if (connection.started || text !== '') connection.end(text + sseError(failed));
+    else {
+      sendError(reply.raw, fromFailed(failed), headHeaders(meta.id, progress));
+      connection.end('');
+    }
+  }
+
+  const reader = begin(prepared, reply, services, {
+    lines,
+    // A log that lost what this reader has been shown: it cannot take text back.
+    reset: () => endWithError('', lostFailed),
+    cut: () => endWithError('', shuttingDown),
+  });
+}
+
+function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services): void {
+  const { meta } = prepared;
+  const progress: Progress = { attempts: 0, servedBy: undefined };
+  let result: { contentType: string; body: string } | undefined;
+
+  function lines(batch: readonly Line[]): boolean {
+    for (const line of batch) {
+      const entry = decodeEntry(line.text);
+      if (entry.kind === 'result') result = entry.data;
+      else if (entry.kind === 'done') {
+        const { contentType, body } = result ?? { contentType: 'application/json', body: '{}' };
+        reply.raw.writeHead(200, {
+          'content-type': contentType,
+          'content-length': Buffer.byteLength(body),
+          ...headHeaders(meta.id, progress),
+        });
+        reply.raw.end(body);
+      } else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
+        sendError(reply.raw, fromFailed(readFailed(line)), headHeaders(meta.id, progress));
+      } else note(progress, line);
+    }
+    return true;
+  }
+
+  const fail = (failed: Failed) =>
+    sendError(reply.raw, fromFailed(failed), headHeaders(meta.id, progress));
+  begin(prepared, reply, services, {
+    lines,
+    reset: () => fail(lostFailed),
+    cut: () => fail(shuttingDown),
+  });
+}
+
+/** Opens the reader first, then sends the request: nothing can come before somebody listens. */
+function begin(
+  prepared: Prepared,
+  reply: FastifyReply,
+  services: Services,
+  sink: ReaderSink & { cut(): void },
+): Reader {
+  const { meta } = prepared;
+  const { relay, submitter, metrics, onError } = services;
+  const response = reply.raw;
+  const reader = relay.openFresh(meta.id, sink);
+  const cancel = (reason: string) => {
+    if (meta.attached) submitter.cancel(meta.id, reason).catch(onError);
+  };
+  const connection = services.connections.add(() => {
+    reader.close();
+    sink.cut();
+    cancel('the server shuts down');
+  });
+  metrics.opened(meta);
+
+  // `close` without an end is the client that went away.
+  response.on('close', () => {
+    connection.remove();
+    reader.close();
+    metrics.closed(meta, response.writableFinished ? response.statusCode : 499);
+    if (!response.writableFinished) cancel('the client went away');
+  });
+
+  submitter.send(prepared).catch((error: unknown) => {
+    reader.close();
+    if (!response.headersSent) sendError(response, error, { 'x-request-id': meta.id });
+    else response.end();
+    if (!(error instanceof ApiError)) onError(error);
+  });
+  return reader;
+}
+
+function note(progress: Progress, line: Line): void {
+  const entry = decodeEntry(line.text);
+  if (entry.kind !== 'attempt') return;
+  progress.attempts += 1;
+  progress.servedBy = `${entry.data.provider}/${entry.data.model}`;
+}
+
+function headHeaders(id: string, { attempts, servedBy }: Progress): Record<string, string> {
+  const headers: Record<string, string> = {
+    'x-request-id': id,
+    'x-millrace-attempts': String(attempts),
+  };
+  if (servedBy !== undefined)
+    headers['x-millrace-served-by'] = servedBy.replaceAll(/[^\x20-\x7e]/g, '?');
+  return headers;
+}
+
+function readFailed(line: Line): Failed {
+  const entry = decodeEntry(line.text);
+  return entry.kind === 'failed' ? entry.data : { error: cancelledError, httpStatus: 409 };
+}
+
+const lostFailed: Failed = {
+  error: {
+    message: 'A part of the answer was lost with the queue and cannot be shown again.',
+    type: 'server_error',
+    param: null,
+    code: 'stream_lost',
+  },
+  httpStatus: 500,
+};
+
+const shuttingDown: Failed = {
+  error: {
+    message: 'The server shuts down; try again.',
+    type: 'server_error',
+    param: null,
+    code: 'server_shutting_down',
+  },
+  httpStatus: 503,
+};

@@ -1,0 +1,120 @@
+import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
+
+/** An error that a client is told: the OpenAI error object with its HTTP status. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+  readonly error: OpenAiError;
+  readonly headers: Record<string, string>;
+
+  constructor(status: number, error: OpenAiError, headers: Record<string, string> = {}) {
+    super(error.message);
+    this.status = status;
+    this.error = error;
+    this.headers = headers;
+  }
+}
+
+/** The request is at fault. `param`: the field, where there is one. */
+export const invalidRequest = (
+  message: string,
+  options: {
+    param?: string | undefined;
+    code?: string;
+    status?: number;
+    headers?: Record<string, string>;
+  } = {},
+): ApiError =>
+  new ApiError(
+    options.status ?? 400,
+    {
+      message,
+      type: 'invalid_request_error',
+      param: options.param ?? null,
+      code: options.code ?? null,
+    },
+    options.headers,
+  );
+
+export const notFound = (message: string, code: string, param?: string): ApiError =>
+  invalidRequest(message, { status: 404, code, param });
+
+export const unauthorized = (message: string): ApiError =>
+  new ApiError(
+    401,
+    { message, type: 'invalid_request_error', param: null, code: 'invalid_api_key' },
+    { 'www-authenticate': 'Bearer' },
+  );
+
+export const forbidden = (message: string, code: string): ApiError =>
+  new ApiError(403, { message, type: 'invalid_request_error', param: null, code });
+
+/** We cannot serve now; the client may try again after the given seconds. */
+export const unavailable = (message: string, code: string, retryAfterSeconds: number): ApiError =>
+  new ApiError(
+    503,
+    { message, type: 'server_error', param: null, code },
+    { 'retry-after': String(retryAfterSeconds) },
+  );
+
+/** How a request that failed before its head was sent answers. */
+export function fromFailed(failed: Failed): ApiError {
+  const headers: Record<string, string> =
+    failed.retryAfterMs === undefined
+      ? {}
+      : { 'retry-after': String(Math.ceil(failed.retryAfterMs / 1000)) };
+  return new ApiError(failed.httpStatus, failed.error, headers);
+}
+
+export const cancelledError: OpenAiError = {
+  message: 'The request was cancelled.',
+  type: 'invalid_request_error',
+  param: null,
+  code: 'request_cancelled',
+};
+
+/** The last words to a reader whose connection stood still. */
+export const slowReader: OpenAiError = {
+  message: 'The connection was ended because its reader took nothing for too long.',
+  type: 'invalid_request_error',
+  param: null,
+  code: 'reader_too_slow',
+};
+
+export const jobNotFound = (id: string): ApiError =>
+  notFound(
+    `There is no request '${id.slice(0, 100)}' that this key may see.`,
+    'job_not_found',
+    'id',
+  );
+
+/** Fastify's own refusals and whatever else was thrown, as an ApiError. Texts of unknown errors stay inside. */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const status =
+    error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : undefined;
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return invalidRequest('The request body is larger than this server takes.', {
+      status: 413,
+      code: 'request_too_large',
+    });
+  }
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_EMPTY_TYPE') {
+    return invalidRequest("The request body must have the content type 'application/json'.", {
+      status: 415,
+      code: 'unsupported_content_type',
+    });
+  }
+  if (error instanceof Error && isOutOfMemory(error)) {
+    return unavailable('The queue is out of memory; try again later.', 'queue_full', 5);
+  }
+  if (error instanceof Error && status !== undefined && status >= 400 && status < 500) {
+    return invalidRequest(error.message, { status });
+  }
+  const message = 'The server had an error while processing your request.';
+  return new ApiError(500, { message, type: 'server_error', param: null, code: 'internal_error' });
+}
+
+/** Redis refuses writes above its memory limit with this word first. */
+const isOutOfMemory = (error: Error): boolean => error.message.startsWith('OOM');

@@ -1,0 +1,84 @@
+import type { ServerResponse } from 'node:http';
+import { compareEntryIds, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
+import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import type { Described } from '@millrace/shared/log/port';
+import { sseEvent, toJobEvent } from '../relay/encode.ts';
+import type { Reader, ReaderSink } from '../relay/relay.ts';
+import { openSse } from '../relay/sse-connection.ts';
+import type { Services } from '../services.ts';
+import { slowReader } from './errors.ts';
+
+export type EventsOptions = {
+  described: Described;
+  after: EntryId;
+  response: ServerResponse;
+  services: Services;
+};
+
+/** A native reader over SSE: the request's events from a cursor on, to its terminal event. */
+export async function streamEvents({
+  described,
+  after,
+  response,
+  services,
+}: EventsOptions): Promise<void> {
+  const { meta, last, ended } = described;
+  let reader: Reader | undefined;
+  const connection = openSse({
+    response,
+    headers: () => ({ 'x-request-id': meta.id }),
+    limits: services.config.limits,
+    keepAlive: services.keepAlive,
+    onDrain: () => reader?.resume(),
+    stalled: `event: error\ndata: ${JSON.stringify({ error: slowReader })}\n\n`,
+  });
+
+  const sink: ReaderSink = {
+    lines(batch: readonly Line[]) {
+      let text = '';
+      for (const line of batch) {
+        const event = toJobEvent(line, meta.includeUsage);
+        if (event) text += sseEvent(event);
+        if (isTerminalLine(line.text)) {
+          connection.end(text);
+          return true;
+        }
+      }
+      return text === '' || connection.write(text);
+    },
+    reset(reason) {
+      connection.write(sseEvent(resetEvent(reason)));
+    },
+  };
+
+  // A cursor from before a Redis failover, or made up: all over again, and the reader is told.
+  const isAhead = compareEntryIds(after, last) > 0;
+  if (isAhead) sink.reset('cursor_ahead');
+  else connection.write(': connected\n\n');
+  if (!ended) {
+    const position = await services.queue.position(meta.id);
+    if (position !== undefined) {
+      connection.write(sseEvent({ event: 'queued', data: JSON.stringify({ position }) }));
+    }
+  }
+  reader = services.relay.open(meta.id, isAhead ? logStart : after, sink);
+  const open = services.connections.add(() => {
+    reader?.close();
+    // The cursor is with the client: it goes on at another ingress.
+    connection.end(': the server shuts down, resume elsewhere\n\n');
+  });
+  response.on('close', () => {
+    open.remove();
+    reader?.close();
+  });
+  if (response.destroyed) {
+    open.remove();
+    reader?.close();
+  }
+}
+
+/** Told to a reader whose cursor lies past what the log has. */
+export const resetEvent = (reason: string) => ({
+  event: 'reset',
+  data: JSON.stringify({ reason }),
+});

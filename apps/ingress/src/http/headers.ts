@@ -1,0 +1,39 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { parseDuration } from '@millrace/shared/config';
+import { invalidRequest } from './errors.ts';
+
+/** `x-millrace-on-disconnect`: what a client's leaving means for its request. */
+export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep' {
+  const value = headers['x-millrace-on-disconnect'] ?? 'cancel';
+  if (value === 'cancel' || value === 'keep') return value;
+  throw invalidRequest("Invalid 'x-millrace-on-disconnect': expected 'cancel' or 'keep'.", {
+    param: 'x-millrace-on-disconnect',
+  });
+}
+
+/**
+ * A deadline as a duration from now (`30s`) or an RFC 3339 time; in milliseconds since the epoch.
+ * Throws an ApiError when it is neither, or has passed.
+ */
+export function readDeadline(value: unknown, now: number, param = 'x-millrace-deadline') {
+  if (value === undefined || value === null) return undefined;
+  const text = typeof value === 'string' ? value : '';
+  const duration = parseDuration(text);
+  const at = duration === undefined ? parseTime(text) : now + duration;
+  if (at === undefined) {
+    throw invalidRequest(
+      `Invalid '${param}': expected a duration such as '30s' or an RFC 3339 time such as '2030-01-31T12:00:00Z'.`,
+      { param },
+    );
+  }
+  if (at <= now)
+    throw invalidRequest(`Invalid '${param}': it has passed.`, { param, code: 'deadline_passed' });
+  return at;
+}
+
+const rfc3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+
+function parseTime(text: string): number | undefined {
+  const at = rfc3339.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(at) ? undefined : at;
+}

@@ -1,0 +1,44 @@
+import type { FastifyInstance } from 'fastify';
+import type { Services } from '../services.ts';
+
+/** Milliseconds that Redis may take to answer before this ingress is not ready. */
+const patienceMs = 1000;
+
+export function healthRoutes(app: FastifyInstance, services: Services): void {
+  app.get('/healthz', () => ({ status: 'ok' }));
+
+  app.get('/readyz', async (_request, reply) => {
+    const reasons = await whyNotReady(services);
+    if (reasons.length > 0) reply.code(503);
+    return { status: reasons.length === 0 ? 'ready' : 'not_ready', reasons };
+  });
+
+  app.get('/metrics', async (_request, reply) => {
+    const { contentType, text } = await services.metrics.render();
+    return reply.header('content-type', contentType).send(text);
+  });
+}
+
+async function whyNotReady({ channels, draining, pingRedis }: Services): Promise<string[]> {
+  const reasons: string[] = [];
+  if (draining()) reasons.push('this ingress is draining');
+  const workers = await inTime(pingRedis().then(() => channels.countWorkers()));
+  if (workers === undefined) reasons.push(`redis did not answer within ${patienceMs} ms`);
+  else if (workers === 0) reasons.push('no worker is present');
+  return reasons;
+}
+
+async function inTime<T>(work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), patienceMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+    work.catch(() => {});
+  }
+}

@@ -1,0 +1,143 @@
+import { formatEntryId, logStart, parseEntryId } from '@millrace/shared/domain/entry';
+import type { EntryId } from '@millrace/shared/domain/entry';
+import { isJsonObject } from '@millrace/shared/domain/json';
+import { memberText } from '@millrace/shared/domain/json-text';
+import { endpoints, parseRequestId } from '@millrace/shared/domain/request';
+import type { Described } from '@millrace/shared/log/port';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { maySee } from '../admission/keys.ts';
+import type { Principal } from '../admission/keys.ts';
+import { viewJob } from '../job-view.ts';
+import type { Services } from '../services.ts';
+import { parseObject, readChatRequest, wrongType } from './body.ts';
+import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
+import { streamEvents } from './events.ts';
+import { readDeadline } from './headers.ts';
+
+type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
+
+export function jobRoutes(app: FastifyInstance, services: Services): void {
+  app.post('/v1/jobs', async (request, reply) => {
+    const text = String(request.body);
+    const job = readJob(parseObject(request.body), text);
+    const prepared = services.submitter.prepare({ ...job, principal: request.principal });
+    await services.submitter.send(prepared);
+    const { id, createdAt } = prepared.meta;
+    return reply
+      .code(202)
+      .header('x-request-id', id)
+      .header('location', `/v1/jobs/${id}`)
+      .send({
+        id,
+        status: 'queued',
+        created_at: Math.floor(createdAt / 1000),
+        events_url: `/v1/jobs/${id}/events`,
+      });
+  });
+
+  app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
+    const described = await findJob(services, request.principal, request.params.id);
+    reply.header('x-request-id', described.meta.id);
+    return viewJob(described, services);
+  });
+
+  app.delete<JobRoute>('/v1/jobs/:id', async (request, reply) => {
+    const { meta, ended } = await findJob(services, request.principal, request.params.id);
+    const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
+    reply.header('x-request-id', meta.id);
+    return { id: meta.id, status: by === 'done' ? 'completed' : by };
+  });
+
+  app.get<JobRoute>('/v1/jobs/:id/events', async (request, reply) => {
+    const { id } = request.params;
+    await findJob(services, request.principal, id);
+    const after = readCursor(request);
+    // Again, now with the inbox: what is appended from here on comes live.
+    const described = await services.log.subscribe(id, services.inbox);
+    if (!described) throw jobNotFound(id);
+    // All was read: an EventSource that comes back after the end is told to stay away.
+    if (described.ended && formatEntryId(described.last) === formatEntryId(after)) {
+      return reply.code(204).header('x-request-id', id).send();
+    }
+    reply.hijack();
+    return streamEvents({ described, after, response: reply.raw, services });
+  });
+}
+
+/** Throws a 404 for what is not there and for what is not theirs, alike; a 410 for what is over. */
+export async function findJob(
+  services: Services,
+  principal: Principal,
+  id: string,
+): Promise<Described> {
+  const parsed = parseRequestId(id);
+  if (!parsed) throw jobNotFound(id);
+  const described = await services.reconciler.describe(id);
+  if (described && maySee(principal, described.meta)) return described;
+  const { retentionMs, limits } = services.config;
+  if (!described && Date.now() - parsed.createdAt > retentionMs + limits.queueTtlMs) {
+    throw new ApiError(410, {
+      message: `The request '${id}' is past its retention.`,
+      type: 'invalid_request_error',
+      param: 'id',
+      code: 'job_expired',
+    });
+  }
+  throw jobNotFound(id);
+}
+
+/** `Last-Event-ID` beats `?after=`: an EventSource that comes back repeats its URL, with the newer place in the header. Throws a 400. */
+function readCursor(request: FastifyRequest<JobRoute>): EntryId {
+  const header = request.headers['last-event-id'];
+  const fromHeader = typeof header === 'string' && header !== '' ? header : undefined;
+  const text = fromHeader ?? request.query.after;
+  return text === undefined ? logStart : parseCursor(text, fromHeader ? 'Last-Event-ID' : 'after');
+}
+
+export function parseCursor(text: unknown, param: string): EntryId {
+  const id = typeof text === 'string' ? parseEntryId(text) : undefined;
+  if (id) return id;
+  throw invalidRequest(
+    `Invalid '${param}': expected an entry id of this request, as it was sent with an event.`,
+    {
+      param,
+      code: 'invalid_cursor',
+    },
+  );
+}
+
+const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'metadata']);
+
+/** Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
+function readJob(job: Record<string, unknown>, text: string) {
+  for (const field of Object.keys(job)) {
+    if (!jobFields.has(field)) {
+      throw invalidRequest(`Unknown parameter: '${field}'.`, {
+        param: field,
+        code: 'unknown_parameter',
+      });
+    }
+  }
+  const { endpoint = endpoints[0], body, priority, deadline, metadata } = job;
+  if (endpoint !== endpoints[0]) {
+    throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
+  }
+  if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
+  if (priority !== undefined && !['high', 'normal', 'low'].includes(String(priority))) {
+    throw invalidRequest("Invalid 'priority': expected 'high', 'normal' or 'low'.", {
+      param: 'priority',
+    });
+  }
+  if (metadata !== undefined && !isJsonObject(metadata))
+    throw wrongType('metadata', 'an object', metadata);
+  return {
+    ...readChatRequest(body),
+    endpoint: endpoints[0],
+    body: memberText(text, 'body') ?? '{}',
+    reader: 'native' as const,
+    attached: false,
+    read: false,
+    deadlineAt: readDeadline(deadline, Date.now(), 'deadline'),
+    metadata,
+  };
+}

@@ -1,0 +1,110 @@
+import { assembleCompletion } from '@millrace/shared/domain/completion';
+import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
+import type { AttemptEnded, AttemptStarted, Entry, Terminal } from '@millrace/shared/domain/entry';
+import type { Described, StreamLog } from '@millrace/shared/log/port';
+import type { JobQueue } from '@millrace/shared/queue/port';
+
+const readPacks = 256;
+
+/** What `GET /v1/jobs/{id}` answers: the log, read as a whole, and the place in the queue. */
+export async function viewJob(
+  described: Described,
+  { log, queue }: { log: Pick<StreamLog, 'read'>; queue: Pick<JobQueue, 'state' | 'position'> },
+): Promise<Record<string, unknown>> {
+  const { meta } = described;
+  const story = createStory();
+  for (let after = logStart, more = true; more;) {
+    const read = await log.read(meta.id, after, readPacks);
+    for (const line of read?.lines ?? []) story.take(decodeEntry(line.text), line.run);
+    const newest = read?.lines.at(-1);
+    if (newest) after = newest;
+    more = read?.more === true && newest !== undefined;
+  }
+  const { end, attempts } = story;
+  const view: Record<string, unknown> = {
+    id: meta.id,
+    status: end ? statusOf(end.kind) : 'queued',
+    created_at: Math.floor(meta.createdAt / 1000),
+    attempts: attempts.map((attempt) => viewAttempt(attempt, end)),
+  };
+  if (meta.metadata !== undefined) view['metadata'] = meta.metadata;
+  if (!end) {
+    const position = await queue.position(meta.id);
+    if (position !== undefined) view['queue_position'] = position;
+    else view['status'] = 'running';
+    return view;
+  }
+  const endedAt = attempts.at(-1)?.ended?.at ?? meta.createdAt;
+  view['finished_at'] = Math.floor(endedAt / 1000);
+  if (end.kind === 'done') {
+    view['result'] = story.result();
+    if (end.data.usage !== undefined) view['usage'] = end.data.usage;
+  }
+  if (end.kind === 'failed') view['error'] = end.data.error;
+  return view;
+}
+
+const statusOf = (kind: Terminal['kind']) => (kind === 'done' ? 'completed' : kind);
+
+type AttemptStory = { started: AttemptStarted; ended?: AttemptEnded };
+
+/** Gathers what a log tells: the attempts, what is shown at the end of it, and how it ended. */
+function createStory() {
+  const attempts: AttemptStory[] = [];
+  let chunks: string[] = [];
+  let whole: string | undefined;
+  let end: Terminal | undefined;
+  return {
+    attempts,
+    get end() {
+      return end;
+    },
+    take(entry: Entry, _run: number): void {
+      switch (entry.kind) {
+        case 'attempt':
+          attempts.push({ started: entry.data });
+          break;
+        case 'attempt_end': {
+          const open = attempts.find(({ started }) => started.attempt === entry.data.attempt);
+          if (open) open.ended = entry.data;
+          break;
+        }
+        case 'chunk':
+        case 'usage':
+          chunks.push(entry.text);
+          break;
+        case 'result':
+          whole = entry.data.body;
+          break;
+        case 'reset':
+          chunks = [];
+          whole = undefined;
+          break;
+        default:
+          end = entry;
+      }
+    },
+    result(): unknown {
+      if (whole !== undefined) return JSON.parse(whole) as unknown;
+      return assembleCompletion(chunks.map((text) => JSON.parse(text) as unknown));
+    },
+  };
+}
+
+/** Times are in seconds since the epoch, to the millisecond. */
+function viewAttempt({ started, ended }: AttemptStory, end: Terminal | undefined) {
+  const { run, attempt, provider, model, at } = started;
+  return {
+    run,
+    attempt,
+    provider,
+    model,
+    started_at: at / 1000,
+    first_token_at: ended?.firstTokenAt === undefined ? undefined : ended.firstTokenAt / 1000,
+    ended_at: ended ? ended.at / 1000 : undefined,
+    // An attempt that nothing ended: under way, or its worker was lost, or it was called off.
+    outcome:
+      ended?.outcome ?? (end ? (end.kind === 'cancelled' ? 'cancelled' : 'lost') : 'running'),
+    usage: ended?.usage,
+  };
+}

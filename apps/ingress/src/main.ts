@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import { keyspace } from '@millrace/shared/keys';
+import {
+  createLifecycle,
+  exitOnBug,
+  giveUp,
+  onSignals,
+  reportReady,
+} from '@millrace/shared/lifecycle';
+import { createRedisChannels } from '@millrace/shared/log/redis-channels';
+import { createRedisLog } from '@millrace/shared/log/redis-log';
+import { createLogger } from '@millrace/shared/logger';
+import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
+import { connectRedis, probeRedis } from '@millrace/shared/redis';
+import { createGate } from './admission/keys.ts';
+import { buildApp } from './app.ts';
+import { createConnections } from './connections.ts';
+import { createMetrics } from './metrics.ts';
+import { createReconciler } from './reconcile.ts';
+import { createRelay } from './relay/relay.ts';
+import { createKeepAlive } from './relay/sse-connection.ts';
+import { createSubmitter } from './submit.ts';
+
+/* config → adapters → app → listen → drain */
+
+/** Milliseconds that Redis has to answer at the start. */
+const probeTimeoutMs = 5000;
+
+const { config } = loadConfigOrExit({
+  argv: process.argv.slice(2),
+  env: process.env,
+  role: 'ingress',
+});
+const name = `ingress-${randomBytes(6).toString('hex')}`;
+const logger = createLogger({ name });
+const onError = (error: unknown) => logger.error({ err: error });
+exitOnBug(logger);
+const lifecycle = createLifecycle((stage) => logger.info({ stage }));
+for (const sentence of notEnforcedYet(config)) logger.warn(sentence);
+
+const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
+const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
+  giveUp(error.message),
+);
+for (const warning of facts.warnings) logger.warn(warning);
+const connect = (role: 'command' | 'subscriber') => connectRedis(url, { name, role, onError });
+const redis = connect('command');
+
+const keys = keyspace();
+const { shards, retentionMs, limits } = config;
+const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
+const log = createRedisLog({
+  redis,
+  keys,
+  retentionMs,
+  lifetimeMs: limits.queueTtlMs + longestRunMs,
+});
+const channels = createRedisChannels({
+  keys,
+  shards,
+  redis,
+  connect: () => connect('subscriber'),
+  onError,
+});
+const queue = createBullQueue({ redis, keys, shards, retentionMs, onError });
+const relay = createRelay({
+  log,
+  onUnread: (id) => {
+    log.unsubscribe(id, name).catch(onError);
+  },
+  onError,
+});
+const inbox = await channels.openInbox(name, relay);
+const reconciler = createReconciler({ log, queue, relay, onError });
+const connections = createConnections();
+const keepAlive = createKeepAlive(limits.keepAliveMs);
+
+const app = await buildApp({
+  services: {
+    config,
+    log,
+    queue,
+    channels,
+    relay,
+    submitter: createSubmitter({ config, log, queue, inbox: name, onError }),
+    reconciler,
+    keepAlive,
+    metrics: createMetrics({
+      queueCounts: () => queue.counts(),
+      workers: () => channels.countWorkers(),
+      readers: () => relay.readers,
+    }),
+    gate: createGate(config.keys),
+    connections,
+    inbox: name,
+    draining: () => lifecycle.draining.aborted,
+    pingRedis: async () => {
+      await redis.ping();
+    },
+    onError,
+  },
+  queues: queue.board,
+  tls: readTls(),
+});
+
+const { host, port } = config.listen;
+await app.listen({ host, port }).catch((error: Error) => giveUp(`cannot listen: ${error.message}`));
+// The port that the system chose, where the config says 0.
+const { port: bound } = app.server.address() as AddressInfo;
+const scheme = config.listen.tls ? 'https' : 'http';
+lifecycle.advance('serving');
+reportReady(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`);
+
+onSignals({
+  log: logger,
+  onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
+    lifecycle.advance('draining');
+    const listening = app.server;
+    listening.close();
+    listening.closeIdleConnections();
+    await connections.settled(AbortSignal.timeout(withinMs));
+    connections.cutAll();
+    await app.close();
+    reconciler.stop();
+    keepAlive.close();
+    await inbox.close();
+    await queue.close();
+    // Behind the cancellations that the cut may have sent.
+    await redis.quit();
+    lifecycle.advance('stopped');
+    process.exit(0);
+  },
+});
+
+function readTls() {
+  const { tls } = config.listen;
+  if (!tls) return undefined;
+  try {
+    return { cert: readFileSync(tls.cert, 'utf8'), key: readFileSync(tls.key, 'utf8') };
+  } catch (error) {
+    return giveUp(
+      `cannot read the TLS files: ${error instanceof Error ? error.message : 'unknown'}`,
+    );
+  }
+}

@@ -1,0 +1,79 @@
+import { encodeEntry } from '@millrace/shared/domain/entry';
+import type { Described, StreamLog } from '@millrace/shared/log/port';
+import type { JobQueue } from '@millrace/shared/queue/port';
+import type { Relay } from './relay/relay.ts';
+
+/**
+ * Every request ends in a terminal entry, whoever ended its job: BullMQ fails jobs without calling
+ * the worker, operators remove them in Bull Board. Where the queue says that a job is over and the
+ * log does not, the missing entry is written: when somebody asks for the request, and for whoever
+ * waits here, once nothing was heard for a while.
+ */
+export type Reconciler = {
+  /** The request as it is, after the missing end was written. */
+  describe(id: string): Promise<Described | undefined>;
+  stop(): void;
+};
+
+export type ReconcilerDeps = {
+  log: Pick<StreamLog, 'describe' | 'finish'>;
+  queue: Pick<JobQueue, 'state'>;
+  relay: Pick<Relay, 'quiet'>;
+  onError(error: unknown): void;
+  /** Milliseconds of silence after which a request is looked after. */
+  quietMs?: number;
+};
+
+/** Milliseconds a new request has to get from its hash into the queue. */
+const settleMs = 1000;
+/** Requests looked after in one round. */
+const roundSize = 200;
+
+export function createReconciler(deps: ReconcilerDeps): Reconciler {
+  const { log, queue, relay, onError, quietMs = 1000 } = deps;
+
+  async function describe(id: string): Promise<Described | undefined> {
+    const described = await log.describe(id);
+    if (!described || described.ended) return described;
+    if (Date.now() - described.meta.createdAt < settleMs) return described;
+    const state = await queue.state(id);
+    if (state === 'waiting' || state === 'active') return described;
+    const reason = state === 'unknown' ? removed : failed;
+    await log.finish(id, encodeEntry({ kind: 'failed', data: reason }), 'failed');
+    return log.describe(id);
+  }
+
+  let looking = false;
+  const timer = setInterval(() => {
+    if (looking) return;
+    looking = true;
+    Promise.all(relay.quiet(quietMs).slice(0, roundSize).map(describe))
+      .catch(onError)
+      .finally(() => {
+        looking = false;
+      });
+  }, quietMs);
+  timer.unref();
+
+  return { describe, stop: () => clearInterval(timer) };
+}
+
+const removed = {
+  error: {
+    message: 'The request was removed from the queue.',
+    type: 'server_error',
+    param: null,
+    code: 'job_removed',
+  },
+  httpStatus: 500,
+};
+
+const failed = {
+  error: {
+    message: 'The request was given up by the queue: its workers died too often.',
+    type: 'server_error',
+    param: null,
+    code: 'job_failed',
+  },
+  httpStatus: 500,
+};

@@ -1,0 +1,68 @@
+import { decodeEntry, formatEntryId } from '@millrace/shared/domain/entry';
+import type { Failed, Line } from '@millrace/shared/domain/entry';
+
+/** The endings of a stream as a client sees them; what comes before is text. */
+export type Ending = 'done' | 'failed' | 'cancelled';
+
+/** An event of the job API: its name, its entry id where it has one, and its data as JSON text. */
+export type JobEvent = { event: string; entry?: string; data: string };
+
+/** `: keep-alive`: a comment, which every SSE client skips. */
+export const sseKeepAlive = ': keep-alive\n\n';
+
+export const sseDone = 'data: [DONE]\n\n';
+
+export const sseChunk = (line: Line): string =>
+  `id: ${line.run}-${line.seq}\ndata: ${line.text.slice(1)}\n\n`;
+
+export const sseError = (failed: Pick<Failed, 'error'>): string =>
+  `data: ${JSON.stringify({ error: failed.error })}\n\n`;
+
+export const sseEvent = ({ event, entry, data }: JobEvent): string =>
+  entry === undefined
+    ? `event: ${event}\ndata: ${data}\n\n`
+    : `event: ${event}\nid: ${entry}\ndata: ${data}\n\n`;
+
+export const socketEvent = (id: string, { event, entry, data }: JobEvent): string =>
+  entry === undefined
+    ? `{"type":"${event}","id":"${id}","data":${data}}`
+    : `{"type":"${event}","id":"${id}","entry":"${entry}","data":${data}}`;
+
+/** A line of the log as an event of the job API; undefined for those that are not shown. */
+export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefined {
+  const entry = formatEntryId(line);
+  const kind = line.text[0];
+  if (kind === 'c' || (kind === 'u' && includeUsage)) {
+    return { event: 'chunk', entry, data: line.text.slice(1) };
+  }
+  if (kind === 'u' || kind === 'e') return undefined;
+  const decoded = decodeEntry(line.text);
+  switch (decoded.kind) {
+    case 'attempt': {
+      const { run, attempt, provider, model, mode } = decoded.data;
+      return {
+        event: 'attempt',
+        entry,
+        data: JSON.stringify({ run, attempt, provider, model, mode }),
+      };
+    }
+    case 'result':
+      // A whole answer is its own only chunk. White space between tokens is all that line breaks can be.
+      return { event: 'chunk', entry, data: decoded.data.body.replaceAll(/[\r\n]+/g, ' ') };
+    case 'reset':
+      return { event: 'reset', entry, data: JSON.stringify(decoded.data) };
+    case 'done': {
+      const { finishReason, usage, attempts } = decoded.data;
+      const data = { status: 'completed', finish_reason: finishReason, usage, attempts };
+      return { event: 'done', entry, data: JSON.stringify(data) };
+    }
+    case 'failed': {
+      const data = { status: 'failed', error: decoded.data.error };
+      return { event: 'failed', entry, data: JSON.stringify(data) };
+    }
+    case 'cancelled':
+      return { event: 'cancelled', entry, data: '{"status":"cancelled"}' };
+    default:
+      return undefined;
+  }
+}

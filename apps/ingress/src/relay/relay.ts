@@ -1,0 +1,175 @@
+import {
+  compareEntryIds,
+  isTerminalLine,
+  logStart,
+  sameEntryId,
+  unpack,
+} from '@millrace/shared/domain/entry';
+import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import type { Frame, StreamLog } from '@millrace/shared/log/port';
+
+/*
+ *   inbox ── frame ──▶ relay ──▶ reader (live)      every new line as it comes
+ *                        │
+ *     log ◀── read ──────┴─────▶ reader (reading)   behind: at the start, after a gap, or slow
+ *
+ * A reader has a cursor, the last line it was given. A live frame that begins right behind the
+ * cursor is given on; an older one is dropped; anything else is a gap, and the reader goes to the
+ * log until it has caught up. So a line reaches every reader once and in order, whatever the live
+ * path loses, repeats or brings early.
+ */
+
+export type ReaderSink = {
+  /**
+   * Lines in order, at least one. False when the connection holds enough: nothing more is pushed
+   * until `resume`, and then it comes from the log, at the reader's pace.
+   */
+  lines(lines: readonly Line[]): boolean;
+  /** What was given so far is void: the log lost it. Everything follows from the start. */
+  reset(reason: 'cursor_ahead'): void;
+};
+
+export type Reader = {
+  /** The connection can take more again. */
+  resume(): void;
+  /** Idempotent. A reader that was given a terminal line is closed by itself. */
+  close(): void;
+};
+
+export type Relay = {
+  /** A reader of a request that this ingress just makes: its log is empty and its inbox is known. */
+  openFresh(id: string, sink: ReaderSink): Reader;
+  /** A reader from a cursor on. The caller has subscribed the inbox before. */
+  open(id: string, after: EntryId, sink: ReaderSink): Reader;
+  onFrame(frame: Frame): void;
+  /** Live frames may be missing: every reader looks into its log. */
+  onGap(): void;
+  /** Requests with a reader that has heard nothing for a while, in milliseconds. */
+  quiet(forMs: number): string[];
+  readonly readers: number;
+};
+
+export type RelayOptions = {
+  log: Pick<StreamLog, 'read'>;
+  /** The last reader of a request left before its end. */
+  onUnread(id: string): void;
+  onError(error: unknown): void;
+  now?(): number;
+};
+
+type State = {
+  id: string;
+  cursor: EntryId;
+  /** The newest line that is known to be there. */
+  newest: EntryId;
+  mode: 'live' | 'reading' | 'paused' | 'closed';
+  heardAt: number;
+  sink: ReaderSink;
+};
+
+/** Packs of one read of the log: about what a connection may hold. */
+const readPacks = 64;
+/** Milliseconds before a read that Redis refused is tried again. */
+const retryDelayMs = 100;
+
+export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOptions): Relay {
+  const byRequest = new Map<string, Set<State>>();
+  let readers = 0;
+
+  function open(id: string, after: EntryId, mode: 'live' | 'reading', sink: ReaderSink): Reader {
+    const state: State = { id, cursor: after, newest: after, mode, heardAt: now(), sink };
+    let states = byRequest.get(id);
+    if (!states) byRequest.set(id, (states = new Set()));
+    states.add(state);
+    readers += 1;
+    if (mode === 'reading') read(state);
+    return {
+      resume() {
+        if (state.mode === 'paused') read(state);
+      },
+      close: () => close(state, 'left'),
+    };
+  }
+
+  function close(state: State, why: 'left' | 'ended'): void {
+    if (state.mode === 'closed') return;
+    state.mode = 'closed';
+    readers -= 1;
+    const states = byRequest.get(state.id);
+    states?.delete(state);
+    if (states?.size !== 0) return;
+    byRequest.delete(state.id);
+    if (why === 'left') onUnread(state.id);
+  }
+
+  function give(state: State, lines: readonly Line[]): void {
+    const last = lines.at(-1);
+    if (!last) return;
+    state.cursor = last;
+    state.heardAt = now();
+    const wantsMore = state.sink.lines(lines);
+    if (isTerminalLine(last.text)) close(state, 'ended');
+    else if (!wantsMore && state.mode !== 'closed') state.mode = 'paused';
+  }
+
+  function read(state: State): void {
+    state.mode = 'reading';
+    readUntilCaughtUp(state).catch(onError);
+  }
+
+  async function readUntilCaughtUp(state: State): Promise<void> {
+    while (state.mode === 'reading') {
+      const outcome = await log.read(state.id, state.cursor, readPacks).catch(retryLater);
+      // The connection may have closed, or paused, meanwhile.
+      if (state.mode !== 'reading') return;
+      if (outcome === 'retry') continue;
+      if (outcome?.ahead) {
+        state.cursor = logStart;
+        state.sink.reset('cursor_ahead');
+        continue;
+      }
+      give(state, outcome?.lines ?? []);
+      const behind = outcome?.more === true || compareEntryIds(state.newest, state.cursor) > 0;
+      // A log that is not there has nothing newer, whatever was heard of it before.
+      if (state.mode === 'reading' && (!behind || outcome === undefined)) state.mode = 'live';
+    }
+  }
+
+  async function retryLater(error: unknown): Promise<'retry'> {
+    onError(error);
+    await new Promise((resolve) => setTimeout(resolve, retryDelayMs));
+    return 'retry';
+  }
+
+  return {
+    openFresh: (id, sink) => open(id, logStart, 'live', sink),
+    open: (id, after, sink) => open(id, after, 'reading', sink),
+
+    onFrame({ id, prev, last, texts }) {
+      const states = byRequest.get(id);
+      if (!states) return;
+      for (const state of states) {
+        if (compareEntryIds(last, state.newest) > 0) state.newest = last;
+        if (state.mode !== 'live' || compareEntryIds(last, state.cursor) <= 0) continue;
+        if (sameEntryId(prev, state.cursor)) give(state, unpack(last, texts, state.cursor));
+        else read(state);
+      }
+    },
+
+    onGap() {
+      for (const states of byRequest.values()) {
+        for (const state of states) if (state.mode === 'live') read(state);
+      }
+    },
+
+    quiet(forMs) {
+      const since = now() - forMs;
+      const isQuiet = (state: State) => state.mode === 'live' && state.heardAt <= since;
+      return [...byRequest].filter(([, states]) => [...states].every(isQuiet)).map(([id]) => id);
+    },
+
+    get readers() {
+      return readers;
+    },
+  };
+}

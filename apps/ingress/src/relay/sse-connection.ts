@@ -1,0 +1,118 @@
+import type { ServerResponse } from 'node:http';
+import { sseKeepAlive } from './encode.ts';
+
+/** One response that streams events, with a bound on what waits in it. */
+export type SseConnection = {
+  /** False when it holds enough: wait for `onDrain`. The head goes out with the first write. */
+  write(text: string): boolean;
+  /** Writes a last text and ends the response. */
+  end(text: string): void;
+  readonly started: boolean;
+};
+
+export type SseOptions = {
+  response: ServerResponse;
+  /** As known when the head is sent. */
+  headers: () => Record<string, string>;
+  limits: { readerBufferBytes: number; readerStallMs: number };
+  keepAlive: KeepAlive;
+  onDrain(): void;
+  /** The reader took nothing for too long; its connection is ended with this error. */
+  stalled: string;
+};
+
+/** Opens it without sending anything yet: the head waits for the first write or keep-alive. */
+export function openSse(options: SseOptions): SseConnection {
+  const { response, headers, limits, keepAlive, onDrain, stalled } = options;
+  let started = false;
+  let stallTimer: NodeJS.Timeout | undefined;
+
+  function send(text: string): void {
+    if (!started) {
+      started = true;
+      response.writeHead(200, {
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-cache, no-transform',
+        // Asks nginx and its kin not to buffer.
+        'x-accel-buffering': 'no',
+        ...headers(),
+      });
+    }
+    response.write(text);
+    quiet.touch();
+  }
+
+  const quiet = keepAlive.watch(() => {
+    // A full connection is not idle, and a comment would only add to it.
+    if (!response.writableNeedDrain) send(sseKeepAlive);
+  });
+
+  function endStalled(): void {
+    response.end(stalled);
+    // What the reader did not take in all that time it will not take now.
+    response.destroy();
+  }
+
+  response.on('drain', () => {
+    clearTimeout(stallTimer);
+    stallTimer = undefined;
+    onDrain();
+  });
+  response.on('close', () => {
+    clearTimeout(stallTimer);
+    quiet.stop();
+  });
+
+  return {
+    get started() {
+      return started;
+    },
+    write(text) {
+      send(text);
+      if (response.writableLength <= limits.readerBufferBytes) return true;
+      stallTimer ??= setTimeout(endStalled, limits.readerStallMs);
+      return false;
+    },
+    end(text) {
+      clearTimeout(stallTimer);
+      quiet.stop();
+      if (text !== '') send(text);
+      response.end();
+    },
+  };
+}
+
+/** Tells connections that nothing was sent on them for a while: one timer for all of them. */
+export type KeepAlive = {
+  watch(onQuiet: () => void): { touch(): void; stop(): void };
+  close(): void;
+};
+
+export function createKeepAlive(intervalMs: number): KeepAlive {
+  const watched = new Set<{ at: number; onQuiet: () => void }>();
+  const timer = setInterval(
+    () => {
+      const now = Date.now();
+      for (const one of watched) {
+        if (now - one.at < intervalMs) continue;
+        one.at = now;
+        one.onQuiet();
+      }
+    },
+    Math.max(10, intervalMs / 15),
+  );
+  timer.unref();
+  return {
+    watch(onQuiet) {
+      const one = { at: Date.now(), onQuiet };
+      watched.add(one);
+      return {
+        touch: () => {
+          one.at = Date.now();
+        },
+        stop: () => watched.delete(one),
+      };
+    },
+    close: () => clearInterval(timer),
+  };
+}

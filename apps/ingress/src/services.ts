@@ -1,0 +1,32 @@
+import type { Config } from '@millrace/shared/config';
+import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
+import type { JobQueue } from '@millrace/shared/queue/port';
+import type { Gate } from './admission/keys.ts';
+import type { Connections } from './connections.ts';
+import type { Metrics } from './metrics.ts';
+import type { Reconciler } from './reconcile.ts';
+import type { Relay } from './relay/relay.ts';
+import type { KeepAlive } from './relay/sse-connection.ts';
+import type { Submitter } from './submit.ts';
+
+/** What the routes work with: made in main.ts, handed to buildApp. */
+export type Services = {
+  config: Config;
+  log: StreamLog;
+  queue: JobQueue;
+  channels: LiveChannels;
+  relay: Relay;
+  submitter: Submitter;
+  reconciler: Reconciler;
+  keepAlive: KeepAlive;
+  metrics: Metrics;
+  gate: Gate;
+  connections: Connections;
+  /** The name of this ingress' inbox. */
+  inbox: string;
+  /** True once the process drains: new work is refused, what runs goes on. */
+  draining(): boolean;
+  /** Rejects when Redis does not answer. */
+  pingRedis(): Promise<void>;
+  onError(error: unknown): void;
+};

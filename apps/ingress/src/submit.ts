@@ -1,0 +1,144 @@
+import type { Config } from '@millrace/shared/config';
+import { encodeEntry } from '@millrace/shared/domain/entry';
+import type { TerminalKind } from '@millrace/shared/domain/entry';
+import { newRequestId } from '@millrace/shared/domain/request';
+import type { Endpoint, JobData, ReaderKind, RequestMeta } from '@millrace/shared/domain/request';
+import type { StreamLog } from '@millrace/shared/log/port';
+import type { JobQueue } from '@millrace/shared/queue/port';
+import { mayUse } from './admission/keys.ts';
+import type { Principal } from './admission/keys.ts';
+import { notFound, unavailable } from './http/errors.ts';
+
+export type Submission = {
+  principal: Principal;
+  endpoint: Endpoint;
+  /** The request body's text: it goes upstream as it is. */
+  body: string;
+  model: string;
+  stream: boolean;
+  includeUsage: boolean;
+  reader: ReaderKind;
+  /** Lives by its readers: their leaving cancels it. */
+  attached: boolean;
+  /** This ingress reads it from the start. */
+  read: boolean;
+  /** Milliseconds since the epoch. */
+  deadlineAt?: number;
+  metadata?: unknown;
+  traceparent?: string;
+};
+
+export type Submitter = {
+  /** The request as it will be, with its id; nothing is sent yet. Throws an ApiError on an unknown model. */
+  prepare(submission: Submission): Prepared;
+  /** Stores the request and queues its job. Throws an ApiError when the queue cannot take it. */
+  send(prepared: Prepared): Promise<void>;
+  /** Ends a request for every reader, whatever state it is in. */
+  cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
+};
+
+export type Prepared = { meta: RequestMeta; job: JobData; submission: Submission };
+
+export type SubmitDeps = {
+  config: Pick<Config, 'models' | 'shards'>;
+  log: StreamLog;
+  queue: JobQueue;
+  inbox: string;
+  onError(error: unknown): void;
+  now?(): number;
+};
+
+/** Milliseconds that Redis may take for a new request before its client is told to try again. */
+const sendTimeoutMs = 5000;
+
+export function createSubmitter(deps: SubmitDeps): Submitter {
+  const { config, log, queue, inbox, onError, now = Date.now } = deps;
+  let counter = 0;
+
+  function prepare(submission: Submission): Prepared {
+    const model = config.models[submission.model];
+    if (!model || !mayUse(submission.principal, submission.model)) {
+      throw notFound(
+        `The model '${submission.model.slice(0, 200)}' does not exist or you do not have access to it.`,
+        'model_not_found',
+        'model',
+      );
+    }
+    const createdAt = now();
+    const shard = counter++ % config.shards;
+    const { endpoint, stream, reader, attached, deadlineAt, traceparent } = submission;
+    const meta: RequestMeta = {
+      id: newRequestId(shard, createdAt),
+      keyId: submission.principal.keyId,
+      endpoint,
+      model: submission.model,
+      stream,
+      reader,
+      includeUsage: submission.includeUsage,
+      attached,
+      createdAt,
+      metadata: submission.metadata,
+    };
+    const targets = model.targets.map((target) => ({
+      provider: target.provider,
+      model: target.model,
+    }));
+    const job: JobData = {
+      model: submission.model,
+      endpoint,
+      stream,
+      reader,
+      attached,
+      targets,
+      createdAt,
+      deadlineAt,
+      traceparent,
+    };
+    return { meta, job, submission };
+  }
+
+  async function send({ meta, job, submission }: Prepared): Promise<void> {
+    // On one connection, in this order: when a worker has the job, the body and the inbox are there.
+    const sent = Promise.all([
+      log.create(meta, submission.body, submission.read ? inbox : undefined),
+      queue.add(meta.id, job),
+    ]);
+    try {
+      await within(sent, sendTimeoutMs);
+    } catch (error) {
+      // What did get through must not run unseen. Behind the two on the same connection.
+      cancel(meta.id, 'the request could not be queued').catch(onError);
+      throw error;
+    }
+  }
+
+  async function cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
+    const line = encodeEntry({ kind: 'cancelled', data: { reason } });
+    const outcome = await log.finish(id, line, 'cancelled');
+    if (outcome.kind === 'gone') return 'unknown';
+    if (outcome.kind === 'ended') return outcome.by;
+    // Out of the queue if it still waits there. A worker that has it finds the terminal entry.
+    await queue.remove(id).catch(onError);
+    return 'cancelled';
+  }
+
+  return { prepare, send, cancel };
+}
+
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () =>
+        reject(unavailable('The queue does not answer; try again later.', 'queue_unavailable', 2)),
+      ms,
+    );
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+    // Whatever it still comes to, the client has been answered.
+    work.catch(() => {});
+  }
+}
