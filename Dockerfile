@@ -1,0 +1,48 @@
+# One image for both roles; the command says which:
+#
+#   docker build -t millrace .
+#   docker run millrace                                   an ingress
+#   docker run millrace node apps/worker/src/main.ts      a worker
+#
+# Both need a Redis (REDIS_URL) and a config file (MILLRACE_CONFIG); see docker-compose.yml.
+# Node runs the TypeScript as it is, so nothing is built. It is process 1 and handles SIGTERM itself:
+# the process drains and exits 0, and starts no children that an init would have to reap.
+#
+# No Docker engine was at hand when this was written: the steps were tried outside of one.
+
+FROM node:24-slim AS packages
+WORKDIR /app
+# npm wants every workspace that the lock file names. Node is the image's own, the npm package `node`
+# being a development dependency.
+COPY package.json package-lock.json ./
+COPY apps/ingress/package.json apps/ingress/
+COPY apps/supervisor/package.json apps/supervisor/
+COPY apps/worker/package.json apps/worker/
+COPY packages/shared/package.json packages/shared/
+COPY bench/package.json bench/
+COPY test/package.json test/
+RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
+
+FROM node:24-slim AS base
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=packages /app ./
+COPY packages packages
+COPY apps apps
+USER node
+
+# The simulated provider, for trying things out without a key:
+#   docker build --target simulator -t millrace-simulator .
+FROM base AS simulator
+COPY test/simulator test/simulator
+EXPOSE 9100
+CMD ["node", "test/simulator/main.ts", "--host", "0.0.0.0", "--port", "9100"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:9100/').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+
+FROM base AS millrace
+EXPOSE 8080
+CMD ["node", "apps/ingress/src/main.ts"]
+# For an ingress without TLS; a worker listens to nobody, and its fleet's /readyz tells of it.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 8080}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]

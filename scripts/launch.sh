@@ -1,0 +1,24 @@
+#!/bin/sh
+# Set-up, then the program in this shell's place.
+#
+#   launch.sh [--redis | --embedded-redis] ENTRY [ARGUMENT...]
+#
+# `exec` keeps the process id, so a signal sent to npm, to the shell it started or to the whole
+# group reaches the program itself. Node is named by its path: on a fresh clone the shell has already
+# looked `node` up, found the machine's own (it may be too old), and some shells remember that.
+set -eu
+cd "$(dirname "$0")/.."
+
+need=
+case "${1:-}" in
+  --redis | --embedded-redis)
+    need=$1
+    shift
+    ;;
+esac
+entry=$1
+shift
+
+# npm's own Node runs the set-up: the one in node_modules is what the set-up may have to replace.
+"${npm_node_execpath:-node}" scripts/setup.mjs ${need:+"$need"} -- "$@"
+exec node_modules/.bin/node "$entry" "$@"

@@ -1,0 +1,66 @@
+// Makes a fresh clone ready to run: packages, Node >= 24, and a Redis where one is needed.
+//
+//   setup.mjs [--redis | --embedded-redis] [-- ARGUMENT...]
+//
+// --redis            a redis-server (or valkey-server) must be on this machine
+// --embedded-redis   the same, unless the program's own arguments, which follow `--`, or its
+//                    environment or config name a Redis that runs elsewhere
+//
+// Plain JavaScript without dependencies, for Node >= 20: it runs before anything is installed. With
+// nothing to do it says nothing. Exit: 0 ready, 1 with one message that says what to do, 128 + n
+// after signal n.
+
+import { constants, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensurePackages } from './setup/packages.mjs';
+import { SetupError, say } from './setup/process.mjs';
+import { ensureRedis, redisIsElsewhere } from './setup/redis.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** @param {string[]} argv */
+function parse(argv) {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  const own = argv.slice(0, end);
+  const unknown = own.find((flag) => flag !== '--redis' && flag !== '--embedded-redis');
+  if (unknown !== undefined) throw new SetupError(`unknown set-up flag ${unknown}`);
+  const programArguments = argv.slice(end + 1);
+  const needsRedis =
+    own.includes('--redis') ||
+    (own.includes('--embedded-redis') && !redisIsElsewhere(programArguments, process.env));
+  return { needsRedis };
+}
+
+/**
+ * An abort signal for the ways in which set-up may be told to stop. The shell that waits for it may
+ * be killed alone: nobody would stop the installation then, so a new parent counts as a signal.
+ */
+function stopSignal() {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.once(name, () => controller.abort(name));
+  }
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) controller.abort('SIGHUP');
+  }, 250).unref();
+  return controller.signal;
+}
+
+const stop = stopSignal();
+try {
+  const { needsRedis } = parse(process.argv.slice(2));
+  await ensurePackages(root, join(root, '.millrace', 'setup.lock'), stop);
+  // The lock is the machine's: package managers do not like company, whichever clone it comes from.
+  if (needsRedis) await ensureRedis(join(tmpdir(), 'millrace-redis-setup.lock'), stop);
+} catch (error) {
+  if (stop.aborted) {
+    process.exitCode = 128 + constants.signals[stop.reason];
+  } else if (error instanceof SetupError) {
+    say(error.message);
+    process.exitCode = 1;
+  } else {
+    throw error;
+  }
+}

@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadConfig } from '@millrace/shared/config';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+
+const root = join(import.meta.dirname, '../..');
+const read = (name: string): string => readFileSync(join(root, name), 'utf8');
+
+/** A value for every ${NAME} in a file. */
+function environmentFor(name: string): Record<string, string> {
+  const names = [...read(name).matchAll(/\$\{(\w+)\}/g)].map(([, found = '']) => found);
+  return Object.fromEntries(names.map((found) => [found, `value-of-${found}`]));
+}
+
+const load = (name: string) =>
+  loadConfig({
+    argv: ['--config', join(root, name)],
+    env: environmentFor(name),
+    role: 'ingress',
+  }).config;
+
+type Service = {
+  environment?: Record<string, string>;
+  depends_on?: Record<string, { condition: string }>;
+  stop_grace_period?: string;
+};
+const services = (
+  parse(read('docker-compose.yml'), { merge: true }) as { services: Record<string, Service> }
+).services;
+
+describe('config.example.yaml', () => {
+  test('is a valid config', () => {
+    const config = load('config.example.yaml');
+    expect(Object.keys(config.models)).toEqual(['gpt-4o']);
+    expect(config.keys?.map(({ id }) => id)).toEqual(['team-a']);
+  });
+});
+
+describe('docker-compose.yml', () => {
+  test('mounts a valid config and sets every variable that it reads', () => {
+    const config = load('deploy/millrace.yaml');
+    expect(config.listen).toMatchObject({ host: '0.0.0.0', port: 8080 });
+    for (const name of Object.keys(environmentFor('deploy/millrace.yaml'))) {
+      expect(services['ingress-a']?.environment).toHaveProperty(name);
+      expect(services['worker']?.environment).toHaveProperty(name);
+    }
+  });
+
+  test('names services in the config and for nginx that exist', () => {
+    const hosts = Object.values(load('deploy/millrace.yaml').providers).map(
+      ({ baseUrl }) => new URL(baseUrl).hostname,
+    );
+    const upstreams = [...read('deploy/nginx.conf').matchAll(/^ *server ([\w-]+):8080 /gm)].map(
+      ([, host = '']) => host,
+    );
+    expect(upstreams).toEqual(['ingress-a', 'ingress-b']);
+    for (const host of [...hosts, ...upstreams]) expect(services).toHaveProperty(host);
+    for (const { depends_on: needs = {} } of Object.values(services)) {
+      for (const name of Object.keys(needs)) expect(services).toHaveProperty(name);
+    }
+  });
+
+  test('lets a process drain before it is killed', () => {
+    const { drainTimeoutMs } = load('deploy/millrace.yaml');
+    for (const name of ['ingress-a', 'ingress-b', 'worker', 'load-balancer']) {
+      const grace = Number.parseInt(services[name]?.stop_grace_period ?? '', 10) * 1000;
+      expect(grace).toBeGreaterThan(drainTimeoutMs);
+    }
+  });
+});

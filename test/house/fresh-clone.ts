@@ -1,0 +1,134 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const root = join(import.meta.dirname, '../..');
+
+/** What `npm ci` leaves behind, without a network: npm's account of the packages, and a Node. */
+const fakeNpm = `
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+const [clone, mode] = [process.cwd(), process.env.FAKE_NPM ?? 'works'];
+appendFileSync(clone + '/npm.log', process.pid + ' ' + process.argv.slice(2).join(' ') + '\\n');
+if (mode === 'fails') process.exit(1);
+while (mode === 'waits' && !existsSync(clone + '/go')) await new Promise((done) => setTimeout(done, 10));
+rmSync(clone + '/node_modules', { recursive: true, force: true });
+mkdirSync(clone + '/node_modules/.bin', { recursive: true });
+symlinkSync(process.execPath, clone + '/node_modules/.bin/node');
+copyFileSync(clone + '/package-lock.json', clone + '/node_modules/.package-lock.json');
+`;
+
+const lock = (version: string): string =>
+  JSON.stringify({
+    lockfileVersion: 3,
+    packages: {
+      '': { name: 'clone' },
+      'node_modules/some': { version, integrity: `sha512-${version}` },
+      'node_modules/other-platform': { version, optional: true, os: ['aix'] },
+    },
+  });
+
+export interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Started {
+  child: ChildProcess;
+  pid: number;
+  /** Resolves with everything written to standard error so far, once it holds `text`. */
+  says(text: string): Promise<string>;
+  ended: Promise<Ended>;
+}
+
+/** A clone in a temporary folder in which nothing was installed, and an npm that needs no network. */
+export class FreshClone implements Disposable {
+  readonly folder = mkdtempSync(join(tmpdir(), 'millrace-clone-'));
+  readonly bin = join(this.folder, 'machine-bin');
+  private readonly children: ChildProcess[] = [];
+
+  constructor() {
+    cpSync(join(root, 'scripts'), join(this.folder, 'scripts'), { recursive: true });
+    mkdirSync(this.bin);
+    mkdirSync(join(this.folder, 'npm'));
+    writeFileSync(join(this.folder, 'npm/package.json'), '{"type":"module"}');
+    writeFileSync(join(this.folder, 'npm/npm-cli.js'), fakeNpm);
+    this.changeDependencies('1.0.0');
+  }
+
+  changeDependencies(version: string): void {
+    this.write('package-lock.json', lock(version));
+  }
+
+  write(name: string, content: string): void {
+    writeFileSync(join(this.folder, name), content);
+  }
+
+  /** Puts an executable on the machine's PATH, before everything else. */
+  install(name: string, script: string): void {
+    const path = join(this.bin, name);
+    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    chmodSync(path, 0o755);
+  }
+
+  /** One line per call of npm: process id and arguments. */
+  npmCalls(): string[] {
+    const log = join(this.folder, 'npm.log');
+    return existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
+  }
+
+  /** Resolves with the process id of npm, once it runs. */
+  async npmRuns(): Promise<number> {
+    while (this.npmCalls().length === 0) await sleep(10);
+    return Number.parseInt(this.npmCalls()[0] ?? '', 10);
+  }
+
+  setup(args: string[] = [], env: Record<string, string> = {}): Started {
+    return this.start([process.execPath, 'scripts/setup.mjs', ...args], env);
+  }
+
+  start([command = '', ...args]: string[], env: Record<string, string> = {}): Started {
+    const child = spawn(command, args, {
+      cwd: this.folder,
+      env: {
+        PATH: `${this.bin}${delimiter}${process.env.PATH ?? ''}`,
+        TMPDIR: this.folder,
+        npm_node_execpath: process.execPath,
+        npm_execpath: join(this.folder, 'npm/npm-cli.js'),
+        ...env,
+      },
+    });
+    this.children.push(child);
+    const written = { stdout: '', stderr: '' };
+    child.stdout.on('data', (data: Buffer) => (written.stdout += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (written.stderr += data.toString()));
+    return {
+      child,
+      pid: child.pid ?? 0,
+      says: async (text) => {
+        while (!`${written.stdout}${written.stderr}`.includes(text)) {
+          await Promise.race([once(child.stdout, 'data'), once(child.stderr, 'data')]);
+        }
+        return written.stderr;
+      },
+      ended: once(child, 'close').then(([code]) => ({ code: code as number | null, ...written })),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.children) child.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
