@@ -1,0 +1,141 @@
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { startSimulator } from '../simulator/index.ts';
+import type { Simulator } from '../simulator/index.ts';
+import { startRedis } from './redis.ts';
+import type { TestRedis } from './redis.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** One role of Millrace as a real child process. */
+export type RoleProcess = {
+  readonly child: ChildProcess;
+  /** Of an ingress: where it listens. */
+  readonly url: string;
+  /** What it wrote to standard error so far. */
+  readonly stderr: () => string;
+  /** Sends the signal and waits for the end; the exit code, or null after a killing signal. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+};
+
+export type FleetOptions = {
+  workers?: number;
+  ingresses?: number;
+  /** Config fields beside providers and models, as in the file. */
+  config?: Record<string, unknown>;
+  /** Aliases; a text stands for one target at the primary simulator. */
+  models?: Record<string, unknown>;
+  redisArgs?: readonly string[];
+};
+
+/** Redis, two simulated providers, workers and ingresses: all real, all ended with the fleet. */
+export type Fleet = {
+  readonly redis: TestRedis;
+  readonly primary: Simulator;
+  readonly backup: Simulator;
+  readonly ingresses: RoleProcess[];
+  readonly workers: RoleProcess[];
+  /** Of the first ingress. */
+  readonly url: string;
+  addWorker(): Promise<RoleProcess>;
+  addIngress(): Promise<RoleProcess>;
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+};
+
+/** Providers of the config: `primary` and `backup`. Any model of the simulator is an alias's target. */
+export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
+  const { workers = 1, ingresses = 1, config = {}, models = {}, redisArgs = [] } = options;
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-fleet-'));
+  const [redis, primary, backup] = await Promise.all([
+    startRedis(redisArgs),
+    startSimulator({ name: 'primary' }),
+    startSimulator({ name: 'backup' }),
+  ]);
+  const file = join(dir, 'millrace.yaml');
+  const provider = (simulator: Simulator) => ({ api: 'openai', baseUrl: `${simulator.url}/v1` });
+  const content = {
+    providers: { primary: provider(primary), backup: provider(backup) },
+    models: Object.fromEntries(
+      Object.entries(models).map(([alias, model]) => [alias, toModel(model)]),
+    ),
+    ...config,
+  };
+  await writeFile(file, stringify(content));
+
+  const start = (entry: string, args: string[]) =>
+    startRole(entry, ['--config', file, ...args], redis.url);
+  const fleet: Fleet = {
+    redis,
+    primary,
+    backup,
+    ingresses: [],
+    workers: [],
+    get url() {
+      return fleet.ingresses[0]?.url ?? '';
+    },
+    async addWorker() {
+      const worker = await start('apps/worker/src/main.ts', []);
+      fleet.workers.push(worker);
+      return worker;
+    },
+    async addIngress() {
+      const ingress = await start('apps/ingress/src/main.ts', ['--port', '0']);
+      fleet.ingresses.push(ingress);
+      return ingress;
+    },
+    async close() {
+      const roles = [...fleet.ingresses, ...fleet.workers];
+      await Promise.all(roles.map((role) => role.stop('SIGKILL')));
+      await Promise.all([redis.close(), primary.close(), backup.close()]);
+      await rm(dir, { recursive: true, force: true });
+    },
+    [Symbol.asyncDispose]: () => fleet.close(),
+  };
+  await Promise.all([
+    ...Array.from({ length: workers }, () => fleet.addWorker()),
+    ...Array.from({ length: ingresses }, () => fleet.addIngress()),
+  ]);
+  return fleet;
+}
+
+const toModel = (model: unknown): unknown =>
+  typeof model === 'string' ? { targets: [{ provider: 'primary', model }] } : model;
+
+async function startRole(entry: string, args: string[], redisUrl: string): Promise<RoleProcess> {
+  const child = fork(join(root, entry), args, {
+    cwd: root,
+    env: { ...process.env, REDIS_URL: redisUrl, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' },
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  let stderr = '';
+  child.stderr?.on('data', (data: Buffer) => (stderr += data.toString()));
+  const exited = once(child, 'exit');
+  const url = await Promise.race([
+    readyUrl(child),
+    exited.then(() => Promise.reject(new Error(`${entry} did not start: ${stderr}`))),
+  ]);
+  return {
+    child,
+    url,
+    stderr: () => stderr,
+    async stop(signal = 'SIGTERM') {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+      await exited;
+      return child.exitCode;
+    },
+  };
+}
+
+async function readyUrl(child: ChildProcess): Promise<string> {
+  for (;;) {
+    const [message] = (await once(child, 'message')) as [{ type?: string; url?: string }];
+    if (message.type === 'ready') return message.url ?? '';
+  }
+}
