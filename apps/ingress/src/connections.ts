@@ -33,7 +33,7 @@ export function createConnections(): Connections {
       });
     },
     cutAll() {
-      for (const one of [...open]) one.cut();
+      for (const one of open) one.cut();
     },
     get size() {
       return open.size;

@@ -25,7 +25,7 @@ async function start(mode = '', { ipc = false, logLevel = 'info' } = {}) {
   const closed = once(child, 'close').then(() => logged);
   if (!child.stdout) throw new Error('no standard output');
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const line = async () => (await lines.next()).value as string | undefined;
+  const line = async () => (await lines.next()).value;
   expect(await line()).toBe('up');
   return { child, exit, line, logged: closed };
 }

@@ -1,5 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { parseRedisUrl, redactUrl, type RedisAddress } from './config/redis-url.ts';
+import { redisFailure } from './redis-failure.ts';
 
 export { parseRedisUrl, redactUrl, unixSocketUrl } from './config/redis-url.ts';
 export type { Redis } from 'ioredis';
@@ -191,7 +192,7 @@ export async function probeRedis(
     if (error instanceof RedisRefused) throw new RedisRefused(`${at}: ${error.message}`);
     const cause =
       error instanceof Error && error.message === 'ETIMEDOUT' ? error : (lastError ?? error);
-    throw new RedisUnreachable(`${at}: ${reasonOf(cause, url, timeoutMs)}`, { cause });
+    throw new RedisUnreachable(`${at}: ${redisFailure(cause, url, timeoutMs)}`, { cause });
   } finally {
     clearTimeout(timer);
     redis.disconnect();
@@ -239,31 +240,4 @@ export async function shutdownRedis(
     clearTimeout(timer);
     redis.disconnect();
   }
-}
-
-/** Replies of Redis carry their code as the first word of the text, system errors in `code`. */
-function reasonOf(error: unknown, url: string, timeoutMs: number): string {
-  const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (/ETIMEDOUT/.test(`${code} ${message}`)) {
-    // A Redis without TLS waits for the rest of what it takes for a command.
-    return `no answer within ${timeoutMs} ms${/^rediss/i.test(url) ? ' (does it speak TLS?)' : ''}`;
-  }
-  if (code === 'ECONNREFUSED') return 'nothing listens there';
-  if (code === 'ENOENT') return 'there is no such socket';
-  if (code === 'EACCES') return 'no permission to open the socket';
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'the host name cannot be resolved';
-  if (/^WRONGPASS|^ERR invalid password/.test(message)) return 'wrong user name or password';
-  if (/^ERR AUTH|without any password configured|no password is set/.test(message)) {
-    return 'a password was given, but it asks for none';
-  }
-  if (/^NOAUTH/.test(message)) return 'it asks for a password, and none was given';
-  if (/^NOPERM/.test(message)) return 'the user may not do what is needed (ACL)';
-  if (/^LOADING/.test(message)) return `still loading its data after ${timeoutMs} ms`;
-  if (/CERT|SSL|TLS|SIGNATURE|ALTNAME/.test(code)) return `TLS failed (${code})`;
-  if (/^Protocol error|RESP/.test(message)) return 'what answers there is not Redis';
-  if (code === 'ECONNRESET' || message === 'Connection is closed.') {
-    return 'the connection was closed at once: not Redis, or one that expects TLS (rediss://)';
-  }
-  return `it cannot be used (${code || message.slice(0, 80)})`;
 }

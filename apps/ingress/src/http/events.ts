@@ -3,7 +3,7 @@ import { compareEntryIds, isTerminalLine, logStart } from '@millrace/shared/doma
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/log/port';
 import { sseEvent, toJobEvent } from '../relay/encode.ts';
-import type { Reader, ReaderSink } from '../relay/relay.ts';
+import type { ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
 import { slowReader } from './errors.ts';
@@ -23,13 +23,15 @@ export async function streamEvents({
   services,
 }: EventsOptions): Promise<void> {
   const { meta, last, ended } = described;
-  let reader: Reader | undefined;
+  const position = ended ? undefined : await services.queue.position(meta.id);
+  // Gone while we asked: there is nobody to write to, and `close` will not come again.
+  if (response.destroyed) return;
   const connection = openSse({
     response,
     headers: () => ({ 'x-request-id': meta.id }),
     limits: services.config.limits,
     keepAlive: services.keepAlive,
-    onDrain: () => reader?.resume(),
+    onDrain: () => reader.resume(),
     stalled: `event: error\ndata: ${JSON.stringify({ error: slowReader })}\n\n`,
   });
 
@@ -55,26 +57,19 @@ export async function streamEvents({
   const isAhead = compareEntryIds(after, last) > 0;
   if (isAhead) sink.reset('cursor_ahead');
   else connection.write(': connected\n\n');
-  if (!ended) {
-    const position = await services.queue.position(meta.id);
-    if (position !== undefined) {
-      connection.write(sseEvent({ event: 'queued', data: JSON.stringify({ position }) }));
-    }
+  if (position !== undefined) {
+    connection.write(sseEvent({ event: 'queued', data: JSON.stringify({ position }) }));
   }
-  reader = services.relay.open(meta.id, isAhead ? logStart : after, sink);
+  const reader = services.relay.open(meta.id, isAhead ? logStart : after, sink);
   const open = services.connections.add(() => {
-    reader?.close();
+    reader.close();
     // The cursor is with the client: it goes on at another ingress.
     connection.end(': the server shuts down, resume elsewhere\n\n');
   });
   response.on('close', () => {
     open.remove();
-    reader?.close();
+    reader.close();
   });
-  if (response.destroyed) {
-    open.remove();
-    reader?.close();
-  }
 }
 
 /** Told to a reader whose cursor lies past what the log has. */

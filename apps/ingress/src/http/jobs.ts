@@ -106,6 +106,8 @@ export function parseCursor(text: unknown, param: string): EntryId {
   );
 }
 
+const priorities = new Set<unknown>(['high', 'normal', 'low']);
+
 const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'metadata']);
 
 /** Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
@@ -123,7 +125,7 @@ function readJob(job: Record<string, unknown>, text: string) {
     throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
   }
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
-  if (priority !== undefined && !['high', 'normal', 'low'].includes(String(priority))) {
+  if (priority !== undefined && !priorities.has(priority)) {
     throw invalidRequest("Invalid 'priority': expected 'high', 'normal' or 'low'.", {
       param: 'priority',
     });

@@ -48,7 +48,7 @@ export const countField = (name: Named<CountSetting>) =>
 export const toggleField = (name: 'models.*.holdToolCalls') => withDefault(name, readToggle);
 
 export function choiceField<T extends string>(setting: ChoiceSetting<T>) {
-  return field(readChoice(setting.options)).default(() => setting.default as never);
+  return field(readChoice(setting.options)).default(() => setting.default);
 }
 
 function withDefault<T extends number | boolean>(

@@ -82,7 +82,7 @@ function show(value: unknown, path: Path, confidential: boolean, document: Confi
   const suspicious = typeof value === 'string' && /[@?]/.test(value);
   if (confidential || suspicious)
     return value === '' ? 'an empty text' : `a ${typeof value} (not shown)`;
-  return typeof value === 'string' ? quote(value) : String(value);
+  return typeof value === 'string' ? quote(value) : JSON.stringify(value);
 }
 
 function valueAt(root: unknown, path: Path): unknown {

@@ -127,7 +127,8 @@ export function decodeEntry(line: string): Entry {
   const kind = kindOf(line);
   if (kind === 'chunk' || kind === 'usage') return { kind, text: line.slice(1) };
   // encodeEntry wrote it, with the data that belongs to the kind.
-  return { kind, data: JSON.parse(line.slice(1)) } as Entry;
+  const entry: Entry = { kind, data: JSON.parse(line.slice(1)) };
+  return entry;
 }
 
 export function kindOf(line: string): Entry['kind'] {

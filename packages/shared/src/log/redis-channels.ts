@@ -77,7 +77,7 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       const counts = await Promise.all(
         everyShard.map(async (shard) => {
           const reply = await redis.call('PUBSUB', 'SHARDNUMSUB', keys.workers(shard));
-          return Number((reply as [string, number])[1]);
+          return (reply as [string, number])[1];
         }),
       );
       return Math.min(...counts);

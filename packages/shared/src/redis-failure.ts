@@ -1,0 +1,29 @@
+/**
+ * Why a Redis could not be reached, as the end of a sentence and without secrets. Replies of Redis
+ * carry their code as the first word of the text, system errors in `code`.
+ */
+export function redisFailure(error: unknown, url: string, timeoutMs: number): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (/ETIMEDOUT/.test(`${code} ${message}`)) {
+    // A Redis without TLS waits for the rest of what it takes for a command.
+    return `no answer within ${timeoutMs} ms${/^rediss/i.test(url) ? ' (does it speak TLS?)' : ''}`;
+  }
+  if (code === 'ECONNREFUSED') return 'nothing listens there';
+  if (code === 'ENOENT') return 'there is no such socket';
+  if (code === 'EACCES') return 'no permission to open the socket';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'the host name cannot be resolved';
+  if (/^WRONGPASS|^ERR invalid password/.test(message)) return 'wrong user name or password';
+  if (/^ERR AUTH|without any password configured|no password is set/.test(message)) {
+    return 'a password was given, but it asks for none';
+  }
+  if (message.startsWith('NOAUTH')) return 'it asks for a password, and none was given';
+  if (message.startsWith('NOPERM')) return 'the user may not do what is needed (ACL)';
+  if (message.startsWith('LOADING')) return `still loading its data after ${timeoutMs} ms`;
+  if (/CERT|SSL|TLS|SIGNATURE|ALTNAME/.test(code)) return `TLS failed (${code})`;
+  if (/^Protocol error|RESP/.test(message)) return 'what answers there is not Redis';
+  if (code === 'ECONNRESET' || message === 'Connection is closed.') {
+    return 'the connection was closed at once: not Redis, or one that expects TLS (rediss://)';
+  }
+  return `it cannot be used (${code || message.slice(0, 80)})`;
+}
