@@ -18,7 +18,7 @@ export type Reconciler = {
 export type ReconcilerDeps = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
   queue: Pick<JobQueue, 'state'>;
-  relay: Pick<Relay, 'quiet'>;
+  relay: Pick<Relay, 'takeQuiet'>;
   onError(error: unknown): void;
   /** Milliseconds of silence after which a request is looked after. */
   quietMs?: number;
@@ -47,7 +47,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const timer = setInterval(() => {
     if (looking) return;
     looking = true;
-    Promise.all(relay.quiet(quietMs).slice(0, roundSize).map(describe))
+    Promise.all(relay.takeQuiet(quietMs, roundSize).map(describe))
       .catch(onError)
       .finally(() => {
         looking = false;

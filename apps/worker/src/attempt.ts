@@ -19,6 +19,8 @@ export type AttemptOptions = {
   provider: Provider;
   call: ProviderCall;
   timeouts: AttemptTimeouts;
+  /** The request's own end of time; milliseconds since the epoch. */
+  deadlineAt?: number | undefined;
   /** Bytes of an answer that is not streamed. */
   maxResponseBytes: number;
   sink: AnswerSink;
@@ -71,14 +73,12 @@ export function startAttempt(options: AttemptOptions): Attempt {
   const fail = (fault: Fault) => finish({ kind: 'fault', fault });
   const onAbort = () => finish({ kind: 'aborted' });
 
-  const totalTimer = setTimeout(
-    () =>
-      fail({
-        code: 'upstream_timeout',
-        message: 'The provider took too long for the whole answer.',
-      }),
-    timeouts.timeoutMs,
-  );
+  const { deadlineAt = Infinity } = options;
+  const untilDeadlineMs = Math.max(0, deadlineAt - Date.now());
+  const totalTimer =
+    untilDeadlineMs < timeouts.timeoutMs
+      ? setTimeout(() => fail(tooLate), untilDeadlineMs)
+      : setTimeout(() => fail(tooLong), timeouts.timeoutMs);
   let progressTimer = call.stream
     ? setTimeout(onNoProgress, timeouts.firstTokenTimeoutMs)
     : undefined;
@@ -186,6 +186,16 @@ export function startAttempt(options: AttemptOptions): Attempt {
     },
   };
 }
+
+const tooLong: Fault = {
+  code: 'upstream_timeout',
+  message: 'The provider took too long for the whole answer.',
+};
+
+const tooLate: Fault = {
+  code: 'deadline_exceeded',
+  message: 'The deadline of the request passed before its answer was complete.',
+};
 
 type Head = { status: number; headers: ResponseHeaders } | undefined;
 

@@ -84,7 +84,7 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
     const history = await readHistory(log, activation.id, sealed.last);
     const answer = createAnswer({ run: sealed.run, history, writer, now });
     for (let fault: Fault | undefined; !stopped;) {
-      const step = next({ ...activation.data, history: answer.history, fault });
+      const step = next({ ...activation.data, history: answer.history, fault, now: now() });
       if (step.kind === 'fail') {
         answer.fail(step);
         break;

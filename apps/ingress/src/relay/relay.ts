@@ -44,8 +44,11 @@ export type Relay = {
   onFrame(frame: Frame): void;
   /** Live frames may be missing: every reader looks into its log. */
   onGap(): void;
-  /** Requests with a reader that has heard nothing for a while, in milliseconds. */
-  quiet(forMs: number): string[];
+  /**
+   * Requests whose readers have all heard nothing for a while (milliseconds), at most `limit` of
+   * them. Each is named again only after as long a while: by and by, every one is.
+   */
+  takeQuiet(forMs: number, limit: number): string[];
   readonly readers: number;
 };
 
@@ -162,10 +165,17 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       }
     },
 
-    quiet(forMs) {
-      const since = now() - forMs;
-      const isQuiet = (state: State) => state.mode === 'live' && state.heardAt <= since;
-      return [...byRequest].filter(([, states]) => [...states].every(isQuiet)).map(([id]) => id);
+    takeQuiet(forMs, limit) {
+      const at = now();
+      const isQuiet = (state: State) => state.mode === 'live' && state.heardAt <= at - forMs;
+      const taken: string[] = [];
+      for (const [id, states] of byRequest) {
+        if (taken.length === limit) break;
+        if (![...states].every(isQuiet)) continue;
+        for (const state of states) state.heardAt = at;
+        taken.push(id);
+      }
+      return taken;
     },
 
     get readers() {

@@ -36,6 +36,10 @@ export type Situation = {
   history: History;
   /** How the attempt of this run failed; undefined before the first. */
   fault: Fault | undefined;
+  /** The request must not be served after this; milliseconds since the epoch. */
+  deadlineAt?: number | undefined;
+  /** Milliseconds since the epoch. */
+  now: number;
 };
 
 export type Step =
@@ -43,8 +47,11 @@ export type Step =
   | { kind: 'fail'; failed: Failed };
 
 /** What a run does next. Pure: the same situation gives the same step. */
-export function next({ targets, reader, history, fault }: Situation): Step {
+export function next({ targets, reader, history, fault, deadlineAt, now }: Situation): Step {
   if (fault) return { kind: 'fail', failed: toFailed(fault, history) };
+  if (deadlineAt !== undefined && now >= deadlineAt) {
+    return { kind: 'fail', failed: toFailed(tooLate, history) };
+  }
   const target = targets[nextIndex(targets, history.inFlight)];
   if (!target) return { kind: 'fail', failed: toFailed(noTarget, history) };
   if (!history.shown) return { kind: 'attempt', target, mode: 'start' };
@@ -65,6 +72,11 @@ function nextIndex(targets: readonly Target[], inFlight: AttemptStarted | undefi
 const noTarget: Fault = {
   code: 'provider_not_configured',
   message: 'The model has no provider that this worker knows.',
+};
+
+const tooLate: Fault = {
+  code: 'deadline_exceeded',
+  message: 'The deadline of the request passed before it could be answered.',
 };
 
 const brokenOff: Fault = {

@@ -39,6 +39,7 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
           traceparent: activation.data.traceparent,
         },
         timeouts: model,
+        deadlineAt: activation.data.deadlineAt,
         maxResponseBytes: limits.responseBodyBytes,
         sink,
         signal,

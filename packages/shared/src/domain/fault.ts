@@ -22,6 +22,8 @@ export const faultTable = {
   upstream_response_too_large: { httpStatus: 502, type: 'upstream_error' },
   /** The answer broke off after the reader had been shown a part, and could not be continued. */
   upstream_failed_mid_stream: { httpStatus: 502, type: 'upstream_error' },
+  /** The request's own deadline passed before it could be answered. */
+  deadline_exceeded: { httpStatus: 504, type: 'invalid_request_error' },
   provider_not_configured: { httpStatus: 500, type: 'server_error' },
   internal_error: { httpStatus: 500, type: 'server_error' },
 } as const;
