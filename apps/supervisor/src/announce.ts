@@ -1,0 +1,20 @@
+import { simulatedAliases } from './simulated.ts';
+
+/** The line that says that an ingress can be reached; scripts wait for it. */
+export function readyLine(url: string): string {
+  return `millrace ready ${url}\n`;
+}
+
+/** What to try first, for whoever started this without a config. */
+export function welcome(url: string, configFile: string): string {
+  return `
+The providers are simulated: no key, no cost, made-up text. Try
+
+  curl -N ${url}/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{"model":"simulated","stream":true,"messages":[{"role":"user","content":"Hello"}]}'
+
+Models      ${simulatedAliases.join(', ')}
+Queues      ${url}/admin/queues
+Config      ${configFile} (copy it, put real providers in, and start with --config FILE)
+`;
+}

@@ -1,0 +1,73 @@
+import type { Logger } from '@millrace/shared/logger';
+import { redisStopMs } from './redis-server.ts';
+import { supervise, type ProcessSpec, type Supervised } from './supervise.ts';
+import { startWatchdog } from './watchdog.ts';
+
+export type Group = 'ingress' | 'worker' | 'provider' | 'redis';
+
+/** Processes may not be started any more: the fleet is being stopped. */
+export class FleetStopping extends Error {
+  override readonly name = 'FleetStopping';
+}
+
+export type Fleet = {
+  /** Starts a process and keeps it up. Throws FleetStopping. */
+  add(group: Group, spec: ProcessSpec): Supervised;
+  /** Everything drains and ends, in order, within the drain time and a few seconds. Idempotent. */
+  stop(): Promise<void>;
+  /** Everything ends at once. */
+  kill(): Promise<void>;
+};
+
+/** What providers may take to end; nobody asks them anything any more. */
+const providerStopMs = 1000;
+
+/**
+ * All processes of one start.
+ *
+ * They stop in the order in which they need each other: ingresses first, for the streams that they
+ * still have to finish need workers; then workers, which need providers and Redis; Redis last.
+ */
+export function createFleet({ log, drainMs }: { log: Logger; drainMs: number }): Fleet {
+  const groups: Record<Group, Supervised[]> = { ingress: [], worker: [], provider: [], redis: [] };
+  const watchdog = startWatchdog({ drainMs });
+  let stopping: Promise<void> | undefined;
+
+  const pids = (...names: Group[]) =>
+    names.flatMap((name) => groups[name].flatMap(({ pid }) => pid ?? []));
+  const tellWatchdog = () =>
+    watchdog.watch({ draining: pids('ingress', 'worker'), serving: pids('provider', 'redis') });
+  const stopGroup = async (name: Group, withinMs: number) => {
+    await Promise.all(groups[name].map((one) => one.stop(withinMs)));
+  };
+
+  const stopInOrder = async () => {
+    const deadline = performance.now() + drainMs;
+    // The ingresses leave the workers some of the time, for what runs without a reader.
+    const workersShare = Math.min(drainMs / 4, 3000);
+    await stopGroup('ingress', drainMs - workersShare);
+    await stopGroup('worker', Math.max(Math.round(deadline - performance.now()), 0));
+    await stopGroup('provider', providerStopMs);
+    await stopGroup('redis', redisStopMs);
+    await watchdog.stop();
+  };
+
+  return {
+    add(group, spec) {
+      if (stopping) throw new FleetStopping();
+      const one = supervise(spec, { log, onPid: tellWatchdog });
+      groups[group].push(one);
+      tellWatchdog();
+      return one;
+    },
+    stop() {
+      stopping ??= stopInOrder();
+      return stopping;
+    },
+    async kill() {
+      stopping ??= Promise.resolve();
+      await Promise.all(Object.values(groups).flatMap((group) => group.map((one) => one.kill())));
+      await watchdog.stop();
+    },
+  };
+}

@@ -1,0 +1,150 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { probeRedis, RedisUnreachable, shutdownRedis, unixSocketUrl } from '@millrace/shared/redis';
+import type { DataFolder } from './data-folder.ts';
+import { StartFailed, type ProcessSpec } from './supervise.ts';
+
+const run = promisify(execFile);
+
+/** How long a Redis may take to end; it writes what is in its buffers, no snapshot. */
+export const redisStopMs = 5000;
+/** One left over that takes longer to end hangs, and is killed: its data is in the file already. */
+const staleRedisStopMs = 2000;
+/** How often a starting Redis is asked. */
+const askEveryMs = 20;
+/** One answer may take that long, when the append-only file is long; then it is asked again. */
+const answerMs = 60_000;
+
+/** The first of redis-server and valkey-server on the PATH that is new enough. Throws StartFailed. */
+export async function findRedisServer(): Promise<string> {
+  const tooOld: string[] = [];
+  for (const name of ['redis-server', 'valkey-server']) {
+    const text = await run(name, ['--version']).then(
+      ({ stdout }) => stdout,
+      () => '',
+    );
+    const version = /\bv=(\d+\.\d+\S*)/.exec(text)?.[1];
+    if (version === undefined) continue;
+    if (Number.parseInt(version, 10) >= 7) return name;
+    tooOld.push(`${name} ${version}`);
+  }
+  const found = tooOld.length > 0 ? `found ${tooOld.join(' and ')}` : 'found neither on the PATH';
+  throw new StartFailed(
+    `a redis-server or valkey-server >= 7.0 is needed (${found}): install one ` +
+      '(apt-get install redis-server, dnf install valkey, brew install redis), or name a shared one with --redis URL',
+    78,
+  );
+}
+
+export function embeddedRedisUrl({ redis }: DataFolder): string {
+  return unixSocketUrl(redis.socket);
+}
+
+/**
+ * The private Redis of one data folder: on a socket that only this user can open, every write in the
+ * append-only file, which is forced to disk each second.
+ */
+export function redisSpec(server: string, folder: DataFolder, env: NodeJS.ProcessEnv): ProcessSpec {
+  const { socket, folder: dir, log, pidFile } = folder.redis;
+  const settings: readonly (readonly [string, string])[] = [
+    ['--port', '0'],
+    ['--unixsocket', socket],
+    ['--unixsocketperm', '700'],
+    ['--dir', dir],
+    ['--appendonly', 'yes'],
+    ['--appendfsync', 'everysec'],
+    ['--save', ''], // the append-only file has it all
+    ['--maxmemory-policy', 'noeviction'],
+    ['--logfile', log],
+    ['--pidfile', pidFile],
+    ['--daemonize', 'no'],
+  ];
+  return {
+    name: 'redis-server',
+    command: () => [server, ...settings.flat()],
+    cwd: folder.path,
+    env,
+    readyWhen: { kind: 'answer', ask: (signal) => untilItAnswers(folder, signal) },
+  };
+}
+
+/** Rejects with RedisRefused when it answers but cannot be used; with the signal, when it has died. */
+async function untilItAnswers(folder: DataFolder, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await probeRedis(embeddedRedisUrl(folder), { timeoutMs: answerMs });
+      return;
+    } catch (error) {
+      if (!(error instanceof RedisUnreachable)) throw error;
+    }
+    await sleep(askEveryMs, undefined, { signal });
+  }
+}
+
+/**
+ * Ends the Redis of an earlier start that was killed, its data complete, so that there are never two
+ * on one append-only file. Throws StartFailed when it cannot be ended.
+ */
+export async function endStaleRedis(folder: DataFolder): Promise<'none' | 'ended'> {
+  const { socket, pidFile } = folder.redis;
+  const answer = await shutdownRedis(embeddedRedisUrl(folder), {
+    timeoutMs: staleRedisStopMs,
+  }).catch(() => 'no answer' as const);
+  const pid = readPid(pidFile);
+  // The pid may be another's by now; a Redis shows its socket in its command line.
+  if (pid === undefined || !(await commandLine(pid)).includes(socket)) {
+    return answer === 'stopped' ? 'ended' : 'none';
+  }
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    if (await ends(pid, signal, staleRedisStopMs)) return 'ended';
+  }
+  throw new StartFailed(`the redis-server of an earlier start (process ${pid}) cannot be ended`, 1);
+}
+
+async function ends(pid: number, signal: NodeJS.Signals, withinMs: number): Promise<boolean> {
+  const deadline = performance.now() + withinMs;
+  try {
+    process.kill(pid, signal);
+    while (performance.now() < deadline) {
+      await sleep(askEveryMs);
+      // One that nobody has reaped yet still has its number, but no command line.
+      if ((await commandLine(pid)) === '') return true;
+    }
+    return false;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ESRCH';
+  }
+}
+
+function readPid(file: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(file, 'utf8').trim());
+    return Number.isSafeInteger(pid) && pid > 1 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Empty when there is no such process. */
+async function commandLine(pid: number): Promise<string> {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+  } catch {
+    if (process.platform === 'linux') return '';
+  }
+  return run('ps', ['-o', 'args=', '-p', String(pid)]).then(
+    ({ stdout }) => stdout.trim(),
+    () => '',
+  );
+}
+
+/** What the server itself said last, for the message that it could not start. */
+export function lastWords({ redis }: DataFolder): string {
+  try {
+    return readFileSync(redis.log, 'utf8').trim().split('\n').slice(-3).join('\n');
+  } catch {
+    return '';
+  }
+}

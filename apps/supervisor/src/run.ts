@@ -1,0 +1,72 @@
+import { ConfigError, loadConfigOrExit } from '@millrace/shared/config';
+import { createLifecycle, exitOnBug, onSignals } from '@millrace/shared/lifecycle';
+import { createLogger } from '@millrace/shared/logger';
+import { RedisRefused, RedisUnreachable } from '@millrace/shared/redis';
+import { DataFolderRefused, openDataFolder, type DataFolder } from './data-folder.ts';
+import { createFleet, FleetStopping } from './fleet.ts';
+import { start, type Programs } from './start.ts';
+import { StartFailed } from './supervise.ts';
+
+/** After kill() everything is gone within moments; should the kernel disagree, we go all the same. */
+const killPatienceMs = 1000;
+
+/**
+ * The whole of `npm start`: brings the fleet up, keeps it up, and at a signal takes it down and
+ * exits. Exit codes: 0 after a drain, 128+n after a second signal, 78 for a broken configuration,
+ * else what kept it from starting.
+ */
+export async function run({
+  argv,
+  env,
+  programs,
+}: {
+  argv: readonly string[];
+  env: NodeJS.ProcessEnv;
+  programs: Programs;
+}): Promise<void> {
+  const { config, options } = loadConfigOrExit({ argv, env, role: 'start' });
+  const log = createLogger({ name: 'supervisor' });
+  const lifecycle = createLifecycle((stage) => log.info({ stage }));
+  const fleet = createFleet({ log, drainMs: config.drainTimeoutMs });
+  let folder: DataFolder | undefined;
+  exitOnBug(log);
+  // Whoever reads our output may be gone before we are.
+  process.stdout.on('error', () => undefined);
+
+  const leave = async (code: number) => {
+    await fleet.stop();
+    lifecycle.advance('stopped');
+    folder?.release();
+    process.exit(code);
+  };
+  onSignals({
+    log,
+    onDrain: async () => {
+      lifecycle.advance('draining');
+      await leave(0);
+    },
+    exitNow: (code) => {
+      setTimeout(() => process.exit(code), killPatienceMs);
+      void fleet.kill().finally(() => process.exit(code));
+    },
+  });
+
+  try {
+    const openFolder = () => (folder = openDataFolder(options.dataDir));
+    const print = (text: string) => process.stdout.write(text);
+    await start({ config, options, programs, env, fleet, openFolder, log, print });
+    lifecycle.advance('serving');
+  } catch (error) {
+    if (error instanceof FleetStopping || lifecycle.stage !== 'starting') return;
+    const isForPeople = [
+      StartFailed,
+      DataFolderRefused,
+      RedisRefused,
+      RedisUnreachable,
+      ConfigError,
+    ].some((kind) => error instanceof kind);
+    if (!isForPeople) throw error;
+    process.stderr.write(`millrace: ${error instanceof Error ? error.message : String(error)}\n`);
+    await leave(error instanceof StartFailed ? error.exitCode : 1);
+  }
+}

@@ -1,0 +1,223 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '@millrace/shared/logger';
+import { judge } from './restart-policy.ts';
+
+export type ProcessSpec = {
+  /** For people: `worker 2`. */
+  readonly name: string;
+  /** The command line; `earlier` is the URL that it served on before it died, if it ever did. */
+  readonly command: (earlier: string | undefined) => readonly [file: string, ...args: string[]];
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly readyWhen: Readiness;
+};
+
+export type Readiness =
+  /** It sends `{ type: 'ready', url? }` over IPC. */
+  | { readonly kind: 'message' }
+  /** It prints a line that matches; the first group is its URL. */
+  | { readonly kind: 'line'; readonly pattern: RegExp }
+  /** It answers; a rejection that is not the signal's is a reason to give up. */
+  | { readonly kind: 'answer'; readonly ask: (signal: AbortSignal) => Promise<void> };
+
+/** A process could not be brought up, and trying again would not help. */
+export class StartFailed extends Error {
+  override readonly name = 'StartFailed';
+  /** What the supervisor is to exit with. */
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export type Supervised = {
+  readonly name: string;
+  /** Undefined while there is none. */
+  readonly pid: number | undefined;
+  /** The URL it serves on, if it says one. Rejects with StartFailed, at the latest when it is stopped. */
+  readonly firstReady: Promise<string | undefined>;
+  /** Asks it to drain, kills it when it does not, and starts it no more. Idempotent; never rejects. */
+  stop(withinMs: number): Promise<void>;
+  /** Kills it, starts it no more, and resolves when it is gone. */
+  kill(): Promise<void>;
+};
+
+/** How long after its time a process that was asked to drain is killed. */
+const lateMs = 1000;
+/** A child that reads messages knows its time before SIGTERM comes; one that does not gets that. */
+const signalAfterMessageMs = 100;
+
+type State =
+  | { readonly kind: 'running'; readonly child: ChildProcess; readonly since: number }
+  | { readonly kind: 'waiting'; readonly timer: NodeJS.Timeout }
+  | { readonly kind: 'ended' };
+
+/**
+ * Starts a process and keeps it up: one that dies is started again, by the rules of judge().
+ *
+ * It gets a session of its own, so that a signal to the supervisor's process group (an interactive
+ * ^C) reaches only the supervisor, which then stops everything in order; it stays a child of the
+ * supervisor. Its standard output goes to our standard error: ours is for `millrace ready`.
+ */
+export function supervise(
+  spec: ProcessSpec,
+  { log, onPid }: { log: Logger; onPid: () => void },
+): Supervised {
+  const first = Promise.withResolvers<string | undefined>();
+  first.promise.catch(() => undefined); // whoever waits for it is told; nobody has to
+  const ended = Promise.withResolvers<void>();
+  let state: State = { kind: 'ended' };
+  let wanted = true;
+  let hasServed = false;
+  let servedOn: string | undefined;
+  let deathsInARow = 0;
+
+  const start = () => {
+    const [file, ...args] = spec.command(servedOn);
+    const child = spawn(file, args, {
+      cwd: spec.cwd,
+      env: spec.env,
+      detached: true,
+      stdio: stdio(spec.readyWhen),
+    });
+    const since = performance.now();
+    state = { kind: 'running', child, since };
+    const over = new AbortController();
+    // Without a process there is no 'exit'.
+    child.on('error', (error) => {
+      if (child.pid !== undefined) return;
+      over.abort();
+      onEnd(`cannot be started: ${error.message}`, 127, since);
+    });
+    child.once('exit', (code, signal) => {
+      over.abort();
+      const cause = signal ?? code ?? 0;
+      onEnd(
+        typeof cause === 'number' ? `exited with code ${cause}` : `was killed by ${cause}`,
+        cause,
+        since,
+      );
+    });
+    whenReady(child, spec.readyWhen, over.signal).then(onReady, (error: unknown) => {
+      if (!over.signal.aborted) giveUp(error instanceof Error ? error.message : String(error), 1);
+    });
+    onPid();
+  };
+
+  const onReady = (url: string | undefined) => {
+    if (hasServed) log.info({ process: spec.name }, 'serving again');
+    hasServed = true;
+    servedOn = url;
+    first.resolve(url);
+  };
+
+  const onEnd = (what: string, cause: number | NodeJS.Signals, since: number) => {
+    const aliveMs = performance.now() - since;
+    if (!wanted) return end();
+    const verdict = judge({ cause, aliveMs, hasServed, deathsInARow });
+    if (verdict.kind === 'give up') {
+      giveUp(`${what} before it could serve`, typeof cause === 'number' ? cause || 1 : 1);
+      return end();
+    }
+    deathsInARow = verdict.deathsInARow;
+    log.warn({ process: spec.name, restartInMs: verdict.afterMs }, `${spec.name} ${what}`);
+    state = { kind: 'waiting', timer: setTimeout(start, verdict.afterMs) };
+    onPid();
+  };
+
+  const giveUp = (reason: string, exitCode: number) => {
+    wanted = false;
+    first.reject(new StartFailed(`${spec.name} ${reason}`, exitCode));
+  };
+
+  const end = () => {
+    state = { kind: 'ended' };
+    first.reject(new StartFailed(`${spec.name} was stopped before it could serve`, 1));
+    ended.resolve();
+    onPid();
+  };
+
+  /** No more starts; the process that is to be ended, if one runs. */
+  const retire = (): ChildProcess | undefined => {
+    wanted = false;
+    if (state.kind === 'running') return state.child;
+    if (state.kind === 'waiting') clearTimeout(state.timer);
+    end();
+    return undefined;
+  };
+
+  start();
+  return {
+    name: spec.name,
+    get pid() {
+      return state.kind === 'running' ? state.child.pid : undefined;
+    },
+    firstReady: first.promise,
+    async stop(withinMs) {
+      const child = retire();
+      if (child)
+        await drain(child, withinMs, ended.promise, () => {
+          log.warn({ process: spec.name }, `${spec.name} did not end in time: killing it`);
+        });
+      await ended.promise;
+    },
+    async kill() {
+      retire()?.kill('SIGKILL');
+      await ended.promise;
+    },
+  };
+}
+
+async function drain(
+  child: ChildProcess,
+  withinMs: number,
+  ended: Promise<void>,
+  onLate: () => void,
+): Promise<void> {
+  const over = new AbortController();
+  const after = async (ms: number, run: () => void) => {
+    const waited = await sleep(ms, true, { signal: over.signal }).catch(() => false);
+    if (waited) run();
+  };
+  const told = child.connected && child.send({ type: 'drain', withinMs }, () => undefined);
+  void after(told ? signalAfterMessageMs : 0, () => child.kill('SIGTERM'));
+  void after(withinMs + lateMs, () => {
+    onLate();
+    child.kill('SIGKILL');
+  });
+  await ended;
+  over.abort();
+}
+
+function stdio(readyWhen: Readiness): ('ignore' | 'inherit' | 'pipe' | 'ipc' | number)[] {
+  if (readyWhen.kind === 'message') return ['ignore', 2, 'inherit', 'ipc'];
+  if (readyWhen.kind === 'line') return ['ignore', 'pipe', 'inherit', 'ipc'];
+  return ['ignore', 2, 'inherit'];
+}
+
+/** Resolves with the URL when the process is ready; waits for ever in one that never is. */
+function whenReady(
+  child: ChildProcess,
+  readyWhen: Readiness,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (readyWhen.kind === 'answer') return readyWhen.ask(signal).then(() => undefined);
+  return new Promise((resolve) => {
+    if (readyWhen.kind === 'message') {
+      child.on('message', (message) => {
+        if (typeof message !== 'object' || !('type' in message) || message.type !== 'ready') return;
+        resolve('url' in message && typeof message.url === 'string' ? message.url : undefined);
+      });
+    } else if (child.stdout) {
+      // Read to the end: a pipe that fills up would stop the process.
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const match = readyWhen.pattern.exec(line);
+        if (match) resolve(match[1]);
+      });
+    }
+  });
+}

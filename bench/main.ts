@@ -1,0 +1,113 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { figuresOf } from './figures.ts';
+import { goalsOf } from './goals.ts';
+import { measureAll, type Measurement } from './measure.ts';
+import { type Options, parseOptions, USAGE } from './options.ts';
+import { planOf, type Point } from './plan.ts';
+import { reportOf } from './report.ts';
+import { type Rig, startRig } from './rig.ts';
+
+const RESULTS = fileURLToPath(new URL('results', import.meta.url));
+
+async function bench(options: Options, signal: AbortSignal): Promise<number> {
+  const points = planOf(options);
+  const startedAt = new Date();
+  const rig = await startRig(options.systems, signal);
+  let measurements: Measurement[];
+  try {
+    measurements = await measureAll(rig, points, options.rounds, signal, progress);
+  } finally {
+    progress('stopping');
+    await rig.stop();
+    progress('');
+  }
+  process.stdout.write(
+    `${heading(options)}\n\n${reportOf(measurements, points, options.systems)}\n\n`,
+  );
+  const file = options.out ?? defaultFile(startedAt, options);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(
+    file,
+    `${JSON.stringify(record(options, rig, points, measurements, startedAt), null, 1)}\n`,
+  );
+  process.stdout.write(`written to ${file}\n`);
+  const wrong = measurements.filter(({ result }) => result.errors > 0 || result.framesLost > 0);
+  return wrong.length === 0 ? 0 : 1;
+}
+
+function heading({ rounds }: Options): string {
+  const model = cpus()[0]?.model ?? 'unknown CPU';
+  return (
+    `Node ${process.version}, ${availableParallelism()} x ${model}. Medians over ${rounds} round(s) ` +
+    `(min–max), milliseconds;\nCPU in per cent of one core. \`direct\` is the rig's own limit.`
+  );
+}
+
+function defaultFile(date: Date, { cases }: Options): string {
+  const stamp = date.toISOString().slice(0, 19).replaceAll(':', '-');
+  return join(RESULTS, `${stamp}-${cases.join('-')}.json`);
+}
+
+function record(
+  options: Options,
+  rig: Rig,
+  points: Point[],
+  measurements: Measurement[],
+  startedAt: Date,
+): object {
+  const systems = rig.systems.map(({ name, versions }) => ({ name, versions }));
+  return {
+    startedAt: startedAt.toISOString(),
+    machine: { node: process.version, cpus: availableParallelism(), cpu: cpus()[0]?.model },
+    options,
+    systems,
+    goals: goalsOf(measurements),
+    points: points.map((point) => ({
+      ...point,
+      figures: Object.fromEntries(
+        systems.map(({ name }) => [name, figuresOf(measurements, point.label, name)]),
+      ),
+    })),
+    measurements,
+  };
+}
+
+/** One line that is overwritten on a terminal; nothing where output is kept. */
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}
+
+async function main(): Promise<number> {
+  let options: Options | 'help';
+  try {
+    options = parseOptions(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    return 2;
+  }
+  if (options === 'help') {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const interrupted = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => interrupted.abort(new Error(`ended by ${name}`)));
+  }
+  try {
+    return await bench(options, interrupted.signal);
+  } catch (error) {
+    const stopped = interrupted.signal.aborted;
+    process.stderr.write(`${String(stopped ? interrupted.signal.reason : describe(error))}\n`);
+    return stopped ? 130 : 1;
+  }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}\n${error.cause.message}` : error.message;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,69 @@
+import { parseArgs } from 'node:util';
+import { SYSTEMS, type SystemName } from './systems/system.ts';
+
+export const CASES = ['c1', 'load', 'streams'] as const;
+export type CaseName = (typeof CASES)[number];
+
+export interface Options {
+  cases: CaseName[];
+  rounds: number;
+  /** In the order they take turns within a round. */
+  systems: SystemName[];
+  quick: boolean;
+  full: boolean;
+  frontier: boolean;
+  /** Where the JSON goes; absent: bench/results/, named after date and cases. */
+  out?: string;
+}
+
+export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick] [--full] [--frontier] [--out FILE.json]
+
+  c1        one request at a time: time to first token, added to the upstream's own
+  load      64 and 200 requests at a time: requests a second, time of a whole request
+  streams   300 paced streams: frames lost, stalls, gaps, CPU per chunk
+
+  --rounds N     each system is measured once a round, in turn; figures are medians (default 3)
+  --peers        also measure @portkey-ai/gateway, which is installed on demand
+  --systems A,B  measure only these: direct, bare, millrace, portkey
+  --quick        one short round, to see that everything runs
+  --full         streams: 1,000 as well
+  --frontier     load: more concurrencies, and the most requests a second with p99 <= 10, 50, 100 ms
+  --out FILE     where the JSON goes (default bench/results/DATE-CASES.json)
+`;
+
+/** Throws with a message for the user where the arguments make no sense. */
+export function parseOptions(argv: string[]): Options | 'help' {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string' },
+      peers: { type: 'boolean', default: false },
+      systems: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      full: { type: 'boolean', default: false },
+      frontier: { type: 'boolean', default: false },
+      out: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  const unknown = positionals.find((name) => !CASES.some((known) => known === name));
+  if (unknown !== undefined) throw new Error(`no case named ${unknown}: ${CASES.join(', ')}`);
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) {
+    throw new Error(`--rounds ${values.rounds}: expected a whole number from 1 to 100`);
+  }
+  const { quick, full, frontier, out } = values;
+  const systems = systemsFrom(values.systems?.split(','), values.peers);
+  const cases = CASES.filter((name) => positionals.length === 0 || positionals.includes(name));
+  return { cases, rounds, systems, quick, full, frontier, out };
+}
+
+/** `direct` is always first, as the others are held against it. */
+function systemsFrom(named: string[] | undefined, peers: boolean): SystemName[] {
+  const unknown = named?.find((name) => !SYSTEMS.some((known) => known === name));
+  if (unknown !== undefined) throw new Error(`no system named ${unknown}: ${SYSTEMS.join(', ')}`);
+  if (named) return SYSTEMS.filter((name) => name === 'direct' || named.includes(name));
+  return SYSTEMS.filter((name) => name !== 'portkey' || peers);
+}

@@ -1,0 +1,164 @@
+import { type Figures, figuresOf, type Spread } from './figures.ts';
+import { goalsOf } from './goals.ts';
+import type { Measurement } from './measure.ts';
+import type { CaseName } from './options.ts';
+import type { Point } from './plan.ts';
+import type { SystemName } from './systems/system.ts';
+import { number, table } from './table.ts';
+
+interface Column {
+  title: string;
+  cell(figures: Figures): string;
+}
+
+const ms = (title: string, pick: (figures: Figures) => Spread): Column => ({
+  title,
+  cell: (figures) => number(pick(figures).median, 2),
+});
+
+const ranged = (title: string, pick: (figures: Figures) => Spread, digits = 0): Column => ({
+  title,
+  cell: (figures) => {
+    const { median, min, max } = pick(figures);
+    if (Number.isNaN(median) || figures.rounds === 1) return number(median, digits);
+    return `${number(median, digits)} (${number(min, digits)}–${number(max, digits)})`;
+  },
+});
+
+const count = (title: string, pick: (figures: Figures) => number): Column => ({
+  title,
+  cell: (figures) => number(pick(figures)),
+});
+
+const busy = (title: string, pick: (figures: Figures) => number): Column => ({
+  title,
+  cell: (figures) => `${number(pick(figures) * 100)}%`,
+});
+
+const systemBusy = (figures: Figures): number =>
+  Object.values(figures.busy).reduce((sum, part) => sum + part, 0);
+
+/** Whose CPU went where: who stands at 100 % of a core was the limit. */
+const CPU: Column[] = [
+  busy('system', systemBusy),
+  busy('generator', (figures) => figures.generatorBusy),
+  busy('upstream', (figures) => figures.upstreamBusy),
+  busy('idle others', (figures) => figures.othersBusy),
+];
+
+const COLUMNS: Record<CaseName, Column[]> = {
+  c1: [
+    ranged('first token p50', (figures) => figures.firstToken.p50, 2),
+    ms('p95', (figures) => figures.firstToken.p95),
+    ms('p99', (figures) => figures.firstToken.p99),
+    ranged('added p50', (figures) => figures.added.p50, 2),
+    ms('added p95', (figures) => figures.added.p95),
+    ms('added p99', (figures) => figures.added.p99),
+    count('requests', (figures) => figures.requests),
+    count('errors', (figures) => figures.errors),
+  ],
+  load: [
+    ranged('req/s', (figures) => figures.requestsPerSecond),
+    ms('p50 ms', (figures) => figures.total.p50),
+    ranged('p99 ms', (figures) => figures.total.p99, 1),
+    { title: 'CPU µs/req', cell: (figures) => number(cpuOrNone(figures.cpuPerRequest)) },
+    ...CPU,
+    count('errors', (figures) => figures.errors),
+  ],
+  streams: [
+    count('lost', (figures) => figures.framesLost),
+    count('stalls', (figures) => figures.stalls),
+    ms('gap p50 ms', (figures) => figures.gap.p50),
+    ranged('gap p99 ms', (figures) => figures.gap.p99, 1),
+    {
+      title: 'CPU µs/chunk',
+      cell: (figures) =>
+        figures.cpuPerChunk.median > 0
+          ? ranged('', (one) => one.cpuPerChunk, 1).cell(figures)
+          : '-',
+    },
+    ...CPU,
+    count('errors', (figures) => figures.errors),
+  ],
+};
+
+function cpuOrNone({ median }: Spread): number | undefined {
+  return median > 0 ? median : undefined;
+}
+
+/** Everything that a run has to say, as text for a terminal. */
+export function reportOf(
+  all: readonly Measurement[],
+  points: readonly Point[],
+  systems: readonly SystemName[],
+): string {
+  const parts = points.map((point) => pointReport(all, point, systems));
+  parts.push(...frontier(all, points, systems));
+  const goals = goalsOf(all).map(({ text, verdict, evidence }) =>
+    ['goal', text, verdict, evidence].filter((part) => part !== '').join('  '),
+  );
+  return [...parts, goals.join('\n')].join('\n\n');
+}
+
+function pointReport(
+  all: readonly Measurement[],
+  point: Point,
+  systems: readonly SystemName[],
+): string {
+  const columns = COLUMNS[point.case];
+  const measured = systems.flatMap((name) => {
+    const figures = figuresOf(all, point.label, name);
+    return figures ? [{ name, figures }] : [];
+  });
+  const rows = measured.map(({ name, figures }) => [
+    name,
+    ...columns.map(({ cell }) => cell(figures)),
+  ]);
+  const notes = measured.flatMap(({ name, figures }) => [
+    ...split(name, figures),
+    ...figures.faults.map((fault) => `${name}: ${fault}`),
+  ]);
+  const head = [point.label, ...columns.map(({ title }) => title)];
+  return [table(head, rows), ...notes].join('\n');
+}
+
+/** Where the time of a system of several processes goes. */
+function split(name: SystemName, figures: Figures): string[] {
+  const roles = Object.entries(figures.busy);
+  if (roles.length < 2) return [];
+  const whole = systemBusy(figures);
+  const shares = roles
+    .sort(([, a], [, b]) => b - a)
+    .map(
+      ([role, part]) => `${role} ${number(part * 100)}% (${number((part / whole) * 100)}% of it)`,
+    );
+  return [`${name}'s CPU: ${shares.join(', ')}`];
+}
+
+const FRONTIER_MS = [10, 50, 100];
+
+/** The most requests a second that a system gives while its p99 stays below a limit. */
+function frontier(
+  all: readonly Measurement[],
+  points: readonly Point[],
+  systems: readonly SystemName[],
+): string[] {
+  const loads = points.filter((point) => point.case === 'load');
+  if (loads.length < 3) return [];
+  const rows = systems.map((name) => {
+    const figures = loads.flatMap(({ label, size }) => {
+      const one = figuresOf(all, label, name);
+      return one && one.errors === 0 ? [{ size, one }] : [];
+    });
+    return [
+      name,
+      ...FRONTIER_MS.map((limit) => {
+        const best = figures
+          .filter(({ one }) => one.total.p99.median <= limit)
+          .sort((a, b) => b.one.requestsPerSecond.median - a.one.requestsPerSecond.median)[0];
+        return best ? `${number(best.one.requestsPerSecond.median)} (c=${best.size})` : '-';
+      }),
+    ];
+  });
+  return [table(['most req/s with p99', ...FRONTIER_MS.map((limit) => `<= ${limit} ms`)], rows)];
+}

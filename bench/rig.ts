@@ -1,0 +1,81 @@
+import { fileURLToPath } from 'node:url';
+import { startChild } from './child.ts';
+import { tokensOf } from './load/frames.ts';
+import { type Generator, startGenerator } from './load/handle.ts';
+import { startSystem } from './systems/index.ts';
+import { type Answer, MODELS, type System, type SystemName } from './systems/system.ts';
+
+const UPSTREAM = fileURLToPath(new URL('../test/simulator/main.ts', import.meta.url));
+
+/** Everything that a run needs, all of it on 127.0.0.1 and in processes of its own. */
+export interface Rig {
+  upstream: { origin: string; pid: number };
+  generator: Generator;
+  systems: System[];
+  /** What the upstream answers, and so what every system has to. */
+  tokens: Record<Answer, string[]>;
+  stop(): Promise<void>;
+}
+
+/** Rejects with nothing left running when one of them does not start. */
+export async function startRig(names: SystemName[], signal: AbortSignal): Promise<Rig> {
+  const stops: (() => Promise<void>)[] = [];
+  // In front to back, so that no system loses its upstream or Redis while it still drains.
+  const stop = async (): Promise<void> => {
+    for (const stopOne of stops.splice(0).reverse()) await stopOne();
+  };
+  try {
+    const upstream = await startUpstream(signal);
+    stops.push(upstream.stop);
+    const systems: System[] = [];
+    for (const name of names) {
+      const system = await startSystem(name, upstream.origin, signal);
+      stops.push(() => system.stop());
+      systems.push(system);
+    }
+    const generator = await startGenerator(signal);
+    stops.push(() => generator.stop());
+    const tokens = {
+      burst: await referenceTokens(upstream.origin, MODELS.burst, signal),
+      paced: await referenceTokens(upstream.origin, MODELS.paced, signal),
+    };
+    return { upstream, generator, systems, tokens, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startUpstream(
+  signal: AbortSignal,
+): Promise<{ origin: string; pid: number; stop: () => Promise<void> }> {
+  const { ready, pid, stop } = await startChild({
+    name: 'the simulated provider',
+    command: process.execPath,
+    args: [UPSTREAM, '--port', '0', '--name', 'bench'],
+    ipc: true,
+    ready: /^simulated provider \S+ on (http:\S+)/,
+    signal,
+  });
+  return { origin: new URL(ready[1] ?? '').origin, pid, stop };
+}
+
+async function referenceTokens(
+  origin: string,
+  model: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const response = await fetch(`${origin}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: 'Bearer bench' },
+    body: JSON.stringify({
+      model,
+      stream: true,
+      messages: [{ role: 'user', content: 'Count, please.' }],
+    }),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
+  });
+  const body = await response.text();
+  if (!response.ok) throw new Error(`the upstream answers ${response.status}: ${body}`);
+  return tokensOf(body);
+}

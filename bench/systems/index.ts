@@ -1,0 +1,35 @@
+import { fileURLToPath } from 'node:url';
+import { startChild } from '../child.ts';
+import { startMillrace } from './millrace.ts';
+import { startPortkey } from './portkey.ts';
+import { MODELS, type System, type SystemName } from './system.ts';
+
+/** Starts a system in front of the upstream at `origin`. Rejects when it does not get ready. */
+export async function startSystem(
+  name: SystemName,
+  origin: string,
+  signal: AbortSignal,
+): Promise<System> {
+  switch (name) {
+    case 'direct':
+      return { name, origin, headers: {}, models: MODELS, stop: async () => {} };
+    case 'bare':
+      return startBare(origin, signal);
+    case 'millrace':
+      return startMillrace(origin, signal);
+    case 'portkey':
+      return startPortkey(origin, signal);
+  }
+}
+
+async function startBare(upstream: string, signal: AbortSignal): Promise<System> {
+  const { pid, ready, stop } = await startChild({
+    name: 'bare',
+    command: process.execPath,
+    args: [fileURLToPath(new URL('bare.ts', import.meta.url)), upstream],
+    ready: /^bare ready (http:\S+)/,
+    ipc: true,
+    signal,
+  });
+  return { name: 'bare', origin: ready[1] ?? '', pid, headers: {}, models: MODELS, stop };
+}

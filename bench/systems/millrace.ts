@@ -1,0 +1,68 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startChild } from '../child.ts';
+import { freePort } from '../ports.ts';
+import { MODELS, type System } from './system.ts';
+
+const SUPERVISOR = fileURLToPath(new URL('../../apps/supervisor/src/main.ts', import.meta.url));
+
+/**
+ * One ingress, one worker and the embedded Redis, with everything on that a default install has on:
+ * the config names the provider and the models, and nothing else.
+ */
+export async function startMillrace(upstream: string, signal: AbortSignal): Promise<System> {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
+  const config = join(folder, 'bench.yaml');
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  await writeFile(config, configFor(upstream));
+  const flags = {
+    workers: '1',
+    ingresses: '1',
+    port: String(await freePort()),
+    data: join(folder, 'data'),
+    config,
+  };
+  try {
+    const { pid, ready, stop } = await startChild({
+      name: 'millrace',
+      command: process.execPath,
+      args: [SUPERVISOR, ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value])],
+      env: withoutOurs(process.env),
+      ready: /^millrace ready (https?:\/\/\S+)/,
+      readyMs: 30_000,
+      signal,
+    });
+    return {
+      name: 'millrace',
+      origin: ready[1] ?? '',
+      pid,
+      headers: {},
+      models: { burst: 'burst', paced: 'paced' },
+      stop: async () => {
+        await stop();
+        await remove();
+      },
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+function configFor(upstream: string): string {
+  return `listen: { host: 127.0.0.1 }
+providers:
+  bench: { api: openai, baseUrl: "${upstream}/v1", apiKey: bench }
+models:
+  burst: { targets: [{ provider: bench, model: "${MODELS.burst}" }] }
+  paced: { targets: [{ provider: bench, model: "${MODELS.paced}" }] }
+`;
+}
+
+/** What the caller's environment says about Millrace would beat the config above. */
+function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const ours = /^(MILLRACE_.*|PORT|HOST|REDIS_URL)$/;
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !ours.test(name)));
+}
