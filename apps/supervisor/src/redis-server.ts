@@ -55,6 +55,8 @@ export function redisSpec(server: string, folder: DataFolder, env: NodeJS.Proces
     ['--dir', dir],
     ['--appendonly', 'yes'],
     ['--appendfsync', 'everysec'],
+    // A stream's life is short: rewriting the file at the default 64 MB would fork every few seconds.
+    ['--auto-aof-rewrite-min-size', '512mb'],
     ['--save', ''], // the append-only file has it all
     ['--maxmemory-policy', 'noeviction'],
     ['--logfile', log],

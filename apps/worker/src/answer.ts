@@ -81,7 +81,9 @@ export function createAnswer({ run, history: initial, writer, now }: AnswerOptio
         mode: step.mode,
         at: now(),
       };
-      write({ kind: 'attempt', data: current });
+      const entry: Entry = { kind: 'attempt', data: current };
+      history = remember(history, entry);
+      writer.note(encodeEntry(entry));
       return sink;
     },
 

@@ -67,7 +67,8 @@ export function startAttempt(options: AttemptOptions): Attempt {
     clearTimeout(totalTimer);
     clearTimeout(progressTimer);
     signal.removeEventListener('abort', onAbort);
-    upstream?.abort();
+    if (result.kind === 'completed') upstream?.release();
+    else upstream?.abort();
     settle(result);
   }
   const fail = (fault: Fault) => finish({ kind: 'fault', fault });
@@ -165,8 +166,6 @@ export function startAttempt(options: AttemptOptions): Attempt {
         else fail(fault);
       },
     });
-    // A dispatcher may answer before it returns.
-    if (settled) upstream.abort();
   }
 
   return {

@@ -66,7 +66,7 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
   let attempt: Attempt | undefined;
   const stop = (reason: StopReason) => {
     stopped ??= reason;
-    controller.abort();
+    controller.abort(reason);
   };
   const writer = deps.appender.open({
     id: activation.id,
@@ -109,7 +109,6 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
   } finally {
     unregister();
     activation.lockLost.removeEventListener('abort', onLockLost);
-    controller.abort();
   }
 }
 

@@ -1,4 +1,4 @@
-import { parseRequestId } from './domain/request.ts';
+import { parseRequestId, shardText } from './domain/request.ts';
 
 /**
  * Every Redis key and channel. A shard is one hash tag, so that all keys of a request are in one
@@ -8,6 +8,7 @@ export type Keyspace = {
   readonly namespace: string;
   /** `{millrace:0}`: the hash tag, and the prefix that BullMQ gets. */
   tag(shard: number): string;
+  // The keys of a request take ids that are known to be ours: what comes from outside is parsed first.
   /** Hash: what a request is, who runs it, who reads it. */
   request(id: string): string;
   /** Stream: everything that was ever shown, in order, and the terminal entry. */
@@ -26,7 +27,7 @@ export const queueName = 'requests';
 
 export function keyspace(namespace = 'millrace'): Keyspace {
   const tag = (shard: number) => `{${namespace}:${shard}}`;
-  const tagOf = (id: string) => tag(shardOf(id));
+  const tagOf = (id: string) => `{${namespace}:${shardText(id)}}`;
   return {
     namespace,
     tag,

@@ -7,7 +7,10 @@ import {
 } from '@millrace/shared/domain/chunk';
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
+import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText, setMembers, singleLine } from '@millrace/shared/domain/json-text';
+import { fits, templateOf } from './chunk-template.ts';
+import type { ChunkTemplate } from './chunk-template.ts';
 import { createEventStreamParser } from './event-stream.ts';
 import type { AnswerSink, Provider, ProviderCall, StreamReader, Verdict } from './port.ts';
 
@@ -47,6 +50,8 @@ function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   const finished = new Set<number>();
   let finishReason: string | null = null;
   let usage: unknown;
+  const identity = createIdentity();
+  let template: ChunkTemplate | undefined;
   let events = 0;
   let verdict: Verdict | undefined;
 
@@ -58,6 +63,10 @@ function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
     events += 1;
     if (event.data === '[DONE]') {
       verdict = isFinished() ? completed() : truncated('without a finish_reason');
+      return;
+    }
+    if (template && event.event !== 'error' && fits(template, event.data)) {
+      sink.chunk(event.data, true);
       return;
     }
     const chunk = parse(event.data);
@@ -73,16 +82,24 @@ function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   }
 
   function take(text: string, chunk: unknown): void {
-    usage = usageOf(chunk) ?? usage;
+    const told = usageOf(chunk);
+    usage = told ?? usage;
     if (isUsageOnly(chunk)) {
       sink.usage(text);
       return;
     }
-    for (const { index, reason } of finishReasons(chunk)) {
+    const ended = finishReasons(chunk);
+    for (const { index, reason } of ended) {
       finished.add(index);
       if (index === 0) finishReason = reason;
     }
-    sink.chunk(text, visibility(chunk) === 'visible');
+    const shown = identity.keep(text, chunk);
+    const visible = visibility(chunk) === 'visible';
+    template =
+      visible && ended.length === 0 && told === undefined && shown === text
+        ? templateOf(text)
+        : undefined;
+    sink.chunk(shown, visible);
   }
 
   const parser = createEventStreamParser({ onEvent, maxEventBytes });
@@ -116,6 +133,30 @@ function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
             'The provider answered a stream request with no event.',
           )
         : truncated('before it was complete');
+    },
+  };
+}
+
+/** Members that say which answer a chunk is of: the same over a whole stream. */
+const identityMembers = ['id', 'created', 'model'] as const;
+
+/** Some providers change them on the way, and clients that gather by id would see two answers. */
+function createIdentity() {
+  const first = new Map<string, string>();
+  return {
+    keep(text: string, chunk: unknown): string {
+      if (!isJsonObject(chunk)) return text;
+      let changed: Record<string, string> | undefined;
+      for (const name of identityMembers) {
+        const value = chunk[name];
+        // Preambles (Azure's filter results) come with empty ones, which are nobody's.
+        if (value === undefined || value === null || value === '' || value === 0) continue;
+        const own = JSON.stringify(value);
+        const kept = first.get(name);
+        if (kept === undefined) first.set(name, own);
+        else if (kept !== own) (changed ??= {})[name] = kept;
+      }
+      return changed ? setMembers(text, changed) : text;
     },
   };
 }

@@ -15,9 +15,17 @@ export type ResponseSink = {
   onFault(fault: Fault): void;
 };
 
+/** Milliseconds that a response may take to end after the answer in it was whole. */
+const lingerMs = 1000;
+
 export type ResponseHeaders = Record<string, string | string[] | undefined>;
 
 export type UpstreamCall = {
+  /**
+   * The answer is whole: the sink hears nothing more, and the connection goes back to its pool as
+   * soon as the response has ended in order. One that lingers is closed.
+   */
+  release(): void;
   /** Closes the connection at once; the sink hears nothing more. Idempotent. */
   abort(): void;
   pause(): void;
@@ -32,6 +40,7 @@ export function callUpstream(
 ): UpstreamCall {
   let controller: Dispatcher.DispatchController | undefined;
   let over = false;
+  let lingering: NodeJS.Timeout | undefined;
 
   const handler: Dispatcher.DispatchHandler = {
     onRequestStart(started) {
@@ -46,11 +55,13 @@ export function callUpstream(
       if (!over) sink.onData(bytes);
     },
     onResponseEnd() {
+      clearTimeout(lingering);
       if (over) return;
       over = true;
       sink.onEnd();
     },
     onResponseError(_controller, error) {
+      clearTimeout(lingering);
       if (over) return;
       over = true;
       sink.onFault(toFault(error));
@@ -60,11 +71,19 @@ export function callUpstream(
   const { path, headers, body } = request;
   dispatcher.dispatch({ method: 'POST', path, headers, body }, handler);
 
+  function abort(): void {
+    over = true;
+    controller?.abort(aborted());
+  }
+
   return {
-    abort() {
+    release() {
+      if (over) return;
       over = true;
-      controller?.abort(aborted());
+      lingering = setTimeout(abort, lingerMs);
+      lingering.unref();
     },
+    abort,
     pause: () => controller?.pause(),
     resume: () => controller?.resume(),
   };

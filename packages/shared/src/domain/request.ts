@@ -44,19 +44,21 @@ export type JobData = {
   traceparent?: string | undefined;
 };
 
-const idPattern = /^req_(\d{1,4})_([0-9a-z]{9})([0-9a-z]{20})$/;
+const idPattern = /^req_(\d{1,4})_([0-9a-z]{9})([0-9a-f]{24})$/;
 
 /**
  * A new request id: `req_<shard>_<time><random>`, the time in base 36 milliseconds so that ids sort
- * by age, then 100 bits of randomness. It is the BullMQ job id too (no `:`, not an integer) and part
+ * by age, then 90 random bits in hex. It is the BullMQ job id too (no `:`, not an integer) and part
  * of every Redis key of the request.
  */
 export function newRequestId(shard: number, now: number): string {
-  const words = crypto.getRandomValues(new BigUint64Array(2));
-  const random = ((words[0] ?? 0n) << 64n) | (words[1] ?? 0n);
-  const suffix = random.toString(36).padStart(20, '0').slice(-20);
-  return `req_${shard}_${now.toString(36).padStart(9, '0')}${suffix}`;
+  // Of a random UUID, without the six bits in its middle that are not random.
+  const random = crypto.randomUUID().replaceAll('-', '');
+  return `req_${shard}_${now.toString(36).padStart(9, '0')}${random.slice(0, 12)}${random.slice(-12)}`;
 }
+
+/** The shard's own text in an id that is known to be one of ours. */
+export const shardText = (id: string): string => id.slice(4, id.indexOf('_', 4));
 
 /** The shard and the time (milliseconds since the epoch) that an id names; undefined when it is none of ours. */
 export function parseRequestId(id: string): { shard: number; createdAt: number } | undefined {
