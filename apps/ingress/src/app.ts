@@ -1,13 +1,23 @@
+import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Principal, Verdict } from './admission/keys.ts';
-import { adminRoutes } from './http/admin.ts';
+import { adminRoutes, isAdmin } from './http/admin.ts';
 import type { AdminOptions } from './http/admin.ts';
 import { completionRoutes } from './http/completions.ts';
-import { forbidden, toApiError, unauthorized, unavailable } from './http/errors.ts';
+import {
+  badUrl,
+  forbidden,
+  notUtf8,
+  shuttingDown,
+  toApiError,
+  unauthorized,
+} from './http/errors.ts';
+import { sendError } from './http/reply.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
+import { refuseMalformed } from './http/malformed.ts';
 import { modelRoutes } from './http/models.ts';
 import { socketRoutes } from './http/websocket.ts';
 import { watchRoutes } from './http/unknown-route.ts';
@@ -37,6 +47,12 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
+    clientErrorHandler: refuseMalformed,
+    // What reaches no route: a URL that cannot be decoded, a parameter longer than any id.
+    frameworkErrors: (thrown, request, reply) => {
+      reply.hijack();
+      sendError(reply.raw, badUrl(request.url, thrown.statusCode));
+    },
   }) as unknown as FastifyInstance;
 
   app.setErrorHandler((thrown, _request, reply) => {
@@ -49,13 +65,14 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     throw unknownRoute(request.method, request.url);
   });
 
-  // As text: what goes upstream is what came, byte for byte.
+  // As text: what goes upstream is what came, byte for byte. Broken UTF-8 would not survive that.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     /^application\/(json|[a-z.+-]+\+json)/,
-    { parseAs: 'string' },
-    (_request, body, done) => {
-      done(null, body);
+    { parseAs: 'buffer' },
+    (_request, body: Buffer, done) => {
+      if (isUtf8(body)) done(null, body.toString('utf8'));
+      else done(notUtf8());
     },
   );
 
@@ -65,9 +82,11 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
   await app.register(async (api) => {
     api.decorateRequest('principal');
     api.addHook('onRequest', async (request) => {
-      request.principal = admit(gate(credentialsOf(request)));
-      if (draining())
-        throw unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
+      request.principal =
+        config.admin && isAdmin(request.headers.authorization, config.admin)
+          ? adminPrincipal
+          : admit(gate(credentialsOf(request)));
+      if (draining()) throw shuttingDown();
     });
     completionRoutes(api, services);
     jobRoutes(api, services);
@@ -78,6 +97,9 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
   await adminRoutes(app, { queues, admin: config.admin });
   return app;
 }
+
+/** Sees every request and asks for none: a model is used with a key, on its account. */
+const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
 
 function credentialsOf(request: FastifyRequest) {
   const { authorization, 'x-api-key': apiKey } = request.headers;

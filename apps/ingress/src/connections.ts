@@ -1,7 +1,12 @@
 /** The answers that are under way on this ingress, so that a drain can wait for them and end the rest. */
 export type Connections = {
-  /** `cut` ends the connection at once with a clear error. */
-  add(cut: () => void): { remove(): void };
+  /**
+   * `cut` ends the connection at once with a clear error. `onDrain` is for one that would stay
+   * without a reason: it ends by itself as soon as nothing is under way on it.
+   */
+  add(cut: () => void, onDrain?: () => void): { remove(): void };
+  /** Tells every connection that none of them shall last longer than its answers. */
+  drain(): void;
   /** Resolves when none is left, or false when the signal fired before. */
   settled(signal: AbortSignal): Promise<boolean>;
   cutAll(): void;
@@ -9,11 +14,11 @@ export type Connections = {
 };
 
 export function createConnections(): Connections {
-  const open = new Set<{ cut: () => void }>();
+  const open = new Set<{ cut: () => void; onDrain: (() => void) | undefined }>();
   let waiters: (() => void)[] = [];
   return {
-    add(cut) {
-      const one = { cut };
+    add(cut, onDrain) {
+      const one = { cut, onDrain };
       open.add(one);
       return {
         remove() {
@@ -31,6 +36,9 @@ export function createConnections(): Connections {
         waiters.push(() => resolve(true));
         signal.addEventListener('abort', () => resolve(false), { once: true });
       });
+    },
+    drain() {
+      for (const one of open) one.onDrain?.();
     },
     cutAll() {
       for (const one of open) one.cut();

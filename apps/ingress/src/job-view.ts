@@ -1,16 +1,17 @@
 import { assembleCompletion } from '@millrace/shared/domain/completion';
 import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
 import type { AttemptEnded, AttemptStarted, Entry, Terminal } from '@millrace/shared/domain/entry';
+import { setMembers, singleLine } from '@millrace/shared/domain/json-text';
 import type { Described, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 
 const readPacks = 256;
 
-/** What `GET /v1/jobs/{id}` answers: the log, read as a whole, and the place in the queue. */
+/** What `GET /v1/jobs/{id}` answers, as JSON text: the log, read as a whole, and the place in the queue. */
 export async function viewJob(
   described: Described,
   { log, queue }: { log: Pick<StreamLog, 'read'>; queue: Pick<JobQueue, 'state' | 'position'> },
-): Promise<Record<string, unknown>> {
+): Promise<string> {
   const { meta } = described;
   const story = createStory();
   for (let after = logStart, more = true; more;) {
@@ -32,16 +33,16 @@ export async function viewJob(
     const position = await queue.position(meta.id);
     if (position !== undefined) view['queue_position'] = position;
     else view['status'] = 'running';
-    return view;
+    return JSON.stringify(view);
   }
-  const endedAt = attempts.at(-1)?.ended?.at ?? meta.createdAt;
-  view['finished_at'] = Math.floor(endedAt / 1000);
+  view['finished_at'] = Math.floor(end.data.at / 1000);
   if (end.kind === 'done') {
-    view['result'] = story.result();
     if (end.data.usage !== undefined) view['usage'] = end.data.usage;
   }
   if (end.kind === 'failed') view['error'] = end.data.error;
-  return view;
+  const text = JSON.stringify(view);
+  // As text: a provider's numbers can be more exact than ours.
+  return end.kind === 'done' ? setMembers(text, { result: story.result() ?? 'null' }) : text;
 }
 
 const statusOf = (kind: Terminal['kind']) => (kind === 'done' ? 'completed' : kind);
@@ -84,9 +85,10 @@ function createStory() {
           end = entry;
       }
     },
-    result(): unknown {
-      if (whole !== undefined) return JSON.parse(whole) as unknown;
-      return assembleCompletion(chunks.map((text) => JSON.parse(text) as unknown));
+    /** As JSON text. */
+    result(): string | undefined {
+      if (whole !== undefined) return singleLine(whole);
+      return JSON.stringify(assembleCompletion(chunks.map((text) => JSON.parse(text) as unknown)));
     },
   };
 }

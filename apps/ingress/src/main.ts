@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
 import {
@@ -28,6 +29,8 @@ import { createSubmitter } from './submit.ts';
 
 /** Milliseconds that Redis has to answer at the start. */
 const probeTimeoutMs = 5000;
+/** Milliseconds for the last bytes to readers after a drain, and again for the last words to Redis. */
+const lastWordsMs = 1000;
 
 const { config } = loadConfigOrExit({
   argv: process.argv.slice(2),
@@ -77,6 +80,7 @@ const inbox = await channels.openInbox(name, relay);
 const reconciler = createReconciler({ log, queue, relay, onError });
 const connections = createConnections();
 const keepAlive = createKeepAlive(limits.keepAliveMs);
+const submitter = createSubmitter({ config, log, queue, inbox: name, onError });
 
 const app = await buildApp({
   services: {
@@ -85,7 +89,7 @@ const app = await buildApp({
     queue,
     channels,
     relay,
-    submitter: createSubmitter({ config, log, queue, inbox: name, onError }),
+    submitter,
     reconciler,
     keepAlive,
     metrics: createMetrics({
@@ -121,19 +125,29 @@ onSignals({
     const listening = app.server;
     listening.close();
     listening.closeIdleConnections();
+    connections.drain();
     await connections.settled(AbortSignal.timeout(withinMs));
     connections.cutAll();
+    await connections.settled(AbortSignal.timeout(lastWordsMs));
+    // What is left is readers that take nothing; `close` would wait for them.
+    app.server.closeAllConnections();
+    for (const socket of app.websocketServer.clients) socket.terminate();
     await app.close();
     reconciler.stop();
     keepAlive.close();
     await inbox.close();
-    await queue.close();
-    // Behind the cancellations that the cut may have sent.
-    await redis.quit();
+    await Promise.race([leaveRedis().catch(onError), setTimeout(lastWordsMs)]);
     lifecycle.advance('stopped');
     process.exit(0);
   },
 });
+
+/** The cut has cancelled what was attached to it: first those come through. */
+async function leaveRedis(): Promise<void> {
+  await submitter.settled();
+  await queue.close();
+  await redis.quit();
+}
 
 function readTls() {
   const { tls } = config.listen;

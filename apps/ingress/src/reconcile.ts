@@ -39,7 +39,11 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     const state = await queue.state(id);
     if (state === 'waiting' || state === 'active') return described;
     const reason = state === 'unknown' ? removed : failed;
-    await log.finish(id, encodeEntry({ kind: 'failed', data: reason }), 'failed');
+    await log.finish(
+      id,
+      encodeEntry({ kind: 'failed', data: { ...reason, at: Date.now() } }),
+      'failed',
+    );
     return log.describe(id);
   }
 
@@ -52,7 +56,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       .finally(() => {
         looking = false;
       });
-  }, quietMs);
+    // Twice as often: a timer that is a millisecond early would miss a whole round.
+  }, quietMs / 2);
   timer.unref();
 
   return { describe, stop: () => clearInterval(timer) };

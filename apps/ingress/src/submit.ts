@@ -35,6 +35,8 @@ export type Submitter = {
   send(prepared: Prepared): Promise<void>;
   /** Ends a request for every reader, whatever state it is in. */
   cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
+  /** Resolves when every cancellation that is under way has come through, or failed. */
+  settled(): Promise<void>;
 };
 
 export type Prepared = { meta: RequestMeta; job: JobData; submission: Submission };
@@ -53,6 +55,7 @@ const sendTimeoutMs = 5000;
 
 export function createSubmitter(deps: SubmitDeps): Submitter {
   const { config, log, queue, inbox, onError, now = Date.now } = deps;
+  const cancelling = new Set<Promise<unknown>>();
   let counter = 0;
 
   function prepare(submission: Submission): Prepared {
@@ -113,7 +116,17 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   }
 
   async function cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
-    const line = encodeEntry({ kind: 'cancelled', data: { reason } });
+    const work = end(id, reason);
+    cancelling.add(work);
+    try {
+      return await work;
+    } finally {
+      cancelling.delete(work);
+    }
+  }
+
+  async function end(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
+    const line = encodeEntry({ kind: 'cancelled', data: { reason, at: now() } });
     const outcome = await log.finish(id, line, 'cancelled');
     if (outcome.kind === 'gone') return 'unknown';
     if (outcome.kind === 'ended') return outcome.by;
@@ -122,7 +135,14 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     return 'cancelled';
   }
 
-  return { prepare, send, cancel };
+  return {
+    prepare,
+    send,
+    cancel,
+    settled: async () => {
+      await Promise.allSettled(cancelling);
+    },
+  };
 }
 
 async function within(work: Promise<unknown>, ms: number): Promise<void> {

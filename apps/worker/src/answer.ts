@@ -111,14 +111,14 @@ export function createAnswer({ run, history: initial, writer, now }: AnswerOptio
       const { finishReason, usage } = outcome;
       const done = encodeEntry({
         kind: 'done',
-        data: { finishReason, usage, attempts: history.attempts },
+        data: { finishReason, usage, attempts: history.attempts, at: now() },
       });
       writer.end(done, 'done');
       conclusion = { kind: 'completed', summary: finishReason ?? 'completed' };
     },
 
     fail(step) {
-      writer.end(encodeEntry({ kind: 'failed', data: step.failed }), 'failed');
+      writer.end(encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } }), 'failed');
       const { code, message } = step.failed.error;
       conclusion = { kind: 'failed', reason: `${code ?? 'error'}: ${message}` };
     },

@@ -33,7 +33,10 @@ export function watchOrphans({ log, graceMs, attached, onError }: OrphanWatchOpt
 
   async function end(id: string): Promise<void> {
     aloneSince.delete(id);
-    const line = encodeEntry({ kind: 'cancelled', data: { reason: 'no reader is left' } });
+    const line = encodeEntry({
+      kind: 'cancelled',
+      data: { reason: 'no reader is left', at: Date.now() },
+    });
     await log.finish(id, line, 'cancelled');
   }
 

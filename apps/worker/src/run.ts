@@ -56,7 +56,10 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
   if (sealed.kind === 'gone') return { kind: 'failed', reason: 'the request expired' };
 
   if (isOrphan(activation, sealed.liveReaders, deps)) {
-    const line = encodeEntry({ kind: 'cancelled', data: { reason: 'no reader is left' } });
+    const line = encodeEntry({
+      kind: 'cancelled',
+      data: { reason: 'no reader is left', at: now() },
+    });
     await log.finish(activation.id, line, 'cancelled');
     return { kind: 'completed', summary: 'cancelled' };
   }

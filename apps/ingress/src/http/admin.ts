@@ -2,7 +2,7 @@ import { timingSafeEqual, createHash } from 'node:crypto';
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isLoopback } from '../admission/keys.ts';
 import { ApiError, forbidden } from './errors.ts';
 
@@ -21,36 +21,43 @@ export async function adminRoutes(
   const adapter = new FastifyAdapter();
   adapter.setBasePath(boardPath);
   createBullBoard({
-    queues: queues.map((queue) => new BullMQAdapter(queue)),
+    queues: queues.map((queue, shard) => new BullMQAdapter(queue, namedAfter(shard))),
     serverAdapter: adapter,
     options: { uiConfig: { boardTitle: 'Millrace' } },
   });
+  // Every shard's queue has the same name, and Bull Board knows queues by their names.
+  function namedAfter(shard: number) {
+    return queues.length > 1 ? { prefix: `shard-${shard}-` } : {};
+  }
   await app.register(async (scope) => {
-    scope.addHook('onRequest', async (request, reply) => checkAdmin(request, reply, admin));
+    scope.addHook('onRequest', async (request, reply) => {
+      const refusal = refuse(request, admin);
+      // Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
+      if (refusal) {
+        const { status, headers, error } = refusal;
+        await reply.code(status).headers(headers).send({ error });
+      }
+    });
     await scope.register(adapter.registerPlugin(), { prefix: boardPath });
   });
 }
 
-function checkAdmin(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  admin: AdminOptions['admin'],
-): void {
+/** Why these pages are not for who asks; undefined when they are. */
+function refuse(request: FastifyRequest, admin: AdminOptions['admin']): ApiError | undefined {
   if (!admin) {
-    if (isLoopback(request.socket.remoteAddress ?? '')) return;
-    throw forbidden(
+    if (isLoopback(request.socket.remoteAddress ?? '')) return undefined;
+    return forbidden(
       'Admin pages answer on loopback only: the config names no admin.',
       'loopback_only',
     );
   }
-  if (isAdmin(request.headers.authorization, admin)) return;
-  reply.header('www-authenticate', 'Basic realm="millrace"');
-  throw new ApiError(401, {
-    message: 'Admin pages need the user and the password of the config.',
-    type: 'invalid_request_error',
-    param: null,
-    code: 'admin_only',
-  });
+  if (isAdmin(request.headers.authorization, admin)) return undefined;
+  const message = 'Admin pages need the user and the password of the config.';
+  return new ApiError(
+    401,
+    { message, type: 'invalid_request_error', param: null, code: 'admin_only' },
+    { 'www-authenticate': 'Basic realm="millrace"' },
+  );
 }
 
 /** Compares digests, in constant time. */

@@ -39,6 +39,13 @@ export const invalidRequest = (
 export const notFound = (message: string, code: string, param?: string): ApiError =>
   invalidRequest(message, { status: 404, code, param });
 
+export const notUtf8 = (): ApiError =>
+  invalidRequest('The request body is not valid UTF-8.', { code: 'invalid_json' });
+
+/** `status`: 400 for one that cannot be decoded, 414 for one with a part that is too long. */
+export const badUrl = (url: string, status = 400): ApiError =>
+  invalidRequest(`Invalid request URL: ${url.slice(0, 200)}.`, { status, code: 'invalid_url' });
+
 export const unauthorized = (message: string): ApiError =>
   new ApiError(
     401,
@@ -56,6 +63,9 @@ export const unavailable = (message: string, code: string, retryAfterSeconds: nu
     { message, type: 'server_error', param: null, code },
     { 'retry-after': String(retryAfterSeconds) },
   );
+
+export const shuttingDown = (): ApiError =>
+  unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
 
 /** How a request that failed before its head was sent answers. */
 export function fromFailed(failed: Failed): ApiError {

@@ -37,8 +37,8 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
 
   app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
     const described = await findJob(services, request.principal, request.params.id);
-    reply.header('x-request-id', described.meta.id);
-    return viewJob(described, services);
+    const view = await viewJob(described, services);
+    return reply.type('application/json').header('x-request-id', described.meta.id).send(view);
   });
 
   app.delete<JobRoute>('/v1/jobs/:id', async (request, reply) => {

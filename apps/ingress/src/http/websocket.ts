@@ -12,12 +12,14 @@ import type { Reader } from '../relay/relay.ts';
 import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
 import { readChatRequest, wrongType } from './body.ts';
-import { invalidRequest, toApiError } from './errors.ts';
+import { invalidRequest, jobNotFound, shuttingDown, toApiError } from './errors.ts';
 import { resetEvent } from './events.ts';
 import { findJob, parseCursor } from './jobs.ts';
 
 /** Requests that one socket may have open: created or subscribed. */
 const maxPerSocket = 1000;
+/** Close code "service restart". */
+const serviceRestart = 1012;
 
 export function socketRoutes(app: FastifyInstance, services: Services): void {
   app.route({
@@ -40,7 +42,7 @@ type Frame = Record<string, unknown>;
 type Open = { reader: Reader; owned: boolean };
 
 function serveSocket(socket: WebSocket, principal: Principal, services: Services): void {
-  const { submitter, relay, log, queue, connections, metrics, onError } = services;
+  const { submitter, relay, log, queue, connections, draining, metrics, onError } = services;
   const open = new Map<string, Open>();
   const outbox = openSocketOutbox({
     socket,
@@ -49,30 +51,51 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       for (const { reader } of open.values()) reader.resume();
     },
   });
-  const connection = connections.add(() => outbox.close(1012, 'the server restarts, come back'));
+  const leave = () => outbox.close(serviceRestart, 'the server restarts, come back');
+  const leaveIfIdle = () => {
+    if (draining() && open.size === 0) leave();
+  };
+  const connection = connections.add(() => {
+    endAll('the server shuts down');
+    leave();
+  }, leaveIfIdle);
   metrics.socketOpened();
+
+  function endAll(reason: string): void {
+    for (const [id, { reader, owned }] of open) {
+      reader.close();
+      if (owned) submitter.cancel(id, reason).catch(onError);
+    }
+    open.clear();
+  }
+
+  function forget(id: string): void {
+    open.delete(id);
+    leaveIfIdle();
+  }
 
   function read(
     meta: RequestMeta,
     start: (sink: ReturnType<typeof createSink>) => Reader,
     owned: boolean,
+    send = outbox.send,
   ) {
-    open.set(meta.id, { reader: start(createSink(meta)), owned });
+    open.set(meta.id, { reader: start(createSink(meta, send)), owned });
   }
 
-  function createSink(meta: RequestMeta) {
+  function createSink(meta: RequestMeta, send: (text: string) => boolean) {
     return {
       lines(batch: Parameters<Parameters<typeof relay.open>[2]['lines']>[0]) {
         let roomy = true;
         for (const line of batch) {
           const event = toJobEvent(line, meta.includeUsage);
-          if (event) roomy = outbox.send(socketEvent(meta.id, event));
-          if (isTerminalLine(line.text)) open.delete(meta.id);
+          if (event) roomy = send(socketEvent(meta.id, event));
+          if (isTerminalLine(line.text)) forget(meta.id);
         }
         return roomy;
       },
       reset(reason: string) {
-        outbox.send(socketEvent(meta.id, resetEvent(reason)));
+        send(socketEvent(meta.id, resetEvent(reason)));
       },
     };
   }
@@ -90,6 +113,7 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
 
     async create(frame, text) {
       const { ref, endpoint = endpoints[0], body, detached = false } = frame;
+      if (draining()) throw shuttingDown();
       if (open.size >= maxPerSocket) throw tooMany();
       if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
       if (endpoint !== endpoints[0]) {
@@ -109,15 +133,19 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
         read: true,
       });
       const { meta } = prepared;
-      outbox.send(JSON.stringify({ type: 'created', id: meta.id, ref }));
-      read(meta, (sink) => relay.openFresh(meta.id, sink), !detached);
+      const held = holdBack(outbox.send);
+      read(meta, (sink) => relay.openFresh(meta.id, sink), !detached, held.send);
       try {
         await submitter.send(prepared);
       } catch (error) {
         open.get(meta.id)?.reader.close();
-        open.delete(meta.id);
+        forget(meta.id);
         throw error;
       }
+      // Confirmed once every ingress knows it, and before anything else is said of it.
+      outbox.send(JSON.stringify({ type: 'created', id: meta.id, ref }));
+      held.release();
+      open.get(meta.id)?.reader.resume();
       await tellPosition(meta.id);
     },
 
@@ -125,10 +153,12 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       const id = readId(frame);
       const after = frame['after'] === undefined ? logStart : parseCursor(frame['after'], 'after');
       await findJob(services, principal, id);
+      const described = await log.subscribe(id, services.inbox);
+      if (!described) throw jobNotFound(id);
+      if (socket.readyState !== socket.OPEN) return;
+      // Nothing is awaited between these and the reader: two frames at once must not both pass.
       if (open.has(id)) throw invalidRequest(`This socket reads '${id}' already.`, { param: 'id' });
       if (open.size >= maxPerSocket) throw tooMany();
-      const described = await log.subscribe(id, services.inbox);
-      if (!described || socket.readyState !== socket.OPEN) return;
       const isAhead = compareEntryIds(after, described.last) > 0;
       const cursor: EntryId = isAhead ? logStart : after;
       if (isAhead) outbox.send(socketEvent(id, resetEvent('cursor_ahead')));
@@ -141,7 +171,7 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       const one = open.get(id);
       if (!one) throw invalidRequest(`This socket does not read '${id}'.`, { param: 'id' });
       one.reader.close();
-      open.delete(id);
+      forget(id);
       if (one.owned) submitter.cancel(id, 'its reader left').catch(onError);
     },
 
@@ -152,39 +182,80 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
     },
   };
 
-  async function onText(text: string): Promise<void> {
-    let frame: Frame | undefined;
+  /** Frames about one request are served in their order, also when one of them waits for Redis. */
+  const turns = new Map<unknown, Promise<void>>();
+
+  function onText(text: string): void {
+    let frame: Frame;
     try {
       frame = parseFrame(text);
-      const handler = handlers[String(frame['type'])];
-      if (!Object.hasOwn(handlers, String(frame['type'])) || !handler)
-        throw unknownType(frame['type']);
+    } catch (thrown) {
+      refuse(undefined, thrown);
+      return;
+    }
+    const { id } = frame;
+    const turn = inTurn(turns.get(id), frame, text);
+    if (id === undefined) return;
+    turns.set(id, turn);
+    void turn.finally(() => turns.get(id) === turn && turns.delete(id));
+  }
+
+  async function inTurn(before: Promise<void> | undefined, frame: Frame, text: string) {
+    if (before) await before;
+    await serve(frame, text);
+  }
+
+  /** Never rejects. */
+  async function serve(frame: Frame, text: string): Promise<void> {
+    try {
+      const { type } = frame;
+      const handler =
+        typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type] : undefined;
+      if (!handler) throw unknownType(type);
       await handler(frame, text);
     } catch (thrown) {
-      const { error, status } = toApiError(thrown);
-      if (status >= 500) onError(thrown);
-      outbox.send(errorFrame(frame, error));
+      refuse(frame, thrown);
     }
+  }
+
+  function refuse(frame: Frame | undefined, thrown: unknown): void {
+    const { error, status } = toApiError(thrown);
+    if (status >= 500) onError(thrown);
+    outbox.send(errorFrame(frame, error));
   }
 
   socket.on('message', (data: Buffer, isBinary: boolean) => {
     if (isBinary) {
       const { error } = invalidRequest('Binary frames are not understood: send JSON as text.');
       outbox.send(errorFrame(undefined, error));
-    } else void onText(data.toString('utf8'));
+    } else onText(data.toString('utf8'));
   });
 
   socket.on('close', () => {
     connection.remove();
     metrics.socketClosed();
-    for (const [id, { reader, owned }] of open) {
-      reader.close();
-      if (owned) submitter.cancel(id, 'the client went away').catch(onError);
-    }
-    open.clear();
+    endAll('the client went away');
   });
   // A frame over the limit, bad UTF-8: ws closes the socket itself, with the right code.
   socket.on('error', () => {});
+}
+
+/** Keeps frames until they are let go: then, and from then on, they are sent. */
+function holdBack(send: (text: string) => boolean) {
+  let held: string[] | undefined = [];
+  return {
+    send(text: string): boolean {
+      if (!held) return send(text);
+      held.push(text);
+      // No more for now: the rest comes from the log once the reader is resumed.
+      return false;
+    },
+    release(): void {
+      const texts = held ?? [];
+      held = undefined;
+      for (const text of texts) send(text);
+    },
+  };
 }
 
 function parseFrame(text: string): Frame {

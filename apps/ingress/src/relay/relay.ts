@@ -6,7 +6,7 @@ import {
   unpack,
 } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
-import type { Frame, StreamLog } from '@millrace/shared/log/port';
+import type { Frame, ReadOutcome, StreamLog } from '@millrace/shared/log/port';
 
 /*
  *   inbox ── frame ──▶ relay ──▶ reader (live)      every new line as it comes
@@ -63,15 +63,23 @@ export type RelayOptions = {
 type State = {
   id: string;
   cursor: EntryId;
-  /** The newest line that is known to be there. */
+  /** The newest line that was heard of since the last read began. */
   newest: EntryId;
+  /** A gap was told since then: what was lost in it is not in `newest`. */
+  missed: boolean;
   mode: 'live' | 'reading' | 'paused' | 'closed';
   heardAt: number;
+  /** Packs to read next: as many as are about `readChars`. */
+  readPacks: number;
   sink: ReaderSink;
 };
 
-/** Packs of one read of the log: about what a connection may hold. */
-const readPacks = 64;
+/** Packs of the first read of a log. A pack is what one tick brought: a token, or half a megabyte. */
+const firstReadPacks = 8;
+/** Packs of one read at most. */
+const maxReadPacks = 256;
+/** Characters that one read should bring: a slow connection holds what was read last. */
+const readChars = 128 * 1024;
 /** Milliseconds before a read that Redis refused is tried again. */
 const retryDelayMs = 100;
 
@@ -80,7 +88,16 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
   let readers = 0;
 
   function open(id: string, after: EntryId, mode: 'live' | 'reading', sink: ReaderSink): Reader {
-    const state: State = { id, cursor: after, newest: after, mode, heardAt: now(), sink };
+    const state: State = {
+      id,
+      cursor: after,
+      newest: after,
+      missed: false,
+      mode,
+      heardAt: now(),
+      readPacks: firstReadPacks,
+      sink,
+    };
     let states = byRequest.get(id);
     if (!states) byRequest.set(id, (states = new Set()));
     states.add(state);
@@ -110,7 +127,15 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     if (!last) return;
     state.cursor = last;
     state.heardAt = now();
-    const wantsMore = state.sink.lines(lines);
+    let wantsMore: boolean;
+    try {
+      wantsMore = state.sink.lines(lines);
+    } catch (error) {
+      // Not the fault of the others, whose lines came in the same message.
+      onError(error);
+      close(state, 'left');
+      return;
+    }
     if (isTerminalLine(last.text)) close(state, 'ended');
     else if (!wantsMore && state.mode !== 'closed') state.mode = 'paused';
   }
@@ -122,21 +147,31 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
 
   async function readUntilCaughtUp(state: State): Promise<void> {
     while (state.mode === 'reading') {
-      const outcome = await log.read(state.id, state.cursor, readPacks).catch(retryLater);
+      // Only what is heard from here on can be missing in this read.
+      state.newest = state.cursor;
+      state.missed = false;
+      const outcome = await log.read(state.id, state.cursor, state.readPacks).catch(retryLater);
       // The connection may have closed, or paused, meanwhile.
       if (state.mode !== 'reading') return;
       if (outcome === 'retry') continue;
-      if (outcome?.ahead) {
+      if (isLost(state, outcome)) {
         state.cursor = logStart;
         state.sink.reset('cursor_ahead');
         continue;
       }
+      if (outcome?.more) state.readPacks = nextReadPacks(state.readPacks, outcome.lines);
       give(state, outcome?.lines ?? []);
-      const behind = outcome?.more === true || compareEntryIds(state.newest, state.cursor) > 0;
-      // A log that is not there has nothing newer, whatever was heard of it before.
-      if (state.mode === 'reading' && (!behind || outcome === undefined)) state.mode = 'live';
+      if (state.mode === 'reading' && !outcome?.more && !hasMissed(state)) state.mode = 'live';
     }
   }
+
+  /** The reader has lines that the log does not have any more, with or without others after them. */
+  function isLost({ cursor }: State, outcome: ReadOutcome | undefined): boolean {
+    return outcome ? outcome.ahead : compareEntryIds(cursor, logStart) > 0;
+  }
+
+  const hasMissed = ({ missed, newest, cursor }: State): boolean =>
+    missed || compareEntryIds(newest, cursor) > 0;
 
   async function retryLater(error: unknown): Promise<'retry'> {
     onError(error);
@@ -161,7 +196,10 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
 
     onGap() {
       for (const states of byRequest.values()) {
-        for (const state of states) if (state.mode === 'live') read(state);
+        for (const state of states) {
+          state.missed = true;
+          if (state.mode === 'live') read(state);
+        }
       }
     },
 
@@ -182,4 +220,11 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       return readers;
     },
   };
+}
+
+/** From the size of the packs just read. */
+function nextReadPacks(packs: number, lines: readonly Line[]): number {
+  const chars = lines.reduce((sum, { text }) => sum + text.length, 0);
+  const wanted = Math.floor((packs * readChars) / Math.max(1, chars));
+  return Math.min(maxReadPacks, Math.max(1, wanted));
 }

@@ -21,13 +21,28 @@ export type SseOptions = {
   stalled: string;
 };
 
+/**
+ * Bytes that the socket is given at a time when there is more than that: each piece that leaves
+ * says that the reader still takes something.
+ */
+const pieceBytes = 32 * 1024;
+
 /** Opens it without sending anything yet: the head waits for the first write or keep-alive. */
 export function openSse(options: SseOptions): SseConnection {
   const { response, headers, limits, keepAlive, onDrain, stalled } = options;
   let started = false;
+  let full = false;
+  let ended = false;
+  let waiting: Buffer = Buffer.alloc(0);
   let stallTimer: NodeJS.Timeout | undefined;
 
+  const held = () => waiting.length + response.writableLength;
+  const watchForStall = () => {
+    stallTimer ??= setTimeout(endStalled, limits.readerStallMs);
+  };
+
   function send(text: string): void {
+    if (response.destroyed) return;
     if (!started) {
       started = true;
       response.writeHead(200, {
@@ -38,26 +53,45 @@ export function openSse(options: SseOptions): SseConnection {
         ...headers(),
       });
     }
-    response.write(text);
+    if (held() + text.length <= pieceBytes) response.write(text, onSent);
+    else {
+      waiting = Buffer.concat([waiting, Buffer.from(text)]);
+      pass();
+    }
     quiet.touch();
+  }
+
+  function pass(): void {
+    while (waiting.length > 0 && response.writableLength < pieceBytes) {
+      response.write(waiting.subarray(0, pieceBytes), onSent);
+      waiting = waiting.subarray(pieceBytes);
+    }
+    if (ended && waiting.length === 0) response.end();
+  }
+
+  /** Of every write, and not `drain`, which knows another bound than ours. */
+  function onSent(): void {
+    if (response.destroyed) return;
+    stallTimer?.refresh();
+    if (waiting.length > 0) pass();
+    if (ended || !full || held() > limits.readerBufferBytes / 2) return;
+    full = false;
+    clearTimeout(stallTimer);
+    stallTimer = undefined;
+    onDrain();
   }
 
   const quiet = keepAlive.watch(() => {
     // A full connection is not idle, and a comment would only add to it.
-    if (!response.writableNeedDrain) send(sseKeepAlive);
+    if (!full) send(sseKeepAlive);
   });
 
   function endStalled(): void {
-    response.end(stalled);
+    if (waiting.length === 0 && !response.writableEnded) response.end(stalled);
     // What the reader did not take in all that time it will not take now.
     response.destroy();
   }
 
-  response.on('drain', () => {
-    clearTimeout(stallTimer);
-    stallTimer = undefined;
-    onDrain();
-  });
   response.on('close', () => {
     clearTimeout(stallTimer);
     quiet.stop();
@@ -69,15 +103,17 @@ export function openSse(options: SseOptions): SseConnection {
     },
     write(text) {
       send(text);
-      if (response.writableLength <= limits.readerBufferBytes) return true;
-      stallTimer ??= setTimeout(endStalled, limits.readerStallMs);
-      return false;
+      full ||= held() > limits.readerBufferBytes;
+      if (full) watchForStall();
+      return !full;
     },
     end(text) {
-      clearTimeout(stallTimer);
       quiet.stop();
       if (text !== '') send(text);
-      response.end();
+      ended = true;
+      pass();
+      // What is left to send goes at the reader's pace, and not for ever.
+      watchForStall();
     },
   };
 }

@@ -88,10 +88,11 @@ export type Entry =
   | { kind: 'reset'; data: { reason: 'restart' } }
   | Terminal;
 
+/** `at`: when the request ended, in milliseconds since the epoch. */
 export type Terminal =
-  | { kind: 'done'; data: Done }
-  | { kind: 'failed'; data: Failed }
-  | { kind: 'cancelled'; data: Cancelled };
+  | { kind: 'done'; data: Done & { at: number } }
+  | { kind: 'failed'; data: Failed & { at: number } }
+  | { kind: 'cancelled'; data: Cancelled & { at: number } };
 
 export type TerminalKind = Terminal['kind'];
 
