@@ -88,8 +88,9 @@ export type ReadOutcome = {
   /** False when the log had no more at the time of reading. */
   more: boolean;
   /**
-   * Set when a run in what was read had been started from a place before `after`: what the reader
-   * has after that place was lost with a Redis failover, and it must forget it.
+   * Set when the log ends before `after`, or a run in what was read had been started from a place
+   * before it: what the reader has after that place was lost with a Redis failover, and it must
+   * forget it.
    */
   ahead: boolean;
 };

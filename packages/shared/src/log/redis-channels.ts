@@ -29,7 +29,10 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
     onResubscribed: () => void,
   ) {
     const connection = connect();
+    let closed = false;
     connection.on('smessage', (channel: string, message: string) => {
+      // What is read already would still come behind a disconnect.
+      if (closed) return;
       try {
         onMessage(channel, message);
       } catch (error) {
@@ -45,19 +48,22 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
         onError,
       );
     });
-    return connection;
+    return async () => {
+      closed = true;
+      connection.disconnect();
+    };
   }
 
   return {
     async openInbox(name, { onFrame, onGap }) {
-      const connection = await subscribe(
+      const close = await subscribe(
         everyShard.map((shard) => keys.inbox(shard, name)),
         (_channel, message) => {
           for (const frame of parseFrames(message)) onFrame(frame);
         },
         onGap,
       );
-      return { name, close: async () => connection.disconnect() };
+      return { name, close };
     },
 
     async openWorker(name, { onFinished, onGap }) {
@@ -65,12 +71,8 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
         keys.worker(shard, name),
         keys.workers(shard),
       ]);
-      const connection = await subscribe(
-        channels,
-        (_channel, message) => onFinished(message),
-        onGap,
-      );
-      return { close: async () => connection.disconnect() };
+      const close = await subscribe(channels, (_channel, message) => onFinished(message), onGap);
+      return { close };
     },
 
     async countWorkers() {

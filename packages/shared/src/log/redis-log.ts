@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { formatEntryId, parseEntryId, unpack } from '../domain/entry.ts';
+import { compareEntryIds, formatEntryId, parseEntryId, unpack } from '../domain/entry.ts';
 import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
 import { shardOf } from '../keys.ts';
@@ -116,10 +116,17 @@ export function createRedisLog({
     },
 
     async read(id, after, maxPacks) {
-      const start = after.run === 0 && after.seq === 0 ? '-' : `(${formatEntryId(after)}`;
-      const packs = await redis.xrange(keys.log(id), start, '+', 'COUNT', maxPacks);
-      if (packs.length === 0 && (await redis.exists(keys.log(id))) === 0) return undefined;
-      return unpackAll(packs, after, maxPacks);
+      const log = keys.log(id);
+      let start = after.run === 0 && after.seq === 0 ? '-' : `(${formatEntryId(after)}`;
+      for (;;) {
+        const packs = await redis.xrange(log, start, '+', 'COUNT', maxPacks);
+        const newest = packs.at(-1);
+        if (!newest) return readEnd(await redis.xrevrange(log, '+', '-', 'COUNT', 1), after);
+        const outcome = unpackAll(packs, after, maxPacks);
+        if (outcome.lines.length > 0 || outcome.ahead || !outcome.more) return outcome;
+        // A page of seals alone gives the reader no line to go on from.
+        start = `(${newest[0]}`;
+      }
     },
 
     async liveReaders(id) {
@@ -139,23 +146,33 @@ function pushAppendArgs(args: (string | number)[], item: AppendItem, retentionMs
   );
 }
 
-function unpackAll(packs: [string, string[]][], after: EntryId, maxPacks: number): ReadOutcome {
+type Pack = [id: string, fields: string[]];
+
+/** Nothing is behind the place: there is no log, or it ends here, or it never came or lost so far. */
+function readEnd([newest]: Pack[], after: EntryId): ReadOutcome | undefined {
+  if (!newest) return undefined;
+  const [id, fields] = newest;
+  const last = isSeal(fields) ? sealedAfter(fields) : entryId(id);
+  return { lines: [], more: false, ahead: compareEntryIds(after, last) > 0 };
+}
+
+function unpackAll(packs: Pack[], after: EntryId, maxPacks: number): ReadOutcome {
   const lines: Line[] = [];
   let ahead = false;
   for (const [id, fields] of packs) {
-    if (fields[0] === 's') {
-      // The place that this run goes on from. A reader past it has lines that Redis lost.
-      const from = entryId(fields[3] ?? '');
-      if (lines.length === 0 && isAfter(after, from)) ahead = true;
+    if (isSeal(fields)) {
+      // A reader past the place that this run goes on from has lines that Redis lost.
+      if (lines.length === 0 && compareEntryIds(after, sealedAfter(fields)) > 0) ahead = true;
       continue;
     }
-    lines.push(...unpack(entryId(id), (fields[1] ?? '').split('\n'), after));
+    // One by one: a pack can have more lines than a call can have arguments.
+    for (const line of unpack(entryId(id), (fields[1] ?? '').split('\n'), after)) lines.push(line);
   }
   return { lines, more: packs.length === maxPacks, ahead };
 }
 
-const isAfter = (a: EntryId, b: EntryId): boolean =>
-  a.run > b.run || (a.run === b.run && a.seq > b.seq);
+const isSeal = (fields: string[]): boolean => fields[0] === 's';
+const sealedAfter = (fields: string[]): EntryId => entryId(fields[3] ?? '');
 
 function entryId(text: string): EntryId {
   const id = parseEntryId(text);

@@ -13,8 +13,9 @@ for i = 1, #KEYS / 3 do
   elseif known[1] ~= ARGV[a + 1] then
     status[i] = -2
   elseif known[2] then
-    -- A re-sent terminal write finds itself.
-    status[i] = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][1] == ARGV[a + 2] and ARGV[a + 5] ~= '' and 0 or -3
+    -- A re-sent terminal write finds itself; a line from outside can have the same id.
+    local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+    status[i] = newest and newest[1] == ARGV[a + 2] and newest[2][2] == ARGV[a + 4] and 0 or -3
   else
     local written = redis.pcall('XADD', log, 'NOMKSTREAM', ARGV[a + 2], 'e', ARGV[a + 4])
     if type(written) == 'table' and written.err then

@@ -1,0 +1,113 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createAppenderRig, turn } from './append-steps.ts';
+import type { AppenderRig } from './append-steps.ts';
+
+let rig: AppenderRig;
+
+beforeEach(() => {
+  rig = createAppenderRig();
+});
+
+describe('pressure', () => {
+  it('is told once above the bound, and once it is below half of it', async () => {
+    const writer = rig.open();
+    writer.push('c'.repeat(600));
+    await turn();
+    expect(writer.pressure).toEqual([]);
+    writer.push('c'.repeat(600));
+    writer.push('c'.repeat(600));
+    writer.push('c'.repeat(600));
+    expect(writer.pressure).toEqual([true]);
+    await rig.call(0).answer();
+    await rig.call(1).answer();
+    expect(writer.pressure).toEqual([true, false]);
+    writer.push('c'.repeat(1001));
+    expect(writer.pressure).toEqual([true, false, true]);
+  });
+
+  it('is taken back when the log refuses the stream', async () => {
+    const writer = rig.open();
+    writer.push('c1');
+    await turn();
+    writer.push('c'.repeat(2000));
+    await rig.call(0).answer('fenced');
+    expect(writer.pressure).toEqual([true, false]);
+  });
+});
+
+describe('a refused stream', () => {
+  it.each(['fenced', 'ended', 'gone'] as const)(
+    'is told once that it is %s, and takes nothing more',
+    async (outcome) => {
+      const writer = rig.open();
+      writer.push('c1');
+      await turn();
+      writer.push('c2');
+      await rig.call(0).answer(outcome);
+      writer.push('c3');
+      writer.end('d', 'done');
+      await turn();
+      expect(writer.refused).toEqual([outcome]);
+      expect(rig.calls).toHaveLength(1);
+      expect(rig.appender.busy).toBe(false);
+    },
+  );
+
+  it('does not touch the others of its call', async () => {
+    const [refused, other] = [rig.open(), rig.open()];
+    refused.push('c1');
+    other.push('d1');
+    await turn();
+    refused.push('c2');
+    other.push('d2');
+    await rig.call(0).answer('gone', 'written');
+    expect(rig.call(1).items).toMatchObject([{ id: other.id, lines: ['d2'] }]);
+    expect(other.refused).toEqual([]);
+  });
+
+  it('a duplicate is as good as written', async () => {
+    const writer = rig.open();
+    writer.push('c1');
+    await turn();
+    await rig.call(0).answer('duplicate');
+    writer.push('c2');
+    await turn();
+    expect(writer.refused).toEqual([]);
+    expect(rig.call(1).items).toMatchObject([{ prev: { run: 1, seq: 1 }, lines: ['c2'] }]);
+  });
+});
+
+describe('flushed', () => {
+  const isSettled = async (promise: Promise<unknown>): Promise<boolean> => {
+    let settled = false;
+    void promise.then(() => (settled = true));
+    await turn();
+    return settled;
+  };
+
+  it('resolves at once where nothing waits', async () => {
+    expect(await isSettled(rig.open().flushed())).toBe(true);
+  });
+
+  it('resolves when everything pushed is written, also what came meanwhile', async () => {
+    const writer = rig.open();
+    writer.push('c1');
+    const flushed = writer.flushed();
+    await turn();
+    writer.push('c2');
+    await rig.call(0).answer();
+    expect(await isSettled(flushed)).toBe(false);
+    await rig.call(1).answer();
+    expect(await isSettled(flushed)).toBe(true);
+  });
+
+  it('resolves when the stream is refused, for everybody who waits', async () => {
+    const writer = rig.open();
+    writer.push('c1');
+    await turn();
+    writer.push('c2');
+    const both = Promise.all([writer.flushed(), writer.flushed()]);
+    await rig.call(0).answer('fenced');
+    expect(await isSettled(both)).toBe(true);
+  });
+});

@@ -1,0 +1,208 @@
+import { compareEntryIds, formatEntryId, logStart, unpack } from '../domain/entry.ts';
+import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
+import type { RequestMeta } from '../domain/request.ts';
+import { createMemoryChannels } from './memory-channels.ts';
+import type { MemoryChannels } from './memory-channels.ts';
+import type { AppendItem, AppendOutcome, Described, Frame, StreamLog } from './port.ts';
+
+export type MemoryLogOptions = {
+  /** Milliseconds; nothing ends its life by itself without it. */
+  now?(): number;
+  lifetimeMs?: number;
+  retentionMs?: number;
+};
+
+/** The log and the live paths in one process, for tests: same guarantees, no Redis. */
+export type MemoryLog = {
+  log: StreamLog;
+  channels: MemoryChannels;
+  /** Remembers all logs as they are; the returned function goes back to that, as a failover does. */
+  snapshot(): () => void;
+};
+
+type Pack = { id: EntryId; texts: readonly string[] };
+type Seal = { id: EntryId; prev: EntryId };
+
+type Stored = {
+  meta: RequestMeta;
+  body: string | undefined;
+  inboxes: string[];
+  entries: (Pack | Seal)[];
+  run: number;
+  activation: number;
+  nonce: string | undefined;
+  worker: string | undefined;
+  ended: TerminalKind | undefined;
+  expiresAt: number;
+};
+
+const isSeal = (entry: Pack | Seal): entry is Seal => 'prev' in entry;
+
+/** The newest line; a seal stands for the line before its run. */
+function lastLine({ entries }: Stored): EntryId {
+  const newest = entries.at(-1);
+  if (!newest) return logStart;
+  return isSeal(newest) ? newest.prev : newest.id;
+}
+
+export function createMemoryLog({
+  now = () => 0,
+  lifetimeMs = 3_600_000,
+  retentionMs = 3_600_000,
+}: MemoryLogOptions = {}): MemoryLog {
+  const channels = createMemoryChannels();
+  let requests = new Map<string, Stored>();
+
+  function find(id: string): Stored | undefined {
+    const stored = requests.get(id);
+    if (stored && stored.expiresAt <= now()) requests.delete(id);
+    return requests.get(id);
+  }
+
+  const liveReaders = (stored: Stored | undefined): number =>
+    stored?.inboxes.filter((inbox) => channels.isListening(inbox)).length ?? 0;
+
+  function write(stored: Stored, frame: Frame, terminal: TerminalKind | undefined): void {
+    stored.entries.push({ id: frame.last, texts: frame.texts });
+    if (!terminal) return;
+    stored.ended = terminal;
+    stored.body = undefined;
+    stored.expiresAt = now() + retentionMs;
+  }
+
+  function show(stored: Stored, frame: Frame): void {
+    for (const inbox of stored.inboxes) channels.publish(inbox, frame);
+  }
+
+  function append(item: AppendItem): AppendOutcome {
+    const stored = find(item.id);
+    if (!stored?.nonce) return 'gone';
+    if (stored.nonce !== item.nonce) return 'fenced';
+    const newest = stored.entries.at(-1);
+    if (!newest) return 'gone';
+    if (stored.ended) return isSameWrite(newest, item) ? 'duplicate' : 'ended';
+    if (compareEntryIds(item.last, newest.id) <= 0) return 'duplicate';
+    write(stored, toFrame(item), item.terminal);
+    return 'written';
+  }
+
+  function describe(id: string, inbox?: string): Described | undefined {
+    const stored = find(id);
+    if (!stored) return undefined;
+    const { meta, ended, inboxes } = stored;
+    if (inbox !== undefined && !ended && !inboxes.includes(inbox)) inboxes.push(inbox);
+    return { meta: structuredClone(meta), last: lastLine(stored), ended };
+  }
+
+  const log: StreamLog = {
+    async create(meta, body, inbox) {
+      if (find(meta.id)) return;
+      requests.set(meta.id, {
+        meta: structuredClone(meta),
+        body,
+        inboxes: inbox === undefined ? [] : [inbox],
+        entries: [],
+        run: 0,
+        activation: 0,
+        nonce: undefined,
+        worker: undefined,
+        ended: undefined,
+        expiresAt: now() + lifetimeMs,
+      });
+    },
+
+    async seal(id, { activation, nonce, worker }) {
+      const stored = find(id);
+      if (!stored) return { kind: 'gone' };
+      if (stored.ended) return { kind: 'ended' };
+      const isMine = stored.nonce === nonce;
+      if (!isMine && activation < stored.activation) return { kind: 'fenced' };
+      const last = lastLine(stored);
+      if (!isMine) {
+        const run = Math.max(stored.run + 1, activation);
+        stored.entries.push({ id: { run, seq: 0 }, prev: last });
+        Object.assign(stored, { run, activation, nonce, worker });
+      }
+      stored.expiresAt = now() + lifetimeMs;
+      const { run, body = '' } = stored;
+      return { kind: 'sealed', run, last, body, liveReaders: liveReaders(stored) };
+    },
+
+    async append(_shard, items) {
+      const outcomes = items.map(append);
+      // Only when all of it is in the log: a reader that is called may read at once.
+      for (const [i, item] of items.entries()) {
+        const stored = requests.get(item.id);
+        if (stored && outcomes[i] === 'written') show(stored, toFrame(item));
+      }
+      return outcomes;
+    },
+
+    async finish(id, line, kind) {
+      const stored = find(id);
+      if (!stored) return { kind: 'gone' };
+      if (stored.ended) return { kind: 'ended', by: stored.ended };
+      const { run, seq } = stored.entries.at(-1)?.id ?? logStart;
+      const frame = { id, prev: lastLine(stored), last: { run, seq: seq + 1 }, texts: [line] };
+      write(stored, frame, kind);
+      show(stored, frame);
+      if (stored.worker !== undefined) channels.tellWorker(stored.worker, id);
+      return { kind: 'finished' };
+    },
+
+    describe: async (id) => describe(id),
+    subscribe: async (id, inbox) => describe(id, inbox),
+
+    async unsubscribe(id, inbox) {
+      const stored = find(id);
+      if (stored) stored.inboxes = stored.inboxes.filter((name) => name !== inbox);
+    },
+
+    async read(id, after, maxPacks) {
+      const stored = find(id);
+      if (!stored || stored.entries.length === 0) return undefined;
+      const behind = stored.entries.filter((entry) => compareEntryIds(entry.id, after) > 0);
+      const lines: Line[] = [];
+      let packs = 0;
+      for (const entry of behind) {
+        if (isSeal(entry)) continue;
+        if (packs === maxPacks) break;
+        packs += 1;
+        lines.push(...unpack(entry.id, entry.texts, after));
+      }
+      const more = behind.filter((entry) => !isSeal(entry)).length > packs;
+      return { lines, more, ahead: isAhead(after, behind[0], stored) };
+    },
+
+    liveReaders: async (id) => liveReaders(find(id)),
+  };
+
+  return {
+    log,
+    channels,
+    snapshot() {
+      const kept = structuredClone(requests);
+      return () => {
+        requests = structuredClone(kept);
+      };
+    },
+  };
+}
+
+const toFrame = ({ id, prev, last, lines }: AppendItem): Frame => ({
+  id,
+  prev,
+  last,
+  texts: lines,
+});
+
+const isSameWrite = (entry: Pack | Seal, { last, lines }: AppendItem): boolean =>
+  !isSeal(entry) &&
+  formatEntryId(entry.id) === formatEntryId(last) &&
+  entry.texts.join('\n') === lines.join('\n');
+
+/** The reader's place is one that the log never came to, or has lost. */
+function isAhead(after: EntryId, next: Pack | Seal | undefined, stored: Stored): boolean {
+  if (next && !isSeal(next)) return false;
+  return compareEntryIds(after, next ? next.prev : lastLine(stored)) > 0;
+}

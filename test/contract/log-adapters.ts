@@ -1,0 +1,84 @@
+import { keyspace } from '@millrace/shared/keys';
+import type { Keyspace } from '@millrace/shared/keys';
+import { createMemoryLog } from '@millrace/shared/log/memory-log';
+import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
+import { createRedisChannels } from '@millrace/shared/log/redis-channels';
+import { createRedisLog } from '@millrace/shared/log/redis-log';
+import type { Redis } from '@millrace/shared/redis';
+import type { TestRedis } from '../harness/redis.ts';
+
+/** One adapter with a store of its own, and what a test may do to that store behind its back. */
+export type LogUnderTest = {
+  log: StreamLog;
+  channels: LiveChannels;
+  /** The end of life of one request comes. */
+  expire(id: string): Promise<void>;
+  /** Remembers the store; the returned function goes back to it, as a failover to a late replica. */
+  snapshot(): Promise<() => Promise<void>>;
+};
+
+export const shards = 2;
+export const lifetimeMs = 600_000;
+export const retentionMs = 300_000;
+
+export function openMemoryLog(): LogUnderTest {
+  const clock = { now: 0 };
+  const memory = createMemoryLog({ now: () => clock.now, lifetimeMs, retentionMs });
+  return {
+    log: memory.log,
+    channels: memory.channels,
+    // Each test has a store of its own, and no other request is asked for after this.
+    expire: async () => {
+      clock.now += lifetimeMs;
+    },
+    snapshot: async () => {
+      const goBack = memory.snapshot();
+      return async () => goBack();
+    },
+  };
+}
+
+export type RedisLogUnderTest = LogUnderTest & { redis: Redis; keys: Keyspace };
+
+let opened = 0;
+
+/** A namespace of its own on a Redis that many tests share. */
+export function openRedisLog(server: TestRedis): RedisLogUnderTest {
+  opened += 1;
+  const keys = keyspace(`test${opened}-${crypto.randomUUID().slice(0, 8)}`);
+  const redis = server.connect();
+  const channels = createRedisChannels({
+    keys,
+    shards,
+    redis,
+    connect: () => server.connect(),
+    // While a test restarts its Redis, connections are lost, and that is no failure.
+    onError: () => {},
+  });
+  return {
+    log: createRedisLog({ redis, keys, lifetimeMs, retentionMs }),
+    channels,
+    redis,
+    keys,
+    async expire(id) {
+      await redis.del(keys.request(id), keys.log(id), keys.body(id));
+    },
+    async snapshot() {
+      const names = await keysOf(redis, keys);
+      const dumps = await Promise.all(names.map((name) => redis.dumpBuffer(name)));
+      return async () => {
+        const present = await keysOf(redis, keys);
+        if (present.length > 0) await redis.del(...present);
+        for (const [i, name] of names.entries()) {
+          const dump = dumps[i];
+          if (dump) await redis.restore(name, lifetimeMs, dump);
+        }
+      };
+    },
+  };
+}
+
+/** Every key of the namespace, found as a stranger would find it: by looking at all of them. */
+export async function keysOf(redis: Redis, keys: Keyspace): Promise<string[]> {
+  return (await redis.keys('*')).filter((name) => name.includes(keys.namespace));
+}

@@ -1,0 +1,122 @@
+import { describe, expect, it } from 'vitest';
+import type { LogUnderTest } from './log-adapters.ts';
+import {
+  assertSealed,
+  at,
+  cancelledLine,
+  create,
+  doneLine,
+  readAll,
+  record,
+  show,
+  startRun,
+} from './log-steps.ts';
+
+/** What every adapter promises of an end from outside: a cancel, a deadline, a job that was removed. */
+export function endingContract(open: () => LogUnderTest): void {
+  describe('finish', () => {
+    it('ends a request that still waits in the queue', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      expect(await log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'finished' });
+      expect(await log.describe(id)).toMatchObject({ ended: 'cancelled', last: at(0, 1) });
+      expect(show(await readAll(log, id))).toEqual([`0-1 ${cancelledLine}`]);
+      await inbox.settled();
+      const frame = { id, prev: at(0, 0), last: at(0, 1), texts: [cancelledLine] };
+      expect(inbox.frames).toContainEqual(frame);
+      const claim = { activation: 1, nonce: 'a', worker: 'w' };
+      expect(await log.seal(id, claim)).toEqual({ kind: 'ended' });
+    });
+
+    it('ends a request that is sealed and has no line yet', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      const run = await startRun(log, id);
+      expect(await log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'finished' });
+      await inbox.settled();
+      const frame = { id, prev: at(0, 0), last: at(1, 1), texts: [cancelledLine] };
+      expect(inbox.frames).toContainEqual(frame);
+      expect(await run.write('c1')).toBe('ended');
+    });
+
+    it('takes the next id of a stream, right behind its last line', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      const run = await startRun(log, id);
+      await run.write('c1', 'c2');
+      await log.finish(id, cancelledLine, 'cancelled');
+      await inbox.settled();
+      const frame = { id, prev: at(1, 2), last: at(1, 3), texts: [cancelledLine] };
+      expect(inbox.frames).toContainEqual(frame);
+      expect(await log.describe(id)).toMatchObject({ last: at(1, 3), ended: 'cancelled' });
+      expect(await run.write('c3')).toBe('ended');
+    });
+
+    it('after a takeover without lines is right behind the last line of the run before', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      await (await startRun(log, id, 1)).write('c1');
+      await startRun(log, id, 2);
+      await log.finish(id, cancelledLine, 'cancelled');
+      await inbox.settled();
+      const frame = { id, prev: at(1, 1), last: at(2, 1), texts: [cancelledLine] };
+      expect(inbox.frames).toContainEqual(frame);
+    });
+
+    it('of one that has ended says how, and changes nothing', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      await (await startRun(log, id)).end();
+      const outcome = await log.finish(id, cancelledLine, 'cancelled');
+      expect(outcome).toEqual({ kind: 'ended', by: 'done' });
+      await inbox.settled();
+      expect(inbox.texts(id)).toEqual([doneLine]);
+      expect(show(await readAll(log, id))).toEqual([`1-1 ${doneLine}`]);
+    });
+
+    it('twice: the first one wins', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const outcomes = await Promise.all([
+        log.finish(id, cancelledLine, 'cancelled'),
+        log.finish(id, doneLine, 'failed'),
+      ]);
+      expect(outcomes).toEqual([{ kind: 'finished' }, { kind: 'ended', by: 'cancelled' }]);
+    });
+
+    it('tells the worker that runs it, and no other', async () => {
+      const one = open();
+      const { log, channels } = one;
+      const heard: string[] = [];
+      const listen = (name: string) =>
+        channels.openWorker(name, {
+          onFinished: (id) => heard.push(`${name} ${id}`),
+          onGap: () => {},
+        });
+      const listening = [await listen('worker-1'), await listen('worker-2')];
+      const inbox = await record(one);
+      const queued = await create(log, inbox.name);
+      const id = await create(log, inbox.name);
+      await startRun(log, id);
+      const taken = await create(log);
+      await startRun(log, taken, 1);
+      const claim = { activation: 2, nonce: 'b', worker: 'worker-2' };
+      assertSealed(await log.seal(taken, claim));
+      await log.finish(queued, cancelledLine, 'cancelled');
+      await log.finish(id, cancelledLine, 'cancelled');
+      await log.finish(taken, cancelledLine, 'cancelled');
+      await expect.poll(() => heard.toSorted()).toEqual([`worker-1 ${id}`, `worker-2 ${taken}`]);
+      for (const one of listening) await one.close();
+    });
+  });
+}

@@ -1,0 +1,297 @@
+import { describe, expect, it } from 'vitest';
+import type { LogUnderTest } from './log-adapters.ts';
+import {
+  appendOne,
+  at,
+  cancelledLine,
+  create,
+  doneLine,
+  metaOf,
+  readAll,
+  record,
+  show,
+  startRun,
+} from './log-steps.ts';
+
+/** What every adapter promises of writing: one test for each promise of the port. */
+export function writingContract(open: () => LogUnderTest): void {
+  describe('create', () => {
+    it('makes a request known, with an empty log', async () => {
+      const { log } = open();
+      const meta = { ...metaOf(1), keyId: 'team-a', metadata: { deep: ['ü', null, 1.5] } };
+      await log.create(meta, '{}', undefined);
+      expect(await log.describe(meta.id)).toEqual({ meta, last: at(0, 0), ended: undefined });
+      expect(await log.read(meta.id, at(0, 0), 10)).toBeUndefined();
+    });
+
+    it('knows nothing of an id that was never created', async () => {
+      const { log } = open();
+      const { id } = metaOf();
+      expect(await log.describe(id)).toBeUndefined();
+      expect(await log.subscribe(id, 'in-1')).toBeUndefined();
+      expect(await log.read(id, at(0, 0), 10)).toBeUndefined();
+      expect(await log.liveReaders(id)).toBe(0);
+      expect(await log.seal(id, { activation: 1, nonce: 'n', worker: 'w' })).toEqual({
+        kind: 'gone',
+      });
+      expect(await log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'gone' });
+      await log.unsubscribe(id, 'in-1');
+      expect(await log.describe(id)).toBeUndefined();
+    });
+
+    it('changes nothing when it is re-sent', async () => {
+      const one = open();
+      const { log } = one;
+      const later = await record(one, 'in-2');
+      const meta = metaOf();
+      await log.create(meta, '{}', undefined);
+      await log.subscribe(meta.id, later.name);
+      const run = await startRun(log, meta.id);
+      await run.write('c1');
+      await log.create(meta, '{}', undefined);
+      await run.write('c2');
+      await later.settled();
+      expect(later.texts(meta.id)).toEqual(['c1', 'c2']);
+    });
+  });
+
+  describe('seal', () => {
+    it('hands out the run, the place before it and the body', async () => {
+      const { log } = open();
+      const meta = metaOf();
+      const body = '{"messages":[{"content":"Grüße, 🌍\\u0000"}]}';
+      await log.create(meta, body, undefined);
+      const claim = { activation: 1, nonce: 'a', worker: 'w' };
+      expect(await log.seal(meta.id, claim)).toEqual({
+        kind: 'sealed',
+        run: 1,
+        last: at(0, 0),
+        body,
+        liveReaders: 0,
+      });
+    });
+
+    it('names the last line before it', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const first = await startRun(log, id, 1);
+      await first.write('c1', 'c2');
+      await first.write('c3');
+      expect(await startRun(log, id, 2)).toMatchObject({ run: 2, last: at(1, 3) });
+    });
+
+    it('names the last line before it also when a seal followed a seal', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const first = await startRun(log, id, 1);
+      await first.write('c1', 'c2');
+      await startRun(log, id, 2);
+      await startRun(log, id, 3);
+      expect(await startRun(log, id, 4)).toMatchObject({ run: 4, last: at(1, 2) });
+      expect(await log.describe(id)).toMatchObject({ last: at(1, 2) });
+    });
+
+    it('that is re-sent gives the same run again', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const first = await startRun(log, id, 1);
+      await first.write('c1');
+      const claim = { activation: 2, nonce: 'b', worker: 'w' };
+      const sealed = await log.seal(id, claim);
+      expect(await log.seal(id, claim)).toEqual(sealed);
+      expect(sealed).toMatchObject({ run: 2, last: at(1, 1) });
+    });
+
+    it('takes the activation as the run, whatever was left out', async () => {
+      const { log } = open();
+      const id = await create(log);
+      expect((await startRun(log, id, 3)).run).toBe(3);
+      expect((await startRun(log, id, 7)).run).toBe(7);
+    });
+
+    it('gives a run above all others when an activation is handed out twice', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const first = await startRun(log, id, 2);
+      await first.write('c1');
+      const second = await startRun(log, id, 2);
+      expect(second).toMatchObject({ run: 3, last: at(2, 1) });
+      expect(await first.write('c2')).toBe('fenced');
+      expect(await second.write('d2')).toBe('written');
+      // The next activation is 3: its run may not be the one that stood in for it.
+      expect((await startRun(log, id, 3)).run).toBe(4);
+    });
+
+    it('of an older activation that comes late is fenced', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const newer = await startRun(log, id, 5);
+      const late = await log.seal(id, { activation: 4, nonce: 'late', worker: 'w' });
+      expect(late).toEqual({ kind: 'fenced' });
+      expect(await newer.write('c1')).toBe('written');
+    });
+
+    it('of a request that has its terminal line is refused', async () => {
+      const { log } = open();
+      const id = await create(log);
+      await (await startRun(log, id)).end();
+      const claim = { activation: 2, nonce: 'b', worker: 'w' };
+      expect(await log.seal(id, claim)).toEqual({ kind: 'ended' });
+    });
+
+    it('of a request whose end of life came finds it gone', async () => {
+      const { log, expire } = open();
+      const id = await create(log);
+      await startRun(log, id, 1);
+      await expire(id);
+      const claim = { activation: 2, nonce: 'b', worker: 'w' };
+      expect(await log.seal(id, claim)).toEqual({ kind: 'gone' });
+      expect(await log.describe(id)).toBeUndefined();
+    });
+
+    it('counts the inboxes that are listened on', async () => {
+      const one = open();
+      const inbox = await record(one);
+      const meta = metaOf();
+      await one.log.create(meta, '{}', inbox.name);
+      await one.log.subscribe(meta.id, 'in-of-a-dead-ingress');
+      const claim = { activation: 1, nonce: 'a', worker: 'w' };
+      expect(await one.log.seal(meta.id, claim)).toMatchObject({ liveReaders: 1 });
+    });
+  });
+
+  describe('append', () => {
+    it('has a line in the log before it is shown', async () => {
+      const one = open();
+      const { log } = one;
+      const reads: Promise<string[]>[] = [];
+      let id = '';
+      const inbox = await one.channels.openInbox('in-1', {
+        onFrame: () => reads.push(readAll(log, id).then(show)),
+        onGap: () => {},
+      });
+      id = await create(log, 'in-1');
+      const run = await startRun(log, id);
+      await run.write('c1', 'c2');
+      await run.end();
+      await expect.poll(() => reads.length).toBe(2);
+      const seen = await Promise.all(reads);
+      expect(seen[0]?.slice(0, 2)).toEqual(['1-1 c1', '1-2 c2']);
+      expect(seen[1]).toEqual(['1-1 c1', '1-2 c2', `1-3 ${doneLine}`]);
+      await inbox.close();
+    });
+
+    it('of a zombie is fenced after a newer seal, and nothing of it is shown', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      const zombie = await startRun(log, id, 1);
+      await zombie.write('c1');
+      const next = await startRun(log, id, 2);
+      expect(await zombie.write('zombie')).toBe('fenced');
+      expect(await zombie.end()).toBe('fenced');
+      await next.write('c2');
+      expect(await zombie.write('zombie')).toBe('fenced');
+      await inbox.settled();
+      expect(inbox.texts(id)).toEqual(['c1', 'c2']);
+      expect(show(await readAll(log, id))).toEqual(['1-1 c1', '2-1 c2']);
+      expect(await log.describe(id)).toMatchObject({ ended: undefined });
+    });
+
+    it('without a seal writes nothing', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const item = { id, nonce: 'n', prev: at(0, 0), last: at(1, 1), lines: ['c1'] };
+      expect(await appendOne(log, item)).toBe('gone');
+      expect(await log.read(id, at(0, 0), 10)).toBeUndefined();
+    });
+
+    it('that is re-sent is a duplicate and shown once', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      const run = await startRun(log, id);
+      const item = run.item(['c1', 'c2']);
+      expect(await appendOne(log, item)).toBe('written');
+      expect(await appendOne(log, item)).toBe('duplicate');
+      await inbox.settled();
+      expect(inbox.texts(id)).toEqual(['c1', 'c2']);
+      expect(show(await readAll(log, id))).toEqual(['1-1 c1', '1-2 c2']);
+    });
+
+    it('that is re-sent with its terminal line is a duplicate', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      const run = await startRun(log, id);
+      const item = run.item(['c1', doneLine], 'done');
+      expect(await appendOne(log, item)).toBe('written');
+      expect(await appendOne(log, item)).toBe('duplicate');
+      await inbox.settled();
+      expect(inbox.texts(id)).toEqual(['c1', doneLine]);
+    });
+
+    it('takes nothing after the terminal line', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const run = await startRun(log, id);
+      await run.write('c1');
+      await run.end();
+      expect(await run.write('c2')).toBe('ended');
+      expect(await run.end(cancelledLine, 'cancelled')).toBe('ended');
+      expect(show(await readAll(log, id))).toEqual(['1-1 c1', `1-2 ${doneLine}`]);
+      expect(await log.describe(id)).toMatchObject({ ended: 'done', last: at(1, 2) });
+    });
+
+    it('with a terminal line is refused when another one took its place', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const run = await startRun(log, id);
+      await run.write('c1');
+      await log.finish(id, cancelledLine, 'cancelled');
+      // The same id as the line from outside, but not the same line: not a duplicate.
+      expect(await run.end()).toBe('ended');
+      expect(show(await readAll(log, id))).toEqual(['1-1 c1', `1-2 ${cancelledLine}`]);
+    });
+
+    it('to a log whose end of life came is gone and does not make it anew', async () => {
+      const { log, expire } = open();
+      const id = await create(log);
+      const run = await startRun(log, id);
+      await run.write('c1');
+      await expire(id);
+      expect(await run.write('c2')).toBe('gone');
+      expect(await log.read(id, at(0, 0), 10)).toBeUndefined();
+      expect(await log.describe(id)).toBeUndefined();
+    });
+
+    it('to many logs gives each its own outcome, in the order of the items', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const runs = [];
+      for (let i = 0; i < 4; i++) runs.push(await startRun(log, await create(log, inbox.name)));
+      const [healthy, fenced, ended, repeated] = runs;
+      if (!healthy || !fenced || !ended || !repeated) throw new Error('four runs');
+      await startRun(log, fenced.id, 2);
+      await log.finish(ended.id, cancelledLine, 'cancelled');
+      const again = repeated.item(['c1']);
+      await appendOne(log, again);
+      const unknown = { ...healthy.item(['c1']), id: metaOf().id };
+      const items = [fenced.item(['c1']), ended.item(['c1']), again, unknown, healthy.item(['c1'])];
+      expect(await log.append(0, items)).toEqual([
+        'fenced',
+        'ended',
+        'duplicate',
+        'gone',
+        'written',
+      ]);
+      await inbox.settled();
+      expect(inbox.texts(healthy.id)).toEqual(['c1']);
+      expect(inbox.texts(fenced.id)).toEqual([]);
+    });
+  });
+}

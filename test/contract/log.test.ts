@@ -1,0 +1,32 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+import { startRedis } from '../harness/redis.ts';
+import type { TestRedis } from '../harness/redis.ts';
+import { openMemoryLog, openRedisLog } from './log-adapters.ts';
+import type { LogUnderTest } from './log-adapters.ts';
+import { endingContract } from './log-ending.contract.ts';
+import { liveContract } from './log-live.contract.ts';
+import { readingContract } from './log-reading.contract.ts';
+import { writingContract } from './log.contract.ts';
+
+// One port, two adapters, one suite: what tests run on the memory log holds for the one on Redis.
+
+function logContract(open: () => LogUnderTest): void {
+  writingContract(open);
+  endingContract(open);
+  readingContract(open);
+  liveContract(open);
+}
+
+describe('the log in memory', () => {
+  logContract(openMemoryLog);
+});
+
+describe('the log on Redis', () => {
+  let server: TestRedis;
+  beforeAll(async () => {
+    server = await startRedis();
+  });
+  afterAll(() => server.close());
+
+  logContract(() => openRedisLog(server));
+});
