@@ -27,7 +27,7 @@ export type RoleProcess = {
 export type FleetOptions = {
   workers?: number;
   ingresses?: number;
-  /** Config fields beside providers and models, as in the file. */
+  /** Config fields beside models, as in the file; its providers are added to the simulated ones. */
   config?: Record<string, unknown>;
   /** Aliases; a text stands for one target at the primary simulator. */
   models?: Record<string, unknown>;
@@ -61,11 +61,15 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const file = join(dir, 'millrace.yaml');
   const provider = (simulator: Simulator) => ({ api: 'openai', baseUrl: `${simulator.url}/v1` });
   const content = {
-    providers: { primary: provider(primary), backup: provider(backup) },
     models: Object.fromEntries(
       Object.entries(models).map(([alias, model]) => [alias, toModel(model)]),
     ),
     ...config,
+    providers: {
+      primary: provider(primary),
+      backup: provider(backup),
+      ...(config['providers'] as Record<string, unknown> | undefined),
+    },
   };
   await writeFile(file, stringify(content));
 

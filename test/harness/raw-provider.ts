@@ -1,0 +1,37 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** A provider that answers every request with the same bytes: for what no simulator would say. */
+export type RawProvider = {
+  /** With the path of the API's version, as `baseUrl` of a provider has it. */
+  readonly baseUrl: string;
+  close(): Promise<void>;
+};
+
+/** `answers`: by model, the content type and the body. Anything else gets a 404. */
+export async function startRawProvider(
+  answers: Readonly<Record<string, { contentType: string; body: string }>>,
+): Promise<RawProvider> {
+  const server = createServer((request, response) => {
+    let text = '';
+    request.setEncoding('utf8');
+    request.on('data', (part: string) => (text += part));
+    request.on('end', () => {
+      const { model } = JSON.parse(text) as { model: string };
+      const answer = answers[model];
+      if (answer) response.writeHead(200, { 'content-type': answer.contentType });
+      else response.writeHead(404);
+      response.end(answer?.body);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    baseUrl: `http://127.0.0.1:${port}/v1`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

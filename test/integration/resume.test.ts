@@ -1,0 +1,150 @@
+import { EventSource } from 'eventsource';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { aliases, chat, createJob, readEvents } from '../harness/api.ts';
+import { startCuttingProxy } from '../harness/cutting-proxy.ts';
+import { contentOf, eventsOf, keptEvents } from '../harness/events.ts';
+import type { SseEvent } from '../harness/events.ts';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet } from '../harness/fleet.ts';
+import { expectedText } from '../simulator/index.ts';
+
+const tokens = 150;
+const paced = `healthy:tokens=${tokens},pace=10,vendor=1`;
+const short = 'healthy:tokens=20';
+
+let fleet: Fleet;
+beforeAll(async () => {
+  fleet = await startFleet({ ingresses: 2, models: aliases(paced, short) });
+});
+afterAll(() => fleet.close());
+
+const ingress = (number: number): string =>
+  fleet.ingresses[number % fleet.ingresses.length]?.url ?? '';
+
+const startJob = (model: string) =>
+  createJob(fleet.url, chat(model, { stream: true, stream_options: { include_usage: true } }));
+
+/** What every reader must see of a job that has ended. */
+const storyOf = async (id: string): Promise<SseEvent[]> =>
+  keptEvents((await readEvents(ingress(0), id).ended).text);
+
+describe('a reader that comes back', () => {
+  it('loses nothing and gets nothing twice, on whichever ingress, cut wherever', async () => {
+    const id = await startJob(paced);
+    const seen: SseEvent[] = [];
+    // Places in the text of one connection: in the head, in the middle of an event, further on.
+    for (const [number, place] of [1, 250, 601, 1500, 40, 2222, 5000, 333].entries()) {
+      const last = seen.at(-1)?.id;
+      // By turns as EventSource does it, and by the query.
+      const from = number % 2 === 0 ? { lastEventId: last } : { after: last };
+      const reader = readEvents(ingress(number), id, from);
+      const text = await reader.until((text) => text.length >= place);
+      reader.cut();
+      seen.push(...keptEvents(text.slice(0, place)));
+    }
+    expect(seen.length).toBeGreaterThan(10);
+    expect(seen.at(-1)?.event).toBe('chunk');
+    const rest = readEvents(ingress(1), id, { lastEventId: seen.at(-1)?.id });
+    seen.push(...keptEvents((await rest.ended).text));
+    expect(seen).toEqual(await storyOf(id));
+    expect(contentOf(seen)).toBe(expectedText({ tokens }));
+  });
+
+  it('gets the exact rest of a finished stream, from every place in it', async () => {
+    const id = await startJob(short);
+    const story = await storyOf(id);
+    expect(story.length).toBeGreaterThan(20);
+    for (const [place, { id: after }] of story.slice(0, -1).entries()) {
+      const { text } = await readEvents(ingress(place), id, { after }).ended;
+      expect(eventsOf(text)).toEqual(story.slice(place + 1));
+    }
+  });
+
+  it('is believed by its header, where the URL says an older place', async () => {
+    const id = await startJob(short);
+    const story = await storyOf(id);
+    const places = { after: story[2]?.id, lastEventId: story[10]?.id };
+    const { text } = await readEvents(ingress(0), id, places).ended;
+    expect(eventsOf(text)).toEqual(story.slice(11));
+  });
+
+  it('after the last event is told to stay away', async () => {
+    const id = await startJob(short);
+    const last = (await storyOf(id)).at(-1)?.id;
+    for (const from of [{ lastEventId: last }, { after: last }]) {
+      const answer = await readEvents(ingress(1), id, from).ended;
+      expect(answer.status).toBe(204);
+      expect(answer.text).toBe('');
+    }
+  });
+});
+
+describe('an entry id', () => {
+  it('is greater than the one before, within a run', async () => {
+    const story = await storyOf(await startJob(paced));
+    const places = story.map(({ id }) => id?.split('-').map(Number) ?? []);
+    expect(new Set(places.map(([run]) => run))).toEqual(new Set([1]));
+    const numbers = places.map(([, number]) => number ?? NaN);
+    expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+    expect(new Set(numbers).size).toBe(numbers.length);
+  });
+});
+
+describe('many readers at once', () => {
+  it('on two ingresses, from the start and in the middle, see the same', async () => {
+    const id = await startJob(paced);
+    const readers = Array.from({ length: 10 }, (_, number) => readEvents(ingress(number), id));
+    await readers[0]?.until((text) => text.includes('event: chunk'));
+    readers.push(...Array.from({ length: 10 }, (_, number) => readEvents(ingress(number), id)));
+    const texts = await Promise.all(readers.map(async ({ ended }) => (await ended).text));
+    const story = await storyOf(id);
+    for (const text of texts) expect(keptEvents(text)).toEqual(story);
+    expect(contentOf(story)).toBe(expectedText({ tokens }));
+  });
+
+  it('see the same again after its end', async () => {
+    const id = await startJob(short);
+    const story = await storyOf(id);
+    const readers = Array.from({ length: 20 }, (_, number) => readEvents(ingress(number), id));
+    for (const { ended } of readers) expect(eventsOf((await ended).text)).toEqual(story);
+  });
+});
+
+describe('an EventSource', () => {
+  /** Comes back at once instead of after its default of three seconds. */
+  const impatient: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    if (!response.body) return response;
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode('retry: 10\n\n')),
+    });
+    response.body.pipeTo(writable).catch(() => {});
+    const { status, headers } = response;
+    const patched = new Response(readable, { status, headers });
+    Object.defineProperty(patched, 'url', { value: response.url });
+    return patched;
+  };
+
+  it('whose connection is cut again and again ends with the whole text, once', async () => {
+    const id = await startJob(paced);
+    const proxy = await startCuttingProxy(ingress(1), [700, 5000, 1234, 9001, 300]);
+    const source = new EventSource(`${proxy.url}/v1/jobs/${id}/events`, { fetch: impatient });
+    const seen: SseEvent[] = [];
+    for (const event of ['attempt', 'chunk', 'done']) {
+      source.addEventListener(event, ({ data, lastEventId }) => {
+        seen.push({ event, id: lastEventId, data: String(data) });
+      });
+    }
+    // It comes back after the end as well, and a 204 is what makes it stop.
+    const code = await new Promise((resolve) => {
+      source.addEventListener('error', (event) => {
+        if (source.readyState === source.CLOSED) resolve(event.code);
+      });
+    });
+    expect(code).toBe(204);
+    expect(seen).toEqual(await storyOf(id));
+    expect(contentOf(seen)).toBe(expectedText({ tokens }));
+    expect(proxy.connections).toBeGreaterThan(5);
+    await proxy.close();
+  });
+});
