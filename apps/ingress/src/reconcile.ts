@@ -18,7 +18,7 @@ export type Reconciler = {
 export type ReconcilerDeps = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
   queue: Pick<JobQueue, 'state'>;
-  relay: Pick<Relay, 'takeQuiet'>;
+  relay: Pick<Relay, 'takeQuiet' | 'expire'>;
   onError(error: unknown): void;
   /** Milliseconds of silence after which a request is looked after. */
   quietMs?: number;
@@ -47,11 +47,15 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     return log.describe(id);
   }
 
+  async function lookAfter(id: string): Promise<void> {
+    if (!(await describe(id))) relay.expire(id);
+  }
+
   let looking = false;
   const timer = setInterval(() => {
     if (looking) return;
     looking = true;
-    Promise.all(relay.takeQuiet(quietMs, roundSize).map(describe))
+    Promise.all(relay.takeQuiet(quietMs, roundSize).map(lookAfter))
       .catch(onError)
       .finally(() => {
         looking = false;

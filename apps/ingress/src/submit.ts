@@ -2,7 +2,13 @@ import type { Config } from '@millrace/shared/config';
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { TerminalKind } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
-import type { Endpoint, JobData, ReaderKind, RequestMeta } from '@millrace/shared/domain/request';
+import type {
+  Endpoint,
+  JobData,
+  ReaderKind,
+  RequestMeta,
+  Target,
+} from '@millrace/shared/domain/request';
 import type { StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import { mayUse } from './admission/keys.ts';
@@ -82,10 +88,10 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       createdAt,
       metadata: submission.metadata,
     };
-    const targets = model.targets.map((target) => ({
-      provider: target.provider,
-      model: target.model,
-    }));
+    // Each once: the ladder tells targets apart by what they are.
+    const targets = model.targets
+      .map((target) => ({ provider: target.provider, model: target.model }))
+      .filter((one, i, all) => all.findIndex((other) => isSameTarget(one, other)) === i);
     const job: JobData = {
       model: submission.model,
       endpoint,
@@ -144,6 +150,9 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     },
   };
 }
+
+const isSameTarget = (a: Target, b: Target): boolean =>
+  a.provider === b.provider && a.model === b.model;
 
 async function within(work: Promise<unknown>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

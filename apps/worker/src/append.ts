@@ -144,7 +144,14 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
       chars += item.chars;
     }
     const outcomes = await appendUntilAnswered(shard, items);
-    for (const [i, writer] of writers.entries()) settle(lane, writer, outcomes[i] ?? 'gone');
+    for (const [i, writer] of writers.entries()) {
+      try {
+        settle(lane, writer, outcomes[i] ?? 'gone');
+      } catch (error) {
+        // A run's own trouble is not the lane's.
+        onError(error);
+      }
+    }
   }
 
   /** The same items again are safe: Redis tells a write that came through before from a fenced one. */

@@ -7,7 +7,7 @@ import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
 import type { Prepared } from '../submit.ts';
 import { parseObject, readChatRequest } from './body.ts';
-import { ApiError, cancelledError, fromFailed, slowReader } from './errors.ts';
+import { ApiError, cancelledError, fromFailed, slowReader, streamLost } from './errors.ts';
 import { readDeadline, readOnDisconnect } from './headers.ts';
 import { sendError } from './reply.ts';
 
@@ -82,8 +82,13 @@ function answerStream(prepared: Prepared, reply: FastifyReply, services: Service
 
   const reader = begin(prepared, reply, services, {
     lines,
-    // A log that lost what this reader has been shown: it cannot take text back.
-    reset: () => endWithError('', lostFailed),
+    reset() {
+      // A log that lost what this reader has been shown: it cannot take text back.
+      if (!connection.started) return;
+      reader.close();
+      endWithError('', lostFailed);
+    },
+    gone: () => endWithError('', lostFailed),
     cut: () => endWithError('', shuttingDown),
   });
 }
@@ -116,7 +121,11 @@ function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services
     sendError(reply.raw, fromFailed(failed), headHeaders(meta.id, progress));
   begin(prepared, reply, services, {
     lines,
-    reset: () => fail(lostFailed),
+    // Nothing was sent: the answer may as well come from the start.
+    reset() {
+      result = undefined;
+    },
+    gone: () => fail(lostFailed),
     cut: () => fail(shuttingDown),
   });
 }
@@ -181,15 +190,7 @@ function readFailed(line: Line): Failed {
   return entry.kind === 'failed' ? entry.data : { error: cancelledError, httpStatus: 409 };
 }
 
-const lostFailed: Failed = {
-  error: {
-    message: 'A part of the answer was lost with the queue and cannot be shown again.',
-    type: 'server_error',
-    param: null,
-    code: 'stream_lost',
-  },
-  httpStatus: 500,
-};
+const lostFailed: Failed = { error: streamLost, httpStatus: 500 };
 
 const shuttingDown: Failed = {
   error: {

@@ -91,6 +91,14 @@ export const slowReader: OpenAiError = {
   code: 'reader_too_slow',
 };
 
+/** The last words to a reader whose stream came to the end of its life, or was lost with Redis. */
+export const streamLost: OpenAiError = {
+  message: 'The stream cannot be read any further.',
+  type: 'server_error',
+  param: null,
+  code: 'stream_lost',
+};
+
 export const jobNotFound = (id: string): ApiError =>
   notFound(
     `There is no request '${id.slice(0, 100)}' that this key may see.`,

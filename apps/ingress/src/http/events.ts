@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http';
 import { compareEntryIds, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
-import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import type { EntryId, Line, OpenAiError } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/log/port';
 import { sseEvent, toJobEvent } from '../relay/encode.ts';
 import type { ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
-import { slowReader } from './errors.ts';
+import { slowReader, streamLost } from './errors.ts';
 
 export type EventsOptions = {
   described: Described;
@@ -32,7 +32,7 @@ export async function streamEvents({
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: () => reader.resume(),
-    stalled: `event: error\ndata: ${JSON.stringify({ error: slowReader })}\n\n`,
+    stalled: errorEvent(slowReader),
   });
 
   const sink: ReaderSink = {
@@ -51,6 +51,7 @@ export async function streamEvents({
     reset(reason) {
       connection.write(sseEvent(resetEvent(reason)));
     },
+    gone: () => connection.end(errorEvent(streamLost)),
   };
 
   // A cursor from before a Redis failover, or made up: all over again, and the reader is told.
@@ -71,6 +72,10 @@ export async function streamEvents({
     reader.close();
   });
 }
+
+/** The last words on a connection; the job itself may be well. */
+const errorEvent = (error: OpenAiError) =>
+  sseEvent({ event: 'error', data: JSON.stringify({ error }) });
 
 /** Told to a reader whose cursor lies past what the log has. */
 export const resetEvent = (reason: string) => ({

@@ -1,4 +1,4 @@
-import { formatEntryId, logStart, parseEntryId } from '@millrace/shared/domain/entry';
+import { logStart, parseEntryId, sameEntryId } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
@@ -52,15 +52,20 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const { id } = request.params;
     await findJob(services, request.principal, id);
     const after = readCursor(request);
-    // Again, now with the inbox: what is appended from here on comes live.
-    const described = await services.log.subscribe(id, services.inbox);
-    if (!described) throw jobNotFound(id);
-    // All was read: an EventSource that comes back after the end is told to stay away.
-    if (described.ended && formatEntryId(described.last) === formatEntryId(after)) {
-      return reply.code(204).header('x-request-id', id).send();
+    const hold = services.relay.hold(id);
+    try {
+      // Again, now with the inbox: what is appended from here on comes live.
+      const described = await services.log.subscribe(id, services.inbox);
+      if (!described) throw jobNotFound(id);
+      // All was read: an EventSource that comes back after the end is told to stay away.
+      if (described.ended && sameEntryId(described.last, after)) {
+        return await reply.code(204).header('x-request-id', id).send();
+      }
+      reply.hijack();
+      return await streamEvents({ described, after, response: reply.raw, services });
+    } finally {
+      hold.release();
     }
-    reply.hijack();
-    return streamEvents({ described, after, response: reply.raw, services });
   });
 }
 

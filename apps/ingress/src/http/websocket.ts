@@ -1,10 +1,16 @@
 import type { WebSocket } from '@fastify/websocket';
-import { compareEntryIds, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
-import type { EntryId, OpenAiError } from '@millrace/shared/domain/entry';
+import {
+  compareEntryIds,
+  isTerminalLine,
+  logStart,
+  sameEntryId,
+} from '@millrace/shared/domain/entry';
+import type { EntryId } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { endpoints } from '@millrace/shared/domain/request';
 import type { RequestMeta } from '@millrace/shared/domain/request';
+import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance } from 'fastify';
 import type { Principal } from '../admission/keys.ts';
 import { socketEvent, toJobEvent } from '../relay/encode.ts';
@@ -12,8 +18,10 @@ import type { Reader } from '../relay/relay.ts';
 import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
 import { readChatRequest, wrongType } from './body.ts';
-import { invalidRequest, jobNotFound, shuttingDown, toApiError } from './errors.ts';
+import { invalidRequest, jobNotFound, shuttingDown, streamLost, toApiError } from './errors.ts';
 import { resetEvent } from './events.ts';
+import { errorFrame, holdBack, parseFrame, readId, unknownType } from './socket-frames.ts';
+import type { Frame } from './socket-frames.ts';
 import { findJob, parseCursor } from './jobs.ts';
 
 /** Requests that one socket may have open: created or subscribed. */
@@ -35,8 +43,6 @@ export function socketRoutes(app: FastifyInstance, services: Services): void {
     wsHandler: (socket, request) => serveSocket(socket, request.principal, services),
   });
 }
-
-type Frame = Record<string, unknown>;
 
 /** A request on this socket. `owned`: created by it and not detached, so that it ends with it. */
 type Open = { reader: Reader; owned: boolean };
@@ -97,7 +103,20 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       reset(reason: string) {
         send(socketEvent(meta.id, resetEvent(reason)));
       },
+      gone() {
+        send(errorFrame({ id: meta.id }, streamLost));
+        forget(meta.id);
+      },
     };
+  }
+
+  function subscribeFrom({ meta, last, ended }: Described, after: EntryId): void {
+    const isAhead = compareEntryIds(after, last) > 0;
+    if (isAhead) outbox.send(socketEvent(meta.id, resetEvent('cursor_ahead')));
+    // One who has read it all is told its end once more: a subscription always has one.
+    const isRead = ended && sameEntryId(after, last);
+    const cursor = isRead ? { run: last.run, seq: last.seq - 1 } : isAhead ? logStart : after;
+    read(meta, (sink) => relay.open(meta.id, cursor, sink), false);
   }
 
   async function tellPosition(id: string): Promise<void> {
@@ -153,17 +172,20 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       const id = readId(frame);
       const after = frame['after'] === undefined ? logStart : parseCursor(frame['after'], 'after');
       await findJob(services, principal, id);
-      const described = await log.subscribe(id, services.inbox);
-      if (!described) throw jobNotFound(id);
-      if (socket.readyState !== socket.OPEN) return;
-      // Nothing is awaited between these and the reader: two frames at once must not both pass.
-      if (open.has(id)) throw invalidRequest(`This socket reads '${id}' already.`, { param: 'id' });
-      if (open.size >= maxPerSocket) throw tooMany();
-      const isAhead = compareEntryIds(after, described.last) > 0;
-      const cursor: EntryId = isAhead ? logStart : after;
-      if (isAhead) outbox.send(socketEvent(id, resetEvent('cursor_ahead')));
-      read(described.meta, (sink) => relay.open(id, cursor, sink), false);
-      if (!described.ended) await tellPosition(id);
+      const hold = relay.hold(id);
+      try {
+        const described = await log.subscribe(id, services.inbox);
+        if (!described) throw jobNotFound(id);
+        if (socket.readyState !== socket.OPEN) return;
+        // Nothing is awaited between these and the reader: two frames at once must not both pass.
+        if (open.has(id))
+          throw invalidRequest(`This socket reads '${id}' already.`, { param: 'id' });
+        if (open.size >= maxPerSocket) throw tooMany();
+        subscribeFrom(described, after);
+        if (!described.ended) await tellPosition(id);
+      } finally {
+        hold.release();
+      }
     },
 
     unsubscribe(frame) {
@@ -240,60 +262,8 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   socket.on('error', () => {});
 }
 
-/** Keeps frames until they are let go: then, and from then on, they are sent. */
-function holdBack(send: (text: string) => boolean) {
-  let held: string[] | undefined = [];
-  return {
-    send(text: string): boolean {
-      if (!held) return send(text);
-      held.push(text);
-      // No more for now: the rest comes from the log once the reader is resumed.
-      return false;
-    },
-    release(): void {
-      const texts = held ?? [];
-      held = undefined;
-      for (const text of texts) send(text);
-    },
-  };
-}
-
-function parseFrame(text: string): Frame {
-  let frame: unknown;
-  try {
-    frame = JSON.parse(text);
-  } catch {
-    throw invalidRequest('The frame is not valid JSON.', { code: 'invalid_json' });
-  }
-  if (!isJsonObject(frame)) throw invalidRequest('A frame must be a JSON object.');
-  return frame;
-}
-
-function readId(frame: Frame): string {
-  const { id } = frame;
-  if (typeof id !== 'string' || id === '') throw wrongType('id', 'the id of a request', id ?? null);
-  return id;
-}
-
-const unknownType = (type: unknown) =>
-  invalidRequest(
-    `Unknown frame type ${JSON.stringify(type ?? null).slice(0, 100)}: expected create, subscribe, unsubscribe, cancel or ping.`,
-    { param: 'type', code: 'unknown_frame_type' },
-  );
-
 const tooMany = () =>
   invalidRequest(`This socket has ${maxPerSocket} requests open, as many as it may.`, {
     status: 429,
     code: 'too_many_requests_on_socket',
   });
-
-/** Says which frame it answers, as far as that could be read. */
-function errorFrame(frame: Frame | undefined, error: OpenAiError): string {
-  const { ref, id } = frame ?? {};
-  return JSON.stringify({
-    type: 'error',
-    ref: typeof ref === 'string' ? ref : undefined,
-    id: typeof id === 'string' ? id : undefined,
-    error,
-  });
-}

@@ -98,6 +98,9 @@ export function createGiven(): Given {
     reset(reason) {
       all.push(`reset ${reason}`);
     },
+    gone(reason) {
+      all.push(`gone ${reason}`);
+    },
   };
 }
 
@@ -130,6 +133,9 @@ type HeldRead = {
   reject(error: Error): void;
 };
 
+/** More than any test needs. */
+const maxReads = 5000;
+
 export const inboxName = 'in-1';
 
 /** A relay that listens on an inbox of a memory log. */
@@ -147,6 +153,8 @@ export async function createRig(): Promise<Rig> {
     log: {
       read(id, after, maxPacks) {
         reads += 1;
+        // A relay that reads again and again would never let a test come to its end.
+        if (reads > maxReads) return Promise.reject(new Error('reads without end'));
         const read = () => log.read(id, after, maxPacks);
         if (!holding) return read();
         return new Promise((resolve, reject) => {

@@ -132,10 +132,12 @@ describe('a reader from a cursor', () => {
     await writer.write('c2');
     const { given } = rig.open(writer.id);
     await idle();
+    const { reads } = rig;
     rig.memory.channels.deliver(inboxName);
     await writer.write('c3');
     rig.memory.channels.deliver(inboxName);
     expect(given.all).toEqual(['1-1 c1', '1-2 c2', '1-3 c3']);
+    expect(rig.reads).toBe(reads);
   });
 });
 
@@ -229,17 +231,50 @@ describe('several readers', () => {
 
   it('are given their lines also when one before them throws', async () => {
     const given = createGiven();
+    const told: string[] = [];
     rig.relay.openFresh(writer.id, {
       lines() {
         throw new Error('a bug in a sink');
       },
       reset: () => {},
+      gone: (reason) => told.push(reason),
     });
     rig.relay.openFresh(writer.id, given);
     await writer.end();
     expect(given.all).toEqual(whole());
     expect(rig.errors).toHaveLength(1);
     expect(rig.relay.readers).toBe(0);
+    expect(told).toEqual(['broken']);
+  });
+
+  it('are told once when the request is not there any more, and then closed', () => {
+    const given = createGiven();
+    rig.relay.openFresh(writer.id, given);
+    rig.relay.expire(writer.id);
+    rig.relay.expire(writer.id);
+    expect(given.all).toEqual(['gone expired']);
+    expect(rig.relay.readers).toBe(0);
+  });
+});
+
+describe('a request that somebody is about to read', () => {
+  it('is not unread when its last reader leaves meanwhile', async () => {
+    const { reader } = rig.open(writer.id);
+    const hold = rig.relay.hold(writer.id);
+    reader.close();
+    expect(rig.unread).toEqual([]);
+    rig.open(writer.id);
+    hold.release();
+    expect(rig.unread).toEqual([]);
+  });
+
+  it('is unread when nobody came of it', () => {
+    const first = rig.relay.hold(writer.id);
+    const second = rig.relay.hold(writer.id);
+    first.release();
+    expect(rig.unread).toEqual([]);
+    second.release();
+    expect(rig.unread).toEqual([writer.id]);
   });
 });
 

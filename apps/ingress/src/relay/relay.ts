@@ -27,6 +27,8 @@ export type ReaderSink = {
   lines(lines: readonly Line[]): boolean;
   /** What was given so far is void: the log lost it. Everything follows from the start. */
   reset(reason: 'cursor_ahead'): void;
+  /** The connection must end, with a clear error: nothing more can come. The reader is closed. */
+  gone(reason: 'expired' | 'broken'): void;
 };
 
 export type Reader = {
@@ -41,6 +43,13 @@ export type Relay = {
   openFresh(id: string, sink: ReaderSink): Reader;
   /** A reader from a cursor on. The caller has subscribed the inbox before. */
   open(id: string, after: EntryId, sink: ReaderSink): Reader;
+  /**
+   * Somebody is about to open a reader: until it is released, nobody's leaving makes the request
+   * unread, and the inbox stays subscribed.
+   */
+  hold(id: string): { release(): void };
+  /** The request is not there any more: its readers are told. */
+  expire(id: string): void;
   onFrame(frame: Frame): void;
   /** Live frames may be missing: every reader looks into its log. */
   onGap(): void;
@@ -85,6 +94,7 @@ const retryDelayMs = 100;
 
 export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOptions): Relay {
   const byRequest = new Map<string, Set<State>>();
+  const holds = new Map<string, number>();
   let readers = 0;
 
   function open(id: string, after: EntryId, mode: 'live' | 'reading', sink: ReaderSink): Reader {
@@ -119,7 +129,13 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     states?.delete(state);
     if (states?.size !== 0) return;
     byRequest.delete(state.id);
-    if (why === 'left') onUnread(state.id);
+    if (why === 'left' && !holds.has(state.id)) onUnread(state.id);
+  }
+
+  function end(state: State, reason: 'expired' | 'broken'): void {
+    if (state.mode === 'closed') return;
+    close(state, 'left');
+    state.sink.gone(reason);
   }
 
   function give(state: State, lines: readonly Line[]): void {
@@ -133,7 +149,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     } catch (error) {
       // Not the fault of the others, whose lines came in the same message.
       onError(error);
-      close(state, 'left');
+      end(state, 'broken');
       return;
     }
     if (isTerminalLine(last.text)) close(state, 'ended');
@@ -182,6 +198,22 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
   return {
     openFresh: (id, sink) => open(id, logStart, 'live', sink),
     open: (id, after, sink) => open(id, after, 'reading', sink),
+
+    hold(id) {
+      holds.set(id, (holds.get(id) ?? 0) + 1);
+      return {
+        release() {
+          const left = (holds.get(id) ?? 1) - 1;
+          if (left > 0) holds.set(id, left);
+          else holds.delete(id);
+          if (left === 0 && !byRequest.has(id)) onUnread(id);
+        },
+      };
+    },
+
+    expire(id) {
+      for (const state of byRequest.get(id) ?? []) end(state, 'expired');
+    },
 
     onFrame({ id, prev, last, texts }) {
       const states = byRequest.get(id);
