@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { anchoredPieces, overlap, piecesAfter } from './continuation.ts';
-import { providerError } from './errors.ts';
 import type { Options } from './keys.ts';
 import type { AnswerEvent, Call, FinishReason, Step } from './steps.ts';
 import {
@@ -26,9 +25,10 @@ export interface Answer {
 }
 
 export function answerTo(call: Call): Answer {
-  const { options, asked } = call;
+  const { options, asked, format } = call;
   const say = options.say === 'tools' && asked.tools.length === 0 ? 'text' : options.say;
-  const choices = Array.from({ length: options.n || asked.n }, (_, choice) => choice);
+  const count = Math.min(options.n || asked.n, format.maxChoices);
+  const choices = Array.from({ length: count }, (_, choice) => choice);
   const extra = say === 'echo' ? { extra: echoedHeaders(call.headers) } : {};
   const reasoning = expectedReasoning(options.reasoning).map((text) =>
     choices.map((choice): AnswerEvent => ({ type: 'reasoning', choice, text })),
@@ -68,7 +68,8 @@ export function* spoken(
     yield { kind: 'head' };
     if (role === 1) yield* said(starts);
     if (first > 0) yield { kind: 'wait', ms: first };
-    if (role === 0 && to > 0) yield* said(starts);
+    // An answer that is cut before its first token has not begun; an empty one has.
+    if (role === 0 && (to > 0 || deltas.length === 0)) yield* said(starts);
   }
   for (let at = from; at < Math.min(to, deltas.length); at += 1) {
     if (at > 0 && pace > 0) yield { kind: 'wait', ms: pace };
@@ -89,8 +90,8 @@ export function* said(events: readonly AnswerEvent[]): Generator<Step> {
 /** The healthy answer, and what is left of any fault that has healed. */
 export function* healthy(call: Call): Generator<Step> {
   if (call.options.prefill === 'reject' && call.asked.trailingAssistant !== undefined) {
-    const error = providerError('prefill_unsupported');
-    const body = call.format.errorBody(error);
+    const error = call.format.error('prefill_unsupported');
+    const body = call.format.errorBody(error, call.requestId);
     yield { kind: 'reply', reply: { status: error.status, contentType: 'application/json', body } };
     return;
   }
@@ -161,8 +162,9 @@ function toolDeltas({ options, asked }: Call, choice: number): AnswerEvent[] {
   }).flat();
 }
 
+/** Never a key: `x-api-key` is Anthropic's. */
 const ECHOED =
-  /^(?:content-type|accept|user-agent|traceparent|tracestate|idempotency-key|openai-.*|x-.*)$/u;
+  /^(?!x-api-key$)(?:content-type|accept|user-agent|traceparent|tracestate|idempotency-key|openai-.*|anthropic-.*|x-.*)$/u;
 
 function echoedHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const echoed = Object.entries(headers).filter(([name]) => ECHOED.test(name));

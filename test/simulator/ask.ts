@@ -60,13 +60,7 @@ export async function ask(
   more: Readonly<Record<string, unknown>> = {},
 ): Promise<Received> {
   const response = await post(url, { model, stream: true, ...more });
-  let raw = '';
-  let broken = false;
-  try {
-    for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? []) raw += text;
-  } catch {
-    broken = true;
-  }
+  const { raw, broken } = await readAll(response);
   const events = eventsOf(raw);
   const chunks = chunksOf(events);
   const choices = chunks.flatMap((chunk) => chunk.choices.filter(({ index }) => index === 0));
@@ -80,6 +74,17 @@ export async function ask(
     terminated: events.at(-1)?.data === '[DONE]',
     broken,
   };
+}
+
+/** Reads a body as far as it comes. */
+export async function readAll({ body }: Response): Promise<{ raw: string; broken: boolean }> {
+  let raw = '';
+  try {
+    for await (const text of body?.pipeThrough(new TextDecoderStream()) ?? []) raw += text;
+  } catch {
+    return { raw, broken: true };
+  }
+  return { raw, broken: false };
 }
 
 export function eventsOf(raw: string): { event: string | undefined; data: string }[] {

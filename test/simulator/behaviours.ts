@@ -1,7 +1,7 @@
 import { answerTo, closing, healthy, said, spoken } from './answer.ts';
-import { providerError } from './errors.ts';
-import type { ProviderError } from './errors.ts';
-import type { Call, Reply, Script, Step } from './steps.ts';
+import type { ErrorName, ProviderError } from './errors.ts';
+import { retryHeaders } from './retry-headers.ts';
+import type { Call, Script, Step } from './steps.ts';
 
 // What the model says, with a fault at some place in it.
 
@@ -28,7 +28,7 @@ export const stallWithComments: Script = function* (call) {
   const { after, silence, every, how } = call.options;
   yield* spoken(answerTo(call), call.options, 0, after);
   for (let waited = 0; silence === 0 || waited < silence; waited += every || 1) {
-    yield { kind: 'comment', text: 'keep-alive' };
+    yield { kind: 'keep-alive' };
     yield { kind: 'wait', ms: every || 1 };
   }
   yield { kind: 'cut', how };
@@ -37,10 +37,7 @@ export const stallWithComments: Script = function* (call) {
 export const malformedEvent: Script = function* (call) {
   const answer = answerTo(call);
   yield* spoken(answer, call.options, 0, call.options.after);
-  yield {
-    kind: 'frame',
-    frame: { data: '{"id":"chatcmpl-sim","choices":[{"index":0,"delta":{"content":" bro' },
-  };
+  yield { kind: 'frame', frame: call.format.malformed };
   yield* spoken(answer, call.options, call.options.after);
   yield* closing(answer);
 };
@@ -94,18 +91,21 @@ export const errorInChunk: Script = function* (call) {
 
 export const status: Script = function* (call) {
   const { options, format } = call;
-  const error = errorOf(call, 503);
-  const reply: Reply = {
-    status: error.status,
-    ...errorPage(options.body, error, () => format.errorBody(error)),
-    ...(options.retryAfter > 0 ? { retryAfter: options.retryAfter } : {}),
-  };
+  const error = errorOf(call, 'overloaded');
   if (options.first > 0) yield { kind: 'wait', ms: options.first };
-  yield { kind: 'reply', reply };
+  yield {
+    kind: 'reply',
+    reply: {
+      status: error.status,
+      ...errorPage(options.body, error, () => format.errorBody(error, call.requestId)),
+      // Now, and not before the wait: dates count from when they are sent.
+      headers: retryHeaders(options, format, Date.now()),
+    },
+  };
 };
 
 export const jsonErrorAs200: Script = function* (call) {
-  const body = call.format.errorBody(errorOf(call));
+  const body = call.format.errorBody(errorOf(call), call.requestId);
   yield { kind: 'reply', reply: { status: 200, contentType: 'application/json', body } };
 };
 
@@ -132,9 +132,9 @@ export const slowHeaders: Script = function* (call) {
   yield* healthy(call);
 };
 
-function errorOf({ options }: Call, usualStatus = 500): ProviderError {
+function errorOf({ options, format }: Call, byDefault: ErrorName = format.streamError) {
   const { error, code } = options;
-  return providerError(error, code || (error === 'usual' ? usualStatus : 0));
+  return format.error(error === 'usual' && code === 0 ? byDefault : error, code);
 }
 
 function* ending(call: Call, terminated: boolean): Generator<Step> {

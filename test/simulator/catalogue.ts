@@ -56,7 +56,15 @@ export function healedOptions({ defaults }: Behaviour, options: Options): Option
 
 const CUT: readonly KeyName[] = ['after', 'byte', 'how'];
 const STALL: readonly KeyName[] = ['after', 'silence', 'how'];
-const STATUS: readonly KeyName[] = ['code', 'error', 'body', 'retryAfter'];
+const STATUS: readonly KeyName[] = [
+  'code',
+  'error',
+  'body',
+  'retryAfter',
+  'retryAfterDate',
+  'retryAfterMs',
+  'resetHeaders',
+];
 const ERROR: readonly KeyName[] = ['after', 'code', 'error', 'done', 'linger'];
 
 /** S01 to S16 of the public failoverbench catalogue, in its own order and with its own numbers. */
@@ -78,7 +86,7 @@ const CATALOGUE: Readonly<Record<string, Behaviour>> = {
     silence: 30_000,
   }),
   s10: fails('one malformed JSON event', fault.malformedEvent, ['after'], { after: 20 }),
-  s11: fails('complete, but no [DONE]', fault.noTerminator, ['linger']),
+  s11: fails('complete, but no [DONE] or message_stop', fault.noTerminator, ['linger']),
   s12: fails('400 context_length_exceeded', fault.status, STATUS, {
     error: 'context_length_exceeded',
   }),
@@ -131,7 +139,11 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
     { reusable: false },
   ),
   ...CATALOGUE,
-  status: fails('an error response, 503 by default', fault.status, STATUS),
+  status: fails(
+    "an error response; overloaded by default: 503, and 529 in Anthropic's format",
+    fault.status,
+    STATUS,
+  ),
   'html-200': fails('200 with a page of HTML', fault.htmlAs200),
   'json-error-200': fails('200 with a JSON error', fault.jsonErrorAs200, ['code', 'error']),
   'empty-200': fails('200 with no body', fault.emptyAs200),
@@ -141,7 +153,7 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   cut: fails('the socket is closed in mid-answer', fault.cut, CUT),
   stall: fails('falls silent in mid-answer', fault.stall, STALL, { after: 20 }),
   'stall-with-comments': fails(
-    'nothing but keep-alive comments',
+    "nothing but keep-alives: comments, and pings in Anthropic's format",
     fault.stallWithComments,
     [...STALL, 'every'],
     { after: 0 },
@@ -149,7 +161,7 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   'malformed-event': fails('one malformed JSON event', fault.malformedEvent, ['after'], {
     after: 20,
   }),
-  'no-terminator': fails('complete, but no [DONE]', fault.noTerminator, ['linger']),
+  'no-terminator': fails('complete, but no [DONE] or message_stop', fault.noTerminator, ['linger']),
   'end-without-finish': fails(
     'a clean end in mid-answer',
     fault.endWithoutFinish,

@@ -1,4 +1,12 @@
 /**
+ * Milliseconds since 1970 with their fraction, from a clock that never jumps: what a gap between
+ * two requests is measured with, also between the simulators of several processes on one machine.
+ */
+export function exactTime(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+/**
  * Waits of all streams together: everything that is due in the same millisecond shares one timer,
  * so a thousand paced streams need no more timers than there are milliseconds.
  */

@@ -1,4 +1,4 @@
-/** An error a provider answers with; `code` is OpenAI's name for it. */
+/** An error a provider answers with; `code` and `param` are OpenAI's, and null elsewhere. */
 export interface ProviderError {
   readonly status: number;
   readonly type: string;
@@ -16,7 +16,7 @@ const row = (
 ): ProviderError => ({ status, type, code, param, message: `${message} (simulated)` });
 
 /** Statuses, types and codes as OpenAI documents them; messages in its manner, marked as simulated. */
-const ERRORS: Readonly<Record<string, ProviderError>> = {
+const ERRORS = {
   invalid_request: row(400, 'invalid_request_error', null, 'The request is invalid.'),
   context_length_exceeded: row(
     400,
@@ -88,15 +88,31 @@ const ERRORS: Readonly<Record<string, ProviderError>> = {
   bad_gateway: row(502, 'server_error', null, 'Bad gateway.'),
   overloaded: row(503, 'server_error', 'overloaded', 'The engine is currently overloaded.'),
   gateway_timeout: row(504, 'server_error', null, 'Gateway timeout.'),
-};
+} satisfies Readonly<Record<string, ProviderError>>;
 
-export const ERROR_NAMES = Object.keys(ERRORS);
+/** What an error is called in a model name, in every wire format. */
+export type ErrorName = keyof typeof ERRORS;
+export type ErrorTable = Readonly<Record<ErrorName, ProviderError>>;
+
+export const ERROR_NAMES = Object.keys(ERRORS) as readonly ErrorName[];
 
 /** An error by its name, or the usual one of a status; with both, that error with that status. */
-export function providerError(name: string, status = 0): ProviderError {
-  const usual = Object.values(ERRORS).find((error) => error.status === status);
-  const error = ERRORS[name] ?? usual ?? row(status, 'api_error', null, `HTTP ${status}.`);
+export function errorFrom(
+  table: ErrorTable,
+  name: ErrorName | 'usual',
+  status: number,
+  otherwise: (status: number) => ProviderError,
+): ProviderError {
+  const usual = Object.values(table).find((error) => error.status === status);
+  const error = name === 'usual' ? (usual ?? otherwise(status)) : table[name];
   return status === 0 ? error : { ...error, status };
+}
+
+/** OpenAI's own errors. */
+export function openAiError(name: ErrorName | 'usual', status = 0): ProviderError {
+  return errorFrom(ERRORS, name, status, (other) =>
+    row(other, 'api_error', null, `HTTP ${other}.`),
+  );
 }
 
 export function isProviderError(value: object): value is ProviderError {

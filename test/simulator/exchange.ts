@@ -27,6 +27,8 @@ export function commentText(text: string, options: Options): string {
 export class Exchange {
   readonly response: ServerResponse;
   readonly entry: OpenRequest;
+  /** As the response's headers say it, under the name that is usual in the format. */
+  readonly requestId: string;
   readonly #log: RequestLog;
   readonly #common: Readonly<Record<string, string>>;
   #gone: AbortController | undefined;
@@ -36,12 +38,14 @@ export class Exchange {
     response: ServerResponse,
     entry: OpenRequest,
     log: RequestLog,
+    requestIdHeader: string,
     common: Readonly<Record<string, string>>,
   ) {
     this.response = response;
     this.entry = entry;
     this.#log = log;
-    this.#common = common;
+    this.requestId = `req_sim_${entry.number}`;
+    this.#common = { ...common, [requestIdHeader]: this.requestId };
     response.once('finish', () => log.end(entry, 'finished'));
     // Of the response, not of the request: that one closes as soon as its body has been read.
     response.once('close', () => {
@@ -82,11 +86,11 @@ export class Exchange {
     this.response.flushHeaders();
   }
 
-  reply({ status, contentType, body, retryAfter }: Reply): void {
+  reply({ status, contentType, body, headers }: Reply): void {
     const bytes = Buffer.from(body);
     this.head(status, contentType, {
       'content-length': String(bytes.length),
-      ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
+      ...headers,
     });
     this.response.end(bytes);
   }

@@ -28,7 +28,7 @@ class Schedule {
 /** Plays a script as an event stream. Ends when the script or the connection does. */
 export async function playStream(
   steps: Iterable<Step>,
-  { options }: Call,
+  { options, format }: Call,
   encoder: Encoder,
   exchange: Exchange,
   clock: Clock,
@@ -77,9 +77,10 @@ export async function playStream(
       case 'frame':
         add([step.frame]);
         break;
-      case 'comment':
+      case 'keep-alive':
         exchange.flushHead();
-        pending += commentText(step.text, options);
+        if (format.keepAlive !== undefined) add([format.keepAlive]);
+        else pending += commentText('keep-alive', options);
         break;
       case 'error':
         add(encoder.error(step.shape, step.error));
@@ -124,7 +125,7 @@ export async function playWhole(
         said.push(step.event);
         break;
       case 'error': {
-        const body = call.format.errorBody(step.error);
+        const body = call.format.errorBody(step.error, call.requestId);
         exchange.reply({ status: step.error.status, contentType: 'application/json', body });
         return;
       }

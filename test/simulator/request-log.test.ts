@@ -71,6 +71,23 @@ describe('the request log', () => {
     ]);
   });
 
+  it('tells when each request came and was closed, in fractions of a millisecond', async () => {
+    await using simulator = await startSimulator();
+    const before = performance.timeOrigin + performance.now();
+    await ask(simulator.url, 'cut:after=3,pace=10');
+    await ask(simulator.url, 'healthy:tokens=3');
+    const after = performance.timeOrigin + performance.now();
+    const response = await fetch(`${simulator.url}/__requests`);
+    const { requests }: { requests: { arrivedAt: number; closedAt: number }[] } = JSON.parse(
+      await response.text(),
+    );
+    const times = requests.flatMap(({ arrivedAt, closedAt }) => [arrivedAt, closedAt]);
+    expect(times).toHaveLength(4);
+    expect([before, ...times, after]).toEqual([before, ...times, after].sort((a, b) => a - b));
+    expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(19);
+    expect(times.some((time) => time % 1 > 0)).toBe(true);
+  });
+
   it('tells events in their order', async () => {
     await using simulator = await startSimulator();
     const told: string[] = [];

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
+import { exactTime } from './clock.ts';
 
 export type RequestState = 'open' | 'finished' | 'aborted by client' | 'cut by simulator';
 
@@ -8,6 +9,8 @@ export interface LoggedRequest {
   /** Counts up from 1 over the life of the simulator. */
   readonly number: number;
   readonly time: number;
+  /** When its head arrived, with fractions of a millisecond; see `exactTime`. */
+  readonly arrivedAt: number;
   readonly method: string;
   readonly path: string;
   readonly model: string;
@@ -24,6 +27,8 @@ export interface LoggedRequest {
   readonly tokens: number;
   readonly firstTokenAt: number | undefined;
   readonly endedAt: number | undefined;
+  /** When it was no longer open, whoever closed it, on the clock of `arrivedAt`. */
+  readonly closedAt: number | undefined;
 }
 
 /** The log's own view of an entry; everyone else reads. */
@@ -93,6 +98,7 @@ export class RequestLog {
     if (entry.state !== 'open') return;
     entry.state = state;
     entry.endedAt = Date.now();
+    entry.closedAt = exactTime();
     this.#tell(state === 'aborted by client' ? 'closed' : 'finished', entry);
   }
 

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Options } from './keys.ts';
-import type { ProviderError } from './errors.ts';
+import type { ErrorName, ProviderError } from './errors.ts';
 
 export interface Usage {
   readonly completion: number;
@@ -31,7 +31,7 @@ export interface Reply {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
-  readonly retryAfter?: number;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** How a provider puts an error into a stream that has begun. */
@@ -39,7 +39,7 @@ export type ErrorShape = 'bare' | 'named' | 'in-chunk';
 
 /**
  * What a behaviour does, one after the other. The same script serves a non-streaming request: what
- * is said is gathered into one JSON answer, frames and comments are left out, a cut leaves half of
+ * is said is gathered into one JSON answer, frames and keep-alives are left out, a cut leaves half of
  * the answer behind, an error in the stream becomes the response's status.
  */
 export type Step =
@@ -48,7 +48,7 @@ export type Step =
   | { kind: 'say'; event: AnswerEvent }
   | { kind: 'partial'; event: AnswerEvent; bytes: number }
   | { kind: 'frame'; frame: Frame }
-  | { kind: 'comment'; text: string }
+  | { kind: 'keep-alive' }
   | { kind: 'error'; shape: ErrorShape; error: ProviderError }
   | { kind: 'reply'; reply: Reply }
   | { kind: 'cut'; how: Options['how'] }
@@ -78,6 +78,7 @@ export interface Call {
   readonly rawBody: string;
   readonly headers: IncomingHttpHeaders;
   readonly format: WireFormat;
+  readonly requestId: string;
 }
 
 export type Script = (call: Call) => Iterable<Step>;
@@ -96,14 +97,27 @@ export interface Encoder {
   whole(events: readonly AnswerEvent[]): string;
 }
 
-/** One provider API. A second one is a second object of this shape and a line in `server.ts`. */
+/** One provider API. Another one is another object of this shape and a line in `formats.ts`. */
 export interface WireFormat {
   readonly path: string;
+  /** The response header that carries the id of the request. */
+  readonly requestIdHeader: string;
+  /** The most choices that one answer can have. */
+  readonly maxChoices: number;
+  /** What this provider usually breaks a stream off with. */
+  readonly streamError: ErrorName;
+  /** What it keeps an idle stream alive with; undefined is a comment. */
+  readonly keepAlive: Frame | undefined;
+  /** An event whose JSON breaks off. */
+  readonly malformed: Frame;
   readonly keyHeader: (headers: IncomingHttpHeaders) => string | undefined;
-  read(body: unknown): Asked | ProviderError;
+  read(body: unknown, headers: IncomingHttpHeaders): Asked | ProviderError;
   newId(number: number): string;
   encoder(call: Call, identity: Identity): Encoder;
-  errorBody(error: ProviderError): string;
+  error(name: ErrorName | 'usual', status?: number): ProviderError;
+  errorBody(error: ProviderError, requestId: string): string;
+  /** Says that the rate limit is used up until `seconds` from `now`, a time in ms since 1970. */
+  rateLimitHeaders(seconds: number, now: number): Readonly<Record<string, string>>;
 }
 
 /** Whether a reader sees something of the answer when this arrives. */

@@ -1,4 +1,5 @@
 import type { ProviderError } from '../errors.ts';
+import { openAiError } from '../errors.ts';
 import type {
   AnswerEvent,
   Call,
@@ -12,6 +13,8 @@ import type {
 import { chatHead, chatUsage, logprobOf, toolCallId } from './json.ts';
 import { readAsked } from './request.ts';
 import { wholeAnswer } from './whole.ts';
+import { rateLimitHeaders } from './rate-limit.ts';
+import { VENDOR_CHOICE, VENDOR_DELTA } from '../vendor.ts';
 
 /** Chunks are put together as text: no JSON.stringify for the envelope, and odd JSON is possible. */
 class ChatEncoder implements Encoder {
@@ -70,15 +73,13 @@ class ChatEncoder implements Encoder {
     const { asked, options } = this.#call;
     const wanted = token !== '' && (asked.logprobs || options.logprobs === 1);
     const logprobs = wanted ? `{"content":[${logprobOf(token)}],"refusal":null}` : 'null';
-    const delta = this.#vendor ? `{${fields}, "x_delta": 9007199254740995 }` : `{${fields}}`;
+    const delta = `{${fields}${this.#vendor ? VENDOR_DELTA : ''}}`;
     return [this.#chunk(this.#choice(choice, delta, logprobs, 'null'), undefined, extra)];
   }
 
   #choice(index: number, delta: string, logprobs: string, finish: string): string {
     const fields = `"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":${finish}`;
-    return this.#vendor
-      ? `{ ${fields}, "x_choice": {"exact": 1.00, "rank" :9007199254740993}}`
-      : `{${fields}}`;
+    return this.#vendor ? `{ ${fields}${VENDOR_CHOICE}}` : `{${fields}}`;
   }
 
   #chunk(choice: string, usage?: string, extra?: object): Frame {
@@ -122,9 +123,16 @@ function errorBody({ message, type, param, code }: ProviderError): string {
 /** OpenAI's Chat Completions. */
 export const openAiChat: WireFormat = {
   path: '/v1/chat/completions',
+  requestIdHeader: 'x-request-id',
+  maxChoices: 16,
+  streamError: 'server_error',
+  keepAlive: undefined,
+  malformed: { data: '{"id":"chatcmpl-sim","choices":[{"index":0,"delta":{"content":" bro' },
   keyHeader: (headers) => headers.authorization?.replace(/^Bearer /iu, ''),
   read: readAsked,
   newId: (number) => `chatcmpl-sim-${String(number).padStart(9, '0')}`,
   encoder: (call, identity) => new ChatEncoder(call, identity),
+  error: openAiError,
   errorBody,
+  rateLimitHeaders,
 };

@@ -1,11 +1,10 @@
 import type { Identity, Usage } from '../steps.ts';
+import { VENDOR_FIELD } from '../vendor.ts';
 
 /** The fields that every chunk and every answer begins with. */
 export function chatHead(object: string, model: string, id: Identity, vendor: boolean): string {
   const head = `"id":${id.id},"object":"${object}","created":${id.created},"model":${model},"system_fingerprint":"simulated"`;
-  return vendor
-    ? `${head}, "x_vendor" : {"trace": 9007199254740993, "cost":1.10e-5,"path":"a\\/b", "name":"\\u00e9"}`
-    : head;
+  return vendor ? head + VENDOR_FIELD : head;
 }
 
 export function chatUsage({ completion, reasoning }: Usage, prompt: number): string {

@@ -1,29 +1,14 @@
 import type { ProviderError } from '../errors.ts';
-import { providerError } from '../errors.ts';
+import { openAiError } from '../errors.ts';
+import type { JsonObject } from '../request-json.ts';
+import { estimatedTokens, isRecord, records, textOf } from '../request-json.ts';
 import type { Asked } from '../steps.ts';
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function records(value: unknown): Record<string, unknown>[] {
-  return Array.isArray(value) ? value.filter(isRecord) : [];
-}
 
 function wholeNumber(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : undefined;
 }
 
-/** The text of one message: a string, or its parts of type text. */
-function textOf(message: Record<string, unknown> | undefined): string {
-  const content = message?.['content'];
-  if (typeof content === 'string') return content;
-  return records(content)
-    .map((part) => (typeof part['text'] === 'string' ? part['text'] : ''))
-    .join('');
-}
-
-function toolNames(body: Record<string, unknown>): string[] {
+function toolNames(body: JsonObject): string[] {
   const choice = body['tool_choice'];
   if (choice === 'none') return [];
   const names = [...(isRecord(choice) ? [choice] : []), ...records(body['tools'])].flatMap(
@@ -36,7 +21,7 @@ function toolNames(body: Record<string, unknown>): string[] {
 /** Reads what matters of a request; everything else in it is left alone, as providers do. */
 export function readAsked(body: unknown): Asked | ProviderError {
   const invalid = (message: string, param: string): ProviderError => ({
-    ...providerError('invalid_request'),
+    ...openAiError('invalid_request'),
     message,
     param,
   });
@@ -47,7 +32,7 @@ export function readAsked(body: unknown): Asked | ProviderError {
   if (messages.length === 0) return invalid("'messages' must be a non-empty array.", 'messages');
   const options = body['stream_options'];
   const last = messages.at(-1);
-  const text = messages.map(textOf).join('\n');
+  const text = messages.map(({ content }) => textOf(content)).join('\n');
   return {
     model,
     stream: body['stream'] === true,
@@ -57,9 +42,8 @@ export function readAsked(body: unknown): Asked | ProviderError {
     logprobs: body['logprobs'] === true,
     tools: toolNames(body),
     text,
-    trailingAssistant: last?.['role'] === 'assistant' ? textOf(last) : undefined,
-    // Four characters to a token and a few for each message: the usual rule of thumb.
-    promptTokens: Math.ceil(text.length / 4) + 3 * messages.length,
+    trailingAssistant: last?.['role'] === 'assistant' ? textOf(last['content']) : undefined,
+    promptTokens: estimatedTokens(text, messages.length),
     user: typeof body['user'] === 'string' ? body['user'] : '',
   };
 }

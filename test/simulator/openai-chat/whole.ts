@@ -1,5 +1,6 @@
 import { chatHead, chatUsage, logprobOf, toolCallId } from './json.ts';
 import type { AnswerEvent, Call, Identity } from '../steps.ts';
+import { VENDOR_CHOICE } from '../vendor.ts';
 
 interface ToolCall {
   readonly call: number;
@@ -102,6 +103,6 @@ function choiceJson(
     how.logprobs && choice.logprobs.length > 0
       ? `{"content":[${choice.logprobs.join(',')}],"refusal":null}`
       : 'null';
-  const note = how.vendor ? ', "x_choice": {"exact": 1.00, "rank" :9007199254740993}' : '';
+  const note = how.vendor ? VENDOR_CHOICE : '';
   return `{"index":${index},"message":${message},"logprobs":${logprobs},"finish_reason":${choice.finish}${note}}`;
 }
