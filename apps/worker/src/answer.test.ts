@@ -186,7 +186,10 @@ describe('an attempt that fails', () => {
     answer.ended(broken, undefined);
     const error = { message: 'broke', type: 'upstream_error', param: null, code: 'upstream_reset' };
     answer.fail({ kind: 'fail', failed: { error, httpStatus: 502 } });
-    expect(entries().at(-1)).toEqual({ kind: 'failed', data: { error, httpStatus: 502, at: 1234 } });
+    expect(entries().at(-1)).toEqual({
+      kind: 'failed',
+      data: { error, httpStatus: 502, at: 1234 },
+    });
     expect(terminal).toBe('failed');
     expect(answer.conclusion).toEqual({ kind: 'failed', reason: 'upstream_reset: broke' });
   });

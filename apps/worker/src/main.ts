@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
 import {
@@ -23,6 +24,8 @@ import { createUpstreams } from './upstream/upstreams.ts';
 
 /** Milliseconds that Redis has to answer at the start. */
 const probeTimeoutMs = 5000;
+/** Milliseconds for handing jobs back after a drain, and again for leaving Redis. */
+const lastWordsMs = 2000;
 
 const { config } = loadConfigOrExit({
   argv: process.argv.slice(2),
@@ -103,12 +106,14 @@ onSignals({
     lifecycle.advance('draining');
     const closed = consumer.close();
     const handOver = setTimeout(() => runs.stopAll('shutdown'), withinMs);
-    await closed;
+    // Without Redis nothing can be handed back: the stalled check finds the jobs when it is there.
+    const inTime = await Promise.race([closed, sleep(withinMs + lastWordsMs, 'late' as const)]);
+    if (inTime === 'late') logger.warn('Redis does not answer: leaving without handing back');
     clearTimeout(handOver);
     orphans.stop();
     await hearing.close();
     await upstreams.close();
-    await redis.quit();
+    await Promise.race([redis.quit(), sleep(lastWordsMs)]);
     lifecycle.advance('stopped');
     process.exit(0);
   },

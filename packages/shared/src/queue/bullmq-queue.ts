@@ -52,7 +52,10 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
     },
 
     async remove(id) {
-      return (await queueOf(shardOf(id)).remove(id)) === 1;
+      const queue = queueOf(shardOf(id));
+      // BullMQ would remove one that has ended meanwhile, too; operators are to see it.
+      if (!waitingStates.has(await queue.getJobState(id))) return false;
+      return (await queue.remove(id)) === 1;
     },
 
     async state(id) {

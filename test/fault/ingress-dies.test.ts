@@ -1,0 +1,141 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet, RoleProcess } from '../harness/fleet.ts';
+import { expectedText } from '../simulator/index.ts';
+import { ask, askWhole, cancelJob, createJob, eventsOf, follow, requestId } from './client.ts';
+import { chunks, contentOf, expectWhole, readStory } from './judge.ts';
+import { asked, expectClosed, expectEmpty, observeQueue, upstream } from './observe.ts';
+
+const graceMs = 300;
+const slots = 4;
+const keep = { 'x-millrace-on-disconnect': 'keep' };
+
+let fleet: Fleet;
+let dying: RoleProcess;
+let other: RoleProcess;
+
+beforeEach(async () => {
+  fleet = await startFleet({
+    ingresses: 2,
+    models: {
+      long: 'healthy:tokens=2000,pace=10',
+      middle: 'healthy:tokens=100,pace=10',
+      short: 'healthy:tokens=10',
+    },
+    config: { limits: { ownerGrace: `${graceMs}ms`, workerConcurrency: slots } },
+  });
+  [dying, other] = fleet.ingresses as [RoleProcess, RoleProcess];
+});
+afterEach(() => fleet?.close());
+
+test('requests that lived by it are cancelled after the grace, streamed or not', async () => {
+  const stream = ask(dying.url, 'long', { body: { user: 'attached' } });
+  const whole = askWhole(dying.url, 'long', { body: { user: 'attached-whole' } });
+  await stream.until(chunks(5));
+  await upstream(fleet.primary, 'attached-whole');
+  const id = await requestId(stream);
+
+  const since = Date.now();
+  await dying.stop('SIGKILL');
+
+  // The client sees a broken connection, which is no end of an answer.
+  expect(await stream.ended).toBe('broken');
+  expect(stream.events.map(({ data }) => data)).not.toContain('[DONE]');
+  expect(await whole.ended).toBe('broken');
+  await expectClosed(fleet.primary, 'attached', since, graceMs + 700);
+  await expectClosed(fleet.primary, 'attached-whole', since, graceMs + 700);
+  const { endedAt = 0 } = await upstream(fleet.primary, 'attached');
+  expect(endedAt - since).toBeGreaterThanOrEqual(graceMs);
+  expect(readStory(await eventsOf(other.url, id)).end).toBe('cancelled');
+  await expectEmpty(observeQueue(fleet));
+});
+
+test('a plain stream goes on to its end when its reader comes back by another ingress in time', async () => {
+  const stream = ask(dying.url, 'middle', { body: { user: 'comes-back' } });
+  await stream.until(chunks(5));
+  const id = await requestId(stream);
+
+  await dying.stop('SIGKILL');
+  await stream.ended;
+  const rest = follow(other.url, id, stream.events.at(-1)?.id);
+  await rest.ended;
+
+  expect((await upstream(fleet.primary, 'comes-back')).state).toBe('finished');
+  const before = stream.events.map(({ data }) => contentOf(data)).join('');
+  expect(before + readStory(rest.events).text).toBe(expectedText({ tokens: 100 }));
+  expect(readStory(rest.events).end).toBe('done');
+});
+
+test('readers of a job go on at another ingress, without loss and without repetition', async () => {
+  const id = await createJob(dying.url, 'middle', { user: 'job' });
+  const readers = Array.from({ length: 10 }, () => follow(dying.url, id));
+  await Promise.all(readers.map((reader, i) => reader.until(chunks(1 + i * 3))));
+
+  await dying.stop('SIGKILL');
+  await Promise.all(readers.map(({ ended }) => ended));
+  const stories = await Promise.all(
+    readers.map(async ({ events }) => {
+      const cursor = events.findLast((event) => event.id !== undefined)?.id;
+      return readStory([...events, ...(await eventsOf(other.url, id, cursor))]);
+    }),
+  );
+
+  for (const story of stories) {
+    expect(story).toMatchObject({
+      end: 'done',
+      text: expectedText({ tokens: 100 }),
+      takenBack: [],
+    });
+    expect(story.attempts).toHaveLength(1);
+  }
+});
+
+test('kept requests and jobs run on with nobody to read them', async () => {
+  const kept = ask(dying.url, 'middle', { body: { user: 'kept' }, headers: keep });
+  await kept.until(chunks(3));
+  const ids = [await requestId(kept), await createJob(dying.url, 'middle', { user: 'unread-job' })];
+  await upstream(fleet.primary, 'unread-job');
+
+  await dying.stop('SIGKILL');
+
+  for (const user of ['kept', 'unread-job']) {
+    const ended = await fleet.primary.waitFor(
+      ({ body, state }) => (body as { user?: string }).user === user && state !== 'open',
+    );
+    expect(ended.state).toBe('finished');
+  }
+  for (const id of ids) {
+    const story = readStory(await eventsOf(other.url, id));
+    expect(story).toMatchObject({ end: 'done', text: expectedText({ tokens: 100 }) });
+  }
+});
+
+test('a queued request of a dead ingress never reaches the provider, and the queue moves on', async () => {
+  const blockers = await Promise.all(
+    Array.from({ length: slots }, (_, i) => createJob(other.url, 'long', { user: `block-${i}` })),
+  );
+  await Promise.all(blockers.map((_, i) => upstream(fleet.primary, `block-${i}`)));
+  const queue = observeQueue(fleet);
+  ask(dying.url, 'short', { body: { user: 'orphan' } });
+  askWhole(dying.url, 'short', { body: { user: 'orphan' } });
+  await expect.poll(() => queue.counts()).toMatchObject({ waiting: 2 });
+
+  await dying.stop('SIGKILL');
+  // A request of the surviving ingress that waits behind them, until the grace is over.
+  const behind = ask(other.url, 'short', { body: { user: 'behind' } });
+  const block = await upstream(fleet.primary, 'block-0');
+  const tokens = block.tokens + graceMs / 10 + 10;
+  await fleet.primary.waitFor((request) => request === block && request.tokens >= tokens);
+  await Promise.all(blockers.map((id) => cancelJob(other.url, id)));
+
+  await expectWhole(behind, expectedText({ tokens: 10 }));
+  expect(asked(fleet.primary, 'orphan')).toBe(0);
+  await expectEmpty(queue);
+});
+
+test('the streams of another ingress do not notice', async () => {
+  const streams = Array.from({ length: slots }, () => ask(other.url, 'middle'));
+  await Promise.all(streams.map((stream) => stream.until(chunks(5))));
+  await dying.stop('SIGKILL');
+  for (const stream of streams) await expectWhole(stream, expectedText({ tokens: 100 }));
+});

@@ -1,0 +1,220 @@
+import { keyspace, queueName } from '@millrace/shared/keys';
+import { Worker } from 'bullmq';
+import { afterEach, expect, test } from 'vitest';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet, FleetOptions } from '../harness/fleet.ts';
+import { expectedText } from '../simulator/index.ts';
+import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from './client.ts';
+import type { Stream } from './client.ts';
+import { chunks, readPlain, readStory } from './judge.ts';
+import { asked, expectAlive, expectEmpty, observeQueue, upstream } from './observe.ts';
+
+let fleet: Fleet;
+const hands: Worker[] = [];
+afterEach(async () => {
+  await Promise.all(hands.splice(0).map((worker) => worker.close(true)));
+  await fleet?.close();
+});
+
+const start = async (options: FleetOptions = {}) =>
+  (fleet = await startFleet({
+    models: {
+      long: 'healthy:tokens=2000,pace=10',
+      middle: 'healthy:tokens=100,pace=10',
+      short: 'healthy:tokens=10',
+      broken: 'status:code=500',
+    },
+    ...options,
+  }));
+
+/** What a button of Bull Board does; throws on anything but a success. */
+async function press(path: string, queue = queueName): Promise<void> {
+  const url = `${fleet.url}/admin/queues/api/queues/${encodeURIComponent(queue)}/${path}`;
+  const response = await fetch(url, { method: 'PUT' });
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+}
+
+const token = 'by hand';
+
+/** Takes the next job as a worker would, and leaves it active. */
+async function takeJob() {
+  const connection = fleet.redis.connect();
+  const worker = new Worker(queueName, null, { connection, prefix: keyspace().tag(0) });
+  hands.push(worker);
+  return worker.getNextJob(token);
+}
+
+/** Readers get the end within three seconds, and it says what happened. */
+async function expectFailed(readers: Stream[], since: number, code: string): Promise<void> {
+  await Promise.all(readers.map(({ ended }) => ended));
+  expect(Date.now() - since).toBeLessThan(3000);
+  for (const { events } of readers) {
+    const story = readStory(events);
+    expect(story).toMatchObject({ end: 'failed', data: { status: 'failed', error: { code } } });
+    expect(story.data.error?.message).toMatch(/\w+ .*queue/);
+  }
+}
+
+test('a waiting job that is removed in Bull Board ends its readers with a clear error', async () => {
+  await start({ workers: 0, ingresses: 2 });
+  const id = await createJob(fleet.url, 'short', { user: 'removed' });
+  const readers = fleet.ingresses.map(({ url }) => follow(url, id));
+  await Promise.all(readers.map((reader) => reader.until(({ events }) => events.length > 0)));
+
+  const since = Date.now();
+  await press(`${id}/clean`);
+
+  await expectFailed(readers, since, 'job_removed');
+  expect(await getJob(fleet.url, id)).toMatchObject({
+    status: 'failed',
+    error: { code: 'job_removed' },
+  });
+  // Both ingresses noticed; the log has one end.
+  expect(readStory(await eventsOf(fleet.url, id)).end).toBe('failed');
+  await fleet.addWorker();
+  expect(readStory(await eventsOf(fleet.url, await createJob(fleet.url, 'short'))).end).toBe(
+    'done',
+  );
+  expect(asked(fleet.primary, 'removed')).toBe(0);
+});
+
+test('plain readers whose jobs are removed get one error, streamed or not', async () => {
+  await start({ workers: 0 });
+  const stream = ask(fleet.url, 'short');
+  const whole = askWhole(fleet.url, 'short');
+  const queue = observeQueue(fleet);
+  await expect.poll(() => queue.counts()).toMatchObject({ waiting: 2 });
+
+  const since = Date.now();
+  await press('empty');
+
+  const answer = await readPlain(stream);
+  expect(answer.error?.code).toBe('job_removed');
+  expect(answer.head.status).toBe(500);
+  await whole.ended;
+  expect((await whole.head).status).toBe(500);
+  expect(JSON.parse(whole.raw)).toMatchObject({ error: { code: 'job_removed' } });
+  expect(Date.now() - since).toBeLessThan(3000);
+});
+
+test('a job that nobody reads is found to be removed by whoever asks for it', async () => {
+  await start({ workers: 0 });
+  const id = await createJob(fleet.url, 'short');
+  await press(`${id}/clean`);
+  await expect
+    .poll(() => getJob(fleet.url, id), { timeout: 3000 })
+    .toMatchObject({ status: 'failed', error: { code: 'job_removed' } });
+});
+
+test('a job that BullMQ fails without its worker ends its readers with a clear error', async () => {
+  await start({ workers: 0 });
+  const id = await createJob(fleet.url, 'short');
+  const reader = follow(fleet.url, id);
+  await reader.until(({ events }) => events.length > 0);
+
+  const job = await takeJob();
+  const since = Date.now();
+  await job?.moveToFailed(new Error('failed by hand'), token, false);
+
+  await expectFailed([reader], since, 'job_failed');
+});
+
+test('a job whose workers died too often ends its readers with a clear error', async () => {
+  await start({ workers: 0 });
+  const id = await createJob(fleet.url, 'long', { user: 'deadly' });
+  const reader = follow(fleet.url, id);
+  await reader.until(({ events }) => events.length > 0);
+  await takeJob();
+  // As BullMQ leaves it when its stalled check has found the job once, and then its lock expired.
+  const redis = fleet.redis.connect();
+  const prefix = `${keyspace().tag(0)}:${queueName}`;
+  await redis.hset(`${prefix}:${id}`, 'stc', '1');
+  await redis.sadd(`${prefix}:stalled`, id);
+  await redis.del(`${prefix}:${id}:lock`, `${prefix}:stalled-check`);
+
+  const since = Date.now();
+  await fleet.addWorker();
+
+  await expectFailed([reader], since, 'job_failed');
+  expect(await observeQueue(fleet).state(id)).toBe('failed');
+  expect(asked(fleet.primary, 'deadly')).toBe(0);
+});
+
+test('a job that is retried in Bull Board after its end stays as it is', async () => {
+  await start();
+  const ids = {
+    done: await createJob(fleet.url, 'short', { user: 'done' }),
+    failed: await createJob(fleet.url, 'broken', { user: 'failed' }),
+    cancelled: await createJob(fleet.url, 'long', { user: 'cancelled' }),
+  };
+  await upstream(fleet.primary, 'cancelled');
+  await cancelJob(fleet.url, ids.cancelled);
+  const read = () => Promise.all(Object.values(ids).map((id) => eventsOf(fleet.url, id)));
+  const before = await read();
+  expect(before.map((events) => readStory(events).end)).toEqual(Object.keys(ids));
+  const requests = fleet.primary.requests.length;
+  const queue = observeQueue(fleet);
+  await expectEmpty(queue);
+
+  for (const id of Object.values(ids)) await press(`${id}/retry`);
+
+  await expect.poll(() => queue.state(ids.failed)).toBe('completed');
+  await expectEmpty(queue);
+  expect(await read()).toEqual(before);
+  expect(fleet.primary.requests).toHaveLength(requests);
+  expect(await getJob(fleet.url, ids.failed)).toMatchObject({ status: 'failed' });
+});
+
+test('a running job cannot be removed, and an emptied queue leaves it alone', async () => {
+  await start();
+  const id = await createJob(fleet.url, 'middle');
+  const reader = follow(fleet.url, id);
+  await reader.until(chunks(3));
+  await expect(press(`${id}/clean`)).rejects.toThrow(/409/);
+  await press('empty');
+  await reader.ended;
+  const story = readStory(reader.events);
+  expect(story).toMatchObject({ end: 'done', text: expectedText({ tokens: 100 }) });
+});
+
+test('a finished job that is removed in Bull Board can still be read', async () => {
+  await start();
+  const id = await createJob(fleet.url, 'short');
+  const before = await eventsOf(fleet.url, id);
+  const queue = observeQueue(fleet);
+  await expect.poll(() => queue.state(id)).toBe('completed');
+  await press(`${id}/clean`);
+  expect(await queue.state(id)).toBe('unknown');
+  expect(await eventsOf(fleet.url, id)).toEqual(before);
+  expect((await getJob(fleet.url, id)).status).toBe('completed');
+});
+
+test('a job of somebody else in the queue fails there and harms nobody', async () => {
+  await start();
+  const queue = observeQueue(fleet);
+  const [board] = queue.board;
+  const job = await board?.add('foreign', { nonsense: true });
+  await expect.poll(() => board?.getJobState(job?.id ?? '')).toBe('failed');
+  expectAlive(fleet.workers);
+  expect(readStory(await eventsOf(fleet.url, await createJob(fleet.url, 'short'))).end).toBe(
+    'done',
+  );
+});
+
+test('the queue of every shard has its own page in Bull Board', async () => {
+  await start({ workers: 0, config: { shards: 2 } });
+  const ids = [await createJob(fleet.url, 'short'), await createJob(fleet.url, 'short')];
+  const response = await fetch(`${fleet.url}/admin/queues/api/queues`);
+  const { queues } = (await response.json()) as { queues: { name: string }[] };
+  expect(new Set(queues.map(({ name }) => name)).size).toBe(2);
+  const found = await Promise.all(
+    ids.map(async (id) => {
+      for (const { name } of queues) {
+        const page = `${fleet.url}/admin/queues/api/queues/${encodeURIComponent(name)}/${id}`;
+        if ((await fetch(page)).ok) return name;
+      }
+      return undefined;
+    }),
+  );
+  expect(new Set(found)).toEqual(new Set(queues.map(({ name }) => name)));
+});

@@ -1,0 +1,190 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet } from '../harness/fleet.ts';
+import { expectedText } from '../simulator/index.ts';
+import { ask, createJob, eventsOf, follow } from './client.ts';
+import type { Stream } from './client.ts';
+import { chunks, expectWhole, expectWholeOrError, readPlain, readStory } from './judge.ts';
+import { asked, expectAlive, expectEmpty, observeQueue } from './observe.ts';
+
+const count = 20;
+const drainMs = 1000;
+const whole = expectedText({ tokens: 150 });
+
+let fleet: Fleet;
+
+beforeEach(async () => {
+  fleet = await startFleet({
+    workers: 2,
+    models: { middle: 'healthy:tokens=150,pace=10', short: 'healthy:tokens=10' },
+    config: { limits: { workerConcurrency: count }, drainTimeout: `${drainMs}ms` },
+  });
+});
+afterEach(() => fleet?.close());
+
+type Crowd = { plain: Stream[]; jobs: Stream[] };
+
+/** Twenty plain streams and twenty job streams, all in their middle. */
+async function startCrowd(): Promise<Crowd> {
+  const plain = Array.from({ length: count }, () => ask(fleet.url, 'middle'));
+  const ids = await Promise.all(plain.map(() => createJob(fleet.url, 'middle')));
+  const jobs = ids.map((id) => follow(fleet.url, id));
+  await Promise.all([...plain, ...jobs].map((stream) => stream.until(chunks(10))));
+  return { plain, jobs };
+}
+
+/** Everyone has the whole answer, once, from one attempt: the fault was hidden. */
+async function expectAllWhole({ plain, jobs }: Crowd): Promise<void> {
+  for (const stream of plain) await expectWhole(stream, whole);
+  await Promise.all(jobs.map(({ ended }) => ended));
+  for (const { events } of jobs) {
+    expect(readStory(events)).toMatchObject({ end: 'done', text: whole, takenBack: [] });
+  }
+  expect(fleet.primary.requests).toHaveLength(2 * count);
+}
+
+/** No process needs a hand: all are there, and what comes next is served. */
+async function expectServing(): Promise<void> {
+  expectAlive([...fleet.ingresses, ...fleet.workers]);
+  await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
+  await expectEmpty(observeQueue(fleet));
+  await expect
+    .poll(async () => (await fetch(`${fleet.url}/readyz`)).status, { timeout: 5000 })
+    .toBe(200);
+}
+
+describe('running streams go on to their end, whole and once', () => {
+  test('when Redis is restarted with SIGTERM', async () => {
+    const crowd = await startCrowd();
+    await fleet.redis.kill('SIGTERM');
+    await fleet.redis.start();
+    await expectAllWhole(crowd);
+    await expectServing();
+  });
+
+  test('when Redis is killed and started again', async () => {
+    const crowd = await startCrowd();
+    await fleet.redis.kill('SIGKILL');
+    await fleet.redis.start();
+    // A kill may cost what the append-only file did not have yet, but it does not garble anything.
+    for (const stream of crowd.plain) await expectWholeOrError(stream, whole);
+    await Promise.all(crowd.jobs.map(({ ended }) => ended));
+    for (const { events } of crowd.jobs) expect(readStory(events).text).toBe(whole);
+    await expectServing();
+  });
+
+  test('when Redis is away until long after the provider has finished', async () => {
+    const crowd = await startCrowd();
+    await fleet.redis.kill('SIGTERM');
+    const isOver = () => fleet.primary.requests.every(({ state }) => state === 'finished');
+    await expect.poll(isOver, { timeout: 10_000 }).toBe(true);
+    await fleet.redis.start();
+    await expectAllWhole(crowd);
+    await expectServing();
+  });
+
+  test('when every subscription is cut in mid-stream', async () => {
+    const crowd = await startCrowd();
+    const redis = fleet.redis.connect();
+    const subscribers = async () => {
+      const list = await redis.call('CLIENT', 'LIST', 'TYPE', 'pubsub');
+      return String(list).match(/ name=(ingress|worker)-/g)?.length ?? 0;
+    };
+    const all = await subscribers();
+    for (const after of [20, 40, 60]) {
+      await crowd.plain[0]?.until(chunks(after));
+      expect(await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')).toBe(all);
+      await expect.poll(subscribers).toBe(all);
+    }
+    await expectAllWhole(crowd);
+    await expectServing();
+  });
+
+  test('when every connection is cut in mid-stream', async () => {
+    const crowd = await startCrowd();
+    const redis = fleet.redis.connect();
+    for (const after of [20, 40, 60]) {
+      await crowd.plain[0]?.until(chunks(after));
+      await redis.call('CLIENT', 'KILL', 'TYPE', 'normal');
+      await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    }
+    await expectAllWhole(crowd);
+    await expectServing();
+  });
+
+  test('when Redis answers nobody for a second', async () => {
+    const crowd = await startCrowd();
+    await fleet.redis.connect().call('CLIENT', 'PAUSE', '1000', 'ALL');
+    await expectAllWhole(crowd);
+    await expectServing();
+  });
+});
+
+test('queued jobs are still there after a restart, in their order', async () => {
+  const running = await Promise.all(
+    Array.from({ length: 2 * count }, () => createJob(fleet.url, 'middle')),
+  );
+  const queue = observeQueue(fleet);
+  await expect.poll(() => queue.counts()).toMatchObject({ active: 2 * count });
+  const queued = await Promise.all(
+    Array.from({ length: 10 }, (_, i) => createJob(fleet.url, 'short', { user: `queued-${i}` })),
+  );
+  const readers = queued.map((id) => follow(fleet.url, id));
+
+  await fleet.redis.kill('SIGTERM');
+  await fleet.redis.start();
+
+  await Promise.all(readers.map(({ ended }) => ended));
+  for (const { events } of readers) {
+    expect(readStory(events)).toMatchObject({ end: 'done', text: expectedText({ tokens: 10 }) });
+  }
+  for (const events of await Promise.all(running.map((id) => eventsOf(fleet.url, id)))) {
+    expect(readStory(events)).toMatchObject({ end: 'done', text: whole, takenBack: [] });
+  }
+  for (const [i] of queued.entries()) expect(asked(fleet.primary, `queued-${i}`)).toBe(1);
+  await expectServing();
+});
+
+test('what comes while Redis is away is refused in time, and never runs unseen', async () => {
+  await fleet.redis.kill('SIGTERM');
+  const stream = ask(fleet.url, 'short', { body: { user: 'refused' } });
+  const ready = await fetch(`${fleet.url}/readyz`);
+  expect(ready.status).toBe(503);
+  expect(await ready.json()).toMatchObject({ status: 'not_ready' });
+
+  const answer = await readPlain(stream);
+  expect(answer.head.status).toBe(503);
+  expect(answer.head.headers['retry-after']).toMatch(/^\d+$/);
+  expect(answer.error).toMatchObject({ type: 'server_error', code: 'queue_unavailable' });
+
+  await fleet.redis.start();
+  await expectServing();
+  expect(asked(fleet.primary, 'refused')).toBe(0);
+});
+
+test('a client that leaves while Redis is away has left when it is back', async () => {
+  const stream = ask(fleet.url, 'middle', { body: { user: 'left' } });
+  await stream.until(chunks(5));
+  const id = String((await stream.head).headers['x-request-id']);
+  await fleet.redis.kill('SIGTERM');
+  stream.leave();
+  await fleet.redis.start();
+  const { end } = readStory(await eventsOf(fleet.url, id));
+  expect(end).toBe('cancelled');
+  await expectServing();
+});
+
+test('processes that are told to stop while Redis is away do not wait for it', async () => {
+  const stream = ask(fleet.url, 'middle', { body: { user: 'unfinished' } });
+  await stream.until(chunks(5));
+  await fleet.redis.kill('SIGKILL');
+
+  const since = Date.now();
+  const roles = [...fleet.ingresses, ...fleet.workers];
+  const codes = await Promise.all(roles.map((role) => role.stop('SIGTERM')));
+
+  expect(codes).toEqual(roles.map(() => 0));
+  // The drain time, and what the last words may take.
+  expect(Date.now() - since).toBeLessThan(drainMs + 5000);
+  expect((await readPlain(stream)).end).toBe('error');
+});
