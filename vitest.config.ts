@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
+    // What is polled for is there in milliseconds, but the two cores may be busy.
+    expect: { poll: { timeout: 10_000 } },
     reporters: ['default', './test/reporter.ts'],
     projects: [
       {

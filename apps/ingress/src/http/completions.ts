@@ -110,6 +110,8 @@ function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services
           ...headHeaders(meta.id, progress),
         });
         reply.raw.end(body);
+        // A reader that takes nothing of it is let go.
+        reply.raw.setTimeout(services.config.limits.readerStallMs, () => reply.raw.destroy());
       } else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
         sendError(reply.raw, fromFailed(readFailed(line)), headHeaders(meta.id, progress));
       } else note(progress, line);
