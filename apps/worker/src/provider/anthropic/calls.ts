@@ -1,0 +1,64 @@
+import { isJsonObject } from '@millrace/shared/domain/json';
+import { parseExactly } from './exact-json.ts';
+import { invalid } from './parts.ts';
+import type { Block } from './parts.ts';
+import { RefusedError } from './refused.ts';
+
+/** The ids of a conversation's tool calls. */
+export type CallIds = { clean(id: unknown, param: string): string };
+
+/**
+ * Anthropic takes ids of `[a-zA-Z0-9_-]` only. A conversation that began with another provider can
+ * have others (`functions.look_up:0`): each is replaced by one of its own, the same for the call and
+ * for its result.
+ */
+export function createCallIds(): CallIds {
+  const cleaned = new Map<string, string>();
+  const taken = new Set<string>();
+  return {
+    clean(id, param) {
+      if (typeof id !== 'string') throw invalid(param, 'must be a text');
+      const known = cleaned.get(id);
+      if (known !== undefined) return known;
+      const base = id.replaceAll(/[^a-zA-Z0-9_-]/g, '_') || 'call';
+      let free = base;
+      for (let n = 2; taken.has(free); n++) free = `${base}_${n}`;
+      taken.add(free);
+      cleaned.set(id, free);
+      return free;
+    },
+  };
+}
+
+export function toolUseBlock(call: unknown, param: string, ids: CallIds): Block & { name: string } {
+  if (!isJsonObject(call)) throw invalid(param, 'must be an object');
+  const { id, type, function: called } = call;
+  if (type === 'custom') {
+    throw new RefusedError(param, "Anthropic's API has no calls of custom tools.");
+  }
+  if (!isJsonObject(called) || typeof called['name'] !== 'string') {
+    throw invalid(`${param}.function.name`, 'must be a text');
+  }
+  return {
+    type: 'tool_use',
+    id: ids.clean(id, `${param}.id`),
+    name: called['name'],
+    input: toInput(called['arguments']),
+  };
+}
+
+/**
+ * The arguments as the object that Anthropic wants. A model can have written some that are none: they
+ * are a part of the conversation all the same, and stand in the input as the text that they were.
+ */
+function toInput(text: unknown): unknown {
+  if (typeof text !== 'string') return isJsonObject(text) ? text : {};
+  if (text.trim() === '') return {};
+  try {
+    const input = parseExactly(text);
+    if (isJsonObject(input)) return input;
+  } catch {
+    // No JSON: told below.
+  }
+  return { invalid_arguments: text };
+}

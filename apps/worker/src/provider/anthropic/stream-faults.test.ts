@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { messageDelta, messageStart, messageStop, ping, text, wire } from './events.fixture.ts';
+import type { WireEvent } from './events.fixture.ts';
+import { answer, deltas, hello, read } from './stream.fixture.ts';
+
+describe('a stream of Anthropic that breaks', () => {
+  const overloaded: WireEvent = {
+    type: 'error',
+    error: { type: 'overloaded_error', message: 'Overloaded' },
+    request_id: 'req_1',
+  };
+
+  it.each([
+    ['at once', [overloaded], 0],
+    ['in the middle', [messageStart(), ...text(0, 'Hel'), overloaded], 2],
+  ])('is a fault with the status of the error that came %s', (_when, events, shown) => {
+    const { verdict, chunks, usages, verdictAtPush } = read(wire(events));
+    expect(verdict).toEqual({
+      kind: 'fault',
+      fault: {
+        code: 'upstream_error_event',
+        message: 'Overloaded',
+        httpStatus: 529,
+        error: {
+          message: 'Overloaded',
+          type: 'overloaded_error',
+          param: null,
+          code: 'overloaded',
+          request_id: 'req_1',
+        },
+      },
+    });
+    expect(chunks).toHaveLength(shown);
+    expect(usages).toEqual([]);
+    expect(verdictAtPush).toBe(true);
+  });
+
+  it('is whole when the error comes behind the stop_reason', () => {
+    const { verdict, usages } = read(wire([...hello.slice(0, -1), overloaded]));
+    expect(verdict).toMatchObject({ kind: 'completed', finishReason: 'stop' });
+    expect(usages).toHaveLength(1);
+  });
+
+  it('is whole without message_stop, and truncated without a stop_reason', () => {
+    const noStop = read(wire(hello.slice(0, -1)));
+    expect(noStop.verdictAtPush).toBe(false);
+    expect(noStop.verdict).toMatchObject({ kind: 'completed', finishReason: 'stop' });
+    expect(noStop.usages).toHaveLength(1);
+
+    const noReason = read(wire([messageStart(), ...text(0, 'x'), messageDelta(null), messageStop]));
+    const cutOff = read(wire(hello.slice(0, 3)));
+    for (const { verdict, usages } of [noReason, cutOff]) {
+      expect(verdict).toMatchObject({ kind: 'fault', fault: { code: 'upstream_truncated' } });
+      expect(usages).toEqual([]);
+    }
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['pings', wire([ping, ping])],
+  ])('is no answer where only %s came', (_what, body) => {
+    expect(read(body).verdict).toMatchObject({
+      kind: 'fault',
+      fault: { code: 'upstream_invalid_response' },
+    });
+  });
+
+  it('skips events that are malformed, unknown or of the wrong shape', () => {
+    const junk = [
+      'data: {"type":"content_block_delta","ind\n\n',
+      'data: [DONE]\n\n',
+      'data: null\n\n',
+      'event: vertex_event\ndata: {"type":"vertex_event","x":1}\n\n',
+      'data: {"type":"content_block_start","index":7,"content_block":null}\n\n',
+      'data: {"type":"content_block_delta","index":0,"delta":{"type":"new_delta","text":5}}\n\n',
+      'data: {"type":"content_block_delta","index":99,"delta":{"type":"text_delta","text":"x"}}\n\n',
+      'data: {"type":"message_delta"}\n\n',
+    ].join('');
+    const clean = read(wire(hello));
+    const [start = '', ...rest] = hello.map((event) => wire([event]));
+    const dirty = read([junk, start, junk, rest.join(junk)].join(''));
+    expect(dirty.texts).toEqual(clean.texts);
+    expect(dirty.verdict).toEqual(clean.verdict);
+  });
+
+  it('is truncated where a second answer is joined to a shown part of the first', () => {
+    const second = [messageStart({ id: 'msg_2' }), ...hello.slice(1)];
+    const shown = read(wire([...hello.slice(0, 3), ...second]));
+    expect(shown.verdict).toMatchObject({ fault: { code: 'upstream_truncated' } });
+    expect(shown.chunks).toHaveLength(2);
+
+    const silent = read(wire([...hello.slice(0, 2), ...second]));
+    expect(silent.verdict).toMatchObject({ kind: 'completed' });
+    expect(answer(silent).message.content).toBe('Hello 🌍');
+    expect(deltas(silent).filter((delta) => delta.role)).toHaveLength(1);
+  });
+
+  it('refuses an event beyond every bound', () => {
+    const huge = wire([messageStart(), ...text(0, 'x'.repeat(17 * 1024 * 1024))]);
+    expect(read(huge).verdict).toMatchObject({ fault: { code: 'upstream_response_too_large' } });
+  });
+});
+
+it('never takes a stream that was cut off before its stop_reason for a whole answer', () => {
+  const body = Buffer.from(wire(hello));
+  const end = body.indexOf('"stop_reason":"end_turn"');
+  const lengths = Array.from({ length: end }, (_, length) => length);
+  const whole = lengths.filter(
+    (length) => read(body.subarray(0, length)).verdict.kind === 'completed',
+  );
+  expect(whole).toEqual([]);
+});

@@ -1,0 +1,120 @@
+import { isJsonObject } from '@millrace/shared/domain/json';
+import type { Verdict } from '../port.ts';
+import { createBlockReader } from './blocks.ts';
+import { completionId } from './chunks.ts';
+import type { Delta, ToolCallDelta } from './chunks.ts';
+import { statusOf, toOpenAiError } from './errors.ts';
+import { parseExactly } from './exact-json.ts';
+import { finishReasonOf, refusalOf, toOpenAiUsage } from './usage.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** What a whole answer was worth. */
+export function readWhole(text: string): Verdict {
+  const message = parse(text);
+  const error = toOpenAiError(message);
+  if (error) {
+    const httpStatus = statusOf(error.type);
+    const fault = { code: 'upstream_error_event', message: error.message, error } as const;
+    return { kind: 'fault', fault: httpStatus === undefined ? fault : { ...fault, httpStatus } };
+  }
+  const finishReason = isMessage(message) ? finishReasonOf(message['stop_reason']) : undefined;
+  if (!isMessage(message) || finishReason === undefined) {
+    return {
+      kind: 'fault',
+      fault: {
+        code: 'upstream_invalid_response',
+        message: 'The provider answered with something that is no whole message.',
+      },
+    };
+  }
+  const { usage } = message;
+  return {
+    kind: 'completed',
+    finishReason,
+    ...(isJsonObject(usage) && { usage: toOpenAiUsage(usage) }),
+  };
+}
+
+/**
+ * A whole answer that `readWhole` took as completed, as a chat completion. The blocks are read as
+ * those of a stream are, each as one piece.
+ */
+export function translateWhole(text: string, now: () => number = Date.now): string {
+  const message = parse(text);
+  if (!isMessage(message)) throw new TypeError('Not a message');
+  const { id, model, stop_reason: stopReason, stop_details: details, usage } = message;
+  const completion = {
+    id: completionId(String(id)),
+    object: 'chat.completion',
+    created: Math.floor(now() / 1000),
+    model,
+    choices: [
+      {
+        index: 0,
+        message: toOpenAiMessage(message.content, refusalOf(details)),
+        logprobs: null,
+        finish_reason: finishReasonOf(stopReason) ?? 'stop',
+      },
+    ],
+    ...(isJsonObject(usage) && { usage: toOpenAiUsage(usage) }),
+  };
+  return JSON.stringify(completion);
+}
+
+function toOpenAiMessage(content: readonly unknown[], refusal: string | undefined) {
+  const deltas = readBlocks(content);
+  const toolCalls = gatherCalls(deltas);
+  const annotations = deltas.flatMap((delta) => delta.annotations ?? []);
+  const thoughts = deltas.flatMap((delta) => delta.thinking_blocks ?? []);
+  const reasoning = join(deltas, 'reasoning_content');
+  return {
+    role: 'assistant',
+    content: join(deltas, 'content') || null,
+    refusal: refusal ?? null,
+    ...(reasoning !== '' && { reasoning_content: reasoning }),
+    ...(thoughts.length > 0 && { thinking_blocks: thoughts }),
+    ...(annotations.length > 0 && { annotations }),
+    ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
+  };
+}
+
+function readBlocks(content: readonly unknown[]): Delta[] {
+  const reader = createBlockReader();
+  const deltas: (Delta | undefined)[] = [];
+  for (const [index, block] of content.entries()) {
+    deltas.push(reader.start(index, block));
+    const citations = isJsonObject(block) ? block['citations'] : undefined;
+    for (const citation of Array.isArray(citations) ? (citations as unknown[]) : []) {
+      reader.delta(index, { type: 'citations_delta', citation });
+    }
+    deltas.push(reader.stop(index));
+  }
+  deltas.push(...reader.end());
+  return deltas.filter((delta) => delta !== undefined);
+}
+
+const join = (deltas: readonly Delta[], field: 'content' | 'reasoning_content'): string =>
+  deltas.map((delta) => delta[field] ?? '').join('');
+
+/** Each call comes as two pieces: its name, then its arguments. */
+function gatherCalls(deltas: readonly Delta[]): Omit<ToolCallDelta, 'index'>[] {
+  const calls: Omit<ToolCallDelta, 'index'>[] = [];
+  for (const { index, id, type, function: piece } of deltas.flatMap((d) => d.tool_calls ?? [])) {
+    const call = calls[index];
+    if (call) call.function.arguments += piece.arguments;
+    else calls[index] = { id, type, function: { ...piece } };
+  }
+  return calls;
+}
+
+const isMessage = (value: unknown): value is Json & { content: unknown[] } =>
+  isJsonObject(value) && Array.isArray(value['content']);
+
+function parse(text: string): unknown {
+  try {
+    return parseExactly(text);
+  } catch {
+    return undefined;
+  }
+}
