@@ -107,6 +107,8 @@ function credentialsOf(request: FastifyRequest) {
     authorization,
     apiKey: typeof apiKey === 'string' ? apiKey : undefined,
     address: request.socket.remoteAddress ?? '',
+    origin: request.headers.origin,
+    host: request.headers.host,
   };
 }
 
@@ -121,6 +123,11 @@ function admit(verdict: Verdict): Principal {
       throw unauthorized('Incorrect API key provided.');
     case 'address':
       throw forbidden('This API key may not be used from your address.', 'address_not_allowed');
+    case 'foreign_page':
+      throw forbidden(
+        'No keys are configured, so pages of other sites may not use this server.',
+        'foreign_page',
+      );
     case 'loopback_only':
       throw forbidden(
         'No keys are configured, so this server answers on loopback only.',

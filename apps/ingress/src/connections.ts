@@ -13,9 +13,17 @@ export type Connections = {
   readonly size: number;
 };
 
-export function createConnections(): Connections {
+export function createConnections(onError: (error: unknown) => void): Connections {
   const open = new Set<{ cut: () => void; onDrain: (() => void) | undefined }>();
   let waiters: (() => void)[] = [];
+  /** One that cannot be ended must not keep the others. */
+  const attempt = (end: (() => void) | undefined) => {
+    try {
+      end?.();
+    } catch (error) {
+      onError(error);
+    }
+  };
   return {
     add(cut, onDrain) {
       const one = { cut, onDrain };
@@ -38,10 +46,10 @@ export function createConnections(): Connections {
       });
     },
     drain() {
-      for (const one of open) one.onDrain?.();
+      for (const one of open) attempt(one.onDrain);
     },
     cutAll() {
-      for (const one of open) one.cut();
+      for (const one of open) attempt(one.cut);
     },
     get size() {
       return open.size;

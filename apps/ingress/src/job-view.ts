@@ -10,13 +10,13 @@ const readPacks = 256;
 /** What `GET /v1/jobs/{id}` answers, as JSON text: the log, read as a whole, and the place in the queue. */
 export async function viewJob(
   described: Described,
-  { log, queue }: { log: Pick<StreamLog, 'read'>; queue: Pick<JobQueue, 'state' | 'position'> },
+  { log, queue }: { log: Pick<StreamLog, 'read'>; queue: Pick<JobQueue, 'position'> },
 ): Promise<string> {
   const { meta } = described;
   const story = createStory();
   for (let after = logStart, more = true; more;) {
     const read = await log.read(meta.id, after, readPacks);
-    for (const line of read?.lines ?? []) story.take(decodeEntry(line.text), line.run);
+    for (const line of read?.lines ?? []) story.take(decodeEntry(line.text));
     const newest = read?.lines.at(-1);
     if (newest) after = newest;
     more = read?.more === true && newest !== undefined;
@@ -60,7 +60,7 @@ function createStory() {
     get end() {
       return end;
     },
-    take(entry: Entry, _run: number): void {
+    take(entry: Entry): void {
       switch (entry.kind) {
         case 'attempt':
           attempts.push({ started: entry.data });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { Server as TcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
@@ -78,9 +79,10 @@ const relay = createRelay({
 });
 const inbox = await channels.openInbox(name, relay);
 const reconciler = createReconciler({ log, queue, relay, onError });
-const connections = createConnections();
+const connections = createConnections(onError);
+let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
-const submitter = createSubmitter({ config, log, queue, inbox: name, onError });
+const submitter = createSubmitter({ config, log, queue, inbox: name, whenReady, onError });
 
 const app = await buildApp({
   services: {
@@ -122,9 +124,8 @@ onSignals({
   log: logger,
   onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
     lifecycle.advance('draining');
-    const listening = app.server;
-    listening.close();
-    listening.closeIdleConnections();
+    // Not http's own close: it takes an answer whose last bytes are under way for an idle connection.
+    TcpServer.prototype.close.call(app.server);
     connections.drain();
     await connections.settled(AbortSignal.timeout(withinMs));
     connections.cutAll();
@@ -141,6 +142,18 @@ onSignals({
     process.exit(0);
   },
 });
+
+/** One listener for all who wait. */
+function whenReady(): Promise<void> {
+  if (redis.status === 'ready') return Promise.resolve();
+  comingBack ??= new Promise((resolve) => {
+    redis.once('ready', () => {
+      comingBack = undefined;
+      resolve();
+    });
+  });
+  return comingBack;
+}
 
 /** The cut has cancelled what was attached to it: first those come through. */
 async function leaveRedis(): Promise<void> {

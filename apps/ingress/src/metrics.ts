@@ -1,4 +1,5 @@
 import type { RequestMeta } from '@millrace/shared/domain/request';
+import { within } from './within.ts';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
 /** What the ingress counts. One registry for the process, made in main.ts. */
@@ -16,6 +17,15 @@ export type MetricsSources = {
   workers(): Promise<number>;
   readers(): number;
 };
+
+/** Without Redis there is still much to tell. */
+async function orNothing(work: Promise<Record<string, number>>): Promise<Record<string, number>> {
+  try {
+    return await within(work, 1000);
+  } catch {
+    return {};
+  }
+}
 
 export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
@@ -53,7 +63,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['state'],
     registers,
     async collect() {
-      for (const [state, count] of Object.entries(await sources.queueCounts())) {
+      for (const [state, count] of Object.entries(await orNothing(sources.queueCounts()))) {
         this.set({ state }, count);
       }
     },
@@ -63,7 +73,9 @@ export function createMetrics(sources: MetricsSources): Metrics {
     help: 'Workers that are present on every shard',
     registers,
     async collect() {
-      this.set(await sources.workers());
+      const { workers } = await orNothing(sources.workers().then((count) => ({ workers: count })));
+      if (workers === undefined) this.reset();
+      else this.set(workers);
     },
   });
 

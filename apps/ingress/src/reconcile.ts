@@ -1,4 +1,5 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
+import { faultToError } from '@millrace/shared/domain/fault';
 import type { Described, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import type { Relay } from './relay/relay.ts';
@@ -17,8 +18,8 @@ export type Reconciler = {
 
 export type ReconcilerDeps = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
-  queue: Pick<JobQueue, 'state'>;
-  relay: Pick<Relay, 'takeQuiet' | 'expire'>;
+  queue: Pick<JobQueue, 'state' | 'remove'>;
+  relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard'>;
   onError(error: unknown): void;
   /** Milliseconds of silence after which a request is looked after. */
   quietMs?: number;
@@ -35,10 +36,14 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   async function describe(id: string): Promise<Described | undefined> {
     const described = await log.describe(id);
     if (!described || described.ended) return described;
-    if (Date.now() - described.meta.createdAt < settleMs) return described;
+    const { createdAt, deadlineAt = Infinity } = described.meta;
+    if (Date.now() - createdAt < settleMs && Date.now() < deadlineAt) return described;
     const state = await queue.state(id);
-    if (state === 'waiting' || state === 'active') return described;
-    const reason = state === 'unknown' ? removed : failed;
+    // A worker that has it watches the deadline itself.
+    const isLate = state === 'waiting' && Date.now() >= deadlineAt;
+    if (isLate) await queue.remove(id);
+    else if (state === 'waiting' || state === 'active') return described;
+    const reason = isLate ? late : state === 'unknown' ? removed : failed;
     await log.finish(
       id,
       encodeEntry({ kind: 'failed', data: { ...reason, at: Date.now() } }),
@@ -48,7 +53,9 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   }
 
   async function lookAfter(id: string): Promise<void> {
-    if (!(await describe(id))) relay.expire(id);
+    const described = await describe(id);
+    if (described) relay.heard(id, described.last);
+    else relay.expire(id);
   }
 
   let looking = false;
@@ -76,6 +83,11 @@ const removed = {
   },
   httpStatus: 500,
 };
+
+const late = faultToError({
+  code: 'deadline_exceeded',
+  message: 'The deadline of the request passed before it could be answered.',
+});
 
 const failed = {
   error: {

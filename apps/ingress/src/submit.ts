@@ -13,7 +13,8 @@ import type { StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import { mayUse } from './admission/keys.ts';
 import type { Principal } from './admission/keys.ts';
-import { notFound, unavailable } from './http/errors.ts';
+import { notFound } from './http/errors.ts';
+import { within } from './within.ts';
 
 export type Submission = {
   principal: Principal;
@@ -37,8 +38,11 @@ export type Submission = {
 export type Submitter = {
   /** The request as it will be, with its id; nothing is sent yet. Throws an ApiError on an unknown model. */
   prepare(submission: Submission): Prepared;
-  /** Stores the request and queues its job. Throws an ApiError when the queue cannot take it. */
-  send(prepared: Prepared): Promise<void>;
+  /**
+   * Stores the request and queues its job. Throws an ApiError when the queue cannot take it.
+   * `isHeard`: something came of it already, so that it was queued.
+   */
+  send(prepared: Prepared, isHeard?: () => boolean): Promise<void>;
   /** Ends a request for every reader, whatever state it is in. */
   cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
   /** Resolves when every cancellation that is under way has come through, or failed. */
@@ -52,15 +56,14 @@ export type SubmitDeps = {
   log: StreamLog;
   queue: JobQueue;
   inbox: string;
+  /** Resolves when the connection to Redis stands. */
+  whenReady(): Promise<void>;
   onError(error: unknown): void;
   now?(): number;
 };
 
-/** Milliseconds that Redis may take for a new request before its client is told to try again. */
-const sendTimeoutMs = 5000;
-
 export function createSubmitter(deps: SubmitDeps): Submitter {
-  const { config, log, queue, inbox, onError, now = Date.now } = deps;
+  const { config, log, queue, inbox, whenReady, onError, now = Date.now } = deps;
   const cancelling = new Set<Promise<unknown>>();
   let counter = 0;
 
@@ -86,6 +89,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       includeUsage: submission.includeUsage,
       attached,
       createdAt,
+      deadlineAt,
       metadata: submission.metadata,
     };
     // Each once: the ladder tells targets apart by what they are.
@@ -106,15 +110,18 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     return { meta, job, submission };
   }
 
-  async function send({ meta, job, submission }: Prepared): Promise<void> {
+  async function send({ meta, job, submission }: Prepared, isHeard = () => false): Promise<void> {
+    // Nothing is left with a connection that is away: it would be served when nobody waits any more.
+    await within(whenReady());
     // On one connection, in this order: when a worker has the job, the body and the inbox are there.
     const sent = Promise.all([
       log.create(meta, submission.body, submission.read ? inbox : undefined),
       queue.add(meta.id, job),
     ]);
     try {
-      await within(sent, sendTimeoutMs);
+      await within(sent);
     } catch (error) {
+      if (isHeard()) return;
       // What did get through must not run unseen. Behind the two on the same connection.
       cancel(meta.id, 'the request could not be queued').catch(onError);
       throw error;
@@ -133,7 +140,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
 
   async function end(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
     const line = encodeEntry({ kind: 'cancelled', data: { reason, at: now() } });
-    const outcome = await log.finish(id, line, 'cancelled');
+    const outcome = await within(log.finish(id, line, 'cancelled'));
     if (outcome.kind === 'gone') return 'unknown';
     if (outcome.kind === 'ended') return outcome.by;
     // Out of the queue if it still waits there. A worker that has it finds the terminal entry.
@@ -153,21 +160,3 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
 
 const isSameTarget = (a: Target, b: Target): boolean =>
   a.provider === b.provider && a.model === b.model;
-
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(unavailable('The queue does not answer; try again later.', 'queue_unavailable', 2)),
-      ms,
-    );
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-    // Whatever it still comes to, the client has been answered.
-    work.catch(() => {});
-  }
-}

@@ -148,3 +148,32 @@ describe('loopback', () => {
     expect(['192.168.0.1', 'localhost', ''].some(isLoopback)).toBe(false);
   });
 });
+
+describe('a gate without keys', () => {
+  const gate = createGate(undefined);
+  const address = '127.0.0.1';
+
+  it.each([
+    {},
+    { host: 'localhost:8080' },
+    { host: '127.0.0.1:8080', origin: 'http://localhost:3000' },
+    { host: '[::1]:8080' },
+    { host: 'app.localhost' },
+  ])('lets in who speaks to this machine by its own name: %j', (more) => {
+    expect(gate({ authorization: undefined, apiKey: undefined, address, ...more }).kind).toBe(
+      'admitted',
+    );
+  });
+
+  it.each([
+    { origin: 'https://evil.example' },
+    { origin: 'null' },
+    { host: 'rebound.example:8080' },
+    { host: '10.0.0.1' },
+  ])('refuses pages of other sites, and names that were made to point here: %j', (more) => {
+    expect(gate({ authorization: undefined, apiKey: undefined, address, ...more })).toEqual({
+      kind: 'refused',
+      reason: 'foreign_page',
+    });
+  });
+});

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { BlockList, isIPv6 } from 'node:net';
+import { BlockList, isIP, isIPv6 } from 'node:net';
 
 /** Who asks. `keyId` is undefined where no keys are configured. */
 export type Principal = { keyId: string | undefined; models: readonly string[]; admin: boolean };
@@ -19,11 +19,17 @@ export type Credentials = {
   apiKey: string | undefined;
   /** Of the socket, never of a header. */
   address: string;
+  /** `Origin` and `Host`, as sent: who asks through a browser, and whom it believes to ask. */
+  origin?: string | undefined;
+  host?: string | undefined;
 };
 
 export type Verdict =
   | { kind: 'admitted'; principal: Principal }
-  | { kind: 'refused'; reason: 'no_key' | 'unknown_key' | 'address' | 'loopback_only' };
+  | {
+      kind: 'refused';
+      reason: 'no_key' | 'unknown_key' | 'address' | 'loopback_only' | 'foreign_page';
+    };
 
 export type Gate = (credentials: Credentials) => Verdict;
 
@@ -32,10 +38,18 @@ const anyModel = ['*'];
 /** Decides who may enter, from the config's keys: once built, a pure function. */
 export function createGate(keys: readonly Key[] | undefined): Gate {
   if (!keys) {
-    return ({ address }) =>
-      isLoopback(address)
-        ? { kind: 'admitted', principal: { keyId: undefined, models: anyModel, admin: false } }
-        : { kind: 'refused', reason: 'loopback_only' };
+    return ({ address, origin, host }) => {
+      if (!isLoopback(address)) return { kind: 'refused', reason: 'loopback_only' };
+      // A page of another site, or one whose name was made to point here, speaks through a browser
+      // on this machine.
+      if (!isLocalName(hostOf(origin)) || !isLocalName(hostOf(host && `http://${host}`))) {
+        return { kind: 'refused', reason: 'foreign_page' };
+      }
+      return {
+        kind: 'admitted',
+        principal: { keyId: undefined, models: anyModel, admin: false },
+      };
+    };
   }
   const gates = keys.map((key) => ({
     key,
@@ -65,6 +79,18 @@ export const maySee = (principal: Principal, owner: { keyId?: string | undefined
 
 function bearer(authorization: string | undefined): string | undefined {
   return /^Bearer\s+(\S+)\s*$/i.exec(authorization ?? '')?.[1];
+}
+
+/** Undefined where there is none; an empty text where it cannot be read. */
+function hostOf(url: string | undefined): string | undefined {
+  if (url === undefined) return undefined;
+  return URL.canParse(url) ? new URL(url).hostname : '';
+}
+
+function isLocalName(name: string | undefined): boolean {
+  if (name === undefined || name === 'localhost' || name.endsWith('.localhost')) return true;
+  const address = name.replace(/^\[|\]$/g, '');
+  return isIP(address) !== 0 && isLoopback(address);
 }
 
 const loopback = new BlockList();

@@ -7,7 +7,14 @@ import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
 import type { Prepared } from '../submit.ts';
 import { parseObject, readChatRequest } from './body.ts';
-import { ApiError, cancelledError, fromFailed, slowReader, streamLost } from './errors.ts';
+import {
+  ApiError,
+  cancelledError,
+  fromFailed,
+  slowReader,
+  streamLost,
+  toApiError,
+} from './errors.ts';
 import { readDeadline, readOnDisconnect } from './headers.ts';
 import { sendError } from './reply.ts';
 
@@ -89,7 +96,7 @@ function answerStream(prepared: Prepared, reply: FastifyReply, services: Service
       endWithError('', lostFailed);
     },
     gone: () => endWithError('', lostFailed),
-    cut: () => endWithError('', shuttingDown),
+    fail: (failed) => endWithError('', failed),
   });
 }
 
@@ -128,7 +135,7 @@ function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services
       result = undefined;
     },
     gone: () => fail(lostFailed),
-    cut: () => fail(shuttingDown),
+    fail,
   });
 }
 
@@ -137,19 +144,30 @@ function begin(
   prepared: Prepared,
   reply: FastifyReply,
   services: Services,
-  sink: ReaderSink & { cut(): void },
+  sink: ReaderSink & { fail(failed: Failed): void },
 ): Reader {
   const { meta } = prepared;
   const { relay, submitter, metrics, onError } = services;
   const response = reply.raw;
-  const reader = relay.openFresh(meta.id, sink);
+  let heard = false;
+  const reader = relay.openFresh(meta.id, {
+    ...sink,
+    lines(batch) {
+      heard = true;
+      return sink.lines(batch);
+    },
+  });
   const cancel = (reason: string) => {
     if (meta.attached) submitter.cancel(meta.id, reason).catch(onError);
   };
   const connection = services.connections.add(() => {
     reader.close();
-    sink.cut();
-    cancel('the server shuts down');
+    // All was said, and its reader takes it too slowly.
+    if (response.writableEnded) response.destroy();
+    else {
+      sink.fail(shuttingDown);
+      cancel('the server shuts down');
+    }
   });
   metrics.opened(meta);
 
@@ -161,12 +179,20 @@ function begin(
     if (!response.writableFinished) cancel('the client went away');
   });
 
-  submitter.send(prepared).catch((error: unknown) => {
-    reader.close();
-    if (!response.headersSent) sendError(response, error, { 'x-request-id': meta.id });
-    else response.end();
-    if (!(error instanceof ApiError)) onError(error);
-  });
+  // An answer that has begun was queued, whatever became of the word that it was.
+  submitter
+    .send(prepared, () => heard)
+    .catch((thrown: unknown) => {
+      if (!(thrown instanceof ApiError)) onError(thrown);
+      reader.close();
+      if (response.writableEnded) return;
+      const { error, status } = toApiError(thrown);
+      sink.fail({
+        error,
+        httpStatus: status,
+        retryAfterMs: status === 503 ? retryAfterMs : undefined,
+      });
+    });
   return reader;
 }
 
@@ -193,6 +219,9 @@ function readFailed(line: Line): Failed {
 }
 
 const lostFailed: Failed = { error: streamLost, httpStatus: 500 };
+
+/** Milliseconds after which a client that could not be queued may come back. */
+const retryAfterMs = 2000;
 
 const shuttingDown: Failed = {
   error: {

@@ -67,12 +67,17 @@ export const unavailable = (message: string, code: string, retryAfterSeconds: nu
 export const shuttingDown = (): ApiError =>
   unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
 
+/** Ends that were asked for, whatever their status says to an SDK. */
+const final = new Set<string | null>(['request_cancelled', 'deadline_exceeded']);
+
 /** How a request that failed before its head was sent answers. */
 export function fromFailed(failed: Failed): ApiError {
-  const headers: Record<string, string> =
-    failed.retryAfterMs === undefined
-      ? {}
-      : { 'retry-after': String(Math.ceil(failed.retryAfterMs / 1000)) };
+  const headers: Record<string, string> = {};
+  if (failed.retryAfterMs !== undefined) {
+    headers['retry-after'] = String(Math.ceil(failed.retryAfterMs / 1000));
+  }
+  // OpenAI's SDKs would make the same request again.
+  if (final.has(failed.error.code)) headers['x-should-retry'] = 'false';
   return new ApiError(failed.httpStatus, failed.error, headers);
 }
 

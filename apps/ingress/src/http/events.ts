@@ -11,21 +11,21 @@ import { slowReader, streamLost } from './errors.ts';
 export type EventsOptions = {
   described: Described;
   after: EntryId;
+  /** In the queue, where it is known. */
+  position: number | undefined;
   response: ServerResponse;
   services: Services;
 };
 
 /** A native reader over SSE: the request's events from a cursor on, to its terminal event. */
-export async function streamEvents({
+export function streamEvents({
   described,
   after,
+  position,
   response,
   services,
-}: EventsOptions): Promise<void> {
-  const { meta, last, ended } = described;
-  const position = ended ? undefined : await services.queue.position(meta.id);
-  // Gone while we asked: there is nobody to write to, and `close` will not come again.
-  if (response.destroyed) return;
+}: EventsOptions): void {
+  const { meta, last } = described;
   const connection = openSse({
     response,
     headers: () => ({ 'x-request-id': meta.id }),
@@ -64,6 +64,10 @@ export async function streamEvents({
   const reader = services.relay.open(meta.id, isAhead ? logStart : after, sink);
   const open = services.connections.add(() => {
     reader.close();
+    if (response.writableEnded) {
+      response.destroy();
+      return;
+    }
     // The cursor is with the client: it goes on at another ingress.
     connection.end(': the server shuts down, resume elsewhere\n\n');
   });

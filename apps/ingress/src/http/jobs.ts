@@ -11,6 +11,7 @@ import { viewJob } from '../job-view.ts';
 import type { Services } from '../services.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
+import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
 import { readDeadline } from './headers.ts';
 
@@ -20,7 +21,13 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
   app.post('/v1/jobs', async (request, reply) => {
     const text = String(request.body);
     const job = readJob(parseObject(request.body), text);
-    const prepared = services.submitter.prepare({ ...job, principal: request.principal });
+    const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
+    const prepared = services.submitter.prepare({
+      ...job,
+      principal: request.principal,
+      deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
+      traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+    });
     await services.submitter.send(prepared);
     const { id, createdAt } = prepared.meta;
     return reply
@@ -37,13 +44,14 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
 
   app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
     const described = await findJob(services, request.principal, request.params.id);
-    const view = await viewJob(described, services);
+    const view = await within(viewJob(described, services));
     return reply.type('application/json').header('x-request-id', described.meta.id).send(view);
   });
 
   app.delete<JobRoute>('/v1/jobs/:id', async (request, reply) => {
     const { meta, ended } = await findJob(services, request.principal, request.params.id);
     const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
+    if (by === 'unknown') throw jobNotFound(meta.id);
     reply.header('x-request-id', meta.id);
     return { id: meta.id, status: by === 'done' ? 'completed' : by };
   });
@@ -55,18 +63,32 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const hold = services.relay.hold(id);
     try {
       // Again, now with the inbox: what is appended from here on comes live.
-      const described = await services.log.subscribe(id, services.inbox);
+      const described = await within(services.log.subscribe(id, services.inbox));
       if (!described) throw jobNotFound(id);
       // All was read: an EventSource that comes back after the end is told to stay away.
       if (described.ended && sameEntryId(described.last, after)) {
         return await reply.code(204).header('x-request-id', id).send();
       }
+      const position = described.ended ? undefined : await tellPosition(services, id);
       reply.hijack();
-      return await streamEvents({ described, after, response: reply.raw, services });
+      // Gone while we asked: there is nobody to write to, and `close` will not come again.
+      if (reply.raw.destroyed) return undefined;
+      streamEvents({ described, after, position, response: reply.raw, services });
+      return undefined;
     } finally {
       hold.release();
     }
   });
+}
+
+/** Good to know, and no reason to fail. */
+async function tellPosition({ queue, onError }: Services, id: string): Promise<number | undefined> {
+  try {
+    return await within(queue.position(id));
+  } catch (error) {
+    onError(error);
+    return undefined;
+  }
 }
 
 /** Throws a 404 for what is not there and for what is not theirs, alike; a 410 for what is over. */
@@ -77,10 +99,9 @@ export async function findJob(
 ): Promise<Described> {
   const parsed = parseRequestId(id);
   if (!parsed) throw jobNotFound(id);
-  const described = await services.reconciler.describe(id);
+  const described = await within(services.reconciler.describe(id));
   if (described && maySee(principal, described.meta)) return described;
-  const { retentionMs, limits } = services.config;
-  if (!described && Date.now() - parsed.createdAt > retentionMs + limits.queueTtlMs) {
+  if (!described && Date.now() - parsed.createdAt > services.config.retentionMs) {
     throw new ApiError(410, {
       message: `The request '${id}' is past its retention.`,
       type: 'invalid_request_error',

@@ -3,6 +3,9 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 import { wrongType } from './body.ts';
 import { invalidRequest } from './errors.ts';
 
+/** Characters of a client's own name for a request, which is said back to it. */
+export const longestRef = 200;
+
 /** A frame that a client sent: a JSON object. */
 export type Frame = Record<string, unknown>;
 
@@ -36,8 +39,8 @@ export function errorFrame(frame: Frame | undefined, error: OpenAiError): string
   const { ref, id } = frame ?? {};
   return JSON.stringify({
     type: 'error',
-    ref: typeof ref === 'string' ? ref : undefined,
-    id: typeof id === 'string' ? id : undefined,
+    ref: typeof ref === 'string' && ref.length <= longestRef ? ref : undefined,
+    id: typeof id === 'string' && id.length <= longestRef ? id : undefined,
     error,
   });
 }

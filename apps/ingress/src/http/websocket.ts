@@ -20,8 +20,16 @@ import type { Services } from '../services.ts';
 import { readChatRequest, wrongType } from './body.ts';
 import { invalidRequest, jobNotFound, shuttingDown, streamLost, toApiError } from './errors.ts';
 import { resetEvent } from './events.ts';
-import { errorFrame, holdBack, parseFrame, readId, unknownType } from './socket-frames.ts';
+import {
+  errorFrame,
+  holdBack,
+  longestRef,
+  parseFrame,
+  readId,
+  unknownType,
+} from './socket-frames.ts';
 import type { Frame } from './socket-frames.ts';
+import { within } from '../within.ts';
 import { findJob, parseCursor } from './jobs.ts';
 
 /** Requests that one socket may have open: created or subscribed. */
@@ -135,6 +143,9 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       if (draining()) throw shuttingDown();
       if (open.size >= maxPerSocket) throw tooMany();
       if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
+      if (ref !== undefined && ref.length > longestRef) {
+        throw invalidRequest(`'ref' is longer than ${longestRef} characters.`, { param: 'ref' });
+      }
       if (endpoint !== endpoints[0]) {
         throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, {
           param: 'endpoint',
@@ -174,7 +185,7 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       await findJob(services, principal, id);
       const hold = relay.hold(id);
       try {
-        const described = await log.subscribe(id, services.inbox);
+        const described = await within(log.subscribe(id, services.inbox));
         if (!described) throw jobNotFound(id);
         if (socket.readyState !== socket.OPEN) return;
         // Nothing is awaited between these and the reader: two frames at once must not both pass.

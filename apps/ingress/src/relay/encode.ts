@@ -1,8 +1,6 @@
 import { decodeEntry, formatEntryId } from '@millrace/shared/domain/entry';
 import type { Failed, Line } from '@millrace/shared/domain/entry';
-
-/** The endings of a stream as a client sees them; what comes before is text. */
-export type Ending = 'done' | 'failed' | 'cancelled';
+import { singleLine } from '@millrace/shared/domain/json-text';
 
 /** An event of the job API: its name, its entry id where it has one, and its data as JSON text. */
 export type JobEvent = { event: string; entry?: string; data: string };
@@ -48,7 +46,7 @@ export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefi
     }
     case 'result':
       // A whole answer is its own only chunk. White space between tokens is all that line breaks can be.
-      return { event: 'chunk', entry, data: decoded.data.body.replaceAll(/[\r\n]+/g, ' ') };
+      return { event: 'chunk', entry, data: singleLine(decoded.data.body) };
     case 'reset':
       return { event: 'reset', entry, data: JSON.stringify(decoded.data) };
     case 'done': {

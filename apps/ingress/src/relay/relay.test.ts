@@ -257,6 +257,21 @@ describe('several readers', () => {
   });
 });
 
+describe('a reader that missed a frame without a trace', () => {
+  it('reads its log when that is known to reach further', async () => {
+    const { given } = rig.open(writer.id);
+    await idle();
+    rig.memory.channels.hold(inboxName);
+    await writer.end();
+    rig.memory.channels.drop(inboxName);
+    const described = await rig.log.describe(writer.id);
+    rig.relay.heard(writer.id, described?.last ?? { run: 0, seq: 0 });
+    await idle();
+    expect(given.all).toEqual(whole());
+    expect(rig.relay.readers).toBe(0);
+  });
+});
+
 describe('a request that somebody is about to read', () => {
   it('is not unread when its last reader leaves meanwhile', async () => {
     const { reader } = rig.open(writer.id);

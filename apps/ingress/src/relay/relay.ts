@@ -51,6 +51,8 @@ export type Relay = {
   /** The request is not there any more: its readers are told. */
   expire(id: string): void;
   onFrame(frame: Frame): void;
+  /** The log is known to reach up to here: whoever is behind has missed something. */
+  heard(id: string, last: EntryId): void;
   /** Live frames may be missing: every reader looks into its log. */
   onGap(): void;
   /**
@@ -223,6 +225,13 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
         if (state.mode !== 'live' || compareEntryIds(last, state.cursor) <= 0) continue;
         if (sameEntryId(prev, state.cursor)) give(state, unpack(last, texts, state.cursor));
         else read(state);
+      }
+    },
+
+    heard(id, last) {
+      for (const state of byRequest.get(id) ?? []) {
+        if (compareEntryIds(last, state.newest) > 0) state.newest = last;
+        if (state.mode === 'live' && compareEntryIds(last, state.cursor) > 0) read(state);
       }
     },
 

@@ -28,6 +28,7 @@ export function openSocketOutbox({ socket, limits, onDrain }: SocketOutboxOption
     }
     full = false;
     clearTimeout(stallTimer);
+    socket.resume();
     onDrain();
   }
 
@@ -40,6 +41,8 @@ export function openSocketOutbox({ socket, limits, onDrain }: SocketOutboxOption
       if (socket.bufferedAmount <= limits.readerBufferBytes) return true;
       if (!full) {
         full = true;
+        // Nor does it get answers to what it goes on sending.
+        socket.pause();
         stallTimer = setTimeout(() => {
           socket.close(tooSlow, 'the reader took nothing for too long');
           socket.terminate();

@@ -24,6 +24,8 @@ export type RequestMeta = {
   attached: boolean;
   /** Milliseconds since the epoch. */
   createdAt: number;
+  /** Not to be served after this; milliseconds since the epoch. */
+  deadlineAt?: number | undefined;
   metadata?: unknown;
 };
 
