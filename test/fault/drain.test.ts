@@ -105,7 +105,7 @@ describe('a worker that is told to stop', () => {
   test('serves a plain request that had shown nothing yet at another worker, unseen', async () => {
     await start({
       config: { drainTimeout: '100ms' },
-      models: { slow: 'healthy:tokens=10,first=1000' },
+      models: { slow: 'healthy:tokens=10,first=3000' },
     });
     const [worker] = fleet.workers as [RoleProcess];
     const stream = ask(fleet.url, 'slow', { body: { user: 'slow' } });
