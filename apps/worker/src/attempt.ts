@@ -1,7 +1,7 @@
 import type { Result } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Dispatcher } from 'undici';
-import type { AnswerSink, Provider, ProviderCall, StreamReader, Verdict } from './provider/port.ts';
+import type { AnswerSink, Provider, ProviderCall, StreamReader } from './provider/port.ts';
 import { callUpstream } from './upstream/call.ts';
 import type { ResponseHeaders, UpstreamCall } from './upstream/call.ts';
 
@@ -25,18 +25,27 @@ export type AttemptOptions = {
   maxResponseBytes: number;
   sink: AnswerSink;
   signal: AbortSignal;
+  /**
+   * The first token is late. With it the attempt goes on waiting, up to its whole time; without it,
+   * it has failed.
+   */
+  onSlow?: (() => void) | undefined;
 };
 
 export type AttemptOutcome =
   | { kind: 'completed'; finishReason: string | null; usage?: unknown; result?: Result }
   | { kind: 'fault'; fault: Fault }
   /** The signal fired: the upstream connection is closed. */
-  | { kind: 'aborted' };
+  | { kind: 'aborted' }
+  /** Another attempt spoke first. */
+  | { kind: 'superseded' };
 
 export type Attempt = {
   outcome: Promise<AttemptOutcome>;
   /** When the first visible chunk came, in milliseconds since the epoch. */
   readonly firstTokenAt: number | undefined;
+  /** Ends it at once, for a reason that its upstream does not know. */
+  stop(reason: Fault | 'superseded'): void;
   /** Stops reading from the provider, and its idle clock. */
   pause(): void;
   resume(): void;
@@ -69,7 +78,9 @@ export function startAttempt(options: AttemptOptions): Attempt {
     signal.removeEventListener('abort', onAbort);
     if (result.kind === 'completed') upstream?.release();
     else upstream?.abort();
-    settle(result);
+    settle(
+      result.kind === 'fault' ? { kind: 'fault', fault: withoutKey(result.fault, call) } : result,
+    );
   }
   const fail = (fault: Fault) => finish({ kind: 'fault', fault });
   const onAbort = () => finish({ kind: 'aborted' });
@@ -86,6 +97,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
 
   function onNoProgress(): void {
     if (reader?.finished) finish(reader.end());
+    else if (firstTokenAt === undefined && options.onSlow) options.onSlow();
     else if (firstTokenAt === undefined) {
       fail({
         code: 'upstream_first_token_timeout',
@@ -104,15 +116,21 @@ export function startAttempt(options: AttemptOptions): Attempt {
     if (!settled && !paused) progressTimer = setTimeout(onNoProgress, ms);
   }
 
+  function onVisible(): void {
+    if (firstTokenAt === undefined) {
+      firstTokenAt = Date.now();
+      rearm(timeouts.idleTimeoutMs);
+    } else if (!paused) progressTimer?.refresh();
+  }
+
   const watched: AnswerSink = {
-    chunk(text, visible) {
-      if (visible) {
-        if (firstTokenAt === undefined) {
-          firstTokenAt = Date.now();
-          rearm(timeouts.idleTimeoutMs);
-        } else if (!paused) progressTimer?.refresh();
-      }
-      sink.chunk(text, visible);
+    plain(text, content) {
+      onVisible();
+      sink.plain(text, content);
+    },
+    chunk(text, chunk, visible) {
+      if (visible) onVisible();
+      sink.chunk(text, chunk, visible);
     },
     usage: (text) => sink.usage(text),
   };
@@ -141,18 +159,22 @@ export function startAttempt(options: AttemptOptions): Attempt {
   function judgeWhole(): AttemptOutcome {
     const text = Buffer.concat(whole).toString('utf8');
     if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus(provider, call, head, text) };
-    const verdict: Verdict = call.stream ? notAStream(provider, text) : provider.readWhole(text);
+    if (call.stream) return { kind: 'fault', fault: notAStream(provider, text) };
+    const verdict = provider.readWhole(text, call);
     if (verdict.kind === 'fault') return verdict;
-    return {
-      ...verdict,
-      result: { contentType: contentType(head) || 'application/json', body: text },
-    };
+    const { body = text, ...rest } = verdict;
+    const type = verdict.body === undefined ? contentType(head) : '';
+    return { ...rest, result: { contentType: type || 'application/json', body } };
   }
 
   signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  else {
-    upstream = callUpstream(options.dispatcher, provider.request(call), {
+  function start(): void {
+    const request = provider.request(call);
+    if ('code' in request) {
+      fail(request);
+      return;
+    }
+    upstream = callUpstream(options.dispatcher, request, {
       onHead(status, headers) {
         head = { status, headers };
         if (call.stream && isSuccess(head) && contentType(head).includes('text/event-stream')) {
@@ -168,11 +190,16 @@ export function startAttempt(options: AttemptOptions): Attempt {
     });
   }
 
+  if (signal.aborted) onAbort();
+  else start();
+
   return {
     outcome,
     get firstTokenAt() {
       return firstTokenAt;
     },
+    stop: (reason) =>
+      finish(reason === 'superseded' ? { kind: reason } : { kind: 'fault', fault: reason }),
     pause() {
       paused = true;
       clearTimeout(progressTimer);
@@ -204,22 +231,26 @@ const isSuccess = (head: Head): boolean =>
 const contentType = (head: Head): string => String(head?.headers['content-type'] ?? '');
 
 /** A success status without an event stream: an error in disguise, or nothing that we know. */
-function notAStream(provider: Provider, text: string): Verdict {
-  const error = provider.readError(text);
-  if (error)
-    return {
-      kind: 'fault',
-      fault: { code: 'upstream_error_event', message: error.message, error },
-    };
+function notAStream(provider: Provider, text: string): Fault {
+  const { code, error } = provider.readError(500, text);
+  if (error) return { code, message: error.message, error };
   const message = 'The provider answered a stream request with something that is no event stream.';
-  return { kind: 'fault', fault: { code: 'upstream_invalid_response', message } };
+  return { code: 'upstream_invalid_response', message };
+}
+
+/** Providers repeat what they were sent, and the key is nobody's business. */
+function withoutKey(fault: Fault, { apiKey }: ProviderCall): Fault {
+  if (!apiKey) return fault;
+  const text = JSON.stringify(fault);
+  return text.includes(apiKey) ? (JSON.parse(text.replaceAll(apiKey, '***')) as Fault) : fault;
 }
 
 function fromStatus(provider: Provider, call: ProviderCall, head: Head, text: string): Fault {
   const status = head?.status ?? 502;
-  const error = provider.readError(call.apiKey ? text.replaceAll(call.apiKey, '***') : text);
+  const { code, error } = provider.readError(status, text);
   const fault: Fault = {
-    code: 'upstream_error_status',
+    // A target that refuses to go on with a message may well answer otherwise.
+    code: code === 'upstream_rejected' && call.prefill ? 'target_unsuited' : code,
     message: `The provider answered with status ${status}.`,
     // Redirects and the like mean nothing to the client.
     httpStatus: status >= 400 ? status : 502,

@@ -306,10 +306,6 @@ describe('what is not acted on yet', () => {
       'keys[0].limits',
       'keys[0].priority',
       'keys[0].weight',
-      'models.gpt-4o.onSlowFirstToken',
-      'models.gpt-4o.continuation',
-      'models.gpt-4o.holdToolCalls',
-      'providers.anthropic.api',
     ]);
   });
 });

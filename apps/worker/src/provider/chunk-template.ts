@@ -26,13 +26,10 @@ export function templateOf(text: string): ChunkTemplate | undefined {
   return { prefix: text.slice(0, start), suffix: text.slice(end) };
 }
 
-/** Whether the chunk is the template's with another content, and not an empty one. */
-export function fits({ prefix, suffix }: ChunkTemplate, text: string): boolean {
-  const length = text.length - prefix.length - suffix.length;
-  return (
-    length > 0 &&
-    text.startsWith(prefix) &&
-    text.endsWith(suffix) &&
-    !special.test(text.slice(prefix.length, prefix.length + length))
-  );
+/** The content of a chunk that is the template's but for it; undefined when it is another, or empty. */
+export function contentIn({ prefix, suffix }: ChunkTemplate, text: string): string | undefined {
+  const end = text.length - suffix.length;
+  if (end <= prefix.length || !text.startsWith(prefix) || !text.endsWith(suffix)) return undefined;
+  const content = text.slice(prefix.length, end);
+  return special.test(content) ? undefined : content;
 }

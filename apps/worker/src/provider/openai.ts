@@ -1,18 +1,23 @@
 import {
+  choiceIndex,
   errorOf,
   finishReasons,
+  isObject,
   isUsageOnly,
+  itemsOf,
   usageOf,
   visibility,
 } from '@millrace/shared/domain/chunk';
 import type { OpenAiError } from '@millrace/shared/domain/entry';
+import { classifyStatus } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
-import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText, setMembers, singleLine } from '@millrace/shared/domain/json-text';
-import { fits, templateOf } from './chunk-template.ts';
+import { contentIn, templateOf } from './chunk-template.ts';
 import type { ChunkTemplate } from './chunk-template.ts';
 import { createEventStreamParser } from './event-stream.ts';
+import { createIdentity } from './identity.ts';
 import type { AnswerSink, Provider, ProviderCall, StreamReader, Verdict } from './port.ts';
+import { wantsPrefixMark } from './prefill.ts';
 
 /** The OpenAI Chat Completions wire format, and everybody who speaks it. */
 export const openai: Provider = { request, readStream, readWhole, readError };
@@ -31,12 +36,25 @@ function request(call: ProviderCall) {
   };
   if (call.apiKey !== undefined) headers['authorization'] = `Bearer ${call.apiKey}`;
   if (call.traceparent !== undefined) headers['traceparent'] = call.traceparent;
+  if (call.prefill) Object.assign(members, asPrefill(call));
   const { pathname } = new URL(call.baseUrl);
   return {
     path: `${pathname.replace(/\/$/, '')}/chat/completions`,
     headers,
     body: setMembers(call.body, members),
   };
+}
+
+/**
+ * What makes a trailing assistant message the beginning of the answer: a mark in the message, or two
+ * fields for vLLM and SGLang. Those who do it anyway pass over the fields.
+ */
+function asPrefill({ body, baseUrl }: ProviderCall): Record<string, string> {
+  if (!wantsPrefixMark(baseUrl)) {
+    return { continue_final_message: 'true', add_generation_prompt: 'false' };
+  }
+  const messages = memberText(body, 'messages') ?? '[]';
+  return { messages: messages.replace(/\}\s*\]$/, ',"prefix":true}]') };
 }
 
 function withUsage(streamOptions: string | undefined): string {
@@ -48,26 +66,32 @@ function withUsage(streamOptions: string | undefined): string {
 function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   const choices = choicesAsked(call.body);
   const finished = new Set<number>();
+  const seen = new Set<number>();
   let finishReason: string | null = null;
   let usage: unknown;
-  const identity = createIdentity();
+  const identity = createIdentity(call.identity);
   let template: ChunkTemplate | undefined;
   let events = 0;
   let verdict: Verdict | undefined;
 
   const completed = (): Verdict => ({ kind: 'completed', finishReason, usage });
   const isFinished = () => finished.size >= choices;
+  /** With `[DONE]`, it is the provider's word how many choices there are: some pass over `n`. */
+  const isEnded = () => finished.size > 0 && finished.size >= seen.size;
 
   function onEvent(event: { event?: string | undefined; data: string }): void {
     if (verdict || event.data === '') return;
     events += 1;
     if (event.data === '[DONE]') {
-      verdict = isFinished() ? completed() : truncated('without a finish_reason');
+      verdict = isEnded() ? completed() : truncated('without a finish_reason');
       return;
     }
-    if (template && event.event !== 'error' && fits(template, event.data)) {
-      sink.chunk(event.data, true);
-      return;
+    if (template && event.event !== 'error') {
+      const content = contentIn(template, event.data);
+      if (content !== undefined) {
+        sink.plain(event.data, content);
+        return;
+      }
     }
     const chunk = parse(event.data);
     // One event that is no JSON does not spoil the answer around it.
@@ -84,22 +108,26 @@ function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   function take(text: string, chunk: unknown): void {
     const told = usageOf(chunk);
     usage = told ?? usage;
+    const changed = identity.changed(chunk);
+    const shown = changed ? setMembers(text, changed) : text;
     if (isUsageOnly(chunk)) {
-      sink.usage(text);
+      sink.usage(shown);
       return;
+    }
+    for (const [place, choice] of choicesOf(chunk).entries()) {
+      if (isObject(choice)) seen.add(choiceIndex(choice, place));
     }
     const ended = finishReasons(chunk);
     for (const { index, reason } of ended) {
       finished.add(index);
       if (index === 0) finishReason = reason;
     }
-    const shown = identity.keep(text, chunk);
     const visible = visibility(chunk) === 'visible';
     template =
       visible && ended.length === 0 && told === undefined && shown === text
         ? templateOf(text)
         : undefined;
-    sink.chunk(shown, visible);
+    sink.chunk(shown, changed ? JSON.parse(shown) : chunk, visible);
   }
 
   const parser = createEventStreamParser({ onEvent, maxEventBytes });
@@ -137,29 +165,8 @@ function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   };
 }
 
-/** Members that say which answer a chunk is of: the same over a whole stream. */
-const identityMembers = ['id', 'created', 'model'] as const;
-
-/** Some providers change them on the way, and clients that gather by id would see two answers. */
-function createIdentity() {
-  const first = new Map<string, string>();
-  return {
-    keep(text: string, chunk: unknown): string {
-      if (!isJsonObject(chunk)) return text;
-      let changed: Record<string, string> | undefined;
-      for (const name of identityMembers) {
-        const value = chunk[name];
-        // Preambles (Azure's filter results) come with empty ones, which are nobody's.
-        if (value === undefined || value === null || value === '' || value === 0) continue;
-        const own = JSON.stringify(value);
-        const kept = first.get(name);
-        if (kept === undefined) first.set(name, own);
-        else if (kept !== own) (changed ??= {})[name] = kept;
-      }
-      return changed ? setMembers(text, changed) : text;
-    },
-  };
-}
+const choicesOf = (chunk: unknown): readonly unknown[] =>
+  isObject(chunk) ? itemsOf(chunk['choices']) : [];
 
 function readWhole(text: string): Verdict {
   const answer = parse(text);
@@ -175,10 +182,10 @@ function readWhole(text: string): Verdict {
   return { kind: 'completed', finishReason: first?.reason ?? null, usage: usageOf(answer) };
 }
 
-function readError(text: string): OpenAiError | undefined {
-  const body = parse(text);
-  const error = errorOf(body);
-  return error === undefined ? undefined : toOpenAiError(error);
+function readError(status: number, text: string) {
+  const told = errorOf(parse(text));
+  const error = told === undefined ? undefined : toOpenAiError(told);
+  return { code: classifyStatus(status, error), error };
 }
 
 /** `n`, where the request has a whole number of choices in it. */
@@ -197,14 +204,17 @@ const truncated = (how: string): Verdict =>
 
 function fromErrorEvent(error: unknown): Verdict {
   const told = toOpenAiError(error);
+  // An error inside an answer has no status of its own; some providers name one in it.
+  const status = Number(told['status_code'] ?? told['status'] ?? told.code);
+  const httpStatus = status >= 400 && status < 600 ? status : 500;
   return {
     kind: 'fault',
-    fault: { code: 'upstream_error_event', message: told.message, error: told },
+    fault: { code: classifyStatus(httpStatus, told), message: told.message, error: told },
   };
 }
 
 /** Providers put a string, an object with some of the members, or numbers as codes. */
-function toOpenAiError(error: unknown): OpenAiError {
+function toOpenAiError(error: unknown): OpenAiError & Record<string, unknown> {
   if (typeof error !== 'object' || error === null) {
     return { message: String(error), type: 'upstream_error', param: null, code: null };
   }

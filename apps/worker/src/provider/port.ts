@@ -1,10 +1,16 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
-import type { Fault } from '@millrace/shared/domain/fault';
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import type { UpstreamRequest } from '../upstream/call.ts';
+
+/**
+ * The inner form of requests and answers is OpenAI's chat completion: a request body, chunks, usage,
+ * finish reasons. The log, the ladder and the ledger know nothing else. A provider that speaks
+ * otherwise is translated by its own file here; one that speaks it passes its bytes.
+ */
 
 /** What an attempt asks a provider for. */
 export type ProviderCall = {
-  /** The request body as the client sent it. */
+  /** The request body, in the inner form. */
   body: string;
   stream: boolean;
   model: string;
@@ -12,12 +18,18 @@ export type ProviderCall = {
   baseUrl: string;
   apiKey: string | undefined;
   traceparent: string | undefined;
+  /** The last message is the beginning of the answer, for the target to go on with. */
+  prefill: boolean;
+  /** The `id`, `created` and `model` that readers have seen: the stream keeps them. */
+  identity: { id?: unknown; created?: unknown; model?: unknown } | undefined;
 };
 
-/** Where a streamed answer goes, chunk by chunk, as the client's endpoint has them. */
+/** Where a streamed answer goes, chunk by chunk, in the inner form. */
 export type AnswerSink = {
-  /** `visible`: a reader would see something of it. The text has no line break. */
-  chunk(text: string, visible: boolean): void;
+  /** A chunk that adds nothing but a text to the first choice. */
+  plain(text: string, content: string): void;
+  /** Any other chunk, with its JSON text. `visible`: a reader would see something of it. */
+  chunk(text: string, chunk: unknown, visible: boolean): void;
   /** The chunk that only has the usage. */
   usage(text: string): void;
 };
@@ -39,10 +51,11 @@ export type StreamReader = {
 
 /** One wire format: one file. */
 export type Provider = {
-  request(call: ProviderCall): UpstreamRequest;
+  /** A fault when the target cannot express the request. */
+  request(call: ProviderCall): UpstreamRequest | Fault;
   readStream(call: ProviderCall, sink: AnswerSink): StreamReader;
-  /** A whole answer, not streamed. */
-  readWhole(text: string): Verdict;
-  /** The error of an error status, as the provider put it; undefined when it says nothing that fits. */
-  readError(text: string): OpenAiError | undefined;
+  /** A whole answer, not streamed. `body`: in the inner form, where that is not what came. */
+  readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
+  /** What an error status means, and the error as the client is told it. */
+  readError(status: number, text: string): { code: FaultCode; error: OpenAiError | undefined };
 };

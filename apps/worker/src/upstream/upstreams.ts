@@ -3,9 +3,12 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { startAttempt } from '../attempt.ts';
 import type { Attempt } from '../attempt.ts';
+import { anthropic } from '../provider/anthropic.ts';
 import { openai } from '../provider/openai.ts';
 import type { Provider } from '../provider/port.ts';
-import type { CallOptions } from '../run.ts';
+import type { Route } from '../failover/next.ts';
+import type { CallOptions, Policy } from '../run.ts';
+import { canPrefill } from '../provider/prefill.ts';
 import { createPools } from './pools.ts';
 
 export type UpstreamsOptions = {
@@ -15,21 +18,34 @@ export type UpstreamsOptions = {
 };
 
 /** The wire formats, by the `api` of a provider in the config. */
-const wireFormats: Partial<Record<ProviderConfig['api'], Provider>> = { openai };
+const wireFormats: Record<ProviderConfig['api'], Provider> = { openai, anthropic };
 
 /** From a target to a call under way: the config, the wire format and the pool that belong to it. */
 export function createUpstreams({ providers, models, limits }: UpstreamsOptions) {
   const pools = createPools(limits);
 
   return {
-    call({ activation, target, body, sink, signal }: CallOptions): Attempt {
+    policy: (model: string): Policy | undefined => models[model],
+
+    /** The targets that this worker's config knows, with what they can do. */
+    routes(targets: readonly Target[], model: string): Route[] {
+      return targets.flatMap((target) => {
+        const provider = providers[target.provider];
+        if (!provider) return [];
+        const said = models[model]?.targets.find(
+          (one) => one.provider === target.provider && one.model === target.model,
+        );
+        return [{ ...target, prefill: said?.prefill ?? canPrefill(provider, target.model) }];
+      });
+    },
+
+    call({ activation, target, body, mode, identity, sink, signal, onSlow }: CallOptions): Attempt {
       const config = providers[target.provider];
       const model = models[activation.data.model];
-      const provider = config && wireFormats[config.api];
-      if (!config || !model || !provider) return refused(notConfigured(target));
+      if (!config || !model) return refused(notConfigured(target));
       return startAttempt({
         dispatcher: pools.of(new URL(config.baseUrl).origin),
-        provider,
+        provider: wireFormats[config.api],
         call: {
           body,
           stream: activation.data.stream,
@@ -37,12 +53,15 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
           baseUrl: config.baseUrl,
           apiKey: config.apiKey,
           traceparent: activation.data.traceparent,
+          prefill: mode === 'continue',
+          identity,
         },
         timeouts: model,
         deadlineAt: activation.data.deadlineAt,
         maxResponseBytes: limits.responseBodyBytes,
         sink,
         signal,
+        onSlow,
       });
     },
     close: () => pools.close(),
@@ -58,6 +77,7 @@ const notConfigured = ({ provider, model }: Target): Fault => ({
 const refused = (fault: Fault): Attempt => ({
   outcome: Promise.resolve({ kind: 'fault', fault }),
   firstTokenAt: undefined,
+  stop: () => {},
   pause: () => {},
   resume: () => {},
 });

@@ -7,7 +7,7 @@ import type { Config } from './types.ts';
  */
 export function notEnforcedYet(config: Config): string[] {
   const explicit = new Set(config.explicit);
-  const fields = [...keyFields(config), ...modelFields(config), ...providerFields(config)];
+  const fields = [...keyFields(config), ...modelFields(config)];
   return fields
     .map(({ path, meaning }) => ({ field: printPath(path), meaning }))
     .filter(({ field }) => explicit.has(field))
@@ -25,24 +25,10 @@ function keyFields({ keys = [] }: Config): Pending[] {
 }
 
 function modelFields({ models }: Config): Pending[] {
-  return Object.entries(models).flatMap(([alias, { strategy }]) => {
-    const field = (name: string) => ['models', alias, name];
-    return [
-      ...(strategy === 'failover'
-        ? []
-        : [{ path: field('strategy'), meaning: 'targets are tried in their order (failover)' }]),
-      { path: field('onSlowFirstToken'), meaning: 'a slow first token has no special treatment' },
-      { path: field('continuation'), meaning: 'it changes nothing about how faults are handled' },
-      { path: field('holdToolCalls'), meaning: 'it changes nothing about how tool calls are sent' },
-    ];
-  });
-}
-
-function providerFields({ providers }: Config): Pending[] {
-  return Object.entries(providers)
-    .filter(([, { api }]) => api !== 'openai')
-    .map(([name]) => ({
-      path: ['providers', name, 'api'],
-      meaning: 'its targets cannot be called',
+  return Object.entries(models)
+    .filter(([, { strategy }]) => strategy !== 'failover')
+    .map(([alias]) => ({
+      path: ['models', alias, 'strategy'],
+      meaning: 'targets are tried in their order (failover)',
     }));
 }

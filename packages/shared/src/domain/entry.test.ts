@@ -28,6 +28,7 @@ const samples: Entry[] = [
     kind: 'attempt_end',
     data: { run: 2, attempt: 3, at: 2, firstTokenAt: 1, outcome: 'completed', usage: { a: [1] } },
   },
+  { kind: 'seam', data: { attempt: 3, rung: 'anchor', offset: 120, outcome: 'passed' } },
   { kind: 'chunk', text: '{"choices":[{"delta":{"content":"ü\\n"}}]}' },
   { kind: 'usage', text: '{"choices":[],"usage":{}}' },
   { kind: 'result', data: { contentType: 'application/json', body: '{\n "a": "\\n\u2028" \r\n}' } },

@@ -54,9 +54,24 @@ export type AttemptEnded = {
   /** Milliseconds since the epoch. */
   at: number;
   firstTokenAt?: number;
-  /** `completed`, `cancelled`, or the code of the fault. */
+  /**
+   * `completed`, `superseded` (another attempt spoke first), `handed_over` (its worker shut down, and
+   * another one goes on), or the code of the fault.
+   */
   outcome: string;
   usage?: unknown;
+  /** The usage was not reported: it was counted from the text. */
+  estimated?: true;
+};
+
+/** Where one attempt's text ends and another's begins, or was to begin. */
+export type SeamRecord = {
+  attempt: number;
+  rung: 'continue' | 'replay' | 'anchor';
+  /** Characters that had been shown. */
+  offset: number;
+  /** `passed`, or why the attempt's text was no continuation. */
+  outcome: 'passed' | 'diverged' | 'too_short' | 'anchor_missing';
 };
 
 export type Done = {
@@ -80,6 +95,7 @@ export type Result = { contentType: string; body: string };
 export type Entry =
   | { kind: 'attempt'; data: AttemptStarted }
   | { kind: 'attempt_end'; data: AttemptEnded }
+  | { kind: 'seam'; data: SeamRecord }
   | { kind: 'chunk'; text: string }
   /** The chunk that only has the usage: shown to those who asked for it. */
   | { kind: 'usage'; text: string }
@@ -99,6 +115,7 @@ export type TerminalKind = Terminal['kind'];
 const letters = {
   attempt: 'a',
   attempt_end: 'e',
+  seam: 's',
   chunk: 'c',
   usage: 'u',
   result: 'r',

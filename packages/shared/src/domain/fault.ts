@@ -1,32 +1,74 @@
 import type { OpenAiError } from './entry.ts';
 
 /**
- * Every way in which an upstream call can fail, in one table. A fault is a value: what to do about
- * it is decided from this table, never from a text.
+ * Every way in which an attempt can fail, in one table. A fault is a value: what to do about it is
+ * decided from its row, never from a text. Only a provider's adapter reads its provider's texts.
  */
+export type FaultRow = {
+  /** For the client, where the provider gave no status of its own. */
+  httpStatus: number;
+  type: string;
+  /** How often the same target is asked again, before anything was shown. */
+  again: number;
+  /** Whether a pause before that helps. */
+  pause: boolean;
+  /** Whether another target may do better. Otherwise the client is told at once. */
+  next: boolean;
+  /** Whether it says something about the target's health. */
+  health: boolean;
+};
+
+const row = (httpStatus: number, rest: Partial<FaultRow> = {}): FaultRow => ({
+  httpStatus,
+  type: httpStatus < 500 ? 'invalid_request_error' : 'upstream_error',
+  again: 0,
+  pause: false,
+  next: true,
+  health: true,
+  ...rest,
+});
+
 export const faultTable = {
-  upstream_unreachable: { httpStatus: 502, type: 'upstream_error' },
-  upstream_connect_timeout: { httpStatus: 504, type: 'upstream_error' },
-  upstream_reset: { httpStatus: 502, type: 'upstream_error' },
-  upstream_first_token_timeout: { httpStatus: 504, type: 'upstream_error' },
-  upstream_idle_timeout: { httpStatus: 504, type: 'upstream_error' },
-  upstream_timeout: { httpStatus: 504, type: 'upstream_error' },
-  /** The provider answered with an error status; the status and the body are its own. */
-  upstream_error_status: { httpStatus: 502, type: 'upstream_error' },
-  /** An error object inside a stream that had begun. */
-  upstream_error_event: { httpStatus: 502, type: 'upstream_error' },
-  /** The stream ended before its answer did. */
-  upstream_truncated: { httpStatus: 502, type: 'upstream_error' },
-  /** A success status with something that is no answer: HTML, an empty body, the wrong type. */
-  upstream_invalid_response: { httpStatus: 502, type: 'upstream_error' },
-  upstream_response_too_large: { httpStatus: 502, type: 'upstream_error' },
-  /** The answer broke off after the reader had been shown a part, and could not be continued. */
-  upstream_failed_mid_stream: { httpStatus: 502, type: 'upstream_error' },
-  /** The request's own deadline passed before it could be answered. */
-  deadline_exceeded: { httpStatus: 504, type: 'invalid_request_error' },
-  provider_not_configured: { httpStatus: 500, type: 'server_error' },
-  internal_error: { httpStatus: 500, type: 'server_error' },
-} as const;
+  // No answer.
+  upstream_unreachable: row(502, { again: 1, pause: true }),
+  upstream_connect_timeout: row(504),
+  upstream_reset: row(502, { again: 1 }),
+  upstream_first_token_timeout: row(504),
+  upstream_idle_timeout: row(504),
+  upstream_timeout: row(504),
+
+  // An error status, or an error in the place of an answer.
+  upstream_rate_limited: row(429, { type: 'rate_limit_error', again: 2, pause: true }),
+  /** Out of money: no pause brings it back. */
+  upstream_quota_exceeded: row(429, { type: 'insufficient_quota' }),
+  upstream_overloaded: row(503, { again: 2, pause: true }),
+  upstream_server_error: row(502, { again: 1, pause: true }),
+  /** The proxy's own key, not the client's. */
+  upstream_auth_failed: row(502),
+  upstream_model_not_found: row(404),
+  /** A larger model may take it. */
+  context_length_exceeded: row(400, { health: false }),
+  /** A provider's verdict on what was asked: never routed around. */
+  content_filtered: row(400, { next: false, health: false }),
+  /** The request is at fault, and will be everywhere. */
+  upstream_rejected: row(400, { next: false, health: false }),
+  /** This target cannot be asked this way (a prefill, a field that it cannot express); others may. */
+  target_unsuited: row(400, { health: false }),
+
+  /** Its text did not go on from what was shown. */
+  no_continuation: row(502, { health: false }),
+
+  // An answer that is none.
+  upstream_truncated: row(502),
+  upstream_invalid_response: row(502, { again: 1 }),
+  upstream_response_too_large: row(502, { health: false }),
+
+  // Ours.
+  upstream_failed_mid_stream: row(502, { next: false, health: false }),
+  deadline_exceeded: row(504, { type: 'invalid_request_error', next: false, health: false }),
+  provider_not_configured: row(500, { type: 'server_error', health: false }),
+  internal_error: row(500, { type: 'server_error', next: false, health: false }),
+} as const satisfies Record<string, FaultRow>;
 
 export type FaultCode = keyof typeof faultTable;
 
@@ -36,19 +78,38 @@ export type Fault = {
   /** The provider's own status and error object, where it sent any. */
   httpStatus?: number;
   error?: OpenAiError;
+  /** The provider's own wish. */
   retryAfterMs?: number;
 };
 
 /** The error that a client sees for a fault: the provider's own where it sent one, else ours. */
 export function faultToError(fault: Fault): { error: OpenAiError; httpStatus: number } {
-  const row = faultTable[fault.code];
+  const { type, httpStatus } = faultTable[fault.code];
   return {
-    error: fault.error ?? {
-      message: fault.message,
-      type: row.type,
-      param: null,
-      code: fault.code,
-    },
-    httpStatus: fault.httpStatus ?? row.httpStatus,
+    error: fault.error ?? { message: fault.message, type, param: null, code: fault.code },
+    httpStatus: fault.httpStatus ?? httpStatus,
   };
+}
+
+/**
+ * What an error status means, by the status and the codes in its error object. Adapters call it after
+ * they have turned what their provider only says in words into a code.
+ */
+export function classifyStatus(status: number, error: OpenAiError | undefined): FaultCode {
+  const words = new Set([error?.code, error?.type]);
+  const says = (...codes: string[]) => codes.some((code) => words.has(code));
+  if (says('context_length_exceeded', 'string_above_max_length')) return 'context_length_exceeded';
+  if (says('content_filter', 'content_policy_violation', 'ResponsibleAIPolicyViolation')) {
+    return 'content_filtered';
+  }
+  if (says('insufficient_quota', 'billing_hard_limit_reached') || status === 402) {
+    return 'upstream_quota_exceeded';
+  }
+  if (status === 429) return 'upstream_rate_limited';
+  if (status === 401 || status === 403) return 'upstream_auth_failed';
+  if (status === 404) return 'upstream_model_not_found';
+  if (status === 408 || status === 409) return 'upstream_server_error';
+  if (status === 503 || status === 529 || says('overloaded_error')) return 'upstream_overloaded';
+  if (status >= 500) return 'upstream_server_error';
+  return status >= 400 ? 'upstream_rejected' : 'upstream_invalid_response';
 }

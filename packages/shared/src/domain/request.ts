@@ -44,6 +44,8 @@ export type JobData = {
   /** Not to be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
   traceparent?: string | undefined;
+  /** The request's own word on what may be done after a fault in mid-answer; else the model's. */
+  continuation?: 'auto' | 'strict' | 'off' | undefined;
 };
 
 const idPattern = /^req_(\d{1,4})_([0-9a-z]{9})([0-9a-f]{24})$/;

@@ -5,24 +5,25 @@ import { createCallIds } from './calls.ts';
 import { eventsOf, messageDelta, messageStart, messageStop, wire } from './events.fixture.ts';
 import type { WireBlock } from './events.fixture.ts';
 import { translateRequest } from './request.ts';
-import { createStreamReader } from './stream.ts';
+import { gather } from './stream.fixture.ts';
 
-const options = { model: 'claude-sonnet-4-5', stream: true };
+const translateMessages = (messages: unknown[]): string =>
+  translateRequest({
+    body: JSON.stringify({ messages }),
+    model: 'claude-sonnet-4-5',
+    stream: true,
+    prefill: false,
+  });
 
 type Translated = { messages: { role: string; content: Record<string, unknown>[] }[] };
 
 const translate = (calls: unknown[], results: unknown[] = []): Translated =>
   JSON.parse(
-    translateRequest(
-      JSON.stringify({
-        messages: [
-          { role: 'user', content: 'Go.' },
-          { role: 'assistant', content: null, tool_calls: calls },
-          ...results,
-        ],
-      }),
-      options,
-    ),
+    translateMessages([
+      { role: 'user', content: 'Go.' },
+      { role: 'assistant', content: null, tool_calls: calls },
+      ...results,
+    ]),
   ) as Translated;
 
 const call = (id: string, args: string) => ({
@@ -50,14 +51,9 @@ it('tool calls come back from Anthropic as they went there', () => {
         function: { name: item.name, arguments: JSON.stringify(item.input) },
       }));
       const blocks = translate(asked).messages[1]!.content as unknown as WireBlock[];
-      const chunks: unknown[] = [];
-      const reader = createStreamReader('m', {
-        chunk: (text) => chunks.push(JSON.parse(text)),
-        usage: () => {},
-      });
       const events = blocks.flatMap((block, index) => eventsOf(block, index, size));
-      reader.push(
-        Buffer.from(wire([messageStart(), ...events, messageDelta('tool_use'), messageStop])),
+      const { chunks } = gather(
+        wire([messageStart(), ...events, messageDelta('tool_use'), messageStop]),
       );
       expect(assembleCompletion(chunks)!.choices[0]!.message.tool_calls).toEqual(asked);
     }),
@@ -76,15 +72,10 @@ it.each([
   ['{"a":', '{"invalid_arguments":"{\\"a\\":"}'],
   ['null', '{"invalid_arguments":"null"}'],
 ])('arguments %s are the input %s', (args, input) => {
-  const text = translateRequest(
-    JSON.stringify({
-      messages: [
-        { role: 'user', content: 'Go.' },
-        { role: 'assistant', tool_calls: [call('a', args)] },
-      ],
-    }),
-    options,
-  );
+  const text = translateMessages([
+    { role: 'user', content: 'Go.' },
+    { role: 'assistant', tool_calls: [call('a', args)] },
+  ]);
   expect(text).toContain(`"input":${input}}`);
 });
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Usage } from './usage.ts';
 
 /** A piece of a tool call, as OpenAI's deltas have it. */
@@ -18,23 +19,34 @@ export type Delta = {
   tool_calls?: ToolCallDelta[];
 };
 
+/** A chunk with its JSON text. */
+export type Chunk = { text: string; chunk: unknown };
+
 /** Writes the chunks of one answer: `id`, `created` and `model` are the same in all of them. */
 export type ChunkWriter = {
-  delta(delta: Delta, finishReason?: string): string;
+  /** The text of a chunk that adds nothing but content. */
+  content(text: string): string;
+  delta(delta: Delta, finishReason?: string): Chunk;
   usage(usage: Usage): string;
 };
 
-/** `messageId` is Anthropic's; `created` in seconds since the epoch. */
-export function createChunkWriter(messageId: string, created: number, model: string): ChunkWriter {
-  const identity = { id: completionId(messageId), object: 'chat.completion.chunk', created, model };
+export type ChunkIdentity = { id: unknown; created: unknown; model: unknown };
+
+export function createChunkWriter({ id, created, model }: ChunkIdentity): ChunkWriter {
+  const identity = { id, object: 'chat.completion.chunk', created, model };
   const head = JSON.stringify(identity).slice(0, -1);
   return {
+    content: (text) =>
+      `${head},"choices":[{"index":0,"delta":{"content":${JSON.stringify(text)}},"logprobs":null,"finish_reason":null}]}`,
     delta(delta, finishReason) {
-      const reason = finishReason === undefined ? 'null' : JSON.stringify(finishReason);
-      return `${head},"choices":[{"index":0,"delta":${JSON.stringify(delta)},"logprobs":null,"finish_reason":${reason}}]}`;
+      const choice = { index: 0, delta, logprobs: null, finish_reason: finishReason ?? null };
+      const chunk = { ...identity, choices: [choice] };
+      return { text: JSON.stringify(chunk), chunk };
     },
     usage: (usage) => `${head},"choices":[],"usage":${JSON.stringify(usage)}}`,
   };
 }
 
-export const completionId = (messageId: string): string => `chatcmpl-${messageId}`;
+/** From Anthropic's id of the message; one of our own where it has none. */
+export const completionId = (messageId: unknown): string =>
+  `chatcmpl-${typeof messageId === 'string' && messageId !== '' ? messageId : randomUUID().replaceAll('-', '')}`;

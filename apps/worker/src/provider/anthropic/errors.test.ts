@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { statusOf, toOpenAiError } from './errors.ts';
+import { errorFault, readError, toOpenAiError } from './errors.ts';
 
 const body = (type: string, message: string, more: Record<string, unknown> = {}) => ({
   type: 'error',
@@ -74,10 +74,46 @@ it('takes the code that an error has of its own', () => {
   expect(toOpenAiError(error)?.code).toBe('ramp_limit_exceeded');
 });
 
-it('knows the status of each documented type, for errors that come without one', () => {
-  expect(statusOf('overloaded_error')).toBe(529);
-  expect(statusOf('rate_limit_error')).toBe(429);
-  expect(statusOf('toString')).toBeUndefined();
+it.each([
+  [400, 'invalid_request_error', 'messages: Field required', 'upstream_rejected'],
+  [400, 'invalid_request_error', 'prompt is too long: 9 tokens > 8', 'context_length_exceeded'],
+  [400, 'invalid_request_error', 'Output blocked by content filtering policy', 'content_filtered'],
+  [400, 'invalid_request_error', 'Your credit balance is too low', 'upstream_quota_exceeded'],
+  [400, 'invalid_request_error', 'This model does not support prefill.', 'target_unsuited'],
+  [401, 'authentication_error', 'invalid x-api-key', 'upstream_auth_failed'],
+  [402, 'billing_error', 'No.', 'upstream_quota_exceeded'],
+  [403, 'permission_error', 'No.', 'upstream_auth_failed'],
+  [404, 'not_found_error', 'model: claude-none', 'upstream_model_not_found'],
+  [413, 'request_too_large', 'Request exceeds the maximum size', 'target_unsuited'],
+  [429, 'rate_limit_error', 'Slow down.', 'upstream_rate_limited'],
+  [500, 'api_error', 'Internal server error', 'upstream_server_error'],
+  [502, 'api_error', 'Bad gateway', 'upstream_server_error'],
+  [504, 'timeout_error', 'Request timed out', 'upstream_server_error'],
+  [529, 'overloaded_error', 'Overloaded', 'upstream_overloaded'],
+])('takes status %i with %s "%s" for %s, as an event too', (status, type, message, code) => {
+  expect(readError(status, JSON.stringify(body(type, message)))).toMatchObject({
+    code,
+    error: { type, message },
+  });
+  const fault = errorFault(body(type, message));
+  expect(fault).toMatchObject({ code, message, error: { type, message } });
+});
+
+it('goes by the type where an error came in the place of an answer', () => {
+  expect(readError(500, JSON.stringify(body('rate_limit_error', 'No.'))).code).toBe(
+    'upstream_rate_limited',
+  );
+  expect(errorFault(body('overloaded_error', 'No.'))?.httpStatus).toBe(529);
+  expect(errorFault({ error: { type: 'toString', message: 'No.' } })).toEqual({
+    code: 'upstream_server_error',
+    message: 'No.',
+    error: { message: 'No.', type: 'toString', param: null, code: null },
+  });
+});
+
+it('goes by the status where the body is none of Anthropic', () => {
+  expect(readError(503, '<html>')).toEqual({ code: 'upstream_overloaded', error: undefined });
+  expect(readError(429, '')).toEqual({ code: 'upstream_rate_limited', error: undefined });
 });
 
 it.each([undefined, null, 'x', [], {}, { type: 'message' }])('finds no error in %j', (value) => {

@@ -1,5 +1,7 @@
 import { errorOf } from '@millrace/shared/domain/chunk';
 import type { OpenAiError } from '@millrace/shared/domain/entry';
+import { classifyStatus } from '@millrace/shared/domain/fault';
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import { isJsonObject } from '@millrace/shared/domain/json';
 
 type ErrorType = { status: number; code: string | null };
@@ -59,8 +61,42 @@ export function toOpenAiError(body: unknown): OpenAiError | undefined {
   return error;
 }
 
+/** The error in the body of a response with this status. */
+export function readError(
+  status: number,
+  text: string,
+): { code: FaultCode; error: OpenAiError | undefined } {
+  const error = toOpenAiError(parse(text));
+  // An error in the place of an answer is read as if it came with a 500: its type knows better.
+  const meant = status === 500 && error ? (statusOf(error.type) ?? status) : status;
+  return { code: codeOf(meant, error), error };
+}
+
+/** The fault that an event in the stream, or a body with status 200, is; undefined where it is none. */
+export function errorFault(body: unknown): Fault | undefined {
+  const error = toOpenAiError(body);
+  if (!error) return undefined;
+  const httpStatus = statusOf(error.type);
+  const fault: Fault = { code: codeOf(httpStatus ?? 500, error), message: error.message, error };
+  return httpStatus === undefined ? fault : { ...fault, httpStatus };
+}
+
+/** What is beyond this target alone; others may take it. */
+function codeOf(status: number, error: OpenAiError | undefined): FaultCode {
+  const isOwn = error?.code === 'prefill_unsupported' || error?.code === 'request_too_large';
+  return isOwn ? 'target_unsuited' : classifyStatus(status, error);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The status that an error of this type has; undefined for one that Anthropic does not document. */
-export const statusOf = (type: string): number | undefined =>
+const statusOf = (type: string): number | undefined =>
   Object.hasOwn(errorTypes, type) ? errorTypes[type]?.status : undefined;
 
 /** Newer errors have a code of their own beside the type. */

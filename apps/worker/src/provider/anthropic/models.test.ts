@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { canPrefill, traitsOf } from './models.ts';
+import { traitsOf } from './models.ts';
 
 const older = [
   'claude-3-haiku-20240307',
@@ -32,11 +32,11 @@ const newer = [
 
 describe('the models of Anthropic', () => {
   it.each(older)('%s goes on from a beginning of its answer', (model) => {
-    expect(canPrefill(model)).toBe(true);
+    expect(traitsOf(model).prefill).toBe(true);
   });
 
   it.each(newer)('%s does not go on from a beginning of its answer', (model) => {
-    expect(canPrefill(model)).toBe(false);
+    expect(traitsOf(model).prefill).toBe(false);
   });
 
   it.each([

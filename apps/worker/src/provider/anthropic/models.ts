@@ -54,9 +54,6 @@ export function traitsOf(model: string): ModelTraits {
   };
 }
 
-/** Whether the model goes on from a trailing assistant message, by its name. */
-export const canPrefill = (model: string): boolean => traitsOf(model).prefill;
-
 type Claude = { family: string; version: number };
 
 /**

@@ -1,59 +1,58 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { joinPrefilled, withPrefill } from './prefill.ts';
-import { translateRequest } from './request.ts';
+import { messageDelta, messageStart, messageStop, text, wire } from './events.fixture.ts';
+import { joinPrefilled, strippedFrom } from './prefill.ts';
+import { refusal, translate, user } from './request.fixture.ts';
+import { answer, read } from './stream.fixture.ts';
 
-const body = '{"model":"m", "n":1.0, "messages": [ {"role":"user","content":"Tell."} ] }';
+const begun = (content: string, more: Record<string, unknown> = {}) => ({
+  messages: [user, { role: 'assistant', content }],
+  ...more,
+});
+/** The simulated provider's targets have no name of Claude's: the config says what they can do. */
+const options = { model: 'unheard-of', prefill: true };
 
 describe('going on behind what was shown', () => {
-  it('appends the text as the last message and changes no other byte', () => {
-    expect(withPrefill(body, 'Once "upon"')).toEqual({
-      kind: 'prefilled',
-      body: '{"model":"m", "n":1.0, "messages": [ {"role":"user","content":"Tell."},{"role":"assistant","content":"Once \\"upon\\""}] }',
-      stripped: '',
+  it('ends with it, but for the white space at its end, which Anthropic does not take', () => {
+    const { messages } = translate(begun('Once "upon" \n\u0085'), options);
+    expect(messages.at(-1)).toEqual({
+      role: 'assistant',
+      content: [{ type: 'text', text: 'Once "upon"' }],
     });
+    expect(strippedFrom(JSON.stringify(begun('Once "upon" \n\u0085')))).toBe(' \n\u0085');
   });
 
-  it('accounts for the white space at the end, which Anthropic does not take', () => {
-    const prefilled = withPrefill('{"messages":[]}', 'Once \n\u0085');
-    expect(prefilled).toEqual({
-      kind: 'prefilled',
-      body: '{"messages":[{"role":"assistant","content":"Once"}]}',
-      stripped: ' \n\u0085',
+  it('goes without the thinking that an effort asks for', () => {
+    const translated = translate(begun('Once', { reasoning_effort: 'high' }), {
+      model: 'claude-sonnet-4-5',
+      prefill: true,
     });
+    expect(translated).not.toHaveProperty('thinking');
   });
 
   it.each([
-    ['nothing_shown', ' \n', {}],
-    ['thinking', 'x', { thinking: { type: 'enabled', budget_tokens: 2000 } }],
-    ['thinking', 'x', { thinking: { type: 'adaptive' } }],
-    ['response_format', 'x', { response_format: { type: 'json_schema' } }],
-    ['response_format', 'x', { output_config: { format: { type: 'json_schema' } } }],
-  ])('is impossible for reason of %s', (why, text, members) => {
-    expect(withPrefill(JSON.stringify({ messages: [], ...members }), text)).toEqual({
-      kind: 'impossible',
-      why,
-    });
+    ['messages', begun(' \n')],
+    ['messages', { messages: [user] }],
+    ['thinking', begun('x', { thinking: { type: 'enabled', budget_tokens: 2000 } })],
+    ['thinking', begun('x', { thinking: { type: 'adaptive' } })],
+    ['response_format', begun('x', { response_format: { type: 'json_schema' } })],
+    ['output_config', begun('x', { output_config: { format: { type: 'json_schema' } } })],
+  ])('is refused for %s in %j', (param, request) => {
+    expect(refusal(request, options.model, true)[0]).toBe(param);
   });
 
-  it('translates to a trailing assistant message, without the thinking that does not go with it', () => {
-    const prefilled = withPrefill(
-      JSON.stringify({ messages: [{ role: 'user', content: 'Tell.' }], reasoning_effort: 'high' }),
-      'Once ',
-    );
-    const translated: unknown = JSON.parse(
-      translateRequest((prefilled as { body: string }).body, {
-        model: 'claude-sonnet-4-5',
-        stream: true,
-      }),
-    );
-    expect(translated).toMatchObject({
-      messages: [
-        { role: 'user' },
-        { role: 'assistant', content: [{ type: 'text', text: 'Once' }] },
-      ],
-    });
-    expect(translated).not.toHaveProperty('thinking');
+  it('is not refused for a format that is none', () => {
+    const plain = { response_format: { type: 'text' }, output_config: { effort: 'low' } };
+    expect(refusal(begun('x', plain), options.model, true)).toEqual([]);
+  });
+
+  it('does not repeat the white space that was shown, and keeps the identity that was', () => {
+    const events = [messageStart(), ...text(0, ' ', ' \n', 'a time'), messageDelta('end_turn')];
+    const identity = { id: 'chatcmpl-first', created: 1_700_000_000, model: 'gpt-4o' };
+    const call = { body: JSON.stringify(begun('Once  ')), prefill: true, identity };
+    const result = read(wire([...events, messageStop]), [], call);
+    expect(answer(result).message.content).toBe('\na time');
+    for (const chunk of [...result.chunks, ...result.usages]) expect(chunk).toMatchObject(identity);
   });
 });
 
@@ -80,10 +79,9 @@ describe('joining what comes to what was shown', () => {
     fc.assert(
       fc.property(fc.array(piece), fc.array(piece), (before, after) => {
         const shown = `x${before.join('')}`;
-        const prefilled = withPrefill('{"messages":[]}', shown);
-        if (prefilled.kind !== 'prefilled') throw new Error('not prefilled');
-        const join = joinPrefilled(prefilled.stripped);
-        const pieces = [...prefilled.stripped.split(''), ...after];
+        const stripped = strippedFrom(JSON.stringify(begun(shown)));
+        const join = joinPrefilled(stripped);
+        const pieces = [...stripped.split(''), ...after];
         expect(shown + pieces.map((next) => join.push(next)).join('')).toBe(shown + after.join(''));
       }),
     );

@@ -1,37 +1,32 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { memberText, setMembers } from '@millrace/shared/domain/json-text';
+import { memberText } from '@millrace/shared/domain/json-text';
 import { withoutTrailingSpace } from './parts.ts';
-
-export type Prefilled =
-  | {
-      kind: 'prefilled';
-      /** The request, still OpenAI's, with the text as its last message. */
-      body: string;
-      /** White space at the end of the text, which the model was not shown (`joinPrefilled`). */
-      stripped: string;
-    }
-  /** Anthropic would refuse it, or has nothing to go on from. */
-  | { kind: 'impossible'; why: 'nothing_shown' | 'thinking' | 'response_format' };
+import { RefusedError } from './refused.ts';
 
 /**
- * The request to go on right behind `text`, which was shown already. Anthropic takes no beginning of
- * an answer that ends in white space, none together with thinking, and none with a format. Whether
- * the model takes one at all: `canPrefill`.
+ * Refuses a request to go on with the beginning of an answer that Anthropic would not take from any
+ * model: together with thinking, or with a format of the answer.
+ * @throws {RefusedError}
  */
-export function withPrefill(body: string, text: string): Prefilled {
-  const kept = withoutTrailingSpace(text);
-  if (kept === '') return { kind: 'impossible', why: 'nothing_shown' };
-  if (isThinking(memberOf(body, 'thinking'))) return { kind: 'impossible', why: 'thinking' };
-  if (hasFormat(body)) return { kind: 'impossible', why: 'response_format' };
-  const messages = memberText(body, 'messages') ?? '[]';
-  const others = messages.slice(0, -1).trimEnd();
-  const message = JSON.stringify({ role: 'assistant', content: kept });
-  const separator = others.endsWith('[') ? '' : ',';
-  return {
-    kind: 'prefilled',
-    body: setMembers(body, { messages: `${others}${separator}${message}]` }),
-    stripped: text.slice(kept.length),
-  };
+export function refusePrefill(request: Readonly<Record<string, unknown>>): void {
+  if (isThinking(request['thinking'])) {
+    throw new RefusedError('thinking', 'The beginning of an answer does not go with thinking.');
+  }
+  for (const name of ['response_format', 'output_config']) {
+    if (!hasFormat(request[name])) continue;
+    throw new RefusedError(name, 'The beginning of an answer does not go with a format of it.');
+  }
+}
+
+/**
+ * Of a request whose last message is the beginning of the answer: the white space at its end, which
+ * Anthropic does not take and the model is not shown (`joinPrefilled`).
+ */
+export function strippedFrom(body: string): string {
+  const messages = JSON.parse(memberText(body, 'messages') ?? '[]') as unknown;
+  const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
+  const content = isJsonObject(last) ? last['content'] : undefined;
+  return typeof content === 'string' ? content.slice(withoutTrailingSpace(content).length) : '';
 }
 
 /**
@@ -57,16 +52,8 @@ export function joinPrefilled(stripped: string): { push(piece: string): string }
 const isThinking = (thinking: unknown): boolean =>
   isJsonObject(thinking) && (thinking['type'] === 'enabled' || thinking['type'] === 'adaptive');
 
-function hasFormat(body: string): boolean {
-  const asked = memberOf(body, 'response_format');
-  const own = memberOf(body, 'output_config');
-  return (
-    (isJsonObject(asked) && asked['type'] !== 'text') ||
-    (isJsonObject(own) && isJsonObject(own['format']))
-  );
-}
-
-function memberOf(body: string, name: string): unknown {
-  const text = memberText(body, name);
-  return text === undefined ? undefined : (JSON.parse(text) as unknown);
+/** OpenAI's member is a format itself, Anthropic's has one. */
+function hasFormat(value: unknown): boolean {
+  if (!isJsonObject(value)) return false;
+  return isJsonObject(value['format']) || (value['type'] !== undefined && value['type'] !== 'text');
 }

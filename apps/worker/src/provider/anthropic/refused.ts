@@ -20,8 +20,8 @@ export class RefusedError extends Error {
 /** OpenAI's own codes, for a member as such and for what is in it. */
 export type RefusalCode = 'unsupported_parameter' | 'unsupported_value' | 'invalid_value';
 
-/** As if the provider itself had refused the request, which it never sees. */
+/** As if the provider itself had refused the request, which it never sees: others may take it. */
 export function refusalFault({ param, code, message }: RefusedError): Fault {
   const error: OpenAiError = { message, type: 'invalid_request_error', param: param || null, code };
-  return { code: 'upstream_error_status', message, httpStatus: 400, error };
+  return { code: 'target_unsuited', message, httpStatus: 400, error };
 }

@@ -6,16 +6,20 @@ export const user = { role: 'user', content: 'Hi.' };
 
 export function translate(
   request: Record<string, unknown>,
-  { model = 'claude-sonnet-4-5', stream = false } = {},
+  { model = 'claude-sonnet-4-5', stream = false, prefill = false } = {},
 ): MessageCreateParams {
   const body = JSON.stringify({ model: 'alias', messages: [user], ...request });
-  return JSON.parse(translateRequest(body, { model, stream })) as MessageCreateParams;
+  return JSON.parse(translateRequest({ body, model, stream, prefill })) as MessageCreateParams;
 }
 
 /** The member and the code of a refusal. */
-export function refusal(request: Record<string, unknown>, model = 'claude-sonnet-4-5'): string[] {
+export function refusal(
+  request: Record<string, unknown>,
+  model = 'claude-sonnet-4-5',
+  prefill = false,
+): string[] {
   try {
-    translate(request, { model });
+    translate(request, { model, prefill });
   } catch (error) {
     if (error instanceof RefusedError) return [error.param, error.code];
     throw error;

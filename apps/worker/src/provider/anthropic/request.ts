@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { isJsonObject } from '@millrace/shared/domain/json';
+import type { ProviderCall } from '../port.ts';
 import { parseExactly } from './exact-json.ts';
 import { ownFields, refuseFields } from './fields.ts';
 import { translateMessages } from './messages.ts';
 import { traitsOf } from './models.ts';
 import type { ModelTraits } from './models.ts';
 import { invalid } from './parts.ts';
+import { refusePrefill } from './prefill.ts';
 import { RefusedError } from './refused.ts';
 import { toStrictSchema } from './schema.ts';
 import { translateThinking } from './thinking.ts';
@@ -24,21 +26,25 @@ const maxUserIdLength = 256;
 /** The most likely `top_p` that goes with thinking. */
 const minThinkingTopP = 0.95;
 
-export type TranslateOptions = { model: string; stream: boolean };
+export type TranslateOptions = Pick<ProviderCall, 'body' | 'model' | 'stream' | 'prefill'>;
 
 /**
  * The body of an OpenAI chat completion request as one of an Anthropic message.
  * @throws {RefusedError} where it asks for what cannot be said in it.
  */
-export function translateRequest(body: string, { model, stream }: TranslateOptions): string {
+export function translateRequest({ body, model, stream, prefill }: TranslateOptions): string {
   const request = parseBody(body);
   refuseFields(request);
-  const traits = traitsOf(model);
+  if (prefill) refusePrefill(request);
+  const known = traitsOf(model);
+  // Where the target is asked to go on with a text, the config knows more than the model's name tells.
+  const traits = prefill ? { ...known, prefill } : known;
   const maxTokens = maxTokensOf(request, traits);
   const { system, turns, prefilled, called, hasThoughtlessCalls } = translateMessages(
     request['messages'],
     traits,
   );
+  if (prefill && !prefilled) throw invalid('messages', 'must end with the beginning of the answer');
   const tools = translateTools(request, traits, called);
   const ruledOut = tools.forced || prefilled;
   const situation = { traits, maxTokens, ruledOut, hasThoughtlessCalls };

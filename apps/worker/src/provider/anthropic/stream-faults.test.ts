@@ -18,7 +18,7 @@ describe('a stream of Anthropic that breaks', () => {
     expect(verdict).toEqual({
       kind: 'fault',
       fault: {
-        code: 'upstream_error_event',
+        code: 'upstream_overloaded',
         message: 'Overloaded',
         httpStatus: 529,
         error: {

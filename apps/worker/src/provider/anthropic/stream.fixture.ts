@@ -6,6 +6,7 @@ import type { Verdict } from '../port.ts';
 import type { Delta } from './chunks.ts';
 import { messageDelta, messageStart, messageStop, ping, text } from './events.fixture.ts';
 import { createStreamReader } from './stream.ts';
+import type { StreamCall } from './stream.ts';
 
 export type Read = {
   chunks: ChatCompletionChunk[];
@@ -16,23 +17,30 @@ export type Read = {
   verdictAtPush: boolean;
 };
 
-export function read(body: string | Uint8Array, cuts: readonly number[] = []): Read {
-  const chunks: ChatCompletionChunk[] = [];
-  const texts: string[] = [];
+/** One call of the sink for a chunk. */
+type Given = { line: string; content: string } | { line: string; chunk: unknown; visible: boolean };
+
+const asked: StreamCall = {
+  body: '{}',
+  model: 'claude-asked',
+  prefill: false,
+  identity: undefined,
+};
+
+/** Reads a body in packets that end at the cuts. */
+export function gather(
+  body: string | Uint8Array,
+  cuts: readonly number[] = [],
+  call: Partial<StreamCall> = {},
+): Read & { given: Given[] } {
+  const given: Given[] = [];
   const usages: ChatCompletionChunk[] = [];
   const reader = createStreamReader(
-    'claude-asked',
+    { ...asked, ...call },
     {
-      chunk(line, visible) {
-        const chunk = JSON.parse(line) as ChatCompletionChunk;
-        expectOpenAiChunk(chunk, line);
-        expect(visible).toBe(visibility(chunk) === 'visible');
-        chunks.push(chunk);
-        texts.push(line);
-      },
-      usage(line) {
-        usages.push(JSON.parse(line) as ChatCompletionChunk);
-      },
+      plain: (line, content) => given.push({ line, content }),
+      chunk: (line, chunk, visible) => given.push({ line, chunk, visible }),
+      usage: (line) => usages.push(JSON.parse(line) as ChatCompletionChunk),
     },
     () => 1_700_000_000_999,
   );
@@ -44,7 +52,28 @@ export function read(body: string | Uint8Array, cuts: readonly number[] = []): R
     from = to;
   }
   const verdictAtPush = verdict !== undefined;
-  return { chunks, texts, usages, verdict: verdict ?? reader.end(), verdictAtPush };
+  verdict ??= reader.end();
+  const texts = given.map(({ line }) => line);
+  const chunks = texts.map((line) => JSON.parse(line) as ChatCompletionChunk);
+  return { given, chunks, texts, usages, verdict, verdictAtPush };
+}
+
+/** As `gather`, and every chunk is as OpenAI's are, and what the sink was told of it is true. */
+export function read(...args: Parameters<typeof gather>): Read {
+  const { given, ...result } = gather(...args);
+  for (const [n, told] of given.entries()) {
+    const chunk = result.chunks[n]!;
+    expectOpenAiChunk(chunk, told.line);
+    if ('content' in told) {
+      const choice = { index: 0, delta: { content: told.content }, finish_reason: null };
+      expect(chunk.choices).toEqual([{ ...choice, logprobs: null }]);
+      expect(told.content).not.toBe('');
+    } else {
+      expect(told.chunk).toEqual(chunk);
+      expect(told.visible).toBe(visibility(chunk) === 'visible');
+    }
+  }
+  return result;
 }
 
 const chunkMembers = ['id', 'object', 'created', 'model', 'choices'];

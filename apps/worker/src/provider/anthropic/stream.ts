@@ -1,12 +1,13 @@
-import { randomUUID } from 'node:crypto';
+import { visibility } from '@millrace/shared/domain/chunk';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { createEventStreamParser } from '../event-stream.ts';
-import type { AnswerSink, StreamReader, Verdict } from '../port.ts';
+import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
 import { createBlockReader } from './blocks.ts';
-import { createChunkWriter } from './chunks.ts';
+import { completionId, createChunkWriter } from './chunks.ts';
 import type { ChunkWriter, Delta } from './chunks.ts';
-import { statusOf, toOpenAiError } from './errors.ts';
+import { errorFault } from './errors.ts';
+import { joinPrefilled, strippedFrom } from './prefill.ts';
 import { finishReasonOf, mergeUsage, refusalOf, toOpenAiUsage } from './usage.ts';
 import type { Usage } from './usage.ts';
 
@@ -15,12 +16,16 @@ const maxEventBytes = 16 * 1024 * 1024;
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Reads Anthropic's events and writes OpenAI's chunks. `model` is for answers that do not name theirs. */
+/** What a reader needs to know of the call. */
+export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'prefill' | 'identity'>;
+
+/** Reads Anthropic's events and writes OpenAI's chunks. */
 export function createStreamReader(
-  model: string,
+  { body, model, prefill, identity }: StreamCall,
   sink: AnswerSink,
   now: () => number = Date.now,
 ): StreamReader {
+  const joined = joinPrefilled(prefill ? strippedFrom(body) : '');
   let blocks = createBlockReader();
   let writer: ChunkWriter | undefined;
   let messageId: unknown;
@@ -34,21 +39,34 @@ export function createStreamReader(
   function begin(message: Json): ChunkWriter {
     const { id, model: named } = message;
     messageId = id;
-    const created = Math.floor(now() / 1000);
-    writer = createChunkWriter(
-      typeof id === 'string' && id !== '' ? id : randomUUID().replaceAll('-', ''),
-      created,
-      typeof named === 'string' && named !== '' ? named : model,
-    );
-    sink.chunk(writer.delta({ role: 'assistant', content: '', refusal: null }), false);
+    writer = createChunkWriter({
+      id: identity?.id ?? completionId(id),
+      created: identity?.created ?? Math.floor(now() / 1000),
+      model: identity?.model ?? (typeof named === 'string' && named !== '' ? named : model),
+    });
+    say(writer, { role: 'assistant', content: '', refusal: null });
     return writer;
   }
 
-  /** A delta that says anything is visible: the role and an end without words come elsewhere. */
   function show(delta: Delta | undefined): void {
     if (!delta) return;
-    isShown = isShown || isVisible(delta);
-    sink.chunk((writer ?? begin({})).delta(delta), isVisible(delta));
+    const answer = writer ?? begin({});
+    if (delta.content === undefined) {
+      say(answer, delta);
+      return;
+    }
+    // A delta with content has nothing else.
+    const content = joined.push(delta.content);
+    if (content === '') return;
+    isShown = true;
+    sink.plain(answer.content(content), content);
+  }
+
+  function say(answer: ChunkWriter, delta: Delta, finishReason?: string): void {
+    const { text, chunk } = answer.delta(delta, finishReason);
+    const visible = visibility(chunk) === 'visible';
+    isShown ||= visible;
+    sink.chunk(text, chunk, visible);
   }
 
   function startMessage(message: unknown): void {
@@ -73,10 +91,7 @@ export function createStreamReader(
     finishReason = reason;
     for (const rest of blocks.end()) show(rest);
     const refusal = refusalOf(delta['stop_details']);
-    sink.chunk(
-      (writer ?? begin({})).delta(refusal === undefined ? {} : { refusal }, reason),
-      refusal !== undefined,
-    );
+    say(writer ?? begin({}), refusal === undefined ? {} : { refusal }, reason);
   }
 
   function complete(reason: string): Verdict {
@@ -111,10 +126,12 @@ export function createStreamReader(
         verdict =
           finishReason === undefined ? truncated('without a stop_reason') : complete(finishReason);
         break;
-      default:
+      default: {
+        const error = errorFault(event);
         // After the stop_reason the answer is whole: nothing that follows can break it.
-        verdict = errorVerdict(event);
-        if (verdict && finishReason !== undefined) verdict = complete(finishReason);
+        if (error && finishReason !== undefined) verdict = complete(finishReason);
+        else if (error) verdict = { kind: 'fault', fault: error };
+      }
     }
   }
 
@@ -155,28 +172,6 @@ export function createStreamReader(
       ? fault('upstream_invalid_response', 'The provider answered a stream request with no event.')
       : truncated('before it was complete');
   }
-}
-
-const isVisible = ({ content, reasoning_content, tool_calls, thinking_blocks }: Delta): boolean =>
-  content !== undefined ||
-  reasoning_content !== undefined ||
-  tool_calls !== undefined ||
-  thinking_blocks !== undefined;
-
-/** Of an event that is none of an answer's: an error, or one that is not known yet. */
-function errorVerdict(event: Json): Verdict | undefined {
-  const error = toOpenAiError(event);
-  if (!error) return undefined;
-  const httpStatus = statusOf(error.type);
-  return {
-    kind: 'fault',
-    fault: {
-      code: 'upstream_error_event',
-      message: error.message,
-      error,
-      ...(httpStatus !== undefined && { httpStatus }),
-    },
-  };
 }
 
 const fault = (code: Fault['code'], message: string): Verdict => ({

@@ -4,8 +4,12 @@ import type { ChatCompletion } from 'openai/resources/chat/completions';
 import { expect, it } from 'vitest';
 import { eventsOf, messageDelta, messageStart, messageStop, wire } from './events.fixture.ts';
 import type { WireBlock } from './events.fixture.ts';
-import { createStreamReader } from './stream.ts';
-import { readWhole, translateWhole } from './whole.ts';
+import { gather } from './stream.fixture.ts';
+import * as whole from './whole.ts';
+
+const readWhole = (text: string) => whole.readWhole(text, { model: 'claude-asked' }, () => 9_999);
+const completionOf = (text: string) =>
+  JSON.parse((readWhole(text) as { body: string }).body) as ChatCompletion;
 
 const message = (content: readonly unknown[], fields: Record<string, unknown> = {}): string =>
   JSON.stringify({
@@ -26,7 +30,7 @@ it('makes a message a chat completion', () => {
     { type: 'text', text: 'A, ' },
     { type: 'text', text: 'B.' },
   ]);
-  const completion = JSON.parse(translateWhole(text, () => 9_999)) as ChatCompletion;
+  const completion = completionOf(text);
   const usage = {
     prompt_tokens: 5,
     completion_tokens: 2,
@@ -49,7 +53,7 @@ it('makes a message a chat completion', () => {
     ],
     usage,
   });
-  expect(readWhole(text)).toEqual({ kind: 'completed', finishReason: 'stop', usage });
+  expect(readWhole(text)).toMatchObject({ kind: 'completed', finishReason: 'stop', usage });
 });
 
 it('keeps numbers that a double cannot hold in the arguments of a call', () => {
@@ -57,7 +61,7 @@ it('keeps numbers that a double cannot hold in the arguments of a call', () => {
     '"id":1',
     '"id":12345678901234567890',
   );
-  const completion = JSON.parse(translateWhole(text)) as ChatCompletion;
+  const completion = completionOf(text);
   expect(completion.choices[0]!.message).toMatchObject({
     content: null,
     tool_calls: [
@@ -74,7 +78,7 @@ it('judges errors in disguise, and what is no message', () => {
   const error = { type: 'error', error: { type: 'api_error', message: 'Internal server error' } };
   expect(readWhole(JSON.stringify(error))).toMatchObject({
     kind: 'fault',
-    fault: { code: 'upstream_error_event', httpStatus: 500, message: 'Internal server error' },
+    fault: { code: 'upstream_server_error', httpStatus: 500, message: 'Internal server error' },
   });
   for (const text of ['', '<html>', '[]', '{}', message([], { stop_reason: null })]) {
     expect(readWhole(text)).toMatchObject({
@@ -103,18 +107,13 @@ it('gives the same message for an answer, streamed or not', () => {
       fc.array(block, { minLength: 1, maxLength: 6 }),
       fc.integer({ min: 1, max: 9 }),
       (blocks, size) => {
-        const chunks: unknown[] = [];
-        const reader = createStreamReader('claude-test-1', {
-          chunk: (text) => chunks.push(JSON.parse(text)),
-          usage: () => {},
-        });
         const events = blocks.flatMap((content, index) => eventsOf(content, index, size));
         const body = wire([messageStart(), ...events, messageDelta('end_turn'), messageStop]);
-        expect(reader.push(Buffer.from(body))).toMatchObject({ kind: 'completed' });
+        const { verdict, chunks } = gather(body);
+        expect(verdict).toMatchObject({ kind: 'completed' });
         const streamed = assembleCompletion(chunks)!.choices[0]!;
-        const whole = JSON.parse(translateWhole(message(blocks))) as ChatCompletion;
         expect({ ...streamed.message, content: streamed.message.content || null }).toEqual(
-          whole.choices[0]!.message,
+          completionOf(message(blocks)).choices[0]!.message,
         );
       },
     ),

@@ -1,23 +1,23 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
-import type { Verdict } from '../port.ts';
+import type { ProviderCall, Verdict } from '../port.ts';
 import { createBlockReader } from './blocks.ts';
 import { completionId } from './chunks.ts';
 import type { Delta, ToolCallDelta } from './chunks.ts';
-import { statusOf, toOpenAiError } from './errors.ts';
+import { errorFault } from './errors.ts';
 import { parseExactly } from './exact-json.ts';
 import { finishReasonOf, refusalOf, toOpenAiUsage } from './usage.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What a whole answer was worth. */
-export function readWhole(text: string): Verdict {
+/** What a whole answer was worth, and the same as a chat completion. */
+export function readWhole(
+  text: string,
+  { model }: Pick<ProviderCall, 'model'>,
+  now: () => number = Date.now,
+): Verdict & { body?: string } {
   const message = parse(text);
-  const error = toOpenAiError(message);
-  if (error) {
-    const httpStatus = statusOf(error.type);
-    const fault = { code: 'upstream_error_event', message: error.message, error } as const;
-    return { kind: 'fault', fault: httpStatus === undefined ? fault : { ...fault, httpStatus } };
-  }
+  const fault = errorFault(message);
+  if (fault) return { kind: 'fault', fault };
   const finishReason = isMessage(message) ? finishReasonOf(message['stop_reason']) : undefined;
   if (!isMessage(message) || finishReason === undefined) {
     return {
@@ -28,40 +28,26 @@ export function readWhole(text: string): Verdict {
       },
     };
   }
-  const { usage } = message;
-  return {
-    kind: 'completed',
-    finishReason,
-    ...(isJsonObject(usage) && { usage: toOpenAiUsage(usage) }),
-  };
-}
-
-/**
- * A whole answer that `readWhole` took as completed, as a chat completion. The blocks are read as
- * those of a stream are, each as one piece.
- */
-export function translateWhole(text: string, now: () => number = Date.now): string {
-  const message = parse(text);
-  if (!isMessage(message)) throw new TypeError('Not a message');
-  const { id, model, stop_reason: stopReason, stop_details: details, usage } = message;
-  const completion = {
-    id: completionId(String(id)),
+  const usage = isJsonObject(message['usage']) ? toOpenAiUsage(message['usage']) : undefined;
+  const body = JSON.stringify({
+    id: completionId(message['id']),
     object: 'chat.completion',
     created: Math.floor(now() / 1000),
-    model,
+    model: message['model'] ?? model,
     choices: [
       {
         index: 0,
-        message: toOpenAiMessage(message.content, refusalOf(details)),
+        message: toOpenAiMessage(message.content, refusalOf(message['stop_details'])),
         logprobs: null,
-        finish_reason: finishReasonOf(stopReason) ?? 'stop',
+        finish_reason: finishReason,
       },
     ],
-    ...(isJsonObject(usage) && { usage: toOpenAiUsage(usage) }),
-  };
-  return JSON.stringify(completion);
+    usage,
+  });
+  return { kind: 'completed', finishReason, ...(usage && { usage }), body };
 }
 
+/** The blocks are read as those of a stream are, each as one piece. */
 function toOpenAiMessage(content: readonly unknown[], refusal: string | undefined) {
   const deltas = readBlocks(content);
   const toolCalls = gatherCalls(deltas);
