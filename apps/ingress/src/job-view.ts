@@ -81,6 +81,8 @@ function createStory() {
           chunks = [];
           whole = undefined;
           break;
+        case 'seam':
+          break;
         default:
           end = entry;
       }

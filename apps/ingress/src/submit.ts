@@ -31,6 +31,7 @@ export type Submission = {
   read: boolean;
   /** Milliseconds since the epoch. */
   deadlineAt?: number;
+  continuation?: JobData['continuation'];
   metadata?: unknown;
   traceparent?: string;
 };
@@ -106,6 +107,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       createdAt,
       deadlineAt,
       traceparent,
+      continuation: submission.continuation,
     };
     return { meta, job, submission };
   }

@@ -1,216 +1,240 @@
-import { decodeEntry, kindOf } from '@millrace/shared/domain/entry';
-import type { Entry, TerminalKind } from '@millrace/shared/domain/entry';
-import { beforeEach, describe, expect, it } from 'vitest';
-import { createAnswer } from './answer.ts';
-import type { Answer } from './answer.ts';
-import { noHistory } from './failover/next.ts';
-import type { History } from './failover/next.ts';
+import { describe, expect, it } from 'vitest';
+import { createHeard, primary } from './answer.fixture.ts';
+import { ended, historyOf, said, started } from './failover/history.fixture.ts';
+import { estimateTokens } from './failover/continue-body.ts';
+import { isNothing, plainText } from './failover/shown.ts';
 
-const target = { provider: 'openai', model: 'gpt-4o' };
-const start = { kind: 'attempt', target, mode: 'start' } as const;
+const role = { role: 'assistant', content: '' };
+const stop = { finish: 'stop' };
+const completed = { kind: 'completed', finishReason: 'stop' } as const;
 const broken = {
   kind: 'fault',
   fault: { code: 'upstream_reset', message: 'The connection broke.' },
 } as const;
-const completed = { kind: 'completed', finishReason: 'stop' } as const;
-
-let written: string[];
-let terminal: TerminalKind | undefined;
-
-function createTestAnswer(history: History = noHistory, run = 1): Answer {
-  return createAnswer({
-    run,
-    history,
-    now: () => 1234,
-    writer: {
-      push: (line) => written.push(line),
-      note: (line) => written.push(line),
-      end(line, kind) {
-        written.push(line);
-        terminal = kind;
-      },
-      flushed: async () => {},
-    },
-  });
-}
-
-beforeEach(() => {
-  written = [];
-  terminal = undefined;
-});
-
-const kinds = () => written.map(kindOf);
-const entries = (): Entry[] => written.map(decodeEntry);
+const { provider, model } = primary;
 
 describe('a streamed answer', () => {
   it('is the attempt, its chunks, its ledger entry and the end, in this order', () => {
-    const answer = createTestAnswer();
-    const sink = answer.start(start);
-    sink.chunk('{"content":"Hel"}', true);
-    sink.chunk('{"content":"lo"}', true);
-    answer.ended(completed, 1200);
-    expect(entries()).toEqual([
-      { kind: 'attempt', data: { run: 1, attempt: 1, ...target, mode: 'start', at: 1234 } },
-      { kind: 'chunk', text: '{"content":"Hel"}' },
-      { kind: 'chunk', text: '{"content":"lo"}' },
+    const { answer, open, entries, deltas, terminal } = createHeard();
+    const one = open();
+    one.say(role);
+    one.say({ content: 'Hel' });
+    one.plain('lo');
+    one.say({}, stop);
+    expect(answer.ended(one.voice, completed, 1200)).toBe(true);
+    expect(entries().map((entry) => (entry.kind === 'chunk' ? 'chunk' : entry))).toEqual([
+      {
+        kind: 'attempt',
+        data: { run: 1, attempt: 1, provider, model, mode: 'start', at: 1234 },
+      },
+      'chunk',
+      'chunk',
+      'chunk',
+      'chunk',
       {
         kind: 'attempt_end',
         data: { run: 1, attempt: 1, at: 1234, firstTokenAt: 1200, outcome: 'completed' },
       },
       { kind: 'done', data: { finishReason: 'stop', attempts: 1, at: 1234 } },
     ]);
-    expect(terminal).toBe('done');
+    expect(deltas()).toEqual([role, { content: 'Hel' }, { content: 'lo' }, stop]);
+    expect(terminal()).toBe('done');
     expect(answer.conclusion).toEqual({ kind: 'completed', summary: 'stop' });
   });
 
-  it('holds the role chunk back until something is visible, and then keeps the order', () => {
-    const answer = createTestAnswer();
-    const sink = answer.start(start);
-    sink.chunk('{"role":"assistant"}', false);
-    sink.chunk('{"content":""}', false);
-    expect(kinds()).toEqual(['attempt']);
-    expect(answer.history.shown).toBe(false);
-    sink.chunk('{"content":"Hi"}', true);
-    expect(written.slice(1)).toEqual([
-      'c{"role":"assistant"}',
-      'c{"content":""}',
-      'c{"content":"Hi"}',
-    ]);
-    expect(answer.history.shown).toBe(true);
-  });
-
-  it('holds nothing back once something was visible', () => {
-    const answer = createTestAnswer();
-    const sink = answer.start(start);
-    sink.chunk('{"content":"Hi"}', true);
-    sink.chunk('{"content":""}', false);
-    expect(kinds()).toEqual(['attempt', 'chunk', 'chunk']);
-  });
-
-  it('that was never visible is shown when it completes', () => {
-    const answer = createTestAnswer();
-    const sink = answer.start(start);
-    sink.chunk('{"role":"assistant"}', false);
-    sink.chunk('{"finish_reason":"stop"}', false);
-    answer.ended(completed, undefined);
-    expect(kinds()).toEqual(['attempt', 'chunk', 'chunk', 'attempt_end', 'done']);
-  });
-
   it('has its usage chunk behind the last chunk, whenever it came', () => {
-    const answer = createTestAnswer();
-    const sink = answer.start(start);
-    sink.chunk('{"content":"Hi"}', true);
-    sink.usage('{"usage":{"total_tokens":3}}');
-    sink.chunk('{"finish_reason":"stop"}', false);
+    const { answer, open, kinds, entries } = createHeard();
+    const one = open();
+    one.say({ role: 'assistant', content: 'Hi' });
+    one.voice.sink.usage('{"choices":[],"usage":{"total_tokens":3}}');
+    one.say({}, stop);
     const usage = { total_tokens: 3 };
-    answer.ended({ ...completed, usage }, 1);
+    answer.ended(one.voice, { ...completed, usage }, 1);
     expect(kinds()).toEqual(['attempt', 'chunk', 'chunk', 'usage', 'attempt_end', 'done']);
-    expect(entries()[3]).toEqual({ kind: 'usage', text: '{"usage":{"total_tokens":3}}' });
+    expect(entries()[3]).toEqual({
+      kind: 'usage',
+      text: '{"choices":[],"usage":{"total_tokens":3}}',
+    });
     expect(entries().slice(4)).toMatchObject([{ data: { usage } }, { data: { usage } }]);
   });
 
   it('keeps a finish reason that is null', () => {
-    const answer = createTestAnswer();
-    answer.start(start);
-    answer.ended({ kind: 'completed', finishReason: null }, undefined);
-    expect(entries().at(-1)).toEqual({
-      kind: 'done',
-      data: { finishReason: null, attempts: 1, at: 1234 },
-    });
+    const { answer, open, entries } = createHeard();
+    answer.ended(open().voice, { kind: 'completed', finishReason: null });
+    expect(entries().at(-1)).toMatchObject({ data: { finishReason: null, attempts: 1 } });
     expect(answer.conclusion).toEqual({ kind: 'completed', summary: 'completed' });
   });
 });
 
-describe('an answer that was not streamed', () => {
-  it('is its result, ledger entry and end', () => {
-    const answer = createTestAnswer();
-    answer.start(start);
-    const result = { contentType: 'application/json', body: '{\n "choices": []\n}' };
-    answer.ended({ ...completed, result, usage: { total_tokens: 1 } }, undefined);
-    expect(kinds()).toEqual(['attempt', 'result', 'attempt_end', 'done']);
-    expect(entries()[1]).toEqual({ kind: 'result', data: result });
-    expect(written.every((line) => !line.includes('\n'))).toBe(true);
-    expect(answer.history.shown).toBe(true);
-  });
+it('an answer that was not streamed is its result, ledger entry and end', () => {
+  const { answer, open, kinds, entries, lines, history } = createHeard();
+  const result = { contentType: 'application/json', body: '{\n "choices": []\n}' };
+  answer.ended(open().voice, { ...completed, result, usage: { total_tokens: 1 } });
+  expect(kinds()).toEqual(['attempt', 'result', 'attempt_end', 'done']);
+  expect(entries()[1]).toEqual({ kind: 'result', data: result });
+  expect(lines.every((line) => !line.includes('\n'))).toBe(true);
+  expect(isNothing(history.shown)).toBe(false);
 });
 
 describe('an attempt that fails', () => {
   it('before anything is visible leaves no chunk behind', () => {
-    const answer = createTestAnswer();
-    const sink = answer.start(start);
-    sink.chunk('{"role":"assistant"}', false);
-    answer.ended(broken, undefined);
+    const { answer, open, kinds, entries, history } = createHeard();
+    const one = open();
+    one.say(role);
+    expect(answer.ended(one.voice, broken)).toBe(false);
     expect(kinds()).toEqual(['attempt', 'attempt_end']);
     expect(entries()[1]).toMatchObject({ data: { outcome: 'upstream_reset' } });
-    expect(answer.history).toEqual({ attempts: 1, inFlight: undefined, shown: false });
+    expect(isNothing(history.shown)).toBe(true);
+    expect(history.tries).toMatchObject([{ outcome: 'upstream_reset', spoke: false }]);
     expect(answer.conclusion).toBeUndefined();
   });
 
   it('leaves nothing behind for the attempt after it', () => {
-    const answer = createTestAnswer();
-    const first = answer.start(start);
-    first.chunk('{"role":"alpha"}', false);
-    first.usage('{"usage":"alpha"}');
-    answer.ended(broken, undefined);
-    const second = answer.start(start);
-    second.chunk('{"role":"second"}', false);
-    second.chunk('{"content":"Hi"}', true);
-    answer.ended(completed, 1);
-    expect(kinds()).toEqual([
-      'attempt',
-      'attempt_end',
-      'attempt',
-      'chunk',
-      'chunk',
-      'attempt_end',
-      'done',
-    ]);
-    expect(written.join('\n')).not.toContain('alpha');
+    const { answer, open, deltas, entries, lines } = createHeard();
+    const first = open();
+    first.say({ role: 'alpha', content: '' });
+    first.voice.sink.usage('{"usage":"alpha"}');
+    answer.ended(first.voice, broken);
+    const second = open();
+    second.say(role);
+    second.say({ content: 'Hi' });
+    answer.ended(second.voice, completed, 1);
+    expect(deltas()).toEqual([role, { content: 'Hi' }]);
+    expect(lines.join('\n')).not.toContain('alpha');
     expect(entries().at(-1)).toMatchObject({ data: { attempts: 2 } });
-    expect(entries().at(-2)).toMatchObject({ data: { attempt: 2 } });
   });
 
-  it('after something was visible is remembered as shown, without usage', () => {
-    const answer = createTestAnswer();
-    const sink = answer.start(start);
-    sink.chunk('{"content":"Hi"}', true);
-    sink.usage('{}');
-    answer.ended(broken, 1200);
-    expect(kinds()).toEqual(['attempt', 'chunk', 'attempt_end']);
-    expect(answer.history).toEqual({ attempts: 1, inFlight: undefined, shown: true });
+  it('after something was visible is counted from what it sent, and says so', () => {
+    const { answer, open, entries, history } = createHeard();
+    const one = open();
+    one.say({ role: 'assistant', content: 'Hello' });
+    one.plain(' world');
+    one.voice.sink.usage('{}');
+    answer.ended(one.voice, broken, 1200);
+    const usage = { completion_tokens: estimateTokens(11) };
+    expect(entries().at(-1)).toMatchObject({ data: { usage, estimated: true } });
+    expect(plainText(history.shown)).toBe('Hello world');
   });
 
   it('and cannot be saved ends the request with its error', () => {
-    const answer = createTestAnswer();
-    answer.start(start);
-    answer.ended(broken, undefined);
+    const { answer, open, entries, terminal } = createHeard();
+    answer.ended(open().voice, broken);
     const error = { message: 'broke', type: 'upstream_error', param: null, code: 'upstream_reset' };
     answer.fail({ kind: 'fail', failed: { error, httpStatus: 502 } });
     expect(entries().at(-1)).toEqual({
       kind: 'failed',
       data: { error, httpStatus: 502, at: 1234 },
     });
-    expect(terminal).toBe('failed');
+    expect(terminal()).toBe('failed');
     expect(answer.conclusion).toEqual({ kind: 'failed', reason: 'upstream_reset: broke' });
+  });
+
+  it('because its worker shuts down is nobody’s fault', () => {
+    const { answer, open, entries } = createHeard();
+    answer.handOver(open().voice);
+    expect(entries().at(-1)).toMatchObject({ data: { attempt: 1, outcome: 'handed_over' } });
   });
 });
 
 describe('a run that takes over', () => {
   it('goes on counting attempts', () => {
-    const answer = createTestAnswer({ attempts: 2, inFlight: undefined, shown: false }, 3);
-    answer.start(start);
+    const history = historyOf(started(1, primary), ended(1, 'upstream_reset'), started(2, primary));
+    const { answer, open, entries } = createHeard({ history, run: 3 });
+    const one = open();
     expect(entries()[0]).toMatchObject({ data: { run: 3, attempt: 3 } });
-    answer.ended(completed, undefined);
+    answer.ended(one.voice, completed);
     expect(entries().at(-1)).toMatchObject({ data: { attempts: 3 } });
   });
 
   it('that starts anew tells readers to forget, first of all', () => {
-    const answer = createTestAnswer({ attempts: 1, inFlight: undefined, shown: true }, 2);
-    answer.start({ ...start, mode: 'restart' });
+    const history = historyOf(started(1, primary), said('Hi'));
+    const { open, entries } = createHeard({ history, run: 2 });
+    open('restart');
     expect(entries()).toMatchObject([
       { kind: 'reset', data: { reason: 'restart' } },
       { kind: 'attempt', data: { mode: 'restart', attempt: 2 } },
     ]);
-    expect(answer.history.shown).toBe(false);
+    expect(isNothing(history.shown)).toBe(true);
+  });
+
+  it('writes only the end of an answer that was shown to it', () => {
+    const history = historyOf(started(1, primary), said('Hi'), said({}, { finish: 'length' }));
+    const { answer, entries } = createHeard({ history, run: 2 });
+    answer.complete();
+    expect(entries()).toEqual([
+      { kind: 'done', data: { finishReason: 'length', attempts: 1, at: 1234 } },
+    ]);
+  });
+});
+
+describe('an answer that goes on', () => {
+  const text = 'The river turns the wheel, the wheel turns the stone,';
+  const interrupted = () =>
+    historyOf(started(1, primary), said(role), said(text), ended(1, 'upstream_reset'));
+
+  it('has one role, one end, and a seam where the new part begins', () => {
+    const { answer, open, entries, deltas } = createHeard({ history: interrupted(), run: 2 });
+    const one = open('replay');
+    one.say(role);
+    one.say({ content: text.slice(0, 20) });
+    one.plain(`${text.slice(20)} and`);
+    one.plain(' so on.');
+    one.say({}, stop);
+    expect(answer.ended(one.voice, completed, 1)).toBe(true);
+    expect(deltas()).toEqual([{ content: ' and' }, { content: ' so on.' }, stop]);
+    expect(entries()[1]).toEqual({
+      kind: 'seam',
+      data: { attempt: 2, rung: 'replay', offset: text.length, outcome: 'passed' },
+    });
+  });
+
+  it('tells the usage of the whole, once', () => {
+    const { answer, open, entries } = createHeard({ history: interrupted(), run: 2 });
+    const one = open('continue');
+    const usage = { prompt_tokens: 100, completion_tokens: 5, total_tokens: 105 };
+    one.say({ content: ' and so on.' });
+    one.voice.sink.usage(JSON.stringify({ choices: [], usage }));
+    one.say({}, stop);
+    answer.ended(one.voice, { ...completed, usage }, 1);
+    const shown = estimateTokens(text.length);
+    const whole = {
+      prompt_tokens: 100 - shown,
+      completion_tokens: 5 + shown,
+      total_tokens: 105,
+    };
+    const told = entries().filter(({ kind }) => kind === 'usage');
+    expect(told).toHaveLength(1);
+    expect(JSON.parse(told[0]?.kind === 'usage' ? told[0].text : '')).toMatchObject({
+      usage: whole,
+    });
+    // The ledger has what the attempt itself cost.
+    expect(entries().at(-2)).toMatchObject({ kind: 'attempt_end', data: { usage } });
+    expect(entries().at(-1)).toMatchObject({ kind: 'done', data: { usage: whole } });
+  });
+
+  it('is left as it was by an attempt that diverges', () => {
+    const { answer, open, entries, deltas, history } = createHeard({
+      history: interrupted(),
+      run: 2,
+    });
+    const one = open('replay');
+    one.say({ ...role, content: 'The river is' });
+    expect(one.told).toEqual(['no_continuation']);
+    one.say({ content: ' wide.' });
+    answer.ended(one.voice, { kind: 'fault', fault: { code: 'no_continuation', message: 'm' } });
+    expect(deltas()).toEqual([]);
+    expect(entries()[1]).toMatchObject({ kind: 'seam', data: { outcome: 'diverged' } });
+    expect(entries().at(-1)).toMatchObject({ data: { outcome: 'no_continuation' } });
+    expect(history.tries[1]).toMatchObject({ spoke: false });
+  });
+
+  it('is not completed by one that ends before it has caught up', () => {
+    const { answer, open, entries, terminal } = createHeard({ history: interrupted(), run: 2 });
+    const one = open('replay');
+    one.say({ ...role, content: text.slice(0, 9) });
+    one.say({}, stop);
+    expect(answer.ended(one.voice, completed, 1)).toBe(false);
+    expect(entries().at(-1)).toMatchObject({ data: { outcome: 'no_continuation' } });
+    expect(terminal()).toBeUndefined();
   });
 });

@@ -12,12 +12,14 @@ import {
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { createLogger } from '@millrace/shared/logger';
+import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createAppender } from './append.ts';
 import { watchOrphans } from './orphans.ts';
 import { run } from './run.ts';
 import { createRuns } from './runs.ts';
+import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createUpstreams } from './upstream/upstreams.ts';
 
 /* config → adapters → consumer → drain */
@@ -59,6 +61,7 @@ const log = createRedisLog({
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
 const upstreams = createUpstreams(config);
 const runs = createRuns();
+const hedges = createHedgeBudget();
 const orphans = watchOrphans({
   log,
   graceMs: limits.ownerGraceMs,
@@ -73,29 +76,41 @@ const channels = createRedisChannels({
   connect: () => connect('subscriber'),
   onError,
 });
+let checkLocks = (): void => {};
 const hearing = await channels.openWorker(name, {
   onFinished: (id) => runs.stop(id, 'finished'),
-  // The word that a request ended may have been missed.
+  // The word that a request ended may have been missed; and in the meantime we may have been taken
+  // for dead, and our jobs with us.
   onGap: () => {
+    checkLocks();
     for (const id of runs.ids()) {
       log.describe(id).then((described) => described?.ended && runs.stop(id, 'finished'), onError);
     }
   },
 });
 
+// Whoever is on the list without listening is taken for dead; whoever takes jobs must be on the list.
+const presence = await startHeartbeat({ redis, keys, shards, name, onError });
 const consumer = startBullConsumer(
   { redis, keys, shards, name, concurrency: limits.workerConcurrency, onError },
-  (activation) =>
-    run(activation, {
+  (activation) => {
+    hedges.earn();
+    return run(activation, {
       log,
       appender,
       worker: name,
       ownerGraceMs: limits.ownerGraceMs,
-      call: (options) => upstreams.call(options),
+      policy: upstreams.policy,
+      routes: upstreams.routes,
+      call: upstreams.call,
+      mayHedge: hedges.take,
       register: (job, stop) => runs.register(job, stop),
       now: Date.now,
-    }),
+      random: Math.random,
+    });
+  },
 );
+checkLocks = () => consumer.checkLocks();
 
 lifecycle.advance('serving');
 reportReady();
@@ -106,9 +121,11 @@ onSignals({
     lifecycle.advance('draining');
     const closed = consumer.close();
     const handOver = setTimeout(() => runs.stopAll('shutdown'), withinMs);
-    // Without Redis nothing can be handed back: the stalled check finds the jobs when it is there.
+    // Without Redis nothing can be handed back: the reaper finds the jobs when it is there, because
+    // the name stays on the list.
     const inTime = await Promise.race([closed, sleep(withinMs + lastWordsMs, 'late' as const)]);
     if (inTime === 'late') logger.warn('Redis does not answer: leaving without handing back');
+    else await Promise.race([presence.leave(), sleep(lastWordsMs)]);
     clearTimeout(handOver);
     orphans.stop();
     await hearing.close();

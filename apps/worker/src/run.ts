@@ -1,15 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { decodeEntry, encodeEntry, logStart } from '@millrace/shared/domain/entry';
-import type { EntryId } from '@millrace/shared/domain/entry';
-import type { Fault } from '@millrace/shared/domain/fault';
+import { encodeEntry, logStart } from '@millrace/shared/domain/entry';
+import type { AttemptMode, EntryId } from '@millrace/shared/domain/entry';
 import type { Target } from '@millrace/shared/domain/request';
 import type { StreamLog } from '@millrace/shared/log/port';
 import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port';
-import { createAnswer } from './answer.ts';
 import type { Appender } from './append.ts';
 import type { Attempt } from './attempt.ts';
-import { next, noHistory, remember } from './failover/next.ts';
-import type { History } from './failover/next.ts';
+import { climb } from './climb.ts';
+import type { Contest } from './contest.ts';
+import { emptyHistory, rememberLine } from './failover/history.ts';
+import type { History } from './failover/history.ts';
+import type { Continuation } from './failover/ladder.ts';
+import type { Route } from './failover/next.ts';
+import type { Identity } from './failover/shown.ts';
 import type { AnswerSink } from './provider/port.ts';
 
 /** Why a run was told to stop. */
@@ -31,19 +34,37 @@ export type RunDeps = {
   worker: string;
   /** How long a request whose ingress is gone may still wait for another reader, in milliseconds. */
   ownerGraceMs: number;
+  /** What the config says of the model; undefined when it does not know it. */
+  policy(model: string): Policy | undefined;
+  /** The targets of the job as this worker can reach them. */
+  routes(targets: readonly Target[], model: string): Route[];
   /** Starts the upstream call of an attempt. */
   call(options: CallOptions): Attempt;
+  /** Whether one more attempt may start beside a slow one, now. */
+  mayHedge(): boolean;
   /** Makes the run reachable for a stop, until the returned function is called. */
   register(activation: Activation, stop: (reason: StopReason) => void): () => void;
   now(): number;
+  /** Between 0 and 1. */
+  random(): number;
+};
+
+export type Policy = {
+  continuation: Continuation;
+  onSlowFirstToken: 'hedge' | 'failover' | 'wait';
+  holdToolCalls: boolean;
 };
 
 export type CallOptions = {
   activation: Activation;
   target: Target;
+  /** In the inner form, as this attempt asks. */
   body: string;
+  mode: AttemptMode;
+  identity: Identity | undefined;
   sink: AnswerSink;
   signal: AbortSignal;
+  onSlow: (() => void) | undefined;
 };
 
 /** One activation of a job: takes the log over, makes attempts until there is an answer, and ends it. */
@@ -56,17 +77,14 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
   if (sealed.kind === 'gone') return { kind: 'failed', reason: 'the request expired' };
 
   if (isOrphan(activation, sealed.liveReaders, deps)) {
-    const line = encodeEntry({
-      kind: 'cancelled',
-      data: { reason: 'no reader is left', at: now() },
-    });
-    await log.finish(activation.id, line, 'cancelled');
+    const data = { reason: 'no reader is left', at: now() };
+    await log.finish(activation.id, encodeEntry({ kind: 'cancelled', data }), 'cancelled');
     return { kind: 'completed', summary: 'cancelled' };
   }
 
   const controller = new AbortController();
   let stopped: StopReason | undefined;
-  let attempt: Attempt | undefined;
+  let contest: Contest | undefined;
   const stop = (reason: StopReason) => {
     stopped ??= reason;
     controller.abort(reason);
@@ -77,7 +95,7 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
     nonce,
     prev: sealed.last,
     onRefused: (outcome) => stop(outcome === 'ended' ? 'finished' : outcome),
-    onPressure: (high) => (high ? attempt?.pause() : attempt?.resume()),
+    onPressure: (high) => (high ? contest?.pause() : contest?.resume()),
   });
   const onLockLost = () => stop('lock_lost');
   activation.lockLost.addEventListener('abort', onLockLost, { once: true });
@@ -85,30 +103,19 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
 
   try {
     const history = await readHistory(log, activation.id, sealed.last);
-    const answer = createAnswer({ run: sealed.run, history, writer, now });
-    for (let fault: Fault | undefined; !stopped;) {
-      const step = next({ ...activation.data, history: answer.history, fault, now: now() });
-      if (step.kind === 'fail') {
-        answer.fail(step);
-        break;
-      }
-      const sink = answer.start(step);
-      const { target } = step;
-      attempt = deps.call({
-        activation,
-        target,
-        body: sealed.body,
-        sink,
-        signal: controller.signal,
-      });
-      const outcome = await attempt.outcome;
-      if (outcome.kind === 'aborted') break;
-      answer.ended(outcome, attempt.firstTokenAt);
-      if (outcome.kind === 'completed') break;
-      fault = outcome.fault;
-    }
+    const ladder = climb({
+      activation,
+      deps,
+      body: sealed.body,
+      history,
+      writer,
+      run: sealed.run,
+      signal: controller.signal,
+      onContest: (current) => (contest = current),
+    });
+    const conclusion = await ladder;
     await writer.flushed();
-    return conclude(stopped, answer.conclusion);
+    return conclude(stopped, conclusion);
   } finally {
     unregister();
     activation.lockLost.removeEventListener('abort', onLockLost);
@@ -135,12 +142,12 @@ const isOrphan = ({ data }: Activation, liveReaders: number, deps: RunDeps): boo
 const readPacks = 256;
 
 async function readHistory(log: StreamLog, id: string, last: EntryId): Promise<History> {
-  let history = noHistory;
+  const history = emptyHistory();
   if (last.run === 0 && last.seq === 0) return history;
   for (let after = logStart, more = true; more;) {
     const read = await log.read(id, after, readPacks);
     if (!read) break;
-    for (const line of read.lines) history = remember(history, decodeEntry(line.text));
+    for (const line of read.lines) rememberLine(history, line.text);
     const newest = read.lines.at(-1);
     if (newest) after = newest;
     more = read.more && newest !== undefined;

@@ -11,6 +11,16 @@ export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep
   });
 }
 
+/** `x-millrace-continuation`: what may be done after a fault in mid-answer; else the model's own. */
+export function readContinuation(headers: IncomingHttpHeaders) {
+  const value = headers['x-millrace-continuation'];
+  if (value === undefined || value === 'auto' || value === 'strict' || value === 'off')
+    return value;
+  throw invalidRequest("Invalid 'x-millrace-continuation': expected 'auto', 'strict' or 'off'.", {
+    param: 'x-millrace-continuation',
+  });
+}
+
 /**
  * A deadline as a duration from now (`30s`) or an RFC 3339 time; in milliseconds since the epoch.
  * Throws an ApiError when it is neither, or has passed.

@@ -13,7 +13,7 @@ import { parseObject, readChatRequest, wrongType } from './body.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
-import { readDeadline } from './headers.ts';
+import { readContinuation, readDeadline } from './headers.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
@@ -27,6 +27,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       principal: request.principal,
       deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+      continuation: readContinuation(request.headers),
     });
     await services.submitter.send(prepared);
     const { id, createdAt } = prepared.meta;

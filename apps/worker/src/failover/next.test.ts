@@ -1,70 +1,18 @@
-import type { AttemptStarted, Entry } from '@millrace/shared/domain/entry';
-import type { Fault } from '@millrace/shared/domain/fault';
+import { faultTable } from '@millrace/shared/domain/fault';
+import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
-import { next, noHistory, remember } from './next.ts';
-import type { History, Situation, Step } from './next.ts';
+import { ended, fault, historyOf, plainTraits, started } from './history.fixture.ts';
+import { backup, decide, journey, primary, third } from './next.fixture.ts';
 
-const openai = { provider: 'openai', model: 'gpt-4o' };
-const anthropic = { provider: 'anthropic', model: 'claude' };
-const third = { provider: 'openai', model: 'gpt-4o-mini' };
-
-const started: AttemptStarted = { run: 1, attempt: 1, ...openai, mode: 'start', at: 1000 };
-const attempt: Entry = { kind: 'attempt', data: started };
-const attemptEnd: Entry = {
-  kind: 'attempt_end',
-  data: { run: 1, attempt: 1, at: 2000, outcome: 'upstream_reset' },
-};
-const chunk: Entry = { kind: 'chunk', text: '{}' };
-const reset: Entry = { kind: 'reset', data: { reason: 'restart' } };
-
-const after = (...entries: Entry[]): History => entries.reduce(remember, noHistory);
-
-function decide(situation: Partial<Situation> = {}): Step {
-  return next({
-    targets: [openai, anthropic],
-    reader: 'plain',
-    history: noHistory,
-    fault: undefined,
-    now: 5000,
-    ...situation,
-  });
-}
-
-const reset502: Fault = { code: 'upstream_reset', message: 'The connection broke.' };
-
-describe('what the log says', () => {
-  it('an attempt is in flight until its end is written', () => {
-    expect(after(attempt)).toEqual({ attempts: 1, inFlight: started, shown: false });
-    expect(after(attempt, attemptEnd)).toEqual({ attempts: 1, inFlight: undefined, shown: false });
-    expect(after(attempt, attemptEnd, attempt).attempts).toBe(2);
-  });
-
-  it('chunks and results were shown, until a reset takes them back', () => {
-    expect(after(attempt, chunk).shown).toBe(true);
-    expect(after({ kind: 'result', data: { contentType: 'x', body: '' } }).shown).toBe(true);
-    expect(after(attempt, chunk, reset).shown).toBe(false);
-    expect(after(attempt, chunk, reset, chunk).shown).toBe(true);
-  });
-
-  it('the ledger, usage and the end show nothing', () => {
-    const done: Entry = { kind: 'done', data: { finishReason: null, attempts: 1, at: 1 } };
-    expect(after(attempt, attemptEnd, { kind: 'usage', text: '{}' }, done).shown).toBe(false);
-  });
-
-  it('is not changed by what follows', () => {
-    const before = after(attempt);
-    remember(before, chunk);
-    expect(before.shown).toBe(false);
-  });
-});
+/* Before anything was shown: which target is asked, when, and what the client is told. */
 
 describe('the first attempt', () => {
   it('goes to the first target', () => {
-    expect(decide()).toEqual({ kind: 'attempt', target: openai, mode: 'start' });
+    expect(decide()).toEqual({ kind: 'attempt', route: primary, mode: 'start', delayMs: 0 });
   });
 
   it('is not made without any target', () => {
-    expect(decide({ targets: [] })).toMatchObject({
+    expect(decide({ routes: [] })).toMatchObject({
       kind: 'fail',
       failed: { error: { code: 'provider_not_configured', type: 'server_error' }, httpStatus: 500 },
     });
@@ -79,92 +27,202 @@ describe('the first attempt', () => {
   });
 });
 
-describe('after the death of a worker', () => {
-  it('the next target is asked when nothing was shown', () => {
-    const step = decide({ history: after(attempt) });
-    expect(step).toEqual({ kind: 'attempt', target: anthropic, mode: 'start' });
-  });
-
-  it('the first is asked again after the last', () => {
-    const inFlight: Entry = { kind: 'attempt', data: { ...started, ...anthropic } };
-    const step = decide({ history: after(inFlight) });
-    expect(step).toMatchObject({ target: openai });
+describe('after the death of a worker that had shown nothing', () => {
+  it('the next target is asked, and after the last one the first', () => {
+    expect(journey({ history: historyOf(started(1, primary)) }, [])).toEqual(['backup start']);
+    expect(journey({ history: historyOf(started(1, backup)) }, [])).toEqual(['primary start']);
   });
 
   it('a single target is asked again', () => {
-    const step = decide({ targets: [openai], history: after(attempt) });
-    expect(step).toEqual({ kind: 'attempt', target: openai, mode: 'start' });
+    const history = historyOf(started(1, primary));
+    expect(journey({ routes: [primary], history }, [])).toEqual(['primary start']);
   });
 
   it('targets of one provider are told apart by their model', () => {
-    const targets = [third, openai, anthropic];
-    expect(decide({ targets, history: after(attempt) })).toMatchObject({ target: anthropic });
+    const mini = { ...primary, model: 'gpt-4o-mini' };
+    const history = historyOf(started(1, primary));
+    const step = decide({ routes: [mini, primary, backup], history });
+    expect(step).toMatchObject({ route: backup });
   });
 
   it('the first target is asked when the one in flight is not configured any more', () => {
-    const gone: Entry = { kind: 'attempt', data: { ...started, provider: 'gone' } };
-    expect(decide({ history: after(gone) })).toMatchObject({ target: openai });
+    const history = historyOf(started(1, { provider: 'gone', model: 'x' }));
+    expect(journey({ history }, [])).toEqual(['primary start']);
   });
 
-  it('a native reader is told to forget what it was shown', () => {
-    const step = decide({ reader: 'native', history: after(attempt, chunk) });
-    expect(step).toEqual({ kind: 'attempt', target: anthropic, mode: 'restart' });
+  it('the target that it had asked has not failed: it is asked when the next one does', () => {
+    const history = historyOf(started(1, primary));
+    const events: FaultCode[] = ['upstream_timeout', 'upstream_timeout'];
+    expect(journey({ history }, events)).toEqual([
+      'backup start',
+      'primary start',
+      'fail upstream_timeout',
+    ]);
   });
 
-  it('a native reader that was told to forget already starts anew', () => {
-    const step = decide({ reader: 'native', history: after(attempt, chunk, reset) });
-    expect(step).toMatchObject({ kind: 'attempt', mode: 'start' });
-  });
-
-  it('a plain reader that was shown something gets a clear end', () => {
-    expect(decide({ history: after(attempt, chunk) })).toMatchObject({
-      kind: 'fail',
-      failed: { error: { code: 'upstream_failed_mid_stream' }, httpStatus: 502 },
-    });
+  it('one that handed its attempt over is followed by the same target', () => {
+    const history = historyOf(started(1, primary), ended(1, 'handed_over'));
+    expect(journey({ history }, [])).toEqual(['primary start']);
   });
 });
 
-describe('after a fault', () => {
-  it('the request fails with its code and status', () => {
-    expect(decide({ fault: reset502, history: after(attempt, attemptEnd) })).toEqual({
+describe('a fault before anything was shown', () => {
+  it('S01: a 429 with Retry-After is followed by the same target, not before its time', () => {
+    const busy = fault('upstream_rate_limited', { retryAfterMs: 2000 });
+    expect(journey({ random: 0 }, [busy])).toEqual(['primary start', 'primary start +2000']);
+    expect(journey({ random: 1 }, [busy])).toEqual(['primary start', 'primary start +2200']);
+  });
+
+  it('Retry-After beyond three seconds sends us elsewhere at once', () => {
+    const busy = (retryAfterMs: number) => fault('upstream_rate_limited', { retryAfterMs });
+    expect(journey({ random: 0 }, [busy(3000)])).toEqual(['primary start', 'primary start +3000']);
+    expect(journey({ random: 0 }, [busy(3001)])).toEqual(['primary start', 'backup start']);
+  });
+
+  it('S02: a 429 every time is asked again after pauses that grow, then the next target', () => {
+    const events: FaultCode[] = Array.from({ length: 3 }, () => 'upstream_rate_limited');
+    expect(journey({ random: 1 }, events)).toEqual([
+      'primary start',
+      'primary start +400',
+      'primary start +800',
+      'backup start',
+    ]);
+  });
+
+  it('S03: a 500 is asked again once, then the next target', () => {
+    const events: FaultCode[] = ['upstream_server_error', 'upstream_server_error'];
+    expect(journey({ random: 1 }, events)).toEqual([
+      'primary start',
+      'primary start +400',
+      'backup start',
+    ]);
+  });
+
+  it('S04: a 503 everywhere is six attempts in all', () => {
+    const events: FaultCode[] = Array.from({ length: 6 }, () => 'upstream_overloaded');
+    expect(journey({ random: 0 }, events)).toEqual([
+      'primary start',
+      'primary start',
+      'primary start',
+      'backup start',
+      'backup start',
+      'backup start',
+      'fail upstream_overloaded',
+    ]);
+  });
+
+  it('S05: a reset is asked again at once', () => {
+    expect(journey({}, ['upstream_reset', 'upstream_reset'])).toEqual([
+      'primary start',
+      'primary start',
+      'backup start',
+    ]);
+  });
+
+  it('S06: a target that stays silent is not asked again', () => {
+    expect(journey({}, ['upstream_first_token_timeout'])).toEqual([
+      'primary start',
+      'backup start',
+    ]);
+  });
+
+  it('S12: a context that is too long goes to the next target at once', () => {
+    expect(journey({}, ['context_length_exceeded', 'context_length_exceeded'])).toEqual([
+      'primary start',
+      'backup start',
+      'fail context_length_exceeded',
+    ]);
+  });
+
+  it.each(['content_filtered', 'upstream_rejected'] as const)(
+    'S13: %s goes to the client at once, as the provider said it',
+    (code) => {
+      const error = { message: 'No.', type: 'x', param: null, code: 'y' };
+      const told = fault(code, { httpStatus: 422, error });
+      const history = historyOf(started(1, primary), ended(1, code));
+      expect(decide({ history, fault: told })).toEqual({
+        kind: 'fail',
+        failed: { error, httpStatus: 422 },
+      });
+    },
+  );
+
+  it('is counted by its kind: another one at the same target has retries of its own', () => {
+    expect(journey({ random: 0 }, ['upstream_reset', 'upstream_server_error'])).toEqual([
+      'primary start',
+      'primary start',
+      'primary start',
+    ]);
+  });
+
+  it('of the earlier of two attempts side by side is not taken for one of the later', () => {
+    const history = historyOf(
+      started(1, primary),
+      started(2, backup),
+      ended(2, 'upstream_timeout'),
+      ended(1, 'upstream_reset'),
+    );
+    expect(journey({ history, fault: fault('upstream_reset') }, [])).toEqual(['primary start']);
+  });
+
+  it('no pause is begun that would outlast the deadline', () => {
+    const busy = fault('upstream_rate_limited', { retryAfterMs: 2000 });
+    const history = historyOf(started(1, primary), ended(1, busy.code));
+    const at = (deadlineAt: number) => decide({ history, fault: busy, deadlineAt, random: 0 });
+    expect(at(7001)).toMatchObject({ kind: 'attempt', delayMs: 2000 });
+    expect(at(7000)).toMatchObject({ failed: { error: { code: 'deadline_exceeded' } } });
+  });
+
+  it('twelve attempts are all that a request may have', () => {
+    const routes = Array.from({ length: 20 }, (_, i) => ({ ...backup, provider: `p${i}` }));
+    const events: FaultCode[] = Array.from({ length: 20 }, () => 'upstream_timeout');
+    const words = journey({ routes }, events);
+    expect(words).toHaveLength(13);
+    expect(words.at(-1)).toBe('fail upstream_timeout');
+  });
+
+  it.each(Object.keys(faultTable) as FaultCode[])('%s comes to an end at one target', (code) => {
+    const events = Array.from({ length: 9 }, () => code);
+    const words = journey({ routes: [primary], random: 0 }, events);
+    const attempts = words.filter((word) => word === 'primary start').length;
+    expect(attempts).toBe(1 + faultTable[code].again);
+    expect(words.at(-1)).toMatch(/^fail /);
+  });
+});
+
+describe('the clear end', () => {
+  const history = historyOf(started(1, primary), ended(1, 'upstream_timeout'));
+
+  it('has the code and status of the last fault, where nothing was shown', () => {
+    const step = decide({ routes: [primary], history, fault: fault('upstream_timeout') });
+    expect(step).toEqual({
       kind: 'fail',
       failed: {
         error: {
-          message: 'The connection broke.',
+          message: 'It was upstream_timeout.',
           type: 'upstream_error',
           param: null,
-          code: 'upstream_reset',
+          code: 'upstream_timeout',
         },
-        httpStatus: 502,
-        retryAfterMs: undefined,
+        httpStatus: 504,
       },
     });
   });
 
-  it("the provider's own error, status and Retry-After are passed on", () => {
+  it("has the provider's own error, status and Retry-After", () => {
     const error = { message: 'Slow down', type: 'rate_limit', param: 'x', code: 'rate_limited' };
-    const fault: Fault = {
-      code: 'upstream_error_status',
-      message: 'The provider answered with status 429.',
-      httpStatus: 429,
-      error,
-      retryAfterMs: 2000,
-    };
-    const expected = { error, httpStatus: 429, retryAfterMs: 2000 };
-    expect(decide({ fault })).toEqual({ kind: 'fail', failed: expected });
+    const busy = fault('upstream_quota_exceeded', { httpStatus: 429, error, retryAfterMs: 9000 });
+    const step = decide({ routes: [primary], history, fault: busy });
+    expect(step).toEqual({ kind: 'fail', failed: { error, httpStatus: 429, retryAfterMs: 9000 } });
   });
+});
 
-  it('in the middle of the answer the code says so, with the reason in words', () => {
-    const step = decide({ fault: reset502, history: after(attempt, chunk, attemptEnd) });
-    expect(step).toMatchObject({
-      failed: {
-        error: { code: 'upstream_failed_mid_stream', message: 'The connection broke.' },
-      },
-    });
-  });
-
-  it('the same situation gives the same step', () => {
-    const situation = { fault: reset502, history: after(attempt, chunk) };
-    expect(decide(situation)).toEqual(decide(situation));
-  });
+it('the same situation gives the same step, and is not changed', () => {
+  const history = historyOf(started(1, primary), ended(1, 'upstream_reset'));
+  const before = structuredClone(history);
+  const situation = { history, fault: fault('upstream_reset'), traits: plainTraits };
+  expect(decide({ ...situation, routes: [third] })).toEqual(
+    decide({ ...situation, routes: [third] }),
+  );
+  expect(history).toEqual(before);
 });

@@ -1,72 +1,189 @@
-import type { AttemptStarted, Entry, Failed } from '@millrace/shared/domain/entry';
-import { faultToError } from '@millrace/shared/domain/fault';
+import type { AttemptMode, Failed } from '@millrace/shared/domain/entry';
+import { faultTable, faultToError } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { ReaderKind, Target } from '@millrace/shared/domain/request';
+import { sinceProgress } from './history.ts';
+import type { History, Try } from './history.ts';
+import { rungsFor } from './ladder.ts';
+import type { Continuation, Rung } from './ladder.ts';
+import { retryDelay } from './retry.ts';
+import { isNothing } from './shown.ts';
+import type { RequestTraits } from './traits.ts';
 
-/** What the log says of a request so far. */
-export type History = {
-  attempts: number;
-  /** The last attempt, when nothing in the log ends it: the worker that made it is gone. */
-  inFlight: AttemptStarted | undefined;
-  /** Readers were shown something that was not taken back. */
-  shown: boolean;
+/** A target as the ladder sees it. */
+export type Route = Target & {
+  /** It goes on with a trailing assistant message. */
+  prefill: boolean;
 };
 
-export const noHistory: History = { attempts: 0, inFlight: undefined, shown: false };
-
-export function remember(history: History, entry: Entry): History {
-  switch (entry.kind) {
-    case 'attempt':
-      return { ...history, attempts: history.attempts + 1, inFlight: entry.data };
-    case 'attempt_end':
-      return { ...history, inFlight: undefined };
-    case 'chunk':
-    case 'result':
-      return history.shown ? history : { ...history, shown: true };
-    case 'reset':
-      return { ...history, shown: false };
-    default:
-      return history;
-  }
-}
-
 export type Situation = {
-  targets: readonly Target[];
+  routes: readonly Route[];
   reader: ReaderKind;
+  traits: RequestTraits;
+  continuation: Continuation;
   history: History;
-  /** How the attempt of this run failed; undefined before the first. */
+  /** How the last attempt of this run failed; undefined where none has. */
   fault: Fault | undefined;
+  /** The last one that tells why, where the last of all does not. */
+  reason?: Fault | undefined;
   /** The request must not be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
   /** Milliseconds since the epoch. */
   now: number;
+  /** Between 0 and 1. */
+  random: number;
 };
 
 export type Step =
-  | { kind: 'attempt'; target: Target; mode: 'start' | 'restart' }
+  | { kind: 'attempt'; route: Route; mode: AttemptMode; delayMs: number }
+  /** The answer is whole as it was shown: only its end is missing. */
+  | { kind: 'complete' }
   | { kind: 'fail'; failed: Failed };
 
+/** The outcome of an attempt that its worker broke off for another worker to go on. */
+const handedOver = 'handed_over';
+
+/** Upstream calls for one request, whatever they are for. */
+const maxAttempts = 12;
+
 /** What a run does next. Pure: the same situation gives the same step. */
-export function next({ targets, reader, history, fault, deadlineAt, now }: Situation): Step {
-  if (fault) return { kind: 'fail', failed: toFailed(fault, history) };
-  if (deadlineAt !== undefined && now >= deadlineAt) {
-    return { kind: 'fail', failed: toFailed(tooLate, history) };
-  }
-  const target = targets[nextIndex(targets, history.inFlight)];
-  if (!target) return { kind: 'fail', failed: toFailed(noTarget, history) };
-  if (!history.shown) return { kind: 'attempt', target, mode: 'start' };
-  // A native reader can be told to forget; a plain one has the text already.
-  if (reader === 'native') return { kind: 'attempt', target, mode: 'restart' };
-  return { kind: 'fail', failed: toFailed(brokenOff, history) };
+export function next(situation: Situation): Step {
+  const { history, traits, routes, deadlineAt = Infinity, now } = situation;
+  const { shown, tries } = history;
+  if (shown.finished.size >= traits.choices) return { kind: 'complete' };
+  if (routes.length === 0) return fail(situation, noTarget);
+  if (now >= deadlineAt) return fail(situation, tooLate);
+  if (tries.length >= maxAttempts) return fail(situation, situation.fault ?? tooManyAttempts);
+  const step = isNothing(shown) ? startAgain(situation) : goOn(situation);
+  // A pause that outlasts the deadline is no help.
+  if (step.kind === 'attempt' && now + step.delayMs >= deadlineAt) return fail(situation, tooLate);
+  return step;
 }
 
-/** After a worker's death the next target is asked, round again after the last; at first the first. */
-function nextIndex(targets: readonly Target[], inFlight: AttemptStarted | undefined): number {
-  if (!inFlight) return 0;
-  const index = targets.findIndex(
-    ({ provider, model }) => provider === inFlight.provider && model === inFlight.model,
+/** Rung 1: nothing was shown, so the request is as good as new. */
+function startAgain(situation: Situation): Step {
+  const { routes, history, fault, random } = situation;
+  const tries = sinceRestart(history.tries);
+  const last = lastOf(tries, fault);
+  const turn = inTurn(routes, last);
+  const first = turn[0];
+  if (!first) return fail(situation, noTarget);
+  // The first attempt of all, or the one after a worker's death.
+  if (!fault) return attempt(first, 'start');
+  const row = faultTable[fault.code];
+  if (!row.next) return fail(situation, fault);
+
+  const same = last && routes.find((route) => isAt(last, route));
+  if (same && last.outcome === fault.code) {
+    const alike = tries.filter((one) => isAt(one, same) && one.outcome === fault.code);
+    const delayMs = retryDelay(fault, row, alike.length, random);
+    if (delayMs !== undefined) return attempt(same, 'start', delayMs);
+  }
+  const triesAt = (route: Route) => tries.filter((one) => isAt(one, route));
+  const fresh =
+    turn.find((route) => triesAt(route).length === 0) ??
+    // Its worker died, or another one spoke first: it has not failed yet.
+    turn.find((route) => triesAt(route).every(({ outcome }) => isNoFault(outcome)));
+  return fresh ? attempt(fresh, 'start') : fail(situation, fault);
+}
+
+/** Rungs 2 to 4, at each target in turn; then a fresh answer for those who can forget, or the end. */
+function goOn(situation: Situation): Step {
+  const { routes, history, traits, continuation, fault, random } = situation;
+  const last = lastOf(history.tries, fault);
+  // A rung that was handed over has not failed, and who was to begin the answer was on none.
+  const since = sinceProgress(history.tries).filter(
+    ({ mode, outcome }) => isRung(mode) && outcome !== handedOver,
   );
-  return (index + 1) % Math.max(1, targets.length);
+  if (fault && !faultTable[fault.code].next) return restartOrFail(situation, fault);
+
+  // The rung itself was not at fault: a target that is busy is asked once more, in the same way.
+  if (last && fault && since.includes(last)) {
+    const alike = since.filter((one) => isAt(one, last) && one.outcome === fault.code);
+    const delayMs = retryDelay(fault, faultTable[fault.code], alike.length, random);
+    const same = routes.find((route) => isAt(last, route));
+    if (same && delayMs !== undefined) return attempt(same, last.mode, delayMs);
+  }
+  for (const route of rungOrder(routes, last, fault)) {
+    const rungs = rungsFor({
+      shown: history.shown,
+      traits,
+      continuation,
+      prefill: route.prefill,
+      sameModel: history.speaker !== undefined && isAt(history.speaker, route),
+    });
+    const wasTried = (rung: Rung) => since.some((one) => isAt(one, route) && one.mode === rung);
+    const untried = rungs.find((rung) => !wasTried(rung));
+    if (untried) return attempt(route, untried);
+  }
+  return restartOrFail(situation, fault ?? brokenOff);
+}
+
+/** A target that answered, but not in the right way, may on its next rung; one that failed waits its turn. */
+function rungOrder(
+  routes: readonly Route[],
+  last: Try | undefined,
+  fault: Fault | undefined,
+): readonly Route[] {
+  const turn = inTurn(routes, last);
+  const stays = fault?.code === 'no_continuation' || fault?.code === 'target_unsuited';
+  if (stays) return [...turn.slice(-1), ...turn.slice(0, -1)];
+  // No target was at fault: whoever goes on natively keeps the reader waiting least.
+  if (last?.outcome !== handedOver) return turn;
+  return [...turn.filter(({ prefill }) => prefill), ...turn.filter(({ prefill }) => !prefill)];
+}
+
+/** Rung 5. A native reader can be told to forget, but for a tool call, which may have been carried out. */
+function restartOrFail(situation: Situation, fault: Fault): Step {
+  const { reader, history, routes } = situation;
+  if (reader === 'plain' || history.shown.toolCall || !faultTable[fault.code].next) {
+    return fail(situation, fault);
+  }
+  const restarted = history.tries.filter(({ mode }) => mode === 'restart');
+  const fresh = rungOrder(routes, lastOf(history.tries, fault), fault).find(
+    (route) => !restarted.some((one) => isAt(one, route)),
+  );
+  return fresh ? attempt(fresh, 'restart') : fail(situation, fault);
+}
+
+/** The try that had the fault: of two side by side, not always the later one. */
+const lastOf = (tries: readonly Try[], fault: Fault | undefined): Try | undefined =>
+  tries.findLast(({ outcome }) => outcome === fault?.code) ?? tries.at(-1);
+
+/** With a reset the answer begins anew, and every target is as good as untried. */
+const sinceRestart = (tries: readonly Try[]): readonly Try[] =>
+  tries.slice(
+    Math.max(
+      0,
+      tries.findLastIndex(({ mode }) => mode === 'restart'),
+    ),
+  );
+
+const isNoFault = (outcome: string): boolean =>
+  outcome === 'open' || outcome === 'superseded' || outcome === handedOver;
+
+const isRung = (mode: AttemptMode): boolean => mode !== 'start' && mode !== 'restart';
+
+type Place = { provider: string; model: string };
+
+const isAt = (one: Place, other: Place): boolean =>
+  one.provider === other.provider && one.model === other.model;
+
+const attempt = (route: Route, mode: AttemptMode, delayMs = 0): Step => ({
+  kind: 'attempt',
+  route,
+  mode,
+  delayMs,
+});
+
+/**
+ * The targets from the one after the last tried, round to that one itself; or from that one, when a
+ * worker that shut down has handed its attempt over.
+ */
+function inTurn(routes: readonly Route[], last: Try | undefined): readonly Route[] {
+  const at = last ? routes.findIndex((route) => isAt(last, route)) : -1;
+  const from = at >= 0 && last?.outcome === handedOver ? at : at + 1;
+  return [...routes.slice(from), ...routes.slice(0, from)];
 }
 
 const noTarget: Fault = {
@@ -79,13 +196,29 @@ const tooLate: Fault = {
   message: 'The deadline of the request passed before it could be answered.',
 };
 
+const tooManyAttempts: Fault = {
+  code: 'upstream_invalid_response',
+  message: 'The request was tried too often.',
+};
+
 const brokenOff: Fault = {
   code: 'upstream_failed_mid_stream',
   message: 'The answer broke off and could not be continued.',
 };
 
-function toFailed(fault: Fault, history: History): Failed {
+const isBySide = ({ code }: Fault): boolean =>
+  code === 'target_unsuited' || code === 'no_continuation';
+
+/** Whether a fault tells why a request fails, where others came after it. */
+export const isReal = (fault: Fault): boolean => !isBySide(fault);
+
+/** The clear end: the last real reason, under the code that says that a part was shown. */
+function fail({ history, reason }: Situation, last: Fault): Step {
+  // That one target could not be asked in some way says nothing of why there is no answer.
+  const fault = isBySide(last) ? (reason ?? last) : last;
   const { error, httpStatus } = faultToError(fault);
-  const code = history.shown ? 'upstream_failed_mid_stream' : error.code;
-  return { error: { ...error, code }, httpStatus, retryAfterMs: fault.retryAfterMs };
+  const code = isNothing(history.shown) ? error.code : 'upstream_failed_mid_stream';
+  const failed: Failed = { error: { ...error, code }, httpStatus };
+  if (fault.retryAfterMs !== undefined) failed.retryAfterMs = fault.retryAfterMs;
+  return { kind: 'fail', failed };
 }

@@ -1,0 +1,96 @@
+import { decodeEntry, kindOf } from '@millrace/shared/domain/entry';
+import type { AttemptMode, Entry, TerminalKind } from '@millrace/shared/domain/entry';
+import { createAnswer } from './answer.ts';
+import type { Answer } from './answer.ts';
+import { emptyHistory } from './failover/history.ts';
+import type { History } from './failover/history.ts';
+import { chunk } from './failover/history.fixture.ts';
+import type { Voice } from './voice.ts';
+
+/* What the tests of a run's answer do over and over: attempts that speak, and the lines they leave. */
+
+export const primary = { provider: 'openai', model: 'gpt-4o', prefill: false };
+
+export type Heard = {
+  answer: Answer;
+  history: History;
+  /** What was written, in order. */
+  lines: string[];
+  kinds(): Entry['kind'][];
+  entries(): Entry[];
+  /** The deltas that readers were sent. */
+  deltas(): unknown[];
+  terminal(): TerminalKind | undefined;
+  open(mode?: AttemptMode): Speaker;
+};
+
+export type Speaker = {
+  voice: Voice;
+  /** What it was told: `floor`, or why it was called off. */
+  told: string[];
+  /** A chunk, as the reader of a wire format would give it on. */
+  say(delta: object, choice?: Parameters<typeof chunk>[1]): void;
+  /** A text that is known to be nothing else. */
+  plain(content: string): void;
+};
+
+export function createHeard({
+  history = emptyHistory(),
+  run = 1,
+  holdToolCalls = true,
+}: { history?: History; run?: number; holdToolCalls?: boolean } = {}): Heard {
+  const lines: string[] = [];
+  let terminal: TerminalKind | undefined;
+  const answer = createAnswer({
+    run,
+    history,
+    holdToolCalls,
+    now: () => 1234,
+    writer: {
+      push: (line) => lines.push(line),
+      note: (line) => lines.push(line),
+      end(line, kind) {
+        lines.push(line);
+        terminal = kind;
+      },
+      flushed: async () => {},
+    },
+  });
+  const entries = () => lines.map(decodeEntry);
+
+  return {
+    answer,
+    history,
+    lines,
+    entries,
+    kinds: () => lines.map(kindOf),
+    deltas: () =>
+      entries().flatMap((entry) => (entry.kind === 'chunk' ? deltasIn(entry.text) : [])),
+    terminal: () => terminal,
+    open(mode = 'start') {
+      const told: string[] = [];
+      const step = { kind: 'attempt', route: primary, mode, delayMs: 0 } as const;
+      const voice = answer.open(step, {
+        onFloor: () => told.push('floor'),
+        giveUp: (reason) => told.push(reason),
+      });
+      return {
+        voice,
+        told,
+        say(delta, choice) {
+          const one = chunk(delta, choice);
+          voice.sink.chunk(JSON.stringify(one), one, isVisible(delta));
+        },
+        plain: (content) => voice.sink.plain(JSON.stringify(chunk({ content })), content),
+      };
+    },
+  };
+}
+
+const deltasIn = (text: string): unknown[] =>
+  (JSON.parse(text) as ReturnType<typeof chunk>).choices.map(({ delta, finish_reason: reason }) =>
+    reason === null ? delta : { ...delta, finish: reason },
+  );
+
+const isVisible = (delta: object): boolean =>
+  ('content' in delta && delta.content !== '') || 'tool_calls' in delta || 'reasoning' in delta;

@@ -1,0 +1,224 @@
+import type { JsonObject } from '@millrace/shared/domain/chunk';
+import { describe, expect, it } from 'vitest';
+import { createCurtain } from './curtain.ts';
+import type { Curtain } from './curtain.ts';
+import { chunk, shownOf, toolCall } from './history.fixture.ts';
+import type { Rung } from './ladder.ts';
+import { chooseAnchor } from './seam/anchor.ts';
+
+const role = { role: 'assistant', content: '' };
+const end = (index = 0) => chunk({}, { index, finish: 'stop' });
+
+/** What the readers are given of these chunks, or why they are given nothing. */
+function behind(curtain: Curtain, ...chunks: unknown[]): JsonObject[] | string {
+  const shown: JsonObject[] = [];
+  for (const step of [...chunks.map((one) => curtain.take(one)), curtain.end()]) {
+    if (step.kind === 'dropped') return step.reason;
+    if (step.kind === 'shown') shown.push(...step.chunks);
+  }
+  return shown;
+}
+
+const on = (rung: Rung, ...shown: object[]) => createCurtain(rung, shownOf(...shown));
+
+describe('behind a replay', () => {
+  const hello = chunk({ role: 'assistant', content: 'Hello' });
+
+  it('only what is new is given, without a second role', () => {
+    const chunks = [
+      chunk(role),
+      chunk({ content: 'Hel' }),
+      chunk({ content: 'lo wor' }),
+      chunk({ content: 'ld' }),
+      end(),
+    ];
+    expect(behind(on('replay', hello), ...chunks)).toEqual([
+      chunk({ content: ' wor' }),
+      chunk({ content: 'ld' }),
+      end(),
+    ]);
+  });
+
+  it('an end right behind what was shown is given', () => {
+    expect(behind(on('replay', hello), hello, end())).toEqual([end()]);
+    const whole = chunk({ role: 'assistant', content: 'Hello' }, { finish: 'stop' });
+    expect(behind(on('replay', hello), whole)).toEqual([end()]);
+  });
+
+  it('an end before that is none', () => {
+    expect(behind(on('replay', hello), chunk({ content: 'Hell' }), end())).toBe('too_short');
+    expect(behind(on('replay', hello), chunk({ content: 'Hell' }))).toBe('too_short');
+  });
+
+  it('every voice has to repeat itself, in any order of theirs', () => {
+    const shown = [chunk({ reasoning_content: 'Hm.' }), hello];
+    const again = [chunk({ reasoning_content: 'Hm.' }), chunk({ content: 'Hello you' })];
+    expect(behind(on('replay', ...shown), ...again)).toEqual([chunk({ content: ' you' })]);
+    const otherwise = [chunk({ reasoning_content: 'Ha.' }), hello];
+    expect(behind(on('replay', ...shown), ...otherwise)).toBe('diverged');
+    expect(behind(on('replay', ...shown), hello)).toBe('too_short');
+    const more = [chunk({ reasoning_content: 'Hm. So' }), hello];
+    expect(behind(on('replay', ...shown), ...more)).toBe('diverged');
+  });
+
+  it('reasoning is known by any of its names', () => {
+    const shown = [chunk({ reasoning: 'Hm.' })];
+    expect(behind(on('replay', ...shown), chunk({ reasoning_content: 'Hm. So' }))).toEqual([
+      chunk({ reasoning_content: ' So' }),
+    ]);
+  });
+
+  it('reasoning of which readers know nothing stays where it is', () => {
+    const chunks = [chunk({ reasoning_content: 'Hm.' }), chunk({ content: 'Hello you' })];
+    expect(behind(on('replay', hello), ...chunks)).toEqual([chunk({ content: ' you' })]);
+  });
+
+  it('a refusal in the place of the answer is a difference', () => {
+    expect(behind(on('replay', hello), chunk({ refusal: 'No.' }))).toBe('diverged');
+  });
+
+  it('a tool call before the shown text is a difference, and behind it is given', () => {
+    expect(behind(on('replay', hello), chunk({ content: 'Hel' }), chunk(toolCall))).toBe(
+      'diverged',
+    );
+    expect(behind(on('replay', hello), hello, chunk(toolCall))).toEqual([chunk(toolCall)]);
+  });
+
+  describe('of several choices', () => {
+    const hi = chunk({ role: 'assistant', content: 'Hi' }, { index: 1 });
+
+    it('what is early waits until each has caught up', () => {
+      const curtain = on('replay', hello, hi);
+      expect(curtain.take(chunk({ content: 'Hello you' })).kind).toBe('held');
+      expect(curtain.take(chunk({ content: 'Hi yo' }, { index: 1 }))).toEqual({
+        kind: 'shown',
+        chunks: [chunk({ content: ' you' }), chunk({ content: ' yo' }, { index: 1 })],
+      });
+    });
+
+    it('one of which readers know nothing begins with its role', () => {
+      const chunks = [
+        chunk(role),
+        chunk(role, { index: 1 }),
+        hello,
+        chunk({ content: 'Hi' }, { index: 1 }),
+      ];
+      expect(behind(on('replay', hello), ...chunks)).toEqual([
+        chunk({ role: 'assistant' }, { index: 1 }),
+        chunk({ content: 'Hi' }, { index: 1 }),
+      ]);
+    });
+
+    it('one that was shown to its end says nothing more', () => {
+      const shown = [hello, end(), hi];
+      const again = [hello, end(), chunk({ content: 'Hi you' }, { index: 1 }), end(1)];
+      expect(behind(on('replay', ...shown), ...again)).toEqual([
+        chunk({ content: ' you' }, { index: 1 }),
+        end(1),
+      ]);
+      expect(behind(on('replay', ...shown), ...again.slice(0, 2), hello)).toBe('too_short');
+      expect(behind(on('replay', hello, end()), hello, end(), hello)).toEqual([]);
+    });
+
+    it('one that was shown to its end has to come to it again, and not further', () => {
+      const shown = [hello, end(), hi];
+      expect(behind(on('replay', ...shown), chunk({ content: 'Hello you' }))).toBe('diverged');
+      expect(behind(on('replay', ...shown), hello, hi, chunk({ content: '!' }))).toBe('diverged');
+      expect(behind(on('replay', ...shown), hello, hi, chunk(toolCall))).toBe('diverged');
+      expect(behind(on('replay', ...shown), hello, hi)).toBe('too_short');
+    });
+  });
+
+  it('a text that says what a failure is called is a text', () => {
+    expect(behind(on('replay', hello), hello, chunk({ content: 'diverged' }))).toEqual([
+      chunk({ content: 'diverged' }),
+    ]);
+  });
+
+  it('vendors’ own fields come along, and chunks that are none do no harm', () => {
+    const chunks = [
+      null,
+      'x',
+      { choices: 'x' },
+      { choices: [null] },
+      hello,
+      { ...chunk({ content: '!', x: 1 }), y: 2 },
+    ];
+    expect(behind(on('replay', hello), ...chunks)).toEqual([
+      { ...chunk({ content: '!', x: 1 }), y: 2 },
+    ]);
+  });
+});
+
+describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
+  const text = 'The river turns the wheel, the wheel turns the stone,';
+  const shown = chunk({ role: 'assistant', content: text });
+  const start = rung === 'anchor' ? (chooseAnchor(text) ?? '') : '';
+
+  it('the text goes on, without a second role and without reasoning', () => {
+    const chunks = [
+      chunk(role),
+      chunk({ reasoning_content: 'Where was I?' }),
+      chunk({ content: `${start} and` }),
+      chunk({ content: ' so on.' }),
+      end(),
+    ];
+    expect(behind(on(rung, shown), ...chunks)).toEqual([
+      chunk({ content: ' and' }),
+      chunk({ content: ' so on.' }),
+      end(),
+    ]);
+  });
+
+  it('text and end in one chunk are given one after the other', () => {
+    const last = chunk({ content: `${start} and so on.` }, { finish: 'length' });
+    expect(behind(on(rung, shown), last)).toEqual([
+      chunk({ content: ' and so on.' }),
+      chunk({}, { finish: 'length' }),
+    ]);
+  });
+
+  it('an end without a word more is given', () => {
+    const chunks = [...(start === '' ? [] : [chunk({ content: start })]), end()];
+    expect(behind(on(rung, shown), ...chunks)).toEqual([end()]);
+  });
+
+  it('usage in the last chunk is told once, of the whole answer', () => {
+    const usage = { prompt_tokens: 1000, completion_tokens: 40, total_tokens: 1040 };
+    const last = { ...chunk({ content: `${start} on.` }, { finish: 'stop' }), usage };
+    const given = behind(on(rung, shown), last);
+    expect(given).toHaveLength(2);
+    expect(given[0]).toEqual(chunk({ content: ' on.' }));
+    expect(given[1]).toMatchObject({
+      usage: { prompt_tokens: expect.toSatisfy((n: number) => n < 1000) },
+    });
+  });
+
+  it('chunks that are none do no harm', () => {
+    const chunks = [
+      null,
+      {},
+      { choices: [] },
+      { choices: [null] },
+      chunk({ content: `${start} on.` }),
+    ];
+    expect(behind(on(rung, shown), ...chunks)).toEqual([chunk({ content: ' on.' })]);
+  });
+});
+
+describe('no continuation', () => {
+  const text = 'The river turns the wheel, the wheel turns the stone,';
+  const shown = chunk({ role: 'assistant', content: text });
+
+  it('is an anchored answer without the anchor', () => {
+    expect(behind(on('anchor', shown), chunk({ content: 'I cannot.' }), end())).toBe(
+      'anchor_missing',
+    );
+    expect(behind(on('anchor', shown), end())).toBe('anchor_missing');
+  });
+
+  it('is a native one that begins anew and otherwise', () => {
+    const anew = `${text.slice(0, 30)} and no further`;
+    expect(behind(on('continue', shown), chunk({ content: anew }))).toBe('diverged');
+  });
+});

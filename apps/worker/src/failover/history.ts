@@ -1,0 +1,88 @@
+import { decodeEntry } from '@millrace/shared/domain/entry';
+import type { AttemptMode, AttemptStarted, Entry } from '@millrace/shared/domain/entry';
+import { addChunk, addText, key, nothingShown } from './shown.ts';
+import type { Shown } from './shown.ts';
+
+/** One attempt, as far as what comes next depends on it. */
+export type Try = {
+  attempt: number;
+  provider: string;
+  model: string;
+  mode: AttemptMode;
+  /** The code of its fault, `completed`, `superseded`, or `open` while nothing ended it. */
+  outcome: string;
+  /** Something of it was shown. */
+  spoke: boolean;
+};
+
+/**
+ * What is known of a request's answer: the log's story, kept up to date with every line that is
+ * written. A worker that takes over reads it from the log, and knows what its predecessor knew.
+ */
+export type History = {
+  readonly tries: Try[];
+  shown: Shown;
+  /** Who was shown last. */
+  speaker: { provider: string; model: string } | undefined;
+};
+
+export const emptyHistory = (): History => ({
+  tries: [],
+  shown: nothingShown(),
+  speaker: undefined,
+});
+
+/** Adds a line of the log. Changes `history`. */
+export function remember(history: History, entry: Entry): void {
+  switch (entry.kind) {
+    case 'attempt':
+      begin(history, entry.data);
+      break;
+    case 'attempt_end': {
+      const one = history.tries.find(({ attempt }) => attempt === entry.data.attempt);
+      if (one) one.outcome = entry.data.outcome;
+      break;
+    }
+    case 'seam':
+      if (entry.data.outcome === 'passed') speaks(history, entry.data.attempt);
+      break;
+    case 'chunk':
+      if (history.speaker === undefined) speaks(history, history.tries.at(-1)?.attempt);
+      addChunk(history.shown, JSON.parse(entry.text));
+      break;
+    case 'result':
+      history.shown.other = true;
+      break;
+    case 'reset':
+      history.shown = nothingShown();
+      history.speaker = undefined;
+      break;
+    default:
+  }
+}
+
+export const rememberLine = (history: History, line: string): void =>
+  remember(history, decodeEntry(line));
+
+/** As `remember` of a chunk that adds nothing but a text to the first choice. */
+export function rememberText(history: History, content: string): void {
+  addText(history.shown, key(0, 'content'), content);
+}
+
+/** An attempt takes the floor: what is shown from here on is its own. */
+export function speaks(history: History, attempt: number | undefined): void {
+  const one = history.tries.find((candidate) => candidate.attempt === attempt);
+  if (!one) return;
+  one.spoke = true;
+  history.speaker = { provider: one.provider, model: one.model };
+}
+
+function begin(history: History, { attempt, provider, model, mode }: AttemptStarted): void {
+  history.tries.push({ attempt, provider, model, mode, outcome: 'open', spoke: false });
+}
+
+/** The tries since something new was shown: those before had their success. */
+export function sinceProgress(tries: readonly Try[]): readonly Try[] {
+  const last = tries.findLastIndex(({ spoke }) => spoke);
+  return tries.slice(last + 1);
+}

@@ -1,0 +1,29 @@
+import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
+
+/** Milliseconds that a provider may ask to wait before its own words send us elsewhere. */
+export const longestRetryAfterMs = 3000;
+/** Milliseconds of the first pause, doubling with every further one. */
+const firstPauseMs = 400;
+const longestPauseMs = 4000;
+
+/**
+ * Milliseconds to wait before the same target is asked again; undefined when it should not be.
+ * `failures`: how often it has failed in this way by now, from 1. `random`: between 0 and 1.
+ */
+export function retryDelay(
+  fault: Fault,
+  row: FaultRow,
+  failures: number,
+  random: number,
+): number | undefined {
+  if (row.again === 0 || failures > row.again) return undefined;
+  if (fault.retryAfterMs !== undefined) {
+    // A little later than asked for, never earlier.
+    return fault.retryAfterMs <= longestRetryAfterMs
+      ? Math.round(fault.retryAfterMs * (1 + 0.1 * random))
+      : undefined;
+  }
+  // Full jitter: callers that failed together do not come back together.
+  const ceiling = Math.min(longestPauseMs, firstPauseMs * 2 ** (failures - 1));
+  return row.pause ? Math.round(ceiling * random) : 0;
+}

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { chunk, shownOf, toolCall } from './history.fixture.ts';
+import { isNothing, plainText } from './shown.ts';
+
+describe('what readers were shown', () => {
+  it('is nothing after a role, an empty delta or chunks that are none', () => {
+    const empty = [chunk({ role: 'assistant', content: '' }), chunk({}), {}, { choices: 'x' }];
+    expect(isNothing(shownOf(...empty))).toBe(true);
+    expect(plainText(shownOf(...empty))).toBeUndefined();
+  });
+
+  it('is something after an end alone', () => {
+    const shown = shownOf(chunk({}, { finish: 'stop' }));
+    expect(isNothing(shown)).toBe(false);
+    expect(shown.finished).toEqual(new Map([[0, 'stop']]));
+  });
+
+  it('has the text of each choice and each voice', () => {
+    const shown = shownOf(
+      chunk({ reasoning_content: 'Hm. ' }),
+      chunk({ content: 'He' }),
+      chunk({ content: 'llo' }),
+      chunk({ content: 'Hi', refusal: 'No' }, { index: 1 }),
+    );
+    expect(Object.fromEntries(shown.texts)).toEqual({
+      '0:reasoning': 'Hm. ',
+      '0:content': 'Hello',
+      '1:content': 'Hi',
+      '1:refusal': 'No',
+    });
+    expect([...shown.begun]).toEqual([0, 1]);
+  });
+
+  it('counts reasoning once that comes under two names', () => {
+    const shown = shownOf(chunk({ reasoning: 'Hm.', reasoning_content: 'Hm.' }));
+    expect(shown.texts.get('0:reasoning')).toBe('Hm.');
+  });
+
+  it('is a plain text only where there is nothing beside it', () => {
+    const text = chunk({ content: 'Hello' });
+    expect(plainText(shownOf(text))).toBe('Hello');
+    expect(plainText(shownOf(text, chunk({ reasoning: 'Hm.' })))).toBeUndefined();
+    expect(plainText(shownOf(text, chunk({ content: 'Hi' }, { index: 1 })))).toBeUndefined();
+    expect(plainText(shownOf(text, chunk(toolCall)))).toBeUndefined();
+    expect(plainText(shownOf(text, chunk({}, { logprobs: {} })))).toBeUndefined();
+  });
+
+  it('has the identity of the first chunk that has one', () => {
+    const first = { ...chunk({}), id: '', model: '' };
+    const shown = shownOf(first, chunk({ content: 'a' }), { ...chunk({ content: 'b' }), id: 'x' });
+    expect(shown.identity).toEqual({ id: 'chatcmpl-1', created: 1, model: 'm' });
+  });
+
+  it('of reasoning in parts cannot be compared, unless it comes as a text too', () => {
+    const parts = { reasoning_details: [{ type: 'reasoning.text', text: 'Hm.' }] };
+    expect(shownOf(chunk(parts)).other).toBe(true);
+    expect(shownOf(chunk({ ...parts, reasoning: 'Hm.' })).other).toBe(false);
+  });
+});

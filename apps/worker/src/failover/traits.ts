@@ -1,0 +1,36 @@
+import { isJsonObject } from '@millrace/shared/domain/json';
+
+/** What of a request decides how its answer may be continued. */
+export type RequestTraits = {
+  /** It offers tools: a continuation would answer in prose where a call was due. */
+  tools: boolean;
+  /** The answer is to be JSON: half of one cannot be spoken of. */
+  json: boolean;
+  /** Asked again, a model is likely to say the same: temperature 0, or a seed. */
+  repeats: boolean;
+  /** `n`: choices asked for. */
+  choices: number;
+  /** The conversation ends with an assistant's turn already: there is no place for another. */
+  endsWithAssistant: boolean;
+};
+
+/** From the request body, which was validated when it came in. */
+export function readTraits(body: string): RequestTraits {
+  const request: unknown = JSON.parse(body);
+  const { tools, functions, response_format, temperature, seed, n, messages } = isJsonObject(
+    request,
+  )
+    ? request
+    : {};
+  const format = isJsonObject(response_format) ? response_format['type'] : undefined;
+  const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
+  return {
+    tools: hasItems(tools) || hasItems(functions),
+    json: format !== undefined && format !== 'text',
+    repeats: temperature === 0 || typeof seed === 'number',
+    choices: typeof n === 'number' && Number.isInteger(n) && n > 0 ? n : 1,
+    endsWithAssistant: isJsonObject(last) && last['role'] === 'assistant',
+  };
+}
+
+const hasItems = (value: unknown): boolean => Array.isArray(value) && value.length > 0;

@@ -1,0 +1,186 @@
+import { describe, expect, it } from 'vitest';
+import { createHeard } from './answer.fixture.ts';
+import { historyOf, said, started, toolCall } from './failover/history.fixture.ts';
+import { isNothing } from './failover/shown.ts';
+
+/* What of an attempt reaches the readers, and when. */
+
+const role = { role: 'assistant', content: '' };
+const completed = { kind: 'completed', finishReason: 'stop' } as const;
+const broken = { kind: 'fault', fault: { code: 'upstream_reset', message: 'm' } } as const;
+const place = { provider: 'openai', model: 'gpt-4o' };
+
+const argument = (text: string) => ({ tool_calls: [{ index: 0, function: { arguments: text } }] });
+
+describe('the beginning of an answer', () => {
+  it('is held back until something of it is visible, then comes in order', () => {
+    const { open, deltas, history } = createHeard();
+    const one = open();
+    one.say(role);
+    one.say({});
+    expect(deltas()).toEqual([]);
+    expect(isNothing(history.shown)).toBe(true);
+    one.say({ content: 'Hi' });
+    expect(deltas()).toEqual([role, {}, { content: 'Hi' }]);
+    one.say({});
+    expect(deltas()).toHaveLength(4);
+  });
+
+  it('that was never visible is shown when the answer completes', () => {
+    const { answer, open, deltas } = createHeard();
+    const one = open();
+    one.say(role);
+    one.say({}, { finish: 'stop' });
+    answer.ended(one.voice, completed);
+    expect(deltas()).toEqual([role, { finish: 'stop' }]);
+  });
+
+  it('is a plain text where it begins with one', () => {
+    const { open, deltas } = createHeard();
+    open().plain('Hi');
+    expect(deltas()).toEqual([{ content: 'Hi' }]);
+  });
+});
+
+describe('the floor', () => {
+  it('is taken by whoever says something visible first', () => {
+    const { answer, open, deltas } = createHeard();
+    const slow = open();
+    const hedge = open();
+    slow.say(role);
+    hedge.say(role);
+    hedge.say({ content: 'Hi' });
+    expect(hedge.told).toEqual(['floor']);
+    slow.say({ content: 'Hello' });
+    slow.plain(' you');
+    expect(slow.told).toEqual(['superseded']);
+    expect(answer.ended(slow.voice, completed)).toBe(false);
+    expect(deltas()).toEqual([role, { content: 'Hi' }]);
+  });
+
+  it('that was given up in mid-answer is taken by no attempt of before', () => {
+    const { answer, open, deltas, history } = createHeard();
+    const slow = open();
+    const hedge = open();
+    hedge.say({ ...role, content: 'Hi' });
+    answer.ended(hedge.voice, broken, 1);
+    slow.say({ ...role, content: 'Hello' });
+    expect(slow.told).toEqual(['superseded']);
+    expect(deltas()).toEqual([{ ...role, content: 'Hi' }]);
+    expect(history.tries.map(({ spoke }) => spoke)).toEqual([false, true]);
+  });
+
+  it('is not taken for what readers were told to forget', () => {
+    const history = historyOf(started(1, place), said('Hello, you'));
+    const { open, deltas } = createHeard({ history, run: 2 });
+    const replay = open('replay');
+    open('restart');
+    replay.say({ ...role, content: 'Hello, you there' });
+    expect(replay.told).toEqual(['superseded']);
+    expect(deltas()).toEqual([]);
+  });
+
+  it('is taken by an answer that only completes', () => {
+    const { answer, open, terminal } = createHeard();
+    const one = open();
+    const other = open();
+    other.say({ ...role, content: 'Hi' });
+    expect(answer.ended(one.voice, completed)).toBe(false);
+    expect(one.told).toEqual(['superseded']);
+    expect(answer.ended(other.voice, completed)).toBe(true);
+    expect(terminal()).toBe('done');
+  });
+});
+
+describe('a tool call', () => {
+  it('is held until its choice has its finish_reason, and then sent together', () => {
+    const { answer, open, deltas } = createHeard();
+    const one = open();
+    one.say({ ...role, content: 'Wait.' });
+    one.say(toolCall);
+    one.say(argument('{"kg"'));
+    one.say(argument(':3}'));
+    expect(deltas()).toEqual([{ ...role, content: 'Wait.' }]);
+    one.say({}, { finish: 'tool_calls' });
+    expect(deltas().slice(1)).toEqual([
+      toolCall,
+      argument('{"kg"'),
+      argument(':3}'),
+      { finish: 'tool_calls' },
+    ]);
+    expect(answer.ended(one.voice, completed)).toBe(true);
+    expect(deltas()).toHaveLength(5);
+  });
+
+  it('that breaks off leaves nothing behind, not even the role', () => {
+    const { answer, open, deltas, history } = createHeard();
+    const one = open();
+    one.say(role);
+    one.say(toolCall);
+    one.say(argument('{"kg"'));
+    answer.ended(one.voice, broken, 1);
+    expect(deltas()).toEqual([]);
+    expect(isNothing(history.shown)).toBe(true);
+    expect(history.tries).toMatchObject([{ spoke: false }]);
+    expect(history.speaker).toBeUndefined();
+  });
+
+  it('takes the floor with its first delta', () => {
+    const { open } = createHeard();
+    const slow = open();
+    const one = open();
+    one.say(toolCall);
+    expect(one.told).toEqual(['floor']);
+    slow.say({ content: 'Hi' });
+    expect(slow.told).toEqual(['superseded']);
+  });
+
+  it('behind a seam that was not shown is no progress', () => {
+    const history = historyOf(started(1, place), said('Wait.'));
+    const { answer, open, kinds } = createHeard({ history, run: 2 });
+    const one = open('replay');
+    one.say({ ...role, content: 'Wait.' });
+    one.say(toolCall);
+    answer.ended(one.voice, broken, 1);
+    expect(kinds()).toEqual(['attempt', 'attempt_end']);
+    expect(history.tries[1]).toMatchObject({ spoke: false });
+  });
+
+  it('holds what comes after it, so that the order stays', () => {
+    const { open, deltas } = createHeard();
+    const one = open();
+    one.say({ content: 'A' });
+    one.say(toolCall);
+    one.plain('B');
+    one.say({ content: 'C' }, { index: 1 });
+    expect(deltas()).toEqual([{ content: 'A' }]);
+    one.say({}, { finish: 'tool_calls' });
+    expect(deltas()).toEqual([
+      { content: 'A' },
+      toolCall,
+      { content: 'B' },
+      { content: 'C' },
+      { finish: 'tool_calls' },
+    ]);
+  });
+
+  it('of one choice waits for that of another, when both have begun', () => {
+    const { open, deltas } = createHeard();
+    const one = open();
+    one.say(toolCall);
+    one.say(toolCall, { index: 1 });
+    one.say({}, { finish: 'tool_calls' });
+    expect(deltas()).toEqual([]);
+    one.say({}, { index: 1, finish: 'tool_calls' });
+    expect(deltas()).toHaveLength(4);
+  });
+
+  it('is streamed as it comes where nothing is to be held', () => {
+    const { open, deltas } = createHeard({ holdToolCalls: false });
+    const one = open();
+    one.say(role);
+    one.say(toolCall);
+    one.say(argument('{'));
+    expect(deltas()).toEqual([role, toolCall, argument('{')]);
+  });
+});

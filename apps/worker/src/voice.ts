@@ -1,0 +1,206 @@
+import type { AttemptStarted } from '@millrace/shared/domain/entry';
+import {
+  finishReasons,
+  hasToolCall,
+  deltaOf,
+  isObject,
+  itemsOf,
+} from '@millrace/shared/domain/chunk';
+import { createCurtain } from './failover/curtain.ts';
+import type { Curtain, CurtainStep } from './failover/curtain.ts';
+import type { Rung } from './failover/ladder.ts';
+import type { SeamFailure } from './failover/seam/seam.ts';
+import type { Shown } from './failover/shown.ts';
+import type { AnswerSink } from './provider/port.ts';
+
+/** A chunk on its way to the log. `content`: it adds nothing else. `visible`: a reader sees something. */
+export type Spoken = { text: string; visible: boolean; chunk?: unknown; content?: string };
+
+export type VoiceOptions = {
+  started: AttemptStarted;
+  shown: Shown;
+  holdToolCalls: boolean;
+  /** Asks for the floor; false when another attempt has it. */
+  claim(): boolean;
+  /** What it says from here on, readers are shown. Once, before the first word. */
+  begin(): void;
+  say(spoken: Spoken): void;
+  /** Its text is no continuation of what was shown. */
+  fail(outcome: SeamFailure): void;
+  /** This attempt is no use. */
+  giveUp(reason: GiveUp): void;
+};
+
+/** Why an attempt is called off: another one speaks, or its text is no continuation. */
+export type GiveUp = 'superseded' | 'no_continuation';
+
+/**
+ * One attempt's way to the readers. What it brings passes, in this order: the curtain, when a part of
+ * the answer was shown before; the floor, which one attempt has at a time; the hold on tool calls, which
+ * are sent whole; and the hold-back, until there is something to see. Until then it can fail without
+ * a trace.
+ */
+export type Voice = {
+  readonly started: AttemptStarted;
+  readonly sink: AnswerSink;
+  /** The answer is complete: what is still held is said. False when it cannot stand. */
+  finish(): boolean;
+  /** Why it was called off; undefined where it was not. */
+  readonly gaveUp: GiveUp | undefined;
+  readonly usage: string | undefined;
+  /** Characters of content that its upstream sent. */
+  readonly chars: number;
+};
+
+export function createVoice(options: VoiceOptions): Voice {
+  const { started, shown, claim, begin, say, fail, giveUp } = options;
+  const rung = rungOf(started);
+  const curtain: Curtain | undefined = rung && createCurtain(rung, shown);
+  const hold = createToolHold(options.holdToolCalls);
+  /** What may be said as soon as something of it is visible. */
+  let before: Spoken[] | undefined = [];
+  let hasFloor = false;
+  let gaveUp: GiveUp | undefined;
+  let usage: string | undefined;
+  let chars = 0;
+
+  function stop(reason: GiveUp): void {
+    gaveUp = reason;
+    giveUp(reason);
+  }
+
+  function takeFloor(): boolean {
+    if (hasFloor) return true;
+    hasFloor = claim();
+    if (!hasFloor) stop('superseded');
+    return hasFloor;
+  }
+
+  function speak(spoken: Spoken): void {
+    if (spoken.visible && !takeFloor()) return;
+    for (const one of hold.take(spoken)) tell(one);
+  }
+
+  function tell(spoken: Spoken): void {
+    if (!before) {
+      say(spoken);
+      return;
+    }
+    before.push(spoken);
+    if (spoken.visible) sayBefore();
+  }
+
+  function sayBefore(): void {
+    if (!before) return;
+    const held = before;
+    before = undefined;
+    begin();
+    for (const one of held) say(one);
+  }
+
+  function behindCurtain(step: CurtainStep): void {
+    if (step.kind === 'held') return;
+    if (step.kind === 'dropped') {
+      fail(step.reason);
+      stop('no_continuation');
+      return;
+    }
+    // Until it has something new to say, it has only caught up.
+    for (const chunk of step.chunks) {
+      if (!gaveUp) speak({ text: JSON.stringify(chunk), chunk, visible: true });
+    }
+  }
+
+  return {
+    started,
+    sink: {
+      plain(text, content) {
+        chars += content.length;
+        if (gaveUp) return;
+        if (curtain) behindCurtain(curtain.take(JSON.parse(text)));
+        else speak({ text, content, visible: true });
+      },
+      chunk(text, chunk, visible) {
+        chars += contentLength(chunk);
+        if (gaveUp) return;
+        if (curtain) behindCurtain(curtain.take(chunk));
+        else speak({ text, chunk, visible });
+      },
+      usage(text) {
+        usage = text;
+      },
+    },
+    finish() {
+      if (gaveUp) return false;
+      if (curtain) behindCurtain(curtain.end());
+      if (gaveUp || !takeFloor()) return false;
+      sayBefore();
+      for (const one of hold.release()) say(one);
+      return true;
+    },
+    get gaveUp() {
+      return gaveUp;
+    },
+    get usage() {
+      return usage;
+    },
+    get chars() {
+      return chars;
+    },
+  };
+}
+
+/** The rung of an attempt that goes on with what was shown; undefined for one that starts anew. */
+export function rungOf({ mode }: AttemptStarted): Rung | undefined {
+  return mode === 'start' || mode === 'restart' ? undefined : mode;
+}
+
+/** Tool calls are sent together, when their choice has its finish_reason: a half one is no use to anyone. */
+function createToolHold(holds: boolean) {
+  let held: Spoken[] = [];
+  const open = new Set<number>();
+  return {
+    /** What may be said now, in order. */
+    take(spoken: Spoken): readonly Spoken[] {
+      if (!holds || spoken.chunk === undefined) return pass(spoken);
+      const { chunk } = spoken;
+      for (const [place, choice] of choicesOf(chunk).entries()) {
+        const delta = deltaOf(choice);
+        if (delta && hasToolCall(delta)) open.add(indexOf(choice, place));
+      }
+      for (const { index } of finishReasons(chunk)) open.delete(index);
+      return pass(spoken);
+    },
+    release(): readonly Spoken[] {
+      const free = held;
+      held = [];
+      return free;
+    },
+  };
+
+  function pass(spoken: Spoken): readonly Spoken[] {
+    if (open.size === 0 && held.length === 0) return [spoken];
+    held.push(spoken);
+    if (open.size > 0) return [];
+    const free = held;
+    held = [];
+    return free;
+  }
+}
+
+const choicesOf = (chunk: unknown): readonly unknown[] =>
+  isObject(chunk) ? itemsOf(chunk['choices']) : [];
+
+const indexOf = (choice: unknown, place: number): number => {
+  const index = isObject(choice) ? choice['index'] : undefined;
+  return typeof index === 'number' ? index : place;
+};
+
+function contentLength(chunk: unknown): number {
+  let length = 0;
+  for (const choice of choicesOf(chunk)) {
+    const content = deltaOf(choice)?.['content'];
+    if (typeof content === 'string') length += content.length;
+  }
+  return length;
+}
