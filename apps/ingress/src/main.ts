@@ -15,6 +15,8 @@ import {
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { createLogger } from '@millrace/shared/logger';
+import { reaperLeaseMs, startReaper } from '@millrace/shared/presence/reaper';
+import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createGate } from './admission/keys.ts';
@@ -83,6 +85,36 @@ const connections = createConnections(onError);
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
 const submitter = createSubmitter({ config, log, queue, inbox: name, whenReady, onError });
+const metrics = createMetrics({
+  queueCounts: () => queue.counts(),
+  workers: () => channels.countWorkers(),
+  readers: () => relay.readers,
+});
+const reapers = Array.from({ length: shards }, (_, shard) =>
+  startReaper({
+    board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
+    takeFrom: (worker) => queue.takeFrom(shard, worker),
+    events: {
+      onDeath(worker, cause) {
+        metrics.workerDied(cause, shard);
+        logger.warn({ worker, cause, shard }, 'a worker is dead: others go on with its requests');
+      },
+      onTakeover(worker, jobs) {
+        metrics.tookOver(jobs, shard);
+        logger.info({ worker, jobs, shard }, 'requests of a dead worker were handed to others');
+      },
+      onFalseAlarm(worker, cause) {
+        metrics.falseAlarm(cause, shard);
+        logger.warn({ worker, cause, shard }, 'a worker that was taken for dead is back');
+      },
+      onError,
+    },
+  }),
+);
+// What was seen over a lost connection proves nothing: Redis may have been away for everybody.
+redis.on('close', () => {
+  for (const reaper of reapers) reaper.doubt();
+});
 
 const app = await buildApp({
   services: {
@@ -94,11 +126,7 @@ const app = await buildApp({
     submitter,
     reconciler,
     keepAlive,
-    metrics: createMetrics({
-      queueCounts: () => queue.counts(),
-      workers: () => channels.countWorkers(),
-      readers: () => relay.readers,
-    }),
+    metrics,
     gate: createGate(config.keys),
     connections,
     inbox: name,
@@ -158,6 +186,7 @@ function whenReady(): Promise<void> {
 /** The cut has cancelled what was attached to it: first those come through. */
 async function leaveRedis(): Promise<void> {
   await submitter.settled();
+  await Promise.all(reapers.map((reaper) => reaper.stop()));
   await queue.close();
   await redis.quit();
 }

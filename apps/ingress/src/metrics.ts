@@ -9,6 +9,12 @@ export type Metrics = {
   closed(meta: RequestMeta, status: number): void;
   socketOpened(): void;
   socketClosed(): void;
+  /** A worker was found dead by this ingress: `gone` (its process ended) or `hung`. */
+  workerDied(cause: string, shard: number): void;
+  /** So many requests of dead workers were put back into the queue by this ingress. */
+  tookOver(requests: number, shard: number): void;
+  /** A worker that this ingress took for dead is back. */
+  falseAlarm(cause: string, shard: number): void;
   render(): Promise<{ contentType: string; text: string }>;
 };
 
@@ -79,6 +85,25 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
   });
 
+  const deaths = new Counter({
+    name: 'millrace_worker_deaths_total',
+    help: 'Workers found dead by this ingress; gone: their process ended; hung: they stood still',
+    labelNames: ['cause', 'shard'],
+    registers,
+  });
+  const takeovers = new Counter({
+    name: 'millrace_takeovers_total',
+    help: 'Requests taken from dead workers by this ingress, for others to go on with',
+    labelNames: ['shard'],
+    registers,
+  });
+  const falseAlarms = new Counter({
+    name: 'millrace_false_alarms_total',
+    help: 'Workers that this ingress had taken for dead and that came back',
+    labelNames: ['cause', 'shard'],
+    registers,
+  });
+
   const labels = ({ model, stream }: RequestMeta) => ({ model, stream: String(stream) });
   return {
     opened: (meta) => open.inc(labels(meta)),
@@ -88,6 +113,9 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
     socketOpened: () => sockets.inc(),
     socketClosed: () => sockets.dec(),
+    workerDied: (cause, shard) => deaths.inc({ cause, shard: String(shard) }),
+    tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),
+    falseAlarm: (cause, shard) => falseAlarms.inc({ cause, shard: String(shard) }),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }

@@ -21,6 +21,10 @@ export type Keyspace = {
   worker(shard: number, worker: string): string;
   /** Channel: every worker listens on it, so that its number of subscribers is theirs. */
   workers(shard: number): string;
+  /** Hash: the workers that are known, and the newest beat of each. */
+  beats(shard: number): string;
+  /** String: the lease of the reaper that acts. */
+  reaper(shard: number): string;
 };
 
 export const queueName = 'requests';
@@ -37,6 +41,8 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     inbox: (shard, ingress) => `${tag(shard)}:inbox:${ingress}`,
     worker: (shard, worker) => `${tag(shard)}:worker:${worker}`,
     workers: (shard) => `${tag(shard)}:workers`,
+    beats: (shard) => `${tag(shard)}:beats`,
+    reaper: (shard) => `${tag(shard)}:reaper`,
   };
 }
 

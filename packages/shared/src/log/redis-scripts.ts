@@ -4,10 +4,12 @@ import type { Redis } from 'ioredis';
 
 export type Script = { readonly lua: string; readonly sha: string };
 
-const load = (name: string): Script => {
-  const lua = readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
+export function loadScript(file: URL): Script {
+  const lua = readFileSync(file, 'utf8');
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
-};
+}
+
+const load = (name: string): Script => loadScript(new URL(`./lua/${name}.lua`, import.meta.url));
 
 export const scripts = {
   create: load('create'),

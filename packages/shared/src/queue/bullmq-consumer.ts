@@ -4,6 +4,9 @@ import type { Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
+import { isNotOurs } from './lock-errors.ts';
+import { createLockKeeper } from './lock-keeper.ts';
+import type { LockKeeper } from './lock-keeper.ts';
 import type { ActivationHandler, JobConsumer } from './port.ts';
 
 export type BullConsumerOptions = {
@@ -27,31 +30,41 @@ const drainDelaySeconds = 1;
 /** Milliseconds before BullMQ tries a failed fetch again. Its default of 15 s would outlast a Redis restart. */
 const retryDelayMs = 250;
 
+/** Milliseconds that a lock outlives its last renewal: BullMQ's default, as its stalled check expects. */
+const lockMs = 30_000;
+
+/**
+ * Fetches under way at once, per shard: BullMQ's Worker makes one after the other, and a hundred round
+ * trips in a row are too long for the readers of a worker that died.
+ */
+const fetchLanes = 4;
+
+type Lane = Worker<JobData, string>;
+
 /** Takes jobs from every shard and gives each activation to the handler. */
 export function startBullConsumer(
   options: BullConsumerOptions,
   handle: ActivationHandler,
 ): JobConsumer {
   const { redis, keys, shards, name, concurrency, onError } = options;
-  /** By job id: BullMQ never gives one worker the same job twice at a time. */
-  const locks = new Map<string, AbortController>();
   let held = 0;
   let stopping: Promise<void> | undefined;
 
-  async function process(job: Job<JobData>, token?: string): Promise<string> {
-    const id = job.id ?? '';
+  async function process(keeper: LockKeeper, job: Job<JobData>): Promise<string> {
+    const { id = '', token = '' } = job;
     // BullMQ may still pop a job while it stops: it goes straight back to the others.
     if (stopping) return handBack(job, token);
-    const lock = new AbortController();
-    locks.set(id, lock);
+    const lock = keeper.keep(id, token);
     held += 1;
     try {
       const outcome = await handle({
         id,
         number: job.attemptsStarted,
         data: job.data,
-        lockLost: lock.signal,
+        lockLost: lock.lost,
       });
+      // Somebody else has it: BullMQ would only be told so by Redis, and call it an error.
+      if (lock.lost.aborted) throw new WaitingError();
       if (outcome.kind === 'completed') return outcome.summary;
       if (outcome.kind === 'failed') throw new UnrecoverableError(outcome.reason);
       if (outcome.kind === 'handed_back') return await handBack(job, token);
@@ -59,35 +72,71 @@ export function startBullConsumer(
       throw new WaitingError();
     } finally {
       held -= 1;
-      if (locks.get(id) === lock) locks.delete(id);
+      lock.release();
     }
   }
 
-  const workers = Array.from({ length: shards }, (_, shard) => {
-    const worker = new Worker<JobData, string>(queueName, process, {
+  function openShard(shard: number) {
+    const lanes: Lane[] = [];
+    const keeper = createLockKeeper({
+      extend: async (ids, tokens) => (await lanes[0]?.extendJobLocks(ids, tokens, lockMs)) ?? [],
+      everyMs: lockMs / 4,
+      onError,
+    });
+    const places = Math.max(1, Math.ceil(concurrency / shards));
+    for (let lane = 0; lane < Math.min(fetchLanes, places); lane++) {
+      const share = Math.floor((places + lane) / Math.min(fetchLanes, places));
+      lanes.push(openLane(shard, share, keeper));
+    }
+    return { lanes, keeper };
+  }
+
+  function openLane(shard: number, places: number, keeper: LockKeeper): Lane {
+    const begun = new WeakMap<Job, Promise<string>>();
+    const lane: Lane = new Worker(queueName, (job) => begun.get(job) ?? process(keeper, job), {
       connection: redis,
       prefix: keys.tag(shard),
       name,
-      concurrency: Math.max(1, Math.ceil(concurrency / shards)),
+      concurrency: places,
       drainDelay: drainDelaySeconds,
       runRetryDelay: retryDelayMs,
+      lockDuration: lockMs,
+      // BullMQ tracks by job id: where a worker gets a job back that was taken from it, the end of the
+      // old run would stop the renewal of the new one's lock.
+      skipLockRenewal: true,
     });
-    worker.on('error', onError);
-    worker.on('lockRenewalFailed', (ids: string[]) => {
-      for (const id of ids) locks.get(id)?.abort(new Error('the lock of the job was lost'));
+    lane.on('error', onError);
+    // BullMQ fetches as many jobs as there are places, one after the other, and only then gives the
+    // first one to us. After a takeover a hundred readers wait: each run begins with its own fetch.
+    lane.on('active', (job) => {
+      // BullMQ fails this one by itself: its workers died too often.
+      if (job.deferredFailure) return;
+      const work = process(keeper, job);
+      work.catch(() => {}); // BullMQ hears of it when it asks.
+      begun.set(job, work);
     });
-    return worker;
-  });
+    return lane;
+  }
 
-  /** BullMQ's close takes no more jobs, keeps renewing the locks of those it holds, and ends with them. */
+  const teams = Array.from({ length: shards }, (_, shard) => openShard(shard));
+
+  /** BullMQ's close takes no more jobs and ends with those that it holds; their locks are kept until then. */
   const stop = () => {
-    stopping ??= Promise.all(workers.map((worker) => worker.close())).then(() => undefined);
+    stopping ??= Promise.all(
+      teams.map(async ({ lanes, keeper }) => {
+        await Promise.all(lanes.map((lane) => lane.close()));
+        keeper.close();
+      }),
+    ).then(() => undefined);
     return stopping;
   };
 
   return {
     get held() {
       return held;
+    },
+    checkLocks() {
+      for (const { keeper } of teams) void keeper.renew();
     },
     async stop() {
       stop().catch(onError);
@@ -97,7 +146,11 @@ export function startBullConsumer(
 }
 
 /** Puts the job in front of the queue. The token makes Redis refuse when the job is not ours any more. */
-async function handBack(job: Job<JobData>, token: string | undefined): Promise<never> {
-  if (token !== undefined) await job.moveToWait(token);
+async function handBack(job: Job<JobData>, token: string): Promise<never> {
+  try {
+    if (token !== '') await job.moveToWait(token);
+  } catch (error) {
+    if (!isNotOurs(error)) throw error;
+  }
   throw new WaitingError();
 }

@@ -12,6 +12,11 @@ export type JobQueue = {
   /** How many jobs stand before it, from 0; undefined when it does not wait. */
   position(id: string): Promise<number | undefined>;
   counts(): Promise<{ waiting: number; active: number; completed: number; failed: number }>;
+  /**
+   * Puts the jobs that a dead worker holds in front of the queue again; returns how many. Only what
+   * it holds at this moment is touched, so calling it twice, or from two processes, does no harm.
+   */
+  takeFrom(shard: number, worker: string): Promise<number>;
   close(): Promise<void>;
 };
 
@@ -21,7 +26,7 @@ export type Activation = {
   /** BullMQ's `attemptsStarted`: raised by Redis at each activation, kept when a job is moved back. */
   number: number;
   data: JobData;
-  /** Fires when the lock could not be renewed: another worker may have the job now. */
+  /** Fires when the lock could not be renewed, or another activation has the job now. */
   lockLost: AbortSignal;
 };
 
@@ -41,6 +46,8 @@ export type ActivationHandler = (activation: Activation) => Promise<ActivationOu
 export type JobConsumer = {
   /** Jobs this worker holds at the moment. */
   readonly held: number;
+  /** Asks at once whether the jobs are still ours: after a time without Redis they may not be. */
+  checkLocks(): void;
   /** Takes no more jobs; those it holds go on. */
   stop(): Promise<void>;
   /** Ends when every handler has returned and the connections are closed. */

@@ -1,0 +1,134 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DeathCause, Look, PresenceBoard, ReaperEvents } from './port.ts';
+import { createSuspicion } from './suspicion.ts';
+import type { Verdict } from './suspicion.ts';
+
+export type ReaperOptions = {
+  /** Of the shard that it looks after. */
+  board: PresenceBoard;
+  /** Puts the jobs that this worker holds back into the queue; returns how many. Safe at any time. */
+  takeFrom(worker: string): Promise<number>;
+  events: ReaperEvents;
+};
+
+export type Reaper = {
+  /** What was seen so far proves nothing: to be called when the connection to Redis was lost. */
+  doubt(): void;
+  /** Gives the lease back. Ends when Redis has it, or refuses. */
+  stop(): Promise<void>;
+};
+
+/** Milliseconds between two looks of the one that leads. */
+const lookMs = 20;
+/** Of the others, who only stand by: they see the same, so that whoever leads next knows as much. */
+const standByMs = 50;
+/** Milliseconds until the lease of a reaper that looks no more is free. */
+export const reaperLeaseMs = 150;
+/** Milliseconds to the second sweep: what the dead one had sent may be carried out behind the first. */
+const sweepAgainMs = 100;
+/** Where connections cannot be counted, absence has to last so long by itself; milliseconds. */
+const unconfirmedMs = 300;
+/** Milliseconds before a look or a takeover that Redis refused is tried again. */
+const retryMs = 100;
+/** Dead workers that are remembered, to recognise one that comes back. */
+const maxBuried = 1000;
+
+/**
+ * Takes the jobs of dead workers for the others. One reaper acts at a time, by a short lease; two at
+ * once do no harm, because a job is only ever moved with the lock token that its dead holder had, read
+ * in one step with the holder's name, and Redis refuses the second one.
+ */
+export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper {
+  const suspicion = createSuspicion();
+  /** Verdicts that are being dealt with. */
+  const busy = new Set<string>();
+  const buried = new Map<string, DeathCause>();
+  const controller = new AbortController();
+  const { signal } = controller;
+  let lookedAt = performance.now();
+
+  async function watch(): Promise<void> {
+    while (!signal.aborted) {
+      let wait = retryMs;
+      try {
+        const look = await board.look();
+        if (signal.aborted) break;
+        heed(look);
+        wait = look.leads ? lookMs : standByMs;
+      } catch (error) {
+        suspicion.doubt();
+        events.onError(error);
+      }
+      await pause(wait);
+    }
+  }
+
+  function heed({ leads, signs }: Look): void {
+    const at = performance.now();
+    const elapsedMs = at - lookedAt;
+    lookedAt = at;
+    for (const { name, listening } of signs) {
+      const cause = busy.has(name) ? undefined : buried.get(name);
+      // The name of a hung one comes back with its own beat; the last one of a dead process may be late.
+      if (cause === undefined || (cause === 'gone' && !listening)) continue;
+      buried.delete(name);
+      events.onFalseAlarm(name, cause);
+    }
+    const verdicts = suspicion.judge(signs, elapsedMs, busy);
+    if (leads) for (const verdict of verdicts) void deal(verdict);
+  }
+
+  async function deal(verdict: Verdict): Promise<void> {
+    const { name } = verdict;
+    busy.add(name);
+    try {
+      if (await isConfirmed(verdict)) await bury(verdict);
+      // Its subscription was lost and nothing else: the longer that lasts, the more rarely it is asked.
+      else await pause(Math.min(verdict.sinceMs, 500));
+    } catch (error) {
+      events.onError(error);
+      await pause(retryMs);
+    } finally {
+      busy.delete(name);
+    }
+  }
+
+  /** A process that ends loses all its connections at once; one connection can be lost by itself. */
+  async function isConfirmed({ name, cause, sinceMs }: Verdict): Promise<boolean> {
+    if (cause === 'hung') return true;
+    const connections = await board.connections([name]);
+    return connections ? connections.get(name) === 0 : sinceMs >= unconfirmedMs;
+  }
+
+  async function bury({ name, cause }: Verdict): Promise<void> {
+    if (!buried.has(name)) {
+      buried.set(name, cause);
+      events.onDeath(name, cause);
+    }
+    for (const oldest of buried.keys()) {
+      if (buried.size <= maxBuried) break;
+      buried.delete(oldest);
+    }
+    // A hung one that waits for jobs would swallow the wake-up that is meant for the others.
+    if (cause === 'hung') await board.cut(name);
+    let jobs = await takeFrom(name);
+    await pause(sweepAgainMs);
+    jobs += await takeFrom(name);
+    await board.forget(name);
+    suspicion.forget(name);
+    if (jobs > 0) events.onTakeover(name, jobs);
+  }
+
+  const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
+  const watching = watch();
+
+  return {
+    doubt: () => suspicion.doubt(),
+    async stop() {
+      controller.abort();
+      // Where the last look still waits, Redis is away, and the lease runs out by itself.
+      await board.resign();
+      await watching;
+    },
+  };
+}

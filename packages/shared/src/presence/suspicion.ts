@@ -1,0 +1,112 @@
+import type { DeathCause, Sign } from './port.ts';
+
+export type Verdict = {
+  name: string;
+  cause: DeathCause;
+  /** Milliseconds for which it has looked like that; a lower bound. */
+  sinceMs: number;
+};
+
+/**
+ * Who looks dead, by everything that was seen so far. Pure: the same looks give the same verdicts.
+ *
+ * A false alarm costs a second upstream call, and some readers an error, so the evidence has to be
+ * fresh: time in which the reaper itself was not looking counts as one look at most.
+ */
+export type Suspicion = {
+  /** `elapsedMs`: since the look before this one. `settled`: workers about whom nothing is asked. */
+  judge(signs: readonly Sign[], elapsedMs: number, settled?: ReadonlySet<string>): Verdict[];
+  /** Nothing that was seen so far proves anything: the connection was lost, or Redis started again. */
+  doubt(): void;
+  /** Starts anew with this worker. */
+  forget(name: string): void;
+};
+
+/** A look later than this after the one before is stale: by itself it starts no alarm. */
+export const lateMs = 100;
+/** No beat for so long, and the loop stands still: six beats. */
+export const hungMs = 1500;
+/** As much longer when most workers look dead at once: rather it is the reaper that sees badly. */
+export const mostMs = 500;
+/**
+ * Patience with one that was not seen alive since the doubt began. After a restart of Redis everybody
+ * comes back by himself, up to the second that `retryDelayMs` waits at most.
+ */
+export const unprovenMs = 3000;
+
+type Record = {
+  beat: string;
+  /** It listened, and a beat was seen to change, since the doubt began. */
+  listened: boolean;
+  beaten: boolean;
+  absentMs: number;
+  absentLooks: number;
+  silentMs: number;
+};
+
+export function createSuspicion(): Suspicion {
+  const records = new Map<string, Record>();
+
+  function note(sign: Sign, creditMs: number): Record {
+    const record = records.get(sign.name) ?? newRecord(sign.beat);
+    records.set(sign.name, record);
+    if (sign.listening) {
+      record.listened = true;
+      record.absentMs = 0;
+      record.absentLooks = 0;
+    } else {
+      record.absentLooks += 1;
+      if (record.absentLooks > 1) record.absentMs += creditMs;
+    }
+    if (sign.beat === record.beat) record.silentMs += creditMs;
+    else {
+      record.beat = sign.beat;
+      record.beaten = true;
+      record.silentMs = 0;
+    }
+    return record;
+  }
+
+  return {
+    judge(signs, elapsedMs, settled = nobody) {
+      const isLate = elapsedMs > lateMs;
+      const creditMs = Math.min(elapsedMs, lateMs);
+      const names = new Set(signs.map(({ name }) => name));
+      for (const name of records.keys()) if (!names.has(name)) records.delete(name);
+      const current = signs
+        .filter(({ name }) => !settled.has(name))
+        .map((sign) => ({ name: sign.name, record: note(sign, creditMs) }));
+
+      const isMost = (count: number) => count * 2 > current.length;
+      const absent = current.filter(({ record }) => record.absentLooks > 0);
+      const silent = current.filter(({ record }) => record.silentMs >= hungMs);
+      const goneAfterMs = isMost(absent.length) ? mostMs : 0;
+      const hungAfterMs = isMost(silent.length) ? hungMs + mostMs : hungMs;
+
+      return current.flatMap(({ name, record }): Verdict[] => {
+        const { absentLooks, absentMs, silentMs } = record;
+        const looks = isLate ? 2 : 1;
+        const isGone = absentMs >= (record.listened ? goneAfterMs : unprovenMs);
+        if (absentLooks >= looks && isGone) return [{ name, cause: 'gone', sinceMs: absentMs }];
+        // One that does not listen either is rather gone, and that is seen sooner or told apart first.
+        const patienceMs =
+          (record.beaten ? hungAfterMs : unprovenMs) + (absentLooks > 0 ? mostMs : 0);
+        const isHung = silentMs >= patienceMs;
+        return isHung ? [{ name, cause: 'hung', sinceMs: silentMs }] : [];
+      });
+    },
+    doubt: () => records.clear(),
+    forget: (name) => records.delete(name),
+  };
+}
+
+const nobody: ReadonlySet<string> = new Set();
+
+const newRecord = (beat: string): Record => ({
+  beat,
+  listened: false,
+  beaten: false,
+  absentMs: 0,
+  absentLooks: 0,
+  silentMs: 0,
+});

@@ -1,0 +1,17 @@
+-- The active jobs that a worker holds, with their lock tokens: both of one moment, so that a token
+-- is never that of somebody who has taken the job since.
+-- KEYS active   ARGV prefix of the jobs' keys, worker
+-- Returns {id, token, id, …}
+local held = {}
+for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  -- BullMQ writes the worker's name here in the script that activates the job.
+  if redis.call('HGET', ARGV[1] .. id, 'pb') == ARGV[2] then
+    -- Without a lock it is the stalled check's.
+    local token = redis.call('GET', ARGV[1] .. id .. ':lock')
+    if token then
+      held[#held + 1] = id
+      held[#held + 1] = token
+    end
+  end
+end
+return held
