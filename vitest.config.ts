@@ -12,7 +12,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['{apps,packages,bench,scripts}/**/*.test.{ts,mjs}'],
+          include: ['{apps,packages,bench,crashtest,scripts}/**/*.test.{ts,mjs}'],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },

@@ -1,0 +1,123 @@
+import type { Stage, Verdict } from './case.ts';
+import { send } from './client.ts';
+import type { Arrival, Ended, Exchange } from './client.ts';
+import { difference, longestGap, readAnswer, textOf } from './reading.ts';
+import { completionsOf, question } from './rig.ts';
+import { rescued } from './scenario.ts';
+
+/** How a reader that can come back was served. */
+export type ReaderTold = {
+  verdict: Verdict;
+  reason: string;
+  /** How often it came back. */
+  resumed: number;
+  longestGapMs: number;
+};
+
+export type Reader = {
+  /** Resolves when its first connection has had so many events, or has ended. */
+  count(events: number): Promise<void>;
+  readonly told: Promise<ReaderTold>;
+};
+
+export type ReaderOptions = {
+  /** `plain`: POST /v1/chat/completions, kept while it is away. `job`: the events of a job. */
+  kind: 'plain' | 'job';
+  alias: string;
+  marker: string;
+  text: string;
+  /** Where to go with the first connection (0), and with each one after it. */
+  urls(attempt: number): string;
+  stage: Stage;
+};
+
+const terminal = new Set(['done', 'failed', 'cancelled']);
+const mostResumes = 20;
+
+/** A reader of Millrace that comes back with its cursor until it has seen the end. */
+export async function startReader(options: ReaderOptions): Promise<Reader> {
+  const { kind, alias, marker, urls, stage } = options;
+  const { patienceMs, signal } = stage;
+  const wanted = question(alias, marker, { stream: true });
+  if (kind === 'plain') {
+    const headers = { 'x-millrace-on-disconnect': 'keep' };
+    const first = send(completionsOf(urls(0)), { body: wanted, headers, patienceMs, signal });
+    const id = () => String(first.headers['x-request-id']);
+    return { count: first.count, told: follow(first, id, options) };
+  }
+  const body = { endpoint: '/v1/chat/completions', body: wanted };
+  const created = await send(`${urls(0)}/v1/jobs`, { body, patienceMs, signal }).ended;
+  const { id } = JSON.parse(created.body || '{}') as { id?: string };
+  if (created.status !== 202 || id === undefined) {
+    const reason = `no job: ${created.how} ${created.status} ${created.body}`;
+    const told = { verdict: 'fail' as const, reason, resumed: 0, longestGapMs: 0 };
+    return { count: () => Promise.resolve(), told: Promise.resolve(told) };
+  }
+  const first = send(`${urls(0)}/v1/jobs/${id}/events`, { patienceMs, signal });
+  return { count: first.count, told: follow(first, () => id, options) };
+}
+
+async function follow(
+  first: Exchange,
+  idOf: () => string,
+  { kind, text, urls, stage: { patienceMs, signal } }: ReaderOptions,
+): Promise<ReaderTold> {
+  const connections: Ended[] = [];
+  let current = await first.ended;
+  connections.push(current);
+  let resumed = 0;
+  while (!isOver(current) && resumed < mostResumes && !signal.aborted) {
+    resumed += 1;
+    const after = connections
+      .flatMap(({ events }) => events)
+      .findLast(({ id }) => id !== undefined)?.id;
+    const url = new URL(`${urls(resumed)}/v1/jobs/${idOf()}/events`);
+    if (after !== undefined) url.searchParams.set('after', after);
+    current = await send(url.href, { patienceMs, signal }).ended;
+    connections.push(current);
+    if (current.how === 'hang') break;
+  }
+  const events = connections.flatMap((one) => one.events);
+  const seen = { resumed, longestGapMs: longestGap(events.filter(hasText).map(({ at }) => at)) };
+  const isWhole = kind === 'plain' && resumed === 0;
+  return {
+    ...seen,
+    ...(isWhole ? rescued(readAnswer(current), text) : judge(events, current, text)),
+  };
+}
+
+/** A terminal event was seen, or an answer that is none of a stream. */
+const isOver = ({ events, how, status }: Ended): boolean =>
+  how === 'hang' ||
+  status >= 400 ||
+  events.some(({ event, data }) => terminal.has(event) || data === '[DONE]' || isError(data));
+
+/** An ingress that leaves says so, and that is not the request's end. */
+const isError = (data: string): boolean =>
+  data.startsWith('{"error"') && !data.includes('"server_shutting_down"');
+
+const hasText = ({ event, data }: Arrival): boolean => isChunk(event) && textOf(data) !== '';
+
+const isChunk = (event: string): boolean => event === 'message' || event === 'chunk';
+
+/** The joined story of all connections. */
+function judge(
+  events: readonly Arrival[],
+  last: Ended,
+  text: string,
+): { verdict: Verdict; reason: string } {
+  const fail = (reason: string) => ({ verdict: 'fail' as const, reason });
+  const ids = events.flatMap(({ id }) => id ?? []);
+  if (new Set(ids).size < ids.length) return fail('an entry came twice');
+  // A native reader is told to forget; what counts is what stands at the end.
+  const from = events.findLastIndex(({ event }) => event === 'reset') + 1;
+  const shown = events.slice(from).filter(hasText);
+  const wrong = difference(shown.map(({ data }) => textOf(data)).join(''), text);
+  const end = events.at(-1);
+  if (end?.event === 'failed') return { verdict: 'safe', reason: end.data };
+  if (end?.event !== 'done') {
+    const seen = `${last.how}, ${last.status}, last event ${end?.event}`;
+    return fail(`no end: ${seen} ${last.body.slice(0, 200)}`);
+  }
+  return wrong === undefined ? { verdict: 'pass', reason: '' } : fail(wrong);
+}
