@@ -75,12 +75,6 @@ describe('a worker that is told to stop', () => {
       }
       expect(story.attempts.length).toBeGreaterThanOrEqual(2);
     }
-    // A native reader that cannot be continued is told to forget, then gets everything anew.
-    const retold = readers.map(({ events }) => events.map(({ event }) => event));
-    for (const names of retold) {
-      const again = names.indexOf('reset');
-      expect(names.slice(again, again + 2)).toEqual(['reset', 'attempt']);
-    }
   });
 
   test('ends a plain stream with one clear error where nothing can go on with it', async () => {

@@ -49,7 +49,10 @@ export type Fleet = {
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** Providers of the config: `primary` and `backup`. Any model of the simulator is an alias's target. */
+/**
+ * Providers of the config: `primary` and `backup`, and the same simulators in Anthropic's format as
+ * `primary-anthropic` and `backup-anthropic`. Any model of the simulator is an alias's target.
+ */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const { workers = 1, ingresses = 1, config = {}, models = {}, redisArgs = [] } = options;
   const dir = await mkdtemp(join(tmpdir(), 'millrace-fleet-'));
@@ -59,15 +62,14 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     startSimulator({ name: 'backup' }),
   ]);
   const file = join(dir, 'millrace.yaml');
-  const provider = (simulator: Simulator) => ({ api: 'openai', baseUrl: `${simulator.url}/v1` });
   const content = {
     models: Object.fromEntries(
       Object.entries(models).map(([alias, model]) => [alias, toModel(model)]),
     ),
     ...config,
     providers: {
-      primary: provider(primary),
-      backup: provider(backup),
+      ...providersAt('primary', primary),
+      ...providersAt('backup', backup),
       ...(config['providers'] as Record<string, unknown> | undefined),
     },
   };
@@ -108,6 +110,11 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   ]);
   return fleet;
 }
+
+const providersAt = (name: string, { url }: Simulator) => ({
+  [name]: { api: 'openai', baseUrl: `${url}/v1` },
+  [`${name}-anthropic`]: { api: 'anthropic', baseUrl: url },
+});
 
 const toModel = (model: unknown): unknown =>
   typeof model === 'string' ? { targets: [{ provider: 'primary', model }] } : model;

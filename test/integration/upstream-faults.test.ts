@@ -22,9 +22,9 @@ const beforeAnything: Fault[] = [
   ['status:code=500', 500, null],
   ['status:code=503', 503, 'overloaded'],
   ['status:code=529', 529, null],
-  ['status:code=400,body=html', 400, 'upstream_error_status'],
-  ['status:code=502,body=html', 502, 'upstream_error_status'],
-  ['status:code=503,body=empty', 503, 'upstream_error_status'],
+  ['status:code=400,body=html', 400, 'upstream_rejected'],
+  ['status:code=502,body=html', 502, 'upstream_server_error'],
+  ['status:code=503,body=empty', 503, 'upstream_overloaded'],
   ['status:code=302', 502, null],
   ['s12', 400, 'context_length_exceeded'],
   ['s13', 400, 'content_filter'],
@@ -91,7 +91,13 @@ const onlyWhole: Fault[] = [
   ['error-event:after=12', 500, null],
 ];
 
-const patience = { firstTokenTimeout: '400ms', idleTimeout: '400ms', timeout: '5s' };
+// No hedge: there is one target, and a slow one would be waited for.
+const patience = {
+  firstTokenTimeout: '400ms',
+  idleTimeout: '400ms',
+  timeout: '5s',
+  onSlowFirstToken: 'failover',
+};
 const named = (faults: Fault[]) => faults.map(([model]) => model);
 
 let fleet: Fleet;

@@ -1,0 +1,105 @@
+import { afterEach, expect, test } from 'vitest';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet, RoleProcess } from '../harness/fleet.ts';
+import { exactTime } from '../simulator/clock.ts';
+import { expectedText } from '../simulator/index.ts';
+import { ask } from './client.ts';
+import { expectWhole } from './judge.ts';
+import { expectAlive, expectEmpty, observeQueue } from './observe.ts';
+import { clockNextRun, counters, killed, openStreams, quantiles } from './takeover.ts';
+
+let fleet: Fleet;
+afterEach(() => fleet?.close());
+
+const tokens = 150;
+const text = expectedText({ tokens });
+const pace = `tokens=${tokens},pace=50`;
+const models = {
+  pair: {
+    targets: [
+      { provider: 'primary', model: `healthy:${pace}` },
+      { provider: 'backup', model: `prefill:${pace}`, prefill: true },
+    ],
+  },
+  silent: {
+    targets: [
+      { provider: 'primary', model: 'stall:after=20,pace=1' },
+      { provider: 'backup', model: 'prefill:tokens=60', prefill: true },
+    ],
+    idleTimeout: '60s',
+  },
+  single: { targets: [{ provider: 'primary', model: `prefill:${pace}`, prefill: true }] },
+};
+
+const open = () => fleet.primary.requests.filter(({ state }) => state === 'open').length;
+
+test('a worker that stands still is followed within 3 s, and its writes and calls end when it wakes', async () => {
+  fleet = await startFleet({ models });
+  const streams = await openStreams(fleet.url, 'pair', 20);
+  const [zombie] = fleet.workers as [RoleProcess];
+  const second = await fleet.addWorker();
+  const clocks = streams.map(clockNextRun);
+
+  const at = exactTime();
+  zombie.child.kill('SIGSTOP');
+
+  await expect.poll(() => clocks.every((clock) => clock() < Infinity), { interval: 20 }).toBe(true);
+  const shown = clocks.map((clock) => clock() - at);
+  console.info(`shown again: ${quantiles(shown)}`);
+  expect(Math.max(...shown)).toBeLessThan(3000);
+
+  zombie.child.kill('SIGCONT');
+  // What it had in its buffers is refused, and that ends its calls.
+  await expect.poll(open).toBe(0);
+  await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+  await expect
+    .poll(() => counters(fleet.url))
+    .toEqual({
+      deaths: { gone: 0, hung: 1 },
+      takeovers: 20,
+      falseAlarms: 1,
+    });
+  expectAlive(fleet.workers);
+  await expectEmpty(observeQueue(fleet));
+
+  // It is a worker again: the only one, when the other is gone.
+  await killed(second);
+  await expectWhole(ask(fleet.url, 'pair'), text);
+});
+
+test('a worker that wakes to a provider that says nothing more lets go of it, too', async () => {
+  fleet = await startFleet({ models });
+  const streams = await openStreams(fleet.url, 'silent', 5);
+  const [zombie] = fleet.workers as [RoleProcess];
+  await fleet.addWorker();
+
+  zombie.child.kill('SIGSTOP');
+  await Promise.all(streams.map((one) => expectWhole(one, expectedText({ tokens: 60 }))));
+  expect(open()).toBe(5);
+  zombie.child.kill('SIGCONT');
+
+  await expect.poll(open, { timeout: 3000 }).toBe(0);
+});
+
+test('a worker that stands still and is the only one takes its own jobs back when it wakes', async () => {
+  fleet = await startFleet({ models });
+  const streams = await openStreams(fleet.url, 'single', 10);
+  const [only] = fleet.workers as [RoleProcess];
+  const queue = observeQueue(fleet);
+
+  only.child.kill('SIGSTOP');
+  await expect.poll(() => queue.counts()).toMatchObject({ waiting: 10, active: 0 });
+  only.child.kill('SIGCONT');
+
+  await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+  await expectEmpty(queue);
+  expect(await queue.counts()).toMatchObject({ completed: 10, failed: 0 });
+});
+
+test('an idle worker that stands still does not keep the next request waiting for long', async () => {
+  fleet = await startFleet({ workers: 2, models });
+  const [idle] = fleet.workers as [RoleProcess];
+  idle.child.kill('SIGSTOP');
+  const streams = await openStreams(fleet.url, 'pair', 4);
+  await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+});

@@ -1,0 +1,139 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
+import { expectedText } from '../simulator/index.ts';
+import { getJob, requestId } from './client.ts';
+import { chunks, expectWhole } from './judge.ts';
+import { expectEmpty, observeQueue } from './observe.ts';
+import { clockNextRun, counters, killed, openStreams, quantiles } from './takeover.ts';
+
+let fleet: Fleet;
+afterEach(() => fleet?.close());
+
+const tokens = 120;
+const text = expectedText({ tokens });
+const pace = `tokens=${tokens},pace=50`;
+const models = {
+  pair: {
+    targets: [
+      { provider: 'primary', model: `healthy:${pace}` },
+      { provider: 'backup', model: `prefill:${pace}`, prefill: true },
+    ],
+  },
+  single: { targets: [{ provider: 'primary', model: `prefill:${pace}`, prefill: true }] },
+  short: 'healthy:tokens=30,pace=1',
+};
+
+async function start(options: FleetOptions = {}): Promise<void> {
+  fleet = await startFleet({ workers: 1, models, ...options });
+}
+
+/** A second worker, which has served before: no fleet is made of processes that never did. */
+async function addWarmWorker(running: number): Promise<RoleProcess> {
+  const worker = await fleet.addWorker();
+  const streams = await openStreams(fleet.url, 'short', 60);
+  await Promise.all(streams.map(({ ended }) => ended));
+  // The queue hears of an end a moment after the reader.
+  await expect.poll(() => observeQueue(fleet).counts()).toMatchObject({ active: running });
+  return worker;
+}
+
+describe('a worker that is killed with streams on it', () => {
+  test.each([1, 2, 3])('is followed by another one at once, round %i', async () => {
+    const count = 50;
+    await start();
+    const streams = await openStreams(fleet.url, 'pair', count);
+    const [first] = fleet.workers as [RoleProcess];
+    await addWarmWorker(count);
+    const clocks = streams.map(clockNextRun);
+
+    const at = await killed(first);
+
+    await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+    const asked = fleet.backup.requests.map(({ arrivedAt }) => arrivedAt - at);
+    console.info(
+      `backup asked: ${quantiles(asked)}; shown: ${quantiles(clocks.map((clock) => clock() - at))}`,
+    );
+    expect(asked).toHaveLength(count);
+    expect(Math.max(...asked)).toBeLessThan(250);
+    expect(await counters(fleet.url)).toEqual({
+      deaths: { gone: 1, hung: 0 },
+      takeovers: count,
+      falseAlarms: 0,
+    });
+    await expectEmpty(observeQueue(fleet));
+  });
+
+  test('leaves the streams of the others alone', async () => {
+    await start({ workers: 2 });
+    const streams = await openStreams(fleet.url, 'pair', 20);
+    const [first] = fleet.workers as [RoleProcess];
+
+    await killed(first);
+
+    await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+    const { takeovers } = await counters(fleet.url);
+    expect(fleet.primary.requests).toHaveLength(20);
+    expect(fleet.backup.requests).toHaveLength(takeovers);
+  });
+
+  test('and is the only one: its requests wait for the next one', async () => {
+    await start();
+    const streams = await openStreams(fleet.url, 'single', 10);
+    const [only] = fleet.workers as [RoleProcess];
+    const queue = observeQueue(fleet);
+
+    await killed(only);
+
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 10, active: 0 });
+    await fleet.addWorker();
+    await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+    expect(await counters(fleet.url)).toMatchObject({ takeovers: 10, falseAlarms: 0 });
+  });
+});
+
+describe('a worker that shuts down', () => {
+  test.each(['pair', 'single'])('hands its streams over unseen, with model %s', async (model) => {
+    await start({ config: { drainTimeout: '300ms' } });
+    const streams = await openStreams(fleet.url, model, 10);
+    const [first] = fleet.workers as [RoleProcess];
+    await fleet.addWorker();
+
+    expect(await first.stop('SIGTERM')).toBe(0);
+
+    await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+    // Nobody died.
+    expect(await counters(fleet.url)).toEqual({
+      deaths: { gone: 0, hung: 0 },
+      takeovers: 0,
+      falseAlarms: 0,
+    });
+    const [stream] = streams as [(typeof streams)[0]];
+    const { attempts } = await getJob(fleet.url, await requestId(stream));
+    expect(attempts.map(({ outcome }) => outcome)).toEqual(['handed_over', 'completed']);
+  });
+
+  test('before anything was shown asks the same provider again', async () => {
+    await start({
+      config: { drainTimeout: '100ms' },
+      models: {
+        slow: {
+          targets: [
+            { provider: 'primary', model: 'healthy:tokens=10,first=800' },
+            { provider: 'backup', model: 'healthy:tokens=10' },
+          ],
+        },
+      },
+    });
+    const [first] = fleet.workers as [RoleProcess];
+    const streams = await openStreams(fleet.url, 'slow', 3, 0);
+    await expect.poll(() => fleet.primary.requests.length).toBe(3);
+    await fleet.addWorker();
+
+    expect(await first.stop('SIGTERM')).toBe(0);
+
+    await Promise.all(streams.map((one) => expectWhole(one, expectedText({ tokens: 10 }))));
+    expect(fleet.backup.requests).toEqual([]);
+    expect(streams.every(chunks(10))).toBe(true);
+  });
+});

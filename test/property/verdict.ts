@@ -1,0 +1,190 @@
+import { compareEntryIds, decodeEntry, parseEntryId } from '@millrace/shared/domain/entry';
+import { expect } from 'vitest';
+import type { Item } from './reader.ts';
+import type { Scenario, Spoken } from './scenario.ts';
+import type { World } from './world.ts';
+
+/* What any reader may be shown, whatever happened. */
+
+type Delta = {
+  role?: string;
+  content?: string;
+  reasoning_content?: string;
+  tool_calls?: { index: number; id?: string; function?: { arguments?: string } }[];
+};
+type Chunk = {
+  id: string;
+  created: number;
+  model: string;
+  choices: { index: number; delta: Delta; finish_reason: string | null }[];
+};
+
+type Voice = Spoken & { roles: number; finishes: number };
+/** What stands between two resets. */
+type Segment = { voices: Map<number, Voice>; ids: Set<string>; usages: number };
+
+const endings = new Set(['done', 'failed', 'cancelled']);
+
+export type Ending = 'done' | 'failed' | 'cancelled';
+
+/** Throws unless what the readers were sent is one answer, or a true beginning of one and one clear end. */
+export function judge(world: World, scenario: Scenario): Ending {
+  expect(world.errors).toEqual([]);
+  const [first, ...later] = world.readers;
+  if (!first) throw new Error('nobody reads');
+  const { items, lines } = first;
+
+  const places = items.flatMap(({ id }) => parseEntryId(id) ?? []);
+  for (const [i, place] of places.entries()) {
+    const before = places[i - 1];
+    if (before) expect(compareEntryIds(place, before), 'ids rise').toBeGreaterThan(0);
+  }
+  const ends = items.filter(({ event }) => endings.has(event));
+  expect(ends, 'one end').toHaveLength(1);
+  expect(items.at(-1), 'and nothing behind it').toBe(ends[0]);
+  for (const reader of later) {
+    const behind = lines.filter((line) => compareEntryIds(line, reader.after) > 0);
+    expect(reader.lines, 'every reader is given the same').toEqual(behind);
+  }
+  if (scenario.reader === 'plain') {
+    expect(
+      items.filter(({ event }) => event === 'reset'),
+      'a plain reader forgets nothing',
+    ).toEqual([]);
+  }
+
+  const segments = segmentsOf(items);
+  for (const segment of segments) judgeSegment(segment, world, scenario);
+  const last = segments.at(-1) ?? newSegment();
+  const end = ends[0]?.event as Ending;
+  if (end === 'done') judgeWhole(last, world, scenario);
+  if (end === 'failed') judgeError(last, ends[0]?.data ?? '');
+  judgeLedger(world, scenario, end);
+  for (const worker of world.workers) {
+    expect(
+      worker.calls.filter(({ closed }) => !closed),
+      'no call is left open',
+    ).toEqual([]);
+  }
+  return end;
+}
+
+const newSegment = (): Segment => ({ voices: new Map(), ids: new Set(), usages: 0 });
+
+function segmentsOf(items: readonly Item[]): Segment[] {
+  const segments = [newSegment()];
+  for (const { event, data } of items) {
+    const segment = segments.at(-1) ?? newSegment();
+    if (event === 'reset') segments.push(newSegment());
+    if (event === 'usage') segment.usages += 1;
+    if (event === 'chunk') add(segment, JSON.parse(data) as Chunk);
+  }
+  return segments;
+}
+
+function add(segment: Segment, { id, created, model, choices, ...rest }: Chunk): void {
+  segment.ids.add(`${id} ${created} ${model}`);
+  if ('usage' in rest) segment.usages += 1;
+  for (const { index, delta, finish_reason: reason } of choices) {
+    const voice = segment.voices.get(index) ?? {
+      reasoning: '',
+      content: '',
+      calls: [],
+      roles: 0,
+      finishes: 0,
+    };
+    segment.voices.set(index, voice);
+    const { role, content = '', reasoning_content: reasoning = '', tool_calls: calls = [] } = delta;
+    if (voice.finishes > 0) {
+      expect(content + reasoning + calls.length, 'nothing is said after its end').toBe('0');
+    }
+    if (role !== undefined) voice.roles += 1;
+    voice.content += content;
+    voice.reasoning += reasoning;
+    for (const { index: at, id: callId, function: call } of calls) {
+      if (callId !== undefined) expect(voice.calls[at], 'a call begins once').toBeUndefined();
+      voice.calls[at] = (voice.calls[at] ?? '') + (call?.arguments ?? '');
+    }
+    if (reason !== null) voice.finishes += 1;
+  }
+}
+
+function judgeSegment(
+  { voices, ids, usages }: Segment,
+  { calls }: World,
+  scenario: Scenario,
+): void {
+  expect(ids.size, 'one id, one time, one model').toBeLessThanOrEqual(1);
+  expect(usages, 'one usage').toBeLessThanOrEqual(1);
+  for (const { roles, finishes, content, reasoning, calls: toolCalls } of voices.values()) {
+    expect(finishes, 'one finish_reason').toBeLessThanOrEqual(1);
+    expect(roles, 'one role').toBeLessThanOrEqual(1);
+    const says = content + reasoning !== '' || toolCalls.length > 0;
+    if (says) expect(roles, 'a role before the first word').toBe(1);
+  }
+  const isTrue = calls.some(({ whole }) => whole && isBeginning(voices, whole, scenario));
+  if (!isTrue && voices.size > 0) {
+    expect([...voices.values()], 'a beginning of an answer that somebody gave').toEqual(
+      calls.flatMap(({ whole }) => (whole ? [whole] : [])),
+    );
+  }
+}
+
+const isBeginning = (
+  voices: ReadonlyMap<number, Voice>,
+  whole: readonly Spoken[],
+  { holdToolCalls }: Scenario,
+): boolean =>
+  [...voices].every(([index, { content, reasoning, calls }]) => {
+    const answer = whole[index];
+    return (
+      answer !== undefined &&
+      answer.content.startsWith(content) &&
+      answer.reasoning.startsWith(reasoning) &&
+      (!holdToolCalls || calls.length === 0 || calls.length === answer.calls.length) &&
+      calls.every((text, i) =>
+        holdToolCalls ? text === answer.calls[i] : answer.calls[i]?.startsWith(text),
+      )
+    );
+  });
+
+function judgeWhole({ voices }: Segment, { calls }: World, { answer }: Scenario): void {
+  expect(voices.size, 'every choice').toBe(answer.length);
+  for (const { finishes, roles } of voices.values()) {
+    expect({ finishes, roles }, 'each with its end').toEqual({ finishes: 1, roles: 1 });
+  }
+  const text = (all: readonly Spoken[]) => all.map(({ content, calls }) => ({ content, calls }));
+  const shown = text([...voices].sort(([a], [b]) => a - b).map(([, voice]) => voice));
+  const given = calls.flatMap(({ whole }) => (whole ? [text(whole)] : []));
+  const isOne = given.some((one) => JSON.stringify(one) === JSON.stringify(shown));
+  if (!isOne) expect(shown, 'the whole of an answer that somebody gave').toEqual(given);
+}
+
+function judgeError({ voices }: Segment, data: string): void {
+  const { error } = JSON.parse(data) as { error: { code: string | null; message: string } };
+  expect(error.message).not.toBe('');
+  const visible = [...voices.values()].some(
+    ({ content, reasoning, calls, finishes }) =>
+      content + reasoning !== '' || calls.length > 0 || finishes > 0,
+  );
+  if (visible) expect(error.code).toBe('upstream_failed_mid_stream');
+  else expect(error.code).not.toBe('upstream_failed_mid_stream');
+}
+
+/** The attempts that the log tells of: numbered, counted, and of allowed kinds. */
+function judgeLedger(world: World, scenario: Scenario, end: Ending): void {
+  const entries = (world.readers[0]?.lines ?? []).map(({ text }) => decodeEntry(text));
+  const attempts = entries.flatMap((entry) => (entry.kind === 'attempt' ? [entry.data] : []));
+  expect(attempts.map(({ attempt }) => attempt)).toEqual(attempts.map((_, i) => i + 1));
+  const last = entries.at(-1);
+  if (end === 'done' && last?.kind === 'done') expect(last.data.attempts).toBe(attempts.length);
+  const { tools, json, endsWithAssistant } = scenario.request;
+  const onlyReplay = tools || json || endsWithAssistant || scenario.answer.length > 1;
+  for (const { mode, provider } of attempts) {
+    if (scenario.continuation === 'off') expect(['start', 'restart']).toContain(mode);
+    if (scenario.continuation === 'strict') expect(mode).not.toBe('anchor');
+    if (onlyReplay) expect(['start', 'restart', 'replay']).toContain(mode);
+    if (scenario.reader === 'plain') expect(mode).not.toBe('restart');
+    if (mode === 'continue') expect(scenario.targets[Number(provider.slice(1))]).toBe(true);
+  }
+}
