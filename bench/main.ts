@@ -2,47 +2,81 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FAILOVER_HEADING, failoverReport, goalsOfFailover } from './failover/report.ts';
+import { runFailover } from './failover/run.ts';
 import { figuresOf } from './figures.ts';
 import { goalsOf } from './goals.ts';
 import { measureAll, type Measurement } from './measure.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { planOf, type Point } from './plan.ts';
 import { reportOf } from './report.ts';
-import { type Rig, startRig } from './rig.ts';
+import { startRig } from './rig.ts';
+import type { System } from './systems/system.ts';
 
 const RESULTS = fileURLToPath(new URL('results', import.meta.url));
 
 async function bench(options: Options, signal: AbortSignal): Promise<number> {
   const points = planOf(options);
   const startedAt = new Date();
+  process.stdout.write(`${machine()}\n`);
+  const loads = points.length > 0 ? await measureLoads(options, points, signal) : undefined;
+  if (loads) {
+    const report = reportOf(loads.measurements, points, options.systems);
+    process.stdout.write(`${loadHeading(options)}\n\n${report}\n\n`);
+  }
+  const failover = options.cases.includes('failover')
+    ? await runFailover(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (failover) {
+    process.stdout.write(`${FAILOVER_HEADING}\n\n${failoverReport(failover)}\n\n`);
+  }
+  const file = options.out ?? defaultFile(startedAt, options);
+  await mkdir(dirname(file), { recursive: true });
+  const record = {
+    startedAt: startedAt.toISOString(),
+    machine: { node: process.version, cpus: availableParallelism(), cpu: cpus()[0]?.model },
+    options,
+    ...(loads && loadRecord(loads, points)),
+    ...(failover && { failover: { ...failover, goals: goalsOfFailover(failover) } }),
+  };
+  await writeFile(file, `${JSON.stringify(record, null, 1)}\n`);
+  process.stdout.write(`written to ${file}\n`);
+  const isWrong =
+    loads?.measurements.some(({ result }) => result.errors > 0 || result.framesLost > 0) ||
+    [...(failover?.rounds ?? []), failover?.soak].some((part) => part && part.wrong.length > 0);
+  return isWrong ? 1 : 0;
+}
+
+interface Loads {
+  systems: Pick<System, 'name' | 'versions'>[];
+  measurements: Measurement[];
+}
+
+async function measureLoads(
+  options: Options,
+  points: Point[],
+  signal: AbortSignal,
+): Promise<Loads> {
   const rig = await startRig(options.systems, signal);
-  let measurements: Measurement[];
   try {
-    measurements = await measureAll(rig, points, options.rounds, signal, progress);
+    const measurements = await measureAll(rig, points, options.rounds, signal, progress);
+    return { systems: rig.systems.map(({ name, versions }) => ({ name, versions })), measurements };
   } finally {
     progress('stopping');
     await rig.stop();
     progress('');
   }
-  process.stdout.write(
-    `${heading(options)}\n\n${reportOf(measurements, points, options.systems)}\n\n`,
-  );
-  const file = options.out ?? defaultFile(startedAt, options);
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(
-    file,
-    `${JSON.stringify(record(options, rig, points, measurements, startedAt), null, 1)}\n`,
-  );
-  process.stdout.write(`written to ${file}\n`);
-  const wrong = measurements.filter(({ result }) => result.errors > 0 || result.framesLost > 0);
-  return wrong.length === 0 ? 0 : 1;
 }
 
-function heading({ rounds }: Options): string {
+function machine(): string {
   const model = cpus()[0]?.model ?? 'unknown CPU';
+  return `Node ${process.version}, ${availableParallelism()} x ${model}.`;
+}
+
+function loadHeading({ rounds }: Options): string {
   return (
-    `Node ${process.version}, ${availableParallelism()} x ${model}. Medians over ${rounds} round(s) ` +
-    `(min–max), milliseconds;\nCPU in per cent of one core. \`direct\` is the rig's own limit.`
+    `Medians over ${rounds} round(s) (min–max), milliseconds; CPU in per cent of one core.\n` +
+    "`direct` is the rig's own limit."
   );
 }
 
@@ -51,18 +85,8 @@ function defaultFile(date: Date, { cases }: Options): string {
   return join(RESULTS, `${stamp}-${cases.join('-')}.json`);
 }
 
-function record(
-  options: Options,
-  rig: Rig,
-  points: Point[],
-  measurements: Measurement[],
-  startedAt: Date,
-): object {
-  const systems = rig.systems.map(({ name, versions }) => ({ name, versions }));
+function loadRecord({ systems, measurements }: Loads, points: Point[]): object {
   return {
-    startedAt: startedAt.toISOString(),
-    machine: { node: process.version, cpus: availableParallelism(), cpu: cpus()[0]?.model },
-    options,
     systems,
     goals: goalsOf(measurements),
     points: points.map((point) => ({

@@ -28,6 +28,7 @@ it.each([
   [['--rounds', '0'], /--rounds 0/],
   [['--rounds', 'x'], /--rounds x/],
   [['--systems', 'nginx'], /no system named nginx/],
+  [['--soak', 'x'], /--soak x/],
   [['--nosuch'], /nosuch/],
 ])('%j is refused with a reason', (argv, reason) => {
   expect(() => parseOptions(argv)).toThrow(reason);

@@ -1,7 +1,10 @@
 import { parseArgs } from 'node:util';
 import { SYSTEMS, type SystemName } from './systems/system.ts';
 
-export const CASES = ['c1', 'load', 'streams'] as const;
+/** Those that put every system under the same load. */
+export const LOAD_CASES = ['c1', 'load', 'streams'] as const;
+export const CASES = [...LOAD_CASES, 'failover'] as const;
+export type LoadCaseName = (typeof LOAD_CASES)[number];
 export type CaseName = (typeof CASES)[number];
 
 export interface Options {
@@ -12,15 +15,19 @@ export interface Options {
   quick: boolean;
   full: boolean;
   frontier: boolean;
+  /** Minutes; 0 is none. */
+  soak: number;
   /** Where the JSON goes; absent: bench/results/, named after date and cases. */
   out?: string;
 }
 
-export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick] [--full] [--frontier] [--out FILE.json]
+export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick] [--full] [--frontier]
+                       [--soak MINUTES] [--out FILE.json]
 
   c1        one request at a time: time to first token, added to the upstream's own
   load      64 and 200 requests at a time: requests a second, time of a whole request
   streams   300 paced streams: frames lost, stalls, gaps, CPU per chunk
+  failover  Millrace alone: the provider cut in mid-answer, a worker killed, a worker hung
 
   --rounds N     each system is measured once a round, in turn; figures are medians (default 3)
   --peers        also measure @portkey-ai/gateway, which is installed on demand
@@ -28,6 +35,7 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   --quick        one short round, to see that everything runs
   --full         streams: 1,000 as well
   --frontier     load: more concurrencies, and the most requests a second with p99 <= 10, 50, 100 ms
+  --soak MINUTES failover: streams on a busy machine with stumbling processes; false takeovers
   --out FILE     where the JSON goes (default bench/results/DATE-CASES.json)
 `;
 
@@ -43,6 +51,7 @@ export function parseOptions(argv: string[]): Options | 'help' {
       quick: { type: 'boolean', default: false },
       full: { type: 'boolean', default: false },
       frontier: { type: 'boolean', default: false },
+      soak: { type: 'string', default: '0' },
       out: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -54,10 +63,14 @@ export function parseOptions(argv: string[]): Options | 'help' {
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) {
     throw new Error(`--rounds ${values.rounds}: expected a whole number from 1 to 100`);
   }
+  const soak = Number(values.soak);
+  if (!(soak >= 0 && soak <= 1_440)) {
+    throw new Error(`--soak ${values.soak}: expected minutes, up to 1440`);
+  }
   const { quick, full, frontier, out } = values;
   const systems = systemsFrom(values.systems?.split(','), values.peers);
   const cases = CASES.filter((name) => positionals.length === 0 || positionals.includes(name));
-  return { cases, rounds, systems, quick, full, frontier, out };
+  return { cases, rounds, systems, quick, full, frontier, soak, out };
 }
 
 /** `direct` is always first, as the others are held against it. */

@@ -1,10 +1,10 @@
-import type { Options, CaseName } from './options.ts';
+import type { LoadCaseName, Options } from './options.ts';
 import type { Arrival } from './load/spec.ts';
 import { type Answer, PACE_MS } from './systems/system.ts';
 
 /** One load that every system is put under, in turn, once a round. */
 export interface Point {
-  case: CaseName;
+  case: LoadCaseName;
   /** Unique within a run, e.g. `load c=64`. */
   label: string;
   /** Requests at a time, or streams. */

@@ -1,7 +1,7 @@
 import { type Figures, figuresOf, type Spread } from './figures.ts';
 import { goalsOf } from './goals.ts';
 import type { Measurement } from './measure.ts';
-import type { CaseName } from './options.ts';
+import type { LoadCaseName } from './options.ts';
 import type { Point } from './plan.ts';
 import type { SystemName } from './systems/system.ts';
 import { number, table } from './table.ts';
@@ -46,7 +46,7 @@ const CPU: Column[] = [
   busy('idle others', (figures) => figures.othersBusy),
 ];
 
-const COLUMNS: Record<CaseName, Column[]> = {
+const COLUMNS: Record<LoadCaseName, Column[]> = {
   c1: [
     ranged('first token p50', (figures) => figures.firstToken.p50, 2),
     ms('p95', (figures) => figures.firstToken.p95),
