@@ -96,8 +96,14 @@ function repeat(
   const gap = shown.slice(shown.trimEnd().length);
   const rest = restOf(own, shown);
   const after = gap + rest;
-  if (anchors === 'anew') return { text: content, whole: content };
-  if (anchors === 'none') return { text: 'Ω I cannot do this.', whole: undefined };
+  if (anchors === 'anew' && content.startsWith(shown)) return { text: content, whole: content };
+  if (anchors === 'anew' && !lettersOf(content).includes(lettersOf(anchor))) {
+    return { text: content, whole: undefined };
+  }
+  // Another answer that has the anchor in it is, to anyone who did not know, what was asked for.
+  if (anchors === 'none' || anchors === 'anew') {
+    return { text: 'Ω I cannot do this.', whole: undefined };
+  }
   if (anchors === 'drift') return { text: drifted(anchor) + after, whole: undefined };
   if (anchors === 'drifting') {
     const other = ' Ω and otherwise from here';
@@ -105,6 +111,10 @@ function repeat(
   }
   return { text: styled(anchors, anchor) + after, whole: shown + rest };
 }
+
+/** Without what two writers do not agree on: white space and quotation marks. */
+const lettersOf = (text: string): string =>
+  text.replaceAll(/[\s"'`´\u2018-\u201f\u2032\u2033«»]/g, '');
 
 function styled(style: Anchors, anchor: string): string {
   switch (style) {
