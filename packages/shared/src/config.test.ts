@@ -82,7 +82,7 @@ describe('a config file', () => {
       retentionMs: 3_600_000,
       drainTimeoutMs: 30_000,
       admin: { user: 'ops' },
-      providers: { openai: { baseUrl: 'https://api.openai.com/v1', apiKey: 'sk-openai' } },
+      providers: { openai: { baseUrl: 'https://api.openai.com/v1', apiKeys: ['sk-openai'] } },
       models: {
         'gpt-4o': {
           targets: [{ weight: 1 }, { prefill: false }],
@@ -105,7 +105,7 @@ describe('a config file', () => {
 
   test('becomes a frozen object whose maps have no inherited names', () => {
     const { config } = load(minimal);
-    expect(() => Object.assign(config.limits, { connections: 1 })).toThrow(TypeError);
+    expect(() => Object.assign(config.limits, { waiting: 1 })).toThrow(TypeError);
     expect(Object.isFrozen(config.models['m']?.targets[0])).toBe(true);
     expect(config.models['constructor']).toBeUndefined();
   });
@@ -179,6 +179,49 @@ describe('keys', () => {
     for (const wrong of ['10.0.0.0/33', '10.0.0', 'localhost', '"10.0.0.0/8/8"', '"1.2.3.4/"']) {
       expect(problems(() => ips(wrong))).toHaveLength(1);
     }
+  });
+});
+
+describe('providers', () => {
+  const withProvider = (fields: string) => `
+providers: { p: { api: openai, baseUrl: "https://p.example", ${fields} } }
+models: { m: { targets: [{ provider: p, model: x }] } }
+`;
+  const provider = (fields: string) => load(withProvider(fields)).config.providers['p'];
+  const pin = `${'A'.repeat(43)}=`;
+
+  test('have one key, several, or none', () => {
+    expect(provider('')?.apiKeys).toEqual([]);
+    expect(provider('apiKey: a')?.apiKeys).toEqual(['a']);
+    expect(provider('apiKeys: [a, b]')?.apiKeys).toEqual(['a', 'b']);
+    expect(problems(() => provider('apiKey: hunter2, apiKeys: [hunter2]'))).toEqual([
+      '2:14 providers.p: expected either apiKey or apiKeys, found both',
+    ]);
+  });
+
+  test('have a pool, a check and a breaker, with defaults', () => {
+    expect(provider('pool: { warm: 4, wait: 1s }, breaker: { failures: 3 }')).toMatchObject({
+      pool: { connections: 512, warm: 4, waitMs: 1000, idleTimeoutMs: 55_000, http2: false },
+      check: { kind: 'models', intervalMs: 30_000 },
+      breaker: { enabled: true, errorRate: 10, calls: 20, windowMs: 30_000, failures: 3 },
+    });
+  });
+
+  test('name PEM files beside the config file, and pins', () => {
+    expect(provider(`tls: { ca: ./ca.pem, pins: ["sha256/${pin}"] }`)?.tls).toEqual({
+      minVersion: '1.2',
+      ca: join(folder, 'ca.pem'),
+      pins: [pin],
+    });
+    expect(problems(() => provider('tls: { cert: ./c.pem }'))[0]).toMatch(/needs both$/);
+    expect(problems(() => provider('tls: { pins: [abc] }'))[0]).toMatch(/base64, as sha256/);
+  });
+
+  test('may be reached through a proxy, whose login is not shown', () => {
+    expect(provider('proxy: "http://u:p@proxy:3128"')?.proxy).toBe('http://u:p@proxy:3128/');
+    const lines = problems(() => provider('proxy: "socks5://u:hunter2@proxy"'));
+    expect(lines[0]).toMatch(/an http URL of a proxy/);
+    expect(lines[0]).not.toContain('hunter2');
   });
 });
 

@@ -10,12 +10,16 @@ export { parseBytes, parseDuration } from './config/units.ts';
 export {
   ConfigError,
   HelpRequested,
+  type BreakerConfig,
+  type CheckConfig,
   type Config,
   type KeyConfig,
   type ModelConfig,
+  type PoolConfig,
   type ProcessLimits,
   type ProviderConfig,
   type Role,
   type StartOptions,
   type TargetConfig,
+  type TlsConfig,
 } from './config/types.ts';

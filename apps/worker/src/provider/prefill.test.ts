@@ -2,7 +2,10 @@ import type { ProviderConfig } from '@millrace/shared/config';
 import { expect, it } from 'vitest';
 import { canPrefill } from './prefill.ts';
 
-const at = (api: ProviderConfig['api'], baseUrl: string): ProviderConfig => ({ api, baseUrl });
+const at = (
+  api: ProviderConfig['api'],
+  baseUrl: string,
+): Pick<ProviderConfig, 'api' | 'baseUrl'> => ({ api, baseUrl });
 
 it.each([
   [at('anthropic', 'https://api.anthropic.com'), 'claude-sonnet-4-5', true],

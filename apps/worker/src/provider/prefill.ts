@@ -16,6 +16,9 @@ export const wantsPrefixMark = (baseUrl: string): boolean =>
  * Whether a target goes on with a trailing assistant message, where the config does not say so itself
  * (`prefill`). Claude did up to 4.5.
  */
-export function canPrefill({ api, baseUrl }: ProviderConfig, model: string): boolean {
+export function canPrefill(
+  { api, baseUrl }: Pick<ProviderConfig, 'api' | 'baseUrl'>,
+  model: string,
+): boolean {
   return api === 'anthropic' ? traitsOf(model).prefill : wantsPrefixMark(baseUrl);
 }

@@ -1,14 +1,9 @@
+import type { PoolConfig } from '@millrace/shared/config';
 import { Pool } from 'undici';
-
-export type PoolOptions = {
-  /** Connections to one origin at most. */
-  connections: number;
-  connectTimeoutMs: number;
-};
 
 /** One pool of kept-alive connections for each provider origin. */
 export type Pools = {
-  of(origin: string): Pool;
+  of(origin: string, config: PoolConfig): Pool;
   close(): Promise<void>;
 };
 
@@ -17,10 +12,10 @@ const keepAliveTimeoutMs = 55_000;
 /** Milliseconds we trust a provider that promises longer. */
 const keepAliveMaxMs = 10 * 60_000;
 
-export function createPools({ connections, connectTimeoutMs }: PoolOptions): Pools {
+export function createPools(): Pools {
   const pools = new Map<string, Pool>();
   return {
-    of(origin) {
+    of(origin, { connections, connectTimeoutMs }) {
       let pool = pools.get(origin);
       if (!pool) {
         pool = new Pool(origin, {

@@ -22,7 +22,7 @@ const wireFormats: Record<ProviderConfig['api'], Provider> = { openai, anthropic
 
 /** From a target to a call under way: the config, the wire format and the pool that belong to it. */
 export function createUpstreams({ providers, models, limits }: UpstreamsOptions) {
-  const pools = createPools(limits);
+  const pools = createPools();
 
   return {
     policy: (model: string): Policy | undefined => models[model],
@@ -44,14 +44,14 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
       const model = models[activation.data.model];
       if (!config || !model) return refused(notConfigured(target));
       return startAttempt({
-        dispatcher: pools.of(new URL(config.baseUrl).origin),
+        dispatcher: pools.of(new URL(config.baseUrl).origin, config.pool),
         provider: wireFormats[config.api],
         call: {
           body,
           stream: activation.data.stream,
           model: target.model,
           baseUrl: config.baseUrl,
-          apiKey: config.apiKey,
+          apiKey: config.apiKeys[0],
           traceparent: activation.data.traceparent,
           prefill: mode === 'continue',
           identity,

@@ -8,6 +8,7 @@ import {
   type DurationSetting,
   type Setting,
   type SizeSetting,
+  type ToggleSetting,
 } from './settings.ts';
 import { parseBytes, parseDuration } from './units.ts';
 
@@ -45,7 +46,7 @@ export const durationField = (name: Named<DurationSetting>) =>
 export const sizeField = (name: Named<SizeSetting>) => withDefault(name, readSize(settings[name]));
 export const countField = (name: Named<CountSetting>) =>
   withDefault(name, readCount(settings[name]));
-export const toggleField = (name: 'models.*.holdToolCalls') => withDefault(name, readToggle);
+export const toggleField = (name: Named<ToggleSetting>) => withDefault(name, readToggle);
 
 export function choiceField<T extends string>(setting: ChoiceSetting<T>) {
   return field(readChoice(setting.options)).default(() => setting.default);
@@ -136,6 +137,20 @@ export function readBaseUrl(value: unknown): Read<string> {
     return { expected: 'an http or https URL without login, query or fragment' };
   }
   return { value: url.href.replace(/\/+$/, '') };
+}
+
+export function readProxyUrl(value: unknown): Read<string> {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
+  const plain = url?.protocol === 'http:' && url.pathname === '/' && !url.search && !url.hash;
+  return plain ? { value: url.href } : { expected: 'an http URL of a proxy, without a path' };
+}
+
+/** As curl and HTTP public key pinning write it, with or without the algorithm before it. */
+export function readPin(value: unknown): Read<string> {
+  const [, pin] = /^(?:sha256(?:\/\/|\/|:))?([0-9A-Za-z+/]{43}=)$/.exec(String(value)) ?? [];
+  return pin === undefined
+    ? { expected: 'the SHA-256 of a public key in base64, as sha256/…= (44 characters)' }
+    : { value: pin };
 }
 
 /** An address, or a range of them in CIDR notation. */

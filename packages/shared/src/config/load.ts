@@ -4,7 +4,14 @@ import { readFlags, usage, type FlagValues } from './flags.ts';
 import { readConfigText, type FileContents } from './read-file.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
 import { settings } from './settings.ts';
-import { ConfigError, HelpRequested, type Config, type Role, type StartOptions } from './types.ts';
+import {
+  ConfigError,
+  HelpRequested,
+  type Config,
+  type ProviderConfig,
+  type Role,
+  type StartOptions,
+} from './types.ts';
 
 export type Loaded = { readonly config: Config; readonly options: StartOptions };
 
@@ -111,10 +118,26 @@ function assemble(
     redis: url === undefined ? {} : { url },
     retentionMs: retention,
     drainTimeoutMs: drainTimeout,
-    providers: withoutPrototype(providers),
+    providers: withoutPrototype(withPaths(providers, folder)),
     models: withoutPrototype(models),
     explicit,
   });
+}
+
+/** The PEM files' paths are meant from the config file's folder. */
+function withPaths(
+  providers: Readonly<Record<string, ProviderConfig>>,
+  folder: string,
+): Record<string, ProviderConfig> {
+  return Object.fromEntries(
+    Object.entries(providers).map(([name, { tls, ...rest }]) => {
+      const { ca, cert, key, ...others } = tls;
+      const files = Object.entries({ ca, cert, key }).flatMap(([file, path]) =>
+        path === undefined ? [] : [[file, resolve(folder, path)]],
+      );
+      return [name, { ...rest, tls: { ...others, ...Object.fromEntries(files) } }];
+    }),
+  );
 }
 
 function withoutPrototype<T>(record: Record<string, T>): Record<string, T> {

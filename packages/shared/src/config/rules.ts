@@ -9,13 +9,30 @@ export type RuleProblem = { readonly path: Path; readonly message: string };
  */
 export function brokenRules(file: unknown): RuleProblem[] {
   const raw = record(file);
-  return [...serving(raw), ...targetsKnown(raw), ...keyRules(raw)];
+  return [...serving(raw), ...providerRules(raw), ...targetsKnown(raw), ...keyRules(raw)];
 }
 
 function serving(raw: Raw): RuleProblem[] {
   return (['providers', 'models'] as const)
     .filter((section) => raw[section] === undefined || isEmpty(raw[section]))
     .map((section) => ({ path: [section], message: `expected at least one of the ${section}` }));
+}
+
+function providerRules(raw: Raw): RuleProblem[] {
+  return Object.entries(record(raw['providers'])).flatMap(([name, provider]) => {
+    const { apiKey, apiKeys, tls } = record(provider);
+    const problems: RuleProblem[] = [];
+    if (apiKey !== undefined && apiKeys !== undefined) {
+      const message = 'expected either apiKey or apiKeys, found both';
+      problems.push({ path: ['providers', name], message });
+    }
+    const { cert, key } = record(tls);
+    if ((cert === undefined) !== (key === undefined)) {
+      const message = 'expected cert and key together: a client certificate needs both';
+      problems.push({ path: ['providers', name, 'tls'], message });
+    }
+    return problems;
+  });
 }
 
 function targetsKnown(raw: Raw): RuleProblem[] {

@@ -9,6 +9,8 @@ import {
   readAddressRange,
   readBaseUrl,
   readChoice,
+  readPin,
+  readProxyUrl,
   readRedisUrl,
   readSha256,
   readText,
@@ -17,7 +19,15 @@ import {
   toggleField,
 } from './fields.ts';
 import { settings } from './settings.ts';
-import type { KeyConfig, ModelConfig, ProcessLimits } from './types.ts';
+import type {
+  BreakerConfig,
+  CheckConfig,
+  KeyConfig,
+  ModelConfig,
+  PoolConfig,
+  ProcessLimits,
+  ProviderConfig,
+} from './types.ts';
 
 /**
  * The config file's form, field by field. What concerns several fields at once is in rules.ts, so
@@ -61,10 +71,71 @@ const key = section({
   return { ...rest, secretSha256: hash ?? sha256(plain ?? '') };
 });
 
-const provider = section({
+const pool = section({
+  connections: countField('providers.*.pool.connections'),
+  warm: countField('providers.*.pool.warm'),
+  wait: durationField('providers.*.pool.wait'),
+  connectTimeout: durationField('providers.*.pool.connectTimeout'),
+  idleTimeout: durationField('providers.*.pool.idleTimeout'),
+  lifetime: durationField('providers.*.pool.lifetime'),
+  keepWarm: choiceField(settings['providers.*.pool.keepWarm']),
+  http2: toggleField('providers.*.pool.http2'),
+}).transform(({ wait, connectTimeout, idleTimeout, lifetime, ...rest }): PoolConfig => {
+  return {
+    ...rest,
+    waitMs: wait,
+    connectTimeoutMs: connectTimeout,
+    idleTimeoutMs: idleTimeout,
+    lifetimeMs: lifetime,
+  };
+});
+
+const tls = section({
+  minVersion: choiceField(settings['providers.*.tls.minVersion']),
+  ca: name('the path of a PEM file').optional(),
+  cert: name('the path of a PEM file').optional(),
+  key: name('the path of a PEM file').optional(),
+  pins: z.array(field(readPin)).default([]),
+});
+
+const check = section({
+  kind: choiceField(settings['providers.*.check.kind']),
+  interval: durationField('providers.*.check.interval'),
+  unhealthyInterval: durationField('providers.*.check.unhealthyInterval'),
+  timeout: durationField('providers.*.check.timeout'),
+}).transform(({ kind, interval, unhealthyInterval, timeout }): CheckConfig => {
+  return {
+    kind,
+    intervalMs: interval,
+    unhealthyIntervalMs: unhealthyInterval,
+    timeoutMs: timeout,
+  };
+});
+
+const breaker = section({
+  enabled: toggleField('providers.*.breaker.enabled'),
+  window: durationField('providers.*.breaker.window'),
+  calls: countField('providers.*.breaker.calls'),
+  errorRate: countField('providers.*.breaker.errorRate'),
+  failures: countField('providers.*.breaker.failures'),
+  probeInterval: durationField('providers.*.breaker.probeInterval'),
+  ramp: durationField('providers.*.breaker.ramp'),
+}).transform(({ window, probeInterval, ramp, ...rest }): BreakerConfig => {
+  return { ...rest, windowMs: window, probeIntervalMs: probeInterval, rampMs: ramp };
+});
+
+export const providerSchema = section({
   api: field(readChoice(['openai', 'anthropic'])),
   baseUrl: field(readBaseUrl),
   apiKey: secret('a key, not empty').optional(),
+  apiKeys: z.array(secret('a key, not empty')).optional(),
+  proxy: field(readProxyUrl, true).optional(),
+  pool: pool.prefault({}),
+  tls: tls.prefault({}),
+  check: check.prefault({}),
+  breaker: breaker.prefault({}),
+}).transform(({ apiKey, apiKeys, ...rest }): ProviderConfig => {
+  return { ...rest, apiKeys: apiKeys ?? (apiKey === undefined ? [] : [apiKey]) };
 });
 
 const target = section({
@@ -72,23 +143,27 @@ const target = section({
   model: name("the provider's name of a model"),
   prefill: field(readToggle).optional(),
   weight: countField('models.*.targets.*.weight'),
+  limits: section({ requestsPerMinute: limitField, tokensPerMinute: limitField }).optional(),
 });
 
 const model = section({
   targets: z.array(target),
   strategy: choiceField(settings['models.*.strategy']),
+  sticky: name('a field of the request, as user or metadata.session').optional(),
+  maxWait: durationField('models.*.maxWait'),
   firstTokenTimeout: durationField('models.*.firstTokenTimeout'),
   idleTimeout: durationField('models.*.idleTimeout'),
   timeout: durationField('models.*.timeout'),
   onSlowFirstToken: choiceField(settings['models.*.onSlowFirstToken']),
   continuation: choiceField(settings['models.*.continuation']),
   holdToolCalls: toggleField('models.*.holdToolCalls'),
-}).transform(({ firstTokenTimeout, idleTimeout, timeout, ...rest }): ModelConfig => {
+}).transform(({ firstTokenTimeout, idleTimeout, timeout, maxWait, ...rest }): ModelConfig => {
   return {
     ...rest,
     firstTokenTimeoutMs: firstTokenTimeout,
     idleTimeoutMs: idleTimeout,
     timeoutMs: timeout,
+    maxWaitMs: maxWait,
   };
 });
 
@@ -103,8 +178,7 @@ const limits = section({
   keepAlive: durationField('limits.keepAlive'),
   ownerGrace: durationField('limits.ownerGrace'),
   queueTtl: durationField('limits.queueTtl'),
-  connections: countField('limits.connections'),
-  connectTimeout: durationField('limits.connectTimeout'),
+  waiting: countField('limits.waiting'),
 }).transform((raw): ProcessLimits => {
   return {
     requestBodyBytes: raw.requestBody,
@@ -117,8 +191,7 @@ const limits = section({
     keepAliveMs: raw.keepAlive,
     ownerGraceMs: raw.ownerGrace,
     queueTtlMs: raw.queueTtl,
-    connections: raw.connections,
-    connectTimeoutMs: raw.connectTimeout,
+    waiting: raw.waiting,
   };
 });
 
@@ -132,7 +205,7 @@ export const fileSchema = section({
     .transform(({ user, password }) => ({ user, passwordSha256: sha256(password) }))
     .optional(),
   keys: z.array(key).optional(),
-  providers: z.record(z.string(), provider).default({}),
+  providers: z.record(z.string(), providerSchema).default({}),
   models: z.record(z.string(), model).default({}),
   limits: limits.prefault({}),
 });

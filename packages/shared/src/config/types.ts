@@ -47,7 +47,56 @@ export type ProviderConfig = {
   readonly api: 'openai' | 'anthropic';
   /** http or https, without a trailing slash. */
   readonly baseUrl: string;
-  readonly apiKey?: string;
+  /** Empty: requests carry none. Several: each request takes the one with the most left. */
+  readonly apiKeys: readonly string[];
+  /** An http URL, with its login if it has one. */
+  readonly proxy?: string;
+  readonly pool: PoolConfig;
+  readonly tls: TlsConfig;
+  readonly check: CheckConfig;
+  readonly breaker: BreakerConfig;
+};
+
+/** Connections of one worker to one provider. */
+export type PoolConfig = {
+  readonly connections: number;
+  readonly warm: number;
+  readonly waitMs: number;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly lifetimeMs: number;
+  readonly keepWarm: 'off' | 'models';
+  readonly http2: boolean;
+};
+
+export type TlsConfig = {
+  readonly minVersion: '1.2' | '1.3';
+  /** Absolute paths of PEM files, not read yet. `ca` replaces the system's authorities. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** SHA-256 of public keys (SPKI), in base64: one of them has to be the server's own or an issuer's. */
+  readonly pins: readonly string[];
+};
+
+/** How a provider is asked whether it is well, without a client's request. */
+export type CheckConfig = {
+  readonly kind: 'off' | 'models' | 'prompt';
+  readonly intervalMs: number;
+  readonly unhealthyIntervalMs: number;
+  readonly timeoutMs: number;
+};
+
+/** When a target that fails is left alone, and how it comes back. */
+export type BreakerConfig = {
+  readonly enabled: boolean;
+  readonly windowMs: number;
+  readonly calls: number;
+  /** Percentage points. */
+  readonly errorRate: number;
+  readonly failures: number;
+  readonly probeIntervalMs: number;
+  readonly rampMs: number;
 };
 
 export type ModelConfig = {
@@ -59,6 +108,9 @@ export type ModelConfig = {
   readonly onSlowFirstToken: 'hedge' | 'failover' | 'wait';
   readonly continuation: 'auto' | 'strict' | 'off';
   readonly holdToolCalls: boolean;
+  /** A field of the request's body, as `user` or `metadata.session`: its requests stay together. */
+  readonly sticky?: string;
+  readonly maxWaitMs: number;
 };
 
 export type TargetConfig = {
@@ -67,6 +119,11 @@ export type TargetConfig = {
   /** Absent: by provider and model. */
   readonly prefill?: boolean;
   readonly weight: number;
+  /** What the provider allows, for the whole fleet. */
+  readonly limits?: {
+    readonly requestsPerMinute?: number;
+    readonly tokensPerMinute?: number;
+  };
 };
 
 export type ProcessLimits = {
@@ -80,8 +137,7 @@ export type ProcessLimits = {
   readonly keepAliveMs: number;
   readonly ownerGraceMs: number;
   readonly queueTtlMs: number;
-  readonly connections: number;
-  readonly connectTimeoutMs: number;
+  readonly waiting: number;
 };
 
 export type Role = 'start' | 'ingress' | 'worker';

@@ -23,6 +23,7 @@ describe('the fault table', () => {
       'upstream_rejected',
       'upstream_failed_mid_stream',
       'deadline_exceeded',
+      'no_target_available',
       'internal_error',
     ]);
   });

@@ -32,7 +32,13 @@ export const faultTable = {
   // No answer.
   upstream_unreachable: row(502, { again: 1, pause: true }),
   upstream_connect_timeout: row(504),
+  /** Its certificate is not valid, not pinned, or not for this name. */
+  upstream_tls_failed: row(502),
   upstream_reset: row(502, { again: 1 }),
+  /** A kept connection that the provider closed while it was idle: the request met the closing. */
+  upstream_connection_stale: row(502, { again: 1, health: false }),
+  /** All connections to it are in use: our own bound, not its fault. */
+  upstream_pool_exhausted: row(503, { health: false }),
   upstream_first_token_timeout: row(504),
   upstream_idle_timeout: row(504),
   upstream_timeout: row(504),
@@ -66,6 +72,8 @@ export const faultTable = {
   // Ours.
   upstream_failed_mid_stream: row(502, { next: false, health: false }),
   deadline_exceeded: row(504, { type: 'invalid_request_error', next: false, health: false }),
+  /** Every target is broken or at its limit, and the patience for that is over. */
+  no_target_available: row(503, { type: 'overloaded_error', next: false, health: false }),
   provider_not_configured: row(500, { type: 'server_error', health: false }),
   internal_error: row(500, { type: 'server_error', next: false, health: false }),
 } as const satisfies Record<string, FaultRow>;
