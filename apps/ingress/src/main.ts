@@ -93,7 +93,11 @@ const metrics = createMetrics({
 const reapers = Array.from({ length: shards }, (_, shard) =>
   startReaper({
     board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
-    takeFrom: (worker) => queue.takeFrom(shard, worker),
+    async takeFrom(worker) {
+      const jobs = await queue.takeFrom(shard, worker);
+      if (jobs > 0) await channels.summon(shard, jobs);
+      return jobs;
+    },
     events: {
       onDeath(worker, cause) {
         metrics.workerDied(cause, shard);

@@ -77,8 +77,10 @@ const channels = createRedisChannels({
   onError,
 });
 let checkLocks = (): void => {};
+let rush = (_shard: number, _jobs: number): void => {};
 const hearing = await channels.openWorker(name, {
   onFinished: (id) => runs.stop(id, 'finished'),
+  onSummons: (shard, jobs) => rush(shard, jobs),
   // The word that a request ended may have been missed; and in the meantime we may have been taken
   // for dead, and our jobs with us.
   onGap: () => {
@@ -111,6 +113,7 @@ const consumer = startBullConsumer(
   },
 );
 checkLocks = () => consumer.checkLocks();
+rush = (shard, jobs) => consumer.rush(shard, jobs);
 
 lifecycle.advance('serving');
 reportReady();

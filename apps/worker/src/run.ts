@@ -8,8 +8,9 @@ import type { Appender } from './append.ts';
 import type { Attempt } from './attempt.ts';
 import { climb } from './climb.ts';
 import type { Contest } from './contest.ts';
-import { emptyHistory, rememberLine } from './failover/history.ts';
+import { emptyHistory } from './failover/history.ts';
 import type { History } from './failover/history.ts';
+import { createRecall } from './failover/recall.ts';
 import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
 import type { Identity } from './failover/shown.ts';
@@ -144,10 +145,11 @@ const readPacks = 256;
 async function readHistory(log: StreamLog, id: string, last: EntryId): Promise<History> {
   const history = emptyHistory();
   if (last.run === 0 && last.seq === 0) return history;
+  const recall = createRecall(history);
   for (let after = logStart, more = true; more;) {
     const read = await log.read(id, after, readPacks);
     if (!read) break;
-    for (const line of read.lines) rememberLine(history, line.text);
+    for (const line of read.lines) recall(line.text);
     const newest = read.lines.at(-1);
     if (newest) after = newest;
     more = read.more && newest !== undefined;

@@ -5,6 +5,7 @@ import {
   isObject,
   isUsageOnly,
   itemsOf,
+  plainContent,
   usageOf,
   visibility,
 } from '@millrace/shared/domain/chunk';
@@ -12,8 +13,8 @@ import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { classifyStatus } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { memberText, setMembers, singleLine } from '@millrace/shared/domain/json-text';
-import { contentIn, templateOf } from './chunk-template.ts';
-import type { ChunkTemplate } from './chunk-template.ts';
+import { contentIn, templateOf } from '@millrace/shared/domain/chunk-template';
+import type { ChunkTemplate } from '@millrace/shared/domain/chunk-template';
 import { createEventStreamParser } from './event-stream.ts';
 import { createIdentity } from './identity.ts';
 import type { AnswerSink, Provider, ProviderCall, StreamReader, Verdict } from './port.ts';
@@ -122,12 +123,9 @@ function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
       finished.add(index);
       if (index === 0) finishReason = reason;
     }
-    const visible = visibility(chunk) === 'visible';
-    template =
-      visible && ended.length === 0 && told === undefined && shown === text
-        ? templateOf(text)
-        : undefined;
-    sink.chunk(shown, changed ? JSON.parse(shown) : chunk, visible);
+    const isPlain = told === undefined && shown === text && plainContent(chunk) !== undefined;
+    template = isPlain ? templateOf(text) : undefined;
+    sink.chunk(shown, changed ? JSON.parse(shown) : chunk, visibility(chunk) === 'visible');
   }
 
   const parser = createEventStreamParser({ onEvent, maxEventBytes });

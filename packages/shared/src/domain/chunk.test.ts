@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { errorOf, finishReasons, hasToolCall, isUsageOnly, usageOf, visibility } from './chunk.ts';
+import {
+  errorOf,
+  finishReasons,
+  hasToolCall,
+  isUsageOnly,
+  plainContent,
+  usageOf,
+  visibility,
+} from './chunk.ts';
 
 const chunk = (delta: unknown, rest: object = {}) => ({
   id: 'chatcmpl-1',
@@ -202,5 +210,27 @@ describe('a tool call delta', () => {
     for (const delta of [{}, { tool_calls: [] }, { tool_calls: null }, { tool_calls: [null] }]) {
       expect(hasToolCall(delta)).toBe(false);
     }
+  });
+});
+
+describe('a plain content', () => {
+  it('is the text of a chunk that adds it to the first choice', () => {
+    expect(plainContent(chunk({ content: 'a' }))).toBe('a');
+    expect(plainContent(chunk({ role: 'assistant', content: 'a' }, { logprobs: null }))).toBe('a');
+  });
+
+  it.each([
+    ['an empty text', chunk({ content: '' })],
+    ['another choice', chunk({ content: 'a' }, { index: 1 })],
+    ['two choices', { choices: [{ delta: { content: 'a' } }, { delta: { content: 'b' } }] }],
+    ['reasoning beside it', chunk({ content: 'a', reasoning_content: 'b' })],
+    ['a refusal beside it', chunk({ content: 'a', refusal: 'b' })],
+    ['a tool call beside it', chunk({ content: 'a', tool_calls: [{ index: 0 }] })],
+    ['log probabilities', chunk({ content: 'a' }, { logprobs: { content: [] } })],
+    ['an end', chunk({ content: 'a' }, { finish_reason: 'stop' })],
+    ['parts', chunk({ content: [{ type: 'text', text: 'a' }] })],
+    ['no chunk', 'a'],
+  ])('is not there with %s', (_what, value) => {
+    expect(plainContent(value)).toBeUndefined();
   });
 });

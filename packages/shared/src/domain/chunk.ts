@@ -71,6 +71,22 @@ function isVisibleDelta(delta: JsonObject | undefined): boolean {
   );
 }
 
+/** The text of a chunk that adds a text to the first choice's content and says nothing else. */
+export function plainContent(chunk: unknown): string | undefined {
+  const choices = isObject(chunk) ? itemsOf(chunk.choices) : none;
+  const choice = choices[0];
+  const delta = deltaOf(choice);
+  if (choices.length !== 1 || !isObject(choice) || !delta) return undefined;
+  if (typeof delta.content !== 'string' || delta.content === '') return undefined;
+  const saysMore =
+    choiceIndex(choice, 0) !== 0 ||
+    typeof choice.finish_reason === 'string' ||
+    isObject(choice.logprobs) ||
+    hasToolCall(delta) ||
+    isVisibleDelta({ ...delta, content: '' });
+  return saysMore ? undefined : delta.content;
+}
+
 /** Whether the delta is one of a tool call (or of the older `function_call`), be it an empty one. */
 export function hasToolCall(delta: JsonObject): boolean {
   if (isObject(delta.function_call)) return true;

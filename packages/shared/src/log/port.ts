@@ -114,6 +114,8 @@ export type InboxEvents = {
 export type WorkerEvents = {
   /** The request got its terminal entry from outside: stop the run. */
   onFinished(id: string): void;
+  /** Many jobs wait in this shard: this worker's share of them. */
+  onSummons(shard: number, jobs: number): void;
   /** The connection was away: such a message may have been missed. */
   onGap(): void;
 };
@@ -123,6 +125,8 @@ export type Subscription = { close(): Promise<void> };
 export type LiveChannels = {
   openInbox(name: string, events: InboxEvents): Promise<Inbox>;
   openWorker(name: string, events: WorkerEvents): Promise<Subscription>;
+  /** Tells the workers of a shard that so many jobs wait, to each its share. */
+  summon(shard: number, jobs: number): Promise<void>;
   /** Workers that listen on every shard at this moment. */
   countWorkers(): Promise<number>;
 };

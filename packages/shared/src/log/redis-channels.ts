@@ -54,6 +54,11 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
     };
   }
 
+  async function countListeners(shard: number): Promise<number> {
+    const reply = await redis.call('PUBSUB', 'SHARDNUMSUB', keys.workers(shard));
+    return (reply as [string, number])[1];
+  }
+
   return {
     async openInbox(name, { onFrame, onGap }) {
       const close = await subscribe(
@@ -66,23 +71,26 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       return { name, close };
     },
 
-    async openWorker(name, { onFinished, onGap }) {
-      const channels = everyShard.flatMap((shard) => [
-        keys.worker(shard, name),
-        keys.workers(shard),
-      ]);
-      const close = await subscribe(channels, (_channel, message) => onFinished(message), onGap);
+    async openWorker(name, { onFinished, onSummons, onGap }) {
+      const own = everyShard.map((shard) => keys.worker(shard, name));
+      const everybodys = everyShard.map((shard) => keys.workers(shard));
+      const onMessage = (channel: string, message: string) => {
+        const shard = everybodys.indexOf(channel);
+        if (shard < 0) onFinished(message);
+        else onSummons(shard, Number(message));
+      };
+      const close = await subscribe([...own, ...everybodys], onMessage, onGap);
       return { close };
     },
 
+    async summon(shard, jobs) {
+      const workers = await countListeners(shard);
+      if (workers === 0) return;
+      await redis.spublish(keys.workers(shard), String(Math.ceil(jobs / workers)));
+    },
+
     async countWorkers() {
-      const counts = await Promise.all(
-        everyShard.map(async (shard) => {
-          const reply = await redis.call('PUBSUB', 'SHARDNUMSUB', keys.workers(shard));
-          return (reply as [string, number])[1];
-        }),
-      );
-      return Math.min(...counts);
+      return Math.min(...(await Promise.all(everyShard.map(countListeners))));
     },
   };
 }

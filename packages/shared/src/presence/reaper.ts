@@ -19,7 +19,7 @@ export type Reaper = {
 };
 
 /** Milliseconds between two looks of the one that leads. */
-const lookMs = 20;
+const lookMs = 10;
 /** Of the others, who only stand by: they see the same, so that whoever leads next knows as much. */
 const standByMs = 50;
 /** Milliseconds until the lease of a reaper that looks no more is free. */

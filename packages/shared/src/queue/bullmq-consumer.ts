@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -39,7 +40,21 @@ const lockMs = 30_000;
  */
 const fetchLanes = 4;
 
+/** More of them when many jobs are known to wait, until there are none: a dead worker's readers wait. */
+const rushLanes = 16;
+
 type Lane = Worker<JobData, string>;
+
+/** One shard's fetchers. */
+type Team = {
+  lanes: Lane[];
+  keeper: LockKeeper;
+  places: number;
+  /** Jobs that were fetched beside the lanes. */
+  rushed: Set<Promise<void>>;
+  /** Fetches beside the lanes that are under way. */
+  fetching: number;
+};
 
 /** Takes jobs from every shard and gives each activation to the handler. */
 export function startBullConsumer(
@@ -48,6 +63,8 @@ export function startBullConsumer(
 ): JobConsumer {
   const { redis, keys, shards, name, concurrency, onError } = options;
   let held = 0;
+  /** Runs that have begun with their fetch. */
+  const begun = new WeakMap<Job, Promise<string>>();
   let stopping: Promise<void> | undefined;
 
   async function process(keeper: LockKeeper, job: Job<JobData>): Promise<string> {
@@ -76,7 +93,7 @@ export function startBullConsumer(
     }
   }
 
-  function openShard(shard: number) {
+  function openShard(shard: number): Team {
     const lanes: Lane[] = [];
     const keeper = createLockKeeper({
       extend: async (ids, tokens) => (await lanes[0]?.extendJobLocks(ids, tokens, lockMs)) ?? [],
@@ -88,11 +105,10 @@ export function startBullConsumer(
       const share = Math.floor((places + lane) / Math.min(fetchLanes, places));
       lanes.push(openLane(shard, share, keeper));
     }
-    return { lanes, keeper };
+    return { lanes, keeper, places, rushed: new Set(), fetching: 0 };
   }
 
   function openLane(shard: number, places: number, keeper: LockKeeper): Lane {
-    const begun = new WeakMap<Job, Promise<string>>();
     const lane: Lane = new Worker(queueName, (job) => begun.get(job) ?? process(keeper, job), {
       connection: redis,
       prefix: keys.tag(shard),
@@ -120,11 +136,54 @@ export function startBullConsumer(
 
   const teams = Array.from({ length: shards }, (_, shard) => openShard(shard));
 
+  /** Fetches one job after the other beside the lanes' own loops, until there is none or no place. */
+  async function rush(team: Team): Promise<void> {
+    const { lanes, rushed } = team;
+    // A lane cannot be told to hold none.
+    while (lanes[0] && !stopping && held + team.fetching < concurrency - lanes.length) {
+      team.fetching += 1;
+      share(team);
+      const token = randomUUID();
+      const job = await lanes[0].getNextJob(token, { block: false }).finally(() => {
+        team.fetching -= 1;
+      });
+      if (!job) break;
+      const settled = settle(job, token)
+        .catch(onError)
+        .finally(() => {
+          rushed.delete(settled);
+          share(team);
+        });
+      rushed.add(settled);
+    }
+    share(team);
+  }
+
+  /** What BullMQ's loop does with the jobs that it has fetched itself. */
+  async function settle(job: Job<JobData>, token: string): Promise<void> {
+    try {
+      if (job.deferredFailure) throw new UnrecoverableError(job.deferredFailure);
+      await job.moveToCompleted((await begun.get(job)) ?? '', token, false);
+    } catch (error) {
+      if (error instanceof WaitingError || isNotOurs(error)) return;
+      await job.moveToFailed(error instanceof Error ? error : new Error(String(error)), token);
+    }
+  }
+
+  /** The lanes may hold what the rushes do not. */
+  function share({ lanes, places, rushed, fetching }: Team): void {
+    const left = Math.max(0, places - rushed.size - fetching);
+    for (const [i, lane] of lanes.entries()) {
+      lane.concurrency = Math.max(1, Math.floor((left + i) / lanes.length));
+    }
+  }
+
   /** BullMQ's close takes no more jobs and ends with those that it holds; their locks are kept until then. */
   const stop = () => {
     stopping ??= Promise.all(
-      teams.map(async ({ lanes, keeper }) => {
+      teams.map(async ({ lanes, keeper, rushed }) => {
         await Promise.all(lanes.map((lane) => lane.close()));
+        await Promise.all(rushed);
         keeper.close();
       }),
     ).then(() => undefined);
@@ -137,6 +196,11 @@ export function startBullConsumer(
     },
     checkLocks() {
       for (const { keeper } of teams) void keeper.renew();
+    },
+    rush(shard, jobs) {
+      const team = teams[shard];
+      const count = Math.min(jobs, rushLanes);
+      for (let i = 0; team && i < count; i++) rush(team).catch(onError);
     },
     async stop() {
       stop().catch(onError);

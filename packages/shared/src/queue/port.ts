@@ -48,6 +48,8 @@ export type JobConsumer = {
   readonly held: number;
   /** Asks at once whether the jobs are still ours: after a time without Redis they may not be. */
   checkLocks(): void;
+  /** So many jobs wait in this shard at this moment: fetches them side by side, not in turn. */
+  rush(shard: number, jobs: number): void;
   /** Takes no more jobs; those it holds go on. */
   stop(): Promise<void>;
   /** Ends when every handler has returned and the connections are closed. */

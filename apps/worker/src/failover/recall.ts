@@ -1,0 +1,31 @@
+import { plainContent } from '@millrace/shared/domain/chunk';
+import { contentIn, templateOf } from '@millrace/shared/domain/chunk-template';
+import type { ChunkTemplate } from '@millrace/shared/domain/chunk-template';
+import { isChunkLine } from '@millrace/shared/domain/entry';
+import { remember, rememberLine, rememberText } from './history.ts';
+import type { History } from './history.ts';
+
+/**
+ * Takes the lines of a log in order and makes the history of them. Where a dead worker had a hundred
+ * streams, another one reads a hundred logs before the first reader gets its next word: chunks that
+ * differ from the one before only in their text are not parsed.
+ */
+export function createRecall(history: History): (line: string) => void {
+  let template: ChunkTemplate | undefined;
+  return (line) => {
+    if (!isChunkLine(line)) {
+      // Who speaks may change, or what was shown.
+      template = undefined;
+      rememberLine(history, line);
+      return;
+    }
+    const text = line.slice(1);
+    const content = template && contentIn(template, text);
+    if (content !== undefined) {
+      rememberText(history, content);
+      return;
+    }
+    remember(history, { kind: 'chunk', text });
+    template = plainContent(JSON.parse(text)) === undefined ? undefined : templateOf(text);
+  };
+}
