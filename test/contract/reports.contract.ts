@@ -87,7 +87,19 @@ export function reportsContract(open: (options?: { ttlMs: number }) => ReportsUn
     expect(await reports.readAll()).toEqual([{ name: 'a', ...report, sections: {} }]);
   });
 
-  it('leaves out the metrics, too, where they alone are too large', async () => {
+  it('leaves out the histograms, too, where it is still too large', async () => {
+    const { reports, enlist } = open();
+    await enlist('a');
+    const report = reportOf(1);
+    const metrics = [...report.metrics, { type: 'histogram', values: [large(1)] }];
+    expect(await reports.publish('a', { ...report, metrics })).toMatchObject({
+      kind: 'trimmed',
+      without: ['sections', 'histograms'],
+    });
+    expect(await reports.readAll()).toEqual([{ name: 'a', ...report, sections: {} }]);
+  });
+
+  it('leaves out all metrics where even the counters are too large', async () => {
     const { reports, enlist } = open();
     await enlist('a');
     const outcome = await reports.publish('a', reportOf(1, { metrics: [large(1)] }));

@@ -2,27 +2,34 @@ import { isJsonObject } from '../domain/json.ts';
 import type { PublishOutcome, Report, WorkerReport } from './port.ts';
 
 /**
- * Bytes of a report. One has 30 kB at rest and some 10 kB more for every target that was called; every
- * scrape of an ingress reads those of all workers.
+ * Bytes of a report. One has 10 kB at rest and some 12 kB more for every target that was called, most
+ * of it histograms; every scrape of an ingress reads those of all workers.
  */
 export const maxReportBytes = 1024 * 1024;
 
 /** Milliseconds that a report outlives its publication: ten of them may be missed. */
 export const reportTtlMs = 10_000;
 
-/** The report's text, without what would make it too large: first its sections, then its metrics. */
+/** The report's text; of one that is too large, what fits when one part after the other is left out. */
 export function encodeReport(report: Report): { text: string; outcome: PublishOutcome } {
   const text = JSON.stringify(report);
   const bytes = Buffer.byteLength(text);
   if (bytes <= maxReportBytes) return { text, outcome: { kind: 'whole' } };
-  const lean = JSON.stringify({ ...report, sections: {} });
+  const counts = report.metrics.filter((one) => !isJsonObject(one) || one['type'] !== 'histogram');
+  const trimmed = (part: Partial<Report>) => JSON.stringify({ ...report, sections: {}, ...part });
+  const lean = trimmed({});
   if (Buffer.byteLength(lean) <= maxReportBytes) {
     return { text: lean, outcome: { kind: 'trimmed', bytes, without: ['sections'] } };
   }
-  return {
-    text: JSON.stringify({ at: report.at, metrics: [], sections: {} }),
-    outcome: { kind: 'trimmed', bytes, without: ['sections', 'metrics'] },
-  };
+  const leaner = trimmed({ metrics: counts });
+  if (Buffer.byteLength(leaner) <= maxReportBytes) {
+    return {
+      text: leaner,
+      outcome: { kind: 'trimmed', bytes, without: ['sections', 'histograms'] },
+    };
+  }
+  const bare = trimmed({ metrics: [] });
+  return { text: bare, outcome: { kind: 'trimmed', bytes, without: ['sections', 'metrics'] } };
 }
 
 /** Undefined when the text is no report: another version wrote it, or somebody else. */

@@ -16,7 +16,7 @@ export type WorkerReport = Report & { name: string };
 /** `trimmed`: it was larger than a report may be, and the parts named were left out. */
 export type PublishOutcome =
   | { kind: 'whole' }
-  | { kind: 'trimmed'; bytes: number; without: readonly ('sections' | 'metrics')[] };
+  | { kind: 'trimmed'; bytes: number; without: readonly ('sections' | 'histograms' | 'metrics')[] };
 
 /**
  * Guarantees of every adapter:

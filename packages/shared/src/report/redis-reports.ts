@@ -12,7 +12,7 @@ export type RedisReportsOptions = {
 };
 
 /** Reports that are read and parsed in one go: others on this event loop want their turn, too. */
-const readAtOnce = 50;
+const readAtOnce = 10;
 
 const script = loadScript(new URL('lua/publish.lua', import.meta.url));
 
