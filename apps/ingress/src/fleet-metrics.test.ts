@@ -1,13 +1,18 @@
-import { Counter, Histogram, Registry } from '@millrace/shared/metrics';
+import { Counter, Gauge, Histogram, Registry } from '@millrace/shared/metrics';
 import { describe, expect, it } from 'vitest';
 import { unite } from './fleet-metrics.ts';
+import type { ProcessMetrics } from './fleet-metrics.ts';
 
 /** What a process with this name sends: through JSON, as over Redis. */
-async function sent(worker: string, fill: (registers: Registry[]) => void): Promise<unknown[]> {
+async function sent(
+  worker: string,
+  fill: (registers: Registry[]) => void,
+): Promise<ProcessMetrics> {
   const registry = new Registry();
   registry.setDefaultLabels({ worker });
   fill([registry]);
-  return JSON.parse(JSON.stringify(await registry.getMetricsAsJSON())) as unknown[];
+  const json = JSON.stringify(await registry.getMetricsAsJSON());
+  return { worker, metrics: JSON.parse(json) as unknown[] };
 }
 
 const counter = (value: number) => (registers: Registry[]) =>
@@ -20,7 +25,6 @@ const gauge = (more: object, value: object = { value: 1, labels: {} }) => ({
   name: 'g',
   help: 'h',
   type: 'gauge',
-  aggregator: 'sum',
   values: [value],
   ...more,
 });
@@ -32,7 +36,7 @@ describe('the metrics of many processes', () => {
     const text = await unite([await sent('w1', counter(1)), await sent('w2', counter(2))]);
     expect(text).toBe(
       '# HELP c_total h\n# TYPE c_total counter\n' +
-        'c_total{kind="a",worker="w1"} 1\nc_total{kind="a",worker="w2"} 2\n',
+        'c_total{worker="w1",kind="a"} 1\nc_total{worker="w2",kind="a"} 2\n',
     );
   });
 
@@ -40,29 +44,37 @@ describe('the metrics of many processes', () => {
     const fill = (registers: Registry[]) =>
       new Histogram({ name: 'h', help: 'h', buckets: [1, 2], registers }).observe(1.5);
     expect(samples(await unite([await sent('w1', fill)]))).toEqual([
-      'h_bucket{le="1",worker="w1"} 0',
-      'h_bucket{le="2",worker="w1"} 1',
-      'h_bucket{le="+Inf",worker="w1"} 1',
+      'h_bucket{worker="w1",le="1"} 0',
+      'h_bucket{worker="w1",le="2"} 1',
+      'h_bucket{worker="w1",le="+Inf"} 1',
       'h_sum{worker="w1"} 1.5',
       'h_count{worker="w1"} 1',
     ]);
   });
 
-  it.each(['sum', 'average', 'omit', 'made up'])(
-    'are not added up, left out or refused for their aggregator: %s',
-    async (aggregator) => {
-      const text = await unite([[gauge({ aggregator }), gauge({ aggregator, name: 'g2' })]]);
-      expect(samples(text)).toEqual(['g 1', 'g2 1']);
-    },
-  );
+  it('are read as prom-client would have written them, where there is one process', async () => {
+    const registry = new Registry();
+    const registers = [registry];
+    new Gauge({ name: 'g', help: 'a\\b\nc', registers }).set(-Infinity);
+    new Gauge({ name: 'none', help: 'h', labelNames: ['a'], registers });
+    counter(1e21)(registers);
+    const metrics = await registry.getMetricsAsJSON();
+    expect(await unite([{ metrics }])).toBe(await registry.metrics());
+  });
 
-  it('have a series once, where two processes send the same', async () => {
-    const second = gauge({}, { value: 2, labels: {} });
-    expect(samples(await unite([[gauge({})], [second]]))).toEqual(['g 1']);
+  it('are told apart by who sent them, whatever they say', async () => {
+    const metrics = [gauge({}, { value: 1, labels: { worker: 'somebody' } })];
+    const text = await unite([
+      { worker: 'w1', metrics },
+      { worker: 'w2', metrics },
+    ]);
+    expect(samples(text)).toEqual(['g{worker="w1"} 1', 'g{worker="w2"} 1']);
   });
 
   it('escape what a label may have in it', async () => {
-    const text = await unite([[gauge({}, { value: 1, labels: { model: 'a"b\\c\nd' } })]]);
+    const text = await unite([
+      { metrics: [gauge({}, { value: 1, labels: { model: 'a"b\\c\nd' } })] },
+    ]);
     expect(samples(text)).toEqual(['g{model="a\\"b\\\\c\\nd"} 1']);
   });
 
@@ -78,8 +90,13 @@ describe('the metrics of many processes', () => {
     ['no labels', gauge({}, { value: 1 })],
     ['a label name that is none', gauge({}, { value: 1, labels: { 'a-b': 'c' } })],
     ['a label that is none', gauge({}, { value: 1, labels: { a: {} } })],
+    ['a line of another name', gauge({}, { value: 1, labels: {}, metricName: 'fine' })],
     ['a line name that is none', gauge({}, { value: 1, labels: {}, metricName: 'a\nb' })],
   ])('pass over %s', async (_, metric) => {
-    expect(samples(await unite([[gauge({ name: 'fine' })], [metric]]))).toEqual(['fine 1']);
+    expect(
+      samples(
+        await unite([{ metrics: [gauge({ name: 'fine' })] }, { worker: 'w', metrics: [metric] }]),
+      ),
+    ).toEqual(['fine 1']);
   });
 });

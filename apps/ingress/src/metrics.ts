@@ -18,8 +18,10 @@ export type Metrics = {
   /** A worker that this ingress took for dead is back. */
   falseAlarm(cause: string, shard: number): void;
   /** Its own, and what the workers report of theirs. */
-  render(): Promise<{ contentType: string; text: string }>;
+  render(): Promise<Page>;
 };
+
+export type Page = { contentType: string; text: string };
 
 export type MetricsSources = {
   queueCounts(): Promise<Record<string, number>>;
@@ -111,6 +113,20 @@ export function createMetrics(sources: MetricsSources): Metrics {
     registers,
   });
 
+  let rendering: Promise<Page> | undefined;
+  async function render(): Promise<Page> {
+    // At the same time, so that a Redis that is away is waited for once.
+    const [own, reports] = await Promise.all([
+      registry.getMetricsAsJSON(),
+      orElse(sources.reports(), []),
+    ]);
+    const text = await unite([
+      { metrics: own },
+      ...reports.map(({ name, metrics }) => ({ worker: name, metrics })),
+    ]);
+    return { contentType: registry.contentType, text };
+  }
+
   const labels = ({ model, stream }: RequestMeta) => ({ model, stream: String(stream) });
   return {
     opened: (meta) => open.inc(labels(meta)),
@@ -123,14 +139,10 @@ export function createMetrics(sources: MetricsSources): Metrics {
     workerDied: (cause, shard) => deaths.inc({ cause, shard: String(shard) }),
     tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),
     falseAlarm: (cause, shard) => falseAlarms.inc({ cause, shard: String(shard) }),
-    async render() {
-      // At the same time, so that a Redis that is away is waited for once.
-      const [own, reports] = await Promise.all([
-        registry.getMetricsAsJSON(),
-        orElse(sources.reports(), []),
-      ]);
-      const text = await unite([own, ...reports.map(({ metrics }) => metrics)]);
-      return { contentType: registry.contentType, text };
-    },
+    // Whoever asks while a page is being made gets that one: everybody may, and it takes time.
+    render: () =>
+      (rendering ??= render().finally(() => {
+        rendering = undefined;
+      })),
   };
 }
