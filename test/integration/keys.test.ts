@@ -229,7 +229,8 @@ describe('the admin pages', () => {
     ['no password', basic('ops', '')],
     ['what is not base64', { authorization: 'Basic ###' }],
   ])('refuse %s', async (_what, headers) => {
-    for (const path of ['/admin/queues', '/admin/queues/', '/admin/queues/api/queues']) {
+    const board = ['/admin/queues', '/admin/queues/', '/admin/queues/api/queues'];
+    for (const path of [...board, '/admin/upstreams']) {
       const answer = await ask(path, headers);
       expect(answer.status).toBe(401);
       expect(answer.headers['www-authenticate']).toBe('Basic realm="millrace"');
@@ -247,6 +248,12 @@ describe('the admin pages', () => {
     expect(jsonOf(await ask('/admin/queues/api/queues', admin))).toMatchObject({
       queues: [{ counts: { completed: expect.toSatisfy((count: number) => count > 0) } }],
     });
+  });
+
+  it('show the workers to the admin', async () => {
+    const answer = await ask('/admin/upstreams', basic('ops', 'pass:word'));
+    expect(answer.status).toBe(200);
+    expect(jsonOf(answer)).toMatchObject({ workers: expect.any(Array) });
   });
 });
 
@@ -282,7 +289,13 @@ describe.runIf(outside !== undefined)('without keys, on every address of the mac
 
   it('nobody else is, whatever headers say', async () => {
     const headers = { 'x-forwarded-for': '127.0.0.1', host: 'localhost', ...bearer('any') };
-    for (const path of ['/v1/models', '/v1/jobs/req_1', '/v1/ws', '/admin/queues']) {
+    for (const path of [
+      '/v1/models',
+      '/v1/jobs/req_1',
+      '/v1/ws',
+      '/admin/queues',
+      '/admin/upstreams',
+    ]) {
       const answer = await call(at(outside ?? '', path), { headers });
       expect(answer.status).toBe(403);
       expect(errorOf(answer)).toMatchObject({ code: 'loopback_only' });

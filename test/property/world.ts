@@ -7,6 +7,7 @@ import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port'
 import { vi } from 'vitest';
 import { createRelay } from '../../apps/ingress/src/relay/relay.ts';
 import { createAppender } from '../../apps/worker/src/append.ts';
+import { uncounted } from '../../apps/worker/src/metrics.fixture.ts';
 import { run } from '../../apps/worker/src/run.ts';
 import type { StopReason } from '../../apps/worker/src/run.ts';
 import { openReader } from './reader.ts';
@@ -106,6 +107,7 @@ export class World {
       log,
       appender: createAppender({ log, maxHeldBytes, onError: () => {} }),
       worker: `w${this.workers.length}`,
+      metrics: uncounted,
       ownerGraceMs: 1e9,
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),

@@ -4,7 +4,8 @@ import Fastify from 'fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Principal, Verdict } from './admission/keys.ts';
 import { adminRoutes, isAdmin } from './http/admin.ts';
-import type { AdminOptions } from './http/admin.ts';
+import { boardRoutes } from './http/board.ts';
+import type { BoardQueue } from './http/board.ts';
 import { completionRoutes } from './http/completions.ts';
 import {
   badUrl,
@@ -19,6 +20,7 @@ import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
 import { refuseMalformed } from './http/malformed.ts';
 import { modelRoutes } from './http/models.ts';
+import { upstreamRoutes } from './http/upstreams.ts';
 import { socketRoutes } from './http/websocket.ts';
 import { watchRoutes } from './http/unknown-route.ts';
 import type { Services } from './services.ts';
@@ -31,7 +33,7 @@ declare module 'fastify' {
 
 export type AppOptions = {
   services: Services;
-  queues: AdminOptions['queues'];
+  queues: BoardQueue[];
   /** PEM texts: https and wss instead of http and ws. */
   tls?: { cert: string; key: string } | undefined;
 };
@@ -94,7 +96,13 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     socketRoutes(api, services);
   });
   healthRoutes(app, services);
-  await adminRoutes(app, { queues, admin: config.admin });
+  await adminRoutes(app, {
+    admin: config.admin,
+    pages: async (scope) => {
+      await boardRoutes(scope, queues);
+      upstreamRoutes(scope, services);
+    },
+  });
   return app;
 }
 

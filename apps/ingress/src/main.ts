@@ -19,6 +19,7 @@ import { reaperLeaseMs, startReaper } from '@millrace/shared/presence/reaper';
 import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
+import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { createGate } from './admission/keys.ts';
 import { buildApp } from './app.ts';
 import { createConnections } from './connections.ts';
@@ -85,10 +86,12 @@ const connections = createConnections(onError);
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
 const submitter = createSubmitter({ config, log, queue, inbox: name, whenReady, onError });
+const { readAll: reports } = createRedisReports({ redis, keys });
 const metrics = createMetrics({
   queueCounts: () => queue.counts(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
+  reports,
 });
 const reapers = Array.from({ length: shards }, (_, shard) =>
   startReaper({
@@ -131,6 +134,7 @@ const app = await buildApp({
     reconciler,
     keepAlive,
     metrics,
+    reports,
     gate: createGate(config.keys),
     connections,
     inbox: name,

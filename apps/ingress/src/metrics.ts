@@ -1,6 +1,8 @@
 import type { RequestMeta } from '@millrace/shared/domain/request';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from '@millrace/shared/metrics';
+import type { WorkerReport } from '@millrace/shared/report/port';
+import { unite } from './fleet-metrics.ts';
 import { within } from './within.ts';
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
 /** What the ingress counts. One registry for the process, made in main.ts. */
 export type Metrics = {
@@ -15,21 +17,28 @@ export type Metrics = {
   tookOver(requests: number, shard: number): void;
   /** A worker that this ingress took for dead is back. */
   falseAlarm(cause: string, shard: number): void;
-  render(): Promise<{ contentType: string; text: string }>;
+  /** Its own, and what the workers report of theirs. */
+  render(): Promise<Page>;
 };
+
+export type Page = { contentType: string; text: string };
 
 export type MetricsSources = {
   queueCounts(): Promise<Record<string, number>>;
   workers(): Promise<number>;
   readers(): number;
+  reports(): Promise<readonly WorkerReport[]>;
 };
 
+/** Milliseconds that Redis may take before a scrape is answered without what it knows. */
+const patienceMs = 1000;
+
 /** Without Redis there is still much to tell. */
-async function orNothing(work: Promise<Record<string, number>>): Promise<Record<string, number>> {
+async function orElse<T>(work: Promise<T>, nothing: T): Promise<T> {
   try {
-    return await within(work, 1000);
+    return await within(work, patienceMs);
   } catch {
-    return {};
+    return nothing;
   }
 }
 
@@ -69,7 +78,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['state'],
     registers,
     async collect() {
-      for (const [state, count] of Object.entries(await orNothing(sources.queueCounts()))) {
+      for (const [state, count] of Object.entries(await orElse(sources.queueCounts(), {}))) {
         this.set({ state }, count);
       }
     },
@@ -79,7 +88,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     help: 'Workers that are present on every shard',
     registers,
     async collect() {
-      const { workers } = await orNothing(sources.workers().then((count) => ({ workers: count })));
+      const workers = await orElse<number | undefined>(sources.workers(), undefined);
       if (workers === undefined) this.reset();
       else this.set(workers);
     },
@@ -104,6 +113,20 @@ export function createMetrics(sources: MetricsSources): Metrics {
     registers,
   });
 
+  let rendering: Promise<Page> | undefined;
+  async function render(): Promise<Page> {
+    // At the same time, so that a Redis that is away is waited for once.
+    const [own, reports] = await Promise.all([
+      registry.getMetricsAsJSON(),
+      orElse(sources.reports(), []),
+    ]);
+    const text = await unite([
+      { metrics: own },
+      ...reports.map(({ name, metrics }) => ({ worker: name, metrics })),
+    ]);
+    return { contentType: registry.contentType, text };
+  }
+
   const labels = ({ model, stream }: RequestMeta) => ({ model, stream: String(stream) });
   return {
     opened: (meta) => open.inc(labels(meta)),
@@ -116,6 +139,10 @@ export function createMetrics(sources: MetricsSources): Metrics {
     workerDied: (cause, shard) => deaths.inc({ cause, shard: String(shard) }),
     tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),
     falseAlarm: (cause, shard) => falseAlarms.inc({ cause, shard: String(shard) }),
-    render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    // Whoever asks while a page is being made gets that one: everybody may, and it takes time.
+    render: () =>
+      (rendering ??= render().finally(() => {
+        rendering = undefined;
+      })),
   };
 }

@@ -1,6 +1,7 @@
 import type { Config } from '@millrace/shared/config';
 import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
+import type { WorkerReport } from '@millrace/shared/report/port';
 import type { Gate } from './admission/keys.ts';
 import type { Connections } from './connections.ts';
 import type { Metrics } from './metrics.ts';
@@ -20,6 +21,8 @@ export type Services = {
   reconciler: Reconciler;
   keepAlive: KeepAlive;
   metrics: Metrics;
+  /** The newest of every worker that is present, sorted by name. */
+  reports(): Promise<readonly WorkerReport[]>;
   gate: Gate;
   connections: Connections;
   /** The name of this ingress' inbox. */

@@ -5,6 +5,7 @@ import type { Answer } from './answer.ts';
 import { emptyHistory } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import { chunk } from './failover/history.fixture.ts';
+import type { RunMetrics } from './metrics.ts';
 import type { Voice } from './voice.ts';
 
 /* What the tests of a run's answer do over and over: attempts that speak, and the lines they leave. */
@@ -21,6 +22,8 @@ export type Heard = {
   /** The deltas that readers were sent. */
   deltas(): unknown[];
   terminal(): TerminalKind | undefined;
+  /** What was counted, in order: `rung outcome` of seams, `mode outcome` of attempts. */
+  counted: string[];
   open(mode?: AttemptMode): Speaker;
 };
 
@@ -41,10 +44,16 @@ export function createHeard({
 }: { history?: History; run?: number; holdToolCalls?: boolean } = {}): Heard {
   const lines: string[] = [];
   let terminal: TerminalKind | undefined;
+  const counted: string[] = [];
+  const metrics: Pick<RunMetrics, 'seam' | 'attemptEnded'> = {
+    seam: (rung, outcome) => counted.push(`${rung} ${outcome}`),
+    attemptEnded: ({ mode }, { outcome }) => counted.push(`${mode} ${outcome}`),
+  };
   const answer = createAnswer({
     run,
     history,
     holdToolCalls,
+    metrics,
     now: () => 1234,
     writer: {
       push: (line) => lines.push(line),
@@ -62,6 +71,7 @@ export function createHeard({
     answer,
     history,
     lines,
+    counted,
     entries,
     kinds: () => lines.map(kindOf),
     deltas: () =>

@@ -173,7 +173,10 @@ describe('an answer that goes on', () => {
     historyOf(started(1, primary), said(role), said(text), ended(1, 'upstream_reset'));
 
   it('has one role, one end, and a seam where the new part begins', () => {
-    const { answer, open, entries, deltas } = createHeard({ history: interrupted(), run: 2 });
+    const { answer, open, entries, deltas, counted } = createHeard({
+      history: interrupted(),
+      run: 2,
+    });
     const one = open('replay');
     one.say(role);
     one.say({ content: text.slice(0, 20) });
@@ -186,6 +189,7 @@ describe('an answer that goes on', () => {
       kind: 'seam',
       data: { attempt: 2, rung: 'replay', offset: text.length, outcome: 'passed' },
     });
+    expect(counted).toEqual(['replay passed', 'replay completed']);
   });
 
   it('tells the usage of the whole, once', () => {
@@ -213,7 +217,7 @@ describe('an answer that goes on', () => {
   });
 
   it('is left as it was by an attempt that diverges', () => {
-    const { answer, open, entries, deltas, history } = createHeard({
+    const { answer, open, entries, deltas, history, counted } = createHeard({
       history: interrupted(),
       run: 2,
     });
@@ -226,6 +230,7 @@ describe('an answer that goes on', () => {
     expect(entries()[1]).toMatchObject({ kind: 'seam', data: { outcome: 'diverged' } });
     expect(entries().at(-1)).toMatchObject({ data: { outcome: 'no_continuation' } });
     expect(history.tries[1]).toMatchObject({ spoke: false });
+    expect(counted).toEqual(['replay diverged', 'replay no_continuation']);
   });
 
   it('is not completed by one that ends before it has caught up', () => {

@@ -1,5 +1,10 @@
 import { chunkLine, encodeEntry, usageLine } from '@millrace/shared/domain/entry';
-import type { AttemptStarted, Entry, SeamRecord } from '@millrace/shared/domain/entry';
+import type {
+  AttemptEnded,
+  AttemptStarted,
+  Entry,
+  SeamRecord,
+} from '@millrace/shared/domain/entry';
 import { setMembers } from '@millrace/shared/domain/json-text';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import type { LogWriter } from './append.ts';
@@ -9,6 +14,7 @@ import { remember, rememberText, speaks } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import type { Step } from './failover/next.ts';
 import { plainText } from './failover/shown.ts';
+import type { RunMetrics } from './metrics.ts';
 import { createVoice, rungOf } from './voice.ts';
 import type { GiveUp, Spoken, Voice } from './voice.ts';
 
@@ -18,6 +24,7 @@ export type AnswerOptions = {
   history: History;
   writer: LogWriter;
   holdToolCalls: boolean;
+  metrics: Pick<RunMetrics, 'attemptEnded' | 'seam'>;
   now(): number;
 };
 
@@ -40,7 +47,9 @@ export type Answer = {
     firstTokenAt?: number,
   ): boolean;
   /** Writes that the attempt ends here for another worker to go on: nobody was at fault. */
-  handOver(voice: Voice): void;
+  handOver(voice: Voice, firstTokenAt?: number): void;
+  /** Only counts the attempt: its run was stopped, and has nothing more to write. */
+  abort(voice: Voice, firstTokenAt?: number): void;
   /** Writes the end of an answer that was whole but for it. */
   complete(): void;
   /** Writes the clear end of a request that nothing can save. */
@@ -50,7 +59,7 @@ export type Answer = {
 };
 
 export function createAnswer(options: AnswerOptions): Answer {
-  const { run, history, writer, holdToolCalls, now } = options;
+  const { run, history, writer, holdToolCalls, metrics, now } = options;
   let conclusion: ActivationOutcome | undefined;
   /** The attempt that is heard. */
   let floor: Voice | undefined;
@@ -99,7 +108,9 @@ export function createAnswer(options: AnswerOptions): Answer {
     const rung = rungOf(started);
     const offset = plainText(history.shown)?.length ?? 0;
     const seam = (outcome: SeamRecord['outcome']) => {
-      if (rung) write({ kind: 'seam', data: { attempt, rung, offset, outcome } });
+      if (!rung) return;
+      write({ kind: 'seam', data: { attempt, rung, offset, outcome } });
+      metrics.seam(rung, outcome);
     };
     const voice: Voice = createVoice({
       started,
@@ -125,12 +136,18 @@ export function createAnswer(options: AnswerOptions): Answer {
     return voice;
   }
 
+  /** An attempt's end as its ledger entry, and counted. */
+  function account({ started }: Voice, cost: Cost, firstTokenAt?: number): AttemptEnded {
+    const data = { run, attempt: started.attempt, at: now(), firstTokenAt, ...cost };
+    metrics.attemptEnded(started, data);
+    return data;
+  }
+
   function ended(
     voice: Voice,
     outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
     firstTokenAt?: number,
   ): boolean {
-    const { attempt } = voice.started;
     const isWhole = outcome.kind === 'completed' && voice.finish();
     if (floor === voice && !isWhole) floor = undefined;
     const rung = rungOf(voice.started);
@@ -139,10 +156,8 @@ export function createAnswer(options: AnswerOptions): Answer {
     if (isWhole && voice.usage !== undefined) {
       writer.push(usageLine(setMembers(voice.usage, { usage: JSON.stringify(usage ?? null) })));
     }
-    note({
-      kind: 'attempt_end',
-      data: { run, attempt, at: now(), firstTokenAt, ...ledger(voice, outcome, isWhole) },
-    });
+    const data = account(voice, ledger(voice, outcome, isWhole), firstTokenAt);
+    note({ kind: 'attempt_end', data });
     if (!isWhole) return false;
     end(outcome.finishReason, usage);
     return true;
@@ -151,10 +166,12 @@ export function createAnswer(options: AnswerOptions): Answer {
   return {
     open,
     ended,
-    handOver(voice) {
-      const { attempt } = voice.started;
-      const data = { run, attempt, at: now(), outcome: 'handed_over', ...estimate(voice) };
+    handOver(voice, firstTokenAt) {
+      const data = account(voice, { outcome: 'handed_over', ...estimate(voice) }, firstTokenAt);
       note({ kind: 'attempt_end', data });
+    },
+    abort(voice, firstTokenAt) {
+      account(voice, { outcome: 'aborted', ...estimate(voice) }, firstTokenAt);
     },
     complete() {
       // The last usage line may have been lost with the worker that had it.
@@ -171,12 +188,14 @@ export function createAnswer(options: AnswerOptions): Answer {
   };
 }
 
+type Cost = Pick<AttemptEnded, 'outcome' | 'usage' | 'estimated'>;
+
 /** What an attempt cost. One that ended without telling is counted from what it sent, and says so. */
 function ledger(
   voice: Voice,
   outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
   isWhole: boolean,
-): { outcome: string; usage?: unknown; estimated?: true } {
+): Cost {
   if (outcome.kind === 'completed') {
     return {
       outcome: isWhole ? 'completed' : (voice.gaveUp ?? 'superseded'),
@@ -187,5 +206,5 @@ function ledger(
   return { outcome: how, ...estimate(voice) };
 }
 
-const estimate = ({ chars }: Voice): { usage?: unknown; estimated?: true } =>
+const estimate = ({ chars }: Voice): Omit<Cost, 'outcome'> =>
   chars === 0 ? {} : { usage: { completion_tokens: estimateTokens(chars) }, estimated: true };

@@ -41,7 +41,14 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const traits = readTraits(body);
   const routes = deps.routes(data.targets, data.model);
   const { holdToolCalls } = policy;
-  const answer = createAnswer({ run, history, writer, holdToolCalls, now: deps.now });
+  const answer = createAnswer({
+    run,
+    history,
+    writer,
+    holdToolCalls,
+    metrics: deps.metrics,
+    now: deps.now,
+  });
 
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;

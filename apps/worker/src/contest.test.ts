@@ -229,6 +229,7 @@ describe('a run that is told to stop', () => {
     await at(1).end({ kind: 'aborted' });
     expect(outcome()).toEqual({ kind: 'aborted' });
     expect(outcomes()).toEqual(['open', 'open']);
+    expect(heard.counted).toEqual(['start aborted', 'start aborted']);
   });
 
   it('hands over what it breaks off, where somebody is to go on', async () => {
@@ -236,6 +237,7 @@ describe('a run that is told to stop', () => {
     run();
     await at(0).end({ kind: 'aborted' });
     expect(outcomes()).toEqual(['handed_over']);
+    expect(heard.counted).toEqual(['start handed_over']);
   });
 });
 

@@ -77,7 +77,8 @@ export function createContest(options: ContestOptions): Contest {
   function leave(racer: Racer, outcome: AttemptOutcome): void {
     racers.delete(racer);
     if (outcome.kind === 'aborted') {
-      if (handsOver()) answer.handOver(racer.voice);
+      if (handsOver()) answer.handOver(racer.voice, racer.attempt.firstTokenAt);
+      else answer.abort(racer.voice, racer.attempt.firstTokenAt);
       // The run ends with the last of them.
       if (racers.size === 0) settle(outcome);
       return;

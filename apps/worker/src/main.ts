@@ -15,10 +15,14 @@ import { createLogger } from '@millrace/shared/logger';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
+import { createRedisReports } from '@millrace/shared/report/redis-reports';
+import { startReporting } from '@millrace/shared/report/reporting';
 import { createAppender } from './append.ts';
+import { createMetrics } from './metrics.ts';
 import { watchOrphans } from './orphans.ts';
 import { run } from './run.ts';
 import { createRuns } from './runs.ts';
+import { createSelf } from './self.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createUpstreams } from './upstream/upstreams.ts';
 
@@ -62,6 +66,10 @@ const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, o
 const upstreams = createUpstreams(config);
 const runs = createRuns();
 const hedges = createHedgeBudget();
+const metrics = createMetrics({
+  worker: name,
+  targets: Object.values(config.models).flatMap(({ targets }) => targets),
+});
 const orphans = watchOrphans({
   log,
   graceMs: limits.ownerGraceMs,
@@ -101,6 +109,7 @@ const consumer = startBullConsumer(
       log,
       appender,
       worker: name,
+      metrics,
       ownerGraceMs: limits.ownerGraceMs,
       policy: upstreams.policy,
       routes: upstreams.routes,
@@ -114,6 +123,19 @@ const consumer = startBullConsumer(
 );
 checkLocks = () => consumer.checkLocks();
 rush = (shard, jobs) => consumer.rush(shard, jobs);
+const self = createSelf({ runs: () => consumer.held });
+const reporting = startReporting({
+  reports: createRedisReports({ redis, keys }),
+  name,
+  make: async () => ({
+    at: Date.now(),
+    metrics: await metrics.toJson(),
+    sections: { process: self() },
+  }),
+  onTrimmed: ({ bytes, without }) =>
+    logger.warn({ bytes, without }, 'the report for /metrics and /admin is too large: cut'),
+  onError,
+});
 
 lifecycle.advance('serving');
 reportReady();
@@ -128,7 +150,10 @@ onSignals({
     // the name stays on the list.
     const inTime = await Promise.race([closed, sleep(withinMs + lastWordsMs, 'late' as const)]);
     if (inTime === 'late') logger.warn('Redis does not answer: leaving without handing back');
-    else await Promise.race([presence.leave(), sleep(lastWordsMs)]);
+    else {
+      const left = Promise.all([presence.leave(), reporting.leave()]);
+      await Promise.race([left, sleep(lastWordsMs)]);
+    }
     clearTimeout(handOver);
     orphans.stop();
     await hearing.close();

@@ -14,6 +14,7 @@ import { createRecall } from './failover/recall.ts';
 import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
 import type { Identity } from './failover/shown.ts';
+import type { RunMetrics } from './metrics.ts';
 import type { AnswerSink } from './provider/port.ts';
 
 /** Why a run was told to stop. */
@@ -33,6 +34,7 @@ export type RunDeps = {
   log: StreamLog;
   appender: Appender;
   worker: string;
+  metrics: RunMetrics;
   /** How long a request whose ingress is gone may still wait for another reader, in milliseconds. */
   ownerGraceMs: number;
   /** What the config says of the model; undefined when it does not know it. */
@@ -70,6 +72,17 @@ export type CallOptions = {
 
 /** One activation of a job: takes the log over, makes attempts until there is an answer, and ends it. */
 export async function run(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
+  let outcome: ActivationOutcome | undefined;
+  deps.metrics.runStarted();
+  try {
+    outcome = await answer(activation, deps);
+    return outcome;
+  } finally {
+    deps.metrics.runEnded(outcome?.kind ?? 'error');
+  }
+}
+
+async function answer(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
   const { log, worker, now } = deps;
   const nonce = randomUUID();
   const sealed = await log.seal(activation.id, { activation: activation.number, nonce, worker });

@@ -1,34 +1,19 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
-import { createBullBoard } from '@bull-board/api';
-import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
-import { FastifyAdapter } from '@bull-board/fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isLoopback } from '../admission/keys.ts';
 import { ApiError, forbidden } from './errors.ts';
 
 export type AdminOptions = {
-  queues: ConstructorParameters<typeof BullMQAdapter>[0][];
   admin: { user: string; passwordSha256: string } | undefined;
+  /** Adds the pages to a scope that is guarded. */
+  pages(scope: FastifyInstance): Promise<void>;
 };
 
-const boardPath = '/admin/queues';
-
-/** Bull Board, behind a password or, without one in the config, for this machine only. */
+/** The pages of operators, behind a password or, without one in the config, for this machine only. */
 export async function adminRoutes(
   app: FastifyInstance,
-  { queues, admin }: AdminOptions,
+  { admin, pages }: AdminOptions,
 ): Promise<void> {
-  const adapter = new FastifyAdapter();
-  adapter.setBasePath(boardPath);
-  createBullBoard({
-    queues: queues.map((queue, shard) => new BullMQAdapter(queue, namedAfter(shard))),
-    serverAdapter: adapter,
-    options: { uiConfig: { boardTitle: 'Millrace' } },
-  });
-  // Every shard's queue has the same name, and Bull Board knows queues by their names.
-  function namedAfter(shard: number) {
-    return queues.length > 1 ? { prefix: `shard-${shard}-` } : {};
-  }
   await app.register(async (scope) => {
     scope.addHook('onRequest', async (request, reply) => {
       const refusal = refuse(request, admin);
@@ -38,7 +23,7 @@ export async function adminRoutes(
         await reply.code(status).headers(headers).send({ error });
       }
     });
-    await scope.register(adapter.registerPlugin(), { prefix: boardPath });
+    await pages(scope);
   });
 }
 

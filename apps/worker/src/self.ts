@@ -1,0 +1,34 @@
+import { hostname } from 'node:os';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+
+/** Milliseconds between two looks at the event loop; what it measures has them in it. */
+const resolutionMs = 20;
+
+/** What a worker tells of its own process, as operators are shown it. */
+export type Self = {
+  host: string;
+  pid: number;
+  /** Seconds since the epoch. */
+  started_at: number;
+  /** Runs under way. */
+  runs: number;
+  /** How late the event loop was, since the last time this was asked. */
+  loop_delay_p99_ms: number;
+};
+
+export function createSelf({ runs }: { runs(): number }): () => Self {
+  const startedAt = Math.round(Date.now() - process.uptime() * 1000) / 1000;
+  const delay = monitorEventLoopDelay({ resolution: resolutionMs });
+  delay.enable();
+  return () => {
+    const p99Ms = Math.max(0, delay.percentile(99) / 1e6 - resolutionMs);
+    delay.reset();
+    return {
+      host: hostname(),
+      pid: process.pid,
+      started_at: startedAt,
+      runs: runs(),
+      loop_delay_p99_ms: Math.round(p99Ms * 10) / 10,
+    };
+  };
+}

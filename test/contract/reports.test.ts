@@ -1,0 +1,77 @@
+import { keyspace } from '@millrace/shared/keys';
+import { reportTtlMs } from '@millrace/shared/report/encode';
+import { createMemoryReports } from '@millrace/shared/report/memory-reports';
+import { createRedisReports } from '@millrace/shared/report/redis-reports';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startRedis } from '../harness/redis.ts';
+import type { TestRedis } from '../harness/redis.ts';
+import { reportOf, reportsContract } from './reports.contract.ts';
+
+describe('reports in memory', () => {
+  reportsContract((options) => {
+    const names = new Set<string>();
+    return {
+      reports: createMemoryReports({
+        ...options,
+        present: () => names,
+        now: () => performance.now(),
+      }),
+      enlist: async (name) => void names.add(name),
+      strike: async (name) => void names.delete(name),
+    };
+  });
+});
+
+describe('reports on Redis', () => {
+  let server: TestRedis;
+  beforeAll(async () => {
+    server = await startRedis();
+  });
+  afterAll(() => server.close());
+
+  function open(options: { ttlMs?: number } = {}) {
+    const keys = keyspace(`test-${crypto.randomUUID().slice(0, 8)}`);
+    const redis = server.connect();
+    return {
+      redis,
+      keys,
+      reports: createRedisReports({ ...options, redis, keys }),
+      enlist: async (name: string) => void (await redis.hset(keys.beats(0), name, '1')),
+      strike: async (name: string) => void (await redis.hdel(keys.beats(0), name)),
+    };
+  }
+
+  reportsContract(open);
+
+  it('have an end of life from their first write', async () => {
+    const { redis, keys, reports } = open();
+    await reports.publish('a', reportOf(1));
+    const left = await redis.pttl(keys.report('a'));
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThanOrEqual(reportTtlMs);
+  });
+
+  it('pass over what they cannot read', async () => {
+    const { redis, keys, reports, enlist } = open();
+    const texts = ['', '{', 'null', '[]', '{"at":1}', '{"at":"1","metrics":[],"sections":{}}'];
+    for (const [i, text] of texts.entries()) {
+      await enlist(`bad-${i}`);
+      await redis.set(keys.report(`bad-${i}`), text);
+    }
+    await enlist('good');
+    await reports.publish('good', reportOf(1));
+    expect(await reports.readAll()).toEqual([{ name: 'good', ...reportOf(1) }]);
+  });
+
+  it('are still published when Redis is out of memory', async () => {
+    const { redis, reports, enlist } = open();
+    await enlist('a');
+    await redis.config('SET', 'maxmemory', '1');
+    try {
+      await reports.publish('a', reportOf(1));
+      expect(await reports.readAll()).toHaveLength(1);
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
+  });
+});
