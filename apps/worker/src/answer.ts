@@ -5,10 +5,10 @@ import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import type { LogWriter } from './append.ts';
 import type { AttemptOutcome } from './attempt.ts';
 import { estimateTokens, usageOverSeam } from './failover/continue-body.ts';
-import { remember, rememberText, speaks } from './failover/history.ts';
+import { impliedSpeaker, remember, rememberText, speaks } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import type { Step } from './failover/next.ts';
-import { plainText } from './failover/shown.ts';
+import { charsOf, plainText } from './failover/shown.ts';
 import { createVoice, rungOf } from './voice.ts';
 import type { GiveUp, Spoken, Voice } from './voice.ts';
 
@@ -31,6 +31,8 @@ export type VoiceEvents = {
 
 /** The run's side of the log: every line that it writes passes here, in order. */
 export type Answer = {
+  /** Writes the end of the attempts that other workers left open, each with what it is known to have cost. */
+  closeLost(): void;
   /** Writes that an attempt starts; what it brings goes to the voice. */
   open(step: AttemptStep, events: VoiceEvents): Voice;
   /** Writes the attempt's ledger entry; true when the answer is whole by it. */
@@ -70,6 +72,17 @@ export function createAnswer(options: AnswerOptions): Answer {
     writer.note(encodeEntry(entry));
   }
 
+  /** Ends the attempts of which nobody will say how they ended. */
+  function closeOpen(outcome: 'worker_lost' | 'superseded'): void {
+    for (const one of history.tries.filter((each) => each.outcome === 'open')) {
+      const { attempt, chars } = one;
+      note({
+        kind: 'attempt_end',
+        data: { run, attempt, at: now(), outcome, ...estimated(chars) },
+      });
+    }
+  }
+
   function say({ text, content }: Spoken): void {
     changes += 1;
     if (content === undefined) write({ kind: 'chunk', text });
@@ -97,10 +110,9 @@ export function createAnswer(options: AnswerOptions): Answer {
     const started: AttemptStarted = { run, attempt, provider, model, mode: step.mode, at: now() };
     note({ kind: 'attempt', data: started });
     const rung = rungOf(started);
-    const offset = plainText(history.shown)?.length ?? 0;
-    const seam = (outcome: SeamRecord['outcome']) => {
-      if (rung) write({ kind: 'seam', data: { attempt, rung, offset, outcome } });
-    };
+    const offset = charsOf(history.shown);
+    const seam = (outcome: SeamRecord['outcome']) =>
+      write({ kind: 'seam', data: { attempt, rung: step.mode, offset, outcome } });
     const voice: Voice = createVoice({
       started,
       shown: history.shown,
@@ -115,7 +127,8 @@ export function createAnswer(options: AnswerOptions): Answer {
         return true;
       },
       begin() {
-        if (rung) seam('passed');
+        // One that begins the answer is known by its chunks, where no other may be taken for it.
+        if (rung || impliedSpeaker(history)?.attempt !== attempt) seam('passed');
         else speaks(history, attempt);
       },
       say,
@@ -130,6 +143,8 @@ export function createAnswer(options: AnswerOptions): Answer {
     outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
     firstTokenAt?: number,
   ): boolean {
+    // Its entry was written with the end.
+    if (conclusion) return false;
     const { attempt } = voice.started;
     const isWhole = outcome.kind === 'completed' && voice.finish();
     if (floor === voice && !isWhole) floor = undefined;
@@ -144,11 +159,14 @@ export function createAnswer(options: AnswerOptions): Answer {
       data: { run, attempt, at: now(), firstTokenAt, ...ledger(voice, outcome, isWhole) },
     });
     if (!isWhole) return false;
+    // One beside it that was silent to its end is called off only now.
+    closeOpen('superseded');
     end(outcome.finishReason, usage);
     return true;
   }
 
   return {
+    closeLost: () => closeOpen('worker_lost'),
     open,
     ended,
     handOver(voice) {
@@ -188,4 +206,9 @@ function ledger(
 }
 
 const estimate = ({ chars }: Voice): { usage?: unknown; estimated?: true } =>
-  chars === 0 ? {} : { usage: { completion_tokens: estimateTokens(chars) }, estimated: true };
+  chars === 0 ? {} : estimated(chars);
+
+const estimated = (chars: number) => ({
+  usage: { completion_tokens: estimateTokens(chars) },
+  estimated: true as const,
+});

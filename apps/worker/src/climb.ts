@@ -42,6 +42,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const routes = deps.routes(data.targets, data.model);
   const { holdToolCalls } = policy;
   const answer = createAnswer({ run, history, writer, holdToolCalls, now: deps.now });
+  answer.closeLost();
 
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;
@@ -62,6 +63,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   function hedge(): AttemptStep | undefined {
     if (policy.onSlowFirstToken !== 'hedge') return undefined;
     const step = decide(slow);
+    // Of this run: what others left open was ended when it began.
     const open = history.tries.filter((one) => one.outcome === 'open');
     if (step.kind !== 'attempt' || open.some((one) => isAt(one, step.route))) return undefined;
     // Readers are told to forget when nothing else is left, and not while somebody may still speak.

@@ -60,16 +60,6 @@ describe('the rungs', () => {
     ]);
   });
 
-  it('are tried again in the same way where the target was only busy', () => {
-    const events: Event[] = ['upstream_overloaded', 'upstream_overloaded', 'upstream_overloaded'];
-    expect(journey({ ...from(), random: 1 }, events)).toEqual([
-      'backup anchor',
-      'backup anchor +400',
-      'backup anchor +800',
-      'primary replay',
-    ]);
-  });
-
   it('are all new once an attempt has said more', () => {
     const more = { lines: (n: number) => [seam(n, 'anchor'), said(' And more.')], code: broken };
     expect(journey(from(), [more, 'no_continuation'])).toEqual([
@@ -110,6 +100,18 @@ describe('the rungs', () => {
       'primary anchor',
       'backup replay',
     ]);
+  });
+
+  it('are the same ones once the log says that the worker was lost', () => {
+    const open = [started(1, primary), said(long), ended(1, broken), started(2, backup, 'anchor')];
+    const routes = [primary, backup, third];
+    for (const entries of [open, open.slice(0, 2)]) {
+      const lost = ended(entries.length === 2 ? 1 : 2, 'worker_lost');
+      const words = journey({ history: historyOf(...entries, lost), routes }, ['no_continuation']);
+      expect(words).toEqual(
+        journey({ history: historyOf(...entries), routes }, ['no_continuation']),
+      );
+    }
   });
 
   it('that were handed over are tried first, by whoever goes on natively', () => {
@@ -154,13 +156,11 @@ describe('two attempts side by side', () => {
     const history = historyOf(
       started(1, primary),
       started(2, backup),
+      seam(1, 'start'),
       said(long),
       ended(2, 'superseded'),
       ended(1, broken),
     );
-    // Of the two the log does not tell who spoke; the run that wrote it knows.
-    history.speaker = primary;
-    for (const one of history.tries) one.spoke = one.attempt === 1;
     expect(journey({ history, fault: fault(broken) }, [])).toEqual(['backup anchor']);
   });
 
@@ -172,8 +172,6 @@ describe('two attempts side by side', () => {
       said(long),
       ended(1, broken),
     );
-    history.speaker = primary;
-    for (const one of history.tries) one.spoke = one.attempt === 1;
     expect(journey({ history, fault: fault(broken) }, [])).toEqual(['primary replay']);
   });
 });

@@ -160,7 +160,10 @@ const sinceRestart = (tries: readonly Try[]): readonly Try[] =>
   );
 
 const isNoFault = (outcome: string): boolean =>
-  outcome === 'open' || outcome === 'superseded' || outcome === handedOver;
+  outcome === 'open' ||
+  outcome === 'superseded' ||
+  outcome === 'worker_lost' ||
+  outcome === handedOver;
 
 const isRung = (mode: AttemptMode): boolean => mode !== 'start' && mode !== 'restart';
 
