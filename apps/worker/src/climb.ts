@@ -86,6 +86,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
             : continueBody(body, mode, plainText(history.shown) ?? ''),
         mode,
         identity: history.shown.identity,
+        accepted: history.tries.some(({ answered }) => answered),
         sink,
         signal,
         onSlow,

@@ -142,6 +142,22 @@ describe('the rungs', () => {
     ]);
   });
 
+  it('that nobody could be asked for end in a word of ours where the reason died with its worker', () => {
+    const error = { message: 'No assistant turn!', type: 'x', param: null, code: 'y' };
+    const history = historyOf(
+      started(1, primary),
+      said(long),
+      ended(1, 'worker_lost'),
+      started(2, backup, 'replay'),
+      ended(2, 'target_unsuited'),
+    );
+    const refused = fault('target_unsuited', { httpStatus: 400, error });
+    const step = decide({ history, routes: [backup], continuation: 'strict', fault: refused });
+    expect(step).toMatchObject({
+      failed: { error: { code: 'upstream_failed_mid_stream', type: 'upstream_error' } },
+    });
+  });
+
   it('end where the fault is one that no other target mends', () => {
     const events: Event[] = ['content_filtered'];
     expect(journey({ ...from(), reader: 'native' }, events)).toEqual([

@@ -217,8 +217,10 @@ export const isReal = (fault: Fault): boolean => !isBySide(fault);
 
 /** The clear end: the last real reason, under the code that says that a part was shown. */
 function fail({ history, reason }: Situation, last: Fault): Step {
-  // That one target could not be asked in some way says nothing of why there is no answer.
-  const fault = isBySide(last) ? (reason ?? last) : last;
+  // That one target could not be asked in some way says nothing of why there is no answer; nor does what
+  // it found wrong with a request that we made.
+  const bySide = reason ?? (isNothing(history.shown) ? last : brokenOff);
+  const fault = isBySide(last) ? bySide : last;
   const { error, httpStatus } = faultToError(fault);
   const code = isNothing(history.shown) ? error.code : 'upstream_failed_mid_stream';
   const failed: Failed = { error: { ...error, code }, httpStatus };
