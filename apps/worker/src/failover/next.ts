@@ -1,6 +1,6 @@
 import type { AttemptMode, Failed } from '@millrace/shared/domain/entry';
 import { faultTable, faultToError } from '@millrace/shared/domain/fault';
-import type { Fault } from '@millrace/shared/domain/fault';
+import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
 import type { ReaderKind, Target } from '@millrace/shared/domain/request';
 import { sinceProgress } from './history.ts';
 import type { History, Try } from './history.ts';
@@ -97,12 +97,13 @@ function goOn(situation: Situation): Step {
   );
   if (fault && !faultTable[fault.code].next) return restartOrFail(situation, fault);
 
-  // The rung itself was not at fault: a target that is busy is asked once more, in the same way.
-  if (last && fault && since.includes(last)) {
-    const alike = since.filter((one) => isAt(one, last) && one.outcome === fault.code);
-    const delayMs = retryDelay(fault, faultTable[fault.code], alike.length, random);
-    const same = routes.find((route) => isAt(last, route));
-    if (same && delayMs !== undefined) return attempt(same, last.mode, delayMs);
+  const same = last && fault && since.includes(last) && routes.find((route) => isAt(last, route));
+  // A rung of which nothing came was not at fault: a target that is busy is asked once more, in the same
+  // way. One that broke off was tried, and where there is another target its whole time is not spent twice.
+  if (same && (!last.answered || routes.length === 1)) {
+    const failures = since.filter((one) => isAt(one, last) && mayPass(one));
+    const delayMs = retryDelay(fault, faultTable[fault.code], failures.length, random);
+    if (delayMs !== undefined) return attempt(same, last.mode, delayMs);
   }
   for (const route of rungOrder(routes, last, fault)) {
     const rungs = rungsFor({
@@ -164,6 +165,11 @@ const isNoFault = (outcome: string): boolean =>
   outcome === 'superseded' ||
   outcome === 'worker_lost' ||
   outcome === handedOver;
+
+const rows: Readonly<Record<string, FaultRow>> = faultTable;
+
+/** It failed in a way that the same again may mend. */
+const mayPass = ({ outcome }: Try): boolean => (rows[outcome]?.again ?? 0) > 0;
 
 const isRung = (mode: AttemptMode): boolean => mode !== 'start' && mode !== 'restart';
 
