@@ -192,7 +192,13 @@ export type JobView = {
   id: string;
   status: string;
   queue_position?: number;
-  attempts: { run: number; attempt: number; outcome: string }[];
+  attempts: {
+    run: number;
+    attempt: number;
+    outcome: string;
+    usage?: { completion_tokens: number };
+    estimated?: boolean;
+  }[];
   result?: { choices: { message: { content: string } }[] };
   error?: { code: string | null; message: string };
 };

@@ -91,6 +91,18 @@ describe('a worker that is killed with streams on it', () => {
     await fleet.addWorker();
     await Promise.all(streams.map((stream) => expectWhole(stream, text)));
     expect(await counters(fleet.url)).toMatchObject({ takeovers: 10, falseAlarms: 0 });
+    // What the dead worker's attempts cost is counted from what they showed.
+    const jobs = await Promise.all(
+      streams.map(async (stream) => getJob(fleet.url, await requestId(stream))),
+    );
+    for (const { attempts } of jobs) {
+      expect(attempts).toMatchObject([
+        { run: 1, outcome: 'worker_lost', estimated: true },
+        { run: 2, outcome: 'completed' },
+      ]);
+      expect(attempts[0]?.usage?.completion_tokens).toBeGreaterThanOrEqual(10);
+      expect(attempts[1]).not.toHaveProperty('estimated');
+    }
   });
 });
 

@@ -40,6 +40,9 @@ const models = {
   overloaded: pair('status:code=503', 'healthy'),
   silent: { ...pair('silent', 'healthy'), firstTokenTimeout: '300ms' },
   stalled: { ...pair('stall:after=20', 'healthy'), idleTimeout: '300ms' },
+  // It takes neither the request that the first one took nor any that goes on with the answer.
+  refusing: pair('cut:after=40,times=1,key=refusing', 'status:code=400'),
+  filtering: pair('cut:after=40', 'status:error=content_filter'),
   strict: { ...pair(cut, 'anchored:anchor=exact,diverge=1'), continuation: 'strict' },
 };
 
@@ -58,6 +61,27 @@ describe('an answer that is cut in the middle', () => {
     expectOneAnswer(stream);
     const job = await getJob(fleet.url, await requestId(stream));
     expect(job.attempts.at(-1)).toMatchObject({ provider: 'backup', outcome: 'completed' });
+  });
+
+  it('is whole in spite of a backup that refuses it in every way', async () => {
+    const stream = ask(fleet.url, 'refusing', withUsage);
+    await expectWhole(stream, expectedText({ tokens: 60 }));
+    expectOneAnswer(stream);
+    const { attempts } = await getJob(fleet.url, await requestId(stream));
+    expect(attempts.map(({ outcome }) => outcome)).toEqual([
+      'upstream_reset',
+      'target_unsuited',
+      'target_unsuited',
+      'completed',
+    ]);
+  });
+
+  it('ends where a backup filters it', async () => {
+    const stream = ask(fleet.url, 'filtering');
+    await stream.ended;
+    expect(stream.events.at(-1)?.data).toContain('upstream_failed_mid_stream');
+    const { attempts } = await getJob(fleet.url, await requestId(stream));
+    expect(attempts.map(({ outcome }) => outcome)).toEqual(['upstream_reset', 'content_filtered']);
   });
 
   it('is not anchored where the model says so', async () => {

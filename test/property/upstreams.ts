@@ -46,7 +46,7 @@ export function createUpstreams(scenario: Scenario) {
   const calls: Call[] = [];
 
   function call(options: CallOptions): Attempt {
-    const { target, body, mode, identity, sink, signal, onSlow, activation } = options;
+    const { target, body, mode, identity, accepted, sink, signal, onSlow, activation } = options;
     const number = calls.length;
     const upstream = scenario.upstreams[number] ?? well;
     const asked = { number, mode, body, model: target.model };
@@ -68,6 +68,7 @@ export function createUpstreams(scenario: Scenario) {
       timeouts: { firstTokenTimeoutMs, idleTimeoutMs, timeoutMs },
       deadlineAt: activation.data.deadlineAt,
       maxResponseBytes: 1_000_000,
+      accepted,
       sink,
       signal,
       onSlow,

@@ -1,5 +1,6 @@
 import { compareEntryIds, decodeEntry, parseEntryId } from '@millrace/shared/domain/entry';
 import { expect } from 'vitest';
+import { emptyHistory, rememberLine } from '../../apps/worker/src/failover/history.ts';
 import type { Item } from './reader.ts';
 import type { Scenario, Spoken } from './scenario.ts';
 import type { World } from './world.ts';
@@ -60,6 +61,8 @@ export function judge(world: World, scenario: Scenario): Ending {
   if (end === 'done') judgeWhole(last, world, scenario);
   if (end === 'failed') judgeError(last, ends[0]?.data ?? '');
   judgeLedger(world, scenario, end);
+  judgeEnds(world, scenario, end);
+  judgeSpeakers(world);
   for (const worker of world.workers) {
     expect(
       worker.calls.filter(({ closed }) => !closed),
@@ -186,5 +189,52 @@ function judgeLedger(world: World, scenario: Scenario, end: Ending): void {
     if (onlyReplay) expect(['start', 'restart', 'replay']).toContain(mode);
     if (scenario.reader === 'plain') expect(mode).not.toBe('restart');
     if (mode === 'continue') expect(scenario.targets[Number(provider.slice(1))]).toBe(true);
+  }
+}
+
+/** How the attempts ended, as the log tells it: each of them once, and no rung for nothing. */
+function judgeEnds(world: World, { targets }: Scenario, end: Ending): void {
+  const entries = (world.readers[0]?.lines ?? []).map(({ text }) => decodeEntry(text));
+  const rungs = new Map<number, string>();
+  const ended: number[] = [];
+  let tried: string[] = [];
+  let isShown = false;
+  for (const entry of entries) {
+    if (entry.kind === 'chunk') isShown = true;
+    if (entry.kind === 'seam' && entry.data.outcome === 'passed') {
+      tried = [];
+      rungs.set(entry.data.attempt, 'spoke');
+    }
+    if (entry.kind === 'attempt') {
+      const { attempt, mode, provider } = entry.data;
+      rungs.set(attempt, mode === 'start' || mode === 'restart' ? mode : `${provider} ${mode}`);
+      if (mode === 'restart') tried = [];
+    }
+    if (entry.kind !== 'attempt_end') continue;
+    const { attempt, outcome, firstTokenAt } = entry.data;
+    ended.push(attempt);
+    if (isShown) expect(outcome, 'taken once, never wrong').not.toBe('upstream_rejected');
+    const rung = rungs.get(attempt) ?? '';
+    // One that another overtook ends behind that one's seam.
+    const isTried = firstTokenAt !== undefined && outcome !== 'superseded';
+    if (rung.includes(' ') && isTried) tried.push(rung);
+    if (targets.length > 1) expect(tried, 'no rung twice').toEqual([...new Set(tried)]);
+  }
+  expect(ended, 'one ledger entry of each').toEqual([...new Set(ended)]);
+  if (end !== 'cancelled') expect(ended.toSorted((a, b) => a - b)).toEqual([...rungs.keys()]);
+}
+
+/** Who takes over knows whose words the readers have: an answer's first chunk says it too. */
+function judgeSpeakers({ readers: [first], calls }: World): void {
+  const history = emptyHistory();
+  let isNew = true;
+  for (const { text } of first?.lines ?? []) {
+    rememberLine(history, text);
+    if (text.startsWith('z')) isNew = true;
+    const number = isNew ? /^c\{"id":"chatcmpl-(\d+)"/.exec(text)?.[1] : undefined;
+    if (number === undefined) continue;
+    isNew = false;
+    const { provider } = calls[Number(number)]?.target ?? {};
+    expect(history.speaker?.provider, 'the speaker by the log').toBe(provider);
   }
 }

@@ -108,7 +108,9 @@ function viewAttempt({ started, ended }: AttemptStory, end: Terminal | undefined
     ended_at: ended ? ended.at / 1000 : undefined,
     // An attempt that nothing ended: under way, or its worker was lost, or it was called off.
     outcome:
-      ended?.outcome ?? (end ? (end.kind === 'cancelled' ? 'cancelled' : 'lost') : 'running'),
+      ended?.outcome ??
+      (end ? (end.kind === 'cancelled' ? 'cancelled' : 'worker_lost') : 'running'),
     usage: ended?.usage,
+    estimated: ended?.estimated,
   };
 }

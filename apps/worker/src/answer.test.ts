@@ -146,6 +146,33 @@ describe('a run that takes over', () => {
     expect(entries().at(-1)).toMatchObject({ data: { attempts: 3 } });
   });
 
+  it('writes how the attempts ended that were left open, with an estimate of what they cost', () => {
+    const history = historyOf(
+      started(1, primary),
+      ended(1, 'upstream_reset'),
+      started(2, primary),
+      said('Hello'),
+      started(3, primary, 'replay'),
+    );
+    const { answer, entries } = createHeard({ history, run: 4 });
+    answer.closeLost();
+    const lost = (attempt: number, tokens: number) => ({
+      kind: 'attempt_end',
+      data: {
+        run: 4,
+        attempt,
+        at: 1234,
+        outcome: 'worker_lost',
+        usage: { completion_tokens: tokens },
+        estimated: true,
+      },
+    });
+    expect(entries()).toEqual([lost(2, estimateTokens(5)), lost(3, 0)]);
+    expect(history.tries.map(({ outcome }) => outcome)).not.toContain('open');
+    answer.closeLost();
+    expect(entries()).toHaveLength(2);
+  });
+
   it('that starts anew tells readers to forget, first of all', () => {
     const history = historyOf(started(1, primary), said('Hi'));
     const { open, entries } = createHeard({ history, run: 2 });

@@ -10,10 +10,10 @@ import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import type { LogWriter } from './append.ts';
 import type { AttemptOutcome } from './attempt.ts';
 import { estimateTokens, usageOverSeam } from './failover/continue-body.ts';
-import { remember, rememberText, speaks } from './failover/history.ts';
+import { impliedSpeaker, remember, rememberText, speaks } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import type { Step } from './failover/next.ts';
-import { plainText } from './failover/shown.ts';
+import { charsOf, plainText } from './failover/shown.ts';
 import type { RunMetrics } from './metrics.ts';
 import { createVoice, rungOf } from './voice.ts';
 import type { GiveUp, Spoken, Voice } from './voice.ts';
@@ -38,6 +38,8 @@ export type VoiceEvents = {
 
 /** The run's side of the log: every line that it writes passes here, in order. */
 export type Answer = {
+  /** Writes the end of the attempts that other workers left open, each with what it is known to have cost. */
+  closeLost(): void;
   /** Writes that an attempt starts; what it brings goes to the voice. */
   open(step: AttemptStep, events: VoiceEvents): Voice;
   /** Writes the attempt's ledger entry; true when the answer is whole by it. */
@@ -79,6 +81,17 @@ export function createAnswer(options: AnswerOptions): Answer {
     writer.note(encodeEntry(entry));
   }
 
+  /** Ends the attempts of which nobody will say how they ended. */
+  function closeOpen(outcome: 'worker_lost' | 'superseded'): void {
+    for (const one of history.tries.filter((each) => each.outcome === 'open')) {
+      const { attempt, chars } = one;
+      note({
+        kind: 'attempt_end',
+        data: { run, attempt, at: now(), outcome, ...estimated(chars) },
+      });
+    }
+  }
+
   function say({ text, content }: Spoken): void {
     changes += 1;
     if (content === undefined) write({ kind: 'chunk', text });
@@ -106,11 +119,10 @@ export function createAnswer(options: AnswerOptions): Answer {
     const started: AttemptStarted = { run, attempt, provider, model, mode: step.mode, at: now() };
     note({ kind: 'attempt', data: started });
     const rung = rungOf(started);
-    const offset = plainText(history.shown)?.length ?? 0;
+    const offset = charsOf(history.shown);
     const seam = (outcome: SeamRecord['outcome']) => {
-      if (!rung) return;
-      write({ kind: 'seam', data: { attempt, rung, offset, outcome } });
-      metrics.seam(rung, outcome);
+      write({ kind: 'seam', data: { attempt, rung: step.mode, offset, outcome } });
+      if (rung) metrics.seam(rung, outcome);
     };
     const voice: Voice = createVoice({
       started,
@@ -126,7 +138,8 @@ export function createAnswer(options: AnswerOptions): Answer {
         return true;
       },
       begin() {
-        if (rung) seam('passed');
+        // One that begins the answer is known by its chunks, where no other may be taken for it.
+        if (rung || impliedSpeaker(history)?.attempt !== attempt) seam('passed');
         else speaks(history, attempt);
       },
       say,
@@ -148,6 +161,11 @@ export function createAnswer(options: AnswerOptions): Answer {
     outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
     firstTokenAt?: number,
   ): boolean {
+    // Its entry was written with the end.
+    if (conclusion) {
+      account(voice, ledger(voice, outcome, false), firstTokenAt);
+      return false;
+    }
     const isWhole = outcome.kind === 'completed' && voice.finish();
     if (floor === voice && !isWhole) floor = undefined;
     const rung = rungOf(voice.started);
@@ -159,11 +177,14 @@ export function createAnswer(options: AnswerOptions): Answer {
     const data = account(voice, ledger(voice, outcome, isWhole), firstTokenAt);
     note({ kind: 'attempt_end', data });
     if (!isWhole) return false;
+    // One beside it that was silent to its end is called off only now.
+    closeOpen('superseded');
     end(outcome.finishReason, usage);
     return true;
   }
 
   return {
+    closeLost: () => closeOpen('worker_lost'),
     open,
     ended,
     handOver(voice, firstTokenAt) {
@@ -206,5 +227,9 @@ function ledger(
   return { outcome: how, ...estimate(voice) };
 }
 
-const estimate = ({ chars }: Voice): Omit<Cost, 'outcome'> =>
-  chars === 0 ? {} : { usage: { completion_tokens: estimateTokens(chars) }, estimated: true };
+const estimate = ({ chars }: Voice): Omit<Cost, 'outcome'> => (chars === 0 ? {} : estimated(chars));
+
+const estimated = (chars: number) => ({
+  usage: { completion_tokens: estimateTokens(chars) },
+  estimated: true as const,
+});

@@ -23,6 +23,11 @@ export type AttemptOptions = {
   deadlineAt?: number | undefined;
   /** Bytes of an answer that is not streamed. */
   maxResponseBytes: number;
+  /**
+   * The request was taken before: a target that rejects it, as it stands or as it goes on with an answer,
+   * only cannot be asked this way.
+   */
+  accepted: boolean;
   sink: AnswerSink;
   signal: AbortSignal;
   /**
@@ -79,9 +84,15 @@ export function startAttempt(options: AttemptOptions): Attempt {
     if (result.kind === 'completed') upstream?.release();
     else upstream?.abort();
     settle(
-      result.kind === 'fault' ? { kind: 'fault', fault: withoutKey(result.fault, call) } : result,
+      result.kind === 'fault'
+        ? { kind: 'fault', fault: withoutKey(judged(result.fault), call) }
+        : result,
     );
   }
+  const judged = (fault: Fault): Fault =>
+    options.accepted && fault.code === 'upstream_rejected'
+      ? { ...fault, code: 'target_unsuited' }
+      : fault;
   const fail = (fault: Fault) => finish({ kind: 'fault', fault });
   const onAbort = () => finish({ kind: 'aborted' });
 
@@ -158,7 +169,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
 
   function judgeWhole(): AttemptOutcome {
     const text = Buffer.concat(whole).toString('utf8');
-    if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus(provider, call, head, text) };
+    if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus(provider, head, text) };
     if (call.stream) return { kind: 'fault', fault: notAStream(provider, text) };
     const verdict = provider.readWhole(text, call);
     if (verdict.kind === 'fault') return verdict;
@@ -245,12 +256,11 @@ function withoutKey(fault: Fault, { apiKey }: ProviderCall): Fault {
   return text.includes(apiKey) ? (JSON.parse(text.replaceAll(apiKey, '***')) as Fault) : fault;
 }
 
-function fromStatus(provider: Provider, call: ProviderCall, head: Head, text: string): Fault {
+function fromStatus(provider: Provider, head: Head, text: string): Fault {
   const status = head?.status ?? 502;
   const { code, error } = provider.readError(status, text);
   const fault: Fault = {
-    // A target that refuses to go on with a message may well answer otherwise.
-    code: code === 'upstream_rejected' && call.prefill ? 'target_unsuited' : code,
+    code,
     message: `The provider answered with status ${status}.`,
     // Redirects and the like mean nothing to the client.
     httpStatus: status >= 400 ? status : 502,

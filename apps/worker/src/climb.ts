@@ -49,6 +49,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     metrics: deps.metrics,
     now: deps.now,
   });
+  answer.closeLost();
 
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;
@@ -69,6 +70,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   function hedge(): AttemptStep | undefined {
     if (policy.onSlowFirstToken !== 'hedge') return undefined;
     const step = decide(slow);
+    // Of this run: what others left open was ended when it began.
     const open = history.tries.filter((one) => one.outcome === 'open');
     if (step.kind !== 'attempt' || open.some((one) => isAt(one, step.route))) return undefined;
     // Readers are told to forget when nothing else is left, and not while somebody may still speak.
@@ -91,6 +93,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
             : continueBody(body, mode, plainText(history.shown) ?? ''),
         mode,
         identity: history.shown.identity,
+        accepted: history.tries.some(({ answered }) => answered),
         sink,
         signal,
         onSlow,

@@ -216,6 +216,9 @@ describe('an attempt beside a slow one', () => {
     await at(1).end(completed);
     expect(at(0).stopped).toContain('superseded');
     expect(outcome()).toEqual({ kind: 'completed' });
+    // Both have their ledger entry, before the end.
+    expect(heard.kinds()).toEqual(['attempt', 'attempt', 'attempt_end', 'attempt_end', 'done']);
+    expect(outcomes()).toEqual(['superseded', 'completed']);
   });
 });
 

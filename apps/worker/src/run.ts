@@ -65,6 +65,8 @@ export type CallOptions = {
   body: string;
   mode: AttemptMode;
   identity: Identity | undefined;
+  /** Some target began to answer the request: one that refuses it now is no judge of it. */
+  accepted: boolean;
   sink: AnswerSink;
   signal: AbortSignal;
   onSlow: (() => void) | undefined;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createHeard } from './answer.fixture.ts';
 import { historyOf, said, started, toolCall } from './failover/history.fixture.ts';
+import { emptyHistory, rememberLine } from './failover/history.ts';
 import { isNothing } from './failover/shown.ts';
 
 /* What of an attempt reaches the readers, and when. */
@@ -56,6 +57,36 @@ describe('the floor', () => {
     expect(slow.told).toEqual(['superseded']);
     expect(answer.ended(slow.voice, completed)).toBe(false);
     expect(deltas()).toEqual([role, { content: 'Hi' }]);
+  });
+
+  it('has a line that names who took it, where another would be taken for the speaker', () => {
+    const { open, kinds, entries, history, lines } = createHeard();
+    const slow = open();
+    open();
+    slow.say({ ...role, content: 'Hi' });
+    slow.plain(' you');
+    expect(kinds()).toEqual(['attempt', 'attempt', 'seam', 'chunk', 'chunk']);
+    expect(entries()[2]).toEqual({
+      kind: 'seam',
+      data: { attempt: 1, rung: 'start', offset: 0, outcome: 'passed' },
+    });
+    const read = emptyHistory();
+    for (const line of lines) rememberLine(read, line);
+    expect(read).toEqual(history);
+    expect(read.speaker?.attempt).toBe(1);
+  });
+
+  it.each([
+    ['of one attempt', 0],
+    ['of the newer one', 1],
+  ])('is not worth a line otherwise: %s', (_, others) => {
+    const { open, kinds, history, lines } = createHeard();
+    for (let i = 0; i < others; i++) open();
+    open().say({ ...role, content: 'Hi' });
+    expect(kinds()).not.toContain('seam');
+    const read = emptyHistory();
+    for (const line of lines) rememberLine(read, line);
+    expect(read).toEqual(history);
   });
 
   it('that was given up in mid-answer is taken by no attempt of before', () => {

@@ -24,13 +24,16 @@ export const started = (attempt: number, { provider, model }: Place, mode: Attem
     data: { run: 1, attempt, provider, model, mode, at: 1000 },
   }) satisfies Entry;
 
-export const ended = (attempt: number, outcome: string) =>
-  ({ kind: 'attempt_end', data: { run: 1, attempt, at: 2000, outcome } }) satisfies Entry;
+export const ended = (attempt: number, outcome: string, firstTokenAt?: number) =>
+  ({
+    kind: 'attempt_end',
+    data: { run: 1, attempt, at: 2000, outcome, ...(firstTokenAt && { firstTokenAt }) },
+  }) satisfies Entry;
 
-export const seam = (attempt: number, rung: 'continue' | 'replay' | 'anchor', outcome = 'passed') =>
+export const seam = (attempt: number, rung: AttemptMode, outcome = 'passed', offset = 1) =>
   ({
     kind: 'seam',
-    data: { attempt, rung, offset: 1, outcome: outcome === 'passed' ? 'passed' : 'diverged' },
+    data: { attempt, rung, offset, outcome: outcome === 'passed' ? 'passed' : 'diverged' },
   }) satisfies Entry;
 
 export const reset = { kind: 'reset', data: { reason: 'restart' } } as const satisfies Entry;

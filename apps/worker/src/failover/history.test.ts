@@ -15,16 +15,49 @@ describe("a log's story", () => {
       ended(1, 'upstream_reset'),
       started(2, two, 'replay'),
     );
+    const silent = { answered: false, spoke: false, chars: 0 };
     expect(tries).toEqual([
-      { attempt: 1, ...one, mode: 'start', outcome: 'upstream_reset', spoke: false },
-      { attempt: 2, ...two, mode: 'replay', outcome: 'open', spoke: false },
+      { attempt: 1, ...one, mode: 'start', outcome: 'upstream_reset', ...silent },
+      { attempt: 2, ...two, mode: 'replay', outcome: 'open', ...silent },
     ]);
+  });
+
+  it('knows of an attempt that it was answered, by its first token or by what was shown of it', () => {
+    const { tries } = historyOf(
+      started(1, one),
+      said('Hel'),
+      ended(1, 'upstream_reset'),
+      started(2, two, 'replay'),
+      ended(2, 'no_continuation', 1500),
+      started(3, one, 'replay'),
+      ended(3, 'upstream_overloaded'),
+    );
+    expect(tries.map(({ answered }) => answered)).toEqual([true, true, false]);
+  });
+
+  it('has the characters that each attempt sent for it, repeated or new', () => {
+    const { tries } = historyOf(
+      started(1, one),
+      said({ role: 'assistant', content: '' }),
+      said({ reasoning: 'Hm.' }),
+      said('Hello'),
+      ended(1, 'upstream_reset'),
+      started(2, two, 'replay'),
+      seam(2, 'replay', 'passed', 5),
+      said(', you'),
+      started(3, one, 'anchor'),
+      seam(3, 'anchor', 'passed', 10),
+      said(' all'),
+      started(4, one, 'replay'),
+      seam(4, 'replay', 'diverged', 14),
+    );
+    expect(tries.map(({ chars }) => chars)).toEqual([8, 10, 4, 0]);
   });
 
   it('has what was shown and who said it', () => {
     const history = historyOf(started(1, one), said('Hel'), said('lo'));
     expect(plainText(history.shown)).toBe('Hello');
-    expect(history.speaker).toEqual(one);
+    expect(history.speaker).toMatchObject(one);
     expect(history.tries[0]?.spoke).toBe(true);
   });
 
@@ -35,10 +68,25 @@ describe("a log's story", () => {
       ended(1, 'upstream_reset'),
       started(2, two, 'replay'),
     ];
-    expect(historyOf(...lines, seam(2, 'replay', 'diverged')).speaker).toEqual(one);
+    expect(historyOf(...lines, seam(2, 'replay', 'diverged')).speaker).toMatchObject(one);
     const passed = historyOf(...lines, seam(2, 'replay'), said('lo'));
-    expect(passed.speaker).toEqual(two);
+    expect(passed.speaker).toMatchObject(two);
     expect(plainText(passed.shown)).toBe('Hello');
+  });
+
+  describe('of two attempts side by side', () => {
+    const both = [started(1, one), started(2, two)];
+
+    it('gives the word to the newer one, where no line gives it to the other', () => {
+      expect(historyOf(...both, said('Hi')).speaker).toMatchObject(two);
+      const named = historyOf(...both, seam(1, 'start'), said('Hi'));
+      expect(named.speaker).toMatchObject(one);
+      expect(named.tries.map(({ spoke }) => spoke)).toEqual([true, false]);
+    });
+
+    it('gives the word to the one that is under way, where the other has failed', () => {
+      expect(historyOf(...both, ended(2, 'x'), said('Hi')).speaker).toMatchObject(one);
+    });
   });
 
   it('forgets with a reset what was shown, and not who was tried', () => {
@@ -88,7 +136,7 @@ describe('the tries since progress', () => {
     speaks(history, 2);
     expect(sinceProgress(history.tries).map(({ attempt }) => attempt)).toEqual([3]);
     speaks(history, 99);
-    expect(history.speaker).toEqual(two);
+    expect(history.speaker).toMatchObject(two);
   });
 
   it('are all where nobody was heard', () => {

@@ -1,5 +1,5 @@
 import { decodeEntry } from '@millrace/shared/domain/entry';
-import type { AttemptMode, AttemptStarted, Entry } from '@millrace/shared/domain/entry';
+import type { AttemptMode, AttemptStarted, Entry, SeamRecord } from '@millrace/shared/domain/entry';
 import { addChunk, addText, key, nothingShown } from './shown.ts';
 import type { Shown } from './shown.ts';
 
@@ -9,10 +9,14 @@ export type Try = {
   provider: string;
   model: string;
   mode: AttemptMode;
-  /** The code of its fault, `completed`, `superseded`, or `open` while nothing ended it. */
+  /** As its end in the log says, or `open` while nothing ended it. */
   outcome: string;
+  /** Its target began to answer. */
+  answered: boolean;
   /** Something of it was shown. */
   spoke: boolean;
+  /** Characters of text that it is known to have sent: shown of it, and repeated before that. */
+  chars: number;
 };
 
 /**
@@ -22,8 +26,8 @@ export type Try = {
 export type History = {
   readonly tries: Try[];
   shown: Shown;
-  /** Who was shown last. */
-  speaker: { provider: string; model: string } | undefined;
+  /** Who was shown last; one of the tries. */
+  speaker: Try | undefined;
 };
 
 export const emptyHistory = (): History => ({
@@ -40,16 +44,20 @@ export function remember(history: History, entry: Entry): void {
       break;
     case 'attempt_end': {
       const one = history.tries.find(({ attempt }) => attempt === entry.data.attempt);
-      if (one) one.outcome = entry.data.outcome;
+      if (!one) break;
+      one.outcome = entry.data.outcome;
+      one.answered ||= entry.data.firstTokenAt !== undefined;
       break;
     }
     case 'seam':
-      if (entry.data.outcome === 'passed') speaks(history, entry.data.attempt);
+      if (entry.data.outcome === 'passed') passSeam(history, entry.data);
       break;
-    case 'chunk':
-      if (history.speaker === undefined) speaks(history, history.tries.at(-1)?.attempt);
-      addChunk(history.shown, JSON.parse(entry.text));
+    case 'chunk': {
+      if (history.speaker === undefined) speaks(history, impliedSpeaker(history)?.attempt);
+      const chars = addChunk(history.shown, JSON.parse(entry.text));
+      if (history.speaker) history.speaker.chars += chars;
       break;
+    }
     case 'result':
       history.shown.other = true;
       break;
@@ -67,18 +75,39 @@ export const rememberLine = (history: History, line: string): void =>
 /** As `remember` of a chunk that adds nothing but a text to the first choice. */
 export function rememberText(history: History, content: string): void {
   addText(history.shown, key(0, 'content'), content);
+  if (history.speaker) history.speaker.chars += content.length;
 }
+
+/** Whose the next chunk is, where no line says it: the speaker's, or the newest attempt's under way. */
+export const impliedSpeaker = ({ speaker, tries }: History): Try | undefined =>
+  speaker ?? tries.findLast(({ outcome }) => outcome === 'open');
 
 /** An attempt takes the floor: what is shown from here on is its own. */
 export function speaks(history: History, attempt: number | undefined): void {
   const one = history.tries.find((candidate) => candidate.attempt === attempt);
   if (!one) return;
   one.spoke = true;
-  history.speaker = { provider: one.provider, model: one.model };
+  one.answered = true;
+  history.speaker = one;
+}
+
+function passSeam(history: History, { attempt, rung, offset }: SeamRecord): void {
+  speaks(history, attempt);
+  // A replay repeats what was shown before it comes to something new.
+  if (rung === 'replay' && history.speaker) history.speaker.chars += offset;
 }
 
 function begin(history: History, { attempt, provider, model, mode }: AttemptStarted): void {
-  history.tries.push({ attempt, provider, model, mode, outcome: 'open', spoke: false });
+  history.tries.push({
+    attempt,
+    provider,
+    model,
+    mode,
+    outcome: 'open',
+    answered: false,
+    spoke: false,
+    chars: 0,
+  });
 }
 
 /** The tries since something new was shown: those before had their success. */

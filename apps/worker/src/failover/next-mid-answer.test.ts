@@ -60,16 +60,6 @@ describe('the rungs', () => {
     ]);
   });
 
-  it('are tried again in the same way where the target was only busy', () => {
-    const events: Event[] = ['upstream_overloaded', 'upstream_overloaded', 'upstream_overloaded'];
-    expect(journey({ ...from(), random: 1 }, events)).toEqual([
-      'backup anchor',
-      'backup anchor +400',
-      'backup anchor +800',
-      'primary replay',
-    ]);
-  });
-
   it('are all new once an attempt has said more', () => {
     const more = { lines: (n: number) => [seam(n, 'anchor'), said(' And more.')], code: broken };
     expect(journey(from(), [more, 'no_continuation'])).toEqual([
@@ -79,11 +69,11 @@ describe('the rungs', () => {
     ]);
   });
 
-  it('are bounded by the attempts that a request may have', () => {
+  it('go on through many faults as long as each brings something new, within a bound', () => {
     const more = (n: number): Entry[] => [seam(n, 'replay'), said(' More.')];
-    const events: Event[] = Array.from({ length: 30 }, () => ({ lines: more, code: broken }));
+    const events: Event[] = Array.from({ length: 130 }, () => ({ lines: more, code: broken }));
     const words = journey({ ...from(), traits: { ...plainTraits, repeats: true } }, events);
-    expect(words).toHaveLength(12);
+    expect(words).toHaveLength(100);
     expect(words.at(-1)).toBe('fail upstream_failed_mid_stream');
   });
 
@@ -110,6 +100,18 @@ describe('the rungs', () => {
       'primary anchor',
       'backup replay',
     ]);
+  });
+
+  it('are the same ones once the log says that the worker was lost', () => {
+    const open = [started(1, primary), said(long), ended(1, broken), started(2, backup, 'anchor')];
+    const routes = [primary, backup, third];
+    for (const entries of [open, open.slice(0, 2)]) {
+      const lost = ended(entries.length === 2 ? 1 : 2, 'worker_lost');
+      const words = journey({ history: historyOf(...entries, lost), routes }, ['no_continuation']);
+      expect(words).toEqual(
+        journey({ history: historyOf(...entries), routes }, ['no_continuation']),
+      );
+    }
   });
 
   it('that were handed over are tried first, by whoever goes on natively', () => {
@@ -140,6 +142,22 @@ describe('the rungs', () => {
     ]);
   });
 
+  it('that nobody could be asked for end in a word of ours where the reason died with its worker', () => {
+    const error = { message: 'No assistant turn!', type: 'x', param: null, code: 'y' };
+    const history = historyOf(
+      started(1, primary),
+      said(long),
+      ended(1, 'worker_lost'),
+      started(2, backup, 'replay'),
+      ended(2, 'target_unsuited'),
+    );
+    const refused = fault('target_unsuited', { httpStatus: 400, error });
+    const step = decide({ history, routes: [backup], continuation: 'strict', fault: refused });
+    expect(step).toMatchObject({
+      failed: { error: { code: 'upstream_failed_mid_stream', type: 'upstream_error' } },
+    });
+  });
+
   it('end where the fault is one that no other target mends', () => {
     const events: Event[] = ['content_filtered'];
     expect(journey({ ...from(), reader: 'native' }, events)).toEqual([
@@ -154,13 +172,11 @@ describe('two attempts side by side', () => {
     const history = historyOf(
       started(1, primary),
       started(2, backup),
+      seam(1, 'start'),
       said(long),
       ended(2, 'superseded'),
       ended(1, broken),
     );
-    // Of the two the log does not tell who spoke; the run that wrote it knows.
-    history.speaker = primary;
-    for (const one of history.tries) one.spoke = one.attempt === 1;
     expect(journey({ history, fault: fault(broken) }, [])).toEqual(['backup anchor']);
   });
 
@@ -172,8 +188,6 @@ describe('two attempts side by side', () => {
       said(long),
       ended(1, broken),
     );
-    history.speaker = primary;
-    for (const one of history.tries) one.spoke = one.attempt === 1;
     expect(journey({ history, fault: fault(broken) }, [])).toEqual(['primary replay']);
   });
 });

@@ -22,8 +22,18 @@ export const decide = (situation: Partial<Situation> = {}): Step =>
     ...situation,
   });
 
-/** What an attempt comes to: a fault, or lines and then a fault. */
-export type Event = FaultCode | Fault | { lines: (attempt: number) => Entry[]; code: FaultCode };
+/** What an attempt comes to: a fault, or lines and then a fault, after its first token or before it. */
+export type Event =
+  | FaultCode
+  | Fault
+  | { lines: (attempt: number) => Entry[]; code: FaultCode; firstTokenAt?: number };
+
+/** It began to answer and broke off, and nothing of it was shown. */
+export const behindCurtain = (code: FaultCode): Event => ({
+  lines: () => [],
+  code,
+  firstTokenAt: 1500,
+});
 
 /**
  * Makes the steps that `next` says, each with the next of the events, until it ends or no event is
@@ -45,7 +55,9 @@ export function journey(situation: Partial<Situation>, events: Event[]): string[
     const lines = typeof event === 'object' && 'lines' in event ? event.lines(attempt) : [];
     for (const line of lines) remember(history, line);
     failed = toFault(event);
-    remember(history, ended(attempt, failed.code));
+    const firstTokenAt =
+      typeof event === 'object' && 'lines' in event ? event.firstTokenAt : undefined;
+    remember(history, ended(attempt, failed.code, firstTokenAt));
   }
   return words;
 }

@@ -60,6 +60,16 @@ describe('after the death of a worker that had shown nothing', () => {
     ]);
   });
 
+  it('and the log says that its worker was lost, it is the same', () => {
+    const history = historyOf(started(1, primary), ended(1, 'worker_lost'));
+    const events: FaultCode[] = ['upstream_timeout', 'upstream_timeout'];
+    expect(journey({ history }, events)).toEqual([
+      'backup start',
+      'primary start',
+      'fail upstream_timeout',
+    ]);
+  });
+
   it('one that handed its attempt over is followed by the same target', () => {
     const history = historyOf(started(1, primary), ended(1, 'handed_over'));
     expect(journey({ history }, [])).toEqual(['primary start']);

@@ -1,6 +1,6 @@
 import type { AttemptMode, Failed } from '@millrace/shared/domain/entry';
 import { faultTable, faultToError } from '@millrace/shared/domain/fault';
-import type { Fault } from '@millrace/shared/domain/fault';
+import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
 import type { ReaderKind, Target } from '@millrace/shared/domain/request';
 import { sinceProgress } from './history.ts';
 import type { History, Try } from './history.ts';
@@ -43,8 +43,10 @@ export type Step =
 /** The outcome of an attempt that its worker broke off for another worker to go on. */
 const handedOver = 'handed_over';
 
-/** Upstream calls for one request, whatever they are for. */
+/** Upstream calls in a row that bring nothing new to the reader, whatever they are for. */
 const maxAttempts = 12;
+/** Upstream calls for one request in all: each one costs its provider's prompt again. */
+const maxAttemptsInAll = 100;
 
 /** What a run does next. Pure: the same situation gives the same step. */
 export function next(situation: Situation): Step {
@@ -53,7 +55,8 @@ export function next(situation: Situation): Step {
   if (shown.finished.size >= traits.choices) return { kind: 'complete' };
   if (routes.length === 0) return fail(situation, noTarget);
   if (now >= deadlineAt) return fail(situation, tooLate);
-  if (tries.length >= maxAttempts) return fail(situation, situation.fault ?? tooManyAttempts);
+  const isTooMany = sinceProgress(tries).length >= maxAttempts || tries.length >= maxAttemptsInAll;
+  if (isTooMany) return fail(situation, situation.fault ?? tooManyAttempts);
   const step = isNothing(shown) ? startAgain(situation) : goOn(situation);
   // A pause that outlasts the deadline is no help.
   if (step.kind === 'attempt' && now + step.delayMs >= deadlineAt) return fail(situation, tooLate);
@@ -97,12 +100,13 @@ function goOn(situation: Situation): Step {
   );
   if (fault && !faultTable[fault.code].next) return restartOrFail(situation, fault);
 
-  // The rung itself was not at fault: a target that is busy is asked once more, in the same way.
-  if (last && fault && since.includes(last)) {
-    const alike = since.filter((one) => isAt(one, last) && one.outcome === fault.code);
-    const delayMs = retryDelay(fault, faultTable[fault.code], alike.length, random);
-    const same = routes.find((route) => isAt(last, route));
-    if (same && delayMs !== undefined) return attempt(same, last.mode, delayMs);
+  const same = last && fault && since.includes(last) && routes.find((route) => isAt(last, route));
+  // A rung of which nothing came was not at fault: a target that is busy is asked once more, in the same
+  // way. One that broke off was tried, and where there is another target its whole time is not spent twice.
+  if (same && (!last.answered || routes.length === 1)) {
+    const failures = since.filter((one) => isAt(one, last) && mayPass(one));
+    const delayMs = retryDelay(fault, faultTable[fault.code], failures.length, random);
+    if (delayMs !== undefined) return attempt(same, last.mode, delayMs);
   }
   for (const route of rungOrder(routes, last, fault)) {
     const rungs = rungsFor({
@@ -160,7 +164,15 @@ const sinceRestart = (tries: readonly Try[]): readonly Try[] =>
   );
 
 const isNoFault = (outcome: string): boolean =>
-  outcome === 'open' || outcome === 'superseded' || outcome === handedOver;
+  outcome === 'open' ||
+  outcome === 'superseded' ||
+  outcome === 'worker_lost' ||
+  outcome === handedOver;
+
+const rows: Readonly<Record<string, FaultRow>> = faultTable;
+
+/** It failed in a way that the same again may mend. */
+const mayPass = ({ outcome }: Try): boolean => (rows[outcome]?.again ?? 0) > 0;
 
 const isRung = (mode: AttemptMode): boolean => mode !== 'start' && mode !== 'restart';
 
@@ -214,8 +226,10 @@ export const isReal = (fault: Fault): boolean => !isBySide(fault);
 
 /** The clear end: the last real reason, under the code that says that a part was shown. */
 function fail({ history, reason }: Situation, last: Fault): Step {
-  // That one target could not be asked in some way says nothing of why there is no answer.
-  const fault = isBySide(last) ? (reason ?? last) : last;
+  // That one target could not be asked in some way says nothing of why there is no answer; nor does what
+  // it found wrong with a request that we made.
+  const bySide = reason ?? (isNothing(history.shown) ? last : brokenOff);
+  const fault = isBySide(last) ? bySide : last;
   const { error, httpStatus } = faultToError(fault);
   const code = isNothing(history.shown) ? error.code : 'upstream_failed_mid_stream';
   const failed: Failed = { error: { ...error, code }, httpStatus };

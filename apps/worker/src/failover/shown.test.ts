@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { chunk, shownOf, toolCall } from './history.fixture.ts';
-import { isNothing, plainText } from './shown.ts';
+import { charsOf, isNothing, plainText } from './shown.ts';
 
 describe('what readers were shown', () => {
   it('is nothing after a role, an empty delta or chunks that are none', () => {
@@ -29,6 +29,7 @@ describe('what readers were shown', () => {
       '1:refusal': 'No',
     });
     expect([...shown.begun]).toEqual([0, 1]);
+    expect(charsOf(shown)).toBe('Hm. HelloHiNo'.length);
   });
 
   it('counts reasoning once that comes under two names', () => {

@@ -53,6 +53,10 @@ export function plainText(shown: Shown): string | undefined {
     : undefined;
 }
 
+/** Characters of all its texts. */
+export const charsOf = ({ texts }: Shown): number =>
+  [...texts.values()].reduce((sum, { length }) => sum + length, 0);
+
 export const key = (choice: number, channel: Channel): string => `${choice}:${channel}`;
 
 /** Adds a text to a channel. An empty one is nothing. */
@@ -60,9 +64,10 @@ export function addText(shown: Shown, where: string, text: string): void {
   if (text !== '') shown.texts.set(where, (shown.texts.get(where) ?? '') + text);
 }
 
-/** Adds what a chunk says. Changes `shown`. */
-export function addChunk(shown: Shown, chunk: unknown): void {
-  if (!isObject(chunk)) return;
+/** Adds what a chunk says. Changes `shown`; returns the characters of text that it added. */
+export function addChunk(shown: Shown, chunk: unknown): number {
+  if (!isObject(chunk)) return 0;
+  let chars = 0;
   shown.identity ??= identityOf(chunk);
   const choices = itemsOf(chunk['choices']);
   for (let place = 0; place < choices.length; place++) {
@@ -71,11 +76,15 @@ export function addChunk(shown: Shown, chunk: unknown): void {
     if (!isObject(choice) || !delta) continue;
     const index = choiceIndex(choice, place);
     shown.begun.add(index);
-    for (const [channel, text] of textsOf(delta)) addText(shown, key(index, channel), text);
+    for (const [channel, text] of textsOf(delta)) {
+      addText(shown, key(index, channel), text);
+      chars += text.length;
+    }
     if (hasToolCall(delta)) shown.toolCall = true;
     if (isObject(choice['logprobs']) || hasOther(delta)) shown.other = true;
   }
   for (const { index, reason } of finishReasons(chunk)) shown.finished.set(index, reason);
+  return chars;
 }
 
 /** The texts that a delta adds, by channel. */

@@ -39,7 +39,7 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
       });
     },
 
-    call({ activation, target, body, mode, identity, sink, signal, onSlow }: CallOptions): Attempt {
+    call({ activation, target, body, mode, identity, ...rest }: CallOptions): Attempt {
       const config = providers[target.provider];
       const model = models[activation.data.model];
       if (!config || !model) return refused(notConfigured(target));
@@ -59,9 +59,7 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
         timeouts: model,
         deadlineAt: activation.data.deadlineAt,
         maxResponseBytes: limits.responseBodyBytes,
-        sink,
-        signal,
-        onSlow,
+        ...rest,
       });
     },
     close: () => pools.close(),

@@ -49,6 +49,7 @@ export type AttemptStarted = {
 };
 
 export type AttemptEnded = {
+  /** The run that wrote this: not always the attempt's own. */
   run: number;
   attempt: number;
   /** Milliseconds since the epoch. */
@@ -56,7 +57,8 @@ export type AttemptEnded = {
   firstTokenAt?: number;
   /**
    * `completed`, `superseded` (another attempt spoke first), `handed_over` (its worker shut down, and
-   * another one goes on), or the code of the fault.
+   * another one goes on), `worker_lost` (its worker died or lost the request, and another one says so),
+   * or the code of the fault.
    */
   outcome: string;
   usage?: unknown;
@@ -64,10 +66,14 @@ export type AttemptEnded = {
   estimated?: true;
 };
 
-/** Where one attempt's text ends and another's begins, or was to begin. */
+/**
+ * Where one attempt's text ends and another's begins, or was to begin. One that begins the answer has
+ * a seam (`start` or `restart`, at 0) only where it is not the newest that is under way, whom everybody
+ * takes for the speaker.
+ */
 export type SeamRecord = {
   attempt: number;
-  rung: 'continue' | 'replay' | 'anchor';
+  rung: AttemptMode;
   /** Characters that had been shown. */
   offset: number;
   /** `passed`, or why the attempt's text was no continuation. */
