@@ -1,9 +1,9 @@
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { connectRedis } from '@millrace/shared/redis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { startRedisProxy } from '../harness/redis-proxy.ts';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
-import { startCutProxy } from './cut-proxy.ts';
 import { lifetimeMs, openRedisLog, retentionMs } from './log-adapters.ts';
 import type { RedisLogUnderTest } from './log-adapters.ts';
 import {
@@ -33,7 +33,7 @@ beforeEach(() => {
 describe('a lost connection', () => {
   /** A log whose connection can be cut, on the store of the others. */
   async function openCuttable() {
-    const proxy = await startCutProxy(server.url);
+    const proxy = await startRedisProxy(server.url);
     const redis = connectRedis(proxy.url, { name: 'cut', role: 'command' });
     onTestFinished(async () => {
       redis.disconnect();
