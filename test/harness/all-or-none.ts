@@ -9,6 +9,7 @@ export async function allOrNone<T extends readonly unknown[]>(
   const settled = await Promise.allSettled(starting as readonly Promise<T[number]>[]);
   const failed = settled.find((one) => one.status === 'rejected');
   if (!failed) return Promise.all(starting) as Promise<unknown> as Promise<T>;
-  await Promise.all(settled.map((one) => one.status === 'fulfilled' && end(one.value)));
+  const started = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  await Promise.all(started.map(end));
   throw failed.reason;
 }

@@ -3,83 +3,83 @@ import { createServer, connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 
-/** A way to a Redis that breaks at the worst moment. */
+/** A way to a Redis that breaks, or stands still, at the worst moment. */
 export type RedisProxy = {
   readonly url: string;
   /** The next answer of Redis does not arrive: the connection is closed instead. Resolves then. */
   loseNextAnswer(): Promise<void>;
   /**
-   * Resolves as soon as a connection brings a command with this text: from there on, nothing of that
-   * connection reaches Redis until `release`.
+   * Resolves as soon as a connection brings a command with this text in it. From that one on, nothing
+   * of this connection reaches Redis, until `release`.
    */
   holdCommand(text: string): Promise<void>;
-  /** The same for an answer of Redis: the command was run, and whoever sent it does not know. */
-  holdAnswer(text: string): Promise<void>;
+  /** The same for the answer to such a command: Redis has run it, and whoever sent it does not know. */
+  holdAnswerTo(text: string): Promise<void>;
   release(): void;
   close(): Promise<void>;
 };
 
-/** One direction of one connection. */
-type Way = {
-  to: Socket;
-  /** The end of what passed, as long as it may be the beginning of the text that is looked for. */
-  tail: string;
-  /** What is held back; undefined where everything passes. */
-  held: Buffer[] | undefined;
-};
+type Trap = { text: string; holds: 'command' | 'answer'; sprung(): void };
 
-type Trap = { text: string; sprung(): void };
+type Connection = {
+  client: Socket;
+  redis: Socket;
+  /** The end of what was sent, as long as it may be the beginning of the text of a trap. */
+  tail: string;
+  held: { way: 'command' | 'answer'; data: Buffer[]; first(): void } | undefined;
+};
 
 /** In front of a Redis on a unix socket, on another one in the same folder. */
 export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   const behind = redisUrl.replace('unix://', '');
   const path = join(behind, '..', `proxy-${crypto.randomUUID().slice(0, 8)}.sock`);
-  const sockets = new Set<Socket>();
-  const ways = new Set<Way>();
-  const traps: { command?: Trap | undefined; answer?: Trap | undefined } = {};
+  const connections = new Set<Connection>();
   let onLost: (() => void) | undefined;
+  let trap: Trap | undefined;
 
-  function pass(way: Way, data: Buffer, kind: 'command' | 'answer'): void {
-    const trap = traps[kind];
-    if (trap && !way.held) {
-      const seen = way.tail + data.toString('latin1');
-      way.tail = seen.slice(1 - trap.text.length);
+  function onCommand(connection: Connection, data: Buffer): void {
+    if (trap && !connection.held) {
+      const seen = connection.tail + data.toString('latin1');
+      connection.tail = seen.slice(1 - trap.text.length);
       if (seen.includes(trap.text)) {
-        way.held = [];
-        traps[kind] = undefined;
-        trap.sprung();
+        connection.held = { way: trap.holds, data: [], first: trap.sprung };
+        trap = undefined;
       }
     }
-    if (way.held) way.held.push(data);
-    else way.to.write(data);
+    pass(connection, 'command', data, connection.redis);
+  }
+
+  function onAnswer(connection: Connection, data: Buffer): void {
+    if (onLost) {
+      connection.client.destroy();
+      connection.redis.destroy();
+      onLost();
+      onLost = undefined;
+    } else pass(connection, 'answer', data, connection.client);
+  }
+
+  function pass({ held }: Connection, way: 'command' | 'answer', data: Buffer, to: Socket): void {
+    if (held?.way !== way) {
+      to.write(data);
+      return;
+    }
+    held.data.push(data);
+    held.first();
   }
 
   const server = createServer((client) => {
     const redis = connect(behind);
-    sockets.add(client).add(redis);
-    const there: Way = { to: redis, tail: '', held: undefined };
-    const back: Way = { to: client, tail: '', held: undefined };
-    ways.add(there).add(back);
-    client.on('data', (data) => pass(there, data, 'command'));
-    redis.on('data', (data) => {
-      if (!onLost) {
-        pass(back, data, 'answer');
-        return;
-      }
-      client.destroy();
-      redis.destroy();
-      onLost();
-      onLost = undefined;
-    });
+    const connection: Connection = { client, redis, tail: '', held: undefined };
+    connections.add(connection);
+    client.on('data', (data) => onCommand(connection, data));
+    redis.on('data', (data) => onAnswer(connection, data));
     for (const [socket, other] of [
       [client, redis],
       [redis, client],
     ] as const) {
       socket.on('error', () => {});
       socket.on('close', () => {
-        sockets.delete(socket);
-        ways.delete(there);
-        ways.delete(back);
+        connections.delete(connection);
         other.destroy();
       });
     }
@@ -87,9 +87,9 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   server.listen(path);
   await once(server, 'listening');
 
-  const hold = (kind: 'command' | 'answer', text: string): Promise<void> =>
+  const hold = (holds: Trap['holds'], text: string): Promise<void> =>
     new Promise((resolve) => {
-      traps[kind] = { text, sprung: resolve };
+      trap = { text, holds, sprung: resolve };
     });
 
   return {
@@ -99,17 +99,20 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
         onLost = resolve;
       }),
     holdCommand: (text) => hold('command', text),
-    holdAnswer: (text) => hold('answer', text),
+    holdAnswerTo: (text) => hold('answer', text),
     release() {
-      for (const way of ways) {
-        for (const data of way.held ?? []) way.to.write(data);
-        way.held = undefined;
-        way.tail = '';
+      for (const connection of connections) {
+        const { held, client, redis } = connection;
+        connection.held = undefined;
+        for (const data of held?.data ?? []) (held?.way === 'command' ? redis : client).write(data);
       }
     },
     async close() {
       server.close();
-      for (const socket of sockets) socket.destroy();
+      for (const { client, redis } of connections) {
+        client.destroy();
+        redis.destroy();
+      }
       await once(server, 'close');
     },
   };

@@ -1,10 +1,11 @@
+import { finishReasons, usageOf } from '@millrace/shared/domain/chunk';
 import { chunkLine, encodeEntry, usageLine } from '@millrace/shared/domain/entry';
 import type { AttemptStarted, Entry, SeamRecord } from '@millrace/shared/domain/entry';
 import { setMembers } from '@millrace/shared/domain/json-text';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import type { LogWriter } from './append.ts';
 import type { AttemptOutcome } from './attempt.ts';
-import { estimateTokens, usageOverSeam } from './failover/continue-body.ts';
+import { estimateTokens, estimateUsage, usageOverSeam } from './failover/continue-body.ts';
 import { remember, rememberText, speaks } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import type { Step } from './failover/next.ts';
@@ -41,8 +42,8 @@ export type Answer = {
   ): boolean;
   /** Writes that the attempt ends here for another worker to go on: nobody was at fault. */
   handOver(voice: Voice): void;
-  /** Writes the end of an answer that was whole but for it. */
-  complete(): void;
+  /** Writes the end of an answer that was whole but for it. `body`: as the caller sent it. */
+  complete(body: string): void;
   /** Writes the clear end of a request that nothing can save. */
   fail(step: Extract<Step, { kind: 'fail' }>): void;
   /** How the request ended; undefined while it has not. */
@@ -156,9 +157,20 @@ export function createAnswer(options: AnswerOptions): Answer {
       const data = { run, attempt, at: now(), outcome: 'handed_over', ...estimate(voice) };
       note({ kind: 'attempt_end', data });
     },
-    complete() {
-      // The last usage line may have been lost with the worker that had it.
-      end(history.shown.finished.get(0) ?? null, undefined);
+    complete(body) {
+      const { shown, result } = history;
+      if (result) {
+        const whole: unknown = JSON.parse(result.body);
+        end(finishReasons(whole)[0]?.reason ?? null, usageOf(whole));
+        return;
+      }
+      // Its usage comes behind the last chunk, so the worker that had it has taken it along.
+      const usage = history.usage ?? estimateUsage(body, shown);
+      if (history.usage === undefined) {
+        const chunk = { ...shown.identity, object: 'chat.completion.chunk', choices: [], usage };
+        write({ kind: 'usage', text: JSON.stringify(chunk) });
+      }
+      end(shown.finished.get(0) ?? null, usage);
     },
     fail(step) {
       writer.end(encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } }), 'failed');

@@ -1,5 +1,6 @@
+import { usageOf } from '@millrace/shared/domain/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
-import type { AttemptMode, AttemptStarted, Entry } from '@millrace/shared/domain/entry';
+import type { AttemptMode, AttemptStarted, Entry, Result } from '@millrace/shared/domain/entry';
 import { addChunk, addText, key, nothingShown } from './shown.ts';
 import type { Shown } from './shown.ts';
 
@@ -24,12 +25,18 @@ export type History = {
   shown: Shown;
   /** Who was shown last. */
   speaker: { provider: string; model: string } | undefined;
+  /** The usage that readers were told. */
+  usage: unknown;
+  /** The whole answer of a call that was not streamed. */
+  result: Result | undefined;
 };
 
 export const emptyHistory = (): History => ({
   tries: [],
   shown: nothingShown(),
   speaker: undefined,
+  usage: undefined,
+  result: undefined,
 });
 
 /** Adds a line of the log. Changes `history`. */
@@ -46,16 +53,25 @@ export function remember(history: History, entry: Entry): void {
     case 'seam':
       if (entry.data.outcome === 'passed') speaks(history, entry.data.attempt);
       break;
-    case 'chunk':
+    case 'chunk': {
       if (history.speaker === undefined) speaks(history, history.tries.at(-1)?.attempt);
-      addChunk(history.shown, JSON.parse(entry.text));
+      const chunk: unknown = JSON.parse(entry.text);
+      addChunk(history.shown, chunk);
+      history.usage = usageOf(chunk) ?? history.usage;
+      break;
+    }
+    case 'usage':
+      history.usage = usageOf(JSON.parse(entry.text)) ?? history.usage;
       break;
     case 'result':
       history.shown.other = true;
+      history.result = entry.data;
       break;
     case 'reset':
       history.shown = nothingShown();
       history.speaker = undefined;
+      history.usage = undefined;
+      history.result = undefined;
       break;
     default:
   }

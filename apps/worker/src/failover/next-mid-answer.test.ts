@@ -237,6 +237,13 @@ describe('an answer that was shown to its end', () => {
     expect(decide({ history: whole(0), routes: [] })).toEqual({ kind: 'complete' });
   });
 
+  it('was not streamed, and is there as a whole', () => {
+    const data = { contentType: 'application/json', body: '{}' };
+    const history = historyOf(started(1, primary), { kind: 'result', data });
+    expect(decide({ history, reader: 'plain' })).toEqual({ kind: 'complete' });
+    expect(decide({ history, reader: 'native' })).toEqual({ kind: 'complete' });
+  });
+
   it('has all its choices shown to their ends', () => {
     const traits = { ...plainTraits, choices: 2 };
     expect(decide({ history: whole(0), traits })).toMatchObject({ mode: 'replay' });

@@ -50,7 +50,8 @@ const maxAttempts = 12;
 export function next(situation: Situation): Step {
   const { history, traits, routes, deadlineAt = Infinity, now } = situation;
   const { shown, tries } = history;
-  if (shown.finished.size >= traits.choices) return { kind: 'complete' };
+  const isWhole = history.result !== undefined || shown.finished.size >= traits.choices;
+  if (isWhole) return { kind: 'complete' };
   if (routes.length === 0) return fail(situation, noTarget);
   if (now >= deadlineAt) return fail(situation, tooLate);
   if (tries.length >= maxAttempts) return fail(situation, situation.fault ?? tooManyAttempts);
