@@ -48,12 +48,12 @@ describe('a lost connection', () => {
     const id = await create(one.log, inbox.name);
     const run = await startRun(log, id);
     await run.write('c1');
-    const lost = proxy.loseNextAnswer();
+    const lost = proxy.loseAnswer();
     const outcome = appendOne(log, run.item(['c2', 'c3']));
     await lost;
     expect(await outcome).toBe('duplicate');
     run.last = { run: 1, seq: 3 };
-    const lostEnd = proxy.loseNextAnswer();
+    const lostEnd = proxy.loseAnswer();
     const end = run.end();
     await lostEnd;
     expect(await end).toBe('duplicate');
@@ -67,7 +67,7 @@ describe('a lost connection', () => {
     const id = await create(log);
     const first = await startRun(log, id, 1);
     await first.write('c1');
-    const lost = proxy.loseNextAnswer();
+    const lost = proxy.loseAnswer();
     const second = startRun(log, id, 2);
     await lost;
     expect(await second).toMatchObject({ run: 2, last: { run: 1, seq: 1 } });
@@ -79,7 +79,7 @@ describe('a lost connection', () => {
     const id = await create(log);
     // From here on Redis knows the script: the next answer is that of its run.
     await log.finish(await create(log), cancelledLine, 'cancelled');
-    const lost = proxy.loseNextAnswer();
+    const lost = proxy.loseAnswer();
     const outcome = log.finish(id, cancelledLine, 'cancelled');
     await lost;
     expect(await outcome).toEqual({ kind: 'ended', by: 'cancelled' });

@@ -6,8 +6,11 @@ import { join } from 'node:path';
 /** A way to a Redis that breaks, or stands still, at the worst moment. */
 export type RedisProxy = {
   readonly url: string;
-  /** The next answer of Redis does not arrive: the connection is closed instead. Resolves then. */
-  loseNextAnswer(): Promise<void>;
+  /**
+   * The next answer of Redis with this text in it does not arrive: the connection is closed instead.
+   * Resolves then.
+   */
+  loseAnswer(text?: string): Promise<void>;
   /**
    * Resolves as soon as a connection brings a command with this text in it. From that one on, nothing
    * of this connection reaches Redis, until `release`.
@@ -34,7 +37,7 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   const behind = redisUrl.replace('unix://', '');
   const path = join(behind, '..', `proxy-${crypto.randomUUID().slice(0, 8)}.sock`);
   const connections = new Set<Connection>();
-  let onLost: (() => void) | undefined;
+  let toLose: { text: string; lost(): void } | undefined;
   let trap: Trap | undefined;
 
   function onCommand(connection: Connection, data: Buffer): void {
@@ -50,11 +53,11 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   }
 
   function onAnswer(connection: Connection, data: Buffer): void {
-    if (onLost) {
+    if (toLose && data.toString('latin1').includes(toLose.text)) {
       connection.client.destroy();
       connection.redis.destroy();
-      onLost();
-      onLost = undefined;
+      toLose.lost();
+      toLose = undefined;
     } else pass(connection, 'answer', data, connection.client);
   }
 
@@ -94,9 +97,9 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
 
   return {
     url: `unix://${path}`,
-    loseNextAnswer: () =>
+    loseAnswer: (text = '') =>
       new Promise((resolve) => {
-        onLost = resolve;
+        toLose = { text, lost: resolve };
       }),
     holdCommand: (text) => hold('command', text),
     holdAnswerTo: (text) => hold('answer', text),

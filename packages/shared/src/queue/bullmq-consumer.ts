@@ -4,10 +4,12 @@ import type { Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
+import { heldJobs, takeBack } from './held-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import { createLockKeeper } from './lock-keeper.ts';
 import type { LockKeeper } from './lock-keeper.ts';
 import type { ActivationHandler, JobConsumer } from './port.ts';
+import { createStrays } from './strays.ts';
 
 export type BullConsumerOptions = {
   /** For the commands; each shard's blocking read gets a connection of its own from it. */
@@ -88,7 +90,14 @@ export function startBullConsumer(
       const share = Math.floor((places + lane) / Math.min(fetchLanes, places));
       lanes.push(openLane(shard, share, keeper));
     }
-    return { lanes, keeper };
+    const [first] = lanes as [Lane];
+    const strays = createStrays({
+      held: () => heldJobs(redis, first, name),
+      isKept: keeper.has,
+      putBack: (job) => takeBack(first, job),
+      onError: (error) => onError(error instanceof Error ? error : new Error(String(error))),
+    });
+    return { lanes, keeper, strays };
   }
 
   function openLane(shard: number, places: number, keeper: LockKeeper): Lane {
@@ -119,15 +128,20 @@ export function startBullConsumer(
   }
 
   const teams = Array.from({ length: shards }, (_, shard) => openShard(shard));
+  const onReady = () => {
+    for (const { strays } of teams) strays.look();
+  };
+  redis.on('ready', onReady);
 
   /** BullMQ's close takes no more jobs and ends with those that it holds; their locks are kept until then. */
   const stop = () => {
     stopping ??= Promise.all(
-      teams.map(async ({ lanes, keeper }) => {
+      teams.map(async ({ lanes, keeper, strays }) => {
         await Promise.all(lanes.map((lane) => lane.close()));
         keeper.close();
+        strays.close();
       }),
-    ).then(() => undefined);
+    ).then(() => void redis.off('ready', onReady));
     return stopping;
   };
 
