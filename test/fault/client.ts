@@ -192,7 +192,7 @@ export type JobView = {
   id: string;
   status: string;
   queue_position?: number;
-  attempts: { run: number; attempt: number; outcome: string }[];
+  attempts: { run: number; attempt: number; provider: string; outcome: string }[];
   result?: { choices: { message: { content: string } }[] };
   error?: { code: string | null; message: string };
 };
