@@ -2,27 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
 import type { Stream } from './client.ts';
 import { expectWhole } from './judge.ts';
 import { expectAlive, expectEmpty, observeQueue } from './observe.ts';
-import { counters, killed, openStreams } from './takeover.ts';
+import { counters, killed, openStreams, slowAnswer } from './takeover.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());
 
 const count = 30;
-const tokens = 120;
-const text = expectedText({ tokens });
-const pace = `tokens=${tokens},pace=50`;
-const models = {
-  pair: {
-    targets: [
-      { provider: 'primary', model: `healthy:${pace}` },
-      { provider: 'backup', model: `prefill:${pace}`, prefill: true },
-    ],
-  },
-};
+const { text, models } = slowAnswer(120);
 
 /** Milliseconds. */
 const goneFor = 2000;
