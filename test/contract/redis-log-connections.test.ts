@@ -1,9 +1,9 @@
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { connectRedis } from '@millrace/shared/redis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { startRedisProxy } from '../harness/redis-proxy.ts';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
-import { startCutProxy } from './cut-proxy.ts';
 import { lifetimeMs, openRedisLog, retentionMs } from './log-adapters.ts';
 import type { RedisLogUnderTest } from './log-adapters.ts';
 import {
@@ -33,7 +33,7 @@ beforeEach(() => {
 describe('a lost connection', () => {
   /** A log whose connection can be cut, on the store of the others. */
   async function openCuttable() {
-    const proxy = await startCutProxy(server.url);
+    const proxy = await startRedisProxy(server.url);
     const redis = connectRedis(proxy.url, { name: 'cut', role: 'command' });
     onTestFinished(async () => {
       redis.disconnect();
@@ -48,12 +48,12 @@ describe('a lost connection', () => {
     const id = await create(one.log, inbox.name);
     const run = await startRun(log, id);
     await run.write('c1');
-    const lost = proxy.loseNextAnswer();
+    const lost = proxy.loseAnswer();
     const outcome = appendOne(log, run.item(['c2', 'c3']));
     await lost;
     expect(await outcome).toBe('duplicate');
     run.last = { run: 1, seq: 3 };
-    const lostEnd = proxy.loseNextAnswer();
+    const lostEnd = proxy.loseAnswer();
     const end = run.end();
     await lostEnd;
     expect(await end).toBe('duplicate');
@@ -67,7 +67,7 @@ describe('a lost connection', () => {
     const id = await create(log);
     const first = await startRun(log, id, 1);
     await first.write('c1');
-    const lost = proxy.loseNextAnswer();
+    const lost = proxy.loseAnswer();
     const second = startRun(log, id, 2);
     await lost;
     expect(await second).toMatchObject({ run: 2, last: { run: 1, seq: 1 } });
@@ -79,7 +79,7 @@ describe('a lost connection', () => {
     const id = await create(log);
     // From here on Redis knows the script: the next answer is that of its run.
     await log.finish(await create(log), cancelledLine, 'cancelled');
-    const lost = proxy.loseNextAnswer();
+    const lost = proxy.loseAnswer();
     const outcome = log.finish(id, cancelledLine, 'cancelled');
     await lost;
     expect(await outcome).toEqual({ kind: 'ended', by: 'cancelled' });

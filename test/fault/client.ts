@@ -195,6 +195,7 @@ export type JobView = {
   attempts: {
     run: number;
     attempt: number;
+    provider: string;
     outcome: string;
     usage?: { completion_tokens: number };
     estimated?: boolean;

@@ -5,25 +5,14 @@ import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import { afterEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
 import { expectWhole } from './judge.ts';
 import { expectAlive, observeQueue } from './observe.ts';
-import { counters, killed, openStreams } from './takeover.ts';
+import { counters, killed, openStreams, slowAnswer } from './takeover.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());
 
-const tokens = 120;
-const text = expectedText({ tokens });
-const pace = `tokens=${tokens},pace=50`;
-const models = {
-  pair: {
-    targets: [
-      { provider: 'primary', model: `healthy:${pace}` },
-      { provider: 'backup', model: `prefill:${pace}`, prefill: true },
-    ],
-  },
-};
+const { text, models } = slowAnswer(120);
 const keys = keyspace();
 const calm = { deaths: { gone: 0, hung: 0 }, takeovers: 0, falseAlarms: 0 };
 
@@ -83,9 +72,9 @@ test('a reaper that dies together with a worker is replaced in time for its stre
   expect(await counters(next.url)).toMatchObject({ takeovers: 30, falseAlarms: 0 });
 });
 
-test('a Redis that starts again with 30 streams on it makes nobody look dead', async () => {
+test('a Redis that restarts during 100 streams makes nobody look dead, and nothing is taken over', async () => {
   await start({ workers: 2, ingresses: 2 });
-  const streams = await openStreams(fleet.url, 'pair', 30);
+  const streams = await openStreams(fleet.url, 'pair', 100);
 
   await fleet.redis.kill('SIGTERM');
   await sleep(700); // Long enough for the workers to come back one after the other.

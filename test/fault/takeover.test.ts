@@ -5,22 +5,14 @@ import { expectedText } from '../simulator/index.ts';
 import { getJob, requestId } from './client.ts';
 import { chunks, expectWhole } from './judge.ts';
 import { expectEmpty, observeQueue } from './observe.ts';
-import { clockNextRun, counters, killed, openStreams, quantiles } from './takeover.ts';
+import { clockNextRun, counters, killed, openStreams, quantiles, slowAnswer } from './takeover.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());
 
-const tokens = 120;
-const text = expectedText({ tokens });
-const pace = `tokens=${tokens},pace=50`;
+const { text, models: slow } = slowAnswer(120);
 const models = {
-  pair: {
-    targets: [
-      { provider: 'primary', model: `healthy:${pace}` },
-      { provider: 'backup', model: `prefill:${pace}`, prefill: true },
-    ],
-  },
-  single: { targets: [{ provider: 'primary', model: `prefill:${pace}`, prefill: true }] },
+  ...slow,
   short: 'healthy:tokens=30,pace=1',
 };
 

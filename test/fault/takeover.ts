@@ -1,10 +1,32 @@
 import type { RoleProcess } from '../harness/fleet.ts';
 import { exactTime } from '../simulator/clock.ts';
+import { expectedText } from '../simulator/index.ts';
 import { ask } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks } from './judge.ts';
 
 /* What the tests of dying workers measure and look up. */
+
+/**
+ * An answer that is slow enough to be caught in its middle, and aliases for it: `pair`, whose backup
+ * goes on natively, and `single`, whose one target does.
+ */
+export function slowAnswer(tokens: number) {
+  const pace = `tokens=${tokens},pace=50`;
+  const prefill = { model: `prefill:${pace}`, prefill: true };
+  return {
+    text: expectedText({ tokens }),
+    models: {
+      pair: {
+        targets: [
+          { provider: 'primary', model: `healthy:${pace}` },
+          { provider: 'backup', ...prefill },
+        ],
+      },
+      single: { targets: [{ provider: 'primary', ...prefill }] },
+    },
+  };
+}
 
 /** Plain readers that have seen something, so many chunks at least. */
 export async function openStreams(

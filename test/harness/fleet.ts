@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { startSimulator } from '../simulator/index.ts';
 import type { Simulator } from '../simulator/index.ts';
+import { allOrNone } from './all-or-none.ts';
 import { startRedis } from './redis.ts';
 import type { TestRedis } from './redis.ts';
 
@@ -43,24 +44,30 @@ export type Fleet = {
   readonly workers: RoleProcess[];
   /** Of the first ingress. */
   readonly url: string;
-  addWorker(): Promise<RoleProcess>;
+  /** `redisUrl`: by another way to the same Redis. */
+  addWorker(redisUrl?: string): Promise<RoleProcess>;
   addIngress(): Promise<RoleProcess>;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
 /**
+ * Rejects when one of them does not start, and has ended the others by then.
+ *
  * Providers of the config: `primary` and `backup`, and the same simulators in Anthropic's format as
  * `primary-anthropic` and `backup-anthropic`. Any model of the simulator is an alias's target.
  */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const { workers = 1, ingresses = 1, config = {}, models = {}, redisArgs = [] } = options;
+  const [redis, primary, backup] = await allOrNone<[TestRedis, Simulator, Simulator]>(
+    [
+      startRedis(redisArgs),
+      startSimulator({ name: 'primary' }),
+      startSimulator({ name: 'backup' }),
+    ],
+    (started) => started.close(),
+  );
   const dir = await mkdtemp(join(tmpdir(), 'millrace-fleet-'));
-  const [redis, primary, backup] = await Promise.all([
-    startRedis(redisArgs),
-    startSimulator({ name: 'primary' }),
-    startSimulator({ name: 'backup' }),
-  ]);
   const file = join(dir, 'millrace.yaml');
   const content = {
     models: Object.fromEntries(
@@ -73,10 +80,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       ...(config['providers'] as Record<string, unknown> | undefined),
     },
   };
-  await writeFile(file, stringify(content));
-
-  const start = (entry: string, args: string[]) =>
-    startRole(entry, ['--config', file, ...args], redis.url);
+  const start = (entry: string, args: string[], redisUrl = redis.url) =>
+    startRole(entry, ['--config', file, ...args], redisUrl);
   const fleet: Fleet = {
     redis,
     primary,
@@ -86,8 +91,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     get url() {
       return fleet.ingresses[0]?.url ?? '';
     },
-    async addWorker() {
-      const worker = await start('apps/worker/src/main.ts', []);
+    async addWorker(redisUrl) {
+      const worker = await start('apps/worker/src/main.ts', [], redisUrl);
       fleet.workers.push(worker);
       return worker;
     },
@@ -104,10 +109,19 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     },
     [Symbol.asyncDispose]: () => fleet.close(),
   };
-  await Promise.all([
-    ...Array.from({ length: workers }, () => fleet.addWorker()),
-    ...Array.from({ length: ingresses }, () => fleet.addIngress()),
-  ]);
+  try {
+    await writeFile(file, stringify(content));
+    await allOrNone<RoleProcess[]>(
+      [
+        ...Array.from({ length: workers }, () => fleet.addWorker()),
+        ...Array.from({ length: ingresses }, () => fleet.addIngress()),
+      ],
+      (role) => role.stop('SIGKILL'),
+    );
+  } catch (error) {
+    await fleet.close();
+    throw error;
+  }
   return fleet;
 }
 

@@ -32,7 +32,10 @@ export async function startRedis(extraArgs: readonly string[] = []): Promise<Tes
     const files = ['--dir', dir, '--unixsocket', socket, '--port', '0'];
     const durable = ['--appendonly', 'yes', '--save', '', '--maxmemory-policy', 'noeviction'];
     child = spawn('redis-server', [...files, ...durable, ...extraArgs], { stdio: 'ignore' });
-    const failed = once(child, 'error').then(([error]) => Promise.reject(error as Error));
+    // Rejects with 'error' when there is no redis-server at all.
+    const failed = once(child, 'exit').then(([code]) => {
+      throw new Error(`redis-server ended before it served (exit code ${code})`);
+    });
     const probe = connectRedis(url, { name: 'probe', role: 'command' });
     try {
       // The connection tries until the server listens and has loaded its files.
@@ -56,7 +59,12 @@ export async function startRedis(extraArgs: readonly string[] = []): Promise<Tes
     await rm(dir, { recursive: true, force: true });
   }
 
-  await start();
+  try {
+    await start();
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return {
     url,
     get pid() {

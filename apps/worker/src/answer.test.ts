@@ -1,3 +1,4 @@
+import type { Entry } from '@millrace/shared/domain/entry';
 import { describe, expect, it } from 'vitest';
 import { createHeard, primary } from './answer.fixture.ts';
 import { ended, historyOf, said, started } from './failover/history.fixture.ts';
@@ -184,13 +185,52 @@ describe('a run that takes over', () => {
     expect(isNothing(history.shown)).toBe(true);
   });
 
-  it('writes only the end of an answer that was shown to it', () => {
-    const history = historyOf(started(1, primary), said('Hi'), said({}, { finish: 'length' }));
+  it('writes only the end of an answer that was shown whole, and its usage', () => {
+    const history = historyOf(
+      started(1, primary),
+      said('How do you do?'),
+      said({}, { finish: 'length' }),
+    );
+    const { answer, entries, terminal } = createHeard({ history, run: 2 });
+    answer.complete('{"messages":[{"role":"user","content":"hello"}]}');
+    const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 };
+    const [told, done, ...more] = entries();
+    expect(told?.kind === 'usage' && (JSON.parse(told.text) as unknown)).toEqual({
+      id: 'chatcmpl-1',
+      object: 'chat.completion.chunk',
+      created: 1,
+      model: 'm',
+      choices: [],
+      usage,
+    });
+    const data = { finishReason: 'length', usage, attempts: 1, at: 1234 };
+    expect(done).toEqual({ kind: 'done', data });
+    expect(more).toEqual([]);
+    expect(terminal()).toBe('done');
+  });
+
+  it.each(['line', 'last chunk'])('tells no usage twice that came in a %s', (where) => {
+    const usage = { total_tokens: 7 };
+    const last = said({}, { finish: 'stop' });
+    const whole = last.kind === 'chunk' ? { ...(JSON.parse(last.text) as object), usage } : {};
+    const told: Entry[] =
+      where === 'line'
+        ? [last, { kind: 'usage', text: JSON.stringify({ choices: [], usage }) }]
+        : [{ kind: 'chunk', text: JSON.stringify(whole) }];
+    const history = historyOf(started(1, primary), said('Hi'), ...told);
     const { answer, entries } = createHeard({ history, run: 2 });
-    answer.complete();
-    expect(entries()).toEqual([
-      { kind: 'done', data: { finishReason: 'length', attempts: 1, at: 1234 } },
-    ]);
+    answer.complete('{}');
+    expect(entries()).toMatchObject([{ kind: 'done', data: { finishReason: 'stop', usage } }]);
+  });
+
+  it('writes only the end of an answer that was not streamed and is there', () => {
+    const usage = { total_tokens: 7 };
+    const body = JSON.stringify({ choices: [{ index: 0, finish_reason: 'stop' }], usage });
+    const result: Entry = { kind: 'result', data: { contentType: 'application/json', body } };
+    const history = historyOf(started(1, primary), result);
+    const { answer, entries } = createHeard({ history, run: 2 });
+    answer.complete('{}');
+    expect(entries()).toMatchObject([{ kind: 'done', data: { finishReason: 'stop', usage } }]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { finishReasons, usageOf } from '@millrace/shared/domain/chunk';
 import { chunkLine, encodeEntry, usageLine } from '@millrace/shared/domain/entry';
 import type {
   AttemptEnded,
@@ -9,7 +10,7 @@ import { setMembers } from '@millrace/shared/domain/json-text';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import type { LogWriter } from './append.ts';
 import type { AttemptOutcome } from './attempt.ts';
-import { estimateTokens, usageOverSeam } from './failover/continue-body.ts';
+import { estimateTokens, estimateUsage, usageOverSeam } from './failover/continue-body.ts';
 import { impliedSpeaker, remember, rememberText, speaks } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import type { Step } from './failover/next.ts';
@@ -52,8 +53,8 @@ export type Answer = {
   handOver(voice: Voice, firstTokenAt?: number): void;
   /** Only counts the attempt: its run was stopped, and has nothing more to write. */
   abort(voice: Voice, firstTokenAt?: number): void;
-  /** Writes the end of an answer that was whole but for it. */
-  complete(): void;
+  /** Writes the end of an answer that was whole but for it. `body`: as the caller sent it. */
+  complete(body: string): void;
   /** Writes the clear end of a request that nothing can save. */
   fail(step: Extract<Step, { kind: 'fail' }>): void;
   /** How the request ended; undefined while it has not. */
@@ -194,9 +195,20 @@ export function createAnswer(options: AnswerOptions): Answer {
     abort(voice, firstTokenAt) {
       account(voice, { outcome: 'aborted', ...estimate(voice) }, firstTokenAt);
     },
-    complete() {
-      // The last usage line may have been lost with the worker that had it.
-      end(history.shown.finished.get(0) ?? null, undefined);
+    complete(body) {
+      const { shown, result } = history;
+      if (result) {
+        const whole: unknown = JSON.parse(result.body);
+        end(finishReasons(whole)[0]?.reason ?? null, usageOf(whole));
+        return;
+      }
+      // Its usage comes behind the last chunk, so the worker that had it has taken it along.
+      const usage = history.usage ?? estimateUsage(body, shown);
+      if (history.usage === undefined) {
+        const chunk = { ...shown.identity, object: 'chat.completion.chunk', choices: [], usage };
+        write({ kind: 'usage', text: JSON.stringify(chunk) });
+      }
+      end(shown.finished.get(0) ?? null, usage);
     },
     fail(step) {
       writer.end(encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } }), 'failed');

@@ -89,7 +89,7 @@ describe('a run that takes over from a dead worker', () => {
       historyOf(started(1, primary), said('Hi'), said({}, { finish: 'stop' })),
     );
     await conclusion;
-    expect(told()).toEqual(['1 worker_lost', 'done']);
+    expect(told()).toEqual(['1 worker_lost', 'usage', 'done']);
   });
 
   it('may ask its target beside a slow one', async () => {

@@ -104,7 +104,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   for (let fault: Fault | undefined; !signal.aborted;) {
     const step = decide(fault);
     if (step.kind === 'fail') answer.fail(step);
-    if (step.kind === 'complete') answer.complete();
+    if (step.kind === 'complete') answer.complete(body);
     if (step.kind !== 'attempt') break;
     if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
     if (signal.aborted) break;

@@ -1,6 +1,7 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText, setMembers } from '@millrace/shared/domain/json-text';
 import type { Rung } from './ladder.ts';
+import type { Shown } from './shown.ts';
 import { chooseAnchor } from './seam/anchor.ts';
 
 /** Characters that make a token, about, in most languages and tokenizers. */
@@ -68,6 +69,21 @@ export function usageOverSeam(usage: unknown, rung: Rung | undefined, shown: str
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
+  };
+}
+
+/**
+ * The usage of an answer of which the worker died before it could tell: counted from the request's
+ * messages and from what was shown. `body` is the caller's own.
+ */
+export function estimateUsage(body: string, { texts }: Shown): Record<string, number> {
+  const prompt = estimateTokens(memberText(body, 'messages')?.length ?? 0);
+  const shown = texts.values().reduce((sum, text) => sum + text.length, 0);
+  const completion = estimateTokens(shown);
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
   };
 }
 

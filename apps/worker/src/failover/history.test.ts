@@ -103,6 +103,15 @@ describe("a log's story", () => {
     expect(plainText(shown)).toBeUndefined();
   });
 
+  it('has the usage that was told, in whatever place, until readers are told to forget', () => {
+    const usage = { total_tokens: 3 };
+    const line: Entry = { kind: 'usage', text: JSON.stringify({ choices: [], usage }) };
+    const chunk: Entry = { kind: 'chunk', text: JSON.stringify({ choices: [{}], usage }) };
+    expect(historyOf(started(1, one), said('Hi'), line).usage).toEqual(usage);
+    expect(historyOf(started(1, one), chunk, said('Hi')).usage).toEqual(usage);
+    expect(historyOf(started(1, one), chunk, reset).usage).toBeUndefined();
+  });
+
   it('is not changed by usage and the end', () => {
     const done: Entry = { kind: 'done', data: { finishReason: null, attempts: 1, at: 1 } };
     const { shown } = historyOf(started(1, one), { kind: 'usage', text: '{}' }, done);

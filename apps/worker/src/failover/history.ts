@@ -1,5 +1,12 @@
+import { usageOf } from '@millrace/shared/domain/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
-import type { AttemptMode, AttemptStarted, Entry, SeamRecord } from '@millrace/shared/domain/entry';
+import type {
+  AttemptMode,
+  AttemptStarted,
+  Entry,
+  Result,
+  SeamRecord,
+} from '@millrace/shared/domain/entry';
 import { addChunk, addText, key, nothingShown } from './shown.ts';
 import type { Shown } from './shown.ts';
 
@@ -28,12 +35,18 @@ export type History = {
   shown: Shown;
   /** Who was shown last; one of the tries. */
   speaker: Try | undefined;
+  /** The usage that readers were told. */
+  usage: unknown;
+  /** The whole answer of a call that was not streamed. */
+  result: Result | undefined;
 };
 
 export const emptyHistory = (): History => ({
   tries: [],
   shown: nothingShown(),
   speaker: undefined,
+  usage: undefined,
+  result: undefined,
 });
 
 /** Adds a line of the log. Changes `history`. */
@@ -54,16 +67,25 @@ export function remember(history: History, entry: Entry): void {
       break;
     case 'chunk': {
       if (history.speaker === undefined) speaks(history, impliedSpeaker(history)?.attempt);
-      const chars = addChunk(history.shown, JSON.parse(entry.text));
+      const chunk: unknown = JSON.parse(entry.text);
+      const chars = addChunk(history.shown, chunk);
       if (history.speaker) history.speaker.chars += chars;
+      history.usage = usageOf(chunk) ?? history.usage;
+      break;
+    }
+    case 'usage': {
+      history.usage = usageOf(JSON.parse(entry.text)) ?? history.usage;
       break;
     }
     case 'result':
       history.shown.other = true;
+      history.result = entry.data;
       break;
     case 'reset':
       history.shown = nothingShown();
       history.speaker = undefined;
+      history.usage = undefined;
+      history.result = undefined;
       break;
     default:
   }

@@ -207,6 +207,22 @@ describe('a native reader', () => {
     expect(journey({ ...native, continuation: 'off' }, [])).toEqual(['backup restart']);
   });
 
+  it('gets it of another target where that one broke off twice', () => {
+    const history = historyOf(
+      started(1, primary),
+      said(long),
+      ended(1, broken),
+      started(2, backup, 'replay'),
+      ended(2, 'no_continuation'),
+      started(3, primary, 'replay'),
+      ended(3, broken),
+      started(4, primary, 'anchor'),
+      ended(4, 'no_continuation'),
+    );
+    const noMore = { ...native, continuation: 'off', fault: fault('no_continuation') } as const;
+    expect(decide({ ...noMore, history })).toMatchObject({ mode: 'restart', route: backup });
+  });
+
   it('gets it also of what cannot be repeated', () => {
     const logprobs = historyOf(started(1, primary), said(long, { logprobs: { content: [] } }));
     expect(journey({ ...native, history: logprobs }, [])).toEqual(['backup restart']);
@@ -249,6 +265,13 @@ describe('an answer that was shown to its end', () => {
     expect(decide({ history: whole(0), fault: fault(broken) })).toEqual({ kind: 'complete' });
     expect(decide({ history: whole(0), deadlineAt: 0 })).toEqual({ kind: 'complete' });
     expect(decide({ history: whole(0), routes: [] })).toEqual({ kind: 'complete' });
+  });
+
+  it('was not streamed, and is there as a whole', () => {
+    const data = { contentType: 'application/json', body: '{}' };
+    const history = historyOf(started(1, primary), { kind: 'result', data });
+    expect(decide({ history, reader: 'plain' })).toEqual({ kind: 'complete' });
+    expect(decide({ history, reader: 'native' })).toEqual({ kind: 'complete' });
   });
 
   it('has all its choices shown to their ends', () => {

@@ -52,7 +52,8 @@ const maxAttemptsInAll = 100;
 export function next(situation: Situation): Step {
   const { history, traits, routes, deadlineAt = Infinity, now } = situation;
   const { shown, tries } = history;
-  if (shown.finished.size >= traits.choices) return { kind: 'complete' };
+  const isWhole = history.result !== undefined || shown.finished.size >= traits.choices;
+  if (isWhole) return { kind: 'complete' };
   if (routes.length === 0) return fail(situation, noTarget);
   if (now >= deadlineAt) return fail(situation, tooLate);
   const isTooMany = sinceProgress(tries).length >= maxAttempts || tries.length >= maxAttemptsInAll;
@@ -144,9 +145,13 @@ function restartOrFail(situation: Situation, fault: Fault): Step {
     return fail(situation, fault);
   }
   const restarted = history.tries.filter(({ mode }) => mode === 'restart');
-  const fresh = rungOrder(routes, lastOf(history.tries, fault), fault).find(
+  const order = rungOrder(routes, lastOf(history.tries, fault), fault).filter(
     (route) => !restarted.some((one) => isAt(one, route)),
   );
+  // One that broke off twice will do so again, and by now there are few attempts left.
+  const isReliable = (route: Route) =>
+    history.tries.filter((one) => isAt(one, route) && isBreak(one.outcome)).length < 2;
+  const fresh = order.find(isReliable) ?? order[0];
   return fresh ? attempt(fresh, 'restart') : fail(situation, fault);
 }
 
@@ -220,6 +225,12 @@ const brokenOff: Fault = {
 
 const isBySide = ({ code }: Fault): boolean =>
   code === 'target_unsuited' || code === 'no_continuation';
+
+/** The outcome of an attempt whose target did not answer, or not to the end. */
+const isBreak = (outcome: string): boolean =>
+  Object.hasOwn(faultTable, outcome) &&
+  outcome !== 'target_unsuited' &&
+  outcome !== 'no_continuation';
 
 /** Whether a fault tells why a request fails, where others came after it. */
 export const isReal = (fault: Fault): boolean => !isBySide(fault);

@@ -5,10 +5,13 @@ import type { Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
+import { heldJobs, takeBack } from './held-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import { createLockKeeper } from './lock-keeper.ts';
 import type { LockKeeper } from './lock-keeper.ts';
 import type { ActivationHandler, JobConsumer } from './port.ts';
+import { createStrays } from './strays.ts';
+import type { Strays } from './strays.ts';
 
 export type BullConsumerOptions = {
   /** For the commands; each shard's blocking read gets a connection of its own from it. */
@@ -49,6 +52,7 @@ type Lane = Worker<JobData, string>;
 type Team = {
   lanes: Lane[];
   keeper: LockKeeper;
+  strays: Strays;
   places: number;
   /** Jobs that were fetched beside the lanes. */
   rushed: Set<Promise<void>>;
@@ -105,7 +109,14 @@ export function startBullConsumer(
       const share = Math.floor((places + lane) / Math.min(fetchLanes, places));
       lanes.push(openLane(shard, share, keeper));
     }
-    return { lanes, keeper, places, rushed: new Set(), fetching: 0 };
+    const [first] = lanes as [Lane];
+    const strays = createStrays({
+      held: () => heldJobs(redis, first, name),
+      isKept: keeper.has,
+      putBack: (job) => takeBack(first, job),
+      onError: (error) => onError(error instanceof Error ? error : new Error(String(error))),
+    });
+    return { lanes, keeper, strays, places, rushed: new Set(), fetching: 0 };
   }
 
   function openLane(shard: number, places: number, keeper: LockKeeper): Lane {
@@ -135,6 +146,10 @@ export function startBullConsumer(
   }
 
   const teams = Array.from({ length: shards }, (_, shard) => openShard(shard));
+  const onReady = () => {
+    for (const { strays } of teams) strays.look();
+  };
+  redis.on('ready', onReady);
 
   /** Fetches one job after the other beside the lanes' own loops, until there is none or no place. */
   async function rush(team: Team): Promise<void> {
@@ -181,12 +196,13 @@ export function startBullConsumer(
   /** BullMQ's close takes no more jobs and ends with those that it holds; their locks are kept until then. */
   const stop = () => {
     stopping ??= Promise.all(
-      teams.map(async ({ lanes, keeper, rushed }) => {
+      teams.map(async ({ lanes, keeper, strays, rushed }) => {
         await Promise.all(lanes.map((lane) => lane.close()));
         await Promise.all(rushed);
         keeper.close();
+        strays.close();
       }),
-    ).then(() => undefined);
+    ).then(() => void redis.off('ready', onReady));
     return stopping;
   };
 

@@ -1,10 +1,9 @@
-import { Job, Queue } from 'bullmq';
+import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../log/redis-scripts.ts';
-import { isNotOurs } from './lock-errors.ts';
+import { heldJobs, takeBack } from './held-jobs.ts';
 import type { JobQueue, JobState } from './port.ts';
 
 export type BullQueueOptions = {
@@ -21,8 +20,6 @@ const keptJobs = 5000;
 
 /** BullMQ's own event stream: nobody reads it here, so it is kept short. */
 const keptEvents = 1000;
-
-const heldBy = loadScript(new URL('lua/held-by.lua', import.meta.url));
 
 /** The queues of every shard, as BullMQ has them. `board` is for Bull Board only. */
 export function createBullQueue(options: BullQueueOptions): JobQueue & { board: Queue[] } {
@@ -85,17 +82,8 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
 
     async takeFrom(shard, worker) {
       const queue = queueOf(shard);
-      const reply = await runScript(
-        redis,
-        heldBy,
-        [queue.toKey('active')],
-        [queue.toKey(''), worker],
-      );
-      const held = reply as string[];
-      const moves: Promise<number>[] = [];
-      for (let i = 0; i + 1 < held.length; i += 2) {
-        moves.push(takeBack(queue, held[i] ?? '', held[i + 1] ?? ''));
-      }
+      const held = await heldJobs(redis, queue, worker);
+      const moves = held.map((job) => takeBack(queue, job));
       // All of them first: one that fails is found again by the next call.
       const moved = await Promise.allSettled(moves);
       for (const one of moved) if (one.status === 'rejected') throw one.reason;
@@ -111,15 +99,3 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
 const countNames = ['waiting', 'active', 'completed', 'failed'] as const;
 
 const waitingStates = new Set<string>(['waiting', 'prioritized', 'delayed', 'waiting-children']);
-
-/** 1, or 0 when somebody else was faster. Never without the token: BullMQ would skip its check. */
-async function takeBack(queue: Queue, id: string, token: string): Promise<number> {
-  if (token === '' || token === '0') return 0;
-  try {
-    await new Job(queue, '', {}, {}, id).moveToWait(token);
-    return 1;
-  } catch (error) {
-    if (isNotOurs(error)) return 0;
-    throw error;
-  }
-}

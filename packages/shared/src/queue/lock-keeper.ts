@@ -19,6 +19,8 @@ export type KeptLock = {
  */
 export type LockKeeper = {
   keep(id: string, token: string): KeptLock;
+  /** Whether the lock of this job is kept here. */
+  has(id: string): boolean;
   /** Renews all of them now, and so finds those that are lost. Never rejects. */
   renew(): Promise<void>;
   close(): void;
@@ -70,6 +72,7 @@ export function createLockKeeper({ extend, everyMs, onError }: LockKeeperOptions
         },
       };
     },
+    has: (id) => locks.has(id),
     renew,
     close: () => clearInterval(timer),
   };

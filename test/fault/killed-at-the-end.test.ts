@@ -1,0 +1,155 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet, RoleProcess } from '../harness/fleet.ts';
+import { startRedisProxy } from '../harness/redis-proxy.ts';
+import type { RedisProxy } from '../harness/redis-proxy.ts';
+import { expectOneAnswer, finishOf } from '../ladder/shown.ts';
+import { expectedText, expectedTokens } from '../simulator/index.ts';
+import { ask, askWhole, createJob, eventsOf, follow, getJob, requestId } from './client.ts';
+import type { Stream } from './client.ts';
+import { expectWhole, readStory } from './judge.ts';
+import { asked, expectEmpty, observeQueue } from './observe.ts';
+import { killed } from './takeover.ts';
+
+// A worker is killed between the last byte of its provider and the terminal entry of the log. How
+// much of the end is in the log by then, the proxy between that worker and Redis decides.
+
+let fleet: Fleet;
+let proxy: RedisProxy;
+let doomed: RoleProcess;
+afterEach(async () => {
+  await proxy?.close();
+  await fleet?.close();
+});
+
+const text = expectedText({ tokens: 60 });
+/** Says everything but `[DONE]`: after a second the answer counts as whole. */
+const ends = 'no-terminator:pace=2,linger=60000';
+const pair = (first: string) => ({
+  targets: [
+    { provider: 'primary', model: first },
+    { provider: 'backup', model: 'prefill', prefill: true },
+  ],
+});
+const models = {
+  ends: pair(ends),
+  'ends with usage': pair(`${ends},usage=finish`),
+  healthy: pair('healthy:pace=2'),
+  big: pair('big:bytes=700000'),
+};
+
+/** As it stands in a terminal line, and in no other. */
+const terminalDone = 'd{"finishReason"';
+const finishReason = '"finish_reason":"stop"';
+
+async function start(): Promise<void> {
+  fleet = await startFleet({ workers: 0, models });
+  proxy = await startRedisProxy(fleet.redis.url);
+  doomed = await fleet.addWorker(proxy.url);
+}
+
+/** Kills the worker as soon as this happens; another one is there to go on. */
+async function killWhen(moment: Promise<unknown>): Promise<void> {
+  await moment;
+  await killed(doomed);
+  await fleet.addWorker();
+}
+
+const withUsage = { stream_options: { include_usage: true } };
+const askFor = (model: string) => ask(fleet.url, model, { body: { user: 'one', ...withUsage } });
+
+const isFinished = async () => {
+  await fleet.primary.waitFor(({ state }) => state === 'finished');
+};
+
+/** What the log tells: its attempts, and one end. */
+const storyOf = async (stream: Stream) =>
+  readStory(await eventsOf(fleet.url, await requestId(stream)));
+
+async function expectNobodyAskedAgain(): Promise<void> {
+  expect(asked(fleet.primary, 'one')).toBe(1);
+  expect(fleet.backup.requests).toEqual([]);
+  await expectEmpty(observeQueue(fleet));
+}
+
+describe('a worker that is killed between the last byte of its provider and the terminal entry', () => {
+  test.each(['ends', 'ends with usage'])(
+    'leaves only the end to be written, where the log has the finish_reason: %s',
+    async (model) => {
+      await start();
+      const held = proxy.holdCommand(terminalDone);
+      const stream = askFor(model);
+      await stream.until(() => finishOf(stream) === 'stop');
+      await killWhen(held);
+
+      await expectWhole(stream, text);
+      expectOneAnswer(stream);
+      const { end, attempts } = await storyOf(stream);
+      expect({ end, attempts: attempts.length }).toEqual({ end: 'done', attempts: 1 });
+      const { usage } = (await getJob(fleet.url, await requestId(stream))) as { usage?: unknown };
+      expect(usage).toMatchObject({ total_tokens: expect.any(Number) });
+      await expectNobodyAskedAgain();
+    },
+  );
+
+  test('leaves only the end to be written to readers of a job', async () => {
+    await start();
+    const held = proxy.holdCommand(terminalDone);
+    const id = await createJob(fleet.url, 'ends', { user: 'one' });
+    const reader = follow(fleet.url, id);
+    await killWhen(held);
+
+    await reader.ended;
+    expect(readStory(reader.events)).toMatchObject({ end: 'done', text, takenBack: [] });
+    const kept = reader.events.filter(({ event }) => event !== 'queued');
+    expect(await eventsOf(fleet.url, id)).toEqual(kept);
+    await expectNobodyAskedAgain();
+  });
+
+  test('leaves only the end to be written of a large answer that was not streamed', async () => {
+    await start();
+    const held = proxy.holdCommand(terminalDone);
+    const call = askWhole(fleet.url, 'big', { body: { user: 'one' } });
+    await killWhen(held);
+
+    expect(await call.ended).toBe('complete');
+    expect((await call.head).status).toBe(200);
+    const { choices } = JSON.parse(call.raw) as { choices: { message: { content: string } }[] };
+    expect(choices[0]?.message.content).toHaveLength(700_000);
+    await expectNobodyAskedAgain();
+  });
+
+  test('leaves nothing to be done, where its own last write came through unknown to it', async () => {
+    await start();
+    const answered = proxy.holdAnswerTo(terminalDone);
+    const stream = askFor('ends');
+    await killWhen(answered);
+
+    await expectWhole(stream, text);
+    expectOneAnswer(stream);
+    expect(await storyOf(stream)).toMatchObject({ end: 'done' });
+    await expectNobodyAskedAgain();
+  });
+
+  test.each([
+    ['lacks the last words', expectedTokens({ tokens: 60 })[50] ?? ''],
+    ['has every word, but not the finish_reason', finishReason],
+  ])('is gone on from by the ladder, where the log %s', async (_what, lost) => {
+    await start();
+    const held = proxy.holdCommand(lost);
+    const stream = askFor('healthy');
+    await killWhen(Promise.all([held, isFinished()]));
+
+    await expectWhole(stream, text);
+    expectOneAnswer(stream);
+    const { end, attempts } = await storyOf(stream);
+    expect(end).toBe('done');
+    expect(attempts.map(({ provider, mode }) => `${provider} ${mode}`)).toEqual([
+      'primary start',
+      'backup continue',
+    ]);
+    expect(asked(fleet.primary, 'one')).toBe(1);
+    expect(asked(fleet.backup, 'one')).toBe(1);
+    await expectEmpty(observeQueue(fleet));
+  });
+});

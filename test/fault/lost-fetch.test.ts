@@ -1,0 +1,72 @@
+import { newRequestId } from '@millrace/shared/domain/request';
+import { keyspace } from '@millrace/shared/keys';
+import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
+import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
+import type { Activation } from '@millrace/shared/queue/port';
+import { connectRedis } from '@millrace/shared/redis';
+import { expect, onTestFinished, test } from 'vitest';
+import { startRedisProxy } from '../harness/redis-proxy.ts';
+import { startRedis } from '../harness/redis.ts';
+
+// Redis gives a job to a worker, and the connection breaks before the worker hears of it. The command
+// is sent again, and brings the next job: of the first one only Redis knows.
+
+const keys = keyspace();
+
+/** A consumer whose runs last until they are told to end, behind a proxy. */
+async function startWorker() {
+  const server = await startRedis();
+  const proxy = await startRedisProxy(server.url);
+  const redis = connectRedis(proxy.url, { name: 'w', role: 'command' });
+  const queue = createBullQueue({
+    redis: server.connect(),
+    keys,
+    shards: 1,
+    retentionMs: 60_000,
+    onError: () => {},
+  });
+  const runs: Activation[] = [];
+  const { promise: over, resolve: end } = Promise.withResolvers<void>();
+  const consumer = startBullConsumer(
+    { redis, keys, shards: 1, name: 'w', concurrency: 8, onError: () => {} },
+    async (activation) => {
+      runs.push(activation);
+      await over;
+      return { kind: 'completed', summary: '' };
+    },
+  );
+  onTestFinished(async () => {
+    end();
+    await consumer.close();
+    await queue.close();
+    redis.disconnect();
+    await proxy.close();
+    await server.close();
+  });
+  const add = async () => {
+    const id = newRequestId(0, Date.now());
+    await queue.add(id, { model: 'some' } as Activation['data']);
+    return id;
+  };
+  return { proxy, queue, runs, add, end };
+}
+
+test('a job that Redis gave in an answer that was lost is put back, and run', async () => {
+  const { proxy, queue, runs, add, end } = await startWorker();
+  const running = await add();
+  await expect.poll(() => runs.length).toBe(1);
+
+  // Only the answer that brings the job has its id in it.
+  const lost = proxy.loseAnswer('req_0_');
+  const id = await add();
+  await lost;
+  const next = await add();
+
+  await expect.poll(() => runs.length).toBe(3);
+  // In its second activation; the others were left alone.
+  const numbers = Object.fromEntries(runs.map((run) => [run.id, run.number]));
+  expect(numbers).toEqual({ [running]: 1, [id]: 2, [next]: 1 });
+  expect(runs.every(({ lockLost }) => !lockLost.aborted)).toBe(true);
+  end();
+  await expect.poll(() => queue.counts()).toMatchObject({ active: 0, completed: 3 });
+});

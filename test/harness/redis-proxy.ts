@@ -1,0 +1,122 @@
+import { once } from 'node:events';
+import { createServer, connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+
+/** A way to a Redis that breaks, or stands still, at the worst moment. */
+export type RedisProxy = {
+  readonly url: string;
+  /**
+   * The next answer of Redis with this text in it does not arrive: the connection is closed instead.
+   * Resolves then.
+   */
+  loseAnswer(text?: string): Promise<void>;
+  /**
+   * Resolves as soon as a connection brings a command with this text in it. From that one on, nothing
+   * of this connection reaches Redis, until `release`.
+   */
+  holdCommand(text: string): Promise<void>;
+  /** The same for the answer to such a command: Redis has run it, and whoever sent it does not know. */
+  holdAnswerTo(text: string): Promise<void>;
+  release(): void;
+  close(): Promise<void>;
+};
+
+type Trap = { text: string; holds: 'command' | 'answer'; sprung(): void };
+
+type Connection = {
+  client: Socket;
+  redis: Socket;
+  /** The end of what was sent, as long as it may be the beginning of the text of a trap. */
+  tail: string;
+  held: { way: 'command' | 'answer'; data: Buffer[]; first(): void } | undefined;
+};
+
+/** In front of a Redis on a unix socket, on another one in the same folder. */
+export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
+  const behind = redisUrl.replace('unix://', '');
+  const path = join(behind, '..', `proxy-${crypto.randomUUID().slice(0, 8)}.sock`);
+  const connections = new Set<Connection>();
+  let toLose: { text: string; lost(): void } | undefined;
+  let trap: Trap | undefined;
+
+  function onCommand(connection: Connection, data: Buffer): void {
+    if (trap && !connection.held) {
+      const seen = connection.tail + data.toString('latin1');
+      connection.tail = seen.slice(1 - trap.text.length);
+      if (seen.includes(trap.text)) {
+        connection.held = { way: trap.holds, data: [], first: trap.sprung };
+        trap = undefined;
+      }
+    }
+    pass(connection, 'command', data, connection.redis);
+  }
+
+  function onAnswer(connection: Connection, data: Buffer): void {
+    if (toLose && data.toString('latin1').includes(toLose.text)) {
+      connection.client.destroy();
+      connection.redis.destroy();
+      toLose.lost();
+      toLose = undefined;
+    } else pass(connection, 'answer', data, connection.client);
+  }
+
+  function pass({ held }: Connection, way: 'command' | 'answer', data: Buffer, to: Socket): void {
+    if (held?.way !== way) {
+      to.write(data);
+      return;
+    }
+    held.data.push(data);
+    held.first();
+  }
+
+  const server = createServer((client) => {
+    const redis = connect(behind);
+    const connection: Connection = { client, redis, tail: '', held: undefined };
+    connections.add(connection);
+    client.on('data', (data) => onCommand(connection, data));
+    redis.on('data', (data) => onAnswer(connection, data));
+    for (const [socket, other] of [
+      [client, redis],
+      [redis, client],
+    ] as const) {
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        connections.delete(connection);
+        other.destroy();
+      });
+    }
+  });
+  server.listen(path);
+  await once(server, 'listening');
+
+  const hold = (holds: Trap['holds'], text: string): Promise<void> =>
+    new Promise((resolve) => {
+      trap = { text, holds, sprung: resolve };
+    });
+
+  return {
+    url: `unix://${path}`,
+    loseAnswer: (text = '') =>
+      new Promise((resolve) => {
+        toLose = { text, lost: resolve };
+      }),
+    holdCommand: (text) => hold('command', text),
+    holdAnswerTo: (text) => hold('answer', text),
+    release() {
+      for (const connection of connections) {
+        const { held, client, redis } = connection;
+        connection.held = undefined;
+        for (const data of held?.data ?? []) (held?.way === 'command' ? redis : client).write(data);
+      }
+    },
+    async close() {
+      server.close();
+      for (const { client, redis } of connections) {
+        client.destroy();
+        redis.destroy();
+      }
+      await once(server, 'close');
+    },
+  };
+}
