@@ -25,6 +25,8 @@ export type Keyspace = {
   beats(shard: number): string;
   /** String: the lease of the reaper that acts. */
   reaper(shard: number): string;
+  /** Hash: what was used of a limit lately. A slot of its own: no request belongs to it. */
+  limit(name: string): string;
 };
 
 export const queueName = 'requests';
@@ -43,6 +45,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     workers: (shard) => `${tag(shard)}:workers`,
     beats: (shard) => `${tag(shard)}:beats`,
     reaper: (shard) => `${tag(shard)}:reaper`,
+    limit: (name) => `${namespace}:limit:${name}`,
   };
 }
 
