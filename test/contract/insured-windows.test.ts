@@ -86,16 +86,27 @@ describe('shared limits while their store is away', () => {
     expect(await shared.take('k', requests(100))).toMatchObject({ used: [16] });
   });
 
-  it('do not wait for a store that does not answer', async () => {
+  it('do not wait long for a store that keeps silent, and then not at all for a second', async () => {
+    const clock = { now: 1_000_000 };
+    let asked = 0;
+    const silence = () => {
+      asked += 1;
+      return new Promise<never>(() => {});
+    };
     const windows = insureWindows({
-      shared: { take: () => new Promise(() => {}), correct: () => new Promise(() => {}) },
+      shared: { take: silence, correct: silence },
       isReady: () => true,
       sharers: () => 1,
       patienceMs: 5,
+      now: () => clock.now,
       onError() {},
     });
     expect((await windows.take('k', requests(1))).kind).toBe('yes');
     expect((await windows.take('k', requests(1))).kind).toBe('no');
+    expect(asked).toBe(1);
+    clock.now += 1000;
+    await windows.take('k', requests(1));
+    expect(asked).toBeGreaterThan(1);
   });
 });
 

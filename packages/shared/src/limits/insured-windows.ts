@@ -24,6 +24,8 @@ export type InsuredWindows = Windows & {
 
 /** An answer takes a millisecond; a store that hangs must not hold up requests. */
 const defaultPatienceMs = 250;
+/** Milliseconds that a store which kept silent is not asked: not every request should wait for it. */
+const silenceMs = 1000;
 
 /**
  * Shared windows that never make anybody wait for their store. While it is away each process grants
@@ -38,6 +40,9 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
   /** By key, then name: what the store does not know yet. */
   const owed = new Map<string, Map<string, number>>();
 
+  /** Until when the store is not asked. */
+  let silentUntil = 0;
+
   function stateOf(key: string, name: string) {
     const id = `${name} ${key}`;
     const state = states.get(id) ?? { used: 0, at: -Infinity, own: createWindow(windowMs) };
@@ -47,10 +52,13 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
 
   /** Undefined when the store does not answer in time. */
   async function ask<T>(call: () => Promise<T>): Promise<T | undefined> {
-    if (!isReady()) return undefined;
+    if (!isReady() || now() < silentUntil) return undefined;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), patienceMs);
+      timer = setTimeout(() => {
+        silentUntil = now() + silenceMs;
+        resolve(undefined);
+      }, patienceMs);
     });
     const asked = call().catch((error: unknown) => {
       onError(error);
@@ -117,6 +125,7 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
       for (const { name, amount } of further) owe(key, name, amount);
     },
     async report() {
+      silentUntil = 0;
       await Promise.all([...owed.keys()].map(pay));
     },
   };
