@@ -27,6 +27,8 @@ export type Keyspace = {
   report(worker: string): string;
   /** String: the lease of the reaper that acts. */
   reaper(shard: number): string;
+  /** Hash: what was used of a limit lately. A slot of its own: no request belongs to it. */
+  limit(name: string): string;
 };
 
 export const queueName = 'requests';
@@ -46,6 +48,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     beats: (shard) => `${tag(shard)}:beats`,
     report: (worker) => `${tag(0)}:report:${worker}`,
     reaper: (shard) => `${tag(shard)}:reaper`,
+    limit: (name) => `${namespace}:limit:${name}`,
   };
 }
 

@@ -1,0 +1,97 @@
+export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** What a provider says is left of one of its limits. */
+export type Left = {
+  remaining: number;
+  limit?: number | undefined;
+  /** Milliseconds since the epoch when it is full again; undefined where it was not said. */
+  resetAt?: number | undefined;
+};
+
+export type Quota = { requests?: Left | undefined; tokens?: Left | undefined };
+
+/** `x-ratelimit-*` of OpenAI and those who speak like it, `anthropic-ratelimit-*`; undefined when there are none. */
+export function readQuota(headers: Headers, now: number): Quota | undefined {
+  const requests =
+    left(headers, 'x-ratelimit-#-requests', now) ??
+    left(headers, 'anthropic-ratelimit-requests-#', now);
+  const tokens =
+    left(headers, 'x-ratelimit-#-tokens', now) ??
+    scarcest(
+      ['tokens', 'input-tokens', 'output-tokens'].map((kind) =>
+        left(headers, `anthropic-ratelimit-${kind}-#`, now),
+      ),
+    );
+  return requests || tokens ? { requests, tokens } : undefined;
+}
+
+/** `retry-after-ms`, or `Retry-After` in seconds or as a date; in milliseconds. */
+export function readRetryAfter(headers: Headers, now: number): number | undefined {
+  const ms = number(headers['retry-after-ms']);
+  if (ms !== undefined && ms > 0) return ms;
+  const text = one(headers['retry-after']);
+  if (text === undefined) return undefined;
+  const seconds = number(text);
+  if (seconds !== undefined) return seconds >= 0 ? seconds * 1000 : undefined;
+  const date = readDate(text, headers, now);
+  return date === undefined ? undefined : Math.max(0, date - now);
+}
+
+function left(headers: Headers, pattern: string, now: number): Left | undefined {
+  const header = (word: string) => one(headers[pattern.replace('#', word)]);
+  const remaining = number(header('remaining'));
+  if (remaining === undefined) return undefined;
+  const reset = header('reset');
+  return {
+    remaining,
+    limit: number(header('limit')),
+    resetAt: reset === undefined ? undefined : readReset(reset, headers, now),
+  };
+}
+
+/** The one of which the least is left, as a share where the limit is known. */
+function scarcest(all: readonly (Left | undefined)[]): Left | undefined {
+  return all
+    .filter((one) => one !== undefined)
+    .sort((a, b) => a.remaining / (a.limit ?? Infinity) - b.remaining / (b.limit ?? Infinity))
+    .at(0);
+}
+
+const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * `6ms`, `1m30.951s`; a date; a bare number: milliseconds at Azure, seconds elsewhere, and one that is
+ * too large for a span is a time since the epoch.
+ */
+function readReset(text: string, headers: Headers, now: number): number | undefined {
+  const bare = number(text);
+  if (bare !== undefined) {
+    if (bare > 1e12) return bare;
+    if (bare > 1e9) return bare * 1000;
+    return now + bare * ('x-ratelimit-renewalperiod-requests' in headers ? 1 : 1000);
+  }
+  if (/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) {
+    const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
+    return parts.reduce(
+      (sum, [, count, unit = '']) => sum + Number(count) * (unitMs[unit] ?? 0),
+      now,
+    );
+  }
+  return readDate(text, headers, now);
+}
+
+/** By the provider's own clock, where it tells it: ours may differ. */
+function readDate(text: string, headers: Headers, now: number): number | undefined {
+  const date = Date.parse(text);
+  if (Number.isNaN(date)) return undefined;
+  const theirs = Date.parse(one(headers['date']) ?? '');
+  return Number.isNaN(theirs) ? date : date - theirs + now;
+}
+
+function number(text: string | string[] | undefined): number | undefined {
+  const value = one(text);
+  return value === undefined || !/^-?\d+(\.\d+)?$/.test(value) ? undefined : Number(value);
+}
+
+const one = (value: string | string[] | undefined): string | undefined =>
+  (Array.isArray(value) ? value[0] : value)?.trim();

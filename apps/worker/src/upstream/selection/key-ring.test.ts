@@ -1,0 +1,230 @@
+import { describe, expect, it } from 'vitest';
+import { createKeyRing, keyName } from './key-ring.ts';
+
+const model = 'm';
+
+function setUp(keys: string[] = ['sk-one', 'sk-two']) {
+  const clock = { now: 1_000_000 };
+  const shared: unknown[] = [];
+  const aside: unknown[] = [];
+  const ring = createKeyRing({
+    provider: 'p',
+    keys,
+    now: () => clock.now,
+    share: (fact) => shared.push(fact),
+    onAside: (one) => aside.push(one),
+  });
+  /** Answers the next call. */
+  const answer = (status: number, headers: Record<string, string> = {}) => {
+    const lease = ring.take(model);
+    lease.used(headers, status);
+    return lease.apiKey;
+  };
+  const until = () => {
+    const check = ring.check(model);
+    return check.kind === 'no' ? check.until - clock.now : 0;
+  };
+  return { clock, ring, shared, aside, answer, until };
+}
+
+const left = (requests: number, of = 100) => ({
+  'x-ratelimit-remaining-requests': String(requests),
+  'x-ratelimit-limit-requests': String(of),
+  'x-ratelimit-reset-requests': '30s',
+});
+
+describe('the choice of a key', () => {
+  it('goes round while nothing is known', () => {
+    const { answer } = setUp(['a', 'b', 'c']);
+    const taken = Array.from({ length: 6 }, () => answer(200));
+    expect(taken).toEqual(['a', 'b', 'c', 'a', 'b', 'c']);
+  });
+
+  it('takes the one with the most left, by the newest answers', () => {
+    const { answer } = setUp();
+    expect(answer(200, left(10))).toBe('sk-one');
+    expect(answer(200, left(80))).toBe('sk-two');
+    expect(answer(200, left(79))).toBe('sk-two');
+    expect(answer(200, left(5))).toBe('sk-two');
+    expect(answer(200, left(50))).toBe('sk-one');
+  });
+
+  it('counts what is under way since the answer that told', () => {
+    const { answer, ring } = setUp();
+    answer(200, left(40, 40));
+    answer(200, left(30, 40));
+    const taken = Array.from({ length: 40 }, () => ring.take(model).apiKey);
+    expect(taken.slice(0, 5)).toEqual(Array(5).fill('sk-one'));
+    const ones = taken.filter((key) => key === 'sk-one').length;
+    expect(ones).toBeGreaterThan(22);
+    expect(ones).toBeLessThan(28);
+  });
+
+  it('takes what was said before a reset for old', () => {
+    const { answer, clock } = setUp();
+    answer(200, left(10));
+    answer(200, left(50));
+    clock.now += 30_000;
+    expect(answer(200, left(50))).toBe('sk-one');
+  });
+
+  it('is none where the provider has no keys, and its quota counts all the same', () => {
+    const { ring, answer, until } = setUp([]);
+    expect(ring.take(model).apiKey).toBeUndefined();
+    answer(429, { 'retry-after': '7' });
+    expect(until()).toBe(7000);
+  });
+});
+
+describe('a key that got a 429', () => {
+  it('is left alone for as long as the provider says', () => {
+    const { answer, until, clock } = setUp();
+    expect(answer(429, { 'retry-after': '20' })).toBe('sk-one');
+    expect(until()).toBe(0);
+    expect([answer(200), answer(200)]).toEqual(['sk-two', 'sk-two']);
+    expect(answer(429, { 'retry-after': '8' })).toBe('sk-two');
+    expect(until()).toBe(8000);
+    clock.now += 8000;
+    expect(answer(200)).toBe('sk-two');
+    clock.now += 12_000;
+    expect(answer(200)).toBe('sk-one');
+  });
+
+  it('is left alone until its reset where that is all that is said', () => {
+    const { answer, until } = setUp(['a']);
+    answer(429, { ...left(0), 'x-ratelimit-reset-requests': '12s' });
+    expect(until()).toBe(12_000);
+  });
+
+  it('is left alone longer each time where nothing is said, up to a minute', () => {
+    const { answer, until, clock } = setUp(['a']);
+    const pauses = Array.from({ length: 6 }, () => {
+      answer(429);
+      const pause = until();
+      clock.now += pause;
+      return pause;
+    });
+    expect(pauses).toEqual([5000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+    answer(200);
+    answer(429);
+    expect(until()).toBe(5000);
+  });
+
+  it('counts once where many were under way', () => {
+    const { ring, until } = setUp(['a']);
+    const leases = Array.from({ length: 5 }, () => ring.take(model));
+    for (const lease of leases) lease.used({}, 429);
+    expect(until()).toBe(5000);
+  });
+
+  it('can be asked for another model', () => {
+    const { answer, ring } = setUp(['a']);
+    answer(429);
+    expect(ring.check(model).kind).toBe('no');
+    expect(ring.check('other').kind).toBe('yes');
+  });
+});
+
+describe('a key that is refused', () => {
+  it('is set aside for every model, longer each time, up to ten minutes', () => {
+    const { answer, until, clock, ring, aside } = setUp(['a']);
+    const pauses = Array.from({ length: 6 }, () => {
+      answer(401);
+      const pause = until();
+      expect(ring.check('other').kind).toBe('no');
+      clock.now += pause;
+      return pause / 60_000;
+    });
+    expect(pauses).toEqual([1, 2, 4, 8, 10, 10]);
+    expect(aside[0]).toEqual({ provider: 'p', index: 0, status: 401, forMs: 60_000 });
+  });
+
+  it('may get a 403 for one request, but not three in a row', () => {
+    const { answer, until } = setUp(['a']);
+    for (const status of [403, 403, 200, 403, 403]) answer(status);
+    expect(until()).toBe(0);
+    answer(403);
+    expect(until()).toBe(60_000);
+  });
+});
+
+describe('a quota that is used up', () => {
+  it('closes the key before anybody is refused, until its reset', () => {
+    const { answer, until, clock } = setUp(['a']);
+    answer(200, left(0));
+    expect(until()).toBe(30_000);
+    clock.now += 30_000;
+    expect(until()).toBe(0);
+  });
+
+  it('closes it too when all that is left is under way, and opens it when less was used', () => {
+    const { answer, ring, until } = setUp(['a']);
+    answer(200, left(2));
+    const leases = [ring.take(model), ring.take(model)];
+    expect(until()).toBe(30_000);
+    leases[0]?.end();
+    expect(until()).toBe(0);
+  });
+
+  it('counts only what began after the call that told: the provider has counted the others', () => {
+    const { answer, ring, until } = setUp(['a']);
+    for (let i = 0; i < 5; i++) ring.take(model);
+    answer(200, left(3));
+    expect(until()).toBe(0);
+    for (let i = 0; i < 3; i++) ring.take(model);
+    expect(until()).toBe(30_000);
+  });
+
+  it('counts the tokens of what is under way', () => {
+    const { ring, until } = setUp(['a']);
+    const tokens = { 'x-ratelimit-remaining-tokens': '1000', 'x-ratelimit-reset-tokens': '4s' };
+    ring.take(model).used(tokens, 200);
+    ring.take(model, () => 900);
+    expect(until()).toBe(0);
+    ring.take(model, () => 900);
+    expect(until()).toBe(4000);
+  });
+
+  it('is asked again after a minute, whatever its reset says', () => {
+    const { answer, until, clock } = setUp(['a']);
+    answer(200, { ...left(0), 'x-ratelimit-reset-requests': '24h' });
+    expect(until()).toBe(60_000);
+    clock.now += 60_000;
+    expect(until()).toBe(0);
+  });
+});
+
+describe('what the fleet hears', () => {
+  it('names a key by its hash, and closes the key in another worker', () => {
+    const one = setUp();
+    const other = setUp();
+    one.answer(429, { 'retry-after': '20' });
+    one.answer(401);
+    const { ring: _, ...heard } = one;
+    const facts = heard.shared as Parameters<typeof other.ring.learn>[0][];
+    expect(facts).toEqual([
+      { kind: 'cooled', provider: 'p', key: keyName('sk-one'), model, ms: 20_000 },
+      { kind: 'aside', provider: 'p', key: keyName('sk-two'), ms: 60_000 },
+    ]);
+    expect(keyName('sk-one')).toMatch(/^[0-9a-f]{8}$/);
+    for (const fact of facts) other.ring.learn(fact);
+    expect(other.until()).toBe(20_000);
+    expect(other.ring.check('other').kind).toBe('yes');
+    other.ring.learn({ kind: 'aside', provider: 'p', key: 'of nobody', ms: 1 });
+  });
+
+  it('is not what goes well', () => {
+    const { answer, shared } = setUp();
+    answer(200, left(50));
+    answer(500);
+    expect(shared).toEqual([]);
+  });
+});
+
+it('a snapshot holds no key', () => {
+  const { answer, ring } = setUp();
+  answer(429);
+  answer(401);
+  expect(JSON.stringify(ring.snapshot())).not.toContain('sk-');
+  expect(ring.snapshot()[1]).toMatchObject({ index: 1, asideUntil: 1_060_000 });
+});

@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto';
+import type { Headers } from './headers.ts';
+import type { KeyFact } from './key-facts.ts';
+import { closedUntil, judge, modelState, newKeyState, shareLeft } from './key-state.ts';
+import type { KeyState } from './key-state.ts';
+import type { Check } from './port.ts';
+
+export type KeyRingOptions = {
+  provider: string;
+  /** None: one place without a key, whose quota is watched all the same. */
+  keys: readonly string[];
+  now(): number;
+  /** What the workers of the fleet should know. */
+  share(fact: Omit<KeyFact, 'from'>): void;
+  /** The provider refused a key: its place in the config, never the key. */
+  onAside?(aside: { provider: string; index: number; status: number; forMs: number }): void;
+};
+
+/** One call with a key. What the answer's head says is told once, then the call has ended. */
+export type KeyLease = {
+  apiKey: string | undefined;
+  /** Its place in the config, for logs. */
+  index: number;
+  /** The head of an answer, of any status. */
+  used(headers: Headers, status: number): void;
+  /** No answer comes any more. Idempotent, and needless after `used`. */
+  end(): void;
+};
+
+export type KeyRing = ReturnType<typeof createKeyRing>;
+
+/** Shares above zero that differ by less than this are equal: 20 steps from nothing to everything. */
+const steps = 20;
+
+/**
+ * The keys of one provider, as one worker sees them. Each call takes the key of which the most is
+ * left, among equals the one that was used the longest ago.
+ */
+export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOptions) {
+  const places: (KeyState & { apiKey: string | undefined; index: number; name: string })[] = (
+    keys.length > 0 ? keys : [undefined]
+  ).map((apiKey, index) => ({ ...newKeyState(), apiKey, index, name: keyName(apiKey ?? '') }));
+  let calls = 0;
+
+  const until = (key: KeyState, model: string): number => closedUntil(key, modelState(key, model));
+
+  /** The best key, whether or not it may be asked. */
+  function choose(model: string) {
+    const at = now();
+    const ranked = places.map((key) => ({
+      key,
+      closed: Math.max(at, until(key, model)),
+      left: Math.round(shareLeft(modelState(key, model), at) * steps),
+    }));
+    ranked.sort((a, b) => a.closed - b.closed || b.left - a.left || a.key.usedBy - b.key.usedBy);
+    // There is always one place.
+    return ranked[0] as (typeof ranked)[number];
+  }
+
+  return {
+    /** Whether one of them may be asked for this model. */
+    check(model: string): Check {
+      const { closed } = choose(model);
+      return closed > now() ? { kind: 'no', until: closed } : { kind: 'yes' };
+    },
+
+    /**
+     * When none may be asked: the one that opens first. `tokens`: what the call may use; asked for
+     * only where the provider says how many are left.
+     */
+    take(model: string, tokens: () => number = () => 0): KeyLease {
+      const { key } = choose(model);
+      const state = modelState(key, model);
+      calls += 1;
+      const call = calls;
+      key.usedBy = call;
+      state.open.set(call, state.quota?.tokens ? tokens() : 0);
+      const { apiKey, index, name } = key;
+      return {
+        apiKey,
+        index,
+        used(headers, status) {
+          if (!state.open.delete(call)) return;
+          const verdict = judge(key, state, { headers, status, call, now: now() });
+          if (!verdict) return;
+          const { kind, ms } = verdict;
+          if (kind === 'aside') onAside?.({ provider, index, status, forMs: ms });
+          share({ kind, provider, key: name, ms, ...(kind === 'cooled' ? { model } : {}) });
+        },
+        end() {
+          state.open.delete(call);
+        },
+      };
+    },
+
+    /** What another worker found out. */
+    learn(fact: Omit<KeyFact, 'from'>): void {
+      const key = places.find(({ name }) => name === fact.key);
+      if (!key) return;
+      const closed = now() + fact.ms;
+      if (fact.model === undefined) key.asideUntil = Math.max(key.asideUntil, closed);
+      else {
+        const state = modelState(key, fact.model);
+        state.coolUntil = Math.max(state.coolUntil, closed);
+      }
+    },
+
+    /** Without the keys. */
+    snapshot() {
+      const at = now();
+      return places.map((key) => ({
+        index: key.index,
+        ...(key.asideUntil > at ? { asideUntil: key.asideUntil } : {}),
+        models: Object.fromEntries(
+          [...key.models].map(([model, state]) => {
+            const closed = closedUntil(key, state);
+            const { quota, open } = state;
+            return [
+              model,
+              { waitingForHead: open.size, quota, ...(closed > at ? { closedUntil: closed } : {}) },
+            ];
+          }),
+        ),
+      }));
+    },
+  };
+}
+
+/** What a key is called among workers: enough to tell a provider's keys apart, and nothing to use. */
+export const keyName = (apiKey: string): string =>
+  createHash('sha256').update(apiKey).digest('hex').slice(0, 8);

@@ -1,0 +1,226 @@
+import type { ModelConfig } from '@millrace/shared/config';
+import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
+import { describe, expect, it } from 'vitest';
+import { createClock } from './clock.fixture.ts';
+import { createSelection } from './selection.ts';
+import { seeded } from './simulation.fixture.ts';
+
+const model = (rest: Partial<ModelConfig>): ModelConfig =>
+  ({ strategy: 'failover', maxWaitMs: 30_000, ...rest }) as ModelConfig;
+
+const a = { provider: 'x', model: 'a' };
+const b = { provider: 'y', model: 'b' };
+const both = [
+  { ...a, weight: 1 },
+  { ...b, weight: 1 },
+];
+
+function setUp(config: Partial<ModelConfig> = {}) {
+  const clock = createClock();
+  const broken = new Map<string, number | undefined>();
+  const facts: string[] = [];
+  let available = (): void => {};
+  const make = () =>
+    createSelection({
+      models: { m: model({ targets: both, ...config }) },
+      providers: { x: { apiKeys: ['sk-secret'] }, y: { apiKeys: [] } },
+      health: {
+        admit: (target) => (broken.has(target.model) ? 'no' : 'yes'),
+        nextTryAt: (target) => broken.get(target.model),
+        inFlight: () => 0,
+        firstTokenMs: () => undefined,
+        onAvailable: (listener) => (available = listener),
+      },
+      windows: createMemoryWindows({ now: clock.now }),
+      waiting: 10,
+      now: clock.now,
+      random: seeded(1),
+      setTimer: clock.setTimer,
+      share: (fact) => facts.push(fact),
+      onError(error) {
+        throw error;
+      },
+    });
+  const selection = make();
+  const queue = () => selection.queue('m', { signal: new AbortController().signal });
+  const announce = (): void => available();
+  return { clock, broken, facts, selection, make, queue, announce };
+}
+
+describe('the order of targets', () => {
+  it('has those apart that cannot be asked, and keeps what the caller knows of them', () => {
+    const { broken, selection } = setUp();
+    const routes = [
+      { ...a, prefill: true },
+      { ...b, prefill: false },
+    ];
+    expect(selection.order('m', routes, '{}')).toEqual({ open: routes, shut: [] });
+    broken.set('a', undefined);
+    expect(selection.order('m', routes, '{}')).toEqual({
+      open: routes.slice(1),
+      shut: routes.slice(0, 1),
+    });
+  });
+
+  it('shares the load among those that can be asked', () => {
+    const c = { provider: 'y', model: 'c' };
+    const targets = [...both, { ...c, weight: 1 }];
+    const { broken, selection } = setUp({ strategy: 'round-robin', targets });
+    broken.set('b', undefined);
+    const firsts = Array.from(
+      { length: 100 },
+      () => selection.order('m', targets, '{}').open[0]?.model,
+    );
+    expect(firsts.filter((first) => first === 'a').length).toBe(50);
+  });
+
+  it('begins with the target that a sticky value belongs to, as long as that can be asked', () => {
+    const { broken, selection } = setUp({ sticky: 'user', strategy: 'round-robin' });
+    const first = (body: string) => selection.order('m', both, body).open[0]?.model ?? '';
+    const users = Array.from({ length: 40 }, (_, index) => `{"user":"${index}"}`);
+    const owners = users.map(first);
+    expect(new Set(owners)).toEqual(new Set(['a', 'b']));
+    expect(users.map(first)).toEqual(owners);
+    broken.set('a', undefined);
+    expect(new Set(users.map(first))).toEqual(new Set(['b']));
+    broken.clear();
+    expect(users.map(first)).toEqual(owners);
+    expect(first('{}')).not.toBe(first('{}'));
+  });
+});
+
+describe('whether a target may be asked', () => {
+  it('is told by its health, its keys and its limits: the last of them to open counts', async () => {
+    const { clock, broken, selection } = setUp({
+      targets: [{ ...a, weight: 1, limits: { requestsPerMinute: 1 } }],
+    });
+    expect(selection.check(a)).toEqual({ kind: 'yes' });
+    expect((await selection.take(a, '{}')).kind).toBe('yes');
+    const refused = await selection.take(a, '{}');
+    expect(refused).toMatchObject({ kind: 'no' });
+    const fullMs = refused.kind === 'no' ? refused.retryAfterMs : 0;
+    expect(fullMs).toBeGreaterThan(60_000);
+    expect(fullMs).toBeLessThanOrEqual(61_000);
+    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + fullMs });
+    selection.key(a, '{}')?.used({ 'retry-after': '300' }, 429);
+    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 300_000 });
+    broken.set('a', undefined);
+    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 300_000 });
+    broken.set('a', clock.now() + 900_000);
+    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 900_000 });
+    broken.clear();
+    await clock.pass(300_000);
+    expect(selection.check(a)).toEqual({ kind: 'yes' });
+  });
+
+  it('is shared among workers, without any key', () => {
+    const { clock, selection, make, facts } = setUp();
+    const other = make();
+    selection.key(a, '{}')?.used({ 'retry-after': '9' }, 429);
+    expect(facts.join()).not.toContain('sk-secret');
+    for (const fact of [...facts, 'no fact', '{"kind":"later"}', '[]']) other.onFact(fact);
+    expect(other.check(a)).toEqual({ kind: 'no', until: clock.now() + 9000 });
+  });
+});
+
+describe('limits', () => {
+  const limited = (limits: NonNullable<ModelConfig['targets'][number]['limits']>) =>
+    setUp({ targets: [{ ...a, weight: 1, limits }, both[1]!] });
+  const body = '{"max_tokens":600}';
+
+  it('cost a target without them nothing', () => {
+    const taken = setUp().selection.take(a, '{}');
+    expect(taken).not.toBeInstanceOf(Promise);
+    expect(taken).toMatchObject({ kind: 'yes' });
+  });
+
+  it('count tokens as estimated, and then as used', async () => {
+    const { selection } = limited({ tokensPerMinute: 1000 });
+    const first = await selection.take(a, body);
+    expect((await selection.take(a, body)).kind).toBe('no');
+    if (first.kind === 'yes') first.settle({ total_tokens: 100 });
+    const second = await selection.take(a, body);
+    expect(second.kind).toBe('yes');
+    if (second.kind === 'yes') second.settle({ total_tokens: 900 });
+    expect((await selection.take(a, '{"max_tokens":1}')).kind).toBe('no');
+  });
+
+  it('keep the estimate where nobody said what was used, and settle once', async () => {
+    const { selection } = limited({ tokensPerMinute: 1000 });
+    const first = await selection.take(a, body);
+    if (first.kind === 'yes') {
+      first.settle(undefined);
+      first.settle({ total_tokens: 500 });
+      first.settle({ total_tokens: 0 });
+      first.cancel();
+    }
+    expect((await selection.take(a, body)).kind).toBe('no');
+  });
+
+  it('get everything back for a call that was never made', async () => {
+    const { selection } = limited({ requestsPerMinute: 1, tokensPerMinute: 1000 });
+    const first = await selection.take(a, body);
+    if (first.kind === 'yes') first.cancel();
+    expect((await selection.take(a, body)).kind).toBe('yes');
+  });
+
+  it('keep a target that is short of tokens closed for a second only: smaller requests may fit', async () => {
+    const { clock, selection } = limited({ tokensPerMinute: 1000 });
+    await selection.take(a, body);
+    await selection.take(a, body);
+    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 1000 });
+    await clock.pass(1000);
+    expect((await selection.take(a, '{"max_tokens":100}')).kind).toBe('yes');
+  });
+});
+
+describe('waiting for a target', () => {
+  it('ends when the first of them may be asked', async () => {
+    const { clock, broken, queue } = setUp();
+    broken.set('a', clock.now() + 8000);
+    broken.set('b', clock.now() + 90_000);
+    const outcome = queue().wait();
+    await clock.pass(7999);
+    broken.delete('a');
+    await clock.pass(1);
+    expect(await outcome).toEqual({ kind: 'retry' });
+  });
+
+  it('ends at once when health announces one', async () => {
+    const { clock, broken, queue, announce } = setUp();
+    broken.set('a', clock.now() + 8000).set('b', clock.now() + 9000);
+    const outcome = queue().wait();
+    await clock.pass(10);
+    broken.delete('b');
+    announce();
+    expect(await outcome).toEqual({ kind: 'retry' });
+  });
+});
+
+it('the snapshot is JSON and holds no key', async () => {
+  const { clock, selection, broken } = setUp({
+    targets: [{ ...a, weight: 2, limits: { requestsPerMinute: 5 } }],
+  });
+  broken.set('a', clock.now() + 1000);
+  await selection.take(a, '{}');
+  selection.key(a, '{}')?.used({}, 401);
+  const text = JSON.stringify(selection.snapshot());
+  expect(text).not.toContain('sk-secret');
+  expect(JSON.parse(text)).toMatchObject({
+    waiting: 0,
+    models: {
+      m: {
+        strategy: 'failover',
+        targets: [
+          {
+            target: 'x/a',
+            weight: 2,
+            may: { kind: 'no' },
+            limits: { requestsPerMinute: 5, used: { requests: 1 } },
+          },
+        ],
+      },
+    },
+    keys: { x: [{ index: 0, asideUntil: clock.now() + 60_000 }], y: [{ index: 0 }] },
+  });
+});

@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto';
+import type { ModelConfig, ProviderConfig } from '@millrace/shared/config';
+import type { Target } from '@millrace/shared/domain/request';
+import type { Windows } from '@millrace/shared/limits/port';
+import { decodeFact, encodeFact } from './key-facts.ts';
+import { createKeyRing } from './key-ring.ts';
+import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
+import { targetKey } from './port.ts';
+import type { Check, Health } from './port.ts';
+import { rendezvous, stickyValue } from './sticky.ts';
+import { createStrategy } from './strategies.ts';
+import type { Strategy } from './strategies.ts';
+import { createTargetLimits } from './target-limits.ts';
+import { estimateTokens } from './tokens.ts';
+import { createWaiting } from './waiting.ts';
+import type { Place, WaitingOptions } from './waiting.ts';
+
+export type SelectionOptions = {
+  models: Readonly<Record<string, ModelConfig>>;
+  providers: Readonly<Record<string, Pick<ProviderConfig, 'apiKeys'>>>;
+  health: Health;
+  /** The limits that the fleet shares. */
+  windows: Windows;
+  /** Requests of this worker that may wait at a time (`limits.waiting`). */
+  waiting: number;
+  now(): number;
+  /** Between 0 and 1. */
+  random(): number;
+  setTimer?: WaitingOptions['setTimer'];
+  /** Sends a text to every worker of the fleet; their `onFact` takes it. */
+  share(fact: string): void;
+  onAside?: KeyRingOptions['onAside'];
+  onError(error: unknown): void;
+};
+
+export type Selection = ReturnType<typeof createSelection>;
+
+/** Which target a request asks, with which key, and when. */
+export function createSelection(options: SelectionOptions) {
+  const { models, providers, health, windows, now, random, share, onAside, onError } = options;
+  const self = randomBytes(6).toString('hex');
+  const limits = createTargetLimits({ models, windows, now, onError });
+  const strategies = new Map<string, Strategy>(
+    Object.entries(models).map(([name, { strategy }]) => [name, createStrategy(strategy, random)]),
+  );
+  const rings = new Map<string, KeyRing>(
+    Object.entries(providers).map(([provider, { apiKeys }]) => [
+      provider,
+      createKeyRing({
+        provider,
+        keys: apiKeys,
+        now,
+        share: (fact) => share(encodeFact({ ...fact, from: self })),
+        ...(onAside ? { onAside } : {}),
+      }),
+    ]),
+  );
+  const waiting = createWaiting({
+    limit: options.waiting,
+    now,
+    setTimer: options.setTimer ?? startTimer,
+    opensAt,
+  });
+  health.onAvailable(() => waiting.wake());
+
+  function check(target: Target): Check {
+    const closed: number[] = [];
+    if (health.admit(target) === 'no') closed.push(health.nextTryAt(target) ?? now());
+    const keys = rings.get(target.provider)?.check(target.model);
+    if (keys?.kind === 'no') closed.push(keys.until);
+    const fullUntil = limits.fullUntil(target);
+    if (fullUntil !== undefined) closed.push(fullUntil);
+    return closed.length === 0 ? { kind: 'yes' } : { kind: 'no', until: Math.max(...closed) };
+  }
+
+  function opensAt(model: string): number | undefined {
+    const times = (models[model]?.targets ?? []).map((target) => {
+      const checked = check(target);
+      return checked.kind === 'yes' ? now() : checked.until;
+    });
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  return {
+    /**
+     * `open`: the targets in the order in which a request tries them; `shut`: those that cannot be asked
+     * now. To be asked for once per request: some strategies count. The first one needs no further
+     * check, and should get none: of a target that is coming back, two lots would be drawn.
+     */
+    order<T extends Target>(
+      model: string,
+      targets: readonly T[],
+      body: string,
+    ): { open: T[]; shut: T[] } {
+      const config = models[model];
+      const choices = targets.map((target) => ({
+        target,
+        provider: target.provider,
+        model: target.model,
+        weight: config?.targets.find((one) => isSame(one, target))?.weight ?? 1,
+      }));
+      const open = choices.filter((choice) => check(choice).kind === 'yes');
+      const shut = choices.filter((choice) => !open.includes(choice));
+      const ordered = strategies.get(model)?.(open, health) ?? open;
+      const value = config?.sticky === undefined ? undefined : stickyValue(body, config.sticky);
+      const own = value === undefined ? undefined : rendezvous(open, value)[0];
+      const first = own ? [own, ...ordered.filter((choice) => choice !== own)] : ordered;
+      return {
+        open: first.map(({ target }) => target),
+        shut: shut.map(({ target }) => target),
+      };
+    },
+
+    /** Whether it may be asked, as far as this worker knows. Changes nothing. A probe (`ask`) is to be claimed besides. */
+    check,
+
+    /** Counts the request against the target's limits. Synchronous where it has none. */
+    take: limits.take,
+
+    /** The key for one call; undefined when the provider is not configured. */
+    key: (target: Target, body: string): KeyLease | undefined =>
+      rings.get(target.provider)?.take(target.model, () => estimateTokens(body)),
+
+    /** A request's place among those that wait for the model; made once per request. */
+    queue: (
+      model: string,
+      request: { signal: AbortSignal; deadlineAt?: number | undefined },
+    ): Place => waiting.open(model, { ...request, maxWaitMs: models[model]?.maxWaitMs ?? 0 }),
+
+    /** What another worker shared. Texts of other kinds are passed over. */
+    onFact(text: string): void {
+      const fact = decodeFact(text);
+      if (fact && fact.from !== self) rings.get(fact.provider)?.learn(fact);
+    },
+
+    /** For /admin/upstreams: no secrets. */
+    snapshot: () => ({
+      waiting: waiting.count(),
+      models: Object.fromEntries(
+        Object.entries(models).map(([model, { strategy, sticky, targets }]) => [
+          model,
+          {
+            strategy,
+            sticky,
+            waiting: waiting.count(model),
+            targets: targets.map((target) => ({
+              target: targetKey(target),
+              weight: target.weight,
+              may: check(target),
+              inFlight: health.inFlight(target),
+              firstTokenMs: health.firstTokenMs(target),
+              limits: limits.snapshot(target),
+            })),
+          },
+        ]),
+      ),
+      keys: Object.fromEntries([...rings].map(([provider, ring]) => [provider, ring.snapshot()])),
+    }),
+  };
+}
+
+const isSame = (one: Target, other: Target): boolean =>
+  one.provider === other.provider && one.model === other.model;
+
+function startTimer(act: () => void, ms: number): () => void {
+  const timer = setTimeout(act, ms);
+  return () => clearTimeout(timer);
+}

@@ -1,0 +1,39 @@
+import { hash } from 'node:crypto';
+import { memberText } from '@millrace/shared/domain/json-text';
+import { targetKey } from './port.ts';
+import type { Choice } from './strategies.ts';
+
+/** Characters of a value that tell requests apart; more would only cost. */
+const maxValueLength = 1024;
+
+/**
+ * The value of a field in a request's body, by its path (`user`, `metadata.session`); undefined when
+ * it is missing, null, empty or no scalar. Only the objects on its way are looked at.
+ */
+export function stickyValue(body: string, path: string): string | undefined {
+  let text: string | undefined = body;
+  for (const name of path.split('.')) {
+    if (!text?.trimStart().startsWith('{')) return undefined;
+    text = memberText(text, name);
+  }
+  if (text === undefined || text === 'null' || text === '""' || /^[{[]/.test(text))
+    return undefined;
+  return text.slice(0, maxValueLength);
+}
+
+/**
+ * The targets by how much this value belongs to each (rendezvous hashing, weights respected): every
+ * worker finds the same order, and when a target is lost, only the values that were its own move.
+ */
+export function rendezvous<T extends Choice>(targets: readonly T[], value: string): T[] {
+  return targets
+    .map((target) => ({ target, score: -target.weight / Math.log(draw(targetKey(target), value)) }))
+    .sort((a, b) => b.score - a.score)
+    .map(({ target }) => target);
+}
+
+/** Between 0 and 1, neither of them, and the same for the same texts. */
+function draw(target: string, value: string): number {
+  const digest = hash('sha256', `${target}\n${value}`, 'buffer');
+  return (digest.readUIntBE(0, 6) + 0.5) / 2 ** 48;
+}

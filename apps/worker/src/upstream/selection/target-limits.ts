@@ -1,0 +1,126 @@
+import type { ModelConfig, TargetConfig } from '@millrace/shared/config';
+import type { Target } from '@millrace/shared/domain/request';
+import type { Charge, Taken, Windows } from '@millrace/shared/limits/port';
+import { targetKey } from './port.ts';
+import { estimateTokens, tokensUsed } from './tokens.ts';
+
+export type TargetGrant =
+  | {
+      kind: 'yes';
+      /** The answer is over: what it really used. Undefined when nobody said: the estimate stays. */
+      settle(usage: unknown): void;
+      /** The target was never asked: all is given back. After either of the two, neither does anything. */
+      cancel(): void;
+    }
+  | { kind: 'no'; retryAfterMs: number };
+
+export type TargetLimitsOptions = {
+  models: Readonly<Record<string, ModelConfig>>;
+  windows: Windows;
+  now(): number;
+  onError(error: unknown): void;
+};
+
+/**
+ * Milliseconds that a target without tokens for one request is taken for full: a smaller one may still
+ * fit, but each asking costs a call.
+ */
+const shortOfTokensMs = 1000;
+
+type Limits = NonNullable<TargetConfig['limits']>;
+
+const free: TargetGrant = { kind: 'yes', settle() {}, cancel() {} };
+
+/** What the config allows for targets, counted for the whole fleet. */
+export function createTargetLimits({ models, windows, now, onError }: TargetLimitsOptions) {
+  const limits = limitsByTarget(models);
+  /** What the store said last: until when a target is at its limit, and what is used of it. */
+  const told = new Map<string, { until: number; used: Record<string, number> }>();
+
+  function remember(key: string, charges: readonly Charge[], taken: Taken): void {
+    const isFull = charges.some(
+      ({ name, limit }, index) => name === 'requests' && (taken.used[index] ?? 0) >= limit,
+    );
+    const waitMs = taken.kind === 'yes' ? 0 : taken.retryAfterMs;
+    told.set(key, {
+      until: now() + (isFull ? waitMs : Math.min(waitMs, shortOfTokensMs)),
+      used: Object.fromEntries(charges.map(({ name }, index) => [name, taken.used[index] ?? 0])),
+    });
+  }
+
+  async function ask(key: string, charges: readonly Charge[]): Promise<TargetGrant> {
+    const taken = await windows.take(key, charges);
+    remember(key, charges, taken);
+    if (taken.kind === 'no') return { kind: 'no', retryAfterMs: taken.retryAfterMs };
+    const { slot } = taken;
+    const estimate = charges.find(({ name }) => name === 'tokens');
+    let isOpen = true;
+    const correct = (corrections: Parameters<Windows['correct']>[1]): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      if (corrections.length > 0) windows.correct(key, corrections).catch(onError);
+    };
+    return {
+      kind: 'yes',
+      settle(usage) {
+        const tokens = tokensUsed(usage);
+        if (!estimate || tokens === undefined) return;
+        const amount = tokens - charged(estimate);
+        correct(amount === 0 ? [] : [{ name: estimate.name, amount, slot }]);
+      },
+      cancel: () =>
+        correct(charges.map((charge) => ({ name: charge.name, amount: -charged(charge), slot }))),
+    };
+  }
+
+  return {
+    /** Synchronous for a target without limits. Rejects only when the store does. */
+    take(target: Target, body: string): TargetGrant | Promise<TargetGrant> {
+      const key = targetKey(target);
+      const limit = limits.get(key);
+      return limit ? ask(key, chargesOf(limit, body)) : free;
+    },
+    /** Until when a target is at its limit by the last answer; undefined when it is not. */
+    fullUntil(target: Target): number | undefined {
+      const until = told.get(targetKey(target))?.until ?? 0;
+      return until > now() ? until : undefined;
+    },
+    snapshot: (target: Target) => {
+      const limit = limits.get(targetKey(target));
+      return limit ? { ...limit, used: told.get(targetKey(target))?.used } : undefined;
+    },
+  };
+}
+
+const charged = ({ amount, limit }: Charge): number => Math.min(amount, limit);
+
+function chargesOf({ requestsPerMinute, tokensPerMinute }: Limits, body: string): Charge[] {
+  const charges: Charge[] = [];
+  if (requestsPerMinute !== undefined) {
+    charges.push({ name: 'requests', limit: requestsPerMinute, amount: 1 });
+  }
+  if (tokensPerMinute !== undefined) {
+    charges.push({ name: 'tokens', limit: tokensPerMinute, amount: estimateTokens(body) });
+  }
+  return charges;
+}
+
+/** A target that several models name has one limit: the smallest that one of them gives it. */
+function limitsByTarget(models: Readonly<Record<string, ModelConfig>>): Map<string, Limits> {
+  const limits = new Map<string, Limits>();
+  for (const target of Object.values(models).flatMap((model) => model.targets)) {
+    const { requestsPerMinute, tokensPerMinute } = target.limits ?? {};
+    const known = limits.get(targetKey(target));
+    const requests = smaller(known?.requestsPerMinute, requestsPerMinute);
+    const tokens = smaller(known?.tokensPerMinute, tokensPerMinute);
+    if (requests === undefined && tokens === undefined) continue;
+    limits.set(targetKey(target), {
+      ...(requests === undefined ? {} : { requestsPerMinute: requests }),
+      ...(tokens === undefined ? {} : { tokensPerMinute: tokens }),
+    });
+  }
+  return limits;
+}
+
+const smaller = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);

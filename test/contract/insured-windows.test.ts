@@ -1,0 +1,149 @@
+import { keyspace } from '@millrace/shared/keys';
+import { insureWindows } from '@millrace/shared/limits/insured-windows';
+import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
+import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
+import { describe, expect, it } from 'vitest';
+import { startRedis } from '../harness/redis.ts';
+import { mostWithin, takeAll } from './window-steps.ts';
+
+const requests = (limit: number, amount = 1) => [{ name: 'requests', limit, amount }];
+
+describe('shared limits while their store is away', () => {
+  /** Workers on one store in memory that can be away, on a virtual clock. */
+  function setUp({ workers = 2 } = {}) {
+    const clock = { now: 1_000_000 };
+    const store = { isThere: true };
+    const now = () => clock.now;
+    const shared = createMemoryWindows({ now });
+    const fleet = Array.from({ length: workers }, () =>
+      insureWindows({
+        shared,
+        isReady: () => store.isThere,
+        sharers: () => workers,
+        now,
+        onError(error) {
+          throw error;
+        },
+      }),
+    );
+    /** How often each of them may, one after the other, until it may not. */
+    const takeUp = async (limit: number): Promise<number[]> => {
+      const counts: number[] = [];
+      for (const windows of fleet) {
+        let taken = 0;
+        while ((await windows.take('k', requests(limit))).kind === 'yes') taken += 1;
+        counts.push(taken);
+      }
+      return counts;
+    };
+    return { clock, store, shared, fleet, takeUp };
+  }
+
+  it('are divided among the workers', async () => {
+    const { store, takeUp } = setUp();
+    store.isThere = false;
+    expect(await takeUp(100)).toEqual([50, 50]);
+  });
+
+  it('leave what was used before the store went', async () => {
+    const { clock, store, fleet, takeUp } = setUp();
+    for (const windows of fleet) await windows.take('k', requests(100, 40));
+    await fleet[0]?.take('k', requests(100));
+    store.isThere = false;
+    // By what each heard last: 81 were used, or 80.
+    expect(await takeUp(100)).toEqual([9, 10]);
+    clock.now += 61_000;
+    expect(await takeUp(100)).toEqual([50, 50]);
+  });
+
+  it('let each worker ask once even where the limit is smaller than the fleet', async () => {
+    const { store, takeUp } = setUp({ workers: 3 });
+    store.isThere = false;
+    expect(await takeUp(1)).toEqual([1, 1, 1]);
+  });
+
+  it('tell the store what was used as soon as it is back', async () => {
+    const { store, shared, fleet, takeUp } = setUp();
+    store.isThere = false;
+    await takeUp(100);
+    store.isThere = true;
+    for (const windows of fleet) await windows.report();
+    expect(await shared.take('k', requests(100))).toMatchObject({ kind: 'no', used: [100] });
+    for (const windows of fleet) await windows.report();
+    expect(await shared.take('k', requests(100))).toMatchObject({ used: [100] });
+  });
+
+  it('count what was used beyond an estimate, whichever of the two granted it', async () => {
+    const { store, shared, fleet } = setUp();
+    store.isThere = false;
+    const [windows] = fleet;
+    const taken = await windows?.take('k', requests(100, 10));
+    const slot = taken?.kind === 'yes' ? taken.slot : undefined;
+    await windows?.correct('k', [{ name: 'requests', amount: 5 }]);
+    store.isThere = true;
+    await windows?.correct('k', [{ name: 'requests', amount: -3, slot }]);
+    await windows?.report();
+    expect(await shared.take('k', requests(100))).toMatchObject({ used: [16] });
+  });
+
+  it('do not wait long for a store that keeps silent, and then not at all for a second', async () => {
+    const clock = { now: 1_000_000 };
+    let asked = 0;
+    const silence = () => {
+      asked += 1;
+      return new Promise<never>(() => {});
+    };
+    const windows = insureWindows({
+      shared: { take: silence, correct: silence },
+      isReady: () => true,
+      sharers: () => 1,
+      patienceMs: 5,
+      now: () => clock.now,
+      onError() {},
+    });
+    expect((await windows.take('k', requests(1))).kind).toBe('yes');
+    expect((await windows.take('k', requests(1))).kind).toBe('no');
+    expect(asked).toBe(1);
+    clock.now += 1000;
+    await windows.take('k', requests(1));
+    expect(asked).toBeGreaterThan(1);
+  });
+});
+
+it('Redis stops and comes back: requests go on, and no more than the limit within any window', async () => {
+  await using server = await startRedis();
+  const windowMs = 2000;
+  const limit = 100;
+  const fleet = [0, 1].map(() => {
+    const redis = server.connect();
+    const windows = insureWindows({
+      shared: createRedisWindows({ redis, keys: keyspace(), windowMs }),
+      isReady: () => redis.status === 'ready',
+      sharers: () => 2,
+      windowMs,
+      onError() {},
+    });
+    redis.on('ready', () => void windows.report());
+    return windows;
+  });
+  let end = Infinity;
+  const takers = fleet.map((windows) => () => windows.take('k', requests(limit)));
+  let made = 0;
+  const going = takeAll(takers, {
+    until: (grants) => {
+      made = grants.length;
+      return made >= end;
+    },
+  });
+  const more = async (count: number): Promise<void> => {
+    const from = made;
+    await expect.poll(() => made, { interval: 5 }).toBeGreaterThanOrEqual(from + count);
+  };
+  await more(limit);
+  await server.kill();
+  await more(2 * limit);
+  await server.start();
+  await more(2 * limit);
+  end = made;
+  expect(mostWithin(await going, windowMs)).toBeLessThanOrEqual(limit * 1.01);
+});
