@@ -40,7 +40,7 @@ const forbidden: [file: string, specifier: string][] = [
   ['apps/ingress/src/app.ts', './main.ts'],
   ['apps/worker/src/failover/ladder.ts', 'undici'],
   ['apps/worker/src/failover/ladder.ts', '@millrace/shared/keys'],
-  ['apps/worker/src/upstream/selection.ts', 'undici'],
+  ['apps/worker/src/upstream/selection/selection.ts', 'undici'],
   ['apps/worker/src/run.ts', 'undici'],
   ['apps/worker/src/run.ts', 'bullmq'],
   ['apps/worker/src/run.ts', 'ioredis'],
