@@ -25,6 +25,13 @@ export type Keyspace = {
   beats(shard: number): string;
   /** String: the lease of the reaper that acts. */
   reaper(shard: number): string;
+  // What workers share is of no request: one tag of its own, wherever their requests are.
+  /** Channel: what workers tell each other. */
+  fleet(): string;
+  /** Hash: what a worker that comes later has to know. */
+  fleetFacts(): string;
+  /** String: a lease, by the name of what is leased. */
+  fleetLease(name: string): string;
 };
 
 export const queueName = 'requests';
@@ -32,6 +39,7 @@ export const queueName = 'requests';
 export function keyspace(namespace = 'millrace'): Keyspace {
   const tag = (shard: number) => `{${namespace}:${shard}}`;
   const tagOf = (id: string) => `{${namespace}:${shardText(id)}}`;
+  const fleetTag = `{${namespace}:fleet}`;
   return {
     namespace,
     tag,
@@ -43,6 +51,9 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     workers: (shard) => `${tag(shard)}:workers`,
     beats: (shard) => `${tag(shard)}:beats`,
     reaper: (shard) => `${tag(shard)}:reaper`,
+    fleet: () => `${fleetTag}:told`,
+    fleetFacts: () => `${fleetTag}:facts`,
+    fleetLease: (name) => `${fleetTag}:lease:${name}`,
   };
 }
 
