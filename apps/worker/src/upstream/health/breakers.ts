@@ -19,7 +19,7 @@ export type Breaker = {
   record: StateRecord;
   /** Of this kind of state; milliseconds since the epoch. */
   since: number;
-  /** Rises when it opens: a call that began before is of another time. */
+  /** Rises when it is given up: a call that began before is of another time. */
   generation: number;
 };
 
@@ -51,7 +51,8 @@ export function createBreakers(options: BreakersOptions) {
     breaker.record = record;
     if (from === to) return;
     if (from.kind !== to.kind) breaker.since = now();
-    if (to.kind === 'open') breaker.generation += 1;
+    // One that was away hears of the opening only by what came after it.
+    if (wasAsked(from) && to.kind !== 'closed' && from.kind !== to.kind) breaker.generation += 1;
     onTransition(breaker, { from, to, origin });
   }
 
@@ -91,5 +92,7 @@ export function createBreakers(options: BreakersOptions) {
     },
   };
 }
+
+const wasAsked = ({ kind }: BreakerState): boolean => kind === 'closed' || kind === 'recovering';
 
 export type Breakers = ReturnType<typeof createBreakers>;

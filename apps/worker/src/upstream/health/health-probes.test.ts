@@ -149,6 +149,24 @@ describe('a target that recovers', () => {
     expect(one.health.inFlight(target)).toBe(0);
   });
 
+  test('does not either at a worker that heard of it all only afterwards', async () => {
+    const { fleet, join } = startMembers();
+    const [one, two] = [await join('one'), await join('two')];
+    const old = two.health.started(target);
+    fleet.cut('two');
+    fail(one, 5);
+    await pass(1000);
+    await one.health.claimProbe(target);
+    one.health.started(target)({ kind: 'ok', firstTokenMs: 5 });
+    await pass(10);
+    fleet.mend();
+    await pass(10);
+    old(fault('upstream_idle_timeout'));
+    await pass(10);
+    expect(two.changes.map(({ to }) => to)).toEqual(['recovering']);
+    expect(statesOf(one, two)).toEqual(['recovering', 'recovering']);
+  });
+
   test('starts with a new window', async () => {
     const { one } = await halfOpen();
     await one.health.claimProbe(target);
