@@ -1,3 +1,4 @@
+import { within as orReject } from '@millrace/shared/within';
 import { unavailable } from './http/errors.ts';
 
 /** Milliseconds that Redis may take for what a client waits for. */
@@ -7,15 +8,5 @@ export const queueSilent = () =>
   unavailable('The queue does not answer; try again later.', 'queue_unavailable', 2);
 
 /** Rejects with a 503 when the work takes longer; what it still comes to is nobody's business. */
-export async function within<T>(work: Promise<T>, ms = patienceMs): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(queueSilent()), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-    work.catch(() => {});
-  }
-}
+export const within = <T>(work: Promise<T>, ms = patienceMs): Promise<T> =>
+  orReject(work, ms, queueSilent);

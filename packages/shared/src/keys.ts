@@ -29,6 +29,13 @@ export type Keyspace = {
   reaper(shard: number): string;
   /** Hash: what was used of a limit lately. A slot of its own: no request belongs to it. */
   limit(name: string): string;
+  // What workers share is of no request: one tag of its own, wherever their requests are.
+  /** Channel: what workers tell each other. */
+  fleet(): string;
+  /** Hash: what a worker that comes later has to know. */
+  fleetFacts(): string;
+  /** String: a lease, by the name of what is leased. */
+  fleetLease(name: string): string;
 };
 
 export const queueName = 'requests';
@@ -36,6 +43,7 @@ export const queueName = 'requests';
 export function keyspace(namespace = 'millrace'): Keyspace {
   const tag = (shard: number) => `{${namespace}:${shard}}`;
   const tagOf = (id: string) => `{${namespace}:${shardText(id)}}`;
+  const fleetTag = `{${namespace}:fleet}`;
   return {
     namespace,
     tag,
@@ -49,6 +57,9 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     report: (worker) => `${tag(0)}:report:${worker}`,
     reaper: (shard) => `${tag(shard)}:reaper`,
     limit: (name) => `${namespace}:limit:${name}`,
+    fleet: () => `${fleetTag}:told`,
+    fleetFacts: () => `${fleetTag}:facts`,
+    fleetLease: (name) => `${fleetTag}:lease:${name}`,
   };
 }
 

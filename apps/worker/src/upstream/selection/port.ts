@@ -22,7 +22,3 @@ export type Health = TargetView & {
 
 /** Whether a target may be asked now. `until`: milliseconds since the epoch. */
 export type Check = { kind: 'yes' } | { kind: 'no'; until: number };
-
-/** As one text. A `/` in a provider's name is escaped, so that no two targets have the same. */
-export const targetKey = ({ provider, model }: Target): string =>
-  `${provider.replaceAll('%', '%25').replaceAll('/', '%2F')}/${model}`;

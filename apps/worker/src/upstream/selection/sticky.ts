@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { memberText } from '@millrace/shared/domain/json-text';
-import { targetKey } from './port.ts';
+import { targetKey } from '../target-key.ts';
 import type { Choice } from './strategies.ts';
 
 /** Characters of a value that tell requests apart; more would only cost. */

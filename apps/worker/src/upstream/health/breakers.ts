@@ -1,0 +1,98 @@
+import type { BreakerConfig } from '@millrace/shared/config';
+import { judge } from './breaker.ts';
+import type { BreakerState, Evidence } from './breaker.ts';
+import { isNewer, nothingDecided } from './state-record.ts';
+import type { StateRecord } from './state-record.ts';
+
+export type BreakersOptions = {
+  worker: string;
+  policyOf(key: string): BreakerConfig;
+  evidence(key: string): Evidence;
+  now: () => number;
+  random: () => number;
+  onTransition(breaker: Breaker, transition: Transition): void;
+};
+
+export type Breaker = {
+  readonly key: string;
+  readonly policy: BreakerConfig;
+  record: StateRecord;
+  /** Of this kind of state; milliseconds since the epoch. */
+  since: number;
+  /** Rises when it is given up: a call that began before is of another time. */
+  generation: number;
+};
+
+export type Transition = {
+  from: BreakerState;
+  to: BreakerState;
+  /** `decided` by this worker; `adopted` from another; `elapsed`: every worker sees it by itself. */
+  origin: 'decided' | 'adopted' | 'elapsed';
+};
+
+/** Every target's breaker, and who decided its state. */
+export function createBreakers(options: BreakersOptions) {
+  const { worker, policyOf, evidence, now, random, onTransition } = options;
+  const breakers = new Map<string, Breaker>();
+
+  function of(key: string): Breaker {
+    let breaker = breakers.get(key);
+    if (!breaker) {
+      const policy = policyOf(key);
+      breaker = { key, policy, record: nothingDecided, since: now(), generation: 0 };
+      breakers.set(key, breaker);
+    }
+    return breaker;
+  }
+
+  function become(breaker: Breaker, record: StateRecord, origin: Transition['origin']): void {
+    const from = breaker.record.state;
+    const to = record.state;
+    breaker.record = record;
+    if (from === to) return;
+    if (from.kind !== to.kind) breaker.since = now();
+    // One that was away hears of the opening only by what came after it.
+    if (wasAsked(from) && to.kind !== 'closed' && from.kind !== to.kind) breaker.generation += 1;
+    onTransition(breaker, { from, to, origin });
+  }
+
+  /** What this worker made of it holds for all, unless another one decided later. */
+  function decide(breaker: Breaker, state: BreakerState): void {
+    if (state === breaker.record.state) return;
+    const epoch = Math.max(breaker.record.epoch + 1, now());
+    become(breaker, { epoch, by: worker, state }, 'decided');
+  }
+
+  /** Brings the state up to date with time and evidence. */
+  function look(breaker: Breaker): BreakerState {
+    const { state } = breaker.record;
+    const next = judge(state, evidence(breaker.key), breaker.policy, now(), random);
+    if (next === state) return state;
+    if (next.kind === 'open') decide(breaker, next);
+    else become(breaker, { ...breaker.record, state: next }, 'elapsed');
+    return breaker.record.state;
+  }
+
+  return {
+    of,
+    all: (): Iterable<Breaker> => breakers.values(),
+    /** Those of which others would not think that they are closed. */
+    *notClosed(): Iterable<Breaker> {
+      for (const breaker of breakers.values()) {
+        if (breaker.record.state.kind !== 'closed') yield breaker;
+      }
+    },
+    look,
+    decide,
+    /** Takes over what another worker decided, where that is newer. */
+    adopt(breaker: Breaker, record: StateRecord): void {
+      if (!isNewer(record, breaker.record)) return;
+      become(breaker, record, 'adopted');
+      look(breaker);
+    },
+  };
+}
+
+const wasAsked = ({ kind }: BreakerState): boolean => kind === 'closed' || kind === 'recovering';
+
+export type Breakers = ReturnType<typeof createBreakers>;

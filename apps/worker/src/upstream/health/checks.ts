@@ -1,0 +1,204 @@
+import type { CheckConfig } from '@millrace/shared/config';
+import { faultTable } from '@millrace/shared/domain/fault';
+import type { Fault } from '@millrace/shared/domain/fault';
+import type { Target } from '@millrace/shared/domain/request';
+import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Health } from './port.ts';
+
+export type CheckedProvider = {
+  name: string;
+  check: CheckConfig;
+  /** Those of the config. */
+  targets: readonly Target[];
+};
+
+export type Question =
+  /** GET <baseUrl>/models. */
+  | { kind: 'models'; provider: string }
+  /** A completion of one token. */
+  | { kind: 'prompt'; target: Target };
+
+export type Answer = { kind: 'ok' } | { kind: 'fault'; fault: Fault };
+
+export type ChecksOptions = {
+  fleet: Fleet;
+  health: Pick<Health, 'admit' | 'claimProbe' | 'started' | 'checked' | 'stateOf'>;
+  providers: readonly CheckedProvider[];
+  /** Asks, until the signal ends it. */
+  ask(question: Question, signal: AbortSignal): Promise<Answer>;
+  onError: (error: unknown) => void;
+};
+
+export type Checks = {
+  /** Since the start, by this worker. */
+  counters(): { ok: number; failed: number };
+  close(): void;
+};
+
+const lease = 'checks';
+/** Milliseconds that the lease outlives a checker that died, and between two renewals. */
+const leaseMs = 3000;
+const renewMs = 1000;
+
+type Patient = CheckedProvider & {
+  /** Of the last check; on `performance.now()`'s clock. */
+  askedAt: number;
+  failed: boolean;
+  /** Whose turn it is to be prompted. */
+  turn: number;
+  timer: NodeJS.Timeout | undefined;
+  asking: AbortController | undefined;
+};
+
+/**
+ * Asks providers how they are, so that an idle one's death is known before the next request. One worker
+ * does it for the whole fleet; while nothing shared can be reached nobody does, and no request comes.
+ */
+export function startChecks({ fleet, health, providers, ask, onError }: ChecksOptions): Checks {
+  const counters = { ok: 0, failed: 0 };
+  const patients = providers
+    .filter(({ check, targets }) => check.kind !== 'off' && targets.length > 0)
+    .map((provider): Patient => ({ ...provider, ...neverAsked }));
+  let closed = false;
+  let renewing = false;
+
+  async function renew(): Promise<void> {
+    if (renewing) return;
+    renewing = true;
+    try {
+      const leads = (await fleet.claim(lease, leaseMs)) === 'claimed';
+      // Also for one that leads already: a target that broke meanwhile makes the next check due sooner.
+      for (const patient of patients)
+        if (leads && !closed) arm(patient);
+        else rest(patient);
+      if (closed && leads) await fleet.release(lease);
+    } finally {
+      renewing = false;
+    }
+  }
+
+  function arm(patient: Patient): void {
+    clearTimeout(patient.timer);
+    if (patient.asking) return;
+    const { check, askedAt, failed, targets } = patient;
+    const isIll = failed || targets.some((target) => health.stateOf(target) !== 'closed');
+    const dueAt = askedAt + (isIll ? check.unhealthyIntervalMs : check.intervalMs);
+    const waitMs = Math.max(0, dueAt - performance.now());
+    patient.timer = setTimeout(() => void examine(patient), waitMs);
+  }
+
+  function rest(patient: Patient): void {
+    clearTimeout(patient.timer);
+    patient.asking?.abort();
+  }
+
+  async function examine(patient: Patient): Promise<void> {
+    const asking = new AbortController();
+    patient.asking = asking;
+    patient.askedAt = performance.now();
+    try {
+      if (patient.check.kind === 'models') await look(patient, asking);
+      else await prompt(patient, asking);
+    } catch (error) {
+      onError(error);
+    } finally {
+      patient.asking = undefined;
+      const isDismissed = asking.signal.aborted && asking.signal.reason !== tooLate;
+      if (!isDismissed && !closed) arm(patient);
+    }
+  }
+
+  async function look(patient: Patient, asking: AbortController): Promise<void> {
+    tellAll(patient, await put({ kind: 'models', provider: patient.name }, patient, asking));
+  }
+
+  /** A target that waits for a probe gets it; else it is one's turn after the other. */
+  async function prompt(patient: Patient, asking: AbortController): Promise<void> {
+    const waiting = patient.targets.find((target) => health.admit(target) === 'ask');
+    if (waiting) {
+      if (!(await health.claimProbe(waiting))) return;
+      const tell = health.started(waiting);
+      let answer: Answer | undefined;
+      try {
+        answer = await put({ kind: 'prompt', target: waiting }, patient, asking);
+      } finally {
+        tell(answer ?? { kind: 'void' });
+      }
+      if (answer) patient.failed = isFailure(answer, 'prompt');
+      return;
+    }
+    const asked = patient.targets.filter((target) => health.admit(target) === 'yes');
+    patient.turn += 1;
+    const target = asked[patient.turn % asked.length];
+    if (target) tellAll(patient, await put({ kind: 'prompt', target }, patient, asking));
+  }
+
+  /** Undefined when this worker is no longer the one to ask. */
+  async function put(
+    question: Question,
+    { check }: Patient,
+    asking: AbortController,
+  ): Promise<Answer | undefined> {
+    const { signal } = asking;
+    const patience = setTimeout(() => asking.abort(tooLate), check.timeoutMs);
+    const given = new Promise<undefined>((resolve) => {
+      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
+    const verdict = () => (signal.reason === tooLate ? tooLate : undefined);
+    try {
+      const answer = await Promise.race([ask(question, signal), given]);
+      return signal.aborted ? verdict() : answer;
+    } catch (error) {
+      // What it does at the end of its time is its own business.
+      if (signal.aborted) return verdict();
+      throw error;
+    } finally {
+      clearTimeout(patience);
+    }
+  }
+
+  function tellAll(patient: Patient, answer: Answer | undefined): void {
+    if (!answer) return;
+    const kind = patient.check.kind === 'prompt' ? 'prompt' : 'models';
+    patient.failed = isFailure(answer, kind);
+    const end = patient.failed ? 'failed' : 'ok';
+    counters[end] += 1;
+    for (const target of patient.targets) health.checked(target, end);
+  }
+
+  const timer = setInterval(() => void renew().catch(onError), renewMs);
+  void renew().catch(onError);
+
+  return {
+    counters: () => ({ ...counters }),
+    close() {
+      closed = true;
+      clearInterval(timer);
+      for (const patient of patients) rest(patient);
+      void fleet.release(lease);
+    },
+  };
+}
+
+const neverAsked = {
+  askedAt: -Infinity,
+  failed: false,
+  turn: -1,
+  timer: undefined,
+  asking: undefined,
+};
+
+const tooLate: Answer = {
+  kind: 'fault',
+  fault: { code: 'upstream_timeout', message: 'The provider did not answer a check in time.' },
+};
+
+/**
+ * Whether a target is to blame. A list of models that is refused (no right to it, no such page, too many
+ * requests) still shows that somebody is there.
+ */
+function isFailure(answer: Answer, kind: Question['kind']): boolean {
+  if (answer.kind === 'ok') return false;
+  const { code, httpStatus = 500 } = answer.fault;
+  return faultTable[code].health && (kind === 'prompt' || httpStatus >= 500);
+}

@@ -1,0 +1,101 @@
+import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Breakers } from './breakers.ts';
+import { createPacer } from './pacer.ts';
+import { encodePulse, isPulseOf, parsePulse } from './pulse.ts';
+import type { Tally } from './pulse.ts';
+import type { SharedStates } from './shared-states.ts';
+import type { StateRecord } from './state-record.ts';
+import type { View } from './view.ts';
+
+export type ExchangeOptions = {
+  fleet: Fleet;
+  worker: string;
+  view: View;
+  breakers: Breakers;
+  states: SharedStates;
+  adopt(key: string, record: StateRecord): void;
+  now: () => number;
+};
+
+/** This worker's pulses, and those of the others. */
+export type Exchange = {
+  /** What is to be told of a target, and how soon. */
+  tell(key: string, when: 'soon' | 'urgent' | 'at once'): void;
+  counters(): { sent: number; received: number };
+  close(): void;
+};
+
+/** Milliseconds between two pulses that have everything: others know by them that this worker lives. */
+const wholeMs = 1000;
+
+export function createExchange(options: ExchangeOptions): Exchange {
+  const { fleet, worker, view, breakers, states, adopt, now } = options;
+  const changed = new Set<string>();
+  /** Targets of which this worker ever said anything. */
+  const told = new Set<string>();
+  const decided = new Set<string>();
+  const counters = { sent: 0, received: 0 };
+  const pacer = createPacer({ send: () => send(false), readers: () => view.workers() });
+
+  function send(whole: boolean): void {
+    counters.sent += 1;
+    const pulse = { worker, whole, tallies: tallies(whole), states: records(whole) };
+    fleet.publish(encodePulse(pulse, now()));
+    changed.clear();
+    decided.clear();
+  }
+
+  function* tallies(whole: boolean): Iterable<[string, Tally]> {
+    for (const key of whole ? told : changed) yield [key, view.target(key).own];
+  }
+
+  function* records(whole: boolean): Iterable<[string, StateRecord]> {
+    for (const key of decided) yield [key, breakers.of(key).record];
+    if (!whole) return;
+    // Closed ones too: who decides next has to go above their epochs, whatever its clock says.
+    for (const { key, record } of breakers.all()) if (record.epoch > 0) yield [key, record];
+  }
+
+  function hear(text: string): void {
+    if (isPulseOf(text, worker)) return;
+    const pulse = parsePulse(text, now());
+    if (!pulse) return;
+    counters.received += 1;
+    // States first: what was counted for a target that is not asked any more is of the time before.
+    for (const [key, record] of pulse.states) adopt(key, record);
+    for (const { key } of view.merge(pulse)) breakers.look(breakers.of(key));
+  }
+
+  const subscription = fleet.subscribe({
+    onText: hear,
+    onListening() {
+      states.sync();
+      send(true);
+    },
+  });
+  const timer = setInterval(() => {
+    send(true);
+    states.retry();
+  }, wholeMs);
+
+  return {
+    tell(key, when) {
+      changed.add(key);
+      told.add(key);
+      if (when === 'soon') pacer.soon();
+      else if (when === 'urgent') pacer.urgent();
+      else {
+        decided.add(key);
+        pacer.atOnce();
+      }
+    },
+    counters: () => ({ ...counters }),
+    close() {
+      clearInterval(timer);
+      pacer.close();
+      // The last word: nothing is in flight here any more.
+      send(true);
+      subscription.close();
+    },
+  };
+}

@@ -1,0 +1,269 @@
+import type { BreakerConfig } from '@millrace/shared/config';
+import { faultTable } from '@millrace/shared/domain/fault';
+import type { Target } from '@millrace/shared/domain/request';
+import { admits, checkedWell, nextChangeAt, probeEnded, probing } from './breaker.ts';
+import type { Admission, ProbeOutcome } from './breaker.ts';
+import { createBreakers } from './breakers.ts';
+import type { Breaker, Transition } from './breakers.ts';
+import { createExchange } from './exchange.ts';
+import type { Health, HealthCounters, HealthOptions, News, Outcome } from './port.ts';
+import { createProbes } from './probes.ts';
+import { createSharedStates } from './shared-states.ts';
+import type { StateRecord } from './state-record.ts';
+import { targetKey, targetOfKey } from '../target-key.ts';
+import { createView } from './view.ts';
+import type { CallEnd } from './view.ts';
+import { createWakeUp } from './wake-up.ts';
+
+/** Milliseconds that a probe may take from its claim to its start. */
+const startWithinMs = 1000;
+/** Milliseconds before a target is asked for again whose probe another worker has. */
+const holdMs = 1000;
+/** Milliseconds that a claim takes at most, but for bad days. */
+const claimMs = 50;
+
+/** For a provider that the config does not know: nothing is judged. */
+const noPolicy: BreakerConfig = {
+  enabled: false,
+  windowMs: 1000,
+  calls: 1,
+  errorRate: 100,
+  failures: 1,
+  probeIntervalMs: 1000,
+  rampMs: 0,
+};
+
+/** Counts, breakers and probes of this worker, joined with those of the fleet. */
+export function createHealth(options: HealthOptions): Health {
+  const { bus, worker, breakerOf, now = Date.now, random = Math.random, onError } = options;
+  const policyOf = (key: string) => breakerOf(targetOfKey(key).provider) ?? noPolicy;
+  const counters: Omit<HealthCounters, 'pulses'> = {
+    transitions: { closed: 0, open: 0, 'half-open': 0, recovering: 0 },
+    probes: { started: 0, ok: 0, failed: 0, void: 0 },
+  };
+  /** Probes that were claimed and have not started. */
+  const claimed = new Map<string, NodeJS.Timeout>();
+  /** Until when a claim is in vain. */
+  const holds = new Map<string, number>();
+  let isClosed = false;
+
+  const view = createView({ worker, now, windowMsOf: (key) => policyOf(key).windowMs });
+  const probes = createProbes({ fleet: bus, now });
+  const breakers = createBreakers({
+    worker,
+    policyOf,
+    evidence: (key) => view.evidence(view.target(key)),
+    now,
+    random,
+    onTransition,
+  });
+  const states = createSharedStates({
+    fleet: bus,
+    now,
+    current: (key) => breakers.of(key).record,
+    judges,
+    adopt,
+    onError,
+  });
+  const exchange = createExchange({ fleet: bus, worker, view, breakers, states, adopt, now });
+  const wakeUp = createWakeUp({ now, nextAt, onWake: () => refresh(), onError });
+
+  /** What another worker knows of, this one's config may not, or not any more. */
+  function judges(key: string): boolean {
+    return policyOf(key).enabled && view.has(key);
+  }
+
+  function adopt(key: string, record: StateRecord): void {
+    if (judges(key)) breakers.adopt(breakers.of(key), record);
+  }
+
+  function onTransition({ key, record }: Breaker, { from, to, origin }: Transition): void {
+    holds.delete(key);
+    const isMine = record.by === worker && origin !== 'adopted';
+    if (origin === 'decided') exchange.tell(key, 'at once');
+    if (origin === 'decided' || (isMine && to.kind === 'closed')) states.share(key);
+    wakeUp.arm();
+    if (from.kind === to.kind) return;
+    view.renew(view.target(key), to.kind === 'closed' || to.kind === 'recovering');
+    if (isMine) counters.transitions[to.kind] += 1;
+    try {
+      const change = { from: from.kind, to: to.kind, byThisWorker: isMine };
+      options.onChange?.({ target: targetOfKey(key), ...change });
+    } catch (error) {
+      onError(error);
+    }
+    if (to.kind !== 'open') wakeUp.tell();
+  }
+
+  function refresh(): void {
+    for (const breaker of breakers.notClosed()) breakers.look(breaker);
+    for (const [key, until] of holds) if (now() >= until) holds.delete(key);
+  }
+
+  /** When time alone changes anything next, for any target. */
+  function nextAt(): number | undefined {
+    let next: number | undefined;
+    for (const { key, policy, record } of breakers.notClosed()) {
+      const at = nextChangeAt(record.state, policy, now()) ?? holds.get(key);
+      if (at !== undefined && (next === undefined || at < next)) next = at;
+    }
+    return next;
+  }
+
+  function admitKey(key: string): Admission {
+    const breaker = breakers.of(key);
+    if (breaker.record.state.kind === 'closed') return 'yes';
+    const verdict = admits(breakers.look(breaker), breaker.policy, now(), random);
+    return verdict === 'ask' && isInVain(key) ? 'no' : verdict;
+  }
+
+  /** The probe is another request's here, or was another worker's a moment ago. */
+  const isInVain = (key: string): boolean => probes.has(key) || now() < (holds.get(key) ?? 0);
+
+  async function claimProbe(target: Target): Promise<boolean> {
+    const key = targetKey(target);
+    const before = admitKey(key);
+    if (before !== 'ask') return before === 'yes';
+    const breaker = breakers.of(key);
+    const won = await probes.claim(key, breaker.policy.probeIntervalMs);
+    const state = breakers.look(breaker);
+    const after = isClosed ? 'no' : admits(state, breaker.policy, now(), random);
+    if (won && after === 'ask' && state.kind === 'half-open') {
+      claimed.set(
+        key,
+        setTimeout(() => probeOver(key, 'void'), startWithinMs),
+      );
+      counters.probes.started += 1;
+      breakers.decide(breaker, probing(state, worker, now()));
+      return true;
+    }
+    if (won) probes.end(key, breaker.policy.probeIntervalMs);
+    else if (after === 'ask') {
+      holds.set(key, now() + holdMs);
+      wakeUp.arm();
+    }
+    // It recovered meanwhile: no probe is needed.
+    return after === 'yes';
+  }
+
+  function probeOver(key: string, kind: ProbeOutcome['kind']): void {
+    clearTimeout(claimed.get(key));
+    claimed.delete(key);
+    counters.probes[kind] += 1;
+    const breaker = breakers.of(key);
+    const { state } = breaker.record;
+    probes.end(key, breaker.policy.probeIntervalMs);
+    if (state.kind !== 'half-open' || state.probe?.by !== worker) return;
+    const { retryAt } = view.evidence(view.target(key));
+    breakers.decide(breaker, probeEnded(state, { kind }, retryAt, breaker.policy, now(), random));
+    breakers.look(breaker);
+  }
+
+  function started(target: Target): (news: News) => void {
+    const key = targetKey(target);
+    const one = view.target(key);
+    const breaker = breakers.of(key);
+    const { generation } = breaker;
+    let probe = claimed.has(key);
+    let open = true;
+    let hasSpoken = false;
+    clearTimeout(claimed.get(key));
+    claimed.delete(key);
+    one.own.inFlight += 1;
+    exchange.tell(key, 'soon');
+
+    function firstToken(ms: number): void {
+      if (!open || hasSpoken) return;
+      hasSpoken = true;
+      view.firstToken(one, ms);
+      exchange.tell(key, 'soon');
+      endProbe('ok');
+    }
+
+    function endProbe(kind: ProbeOutcome['kind']): void {
+      if (!probe) return;
+      probe = false;
+      probeOver(key, kind);
+    }
+
+    return (news) => {
+      if (news.kind === 'first-token') {
+        firstToken(news.ms);
+        return;
+      }
+      if (!open) return;
+      if (news.kind === 'ok' && news.firstTokenMs !== undefined) firstToken(news.firstTokenMs);
+      open = false;
+      const end = endOf(news);
+      const retryAfterMs = news.kind === 'fault' ? news.fault.retryAfterMs : undefined;
+      // What began before the target was given up says nothing about how it is now.
+      view.ended(one, breaker.generation === generation ? end : 'void', retryAfterMs);
+      exchange.tell(key, end === 'failed' ? 'urgent' : 'soon');
+      endProbe(end);
+      breakers.look(breaker);
+    };
+  }
+
+  return {
+    started,
+    admit: (target) => admitKey(targetKey(target)),
+    claimProbe,
+    checked(target, end) {
+      const key = targetKey(target);
+      const breaker = breakers.of(key);
+      view.checked(view.target(key), end);
+      exchange.tell(key, 'urgent');
+      if (end === 'ok') {
+        breakers.decide(breaker, checkedWell(breakers.look(breaker), breaker.policy, now()));
+      }
+      breakers.look(breaker);
+    },
+    stateOf: (target) => breakers.look(breakers.of(targetKey(target))).kind,
+    inFlight: (target) => view.inFlight(targetKey(target)),
+    firstTokenMs: (target) => view.target(targetKey(target)).firstToken.read(now()),
+    nextTryAt(target) {
+      const { key, policy, record } = breakers.of(targetKey(target));
+      const soon = probes.has(key) ? now() + claimMs : undefined;
+      return nextChangeAt(record.state, policy, now()) ?? holds.get(key) ?? soon;
+    },
+    onAvailable: wakeUp.listen,
+    snapshot: () => ({
+      workers: view.workers(),
+      targets: [...view.targets()].map(({ key }) => snapshotOf(key)),
+    }),
+    counters: () => ({
+      transitions: { ...counters.transitions },
+      probes: { ...counters.probes },
+      pulses: { ...exchange.counters(), dropped: bus.counters().dropped },
+    }),
+    close() {
+      isClosed = true;
+      wakeUp.close();
+      for (const timer of claimed.values()) clearTimeout(timer);
+      exchange.close();
+      probes.close();
+    },
+  };
+
+  function snapshotOf(key: string) {
+    const one = view.target(key);
+    const breaker = breakers.of(key);
+    const state = breakers.look(breaker);
+    const { calls, errors, usualRate } = view.evidence(one);
+    return {
+      ...targetOfKey(key),
+      state: state.kind,
+      since: breaker.since,
+      window: { calls, errors },
+      usualRate,
+      inFlight: view.inFlight(key),
+      firstTokenMs: one.firstToken.read(now()),
+      nextProbeAt: state.kind === 'open' ? state.until : undefined,
+    };
+  }
+}
+
+const endOf = (outcome: Outcome): CallEnd => {
+  if (outcome.kind !== 'fault') return outcome.kind;
+  return faultTable[outcome.fault.code].health ? 'failed' : 'void';
+};

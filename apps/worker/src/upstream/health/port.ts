@@ -1,0 +1,90 @@
+import type { BreakerConfig } from '@millrace/shared/config';
+import type { Fault } from '@millrace/shared/domain/fault';
+import type { Target } from '@millrace/shared/domain/request';
+import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Admission, BreakerState } from './breaker.ts';
+
+export type StateKind = BreakerState['kind'];
+
+/** What a call came to. */
+export type Outcome =
+  | { kind: 'ok'; firstTokenMs?: number | undefined }
+  /** Whether it counts is in the fault's row. */
+  | { kind: 'fault'; fault: Fault }
+  /** It says nothing about the target: a client's cancel, superseded by another, handed over. */
+  | { kind: 'void' };
+
+/**
+ * What happens to one call. Its first token may be told before its outcome: a probe has succeeded with
+ * that, long before its answer is whole.
+ */
+export type News = { kind: 'first-token'; ms: number } | Outcome;
+
+export type Change = { target: Target; from: StateKind; to: StateKind; byThisWorker: boolean };
+
+export type HealthOptions = {
+  bus: Fleet;
+  /** This worker's name, unique in the fleet. */
+  worker: string;
+  /** Undefined for a provider that this worker's config does not know. */
+  breakerOf(provider: string): BreakerConfig | undefined;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+  /** 0 to 1. */
+  random?: () => number;
+  onChange?: (change: Change) => void;
+  onError: (error: unknown) => void;
+};
+
+/** How targets are, as the whole fleet sees them. */
+export type Health = {
+  /** A call to this target begins; it is in flight until its outcome is told. Only the first one counts. */
+  started(target: Target): (news: News) => void;
+  /** `ask`: only who wins `claimProbe` may call. Everything else is known at once. */
+  admit(target: Target): Admission;
+  /**
+   * True when this one request may call now. As a probe it has to start within a second, or the right
+   * to it is over.
+   */
+  claimProbe(target: Target): Promise<boolean>;
+  /** An active check ended that was no call. */
+  checked(target: Target, end: 'ok' | 'failed'): void;
+  stateOf(target: Target): StateKind;
+  /** Calls under way in the whole fleet. */
+  inFlight(target: Target): number;
+  /** Milliseconds, averaged over the last minute or so; undefined when it is not known. */
+  firstTokenMs(target: Target): number | undefined;
+  /** After a `no`: when it is worth asking again, in milliseconds since the epoch. Undefined: at once. */
+  nextTryAt(target: Target): number | undefined;
+  /** Some target may be asked again that was refused before. Returns how to stop listening. */
+  onAvailable(listener: () => void): () => void;
+  snapshot(): HealthSnapshot;
+  counters(): HealthCounters;
+  close(): void;
+};
+
+/** For people: /admin/upstreams. Times are milliseconds since the epoch. */
+export type HealthSnapshot = {
+  /** That are heard, this one too. */
+  workers: number;
+  targets: {
+    provider: string;
+    model: string;
+    state: StateKind;
+    since: number;
+    window: { calls: number; errors: number };
+    /** 0 to 1. */
+    usualRate: number;
+    inFlight: number;
+    firstTokenMs: number | undefined;
+    nextProbeAt: number | undefined;
+  }[];
+};
+
+/** Since the start. */
+export type HealthCounters = {
+  /** Made by this worker: the sum over the fleet counts each one once. */
+  transitions: Record<StateKind, number>;
+  probes: Record<'started' | 'ok' | 'failed' | 'void', number>;
+  pulses: Record<'sent' | 'received' | 'dropped', number>;
+};

@@ -1,0 +1,125 @@
+import { asDistances, readStateRecord } from './state-record.ts';
+import type { StateRecord } from './state-record.ts';
+
+/** What one worker counted for one target since it started, and how it stands now. */
+export type Tally = {
+  inFlight: number;
+  ok: number;
+  failed: number;
+  /** Its calls that failed in a row, up to now. */
+  row: number;
+  /** First tokens: their sum in milliseconds, and their number. */
+  tokenMs: number;
+  tokens: number;
+  /** Active checks. */
+  checksOk: number;
+  checksFailed: number;
+  /** The provider wished not to be asked before; milliseconds since the epoch, 0 for no wish. */
+  retryAt: number;
+};
+
+export const newTally = (): Tally => ({
+  inFlight: 0,
+  ok: 0,
+  failed: 0,
+  row: 0,
+  tokenMs: 0,
+  tokens: 0,
+  checksOk: 0,
+  checksFailed: 0,
+  retryAt: 0,
+});
+
+/**
+ * One worker's news, told to the others. It has totals and no differences, so that one that is lost is
+ * made good by the next.
+ */
+export type Pulse = {
+  worker: string;
+  /** It has every target of the worker, not only those that changed. */
+  whole: boolean;
+  tallies: Iterable<readonly [string, Tally]>;
+  states: Iterable<readonly [string, StateRecord]>;
+};
+
+const mark = 'pulse ';
+
+export function encodePulse(pulse: Pulse, now: number): string {
+  const tallies = [...pulse.tallies].map(([key, t]) => [key, toNumbers(t, now)]);
+  const states = [...pulse.states].map(([key, record]) => [key, asDistances(record, now)]);
+  return `${mark}${JSON.stringify({
+    worker: pulse.worker,
+    ...(pulse.whole ? { whole: true } : {}),
+    tallies: Object.fromEntries(tallies) as unknown,
+    states: Object.fromEntries(states) as unknown,
+  })}`;
+}
+
+/** Without reading it: a worker hears its own, too. */
+export const isPulseOf = (text: string, worker: string): boolean =>
+  text.startsWith(`${mark}{"worker":${JSON.stringify(worker)},`);
+
+/** Undefined when it is no pulse, or one of a version that this one cannot read. */
+export function parsePulse(text: string, now: number): Pulse | undefined {
+  if (!text.startsWith(mark)) return undefined;
+  let said: unknown;
+  try {
+    said = JSON.parse(text.slice(mark.length));
+  } catch {
+    return undefined;
+  }
+  if (typeof said !== 'object' || said === null) return undefined;
+  const { worker, whole, tallies, states } = said as Record<string, unknown>;
+  if (typeof worker !== 'string') return undefined;
+  return {
+    worker,
+    whole: whole === true,
+    tallies: entriesOf(tallies, (value) => fromNumbers(value, now)),
+    states: entriesOf(states, (value) => readStateRecord(value, now, now)),
+  };
+}
+
+/** In the order of the fields; clocks of two machines are not compared, so a time is told as a distance. */
+const toNumbers = (t: Tally, now: number): number[] => [
+  t.inFlight,
+  t.ok,
+  t.failed,
+  t.row,
+  Math.round(t.tokenMs),
+  t.tokens,
+  t.checksOk,
+  t.checksFailed,
+  Math.max(0, Math.round(t.retryAt - now)),
+];
+
+function fromNumbers(said: unknown, now: number): Tally | undefined {
+  if (!Array.isArray(said)) return undefined;
+  const numbers: unknown[] = said;
+  if (!numbers.every((one): one is number => Number.isFinite(one) && Number(one) >= 0)) {
+    return undefined;
+  }
+  const [inFlight, ok, failed, row, tokenMs, tokens, checksOk, checksFailed, waitMs] = numbers;
+  if (
+    inFlight === undefined ||
+    ok === undefined ||
+    failed === undefined ||
+    row === undefined ||
+    tokenMs === undefined ||
+    tokens === undefined ||
+    checksOk === undefined ||
+    checksFailed === undefined ||
+    waitMs === undefined
+  ) {
+    return undefined;
+  }
+  const retryAt = waitMs > 0 ? now + waitMs : 0;
+  return { inFlight, ok, failed, row, tokenMs, tokens, checksOk, checksFailed, retryAt };
+}
+
+function entriesOf<T>(said: unknown, read: (value: unknown) => T | undefined): [string, T][] {
+  if (typeof said !== 'object' || said === null) return [];
+  return Object.entries(said).flatMap(([key, value]) => {
+    const one = read(value);
+    return one === undefined ? [] : [[key, one] as [string, T]];
+  });
+}

@@ -1,0 +1,84 @@
+import { closed } from './breaker.ts';
+import type { BreakerState, Cause } from './breaker.ts';
+
+/** A breaker's state as workers tell it each other. The newest decision holds for all. */
+export type StateRecord = {
+  /** Rises with every decision: milliseconds since the epoch, or one above what was seen. */
+  epoch: number;
+  /** The worker that decided. */
+  by: string;
+  state: BreakerState;
+};
+
+export const nothingDecided: StateRecord = { epoch: 0, by: '', state: closed };
+
+/** Of two that were made at once every worker takes the same. */
+export const isNewer = (one: StateRecord, other: StateRecord): boolean =>
+  one.epoch > other.epoch || (one.epoch === other.epoch && one.by > other.by);
+
+/** Openings in a row that are told apart; more make no difference. */
+const mostTimes = 100;
+/** Milliseconds: the longest probe interval of the config, four times. */
+const maxUntilMs = 4 * 600_000;
+
+/** For somebody whose clock may be another: times as distances from now. */
+export const asDistances = ({ epoch, by, state }: StateRecord, now: number): StateRecord => {
+  switch (state.kind) {
+    case 'closed':
+      return { epoch, by, state };
+    case 'open':
+      return { epoch, by, state: { ...state, until: state.until - now } };
+    case 'half-open': {
+      const probe = state.probe && { ...state.probe, at: state.probe.at - now };
+      return { epoch, by, state: { ...state, probe } };
+    }
+    case 'recovering':
+      return { epoch, by, state: { ...state, since: state.since - now } };
+  }
+};
+
+/**
+ * What another worker said, or undefined where it makes no sense: it may be of another version. Its times
+ * count from `base`: 0, or now for distances. Clocks of two machines differ: what has begun has not begun
+ * in the future, and no end is too far away.
+ */
+export function readStateRecord(said: unknown, now: number, base = 0): StateRecord | undefined {
+  if (!isObject(said)) return undefined;
+  const { epoch, by } = said;
+  if (!isNumber(epoch) || epoch < 0 || typeof by !== 'string') return undefined;
+  const state = readState(said.state, now, base);
+  return state && { epoch, by, state };
+}
+
+function readState(said: unknown, now: number, base: number): BreakerState | undefined {
+  if (!isObject(said)) return undefined;
+  const times = isNumber(said.times) ? Math.min(Math.max(1, said.times), mostTimes) : 1;
+  const cause: Cause = said.cause === 'checks' ? 'checks' : 'calls';
+  switch (said.kind) {
+    case 'closed':
+      return closed;
+    case 'open': {
+      if (!isNumber(said.until)) return undefined;
+      const until = Math.min(said.until + base, now + maxUntilMs);
+      return { kind: 'open', until, times, cause };
+    }
+    case 'half-open': {
+      const { probe } = said;
+      if (!isObject(probe)) return { kind: 'half-open', times, cause, probe: undefined };
+      if (!isNumber(probe.at) || typeof probe.by !== 'string') return undefined;
+      const at = Math.min(probe.at + base, now);
+      return { kind: 'half-open', times, cause, probe: { by: probe.by, at } };
+    }
+    case 'recovering':
+      if (!isNumber(said.since)) return undefined;
+      return { kind: 'recovering', since: Math.min(said.since + base, now), times };
+    default:
+      return undefined;
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null;
+
+const isNumber = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isFinite(value);

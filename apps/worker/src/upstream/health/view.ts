@@ -1,0 +1,209 @@
+import type { Evidence } from './breaker.ts';
+import { createFirstTokenAverage } from './first-token.ts';
+import type { FirstTokenAverage } from './first-token.ts';
+import { newTally } from './pulse.ts';
+import type { Pulse, Tally } from './pulse.ts';
+import { createWindow } from './window.ts';
+import type { Window } from './window.ts';
+
+export type ViewOptions = {
+  /** This worker's name. */
+  worker: string;
+  /** Milliseconds of a target's window. */
+  windowMsOf(key: string): number;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+};
+
+/** One target as the whole fleet sees it. */
+export type TargetView = {
+  readonly key: string;
+  /** What this worker tells the others. */
+  readonly own: Tally;
+  readonly window: Window;
+  readonly firstToken: FirstTokenAverage;
+  /** In flight at the workers that are heard. */
+  others: number;
+  row: number;
+  checkRow: number;
+  retryAt: number;
+  /** False while the target is not asked: what still ends then belongs to the time before. */
+  counting: boolean;
+};
+
+export type CallEnd = 'ok' | 'failed' | 'void';
+
+/** A worker that is not heard for so long counts no more; milliseconds, three pulses. */
+export const silentMs = 3000;
+/** Workers and targets of others that are kept; a fleet has fewer by far. */
+const maxOthers = 1000;
+const maxTargets = 1000;
+/** Milliseconds between two looks for workers that fell silent. */
+const lookMs = 100;
+
+type Other = { heardAt: number; whole: boolean; tallies: Map<string, Tally> };
+
+/** This worker's own counts, and those of the others as far as they are heard. */
+export function createView({ worker, windowMsOf, now }: ViewOptions) {
+  const targets = new Map<string, TargetView>();
+  const others = new Map<string, Other>();
+  let lookedAt = 0;
+
+  function target(key: string): TargetView {
+    let found = targets.get(key);
+    if (!found) {
+      found = {
+        key,
+        own: newTally(),
+        window: createWindow(windowMsOf(key)),
+        firstToken: createFirstTokenAverage(),
+        others: 0,
+        row: 0,
+        checkRow: 0,
+        retryAt: 0,
+        counting: true,
+      };
+      targets.set(key, found);
+    }
+    return found;
+  }
+
+  /** `news`: what was added since; its `row` is what stands at its end. */
+  function record(one: TargetView, news: Tally): void {
+    const at = now();
+    one.firstToken.add(news.tokenMs, news.tokens, at);
+    one.retryAt = Math.max(one.retryAt, news.retryAt);
+    if (!one.counting) return;
+    const { ok, failed, checksOk, checksFailed, row } = news;
+    if (ok + failed + checksFailed > 0) {
+      one.window.add(ok + failed + checksFailed, failed + checksFailed, at);
+    }
+    one.row = ok > 0 ? row : one.row + failed;
+    one.checkRow = (ok > 0 || checksOk > 0 ? 0 : one.checkRow) + checksFailed;
+  }
+
+  function forgetSilent(): void {
+    const at = now();
+    if (Math.abs(at - lookedAt) < lookMs) return;
+    lookedAt = at;
+    for (const [name, { heardAt, tallies }] of others) {
+      if (Math.abs(at - heardAt) < silentMs) continue;
+      others.delete(name);
+      for (const [key, tally] of tallies) target(key).others -= tally.inFlight;
+    }
+  }
+
+  return {
+    target,
+    /** One that it has, or still has room for: others may name any number. */
+    has: (key: string): boolean => targets.has(key) || targets.size < maxTargets,
+    targets: (): Iterable<TargetView> => targets.values(),
+    /** Those that are heard, this one too. */
+    workers(): number {
+      forgetSilent();
+      return others.size + 1;
+    },
+    inFlight(key: string): number {
+      const one = targets.get(key);
+      if (!one) return 0;
+      forgetSilent();
+      return one.own.inFlight + one.others;
+    },
+
+    /** A call of this worker ended. */
+    ended(one: TargetView, end: CallEnd, retryAfterMs = 0): void {
+      one.own.inFlight -= 1;
+      if (end === 'void') return;
+      const retryAt = retryAfterMs > 0 ? now() + retryAfterMs : 0;
+      const failed = end === 'failed';
+      one.own.row = failed ? one.own.row + 1 : 0;
+      one.own[failed ? 'failed' : 'ok'] += 1;
+      one.own.retryAt = Math.max(one.own.retryAt, retryAt);
+      record(one, { ...newTally(), ok: failed ? 0 : 1, failed: failed ? 1 : 0, retryAt });
+    },
+    firstToken(one: TargetView, ms: number): void {
+      one.own.tokenMs += ms;
+      one.own.tokens += 1;
+      one.firstToken.add(ms, 1, now());
+    },
+    checked(one: TargetView, end: 'ok' | 'failed'): void {
+      const field = end === 'ok' ? 'checksOk' : 'checksFailed';
+      one.own[field] += 1;
+      record(one, { ...newTally(), [field]: 1 });
+    },
+    /** From here on it is a new time for this target: what was counted lately says nothing about it. */
+    renew(one: TargetView, counting: boolean): void {
+      one.window.clear(now());
+      one.row = 0;
+      one.checkRow = 0;
+      one.own.row = 0;
+      one.counting = counting;
+    },
+
+    evidence(one: TargetView): Evidence {
+      const at = now();
+      const usual = one.window.usual(at);
+      return {
+        ...one.window.recent(at),
+        // What is known of few calls is not usual yet.
+        usualRate: usual.errors / Math.max(usual.calls, fewCalls),
+        row: one.row,
+        checkRow: one.checkRow,
+        retryAt: one.retryAt > at ? one.retryAt : undefined,
+      };
+    },
+
+    /** Takes in what another worker told: the targets of which something ended or failed. */
+    merge(pulse: Pulse): TargetView[] {
+      if (pulse.worker === worker) return [];
+      forgetSilent();
+      let other = others.get(pulse.worker);
+      if (!other) {
+        if (others.size >= maxOthers) return [];
+        other = { heardAt: 0, whole: false, tallies: new Map() };
+        others.set(pulse.worker, other);
+      }
+      const changed: TargetView[] = [];
+      for (const [key, tally] of pulse.tallies) {
+        if (!targets.has(key) && targets.size >= maxTargets) continue;
+        const one = target(key);
+        const before = other.tallies.get(key);
+        other.tallies.set(key, tally);
+        one.others += tally.inFlight - (before?.inFlight ?? 0);
+        // From a worker that was not heard so far totals tell nothing of what is recent.
+        const base = before ?? (other.whole ? newTally() : undefined);
+        if (base && addedTo(base, tally)) {
+          record(one, since(base, tally));
+          changed.push(one);
+        }
+      }
+      other.heardAt = now();
+      other.whole ||= pulse.whole;
+      return changed;
+    },
+  };
+}
+
+export type View = ReturnType<typeof createView>;
+
+/** Calls below which a usual rate is taken for lower than it looks. */
+const fewCalls = 20;
+
+const addedTo = (before: Tally, after: Tally): boolean =>
+  after.ok !== before.ok ||
+  after.failed !== before.failed ||
+  after.tokens !== before.tokens ||
+  after.checksOk !== before.checksOk ||
+  after.checksFailed !== before.checksFailed ||
+  after.retryAt > before.retryAt;
+
+/** A worker that counts backwards is another one under the same name: nothing was added. */
+const since = (before: Tally, after: Tally): Tally => ({
+  ...after,
+  ok: Math.max(0, after.ok - before.ok),
+  failed: Math.max(0, after.failed - before.failed),
+  tokenMs: Math.max(0, after.tokenMs - before.tokenMs),
+  tokens: Math.max(0, after.tokens - before.tokens),
+  checksOk: Math.max(0, after.checksOk - before.checksOk),
+  checksFailed: Math.max(0, after.checksFailed - before.checksFailed),
+});
