@@ -10,7 +10,7 @@ import type { Health, HealthCounters, HealthOptions, News, Outcome } from './por
 import { createProbes } from './probes.ts';
 import { createSharedStates } from './shared-states.ts';
 import type { StateRecord } from './state-record.ts';
-import { targetKey, targetOfKey } from '../target-key.ts';
+import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
 import { createView } from './view.ts';
 import type { CallEnd } from './view.ts';
 import { createWakeUp } from './wake-up.ts';

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodePulse, isPulseOf, newTally, parsePulse } from './pulse.ts';
 import type { Pulse, Tally } from './pulse.ts';
-import { targetKey, targetOfKey } from '../target-key.ts';
+import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
 
 const now = 1_800_000_000_000;
 const counts = fc.nat({ max: 1e9 });

@@ -5,7 +5,7 @@ import type { Windows } from '@millrace/shared/limits/port';
 import { decodeFact, encodeFact } from './key-facts.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
-import { targetKey } from '../target-key.ts';
+import { targetKey } from '@millrace/shared/domain/target-key';
 import type { Check, Health } from './port.ts';
 import { rendezvous, stickyValue } from './sticky.ts';
 import { createStrategy } from './strategies.ts';

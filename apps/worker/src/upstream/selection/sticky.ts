@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { memberText } from '@millrace/shared/domain/json-text';
-import { targetKey } from '../target-key.ts';
+import { targetKey } from '@millrace/shared/domain/target-key';
 import type { Choice } from './strategies.ts';
 
 /** Characters of a value that tell requests apart; more would only cost. */

@@ -1,7 +1,7 @@
 import type { ModelConfig, TargetConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Charge, Taken, Windows } from '@millrace/shared/limits/port';
-import { targetKey } from '../target-key.ts';
+import { targetKey } from '@millrace/shared/domain/target-key';
 import { estimateTokens, tokensUsed } from './tokens.ts';
 
 export type TargetGrant =

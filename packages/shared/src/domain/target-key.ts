@@ -1,4 +1,4 @@
-import type { Target } from '@millrace/shared/domain/request';
+import type { Target } from './request.ts';
 
 /**
  * A target as one text, `provider/model`: in maps, facts and leases. A `/` in a provider's name is
