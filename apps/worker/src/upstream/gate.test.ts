@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest';
+import type { AttemptOutcome } from '../attempt.ts';
+import type { Route } from '../failover/next.ts';
+import { createGates } from './gate.ts';
+import type { GateOptions, Permit } from './gate.ts';
+import type { TargetGrant } from './selection/target-limits.ts';
+
+const first: Route = { provider: 'p', model: 'first', prefill: false };
+const second: Route = { provider: 'p', model: 'second', prefill: false };
+
+/** A gate whose every question a test answers, with what it told. */
+function open(routes: readonly Route[] = [first, second]) {
+  const told: string[] = [];
+  const state = {
+    now: 1000,
+    closed: new Set<Route>(),
+    halfOpen: new Set<Route>(),
+    mayProbe: true,
+    behind: false,
+    grant: undefined as TargetGrant | Promise<TargetGrant> | undefined,
+  };
+  const yes: TargetGrant = {
+    kind: 'yes',
+    settle: (usage) => told.push(`settled ${JSON.stringify(usage)}`),
+    cancel: () => told.push('grant cancelled'),
+  };
+  const isOpen = (route: object) => !state.closed.has(route as Route);
+  const selection: GateOptions['selection'] = {
+    order: (_model, targets) => ({
+      // Any order but the config's.
+      open: targets.filter(isOpen).toReversed(),
+      shut: targets.filter((route) => !isOpen(route)),
+    }),
+    check: (target) => (isOpen(target) ? { kind: 'yes' } : { kind: 'no', until: 9999 }),
+    take: () => state.grant ?? yes,
+    key: () => ({
+      apiKey: 'sk-1',
+      index: 0,
+      used: (_headers, status) => told.push(`key used ${status}`),
+      end: () => told.push('key ended'),
+    }),
+    queue: () => ({
+      get isBehind() {
+        return state.behind;
+      },
+      wait: async (retryAfterMs) => {
+        told.push(`waits ${retryAfterMs}`);
+        return { kind: 'retry' };
+      },
+    }),
+  };
+  const health: GateOptions['health'] = {
+    started: (target) => {
+      told.push(`started ${target.model}`);
+      return (news) => told.push(news.kind === 'fault' ? news.fault.code : news.kind);
+    },
+    stateOf: (target) => (state.halfOpen.has(target as Route) ? 'half-open' : 'closed'),
+    claimProbe: async () => state.mayProbe,
+  };
+  const gate = createGates({ selection, health, now: () => state.now })({
+    model: 'm',
+    routes,
+    body: '{}',
+    signal: new AbortController().signal,
+  });
+  const names = (list: readonly Route[]) => list.map(({ model }) => model);
+  return {
+    gate,
+    state,
+    told,
+    look: (urgent = false) => {
+      const { open: may, shut } = gate.look(urgent);
+      return { open: names(may), shut: names(shut) };
+    },
+  };
+}
+
+async function permitOf(entered: ReturnType<ReturnType<typeof open>['gate']['enter']>) {
+  const permit = await entered;
+  if (!permit) throw new Error('refused');
+  return permit;
+}
+
+const play = (permit: Permit, outcome: AttemptOutcome, ms?: number): void => {
+  const watch = permit.begin();
+  watch.head(200, {});
+  if (ms !== undefined) watch.firstToken(ms);
+  watch.ended(outcome);
+};
+
+describe('the way to the targets', () => {
+  it('keeps the order that the request got first, whatever opens and shuts meanwhile', () => {
+    const { look, state } = open();
+    expect(look()).toEqual({ open: ['second', 'first'], shut: [] });
+    state.closed.add(second);
+    expect(look()).toEqual({ open: ['first'], shut: ['second'] });
+    state.closed.clear();
+    expect(look()).toEqual({ open: ['second', 'first'], shut: [] });
+  });
+
+  it('is shut for a newcomer while others stand in line, and not for one with a reader in mid-answer', () => {
+    const waiting = open();
+    waiting.state.behind = true;
+    expect(waiting.look()).toEqual({ open: [], shut: ['second', 'first'] });
+    const rescue = open();
+    rescue.state.behind = true;
+    expect(rescue.look(true).open).toEqual(['second', 'first']);
+  });
+
+  it('leads to a broken target only with the right to a probe', async () => {
+    const { gate, look, state } = open();
+    look();
+    state.halfOpen.add(first);
+    expect(await gate.enter(first)).toBeDefined();
+    state.mayProbe = false;
+    expect(await gate.enter(first)).toBeUndefined();
+    // It is not asked for again at once.
+    expect(look()).toEqual({ open: ['second'], shut: ['first'] });
+    state.now += 50;
+    expect(look().open).toEqual(['second', 'first']);
+  });
+
+  it('does not lead to a target at its limit, and the wait knows how long', async () => {
+    const { gate, look, state, told } = open();
+    look();
+    state.grant = Promise.resolve({ kind: 'no', retryAfterMs: 700 });
+    expect(await gate.enter(first)).toBeUndefined();
+    expect(look().open).toEqual(['second']);
+    await gate.wait();
+    expect(told).toEqual(['waits 700']);
+  });
+
+  it('needs nobody else for a target that is well and has no limit', () => {
+    const { gate } = open();
+    expect(gate.enter(first)).not.toBeInstanceOf(Promise);
+  });
+});
+
+describe('a call tells', () => {
+  const usage = { total_tokens: 12 };
+  const fault = { code: 'upstream_overloaded', message: 'm' } as const;
+
+  it('its success, with what it used', async () => {
+    const { gate, told } = open();
+    const permit = await permitOf(gate.enter(first));
+    expect(permit.apiKey).toBe('sk-1');
+    play(permit, { kind: 'completed', finishReason: 'stop', usage }, 5);
+    expect(told).toEqual([
+      'started first',
+      'key used 200',
+      'first-token',
+      'key ended',
+      'ok',
+      'settled {"total_tokens":12}',
+    ]);
+  });
+
+  it.each([
+    ['a refusal, which uses no tokens', { kind: 'fault', fault }, undefined, '{"total_tokens":0}'],
+    ['an answer that broke off, whose use nobody knows', { kind: 'fault', fault }, 5, 'undefined'],
+  ] as const)('%s', async (_what, outcome, ms, settled) => {
+    const { gate, told } = open();
+    play(await permitOf(gate.enter(first)), outcome, ms);
+    expect(told.slice(-3)).toEqual(['key ended', fault.code, `settled ${settled}`]);
+  });
+
+  it.each([{ kind: 'aborted' }, { kind: 'superseded' }] as const)(
+    'nothing about the target when it was $kind',
+    async (outcome) => {
+      const { gate, told } = open();
+      play(await permitOf(gate.enter(first)), outcome);
+      expect(told).toContain('void');
+    },
+  );
+
+  it('nothing at all when it is not made: the key and the limit have it back', async () => {
+    const { gate, told } = open();
+    (await permitOf(gate.enter(first))).cancel();
+    expect(told).toEqual(['key ended', 'grant cancelled']);
+  });
+});

@@ -1,0 +1,150 @@
+import type { AttemptOutcome } from '../attempt.ts';
+import type { Route } from '../failover/next.ts';
+import type { ResponseHeaders } from './call.ts';
+import type { Health } from './health/port.ts';
+import type { KeyLease } from './selection/key-ring.ts';
+import type { Selection } from './selection/selection.ts';
+import type { TargetGrant } from './selection/target-limits.ts';
+import type { WaitOutcome } from './selection/waiting.ts';
+
+/** What one upstream call needs to begin. Either of the two is called, once. */
+export type Permit = {
+  apiKey: string | undefined;
+  /** The call begins now: what it is to tell. */
+  begin(): CallWatch;
+  /** It is not made after all. */
+  cancel(): void;
+};
+
+/** What is learned from one upstream call. */
+export type CallWatch = {
+  /** The head of the answer, of any status. */
+  head(status: number, headers: ResponseHeaders): void;
+  /** Milliseconds since the call began. */
+  firstToken(ms: number): void;
+  ended(outcome: AttemptOutcome): void;
+};
+
+/** One request's way to its targets. */
+export type Gate = {
+  /**
+   * The targets that may be asked now, in this request's order, and the others. `urgent`: a reader has
+   * a part of the answer, and does not stand in line behind those who have nothing yet.
+   */
+  look(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
+  /** Undefined when the target takes none now. A promise only where others have to be asked. */
+  enter(route: Route): Permit | undefined | Promise<Permit | undefined>;
+  /** Until a target may be asked; one wait at a time. */
+  wait(): Promise<WaitOutcome>;
+};
+
+export type GateRequest = {
+  model: string;
+  routes: readonly Route[];
+  /** As the client sent it. */
+  body: string;
+  signal: AbortSignal;
+  /** Milliseconds since the epoch. */
+  deadlineAt?: number | undefined;
+};
+
+export type GateOptions = {
+  selection: Pick<Selection, 'order' | 'check' | 'take' | 'key' | 'queue'>;
+  health: Pick<Health, 'started' | 'stateOf' | 'claimProbe'>;
+  now(): number;
+};
+
+/** Milliseconds for which a target that took no request is not asked again by it. */
+const barredMs = 50;
+
+/** Joins what is known of targets: which ones a request may ask, with which key, and when. */
+export function createGates({ selection, health, now }: GateOptions) {
+  return function open({ model, routes, body, signal, deadlineAt }: GateRequest): Gate {
+    const place = selection.queue(model, { signal, deadlineAt });
+    /** Targets that took no request of this one, and until when they need not be asked again. */
+    const barred = new Map<Route, number>();
+    let ordered: readonly Route[] | undefined;
+    let retryAfterMs: number | undefined;
+
+    const isOpen = (route: Route): boolean =>
+      (barred.get(route) ?? 0) <= now() && selection.check(route).kind === 'yes';
+
+    async function claim(route: Route): Promise<Permit | undefined> {
+      if (await health.claimProbe(route)) return take(route);
+      barred.set(route, now() + barredMs);
+      return undefined;
+    }
+
+    function take(route: Route): Permit | undefined | Promise<Permit | undefined> {
+      const grant = selection.take(route, body);
+      return grant instanceof Promise
+        ? grant.then((one) => granted(route, one))
+        : granted(route, grant);
+    }
+
+    function granted(route: Route, grant: TargetGrant): Permit | undefined {
+      if (grant.kind === 'yes') {
+        retryAfterMs = undefined;
+        return permit(route, grant, selection.key(route, body));
+      }
+      retryAfterMs = grant.retryAfterMs;
+      barred.set(route, now() + barredMs);
+      return undefined;
+    }
+
+    function permit(
+      route: Route,
+      grant: Extract<TargetGrant, { kind: 'yes' }>,
+      key: KeyLease | undefined,
+    ): Permit {
+      return {
+        apiKey: key?.apiKey,
+        begin() {
+          const tell = health.started(route);
+          let hasSpoken = false;
+          return {
+            head: (status, headers) => key?.used(headers, status),
+            firstToken(ms) {
+              hasSpoken = true;
+              tell({ kind: 'first-token', ms });
+            },
+            ended(outcome) {
+              key?.end();
+              if (outcome.kind === 'completed') {
+                tell({ kind: 'ok' });
+                grant.settle(outcome.usage);
+                return;
+              }
+              tell(outcome.kind === 'fault' ? outcome : { kind: 'void' });
+              // A refusal uses no tokens; what broke off used some that nobody counted.
+              const isRefusal = outcome.kind === 'fault' && !hasSpoken;
+              grant.settle(isRefusal ? nothingUsed : undefined);
+            },
+          };
+        },
+        cancel() {
+          key?.end();
+          grant.cancel();
+        },
+      };
+    }
+
+    return {
+      look(urgent) {
+        const isFirst = ordered === undefined;
+        if (!ordered) {
+          const { open, shut } = selection.order(model, routes, body);
+          ordered = [...open, ...shut];
+          if (!place.isBehind || urgent) return { open, shut };
+        }
+        if (place.isBehind && !urgent && isFirst) return { open: [], shut: ordered };
+        const open = ordered.filter(isOpen);
+        return { open, shut: ordered.filter((route) => !open.includes(route)) };
+      },
+      enter: (route) => (health.stateOf(route) === 'half-open' ? claim(route) : take(route)),
+      wait: () => place.wait(retryAfterMs),
+    };
+  };
+}
+
+const nothingUsed = { total_tokens: 0 };
