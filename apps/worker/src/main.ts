@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import { ConfigError, loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
 import {
   createLifecycle,
@@ -41,6 +41,7 @@ exitOnBug(logger);
 const lifecycle = createLifecycle((stage) => logger.info({ stage }));
 for (const sentence of notEnforcedYet(config)) logger.warn(sentence);
 
+const upstreams = openUpstreams();
 const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
 const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
   giveUp(error.message),
@@ -58,8 +59,9 @@ const log = createRedisLog({
   retentionMs,
   lifetimeMs: limits.queueTtlMs + longestRunMs,
 });
+// While the rest of the start goes on: the first request finds them open.
+upstreams.warm();
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
-const upstreams = createUpstreams(config);
 const runs = createRuns();
 const hedges = createHedgeBudget();
 const orphans = watchOrphans({
@@ -129,9 +131,18 @@ onSignals({
     clearTimeout(handOver);
     orphans.stop();
     await hearing.close();
-    await upstreams.close();
+    upstreams.close();
     await Promise.race([redis.quit(), sleep(lastWordsMs)]);
     lifecycle.advance('stopped');
     process.exit(0);
   },
 });
+
+function openUpstreams() {
+  try {
+    return createUpstreams(config);
+  } catch (error) {
+    if (error instanceof ConfigError) giveUp(error.problems.join('\nmillrace: '));
+    throw error;
+  }
+}
