@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError, loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import type { Fault } from '@millrace/shared/domain/fault';
 import { keyspace } from '@millrace/shared/keys';
 import {
   createLifecycle,
@@ -140,7 +141,9 @@ onSignals({
 
 function openUpstreams() {
   try {
-    return createUpstreams(config);
+    const onUnreachable = (provider: string, { code, message }: Fault) =>
+      logger.warn({ provider, code }, message);
+    return createUpstreams({ ...config, onUnreachable });
   } catch (error) {
     if (error instanceof ConfigError) giveUp(error.problems.join('\nmillrace: '));
     throw error;

@@ -15,6 +15,8 @@ export type UpstreamsOptions = {
   providers: Readonly<Record<string, ProviderConfig>>;
   models: Readonly<Record<string, ModelConfig>>;
   limits: ProcessLimits;
+  /** A connection did not come about, for a request or ahead of one; once for failures in a row. */
+  onUnreachable?: (provider: string, fault: Fault) => void;
 };
 
 /** The wire formats, by the `api` of a provider in the config. */
@@ -24,8 +26,12 @@ const wireFormats: Record<ProviderConfig['api'], Provider> = { openai, anthropic
  * From a target to a call under way: the config, the wire format and the pool that belong to it.
  * Throws a ConfigError when a certificate of a provider cannot be read.
  */
-export function createUpstreams({ providers, models, limits }: UpstreamsOptions) {
-  const pools = createPools(providers);
+export function createUpstreams({ providers, models, limits, onUnreachable }: UpstreamsOptions) {
+  const pools = createPools(providers, {
+    onConnectFailure: (provider, fault, losses) => {
+      if (losses === 1) onUnreachable?.(provider, fault);
+    },
+  });
 
   return {
     policy: (model: string): Policy | undefined => models[model],

@@ -23,7 +23,7 @@ export type Connection = {
   readonly capacity: number;
   /** Can take a request; false as soon as its socket is closed, or the peer said goodbye. */
   readonly isOpen: boolean;
-  /** Bytes of responses so far. */
+  /** Bytes that came so far; always 0 where they are not all of responses. */
   readonly bytesRead: number;
   /** What its socket failed with first; later errors are only about the ruins. */
   readonly failure: Error | undefined;

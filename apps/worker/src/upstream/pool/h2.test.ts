@@ -160,6 +160,18 @@ test('a connection that breaks fails what it carries as a reset', async () => {
   await until(() => pool.stats().size === 0);
 });
 
+test('a kept connection that breaks under a request was stale, a fresh one is reset', async () => {
+  const { at } = await provider({}, (path) => {
+    if (isHeld(path)) for (const socket of at.open()) socket.destroy();
+    return isHeld(path);
+  });
+  await using _ = at;
+  using pool = startPool({ ...at, ca, http2: true });
+  expect(await ask(pool).outcome).toBe('200 two');
+  expect(await ask(pool, '/hold').outcome).toMatch(/^upstream_connection_stale: /);
+  expect(await ask(pool, '/hold').outcome).toMatch(/^upstream_reset: /);
+});
+
 test('close ends all streams', async () => {
   const { at, held } = await provider({}, isHeld);
   await using _ = at;

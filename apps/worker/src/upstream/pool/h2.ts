@@ -50,6 +50,8 @@ export async function createH2(
     events.onClose(connection, closing ?? (failed || socket.errored ? 'error' : 'peer'));
   });
 
+  const { protocol, host } = new URL(origin);
+  const target = { ':scheme': protocol.slice(0, -1), ':authority': host };
   const connection: Connection = {
     protocol: 'h2',
     address,
@@ -60,9 +62,7 @@ export async function createH2(
     get isOpen() {
       return !session.closed && !session.destroyed && lastStream === Infinity;
     },
-    get bytesRead() {
-      return socket.bytesRead;
-    },
+    bytesRead: 0,
     failure: undefined,
     active: 0,
     served: 0,
@@ -70,7 +70,7 @@ export async function createH2(
     retired: undefined,
     listed: false,
     send(options, handler) {
-      const stream = openStream(session, origin, options, handler);
+      const stream = openStream(session, target, options, handler);
       if (stream) exchange(stream, options, handler, () => lastStream);
     },
     close(reason) {
@@ -84,19 +84,17 @@ export async function createH2(
 
 function openStream(
   session: ClientHttp2Session,
-  origin: string,
+  target: OutgoingHttpHeaders,
   { path, method, headers, body }: Dispatcher.DispatchOptions,
   handler: Dispatcher.DispatchHandler,
 ): ClientHttp2Stream | undefined {
   try {
-    const url = new URL(origin);
     return session.request(
       {
         ...(headers as OutgoingHttpHeaders),
         ':method': method,
         ':path': path,
-        ':scheme': url.protocol.slice(0, -1),
-        ':authority': url.host,
+        ...target,
       },
       { endStream: body == null },
     );

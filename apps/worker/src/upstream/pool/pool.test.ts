@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
@@ -143,6 +145,26 @@ describe('a request that waits', () => {
   });
 });
 
+test('nothing keeps the process alive: not idle connections, and nothing after close', async () => {
+  await using at = await listen(createServer((_, response) => response.end('ok')));
+  const fixture = new URL('pool.fixture.ts', import.meta.url).href;
+  const script = `
+    import { ask, startPool, until } from ${JSON.stringify(fixture)};
+    const pool = startPool({ port: ${at.port}, warm: 2, host: 'localhost' });
+    pool.warm();
+    console.log(await ask(pool).outcome);
+    if (process.argv[1] === 'close') pool.close();
+  `;
+  for (const how of ['close', 'leave']) {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, how]);
+    let printed = '';
+    child.stdout.on('data', (bytes) => (printed += String(bytes)));
+    child.stderr.on('data', (bytes) => (printed += String(bytes)));
+    const [code] = await once(child, 'exit');
+    expect({ printed, code }).toEqual({ printed: '200 ok\n', code: 0 });
+  }
+});
+
 describe('the end of a connection', () => {
   test('an abort closes the connection that carries the request', async () => {
     const { server, held } = holding();
@@ -189,6 +211,52 @@ describe('the end of a connection', () => {
     expect(await ask(pool).outcome).toMatch(/^upstream_connection_stale: /);
     expect(await ask(pool).outcome).toBe('200 ok');
     expect(await ask(pool).outcome).toMatch(/^upstream_reset: /);
+  });
+
+  test('a provider that hangs up before it is asked is a reset, though nothing was sent', async () => {
+    await using at = await listen(createTcpServer((socket) => socket.end().resume()));
+    using pool = startPool(at);
+    expect(await ask(pool).outcome).toMatch(/^upstream_reset: /);
+  });
+
+  test('whatever a provider does to idle connections, each request has one clear end', async () => {
+    // Keeps connections, in words; closes each a moment after its answer, in order or not.
+    let turn = 0;
+    const server = createTcpServer((socket) =>
+      socket.on('data', () => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+        turn += 1;
+        const close = turn % 2 === 0 ? () => socket.end() : () => socket.resetAndDestroy();
+        if (turn % 3 === 0) setImmediate(close);
+        else setTimeout(close, turn % 3);
+      }),
+    );
+    await using at = await listen(server);
+    using pool = startPool({ ...at, connections: 4, warm: 1 });
+    pool.warm();
+    const ends = new Map<string, number>();
+    const user = async () => {
+      for (let i = 0; i < 100; i++) {
+        const asked = ask(pool);
+        if (i % 10 === 9) {
+          setImmediate(() => asked.call.abort());
+          await new Promise(setImmediate);
+          continue;
+        }
+        const [end = ''] = (await asked.outcome).split(':');
+        ends.set(end, (ends.get(end) ?? 0) + 1);
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, user));
+    const known = new Set(['200 ok', 'upstream_connection_stale', 'upstream_reset']);
+    expect([...ends.keys()].filter((end) => !known.has(end))).toEqual([]);
+    expect([...ends.values()].reduce((sum, count) => sum + count)).toBe(720);
+    await until(() => pool.stats().active === 0);
+    await until(() => pool.stats().size === at.open().length);
+    const { requests, waiting, connecting, size, connects, closed } = pool.stats();
+    expect({ requests, waiting, connecting }).toEqual({ requests: 800, waiting: 0, connecting: 0 });
+    // The books agree: what was opened is open or was closed.
+    expect(size + Object.values(closed).reduce((sum, count) => sum + count)).toBe(connects);
   });
 
   test('a provider that closes after every answer works, and is seen in the reuse rate', async () => {

@@ -1,4 +1,4 @@
-import type { FaultCode } from '@millrace/shared/domain/fault';
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import type { PoolConfig } from '@millrace/shared/config';
 import type { Dispatcher } from 'undici';
 import { connectError, UpstreamError } from '../faults.ts';
@@ -29,6 +29,8 @@ export type PoolOptions = {
   /** What is asked on warm connections before they idle out; absent: nothing. */
   models?: Dispatcher.DispatchOptions;
   onConnect?: (event: ConnectEvent) => void;
+  /** `losses`: in a row, this one included. */
+  onConnectFailure?: (fault: Fault, losses: number) => void;
   /** Milliseconds; default `lookAgainMs`. */
   dnsIntervalMs?: number;
   random?: () => number;
@@ -55,8 +57,11 @@ export type Pool = {
   close(): void;
 };
 
-/** Connections that a request may lose before it has left on one. */
-const maxLost = 2;
+/**
+ * What a request can bear before it has left: a kept connection that turns out to be closed costs 1;
+ * one that never served costs 2, as does a refusal, which may be repeated once (RFC 9113, 8.7).
+ */
+const maxMisfortune = 3;
 
 /** One pool, one provider. What it does is one rule, `pump`: after every change, serve and open. */
 export function createPool(options: PoolOptions): Pool {
@@ -139,10 +144,12 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   const desk = {
-    again(request: PooledRequest, why: NotSent) {
-      request.lost += 1;
-      if (request.lost <= maxLost) place(request);
-      else request.fail(why.refused ? refused : lostTooOften);
+    again(request: PooledRequest, lost: Connection, why: NotSent) {
+      const hadServed = lost.served > 0;
+      request.misfortune += hadServed && !why.refused ? 1 : 2;
+      if (request.misfortune <= maxMisfortune) place(request);
+      else if (why.refused) request.fail(refused);
+      else request.fail(hadServed ? lostTooOften : closedAtOnce);
     },
     done(one: Connection, answered: boolean) {
       if (answered) {
@@ -234,6 +241,7 @@ export function createPool(options: PoolOptions): Pool {
     const known = connectError(error, 'The provider');
     losses += 1;
     countConnectFailure(counters, known.fault.code);
+    options.onConnectFailure?.(known.fault, losses);
     // It was for those that have waited longest, unless enough others are on their way.
     for (let i = 0; i < carries && line.size > onTheWay(); i++) line.next()?.fail(known);
   }
@@ -310,4 +318,8 @@ const refused = error(
 const lostTooOften = error(
   'upstream_connection_stale',
   'The provider closed one kept connection after the other before the request was sent.',
+);
+const closedAtOnce = error(
+  'upstream_reset',
+  'The provider closed one new connection after the other before the request was sent.',
 );

@@ -2,6 +2,7 @@ import { lookup as lookUpName } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import { ConfigError } from '@millrace/shared/config';
 import type { ProviderConfig } from '@millrace/shared/config';
+import type { Fault } from '@millrace/shared/domain/fault';
 import { modelsRequest } from './keep-warm.ts';
 import type { Endpoint } from './open.ts';
 import { readTls } from './pem.ts';
@@ -13,6 +14,7 @@ import { readProxy } from './tunnel.ts';
 
 export type PoolsOptions = {
   onConnect?: (provider: string, event: ConnectEvent) => void;
+  onConnectFailure?: (provider: string, fault: Fault, losses: number) => void;
   lookup?: LookupFunction;
 };
 
@@ -57,7 +59,7 @@ export function createPools(
 function poolOptions(
   name: string,
   provider: ProviderConfig,
-  { onConnect, lookup = lookUpName }: PoolsOptions,
+  { onConnect, onConnectFailure, lookup = lookUpName }: PoolsOptions,
 ): PoolOptions | string {
   const { baseUrl, pool: config, proxy, tls } = provider;
   const url = new URL(baseUrl);
@@ -82,5 +84,6 @@ function poolOptions(
     config,
     ...(config.keepWarm === 'models' && { models: modelsRequest(provider) }),
     ...(onConnect && { onConnect: (event: ConnectEvent) => onConnect(name, event) }),
+    onConnectFailure: (fault, losses) => onConnectFailure?.(name, fault, losses),
   };
 }

@@ -6,8 +6,8 @@ import type { Connection } from './connection.ts';
 
 /** What a request tells its pool. */
 export type Desk = {
-  /** It never left: it needs another connection. */
-  again(request: PooledRequest, why: NotSent): void;
+  /** It never left on this connection: it needs another one. */
+  again(request: PooledRequest, lost: Connection, why: NotSent): void;
   /** Nothing of it is on the connection any more. */
   done(connection: Connection, answered: boolean): void;
   /** It was given up while it waited. */
@@ -24,8 +24,8 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   /** Since when it waits for a connection, by the pool's clock. */
   waitingSince = 0;
   waitTimer: NodeJS.Timeout | undefined;
-  /** Connections that were lost before it left on them. */
-  lost = 0;
+  /** How much bad luck it had with connections that were lost before it left on them. */
+  misfortune = 0;
   aborted = false;
   paused = false;
   reason: Error | null = null;
@@ -36,6 +36,7 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   /** What the connection had done before. */
   private servedBefore = 0;
   private bytesBefore = 0;
+  private heard = false;
   private over = false;
 
   constructor(options: Dispatcher.DispatchOptions, caller: Dispatcher.DispatchHandler, desk: Desk) {
@@ -97,6 +98,7 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
     status: number,
     headers: IncomingHttpHeaders,
   ): void {
+    this.heard = true;
     if (!this.over) this.caller.onResponseStart?.(this, status, headers);
   }
 
@@ -113,7 +115,7 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     const connection = this.connection;
     if (!connection || !this.leave(false)) return;
-    if (error instanceof NotSent && !this.aborted) this.desk.again(this, error);
+    if (error instanceof NotSent && !this.aborted) this.desk.again(this, connection, error);
     else this.fail(this.aborted ? (this.reason ?? error) : this.verdict(connection, error));
   }
 
@@ -131,8 +133,8 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
    * was idle: the request met the closing. On a fresh one the same is a reset.
    */
   private verdict(connection: Connection, error: Error): Error {
-    const isStale =
-      this.servedBefore > 0 && !connection.isOpen && connection.bytesRead === this.bytesBefore;
+    const isSilent = !this.heard && connection.bytesRead === this.bytesBefore;
+    const isStale = this.servedBefore > 0 && isSilent && !connection.isOpen;
     if (!isStale) return connection.failure ?? error;
     const message =
       'The provider had closed the kept connection on which the request was sent; it never answered there.';

@@ -14,12 +14,21 @@ export const proxyName = ({ host, port }: Proxy): string => `The proxy ${host}:$
 
 export function readProxy(href: string): Proxy {
   const url = new URL(href);
-  const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const login = `${decode(url.username)}:${decode(url.password)}`;
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: Number(url.port || 80),
     ...(login !== ':' && { authorization: `Basic ${Buffer.from(login).toString('base64')}` }),
   };
+}
+
+/** A per cent sign that begins no code stands for itself. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Bytes of the head of a proxy's answer. */
