@@ -34,15 +34,13 @@ export function createH1(
     socket.off('readable', onEarly);
     // The Client counts on a socket that holds the process, and lets go of it by itself.
     socket.ref();
-    let given = false;
     return new Client(origin, {
-      // A Client would connect again by itself; one that has had its socket gets no other. Never in
-      // the same turn: it would not notice.
+      // A Client connects again by itself when its socket is gone: it gets no other. Never in the
+      // same turn: it would not notice.
       connect: (_, callback) =>
         queueMicrotask(() => {
-          if (given || socket.destroyed) callback(new NotSent(), null);
+          if (socket.destroyed) callback(new NotSent(), null);
           else callback(null, socket);
-          given = true;
         }),
       allowH2: false,
       pipelining: 1,

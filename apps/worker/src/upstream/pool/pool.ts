@@ -298,8 +298,6 @@ export function createPool(options: PoolOptions): Pool {
     close() {
       closed = true;
       clearTimeout(warmTimer);
-      clearInterval(sweepTimer);
-      names.stop();
       for (const attempt of connecting) attempt.abort(notWanted);
       for (const one of connections) one.close('shutdown');
       for (let request = line.next(); request; request = line.next()) request.fail(shutDown);
