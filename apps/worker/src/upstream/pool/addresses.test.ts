@@ -73,3 +73,9 @@ test('a name that is not there is told as such, and an address is never looked u
   await new Promise((resolve) => setTimeout(resolve, 30));
   expect(looks()).toBe(1);
 });
+
+test('a name server that never answers is within the time for connecting', async () => {
+  using pool = startPool({ port: 9, host: 'silent.test', lookup: () => {}, connectTimeoutMs: 50 });
+  expect(await ask(pool).outcome).toMatch(/^upstream_connect_timeout: /);
+  expect(pool.stats()).toMatchObject({ connecting: 0, waiting: 0 });
+});

@@ -1,4 +1,4 @@
-import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+import type { Fault } from '@millrace/shared/domain/fault';
 import type { PoolConfig } from '@millrace/shared/config';
 import type { Dispatcher } from 'undici';
 import { connectError, UpstreamError } from '../faults.ts';
@@ -20,6 +20,8 @@ import {
   readStats,
 } from './stats.ts';
 import type { PoolStats } from './stats.ts';
+import { createShelf } from './shelf.ts';
+import { sufferLoss } from './misfortune.ts';
 import { sweepIdle, sweepIntervalMs } from './sweep.ts';
 
 export type PoolOptions = {
@@ -57,12 +59,6 @@ export type Pool = {
   close(): void;
 };
 
-/**
- * What a request can bear before it has left: a kept connection that turns out to be closed costs 1;
- * one that never served costs 2, as does a refusal, which may be repeated once (RFC 9113, 8.7).
- */
-const maxMisfortune = 3;
-
 /** One pool, one provider. What it does is one rule, `pump`: after every change, serve and open. */
 export function createPool(options: PoolOptions): Pool {
   const { origin, endpoint, config, onConnect, random = Math.random } = options;
@@ -70,8 +66,7 @@ export function createPool(options: PoolOptions): Pool {
   const counters = createCounters();
   const connections = new Set<Connection>();
   const connecting = new Set<AbortController>();
-  /** Those that can take a request, the most recently used last. */
-  const free: Connection[] = [];
+  const shelf = createShelf({ lifetimeMs: config.lifetimeMs, now });
   /** Requests that a new connection will carry, going by the last one; at first by what is hoped for. */
   let carries = config.http2 ? maxStreams : 1;
   const onTheWay = () => connecting.size * carries;
@@ -83,7 +78,7 @@ export function createPool(options: PoolOptions): Pool {
       everyMs: options.dnsIntervalMs ?? lookAgainMs,
     },
     (addresses) => {
-      for (const one of connections) if (!addresses.has(one.address)) retire(one, 'dns');
+      for (const one of connections) if (!addresses.has(one.address)) shelf.retire(one, 'dns');
     },
   );
   let keeping = false;
@@ -93,43 +88,8 @@ export function createPool(options: PoolOptions): Pool {
   let warmTimer: NodeJS.Timeout | undefined;
   let sweepTimer: NodeJS.Timeout | undefined;
 
-  const isPastLife = (one: Connection) => now() - one.openedAt >= config.lifetimeMs;
-
-  function list(one: Connection): void {
-    if (one.listed || !one.isOpen || one.retired || one.active >= one.capacity) return;
-    one.listed = true;
-    free.push(one);
-  }
-
-  function unlist(one: Connection): void {
-    if (!one.listed) return;
-    one.listed = false;
-    if (free.at(-1) === one) free.pop();
-    else free.splice(free.indexOf(one), 1);
-  }
-
-  function retire(one: Connection, reason: CloseReason): void {
-    one.retired ??= reason;
-    unlist(one);
-    if (one.active === 0) one.close(reason);
-  }
-
-  function take(): Connection | undefined {
-    for (let one = free.at(-1); one; one = free.at(-1)) {
-      if (!one.isOpen) unlist(one);
-      else if (isPastLife(one)) retire(one, 'lifetime');
-      else return one;
-    }
-    return undefined;
-  }
-
-  function occupy(one: Connection): void {
-    one.active += 1;
-    if (one.active >= one.capacity) unlist(one);
-  }
-
   function assign(request: PooledRequest, one: Connection): void {
-    occupy(one);
+    shelf.occupy(one);
     request.sendOn(one);
   }
 
@@ -137,19 +97,15 @@ export function createPool(options: PoolOptions): Pool {
     one.active -= 1;
     one.idleSince = now();
     if (!connections.has(one)) return;
-    if (one.retired) retire(one, one.retired);
-    else if (isPastLife(one)) retire(one, 'lifetime');
-    else list(one);
+    shelf.sort(one);
     pump();
   }
 
   const desk = {
     again(request: PooledRequest, lost: Connection, why: NotSent) {
-      const hadServed = lost.served > 0;
-      request.misfortune += hadServed && !why.refused ? 1 : 2;
-      if (request.misfortune <= maxMisfortune) place(request);
-      else if (why.refused) request.fail(refused);
-      else request.fail(hadServed ? lostTooOften : closedAtOnce);
+      const error = sufferLoss(request, lost, why);
+      if (error) request.fail(error);
+      else place(request);
     },
     done(one: Connection, answered: boolean) {
       if (answered) {
@@ -170,7 +126,7 @@ export function createPool(options: PoolOptions): Pool {
   };
 
   function place(request: PooledRequest): void {
-    const one = closed || line.size > 0 ? undefined : take();
+    const one = closed || line.size > 0 ? undefined : shelf.top();
     if (closed) request.fail(shutDown);
     else if (one) assign(request, one);
     else {
@@ -181,11 +137,8 @@ export function createPool(options: PoolOptions): Pool {
 
   function pump(): void {
     if (closed) return;
-    for (
-      let one = line.size > 0 ? take() : undefined;
-      one;
-      one = line.size > 0 ? take() : undefined
-    ) {
+    const best = () => (line.size > 0 ? shelf.top() : undefined);
+    for (let one = best(); one; one = best()) {
       const request = line.next();
       if (request) assign(request, one);
     }
@@ -214,7 +167,7 @@ export function createPool(options: PoolOptions): Pool {
     if (closed) connection.close('shutdown');
     names.start();
     sweepTimer ??= setInterval(sweep, sweepIntervalMs(config.idleTimeoutMs)).unref();
-    list(connection);
+    shelf.sort(connection);
   }
 
   async function open(): Promise<void> {
@@ -250,7 +203,7 @@ export function createPool(options: PoolOptions): Pool {
     onClose(one: Connection, reason: CloseReason) {
       // Before the pool knew it, it was an attempt.
       if (!connections.delete(one)) return;
-      unlist(one);
+      shelf.remove(one);
       countClose(counters, one, reason, now());
       const isLoss = one.served === 0 && (reason === 'peer' || reason === 'error');
       if (isLoss) losses = now() - one.openedAt < longStandingMs ? losses + 1 : 0;
@@ -263,21 +216,24 @@ export function createPool(options: PoolOptions): Pool {
     },
     onChange(one: Connection) {
       if (!connections.has(one)) return;
-      if (one.retired) retire(one, one.retired);
-      else if (one.active < one.capacity) list(one);
-      else unlist(one);
+      shelf.sort(one);
       pump();
     },
   };
 
   function sweep(): void {
     const { models } = options;
-    const { close, ask } = sweepIdle({ free, size: connections.size, config, now: now() });
-    for (const [one, reason] of close) retire(one, reason);
+    const { close, ask } = sweepIdle({
+      free: shelf.free,
+      size: connections.size,
+      config,
+      now: now(),
+    });
+    for (const [one, reason] of close) shelf.retire(one, reason);
     for (const one of models ? ask : []) {
       counters.keepWarm += 1;
-      occupy(one);
-      unlist(one);
+      shelf.occupy(one);
+      shelf.remove(one);
       keepWarm(one, models!, config.connectTimeoutMs, () => queueMicrotask(() => release(one)));
     }
   }
@@ -305,19 +261,12 @@ export function createPool(options: PoolOptions): Pool {
   };
 }
 
-const error = (code: FaultCode, message: string) => new UpstreamError(code, message);
 /** Ends an attempt that nobody needs any more: no failure. */
-const notWanted = error('upstream_unreachable', 'Nobody needs the connection any more.');
-const shutDown = error('upstream_unreachable', 'This worker is closing its connections.');
-const refused = error(
-  'upstream_overloaded',
-  'The provider refused the request again and again (HTTP/2 REFUSED_STREAM or GOAWAY).',
+const notWanted = new UpstreamError(
+  'upstream_unreachable',
+  'Nobody needs the connection any more.',
 );
-const lostTooOften = error(
-  'upstream_connection_stale',
-  'The provider closed one kept connection after the other before the request was sent.',
-);
-const closedAtOnce = error(
-  'upstream_reset',
-  'The provider closed one new connection after the other before the request was sent.',
+const shutDown = new UpstreamError(
+  'upstream_unreachable',
+  'This worker is closing its connections.',
 );
