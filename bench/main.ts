@@ -9,6 +9,8 @@ import { goalsOf } from './goals.ts';
 import { measureAll, type Measurement } from './measure.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { planOf, type Point } from './plan.ts';
+import { goalsOfPools, POOLS_HEADING, poolsReport } from './pools/report.ts';
+import { runPools } from './pools/run.ts';
 import { reportOf } from './report.ts';
 import { startRig } from './rig.ts';
 import type { System } from './systems/system.ts';
@@ -30,6 +32,10 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
   if (failover) {
     process.stdout.write(`${FAILOVER_HEADING}\n\n${failoverReport(failover)}\n\n`);
   }
+  const pools = options.cases.includes('pools')
+    ? await runPools(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (pools) process.stdout.write(`${POOLS_HEADING}\n\n${poolsReport(pools)}\n\n`);
   const file = options.out ?? defaultFile(startedAt, options);
   await mkdir(dirname(file), { recursive: true });
   const record = {
@@ -38,6 +44,7 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     options,
     ...(loads && loadRecord(loads, points)),
     ...(failover && { failover: { ...failover, goals: goalsOfFailover(failover) } }),
+    ...(pools && { pools: { rounds: pools, goals: goalsOfPools(pools) } }),
   };
   await writeFile(file, `${JSON.stringify(record, null, 1)}\n`);
   process.stdout.write(`written to ${file}\n`);

@@ -67,6 +67,12 @@ function expectOneLine({ code, lines, stdout }: Exit, text: RegExp): void {
 
 const roles = ['ingress', 'worker'] as const;
 
+test('worker says which certificate of a provider it cannot read, before it asks for Redis', async () => {
+  const config = good.replace('/v1 }', '/v1, tls: { ca: ./nowhere.pem } }');
+  const exit = await failedStart('worker', { config, redisUrl: 'redis://127.0.0.1:1' });
+  expectOneLine(exit, /providers\.primary\.tls\.ca: cannot read .*nowhere\.pem \(ENOENT\)/);
+});
+
 describe.each(roles)('%s', (role) => {
   test('says what is wrong in its config, and where', async () => {
     const config = good.replace('baseUrl', 'baseURL');

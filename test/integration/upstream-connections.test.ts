@@ -15,3 +15,17 @@ test('connections to a provider are used again, after streams and after whole an
   // A second one may be opened when the last response is not quite over.
   expect(fleet.primary.connections.total).toBeLessThanOrEqual(2);
 });
+
+test('a backup has its connection before anybody needs it, and a failover opens none', async () => {
+  const targets = [
+    { provider: 'primary', model: 'status:code=500' },
+    { provider: 'backup', model: 'healthy:tokens=5' },
+  ];
+  await using fleet = await startFleet({ models: { quick: { targets } } });
+  await expect.poll(() => fleet.backup.connections).toEqual({ open: 1, total: 1 });
+  expect(fleet.backup.requests).toEqual([]);
+  const answer = await ask(fleet.url, false);
+  expect(answer.status).toBe(200);
+  await answer.text();
+  expect(fleet.backup.connections).toEqual({ open: 1, total: 1 });
+});

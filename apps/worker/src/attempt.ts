@@ -1,9 +1,8 @@
 import type { Result } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
-import type { Dispatcher } from 'undici';
 import type { AnswerSink, Provider, ProviderCall, StreamReader } from './provider/port.ts';
 import { callUpstream } from './upstream/call.ts';
-import type { ResponseHeaders, UpstreamCall } from './upstream/call.ts';
+import type { ResponseHeaders, Upstream, UpstreamCall } from './upstream/call.ts';
 
 export type AttemptTimeouts = {
   /** To the first visible chunk; streaming only. */
@@ -15,7 +14,7 @@ export type AttemptTimeouts = {
 };
 
 export type AttemptOptions = {
-  dispatcher: Dispatcher;
+  dispatcher: Upstream;
   provider: Provider;
   call: ProviderCall;
   timeouts: AttemptTimeouts;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import { ConfigError, loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import type { Fault } from '@millrace/shared/domain/fault';
 import { keyspace } from '@millrace/shared/keys';
 import {
   createLifecycle,
@@ -45,6 +46,7 @@ exitOnBug(logger);
 const lifecycle = createLifecycle((stage) => logger.info({ stage }));
 for (const sentence of notEnforcedYet(config)) logger.warn(sentence);
 
+const upstreams = openUpstreams();
 const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
 const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
   giveUp(error.message),
@@ -62,8 +64,9 @@ const log = createRedisLog({
   retentionMs,
   lifetimeMs: limits.queueTtlMs + longestRunMs,
 });
+// While the rest of the start goes on: the first request finds them open.
+upstreams.warm();
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
-const upstreams = createUpstreams(config);
 const runs = createRuns();
 const hedges = createHedgeBudget();
 const metrics = createMetrics({
@@ -157,9 +160,20 @@ onSignals({
     clearTimeout(handOver);
     orphans.stop();
     await hearing.close();
-    await upstreams.close();
+    upstreams.close();
     await Promise.race([redis.quit(), sleep(lastWordsMs)]);
     lifecycle.advance('stopped');
     process.exit(0);
   },
 });
+
+function openUpstreams() {
+  try {
+    const onUnreachable = (provider: string, { code, message }: Fault) =>
+      logger.warn({ provider, code }, message);
+    return createUpstreams({ ...config, onUnreachable });
+  } catch (error) {
+    if (error instanceof ConfigError) giveUp(error.problems.join('\nmillrace: '));
+    throw error;
+  }
+}

@@ -1,5 +1,11 @@
-import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+import type { Fault } from '@millrace/shared/domain/fault';
 import type { Dispatcher } from 'undici';
+import { toFault } from './faults.ts';
+
+/** What sends a request: a pool, in undici's words. A call can be aborted from the first moment on. */
+export type Upstream = {
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
+};
 
 export type UpstreamRequest = {
   path: string;
@@ -34,7 +40,7 @@ export type UpstreamCall = {
 
 /** Makes one POST. undici's handler is used directly: no stream object, no promise per chunk. */
 export function callUpstream(
-  dispatcher: Dispatcher,
+  dispatcher: Upstream,
   request: UpstreamRequest,
   sink: ResponseSink,
 ): UpstreamCall {
@@ -90,31 +96,3 @@ export function callUpstream(
 }
 
 const aborted = () => new Error('the attempt is over');
-
-/** By undici's and the system's codes; anything else on a connection that stood is a reset. */
-const faultCodes: Record<string, FaultCode> = {
-  UND_ERR_CONNECT_TIMEOUT: 'upstream_connect_timeout',
-  ECONNREFUSED: 'upstream_unreachable',
-  ENOTFOUND: 'upstream_unreachable',
-  EAI_AGAIN: 'upstream_unreachable',
-  EHOSTUNREACH: 'upstream_unreachable',
-  ENETUNREACH: 'upstream_unreachable',
-  EADDRNOTAVAIL: 'upstream_unreachable',
-  CERT_HAS_EXPIRED: 'upstream_unreachable',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'upstream_unreachable',
-  SELF_SIGNED_CERT_IN_CHAIN: 'upstream_unreachable',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'upstream_unreachable',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'upstream_unreachable',
-};
-
-const faultMessages: Partial<Record<FaultCode, string>> = {
-  upstream_connect_timeout: 'The provider did not accept the connection in time.',
-  upstream_unreachable: 'The provider could not be reached.',
-  upstream_reset: 'The provider closed the connection before its answer was complete.',
-};
-
-function toFault(error: Error): Fault {
-  const cause = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  const code = faultCodes[cause] ?? 'upstream_reset';
-  return { code, message: `${faultMessages[code] ?? ''}${cause === '' ? '' : ` (${cause})`}` };
-}

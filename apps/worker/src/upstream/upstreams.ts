@@ -9,20 +9,29 @@ import type { Provider } from '../provider/port.ts';
 import type { Route } from '../failover/next.ts';
 import type { CallOptions, Policy } from '../run.ts';
 import { canPrefill } from '../provider/prefill.ts';
-import { createPools } from './pools.ts';
+import { createPools } from './pool/pools.ts';
 
 export type UpstreamsOptions = {
   providers: Readonly<Record<string, ProviderConfig>>;
   models: Readonly<Record<string, ModelConfig>>;
   limits: ProcessLimits;
+  /** A connection did not come about, for a request or ahead of one; once for failures in a row. */
+  onUnreachable?: (provider: string, fault: Fault) => void;
 };
 
 /** The wire formats, by the `api` of a provider in the config. */
 const wireFormats: Record<ProviderConfig['api'], Provider> = { openai, anthropic };
 
-/** From a target to a call under way: the config, the wire format and the pool that belong to it. */
-export function createUpstreams({ providers, models, limits }: UpstreamsOptions) {
-  const pools = createPools();
+/**
+ * From a target to a call under way: the config, the wire format and the pool that belong to it.
+ * Throws a ConfigError when a certificate of a provider cannot be read.
+ */
+export function createUpstreams({ providers, models, limits, onUnreachable }: UpstreamsOptions) {
+  const pools = createPools(providers, {
+    onConnectFailure: (provider, fault, losses) => {
+      if (losses === 1) onUnreachable?.(provider, fault);
+    },
+  });
 
   return {
     policy: (model: string): Policy | undefined => models[model],
@@ -42,9 +51,10 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
     call({ activation, target, body, mode, identity, ...rest }: CallOptions): Attempt {
       const config = providers[target.provider];
       const model = models[activation.data.model];
-      if (!config || !model) return refused(notConfigured(target));
+      const pool = pools.of(target.provider);
+      if (!config || !model || !pool) return refused(notConfigured(target));
       return startAttempt({
-        dispatcher: pools.of(new URL(config.baseUrl).origin, config.pool),
+        dispatcher: pool,
         provider: wireFormats[config.api],
         call: {
           body,
@@ -62,6 +72,13 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
         ...rest,
       });
     },
+    /** Opens connections to every provider that a model names: backups as well as primaries. */
+    warm: () =>
+      pools.warm(
+        Object.values(models).flatMap(({ targets }) => targets.map((one) => one.provider)),
+      ),
+    /** By provider. */
+    poolStats: () => pools.stats(),
     close: () => pools.close(),
   };
 }

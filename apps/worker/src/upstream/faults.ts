@@ -1,0 +1,108 @@
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+
+/** A failure whose meaning is known where it happens: the fault travels with it. No secrets. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError';
+  readonly fault: Fault;
+
+  constructor(code: FaultCode, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.fault = { code, message };
+  }
+}
+
+const messages: Partial<Record<FaultCode, string>> = {
+  upstream_connect_timeout: 'The provider did not accept the connection in time.',
+  upstream_unreachable: 'The provider could not be reached.',
+  upstream_tls_failed: 'The TLS connection to the provider failed.',
+  upstream_reset: 'The provider closed the connection before its answer was complete.',
+  upstream_overloaded: 'The provider asked for calm.',
+  upstream_invalid_response: 'The provider sent something that is no HTTP.',
+  provider_not_configured: 'The request cannot be sent to the provider as it is configured.',
+};
+
+/** By the codes of undici, node and the system. Anything else on a connection that stood is a reset. */
+const faultCodes: Record<string, FaultCode> = {
+  UND_ERR_CONNECT_TIMEOUT: 'upstream_connect_timeout',
+  ECONNREFUSED: 'upstream_unreachable',
+  ENOTFOUND: 'upstream_unreachable',
+  EAI_AGAIN: 'upstream_unreachable',
+  EAI_FAIL: 'upstream_unreachable',
+  EAI_NODATA: 'upstream_unreachable',
+  EHOSTUNREACH: 'upstream_unreachable',
+  EHOSTDOWN: 'upstream_unreachable',
+  ENETUNREACH: 'upstream_unreachable',
+  ENETDOWN: 'upstream_unreachable',
+  EADDRNOTAVAIL: 'upstream_unreachable',
+  EMFILE: 'upstream_unreachable',
+  EACCES: 'upstream_unreachable',
+  EPERM: 'upstream_unreachable',
+  EPROTO: 'upstream_tls_failed',
+  UND_ERR_HEADERS_OVERFLOW: 'upstream_invalid_response',
+  // A key or a path that cannot stand in a request.
+  UND_ERR_INVALID_ARG: 'provider_not_configured',
+  ERR_INVALID_CHAR: 'provider_not_configured',
+  ERR_HTTP2_INVALID_CONNECTION_HEADERS: 'provider_not_configured',
+};
+
+/** HTTP/2's ENHANCE_YOUR_CALM; the other codes of a reset stream say nothing about the next try. */
+const enhanceYourCalm = 11;
+
+/** What a failed request means. */
+export function toFault(error: Error): Fault {
+  if (error instanceof UpstreamError) return error.fault;
+  const cause = codeOf(error);
+  const code = faultCode(error, cause);
+  return { code, message: explain(code, cause) };
+}
+
+function faultCode(error: Error, cause: string): FaultCode {
+  if (Reflect.get(error, 'http2ErrorCode') === enhanceYourCalm) return 'upstream_overloaded';
+  if (isTls(cause)) return 'upstream_tls_failed';
+  // The parser's word for a response that was cut.
+  if (cause === 'HPE_INVALID_EOF_STATE') return 'upstream_reset';
+  if (cause.startsWith('HPE_')) return 'upstream_invalid_response';
+  return faultCodes[cause] ?? 'upstream_reset';
+}
+
+const isTls = (cause: string): boolean =>
+  /^ERR_(TLS|SSL)_/.test(cause) || /(^|_)CERT(_|$)|_CA$|LEAF_SIGNATURE$/.test(cause);
+
+function explain(code: FaultCode, cause: string): string {
+  const hint = isCertificateAlert(cause)
+    ? ' It refused our certificate, or wants one (providers.*.tls.cert).'
+    : '';
+  return `${messages[code] ?? ''}${hint}${cause === '' ? '' : ` (${cause})`}`;
+}
+
+/** TLS alerts by which a server says that it does not like the client, not the protocol. */
+const isCertificateAlert = (cause: string): boolean =>
+  /^ERR_SSL_.*ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERT|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/.test(
+    cause,
+  );
+
+/**
+ * A connection that did not come about. `peer` names whom we were talking to (`The provider`, `The
+ * proxy 10.0.0.1:3128`); a reset in this phase is one more way of not being reachable.
+ */
+export function connectError(error: Error, peer: string): UpstreamError {
+  if (error instanceof UpstreamError) return error;
+  const cause = codeOf(error);
+  const words = cause === '' ? '' : ` (${cause})`;
+  if (isTls(cause) || cause === 'EPROTO') {
+    return new UpstreamError('upstream_tls_failed', explain('upstream_tls_failed', cause), error);
+  }
+  if (cause === 'ETIMEDOUT') {
+    const message = `${peer} did not accept the connection in time${words}.`;
+    return new UpstreamError('upstream_connect_timeout', message, error);
+  }
+  return new UpstreamError('upstream_unreachable', `${peer} could not be reached${words}.`, error);
+}
+
+function codeOf(error: Error): string {
+  const code: unknown = Reflect.get(error, 'code');
+  if (typeof code === 'string') return code;
+  // Every address was tried, and each failed for a reason of its own.
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
+  return first instanceof Error ? codeOf(first) : '';
+}

@@ -1,0 +1,143 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Dispatcher } from 'undici';
+import { UpstreamError } from '../faults.ts';
+import { NotSent } from './connection.ts';
+import type { Connection } from './connection.ts';
+
+/** What a request tells its pool. */
+export type Desk = {
+  /** It never left on this connection: it needs another one. */
+  again(request: PooledRequest, lost: Connection, why: NotSent): void;
+  /** Nothing of it is on the connection any more. */
+  done(connection: Connection, answered: boolean): void;
+  /** It was given up while it waited. */
+  left(request: PooledRequest): void;
+};
+
+/**
+ * One request on its way through the pool: undici's handler towards the connection, its controller
+ * towards the caller, who so has something to abort from the first moment on. One object, no closure:
+ * every request makes one.
+ */
+export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.DispatchController {
+  readonly options: Dispatcher.DispatchOptions;
+  /** Since when it waits for a connection, by the pool's clock. */
+  waitingSince = 0;
+  waitTimer: NodeJS.Timeout | undefined;
+  /** How much bad luck it had with connections that were lost before it left on them. */
+  misfortune = 0;
+  aborted = false;
+  paused = false;
+  reason: Error | null = null;
+  private readonly caller: Dispatcher.DispatchHandler;
+  private readonly desk: Desk;
+  private connection: Connection | undefined;
+  private control: Dispatcher.DispatchController | undefined;
+  /** What the connection had done before. */
+  private servedBefore = 0;
+  private bytesBefore = 0;
+  private heard = false;
+  private over = false;
+
+  constructor(options: Dispatcher.DispatchOptions, caller: Dispatcher.DispatchHandler, desk: Desk) {
+    this.options = options;
+    this.caller = caller;
+    this.desk = desk;
+  }
+
+  start(): void {
+    this.caller.onRequestStart?.(this, {});
+  }
+
+  sendOn(connection: Connection): void {
+    this.connection = connection;
+    // On a connection that others use as well, bytes prove nothing; and it is no idle one.
+    this.servedBefore = connection.active === 1 ? connection.served : 0;
+    this.bytesBefore = connection.bytesRead;
+    connection.send(this.options, this);
+  }
+
+  /** Ends it without a connection. */
+  fail(error: Error): void {
+    if (this.over) return;
+    this.over = true;
+    clearTimeout(this.waitTimer);
+    this.caller.onResponseError?.(this, error);
+  }
+
+  abort(reason: Error): void {
+    if (this.over || this.aborted) return;
+    this.aborted = true;
+    this.reason = reason;
+    if (this.control) this.control.abort(reason);
+    else if (!this.connection) {
+      this.desk.left(this);
+      this.fail(reason);
+    }
+    // Else it is aborted as soon as it begins, which is at once.
+  }
+
+  pause(): void {
+    this.paused = true;
+    this.control?.pause();
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.control?.resume();
+  }
+
+  onRequestStart(control: Dispatcher.DispatchController): void {
+    this.control = control;
+    if (this.aborted) control.abort(this.reason ?? new Error('aborted'));
+    else if (this.paused) control.pause();
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+  ): void {
+    this.heard = true;
+    if (!this.over) this.caller.onResponseStart?.(this, status, headers);
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, bytes: Buffer): void {
+    if (!this.over) this.caller.onResponseData?.(this, bytes);
+  }
+
+  onResponseEnd(_: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    if (!this.leave(true) || this.over) return;
+    this.over = true;
+    this.caller.onResponseEnd?.(this, trailers);
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    const connection = this.connection;
+    if (!connection || !this.leave(false)) return;
+    if (error instanceof NotSent && !this.aborted) this.desk.again(this, connection, error);
+    else this.fail(this.aborted ? (this.reason ?? error) : this.verdict(connection, error));
+  }
+
+  private leave(answered: boolean): boolean {
+    const { connection } = this;
+    if (!connection) return false;
+    this.connection = undefined;
+    this.control = undefined;
+    this.desk.done(connection, answered);
+    return true;
+  }
+
+  /**
+   * A kept connection that ends without a byte of the response was closed by the provider while it
+   * was idle: the request met the closing. On a fresh one the same is a reset.
+   */
+  private verdict(connection: Connection, error: Error): Error {
+    const isSilent = !this.heard && connection.bytesRead === this.bytesBefore;
+    const isStale = this.servedBefore > 0 && isSilent && !connection.isOpen;
+    if (!isStale) return connection.failure ?? error;
+    const message =
+      'The provider had closed the kept connection on which the request was sent; it never answered there.';
+    return new UpstreamError('upstream_connection_stale', message, error);
+  }
+}

@@ -1,0 +1,132 @@
+import { createHash, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import type { Socket } from 'node:net';
+import { connect } from 'node:tls';
+import type { DetailedPeerCertificate, SecureContext, TLSSocket } from 'node:tls';
+import { UpstreamError } from '../faults.ts';
+import { happened } from './happened.ts';
+
+export type TlsOptions = {
+  context: SecureContext;
+  /** SHA-256 of public keys (SPKI), base64. Empty: any that the authorities vouch for. */
+  pins: readonly string[];
+  http2: boolean;
+};
+
+export type Secured = { socket: TLSSocket; resumed: boolean };
+
+/** TLS to one host. Remembers the newest session, so that the next handshake is a short one. */
+export type TlsClient = {
+  /** Rejects with `upstream_tls_failed`, or what broke the connection; then it is destroyed. */
+  secure(socket: Socket, signal: AbortSignal): Promise<Secured>;
+};
+
+export function createTlsClient(host: string, { context, pins, http2 }: TlsOptions): TlsClient {
+  let session: Buffer | undefined;
+  return {
+    async secure(socket, signal) {
+      const tls = connect({
+        socket,
+        host,
+        secureContext: context,
+        ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
+        // SNI has no addresses.
+        ...(isIP(host) === 0 && { servername: host }),
+        ...(session && { session }),
+        // Nothing is let through: what node found is judged below, before the first byte of a
+        // request, where the certificate can still be named in the error.
+        rejectUnauthorized: false,
+      });
+      tls.on('error', () => {});
+      let newest: Buffer | undefined;
+      let trusted = false;
+      tls.on('session', (given: Buffer) => {
+        newest = given;
+        if (trusted) session = given;
+      });
+      try {
+        await happened(tls, 'secureConnect', signal);
+      } catch (error) {
+        session = undefined;
+        throw error;
+      }
+      const resumed = tls.isSessionReused();
+      const objection = judge(tls, host, pins);
+      if (objection !== undefined) {
+        tls.destroy();
+        throw new UpstreamError('upstream_tls_failed', objection);
+      }
+      trusted = true;
+      session = newest ?? session;
+      return { socket: tls, resumed };
+    },
+  };
+}
+
+/**
+ * Why this server is not to be talked to. A resumed session knows no certificates any more; it is
+ * one that was let through here, with its pins, and only its owner can go on with it.
+ */
+function judge(tls: TLSSocket, host: string, pins: readonly string[]): string | undefined {
+  const chain = chainOf(tls);
+  const [leaf] = chain;
+  if (!leaf) {
+    const isKnown = tls.authorized && tls.isSessionReused();
+    return isKnown ? undefined : 'The provider showed no certificate.';
+  }
+  // Node types it as an error; it is the code of one.
+  if (!tls.authorized) return explain(String(tls.authorizationError), leaf, host);
+  if (tls.isSessionReused()) return undefined;
+  if (pins.length === 0) return undefined;
+  const found = keysOf(chain);
+  if (found.some((pin) => pins.includes(pin))) return undefined;
+  const list = (all: readonly string[]) => all.map((pin) => `sha256/${pin}`).join(', ');
+  return `The provider's certificate is not pinned: expected ${list(pins)}, found ${list(found)}.`;
+}
+
+function explain(code: string, leaf: X509Certificate, host: string): string {
+  const name = oneLine(leaf.subject) || 'without a name';
+  const what: Record<string, string> = {
+    ERR_TLS_CERT_ALTNAME_INVALID: `expected a certificate for ${host}, found one for ${leaf.subjectAltName ?? name}`,
+    CERT_HAS_EXPIRED: `it has expired, or an issuer's has: ${name}, valid until ${leaf.validTo}`,
+    CERT_NOT_YET_VALID: `it is not valid yet, or an issuer's is not: ${name}, valid from ${leaf.validFrom}`,
+    DEPTH_ZERO_SELF_SIGNED_CERT: `expected one by a known authority, found a self-signed one (${name})`,
+    SELF_SIGNED_CERT_IN_CHAIN: `expected a known authority, found ${oneLine(leaf.issuer)}`,
+  };
+  const unknown = `expected a known authority, found ${oneLine(leaf.issuer)}`;
+  return `The provider's certificate is not valid: ${what[code] ?? unknown} (${code}).`;
+}
+
+const oneLine = (name: string): string => name.replaceAll('\n', ', ');
+
+/** A chain is not longer. */
+const maxChain = 10;
+
+/** The server's certificate and its issuers, the trusted root among them, as far as they are known. */
+function chainOf(tls: TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  // The newer `getPeerX509Certificate` leaves out a root that the server does not send; and this one
+  // finds nothing any more once that one was called (node 24.21).
+  let cert: DetailedPeerCertificate | undefined = tls.getPeerCertificate(true);
+  while (cert?.raw && chain.length < maxChain) {
+    chain.push(new X509Certificate(cert.raw));
+    cert = cert.issuerCertificate === cert ? undefined : cert.issuerCertificate;
+  }
+  return chain;
+}
+
+/**
+ * The public keys of a certificate and of those that vouch for it. What a server sends beside its
+ * own certificate is only a claim, and node puts the chain together by names: so each link is
+ * checked by its signature. Else anybody could send a pinned issuer along.
+ */
+export function keysOf(chain: readonly X509Certificate[]): string[] {
+  const keys: string[] = [];
+  for (const [index, cert] of chain.entries()) {
+    const below = chain[index - 1];
+    if (below && !(below.checkIssued(cert) && below.verify(cert.publicKey))) break;
+    const spki = cert.publicKey.export({ type: 'spki', format: 'der' });
+    keys.push(createHash('sha256').update(spki).digest('base64'));
+  }
+  return keys;
+}

@@ -1,0 +1,91 @@
+import { fork } from 'node:child_process';
+import { lookup } from 'node:dns';
+import { once } from 'node:events';
+import { createSecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { callUpstream } from '../../apps/worker/src/upstream/call.ts';
+import { createPool } from '../../apps/worker/src/upstream/pool/pool.ts';
+import type { ConnectEvent, Pool } from '../../apps/worker/src/upstream/pool/pool.ts';
+import { createTlsClient } from '../../apps/worker/src/upstream/pool/tls.ts';
+import { makeServer } from '../../test/harness/certificates.ts';
+
+export interface TlsServer {
+  port: number;
+  context: SecureContext;
+  stop(): Promise<void>;
+}
+
+const START_MS = 10_000;
+
+export async function startTlsServer(signal: AbortSignal): Promise<TlsServer> {
+  const { authority, server } = makeServer();
+  const child = fork(fileURLToPath(new URL('server.ts', import.meta.url)));
+  const gone = once(child, 'exit');
+  const stop = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await gone;
+  };
+  try {
+    const ready = once(child, 'message', {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(START_MS)]),
+    });
+    child.send({ cert: server.cert, key: server.key });
+    const [{ port }] = (await ready) as [{ port: number }];
+    return { port, context: createSecureContext({ ca: authority.cert }), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** A pool as the worker has it, with its defaults but for these; it remembers no earlier session. */
+export function startPool(
+  { port, context }: TlsServer,
+  { connections, warm = 0 }: { connections: number; warm?: number },
+): { pool: Pool; events: ConnectEvent[] } {
+  const events: ConnectEvent[] = [];
+  const host = '127.0.0.1';
+  const connectTimeoutMs = 5_000;
+  const tls = createTlsClient(host, { context, pins: [], http2: false });
+  const pool = createPool({
+    origin: `https://${host}:${port}`,
+    endpoint: { host, port, lookup, tls, connectTimeoutMs },
+    config: {
+      connections,
+      warm,
+      waitMs: 5_000,
+      connectTimeoutMs,
+      idleTimeoutMs: 55_000,
+      lifetimeMs: 600_000,
+      keepWarm: 'off',
+      http2: false,
+    },
+    onConnect: (event) => events.push(event),
+  });
+  return { pool, events };
+}
+
+const BODY = JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'hello' }] });
+
+/** Milliseconds to the head of the response, when it has ended well; rejects when it has not. */
+export function timeToHead(pool: Pool, more: Record<string, string> = {}): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const since = performance.now();
+    let headMs = 0;
+    callUpstream(
+      pool,
+      {
+        path: '/v1/chat/completions',
+        headers: { 'content-type': 'application/json', ...more },
+        body: BODY,
+      },
+      {
+        onHead: () => (headMs = performance.now() - since),
+        onData() {},
+        onEnd: () => resolve(headMs),
+        onFault: ({ code, message }) => reject(new Error(`${code}: ${message}`)),
+      },
+    );
+  });
+}
