@@ -9,7 +9,8 @@ import {
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { usageOverSeam } from './continue-body.ts';
-import { anchorSeam, chooseAnchor } from './seam/anchor.ts';
+import { chooseAnchor } from './seam/anchor.ts';
+import { anchorSeam } from './seam/anchored.ts';
 import { prefillSeam } from './seam/prefill.ts';
 import { replaySeam } from './seam/replay.ts';
 import { dropped, held } from './seam/seam.ts';
