@@ -82,7 +82,7 @@ function behind(rung: Rung, shown: Shown, reply: string): () => void {
     chunks.push(chunkOf(reply.slice(at, at + PIECE)));
   return () => {
     const curtain = createCurtain(rung, shown);
-    for (const chunk of chunks) if (curtain.take(chunk).kind === 'dropped') return;
+    for (const chunk of chunks) if (curtain.take(chunk, 100).kind === 'dropped') return;
   };
 }
 

@@ -101,7 +101,8 @@ export function createVoice(options: VoiceOptions): Voice {
   function behindCurtain(step: CurtainStep): void {
     if (step.kind === 'held') return;
     if (step.kind === 'dropped') {
-      fail(step.reason);
+      // Of one that spoke already, the log has the seam that it passed.
+      if (before) fail(step.reason);
       stop('no_continuation');
       return;
     }
@@ -117,13 +118,13 @@ export function createVoice(options: VoiceOptions): Voice {
       plain(text, content) {
         chars += content.length;
         if (gaveUp) return;
-        if (curtain) behindCurtain(curtain.take(JSON.parse(text)));
+        if (curtain) behindCurtain(curtain.take(JSON.parse(text), text.length));
         else speak({ text, content, visible: true });
       },
       chunk(text, chunk, visible) {
         chars += contentLength(chunk);
         if (gaveUp) return;
-        if (curtain) behindCurtain(curtain.take(chunk));
+        if (curtain) behindCurtain(curtain.take(chunk, text.length));
         else speak({ text, chunk, visible });
       },
       usage(text) {
