@@ -107,6 +107,7 @@ export class World {
       appender: createAppender({ log, maxHeldBytes, onError: () => {} }),
       worker: `w${this.workers.length}`,
       ownerGraceMs: 1e9,
+      maxHeldChars: 1e9,
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),
       call: (options) => {

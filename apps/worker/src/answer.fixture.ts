@@ -38,13 +38,20 @@ export function createHeard({
   history = emptyHistory(),
   run = 1,
   holdToolCalls = true,
-}: { history?: History; run?: number; holdToolCalls?: boolean } = {}): Heard {
+  maxHeldChars = 1_000_000,
+}: {
+  history?: History;
+  run?: number;
+  holdToolCalls?: boolean;
+  maxHeldChars?: number;
+} = {}): Heard {
   const lines: string[] = [];
   let terminal: TerminalKind | undefined;
   const answer = createAnswer({
     run,
     history,
     holdToolCalls,
+    maxHeldChars,
     now: () => 1234,
     writer: {
       push: (line) => lines.push(line),

@@ -18,6 +18,8 @@ export type AnswerOptions = {
   history: History;
   writer: LogWriter;
   holdToolCalls: boolean;
+  /** Characters of chunks that an attempt may keep back. */
+  maxHeldChars: number;
   now(): number;
 };
 
@@ -50,7 +52,7 @@ export type Answer = {
 };
 
 export function createAnswer(options: AnswerOptions): Answer {
-  const { run, history, writer, holdToolCalls, now } = options;
+  const { run, history, writer, holdToolCalls, maxHeldChars, now } = options;
   let conclusion: ActivationOutcome | undefined;
   /** The attempt that is heard. */
   let floor: Voice | undefined;
@@ -105,6 +107,7 @@ export function createAnswer(options: AnswerOptions): Answer {
       started,
       shown: history.shown,
       holdToolCalls,
+      maxHeldChars,
       claim() {
         if (floor !== undefined && floor !== voice) return false;
         // It goes on from what readers had when it was asked, and nothing else.

@@ -41,7 +41,8 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const traits = readTraits(body);
   const routes = deps.routes(data.targets, data.model);
   const { holdToolCalls } = policy;
-  const answer = createAnswer({ run, history, writer, holdToolCalls, now: deps.now });
+  const { maxHeldChars, now } = deps;
+  const answer = createAnswer({ run, history, writer, holdToolCalls, maxHeldChars, now });
 
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;

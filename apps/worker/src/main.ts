@@ -102,6 +102,7 @@ const consumer = startBullConsumer(
       appender,
       worker: name,
       ownerGraceMs: limits.ownerGraceMs,
+      maxHeldChars: limits.responseBodyBytes,
       policy: upstreams.policy,
       routes: upstreams.routes,
       call: upstreams.call,
