@@ -41,11 +41,14 @@ const wanted = [
   'reset',
   'superseded',
   'continue passed',
+  'continue diverged',
+  'continue empty',
   'replay passed',
   'replay diverged',
   'replay too_short',
   'anchor passed',
   'anchor anchor_missing',
+  'anchor empty',
 ];
 
 const counted = new Map<string, number>();

@@ -33,9 +33,9 @@ export function replyTo(scenario: Scenario, upstream: Upstream, asked: Asked): R
   const reply =
     mode === 'continue' ? goOn(upstream, own, shown) : repeat(upstream, own, shown, messages);
   const voice = own[0] ?? silence;
-  const said = [{ ...voice, calls: [], content: reply.text }];
-  const whole =
-    reply.whole === undefined ? undefined : [{ ...voice, calls: [], content: reply.whole }];
+  const { text, whole: content, reasoning = voice.reasoning, refusal = '' } = reply;
+  const said = [{ reasoning, calls: [], content: text, refusal }];
+  const whole = content === undefined ? undefined : [{ ...voice, calls: [], content }];
   return { bytes: toBytes(scenario, upstream, asked, said), whole };
 }
 
@@ -71,11 +71,26 @@ const restOf = (own: Spoken[], shown: string): string => {
   return content.startsWith(shown) ? content.slice(shown.length) : ' and so on, to its end.';
 };
 
-function goOn({ continues }: Upstream, own: Spoken[], shown: string) {
+/** What is said instead of a text or behind it; `whole`: as in `Reply`. */
+type Said = { text: string; whole: string | undefined; reasoning?: string; refusal?: string };
+
+/** A part of the text, and then a refusal: what readers may be shown of it is never whole. */
+const declined = (before: string, rest: string, shown: string): Said => ({
+  text: before + rest.slice(0, rest.length >> 1).replace(/[\uD800-\uDBFF]$/, ''),
+  whole: rest === '' ? undefined : shown + rest,
+  refusal: 'I cannot help with that.',
+});
+
+function goOn({ continues }: Upstream, own: Spoken[], shown: string): Said {
   const content = own[0]?.content ?? '';
+  // An end without a word says nothing of whether the answer was whole, and is never shown.
+  if (continues === 'silent') return { text: '', whole: undefined };
+  if (continues === 'white') return { text: ' \n\n', whole: undefined };
+  if (continues === 'thinks') return { text: '', whole: undefined, reasoning: 'Is there more?' };
   const text = continues === 'prose' ? 'Ω I cannot do this.' : restOf(own, shown);
   // A rest that says all of the beginning once more: nobody can tell it from an answer begun anew.
   const isTwice = shown.length >= 24 && text.startsWith(shown);
+  if (continues === 'declines') return declined('', isTwice ? '' : text, shown);
   if (continues !== 'anew' && !isTwice) return { text, whole: shown + text };
   // A different answer from its beginning is, to anyone who did not know, the end of this one.
   return { text: content, whole: content.startsWith(shown) ? content : shown + content };
@@ -86,7 +101,7 @@ function repeat(
   own: Spoken[],
   shown: string,
   messages: readonly Message[],
-): { text: string; whole: string | undefined } {
+): Said {
   const prompt = messages.at(-1)?.content ?? '';
   const anchor = /word for word:\n\n([^]*)\n\nThen continue/.exec(prompt)?.[1];
   if (anchor === undefined || !shown.trimEnd().endsWith(anchor)) {
@@ -104,6 +119,8 @@ function repeat(
   if (anchors === 'none' || anchors === 'anew') {
     return { text: 'Ω I cannot do this.', whole: undefined };
   }
+  if (anchors === 'stops') return { text: anchor, whole: undefined };
+  if (anchors === 'declines') return declined(anchor + gap, rest, shown);
   if (anchors === 'drift') return { text: drifted(anchor) + after, whole: undefined };
   if (anchors === 'drifting') {
     const other = ' Ω and otherwise from here';
@@ -140,9 +157,11 @@ function drifted(anchor: string): string {
   return points.join('');
 }
 
+type Voice = Spoken & { refusal?: string };
+
 type Delta = { index: number; delta: Record<string, unknown>; finish_reason: string | null };
 
-function toBytes(scenario: Scenario, upstream: Upstream, asked: Asked, answer: Spoken[]): Buffer {
+function toBytes(scenario: Scenario, upstream: Upstream, asked: Asked, answer: Voice[]): Buffer {
   const { dressed, usage } = upstream;
   const head = {
     id: `chatcmpl-${asked.number}`,
@@ -177,12 +196,13 @@ function toBytes(scenario: Scenario, upstream: Upstream, asked: Asked, answer: S
 function deltasOf(
   { logprobs }: Scenario,
   { deltas, roleApart, finishApart }: Upstream,
-  { reasoning, content, calls }: Spoken,
+  { reasoning, content, calls, refusal = '' }: Voice,
   index: number,
 ): Delta[] {
   const parts: Record<string, unknown>[] = [];
   for (const piece of split(reasoning, deltas)) parts.push({ reasoning_content: piece });
   for (const piece of split(content, deltas)) parts.push({ content: piece });
+  for (const piece of split(refusal, deltas)) parts.push({ refusal: piece });
   for (const [at, text] of calls.entries()) {
     const call = { index: at, id: `call-${index}-${at}`, type: 'function' };
     parts.push({ tool_calls: [{ ...call, function: { name: 'weigh', arguments: '' } }] });

@@ -9,7 +9,15 @@ export type Spoken = { reasoning: string; content: string; calls: string[] };
 /** How an upstream answers when it is asked from zero. */
 export type Says = 'same' | 'other' | 'drifts' | 'short';
 /** How it answers a conversation that ends with the beginning of its own message. */
-export type Continues = 'on' | 'anew' | 'prose' | 'refuses';
+export type Continues =
+  | 'on'
+  | 'anew'
+  | 'prose'
+  | 'refuses'
+  | 'silent'
+  | 'white'
+  | 'thinks'
+  | 'declines';
 /** How it repeats the words that it is asked to repeat. */
 export type Anchors =
   | 'exact'
@@ -20,7 +28,9 @@ export type Anchors =
   | 'drift'
   | 'none'
   | 'anew'
-  | 'drifting';
+  | 'drifting'
+  | 'stops'
+  | 'declines';
 
 export type Late = { at: number; how: 'reset' | 'end' | 'error' | 'error event' | 'silent' };
 
@@ -122,7 +132,10 @@ const upstream = (faulty: number): fc.Arbitrary<Upstream> =>
       { weight: 2, arbitrary: fc.constantFrom<Says>('other', 'drifts', 'short') },
     ),
     turn: part,
-    continues: fc.constantFrom<Continues>('on', 'on', 'anew', 'prose', 'refuses'),
+    continues: fc.oneof(
+      { weight: 5, arbitrary: fc.constantFrom<Continues>('on', 'on', 'anew', 'prose', 'refuses') },
+      { weight: 2, arbitrary: fc.constantFrom<Continues>('silent', 'white', 'thinks', 'declines') },
+    ),
     anchors: fc.constantFrom<Anchors>(
       'exact',
       'preamble',
@@ -133,6 +146,8 @@ const upstream = (faulty: number): fc.Arbitrary<Upstream> =>
       'none',
       'anew',
       'drifting',
+      'stops',
+      'declines',
     ),
     status: sometimes(9, 1, status),
     slow: rarely(5),

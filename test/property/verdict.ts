@@ -10,6 +10,7 @@ import type { World } from './world.ts';
 type Delta = {
   role?: string;
   content?: string;
+  refusal?: string;
   reasoning_content?: string;
   tool_calls?: { index: number; id?: string; function?: { arguments?: string } }[];
 };
@@ -98,6 +99,7 @@ function add(segment: Segment, { id, created, model, choices, ...rest }: Chunk):
     };
     segment.voices.set(index, voice);
     const { role, content = '', reasoning_content: reasoning = '', tool_calls: calls = [] } = delta;
+    expect(delta.refusal, 'no refusal behind a part of an answer').toBeUndefined();
     if (voice.finishes > 0) {
       expect(content + reasoning + calls.length, 'nothing is said after its end').toBe('0');
     }

@@ -109,6 +109,7 @@ export class World {
       worker: `w${this.workers.length}`,
       metrics: uncounted,
       ownerGraceMs: 1e9,
+      maxHeldChars: 1e9,
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),
       call: (options) => {

@@ -41,7 +41,13 @@ export function createHeard({
   history = emptyHistory(),
   run = 1,
   holdToolCalls = true,
-}: { history?: History; run?: number; holdToolCalls?: boolean } = {}): Heard {
+  maxHeldChars = 1_000_000,
+}: {
+  history?: History;
+  run?: number;
+  holdToolCalls?: boolean;
+  maxHeldChars?: number;
+} = {}): Heard {
   const lines: string[] = [];
   let terminal: TerminalKind | undefined;
   const counted: string[] = [];
@@ -54,6 +60,7 @@ export function createHeard({
     history,
     holdToolCalls,
     metrics,
+    maxHeldChars,
     now: () => 1234,
     writer: {
       push: (line) => lines.push(line),

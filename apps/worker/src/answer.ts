@@ -26,6 +26,8 @@ export type AnswerOptions = {
   writer: LogWriter;
   holdToolCalls: boolean;
   metrics: Pick<RunMetrics, 'attemptEnded' | 'seam'>;
+  /** Characters of chunks that an attempt may keep back. */
+  maxHeldChars: number;
   now(): number;
 };
 
@@ -62,7 +64,7 @@ export type Answer = {
 };
 
 export function createAnswer(options: AnswerOptions): Answer {
-  const { run, history, writer, holdToolCalls, metrics, now } = options;
+  const { run, history, writer, holdToolCalls, maxHeldChars, metrics, now } = options;
   let conclusion: ActivationOutcome | undefined;
   /** The attempt that is heard. */
   let floor: Voice | undefined;
@@ -129,6 +131,7 @@ export function createAnswer(options: AnswerOptions): Answer {
       started,
       shown: history.shown,
       holdToolCalls,
+      maxHeldChars,
       claim() {
         if (floor !== undefined && floor !== voice) return false;
         // It goes on from what readers had when it was asked, and nothing else.

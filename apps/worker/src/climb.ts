@@ -41,13 +41,15 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const traits = readTraits(body);
   const routes = deps.routes(data.targets, data.model);
   const { holdToolCalls } = policy;
+  const { maxHeldChars, metrics, now } = deps;
   const answer = createAnswer({
     run,
     history,
     writer,
     holdToolCalls,
-    metrics: deps.metrics,
-    now: deps.now,
+    maxHeldChars,
+    metrics,
+    now,
   });
   answer.closeLost();
 

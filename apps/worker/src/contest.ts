@@ -109,9 +109,17 @@ export function createContest(options: ContestOptions): Contest {
 }
 
 const callOff = (attempt: Attempt, reason: GiveUp): void =>
-  attempt.stop(reason === 'superseded' ? reason : noContinuation);
+  attempt.stop(reason === 'superseded' ? reason : faults[reason]);
 
 const noContinuation: Fault = {
   code: 'no_continuation',
   message: 'The answer broke off, and no other attempt went on with it.',
+};
+
+const faults: Record<Exclude<GiveUp, 'superseded'>, Fault> = {
+  no_continuation: noContinuation,
+  upstream_response_too_large: {
+    code: 'upstream_response_too_large',
+    message: 'The provider sent more than may be held back of an answer.',
+  },
 };

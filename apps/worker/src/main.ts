@@ -114,6 +114,7 @@ const consumer = startBullConsumer(
       worker: name,
       metrics,
       ownerGraceMs: limits.ownerGraceMs,
+      maxHeldChars: limits.responseBodyBytes,
       policy: upstreams.policy,
       routes: upstreams.routes,
       call: upstreams.call,

@@ -37,6 +37,8 @@ export type RunDeps = {
   metrics: RunMetrics;
   /** How long a request whose ingress is gone may still wait for another reader, in milliseconds. */
   ownerGraceMs: number;
+  /** Characters of chunks that an attempt may keep back. */
+  maxHeldChars: number;
   /** What the config says of the model; undefined when it does not know it. */
   policy(model: string): Policy | undefined;
   /** The targets of the job as this worker can reach them. */

@@ -215,3 +215,86 @@ describe('a tool call', () => {
     expect(deltas()).toEqual([role, toolCall, argument('{')]);
   });
 });
+
+describe('what is held back', () => {
+  const maxHeldChars = 1000;
+  const long = argument('x'.repeat(300));
+
+  it('is bounded: a tool call without end', () => {
+    const { answer, open, deltas, history } = createHeard({ maxHeldChars });
+    const one = open();
+    one.say({ content: 'A' });
+    one.say(toolCall);
+    one.say(long);
+    expect(one.told).toEqual(['floor']);
+    one.say(long);
+    expect(one.told).toEqual(['floor', 'upstream_response_too_large']);
+    one.say({}, { finish: 'tool_calls' });
+    expect(deltas()).toEqual([{ content: 'A' }]);
+    expect(answer.ended(one.voice, broken, 1)).toBe(false);
+    expect(history.shown.toolCall).toBe(false);
+  });
+
+  it('is bounded: chunks without a word', () => {
+    const { open, deltas } = createHeard({ maxHeldChars });
+    const one = open();
+    for (let n = 0; n < 20 && one.told.length === 0; n++) one.say({});
+    expect(one.told).toEqual(['upstream_response_too_large']);
+    one.say({ content: 'A' });
+    expect(deltas()).toEqual([]);
+  });
+
+  it.each([
+    ['white space behind a seam', 'continue', { content: ' '.repeat(300) }],
+    ['a choice that is ahead of another', 'replay', { content: `Hello${'x'.repeat(300)}` }],
+  ] as const)('is bounded: %s', (_, mode, delta) => {
+    const two = said('Hi', { index: 1 });
+    const shown = mode === 'replay' ? [said('Hello'), two] : [said('Hello')];
+    const { open, deltas } = createHeard({
+      history: historyOf(started(1, place), ...shown),
+      run: 2,
+      maxHeldChars,
+    });
+    const one = open(mode);
+    for (let n = 0; n < 20 && one.told.length === 0; n++) one.say(delta);
+    expect(one.told).toEqual(['upstream_response_too_large']);
+    expect(deltas()).toEqual([]);
+  });
+
+  it('is what waits, and not all that was said', () => {
+    const { open, deltas } = createHeard({ maxHeldChars });
+    const one = open();
+    for (let n = 0; n < 20; n++) {
+      one.say(toolCall);
+      one.say(long);
+      one.say({}, { finish: 'tool_calls' });
+    }
+    expect(one.told).toEqual(['floor']);
+    expect(deltas()).toHaveLength(60);
+  });
+});
+
+describe('behind a seam', () => {
+  it('a refusal ends an attempt that had gone on, and the log has its seam once', () => {
+    const history = historyOf(started(1, place), said('Hello, you'));
+    const { answer, open, deltas, kinds } = createHeard({ history, run: 2 });
+    const one = open('continue');
+    one.say({ content: ' there' });
+    one.say({ refusal: 'No.' });
+    expect(one.told).toEqual(['floor', 'no_continuation']);
+    expect(answer.ended(one.voice, completed)).toBe(false);
+    expect(deltas()).toEqual([{ content: ' there' }]);
+    expect(kinds()).toEqual(['attempt', 'seam', 'chunk', 'attempt_end']);
+  });
+
+  it('an end without a word is written as what it is, and is none', () => {
+    const history = historyOf(started(1, place), said('Hello, you'));
+    const { answer, open, entries, terminal } = createHeard({ history, run: 2 });
+    const one = open('continue');
+    one.say({}, { finish: 'stop' });
+    expect(one.told).toEqual(['no_continuation']);
+    expect(answer.ended(one.voice, completed)).toBe(false);
+    expect(entries()[1]).toMatchObject({ kind: 'seam', data: { outcome: 'empty', offset: 10 } });
+    expect(terminal()).toBeUndefined();
+  });
+});

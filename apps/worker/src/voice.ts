@@ -20,6 +20,8 @@ export type VoiceOptions = {
   started: AttemptStarted;
   shown: Shown;
   holdToolCalls: boolean;
+  /** Characters of chunks that may wait in it, whatever they wait for. */
+  maxHeldChars: number;
   /** Asks for the floor; false when another attempt has it. */
   claim(): boolean;
   /** What it says from here on, readers are shown. Once, before the first word. */
@@ -31,8 +33,8 @@ export type VoiceOptions = {
   giveUp(reason: GiveUp): void;
 };
 
-/** Why an attempt is called off: another one speaks, or its text is no continuation. */
-export type GiveUp = 'superseded' | 'no_continuation';
+/** Why an attempt is called off: another one speaks, its text is no continuation, or it holds too much. */
+export type GiveUp = 'superseded' | 'no_continuation' | 'upstream_response_too_large';
 
 /**
  * One attempt's way to the readers. What it brings passes, in this order: the curtain, when a part of
@@ -59,6 +61,7 @@ export function createVoice(options: VoiceOptions): Voice {
   const hold = createToolHold(options.holdToolCalls);
   /** What may be said as soon as something of it is visible. */
   let before: Spoken[] | undefined = [];
+  let beforeChars = 0;
   let hasFloor = false;
   let gaveUp: GiveUp | undefined;
   let usage: string | undefined;
@@ -87,6 +90,7 @@ export function createVoice(options: VoiceOptions): Voice {
       return;
     }
     before.push(spoken);
+    beforeChars += spoken.text.length;
     if (spoken.visible) sayBefore();
   }
 
@@ -94,6 +98,7 @@ export function createVoice(options: VoiceOptions): Voice {
     if (!before) return;
     const held = before;
     before = undefined;
+    beforeChars = 0;
     begin();
     for (const one of held) say(one);
   }
@@ -101,7 +106,8 @@ export function createVoice(options: VoiceOptions): Voice {
   function behindCurtain(step: CurtainStep): void {
     if (step.kind === 'held') return;
     if (step.kind === 'dropped') {
-      fail(step.reason);
+      // Of one that spoke already, the log has the seam that it passed.
+      if (before) fail(step.reason);
       stop('no_continuation');
       return;
     }
@@ -111,20 +117,28 @@ export function createVoice(options: VoiceOptions): Voice {
     }
   }
 
+  /** A provider that never comes to the point must not fill the memory of the worker. */
+  function bound(): void {
+    const heldChars = beforeChars + hold.chars + (curtain?.heldChars ?? 0);
+    if (!gaveUp && heldChars > options.maxHeldChars) stop('upstream_response_too_large');
+  }
+
   return {
     started,
     sink: {
       plain(text, content) {
         chars += content.length;
         if (gaveUp) return;
-        if (curtain) behindCurtain(curtain.take(JSON.parse(text)));
+        if (curtain) behindCurtain(curtain.take(JSON.parse(text), text.length));
         else speak({ text, content, visible: true });
+        bound();
       },
       chunk(text, chunk, visible) {
         chars += contentLength(chunk);
         if (gaveUp) return;
-        if (curtain) behindCurtain(curtain.take(chunk));
+        if (curtain) behindCurtain(curtain.take(chunk, text.length));
         else speak({ text, chunk, visible });
+        bound();
       },
       usage(text) {
         usage = text;
@@ -158,6 +172,7 @@ export function rungOf({ mode }: AttemptStarted): Rung | undefined {
 /** Tool calls are sent together, when their choice has its finish_reason: a half one is no use to anyone. */
 function createToolHold(holds: boolean) {
   let held: Spoken[] = [];
+  let chars = 0;
   const open = new Set<number>();
   return {
     /** What may be said now, in order. */
@@ -171,19 +186,23 @@ function createToolHold(holds: boolean) {
       for (const { index } of finishReasons(chunk)) open.delete(index);
       return pass(spoken);
     },
-    release(): readonly Spoken[] {
-      const free = held;
-      held = [];
-      return free;
+    release,
+    get chars() {
+      return chars;
     },
   };
 
   function pass(spoken: Spoken): readonly Spoken[] {
     if (open.size === 0 && held.length === 0) return [spoken];
     held.push(spoken);
-    if (open.size > 0) return [];
+    chars += spoken.text.length;
+    return open.size > 0 ? [] : release();
+  }
+
+  function release(): readonly Spoken[] {
     const free = held;
     held = [];
+    chars = 0;
     return free;
   }
 }

@@ -12,12 +12,14 @@ const end = (index = 0) => chunk({}, { index, finish: 'stop' });
 /** What the readers are given of these chunks, or why they are given nothing. */
 function behind(curtain: Curtain, ...chunks: unknown[]): JsonObject[] | string {
   const shown: JsonObject[] = [];
-  for (const step of [...chunks.map((one) => curtain.take(one)), curtain.end()]) {
+  for (const step of [...chunks.map((one) => take(curtain, one)), curtain.end()]) {
     if (step.kind === 'dropped') return step.reason;
     if (step.kind === 'shown') shown.push(...step.chunks);
   }
   return shown;
 }
+
+const take = (curtain: Curtain, one: unknown) => curtain.take(one, JSON.stringify(one).length);
 
 const on = (rung: Rung, ...shown: object[]) => createCurtain(rung, shownOf(...shown));
 
@@ -89,11 +91,22 @@ describe('behind a replay', () => {
 
     it('what is early waits until each has caught up', () => {
       const curtain = on('replay', hello, hi);
-      expect(curtain.take(chunk({ content: 'Hello you' })).kind).toBe('held');
-      expect(curtain.take(chunk({ content: 'Hi yo' }, { index: 1 }))).toEqual({
+      expect(take(curtain, chunk({ content: 'Hello you' })).kind).toBe('held');
+      expect(take(curtain, chunk({ content: 'Hi yo' }, { index: 1 }))).toEqual({
         kind: 'shown',
         chunks: [chunk({ content: ' you' }), chunk({ content: ' yo' }, { index: 1 })],
       });
+    });
+
+    it('what waits is counted', () => {
+      const curtain = on('replay', hello, hi);
+      const early = chunk({ content: 'Hello you' });
+      take(curtain, early);
+      expect(curtain.heldChars).toBe(JSON.stringify(early).length);
+      take(curtain, chunk({ content: 'H' }, { index: 1 }));
+      expect(curtain.heldChars).toBe(JSON.stringify(early).length);
+      take(curtain, chunk({ content: 'i' }, { index: 1 }));
+      expect(curtain.heldChars).toBe(0);
     });
 
     it('one of which readers know nothing begins with its role', () => {
@@ -154,6 +167,8 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
   const text = 'The river turns the wheel, the wheel turns the stone,';
   const shown = chunk({ role: 'assistant', content: text });
   const start = rung === 'anchor' ? (chooseAnchor(text) ?? '') : '';
+  /** Up to the seam. */
+  const begin = start === '' ? [] : [chunk({ content: start })];
 
   it('the text goes on, without a second role and without reasoning', () => {
     const chunks = [
@@ -178,9 +193,52 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     ]);
   });
 
-  it('an end without a word more is given', () => {
-    const chunks = [...(start === '' ? [] : [chunk({ content: start })]), end()];
-    expect(behind(on(rung, shown), ...chunks)).toEqual([end()]);
+  it.each([
+    ['nothing', []],
+    ['white space', [chunk({ content: ' \n' }), chunk({ content: '\n' })]],
+    ['reasoning', [chunk({ reasoning_content: 'Is there more?' })]],
+    ['content in parts', [chunk({ content: [{ type: 'text', text: 'so on' }] })]],
+  ])('an end after %s is not believed', (_, said) => {
+    const chunks = [...begin, ...said];
+    expect(behind(on(rung, shown), ...chunks, end())).toBe('empty');
+    expect(behind(on(rung, shown), ...chunks, chunk({}, { finish: 'length' }))).toBe('empty');
+    expect(behind(on(rung, shown), ...chunks)).toBe('empty');
+  });
+
+  it('a provider’s word on what may be said is given, with a word more or without', () => {
+    const verdict = chunk({}, { finish: 'content_filter' });
+    expect(behind(on(rung, shown), ...begin, verdict)).toEqual([verdict]);
+  });
+
+  it('white space comes with the first word behind it', () => {
+    const curtain = on(rung, shown);
+    for (const one of begin) take(curtain, one);
+    expect(take(curtain, chunk({ content: ' \n' }))).toEqual({ kind: 'held' });
+    expect(curtain.heldChars).toBe(2);
+    expect(take(curtain, chunk({ content: 'and' }))).toEqual({
+      kind: 'shown',
+      chunks: [chunk({ content: ' \nand' })],
+    });
+    expect(curtain.heldChars).toBe(0);
+    expect(behind(curtain, chunk({ content: ' ' }), end())).toEqual([
+      chunk({ content: ' ' }),
+      end(),
+    ]);
+  });
+
+  it.each([
+    ['a refusal', { refusal: 'I cannot help with that.' }],
+    ['a tool call', toolCall],
+  ])('%s is no text, before the seam and behind it', (_, delta) => {
+    expect(behind(on(rung, shown), chunk(role), chunk(delta), end())).toBe('diverged');
+    expect(behind(on(rung, shown), ...begin, chunk(delta), end())).toBe('diverged');
+    const words = chunk({ content: `${start} and` });
+    expect(behind(on(rung, shown), words, chunk(delta), end())).toBe('diverged');
+  });
+
+  it('nothing is given behind the end', () => {
+    const chunks = [chunk({ content: `${start} on.` }), end(), chunk({ content: '!' }), end()];
+    expect(behind(on(rung, shown), ...chunks)).toEqual([chunk({ content: ' on.' }), end()]);
   });
 
   it('usage in the last chunk is told once, of the whole answer', () => {

@@ -9,14 +9,16 @@ const long = 'It was shown already, and it is long enough to be found again by i
 const text = shownOf(chunk({ role: 'assistant', content: long }));
 
 const rungs = (input: Partial<LadderInput> = {}) =>
-  rungsFor({
-    shown: text,
-    traits: plainTraits,
-    continuation: 'auto',
-    prefill: true,
-    sameModel: false,
-    ...input,
-  });
+  Array.from(
+    rungsFor({
+      shown: text,
+      traits: plainTraits,
+      continuation: 'auto',
+      prefill: true,
+      sameModel: false,
+      ...input,
+    }),
+  );
 
 describe('the rungs after', () => {
   it('nothing: none, the request is made anew', () => {

@@ -24,20 +24,23 @@ const littleShown = 80;
 
 /**
  * The rungs that may be tried at a target, best first. What was shown decides what is right at all;
- * the target and the question decide what is likely to work.
+ * the target and the question decide what is likely to work. Made as they are asked for: whether
+ * there is an anchor takes a look at the whole text.
  */
-export function rungsFor(input: LadderInput): Rung[] {
+export function* rungsFor(input: LadderInput): Generator<Rung, void> {
   const { shown, traits, continuation, prefill, sameModel } = input;
-  if (isNothing(shown) || continuation === 'off') return [];
+  if (isNothing(shown) || continuation === 'off') return;
   // A delivered tool call may have been carried out already: no second life for it.
-  if (shown.toolCall || shown.other) return [];
+  if (shown.toolCall || shown.other) return;
   const text = plainText(shown);
-  if (text === undefined || traits.tools || traits.json || traits.choices > 1) return ['replay'];
-  if (traits.endsWithAssistant) return ['replay'];
-
-  const anchor: Rung[] =
-    continuation === 'auto' && chooseAnchor(text) !== undefined ? ['anchor'] : [];
-  const likely = traits.repeats || sameModel || text.length < littleShown;
-  const rest: Rung[] = likely ? ['replay', ...anchor] : [...anchor, 'replay'];
-  return prefill ? ['continue', ...rest] : rest;
+  const mayRepeatOnly = traits.tools || traits.json || traits.choices > 1;
+  if (text === undefined || mayRepeatOnly || traits.endsWithAssistant) {
+    yield 'replay';
+    return;
+  }
+  if (prefill) yield 'continue';
+  const isLikely = traits.repeats || sameModel || text.length < littleShown;
+  if (isLikely) yield 'replay';
+  if (continuation === 'auto' && chooseAnchor(text) !== undefined) yield 'anchor';
+  if (!isLikely) yield 'replay';
 }

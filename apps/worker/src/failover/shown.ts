@@ -100,6 +100,9 @@ export function textsOf(delta: Readonly<Record<string, unknown>>): [Channel, str
   return texts;
 }
 
+export const hasFinish = (choice: Readonly<Record<string, unknown>>): boolean =>
+  typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '';
+
 const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
 
 /** Something visible that is no text: parts, audio, images. */

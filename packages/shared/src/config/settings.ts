@@ -111,7 +111,7 @@ export const settings = {
   'models.*.holdToolCalls': toggle(true, 'send tool calls when they are complete'),
 
   'limits.requestBody': size('16MiB', '1KiB', '1GiB', 'largest request body'),
-  'limits.responseBody': size('32MiB', '1KiB', '1GiB', 'largest non-streaming upstream answer'),
+  'limits.responseBody': size('32MiB', '1KiB', '1GiB', 'largest answer that is held in memory'),
   'limits.socketFrame': size('16MiB', '1KiB', '1GiB', 'largest WebSocket frame from a client'),
   'limits.readerBuffer': size(
     '256KiB',

@@ -77,7 +77,7 @@ export type SeamRecord = {
   /** Characters that had been shown. */
   offset: number;
   /** `passed`, or why the attempt's text was no continuation. */
-  outcome: 'passed' | 'diverged' | 'too_short' | 'anchor_missing';
+  outcome: 'passed' | 'diverged' | 'too_short' | 'anchor_missing' | 'empty';
 };
 
 export type Done = {

@@ -1,6 +1,4 @@
-import { normalise } from './normalise.ts';
-import { dropped, held, passed } from './seam.ts';
-import type { Seam } from './seam.ts';
+import { agreedCode, isSpace, normalise } from './normalise.ts';
 
 /** Characters of the anchor, where that is enough to name one place. */
 const usualLength = 40;
@@ -8,34 +6,33 @@ const usualLength = 40;
 const shortestText = 24;
 /** Above this an anchor is no words to repeat any more but a second answer. */
 const longestAnchor = 400;
-/** Characters that may come before the anchor: "Sure, here is the rest:". */
-const longestPreamble = 120;
+
+/** One step of the ladder asks several times, and always of the same text. */
+let last: { shown: string; anchor: string | undefined } | undefined;
 
 /**
  * The last words of what was shown, to be repeated word for word: as few as name one place in it.
  * Undefined when the text is too short, or repeats itself (lists, tables) for longer than can be asked,
- * or all the way.
+ * or all the way. One pass over the text, whatever is in it.
  */
 export function chooseAnchor(shown: string): string | undefined {
-  const text = shown.trimEnd();
-  if (text.length < shortestText) return undefined;
-  const whole = normalise(text).text;
-  for (let length = usualLength; ; length += usualLength) {
-    const anchor = tail(text, Math.min(length, text.length));
-    const wanted = normalise(anchor).text;
-    if (whole.indexOf(wanted) === whole.length - wanted.length) {
-      return repeatsItself(wanted) ? undefined : anchor;
-    }
-    if (length >= Math.min(text.length, longestAnchor)) return undefined;
-  }
+  if (last?.shown !== shown) last = { shown, anchor: search(shown) };
+  return last.anchor;
 }
 
-/** Nothing but a shorter text again and again: what follows may well be the same once more. */
-function repeatsItself(text: string): boolean {
-  for (let length = 1; length <= text.length / 2; length++) {
-    if (text.startsWith(text.slice(length))) return true;
+function search(shown: string): string | undefined {
+  const text = shown.trimEnd();
+  if (text.length < shortestText) return undefined;
+  const most = Math.min(text.length, longestAnchor);
+  const end = backwards(normalise(tail(text, most)));
+  const borders = bordersOf(end);
+  const again = longestAgain(text, end, borders);
+  for (let length = usualLength; ; length += usualLength) {
+    const anchor = tail(text, Math.min(length, most));
+    const wanted = normalise(anchor).length;
+    if (wanted > again) return repeatsItself(wanted, borders) ? undefined : anchor;
+    if (length >= most) return undefined;
   }
-  return false;
 }
 
 /** From the beginning of a word where there is one, and never from the middle of a code point. */
@@ -48,46 +45,48 @@ function tail(text: string, length: number): string {
   return /[\uDC00-\uDFFF]/.test(rest[0] ?? '') ? text.slice(cut - 1) : rest;
 }
 
+function backwards(text: string): Uint16Array {
+  const codes = new Uint16Array(text.length);
+  for (let at = 0; at < text.length; at++) codes[at] = text.charCodeAt(text.length - 1 - at);
+  return codes;
+}
+
 /**
- * Anchored continuation: the target was shown the interrupted answer and asked to repeat its last
- * words and go on. The anchor is looked for at the very start of the reply, white space and quotation
- * marks as one; a short preamble is skipped. What follows the anchor is new.
+ * Of the first n + 1 codes, how many at their end are the same as at their beginning, short of all:
+ * with it a search never looks at a character twice (Knuth, Morris and Pratt).
  */
-export function anchorSeam(shown: string, anchor: string): Seam {
-  const wanted = normalise(anchor).text;
-  const spaceAtEnd = shown.slice(shown.trimEnd().length);
-  let text = '';
-
-  function look(isWhole: boolean) {
-    const reply = normalise(text);
-    const at = reply.text.indexOf(wanted);
-    if (at < 0) {
-      const tooLate = reply.text.length > longestPreamble + wanted.length;
-      return isWhole || tooLate ? dropped('anchor_missing') : held;
-    }
-    if (at > longestPreamble) return dropped('anchor_missing');
-    const end = reply.ends[at + wanted.length - 1] ?? 0;
-    return cut(text.slice(end), reply.text.slice(0, at), isWhole);
+function bordersOf(codes: Uint16Array): Uint16Array {
+  const borders = new Uint16Array(codes.length);
+  for (let at = 1, same = 0; at < codes.length; at++) {
+    while (same > 0 && codes[at] !== codes[same]) same = borders[same - 1] ?? 0;
+    if (codes[at] === codes[same]) same += 1;
+    borders[at] = same;
   }
+  return borders;
+}
 
-  /** Behind the anchor: a quotation mark that only closed it, and white space that was shown before. */
-  function cut(rest: string, before: string, isWhole: boolean) {
-    const opening = /["']$/.exec(before)?.[0];
-    if (opening !== undefined) {
-      // Whether the anchor was quoted is seen by what follows it.
-      if (rest === '' && !isWhole) return held;
-      if (normalise(rest.slice(0, 1)).text === opening) rest = rest.slice(1);
-    }
-    if (spaceAtEnd === '') return passed(rest);
-    if (rest.trimStart() === '' && !isWhole) return held;
-    return passed(rest.startsWith(spaceAtEnd) ? rest.slice(spaceAtEnd.length) : rest.trimStart());
+/**
+ * Characters of the longest end of the text that is in it a second time, up to the length of `end`:
+ * that end, normalised and backwards. The text is read backwards too, from its last character but one.
+ */
+function longestAgain(text: string, end: Uint16Array, borders: Uint16Array): number {
+  let longest = 0;
+  let same = 0;
+  let wasSpace = false;
+  for (let at = text.length - 2; at >= 0 && longest < end.length; at--) {
+    const code = agreedCode(text, at);
+    const isMore = isSpace(code) && wasSpace;
+    wasSpace = isSpace(code);
+    if (isMore) continue;
+    while (same > 0 && code !== end[same]) same = borders[same - 1] ?? 0;
+    if (code === end[same]) same += 1;
+    if (same > longest) longest = same;
   }
+  return longest;
+}
 
-  return {
-    push(piece) {
-      text += piece;
-      return look(false);
-    },
-    end: () => look(true),
-  };
+/** Nothing but a shorter text again and again: what follows may well be the same once more. */
+function repeatsItself(length: number, borders: Uint16Array): boolean {
+  const period = length - (borders[length - 1] ?? 0);
+  return period <= length / 2;
 }

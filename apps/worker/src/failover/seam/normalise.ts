@@ -1,29 +1,34 @@
-/** A text as two writers would agree on it, with the way back: `starts[i]` is where character i came from. */
-export type Normalised = { text: string; starts: number[]; ends: number[] };
+const space = 0x20;
 
-const quotes = new Map([
-  ...Array.from('\u2018\u2019\u201A\u201B\u2032\u0060\u00B4', (quote) => [quote, "'"] as const),
-  ...Array.from('\u201C\u201D\u201E\u201F\u2033\u00AB\u00BB', (quote) => [quote, '"'] as const),
-]);
+/** What stands for a character, and the characters that it stands for. */
+const alike = {
+  ' ':
+    '\t\n\v\f\r\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A' +
+    '\u2028\u2029\u202F\u205F\u3000\uFEFF',
+  "'": '\u2018\u2019\u201A\u201B\u2032\u0060\u00B4',
+  '"': '\u201C\u201D\u201E\u201F\u2033\u00AB\u00BB',
+};
 
-const isSpace = (char: string): boolean => /\s/.test(char);
+/** Of each UTF-16 code unit the one that two writers would agree on. */
+const agreed = new Uint16Array(0x10000);
+for (let code = 0; code < agreed.length; code++) agreed[code] = code;
+for (const [one, others] of Object.entries(alike)) {
+  for (let at = 0; at < others.length; at++) agreed[others.charCodeAt(at)] = one.charCodeAt(0);
+}
 
-/** White space in one, quotation marks straight. Everything else is itself. */
-export function normalise(text: string): Normalised {
+/** The code unit at a place: white space is a space, quotation marks are straight, all else is itself. */
+export const agreedCode = (text: string, at: number): number => agreed[text.charCodeAt(at)] ?? 0;
+
+export const isSpace = (code: number): boolean => code === space;
+
+/** A text as two writers would agree on it: white space in one, quotation marks straight. */
+export function normalise(text: string): string {
   let out = '';
-  const starts: number[] = [];
-  const ends: number[] = [];
-  for (let i = 0; i < text.length; i++) {
-    const char = text[i] ?? '';
-    if (isSpace(char)) {
-      if (out.endsWith(' ')) {
-        ends[ends.length - 1] = i + 1;
-        continue;
-      }
-      out += ' ';
-    } else out += quotes.get(char) ?? char;
-    starts.push(i);
-    ends.push(i + 1);
+  let wasSpace = false;
+  for (let at = 0; at < text.length; at++) {
+    const code = agreedCode(text, at);
+    if (!isSpace(code) || !wasSpace) out += String.fromCharCode(code);
+    wasSpace = isSpace(code);
   }
-  return { text: out, starts, ends };
+  return out;
 }

@@ -24,7 +24,9 @@ export type SeamFailure =
   /** It ended before it had repeated what was shown. */
   | 'too_short'
   /** The words that were to be repeated did not come. */
-  | 'anchor_missing';
+  | 'anchor_missing'
+  /** It ended without a new word, and nothing tells whether the answer was whole. */
+  | 'empty';
 
 export const held = { kind: 'held' } as const;
 export const passed = (text: string) => ({ kind: 'passed', text }) as const;

@@ -1,5 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { anchorSeam, chooseAnchor } from './anchor.ts';
+import { chooseAnchor } from './anchor.ts';
+import { anchorSeam } from './anchored.ts';
 import { normalise } from './normalise.ts';
 import { prefillSeam } from './prefill.ts';
 import { replaySeam } from './replay.ts';
@@ -131,6 +133,50 @@ describe('the anchor', () => {
     expect(chooseAnchor(text)).toBeUndefined();
   });
 
+  it.each([
+    ['letters', 'the wheel turns the stone; '],
+    ['astral letters', '🌊🪨🌾 '],
+    ['quotation marks', `“a” 'b' «c»\t`],
+    ['one letter', 'a'],
+  ])('names one place and no shorter one does, in %s', (_, phrase) => {
+    // Endings that were said before, up to a length, and the same with other white space and quotes.
+    for (let again = 0; again < 500; again += 23) {
+      const end = phrase.repeat(500).slice(0, again);
+      const text =
+        `Once upon a time ${end}; and ${straight(end).replaceAll(' ', '\n ')}. Twice ${end}`.trimEnd();
+      const anchor = chooseAnchor(text);
+      expect(anchor).toBe(anchorBySearch(text));
+    }
+  });
+
+  it('is the one that a search of the whole for each candidate finds', () => {
+    const unit = fc.constantFrom('a', 'b', ' ', '"', '”');
+    const phrase = fc.string({ unit, minLength: 1, maxLength: 12 });
+    const text = fc
+      .array(fc.tuple(phrase, fc.integer({ min: 1, max: 60 })), { minLength: 1, maxLength: 6 })
+      .map((all) =>
+        all
+          .map(([one, times]) => one.repeat(times))
+          .join('')
+          .trimEnd(),
+      )
+      .filter(({ length }) => length >= 24);
+    fc.assert(
+      fc.property(text, (shown) => {
+        expect(chooseAnchor(shown)).toBe(anchorBySearch(shown));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('is that of the text that is asked for, whatever was asked for before', () => {
+    const other = `${shown} and the stone grinds the corn that the river brought.`;
+    expect(chooseAnchor(other)).not.toBe(chooseAnchor(shown));
+    expect(chooseAnchor(shown)).toBe('the wheel, the wheel turns the stone,');
+    expect(chooseAnchor('short')).toBeUndefined();
+    expect(chooseAnchor(shown)).toBe('the wheel, the wheel turns the stone,');
+  });
+
   it('never begins in the middle of a code point', () => {
     for (let length = 12; length < 60; length++) {
       const anchor = chooseAnchor('🙂🙃'.repeat(2) + '🌊x🪨x🌾x🍞x🌍x🌕'.repeat(length)) ?? '';
@@ -190,6 +236,14 @@ describe('an anchored continuation', () => {
     expect(anchored(reply)).toEqual({ dropped: 'anchor_missing' });
   });
 
+  it('after white space without end, or behind it, is what it would be without', () => {
+    const white = ' \n'.repeat(300);
+    expect(feed(anchorSeam(shown, anchor), white + anchor + rest, 1)).toBe(rest);
+    const gap = `${shown}\n\n`;
+    expect(feed(anchorSeam(gap, anchor), `${anchor}${white}and`, 1)).toBe('and');
+    expect(feed(anchorSeam(gap, anchor), `${anchor}\n\n${white}and`, 1)).toBe(`${white}and`);
+  });
+
   it('that does not come to the point is dropped before its end', () => {
     const seam = anchorSeam(shown, anchor);
     expect(seam.push('x'.repeat(120 + anchor.length)).kind).toBe('held');
@@ -197,20 +251,42 @@ describe('an anchored continuation', () => {
   });
 });
 
+/** As the text says it, with a search of the whole for each candidate. */
+function anchorBySearch(text: string): string | undefined {
+  const whole = normalise(text);
+  for (let length = 40; ; length += 40) {
+    const cut = Math.max(0, text.length - Math.min(length, 400));
+    let anchor = text.slice(cut);
+    const space = anchor.search(/\s/);
+    if (cut > 0 && space >= 0 && space < anchor.length / 2)
+      anchor = anchor.slice(space).trimStart();
+    else if (/^[\uDC00-\uDFFF]/.test(anchor)) anchor = text.slice(cut - 1);
+    const wanted = normalise(anchor);
+    if (whole.indexOf(wanted) === whole.length - wanted.length) {
+      return isPeriodic(wanted) ? undefined : anchor;
+    }
+    if (cut === 0 || length >= 400) return undefined;
+  }
+}
+
+const isPeriodic = (text: string): boolean =>
+  Array.from({ length: text.length >> 1 }, (_, i) => i + 1).some((period) =>
+    text.startsWith(text.slice(period)),
+  );
+
 const straight = (text: string) => text.replaceAll(/[“”]/g, '"').replaceAll(/[‘’]/g, "'");
 
 describe('a normalised text', () => {
   it('has white space in one and straight quotation marks', () => {
-    expect(normalise('a \n\t b\u00a0“c” ‘d’ «e» `f´').text).toBe('a b "c" \'d\' "e" \'f\'');
+    expect(normalise('a \n\t b\u00a0“c” ‘d’ «e» `f´')).toBe('a b "c" \'d\' "e" \'f\'');
   });
 
-  it('knows where each of its characters came from', () => {
-    const text = ' a \n b“🙂';
-    const { text: out, starts, ends } = normalise(text);
-    expect(out).toBe(' a b"🙂');
-    expect(starts).toHaveLength(out.length);
-    expect(ends).toHaveLength(out.length);
-    expect(text.slice(starts[2], ends[2])).toBe(' \n ');
-    expect(starts.map((start, i) => text.slice(start, ends[i])).join('')).toBe(text);
+  it('takes for white space what the language does, and leaves all else as it is', () => {
+    const all = Array.from({ length: 0x10000 }, (_, code) => String.fromCharCode(code));
+    expect(all.filter((char) => normalise(char) === ' ')).toEqual(
+      all.filter((char) => /\s/.test(char)),
+    );
+    const changed = all.filter((char) => normalise(char) !== char && !/\s/.test(char));
+    expect(changed.join('')).toBe('`´‘’‚‛′“”„‟″«»'.split('').sort().join(''));
   });
 });

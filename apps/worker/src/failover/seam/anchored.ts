@@ -1,0 +1,65 @@
+import { agreedCode, isSpace, normalise } from './normalise.ts';
+import { replaySeam } from './replay.ts';
+import { dropped, held, passed } from './seam.ts';
+import type { Seam, SeamStep } from './seam.ts';
+
+/** Characters that may come before the anchor: "Sure, here is the rest:". */
+const longestPreamble = 120;
+
+/**
+ * Anchored continuation: the target was shown the interrupted answer and asked to repeat its last
+ * words and go on. The anchor is looked for at the very start of the reply, white space and quotation
+ * marks as one; a short preamble is skipped. What follows the anchor is new, without a quotation mark
+ * that only closed it, and without the white space that was shown before.
+ */
+export function anchorSeam(shown: string, anchor: string): Seam {
+  const wanted = normalise(anchor);
+  const gap = replaySeam(shown.slice(shown.trimEnd().length));
+  /** Normalised, and never longer than a preamble and the anchor. */
+  let reply = '';
+  let wasSpace = false;
+  let read: (piece: string) => SeamStep = seek;
+
+  function seek(piece: string): SeamStep {
+    for (let at = 0; at < piece.length; at++) {
+      const code = agreedCode(piece, at);
+      const isMore = isSpace(code) && wasSpace;
+      wasSpace = isSpace(code);
+      if (isMore) continue;
+      reply += String.fromCharCode(code);
+      if (reply.length > longestPreamble + wanted.length) return dropped('anchor_missing');
+      if (!reply.endsWith(wanted)) continue;
+      read = isQuote(reply.at(-wanted.length - 1)) ? unquote : closeGap;
+      return read(piece.slice(at + 1));
+    }
+    return held;
+  }
+
+  /** Whether the anchor was quoted is seen by what follows it. */
+  function unquote(piece: string): SeamStep {
+    if (piece === '') return held;
+    const closing = normalise(piece.slice(0, 1));
+    read = closeGap;
+    return read(closing === reply.at(-wanted.length - 1) ? piece.slice(1) : piece);
+  }
+
+  function closeGap(piece: string): SeamStep {
+    const step = gap.push(piece);
+    if (step.kind !== 'dropped') return step;
+    // Other white space than was shown: none of it is new.
+    read = skipSpace;
+    return read(piece);
+  }
+
+  function skipSpace(piece: string): SeamStep {
+    const rest = piece.trimStart();
+    return rest === '' ? held : passed(rest);
+  }
+
+  return {
+    push: (piece) => read(piece),
+    end: () => (read === seek ? dropped('anchor_missing') : passed('')),
+  };
+}
+
+const isQuote = (char: string | undefined): boolean => char === '"' || char === "'";

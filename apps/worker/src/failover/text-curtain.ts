@@ -1,0 +1,96 @@
+import { deltaOf, hasToolCall, isObject, itemsOf } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/chunk';
+import { usageOverSeam } from './continue-body.ts';
+import type { Curtain, CurtainStep } from './curtain.ts';
+import { chooseAnchor } from './seam/anchor.ts';
+import { anchorSeam } from './seam/anchored.ts';
+import { prefillSeam } from './seam/prefill.ts';
+import { dropped, held } from './seam/seam.ts';
+import { hasFinish, plainText } from './shown.ts';
+import type { Shown } from './shown.ts';
+
+/**
+ * Rungs 2 and 4: one text goes on. The new attempt's own reasoning is nobody's business any more, and
+ * a refusal or a tool call is no text. An end before the first new word is not believed: a target that
+ * only fell silent has said nothing of whether the answer is whole.
+ */
+export function textCurtain(rung: 'continue' | 'anchor', shown: Shown): Curtain {
+  const text = plainText(shown) ?? '';
+  const seam =
+    rung === 'continue' ? prefillSeam(text) : anchorSeam(text, chooseAnchor(text) ?? text);
+  let isOpen = false;
+  /** White space behind the seam, until a word follows it. */
+  let white = '';
+  let hasWords = false;
+  let hasEnded = false;
+
+  /** A chunk with the text, and one with the end, each where there is one; what is used is told once. */
+  function give(chunk: JsonObject, piece: string, finish: JsonObject | undefined): JsonObject[] {
+    const { usage, ...rest } = chunk;
+    const chunks: JsonObject[] = [];
+    if (piece !== '') {
+      const delta = { content: piece };
+      chunks.push({ ...rest, choices: [{ index: 0, delta, finish_reason: null }] });
+    }
+    if (finish) chunks.push({ ...rest, choices: [{ ...finish, index: 0, delta: {} }] });
+    const last = chunks.pop();
+    if (!last) return [];
+    const told = isObject(usage) ? { usage: usageOverSeam(usage, rung, text) } : {};
+    return [...chunks, { ...last, ...told }];
+  }
+
+  /** The attempt's next text, and its end where it has come. */
+  function say(chunk: JsonObject, piece: string, finish: JsonObject | undefined): CurtainStep {
+    hasWords ||= piece.trim() !== '';
+    if (!hasWords && !isVerdict(finish)) {
+      white += piece;
+      return finish ? dropped('empty') : held;
+    }
+    const fresh = white + piece;
+    white = '';
+    if (finish) hasEnded = true;
+    return { kind: 'shown', chunks: give(chunk, fresh, finish) };
+  }
+
+  return {
+    take(chunk) {
+      const choice = firstChoice(chunk);
+      if (hasEnded || !choice || !isObject(chunk)) return held;
+      if (isOtherThanText(deltaOf(choice) ?? {})) return dropped('diverged');
+      const piece = contentOf(choice);
+      const finish = hasFinish(choice) ? choice : undefined;
+      if (isOpen) return say(chunk, piece, finish);
+      let step = piece === '' ? held : seam.push(piece);
+      if (step.kind === 'held' && finish) step = seam.end();
+      if (step.kind !== 'passed') return step;
+      isOpen = true;
+      return say(chunk, step.text, finish);
+    },
+    end() {
+      if (hasEnded || hasWords) return { kind: 'shown', chunks: [] };
+      const step = isOpen ? held : seam.end();
+      return step.kind === 'dropped' ? step : dropped('empty');
+    },
+    get heldChars() {
+      return white.length;
+    },
+  };
+}
+
+const firstChoice = (chunk: unknown): JsonObject | undefined => {
+  const choices = isObject(chunk) ? itemsOf(chunk['choices']) : [];
+  const choice = choices[0];
+  return isObject(choice) ? choice : undefined;
+};
+
+const contentOf = (choice: JsonObject): string => {
+  const content = deltaOf(choice)?.['content'];
+  return typeof content === 'string' ? content : '';
+};
+
+const isOtherThanText = (delta: JsonObject): boolean =>
+  hasToolCall(delta) || (typeof delta['refusal'] === 'string' && delta['refusal'] !== '');
+
+/** A provider's word on what may be said: the reader is told it, and it never looks like a whole answer. */
+const isVerdict = (finish: JsonObject | undefined): boolean =>
+  finish?.['finish_reason'] === 'content_filter';
