@@ -8,6 +8,8 @@ import {
   Registry,
 } from '@millrace/shared/metrics';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
+import { countUpstreams } from './upstream/upstream-metrics.ts';
+import type { UpstreamSources } from './upstream/upstream-metrics.ts';
 
 /** What a run counts: by the run, the attempt and the seam, and nothing by the chunk. */
 export type RunMetrics = {
@@ -26,6 +28,8 @@ export type Metrics = RunMetrics & {
 };
 
 export type MetricsOptions = {
+  /** What pools and breakers count. */
+  upstreams?: UpstreamSources;
   worker: string;
   /** Those of the config. A job may name others, and what is not named here is counted as `other`. */
   targets: Iterable<{ provider: string; model: string }>;
@@ -36,11 +40,12 @@ const buckets = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120];
 /** The label of whatever would make a series for every name that a job can have. */
 const other = 'other';
 
-export function createMetrics({ worker, targets }: MetricsOptions): Metrics {
+export function createMetrics({ worker, targets, upstreams }: MetricsOptions): Metrics {
   const registry = new Registry();
   const registers = [registry];
   registry.setDefaultLabels({ worker });
   collectDefaultMetrics({ register: registry, prefix: 'millrace_worker_' });
+  if (upstreams) countUpstreams(registry, upstreams);
 
   const runsActive = new Gauge({
     name: 'millrace_runs_active',

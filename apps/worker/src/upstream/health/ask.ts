@@ -1,0 +1,94 @@
+import type { ProviderConfig } from '@millrace/shared/config';
+import { classifyStatus } from '@millrace/shared/domain/fault';
+import type { Target } from '@millrace/shared/domain/request';
+import { startAttempt } from '../../attempt.ts';
+import { wireFormats } from '../../provider/wire-formats.ts';
+import type { Upstream } from '../call.ts';
+import { toFault } from '../faults.ts';
+import { modelsRequest } from '../pool/keep-warm.ts';
+import type { Answer, Question } from './checks.ts';
+
+export type AskOptions = {
+  providers: Readonly<Record<string, ProviderConfig>>;
+  upstreamOf(provider: string): Upstream | undefined;
+  /** Bytes of an answer to a prompt. */
+  maxResponseBytes: number;
+};
+
+/** Puts the questions of the active checks to providers, over the connections that requests use. */
+export function createAsk({ providers, upstreamOf, maxResponseBytes }: AskOptions) {
+  return async (question: Question, signal: AbortSignal): Promise<Answer> => {
+    const name = question.kind === 'models' ? question.provider : question.target.provider;
+    const [config, upstream] = [providers[name], upstreamOf(name)];
+    if (!config || !upstream) return unknown(name);
+    return question.kind === 'models'
+      ? list(upstream, config, signal)
+      : prompt(upstream, config, question.target, signal);
+  };
+
+  /** The status is the answer: who may not list models is answered, too. */
+  function list(upstream: Upstream, config: ProviderConfig, signal: AbortSignal): Promise<Answer> {
+    return new Promise((resolve) => {
+      upstream.dispatch(modelsRequest(config), {
+        onRequestStart(controller) {
+          const stop = () => controller.abort(new Error('the check is over'));
+          if (signal.aborted) stop();
+          else signal.addEventListener('abort', stop, { once: true });
+        },
+        onResponseStart(_controller, status) {
+          if (status >= 200) resolve(status < 400 ? { kind: 'ok' } : refused(status));
+        },
+        onResponseData() {},
+        onResponseEnd() {},
+        onResponseError: (_controller, error) => resolve({ kind: 'fault', fault: toFault(error) }),
+      });
+    });
+  }
+
+  async function prompt(
+    upstream: Upstream,
+    { api, baseUrl, apiKeys, check }: ProviderConfig,
+    { model }: Target,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const { timeoutMs } = check;
+    const { outcome } = startAttempt({
+      dispatcher: upstream,
+      provider: wireFormats[api],
+      call: {
+        body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Hi' }], max_tokens: 1 }),
+        stream: false,
+        model,
+        baseUrl,
+        apiKey: apiKeys[0],
+        traceparent: undefined,
+        prefill: false,
+        identity: undefined,
+      },
+      timeouts: { firstTokenTimeoutMs: timeoutMs, idleTimeoutMs: timeoutMs, timeoutMs },
+      maxResponseBytes,
+      sink: { plain() {}, chunk() {}, usage() {} },
+      accepted: false,
+      signal,
+    });
+    const result = await outcome;
+    return result.kind === 'fault' ? result : { kind: 'ok' };
+  }
+}
+
+const refused = (status: number): Answer => ({
+  kind: 'fault',
+  fault: {
+    code: classifyStatus(status, undefined),
+    message: `The provider answered a check with status ${status}.`,
+    httpStatus: status,
+  },
+});
+
+const unknown = (provider: string): Answer => ({
+  kind: 'fault',
+  fault: {
+    code: 'provider_not_configured',
+    message: `This worker's config has no provider '${provider}'.`,
+  },
+});

@@ -1,0 +1,216 @@
+import { Counter, Gauge } from '@millrace/shared/metrics';
+import type { Registry } from '@millrace/shared/metrics';
+import type { HealthCounters, HealthSnapshot } from './health/port.ts';
+import type { PoolStats } from './pool/stats.ts';
+
+export type UpstreamSources = {
+  /** By provider. */
+  pools(): Readonly<Record<string, PoolStats>>;
+  health(): HealthSnapshot;
+  counters(): HealthCounters;
+  checks(): { ok: number; failed: number };
+  /** Requests that wait while no target can be asked, by model. */
+  waiting(): Readonly<Record<string, number>>;
+};
+
+/** States of a breaker, as one number for alerts: anything above 0 takes less than all requests. */
+const stateNumbers = { closed: 0, recovering: 1, 'half-open': 2, open: 3 } as const;
+
+/** What pools and breakers count is read when somebody looks: nothing happens on the way of a request. */
+export function countUpstreams(registry: Registry, sources: UpstreamSources): void {
+  const registers = [registry];
+
+  /** A counter whose sum somebody else keeps. */
+  function total(name: string, help: string, labelNames: string[], read: (add: Add) => void): void {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        read((value, labels = {}) => this.inc(labels, value));
+      },
+    });
+  }
+
+  function gauge(name: string, help: string, labelNames: string[], read: (add: Add) => void): void {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        read((value, labels = {}) => this.set(labels, value));
+      },
+    });
+  }
+
+  const ofPools =
+    (tell: (stats: PoolStats, add: Add) => void) =>
+    (add: Add): void => {
+      for (const [provider, stats] of Object.entries(sources.pools())) {
+        tell(stats, (value, labels) => add(value, { provider, ...labels }));
+      }
+    };
+
+  gauge(
+    'millrace_pool_connections',
+    'Open connections: active, idle (warm: not used yet), and those being opened',
+    ['provider', 'state'],
+    ofPools(({ active, idle, warm, connecting }, add) => {
+      add(active, { state: 'active' });
+      add(idle - warm, { state: 'idle' });
+      add(warm, { state: 'warm' });
+      add(connecting, { state: 'connecting' });
+    }),
+  );
+  gauge(
+    'millrace_pool_waiting',
+    'Requests that wait for a connection',
+    ['provider'],
+    ofPools(({ waiting }, add) => add(waiting)),
+  );
+  gauge(
+    'millrace_pool_reuse_ratio',
+    'Share of requests that needed no new connection',
+    ['provider'],
+    ofPools(({ reuseRate }, add) => add(reuseRate)),
+  );
+  total(
+    'millrace_pool_requests_total',
+    'Requests that got a connection',
+    ['provider'],
+    ofPools(({ requests }, add) => add(requests)),
+  );
+  total(
+    'millrace_pool_connects_total',
+    'Connections opened',
+    ['provider'],
+    ofPools(({ connects }, add) => add(connects)),
+  );
+  total(
+    'millrace_pool_connect_failures_total',
+    'Connections that did not come about, by the fault',
+    ['provider', 'fault'],
+    ofPools(({ connectFailures }, add) => {
+      for (const [fault, count] of Object.entries(connectFailures)) add(count, { fault });
+    }),
+  );
+  total(
+    'millrace_pool_handshakes_total',
+    'TLS handshakes, whole and resumed',
+    ['provider', 'resumed'],
+    ofPools(({ handshakes: { tls, resumed } }, add) => {
+      add(tls - resumed, { resumed: 'false' });
+      add(resumed, { resumed: 'true' });
+    }),
+  );
+  total(
+    'millrace_pool_closed_total',
+    'Connections closed, by the reason',
+    ['provider', 'reason'],
+    ofPools(({ closed }, add) => {
+      for (const [reason, count] of Object.entries(closed)) add(count, { reason });
+    }),
+  );
+  total(
+    'millrace_pool_waits_total',
+    'Requests that did not get a connection at once',
+    ['provider'],
+    ofPools(({ waited }, add) => add(waited.count)),
+  );
+  total(
+    'millrace_pool_wait_seconds_total',
+    'Time that requests waited for a connection',
+    ['provider'],
+    ofPools(({ waited }, add) => add(waited.totalMs / 1000)),
+  );
+  total(
+    'millrace_pool_wait_timeouts_total',
+    'Requests that got no connection in time',
+    ['provider'],
+    ofPools(({ waitTimeouts }, add) => add(waitTimeouts)),
+  );
+  total(
+    'millrace_pool_closed_requests_total',
+    'Requests that closed connections had carried: over millrace_pool_closed_total, requests a connection',
+    ['provider'],
+    ofPools(({ requestsPerConnection }, add) => add(requestsPerConnection.sum)),
+  );
+  total(
+    'millrace_pool_closed_lifetime_seconds_total',
+    'How long closed connections had been open: over millrace_pool_closed_total, their lifetime',
+    ['provider'],
+    ofPools(({ lifetimeMs }, add) => add(lifetimeMs.sum / 1000)),
+  );
+
+  gauge(
+    'millrace_breaker_state',
+    'The breaker of a target as this worker sees it: 0 closed, 1 recovering, 2 half-open, 3 open',
+    ['provider', 'model'],
+    (add) => {
+      for (const { provider, model, state } of sources.health().targets) {
+        add(stateNumbers[state], { provider, model });
+      }
+    },
+  );
+  gauge(
+    'millrace_target_in_flight',
+    'Calls under way to a target in the whole fleet, as this worker knows it',
+    ['provider', 'model'],
+    (add) => {
+      for (const { provider, model, inFlight } of sources.health().targets) {
+        add(inFlight, { provider, model });
+      }
+    },
+  );
+  total(
+    'millrace_breaker_transitions_total',
+    'Changes of breakers that this worker decided, by the state they came to',
+    ['state'],
+    (add) => {
+      for (const [state, count] of Object.entries(sources.counters().transitions)) {
+        add(count, { state });
+      }
+    },
+  );
+  total(
+    'millrace_breaker_probes_total',
+    'Requests that tried a broken target out, by what they came to',
+    ['outcome'],
+    (add) => {
+      const { probes } = sources.counters();
+      for (const outcome of ['ok', 'failed', 'void'] as const) add(probes[outcome], { outcome });
+    },
+  );
+  total(
+    'millrace_fleet_pulses_total',
+    'What workers tell each other of targets: sent, received, dropped',
+    ['direction'],
+    (add) => {
+      for (const [direction, count] of Object.entries(sources.counters().pulses)) {
+        add(count, { direction });
+      }
+    },
+  );
+  total(
+    'millrace_health_checks_total',
+    'Active checks that this worker made for the fleet',
+    ['outcome'],
+    (add) => {
+      for (const [outcome, count] of Object.entries(sources.checks())) add(count, { outcome });
+    },
+  );
+  gauge(
+    'millrace_requests_waiting_for_target',
+    'Requests on this worker that wait while no target of their model can be asked',
+    ['model'],
+    (add) => {
+      for (const [model, count] of Object.entries(sources.waiting())) add(count, { model });
+    },
+  );
+}
+
+type Add = (value: number, labels?: Record<string, string>) => void;
