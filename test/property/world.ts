@@ -106,7 +106,7 @@ export class World {
       log,
       appender: createAppender({ log, maxHeldBytes, onError: () => {} }),
       worker: `w${this.workers.length}`,
-      ownerGraceMs: 1e9,
+      onError: (error) => this.errors.push(error),
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),
       call: (options) => {

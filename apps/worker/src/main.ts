@@ -101,12 +101,12 @@ const consumer = startBullConsumer(
       log,
       appender,
       worker: name,
-      ownerGraceMs: limits.ownerGraceMs,
       policy: upstreams.policy,
       routes: upstreams.routes,
       call: upstreams.call,
       mayHedge: hedges.take,
       register: (job, stop) => runs.register(job, stop),
+      onError,
       now: Date.now,
       random: Math.random,
     });
