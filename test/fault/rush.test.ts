@@ -105,3 +105,18 @@ test('a worker that stops ends what it had rushed, and hands back what it had no
   expect(await queue.counts()).toMatchObject({ completed: 3, waiting: 3, active: 0 });
   expect(errors).toEqual([]);
 });
+
+test('a worker that stops while it rushes hands back what still comes', async () => {
+  await startBusy(16);
+  await addSilently(6);
+  const redis = server.connect();
+  // The fetches wait in Redis until the worker has no other reason to stay.
+  await redis.call('CLIENT', 'PAUSE', '1000', 'WRITE');
+
+  consumer.rush(0, 6);
+  await consumer.close();
+
+  expect(await queue.counts()).toMatchObject({ waiting: 6, active: 0 });
+  expect(runs).toEqual([]);
+  expect(errors).toEqual([]);
+});
