@@ -1,16 +1,13 @@
-import { unavailable } from './http/errors.ts';
+import { queueUnavailable } from './http/errors.ts';
 
 /** Milliseconds that Redis may take for what a client waits for. */
 export const patienceMs = 5000;
-
-export const queueSilent = () =>
-  unavailable('The queue does not answer; try again later.', 'queue_unavailable', 2);
 
 /** Rejects with a 503 when the work takes longer; what it still comes to is nobody's business. */
 export async function within<T>(work: Promise<T>, ms = patienceMs): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(queueSilent()), ms);
+    timer = setTimeout(() => reject(queueUnavailable()), ms);
   });
   try {
     return await Promise.race([work, late]);
