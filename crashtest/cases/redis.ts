@@ -9,7 +9,7 @@ import { withFleet } from '../fleet.ts';
 import type { Fleet } from '../fleet.ts';
 import { readAnswer } from '../reading.ts';
 import { attemptsOf, completionsOf, question } from '../rig.ts';
-import { markerOf, rescued } from '../scenario.ts';
+import { markerOf } from '../scenario.ts';
 
 /* M05 and M07: Redis starts again, or has no room, with many streams on it. */
 
@@ -114,7 +114,7 @@ async function isRefused(
   const body = question('crowd', marker, { stream });
   const answer = await send(completionsOf(fleet.url), { body, patienceMs, signal }).ended;
   const reading = readAnswer(answer);
-  if (reading.end !== 'error') return [`new work: ${rescued(reading, '').reason}`];
+  if (reading.end !== 'error') return [`new work was not refused: ${reading.why || reading.end}`];
   return [
     ...(answer.status === 503 ? [] : [`new work: status ${answer.status}`]),
     ...(Number(answer.headers['retry-after']) > 0 ? [] : ['new work: no Retry-After']),
