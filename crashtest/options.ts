@@ -26,7 +26,7 @@ export const USAGE = `npm run crashtest -- [--profile fast|full] [--only S08,M01
   M01 to M10  workers, ingresses, Redis and clients that die, hang, restart or leave; M06 and M08
               are not played, and the scorecard says why
 
-  --profile P    full (default): the catalogue's own times; fast: shortened, under a minute
+  --profile P    full (default): the catalogue's own times; fast: shortened, about a minute
   --only LIST    only these; a letter or the beginning of an id stands for all of them
   --json FILE    where the JSON goes (default crashtest/results/DATE.json)
   --list         prints the cases with the models of the two providers, and runs nothing
