@@ -77,6 +77,22 @@ export function pausesAfter(
   });
 }
 
+/** Every stream has to be measured: one call of the backup, and one pause. */
+export function unmeasured(
+  { marker, streams }: Pick<Crowd, 'marker' | 'streams'>,
+  pauses: readonly number[],
+  backup: Simulator,
+): string[] {
+  const calls = streams.map((_, i) => callsOf(backup, streamMarker(marker, i)).length);
+  const odd = calls.filter((count) => count !== 1).length;
+  return [
+    ...(odd === 0 ? [] : [`${odd} of ${streams.length} streams without exactly one backup call`]),
+    ...(pauses.length === streams.length
+      ? []
+      : [`${pauses.length} pauses measured of ${streams.length} streams`]),
+  ];
+}
+
 const streamMarker = (marker: string, number: number): string => `${marker}-${number}.`;
 
 /** The beginning of the answer that a backup with prefill was given. */
@@ -86,10 +102,10 @@ function shownTo({ body }: LoggedRequest): string | undefined {
   return last?.role === 'assistant' ? last.content : undefined;
 }
 
-/** The value that this share of them does not exceed; 0 of none. */
+/** The value that this share of them does not exceed; NaN of none. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
 }
 
 /** The verdict of many: as bad as the worst of them. */

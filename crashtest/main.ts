@@ -11,7 +11,7 @@ const RESULTS = fileURLToPath(new URL('results', import.meta.url));
 
 async function crashtest(options: Options, signal: AbortSignal): Promise<number> {
   const startedAt = new Date();
-  const { profile, target } = options;
+  const { profile, target, notRun } = options;
   const results = await runCases(options, signal);
   const took = ((Date.now() - startedAt.getTime()) / 1000).toFixed(0);
   const file = options.json ?? join(RESULTS, `${stampOf(startedAt)}-${profile}.json`);
@@ -23,9 +23,9 @@ async function crashtest(options: Options, signal: AbortSignal): Promise<number>
     node: process.version,
   };
   await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, toJson(results, about));
+  await writeFile(file, toJson(results, notRun, about));
   process.stdout.write(
-    `${scorecard(results)}\n\nwritten to ${file}, after ${took} s\n${totals(results)}\n`,
+    `${scorecard(results, notRun)}\n\nwritten to ${file}, after ${took} s\n${totals(results, notRun)}\n`,
   );
   return results.every(({ crashCase, outcome }) => asExpected(crashCase, outcome)) ? 0 : 1;
 }

@@ -1,11 +1,15 @@
 import { parseArgs } from 'node:util';
 import type { CrashCase, ProfileName, ProviderCase } from './case.ts';
 import { CASES } from './cases/index.ts';
+import { NOT_RUN } from './cases/not-run.ts';
+import type { NotRun } from './cases/not-run.ts';
 import { aliasOf } from './rig.ts';
 import type { Target } from './rig.ts';
 
 export type Options = {
   cases: readonly CrashCase[];
+  /** What would be among them, if anything played it. */
+  notRun: readonly NotRun[];
   profile: ProfileName;
   /** Absent: Millrace, with processes of its own. */
   target?: Target;
@@ -19,9 +23,10 @@ export const USAGE = `npm run crashtest -- [--profile fast|full] [--only S08,M01
 
   S01 to S16  the public fault catalogue: a provider that misbehaves, one reader
   B01 to B16  backups that are no parrots, after a cut in mid-answer
-  M01 to M10  workers, ingresses and clients that die, hang, restart or leave
+  M01 to M10  workers, ingresses, Redis and clients that die, hang, restart or leave; M06 and M08
+              are not played, and the scorecard says why
 
-  --profile P    full (default): the catalogue's own times; fast: shortened, under a minute
+  --profile P    full (default): the catalogue's own times; fast: shortened, about a minute
   --only LIST    only these; a letter or the beginning of an id stands for all of them
   --json FILE    where the JSON goes (default crashtest/results/DATE.json)
   --list         prints the cases with the models of the two providers, and runs nothing
@@ -78,12 +83,17 @@ export function parseOptions(
   const named = split(values.model);
   if (baseUrl === undefined && named.length > 0) throw new Error('--model needs --base-url');
   const aliases = baseUrl === undefined ? ownAliases() : mappedAliases(named);
-  const cases = chosen(split(values.only)).filter(
-    ({ id }) => baseUrl === undefined || aliases.has(id),
-  );
-  if (cases.length === 0) throw new Error('no case is left to run');
+  const only = split(values.only).map((name) => name.toUpperCase());
+  const cases = chosen(CASES, only).filter(({ id }) => baseUrl === undefined || aliases.has(id));
+  const notRun = baseUrl === undefined ? chosen(NOT_RUN, only) : [];
+  checkNames(only);
+  if (cases.length === 0) {
+    const reasons = notRun.map(({ id, reason }) => ` (${id}: ${reason})`);
+    throw new Error(`no case is left to run${reasons.join('')}`);
+  }
   return {
     cases,
+    notRun,
     profile,
     aliases,
     ...(json === undefined ? {} : { json }),
@@ -105,14 +115,17 @@ export const isProviderCase = (one: CrashCase): one is ProviderCase => one.kind 
 const split = (lists: readonly string[]): string[] =>
   lists.flatMap((list) => list.split(',')).filter((name) => name !== '');
 
-function chosen(wanted: readonly string[]): readonly CrashCase[] {
-  const names = wanted.map((name) => name.toUpperCase());
-  const unknown = names.find((name) => !CASES.some(({ id }) => id.startsWith(name)));
+function checkNames(only: readonly string[]): void {
+  const all = [...CASES, ...NOT_RUN];
+  const unknown = only.find((name) => !all.some(({ id }) => id.startsWith(name)));
   if (unknown !== undefined) {
     throw new Error(`--only ${unknown}: no such case; --list prints them`);
   }
-  return CASES.filter(({ id }) => names.length === 0 || names.some((name) => id.startsWith(name)));
 }
+
+/** Those whose id begins with one of the names; all, where there are none. */
+const chosen = <T extends { id: string }>(from: readonly T[], only: readonly string[]): T[] =>
+  from.filter(({ id }) => only.length === 0 || only.some((name) => id.startsWith(name)));
 
 const ownAliases = (): Map<string, string> =>
   new Map(CASES.filter(isProviderCase).map((one) => [one.id, aliasOf(one)]));

@@ -1,6 +1,8 @@
 import { asExpected } from './case.ts';
 import type { CrashCase, Outcome, ProfileName } from './case.ts';
 import { CASES, FAMILIES } from './cases/index.ts';
+import { NOT_RUN } from './cases/not-run.ts';
+import type { NotRun } from './cases/not-run.ts';
 
 export type Result = { crashCase: CrashCase; outcome: Outcome };
 
@@ -24,8 +26,8 @@ function verdictCell({ crashCase, outcome }: Result): string {
 const milliseconds = (ms: number | undefined): string =>
   ms === undefined ? '-' : String(Math.round(ms));
 
-/** One row for each case in columns, and below it what is to be said of it. */
-export function scorecard(results: readonly Result[]): string {
+/** One row for each case in columns, and below it what is to be said of it; last, what was not run. */
+export function scorecard(results: readonly Result[], notRun: readonly NotRun[] = []): string {
   const rows = results.map((result) => COLUMNS.map(([, cell]) => cell(result)));
   const widths = COLUMNS.map(([title], i) =>
     Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)),
@@ -42,8 +44,12 @@ export function scorecard(results: readonly Result[]): string {
     const notes = notesOf(result);
     return [line(rows[i] ?? []), ...(notes === '' ? [] : [`       ${notes}`])];
   });
+  const absent = notRun.flatMap(({ id, title, reason }) => [
+    line([id, 'not run', ...Array.from({ length: COLUMNS.length - 3 }, () => '-'), title]),
+    `       ${reason}`,
+  ]);
   const head = line(COLUMNS.map(([title]) => title));
-  return [head, widths.map((width) => '-'.repeat(width)).join('  '), ...body].join('\n');
+  return [head, widths.map((width) => '-'.repeat(width)).join('  '), ...body, ...absent].join('\n');
 }
 
 function notesOf({ outcome: { reason, figures = {} } }: Result): string {
@@ -51,21 +57,26 @@ function notesOf({ outcome: { reason, figures = {} } }: Result): string {
   return [reason, measured.join(', ')].filter((text) => text !== '').join(' · ');
 }
 
-/** `16 of 16`, for each family of cases and in all. */
-export function totals(results: readonly Result[]): string {
-  const count = (some: readonly Result[]): string =>
-    `${some.filter(({ crashCase, outcome }) => asExpected(crashCase, outcome)).length} of ${some.length}`;
+/** `16 of 16`, for each family of cases and in all; what was not run is said. */
+export function totals(results: readonly Result[], notRun: readonly NotRun[] = []): string {
+  const count = (some: readonly Result[], absent: readonly NotRun[]): string => {
+    const right = some.filter(({ crashCase, outcome }) => asExpected(crashCase, outcome)).length;
+    const missing = absent.map(({ id }) => id).join(', ');
+    return `${right} of ${some.length}${missing === '' ? '' : `; not run: ${missing}`}`;
+  };
   const families = Object.entries(FAMILIES).flatMap(([letter, name]) => {
     const some = results.filter(({ crashCase }) => crashCase.id.startsWith(letter));
-    return some.length === 0 ? [] : [`${name}: ${count(some)}`];
+    const absent = notRun.filter(({ id }) => id.startsWith(letter));
+    return some.length === 0 ? [] : [`${name}: ${count(some, absent)}`];
   });
   return families.length > 1
-    ? [...families, `all: ${count(results)}`].join('\n')
+    ? [...families, `all: ${count(results, notRun)}`].join('\n')
     : families.join('');
 }
 
 export function toJson(
   results: readonly Result[],
+  notRun: readonly NotRun[],
   about: Readonly<Record<string, unknown>>,
 ): string {
   const cases = results.map(({ crashCase, outcome }) => ({
@@ -75,7 +86,8 @@ export function toJson(
     asExpected: asExpected(crashCase, outcome),
     ...outcome,
   }));
-  return `${JSON.stringify({ ...about, totals: totals(results).split('\n'), cases }, null, 1)}\n`;
+  const counts = totals(results, notRun).split('\n');
+  return `${JSON.stringify({ ...about, totals: counts, cases, notRun }, null, 1)}\n`;
 }
 
 export function list(profile: ProfileName): string {
@@ -84,5 +96,6 @@ export function list(profile: ProfileName): string {
       ? `${one.id}  ${one.primary[profile].padEnd(38)} ${one.backup[profile].padEnd(48)} ${one.title}`
       : `${one.id}  ${one.title}`,
   );
-  return `${lines.join('\n')}\n`;
+  const absent = NOT_RUN.map(({ id, title }) => `${id}  not run: ${title}`);
+  return `${[...lines, ...absent].join('\n')}\n`;
 }

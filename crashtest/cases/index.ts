@@ -6,6 +6,7 @@ import { clientLeaves } from './departures.ts';
 import { ingressKilled } from './ingress.ts';
 import { midway } from './midway.ts';
 import { outage } from './outage.ts';
+import { redisOutOfMemory, redisRestarts } from './redis.ts';
 import { rollingRestart } from './rolling.ts';
 import { workerHangs, workerKilled } from './workers.ts';
 
@@ -16,6 +17,8 @@ export const CASES: readonly CrashCase[] = [
   workerHangs,
   ingressKilled,
   rollingRestart,
+  redisRestarts,
+  redisOutOfMemory,
   everyTargetFails,
   clientLeaves,
 ];

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { exactTime } from '../../test/simulator/clock.ts';
 import { expectedText } from '../../test/simulator/index.ts';
 import type { Outcome, ProcessCase, Stage } from '../case.ts';
-import { gather, pausesAfter, quantile, verdictOf } from '../crowd.ts';
+import { gather, pausesAfter, quantile, unmeasured, verdictOf } from '../crowd.ts';
 import type { Crowd } from '../crowd.ts';
 import { withFleet } from '../fleet.ts';
 import type { Fleet, RoleProcess } from '../fleet.ts';
@@ -45,7 +45,7 @@ export const workerKilled: ProcessCase = {
         ...over('the backup was asked', quantile(asked, 0.95), killed.p95, 'p95'),
         ...over('the next text came', figures.nextTextP95Ms, killed.p95, 'p95'),
         ...over('the next text came', figures.nextTextMaxMs, killed.most, 'at most'),
-        ...onceEach(crowd, asked.length),
+        ...unmeasured(crowd, pauses, fleet.backup),
       ];
       return verdictOf(fleet, crowd, told, complaints, figures);
     }),
@@ -65,11 +65,10 @@ export const workerHangs: ProcessCase = {
       const zombie = await zombieCalls(fleet, crowd, wokeAt);
       const told = await crowd.ended;
       const pauses = pausesAfter(incidentAt, crowd, told, fleet.backup);
-      const asked = callsOf(fleet.backup, crowd.marker).length;
       const complaints = [
         ...over('the next text came', quantile(pauses, 1), hungWithinMs, 'at most'),
         ...(zombie.open > 0 ? [`${zombie.open} calls of the zombie went on`] : []),
-        ...onceEach(crowd, asked),
+        ...unmeasured(crowd, pauses, fleet.backup),
         ...(victim.child.exitCode === null ? [] : [`the zombie ended: ${victim.stderr()}`]),
       ];
       const figures = {
@@ -130,8 +129,7 @@ async function zombieCalls(fleet: Fleet, { marker }: Crowd, wokeAt: number) {
   };
 }
 
-const onceEach = ({ streams: { length } }: Crowd, asked: number): string[] =>
-  asked <= length ? [] : [`${asked} requests to the backup for ${length} streams`];
-
-const over = (what: string, ms: number, allowed: number, how: string): string[] =>
-  ms <= allowed ? [] : [`${what} after ${Math.round(ms)} ms, ${how} ${allowed}`];
+const over = (what: string, ms: number, allowed: number, how: string): string[] => {
+  if (Number.isNaN(ms)) return [`when ${what} was not measured`];
+  return ms <= allowed ? [] : [`${what} after ${Math.round(ms)} ms, ${how} ${allowed}`];
+};

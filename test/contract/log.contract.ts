@@ -67,7 +67,6 @@ export function writingContract(open: () => LogUnderTest): void {
         run: 1,
         last: at(0, 0),
         body,
-        liveReaders: 0,
       });
     });
 
@@ -147,16 +146,6 @@ export function writingContract(open: () => LogUnderTest): void {
       const claim = { activation: 2, nonce: 'b', worker: 'w' };
       expect(await log.seal(id, claim)).toEqual({ kind: 'gone' });
       expect(await log.describe(id)).toBeUndefined();
-    });
-
-    it('counts the inboxes that are listened on', async () => {
-      const one = open();
-      const inbox = await record(one);
-      const meta = metaOf();
-      await one.log.create(meta, '{}', inbox.name);
-      await one.log.subscribe(meta.id, 'in-of-a-dead-ingress');
-      const claim = { activation: 1, nonce: 'a', worker: 'w' };
-      expect(await one.log.seal(meta.id, claim)).toMatchObject({ liveReaders: 1 });
     });
   });
 

@@ -66,6 +66,24 @@ test(
   },
 );
 
+test('a worker that loses its subscription and then stands still is followed, too', async () => {
+  fleet = await startFleet({ models });
+  const streams = await openStreams(fleet.url, 'pair', 5);
+  const [zombie] = fleet.workers as [RoleProcess];
+  const redis = fleet.redis.connect();
+  await fleet.addWorker();
+  const clocks = streams.map(clockNextRun);
+
+  // It cannot subscribe again, and its other connections are still there.
+  zombie.child.kill('SIGSTOP');
+  await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+
+  await expect.poll(() => clocks.every((clock) => clock() < Infinity), { interval: 20 }).toBe(true);
+  await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+  expect((await counters(fleet.url)).deaths).toEqual({ gone: 0, hung: 1 });
+  zombie.child.kill('SIGCONT');
+});
+
 test('a worker that wakes to a provider that says nothing more lets go of it, too', async () => {
   fleet = await startFleet({ models });
   const streams = await openStreams(fleet.url, 'silent', 5);

@@ -105,3 +105,35 @@ test('a worker that stops ends what it had rushed, and hands back what it had no
   expect(await queue.counts()).toMatchObject({ completed: 3, waiting: 3, active: 0 });
   expect(errors).toEqual([]);
 });
+
+test('a worker that stops while it rushes hands back what still comes', async () => {
+  await startBusy(16);
+  await addSilently(6);
+  const redis = server.connect();
+  // The fetches wait in Redis until the worker has no other reason to stay.
+  await redis.call('CLIENT', 'PAUSE', '1000', 'WRITE');
+
+  consumer.rush(0, 6);
+  await consumer.close();
+
+  expect(await queue.counts()).toMatchObject({ waiting: 6, active: 0 });
+  expect(runs).toEqual([]);
+  expect(errors).toEqual([]);
+});
+
+test('a job that is handed back while Redis refuses for now is run again when it does not', async () => {
+  await startBusy(16);
+  await addSilently(1);
+  const redis = server.connect();
+  consumer.rush(0, 1);
+  await expect.poll(() => runs.length).toBe(1);
+
+  await redis.replicaof('127.0.0.1', 1);
+  await redis.config('RESETSTAT');
+  runs[0]?.end({ kind: 'handed_back' });
+  await expect.poll(() => redis.info('errorstats')).toContain('errorstat_READONLY');
+  await redis.replicaof('NO', 'ONE');
+
+  await expect.poll(() => runs.length).toBe(2);
+  expect(runs[1]?.activation).toMatchObject({ id: runs[0]?.activation.id, number: 2 });
+});

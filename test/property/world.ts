@@ -108,8 +108,8 @@ export class World {
       appender: createAppender({ log, maxHeldBytes, onError: () => {} }),
       worker: `w${this.workers.length}`,
       metrics: uncounted,
-      ownerGraceMs: 1e9,
       maxHeldChars: 1e9,
+      onError: (error) => this.errors.push(error),
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),
       call: (options) => {

@@ -1,12 +1,9 @@
 import { within as orReject } from '@millrace/shared/within';
-import { unavailable } from './http/errors.ts';
+import { queueUnavailable } from './http/errors.ts';
 
 /** Milliseconds that Redis may take for what a client waits for. */
 export const patienceMs = 5000;
 
-export const queueSilent = () =>
-  unavailable('The queue does not answer; try again later.', 'queue_unavailable', 2);
-
 /** Rejects with a 503 when the work takes longer; what it still comes to is nobody's business. */
 export const within = <T>(work: Promise<T>, ms = patienceMs): Promise<T> =>
-  orReject(work, ms, queueSilent);
+  orReject(work, ms, queueUnavailable);

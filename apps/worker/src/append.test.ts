@@ -123,6 +123,24 @@ describe('the terminal line', () => {
   });
 });
 
+describe('a whole answer', () => {
+  const giant = `r${'x'.repeat(600 * 1024)}`;
+
+  it.each<[string, string[]]>([
+    ['alone', [giant]],
+    ['behind other lines', ['a1', giant]],
+    ['that fills the call only with its ledger entry', [`r${'x'.repeat(512 * 1024 - 2)}`]],
+  ])('is written with its end in one call: %s', async (_, before) => {
+    const writer = rig.open();
+    for (const line of before) writer.push(line);
+    writer.note('e1');
+    writer.end('d', 'done');
+    await turn();
+    expect(rig.call(0).items).toMatchObject([{ lines: [...before, 'e1', 'd'], terminal: 'done' }]);
+    expect(rig.calls).toHaveLength(1);
+  });
+});
+
 describe('bounds', () => {
   it('no more than 400 streams go with one call, and the others with the next', async () => {
     const writers = Array.from({ length: 1000 }, () => rig.open());

@@ -1,3 +1,4 @@
+import { kindOf } from '@millrace/shared/domain/entry';
 import type { EntryId, TerminalKind } from '@millrace/shared/domain/entry';
 import type { AppendItem, AppendOutcome, StreamLog } from '@millrace/shared/log/port';
 import { shardOf } from '@millrace/shared/keys';
@@ -252,6 +253,8 @@ function distance(lane: Lane): number {
 
 const isIdle = (writer: Writer): boolean => !writer.inFlight && writer.lines.length === 0;
 
+const isResult = (line: string): boolean => kindOf(line) === 'result';
+
 /** Takes what the stream has for one call: all of it, but for a bound that one giant line may pass. */
 function takeItem(writer: Writer, maxChars: number): { append: AppendItem; chars: number } {
   let count = 0;
@@ -259,6 +262,12 @@ function takeItem(writer: Writer, maxChars: number): { append: AppendItem; chars
   while (count < writer.lines.length && (count === 0 || chars < maxChars)) {
     chars += writer.lines[count]?.length ?? 0;
     count += 1;
+  }
+  // A whole answer and its end are written together: whoever takes over in between would find an
+  // answer without an end. What follows the answer is its ledger entry and the terminal line.
+  const isSplit = count < writer.lines.length;
+  if (isSplit && writer.terminal && writer.lines.slice(0, count).some(isResult)) {
+    for (; count < writer.lines.length; count++) chars += writer.lines[count]?.length ?? 0;
   }
   const lines = count === writer.lines.length ? writer.lines : writer.lines.slice(0, count);
   writer.lines = count === writer.lines.length ? [] : writer.lines.slice(count);

@@ -17,11 +17,16 @@ export type OrphanWatchOptions = {
  */
 export function watchOrphans({ log, graceMs, attached, onError }: OrphanWatchOptions) {
   const aloneSince = new Map<string, number>();
+  const everyMs = Math.max(50, graceMs / 4);
+  let lookedAt = 0;
 
   async function look(): Promise<void> {
     const ids = [...attached()];
     const readers = await Promise.all(ids.map((id) => log.liveReaders(id)));
     const now = Date.now();
+    // While Redis was away nobody could come back, and all come back together with it.
+    if (now - lookedAt > 2 * everyMs) aloneSince.clear();
+    lookedAt = now;
     for (const [i, id] of ids.entries()) {
       if (readers[i] !== 0) aloneSince.delete(id);
       else if (!aloneSince.has(id)) aloneSince.set(id, now);
@@ -41,17 +46,14 @@ export function watchOrphans({ log, graceMs, attached, onError }: OrphanWatchOpt
   }
 
   let looking = false;
-  const timer = setInterval(
-    () => {
-      if (looking) return;
-      looking = true;
-      look()
-        .catch(onError)
-        .finally(() => {
-          looking = false;
-        });
-    },
-    Math.max(50, graceMs / 4),
-  );
+  const timer = setInterval(() => {
+    if (looking) return;
+    looking = true;
+    look()
+      .catch(onError)
+      .finally(() => {
+        looking = false;
+      });
+  }, everyMs);
   return { stop: () => clearInterval(timer) };
 }

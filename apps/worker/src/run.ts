@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { encodeEntry, logStart } from '@millrace/shared/domain/entry';
+import { logStart } from '@millrace/shared/domain/entry';
 import type { AttemptMode, EntryId } from '@millrace/shared/domain/entry';
 import type { Target } from '@millrace/shared/domain/request';
 import type { StreamLog } from '@millrace/shared/log/port';
 import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port';
+import { retryRefused } from '@millrace/shared/retry-refused';
 import type { Appender } from './append.ts';
 import type { Attempt } from './attempt.ts';
 import { climb } from './climb.ts';
@@ -35,8 +36,6 @@ export type RunDeps = {
   appender: Appender;
   worker: string;
   metrics: RunMetrics;
-  /** How long a request whose ingress is gone may still wait for another reader, in milliseconds. */
-  ownerGraceMs: number;
   /** Characters of chunks that an attempt may keep back. */
   maxHeldChars: number;
   /** What the config says of the model; undefined when it does not know it. */
@@ -49,6 +48,8 @@ export type RunDeps = {
   mayHedge(): boolean;
   /** Makes the run reachable for a stop, until the returned function is called. */
   register(activation: Activation, stop: (reason: StopReason) => void): () => void;
+  /** Hears why a run gave up; the job goes back to the queue. */
+  onError(error: unknown): void;
   now(): number;
   /** Between 0 and 1. */
   random(): number;
@@ -74,7 +75,19 @@ export type CallOptions = {
   onSlow: (() => void) | undefined;
 };
 
-/** One activation of a job: takes the log over, makes attempts until there is an answer, and ends it. */
+/**
+ * How long Redis may refuse for now (it loads, it is a replica until the failover is done) before the
+ * job is handed back; milliseconds. Its reader waits meanwhile, as it does for the appender.
+ */
+const refusedMs = 10_000;
+
+/**
+ * One activation of a job: takes the log over, makes attempts until there is an answer, and ends it.
+ *
+ * Whether anybody still reads it is no question here: a client that leaves is told by its ingress at
+ * once, and an ingress that is not heard of at this moment may be on its way back, as all of them are
+ * after a restart of Redis. `orphans.ts` looks for longer.
+ */
 export async function run(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
   let outcome: ActivationOutcome | undefined;
   deps.metrics.runStarted();
@@ -87,48 +100,51 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
 }
 
 async function answer(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
-  const { log, worker, now } = deps;
+  const { log, worker } = deps;
+  const { id } = activation;
   const nonce = randomUUID();
-  const sealed = await log.seal(activation.id, { activation: activation.number, nonce, worker });
-  if (sealed.kind === 'ended') return { kind: 'completed', summary: 'had ended already' };
-  if (sealed.kind === 'fenced') return { kind: 'dropped' };
-  if (sealed.kind === 'gone') return { kind: 'failed', reason: 'the request expired' };
-
-  if (isOrphan(activation, sealed.liveReaders, deps)) {
-    const data = { reason: 'no reader is left', at: now() };
-    await log.finish(activation.id, encodeEntry({ kind: 'cancelled', data }), 'cancelled');
-    return { kind: 'completed', summary: 'cancelled' };
-  }
-
   const controller = new AbortController();
+  const { signal } = controller;
   let stopped: StopReason | undefined;
   let contest: Contest | undefined;
   const stop = (reason: StopReason) => {
     stopped ??= reason;
     controller.abort(reason);
   };
-  const writer = deps.appender.open({
-    id: activation.id,
-    run: sealed.run,
-    nonce,
-    prev: sealed.last,
-    onRefused: (outcome) => stop(outcome === 'ended' ? 'finished' : outcome),
-    onPressure: (high) => (high ? contest?.pause() : contest?.resume()),
-  });
   const onLockLost = () => stop('lock_lost');
   activation.lockLost.addEventListener('abort', onLockLost, { once: true });
   const unregister = deps.register(activation, stop);
+  const patient = { withinMs: refusedMs, signal };
 
   try {
-    const history = await readHistory(log, activation.id, sealed.last);
+    const claim = { activation: activation.number, nonce, worker };
+    // The same nonce again is the same claim.
+    const taken = await retryRefused(() => log.seal(id, claim), patient);
+    if (taken.kind === 'refused') return giveUp(taken.error);
+    const sealed = taken.value;
+    if (sealed.kind === 'ended') return { kind: 'completed', summary: 'had ended already' };
+    if (sealed.kind === 'fenced') return { kind: 'dropped' };
+    if (sealed.kind === 'gone') return { kind: 'failed', reason: 'the request expired' };
+
+    const remembered = await retryRefused(() => readHistory(log, id, sealed.last), patient);
+    if (remembered.kind === 'refused') return giveUp(remembered.error);
+
+    const writer = deps.appender.open({
+      id,
+      run: sealed.run,
+      nonce,
+      prev: sealed.last,
+      onRefused: (outcome) => stop(outcome === 'ended' ? 'finished' : outcome),
+      onPressure: (high) => (high ? contest?.pause() : contest?.resume()),
+    });
     const ladder = climb({
       activation,
       deps,
       body: sealed.body,
-      history,
+      history: remembered.value,
       writer,
       run: sealed.run,
-      signal: controller.signal,
+      signal,
       onContest: (current) => (contest = current),
     });
     const conclusion = await ladder;
@@ -137,6 +153,11 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   } finally {
     unregister();
     activation.lockLost.removeEventListener('abort', onLockLost);
+  }
+
+  function giveUp(error: unknown): ActivationOutcome {
+    deps.onError(error);
+    return conclude(stopped, undefined);
   }
 }
 
@@ -151,10 +172,6 @@ function conclude(
   if (stopped === 'gone') return { kind: 'failed', reason: 'the request expired' };
   return { kind: 'handed_back' };
 }
-
-/** Nobody reads it, its ingress is gone, and it was not asked to run on. */
-const isOrphan = ({ data }: Activation, liveReaders: number, deps: RunDeps): boolean =>
-  data.attached && liveReaders === 0 && deps.now() - data.createdAt > deps.ownerGraceMs;
 
 /** Packs of one read of the log. */
 const readPacks = 256;

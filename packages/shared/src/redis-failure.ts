@@ -27,3 +27,14 @@ export function redisFailure(error: unknown, url: string, timeoutMs: number): st
   }
   return `it cannot be used (${code || message.slice(0, 80)})`;
 }
+
+/**
+ * Refusals that end by themselves: while Redis loads its data or saves it, after a failover until the
+ * new primary is known, while memory is short or a script runs.
+ */
+const passing = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM)\s/;
+
+/** Redis refused a command for now, or the connection was closed under it: later it may be taken. */
+export const passesByItself = (error: unknown): boolean =>
+  error instanceof Error &&
+  (passing.test(error.message) || error.message === 'Connection is closed.');

@@ -1,4 +1,5 @@
 import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
+import { passesByItself } from '@millrace/shared/redis-failure';
 
 /** An error that a client is told: the OpenAI error object with its HTTP status. */
 export class ApiError extends Error {
@@ -63,6 +64,10 @@ export const unavailable = (message: string, code: string, retryAfterSeconds: nu
     { message, type: 'server_error', param: null, code },
     { 'retry-after': String(retryAfterSeconds) },
   );
+
+/** Redis does not answer, or not for now. */
+export const queueUnavailable = (): ApiError =>
+  unavailable('The queue does not answer; try again later.', 'queue_unavailable', 2);
 
 export const shuttingDown = (): ApiError =>
   unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
@@ -132,6 +137,7 @@ export function toApiError(error: unknown): ApiError {
   if (error instanceof Error && isOutOfMemory(error)) {
     return unavailable('The queue is out of memory; try again later.', 'queue_full', 5);
   }
+  if (passesByItself(error)) return queueUnavailable();
   if (error instanceof Error && status !== undefined && status >= 400 && status < 500) {
     return invalidRequest(error.message, { status });
   }

@@ -125,7 +125,7 @@ export function createMemoryLog({
       }
       stored.expiresAt = now() + lifetimeMs;
       const { run, body = '' } = stored;
-      return { kind: 'sealed', run, last, body, liveReaders: liveReaders(stored) };
+      return { kind: 'sealed', run, last, body };
     },
 
     async append(_shard, items) {

@@ -46,8 +46,6 @@ export type SealOutcome =
       /** The newest line before this run; `0-0` when there is none. */
       last: EntryId;
       body: string;
-      /** Inboxes with an ingress that listens, at this moment. */
-      liveReaders: number;
     }
   /** The request has its terminal entry already. */
   | { kind: 'ended' }

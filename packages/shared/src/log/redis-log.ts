@@ -73,16 +73,15 @@ export function createRedisLog({
         activation: claim.activation,
         at: Date.now(),
       });
-      const args = [tag(id), claim.activation, claim.nonce, claim.worker, lifetimeMs, seal];
+      const args = [claim.activation, claim.nonce, claim.worker, lifetimeMs, seal];
       const reply = (await runScript(redis, scripts.seal, allKeys(id), args)) as unknown[];
-      const [kind, run, last, body, live] = reply;
+      const [kind, run, last, body] = reply;
       if (kind === 'ended' || kind === 'fenced' || kind === 'gone') return { kind };
       return {
         kind: 'sealed',
         run: Number(run),
         last: entryId(String(last)),
         body: String(body),
-        liveReaders: Number(live),
       };
     },
 

@@ -40,8 +40,10 @@ const maxBuried = 1000;
  */
 export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper {
   const suspicion = createSuspicion();
-  /** Verdicts that are being dealt with. */
+  /** Workers with a verdict that is being dealt with. */
   const busy = new Set<string>();
+  /** Workers that were found to live, for as long as nobody asks again. */
+  const excused = new Set<string>();
   const buried = new Map<string, DeathCause>();
   const controller = new AbortController();
   const { signal } = controller;
@@ -74,7 +76,7 @@ export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper 
       buried.delete(name);
       events.onFalseAlarm(name, cause);
     }
-    const verdicts = suspicion.judge(signs, elapsedMs, busy);
+    const verdicts = suspicion.judge(signs, elapsedMs, { busy, excused });
     if (leads) for (const verdict of verdicts) void deal(verdict);
   }
 
@@ -83,14 +85,20 @@ export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper 
     busy.add(name);
     try {
       if (await isConfirmed(verdict)) await bury(verdict);
-      // Its subscription was lost and nothing else: the longer that lasts, the more rarely it is asked.
-      else await pause(Math.min(verdict.sinceMs, 500));
+      else void excuse(verdict);
     } catch (error) {
       events.onError(error);
       await pause(retryMs);
     } finally {
       busy.delete(name);
     }
+  }
+
+  /** Its subscription was lost and nothing else: the longer that lasts, the more rarely it is asked. */
+  async function excuse({ name, sinceMs }: Verdict): Promise<void> {
+    excused.add(name);
+    await pause(Math.min(sinceMs, 500));
+    excused.delete(name);
   }
 
   /** A process that ends loses all its connections at once; one connection can be lost by itself. */

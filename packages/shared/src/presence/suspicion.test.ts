@@ -1,33 +1,39 @@
 import { describe, expect, test } from 'vitest';
 import type { Sign } from './port.ts';
 import { createSuspicion, hungMs, lateMs, mostMs, unprovenMs } from './suspicion.ts';
-import type { Suspicion, Verdict } from './suspicion.ts';
+import type { Settled, Suspicion, Verdict } from './suspicion.ts';
 
 const lookMs = 20;
 
-/** A fleet whose workers beat, but for those that are `hung`, and listen, but for those that are `gone`. */
+/** A fleet of workers, but for those that are `gone`, `hung` (no beat), or `deaf` (no subscription). */
 function createFleet(names: string[]) {
   const gone = new Set<string>();
   const hung = new Set<string>();
+  const deaf = new Set<string>();
   let time = 0;
   const signs = (): Sign[] =>
     names.map((name) => ({
       name,
       beat: gone.has(name) || hung.has(name) ? 'last' : String(Math.floor(time / 250)),
-      listening: !gone.has(name),
+      listening: !gone.has(name) && !deaf.has(name),
     }));
-  const look = (suspicion: Suspicion, elapsedMs = lookMs): Verdict[] => {
+  const look = (suspicion: Suspicion, elapsedMs = lookMs, settled?: Settled): Verdict[] => {
     time += elapsedMs;
-    return suspicion.judge(signs(), elapsedMs);
+    return suspicion.judge(signs(), elapsedMs, settled);
   };
   return {
     gone,
     hung,
+    deaf,
     look,
     /** Looks until there are verdicts; how many milliseconds that took. */
-    until(suspicion: Suspicion, withinMs = 10_000): { ms: number; verdicts: Verdict[] } {
+    until(
+      suspicion: Suspicion,
+      withinMs = 10_000,
+      settled?: Settled,
+    ): { ms: number; verdicts: Verdict[] } {
       for (let ms = lookMs; ms <= withinMs; ms += lookMs) {
-        const verdicts = look(suspicion);
+        const verdicts = look(suspicion, lookMs, settled);
         if (verdicts.length > 0) return { ms, verdicts };
       }
       return { ms: Infinity, verdicts: [] };
@@ -124,5 +130,27 @@ describe('a worker that stops beating', () => {
     fleet.until(suspicion);
     suspicion.forget('a');
     expect(fleet.until(suspicion, unprovenMs - 200).verdicts).toEqual([]);
+  });
+
+  test('is hung though its subscription was lost before, and that was looked into', () => {
+    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
+    fleet.warm(suspicion);
+    fleet.deaf.add('a');
+    expect(fleet.look(suspicion)).toMatchObject([{ name: 'a', cause: 'gone' }]);
+    const settled = { busy: new Set<string>(), excused: new Set(['a']) };
+    expect(fleet.until(suspicion, 5000, settled).verdicts).toEqual([]);
+    fleet.hung.add('a');
+    const { ms, verdicts } = fleet.until(suspicion, 5000, settled);
+    expect(verdicts).toMatchObject([{ name: 'a', cause: 'hung' }]);
+    expect(ms).toBeLessThan(hungMs + mostMs + 100);
+  });
+
+  test('is seen to do so also while nothing is asked about it', () => {
+    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
+    fleet.warm(suspicion);
+    fleet.hung.add('a');
+    const settled = { busy: new Set(['a']), excused: new Set<string>() };
+    expect(fleet.until(suspicion, hungMs + 100, settled).verdicts).toEqual([]);
+    expect(fleet.look(suspicion)).toMatchObject([{ name: 'a', cause: 'hung' }]);
   });
 });

@@ -14,8 +14,8 @@ export type Verdict = {
  * fresh: time in which the reaper itself was not looking counts as one look at most.
  */
 export type Suspicion = {
-  /** `elapsedMs`: since the look before this one. `settled`: workers about whom nothing is asked. */
-  judge(signs: readonly Sign[], elapsedMs: number, settled?: ReadonlySet<string>): Verdict[];
+  /** `elapsedMs`: since the look before this one. */
+  judge(signs: readonly Sign[], elapsedMs: number, settled?: Settled): Verdict[];
   /** Nothing that was seen so far proves anything: the connection was lost, or Redis started again. */
   doubt(): void;
   /** Starts anew with this worker. */
@@ -33,6 +33,14 @@ export const mostMs = 500;
  * comes back by himself, up to the second that `retryDelayMs` waits at most.
  */
 export const unprovenMs = 3000;
+
+/** About whom nothing is asked, though what is seen of them counts from now on. */
+export type Settled = {
+  /** Workers that are being buried. */
+  busy: ReadonlySet<string>;
+  /** Workers whose absence was looked into: they only lost their subscription, and may still hang. */
+  excused: ReadonlySet<string>;
+};
 
 type Record = {
   beat: string;
@@ -74,20 +82,22 @@ export function createSuspicion(): Suspicion {
       const names = new Set(signs.map(({ name }) => name));
       for (const name of records.keys()) if (!names.has(name)) records.delete(name);
       const current = signs
-        .filter(({ name }) => !settled.has(name))
-        .map((sign) => ({ name: sign.name, record: note(sign, creditMs) }));
+        .map((sign) => ({ name: sign.name, record: note(sign, creditMs) }))
+        .filter(({ name }) => !settled.busy.has(name));
+      const unexcused = current.filter(({ name }) => !settled.excused.has(name));
 
-      const isMost = (count: number) => count * 2 > current.length;
-      const absent = current.filter(({ record }) => record.absentLooks > 0);
+      const isMost = (count: number, of = current.length) => count * 2 > of;
+      const absent = unexcused.filter(({ record }) => record.absentLooks > 0);
       const silent = current.filter(({ record }) => record.silentMs >= hungMs);
-      const goneAfterMs = isMost(absent.length) ? mostMs : 0;
+      const goneAfterMs = isMost(absent.length, unexcused.length) ? mostMs : 0;
       const hungAfterMs = isMost(silent.length) ? hungMs + mostMs : hungMs;
 
       return current.flatMap(({ name, record }): Verdict[] => {
         const { absentLooks, absentMs, silentMs } = record;
         const looks = isLate ? 2 : 1;
+        const isAbsent = absentLooks >= looks && !settled.excused.has(name);
         const isGone = absentMs >= (record.listened ? goneAfterMs : unprovenMs);
-        if (absentLooks >= looks && isGone) return [{ name, cause: 'gone', sinceMs: absentMs }];
+        if (isAbsent && isGone) return [{ name, cause: 'gone', sinceMs: absentMs }];
         // One that does not listen either is rather gone, and that is seen sooner or told apart first.
         const patienceMs =
           (record.beaten ? hungAfterMs : unprovenMs) + (absentLooks > 0 ? mostMs : 0);
@@ -100,7 +110,7 @@ export function createSuspicion(): Suspicion {
   };
 }
 
-const nobody: ReadonlySet<string> = new Set();
+const nobody: Settled = { busy: new Set(), excused: new Set() };
 
 const newRecord = (beat: string): Record => ({
   beat,

@@ -9,6 +9,7 @@ import { heldJobs, takeBack } from './held-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import { createLockKeeper } from './lock-keeper.ts';
 import type { LockKeeper } from './lock-keeper.ts';
+import { retryRefused } from '../retry-refused.ts';
 import type { ActivationHandler, JobConsumer } from './port.ts';
 import { createStrays } from './strays.ts';
 import type { Strays } from './strays.ts';
@@ -46,6 +47,9 @@ const fetchLanes = 4;
 /** More of them when many jobs are known to wait, until there are none: a dead worker's readers wait. */
 const rushLanes = 16;
 
+/** How long a job is handed back for, while Redis refuses it for now; milliseconds. */
+const handBackMs = 10_000;
+
 type Lane = Worker<JobData, string>;
 
 /** One shard's fetchers. */
@@ -58,6 +62,8 @@ type Team = {
   rushed: Set<Promise<void>>;
   /** Fetches beside the lanes that are under way. */
   fetching: number;
+  /** Whoever fetches beside the lanes: each may still bring a job. */
+  rushes: Set<Promise<void>>;
 };
 
 /** Takes jobs from every shard and gives each activation to the handler. */
@@ -97,6 +103,22 @@ export function startBullConsumer(
     }
   }
 
+  /**
+   * Puts the job in front of the queue. The token makes Redis refuse when the job is not ours any more.
+   * Where Redis refuses for now and does not stop to, the job stays as it is: BullMQ's stalled check
+   * finds it, while a job that failed would be lost.
+   */
+  async function handBack(job: Job<JobData>, token: string): Promise<never> {
+    if (token === '') throw new WaitingError();
+    try {
+      const moved = await retryRefused(() => job.moveToWait(token), { withinMs: handBackMs });
+      if (moved.kind === 'refused') onError(asError(moved.error));
+    } catch (error) {
+      if (!isNotOurs(error)) throw error;
+    }
+    throw new WaitingError();
+  }
+
   function openShard(shard: number): Team {
     const lanes: Lane[] = [];
     const keeper = createLockKeeper({
@@ -116,7 +138,7 @@ export function startBullConsumer(
       putBack: (job) => takeBack(first, job),
       onError: (error) => onError(error instanceof Error ? error : new Error(String(error))),
     });
-    return { lanes, keeper, strays, places, rushed: new Set(), fetching: 0 };
+    return { lanes, keeper, strays, places, rushed: new Set(), fetching: 0, rushes: new Set() };
   }
 
   function openLane(shard: number, places: number, keeper: LockKeeper): Lane {
@@ -181,7 +203,7 @@ export function startBullConsumer(
       await job.moveToCompleted((await begun.get(job)) ?? '', token, false);
     } catch (error) {
       if (error instanceof WaitingError || isNotOurs(error)) return;
-      await job.moveToFailed(error instanceof Error ? error : new Error(String(error)), token);
+      await job.moveToFailed(asError(error), token);
     }
   }
 
@@ -196,9 +218,10 @@ export function startBullConsumer(
   /** BullMQ's close takes no more jobs and ends with those that it holds; their locks are kept until then. */
   const stop = () => {
     stopping ??= Promise.all(
-      teams.map(async ({ lanes, keeper, strays, rushed }) => {
+      teams.map(async ({ lanes, keeper, strays, rushed, rushes }) => {
         await Promise.all(lanes.map((lane) => lane.close()));
-        await Promise.all(rushed);
+        // A fetch that was under way may have brought a job, and that one is handed back.
+        while (rushes.size + rushed.size > 0) await Promise.all([...rushes, ...rushed]);
         keeper.close();
         strays.close();
       }),
@@ -216,7 +239,12 @@ export function startBullConsumer(
     rush(shard, jobs) {
       const team = teams[shard];
       const count = Math.min(jobs, rushLanes);
-      for (let i = 0; team && i < count; i++) rush(team).catch(onError);
+      for (let i = 0; team && i < count; i++) {
+        const rushing = rush(team)
+          .catch(onError)
+          .finally(() => team.rushes.delete(rushing));
+        team.rushes.add(rushing);
+      }
     },
     async stop() {
       stop().catch(onError);
@@ -225,12 +253,5 @@ export function startBullConsumer(
   };
 }
 
-/** Puts the job in front of the queue. The token makes Redis refuse when the job is not ours any more. */
-async function handBack(job: Job<JobData>, token: string): Promise<never> {
-  try {
-    if (token !== '') await job.moveToWait(token);
-  } catch (error) {
-    if (!isNotOurs(error)) throw error;
-  }
-  throw new WaitingError();
-}
+const asError = (error: unknown): Error =>
+  error instanceof Error ? error : new Error(String(error));

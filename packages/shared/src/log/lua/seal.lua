@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- Takes a log over for one run: writes `<run>-0`, which fences every older run, and then reads.
--- KEYS request, log, body   ARGV tag, activation, nonce, worker, ttl ms, seal JSON
--- Returns {'sealed', run, last line id, body, live inboxes} or {'ended' | 'fenced' | 'gone'}
-local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'run', 'activation', 'nonce', 'subs')
+-- KEYS request, log, body   ARGV activation, nonce, worker, ttl ms, seal JSON
+-- Returns {'sealed', run, last line id, body} or {'ended' | 'fenced' | 'gone'}
+local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'run', 'activation', 'nonce')
 if not known[1] then return {'gone'} end
 if known[2] then return {'ended'} end
 local run, activation = tonumber(known[3] or 0), tonumber(known[4] or 0)
-local mine = known[5] == ARGV[3]
-if not mine and tonumber(ARGV[2]) < activation then return {'fenced'} end
+local mine = known[5] == ARGV[2]
+if not mine and tonumber(ARGV[1]) < activation then return {'fenced'} end
 local body = redis.call('GET', KEYS[3])
 if not body then return {'gone'} end
 
@@ -19,14 +19,9 @@ if newest then
   if newest[2][1] == 's' then last = newest[2][4] end
 end
 if not mine then
-  run = math.max(run + 1, tonumber(ARGV[2]))
-  redis.call('XADD', KEYS[2], run .. '-0', 's', ARGV[6], 'prev', last)
-  redis.call('HSET', KEYS[1], 'run', run, 'activation', ARGV[2], 'nonce', ARGV[3], 'worker', ARGV[4])
+  run = math.max(run + 1, tonumber(ARGV[1]))
+  redis.call('XADD', KEYS[2], run .. '-0', 's', ARGV[5], 'prev', last)
+  redis.call('HSET', KEYS[1], 'run', run, 'activation', ARGV[1], 'nonce', ARGV[2], 'worker', ARGV[3])
 end
-for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[5]) end
-
-local live = 0
-for inbox in string.gmatch(known[6] or '', '%S+') do
-  live = live + redis.call('PUBSUB', 'SHARDNUMSUB', ARGV[1] .. ':inbox:' .. inbox)[2]
-end
-return {'sealed', run, last, body, live}
+for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+return {'sealed', run, last, body}

@@ -1,0 +1,172 @@
+import { newRequestId } from '@millrace/shared/domain/request';
+import type { JobData } from '@millrace/shared/domain/request';
+import { createMemoryLog } from '@millrace/shared/log/memory-log';
+import type { StreamLog } from '@millrace/shared/log/port';
+import type { ActivationOutcome } from '@millrace/shared/queue/port';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createAppender } from './append.ts';
+import type { Attempt } from './attempt.ts';
+import { uncounted } from './metrics.fixture.ts';
+import { run } from './run.ts';
+import type { CallOptions, RunDeps, StopReason } from './run.ts';
+
+const target = { provider: 'p', model: 'm' };
+
+let log: StreamLog;
+let calls: CallOptions[];
+let errors: unknown[];
+let stop: (reason: StopReason) => void;
+
+beforeEach(() => {
+  log = createMemoryLog().log;
+  [calls, errors] = [[], []];
+});
+
+/** A request from long ago that no ingress reads at the moment. */
+async function create(): Promise<{ id: string; data: JobData }> {
+  const id = newRequestId(0, Date.now());
+  const data: JobData = {
+    model: 'm',
+    endpoint: '/v1/chat/completions',
+    stream: true,
+    reader: 'plain',
+    attached: true,
+    targets: [target],
+    createdAt: Date.now() - 60_000,
+  };
+  await log.create({ id, keyId: undefined, includeUsage: false, ...data }, '{"messages":[]}', 'in');
+  return { id, data };
+}
+
+function start({ id, data }: { id: string; data: JobData }): Promise<ActivationOutcome> {
+  const deps: RunDeps = {
+    log,
+    appender: createAppender({ log, maxHeldBytes: 1e6, onError: (error) => errors.push(error) }),
+    worker: 'w',
+    metrics: uncounted,
+    maxHeldChars: 1e6,
+    policy: () => undefined,
+    routes: (targets) => targets.map((one) => ({ ...one, prefill: false })),
+    call,
+    mayHedge: () => false,
+    register(_, told) {
+      stop = told;
+      return () => {};
+    },
+    onError: (error) => errors.push(error),
+    now: Date.now,
+    random: () => 0,
+  };
+  return run({ id, number: 1, data, lockLost: new AbortController().signal }, deps);
+}
+
+/** An upstream that says nothing until it is stopped. */
+function call(options: CallOptions): Attempt {
+  calls.push(options);
+  const stopped = Promise.withResolvers<{ kind: 'aborted' }>();
+  options.signal.addEventListener('abort', () => stopped.resolve({ kind: 'aborted' }));
+  return {
+    outcome: stopped.promise,
+    firstTokenAt: undefined,
+    pause() {},
+    resume() {},
+    stop() {},
+  };
+}
+
+it('a request that nobody reads at this moment is begun all the same', async () => {
+  const running = start(await create());
+  await vi.waitFor(() => expect(calls).toHaveLength(1));
+  stop('shutdown');
+  expect(await running).toEqual({ kind: 'handed_back' });
+});
+
+describe('while Redis refuses for now', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** The method throws what Redis says, so many times. */
+  function refuse(method: 'seal' | 'read', error: string, times: number): () => number {
+    let asked = 0;
+    const work = log[method] as (...args: unknown[]) => Promise<never>;
+    log = {
+      ...log,
+      [method]: async (...args: unknown[]) => {
+        asked += 1;
+        if (asked <= times) throw new Error(error);
+        return work(...args);
+      },
+    };
+    return () => asked;
+  }
+
+  const passing = [
+    "READONLY You can't write against a read only replica.",
+    'LOADING Redis is loading the dataset in memory',
+    'CLUSTERDOWN The cluster is down',
+    "OOM command not allowed when used memory > 'maxmemory'.",
+  ];
+
+  it.each(passing)('the log is taken over when it takes it: %s', async (error) => {
+    refuse('seal', error, 3);
+    const running = start(await create());
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls).toHaveLength(1);
+    stop('shutdown');
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await running).toEqual({ kind: 'handed_back' });
+  });
+
+  /** Its first run was shown something before its worker died. */
+  async function createStarted() {
+    const request = await create();
+    const claim = { activation: 0, nonce: 'other', worker: 'dead' };
+    const sealed = await log.seal(request.id, claim);
+    if (sealed.kind !== 'sealed') throw new Error(sealed.kind);
+    const last = { run: sealed.run, seq: 1 };
+    const lines = ['c{"id":"first","choices":[{"index":0,"delta":{"content":"once upon"}}]}'];
+    await log.append(0, [{ id: request.id, nonce: 'other', prev: sealed.last, last, lines }]);
+    return request;
+  }
+
+  it('the log is read when it can be read', async () => {
+    const request = await createStarted();
+    refuse('read', passing[0] ?? '', 3);
+    const running = start(request);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(calls).toMatchObject([{ identity: { id: 'first' } }]);
+    stop('shutdown');
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await running).toEqual({ kind: 'handed_back' });
+  });
+
+  it.each(['seal', 'read'] as const)('the job is handed back in the end: %s', async (method) => {
+    const request = await createStarted();
+    const asked = refuse(method, passing[0] ?? '', Infinity);
+    const running = start(request);
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(await running).toEqual({ kind: 'handed_back' });
+    expect(asked()).toBeGreaterThan(10);
+    expect(errors).toHaveLength(1);
+    expect(calls).toEqual([]);
+  });
+
+  it('the job is handed back at once when the worker shuts down', async () => {
+    const asked = refuse('seal', passing[0] ?? '', Infinity);
+    const running = start(await create());
+    await vi.advanceTimersByTimeAsync(200);
+    stop('shutdown');
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await running).toEqual({ kind: 'handed_back' });
+    expect(asked()).toBeLessThan(10);
+  });
+
+  it('anything else that Redis says is thrown as it comes', async () => {
+    refuse('seal', 'WRONGTYPE Operation against a key holding the wrong kind of value', 1);
+    await expect(start(await create())).rejects.toThrow('WRONGTYPE');
+  });
+});
