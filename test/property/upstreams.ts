@@ -23,7 +23,8 @@ export type Call = {
 
 export const firstTokenTimeoutMs = 1000;
 export const idleTimeoutMs = 1000;
-const timeoutMs = 60_000;
+/** Of a whole request. */
+export const timeoutMs = 60_000;
 
 const well: Upstream = {
   says: 'same',
@@ -46,7 +47,7 @@ export function createUpstreams(scenario: Scenario) {
   const calls: Call[] = [];
 
   function call(options: CallOptions): Attempt {
-    const { target, body, mode, identity, accepted, sink, signal, onSlow, activation } = options;
+    const { target, body, mode, identity, ...rest } = options;
     const number = calls.length;
     const upstream = scenario.upstreams[number] ?? well;
     const asked = { number, mode, body, model: target.model };
@@ -65,13 +66,9 @@ export function createUpstreams(scenario: Scenario) {
         prefill: mode === 'continue',
         identity,
       },
-      timeouts: { firstTokenTimeoutMs, idleTimeoutMs, timeoutMs },
-      deadlineAt: activation.data.deadlineAt,
+      timeouts: { firstTokenTimeoutMs, idleTimeoutMs },
       maxResponseBytes: 1_000_000,
-      accepted,
-      sink,
-      signal,
-      onSlow,
+      ...rest,
     });
   }
 

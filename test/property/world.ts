@@ -13,7 +13,7 @@ import type { StopReason } from '../../apps/worker/src/run.ts';
 import { openReader } from './reader.ts';
 import type { Given } from './reader.ts';
 import type { Op, Scenario } from './scenario.ts';
-import { createUpstreams } from './upstreams.ts';
+import { createUpstreams, timeoutMs } from './upstreams.ts';
 import type { Call } from './upstreams.ts';
 
 /** Everything that can go on without another event has gone on. */
@@ -109,7 +109,7 @@ export class World {
       worker: `w${this.workers.length}`,
       metrics: uncounted,
       ownerGraceMs: 1e9,
-      policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls }),
+      policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls, timeoutMs }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),
       call: (options) => {
         const attempt = worker.dead ? { ...inert, outcome: never } : this.#upstreams.call(options);
@@ -118,6 +118,7 @@ export class World {
         return attempt;
       },
       mayHedge: () => true,
+      onError: (error) => this.errors.push(error),
       register: (_, stop) => {
         worker.stop = stop;
         return () => {};

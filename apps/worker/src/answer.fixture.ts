@@ -41,7 +41,8 @@ export function createHeard({
   history = emptyHistory(),
   run = 1,
   holdToolCalls = true,
-}: { history?: History; run?: number; holdToolCalls?: boolean } = {}): Heard {
+  body = '{}',
+}: { history?: History; run?: number; holdToolCalls?: boolean; body?: string } = {}): Heard {
   const lines: string[] = [];
   let terminal: TerminalKind | undefined;
   const counted: string[] = [];
@@ -51,6 +52,7 @@ export function createHeard({
   };
   const answer = createAnswer({
     run,
+    body,
     history,
     holdToolCalls,
     metrics,

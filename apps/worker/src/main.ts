@@ -115,6 +115,7 @@ const consumer = startBullConsumer(
       routes: upstreams.routes,
       call: upstreams.call,
       mayHedge: hedges.take,
+      onError,
       register: (job, stop) => runs.register(job, stop),
       now: Date.now,
       random: Math.random,

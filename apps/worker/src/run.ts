@@ -14,6 +14,7 @@ import { createRecall } from './failover/recall.ts';
 import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
 import type { Identity } from './failover/shown.ts';
+import type { TimeLimit } from './failover/time-limit.ts';
 import type { RunMetrics } from './metrics.ts';
 import type { AnswerSink } from './provider/port.ts';
 
@@ -45,6 +46,8 @@ export type RunDeps = {
   call(options: CallOptions): Attempt;
   /** Whether one more attempt may start beside a slow one, now. */
   mayHedge(): boolean;
+  /** A bug, which ended one request only. */
+  onError(error: unknown): void;
   /** Makes the run reachable for a stop, until the returned function is called. */
   register(activation: Activation, stop: (reason: StopReason) => void): () => void;
   now(): number;
@@ -56,6 +59,8 @@ export type Policy = {
   continuation: Continuation;
   onSlowFirstToken: 'hedge' | 'failover' | 'wait';
   holdToolCalls: boolean;
+  /** Of the whole request, from its first attempt on. */
+  timeoutMs: number;
 };
 
 export type CallOptions = {
@@ -67,9 +72,12 @@ export type CallOptions = {
   identity: Identity | undefined;
   /** Some target began to answer the request: one that refuses it now is no judge of it. */
   accepted: boolean;
+  /** The end of the request's time. */
+  limit: TimeLimit;
   sink: AnswerSink;
   signal: AbortSignal;
   onSlow: (() => void) | undefined;
+  onError(error: unknown): void;
 };
 
 /** One activation of a job: takes the log over, makes attempts until there is an answer, and ends it. */

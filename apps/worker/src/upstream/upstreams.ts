@@ -3,6 +3,7 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { startAttempt } from '../attempt.ts';
 import type { Attempt } from '../attempt.ts';
+import { failedAttempt } from '../failed-attempt.ts';
 import { anthropic } from '../provider/anthropic.ts';
 import { openai } from '../provider/openai.ts';
 import type { Provider } from '../provider/port.ts';
@@ -42,7 +43,7 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
     call({ activation, target, body, mode, identity, ...rest }: CallOptions): Attempt {
       const config = providers[target.provider];
       const model = models[activation.data.model];
-      if (!config || !model) return refused(notConfigured(target));
+      if (!config || !model) return failedAttempt(notConfigured(target));
       return startAttempt({
         dispatcher: pools.of(new URL(config.baseUrl).origin, config.pool),
         provider: wireFormats[config.api],
@@ -57,7 +58,6 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
           identity,
         },
         timeouts: model,
-        deadlineAt: activation.data.deadlineAt,
         maxResponseBytes: limits.responseBodyBytes,
         ...rest,
       });
@@ -69,13 +69,4 @@ export function createUpstreams({ providers, models, limits }: UpstreamsOptions)
 const notConfigured = ({ provider, model }: Target): Fault => ({
   code: 'provider_not_configured',
   message: `This worker's config has no usable provider '${provider}' for '${model}'.`,
-});
-
-/** An attempt that failed before it began. */
-const refused = (fault: Fault): Attempt => ({
-  outcome: Promise.resolve({ kind: 'fault', fault }),
-  firstTokenAt: undefined,
-  stop: () => {},
-  pause: () => {},
-  resume: () => {},
 });
