@@ -49,7 +49,8 @@ export function createUpstreams(scenario: Scenario) {
   function call(options: CallOptions): Attempt {
     const { target, body, mode, identity, ...rest } = options;
     const number = calls.length;
-    const upstream = scenario.upstreams[number] ?? well;
+    const isWell = scenario.healthy && target.provider === `p${scenario.targets.length - 1}`;
+    const upstream = (isWell ? undefined : scenario.upstreams[number]) ?? well;
     const asked = { number, mode, body, model: target.model };
     const scripted = script(upstream, replyTo(scenario, upstream, asked), asked, target);
     calls.push(scripted.call);
@@ -75,6 +76,9 @@ export function createUpstreams(scenario: Scenario) {
   return { calls, call };
 }
 
+/** Milliseconds of silence before anything comes. */
+const silences = { never: 0, 'at first': firstTokenTimeoutMs + 10, 'for ever': Infinity };
+
 type Packet =
   | { kind: 'head'; status: number; headers: Record<string, string> }
   | { kind: 'data'; bytes: Buffer }
@@ -88,7 +92,7 @@ function script(
   target: Call['target'],
 ): { call: Call; dispatcher: Dispatcher } {
   const packets = packetsOf(upstream, reply.bytes, mode);
-  const slowUntil = upstream.slow ? Date.now() + firstTokenTimeoutMs + 10 : 0;
+  const slowUntil = Date.now() + silences[upstream.slow || 'never'];
   let handler: Dispatcher.DispatchHandler | undefined;
   let paused = false;
   const controller: Dispatcher.DispatchController = {

@@ -47,6 +47,8 @@ export class World {
   readonly errors: unknown[] = [];
   readonly calls: Call[];
   takeovers = 0;
+  /** Simulated milliseconds in which the test fed nobody. */
+  waited = 0;
   readonly #scenario: Scenario;
   readonly #upstreams: ReturnType<typeof createUpstreams>;
   readonly #memory = createMemoryLog();
@@ -163,6 +165,11 @@ export class World {
     return { worker, mayFail };
   }
 
+  /** When the request came, in simulated milliseconds. */
+  get createdAt(): number {
+    return this.#data.createdAt;
+  }
+
   get ended(): boolean {
     return this.readers[0]?.lines.some(({ text }) => isTerminalLine(text)) ?? false;
   }
@@ -189,6 +196,7 @@ export class World {
       }
       case 'wait':
         vi.advanceTimersByTime(op.ms);
+        this.waited += op.ms;
         break;
       case 'append':
         if (this.#current) this.#current.next = op.how;
