@@ -42,8 +42,8 @@ export type Upstream = {
   anchors: Anchors;
   /** An error status in place of an answer. */
   status: { code: number; error?: string; retryAfterMs?: number } | 'unreachable' | undefined;
-  /** Silent until its first token is late. */
-  slow: boolean;
+  /** Silent until its first token is late, or for ever. */
+  slow: false | 'at first' | 'for ever';
   /** The fault in the middle; `at` from 0 to 1 of its bytes. */
   late: Late | undefined;
   /** Code points of each delta, in turn. */
@@ -81,6 +81,8 @@ export type Scenario = {
   jitter: number;
   /** Of each target in turn: whether it is said to take a prefill. */
   targets: boolean[];
+  /** The last one is always well, whatever its call's number. */
+  healthy: boolean;
   /** In the order of the calls; later ones are well. */
   upstreams: Upstream[];
   ops: Op[];
@@ -150,7 +152,7 @@ const upstream = (faulty: number): fc.Arbitrary<Upstream> =>
       'declines',
     ),
     status: sometimes(9, 1, status),
-    slow: rarely(5),
+    slow: rarely(5).map((slow) => slow && ('at first' as const)),
     late: sometimes(
       1,
       faulty,
@@ -173,6 +175,13 @@ const upstream = (faulty: number): fc.Arbitrary<Upstream> =>
     usage: fc.constantFrom('apart', 'in the last', 'none'),
     dressed: fc.constantFrom('plain', 'plain', 'plain', 'crlf', 'comments', 'broken event'),
   });
+
+/** The first one never answers, and the one that is asked beside it refuses. */
+const mute = (first: Upstream, rest: Upstream[], status: Upstream['status']): Upstream[] => [
+  { ...first, status: undefined, late: undefined, slow: 'for ever' },
+  { ...(rest[0] ?? first), status, slow: false },
+  ...rest.slice(1),
+];
 
 const op: fc.Arbitrary<Op> = fc.oneof(
   {
@@ -246,9 +255,10 @@ export const scenario: fc.Arbitrary<Scenario> = shape.chain(({ choices, reasonin
     maxHeldBytes: fc.constantFrom(200, 1_000_000),
     jitter: fc.constantFrom(0, 0, 0.5, 1),
     targets: fc.array(rarely(2), { minLength: 1, maxLength: 3 }),
+    healthy: rarely(2),
     upstreams: fc
-      .tuple(upstream(6), fc.noBias(fc.array(upstream(1), { maxLength: 5 })))
-      .map(([first, rest]) => [first, ...rest]),
+      .tuple(upstream(6), fc.noBias(fc.array(upstream(1), { maxLength: 5 })), rarely(4), status)
+      .map(([first, rest, isMute, how]) => (isMute ? mute(first, rest, how) : [first, ...rest])),
     ops: fc.oneof(
       { weight: 9, arbitrary: fc.array(op, { maxLength: 25, size: 'max' }) },
       {

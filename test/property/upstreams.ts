@@ -23,7 +23,8 @@ export type Call = {
 
 export const firstTokenTimeoutMs = 1000;
 export const idleTimeoutMs = 1000;
-const timeoutMs = 60_000;
+/** Of a whole request. */
+export const timeoutMs = 60_000;
 
 const well: Upstream = {
   says: 'same',
@@ -46,9 +47,10 @@ export function createUpstreams(scenario: Scenario) {
   const calls: Call[] = [];
 
   function call(options: CallOptions): Attempt {
-    const { target, body, mode, identity, accepted, sink, signal, onSlow, activation } = options;
+    const { target, body, mode, identity, ...rest } = options;
     const number = calls.length;
-    const upstream = scenario.upstreams[number] ?? well;
+    const isWell = scenario.healthy && target.provider === `p${scenario.targets.length - 1}`;
+    const upstream = (isWell ? undefined : scenario.upstreams[number]) ?? well;
     const asked = { number, mode, body, model: target.model };
     const scripted = script(upstream, replyTo(scenario, upstream, asked), asked, target);
     calls.push(scripted.call);
@@ -65,18 +67,17 @@ export function createUpstreams(scenario: Scenario) {
         prefill: mode === 'continue',
         identity,
       },
-      timeouts: { firstTokenTimeoutMs, idleTimeoutMs, timeoutMs },
-      deadlineAt: activation.data.deadlineAt,
+      timeouts: { firstTokenTimeoutMs, idleTimeoutMs },
       maxResponseBytes: 1_000_000,
-      accepted,
-      sink,
-      signal,
-      onSlow,
+      ...rest,
     });
   }
 
   return { calls, call };
 }
+
+/** Milliseconds of silence before anything comes. */
+const silences = { never: 0, 'at first': firstTokenTimeoutMs + 10, 'for ever': Infinity };
 
 type Packet =
   | { kind: 'head'; status: number; headers: Record<string, string> }
@@ -91,7 +92,7 @@ function script(
   target: Call['target'],
 ): { call: Call; dispatcher: Dispatcher } {
   const packets = packetsOf(upstream, reply.bytes, mode);
-  const slowUntil = upstream.slow ? Date.now() + firstTokenTimeoutMs + 10 : 0;
+  const slowUntil = Date.now() + silences[upstream.slow || 'never'];
   let handler: Dispatcher.DispatchHandler | undefined;
   let paused = false;
   const controller: Dispatcher.DispatchController = {

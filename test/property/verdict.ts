@@ -1,8 +1,16 @@
-import { compareEntryIds, decodeEntry, parseEntryId } from '@millrace/shared/domain/entry';
+import {
+  compareEntryIds,
+  decodeEntry,
+  isTerminal,
+  parseEntryId,
+} from '@millrace/shared/domain/entry';
+import { faultTable } from '@millrace/shared/domain/fault';
 import { expect } from 'vitest';
 import { emptyHistory, rememberLine } from '../../apps/worker/src/failover/history.ts';
+import { longestRetryAfterMs } from '../../apps/worker/src/failover/retry.ts';
 import type { Item } from './reader.ts';
 import type { Scenario, Spoken } from './scenario.ts';
+import { firstTokenTimeoutMs, idleTimeoutMs } from './upstreams.ts';
 import type { World } from './world.ts';
 
 /* What any reader may be shown, whatever happened. */
@@ -64,6 +72,7 @@ export function judge(world: World, scenario: Scenario): Ending {
   judgeLedger(world, scenario, end);
   judgeEnds(world, scenario, end);
   judgeSpeakers(world);
+  judgeTime(world, scenario);
   for (const worker of world.workers) {
     expect(
       worker.calls.filter(({ closed }) => !closed),
@@ -217,8 +226,9 @@ function judgeEnds(world: World, { targets }: Scenario, end: Ending): void {
     ended.push(attempt);
     if (isShown) expect(outcome, 'taken once, never wrong').not.toBe('upstream_rejected');
     const rung = rungs.get(attempt) ?? '';
-    // One that another overtook ends behind that one's seam.
-    const isTried = firstTokenAt !== undefined && outcome !== 'superseded';
+    // One that another overtook ends behind that one's seam; one that was handed over has not failed.
+    const isNoFault = outcome === 'superseded' || outcome === 'handed_over';
+    const isTried = firstTokenAt !== undefined && !isNoFault;
     if (rung.includes(' ') && isTried) tried.push(rung);
     if (targets.length > 1) expect(tried, 'no rung twice').toEqual([...new Set(tried)]);
   }
@@ -239,4 +249,30 @@ function judgeSpeakers({ readers: [first], calls }: World): void {
     const { provider } = calls[Number(number)]?.target ?? {};
     expect(history.speaker?.provider, 'the speaker by the log').toBe(provider);
   }
+}
+
+/** Milliseconds of one attempt until the next one is asked: to its first token, and in silence behind it. */
+const attemptMs = firstTokenTimeoutMs + idleTimeoutMs;
+/** What appends that fail and responses that linger take in all. */
+const slackMs = 2000;
+
+/**
+ * Where one target is well and answers as the others do, nobody waits for another one that is not: the
+ * time is that of the attempts and the pauses between them, and never that of the whole request.
+ */
+function judgeTime(world: World, { healthy, targets, onSlow, upstreams }: Scenario): void {
+  const lines = (world.readers[0]?.lines ?? []).map(({ text }) => decodeEntry(text));
+  const ends = lines.flatMap((entry) => (entry.kind === 'attempt_end' ? [entry.data] : []));
+  const last = lines.at(-1);
+  if (!healthy || onSlow === 'wait' || !last || !isTerminal(last)) return;
+  // What it says is no end of what the others said; or the test let it starve.
+  if (upstreams.some(({ says }) => says !== 'same')) return;
+  const well = world.calls.filter(({ target }) => target.provider === `p${targets.length - 1}`);
+  const isStarved = ends.some(
+    ({ attempt, outcome }) =>
+      outcome in faultTable && well.some(({ number }) => number === attempt - 1),
+  );
+  if (isStarved) return;
+  const most = ends.length * (attemptMs + longestRetryAfterMs * 1.1) + world.waited + slackMs;
+  expect(last.data.at - world.createdAt, 'the time it took').toBeLessThanOrEqual(most);
 }

@@ -13,7 +13,7 @@ import type { StopReason } from '../../apps/worker/src/run.ts';
 import { openReader } from './reader.ts';
 import type { Given } from './reader.ts';
 import type { Op, Scenario } from './scenario.ts';
-import { createUpstreams } from './upstreams.ts';
+import { createUpstreams, timeoutMs } from './upstreams.ts';
 import type { Call } from './upstreams.ts';
 
 /** Everything that can go on without another event has gone on. */
@@ -47,6 +47,8 @@ export class World {
   readonly errors: unknown[] = [];
   readonly calls: Call[];
   takeovers = 0;
+  /** Simulated milliseconds in which the test fed nobody. */
+  waited = 0;
   readonly #scenario: Scenario;
   readonly #upstreams: ReturnType<typeof createUpstreams>;
   readonly #memory = createMemoryLog();
@@ -110,7 +112,7 @@ export class World {
       metrics: uncounted,
       maxHeldChars: 1e9,
       onError: (error) => this.errors.push(error),
-      policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls }),
+      policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls, timeoutMs }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),
       call: (options) => {
         const attempt = worker.dead ? { ...inert, outcome: never } : this.#upstreams.call(options);
@@ -163,6 +165,11 @@ export class World {
     return { worker, mayFail };
   }
 
+  /** When the request came, in simulated milliseconds. */
+  get createdAt(): number {
+    return this.#data.createdAt;
+  }
+
   get ended(): boolean {
     return this.readers[0]?.lines.some(({ text }) => isTerminalLine(text)) ?? false;
   }
@@ -189,6 +196,7 @@ export class World {
       }
       case 'wait':
         vi.advanceTimersByTime(op.ms);
+        this.waited += op.ms;
         break;
       case 'append':
         if (this.#current) this.#current.next = op.how;

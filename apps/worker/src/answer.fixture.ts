@@ -42,11 +42,13 @@ export function createHeard({
   run = 1,
   holdToolCalls = true,
   maxHeldChars = 1_000_000,
+  body = '{}',
 }: {
   history?: History;
   run?: number;
   holdToolCalls?: boolean;
   maxHeldChars?: number;
+  body?: string;
 } = {}): Heard {
   const lines: string[] = [];
   let terminal: TerminalKind | undefined;
@@ -57,6 +59,7 @@ export function createHeard({
   };
   const answer = createAnswer({
     run,
+    body,
     history,
     holdToolCalls,
     metrics,

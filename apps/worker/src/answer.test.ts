@@ -59,6 +59,26 @@ describe('a streamed answer', () => {
     expect(entries().slice(4)).toMatchObject([{ data: { usage } }, { data: { usage } }]);
   });
 
+  it('has an estimate of its usage where that was cut off behind the last chunk', () => {
+    const body = '{"messages":[{"role":"user","content":"hello"}]}';
+    const { answer, open, entries } = createHeard({ body });
+    const one = open();
+    one.say({ role: 'assistant', content: 'How do you do?' });
+    one.say({}, stop);
+    answer.ended(one.voice, { ...completed, isCut: true }, 1);
+    const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 };
+    const [told, cost, done] = entries().slice(-3);
+    expect(told?.kind === 'usage' && (JSON.parse(told.text) as unknown)).toMatchObject({
+      id: 'chatcmpl-1',
+      choices: [],
+      usage,
+    });
+    expect(cost).toMatchObject({
+      data: { outcome: 'completed', usage: { completion_tokens: 4 }, estimated: true },
+    });
+    expect(done).toMatchObject({ kind: 'done', data: { usage } });
+  });
+
   it('keeps a finish reason that is null', () => {
     const { answer, open, entries } = createHeard();
     answer.ended(open().voice, { kind: 'completed', finishReason: null });
@@ -191,8 +211,9 @@ describe('a run that takes over', () => {
       said('How do you do?'),
       said({}, { finish: 'length' }),
     );
-    const { answer, entries, terminal } = createHeard({ history, run: 2 });
-    answer.complete('{"messages":[{"role":"user","content":"hello"}]}');
+    const body = '{"messages":[{"role":"user","content":"hello"}]}';
+    const { answer, entries, terminal } = createHeard({ history, run: 2, body });
+    answer.complete();
     const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 };
     const [told, done, ...more] = entries();
     expect(told?.kind === 'usage' && (JSON.parse(told.text) as unknown)).toEqual({
@@ -219,7 +240,7 @@ describe('a run that takes over', () => {
         : [{ kind: 'chunk', text: JSON.stringify(whole) }];
     const history = historyOf(started(1, primary), said('Hi'), ...told);
     const { answer, entries } = createHeard({ history, run: 2 });
-    answer.complete('{}');
+    answer.complete();
     expect(entries()).toMatchObject([{ kind: 'done', data: { finishReason: 'stop', usage } }]);
   });
 
@@ -229,7 +250,7 @@ describe('a run that takes over', () => {
     const result: Entry = { kind: 'result', data: { contentType: 'application/json', body } };
     const history = historyOf(started(1, primary), result);
     const { answer, entries } = createHeard({ history, run: 2 });
-    answer.complete('{}');
+    answer.complete();
     expect(entries()).toMatchObject([{ kind: 'done', data: { finishReason: 'stop', usage } }]);
   });
 });

@@ -10,17 +10,21 @@ import { setMembers } from '@millrace/shared/domain/json-text';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import type { LogWriter } from './append.ts';
 import type { AttemptOutcome } from './attempt.ts';
-import { estimateTokens, estimateUsage, usageOverSeam } from './failover/continue-body.ts';
+import { estimateUsage, usageOverSeam } from './failover/continue-body.ts';
 import { impliedSpeaker, remember, rememberText, speaks } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import type { Step } from './failover/next.ts';
 import { charsOf, plainText } from './failover/shown.ts';
+import { costOf, costOfBroken, estimated } from './ledger.ts';
+import type { Cost } from './ledger.ts';
 import type { RunMetrics } from './metrics.ts';
 import { createVoice, rungOf } from './voice.ts';
 import type { GiveUp, Spoken, Voice } from './voice.ts';
 
 export type AnswerOptions = {
   run: number;
+  /** The request, as the caller sent it. */
+  body: string;
   /** The log's story so far; kept up to date with every line. */
   history: History;
   writer: LogWriter;
@@ -55,8 +59,8 @@ export type Answer = {
   handOver(voice: Voice, firstTokenAt?: number): void;
   /** Only counts the attempt: its run was stopped, and has nothing more to write. */
   abort(voice: Voice, firstTokenAt?: number): void;
-  /** Writes the end of an answer that was whole but for it. `body`: as the caller sent it. */
-  complete(body: string): void;
+  /** Writes the end of an answer that was whole but for it. */
+  complete(): void;
   /** Writes the clear end of a request that nothing can save. */
   fail(step: Extract<Step, { kind: 'fail' }>): void;
   /** How the request ended; undefined while it has not. */
@@ -64,7 +68,7 @@ export type Answer = {
 };
 
 export function createAnswer(options: AnswerOptions): Answer {
-  const { run, history, writer, holdToolCalls, maxHeldChars, metrics, now } = options;
+  const { run, body, history, writer, holdToolCalls, maxHeldChars, metrics, now } = options;
   let conclusion: ActivationOutcome | undefined;
   /** The attempt that is heard. */
   let floor: Voice | undefined;
@@ -85,7 +89,7 @@ export function createAnswer(options: AnswerOptions): Answer {
   }
 
   /** Ends the attempts of which nobody will say how they ended. */
-  function closeOpen(outcome: 'worker_lost' | 'superseded'): void {
+  function closeOpen(outcome: 'worker_lost' | 'superseded' | 'internal_error'): void {
     for (const one of history.tries.filter((each) => each.outcome === 'open')) {
       const { attempt, chars } = one;
       note({
@@ -102,6 +106,15 @@ export function createAnswer(options: AnswerOptions): Answer {
       rememberText(history, content);
       writer.push(chunkLine(text));
     }
+  }
+
+  /** The usage of a whole answer whose upstream was gone before it could tell. */
+  function tellEstimate(): Record<string, number> {
+    const { shown } = history;
+    const usage = estimateUsage(body, shown);
+    const chunk = { ...shown.identity, object: 'chat.completion.chunk', choices: [], usage };
+    write({ kind: 'usage', text: JSON.stringify(chunk) });
+    return usage;
   }
 
   function end(finishReason: string | null, usage: unknown): void {
@@ -167,18 +180,19 @@ export function createAnswer(options: AnswerOptions): Answer {
   ): boolean {
     // Its entry was written with the end.
     if (conclusion) {
-      account(voice, ledger(voice, outcome, false), firstTokenAt);
+      account(voice, costOf(voice, outcome, false), firstTokenAt);
       return false;
     }
     const isWhole = outcome.kind === 'completed' && voice.finish();
     if (floor === voice && !isWhole) floor = undefined;
     const rung = rungOf(voice.started);
     if (isWhole && outcome.result) write({ kind: 'result', data: outcome.result });
-    const usage = isWhole ? usageOverSeam(outcome.usage, rung, shownBefore) : undefined;
-    if (isWhole && voice.usage !== undefined) {
+    let usage = isWhole ? usageOverSeam(outcome.usage, rung, shownBefore) : undefined;
+    if (isWhole && outcome.isCut && outcome.usage === undefined) usage = tellEstimate();
+    else if (isWhole && voice.usage !== undefined) {
       writer.push(usageLine(setMembers(voice.usage, { usage: JSON.stringify(usage ?? null) })));
     }
-    const data = account(voice, ledger(voice, outcome, isWhole), firstTokenAt);
+    const data = account(voice, costOf(voice, outcome, isWhole), firstTokenAt);
     note({ kind: 'attempt_end', data });
     if (!isWhole) return false;
     // One beside it that was silent to its end is called off only now.
@@ -192,13 +206,13 @@ export function createAnswer(options: AnswerOptions): Answer {
     open,
     ended,
     handOver(voice, firstTokenAt) {
-      const data = account(voice, { outcome: 'handed_over', ...estimate(voice) }, firstTokenAt);
+      const data = account(voice, costOfBroken(voice, 'handed_over'), firstTokenAt);
       note({ kind: 'attempt_end', data });
     },
     abort(voice, firstTokenAt) {
-      account(voice, { outcome: 'aborted', ...estimate(voice) }, firstTokenAt);
+      account(voice, costOfBroken(voice, 'aborted'), firstTokenAt);
     },
-    complete(body) {
+    complete() {
       const { shown, result } = history;
       if (result) {
         const whole: unknown = JSON.parse(result.body);
@@ -206,14 +220,12 @@ export function createAnswer(options: AnswerOptions): Answer {
         return;
       }
       // Its usage comes behind the last chunk, so the worker that had it has taken it along.
-      const usage = history.usage ?? estimateUsage(body, shown);
-      if (history.usage === undefined) {
-        const chunk = { ...shown.identity, object: 'chat.completion.chunk', choices: [], usage };
-        write({ kind: 'usage', text: JSON.stringify(chunk) });
-      }
+      const usage = history.usage ?? tellEstimate();
       end(shown.finished.get(0) ?? null, usage);
     },
     fail(step) {
+      // None is left, but where a bug has ended the run.
+      closeOpen('internal_error');
       writer.end(encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } }), 'failed');
       const { code, message } = step.failed.error;
       conclusion = { kind: 'failed', reason: `${code ?? 'error'}: ${message}` };
@@ -223,28 +235,3 @@ export function createAnswer(options: AnswerOptions): Answer {
     },
   };
 }
-
-type Cost = Pick<AttemptEnded, 'outcome' | 'usage' | 'estimated'>;
-
-/** What an attempt cost. One that ended without telling is counted from what it sent, and says so. */
-function ledger(
-  voice: Voice,
-  outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
-  isWhole: boolean,
-): Cost {
-  if (outcome.kind === 'completed') {
-    return {
-      outcome: isWhole ? 'completed' : (voice.gaveUp ?? 'superseded'),
-      usage: outcome.usage,
-    };
-  }
-  const how = outcome.kind === 'superseded' ? 'superseded' : outcome.fault.code;
-  return { outcome: how, ...estimate(voice) };
-}
-
-const estimate = ({ chars }: Voice): Omit<Cost, 'outcome'> => (chars === 0 ? {} : estimated(chars));
-
-const estimated = (chars: number) => ({
-  usage: { completion_tokens: estimateTokens(chars) },
-  estimated: true as const,
-});

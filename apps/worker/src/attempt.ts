@@ -1,16 +1,19 @@
 import type { Result } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
+import { ourFault } from './failed-attempt.ts';
+import type { TimeLimit } from './failover/time-limit.ts';
 import type { AnswerSink, Provider, ProviderCall, StreamReader } from './provider/port.ts';
 import { callUpstream } from './upstream/call.ts';
-import type { ResponseHeaders, Upstream, UpstreamCall } from './upstream/call.ts';
+import type { Upstream, UpstreamCall } from './upstream/call.ts';
+import { createWhole, isEventStream, noAnswer, untranslatable } from './verdict.ts';
+import type { Whole } from './verdict.ts';
+import { withoutKey } from './without-key.ts';
 
 export type AttemptTimeouts = {
   /** To the first visible chunk; streaming only. */
   firstTokenTimeoutMs: number;
   /** Between visible chunks; streaming only. */
   idleTimeoutMs: number;
-  /** The whole call. */
-  timeoutMs: number;
 };
 
 export type AttemptOptions = {
@@ -18,8 +21,8 @@ export type AttemptOptions = {
   provider: Provider;
   call: ProviderCall;
   timeouts: AttemptTimeouts;
-  /** The request's own end of time; milliseconds since the epoch. */
-  deadlineAt?: number | undefined;
+  /** The end of the whole request's time. */
+  limit: TimeLimit;
   /** Bytes of an answer that is not streamed. */
   maxResponseBytes: number;
   /**
@@ -34,10 +37,21 @@ export type AttemptOptions = {
    * it has failed.
    */
   onSlow?: (() => void) | undefined;
+  /** Something of our own broke: the attempt fails, and whoever watches the process is told why. */
+  onError(error: unknown): void;
+};
+
+/** `isCut`: the response broke off behind the last finish_reason, and its usage may be lost with that. */
+export type Completed = {
+  kind: 'completed';
+  finishReason: string | null;
+  usage?: unknown;
+  result?: Result;
+  isCut?: true;
 };
 
 export type AttemptOutcome =
-  | { kind: 'completed'; finishReason: string | null; usage?: unknown; result?: Result }
+  | Completed
   | { kind: 'fault'; fault: Fault }
   /** The signal fired: the upstream connection is closed. */
   | { kind: 'aborted' }
@@ -57,36 +71,33 @@ export type Attempt = {
 
 /** Milliseconds for usage and `[DONE]` after the last finish_reason; then the answer counts as whole. */
 const finishGraceMs = 1000;
-/** Bytes of an error body that are read. */
-const maxErrorBytes = 256 * 1024;
 
-/** Makes one upstream call and judges it. Never rejects. */
+/** Makes one upstream call and judges it. Never throws and never rejects. */
 export function startAttempt(options: AttemptOptions): Attempt {
-  const { provider, call, timeouts, sink, signal } = options;
+  const { provider, call, timeouts, limit, maxResponseBytes, sink, signal, onError } = options;
   let firstTokenAt: number | undefined;
   let paused = false;
   let settled = false;
   let upstream: UpstreamCall | undefined;
-  let head: { status: number; headers: ResponseHeaders } | undefined;
+  /** What the response is read by: one of them, from its head on. */
   let reader: StreamReader | undefined;
-  const whole: Buffer[] = [];
-  let wholeBytes = 0;
+  let whole: Whole | undefined;
   let settle: (outcome: AttemptOutcome) => void = () => {};
   const outcome = new Promise<AttemptOutcome>((resolve) => (settle = resolve));
 
   function finish(result: AttemptOutcome): void {
     if (settled) return;
+    const told =
+      result.kind === 'fault'
+        ? { ...result, fault: withoutKey(judged(result.fault), call.apiKey) }
+        : result;
     settled = true;
-    clearTimeout(totalTimer);
+    clearTimeout(limitTimer);
     clearTimeout(progressTimer);
     signal.removeEventListener('abort', onAbort);
     if (result.kind === 'completed') upstream?.release();
     else upstream?.abort();
-    settle(
-      result.kind === 'fault'
-        ? { kind: 'fault', fault: withoutKey(judged(result.fault), call) }
-        : result,
-    );
+    settle(told);
   }
   const judged = (fault: Fault): Fault =>
     options.accepted && fault.code === 'upstream_rejected'
@@ -95,18 +106,28 @@ export function startAttempt(options: AttemptOptions): Attempt {
   const fail = (fault: Fault) => finish({ kind: 'fault', fault });
   const onAbort = () => finish({ kind: 'aborted' });
 
-  const { deadlineAt = Infinity } = options;
-  const untilDeadlineMs = Math.max(0, deadlineAt - Date.now());
-  const totalTimer =
-    untilDeadlineMs < timeouts.timeoutMs
-      ? setTimeout(() => fail(tooLate), untilDeadlineMs)
-      : setTimeout(() => fail(tooLong), timeouts.timeoutMs);
+  const crash = (error: unknown) => {
+    onError(error);
+    fail(ourFault);
+  };
+  /** What is called from a timer or a socket has nobody above it to catch what it throws. */
+  const guarded =
+    <Args extends unknown[]>(act: (...args: Args) => void) =>
+    (...args: Args): void => {
+      try {
+        act(...args);
+      } catch (error) {
+        crash(error);
+      }
+    };
+
+  const limitTimer = setTimeout(() => fail(limit.fault), Math.max(0, limit.at - Date.now()));
   let progressTimer = call.stream
-    ? setTimeout(onNoProgress, timeouts.firstTokenTimeoutMs)
+    ? setTimeout(guarded(onNoProgress), timeouts.firstTokenTimeoutMs)
     : undefined;
 
   function onNoProgress(): void {
-    if (reader?.finished) finish(reader.end());
+    if (reader?.finished) finish(cut(reader));
     else if (firstTokenAt === undefined && options.onSlow) options.onSlow();
     else if (firstTokenAt === undefined) {
       fail({
@@ -123,13 +144,20 @@ export function startAttempt(options: AttemptOptions): Attempt {
 
   function rearm(ms: number): void {
     clearTimeout(progressTimer);
-    if (!settled && !paused) progressTimer = setTimeout(onNoProgress, ms);
+    if (!settled && !paused && call.stream) progressTimer = setTimeout(guarded(onNoProgress), ms);
+  }
+
+  /** Of silence that is allowed now. */
+  function patienceMs(): number {
+    const { firstTokenTimeoutMs, idleTimeoutMs } = timeouts;
+    if (reader?.finished) return Math.min(finishGraceMs, idleTimeoutMs);
+    return firstTokenAt === undefined ? firstTokenTimeoutMs : idleTimeoutMs;
   }
 
   function onVisible(): void {
     if (firstTokenAt === undefined) {
       firstTokenAt = Date.now();
-      rearm(timeouts.idleTimeoutMs);
+      rearm(patienceMs());
     } else if (!paused) progressTimer?.refresh();
   }
 
@@ -146,62 +174,52 @@ export function startAttempt(options: AttemptOptions): Attempt {
   };
 
   function onData(bytes: Buffer): void {
-    if (reader) {
-      const wasFinished = reader.finished;
-      const verdict = reader.push(bytes);
+    if (!reader) {
+      const verdict = whole?.push(bytes);
       if (verdict) finish(verdict);
-      else if (reader.finished && !wasFinished)
-        rearm(Math.min(finishGraceMs, timeouts.idleTimeoutMs));
       return;
     }
-    whole.push(bytes);
-    wholeBytes += bytes.length;
-    const bound = isSuccess(head) ? options.maxResponseBytes : maxErrorBytes;
-    if (wholeBytes <= bound) return;
-    if (isSuccess(head)) {
-      fail({
-        code: 'upstream_response_too_large',
-        message: `The provider's answer is larger than ${bound} bytes.`,
-      });
-    } else finish(judgeWhole());
-  }
-
-  function judgeWhole(): AttemptOutcome {
-    const text = Buffer.concat(whole).toString('utf8');
-    if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus(provider, head, text) };
-    if (call.stream) return { kind: 'fault', fault: notAStream(provider, text) };
-    const verdict = provider.readWhole(text, call);
-    if (verdict.kind === 'fault') return verdict;
-    const { body = text, ...rest } = verdict;
-    const type = verdict.body === undefined ? contentType(head) : '';
-    return { ...rest, result: { contentType: type || 'application/json', body } };
+    const wasFinished = reader.finished;
+    const verdict = reader.push(bytes);
+    if (verdict) finish(verdict);
+    else if (reader.finished && !wasFinished) rearm(patienceMs());
   }
 
   signal.addEventListener('abort', onAbort, { once: true });
   function start(): void {
-    const request = provider.request(call);
+    const request = translate();
     if ('code' in request) {
       fail(request);
       return;
     }
     upstream = callUpstream(options.dispatcher, request, {
-      onHead(status, headers) {
-        head = { status, headers };
-        if (call.stream && isSuccess(head) && contentType(head).includes('text/event-stream')) {
-          reader = provider.readStream(call, watched);
-        }
-      },
-      onData,
-      onEnd: () => finish(reader ? reader.end() : judgeWhole()),
-      onFault(fault) {
-        if (reader?.finished) finish(reader.end());
+      onHead: guarded((status, headers) => {
+        const head = { status, headers };
+        if (call.stream && isEventStream(head)) reader = provider.readStream(call, watched);
+        else whole = createWhole({ provider, call, head, maxResponseBytes });
+      }),
+      onData: guarded(onData),
+      onEnd: guarded(() => finish(reader?.end() ?? whole?.end() ?? noAnswer)),
+      onFault: guarded((fault) => {
+        if (reader?.finished) finish(cut(reader));
         else fail(fault);
-      },
+      }),
     });
+    // It may have been over before it was known here.
+    if (settled) upstream.abort();
+  }
+
+  function translate() {
+    try {
+      return provider.request(call);
+    } catch (error) {
+      onError(error);
+      return untranslatable;
+    }
   }
 
   if (signal.aborted) onAbort();
-  else start();
+  else guarded(start)();
 
   return {
     outcome,
@@ -217,67 +235,14 @@ export function startAttempt(options: AttemptOptions): Attempt {
     },
     resume() {
       paused = false;
-      rearm(firstTokenAt === undefined ? timeouts.firstTokenTimeoutMs : timeouts.idleTimeoutMs);
+      rearm(patienceMs());
       upstream?.resume();
     },
   };
 }
 
-const tooLong: Fault = {
-  code: 'upstream_timeout',
-  message: 'The provider took too long for the whole answer.',
-};
-
-const tooLate: Fault = {
-  code: 'deadline_exceeded',
-  message: 'The deadline of the request passed before its answer was complete.',
-};
-
-type Head = { status: number; headers: ResponseHeaders } | undefined;
-
-const isSuccess = (head: Head): boolean =>
-  head !== undefined && head.status >= 200 && head.status < 300;
-
-const contentType = (head: Head): string => String(head?.headers['content-type'] ?? '');
-
-/** A success status without an event stream: an error in disguise, or nothing that we know. */
-function notAStream(provider: Provider, text: string): Fault {
-  const { code, error } = provider.readError(500, text);
-  if (error) return { code, message: error.message, error };
-  const message = 'The provider answered a stream request with something that is no event stream.';
-  return { code: 'upstream_invalid_response', message };
-}
-
-/** Providers repeat what they were sent, and the key is nobody's business. */
-function withoutKey(fault: Fault, { apiKey }: ProviderCall): Fault {
-  if (!apiKey) return fault;
-  const text = JSON.stringify(fault);
-  return text.includes(apiKey) ? (JSON.parse(text.replaceAll(apiKey, '***')) as Fault) : fault;
-}
-
-function fromStatus(provider: Provider, head: Head, text: string): Fault {
-  const status = head?.status ?? 502;
-  const { code, error } = provider.readError(status, text);
-  const fault: Fault = {
-    code,
-    message: `The provider answered with status ${status}.`,
-    // Redirects and the like mean nothing to the client.
-    httpStatus: status >= 400 ? status : 502,
-  };
-  if (error) fault.error = error;
-  const retryAfterMs = retryAfter(head?.headers ?? {});
-  if (retryAfterMs !== undefined) fault.retryAfterMs = retryAfterMs;
-  return fault;
-}
-
-/** `retry-after-ms`, or `Retry-After` in seconds or as a date; in milliseconds. */
-export function retryAfter(headers: ResponseHeaders, now = Date.now()): number | undefined {
-  const ms = Number(headers['retry-after-ms']);
-  if (ms >= 0) return ms;
-  const text = headers['retry-after'];
-  if (typeof text !== 'string') return undefined;
-  const seconds = Number(text);
-  if (seconds >= 0) return seconds * 1000;
-  const date = Date.parse(text);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+/** Every choice has its end: what is missing is what follows that. */
+function cut(reader: StreamReader): AttemptOutcome {
+  const verdict = reader.end();
+  return verdict.kind === 'completed' ? { ...verdict, isCut: true } : verdict;
 }

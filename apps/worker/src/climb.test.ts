@@ -16,7 +16,7 @@ const backup: Route = { provider: 'backup', model: 'claude', prefill: false };
 
 type Call = CallOptions & { end(outcome: AttemptOutcome): void };
 
-function start(history: History, routes: Route[] = [primary, backup]) {
+function start(history: History, routes: Route[] = [primary, backup], more: Partial<RunDeps> = {}) {
   const lines: string[] = [];
   const calls: Call[] = [];
   const deps: Partial<RunDeps> = {
@@ -26,6 +26,9 @@ function start(history: History, routes: Route[] = [primary, backup]) {
     now: () => 1234,
     metrics: uncounted,
     random: () => 0,
+    onError(error) {
+      throw error;
+    },
     call(options) {
       let settle: (outcome: AttemptOutcome) => void = () => {};
       const outcome = new Promise<AttemptOutcome>((resolve) => (settle = resolve));
@@ -33,6 +36,7 @@ function start(history: History, routes: Route[] = [primary, backup]) {
       const stop = () => settle({ kind: 'superseded' });
       return { outcome, firstTokenAt: undefined, stop, pause() {}, resume() {} };
     },
+    ...more,
   };
   const data = {
     model: 'm',
@@ -108,6 +112,70 @@ it('a target is not asked beside itself', () => {
   const { calls, asked } = start(historyOf(), [primary]);
   calls[0]?.onSlow?.();
   expect(asked()).toEqual(['primary start']);
+});
+
+describe('a hedge that fails', () => {
+  const third: Route = { provider: 'third', model: 'mistral', prefill: false };
+  const overloaded = { kind: 'fault', fault: fault('upstream_overloaded') } as const;
+
+  it('is retried, and then the next target is asked, beside a primary that never answers', async () => {
+    let hedges = 0;
+    const { calls, asked, conclusion } = start(historyOf(), [primary, backup, third], {
+      mayHedge: () => (hedges += 1) === 1,
+    });
+    calls[0]?.onSlow?.();
+    for (let i = 1; i < 4; i++) {
+      calls[i]?.end(overloaded);
+      await idle();
+    }
+    expect(asked()).toEqual([
+      'primary start',
+      'backup start',
+      'backup start',
+      'backup start',
+      'third start',
+    ]);
+    // Only the first of them is one.
+    expect(hedges).toBe(1);
+    for (const call of calls.slice(4)) {
+      speak(call);
+      call.end({ kind: 'completed', finishReason: 'stop' });
+    }
+    expect(await conclusion).toEqual({ kind: 'completed', summary: 'stop' });
+  });
+
+  it('after which nobody is left leaves the word to the primary', async () => {
+    const { calls, asked } = start(historyOf());
+    calls[0]?.onSlow?.();
+    calls[1]?.end({ kind: 'fault', fault: fault('upstream_timeout') });
+    await idle();
+    expect(asked()).toEqual(['primary start', 'backup start']);
+  });
+});
+
+describe('the time of a request', () => {
+  const limits = ({ calls }: ReturnType<typeof start>) => calls.map(({ limit }) => limit.at);
+  const policy = () => ({
+    continuation: 'auto' as const,
+    onSlowFirstToken: 'hedge' as const,
+    holdToolCalls: true,
+    timeoutMs: 60_000,
+  });
+
+  it('is one for all its attempts, and goes on when another worker takes over', async () => {
+    // Its first attempt began at 1000.
+    const run = start(historyOf(started(1, primary)), [primary, backup], {
+      policy,
+      now: () => 9000,
+    });
+    run.calls[0]?.end({ kind: 'fault', fault: fault('upstream_timeout') });
+    await idle();
+    expect(limits(run)).toEqual([61_000, 61_000]);
+  });
+
+  it('begins with the first attempt', () => {
+    expect(limits(start(historyOf(), [primary], { policy, now: () => 9000 }))).toEqual([69_000]);
+  });
 });
 
 describe('the request as the next target is asked it', () => {

@@ -7,9 +7,11 @@ import { createContest } from './contest.ts';
 import type { AttemptStep, Contest } from './contest.ts';
 import { continueBody } from './failover/continue-body.ts';
 import type { History } from './failover/history.ts';
-import { isReal, next } from './failover/next.ts';
+import { isReal } from './failover/clear-end.ts';
+import { next } from './failover/next.ts';
 import type { Step } from './failover/next.ts';
 import { plainText } from './failover/shown.ts';
+import { timeLimit } from './failover/time-limit.ts';
 import { readTraits } from './failover/traits.ts';
 import type { Policy, RunDeps } from './run.ts';
 
@@ -28,6 +30,7 @@ const defaultPolicy: Policy = {
   continuation: 'auto',
   onSlowFirstToken: 'hedge',
   holdToolCalls: true,
+  timeoutMs: 600_000,
 };
 
 /**
@@ -40,10 +43,12 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const policy = deps.policy(data.model) ?? defaultPolicy;
   const traits = readTraits(body);
   const routes = deps.routes(data.targets, data.model);
-  const { holdToolCalls } = policy;
+  const { holdToolCalls, timeoutMs } = policy;
+  const { deadlineAt } = data;
   const { maxHeldChars, metrics, now } = deps;
   const answer = createAnswer({
     run,
+    body,
     history,
     writer,
     holdToolCalls,
@@ -62,27 +67,38 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
       traits,
       continuation: data.continuation ?? policy.continuation,
       history,
+      // By this run: what others left open was ended when it began.
+      asked: history.tries.filter(({ outcome }) => outcome === 'open'),
       fault,
       reason,
-      deadlineAt: data.deadlineAt,
+      timeoutMs,
+      deadlineAt,
       now: deps.now(),
       random: deps.random(),
     });
 
+  // Readers are told to forget when nothing else is left, and not while somebody may still speak.
+  const mayStandBeside = (step: Step): step is AttemptStep =>
+    step.kind === 'attempt' && step.mode !== 'restart';
+
   function hedge(): AttemptStep | undefined {
     if (policy.onSlowFirstToken !== 'hedge') return undefined;
     const step = decide(slow);
-    // Of this run: what others left open was ended when it began.
-    const open = history.tries.filter((one) => one.outcome === 'open');
-    if (step.kind !== 'attempt' || open.some((one) => isAt(one, step.route))) return undefined;
-    // Readers are told to forget when nothing else is left, and not while somebody may still speak.
-    if (step.mode === 'restart') return undefined;
-    return deps.mayHedge() ? step : undefined;
+    return mayStandBeside(step) && deps.mayHedge() ? step : undefined;
+  }
+
+  function fallback(fault: Fault): AttemptStep | undefined {
+    if (isReal(fault)) reason = fault;
+    const step = decide(fault);
+    return mayStandBeside(step) ? step : undefined;
   }
 
   const contest = createContest({
     answer,
     hedge,
+    fallback,
+    signal,
+    onError: deps.onError,
     handsOver: () => signal.reason === 'shutdown',
     waits: policy.onSlowFirstToken !== 'failover',
     call: ({ route, mode }, sink, onSlow) =>
@@ -96,9 +112,16 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
         mode,
         identity: history.shown.identity,
         accepted: history.tries.some(({ answered }) => answered),
+        limit: timeLimit({
+          startedAt: history.startedAt,
+          timeoutMs,
+          deadlineAt,
+          now: deps.now(),
+        }),
         sink,
         signal,
         onSlow,
+        onError: deps.onError,
       }),
   });
   onContest(contest);
@@ -106,7 +129,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   for (let fault: Fault | undefined; !signal.aborted;) {
     const step = decide(fault);
     if (step.kind === 'fail') answer.fail(step);
-    if (step.kind === 'complete') answer.complete(body);
+    if (step.kind === 'complete') answer.complete();
     if (step.kind !== 'attempt') break;
     if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
     if (signal.aborted) break;
@@ -117,11 +140,6 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   }
   return answer.conclusion;
 }
-
-type Place = { provider: string; model: string };
-
-const isAt = (one: Place, other: Place): boolean =>
-  one.provider === other.provider && one.model === other.model;
 
 const slow: Fault = {
   code: 'upstream_first_token_timeout',

@@ -78,6 +78,11 @@ function contest(options: Partial<ContestOptions> = {}) {
     answer: heard.answer,
     call: play,
     hedge: () => beside,
+    fallback: () => undefined,
+    signal: new AbortController().signal,
+    onError(error) {
+      throw error;
+    },
     waits: true,
     handsOver: () => false,
     ...options,
@@ -222,7 +227,142 @@ describe('an attempt beside a slow one', () => {
   });
 });
 
+describe('an attempt that fails beside a slow one', () => {
+  const third: AttemptStep = { ...start, route: { ...backup, provider: 'third' } };
+  const asked = () => played.map(({ step }) => step.route.provider);
+
+  it('is followed by the next step, and not by waiting for the slow one', async () => {
+    const faults: string[] = [];
+    const steps = [beside, third];
+    const { run, outcome } = contest({
+      fallback({ code }) {
+        faults.push(code);
+        return steps.shift();
+      },
+    });
+    run();
+    at(0).onSlow?.();
+    await at(1).end(broken);
+    await at(2).end({ kind: 'fault', fault: fault('upstream_overloaded') });
+    expect(asked()).toEqual(['openai', 'backup', 'backup', 'third']);
+    expect(faults).toEqual(['upstream_reset', 'upstream_overloaded']);
+    at(3).say('Hi');
+    expect(at(0).stopped).toEqual(['superseded']);
+    await at(3).end(completed);
+    expect(outcome()).toEqual({ kind: 'completed' });
+  });
+
+  it('is followed once the other one is late too', async () => {
+    const { run } = contest({ fallback: () => third });
+    run();
+    at(0).onSlow?.();
+    await at(0).end(broken);
+    expect(asked()).toEqual(['openai', 'backup']);
+    at(1).onSlow?.();
+    expect(asked()).toEqual(['openai', 'backup', 'third']);
+  });
+
+  it('leaves the word to the slow one when nobody else is left', async () => {
+    const { run, outcome } = contest();
+    run();
+    at(0).onSlow?.();
+    await at(1).end(broken);
+    expect(outcome()).toBeUndefined();
+    at(0).say('Hi');
+    await at(0).end(completed);
+    expect(outcome()).toEqual({ kind: 'completed' });
+  });
+
+  const after = (delayMs: number) => contest({ fallback: () => ({ ...third, delayMs }) });
+
+  it('is followed after its pause, also when the slow one has failed by then', async () => {
+    const { run, outcome } = after(5);
+    run();
+    at(0).onSlow?.();
+    await at(1).end(broken);
+    await at(0).end(broken);
+    expect(outcome()).toBeUndefined();
+    await expect.poll(asked).toEqual(['openai', 'backup', 'third']);
+    await at(2).end(broken);
+    expect(outcome()).toEqual(broken);
+  });
+
+  it('is followed by nobody once the slow one has spoken, even if that one breaks off', async () => {
+    const { run, outcome } = after(1);
+    run();
+    at(0).onSlow?.();
+    await at(1).end(broken);
+    at(0).say('Hi');
+    await at(0).end(broken);
+    expect(outcome()).toEqual(broken);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    expect(asked()).toEqual(['openai', 'backup']);
+  });
+
+  it('is followed by nobody in a run that stops during the pause', async () => {
+    const controller = new AbortController();
+    const { run, outcome } = contest({
+      fallback: () => ({ ...third, delayMs: 60_000 }),
+      signal: controller.signal,
+    });
+    run();
+    at(0).onSlow?.();
+    await at(1).end(broken);
+    await at(0).end(broken);
+    controller.abort();
+    await expect.poll(outcome).toEqual({ kind: 'aborted' });
+  });
+});
+
+describe('a bug', () => {
+  const bug = () => {
+    throw new RangeError('a bug');
+  };
+  const ours = { kind: 'fault', fault: { code: 'internal_error' } };
+  let errors: unknown[];
+  const onError = (error: unknown) => errors.push(error);
+  beforeEach(() => {
+    errors = [];
+  });
+
+  it('in a hedge ends this run', async () => {
+    const { run, outcome } = contest({ hedge: bug, onError });
+    run();
+    at(0).onSlow?.();
+    await idle();
+    expect(outcome()).toMatchObject(ours);
+    expect(outcomes()).toEqual(['internal_error']);
+    expect(errors).toEqual([new RangeError('a bug')]);
+  });
+
+  it('in a call is that attempt’s fault', async () => {
+    const { run, outcome } = contest({ call: bug, onError });
+    run();
+    await idle();
+    expect(outcome()).toMatchObject(ours);
+    expect(outcomes()).toEqual(['internal_error']);
+    expect(errors).toHaveLength(1);
+  });
+
+  it('in the end of an attempt ends this run and calls off the others', async () => {
+    const { run, outcome } = contest({ fallback: bug, onError });
+    run();
+    at(0).onSlow?.();
+    await at(1).end(broken);
+    await idle();
+    expect(outcome()).toMatchObject(ours);
+    expect(at(0).stopped).toEqual(['internal_error']);
+    expect(errors).toHaveLength(1);
+  });
+});
+
 describe('a run that is told to stop', () => {
+  it('asks nobody beside a slow attempt any more', () => {
+    contest({ signal: AbortSignal.abort() }).run();
+    at(0).onSlow?.();
+    expect(played).toHaveLength(1);
+  });
+
   it('ends with the last of its attempts', async () => {
     const { run, outcome } = contest();
     run();
@@ -244,12 +384,37 @@ describe('a run that is told to stop', () => {
   });
 });
 
-it('pressure reaches every attempt', () => {
-  const { run, pause, resume } = contest();
-  run();
-  at(0).onSlow?.();
-  pause();
-  expect(played.map(({ paused }) => paused)).toEqual([1, 1]);
-  resume();
-  expect(played.map(({ paused }) => paused)).toEqual([0, 0]);
+describe('pressure', () => {
+  const isPaused = () => played.map(({ paused }) => paused > 0);
+
+  it('reaches every attempt', () => {
+    const { run, pause, resume } = contest();
+    run();
+    at(0).onSlow?.();
+    pause();
+    expect(isPaused()).toEqual([true, true]);
+    resume();
+    expect(played.map(({ paused }) => paused)).toEqual([0, 0]);
+  });
+
+  it('reaches those that start under it', async () => {
+    const { run, pause, resume } = contest();
+    run();
+    pause();
+    await at(0).end(broken);
+    run();
+    expect(isPaused()).toEqual([true, true]);
+    resume();
+    expect(at(1).paused).toBe(0);
+  });
+
+  it('keeps a hedge waiting until it ends', () => {
+    const { run, pause, resume } = contest();
+    run();
+    pause();
+    at(0).onSlow?.();
+    expect(played).toHaveLength(1);
+    resume();
+    expect(played).toHaveLength(2);
+  });
 });

@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Answer } from './answer.ts';
 import type { Attempt, AttemptOutcome } from './attempt.ts';
+import { failedAttempt, ourFault } from './failed-attempt.ts';
 import type { Step } from './failover/next.ts';
 import type { AnswerSink } from './provider/port.ts';
 import type { GiveUp, Voice } from './voice.ts';
@@ -9,6 +11,8 @@ export type AttemptStep = Extract<Step, { kind: 'attempt' }>;
 
 export type ContestOptions = {
   answer: Answer;
+  /** Ends the run: nobody is asked any more. */
+  signal: AbortSignal;
   /** Whether what the run's stop breaks off is handed to another worker. */
   handsOver(): boolean;
   call(step: AttemptStep, sink: AnswerSink, onSlow: (() => void) | undefined): Attempt;
@@ -17,8 +21,14 @@ export type ContestOptions = {
    * when it is only waited for.
    */
   hedge(): AttemptStep | undefined;
+  /**
+   * One attempt failed, and all that are left are late: what follows it, beside them, or undefined when
+   * nobody is left to ask. It costs no more than if they were not there.
+   */
+  fallback(fault: Fault): AttemptStep | undefined;
   /** Late first tokens are waited for, and may be hedged; otherwise they are faults. */
   waits: boolean;
+  onError(error: unknown): void;
 };
 
 /** How one step of the ladder ended. */
@@ -30,11 +40,12 @@ export type ContestOutcome =
   /** The run was told to stop. */
   | { kind: 'aborted' };
 
-type Racer = { voice: Voice; attempt: Attempt };
+type Racer = { voice: Voice; attempt: Attempt; isLate: boolean };
 
 /**
- * One step of the ladder: an attempt, and beside it another one when its first token is late. Whoever
- * speaks first has the floor, and the other is called off.
+ * One step of the ladder: an attempt, and beside it others when its first token is late. Whoever speaks
+ * first has the floor, and the others are called off. One that is late may never speak: the others go up
+ * the ladder beside it as if it had failed.
  */
 export type Contest = {
   run(step: AttemptStep): Promise<ContestOutcome>;
@@ -44,15 +55,25 @@ export type Contest = {
 };
 
 export function createContest(options: ContestOptions): Contest {
-  const { answer, call, hedge, waits, handsOver } = options;
+  const { answer, call, hedge, fallback, waits, handsOver, signal, onError } = options;
   const racers = new Set<Racer>();
+  let paused = false;
   let settle: (outcome: ContestOutcome) => void = () => {};
+  /** Ends with the first word. */
+  let silence = new AbortController();
+  /** Those who failed beside others, and whom nobody has followed yet. */
+  let unanswered: Fault[] = [];
+  /** Somebody became late since the last hedge. */
+  let wantsHedge = false;
+  /** One more starts after its pause. */
+  let isComing = false;
 
   function enter(step: AttemptStep): void {
     let given: GiveUp | undefined;
     let racer: Racer | undefined = undefined;
     const voice = answer.open(step, {
       onFloor() {
+        hush();
         for (const other of racers) if (other !== racer) other.attempt.stop('superseded');
       },
       giveUp(reason) {
@@ -60,50 +81,120 @@ export function createContest(options: ContestOptions): Contest {
         if (racer) callOff(racer.attempt, reason);
       },
     });
-    const attempt = call(step, voice.sink, waits ? late : undefined);
-    racer = { voice, attempt };
+    const onLate = guarded(() => {
+      if (racer) racer.isLate = true;
+      wantsHedge = true;
+      callHelp();
+    });
+    const attempt = begin(step, voice.sink, waits ? onLate : undefined);
+    racer = { voice, attempt, isLate: false };
     racers.add(racer);
     // It may have spoken before it was known here.
     if (given) callOff(attempt, given);
+    if (paused) attempt.pause();
     const entered = racer;
-    void attempt.outcome.then((outcome) => leave(entered, outcome));
+    void attempt.outcome.then(guarded((outcome) => leave(entered, outcome)));
   }
 
-  function late(): void {
-    const step = hedge();
+  function begin(...args: Parameters<typeof call>): Attempt {
+    try {
+      return call(...args);
+    } catch (error) {
+      onError(error);
+      return failedAttempt(ourFault);
+    }
+  }
+
+  /** Asks one more where all that are asked are late: after one that failed, or as a hedge. */
+  function callHelp(): void {
+    const mayAsk = !paused && !isComing && !silence.signal.aborted && !signal.aborted;
+    if (!mayAsk || racers.size === 0 || [...racers].some(({ isLate }) => !isLate)) return;
+    for (let fault = unanswered.shift(); fault; fault = unanswered.shift()) {
+      const step = fallback(fault);
+      if (!step) continue;
+      if (step.delayMs > 0) void enterLater(step);
+      else enter(step);
+      return;
+    }
+    const step = wantsHedge ? hedge() : undefined;
+    wantsHedge = false;
     if (step) enter(step);
+  }
+
+  async function enterLater(step: AttemptStep): Promise<void> {
+    isComing = true;
+    const still = silence.signal;
+    const ends = AbortSignal.any([still, signal]);
+    await sleep(step.delayMs, undefined, { signal: ends }).catch(() => {});
+    if (still.aborted) return;
+    isComing = false;
+    if (!signal.aborted) guarded(enter)(step);
+    // The last of those beside it may have ended in the meantime.
+    else if (racers.size === 0) settle({ kind: 'aborted' });
+  }
+
+  /** Nobody else comes. */
+  function hush(): void {
+    silence.abort();
+    isComing = false;
   }
 
   function leave(racer: Racer, outcome: AttemptOutcome): void {
     racers.delete(racer);
+    const { voice, attempt } = racer;
     if (outcome.kind === 'aborted') {
-      if (handsOver()) answer.handOver(racer.voice, racer.attempt.firstTokenAt);
-      else answer.abort(racer.voice, racer.attempt.firstTokenAt);
+      if (handsOver()) answer.handOver(voice, attempt.firstTokenAt);
+      else answer.abort(voice, attempt.firstTokenAt);
       // The run ends with the last of them.
       if (racers.size === 0) settle(outcome);
       return;
     }
-    const isWhole = answer.ended(racer.voice, outcome, racer.attempt.firstTokenAt);
+    const isWhole = answer.ended(voice, outcome, attempt.firstTokenAt);
     if (isWhole) {
+      hush();
       for (const other of racers) other.attempt.stop('superseded');
       settle({ kind: 'completed' });
-    } else if (racers.size === 0) {
-      settle({ kind: 'fault', fault: outcome.kind === 'fault' ? outcome.fault : noContinuation });
+      return;
     }
+    const fault = outcome.kind === 'fault' ? outcome.fault : noContinuation;
+    if (racers.size > 0 || isComing) {
+      unanswered.push(fault);
+      callHelp();
+    } else settle({ kind: 'fault', fault });
+  }
+
+  /** Lets a bug end this run, and nothing else: whoever runs from a timer has nobody to catch it. */
+  function guarded<Args extends unknown[]>(act: (...args: Args) => void) {
+    return (...args: Args): void => {
+      try {
+        act(...args);
+      } catch (error) {
+        onError(error);
+        hush();
+        if (racers.size === 0) settle({ kind: 'fault', fault: ourFault });
+        for (const { attempt } of racers) attempt.stop(ourFault);
+      }
+    };
   }
 
   return {
     run(step) {
       return new Promise((resolve) => {
         settle = resolve;
-        enter(step);
+        silence = new AbortController();
+        unanswered = [];
+        wantsHedge = false;
+        guarded(enter)(step);
       });
     },
     pause() {
+      paused = true;
       for (const { attempt } of racers) attempt.pause();
     },
     resume() {
+      paused = false;
       for (const { attempt } of racers) attempt.resume();
+      guarded(callHelp)();
     },
   };
 }

@@ -15,6 +15,7 @@ import { createRecall } from './failover/recall.ts';
 import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
 import type { Identity } from './failover/shown.ts';
+import type { TimeLimit } from './failover/time-limit.ts';
 import type { RunMetrics } from './metrics.ts';
 import type { AnswerSink } from './provider/port.ts';
 
@@ -46,6 +47,8 @@ export type RunDeps = {
   call(options: CallOptions): Attempt;
   /** Whether one more attempt may start beside a slow one, now. */
   mayHedge(): boolean;
+  /** A bug, which ended one request only. */
+  onError(error: unknown): void;
   /** Makes the run reachable for a stop, until the returned function is called. */
   register(activation: Activation, stop: (reason: StopReason) => void): () => void;
   /** Hears why a run gave up; the job goes back to the queue. */
@@ -59,6 +62,8 @@ export type Policy = {
   continuation: Continuation;
   onSlowFirstToken: 'hedge' | 'failover' | 'wait';
   holdToolCalls: boolean;
+  /** Of the whole request, from its first attempt on. */
+  timeoutMs: number;
 };
 
 export type CallOptions = {
@@ -70,9 +75,12 @@ export type CallOptions = {
   identity: Identity | undefined;
   /** Some target began to answer the request: one that refuses it now is no judge of it. */
   accepted: boolean;
+  /** The end of the request's time. */
+  limit: TimeLimit;
   sink: AnswerSink;
   signal: AbortSignal;
   onSlow: (() => void) | undefined;
+  onError(error: unknown): void;
 };
 
 /**

@@ -11,6 +11,8 @@ import type { Curtain, CurtainStep } from './failover/curtain.ts';
 import type { Rung } from './failover/ladder.ts';
 import type { SeamFailure } from './failover/seam/seam.ts';
 import type { Shown } from './failover/shown.ts';
+import { charsIn, toldIn } from './ledger.ts';
+import type { Told } from './ledger.ts';
 import type { AnswerSink } from './provider/port.ts';
 
 /** A chunk on its way to the log. `content`: it adds nothing else. `visible`: a reader sees something. */
@@ -50,8 +52,10 @@ export type Voice = {
   /** Why it was called off; undefined where it was not. */
   readonly gaveUp: GiveUp | undefined;
   readonly usage: string | undefined;
-  /** Characters of content that its upstream sent. */
+  /** Characters that its upstream sent, in every voice of it. */
   readonly chars: number;
+  /** What its upstream told of its cost so far. */
+  readonly told: Told | undefined;
 };
 
 export function createVoice(options: VoiceOptions): Voice {
@@ -66,6 +70,7 @@ export function createVoice(options: VoiceOptions): Voice {
   let gaveUp: GiveUp | undefined;
   let usage: string | undefined;
   let chars = 0;
+  let told: Told | undefined;
 
   function stop(reason: GiveUp): void {
     gaveUp = reason;
@@ -134,7 +139,8 @@ export function createVoice(options: VoiceOptions): Voice {
         bound();
       },
       chunk(text, chunk, visible) {
-        chars += contentLength(chunk);
+        chars += charsIn(chunk);
+        told = toldIn(chunk, chars) ?? told;
         if (gaveUp) return;
         if (curtain) behindCurtain(curtain.take(chunk, text.length));
         else speak({ text, chunk, visible });
@@ -142,6 +148,7 @@ export function createVoice(options: VoiceOptions): Voice {
       },
       usage(text) {
         usage = text;
+        told = toldIn(JSON.parse(text), chars) ?? told;
       },
     },
     finish() {
@@ -160,6 +167,9 @@ export function createVoice(options: VoiceOptions): Voice {
     },
     get chars() {
       return chars;
+    },
+    get told() {
+      return told;
     },
   };
 }
@@ -214,12 +224,3 @@ const indexOf = (choice: unknown, place: number): number => {
   const index = isObject(choice) ? choice['index'] : undefined;
   return typeof index === 'number' ? index : place;
 };
-
-function contentLength(chunk: unknown): number {
-  let length = 0;
-  for (const choice of choicesOf(chunk)) {
-    const content = deltaOf(choice)?.['content'];
-    if (typeof content === 'string') length += content.length;
-  }
-  return length;
-}

@@ -8,6 +8,12 @@ export type ChatRequest = {
   includeUsage: boolean;
 };
 
+/**
+ * Levels of objects and arrays in a request. JSON.parse takes any number, but what writes JSON recurses:
+ * a request that a worker cannot put into a provider's format is told so here, where it is cheap.
+ */
+export const maxNesting = 1000;
+
 /** Throws an ApiError on a text that is no JSON object. */
 export function parseObject(text: unknown): Record<string, unknown> {
   if (typeof text !== 'string' || text.trim() === '') {
@@ -27,6 +33,9 @@ export function parseObject(text: unknown): Record<string, unknown> {
 /** Throws an ApiError that names the field which is missing or of the wrong type. */
 export function readChatRequest(body: Record<string, unknown>): ChatRequest {
   const { model, messages, stream, stream_options: streamOptions } = body;
+  if (isDeeper(body, maxNesting)) {
+    throw invalidRequest(`The request is nested more than ${maxNesting} levels deep.`);
+  }
   if (model === undefined || model === '') {
     throw invalidRequest('You must provide a model parameter.', { param: 'model' });
   }
@@ -69,6 +78,19 @@ export function readChatRequest(body: Record<string, unknown>): ChatRequest {
     includeUsage: isJsonObject(streamOptions) && streamOptions['include_usage'] === true,
   };
 }
+
+/** By level, not by recursion. */
+function isDeeper(value: object, levels: number): boolean {
+  let level: object[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth === levels) return true;
+    level = level.flatMap((one) => Object.values(one).filter(isContainer));
+  }
+  return false;
+}
+
+const isContainer = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null;
 
 export const wrongType = (param: string, expected: string, found: unknown) =>
   invalidRequest(

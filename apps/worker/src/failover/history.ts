@@ -32,6 +32,8 @@ export type Try = {
  */
 export type History = {
   readonly tries: Try[];
+  /** When the first try of all began, in milliseconds since the epoch. */
+  startedAt: number | undefined;
   shown: Shown;
   /** Who was shown last; one of the tries. */
   speaker: Try | undefined;
@@ -43,6 +45,7 @@ export type History = {
 
 export const emptyHistory = (): History => ({
   tries: [],
+  startedAt: undefined,
   shown: nothingShown(),
   speaker: undefined,
   usage: undefined,
@@ -119,7 +122,8 @@ function passSeam(history: History, { attempt, rung, offset }: SeamRecord): void
   if (rung === 'replay' && history.speaker) history.speaker.chars += offset;
 }
 
-function begin(history: History, { attempt, provider, model, mode }: AttemptStarted): void {
+function begin(history: History, { attempt, provider, model, mode, at }: AttemptStarted): void {
+  history.startedAt ??= at;
   history.tries.push({
     attempt,
     provider,

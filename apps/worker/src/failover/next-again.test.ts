@@ -1,7 +1,7 @@
 import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
 import { ended, fault, historyOf, said, started } from './history.fixture.ts';
-import { behindCurtain, journey, primary } from './next.fixture.ts';
+import { backup, behindCurtain, journey, primary, third } from './next.fixture.ts';
 import type { Event } from './next.fixture.ts';
 
 /* After a part of the answer was shown: when the same rung is tried again at the same target. */
@@ -15,14 +15,40 @@ const from = () => ({
 });
 
 describe('the rungs', () => {
+  const busy = (times: number): Event[] =>
+    Array.from({ length: times }, () => 'upstream_overloaded');
+
   it('are tried again in the same way where the target was only busy', () => {
-    const events: Event[] = ['upstream_overloaded', 'upstream_overloaded', 'upstream_overloaded'];
-    expect(journey({ ...from(), random: 1 }, events)).toEqual([
+    expect(journey({ ...from(), routes: [primary], random: 1 }, busy(3))).toEqual([
+      'primary replay',
+      'primary replay +400',
+      'primary replay +800',
+      'primary anchor',
+    ]);
+  });
+
+  it('wait for a busy target only when no other one is left to go on', () => {
+    const routes = [primary, backup, third];
+    expect(journey({ ...from(), routes, random: 1 }, busy(2))).toEqual([
       'backup anchor',
-      'backup anchor +400',
-      'backup anchor +800',
+      'third continue',
       'primary replay',
     ]);
+    expect(journey({ ...from(), random: 1 }, busy(6))).toEqual([
+      'backup anchor',
+      'primary replay',
+      'primary replay +400',
+      'primary replay +800',
+      // The rung that was only busy then.
+      'backup anchor +400',
+      'backup anchor +800',
+      'primary anchor',
+    ]);
+  });
+
+  it('wait for no target that asks for a pause while another one may go on', () => {
+    const pause = fault('upstream_rate_limited', { retryAfterMs: 2500 });
+    expect(journey(from(), [pause])).toEqual(['backup anchor', 'primary replay']);
   });
 
   it('are not tried again at a target that broke off in the middle of one, where there is another', () => {
@@ -52,12 +78,12 @@ describe('the rungs', () => {
     const words = journey({ ...from(), random: 0 }, events);
     expect(words).toEqual([
       'backup anchor',
+      'primary replay',
+      'primary replay',
+      'primary replay',
       'backup anchor',
-      'primary replay',
-      'primary replay',
-      'primary replay',
-      'backup replay',
       'primary anchor',
+      'backup replay',
       'fail upstream_failed_mid_stream',
     ]);
   });

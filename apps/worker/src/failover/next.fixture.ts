@@ -17,6 +17,7 @@ export const decide = (situation: Partial<Situation> = {}): Step =>
     continuation: 'auto',
     history: historyOf(),
     fault: undefined,
+    timeoutMs: 600_000,
     now: 5000,
     random: 0.5,
     ...situation,

@@ -200,6 +200,46 @@ describe('a fault before anything was shown', () => {
   });
 });
 
+describe('the time of a request', () => {
+  // Its first attempt began at 1000, as the log says, whichever worker made it.
+  const history = historyOf(started(1, primary), ended(1, 'upstream_overloaded'));
+  const busy = fault('upstream_overloaded');
+  const at = (now: number, more = {}) =>
+    decide({ history, fault: busy, timeoutMs: 60_000, random: 0, now, ...more });
+
+  it('is that of all its attempts together, from the first one on', () => {
+    expect(at(60_999)).toMatchObject({ kind: 'attempt', route: primary });
+    expect(at(61_000)).toMatchObject({
+      failed: {
+        error: {
+          code: 'upstream_timeout',
+          message: "The request took longer than its model's timeout.",
+        },
+        httpStatus: 504,
+      },
+    });
+  });
+
+  it('begins with the first attempt, not while it waited for one', () => {
+    expect(decide({ timeoutMs: 10, now: 1e12 }).kind).toBe('attempt');
+  });
+
+  it('ends no later than the deadline, and says which of them it was', () => {
+    const code = (deadlineAt: number) =>
+      at(61_000, { deadlineAt, history: historyOf(started(1, primary)) });
+    expect(code(60_999)).toMatchObject({ failed: { error: { code: 'deadline_exceeded' } } });
+    expect(code(61_001)).toMatchObject({ failed: { error: { code: 'upstream_timeout' } } });
+  });
+
+  it('is not spent on a pause that outlasts it', () => {
+    const asked = fault('upstream_overloaded', { retryAfterMs: 1000 });
+    expect(at(59_999, { fault: asked })).toMatchObject({ kind: 'attempt', delayMs: 1000 });
+    expect(at(60_000, { fault: asked })).toMatchObject({
+      failed: { error: { code: 'upstream_timeout' } },
+    });
+  });
+});
+
 describe('the clear end', () => {
   const history = historyOf(started(1, primary), ended(1, 'upstream_timeout'));
 

@@ -1,13 +1,16 @@
-import type { AttemptMode, Failed } from '@millrace/shared/domain/entry';
-import { faultTable, faultToError } from '@millrace/shared/domain/fault';
+import type { AttemptMode } from '@millrace/shared/domain/entry';
+import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
 import type { ReaderKind, Target } from '@millrace/shared/domain/request';
+import { brokenOff, fail } from './clear-end.ts';
+import type { ClearEnd } from './clear-end.ts';
 import { sinceProgress } from './history.ts';
 import type { History, Try } from './history.ts';
 import { rungsFor } from './ladder.ts';
 import type { Continuation, Rung } from './ladder.ts';
 import { retryDelay } from './retry.ts';
 import { isNothing } from './shown.ts';
+import { timeLimit } from './time-limit.ts';
 import type { RequestTraits } from './traits.ts';
 
 /** A target as the ladder sees it. */
@@ -22,10 +25,14 @@ export type Situation = {
   traits: RequestTraits;
   continuation: Continuation;
   history: History;
+  /** Targets that are being asked: none is asked beside itself. */
+  asked?: readonly Place[];
   /** How the last attempt of this run failed; undefined where none has. */
   fault: Fault | undefined;
   /** The last one that tells why, where the last of all does not. */
   reason?: Fault | undefined;
+  /** The model's, in milliseconds: of all attempts together. */
+  timeoutMs: number;
   /** The request must not be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
   /** Milliseconds since the epoch. */
@@ -38,7 +45,7 @@ export type Step =
   | { kind: 'attempt'; route: Route; mode: AttemptMode; delayMs: number }
   /** The answer is whole as it was shown: only its end is missing. */
   | { kind: 'complete' }
-  | { kind: 'fail'; failed: Failed };
+  | ClearEnd;
 
 /** The outcome of an attempt that its worker broke off for another worker to go on. */
 const handedOver = 'handed_over';
@@ -50,28 +57,29 @@ const maxAttemptsInAll = 100;
 
 /** What a run does next. Pure: the same situation gives the same step. */
 export function next(situation: Situation): Step {
-  const { history, traits, routes, deadlineAt = Infinity, now } = situation;
-  const { shown, tries } = history;
+  const { history, traits, routes, timeoutMs, deadlineAt, now } = situation;
+  const { shown, tries, startedAt } = history;
   const isWhole = history.result !== undefined || shown.finished.size >= traits.choices;
   if (isWhole) return { kind: 'complete' };
   if (routes.length === 0) return fail(situation, noTarget);
-  if (now >= deadlineAt) return fail(situation, tooLate);
+  const limit = timeLimit({ startedAt, timeoutMs, deadlineAt, now });
+  if (now >= limit.at) return fail(situation, limit.fault);
   const isTooMany = sinceProgress(tries).length >= maxAttempts || tries.length >= maxAttemptsInAll;
   if (isTooMany) return fail(situation, situation.fault ?? tooManyAttempts);
   const step = isNothing(shown) ? startAgain(situation) : goOn(situation);
-  // A pause that outlasts the deadline is no help.
-  if (step.kind === 'attempt' && now + step.delayMs >= deadlineAt) return fail(situation, tooLate);
-  return step;
+  // A pause that outlasts the request's time is no help.
+  const isInTime = step.kind !== 'attempt' || now + step.delayMs < limit.at;
+  return isInTime ? step : fail(situation, limit.fault);
 }
 
 /** Rung 1: nothing was shown, so the request is as good as new. */
 function startAgain(situation: Situation): Step {
-  const { routes, history, fault, random } = situation;
+  const { routes, history, fault, random, asked = [] } = situation;
   const tries = sinceRestart(history.tries);
   const last = lastOf(tries, fault);
-  const turn = inTurn(routes, last);
+  const turn = inTurn(routes, last).filter((route) => !isAmong(asked, route));
   const first = turn[0];
-  if (!first) return fail(situation, noTarget);
+  if (!first) return fail(situation, fault ?? noTarget);
   // The first attempt of all, or the one after a worker's death.
   if (!fault) return attempt(first, 'start');
   const row = faultTable[fault.code];
@@ -93,7 +101,7 @@ function startAgain(situation: Situation): Step {
 
 /** Rungs 2 to 4, at each target in turn; then a fresh answer for those who can forget, or the end. */
 function goOn(situation: Situation): Step {
-  const { routes, history, traits, continuation, fault, random } = situation;
+  const { routes, history, traits, continuation, fault, random, asked = [] } = situation;
   const last = lastOf(history.tries, fault);
   // A rung that was handed over has not failed, and who was to begin the answer was on none.
   const since = sinceProgress(history.tries).filter(
@@ -101,25 +109,44 @@ function goOn(situation: Situation): Step {
   );
   if (fault && !faultTable[fault.code].next) return restartOrFail(situation, fault);
 
-  const same = last && fault && since.includes(last) && routes.find((route) => isAt(last, route));
-  // A rung of which nothing came was not at fault: a target that is busy is asked once more, in the same
-  // way. One that broke off was tried, and where there is another target its whole time is not spent twice.
-  if (same && (!last.answered || routes.length === 1)) {
-    const failures = since.filter((one) => isAt(one, last) && mayPass(one));
-    const delayMs = retryDelay(fault, faultTable[fault.code], failures.length, random);
-    if (delayMs !== undefined) return attempt(same, last.mode, delayMs);
-  }
-  for (const route of rungOrder(routes, last, fault)) {
-    const rungs = rungsFor({
+  const rungsAt = (route: Route): Generator<Rung, void> =>
+    rungsFor({
       shown: history.shown,
       traits,
       continuation,
       prefill: route.prefill,
       sameModel: history.speaker !== undefined && isAt(history.speaker, route),
     });
-    const wasTried = (rung: Rung) => since.some((one) => isAt(one, route) && one.mode === rung);
-    const untried = rungs.find((rung) => !wasTried(rung));
-    if (untried) return attempt(route, untried);
+  const order = rungOrder(routes, last, fault).filter((route) => !isAmong(asked, route));
+
+  const failuresAt = (place: Place) =>
+    since.filter((one) => isAt(one, place) && mayPass(one)).length;
+  const mayAskFresh = () =>
+    order.some(
+      (route) => !since.some((one) => isAt(one, route)) && rungsAt(route).next().done !== true,
+    );
+
+  const same = last && fault && since.includes(last) && routes.find((route) => isAt(last, route));
+  // A rung of which nothing came was not at fault: its target is asked again in the same way, as often
+  // as the fault's row says. One that broke off was tried, and where there is another target its whole
+  // time is not spent twice.
+  if (same && (!last.answered || routes.length === 1)) {
+    const row = faultTable[fault.code];
+    const delayMs = retryDelay(fault, row, failuresAt(same), random);
+    // In the middle of a sentence nobody is waited for while another target may go on.
+    const isWorth = delayMs !== undefined && !(row.pause && mayAskFresh());
+    if (isWorth) return attempt(same, last.mode, delayMs);
+  }
+  for (const route of order) {
+    for (const rung of rungsAt(route)) {
+      const before = since.findLast((one) => isAt(one, route) && one.mode === rung);
+      if (!before) return attempt(route, rung);
+      // It was only busy, and others were asked in the meantime.
+      const row = rows[before.outcome];
+      const mayRepeat = row && route !== same && !before.answered && !mayAskFresh();
+      const delayMs = mayRepeat && retryDelay({}, row, failuresAt(route), random);
+      if (typeof delayMs === 'number') return attempt(route, rung, delayMs);
+    }
   }
   return restartOrFail(situation, fault ?? brokenOff);
 }
@@ -186,6 +213,9 @@ type Place = { provider: string; model: string };
 const isAt = (one: Place, other: Place): boolean =>
   one.provider === other.provider && one.model === other.model;
 
+const isAmong = (places: readonly Place[], one: Place): boolean =>
+  places.some((place) => isAt(place, one));
+
 const attempt = (route: Route, mode: AttemptMode, delayMs = 0): Step => ({
   kind: 'attempt',
   route,
@@ -208,42 +238,13 @@ const noTarget: Fault = {
   message: 'The model has no provider that this worker knows.',
 };
 
-const tooLate: Fault = {
-  code: 'deadline_exceeded',
-  message: 'The deadline of the request passed before it could be answered.',
-};
-
 const tooManyAttempts: Fault = {
   code: 'upstream_invalid_response',
   message: 'The request was tried too often.',
 };
-
-const brokenOff: Fault = {
-  code: 'upstream_failed_mid_stream',
-  message: 'The answer broke off and could not be continued.',
-};
-
-const isBySide = ({ code }: Fault): boolean =>
-  code === 'target_unsuited' || code === 'no_continuation';
 
 /** The outcome of an attempt whose target did not answer, or not to the end. */
 const isBreak = (outcome: string): boolean =>
   Object.hasOwn(faultTable, outcome) &&
   outcome !== 'target_unsuited' &&
   outcome !== 'no_continuation';
-
-/** Whether a fault tells why a request fails, where others came after it. */
-export const isReal = (fault: Fault): boolean => !isBySide(fault);
-
-/** The clear end: the last real reason, under the code that says that a part was shown. */
-function fail({ history, reason }: Situation, last: Fault): Step {
-  // That one target could not be asked in some way says nothing of why there is no answer; nor does what
-  // it found wrong with a request that we made.
-  const bySide = reason ?? (isNothing(history.shown) ? last : brokenOff);
-  const fault = isBySide(last) ? bySide : last;
-  const { error, httpStatus } = faultToError(fault);
-  const code = isNothing(history.shown) ? error.code : 'upstream_failed_mid_stream';
-  const failed: Failed = { error: { ...error, code }, httpStatus };
-  if (fault.retryAfterMs !== undefined) failed.retryAfterMs = fault.retryAfterMs;
-  return { kind: 'fail', failed };
-}

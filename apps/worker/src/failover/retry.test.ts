@@ -44,7 +44,12 @@ describe("a provider's own wish", () => {
     expect(longestRetryAfterMs).toBe(3000);
     expect(delay('upstream_rate_limited', 1, 0, 3000)).toBe(3000);
     expect(delay('upstream_rate_limited', 1, 1, 3000)).toBe(3300);
-    expect(delay('upstream_rate_limited', 1, 0, 0)).toBe(0);
+  });
+
+  it('to be asked at once is no reason to come back together with all the others', () => {
+    expect(delay('upstream_rate_limited', 1, 1, 0)).toBe(400);
+    expect(delay('upstream_rate_limited', 2, 0.5, 0)).toBe(400);
+    expect(delay('upstream_rate_limited', 2, 1, 500)).toBe(800);
   });
 
   it('beyond that is no reason to wait', () => {

@@ -11,19 +11,17 @@ const longestPauseMs = 4000;
  * `failures`: how often it has failed in this way by now, from 1. `random`: between 0 and 1.
  */
 export function retryDelay(
-  fault: Fault,
+  fault: Pick<Fault, 'retryAfterMs'>,
   row: FaultRow,
   failures: number,
   random: number,
 ): number | undefined {
   if (row.again === 0 || failures > row.again) return undefined;
-  if (fault.retryAfterMs !== undefined) {
-    // A little later than asked for, never earlier.
-    return fault.retryAfterMs <= longestRetryAfterMs
-      ? Math.round(fault.retryAfterMs * (1 + 0.1 * random))
-      : undefined;
-  }
   // Full jitter: callers that failed together do not come back together.
   const ceiling = Math.min(longestPauseMs, firstPauseMs * 2 ** (failures - 1));
-  return row.pause ? Math.round(ceiling * random) : 0;
+  const pauseMs = row.pause ? Math.round(ceiling * random) : 0;
+  if (fault.retryAfterMs === undefined) return pauseMs;
+  if (fault.retryAfterMs > longestRetryAfterMs) return undefined;
+  // A little later than asked for, never earlier; and one that says "at once" has not seen the others.
+  return Math.max(pauseMs, Math.round(fault.retryAfterMs * (1 + 0.1 * random)));
 }

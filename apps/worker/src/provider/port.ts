@@ -30,7 +30,7 @@ export type AnswerSink = {
   plain(text: string, content: string): void;
   /** Any other chunk, with its JSON text. `visible`: a reader would see something of it. */
   chunk(text: string, chunk: unknown, visible: boolean): void;
-  /** The chunk that only has the usage. */
+  /** The chunk that only has the usage, as far as it is known: of several, the last one counts. */
   usage(text: string): void;
 };
 

@@ -46,12 +46,15 @@ export function callUpstream(
 ): UpstreamCall {
   let controller: Dispatcher.DispatchController | undefined;
   let over = false;
+  /** Kept for a request that waits for its connection: it has nobody to tell yet. */
+  let paused = false;
   let lingering: NodeJS.Timeout | undefined;
 
   const handler: Dispatcher.DispatchHandler = {
     onRequestStart(started) {
       controller = started;
       if (over) started.abort(aborted());
+      else if (paused) started.pause();
     },
     onResponseStart(_controller, status, headers) {
       // 1xx are information; the response is still to come.
@@ -90,8 +93,14 @@ export function callUpstream(
       lingering.unref();
     },
     abort,
-    pause: () => controller?.pause(),
-    resume: () => controller?.resume(),
+    pause() {
+      paused = true;
+      controller?.pause();
+    },
+    resume() {
+      paused = false;
+      controller?.resume();
+    },
   };
 }
 

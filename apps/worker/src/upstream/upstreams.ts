@@ -3,6 +3,7 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { startAttempt } from '../attempt.ts';
 import type { Attempt } from '../attempt.ts';
+import { failedAttempt } from '../failed-attempt.ts';
 import { anthropic } from '../provider/anthropic.ts';
 import { openai } from '../provider/openai.ts';
 import type { Provider } from '../provider/port.ts';
@@ -52,7 +53,7 @@ export function createUpstreams({ providers, models, limits, onUnreachable }: Up
       const config = providers[target.provider];
       const model = models[activation.data.model];
       const pool = pools.of(target.provider);
-      if (!config || !model || !pool) return refused(notConfigured(target));
+      if (!config || !model || !pool) return failedAttempt(notConfigured(target));
       return startAttempt({
         dispatcher: pool,
         provider: wireFormats[config.api],
@@ -67,7 +68,6 @@ export function createUpstreams({ providers, models, limits, onUnreachable }: Up
           identity,
         },
         timeouts: model,
-        deadlineAt: activation.data.deadlineAt,
         maxResponseBytes: limits.responseBodyBytes,
         ...rest,
       });
@@ -86,13 +86,4 @@ export function createUpstreams({ providers, models, limits, onUnreachable }: Up
 const notConfigured = ({ provider, model }: Target): Fault => ({
   code: 'provider_not_configured',
   message: `This worker's config has no usable provider '${provider}' for '${model}'.`,
-});
-
-/** An attempt that failed before it began. */
-const refused = (fault: Fault): Attempt => ({
-  outcome: Promise.resolve({ kind: 'fault', fault }),
-  firstTokenAt: undefined,
-  stop: () => {},
-  pause: () => {},
-  resume: () => {},
 });

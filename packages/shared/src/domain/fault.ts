@@ -8,7 +8,10 @@ export type FaultRow = {
   /** For the client, where the provider gave no status of its own. */
   httpStatus: number;
   type: string;
-  /** How often the same target is asked again, before anything was shown. */
+  /**
+   * How often the same target is asked again in the same way. After a part of the answer was shown only
+   * where it did not begin to answer, or is the only one.
+   */
   again: number;
   /** Whether a pause before that helps. */
   pause: boolean;

@@ -31,27 +31,28 @@ describe('a stream of Anthropic that breaks', () => {
       },
     });
     expect(chunks).toHaveLength(shown);
-    expect(usages).toEqual([]);
+    // What the prompt cost was told at the start.
+    expect(usages).toHaveLength(shown === 0 ? 0 : 1);
     expect(verdictAtPush).toBe(true);
   });
 
   it('is whole when the error comes behind the stop_reason', () => {
     const { verdict, usages } = read(wire([...hello.slice(0, -1), overloaded]));
     expect(verdict).toMatchObject({ kind: 'completed', finishReason: 'stop' });
-    expect(usages).toHaveLength(1);
+    expect(usages.at(-1)).toMatchObject({ usage: { completion_tokens: 7 } });
   });
 
   it('is whole without message_stop, and truncated without a stop_reason', () => {
     const noStop = read(wire(hello.slice(0, -1)));
     expect(noStop.verdictAtPush).toBe(false);
     expect(noStop.verdict).toMatchObject({ kind: 'completed', finishReason: 'stop' });
-    expect(noStop.usages).toHaveLength(1);
+    expect(noStop.usages.at(-1)).toMatchObject({ usage: { completion_tokens: 7 } });
 
     const noReason = read(wire([messageStart(), ...text(0, 'x'), messageDelta(null), messageStop]));
     const cutOff = read(wire(hello.slice(0, 3)));
     for (const { verdict, usages } of [noReason, cutOff]) {
       expect(verdict).toMatchObject({ kind: 'fault', fault: { code: 'upstream_truncated' } });
-      expect(usages).toEqual([]);
+      expect(usages.at(-1)).toMatchObject({ usage: { prompt_tokens: 33 } });
     }
   });
 

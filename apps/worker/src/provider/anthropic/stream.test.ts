@@ -35,7 +35,12 @@ describe('a stream of Anthropic', () => {
     expect(result.verdictAtPush).toBe(true);
   });
 
-  it('ends with one usage chunk that counts the cached tokens as prompt tokens', () => {
+  it('tells what the prompt cost at once, for an answer that breaks off', () => {
+    const { usages } = read(wire(hello.slice(0, 3)));
+    expect(usages).toMatchObject([{ choices: [], usage: { prompt_tokens: 33 } }]);
+  });
+
+  it('ends with a usage chunk that counts the cached tokens as prompt tokens', () => {
     const { usages, verdict } = read(wire(hello));
     const usage = {
       prompt_tokens: 33,
@@ -47,7 +52,7 @@ describe('a stream of Anthropic', () => {
       cache_creation: { ephemeral_5m_input_tokens: 3, ephemeral_1h_input_tokens: 0 },
       service_tier: 'standard',
     };
-    expect(usages).toMatchObject([{ id: 'chatcmpl-msg_1', choices: [], usage }]);
+    expect(usages.at(-1)).toMatchObject({ id: 'chatcmpl-msg_1', choices: [], usage });
     expect(verdict).toEqual({ kind: 'completed', finishReason: 'stop', usage });
   });
 

@@ -79,8 +79,10 @@ export function createStreamReader(
     }
     blocks = createBlockReader();
     usage = mergeUsage({}, started['usage']);
-    if (!writer) begin(started);
-    else messageId = started['id'];
+    const answer = writer ?? begin(started);
+    messageId = started['id'];
+    // The prompt is paid for from here on, however the answer ends.
+    if (Object.keys(usage).length > 0) sink.usage(answer.usage(toOpenAiUsage(usage)));
   }
 
   function endMessage(event: Json): void {

@@ -1,5 +1,6 @@
 import type { ProviderConfig } from '@millrace/shared/config';
 import { classifyStatus } from '@millrace/shared/domain/fault';
+import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { startAttempt } from '../../attempt.ts';
 import { wireFormats } from '../../provider/wire-formats.ts';
@@ -13,10 +14,11 @@ export type AskOptions = {
   upstreamOf(provider: string): Upstream | undefined;
   /** Bytes of an answer to a prompt. */
   maxResponseBytes: number;
+  onError(error: unknown): void;
 };
 
 /** Puts the questions of the active checks to providers, over the connections that requests use. */
-export function createAsk({ providers, upstreamOf, maxResponseBytes }: AskOptions) {
+export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: AskOptions) {
   return async (question: Question, signal: AbortSignal): Promise<Answer> => {
     const name = question.kind === 'models' ? question.provider : question.target.provider;
     const [config, upstream] = [providers[name], upstreamOf(name)];
@@ -65,11 +67,13 @@ export function createAsk({ providers, upstreamOf, maxResponseBytes }: AskOption
         prefill: false,
         identity: undefined,
       },
-      timeouts: { firstTokenTimeoutMs: timeoutMs, idleTimeoutMs: timeoutMs, timeoutMs },
+      timeouts: { firstTokenTimeoutMs: timeoutMs, idleTimeoutMs: timeoutMs },
+      limit: { at: Date.now() + timeoutMs, fault: tooLate },
       maxResponseBytes,
       sink: { plain() {}, chunk() {}, usage() {} },
       accepted: false,
       signal,
+      onError,
     });
     const result = await outcome;
     return result.kind === 'fault' ? result : { kind: 'ok' };
@@ -92,3 +96,8 @@ const unknown = (provider: string): Answer => ({
     message: `This worker's config has no provider '${provider}'.`,
   },
 });
+
+const tooLate: Fault = {
+  code: 'upstream_timeout',
+  message: 'The provider did not answer a check in time.',
+};

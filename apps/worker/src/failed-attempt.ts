@@ -1,0 +1,17 @@
+import type { Fault } from '@millrace/shared/domain/fault';
+import type { Attempt } from './attempt.ts';
+
+/** An attempt that failed before it began. */
+export const failedAttempt = (fault: Fault): Attempt => ({
+  outcome: Promise.resolve({ kind: 'fault', fault }),
+  firstTokenAt: undefined,
+  stop: () => {},
+  pause: () => {},
+  resume: () => {},
+});
+
+/** For what is no provider's fault; why it broke is in the process's own log. */
+export const ourFault: Fault = {
+  code: 'internal_error',
+  message: 'Something broke inside the proxy while the request was answered.',
+};

@@ -1,0 +1,37 @@
+import type { Failed } from '@millrace/shared/domain/entry';
+import { faultToError } from '@millrace/shared/domain/fault';
+import type { Fault } from '@millrace/shared/domain/fault';
+import type { History } from './history.ts';
+import { isNothing } from './shown.ts';
+
+export type ClearEnd = { kind: 'fail'; failed: Failed };
+
+type Background = {
+  history: Pick<History, 'shown'>;
+  /** The last fault that tells why, where the last of all does not. */
+  reason?: Fault | undefined;
+};
+
+export const brokenOff: Fault = {
+  code: 'upstream_failed_mid_stream',
+  message: 'The answer broke off and could not be continued.',
+};
+
+const isBySide = ({ code }: Fault): boolean =>
+  code === 'target_unsuited' || code === 'no_continuation';
+
+/** Whether a fault tells why a request fails, where others came after it. */
+export const isReal = (fault: Fault): boolean => !isBySide(fault);
+
+/** The clear end: the last real reason, under the code that says that a part was shown. */
+export function fail({ history, reason }: Background, last: Fault): ClearEnd {
+  // That one target could not be asked in some way says nothing of why there is no answer; nor does what
+  // it found wrong with a request that we made.
+  const bySide = reason ?? (isNothing(history.shown) ? last : brokenOff);
+  const fault = isBySide(last) ? bySide : last;
+  const { error, httpStatus } = faultToError(fault);
+  const code = isNothing(history.shown) ? error.code : 'upstream_failed_mid_stream';
+  const failed: Failed = { error: { ...error, code }, httpStatus };
+  if (fault.retryAfterMs !== undefined) failed.retryAfterMs = fault.retryAfterMs;
+  return { kind: 'fail', failed };
+}

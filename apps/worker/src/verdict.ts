@@ -1,0 +1,110 @@
+import type { Fault } from '@millrace/shared/domain/fault';
+import type { AttemptOutcome } from './attempt.ts';
+import type { Provider, ProviderCall } from './provider/port.ts';
+import type { ResponseHeaders } from './upstream/call.ts';
+
+/* What a response's head and its whole body say of an attempt. */
+
+export type Head = { status: number; headers: ResponseHeaders };
+
+/** Bytes of an error body that are read. */
+const maxErrorBytes = 256 * 1024;
+
+const isSuccess = ({ status }: Head): boolean => status >= 200 && status < 300;
+
+export const isEventStream = (head: Head): boolean =>
+  isSuccess(head) && contentType(head).includes('text/event-stream');
+
+const contentType = (head: Head): string => String(head.headers['content-type'] ?? '');
+
+export type WholeOptions = {
+  provider: Provider;
+  call: ProviderCall;
+  head: Head;
+  maxResponseBytes: number;
+};
+
+/** Gathers a body that is no stream: an answer, an error, or nothing that we know. */
+export type Whole = {
+  /** Takes the next bytes. An outcome means that no more are wanted. */
+  push(bytes: Buffer): AttemptOutcome | undefined;
+  end(): AttemptOutcome;
+};
+
+export function createWhole({ provider, call, head, maxResponseBytes }: WholeOptions): Whole {
+  const parts: Buffer[] = [];
+  let size = 0;
+  const end = () => judge(provider, call, head, Buffer.concat(parts).toString('utf8'));
+  return {
+    push(bytes) {
+      parts.push(bytes);
+      size += bytes.length;
+      if (!isSuccess(head)) return size > maxErrorBytes ? end() : undefined;
+      if (size <= maxResponseBytes) return undefined;
+      const message = `The provider's answer is larger than ${maxResponseBytes} bytes.`;
+      return { kind: 'fault', fault: { code: 'upstream_response_too_large', message } };
+    },
+    end,
+  };
+}
+
+function judge(provider: Provider, call: ProviderCall, head: Head, text: string): AttemptOutcome {
+  if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus(provider, head, text) };
+  if (call.stream) return { kind: 'fault', fault: notAStream(provider, text) };
+  const verdict = provider.readWhole(text, call);
+  if (verdict.kind === 'fault') return verdict;
+  const { body = text, ...rest } = verdict;
+  const type = verdict.body === undefined ? contentType(head) : '';
+  return { ...rest, result: { contentType: type || 'application/json', body } };
+}
+
+/** A success status without an event stream: an error in disguise, or nothing that we know. */
+function notAStream(provider: Provider, text: string): Fault {
+  const { code, error } = provider.readError(500, text);
+  if (error) return { code, message: error.message, error };
+  const message = 'The provider answered a stream request with something that is no event stream.';
+  return { code: 'upstream_invalid_response', message };
+}
+
+function fromStatus(provider: Provider, head: Head, text: string): Fault {
+  const { status, headers } = head;
+  const { code, error } = provider.readError(status, text);
+  const fault: Fault = {
+    code,
+    message: `The provider answered with status ${status}.`,
+    // Redirects and the like mean nothing to the client.
+    httpStatus: status >= 400 ? status : 502,
+  };
+  if (error) fault.error = error;
+  const retryAfterMs = retryAfter(headers);
+  if (retryAfterMs !== undefined) fault.retryAfterMs = retryAfterMs;
+  return fault;
+}
+
+/** `retry-after-ms`, or `Retry-After` in seconds or as a date; in milliseconds. */
+export function retryAfter(headers: ResponseHeaders, now = Date.now()): number | undefined {
+  const ms = numberIn(headers['retry-after-ms']);
+  if (ms !== undefined) return ms;
+  const text = headers['retry-after'];
+  const seconds = numberIn(text);
+  if (seconds !== undefined) return seconds * 1000;
+  const date = typeof text === 'string' ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** Not negative; an empty header says nothing. */
+function numberIn(text: string | string[] | undefined): number | undefined {
+  if (typeof text !== 'string' || text.trim() === '') return undefined;
+  const number = Number(text);
+  return number >= 0 ? number : undefined;
+}
+
+export const noAnswer: AttemptOutcome = {
+  kind: 'fault',
+  fault: { code: 'upstream_invalid_response', message: 'The provider sent no response.' },
+};
+
+export const untranslatable: Fault = {
+  code: 'target_unsuited',
+  message: "The request could not be put into the target's format.",
+};
