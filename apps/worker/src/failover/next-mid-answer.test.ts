@@ -88,17 +88,20 @@ describe('the rungs', () => {
     expect(journey({ history }, [])).toEqual(['backup anchor']);
   });
 
-  it('that a dead worker was on are not tried again', () => {
+  it('that a dead worker was on come after all others, once more', () => {
     const history = historyOf(
       started(1, primary),
       said(long),
       ended(1, broken),
       started(2, backup, 'anchor'),
     );
-    expect(journey({ history }, ['no_continuation', 'no_continuation'])).toEqual([
+    const events: Event[] = Array.from({ length: 4 }, () => 'no_continuation');
+    expect(journey({ history }, events)).toEqual([
       'primary replay',
       'primary anchor',
       'backup replay',
+      'backup anchor',
+      'fail upstream_failed_mid_stream',
     ]);
   });
 
@@ -178,6 +181,22 @@ describe('two attempts side by side', () => {
       ended(1, broken),
     );
     expect(journey({ history, fault: fault(broken) }, [])).toEqual(['backup anchor']);
+  });
+
+  it('one that was overtaken has not used up its rung', () => {
+    const history = historyOf(
+      started(1, primary),
+      said(long),
+      ended(1, broken),
+      started(2, primary, 'replay'),
+      started(3, backup, 'replay'),
+      seam(2, 'replay'),
+      said(' More.'),
+      ended(3, 'superseded'),
+      ended(2, broken),
+    );
+    const traits = { ...plainTraits, repeats: true };
+    expect(journey({ history, traits, fault: fault(broken) }, [])).toEqual(['backup replay']);
   });
 
   it('one that failed before the other spoke is not asked to begin again', () => {

@@ -103,9 +103,9 @@ function startAgain(situation: Situation): Step {
 function goOn(situation: Situation): Step {
   const { routes, history, traits, continuation, fault, random, asked = [] } = situation;
   const last = lastOf(history.tries, fault);
-  // A rung that was handed over has not failed, and who was to begin the answer was on none.
+  // A rung that was handed over or overtaken has not failed, and who was to begin the answer was on none.
   const since = sinceProgress(history.tries).filter(
-    ({ mode, outcome }) => isRung(mode) && outcome !== handedOver,
+    ({ mode, outcome }) => isRung(mode) && outcome !== handedOver && outcome !== 'superseded',
   );
   if (fault && !faultTable[fault.code].next) return restartOrFail(situation, fault);
 
@@ -137,10 +137,14 @@ function goOn(situation: Situation): Step {
     const isWorth = delayMs !== undefined && !(row.pause && mayAskFresh());
     if (isWorth) return attempt(same, last.mode, delayMs);
   }
+  let lost: Step | undefined;
   for (const route of order) {
     for (const rung of rungsAt(route)) {
-      const before = since.findLast((one) => isAt(one, route) && one.mode === rung);
+      const tries = since.filter((one) => isAt(one, route) && one.mode === rung);
+      const before = tries.at(-1);
       if (!before) return attempt(route, rung);
+      // Its worker died on it: once more, when all others have failed.
+      if (tries.length === 1 && isNoFault(before.outcome)) lost ??= attempt(route, rung);
       // It was only busy, and others were asked in the meantime.
       const row = rows[before.outcome];
       const mayRepeat = row && route !== same && !before.answered && !mayAskFresh();
@@ -148,7 +152,7 @@ function goOn(situation: Situation): Step {
       if (typeof delayMs === 'number') return attempt(route, rung, delayMs);
     }
   }
-  return restartOrFail(situation, fault ?? brokenOff);
+  return lost ?? restartOrFail(situation, fault ?? brokenOff);
 }
 
 /** A target that answered, but not in the right way, may on its next rung; one that failed waits its turn. */
