@@ -30,6 +30,11 @@ export type FleetOptions = {
   ingresses?: number;
   /** Config fields beside models, as in the file; its providers are added to the simulated ones. */
   config?: Record<string, unknown>;
+  /**
+   * Breakers and active checks as the config has them by default. Without them, a test that makes a
+   * target fail again and again finds it asked each time.
+   */
+  health?: boolean;
   /** Aliases; a text stands for one target at the primary simulator. */
   models?: Record<string, unknown>;
   redisArgs?: readonly string[];
@@ -58,7 +63,14 @@ export type Fleet = {
  * `primary-anthropic` and `backup-anthropic`. Any model of the simulator is an alias's target.
  */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
-  const { workers = 1, ingresses = 1, config = {}, models = {}, redisArgs = [] } = options;
+  const {
+    workers = 1,
+    ingresses = 1,
+    config = {},
+    models = {},
+    redisArgs = [],
+    health = false,
+  } = options;
   const [redis, primary, backup] = await allOrNone<[TestRedis, Simulator, Simulator]>(
     [
       startRedis(redisArgs),
@@ -75,8 +87,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     ),
     ...config,
     providers: {
-      ...providersAt('primary', primary),
-      ...providersAt('backup', backup),
+      ...providersAt('primary', primary, health),
+      ...providersAt('backup', backup, health),
       ...(config['providers'] as Record<string, unknown> | undefined),
     },
   };
@@ -125,10 +137,13 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   return fleet;
 }
 
-const providersAt = (name: string, { url }: Simulator) => ({
-  [name]: { api: 'openai', baseUrl: `${url}/v1` },
-  [`${name}-anthropic`]: { api: 'anthropic', baseUrl: url },
-});
+const providersAt = (name: string, { url }: Simulator, health: boolean) => {
+  const care = health ? {} : { breaker: { enabled: false }, check: { kind: 'off' } };
+  return {
+    [name]: { api: 'openai', baseUrl: `${url}/v1`, ...care },
+    [`${name}-anthropic`]: { api: 'anthropic', baseUrl: url, ...care },
+  };
+};
 
 const toModel = (model: unknown): unknown =>
   typeof model === 'string' ? { targets: [{ provider: 'primary', model }] } : model;

@@ -10,6 +10,7 @@ import { createAppender } from '../../apps/worker/src/append.ts';
 import { uncounted } from '../../apps/worker/src/metrics.fixture.ts';
 import { run } from '../../apps/worker/src/run.ts';
 import type { StopReason } from '../../apps/worker/src/run.ts';
+import { openGate } from '../../apps/worker/src/upstream/gate.fixture.ts';
 import { openReader } from './reader.ts';
 import type { Given } from './reader.ts';
 import type { Op, Scenario } from './scenario.ts';
@@ -114,6 +115,7 @@ export class World {
       onError: (error) => this.errors.push(error),
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls, timeoutMs }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),
+      openGate,
       call: (options) => {
         const attempt = worker.dead ? { ...inert, outcome: never } : this.#upstreams.call(options);
         const call = this.calls.at(-1);

@@ -5,6 +5,7 @@ import type { TimeLimit } from './failover/time-limit.ts';
 import type { AnswerSink, Provider, ProviderCall, StreamReader } from './provider/port.ts';
 import { callUpstream } from './upstream/call.ts';
 import type { Upstream, UpstreamCall } from './upstream/call.ts';
+import type { CallWatch } from './upstream/gate.ts';
 import { createWhole, isEventStream, noAnswer, untranslatable } from './verdict.ts';
 import type { Whole } from './verdict.ts';
 import { withoutKey } from './without-key.ts';
@@ -31,6 +32,8 @@ export type AttemptOptions = {
    */
   accepted: boolean;
   sink: AnswerSink;
+  /** What is to be known of the call while it lives. */
+  watch?: Pick<CallWatch, 'head' | 'firstToken'>;
   signal: AbortSignal;
   /**
    * The first token is late. With it the attempt goes on waiting, up to its whole time; without it,
@@ -75,6 +78,7 @@ const finishGraceMs = 1000;
 /** Makes one upstream call and judges it. Never throws and never rejects. */
 export function startAttempt(options: AttemptOptions): Attempt {
   const { provider, call, timeouts, limit, maxResponseBytes, sink, signal, onError } = options;
+  const startedAt = Date.now();
   let firstTokenAt: number | undefined;
   let paused = false;
   let settled = false;
@@ -157,6 +161,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
   function onVisible(): void {
     if (firstTokenAt === undefined) {
       firstTokenAt = Date.now();
+      options.watch?.firstToken(firstTokenAt - startedAt);
       rearm(patienceMs());
     } else if (!paused) progressTimer?.refresh();
   }
@@ -195,6 +200,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
     upstream = callUpstream(options.dispatcher, request, {
       onHead: guarded((status, headers) => {
         const head = { status, headers };
+        options.watch?.head(status, headers);
         if (call.stream && isEventStream(head)) reader = provider.readStream(call, watched);
         else whole = createWhole({ provider, call, head, maxResponseBytes });
       }),

@@ -8,6 +8,7 @@ import type { History } from './failover/history.ts';
 import type { Route } from './failover/next.ts';
 import { uncounted } from './metrics.fixture.ts';
 import type { CallOptions, RunDeps } from './run.ts';
+import { openGate } from './upstream/gate.fixture.ts';
 
 /* A run's way up the ladder, with upstream calls that a test plays itself. */
 
@@ -22,6 +23,7 @@ function start(history: History, routes: Route[] = [primary, backup], more: Part
   const deps: Partial<RunDeps> = {
     policy: () => undefined,
     routes: () => routes,
+    openGate,
     mayHedge: () => true,
     now: () => 1234,
     metrics: uncounted,

@@ -7,10 +7,10 @@ import { createContest } from './contest.ts';
 import type { AttemptStep, Contest } from './contest.ts';
 import { continueBody } from './failover/continue-body.ts';
 import type { History } from './failover/history.ts';
-import { isReal } from './failover/clear-end.ts';
+import { fail, isReal } from './failover/clear-end.ts';
 import { next } from './failover/next.ts';
-import type { Step } from './failover/next.ts';
-import { plainText } from './failover/shown.ts';
+import type { Route, Step } from './failover/next.ts';
+import { isNothing, plainText } from './failover/shown.ts';
 import { timeLimit } from './failover/time-limit.ts';
 import { readTraits } from './failover/traits.ts';
 import type { Policy, RunDeps } from './run.ts';
@@ -42,7 +42,6 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const { data } = activation;
   const policy = deps.policy(data.model) ?? defaultPolicy;
   const traits = readTraits(body);
-  const routes = deps.routes(data.targets, data.model);
   const { holdToolCalls, timeoutMs } = policy;
   const { deadlineAt } = data;
   const { maxHeldChars, metrics, now } = deps;
@@ -58,9 +57,15 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   });
   answer.closeLost();
 
+  const { model } = data;
+  const routes = deps.routes(data.targets, model);
+  const gate = deps.openGate({ model, routes, body, signal, deadlineAt });
+  /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
+  const look = () => gate.look(!isNothing(history.shown));
+
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;
-  const decide = (fault: Fault | undefined): Step =>
+  const decide = (routes: readonly Route[], fault: Fault | undefined): Step =>
     next({
       routes,
       reader: data.reader,
@@ -83,13 +88,13 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
 
   function hedge(): AttemptStep | undefined {
     if (policy.onSlowFirstToken !== 'hedge') return undefined;
-    const step = decide(slow);
+    const step = decide(look().open, slow);
     return mayStandBeside(step) && deps.mayHedge() ? step : undefined;
   }
 
   function fallback(fault: Fault): AttemptStep | undefined {
     if (isReal(fault)) reason = fault;
-    const step = decide(fault);
+    const step = decide(look().open, fault);
     return mayStandBeside(step) ? step : undefined;
   }
 
@@ -101,10 +106,12 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     onError: deps.onError,
     handsOver: () => signal.reason === 'shutdown',
     waits: policy.onSlowFirstToken !== 'failover',
-    call: ({ route, mode }, sink, onSlow) =>
+    enter: ({ route }) => gate.enter(route),
+    call: ({ route, mode }, permit, sink, onSlow) =>
       deps.call({
         activation,
         target: route,
+        permit,
         body:
           mode === 'start' || mode === 'restart'
             ? body
@@ -127,13 +134,30 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   onContest(contest);
 
   for (let fault: Fault | undefined; !signal.aborted;) {
-    const step = decide(fault);
+    const { open, shut } = look();
+    const step = decide(open, fault);
+    if (step.kind === 'fail' && shut.length > 0) {
+      // Rather late than never, where one that cannot be asked now may still do it.
+      const isWorth = decide([...open, ...shut], fault).kind === 'attempt';
+      const waited = isWorth ? await gate.wait() : { kind: 'over' as const };
+      if (waited.kind === 'retry') continue;
+      if (waited.kind === 'fault') answer.fail(fail({ history, reason }, reason ?? waited.fault));
+      if (waited.kind === 'over') answer.fail(step);
+      break;
+    }
     if (step.kind === 'fail') answer.fail(step);
     if (step.kind === 'complete') answer.complete();
     if (step.kind !== 'attempt') break;
     if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
     if (signal.aborted) break;
-    const outcome = await contest.run(step);
+    const entered = gate.enter(step.route);
+    const permit = entered instanceof Promise ? await entered : entered;
+    if (!permit) continue;
+    if (signal.aborted) {
+      permit.cancel();
+      break;
+    }
+    const outcome = await contest.run(step, permit);
     if (outcome.kind !== 'fault') break;
     fault = outcome.fault;
     if (isReal(fault)) reason = fault;

@@ -6,6 +6,7 @@ import { createContest } from './contest.ts';
 import type { AttemptStep, ContestOptions, ContestOutcome } from './contest.ts';
 import { chunk, fault, historyOf, said, started } from './failover/history.fixture.ts';
 import type { AnswerSink } from './provider/port.ts';
+import { freePermit } from './upstream/gate.fixture.ts';
 
 /* Attempts that a test plays itself: what they bring, and how each of them ends. */
 
@@ -76,7 +77,8 @@ function play(step: AttemptStep, sink: AnswerSink, onSlow: (() => void) | undefi
 function contest(options: Partial<ContestOptions> = {}) {
   const made = createContest({
     answer: heard.answer,
-    call: play,
+    enter: () => freePermit,
+    call: (step, _permit, sink, onSlow) => play(step, sink, onSlow),
     hedge: () => beside,
     fallback: () => undefined,
     signal: new AbortController().signal,
@@ -91,7 +93,7 @@ function contest(options: Partial<ContestOptions> = {}) {
   return {
     ...made,
     run(step = start) {
-      void made.run(step).then((how) => (outcome = how));
+      void made.run(step, freePermit).then((how) => (outcome = how));
     },
     outcome: () => outcome,
   };

@@ -5,6 +5,7 @@ import type { Attempt, AttemptOutcome } from './attempt.ts';
 import { failedAttempt, ourFault } from './failed-attempt.ts';
 import type { Step } from './failover/next.ts';
 import type { AnswerSink } from './provider/port.ts';
+import type { Permit } from './upstream/gate.ts';
 import type { GiveUp, Voice } from './voice.ts';
 
 export type AttemptStep = Extract<Step, { kind: 'attempt' }>;
@@ -15,7 +16,14 @@ export type ContestOptions = {
   signal: AbortSignal;
   /** Whether what the run's stop breaks off is handed to another worker. */
   handsOver(): boolean;
-  call(step: AttemptStep, sink: AnswerSink, onSlow: (() => void) | undefined): Attempt;
+  /** A place at the step's target; undefined when it takes none now. */
+  enter(step: AttemptStep): Permit | undefined | Promise<Permit | undefined>;
+  call(
+    step: AttemptStep,
+    permit: Permit,
+    sink: AnswerSink,
+    onSlow: (() => void) | undefined,
+  ): Attempt;
   /**
    * The first token of an attempt is late: the step of another that starts beside it, or undefined
    * when it is only waited for.
@@ -48,7 +56,7 @@ type Racer = { voice: Voice; attempt: Attempt; isLate: boolean };
  * the ladder beside it as if it had failed.
  */
 export type Contest = {
-  run(step: AttemptStep): Promise<ContestOutcome>;
+  run(step: AttemptStep, permit: Permit): Promise<ContestOutcome>;
   /** The log cannot take more for now, or can again. */
   pause(): void;
   resume(): void;
@@ -56,6 +64,7 @@ export type Contest = {
 
 export function createContest(options: ContestOptions): Contest {
   const { answer, call, hedge, fallback, waits, handsOver, signal, onError } = options;
+  const { enter: admit } = options;
   const racers = new Set<Racer>();
   let paused = false;
   let settle: (outcome: ContestOutcome) => void = () => {};
@@ -68,7 +77,7 @@ export function createContest(options: ContestOptions): Contest {
   /** One more starts after its pause. */
   let isComing = false;
 
-  function enter(step: AttemptStep): void {
+  function enter(step: AttemptStep, permit: Permit): void {
     let given: GiveUp | undefined;
     let racer: Racer | undefined = undefined;
     const voice = answer.open(step, {
@@ -86,7 +95,7 @@ export function createContest(options: ContestOptions): Contest {
       wantsHedge = true;
       callHelp();
     });
-    const attempt = begin(step, voice.sink, waits ? onLate : undefined);
+    const attempt = begin(step, permit, voice.sink, waits ? onLate : undefined);
     racer = { voice, attempt, isLate: false };
     racers.add(racer);
     // It may have spoken before it was known here.
@@ -112,25 +121,46 @@ export function createContest(options: ContestOptions): Contest {
     for (let fault = unanswered.shift(); fault; fault = unanswered.shift()) {
       const step = fallback(fault);
       if (!step) continue;
-      if (step.delayMs > 0) void enterLater(step);
-      else enter(step);
+      come(step);
       return;
     }
     const step = wantsHedge ? hedge() : undefined;
     wantsHedge = false;
-    if (step) enter(step);
+    if (step) come(step);
   }
 
-  async function enterLater(step: AttemptStep): Promise<void> {
+  /** Starts one more, after its pause and once its target has a place for it. */
+  function come(step: AttemptStep): void {
     isComing = true;
     const still = silence.signal;
-    const ends = AbortSignal.any([still, signal]);
-    await sleep(step.delayMs, undefined, { signal: ends }).catch(() => {});
-    if (still.aborted) return;
-    isComing = false;
-    if (!signal.aborted) guarded(enter)(step);
-    // The last of those beside it may have ended in the meantime.
-    else if (racers.size === 0) settle({ kind: 'aborted' });
+
+    const arrive = guarded((permit: Permit | undefined) => {
+      if (permit && (still.aborted || signal.aborted)) permit.cancel();
+      if (still.aborted) return;
+      isComing = false;
+      if (permit && !signal.aborted) enter(step, permit);
+      // The last of those beside it may have ended in the meantime.
+      else if (racers.size === 0) {
+        const fault = unanswered.pop() ?? noContinuation;
+        settle(signal.aborted ? { kind: 'aborted' } : { kind: 'fault', fault });
+      }
+    });
+
+    const ask = guarded(() => {
+      const permit = still.aborted || signal.aborted ? undefined : admit(step);
+      if (permit instanceof Promise) permit.then(arrive, refuse);
+      else arrive(permit);
+    });
+    const refuse = (error: unknown) => {
+      onError(error);
+      arrive(undefined);
+    };
+
+    if (step.delayMs === 0) ask();
+    else {
+      const ends = AbortSignal.any([still, signal]);
+      sleep(step.delayMs, undefined, { signal: ends }).then(ask, ask);
+    }
   }
 
   /** Nobody else comes. */
@@ -178,13 +208,13 @@ export function createContest(options: ContestOptions): Contest {
   }
 
   return {
-    run(step) {
+    run(step, permit) {
       return new Promise((resolve) => {
         settle = resolve;
         silence = new AbortController();
         unanswered = [];
         wantsHedge = false;
-        guarded(enter)(step);
+        guarded(enter)(step, permit);
       });
     },
     pause() {

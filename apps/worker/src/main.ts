@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError, loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
-import type { Fault } from '@millrace/shared/domain/fault';
 import { keyspace } from '@millrace/shared/keys';
 import {
   createLifecycle,
@@ -11,6 +10,9 @@ import {
   reportReady,
 } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
+import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
+import { insureWindows } from '@millrace/shared/limits/insured-windows';
+import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { createLogger } from '@millrace/shared/logger';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
@@ -25,6 +27,7 @@ import { run } from './run.ts';
 import { createRuns } from './runs.ts';
 import { createSelf } from './self.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
+import { createPools } from './upstream/pool/pools.ts';
 import { createUpstreams } from './upstream/upstreams.ts';
 
 /* config → adapters → consumer → drain */
@@ -46,7 +49,7 @@ exitOnBug(logger);
 const lifecycle = createLifecycle((stage) => logger.info({ stage }));
 for (const sentence of notEnforcedYet(config)) logger.warn(sentence);
 
-const upstreams = openUpstreams();
+const pools = openPools();
 const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
 const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
   giveUp(error.message),
@@ -65,11 +68,39 @@ const log = createRedisLog({
   lifetimeMs: limits.queueTtlMs + longestRunMs,
 });
 // While the rest of the start goes on: the first request finds them open.
-upstreams.warm();
+pools.warm(
+  Object.values(config.models).flatMap(({ targets }) => targets.map((one) => one.provider)),
+);
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
 const runs = createRuns();
 const hedges = createHedgeBudget();
+const windows = insureWindows({
+  shared: createRedisWindows({ redis, keys }),
+  isReady: () => redis.status === 'ready',
+  sharers: () => upstreams.workers(),
+  onError,
+});
+redis.on('ready', () => void windows.report().catch(onError));
+const upstreams = createUpstreams({
+  ...config,
+  pools,
+  worker: name,
+  fleet: createRedisFleet({
+    keys,
+    owner: name,
+    redis,
+    connect: () => connect('subscriber'),
+    onError,
+  }),
+  windows,
+  onChange: ({ target, from, to, byThisWorker }) =>
+    byThisWorker && logger.warn({ ...target, from, to }, 'the breaker of a target'),
+  onAside: ({ provider, index, status, forMs }) =>
+    logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
+  onError,
+});
 const metrics = createMetrics({
+  upstreams: upstreams.sources,
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
 });
@@ -116,6 +147,7 @@ const consumer = startBullConsumer(
       maxHeldChars: limits.responseBodyBytes,
       policy: upstreams.policy,
       routes: upstreams.routes,
+      openGate: upstreams.openGate,
       call: upstreams.call,
       mayHedge: hedges.take,
       register: (job, stop) => runs.register(job, stop),
@@ -134,7 +166,7 @@ const reporting = startReporting({
   make: async () => ({
     at: Date.now(),
     metrics: await metrics.toJson(),
-    sections: { process: self() },
+    sections: { process: self(), upstreams: upstreams.snapshot() },
   }),
   onTrimmed: ({ bytes, without }) =>
     logger.warn({ bytes, without }, 'the report for /metrics and /admin is too large: cut'),
@@ -168,11 +200,13 @@ onSignals({
   },
 });
 
-function openUpstreams() {
+function openPools() {
   try {
-    const onUnreachable = (provider: string, { code, message }: Fault) =>
-      logger.warn({ provider, code }, message);
-    return createUpstreams({ ...config, onUnreachable });
+    return createPools(config.providers, {
+      onConnectFailure(provider, { code, message }, losses) {
+        if (losses === 1) logger.warn({ provider, code }, message);
+      },
+    });
   } catch (error) {
     if (error instanceof ConfigError) giveUp(error.problems.join('\nmillrace: '));
     throw error;

@@ -9,6 +9,7 @@ import type { Attempt } from './attempt.ts';
 import { uncounted } from './metrics.fixture.ts';
 import { run } from './run.ts';
 import type { CallOptions, RunDeps, StopReason } from './run.ts';
+import { openGate } from './upstream/gate.fixture.ts';
 
 const target = { provider: 'p', model: 'm' };
 
@@ -47,6 +48,7 @@ function start({ id, data }: { id: string; data: JobData }): Promise<ActivationO
     maxHeldChars: 1e6,
     policy: () => undefined,
     routes: (targets) => targets.map((one) => ({ ...one, prefill: false })),
+    openGate,
     call,
     mayHedge: () => false,
     register(_, told) {

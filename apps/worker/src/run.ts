@@ -15,6 +15,7 @@ import { createRecall } from './failover/recall.ts';
 import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
 import type { Identity } from './failover/shown.ts';
+import type { Gate, GateRequest, Permit } from './upstream/gate.ts';
 import type { TimeLimit } from './failover/time-limit.ts';
 import type { RunMetrics } from './metrics.ts';
 import type { AnswerSink } from './provider/port.ts';
@@ -43,15 +44,15 @@ export type RunDeps = {
   policy(model: string): Policy | undefined;
   /** The targets of the job as this worker can reach them. */
   routes(targets: readonly Target[], model: string): Route[];
+  /** The request's way to its targets. */
+  openGate(request: GateRequest): Gate;
   /** Starts the upstream call of an attempt. */
   call(options: CallOptions): Attempt;
   /** Whether one more attempt may start beside a slow one, now. */
   mayHedge(): boolean;
-  /** A bug, which ended one request only. */
-  onError(error: unknown): void;
   /** Makes the run reachable for a stop, until the returned function is called. */
   register(activation: Activation, stop: (reason: StopReason) => void): () => void;
-  /** Hears why a run gave up; the job goes back to the queue. */
+  /** Hears of bugs, which end one request only, and why a run gave up. */
   onError(error: unknown): void;
   now(): number;
   /** Between 0 and 1. */
@@ -69,6 +70,7 @@ export type Policy = {
 export type CallOptions = {
   activation: Activation;
   target: Target;
+  permit: Permit;
   /** In the inner form, as this attempt asks. */
   body: string;
   mode: AttemptMode;

@@ -1,37 +1,85 @@
 import type { ModelConfig, ProcessLimits, ProviderConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
+import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Windows } from '@millrace/shared/limits/port';
 import { startAttempt } from '../attempt.ts';
 import type { Attempt } from '../attempt.ts';
 import { failedAttempt } from '../failed-attempt.ts';
-import { anthropic } from '../provider/anthropic.ts';
-import { openai } from '../provider/openai.ts';
-import type { Provider } from '../provider/port.ts';
 import type { Route } from '../failover/next.ts';
-import type { CallOptions, Policy } from '../run.ts';
 import { canPrefill } from '../provider/prefill.ts';
-import { createPools } from './pool/pools.ts';
+import { wireFormats } from '../provider/wire-formats.ts';
+import type { CallOptions, Policy } from '../run.ts';
+import { createGates } from './gate.ts';
+import { createAsk } from './health/ask.ts';
+import { startChecks } from './health/checks.ts';
+import { createHealth } from './health/health.ts';
+import type { HealthOptions } from './health/port.ts';
+import type { Pools } from './pool/pools.ts';
+import { createSelection } from './selection/selection.ts';
+import type { SelectionOptions } from './selection/selection.ts';
+import type { UpstreamSources } from './upstream-metrics.ts';
 
 export type UpstreamsOptions = {
   providers: Readonly<Record<string, ProviderConfig>>;
   models: Readonly<Record<string, ModelConfig>>;
   limits: ProcessLimits;
-  /** A connection did not come about, for a request or ahead of one; once for failures in a row. */
-  onUnreachable?: (provider: string, fault: Fault) => void;
+  pools: Pools;
+  /** This worker's name. */
+  worker: string;
+  /** What workers tell each other. */
+  fleet: Fleet;
+  /** The limits that the fleet shares. */
+  windows: Windows;
+  onChange?: HealthOptions['onChange'];
+  onAside?: SelectionOptions['onAside'];
+  onError(error: unknown): void;
 };
 
-/** The wire formats, by the `api` of a provider in the config. */
-const wireFormats: Record<ProviderConfig['api'], Provider> = { openai, anthropic };
+export type Upstreams = ReturnType<typeof createUpstreams>;
 
 /**
- * From a target to a call under way: the config, the wire format and the pool that belong to it.
- * Throws a ConfigError when a certificate of a provider cannot be read.
+ * All between a target's name and a call under way: what the config says of it, how it is, whose turn it
+ * is, its wire format and its pool.
  */
-export function createUpstreams({ providers, models, limits, onUnreachable }: UpstreamsOptions) {
-  const pools = createPools(providers, {
-    onConnectFailure: (provider, fault, losses) => {
-      if (losses === 1) onUnreachable?.(provider, fault);
-    },
+export function createUpstreams(options: UpstreamsOptions) {
+  const { providers, models, limits, pools, worker, fleet, windows } = options;
+  const { onChange, onAside, onError } = options;
+  const health = createHealth({
+    bus: fleet,
+    worker,
+    breakerOf: (provider) => providers[provider]?.breaker,
+    ...(onChange && { onChange }),
+    onError,
+  });
+  const selection = createSelection({
+    models,
+    providers,
+    health,
+    windows,
+    waiting: limits.waiting,
+    now: Date.now,
+    random: Math.random,
+    share: (text) => fleet.publish(text),
+    ...(onAside && { onAside }),
+    onError,
+  });
+  const facts = fleet.subscribe({ onText: selection.onFact, onListening() {} });
+  const checks = startChecks({
+    fleet,
+    health,
+    providers: Object.entries(providers).map(([name, { check }]) => ({
+      name,
+      check,
+      targets: targetsAt(name, models),
+    })),
+    ask: createAsk({
+      providers,
+      upstreamOf: (provider) => pools.of(provider),
+      maxResponseBytes: limits.responseBodyBytes,
+      onError,
+    }),
+    onError,
   });
 
   return {
@@ -49,12 +97,18 @@ export function createUpstreams({ providers, models, limits, onUnreachable }: Up
       });
     },
 
-    call({ activation, target, body, mode, identity, ...rest }: CallOptions): Attempt {
+    openGate: createGates({ selection, health, now: Date.now }),
+
+    call({ activation, target, permit, body, mode, identity, ...rest }: CallOptions): Attempt {
       const config = providers[target.provider];
       const model = models[activation.data.model];
       const pool = pools.of(target.provider);
-      if (!config || !model || !pool) return failedAttempt(notConfigured(target));
-      return startAttempt({
+      if (!config || !model || !pool) {
+        permit.cancel();
+        return failedAttempt(notConfigured(target));
+      }
+      const watch = permit.begin();
+      const attempt = startAttempt({
         dispatcher: pool,
         provider: wireFormats[config.api],
         call: {
@@ -62,25 +116,57 @@ export function createUpstreams({ providers, models, limits, onUnreachable }: Up
           stream: activation.data.stream,
           model: target.model,
           baseUrl: config.baseUrl,
-          apiKey: config.apiKeys[0],
+          apiKey: permit.apiKey,
           traceparent: activation.data.traceparent,
           prefill: mode === 'continue',
           identity,
         },
         timeouts: model,
         maxResponseBytes: limits.responseBodyBytes,
+        watch,
         ...rest,
       });
+      attempt.outcome.then(watch.ended).catch(onError);
+      return attempt;
     },
-    /** Opens connections to every provider that a model names: backups as well as primaries. */
-    warm: () =>
-      pools.warm(
-        Object.values(models).flatMap(({ targets }) => targets.map((one) => one.provider)),
-      ),
-    /** By provider. */
-    poolStats: () => pools.stats(),
-    close: () => pools.close(),
+
+    /** That are heard of, this one too. */
+    workers: () => Math.max(1, health.snapshot().workers),
+
+    /** For /admin/upstreams: no secrets. */
+    snapshot: () => ({
+      pools: pools.stats(),
+      health: health.snapshot(),
+      selection: selection.snapshot(),
+    }),
+    sources: {
+      pools: () => pools.stats(),
+      health: () => health.snapshot(),
+      counters: () => health.counters(),
+      checks: () => checks.counters(),
+      waiting: () =>
+        Object.fromEntries(
+          Object.entries(selection.snapshot().models).map(([model, one]) => [model, one.waiting]),
+        ),
+    } satisfies UpstreamSources,
+
+    /** Tells the fleet a last time; to be called while Redis is still there. */
+    close(): void {
+      checks.close();
+      facts.close();
+      health.close();
+      pools.close();
+    },
   };
+}
+
+/** Each of them once, whichever models name it. */
+function targetsAt(provider: string, models: Readonly<Record<string, ModelConfig>>): Target[] {
+  const names = Object.values(models)
+    .flatMap(({ targets }) => targets)
+    .filter((target) => target.provider === provider)
+    .map(({ model }) => model);
+  return [...new Set(names)].map((model) => ({ provider, model }));
 }
 
 const notConfigured = ({ provider, model }: Target): Fault => ({

@@ -1,0 +1,16 @@
+import type { Gate, GateRequest, Permit } from './gate.ts';
+
+const permit: Permit = {
+  apiKey: undefined,
+  begin: () => ({ head() {}, firstToken() {}, ended() {} }),
+  cancel() {},
+};
+
+/** For tests that look at something else: every target may be asked at any time. */
+export const openGate = ({ routes }: Pick<GateRequest, 'routes'>): Gate => ({
+  look: () => ({ open: routes, shut: [] }),
+  enter: () => permit,
+  wait: () => Promise.resolve({ kind: 'aborted' }),
+});
+
+export const freePermit = permit;
