@@ -18,7 +18,7 @@ const beforeAnything: Fault[] = [
   ['status:code=403', 403, 'unsupported_country_region_territory'],
   ['status:code=404', 404, 'model_not_found'],
   ['status:code=422', 422, null],
-  ['status:code=429', 429, 'rate_limit_exceeded'],
+  ['status:code=429,retryAfterMs=20', 429, 'rate_limit_exceeded'],
   ['status:code=500', 500, null],
   ['status:code=503', 503, 'overloaded'],
   ['status:code=529', 529, null],
@@ -115,7 +115,16 @@ beforeAll(async () => {
       'late stream': { targets: target('healthy:pace=20'), timeout: '400ms' },
       unreachable: { targets: [{ provider: 'nobody', model: 'm' }] },
     },
-    config: { providers: { nobody: { api: 'openai', baseUrl: 'http://127.0.0.1:1/v1' } } },
+    config: {
+      providers: {
+        nobody: {
+          api: 'openai',
+          baseUrl: 'http://127.0.0.1:1/v1',
+          breaker: { enabled: false },
+          check: { kind: 'off' },
+        },
+      },
+    },
   });
 });
 afterAll(() => fleet.close());

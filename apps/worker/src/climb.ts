@@ -138,11 +138,15 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     const step = decide(open, fault);
     if (step.kind === 'fail' && shut.length > 0) {
       // Rather late than never, where one that cannot be asked now may still do it.
-      const isWorth = decide([...open, ...shut], fault).kind === 'attempt';
-      const waited = isWorth ? await gate.wait() : { kind: 'over' as const };
-      if (waited.kind === 'retry') continue;
-      if (waited.kind === 'fault') answer.fail(fail({ history, reason }, reason ?? waited.fault));
-      if (waited.kind === 'over') answer.fail(step);
+      const later = decide([...open, ...shut], fault);
+      if (later.kind === 'attempt') {
+        const waited = await gate.wait();
+        if (waited.kind === 'retry') continue;
+        if (waited.kind === 'fault') answer.fail(fail({ history, reason }, reason ?? waited.fault));
+        break;
+      }
+      // Why those failed that were asked, and not that nobody is left.
+      if (later.kind === 'fail') answer.fail(later);
       break;
     }
     if (step.kind === 'fail') answer.fail(step);

@@ -98,23 +98,23 @@ describe('a key that got a 429', () => {
 
   it('is left alone longer each time where nothing is said, up to a minute', () => {
     const { answer, until, clock } = setUp(['a']);
-    const pauses = Array.from({ length: 6 }, () => {
+    const pauses = Array.from({ length: 8 }, () => {
       answer(429);
       const pause = until();
       clock.now += pause;
       return pause;
     });
-    expect(pauses).toEqual([5000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+    expect(pauses.map((ms) => ms / 1000)).toEqual([1, 2, 4, 8, 16, 32, 60, 60]);
     answer(200);
     answer(429);
-    expect(until()).toBe(5000);
+    expect(until()).toBe(1000);
   });
 
   it('counts once where many were under way', () => {
     const { ring, until } = setUp(['a']);
     const leases = Array.from({ length: 5 }, () => ring.take(model));
     for (const lease of leases) lease.used({}, 429);
-    expect(until()).toBe(5000);
+    expect(until()).toBe(1000);
   });
 
   it('can be asked for another model', () => {
@@ -126,25 +126,33 @@ describe('a key that got a 429', () => {
 });
 
 describe('a key that is refused', () => {
-  it('is set aside for every model, longer each time, up to ten minutes', () => {
-    const { answer, until, clock, ring, aside } = setUp(['a']);
-    const pauses = Array.from({ length: 6 }, () => {
-      answer(401);
-      const pause = until();
-      expect(ring.check('other').kind).toBe('no');
-      clock.now += pause;
-      return pause / 60_000;
+  it('is set aside for every model while there is another, longer each time, up to ten minutes', () => {
+    const { answer, clock, ring, aside } = setUp(['a', 'b']);
+    const pauses = Array.from({ length: 6 }, (_, i) => {
+      expect(answer(401)).toBe('a');
+      expect(ring.take('other').apiKey).toBe('b');
+      const { forMs } = aside[i] as { forMs: number };
+      clock.now += forMs;
+      return forMs / 60_000;
     });
     expect(pauses).toEqual([1, 2, 4, 8, 10, 10]);
     expect(aside[0]).toEqual({ provider: 'p', index: 0, status: 401, forMs: 60_000 });
   });
 
-  it('may get a 403 for one request, but not three in a row', () => {
+  it('is asked all the same where there is no other: the provider says why it refuses', () => {
     const { answer, until } = setUp(['a']);
-    for (const status of [403, 403, 200, 403, 403]) answer(status);
+    answer(401);
     expect(until()).toBe(0);
+    answer(429);
+    expect(until()).toBe(1000);
+  });
+
+  it('may get a 403 for one request, but not three in a row', () => {
+    const { answer, aside } = setUp(['a']);
+    for (const status of [403, 403, 200, 403, 403]) answer(status);
+    expect(aside).toEqual([]);
     answer(403);
-    expect(until()).toBe(60_000);
+    expect(aside).toMatchObject([{ status: 403, forMs: 60_000 }]);
   });
 });
 

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Headers } from './headers.ts';
 import type { KeyFact } from './key-facts.ts';
-import { closedUntil, judge, modelState, newKeyState, shareLeft } from './key-state.ts';
+import {
+  closedUntil,
+  judge,
+  limitedUntil,
+  modelState,
+  newKeyState,
+  shareLeft,
+} from './key-state.ts';
 import type { KeyState } from './key-state.ts';
 import type { Check } from './port.ts';
 
@@ -42,14 +49,16 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
   ).map((apiKey, index) => ({ ...newKeyState(), apiKey, index, name: keyName(apiKey ?? '') }));
   let calls = 0;
 
-  const until = (key: KeyState, model: string): number => closedUntil(key, modelState(key, model));
-
   /** The best key, whether or not it may be asked. */
   function choose(model: string) {
     const at = now();
+    // Where all are refused there is nothing to choose: the provider's own answer tells the client why.
+    const until = places.every(({ asideUntil }) => asideUntil > at)
+      ? (key: KeyState) => limitedUntil(modelState(key, model))
+      : (key: KeyState) => closedUntil(key, modelState(key, model));
     const ranked = places.map((key) => ({
       key,
-      closed: Math.max(at, until(key, model)),
+      closed: Math.max(at, until(key)),
       left: Math.round(shareLeft(modelState(key, model), at) * steps),
     }));
     ranked.sort((a, b) => a.closed - b.closed || b.left - a.left || a.key.usedBy - b.key.usedBy);

@@ -2,7 +2,7 @@ import { readQuota, readRetryAfter } from './headers.ts';
 import type { Headers, Left, Quota } from './headers.ts';
 
 /** Milliseconds that a key is left alone after a 429 that says nothing; twice as long each time. */
-const firstCoolMs = 5000;
+const firstCoolMs = 1000;
 const longestCoolMs = 60_000;
 /** Milliseconds of the longest wish that is believed: a mistaken header must not cost a key for good. */
 const longestWishMs = 3_600_000;
@@ -114,7 +114,11 @@ function coolMs(
 
 /** Until when the key may not be asked for this model; a time that is past when it may be. */
 export const closedUntil = (key: KeyState, model: ModelState): number =>
-  Math.max(key.asideUntil, model.coolUntil, exhaustedUntil(model));
+  Math.max(key.asideUntil, limitedUntil(model));
+
+/** The same, of its limits alone. */
+export const limitedUntil = (model: ModelState): number =>
+  Math.max(model.coolUntil, exhaustedUntil(model));
 
 /** What is left, from 0 to 1, by the scarcer of requests and tokens; 1 when nobody said. */
 export function shareLeft(model: ModelState, now: number): number {
