@@ -106,8 +106,9 @@ describe('a worker that is killed between the last byte of its provider and the 
     await expectNobodyAskedAgain();
   });
 
-  test('leaves only the end to be written of a large answer that was not streamed', async () => {
+  test('has not half ended a large answer that was not streamed: the next target answers', async () => {
     await start();
+    // The answer and its end are one write.
     const held = proxy.holdCommand(terminalDone);
     const call = askWhole(fleet.url, 'big', { body: { user: 'one' } });
     await killWhen(held);
@@ -115,8 +116,10 @@ describe('a worker that is killed between the last byte of its provider and the 
     expect(await call.ended).toBe('complete');
     expect((await call.head).status).toBe(200);
     const { choices } = JSON.parse(call.raw) as { choices: { message: { content: string } }[] };
-    expect(choices[0]?.message.content).toHaveLength(700_000);
-    await expectNobodyAskedAgain();
+    expect(choices[0]?.message.content).toBe(expectedText({ tokens: 60 }));
+    expect(asked(fleet.primary, 'one')).toBe(1);
+    expect(asked(fleet.backup, 'one')).toBe(1);
+    await expectEmpty(observeQueue(fleet));
   });
 
   test('leaves nothing to be done, where its own last write came through unknown to it', async () => {

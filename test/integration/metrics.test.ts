@@ -136,6 +136,11 @@ test('operators are told of every worker where it runs', async () => {
         runs: 0,
         loop_delay_p99_ms: expect.any(Number),
       },
+      upstreams: {
+        pools: expect.any(Object),
+        health: expect.any(Object),
+        selection: expect.any(Object),
+      },
     });
   }
 });

@@ -16,6 +16,7 @@ import { startChecks } from './health/checks.ts';
 import { createHealth } from './health/health.ts';
 import type { HealthOptions } from './health/port.ts';
 import type { Pools } from './pool/pools.ts';
+import { publicView } from './public-view.ts';
 import { createSelection } from './selection/selection.ts';
 import type { SelectionOptions } from './selection/selection.ts';
 import type { UpstreamSources } from './upstream-metrics.ts';
@@ -134,11 +135,12 @@ export function createUpstreams(options: UpstreamsOptions) {
     workers: () => Math.max(1, health.snapshot().workers),
 
     /** For /admin/upstreams: no secrets. */
-    snapshot: () => ({
-      pools: pools.stats(),
-      health: health.snapshot(),
-      selection: selection.snapshot(),
-    }),
+    snapshot: () =>
+      publicView({
+        pools: pools.stats(),
+        health: health.snapshot(),
+        selection: selection.snapshot(),
+      }),
     sources: {
       pools: () => pools.stats(),
       health: () => health.snapshot(),
