@@ -105,7 +105,8 @@ describe('a worker that shuts down', () => {
     const [first] = fleet.workers as [RoleProcess];
     await fleet.addWorker();
 
-    expect(await first.stop('SIGTERM')).toBe(0);
+    const left = { code: await first.stop('SIGTERM'), said: first.stderr() };
+    expect(left).toMatchObject({ code: 0 });
 
     await Promise.all(streams.map((stream) => expectWhole(stream, text)));
     // Nobody died.
@@ -136,7 +137,8 @@ describe('a worker that shuts down', () => {
     await expect.poll(() => fleet.primary.requests.length).toBe(3);
     await fleet.addWorker();
 
-    expect(await first.stop('SIGTERM')).toBe(0);
+    const left = { code: await first.stop('SIGTERM'), said: first.stderr() };
+    expect(left).toMatchObject({ code: 0 });
 
     await Promise.all(streams.map((one) => expectWhole(one, expectedText({ tokens: 10 }))));
     expect(fleet.backup.requests).toEqual([]);

@@ -70,7 +70,9 @@ beforeAll(async () => {
       'pretty-whole': target('whole'),
       'pretty-stream': target('stream'),
     },
-    config: { providers: { pretty: { api: 'openai', baseUrl: pretty.baseUrl } } },
+    config: {
+      providers: { pretty: { api: 'openai', baseUrl: pretty.baseUrl, check: { kind: 'off' } } },
+    },
   });
 });
 afterAll(async () => {

@@ -63,6 +63,12 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
   const look = () => gate.look(!isNothing(history.shown));
 
+  /** A pause for the same target, which may be shut until then: it is its provider who asked for it. */
+  const isPause = (step: Step): boolean =>
+    step.kind === 'attempt' &&
+    step.delayMs > 0 &&
+    gate.opensBy(step.route, deps.now() + step.delayMs);
+
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;
   const decide = (routes: readonly Route[], fault: Fault | undefined): Step =>
@@ -135,10 +141,10 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
 
   for (let fault: Fault | undefined; !signal.aborted;) {
     const { open, shut } = look();
-    const step = decide(open, fault);
-    if (step.kind === 'fail' && shut.length > 0) {
+    const later = shut.length > 0 ? decide([...open, ...shut], fault) : undefined;
+    const step = later && isPause(later) ? later : decide(open, fault);
+    if (step.kind === 'fail' && later) {
       // Rather late than never, where one that cannot be asked now may still do it.
-      const later = decide([...open, ...shut], fault);
       if (later.kind === 'attempt') {
         const waited = await gate.wait();
         if (waited.kind === 'retry') continue;

@@ -9,6 +9,7 @@ const permit: Permit = {
 /** For tests that look at something else: every target may be asked at any time. */
 export const openGate = ({ routes }: Pick<GateRequest, 'routes'>): Gate => ({
   look: () => ({ open: routes, shut: [] }),
+  opensBy: () => true,
   enter: () => permit,
   wait: () => Promise.resolve({ kind: 'aborted' }),
 });

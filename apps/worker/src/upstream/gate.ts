@@ -32,6 +32,8 @@ export type Gate = {
    * a part of the answer, and does not stand in line behind those who have nothing yet.
    */
   look(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
+  /** Whether one that is shut will have opened by then; milliseconds since the epoch. */
+  opensBy(route: Route, at: number): boolean;
   /** Undefined when the target takes none now. A promise only where others have to be asked. */
   enter(route: Route): Permit | undefined | Promise<Permit | undefined>;
   /** Until a target may be asked; one wait at a time. */
@@ -140,6 +142,10 @@ export function createGates({ selection, health, now }: GateOptions) {
         if (place.isBehind && !urgent && isFirst) return { open: [], shut: ordered };
         const open = ordered.filter(isOpen);
         return { open, shut: ordered.filter((route) => !open.includes(route)) };
+      },
+      opensBy(route, at) {
+        const check = selection.check(route);
+        return check.kind === 'yes' || check.until <= at;
       },
       enter: (route) => (health.stateOf(route) === 'half-open' ? claim(route) : take(route)),
       wait: () => place.wait(retryAfterMs),
