@@ -7,7 +7,7 @@ import type { Config } from './types.ts';
  */
 export function notEnforcedYet(config: Config): string[] {
   const explicit = new Set(config.explicit);
-  const fields = [...keyFields(config), ...modelFields(config)];
+  const fields = keyFields(config);
   return fields
     .map(({ path, meaning }) => ({ field: printPath(path), meaning }))
     .filter(({ field }) => explicit.has(field))
@@ -22,13 +22,4 @@ function keyFields({ keys = [] }: Config): Pending[] {
     { path: ['keys', index, 'priority'], meaning: 'requests wait in the order they came' },
     { path: ['keys', index, 'weight'], meaning: 'requests wait in the order they came' },
   ]);
-}
-
-function modelFields({ models }: Config): Pending[] {
-  return Object.entries(models)
-    .filter(([, { strategy }]) => strategy !== 'failover')
-    .map(([alias]) => ({
-      path: ['models', alias, 'strategy'],
-      meaning: 'targets are tried in their order (failover)',
-    }));
 }
