@@ -74,6 +74,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
       history,
       // By this run: what others left open was ended when it began.
       asked: history.tries.filter(({ outcome }) => outcome === 'open'),
+      otherKey: routes.filter(gate.hasOtherKey),
       fault,
       reason,
       timeoutMs,

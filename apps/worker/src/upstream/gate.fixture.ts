@@ -10,6 +10,7 @@ const permit: Permit = {
 export const openGate = ({ routes }: Pick<GateRequest, 'routes'>): Gate => ({
   look: () => ({ open: routes, shut: [] }),
   enter: () => permit,
+  hasOtherKey: () => false,
   wait: () => Promise.resolve({ kind: 'aborted' }),
 });
 

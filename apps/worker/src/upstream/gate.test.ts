@@ -17,6 +17,7 @@ function open(routes: readonly Route[] = [first, second]) {
     halfOpen: new Set<Route>(),
     mayProbe: true,
     behind: false,
+    otherKey: false,
     grant: undefined as TargetGrant | Promise<TargetGrant> | undefined,
   };
   const yes: TargetGrant = {
@@ -38,6 +39,7 @@ function open(routes: readonly Route[] = [first, second]) {
       index: 0,
       used: (_headers, status) => told.push(`key used ${status}`),
       end: () => told.push('key ended'),
+      hasOther: () => state.otherKey,
     }),
     queue: () => ({
       get isBehind() {
@@ -177,5 +179,21 @@ describe('a call tells', () => {
     const { gate, told } = open();
     (await permitOf(gate.enter(first))).cancel();
     expect(told).toEqual(['key ended', 'grant cancelled']);
+  });
+});
+
+describe('a key that is refused', () => {
+  const refusal = (code: 'upstream_rate_limited' | 'upstream_server_error') =>
+    ({ kind: 'fault', fault: { code, message: '' } }) as const;
+
+  it('leaves the target open to another one, and only that', async () => {
+    const { gate, state } = open();
+    play(await permitOf(gate.enter(first)), refusal('upstream_rate_limited'));
+    expect(gate.hasOtherKey(first)).toBe(false);
+    state.otherKey = true;
+    expect(gate.hasOtherKey(first)).toBe(true);
+    expect(gate.hasOtherKey(second)).toBe(false);
+    play(await permitOf(gate.enter(first)), refusal('upstream_server_error'));
+    expect(gate.hasOtherKey(first)).toBe(false);
   });
 });

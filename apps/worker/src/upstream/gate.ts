@@ -1,3 +1,4 @@
+import type { FaultCode } from '@millrace/shared/domain/fault';
 import type { AttemptOutcome } from '../attempt.ts';
 import type { Route } from '../failover/next.ts';
 import type { ResponseHeaders } from './call.ts';
@@ -34,6 +35,8 @@ export type Gate = {
   look(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
   /** Undefined when the target takes none now. A promise only where others have to be asked. */
   enter(route: Route): Permit | undefined | Promise<Permit | undefined>;
+  /** What it refused last was the key that it was asked with, and it may be asked with another one. */
+  hasOtherKey(route: Route): boolean;
   /** Until a target may be asked; one wait at a time. */
   wait(): Promise<WaitOutcome>;
 };
@@ -63,6 +66,8 @@ export function createGates({ selection, health, now }: GateOptions) {
     const place = selection.queue(model, { signal, deadlineAt });
     /** Targets that took no request of this one, and until when they need not be asked again. */
     const barred = new Map<Route, number>();
+    /** The key that each of them refused last. */
+    const refused = new Map<Route, KeyLease>();
     let ordered: readonly Route[] | undefined;
     let retryAfterMs: number | undefined;
 
@@ -110,6 +115,8 @@ export function createGates({ selection, health, now }: GateOptions) {
             },
             ended(outcome) {
               key?.end();
+              if (key && isAboutKey(outcome)) refused.set(route, key);
+              else refused.delete(route);
               if (outcome.kind === 'completed') {
                 tell({ kind: 'ok' });
                 grant.settle(outcome.usage);
@@ -142,9 +149,20 @@ export function createGates({ selection, health, now }: GateOptions) {
         return { open, shut: ordered.filter((route) => !open.includes(route)) };
       },
       enter: (route) => (health.stateOf(route) === 'half-open' ? claim(route) : take(route)),
+      hasOtherKey: (route) => refused.get(route)?.hasOther() ?? false,
       wait: () => place.wait(retryAfterMs),
     };
   };
 }
+
+/** Faults that another key of the provider may not have. */
+const keyFaults: ReadonlySet<string> = new Set<FaultCode>([
+  'upstream_rate_limited',
+  'upstream_quota_exceeded',
+  'upstream_auth_failed',
+]);
+
+const isAboutKey = (outcome: AttemptOutcome): boolean =>
+  outcome.kind === 'fault' && keyFaults.has(outcome.fault.code);
 
 const nothingUsed = { total_tokens: 0 };
