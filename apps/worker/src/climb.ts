@@ -87,6 +87,15 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const mayStandBeside = (step: Step): step is AttemptStep =>
     step.kind === 'attempt' && step.mode !== 'restart';
 
+  /** The step to a target that is shut, when it is open again after the pause that it asked for. */
+  function pauseThere(shut: readonly Route[], fault: Fault | undefined): Step | undefined {
+    if (!fault || shut.length === 0) return undefined;
+    const step = decide(routes, fault);
+    if (step.kind !== 'attempt' || step.delayMs === 0 || !shut.includes(step.route))
+      return undefined;
+    return gate.opensAt(step.route) <= deps.now() + step.delayMs ? step : undefined;
+  }
+
   function hedge(): AttemptStep | undefined {
     if (policy.onSlowFirstToken !== 'hedge') return undefined;
     const step = decide(look().open, slow);
@@ -136,7 +145,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
 
   for (let fault: Fault | undefined; !signal.aborted;) {
     const { open, shut } = look();
-    const step = decide(open, fault);
+    const step = pauseThere(shut, fault) ?? decide(open, fault);
     if (step.kind === 'fail' && shut.length > 0) {
       // Rather late than never, where one that cannot be asked now may still do it.
       const later = decide([...open, ...shut], fault);

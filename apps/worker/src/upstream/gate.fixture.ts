@@ -9,6 +9,7 @@ const permit: Permit = {
 /** For tests that look at something else: every target may be asked at any time. */
 export const openGate = ({ routes }: Pick<GateRequest, 'routes'>): Gate => ({
   look: () => ({ open: routes, shut: [] }),
+  opensAt: () => 0,
   enter: () => permit,
   hasOtherKey: () => false,
   wait: () => Promise.resolve({ kind: 'aborted' }),

@@ -15,6 +15,7 @@ function open(routes: readonly Route[] = [first, second]) {
     now: 1000,
     closed: new Set<Route>(),
     halfOpen: new Set<Route>(),
+    broken: new Set<Route>(),
     mayProbe: true,
     behind: false,
     otherKey: false,
@@ -56,7 +57,10 @@ function open(routes: readonly Route[] = [first, second]) {
       told.push(`started ${target.model}`);
       return (news) => told.push(news.kind === 'fault' ? news.fault.code : news.kind);
     },
-    stateOf: (target) => (state.halfOpen.has(target as Route) ? 'half-open' : 'closed'),
+    stateOf(target) {
+      if (state.broken.has(target as Route)) return 'open';
+      return state.halfOpen.has(target as Route) ? 'half-open' : 'closed';
+    },
     claimProbe: async () => state.mayProbe,
   };
   const gate = createGates({ selection, health, now: () => state.now })({
@@ -196,4 +200,19 @@ describe('a key that is refused', () => {
     play(await permitOf(gate.enter(first)), refusal('upstream_server_error'));
     expect(gate.hasOtherKey(first)).toBe(false);
   });
+});
+
+it('a target that was given up while the request paused is not entered', async () => {
+  const { gate, state, look, told } = open();
+  look();
+  state.broken.add(first);
+  expect(await gate.enter(first)).toBeUndefined();
+  expect(told).toEqual([]);
+  expect(look()).toEqual({ open: ['second'], shut: ['first'] });
+});
+
+it('tells when a target opens', () => {
+  const { gate, state } = open();
+  state.closed.add(first);
+  expect([gate.opensAt(first), gate.opensAt(second)]).toEqual([9999, 0]);
 });

@@ -33,6 +33,8 @@ export type Gate = {
    * a part of the answer, and does not stand in line behind those who have nothing yet.
    */
   look(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
+  /** Milliseconds since the epoch from which on it may be asked, as far as is known; 0: now. */
+  opensAt(route: Route): number;
   /** Undefined when the target takes none now. A promise only where others have to be asked. */
   enter(route: Route): Permit | undefined | Promise<Permit | undefined>;
   /** What it refused last was the key that it was asked with, and it may be asked with another one. */
@@ -148,7 +150,18 @@ export function createGates({ selection, health, now }: GateOptions) {
         const open = ordered.filter(isOpen);
         return { open, shut: ordered.filter((route) => !open.includes(route)) };
       },
-      enter: (route) => (health.stateOf(route) === 'half-open' ? claim(route) : take(route)),
+      opensAt(route) {
+        const checked = selection.check(route);
+        return checked.kind === 'yes' ? 0 : checked.until;
+      },
+      enter(route) {
+        const state = health.stateOf(route);
+        if (state === 'half-open') return claim(route);
+        if (state !== 'open') return take(route);
+        // It was given up while this request paused.
+        barred.set(route, now() + barredMs);
+        return undefined;
+      },
       hasOtherKey: (route) => refused.get(route)?.hasOther() ?? false,
       wait: () => place.wait(retryAfterMs),
     };
