@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { IncomingHttpHeaders, RequestListener, Server, ServerOptions } from 'node:http';
+import type { IncomingHttpHeaders, RequestListener } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
@@ -24,16 +24,15 @@ export type OwnProviderOptions = {
   tls?: { cert: string; key: string };
   /** What it answers with; without a status one short whole answer. @defaultValue always that */
   reply?(request: OwnRequest): OwnReply;
-  /** Of the server, as node has it. */
-  server?: Partial<Pick<Server, 'keepAliveTimeout' | 'maxRequestsPerSocket'>> & ServerOptions;
-  onConnection?(socket: Socket): void;
+  /** Milliseconds that a connection may be idle, shorter than anybody is told; absent: for ever. */
+  closesAfterMs?: number;
 };
 
 /** What such a provider says. */
 export const OWN_TEXT = 'all is well';
 
 export async function startOwnProvider(options: OwnProviderOptions = {}): Promise<OwnProvider> {
-  const { tls, reply = (): OwnReply => ({}), server: settings = {}, onConnection } = options;
+  const { tls, reply = (): OwnReply => ({}), closesAfterMs } = options;
   const requests: OwnRequest[] = [];
   const sockets = new Set<Socket>();
   let connections = 0;
@@ -54,15 +53,14 @@ export async function startOwnProvider(options: OwnProviderOptions = {}): Promis
       const type = isStream ? 'text/event-stream' : 'application/json';
       response.writeHead(status, { 'content-type': type, ...headers });
       response.end(status === 200 ? answerTo(request) : refusal(status));
+      if (closesAfterMs !== undefined) closeWhenIdle(incoming.socket, closesAfterMs);
     });
   };
-  const server = tls ? createSecureServer(tls, listener) : createServer(settings, listener);
-  Object.assign(server, settings);
+  const server = tls ? createSecureServer(tls, listener) : createServer(listener);
   server.on('connection', (socket: Socket) => {
     connections += 1;
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    onConnection?.(socket);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -77,6 +75,16 @@ export async function startOwnProvider(options: OwnProviderOptions = {}): Promis
         for (const socket of sockets) socket.destroy();
       }),
   };
+}
+
+/** Ends it, unless another request comes before. */
+function closeWhenIdle(socket: Socket, afterMs: number): void {
+  const timer = setTimeout(() => {
+    socket.off('data', stay);
+    socket.destroy();
+  }, afterMs);
+  const stay = () => clearTimeout(timer);
+  socket.once('data', stay);
 }
 
 function answerTo({ body: { model, stream } }: OwnRequest): string {
