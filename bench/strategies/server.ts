@@ -9,8 +9,8 @@ export interface TargetSpec {
 }
 
 /** In a process of its own: a list of targets comes as the first message, their ports go back. */
-process.once('message', async (specs: TargetSpec[]) => {
-  process.send?.({ ports: await Promise.all(specs.map(serve)) });
+process.once('message', (specs: TargetSpec[]) => {
+  void Promise.all(specs.map(serve)).then((ports) => process.send?.({ ports }));
 });
 process.once('disconnect', () => process.exit());
 process.on('SIGINT', () => {});

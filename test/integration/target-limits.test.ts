@@ -259,10 +259,12 @@ describe('the order of service', () => {
     for (const stream of streams) stream.leave();
   });
 
-  test('latency asks the fastest, and now and then another', async () => {
-    const by = await served('quick', 40);
-    expect(count(by, 'primary')).toBeGreaterThan(0);
-    expect(count(by, 'backup')).toBeGreaterThan(24);
+  test('latency tries each of them out, and then asks the fastest', async () => {
+    const seen = new Set<string>();
+    // Of one that nobody knows a request in ten finds out.
+    while (seen.size < 2) for (const name of await served('quick', 1)) seen.add(name);
+    const by = await served('quick', 30);
+    expect(count(by, 'backup')).toBeGreaterThan(20);
   });
 
   test('sticky keeps what belongs together at one target, with others for others', async () => {
