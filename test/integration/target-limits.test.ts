@@ -102,6 +102,7 @@ describe('keys of a provider', () => {
     [revoked]: { status: 401 },
     [working]: { status: 200 },
   };
+  const paused = 'status:code=429,retryAfterMs=300,times=1,tokens=5';
   let provider: OwnProvider;
   let fleet: Fleet;
   beforeAll(async () => {
@@ -116,6 +117,9 @@ describe('keys of a provider', () => {
       models: {
         limited: { targets: [{ provider: 'limited', model: 'limited' }] },
         revoked: { targets: [{ provider: 'revoked', model: 'revoked' }] },
+        paused: {
+          targets: [{ provider: 'primary', model: paused }, healthy('backup', 40)],
+        },
       },
       config: {
         providers: {
@@ -164,6 +168,18 @@ describe('keys of a provider', () => {
     expect(before).toBeLessThanOrEqual(2);
     for (let i = 0; i < 6; i++) await serve('revoked');
     expect(usesOf(revoked, 'revoked')).toBe(before);
+  });
+
+  test('are waited for by the request that was told a short pause, backup or not', async () => {
+    const job = await createJob(fleet.url, 'paused');
+    await expect.poll(async () => (await getJob(fleet.url, job)).status).toBe('completed');
+    const { attempts } = await getJob(fleet.url, job);
+    expect(attempts.map(({ provider: name, outcome }) => [name, outcome])).toEqual([
+      ['primary', 'upstream_rate_limited'],
+      ['primary', 'completed'],
+    ]);
+    const [first, again] = fleet.primary.requests.filter(({ model }) => model === paused);
+    expect((again?.arrivedAt ?? 0) - (first?.arrivedAt ?? Infinity)).toBeGreaterThanOrEqual(300);
   });
 
   test('are in no log, metric or page', async () => {
