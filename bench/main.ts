@@ -13,6 +13,8 @@ import { goalsOfPools, POOLS_HEADING, poolsReport } from './pools/report.ts';
 import { runPools } from './pools/run.ts';
 import { reportOf } from './report.ts';
 import { startRig } from './rig.ts';
+import { goalsOfStrategies, STRATEGIES_HEADING, strategiesReport } from './strategies/report.ts';
+import { runStrategies } from './strategies/run.ts';
 import type { System } from './systems/system.ts';
 
 const RESULTS = fileURLToPath(new URL('results', import.meta.url));
@@ -36,6 +38,12 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     ? await runPools(options, signal, progress).finally(() => progress(''))
     : undefined;
   if (pools) process.stdout.write(`${POOLS_HEADING}\n\n${poolsReport(pools)}\n\n`);
+  const strategies = options.cases.includes('strategies')
+    ? await runStrategies(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (strategies) {
+    process.stdout.write(`${STRATEGIES_HEADING}\n\n${strategiesReport(strategies)}\n\n`);
+  }
   const file = options.out ?? defaultFile(startedAt, options);
   await mkdir(dirname(file), { recursive: true });
   const record = {
@@ -45,6 +53,9 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     ...(loads && loadRecord(loads, points)),
     ...(failover && { failover: { ...failover, goals: goalsOfFailover(failover) } }),
     ...(pools && { pools: { rounds: pools, goals: goalsOfPools(pools) } }),
+    ...(strategies && {
+      strategies: { rounds: strategies, goals: goalsOfStrategies(strategies) },
+    }),
   };
   await writeFile(file, `${JSON.stringify(record, null, 1)}\n`);
   process.stdout.write(`written to ${file}\n`);

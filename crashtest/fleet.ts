@@ -3,9 +3,9 @@ import type { Fleet, FleetOptions } from '../test/harness/fleet.ts';
 
 export type { Fleet, RoleProcess } from '../test/harness/fleet.ts';
 
-/** Two workers and two ingresses unless it says otherwise. */
+/** Two workers and two ingresses unless it says otherwise; breakers and active checks are on. */
 export const openFleet = (options: FleetOptions): Promise<Fleet> =>
-  startFleet({ workers: 2, ingresses: 2, ...options });
+  startFleet({ workers: 2, ingresses: 2, health: true, ...options });
 
 /** A fleet for as long as the work on it takes, however that ends. */
 export async function withFleet<T>(

@@ -35,10 +35,13 @@ export async function startMillrace(
   };
 }
 
-function modelOf({ primary, backup, settings, prefill }: ProviderCase, profile: ProfileName) {
+/** The cases run side by side: with a target of its own, none finds another one's breaker open. */
+function modelOf(one: ProviderCase, profile: ProfileName) {
+  const { primary, backup, settings, prefill } = one;
+  const name = primary[profile];
   return {
     targets: [
-      { provider: 'primary', model: primary[profile] },
+      { provider: 'primary', model: `${name}${name.includes(':') ? ',' : ':'}key=${aliasOf(one)}` },
       { provider: 'backup', model: backup[profile], prefill },
     ],
     ...settings[profile],

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LoggedRequest } from '../../test/simulator/index.ts';
 import { both } from '../case.ts';
 import type { Outcome, ProviderCase, Stage, Verdict } from '../case.ts';
 import type { Ended } from '../client.ts';
@@ -11,10 +12,25 @@ const requests = 20;
 const downMs = { fast: 3000, full: 60_000 };
 /** The last requests come after the outage. */
 const everyMs = { fast: 200, full: 4000 };
-/** The primary must answer again so soon after it can. */
+/** The primary of any proxy must answer again so soon after it can: the catalogue's. */
 const backWithinMs = { fast: 1500, full: 30_000 };
 /** Upstream calls of one request at a target that is down. */
 const mostAtDead = 6;
+/**
+ * A breaker finds out by requests, so after the twenty some more come, from so long before the recovery
+ * on and until the primary has answered again; milliseconds.
+ */
+const followers = { fromMs: { fast: 0, full: 6000 }, everyMs: 250, untilMs: 8000 };
+/** What Millrace asks of itself, beyond the catalogue. */
+const goals = {
+  /** Failures that may come as they do, until the target is given up. */
+  failures: 5,
+  /** Milliseconds until every worker knows. */
+  toldWithinMs: 50,
+  /** Attempts of the whole fleet at the dead target after that, in any second. */
+  perSecond: 1,
+  backWithinMs: 5000,
+};
 
 type Served = {
   ended: Ended;
@@ -35,15 +51,47 @@ export const outage: ProviderCase = {
   settings: both({}),
   async run(rig, alias, stage) {
     const outageId = markerOf('S15');
-    const served = await Promise.all(
-      Array.from({ length: requests }, async (_, i) => {
-        await sleep(i * everyMs[stage.profile], undefined, { signal: stage.signal });
-        return serve(rig, alias, outageId, i, stage);
-      }),
-    );
-    return verdictOf(served, rig, outageId, stage);
+    const catalogue = Array.from({ length: requests }, async (_, i) => {
+      await sleep(i * everyMs[stage.profile], undefined, { signal: stage.signal });
+      return serve(rig, alias, outageId, i, stage);
+    });
+    const [served, after] = await Promise.all([
+      Promise.all(catalogue),
+      follow(rig, alias, outageId, stage),
+    ]);
+    return verdictOf([...served, ...after], rig, outageId, stage);
   },
 };
+
+async function follow(
+  rig: Rig,
+  alias: string,
+  outageId: string,
+  stage: Stage,
+): Promise<readonly Served[]> {
+  const { signal, profile } = stage;
+  await sleep(downMs[profile] - followers.fromMs[profile], undefined, { signal });
+  const served: Promise<Served>[] = [];
+  const isBack = () => callsOf(rig.primary, outageId).some(({ status }) => status === 200);
+  const most = (followers.fromMs[profile] + followers.untilMs) / followers.everyMs;
+  while (!isBack() && served.length < most) {
+    served.push(serve(rig, alias, outageId, requests + served.length, stage));
+    await sleep(followers.everyMs, undefined, { signal });
+  }
+  return Promise.all(served);
+}
+
+/**
+ * The most calls at the dead target in any second, after it had failed often enough to be given up.
+ * What was under way by then does not count.
+ */
+function mostPerSecond(failed: readonly LoggedRequest[]): number {
+  const known = failed.map(({ closedAt = 0 }) => closedAt).sort((a, b) => a - b);
+  const givenUpAt = (known[goals.failures - 1] ?? Infinity) + goals.toldWithinMs;
+  const late = failed.map(({ arrivedAt }) => arrivedAt).filter((at) => at > givenUpAt);
+  const counts = late.map((from) => late.filter((at) => at >= from && at < from + 1000).length);
+  return Math.max(0, ...counts);
+}
 
 /** The provider tells an outage by the `user`; each request has its own words besides. */
 async function serve(
@@ -71,6 +119,7 @@ function verdictOf(served: readonly Served[], rig: Rig, id: string, stage: Stage
   const backAt = Math.min(...served.map(({ byPrimaryAt = Infinity }) => byPrimaryAt));
   const back = backAt - recoversAt;
   const dead = served.map((one) => one.dead);
+  const perSecond = mostPerSecond(primary.filter(({ status }) => status === 503));
   const starts = served.map(({ ended }) => ended.startedAt);
   const ends = served.map(({ ended }) => ended.endedAt);
   const facts = {
@@ -79,6 +128,7 @@ function verdictOf(served: readonly Served[], rig: Rig, id: string, stage: Stage
     longestGapMs: Math.max(...served.map(({ ended }) => longestGap(readAnswer(ended).textAt))),
     figures: {
       deadAttempts: dead.reduce((sum, count) => sum + count, 0),
+      deadPerSecond: perSecond,
       backAfterMs: Math.round(back),
       slowestMs: Math.round(
         Math.max(...served.map(({ ended }) => ended.endedAt - ended.startedAt)),
@@ -91,8 +141,11 @@ function verdictOf(served: readonly Served[], rig: Rig, id: string, stage: Stage
     const reason = `${lost.length} of ${served.length} not served: ${lost[0]?.reason}`;
     return { ...facts, verdict: isSafe ? 'safe' : 'fail', reason };
   }
-  const allowed = backWithinMs[stage.profile];
+  const allowed = rig.isMillrace ? goals.backWithinMs : backWithinMs[stage.profile];
   const complaints = [
+    ...(rig.isMillrace && perSecond > goals.perSecond
+      ? [`${perSecond} attempts at the dead target in one second`]
+      : []),
     ...(back > allowed ? [`not back on the primary ${seconds(allowed)} after its recovery`] : []),
     ...(Math.max(...dead) > mostAtDead ? [`${Math.max(...dead)} attempts for one request`] : []),
   ];

@@ -63,12 +63,6 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
   const look = () => gate.look(!isNothing(history.shown));
 
-  /** A pause for the same target, which may be shut until then: it is its provider who asked for it. */
-  const isPause = (step: Step): boolean =>
-    step.kind === 'attempt' &&
-    step.delayMs > 0 &&
-    gate.opensBy(step.route, deps.now() + step.delayMs);
-
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;
   const decide = (routes: readonly Route[], fault: Fault | undefined): Step =>
@@ -80,6 +74,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
       history,
       // By this run: what others left open was ended when it began.
       asked: history.tries.filter(({ outcome }) => outcome === 'open'),
+      otherKey: routes.filter(gate.hasOtherKey),
       fault,
       reason,
       timeoutMs,
@@ -91,6 +86,15 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   // Readers are told to forget when nothing else is left, and not while somebody may still speak.
   const mayStandBeside = (step: Step): step is AttemptStep =>
     step.kind === 'attempt' && step.mode !== 'restart';
+
+  /** The step to a target that is shut, when it is open again after the pause that it asked for. */
+  function pauseThere(shut: readonly Route[], fault: Fault | undefined): Step | undefined {
+    if (!fault || shut.length === 0) return undefined;
+    const step = decide(routes, fault);
+    if (step.kind !== 'attempt' || step.delayMs === 0 || !shut.includes(step.route))
+      return undefined;
+    return gate.opensAt(step.route) <= deps.now() + step.delayMs ? step : undefined;
+  }
 
   function hedge(): AttemptStep | undefined {
     if (policy.onSlowFirstToken !== 'hedge') return undefined;
@@ -141,9 +145,9 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
 
   for (let fault: Fault | undefined; !signal.aborted;) {
     const { open, shut } = look();
-    const later = shut.length > 0 ? decide([...open, ...shut], fault) : undefined;
-    const step = later && isPause(later) ? later : decide(open, fault);
-    if (step.kind === 'fail' && later) {
+    const step = pauseThere(shut, fault) ?? decide(open, fault);
+    if (step.kind === 'fail' && shut.length > 0) {
+      const later = decide([...open, ...shut], fault);
       // Rather late than never, where one that cannot be asked now may still do it.
       if (later.kind === 'attempt') {
         const waited = await gate.wait();

@@ -88,3 +88,23 @@ describe('the rungs', () => {
     ]);
   });
 });
+
+describe('a target that refused a key', () => {
+  const limited = fault('upstream_rate_limited', { retryAfterMs: 60_000 });
+
+  it('is asked with its other key at once, and not instead of the backup when it has none', () => {
+    const otherKey = [primary];
+    expect(journey({ otherKey }, [limited])).toEqual(['primary start', 'primary start']);
+    expect(journey({ otherKey }, ['upstream_auth_failed'])).toEqual([
+      'primary start',
+      'primary start',
+    ]);
+    expect(journey({}, [limited])).toEqual(['primary start', 'backup start']);
+  });
+
+  it('goes on in the same way when it was to continue an answer', () => {
+    const routes = [primary, third];
+    const words = journey({ ...from(), routes, otherKey: [third] }, [limited]);
+    expect(words).toEqual(['third continue', 'third continue']);
+  });
+});

@@ -27,6 +27,8 @@ export type Situation = {
   history: History;
   /** Targets that are being asked: none is asked beside itself. */
   asked?: readonly Place[];
+  /** Targets that refused no more than a key, and may be asked with another one. */
+  otherKey?: readonly Place[];
   /** How the last attempt of this run failed; undefined where none has. */
   fault: Fault | undefined;
   /** The last one that tells why, where the last of all does not. */
@@ -74,7 +76,7 @@ export function next(situation: Situation): Step {
 
 /** Rung 1: nothing was shown, so the request is as good as new. */
 function startAgain(situation: Situation): Step {
-  const { routes, history, fault, random, asked = [] } = situation;
+  const { routes, history, fault, random, asked = [], otherKey = [] } = situation;
   const tries = sinceRestart(history.tries);
   const last = lastOf(tries, fault);
   const turn = inTurn(routes, last).filter((route) => !isAmong(asked, route));
@@ -87,6 +89,7 @@ function startAgain(situation: Situation): Step {
 
   const same = last && routes.find((route) => isAt(last, route));
   if (same && last.outcome === fault.code) {
+    if (isAmong(otherKey, same)) return attempt(same, 'start');
     const alike = tries.filter((one) => isAt(one, same) && one.outcome === fault.code);
     const delayMs = retryDelay(fault, row, alike.length, random);
     if (delayMs !== undefined) return attempt(same, 'start', delayMs);
@@ -101,7 +104,8 @@ function startAgain(situation: Situation): Step {
 
 /** Rungs 2 to 4, at each target in turn; then a fresh answer for those who can forget, or the end. */
 function goOn(situation: Situation): Step {
-  const { routes, history, traits, continuation, fault, random, asked = [] } = situation;
+  const { routes, history, traits, continuation, fault, random } = situation;
+  const { asked = [], otherKey = [] } = situation;
   const last = lastOf(history.tries, fault);
   // A rung that was handed over or overtaken has not failed, and who was to begin the answer was on none.
   const since = sinceProgress(history.tries).filter(
@@ -127,6 +131,7 @@ function goOn(situation: Situation): Step {
     );
 
   const same = last && fault && since.includes(last) && routes.find((route) => isAt(last, route));
+  if (same && isAmong(otherKey, same)) return attempt(same, last.mode);
   // A rung of which nothing came was not at fault: its target is asked again in the same way, as often
   // as the fault's row says. One that broke off was tried, and where there is another target its whole
   // time is not spent twice.

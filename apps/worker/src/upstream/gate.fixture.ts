@@ -9,8 +9,9 @@ const permit: Permit = {
 /** For tests that look at something else: every target may be asked at any time. */
 export const openGate = ({ routes }: Pick<GateRequest, 'routes'>): Gate => ({
   look: () => ({ open: routes, shut: [] }),
-  opensBy: () => true,
+  opensAt: () => 0,
   enter: () => permit,
+  hasOtherKey: () => false,
   wait: () => Promise.resolve({ kind: 'aborted' }),
 });
 

@@ -15,8 +15,10 @@ function open(routes: readonly Route[] = [first, second]) {
     now: 1000,
     closed: new Set<Route>(),
     halfOpen: new Set<Route>(),
+    broken: new Set<Route>(),
     mayProbe: true,
     behind: false,
+    otherKey: false,
     grant: undefined as TargetGrant | Promise<TargetGrant> | undefined,
   };
   const yes: TargetGrant = {
@@ -38,6 +40,7 @@ function open(routes: readonly Route[] = [first, second]) {
       index: 0,
       used: (_headers, status) => told.push(`key used ${status}`),
       end: () => told.push('key ended'),
+      hasOther: () => state.otherKey,
     }),
     queue: () => ({
       get isBehind() {
@@ -54,7 +57,10 @@ function open(routes: readonly Route[] = [first, second]) {
       told.push(`started ${target.model}`);
       return (news) => told.push(news.kind === 'fault' ? news.fault.code : news.kind);
     },
-    stateOf: (target) => (state.halfOpen.has(target as Route) ? 'half-open' : 'closed'),
+    stateOf(target) {
+      if (state.broken.has(target as Route)) return 'open';
+      return state.halfOpen.has(target as Route) ? 'half-open' : 'closed';
+    },
     claimProbe: async () => state.mayProbe,
   };
   const gate = createGates({ selection, health, now: () => state.now })({
@@ -178,4 +184,35 @@ describe('a call tells', () => {
     (await permitOf(gate.enter(first))).cancel();
     expect(told).toEqual(['key ended', 'grant cancelled']);
   });
+});
+
+describe('a key that is refused', () => {
+  const refusal = (code: 'upstream_rate_limited' | 'upstream_server_error') =>
+    ({ kind: 'fault', fault: { code, message: '' } }) as const;
+
+  it('leaves the target open to another one, and only that', async () => {
+    const { gate, state } = open();
+    play(await permitOf(gate.enter(first)), refusal('upstream_rate_limited'));
+    expect(gate.hasOtherKey(first)).toBe(false);
+    state.otherKey = true;
+    expect(gate.hasOtherKey(first)).toBe(true);
+    expect(gate.hasOtherKey(second)).toBe(false);
+    play(await permitOf(gate.enter(first)), refusal('upstream_server_error'));
+    expect(gate.hasOtherKey(first)).toBe(false);
+  });
+});
+
+it('a target that was given up while the request paused is not entered', async () => {
+  const { gate, state, look, told } = open();
+  look();
+  state.broken.add(first);
+  expect(await gate.enter(first)).toBeUndefined();
+  expect(told).toEqual([]);
+  expect(look()).toEqual({ open: ['second'], shut: ['first'] });
+});
+
+it('tells when a target opens', () => {
+  const { gate, state } = open();
+  state.closed.add(first);
+  expect([gate.opensAt(first), gate.opensAt(second)]).toEqual([9999, 0]);
 });

@@ -1,3 +1,4 @@
+import type { FaultCode } from '@millrace/shared/domain/fault';
 import type { AttemptOutcome } from '../attempt.ts';
 import type { Route } from '../failover/next.ts';
 import type { ResponseHeaders } from './call.ts';
@@ -32,10 +33,12 @@ export type Gate = {
    * a part of the answer, and does not stand in line behind those who have nothing yet.
    */
   look(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
-  /** Whether one that is shut will have opened by then; milliseconds since the epoch. */
-  opensBy(route: Route, at: number): boolean;
+  /** Milliseconds since the epoch from which on it may be asked, as far as is known; 0: now. */
+  opensAt(route: Route): number;
   /** Undefined when the target takes none now. A promise only where others have to be asked. */
   enter(route: Route): Permit | undefined | Promise<Permit | undefined>;
+  /** What it refused last was the key that it was asked with, and it may be asked with another one. */
+  hasOtherKey(route: Route): boolean;
   /** Until a target may be asked; one wait at a time. */
   wait(): Promise<WaitOutcome>;
 };
@@ -65,6 +68,8 @@ export function createGates({ selection, health, now }: GateOptions) {
     const place = selection.queue(model, { signal, deadlineAt });
     /** Targets that took no request of this one, and until when they need not be asked again. */
     const barred = new Map<Route, number>();
+    /** The key that each of them refused last. */
+    const refused = new Map<Route, KeyLease>();
     let ordered: readonly Route[] | undefined;
     let retryAfterMs: number | undefined;
 
@@ -112,6 +117,8 @@ export function createGates({ selection, health, now }: GateOptions) {
             },
             ended(outcome) {
               key?.end();
+              if (key && isAboutKey(outcome)) refused.set(route, key);
+              else refused.delete(route);
               if (outcome.kind === 'completed') {
                 tell({ kind: 'ok' });
                 grant.settle(outcome.usage);
@@ -143,14 +150,32 @@ export function createGates({ selection, health, now }: GateOptions) {
         const open = ordered.filter(isOpen);
         return { open, shut: ordered.filter((route) => !open.includes(route)) };
       },
-      opensBy(route, at) {
-        const check = selection.check(route);
-        return check.kind === 'yes' || check.until <= at;
+      opensAt(route) {
+        const checked = selection.check(route);
+        return checked.kind === 'yes' ? 0 : checked.until;
       },
-      enter: (route) => (health.stateOf(route) === 'half-open' ? claim(route) : take(route)),
+      enter(route) {
+        const state = health.stateOf(route);
+        if (state === 'half-open') return claim(route);
+        if (state !== 'open') return take(route);
+        // It was given up while this request paused.
+        barred.set(route, now() + barredMs);
+        return undefined;
+      },
+      hasOtherKey: (route) => refused.get(route)?.hasOther() ?? false,
       wait: () => place.wait(retryAfterMs),
     };
   };
 }
+
+/** Faults that another key of the provider may not have. */
+const keyFaults: ReadonlySet<string> = new Set<FaultCode>([
+  'upstream_rate_limited',
+  'upstream_quota_exceeded',
+  'upstream_auth_failed',
+]);
+
+const isAboutKey = (outcome: AttemptOutcome): boolean =>
+  outcome.kind === 'fault' && keyFaults.has(outcome.fault.code);
 
 const nothingUsed = { total_tokens: 0 };

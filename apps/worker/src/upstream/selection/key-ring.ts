@@ -32,6 +32,8 @@ export type KeyLease = {
   used(headers: Headers, status: number): void;
   /** No answer comes any more. Idempotent, and needless after `used`. */
   end(): void;
+  /** This key may not be asked now, and another one may: what was refused was the key. */
+  hasOther(): boolean;
 };
 
 export type KeyRing = ReturnType<typeof createKeyRing>;
@@ -98,6 +100,10 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
         },
         end() {
           state.open.delete(call);
+        },
+        hasOther() {
+          const isOpen = (one: KeyState) => closedUntil(one, modelState(one, model)) <= now();
+          return !isOpen(key) && places.some(isOpen);
         },
       };
     },
