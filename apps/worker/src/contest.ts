@@ -165,7 +165,8 @@ export function createContest(options: ContestOptions): Contest {
 
   /** Nobody else comes. */
   function hush(): void {
-    silence.abort();
+    // Without a reason, one would be made: an exception with its stack, for every request.
+    silence.abort(over);
     isComing = false;
   }
 
@@ -231,6 +232,9 @@ export function createContest(options: ContestOptions): Contest {
 
 const callOff = (attempt: Attempt, reason: GiveUp): void =>
   attempt.stop(reason === 'superseded' ? reason : faults[reason]);
+
+/** Why the silence ended. */
+const over = 'somebody speaks';
 
 const noContinuation: Fault = {
   code: 'no_continuation',
