@@ -14,6 +14,7 @@ export class UpstreamError extends Error {
 const messages: Partial<Record<FaultCode, string>> = {
   upstream_connect_timeout: 'The provider did not accept the connection in time.',
   upstream_unreachable: 'The provider could not be reached.',
+  local_resources_exhausted: 'This worker could not open a connection.',
   upstream_tls_failed: 'The TLS connection to the provider failed.',
   upstream_reset: 'The provider closed the connection before its answer was complete.',
   upstream_overloaded: 'The provider asked for calm.',
@@ -33,10 +34,14 @@ const faultCodes: Record<string, FaultCode> = {
   EHOSTDOWN: 'upstream_unreachable',
   ENETUNREACH: 'upstream_unreachable',
   ENETDOWN: 'upstream_unreachable',
-  EADDRNOTAVAIL: 'upstream_unreachable',
-  EMFILE: 'upstream_unreachable',
-  EACCES: 'upstream_unreachable',
-  EPERM: 'upstream_unreachable',
+  // Ports, files and buffers of this machine, and what its own rules let out.
+  EADDRNOTAVAIL: 'local_resources_exhausted',
+  EMFILE: 'local_resources_exhausted',
+  ENFILE: 'local_resources_exhausted',
+  ENOBUFS: 'local_resources_exhausted',
+  ENOMEM: 'local_resources_exhausted',
+  EACCES: 'local_resources_exhausted',
+  EPERM: 'local_resources_exhausted',
   EPROTO: 'upstream_tls_failed',
   UND_ERR_HEADERS_OVERFLOW: 'upstream_invalid_response',
   // A key or a path that cannot stand in a request.
@@ -91,6 +96,10 @@ export function connectError(error: Error, peer: string): UpstreamError {
   const words = cause === '' ? '' : ` (${cause})`;
   if (isTls(cause) || cause === 'EPROTO') {
     return new UpstreamError('upstream_tls_failed', explain('upstream_tls_failed', cause), error);
+  }
+  if (faultCodes[cause] === 'local_resources_exhausted') {
+    const message = `This worker could not open a connection${words}.`;
+    return new UpstreamError('local_resources_exhausted', message, error);
   }
   if (cause === 'ETIMEDOUT') {
     const message = `${peer} did not accept the connection in time${words}.`;
