@@ -154,6 +154,7 @@ const consumer = startBullConsumer(
       openGate: upstreams.openGate,
       call: upstreams.call,
       mayHedge: hedges.take,
+      spareHedge: hedges.giveBack,
       register: (job, stop) => runs.register(job, stop),
       onError,
       now: Date.now,
