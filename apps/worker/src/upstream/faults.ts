@@ -9,6 +9,13 @@ export class UpstreamError extends Error {
     super(message, { cause });
     this.fault = { code, message };
   }
+
+  /** The same for those who shared what was lost. */
+  echo(): UpstreamError {
+    const echo = new UpstreamError(this.fault.code, this.message, this.cause);
+    echo.fault.isEcho = true;
+    return echo;
+  }
 }
 
 const messages: Partial<Record<FaultCode, string>> = {
@@ -58,7 +65,8 @@ export function toFault(error: Error): Fault {
   if (error instanceof UpstreamError) return error.fault;
   const cause = codeOf(error);
   const code = faultCode(error, cause);
-  return { code, message: explain(code, cause) };
+  const isEcho = Reflect.get(error, 'isEcho') === true;
+  return { code, message: explain(code, cause), ...(isEcho ? { isEcho } : {}) };
 }
 
 function faultCode(error: Error, cause: string): FaultCode {

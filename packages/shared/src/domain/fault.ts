@@ -99,6 +99,8 @@ export type Fault = {
   error?: OpenAiError;
   /** The provider's own wish. */
   retryAfterMs?: number;
+  /** Another request has told of the same loss (of the connection that they shared). */
+  isEcho?: true;
 };
 
 /** The error that a client sees for a fault: the provider's own where it sent one, else ours. */

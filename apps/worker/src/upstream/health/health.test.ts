@@ -104,6 +104,7 @@ describe('what never counts', () => {
     ['a fault that is the request’s', fault('context_length_exceeded')],
     ['a connection that had been idle', fault('upstream_connection_stale')],
     ['our own bound', fault('upstream_pool_exhausted')],
+    ['a loss that another request tells of', fault('upstream_reset', { isEcho: true })],
     ['a machine without files', fault('local_resources_exhausted')],
     ['a key that is at its limit', fault('upstream_rate_limited', { retryAfterMs: 30_000 })],
   ])('%s', async (_name, outcome) => {
