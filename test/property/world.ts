@@ -123,6 +123,7 @@ export class World {
         return attempt;
       },
       mayHedge: () => true,
+      spareHedge() {},
       register: (_, stop) => {
         worker.stop = stop;
         return () => {};

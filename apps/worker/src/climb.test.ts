@@ -25,6 +25,7 @@ function start(history: History, routes: Route[] = [primary, backup], more: Part
     routes: () => routes,
     openGate,
     mayHedge: () => true,
+    spareHedge() {},
     now: () => 1234,
     metrics: uncounted,
     random: () => 0,

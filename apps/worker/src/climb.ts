@@ -111,6 +111,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const contest = createContest({
     answer,
     hedge,
+    spareHedge: deps.spareHedge,
     fallback,
     signal,
     onError: deps.onError,

@@ -7,6 +7,7 @@ import type { AttemptStep, ContestOptions, ContestOutcome } from './contest.ts';
 import { chunk, fault, historyOf, said, started } from './failover/history.fixture.ts';
 import type { AnswerSink } from './provider/port.ts';
 import { freePermit } from './upstream/gate.fixture.ts';
+import type { Permit } from './upstream/gate.ts';
 
 /* Attempts that a test plays itself: what they bring, and how each of them ends. */
 
@@ -80,6 +81,7 @@ function contest(options: Partial<ContestOptions> = {}) {
     enter: () => freePermit,
     call: (step, _permit, sink, onSlow) => play(step, sink, onSlow),
     hedge: () => beside,
+    spareHedge() {},
     fallback: () => undefined,
     signal: new AbortController().signal,
     onError(error) {
@@ -95,6 +97,7 @@ function contest(options: Partial<ContestOptions> = {}) {
     run(step = start) {
       void made.run(step, freePermit).then((how) => (outcome = how));
     },
+    runWith: (permit: Permit) => made.run(start, permit),
     outcome: () => outcome,
   };
 }
@@ -316,6 +319,70 @@ describe('an attempt that fails beside a slow one', () => {
   });
 });
 
+describe('a target that takes none now', () => {
+  const third: AttemptStep = { ...start, route: { ...backup, provider: 'third' } };
+  const asked = () => played.map(({ step }) => step.route.provider);
+  const refusing =
+    (...names: string[]) =>
+    ({ route }: AttemptStep) =>
+      names.includes(route.provider) ? Promise.resolve(undefined) : freePermit;
+
+  it('is no hedge: another one is, and only that one is paid for', async () => {
+    const steps = [beside, third];
+    let spared = 0;
+    const { run } = contest({
+      enter: refusing('backup'),
+      hedge: () => steps.shift(),
+      spareHedge: () => (spared += 1),
+    });
+    run();
+    at(0).onSlow?.();
+    await idle();
+    expect(asked()).toEqual(['openai', 'third']);
+    expect(spared).toBe(1);
+  });
+
+  it('does not follow one that failed: the next one does, for the same fault', async () => {
+    const faults: string[] = [];
+    const steps = [{ ...beside, route: { ...backup, provider: 'full' } }, third];
+    const { run } = contest({
+      enter: refusing('full'),
+      fallback({ code }) {
+        faults.push(code);
+        return steps.shift();
+      },
+    });
+    run();
+    at(0).onSlow?.();
+    await at(1).end(broken);
+    expect(asked()).toEqual(['openai', 'backup', 'third']);
+    expect(faults).toEqual(['upstream_reset', 'upstream_reset']);
+  });
+
+  it.each([
+    ['later', refusing('backup')],
+    ['at once', () => undefined],
+  ])('and says so %s is not asked for ever', async (_when, enter) => {
+    let hedges = 0;
+    let spared = 0;
+    const { run, outcome } = contest({
+      enter,
+      hedge() {
+        hedges += 1;
+        return beside;
+      },
+      spareHedge: () => (spared += 1),
+    });
+    run();
+    at(0).onSlow?.();
+    await idle();
+    expect([hedges, spared]).toEqual([2, 2]);
+    at(0).say('Hi');
+    await at(0).end(completed);
+    expect(outcome()).toEqual({ kind: 'completed' });
+  });
+});
+
 describe('a bug', () => {
   const bug = () => {
     throw new RangeError('a bug');
@@ -344,6 +411,33 @@ describe('a bug', () => {
     expect(outcome()).toMatchObject(ours);
     expect(outcomes()).toEqual(['internal_error']);
     expect(errors).toHaveLength(1);
+  });
+
+  it('loses no permit, whether or not the call had begun', async () => {
+    const told: string[] = [];
+    const permit: Permit = {
+      apiKey: undefined,
+      begin: () => ({
+        head() {},
+        firstToken() {},
+        ended: ({ kind }) => told.push(`ended ${kind}`),
+      }),
+      cancel: () => told.push('cancelled'),
+    };
+    const lose = async (options: Partial<ContestOptions>) => {
+      await contest({ onError, ...options }).runWith(permit);
+      return told.splice(0);
+    };
+    expect(await lose({ call: bug })).toEqual(['cancelled']);
+    const begun = await lose({
+      call(_step, given) {
+        given.begin();
+        return bug();
+      },
+    });
+    expect(begun).toEqual(['ended fault']);
+    const unheard = await lose({ answer: { ...heard.answer, open: bug } });
+    expect(unheard).toEqual(['cancelled']);
   });
 
   it('in the end of an attempt ends this run and calls off the others', async () => {

@@ -3,7 +3,9 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { Answer } from './answer.ts';
 import type { Attempt, AttemptOutcome } from './attempt.ts';
 import { failedAttempt, ourFault } from './failed-attempt.ts';
-import type { Step } from './failover/next.ts';
+import type { Route, Step } from './failover/next.ts';
+import { holdPlace } from './place.ts';
+import type { Place } from './place.ts';
 import type { AnswerSink } from './provider/port.ts';
 import type { Permit } from './upstream/gate.ts';
 import type { GiveUp, Voice } from './voice.ts';
@@ -29,6 +31,8 @@ export type ContestOptions = {
    * when it is only waited for.
    */
   hedge(): AttemptStep | undefined;
+  /** The hedge does not start after all: it costs nothing. */
+  spareHedge(): void;
   /**
    * One attempt failed, and all that are left are late: what follows it, beside them, or undefined when
    * nobody is left to ask. It costs no more than if they were not there.
@@ -64,7 +68,7 @@ export type Contest = {
 
 export function createContest(options: ContestOptions): Contest {
   const { answer, call, hedge, fallback, waits, handsOver, signal, onError } = options;
-  const { enter: admit } = options;
+  const { enter: admit, spareHedge } = options;
   const racers = new Set<Racer>();
   let paused = false;
   let settle: (outcome: ContestOutcome) => void = () => {};
@@ -74,10 +78,22 @@ export function createContest(options: ContestOptions): Contest {
   let unanswered: Fault[] = [];
   /** Somebody became late since the last hedge. */
   let wantsHedge = false;
+  /** Targets that took none when they were asked for one. */
+  const refusers = new Set<Route>();
   /** One more starts after its pause. */
   let isComing = false;
 
   function enter(step: AttemptStep, permit: Permit): void {
+    const place = holdPlace(permit);
+    try {
+      start(step, place);
+    } catch (error) {
+      place.giveBack();
+      throw error;
+    }
+  }
+
+  function start(step: AttemptStep, place: Place): void {
     let given: GiveUp | undefined;
     let racer: Racer | undefined = undefined;
     const voice = answer.open(step, {
@@ -95,7 +111,7 @@ export function createContest(options: ContestOptions): Contest {
       wantsHedge = true;
       callHelp();
     });
-    const attempt = begin(step, permit, voice.sink, waits ? onLate : undefined);
+    const attempt = begin(step, place, voice.sink, waits ? onLate : undefined);
     racer = { voice, attempt, isLate: false };
     racers.add(racer);
     // It may have spoken before it was known here.
@@ -105,11 +121,16 @@ export function createContest(options: ContestOptions): Contest {
     void attempt.outcome.then(guarded((outcome) => leave(entered, outcome)));
   }
 
-  function begin(...args: Parameters<typeof call>): Attempt {
+  function begin(
+    step: AttemptStep,
+    { permit, giveBack }: Place,
+    ...rest: [AnswerSink, (() => void) | undefined]
+  ): Attempt {
     try {
-      return call(...args);
+      return call(step, permit, ...rest);
     } catch (error) {
       onError(error);
+      giveBack();
       return failedAttempt(ourFault);
     }
   }
@@ -121,29 +142,31 @@ export function createContest(options: ContestOptions): Contest {
     for (let fault = unanswered.shift(); fault; fault = unanswered.shift()) {
       const step = fallback(fault);
       if (!step) continue;
-      come(step);
+      come(step, fault);
       return;
     }
     const step = wantsHedge ? hedge() : undefined;
     wantsHedge = false;
-    if (step) come(step);
+    if (step) come(step, 'late');
   }
 
-  /** Starts one more, after its pause and once its target has a place for it. */
-  function come(step: AttemptStep): void {
+  /** Starts one more, after its pause and once its target has a place for it. `cause`: what it follows. */
+  function come(step: AttemptStep, cause: Fault | 'late'): void {
     isComing = true;
     const still = silence.signal;
 
     const arrive = guarded((permit: Permit | undefined) => {
-      if (permit && (still.aborted || signal.aborted)) permit.cancel();
+      const isWanted = !still.aborted && !signal.aborted;
+      if (!isWanted) permit?.cancel();
+      if (cause === 'late' && !(permit && isWanted)) spareHedge();
       if (still.aborted) return;
       isComing = false;
-      if (permit && !signal.aborted) enter(step, permit);
+      if (permit && isWanted) enter(step, permit);
       // The last of those beside it may have ended in the meantime.
       else if (racers.size === 0) {
         const fault = unanswered.pop() ?? noContinuation;
         settle(signal.aborted ? { kind: 'aborted' } : { kind: 'fault', fault });
-      }
+      } else refusedBy(step.route, cause);
     });
 
     const ask = guarded(() => {
@@ -161,6 +184,16 @@ export function createContest(options: ContestOptions): Contest {
       const ends = AbortSignal.any([still, signal]);
       sleep(step.delayMs, undefined, { signal: ends }).then(ask, ask);
     }
+  }
+
+  /** Somebody else may take it. One that refuses twice ends that: nobody is asked for ever. */
+  function refusedBy(route: Route, cause: Fault | 'late'): void {
+    if (!refusers.has(route)) {
+      refusers.add(route);
+      if (cause === 'late') wantsHedge = true;
+      else unanswered.unshift(cause);
+    }
+    callHelp();
   }
 
   /** Nobody else comes. */
@@ -215,6 +248,7 @@ export function createContest(options: ContestOptions): Contest {
         silence = new AbortController();
         unanswered = [];
         wantsHedge = false;
+        refusers.clear();
         guarded(enter)(step, permit);
       });
     },

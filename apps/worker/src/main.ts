@@ -93,8 +93,12 @@ const upstreams = createUpstreams({
     onError,
   }),
   windows,
-  onChange: ({ target, from, to, byThisWorker }) =>
-    byThisWorker && logger.warn({ ...target, from, to }, 'the breaker of a target'),
+  onChange({ target, from, to, byThisWorker }) {
+    if (!byThisWorker) return;
+    // What happens between the two, probe after probe, would flood the log of an outage.
+    const level = from === 'closed' || to === 'closed' ? 'warn' : 'debug';
+    logger[level]({ ...target, from, to }, 'the breaker of a target');
+  },
   onAside: ({ provider, index, status, forMs }) =>
     logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
   onError,
@@ -150,6 +154,7 @@ const consumer = startBullConsumer(
       openGate: upstreams.openGate,
       call: upstreams.call,
       mayHedge: hedges.take,
+      spareHedge: hedges.giveBack,
       register: (job, stop) => runs.register(job, stop),
       onError,
       now: Date.now,

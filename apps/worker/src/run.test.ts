@@ -51,6 +51,7 @@ function start({ id, data }: { id: string; data: JobData }): Promise<ActivationO
     openGate,
     call,
     mayHedge: () => false,
+    spareHedge() {},
     register(_, told) {
       stop = told;
       return () => {};

@@ -50,6 +50,8 @@ export type RunDeps = {
   call(options: CallOptions): Attempt;
   /** Whether one more attempt may start beside a slow one, now. */
   mayHedge(): boolean;
+  /** The one that might did not start. */
+  spareHedge(): void;
   /** Makes the run reachable for a stop, until the returned function is called. */
   register(activation: Activation, stop: (reason: StopReason) => void): () => void;
   /** Hears of bugs, which end one request only, and why a run gave up. */

@@ -19,6 +19,7 @@ test.each([
   ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'upstream_tls_failed'],
   ['EPROTO', 'upstream_tls_failed'],
   ['ECONNREFUSED', 'upstream_unreachable'],
+  ['EMFILE', 'local_resources_exhausted'],
   ['SOMETHING_NEW', 'upstream_reset'],
 ])('a request that fails with %s: %s', (cause, code) => {
   const fault = toFault(failed(cause));
@@ -37,6 +38,9 @@ test.each([
   ['ECONNRESET', 'upstream_unreachable'],
   ['ENOTFOUND', 'upstream_unreachable'],
   ['ETIMEDOUT', 'upstream_connect_timeout'],
+  ['EADDRNOTAVAIL', 'local_resources_exhausted'],
+  ['EMFILE', 'local_resources_exhausted'],
+  ['EPERM', 'local_resources_exhausted'],
   ['ERR_SSL_WRONG_VERSION_NUMBER', 'upstream_tls_failed'],
 ])('a connection that does not come about with %s: %s', (cause, code) => {
   expect(connectError(failed(cause), 'The proxy p:1').fault.code).toBe(code);

@@ -9,11 +9,19 @@ export class UpstreamError extends Error {
     super(message, { cause });
     this.fault = { code, message };
   }
+
+  /** The same for those who shared what was lost. */
+  echo(): UpstreamError {
+    const echo = new UpstreamError(this.fault.code, this.message, this.cause);
+    echo.fault.isEcho = true;
+    return echo;
+  }
 }
 
 const messages: Partial<Record<FaultCode, string>> = {
   upstream_connect_timeout: 'The provider did not accept the connection in time.',
   upstream_unreachable: 'The provider could not be reached.',
+  local_resources_exhausted: 'This worker could not open a connection.',
   upstream_tls_failed: 'The TLS connection to the provider failed.',
   upstream_reset: 'The provider closed the connection before its answer was complete.',
   upstream_overloaded: 'The provider asked for calm.',
@@ -33,10 +41,14 @@ const faultCodes: Record<string, FaultCode> = {
   EHOSTDOWN: 'upstream_unreachable',
   ENETUNREACH: 'upstream_unreachable',
   ENETDOWN: 'upstream_unreachable',
-  EADDRNOTAVAIL: 'upstream_unreachable',
-  EMFILE: 'upstream_unreachable',
-  EACCES: 'upstream_unreachable',
-  EPERM: 'upstream_unreachable',
+  // Ports, files and buffers of this machine, and what its own rules let out.
+  EADDRNOTAVAIL: 'local_resources_exhausted',
+  EMFILE: 'local_resources_exhausted',
+  ENFILE: 'local_resources_exhausted',
+  ENOBUFS: 'local_resources_exhausted',
+  ENOMEM: 'local_resources_exhausted',
+  EACCES: 'local_resources_exhausted',
+  EPERM: 'local_resources_exhausted',
   EPROTO: 'upstream_tls_failed',
   UND_ERR_HEADERS_OVERFLOW: 'upstream_invalid_response',
   // A key or a path that cannot stand in a request.
@@ -53,7 +65,8 @@ export function toFault(error: Error): Fault {
   if (error instanceof UpstreamError) return error.fault;
   const cause = codeOf(error);
   const code = faultCode(error, cause);
-  return { code, message: explain(code, cause) };
+  const isEcho = Reflect.get(error, 'isEcho') === true;
+  return { code, message: explain(code, cause), ...(isEcho ? { isEcho } : {}) };
 }
 
 function faultCode(error: Error, cause: string): FaultCode {
@@ -91,6 +104,10 @@ export function connectError(error: Error, peer: string): UpstreamError {
   const words = cause === '' ? '' : ` (${cause})`;
   if (isTls(cause) || cause === 'EPROTO') {
     return new UpstreamError('upstream_tls_failed', explain('upstream_tls_failed', cause), error);
+  }
+  if (faultCodes[cause] === 'local_resources_exhausted') {
+    const message = `This worker could not open a connection${words}.`;
+    return new UpstreamError('local_resources_exhausted', message, error);
   }
   if (cause === 'ETIMEDOUT') {
     const message = `${peer} did not accept the connection in time${words}.`;

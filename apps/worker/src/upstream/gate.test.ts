@@ -1,3 +1,4 @@
+import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
 import type { AttemptOutcome } from '../attempt.ts';
 import type { Route } from '../failover/next.ts';
@@ -187,8 +188,7 @@ describe('a call tells', () => {
 });
 
 describe('a key that is refused', () => {
-  const refusal = (code: 'upstream_rate_limited' | 'upstream_server_error') =>
-    ({ kind: 'fault', fault: { code, message: '' } }) as const;
+  const refusal = (code: FaultCode) => ({ kind: 'fault', fault: { code, message: '' } }) as const;
 
   it('leaves the target open to another one, and only that', async () => {
     const { gate, state } = open();
@@ -199,6 +199,20 @@ describe('a key that is refused', () => {
     expect(gate.hasOtherKey(second)).toBe(false);
     play(await permitOf(gate.enter(first)), refusal('upstream_server_error'));
     expect(gate.hasOtherKey(first)).toBe(false);
+  });
+
+  it('says nothing about the target while another key may be asked', async () => {
+    const { gate, state, told } = open();
+    state.otherKey = true;
+    play(await permitOf(gate.enter(first)), refusal('upstream_auth_failed'));
+    expect(told).toContain('void');
+    expect(told).not.toContain('upstream_auth_failed');
+    // What is not about the key counts all the same.
+    play(await permitOf(gate.enter(first)), refusal('upstream_server_error'));
+    expect(told).toContain('upstream_server_error');
+    state.otherKey = false;
+    play(await permitOf(gate.enter(first)), refusal('upstream_auth_failed'));
+    expect(told).toContain('upstream_auth_failed');
   });
 });
 

@@ -124,7 +124,9 @@ export function createGates({ selection, health, now }: GateOptions) {
                 grant.settle(outcome.usage);
                 return;
               }
-              tell(outcome.kind === 'fault' ? outcome : { kind: 'void' });
+              // A key that is refused while another one may be asked says nothing about the target.
+              const isFault = outcome.kind === 'fault' && !refused.get(route)?.hasOther();
+              tell(isFault ? outcome : { kind: 'void' });
               // A refusal uses no tokens; what broke off used some that nobody counted.
               const isRefusal = outcome.kind === 'fault' && !hasSpoken;
               grant.settle(isRefusal ? nothingUsed : undefined);

@@ -25,6 +25,13 @@ describe('the hedge budget', () => {
     expect(takeAll(budget)).toBe(5);
   });
 
+  it('has one back that did not start', () => {
+    const budget = createHedgeBudget();
+    takeAll(budget);
+    budget.giveBack();
+    expect(takeAll(budget)).toBe(1);
+  });
+
   it('saves no more than the burst', () => {
     const budget = createHedgeBudget();
     for (let i = 0; i < 10_000; i++) budget.earn();

@@ -20,5 +20,9 @@ export function createHedgeBudget() {
       saved -= 1;
       return true;
     },
+    /** One that was taken did not start. */
+    giveBack(): void {
+      saved = Math.min(burst, saved + 1);
+    },
   };
 }

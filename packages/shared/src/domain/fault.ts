@@ -42,12 +42,20 @@ export const faultTable = {
   upstream_connection_stale: row(502, { again: 1, health: false }),
   /** All connections to it are in use: our own bound, not its fault. */
   upstream_pool_exhausted: row(503, { health: false }),
+  /** This machine has no socket, file or permission left for a connection: says nothing of the provider. */
+  local_resources_exhausted: row(503, { health: false }),
   upstream_first_token_timeout: row(504),
   upstream_idle_timeout: row(504),
   upstream_timeout: row(504),
 
   // An error status, or an error in the place of an answer.
-  upstream_rate_limited: row(429, { type: 'rate_limit_error', again: 2, pause: true }),
+  /** Its keys pause by themselves, each for as long as it was told to; whoever counts is well. */
+  upstream_rate_limited: row(429, {
+    type: 'rate_limit_error',
+    again: 2,
+    pause: true,
+    health: false,
+  }),
   /** Out of money: no pause brings it back. */
   upstream_quota_exceeded: row(429, { type: 'insufficient_quota' }),
   upstream_overloaded: row(503, { again: 2, pause: true }),
@@ -91,6 +99,8 @@ export type Fault = {
   error?: OpenAiError;
   /** The provider's own wish. */
   retryAfterMs?: number;
+  /** Another request has told of the same loss (of the connection that they shared). */
+  isEcho?: true;
 };
 
 /** The error that a client sees for a fault: the provider's own where it sent one, else ours. */

@@ -12,7 +12,7 @@ import type { Answer, Question } from './checks.ts';
 export type AskOptions = {
   providers: Readonly<Record<string, ProviderConfig>>;
   upstreamOf(provider: string): Upstream | undefined;
-  /** Bytes of an answer to a prompt. */
+  /** Bytes of an answer. */
   maxResponseBytes: number;
   onError(error: unknown): void;
 };
@@ -28,9 +28,14 @@ export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: 
       : prompt(upstream, config, question.target, signal);
   };
 
-  /** The status is the answer: who may not list models is answered, too. */
+  /**
+   * The status is the answer: who may not list models is answered, too. It is given when the response has
+   * ended, as only then its connection is free again; one that does not end, the check's timeout ends.
+   */
   function list(upstream: Upstream, config: ProviderConfig, signal: AbortSignal): Promise<Answer> {
     return new Promise((resolve) => {
+      let answer: Answer | undefined;
+      let bytes = 0;
       upstream.dispatch(modelsRequest(config), {
         onRequestStart(controller) {
           const stop = () => controller.abort(new Error('the check is over'));
@@ -38,10 +43,16 @@ export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: 
           else signal.addEventListener('abort', stop, { once: true });
         },
         onResponseStart(_controller, status) {
-          if (status >= 200) resolve(status < 400 ? { kind: 'ok' } : refused(status));
+          if (status >= 200) answer = status < 400 ? { kind: 'ok' } : refused(status);
         },
-        onResponseData() {},
-        onResponseEnd() {},
+        onResponseData(controller, chunk) {
+          bytes += chunk.length;
+          if (bytes <= maxResponseBytes || !answer) return;
+          // More than anybody reads: it is there.
+          resolve(answer);
+          controller.abort(new Error('the list of models is too long'));
+        },
+        onResponseEnd: () => answer && resolve(answer),
         onResponseError: (_controller, error) => resolve({ kind: 'fault', fault: toFault(error) }),
       });
     });

@@ -38,7 +38,10 @@ export type Evidence = {
   errors: number;
   /** Share of calls that usually fail, 0 to 1, the window left out. */
   usualRate: number;
-  /** Failed in a row: calls, and active checks beside them. */
+  /**
+   * Failed in a row: calls, and active checks beside them. None where one worker alone tells of them while
+   * others have calls there: that may be its own trouble.
+   */
   row: number;
   checkRow: number;
   /** The provider wished not to be asked before; milliseconds since the epoch. */

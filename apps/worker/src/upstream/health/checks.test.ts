@@ -21,7 +21,9 @@ function startCheckers(check: CheckConfig = models) {
   const { fleet, join } = startMembers();
   const asked: Asked[] = [];
   const startedAt = Date.now();
-  let answer: (signal: AbortSignal) => Promise<Answer> = async () => ({ kind: 'ok' });
+  let answer: (signal: AbortSignal, question: Question) => Promise<Answer> = async () => ({
+    kind: 'ok',
+  });
 
   async function start(by: string) {
     const member = await join(by);
@@ -31,7 +33,7 @@ function startCheckers(check: CheckConfig = models) {
       providers: [{ name: 'openai', check, targets: [target, other] }],
       ask(question, signal) {
         asked.push({ by, at: Date.now() - startedAt, question });
-        return answer(signal);
+        return answer(signal, question);
       },
       onError: (error) => member.errors.push(error),
     });
@@ -44,7 +46,7 @@ function startCheckers(check: CheckConfig = models) {
     fleet,
     start,
     asked,
-    say(next: Answer | ((signal: AbortSignal) => Promise<Answer>)) {
+    say(next: Answer | ((signal: AbortSignal, question: Question) => Promise<Answer>)) {
       answer = typeof next === 'function' ? next : async () => next;
     },
   };
@@ -212,4 +214,30 @@ describe('a prompt', () => {
     await pass(990);
     expect(asked.length).toBe(before);
   });
+
+  test('that one target fails says nothing about the others', async () => {
+    const { start, say } = startCheckers(prompts);
+    say(async (_signal, question) =>
+      question.kind === 'prompt' && question.target.model === other.model
+        ? fault('upstream_model_not_found', { httpStatus: 404 })
+        : { kind: 'ok' },
+    );
+    const one = await start('one');
+    await pass(120_000);
+    expect(one.health.stateOf(target)).toBe('closed');
+    expect(one.health.stateOf(other)).not.toBe('closed');
+    expect(one.changes.every(({ target: { model } }) => model === other.model)).toBe(true);
+  });
+
+  test.each(['upstream_auth_failed', 'upstream_rate_limited', 'upstream_quota_exceeded'] as const)(
+    'that is answered with %s tells of its key, and of no target',
+    async (code) => {
+      const { start, say } = startCheckers(prompts);
+      say(fault(code));
+      const one = await start('one');
+      await pass(600_000);
+      expect(one.changes).toEqual([]);
+      expect(one.checks.counters()).toEqual({ ok: 0, failed: 0 });
+    },
+  );
 });

@@ -1,6 +1,6 @@
 import type { CheckConfig } from '@millrace/shared/config';
 import { faultTable } from '@millrace/shared/domain/fault';
-import type { Fault } from '@millrace/shared/domain/fault';
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Fleet } from '@millrace/shared/fleet/port';
 import type { Health } from './port.ts';
@@ -43,7 +43,8 @@ const renewMs = 1000;
 type Patient = CheckedProvider & {
   /** Of the last check; on `performance.now()`'s clock. */
   askedAt: number;
-  failed: boolean;
+  /** Those whose last check failed. */
+  failed: Set<Target>;
   /** Whose turn it is to be prompted. */
   turn: number;
   timer: NodeJS.Timeout | undefined;
@@ -58,7 +59,7 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
   const counters = { ok: 0, failed: 0 };
   const patients = providers
     .filter(({ check, targets }) => check.kind !== 'off' && targets.length > 0)
-    .map((provider): Patient => ({ ...provider, ...neverAsked }));
+    .map((provider): Patient => ({ ...provider, ...neverAsked, failed: new Set() }));
   let closed = false;
   let renewing = false;
 
@@ -81,7 +82,7 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
     clearTimeout(patient.timer);
     if (patient.asking) return;
     const { check, askedAt, failed, targets } = patient;
-    const isIll = failed || targets.some((target) => health.stateOf(target) !== 'closed');
+    const isIll = failed.size > 0 || targets.some((target) => health.stateOf(target) !== 'closed');
     const dueAt = askedAt + (isIll ? check.unhealthyIntervalMs : check.intervalMs);
     const waitMs = Math.max(0, dueAt - performance.now());
     patient.timer = setTimeout(() => void examine(patient), waitMs);
@@ -109,7 +110,8 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
   }
 
   async function look(patient: Patient, asking: AbortController): Promise<void> {
-    tellAll(patient, await put({ kind: 'models', provider: patient.name }, patient, asking));
+    const answer = await put({ kind: 'models', provider: patient.name }, patient, asking);
+    if (answer) tell(patient, patient.targets, isListFailure(answer) ? 'failed' : 'ok');
   }
 
   /** A target that waits for a probe gets it; else it is one's turn after the other. */
@@ -117,20 +119,25 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
     const waiting = patient.targets.find((target) => health.admit(target) === 'ask');
     if (waiting) {
       if (!(await health.claimProbe(waiting))) return;
-      const tell = health.started(waiting);
+      const ended = health.started(waiting);
       let answer: Answer | undefined;
       try {
         answer = await put({ kind: 'prompt', target: waiting }, patient, asking);
       } finally {
-        tell(answer ?? { kind: 'void' });
+        ended(!answer || isAboutKey(answer) ? { kind: 'void' } : answer);
       }
-      if (answer) patient.failed = isFailure(answer, 'prompt');
+      if (answer && !isAboutKey(answer)) note(patient, waiting, isPromptFailure(answer));
       return;
     }
     const asked = patient.targets.filter((target) => health.admit(target) === 'yes');
     patient.turn += 1;
     const target = asked[patient.turn % asked.length];
-    if (target) tellAll(patient, await put({ kind: 'prompt', target }, patient, asking));
+    if (!target) return;
+    const answer = await put({ kind: 'prompt', target }, patient, asking);
+    // Its other targets were not asked, and other keys neither.
+    if (answer && !isAboutKey(answer)) {
+      tell(patient, [target], isPromptFailure(answer) ? 'failed' : 'ok');
+    }
   }
 
   /** Undefined when this worker is no longer the one to ask. */
@@ -157,13 +164,18 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
     }
   }
 
-  function tellAll(patient: Patient, answer: Answer | undefined): void {
-    if (!answer) return;
-    const kind = patient.check.kind === 'prompt' ? 'prompt' : 'models';
-    patient.failed = isFailure(answer, kind);
-    const end = patient.failed ? 'failed' : 'ok';
+  /** One check ended, and says this of these. */
+  function tell(patient: Patient, targets: readonly Target[], end: 'ok' | 'failed'): void {
     counters[end] += 1;
-    for (const target of patient.targets) health.checked(target, end);
+    for (const target of targets) {
+      note(patient, target, end === 'failed');
+      health.checked(target, end);
+    }
+  }
+
+  function note({ failed }: Patient, target: Target, hasFailed: boolean): void {
+    if (hasFailed) failed.add(target);
+    else failed.delete(target);
   }
 
   const timer = setInterval(() => void renew().catch(onError), renewMs);
@@ -182,7 +194,6 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
 
 const neverAsked = {
   askedAt: -Infinity,
-  failed: false,
   turn: -1,
   timer: undefined,
   asking: undefined,
@@ -194,11 +205,21 @@ const tooLate: Answer = {
 };
 
 /**
- * Whether a target is to blame. A list of models that is refused (no right to it, no such page, too many
- * requests) still shows that somebody is there.
+ * A list of models that is refused (no right to it, no such page, too many requests) still shows that
+ * somebody is there.
  */
-function isFailure(answer: Answer, kind: Question['kind']): boolean {
-  if (answer.kind === 'ok') return false;
-  const { code, httpStatus = 500 } = answer.fault;
-  return faultTable[code].health && (kind === 'prompt' || httpStatus >= 500);
-}
+const isListFailure = (answer: Answer): boolean =>
+  isPromptFailure(answer) && (answer.fault.httpStatus ?? 500) >= 500;
+
+const isPromptFailure = (answer: Answer): answer is Extract<Answer, { kind: 'fault' }> =>
+  answer.kind === 'fault' && faultTable[answer.fault.code].health;
+
+/** A check is made with the first key only: what is wrong with it says nothing of the others. */
+const isAboutKey = (answer: Answer): boolean =>
+  answer.kind === 'fault' && keyFaults.has(answer.fault.code);
+
+const keyFaults: ReadonlySet<string> = new Set<FaultCode>([
+  'upstream_rate_limited',
+  'upstream_quota_exceeded',
+  'upstream_auth_failed',
+]);

@@ -104,6 +104,9 @@ describe('what never counts', () => {
     ['a fault that is the request’s', fault('context_length_exceeded')],
     ['a connection that had been idle', fault('upstream_connection_stale')],
     ['our own bound', fault('upstream_pool_exhausted')],
+    ['a loss that another request tells of', fault('upstream_reset', { isEcho: true })],
+    ['a machine without files', fault('local_resources_exhausted')],
+    ['a key that is at its limit', fault('upstream_rate_limited', { retryAfterMs: 30_000 })],
   ])('%s', async (_name, outcome) => {
     const { join } = startMembers();
     const one = await join('one');
@@ -271,5 +274,74 @@ describe('while nothing shared can be reached', () => {
     fleet.mend();
     await pass(2000);
     expect(statesOf(await join('late'))).toEqual(['closed']);
+  });
+});
+
+describe('a row of failures', () => {
+  /** The first calls of `one` stream, and are told of before `two` begins to fail. */
+  async function streaming() {
+    const { join } = startMembers();
+    const [one, two] = [await join('one'), await join('two')];
+    const streams = Array.from({ length: 3 }, () => one.health.started(target));
+    for (const tell of streams) tell({ kind: 'first-token', ms: 100 });
+    await pass(soonMs);
+    return { one, two, streams };
+  }
+
+  test('that one worker tells of alone opens nothing while others have calls there', async () => {
+    const { one, two, streams } = await streaming();
+    fail(two, 10);
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['closed', 'closed']);
+    // Neither are they hurt by it.
+    for (const tell of streams) tell({ kind: 'ok' });
+    fail(two, 5);
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['closed', 'closed']);
+  });
+
+  test('that two workers tell of opens it for all', async () => {
+    const { one, two } = await streaming();
+    fail(two, 4);
+    await pass(soonMs);
+    fail(one, 1);
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['open', 'open']);
+  });
+
+  test('of the only worker that has calls there opens it, and so it does when the others are long ago', async () => {
+    const { one, two, streams } = await streaming();
+    for (const tell of streams) tell({ kind: 'ok' });
+    await pass(29_000);
+    fail(two, 5);
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['closed', 'closed']);
+    await pass(2000);
+    fail(two, 1);
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['open', 'open']);
+  });
+
+  test('of one worker alone counts by its rate', async () => {
+    const { one, two } = await streaming();
+    fail(two, 20);
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['open', 'open']);
+  });
+
+  test('ends with a first token, wherever it comes', async () => {
+    const { join } = startMembers();
+    const [one, two] = [await join('one'), await join('two')];
+    const late = one.health.started(target);
+    fail(one, 4);
+    await pass(soonMs);
+    late({ kind: 'first-token', ms: 100 });
+    await pass(soonMs);
+    fail(two, 4);
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['closed', 'closed']);
+    fail(one, 1);
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['open', 'open']);
   });
 });

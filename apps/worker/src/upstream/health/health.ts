@@ -265,5 +265,7 @@ export function createHealth(options: HealthOptions): Health {
 
 const endOf = (outcome: Outcome): CallEnd => {
   if (outcome.kind !== 'fault') return outcome.kind;
-  return faultTable[outcome.fault.code].health ? 'failed' : 'void';
+  // One lost connection is one event, however many requests it carried.
+  const { code, isEcho } = outcome.fault;
+  return faultTable[code].health && !isEcho ? 'failed' : 'void';
 };

@@ -25,6 +25,10 @@ export type TargetView = {
   /** In flight at the workers that are heard. */
   others: number;
   row: number;
+  /** Who told the failures of the row. */
+  readonly tellers: Set<string>;
+  /** When this worker's calls last showed how it is; milliseconds since the epoch. */
+  heardAt: number;
   checkRow: number;
   retryAt: number;
   /** False while the target is not asked: what still ends then belongs to the time before. */
@@ -41,7 +45,13 @@ const maxTargets = 1000;
 /** Milliseconds between two looks for workers that fell silent. */
 const lookMs = 100;
 
-type Other = { heardAt: number; whole: boolean; tallies: Map<string, Tally> };
+type Other = {
+  heardAt: number;
+  whole: boolean;
+  tallies: Map<string, Tally>;
+  /** By target: when its calls last showed how it is. */
+  calledAt: Map<string, number>;
+};
 
 /** This worker's own counts, and those of the others as far as they are heard. */
 export function createView({ worker, windowMsOf, now }: ViewOptions) {
@@ -59,6 +69,8 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
         firstToken: createFirstTokenAverage(),
         others: 0,
         row: 0,
+        tellers: new Set(),
+        heardAt: -Infinity,
         checkRow: 0,
         retryAt: 0,
         counting: true,
@@ -68,18 +80,40 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
     return found;
   }
 
-  /** `news`: what was added since; its `row` is what stands at its end. */
-  function record(one: TargetView, news: Tally): void {
+  /** `news`: what was added since, by that worker; its `row` is what stands at its end. */
+  function record(one: TargetView, news: Tally, by: string): void {
     const at = now();
     one.firstToken.add(news.tokenMs, news.tokens, at);
     one.retryAt = Math.max(one.retryAt, news.retryAt);
     if (!one.counting) return;
-    const { ok, failed, checksOk, checksFailed, row } = news;
+    const { ok, failed, tokens, checksOk, checksFailed, row } = news;
     if (ok + failed + checksFailed > 0) {
       one.window.add(ok + failed + checksFailed, failed + checksFailed, at);
     }
-    one.row = ok > 0 ? row : one.row + failed;
-    one.checkRow = (ok > 0 || checksOk > 0 ? 0 : one.checkRow) + checksFailed;
+    // A first token shows that it lives, minutes before the end of its answer.
+    const lives = ok + tokens > 0;
+    if (lives) one.tellers.clear();
+    one.row = lives ? row : one.row + failed;
+    if (one.row > 0 && failed > 0) one.tellers.add(by);
+    one.checkRow = (lives || checksOk > 0 ? 0 : one.checkRow) + checksFailed;
+  }
+
+  /**
+   * Whether the row may be one worker's own trouble: nobody else tells of a failure, although others have
+   * calls there.
+   */
+  function isOneSided(one: TargetView): boolean {
+    if (one.tellers.size !== 1) return false;
+    forgetSilent();
+    if (others.size === 0) return false;
+    const recent = now() - windowMsOf(one.key);
+    if (!one.tellers.has(worker) && (one.own.inFlight > 0 || one.heardAt > recent)) return true;
+    for (const [name, { tallies, calledAt }] of others) {
+      if (one.tellers.has(name)) continue;
+      if ((tallies.get(one.key)?.inFlight ?? 0) > 0) return true;
+      if ((calledAt.get(one.key) ?? -Infinity) > recent) return true;
+    }
+    return false;
   }
 
   function forgetSilent(): void {
@@ -119,22 +153,27 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
       one.own.row = failed ? one.own.row + 1 : 0;
       one.own[failed ? 'failed' : 'ok'] += 1;
       one.own.retryAt = Math.max(one.own.retryAt, retryAt);
-      record(one, { ...newTally(), ok: failed ? 0 : 1, failed: failed ? 1 : 0, retryAt });
+      one.heardAt = now();
+      const news = { ...newTally(), ok: failed ? 0 : 1, failed: failed ? 1 : 0, retryAt };
+      record(one, news, worker);
     },
     firstToken(one: TargetView, ms: number): void {
       one.own.tokenMs += ms;
       one.own.tokens += 1;
-      one.firstToken.add(ms, 1, now());
+      one.own.row = 0;
+      one.heardAt = now();
+      record(one, { ...newTally(), tokenMs: ms, tokens: 1 }, worker);
     },
     checked(one: TargetView, end: 'ok' | 'failed'): void {
       const field = end === 'ok' ? 'checksOk' : 'checksFailed';
       one.own[field] += 1;
-      record(one, { ...newTally(), [field]: 1 });
+      record(one, { ...newTally(), [field]: 1 }, worker);
     },
     /** From here on it is a new time for this target: what was counted lately says nothing about it. */
     renew(one: TargetView, counting: boolean): void {
       one.window.clear(now());
       one.row = 0;
+      one.tellers.clear();
       one.checkRow = 0;
       one.own.row = 0;
       one.counting = counting;
@@ -147,7 +186,7 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
         ...one.window.recent(at),
         // What is known of few calls is not usual yet.
         usualRate: usual.errors / Math.max(usual.calls, fewCalls),
-        row: one.row,
+        row: one.row > 0 && isOneSided(one) ? 0 : one.row,
         checkRow: one.checkRow,
         retryAt: one.retryAt > at ? one.retryAt : undefined,
       };
@@ -160,7 +199,7 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
       let other = others.get(pulse.worker);
       if (!other) {
         if (others.size >= maxOthers) return [];
-        other = { heardAt: 0, whole: false, tallies: new Map() };
+        other = { heardAt: 0, whole: false, tallies: new Map(), calledAt: new Map() };
         others.set(pulse.worker, other);
       }
       const changed: TargetView[] = [];
@@ -173,7 +212,9 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
         // From a worker that was not heard so far totals tell nothing of what is recent.
         const base = before ?? (other.whole ? newTally() : undefined);
         if (base && addedTo(base, tally)) {
-          record(one, since(base, tally));
+          const news = since(base, tally);
+          if (news.ok + news.failed + news.tokens > 0) other.calledAt.set(key, now());
+          record(one, news, pulse.worker);
           changed.push(one);
         }
       }

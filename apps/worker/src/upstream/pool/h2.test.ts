@@ -1,8 +1,11 @@
 import { constants, createSecureServer } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream, SecureServerOptions } from 'node:http2';
+import { createServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { makeServer } from '../../../../../test/harness/certificates.ts';
+import { callUpstream } from '../call.ts';
 import { ask, listen, startPool, until } from './pool.fixture.ts';
+import type { TestPool } from './pool.fixture.ts';
 
 const { authority, server } = makeServer();
 const ca = authority.cert;
@@ -158,6 +161,55 @@ test('a connection that breaks fails what it carries as a reset', async () => {
   for (const socket of at.open()) socket.destroy();
   for (const outcome of await Promise.all(all)) expect(outcome).toMatch(/^upstream_reset: /);
   await until(() => pool.stats().size === 0);
+});
+
+describe('one connection that is lost is told of once, as a loss of its provider', () => {
+  const path = '/hold';
+  /** How each of so many requests fails: as a loss, or as the echo of one. */
+  function fail(pool: TestPool, count: number): Promise<string[]> {
+    const request = { path, headers: {}, body: 'hi' };
+    const one = () =>
+      new Promise<string>((resolve) =>
+        callUpstream(pool, request, {
+          onHead() {},
+          onData() {},
+          onEnd: () => resolve('end'),
+          onFault: ({ code, isEcho }) => resolve(`${code}${isEcho ? ' echo' : ''}`),
+        }),
+      );
+    return Promise.all(Array.from({ length: count }, one));
+  }
+
+  test('with all its streams, also where it had served', async () => {
+    const { at, held } = await provider({}, isHeld);
+    await using _ = at;
+    using pool = startPool({ ...at, ca, http2: true });
+    expect(await ask(pool).outcome).toBe('200 two');
+    const all = fail(pool, 5);
+    await until(() => held.length === 5);
+    for (const socket of at.open()) socket.destroy();
+    const told = (await all).sort();
+    expect(told.filter((one) => !one.endsWith('echo'))).toHaveLength(1);
+    expect(new Set(told.map((one) => one.split(' ')[0]))).toEqual(new Set(['upstream_reset']));
+  });
+
+  test('but streams that it resets are told of one by one', async () => {
+    const { at, held } = await provider({}, isHeld);
+    await using _ = at;
+    using pool = startPool({ ...at, ca, http2: true });
+    const all = fail(pool, 3);
+    await until(() => held.length === 3);
+    for (const stream of held) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    expect(await all).toEqual(Array(3).fill('upstream_reset'));
+  });
+
+  test('with all that waited for it', async () => {
+    await using at = await listen(createServer((socket) => socket.destroy()));
+    using pool = startPool({ ...at, ca, http2: true });
+    const told = await fail(pool, 20);
+    expect(told.filter((one) => !one.endsWith('echo'))).toHaveLength(at.accepted.length);
+    expect(at.accepted.length).toBeLessThan(20);
+  });
 });
 
 test('a kept connection that breaks under a request was stale, a fresh one is reset', async () => {

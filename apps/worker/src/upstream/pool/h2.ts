@@ -52,6 +52,16 @@ export async function createH2(
 
   const { protocol, host } = new URL(origin);
   const target = { ':scheme': protocol.slice(0, -1), ':authority': host };
+  let isLossTold = false;
+  const news: SessionNews = {
+    lastStream: () => lastStream,
+    tellsLoss() {
+      const isLost = session.destroyed || socket.destroyed;
+      const isEcho = isLost && isLossTold;
+      isLossTold ||= isLost;
+      return !isEcho;
+    },
+  };
   const connection: Connection = {
     protocol: 'h2',
     address,
@@ -71,7 +81,7 @@ export async function createH2(
     listed: false,
     send(options, handler) {
       const stream = openStream(session, target, options, handler);
-      if (stream) exchange(stream, options, handler, () => lastStream);
+      if (stream) exchange(stream, options, handler, news);
     },
     close(reason) {
       closing ??= reason;
@@ -116,12 +126,20 @@ const idle: Dispatcher.DispatchController = {
   resume() {},
 };
 
+/** What a stream has to know of the others on its session. */
+type SessionNews = {
+  /** Streams above it were never looked at. */
+  lastStream(): number;
+  /** False where the session was lost, and another stream has told so. */
+  tellsLoss(): boolean;
+};
+
 /** One request and its response, from the opened stream to exactly one end. */
 function exchange(
   stream: ClientHttp2Stream,
   { body }: Dispatcher.DispatchOptions,
   handler: Dispatcher.DispatchHandler,
-  lastStream: () => number,
+  session: SessionNews,
 ): void {
   let status = 0;
   let error: Error | undefined;
@@ -155,22 +173,24 @@ function exchange(
   // pass for a whole one.
   stream.on('close', () => {
     const { rstCode, id = 0 } = stream;
-    const unread = rstCode === constants.NGHTTP2_REFUSED_STREAM || id === 0 || id > lastStream();
+    const unread =
+      rstCode === constants.NGHTTP2_REFUSED_STREAM || id === 0 || id > session.lastStream();
     if (reason !== null) handler.onResponseError?.(controller, reason);
     else if (status !== 0 && rstCode === constants.NGHTTP2_NO_ERROR && !error) {
       handler.onResponseEnd?.(controller, {});
     } else if (unread && status === 0)
       handler.onResponseError?.(controller, new NotSent({ refused: true }));
-    else handler.onResponseError?.(controller, resetError(rstCode));
+    else handler.onResponseError?.(controller, resetError(rstCode, !session.tellsLoss()));
   });
   handler.onRequestStart?.(controller, {});
   if (body != null) stream.end(body as string);
 }
 
-const resetError = (http2ErrorCode: number | undefined) =>
+const resetError = (http2ErrorCode: number | undefined, isEcho: boolean) =>
   Object.assign(new Error('the stream was reset'), {
     code: `HTTP/2 ${codeNames.get(http2ErrorCode ?? 0) ?? http2ErrorCode}`,
     http2ErrorCode,
+    isEcho,
   });
 
 /** As RFC 9113 has them. */

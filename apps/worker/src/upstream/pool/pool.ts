@@ -11,7 +11,7 @@ import { keepWarm } from './keep-warm.ts';
 import { createLine } from './line.ts';
 import { openConnection } from './open.ts';
 import type { Endpoint, Opened } from './open.ts';
-import { PooledRequest } from './request.ts';
+import { isLongIdle, PooledRequest } from './request.ts';
 import {
   countClose,
   countConnect,
@@ -90,7 +90,7 @@ export function createPool(options: PoolOptions): Pool {
 
   function assign(request: PooledRequest, one: Connection): void {
     shelf.occupy(one);
-    request.sendOn(one);
+    request.sendOn(one, now());
   }
 
   function release(one: Connection): void {
@@ -102,6 +102,11 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   const desk = {
+    suspect() {
+      const isSuspect = (one: Connection) =>
+        one.active === 0 && one.served === 0 && isLongIdle(one, now());
+      for (const one of shelf.free.filter(isSuspect)) shelf.retire(one, 'idle');
+    },
     again(request: PooledRequest, lost: Connection, why: NotSent) {
       const error = sufferLoss(request, lost, why);
       if (error) request.fail(error);
@@ -196,7 +201,9 @@ export function createPool(options: PoolOptions): Pool {
     countConnectFailure(counters, known.fault.code);
     options.onConnectFailure?.(known.fault, losses);
     // It was for those that have waited longest, unless enough others are on their way.
-    for (let i = 0; i < carries && line.size > onTheWay(); i++) line.next()?.fail(known);
+    for (let i = 0; i < carries && line.size > onTheWay(); i++) {
+      line.next()?.fail(i === 0 ? known : known.echo());
+    }
   }
 
   const events = {

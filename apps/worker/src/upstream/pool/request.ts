@@ -12,7 +12,16 @@ export type Desk = {
   done(connection: Connection, answered: boolean): void;
   /** It was given up while it waited. */
   left(request: PooledRequest): void;
+  /** A connection that had only ever waited was dead: others like it are no better. */
+  suspect(): void;
 };
+
+/** Milliseconds without use in which a provider, or a box on the way to it, may have let go of a connection. */
+const longIdleMs = 1000;
+
+/** Open since long enough that its end may have been on the way. `now`: by the pool's clock. */
+export const isLongIdle = ({ idleSince }: Connection, now: number): boolean =>
+  now - idleSince >= longIdleMs;
 
 /**
  * One request on its way through the pool: undici's handler towards the connection, its controller
@@ -33,8 +42,8 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   private readonly desk: Desk;
   private connection: Connection | undefined;
   private control: Dispatcher.DispatchController | undefined;
-  /** What the connection had done before. */
-  private servedBefore = 0;
+  /** The connection had served, or waited, before. */
+  private wasKept = false;
   private bytesBefore = 0;
   private heard = false;
   private over = false;
@@ -49,10 +58,11 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
     this.caller.onRequestStart?.(this, {});
   }
 
-  sendOn(connection: Connection): void {
+  sendOn(connection: Connection, now: number): void {
     this.connection = connection;
     // On a connection that others use as well, bytes prove nothing; and it is no idle one.
-    this.servedBefore = connection.active === 1 ? connection.served : 0;
+    this.wasKept =
+      connection.active === 1 && (connection.served > 0 || isLongIdle(connection, now));
     this.bytesBefore = connection.bytesRead;
     connection.send(this.options, this);
   }
@@ -134,8 +144,12 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
    */
   private verdict(connection: Connection, error: Error): Error {
     const isSilent = !this.heard && connection.bytesRead === this.bytesBefore;
-    const isStale = this.servedBefore > 0 && isSilent && !connection.isOpen;
+    // Others may have joined it since.
+    const isAlone = connection.active === 1;
+    const isStale = this.wasKept && isAlone && isSilent && !connection.isOpen;
     if (!isStale) return connection.failure ?? error;
+    // The next try goes out on a new one, and is no excuse for a provider that resets everybody.
+    if (connection.served === 0) this.desk.suspect();
     const message =
       'The provider had closed the kept connection on which the request was sent; it never answered there.';
     return new UpstreamError('upstream_connection_stale', message, error);

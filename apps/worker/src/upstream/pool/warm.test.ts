@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
-import { expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { longStandingMs, warmDelayMs } from './backoff.ts';
 import { modelsRequest } from './keep-warm.ts';
 import { ask, listen, poolConfig, startPool, until } from './pool.fixture.ts';
@@ -121,4 +121,49 @@ test('idle connections end from the least recently used on, down to the warm one
   });
   const old = sweepIdle({ free, size: 4, config, now: 1000 });
   expect(old.close.map(([, reason]) => reason)).toEqual(['lifetime', 'lifetime', 'lifetime']);
+});
+
+describe('a warm connection that dies while it waits', () => {
+  /** Resets whoever asks on a connection of a time that is over. */
+  async function forgetting(isForgotten: (index: number) => boolean) {
+    const at = await listen(
+      createTcpServer((socket) => {
+        socket.on('data', () => {
+          if (isForgotten(at.accepted.indexOf(socket))) socket.resetAndDestroy();
+          else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+        });
+      }),
+    );
+    return at;
+  }
+
+  async function warmPool(at: { port: number }, afterMs: number) {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const pool = startPool({ ...at, warm: 3 });
+    pool.warm();
+    await until(() => pool.stats().warm === 3);
+    vi.advanceTimersByTime(afterMs);
+    return pool;
+  }
+
+  test('was stale, and no other of its age is tried', async () => {
+    await using at = await forgetting((index) => index < 3);
+    using pool = await warmPool(at, 1000);
+    expect(await ask(pool).outcome).toMatch(/^upstream_connection_stale: /);
+    expect(await ask(pool).outcome).toBe('200 ok');
+  });
+
+  test('is a reset when it has only just been opened', async () => {
+    await using at = await forgetting(() => true);
+    using pool = await warmPool(at, 900);
+    expect(await ask(pool).outcome).toMatch(/^upstream_reset: /);
+  });
+
+  test('is no excuse for a provider that resets everybody', async () => {
+    await using at = await forgetting(() => true);
+    using pool = await warmPool(at, 1000);
+    expect(await ask(pool).outcome).toMatch(/^upstream_connection_stale: /);
+    for (let i = 0; i < 5; i++) expect(await ask(pool).outcome).toMatch(/^upstream_reset: /);
+  });
 });
