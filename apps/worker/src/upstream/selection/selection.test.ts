@@ -26,6 +26,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
       providers: { x: { apiKeys: ['sk-secret'] }, y: { apiKeys: [] } },
       health: {
         admit: (target) => (broken.has(target.model) ? 'no' : 'yes'),
+        stateOf: (target) => (broken.has(target.model) ? 'open' : 'closed'),
         nextTryAt: (target) => broken.get(target.model),
         inFlight: () => 0,
         firstTokenMs: () => undefined,
@@ -42,9 +43,10 @@ function setUp(config: Partial<ModelConfig> = {}) {
       },
     });
   const selection = make();
-  const queue = () => selection.queue('m', { signal: new AbortController().signal });
+  const wants = both.map((target) => ({ target, notBefore: 0 }));
+  const wait = () => selection.queue('m', { signal: new AbortController().signal }).wait({ wants });
   const announce = (): void => available();
-  return { clock, broken, facts, selection, make, queue, announce };
+  return { clock, broken, facts, selection, make, wait, announce };
 }
 
 describe('the order of targets', () => {
@@ -176,25 +178,48 @@ describe('limits', () => {
 
 describe('waiting for a target', () => {
   it('ends when the first of them may be asked', async () => {
-    const { clock, broken, queue } = setUp();
+    const { clock, broken, wait } = setUp();
     broken.set('a', clock.now() + 8000);
     broken.set('b', clock.now() + 90_000);
-    const outcome = queue().wait();
+    const outcome = wait();
     await clock.pass(7999);
     broken.delete('a');
     await clock.pass(1);
-    expect(await outcome).toEqual({ kind: 'retry' });
+    expect(await outcome).toMatchObject({ kind: 'retry', open: [{ model: 'a' }] });
   });
 
   it('ends at once when health announces one', async () => {
-    const { clock, broken, queue, announce } = setUp();
+    const { clock, broken, wait, announce } = setUp();
     broken.set('a', clock.now() + 8000).set('b', clock.now() + 9000);
-    const outcome = queue().wait();
+    const outcome = wait();
     await clock.pass(10);
     broken.delete('b');
     announce();
-    expect(await outcome).toEqual({ kind: 'retry' });
+    expect(await outcome).toMatchObject({ kind: 'retry', open: [{ model: 'b' }] });
   });
+
+  it.each(['used', 'end'] as const)(
+    'ends at once when a call opens the key that it seemed to use up (%s)',
+    async (how) => {
+      const { clock, broken, selection, wait } = setUp();
+      broken.set('b', undefined);
+      const left = (count: number) => ({
+        'x-ratelimit-remaining-requests': String(count),
+        'x-ratelimit-limit-requests': '100',
+        'x-ratelimit-reset-requests': '60s',
+      });
+      selection.key(a, '{}')?.used(left(1), 200);
+      const underWay = selection.key(a, '{}');
+      let ended = false;
+      void wait().then(() => (ended = true));
+      await clock.pass(200);
+      expect(ended).toBe(false);
+      if (how === 'used') underWay?.used(left(50), 200);
+      else underWay?.end();
+      await clock.pass(0);
+      expect(ended).toBe(true);
+    },
+  );
 });
 
 it('the snapshot is JSON and holds no key', async () => {

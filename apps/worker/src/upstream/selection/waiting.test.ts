@@ -1,34 +1,52 @@
 import { describe, expect, it } from 'vitest';
 import { createClock } from './clock.fixture.ts';
+import type { PlaceOptions, WaitOutcome, WaitRequest } from './place.ts';
 import { createWaiting } from './waiting.ts';
-import type { PlaceOptions, WaitOutcome } from './waiting.ts';
+
+const target = (model: string) => ({ provider: 'p', model });
+const wanting = (...models: string[]) => ({
+  wants: models.map((model) => ({ target: target(model), notBefore: 0 })),
+});
 
 function setUp({ limit = 100 } = {}) {
   const clock = createClock();
-  /** From now, by model; undefined: nobody knows. */
+  /** Milliseconds since the epoch, by target; undefined: nobody knows. */
   const opens = new Map<string, number | undefined>();
+  /** The targets that are coming back: the lots that are drawn for them, and the end of their step. */
+  const lots = new Map<string, { until: number; draw(): boolean }>();
   const waiting = createWaiting({
     limit,
     now: clock.now,
     setTimer: clock.setTimer,
-    opensAt: (model) => opens.get(model),
+    may({ model }, lot) {
+      const coming = lots.get(model);
+      const at = coming ? coming.until : (opens.get(model) ?? Infinity);
+      const isOpen = coming ? lot === 'won' || coming.draw() : at <= clock.now();
+      return isOpen ? { kind: 'yes' } : { kind: 'no', until: at };
+    },
+    lotUntil: ({ model }) => lots.get(model)?.until,
   });
   const log: string[] = [];
-  function join(name: string, options: Partial<PlaceOptions> = {}, model = 'm') {
+  /** Waits for `m`, where nothing else is said. */
+  function join(
+    name: string,
+    { request = wanting('m'), ...options }: Partial<PlaceOptions & { request: WaitRequest }> = {},
+    model = 'm',
+  ) {
     const place = waiting.open(model, {
       signal: new AbortController().signal,
       maxWaitMs: 30_000,
       ...options,
     });
-    const wait = (retryAfterMs?: number) => {
-      const outcome = place.wait(retryAfterMs);
+    const wait = (more: Partial<WaitRequest> = {}) => {
+      const outcome = place.wait({ ...request, ...more });
       void outcome.then(({ kind }) => log.push(`${name} ${kind}`));
       return outcome;
     };
     return { place, wait, outcome: wait() };
   }
   const closeFor = (ms: number, model = 'm') => opens.set(model, clock.now() + ms);
-  return { clock, waiting, opens, log, join, closeFor };
+  return { clock, waiting, opens, lots, log, join, closeFor };
 }
 
 const fault = (outcome: WaitOutcome) => (outcome.kind === 'fault' ? outcome.fault : undefined);
@@ -122,7 +140,7 @@ describe('requests that wait', () => {
     closeFor(0);
     const large = join('large');
     await large.outcome;
-    void large.wait(60_000);
+    void large.wait({ retryAfterMs: 60_000 });
     await clock.pass(100);
     join('small');
     await clock.pass(4800);
@@ -136,7 +154,7 @@ describe('requests that wait', () => {
     closeFor(0);
     const large = join('large');
     await large.outcome;
-    void large.wait(60_000);
+    void large.wait({ retryAfterMs: 60_000 });
     await clock.pass(1000);
     expect(log.length).toBe(1);
     waiting.wake();
@@ -148,19 +166,161 @@ describe('requests that wait', () => {
     const { clock, waiting, log, join, closeFor } = setUp();
     closeFor(1000, 'x');
     closeFor(9000, 'y');
-    join('a', {}, 'y');
-    join('b', {}, 'x');
+    join('a', { request: wanting('y') }, 'y');
+    join('b', { request: wanting('x') }, 'x');
     expect(waiting.count('y')).toBe(1);
     await clock.pass(1000);
     expect(log).toEqual(['b retry']);
   });
 
-  it('can tell whether others came before them', () => {
+  it('can tell whether others came before them to the same target', () => {
     const { join, closeFor } = setUp();
     closeFor(1000);
     const first = join('a');
-    expect(join('b').place.isBehind).toBe(true);
-    expect(first.place.isBehind).toBe(false);
+    const { place } = join('b');
+    expect(place.isBehind(target('m'))).toBe(true);
+    expect(place.isBehind(target('other'))).toBe(false);
+    expect(first.place.isBehind(target('m'))).toBe(false);
+  });
+
+  it('are not in the way of those behind while they could not go themselves', async () => {
+    const { join, closeFor } = setUp();
+    closeFor(0);
+    const large = join('large');
+    await large.outcome;
+    void large.wait({ retryAfterMs: 60_000 });
+    expect(join('small').place.isBehind(target('m'))).toBe(false);
+  });
+
+  it('hear at the latest after a second of what opened sooner than was thought', async () => {
+    const { clock, log, join, closeFor } = setUp();
+    closeFor(60_000);
+    join('a');
+    await clock.pass(1500);
+    closeFor(0);
+    await clock.pass(500);
+    expect(log).toEqual(['a retry']);
+  });
+});
+
+describe('requests that have no use for some targets any more', () => {
+  it('are woken by those that they wait for, and the others go to theirs', async () => {
+    const { clock, log, join, closeFor } = setUp();
+    closeFor(20_000, 'b');
+    closeFor(1000, 'a');
+    join('only b', { request: wanting('b') });
+    const { outcome } = join('either', { request: wanting('a', 'b') });
+    await clock.pass(19_000);
+    expect(log).toEqual(['either retry']);
+    expect(await outcome).toEqual({ kind: 'retry', open: [target('a')] });
+    await clock.pass(1000);
+    expect(log).toEqual(['either retry', 'only b retry']);
+  });
+
+  it('are told the time of those that they wait for when they are turned away', async () => {
+    const { join, closeFor } = setUp();
+    closeFor(0, 'a');
+    closeFor(7000, 'b');
+    const { outcome } = join('x', { request: wanting('b'), maxWaitMs: 0 });
+    expect(fault(await outcome)?.retryAfterMs).toBe(7000);
+  });
+
+  it('go aside when they are woken and ask nobody, and hold up nobody', async () => {
+    const { clock, log, join, closeFor } = setUp();
+    closeFor(1000);
+    const idle = join('idle');
+    const circle = async (): Promise<void> => {
+      if ((await idle.wait({ hasTried: false })).kind === 'retry') await circle();
+    };
+    void idle.outcome.then(circle);
+    for (const name of 'abcdefg') join(name);
+    await clock.pass(1060);
+    expect(log).toEqual('idle a b c d e f g'.split(' ').map((name) => `${name} retry`));
+  });
+
+  it('keep their place when what they were woken for is shut by then', async () => {
+    const { clock, log, join, closeFor } = setUp();
+    closeFor(0);
+    const first = join('first');
+    await first.outcome;
+    closeFor(500);
+    void first.wait({ hasTried: false });
+    join('second');
+    await clock.pass(500);
+    expect(log).toEqual(['first retry', 'first retry']);
+  });
+});
+
+describe('who has a reader in mid-answer', () => {
+  it('goes before all others, in its own order', async () => {
+    const { clock, log, join, closeFor } = setUp();
+    closeFor(1000);
+    join('a');
+    join('b');
+    const urgent = { request: { ...wanting('m'), urgent: true } };
+    join('c', urgent);
+    join('d', urgent);
+    await clock.pass(1040);
+    expect(log).toEqual(['c retry', 'd retry', 'a retry', 'b retry']);
+  });
+
+  it('is not turned away because newcomers fill the line, and takes no place of theirs', async () => {
+    const { clock, log, waiting, join, closeFor } = setUp({ limit: 1 });
+    closeFor(1000);
+    join('urgent', { request: { ...wanting('m'), urgent: true } });
+    join('a');
+    join('late', { request: { ...wanting('m'), urgent: true } });
+    join('b');
+    await clock.pass(0);
+    expect(log).toEqual(['b fault']);
+    expect(waiting.count()).toBe(3);
+  });
+});
+
+describe('a target that is coming back', () => {
+  const many = Array.from({ length: 100 }, (_, index) => `${index}`);
+
+  /** Every tenth lot wins, until the share grows. */
+  function comingBack() {
+    const world = setUp();
+    const drawn = { count: 0 };
+    const draw = () => ++drawn.count % 10 === 0;
+    const since = world.clock.now();
+    world.lots.set('m', { until: since + 1000, draw });
+    for (const name of many) world.join(name);
+    const nextShare = () => world.lots.set('m', { until: world.clock.now() + 1000, draw });
+    return { ...world, drawn, nextShare };
+  }
+
+  it('gets its share of those that wait, and each of them draws once', async () => {
+    const { clock, log, drawn, nextShare } = comingBack();
+    // Who comes drew its lot, or had no right to one.
+    await clock.pass(999);
+    expect([drawn.count, log.length]).toEqual([0, 0]);
+    nextShare();
+    await clock.pass(999);
+    expect([drawn.count, log.length]).toEqual([100, 10]);
+    nextShare();
+    await clock.pass(999);
+    expect([drawn.count, log.length]).toEqual([190, 19]);
+  });
+
+  it('is told to those who won it', async () => {
+    const { clock, lots, join } = setUp();
+    lots.set('m', { until: clock.now() + 1000, draw: () => true });
+    const { outcome } = join('a');
+    await clock.pass(1000);
+    expect(await outcome).toEqual({ kind: 'retry', open: [target('m')] });
+  });
+
+  it('is not drawn for again because something else changes', async () => {
+    const { clock, log, drawn, nextShare, waiting } = comingBack();
+    await clock.pass(999);
+    nextShare();
+    await clock.pass(500);
+    for (let i = 0; i < 5; i++) waiting.wake();
+    await clock.pass(100);
+    expect([drawn.count, log.length]).toEqual([100, 10]);
   });
 });
 
@@ -190,7 +350,7 @@ describe('a request that waits', () => {
     closeFor(20_000);
     const { wait, outcome } = join('a');
     await clock.pass(20_000);
-    expect(await outcome).toEqual({ kind: 'retry' });
+    expect(await outcome).toMatchObject({ kind: 'retry' });
     closeFor(60_000);
     const second = wait();
     await clock.pass(10_000);
@@ -214,6 +374,23 @@ describe('a request that waits', () => {
     expect(await outcome).toEqual({ kind: 'aborted' });
     expect(await wait()).toEqual({ kind: 'aborted' });
     expect([waiting.count(), clock.timers()]).toEqual([0, 0]);
+  });
+
+  it('keeps its place in a full line while it asks, until it has got through', async () => {
+    const { clock, log, join, closeFor } = setUp({ limit: 1 });
+    closeFor(0);
+    const first = join('first');
+    await first.outcome;
+    expect(fault(await join('newcomer').outcome)?.code).toBe('no_target_available');
+    closeFor(500);
+    const again = first.wait();
+    await clock.pass(500);
+    expect((await again).kind).toBe('retry');
+    first.place.leave();
+    closeFor(500);
+    join('next');
+    await clock.pass(500);
+    expect(log.at(-1)).toBe('next retry');
   });
 
   it('is turned away at once when too many wait, or its model lets nobody wait', async () => {
