@@ -40,7 +40,13 @@ export type Selection = ReturnType<typeof createSelection>;
 export function createSelection(options: SelectionOptions) {
   const { models, providers, health, windows, now, random, share, onAside, onError } = options;
   const self = randomBytes(6).toString('hex');
-  const limits = createTargetLimits({ models, windows, now, onError });
+  const limits = createTargetLimits({
+    models,
+    windows,
+    now,
+    onRoom: () => waiting.wake(),
+    onError,
+  });
   const strategies = new Map<string, Strategy>(
     Object.entries(models).map(([name, { strategy }]) => [name, createStrategy(strategy, random)]),
   );
