@@ -9,6 +9,7 @@ import type { Route } from './failover/next.ts';
 import { uncounted } from './metrics.fixture.ts';
 import type { CallOptions, RunDeps } from './run.ts';
 import { openGate } from './upstream/gate.fixture.ts';
+import type { WaitOutcome } from './upstream/selection/place.ts';
 
 /* A run's way up the ladder, with upstream calls that a test plays itself. */
 
@@ -69,6 +70,8 @@ function start(history: History, routes: Route[] = [primary, backup], more: Part
     conclusion,
     calls,
     asked: () => calls.map(({ target, mode }) => `${target.provider} ${mode}`),
+    failed: () =>
+      lines.map(decodeEntry).flatMap((entry) => (entry.kind === 'failed' ? [entry.data] : []))[0],
     told: () =>
       lines.map(decodeEntry).map((entry) => {
         if (entry.kind === 'attempt_end') return `${entry.data.attempt} ${entry.data.outcome}`;
@@ -153,6 +156,60 @@ describe('a hedge that fails', () => {
     calls[1]?.end({ kind: 'fault', fault: fault('upstream_timeout') });
     await idle();
     expect(asked()).toEqual(['primary start', 'backup start']);
+  });
+});
+
+describe('a request that has to wait', () => {
+  const unsuited = { kind: 'fault', fault: fault('target_unsuited') } as const;
+
+  /** Only the primary may be asked; the wait ends as it is told to. */
+  function waitsIn(history: History, waited: WaitOutcome) {
+    const waits: { routes: string[]; urgent: boolean }[] = [];
+    let closed = 0;
+    const world = start(history, [primary, backup], {
+      openGate: (request) => ({
+        ...openGate(request),
+        look: () => ({ open: [primary], shut: [backup] }),
+        async wait(routes, urgent) {
+          waits.push({ routes: routes.map(({ provider }) => provider), urgent });
+          return waited;
+        },
+        close: () => (closed += 1),
+      }),
+    });
+    return { ...world, waits, closed: () => closed };
+  }
+  const turnedAway: WaitOutcome = {
+    kind: 'fault',
+    fault: { ...fault('no_target_available'), retryAfterMs: 7000 },
+  };
+
+  it('waits for what is left for it, and leaves its place in the end', async () => {
+    const { calls, conclusion, waits, closed } = waitsIn(historyOf(), turnedAway);
+    calls[0]?.end(unsuited);
+    expect(await conclusion).toMatchObject({ kind: 'failed' });
+    expect(waits).toEqual([{ routes: ['backup'], urgent: false }]);
+    expect(closed()).toBe(1);
+  });
+
+  it('says so where its reader has a part of the answer', async () => {
+    const { calls, conclusion, waits } = waitsIn(historyOf(said('Hi')), turnedAway);
+    for (let i = 0; waits.length === 0 && i < 20; i++) {
+      calls[i]?.end({ kind: 'fault', fault: fault('upstream_auth_failed') });
+      await idle();
+    }
+    await conclusion;
+    expect(waits).toEqual([{ routes: ['backup'], urgent: true }]);
+  });
+
+  it('fails as its last attempt did, with the time when it is worth coming back', async () => {
+    const { calls, conclusion, failed } = waitsIn(historyOf(), turnedAway);
+    calls[0]?.end({ kind: 'fault', fault: fault('upstream_auth_failed') });
+    await conclusion;
+    expect(failed()).toMatchObject({
+      error: { code: 'upstream_auth_failed' },
+      retryAfterMs: 7000,
+    });
   });
 });
 

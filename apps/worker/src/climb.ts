@@ -61,7 +61,8 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const routes = deps.routes(data.targets, model);
   const gate = deps.openGate({ model, routes, body, signal, deadlineAt });
   /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
-  const look = () => gate.look(!isNothing(history.shown));
+  const isUrgent = () => !isNothing(history.shown);
+  const look = () => gate.look(isUrgent());
 
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;
@@ -82,6 +83,12 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
       now: deps.now(),
       random: deps.random(),
     });
+
+  /** Why one ends that waited: as its last attempt did, and with the time when it is worth coming back. */
+  const why = (waited: Fault): Fault =>
+    reason === undefined || waited.retryAfterMs === undefined
+      ? (reason ?? waited)
+      : { ...reason, retryAfterMs: waited.retryAfterMs };
 
   // Readers are told to forget when nothing else is left, and not while somebody may still speak.
   const mayStandBeside = (step: Step): step is AttemptStep =>
@@ -144,38 +151,44 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   });
   onContest(contest);
 
-  for (let fault: Fault | undefined; !signal.aborted;) {
-    const { open, shut } = look();
-    const step = pauseThere(shut, fault) ?? decide(open, fault);
-    if (step.kind === 'fail' && shut.length > 0) {
-      const later = decide([...open, ...shut], fault);
-      // Rather late than never, where one that cannot be asked now may still do it.
-      if (later.kind === 'attempt') {
-        const waited = await gate.wait();
-        if (waited.kind === 'retry') continue;
-        if (waited.kind === 'fault') answer.fail(fail({ history, reason }, reason ?? waited.fault));
+  try {
+    for (let fault: Fault | undefined; !signal.aborted;) {
+      const { open, shut } = look();
+      const step = pauseThere(shut, fault) ?? decide(open, fault);
+      if (step.kind === 'fail' && shut.length > 0) {
+        const later = decide([...open, ...shut], fault);
+        // Rather late than never, where one that cannot be asked now may still do it.
+        if (later.kind === 'attempt') {
+          const helps = (route: Route) => decide([...open, route], fault).kind === 'attempt';
+          const useful = shut.filter(helps);
+          const waited = await gate.wait(useful.length > 0 ? useful : shut, isUrgent());
+          if (waited.kind === 'retry') continue;
+          if (waited.kind === 'fault') answer.fail(fail({ history, reason }, why(waited.fault)));
+          break;
+        }
+        // Why those failed that were asked, and not that nobody is left.
+        if (later.kind === 'fail') answer.fail(later);
         break;
       }
-      // Why those failed that were asked, and not that nobody is left.
-      if (later.kind === 'fail') answer.fail(later);
-      break;
+      if (step.kind === 'fail') answer.fail(step);
+      if (step.kind === 'complete') answer.complete();
+      if (step.kind !== 'attempt') break;
+      if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
+      if (signal.aborted) break;
+      const entered = gate.enter(step.route);
+      const permit = entered instanceof Promise ? await entered : entered;
+      if (!permit) continue;
+      if (signal.aborted) {
+        permit.cancel();
+        break;
+      }
+      const outcome = await contest.run(step, permit);
+      if (outcome.kind !== 'fault') break;
+      fault = outcome.fault;
+      if (isReal(fault)) reason = fault;
     }
-    if (step.kind === 'fail') answer.fail(step);
-    if (step.kind === 'complete') answer.complete();
-    if (step.kind !== 'attempt') break;
-    if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
-    if (signal.aborted) break;
-    const entered = gate.enter(step.route);
-    const permit = entered instanceof Promise ? await entered : entered;
-    if (!permit) continue;
-    if (signal.aborted) {
-      permit.cancel();
-      break;
-    }
-    const outcome = await contest.run(step, permit);
-    if (outcome.kind !== 'fault') break;
-    fault = outcome.fault;
-    if (isReal(fault)) reason = fault;
+  } finally {
+    gate.close();
   }
   return answer.conclusion;
 }

@@ -4,6 +4,7 @@ import type { AttemptOutcome } from '../attempt.ts';
 import type { Route } from '../failover/next.ts';
 import { createGates } from './gate.ts';
 import type { GateOptions, Permit } from './gate.ts';
+import type { WaitRequest } from './selection/place.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
 
 const first: Route = { provider: 'p', model: 'first', prefill: false };
@@ -18,7 +19,11 @@ function open(routes: readonly Route[] = [first, second]) {
     halfOpen: new Set<Route>(),
     broken: new Set<Route>(),
     mayProbe: true,
-    behind: false,
+    behind: new Set<Route>(),
+    /** Coming back: a lot that nobody drew is drawn, and lost. */
+    recovering: new Set<Route>(),
+    won: new Set<Route>(),
+    waits: [] as WaitRequest[],
     otherKey: false,
     grant: undefined as TargetGrant | Promise<TargetGrant> | undefined,
   };
@@ -34,7 +39,10 @@ function open(routes: readonly Route[] = [first, second]) {
       open: targets.filter(isOpen).toReversed(),
       shut: targets.filter((route) => !isOpen(route)),
     }),
-    check: (target) => (isOpen(target) ? { kind: 'yes' } : { kind: 'no', until: 9999 }),
+    check(target, lot) {
+      const isLost = state.recovering.has(target as Route) && lot !== 'won';
+      return isOpen(target) && !isLost ? { kind: 'yes' } : { kind: 'no', until: 9999 };
+    },
     take: () => state.grant ?? yes,
     key: () => ({
       apiKey: 'sk-1',
@@ -44,19 +52,21 @@ function open(routes: readonly Route[] = [first, second]) {
       hasOther: () => state.otherKey,
     }),
     queue: () => ({
-      get isBehind() {
-        return state.behind;
+      isBehind: (target) => state.behind.has(target as Route),
+      wait: async (request) => {
+        state.waits.push(request);
+        return { kind: 'retry', open: [...state.won] };
       },
-      wait: async (retryAfterMs) => {
-        told.push(`waits ${retryAfterMs}`);
-        return { kind: 'retry' };
-      },
+      leave: () => told.push('place left'),
     }),
   };
   const health: GateOptions['health'] = {
     started: (target) => {
       told.push(`started ${target.model}`);
-      return (news) => told.push(news.kind === 'fault' ? news.fault.code : news.kind);
+      return (news) => {
+        const ms = news.kind === 'ok' ? news.firstTokenMs : undefined;
+        told.push(news.kind === 'fault' ? news.fault.code : `${news.kind}${ms ? ` in ${ms}` : ''}`);
+      };
     },
     stateOf(target) {
       if (state.broken.has(target as Route)) return 'open';
@@ -105,13 +115,56 @@ describe('the way to the targets', () => {
     expect(look()).toEqual({ open: ['second', 'first'], shut: [] });
   });
 
-  it('is shut for a newcomer while others stand in line, and not for one with a reader in mid-answer', () => {
+  it('is shut for a newcomer where others stand in line, and not for one with a reader in mid-answer', () => {
     const waiting = open();
-    waiting.state.behind = true;
-    expect(waiting.look()).toEqual({ open: [], shut: ['second', 'first'] });
+    waiting.state.behind.add(first);
+    expect(waiting.look()).toEqual({ open: ['second'], shut: ['first'] });
     const rescue = open();
-    rescue.state.behind = true;
+    rescue.state.behind.add(first);
     expect(rescue.look(true).open).toEqual(['second', 'first']);
+  });
+
+  it('is the one that the line drew: no second lot is drawn for it', async () => {
+    const { gate, look, state } = open();
+    state.closed.add(first).add(second);
+    look();
+    state.closed.clear();
+    state.recovering.add(first).add(second);
+    state.won.add(first);
+    await gate.wait([first, second], false);
+    expect(look()).toEqual({ open: ['first'], shut: ['second'] });
+    // What else shuts a target counts as ever.
+    state.closed.add(first);
+    expect(look().open).toEqual([]);
+  });
+
+  it('is waited for with what the request still has a use for, and whether it asked', async () => {
+    const { gate, look, state } = open();
+    look();
+    await gate.wait([second], true);
+    state.broken.add(first);
+    await gate.enter(first);
+    await gate.wait([first, second], false);
+    await gate.wait([second], false);
+    expect(state.waits).toEqual([
+      { wants: [{ target: second, notBefore: 0 }], urgent: true, hasTried: false },
+      {
+        wants: [
+          { target: first, notBefore: 1050 },
+          { target: second, notBefore: 0 },
+        ],
+        urgent: false,
+        hasTried: true,
+      },
+      { wants: [{ target: second, notBefore: 0 }], urgent: false, hasTried: false },
+    ]);
+  });
+
+  it('ends its place in line when it is granted, or asks nobody any more', async () => {
+    const { gate, told } = open();
+    await gate.enter(first);
+    gate.close();
+    expect(told).toEqual(['place left', 'place left']);
   });
 
   it('leads to a broken target only with the right to a probe', async () => {
@@ -128,13 +181,13 @@ describe('the way to the targets', () => {
   });
 
   it('does not lead to a target at its limit, and the wait knows how long', async () => {
-    const { gate, look, state, told } = open();
+    const { gate, look, state } = open();
     look();
     state.grant = Promise.resolve({ kind: 'no', retryAfterMs: 700 });
     expect(await gate.enter(first)).toBeUndefined();
     expect(look().open).toEqual(['second']);
-    await gate.wait();
-    expect(told).toEqual(['waits 700']);
+    await gate.wait([first], false);
+    expect(state.waits).toMatchObject([{ retryAfterMs: 700 }]);
   });
 
   it('needs nobody else for a target that is well and has no limit', () => {
@@ -153,6 +206,7 @@ describe('a call tells', () => {
     expect(permit.apiKey).toBe('sk-1');
     play(permit, { kind: 'completed', finishReason: 'stop', usage }, 5);
     expect(told).toEqual([
+      'place left',
       'started first',
       'key used 200',
       'first-token',
@@ -160,6 +214,14 @@ describe('a call tells', () => {
       'ok',
       'settled {"total_tokens":12}',
     ]);
+  });
+
+  it('all of its time as that to the first token, where the answer came as a whole', async () => {
+    const { gate, state, told } = open();
+    const watch = (await permitOf(gate.enter(first))).begin();
+    state.now += 800;
+    watch.ended({ kind: 'completed', finishReason: 'stop', usage });
+    expect(told).toContain('ok in 800');
   });
 
   it.each([
@@ -183,7 +245,7 @@ describe('a call tells', () => {
   it('nothing at all when it is not made: the key and the limit have it back', async () => {
     const { gate, told } = open();
     (await permitOf(gate.enter(first))).cancel();
-    expect(told).toEqual(['key ended', 'grant cancelled']);
+    expect(told.slice(1)).toEqual(['key ended', 'grant cancelled']);
   });
 });
 

@@ -4,9 +4,10 @@ import type { Route } from '../failover/next.ts';
 import type { ResponseHeaders } from './call.ts';
 import type { Health } from './health/port.ts';
 import type { KeyLease } from './selection/key-ring.ts';
+import type { WaitOutcome } from './selection/place.ts';
+import type { Lot } from './selection/port.ts';
 import type { Selection } from './selection/selection.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
-import type { WaitOutcome } from './selection/waiting.ts';
 
 /** What one upstream call needs to begin. Either of the two is called, once. */
 export type Permit = {
@@ -39,8 +40,10 @@ export type Gate = {
   enter(route: Route): Permit | undefined | Promise<Permit | undefined>;
   /** What it refused last was the key that it was asked with, and it may be asked with another one. */
   hasOtherKey(route: Route): boolean;
-  /** Until a target may be asked; one wait at a time. */
-  wait(): Promise<WaitOutcome>;
+  /** Until one of these may be asked; one wait at a time. `urgent` as above. */
+  wait(routes: readonly Route[], urgent: boolean): Promise<WaitOutcome>;
+  /** The request asks nobody any more. */
+  close(): void;
 };
 
 export type GateRequest = {
@@ -72,9 +75,24 @@ export function createGates({ selection, health, now }: GateOptions) {
     const refused = new Map<Route, KeyLease>();
     let ordered: readonly Route[] | undefined;
     let retryAfterMs: number | undefined;
+    /** Drawn by the line for the targets that were waited for: no others are drawn for them. */
+    let lots = new Map<Route, Lot>();
+    /** A target was asked for a place since the last wait. */
+    let hasTried = false;
 
     const isOpen = (route: Route): boolean =>
-      (barred.get(route) ?? 0) <= now() && selection.check(route).kind === 'yes';
+      (barred.get(route) ?? 0) <= now() && selection.check(route, lots.get(route)).kind === 'yes';
+
+    async function wait(routes: readonly Route[], urgent: boolean): Promise<WaitOutcome> {
+      const wants = routes.map((target) => ({ target, notBefore: barred.get(target) ?? 0 }));
+      const waited = await place.wait({ wants, urgent, retryAfterMs, hasTried });
+      hasTried = false;
+      if (waited.kind === 'retry') {
+        const isWon = (route: Route) => waited.open.includes(route);
+        lots = new Map(routes.map((route) => [route, isWon(route) ? 'won' : 'lost']));
+      }
+      return waited;
+    }
 
     async function claim(route: Route): Promise<Permit | undefined> {
       if (await health.claimProbe(route)) return take(route);
@@ -92,6 +110,7 @@ export function createGates({ selection, health, now }: GateOptions) {
     function granted(route: Route, grant: TargetGrant): Permit | undefined {
       if (grant.kind === 'yes') {
         retryAfterMs = undefined;
+        place.leave();
         return permit(route, grant, selection.key(route, body));
       }
       retryAfterMs = grant.retryAfterMs;
@@ -108,6 +127,7 @@ export function createGates({ selection, health, now }: GateOptions) {
         apiKey: key?.apiKey,
         begin() {
           const tell = health.started(route);
+          const startedAt = now();
           let hasSpoken = false;
           return {
             head: (status, headers) => key?.used(headers, status),
@@ -120,7 +140,8 @@ export function createGates({ selection, health, now }: GateOptions) {
               if (key && isAboutKey(outcome)) refused.set(route, key);
               else refused.delete(route);
               if (outcome.kind === 'completed') {
-                tell({ kind: 'ok' });
+                // Of an answer that comes as a whole, all of it is its first token.
+                tell(hasSpoken ? { kind: 'ok' } : { kind: 'ok', firstTokenMs: now() - startedAt });
                 grant.settle(outcome.usage);
                 return;
               }
@@ -142,13 +163,12 @@ export function createGates({ selection, health, now }: GateOptions) {
 
     return {
       look(urgent) {
-        const isFirst = ordered === undefined;
         if (!ordered) {
           const { open, shut } = selection.order(model, routes, body);
           ordered = [...open, ...shut];
-          if (!place.isBehind || urgent) return { open, shut };
+          const may = urgent ? open : open.filter((route) => !place.isBehind(route));
+          return { open: may, shut: ordered.filter((route) => !may.includes(route)) };
         }
-        if (place.isBehind && !urgent && isFirst) return { open: [], shut: ordered };
         const open = ordered.filter(isOpen);
         return { open, shut: ordered.filter((route) => !open.includes(route)) };
       },
@@ -157,6 +177,7 @@ export function createGates({ selection, health, now }: GateOptions) {
         return checked.kind === 'yes' ? 0 : checked.until;
       },
       enter(route) {
+        hasTried = true;
         const state = health.stateOf(route);
         if (state === 'half-open') return claim(route);
         if (state !== 'open') return take(route);
@@ -165,7 +186,8 @@ export function createGates({ selection, health, now }: GateOptions) {
         return undefined;
       },
       hasOtherKey: (route) => refused.get(route)?.hasOther() ?? false,
-      wait: () => place.wait(retryAfterMs),
+      wait,
+      close: () => place.leave(),
     };
   };
 }

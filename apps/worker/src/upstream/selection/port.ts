@@ -14,6 +14,8 @@ export type Health = TargetView & {
    * `no` are drawn by lot, so that a part of the requests goes there.
    */
   admit(target: Target): 'yes' | 'no' | 'ask';
+  /** `recovering`: it is coming back, and lots are drawn. */
+  stateOf(target: Target): string;
   /** After a `no`: when it is worth asking again, in milliseconds since the epoch; undefined: at once. */
   nextTryAt(target: Target): number | undefined;
   /** Some target may be asked again. */
@@ -22,3 +24,6 @@ export type Health = TargetView & {
 
 /** Whether a target may be asked now. `until`: milliseconds since the epoch. */
 export type Check = { kind: 'yes' } | { kind: 'no'; until: number };
+
+/** How it fell, for one request, while a target is coming back. */
+export type Lot = 'won' | 'lost';

@@ -18,6 +18,9 @@ const both = [
 function setUp(config: Partial<ModelConfig> = {}) {
   const clock = createClock();
   const broken = new Map<string, number | undefined>();
+  /** Targets that are coming back, where each lot that is drawn is lost. */
+  const coming = new Set<string>();
+  const drawn: string[] = [];
   const facts: string[] = [];
   let available = (): void => {};
   const make = () =>
@@ -25,7 +28,14 @@ function setUp(config: Partial<ModelConfig> = {}) {
       models: { m: model({ targets: both, ...config }) },
       providers: { x: { apiKeys: ['sk-secret'] }, y: { apiKeys: [] } },
       health: {
-        admit: (target) => (broken.has(target.model) ? 'no' : 'yes'),
+        admit({ model }) {
+          if (coming.has(model)) drawn.push(model);
+          return broken.has(model) || coming.has(model) ? 'no' : 'yes';
+        },
+        stateOf({ model }) {
+          if (coming.has(model)) return 'recovering';
+          return broken.has(model) ? 'open' : 'closed';
+        },
         nextTryAt: (target) => broken.get(target.model),
         inFlight: () => 0,
         firstTokenMs: () => undefined,
@@ -42,9 +52,10 @@ function setUp(config: Partial<ModelConfig> = {}) {
       },
     });
   const selection = make();
-  const queue = () => selection.queue('m', { signal: new AbortController().signal });
+  const wants = both.map((target) => ({ target, notBefore: 0 }));
+  const wait = () => selection.queue('m', { signal: new AbortController().signal }).wait({ wants });
   const announce = (): void => available();
-  return { clock, broken, facts, selection, make, queue, announce };
+  return { clock, broken, coming, drawn, facts, selection, make, wait, announce };
 }
 
 describe('the order of targets', () => {
@@ -176,24 +187,95 @@ describe('limits', () => {
 
 describe('waiting for a target', () => {
   it('ends when the first of them may be asked', async () => {
-    const { clock, broken, queue } = setUp();
+    const { clock, broken, wait } = setUp();
     broken.set('a', clock.now() + 8000);
     broken.set('b', clock.now() + 90_000);
-    const outcome = queue().wait();
+    const outcome = wait();
     await clock.pass(7999);
     broken.delete('a');
     await clock.pass(1);
-    expect(await outcome).toEqual({ kind: 'retry' });
+    expect(await outcome).toMatchObject({ kind: 'retry', open: [{ model: 'a' }] });
   });
 
   it('ends at once when health announces one', async () => {
-    const { clock, broken, queue, announce } = setUp();
+    const { clock, broken, wait, announce } = setUp();
     broken.set('a', clock.now() + 8000).set('b', clock.now() + 9000);
-    const outcome = queue().wait();
+    const outcome = wait();
     await clock.pass(10);
     broken.delete('b');
     announce();
-    expect(await outcome).toEqual({ kind: 'retry' });
+    expect(await outcome).toMatchObject({ kind: 'retry', open: [{ model: 'b' }] });
+  });
+
+  it.each(['used', 'end'] as const)(
+    'ends at once when a call opens the key that it seemed to use up (%s)',
+    async (how) => {
+      const { clock, broken, selection, wait } = setUp();
+      broken.set('b', undefined);
+      const left = (count: number) => ({
+        'x-ratelimit-remaining-requests': String(count),
+        'x-ratelimit-limit-requests': '100',
+        'x-ratelimit-reset-requests': '60s',
+      });
+      selection.key(a, '{}')?.used(left(1), 200);
+      const underWay = selection.key(a, '{}');
+      let ended = false;
+      void wait().then(() => (ended = true));
+      await clock.pass(200);
+      expect(ended).toBe(false);
+      if (how === 'used') underWay?.used(left(50), 200);
+      else underWay?.end();
+      await clock.pass(0);
+      expect(ended).toBe(true);
+    },
+  );
+});
+
+it('who waits for a target at its limit goes at once when a call to it is not made after all', async () => {
+  const { clock, broken, selection, wait } = setUp({
+    targets: [{ ...a, weight: 1, limits: { requestsPerMinute: 1 } }, both[1]!],
+  });
+  broken.set('b', undefined);
+  const granted = await selection.take(a, '{}');
+  expect((await selection.take(a, '{}')).kind).toBe('no');
+  let ended = false;
+  void wait().then(() => (ended = true));
+  await clock.pass(100);
+  expect(ended).toBe(false);
+  if (granted.kind === 'yes') granted.cancel();
+  await clock.pass(0);
+  expect(ended).toBe(true);
+});
+
+describe('a target that is coming back', () => {
+  it('takes a request by the lot that was drawn for it, and by no other', () => {
+    const { coming, selection } = setUp();
+    coming.add('a');
+    expect(selection.check(a).kind).toBe('no');
+    expect(selection.check(a, 'won').kind).toBe('yes');
+    selection.key(a, '{}')?.used({ 'retry-after': '9' }, 429);
+    expect(selection.check(a, 'won').kind).toBe('no');
+    coming.delete('a');
+    expect(selection.check(b, 'lost').kind).toBe('yes');
+  });
+
+  it('is told to the line, which draws once until the share grows', async () => {
+    const { clock, broken, coming, drawn, wait, announce } = setUp();
+    coming.add('a');
+    broken.set('a', clock.now() + 500);
+    broken.set('b', clock.now() + 90_000);
+    const outcome = wait();
+    await clock.pass(499);
+    announce();
+    expect(drawn).toEqual([]);
+    broken.set('a', clock.now() + 501);
+    await clock.pass(400);
+    announce();
+    expect(drawn).toEqual(['a']);
+    coming.delete('a');
+    broken.delete('a');
+    await clock.pass(101);
+    expect(await outcome).toMatchObject({ kind: 'retry', open: [a] });
   });
 });
 

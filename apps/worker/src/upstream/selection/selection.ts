@@ -6,14 +6,15 @@ import { decodeFact, encodeFact } from './key-facts.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
 import { targetKey } from '@millrace/shared/domain/target-key';
-import type { Check, Health } from './port.ts';
+import type { Place } from './place.ts';
+import type { Check, Health, Lot } from './port.ts';
 import { rendezvous, stickyValue } from './sticky.ts';
 import { createStrategy } from './strategies.ts';
 import type { Strategy } from './strategies.ts';
 import { createTargetLimits } from './target-limits.ts';
 import { estimateTokens } from './tokens.ts';
 import { createWaiting } from './waiting.ts';
-import type { Place, WaitingOptions } from './waiting.ts';
+import type { WaitingOptions } from './waiting.ts';
 
 export type SelectionOptions = {
   models: Readonly<Record<string, ModelConfig>>;
@@ -39,7 +40,13 @@ export type Selection = ReturnType<typeof createSelection>;
 export function createSelection(options: SelectionOptions) {
   const { models, providers, health, windows, now, random, share, onAside, onError } = options;
   const self = randomBytes(6).toString('hex');
-  const limits = createTargetLimits({ models, windows, now, onError });
+  const limits = createTargetLimits({
+    models,
+    windows,
+    now,
+    onRoom: () => waiting.wake(),
+    onError,
+  });
   const strategies = new Map<string, Strategy>(
     Object.entries(models).map(([name, { strategy }]) => [name, createStrategy(strategy, random)]),
   );
@@ -59,13 +66,24 @@ export function createSelection(options: SelectionOptions) {
     limit: options.waiting,
     now,
     setTimer: options.setTimer ?? startTimer,
-    opensAt,
+    may: check,
+    lotUntil,
   });
   health.onAvailable(() => waiting.wake());
 
-  function check(target: Target): Check {
+  /** Where lots are drawn while a target is coming back: until when one counts. */
+  function lotUntil(target: Target): number | undefined {
+    return health.stateOf(target) === 'recovering' ? health.nextTryAt(target) : undefined;
+  }
+
+  function isHealthy(target: Target, lot?: Lot): boolean {
+    if (lot && health.stateOf(target) === 'recovering') return lot === 'won';
+    return health.admit(target) !== 'no';
+  }
+
+  function check(target: Target, lot?: Lot): Check {
     const closed: number[] = [];
-    if (health.admit(target) === 'no') closed.push(health.nextTryAt(target) ?? now());
+    if (!isHealthy(target, lot)) closed.push(health.nextTryAt(target) ?? now());
     const keys = rings.get(target.provider)?.check(target.model);
     if (keys?.kind === 'no') closed.push(keys.until);
     const fullUntil = limits.fullUntil(target);
@@ -73,12 +91,11 @@ export function createSelection(options: SelectionOptions) {
     return closed.length === 0 ? { kind: 'yes' } : { kind: 'no', until: Math.max(...closed) };
   }
 
-  function opensAt(model: string): number | undefined {
-    const times = (models[model]?.targets ?? []).map((target) => {
-      const checked = check(target);
-      return checked.kind === 'yes' ? now() : checked.until;
-    });
-    return times.length === 0 ? undefined : Math.min(...times);
+  /** What an answer says of a key may open it: a quota that was feared to be used up is not. */
+  function telling(ring: KeyRing, model: string, act: () => void): void {
+    const wasShut = waiting.count() > 0 && ring.check(model).kind === 'no';
+    act();
+    if (wasShut && ring.check(model).kind === 'yes') waiting.wake();
   }
 
   return {
@@ -111,15 +128,26 @@ export function createSelection(options: SelectionOptions) {
       };
     },
 
-    /** Whether it may be asked, as far as this worker knows. Changes nothing. A probe (`ask`) is to be claimed besides. */
+    /**
+     * Whether it may be asked, as far as this worker knows. Changes nothing. A probe (`ask`) is to be
+     * claimed besides. `lot`: how the lot fell that was drawn for this request, where one was.
+     */
     check,
 
     /** Counts the request against the target's limits. Synchronous where it has none. */
     take: limits.take,
 
     /** The key for one call; undefined when the provider is not configured. */
-    key: (target: Target, body: string): KeyLease | undefined =>
-      rings.get(target.provider)?.take(target.model, () => estimateTokens(body)),
+    key(target: Target, body: string): KeyLease | undefined {
+      const ring = rings.get(target.provider);
+      if (!ring) return undefined;
+      const lease = ring.take(target.model, () => estimateTokens(body));
+      return {
+        ...lease,
+        used: (...head) => telling(ring, target.model, () => lease.used(...head)),
+        end: () => telling(ring, target.model, lease.end),
+      };
+    },
 
     /** A request's place among those that wait for the model; made once per request. */
     queue: (

@@ -18,6 +18,8 @@ export type TargetLimitsOptions = {
   models: Readonly<Record<string, ModelConfig>>;
   windows: Windows;
   now(): number;
+  /** A target that was at its limit has room again. */
+  onRoom(): void;
   onError(error: unknown): void;
 };
 
@@ -32,7 +34,7 @@ type Limits = NonNullable<TargetConfig['limits']>;
 const free: TargetGrant = { kind: 'yes', settle() {}, cancel() {} };
 
 /** What the config allows for targets, counted for the whole fleet. */
-export function createTargetLimits({ models, windows, now, onError }: TargetLimitsOptions) {
+export function createTargetLimits({ models, windows, now, onRoom, onError }: TargetLimitsOptions) {
   const limits = limitsByTarget(models);
   /** What the store said last: until when a target is at its limit, and what is used of it. */
   const told = new Map<string, { until: number; used: Record<string, number> }>();
@@ -55,10 +57,17 @@ export function createTargetLimits({ models, windows, now, onError }: TargetLimi
     const { slot } = taken;
     const estimate = charges.find(({ name }) => name === 'tokens');
     let isOpen = true;
-    const correct = (corrections: Parameters<Windows['correct']>[1]): void => {
+    const correct = async (corrections: Parameters<Windows['correct']>[1]): Promise<void> => {
       if (!isOpen) return;
       isOpen = false;
-      if (corrections.length > 0) windows.correct(key, corrections).catch(onError);
+      if (corrections.length > 0) await windows.correct(key, corrections);
+    };
+    const giveBack = async (): Promise<void> => {
+      await correct(charges.map((one) => ({ name: one.name, amount: -charged(one), slot })));
+      const known = told.get(key);
+      if (!known || known.until <= now()) return;
+      known.until = now();
+      onRoom();
     };
     return {
       kind: 'yes',
@@ -66,10 +75,11 @@ export function createTargetLimits({ models, windows, now, onError }: TargetLimi
         const tokens = tokensUsed(usage);
         if (!estimate || tokens === undefined) return;
         const amount = tokens - charged(estimate);
-        correct(amount === 0 ? [] : [{ name: estimate.name, amount, slot }]);
+        correct(amount === 0 ? [] : [{ name: estimate.name, amount, slot }]).catch(onError);
       },
-      cancel: () =>
-        correct(charges.map((charge) => ({ name: charge.name, amount: -charged(charge), slot }))),
+      cancel() {
+        if (isOpen) giveBack().catch(onError);
+      },
     };
   }
 

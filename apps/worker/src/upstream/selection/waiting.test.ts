@@ -1,37 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createClock } from './clock.fixture.ts';
-import { createWaiting } from './waiting.ts';
-import type { PlaceOptions, WaitOutcome } from './waiting.ts';
-
-function setUp({ limit = 100 } = {}) {
-  const clock = createClock();
-  /** From now, by model; undefined: nobody knows. */
-  const opens = new Map<string, number | undefined>();
-  const waiting = createWaiting({
-    limit,
-    now: clock.now,
-    setTimer: clock.setTimer,
-    opensAt: (model) => opens.get(model),
-  });
-  const log: string[] = [];
-  function join(name: string, options: Partial<PlaceOptions> = {}, model = 'm') {
-    const place = waiting.open(model, {
-      signal: new AbortController().signal,
-      maxWaitMs: 30_000,
-      ...options,
-    });
-    const wait = (retryAfterMs?: number) => {
-      const outcome = place.wait(retryAfterMs);
-      void outcome.then(({ kind }) => log.push(`${name} ${kind}`));
-      return outcome;
-    };
-    return { place, wait, outcome: wait() };
-  }
-  const closeFor = (ms: number, model = 'm') => opens.set(model, clock.now() + ms);
-  return { clock, waiting, opens, log, join, closeFor };
-}
-
-const fault = (outcome: WaitOutcome) => (outcome.kind === 'fault' ? outcome.fault : undefined);
+import { fault, setUp, target, wanting } from './waiting.fixture.ts';
 
 describe('requests that wait', () => {
   it('go when a target may be asked: one, then two, then four, first come first', async () => {
@@ -122,7 +90,7 @@ describe('requests that wait', () => {
     closeFor(0);
     const large = join('large');
     await large.outcome;
-    void large.wait(60_000);
+    void large.wait({ retryAfterMs: 60_000 });
     await clock.pass(100);
     join('small');
     await clock.pass(4800);
@@ -136,7 +104,7 @@ describe('requests that wait', () => {
     closeFor(0);
     const large = join('large');
     await large.outcome;
-    void large.wait(60_000);
+    void large.wait({ retryAfterMs: 60_000 });
     await clock.pass(1000);
     expect(log.length).toBe(1);
     waiting.wake();
@@ -148,19 +116,40 @@ describe('requests that wait', () => {
     const { clock, waiting, log, join, closeFor } = setUp();
     closeFor(1000, 'x');
     closeFor(9000, 'y');
-    join('a', {}, 'y');
-    join('b', {}, 'x');
+    join('a', { request: wanting('y') }, 'y');
+    join('b', { request: wanting('x') }, 'x');
     expect(waiting.count('y')).toBe(1);
     await clock.pass(1000);
     expect(log).toEqual(['b retry']);
   });
 
-  it('can tell whether others came before them', () => {
+  it('can tell whether others came before them to the same target', () => {
     const { join, closeFor } = setUp();
     closeFor(1000);
     const first = join('a');
-    expect(join('b').place.isBehind).toBe(true);
-    expect(first.place.isBehind).toBe(false);
+    const { place } = join('b');
+    expect(place.isBehind(target('m'))).toBe(true);
+    expect(place.isBehind(target('other'))).toBe(false);
+    expect(first.place.isBehind(target('m'))).toBe(false);
+  });
+
+  it('are not in the way of those behind while they could not go themselves', async () => {
+    const { join, closeFor } = setUp();
+    closeFor(0);
+    const large = join('large');
+    await large.outcome;
+    void large.wait({ retryAfterMs: 60_000 });
+    expect(join('small').place.isBehind(target('m'))).toBe(false);
+  });
+
+  it('hear at the latest after a second of what opened sooner than was thought', async () => {
+    const { clock, log, join, closeFor } = setUp();
+    closeFor(60_000);
+    join('a');
+    await clock.pass(1500);
+    closeFor(0);
+    await clock.pass(500);
+    expect(log).toEqual(['a retry']);
   });
 });
 
@@ -190,7 +179,7 @@ describe('a request that waits', () => {
     closeFor(20_000);
     const { wait, outcome } = join('a');
     await clock.pass(20_000);
-    expect(await outcome).toEqual({ kind: 'retry' });
+    expect(await outcome).toMatchObject({ kind: 'retry' });
     closeFor(60_000);
     const second = wait();
     await clock.pass(10_000);
@@ -214,6 +203,23 @@ describe('a request that waits', () => {
     expect(await outcome).toEqual({ kind: 'aborted' });
     expect(await wait()).toEqual({ kind: 'aborted' });
     expect([waiting.count(), clock.timers()]).toEqual([0, 0]);
+  });
+
+  it('keeps its place in a full line while it asks, until it has got through', async () => {
+    const { clock, log, join, closeFor } = setUp({ limit: 1 });
+    closeFor(0);
+    const first = join('first');
+    await first.outcome;
+    expect(fault(await join('newcomer').outcome)?.code).toBe('no_target_available');
+    closeFor(500);
+    const again = first.wait();
+    await clock.pass(500);
+    expect((await again).kind).toBe('retry');
+    first.place.leave();
+    closeFor(500);
+    join('next');
+    await clock.pass(500);
+    expect(log.at(-1)).toBe('next retry');
   });
 
   it('is turned away at once when too many wait, or its model lets nobody wait', async () => {

@@ -1,40 +1,32 @@
 import type { Fault } from '@millrace/shared/domain/fault';
+import type { Target } from '@millrace/shared/domain/request';
+import { targetKey } from '@millrace/shared/domain/target-key';
+import type { Place, PlaceOptions, WaitOutcome, Want } from './place.ts';
+import type { Check } from './port.ts';
 import { paceMs, planWake } from './wake.ts';
 
-export type WaitOutcome =
-  /** A target may be asked now; whether it still can when it is, only asking tells. */
-  | { kind: 'retry' }
-  | { kind: 'aborted' }
-  /** The patience is over, or too many wait already. */
-  | { kind: 'fault'; fault: Fault };
-
-/** One request's place among those that wait for a target of its model. It keeps it when it has to wait again. */
-export type Place = {
-  /** Others of its model wait that came before: to ask without waiting would be to push in. */
-  readonly isBehind: boolean;
-  /** `retryAfterMs`: what the last refusal said to this request, where one did. One wait at a time. */
-  wait(retryAfterMs?: number): Promise<WaitOutcome>;
-};
-
-export type PlaceOptions = {
-  signal: AbortSignal;
-  /** Milliseconds that it may wait in all. */
-  maxWaitMs: number;
-  /** Milliseconds since the epoch. */
-  deadlineAt?: number | undefined;
-};
-
 export type WaitingOptions = {
-  /** Requests that may wait at a time. */
+  /** Requests that may wait at a time; those with a reader in mid-answer come on top. */
   limit: number;
   now(): number;
   /** Returns what takes it back. */
   setTimer(act: () => void, ms: number): () => void;
-  /** When a target of the model may be asked; at or before now when one may, undefined when nobody knows. */
-  opensAt(model: string): number | undefined;
+  /** Whether a target may be asked now. Where lots are drawn, one is, unless it is `won`. */
+  may(target: Target, lot?: 'won'): Check;
+  /** Until when a lot counts, in milliseconds since the epoch; undefined where none are drawn. */
+  lotUntil(target: Target): number | undefined;
 };
 
-type Entry = { ticket: number; notBefore: number; end(outcome: WaitOutcome): void };
+type Entry = {
+  ticket: number;
+  urgent: boolean;
+  wants: Want[];
+  /** Until then it lets others go first; milliseconds since the epoch. */
+  aside: number;
+  /** What it was found to be able to ask when it was looked at last. */
+  open: Target[];
+  end(outcome: WaitOutcome): void;
+};
 type Line = { entries: Entry[]; step: number; lookAt: number; cancel(): void };
 
 /**
@@ -42,14 +34,18 @@ type Line = { entries: Entry[]; step: number; lookAt: number; cancel(): void };
  * first. Not as long as that target said: another one may take it sooner.
  */
 const longestAsideMs = 5000;
+/** Milliseconds for which one stands aside that had no use for what was open. */
+const uselessAsideMs = 1000;
 /** Milliseconds of the shortest `Retry-After` that a client is told. */
 const shortestRetryMs = 1000;
 
-/** Where requests wait while every target of their model is broken or at its limit. */
-export function createWaiting({ limit, now, setTimer, opensAt }: WaitingOptions) {
+/** Where requests wait while every target that would do for them is broken or at its limit. */
+export function createWaiting({ limit, now, setTimer, may, lotUntil }: WaitingOptions) {
   const lines = new Map<string, Line>();
   let tickets = 0;
   let waiting = 0;
+  /** Taken by those that wait, or were woken and may come back. */
+  let seats = 0;
 
   function look(model: string): void {
     const line = lines.get(model);
@@ -57,11 +53,38 @@ export function createWaiting({ limit, now, setTimer, opensAt }: WaitingOptions)
     line.cancel();
     const at = now();
     const { entries, step } = line;
-    const plan = planWake(entries, { opensAt: opensAt(model), step, now: at });
+    const known = new Map<string, Check>();
+    const opensAt = (entry: Entry) => opensFor(entry, at, known);
+    const plan = planWake(entries, { opensAt, step, now: at });
     line.step = plan.step;
     line.lookAt = Infinity;
-    for (const entry of plan.wake) entry.end({ kind: 'retry' });
+    for (const entry of plan.wake) entry.end({ kind: 'retry', open: entry.open });
     if (entries.length > 0) lookAgain(model, line, plan.lookAt);
+  }
+
+  /** When an entry may go. `known`: what is the same for all of them. */
+  function opensFor(entry: Entry, at: number, known: Map<string, Check>): number | undefined {
+    entry.open = [];
+    if (entry.aside > at) return entry.aside;
+    let soonest: number | undefined;
+    for (const want of entry.wants) {
+      const opens = want.notBefore > at ? want.notBefore : opensTo(want, at, known);
+      if (opens <= at) entry.open.push(want.target);
+      soonest = Math.min(soonest ?? Infinity, opens);
+    }
+    return soonest;
+  }
+
+  function opensTo(want: Want, at: number, known: Map<string, Check>): number {
+    const { target } = want;
+    const key = targetKey(target);
+    const lot = lotUntil(target);
+    const check = (lot === undefined ? known.get(key) : undefined) ?? may(target);
+    if (lot === undefined) known.set(key, check);
+    if (check.kind === 'yes') return at;
+    // It has drawn its lot: not another one before the share of those that may has grown.
+    if (lot !== undefined) want.notBefore = lot;
+    return check.until > at ? check.until : at + paceMs;
   }
 
   function lookAgain(model: string, line: Line, at: number): void {
@@ -71,18 +94,18 @@ export function createWaiting({ limit, now, setTimer, opensAt }: WaitingOptions)
     line.cancel = setTimer(() => look(model), at - now());
   }
 
-  function enter(model: string, entry: Entry, wasWoken: boolean): void {
+  function enter(model: string, entry: Entry, came: 'new' | 'refused' | 'useless'): void {
     const known = lines.get(model);
     const line = known ?? { entries: [], step: 1, lookAt: Infinity, cancel() {} };
-    const behind = line.entries.findIndex(({ ticket }) => ticket > entry.ticket);
+    const behind = line.entries.findIndex((other) => isBefore(entry, other));
     line.entries.splice(behind === -1 ? line.entries.length : behind, 0, entry);
     lines.set(model, line);
     waiting += 1;
     // One that was woken and did not get through: the others need not try at once.
-    if (wasWoken) line.step = 1;
+    if (came === 'refused') line.step = 1;
     // A step has its pace, whoever comes; only the first of a line may find that it need not wait.
-    if (!known && !wasWoken) look(model);
-    else lookAgain(model, line, Math.max(entry.notBefore, now() + paceMs));
+    if (!known && came === 'new') look(model);
+    else lookAgain(model, line, Math.max(entry.aside, now() + paceMs));
   }
 
   function leave(model: string, entry: Entry): void {
@@ -96,8 +119,12 @@ export function createWaiting({ limit, now, setTimer, opensAt }: WaitingOptions)
     lines.delete(model);
   }
 
-  function unavailable(model: string, notBefore: number): Fault {
-    const opens = Math.max(opensAt(model) ?? 0, notBefore) - now();
+  function unavailable(wants: readonly Want[], notBefore: number): Fault {
+    const times = wants.map(({ target }) => {
+      const check = may(target, 'won');
+      return check.kind === 'yes' ? 0 : check.until;
+    });
+    const opens = Math.max(times.length > 0 ? Math.min(...times) : 0, notBefore) - now();
     return { ...noTarget, retryAfterMs: Math.max(shortestRetryMs, Math.ceil(opens)) };
   }
 
@@ -105,29 +132,69 @@ export function createWaiting({ limit, now, setTimer, opensAt }: WaitingOptions)
     const ticket = ++tickets;
     let patienceMs = maxWaitMs;
     let wasWoken = false;
+    let hasSeat = false;
+
+    function sit(takes: boolean): void {
+      if (takes !== hasSeat) seats += takes ? 1 : -1;
+      hasSeat = takes;
+    }
+
+    /** For how long it lets others go first that had asked nobody since it was woken. */
+    function uselessMs(wants: readonly Want[], at: number): number {
+      const isOpen = ({ target, notBefore }: Want) =>
+        notBefore <= at && may(target, 'won').kind === 'yes';
+      return wants.some(isOpen) ? uselessAsideMs : 0;
+    }
 
     return {
-      get isBehind() {
-        return lines.get(model)?.entries.some((entry) => entry.ticket < ticket) ?? false;
+      isBehind(target) {
+        const at = now();
+        const wantsIt = (want: Want) => want.notBefore <= at && isSame(want.target, target);
+        const goesFirst = (entry: Entry) =>
+          (entry.urgent || entry.ticket < ticket) && entry.aside <= at;
+        return (
+          lines.get(model)?.entries.some((one) => goesFirst(one) && one.wants.some(wantsIt)) ??
+          false
+        );
       },
-      wait(retryAfterMs = 0) {
+      leave: () => sit(false),
+      wait({ wants: wanted, urgent = false, retryAfterMs = 0, hasTried = true }) {
         const since = now();
-        const notBefore = since + retryAfterMs;
-        if (signal.aborted) return Promise.resolve({ kind: 'aborted' });
-        if (deadlineAt <= since) return Promise.resolve({ kind: 'fault', fault: tooLate });
-        if (patienceMs <= 0 || waiting >= limit) {
-          return Promise.resolve({ kind: 'fault', fault: unavailable(model, notBefore) });
+        const refuse = (fault: Fault): Promise<WaitOutcome> => {
+          sit(false);
+          return Promise.resolve({ kind: 'fault', fault });
+        };
+        if (signal.aborted) {
+          sit(false);
+          return Promise.resolve({ kind: 'aborted' });
         }
+        if (deadlineAt <= since) return refuse(tooLate);
+        const isFull = !urgent && !hasSeat && seats >= limit;
+        if (patienceMs <= 0 || isFull) return refuse(unavailable(wanted, since + retryAfterMs));
+        if (!urgent) sit(true);
+        // Whoever comes has drawn its lots, or was not yet to draw.
+        const wants = wanted.map(({ target, notBefore }) => ({
+          target,
+          notBefore: Math.max(notBefore, lotUntil(target) ?? 0),
+        }));
+        const isUseless = wasWoken && !hasTried;
+        const asideMs = isUseless
+          ? uselessMs(wants, since)
+          : Math.min(longestAsideMs, retryAfterMs);
         return new Promise((resolve) => {
           const entry: Entry = {
             ticket,
-            notBefore: since + Math.min(longestAsideMs, retryAfterMs),
+            urgent,
+            wants,
+            aside: since + asideMs,
+            open: [],
             end(outcome) {
               leave(model, entry);
               cancelEnd();
               signal.removeEventListener('abort', onAbort);
               patienceMs -= now() - since;
               wasWoken = outcome.kind === 'retry';
+              if (!wasWoken) sit(false);
               resolve(outcome);
             },
           };
@@ -135,13 +202,14 @@ export function createWaiting({ limit, now, setTimer, opensAt }: WaitingOptions)
           const isDeadline = deadlineAt < since + patienceMs;
           const cancelEnd = setTimer(
             () => {
-              const fault = isDeadline ? tooLate : unavailable(model, notBefore);
+              const fault = isDeadline ? tooLate : unavailable(wants, since + retryAfterMs);
               entry.end({ kind: 'fault', fault });
             },
             isDeadline ? deadlineAt - since : patienceMs,
           );
           signal.addEventListener('abort', onAbort, { once: true });
-          enter(model, entry, wasWoken);
+          const back = isUseless ? 'useless' : 'refused';
+          enter(model, entry, wasWoken ? back : 'new');
         });
       },
     };
@@ -153,7 +221,7 @@ export function createWaiting({ limit, now, setTimer, opensAt }: WaitingOptions)
     wake(): void {
       // A line that is in the middle of its steps goes on at its pace.
       for (const [model, line] of lines) {
-        for (const entry of line.entries) entry.notBefore = 0;
+        for (const entry of line.entries) entry.aside = 0;
         if (line.step === 1) look(model);
       }
     },
@@ -161,6 +229,13 @@ export function createWaiting({ limit, now, setTimer, opensAt }: WaitingOptions)
       model === undefined ? waiting : (lines.get(model)?.entries.length ?? 0),
   };
 }
+
+/** First those with a reader in mid-answer, then first come first. */
+const isBefore = (one: Entry, other: Entry): boolean =>
+  one.urgent === other.urgent ? one.ticket < other.ticket : one.urgent;
+
+const isSame = (one: Target, other: Target): boolean =>
+  one.provider === other.provider && one.model === other.model;
 
 const noTarget: Fault = {
   code: 'no_target_available',

@@ -1,14 +1,12 @@
 /** Milliseconds between two steps of waking. */
 export const paceMs = 20;
-/** Milliseconds until it is looked again, where nobody knows when a target may be asked. */
+/**
+ * Milliseconds until it is looked again at the latest: when a key or a limit opens is our own estimate,
+ * and often it opens sooner.
+ */
 const pollMs = 1000;
 /** Requests that one step wakes at most. */
 const longestStep = 64;
-
-export type Waiter = {
-  /** Milliseconds since the epoch before which it cannot go: it is too large for what is left. */
-  notBefore: number;
-};
 
 export type Plan<T> = {
   wake: readonly T[];
@@ -21,18 +19,20 @@ export type Plan<T> = {
 /**
  * Who of the waiting goes now, first come first: one to see whether it gets through, then two, four …
  * What opens is seldom open for all of them, and a target that has just come back would be thrown down again.
- * `opensAt`: when a target may be asked, at or before now when one may; undefined when nobody knows.
+ * `opensAt`: when one of them may go, at or before now when it may; undefined when nobody knows. Whoever
+ * is asked for and may go does go: a lot that was drawn for it is not drawn again.
  */
-export function planWake<T extends Waiter>(
-  waiting: readonly T[],
-  { opensAt, step, now }: { opensAt: number | undefined; step: number; now: number },
+export function planWake<T>(
+  waiting: Iterable<T>,
+  { opensAt, step, now }: { opensAt(one: T): number | undefined; step: number; now: number },
 ): Plan<T> {
-  const open = opensAt ?? now + pollMs;
-  if (open > now) return { wake: [], step: 1, lookAt: open };
-  const wake = waiting.filter(({ notBefore }) => notBefore <= now).slice(0, step);
-  if (wake.length === 0) {
-    const soonest = Math.min(...waiting.map(({ notBefore }) => notBefore));
-    return { wake, step: 1, lookAt: Math.max(soonest, now + paceMs) };
+  const wake: T[] = [];
+  let soonest = now + pollMs;
+  for (const one of waiting) {
+    const at = opensAt(one) ?? Infinity;
+    if (at > now) soonest = Math.min(soonest, at);
+    else if (wake.push(one) >= step) break;
   }
+  if (wake.length === 0) return { wake, step: 1, lookAt: soonest };
   return { wake, step: Math.min(longestStep, step * 2), lookAt: now + paceMs };
 }

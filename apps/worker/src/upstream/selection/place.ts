@@ -1,0 +1,41 @@
+import type { Fault } from '@millrace/shared/domain/fault';
+import type { Target } from '@millrace/shared/domain/request';
+
+export type WaitOutcome =
+  /** These targets may be asked now; whether they still can when they are, only asking tells. */
+  | { kind: 'retry'; open: readonly Target[] }
+  | { kind: 'aborted' }
+  /** The patience is over, or too many wait already. */
+  | { kind: 'fault'; fault: Fault };
+
+/** A target that would do, and from when on for this request, in milliseconds since the epoch. */
+export type Want = { target: Target; notBefore: number };
+
+export type WaitRequest = {
+  /** Any of them will do. Those that are of no use to it any more are left out. */
+  wants: readonly Want[];
+  /** A reader has a part of its answer: it goes first, and is not turned away because too many wait. */
+  urgent?: boolean;
+  /** What the last refusal said to this request, where one did. */
+  retryAfterMs?: number | undefined;
+  /** Since it was woken it asked a target for a place. */
+  hasTried?: boolean;
+};
+
+/** One request's place among those that wait for a target of its model. It keeps it when it has to wait again. */
+export type Place = {
+  /** Others that came before wait for this target, and could go: to ask it without waiting would be to push in. */
+  isBehind(target: Target): boolean;
+  /** One wait at a time. */
+  wait(request: WaitRequest): Promise<WaitOutcome>;
+  /** It has got through, or is gone: until then one that was woken counts as waiting. Idempotent. */
+  leave(): void;
+};
+
+export type PlaceOptions = {
+  signal: AbortSignal;
+  /** Milliseconds that it may wait in all. */
+  maxWaitMs: number;
+  /** Milliseconds since the epoch. */
+  deadlineAt?: number | undefined;
+};

@@ -1,0 +1,53 @@
+import { createClock } from './clock.fixture.ts';
+import type { PlaceOptions, WaitOutcome, WaitRequest } from './place.ts';
+import { createWaiting } from './waiting.ts';
+
+export const target = (model: string) => ({ provider: 'p', model });
+export const wanting = (...models: string[]) => ({
+  wants: models.map((model) => ({ target: target(model), notBefore: 0 })),
+});
+
+/** A line whose targets a test opens and shuts. */
+export function setUp({ limit = 100 } = {}) {
+  const clock = createClock();
+  /** Milliseconds since the epoch, by target; undefined: nobody knows. */
+  const opens = new Map<string, number | undefined>();
+  /** The targets that are coming back: the lots that are drawn for them, and the end of their step. */
+  const lots = new Map<string, { until: number; draw(): boolean }>();
+  const waiting = createWaiting({
+    limit,
+    now: clock.now,
+    setTimer: clock.setTimer,
+    may({ model }, lot) {
+      const coming = lots.get(model);
+      const at = coming ? coming.until : (opens.get(model) ?? Infinity);
+      const isOpen = coming ? lot === 'won' || coming.draw() : at <= clock.now();
+      return isOpen ? { kind: 'yes' } : { kind: 'no', until: at };
+    },
+    lotUntil: ({ model }) => lots.get(model)?.until,
+  });
+  const log: string[] = [];
+  /** Waits for `m`, where nothing else is said. */
+  function join(
+    name: string,
+    { request = wanting('m'), ...options }: Partial<PlaceOptions & { request: WaitRequest }> = {},
+    model = 'm',
+  ) {
+    const place = waiting.open(model, {
+      signal: new AbortController().signal,
+      maxWaitMs: 30_000,
+      ...options,
+    });
+    const wait = (more: Partial<WaitRequest> = {}) => {
+      const outcome = place.wait({ ...request, ...more });
+      void outcome.then(({ kind }) => log.push(`${name} ${kind}`));
+      return outcome;
+    };
+    return { place, wait, outcome: wait() };
+  }
+  const closeFor = (ms: number, model = 'm') => opens.set(model, clock.now() + ms);
+  return { clock, waiting, opens, lots, log, join, closeFor };
+}
+
+export const fault = (outcome: WaitOutcome) =>
+  outcome.kind === 'fault' ? outcome.fault : undefined;
