@@ -1,0 +1,59 @@
+import type { ModelConfig } from '@millrace/shared/config';
+import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
+import { expect, it } from 'vitest';
+import { createGates } from './gate.ts';
+import { createClock } from './selection/clock.fixture.ts';
+import { createSelection } from './selection/selection.ts';
+
+/* The gate and the line behind it, of one model: what requests do to each other. */
+
+const well = { provider: 'p', model: 'well', prefill: false };
+const broken = { provider: 'p', model: 'broken', prefill: false };
+const routes = [well, broken];
+
+function setUp() {
+  const clock = createClock();
+  const targets = routes.map((route) => ({ ...route, weight: 1 }));
+  const selection = createSelection({
+    models: { m: { strategy: 'failover', maxWaitMs: 30_000, targets } as unknown as ModelConfig },
+    providers: { p: { apiKeys: [] } },
+    health: {
+      admit: ({ model }) => (model === 'broken' ? 'no' : 'yes'),
+      stateOf: ({ model }) => (model === 'broken' ? 'open' : 'closed'),
+      nextTryAt: () => 9e15,
+      inFlight: () => 0,
+      firstTokenMs: () => undefined,
+      onAvailable() {},
+    },
+    windows: createMemoryWindows({ now: clock.now }),
+    waiting: 10,
+    now: clock.now,
+    random: () => 0,
+    setTimer: clock.setTimer,
+    share() {},
+    onError(error) {
+      throw error;
+    },
+  });
+  const gates = createGates({
+    selection,
+    health: { started: () => () => {}, stateOf: () => 'closed', claimProbe: async () => true },
+    now: clock.now,
+  });
+  const open = () =>
+    gates({ model: 'm', routes, body: '{}', signal: new AbortController().signal });
+  return { clock, selection, open };
+}
+
+it('a request that waits for a broken target holds up nobody who goes to the one that is well', async () => {
+  const { clock, selection, open } = setUp();
+  const usedUp = open();
+  usedUp.look(false);
+  let woken = 0;
+  void usedUp.wait([broken], false).then(() => (woken += 1));
+  for (let i = 0; i < 20; i++) {
+    expect(open().look(false)).toEqual({ open: [well], shut: [broken] });
+    await clock.pass(100);
+  }
+  expect([woken, selection.snapshot().waiting]).toEqual([0, 1]);
+});
