@@ -143,7 +143,7 @@ describe.each(bad)('a bad provider (%s)', (name, code, status, attempts, says) =
       .toEqual({ calls: failures, errors: failures });
     expect((await targetAt('backup'))?.window.errors).toBe(0);
     const [row] = await upstreamsOf(fleet.url);
-    expect(row?.upstreams.pools[name]?.connectFailures[code]).toBeGreaterThanOrEqual(failures);
+    expect(row?.upstreams.pools[name]?.connect_failures[code]).toBeGreaterThanOrEqual(failures);
     const labels = { provider: name, fault: code };
     expect(
       await metricAt(fleet.url, 'millrace_pool_connect_failures_total', labels),

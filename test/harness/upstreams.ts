@@ -10,7 +10,7 @@ export type UpstreamsRow = {
       {
         requests: number;
         connects: number;
-        connectFailures: Record<string, number>;
+        connect_failures: Record<string, number>;
         closed: Record<string, number>;
       }
     >;
@@ -25,7 +25,7 @@ export type UpstreamsRow = {
     };
     selection: {
       waiting: number;
-      keys: Record<string, { index: number; asideUntil?: number }[]>;
+      keys: Record<string, { index: number; aside_until?: number }[]>;
     };
   };
 };

@@ -145,7 +145,7 @@ describe('keys of a provider', () => {
     for (let i = 0; i < 6; i++) await serve('limited');
     await expect
       .poll(async () => JSON.stringify(await keyRings('limited')))
-      .toMatch(/closedUntil.*closedUntil/);
+      .toMatch(/closed_until.*closed_until/);
     const before = usesOf(limited, 'limited');
     // One for each worker at most: what one learned it told the other.
     expect(before).toBeGreaterThanOrEqual(1);
@@ -195,7 +195,7 @@ describe('keys of a provider', () => {
 
   const keyRings = async (name: string) =>
     (await upstreamsOf(fleet.url)).map(({ upstreams }) => upstreams.selection.keys[name] ?? []);
-  const isAside = ({ asideUntil }: { asideUntil?: number }): boolean => asideUntil !== undefined;
+  const isAside = ({ aside_until }: { aside_until?: number }): boolean => aside_until !== undefined;
 });
 
 describe('the order of service', () => {
