@@ -25,6 +25,7 @@ import { buildApp } from './app.ts';
 import { createConnections } from './connections.ts';
 import { createMetrics } from './metrics.ts';
 import { createReconciler } from './reconcile.ts';
+import { createRefusals } from './refusals.ts';
 import { createRelay } from './relay/relay.ts';
 import { createKeepAlive } from './relay/sse-connection.ts';
 import { createSubmitter } from './submit.ts';
@@ -135,7 +136,8 @@ const app = await buildApp({
     keepAlive,
     metrics,
     reports,
-    gate: createGate(config.keys),
+    gate: createGate(config.keys, config.listen.cors.origins),
+    refused: createRefusals(metrics, logger),
     connections,
     inbox: name,
     draining: () => lifecycle.draining.aborted,

@@ -6,6 +6,7 @@ import type { Gate } from './admission/keys.ts';
 import type { Connections } from './connections.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reconciler } from './reconcile.ts';
+import type { Refusal } from './refusals.ts';
 import type { Relay } from './relay/relay.ts';
 import type { KeepAlive } from './relay/sse-connection.ts';
 import type { Submitter } from './submit.ts';
@@ -24,6 +25,8 @@ export type Services = {
   /** The newest of every worker that is present, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;
   gate: Gate;
+  /** Counts and logs it. */
+  refused(refusal: Refusal): void;
   connections: Connections;
   /** The name of this ingress' inbox. */
   inbox: string;

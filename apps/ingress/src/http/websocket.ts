@@ -19,7 +19,10 @@ import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
 import { readChatRequest, wrongType } from './body.ts';
 import { invalidRequest, jobNotFound, shuttingDown, streamLost, toApiError } from './errors.ts';
+import { socketPath } from './entrance.ts';
+import type { Entrance } from './entrance.ts';
 import { resetEvent } from './events.ts';
+import { awaitKey } from './socket-auth.ts';
 import {
   errorFrame,
   holdBack,
@@ -37,10 +40,10 @@ const maxPerSocket = 1000;
 /** Close code "service restart". */
 const serviceRestart = 1012;
 
-export function socketRoutes(app: FastifyInstance, services: Services): void {
+export function socketRoutes(app: FastifyInstance, services: Services, entrance: Entrance): void {
   app.route({
     method: 'GET',
-    url: '/v1/ws',
+    url: socketPath,
     handler: () => {
       throw invalidRequest('This is a WebSocket: upgrade the connection.', {
         status: 426,
@@ -48,7 +51,19 @@ export function socketRoutes(app: FastifyInstance, services: Services): void {
         headers: { upgrade: 'websocket', connection: 'upgrade' },
       });
     },
-    wsHandler: (socket, request) => serveSocket(socket, request.principal, services),
+    wsHandler(socket, request) {
+      const serve = (principal: Principal) => serveSocket(socket, principal, services);
+      if (request.principal as Principal | undefined) serve(request.principal);
+      else {
+        awaitKey({
+          socket,
+          patienceMs: services.config.limits.socketAuthMs,
+          prove: (key) => entrance.prove(request, key),
+          onTimeout: () => services.refused({ reason: 'no_key', address: request.ip }),
+          onProven: serve,
+        });
+      }
+    },
   });
 }
 
