@@ -13,11 +13,16 @@ import {
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { createLogger } from '@millrace/shared/logger';
+import { insureWindows } from '@millrace/shared/limits/insured-windows';
+import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
+import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
+import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
+import { createAccounts } from './accounts.ts';
 import { createAppender } from './append.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOrphans } from './orphans.ts';
@@ -73,6 +78,17 @@ const metrics = createMetrics({
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
 });
+const isReady = () => redis.status === 'ready';
+// Settled here and never taken, so it does not matter who shares them.
+const windows = insureWindows({
+  shared: createRedisWindows({ redis, keys }),
+  isReady,
+  sharers: () => 1,
+  onError,
+});
+redis.on('ready', () => void windows.report());
+const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
+const accounts = createAccounts({ windows, keeper, onError });
 const orphans = watchOrphans({
   log,
   graceMs: limits.ownerGraceMs,
@@ -113,6 +129,7 @@ const consumer = startBullConsumer(
       appender,
       worker: name,
       metrics,
+      accounts,
       maxHeldChars: limits.responseBodyBytes,
       policy: upstreams.policy,
       routes: upstreams.routes,
@@ -160,6 +177,7 @@ onSignals({
     }
     clearTimeout(handOver);
     orphans.stop();
+    keeper.close();
     await hearing.close();
     upstreams.close();
     await Promise.race([redis.quit(), sleep(lastWordsMs)]);

@@ -71,7 +71,8 @@ export function socketRoutes(app: FastifyInstance, services: Services, entrance:
 type Open = { reader: Reader; owned: boolean };
 
 function serveSocket(socket: WebSocket, principal: Principal, services: Services): void {
-  const { submitter, relay, log, queue, connections, draining, metrics, onError } = services;
+  const { submitter, relay, log, queue, connections, draining, metrics } = services;
+  const { keyLimits, onError } = services;
   const open = new Map<string, Open>();
   const outbox = openSocketOutbox({
     socket,
@@ -93,9 +94,14 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   function endAll(reason: string): void {
     for (const [id, { reader, owned }] of open) {
       reader.close();
-      if (owned) submitter.cancel(id, reason).catch(onError);
+      if (owned) cancelOwn(id, reason);
     }
     open.clear();
+  }
+
+  function cancelOwn(id: string, reason: string): void {
+    keyLimits.ended({ id, keyId: principal.keyId });
+    submitter.cancel(id, reason).catch(onError);
   }
 
   function forget(id: string): void {
@@ -119,7 +125,9 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
         for (const line of batch) {
           const event = toJobEvent(line, meta.includeUsage);
           if (event) roomy = send(socketEvent(meta.id, event));
-          if (isTerminalLine(line.text)) forget(meta.id);
+          if (!isTerminalLine(line.text)) continue;
+          keyLimits.ended(meta);
+          forget(meta.id);
         }
         return roomy;
       },
@@ -178,6 +186,12 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
         read: true,
       });
       const { meta } = prepared;
+      await keyLimits.admit(prepared, !detached);
+      // Nothing is awaited between these and the reader, as below.
+      if (socket.readyState !== socket.OPEN || open.size >= maxPerSocket) {
+        keyLimits.ended(meta);
+        throw tooMany();
+      }
       const held = holdBack(outbox.send);
       read(meta, (sink) => relay.openFresh(meta.id, sink), !detached, held.send);
       try {
@@ -185,6 +199,7 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       } catch (error) {
         open.get(meta.id)?.reader.close();
         forget(meta.id);
+        keyLimits.ended(meta);
         throw error;
       }
       // Confirmed once every ingress knows it, and before anything else is said of it.
@@ -220,13 +235,14 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       if (!one) throw invalidRequest(`This socket does not read '${id}'.`, { param: 'id' });
       one.reader.close();
       forget(id);
-      if (one.owned) submitter.cancel(id, 'its reader left').catch(onError);
+      if (one.owned) cancelOwn(id, 'its reader left');
     },
 
     async cancel(frame) {
       const id = readId(frame);
       const { meta, ended } = await findJob(services, principal, id);
       if (!ended) await submitter.cancel(meta.id, 'cancelled on request');
+      keyLimits.ended(meta);
     },
   };
 

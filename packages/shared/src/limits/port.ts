@@ -61,6 +61,9 @@ export function chargesOf({ requestsPerMinute, tokensPerMinute }: Rates, body: s
   return charges;
 }
 
+/** The name under which a key's use is counted: never that of a target, which has a `/`. */
+export const keyAccount = (keyId: string): string => `key:${encodeURIComponent(keyId)}`;
+
 /** What was really taken: one above the limit counts as the limit. */
 export const charged = ({ amount, limit }: Charge): number => Math.min(amount, limit);
 
