@@ -289,3 +289,64 @@ describe('concurrent requests', () => {
     for (const name of names) expect(await redis.pttl(name)).toBeGreaterThan(0);
   });
 });
+
+describe('concurrent requests that no worker has taken yet', () => {
+  let queueing: Fleet;
+  beforeAll(async () => {
+    queueing = await startFleet({
+      workers: 0,
+      ingresses: 2,
+      models: { m: 'healthy:tokens=10' },
+      config: {
+        keys: ['left', 'cancelled', 'socket', 'dead'].map((id) => key(id, { concurrent: 1 })),
+      },
+    });
+  });
+  afterAll(() => queueing.close());
+
+  const at = (index: number) => queueing.ingresses[index] as RoleProcess;
+  /** A job takes the place when there is one, and gives it back at once. */
+  async function isFree(id: string): Promise<boolean> {
+    const job = await makeJob(at(1), id, 'm');
+    if (job.status === 429) return false;
+    await cancel(at(1), id, idOf(job));
+    return true;
+  }
+  /** Looked at from beside: to ask for the place would be to take it. */
+  async function expectTaken(id: string): Promise<void> {
+    const redis = queueing.redis.connect();
+    await expect.poll(() => redis.zcard(`millrace:leases:key:${id}`)).toBe(1);
+    expect(await isFree(id)).toBe(false);
+  }
+
+  it('leave room when their client goes', async () => {
+    const going = begin(at(0), 'left', 'm');
+    await expectTaken('left');
+    going.cut();
+    await expect.poll(() => isFree('left')).toBe(true);
+  });
+
+  it('leave room when their socket goes', async () => {
+    const socket = await openSocket(at(0).url, bearer('socket'));
+    socket.send({ type: 'create', body: chat('m') });
+    await expectTaken('socket');
+    socket.cut();
+    await expect.poll(() => isFree('socket')).toBe(true);
+  });
+
+  it('leave room when they are cancelled, on whichever ingress', async () => {
+    const job = await makeJob(at(0), 'cancelled', 'm');
+    expect(await isFree('cancelled')).toBe(false);
+    await cancel(at(1), 'cancelled', idOf(job));
+    expect(await isFree('cancelled')).toBe(true);
+    expect(await isFree('cancelled')).toBe(true);
+  });
+
+  it('leave room by themselves when their ingress is killed', async () => {
+    const dying = await queueing.addIngress();
+    begin(dying, 'dead', 'm');
+    await expectTaken('dead');
+    await dying.stop('SIGKILL');
+    await expect.poll(() => isFree('dead'), { timeout: 15_000 }).toBe(true);
+  });
+});
