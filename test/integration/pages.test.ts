@@ -126,6 +126,10 @@ describe('with keys, pages and trusted proxies in the config', () => {
     expect(await socket.next(({ ref }) => ref === 'x')).toMatchObject({ type: 'created' });
     await socket.next(({ type }) => type === 'done');
     expect(socket.frames[0]).toEqual({ type: 'authenticated' });
+    socket.send({ type: 'auth', key: 'secret-o' });
+    expect(await socket.next(({ type }) => type === 'error')).toMatchObject({
+      error: { message: 'This socket has shown its key already.' },
+    });
     await socket.close();
   });
 
@@ -264,7 +268,7 @@ it('without keys, pages that the config names may use it, and no others', async 
   expect(errorOf(await from(evil))).toMatchObject({ code: 'foreign_page' });
   expect(await refusedUpgrade(fleet.url, { origin: evil })).toBe(403);
   const socket = await openSocket(fleet.url, { origin: app });
-  socket.send({ type: 'ping' });
-  await socket.next(({ type }) => type === 'pong');
+  socket.send({ type: 'auth', key: 'any' });
+  await socket.next(({ type }) => type === 'authenticated');
   await socket.close();
 });

@@ -11,7 +11,7 @@ export type Accounts = {
   begin(request: Request): void;
   /** It is over. `tokens`: what it really cost; undefined: what was charged for it stays. */
   settle(request: Request, tokens: number | undefined): void;
-  /** It goes on elsewhere. */
+  /** It does not run here any more: what was not settled may go on elsewhere. */
   leave(request: Request): void;
 };
 

@@ -99,8 +99,7 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
     outcome = await answer(activation, deps);
     return outcome;
   } finally {
-    const isOver = outcome?.kind === 'completed' || outcome?.kind === 'failed';
-    if (!isOver) deps.accounts.leave(activation);
+    deps.accounts.leave(activation);
     deps.metrics.runEnded(outcome?.kind ?? 'error');
   }
 }

@@ -6,6 +6,9 @@ import { errorFrame, parseFrame } from './socket-frames.ts';
 /** Close code "policy violation". */
 const policyViolation = 1008;
 
+/** Told to a page whose key is good. */
+export const authenticated = '{"type":"authenticated"}';
+
 export type AwaitKeyOptions = {
   socket: WebSocket;
   /** Milliseconds that the key may take. */
@@ -48,7 +51,7 @@ export function awaitKey(options: AwaitKeyOptions): void {
       return;
     }
     leave();
-    socket.send('{"type":"authenticated"}');
+    socket.send(authenticated);
     onProven(principal);
   }
 

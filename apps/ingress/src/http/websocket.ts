@@ -22,7 +22,7 @@ import { invalidRequest, jobNotFound, shuttingDown, streamLost, toApiError } fro
 import { socketPath } from './entrance.ts';
 import type { Entrance } from './entrance.ts';
 import { resetEvent } from './events.ts';
-import { awaitKey } from './socket-auth.ts';
+import { authenticated, awaitKey } from './socket-auth.ts';
 import {
   errorFrame,
   holdBack,
@@ -159,6 +159,14 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   const handlers: Record<string, (frame: Frame, text: string) => Promise<void> | void> = {
     ping() {
       outbox.send('{"type":"pong"}');
+    },
+
+    auth() {
+      if (principal.keyId !== undefined || principal.admin) {
+        throw invalidRequest('This socket has shown its key already.', { param: 'type' });
+      }
+      // Without keys any will do, so that a page need not know.
+      outbox.send(authenticated);
     },
 
     async create(frame, text) {
