@@ -5,6 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
+import { insureWindows } from '@millrace/shared/limits/insured-windows';
+import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
+import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
+import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import {
   createLifecycle,
   exitOnBug,
@@ -23,10 +27,13 @@ import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { createGate } from './admission/keys.ts';
 import { buildApp } from './app.ts';
 import { createConnections } from './connections.ts';
+import { createKeyLimits } from './key-limits.ts';
 import { createMetrics } from './metrics.ts';
 import { createReconciler } from './reconcile.ts';
+import { createRefusals } from './refusals.ts';
 import { createRelay } from './relay/relay.ts';
 import { createKeepAlive } from './relay/sse-connection.ts';
+import { countSharers } from './sharers.ts';
 import { createSubmitter } from './submit.ts';
 
 /* config → adapters → app → listen → drain */
@@ -93,6 +100,24 @@ const metrics = createMetrics({
   readers: () => relay.readers,
   reports,
 });
+const refused = createRefusals(metrics, logger);
+const isReady = () => redis.status === 'ready';
+const leases = createRedisLeases({ redis, keys });
+const keeper = createLeaseKeeper({
+  leases,
+  isReady,
+  isOver: async (id) => (await reconciler.describe(id))?.ended !== undefined,
+  onError,
+});
+const sharers = countSharers(leases, name, isReady, onError);
+const windows = insureWindows({
+  shared: createRedisWindows({ redis, keys }),
+  isReady,
+  sharers: sharers.count,
+  onError,
+});
+redis.on('ready', () => void windows.report());
+const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, refused });
 const reapers = Array.from({ length: shards }, (_, shard) =>
   startReaper({
     board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
@@ -135,7 +160,9 @@ const app = await buildApp({
     keepAlive,
     metrics,
     reports,
-    gate: createGate(config.keys),
+    gate: createGate(config.keys, config.listen.cors.origins),
+    refused,
+    keyLimits,
     connections,
     inbox: name,
     draining: () => lifecycle.draining.aborted,
@@ -171,6 +198,8 @@ onSignals({
     for (const socket of app.websocketServer.clients) socket.terminate();
     await app.close();
     reconciler.stop();
+    keeper.close();
+    sharers.stop();
     keepAlive.close();
     await inbox.close();
     await Promise.race([leaveRedis().catch(onError), setTimeout(lastWordsMs)]);

@@ -11,6 +11,8 @@ export type Metrics = {
   closed(meta: RequestMeta, status: number): void;
   socketOpened(): void;
   socketClosed(): void;
+  /** Somebody was not let in, or not now. `key`: the id of the key, where it is known. */
+  refused(reason: string, key: string | undefined): void;
   /** A worker was found dead by this ingress: `gone` (its process ended) or `hung`. */
   workerDied(cause: string, shard: number): void;
   /** So many requests of dead workers were put back into the queue by this ingress. */
@@ -94,6 +96,12 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
   });
 
+  const refusals = new Counter({
+    name: 'millrace_refusals_total',
+    help: 'Requests that were not let in, by the reason and the id of the key where it is known',
+    labelNames: ['reason', 'key'],
+    registers,
+  });
   const deaths = new Counter({
     name: 'millrace_worker_deaths_total',
     help: 'Workers found dead by this ingress; gone: their process ended; hung: they stood still',
@@ -136,6 +144,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
     socketOpened: () => sockets.inc(),
     socketClosed: () => sockets.dec(),
+    refused: (reason, key = '') => refusals.inc({ reason, key }),
     workerDied: (cause, shard) => deaths.inc({ cause, shard: String(shard) }),
     tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),
     falseAlarm: (cause, shard) => falseAlarms.inc({ cause, shard: String(shard) }),

@@ -4,8 +4,10 @@ import type { JobQueue } from '@millrace/shared/queue/port';
 import type { WorkerReport } from '@millrace/shared/report/port';
 import type { Gate } from './admission/keys.ts';
 import type { Connections } from './connections.ts';
+import type { KeyLimits } from './key-limits.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reconciler } from './reconcile.ts';
+import type { Refusal } from './refusals.ts';
 import type { Relay } from './relay/relay.ts';
 import type { KeepAlive } from './relay/sse-connection.ts';
 import type { Submitter } from './submit.ts';
@@ -24,6 +26,9 @@ export type Services = {
   /** The newest of every worker that is present, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;
   gate: Gate;
+  keyLimits: KeyLimits;
+  /** Counts and logs it. */
+  refused(refusal: Refusal): void;
   connections: Connections;
   /** The name of this ingress' inbox. */
   inbox: string;

@@ -11,15 +11,18 @@ import {
 } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
-import { insureWindows } from '@millrace/shared/limits/insured-windows';
-import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { createLogger } from '@millrace/shared/logger';
+import { insureWindows } from '@millrace/shared/limits/insured-windows';
+import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
+import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
+import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
+import { createAccounts } from './accounts.ts';
 import { createAppender } from './append.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOrphans } from './orphans.ts';
@@ -74,9 +77,10 @@ pools.warm(
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
 const runs = createRuns();
 const hedges = createHedgeBudget();
+const isReady = () => redis.status === 'ready';
 const windows = insureWindows({
   shared: createRedisWindows({ redis, keys }),
-  isReady: () => redis.status === 'ready',
+  isReady,
   sharers: () => upstreams.workers(),
   onError,
 });
@@ -104,6 +108,8 @@ const metrics = createMetrics({
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
 });
+const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
+const accounts = createAccounts({ windows, keeper, onError });
 const orphans = watchOrphans({
   log,
   graceMs: limits.ownerGraceMs,
@@ -144,6 +150,7 @@ const consumer = startBullConsumer(
       appender,
       worker: name,
       metrics,
+      accounts,
       maxHeldChars: limits.responseBodyBytes,
       policy: upstreams.policy,
       routes: upstreams.routes,
@@ -192,6 +199,7 @@ onSignals({
     }
     clearTimeout(handOver);
     orphans.stop();
+    keeper.close();
     await hearing.close();
     upstreams.close();
     await Promise.race([redis.quit(), sleep(lastWordsMs)]);

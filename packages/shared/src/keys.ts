@@ -29,6 +29,8 @@ export type Keyspace = {
   reaper(shard: number): string;
   /** Hash: what was used of a limit lately. A slot of its own: no request belongs to it. */
   limit(name: string): string;
+  /** Sorted set: what is held of something at this moment, each with the end of its life. */
+  leases(name: string): string;
   // What workers share is of no request: one tag of its own, wherever their requests are.
   /** Channel: what workers tell each other. */
   fleet(): string;
@@ -57,6 +59,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     report: (worker) => `${tag(0)}:report:${worker}`,
     reaper: (shard) => `${tag(shard)}:reaper`,
     limit: (name) => `${namespace}:limit:${name}`,
+    leases: (name) => `${namespace}:leases:${name}`,
     fleet: () => `${fleetTag}:told`,
     fleetFacts: () => `${fleetTag}:facts`,
     fleetLease: (name) => `${fleetTag}:lease:${name}`,

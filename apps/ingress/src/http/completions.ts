@@ -1,4 +1,4 @@
-import { decodeEntry } from '@millrace/shared/domain/entry';
+import { decodeEntry, isTerminalLine } from '@millrace/shared/domain/entry';
 import type { Failed, Line } from '@millrace/shared/domain/entry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
@@ -39,10 +39,18 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       continuation: readContinuation(request.headers),
       traceparent: header(request, 'traceparent'),
     });
+    const limits = await services.keyLimits.admit(prepared, true);
+    // Gone while we asked: there is nobody to answer, and `close` will not come again.
+    if (reply.raw.destroyed) {
+      services.keyLimits.ended(prepared.meta);
+      return reply.hijack();
+    }
+    for (const [name, value] of Object.entries(limits)) reply.raw.setHeader(name, value);
     // From here on the answer comes from the relay, not from this handler.
     reply.hijack();
     if (chat.stream) answerStream(prepared, reply, services);
     else answerWhole(prepared, reply, services);
+    return reply;
   });
 }
 
@@ -148,13 +156,15 @@ function begin(
   sink: ReaderSink & { fail(failed: Failed): void },
 ): Reader {
   const { meta } = prepared;
-  const { relay, submitter, metrics, onError } = services;
+  const { relay, submitter, metrics, keyLimits, onError } = services;
   const response = reply.raw;
   let heard = false;
   const reader = relay.openFresh(meta.id, {
     ...sink,
     lines(batch) {
       heard = true;
+      // Before its client hears of it: its next request may follow at once.
+      if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
       return sink.lines(batch);
     },
   });
@@ -176,6 +186,8 @@ function begin(
   response.on('close', () => {
     connection.remove();
     reader.close();
+    if (meta.attached) keyLimits.ended(meta);
+    else keyLimits.letGo(meta.id);
     metrics.closed(meta, response.writableFinished ? response.statusCode : 499);
     if (!response.writableFinished) cancel('the client went away');
   });
@@ -185,6 +197,7 @@ function begin(
     .send(prepared, () => heard)
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
+      keyLimits.ended(meta);
       reader.close();
       if (response.writableEnded) return;
       const { error, status } = toApiError(thrown);

@@ -1,5 +1,6 @@
 import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
 import { passesByItself } from '@millrace/shared/redis-failure';
+import type { LimitVerdict } from '../admission/limits.ts';
 
 /** An error that a client is told: the OpenAI error object with its HTTP status. */
 export class ApiError extends Error {
@@ -64,6 +65,25 @@ export const unavailable = (message: string, code: string, retryAfterSeconds: nu
     { message, type: 'server_error', param: null, code },
     { 'retry-after': String(retryAfterSeconds) },
   );
+
+/** A limit of the key is reached. OpenAI's SDKs wait as long as `retry-after-ms` says. */
+export function rateLimited({
+  by,
+  message,
+  retryAfterMs,
+  headers,
+}: Extract<LimitVerdict, { kind: 'limited' }>): ApiError {
+  const type = by === 'tokens' ? 'tokens' : 'requests';
+  return new ApiError(
+    429,
+    { message, type, param: null, code: 'rate_limit_exceeded' },
+    {
+      ...headers,
+      'retry-after': String(Math.ceil(retryAfterMs / 1000)),
+      'retry-after-ms': String(Math.ceil(retryAfterMs)),
+    },
+  );
+}
 
 /** Redis does not answer, or not for now. */
 export const queueUnavailable = (): ApiError =>

@@ -29,10 +29,17 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
       continuation: readContinuation(request.headers),
     });
-    await services.submitter.send(prepared);
+    const limits = await services.keyLimits.admit(prepared, false);
+    try {
+      await services.submitter.send(prepared);
+    } catch (error) {
+      services.keyLimits.ended(prepared.meta);
+      throw error;
+    }
     const { id, createdAt } = prepared.meta;
     return reply
       .code(202)
+      .headers(limits)
       .header('x-request-id', id)
       .header('location', `/v1/jobs/${id}`)
       .send({
@@ -52,6 +59,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
   app.delete<JobRoute>('/v1/jobs/:id', async (request, reply) => {
     const { meta, ended } = await findJob(services, request.principal, request.params.id);
     const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
+    services.keyLimits.ended(meta);
     if (by === 'unknown') throw jobNotFound(meta.id);
     reply.header('x-request-id', meta.id);
     return { id: meta.id, status: by === 'done' ? 'completed' : by };

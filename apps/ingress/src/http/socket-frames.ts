@@ -30,7 +30,7 @@ export function readId(frame: Frame): string {
 
 export const unknownType = (type: unknown) =>
   invalidRequest(
-    `Unknown frame type ${JSON.stringify(type ?? null).slice(0, 100)}: expected create, subscribe, unsubscribe, cancel or ping.`,
+    `Unknown frame type ${JSON.stringify(type ?? null).slice(0, 100)}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
     { param: 'type', code: 'unknown_frame_type' },
   );
 

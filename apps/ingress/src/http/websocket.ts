@@ -19,7 +19,10 @@ import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
 import { readChatRequest, wrongType } from './body.ts';
 import { invalidRequest, jobNotFound, shuttingDown, streamLost, toApiError } from './errors.ts';
+import { socketPath } from './entrance.ts';
+import type { Entrance } from './entrance.ts';
 import { resetEvent } from './events.ts';
+import { authenticated, awaitKey } from './socket-auth.ts';
 import {
   errorFrame,
   holdBack,
@@ -37,10 +40,10 @@ const maxPerSocket = 1000;
 /** Close code "service restart". */
 const serviceRestart = 1012;
 
-export function socketRoutes(app: FastifyInstance, services: Services): void {
+export function socketRoutes(app: FastifyInstance, services: Services, entrance: Entrance): void {
   app.route({
     method: 'GET',
-    url: '/v1/ws',
+    url: socketPath,
     handler: () => {
       throw invalidRequest('This is a WebSocket: upgrade the connection.', {
         status: 426,
@@ -48,7 +51,19 @@ export function socketRoutes(app: FastifyInstance, services: Services): void {
         headers: { upgrade: 'websocket', connection: 'upgrade' },
       });
     },
-    wsHandler: (socket, request) => serveSocket(socket, request.principal, services),
+    wsHandler(socket, request) {
+      const serve = (principal: Principal) => serveSocket(socket, principal, services);
+      if (request.principal as Principal | undefined) serve(request.principal);
+      else {
+        awaitKey({
+          socket,
+          patienceMs: services.config.limits.socketAuthMs,
+          prove: (key) => entrance.prove(request, key),
+          onTimeout: () => services.refused({ reason: 'no_key', address: request.ip }),
+          onProven: serve,
+        });
+      }
+    },
   });
 }
 
@@ -56,7 +71,8 @@ export function socketRoutes(app: FastifyInstance, services: Services): void {
 type Open = { reader: Reader; owned: boolean };
 
 function serveSocket(socket: WebSocket, principal: Principal, services: Services): void {
-  const { submitter, relay, log, queue, connections, draining, metrics, onError } = services;
+  const { submitter, relay, log, queue, connections, draining, metrics } = services;
+  const { keyLimits, onError } = services;
   const open = new Map<string, Open>();
   const outbox = openSocketOutbox({
     socket,
@@ -78,9 +94,14 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   function endAll(reason: string): void {
     for (const [id, { reader, owned }] of open) {
       reader.close();
-      if (owned) submitter.cancel(id, reason).catch(onError);
+      if (owned) cancelOwn(id, reason);
     }
     open.clear();
+  }
+
+  function cancelOwn(id: string, reason: string): void {
+    keyLimits.ended({ id, keyId: principal.keyId });
+    submitter.cancel(id, reason).catch(onError);
   }
 
   function forget(id: string): void {
@@ -104,7 +125,9 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
         for (const line of batch) {
           const event = toJobEvent(line, meta.includeUsage);
           if (event) roomy = send(socketEvent(meta.id, event));
-          if (isTerminalLine(line.text)) forget(meta.id);
+          if (!isTerminalLine(line.text)) continue;
+          keyLimits.ended(meta);
+          forget(meta.id);
         }
         return roomy;
       },
@@ -138,6 +161,14 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       outbox.send('{"type":"pong"}');
     },
 
+    auth() {
+      if (principal.keyId !== undefined || principal.admin) {
+        throw invalidRequest('This socket has shown its key already.', { param: 'type' });
+      }
+      // Without keys any will do, so that a page need not know.
+      outbox.send(authenticated);
+    },
+
     async create(frame, text) {
       const { ref, endpoint = endpoints[0], body, detached = false } = frame;
       if (draining()) throw shuttingDown();
@@ -163,6 +194,12 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
         read: true,
       });
       const { meta } = prepared;
+      await keyLimits.admit(prepared, !detached);
+      // Nothing is awaited between these and the reader, as below.
+      if (socket.readyState !== socket.OPEN || open.size >= maxPerSocket) {
+        keyLimits.ended(meta);
+        throw tooMany();
+      }
       const held = holdBack(outbox.send);
       read(meta, (sink) => relay.openFresh(meta.id, sink), !detached, held.send);
       try {
@@ -170,6 +207,7 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       } catch (error) {
         open.get(meta.id)?.reader.close();
         forget(meta.id);
+        keyLimits.ended(meta);
         throw error;
       }
       // Confirmed once every ingress knows it, and before anything else is said of it.
@@ -205,13 +243,14 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       if (!one) throw invalidRequest(`This socket does not read '${id}'.`, { param: 'id' });
       one.reader.close();
       forget(id);
-      if (one.owned) submitter.cancel(id, 'its reader left').catch(onError);
+      if (one.owned) cancelOwn(id, 'its reader left');
     },
 
     async cancel(frame) {
       const id = readId(frame);
       const { meta, ended } = await findJob(services, principal, id);
       if (!ended) await submitter.cancel(meta.id, 'cancelled on request');
+      keyLimits.ended(meta);
     },
   };
 

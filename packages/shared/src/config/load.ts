@@ -109,6 +109,7 @@ function assemble(
   return deepFreeze({
     ...rest,
     listen: {
+      ...listen,
       host: flags.host ?? listen.host,
       port: flags.port ?? listen.port,
       ...(listen.tls && {

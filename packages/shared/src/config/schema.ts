@@ -9,7 +9,9 @@ import {
   readAddressRange,
   readBaseUrl,
   readChoice,
+  readOrigin,
   readPin,
+  readProxyRange,
   readProxyUrl,
   readRedisUrl,
   readSha256,
@@ -52,6 +54,8 @@ const listen = section({
     cert: name('the path of a PEM file'),
     key: name('the path of a PEM file'),
   }).optional(),
+  trustedProxies: z.array(field(readProxyRange)).default([]),
+  cors: section({ origins: z.array(field(readOrigin)).default([]) }).prefault({}),
 });
 
 const key = section({
@@ -179,6 +183,7 @@ const limits = section({
   ownerGrace: durationField('limits.ownerGrace'),
   queueTtl: durationField('limits.queueTtl'),
   waiting: countField('limits.waiting'),
+  socketAuth: durationField('limits.socketAuth'),
 }).transform((raw): ProcessLimits => {
   return {
     requestBodyBytes: raw.requestBody,
@@ -192,6 +197,7 @@ const limits = section({
     ownerGraceMs: raw.ownerGrace,
     queueTtlMs: raw.queueTtl,
     waiting: raw.waiting,
+    socketAuthMs: raw.socketAuth,
   };
 });
 

@@ -136,6 +136,12 @@ export const settings = {
     100_000,
     'requests per worker that may wait while no target can be asked',
   ),
+  'limits.socketAuth': duration(
+    '5s',
+    '100ms',
+    '5m',
+    "what a page's WebSocket may take to show its key",
+  ),
 
   workers: count(2, 1, 256, 'worker processes'),
   ingresses: count(1, 1, 64, 'ingress processes, on PORT, PORT+1, …'),

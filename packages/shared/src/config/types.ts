@@ -9,6 +9,10 @@ export type Config = {
     readonly port: number;
     /** Absolute paths of PEM files, not read yet. */
     readonly tls?: { readonly cert: string; readonly key: string };
+    /** Addresses and CIDR ranges of whom `x-forwarded-for` is believed; empty: of nobody. */
+    readonly trustedProxies: readonly string[];
+    /** The pages that may use this server: their origins, or `*` for all. */
+    readonly cors: { readonly origins: readonly string[] };
   };
   /** No url: the embedded Redis, which only the supervisor can start. */
   readonly redis: { readonly url?: string };
@@ -138,6 +142,7 @@ export type ProcessLimits = {
   readonly ownerGraceMs: number;
   readonly queueTtlMs: number;
   readonly waiting: number;
+  readonly socketAuthMs: number;
 };
 
 export type Role = 'start' | 'ingress' | 'worker';

@@ -46,6 +46,16 @@ export type JobData = {
   traceparent?: string | undefined;
   /** The request's own word on what may be done after a fault in mid-answer; else the model's. */
   continuation?: 'auto' | 'strict' | 'off' | undefined;
+  account?: Account | undefined;
+};
+
+/** What a request holds of its key's limits until its end. Absent where the key has none. */
+export type Account = {
+  keyId: string;
+  /** It counts among the requests that the key has under way. */
+  leased: boolean;
+  /** What was charged for it, and in which slot of the window. */
+  tokens?: { charged: number; slot: number } | undefined;
 };
 
 const idPattern = /^req_(\d{1,4})_([0-9a-z]{9})([0-9a-f]{24})$/;
