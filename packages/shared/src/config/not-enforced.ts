@@ -19,8 +19,6 @@ type Pending = { readonly path: readonly (string | number)[]; readonly meaning: 
 function keyFields({ keys = [] }: Config): Pending[] {
   return keys.flatMap((_key, index) => [
     { path: ['keys', index, 'limits'], meaning: 'no rate or number of requests is limited' },
-    { path: ['keys', index, 'priority'], meaning: 'requests wait in the order they came' },
-    { path: ['keys', index, 'weight'], meaning: 'requests wait in the order they came' },
   ]);
 }
 
