@@ -20,12 +20,18 @@ import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
+import { createDoor } from './door.ts';
+import { waitMs } from './admission/expected.ts';
 import { createGate } from './admission/keys.ts';
+import { createLoadMeter } from './load-meter.ts';
+import { createMemoryMeter, parseMemory } from './memory-meter.ts';
+import { createRanks } from './admission/priority.ts';
 import { buildApp } from './app.ts';
 import { createConnections } from './connections.ts';
 import { createMetrics } from './metrics.ts';
 import { createReconciler } from './reconcile.ts';
 import { createRelay } from './relay/relay.ts';
+import { createWaitingRoom } from './relay/waiting-room.ts';
 import { createKeepAlive } from './relay/sse-connection.ts';
 import { createSubmitter } from './submit.ts';
 
@@ -85,14 +91,41 @@ const reconciler = createReconciler({ log, queue, relay, onError });
 const connections = createConnections(onError);
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
-const submitter = createSubmitter({ config, log, queue, inbox: name, whenReady, onError });
 const { readAll: reports } = createRedisReports({ redis, keys });
+const ranks = createRanks(config.keys);
+const meter = createLoadMeter({
+  look: (now) => queue.look(now),
+  shards,
+  weightOf: ranks.weightOf,
+  onOverdue: (ids) => void endOverdue(ids),
+  onError,
+});
+const waitingRoom = createWaitingRoom({
+  queue,
+  estimate: (jobs) => waitMs({ rate: meter.rate }, jobs),
+  onError,
+});
 const metrics = createMetrics({
   queueCounts: () => queue.counts(),
+  load: () => meter.read(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
   reports,
 });
+const memory = createMemoryMeter({
+  measure: async () => parseMemory(await redis.info('memory')),
+  softLimit: limits.queueMemory / 100,
+  onError,
+});
+const door = createDoor({
+  ranks,
+  meter,
+  memory,
+  limits,
+  onAdmitted: () => metrics.admitted(),
+  onShed: (reason) => metrics.shed(reason),
+});
+const submitter = createSubmitter({ config, log, queue, door, inbox: name, whenReady, onError });
 const reapers = Array.from({ length: shards }, (_, shard) =>
   startReaper({
     board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
@@ -132,6 +165,7 @@ const app = await buildApp({
     relay,
     submitter,
     reconciler,
+    waitingRoom,
     keepAlive,
     metrics,
     reports,
@@ -171,6 +205,8 @@ onSignals({
     for (const socket of app.websocketServer.clients) socket.terminate();
     await app.close();
     reconciler.stop();
+    meter.stop();
+    waitingRoom.stop();
     keepAlive.close();
     await inbox.close();
     await Promise.race([leaveRedis().catch(onError), setTimeout(lastWordsMs)]);
@@ -189,6 +225,16 @@ function whenReady(): Promise<void> {
     });
   });
   return comingBack;
+}
+
+/** Whoever asks for it is told, and so is who reads it; nobody has to. */
+async function endOverdue(ids: readonly string[]): Promise<void> {
+  try {
+    await Promise.all(ids.map((id) => reconciler.describe(id)));
+    await queue.strike(ids);
+  } catch (error) {
+    onError(error);
+  }
 }
 
 /** The cut has cancelled what was attached to it: first those come through. */

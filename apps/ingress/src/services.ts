@@ -7,6 +7,7 @@ import type { Connections } from './connections.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reconciler } from './reconcile.ts';
 import type { Relay } from './relay/relay.ts';
+import type { WaitingRoom } from './relay/waiting-room.ts';
 import type { KeepAlive } from './relay/sse-connection.ts';
 import type { Submitter } from './submit.ts';
 
@@ -18,6 +19,7 @@ export type Services = {
   channels: LiveChannels;
   relay: Relay;
   submitter: Submitter;
+  waitingRoom: WaitingRoom;
   reconciler: Reconciler;
   keepAlive: KeepAlive;
   metrics: Metrics;
