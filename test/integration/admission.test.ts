@@ -180,6 +180,11 @@ test('readers of a waiting job are told again when its place has changed, and wh
   });
   await fillUntilKnown();
   const last = idOf(await makeJob());
+  expect(jsonOf(await call(`${fleet.url}/v1/jobs/${last}`))).toMatchObject({
+    status: 'queued',
+    queue_position: expect.any(Number),
+    estimated_wait_ms: expect.any(Number),
+  });
   const reader = open(`${fleet.url}/v1/jobs/${last}/events`);
   const socket = await openSocket(fleet.url);
   socket.send({ type: 'subscribe', id: last });

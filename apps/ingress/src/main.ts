@@ -102,7 +102,7 @@ const meter = createLoadMeter({
 });
 const waitingRoom = createWaitingRoom({
   queue,
-  estimate: (jobs) => waitMs({ rate: meter.rate }, jobs),
+  waitFor: (jobs) => waitMs(meter, jobs * shards),
   onError,
 });
 const metrics = createMetrics({

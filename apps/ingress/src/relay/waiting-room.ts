@@ -8,6 +8,8 @@ import type { JobEvent } from './encode.ts';
 export type WaitingRoom = {
   /** Tells at once, unless it does not wait. Ends by itself when it waits no more. */
   enter(id: string, tell: (event: JobEvent) => void): Visit;
+  /** Milliseconds that a job in this place waits; undefined where that is not known. */
+  estimate(position: number): number | undefined;
   stop(): void;
 };
 
@@ -20,8 +22,8 @@ export type Visit = {
 
 export type WaitingRoomDeps = {
   queue: Pick<JobQueue, 'positions'>;
-  /** Milliseconds that so many jobs before it take; undefined where that is not known. */
-  estimate(jobs: number): number | undefined;
+  /** Milliseconds until so many jobs of one shard are taken; undefined where that is not known. */
+  waitFor(jobs: number): number | undefined;
   onError(error: unknown): void;
   everyMs?: number;
 };
@@ -34,7 +36,7 @@ type Guest = {
 };
 
 export function createWaitingRoom(deps: WaitingRoomDeps): WaitingRoom {
-  const { queue, estimate, onError, everyMs = 1000 } = deps;
+  const { queue, waitFor, onError, everyMs = 1000 } = deps;
   const guests = new Set<Guest>();
   let timer: NodeJS.Timeout | undefined;
   let looking = false;
@@ -58,8 +60,7 @@ export function createWaitingRoom(deps: WaitingRoomDeps): WaitingRoom {
       leave(guest);
       return;
     }
-    // One before it is there for the one that is being taken.
-    const waitMs = estimate(position + 1);
+    const waitMs = estimate(position);
     if (!isNoticeable(guest, position, waitMs)) return;
     guest.at = position;
     guest.waitMs = waitMs;
@@ -68,6 +69,9 @@ export function createWaitingRoom(deps: WaitingRoomDeps): WaitingRoom {
       data: JSON.stringify({ position, estimated_wait_ms: waitMs }),
     });
   }
+
+  /** Until it is taken itself. */
+  const estimate = (position: number) => waitFor(position + 1);
 
   function leave(guest: Guest): void {
     guests.delete(guest);
@@ -91,6 +95,7 @@ export function createWaitingRoom(deps: WaitingRoomDeps): WaitingRoom {
       timer ??= setInterval(tick, everyMs).unref();
       return { told: look([guest]), leave: () => leave(guest) };
     },
+    estimate,
     stop: () => clearInterval(timer),
   };
 }
