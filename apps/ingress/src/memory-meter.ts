@@ -22,6 +22,7 @@ const freshMs = 1000;
 export function createMemoryMeter(options: MemoryMeterOptions): MemoryMeter {
   const { measure, softLimit, onError, now = Date.now } = options;
   let room = true;
+  let failed = false;
   let measuredAt = -Infinity;
   let measuring: Promise<boolean> | undefined;
 
@@ -29,9 +30,11 @@ export function createMemoryMeter(options: MemoryMeterOptions): MemoryMeter {
     try {
       const { used, max } = await measure();
       room = max === 0 || used < max * softLimit;
+      failed = false;
     } catch (error) {
-      // Whoever needs Redis next is told why it does not answer.
-      onError(error);
+      // Whoever needs Redis next is told why it does not answer; a user that may not ask never may.
+      if (!failed) onError(error);
+      failed = true;
       room = true;
     }
     measuredAt = now();
