@@ -7,6 +7,8 @@ import { runFailover } from './failover/run.ts';
 import { figuresOf } from './figures.ts';
 import { goalsOf } from './goals.ts';
 import { measureAll, type Measurement } from './measure.ts';
+import { goalsOfOverload, OVERLOAD_HEADING, overloadReport } from './overload/report.ts';
+import { runOverload } from './overload/run.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { planOf, type Point } from './plan.ts';
 import { goalsOfPools, POOLS_HEADING, poolsReport } from './pools/report.ts';
@@ -36,6 +38,10 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     ? await runPools(options, signal, progress).finally(() => progress(''))
     : undefined;
   if (pools) process.stdout.write(`${POOLS_HEADING}\n\n${poolsReport(pools)}\n\n`);
+  const overload = options.cases.includes('overload')
+    ? await runOverload(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (overload) process.stdout.write(`${OVERLOAD_HEADING}\n\n${overloadReport(overload)}\n\n`);
   const file = options.out ?? defaultFile(startedAt, options);
   await mkdir(dirname(file), { recursive: true });
   const record = {
@@ -44,12 +50,14 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     options,
     ...(loads && loadRecord(loads, points)),
     ...(failover && { failover: { ...failover, goals: goalsOfFailover(failover) } }),
+    ...(overload && { overload: { rounds: overload, goals: goalsOfOverload(overload) } }),
     ...(pools && { pools: { rounds: pools, goals: goalsOfPools(pools) } }),
   };
   await writeFile(file, `${JSON.stringify(record, null, 1)}\n`);
   process.stdout.write(`written to ${file}\n`);
   const isWrong =
     loads?.measurements.some(({ result }) => result.errors > 0 || result.framesLost > 0) ||
+    overload?.some(({ burdens }) => burdens.some(({ wrong }) => wrong > 0)) ||
     [...(failover?.rounds ?? []), failover?.soak].some((part) => part && part.wrong.length > 0);
   return isWrong ? 1 : 0;
 }

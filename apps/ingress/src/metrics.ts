@@ -1,6 +1,8 @@
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from '@millrace/shared/metrics';
 import type { WorkerReport } from '@millrace/shared/report/port';
+import { admissionMetrics } from './queue-metrics.ts';
+import type { Load } from './admission/expected.ts';
 import { unite } from './fleet-metrics.ts';
 import { within } from './within.ts';
 
@@ -19,6 +21,9 @@ export type Metrics = {
   tookOver(requests: number, shard: number): void;
   /** A worker that this ingress took for dead is back. */
   falseAlarm(cause: string, shard: number): void;
+  /** A request was let into the queue, or was not, and why. */
+  admitted(): void;
+  shed(reason: string): void;
   /** Its own, and what the workers report of theirs. */
   render(): Promise<Page>;
 };
@@ -27,6 +32,8 @@ export type Page = { contentType: string; text: string };
 
 export type MetricsSources = {
   queueCounts(): Promise<Record<string, number>>;
+  /** Of the queue, as it was a moment ago. */
+  load(): Load | undefined;
   workers(): Promise<number>;
   readers(): number;
   reports(): Promise<readonly WorkerReport[]>;
@@ -102,6 +109,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['reason', 'key'],
     registers,
   });
+  const { admitted, shed } = admissionMetrics(registers, sources.load);
   const deaths = new Counter({
     name: 'millrace_worker_deaths_total',
     help: 'Workers found dead by this ingress; gone: their process ended; hung: they stood still',
@@ -142,6 +150,8 @@ export function createMetrics(sources: MetricsSources): Metrics {
       open.dec(labels(meta));
       responses.inc({ ...labels(meta), status: String(status) });
     },
+    admitted: () => admitted.inc(),
+    shed: (reason) => shed.inc({ reason }),
     socketOpened: () => sockets.inc(),
     socketClosed: () => sockets.dec(),
     refused: (reason, key = '') => refusals.inc({ reason, key }),

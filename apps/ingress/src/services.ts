@@ -9,6 +9,7 @@ import type { Metrics } from './metrics.ts';
 import type { Reconciler } from './reconcile.ts';
 import type { Refusal } from './refusals.ts';
 import type { Relay } from './relay/relay.ts';
+import type { WaitingRoom } from './relay/waiting-room.ts';
 import type { KeepAlive } from './relay/sse-connection.ts';
 import type { Submitter } from './submit.ts';
 
@@ -20,6 +21,7 @@ export type Services = {
   channels: LiveChannels;
   relay: Relay;
   submitter: Submitter;
+  waitingRoom: WaitingRoom;
   reconciler: Reconciler;
   keepAlive: KeepAlive;
   metrics: Metrics;

@@ -5,6 +5,7 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import type {
   Endpoint,
   JobData,
+  Priority,
   ReaderKind,
   RequestMeta,
   Target,
@@ -13,6 +14,7 @@ import type { StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import { mayUse } from './admission/keys.ts';
 import type { Principal } from './admission/keys.ts';
+import type { Door } from './door.ts';
 import { notFound } from './http/errors.ts';
 import { within } from './within.ts';
 
@@ -31,13 +33,18 @@ export type Submission = {
   read: boolean;
   /** Milliseconds since the epoch. */
   deadlineAt?: number;
+  /** As asked for; absent: the key's own. */
+  priority?: Priority | undefined;
   continuation?: JobData['continuation'];
   metadata?: unknown;
   traceparent?: string;
 };
 
 export type Submitter = {
-  /** The request as it will be, with its id; nothing is sent yet. Throws an ApiError on an unknown model. */
+  /**
+   * The request as it will be, with its id; nothing is sent yet. Throws an ApiError on an unknown model,
+   * and when the queue is too long for it.
+   */
   prepare(submission: Submission): Prepared;
   /**
    * Stores the request and queues its job. Throws an ApiError when the queue cannot take it.
@@ -56,6 +63,7 @@ export type SubmitDeps = {
   config: Pick<Config, 'models' | 'shards'>;
   log: StreamLog;
   queue: JobQueue;
+  door: Door;
   inbox: string;
   /** Resolves when the connection to Redis stands. */
   whenReady(): Promise<void>;
@@ -64,7 +72,7 @@ export type SubmitDeps = {
 };
 
 export function createSubmitter(deps: SubmitDeps): Submitter {
-  const { config, log, queue, inbox, whenReady, onError, now = Date.now } = deps;
+  const { config, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
   const cancelling = new Set<Promise<unknown>>();
   let counter = 0;
 
@@ -80,6 +88,13 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     const createdAt = now();
     const shard = counter++ % config.shards;
     const { endpoint, stream, reader, attached, deadlineAt, traceparent } = submission;
+    const standing = door.enter({
+      keyId: submission.principal.keyId,
+      priority: submission.priority,
+      bytes: Buffer.byteLength(submission.body),
+      patient: !submission.read,
+      deadlineAt,
+    });
     const meta: RequestMeta = {
       id: newRequestId(shard, createdAt),
       keyId: submission.principal.keyId,
@@ -104,6 +119,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       reader,
       attached,
       targets,
+      standing,
       createdAt,
       deadlineAt,
       traceparent,
@@ -115,6 +131,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   async function send({ meta, job, submission }: Prepared, isHeard = () => false): Promise<void> {
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
+    await within(door.checkMemory());
     // On one connection, in this order: when a worker has the job, the body and the inbox are there.
     const sent = Promise.all([
       log.create(meta, submission.body, submission.read ? inbox : undefined),

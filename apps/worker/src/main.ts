@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConfigError, loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import { ConfigError, loadConfigOrExit } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
 import {
   createLifecycle,
@@ -50,7 +50,6 @@ const logger = createLogger({ name });
 const onError = (error: unknown) => logger.error({ err: error });
 exitOnBug(logger);
 const lifecycle = createLifecycle((stage) => logger.info({ stage }));
-for (const sentence of notEnforcedYet(config)) logger.warn(sentence);
 
 const pools = openPools();
 const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ConfigError, HelpRequested, loadConfig, notEnforcedYet, type Config } from './config.ts';
+import { ConfigError, HelpRequested, loadConfig, type Config } from './config.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-config-'));
 const file = join(folder, 'config.yaml');
@@ -370,14 +370,5 @@ describe('flags and variables', () => {
     expect(help).toThrow(HelpRequested);
     expect(help).toThrow(/--workers N +MILLRACE_WORKERS +worker processes \(default 2\)/);
     expect(help).toThrow(/limits.requestBody +16MiB/);
-  });
-});
-
-describe('what is not acted on yet', () => {
-  const sentences = (config: Config) => notEnforcedYet(config).map((line) => line.split(' ')[0]);
-
-  test('is named where the file sets it, and only there', () => {
-    expect(notEnforcedYet(load(minimal).config)).toEqual([]);
-    expect(sentences(load(complete).config)).toEqual(['keys[0].priority', 'keys[0].weight']);
   });
 });

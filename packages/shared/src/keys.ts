@@ -1,4 +1,5 @@
 import { parseRequestId, shardText } from './domain/request.ts';
+import type { Priority } from './domain/request.ts';
 
 /**
  * Every Redis key and channel. A shard is one hash tag, so that all keys of a request are in one
@@ -31,6 +32,12 @@ export type Keyspace = {
   limit(name: string): string;
   /** Sorted set: what is held of something at this moment, each with the end of its life. */
   leases(name: string): string;
+  /** Hash: of each key with requests of a class that wait, the place of the last one. */
+  finishes(shard: number, priority: Priority): string;
+  /** Hash: jobs taken so far, and the bytes of those that wait. */
+  queueCounts(shard: number): string;
+  /** Sorted set: waiting requests by their deadline. */
+  deadlines(shard: number): string;
   // What workers share is of no request: one tag of its own, wherever their requests are.
   /** Channel: what workers tell each other. */
   fleet(): string;
@@ -58,6 +65,9 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     beats: (shard) => `${tag(shard)}:beats`,
     report: (worker) => `${tag(0)}:report:${worker}`,
     reaper: (shard) => `${tag(shard)}:reaper`,
+    finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,
+    queueCounts: (shard) => `${tag(shard)}:queue-counts`,
+    deadlines: (shard) => `${tag(shard)}:deadlines`,
     limit: (name) => `${namespace}:limit:${name}`,
     leases: (name) => `${namespace}:leases:${name}`,
     fleet: () => `${fleetTag}:told`,

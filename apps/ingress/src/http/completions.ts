@@ -15,7 +15,7 @@ import {
   streamLost,
   toApiError,
 } from './errors.ts';
-import { readContinuation, readDeadline, readOnDisconnect } from './headers.ts';
+import { readContinuation, readDeadline, readOnDisconnect, readPriority } from './headers.ts';
 import { sendError } from './reply.ts';
 
 const endpoint = '/v1/chat/completions';
@@ -36,6 +36,7 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       attached: onDisconnect === 'cancel',
       read: true,
       deadlineAt: readDeadline(request.headers['x-millrace-deadline'], Date.now()),
+      priority: readPriority(request.headers['x-millrace-priority']),
       continuation: readContinuation(request.headers),
       traceparent: header(request, 'traceparent'),
     });

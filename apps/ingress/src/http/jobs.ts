@@ -13,7 +13,7 @@ import { parseObject, readChatRequest, wrongType } from './body.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
-import { readContinuation, readDeadline } from './headers.ts';
+import { readContinuation, readDeadline, readPriority } from './headers.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
@@ -22,10 +22,12 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const text = String(request.body);
     const job = readJob(parseObject(request.body), text);
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
+    const priority = readPriority(request.headers['x-millrace-priority']);
     const prepared = services.submitter.prepare({
       ...job,
       principal: request.principal,
       deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
+      priority: job.priority ?? priority,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
       continuation: readContinuation(request.headers),
     });
@@ -78,26 +80,15 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       if (described.ended && sameEntryId(described.last, after)) {
         return await reply.code(204).header('x-request-id', id).send();
       }
-      const position = described.ended ? undefined : await tellPosition(services, id);
       reply.hijack();
       // Gone while we asked: there is nobody to write to, and `close` will not come again.
       if (reply.raw.destroyed) return undefined;
-      streamEvents({ described, after, position, response: reply.raw, services });
+      streamEvents({ described, after, response: reply.raw, services });
       return undefined;
     } finally {
       hold.release();
     }
   });
-}
-
-/** Good to know, and no reason to fail. */
-async function tellPosition({ queue, onError }: Services, id: string): Promise<number | undefined> {
-  try {
-    return await within(queue.position(id));
-  } catch (error) {
-    onError(error);
-    return undefined;
-  }
 }
 
 /** Throws a 404 for what is not there and for what is not theirs, alike; a 410 for what is over. */
@@ -141,8 +132,6 @@ export function parseCursor(text: unknown, param: string): EntryId {
   );
 }
 
-const priorities = new Set<unknown>(['high', 'normal', 'low']);
-
 const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'metadata']);
 
 /** Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
@@ -160,11 +149,6 @@ function readJob(job: Record<string, unknown>, text: string) {
     throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
   }
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
-  if (priority !== undefined && !priorities.has(priority)) {
-    throw invalidRequest("Invalid 'priority': expected 'high', 'normal' or 'low'.", {
-      param: 'priority',
-    });
-  }
   if (metadata !== undefined && !isJsonObject(metadata))
     throw wrongType('metadata', 'an object', metadata);
   return {
@@ -175,6 +159,7 @@ function readJob(job: Record<string, unknown>, text: string) {
     attached: false,
     read: false,
     deadlineAt: readDeadline(deadline, Date.now(), 'deadline'),
+    priority: readPriority(priority, 'priority'),
     metadata,
   };
 }

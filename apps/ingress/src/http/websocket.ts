@@ -15,6 +15,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Principal } from '../admission/keys.ts';
 import { socketEvent, toJobEvent } from '../relay/encode.ts';
 import type { Reader } from '../relay/relay.ts';
+import type { Visit } from '../relay/waiting-room.ts';
 import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
 import { readChatRequest, wrongType } from './body.ts';
@@ -68,10 +69,10 @@ export function socketRoutes(app: FastifyInstance, services: Services, entrance:
 }
 
 /** A request on this socket. `owned`: created by it and not detached, so that it ends with it. */
-type Open = { reader: Reader; owned: boolean };
+type Open = { reader: Reader; owned: boolean; visit?: Visit };
 
 function serveSocket(socket: WebSocket, principal: Principal, services: Services): void {
-  const { submitter, relay, log, queue, connections, draining, metrics } = services;
+  const { submitter, relay, log, waitingRoom, connections, draining, metrics } = services;
   const { keyLimits, onError } = services;
   const open = new Map<string, Open>();
   const outbox = openSocketOutbox({
@@ -92,8 +93,9 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   metrics.socketOpened();
 
   function endAll(reason: string): void {
-    for (const [id, { reader, owned }] of open) {
+    for (const [id, { reader, owned, visit }] of open) {
       reader.close();
+      visit?.leave();
       if (owned) cancelOwn(id, reason);
     }
     open.clear();
@@ -105,6 +107,7 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   }
 
   function forget(id: string): void {
+    open.get(id)?.visit?.leave();
     open.delete(id);
     leaveIfIdle();
   }
@@ -121,6 +124,7 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   function createSink(meta: RequestMeta, send: (text: string) => boolean) {
     return {
       lines(batch: Parameters<Parameters<typeof relay.open>[2]['lines']>[0]) {
+        open.get(meta.id)?.visit?.leave();
         let roomy = true;
         for (const line of batch) {
           const event = toJobEvent(line, meta.includeUsage);
@@ -151,9 +155,10 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   }
 
   async function tellPosition(id: string): Promise<void> {
-    const position = await queue.position(id);
-    if (position === undefined || !open.has(id)) return;
-    outbox.send(socketEvent(id, { event: 'queued', data: JSON.stringify({ position }) }));
+    const one = open.get(id);
+    if (!one) return;
+    one.visit = waitingRoom.enter(id, (event) => outbox.send(socketEvent(id, event)));
+    await one.visit.told;
   }
 
   const handlers: Record<string, (frame: Frame, text: string) => Promise<void> | void> = {

@@ -182,6 +182,10 @@ const limits = section({
   keepAlive: durationField('limits.keepAlive'),
   ownerGrace: durationField('limits.ownerGrace'),
   queueTtl: durationField('limits.queueTtl'),
+  queueJobs: countField('limits.queueJobs'),
+  queueBytes: sizeField('limits.queueBytes'),
+  queueWait: durationField('limits.queueWait'),
+  queueMemory: countField('limits.queueMemory'),
   waiting: countField('limits.waiting'),
   socketAuth: durationField('limits.socketAuth'),
 }).transform((raw): ProcessLimits => {
@@ -196,6 +200,10 @@ const limits = section({
     keepAliveMs: raw.keepAlive,
     ownerGraceMs: raw.ownerGrace,
     queueTtlMs: raw.queueTtl,
+    queueJobs: raw.queueJobs,
+    queueBytes: raw.queueBytes,
+    queueWaitMs: raw.queueWait,
+    queueMemory: raw.queueMemory,
     waiting: raw.waiting,
     socketAuthMs: raw.socketAuth,
   };

@@ -130,6 +130,25 @@ export const settings = {
   'limits.keepAlive': duration('15s', '100ms', '1h', 'interval of SSE comments on a silent stream'),
   'limits.ownerGrace': duration('5s', '0s', '1h', 'a request outlives its dead ingress this long'),
   'limits.queueTtl': duration('24h', '1s', '30d', 'how long a request may wait at most'),
+  'limits.queueJobs': count(10_000, 1, 10_000_000, 'requests that may wait in the queue'),
+  'limits.queueBytes': size(
+    '256MiB',
+    '1KiB',
+    '1024GiB',
+    'what the bodies of waiting requests may hold',
+  ),
+  'limits.queueWait': duration(
+    '60s',
+    '10ms',
+    '1d',
+    'expected wait up to which a request with a client behind it is taken',
+  ),
+  'limits.queueMemory': count(
+    90,
+    1,
+    100,
+    "percent of Redis' maxmemory above which no new request is taken",
+  ),
   'limits.waiting': count(
     1024,
     1,

@@ -141,6 +141,11 @@ export type ProcessLimits = {
   readonly keepAliveMs: number;
   readonly ownerGraceMs: number;
   readonly queueTtlMs: number;
+  readonly queueJobs: number;
+  readonly queueBytes: number;
+  readonly queueWaitMs: number;
+  /** Percentage points. */
+  readonly queueMemory: number;
   readonly waiting: number;
   readonly socketAuthMs: number;
 };
