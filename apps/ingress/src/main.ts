@@ -23,6 +23,7 @@ import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { createGate } from './admission/keys.ts';
 import { buildApp } from './app.ts';
 import { createConnections } from './connections.ts';
+import { createSocketWheel } from './http/socket-wheel.ts';
 import { createMetrics } from './metrics.ts';
 import { createReconciler } from './reconcile.ts';
 import { createRelay } from './relay/relay.ts';
@@ -85,6 +86,10 @@ const reconciler = createReconciler({ log, queue, relay, onError });
 const connections = createConnections(onError);
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
+const socketWheel = createSocketWheel({
+  pingMs: limits.socketPingMs,
+  idleMs: limits.socketIdleMs,
+});
 const submitter = createSubmitter({ config, log, queue, inbox: name, whenReady, onError });
 const { readAll: reports } = createRedisReports({ redis, keys });
 const metrics = createMetrics({
@@ -133,6 +138,7 @@ const app = await buildApp({
     submitter,
     reconciler,
     keepAlive,
+    socketWheel,
     metrics,
     reports,
     gate: createGate(config.keys),
@@ -172,6 +178,7 @@ onSignals({
     await app.close();
     reconciler.stop();
     keepAlive.close();
+    socketWheel.close();
     await inbox.close();
     await Promise.race([leaveRedis().catch(onError), setTimeout(lastWordsMs)]);
     lifecycle.advance('stopped');

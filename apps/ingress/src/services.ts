@@ -4,6 +4,7 @@ import type { JobQueue } from '@millrace/shared/queue/port';
 import type { WorkerReport } from '@millrace/shared/report/port';
 import type { Gate } from './admission/keys.ts';
 import type { Connections } from './connections.ts';
+import type { SocketWheel } from './http/socket-wheel.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reconciler } from './reconcile.ts';
 import type { Relay } from './relay/relay.ts';
@@ -20,6 +21,7 @@ export type Services = {
   submitter: Submitter;
   reconciler: Reconciler;
   keepAlive: KeepAlive;
+  socketWheel: SocketWheel;
   metrics: Metrics;
   /** The newest of every worker that is present, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;

@@ -1,10 +1,11 @@
-import { decodeEntry } from '@millrace/shared/domain/entry';
+import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
 import type { Failed, Line } from '@millrace/shared/domain/entry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
+import { readIdempotency } from '../idempotency.ts';
 import type { Prepared } from '../submit.ts';
 import { parseObject, readChatRequest } from './body.ts';
 import {
@@ -16,12 +17,17 @@ import {
   toApiError,
 } from './errors.ts';
 import { readContinuation, readDeadline, readOnDisconnect } from './headers.ts';
+import { joinRequest } from './join.ts';
 import { sendError } from './reply.ts';
 
 const endpoint = '/v1/chat/completions';
 
-/** What a reader of a synchronous call knows so far of who answers. */
-type Progress = { attempts: number; servedBy: string | undefined };
+/** What a reader of a synchronous call knows so far of its request and of who answers. */
+type Progress = { id: string; replayed: boolean; attempts: number; servedBy: string | undefined };
+
+const noProgress = (id: string): Progress => {
+  return { id, replayed: false, attempts: 0, servedBy: undefined };
+};
 
 export function completionRoutes(app: FastifyInstance, services: Services): void {
   app.post(endpoint, async (request, reply) => {
@@ -38,6 +44,10 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       deadlineAt: readDeadline(request.headers['x-millrace-deadline'], Date.now()),
       continuation: readContinuation(request.headers),
       traceparent: header(request, 'traceparent'),
+      idempotency: readIdempotency(request.headers['idempotency-key'], {
+        route: endpoint,
+        text: String(request.body),
+      }),
     });
     // From here on the answer comes from the relay, not from this handler.
     reply.hijack();
@@ -53,10 +63,10 @@ const header = (request: FastifyRequest, name: string): string | undefined => {
 
 function answerStream(prepared: Prepared, reply: FastifyReply, services: Services): void {
   const { meta } = prepared;
-  const progress: Progress = { attempts: 0, servedBy: undefined };
+  const progress = noProgress(meta.id);
   const connection = openSse({
     response: reply.raw,
-    headers: () => headHeaders(meta.id, progress),
+    headers: () => headHeaders(progress),
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: () => reader.resume(),
@@ -83,12 +93,12 @@ function answerStream(prepared: Prepared, reply: FastifyReply, services: Service
   function endWithError(text: string, failed: Failed): void {
     if (connection.started || text !== '') connection.end(text + sseError(failed));
     else {
-      sendError(reply.raw, fromFailed(failed), headHeaders(meta.id, progress));
+      sendError(reply.raw, fromFailed(failed), headHeaders(progress));
       connection.end('');
     }
   }
 
-  const reader = begin(prepared, reply, services, {
+  const reader = begin(prepared, reply, services, progress, {
     lines,
     reset() {
       // A log that lost what this reader has been shown: it cannot take text back.
@@ -102,8 +112,7 @@ function answerStream(prepared: Prepared, reply: FastifyReply, services: Service
 }
 
 function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services): void {
-  const { meta } = prepared;
-  const progress: Progress = { attempts: 0, servedBy: undefined };
+  const progress = noProgress(prepared.meta.id);
   let result: { contentType: string; body: string } | undefined;
 
   function lines(batch: readonly Line[]): boolean {
@@ -115,21 +124,20 @@ function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services
         reply.raw.writeHead(200, {
           'content-type': contentType,
           'content-length': Buffer.byteLength(body),
-          ...headHeaders(meta.id, progress),
+          ...headHeaders(progress),
         });
         reply.raw.end(body);
         // A reader that takes nothing of it is let go.
         reply.raw.setTimeout(services.config.limits.readerStallMs, () => reply.raw.destroy());
       } else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
-        sendError(reply.raw, fromFailed(readFailed(line)), headHeaders(meta.id, progress));
+        sendError(reply.raw, fromFailed(readFailed(line)), headHeaders(progress));
       } else note(progress, line);
     }
     return true;
   }
 
-  const fail = (failed: Failed) =>
-    sendError(reply.raw, fromFailed(failed), headHeaders(meta.id, progress));
-  begin(prepared, reply, services, {
+  const fail = (failed: Failed) => sendError(reply.raw, fromFailed(failed), headHeaders(progress));
+  begin(prepared, reply, services, progress, {
     lines,
     // Nothing was sent: the answer may as well come from the start.
     reset() {
@@ -145,13 +153,14 @@ function begin(
   prepared: Prepared,
   reply: FastifyReply,
   services: Services,
+  progress: Progress,
   sink: ReaderSink & { fail(failed: Failed): void },
 ): Reader {
-  const { meta } = prepared;
+  const { meta, once } = prepared;
   const { relay, submitter, metrics, onError } = services;
   const response = reply.raw;
   let heard = false;
-  const reader = relay.openFresh(meta.id, {
+  let reader = relay.openFresh(meta.id, {
     ...sink,
     lines(batch) {
       heard = true;
@@ -159,8 +168,21 @@ function begin(
     },
   });
   const cancel = (reason: string) => {
-    if (meta.attached) submitter.cancel(meta.id, reason).catch(onError);
+    if (meta.attached) submitter.leave(progress.id, reason, once?.caller).catch(onError);
   };
+
+  /** Its answer is that of a call before it with the same Idempotency-Key, from the start. */
+  async function join(id: string): Promise<void> {
+    reader.close();
+    Object.assign(progress, { id, replayed: true });
+    await joinRequest(services, id, () => {
+      if (response.writableEnded || response.destroyed) return;
+      reader = relay.open(id, logStart, sink);
+    });
+    // It went away before it was known whose request this is.
+    if (response.destroyed) cancel('the client went away');
+  }
+
   const connection = services.connections.add(() => {
     reader.close();
     // All was said, and its reader takes it too slowly.
@@ -183,6 +205,7 @@ function begin(
   // An answer that has begun was queued, whatever became of the word that it was.
   submitter
     .send(prepared, () => heard)
+    .then((sent) => (sent.kind === 'joined' ? join(sent.id) : undefined))
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
       reader.close();
@@ -194,7 +217,7 @@ function begin(
         retryAfterMs: status === 503 ? retryAfterMs : undefined,
       });
     });
-  return reader;
+  return { resume: () => reader.resume(), close: () => reader.close() };
 }
 
 function note(progress: Progress, line: Line): void {
@@ -204,11 +227,12 @@ function note(progress: Progress, line: Line): void {
   progress.servedBy = `${entry.data.provider}/${entry.data.model}`;
 }
 
-function headHeaders(id: string, { attempts, servedBy }: Progress): Record<string, string> {
+function headHeaders({ id, replayed, attempts, servedBy }: Progress): Record<string, string> {
   const headers: Record<string, string> = {
     'x-request-id': id,
     'x-millrace-attempts': String(attempts),
   };
+  if (replayed) headers['idempotent-replayed'] = 'true';
   if (servedBy !== undefined)
     headers['x-millrace-served-by'] = servedBy.replaceAll(/[^\x20-\x7e]/g, '?');
   return headers;

@@ -3,11 +3,13 @@ import type { EntryId } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { endpoints, parseRequestId } from '@millrace/shared/domain/request';
+import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
-import { viewJob } from '../job-view.ts';
+import { readIdempotency } from '../idempotency.ts';
+import { statusOf, viewJob } from '../job-view.ts';
 import type { Services } from '../services.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
@@ -28,19 +30,22 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
       continuation: readContinuation(request.headers),
+      idempotency: readIdempotency(request.headers['idempotency-key'], {
+        route: '/v1/jobs',
+        text,
+      }),
     });
-    await services.submitter.send(prepared);
-    const { id, createdAt } = prepared.meta;
+    const sent = await services.submitter.send(prepared);
+    if (sent.kind === 'joined') reply.header('idempotent-replayed', 'true');
+    const { id, status, created_at } =
+      sent.kind === 'joined'
+        ? await viewJoined(services, request.principal, sent.id)
+        : queued(prepared.meta);
     return reply
       .code(202)
       .header('x-request-id', id)
       .header('location', `/v1/jobs/${id}`)
-      .send({
-        id,
-        status: 'queued',
-        created_at: Math.floor(createdAt / 1000),
-        events_url: `/v1/jobs/${id}/events`,
-      });
+      .send({ id, status, created_at, events_url: `/v1/jobs/${id}/events` });
   });
 
   app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
@@ -80,6 +85,16 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       hold.release();
     }
   });
+}
+
+const queued = ({ id, createdAt }: RequestMeta) => {
+  return { id, status: 'queued', created_at: Math.floor(createdAt / 1000) };
+};
+
+async function viewJoined(services: Services, principal: Principal, id: string) {
+  const { meta, ended } = await findJob(services, principal, id);
+  const waits = !ended && (await tellPosition(services, id)) !== undefined;
+  return { ...queued(meta), status: ended ? statusOf(ended) : waits ? 'queued' : 'running' };
 }
 
 /** Good to know, and no reason to fail. */

@@ -8,6 +8,8 @@ export type SseConnection = {
   /** Writes a last text and ends the response. */
   end(text: string): void;
   readonly started: boolean;
+  /** Bytes that wait to be sent. */
+  held(): number;
 };
 
 export type SseOptions = {
@@ -101,6 +103,7 @@ export function openSse(options: SseOptions): SseConnection {
     get started() {
       return started;
     },
+    held,
     write(text) {
       send(text);
       full ||= held() > limits.readerBufferBytes;
