@@ -7,6 +7,7 @@ import { adminRoutes, isAdmin } from './http/admin.ts';
 import { boardRoutes } from './http/board.ts';
 import type { BoardQueue } from './http/board.ts';
 import { completionRoutes } from './http/completions.ts';
+import { boundBodies, checkConnection, countConnections, serverTimes } from './http/arrival.ts';
 import {
   badUrl,
   forbidden,
@@ -40,12 +41,13 @@ export type AppOptions = {
 
 /** The HTTP surface on its services. Listens nowhere yet. */
 export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
-  const { config, gate, draining, onError } = services;
+  const { config, gate, draining, connectionCounts, onError } = services;
+  const times = serverTimes(config.limits);
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,
-    https: tls ?? null,
+    ...(tls ? { https: { ...tls, ...times } } : { http: times }),
+    requestTimeout: config.limits.requestTimeoutMs,
     // Streams may be silent for long and requests may wait; time is watched where it is understood.
-    requestTimeout: 0,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
@@ -78,7 +80,9 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     },
   );
 
+  countConnections(app.server, tls !== undefined, connectionCounts);
   await app.register(websocket, {
+    // Without compression: its windows cost more per socket than all else, and bombs come packed.
     options: { maxPayload: config.limits.socketFrameBytes, perMessageDeflate: false },
   });
   await app.register(async (api) => {
@@ -88,8 +92,10 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
         config.admin && isAdmin(request.headers.authorization, config.admin)
           ? adminPrincipal
           : admit(gate(credentialsOf(request)));
+      checkConnection(connectionCounts, request.raw.socket, request.principal.keyId);
       if (draining()) throw shuttingDown();
     });
+    boundBodies(api, services.bodies, config.limits.requestBodiesBytes);
     completionRoutes(api, services);
     jobRoutes(api, services);
     modelRoutes(api, services);

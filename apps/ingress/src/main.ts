@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Server as TcpServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
@@ -20,9 +20,11 @@ import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
+import { createConnectionCounts } from './admission/connection-counts.ts';
 import { createGate } from './admission/keys.ts';
 import { buildApp } from './app.ts';
 import { createConnections } from './connections.ts';
+import type { BodyBudget } from './http/arrival.ts';
 import { createSocketWheel } from './http/socket-wheel.ts';
 import { createMetrics } from './metrics.ts';
 import { createReconciler } from './reconcile.ts';
@@ -84,6 +86,8 @@ const relay = createRelay({
 const inbox = await channels.openInbox(name, relay);
 const reconciler = createReconciler({ log, queue, relay, onError });
 const connections = createConnections(onError);
+const connectionCounts = createConnectionCounts<Socket>(limits);
+const bodies: BodyBudget = { held: 0 };
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
 const socketWheel = createSocketWheel({
@@ -143,6 +147,8 @@ const app = await buildApp({
     reports,
     gate: createGate(config.keys),
     connections,
+    connectionCounts,
+    bodies,
     inbox: name,
     draining: () => lifecycle.draining.aborted,
     pingRedis: async () => {

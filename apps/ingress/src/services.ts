@@ -1,9 +1,12 @@
+import type { Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
 import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import type { WorkerReport } from '@millrace/shared/report/port';
+import type { ConnectionCounts } from './admission/connection-counts.ts';
 import type { Gate } from './admission/keys.ts';
 import type { Connections } from './connections.ts';
+import type { BodyBudget } from './http/arrival.ts';
 import type { SocketWheel } from './http/socket-wheel.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reconciler } from './reconcile.ts';
@@ -27,6 +30,8 @@ export type Services = {
   reports(): Promise<readonly WorkerReport[]>;
   gate: Gate;
   connections: Connections;
+  connectionCounts: ConnectionCounts<Socket>;
+  bodies: BodyBudget;
   /** The name of this ingress' inbox. */
   inbox: string;
   /** True once the process drains: new work is refused, what runs goes on. */

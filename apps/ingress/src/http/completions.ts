@@ -49,6 +49,8 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
         text: String(request.body),
       }),
     });
+    // An answer can take long, and its question need not be held for it.
+    request.body = undefined;
     // From here on the answer comes from the relay, not from this handler.
     reply.hijack();
     if (chat.stream) answerStream(prepared, reply, services);
@@ -205,6 +207,7 @@ function begin(
   // An answer that has begun was queued, whatever became of the word that it was.
   submitter
     .send(prepared, () => heard)
+    .finally(() => reply.request.releaseBody())
     .then((sent) => (sent.kind === 'joined' ? join(sent.id) : undefined))
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
