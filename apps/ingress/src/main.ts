@@ -23,6 +23,7 @@ import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { createConnectionCounts } from './admission/connection-counts.ts';
 import { createGate } from './admission/keys.ts';
 import { buildApp } from './app.ts';
+import { ingressBounds } from './bounds.ts';
 import { createConnections } from './connections.ts';
 import type { BodyBudget } from './http/arrival.ts';
 import { createSocketWheel } from './http/socket-wheel.ts';
@@ -86,8 +87,6 @@ const relay = createRelay({
 const inbox = await channels.openInbox(name, relay);
 const reconciler = createReconciler({ log, queue, relay, onError });
 const connections = createConnections(onError);
-const connectionCounts = createConnectionCounts<Socket>(limits);
-const bodies: BodyBudget = { held: 0 };
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
 const socketWheel = createSocketWheel({
@@ -95,12 +94,15 @@ const socketWheel = createSocketWheel({
   idleMs: limits.socketIdleMs,
 });
 const submitter = createSubmitter({ config, log, queue, inbox: name, whenReady, onError });
+const connectionCounts = createConnectionCounts<Socket>(limits);
+const bodies: BodyBudget = { held: 0 };
 const { readAll: reports } = createRedisReports({ redis, keys });
 const metrics = createMetrics({
   queueCounts: () => queue.counts(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
   reports,
+  bounds: ingressBounds({ limits, bodies, connections, connectionCounts, relay, socketWheel }),
 });
 const reapers = Array.from({ length: shards }, (_, shard) =>
   startReaper({

@@ -19,6 +19,7 @@ import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
 import { createAppender } from './append.ts';
+import { workerBounds } from './bounds.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOrphans } from './orphans.ts';
 import { run } from './run.ts';
@@ -72,6 +73,7 @@ const hedges = createHedgeBudget();
 const metrics = createMetrics({
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
+  bounds: workerBounds({ limits, appender, runs: () => runs.ids().length }),
 });
 const orphans = watchOrphans({
   log,

@@ -110,6 +110,7 @@ function answerStream(prepared: Prepared, reply: FastifyReply, services: Service
     },
     gone: () => endWithError('', lostFailed),
     fail: (failed) => endWithError('', failed),
+    held: connection.held,
   });
 }
 
@@ -147,6 +148,7 @@ function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services
     },
     gone: () => fail(lostFailed),
     fail,
+    held: () => (result?.body.length ?? 0) + reply.raw.writableLength,
   });
 }
 
@@ -156,7 +158,7 @@ function begin(
   reply: FastifyReply,
   services: Services,
   progress: Progress,
-  sink: ReaderSink & { fail(failed: Failed): void },
+  sink: ReaderSink & { fail(failed: Failed): void; held(): number },
 ): Reader {
   const { meta, once } = prepared;
   const { relay, submitter, metrics, onError } = services;
@@ -185,15 +187,19 @@ function begin(
     if (response.destroyed) cancel('the client went away');
   }
 
-  const connection = services.connections.add(() => {
-    reader.close();
-    // All was said, and its reader takes it too slowly.
-    if (response.writableEnded) response.destroy();
-    else {
-      sink.fail(shuttingDown);
-      cancel('the server shuts down');
-    }
-  });
+  const connection = services.connections.add(
+    () => {
+      reader.close();
+      // All was said, and its reader takes it too slowly.
+      if (response.writableEnded) response.destroy();
+      else {
+        sink.fail(shuttingDown);
+        cancel('the server shuts down');
+      }
+    },
+    undefined,
+    sink.held,
+  );
   metrics.opened(meta);
 
   // `close` without an end is the client that went away.

@@ -15,7 +15,7 @@ import { resetEvent } from './events.ts';
 import { errorFrame } from './socket-frames.ts';
 
 /** Requests that one socket may have open: created or subscribed. */
-const maxPerSocket = 1000;
+export const maxPerSocket = 1000;
 
 /** A request on this socket. `owned`: created by it and not detached, so that it ends with it. */
 type Open = { reader: Reader; owned: boolean; callers: Caller[] };

@@ -3,7 +3,7 @@ import { createFrameRate } from './frame-rate.ts';
 import type { Frame } from './socket-frames.ts';
 
 /** Frames of one socket that wait for Redis, at most; as many bytes as one frame may have. */
-const maxServed = 100;
+export const maxServed = 100;
 
 export type FrameTurns = {
   /** Serves a frame: those about one request in their order, also when one of them waits for Redis. */
@@ -11,6 +11,8 @@ export type FrameTurns = {
   /** A frame of any kind came. */
   count(): void;
   stop(): void;
+  /** Frames that are being served, or wait for their turn. */
+  readonly served: number;
 };
 
 /** What is served at a time for one socket is bounded: then nothing more is read from it. */
@@ -61,5 +63,8 @@ export function createFrameTurns({
       if (waitMs > 0) slowDown(waitMs);
     },
     stop: () => clearTimeout(rateTimer),
+    get served() {
+      return served;
+    },
   };
 }

@@ -3,14 +3,17 @@ import type { WebSocket } from '@fastify/websocket';
 /** Watches over all WebSockets with one timer: pings, and the end of those that are dead or unused. */
 export type SocketWheel = {
   watch(socket: WebSocket, options: WatchOptions): Watched;
+  /** On all of them. */
+  requestsOpen(): number;
+  framesServed(): number;
   close(): void;
 };
 
 export type WatchOptions = {
   /** Nothing is read from it at the moment, so that its pongs do not arrive either. */
   isDeaf(): boolean;
-  /** No request is open on it. */
-  isUnused(): boolean;
+  requestsOpen(): number;
+  framesServed(): number;
 };
 
 export type Watched = {
@@ -43,7 +46,7 @@ export function createSocketWheel(
   function look(spoke: Spoke): void {
     const { socket } = spoke;
     if (socket.readyState !== socket.OPEN) return;
-    if (!spoke.isUnused()) spoke.usedAt = now();
+    if (spoke.requestsOpen() > 0) spoke.usedAt = now();
     // What it says is not heard now; that it takes nothing is watched where that is known.
     if (spoke.isDeaf()) {
       spoke.alive = true;
@@ -85,6 +88,14 @@ export function createSocketWheel(
         stop: () => slot?.delete(spoke),
       };
     },
+    requestsOpen: () => sum((spoke) => spoke.requestsOpen()),
+    framesServed: () => sum((spoke) => spoke.framesServed()),
     close: () => clearInterval(timer),
   };
+
+  function sum(of: (spoke: Spoke) => number): number {
+    let total = 0;
+    for (const slot of wheel) for (const spoke of slot) total += of(spoke);
+    return total;
+  }
 }

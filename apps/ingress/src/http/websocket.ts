@@ -53,7 +53,8 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   const turns = createFrameTurns({ gate, limits: config.limits, serve });
   const watched = services.socketWheel.watch(socket, {
     isDeaf: () => gate.isShut,
-    isUnused: () => requests.size === 0,
+    requestsOpen: () => requests.size,
+    framesServed: () => turns.served,
   });
   const connection = connections.add(
     () => {
