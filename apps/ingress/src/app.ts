@@ -45,7 +45,9 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
   const times = serverTimes(config.limits);
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,
-    ...(tls ? { https: { ...tls, ...times } } : { http: times }),
+    ...(tls
+      ? { https: { ...tls, ...times, handshakeTimeout: times.headersTimeout } }
+      : { http: times }),
     requestTimeout: config.limits.requestTimeoutMs,
     // Streams may be silent for long and requests may wait; time is watched where it is understood.
     connectionTimeout: 0,

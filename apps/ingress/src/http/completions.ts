@@ -130,6 +130,7 @@ function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services
           ...headHeaders(progress),
         });
         reply.raw.end(body);
+        result = undefined;
         // A reader that takes nothing of it is let go.
         reply.raw.setTimeout(services.config.limits.readerStallMs, () => reply.raw.destroy());
       } else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
