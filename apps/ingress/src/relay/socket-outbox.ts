@@ -1,4 +1,5 @@
 import type { WebSocket } from '@fastify/websocket';
+import { createPieces } from './pieces.ts';
 import type { ReadingGate } from './reading-gate.ts';
 
 /** What waits to be sent on one WebSocket, with a bound for all the requests on it. */
@@ -29,29 +30,23 @@ const pieceBytes = 32 * 1024;
 export function openSocketOutbox(options: SocketOutboxOptions): SocketOutbox {
   const { socket, gate, limits, onDrain } = options;
   /** Frames that the socket was not given yet, the first of them perhaps in part. */
-  let waiting: Buffer[] = [];
-  let waitingBytes = 0;
+  const waiting = createPieces();
   let full = false;
   let stallTimer: NodeJS.Timeout | undefined;
 
-  const held = () => waitingBytes + socket.bufferedAmount;
+  const held = () => waiting.bytes + socket.bufferedAmount;
 
   function pass(): void {
-    let [frame] = waiting;
-    while (frame && socket.bufferedAmount < pieceBytes) {
-      const fin = frame.length <= pieceBytes;
-      const piece = fin ? frame : frame.subarray(0, pieceBytes);
-      waitingBytes -= piece.length;
-      if (fin) waiting.shift();
-      else waiting[0] = frame.subarray(pieceBytes);
-      socket.send(piece, { binary: false, fin }, onSent);
-      [frame] = waiting;
+    while (socket.bufferedAmount < pieceBytes) {
+      const piece = waiting.take(pieceBytes);
+      if (!piece) break;
+      socket.send(piece.bytes, { binary: false, fin: piece.last }, onSent);
     }
   }
 
   function onSent(): void {
     if (socket.readyState !== socket.OPEN) return;
-    if (waitingBytes > 0) pass();
+    if (waiting.bytes > 0) pass();
     if (!full) return;
     if (held() > limits.readerBufferBytes / 2) {
       stallTimer?.refresh();
@@ -70,19 +65,16 @@ export function openSocketOutbox(options: SocketOutboxOptions): SocketOutbox {
 
   socket.on('close', () => {
     clearTimeout(stallTimer);
-    waiting = [];
-    waitingBytes = 0;
+    waiting.clear();
   });
 
   return {
     send(text) {
       if (socket.readyState !== socket.OPEN) return false;
-      if (waitingBytes === 0 && socket.bufferedAmount + text.length <= pieceBytes) {
+      if (waiting.bytes === 0 && socket.bufferedAmount + text.length <= pieceBytes) {
         socket.send(text, onSent);
       } else {
-        const frame = Buffer.from(text);
-        waiting.push(frame);
-        waitingBytes += frame.length;
+        waiting.push(text);
         pass();
       }
       if (held() <= limits.readerBufferBytes) return !full;
