@@ -15,6 +15,10 @@ import { goalsOfPools, POOLS_HEADING, poolsReport } from './pools/report.ts';
 import { runPools } from './pools/run.ts';
 import { reportOf } from './report.ts';
 import { startRig } from './rig.ts';
+import { goalsOfSlow, SLOW_HEADING, slowReport } from './slow/report.ts';
+import { runSlow } from './slow/run.ts';
+import { goalsOfSockets, SOCKETS_HEADING, socketsReport } from './sockets/report.ts';
+import { runSockets } from './sockets/run.ts';
 import type { System } from './systems/system.ts';
 
 const RESULTS = fileURLToPath(new URL('results', import.meta.url));
@@ -42,6 +46,14 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     ? await runOverload(options, signal, progress).finally(() => progress(''))
     : undefined;
   if (overload) process.stdout.write(`${OVERLOAD_HEADING}\n\n${overloadReport(overload)}\n\n`);
+  const sockets = options.cases.includes('sockets')
+    ? await runSockets(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (sockets) process.stdout.write(`${SOCKETS_HEADING}\n\n${socketsReport(sockets)}\n\n`);
+  const slow = options.cases.includes('slow')
+    ? await runSlow(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (slow) process.stdout.write(`${SLOW_HEADING}\n\n${slowReport(slow)}\n\n`);
   const file = options.out ?? defaultFile(startedAt, options);
   await mkdir(dirname(file), { recursive: true });
   const record = {
@@ -51,6 +63,8 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     ...(loads && loadRecord(loads, points)),
     ...(failover && { failover: { ...failover, goals: goalsOfFailover(failover) } }),
     ...(overload && { overload: { rounds: overload, goals: goalsOfOverload(overload) } }),
+    ...(sockets && { sockets: { ...sockets, goals: goalsOfSockets(sockets) } }),
+    ...(slow && { slow: { ...slow, goals: goalsOfSlow(slow) } }),
     ...(pools && { pools: { rounds: pools, goals: goalsOfPools(pools) } }),
   };
   await writeFile(file, `${JSON.stringify(record, null, 1)}\n`);
@@ -58,7 +72,8 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
   const isWrong =
     loads?.measurements.some(({ result }) => result.errors > 0 || result.framesLost > 0) ||
     overload?.some(({ burdens }) => burdens.some(({ wrong }) => wrong > 0)) ||
-    [...(failover?.rounds ?? []), failover?.soak].some((part) => part && part.wrong.length > 0);
+    [...(failover?.rounds ?? []), failover?.soak].some((part) => part && part.wrong.length > 0) ||
+    [...(sockets?.wrong ?? []), ...(slow?.wrong ?? [])].length > 0;
   return isWrong ? 1 : 0;
 }
 

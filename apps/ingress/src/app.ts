@@ -2,11 +2,19 @@ import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
+import { addressFilter } from './admission/keys.ts';
 import type { Principal } from './admission/keys.ts';
 import { adminRoutes } from './http/admin.ts';
 import { boardRoutes } from './http/board.ts';
 import type { BoardQueue } from './http/board.ts';
 import { completionRoutes } from './http/completions.ts';
+import {
+  boundBodies,
+  checkAddress,
+  checkKey,
+  countConnections,
+  serverTimes,
+} from './http/arrival.ts';
 import { allowPages } from './http/cors.ts';
 import { createEntrance } from './http/entrance.ts';
 import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
@@ -36,14 +44,17 @@ export type AppOptions = {
 
 /** The HTTP surface on its services. Listens nowhere yet. */
 export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
-  const { config, draining, onError } = services;
+  const { config, draining, connectionCounts, onError } = services;
   const entrance = createEntrance(services);
   const { trustedProxies, cors } = config.listen;
+  const times = serverTimes(config.limits);
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,
-    https: tls ?? null,
+    ...(tls
+      ? { https: { ...tls, ...times, handshakeTimeout: times.headersTimeout } }
+      : { http: times }),
+    requestTimeout: config.limits.requestTimeoutMs,
     // Streams may be silent for long and requests may wait; time is watched where it is understood.
-    requestTimeout: 0,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
     // Then `request.ip` is the right-most address in `x-forwarded-for` that is not one of these.
@@ -78,16 +89,23 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     },
   );
 
+  const isProxy = addressFilter(trustedProxies);
+  countConnections(app.server, tls !== undefined, connectionCounts, isProxy);
   await app.register(websocket, {
+    // Without compression: its windows cost more per socket than all else, and bombs come packed.
     options: { maxPayload: config.limits.socketFrameBytes, perMessageDeflate: false },
   });
   await app.register(async (api) => {
     api.decorateRequest('principal');
     await allowPages(api, cors.origins);
-    api.addHook('onRequest', async (request) => {
-      request.principal = entrance.enter(request) as Principal;
+    api.addHook('onRequest', async (request, reply) => {
+      const principal = entrance.enter(request);
+      checkAddress(connectionCounts, request, reply);
+      checkKey(connectionCounts, request, principal?.keyId);
+      request.principal = principal as Principal;
       if (draining()) throw shuttingDown();
     });
+    boundBodies(api, services.bodies, config.limits.requestBodiesBytes);
     completionRoutes(api, services);
     jobRoutes(api, services);
     modelRoutes(api, services);

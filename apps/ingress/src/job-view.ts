@@ -55,7 +55,7 @@ export async function viewJob(
   return end.kind === 'done' ? setMembers(text, { result: story.result() ?? 'null' }) : text;
 }
 
-const statusOf = (kind: Terminal['kind']) => (kind === 'done' ? 'completed' : kind);
+export const statusOf = (kind: Terminal['kind']) => (kind === 'done' ? 'completed' : kind);
 
 type AttemptStory = { started: AttemptStarted; ended?: AttemptEnded };
 

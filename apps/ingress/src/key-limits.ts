@@ -9,6 +9,14 @@ import { rateLimited } from './http/errors.ts';
 import type { Refusal } from './refusals.ts';
 import type { Prepared } from './submit.ts';
 
+/** What a key was charged for one request. */
+export type Charge = {
+  /** Of the request's answer. */
+  headers: Record<string, string>;
+  /** The request was not made: the key has all of it back. */
+  refund(): void;
+};
+
 type Owner = Pick<RequestMeta, 'id' | 'keyId'>;
 
 /**
@@ -18,10 +26,10 @@ type Owner = Pick<RequestMeta, 'id' | 'keyId'>;
  */
 export type KeyLimits = {
   /**
-   * Charges the key for a request, and writes into its job what is to be settled. Returns the headers
-   * of its answer. `attached`: its reader is here, and its leaving ends it. Throws an ApiError (429).
+   * Charges the key for a request, and writes into its job what is to be settled.
+   * `attached`: its reader is here, and its leaving ends it. Throws an ApiError (429).
    */
-  admit(prepared: Prepared, attached: boolean): Promise<Record<string, string>>;
+  admit(prepared: Prepared, attached: boolean): Promise<Charge>;
   /** The request has ended, or will not be. Idempotent; anybody who sees it says so. */
   ended(request: Owner): void;
   /** Its reader left, and it runs on. */
@@ -33,6 +41,7 @@ export type KeyLimitsOptions = {
   windows: Windows;
   keeper: Pick<LeaseKeeper, 'take' | 'release' | 'letGo'>;
   refused(refusal: Refusal): void;
+  onError(error: unknown): void;
 };
 
 type Limits = NonNullable<KeyConfig['limits']>;
@@ -42,6 +51,7 @@ export function createKeyLimits({
   windows,
   keeper,
   refused,
+  onError,
 }: KeyLimitsOptions): KeyLimits {
   const limitsOf = new Map<string | undefined, Limits>(
     keys.flatMap(({ id, limits }) => (limits ? [[id, limits] as const] : [])),
@@ -53,13 +63,17 @@ export function createKeyLimits({
     if (taken === 'no') throw refuse(keyId, tooManyAtOnce(keyId, concurrent));
   }
 
-  async function charge(keyId: string, limits: Limits, { job, submission }: Prepared) {
+  async function charge(
+    keyId: string,
+    limits: Limits,
+    { meta, job, submission }: Prepared,
+  ): Promise<Charge> {
     const charges = chargesOf(limits, submission.body);
     const tokens = charges.find(({ name }) => name === 'tokens');
     const leased = limits.concurrent !== undefined;
     if (charges.length === 0) {
       job.account = { keyId, leased };
-      return {};
+      return { headers: {}, refund: () => ended(meta) };
     }
     const taken = await windows.take(keyAccount(keyId), charges);
     const verdict = judgeRates(keyId, charges, taken);
@@ -69,7 +83,15 @@ export function createKeyLimits({
       leased,
       tokens: tokens && { charged: charged(tokens), slot: taken.slot },
     };
-    return verdict.headers;
+    const { slot } = taken;
+    return {
+      headers: verdict.headers,
+      refund() {
+        ended(meta);
+        const back = charges.map((one) => ({ name: one.name, amount: -charged(one), slot }));
+        windows.correct(keyAccount(keyId), back).catch(onError);
+      },
+    };
   }
 
   function refuse(keyId: string, verdict: LimitVerdict): Error {
@@ -87,7 +109,7 @@ export function createKeyLimits({
     async admit(prepared, attached) {
       const { id, keyId } = prepared.meta;
       const limits = limitsOf.get(keyId);
-      if (keyId === undefined || !limits) return {};
+      if (keyId === undefined || !limits) return free;
       await lease(keyId, limits, id, attached);
       try {
         return await charge(keyId, limits, prepared);
@@ -100,3 +122,5 @@ export function createKeyLimits({
     letGo: keeper.letGo,
   };
 }
+
+const free: Charge = { headers: {}, refund() {} };

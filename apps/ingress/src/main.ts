@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Server as TcpServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { loadConfigOrExit } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
@@ -25,13 +25,17 @@ import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { createDoor } from './door.ts';
+import { createConnectionCounts } from './admission/connection-counts.ts';
 import { waitMs } from './admission/expected.ts';
 import { createGate } from './admission/keys.ts';
 import { createLoadMeter } from './load-meter.ts';
 import { createMemoryMeter, parseMemory } from './memory-meter.ts';
 import { createRanks } from './admission/priority.ts';
 import { buildApp } from './app.ts';
+import { ingressBounds } from './bounds.ts';
 import { createConnections } from './connections.ts';
+import type { BodyBudget } from './http/arrival.ts';
+import { createSocketWheel } from './http/socket-wheel.ts';
 import { createKeyLimits } from './key-limits.ts';
 import { createMetrics } from './metrics.ts';
 import { createReconciler } from './reconcile.ts';
@@ -97,6 +101,12 @@ const reconciler = createReconciler({ log, queue, relay, onError });
 const connections = createConnections(onError);
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
+const socketWheel = createSocketWheel({
+  pingMs: limits.socketPingMs,
+  idleMs: limits.socketIdleMs,
+});
+const connectionCounts = createConnectionCounts<Socket>(limits);
+const bodies: BodyBudget = { held: 0 };
 const { readAll: reports } = createRedisReports({ redis, keys });
 const ranks = createRanks(config.keys);
 const meter = createLoadMeter({
@@ -117,6 +127,7 @@ const metrics = createMetrics({
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
   reports,
+  bounds: ingressBounds({ limits, bodies, connections, connectionCounts, relay, socketWheel }),
 });
 const refused = createRefusals(metrics, logger);
 const isReady = () => redis.status === 'ready';
@@ -124,7 +135,10 @@ const leases = createRedisLeases({ redis, keys });
 const keeper = createLeaseKeeper({
   leases,
   isReady,
-  isOver: async (id) => (await reconciler.describe(id))?.ended !== undefined,
+  async isOver(id) {
+    const described = await reconciler.describe(id);
+    return described === undefined || described.ended !== undefined;
+  },
   onError,
 });
 const sharers = countSharers(leases, name, isReady, onError);
@@ -135,7 +149,7 @@ const windows = insureWindows({
   onError,
 });
 redis.on('ready', () => void windows.report());
-const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, refused });
+const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, refused, onError });
 const memory = createMemoryMeter({
   measure: async () => parseMemory(await redis.info('memory')),
   softLimit: limits.queueMemory / 100,
@@ -191,12 +205,15 @@ const app = await buildApp({
     reconciler,
     waitingRoom,
     keepAlive,
+    socketWheel,
     metrics,
     reports,
     gate: createGate(config.keys, config.listen.cors.origins),
     refused,
     keyLimits,
     connections,
+    connectionCounts,
+    bodies,
     inbox: name,
     draining: () => lifecycle.draining.aborted,
     pingRedis: async () => {
@@ -236,6 +253,7 @@ onSignals({
     meter.stop();
     waitingRoom.stop();
     keepAlive.close();
+    socketWheel.close();
     await inbox.close();
     await Promise.race([leaveRedis().catch(onError), setTimeout(lastWordsMs)]);
     lifecycle.advance('stopped');

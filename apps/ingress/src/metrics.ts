@@ -1,3 +1,5 @@
+import { showBounds } from '@millrace/shared/bounds';
+import type { Bound } from '@millrace/shared/bounds';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from '@millrace/shared/metrics';
 import type { WorkerReport } from '@millrace/shared/report/port';
@@ -37,6 +39,7 @@ export type MetricsSources = {
   workers(): Promise<number>;
   readers(): number;
   reports(): Promise<readonly WorkerReport[]>;
+  bounds: readonly Bound[];
 };
 
 /** Milliseconds that Redis may take before a scrape is answered without what it knows. */
@@ -128,6 +131,8 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['cause', 'shard'],
     registers,
   });
+
+  showBounds(registry, sources.bounds);
 
   let rendering: Promise<Page> | undefined;
   async function render(): Promise<Page> {

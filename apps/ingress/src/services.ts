@@ -1,10 +1,14 @@
+import type { Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
 import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import type { WorkerReport } from '@millrace/shared/report/port';
+import type { ConnectionCounts } from './admission/connection-counts.ts';
 import type { Gate } from './admission/keys.ts';
 import type { Connections } from './connections.ts';
 import type { KeyLimits } from './key-limits.ts';
+import type { BodyBudget } from './http/arrival.ts';
+import type { SocketWheel } from './http/socket-wheel.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reconciler } from './reconcile.ts';
 import type { Refusal } from './refusals.ts';
@@ -24,6 +28,7 @@ export type Services = {
   waitingRoom: WaitingRoom;
   reconciler: Reconciler;
   keepAlive: KeepAlive;
+  socketWheel: SocketWheel;
   metrics: Metrics;
   /** The newest of every worker that is present, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;
@@ -32,6 +37,8 @@ export type Services = {
   /** Counts and logs it. */
   refused(refusal: Refusal): void;
   connections: Connections;
+  connectionCounts: ConnectionCounts<Socket>;
+  bodies: BodyBudget;
   /** The name of this ingress' inbox. */
   inbox: string;
   /** True once the process drains: new work is refused, what runs goes on. */

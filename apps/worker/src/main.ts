@@ -24,6 +24,7 @@ import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
 import { createAccounts } from './accounts.ts';
 import { createAppender } from './append.ts';
+import { workerBounds } from './bounds.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOrphans } from './orphans.ts';
 import { run } from './run.ts';
@@ -106,6 +107,7 @@ const metrics = createMetrics({
   upstreams: upstreams.sources,
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
+  bounds: workerBounds({ limits, appender, runs: () => runs.ids().length }),
 });
 const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
 const accounts = createAccounts({ windows, keeper, onError });

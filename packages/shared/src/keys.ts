@@ -16,6 +16,8 @@ export type Keyspace = {
   log(id: string): string;
   /** String: the request body, as long as it is needed. */
   body(id: string): string;
+  /** Hash: which request an Idempotency-Key stands for, by the hash of that key and its owner. */
+  once(shard: number, hash: string): string;
   /** Channel: the live path to one ingress. */
   inbox(shard: number, ingress: string): string;
   /** Channel: what one worker must hear at once. */
@@ -59,6 +61,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     request: (id) => `${tagOf(id)}:req:${id}`,
     log: (id) => `${tagOf(id)}:log:${id}`,
     body: (id) => `${tagOf(id)}:body:${id}`,
+    once: (shard, hash) => `${tag(shard)}:once:${hash}`,
     inbox: (shard, ingress) => `${tag(shard)}:inbox:${ingress}`,
     worker: (shard, worker) => `${tag(shard)}:worker:${worker}`,
     workers: (shard) => `${tag(shard)}:workers`,

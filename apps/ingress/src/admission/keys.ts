@@ -64,7 +64,7 @@ export function createGate(
   const gates = keys.map((key) => ({
     key,
     digest: Buffer.from(key.secretSha256, 'hex'),
-    allows: addressFilter(key.ips),
+    allows: key.ips.length === 0 ? () => true : addressFilter(key.ips),
   }));
   return ({ authorization, apiKey, address }) => {
     const secret = bearer(authorization) ?? apiKey;
@@ -110,8 +110,8 @@ loopback.addAddress('::1', 'ipv6');
 
 export const isLoopback = (address: string): boolean => contains(loopback, address);
 
-function addressFilter(ranges: readonly string[]): (address: string) => boolean {
-  if (ranges.length === 0) return () => true;
+/** Whether an address is one of these, or in one of these ranges. */
+export function addressFilter(ranges: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const range of ranges) {
     const [address = '', bits] = range.split('/');

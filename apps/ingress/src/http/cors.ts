@@ -9,6 +9,7 @@ const exposedHeaders = [
   'x-request-id',
   'x-millrace-served-by',
   'x-millrace-attempts',
+  'idempotent-replayed',
   'retry-after',
   'retry-after-ms',
   ...['limit', 'remaining', 'reset'].flatMap((what) => [

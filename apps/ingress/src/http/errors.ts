@@ -92,8 +92,12 @@ export const queueUnavailable = (): ApiError =>
 export const shuttingDown = (): ApiError =>
   unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
 
-/** Ends that were asked for, whatever their status says to an SDK. */
-const final = new Set<string | null>(['request_cancelled', 'deadline_exceeded']);
+/** What a second try cannot change, whatever their status says to an SDK. */
+const final = new Set<string | null>([
+  'request_cancelled',
+  'deadline_exceeded',
+  'idempotency_key_reused',
+]);
 
 /** How a request that failed before its head was sent answers. */
 export function fromFailed(failed: Failed): ApiError {

@@ -57,15 +57,19 @@ export function streamEvents({ described, after, response, services }: EventsOpt
     visit = services.waitingRoom.enter(meta.id, (event) => connection.write(sseEvent(event)));
   }
   const reader = services.relay.open(meta.id, isAhead ? logStart : after, sink);
-  const open = services.connections.add(() => {
-    reader.close();
-    if (response.writableEnded) {
-      response.destroy();
-      return;
-    }
-    // The cursor is with the client: it goes on at another ingress.
-    connection.end(': the server shuts down, resume elsewhere\n\n');
-  });
+  const open = services.connections.add(
+    () => {
+      reader.close();
+      if (response.writableEnded) {
+        response.destroy();
+        return;
+      }
+      // The cursor is with the client: it goes on at another ingress.
+      connection.end(': the server shuts down, resume elsewhere\n\n');
+    },
+    undefined,
+    connection.held,
+  );
   response.on('close', () => {
     open.remove();
     visit?.leave();

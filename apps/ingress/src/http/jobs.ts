@@ -3,13 +3,16 @@ import type { EntryId } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { endpoints, parseRequestId } from '@millrace/shared/domain/request';
+import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
-import { viewJob } from '../job-view.ts';
+import { readIdempotency } from '../idempotency.ts';
+import { statusOf, viewJob } from '../job-view.ts';
 import type { Services } from '../services.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
+import { sendCharged } from './charged.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
@@ -30,26 +33,24 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       priority: job.priority ?? priority,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
       continuation: readContinuation(request.headers),
+      idempotency: readIdempotency(request.headers['idempotency-key'], {
+        route: '/v1/jobs',
+        text,
+      }),
     });
-    const limits = await services.keyLimits.admit(prepared, false);
-    try {
-      await services.submitter.send(prepared);
-    } catch (error) {
-      services.keyLimits.ended(prepared.meta);
-      throw error;
-    }
-    const { id, createdAt } = prepared.meta;
+    const charge = await services.keyLimits.admit(prepared, false);
+    const sent = await sendCharged(services, prepared, charge);
+    if (sent.kind === 'joined') reply.header('idempotent-replayed', 'true');
+    const { id, status, created_at } =
+      sent.kind === 'joined'
+        ? await viewJoined(services, request.principal, sent.id)
+        : queued(prepared.meta);
     return reply
       .code(202)
-      .headers(limits)
+      .headers(charge.headers)
       .header('x-request-id', id)
       .header('location', `/v1/jobs/${id}`)
-      .send({
-        id,
-        status: 'queued',
-        created_at: Math.floor(createdAt / 1000),
-        events_url: `/v1/jobs/${id}/events`,
-      });
+      .send({ id, status, created_at, events_url: `/v1/jobs/${id}/events` });
   });
 
   app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
@@ -89,6 +90,26 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       hold.release();
     }
   });
+}
+
+const queued = ({ id, createdAt }: RequestMeta) => {
+  return { id, status: 'queued', created_at: Math.floor(createdAt / 1000) };
+};
+
+async function viewJoined(services: Services, principal: Principal, id: string) {
+  const { meta, ended } = await findJob(services, principal, id);
+  const waits = !ended && (await tellPosition(services, id)) !== undefined;
+  return { ...queued(meta), status: ended ? statusOf(ended) : waits ? 'queued' : 'running' };
+}
+
+/** Good to know, and no reason to fail. */
+async function tellPosition({ queue, onError }: Services, id: string): Promise<number | undefined> {
+  try {
+    return await within(queue.position(id));
+  } catch (error) {
+    onError(error);
+    return undefined;
+  }
 }
 
 /** Throws a 404 for what is not there and for what is not theirs, alike; a 410 for what is over. */

@@ -136,6 +136,14 @@ export type ProcessLimits = {
   readonly socketFrameBytes: number;
   readonly readerBufferBytes: number;
   readonly readerStallMs: number;
+  readonly socketPingMs: number;
+  readonly socketIdleMs: number;
+  readonly socketFrames: number;
+  readonly connectionsPerKey: number;
+  readonly connectionsPerAddress: number;
+  readonly headTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly requestBodiesBytes: number;
   readonly appendBufferBytes: number;
   readonly workerConcurrency: number;
   readonly keepAliveMs: number;
