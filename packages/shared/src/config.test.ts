@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ConfigError, HelpRequested, loadConfig, type Config } from './config.ts';
+import { ConfigError, HelpRequested, loadConfig } from './config.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-config-'));
 const file = join(folder, 'config.yaml');

@@ -26,8 +26,6 @@ export type Config = {
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
   readonly limits: ProcessLimits;
-  /** The fields that the file sets itself, as paths (`models.gpt-4o.strategy`); no values. */
-  readonly explicit: readonly string[];
 };
 
 export type KeyConfig = {
