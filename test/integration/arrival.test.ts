@@ -101,6 +101,44 @@ describe('connections', () => {
   });
 });
 
+describe('connections through a trusted proxy', () => {
+  const keys = [{ id: 'a', secret: 'secret-a' }];
+  const key = { authorization: 'Bearer secret-a' };
+  const behindProxy = {
+    trustedProxies: ['127.0.0.0/8'],
+    cors: { origins: ['https://app.example'] },
+  };
+  const statusFrom = async (client: string) => {
+    const headers = { ...key, 'x-forwarded-for': client };
+    return (await call(`${fleet.url}/v1/models`, { headers })).status;
+  };
+
+  it('count for the client behind it, while it has a request or a WebSocket', async () => {
+    await start({ connectionsPerAddress: 2 }, { keys, listen: behindProxy });
+    for (let i = 0; i < 5; i += 1) expect(await statusFrom('203.0.113.7')).toBe(200);
+    const headers = { ...key, 'x-forwarded-for': '203.0.113.7' };
+    const socket = await openSocket(fleet.url, headers);
+    const stream = complete(fleet.url, chat(endless, { stream: true }), headers);
+    await stream.head;
+    expect(await statusFrom('203.0.113.7')).toBe(429);
+    await expect(openSocket(fleet.url, headers)).rejects.toThrow('429');
+    expect(await statusFrom('203.0.113.8')).toBe(200);
+    await socket.close();
+    await expect.poll(() => statusFrom('203.0.113.7')).toBe(200);
+    stream.cut();
+  });
+
+  it('count also for a key that a page shows in its first message', async () => {
+    await start({ connectionsPerKey: 1 }, { keys, listen: behindProxy });
+    const first = await openSocket(fleet.url, key);
+    const page = await openSocket(fleet.url, { origin: 'https://app.example' });
+    page.send({ type: 'auth', key: 'secret-a' });
+    expect(await page.closed).toMatchObject({ code: 1008 });
+    expect(page.frames).toMatchObject([{ error: { code: 'too_many_connections' } }]);
+    await first.close();
+  });
+});
+
 describe('request bodies', () => {
   it('are not held beyond the bound, and those that fit are served', async () => {
     await start({ requestBodies: '64KiB' });
