@@ -198,9 +198,13 @@ function begin(
   async function join(id: string): Promise<void> {
     reader.close();
     Object.assign(progress, { id, replayed: true });
-    await joinRequest(services, id, () => {
+    const joining = joinRequest(services, id, () => {
       if (response.writableEnded || response.destroyed) return;
       reader = relay.open(id, logStart, sink);
+    });
+    await joining.catch((error: unknown) => {
+      cancel('its answer cannot be read');
+      throw error;
     });
     // It went away before it was known whose request this is.
     if (response.destroyed) cancel('the client went away');

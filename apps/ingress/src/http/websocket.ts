@@ -1,17 +1,12 @@
 import type { WebSocket } from '@fastify/websocket';
 import { logStart } from '@millrace/shared/domain/entry';
-import { isJsonObject } from '@millrace/shared/domain/json';
-import { memberText } from '@millrace/shared/domain/json-text';
-import { endpoints } from '@millrace/shared/domain/request';
 import type { FastifyInstance } from 'fastify';
 import type { Principal } from '../admission/keys.ts';
-import { readIdempotency } from '../idempotency.ts';
 import { createReadingGate } from '../relay/reading-gate.ts';
 import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
 import { within } from '../within.ts';
 import { checkKey } from './arrival.ts';
-import { readChatRequest, wrongType } from './body.ts';
 import { clientLeft, sendCharged } from './charged.ts';
 import { socketPath } from './entrance.ts';
 import type { Entrance } from './entrance.ts';
@@ -19,8 +14,14 @@ import { invalidRequest, jobNotFound, shuttingDown, toApiError } from './errors.
 import { findJob, parseCursor } from './jobs.ts';
 import { joinRequest } from './join.ts';
 import { authenticated, awaitKey } from './socket-auth.ts';
-import { errorFrame, holdBack, longestRef, parseFrame, readId } from './socket-frames.ts';
-import { unknownType } from './socket-frames.ts';
+import {
+  errorFrame,
+  holdBack,
+  parseFrame,
+  readCreate,
+  readId,
+  unknownType,
+} from './socket-frames.ts';
 import type { Frame } from './socket-frames.ts';
 import { createFrameTurns } from './socket-turns.ts';
 import { createSocketRequests, noRoom } from './socket-requests.ts';
@@ -129,14 +130,18 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       });
       if (sent.kind === 'joined') {
         requests.drop(meta.id);
-        await joinRequest(services, sent.id, (described) => {
+        const depart = (reason: string) => {
+          if (detached) return;
+          clientLeft(services, { id: sent.id, keyId: meta.keyId }, reason, once?.caller);
+        };
+        const joining = joinRequest(services, sent.id, (described) => {
           tellCreated(sent.id);
-          if (socket.readyState === socket.OPEN) {
-            requests.join(described, once?.caller, !detached);
-          } else if (!detached) {
-            const { keyId } = described.meta;
-            clientLeft(services, { id: sent.id, keyId }, 'the client went away', once?.caller);
-          }
+          if (socket.readyState !== socket.OPEN) depart('the client went away');
+          else requests.join(described, once?.caller, !detached);
+        });
+        await joining.catch((error: unknown) => {
+          depart('its answer cannot be read');
+          throw error;
         });
         await requests.tellPlace(sent.id);
         return;
@@ -225,33 +230,4 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   });
   // A frame over the limit, bad UTF-8: ws closes the socket itself, with the right code.
   socket.on('error', () => {});
-}
-
-/** Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
-function readCreate(frame: Frame, text: string) {
-  const { ref, endpoint = endpoints[0], body, detached = false } = frame;
-  if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
-  if (ref !== undefined && ref.length > longestRef) {
-    throw invalidRequest(`'ref' is longer than ${longestRef} characters.`, { param: 'ref' });
-  }
-  if (endpoint !== endpoints[0]) {
-    throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
-  }
-  if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
-  if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
-  const bodyText = memberText(text, 'body') ?? '{}';
-  const submission = {
-    endpoint: endpoints[0],
-    body: bodyText,
-    ...readChatRequest(body),
-    reader: 'native' as const,
-    attached: !detached,
-    read: true,
-    idempotency: readIdempotency(
-      frame['idempotency_key'],
-      { route: '/v1/ws', text: bodyText },
-      'idempotency_key',
-    ),
-  };
-  return { ref, detached, submission };
 }
