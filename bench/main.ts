@@ -7,6 +7,8 @@ import { runFailover } from './failover/run.ts';
 import { figuresOf } from './figures.ts';
 import { goalsOf } from './goals.ts';
 import { measureAll, type Measurement } from './measure.ts';
+import { goalsOfOverload, OVERLOAD_HEADING, overloadReport } from './overload/report.ts';
+import { runOverload } from './overload/run.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { planOf, type Point } from './plan.ts';
 import { goalsOfPools, POOLS_HEADING, poolsReport } from './pools/report.ts';
@@ -15,6 +17,10 @@ import { reportOf } from './report.ts';
 import { startRig } from './rig.ts';
 import { goalsOfStrategies, STRATEGIES_HEADING, strategiesReport } from './strategies/report.ts';
 import { runStrategies } from './strategies/run.ts';
+import { goalsOfSlow, SLOW_HEADING, slowReport } from './slow/report.ts';
+import { runSlow } from './slow/run.ts';
+import { goalsOfSockets, SOCKETS_HEADING, socketsReport } from './sockets/report.ts';
+import { runSockets } from './sockets/run.ts';
 import type { System } from './systems/system.ts';
 
 const RESULTS = fileURLToPath(new URL('results', import.meta.url));
@@ -44,6 +50,18 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
   if (strategies) {
     process.stdout.write(`${STRATEGIES_HEADING}\n\n${strategiesReport(strategies)}\n\n`);
   }
+  const overload = options.cases.includes('overload')
+    ? await runOverload(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (overload) process.stdout.write(`${OVERLOAD_HEADING}\n\n${overloadReport(overload)}\n\n`);
+  const sockets = options.cases.includes('sockets')
+    ? await runSockets(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (sockets) process.stdout.write(`${SOCKETS_HEADING}\n\n${socketsReport(sockets)}\n\n`);
+  const slow = options.cases.includes('slow')
+    ? await runSlow(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (slow) process.stdout.write(`${SLOW_HEADING}\n\n${slowReport(slow)}\n\n`);
   const file = options.out ?? defaultFile(startedAt, options);
   await mkdir(dirname(file), { recursive: true });
   const record = {
@@ -52,6 +70,9 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     options,
     ...(loads && loadRecord(loads, points)),
     ...(failover && { failover: { ...failover, goals: goalsOfFailover(failover) } }),
+    ...(overload && { overload: { rounds: overload, goals: goalsOfOverload(overload) } }),
+    ...(sockets && { sockets: { ...sockets, goals: goalsOfSockets(sockets) } }),
+    ...(slow && { slow: { ...slow, goals: goalsOfSlow(slow) } }),
     ...(pools && { pools: { rounds: pools, goals: goalsOfPools(pools) } }),
     ...(strategies && {
       strategies: { rounds: strategies, goals: goalsOfStrategies(strategies) },
@@ -61,7 +82,9 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
   process.stdout.write(`written to ${file}\n`);
   const isWrong =
     loads?.measurements.some(({ result }) => result.errors > 0 || result.framesLost > 0) ||
-    [...(failover?.rounds ?? []), failover?.soak].some((part) => part && part.wrong.length > 0);
+    overload?.some(({ burdens }) => burdens.some(({ wrong }) => wrong > 0)) ||
+    [...(failover?.rounds ?? []), failover?.soak].some((part) => part && part.wrong.length > 0) ||
+    [...(sockets?.wrong ?? []), ...(slow?.wrong ?? [])].length > 0;
   return isWrong ? 1 : 0;
 }
 

@@ -3,7 +3,15 @@ import { SYSTEMS, type SystemName } from './systems/system.ts';
 
 /** Those that put every system under the same load. */
 export const LOAD_CASES = ['c1', 'load', 'streams'] as const;
-export const CASES = [...LOAD_CASES, 'failover', 'pools', 'strategies'] as const;
+export const CASES = [
+  ...LOAD_CASES,
+  'failover',
+  'pools',
+  'strategies',
+  'overload',
+  'sockets',
+  'slow',
+] as const;
 export type LoadCaseName = (typeof LOAD_CASES)[number];
 export type CaseName = (typeof CASES)[number];
 
@@ -30,6 +38,9 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   failover  Millrace alone: the provider cut in mid-answer, a worker killed, a worker hung
   pools     the worker's connections over TLS: pooled and not, the first request to a warm backup
   strategies  two workers: shares under latency, first tokens under least-loaded
+  overload  more than the fleet can carry: goodput, refusals; a key beside one that floods the queue
+  sockets   12,000 idle WebSockets: memory of each; 2,000 of them with a stream: tokens lost
+  slow      200 readers that stop reading beside 200 that go on: gaps, memory, resuming
 
   --rounds N     each system is measured once a round, in turn; figures are medians (default 3)
   --peers        also measure @portkey-ai/gateway, which is installed on demand

@@ -75,3 +75,15 @@ export function cpuBetween(before: CpuReading, after: CpuReading): Record<string
 export function totalOf(used: Record<string, number>): number {
   return Object.values(used).reduce((sum, seconds) => sum + seconds, 0);
 }
+
+/** Bytes in memory of the processes below `root` that have this role. */
+export async function residentOf(root: number, role: string): Promise<number> {
+  let bytes = 0;
+  for (const { pid } of await processTree(root)) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (roleOf(line.split('\0').filter((part) => part !== '')) !== role) continue;
+    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+    bytes += Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+  }
+  return bytes;
+}

@@ -46,7 +46,7 @@ export async function startRig(names: SystemName[], signal: AbortSignal): Promis
   }
 }
 
-async function startUpstream(
+export async function startUpstream(
   signal: AbortSignal,
 ): Promise<{ origin: string; pid: number; stop: () => Promise<void> }> {
   const { ready, pid, stop } = await startChild({

@@ -12,11 +12,15 @@ const SUPERVISOR = fileURLToPath(new URL('../../apps/supervisor/src/main.ts', im
  * One ingress, one worker and the embedded Redis, with everything on that a default install has on:
  * the config names the provider and the models, and nothing else.
  */
-export async function startMillrace(upstream: string, signal: AbortSignal): Promise<System> {
+export const startMillrace = (upstream: string, signal: AbortSignal): Promise<System> =>
+  startMillraceWith(configFor(upstream), signal);
+
+/** The same with another config file. */
+export async function startMillraceWith(content: string, signal: AbortSignal): Promise<System> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
   const config = join(folder, 'bench.yaml');
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
-  await writeFile(config, configFor(upstream));
+  await writeFile(config, content);
   const flags = {
     workers: '1',
     ingresses: '1',

@@ -5,6 +5,7 @@ import { openMemoryLog, openRedisLog } from './log-adapters.ts';
 import type { LogUnderTest } from './log-adapters.ts';
 import { endingContract } from './log-ending.contract.ts';
 import { liveContract } from './log-live.contract.ts';
+import { onceContract } from './log-once.contract.ts';
 import { readingContract } from './log-reading.contract.ts';
 import { writingContract } from './log.contract.ts';
 
@@ -12,6 +13,7 @@ import { writingContract } from './log.contract.ts';
 
 function logContract(open: () => LogUnderTest): void {
   writingContract(open);
+  onceContract(open);
   endingContract(open);
   readingContract(open);
   liveContract(open);

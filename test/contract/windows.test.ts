@@ -61,6 +61,21 @@ describe.each([
     expect(await windows.take(key, both(200))).toMatchObject({ kind: 'yes', used: [2, 1000] });
   });
 
+  it('say when they are empty again', async () => {
+    const windows = open(60_000);
+    const key = newKey();
+    const charges = [requests(1), tokens(1000, 1000)];
+    const taken = await windows.take(key, charges);
+    expect(
+      (await windows.take(key, [requests(1), { ...requests(9), name: 'new' }])).resetMs,
+    ).toEqual([expect.toSatisfy((ms: number) => ms > 50_000 && ms <= 61_000), 0]);
+    expect(taken.resetMs).toHaveLength(2);
+    for (const ms of taken.resetMs) {
+      expect(ms).toBeGreaterThan(59_000);
+      expect(ms).toBeLessThanOrEqual(61_000);
+    }
+  });
+
   it('take an amount above the limit for the limit', async () => {
     const windows = open(60_000);
     const key = newKey();

@@ -7,6 +7,7 @@ import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port'
 import { vi } from 'vitest';
 import { createRelay } from '../../apps/ingress/src/relay/relay.ts';
 import { createAppender } from '../../apps/worker/src/append.ts';
+import { unlimited } from '../../apps/worker/src/accounts.fixture.ts';
 import { uncounted } from '../../apps/worker/src/metrics.fixture.ts';
 import { run } from '../../apps/worker/src/run.ts';
 import type { StopReason } from '../../apps/worker/src/run.ts';
@@ -111,6 +112,7 @@ export class World {
       appender: createAppender({ log, maxHeldBytes, onError: () => {} }),
       worker: `w${this.workers.length}`,
       metrics: uncounted,
+      accounts: unlimited,
       maxHeldChars: 1e9,
       onError: (error) => this.errors.push(error),
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls, timeoutMs }),

@@ -1,20 +1,23 @@
 import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
 import Fastify from 'fastify';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Principal, Verdict } from './admission/keys.ts';
-import { adminRoutes, isAdmin } from './http/admin.ts';
+import type { FastifyInstance } from 'fastify';
+import { addressFilter } from './admission/keys.ts';
+import type { Principal } from './admission/keys.ts';
+import { adminRoutes } from './http/admin.ts';
 import { boardRoutes } from './http/board.ts';
 import type { BoardQueue } from './http/board.ts';
 import { completionRoutes } from './http/completions.ts';
 import {
-  badUrl,
-  forbidden,
-  notUtf8,
-  shuttingDown,
-  toApiError,
-  unauthorized,
-} from './http/errors.ts';
+  boundBodies,
+  checkAddress,
+  checkKey,
+  countConnections,
+  serverTimes,
+} from './http/arrival.ts';
+import { allowPages } from './http/cors.ts';
+import { createEntrance } from './http/entrance.ts';
+import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
 import { sendError } from './http/reply.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
@@ -27,6 +30,7 @@ import type { Services } from './services.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** Undefined on a WebSocket whose key is still to come, and nowhere else. */
     principal: Principal;
   }
 }
@@ -40,14 +44,21 @@ export type AppOptions = {
 
 /** The HTTP surface on its services. Listens nowhere yet. */
 export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
-  const { config, gate, draining, onError } = services;
+  const { config, draining, connectionCounts, onError } = services;
+  const entrance = createEntrance(services);
+  const { trustedProxies, cors } = config.listen;
+  const times = serverTimes(config.limits);
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,
-    https: tls ?? null,
+    ...(tls
+      ? { https: { ...tls, ...times, handshakeTimeout: times.headersTimeout } }
+      : { http: times }),
+    requestTimeout: config.limits.requestTimeoutMs,
     // Streams may be silent for long and requests may wait; time is watched where it is understood.
-    requestTimeout: 0,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
+    // Then `request.ip` is the right-most address in `x-forwarded-for` that is not one of these.
+    trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
     clientErrorHandler: refuseMalformed,
     // What reaches no route: a URL that cannot be decoded, a parameter longer than any id.
@@ -78,22 +89,27 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     },
   );
 
+  const isProxy = addressFilter(trustedProxies);
+  countConnections(app.server, tls !== undefined, connectionCounts, isProxy);
   await app.register(websocket, {
+    // Without compression: its windows cost more per socket than all else, and bombs come packed.
     options: { maxPayload: config.limits.socketFrameBytes, perMessageDeflate: false },
   });
   await app.register(async (api) => {
     api.decorateRequest('principal');
-    api.addHook('onRequest', async (request) => {
-      request.principal =
-        config.admin && isAdmin(request.headers.authorization, config.admin)
-          ? adminPrincipal
-          : admit(gate(credentialsOf(request)));
+    await allowPages(api, cors.origins);
+    api.addHook('onRequest', async (request, reply) => {
+      const principal = entrance.enter(request);
+      checkAddress(connectionCounts, request, reply);
+      checkKey(connectionCounts, request, principal?.keyId);
+      request.principal = principal as Principal;
       if (draining()) throw shuttingDown();
     });
+    boundBodies(api, services.bodies, config.limits.requestBodiesBytes);
     completionRoutes(api, services);
     jobRoutes(api, services);
     modelRoutes(api, services);
-    socketRoutes(api, services);
+    socketRoutes(api, services, entrance);
   });
   healthRoutes(app, services);
   await adminRoutes(app, {
@@ -104,42 +120,4 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     },
   });
   return app;
-}
-
-/** Sees every request and asks for none: a model is used with a key, on its account. */
-const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
-
-function credentialsOf(request: FastifyRequest) {
-  const { authorization, 'x-api-key': apiKey } = request.headers;
-  return {
-    authorization,
-    apiKey: typeof apiKey === 'string' ? apiKey : undefined,
-    address: request.socket.remoteAddress ?? '',
-    origin: request.headers.origin,
-    host: request.headers.host,
-  };
-}
-
-function admit(verdict: Verdict): Principal {
-  if (verdict.kind === 'admitted') return verdict.principal;
-  switch (verdict.reason) {
-    case 'no_key':
-      throw unauthorized(
-        'You did not provide an API key: send it as a bearer token in the Authorization header.',
-      );
-    case 'unknown_key':
-      throw unauthorized('Incorrect API key provided.');
-    case 'address':
-      throw forbidden('This API key may not be used from your address.', 'address_not_allowed');
-    case 'foreign_page':
-      throw forbidden(
-        'No keys are configured, so pages of other sites may not use this server.',
-        'foreign_page',
-      );
-    case 'loopback_only':
-      throw forbidden(
-        'No keys are configured, so this server answers on loopback only.',
-        'loopback_only',
-      );
-  }
 }

@@ -3,18 +3,25 @@ export type Connections = {
   /**
    * `cut` ends the connection at once with a clear error. `onDrain` is for one that would stay
    * without a reason: it ends by itself as soon as nothing is under way on it.
+   * `held`: bytes that wait to be sent on it.
    */
-  add(cut: () => void, onDrain?: () => void): { remove(): void };
+  add(cut: () => void, onDrain?: () => void, held?: () => number): { remove(): void };
   /** Tells every connection that none of them shall last longer than its answers. */
   drain(): void;
   /** Resolves when none is left, or false when the signal fired before. */
   settled(signal: AbortSignal): Promise<boolean>;
   cutAll(): void;
   readonly size: number;
+  /** Bytes that wait to be sent on all of them. */
+  heldBytes(): number;
 };
 
+type Open = { cut: () => void; onDrain: (() => void) | undefined; held: () => number };
+
+const nothing = () => 0;
+
 export function createConnections(onError: (error: unknown) => void): Connections {
-  const open = new Set<{ cut: () => void; onDrain: (() => void) | undefined }>();
+  const open = new Set<Open>();
   let waiters: (() => void)[] = [];
   /** One that cannot be ended must not keep the others. */
   const attempt = (end: (() => void) | undefined) => {
@@ -25,8 +32,8 @@ export function createConnections(onError: (error: unknown) => void): Connection
     }
   };
   return {
-    add(cut, onDrain) {
-      const one = { cut, onDrain };
+    add(cut, onDrain, held = nothing) {
+      const one = { cut, onDrain, held };
       open.add(one);
       return {
         remove() {
@@ -53,6 +60,11 @@ export function createConnections(onError: (error: unknown) => void): Connection
     },
     get size() {
       return open.size;
+    },
+    heldBytes() {
+      let bytes = 0;
+      for (const one of open) bytes += one.held();
+      return bytes;
     },
   };
 }

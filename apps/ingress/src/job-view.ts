@@ -4,13 +4,20 @@ import type { AttemptEnded, AttemptStarted, Entry, Terminal } from '@millrace/sh
 import { setMembers, singleLine } from '@millrace/shared/domain/json-text';
 import type { Described, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
+import type { WaitingRoom } from './relay/waiting-room.ts';
 
 const readPacks = 256;
+
+export type ViewDeps = {
+  log: Pick<StreamLog, 'read'>;
+  queue: Pick<JobQueue, 'position'>;
+  waitingRoom: Pick<WaitingRoom, 'estimate'>;
+};
 
 /** What `GET /v1/jobs/{id}` answers, as JSON text: the log, read as a whole, and the place in the queue. */
 export async function viewJob(
   described: Described,
-  { log, queue }: { log: Pick<StreamLog, 'read'>; queue: Pick<JobQueue, 'position'> },
+  { log, queue, waitingRoom }: ViewDeps,
 ): Promise<string> {
   const { meta } = described;
   const story = createStory();
@@ -31,8 +38,11 @@ export async function viewJob(
   if (meta.metadata !== undefined) view['metadata'] = meta.metadata;
   if (!end) {
     const position = await queue.position(meta.id);
-    if (position !== undefined) view['queue_position'] = position;
-    else view['status'] = 'running';
+    if (position === undefined) view['status'] = 'running';
+    else {
+      view['queue_position'] = position;
+      view['estimated_wait_ms'] = waitingRoom.estimate(position);
+    }
     return JSON.stringify(view);
   }
   view['finished_at'] = Math.floor(end.data.at / 1000);
@@ -45,7 +55,7 @@ export async function viewJob(
   return end.kind === 'done' ? setMembers(text, { result: story.result() ?? 'null' }) : text;
 }
 
-const statusOf = (kind: Terminal['kind']) => (kind === 'done' ? 'completed' : kind);
+export const statusOf = (kind: Terminal['kind']) => (kind === 'done' ? 'completed' : kind);
 
 type AttemptStory = { started: AttemptStarted; ended?: AttemptEnded };
 

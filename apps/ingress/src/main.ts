@@ -1,10 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Server as TcpServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
-import { loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import { loadConfigOrExit } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
+import { insureWindows } from '@millrace/shared/limits/insured-windows';
+import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
+import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
+import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import {
   createLifecycle,
   exitOnBug,
@@ -20,13 +24,26 @@ import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
+import { createDoor } from './door.ts';
+import { createConnectionCounts } from './admission/connection-counts.ts';
+import { waitMs } from './admission/expected.ts';
 import { createGate } from './admission/keys.ts';
+import { createLoadMeter } from './load-meter.ts';
+import { createMemoryMeter, parseMemory } from './memory-meter.ts';
+import { createRanks } from './admission/priority.ts';
 import { buildApp } from './app.ts';
+import { ingressBounds } from './bounds.ts';
 import { createConnections } from './connections.ts';
+import type { BodyBudget } from './http/arrival.ts';
+import { createSocketWheel } from './http/socket-wheel.ts';
+import { createKeyLimits } from './key-limits.ts';
 import { createMetrics } from './metrics.ts';
 import { createReconciler } from './reconcile.ts';
+import { createRefusals } from './refusals.ts';
 import { createRelay } from './relay/relay.ts';
+import { createWaitingRoom } from './relay/waiting-room.ts';
 import { createKeepAlive } from './relay/sse-connection.ts';
+import { countSharers } from './sharers.ts';
 import { createSubmitter } from './submit.ts';
 
 /* config → adapters → app → listen → drain */
@@ -46,7 +63,6 @@ const logger = createLogger({ name });
 const onError = (error: unknown) => logger.error({ err: error });
 exitOnBug(logger);
 const lifecycle = createLifecycle((stage) => logger.info({ stage }));
-for (const sentence of notEnforcedYet(config)) logger.warn(sentence);
 
 const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
 const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
@@ -85,14 +101,69 @@ const reconciler = createReconciler({ log, queue, relay, onError });
 const connections = createConnections(onError);
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
-const submitter = createSubmitter({ config, log, queue, inbox: name, whenReady, onError });
+const socketWheel = createSocketWheel({
+  pingMs: limits.socketPingMs,
+  idleMs: limits.socketIdleMs,
+});
+const connectionCounts = createConnectionCounts<Socket>(limits);
+const bodies: BodyBudget = { held: 0 };
 const { readAll: reports } = createRedisReports({ redis, keys });
+const ranks = createRanks(config.keys);
+const meter = createLoadMeter({
+  look: (now) => queue.look(now),
+  shards,
+  weightOf: ranks.weightOf,
+  onOverdue: (ids) => void endOverdue(ids),
+  onError,
+});
+const waitingRoom = createWaitingRoom({
+  queue,
+  waitFor: (jobs) => waitMs(meter, jobs * shards),
+  onError,
+});
 const metrics = createMetrics({
   queueCounts: () => queue.counts(),
+  load: () => meter.read(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
   reports,
+  bounds: ingressBounds({ limits, bodies, connections, connectionCounts, relay, socketWheel }),
 });
+const refused = createRefusals(metrics, logger);
+const isReady = () => redis.status === 'ready';
+const leases = createRedisLeases({ redis, keys });
+const keeper = createLeaseKeeper({
+  leases,
+  isReady,
+  async isOver(id) {
+    const described = await reconciler.describe(id);
+    return described === undefined || described.ended !== undefined;
+  },
+  onError,
+});
+const sharers = countSharers(leases, name, isReady, onError);
+const windows = insureWindows({
+  shared: createRedisWindows({ redis, keys }),
+  isReady,
+  sharers: sharers.count,
+  onError,
+});
+redis.on('ready', () => void windows.report());
+const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, refused, onError });
+const memory = createMemoryMeter({
+  measure: async () => parseMemory(await redis.info('memory')),
+  softLimit: limits.queueMemory / 100,
+  onError,
+});
+const door = createDoor({
+  ranks,
+  meter,
+  memory,
+  limits,
+  onAdmitted: () => metrics.admitted(),
+  onShed: (reason) => metrics.shed(reason),
+});
+const submitter = createSubmitter({ config, log, queue, door, inbox: name, whenReady, onError });
 const reapers = Array.from({ length: shards }, (_, shard) =>
   startReaper({
     board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
@@ -132,11 +203,17 @@ const app = await buildApp({
     relay,
     submitter,
     reconciler,
+    waitingRoom,
     keepAlive,
+    socketWheel,
     metrics,
     reports,
-    gate: createGate(config.keys),
+    gate: createGate(config.keys, config.listen.cors.origins),
+    refused,
+    keyLimits,
     connections,
+    connectionCounts,
+    bodies,
     inbox: name,
     draining: () => lifecycle.draining.aborted,
     pingRedis: async () => {
@@ -171,7 +248,12 @@ onSignals({
     for (const socket of app.websocketServer.clients) socket.terminate();
     await app.close();
     reconciler.stop();
+    keeper.close();
+    sharers.stop();
+    meter.stop();
+    waitingRoom.stop();
     keepAlive.close();
+    socketWheel.close();
     await inbox.close();
     await Promise.race([leaveRedis().catch(onError), setTimeout(lastWordsMs)]);
     lifecycle.advance('stopped');
@@ -189,6 +271,16 @@ function whenReady(): Promise<void> {
     });
   });
   return comingBack;
+}
+
+/** Whoever asks for it is told, and so is who reads it; nobody has to. */
+async function endOverdue(ids: readonly string[]): Promise<void> {
+  try {
+    await Promise.all(ids.map((id) => reconciler.describe(id)));
+    await queue.strike(ids);
+  } catch (error) {
+    onError(error);
+  }
 }
 
 /** The cut has cancelled what was attached to it: first those come through. */

@@ -1,6 +1,10 @@
+import { showBounds } from '@millrace/shared/bounds';
+import type { Bound } from '@millrace/shared/bounds';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from '@millrace/shared/metrics';
 import type { WorkerReport } from '@millrace/shared/report/port';
+import { admissionMetrics } from './queue-metrics.ts';
+import type { Load } from './admission/expected.ts';
 import { unite } from './fleet-metrics.ts';
 import { within } from './within.ts';
 
@@ -11,12 +15,17 @@ export type Metrics = {
   closed(meta: RequestMeta, status: number): void;
   socketOpened(): void;
   socketClosed(): void;
+  /** Somebody was not let in, or not now. `key`: the id of the key, where it is known. */
+  refused(reason: string, key: string | undefined): void;
   /** A worker was found dead by this ingress: `gone` (its process ended) or `hung`. */
   workerDied(cause: string, shard: number): void;
   /** So many requests of dead workers were put back into the queue by this ingress. */
   tookOver(requests: number, shard: number): void;
   /** A worker that this ingress took for dead is back. */
   falseAlarm(cause: string, shard: number): void;
+  /** A request was let into the queue, or was not, and why. */
+  admitted(): void;
+  shed(reason: string): void;
   /** Its own, and what the workers report of theirs. */
   render(): Promise<Page>;
 };
@@ -25,9 +34,12 @@ export type Page = { contentType: string; text: string };
 
 export type MetricsSources = {
   queueCounts(): Promise<Record<string, number>>;
+  /** Of the queue, as it was a moment ago. */
+  load(): Load | undefined;
   workers(): Promise<number>;
   readers(): number;
   reports(): Promise<readonly WorkerReport[]>;
+  bounds: readonly Bound[];
 };
 
 /** Milliseconds that Redis may take before a scrape is answered without what it knows. */
@@ -94,6 +106,13 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
   });
 
+  const refusals = new Counter({
+    name: 'millrace_refusals_total',
+    help: 'Requests that were not let in, by the reason and the id of the key where it is known',
+    labelNames: ['reason', 'key'],
+    registers,
+  });
+  const { admitted, shed } = admissionMetrics(registers, sources.load);
   const deaths = new Counter({
     name: 'millrace_worker_deaths_total',
     help: 'Workers found dead by this ingress; gone: their process ended; hung: they stood still',
@@ -112,6 +131,8 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['cause', 'shard'],
     registers,
   });
+
+  showBounds(registry, sources.bounds);
 
   let rendering: Promise<Page> | undefined;
   async function render(): Promise<Page> {
@@ -134,8 +155,11 @@ export function createMetrics(sources: MetricsSources): Metrics {
       open.dec(labels(meta));
       responses.inc({ ...labels(meta), status: String(status) });
     },
+    admitted: () => admitted.inc(),
+    shed: (reason) => shed.inc({ reason }),
     socketOpened: () => sockets.inc(),
     socketClosed: () => sockets.dec(),
+    refused: (reason, key = '') => refusals.inc({ reason, key }),
     workerDied: (cause, shard) => deaths.inc({ cause, shard: String(shard) }),
     tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),
     falseAlarm: (cause, shard) => falseAlarms.inc({ cause, shard: String(shard) }),

@@ -48,6 +48,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       id,
       encodeEntry({ kind: 'failed', data: { ...reason, at: Date.now() } }),
       'failed',
+      // Nobody answered it: whoever asks again with its Idempotency-Key has it tried again.
+      { freesKey: true },
     );
     return log.describe(id);
   }

@@ -5,15 +5,25 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import type {
   Endpoint,
   JobData,
+  Priority,
   ReaderKind,
   RequestMeta,
   Target,
 } from '@millrace/shared/domain/request';
-import type { StreamLog } from '@millrace/shared/log/port';
+import type {
+  Caller,
+  CreateOutcome,
+  FinishOptions,
+  Once,
+  StreamLog,
+} from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import { mayUse } from './admission/keys.ts';
 import type { Principal } from './admission/keys.ts';
-import { notFound } from './http/errors.ts';
+import type { Door } from './door.ts';
+import { ApiError, notFound } from './http/errors.ts';
+import { keyReused, placeOf } from './idempotency.ts';
+import type { Idempotency } from './idempotency.ts';
 import { within } from './within.ts';
 
 export type Submission = {
@@ -31,31 +41,52 @@ export type Submission = {
   read: boolean;
   /** Milliseconds since the epoch. */
   deadlineAt?: number;
+  /** As asked for; absent: the key's own. */
+  priority?: Priority | undefined;
   continuation?: JobData['continuation'];
   metadata?: unknown;
   traceparent?: string;
+  /** Made once, however often it is asked for. */
+  idempotency?: Idempotency | undefined;
 };
 
 export type Submitter = {
-  /** The request as it will be, with its id; nothing is sent yet. Throws an ApiError on an unknown model. */
+  /**
+   * The request as it will be, with its id; nothing is sent yet. Throws an ApiError on an unknown model,
+   * and when the queue is too long for it.
+   */
   prepare(submission: Submission): Prepared;
   /**
    * Stores the request and queues its job. Throws an ApiError when the queue cannot take it.
    * `isHeard`: something came of it already, so that it was queued.
    */
-  send(prepared: Prepared, isHeard?: () => boolean): Promise<void>;
+  send(prepared: Prepared, isHeard?: () => boolean): Promise<Sent>;
   /** Ends a request for every reader, whatever state it is in. */
   cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
+  /**
+   * A request's client is not there any more: ends it, unless another one has asked for it with the
+   * same Idempotency-Key and is still there (`shared`). Who asks for it again later has it made anew.
+   */
+  leave(id: string, reason: string, caller?: Caller): Promise<'ended' | 'shared'>;
   /** Resolves when every cancellation that is under way has come through, or failed. */
   settled(): Promise<void>;
 };
 
-export type Prepared = { meta: RequestMeta; job: JobData; submission: Submission };
+export type Prepared = {
+  meta: RequestMeta;
+  job: JobData;
+  submission: Submission;
+  once: Once | undefined;
+};
+
+/** `joined`: the Idempotency-Key stands for this request already, and its answer is the answer. */
+export type Sent = { kind: 'queued' } | { kind: 'joined'; id: string };
 
 export type SubmitDeps = {
   config: Pick<Config, 'models' | 'shards'>;
   log: StreamLog;
   queue: JobQueue;
+  door: Door;
   inbox: string;
   /** Resolves when the connection to Redis stands. */
   whenReady(): Promise<void>;
@@ -64,7 +95,7 @@ export type SubmitDeps = {
 };
 
 export function createSubmitter(deps: SubmitDeps): Submitter {
-  const { config, log, queue, inbox, whenReady, onError, now = Date.now } = deps;
+  const { config, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
   const cancelling = new Set<Promise<unknown>>();
   let counter = 0;
 
@@ -78,11 +109,20 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       );
     }
     const createdAt = now();
-    const shard = counter++ % config.shards;
-    const { endpoint, stream, reader, attached, deadlineAt, traceparent } = submission;
+    const { endpoint, stream, reader, attached, deadlineAt, traceparent, idempotency } = submission;
+    const { keyId } = submission.principal;
+    const standing = door.enter({
+      keyId,
+      priority: submission.priority,
+      bytes: Buffer.byteLength(submission.body),
+      patient: !submission.read,
+      deadlineAt,
+    });
+    const place = idempotency && placeOf(keyId, idempotency.key, config.shards);
+    const shard = place ? place.shard : counter++ % config.shards;
     const meta: RequestMeta = {
       id: newRequestId(shard, createdAt),
-      keyId: submission.principal.keyId,
+      keyId,
       endpoint,
       model: submission.model,
       stream,
@@ -104,17 +144,26 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       reader,
       attached,
       targets,
+      standing,
       createdAt,
       deadlineAt,
       traceparent,
       continuation: submission.continuation,
     };
-    return { meta, job, submission };
+    const once = idempotency && {
+      hash: place?.hash ?? '',
+      fingerprint: idempotency.fingerprint,
+      caller: { token: meta.id, inbox: attached ? inbox : undefined },
+    };
+    return { meta, job, submission, once };
   }
 
-  async function send({ meta, job, submission }: Prepared, isHeard = () => false): Promise<void> {
+  async function send(prepared: Prepared, isHeard = () => false): Promise<Sent> {
+    const { meta, job, submission, once } = prepared;
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
+    await within(door.checkMemory());
+    if (once) return sendOnce(prepared, once, isHeard);
     // On one connection, in this order: when a worker has the job, the body and the inbox are there.
     const sent = Promise.all([
       log.create(meta, submission.body, submission.read ? inbox : undefined),
@@ -123,15 +172,54 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     try {
       await within(sent);
     } catch (error) {
-      if (isHeard()) return;
+      if (isHeard()) return { kind: 'queued' };
       // What did get through must not run unseen. Behind the two on the same connection.
-      cancel(meta.id, 'the request could not be queued').catch(onError);
+      leave(meta.id, notQueued).catch(onError);
       throw error;
     }
+    return { kind: 'queued' };
+  }
+
+  /** In two steps: there is a job only where the key did not stand for another request. */
+  async function sendOnce(
+    { meta, job, submission }: Prepared,
+    once: Once,
+    isHeard: () => boolean,
+  ): Promise<Sent> {
+    const created = log.create(meta, submission.body, submission.read ? inbox : undefined, once);
+    try {
+      const outcome = await within(created);
+      if (outcome.kind === 'joined') return outcome;
+      if (outcome.kind === 'conflict') throw keyReused();
+      await within(queue.add(meta.id, job));
+    } catch (error) {
+      if (isHeard()) return { kind: 'queued' };
+      if (error instanceof ApiError && error.status < 500) throw error;
+      leave(meta.id, notQueued).catch(onError);
+      leaveJoined(created, once).catch(onError);
+      throw error;
+    }
+    return { kind: 'queued' };
+  }
+
+  /** An answer that came too late may have made it a caller of another's request. */
+  async function leaveJoined(created: Promise<CreateOutcome>, { caller }: Once): Promise<void> {
+    const late = await created;
+    if (late.kind === 'joined') await leave(late.id, notQueued, caller);
   }
 
   async function cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
-    const work = end(id, reason);
+    const by = await follow(end(id, reason, {}));
+    // Only who leaves asks whether others are there.
+    return by === 'shared' ? 'unknown' : by;
+  }
+
+  async function leave(id: string, reason: string, leaver?: Caller): Promise<'ended' | 'shared'> {
+    const by = await follow(end(id, reason, { leaver, freesKey: true }));
+    return by === 'shared' ? 'shared' : 'ended';
+  }
+
+  async function follow<T>(work: Promise<T>): Promise<T> {
     cancelling.add(work);
     try {
       return await work;
@@ -140,10 +228,15 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     }
   }
 
-  async function end(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
+  async function end(
+    id: string,
+    reason: string,
+    options: FinishOptions,
+  ): Promise<TerminalKind | 'unknown' | 'shared'> {
     const line = encodeEntry({ kind: 'cancelled', data: { reason, at: now() } });
-    const outcome = await within(log.finish(id, line, 'cancelled'));
+    const outcome = await within(log.finish(id, line, 'cancelled', options));
     if (outcome.kind === 'gone') return 'unknown';
+    if (outcome.kind === 'shared') return 'shared';
     if (outcome.kind === 'ended') return outcome.by;
     // Out of the queue if it still waits there. A worker that has it finds the terminal entry.
     await queue.remove(id).catch(onError);
@@ -154,11 +247,14 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     prepare,
     send,
     cancel,
+    leave,
     settled: async () => {
       await Promise.allSettled(cancelling);
     },
   };
 }
+
+const notQueued = 'the request could not be queued';
 
 const isSameTarget = (a: Target, b: Target): boolean =>
   a.provider === b.provider && a.model === b.model;

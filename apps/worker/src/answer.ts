@@ -119,6 +119,7 @@ export function createAnswer(options: AnswerOptions): Answer {
 
   function end(finishReason: string | null, usage: unknown): void {
     const attempts = history.tries.length;
+    history.usage = usage ?? history.usage;
     const done = { finishReason, usage, attempts, at: now() };
     writer.end(encodeEntry({ kind: 'done', data: done }), 'done');
     conclusion = { kind: 'completed', summary: finishReason ?? 'completed' };

@@ -13,6 +13,8 @@ export type Appender = {
   open(options: WriterOptions): LogWriter;
   /** Calls in flight or waiting to be retried. */
   readonly busy: boolean;
+  /** Characters of all streams that wait to be sent. */
+  readonly heldChars: number;
 };
 
 export type WriterOptions = {
@@ -85,6 +87,8 @@ type Lane = {
 
 export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions): Appender {
   const lanes = new Map<number, Lane>();
+  /** Of all streams. */
+  let heldChars = 0;
 
   function laneOf(shard: number): Lane {
     let lane = lanes.get(shard);
@@ -139,6 +143,7 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
       if (writers.length === maxBatchStreams || chars >= maxBatchChars) break;
       lane.dirty.delete(writer);
       const item = takeItem(writer, maxBatchChars);
+      heldChars -= item.chars;
       writer.inFlight = true;
       writers.push(writer);
       items.push(item.append);
@@ -172,6 +177,7 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
     if (outcome === 'fenced' || outcome === 'ended' || outcome === 'gone') {
       writer.refused = true;
       writer.lines = [];
+      heldChars -= writer.heldChars;
       writer.heldChars = 0;
       lane.dirty.delete(writer);
       writer.onRefused(outcome);
@@ -188,6 +194,7 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
     if (writer.refused || writer.terminal) return;
     writer.lines.push(line);
     writer.heldChars += line.length;
+    heldChars += line.length;
     writer.terminal = terminal;
     const lane = laneOf(writer.shard);
     if (!lane.dirty.has(writer)) {
@@ -202,6 +209,9 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
   }
 
   return {
+    get heldChars() {
+      return heldChars;
+    },
     get busy() {
       return [...lanes.values()].some((lane) => lane.busy || lane.dirty.size > 0);
     },

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConfigError, loadConfigOrExit, notEnforcedYet } from '@millrace/shared/config';
+import { ConfigError, loadConfigOrExit } from '@millrace/shared/config';
 import { keyspace } from '@millrace/shared/keys';
 import {
   createLifecycle,
@@ -11,16 +11,20 @@ import {
 } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
-import { insureWindows } from '@millrace/shared/limits/insured-windows';
-import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { createLogger } from '@millrace/shared/logger';
+import { insureWindows } from '@millrace/shared/limits/insured-windows';
+import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
+import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
+import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
+import { createAccounts } from './accounts.ts';
 import { createAppender } from './append.ts';
+import { workerBounds } from './bounds.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOrphans } from './orphans.ts';
 import { run } from './run.ts';
@@ -47,7 +51,6 @@ const logger = createLogger({ name });
 const onError = (error: unknown) => logger.error({ err: error });
 exitOnBug(logger);
 const lifecycle = createLifecycle((stage) => logger.info({ stage }));
-for (const sentence of notEnforcedYet(config)) logger.warn(sentence);
 
 const pools = openPools();
 const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
@@ -74,9 +77,10 @@ pools.warm(
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
 const runs = createRuns();
 const hedges = createHedgeBudget();
+const isReady = () => redis.status === 'ready';
 const windows = insureWindows({
   shared: createRedisWindows({ redis, keys }),
-  isReady: () => redis.status === 'ready',
+  isReady,
   sharers: () => upstreams.workers(),
   onError,
 });
@@ -107,7 +111,10 @@ const metrics = createMetrics({
   upstreams: upstreams.sources,
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
+  bounds: workerBounds({ limits, appender, runs: () => runs.ids().length }),
 });
+const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
+const accounts = createAccounts({ windows, keeper, onError });
 const orphans = watchOrphans({
   log,
   graceMs: limits.ownerGraceMs,
@@ -148,6 +155,7 @@ const consumer = startBullConsumer(
       appender,
       worker: name,
       metrics,
+      accounts,
       maxHeldChars: limits.responseBodyBytes,
       policy: upstreams.policy,
       routes: upstreams.routes,
@@ -197,6 +205,7 @@ onSignals({
     }
     clearTimeout(handOver);
     orphans.stop();
+    keeper.close();
     await hearing.close();
     upstreams.close();
     // A word that somebody still sends behind it breaks the connection before its answer is read.

@@ -1,3 +1,5 @@
+import { showBounds } from '@millrace/shared/bounds';
+import type { Bound } from '@millrace/shared/bounds';
 import type { AttemptEnded, AttemptStarted, SeamRecord } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import {
@@ -28,6 +30,7 @@ export type Metrics = RunMetrics & {
 };
 
 export type MetricsOptions = {
+  bounds?: readonly Bound[];
   /** What pools and breakers count. */
   upstreams?: UpstreamSources;
   worker: string;
@@ -40,11 +43,17 @@ const buckets = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120];
 /** The label of whatever would make a series for every name that a job can have. */
 const other = 'other';
 
-export function createMetrics({ worker, targets, upstreams }: MetricsOptions): Metrics {
+export function createMetrics({
+  worker,
+  targets,
+  upstreams,
+  bounds = [],
+}: MetricsOptions): Metrics {
   const registry = new Registry();
   const registers = [registry];
   registry.setDefaultLabels({ worker });
   collectDefaultMetrics({ register: registry, prefix: 'millrace_worker_' });
+  showBounds(registry, bounds);
   if (upstreams) countUpstreams(registry, upstreams);
 
   const runsActive = new Gauge({

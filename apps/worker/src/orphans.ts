@@ -42,7 +42,7 @@ export function watchOrphans({ log, graceMs, attached, onError }: OrphanWatchOpt
       kind: 'cancelled',
       data: { reason: 'no reader is left', at: Date.now() },
     });
-    await log.finish(id, line, 'cancelled');
+    await log.finish(id, line, 'cancelled', { freesKey: true });
   }
 
   let looking = false;

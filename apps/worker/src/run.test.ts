@@ -6,6 +6,7 @@ import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAppender } from './append.ts';
 import type { Attempt } from './attempt.ts';
+import { unlimited } from './accounts.fixture.ts';
 import { uncounted } from './metrics.fixture.ts';
 import { run } from './run.ts';
 import type { CallOptions, RunDeps, StopReason } from './run.ts';
@@ -45,6 +46,7 @@ function start({ id, data }: { id: string; data: JobData }): Promise<ActivationO
     appender: createAppender({ log, maxHeldBytes: 1e6, onError: (error) => errors.push(error) }),
     worker: 'w',
     metrics: uncounted,
+    accounts: unlimited,
     maxHeldChars: 1e6,
     policy: () => undefined,
     routes: (targets) => targets.map((one) => ({ ...one, prefill: false })),

@@ -5,6 +5,7 @@ import type { Target } from '@millrace/shared/domain/request';
 import type { StreamLog } from '@millrace/shared/log/port';
 import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port';
 import { retryRefused } from '@millrace/shared/retry-refused';
+import type { Accounts } from './accounts.ts';
 import type { Appender } from './append.ts';
 import type { Attempt } from './attempt.ts';
 import { climb } from './climb.ts';
@@ -19,6 +20,7 @@ import type { Gate, GateRequest, Permit } from './upstream/gate.ts';
 import type { TimeLimit } from './failover/time-limit.ts';
 import type { RunMetrics } from './metrics.ts';
 import type { AnswerSink } from './provider/port.ts';
+import { tokensSpent } from './spent.ts';
 
 /** Why a run was told to stop. */
 export type StopReason =
@@ -38,6 +40,7 @@ export type RunDeps = {
   appender: Appender;
   worker: string;
   metrics: RunMetrics;
+  accounts: Accounts;
   /** Characters of chunks that an attempt may keep back. */
   maxHeldChars: number;
   /** What the config says of the model; undefined when it does not know it. */
@@ -103,10 +106,12 @@ const refusedMs = 10_000;
 export async function run(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
   let outcome: ActivationOutcome | undefined;
   deps.metrics.runStarted();
+  deps.accounts.begin(activation);
   try {
     outcome = await answer(activation, deps);
     return outcome;
   } finally {
+    deps.accounts.leave(activation);
     deps.metrics.runEnded(outcome?.kind ?? 'error');
   }
 }
@@ -134,9 +139,13 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     const taken = await retryRefused(() => log.seal(id, claim), patient);
     if (taken.kind === 'refused') return giveUp(taken.error);
     const sealed = taken.value;
-    if (sealed.kind === 'ended') return { kind: 'completed', summary: 'had ended already' };
     if (sealed.kind === 'fenced') return { kind: 'dropped' };
-    if (sealed.kind === 'gone') return { kind: 'failed', reason: 'the request expired' };
+    if (sealed.kind !== 'sealed') {
+      // Settled by who ended it, or by nobody: its estimate stays.
+      deps.accounts.settle(activation, undefined);
+      if (sealed.kind === 'ended') return { kind: 'completed', summary: 'had ended already' };
+      return { kind: 'failed', reason: 'the request expired' };
+    }
 
     const remembered = await retryRefused(() => readHistory(log, id, sealed.last), patient);
     if (remembered.kind === 'refused') return giveUp(remembered.error);
@@ -161,7 +170,13 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     });
     const conclusion = await ladder;
     await writer.flushed();
-    return conclude(stopped, conclusion);
+    const outcome = conclude(stopped, conclusion);
+    if (outcome.kind === 'completed' || outcome.kind === 'failed') {
+      const ending = stopped === 'finished' ? 'ended from outside' : outcome.kind;
+      const tokens = tokensSpent(ending, remembered.value, sealed.body);
+      deps.accounts.settle(activation, tokens);
+    }
+    return outcome;
   } finally {
     unregister();
     activation.lockLost.removeEventListener('abort', onLockLost);

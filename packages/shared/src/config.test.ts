@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ConfigError, HelpRequested, loadConfig, notEnforcedYet, type Config } from './config.ts';
+import { ConfigError, HelpRequested, loadConfig } from './config.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-config-'));
 const file = join(folder, 'config.yaml');
@@ -182,6 +182,39 @@ describe('keys', () => {
   });
 });
 
+describe('who may reach it', () => {
+  const listen = (fields: string) => load(`${minimal}listen: { ${fields} }\n`).config.listen;
+
+  test('trusts no proxy and no page unless told so', () => {
+    expect(listen('')).toMatchObject({ trustedProxies: [], cors: { origins: [] } });
+  });
+
+  test('trusts addresses and ranges of proxies, and never everybody', () => {
+    const trusted = ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'];
+    expect(listen(`trustedProxies: ${JSON.stringify(trusted)}`).trustedProxies).toEqual(trusted);
+    for (const wrong of ['0.0.0.0/0', '::/0', '10.0.0.0/33', 'loopback', 'true']) {
+      expect(problems(() => listen(`trustedProxies: ["${wrong}"]`))).toHaveLength(1);
+    }
+  });
+
+  test('takes origins as browsers send them', () => {
+    const origins = (list: string) => listen(`cors: { origins: [${list}] }`).cors.origins;
+    expect(origins('"https://App.example", "http://localhost:3000", "*"')).toEqual([
+      'https://app.example',
+      'http://localhost:3000',
+      '*',
+    ]);
+    for (const wrong of [
+      'app.example',
+      'https://app.example/path',
+      'https://u:p@app.example',
+      'null',
+    ]) {
+      expect(problems(() => origins(`"${wrong}"`))).toHaveLength(1);
+    }
+  });
+});
+
 describe('providers', () => {
   const withProvider = (fields: string) => `
 providers: { p: { api: openai, baseUrl: "https://p.example", ${fields} } }
@@ -337,18 +370,5 @@ describe('flags and variables', () => {
     expect(help).toThrow(HelpRequested);
     expect(help).toThrow(/--workers N +MILLRACE_WORKERS +worker processes \(default 2\)/);
     expect(help).toThrow(/limits.requestBody +16MiB/);
-  });
-});
-
-describe('what is not acted on yet', () => {
-  const sentences = (config: Config) => notEnforcedYet(config).map((line) => line.split(' ')[0]);
-
-  test('is named where the file sets it, and only there', () => {
-    expect(notEnforcedYet(load(minimal).config)).toEqual([]);
-    expect(sentences(load(complete).config)).toEqual([
-      'keys[0].limits',
-      'keys[0].priority',
-      'keys[0].weight',
-    ]);
   });
 });

@@ -4,7 +4,6 @@
  * file, `rules.ts` what holds between fields, `load.ts` who beats whom.
  */
 export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';
-export { notEnforcedYet } from './config/not-enforced.ts';
 export { settings, type Setting } from './config/settings.ts';
 export { parseBytes, parseDuration } from './config/units.ts';
 export {

@@ -1,4 +1,5 @@
 import { parseRequestId, shardText } from './domain/request.ts';
+import type { Priority } from './domain/request.ts';
 
 /**
  * Every Redis key and channel. A shard is one hash tag, so that all keys of a request are in one
@@ -15,6 +16,8 @@ export type Keyspace = {
   log(id: string): string;
   /** String: the request body, as long as it is needed. */
   body(id: string): string;
+  /** Hash: which request an Idempotency-Key stands for, by the hash of that key and its owner. */
+  once(shard: number, hash: string): string;
   /** Channel: the live path to one ingress. */
   inbox(shard: number, ingress: string): string;
   /** Channel: what one worker must hear at once. */
@@ -29,6 +32,14 @@ export type Keyspace = {
   reaper(shard: number): string;
   /** Hash: what was used of a limit lately. A slot of its own: no request belongs to it. */
   limit(name: string): string;
+  /** Sorted set: what is held of something at this moment, each with the end of its life. */
+  leases(name: string): string;
+  /** Hash: of each key with requests of a class that wait, the place of the last one. */
+  finishes(shard: number, priority: Priority): string;
+  /** Hash: jobs taken so far, and the bytes of those that wait. */
+  queueCounts(shard: number): string;
+  /** Sorted set: waiting requests by their deadline. */
+  deadlines(shard: number): string;
   // What workers share is of no request: one tag of its own, wherever their requests are.
   /** Channel: what workers tell each other. */
   fleet(): string;
@@ -50,13 +61,18 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     request: (id) => `${tagOf(id)}:req:${id}`,
     log: (id) => `${tagOf(id)}:log:${id}`,
     body: (id) => `${tagOf(id)}:body:${id}`,
+    once: (shard, hash) => `${tag(shard)}:once:${hash}`,
     inbox: (shard, ingress) => `${tag(shard)}:inbox:${ingress}`,
     worker: (shard, worker) => `${tag(shard)}:worker:${worker}`,
     workers: (shard) => `${tag(shard)}:workers`,
     beats: (shard) => `${tag(shard)}:beats`,
     report: (worker) => `${tag(0)}:report:${worker}`,
     reaper: (shard) => `${tag(shard)}:reaper`,
+    finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,
+    queueCounts: (shard) => `${tag(shard)}:queue-counts`,
+    deadlines: (shard) => `${tag(shard)}:deadlines`,
     limit: (name) => `${namespace}:limit:${name}`,
+    leases: (name) => `${namespace}:leases:${name}`,
     fleet: () => `${fleetTag}:told`,
     fleetFacts: () => `${fleetTag}:facts`,
     fleetLease: (name) => `${fleetTag}:lease:${name}`,

@@ -78,6 +78,23 @@ describe('with keys', () => {
     },
   );
 
+  it('a very long one is an unknown one', () => {
+    const refused = { kind: 'refused', reason: 'unknown_key' };
+    expect(gate(ask({ apiKey: 'x'.repeat(10_000) }))).toEqual(refused);
+    expect(gate(ask({ apiKey: 'x'.repeat(100_000_000) }))).toEqual(refused);
+    expect(gate(ask({ authorization: `Bearer ${' '.repeat(100_000)}` })).kind).toBe('refused');
+    expect(gate(ask({ apiKey: `secret-of-a${' '.repeat(10_000)}` }))).toEqual(refused);
+  });
+
+  it('one that was taken out of the config opens nothing any more', () => {
+    const authorization = 'Bearer secret-of-a';
+    expect(gate(ask({ authorization })).kind).toBe('admitted');
+    expect(createGate([key('b')])(ask({ authorization }))).toEqual({
+      kind: 'refused',
+      reason: 'unknown_key',
+    });
+  });
+
   it('being on loopback opens nothing', () => {
     expect(gate(ask({ address: '::1' })).kind).toBe('refused');
   });
@@ -104,7 +121,7 @@ describe('the addresses of a key', () => {
   it.each(['10.2.0.0', '192.0.2.8', '127.0.0.1', '2001:db9::1', '::2', '::ffff:10.2.0.1'])(
     'keep %s out',
     (address) => {
-      expect(from(address)).toEqual({ kind: 'refused', reason: 'address' });
+      expect(from(address)).toEqual({ kind: 'refused', reason: 'address', keyId: 'a' });
     },
   );
 
@@ -176,4 +193,13 @@ describe('a gate without keys', () => {
       reason: 'foreign_page',
     });
   });
+});
+
+it('a gate without keys lets in the pages that the config names, and no others', () => {
+  const from = (origins: string[], origin: string, host = 'localhost:8080') =>
+    createGate(undefined, origins)(ask({ origin, host })).kind;
+  expect(from(['https://app.example'], 'https://app.example')).toBe('admitted');
+  expect(from(['https://app.example'], 'https://evil.example')).toBe('refused');
+  expect(from(['*'], 'https://any.example')).toBe('admitted');
+  expect(from(['*'], 'https://any.example', 'rebound.example')).toBe('refused');
 });

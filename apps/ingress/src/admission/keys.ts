@@ -17,32 +17,42 @@ export type Credentials = {
   authorization: string | undefined;
   /** `x-api-key`, as sent. */
   apiKey: string | undefined;
-  /** Of the socket, never of a header. */
+  /** The client's: of the socket, or what proxies that are trusted say. */
   address: string;
   /** `Origin` and `Host`, as sent: who asks through a browser, and whom it believes to ask. */
   origin?: string | undefined;
   host?: string | undefined;
 };
 
+export type RefusalReason = 'no_key' | 'unknown_key' | 'address' | 'loopback_only' | 'foreign_page';
+
 export type Verdict =
   | { kind: 'admitted'; principal: Principal }
-  | {
-      kind: 'refused';
-      reason: 'no_key' | 'unknown_key' | 'address' | 'loopback_only' | 'foreign_page';
-    };
+  /** `keyId`: whose key it was, where it was one. */
+  | { kind: 'refused'; reason: RefusalReason; keyId?: string };
 
 export type Gate = (credentials: Credentials) => Verdict;
 
 const anyModel = ['*'];
+/** Characters that are hashed at most: what the head of a request can hold. A key is not that long. */
+const longestSecret = 16 * 1024;
 
-/** Decides who may enter, from the config's keys: once built, a pure function. */
-export function createGate(keys: readonly Key[] | undefined): Gate {
+/**
+ * Decides who may enter, from the config's keys: once built, a pure function. `origins`: the pages
+ * that may use a server without keys, beside those of this machine.
+ */
+export function createGate(
+  keys: readonly Key[] | undefined,
+  origins: readonly string[] = [],
+): Gate {
+  const isWelcome = (origin: string | undefined): boolean =>
+    isLocalName(hostOf(origin)) || origins.includes('*') || origins.includes(origin ?? '');
   if (!keys) {
     return ({ address, origin, host }) => {
       if (!isLoopback(address)) return { kind: 'refused', reason: 'loopback_only' };
       // A page of another site, or one whose name was made to point here, speaks through a browser
       // on this machine.
-      if (!isLocalName(hostOf(origin)) || !isLocalName(hostOf(host && `http://${host}`))) {
+      if (!isWelcome(origin) || !isLocalName(hostOf(host && `http://${host}`))) {
         return { kind: 'refused', reason: 'foreign_page' };
       }
       return {
@@ -54,18 +64,19 @@ export function createGate(keys: readonly Key[] | undefined): Gate {
   const gates = keys.map((key) => ({
     key,
     digest: Buffer.from(key.secretSha256, 'hex'),
-    allows: addressFilter(key.ips),
+    allows: key.ips.length === 0 ? () => true : addressFilter(key.ips),
   }));
   return ({ authorization, apiKey, address }) => {
     const secret = bearer(authorization) ?? apiKey;
     if (!secret) return { kind: 'refused', reason: 'no_key' };
+    if (secret.length > longestSecret) return { kind: 'refused', reason: 'unknown_key' };
     const digest = createHash('sha256').update(secret).digest();
     // Every key is compared, in constant time: how long it takes says nothing about which one fits.
     let found: (typeof gates)[number] | undefined;
     for (const gate of gates) if (timingSafeEqual(gate.digest, digest)) found = gate;
     if (!found) return { kind: 'refused', reason: 'unknown_key' };
-    if (!found.allows(address)) return { kind: 'refused', reason: 'address' };
     const { id, models } = found.key;
+    if (!found.allows(address)) return { kind: 'refused', reason: 'address', keyId: id };
     return { kind: 'admitted', principal: { keyId: id, models, admin: false } };
   };
 }
@@ -99,8 +110,8 @@ loopback.addAddress('::1', 'ipv6');
 
 export const isLoopback = (address: string): boolean => contains(loopback, address);
 
-function addressFilter(ranges: readonly string[]): (address: string) => boolean {
-  if (ranges.length === 0) return () => true;
+/** Whether an address is one of these, or in one of these ranges. */
+export function addressFilter(ranges: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const range of ranges) {
     const [address = '', bits] = range.split('/');

@@ -30,7 +30,7 @@ export async function adminRoutes(
 /** Why these pages are not for who asks; undefined when they are. */
 function refuse(request: FastifyRequest, admin: AdminOptions['admin']): ApiError | undefined {
   if (!admin) {
-    if (isLoopback(request.socket.remoteAddress ?? '')) return undefined;
+    if (isLoopback(request.ip ?? '')) return undefined;
     return forbidden(
       'Admin pages answer on loopback only: the config names no admin.',
       'loopback_only',

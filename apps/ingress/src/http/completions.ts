@@ -1,12 +1,15 @@
-import { decodeEntry } from '@millrace/shared/domain/entry';
+import { decodeEntry, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { Failed, Line } from '@millrace/shared/domain/entry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
+import { readIdempotency } from '../idempotency.ts';
 import type { Prepared } from '../submit.ts';
+import type { Charge } from '../key-limits.ts';
 import { parseObject, readChatRequest } from './body.ts';
+import { clientLeft, sendCharged } from './charged.ts';
 import {
   ApiError,
   cancelledError,
@@ -15,13 +18,21 @@ import {
   streamLost,
   toApiError,
 } from './errors.ts';
-import { readContinuation, readDeadline, readOnDisconnect } from './headers.ts';
+import { readContinuation, readDeadline, readOnDisconnect, readPriority } from './headers.ts';
+import { joinRequest } from './join.ts';
 import { sendError } from './reply.ts';
 
 const endpoint = '/v1/chat/completions';
 
-/** What a reader of a synchronous call knows so far of who answers. */
-type Progress = { attempts: number; servedBy: string | undefined };
+/** A call that its key was charged for, and where its answer goes. */
+type Ask = { prepared: Prepared; charge: Charge; reply: FastifyReply; services: Services };
+
+/** What a reader of a synchronous call knows so far of its request and of who answers. */
+type Progress = { id: string; replayed: boolean; attempts: number; servedBy: string | undefined };
+
+const noProgress = (id: string): Progress => {
+  return { id, replayed: false, attempts: 0, servedBy: undefined };
+};
 
 export function completionRoutes(app: FastifyInstance, services: Services): void {
   app.post(endpoint, async (request, reply) => {
@@ -36,13 +47,29 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       attached: onDisconnect === 'cancel',
       read: true,
       deadlineAt: readDeadline(request.headers['x-millrace-deadline'], Date.now()),
+      priority: readPriority(request.headers['x-millrace-priority']),
       continuation: readContinuation(request.headers),
       traceparent: header(request, 'traceparent'),
+      idempotency: readIdempotency(request.headers['idempotency-key'], {
+        route: endpoint,
+        text: String(request.body),
+      }),
     });
+    const charge = await services.keyLimits.admit(prepared, true);
+    // Gone while we asked: there is nobody to answer, and `close` will not come again.
+    if (reply.raw.destroyed) {
+      charge.refund();
+      return reply.hijack();
+    }
+    for (const [name, value] of Object.entries(charge.headers)) reply.raw.setHeader(name, value);
+    // An answer can take long, and its question need not be held for it.
+    request.body = undefined;
     // From here on the answer comes from the relay, not from this handler.
     reply.hijack();
-    if (chat.stream) answerStream(prepared, reply, services);
-    else answerWhole(prepared, reply, services);
+    const ask = { prepared, charge, reply, services };
+    if (chat.stream) answerStream(ask);
+    else answerWhole(ask);
+    return reply;
   });
 }
 
@@ -51,12 +78,13 @@ const header = (request: FastifyRequest, name: string): string | undefined => {
   return typeof value === 'string' ? value : undefined;
 };
 
-function answerStream(prepared: Prepared, reply: FastifyReply, services: Services): void {
-  const { meta } = prepared;
-  const progress: Progress = { attempts: 0, servedBy: undefined };
+function answerStream(ask: Ask): void {
+  const { reply, services } = ask;
+  const { meta } = ask.prepared;
+  const progress = noProgress(meta.id);
   const connection = openSse({
     response: reply.raw,
-    headers: () => headHeaders(meta.id, progress),
+    headers: () => headHeaders(progress),
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: () => reader.resume(),
@@ -83,12 +111,12 @@ function answerStream(prepared: Prepared, reply: FastifyReply, services: Service
   function endWithError(text: string, failed: Failed): void {
     if (connection.started || text !== '') connection.end(text + sseError(failed));
     else {
-      sendError(reply.raw, fromFailed(failed), headHeaders(meta.id, progress));
+      sendError(reply.raw, fromFailed(failed), headHeaders(progress));
       connection.end('');
     }
   }
 
-  const reader = begin(prepared, reply, services, {
+  const reader = begin(ask, progress, {
     lines,
     reset() {
       // A log that lost what this reader has been shown: it cannot take text back.
@@ -98,12 +126,13 @@ function answerStream(prepared: Prepared, reply: FastifyReply, services: Service
     },
     gone: () => endWithError('', lostFailed),
     fail: (failed) => endWithError('', failed),
+    held: connection.held,
   });
 }
 
-function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services): void {
-  const { meta } = prepared;
-  const progress: Progress = { attempts: 0, servedBy: undefined };
+function answerWhole(ask: Ask): void {
+  const { prepared, reply, services } = ask;
+  const progress = noProgress(prepared.meta.id);
   let result: { contentType: string; body: string } | undefined;
 
   function lines(batch: readonly Line[]): boolean {
@@ -115,21 +144,21 @@ function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services
         reply.raw.writeHead(200, {
           'content-type': contentType,
           'content-length': Buffer.byteLength(body),
-          ...headHeaders(meta.id, progress),
+          ...headHeaders(progress),
         });
         reply.raw.end(body);
+        result = undefined;
         // A reader that takes nothing of it is let go.
         reply.raw.setTimeout(services.config.limits.readerStallMs, () => reply.raw.destroy());
       } else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
-        sendError(reply.raw, fromFailed(readFailed(line)), headHeaders(meta.id, progress));
+        sendError(reply.raw, fromFailed(readFailed(line)), headHeaders(progress));
       } else note(progress, line);
     }
     return true;
   }
 
-  const fail = (failed: Failed) =>
-    sendError(reply.raw, fromFailed(failed), headHeaders(meta.id, progress));
-  begin(prepared, reply, services, {
+  const fail = (failed: Failed) => sendError(reply.raw, fromFailed(failed), headHeaders(progress));
+  begin(ask, progress, {
     lines,
     // Nothing was sent: the answer may as well come from the start.
     reset() {
@@ -137,52 +166,80 @@ function answerWhole(prepared: Prepared, reply: FastifyReply, services: Services
     },
     gone: () => fail(lostFailed),
     fail,
+    held: () => (result?.body.length ?? 0) + reply.raw.writableLength,
   });
 }
 
 /** Opens the reader first, then sends the request: nothing can come before somebody listens. */
 function begin(
-  prepared: Prepared,
-  reply: FastifyReply,
-  services: Services,
-  sink: ReaderSink & { fail(failed: Failed): void },
+  { prepared, charge, reply, services }: Ask,
+  progress: Progress,
+  sink: ReaderSink & { fail(failed: Failed): void; held(): number },
 ): Reader {
-  const { meta } = prepared;
-  const { relay, submitter, metrics, onError } = services;
+  const { meta, once } = prepared;
+  const { relay, metrics, keyLimits, onError } = services;
   const response = reply.raw;
   let heard = false;
-  const reader = relay.openFresh(meta.id, {
+  let reader = relay.openFresh(meta.id, {
     ...sink,
     lines(batch) {
       heard = true;
+      // Before its client hears of it: its next request may follow at once.
+      if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
       return sink.lines(batch);
     },
   });
   const cancel = (reason: string) => {
-    if (meta.attached) submitter.cancel(meta.id, reason).catch(onError);
+    if (!meta.attached) return;
+    clientLeft(services, { id: progress.id, keyId: meta.keyId }, reason, once?.caller);
   };
-  const connection = services.connections.add(() => {
+
+  /** Its answer is that of a call before it with the same Idempotency-Key, from the start. */
+  async function join(id: string): Promise<void> {
     reader.close();
-    // All was said, and its reader takes it too slowly.
-    if (response.writableEnded) response.destroy();
-    else {
-      sink.fail(shuttingDown);
-      cancel('the server shuts down');
-    }
-  });
+    Object.assign(progress, { id, replayed: true });
+    const joining = joinRequest(services, id, () => {
+      if (response.writableEnded || response.destroyed) return;
+      reader = relay.open(id, logStart, sink);
+    });
+    await joining.catch((error: unknown) => {
+      cancel('its answer cannot be read');
+      throw error;
+    });
+    // It went away before it was known whose request this is.
+    if (response.destroyed) cancel('the client went away');
+  }
+
+  const connection = services.connections.add(
+    () => {
+      reader.close();
+      // All was said, and its reader takes it too slowly.
+      if (response.writableEnded) response.destroy();
+      else {
+        sink.fail(shuttingDown);
+        cancel('the server shuts down');
+      }
+    },
+    undefined,
+    sink.held,
+  );
   metrics.opened(meta);
 
   // `close` without an end is the client that went away.
   response.on('close', () => {
     connection.remove();
     reader.close();
+    // With an Idempotency-Key others may wait for the answer.
+    if (meta.attached && !once) keyLimits.ended(meta);
+    else keyLimits.letGo(meta.id);
     metrics.closed(meta, response.writableFinished ? response.statusCode : 499);
     if (!response.writableFinished) cancel('the client went away');
   });
 
   // An answer that has begun was queued, whatever became of the word that it was.
-  submitter
-    .send(prepared, () => heard)
+  sendCharged(services, prepared, charge, () => heard)
+    .finally(() => reply.request.releaseBody())
+    .then((sent) => (sent.kind === 'joined' ? join(sent.id) : undefined))
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
       reader.close();
@@ -194,7 +251,7 @@ function begin(
         retryAfterMs: status === 503 ? retryAfterMs : undefined,
       });
     });
-  return reader;
+  return { resume: () => reader.resume(), close: () => reader.close() };
 }
 
 function note(progress: Progress, line: Line): void {
@@ -204,11 +261,12 @@ function note(progress: Progress, line: Line): void {
   progress.servedBy = `${entry.data.provider}/${entry.data.model}`;
 }
 
-function headHeaders(id: string, { attempts, servedBy }: Progress): Record<string, string> {
+function headHeaders({ id, replayed, attempts, servedBy }: Progress): Record<string, string> {
   const headers: Record<string, string> = {
     'x-request-id': id,
     'x-millrace-attempts': String(attempts),
   };
+  if (replayed) headers['idempotent-replayed'] = 'true';
   if (servedBy !== undefined)
     headers['x-millrace-served-by'] = servedBy.replaceAll(/[^\x20-\x7e]/g, '?');
   return headers;

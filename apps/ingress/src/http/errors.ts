@@ -1,5 +1,6 @@
 import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
 import { passesByItself } from '@millrace/shared/redis-failure';
+import type { LimitVerdict } from '../admission/limits.ts';
 
 /** An error that a client is told: the OpenAI error object with its HTTP status. */
 export class ApiError extends Error {
@@ -65,6 +66,25 @@ export const unavailable = (message: string, code: string, retryAfterSeconds: nu
     { 'retry-after': String(retryAfterSeconds) },
   );
 
+/** A limit of the key is reached. OpenAI's SDKs wait as long as `retry-after-ms` says. */
+export function rateLimited({
+  by,
+  message,
+  retryAfterMs,
+  headers,
+}: Extract<LimitVerdict, { kind: 'limited' }>): ApiError {
+  const type = by === 'tokens' ? 'tokens' : 'requests';
+  return new ApiError(
+    429,
+    { message, type, param: null, code: 'rate_limit_exceeded' },
+    {
+      ...headers,
+      'retry-after': String(Math.ceil(retryAfterMs / 1000)),
+      'retry-after-ms': String(Math.ceil(retryAfterMs)),
+    },
+  );
+}
+
 /** Redis does not answer, or not for now. */
 export const queueUnavailable = (): ApiError =>
   unavailable('The queue does not answer; try again later.', 'queue_unavailable', 2);
@@ -72,8 +92,12 @@ export const queueUnavailable = (): ApiError =>
 export const shuttingDown = (): ApiError =>
   unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
 
-/** Ends that were asked for, whatever their status says to an SDK. */
-const final = new Set<string | null>(['request_cancelled', 'deadline_exceeded']);
+/** What a second try cannot change, whatever their status says to an SDK. */
+const final = new Set<string | null>([
+  'request_cancelled',
+  'deadline_exceeded',
+  'idempotency_key_reused',
+]);
 
 /** How a request that failed before its head was sent answers. */
 export function fromFailed(failed: Failed): ApiError {

@@ -4,6 +4,7 @@ import type { EntryId, Line, OpenAiError } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/log/port';
 import { sseEvent, toJobEvent } from '../relay/encode.ts';
 import type { ReaderSink } from '../relay/relay.ts';
+import type { Visit } from '../relay/waiting-room.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
 import { slowReader, streamLost } from './errors.ts';
@@ -11,20 +12,12 @@ import { slowReader, streamLost } from './errors.ts';
 export type EventsOptions = {
   described: Described;
   after: EntryId;
-  /** In the queue, where it is known. */
-  position: number | undefined;
   response: ServerResponse;
   services: Services;
 };
 
 /** A native reader over SSE: the request's events from a cursor on, to its terminal event. */
-export function streamEvents({
-  described,
-  after,
-  position,
-  response,
-  services,
-}: EventsOptions): void {
+export function streamEvents({ described, after, response, services }: EventsOptions): void {
   const { meta, last } = described;
   const connection = openSse({
     response,
@@ -37,6 +30,7 @@ export function streamEvents({
 
   const sink: ReaderSink = {
     lines(batch: readonly Line[]) {
+      visit?.leave();
       let text = '';
       for (const line of batch) {
         const event = toJobEvent(line, meta.includeUsage);
@@ -58,21 +52,27 @@ export function streamEvents({
   const isAhead = compareEntryIds(after, last) > 0;
   if (isAhead) sink.reset('cursor_ahead');
   else connection.write(': connected\n\n');
-  if (position !== undefined) {
-    connection.write(sseEvent({ event: 'queued', data: JSON.stringify({ position }) }));
+  let visit: Visit | undefined;
+  if (!described.ended) {
+    visit = services.waitingRoom.enter(meta.id, (event) => connection.write(sseEvent(event)));
   }
   const reader = services.relay.open(meta.id, isAhead ? logStart : after, sink);
-  const open = services.connections.add(() => {
-    reader.close();
-    if (response.writableEnded) {
-      response.destroy();
-      return;
-    }
-    // The cursor is with the client: it goes on at another ingress.
-    connection.end(': the server shuts down, resume elsewhere\n\n');
-  });
+  const open = services.connections.add(
+    () => {
+      reader.close();
+      if (response.writableEnded) {
+        response.destroy();
+        return;
+      }
+      // The cursor is with the client: it goes on at another ingress.
+      connection.end(': the server shuts down, resume elsewhere\n\n');
+    },
+    undefined,
+    connection.held,
+  );
   response.on('close', () => {
     open.remove();
+    visit?.leave();
     reader.close();
   });
 }

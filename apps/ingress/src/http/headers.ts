@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { parseDuration } from '@millrace/shared/config';
+import { priorities } from '@millrace/shared/domain/request';
+import type { Priority } from '@millrace/shared/domain/request';
 import { invalidRequest } from './errors.ts';
 
 /** `x-millrace-on-disconnect`: what a client's leaving means for its request. */
@@ -9,6 +11,14 @@ export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep
   throw invalidRequest("Invalid 'x-millrace-on-disconnect': expected 'cancel' or 'keep'.", {
     param: 'x-millrace-on-disconnect',
   });
+}
+
+/** A priority by its name: `x-millrace-priority`, or a field. Throws an ApiError on another word. */
+export function readPriority(value: unknown, param = 'x-millrace-priority'): Priority | undefined {
+  if (value === undefined || value === null) return undefined;
+  const priority = priorities.find((one) => one === value);
+  if (priority) return priority;
+  throw invalidRequest(`Invalid '${param}': expected 'high', 'normal' or 'low'.`, { param });
 }
 
 /** `x-millrace-continuation`: what may be done after a fault in mid-answer; else the model's own. */

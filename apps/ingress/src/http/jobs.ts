@@ -3,17 +3,20 @@ import type { EntryId } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { endpoints, parseRequestId } from '@millrace/shared/domain/request';
+import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
-import { viewJob } from '../job-view.ts';
+import { readIdempotency } from '../idempotency.ts';
+import { statusOf, viewJob } from '../job-view.ts';
 import type { Services } from '../services.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
+import { sendCharged } from './charged.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
-import { readContinuation, readDeadline } from './headers.ts';
+import { readContinuation, readDeadline, readPriority } from './headers.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
@@ -22,25 +25,32 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const text = String(request.body);
     const job = readJob(parseObject(request.body), text);
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
+    const priority = readPriority(request.headers['x-millrace-priority']);
     const prepared = services.submitter.prepare({
       ...job,
       principal: request.principal,
       deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
+      priority: job.priority ?? priority,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
       continuation: readContinuation(request.headers),
+      idempotency: readIdempotency(request.headers['idempotency-key'], {
+        route: '/v1/jobs',
+        text,
+      }),
     });
-    await services.submitter.send(prepared);
-    const { id, createdAt } = prepared.meta;
+    const charge = await services.keyLimits.admit(prepared, false);
+    const sent = await sendCharged(services, prepared, charge);
+    if (sent.kind === 'joined') reply.header('idempotent-replayed', 'true');
+    const { id, status, created_at } =
+      sent.kind === 'joined'
+        ? await viewJoined(services, request.principal, sent.id)
+        : queued(prepared.meta);
     return reply
       .code(202)
+      .headers(charge.headers)
       .header('x-request-id', id)
       .header('location', `/v1/jobs/${id}`)
-      .send({
-        id,
-        status: 'queued',
-        created_at: Math.floor(createdAt / 1000),
-        events_url: `/v1/jobs/${id}/events`,
-      });
+      .send({ id, status, created_at, events_url: `/v1/jobs/${id}/events` });
   });
 
   app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
@@ -52,6 +62,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
   app.delete<JobRoute>('/v1/jobs/:id', async (request, reply) => {
     const { meta, ended } = await findJob(services, request.principal, request.params.id);
     const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
+    services.keyLimits.ended(meta);
     if (by === 'unknown') throw jobNotFound(meta.id);
     reply.header('x-request-id', meta.id);
     return { id: meta.id, status: by === 'done' ? 'completed' : by };
@@ -70,16 +81,25 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       if (described.ended && sameEntryId(described.last, after)) {
         return await reply.code(204).header('x-request-id', id).send();
       }
-      const position = described.ended ? undefined : await tellPosition(services, id);
       reply.hijack();
       // Gone while we asked: there is nobody to write to, and `close` will not come again.
       if (reply.raw.destroyed) return undefined;
-      streamEvents({ described, after, position, response: reply.raw, services });
+      streamEvents({ described, after, response: reply.raw, services });
       return undefined;
     } finally {
       hold.release();
     }
   });
+}
+
+const queued = ({ id, createdAt }: RequestMeta) => {
+  return { id, status: 'queued', created_at: Math.floor(createdAt / 1000) };
+};
+
+async function viewJoined(services: Services, principal: Principal, id: string) {
+  const { meta, ended } = await findJob(services, principal, id);
+  const waits = !ended && (await tellPosition(services, id)) !== undefined;
+  return { ...queued(meta), status: ended ? statusOf(ended) : waits ? 'queued' : 'running' };
 }
 
 /** Good to know, and no reason to fail. */
@@ -133,8 +153,6 @@ export function parseCursor(text: unknown, param: string): EntryId {
   );
 }
 
-const priorities = new Set<unknown>(['high', 'normal', 'low']);
-
 const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'metadata']);
 
 /** Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
@@ -152,11 +170,6 @@ function readJob(job: Record<string, unknown>, text: string) {
     throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
   }
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
-  if (priority !== undefined && !priorities.has(priority)) {
-    throw invalidRequest("Invalid 'priority': expected 'high', 'normal' or 'low'.", {
-      param: 'priority',
-    });
-  }
   if (metadata !== undefined && !isJsonObject(metadata))
     throw wrongType('metadata', 'an object', metadata);
   return {
@@ -167,6 +180,7 @@ function readJob(job: Record<string, unknown>, text: string) {
     attached: false,
     read: false,
     deadlineAt: readDeadline(deadline, Date.now(), 'deadline'),
+    priority: readPriority(priority, 'priority'),
     metadata,
   };
 }

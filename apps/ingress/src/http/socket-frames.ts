@@ -1,10 +1,13 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { wrongType } from './body.ts';
+import { memberText } from '@millrace/shared/domain/json-text';
+import { endpoints } from '@millrace/shared/domain/request';
+import { readIdempotency } from '../idempotency.ts';
+import { readChatRequest, wrongType } from './body.ts';
 import { invalidRequest } from './errors.ts';
 
 /** Characters of a client's own name for a request, which is said back to it. */
-export const longestRef = 200;
+const longestRef = 200;
 
 /** A frame that a client sent: a JSON object. */
 export type Frame = Record<string, unknown>;
@@ -28,9 +31,38 @@ export function readId(frame: Frame): string {
   return id;
 }
 
+/** What a `create` asks for. Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
+export function readCreate(frame: Frame, text: string) {
+  const { ref, endpoint = endpoints[0], body, detached = false } = frame;
+  if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
+  if (ref !== undefined && ref.length > longestRef) {
+    throw invalidRequest(`'ref' is longer than ${longestRef} characters.`, { param: 'ref' });
+  }
+  if (endpoint !== endpoints[0]) {
+    throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
+  }
+  if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
+  if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
+  const bodyText = memberText(text, 'body') ?? '{}';
+  const submission = {
+    endpoint: endpoints[0],
+    body: bodyText,
+    ...readChatRequest(body),
+    reader: 'native' as const,
+    attached: !detached,
+    read: true,
+    idempotency: readIdempotency(
+      frame['idempotency_key'],
+      { route: '/v1/ws', text: bodyText },
+      'idempotency_key',
+    ),
+  };
+  return { ref, detached, submission };
+}
+
 export const unknownType = (type: unknown) =>
   invalidRequest(
-    `Unknown frame type ${JSON.stringify(type ?? null).slice(0, 100)}: expected create, subscribe, unsubscribe, cancel or ping.`,
+    `Unknown frame type ${JSON.stringify(type ?? null).slice(0, 100)}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
     { param: 'type', code: 'unknown_frame_type' },
   );
 

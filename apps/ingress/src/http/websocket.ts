@@ -1,46 +1,38 @@
 import type { WebSocket } from '@fastify/websocket';
-import {
-  compareEntryIds,
-  isTerminalLine,
-  logStart,
-  sameEntryId,
-} from '@millrace/shared/domain/entry';
-import type { EntryId } from '@millrace/shared/domain/entry';
-import { isJsonObject } from '@millrace/shared/domain/json';
-import { memberText } from '@millrace/shared/domain/json-text';
-import { endpoints } from '@millrace/shared/domain/request';
-import type { RequestMeta } from '@millrace/shared/domain/request';
-import type { Described } from '@millrace/shared/log/port';
+import { logStart } from '@millrace/shared/domain/entry';
 import type { FastifyInstance } from 'fastify';
 import type { Principal } from '../admission/keys.ts';
-import { socketEvent, toJobEvent } from '../relay/encode.ts';
-import type { Reader } from '../relay/relay.ts';
+import { createReadingGate } from '../relay/reading-gate.ts';
 import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
-import { readChatRequest, wrongType } from './body.ts';
-import { invalidRequest, jobNotFound, shuttingDown, streamLost, toApiError } from './errors.ts';
-import { resetEvent } from './events.ts';
+import { within } from '../within.ts';
+import { checkKey } from './arrival.ts';
+import { clientLeft, sendCharged } from './charged.ts';
+import { socketPath } from './entrance.ts';
+import type { Entrance } from './entrance.ts';
+import { invalidRequest, jobNotFound, shuttingDown, toApiError } from './errors.ts';
+import { findJob, parseCursor } from './jobs.ts';
+import { joinRequest } from './join.ts';
+import { authenticated, awaitKey } from './socket-auth.ts';
 import {
   errorFrame,
   holdBack,
-  longestRef,
   parseFrame,
+  readCreate,
   readId,
   unknownType,
 } from './socket-frames.ts';
 import type { Frame } from './socket-frames.ts';
-import { within } from '../within.ts';
-import { findJob, parseCursor } from './jobs.ts';
+import { createFrameTurns } from './socket-turns.ts';
+import { createSocketRequests, noRoom } from './socket-requests.ts';
 
-/** Requests that one socket may have open: created or subscribed. */
-const maxPerSocket = 1000;
 /** Close code "service restart". */
 const serviceRestart = 1012;
 
-export function socketRoutes(app: FastifyInstance, services: Services): void {
+export function socketRoutes(app: FastifyInstance, services: Services, entrance: Entrance): void {
   app.route({
     method: 'GET',
-    url: '/v1/ws',
+    url: socketPath,
     handler: () => {
       throw invalidRequest('This is a WebSocket: upgrade the connection.', {
         status: 426,
@@ -48,89 +40,59 @@ export function socketRoutes(app: FastifyInstance, services: Services): void {
         headers: { upgrade: 'websocket', connection: 'upgrade' },
       });
     },
-    wsHandler: (socket, request) => serveSocket(socket, request.principal, services),
+    wsHandler(socket, request) {
+      const serve = (principal: Principal) => serveSocket(socket, principal, services);
+      if (request.principal as Principal | undefined) serve(request.principal);
+      else {
+        awaitKey({
+          socket,
+          patienceMs: services.config.limits.socketAuthMs,
+          prove(key) {
+            const principal = entrance.prove(request, key);
+            checkKey(services.connectionCounts, request, principal.keyId);
+            return principal;
+          },
+          onTimeout: () => services.refused({ reason: 'no_key', address: request.ip }),
+          onProven: serve,
+        });
+      }
+    },
   });
 }
 
-/** A request on this socket. `owned`: created by it and not detached, so that it ends with it. */
-type Open = { reader: Reader; owned: boolean };
-
 function serveSocket(socket: WebSocket, principal: Principal, services: Services): void {
-  const { submitter, relay, log, queue, connections, draining, metrics, onError } = services;
-  const open = new Map<string, Open>();
+  const { config, submitter, relay, log, connections, draining, metrics } = services;
+  const { keyLimits, onError } = services;
+  const gate = createReadingGate(socket);
   const outbox = openSocketOutbox({
     socket,
-    limits: services.config.limits,
-    onDrain() {
-      for (const { reader } of open.values()) reader.resume();
-    },
+    gate,
+    limits: config.limits,
+    onDrain: () => requests.resumeAll(),
   });
-  const leave = () => outbox.close(serviceRestart, 'the server restarts, come back');
-  const leaveIfIdle = () => {
-    if (draining() && open.size === 0) leave();
-  };
-  const connection = connections.add(() => {
-    endAll('the server shuts down');
-    leave();
-  }, leaveIfIdle);
+  const requests = createSocketRequests(services, outbox.send, leaveIfIdle);
+  const turns = createFrameTurns({ gate, limits: config.limits, serve });
+  const watched = services.socketWheel.watch(socket, {
+    isDeaf: () => gate.isShut,
+    requestsOpen: () => requests.size,
+    framesServed: () => turns.served,
+  });
+  const connection = connections.add(
+    () => {
+      requests.endAll('the server shuts down');
+      leave();
+    },
+    leaveIfIdle,
+    outbox.held,
+  );
   metrics.socketOpened();
 
-  function endAll(reason: string): void {
-    for (const [id, { reader, owned }] of open) {
-      reader.close();
-      if (owned) submitter.cancel(id, reason).catch(onError);
-    }
-    open.clear();
+  function leave(): void {
+    outbox.close(serviceRestart, 'the server restarts, come back');
   }
 
-  function forget(id: string): void {
-    open.delete(id);
-    leaveIfIdle();
-  }
-
-  function read(
-    meta: RequestMeta,
-    start: (sink: ReturnType<typeof createSink>) => Reader,
-    owned: boolean,
-    send = outbox.send,
-  ) {
-    open.set(meta.id, { reader: start(createSink(meta, send)), owned });
-  }
-
-  function createSink(meta: RequestMeta, send: (text: string) => boolean) {
-    return {
-      lines(batch: Parameters<Parameters<typeof relay.open>[2]['lines']>[0]) {
-        let roomy = true;
-        for (const line of batch) {
-          const event = toJobEvent(line, meta.includeUsage);
-          if (event) roomy = send(socketEvent(meta.id, event));
-          if (isTerminalLine(line.text)) forget(meta.id);
-        }
-        return roomy;
-      },
-      reset(reason: string) {
-        send(socketEvent(meta.id, resetEvent(reason)));
-      },
-      gone() {
-        send(errorFrame({ id: meta.id }, streamLost));
-        forget(meta.id);
-      },
-    };
-  }
-
-  function subscribeFrom({ meta, last, ended }: Described, after: EntryId): void {
-    const isAhead = compareEntryIds(after, last) > 0;
-    if (isAhead) outbox.send(socketEvent(meta.id, resetEvent('cursor_ahead')));
-    // One who has read it all is told its end once more: a subscription always has one.
-    const isRead = ended && sameEntryId(after, last);
-    const cursor = isRead ? { run: last.run, seq: last.seq - 1 } : isAhead ? logStart : after;
-    read(meta, (sink) => relay.open(meta.id, cursor, sink), false);
-  }
-
-  async function tellPosition(id: string): Promise<void> {
-    const position = await queue.position(id);
-    if (position === undefined || !open.has(id)) return;
-    outbox.send(socketEvent(id, { event: 'queued', data: JSON.stringify({ position }) }));
+  function leaveIfIdle(): void {
+    if (draining() && requests.size === 0) leave();
   }
 
   const handlers: Record<string, (frame: Frame, text: string) => Promise<void> | void> = {
@@ -138,45 +100,57 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       outbox.send('{"type":"pong"}');
     },
 
+    auth() {
+      if (principal.keyId !== undefined || principal.admin) {
+        throw invalidRequest('This socket has shown its key already.', { param: 'type' });
+      }
+      // Without keys any will do, so that a page need not know.
+      outbox.send(authenticated);
+    },
+
     async create(frame, text) {
-      const { ref, endpoint = endpoints[0], body, detached = false } = frame;
       if (draining()) throw shuttingDown();
-      if (open.size >= maxPerSocket) throw tooMany();
-      if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
-      if (ref !== undefined && ref.length > longestRef) {
-        throw invalidRequest(`'ref' is longer than ${longestRef} characters.`, { param: 'ref' });
+      if (!requests.hasRoom) throw noRoom();
+      const { ref, detached, submission } = readCreate(frame, text);
+      const prepared = submitter.prepare({ ...submission, principal });
+      const { meta, once } = prepared;
+      const charge = await keyLimits.admit(prepared, !detached);
+      // Nothing is awaited between these and the reader: two frames at once must not both pass.
+      if (socket.readyState !== socket.OPEN || !requests.hasRoom) {
+        charge.refund();
+        throw noRoom();
       }
-      if (endpoint !== endpoints[0]) {
-        throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, {
-          param: 'endpoint',
-        });
-      }
-      if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
-      if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
-      const prepared = submitter.prepare({
-        principal,
-        endpoint: endpoints[0],
-        body: memberText(text, 'body') ?? '{}',
-        ...readChatRequest(body),
-        reader: 'native',
-        attached: !detached,
-        read: true,
-      });
-      const { meta } = prepared;
+      const tellCreated = (id: string) => outbox.send(JSON.stringify({ type: 'created', id, ref }));
       const held = holdBack(outbox.send);
-      read(meta, (sink) => relay.openFresh(meta.id, sink), !detached, held.send);
-      try {
-        await submitter.send(prepared);
-      } catch (error) {
-        open.get(meta.id)?.reader.close();
-        forget(meta.id);
+      const owner = { owned: !detached, caller: once?.caller };
+      requests.read(meta, (sink) => relay.openFresh(meta.id, sink), owner, held.send);
+      const sent = await sendCharged(services, prepared, charge).catch((error: unknown) => {
+        requests.drop(meta.id);
         throw error;
+      });
+      if (sent.kind === 'joined') {
+        requests.drop(meta.id);
+        const depart = (reason: string) => {
+          if (detached) return;
+          clientLeft(services, { id: sent.id, keyId: meta.keyId }, reason, once?.caller);
+        };
+        const joining = joinRequest(services, sent.id, (described) => {
+          tellCreated(sent.id);
+          if (socket.readyState !== socket.OPEN) depart('the client went away');
+          else requests.join(described, once?.caller, !detached);
+        });
+        await joining.catch((error: unknown) => {
+          depart('its answer cannot be read');
+          throw error;
+        });
+        await requests.tellPlace(sent.id);
+        return;
       }
       // Confirmed once every ingress knows it, and before anything else is said of it.
-      outbox.send(JSON.stringify({ type: 'created', id: meta.id, ref }));
+      tellCreated(meta.id);
       held.release();
-      open.get(meta.id)?.reader.resume();
-      await tellPosition(meta.id);
+      requests.resume(meta.id);
+      await requests.tellPlace(meta.id);
     },
 
     async subscribe(frame) {
@@ -188,12 +162,8 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
         const described = await within(log.subscribe(id, services.inbox));
         if (!described) throw jobNotFound(id);
         if (socket.readyState !== socket.OPEN) return;
-        // Nothing is awaited between these and the reader: two frames at once must not both pass.
-        if (open.has(id))
-          throw invalidRequest(`This socket reads '${id}' already.`, { param: 'id' });
-        if (open.size >= maxPerSocket) throw tooMany();
-        subscribeFrom(described, after);
-        if (!described.ended) await tellPosition(id);
+        requests.subscribe(described, after);
+        if (!described.ended) await requests.tellPlace(id);
       } finally {
         hold.release();
       }
@@ -201,42 +171,17 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
 
     unsubscribe(frame) {
       const id = readId(frame);
-      const one = open.get(id);
-      if (!one) throw invalidRequest(`This socket does not read '${id}'.`, { param: 'id' });
-      one.reader.close();
-      forget(id);
-      if (one.owned) submitter.cancel(id, 'its reader left').catch(onError);
+      if (requests.drop(id, 'its reader left')) return;
+      throw invalidRequest(`This socket does not read '${id}'.`, { param: 'id' });
     },
 
     async cancel(frame) {
       const id = readId(frame);
       const { meta, ended } = await findJob(services, principal, id);
       if (!ended) await submitter.cancel(meta.id, 'cancelled on request');
+      keyLimits.ended(meta);
     },
   };
-
-  /** Frames about one request are served in their order, also when one of them waits for Redis. */
-  const turns = new Map<unknown, Promise<void>>();
-
-  function onText(text: string): void {
-    let frame: Frame;
-    try {
-      frame = parseFrame(text);
-    } catch (thrown) {
-      refuse(undefined, thrown);
-      return;
-    }
-    const { id } = frame;
-    const turn = inTurn(turns.get(id), frame, text);
-    if (id === undefined) return;
-    turns.set(id, turn);
-    void turn.finally(() => turns.get(id) === turn && turns.delete(id));
-  }
-
-  async function inTurn(before: Promise<void> | undefined, frame: Frame, text: string) {
-    if (before) await before;
-    await serve(frame, text);
-  }
 
   /** Never rejects. */
   async function serve(frame: Frame, text: string): Promise<void> {
@@ -258,23 +203,31 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
   }
 
   socket.on('message', (data: Buffer, isBinary: boolean) => {
-    if (isBinary) {
-      const { error } = invalidRequest('Binary frames are not understood: send JSON as text.');
-      outbox.send(errorFrame(undefined, error));
-    } else onText(data.toString('utf8'));
+    watched.touch();
+    turns.count();
+    try {
+      if (isBinary) {
+        throw invalidRequest('Binary frames are not understood: send JSON as text.');
+      }
+      const text = data.toString('utf8');
+      turns.take(parseFrame(text), text);
+    } catch (thrown) {
+      refuse(undefined, thrown);
+    }
+  });
+  // Answered by ws itself.
+  socket.on('ping', () => {
+    watched.touch();
+    turns.count();
   });
 
   socket.on('close', () => {
     connection.remove();
+    watched.stop();
+    turns.stop();
     metrics.socketClosed();
-    endAll('the client went away');
+    requests.endAll('the client went away');
   });
   // A frame over the limit, bad UTF-8: ws closes the socket itself, with the right code.
   socket.on('error', () => {});
 }
-
-const tooMany = () =>
-  invalidRequest(`This socket has ${maxPerSocket} requests open, as many as it may.`, {
-    status: 429,
-    code: 'too_many_requests_on_socket',
-  });

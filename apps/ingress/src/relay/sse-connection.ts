@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { sseKeepAlive } from './encode.ts';
+import { createPieces } from './pieces.ts';
 
 /** One response that streams events, with a bound on what waits in it. */
 export type SseConnection = {
@@ -8,6 +9,8 @@ export type SseConnection = {
   /** Writes a last text and ends the response. */
   end(text: string): void;
   readonly started: boolean;
+  /** Bytes that wait to be sent. */
+  held(): number;
 };
 
 export type SseOptions = {
@@ -33,10 +36,10 @@ export function openSse(options: SseOptions): SseConnection {
   let started = false;
   let full = false;
   let ended = false;
-  let waiting: Buffer = Buffer.alloc(0);
+  const waiting = createPieces();
   let stallTimer: NodeJS.Timeout | undefined;
 
-  const held = () => waiting.length + response.writableLength;
+  const held = () => waiting.bytes + response.writableLength;
   const watchForStall = () => {
     stallTimer ??= setTimeout(endStalled, limits.readerStallMs);
   };
@@ -53,27 +56,28 @@ export function openSse(options: SseOptions): SseConnection {
         ...headers(),
       });
     }
-    if (held() + text.length <= pieceBytes) response.write(text, onSent);
+    if (waiting.bytes === 0 && held() + text.length <= pieceBytes) response.write(text, onSent);
     else {
-      waiting = Buffer.concat([waiting, Buffer.from(text)]);
+      waiting.push(text);
       pass();
     }
     quiet.touch();
   }
 
   function pass(): void {
-    while (waiting.length > 0 && response.writableLength < pieceBytes) {
-      response.write(waiting.subarray(0, pieceBytes), onSent);
-      waiting = waiting.subarray(pieceBytes);
+    while (response.writableLength < pieceBytes) {
+      const piece = waiting.take(pieceBytes);
+      if (!piece) break;
+      response.write(piece.bytes, onSent);
     }
-    if (ended && waiting.length === 0) response.end();
+    if (ended && waiting.bytes === 0) response.end();
   }
 
   /** Of every write, and not `drain`, which knows another bound than ours. */
   function onSent(): void {
     if (response.destroyed) return;
     stallTimer?.refresh();
-    if (waiting.length > 0) pass();
+    if (waiting.bytes > 0) pass();
     if (ended || !full || held() > limits.readerBufferBytes / 2) return;
     full = false;
     clearTimeout(stallTimer);
@@ -87,7 +91,7 @@ export function openSse(options: SseOptions): SseConnection {
   });
 
   function endStalled(): void {
-    if (waiting.length === 0 && !response.writableEnded) response.end(stalled);
+    if (waiting.bytes === 0 && !response.writableEnded) response.end(stalled);
     // What the reader did not take in all that time it will not take now.
     response.destroy();
   }
@@ -101,6 +105,7 @@ export function openSse(options: SseOptions): SseConnection {
     get started() {
       return started;
     },
+    held,
     write(text) {
       send(text);
       full ||= held() > limits.readerBufferBytes;

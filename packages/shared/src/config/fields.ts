@@ -162,3 +162,21 @@ export function readAddressRange(value: unknown): Read<string> {
     ? { value }
     : { expected: 'an IP address or a range such as 10.0.0.0/8' };
 }
+
+/** As an address range, and never everybody: whoever is trusted can claim any address. */
+export function readProxyRange(value: unknown): Read<string> {
+  const isAll = typeof value === 'string' && /\/0+$/.test(value);
+  return isAll
+    ? { expected: 'an IP address or a range smaller than all' }
+    : readAddressRange(value);
+}
+
+/** As browsers send it: scheme, host and port, and nothing behind them. */
+export function readOrigin(value: unknown): Read<string> {
+  if (value === '*') return { value };
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
+  const isOrigin = url && url.origin !== 'null' && url.href === `${url.origin}/`;
+  return isOrigin
+    ? { value: url.origin }
+    : { expected: 'an origin such as https://app.example.com, or "*"' };
+}

@@ -37,7 +37,7 @@ export function loadConfig({
   if (contents.kind === 'broken' || problems.length > 0) throw new ConfigError(problems);
 
   const configFile = flags.config === undefined ? undefined : resolve(flags.config);
-  const config = assemble(contents.file, contents.explicit, flags, dirname(configFile ?? '.'));
+  const config = assemble(contents.file, flags, dirname(configFile ?? '.'));
   const options: StartOptions = {
     workers: flags.workers ?? settings.workers.default,
     ingresses: flags.ingresses ?? settings.ingresses.default,
@@ -78,7 +78,7 @@ function readContents(flags: FlagValues, env: NodeJS.ProcessEnv, role: Role): Fi
       ? { kind: 'broken', problems: [text.problem] }
       : readConfigText(text.content, flags.config, env);
   }
-  if (role === 'start') return { kind: 'read', file: fileSchema.parse({}), explicit: [] };
+  if (role === 'start') return { kind: 'read', file: fileSchema.parse({}) };
   const problem =
     'a config file is needed: --config FILE or MILLRACE_CONFIG (npm start can do without)';
   return { kind: 'broken', problems: flags.problems.length > 0 ? [] : [problem] };
@@ -98,17 +98,13 @@ function readText(file: string): { content: string } | { problem: string } {
   }
 }
 
-function assemble(
-  file: ParsedFile,
-  explicit: readonly string[],
-  flags: FlagValues,
-  folder: string,
-): Config {
+function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
   const { listen, redis, retention, drainTimeout, providers, models, ...rest } = file;
   const url = flags.redis ?? redis.url;
   return deepFreeze({
     ...rest,
     listen: {
+      ...listen,
       host: flags.host ?? listen.host,
       port: flags.port ?? listen.port,
       ...(listen.tls && {
@@ -120,7 +116,6 @@ function assemble(
     drainTimeoutMs: drainTimeout,
     providers: withoutPrototype(withPaths(providers, folder)),
     models: withoutPrototype(models),
-    explicit,
   });
 }
 

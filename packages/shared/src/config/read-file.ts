@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import { readDocument, type ConfigDocument, type Path } from './document.ts';
 import type { FieldProblem } from './fields.ts';
-import { brokenRules, hint, isRecord, quote } from './rules.ts';
+import { brokenRules, hint, quote } from './rules.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
 
 export type FileContents =
-  | { readonly kind: 'read'; readonly file: ParsedFile; readonly explicit: readonly string[] }
+  | { readonly kind: 'read'; readonly file: ParsedFile }
   | { readonly kind: 'broken'; readonly problems: readonly string[] };
 
 /**
@@ -28,9 +28,7 @@ export function readConfigText(text: string, label: string, env: NodeJS.ProcessE
     ...brokenRules(document.value),
     ...(parsed.error?.issues ?? []).flatMap((issue) => describe(issue, document)),
   ];
-  if (parsed.success && found.length === 0) {
-    return { kind: 'read', file: parsed.data, explicit: pathsOf(document.value, []) };
-  }
+  if (parsed.success && found.length === 0) return { kind: 'read', file: parsed.data };
   const problems = found.map(({ path, message }) => {
     const { line, column } = document.locate(path);
     const field = path.length === 0 ? '' : ` ${printPath(path)}`;
@@ -103,17 +101,6 @@ export function printPath(path: Path): string {
     else text += text === '' ? segment : `.${segment}`;
   }
   return text;
-}
-
-function pathsOf(value: unknown, path: Path): string[] {
-  const own = path.length === 0 ? [] : [printPath(path)];
-  if (Array.isArray(value))
-    return [...own, ...value.flatMap((item, i) => pathsOf(item, [...path, i]))];
-  if (!isRecord(value)) return own;
-  return [
-    ...own,
-    ...Object.entries(value).flatMap(([name, item]) => pathsOf(item, [...path, name])),
-  ];
 }
 
 function inOrder(problems: { line: number; column: number; text: string }[]): string[] {

@@ -9,6 +9,10 @@ export type Config = {
     readonly port: number;
     /** Absolute paths of PEM files, not read yet. */
     readonly tls?: { readonly cert: string; readonly key: string };
+    /** Addresses and CIDR ranges of whom `x-forwarded-for` is believed; empty: of nobody. */
+    readonly trustedProxies: readonly string[];
+    /** The pages that may use this server: their origins, or `*` for all. */
+    readonly cors: { readonly origins: readonly string[] };
   };
   /** No url: the embedded Redis, which only the supervisor can start. */
   readonly redis: { readonly url?: string };
@@ -22,8 +26,6 @@ export type Config = {
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
   readonly limits: ProcessLimits;
-  /** The fields that the file sets itself, as paths (`models.gpt-4o.strategy`); no values. */
-  readonly explicit: readonly string[];
 };
 
 export type KeyConfig = {
@@ -132,12 +134,26 @@ export type ProcessLimits = {
   readonly socketFrameBytes: number;
   readonly readerBufferBytes: number;
   readonly readerStallMs: number;
+  readonly socketPingMs: number;
+  readonly socketIdleMs: number;
+  readonly socketFrames: number;
+  readonly connectionsPerKey: number;
+  readonly connectionsPerAddress: number;
+  readonly headTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly requestBodiesBytes: number;
   readonly appendBufferBytes: number;
   readonly workerConcurrency: number;
   readonly keepAliveMs: number;
   readonly ownerGraceMs: number;
   readonly queueTtlMs: number;
+  readonly queueJobs: number;
+  readonly queueBytes: number;
+  readonly queueWaitMs: number;
+  /** Percentage points. */
+  readonly queueMemory: number;
   readonly waiting: number;
+  readonly socketAuthMs: number;
 };
 
 export type Role = 'start' | 'ingress' | 'worker';

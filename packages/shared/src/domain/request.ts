@@ -32,6 +32,21 @@ export type RequestMeta = {
 /** A provider and the model to ask it for. */
 export type Target = { provider: string; model: string };
 
+/** Which waiting requests go first; the first one before the others. */
+export const priorities = ['high', 'normal', 'low'] as const;
+export type Priority = (typeof priorities)[number];
+
+/** What decides a request's place among those that wait. */
+export type Standing = {
+  priority: Priority;
+  /** The key's id; empty where no keys are configured. */
+  key: string;
+  /** The key's share within its class. */
+  weight: number;
+  /** Of the request's body. */
+  bytes: number;
+};
+
 /** What the queue carries: small, so that BullMQ's scripts and Bull Board stay light. */
 export type JobData = {
   model: string;
@@ -40,12 +55,24 @@ export type JobData = {
   reader: ReaderKind;
   attached: boolean;
   targets: Target[];
+  /** Absent: before all others. */
+  standing?: Standing | undefined;
   createdAt: number;
   /** Not to be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
   traceparent?: string | undefined;
   /** The request's own word on what may be done after a fault in mid-answer; else the model's. */
   continuation?: 'auto' | 'strict' | 'off' | undefined;
+  account?: Account | undefined;
+};
+
+/** What a request holds of its key's limits until its end. Absent where the key has none. */
+export type Account = {
+  keyId: string;
+  /** It counts among the requests that the key has under way. */
+  leased: boolean;
+  /** What was charged for it, and in which slot of the window. */
+  tokens?: { charged: number; slot: number } | undefined;
 };
 
 const idPattern = /^req_(\d{1,4})_([0-9a-z]{9})([0-9a-f]{24})$/;

@@ -96,13 +96,14 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
       return { name, state, amount, waitMs };
     });
     const used = parts.map(({ state }) => state.own.used(at));
+    const resetMs = parts.map(({ state }) => state.own.reset(at));
     const retryAfterMs = Math.max(0, ...parts.map(({ waitMs }) => waitMs));
-    if (retryAfterMs > 0) return { kind: 'no', retryAfterMs, used };
+    if (retryAfterMs > 0) return { kind: 'no', retryAfterMs, used, resetMs };
     for (const { name, state, amount } of parts) {
       state.own.add(at, amount);
       owe(key, name, amount);
     }
-    return { kind: 'yes', slot: -1, used };
+    return { kind: 'yes', slot: -1, used, resetMs };
   }
 
   return {

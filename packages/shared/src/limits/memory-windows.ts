@@ -25,12 +25,14 @@ export function createMemoryWindows(options: MemoryWindowsOptions = {}): Windows
         0,
         ...each.map(({ window, limit, amount }) => window.wait(at, limit, amount)),
       );
-      if (retryAfterMs > 0) {
-        return { kind: 'no', retryAfterMs, used: each.map(({ window }) => window.used(at)) };
-      }
+      const state = () => ({
+        used: each.map(({ window }) => window.used(at)),
+        resetMs: each.map(({ window }) => window.reset(at)),
+      });
+      if (retryAfterMs > 0) return { kind: 'no', retryAfterMs, ...state() };
       let slot = 0;
       for (const { window, limit, amount } of each) slot = window.add(at, Math.min(amount, limit));
-      return { kind: 'yes', slot, used: each.map(({ window }) => window.used(at)) };
+      return { kind: 'yes', slot, ...state() };
     },
     async correct(key, corrections) {
       for (const { name, amount, slot } of corrections) {

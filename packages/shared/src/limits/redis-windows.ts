@@ -25,10 +25,12 @@ export function createRedisWindows(options: RedisWindowsOptions): Windows {
     async take(key, charges) {
       const args = charges.flatMap(({ name, limit, amount }) => [name, limit, amount]);
       const reply = await runScript(redis, scripts.take, [keys.limit(key)], [...form, ...args]);
-      const [granted = 0, told = 0, ...used] = reply as number[];
+      const [granted = 0, told = 0, ...rest] = reply as number[];
+      const used = rest.slice(0, charges.length);
+      const resetMs = rest.slice(charges.length);
       return granted === 1
-        ? { kind: 'yes', slot: told, used }
-        : { kind: 'no', retryAfterMs: told, used };
+        ? { kind: 'yes', slot: told, used, resetMs }
+        : { kind: 'no', retryAfterMs: told, used, resetMs };
     },
     async correct(key, corrections) {
       const args = corrections.flatMap(({ name, amount, slot = '' }) => [name, amount, slot]);

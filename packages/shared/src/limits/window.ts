@@ -16,6 +16,8 @@ export const slotLength = (windowMs: number): number =>
 
 export type SlidingWindow = {
   used(now: number): number;
+  /** Milliseconds until nothing is used any more; 0 when nothing is. */
+  reset(now: number): number;
   /** Milliseconds until the amount fits; 0 when it does now. */
   wait(now: number, limit: number, amount: number): number;
   /** The slot that was charged. */
@@ -41,6 +43,10 @@ export function createWindow(windowMs: number): SlidingWindow {
 
   return {
     used,
+    reset(now) {
+      if (used(now) === 0) return 0;
+      return (Math.max(...slots.keys()) + slotsPerWindow + 1) * slotMs - now;
+    },
     wait(now, limit, amount) {
       let over = used(now) + Math.min(amount, limit) - limit;
       if (over <= 0) return 0;

@@ -3,7 +3,7 @@ import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
 import { createMemoryChannels } from './memory-channels.ts';
 import type { MemoryChannels } from './memory-channels.ts';
-import type { AppendItem, AppendOutcome, Described, Frame, StreamLog } from './port.ts';
+import type { AppendItem, AppendOutcome, Caller, Described, Frame, StreamLog } from './port.ts';
 
 export type MemoryLogOptions = {
   /** Milliseconds; nothing ends its life by itself without it. */
@@ -33,8 +33,11 @@ type Stored = {
   nonce: string | undefined;
   worker: string | undefined;
   ended: TerminalKind | undefined;
+  callers: Caller[];
   expiresAt: number;
 };
+
+type Named = { id: string; fingerprint: string };
 
 const isSeal = (entry: Pack | Seal): entry is Seal => 'prev' in entry;
 
@@ -52,6 +55,8 @@ export function createMemoryLog({
 }: MemoryLogOptions = {}): MemoryLog {
   const channels = createMemoryChannels();
   let requests = new Map<string, Stored>();
+  /** By the hash of the Idempotency-Key: one whose request is gone stands for nothing. */
+  const named = new Map<string, Named>();
 
   function find(id: string): Stored | undefined {
     const stored = requests.get(id);
@@ -59,8 +64,15 @@ export function createMemoryLog({
     return requests.get(id);
   }
 
-  const liveReaders = (stored: Stored | undefined): number =>
-    stored?.inboxes.filter((inbox) => channels.isListening(inbox)).length ?? 0;
+  /** One without an inbox never leaves; one whose ingress is dead has left without a word. */
+  const isThere = ({ inbox }: Caller): boolean =>
+    inbox === undefined || channels.isListening(inbox);
+
+  function liveReaders(stored: Stored | undefined): number {
+    const live = stored?.inboxes.filter((inbox) => channels.isListening(inbox)).length ?? 0;
+    const stays = stored?.callers.some(({ inbox }) => inbox === undefined) ?? false;
+    return live === 0 && stays ? 1 : live;
+  }
 
   function write(stored: Stored, frame: Frame, terminal: TerminalKind | undefined): void {
     stored.entries.push({ id: frame.last, texts: frame.texts });
@@ -95,8 +107,16 @@ export function createMemoryLog({
   }
 
   const log: StreamLog = {
-    async create(meta, body, inbox) {
-      if (find(meta.id)) return;
+    async create(meta, body, inbox, once) {
+      const known = once && named.get(once.hash);
+      const other = known && known.id !== meta.id ? find(known.id) : undefined;
+      if (once && known && other) {
+        if (known.fingerprint !== once.fingerprint) return { kind: 'conflict' };
+        if (!other.callers.some(isSameCaller(once.caller))) other.callers.push(once.caller);
+        return { kind: 'joined', id: known.id };
+      }
+      if (find(meta.id)) return { kind: 'created' };
+      if (once) named.set(once.hash, { id: meta.id, fingerprint: once.fingerprint });
       requests.set(meta.id, {
         meta: structuredClone(meta),
         body,
@@ -107,8 +127,10 @@ export function createMemoryLog({
         nonce: undefined,
         worker: undefined,
         ended: undefined,
+        callers: once ? [once.caller] : [],
         expiresAt: now() + lifetimeMs,
       });
+      return { kind: 'created' };
     },
 
     async seal(id, { activation, nonce, worker }) {
@@ -138,10 +160,18 @@ export function createMemoryLog({
       return outcomes;
     },
 
-    async finish(id, line, kind) {
+    async finish(id, line, kind, { leaver, freesKey = false } = {}) {
       const stored = find(id);
       if (!stored) return { kind: 'gone' };
       if (stored.ended) return { kind: 'ended', by: stored.ended };
+      if (leaver && stored.callers.length > 0) {
+        const leaves = isSameCaller(leaver);
+        stored.callers = stored.callers.filter((caller) => !leaves(caller));
+        if (stored.callers.some(isThere)) return { kind: 'shared' };
+      }
+      if (freesKey) {
+        for (const [hash, { id: holder }] of named) if (holder === id) named.delete(hash);
+      }
       const { run, seq } = stored.entries.at(-1)?.id ?? logStart;
       const frame = { id, prev: lastLine(stored), last: { run, seq: seq + 1 }, texts: [line] };
       write(stored, frame, kind);
@@ -188,6 +218,9 @@ export function createMemoryLog({
     },
   };
 }
+
+const isSameCaller = (one: Caller) => (other: Caller) =>
+  other.token === one.token && other.inbox === one.inbox;
 
 const toFrame = ({ id, prev, last, lines }: AppendItem): Frame => ({
   id,

@@ -11,14 +11,27 @@ import type { RequestMeta } from '../domain/request.ts';
  * - everything has an end of life from its first write.
  */
 export type StreamLog = {
-  /** Ingress: makes the request known and stores its body, with the creator's inbox as its first reader. */
-  create(meta: RequestMeta, body: string, inbox: string | undefined): Promise<void>;
+  /**
+   * Ingress: makes the request known and stores its body, with the creator's inbox as its first reader.
+   * With `once`, only if its Idempotency-Key does not stand for another request; both in one step.
+   */
+  create(
+    meta: RequestMeta,
+    body: string,
+    inbox: string | undefined,
+    once?: Once,
+  ): Promise<CreateOutcome>;
   /** Worker: takes the log over for one run and fences every older one. */
   seal(id: string, claim: Claim): Promise<SealOutcome>;
   /** Worker: appends to many logs of one shard at once. Outcomes stand in the order of the items. */
   append(shard: number, items: readonly AppendItem[]): Promise<AppendOutcome[]>;
   /** Anyone: ends a request from outside its run. The first terminal line wins. */
-  finish(id: string, line: string, kind: TerminalKind): Promise<FinishOutcome>;
+  finish(
+    id: string,
+    line: string,
+    kind: TerminalKind,
+    options?: FinishOptions,
+  ): Promise<FinishOutcome>;
   /** What a request is, where its log ends, and how it ended. */
   describe(id: string): Promise<Described | undefined>;
   /** As `describe`, and from now on the inbox gets what is appended. */
@@ -28,6 +41,37 @@ export type StreamLog = {
   read(id: string, after: EntryId, maxPacks: number): Promise<ReadOutcome | undefined>;
   /** How many of a request's inboxes have an ingress that listens. */
   liveReaders(id: string): Promise<number>;
+};
+
+/** A request that is to be made once only, however often it is asked for. */
+export type Once = {
+  /** Hash of the Idempotency-Key and whose it is. The request has to be in the shard that follows from it. */
+  hash: string;
+  /** Of what is asked for: the same key with another one is a mistake. */
+  fingerprint: string;
+  caller: Caller;
+};
+
+/** One who asked for a request by its Idempotency-Key, and reads it. */
+export type Caller = {
+  /** Unique: a call that is re-sent is still one caller. */
+  token: string;
+  /** The inbox of its ingress while its leaving may end the request; without one it stays for ever. */
+  inbox: string | undefined;
+};
+
+export type CreateOutcome =
+  | { kind: 'created' }
+  /** The key stands for this request, and the caller is one of its callers from now on. */
+  | { kind: 'joined'; id: string }
+  /** The key stands for a request that was made with another fingerprint. */
+  | { kind: 'conflict' };
+
+export type FinishOptions = {
+  /** This caller leaves: the request goes on while another one is there. */
+  leaver?: Caller | undefined;
+  /** Nobody has an answer of it: the Idempotency-Key is free for a new try. */
+  freesKey?: boolean;
 };
 
 export type Claim = {
@@ -71,6 +115,8 @@ export type AppendOutcome = 'written' | 'duplicate' | 'fenced' | 'ended' | 'gone
 
 export type FinishOutcome =
   | { kind: 'finished' }
+  /** The leaver is gone, and other callers are still there. */
+  | { kind: 'shared' }
   | { kind: 'ended'; by: TerminalKind }
   | { kind: 'gone' };
 

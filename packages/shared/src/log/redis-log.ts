@@ -5,7 +5,14 @@ import type { RequestMeta } from '../domain/request.ts';
 import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { frameHeader } from './frame.ts';
-import type { AppendItem, AppendOutcome, Described, ReadOutcome, StreamLog } from './port.ts';
+import type {
+  AppendItem,
+  AppendOutcome,
+  Caller,
+  Described,
+  ReadOutcome,
+  StreamLog,
+} from './port.ts';
 import { runScript, scripts } from './redis-scripts.ts';
 
 export type RedisLogOptions = {
@@ -52,19 +59,22 @@ export function createRedisLog({
   }
 
   return {
-    async create(meta, body, inbox) {
+    async create(meta, body, inbox, once) {
       // By its text, not its hash: a hash that Redis does not know would send it a second time,
       // behind the job that the caller adds right after, and the first chunks would find no inbox.
-      await redis.eval(
+      const scriptKeys = [keys.request(meta.id), keys.body(meta.id)];
+      const args = [JSON.stringify(meta), inbox ?? '', body, lifetimeMs];
+      if (once) {
+        scriptKeys.push(keys.once(shardOf(meta.id), once.hash));
+        args.push(meta.id, once.fingerprint, nameOf(once.caller));
+      }
+      const [kind, id] = (await redis.eval(
         scripts.create.lua,
-        2,
-        keys.request(meta.id),
-        keys.body(meta.id),
-        JSON.stringify(meta),
-        inbox ?? '',
-        body,
-        lifetimeMs,
-      );
+        scriptKeys.length,
+        ...scriptKeys,
+        ...args,
+      )) as ['created' | 'conflict'] | ['joined', string];
+      return kind === 'joined' ? { kind, id } : { kind };
     },
 
     async seal(id, claim) {
@@ -96,14 +106,16 @@ export function createRedisLog({
       return items.map((_, i) => appendStatus[reply[i] ?? -1] ?? 'gone');
     },
 
-    async finish(id, line, kind) {
+    async finish(id, line, kind, { leaver, freesKey = false } = {}) {
       const reply = (await runScript(redis, scripts.finish, allKeys(id), [
         tag(id),
         id,
         line,
         kind,
         retentionMs,
-      ])) as ['finished'] | ['ended', TerminalKind] | ['gone'];
+        leaver === undefined ? '' : nameOf(leaver),
+        freesKey ? 'free' : '',
+      ])) as ['finished'] | ['ended', TerminalKind] | ['shared'] | ['gone'];
       return reply[0] === 'ended' ? { kind: 'ended', by: reply[1] } : { kind: reply[0] };
     },
 
@@ -133,6 +145,9 @@ export function createRedisLog({
     },
   };
 }
+
+/** As the scripts have it: inbox and token hold no white space. */
+const nameOf = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;
 
 function pushAppendArgs(args: (string | number)[], item: AppendItem, retentionMs: number): void {
   args.push(

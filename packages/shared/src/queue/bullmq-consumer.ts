@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
-import { heldJobs, takeBack } from './held-jobs.ts';
+import { heldJobs, takeBack, wake } from './held-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import { createLockKeeper } from './lock-keeper.ts';
 import type { LockKeeper } from './lock-keeper.ts';
@@ -13,6 +13,9 @@ import { retryRefused } from '../retry-refused.ts';
 import type { ActivationHandler, JobConsumer } from './port.ts';
 import { createStrays } from './strays.ts';
 import type { Strays } from './strays.ts';
+import { createTakings } from './takings.ts';
+import type { Takings } from './takings.ts';
+import { createWaitingLine } from './waiting-line.ts';
 
 export type BullConsumerOptions = {
   /** For the commands; each shard's blocking read gets a connection of its own from it. */
@@ -52,6 +55,9 @@ const handBackMs = 10_000;
 
 type Lane = Worker<JobData, string>;
 
+/** What is kept of the jobs that one shard's fetchers take. */
+type Books = { keeper: LockKeeper; takings: Takings };
+
 /** One shard's fetchers. */
 type Team = {
   lanes: Lane[];
@@ -72,13 +78,16 @@ export function startBullConsumer(
   handle: ActivationHandler,
 ): JobConsumer {
   const { redis, keys, shards, name, concurrency, onError } = options;
+  const line = createWaitingLine({ redis, keys });
+  const note = (error: unknown) => onError(asError(error));
   let held = 0;
   /** Runs that have begun with their fetch. */
   const begun = new WeakMap<Job, Promise<string>>();
   let stopping: Promise<void> | undefined;
 
-  async function process(keeper: LockKeeper, job: Job<JobData>): Promise<string> {
+  async function process({ keeper, takings }: Books, job: Job<JobData>): Promise<string> {
     const { id = '', token = '' } = job;
+    takings.add(job.attemptsStarted > 1 ? 0 : (job.data.standing?.bytes ?? 0));
     // BullMQ may still pop a job while it stops: it goes straight back to the others.
     if (stopping) return handBack(job, token);
     const lock = keeper.keep(id, token);
@@ -111,7 +120,11 @@ export function startBullConsumer(
   async function handBack(job: Job<JobData>, token: string): Promise<never> {
     if (token === '') throw new WaitingError();
     try {
-      const moved = await retryRefused(() => job.moveToWait(token), { withinMs: handBackMs });
+      const front = async () => {
+        await job.moveToWait(token);
+        await wake(redis, job.queueQualifiedName);
+      };
+      const moved = await retryRefused(front, { withinMs: handBackMs });
       if (moved.kind === 'refused') onError(asError(moved.error));
     } catch (error) {
       if (!isNotOurs(error)) throw error;
@@ -126,23 +139,27 @@ export function startBullConsumer(
       everyMs: lockMs / 4,
       onError,
     });
+    const takings = createTakings({ took: (...what) => line.took(shard, ...what), onError: note });
+    const books = { keeper, takings };
     const places = Math.max(1, Math.ceil(concurrency / shards));
     for (let lane = 0; lane < Math.min(fetchLanes, places); lane++) {
       const share = Math.floor((places + lane) / Math.min(fetchLanes, places));
-      lanes.push(openLane(shard, share, keeper));
+      lanes.push(openLane(shard, share, books));
     }
     const [first] = lanes as [Lane];
     const strays = createStrays({
       held: () => heldJobs(redis, first, name),
       isKept: keeper.has,
-      putBack: (job) => takeBack(first, job),
-      onError: (error) => onError(error instanceof Error ? error : new Error(String(error))),
+      putBack: async (job) => {
+        if ((await takeBack(first, job)) > 0) await wake(redis, first.qualifiedName);
+      },
+      onError: note,
     });
     return { lanes, keeper, strays, places, rushed: new Set(), fetching: 0, rushes: new Set() };
   }
 
-  function openLane(shard: number, places: number, keeper: LockKeeper): Lane {
-    const lane: Lane = new Worker(queueName, (job) => begun.get(job) ?? process(keeper, job), {
+  function openLane(shard: number, places: number, books: Books): Lane {
+    const lane: Lane = new Worker(queueName, (job) => begun.get(job) ?? process(books, job), {
       connection: redis,
       prefix: keys.tag(shard),
       name,
@@ -160,7 +177,7 @@ export function startBullConsumer(
     lane.on('active', (job) => {
       // BullMQ fails this one by itself: its workers died too often.
       if (job.deferredFailure) return;
-      const work = process(keeper, job);
+      const work = process(books, job);
       work.catch(() => {}); // BullMQ hears of it when it asks.
       begun.set(job, work);
     });

@@ -1,10 +1,11 @@
-import { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
+import { Job, Queue } from 'bullmq';
+import type { ChainableCommander, Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
-import { heldJobs, takeBack } from './held-jobs.ts';
+import { heldJobs, takeBack, wake } from './held-jobs.ts';
 import type { JobQueue, JobState } from './port.ts';
+import { arriving, createWaitingLine } from './waiting-line.ts';
 
 export type BullQueueOptions = {
   redis: Redis;
@@ -25,7 +26,9 @@ const keptEvents = 1000;
 export function createBullQueue(options: BullQueueOptions): JobQueue & { board: Queue[] } {
   const { redis, keys, shards, retentionMs, onError } = options;
   const keep = { age: Math.ceil(retentionMs / 1000), count: keptJobs };
+  const kept = { attempts: 1, removeOnComplete: keep, removeOnFail: keep };
   const queues = new Map<number, Queue>();
+  const line = createWaitingLine({ redis, keys });
 
   /** Ids keep naming their shard when the number of shards was lowered. */
   function queueOf(shard: number): Queue {
@@ -35,7 +38,7 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
         connection: redis,
         prefix: keys.tag(shard),
         streams: { events: { maxLen: keptEvents } },
-        defaultJobOptions: { attempts: 1, removeOnComplete: keep, removeOnFail: keep },
+        defaultJobOptions: kept,
       });
       queue.on('error', onError);
       queues.set(shard, queue);
@@ -49,14 +52,36 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
     board,
 
     async add(id: string, data: JobData) {
-      await queueOf(shardOf(id)).add(data.model, data, { jobId: id });
+      const queue = queueOf(shardOf(id));
+      const { standing } = data;
+      if (!standing) await queue.add(data.model, data, { jobId: id });
+      else {
+        const job = new Job(
+          queue,
+          data.model,
+          data,
+          { ...kept, jobId: id, priority: arriving },
+          id,
+        );
+        const pipeline = (await queue.backend.client).pipeline();
+        // Queued at once, sent with the next command: nobody sees it before it has its place.
+        await job.addJob(pipeline, {});
+        await line.place(pipeline as unknown as ChainableCommander, id, standing, data.deadlineAt);
+      }
     },
 
     async remove(id) {
       const queue = queueOf(shardOf(id));
+      const [state, data] = await Promise.all([
+        queue.getJobState(id),
+        redis.hget(queue.toKey(id), 'data'),
+      ]);
       // BullMQ would remove one that has ended meanwhile, too; operators are to see it.
-      if (!waitingStates.has(await queue.getJobState(id))) return false;
-      return (await queue.remove(id)) === 1;
+      if (!waitingStates.has(state)) return false;
+      const isRemoved = (await queue.remove(id)) === 1;
+      const { standing } = JSON.parse(data ?? '{}') as Partial<JobData>;
+      if (isRemoved && standing) await line.took(shardOf(id), 0, standing.bytes);
+      return isRemoved;
     },
 
     async state(id) {
@@ -65,17 +90,20 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
     },
 
     async position(id) {
-      const wait = `${keys.tag(shardOf(id))}:${queueName}:wait`;
-      // Jobs are taken from the tail.
-      const [index, length] = await Promise.all([redis.lpos(wait, id), redis.llen(wait)]);
-      return index === null ? undefined : Math.max(0, length - 1 - index);
+      const [position] = await line.positions([id]);
+      return position;
     },
+
+    positions: (ids) => line.positions(ids),
+    look: (now) => line.look(shards, now),
+    strike: (ids) => line.strike(ids),
 
     async counts() {
       const total = { waiting: 0, active: 0, completed: 0, failed: 0 };
       for (const queue of board) {
-        const counts = await queue.getJobCounts('waiting', 'active', 'completed', 'failed');
+        const counts = await queue.getJobCounts('prioritized', ...countNames);
         for (const name of countNames) total[name] += counts[name] ?? 0;
+        total.waiting += counts['prioritized'] ?? 0;
       }
       return total;
     },
@@ -86,6 +114,8 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
       const moves = held.map((job) => takeBack(queue, job));
       // All of them first: one that fails is found again by the next call.
       const moved = await Promise.allSettled(moves);
+      if (moved.some((one) => one.status === 'fulfilled' && one.value > 0))
+        await wake(redis, queue.qualifiedName);
       for (const one of moved) if (one.status === 'rejected') throw one.reason;
       return moved.reduce((sum, one) => sum + (one.status === 'fulfilled' ? one.value : 0), 0);
     },

@@ -25,7 +25,15 @@ export async function heldJobs(
 }
 
 /**
- * Puts a job in front of the queue: 1, or 0 when somebody else was faster. Never without the token:
+ * Wakes a worker that is asleep: BullMQ does not when a job with a priority is moved back, and all but
+ * those that came without a standing have one.
+ */
+export async function wake(redis: Redis, qualifiedName: string): Promise<void> {
+  await redis.zadd(`${qualifiedName}:marker`, 0, '0');
+}
+
+/**
+ * Puts a job in front of the queue, for a worker to find that is awake, or is woken then: 1, or 0 when somebody else was faster. Never without the token:
  * BullMQ would skip its check.
  */
 export async function takeBack(queue: MinimalQueue, { id, token }: HeldJob): Promise<number> {

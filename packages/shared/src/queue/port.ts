@@ -1,4 +1,5 @@
 import type { JobData } from '../domain/request.ts';
+import type { QueueLook } from '../domain/waiting.ts';
 
 /** Where a job is, in the queue's own words. `unknown`: removed, or never there. */
 export type JobState = 'waiting' | 'active' | 'completed' | 'failed' | 'unknown';
@@ -11,6 +12,11 @@ export type JobQueue = {
   state(id: string): Promise<JobState>;
   /** How many jobs stand before it, from 0; undefined when it does not wait. */
   position(id: string): Promise<number | undefined>;
+  /** The same of many, with one command for each shard, in their order. */
+  positions(ids: readonly string[]): Promise<(number | undefined)[]>;
+  look(now: number): Promise<QueueLook>;
+  /** These requests are no longer to be named as overdue. */
+  strike(ids: readonly string[]): Promise<void>;
   counts(): Promise<{ waiting: number; active: number; completed: number; failed: number }>;
   /**
    * Puts the jobs that a dead worker holds in front of the queue again; returns how many. Only what

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ModelConfig, ProviderConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Windows } from '@millrace/shared/limits/port';
+import { estimateTokens } from '@millrace/shared/domain/tokens';
 import { decodeFact, encodeFact } from './key-facts.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
@@ -12,7 +13,6 @@ import { rendezvous, stickyValue } from './sticky.ts';
 import { createStrategy } from './strategies.ts';
 import type { Strategy } from './strategies.ts';
 import { createTargetLimits } from './target-limits.ts';
-import { estimateTokens } from './tokens.ts';
 import { createWaiting } from './waiting.ts';
 import type { WaitingOptions } from './waiting.ts';
 

@@ -1,8 +1,9 @@
 import type { ModelConfig, TargetConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
-import type { Charge, Taken, Windows } from '@millrace/shared/limits/port';
 import { targetKey } from '@millrace/shared/domain/target-key';
-import { estimateTokens, tokensUsed } from './tokens.ts';
+import { tokensUsed } from '@millrace/shared/domain/tokens';
+import { charged, chargesOf } from '@millrace/shared/limits/port';
+import type { Charge, Taken, Windows } from '@millrace/shared/limits/port';
 
 export type TargetGrant =
   | {
@@ -100,19 +101,6 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
       return limit ? { ...limit, used: told.get(targetKey(target))?.used } : undefined;
     },
   };
-}
-
-const charged = ({ amount, limit }: Charge): number => Math.min(amount, limit);
-
-function chargesOf({ requestsPerMinute, tokensPerMinute }: Limits, body: string): Charge[] {
-  const charges: Charge[] = [];
-  if (requestsPerMinute !== undefined) {
-    charges.push({ name: 'requests', limit: requestsPerMinute, amount: 1 });
-  }
-  if (tokensPerMinute !== undefined) {
-    charges.push({ name: 'tokens', limit: tokensPerMinute, amount: estimateTokens(body) });
-  }
-  return charges;
 }
 
 /** A target that several models name has one limit: the smallest that one of them gives it. */

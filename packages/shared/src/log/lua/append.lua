@@ -7,7 +7,7 @@
 local status, shown, inboxes = {}, {}, {}
 for i = 1, #KEYS / 3 do
   local request, log, a = KEYS[3 * i - 2], KEYS[3 * i - 1], 6 * i - 5
-  local known = redis.call('HMGET', request, 'nonce', 'end', 'subs')
+  local known = redis.call('HMGET', request, 'nonce', 'end', 'subs', 'once')
   if not known[1] then
     status[i] = -1
   elseif known[1] ~= ARGV[a + 1] then
@@ -31,6 +31,8 @@ for i = 1, #KEYS / 3 do
         redis.call('PEXPIRE', request, ARGV[a + 6])
         redis.call('PEXPIRE', log, ARGV[a + 6])
         redis.call('UNLINK', KEYS[3 * i])
+        -- The Idempotency-Key lives as long as its answer; it is in the same slot.
+        if known[4] then redis.call('PEXPIRE', known[4], ARGV[a + 6]) end
       end
       for inbox in string.gmatch(known[3] or '', '%S+') do
         if not shown[inbox] then

@@ -2,7 +2,7 @@
 -- Takes a log over for one run: writes `<run>-0`, which fences every older run, and then reads.
 -- KEYS request, log, body   ARGV activation, nonce, worker, ttl ms, seal JSON
 -- Returns {'sealed', run, last line id, body} or {'ended' | 'fenced' | 'gone'}
-local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'run', 'activation', 'nonce')
+local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'run', 'activation', 'nonce', 'once')
 if not known[1] then return {'gone'} end
 if known[2] then return {'ended'} end
 local run, activation = tonumber(known[3] or 0), tonumber(known[4] or 0)
@@ -24,4 +24,5 @@ if not mine then
   redis.call('HSET', KEYS[1], 'run', run, 'activation', ARGV[1], 'nonce', ARGV[2], 'worker', ARGV[3])
 end
 for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+if known[6] then redis.call('PEXPIRE', known[6], ARGV[4]) end
 return {'sealed', run, last, body}

@@ -1,4 +1,4 @@
-import { topLevelMembers } from '@millrace/shared/domain/json-text';
+import { topLevelMembers } from './json-text.ts';
 
 /** Bytes of English text in a token; other texts have fewer, and settling corrects it. */
 const bytesPerToken = 4;

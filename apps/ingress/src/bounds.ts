@@ -1,0 +1,78 @@
+import type { Socket } from 'node:net';
+import type { Bound } from '@millrace/shared/bounds';
+import type { Config } from '@millrace/shared/config';
+import type { ConnectionCounts } from './admission/connection-counts.ts';
+import type { Connections } from './connections.ts';
+import type { BodyBudget } from './http/arrival.ts';
+import { maxServed } from './http/socket-turns.ts';
+import { maxPerSocket } from './http/socket-requests.ts';
+import type { SocketWheel } from './http/socket-wheel.ts';
+import type { Relay } from './relay/relay.ts';
+
+export type BoundSources = {
+  limits: Config['limits'];
+  bodies: BodyBudget;
+  connections: Pick<Connections, 'heldBytes' | 'size'>;
+  connectionCounts: Pick<ConnectionCounts<Socket>, 'most'>;
+  relay: Pick<Relay, 'readers'>;
+  socketWheel: Pick<SocketWheel, 'framesServed' | 'requestsOpen'>;
+};
+
+/** What an ingress holds in memory, and how much it may: docs/bounds.md tells of each. */
+export function ingressBounds(sources: BoundSources): Bound[] {
+  const { limits, bodies, connections, connectionCounts, relay, socketWheel } = sources;
+  const entries = (what: string, limit: string, max: number, read: () => number, per?: string) => {
+    return { what, unit: 'entries' as const, limit, max, read, per };
+  };
+  return [
+    {
+      what: 'request_bodies',
+      unit: 'bytes',
+      limit: 'limits.requestBodies',
+      max: limits.requestBodiesBytes,
+      read: () => bodies.held,
+    },
+    {
+      what: 'reader_buffers',
+      unit: 'bytes',
+      limit: 'limits.readerBuffer',
+      max: limits.readerBufferBytes,
+      per: 'connection',
+      read: () => connections.heldBytes(),
+    },
+    entries(
+      'most_connections_of_an_address',
+      'limits.connectionsPerAddress',
+      limits.connectionsPerAddress,
+      () => connectionCounts.most.address,
+    ),
+    entries(
+      'most_connections_of_a_key',
+      'limits.connectionsPerKey',
+      limits.connectionsPerKey,
+      () => connectionCounts.most.key,
+    ),
+    entries(
+      'connections_in_use',
+      'limits.connectionsPerAddress',
+      limits.connectionsPerAddress,
+      () => connections.size,
+      'address',
+    ),
+    entries('readers', 'maxPerSocket', maxPerSocket, () => relay.readers, 'connection'),
+    entries(
+      'socket_requests',
+      'maxPerSocket',
+      maxPerSocket,
+      () => socketWheel.requestsOpen(),
+      'connection',
+    ),
+    entries(
+      'socket_frames',
+      'maxServed',
+      maxServed,
+      () => socketWheel.framesServed(),
+      'connection',
+    ),
+  ];
+}

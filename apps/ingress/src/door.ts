@@ -1,0 +1,105 @@
+import type { Priority, Standing } from '@millrace/shared/domain/request';
+import { ApiError, forbidden, unavailable } from './http/errors.ts';
+import { admit } from './admission/admit.ts';
+import type { Admission, QueueLimits } from './admission/admit.ts';
+import type { LoadMeter } from './load-meter.ts';
+import type { MemoryMeter } from './memory-meter.ts';
+import type { Ranks } from './admission/priority.ts';
+
+export type Visitor = {
+  keyId: string | undefined;
+  /** As asked for; absent: the key's own. */
+  priority: Priority | undefined;
+  bytes: number;
+  patient: boolean;
+  deadlineAt: number | undefined;
+};
+
+/** Where a request comes into the queue, or is told at once why not and when to come back. */
+export type Door = {
+  /** Throws an ApiError. No round trip. */
+  enter(visitor: Visitor): Standing;
+  /** Throws an ApiError when Redis is above its soft memory limit. */
+  checkMemory(): Promise<void>;
+};
+
+export type DoorDeps = {
+  ranks: Ranks;
+  meter: Pick<LoadMeter, 'read' | 'add'>;
+  memory: MemoryMeter;
+  limits: QueueLimits;
+  onAdmitted(): void;
+  /** With the reason. */
+  onShed(reason: string): void;
+  now?(): number;
+};
+
+export function createDoor(deps: DoorDeps): Door {
+  const { ranks, meter, memory, limits, onAdmitted, onShed, now = Date.now } = deps;
+  return {
+    enter({ keyId, priority, bytes, patient, deadlineAt }) {
+      const ranked = ranks.rank(keyId, priority);
+      if (ranked.kind === 'too_high') throw tooHigh(ranked.highest);
+      const standing = { ...ranked.rank, key: keyId ?? '', bytes };
+      const load = meter.read();
+      // Before the first look nothing is known, and Redis itself is asked next.
+      if (load) {
+        const ask = { standing, patient, deadlineAt, shared: ranks.shared };
+        const verdict = admit(load, limits, ask, now());
+        if (verdict.kind === 'shed') {
+          onShed(verdict.reason);
+          throw refusal(verdict);
+        }
+      }
+      meter.add(standing);
+      onAdmitted();
+      return standing;
+    },
+
+    async checkMemory() {
+      const room = memory.hasRoom();
+      if (room === true || (await room)) return;
+      onShed('memory');
+      throw unavailable('The queue is out of memory; try again later.', 'queue_full', 5);
+    },
+  };
+}
+
+const tooHigh = (highest: Priority) =>
+  forbidden(`This API key may ask for the priority '${highest}' at most.`, 'priority_not_allowed');
+
+const codes = {
+  jobs: 'queue_full',
+  bytes: 'queue_full',
+  share: 'queue_share_exceeded',
+  wait: 'queue_wait_too_long',
+  deadline: 'deadline_unreachable',
+} as const;
+
+function refusal(verdict: Extract<Admission, { kind: 'shed' }>): ApiError {
+  const { reason, own, retryAfterMs, expectedWaitMs } = verdict;
+  const retryAfter = String(Math.ceil(retryAfterMs / 1000));
+  const expected =
+    expectedWaitMs === undefined
+      ? ''
+      : ` The expected wait is ${(expectedWaitMs / 1000).toFixed(1)} s.`;
+  const what = {
+    jobs: 'Too many requests wait.',
+    bytes: 'The requests that wait hold too many bytes.',
+    share: 'Too many requests of this API key wait.',
+    wait: own
+      ? 'Requests of this API key wait too long already.'
+      : 'Requests wait too long already.',
+    deadline: 'The request would not start before its deadline.',
+  }[reason];
+  return new ApiError(
+    own ? 429 : 503,
+    {
+      message: `${what}${expected} Try again in ${retryAfter} s.`,
+      type: own ? 'rate_limit_error' : 'server_error',
+      param: null,
+      code: codes[reason],
+    },
+    { 'retry-after': retryAfter },
+  );
+}

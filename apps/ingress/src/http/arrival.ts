@@ -1,0 +1,119 @@
+import type { Server, Socket } from 'node:net';
+import type { Config } from '@millrace/shared/config';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ConnectionCounts } from '../admission/connection-counts.ts';
+import { ApiError, unavailable } from './errors.ts';
+
+/* What may arrive, and how slowly: connections, request heads, request bodies. */
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The request's body is not held any more. Idempotent; its response's end does it, too. */
+    releaseBody: () => void;
+  }
+}
+
+/** Bytes of the request bodies that this ingress holds. */
+export type BodyBudget = { held: number };
+
+/** Parts of a timeout after which Node looks again for connections that are over it. */
+const looksPerTimeout = 4;
+const longestLookMs = 5000;
+
+/** Options of Node's server. Streams may be silent for long and requests may wait: only arriving is timed. */
+export function serverTimes({ headTimeoutMs, requestTimeoutMs }: Config['limits']) {
+  const shortest = Math.min(headTimeoutMs, requestTimeoutMs);
+  return {
+    headersTimeout: shortest,
+    connectionsCheckingInterval: Math.min(longestLookMs, Math.ceil(shortest / looksPerTimeout)),
+  };
+}
+
+/**
+ * Counts the connections of a server; with TLS, those that have shaken hands. `isProxy`: one that
+ * tells for whom it asks, and is believed.
+ */
+export function countConnections(
+  server: Server,
+  isTls: boolean,
+  counts: ConnectionCounts<Socket>,
+  isProxy: (address: string) => boolean,
+) {
+  server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
+    const peer = socket.remoteAddress ?? '';
+    const outcome = counts.opened(socket, isProxy(peer) ? undefined : peer);
+    socket.once('close', () => counts.closed(socket));
+    if (outcome === 'unheard') socket.destroy();
+  });
+}
+
+/** Throws a 429 for a request on a connection that is one too many of its client's address. */
+export function checkAddress(
+  counts: ConnectionCounts<Socket>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const { socket } = request.raw;
+  // Undefined once the connection is gone.
+  const address = request.ip ?? '';
+  const verdict = counts.admitAddress(socket, address);
+  if (verdict === 'refused') throw tooManyConnections('Your address');
+  // Of a WebSocket, when that closes.
+  if (verdict === 'counted') reply.raw.once('close', () => counts.served(socket, address));
+}
+
+/** Throws a 429 for a request on a connection that is one too many of its key. */
+export function checkKey(
+  counts: ConnectionCounts<Socket>,
+  request: FastifyRequest,
+  key: string | undefined,
+): void {
+  const isRefused = key !== undefined && counts.admitKey(request.raw.socket, key) === 'refused';
+  if (isRefused) throw tooManyConnections('This API key');
+}
+
+const tooManyConnections = (whose: string): ApiError =>
+  new ApiError(
+    429,
+    {
+      message: `${whose} has as many connections open as it may.`,
+      type: 'requests',
+      param: null,
+      code: 'too_many_connections',
+    },
+    { 'retry-after': '1', connection: 'close' },
+  );
+
+/** Bounds the memory that request bodies take until the queue has them. */
+export function boundBodies(app: FastifyInstance, budget: BodyBudget, maxBytes: number): void {
+  app.decorateRequest('releaseBody', () => {});
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    if (hasBody(request)) {
+      let own = 0;
+      let refused = false;
+      request.releaseBody = () => {
+        budget.held -= own;
+        own = 0;
+      };
+      reply.raw.once('close', () => request.releaseBody());
+      payload.on('data', (part: Buffer) => {
+        if (refused) return;
+        own += part.length;
+        budget.held += part.length;
+        refused = budget.held > maxBytes;
+        // Ends the parsing with this answer; what else comes of the body is passed over.
+        if (refused) payload.emit('error', tooManyBodies());
+      });
+    }
+    done(null, payload);
+  });
+}
+
+const hasBody = ({ headers }: FastifyRequest): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+const tooManyBodies = () =>
+  Object.assign(
+    unavailable('This server holds as many request bodies as it may.', 'server_busy', 1),
+    { statusCode: 503 },
+  );

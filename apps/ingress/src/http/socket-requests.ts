@@ -1,0 +1,172 @@
+import {
+  compareEntryIds,
+  isTerminalLine,
+  logStart,
+  sameEntryId,
+} from '@millrace/shared/domain/entry';
+import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import type { RequestMeta } from '@millrace/shared/domain/request';
+import type { Caller, Described } from '@millrace/shared/log/port';
+import { socketEvent, toJobEvent } from '../relay/encode.ts';
+import type { Reader, ReaderSink } from '../relay/relay.ts';
+import type { Visit } from '../relay/waiting-room.ts';
+import type { Services } from '../services.ts';
+import { clientLeft } from './charged.ts';
+import { invalidRequest, streamLost } from './errors.ts';
+import { resetEvent } from './events.ts';
+import { errorFrame } from './socket-frames.ts';
+
+/** Requests that one socket may have open: created or subscribed. */
+export const maxPerSocket = 1000;
+
+/** A request on this socket. `owned`: created by it and not detached, so that it ends with it. */
+type Open = {
+  meta: RequestMeta;
+  reader: Reader;
+  owned: boolean;
+  callers: Caller[];
+  /** While it waits and is told its place. */
+  visit?: Visit;
+};
+
+type Send = (text: string) => boolean;
+
+/** The requests that are open on one socket, and the readers that bring their events to it. */
+export type SocketRequests = ReturnType<typeof createSocketRequests>;
+
+export function createSocketRequests(
+  services: Pick<Services, 'submitter' | 'relay' | 'keyLimits' | 'waitingRoom' | 'onError'>,
+  send: Send,
+  /** The last one is over. */
+  onUnused: () => void,
+) {
+  const { relay, keyLimits, waitingRoom } = services;
+  const open = new Map<string, Open>();
+
+  /** `caller`: by whose Idempotency-Key it was asked for here. */
+  function read(
+    meta: RequestMeta,
+    start: (sink: ReaderSink) => Reader,
+    owner: { owned: boolean; caller?: Caller | undefined },
+    sendEvent: Send = send,
+  ): void {
+    const reader = start(sinkOf(meta, sendEvent));
+    const callers = owner.caller ? [owner.caller] : [];
+    open.set(meta.id, { meta, reader, owned: owner.owned, callers });
+  }
+
+  function sinkOf(meta: RequestMeta, sendEvent: Send): ReaderSink {
+    return {
+      lines(batch: readonly Line[]) {
+        open.get(meta.id)?.visit?.leave();
+        // Before its client hears of it: its next request may follow at once.
+        if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
+        let roomy = true;
+        for (const line of batch) {
+          const event = toJobEvent(line, meta.includeUsage);
+          if (event) roomy = sendEvent(socketEvent(meta.id, event));
+          if (isTerminalLine(line.text)) forget(meta.id);
+        }
+        return roomy;
+      },
+      reset(reason: string) {
+        sendEvent(socketEvent(meta.id, resetEvent(reason)));
+      },
+      gone() {
+        sendEvent(errorFrame({ id: meta.id }, streamLost));
+        forget(meta.id);
+      },
+    };
+  }
+
+  function forget(id: string): void {
+    open.get(id)?.visit?.leave();
+    open.delete(id);
+    if (open.size === 0) onUnused();
+  }
+
+  function leave({ meta, owned, callers }: Open, reason: string): void {
+    if (!owned) return;
+    if (callers.length === 0) clientLeft(services, meta, reason, undefined);
+    for (const caller of callers) clientLeft(services, meta, reason, caller);
+  }
+
+  return {
+    read,
+
+    get size() {
+      return open.size;
+    },
+
+    /** Whether the socket may have one more. */
+    get hasRoom() {
+      return open.size < maxPerSocket;
+    },
+
+    /** From a cursor on. Throws an ApiError when the socket reads it already, or has no room. */
+    subscribe({ meta, last, ended }: Described, after: EntryId): void {
+      if (open.has(meta.id)) {
+        throw invalidRequest(`This socket reads '${meta.id}' already.`, { param: 'id' });
+      }
+      if (open.size >= maxPerSocket) throw noRoom();
+      const isAhead = compareEntryIds(after, last) > 0;
+      if (isAhead) send(socketEvent(meta.id, resetEvent('cursor_ahead')));
+      // One who has read it all is told its end once more: a subscription always has one.
+      const isRead = ended && sameEntryId(after, last);
+      const cursor = isRead ? { run: last.run, seq: last.seq - 1 } : isAhead ? logStart : after;
+      read(meta, (sink) => relay.open(meta.id, cursor, sink), { owned: false });
+    },
+
+    /** What was asked for here is a request that was asked for before, with the same Idempotency-Key. */
+    join({ meta }: Described, caller: Caller | undefined, owned: boolean): void {
+      const own = open.get(meta.id);
+      if (!own) {
+        read(meta, (sink) => relay.open(meta.id, logStart, sink), { owned, caller });
+        return;
+      }
+      // This socket reads it already, and will not be told anything twice.
+      own.owned ||= owned;
+      if (caller && owned) own.callers.push(caller);
+    },
+
+    /** Where one that waits stands, now and as that changes. Resolves when it was told. */
+    async tellPlace(id: string): Promise<void> {
+      const one = open.get(id);
+      if (!one) return;
+      one.visit?.leave();
+      one.visit = waitingRoom.enter(id, (event) => send(socketEvent(id, event)));
+      await one.visit.told;
+    },
+
+    resume: (id: string) => open.get(id)?.reader.resume(),
+
+    resumeAll(): void {
+      for (const { reader } of open.values()) reader.resume();
+    },
+
+    /** Stops reading one without a word about it; false when it was not read. */
+    drop(id: string, reason?: string): boolean {
+      const one = open.get(id);
+      if (!one) return false;
+      one.reader.close();
+      forget(id);
+      if (reason !== undefined) leave(one, reason);
+      return true;
+    },
+
+    endAll(reason: string): void {
+      for (const one of open.values()) {
+        one.reader.close();
+        one.visit?.leave();
+        leave(one, reason);
+      }
+      open.clear();
+    },
+  };
+}
+
+export const noRoom = () =>
+  invalidRequest(`This socket has ${maxPerSocket} requests open, as many as it may.`, {
+    status: 429,
+    code: 'too_many_requests_on_socket',
+  });

@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Standing } from '@millrace/shared/domain/request';
+import type { QueueLook } from '@millrace/shared/domain/waiting';
+import { countWaiting } from './admission/expected.ts';
+import type { Load } from './admission/expected.ts';
+import { createServiceRate } from './admission/rate.ts';
+
+export type LoadMeter = {
+  /** As it was a moment ago; undefined before the first look. Costs no round trip. */
+  read(): Load | undefined;
+  /** One more waits: it counts at once, not only when it is seen. */
+  add(standing: Standing): void;
+  /** Jobs that start per second while others wait; undefined where it is not known. */
+  readonly rate: number | undefined;
+  stop(): void;
+};
+
+export type LoadMeterOptions = {
+  look(now: number): Promise<QueueLook>;
+  shards: number;
+  weightOf(key: string): number;
+  /** Requests that wait past their deadline. */
+  onOverdue(ids: readonly string[]): void;
+  onError(error: unknown): void;
+  now?(): number;
+};
+
+/** Milliseconds between two looks. */
+const everyMs = 200;
+/** Milliseconds that it is looked for after the last request; longer while jobs wait. */
+const interestMs = 2000;
+
+/** Looks at the queue as long as somebody asks, or something waits. */
+export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
+  const { look, shards, weightOf, onOverdue, onError, now = Date.now } = options;
+  const rate = createServiceRate();
+  const controller = new AbortController();
+  const { signal } = controller;
+  let seen: QueueLook | undefined;
+  let askedAt = now();
+  let watching = false;
+
+  async function watch(): Promise<void> {
+    watching = true;
+    while (!signal.aborted) {
+      try {
+        seen = await look(now());
+        const { taken, overdue } = seen;
+        rate.note({ at: performance.now(), taken, waiting: countWaiting(seen) });
+        if (overdue.length > 0) onOverdue(overdue);
+      } catch (error) {
+        if (!signal.aborted) onError(error);
+      }
+      const isIdle = !seen || countWaiting(seen) === 0;
+      if (isIdle && now() - askedAt > interestMs) break;
+      await sleep(everyMs, undefined, { signal, ref: false }).catch(() => {});
+    }
+    watching = false;
+  }
+
+  function wake(): void {
+    askedAt = now();
+    if (!watching) void watch();
+  }
+  wake();
+
+  return {
+    read() {
+      wake();
+      if (!seen) return undefined;
+      return { ...seen, shards, weightOf, rate: rate.perSecond };
+    },
+
+    add({ priority, key, weight, bytes }) {
+      if (!seen) return;
+      seen.bytes += bytes;
+      // While none wait there are places, most likely, and it does not wait either.
+      if (countWaiting(seen) === 0) return;
+      const one = seen.classes[priority];
+      const lag = one.lags.get(key);
+      const lags = new Map(one.lags).set(key, lag === undefined ? 0 : lag + 1 / weight / shards);
+      const classes = { ...seen.classes, [priority]: { waiting: one.waiting + 1, lags } };
+      seen = { ...seen, classes };
+    },
+
+    get rate() {
+      return rate.perSecond;
+    },
+
+    stop: () => controller.abort(),
+  };
+}

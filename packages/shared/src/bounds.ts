@@ -1,0 +1,45 @@
+import { Gauge } from 'prom-client';
+import type { Registry } from 'prom-client';
+
+/** A buffer, map or queue of a process, and the limit that it stays below. */
+export type Bound = {
+  what: string;
+  unit: 'bytes' | 'entries';
+  /** The limit's name in the config file, or in the code where it is no setting. */
+  limit: string;
+  max: number;
+  /** The limit is that of each one; what is shown is the sum of all. */
+  per?: string | undefined;
+  /** Its size at this moment. */
+  read(): number;
+};
+
+/** Shows every bound's size beside its limit: read when somebody looks, and never kept. */
+export function showBounds(registry: Registry, bounds: readonly Bound[]): void {
+  const gauge = (name: string, help: string, read: (bound: Bound) => number | undefined) => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['what', 'limit', 'per'],
+      registers: [registry],
+      collect() {
+        for (const bound of bounds) {
+          const value = read(bound);
+          const { what, limit, per = 'process' } = bound;
+          if (value !== undefined) this.set({ what, limit, per }, value);
+        }
+      },
+    });
+  };
+  gauge('millrace_bound_bytes', 'Bytes that a buffer holds', ({ unit, read }) =>
+    unit === 'bytes' ? read() : undefined,
+  );
+  gauge('millrace_bound_entries', 'Entries of a map or queue', ({ unit, read }) =>
+    unit === 'entries' ? read() : undefined,
+  );
+  gauge(
+    'millrace_bound_limit',
+    'What it may hold, for each one it is a limit of',
+    ({ max }) => max,
+  );
+}

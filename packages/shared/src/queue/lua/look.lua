@@ -1,0 +1,24 @@
+-- All that is to be known of those that wait, at one moment.
+-- KEYS prioritized, wait, active, counts, deadlines, finishes of each class
+-- ARGV now (ms since the epoch), start of the first band, width of a band, ms to end what is overdue
+-- Returns {front, active, taken, bytes, {overdue ids}, {waiting, head, {key, finish, …}} of each class}
+local from, width = tonumber(ARGV[2]), tonumber(ARGV[3])
+local counts = redis.call('HMGET', KEYS[4], 'taken', 'bytes')
+local overdue = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', ARGV[1], 'LIMIT', 0, 100)
+-- Whoever looked has a while to end them before others are told.
+for _, id in ipairs(overdue) do redis.call('ZADD', KEYS[5], ARGV[1] + ARGV[4], id) end
+local front = redis.call('LLEN', KEYS[2]) + redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. ARGV[2])
+local reply = {front, redis.call('LLEN', KEYS[3]), counts[1] or '0', counts[2] or '0', overdue}
+for class = 6, #KEYS do
+  local first = string.format('%.0f', from)
+  local last = string.format('%.0f', from + width - 1)
+  local head = redis.call('ZRANGEBYSCORE', KEYS[1], first, last, 'WITHSCORES', 'LIMIT', 0, 1)
+  if head[2] then
+    reply[#reply + 1] = {redis.call('ZCOUNT', KEYS[1], first, last),
+      string.format('%.0f', head[2] - from), redis.call('HGETALL', KEYS[class])}
+  else
+    reply[#reply + 1] = {0, '0', {}}
+  end
+  from = from + width
+end
+return reply

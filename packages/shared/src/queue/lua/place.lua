@@ -1,0 +1,40 @@
+-- Gives a job that was just added its place among those that wait. Its class is a band of scores. In
+-- there it gets a virtual finish time: one step behind the last job of its key, and not before the head
+-- of the band. So keys are served in turn, and one that comes late waits for a round, not for a backlog.
+-- The first of a class is not written down: its key has one job more in its first round.
+-- KEYS prioritized, finishes of the class, counts, deadlines
+-- ARGV id, start of the band, its width, step, key, bytes, ttl ms, deadline (ms since the epoch) or ''
+-- Returns 0 when a worker was faster.
+local from = tonumber(ARGV[2])
+local finish = 0
+local waits
+if redis.call('ZCARD', KEYS[1]) <= 1 then
+  -- Nobody else waits, which is the usual case: what was used before is forgotten, and what was not
+  -- counted back (a job that an operator removed), too.
+  local isNew = redis.call('HSET', KEYS[3], 'bytes', ARGV[6]) == 1
+  if isNew then redis.call('PEXPIRE', KEYS[3], ARGV[7]) end
+  waits = redis.call('ZADD', KEYS[1], 'XX', 'CH', ARGV[2], ARGV[1])
+  redis.call('DEL', KEYS[2])
+else
+  local bytes = redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[6])
+  if bytes <= tonumber(ARGV[6]) then redis.call('PEXPIRE', KEYS[3], ARGV[7]) end
+  local width = tonumber(ARGV[3])
+  local head = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], string.format('%.0f', from + width - 1),
+    'WITHSCORES', 'LIMIT', 0, 1)
+  if head[2] then
+    local last = tonumber(redis.call('HGET', KEYS[2], ARGV[5]) or 0)
+    -- At the end of the band the order is that of the ids, which is that of their age.
+    finish = math.min(math.max(head[2] - from, last + ARGV[4]), width - 1)
+  end
+  waits = redis.call('ZADD', KEYS[1], 'XX', 'CH', string.format('%.0f', from + finish), ARGV[1])
+  if waits == 1 then
+    if not head[2] then redis.call('DEL', KEYS[2]) end
+    local isNew = redis.call('HSET', KEYS[2], ARGV[5], string.format('%.0f', finish)) == 1
+    if isNew then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
+  end
+end
+if waits == 1 and ARGV[8] ~= '' then
+  redis.call('ZADD', KEYS[4], ARGV[8], ARGV[1])
+  redis.call('PEXPIRE', KEYS[4], ARGV[7])
+end
+return waits

@@ -1,0 +1,200 @@
+import type { ChainableCommander, Redis } from 'ioredis';
+import { priorities } from '../domain/request.ts';
+import type { Priority, Standing } from '../domain/request.ts';
+import type { ClassLook, QueueLook } from '../domain/waiting.ts';
+import { queueName, shardOf } from '../keys.ts';
+import type { Keyspace } from '../keys.ts';
+import { loadScript, runScript } from '../log/redis-scripts.ts';
+
+/*
+ * The order of those that wait, by their score in BullMQ's prioritized set. BullMQ takes its plain list
+ * first (jobs whose lock ran out), then the lowest score.
+ *
+ *   2^32           taken back: from a dead worker, or handed back by one
+ *   2^32 + n       just added, and placed with the next command
+ *   2^33           in front for once, so that the lower classes have their share
+ *   2^50 … 2^51    high: a virtual finish time, from 0 at the start of the band
+ *   2^51 … +2^50   normal
+ *     …            low
+ *
+ * Scores are exact up to 2^53.
+ */
+
+/** BullMQ's priority of a job that was just added: it makes scores of it, from 2^32 on. */
+export const arriving = 1;
+const front = 2 ** 33;
+const firstBand = 2 ** 50;
+const bandWidth = 2 ** 50;
+/** Virtual time that one job of weight 1 takes; room for 2^30 of them before a class has none waiting. */
+const step = 2 ** 20;
+/** Of so many jobs one is of the next class, and of so many of those one of the class behind. */
+const shareEvery = 10;
+/** Milliseconds: longer than anything may wait. */
+const ttlMs = 31 * 24 * 3600 * 1000;
+/** Milliseconds to end a request that is overdue before it is named again. */
+const overdueAgainMs = 2000;
+/** Ids in one script: Redis runs it to its end, and everybody else waits. */
+const batchSize = 500;
+
+const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
+const scripts = {
+  place: load('place'),
+  took: load('took'),
+  look: load('look'),
+  positions: load('positions'),
+};
+
+export type WaitingLine = {
+  /** Sends a pipeline that adds the job, and its place right behind that. */
+  place(
+    adding: ChainableCommander,
+    id: string,
+    standing: Standing,
+    deadlineAt?: number,
+  ): Promise<void>;
+  /** A worker took so many jobs, with so many bytes of bodies. */
+  took(shard: number, jobs: number, bytes: number): Promise<void>;
+  look(shards: number, now: number): Promise<QueueLook>;
+  positions(ids: readonly string[]): Promise<(number | undefined)[]>;
+  strike(ids: readonly string[]): Promise<void>;
+};
+
+export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspace }): WaitingLine {
+  const queueKey = (shard: number, name: string) => `${keys.tag(shard)}:${queueName}:${name}`;
+
+  async function lookAt(shard: number, now: number): Promise<ShardLook> {
+    const touched = [
+      ...['prioritized', 'wait', 'active'].map((name) => queueKey(shard, name)),
+      keys.queueCounts(shard),
+      keys.deadlines(shard),
+      ...priorities.map((priority) => keys.finishes(shard, priority)),
+    ];
+    const args = [now, firstBand, bandWidth, overdueAgainMs];
+    return parseLook((await runScript(redis, scripts.look, touched, args)) as RawLook);
+  }
+
+  return {
+    async place(adding, id, { priority, key, weight, bytes }, deadlineAt) {
+      const shard = shardOf(id);
+      const touched = [
+        queueKey(shard, 'prioritized'),
+        keys.finishes(shard, priority),
+        keys.queueCounts(shard),
+        keys.deadlines(shard),
+      ];
+      const from = firstBand + priorities.indexOf(priority) * bandWidth;
+      const cost = Math.ceil(step / weight);
+      const args = [id, from, bandWidth, cost, key, bytes, ttlMs, deadlineAt ?? ''];
+      const { sha } = scripts.place;
+      const replies = await adding.evalsha(sha, touched.length, ...touched, ...args).exec();
+      for (const [error] of replies ?? []) {
+        if (error?.message.startsWith('NOSCRIPT') === true) {
+          await runScript(redis, scripts.place, touched, args);
+        } else if (error) throw error;
+      }
+    },
+
+    async took(shard, jobs, bytes) {
+      const touched = [queueKey(shard, 'prioritized'), keys.queueCounts(shard)];
+      const bands = [firstBand, bandWidth, priorities.length];
+      await runScript(redis, scripts.took, touched, [
+        jobs,
+        bytes,
+        shareEvery,
+        front,
+        ...bands,
+        ttlMs,
+      ]);
+    },
+
+    async look(shards, now) {
+      const all = Array.from({ length: shards }, (_, shard) => lookAt(shard, now));
+      return sum(await Promise.all(all));
+    },
+
+    async positions(ids) {
+      const found = new Map<string, number>();
+      const ask = async (shard: number, some: readonly string[]) => {
+        const touched = [queueKey(shard, 'prioritized'), queueKey(shard, 'wait')];
+        const reply = (await runScript(redis, scripts.positions, touched, some)) as number[];
+        for (const [i, position] of reply.entries()) {
+          if (position >= 0) found.set(some[i] ?? '', position);
+        }
+      };
+      await Promise.all([...batches(ids)].map(([shard, some]) => ask(shard, some)));
+      return ids.map((id) => found.get(id));
+    },
+
+    async strike(ids) {
+      const strikes = [...batches(ids)].map(([shard, some]) =>
+        redis.zrem(keys.deadlines(shard), ...some),
+      );
+      await Promise.all(strikes);
+    },
+  };
+}
+
+/** Ids of one shard each, not too many at once. */
+function* batches(ids: readonly string[]): Generator<[number, string[]]> {
+  for (const [shard, some] of Map.groupBy(ids, shardOf)) {
+    for (let at = 0; at < some.length; at += batchSize) {
+      yield [shard, some.slice(at, at + batchSize)];
+    }
+  }
+}
+
+/** As Redis sends it: numbers that may be large come as text. */
+type RawClass = [waiting: number, head: string, finishes: string[]];
+type RawLook = [
+  front: number,
+  active: number,
+  taken: string,
+  bytes: string,
+  overdue: string[],
+  ...classes: RawClass[],
+];
+
+type ShardLook = Omit<QueueLook, 'classes'> & { classes: ClassLook[] };
+
+function parseLook([before, active, taken, bytes, overdue, ...classes]: RawLook): ShardLook {
+  return {
+    front: before,
+    active,
+    taken: Number(taken),
+    bytes: Number(bytes),
+    overdue,
+    classes: classes.map(([waiting, head, finishes]) => {
+      const lags = new Map<string, number>();
+      for (let i = 0; i + 1 < finishes.length; i += 2) {
+        const lag = (Number(finishes[i + 1]) - Number(head)) / step;
+        if (lag >= 0) lags.set(finishes[i] ?? '', lag);
+      }
+      return { waiting, lags };
+    }),
+  };
+}
+
+function sum(looks: readonly ShardLook[]): QueueLook {
+  const total = (of: (look: ShardLook) => number) => looks.reduce((all, look) => all + of(look), 0);
+  const classes = priorities.map((priority, i): [Priority, ClassLook] => {
+    const lags = new Map<string, number>();
+    for (const { classes: some } of looks) {
+      for (const [key, lag] of some[i]?.lags ?? []) {
+        lags.set(key, (lags.get(key) ?? 0) + lag / looks.length);
+      }
+    }
+    return [priority, { waiting: total((look) => look.classes[i]?.waiting ?? 0), lags }];
+  });
+  return {
+    classes: Object.fromEntries(classes) as Record<Priority, ClassLook>,
+    front: total((look) => look.front),
+    active: total((look) => look.active),
+    taken: total((look) => look.taken),
+    // A job that was taken before it was placed is counted back first.
+    bytes: Math.max(
+      0,
+      total((look) => look.bytes),
+    ),
+    overdue: looks.flatMap((look) => look.overdue),
+  };
+}

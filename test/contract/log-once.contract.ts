@@ -1,0 +1,127 @@
+import type { Once, StreamLog } from '@millrace/shared/log/port';
+import { describe, expect, it } from 'vitest';
+import type { LogUnderTest } from './log-adapters.ts';
+import { cancelledLine, metaOf, record, startRun } from './log-steps.ts';
+
+/** What every adapter promises of requests that are made once: one test for each promise of the port. */
+export function onceContract(open: () => LogUnderTest): void {
+  const onceBy = (inbox: string | undefined, fingerprint = 'f'): Once => ({
+    hash: 'a-key',
+    fingerprint,
+    caller: { token: crypto.randomUUID(), inbox },
+  });
+  const make = async (log: StreamLog, once: Once) => {
+    const meta = metaOf();
+    return { id: meta.id, outcome: await log.create(meta, '{}', undefined, once) };
+  };
+  const leave = (log: StreamLog, id: string, { caller }: Once) =>
+    log.finish(id, cancelledLine, 'cancelled', { leaver: caller, freesKey: true });
+
+  describe('a request that is made once', () => {
+    it('is made by the first, and joined by whoever asks for the same', async () => {
+      const { log } = open();
+      const first = await make(log, onceBy(undefined));
+      expect(first.outcome).toEqual({ kind: 'created' });
+      const second = await make(log, onceBy(undefined));
+      expect(second.outcome).toEqual({ kind: 'joined', id: first.id });
+      expect(await log.describe(second.id)).toBeUndefined();
+      expect((await make(log, onceBy(undefined, 'other'))).outcome).toEqual({ kind: 'conflict' });
+      const another = { ...onceBy(undefined), hash: 'another-key' };
+      expect((await make(log, another)).outcome).toEqual({ kind: 'created' });
+    });
+
+    it('is still the first one’s own when its making is re-sent', async () => {
+      const { log } = open();
+      const [meta, once] = [metaOf(), onceBy(undefined)];
+      await log.create(meta, '{}', undefined, once);
+      expect(await log.create(meta, '{}', undefined, once)).toEqual({ kind: 'created' });
+    });
+
+    it('can be joined after its end, with or without an answer', async () => {
+      const { log } = open();
+      const { id } = await make(log, onceBy(undefined));
+      await (await startRun(log, id)).end();
+      expect((await make(log, onceBy(undefined))).outcome).toEqual({ kind: 'joined', id });
+      const [meta, once] = [metaOf(), { ...onceBy(undefined), hash: 'another-key' }];
+      await log.create(meta, '{}', undefined, once);
+      await log.finish(meta.id, cancelledLine, 'cancelled');
+      const again = await make(log, { ...onceBy(undefined), hash: 'another-key' });
+      expect(again.outcome).toEqual({ kind: 'joined', id: meta.id });
+    });
+
+    it('is made anew when it ended without an answer for anybody', async () => {
+      const one = open();
+      const inbox = await record(one, 'in-1');
+      const once = onceBy(inbox.name);
+      const { id } = await make(one.log, once);
+      expect(await leave(one.log, id, once)).toEqual({ kind: 'finished' });
+      expect((await make(one.log, onceBy(undefined))).outcome).toEqual({ kind: 'created' });
+    });
+
+    it('is made anew when its end of life came', async () => {
+      const { log, expire } = open();
+      const { id } = await make(log, onceBy(undefined));
+      await expire(id);
+      expect((await make(log, onceBy(undefined))).outcome).toEqual({ kind: 'created' });
+    });
+
+    it('goes on until the last of its callers left, in any order', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one, 'in-1');
+      const other = await record(one, 'in-2');
+      const callers = [onceBy(inbox.name), onceBy(inbox.name), onceBy(other.name)] as const;
+      const { id } = await make(log, callers[0]);
+      await make(log, callers[1]);
+      await make(log, callers[2]);
+      expect(await leave(log, id, callers[0])).toEqual({ kind: 'shared' });
+      // Told twice, it left once.
+      expect(await leave(log, id, callers[0])).toEqual({ kind: 'shared' });
+      expect(await leave(log, id, callers[2])).toEqual({ kind: 'shared' });
+      expect(await leave(log, id, callers[1])).toEqual({ kind: 'finished' });
+    });
+
+    it('counts a caller once whose call was re-sent', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one, 'in-1');
+      const [first, second] = [onceBy(inbox.name), onceBy(inbox.name)];
+      const { id } = await make(log, first);
+      const meta = metaOf();
+      await log.create(meta, '{}', undefined, second);
+      await log.create(meta, '{}', undefined, second);
+      expect(await leave(log, id, second)).toEqual({ kind: 'shared' });
+      expect(await leave(log, id, first)).toEqual({ kind: 'finished' });
+    });
+
+    it('does not wait for callers whose ingress is dead', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one, 'in-1');
+      const first = onceBy(inbox.name);
+      const { id } = await make(log, first);
+      await make(log, onceBy('in-of-a-dead-one'));
+      expect(await leave(log, id, first)).toEqual({ kind: 'finished' });
+    });
+
+    it('goes on for one who stays for ever, also when no ingress reads it', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one, 'in-1');
+      const first = onceBy(inbox.name);
+      const { id } = await make(log, first);
+      expect(await log.liveReaders(id)).toBe(0);
+      await make(log, onceBy(undefined));
+      expect(await leave(log, id, first)).toEqual({ kind: 'shared' });
+      expect(await log.liveReaders(id)).toBe(1);
+    });
+
+    it('ends for all of them when it is cancelled', async () => {
+      const one = open();
+      const inbox = await record(one, 'in-1');
+      const { id } = await make(one.log, onceBy(inbox.name));
+      await make(one.log, onceBy(inbox.name));
+      expect(await one.log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'finished' });
+    });
+  });
+}

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { afterEach, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet } from '../harness/fleet.ts';
+import { openSocket } from '../harness/socket.ts';
+import { bigText, expectedText } from '../simulator/index.ts';
+import { createJob, inTime } from './client.ts';
+import { contentOf } from './judge.ts';
+import { userOf } from './observe.ts';
+
+const mebi = 1024 * 1024;
+
+let fleet: Fleet;
+afterEach(() => fleet?.close());
+
+async function start(limits: Record<string, string>): Promise<void> {
+  fleet = await startFleet({
+    ingresses: 2,
+    models: {
+      some: `big:bytes=${24 * mebi}`,
+      whole: `big:bytes=${24 * mebi}`,
+      steady: 'healthy:tokens=100,pace=10',
+    },
+    config: { limits },
+  });
+}
+
+const finished = (user: string) =>
+  fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
+    timeoutMs: 15_000,
+  });
+
+type Frame = { type: string; id: string; entry?: string; data: Record<string, unknown> };
+
+/** A socket that remembers what it read of each request, and takes so many bytes a second. */
+async function openSlow(bytesPerSecond = Infinity) {
+  const socket = new WebSocket(`${fleet.url.replace('http', 'ws')}/v1/ws`);
+  const texts = new Map<string, string>();
+  const last = new Map<string, string>();
+  const ended = Promise.withResolvers<void>();
+  socket.on('message', (bytes: Buffer) => {
+    const { type, id, entry, data } = JSON.parse(bytes.toString()) as Frame;
+    if (entry !== undefined) last.set(id, entry);
+    if (type === 'chunk') texts.set(id, (texts.get(id) ?? '') + contentOf(JSON.stringify(data)));
+    if (type === 'done') ended.resolve();
+  });
+  await once(socket, 'open');
+  const closed = once(socket, 'close') as Promise<[number, Buffer]>;
+  const { _socket: raw } = socket as unknown as { _socket: NodeJS.ReadableStream };
+  if (bytesPerSecond !== Infinity) {
+    raw.on('data', (part: Buffer) => {
+      socket.pause();
+      setTimeout(() => socket.resume(), (part.length / bytesPerSecond) * 1000);
+    });
+  }
+  const subscribe = (id: string) => socket.send(JSON.stringify({ type: 'subscribe', id }));
+  return { socket, texts, last, subscribe, ended: ended.promise, closed };
+}
+
+test('a socket that stood still is ended, and all its requests go on where each was', async () => {
+  await start({ readerBuffer: '64KiB', readerStall: '300ms' });
+  const slow = await openSlow();
+  const big = await createJob(fleet.url, 'some', { user: 'big' });
+  const small = await createJob(fleet.url, 'steady', { user: 'small' });
+  slow.subscribe(small);
+  slow.subscribe(big);
+  await expect.poll(() => slow.texts.has(big)).toBe(true);
+  slow.socket.pause();
+  await Promise.all([finished('big'), finished('small')]);
+  slow.socket.resume();
+  await slow.closed;
+  expect(slow.texts.get(big)?.length).toBeLessThan(24 * mebi);
+
+  // On the other ingress, from what it has.
+  const socket = await openSocket(fleet.ingresses[1]?.url ?? '');
+  for (const id of [big, small]) {
+    const after = slow.last.get(id);
+    socket.send({ type: 'subscribe', id, ...(after === undefined ? {} : { after }) });
+  }
+  for (const id of [big, small]) {
+    await socket.next((frame) => frame.id === id && frame.type === 'done');
+    const rest = socket.frames
+      .filter((frame) => frame.id === id && frame.type === 'chunk')
+      .map(({ data }) => contentOf(JSON.stringify(data)));
+    const text = (slow.texts.get(id) ?? '') + rest.join('');
+    expect(text === (id === big ? bigText(24 * mebi) : expectedText({ tokens: 100 }))).toBe(true);
+  }
+  await socket.close();
+});
+
+test('a socket that is slow but takes a little all the time is not ended, in one long frame either', async () => {
+  await start({ readerBuffer: '64KiB', readerStall: '700ms' });
+  const id = await createJob(fleet.url, 'whole', { user: 'whole', stream: false });
+  await finished('whole');
+  // Three seconds for one frame, longer than a reader may stand still.
+  const slow = await openSlow(8 * mebi);
+  slow.subscribe(id);
+  await inTime(slow.ended, () => `closed: ${slow.socket.readyState}`);
+  expect(slow.socket.readyState).toBe(WebSocket.OPEN);
+  slow.socket.terminate();
+});
+
+test('one stream that is too large for its socket leaves the others of the socket whole', async () => {
+  await start({ readerBuffer: '64KiB', readerStall: '30s' });
+  const slow = await openSlow();
+  const big = await createJob(fleet.url, 'some', { user: 'big' });
+  slow.subscribe(big);
+  await expect.poll(() => slow.texts.has(big)).toBe(true);
+  slow.socket.pause();
+  await finished('big');
+  const small = await createJob(fleet.url, 'steady', { user: 'small' });
+  slow.subscribe(small);
+  slow.socket.resume();
+  await expect.poll(() => slow.texts.get(small)).toBe(expectedText({ tokens: 100 }));
+  await expect.poll(() => slow.texts.get(big)?.length).toBe(24 * mebi);
+  expect(slow.texts.get(big) === bigText(24 * mebi)).toBe(true);
+  slow.socket.terminate();
+});

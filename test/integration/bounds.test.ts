@@ -1,0 +1,76 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { aliases } from '../harness/api.ts';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet } from '../harness/fleet.ts';
+import { call } from '../harness/http.ts';
+import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
+import { openSocket } from '../harness/socket.ts';
+import { ask } from '../fault/client.ts';
+
+const big = `big:bytes=${16 * 1024 * 1024}`;
+const endless = 'healthy:tokens=5000,pace=10';
+
+let fleet: Fleet;
+beforeAll(async () => {
+  fleet = await startFleet({
+    models: { ...aliases(endless), big },
+    config: { limits: { readerBuffer: '64KiB' } },
+  });
+});
+afterAll(() => fleet.close());
+
+const scrape = async () => parsePrometheus((await call(`${fleet.url}/metrics`)).text);
+const bytes = async (what: string) => sumOf(await scrape(), 'millrace_bound_bytes', { what });
+const entries = async (what: string) => sumOf(await scrape(), 'millrace_bound_entries', { what });
+
+test('every bound that is shown is told of, with its limit, and the other way round', async () => {
+  await expect
+    .poll(async () => sumOf(await scrape(), 'millrace_bound_limit', { what: 'runs' }))
+    .toBe(512);
+  const shown = (await scrape()).filter(({ name }) => name === 'millrace_bound_limit');
+  const page = readFileSync(new URL('../../docs/bounds.md', import.meta.url), 'utf8');
+  const rows = page.split('\n').filter((line) => /^\|.*`\w+` \|$/.test(line));
+  const told = rows.map((row) => /`(\w+)` \|$/.exec(row)?.[1] ?? '');
+  expect(shown.map(({ labels }) => labels['what'])).toEqual(
+    expect.arrayContaining([...new Set(told)]),
+  );
+  for (const { labels } of shown) expect(told).toContain(labels['what']);
+});
+
+test('what waits for a reader is shown, and stays near its limit', async () => {
+  const stopped = ask(fleet.url, 'big', { keepRaw: false });
+  await stopped.until(({ events }) => events.length > 0);
+  stopped.pause();
+  await expect.poll(() => bytes('reader_buffers')).toBeGreaterThan(64 * 1024);
+  expect(await bytes('reader_buffers')).toBeLessThan(1024 * 1024);
+  expect(await entries('readers')).toBe(1);
+  stopped.leave();
+  await expect.poll(() => bytes('reader_buffers')).toBe(0);
+});
+
+test('a body that stands still is shown until its client is gone', async () => {
+  const { hostname, port } = new URL(fleet.url);
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  const head = 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n';
+  const type = 'Content-Type: application/json\r\nContent-Length: 9000\r\n\r\n';
+  socket.write(`${head}${type}${'x'.repeat(5000)}`);
+  await expect.poll(() => bytes('request_bodies')).toBe(5000);
+  socket.destroy();
+  await expect.poll(() => bytes('request_bodies')).toBe(0);
+});
+
+test('requests of sockets and runs of workers are shown', async () => {
+  const socket = await openSocket(fleet.url);
+  const body = { model: endless, messages: [{ role: 'user', content: 'hi' }], stream: true };
+  for (const ref of ['a', 'b']) socket.send({ type: 'create', ref, body });
+  await expect.poll(() => entries('socket_requests')).toBe(2);
+  await expect.poll(() => entries('runs')).toBe(2);
+  expect(await entries('most_connections_of_an_address')).toBeGreaterThan(0);
+  await socket.close();
+  await expect.poll(() => entries('socket_requests')).toBe(0);
+  await expect.poll(() => entries('runs')).toBe(0);
+});
