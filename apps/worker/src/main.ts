@@ -48,7 +48,9 @@ const { config } = loadConfigOrExit({
 });
 const name = `worker-${randomBytes(6).toString('hex')}`;
 const logger = createLogger({ name });
-const onError = (error: unknown) => logger.error({ err: error });
+/** Redis was told goodbye: what still goes wrong with it is nobody's concern. */
+let hasLeft = false;
+const onError = (error: unknown) => hasLeft || logger.error({ err: error });
 exitOnBug(logger);
 const lifecycle = createLifecycle((stage) => logger.info({ stage }));
 
@@ -208,6 +210,7 @@ onSignals({
     keeper.close();
     await hearing.close();
     upstreams.close();
+    hasLeft = true;
     // A word that somebody still sends behind it breaks the connection before its answer is read.
     await Promise.race([redis.quit().catch(() => {}), sleep(lastWordsMs)]);
     lifecycle.advance('stopped');

@@ -88,7 +88,7 @@ type State = {
 /** Packs of the first read of a log. A pack is what one tick brought: a token, or half a megabyte. */
 const firstReadPacks = 8;
 /** Packs of one read at most. */
-const maxReadPacks = 256;
+const maxReadPacks = 32;
 /** Characters that one read should bring: a slow connection holds what was read last. */
 const readChars = 128 * 1024;
 /** Milliseconds before a read that Redis refused is tried again. */
