@@ -219,7 +219,7 @@ describe('a client that goes away', () => {
   });
 
   it('takes its request out of the queue', async () => {
-    const waiting = () => redis.llen(`${keyspace().tag(0)}:${queueName}:wait`);
+    const waiting = () => redis.zcard(`${keyspace().tag(0)}:${queueName}:prioritized`);
     const running = new AbortController();
     const stream = await client.chat.completions.create(
       { model: long(4), messages, stream: true },
