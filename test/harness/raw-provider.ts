@@ -17,6 +17,11 @@ export async function startRawProvider(
     request.setEncoding('utf8');
     request.on('data', (part: string) => (text += part));
     request.on('end', () => {
+      // An active check: it has no list of models.
+      if (request.method === 'GET') {
+        response.writeHead(404).end();
+        return;
+      }
       const { model } = JSON.parse(text) as { model: string };
       const answer = answers[model];
       if (answer) response.writeHead(200, { 'content-type': answer.contentType });
