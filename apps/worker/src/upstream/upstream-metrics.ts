@@ -47,6 +47,13 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
     });
   }
 
+  /** One series for each name. */
+  const by =
+    (label: string, counts: () => Readonly<Record<string, number>>) =>
+    (add: Add): void => {
+      for (const [name, count] of Object.entries(counts())) add(count, { [label]: name });
+    };
+
   const ofPools =
     (tell: (stats: PoolStats, add: Add) => void) =>
     (add: Add): void => {
@@ -170,11 +177,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
     'millrace_breaker_transitions_total',
     'Changes of breakers that this worker decided, by the state they came to',
     ['state'],
-    (add) => {
-      for (const [state, count] of Object.entries(sources.counters().transitions)) {
-        add(count, { state });
-      }
-    },
+    by('state', () => sources.counters().transitions),
   );
   total(
     'millrace_breaker_probes_total',
@@ -189,27 +192,19 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
     'millrace_fleet_pulses_total',
     'What workers tell each other of targets: sent, received, dropped',
     ['direction'],
-    (add) => {
-      for (const [direction, count] of Object.entries(sources.counters().pulses)) {
-        add(count, { direction });
-      }
-    },
+    by('direction', () => sources.counters().pulses),
   );
   total(
     'millrace_health_checks_total',
     'Active checks that this worker made for the fleet',
     ['outcome'],
-    (add) => {
-      for (const [outcome, count] of Object.entries(sources.checks())) add(count, { outcome });
-    },
+    by('outcome', () => sources.checks()),
   );
   gauge(
     'millrace_requests_waiting_for_target',
     'Requests on this worker that wait while no target of their model can be asked',
     ['model'],
-    (add) => {
-      for (const [model, count] of Object.entries(sources.waiting())) add(count, { model });
-    },
+    by('model', () => sources.waiting()),
   );
 }
 
