@@ -1,8 +1,5 @@
 import { hostname } from 'node:os';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
-
-/** Milliseconds between two looks at the event loop; what it measures has them in it. */
-const resolutionMs = 20;
+import { watchLoopDelay } from '@millrace/shared/loop-delay';
 
 /** What a worker tells of its own process, as operators are shown it. */
 export type Self = {
@@ -18,11 +15,9 @@ export type Self = {
 
 export function createSelf({ runs }: { runs(): number }): () => Self {
   const startedAt = Math.round(Date.now() - process.uptime() * 1000) / 1000;
-  const delay = monitorEventLoopDelay({ resolution: resolutionMs });
-  delay.enable();
+  const delay = watchLoopDelay();
   return () => {
-    const p99Ms = Math.max(0, delay.percentile(99) / 1e6 - resolutionMs);
-    delay.reset();
+    const { p99Ms } = delay.take();
     return {
       host: hostname(),
       pid: process.pid,
