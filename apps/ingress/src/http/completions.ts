@@ -180,6 +180,7 @@ function begin(
   const { relay, metrics, keyLimits, onError } = services;
   const response = reply.raw;
   let heard = false;
+  let left = false;
   let reader = relay.openFresh(meta.id, {
     ...sink,
     lines(batch) {
@@ -191,6 +192,7 @@ function begin(
   });
   const cancel = (reason: string) => {
     if (!meta.attached) return;
+    left = true;
     clientLeft(services, { id: progress.id, keyId: meta.keyId }, reason, once?.caller);
   };
 
@@ -237,7 +239,7 @@ function begin(
   });
 
   // An answer that has begun was queued, whatever became of the word that it was.
-  sendCharged(services, prepared, charge, () => heard)
+  sendCharged(services, prepared, charge, { isHeard: () => heard, hasLeft: () => left })
     .finally(() => reply.request.releaseBody())
     .then((sent) => (sent.kind === 'joined' ? join(sent.id) : undefined))
     .catch((thrown: unknown) => {
