@@ -252,7 +252,8 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     const outcome = await within(log.finish(id, line, 'cancelled', options));
     if (outcome.kind === 'gone') return 'unknown';
     if (outcome.kind === 'shared') return 'shared';
-    if (outcome.kind === 'ended') return outcome.by;
+    // Also this may be our own word, sent again after its answer was lost.
+    if (outcome.kind === 'ended' && outcome.by !== 'cancelled') return outcome.by;
     // Out of the queue if it still waits there. A worker that has it finds the terminal entry.
     await within(queue.remove(id)).catch(onError);
     return 'cancelled';
