@@ -122,6 +122,7 @@ function answerStream(ask: Ask): void {
       // A log that lost what this reader has been shown: it cannot take text back.
       if (!connection.started) return;
       reader.close();
+      reader.cancel('what its reader was shown is lost');
       endWithError('', lostFailed);
     },
     gone: () => endWithError('', lostFailed),
@@ -175,7 +176,7 @@ function begin(
   { prepared, charge, reply, services }: Ask,
   progress: Progress,
   sink: ReaderSink & { fail(failed: Failed): void; held(): number },
-): Reader {
+): Reader & { cancel(reason: string): void } {
   const { meta, once } = prepared;
   const { relay, metrics, keyLimits, onError } = services;
   const response = reply.raw;
@@ -253,7 +254,7 @@ function begin(
         retryAfterMs: status === 503 ? retryAfterMs : undefined,
       });
     });
-  return { resume: () => reader.resume(), close: () => reader.close() };
+  return { resume: () => reader.resume(), close: () => reader.close(), cancel };
 }
 
 function note(progress: Progress, line: Line): void {
