@@ -50,6 +50,8 @@ export type TestRun = {
   readonly run: number;
   /** The newest line that this run knows of. */
   last: EntryId;
+  /** That the log has, as far as this run knows. */
+  entries: number;
   item(lines: readonly string[], terminal?: TerminalKind): AppendItem;
   write(...lines: string[]): Promise<AppendOutcome>;
   end(line?: string, kind?: TerminalKind): Promise<AppendOutcome>;
@@ -64,10 +66,12 @@ export async function startRun(log: StreamLog, id: string, activation = 1): Prom
     nonce,
     run: sealed.run,
     last: sealed.last,
+    entries: sealed.entries,
     item(lines, terminal) {
       const prev = run.last;
       const seq = (prev.run === run.run ? prev.seq : 0) + lines.length;
-      return { id, nonce, prev, last: at(run.run, seq), lines, ...(terminal && { terminal }) };
+      const last = at(run.run, seq);
+      return { id, nonce, prev, entries: run.entries, last, lines, ...(terminal && { terminal }) };
     },
     async write(...lines) {
       return send(run.item(lines));
@@ -78,7 +82,7 @@ export async function startRun(log: StreamLog, id: string, activation = 1): Prom
   };
   async function send(item: AppendItem): Promise<AppendOutcome> {
     const outcome = await appendOne(log, item);
-    if (outcome === 'written') run.last = item.last;
+    if (outcome === 'written') Object.assign(run, { last: item.last, entries: item.entries + 1 });
     return outcome;
   }
   return run;

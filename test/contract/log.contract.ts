@@ -66,6 +66,7 @@ export function writingContract(open: () => LogUnderTest): void {
         kind: 'sealed',
         run: 1,
         last: at(0, 0),
+        entries: 1,
         body,
       });
     });
@@ -191,9 +192,59 @@ export function writingContract(open: () => LogUnderTest): void {
     it('without a seal writes nothing', async () => {
       const { log } = open();
       const id = await create(log);
-      const item = { id, nonce: 'n', prev: at(0, 0), last: at(1, 1), lines: ['c1'] };
-      expect(await appendOne(log, item)).toBe('gone');
+      const item = { id, nonce: 'n', prev: at(0, 0), entries: 0, last: at(1, 1), lines: ['c1'] };
+      expect(await appendOne(log, item)).toBe('lost');
       expect(await log.read(id, at(0, 0), 10)).toBeUndefined();
+    });
+
+    it('behind lines that were lost writes and shows nothing', async () => {
+      const one = open();
+      const { log, snapshot } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      const run = await startRun(log, id);
+      await run.write('c1');
+      const goBack = await snapshot();
+      await run.write('c2');
+      const sentBefore = run.item(['c3']);
+      await goBack();
+      // Sent by a client that comes back to the store, and what its run has to say next.
+      expect(await appendOne(log, sentBefore)).toBe('lost');
+      expect(await run.end()).toBe('lost');
+      await inbox.settled();
+      expect(inbox.texts(id)).toEqual(['c1', 'c2']);
+      expect(show(await readAll(log, id))).toEqual(['1-1 c1']);
+      expect(await log.describe(id)).toMatchObject({ ended: undefined });
+      const next = await startRun(log, id, 2);
+      expect(await next.write('c2')).toBe('written');
+      expect(await run.end()).toBe('fenced');
+      expect(show(await readAll(log, id))).toEqual(['1-1 c1', '2-1 c2']);
+    });
+
+    it('is not lost when its run was not, and when it is re-sent behind the place', async () => {
+      const { log, snapshot } = open();
+      const id = await create(log);
+      await (await startRun(log, id)).write('c1', 'c2');
+      const run = await startRun(log, id, 2);
+      const item = run.item(['c3']);
+      const goBack = await snapshot();
+      expect(await run.write('c3')).toBe('written');
+      await goBack();
+      // Lost itself, and nothing before it: it is written once more.
+      expect(await appendOne(log, item)).toBe('written');
+      expect(await appendOne(log, item)).toBe('duplicate');
+      expect(await run.end()).toBe('written');
+    });
+
+    it('whose run was lost as well is lost', async () => {
+      const { log, snapshot } = open();
+      const id = await create(log);
+      const goBack = await snapshot();
+      const run = await startRun(log, id);
+      await run.write('c1');
+      await goBack();
+      expect(await run.end()).toBe('lost');
+      expect(await log.describe(id)).toMatchObject({ ended: undefined });
     });
 
     it('that is re-sent is a duplicate and shown once', async () => {

@@ -10,7 +10,7 @@ import { asked, expectEmpty, observeQueue, upstream } from './observe.ts';
 import { killed } from './takeover.ts';
 
 // A cancel that arrives while the request is on its way to a worker: when the first one takes it, and
-// when another one takes it over.
+// when another one takes it over. And one that is on its way to Redis while the connection breaks.
 
 let fleet: Fleet;
 let proxy: RedisProxy | undefined;
@@ -132,5 +132,88 @@ describe('a cancel that arrives during a takeover', () => {
     await fleet.addWorker();
     expect((await readPlain(stream)).error?.code).toBe('request_cancelled');
     await expectEmpty(observeQueue(fleet));
+  });
+});
+
+describe('a cancel of a request that its worker hands back', () => {
+  test('before another worker takes it, asks no other provider', async () => {
+    fleet = await startFleet({ models, config: { drainTimeout: '100ms' } });
+    const id = await createJob(fleet.url, 'pair', { user });
+    const reader = follow(fleet.url, id);
+    await reader.until(chunks(5));
+    expect(await fleet.workers[0]?.stop('SIGTERM')).toBe(0);
+    expect(await observeQueue(fleet).counts()).toMatchObject({ waiting: 1, active: 0 });
+
+    expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
+    await fleet.addWorker();
+
+    await expectCancelled(id, reader);
+    expect(asked(fleet.primary, user)).toBe(1);
+    expect(asked(fleet.backup, user)).toBe(0);
+  });
+
+  test('while it does so, is the end all the same', async () => {
+    fleet = await startFleet({ models, config: { drainTimeout: '100ms' } });
+    const id = await createJob(fleet.url, 'pair', { user });
+    const reader = follow(fleet.url, id);
+    await reader.until(chunks(5));
+    await fleet.addWorker();
+    const stopped = fleet.workers[0]?.stop('SIGTERM');
+    // The call ends when the run does; its job goes back right after.
+    await fleet.primary.waitFor(({ state }) => state !== 'open');
+
+    expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
+
+    expect(await stopped).toBe(0);
+    await expectCancelled(id, reader);
+  });
+});
+
+describe('a cancel whose ingress loses Redis', () => {
+  async function start(): Promise<{ between: RedisProxy; url: string }> {
+    fleet = await startFleet({ workers: 0, ingresses: 0, models });
+    proxy = await startRedisProxy(fleet.redis.url);
+    const { url } = await fleet.addIngress(proxy.url);
+    return { between: proxy, url };
+  }
+
+  test('is not answered before it holds, and can be tried again', async () => {
+    const { between, url } = await start();
+    const id = await createJob(url, 'pair', { user });
+    between.cut();
+    const answer = await fetch(`${url}/v1/jobs/${id}`, { method: 'DELETE' });
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+    expect(await answer.json()).toMatchObject({ error: { code: 'queue_unavailable' } });
+    between.mend();
+
+    await expect.poll(() => cancelJob(url, id).catch(String)).toEqual({ id, status: 'cancelled' });
+
+    await fleet.addWorker();
+    await expectCancelled(id, follow(url, id));
+    expect(asked(fleet.primary, user)).toBe(0);
+  });
+
+  test('with the answer, is said again, and takes the job out of the queue', async () => {
+    const { between, url } = await start();
+    const id = await createJob(url, 'pair', { user });
+    const lost = between.loseAnswer('finished');
+    expect(await cancelJob(url, id)).toEqual({ id, status: 'cancelled' });
+    await lost;
+    await expectCancelled(id, follow(url, id));
+    expect(await observeQueue(fleet).state(id)).toBe('unknown');
+  });
+
+  test('when it holds already, is answered without the queue', async () => {
+    const { between, url } = await start();
+    const id = await createJob(url, 'pair', { user });
+    // The job's own key, not the request's: it is about to leave the queue.
+    const held = between.holdCommand(`requests:${id}`);
+    const cancelled = cancelJob(url, id);
+    await held;
+    between.cut();
+    expect(await cancelled).toEqual({ id, status: 'cancelled' });
+    between.mend();
+    await expectCancelled(id, follow(url, id));
   });
 });

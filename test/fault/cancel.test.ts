@@ -13,7 +13,11 @@ const slots = 4;
 
 beforeAll(async () => {
   fleet = await startFleet({
-    models: { long: 'healthy:tokens=2000,pace=10', short: 'healthy:tokens=10' },
+    models: {
+      long: 'healthy:tokens=2000,pace=10',
+      short: 'healthy:tokens=10',
+      bad: 'status:code=400',
+    },
     config: { limits: { workerConcurrency: slots } },
   });
   queue = observeQueue(fleet);
@@ -101,6 +105,16 @@ test('cancelling a completed job changes nothing', async () => {
 
   expect(await eventsOf(fleet.url, id)).toEqual(before);
   expect(readStory(before)).toMatchObject({ end: 'done', text: expectedText({ tokens: 10 }) });
+});
+
+test('cancelling a failed job changes nothing', async () => {
+  const id = await createJob(fleet.url, 'bad');
+  const before = await eventsOf(fleet.url, id);
+
+  expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'failed' });
+
+  expect(await eventsOf(fleet.url, id)).toEqual(before);
+  expect(readStory(before).end).toBe('failed');
 });
 
 test('many jobs, each cancelled at once while a worker takes them, all end exactly once', async () => {

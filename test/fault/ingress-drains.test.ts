@@ -1,16 +1,25 @@
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
+import { startRedisProxy } from '../harness/redis-proxy.ts';
 import { expectedText } from '../simulator/index.ts';
-import { ask, askWhole, createJob, eventsOf, follow } from './client.ts';
+import { ask, askWhole, createJob, eventsOf, follow, openStream } from './client.ts';
+import type { Stream } from './client.ts';
 import { chunks, expectWhole, readPlain, readStory } from './judge.ts';
-import { expectClosed, upstream } from './observe.ts';
+import { asked, expectClosed, expectEmpty, observeQueue, upstream } from './observe.ts';
 
 let fleet: Fleet;
-afterEach(() => fleet?.close());
+let closing: (() => Promise<void>) | undefined;
+afterEach(async () => {
+  await closing?.();
+  closing = undefined;
+  await fleet?.close();
+});
 
 const models = {
   brief: 'healthy:tokens=60,pace=10',
@@ -138,6 +147,106 @@ describe('an ingress that is told to stop', () => {
     await expectClosed(fleet.primary, 'stuck-socket', since, 4000);
   });
 
+  test('answers who has a job to make, when Redis has taken it', async () => {
+    const { between, ingress } = await startBehindProxy();
+    const held = between.holdCommand('made-late');
+    const made = postJob(ingress.url, 'made-late');
+    await held;
+    const stopped = ingress.stop('SIGTERM');
+    await expect.poll(() => connects(ingress.url)).toBe(false);
+    between.release();
+
+    expect(await made.head).toMatchObject({ status: 202, headers: { connection: 'close' } });
+    expect(await stopped).toBe(0);
+    const { id } = JSON.parse(await whole(made)) as { id: string };
+    const other = await fleet.addIngress();
+    expect(readStory(await eventsOf(other.url, id)).end).toBe('done');
+  });
+
+  test('makes no job whose client it tells to come again', async () => {
+    const { between, ingress } = await startBehindProxy({ drainTimeout: '100ms' });
+    const held = between.holdCommand('made-never');
+    const made = postJob(ingress.url, 'made-never');
+    await held;
+    const stopped = ingress.stop('SIGTERM');
+
+    expect(await made.head).toMatchObject({ status: 503, headers: { connection: 'close' } });
+    expect(JSON.parse(await whole(made))).toMatchObject({
+      error: { code: 'server_shutting_down' },
+    });
+    between.release();
+    expect(await stopped).toBe(0);
+    const other = await fleet.addIngress();
+    await expectWhole(ask(other.url, 'brief'), expectedText({ tokens: 60 }));
+    await expectEmpty(observeQueue(fleet));
+    expect(asked(fleet.primary, 'made-never')).toBe(0);
+  });
+
+  test('serves a request whose body was on its way, and ends its connection', async () => {
+    await start({});
+    const [ingress] = fleet.ingresses as [RoleProcess];
+    const agent = new Agent({ keepAlive: true });
+    const outgoing = request(`${ingress.url}/v1/chat/completions`, {
+      agent,
+      method: 'POST',
+      headers: { 'content-type': 'application/json', expect: '100-continue' },
+    });
+    // The server has read the head.
+    outgoing.flushHeaders();
+    await once(outgoing, 'continue');
+    const stopped = ingress.stop('SIGTERM');
+    await expect.poll(() => connects(ingress.url)).toBe(false);
+    outgoing.end(JSON.stringify({ model: 'brief', messages: [{ role: 'user', content: 'hi' }] }));
+
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    expect(response).toMatchObject({ statusCode: 200, headers: { connection: 'close' } });
+    expect(await text(response)).toContain('"finish_reason":"stop"');
+    expect(await stopped).toBe(0);
+    agent.destroy();
+  });
+
+  test('tells who comes again on a kept connection to go elsewhere', async () => {
+    await start({});
+    const [ingress] = fleet.ingresses as [RoleProcess];
+    const agent = new Agent({ keepAlive: true });
+    await getOnce(`${ingress.url}/v1/models`, agent);
+    const stream = ask(ingress.url, 'brief');
+    await stream.until(chunks(3));
+    const stopped = ingress.stop('SIGTERM');
+    await expect.poll(() => connects(ingress.url)).toBe(false);
+
+    const answer = await getOnce(`${ingress.url}/v1/models`, agent);
+    expect(answer).toMatchObject({ statusCode: 503, headers: { connection: 'close' } });
+    expect(answer.headers['retry-after']).toBeDefined();
+    await expectWhole(stream, expectedText({ tokens: 60 }));
+    expect(await stopped).toBe(0);
+    agent.destroy();
+  });
+
+  test('resets nobody who has come before it closed', async () => {
+    await start({});
+    const [ingress] = fleet.ingresses as [RoleProcess];
+    const agent = new Agent({ keepAlive: true });
+    await getOnce(`${ingress.url}/v1/models`, agent);
+    // What comes now, the kept connection and the new one, it finds together with the signal.
+    ingress.child.kill('SIGSTOP');
+    const outgoing = [agent, false as const].map((way) =>
+      request(`${ingress.url}/v1/models`, { agent: way }).end(),
+    );
+    const responses = outgoing.map((one) => once(one, 'response'));
+    await Promise.all(outgoing.map((one) => once(one, 'finish')));
+    const stopped = ingress.stop('SIGTERM');
+    ingress.child.kill('SIGCONT');
+
+    for (const response of responses) {
+      const [answer] = (await response) as [IncomingMessage];
+      expect([200, 503]).toContain(answer.statusCode);
+      await text(answer);
+    }
+    expect(await stopped).toBe(0);
+    agent.destroy();
+  });
+
   test('exits at once when it is asked again later', async () => {
     await start({});
     const [ingress] = fleet.ingresses as [RoleProcess];
@@ -171,9 +280,28 @@ async function connects(url: string): Promise<boolean> {
   );
 }
 
-async function getOnce(url: string, agent: Agent): Promise<void> {
+async function getOnce(url: string, agent: Agent): Promise<IncomingMessage> {
   const outgoing = request(url, { agent }).end();
-  const [response] = (await once(outgoing, 'response')) as [NodeJS.ReadableStream];
-  response.resume();
-  await once(response, 'end');
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+  await text(response);
+  return response;
+}
+
+/** An ingress that has a way of its own to Redis. */
+async function startBehindProxy(config: Record<string, unknown> = {}) {
+  await start({ ingresses: 0, config });
+  const between = await startRedisProxy(fleet.redis.url);
+  closing = () => between.close();
+  return { between, ingress: await fleet.addIngress(between.url) };
+}
+
+const postJob = (url: string, user: string): Stream =>
+  openStream(`${url}/v1/jobs`, {
+    method: 'POST',
+    body: { body: { model: 'brief', messages: [{ role: 'user', content: 'hi' }], user } },
+  });
+
+async function whole(stream: Stream): Promise<string> {
+  expect(await stream.ended).toBe('complete');
+  return stream.raw;
 }

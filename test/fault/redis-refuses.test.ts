@@ -2,10 +2,11 @@ import type { Redis } from '@millrace/shared/redis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
+import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import { expectedText } from '../simulator/index.ts';
 import { ask, askWhole, createJob } from './client.ts';
 import { chunks, expectWhole, readPlain } from './judge.ts';
-import { expectAlive, expectEmpty, observeQueue } from './observe.ts';
+import { expectAlive, expectEmpty, observeQueue, userOf } from './observe.ts';
 
 // A Redis that answers, and says no for now: after a failover, before it has found its primary.
 
@@ -14,7 +15,11 @@ let redis: Redis;
 
 beforeEach(async () => {
   fleet = await startFleet({
-    models: { middle: 'healthy:tokens=100,pace=10', short: 'healthy:tokens=10' },
+    models: {
+      middle: 'healthy:tokens=100,pace=10',
+      short: 'healthy:tokens=10',
+      long: 'healthy:tokens=2000,pace=10',
+    },
   });
   redis = fleet.redis.connect();
 });
@@ -75,5 +80,27 @@ test.each(refusals)('requests are told to try again while it says %s', async (co
   await expectWhole(running, expectedText({ tokens: 100 }));
   await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
   expectAlive([...fleet.ingresses, ...fleet.workers]);
+  await expectEmpty(observeQueue(fleet));
+});
+
+test('a client that leaves while it refuses has left when it takes words again', async () => {
+  const stream = ask(fleet.url, 'long', { body: { user: 'left' } });
+  await stream.until(chunks(5));
+  await redis.config('SET', 'min-replicas-to-write', '1');
+  stream.leave();
+  const gone = async () =>
+    sumOf(
+      parsePrometheus(await (await fetch(`${fleet.url}/metrics`)).text()),
+      'millrace_responses_total',
+      { status: '499' },
+    );
+  await expect.poll(gone).toBe(1);
+
+  await redis.config('SET', 'min-replicas-to-write', '0');
+
+  const call = await fleet.primary.waitFor(
+    (request) => userOf(request) === 'left' && request.state !== 'open',
+  );
+  expect(call.state).toBe('aborted by client');
   await expectEmpty(observeQueue(fleet));
 });

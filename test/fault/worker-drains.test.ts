@@ -12,10 +12,11 @@ afterEach(() => fleet?.close());
 const models = {
   brief: 'healthy:tokens=60,pace=10',
   long: 'healthy:tokens=2000,pace=10',
-  middle: 'healthy:tokens=100,pace=10',
+  // Both are under way for longer than another worker takes to start.
+  middle: 'healthy:tokens=300,pace=10',
   // Without continuation a plain reader of a broken answer gets its error.
   fragile: {
-    targets: [{ provider: 'primary', model: 'healthy:tokens=100,pace=10' }],
+    targets: [{ provider: 'primary', model: 'healthy:tokens=2000,pace=10' }],
     continuation: 'off',
   },
 };
@@ -65,10 +66,10 @@ describe('a worker that is told to stop', () => {
     await Promise.all(readers.map(({ ended }) => ended));
     for (const { events } of readers) {
       const story = readStory(events);
-      expect(story).toMatchObject({ end: 'done', text: expectedText({ tokens: 100 }) });
+      expect(story).toMatchObject({ end: 'done', text: expectedText({ tokens: 300 }) });
       // What was shown before the seam was either taken back, or is a part of the whole.
       for (const text of story.takenBack) {
-        expect(expectedText({ tokens: 100 }).startsWith(text)).toBe(true);
+        expect(expectedText({ tokens: 300 }).startsWith(text)).toBe(true);
       }
       expect(story.attempts.length).toBeGreaterThanOrEqual(2);
     }
@@ -89,7 +90,7 @@ describe('a worker that is told to stop', () => {
         end: 'error',
         code: 'upstream_failed_mid_stream',
       });
-      expect(expectedText({ tokens: 100 }).startsWith(text)).toBe(true);
+      expect(expectedText({ tokens: 2000 }).startsWith(text)).toBe(true);
     }
   });
 

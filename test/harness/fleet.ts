@@ -51,7 +51,7 @@ export type Fleet = {
   readonly url: string;
   /** `redisUrl`: by another way to the same Redis. */
   addWorker(redisUrl?: string): Promise<RoleProcess>;
-  addIngress(): Promise<RoleProcess>;
+  addIngress(redisUrl?: string): Promise<RoleProcess>;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
@@ -108,8 +108,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       fleet.workers.push(worker);
       return worker;
     },
-    async addIngress() {
-      const ingress = await start('apps/ingress/src/main.ts', ['--port', '0']);
+    async addIngress(redisUrl) {
+      const ingress = await start('apps/ingress/src/main.ts', ['--port', '0'], redisUrl);
       fleet.ingresses.push(ingress);
       return ingress;
     },

@@ -19,6 +19,9 @@ export type RedisProxy = {
   /** The same for the answer to such a command: Redis has run it, and whoever sent it does not know. */
   holdAnswerTo(text: string): Promise<void>;
   release(): void;
+  /** Ends every connection, and every new one, until `mend`: the same Redis, for a while not there. */
+  cut(): void;
+  mend(): void;
   close(): Promise<void>;
 };
 
@@ -39,6 +42,7 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   const connections = new Set<Connection>();
   let toLose: { text: string; lost(): void } | undefined;
   let trap: Trap | undefined;
+  let isCut = false;
 
   function onCommand(connection: Connection, data: Buffer): void {
     if (trap && !connection.held) {
@@ -71,6 +75,10 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   }
 
   const server = createServer((client) => {
+    if (isCut) {
+      client.destroy();
+      return;
+    }
     const redis = connect(behind);
     const connection: Connection = { client, redis, tail: '', held: undefined };
     connections.add(connection);
@@ -89,6 +97,13 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   });
   server.listen(path);
   await once(server, 'listening');
+
+  function endAll(): void {
+    for (const { client, redis } of connections) {
+      client.destroy();
+      redis.destroy();
+    }
+  }
 
   const hold = (holds: Trap['holds'], text: string): Promise<void> =>
     new Promise((resolve) => {
@@ -110,12 +125,16 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
         for (const data of held?.data ?? []) (held?.way === 'command' ? redis : client).write(data);
       }
     },
+    cut() {
+      isCut = true;
+      endAll();
+    },
+    mend() {
+      isCut = false;
+    },
     async close() {
       server.close();
-      for (const { client, redis } of connections) {
-        client.destroy();
-        redis.destroy();
-      }
+      endAll();
       await once(server, 'close');
     },
   };

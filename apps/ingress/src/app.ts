@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { addressFilter } from './admission/keys.ts';
 import type { Principal } from './admission/keys.ts';
 import { adminRoutes } from './http/admin.ts';
+import { awaitAnswers } from './http/answers.ts';
 import { boardRoutes } from './http/board.ts';
 import type { BoardQueue } from './http/board.ts';
 import { completionRoutes } from './http/completions.ts';
@@ -95,6 +96,7 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     // Without compression: its windows cost more per socket than all else, and bombs come packed.
     options: { maxPayload: config.limits.socketFrameBytes, perMessageDeflate: false },
   });
+  awaitAnswers(app, services);
   await app.register(async (api) => {
     api.decorateRequest('principal');
     await allowPages(api, cors.origins);

@@ -22,3 +22,21 @@ test('a drain waits for the last connection, or for its signal', async () => {
   one.remove();
   expect(await settled).toBe(true);
 });
+
+test('an answer is waited for like a connection, and cut behind all of them', async () => {
+  const connections = createConnections(() => {});
+  const cut: string[] = [];
+  const answer = connections.addAnswer(
+    () => cut.push('answer'),
+    () => {},
+  );
+  const one = connections.add(() => cut.push('connection'));
+  const settled = connections.settled(new AbortController().signal);
+  connections.cutAll();
+  expect(cut).toEqual(['connection', 'answer']);
+  one.remove();
+  expect(connections.size).toBe(0);
+  expect(await connections.settled(AbortSignal.abort())).toBe(false);
+  answer.remove();
+  expect(await settled).toBe(true);
+});

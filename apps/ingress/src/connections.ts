@@ -1,4 +1,4 @@
-/** The answers that are under way on this ingress, so that a drain can wait for them and end the rest. */
+/** What is under way on this ingress, so that a drain can wait for it and end the rest. */
 export type Connections = {
   /**
    * `cut` ends the connection at once with a clear error. `onDrain` is for one that would stay
@@ -6,11 +6,17 @@ export type Connections = {
    * `held`: bytes that wait to be sent on it.
    */
   add(cut: () => void, onDrain?: () => void, held?: () => number): { remove(): void };
-  /** Tells every connection that none of them shall last longer than its answers. */
+  /**
+   * Any answer, from the head of its request on: also one that is not a connection of its own, or not
+   * yet. It is cut behind all connections, so that one that knows better how it ends has ended it.
+   */
+  addAnswer(cut: () => void, onDrain: () => void): { remove(): void };
+  /** Tells all of them that no connection shall last longer than its answers. */
   drain(): void;
   /** Resolves when none is left, or false when the signal fired before. */
   settled(signal: AbortSignal): Promise<boolean>;
   cutAll(): void;
+  /** Without the answers that are nothing but that. */
   readonly size: number;
   /** Bytes that wait to be sent on all of them. */
   heldBytes(): number;
@@ -22,6 +28,7 @@ const nothing = () => 0;
 
 export function createConnections(onError: (error: unknown) => void): Connections {
   const open = new Set<Open>();
+  const answers = new Set<Open>();
   let waiters: (() => void)[] = [];
   /** One that cannot be ended must not keep the others. */
   const attempt = (end: (() => void) | undefined) => {
@@ -31,21 +38,23 @@ export function createConnections(onError: (error: unknown) => void): Connection
       onError(error);
     }
   };
+  const isSettled = () => open.size === 0 && answers.size === 0;
+  const addTo = (set: Set<Open>, one: Open) => {
+    set.add(one);
+    return {
+      remove() {
+        set.delete(one);
+        if (!isSettled()) return;
+        for (const wake of waiters) wake();
+        waiters = [];
+      },
+    };
+  };
   return {
-    add(cut, onDrain, held = nothing) {
-      const one = { cut, onDrain, held };
-      open.add(one);
-      return {
-        remove() {
-          open.delete(one);
-          if (open.size > 0) return;
-          for (const wake of waiters) wake();
-          waiters = [];
-        },
-      };
-    },
+    add: (cut, onDrain, held = nothing) => addTo(open, { cut, onDrain, held }),
+    addAnswer: (cut, onDrain) => addTo(answers, { cut, onDrain, held: nothing }),
     async settled(signal) {
-      if (open.size === 0) return true;
+      if (isSettled()) return true;
       if (signal.aborted) return false;
       return new Promise((resolve) => {
         waiters.push(() => resolve(true));
@@ -53,10 +62,10 @@ export function createConnections(onError: (error: unknown) => void): Connection
       });
     },
     drain() {
-      for (const one of open) attempt(one.onDrain);
+      for (const one of [...open, ...answers]) attempt(one.onDrain);
     },
     cutAll() {
-      for (const one of open) attempt(one.cut);
+      for (const one of [...open, ...answers]) attempt(one.cut);
     },
     get size() {
       return open.size;

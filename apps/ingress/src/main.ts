@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { Server as TcpServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { loadConfigOrExit } from '@millrace/shared/config';
@@ -36,6 +35,7 @@ import { ingressBounds } from './bounds.ts';
 import { createConnections } from './connections.ts';
 import type { BodyBudget } from './http/arrival.ts';
 import { createSocketWheel } from './http/socket-wheel.ts';
+import { drainAnswers } from './drain.ts';
 import { createKeyLimits } from './key-limits.ts';
 import { createMetrics } from './metrics.ts';
 import { createReconciler } from './reconcile.ts';
@@ -50,7 +50,7 @@ import { createSubmitter } from './submit.ts';
 
 /** Milliseconds that Redis has to answer at the start. */
 const probeTimeoutMs = 5000;
-/** Milliseconds for the last bytes to readers after a drain, and again for the last words to Redis. */
+/** Milliseconds for the last words to Redis. */
 const lastWordsMs = 1000;
 
 const { config } = loadConfigOrExit({
@@ -237,15 +237,7 @@ onSignals({
   log: logger,
   onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
     lifecycle.advance('draining');
-    // Not http's own close: it takes an answer whose last bytes are under way for an idle connection.
-    TcpServer.prototype.close.call(app.server);
-    connections.drain();
-    await connections.settled(AbortSignal.timeout(withinMs));
-    connections.cutAll();
-    await connections.settled(AbortSignal.timeout(lastWordsMs));
-    // What is left is readers that take nothing; `close` would wait for them.
-    app.server.closeAllConnections();
-    for (const socket of app.websocketServer.clients) socket.terminate();
+    await drainAnswers({ app, connections, withinMs });
     await app.close();
     reconciler.stop();
     keeper.close();

@@ -18,6 +18,7 @@ import type {
   StreamLog,
 } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
+import { retryRefused } from '@millrace/shared/retry-refused';
 import { mayUse } from './admission/keys.ts';
 import type { Principal } from './admission/keys.ts';
 import type { Door } from './door.ts';
@@ -56,11 +57,8 @@ export type Submitter = {
    * and when the queue is too long for it.
    */
   prepare(submission: Submission): Prepared;
-  /**
-   * Stores the request and queues its job. Throws an ApiError when the queue cannot take it.
-   * `isHeard`: something came of it already, so that it was queued.
-   */
-  send(prepared: Prepared, isHeard?: () => boolean): Promise<Sent>;
+  /** Stores the request and queues its job. Throws an ApiError when the queue cannot take it. */
+  send(prepared: Prepared, asker?: Asker): Promise<Sent>;
   /** Ends a request for every reader, whatever state it is in. */
   cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
   /**
@@ -79,8 +77,20 @@ export type Prepared = {
   once: Once | undefined;
 };
 
-/** `joined`: the Idempotency-Key stands for this request already, and its answer is the answer. */
-export type Sent = { kind: 'queued' } | { kind: 'joined'; id: string };
+/** Who waits for the answer, as far as sending has to know. */
+export type Asker = {
+  /** Something came of it already, so that it was queued. */
+  isHeard?(): boolean;
+  /** It left, and that ends its request. */
+  hasLeft?(): boolean;
+};
+
+export type Sent =
+  | { kind: 'queued' }
+  /** The Idempotency-Key stands for this request already, and its answer is the answer. */
+  | { kind: 'joined'; id: string }
+  /** Its asker left before it was sent: there is no such request. */
+  | { kind: 'unsent' };
 
 export type SubmitDeps = {
   config: Pick<Config, 'models' | 'shards'>;
@@ -158,12 +168,14 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     return { meta, job, submission, once };
   }
 
-  async function send(prepared: Prepared, isHeard = () => false): Promise<Sent> {
+  async function send(prepared: Prepared, asker: Asker = {}): Promise<Sent> {
     const { meta, job, submission, once } = prepared;
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
     await within(door.checkMemory());
-    if (once) return sendOnce(prepared, once, isHeard);
+    // Who left before this found nothing to end; who leaves from here on is behind the two commands.
+    if (asker.hasLeft?.()) return { kind: 'unsent' };
+    if (once) return sendOnce(prepared, once, asker);
     // On one connection, in this order: when a worker has the job, the body and the inbox are there.
     const sent = Promise.all([
       log.create(meta, submission.body, submission.read ? inbox : undefined),
@@ -172,7 +184,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     try {
       await within(sent);
     } catch (error) {
-      if (isHeard()) return { kind: 'queued' };
+      if (asker.isHeard?.()) return { kind: 'queued' };
       // What did get through must not run unseen. Behind the two on the same connection.
       leave(meta.id, notQueued).catch(onError);
       throw error;
@@ -184,7 +196,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   async function sendOnce(
     { meta, job, submission }: Prepared,
     once: Once,
-    isHeard: () => boolean,
+    asker: Asker,
   ): Promise<Sent> {
     const created = log.create(meta, submission.body, submission.read ? inbox : undefined, once);
     try {
@@ -193,7 +205,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       if (outcome.kind === 'conflict') throw keyReused();
       await within(queue.add(meta.id, job));
     } catch (error) {
-      if (isHeard()) return { kind: 'queued' };
+      if (asker.isHeard?.()) return { kind: 'queued' };
       if (error instanceof ApiError && error.status < 500) throw error;
       leave(meta.id, notQueued).catch(onError);
       leaveJoined(created, once).catch(onError);
@@ -215,8 +227,11 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   }
 
   async function leave(id: string, reason: string, leaver?: Caller): Promise<'ended' | 'shared'> {
-    const by = await follow(end(id, reason, { leaver, freesKey: true }));
-    return by === 'shared' ? 'shared' : 'ended';
+    const ending = () => end(id, reason, { leaver, freesKey: true });
+    // Nobody asks for it again: one that Redis refuses for now would run to its end unread.
+    const left = await follow(retryRefused(ending, { withinMs: refusedMs }));
+    if (left.kind === 'refused') throw left.error;
+    return left.value === 'shared' ? 'shared' : 'ended';
   }
 
   async function follow<T>(work: Promise<T>): Promise<T> {
@@ -237,9 +252,10 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     const outcome = await within(log.finish(id, line, 'cancelled', options));
     if (outcome.kind === 'gone') return 'unknown';
     if (outcome.kind === 'shared') return 'shared';
-    if (outcome.kind === 'ended') return outcome.by;
+    // Also this may be our own word, sent again after its answer was lost.
+    if (outcome.kind === 'ended' && outcome.by !== 'cancelled') return outcome.by;
     // Out of the queue if it still waits there. A worker that has it finds the terminal entry.
-    await queue.remove(id).catch(onError);
+    await within(queue.remove(id)).catch(onError);
     return 'cancelled';
   }
 
@@ -253,6 +269,9 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     },
   };
 }
+
+/** Milliseconds that Redis may refuse the word that a client has left. */
+const refusedMs = 10_000;
 
 const notQueued = 'the request could not be queued';
 

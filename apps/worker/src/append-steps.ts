@@ -75,6 +75,7 @@ export function createAppenderRig(): AppenderRig {
         run: 1,
         nonce: 'n',
         prev: { run: 0, seq: 0 },
+        entries: 1,
         onRefused: (outcome) => refused.push(outcome),
         onPressure: (high) => pressure.push(high),
         ...options,

@@ -98,6 +98,7 @@ async function openOn({ log }: ReturnType<typeof createMemoryLog>, on: Appender)
     run: sealed.run,
     nonce: id,
     prev: sealed.last,
+    entries: sealed.entries,
     onRefused: (outcome) => refused.push(outcome),
     onPressure: () => {},
   });

@@ -66,7 +66,7 @@ describe('gathering', () => {
 
 describe('places', () => {
   it('follow each other without a hole from the line before the run', async () => {
-    const writer = rig.open({ run: 4, prev: { run: 2, seq: 7 }, nonce: 'mine' });
+    const writer = rig.open({ run: 4, prev: { run: 2, seq: 7 }, entries: 3, nonce: 'mine' });
     writer.push('c1');
     writer.push('c2');
     await turn();
@@ -75,11 +75,13 @@ describe('places', () => {
     await rig.call(1).answer();
     writer.end('d', 'done');
     await turn();
-    const places = rig.calls.map(({ items: [item] }) => ({ prev: item?.prev, last: item?.last }));
+    const places = rig.calls.map(({ items: [item] }) => {
+      return { prev: item?.prev, last: item?.last, entries: item?.entries };
+    });
     expect(places).toEqual([
-      { prev: { run: 2, seq: 7 }, last: { run: 4, seq: 2 } },
-      { prev: { run: 4, seq: 2 }, last: { run: 4, seq: 3 } },
-      { prev: { run: 4, seq: 3 }, last: { run: 4, seq: 4 } },
+      { prev: { run: 2, seq: 7 }, last: { run: 4, seq: 2 }, entries: 3 },
+      { prev: { run: 4, seq: 2 }, last: { run: 4, seq: 3 }, entries: 4 },
+      { prev: { run: 4, seq: 3 }, last: { run: 4, seq: 4 }, entries: 5 },
     ]);
     expect(new Set(rig.calls.map(({ items: [item] }) => item?.nonce))).toEqual(new Set(['mine']));
   });

@@ -23,11 +23,15 @@ export type WriterOptions = {
   nonce: string;
   /** The newest line before this run. */
   prev: EntryId;
-  /** The log takes nothing more from this run: fenced, ended from outside, or gone. Called once. */
-  onRefused(outcome: 'fenced' | 'ended' | 'gone'): void;
+  /** That the log has, with the seal of this run. */
+  entries: number;
+  /** The log takes nothing more from this run. Called once. */
+  onRefused(outcome: Refusal): void;
   /** More (true) or less (false) is held than the bound allows: stop or go on reading upstream. */
   onPressure(high: boolean): void;
 };
+
+export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate'>;
 
 export type LogWriter = {
   push(line: string): void;
@@ -174,7 +178,7 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
 
   function settle(lane: Lane, writer: Writer, outcome: AppendOutcome): void {
     writer.inFlight = false;
-    if (outcome === 'fenced' || outcome === 'ended' || outcome === 'gone') {
+    if (outcome !== 'written' && outcome !== 'duplicate') {
       writer.refused = true;
       writer.lines = [];
       heldChars -= writer.heldChars;
@@ -285,7 +289,9 @@ function takeItem(writer: Writer, maxChars: number): { append: AppendItem; chars
   const prev = writer.last;
   const seq = (prev.run === writer.run ? prev.seq : 0) + count;
   writer.last = { run: writer.run, seq };
-  const append: AppendItem = { id: writer.id, nonce: writer.nonce, prev, last: writer.last, lines };
+  const { id, nonce, last, entries } = writer;
+  const append: AppendItem = { id, nonce, prev, entries, last, lines };
+  writer.entries += 1;
   if (writer.terminal && writer.lines.length === 0) append.terminal = writer.terminal;
   return { append, chars };
 }

@@ -20,6 +20,7 @@ import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { connectRedis, probeRedis } from '@millrace/shared/redis';
+import { isConnectionClosed } from '@millrace/shared/redis-failure';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
 import { createAccounts } from './accounts.ts';
@@ -48,9 +49,11 @@ const { config } = loadConfigOrExit({
 });
 const name = `worker-${randomBytes(6).toString('hex')}`;
 const logger = createLogger({ name });
-/** Redis was told goodbye: what still goes wrong with it is nobody's concern. */
+/** Redis was told goodbye: what still goes wrong with that connection is nobody's concern. */
 let hasLeft = false;
-const onError = (error: unknown) => hasLeft || logger.error({ err: error });
+const onError = (error: unknown) => {
+  if (!hasLeft || !isConnectionClosed(error)) logger.error({ err: error });
+};
 exitOnBug(logger);
 const lifecycle = createLifecycle((stage) => logger.info({ stage }));
 
@@ -60,8 +63,9 @@ const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error:
   giveUp(error.message),
 );
 for (const warning of facts.warnings) logger.warn(warning);
-const connect = (role: 'command' | 'subscriber') => connectRedis(url, { name, role, onError });
-const redis = connect('command');
+const connect = (role: 'command' | 'subscriber', onLost: (error: Error) => void = onError) =>
+  connectRedis(url, { name, role, onError: onLost });
+const redis = connect('command', (error) => hasLeft || onError(error));
 
 const keys = keyspace();
 const { shards, retentionMs, limits } = config;

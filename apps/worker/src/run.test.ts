@@ -1,7 +1,7 @@
 import { newRequestId } from '@millrace/shared/domain/request';
 import type { JobData } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
-import type { StreamLog } from '@millrace/shared/log/port';
+import type { AppendItem, StreamLog } from '@millrace/shared/log/port';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAppender } from './append.ts';
@@ -86,6 +86,22 @@ it('a request that nobody reads at this moment is begun all the same', async () 
   expect(await running).toEqual({ kind: 'handed_back' });
 });
 
+it('a request of which Redis lost lines is handed back, and its call is closed', async () => {
+  const appends: AppendItem[] = [];
+  log = {
+    ...log,
+    async append(_shard, items) {
+      appends.push(...items);
+      return items.map(() => 'lost');
+    },
+  };
+  expect(await start(await create())).toEqual({ kind: 'handed_back' });
+  // The seal alone is in the log, as far as the run knows.
+  expect(appends[0]).toMatchObject({ entries: 1 });
+  expect(calls.map(({ signal }) => signal.aborted)).not.toContain(false);
+  expect(errors).toMatchObject([{ message: expect.stringContaining('Redis lost lines of req_') }]);
+});
+
 describe('while Redis refuses for now', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
@@ -134,7 +150,8 @@ describe('while Redis refuses for now', () => {
     if (sealed.kind !== 'sealed') throw new Error(sealed.kind);
     const last = { run: sealed.run, seq: 1 };
     const lines = ['c{"id":"first","choices":[{"index":0,"delta":{"content":"once upon"}}]}'];
-    await log.append(0, [{ id: request.id, nonce: 'other', prev: sealed.last, last, lines }]);
+    const { last: prev, entries } = sealed;
+    await log.append(0, [{ id: request.id, nonce: 'other', prev, entries, last, lines }]);
     return request;
   }
 

@@ -30,6 +30,8 @@ export type StopReason =
   | 'fenced'
   /** The log came to the end of its life. */
   | 'gone'
+  /** Redis lost lines of the log, as in a failover: another run goes on from what is left. */
+  | 'lost'
   /** BullMQ's lock could not be renewed. */
   | 'lock_lost'
   /** The worker shuts down: somebody else shall go on. */
@@ -125,7 +127,8 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   let stopped: StopReason | undefined;
   let contest: Contest | undefined;
   const stop = (reason: StopReason) => {
-    stopped ??= reason;
+    // A shutdown says nothing of the log: what becomes known of it counts for more.
+    if (stopped === undefined || stopped === 'shutdown') stopped = reason;
     controller.abort(reason);
   };
   const onLockLost = () => stop('lock_lost');
@@ -155,7 +158,11 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       run: sealed.run,
       nonce,
       prev: sealed.last,
-      onRefused: (outcome) => stop(outcome === 'ended' ? 'finished' : outcome),
+      entries: sealed.entries,
+      onRefused(outcome) {
+        if (outcome === 'lost') deps.onError(new Error(`Redis lost lines of ${id}: handed back`));
+        stop(outcome === 'ended' ? 'finished' : outcome);
+      },
       onPressure: (high) => (high ? contest?.pause() : contest?.resume()),
     });
     const ladder = climb({
@@ -195,6 +202,8 @@ function conclude(
 ): ActivationOutcome {
   if (stopped === 'fenced' || stopped === 'lock_lost') return { kind: 'dropped' };
   if (stopped === 'finished') return { kind: 'completed', summary: 'ended from outside' };
+  // However its answer ended: the log does not have it.
+  if (stopped === 'lost') return { kind: 'handed_back' };
   if (conclusion) return conclusion;
   if (stopped === 'gone') return { kind: 'failed', reason: 'the request expired' };
   return { kind: 'handed_back' };

@@ -34,7 +34,10 @@ export function redisFailure(error: unknown, url: string, timeoutMs: number): st
  */
 const passing = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM)\s/;
 
+/** A command was not answered, or not sent, before its connection was closed for good. */
+export const isConnectionClosed = (error: unknown): boolean =>
+  error instanceof Error && error.message === 'Connection is closed.';
+
 /** Redis refused a command for now, or the connection was closed under it: later it may be taken. */
 export const passesByItself = (error: unknown): boolean =>
-  error instanceof Error &&
-  (passing.test(error.message) || error.message === 'Connection is closed.');
+  (error instanceof Error && passing.test(error.message)) || isConnectionClosed(error);

@@ -2,7 +2,7 @@ import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Caller } from '@millrace/shared/log/port';
 import type { Charge } from '../key-limits.ts';
 import type { Services } from '../services.ts';
-import type { Prepared, Sent } from '../submit.ts';
+import type { Asker, Prepared, Sent } from '../submit.ts';
 import { ApiError } from './errors.ts';
 
 /* A request that its key was charged for, when it is sent and when its client leaves. */
@@ -18,11 +18,11 @@ export async function sendCharged(
   { submitter, keyLimits }: Pick<Services, 'submitter' | 'keyLimits'>,
   prepared: Prepared,
   charge: Charge,
-  isHeard?: () => boolean,
+  asker?: Asker,
 ): Promise<Sent> {
   try {
-    const sent = await submitter.send(prepared, isHeard);
-    if (sent.kind === 'joined') charge.refund();
+    const sent = await submitter.send(prepared, asker);
+    if (sent.kind !== 'queued') charge.refund();
     return sent;
   } catch (error) {
     if (error instanceof ApiError && unsent.has(error.error.code)) charge.refund();

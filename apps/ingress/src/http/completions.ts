@@ -122,6 +122,7 @@ function answerStream(ask: Ask): void {
       // A log that lost what this reader has been shown: it cannot take text back.
       if (!connection.started) return;
       reader.close();
+      reader.cancel('what its reader was shown is lost');
       endWithError('', lostFailed);
     },
     gone: () => endWithError('', lostFailed),
@@ -175,11 +176,12 @@ function begin(
   { prepared, charge, reply, services }: Ask,
   progress: Progress,
   sink: ReaderSink & { fail(failed: Failed): void; held(): number },
-): Reader {
+): Reader & { cancel(reason: string): void } {
   const { meta, once } = prepared;
   const { relay, metrics, keyLimits, onError } = services;
   const response = reply.raw;
   let heard = false;
+  let left = false;
   let reader = relay.openFresh(meta.id, {
     ...sink,
     lines(batch) {
@@ -191,6 +193,7 @@ function begin(
   });
   const cancel = (reason: string) => {
     if (!meta.attached) return;
+    left = true;
     clientLeft(services, { id: progress.id, keyId: meta.keyId }, reason, once?.caller);
   };
 
@@ -237,7 +240,7 @@ function begin(
   });
 
   // An answer that has begun was queued, whatever became of the word that it was.
-  sendCharged(services, prepared, charge, () => heard)
+  sendCharged(services, prepared, charge, { isHeard: () => heard, hasLeft: () => left })
     .finally(() => reply.request.releaseBody())
     .then((sent) => (sent.kind === 'joined' ? join(sent.id) : undefined))
     .catch((thrown: unknown) => {
@@ -251,7 +254,7 @@ function begin(
         retryAfterMs: status === 503 ? retryAfterMs : undefined,
       });
     });
-  return { resume: () => reader.resume(), close: () => reader.close() };
+  return { resume: () => reader.resume(), close: () => reader.close(), cancel };
 }
 
 function note(progress: Progress, line: Line): void {

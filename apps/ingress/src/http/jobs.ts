@@ -10,9 +10,11 @@ import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
 import { readIdempotency } from '../idempotency.ts';
 import { statusOf, viewJob } from '../job-view.ts';
+import type { Charge } from '../key-limits.ts';
 import type { Services } from '../services.ts';
+import type { Prepared, Sent } from '../submit.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
-import { sendCharged } from './charged.ts';
+import { clientLeft, sendCharged } from './charged.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
@@ -39,7 +41,8 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       }),
     });
     const charge = await services.keyLimits.admit(prepared, false);
-    const sent = await sendCharged(services, prepared, charge);
+    const sent = await sendJob(services, prepared, charge);
+    if (sent.kind === 'unsent') return reply;
     if (sent.kind === 'joined') reply.header('idempotent-replayed', 'true');
     const { id, status, created_at } =
       sent.kind === 'joined'
@@ -90,6 +93,20 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       hold.release();
     }
   });
+}
+
+/** As `sendCharged`. When its client is told meanwhile to come again elsewhere, the job is taken back. */
+async function sendJob(services: Services, prepared: Prepared, charge: Charge): Promise<Sent> {
+  let isTakenBack = false;
+  const sending = services.connections.add(() => {
+    isTakenBack = true;
+    clientLeft(services, prepared.meta, 'the server shuts down', prepared.once?.caller);
+  });
+  try {
+    return await sendCharged(services, prepared, charge, { hasLeft: () => isTakenBack });
+  } finally {
+    sending.remove();
+  }
 }
 
 const queued = ({ id, createdAt }: RequestMeta) => {

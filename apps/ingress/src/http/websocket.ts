@@ -124,10 +124,13 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       const held = holdBack(outbox.send);
       const owner = { owned: !detached, caller: once?.caller };
       requests.read(meta, (sink) => relay.openFresh(meta.id, sink), owner, held.send);
-      const sent = await sendCharged(services, prepared, charge).catch((error: unknown) => {
+      const hasLeft = () => !detached && socket.readyState !== socket.OPEN;
+      const sending = sendCharged(services, prepared, charge, { hasLeft });
+      const sent = await sending.catch((error: unknown) => {
         requests.drop(meta.id);
         throw error;
       });
+      if (sent.kind === 'unsent') return;
       if (sent.kind === 'joined') {
         requests.drop(meta.id);
         const depart = (reason: string) => {

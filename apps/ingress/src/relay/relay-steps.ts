@@ -54,7 +54,7 @@ export async function startRequest(log: StreamLog, inbox?: string): Promise<Writ
     const first = (prev.run === run ? prev.seq : 0) + 1;
     const last = { run, seq: first + texts.length - 1 };
     const terminal = isEnd ? ({ terminal: 'done' } as const) : {};
-    const item = { id, nonce, prev, last, lines: texts, ...terminal };
+    const item = { id, nonce, prev, entries: 0, last, lines: texts, ...terminal };
     const [outcome] = await log.append(0, [item]);
     if (outcome !== 'written') throw new Error(`append: ${outcome}`);
     for (const [i, text] of texts.entries()) lines.push({ run, seq: first + i, text });

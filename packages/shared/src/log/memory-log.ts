@@ -88,11 +88,13 @@ export function createMemoryLog({
 
   function append(item: AppendItem): AppendOutcome {
     const stored = find(item.id);
-    if (!stored?.nonce) return 'gone';
+    if (!stored) return 'gone';
+    if (!stored.nonce) return 'lost';
     if (stored.nonce !== item.nonce) return 'fenced';
     const newest = stored.entries.at(-1);
     if (!newest) return 'gone';
     if (stored.ended) return isSameWrite(newest, item) ? 'duplicate' : 'ended';
+    if (stored.entries.length < item.entries) return 'lost';
     if (compareEntryIds(item.last, newest.id) <= 0) return 'duplicate';
     write(stored, toFrame(item), item.terminal);
     return 'written';
@@ -147,7 +149,7 @@ export function createMemoryLog({
       }
       stored.expiresAt = now() + lifetimeMs;
       const { run, body = '' } = stored;
-      return { kind: 'sealed', run, last, body };
+      return { kind: 'sealed', run, last, entries: stored.entries.length, body };
     },
 
     async append(_shard, items) {

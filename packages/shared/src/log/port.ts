@@ -89,6 +89,8 @@ export type SealOutcome =
       run: number;
       /** The newest line before this run; `0-0` when there is none. */
       last: EntryId;
+      /** Of the log, with this seal: from here on the run counts its own writes. */
+      entries: number;
       body: string;
     }
   /** The request has its terminal entry already. */
@@ -103,6 +105,8 @@ export type AppendItem = {
   nonce: string;
   /** The newest line before these. */
   prev: EntryId;
+  /** That the log has before this write, as its run counts them. */
+  entries: number;
   /** The id of the last of these lines. */
   last: EntryId;
   lines: readonly string[];
@@ -110,8 +114,12 @@ export type AppendItem = {
   terminal?: TerminalKind;
 };
 
-/** `duplicate`: the same write came through before (a client that re-sends after a reconnect). */
-export type AppendOutcome = 'written' | 'duplicate' | 'fenced' | 'ended' | 'gone';
+/**
+ * `duplicate`: the same write came through before (a client that re-sends after a reconnect).
+ * `lost`: the store has lost what was written before it, as a failover may; a write behind that would
+ * leave a hole, which later readers take for the text.
+ */
+export type AppendOutcome = 'written' | 'duplicate' | 'fenced' | 'ended' | 'gone' | 'lost';
 
 export type FinishOutcome =
   | { kind: 'finished' }

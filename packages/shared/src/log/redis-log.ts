@@ -30,6 +30,7 @@ const appendStatus: Record<number, AppendOutcome> = {
   [-1]: 'gone',
   [-2]: 'fenced',
   [-3]: 'ended',
+  [-4]: 'lost',
 };
 
 /** The log on Redis or Valkey >= 7.0. Errors of the connection and of Redis itself are thrown as they come. */
@@ -85,12 +86,13 @@ export function createRedisLog({
       });
       const args = [claim.activation, claim.nonce, claim.worker, lifetimeMs, seal];
       const reply = (await runScript(redis, scripts.seal, allKeys(id), args)) as unknown[];
-      const [kind, run, last, body] = reply;
+      const [kind, run, last, body, entries] = reply;
       if (kind === 'ended' || kind === 'fenced' || kind === 'gone') return { kind };
       return {
         kind: 'sealed',
         run: Number(run),
         last: entryId(String(last)),
+        entries: Number(entries),
         body: String(body),
       };
     },
@@ -157,6 +159,7 @@ function pushAppendArgs(args: (string | number)[], item: AppendItem, retentionMs
     item.lines.join('\n'),
     item.terminal ?? '',
     retentionMs,
+    item.entries,
   );
 }
 

@@ -2,14 +2,16 @@
 -- Appends to many logs of one shard and shows the same lines to the ingresses that read them:
 -- log before show, in one step.
 -- KEYS request, log, body for each item
--- ARGV tag, then for each item: nonce, last id, header for the inbox, lines, terminal kind or '', retention ms
--- Returns one status for each item: 1 written, 0 duplicate, -1 gone, -2 fenced, -3 ended
+-- ARGV tag, then for each item: nonce, last id, header for the inbox, lines, terminal kind or '',
+-- retention ms, entries before it
+-- Returns one status for each item: 1 written, 0 duplicate, -1 gone, -2 fenced, -3 ended, -4 lost
 local status, shown, inboxes = {}, {}, {}
 for i = 1, #KEYS / 3 do
-  local request, log, a = KEYS[3 * i - 2], KEYS[3 * i - 1], 6 * i - 5
+  local request, log, a = KEYS[3 * i - 2], KEYS[3 * i - 1], 7 * i - 6
   local known = redis.call('HMGET', request, 'nonce', 'end', 'subs', 'once')
   if not known[1] then
-    status[i] = -1
+    -- A request without its run lost that with Redis' last writes.
+    status[i] = redis.call('EXISTS', request) == 1 and -4 or -1
   elseif known[1] ~= ARGV[a + 1] then
     status[i] = -2
   elseif known[2] then
@@ -17,13 +19,19 @@ for i = 1, #KEYS / 3 do
     local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
     status[i] = newest and newest[1] == ARGV[a + 2] and newest[2][2] == ARGV[a + 4] and 0 or -3
   else
-    local written = redis.pcall('XADD', log, 'NOMKSTREAM', ARGV[a + 2], 'e', ARGV[a + 4])
-    if type(written) == 'table' and written.err then
-      -- The nonce is mine, so a refused id can only be my own write that came through before.
-      -- Anything else is a key that is no log; the others of the batch must not suffer for it.
-      status[i] = string.find(written.err, 'equal or smaller') and 0 or -1
-    elseif not written then
+    local before = redis.pcall('XLEN', log)
+    local isThere = type(before) == 'number' and before > 0
+    -- Nothing ever leaves a log, and its run counts what is in it: fewer are those before a failover.
+    local isWhole = isThere and before >= tonumber(ARGV[a + 7])
+    local written = isWhole and redis.pcall('XADD', log, ARGV[a + 2], 'e', ARGV[a + 4])
+    if not isThere then
+      -- Its life ended, or it is a key that is no log; the others of the batch must not suffer for it.
       status[i] = -1
+    elseif not isWhole then
+      status[i] = -4
+    elseif type(written) == 'table' and written.err then
+      -- The nonce is mine, so a refused id can only be my own write that came through before.
+      status[i] = string.find(written.err, 'equal or smaller') and 0 or -1
     else
       status[i] = 1
       if ARGV[a + 5] ~= '' then

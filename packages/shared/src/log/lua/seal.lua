@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Takes a log over for one run: writes `<run>-0`, which fences every older run, and then reads.
 -- KEYS request, log, body   ARGV activation, nonce, worker, ttl ms, seal JSON
--- Returns {'sealed', run, last line id, body} or {'ended' | 'fenced' | 'gone'}
+-- Returns {'sealed', run, last line id, body, entries of the log} or {'ended' | 'fenced' | 'gone'}
 local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'run', 'activation', 'nonce', 'once')
 if not known[1] then return {'gone'} end
 if known[2] then return {'ended'} end
@@ -25,4 +25,4 @@ if not mine then
 end
 for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
 if known[6] then redis.call('PEXPIRE', known[6], ARGV[4]) end
-return {'sealed', run, last, body}
+return {'sealed', run, last, body, redis.call('XLEN', KEYS[2])}
