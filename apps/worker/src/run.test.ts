@@ -132,9 +132,14 @@ describe('while Redis refuses for now', () => {
     const claim = { activation: 0, nonce: 'other', worker: 'dead' };
     const sealed = await log.seal(request.id, claim);
     if (sealed.kind !== 'sealed') throw new Error(sealed.kind);
-    const last = { run: sealed.run, seq: 1 };
-    const lines = ['c{"id":"first","choices":[{"index":0,"delta":{"content":"once upon"}}]}'];
-    await log.append(0, [{ id: request.id, nonce: 'other', prev: sealed.last, last, lines }]);
+    const { run, last: start } = sealed;
+    // More packs than a seal tells of: the rest is read.
+    for (const [i, word] of ['once', ' upon', ' a'].entries()) {
+      const lines = [`c{"id":"first","choices":[{"index":0,"delta":{"content":"${word}"}}]}`];
+      const prev = i === 0 ? start : { run, seq: i };
+      const item = { id: request.id, nonce: 'other', prev, last: { run, seq: i + 1 }, lines };
+      await log.append(0, [item]);
+    }
     return request;
   }
 

@@ -90,6 +90,8 @@ export type SealOutcome =
       /** The newest line before this run; `0-0` when there is none. */
       last: EntryId;
       body: string;
+      /** The lines before this run, from the first one on; the rest of a long past is to be read. */
+      past: Past;
     }
   /** The request has its terminal entry already. */
   | { kind: 'ended' }
@@ -97,6 +99,9 @@ export type SealOutcome =
   | { kind: 'fenced' }
   /** Its end of life came, or it never was. */
   | { kind: 'gone' };
+
+/** `through`: the place of the last of them; `0-0` when there are none. */
+export type Past = { texts: readonly string[]; through: EntryId };
 
 export type AppendItem = {
   id: string;
