@@ -7,6 +7,7 @@ import type {
   AppendItem,
   AppendOutcome,
   Frame,
+  Past,
   SealOutcome,
   StreamLog,
 } from '@millrace/shared/log/port';
@@ -48,6 +49,7 @@ export type TestRun = {
   readonly id: string;
   readonly nonce: string;
   readonly run: number;
+  readonly past: Past;
   /** The newest line that this run knows of. */
   last: EntryId;
   /** That the log has, as far as this run knows. */
@@ -65,6 +67,7 @@ export async function startRun(log: StreamLog, id: string, activation = 1): Prom
     id,
     nonce,
     run: sealed.run,
+    past: sealed.past,
     last: sealed.last,
     entries: sealed.entries,
     item(lines, terminal) {

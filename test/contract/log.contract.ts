@@ -68,6 +68,7 @@ export function writingContract(open: () => LogUnderTest): void {
         last: at(0, 0),
         entries: 1,
         body,
+        past: { texts: [], through: at(0, 0) },
       });
     });
 
@@ -89,6 +90,21 @@ export function writingContract(open: () => LogUnderTest): void {
       await startRun(log, id, 3);
       expect(await startRun(log, id, 4)).toMatchObject({ run: 4, last: at(1, 2) });
       expect(await log.describe(id)).toMatchObject({ last: at(1, 2) });
+    });
+
+    it('brings the past from its first line on, and says how far', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const first = await startRun(log, id, 1);
+      for (let i = 1; i <= 9; i += 1) await first.write(`c${i}`, `d${i}`);
+      await startRun(log, id, 2);
+      const { past, last } = await startRun(log, id, 3);
+      expect(last).toEqual(at(1, 18));
+      const rest = await log.read(id, past.through, 100);
+      expect([...past.texts, ...(rest?.lines ?? []).map(({ text }) => text)]).toEqual(
+        Array.from({ length: 9 }, (_, i) => [`c${i + 1}`, `d${i + 1}`]).flat(),
+      );
+      expect(past.texts.length).toBeGreaterThan(0);
     });
 
     it('that is re-sent gives the same run again', async () => {

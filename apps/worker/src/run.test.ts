@@ -148,10 +148,15 @@ describe('while Redis refuses for now', () => {
     const claim = { activation: 0, nonce: 'other', worker: 'dead' };
     const sealed = await log.seal(request.id, claim);
     if (sealed.kind !== 'sealed') throw new Error(sealed.kind);
-    const last = { run: sealed.run, seq: 1 };
-    const lines = ['c{"id":"first","choices":[{"index":0,"delta":{"content":"once upon"}}]}'];
-    const { last: prev, entries } = sealed;
-    await log.append(0, [{ id: request.id, nonce: 'other', prev, entries, last, lines }]);
+    const { run, last: start } = sealed;
+    // More packs than a seal tells of: the rest is read.
+    for (const [i, word] of ['once', ' upon', ' a'].entries()) {
+      const lines = [`c{"id":"first","choices":[{"index":0,"delta":{"content":"${word}"}}]}`];
+      const prev = i === 0 ? start : { run, seq: i };
+      const last = { run, seq: i + 1 };
+      const entries = sealed.entries + i;
+      await log.append(0, [{ id: request.id, nonce: 'other', prev, entries, last, lines }]);
+    }
     return request;
   }
 

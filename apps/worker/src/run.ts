@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { logStart } from '@millrace/shared/domain/entry';
-import type { AttemptMode, EntryId } from '@millrace/shared/domain/entry';
+import { compareEntryIds } from '@millrace/shared/domain/entry';
+import type { AttemptMode } from '@millrace/shared/domain/entry';
 import type { Target } from '@millrace/shared/domain/request';
-import type { StreamLog } from '@millrace/shared/log/port';
+import type { SealOutcome, StreamLog } from '@millrace/shared/log/port';
 import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port';
 import { retryRefused } from '@millrace/shared/retry-refused';
 import type { Accounts } from './accounts.ts';
@@ -150,7 +150,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       return { kind: 'failed', reason: 'the request expired' };
     }
 
-    const remembered = await retryRefused(() => readHistory(log, id, sealed.last), patient);
+    const remembered = await retryRefused(() => readHistory(log, id, sealed), patient);
     if (remembered.kind === 'refused') return giveUp(remembered.error);
 
     const writer = deps.appender.open({
@@ -212,11 +212,13 @@ function conclude(
 /** Packs of one read of the log. */
 const readPacks = 256;
 
-async function readHistory(log: StreamLog, id: string, last: EntryId): Promise<History> {
+type Sealed = Extract<SealOutcome, { kind: 'sealed' }>;
+
+async function readHistory(log: StreamLog, id: string, { past, last }: Sealed): Promise<History> {
   const history = emptyHistory();
-  if (last.run === 0 && last.seq === 0) return history;
   const recall = createRecall(history);
-  for (let after = logStart, more = true; more;) {
+  past.texts.forEach(recall);
+  for (let after = past.through, more = compareEntryIds(after, last) < 0; more;) {
     const read = await log.read(id, after, readPacks);
     if (!read) break;
     for (const line of read.lines) recall(line.text);

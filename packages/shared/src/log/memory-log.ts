@@ -3,7 +3,15 @@ import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
 import { createMemoryChannels } from './memory-channels.ts';
 import type { MemoryChannels } from './memory-channels.ts';
-import type { AppendItem, AppendOutcome, Caller, Described, Frame, StreamLog } from './port.ts';
+import type {
+  AppendItem,
+  AppendOutcome,
+  Caller,
+  Described,
+  Frame,
+  Past,
+  StreamLog,
+} from './port.ts';
 
 export type MemoryLogOptions = {
   /** Milliseconds; nothing ends its life by itself without it. */
@@ -46,6 +54,16 @@ function lastLine({ entries }: Stored): EntryId {
   const newest = entries.at(-1);
   if (!newest) return logStart;
   return isSeal(newest) ? newest.prev : newest.id;
+}
+
+/** As little of it as an adapter may tell, so that whoever needs all of it is seen to read the rest. */
+const pastPacks = 2;
+
+function pastOf({ entries }: Stored, run: number): Past {
+  const packs = entries
+    .filter((entry) => !isSeal(entry) && entry.id.run < run)
+    .slice(0, pastPacks) as Pack[];
+  return { texts: packs.flatMap(({ texts }) => texts), through: packs.at(-1)?.id ?? logStart };
 }
 
 export function createMemoryLog({
@@ -149,7 +167,9 @@ export function createMemoryLog({
       }
       stored.expiresAt = now() + lifetimeMs;
       const { run, body = '' } = stored;
-      return { kind: 'sealed', run, last, entries: stored.entries.length, body };
+      const { entries } = stored;
+      const past = pastOf(stored, run);
+      return { kind: 'sealed', run, last, entries: entries.length, body, past };
     },
 
     async append(_shard, items) {

@@ -92,6 +92,8 @@ export type SealOutcome =
       /** Of the log, with this seal: from here on the run counts its own writes. */
       entries: number;
       body: string;
+      /** The lines before this run, from the first one on; the rest of a long past is to be read. */
+      past: Past;
     }
   /** The request has its terminal entry already. */
   | { kind: 'ended' }
@@ -99,6 +101,9 @@ export type SealOutcome =
   | { kind: 'fenced' }
   /** Its end of life came, or it never was. */
   | { kind: 'gone' };
+
+/** `through`: the place of the last of them; `0-0` when there are none. */
+export type Past = { texts: readonly string[]; through: EntryId };
 
 export type AppendItem = {
   id: string;

@@ -24,6 +24,10 @@ export type RedisLogOptions = {
   retentionMs: number;
 };
 
+/** What a run is told of its past when it seals the log: Redis does nothing else meanwhile. */
+const pastPacks = 512;
+const pastBytes = 128 * 1024;
+
 const appendStatus: Record<number, AppendOutcome> = {
   1: 'written',
   0: 'duplicate',
@@ -84,9 +88,10 @@ export function createRedisLog({
         activation: claim.activation,
         at: Date.now(),
       });
-      const args = [claim.activation, claim.nonce, claim.worker, lifetimeMs, seal];
+      const { activation, nonce, worker } = claim;
+      const args = [activation, nonce, worker, lifetimeMs, seal, pastPacks, pastBytes];
       const reply = (await runScript(redis, scripts.seal, allKeys(id), args)) as unknown[];
-      const [kind, run, last, body, entries] = reply;
+      const [kind, run, last, body, entries, past, through] = reply;
       if (kind === 'ended' || kind === 'fenced' || kind === 'gone') return { kind };
       return {
         kind: 'sealed',
@@ -94,6 +99,10 @@ export function createRedisLog({
         last: entryId(String(last)),
         entries: Number(entries),
         body: String(body),
+        past: {
+          texts: past === '' ? [] : String(past).split('\n'),
+          through: entryId(String(through)),
+        },
       };
     },
 

@@ -15,8 +15,8 @@ export type CloseReason = (typeof closeReasons)[number];
 /** One socket to a provider, for its whole life. The pool keeps its books in it. */
 export type Connection = {
   readonly protocol: 'h1' | 'h2';
-  /** Of the machine at the other end. */
-  readonly address: string;
+  /** Of the machine at the other end: a call of the system, so not for each connection. */
+  address(): string;
   /** By the pool's clock, milliseconds. */
   readonly openedAt: number;
   /** Requests that it can carry at a time. */

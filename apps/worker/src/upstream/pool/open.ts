@@ -20,7 +20,7 @@ export type Endpoint = {
 export type Opened = {
   socket: Socket;
   /** Of the machine at the other end of the TCP connection. */
-  address: string;
+  address(): string;
   protocol: 'h1' | 'h2';
   tls: boolean;
   /** TLS went on with an earlier session. */
@@ -60,7 +60,7 @@ export async function openConnection(
   tcp.on('error', () => {});
   try {
     await happened(tcp, 'connect', signal);
-    const address = tcp.remoteAddress ?? '';
+    const address = () => tcp.remoteAddress ?? '';
     if (proxy) {
       stage = 'the tunnel';
       await openTunnel(tcp, proxy, `${host.includes(':') ? `[${host}]` : host}:${port}`, signal);

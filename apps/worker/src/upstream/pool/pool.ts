@@ -78,7 +78,7 @@ export function createPool(options: PoolOptions): Pool {
       everyMs: options.dnsIntervalMs ?? lookAgainMs,
     },
     (addresses) => {
-      for (const one of connections) if (!addresses.has(one.address)) shelf.retire(one, 'dns');
+      for (const one of connections) if (!addresses.has(one.address())) shelf.retire(one, 'dns');
     },
   );
   let keeping = false;

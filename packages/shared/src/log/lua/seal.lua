@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Takes a log over for one run: writes `<run>-0`, which fences every older run, and then reads.
--- KEYS request, log, body   ARGV activation, nonce, worker, ttl ms, seal JSON
--- Returns {'sealed', run, last line id, body, entries of the log} or {'ended' | 'fenced' | 'gone'}
+-- KEYS request, log, body   ARGV activation, nonce, worker, ttl ms, seal JSON, packs and bytes of the past
+-- Returns {'sealed', run, last line id, body, entries of the log, past lines, id of the last of them}
+-- or {'ended' | 'fenced' | 'gone'}
 local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'run', 'activation', 'nonce', 'once')
 if not known[1] then return {'gone'} end
 if known[2] then return {'ended'} end
@@ -25,4 +26,16 @@ if not mine then
 end
 for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
 if known[6] then redis.call('PEXPIRE', known[6], ARGV[4]) end
-return {'sealed', run, last, body, redis.call('XLEN', KEYS[2])}
+-- In the same answer, as one text: whoever takes a hundred streams over waits for each round trip.
+local past, through, room = {}, '0-0', tonumber(ARGV[7])
+if last ~= '0-0' then
+  for _, pack in ipairs(redis.call('XRANGE', KEYS[2], '-', '(' .. run .. '-0', 'COUNT', ARGV[6])) do
+    if pack[2][1] == 'e' then
+      room = room - #pack[2][2]
+      if room < 0 then break end
+      past[#past + 1] = pack[2][2]
+      through = pack[1]
+    end
+  end
+end
+return {'sealed', run, last, body, redis.call('XLEN', KEYS[2]), table.concat(past, '\n'), through}
