@@ -24,7 +24,7 @@ export type BullConsumerOptions = {
   shards: number;
   /** The worker's id: BullMQ writes it into every job that it takes. */
   name: string;
-  /** Jobs at once, over all shards. */
+  /** Jobs at once, over all shards, until `setPlaces` says otherwise. */
   concurrency: number;
   onError: (error: Error) => void;
 };
@@ -77,7 +77,8 @@ export function startBullConsumer(
   options: BullConsumerOptions,
   handle: ActivationHandler,
 ): JobConsumer {
-  const { redis, keys, shards, name, concurrency, onError } = options;
+  const { redis, keys, shards, name, onError } = options;
+  let { concurrency } = options;
   const line = createWaitingLine({ redis, keys });
   const note = (error: unknown) => onError(asError(error));
   let held = 0;
@@ -103,7 +104,8 @@ export function startBullConsumer(
       if (lock.lost.aborted) throw new WaitingError();
       if (outcome.kind === 'completed') return outcome.summary;
       if (outcome.kind === 'failed') throw new UnrecoverableError(outcome.reason);
-      if (outcome.kind === 'handed_back') return await handBack(job, token);
+      if (outcome.kind === 'handed_back' || outcome.kind === 'not_yet')
+        return await handBack(job, token);
       // Tells BullMQ to leave the job as it is.
       throw new WaitingError();
     } finally {
@@ -250,6 +252,15 @@ export function startBullConsumer(
     get held() {
       return held;
     },
+    setPlaces(places) {
+      concurrency = places;
+      for (const team of teams) {
+        team.places = Math.max(1, Math.ceil(places / shards));
+        share(team);
+      }
+    },
+    // Not yet: the jobs of all models are taken.
+    avoid() {},
     checkLocks() {
       for (const { keeper } of teams) void keeper.renew();
     },
