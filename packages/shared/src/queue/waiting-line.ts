@@ -33,7 +33,7 @@ const shareEvery = 10;
 export const ttlMs = 31 * 24 * 3600 * 1000;
 /** Milliseconds to end a request that is overdue before it is named again. */
 const overdueAgainMs = 2000;
-/** Jobs that are looked at for the first one of a model that is not avoided: half a millisecond of Redis. */
+/** Jobs that one command looks at for the first one whose model is not avoided: about a millisecond of Redis. */
 export const lookedAt = 1000;
 /** Ids in one script: Redis runs it to its end, and everybody else waits. */
 const batchSize = 500;
