@@ -12,7 +12,8 @@ import { loadScript, runScript } from '../log/redis-scripts.ts';
  *
  *   2^32           taken back: from a dead worker, or handed back by one
  *   2^32 + n       just added, and placed with the next command
- *   2^33           in front for once, so that the lower classes have their share
+ *   2^33           in front for once: the share of the lower classes, and who is taken from behind those
+ *                  that a worker avoids
  *   2^50 … 2^51    high: a virtual finish time, from 0 at the start of the band
  *   2^51 … +2^50   normal
  *     …            low
