@@ -29,7 +29,10 @@ export type JobQueue = {
 /** One activation of a job by this worker. */
 export type Activation = {
   id: string;
-  /** BullMQ's `attemptsStarted`: raised by Redis at each activation, kept when a job is moved back. */
+  /**
+   * BullMQ's `attemptsStarted`: raised by Redis at each activation, kept when a job is moved back; one that
+   * ended as `not_yet` does not count.
+   */
   number: number;
   data: JobData;
   /** Fires when the lock could not be renewed, or another activation has the job now. */
@@ -38,12 +41,15 @@ export type Activation = {
 
 /**
  * How an activation ended, for the queue. `handed_back`: the job goes to the front of the queue for
- * another worker. `dropped`: it is not ours any more; the queue is left as it is.
+ * another worker. `not_yet`: its model takes none now, and the run did nothing: the job goes back to where
+ * it stood in its class, not in front of all, and its next run has the same number. Avoid the model first,
+ * or the job comes again at once. `dropped`: it is not ours any more; the queue is left as it is.
  */
 export type ActivationOutcome =
   | { kind: 'completed'; summary: string }
   | { kind: 'failed'; reason: string }
   | { kind: 'handed_back' }
+  | { kind: 'not_yet' }
   | { kind: 'dropped' };
 
 export type ActivationHandler = (activation: Activation) => Promise<ActivationOutcome>;
@@ -52,6 +58,13 @@ export type ActivationHandler = (activation: Activation) => Promise<ActivationOu
 export type JobConsumer = {
   /** Jobs this worker holds at the moment. */
   readonly held: number;
+  /** Jobs that this worker may hold from now on, over all shards; those above it are not ended. 0: it takes none. */
+  setPlaces(places: number): void;
+  /**
+   * Models of which it takes no jobs for now: they keep their places in the queue, and it takes the first
+   * of the others. Jobs in front (taken back from a dead worker) are taken whatever their model.
+   */
+  avoid(models: ReadonlySet<string>): void;
   /** Asks at once whether the jobs are still ours: after a time without Redis they may not be. */
   checkLocks(): void;
   /** So many jobs wait in this shard at this moment: fetches them side by side, not in turn. */

@@ -1,6 +1,6 @@
 import type { ChainableCommander, Redis } from 'ioredis';
 import { priorities } from '../domain/request.ts';
-import type { Priority, Standing } from '../domain/request.ts';
+import type { JobData, Priority, Standing } from '../domain/request.ts';
 import type { ClassLook, QueueLook } from '../domain/waiting.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
@@ -12,7 +12,8 @@ import { loadScript, runScript } from '../log/redis-scripts.ts';
  *
  *   2^32           taken back: from a dead worker, or handed back by one
  *   2^32 + n       just added, and placed with the next command
- *   2^33           in front for once, so that the lower classes have their share
+ *   2^33           in front for once: the share of the lower classes, and who is taken from behind those
+ *                  that a worker avoids
  *   2^50 … 2^51    high: a virtual finish time, from 0 at the start of the band
  *   2^51 … +2^50   normal
  *     …            low
@@ -22,17 +23,19 @@ import { loadScript, runScript } from '../log/redis-scripts.ts';
 
 /** BullMQ's priority of a job that was just added: it makes scores of it, from 2^32 on. */
 export const arriving = 1;
-const front = 2 ** 33;
-const firstBand = 2 ** 50;
-const bandWidth = 2 ** 50;
+export const front = 2 ** 33;
+export const firstBand = 2 ** 50;
+export const bandWidth = 2 ** 50;
 /** Virtual time that one job of weight 1 takes; room for 2^30 of them before a class has none waiting. */
 const step = 2 ** 20;
 /** Of so many jobs one is of the next class, and of so many of those one of the class behind. */
 const shareEvery = 10;
 /** Milliseconds: longer than anything may wait. */
-const ttlMs = 31 * 24 * 3600 * 1000;
+export const ttlMs = 31 * 24 * 3600 * 1000;
 /** Milliseconds to end a request that is overdue before it is named again. */
 const overdueAgainMs = 2000;
+/** Jobs that one command looks at for the first one whose model is not avoided: about a millisecond of Redis. */
+export const lookedAt = 1000;
 /** Ids in one script: Redis runs it to its end, and everybody else waits. */
 const batchSize = 500;
 
@@ -44,16 +47,14 @@ const scripts = {
   positions: load('positions'),
 };
 
+/** What is told of a job to give it its place. */
+export type Placed = Pick<JobData, 'model' | 'deadlineAt'> & { standing: Standing };
+
 export type WaitingLine = {
   /** Sends a pipeline that adds the job, and its place right behind that. */
-  place(
-    adding: ChainableCommander,
-    id: string,
-    standing: Standing,
-    deadlineAt?: number,
-  ): Promise<void>;
-  /** A worker took so many jobs, with so many bytes of bodies. */
-  took(shard: number, jobs: number, bytes: number): Promise<void>;
+  place(adding: ChainableCommander, id: string, job: Placed): Promise<void>;
+  /** A worker took so many jobs, with so many bytes of bodies, and avoids these models. */
+  took(shard: number, jobs: number, bytes: number, avoided?: ReadonlySet<string>): Promise<void>;
   look(shards: number, now: number): Promise<QueueLook>;
   positions(ids: readonly string[]): Promise<(number | undefined)[]>;
   strike(ids: readonly string[]): Promise<void>;
@@ -74,17 +75,19 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
   }
 
   return {
-    async place(adding, id, { priority, key, weight, bytes }, deadlineAt) {
+    async place(adding, id, { model, standing, deadlineAt }) {
+      const { priority, key, weight, bytes } = standing;
       const shard = shardOf(id);
       const touched = [
         queueKey(shard, 'prioritized'),
         keys.finishes(shard, priority),
         keys.queueCounts(shard),
         keys.deadlines(shard),
+        queueKey(shard, id),
       ];
-      const from = firstBand + priorities.indexOf(priority) * bandWidth;
+      const from = startOf(priority);
       const cost = Math.ceil(step / weight);
-      const args = [id, from, bandWidth, cost, key, bytes, ttlMs, deadlineAt ?? ''];
+      const args = [id, from, bandWidth, cost, key, bytes, ttlMs, deadlineAt ?? '', model];
       const { sha } = scripts.place;
       const replies = await adding.evalsha(sha, touched.length, ...touched, ...args).exec();
       for (const [error] of replies ?? []) {
@@ -94,17 +97,12 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
       }
     },
 
-    async took(shard, jobs, bytes) {
+    async took(shard, jobs, bytes, avoided = new Set()) {
       const touched = [queueKey(shard, 'prioritized'), keys.queueCounts(shard)];
       const bands = [firstBand, bandWidth, priorities.length];
-      await runScript(redis, scripts.took, touched, [
-        jobs,
-        bytes,
-        shareEvery,
-        front,
-        ...bands,
-        ttlMs,
-      ]);
+      const others = [lookedAt, queueKey(shard, ''), ...avoided];
+      const args = [jobs, bytes, shareEvery, front, ...bands, ttlMs, ...others];
+      await runScript(redis, scripts.took, touched, args);
     },
 
     async look(shards, now) {
@@ -133,6 +131,10 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
     },
   };
 }
+
+/** Where the band of a class begins. */
+export const startOf = (priority: Priority): number =>
+  firstBand + priorities.indexOf(priority) * bandWidth;
 
 /** Ids of one shard each, not too many at once. */
 function* batches(ids: readonly string[]): Generator<[number, string[]]> {

@@ -1,7 +1,7 @@
 -- All that is to be known of those that wait, at one moment.
 -- KEYS prioritized, wait, active, counts, deadlines, finishes of each class
 -- ARGV now (ms since the epoch), start of the first band, width of a band, ms to end what is overdue
--- Returns {front, active, taken, bytes, {overdue ids}, {waiting, head, {key, finish, …}} of each class}
+-- Returns {front, active, taken, bytes, {overdue ids}, {waiting, clock, {key, finish, …}} of each class}
 local from, width = tonumber(ARGV[2]), tonumber(ARGV[3])
 local counts = redis.call('HMGET', KEYS[4], 'taken', 'bytes')
 local overdue = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', ARGV[1], 'LIMIT', 0, 100)
@@ -14,8 +14,9 @@ for class = 6, #KEYS do
   local last = string.format('%.0f', from + width - 1)
   local head = redis.call('ZRANGEBYSCORE', KEYS[1], first, last, 'WITHSCORES', 'LIMIT', 0, 1)
   if head[2] then
+    local clock = tonumber(redis.call('HGET', KEYS[4], 'clock:' .. first) or 0)
     reply[#reply + 1] = {redis.call('ZCOUNT', KEYS[1], first, last),
-      string.format('%.0f', head[2] - from), redis.call('HGETALL', KEYS[class])}
+      string.format('%.0f', math.max(head[2] - from, clock)), redis.call('HGETALL', KEYS[class])}
   else
     reply[#reply + 1] = {0, '0', {}}
   end
