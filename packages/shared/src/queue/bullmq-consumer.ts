@@ -49,37 +49,52 @@ export function startBullConsumer(
   let held = 0;
   let stopping: Promise<void> | undefined;
 
-  /** A job from its fetch to its end in the queue. */
-  async function run(shard: Shard, job: HeldBullJob): Promise<void> {
-    const { desk, takings } = shard;
-    // BullMQ has it fail: its workers died too often.
-    if (job.deferredFailure) return desk.fail(job, new UnrecoverableError(job.deferredFailure));
-    const isFirst = job.attemptsStarted <= 1;
-    takings.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
-    // The fetch was under way when this was decided.
-    if (stopping || (places.over && !isFirst)) return desk.handBack(job);
-    if (places.over || (isFirst && avoided.has(job.name))) {
-      await putBack(shard, job);
-      return desk.wake();
-    }
+  /** A job from its fetch to its end in the queue, which may bring the next one. */
+  async function run(
+    shard: Shard,
+    job: HeldBullJob,
+    wantsNext: () => boolean,
+  ): Promise<HeldBullJob | undefined> {
+    const { desk } = shard;
+    if (!(await isWelcome(shard, job))) return undefined;
     let outcome: ActivationOutcome;
     try {
       outcome = await activate(shard, job);
     } catch (error) {
-      return desk.fail(job, asError(error));
+      await desk.fail(job, asError(error));
+      return undefined;
     }
-    switch (outcome.kind) {
-      case 'completed':
-        return desk.complete(job, outcome.summary);
-      case 'failed':
-        return desk.fail(job, new UnrecoverableError(outcome.reason));
-      case 'handed_back':
-        return desk.handBack(job);
-      case 'not_yet':
-        return putBack(shard, job);
-      case 'dropped':
-        return;
+    if (outcome.kind === 'completed') {
+      const brings = !stopping && avoided.size === 0 && wantsNext();
+      return desk.complete(job, outcome.summary, brings);
     }
+    if (outcome.kind === 'failed') await desk.fail(job, new UnrecoverableError(outcome.reason));
+    if (outcome.kind === 'handed_back') await desk.handBack(job);
+    if (outcome.kind === 'not_yet') await putBack(shard, job);
+    return undefined;
+  }
+
+  /** Whether it is to be run; else it has been put where it belongs. */
+  async function isWelcome(shard: Shard, job: HeldBullJob): Promise<boolean> {
+    const { desk, takings } = shard;
+    // BullMQ has it fail: its workers died too often.
+    if (job.deferredFailure) {
+      await desk.fail(job, new UnrecoverableError(job.deferredFailure));
+      return false;
+    }
+    const isFirst = job.attemptsStarted <= 1;
+    takings.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
+    // The fetch was under way when this was decided.
+    if (stopping || (places.over && !isFirst)) {
+      await desk.handBack(job);
+      return false;
+    }
+    if (places.over || (isFirst && avoided.has(job.name))) {
+      await putBack(shard, job);
+      await desk.wake();
+      return false;
+    }
+    return true;
   }
 
   async function activate({ keeper }: Shard, job: HeldBullJob): Promise<ActivationOutcome> {
@@ -126,7 +141,7 @@ export function startBullConsumer(
     return startFetching<HeldBullJob>({
       places,
       fetch: () => desk.fetch(avoided),
-      run: (job) => run(shard, job),
+      run: (job, wantsNext) => run(shard, job, wantsNext),
       sleep: () => desk.sleep(() => places.free && !stopping, isAvoiding),
       onError: note,
     });

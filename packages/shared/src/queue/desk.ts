@@ -40,12 +40,20 @@ export const lockMs = 30_000;
 /** How long the end of a job is tried for, while Redis refuses it for now; milliseconds. */
 const settleMs = 10_000;
 
+/** As BullMQ gives a job: its fields and its id, or nothing. */
+class DeskWorker extends Worker<JobData, string> {
+  async taken([fields, id]: unknown[], token: string): Promise<HeldBullJob | undefined> {
+    const json = fields as Parameters<Worker['nextJobFromJobData']>[0];
+    return this.nextJobFromJobData(json, id as string, token);
+  }
+}
+
 /**
  * BullMQ's Worker, whose own loop does not run: it would fetch whatever comes first, one job after the
  * other, and as long as it sleeps it cannot be told to take none.
  */
 export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
-  const worker = new Worker<JobData, string>(queueName, null, {
+  const worker = new DeskWorker(queueName, null, {
     connection: redis,
     prefix: keys.tag(shard),
     name,
@@ -99,13 +107,22 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
       }
     },
 
-    async complete(job: HeldBullJob, summary: string): Promise<void> {
+    /** With `brings`, the next job in the same step, where one waits: with the same token, as BullMQ does. */
+    async complete(
+      job: HeldBullJob,
+      summary: string,
+      brings: boolean,
+    ): Promise<HeldBullJob | undefined> {
       const token = job.token ?? '';
+      let next: unknown;
       try {
-        await settle(() => job.moveToCompleted(summary, token, false));
+        await settle(async () => {
+          next = await job.moveToCompleted(summary, token, brings);
+        });
       } catch (error) {
         await settle(() => job.moveToFailed(error as Error, token));
       }
+      return Array.isArray(next) ? worker.taken(next, token) : undefined;
     },
 
     async fail(job: HeldBullJob, error: Error): Promise<void> {

@@ -14,7 +14,7 @@ afterEach(async () => {
   await Promise.all(closings.splice(0).map((close) => close()));
 });
 
-let running: { job: string; end(): void }[] = [];
+let running: { job: string; wantsNext(): boolean; end(brought?: string): void }[] = [];
 const jobs = () => running.map(({ job }) => job);
 
 /** A line of jobs whose sleep ends with the test only. */
@@ -25,7 +25,7 @@ function open(places: Places, waiting: string[], fetch = async () => waiting.shi
   const fetching = startFetching<string>({
     places,
     fetch,
-    run: (job) => new Promise((end) => running.push({ job, end })),
+    run: (job, wantsNext) => new Promise((end) => running.push({ job, wantsNext, end })),
     sleep: () => {
       asleep.resolve();
       return over;
@@ -98,6 +98,32 @@ test('shards take turns with the places that become free', async () => {
     running[i]?.end();
   }
   expect(jobs()).toEqual(['a1', 'b1', 'a2', 'b2', 'a3', 'b3', 'a4', 'b4']);
+});
+
+test('an end brings the next job along, which runs in the same place', async () => {
+  const places = createPlaces(1);
+  const { waiting } = open(places, ['a']);
+  // One waits in line for the place: there may be more.
+  await expect.poll(() => places.waiting).toBe(1);
+  expect(running[0]?.wantsNext()).toBe(true);
+  waiting.push('c');
+  running[0]?.end('b');
+  await expect.poll(jobs).toEqual(['a', 'b']);
+  expect(places.free).toBe(false);
+  running[1]?.end();
+  await expect.poll(jobs).toEqual(['a', 'b', 'c']);
+});
+
+test('an end brings none where another shard’s turn is next, or nobody looks for jobs', async () => {
+  const places = createPlaces(1);
+  open(places, ['a1', 'a2']);
+  await expect.poll(jobs).toEqual(['a1']);
+  open(places, ['b1']);
+  await expect.poll(() => places.waiting).toBe(2);
+  expect(running[0]?.wantsNext()).toBe(false);
+  const { isAsleep } = open(createPlaces(2), ['c']);
+  await isAsleep;
+  expect(running.find(({ job }) => job === 'c')?.wantsNext()).toBe(false);
 });
 
 test('a fetch that fails is tried again', async () => {

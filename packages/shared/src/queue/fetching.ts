@@ -6,8 +6,11 @@ export type FetchingOptions<Job> = {
   places: Places;
   /** The next job, or none for now. */
   fetch(): Promise<Job | undefined>;
-  /** From its fetch to its end: the place is given back then. */
-  run(job: Job): Promise<void>;
+  /**
+   * From its fetch to its end: the place is given back then, or is the next job's that the end brought
+   * along, where it was asked to.
+   */
+  run(job: Job, wantsNext: () => boolean): Promise<Job | undefined>;
   /** Ends when there may be a job again, or by itself; to be ended from outside when this stops. */
   sleep(): Promise<void>;
   onError(error: unknown): void;
@@ -73,8 +76,16 @@ export function startFetching<Job>(options: FetchingOptions<Job>): Fetching {
     }
   }
 
+  /** While this shard looks for jobs, and takes nobody's turn by it. */
+  const wantsNext = (): boolean =>
+    lanes.size > 0 && !signal.aborted && !places.over && places.waiting <= (isInLine ? 1 : 0);
+
+  async function runOn(first: Job): Promise<void> {
+    for (let job: Job | undefined = first; job !== undefined;) job = await run(job, wantsNext);
+  }
+
   function begin(job: Job): void {
-    const running = run(job)
+    const running = runOn(job)
       .catch(onError)
       .finally(() => {
         runs.delete(running);

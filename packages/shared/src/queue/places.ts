@@ -2,6 +2,8 @@
 export type Places = {
   /** One is free, and nobody waits for it. */
   readonly free: boolean;
+  /** Who waits in line for one. */
+  readonly waiting: number;
   /** More are taken than there are. */
   readonly over: boolean;
   /** Those above the number are not taken away: none is free until they are given back. */
@@ -30,6 +32,9 @@ export function createPlaces(count: number): Places {
   return {
     get free() {
       return taken < places;
+    },
+    get waiting() {
+      return line.length;
     },
     get over() {
       return taken > places;
