@@ -61,6 +61,8 @@ export type Submitter = {
    * `isHeard`: something came of it already, so that it was queued.
    */
   send(prepared: Prepared, isHeard?: () => boolean): Promise<Sent>;
+  /** From the call of `send` until it is known what became of it. */
+  isSending(id: string): boolean;
   /** Ends a request for every reader, whatever state it is in. */
   cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
   /**
@@ -97,6 +99,7 @@ export type SubmitDeps = {
 export function createSubmitter(deps: SubmitDeps): Submitter {
   const { config, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
   const cancelling = new Set<Promise<unknown>>();
+  const sending = new Set<string>();
   let counter = 0;
 
   function prepare(submission: Submission): Prepared {
@@ -163,6 +166,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
     await within(door.checkMemory());
+    meta.sentAt = now();
     if (once) return sendOnce(prepared, once, isHeard);
     // On one connection, in this order: when a worker has the job, the body and the inbox are there.
     const sent = Promise.all([
@@ -245,7 +249,16 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
 
   return {
     prepare,
-    send,
+    async send(prepared, isHeard) {
+      const { id } = prepared.meta;
+      sending.add(id);
+      try {
+        return await send(prepared, isHeard);
+      } finally {
+        sending.delete(id);
+      }
+    },
+    isSending: (id) => sending.has(id),
     cancel,
     leave,
     settled: async () => {
