@@ -88,6 +88,8 @@ export function startBullConsumer(
   async function process({ keeper, takings }: Books, job: Job<JobData>): Promise<string> {
     const { id = '', token = '' } = job;
     takings.add(job.attemptsStarted > 1 ? 0 : (job.data.standing?.bytes ?? 0));
+    // From here on the run minds it.
+    if (job.data.deadlineAt !== undefined) line.strike([id]).catch(note);
     // BullMQ may still pop a job while it stops: it goes straight back to the others.
     if (stopping) return handBack(job, token);
     const lock = keeper.keep(id, token);

@@ -39,6 +39,7 @@ const batchSize = 500;
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = {
   place: load('place'),
+  leave: load('leave'),
   took: load('took'),
   look: load('look'),
   positions: load('positions'),
@@ -52,6 +53,8 @@ export type WaitingLine = {
     standing: Standing,
     deadlineAt?: number,
   ): Promise<void>;
+  /** It will not be served: its key has its turn back. False where it does not stand in the line. */
+  leave(id: string, standing: Standing): Promise<boolean>;
   /** A worker took so many jobs, with so many bytes of bodies. */
   took(shard: number, jobs: number, bytes: number): Promise<void>;
   look(shards: number, now: number): Promise<QueueLook>;
@@ -92,6 +95,20 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
           await runScript(redis, scripts.place, touched, args);
         } else if (error) throw error;
       }
+    },
+
+    async leave(id, { priority, key, weight, bytes }) {
+      const shard = shardOf(id);
+      const touched = [
+        queueKey(shard, 'prioritized'),
+        keys.finishes(shard, priority),
+        keys.queueCounts(shard),
+        keys.deadlines(shard),
+        queueKey(shard, id),
+      ];
+      const from = firstBand + priorities.indexOf(priority) * bandWidth;
+      const args = [id, from, bandWidth, Math.ceil(step / weight), key, bytes];
+      return (await runScript(redis, scripts.leave, touched, args)) === 1;
     },
 
     async took(shard, jobs, bytes) {
