@@ -1,4 +1,4 @@
-import { minuteMs } from './port.ts';
+import { charged, minuteMs } from './port.ts';
 import type { Charge, Correction, Taken, Windows } from './port.ts';
 import { createWindow } from './window.ts';
 import type { SlidingWindow } from './window.ts';
@@ -73,6 +73,16 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
     owed.set(key, names);
   };
 
+  /** What was granted without the store, and not told to it yet, is given back. */
+  function forgive(key: string, { name, amount, slot = -1 }: Correction): void {
+    stateOf(key, name).own.giveBack(ownSlot(slot), -amount);
+    const names = owed.get(key);
+    const left = (names?.get(name) ?? 0) + amount;
+    if (left > 0) names?.set(name, left);
+    else names?.delete(name);
+    if (names?.size === 0) owed.delete(key);
+  }
+
   async function pay(key: string): Promise<void> {
     const names = owed.get(key);
     if (!names) return;
@@ -84,7 +94,8 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
 
   function takeOwn(key: string, charges: readonly Charge[]): Taken {
     const at = now();
-    const parts = charges.map(({ name, limit, amount }) => {
+    const parts = charges.map((charge) => {
+      const { name, limit, amount } = charge;
       const state = stateOf(key, name);
       const isFresh = at < state.at + windowMs;
       const left = Math.max(0, isFresh ? limit - state.used : limit);
@@ -93,17 +104,22 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
       const share = isFresh ? part : Math.max(1, part);
       const waitMs =
         share === 0 ? state.at + windowMs - at : state.own.wait(at, share, Math.min(amount, share));
-      return { name, state, amount, waitMs };
+      const knownMs = isFresh && state.used > 0 ? state.at + windowMs - at : 0;
+      return { name, limit, state, share, amount: charged(charge), waitMs, knownMs };
     });
-    const used = parts.map(({ state }) => state.own.used(at));
-    const resetMs = parts.map(({ state }) => state.own.reset(at));
+    // What is not left here counts as used: others may have granted it.
+    const tell = () => ({
+      used: parts.map(({ state, limit, share }) => limit - share + state.own.used(at)),
+      resetMs: parts.map(({ state, knownMs }) => Math.max(knownMs, state.own.reset(at))),
+    });
     const retryAfterMs = Math.max(0, ...parts.map(({ waitMs }) => waitMs));
-    if (retryAfterMs > 0) return { kind: 'no', retryAfterMs, used, resetMs };
+    if (retryAfterMs > 0) return { kind: 'no', retryAfterMs, ...tell() };
+    let slot = 0;
     for (const { name, state, amount } of parts) {
-      state.own.add(at, amount);
+      slot = state.own.add(at, amount);
       owe(key, name, amount);
     }
-    return { kind: 'yes', slot: -1, used, resetMs };
+    return { kind: 'yes', slot: ownSlot(slot), ...tell() };
   }
 
   return {
@@ -118,7 +134,8 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
     },
     async correct(key, corrections) {
       // What was granted without the store is not in any slot of it.
-      const known = corrections.filter(({ amount, slot }) => amount > 0 || (slot ?? -1) >= 0);
+      const known = corrections.filter(({ amount, slot = -1 }) => amount > 0 || slot >= 0);
+      for (const one of corrections) if (!known.includes(one)) forgive(key, one);
       if (known.length === 0) return;
       if (await ask(() => shared.correct(key, known).then(() => true))) return;
       // What is not given back now leaves the window by itself.
@@ -131,5 +148,8 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
     },
   };
 }
+
+/** Below zero, so that no slot of the store is taken for it; and back. */
+const ownSlot = (slot: number): number => -1 - slot;
 
 const isUse = ({ amount }: Correction): boolean => amount > 0;
