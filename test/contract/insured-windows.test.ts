@@ -156,6 +156,41 @@ describe('shared limits while their store is away', () => {
   });
 });
 
+it('what Redis does late is not counted twice', async () => {
+  await using server = await startRedis();
+  const shared = createRedisWindows({ redis: server.connect(), keys: keyspace() });
+  let silence = Promise.withResolvers<void>();
+  let done = 0;
+  const late =
+    <A extends unknown[], R>(call: (...asked: A) => Promise<R>) =>
+    async (...asked: A): Promise<R> => {
+      await silence.promise;
+      return call(...asked).finally(() => (done += 1));
+    };
+  const clock = { now: Date.now() };
+  const windows = insureWindows({
+    shared: { take: late(shared.take), correct: late(shared.correct) },
+    isReady: () => true,
+    sharers: () => 1,
+    patienceMs: 5,
+    now: () => clock.now,
+    onError() {},
+  });
+  const one = requests(100);
+  expect((await windows.take('k', one)).kind).toBe('yes');
+  silence.resolve();
+  // It was charged, and given back.
+  await expect.poll(() => done).toBe(2);
+  silence = Promise.withResolvers();
+  await windows.report();
+  silence.resolve();
+  await expect.poll(() => done).toBe(3);
+  clock.now += 1000;
+  await windows.report();
+  expect(done).toBe(3);
+  expect(await shared.take('k', one)).toMatchObject({ used: [2] });
+});
+
 it('nothing that was asked for while Redis was away keeps it from being told', async () => {
   await using server = await startRedis();
   const store = { isThere: false };

@@ -73,14 +73,33 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
     owed.set(key, names);
   };
 
-  /** What was granted without the store, and not told to it yet, is given back. */
-  function forgive(key: string, { name, amount, slot = -1 }: Correction): void {
-    stateOf(key, name).own.giveBack(ownSlot(slot), -amount);
+  function oweLess(key: string, name: string, amount: number): void {
     const names = owed.get(key);
-    const left = (names?.get(name) ?? 0) + amount;
+    const left = (names?.get(name) ?? 0) - amount;
     if (left > 0) names?.set(name, left);
     else names?.delete(name);
     if (names?.size === 0) owed.delete(key);
+  }
+
+  /** What was granted without the store is given back; what it was told of it already leaves its window. */
+  function forgive(key: string, { name, amount, slot = -1 }: Correction): void {
+    stateOf(key, name).own.giveBack(ownSlot(slot), -amount);
+    oweLess(key, name, -amount);
+  }
+
+  /** The store charges after all what was granted, or refused, without it. */
+  async function undo(
+    key: string,
+    charges: readonly Charge[],
+    late: Promise<Taken>,
+  ): Promise<void> {
+    const taken = await late;
+    if (taken.kind === 'no') return;
+    const { slot } = taken;
+    await shared.correct(
+      key,
+      charges.map((one) => ({ name: one.name, amount: -charged(one), slot })),
+    );
   }
 
   async function pay(key: string): Promise<void> {
@@ -88,8 +107,20 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
     if (!names) return;
     owed.delete(key);
     const corrections = [...names].map(([name, amount]) => ({ name, amount }));
-    const paid = await ask(() => shared.correct(key, corrections).then(() => true));
-    if (!paid) for (const [name, amount] of names) owe(key, name, amount);
+    let told: Promise<true> | undefined;
+    const paid = await ask(() => (told = shared.correct(key, corrections).then(() => true)));
+    if (paid) return;
+    for (const [name, amount] of names) owe(key, name, amount);
+    if (told) heardLate(key, names, told).catch(() => {});
+  }
+
+  async function heardLate(
+    key: string,
+    names: ReadonlyMap<string, number>,
+    told: Promise<true>,
+  ): Promise<void> {
+    await told;
+    for (const [name, amount] of names) oweLess(key, name, amount);
   }
 
   function takeOwn(key: string, charges: readonly Charge[]): Taken {
@@ -125,8 +156,12 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
   return {
     async take(key, charges) {
       if (owed.has(key)) await pay(key);
-      const taken = await ask(() => shared.take(key, charges));
-      if (!taken) return takeOwn(key, charges);
+      let asked: Promise<Taken> | undefined;
+      const taken = await ask(() => (asked = shared.take(key, charges)));
+      if (!taken) {
+        if (asked) undo(key, charges, asked).catch(() => {});
+        return takeOwn(key, charges);
+      }
       for (const [index, { name }] of charges.entries()) {
         Object.assign(stateOf(key, name), { used: taken.used[index] ?? 0, at: now() });
       }
