@@ -83,7 +83,53 @@ describe('shared limits while their store is away', () => {
     store.isThere = true;
     await windows?.correct('k', [{ name: 'requests', amount: -3, slot }]);
     await windows?.report();
-    expect(await shared.take('k', requests(100))).toMatchObject({ used: [16] });
+    expect(await shared.take('k', requests(100))).toMatchObject({ used: [13] });
+  });
+
+  it('owe what was charged, and not what was asked for', async () => {
+    const { store, shared, fleet } = setUp();
+    store.isThere = false;
+    const charges = [...requests(10), { name: 'tokens', limit: 100, amount: 1e19 }];
+    expect(await fleet[0]?.take('k', charges)).toMatchObject({ kind: 'yes' });
+    store.isThere = true;
+    await fleet[0]?.report();
+    const small = [...requests(10), { name: 'tokens', limit: 1000, amount: 1 }];
+    expect(await shared.take('k', small)).toMatchObject({ kind: 'yes', used: [2, 101] });
+  });
+
+  it('are given back what was not used after all', async () => {
+    const { store, shared, fleet, takeUp } = setUp();
+    const [windows] = fleet;
+    store.isThere = false;
+    for (let i = 0; i < 10; i++) {
+      const taken = await windows?.take('k', requests(100, 40));
+      expect(taken?.kind).toBe('yes');
+      const slot = taken?.kind === 'yes' ? taken.slot : undefined;
+      await windows?.correct('k', [{ name: 'requests', amount: -40, slot }]);
+    }
+    expect(await takeUp(100)).toEqual([50, 50]);
+    store.isThere = true;
+    for (const one of fleet) await one.report();
+    expect(await shared.take('k', requests(200))).toMatchObject({ used: [101] });
+    // As a worker does with what an ingress was granted.
+    await fleet[1]?.correct('k', [{ name: 'requests', amount: -40, slot: -17 }]);
+    expect(await shared.take('k', requests(200))).toMatchObject({ used: [102] });
+  });
+
+  it('tell what is left here, and which of them is used up', async () => {
+    const { store, fleet } = setUp();
+    const [windows] = fleet;
+    const both = (tokens: number) => [
+      ...requests(10),
+      { name: 'tokens', limit: 1000, amount: tokens },
+    ];
+    await windows?.take('k', both(400));
+    store.isThere = false;
+    // 9 and 600 are left for two, and 4 and 300 of them here.
+    expect(await windows?.take('k', both(200))).toMatchObject({ kind: 'yes', used: [7, 900] });
+    const refused = await windows?.take('k', both(200));
+    expect(refused).toMatchObject({ kind: 'no', used: [7, 900] });
+    expect(Math.min(...(refused?.resetMs ?? []))).toBeGreaterThan(0);
   });
 
   it('do not wait long for a store that keeps silent, and then not at all for a second', async () => {
@@ -108,6 +154,61 @@ describe('shared limits while their store is away', () => {
     await windows.take('k', requests(1));
     expect(asked).toBeGreaterThan(1);
   });
+});
+
+it('what Redis does late is not counted twice', async () => {
+  await using server = await startRedis();
+  const shared = createRedisWindows({ redis: server.connect(), keys: keyspace() });
+  let silence = Promise.withResolvers<void>();
+  let done = 0;
+  const late =
+    <A extends unknown[], R>(call: (...asked: A) => Promise<R>) =>
+    async (...asked: A): Promise<R> => {
+      await silence.promise;
+      return call(...asked).finally(() => (done += 1));
+    };
+  const clock = { now: Date.now() };
+  const windows = insureWindows({
+    shared: { take: late(shared.take), correct: late(shared.correct) },
+    isReady: () => true,
+    sharers: () => 1,
+    patienceMs: 5,
+    now: () => clock.now,
+    onError() {},
+  });
+  const one = requests(100);
+  expect((await windows.take('k', one)).kind).toBe('yes');
+  silence.resolve();
+  // It was charged, and given back.
+  await expect.poll(() => done).toBe(2);
+  silence = Promise.withResolvers();
+  await windows.report();
+  silence.resolve();
+  await expect.poll(() => done).toBe(3);
+  clock.now += 1000;
+  await windows.report();
+  expect(done).toBe(3);
+  expect(await shared.take('k', one)).toMatchObject({ used: [2] });
+});
+
+it('nothing that was asked for while Redis was away keeps it from being told', async () => {
+  await using server = await startRedis();
+  const store = { isThere: false };
+  const shared = createRedisWindows({ redis: server.connect(), keys: keyspace() });
+  const windows = insureWindows({
+    shared,
+    isReady: () => store.isThere,
+    sharers: () => 1,
+    onError(error) {
+      throw error;
+    },
+    patienceMs: 10_000,
+  });
+  const charges = [...requests(10), { name: 'tokens', limit: 100, amount: 1e19 }];
+  await windows.take('k', charges);
+  store.isThere = true;
+  for (let i = 0; i < 3; i++) await windows.report();
+  expect(await windows.take('k', charges)).toMatchObject({ kind: 'no', used: [1, 100] });
 });
 
 it('Redis stops and comes back: requests go on, and no more than the limit within any window', async () => {

@@ -145,6 +145,62 @@ describe('a keeper of leases', () => {
     expect(keeper.size).toBe(2);
   });
 
+  it('takes again what was lost with an outage, where it is not over', async () => {
+    const clock = { now: 0 };
+    const leases = open();
+    const store = { isThere: true };
+    const keeper = keep({
+      leases,
+      now: () => clock.now,
+      isReady: () => store.isThere,
+      isOver: async (id) => id === 'over',
+    });
+    const name = newName();
+    for (const id of ['waiting', 'over']) await keeper.take(name, id, 9, false);
+    store.isThere = false;
+    clock.now += 10_001;
+    await keeper.take(name, 'unknown', 9, false);
+    await keeper.renew();
+    for (const id of ['waiting', 'over']) await leases.release(name, id);
+    store.isThere = true;
+    await keeper.renew();
+    expect(await leases.renew(name, ['waiting', 'over', 'unknown'])).toEqual(['over']);
+    expect(keeper.size).toBe(2);
+    // From here on it is somebody's word again.
+    for (const id of ['waiting', 'unknown']) await leases.release(name, id);
+    await keeper.renew();
+    expect(keeper.size).toBe(0);
+  });
+
+  it('does not hold what it refused while the store kept silent', async () => {
+    const leases = open();
+    const name = newName();
+    const { promise: silence, resolve: speak } = Promise.withResolvers<void>();
+    const released: string[] = [];
+    const keeper = keep({
+      leases: {
+        ...leases,
+        async take(...asked) {
+          if (asked[1] === 'late') await silence;
+          return leases.take(...asked);
+        },
+        async release(...gone) {
+          await leases.release(...gone);
+          released.push(gone[1]);
+        },
+      },
+      patienceMs: 5,
+      onError() {},
+    });
+    await expect.poll(() => keeper.take(name, 'here', 1, true)).toBe('yes');
+    // Elsewhere it is over, so that the store has room.
+    await leases.release(name, 'here');
+    expect(await keeper.take(name, 'late', 1, true)).toBe('no');
+    speak();
+    await expect.poll(() => released).toEqual(['late']);
+    expect(await leases.renew(name, ['late'])).toEqual(['late']);
+  });
+
   it('counts what it holds itself while the store is away, or silent', async () => {
     const store = { isThere: false };
     const silence = () => new Promise<never>(() => {});

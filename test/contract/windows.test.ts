@@ -111,6 +111,19 @@ describe.each([
 });
 
 describe('windows in Redis', () => {
+  it('correct all or nothing', async () => {
+    const key = newKey();
+    const windows = onRedis(60_000);
+    for (const amount of [1e19, Number.NaN, 0.5]) {
+      const corrections = [
+        { name: 'requests', amount: 1 },
+        { name: 'tokens', amount },
+      ];
+      await expect(windows.correct(key, corrections)).rejects.toThrow(/not an amount/);
+    }
+    expect(await windows.take(key, [requests(9)])).toMatchObject({ used: [1] });
+  });
+
   it('never let two workers have more than the limit within any window', async () => {
     const windowMs = 1000;
     const key = newKey();

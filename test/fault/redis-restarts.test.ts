@@ -1,3 +1,5 @@
+import { rename } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
@@ -160,6 +162,24 @@ test('what comes while Redis is away is refused in time, and never runs unseen',
   await fleet.redis.start();
   await expectServing();
   expect(asked(fleet.primary, 'refused')).toBe(0);
+});
+
+test('what comes while Redis is out of reach for a moment is served when it is back', async () => {
+  // So that Redis knows the scripts, and runs what it is asked first.
+  await eventsOf(fleet.url, await createJob(fleet.url, 'short'));
+  const redis = fleet.redis.connect();
+  await redis.ping();
+  const socket = fleet.redis.url.replace('unix://', '');
+  await rename(socket, `${socket}-away`);
+  for (const type of ['normal', 'pubsub']) await redis.call('CLIENT', 'KILL', 'TYPE', type);
+
+  const streams = [ask(fleet.url, 'short'), ask(fleet.url, 'short')];
+  // Longer than what is quiet is left alone, shorter than a request waits for Redis.
+  await sleep(2000);
+  await rename(`${socket}-away`, socket);
+
+  for (const stream of streams) await expectWhole(stream, expectedText({ tokens: 10 }));
+  await expectServing();
 });
 
 test('a client that leaves while Redis is away has left when it is back', async () => {

@@ -103,6 +103,29 @@ describe('keys of one class', () => {
     expect(share).toBeLessThanOrEqual(11);
   });
 
+  test('lose nothing by requests whose clients left', async () => {
+    await addMany(50, { key: 'busy' });
+    for (let i = 0; i < 20; i++) expect(await queue.remove(await add({ key: 'left' }))).toBe(true);
+    const look = await queue.look(Date.now());
+    expect(look.classes.normal).toMatchObject({ waiting: 50, lags: new Map([['busy', 49]]) });
+    const heavy = { key: 'left', weight: 3 };
+    for (let i = 0; i < 20; i++) await queue.remove(await add(heavy));
+    expect(await queue.position(await add({ key: 'left' }))).toBeLessThanOrEqual(2);
+  });
+
+  test('gain nothing by requests that are called off', async () => {
+    await addMany(30, { key: 'busy' });
+    const asked = await addMany(10, { key: 'fickle' });
+    for (const id of asked.slice(0, 5)) await queue.remove(id);
+    const fickle = new Set([...asked, ...(await addMany(10, { key: 'fickle' }))]);
+    const served = await serve(30);
+    for (let at = 1; at <= 30; at++) {
+      const share = served.slice(0, at).filter((id) => fickle.has(id)).length;
+      expect(share).toBeLessThanOrEqual(at / 2 + 1);
+    }
+    expect(served.filter((id) => fickle.has(id)).length).toBeGreaterThanOrEqual(14);
+  });
+
   test('are served in the order they came, each for itself', async () => {
     const ids = await addMany(30);
     expect(await serve(30)).toEqual(ids);
@@ -195,6 +218,17 @@ describe('jobs of a worker that died', () => {
     expect(await queue.positions([...taken, ...high])).toEqual([0, 1, 2, 3, 4]);
   });
 
+  test('count their bytes back once', async () => {
+    const [id = ''] = await addMany(1);
+    await hold(1);
+    await expect.poll(async () => (await queue.look(0)).bytes).toBe(0);
+    await queue.takeFrom(0, 'dead');
+    await add({ key: 'b' });
+    expect(await queue.remove(id)).toBe(true);
+    expect((await queue.look(0)).bytes).toBe(100);
+    expect(await queue.state(id)).toBe('unknown');
+  });
+
   test('wake a worker that is asleep', async () => {
     await add();
     await hold(1);
@@ -234,6 +268,24 @@ describe('what is known of the queue', () => {
     expect((await queue.look(at + 5000)).overdue).toEqual([id]);
     await queue.strike([id]);
     expect((await queue.look(at + 20_000)).overdue).toEqual([]);
+  });
+
+  test('is not the deadline of one that was taken, or has left', async () => {
+    const at = Date.now();
+    const waiting = await add({ deadlineAt: at + 60_000 });
+    await queue.remove(await add({ deadlineAt: at + 60_000, key: 'b' }));
+    expect(await redis.zrange(keys.deadlines(0), '0', '-1')).toEqual([waiting]);
+    await serve(1);
+    await expect.poll(() => redis.exists(keys.deadlines(0))).toBe(0);
+  });
+
+  test('is who waits past the deadline, however many do not wait any more', async () => {
+    const at = Date.now();
+    const served = Array.from({ length: 900 }, (_, i) => [String(i), newRequestId(0, i)]);
+    await redis.zadd(keys.deadlines(0), ...served.flat());
+    const id = await add({ deadlineAt: at - 1 });
+    expect((await queue.look(at)).overdue).toEqual([id]);
+    expect(await redis.zrange(keys.deadlines(0), '0', '-1')).toEqual([id]);
   });
 
   test('leaves nothing in Redis without an end of life', async () => {

@@ -1,3 +1,4 @@
+import { keyspace } from '@millrace/shared/keys';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chat } from '../harness/api.ts';
@@ -298,7 +299,9 @@ describe('concurrent requests that no worker has taken yet', () => {
       ingresses: 2,
       models: { m: 'healthy:tokens=10' },
       config: {
-        keys: ['left', 'cancelled', 'socket', 'dead'].map((id) => key(id, { concurrent: 1 })),
+        keys: ['left', 'cancelled', 'socket', 'lost', 'dead'].map((id) =>
+          key(id, { concurrent: 1 }),
+        ),
       },
     });
   });
@@ -332,6 +335,18 @@ describe('concurrent requests that no worker has taken yet', () => {
     await expectTaken('socket');
     socket.cut();
     await expect.poll(() => isFree('socket')).toBe(true);
+  });
+
+  it('leave room when Redis lost them, on a socket that stays', async () => {
+    const socket = await openSocket(at(0).url, bearer('lost'));
+    socket.send({ type: 'create', body: chat('m') });
+    const { id = '' } = await socket.next(({ type }) => type === 'created');
+    await expectTaken('lost');
+    expect(await queueing.redis.connect().del(keyspace().request(id))).toBe(1);
+    const told = await socket.next(({ type }) => type === 'error');
+    expect(told).toMatchObject({ id, error: { code: 'stream_lost' } });
+    await expect.poll(() => isFree('lost')).toBe(true);
+    await socket.close();
   });
 
   it('leave room when they are cancelled, on whichever ingress', async () => {

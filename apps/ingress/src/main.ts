@@ -97,7 +97,6 @@ const relay = createRelay({
   onError,
 });
 const inbox = await channels.openInbox(name, relay);
-const reconciler = createReconciler({ log, queue, relay, onError });
 const connections = createConnections(onError);
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
@@ -164,6 +163,8 @@ const door = createDoor({
   onShed: (reason) => metrics.shed(reason),
 });
 const submitter = createSubmitter({ config, log, queue, door, inbox: name, whenReady, onError });
+const { isSending } = submitter;
+const reconciler = createReconciler({ log, queue, relay, isSending, onError });
 const reapers = Array.from({ length: shards }, (_, shard) =>
   startReaper({
     board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),

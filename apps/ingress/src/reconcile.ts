@@ -3,6 +3,7 @@ import { faultToError } from '@millrace/shared/domain/fault';
 import type { Described, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import type { Relay } from './relay/relay.ts';
+import type { Submitter } from './submit.ts';
 
 /**
  * Every request ends in a terminal entry, whoever ended its job: BullMQ fails jobs without calling
@@ -20,24 +21,26 @@ export type ReconcilerDeps = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
   queue: Pick<JobQueue, 'state' | 'remove'>;
   relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard'>;
+  /** Whether a request is still on its way into Redis: its reader is here before it is there. */
+  isSending: Submitter['isSending'];
   onError(error: unknown): void;
   /** Milliseconds of silence after which a request is looked after. */
   quietMs?: number;
 };
 
-/** Milliseconds a new request has to get from its hash into the queue. */
+/** Milliseconds that a request which was sent by another ingress has to get from its hash into the queue. */
 const settleMs = 1000;
 /** Requests looked after in one round. */
 const roundSize = 200;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { log, queue, relay, onError, quietMs = 1000 } = deps;
+  const { log, queue, relay, isSending, onError, quietMs = 1000 } = deps;
 
   async function describe(id: string): Promise<Described | undefined> {
     const described = await log.describe(id);
-    if (!described || described.ended) return described;
-    const { createdAt, deadlineAt = Infinity } = described.meta;
-    if (Date.now() - createdAt < settleMs && Date.now() < deadlineAt) return described;
+    if (!described || described.ended || isSending(id)) return described;
+    const { createdAt, sentAt = createdAt, deadlineAt = Infinity } = described.meta;
+    if (Date.now() - sentAt < settleMs && Date.now() < deadlineAt) return described;
     const state = await queue.state(id);
     // A worker that has it watches the deadline itself.
     const isLate = state === 'waiting' && Date.now() >= deadlineAt;
@@ -55,6 +58,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   }
 
   async function lookAfter(id: string): Promise<void> {
+    // While Redis is away it waits for it, and is not there to be found.
+    if (isSending(id)) return;
     const described = await describe(id);
     if (described) relay.heard(id, described.last);
     else relay.expire(id);

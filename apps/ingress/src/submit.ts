@@ -59,6 +59,8 @@ export type Submitter = {
   prepare(submission: Submission): Prepared;
   /** Stores the request and queues its job. Throws an ApiError when the queue cannot take it. */
   send(prepared: Prepared, asker?: Asker): Promise<Sent>;
+  /** From the call of `send` until it is known what became of it. */
+  isSending(id: string): boolean;
   /** Ends a request for every reader, whatever state it is in. */
   cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
   /**
@@ -107,6 +109,7 @@ export type SubmitDeps = {
 export function createSubmitter(deps: SubmitDeps): Submitter {
   const { config, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
   const cancelling = new Set<Promise<unknown>>();
+  const sending = new Set<string>();
   let counter = 0;
 
   function prepare(submission: Submission): Prepared {
@@ -175,6 +178,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     await within(door.checkMemory());
     // Who left before this found nothing to end; who leaves from here on is behind the two commands.
     if (asker.hasLeft?.()) return { kind: 'unsent' };
+    meta.sentAt = now();
     if (once) return sendOnce(prepared, once, asker);
     // On one connection, in this order: when a worker has the job, the body and the inbox are there.
     const sent = Promise.all([
@@ -261,7 +265,16 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
 
   return {
     prepare,
-    send,
+    async send(prepared, isHeard) {
+      const { id } = prepared.meta;
+      sending.add(id);
+      try {
+        return await send(prepared, isHeard);
+      } finally {
+        sending.delete(id);
+      }
+    },
+    isSending: (id) => sending.has(id),
     cancel,
     leave,
     settled: async () => {

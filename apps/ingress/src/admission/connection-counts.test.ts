@@ -24,6 +24,23 @@ test('an address has as many connections as it may', () => {
   expect(counts.admitAddress(other, 'there')).toBe('admitted');
 });
 
+test('an IPv6 client has as many as it may with all its addresses, and IPv4 is IPv4', () => {
+  const { counts } = open(2, createConnectionCounts(limits), '2001:db8::1');
+  const [last, excess] = ['2001:db8::2', '2001:db8::3'].map((address) => {
+    const [one] = open(1, counts, address).connections;
+    return counts.admitAddress(one, address);
+  });
+  expect([last, excess]).toEqual(['admitted', 'refused']);
+  open(2, counts, '192.0.2.1');
+  open(2, counts, '::ffff:192.0.2.1');
+  expect(counts.most.address).toBe(4);
+  const { connections, counts: proxied } = openProxied(4);
+  const ask = (one: object, i: number) => proxied.admitAddress(one, `2001:db8::${i}`);
+  expect(connections.map(ask)).toEqual(['counted', 'counted', 'counted', 'refused']);
+  proxied.served(connections[0], '2001:db8::0');
+  expect(ask(connections[3] ?? {}, 9)).toBe('counted');
+});
+
 test('a key has as many connections as it may, and any number of requests on them', () => {
   const { counts, connections } = open(3);
   const ask = () => connections.map((one) => counts.admitKey(one, 'key'));

@@ -1,7 +1,10 @@
+import { networkOf } from './network.ts';
+
 /**
  * How many connections there are from each address and with each key, so that none of them takes
  * them all. A connection counts for every key that a request on it had, until it closes; that of a
- * proxy has many clients, and counts for each of them while a request of theirs is under way.
+ * proxy has many clients, and counts for each of them while a request of theirs is under way. Addresses
+ * are counted by whom they stand for: of IPv6 a /64 is one.
  */
 export type ConnectionCounts<C extends object> = {
   /**
@@ -43,7 +46,8 @@ export function createConnectionCounts<C extends object>(limits: {
   const keys = new Map<string, number>();
 
   return {
-    opened(connection, address) {
+    opened(connection, told) {
+      const address = told === undefined ? undefined : networkOf(told);
       const count = address === undefined ? 0 : add(addresses, address, 1);
       const excess = count > limits.connectionsPerAddress;
       known.set(connection, { address, excess, clients: [], keys: undefined });
@@ -57,16 +61,18 @@ export function createConnectionCounts<C extends object>(limits: {
       for (const client of one.clients) add(addresses, client, -1);
       for (const key of one.keys ?? []) add(keys, key, -1);
     },
-    admitAddress(connection, address) {
+    admitAddress(connection, told) {
       const one = known.get(connection);
       if (one?.excess) return 'refused';
       if (!one || one.address !== undefined) return 'admitted';
+      const address = networkOf(told);
       if ((addresses.get(address) ?? 0) >= limits.connectionsPerAddress) return 'refused';
       one.clients.push(address);
       add(addresses, address, 1);
       return 'counted';
     },
-    served(connection, address) {
+    served(connection, told) {
+      const address = networkOf(told);
       const clients = known.get(connection)?.clients ?? [];
       const index = clients.indexOf(address);
       if (index === -1) return;

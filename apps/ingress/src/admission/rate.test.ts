@@ -46,6 +46,24 @@ test('the newest quarter of a minute of waiting counts', () => {
   expect(rateOf([...slow, ...fast])).toBeCloseTo(50, 0);
 });
 
+test('a night without workers is one stretch, and forgotten soon after it', () => {
+  const rate = createServiceRate();
+  let at = 0;
+  let taken = 0;
+  const note = (more: number) =>
+    rate.note({ at: (at += 200), taken: (taken += more), waiting: 50 });
+  for (let i = 0; i < 100; i++) note(2);
+  expect(rate.perSecond).toBe(10);
+  // As long as it lasts, the rate sinks.
+  for (let i = 0; i < 200_000; i++) note(0);
+  expect(rate.perSecond).toBeLessThan(0.001);
+  expect(rate.size).toBeLessThan(20);
+  for (let i = 0; i < 10; i++) note(2);
+  expect(rate.perSecond).toBeCloseTo(20 / 15);
+  for (let i = 0; i < 100; i++) note(2);
+  expect(rate.perSecond).toBe(10);
+});
+
 test('a counter that starts again is no rate', () => {
   expect(
     rateOf([

@@ -6,12 +6,16 @@ export type ServiceRate = {
   note(sample: Sample): void;
   /** Per second; undefined until there was enough to judge by. */
   readonly perSecond: number | undefined;
+  /** Stretches of time that are remembered. */
+  readonly size: number;
 };
 
 /** Milliseconds of waiting that are judged: the newest ones, however long ago. */
 const windowMs = 15_000;
 /** Jobs below which chance has too much of a say. */
 const fewest = 10;
+
+type Span = { ms: number; taken: number };
 
 /**
  * Only times count in which jobs waited from their start to their end: when none wait, the rate is that
@@ -20,22 +24,35 @@ const fewest = 10;
  */
 export function createServiceRate(): ServiceRate {
   let last: Sample | undefined;
-  let spans: { ms: number; taken: number }[] = [];
+  /** A silence is one of them, however long: workers may be away for days. */
+  const spans: Span[] = [];
   let ms = 0;
   let taken = 0;
 
-  function add(span: { ms: number; taken: number }): void {
-    if (spans.length === 0 && span.taken === 0) return;
-    spans.push(span);
+  function add(span: Span): void {
+    const newest = spans.at(-1);
+    if (!newest && span.taken === 0) return;
+    if (newest && newest.taken + span.taken === 0) newest.ms += span.ms;
+    else spans.push({ ...span });
     ms += span.ms;
     taken += span.taken;
-    let oldest = spans[0];
-    while (oldest && ms - oldest.ms >= windowMs && taken - oldest.taken >= fewest) {
-      spans = spans.slice(1);
-      ms -= oldest.ms;
-      taken -= oldest.taken;
-      oldest = spans[0];
-    }
+    while (forgetOldest());
+  }
+
+  /** As much of the oldest one as is not needed; whether all of it went. */
+  function forgetOldest(): boolean {
+    const [oldest] = spans;
+    const spare = ms - windowMs;
+    if (!oldest || spare <= 0 || taken - oldest.taken < fewest) return false;
+    // Of a silence any part can go.
+    if (oldest.taken > 0 && oldest.ms > spare) return false;
+    const gone = Math.min(oldest.ms, spare);
+    oldest.ms -= gone;
+    ms -= gone;
+    if (oldest.ms > 0) return false;
+    taken -= oldest.taken;
+    spans.shift();
+    return true;
   }
 
   return {
@@ -48,6 +65,9 @@ export function createServiceRate(): ServiceRate {
     },
     get perSecond() {
       return taken >= fewest && ms > 0 ? (taken * 1000) / ms : undefined;
+    },
+    get size() {
+      return spans.length;
     },
   };
 }

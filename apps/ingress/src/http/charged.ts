@@ -3,7 +3,7 @@ import type { Caller } from '@millrace/shared/log/port';
 import type { Charge } from '../key-limits.ts';
 import type { Services } from '../services.ts';
 import type { Asker, Prepared, Sent } from '../submit.ts';
-import { ApiError } from './errors.ts';
+import { toApiError } from './errors.ts';
 
 /* A request that its key was charged for, when it is sent and when its client leaves. */
 
@@ -11,8 +11,8 @@ import { ApiError } from './errors.ts';
 const unsent = new Set<string | null>(['queue_full', 'idempotency_key_reused']);
 
 /**
- * As `submitter.send`. Where the answer is another request's, or there is none, the key has back what
- * it was charged; where it is not known whether a worker has the request, its place alone.
+ * As `submitter.send`. Where the answer is another request's, or there is none, and where nothing was sent
+ * to Redis, the key has back what it was charged; where it is not known whether a worker has the request, its place alone.
  */
 export async function sendCharged(
   { submitter, keyLimits }: Pick<Services, 'submitter' | 'keyLimits'>,
@@ -25,7 +25,8 @@ export async function sendCharged(
     if (sent.kind !== 'queued') charge.refund();
     return sent;
   } catch (error) {
-    if (error instanceof ApiError && unsent.has(error.error.code)) charge.refund();
+    const isUnsent = prepared.meta.sentAt === undefined;
+    if (isUnsent || unsent.has(toApiError(error).error.code)) charge.refund();
     else keyLimits.ended(prepared.meta);
     throw error;
   }

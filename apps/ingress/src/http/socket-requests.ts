@@ -72,7 +72,9 @@ export function createSocketRequests(
       reset(reason: string) {
         sendEvent(socketEvent(meta.id, resetEvent(reason)));
       },
-      gone() {
+      gone(reason) {
+        if (reason === 'expired') keyLimits.ended(meta);
+        else keyLimits.letGo(meta.id);
         sendEvent(errorFrame({ id: meta.id }, streamLost));
         forget(meta.id);
       },

@@ -148,7 +148,7 @@ export const settings = {
     20_000,
     1,
     1_000_000,
-    'connections from one address to one ingress; a proxy that is not trusted is one address',
+    'connections from one address (of IPv6 a /64) to one ingress; a proxy that is not trusted is one address',
   ),
   'limits.headTimeout': duration('20s', '100ms', '1h', 'what a request head may take to arrive'),
   'limits.requestTimeout': duration('2m', '100ms', '1h', 'what a whole request may take to arrive'),

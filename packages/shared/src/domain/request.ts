@@ -24,6 +24,8 @@ export type RequestMeta = {
   attached: boolean;
   /** Milliseconds since the epoch. */
   createdAt: number;
+  /** When it was sent to Redis, for which it may have waited; milliseconds since the epoch. */
+  sentAt?: number | undefined;
   /** Not to be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
   metadata?: unknown;

@@ -10,6 +10,13 @@ it('a request is estimated by its length and the longest answer that it allows',
   expect(estimateTokens('{"max_tokens":"lots"}')).toBe(6 + 500);
 });
 
+it('no number is larger than can be counted', () => {
+  for (const most of ['1e19', '9e15', String(Number.MAX_SAFE_INTEGER)]) {
+    expect(estimateTokens(`{"max_tokens":${most},"n":${most}}`)).toBe(1e12);
+  }
+  expect(tokensUsed({ total_tokens: 1e19, prompt_tokens: 3 })).toBe(3);
+});
+
 it('a picture counts as a picture, not as its letters', () => {
   const url = `data:image/png;base64,${'A'.repeat(1_000_000)}`;
   const body = JSON.stringify({

@@ -6,6 +6,8 @@ const bytesPerToken = 4;
 const usualAnswer = 500;
 /** Tokens of a picture or a file that is in the body: about what providers count, whatever its bytes. */
 const tokensPerFile = 1000;
+/** More than anybody uses, or may: sums of such numbers are exact, here and in Redis. */
+const mostTokens = 1e12;
 
 /** What a request may use, before anybody knows: as providers do, the prompt and the longest answer. */
 export function estimateTokens(body: string): number {
@@ -18,9 +20,9 @@ export function estimateTokens(body: string): number {
   };
   const longest = count('max_completion_tokens') ?? count('max_tokens');
   const answers = count('n') ?? 1;
-  return (
-    Math.ceil(bytes / bytesPerToken) + files * tokensPerFile + (longest ?? usualAnswer) * answers
-  );
+  const tokens =
+    Math.ceil(bytes / bytesPerToken) + files * tokensPerFile + (longest ?? usualAnswer) * answers;
+  return Math.min(tokens, mostTokens);
 }
 
 /** What a finished answer used; undefined when its usage does not say. */
@@ -28,7 +30,7 @@ export function tokensUsed(usage: unknown): number | undefined {
   if (typeof usage !== 'object' || usage === null) return undefined;
   const { total_tokens, prompt_tokens, completion_tokens } = usage as Record<string, unknown>;
   const count = (value: unknown) =>
-    typeof value === 'number' && value >= 0 ? Math.round(value) : undefined;
+    typeof value === 'number' && value >= 0 && value <= mostTokens ? Math.round(value) : undefined;
   const [prompt, completion] = [count(prompt_tokens), count(completion_tokens)];
   const sum =
     prompt === undefined && completion === undefined

@@ -1,4 +1,4 @@
-import { minuteMs } from './port.ts';
+import { charged, minuteMs } from './port.ts';
 import type { Charge, Correction, Taken, Windows } from './port.ts';
 import { createWindow } from './window.ts';
 import type { SlidingWindow } from './window.ts';
@@ -73,18 +73,60 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
     owed.set(key, names);
   };
 
+  function oweLess(key: string, name: string, amount: number): void {
+    const names = owed.get(key);
+    const left = (names?.get(name) ?? 0) - amount;
+    if (left > 0) names?.set(name, left);
+    else names?.delete(name);
+    if (names?.size === 0) owed.delete(key);
+  }
+
+  /** What was granted without the store is given back; what it was told of it already leaves its window. */
+  function forgive(key: string, { name, amount, slot = -1 }: Correction): void {
+    stateOf(key, name).own.giveBack(ownSlot(slot), -amount);
+    oweLess(key, name, -amount);
+  }
+
+  /** The store charges after all what was granted, or refused, without it. */
+  async function undo(
+    key: string,
+    charges: readonly Charge[],
+    late: Promise<Taken>,
+  ): Promise<void> {
+    const taken = await late;
+    if (taken.kind === 'no') return;
+    const { slot } = taken;
+    await shared.correct(
+      key,
+      charges.map((one) => ({ name: one.name, amount: -charged(one), slot })),
+    );
+  }
+
   async function pay(key: string): Promise<void> {
     const names = owed.get(key);
     if (!names) return;
     owed.delete(key);
     const corrections = [...names].map(([name, amount]) => ({ name, amount }));
-    const paid = await ask(() => shared.correct(key, corrections).then(() => true));
-    if (!paid) for (const [name, amount] of names) owe(key, name, amount);
+    let told: Promise<true> | undefined;
+    const paid = await ask(() => (told = shared.correct(key, corrections).then(() => true)));
+    if (paid) return;
+    for (const [name, amount] of names) owe(key, name, amount);
+    if (told) heardLate(key, names, told).catch(() => {});
+  }
+
+  async function heardLate(
+    key: string,
+    names: ReadonlyMap<string, number>,
+    told: Promise<true>,
+  ): Promise<void> {
+    await told;
+    for (const [name, amount] of names) oweLess(key, name, amount);
   }
 
   function takeOwn(key: string, charges: readonly Charge[]): Taken {
     const at = now();
-    const parts = charges.map(({ name, limit, amount }) => {
+    const parts = charges.map((charge) => {
+      const { name, limit, amount } = charge;
       const state = stateOf(key, name);
       const isFresh = at < state.at + windowMs;
       const left = Math.max(0, isFresh ? limit - state.used : limit);
@@ -93,24 +135,33 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
       const share = isFresh ? part : Math.max(1, part);
       const waitMs =
         share === 0 ? state.at + windowMs - at : state.own.wait(at, share, Math.min(amount, share));
-      return { name, state, amount, waitMs };
+      const knownMs = isFresh && state.used > 0 ? state.at + windowMs - at : 0;
+      return { name, limit, state, share, amount: charged(charge), waitMs, knownMs };
     });
-    const used = parts.map(({ state }) => state.own.used(at));
-    const resetMs = parts.map(({ state }) => state.own.reset(at));
+    // What is not left here counts as used: others may have granted it.
+    const tell = () => ({
+      used: parts.map(({ state, limit, share }) => limit - share + state.own.used(at)),
+      resetMs: parts.map(({ state, knownMs }) => Math.max(knownMs, state.own.reset(at))),
+    });
     const retryAfterMs = Math.max(0, ...parts.map(({ waitMs }) => waitMs));
-    if (retryAfterMs > 0) return { kind: 'no', retryAfterMs, used, resetMs };
+    if (retryAfterMs > 0) return { kind: 'no', retryAfterMs, ...tell() };
+    let slot = 0;
     for (const { name, state, amount } of parts) {
-      state.own.add(at, amount);
+      slot = state.own.add(at, amount);
       owe(key, name, amount);
     }
-    return { kind: 'yes', slot: -1, used, resetMs };
+    return { kind: 'yes', slot: ownSlot(slot), ...tell() };
   }
 
   return {
     async take(key, charges) {
       if (owed.has(key)) await pay(key);
-      const taken = await ask(() => shared.take(key, charges));
-      if (!taken) return takeOwn(key, charges);
+      let asked: Promise<Taken> | undefined;
+      const taken = await ask(() => (asked = shared.take(key, charges)));
+      if (!taken) {
+        if (asked) undo(key, charges, asked).catch(() => {});
+        return takeOwn(key, charges);
+      }
       for (const [index, { name }] of charges.entries()) {
         Object.assign(stateOf(key, name), { used: taken.used[index] ?? 0, at: now() });
       }
@@ -118,7 +169,8 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
     },
     async correct(key, corrections) {
       // What was granted without the store is not in any slot of it.
-      const known = corrections.filter(({ amount, slot }) => amount > 0 || (slot ?? -1) >= 0);
+      const known = corrections.filter(({ amount, slot = -1 }) => amount > 0 || slot >= 0);
+      for (const one of corrections) if (!known.includes(one)) forgive(key, one);
       if (known.length === 0) return;
       if (await ask(() => shared.correct(key, known).then(() => true))) return;
       // What is not given back now leaves the window by itself.
@@ -131,5 +183,8 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
     },
   };
 }
+
+/** Below zero, so that no slot of the store is taken for it; and back. */
+const ownSlot = (slot: number): number => -1 - slot;
 
 const isUse = ({ amount }: Correction): boolean => amount > 0;

@@ -1,5 +1,5 @@
 import { within } from '../within.ts';
-import { renewalMs } from './port.ts';
+import { leaseMs, renewalMs } from './port.ts';
 import type { Leases } from './port.ts';
 
 /** The leases that this process keeps alive. */
@@ -43,16 +43,19 @@ const lookEveryMs = 30_000;
 /** Looks of one round at most. */
 const roundSize = 100;
 
-type Kept = { name: string; own: boolean; lookedAt: number };
+/** `told`: the store knew of it once. Where it does not any more, somebody gave the lease back. */
+type Kept = { name: string; own: boolean; told: boolean; lookedAt: number };
 
 export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const { leases, isReady, isOver, onError, now = Date.now } = options;
   const { intervalMs = renewalMs, patienceMs = defaultPatienceMs } = options;
   const kept = new Map<string, Kept>();
   let renewing = false;
+  /** All that were kept at this moment lived then, or were given back. */
+  let renewedAt = now();
 
-  const keep = (name: string, id: string, own: boolean) =>
-    kept.set(id, { name, own, lookedAt: now() });
+  const keep = (name: string, id: string, own: boolean, told: boolean) =>
+    kept.set(id, { name, own, told, lookedAt: now() });
 
   const countOf = (name: string): number =>
     kept.values().reduce((count, one) => count + (one.name === name ? 1 : 0), 0);
@@ -75,17 +78,36 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   }
 
   async function renewAll(): Promise<void> {
+    const at = now();
+    // Longer than a lease lives, nobody could renew it.
+    const wasAway = at - renewedAt > leaseMs;
     const byName = Map.groupBy(kept.keys(), (id) => kept.get(id)?.name ?? '');
     for (const [name, ids] of byName) {
       const lost = await leases.renew(name, ids);
-      for (const id of lost) {
-        const one = kept.get(id);
-        if (one?.own) await leases.take(name, id, Number.MAX_SAFE_INTEGER);
-        else kept.delete(id);
-        // Ended while it was taken again.
-        if (one?.own && !kept.has(id)) await leases.release(name, id);
+      for (let i = 0; i < lost.length; i += roundSize) {
+        await Promise.all(lost.slice(i, i + roundSize).map((id) => onLost(id, wasAway)));
       }
     }
+    renewedAt = at;
+  }
+
+  /** The store does not know it: because somebody gave it back, or by no fault of its holder. */
+  async function onLost(id: string, wasAway: boolean): Promise<void> {
+    const one = kept.get(id);
+    if (!one) return;
+    if (!one.own && (await isOverElsewhere(id, one, wasAway))) {
+      kept.delete(id);
+      return;
+    }
+    await leases.take(one.name, id, Number.MAX_SAFE_INTEGER);
+    // Ended while it was taken again.
+    if (!kept.has(id)) await leases.release(one.name, id);
+    else one.told = true;
+  }
+
+  async function isOverElsewhere(id: string, { told }: Kept, wasAway: boolean): Promise<boolean> {
+    if (told && !wasAway) return true;
+    return isOver === undefined || isOver(id);
   }
 
   async function lookAround(): Promise<void> {
@@ -117,12 +139,15 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
 
   return {
     async take(name, id, limit, own) {
-      const taken = await ask(() => leases.take(name, id, limit));
+      let asked: ReturnType<Leases['take']> | undefined;
+      const taken = await ask(() => (asked = leases.take(name, id, limit)));
       const kind = taken?.kind ?? (countOf(name) < limit ? 'yes' : 'no');
-      if (kind === 'yes') keep(name, id, own);
+      if (kind === 'yes') keep(name, id, own, taken !== undefined);
+      // A store that was silent may have it taken yet, for nobody.
+      else if (!taken) asked?.then(() => leases.release(name, id)).catch(() => {});
       return kind;
     },
-    hold: (name, id) => void keep(name, id, true),
+    hold: (name, id) => void keep(name, id, true, true),
     letGo(id) {
       const one = kept.get(id);
       if (one) one.own = false;

@@ -69,7 +69,7 @@ export function startBullConsumer(
       return desk.complete(job, outcome.summary, brings);
     }
     if (outcome.kind === 'failed') await desk.fail(job, new UnrecoverableError(outcome.reason));
-    if (outcome.kind === 'handed_back') await desk.handBack(job);
+    if (outcome.kind === 'handed_back') await handBack(shard, job);
     if (outcome.kind === 'not_yet') await putBack(shard, job);
     return undefined;
   }
@@ -86,7 +86,7 @@ export function startBullConsumer(
     takings.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
     // The fetch was under way when this was decided.
     if (stopping || (places.over && !isFirst)) {
-      await desk.handBack(job);
+      await handBack(shard, job);
       return false;
     }
     if (places.over || (isFirst && avoided.has(job.name))) {
@@ -99,6 +99,8 @@ export function startBullConsumer(
 
   async function activate({ keeper }: Shard, job: HeldBullJob): Promise<ActivationOutcome> {
     const { id = '', attemptsStarted: number, data, token = '' } = job;
+    // From here on the run minds it.
+    if (data.deadlineAt !== undefined) line.strike([id]).catch(note);
     const lock = keeper.keep(id, token);
     held += 1;
     try {
@@ -111,7 +113,18 @@ export function startBullConsumer(
     }
   }
 
+  /** Its deadline is minded again by those who look at the queue. */
+  function waitsAgain({ id = '', data: { deadlineAt } }: HeldBullJob): void {
+    if (deadlineAt !== undefined) line.mind(id, deadlineAt).catch(note);
+  }
+
+  async function handBack({ desk }: Shard, job: HeldBullJob): Promise<void> {
+    waitsAgain(job);
+    await desk.handBack(job);
+  }
+
   async function putBack({ desk, takings }: Shard, job: HeldBullJob): Promise<void> {
+    waitsAgain(job);
     if (await desk.putBack(job)) takings.spare();
   }
 

@@ -72,16 +72,14 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
 
     async remove(id) {
       const queue = queueOf(shardOf(id));
-      const [state, data] = await Promise.all([
-        queue.getJobState(id),
-        redis.hget(queue.toKey(id), 'data'),
-      ]);
+      const data = await redis.hget(queue.toKey(id), 'data');
+      const { standing } = JSON.parse(data ?? '{}') as Partial<JobData>;
+      if (standing && (await line.leave(id, standing))) return true;
+      // One whose lock ran out waits outside of the line.
+      const state = await queue.getJobState(id);
       // BullMQ would remove one that has ended meanwhile, too; operators are to see it.
       if (!waitingStates.has(state)) return false;
-      const isRemoved = (await queue.remove(id)) === 1;
-      const { standing } = JSON.parse(data ?? '{}') as Partial<JobData>;
-      if (isRemoved && standing) await line.took(shardOf(id), 0, standing.bytes);
-      return isRemoved;
+      return (await queue.remove(id)) === 1;
     },
 
     async state(id) {

@@ -42,6 +42,7 @@ const batchSize = 500;
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = {
   place: load('place'),
+  leave: load('leave'),
   took: load('took'),
   look: load('look'),
   positions: load('positions'),
@@ -53,8 +54,12 @@ export type Placed = Pick<JobData, 'model' | 'deadlineAt'> & { standing: Standin
 export type WaitingLine = {
   /** Sends a pipeline that adds the job, and its place right behind that. */
   place(adding: ChainableCommander, id: string, job: Placed): Promise<void>;
+  /** It will not be served: its key has its turn back. False where it does not stand in the line. */
+  leave(id: string, standing: Standing): Promise<boolean>;
   /** A worker took so many jobs, with so many bytes of bodies, and avoids these models. */
   took(shard: number, jobs: number, bytes: number, avoided?: ReadonlySet<string>): Promise<void>;
+  /** It waits again, and is to be named when its deadline (milliseconds since the epoch) has passed. */
+  mind(id: string, deadlineAt: number): Promise<void>;
   look(shards: number, now: number): Promise<QueueLook>;
   positions(ids: readonly string[]): Promise<(number | undefined)[]>;
   strike(ids: readonly string[]): Promise<void>;
@@ -95,6 +100,23 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
           await runScript(redis, scripts.place, touched, args);
         } else if (error) throw error;
       }
+    },
+
+    async leave(id, { priority, key, weight, bytes }) {
+      const shard = shardOf(id);
+      const touched = [
+        queueKey(shard, 'prioritized'),
+        keys.finishes(shard, priority),
+        keys.queueCounts(shard),
+        keys.deadlines(shard),
+        queueKey(shard, id),
+      ];
+      const args = [id, startOf(priority), bandWidth, Math.ceil(step / weight), key, bytes];
+      return (await runScript(redis, scripts.leave, touched, args)) === 1;
+    },
+
+    async mind(id, deadlineAt) {
+      await redis.zadd(keys.deadlines(shardOf(id)), deadlineAt, id);
     },
 
     async took(shard, jobs, bytes, avoided = new Set()) {

@@ -4,9 +4,19 @@
 -- Returns {front, active, taken, bytes, {overdue ids}, {waiting, clock, {key, finish, …}} of each class}
 local from, width = tonumber(ARGV[2]), tonumber(ARGV[3])
 local counts = redis.call('HMGET', KEYS[4], 'taken', 'bytes')
-local overdue = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', ARGV[1], 'LIMIT', 0, 100)
--- Whoever looked has a while to end them before others are told.
-for _, id in ipairs(overdue) do redis.call('ZADD', KEYS[5], ARGV[1] + ARGV[4], id) end
+local overdue, gone = {}, {}
+local plain = redis.call('LLEN', KEYS[2]) > 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', ARGV[1], 'LIMIT', 0, 1000)) do
+  if not redis.call('ZSCORE', KEYS[1], id) and not (plain and redis.call('LPOS', KEYS[2], id)) then
+    gone[#gone + 1] = id
+  elseif #overdue < 250 then
+    -- Whoever looked has a while to end it before others are told.
+    redis.call('ZADD', KEYS[5], ARGV[1] + ARGV[4], id)
+    overdue[#overdue + 1] = id
+  end
+end
+-- Whoever holds one, or held it, minds its deadline.
+if #gone > 0 then redis.call('ZREM', KEYS[5], unpack(gone)) end
 local front = redis.call('LLEN', KEYS[2]) + redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. ARGV[2])
 local reply = {front, redis.call('LLEN', KEYS[3]), counts[1] or '0', counts[2] or '0', overdue}
 for class = 6, #KEYS do

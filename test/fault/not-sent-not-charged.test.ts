@@ -1,0 +1,65 @@
+import { afterEach, expect, test } from 'vitest';
+import { chat } from '../harness/api.ts';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet } from '../harness/fleet.ts';
+import { call, errorOf } from '../harness/http.ts';
+import type { Answer } from '../harness/http.ts';
+
+// A key does not pay for what never became a request.
+
+let fleet: Fleet;
+afterEach(() => fleet?.close());
+
+const start = async () =>
+  (fleet = await startFleet({
+    models: { short: 'healthy:tokens=10' },
+    config: {
+      keys: [
+        {
+          id: 'a',
+          secret: 'secret-a',
+          limits: { requestsPerMinute: 9, tokensPerMinute: 100_000, concurrent: 5 },
+        },
+      ],
+    },
+  }));
+
+const ask = (): Promise<Answer> =>
+  call(`${fleet.url}/v1/chat/completions`, {
+    headers: { authorization: 'Bearer secret-a' },
+    body: chat('short', { max_tokens: 10_000 }),
+  });
+
+/** The key's rates as the next answer that is served tells them. */
+async function remaining(): Promise<{ requests: number; tokens: number }> {
+  let answer: Answer | undefined;
+  await expect
+    .poll(async () => (answer = await ask()).status, { timeout: 30_000, interval: 200 })
+    .toBe(200);
+  const left = (name: string) => Number(answer?.headers[`x-ratelimit-remaining-${name}`]);
+  return { requests: left('requests'), tokens: left('tokens') };
+}
+
+test('nor for what was refused while Redis was away', async () => {
+  await start();
+  await fleet.redis.kill('SIGTERM');
+  const answers = await Promise.all([ask(), ask(), ask()]);
+  expect(answers.map((answer) => [answer.status, errorOf(answer).code])).toEqual(
+    answers.map(() => [503, 'queue_unavailable']),
+  );
+  await fleet.redis.start();
+  const left = await remaining();
+  expect(left.requests).toBe(8);
+  expect(left.tokens).toBeGreaterThan(85_000);
+});
+
+test('nor for what Redis had no memory for', async () => {
+  await start();
+  const redis = fleet.redis.connect();
+  expect((await ask()).status).toBe(200);
+  await redis.config('SET', 'maxmemory', '1');
+  const refused = await ask();
+  expect([refused.status, errorOf(refused).code]).toEqual([503, 'queue_full']);
+  await redis.config('SET', 'maxmemory', '0');
+  expect((await remaining()).requests).toBe(7);
+});
