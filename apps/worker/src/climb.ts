@@ -14,6 +14,7 @@ import { isNothing, plainText } from './failover/shown.ts';
 import { timeLimit } from './failover/time-limit.ts';
 import { readTraits } from './failover/traits.ts';
 import type { Policy, RunDeps } from './run.ts';
+import type { Need } from './upstream/gate.ts';
 
 export type ClimbOptions = {
   activation: Activation;
@@ -62,6 +63,11 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const gate = deps.openGate({ model, routes, body, signal, deadlineAt });
   /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
   const isUrgent = () => !isNothing(history.shown);
+  const need = (): Need => ({
+    urgent: isUrgent(),
+    isFresh: history.tries.length === 0,
+    isDetached: !data.attached,
+  });
   const look = () => gate.look(isUrgent());
 
   /** The last fault that tells why there is no answer. */
@@ -161,8 +167,9 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
         if (later.kind === 'attempt') {
           const helps = (route: Route) => decide([...open, route], fault).kind === 'attempt';
           const useful = shut.filter(helps);
-          const waited = await gate.wait(useful.length > 0 ? useful : shut, isUrgent());
+          const waited = await gate.wait(useful.length > 0 ? useful : shut, need());
           if (waited.kind === 'retry') continue;
+          if (waited.kind === 'not_yet') return waited;
           if (waited.kind === 'fault') answer.fail(fail({ history, reason }, why(waited.fault)));
           break;
         }

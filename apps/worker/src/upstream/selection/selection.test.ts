@@ -2,6 +2,7 @@ import type { ModelConfig } from '@millrace/shared/config';
 import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
 import { describe, expect, it } from 'vitest';
 import { createClock } from './clock.fixture.ts';
+import { unwatched } from './lines.fixture.ts';
 import { createSelection } from './selection.ts';
 import { seeded } from './simulation.fixture.ts';
 
@@ -43,6 +44,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
       },
       windows: createMemoryWindows({ now: clock.now }),
       waiting: 10,
+      lines: unwatched,
       now: clock.now,
       random: seeded(1),
       setTimer: clock.setTimer,
@@ -112,13 +114,14 @@ describe('whether a target may be asked', () => {
     const fullMs = refused.kind === 'no' ? refused.retryAfterMs : 0;
     expect(fullMs).toBeGreaterThan(60_000);
     expect(fullMs).toBeLessThanOrEqual(61_000);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + fullMs });
+    const no = (ms: number, why: string) => ({ kind: 'no', until: clock.now() + ms, why });
+    expect(selection.check(a)).toEqual(no(fullMs, 'limited'));
     selection.key(a, '{}')?.used({ 'retry-after': '300' }, 429);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 300_000 });
+    expect(selection.check(a)).toEqual(no(300_000, 'limited'));
     broken.set('a', undefined);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 300_000 });
+    expect(selection.check(a)).toEqual(no(300_000, 'broken'));
     broken.set('a', clock.now() + 900_000);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 900_000 });
+    expect(selection.check(a)).toEqual(no(900_000, 'broken'));
     broken.clear();
     await clock.pass(300_000);
     expect(selection.check(a)).toEqual({ kind: 'yes' });
@@ -130,7 +133,7 @@ describe('whether a target may be asked', () => {
     selection.key(a, '{}')?.used({ 'retry-after': '9' }, 429);
     expect(facts.join()).not.toContain('sk-secret');
     for (const fact of [...facts, 'no fact', '{"kind":"later"}', '[]']) other.onFact(fact);
-    expect(other.check(a)).toEqual({ kind: 'no', until: clock.now() + 9000 });
+    expect(other.check(a)).toMatchObject({ kind: 'no', until: clock.now() + 9000 });
   });
 });
 
@@ -179,7 +182,7 @@ describe('limits', () => {
     const { clock, selection } = limited({ tokensPerMinute: 1000 });
     await selection.take(a, body);
     await selection.take(a, body);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 1000 });
+    expect(selection.check(a)).toMatchObject({ kind: 'no', until: clock.now() + 1000 });
     await clock.pass(1000);
     expect((await selection.take(a, '{"max_tokens":100}')).kind).toBe('yes');
   });
