@@ -1,0 +1,128 @@
+import { afterEach, expect, test } from 'vitest';
+import { startFetching } from './fetching.ts';
+import type { Fetching } from './fetching.ts';
+import { createPlaces } from './places.ts';
+import type { Places } from './places.ts';
+
+// The loop without Redis: what is asserted here does not depend on when a sleep ends, since none does.
+
+type Line = { waiting: string[]; isAsleep: Promise<void>; fetching: Fetching };
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const closings: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  await Promise.all(closings.splice(0).map((close) => close()));
+});
+
+let running: { job: string; end(): void }[] = [];
+const jobs = () => running.map(({ job }) => job);
+
+/** A line of jobs whose sleep ends with the test only. */
+function open(places: Places, waiting: string[], fetch = async () => waiting.shift()): Line {
+  running = closings.length === 0 ? [] : running;
+  const { promise: over, resolve: wake } = Promise.withResolvers<void>();
+  const asleep = Promise.withResolvers<void>();
+  const fetching = startFetching<string>({
+    places,
+    fetch,
+    run: (job) => new Promise((end) => running.push({ job, end })),
+    sleep: () => {
+      asleep.resolve();
+      return over;
+    },
+    onError: () => {},
+  });
+  closings.push(async () => {
+    places.close();
+    wake();
+    const stopped = fetching.stop();
+    for (const { end } of running) end();
+    await stopped;
+  });
+  return { waiting, isAsleep: asleep.promise, fetching };
+}
+
+test('a place that is added is used at once, and one that is taken away when its job has ended', async () => {
+  const places = createPlaces(1);
+  open(places, ['a', 'b', 'c', 'd', 'e', 'f']);
+  await expect.poll(jobs).toEqual(['a']);
+  places.set(3);
+  await expect.poll(jobs).toEqual(['a', 'b', 'c']);
+  places.set(1);
+  running[0]?.end();
+  running[1]?.end();
+  await turn();
+  expect(jobs()).toEqual(['a', 'b', 'c']);
+  running[2]?.end();
+  await expect.poll(jobs).toEqual(['a', 'b', 'c', 'd']);
+});
+
+test('without a place nothing is fetched, and with the first one it is', async () => {
+  const places = createPlaces(0);
+  const { waiting } = open(places, ['a']);
+  await turn();
+  expect(waiting).toEqual(['a']);
+  places.set(1);
+  await expect.poll(jobs).toEqual(['a']);
+});
+
+test('a look is made while it sleeps', async () => {
+  const { waiting, isAsleep, fetching } = open(createPlaces(4), []);
+  await isAsleep;
+  waiting.push('a');
+  fetching.look();
+  await expect.poll(jobs).toEqual(['a']);
+});
+
+test('a look that is asked for while a fetch is under way is made behind it', async () => {
+  const answers: ((job: string | undefined) => void)[] = [];
+  const fetch = () => new Promise<string | undefined>((answer) => void answers.push(answer));
+  const { fetching } = open(createPlaces(4), [], fetch);
+  await expect.poll(() => answers.length).toBe(1);
+  // The job comes when the first fetch has looked, and its answer is on the way.
+  fetching.look();
+  answers[0]?.(undefined);
+  await expect.poll(() => answers.length).toBe(2);
+  answers[1]?.('a');
+  await expect.poll(jobs).toEqual(['a']);
+  await expect.poll(() => answers.length).toBe(3);
+  answers[2]?.(undefined);
+});
+
+test('shards take turns with the places that become free', async () => {
+  const places = createPlaces(1);
+  open(places, ['a1', 'a2', 'a3', 'a4']);
+  open(places, ['b1', 'b2', 'b3', 'b4']);
+  for (let i = 0; i < 8; i++) {
+    await expect.poll(() => running.length).toBe(i + 1);
+    running[i]?.end();
+  }
+  expect(jobs()).toEqual(['a1', 'b1', 'a2', 'b2', 'a3', 'b3', 'a4', 'b4']);
+});
+
+test('a fetch that fails is tried again', async () => {
+  let tries = 0;
+  const fetch = async () => {
+    tries += 1;
+    if (tries === 1) throw new Error('READONLY');
+    return tries === 2 ? 'a' : undefined;
+  };
+  open(createPlaces(1), [], fetch);
+  await expect.poll(jobs).toEqual(['a']);
+});
+
+test('stops with a fetch under way, and runs what it brings to its end', async () => {
+  const answers: ((job: string) => void)[] = [];
+  const places = createPlaces(1);
+  const fetch = () => new Promise<string>((answer) => void answers.push(answer));
+  const { fetching } = open(places, [], fetch);
+  await expect.poll(() => answers.length).toBe(1);
+  places.close();
+  let hasStopped = false;
+  const stopped = fetching.stop().then(() => (hasStopped = true));
+  answers[0]?.('a');
+  await expect.poll(jobs).toEqual(['a']);
+  expect(hasStopped).toBe(false);
+  running[0]?.end();
+  await stopped;
+});

@@ -1,0 +1,373 @@
+import { newRequestId } from '@millrace/shared/domain/request';
+import type { JobData, Priority } from '@millrace/shared/domain/request';
+import { keyspace, queueName } from '@millrace/shared/keys';
+import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
+import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
+import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/queue/port';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startRedis } from '../harness/redis.ts';
+import type { TestRedis } from '../harness/redis.ts';
+
+// A worker that takes fewer jobs, or none of some models, for now.
+
+type Run = { worker: string; activation: Activation; end(outcome: ActivationOutcome): void };
+type Asked = { model?: string; key?: string; priority?: Priority };
+
+const keys = keyspace();
+const completed: ActivationOutcome = { kind: 'completed', summary: '' };
+const none: ReadonlySet<string> = new Set();
+const a: ReadonlySet<string> = new Set(['a']);
+
+let server: TestRedis;
+let redis: ReturnType<TestRedis['connect']>;
+let queue: ReturnType<typeof createBullQueue>;
+let runs: Run[];
+let errors: unknown[];
+let consumers: JobConsumer[];
+let made = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.close());
+beforeEach(async () => {
+  redis = server.connect();
+  await redis.flushall();
+  [runs, errors, consumers] = [[], [], []];
+  const onError = (error: unknown) => void errors.push(error);
+  queue = createBullQueue({ redis, keys, shards: 1, retentionMs: 60_000, onError });
+});
+afterEach(async () => {
+  const closed = Promise.all(consumers.map((consumer) => consumer.close()));
+  for (const { end } of runs) end(completed);
+  await closed;
+  await queue.close();
+  if (errors.length > 0) throw errors[0];
+});
+
+/** Each job is a millisecond younger than the one before it. */
+async function add({ model = 'a', key = 'k', priority = 'normal' }: Asked = {}): Promise<string> {
+  const id = newRequestId(0, 1_700_000_000_000 + made++);
+  const standing = { key, priority, weight: 1, bytes: 100 };
+  await queue.add(id, { model, standing } as JobData);
+  return id;
+}
+
+async function addMany(count: number, asked?: Asked): Promise<string[]> {
+  const ids: string[] = [];
+  for (let i = 0; i < count; i++) ids.push(await add(asked));
+  return ids;
+}
+
+type Handle = (run: Run) => unknown;
+
+/** A worker whose runs last until they are told to end, or do what they are told to at once. */
+function start(places: number, { name = 'w', handle }: { name?: string; handle?: Handle } = {}) {
+  const consumer = startBullConsumer(
+    {
+      redis: server.connect(),
+      keys,
+      shards: 1,
+      name,
+      concurrency: places,
+      onError: (error) => void errors.push(error),
+    },
+    (activation) =>
+      new Promise((end) => {
+        const run = { worker: name, activation, end };
+        runs.push(run);
+        void handle?.(run);
+      }),
+  );
+  consumers.push(consumer);
+  return consumer;
+}
+
+const ids = () => runs.map(({ activation }) => activation.id);
+const endAtOnce: Handle = ({ end }) => end(completed);
+const asleep = async () => {
+  await expect.poll(() => redis.client('LIST')).toMatch(/cmd=bzpopmin/);
+};
+const bytes = async () => (await queue.look(0)).bytes;
+/** A worker that avoids has looked for a job at least once since now. */
+async function hasLooked(): Promise<void> {
+  await redis.config('RESETSTAT');
+  await expect.poll(() => redis.info('commandstats')).toMatch(/cmdstat_evalsha:calls=([3-9]|\d\d)/);
+}
+
+describe('places', () => {
+  test('that are added are used at once, and none is taken from a job', async () => {
+    await addMany(12);
+    const consumer = start(2);
+    await expect.poll(() => queue.counts()).toMatchObject({ active: 2, waiting: 10 });
+    consumer.setPlaces(5);
+    await expect.poll(() => queue.counts()).toMatchObject({ active: 5, waiting: 7 });
+    consumer.setPlaces(2);
+    for (const { end } of runs.splice(0, 4)) end(completed);
+    await expect.poll(() => queue.counts()).toMatchObject({ completed: 4, active: 2, waiting: 6 });
+    expect(consumer.held).toBe(2);
+  });
+
+  test('at none: nothing is taken, not even by a worker that slept; others take it', async () => {
+    const consumer = start(4);
+    await asleep();
+    consumer.setPlaces(0);
+    start(1, { name: 'other', handle: endAtOnce });
+    const added = await addMany(6);
+    await expect.poll(() => queue.counts()).toMatchObject({ completed: 6 });
+    expect(ids()).toEqual(added);
+    expect(runs.every(({ worker }) => worker === 'other')).toBe(true);
+  });
+
+  test('from none to some: what waits is taken', async () => {
+    const consumer = start(0);
+    await addMany(3);
+    // The stalled check of a worker that takes none goes on.
+    await expect.poll(() => redis.exists(`${keys.tag(0)}:${queueName}:stalled-check`)).toBe(1);
+    expect(await queue.counts()).toMatchObject({ waiting: 3, active: 0 });
+    consumer.setPlaces(2);
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 1, active: 2 });
+  });
+
+  test('that go away under a fetch: its job goes back as if it had not been taken', async () => {
+    const consumer = start(4);
+    await asleep();
+    await queue.board[0]?.pause();
+    const added = await addMany(5);
+    await redis.hdel(`${keys.tag(0)}:${queueName}:meta`, 'paused');
+    // The fetches wait in Redis meanwhile.
+    await redis.call('CLIENT', 'PAUSE', '500', 'WRITE');
+    consumer.rush(0, 4);
+    consumer.setPlaces(0);
+    await redis.set('unpaused', '1');
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 5, active: 0 });
+    expect(runs).toEqual([]);
+    expect(await queue.positions(added)).toEqual([0, 1, 2, 3, 4]);
+    await expect.poll(bytes).toBe(500);
+    consumer.setPlaces(8);
+    await expect.poll(ids).toEqual(added);
+    expect(runs.map(({ activation }) => activation.number)).toEqual([1, 1, 1, 1, 1]);
+    await expect.poll(bytes).toBe(0);
+    expect(await queue.look(0)).toMatchObject({ taken: 5 });
+  });
+});
+
+describe('a model that is avoided', () => {
+  test('keeps its places, and the first of another is taken from behind 500 of it', async () => {
+    const flood = await addMany(500);
+    const others = [await add({ model: 'b' }), await add({ model: 'b' })];
+    const before = await queue.positions(flood);
+    const consumer = start(0);
+    consumer.avoid(a);
+    consumer.setPlaces(2);
+    await expect.poll(ids).toEqual(others);
+    expect(await queue.positions(flood)).toEqual(before);
+    expect(await queue.look(0)).toMatchObject({ front: 0, bytes: 50_000 });
+  });
+
+  test('is taken again in fair order when it is avoided no more, by a worker alone', async () => {
+    const added = [...(await addMany(20)), ...(await addMany(10, { key: 'late' }))];
+    const positions = await queue.positions(added);
+    const order = added.toSorted(
+      (x, y) => (positions[added.indexOf(x)] ?? 0) - (positions[added.indexOf(y)] ?? 0),
+    );
+    const consumer = start(0, { handle: endAtOnce });
+    consumer.avoid(a);
+    consumer.setPlaces(1);
+    await hasLooked();
+    expect(runs).toEqual([]);
+    consumer.avoid(none);
+    await expect.poll(() => runs.length).toBe(30);
+    expect(ids()).toEqual(order);
+  });
+
+  test('is found when it comes, and the others are', async () => {
+    const consumer = start(4);
+    consumer.avoid(a);
+    await hasLooked();
+    await add();
+    const other = await add({ model: 'b' });
+    await expect.poll(ids).toEqual([other]);
+    consumer.avoid(new Set(['b']));
+    await expect.poll(() => runs.length).toBe(2);
+  });
+
+  test('does not keep jobs of a dead worker waiting', async () => {
+    const [held] = await addMany(1);
+    start(1, { name: 'dead' });
+    await expect.poll(ids).toEqual([held]);
+    await addMany(50, { key: 'flood', priority: 'high' });
+    const consumer = start(4);
+    consumer.avoid(a);
+    await hasLooked();
+    // What the worker took before it was told.
+    const taken = runs.length;
+
+    expect(await queue.takeFrom(0, 'dead')).toBe(1);
+    consumer.rush(0, 1);
+
+    await expect
+      .poll(() => runs.slice(taken).map(({ worker, activation }) => [worker, activation.id]))
+      .toContainEqual(['w', held]);
+  });
+
+  test('is put back where a fetch brings it that was under way', async () => {
+    const consumer = start(4);
+    await asleep();
+    await queue.board[0]?.pause();
+    const added = await addMany(3);
+    await redis.hdel(`${keys.tag(0)}:${queueName}:meta`, 'paused');
+    await redis.call('CLIENT', 'PAUSE', '500', 'WRITE');
+    consumer.rush(0, 3);
+    consumer.avoid(a);
+    await redis.set('unpaused', '1');
+    await hasLooked();
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 3, active: 0 });
+    expect(runs).toEqual([]);
+    expect(await queue.positions(added)).toEqual([0, 1, 2]);
+  });
+
+  test('is avoided by several workers, who take each of the others once', async () => {
+    for (let i = 0; i < 40; i++) {
+      await addMany(3);
+      await add({ model: 'b', key: i % 2 ? 'x' : 'y' });
+    }
+    for (const name of ['v', 'w']) {
+      const consumer = start(0, { name, handle: endAtOnce });
+      consumer.avoid(a);
+      consumer.setPlaces(5);
+    }
+    await expect.poll(() => queue.counts()).toMatchObject({ completed: 40, waiting: 120 });
+    expect(runs.every(({ activation }) => activation.data.model === 'b')).toBe(true);
+    expect(new Set(ids()).size).toBe(40);
+    await expect.poll(bytes).toBe(12_000);
+  });
+
+  test('does not make keys that came late go before those that were served meanwhile', async () => {
+    await addMany(5, { key: 'avoided' });
+    await addMany(60, { model: 'b', key: 'early' });
+    const late: string[] = [];
+    const handle: Handle = async ({ end }) => {
+      if (runs.length === 40) late.push(...(await addMany(20, { model: 'b', key: 'late' })));
+      end(completed);
+    };
+    const consumer = start(0, { handle });
+    consumer.avoid(a);
+    consumer.setPlaces(1);
+    await expect.poll(() => runs.length).toBe(80);
+    const share = ids()
+      .slice(40, 60)
+      .filter((id) => late.includes(id)).length;
+    expect(share).toBeGreaterThanOrEqual(9);
+    expect(share).toBeLessThanOrEqual(11);
+  });
+
+  test('leaves the share of the lower classes to others', async () => {
+    const blocked = await addMany(5, { priority: 'low' });
+    const low = await add({ model: 'b', priority: 'low' });
+    await addMany(40, { model: 'b', priority: 'high' });
+    const consumer = start(0, { handle: endAtOnce });
+    consumer.avoid(a);
+    consumer.setPlaces(1);
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 5, completed: 41 });
+    expect(ids().indexOf(low)).toBeLessThan(12);
+    expect(await queue.look(0)).toMatchObject({ front: 0 });
+    expect(await queue.positions(blocked)).toEqual([0, 1, 2, 3, 4]);
+  });
+});
+
+describe('a run that ends as not yet', () => {
+  test('puts its job back where it stood, with its bytes', async () => {
+    const added = [...(await addMany(6)), ...(await addMany(3, { key: 'other' }))];
+    const before = await queue.positions(added);
+    const { lags } = (await queue.look(0)).classes.normal;
+    const consumer = start(4);
+    await expect.poll(() => runs.length).toBe(4);
+    await expect.poll(bytes).toBe(500);
+
+    consumer.avoid(a);
+    for (const { end } of runs.splice(0).toReversed()) end({ kind: 'not_yet' });
+
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 9, active: 0 });
+    expect(await queue.positions(added)).toEqual(before);
+    expect(await bytes()).toBe(900);
+    const look = await queue.look(0);
+    expect(look.front).toBe(0);
+    expect(look.classes.normal).toEqual({ waiting: 9, lags });
+
+    consumer.setPlaces(9);
+    consumer.avoid(none);
+    await expect.poll(() => runs.length).toBe(9);
+    expect(runs.every(({ activation }) => activation.number === 1)).toBe(true);
+    await expect.poll(() => queue.look(0)).toMatchObject({ bytes: 0, taken: 9 });
+  });
+
+  test('puts it at the head of its class that had nobody waiting any more', async () => {
+    const first = await addMany(3);
+    const consumer = start(3);
+    await expect.poll(() => runs.length).toBe(3);
+    consumer.setPlaces(0);
+    const low = await add({ priority: 'low' });
+    const high = await add({ priority: 'high' });
+    for (const { end } of runs.splice(0).toReversed()) end({ kind: 'not_yet' });
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 5, active: 0 });
+    const late = await add({ key: 'late' });
+    const line = [high, ...first, late, low];
+    expect(await queue.positions(line)).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test('does not remember in a class that begins anew who was served before', async () => {
+    await addMany(10);
+    start(10);
+    await expect.poll(() => runs.length).toBe(10);
+    for (const [i, { end }] of runs.entries()) if (i > 0) end(completed);
+    await expect.poll(() => queue.counts()).toMatchObject({ active: 1 });
+    consumers[0]?.setPlaces(0);
+    // Somebody waits in another class, so that what is remembered is not forgotten with everything.
+    await add({ priority: 'low' });
+    runs[0]?.end({ kind: 'not_yet' });
+    await expect.poll(() => queue.counts()).toMatchObject({ active: 0 });
+    const next = await add();
+    await addMany(3, { key: 'late' });
+    expect(await queue.position(next)).toBe(1);
+  });
+
+  test('leaves a job alone that another worker has', async () => {
+    const id = await add();
+    const consumer = start(1);
+    await expect.poll(ids).toEqual([id]);
+    consumer.setPlaces(0);
+    expect(await queue.takeFrom(0, 'w')).toBe(1);
+    start(1, { name: 'other' });
+    await expect.poll(() => runs.length).toBe(2);
+    runs[0]?.end({ kind: 'not_yet' });
+    await expect.poll(() => consumer.held).toBe(0);
+    runs[1]?.end(completed);
+    await expect.poll(() => queue.counts()).toMatchObject({ completed: 1, waiting: 0, active: 0 });
+  });
+});
+
+describe('a worker that closes', () => {
+  test('while it has no place, or avoids all that waits, leaves the jobs where they are', async () => {
+    const added = await addMany(5);
+    const resting = start(0);
+    const choosy = start(0, { name: 'choosy' });
+    choosy.avoid(a);
+    choosy.setPlaces(5);
+    await hasLooked();
+    await Promise.all([resting.close(), choosy.close()]);
+    expect(runs).toEqual([]);
+    expect(await queue.positions(added)).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  test('while its place has gone ends what it holds', async () => {
+    await addMany(2);
+    const consumer = start(2);
+    await expect.poll(() => runs.length).toBe(2);
+    consumer.setPlaces(0);
+    const closed = consumer.close();
+    runs[0]?.end(completed);
+    runs[1]?.end({ kind: 'handed_back' });
+    await closed;
+    expect(await queue.counts()).toMatchObject({ completed: 1, waiting: 1, active: 0 });
+  });
+});
