@@ -201,6 +201,45 @@ describe('a request that has to wait', () => {
     expect(again.needs).toEqual([{ urgent: false, isFresh: false, isDetached: true }]);
   });
 
+  describe('that was refused for want of room, and has nobody on the line,', () => {
+    const limited = { ...fault('upstream_rate_limited'), retryAfterMs: 60_000 };
+
+    async function refused(code: AttemptOutcome, goBack: boolean) {
+      const world = start(historyOf(), [primary], {
+        openGate: (request) => ({ ...openGate(request), goBack: () => goBack }),
+      });
+      world.calls[0]?.end(code);
+      return { conclusion: await world.conclusion, told: world.told() };
+    }
+
+    it('goes back, and the log has its attempt', async () => {
+      expect(await refused({ kind: 'fault', fault: limited }, true)).toEqual({
+        conclusion: { kind: 'not_yet' },
+        told: ['attempt', '1 upstream_rate_limited'],
+      });
+    });
+
+    it('fails where its model lacks more, or it was refused for another reason', async () => {
+      const without = await refused({ kind: 'fault', fault: limited }, false);
+      const other = await refused({ kind: 'fault', fault: fault('upstream_auth_failed') }, true);
+      for (const { conclusion, told } of [without, other]) {
+        expect(conclusion).toMatchObject({ kind: 'failed' });
+        expect(told.at(-1)).toBe('failed');
+      }
+    });
+
+    it('fails after as many refusals as any request', async () => {
+      const often = Array.from({ length: 12 }, (_, i) => [
+        started(i + 1, primary),
+        ended(i + 1, 'upstream_rate_limited'),
+      ]).flat();
+      const { conclusion } = start(historyOf(...often), [primary], {
+        openGate: (request) => ({ ...openGate(request), goBack: () => true }),
+      });
+      expect(await conclusion).toMatchObject({ kind: 'failed' });
+    });
+  });
+
   const turnedAway: WaitOutcome = {
     kind: 'fault',
     fault: { ...fault('no_target_available'), retryAfterMs: 7000 },

@@ -8,6 +8,7 @@ import type { AttemptStep, Contest } from './contest.ts';
 import { continueBody } from './failover/continue-body.ts';
 import type { History } from './failover/history.ts';
 import { fail, isReal } from './failover/clear-end.ts';
+import type { ClearEnd } from './failover/clear-end.ts';
 import { next } from './failover/next.ts';
 import type { Route, Step } from './failover/next.ts';
 import { isNothing, plainText } from './failover/shown.ts';
@@ -121,6 +122,13 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     return mayStandBeside(step) ? step : undefined;
   }
 
+  /** The end, but for a job that lacks only room: nobody waits on the line, and the queue keeps it. */
+  function end(step: ClearEnd): ActivationOutcome | undefined {
+    if (step.lacksRoom && !data.attached && gate.goBack()) return { kind: 'not_yet' };
+    answer.fail(step);
+    return answer.conclusion;
+  }
+
   const contest = createContest({
     answer,
     hedge,
@@ -174,10 +182,10 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
           break;
         }
         // Why those failed that were asked, and not that nobody is left.
-        if (later.kind === 'fail') answer.fail(later);
+        if (later.kind === 'fail') return end(later);
         break;
       }
-      if (step.kind === 'fail') answer.fail(step);
+      if (step.kind === 'fail') return end(step);
       if (step.kind === 'complete') answer.complete();
       if (step.kind !== 'attempt') break;
       if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});

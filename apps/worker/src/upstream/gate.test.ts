@@ -56,6 +56,7 @@ function open(routes: readonly Route[] = [first, second]) {
       end: () => told.push('key ended'),
       hasOther: () => state.otherKey,
     }),
+    goBack: () => true,
     queue: () => ({
       isBehind: (target) => state.behind.has(target as Route),
       wait: async (request) => {

@@ -42,6 +42,11 @@ export type Gate = {
   hasOtherKey(route: Route): boolean;
   /** Until one of these may be asked; one wait at a time. */
   wait(routes: readonly Route[], need: Need): Promise<WaitOutcome>;
+  /**
+   * Whether it may go back to the queue instead of failing: all that the model lacks is room. If so, no
+   * other of its requests is taken for a moment.
+   */
+  goBack(): boolean;
   /** The request asks nobody any more. */
   close(): void;
 };
@@ -60,7 +65,7 @@ export type GateRequest = {
 };
 
 export type GateOptions = {
-  selection: Pick<Selection, 'order' | 'check' | 'take' | 'key' | 'queue'>;
+  selection: Pick<Selection, 'order' | 'check' | 'take' | 'key' | 'queue' | 'goBack'>;
   health: Pick<Health, 'started' | 'stateOf' | 'claimProbe'>;
   now(): number;
 };
@@ -190,6 +195,7 @@ export function createGates({ selection, health, now }: GateOptions) {
       },
       hasOtherKey: (route) => refused.get(route)?.hasOther() ?? false,
       wait,
+      goBack: () => selection.goBack(model),
       close: () => place.leave(),
     };
   };

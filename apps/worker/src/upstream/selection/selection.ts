@@ -170,6 +170,13 @@ export function createSelection(options: SelectionOptions) {
       request: { signal: AbortSignal; deadlineAt?: number | undefined },
     ): Place => waiting.open(model, { ...request, maxWaitMs: models[model]?.maxWaitMs ?? 0 }),
 
+    /** One that was refused for want of room may go back to the queue; then no other is taken for a moment. */
+    goBack(model: string): boolean {
+      const isLimited = options.lines.isLimited(model);
+      if (isLimited) options.lines.rest(model);
+      return isLimited;
+    },
+
     /** What another worker shared. Texts of other kinds are passed over. */
     onFact(text: string): void {
       const fact = decodeFact(text);
