@@ -64,9 +64,8 @@ describe('jobs of a model whose target is at its limit', () => {
     // Who came first was served first, but for those that were on their way side by side.
     const last = jobs.findLastIndex(({ status }) => status === 'completed');
     expect(last).toBeLessThan(perMinute + 40);
-    for (const { status, attempts } of jobs) {
-      if (status !== 'completed') expect(attempts).toEqual([]);
-    }
+    const rest = jobs.filter(({ status }) => status !== 'completed');
+    expect(rest.flatMap(({ attempts }) => attempts)).toEqual([]);
     // Few are held; which ones changes while this looks.
     await expect.poll(async () => (await queue.counts()).active).toBeLessThanOrEqual(4);
     expect(fleet.primary.requests.filter(({ model }) => model === limited)).toHaveLength(perMinute);
