@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { seeded } from '../upstream/selection/simulation.fixture.ts';
 import { fewestPlaces, placesFor } from './places.ts';
 
 const ceiling = 2048;
@@ -8,19 +9,18 @@ const load = { lateMs: 0, running: 0, ceiling, wanted: 0 };
  * A loop and endless work for it. Each run takes `cost` of the loop's time; the fuller the loop, the longer
  * its turns, as of any queue; each look a twentieth of the runs comes to its end.
  */
-function createLoop({ cost = 1 / 1000, running = 0 } = {}) {
-  const loop = { cost, running, pauseMs: 0, offered: Infinity, places: [] as number[] };
+function createLoop({ cost = 1 / 1000, running = 0, error = 0 } = {}) {
+  const loop = { cost, running, pauseMs: 0, offered: Infinity };
+  const random = seeded(1);
   const lateMs = () => {
     const use = Math.min(0.99, loop.running * loop.cost);
-    return (5 * use) / (1 - use) + loop.pauseMs;
+    return ((5 * use) / (1 - use)) * (1 + error * (2 * random() - 1)) + loop.pauseMs;
   };
   function look(): number {
-    const busiest = loop.running;
+    const places = placesFor({ lateMs: lateMs(), running: loop.running, ceiling, wanted: 0 });
     loop.running -= Math.ceil(loop.running / 20);
-    const places = placesFor({ lateMs: lateMs(), running: busiest, ceiling, wanted: 0 });
     loop.pauseMs = 0;
     loop.running = Math.max(loop.running, Math.min(places, loop.offered));
-    loop.places.push(places);
     return places;
   }
   const looks = (count: number) => Array.from({ length: count }, look);
@@ -30,9 +30,19 @@ function createLoop({ cost = 1 / 1000, running = 0 } = {}) {
 describe('the places of a worker', () => {
   it('come to as many runs as make its loop as late as it may be, and stay there', () => {
     const loop = createLoop();
-    loop.looks(50);
+    loop.looks(150);
     // Of this loop that is at 80 % of its time: 5 × 0.8 / 0.2 = 20 ms.
-    for (const places of loop.looks(100)) expect(Math.abs(places - 800)).toBeLessThan(80);
+    for (const places of loop.looks(100)) expect(Math.abs(places - 800)).toBeLessThan(10);
+  });
+
+  it('stay near there where each look is wrong by up to a half', () => {
+    const loop = createLoop({ error: 0.5 });
+    loop.looks(50);
+    for (let i = 0; i < 300; i++) {
+      loop.look();
+      expect(loop.running).toBeGreaterThan(600);
+      expect(loop.running).toBeLessThan(1100);
+    }
   });
 
   it('double with each look while the loop is on time, and not more', () => {

@@ -30,8 +30,9 @@ export type Load = {
  * one bad moment (garbage is collected) costs one look, and errors do not add up.
  */
 export function placesFor({ lateMs, running, ceiling, wanted }: Load): number {
-  // The root: near its end a loop's turns grow several times as fast as the runs that share them.
-  const left = Math.sqrt(targetLateMs / lateMs);
+  // The fourth root: near its end a loop's turns grow several times as fast as the runs that share them, and
+  // what was taken too much stays for as long as an answer takes.
+  const left = (targetLateMs / lateMs) ** (1 / 4);
   const factor = Math.min(mostChange, Math.max(1 / mostChange, left));
   return Math.min(ceiling, Math.max(fewestPlaces, wanted, Math.ceil(running * factor)));
 }
