@@ -3,6 +3,7 @@ import type { JobData, Priority } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/keys';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
+import { createPassingOver } from '@millrace/shared/queue/passing-over';
 import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/queue/port';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
@@ -275,6 +276,41 @@ describe('a model that is avoided', () => {
   });
 });
 
+describe('a look for others behind many that are avoided', () => {
+  /** The look of a worker, and the names of jobs that it reads. */
+  async function look(line: ReturnType<typeof createPassingOver>) {
+    await redis.config('RESETSTAT');
+    const found = await line.pick(a);
+    const stats = await redis.info('commandstats');
+    return { found, names: Number(/cmdstat_hget:calls=(\d+)/.exec(stats)?.[1] ?? 0) };
+  }
+
+  test('reads all of them once, and the first of them where nothing else came', async () => {
+    const [bull] = queue.board;
+    if (!bull) throw new Error('no queue');
+    const line = createPassingOver(redis, keys, 0, bull);
+    const flood = await addMany(300);
+    expect(await look(line)).toMatchObject({ found: false });
+    await addMany(3);
+    // The time after which all are read again may have passed on a busy machine.
+    const names = () => look(line).then((one) => one.names);
+    await expect.poll(names).toBeLessThan(60);
+    const other = await add({ model: 'b' });
+    expect(await queue.position(other)).toBe(303);
+    expect(await look(line)).toMatchObject({ found: true });
+    expect(await queue.positions([other, ...flood.slice(0, 2)])).toEqual([0, 1, 2]);
+
+    // Taken, and put back.
+    const consumer = start(1, {
+      handle: ({ end }) => (consumer.setPlaces(0), end({ kind: 'not_yet' })),
+    });
+    await expect.poll(() => runs.length).toBe(1);
+    expect(ids()).toEqual([other]);
+    await expect.poll(() => queue.position(other)).toBe(303);
+    expect(await look(line)).toMatchObject({ found: true });
+  });
+});
+
 describe('a run that ends as not yet', () => {
   test('puts its job back where it stood, with its bytes', async () => {
     const added = [...(await addMany(6)), ...(await addMany(3, { key: 'other' }))];
@@ -319,16 +355,21 @@ describe('a run that ends as not yet', () => {
     await addMany(10);
     start(10);
     await expect.poll(() => runs.length).toBe(10);
-    for (const [i, { end }] of runs.entries()) if (i > 0) end(completed);
-    await expect.poll(() => queue.counts()).toMatchObject({ active: 1 });
+    for (const { end } of runs.slice(1, 9)) end(completed);
+    await expect.poll(() => queue.counts()).toMatchObject({ active: 2 });
     consumers[0]?.setPlaces(0);
     // Somebody waits in another class, so that what is remembered is not forgotten with everything.
     await add({ priority: 'low' });
     runs[0]?.end({ kind: 'not_yet' });
-    await expect.poll(() => queue.counts()).toMatchObject({ active: 0 });
+    await expect.poll(() => queue.counts()).toMatchObject({ active: 1 });
     const next = await add();
-    await addMany(3, { key: 'late' });
+    const late = await addMany(3, { key: 'late' });
     expect(await queue.position(next)).toBe(1);
+    // It stood far behind, where nobody stands now.
+    runs[9]?.end({ kind: 'not_yet' });
+    await expect.poll(() => queue.counts()).toMatchObject({ active: 0 });
+    const line = [...[0, 9].map((i) => ids()[i] ?? ''), next, ...late];
+    expect(await queue.positions(line)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
   test('leaves a job alone that another worker has', async () => {

@@ -66,7 +66,7 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
         const pipeline = (await queue.backend.client).pipeline();
         // Queued at once, sent with the next command: nobody sees it before it has its place.
         await job.addJob(pipeline, {});
-        await line.place(pipeline as unknown as ChainableCommander, id, standing, data.deadlineAt);
+        await line.place(pipeline as unknown as ChainableCommander, id, { ...data, standing });
       }
     },
 

@@ -10,11 +10,14 @@ const scripts = { pick: load('pick'), putBack: load('put-back') };
 
 /** One shard's jobs, for a worker that does not take all of them. */
 export type PassingOver = {
-  /** Sees to it that the next job is none of these models; false when there is no such job. */
+  /** Sees to it that the next job is none of these models; false when there is no such job. The same set: the same object. */
   pick(avoided: ReadonlySet<string>): Promise<boolean>;
   /** Puts a job back where it stood, in one step; false when it is not the token's any more. */
   putBack(job: Job<JobData>, token: string): Promise<boolean>;
 };
+
+/** Milliseconds after which all are looked at again: one may have come among the first meanwhile. */
+const lookAtAllMs = 1000;
 
 export function createPassingOver(
   redis: Redis,
@@ -23,14 +26,22 @@ export function createPassingOver(
   queue: MinimalQueue,
 ): PassingOver {
   const { toKey } = queue;
+  /** When all were looked at in vain, and the number of the last job that was there. */
+  let inVain = { avoided: new Set() as ReadonlySet<string>, at: 0, placed: -1 };
+
   return {
     async pick(avoided) {
+      const at = performance.now();
+      const isRecent = inVain.avoided === avoided && at - inVain.at < lookAtAllMs;
       const touched = [toKey('prioritized'), toKey('wait'), keys.queueCounts(shard)];
-      const args = [front, firstBand, bandWidth, lookedAt, toKey(''), ttlMs, ...avoided];
-      return (await runScript(redis, scripts.pick, touched, args)) === 1;
+      const line = [front, firstBand, bandWidth, lookedAt, toKey(''), ttlMs];
+      const args = [...line, isRecent ? inVain.placed : -1, ...avoided];
+      const placed = (await runScript(redis, scripts.pick, touched, args)) as number;
+      if (placed >= 0) inVain = { avoided, at, placed };
+      return placed === -1;
     },
 
-    async putBack({ id = '', data }, token) {
+    async putBack({ id = '', name, data }, token) {
       const { priority = 'normal', bytes = 0 } = data.standing ?? {};
       const touched = [
         toKey(id),
@@ -39,7 +50,7 @@ export function createPassingOver(
         keys.queueCounts(shard),
         keys.finishes(shard, priority),
       ];
-      const args = [id, token, startOf(priority), bandWidth, bytes, ttlMs];
+      const args = [id, token, startOf(priority), bandWidth, bytes, ttlMs, name];
       return (await runScript(redis, scripts.putBack, touched, args)) === 1;
     },
   };

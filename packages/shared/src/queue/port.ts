@@ -29,7 +29,10 @@ export type JobQueue = {
 /** One activation of a job by this worker. */
 export type Activation = {
   id: string;
-  /** BullMQ's `attemptsStarted`: raised by Redis at each activation, kept when a job is moved back. */
+  /**
+   * BullMQ's `attemptsStarted`: raised by Redis at each activation, kept when a job is moved back; one that
+   * ended as `not_yet` does not count.
+   */
   number: number;
   data: JobData;
   /** Fires when the lock could not be renewed, or another activation has the job now. */
@@ -38,8 +41,9 @@ export type Activation = {
 
 /**
  * How an activation ended, for the queue. `handed_back`: the job goes to the front of the queue for
- * another worker. `not_yet`: its model takes none now: the job goes back to the head of its class, not in
- * front of all, and the run did nothing. `dropped`: it is not ours any more; the queue is left as it is.
+ * another worker. `not_yet`: its model takes none now, and the run did nothing: the job goes back to where
+ * it stood in its class, not in front of all, and its next run has the same number. Avoid the model first,
+ * or the job comes again at once. `dropped`: it is not ours any more; the queue is left as it is.
  */
 export type ActivationOutcome =
   | { kind: 'completed'; summary: string }

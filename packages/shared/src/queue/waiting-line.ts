@@ -1,6 +1,6 @@
 import type { ChainableCommander, Redis } from 'ioredis';
 import { priorities } from '../domain/request.ts';
-import type { Priority, Standing } from '../domain/request.ts';
+import type { JobData, Priority, Standing } from '../domain/request.ts';
 import type { ClassLook, QueueLook } from '../domain/waiting.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
@@ -46,14 +46,12 @@ const scripts = {
   positions: load('positions'),
 };
 
+/** What is told of a job to give it its place. */
+export type Placed = Pick<JobData, 'model' | 'deadlineAt'> & { standing: Standing };
+
 export type WaitingLine = {
   /** Sends a pipeline that adds the job, and its place right behind that. */
-  place(
-    adding: ChainableCommander,
-    id: string,
-    standing: Standing,
-    deadlineAt?: number,
-  ): Promise<void>;
+  place(adding: ChainableCommander, id: string, job: Placed): Promise<void>;
   /** A worker took so many jobs, with so many bytes of bodies, and avoids these models. */
   took(shard: number, jobs: number, bytes: number, avoided?: ReadonlySet<string>): Promise<void>;
   look(shards: number, now: number): Promise<QueueLook>;
@@ -76,7 +74,8 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
   }
 
   return {
-    async place(adding, id, { priority, key, weight, bytes }, deadlineAt) {
+    async place(adding, id, { model, standing, deadlineAt }) {
+      const { priority, key, weight, bytes } = standing;
       const shard = shardOf(id);
       const touched = [
         queueKey(shard, 'prioritized'),
@@ -87,7 +86,7 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
       ];
       const from = startOf(priority);
       const cost = Math.ceil(step / weight);
-      const args = [id, from, bandWidth, cost, key, bytes, ttlMs, deadlineAt ?? ''];
+      const args = [id, from, bandWidth, cost, key, bytes, ttlMs, deadlineAt ?? '', model];
       const { sha } = scripts.place;
       const replies = await adding.evalsha(sha, touched.length, ...touched, ...args).exec();
       for (const [error] of replies ?? []) {

@@ -4,19 +4,25 @@
 -- The first of a class is not written down: its key has one job more in its first round.
 -- Where the head stays because a worker avoids its model, the class's clock goes on without it.
 -- KEYS prioritized, finishes of the class, counts, deadlines, job
--- ARGV id, start of the band, its width, step, key, bytes, ttl ms, deadline (ms since the epoch) or ''
+-- ARGV id, start of the band, its width, step, key, bytes, ttl ms, deadline (ms since the epoch) or '',
+--      model
 -- Returns 0 when a worker was faster.
 local from = tonumber(ARGV[2])
+-- A class that nobody waited in begins anew: what was used before is forgotten.
+local function begin()
+  redis.call('DEL', KEYS[2])
+  redis.call('HDEL', KEYS[3], 'clock:' .. ARGV[2])
+  redis.call('HINCRBY', KEYS[3], 'beginning:' .. ARGV[2], 1)
+end
 local finish = 0
 local waits
 if redis.call('ZCARD', KEYS[1]) <= 1 then
-  -- Nobody else waits, which is the usual case: what was used before is forgotten, and what was not
-  -- counted back (a job that an operator removed), too.
+  -- Nobody else waits, which is the usual case: what was not counted back (a job that an operator
+  -- removed) is forgotten, too.
   local isNew = redis.call('HSET', KEYS[3], 'bytes', ARGV[6]) == 1
   if isNew then redis.call('PEXPIRE', KEYS[3], ARGV[7]) end
   waits = redis.call('ZADD', KEYS[1], 'XX', 'CH', ARGV[2], ARGV[1])
-  redis.call('DEL', KEYS[2])
-  redis.call('HDEL', KEYS[3], 'clock:' .. ARGV[2])
+  begin()
 else
   local bytes = redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[6])
   if bytes <= tonumber(ARGV[6]) then redis.call('PEXPIRE', KEYS[3], ARGV[7]) end
@@ -32,12 +38,14 @@ else
   local score = string.format('%.0f', from + finish)
   waits = redis.call('ZADD', KEYS[1], 'XX', 'CH', score, ARGV[1])
   if waits == 1 then
+    -- For who looks for a job of this model and has looked at all that were there before.
+    redis.call('HSET', KEYS[3], 'model:' .. ARGV[9], redis.call('HINCRBY', KEYS[3], 'placed', 1))
     -- For who takes it and has to put it back.
     if head[2] then
-      redis.call('HSET', KEYS[5], 'place', score)
+      local beginning = redis.call('HGET', KEYS[3], 'beginning:' .. ARGV[2]) or '0'
+      redis.call('HSET', KEYS[5], 'place', score, 'beginning', beginning)
     else
-      redis.call('DEL', KEYS[2])
-      redis.call('HDEL', KEYS[3], 'clock:' .. ARGV[2])
+      begin()
     end
     local isNew = redis.call('HSET', KEYS[2], ARGV[5], string.format('%.0f', finish)) == 1
     if isNew then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end

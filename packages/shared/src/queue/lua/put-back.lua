@@ -2,7 +2,7 @@
 -- What BullMQ does to move a job from its worker to those that wait, with our place. Where its class has
 -- begun anew meanwhile, that is its head.
 -- KEYS job, its lock, active, stalled, prioritized, counts, finishes of the class
--- ARGV id, token, start of the band, width of the band, bytes, ttl ms
+-- ARGV id, token, start of the band, width of the band, bytes, ttl ms, model
 -- Returns 0 when the job is not the token's any more.
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
 if redis.call('LREM', KEYS[3], 1, ARGV[1]) == 0 then return 0 end
@@ -14,13 +14,18 @@ local head = redis.call('ZRANGEBYSCORE', KEYS[5], ARGV[3], string.format('%.0f',
   'WITHSCORES', 'LIMIT', 0, 1)
 if head[2] then
   -- The first one of a class has no place written down: it is the start of the band.
-  local own = tonumber(redis.call('HGET', KEYS[1], 'place') or from)
-  place = math.min(own, tonumber(head[2]))
+  local own = redis.call('HMGET', KEYS[1], 'place', 'beginning')
+  if own[1] then
+    local beginning = redis.call('HGET', KEYS[6], 'beginning:' .. ARGV[3]) or '0'
+    place = tonumber(own[2] == beginning and own[1] or head[2])
+  end
 else
   redis.call('DEL', KEYS[7])
   redis.call('HDEL', KEYS[6], 'clock:' .. ARGV[3])
+  redis.call('HINCRBY', KEYS[6], 'beginning:' .. ARGV[3], 1)
 end
 redis.call('ZADD', KEYS[5], string.format('%.0f', place), ARGV[1])
+redis.call('HSET', KEYS[6], 'model:' .. ARGV[7], redis.call('HINCRBY', KEYS[6], 'placed', 1))
 -- Only who takes it for the first time counts its bytes.
 if redis.call('HINCRBY', KEYS[1], 'ats', -1) == 0 then
   local bytes = redis.call('HINCRBY', KEYS[6], 'bytes', ARGV[5])
