@@ -7,7 +7,7 @@ import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
 import { startOwnProvider } from '../harness/own-provider.ts';
 import type { OwnProvider } from '../harness/own-provider.ts';
 import { metricAt, upstreamsOf } from '../harness/upstreams.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText, startSimulator } from '../simulator/index.ts';
 
 // How much workers take: nothing that could only wait for room at its target, and what their loops carry.
 
@@ -102,6 +102,27 @@ describe('jobs of a model whose target is at its limit', () => {
       expect(untouched.length).toBeGreaterThan(70);
     } finally {
       await provider.close();
+    }
+  });
+
+  test('are served in turns where few connections may be had, with no patience for one', async () => {
+    const narrow = await startSimulator({ name: 'narrow' });
+    try {
+      const api = { api: 'openai', baseUrl: `${narrow.url}/v1` };
+      const model = 'healthy:tokens=5,first=100';
+      await start({
+        workers: 2,
+        models: { narrow: { targets: [{ provider: 'narrow', model }], maxWait: '2s' }, free },
+        config: { providers: { narrow: { ...api, pool: { connections: 2, wait: '20ms' } } } },
+      });
+      const ids = await createJobs('narrow', 60);
+      await expectWhole(ask(fleet.url, 'free'), freeText);
+      await expect.poll(async () => (await look(ids)).completed, inTime).toBe(60);
+      // Each was asked for once: nobody waited in vain for a connection.
+      const { jobs } = await look(ids);
+      expect(new Set(jobs.map(({ attempts }) => attempts.length))).toEqual(new Set([1]));
+    } finally {
+      await narrow.close();
     }
   });
 

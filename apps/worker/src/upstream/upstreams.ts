@@ -61,6 +61,7 @@ export function createUpstreams(options: UpstreamsOptions) {
     providers,
     health,
     windows,
+    isFull: (provider) => pools.of(provider)?.isFull() ?? false,
     waiting: limits.waiting,
     lines,
     now: Date.now,

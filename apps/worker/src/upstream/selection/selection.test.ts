@@ -22,6 +22,8 @@ function setUp(config: Partial<ModelConfig> = {}) {
   /** Targets that are coming back, where each lot that is drawn is lost. */
   const coming = new Set<string>();
   const drawn: string[] = [];
+  /** Providers to which no connection is free. */
+  const full = new Set<string>();
   const facts: string[] = [];
   let available = (): void => {};
   const make = () =>
@@ -43,6 +45,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
         onAvailable: (listener) => (available = listener),
       },
       windows: createMemoryWindows({ now: clock.now }),
+      isFull: (provider) => full.has(provider),
       waiting: 10,
       lines: unwatched,
       now: clock.now,
@@ -57,7 +60,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
   const wants = both.map((target) => ({ target, notBefore: 0 }));
   const wait = () => selection.queue('m', { signal: new AbortController().signal }).wait({ wants });
   const announce = (): void => available();
-  return { clock, broken, coming, drawn, facts, selection, make, wait, announce };
+  return { clock, broken, full, coming, drawn, facts, selection, make, wait, announce };
 }
 
 describe('the order of targets', () => {
@@ -125,6 +128,18 @@ describe('whether a target may be asked', () => {
     broken.clear();
     await clock.pass(300_000);
     expect(selection.check(a)).toEqual({ kind: 'yes' });
+  });
+
+  it('counts the connections that this worker may have', () => {
+    const { selection, full, broken } = setUp();
+    full.add('x');
+    expect(selection.check(a)).toMatchObject({ kind: 'no', why: 'limited' });
+    expect(selection.plightOf('m')).toBe('open');
+    full.add('y');
+    expect(selection.plightOf('m')).toBe('limited');
+    broken.set('a', undefined).set('b', undefined);
+    expect(selection.plightOf('m')).toBe('broken');
+    expect(selection.plightOf('unknown')).toBe('broken');
   });
 
   it('is shared among workers, without any key', () => {

@@ -22,6 +22,8 @@ export type SelectionOptions = {
   health: Health;
   /** The limits that the fleet shares. */
   windows: Windows;
+  /** Whether all connections to a provider that this worker may have are in use. */
+  isFull?(provider: string): boolean;
   /** Requests of this worker that may wait at a time (`limits.waiting`). */
   waiting: number;
   /** Who says how many of a model may wait for room. */
@@ -92,6 +94,8 @@ export function createSelection(options: SelectionOptions) {
     if (keys?.kind === 'no') closed.push(keys.until);
     const fullUntil = limits.fullUntil(target);
     if (fullUntil !== undefined) closed.push(fullUntil);
+    // Nobody knows until when: the line looks again at its pace.
+    if (options.isFull?.(target.provider)) closed.push(now());
     if (closed.length === 0) return { kind: 'yes' };
     return { kind: 'no', until: Math.max(...closed), why: isBroken ? 'broken' : 'limited' };
   }
