@@ -7,8 +7,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
 
-// After a worker's death the others fetch its jobs side by side, beside BullMQ's own loop. What is
-// fetched that way has to end as if BullMQ had fetched it.
+// After a worker's death the others fetch its jobs side by side. What BullMQ's loop would do with a job
+// that it has fetched, ours has to do.
 
 type Run = { activation: Activation; end(outcome: ActivationOutcome): void };
 
@@ -35,7 +35,7 @@ afterEach(async () => {
   await server.close();
 });
 
-/** A consumer whose own loop has no place, so that what is fetched is fetched by the rush. */
+/** A consumer that sleeps, so that what is fetched is fetched by the rush. */
 async function startBusy(concurrency: number): Promise<void> {
   const onError = (error: Error) => void errors.push(error);
   consumer = startBullConsumer(

@@ -165,6 +165,15 @@ describe('a model that is avoided', () => {
     expect(await queue.look(0)).toMatchObject({ front: 0, bytes: 50_000 });
   });
 
+  test('does not hide the others by any number of its jobs', async () => {
+    await addMany(2300, { priority: 'high' });
+    const other = await add({ model: 'b', priority: 'low' });
+    const consumer = start(0);
+    consumer.avoid(a);
+    consumer.setPlaces(2);
+    await expect.poll(ids).toEqual([other]);
+  });
+
   test('is taken again in fair order when it is avoided no more, by a worker alone', async () => {
     const added = [...(await addMany(20)), ...(await addMany(10, { key: 'late' }))];
     const positions = await queue.positions(added);

@@ -12,7 +12,8 @@ import { loadScript, runScript } from '../log/redis-scripts.ts';
  *
  *   2^32           taken back: from a dead worker, or handed back by one
  *   2^32 + n       just added, and placed with the next command
- *   2^33           in front for once, so that the lower classes have their share
+ *   2^33           in front for once: the share of the lower classes, and who is taken from behind those
+ *                  that a worker avoids
  *   2^50 … 2^51    high: a virtual finish time, from 0 at the start of the band
  *   2^51 … +2^50   normal
  *     …            low
@@ -33,7 +34,7 @@ const shareEvery = 10;
 export const ttlMs = 31 * 24 * 3600 * 1000;
 /** Milliseconds to end a request that is overdue before it is named again. */
 const overdueAgainMs = 2000;
-/** Jobs that are looked at for the first one of a model that is not avoided: half a millisecond of Redis. */
+/** Jobs that one command looks at for the first one whose model is not avoided: about a millisecond of Redis. */
 export const lookedAt = 1000;
 /** Ids in one script: Redis runs it to its end, and everybody else waits. */
 const batchSize = 500;

@@ -5,18 +5,19 @@
 -- KEYS prioritized, wait, counts
 -- ARGV score of the front, start of the first band, width of a band, how many are looked at, prefix of
 --      the jobs' keys, ttl ms, number of the last job that was there when all were looked at in vain (or
---      -1), avoided models
--- Returns -1 when the next job may be taken; -2 when there is none, as nothing came since; and when all were
--- looked at in vain the number of the last job that was there.
-if redis.call('LLEN', KEYS[2]) > 0 then return -1 end
+--      -1), rank to go on from, avoided models
+-- Returns {'take'}; {'nothing new'}; {'all', number of the job that was placed last}; or {'more', the same,
+-- rank to go on from}.
+if redis.call('LLEN', KEYS[2]) > 0 then return {'take'} end
 local front, from, width = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local most, seen = tonumber(ARGV[4]), tonumber(ARGV[7])
+local most, seen, start = tonumber(ARGV[4]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local placed = tonumber(redis.call('HGET', KEYS[3], 'placed') or 0)
 local batch = 50
 local avoided = {}
-for i = 8, #ARGV do avoided[ARGV[i]] = true end
+for i = 9, #ARGV do avoided[ARGV[i]] = true end
 
 -- Each model has the number of its job that was placed last.
-local function came(placed)
+local function came()
   if seen < 0 or placed < seen then return true end
   if placed == seen then return false end
   local counts = redis.call('HGETALL', KEYS[3])
@@ -27,26 +28,29 @@ local function came(placed)
   return false
 end
 
-for at = 0, most - 1, batch do
-  local last = math.min(at + batch, most) - 1
-  local line = redis.call('ZRANGE', KEYS[1], at, last, 'WITHSCORES')
+local at, last = 0, start + most
+while at < last do
+  local line = redis.call('ZRANGE', KEYS[1], at, at + batch - 1, 'WITHSCORES')
   for i = 1, #line, 2 do
     local score = tonumber(line[i + 1])
-    if score < front then return -1 end
+    if score < front then return {'take'} end
     if not avoided[redis.call('HGET', ARGV[5] .. line[i], 'name')] then
       if at > 0 or i > 1 then
         redis.call('ZADD', KEYS[1], ARGV[1], line[i])
         if score >= from then
-          local start = from + math.floor((score - from) / width) * width
-          local place = string.format('%.0f', score - start)
-          redis.call('HSET', KEYS[3], string.format('clock:%.0f', start), place)
+          local class = from + math.floor((score - from) / width) * width
+          local place = string.format('%.0f', score - class)
+          redis.call('HSET', KEYS[3], string.format('clock:%.0f', class), place)
           redis.call('PEXPIRE', KEYS[3], ARGV[6])
         end
       end
-      return -1
+      return {'take'}
     end
   end
-  if #line < 2 * batch then break end
-  if at == 0 and not came(tonumber(redis.call('HGET', KEYS[3], 'placed') or 0)) then return -2 end
+  if #line < 2 * batch then return {'all', placed} end
+  -- The first ones are looked at each time: what was brought there by others is among them.
+  if at == 0 and not came() then return {'nothing new'} end
+  at = at == 0 and math.max(start, batch) or at + batch
 end
-return tonumber(redis.call('HGET', KEYS[3], 'placed') or 0)
+-- The line moves up meanwhile.
+return {'more', placed, at - batch}
