@@ -105,8 +105,9 @@ export function createIntake(options: IntakeOptions): Intake {
   /** Whether it is to wait in the queue. Nothing is written for it: its log knows nothing of this worker. */
   async function goesBack({ id, number, data }: Activation): Promise<boolean> {
     if (!lines.avoided.has(data.model)) return false;
+    // Whoever had it before put it back, with nothing shown: the number rises with a run that did more.
     if (number === 1) return true;
-    // Somebody had it before: a reader may have a part of its answer.
+    // A reader may have a part of its answer.
     const described = await log.describe(id).catch(() => undefined);
     const isFresh = described && !described.ended && sameEntryId(described.last, logStart);
     return isFresh === true && lines.avoided.has(data.model);
