@@ -49,8 +49,8 @@ export type Fleet = {
   readonly workers: RoleProcess[];
   /** Of the first ingress. */
   readonly url: string;
-  /** `redisUrl`: by another way to the same Redis. */
-  addWorker(redisUrl?: string): Promise<RoleProcess>;
+  /** `redisUrl`: by another way to the same Redis. `preload`: a module of the harness that it loads first. */
+  addWorker(redisUrl?: string, preload?: string): Promise<RoleProcess>;
   addIngress(redisUrl?: string): Promise<RoleProcess>;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -92,8 +92,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       ...(config['providers'] as Record<string, unknown> | undefined),
     },
   };
-  const start = (entry: string, args: string[], redisUrl = redis.url) =>
-    startRole(entry, ['--config', file, ...args], redisUrl);
+  const start = (entry: string, args: string[], redisUrl = redis.url, preload?: string) =>
+    startRole(entry, ['--config', file, ...args], redisUrl, preload);
   const fleet: Fleet = {
     redis,
     primary,
@@ -103,8 +103,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     get url() {
       return fleet.ingresses[0]?.url ?? '';
     },
-    async addWorker(redisUrl) {
-      const worker = await start('apps/worker/src/main.ts', [], redisUrl);
+    async addWorker(redisUrl, preload) {
+      const worker = await start('apps/worker/src/main.ts', [], redisUrl, preload);
       fleet.workers.push(worker);
       return worker;
     },
@@ -148,9 +148,16 @@ const providersAt = (name: string, { url }: Simulator, health: boolean) => {
 const toModel = (model: unknown): unknown =>
   typeof model === 'string' ? { targets: [{ provider: 'primary', model }] } : model;
 
-async function startRole(entry: string, args: string[], redisUrl: string): Promise<RoleProcess> {
+async function startRole(
+  entry: string,
+  args: string[],
+  redisUrl: string,
+  preload?: string,
+): Promise<RoleProcess> {
+  const first = preload && new URL(preload, import.meta.url).href;
   const child = fork(join(root, entry), args, {
     cwd: root,
+    execArgv: first ? [...process.execArgv, '--import', first] : process.execArgv,
     env: { ...process.env, REDIS_URL: redisUrl, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

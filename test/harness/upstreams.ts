@@ -4,6 +4,12 @@ import { parsePrometheus, sumOf } from './prometheus.ts';
 /** What a worker tells of its upstreams at /admin/upstreams: the part that tests look at. */
 export type UpstreamsRow = {
   name: string;
+  process: { pid: number };
+  intake: {
+    places: number;
+    running: number;
+    models: Record<string, { allowance: number; waiting: number; avoided: boolean }>;
+  };
   upstreams: {
     pools: Record<
       string,

@@ -29,7 +29,7 @@ const entries = async (what: string) => sumOf(await scrape(), 'millrace_bound_en
 test('every bound that is shown is told of, with its limit, and the other way round', async () => {
   await expect
     .poll(async () => sumOf(await scrape(), 'millrace_bound_limit', { what: 'runs' }))
-    .toBe(512);
+    .toBe(2048);
   const shown = (await scrape()).filter(({ name }) => name === 'millrace_bound_limit');
   const page = readFileSync(new URL('../../docs/bounds.md', import.meta.url), 'utf8');
   const rows = page.split('\n').filter((line) => /^\|.*`\w+` \|$/.test(line));

@@ -136,6 +136,14 @@ test('operators are told of every worker where it runs', async () => {
         runs: 0,
         loop_delay_p99_ms: expect.any(Number),
       },
+      intake: {
+        places: 64,
+        running: 0,
+        waiting: 0,
+        loop_delay_ms: expect.any(Number),
+        models: {},
+        put_back: {},
+      },
       upstreams: {
         pools: expect.any(Object),
         health: expect.any(Object),

@@ -9,6 +9,7 @@ import type { Route } from './failover/next.ts';
 import { uncounted } from './metrics.fixture.ts';
 import type { CallOptions, RunDeps } from './run.ts';
 import { openGate } from './upstream/gate.fixture.ts';
+import type { Need } from './upstream/gate.ts';
 import type { WaitOutcome } from './upstream/selection/place.ts';
 
 /* A run's way up the ladder, with upstream calls that a test plays itself. */
@@ -164,22 +165,81 @@ describe('a request that has to wait', () => {
   const unsuited = { kind: 'fault', fault: fault('target_unsuited') } as const;
 
   /** Only the primary may be asked; the wait ends as it is told to. */
-  function waitsIn(history: History, waited: WaitOutcome) {
+  function waitsIn(history: History, waited: WaitOutcome, open = [primary]) {
+    const needs: Need[] = [];
     const waits: { routes: string[]; urgent: boolean }[] = [];
     let closed = 0;
     const world = start(history, [primary, backup, third], {
       openGate: (request) => ({
         ...openGate(request),
-        look: () => ({ open: [primary], shut: [backup, third] }),
-        async wait(routes, urgent) {
+        look: () => ({ open, shut: [backup, third] }),
+        async wait(routes, need) {
+          const { urgent } = need;
+          needs.push(need);
           waits.push({ routes: routes.map(({ provider }) => provider), urgent });
           return waited;
         },
         close: () => (closed += 1),
       }),
     });
-    return { ...world, waits, closed: () => closed };
+    return { ...world, waits, needs, closed: () => closed };
   }
+
+  it('goes back to the queue when it is told to, with nothing written', async () => {
+    const { conclusion, calls, told, closed } = waitsIn(historyOf(), { kind: 'not_yet' }, []);
+    expect(await conclusion).toEqual({ kind: 'not_yet' });
+    expect([calls, told(), closed()]).toEqual([[], [], 1]);
+  });
+
+  it('says whether it has asked anybody, and whether anybody waits on the line', async () => {
+    const fresh = waitsIn(historyOf(), { kind: 'not_yet' }, []);
+    await fresh.conclusion;
+    expect(fresh.needs).toEqual([{ urgent: false, isFresh: true, isDetached: true }]);
+    const asked = historyOf(started(1, third), ended(1, 'upstream_rate_limited'));
+    const again = waitsIn(asked, { kind: 'not_yet' }, []);
+    await again.conclusion;
+    expect(again.needs).toEqual([{ urgent: false, isFresh: false, isDetached: true }]);
+  });
+
+  describe('that was refused for want of room, and has nobody on the line,', () => {
+    const limited = { ...fault('upstream_rate_limited'), retryAfterMs: 60_000 };
+
+    async function refused(code: AttemptOutcome, goBack: boolean) {
+      const world = start(historyOf(), [primary], {
+        openGate: (request) => ({ ...openGate(request), goBack: () => goBack }),
+      });
+      world.calls[0]?.end(code);
+      return { conclusion: await world.conclusion, told: world.told() };
+    }
+
+    it('goes back, and the log has its attempt', async () => {
+      expect(await refused({ kind: 'fault', fault: limited }, true)).toEqual({
+        conclusion: { kind: 'not_yet' },
+        told: ['attempt', '1 upstream_rate_limited'],
+      });
+    });
+
+    it('fails where its model lacks more, or it was refused for another reason', async () => {
+      const without = await refused({ kind: 'fault', fault: limited }, false);
+      const other = await refused({ kind: 'fault', fault: fault('upstream_auth_failed') }, true);
+      for (const { conclusion, told } of [without, other]) {
+        expect(conclusion).toMatchObject({ kind: 'failed' });
+        expect(told.at(-1)).toBe('failed');
+      }
+    });
+
+    it('fails after as many refusals as any request', async () => {
+      const often = Array.from({ length: 12 }, (_, i) => [
+        started(i + 1, primary),
+        ended(i + 1, 'upstream_rate_limited'),
+      ]).flat();
+      const { conclusion } = start(historyOf(...often), [primary], {
+        openGate: (request) => ({ ...openGate(request), goBack: () => true }),
+      });
+      expect(await conclusion).toMatchObject({ kind: 'failed' });
+    });
+  });
+
   const turnedAway: WaitOutcome = {
     kind: 'fault',
     fault: { ...fault('no_target_available'), retryAfterMs: 7000 },

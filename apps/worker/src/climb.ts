@@ -8,12 +8,14 @@ import type { AttemptStep, Contest } from './contest.ts';
 import { continueBody } from './failover/continue-body.ts';
 import type { History } from './failover/history.ts';
 import { fail, isReal } from './failover/clear-end.ts';
+import type { ClearEnd } from './failover/clear-end.ts';
 import { next } from './failover/next.ts';
 import type { Route, Step } from './failover/next.ts';
 import { isNothing, plainText } from './failover/shown.ts';
 import { timeLimit } from './failover/time-limit.ts';
 import { readTraits } from './failover/traits.ts';
 import type { Policy, RunDeps } from './run.ts';
+import type { Need } from './upstream/gate.ts';
 
 export type ClimbOptions = {
   activation: Activation;
@@ -62,6 +64,11 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const gate = deps.openGate({ model, routes, body, signal, deadlineAt });
   /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
   const isUrgent = () => !isNothing(history.shown);
+  const need = (): Need => ({
+    urgent: isUrgent(),
+    isFresh: history.tries.length === 0,
+    isDetached: !data.attached,
+  });
   const look = () => gate.look(isUrgent());
 
   /** The last fault that tells why there is no answer. */
@@ -115,6 +122,13 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     return mayStandBeside(step) ? step : undefined;
   }
 
+  /** The end, but for a job that lacks only room: nobody waits on the line, and the queue keeps it. */
+  function end(step: ClearEnd): ActivationOutcome | undefined {
+    if (step.lacksRoom && !data.attached && gate.goBack()) return { kind: 'not_yet' };
+    answer.fail(step);
+    return answer.conclusion;
+  }
+
   const contest = createContest({
     answer,
     hedge,
@@ -161,16 +175,17 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
         if (later.kind === 'attempt') {
           const helps = (route: Route) => decide([...open, route], fault).kind === 'attempt';
           const useful = shut.filter(helps);
-          const waited = await gate.wait(useful.length > 0 ? useful : shut, isUrgent());
+          const waited = await gate.wait(useful.length > 0 ? useful : shut, need());
           if (waited.kind === 'retry') continue;
+          if (waited.kind === 'not_yet') return waited;
           if (waited.kind === 'fault') answer.fail(fail({ history, reason }, why(waited.fault)));
           break;
         }
         // Why those failed that were asked, and not that nobody is left.
-        if (later.kind === 'fail') answer.fail(later);
+        if (later.kind === 'fail') return end(later);
         break;
       }
-      if (step.kind === 'fail') answer.fail(step);
+      if (step.kind === 'fail') return end(step);
       if (step.kind === 'complete') answer.complete();
       if (step.kind !== 'attempt') break;
       if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});

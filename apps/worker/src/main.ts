@@ -13,6 +13,7 @@ import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { createLogger } from '@millrace/shared/logger';
+import { watchLoopDelay } from '@millrace/shared/loop-delay';
 import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
 import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
@@ -26,6 +27,9 @@ import { startReporting } from '@millrace/shared/report/reporting';
 import { createAccounts } from './accounts.ts';
 import { createAppender } from './append.ts';
 import { workerBounds } from './bounds.ts';
+import { drain, lastWordsMs } from './drain.ts';
+import { createIntake } from './intake/intake.ts';
+import { publicIntake } from './intake/shown.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOrphans } from './orphans.ts';
 import { run } from './run.ts';
@@ -39,8 +43,6 @@ import { createUpstreams } from './upstream/upstreams.ts';
 
 /** Milliseconds that Redis has to answer at the start. */
 const probeTimeoutMs = 5000;
-/** Milliseconds for handing jobs back after a drain, and again for leaving Redis. */
-const lastWordsMs = 2000;
 
 const { config } = loadConfigOrExit({
   argv: process.argv.slice(2),
@@ -91,6 +93,14 @@ const windows = insureWindows({
   onError,
 });
 redis.on('ready', () => void windows.report().catch(onError));
+const intake = createIntake({
+  ceiling: limits.workerConcurrency,
+  log,
+  loop: watchLoopDelay(),
+  plightOf: (model) => upstreams.plightOf(model),
+  maxWaitMsOf: (model) => config.models[model]?.maxWaitMs ?? 0,
+  now: Date.now,
+});
 const upstreams = createUpstreams({
   ...config,
   pools,
@@ -103,6 +113,7 @@ const upstreams = createUpstreams({
     onError,
   }),
   windows,
+  lines: intake.lines,
   onChange({ target, from, to, byThisWorker }) {
     if (!byThisWorker) return;
     // What happens between the two, probe after probe, would flood the log of an outage.
@@ -115,9 +126,10 @@ const upstreams = createUpstreams({
 });
 const metrics = createMetrics({
   upstreams: upstreams.sources,
+  intake: intake.snapshot,
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
-  bounds: workerBounds({ limits, appender, runs: () => runs.ids().length }),
+  bounds: workerBounds({ limits, appender, intake: intake.snapshot }),
 });
 const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
 const accounts = createAccounts({ windows, keeper, onError });
@@ -136,10 +148,9 @@ const channels = createRedisChannels({
   onError,
 });
 let checkLocks = (): void => {};
-let rush = (_shard: number, _jobs: number): void => {};
 const hearing = await channels.openWorker(name, {
   onFinished: (id) => runs.stop(id, 'finished'),
-  onSummons: (shard, jobs) => rush(shard, jobs),
+  onSummons: (shard, jobs) => intake.summoned(shard, jobs),
   // The word that a request ended may have been missed; and in the meantime we may have been taken
   // for dead, and our jobs with us.
   onGap: () => {
@@ -153,8 +164,8 @@ const hearing = await channels.openWorker(name, {
 // Whoever is on the list without listening is taken for dead; whoever takes jobs must be on the list.
 const presence = await startHeartbeat({ redis, keys, shards, name, onError });
 const consumer = startBullConsumer(
-  { redis, keys, shards, name, concurrency: limits.workerConcurrency, onError },
-  (activation) => {
+  { redis, keys, shards, name, concurrency: intake.places, onError },
+  intake.admitting((activation) => {
     hedges.earn();
     return run(activation, {
       log,
@@ -174,10 +185,10 @@ const consumer = startBullConsumer(
       now: Date.now,
       random: Math.random,
     });
-  },
+  }),
 );
+intake.attach(consumer);
 checkLocks = () => consumer.checkLocks();
-rush = (shard, jobs) => consumer.rush(shard, jobs);
 const self = createSelf({ runs: () => consumer.held });
 const reporting = startReporting({
   reports: createRedisReports({ redis, keys }),
@@ -185,7 +196,11 @@ const reporting = startReporting({
   make: async () => ({
     at: Date.now(),
     metrics: await metrics.toJson(),
-    sections: { process: self(), upstreams: upstreams.snapshot() },
+    sections: {
+      process: self(),
+      intake: publicIntake(intake.snapshot()),
+      upstreams: upstreams.snapshot(),
+    },
   }),
   onTrimmed: ({ bytes, without }) =>
     logger.warn({ bytes, without }, 'the report for /metrics and /admin is too large: cut'),
@@ -199,17 +214,14 @@ onSignals({
   log: logger,
   onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
     lifecycle.advance('draining');
-    const closed = consumer.close();
-    const handOver = setTimeout(() => runs.stopAll('shutdown'), withinMs);
-    // Without Redis nothing can be handed back: the reaper finds the jobs when it is there, because
-    // the name stays on the list.
-    const inTime = await Promise.race([closed, sleep(withinMs + lastWordsMs, 'late' as const)]);
-    if (inTime === 'late') logger.warn('Redis does not answer: leaving without handing back');
-    else {
-      const left = Promise.all([presence.leave(), reporting.leave()]);
-      await Promise.race([left, sleep(lastWordsMs)]);
-    }
-    clearTimeout(handOver);
+    await drain({
+      withinMs,
+      consumer,
+      runs,
+      leave: () => Promise.all([presence.leave(), reporting.leave()]),
+      logger,
+    });
+    intake.close();
     orphans.stop();
     keeper.close();
     await hearing.close();

@@ -10,6 +10,8 @@ import {
   Registry,
 } from '@millrace/shared/metrics';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
+import { countIntake } from './intake/shown.ts';
+import type { IntakeSnapshot } from './intake/intake.ts';
 import { countUpstreams } from './upstream/upstream-metrics.ts';
 import type { UpstreamSources } from './upstream/upstream-metrics.ts';
 
@@ -33,6 +35,8 @@ export type MetricsOptions = {
   bounds?: readonly Bound[];
   /** What pools and breakers count. */
   upstreams?: UpstreamSources;
+  /** How much is taken. */
+  intake?: () => IntakeSnapshot;
   worker: string;
   /** Those of the config. A job may name others, and what is not named here is counted as `other`. */
   targets: Iterable<{ provider: string; model: string }>;
@@ -47,6 +51,7 @@ export function createMetrics({
   worker,
   targets,
   upstreams,
+  intake,
   bounds = [],
 }: MetricsOptions): Metrics {
   const registry = new Registry();
@@ -55,6 +60,7 @@ export function createMetrics({
   collectDefaultMetrics({ register: registry, prefix: 'millrace_worker_' });
   showBounds(registry, bounds);
   if (upstreams) countUpstreams(registry, upstreams);
+  if (intake) countIntake(registry, intake);
 
   const runsActive = new Gauge({
     name: 'millrace_runs_active',
@@ -63,7 +69,7 @@ export function createMetrics({
   });
   const runs = new Counter({
     name: 'millrace_runs_total',
-    help: 'Runs by how they ended; dropped: another worker has the request',
+    help: 'Runs by how they ended; dropped: another worker has the request; not_yet: it went back to wait in the queue',
     labelNames: ['outcome'],
     registers,
   });

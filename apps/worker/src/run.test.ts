@@ -40,7 +40,10 @@ async function create(): Promise<{ id: string; data: JobData }> {
   return { id, data };
 }
 
-function start({ id, data }: { id: string; data: JobData }): Promise<ActivationOutcome> {
+function start(
+  { id, data }: { id: string; data: JobData },
+  more: Partial<RunDeps> = {},
+): Promise<ActivationOutcome> {
   const deps: RunDeps = {
     log,
     appender: createAppender({ log, maxHeldBytes: 1e6, onError: (error) => errors.push(error) }),
@@ -61,6 +64,7 @@ function start({ id, data }: { id: string; data: JobData }): Promise<ActivationO
     onError: (error) => errors.push(error),
     now: Date.now,
     random: () => 0,
+    ...more,
   };
   return run({ id, number: 1, data, lockLost: new AbortController().signal }, deps);
 }
@@ -100,6 +104,33 @@ it('a request of which Redis lost lines is handed back, and its call is closed',
   expect(appends[0]).toMatchObject({ entries: 1 });
   expect(calls.map(({ signal }) => signal.aborted)).not.toContain(false);
   expect(errors).toMatchObject([{ message: expect.stringContaining('Redis lost lines of req_') }]);
+});
+
+it('a request that goes back to the queue leaves no line, and nothing is settled', async () => {
+  const request = await create();
+  const told: string[] = [];
+  const outcome = await start(request, {
+    openGate: (asked) => ({
+      ...openGate(asked),
+      look: () => ({ open: [], shut: asked.routes }),
+      wait: async () => ({ kind: 'not_yet' }),
+    }),
+    accounts: {
+      begin: () => told.push('begin'),
+      settle: () => told.push('settle'),
+      leave: () => told.push('leave'),
+    },
+    metrics: { ...uncounted, runEnded: (kind) => told.push(kind) },
+  });
+  expect(outcome).toEqual({ kind: 'not_yet' });
+  expect(told).toEqual(['begin', 'leave', 'not_yet']);
+  expect(await log.describe(request.id)).toMatchObject({ last: { run: 0, seq: 0 } });
+  expect(await log.read(request.id, { run: 0, seq: 0 }, 10)).toMatchObject({ lines: [] });
+  // The next run has it as new.
+  const again = start(request);
+  await vi.waitFor(() => expect(calls).toHaveLength(1));
+  stop('shutdown');
+  expect(await again).toEqual({ kind: 'handed_back' });
 });
 
 describe('while Redis refuses for now', () => {

@@ -3,6 +3,8 @@ import type { StopReason } from './run.ts';
 
 type Stop = (reason: StopReason) => void;
 
+export type Runs = ReturnType<typeof createRuns>;
+
 /** The runs of this worker, so that they can be reached from outside. */
 export function createRuns() {
   /** One request may have two runs here for a moment: an old one that ends, and a new one. */

@@ -90,7 +90,11 @@ describe('a config file', () => {
           timeoutMs: 600_000,
         },
       },
-      limits: { requestBodyBytes: 16 * 1024 * 1024, readerStallMs: 60_000, workerConcurrency: 512 },
+      limits: {
+        requestBodyBytes: 16 * 1024 * 1024,
+        readerStallMs: 60_000,
+        workerConcurrency: 2048,
+      },
     });
     expect(options.configFile).toBe(file);
   });

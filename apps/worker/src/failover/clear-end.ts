@@ -4,7 +4,12 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { History } from './history.ts';
 import { isNothing } from './shown.ts';
 
-export type ClearEnd = { kind: 'fail'; failed: Failed };
+export type ClearEnd = {
+  kind: 'fail';
+  failed: Failed;
+  /** Nothing was shown, and what failed last had no room: later it may. */
+  lacksRoom?: true;
+};
 
 type Background = {
   history: Pick<History, 'shown'>;

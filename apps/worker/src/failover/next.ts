@@ -99,7 +99,9 @@ function startAgain(situation: Situation): Step {
     turn.find((route) => triesAt(route).length === 0) ??
     // Its worker died, or another one spoke first: it has not failed yet.
     turn.find((route) => triesAt(route).every(({ outcome }) => isNoFault(outcome)));
-  return fresh ? attempt(fresh, 'start') : fail(situation, fault);
+  if (fresh) return attempt(fresh, 'start');
+  const end = fail(situation, fault);
+  return fault.code === 'upstream_rate_limited' ? { ...end, lacksRoom: true } : end;
 }
 
 /** Rungs 2 to 4, at each target in turn; then a fresh answer for those who can forget, or the end. */

@@ -3,6 +3,7 @@ import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
 import { expect, it } from 'vitest';
 import { createGates } from './gate.ts';
 import { createClock } from './selection/clock.fixture.ts';
+import { unwatched } from './selection/lines.fixture.ts';
 import { createSelection } from './selection/selection.ts';
 
 /* The gate and the line behind it, of one model: what requests do to each other. */
@@ -10,6 +11,8 @@ import { createSelection } from './selection/selection.ts';
 const well = { provider: 'p', model: 'well', prefill: false };
 const broken = { provider: 'p', model: 'broken', prefill: false };
 const routes = [well, broken];
+
+const newcomer = { urgent: false, isFresh: true, isDetached: false };
 
 function setUp() {
   const clock = createClock();
@@ -27,6 +30,7 @@ function setUp() {
     },
     windows: createMemoryWindows({ now: clock.now }),
     waiting: 10,
+    lines: unwatched,
     now: clock.now,
     random: () => 0,
     setTimer: clock.setTimer,
@@ -50,7 +54,7 @@ it('a request that waits for a broken target holds up nobody who goes to the one
   const usedUp = open();
   usedUp.look(false);
   let woken = 0;
-  void usedUp.wait([broken], false).then(() => (woken += 1));
+  void usedUp.wait([broken], newcomer).then(() => (woken += 1));
   for (let i = 0; i < 20; i++) {
     expect(open().look(false)).toEqual({ open: [well], shut: [broken] });
     await clock.pass(100);

@@ -13,6 +13,7 @@ export const openGate = ({ routes }: Pick<GateRequest, 'routes'>): Gate => ({
   enter: () => permit,
   hasOtherKey: () => false,
   wait: () => Promise.resolve({ kind: 'aborted' }),
+  goBack: () => false,
   close() {},
 });
 

@@ -10,6 +10,9 @@ import type { TargetGrant } from './selection/target-limits.ts';
 const first: Route = { provider: 'p', model: 'first', prefill: false };
 const second: Route = { provider: 'p', model: 'second', prefill: false };
 
+const newcomer = { urgent: false, isFresh: true, isDetached: false };
+const inMidAnswer = { urgent: true, isFresh: false, isDetached: false };
+
 /** A gate whose every question a test answers, with what it told. */
 function open(routes: readonly Route[] = [first, second]) {
   const told: string[] = [];
@@ -41,7 +44,9 @@ function open(routes: readonly Route[] = [first, second]) {
     }),
     check(target, lot) {
       const isLost = state.recovering.has(target as Route) && lot !== 'won';
-      return isOpen(target) && !isLost ? { kind: 'yes' } : { kind: 'no', until: 9999 };
+      return isOpen(target) && !isLost
+        ? { kind: 'yes' }
+        : { kind: 'no', until: 9999, why: 'limited' };
     },
     take: () => state.grant ?? yes,
     key: () => ({
@@ -51,12 +56,14 @@ function open(routes: readonly Route[] = [first, second]) {
       end: () => told.push('key ended'),
       hasOther: () => state.otherKey,
     }),
+    goBack: () => true,
     queue: () => ({
       isBehind: (target) => state.behind.has(target as Route),
       wait: async (request) => {
         state.waits.push(request);
         return { kind: 'retry', open: [...state.won] };
       },
+      pass: () => told.push('place passed'),
       leave: () => told.push('place left'),
     }),
   };
@@ -131,7 +138,7 @@ describe('the way to the targets', () => {
     state.closed.clear();
     state.recovering.add(first).add(second);
     state.won.add(first);
-    await gate.wait([first, second], false);
+    await gate.wait([first, second], newcomer);
     expect(look()).toEqual({ open: ['first'], shut: ['second'] });
     // What else shuts a target counts as ever.
     state.closed.add(first);
@@ -141,12 +148,12 @@ describe('the way to the targets', () => {
   it('is waited for with what the request still has a use for, and whether it asked', async () => {
     const { gate, look, state } = open();
     look();
-    await gate.wait([second], true);
+    await gate.wait([second], inMidAnswer);
     state.broken.add(first);
     await gate.enter(first);
-    await gate.wait([first, second], false);
-    await gate.wait([second], false);
-    expect(state.waits).toEqual([
+    await gate.wait([first, second], newcomer);
+    await gate.wait([second], newcomer);
+    expect(state.waits).toMatchObject([
       { wants: [{ target: second, notBefore: 0 }], urgent: true, hasTried: false },
       {
         wants: [
@@ -164,7 +171,7 @@ describe('the way to the targets', () => {
     const { gate, told } = open();
     await gate.enter(first);
     gate.close();
-    expect(told).toEqual(['place left', 'place left']);
+    expect(told).toEqual(['place passed', 'place left']);
   });
 
   it('leads to a broken target only with the right to a probe', async () => {
@@ -186,7 +193,7 @@ describe('the way to the targets', () => {
     state.grant = Promise.resolve({ kind: 'no', retryAfterMs: 700 });
     expect(await gate.enter(first)).toBeUndefined();
     expect(look().open).toEqual(['second']);
-    await gate.wait([first], false);
+    await gate.wait([first], newcomer);
     expect(state.waits).toMatchObject([{ retryAfterMs: 700 }]);
   });
 
@@ -206,7 +213,7 @@ describe('a call tells', () => {
     expect(permit.apiKey).toBe('sk-1');
     play(permit, { kind: 'completed', finishReason: 'stop', usage }, 5);
     expect(told).toEqual([
-      'place left',
+      'place passed',
       'started first',
       'key used 200',
       'first-token',

@@ -4,7 +4,7 @@ import type { Route } from '../failover/next.ts';
 import type { ResponseHeaders } from './call.ts';
 import type { Health } from './health/port.ts';
 import type { KeyLease } from './selection/key-ring.ts';
-import type { WaitOutcome } from './selection/place.ts';
+import type { WaitOutcome, WaitRequest } from './selection/place.ts';
 import type { Lot } from './selection/port.ts';
 import type { Selection } from './selection/selection.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
@@ -40,11 +40,19 @@ export type Gate = {
   enter(route: Route): Permit | undefined | Promise<Permit | undefined>;
   /** What it refused last was the key that it was asked with, and it may be asked with another one. */
   hasOtherKey(route: Route): boolean;
-  /** Until one of these may be asked; one wait at a time. `urgent` as above. */
-  wait(routes: readonly Route[], urgent: boolean): Promise<WaitOutcome>;
+  /** Until one of these may be asked; one wait at a time. */
+  wait(routes: readonly Route[], need: Need): Promise<WaitOutcome>;
+  /**
+   * Whether it may go back to the queue instead of failing: all that the model lacks is room. If so, no
+   * other of its requests is taken for a moment.
+   */
+  goBack(): boolean;
   /** The request asks nobody any more. */
   close(): void;
 };
+
+/** How a request stands in line: `urgent` as above, the others as in `WaitRequest`. */
+export type Need = Required<Pick<WaitRequest, 'urgent' | 'isFresh' | 'isDetached'>>;
 
 export type GateRequest = {
   model: string;
@@ -57,7 +65,7 @@ export type GateRequest = {
 };
 
 export type GateOptions = {
-  selection: Pick<Selection, 'order' | 'check' | 'take' | 'key' | 'queue'>;
+  selection: Pick<Selection, 'order' | 'check' | 'take' | 'key' | 'queue' | 'goBack'>;
   health: Pick<Health, 'started' | 'stateOf' | 'claimProbe'>;
   now(): number;
 };
@@ -83,9 +91,9 @@ export function createGates({ selection, health, now }: GateOptions) {
     const isOpen = (route: Route): boolean =>
       (barred.get(route) ?? 0) <= now() && selection.check(route, lots.get(route)).kind === 'yes';
 
-    async function wait(routes: readonly Route[], urgent: boolean): Promise<WaitOutcome> {
+    async function wait(routes: readonly Route[], need: Need): Promise<WaitOutcome> {
       const wants = routes.map((target) => ({ target, notBefore: barred.get(target) ?? 0 }));
-      const waited = await place.wait({ wants, urgent, retryAfterMs, hasTried });
+      const waited = await place.wait({ wants, ...need, retryAfterMs, hasTried });
       hasTried = false;
       if (waited.kind === 'retry') {
         const isWon = (route: Route) => waited.open.includes(route);
@@ -110,7 +118,7 @@ export function createGates({ selection, health, now }: GateOptions) {
     function granted(route: Route, grant: TargetGrant): Permit | undefined {
       if (grant.kind === 'yes') {
         retryAfterMs = undefined;
-        place.leave();
+        place.pass();
         return permit(route, grant, selection.key(route, body));
       }
       retryAfterMs = grant.retryAfterMs;
@@ -187,6 +195,7 @@ export function createGates({ selection, health, now }: GateOptions) {
       },
       hasOtherKey: (route) => refused.get(route)?.hasOther() ?? false,
       wait,
+      goBack: () => selection.goBack(model),
       close: () => place.leave(),
     };
   };

@@ -17,6 +17,7 @@ import { createHealth } from './health/health.ts';
 import type { HealthOptions } from './health/port.ts';
 import type { Pools } from './pool/pools.ts';
 import { publicView } from './public-view.ts';
+import type { LineWatch } from './selection/port.ts';
 import { createSelection } from './selection/selection.ts';
 import type { SelectionOptions } from './selection/selection.ts';
 import type { UpstreamSources } from './upstream-metrics.ts';
@@ -32,6 +33,8 @@ export type UpstreamsOptions = {
   fleet: Fleet;
   /** The limits that the fleet shares. */
   windows: Windows;
+  /** Who says how many of a model may wait for room. */
+  lines: LineWatch;
   onChange?: HealthOptions['onChange'];
   onAside?: SelectionOptions['onAside'];
   onError(error: unknown): void;
@@ -44,7 +47,7 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
  * is, its wire format and its pool.
  */
 export function createUpstreams(options: UpstreamsOptions) {
-  const { providers, models, limits, pools, worker, fleet, windows } = options;
+  const { providers, models, limits, pools, worker, fleet, windows, lines } = options;
   const { onChange, onAside, onError } = options;
   const health = createHealth({
     bus: fleet,
@@ -58,7 +61,9 @@ export function createUpstreams(options: UpstreamsOptions) {
     providers,
     health,
     windows,
+    isFull: (provider) => pools.of(provider)?.isFull() ?? false,
     waiting: limits.waiting,
+    lines,
     now: Date.now,
     random: Math.random,
     share: (text) => fleet.publish(text),
@@ -98,6 +103,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       });
     },
 
+    plightOf: selection.plightOf,
     openGate: createGates({ selection, health, now: Date.now }),
 
     call({ activation, target, permit, body, mode, identity, ...rest }: CallOptions): Attempt {

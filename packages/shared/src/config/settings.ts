@@ -159,7 +159,12 @@ export const settings = {
     'request bodies in the memory of one ingress, until the queue has them',
   ),
   'limits.appendBuffer': size('4MiB', '1KiB', '1GiB', 'held per stream while Redis is away'),
-  'limits.workerConcurrency': count(512, 1, 100_000, 'requests that one worker runs at a time'),
+  'limits.workerConcurrency': count(
+    2048,
+    1,
+    100_000,
+    'requests that one worker runs at a time at most; below that it takes as many as its event loop carries',
+  ),
   'limits.keepAlive': duration('15s', '100ms', '1h', 'interval of SSE comments on a silent stream'),
   'limits.ownerGrace': duration('5s', '0s', '1h', 'a request outlives its dead ingress this long'),
   'limits.queueTtl': duration('24h', '1s', '30d', 'how long a request may wait at most'),
@@ -186,7 +191,7 @@ export const settings = {
     1024,
     1,
     100_000,
-    'requests per worker that may wait while no target can be asked',
+    'requests per worker that may wait while no target can be asked; where only room is missing, far fewer do',
   ),
   'limits.socketAuth': duration(
     '5s',

@@ -22,7 +22,11 @@ describe('demand', () => {
     const { server, held } = holding();
     await using at = await listen(server);
     using pool = startPool({ ...at, connections: 2 });
-    const first = [ask(pool, '/hold'), ask(pool, '/hold')];
+    const first = [ask(pool, '/hold')];
+    expect(pool.isFull()).toBe(false);
+    first.push(ask(pool, '/hold'));
+    // Already while they are being opened.
+    expect(pool.isFull()).toBe(true);
     await until(() => held.length === 2);
     const order: number[] = [];
     const late = [1, 2, 3].map((number) =>
@@ -37,6 +41,7 @@ describe('demand', () => {
     expect(await Promise.all(late)).toEqual(['200 ok', '200 ok', '200 ok']);
     expect(order).toEqual([1, 2, 3]);
     expect(at.accepted).toHaveLength(2);
+    expect(pool.isFull()).toBe(false);
     held[1]?.end();
     await first[1]?.outcome;
     const { requests, connects, waited, reuseRate } = pool.stats();

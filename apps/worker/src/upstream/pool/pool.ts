@@ -54,6 +54,8 @@ export type Pool = {
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
   /** From now on `config.warm` connections are kept open. Idempotent. */
   warm(): void;
+  /** One more request would wait until another one has ended. */
+  isFull(): boolean;
   stats(): PoolStats;
   /** Ends everything at once. Idempotent. */
   close(): void;
@@ -140,6 +142,8 @@ export function createPool(options: PoolOptions): Pool {
     }
   }
 
+  const room = () => connections.size + connecting.size < config.connections;
+
   function pump(): void {
     if (closed) return;
     const best = () => (line.size > 0 ? shelf.top() : undefined);
@@ -147,7 +151,6 @@ export function createPool(options: PoolOptions): Pool {
       const request = line.next();
       if (request) assign(request, one);
     }
-    const room = () => connections.size + connecting.size < config.connections;
     while (line.size > onTheWay() && room()) void open();
     const isShort = () => keeping && connections.size + connecting.size < config.warm;
     while (losses === 0 && isShort() && room()) void open();
@@ -255,6 +258,9 @@ export function createPool(options: PoolOptions): Pool {
     warm() {
       keeping = true;
       pump();
+    },
+    isFull() {
+      return !room() && shelf.top() === undefined && line.size >= onTheWay();
     },
     stats: () =>
       readStats(counters, connections, { connecting: connecting.size, waiting: line.size }),

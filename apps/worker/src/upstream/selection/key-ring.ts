@@ -72,7 +72,7 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
     /** Whether one of them may be asked for this model. */
     check(model: string): Check {
       const { closed } = choose(model);
-      return closed > now() ? { kind: 'no', until: closed } : { kind: 'yes' };
+      return closed > now() ? { kind: 'no', until: closed, why: 'limited' } : { kind: 'yes' };
     },
 
     /**

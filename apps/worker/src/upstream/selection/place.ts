@@ -5,6 +5,8 @@ export type WaitOutcome =
   /** These targets may be asked now; whether they still can when they are, only asking tells. */
   | { kind: 'retry'; open: readonly Target[] }
   | { kind: 'aborted' }
+  /** It had better wait in the queue: all that is missing is room, and nothing is lost by it. */
+  | { kind: 'not_yet' }
   /** The patience is over, or too many wait already. */
   | { kind: 'fault'; fault: Fault };
 
@@ -16,6 +18,10 @@ export type WaitRequest = {
   wants: readonly Want[];
   /** A reader has a part of its answer: it goes first, and is not turned away because too many wait. */
   urgent?: boolean;
+  /** It has asked nobody yet: another worker has as much of it. */
+  isFresh?: boolean;
+  /** Nobody waits for it on the line: it goes back to the queue rather than fail for want of room. */
+  isDetached?: boolean;
   /** What the last refusal said to this request, where one did. */
   retryAfterMs?: number | undefined;
   /** Since it was woken it asked a target for a place. */
@@ -28,7 +34,9 @@ export type Place = {
   isBehind(target: Target): boolean;
   /** One wait at a time. */
   wait(request: WaitRequest): Promise<WaitOutcome>;
-  /** It has got through, or is gone: until then one that was woken counts as waiting. Idempotent. */
+  /** It has got through: until then one that was woken counts as waiting. */
+  pass(): void;
+  /** It is gone, if it has not got through. Idempotent. */
   leave(): void;
 };
 

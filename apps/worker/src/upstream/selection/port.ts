@@ -22,8 +22,31 @@ export type Health = TargetView & {
   onAvailable(listener: () => void): void;
 };
 
-/** Whether a target may be asked now. `until`: milliseconds since the epoch. */
-export type Check = { kind: 'yes' } | { kind: 'no'; until: number };
+/**
+ * Whether a target may be asked now. `until`: milliseconds since the epoch. `limited`: it is well, and has
+ * no room at the moment; `broken`: nobody knows when it is well again.
+ */
+export type Check = { kind: 'yes' } | { kind: 'no'; until: number; why: 'broken' | 'limited' };
+
+/** The same of a model: `limited` where one of its targets would do, had it room. */
+export type Plight = 'open' | 'limited' | 'broken';
+
+/**
+ * Who says how many may wait here for room, while the others had better stay in the queue. Those in
+ * mid-answer are none of its business.
+ */
+export type LineWatch = {
+  /** One more waits. */
+  sat(model: string): void;
+  /** One waits no more. `satAt`: since when it did; milliseconds since the epoch. */
+  left(model: string, satAt: number, how: 'through' | 'gave_up' | 'gone'): void;
+  /** As many wait as may: one that has nothing to lose goes back to the queue. */
+  isFull(model: string): boolean;
+  /** All that those of this model lack is room. */
+  isLimited(model: string): boolean;
+  /** One goes back to the queue that could have waited: let a moment pass before one is taken again. */
+  rest(model: string): void;
+};
 
 /** How it fell, for one request, while a target is coming back. */
 export type Lot = 'won' | 'lost';

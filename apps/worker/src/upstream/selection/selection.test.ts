@@ -2,6 +2,7 @@ import type { ModelConfig } from '@millrace/shared/config';
 import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
 import { describe, expect, it } from 'vitest';
 import { createClock } from './clock.fixture.ts';
+import { unwatched } from './lines.fixture.ts';
 import { createSelection } from './selection.ts';
 import { seeded } from './simulation.fixture.ts';
 
@@ -21,6 +22,8 @@ function setUp(config: Partial<ModelConfig> = {}) {
   /** Targets that are coming back, where each lot that is drawn is lost. */
   const coming = new Set<string>();
   const drawn: string[] = [];
+  /** Providers to which no connection is free. */
+  const full = new Set<string>();
   const facts: string[] = [];
   let available = (): void => {};
   const make = () =>
@@ -42,7 +45,9 @@ function setUp(config: Partial<ModelConfig> = {}) {
         onAvailable: (listener) => (available = listener),
       },
       windows: createMemoryWindows({ now: clock.now }),
+      isFull: (provider) => full.has(provider),
       waiting: 10,
+      lines: unwatched,
       now: clock.now,
       random: seeded(1),
       setTimer: clock.setTimer,
@@ -55,7 +60,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
   const wants = both.map((target) => ({ target, notBefore: 0 }));
   const wait = () => selection.queue('m', { signal: new AbortController().signal }).wait({ wants });
   const announce = (): void => available();
-  return { clock, broken, coming, drawn, facts, selection, make, wait, announce };
+  return { clock, broken, full, coming, drawn, facts, selection, make, wait, announce };
 }
 
 describe('the order of targets', () => {
@@ -112,16 +117,29 @@ describe('whether a target may be asked', () => {
     const fullMs = refused.kind === 'no' ? refused.retryAfterMs : 0;
     expect(fullMs).toBeGreaterThan(60_000);
     expect(fullMs).toBeLessThanOrEqual(61_000);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + fullMs });
+    const no = (ms: number, why: string) => ({ kind: 'no', until: clock.now() + ms, why });
+    expect(selection.check(a)).toEqual(no(fullMs, 'limited'));
     selection.key(a, '{}')?.used({ 'retry-after': '300' }, 429);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 300_000 });
+    expect(selection.check(a)).toEqual(no(300_000, 'limited'));
     broken.set('a', undefined);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 300_000 });
+    expect(selection.check(a)).toEqual(no(300_000, 'broken'));
     broken.set('a', clock.now() + 900_000);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 900_000 });
+    expect(selection.check(a)).toEqual(no(900_000, 'broken'));
     broken.clear();
     await clock.pass(300_000);
     expect(selection.check(a)).toEqual({ kind: 'yes' });
+  });
+
+  it('counts the connections that this worker may have', () => {
+    const { selection, full, broken } = setUp();
+    full.add('x');
+    expect(selection.check(a)).toMatchObject({ kind: 'no', why: 'limited' });
+    expect(selection.plightOf('m')).toBe('open');
+    full.add('y');
+    expect(selection.plightOf('m')).toBe('limited');
+    broken.set('a', undefined).set('b', undefined);
+    expect(selection.plightOf('m')).toBe('broken');
+    expect(selection.plightOf('unknown')).toBe('broken');
   });
 
   it('is shared among workers, without any key', () => {
@@ -130,7 +148,7 @@ describe('whether a target may be asked', () => {
     selection.key(a, '{}')?.used({ 'retry-after': '9' }, 429);
     expect(facts.join()).not.toContain('sk-secret');
     for (const fact of [...facts, 'no fact', '{"kind":"later"}', '[]']) other.onFact(fact);
-    expect(other.check(a)).toEqual({ kind: 'no', until: clock.now() + 9000 });
+    expect(other.check(a)).toMatchObject({ kind: 'no', until: clock.now() + 9000 });
   });
 });
 
@@ -179,7 +197,7 @@ describe('limits', () => {
     const { clock, selection } = limited({ tokensPerMinute: 1000 });
     await selection.take(a, body);
     await selection.take(a, body);
-    expect(selection.check(a)).toEqual({ kind: 'no', until: clock.now() + 1000 });
+    expect(selection.check(a)).toMatchObject({ kind: 'no', until: clock.now() + 1000 });
     await clock.pass(1000);
     expect((await selection.take(a, '{"max_tokens":100}')).kind).toBe('yes');
   });

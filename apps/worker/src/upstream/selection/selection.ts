@@ -8,7 +8,7 @@ import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import type { Place } from './place.ts';
-import type { Check, Health, Lot } from './port.ts';
+import type { Check, Health, LineWatch, Lot, Plight } from './port.ts';
 import { rendezvous, stickyValue } from './sticky.ts';
 import { createStrategy } from './strategies.ts';
 import type { Strategy } from './strategies.ts';
@@ -22,8 +22,12 @@ export type SelectionOptions = {
   health: Health;
   /** The limits that the fleet shares. */
   windows: Windows;
+  /** Whether all connections to a provider that this worker may have are in use. */
+  isFull?(provider: string): boolean;
   /** Requests of this worker that may wait at a time (`limits.waiting`). */
   waiting: number;
+  /** Who says how many of a model may wait for room. */
+  lines: LineWatch;
   now(): number;
   /** Between 0 and 1. */
   random(): number;
@@ -64,6 +68,7 @@ export function createSelection(options: SelectionOptions) {
   );
   const waiting = createWaiting({
     limit: options.waiting,
+    lines: options.lines,
     now,
     setTimer: options.setTimer ?? startTimer,
     may: check,
@@ -83,12 +88,23 @@ export function createSelection(options: SelectionOptions) {
 
   function check(target: Target, lot?: Lot): Check {
     const closed: number[] = [];
-    if (!isHealthy(target, lot)) closed.push(health.nextTryAt(target) ?? now());
+    const isBroken = !isHealthy(target, lot);
+    if (isBroken) closed.push(health.nextTryAt(target) ?? now());
     const keys = rings.get(target.provider)?.check(target.model);
     if (keys?.kind === 'no') closed.push(keys.until);
     const fullUntil = limits.fullUntil(target);
     if (fullUntil !== undefined) closed.push(fullUntil);
-    return closed.length === 0 ? { kind: 'yes' } : { kind: 'no', until: Math.max(...closed) };
+    // Nobody knows until when: the line looks again at its pace.
+    if (options.isFull?.(target.provider)) closed.push(now());
+    if (closed.length === 0) return { kind: 'yes' };
+    return { kind: 'no', until: Math.max(...closed), why: isBroken ? 'broken' : 'limited' };
+  }
+
+  /** Draws no lots: a target that is coming back takes some. */
+  function plightOf(model: string): Plight {
+    const checks = models[model]?.targets.map((target) => check(target, 'won')) ?? [];
+    if (checks.some(({ kind }) => kind === 'yes')) return 'open';
+    return checks.some((one) => one.kind === 'no' && one.why === 'limited') ? 'limited' : 'broken';
   }
 
   /** What an answer says of a key may open it: a quota that was feared to be used up is not. */
@@ -134,6 +150,9 @@ export function createSelection(options: SelectionOptions) {
      */
     check,
 
+    /** Whether any target of the model can be asked, and what keeps them from it. */
+    plightOf,
+
     /** Counts the request against the target's limits. Synchronous where it has none. */
     take: limits.take,
 
@@ -154,6 +173,13 @@ export function createSelection(options: SelectionOptions) {
       model: string,
       request: { signal: AbortSignal; deadlineAt?: number | undefined },
     ): Place => waiting.open(model, { ...request, maxWaitMs: models[model]?.maxWaitMs ?? 0 }),
+
+    /** One that was refused for want of room may go back to the queue; then no other is taken for a moment. */
+    goBack(model: string): boolean {
+      const isLimited = options.lines.isLimited(model);
+      if (isLimited) options.lines.rest(model);
+      return isLimited;
+    },
 
     /** What another worker shared. Texts of other kinds are passed over. */
     onFact(text: string): void {

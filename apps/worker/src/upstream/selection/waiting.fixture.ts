@@ -1,5 +1,7 @@
 import { createClock } from './clock.fixture.ts';
 import type { PlaceOptions, WaitOutcome, WaitRequest } from './place.ts';
+import { unwatched } from './lines.fixture.ts';
+import type { LineWatch } from './port.ts';
 import { createWaiting } from './waiting.ts';
 
 export const target = (model: string) => ({ provider: 'p', model });
@@ -8,7 +10,10 @@ export const wanting = (...models: string[]) => ({
 });
 
 /** A line whose targets a test opens and shuts. */
-export function setUp({ limit = 100 } = {}) {
+export function setUp({
+  limit = 100,
+  lines = unwatched,
+}: { limit?: number; lines?: LineWatch } = {}) {
   const clock = createClock();
   /** Milliseconds since the epoch, by target; undefined: nobody knows. */
   const opens = new Map<string, number | undefined>();
@@ -16,13 +21,14 @@ export function setUp({ limit = 100 } = {}) {
   const lots = new Map<string, { until: number; draw(): boolean }>();
   const waiting = createWaiting({
     limit,
+    lines,
     now: clock.now,
     setTimer: clock.setTimer,
     may({ model }, lot) {
       const coming = lots.get(model);
       const at = coming ? coming.until : (opens.get(model) ?? Infinity);
       const isOpen = coming ? lot === 'won' || coming.draw() : at <= clock.now();
-      return isOpen ? { kind: 'yes' } : { kind: 'no', until: at };
+      return isOpen ? { kind: 'yes' } : { kind: 'no', until: at, why: 'limited' };
     },
     lotUntil: ({ model }) => lots.get(model)?.until,
   });

@@ -2,12 +2,15 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import type { Place, PlaceOptions, WaitOutcome, Want } from './place.ts';
-import type { Check } from './port.ts';
+import { noTarget, tooLate } from './no-target.ts';
+import type { Check, LineWatch } from './port.ts';
 import { paceMs, planWake } from './wake.ts';
 
 export type WaitingOptions = {
   /** Requests that may wait at a time; those with a reader in mid-answer come on top. */
   limit: number;
+  /** Who says how many of a model may wait for room. */
+  lines: LineWatch;
   now(): number;
   /** Returns what takes it back. */
   setTimer(act: () => void, ms: number): () => void;
@@ -40,7 +43,8 @@ const uselessAsideMs = 1000;
 const shortestRetryMs = 1000;
 
 /** Where requests wait while every target that would do for them is broken or at its limit. */
-export function createWaiting({ limit, now, setTimer, may, lotUntil }: WaitingOptions) {
+export function createWaiting(options: WaitingOptions) {
+  const { limit, lines: watch, now, setTimer, may, lotUntil } = options;
   const lines = new Map<string, Line>();
   let tickets = 0;
   let waiting = 0;
@@ -132,11 +136,22 @@ export function createWaiting({ limit, now, setTimer, may, lotUntil }: WaitingOp
     const ticket = ++tickets;
     let patienceMs = maxWaitMs;
     let wasWoken = false;
-    let hasSeat = false;
+    /** Since when it has a seat. */
+    let satAt: number | undefined;
 
-    function sit(takes: boolean): void {
-      if (takes !== hasSeat) seats += takes ? 1 : -1;
-      hasSeat = takes;
+    function sit(): void {
+      if (satAt !== undefined) return;
+      satAt = now();
+      seats += 1;
+      watch.sat(model);
+    }
+
+    function rise(how: 'through' | 'gave_up' | 'gone'): void {
+      if (satAt === undefined) return;
+      const since = satAt;
+      satAt = undefined;
+      seats -= 1;
+      watch.left(model, since, how);
     }
 
     /** For how long it lets others go first that had asked nobody since it was woken. */
@@ -157,21 +172,33 @@ export function createWaiting({ limit, now, setTimer, may, lotUntil }: WaitingOp
           false
         );
       },
-      leave: () => sit(false),
-      wait({ wants: wanted, urgent = false, retryAfterMs = 0, hasTried = true }) {
+      pass: () => rise('through'),
+      leave: () => rise('gone'),
+      wait({ wants: wanted, urgent = false, retryAfterMs = 0, hasTried = true, ...request }) {
+        const { isFresh = false, isDetached = false } = request;
         const since = now();
-        const refuse = (fault: Fault): Promise<WaitOutcome> => {
-          sit(false);
-          return Promise.resolve({ kind: 'fault', fault });
+        const refuse = (outcome: WaitOutcome): Promise<WaitOutcome> => {
+          rise('gave_up');
+          return Promise.resolve(outcome);
+        };
+        /** Its end where it may wait no longer. */
+        const turnAway = (wants: readonly Want[], goesBack: boolean): WaitOutcome => {
+          if (!goesBack || urgent || !watch.isLimited(model)) {
+            return { kind: 'fault', fault: unavailable(wants, since + retryAfterMs) };
+          }
+          watch.rest(model);
+          return { kind: 'not_yet' };
         };
         if (signal.aborted) {
-          sit(false);
+          rise('gone');
           return Promise.resolve({ kind: 'aborted' });
         }
-        if (deadlineAt <= since) return refuse(tooLate);
-        const isFull = !urgent && !hasSeat && seats >= limit;
-        if (patienceMs <= 0 || isFull) return refuse(unavailable(wanted, since + retryAfterMs));
-        if (!urgent) sit(true);
+        if (deadlineAt <= since) return refuse({ kind: 'fault', fault: tooLate });
+        if (patienceMs <= 0) return refuse(turnAway(wanted, isDetached));
+        const isNew = !urgent && satAt === undefined;
+        if (isNew && isFresh && watch.isFull(model)) return refuse({ kind: 'not_yet' });
+        if (isNew && seats >= limit) return refuse(turnAway(wanted, isFresh || isDetached));
+        if (!urgent) sit();
         // Whoever comes has drawn its lots, or was not yet to draw.
         const wants = wanted.map(({ target, notBefore }) => ({
           target,
@@ -194,7 +221,7 @@ export function createWaiting({ limit, now, setTimer, may, lotUntil }: WaitingOp
               signal.removeEventListener('abort', onAbort);
               patienceMs -= now() - since;
               wasWoken = outcome.kind === 'retry';
-              if (!wasWoken) sit(false);
+              if (!wasWoken) rise(outcome.kind === 'aborted' ? 'gone' : 'gave_up');
               resolve(outcome);
             },
           };
@@ -202,8 +229,8 @@ export function createWaiting({ limit, now, setTimer, may, lotUntil }: WaitingOp
           const isDeadline = deadlineAt < since + patienceMs;
           const cancelEnd = setTimer(
             () => {
-              const fault = isDeadline ? tooLate : unavailable(wants, since + retryAfterMs);
-              entry.end({ kind: 'fault', fault });
+              if (isDeadline) entry.end({ kind: 'fault', fault: tooLate });
+              else entry.end(turnAway(wants, isDetached));
             },
             isDeadline ? deadlineAt - since : patienceMs,
           );
@@ -236,13 +263,3 @@ const isBefore = (one: Entry, other: Entry): boolean =>
 
 const isSame = (one: Target, other: Target): boolean =>
   one.provider === other.provider && one.model === other.model;
-
-const noTarget: Fault = {
-  code: 'no_target_available',
-  message: 'No target of the model can be asked now: all are broken or at their limits.',
-};
-
-const tooLate: Fault = {
-  code: 'deadline_exceeded',
-  message: 'The deadline of the request passed while no target could be asked.',
-};

@@ -1,0 +1,121 @@
+import type { JobData } from '@millrace/shared/domain/request';
+import type { Described } from '@millrace/shared/log/port';
+import type { ActivationOutcome } from '@millrace/shared/queue/port';
+import { expect, it } from 'vitest';
+import { createIntake } from './intake.ts';
+
+const completed = { kind: 'completed', summary: 'stop' } as const;
+
+function setUp({ ceiling = 2048 } = {}) {
+  const state = { now: 1_000_000, lateMs: 0, logs: new Map<string, Partial<Described>>() };
+  const told: string[] = [];
+  const intake = createIntake({
+    ceiling,
+    log: { describe: async (id) => state.logs.get(id) as Described | undefined },
+    loop: { take: () => ({ meanMs: state.lateMs, p99Ms: 0, maxMs: 0 }), close() {} },
+    plightOf: () => 'limited',
+    maxWaitMsOf: () => 30_000,
+    now: () => state.now,
+  });
+  intake.attach({
+    setPlaces: (places) => told.push(`places ${places}`),
+    avoid: (models) => told.push(`avoid ${[...models].join()}`),
+    rush: (shard, jobs) => told.push(`rush ${shard} ${jobs}`),
+  });
+  intake.close();
+  told.length = 0;
+  const ends: ((outcome: ActivationOutcome) => void)[] = [];
+  const handle = intake.admitting(
+    () => new Promise<ActivationOutcome>((resolve) => ends.push(resolve)),
+  );
+  const take = (id = 'a', number = 1, model = 'm') =>
+    handle({
+      id,
+      number,
+      data: { model } as JobData,
+      lockLost: new AbortController().signal,
+    });
+  function look(lateMs = 0, tookMs = 100) {
+    Object.assign(state, { lateMs, now: state.now + tookMs });
+    intake.look();
+    return told.splice(0);
+  }
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  return { intake, state, told, ends, take, look, settled };
+}
+
+it('a worker has places for twice as many as run, and beside them for those that only wait', async () => {
+  const { intake, told, take, look, settled } = setUp();
+  for (let i = 0; i < 100; i++) void take(`r${i}`, 1, 'other');
+  await settled();
+  expect(look()).toEqual(['places 200']);
+  for (let i = 0; i < 30; i++) intake.lines.sat('other');
+  told.length = 0;
+  // Of the hundred seventy run, and the busiest moment since was before those thirty sat down.
+  expect(look()).toEqual(['places 230']);
+  expect(look()).toEqual(['places 170']);
+  expect(intake.snapshot()).toMatchObject({ running: 70, waiting: 30, places: 140 });
+});
+
+it('what ran in between counts, though it has ended by the next look', async () => {
+  const { take, ends, look, settled } = setUp();
+  const runs = Array.from({ length: 90 }, () => take('r', 1, 'other'));
+  await settled();
+  for (const end of ends) end(completed);
+  await Promise.all(runs);
+  expect(look()).toEqual(['places 180']);
+  expect(look()).toEqual(['places 64']);
+});
+
+it('a loop that stood still is late, though it has measured nothing', async () => {
+  const { take, look, settled } = setUp();
+  for (let i = 0; i < 200; i++) void take(`r${i}`, 1, 'other');
+  await settled();
+  expect(look(0, 600)).toEqual(['places 100']);
+  expect(look(0, 100)).toEqual(['places 400']);
+});
+
+it('a dead worker’s jobs have room at once and for a while, whatever the loop says', async () => {
+  const { intake, state, told, take, look, settled } = setUp();
+  for (let i = 0; i < 100; i++) void take(`r${i}`, 1, 'other');
+  await settled();
+  look(500);
+  intake.summoned(0, 300);
+  intake.summoned(1, 50);
+  expect(told.splice(0)).toEqual(['places 400', 'rush 0 300', 'places 450', 'rush 1 50']);
+  expect(look(500)).toEqual(['places 450']);
+  state.now += 2000;
+  expect(look(500)).toEqual(['places 64']);
+});
+
+it('a job of a model whose line is full goes back without a word in its log', async () => {
+  const { intake, ends, take, settled } = setUp();
+  intake.lines.sat('m');
+  expect(await take('new')).toEqual({ kind: 'not_yet' });
+  expect(ends).toEqual([]);
+  void take('of another model', 1, 'other');
+  await settled();
+  expect(ends).toHaveLength(1);
+  expect(intake.snapshot().putBack).toEqual({ m: 1 });
+});
+
+it('a job that another worker had goes back only where its log is empty', async () => {
+  const { intake, state, ends, take, settled } = setUp();
+  intake.lines.sat('m');
+  state.logs.set('untouched', { last: { run: 0, seq: 0 } });
+  state.logs.set('begun', { last: { run: 1, seq: 3 } });
+  state.logs.set('ended', { last: { run: 0, seq: 0 }, ended: 'cancelled' });
+  expect(await take('untouched', 2)).toEqual({ kind: 'not_yet' });
+  for (const id of ['begun', 'ended', 'gone']) void take(id, 2);
+  await settled();
+  expect(ends).toHaveLength(3);
+});
+
+it('a run that turns back is counted with them', async () => {
+  const { intake, ends, take, settled } = setUp();
+  const outcome = take();
+  await settled();
+  ends[0]?.({ kind: 'not_yet' });
+  expect(await outcome).toEqual({ kind: 'not_yet' });
+  expect(intake.snapshot()).toMatchObject({ putBack: { m: 1 }, running: 0 });
+});

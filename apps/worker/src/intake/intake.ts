@@ -1,0 +1,168 @@
+import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
+import type { StreamLog } from '@millrace/shared/log/port';
+import type { LoopDelay } from '@millrace/shared/loop-delay';
+import type { Activation, ActivationHandler, JobConsumer } from '@millrace/shared/queue/port';
+import type { LineWatch, Plight } from '../upstream/selection/port.ts';
+import { createLines } from './lines.ts';
+import { fewestPlaces, placesFor } from './places.ts';
+
+/* How much a worker takes: as many jobs as its event loop carries, and none that could only wait. */
+
+export type IntakeOptions = {
+  /** Runs under way at most (`limits.workerConcurrency`). */
+  ceiling: number;
+  log: Pick<StreamLog, 'describe'>;
+  loop: LoopDelay;
+  plightOf(model: string): Plight;
+  /** Milliseconds (`models.*.maxWait`). */
+  maxWaitMsOf(model: string): number;
+  now(): number;
+};
+
+export type Intake = {
+  /** Whom the requests that wait for a target ask how many of them may. */
+  readonly lines: LineWatch;
+  /** For the consumer's start, in places. */
+  readonly places: number;
+  /** Sends back what can only wait, and counts the others while they run. */
+  admitting(handle: ActivationHandler): ActivationHandler;
+  /** From here on it is told how much to take. */
+  attach(consumer: Pick<JobConsumer, 'setPlaces' | 'avoid' | 'rush'>): void;
+  /** A dead worker's jobs: there is room for them, whatever else there is. */
+  summoned(shard: number, jobs: number): void;
+  /** What a look does; called by a timer. */
+  look(): void;
+  snapshot(): IntakeSnapshot;
+  close(): void;
+};
+
+export type IntakeSnapshot = {
+  places: number;
+  running: number;
+  waiting: number;
+  /** Milliseconds, the mean at the last look. */
+  loopDelayMs: number;
+  models: Record<string, { allowance: number; waiting: number; avoided: boolean }>;
+  /** Jobs that went back to the queue because they could only have waited here, by model. */
+  putBack: Readonly<Record<string, number>>;
+};
+
+/** Milliseconds between two looks: some ten samples of the loop, and soon enough for a burst. */
+const lookMs = 100;
+/** Milliseconds for which room is kept for a dead worker's jobs: fetched they are in a fraction of it. */
+const summonsMs = 2000;
+
+type Consumer = Parameters<Intake['attach']>[0];
+
+export function createIntake(options: IntakeOptions): Intake {
+  const { ceiling, log, loop, plightOf, maxWaitMsOf, now } = options;
+  let consumer: Consumer | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const lines = createLines({
+    plightOf,
+    maxWaitMsOf,
+    now,
+    onAvoid: (models) => consumer?.avoid(models),
+  });
+  /** Runs, those that wait for a target too. */
+  let held = 0;
+  let busiest = 0;
+  let places = Math.min(ceiling, fewestPlaces);
+  let lookedAt = now();
+  let lateMs = 0;
+  let wanted = { places: 0, until: 0 };
+  const putBack = new Map<string, number>();
+
+  const running = (): number => held - lines.seats;
+
+  /** Since the last look. A loop that stood still all the time has measured nothing, but it is late itself. */
+  function lateness(at: number): number {
+    const { meanMs } = loop.take();
+    const ownMs = at - lookedAt - lookMs;
+    return ownMs > lookMs ? Math.max(meanMs, ownMs) : meanMs;
+  }
+
+  function tell(): void {
+    // Who waits for a target costs the loop nothing and takes nobody's place; `limits.waiting` bounds them.
+    consumer?.setPlaces(places + lines.seats);
+  }
+
+  function look(): void {
+    const at = now();
+    lateMs = lateness(at);
+    lookedAt = at;
+    lines.tick();
+    places = placesFor({
+      lateMs,
+      running: Math.max(busiest, running()),
+      ceiling,
+      wanted: wanted.until > at ? wanted.places : 0,
+    });
+    busiest = running();
+    tell();
+  }
+
+  /** Whether it is to wait in the queue. Nothing is written for it: its log knows nothing of this worker. */
+  async function goesBack({ id, number, data }: Activation): Promise<boolean> {
+    if (!lines.avoided.has(data.model)) return false;
+    // Whoever had it before put it back, with nothing shown: the number rises with a run that did more.
+    if (number === 1) return true;
+    // A reader may have a part of its answer.
+    const described = await log.describe(id).catch(() => undefined);
+    const isFresh = described && !described.ended && sameEntryId(described.last, logStart);
+    return isFresh === true && lines.avoided.has(data.model);
+  }
+
+  const countBack = (model: string): void => void putBack.set(model, (putBack.get(model) ?? 0) + 1);
+
+  return {
+    lines,
+    get places() {
+      return places;
+    },
+    admitting: (handle) => async (activation) => {
+      const { model } = activation.data;
+      if (await goesBack(activation)) {
+        countBack(model);
+        return { kind: 'not_yet' };
+      }
+      held += 1;
+      busiest = Math.max(busiest, running());
+      try {
+        const outcome = await handle(activation);
+        if (outcome.kind === 'not_yet') countBack(model);
+        return outcome;
+      } finally {
+        held -= 1;
+      }
+    },
+    attach(attached) {
+      consumer = attached;
+      consumer.avoid(lines.avoided);
+      tell();
+      timer ??= setInterval(look, lookMs).unref();
+    },
+    summoned(shard, jobs) {
+      const at = now();
+      // Several shards of one dead worker call one after the other.
+      const before = wanted.until > at ? wanted.places : running();
+      wanted = { places: Math.max(before, running()) + jobs, until: at + summonsMs };
+      places = Math.min(ceiling, Math.max(places, wanted.places));
+      tell();
+      consumer?.rush(shard, jobs);
+    },
+    look,
+    snapshot: () => ({
+      places,
+      running: running(),
+      waiting: lines.seats,
+      loopDelayMs: Math.round(lateMs * 10) / 10,
+      models: lines.snapshot(),
+      putBack: Object.fromEntries(putBack),
+    }),
+    close() {
+      clearInterval(timer);
+      loop.close();
+    },
+  };
+}

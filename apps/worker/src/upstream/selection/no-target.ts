@@ -1,0 +1,13 @@
+import type { Fault } from '@millrace/shared/domain/fault';
+
+/* Why a request that waited for a target ends. */
+
+export const noTarget: Fault = {
+  code: 'no_target_available',
+  message: 'No target of the model can be asked now: all are broken or at their limits.',
+};
+
+export const tooLate: Fault = {
+  code: 'deadline_exceeded',
+  message: 'The deadline of the request passed while no target could be asked.',
+};
