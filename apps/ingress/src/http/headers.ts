@@ -31,9 +31,12 @@ export function readContinuation(headers: IncomingHttpHeaders) {
   });
 }
 
+/** The last moment that RFC 3339 can name: a duration may reach no further than a time can. */
+const latestDeadline = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
 /**
  * A deadline as a duration from now (`30s`) or an RFC 3339 time; in milliseconds since the epoch.
- * Throws an ApiError when it is neither, or has passed.
+ * Throws an ApiError when it is neither, has passed, or lies past every year of four digits.
  */
 export function readDeadline(value: unknown, now: number, param = 'x-millrace-deadline') {
   if (value === undefined || value === null) return undefined;
@@ -48,12 +51,23 @@ export function readDeadline(value: unknown, now: number, param = 'x-millrace-de
   }
   if (at <= now)
     throw invalidRequest(`Invalid '${param}': it has passed.`, { param, code: 'deadline_passed' });
+  // Also of three hundred digits, which are Infinity.
+  if (at > latestDeadline)
+    throw invalidRequest(`Invalid '${param}': it lies beyond the year 9999.`, { param });
   return at;
 }
 
-const rfc3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+const rfc3339 = /^(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
 
 function parseTime(text: string): number | undefined {
-  const at = rfc3339.test(text) ? Date.parse(text) : Number.NaN;
+  const day = rfc3339.exec(text)?.[1];
+  // Date.parse takes the 31st of February for the 3rd of March.
+  if (day === undefined || !isDay(day)) return undefined;
+  const at = Date.parse(text);
   return Number.isNaN(at) ? undefined : at;
+}
+
+function isDay(day: string): boolean {
+  const at = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(day);
 }
