@@ -5,7 +5,6 @@ import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
-import { readIdempotency } from '../idempotency.ts';
 import type { Prepared } from '../submit.ts';
 import type { Charge } from '../key-limits.ts';
 import { parseObject, readChatRequest } from './body.ts';
@@ -18,7 +17,13 @@ import {
   streamLost,
   toApiError,
 } from './errors.ts';
-import { readContinuation, readDeadline, readOnDisconnect, readPriority } from './headers.ts';
+import {
+  readContinuation,
+  readDeadline,
+  readIdempotencyKey,
+  readOnDisconnect,
+  readPriority,
+} from './headers.ts';
 import { joinRequest } from './join.ts';
 import { sendError } from './reply.ts';
 
@@ -50,7 +55,7 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       priority: readPriority(request.headers['x-millrace-priority']),
       continuation: readContinuation(request.headers),
       traceparent: header(request, 'traceparent'),
-      idempotency: readIdempotency(request.headers['idempotency-key'], {
+      idempotency: readIdempotencyKey(request.raw, {
         route: endpoint,
         text: String(request.body),
       }),

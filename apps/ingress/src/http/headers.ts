@@ -1,7 +1,10 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { parseDuration } from '@millrace/shared/config';
 import { priorities } from '@millrace/shared/domain/request';
 import type { Priority } from '@millrace/shared/domain/request';
+import { readIdempotency } from '../idempotency.ts';
+import type { Idempotency } from '../idempotency.ts';
 import { invalidRequest } from './errors.ts';
 
 /** `x-millrace-on-disconnect`: what a client's leaving means for its request. */
@@ -29,6 +32,25 @@ export function readContinuation(headers: IncomingHttpHeaders) {
   throw invalidRequest("Invalid 'x-millrace-continuation': expected 'auto', 'strict' or 'off'.", {
     param: 'x-millrace-continuation',
   });
+}
+
+/**
+ * `Idempotency-Key`. Throws an ApiError on what is no key, and on two of them: Node would join them
+ * to one that nobody has sent.
+ */
+export function readIdempotencyKey(
+  request: Pick<IncomingMessage, 'headers' | 'headersDistinct'>,
+  asked: { route: string; text: string },
+): Idempotency | undefined {
+  if (request.headers['idempotency-key'] === undefined) return undefined;
+  const [key, ...others] = request.headersDistinct['idempotency-key'] ?? [];
+  return readIdempotency(others.length === 0 ? decodeHeader(key) : null, asked);
+}
+
+/** Node reads the bytes of a header as Latin-1; null where they are no UTF-8. */
+function decodeHeader(value = ''): string | null {
+  const bytes = Buffer.from(value, 'latin1');
+  return isUtf8(bytes) ? bytes.toString('utf8') : null;
 }
 
 /** The last moment that RFC 3339 can name: a duration may reach no further than a time can. */

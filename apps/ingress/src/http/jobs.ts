@@ -8,7 +8,6 @@ import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
-import { readIdempotency } from '../idempotency.ts';
 import { statusOf, viewJob } from '../job-view.ts';
 import type { Services } from '../services.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
@@ -16,7 +15,7 @@ import { sendCharged } from './charged.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
-import { readContinuation, readDeadline, readPriority } from './headers.ts';
+import { readContinuation, readDeadline, readIdempotencyKey, readPriority } from './headers.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
@@ -33,10 +32,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       priority: job.priority ?? priority,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
       continuation: readContinuation(request.headers),
-      idempotency: readIdempotency(request.headers['idempotency-key'], {
-        route: '/v1/jobs',
-        text,
-      }),
+      idempotency: readIdempotencyKey(request.raw, { route: '/v1/jobs', text }),
     });
     const charge = await services.keyLimits.admit(prepared, false);
     const sent = await sendCharged(services, prepared, charge);
