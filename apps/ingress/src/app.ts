@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { addressFilter } from './admission/keys.ts';
+import { addressFilter } from './admission/address.ts';
 import type { Principal } from './admission/keys.ts';
 import { adminRoutes } from './http/admin.ts';
 import { boardRoutes } from './http/board.ts';
@@ -45,8 +45,9 @@ export type AppOptions = {
 /** The HTTP surface on its services. Listens nowhere yet. */
 export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
   const { config, draining, connectionCounts, onError } = services;
-  const entrance = createEntrance(services);
   const { trustedProxies, cors } = config.listen;
+  const isProxy = addressFilter(trustedProxies);
+  const entrance = createEntrance(services, isProxy);
   const times = serverTimes(config.limits);
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,
@@ -89,7 +90,6 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     },
   );
 
-  const isProxy = addressFilter(trustedProxies);
   countConnections(app.server, tls !== undefined, connectionCounts, isProxy);
   await app.register(websocket, {
     // Without compression: its windows cost more per socket than all else, and bombs come packed.
@@ -114,6 +114,8 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
   healthRoutes(app, services);
   await adminRoutes(app, {
     admin: config.admin,
+    isProxy,
+    refused: services.refused,
     pages: async (scope) => {
       await boardRoutes(scope, queues);
       upstreamRoutes(scope, services);

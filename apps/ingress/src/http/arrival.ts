@@ -2,6 +2,7 @@ import type { Server, Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ConnectionCounts } from '../admission/connection-counts.ts';
+import { addressOf } from './client.ts';
 import { ApiError, unavailable } from './errors.ts';
 
 /* What may arrive, and how slowly: connections, request heads, request bodies. */
@@ -54,8 +55,7 @@ export function checkAddress(
   reply: FastifyReply,
 ): void {
   const { socket } = request.raw;
-  // Undefined once the connection is gone.
-  const address = request.ip ?? '';
+  const address = addressOf(request);
   const verdict = counts.admitAddress(socket, address);
   if (verdict === 'refused') throw tooManyConnections('Your address');
   // Of a WebSocket, when that closes.
