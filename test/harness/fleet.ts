@@ -38,6 +38,8 @@ export type FleetOptions = {
   /** Aliases; a text stands for one target at the primary simulator. */
   models?: Record<string, unknown>;
   redisArgs?: readonly string[];
+  /** Node's own flags, for ingresses. */
+  ingressFlags?: readonly string[];
 };
 
 /** Redis, two simulated providers, workers and ingresses: all real, all ended with the fleet. */
@@ -69,6 +71,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     config = {},
     models = {},
     redisArgs = [],
+    ingressFlags = [],
     health = false,
   } = options;
   const [redis, primary, backup] = await allOrNone<[TestRedis, Simulator, Simulator]>(
@@ -92,8 +95,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       ...(config['providers'] as Record<string, unknown> | undefined),
     },
   };
-  const start = (entry: string, args: string[], redisUrl = redis.url) =>
-    startRole(entry, ['--config', file, ...args], redisUrl);
+  const start = (entry: string, args: string[], redisUrl = redis.url, flags = noFlags) =>
+    startRole(entry, ['--config', file, ...args], redisUrl, flags);
   const fleet: Fleet = {
     redis,
     primary,
@@ -109,7 +112,12 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       return worker;
     },
     async addIngress() {
-      const ingress = await start('apps/ingress/src/main.ts', ['--port', '0']);
+      const ingress = await start(
+        'apps/ingress/src/main.ts',
+        ['--port', '0'],
+        redis.url,
+        ingressFlags,
+      );
       fleet.ingresses.push(ingress);
       return ingress;
     },
@@ -148,9 +156,17 @@ const providersAt = (name: string, { url }: Simulator, health: boolean) => {
 const toModel = (model: unknown): unknown =>
   typeof model === 'string' ? { targets: [{ provider: 'primary', model }] } : model;
 
-async function startRole(entry: string, args: string[], redisUrl: string): Promise<RoleProcess> {
+const noFlags: readonly string[] = [];
+
+async function startRole(
+  entry: string,
+  args: string[],
+  redisUrl: string,
+  flags: readonly string[],
+): Promise<RoleProcess> {
   const child = fork(join(root, entry), args, {
     cwd: root,
+    execArgv: [...process.execArgv, ...flags],
     env: { ...process.env, REDIS_URL: redisUrl, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

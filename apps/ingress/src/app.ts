@@ -44,7 +44,7 @@ export type AppOptions = {
 
 /** The HTTP surface on its services. Listens nowhere yet. */
 export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
-  const { config, draining, connectionCounts, onError } = services;
+  const { config, draining, connectionCounts, door, onError } = services;
   const { trustedProxies, cors } = config.listen;
   const isProxy = addressFilter(trustedProxies);
   const entrance = createEntrance(services, isProxy);
@@ -104,6 +104,8 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
       checkKey(connectionCounts, request, principal?.keyId);
       request.principal = principal as Principal;
       if (draining()) throw shuttingDown();
+      // Before its body is read; the door asks again, for those that come on a WebSocket.
+      if (request.method === 'POST') door.checkSelf();
     });
     boundBodies(api, services.bodies, config.limits.requestBodiesBytes);
     completionRoutes(api, services);

@@ -38,6 +38,7 @@ import type { BodyBudget } from './http/arrival.ts';
 import { createSocketWheel } from './http/socket-wheel.ts';
 import { createKeyLimits } from './key-limits.ts';
 import { createMetrics } from './metrics.ts';
+import { watchOwnLoad } from './own-load.ts';
 import { createReconciler } from './reconcile.ts';
 import { createRefusals } from './refusals.ts';
 import { createRelay } from './relay/relay.ts';
@@ -121,13 +122,22 @@ const waitingRoom = createWaitingRoom({
   waitFor: (jobs) => waitMs(meter, jobs * shards),
   onError,
 });
+const ownLoad = watchOwnLoad(limits);
 const metrics = createMetrics({
   queueCounts: () => queue.counts(),
   load: () => meter.read(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
   reports,
-  bounds: ingressBounds({ limits, bodies, connections, connectionCounts, relay, socketWheel }),
+  bounds: ingressBounds({
+    limits,
+    bodies,
+    connections,
+    connectionCounts,
+    relay,
+    socketWheel,
+    ownLoad,
+  }),
 });
 const refused = createRefusals(metrics, logger);
 const isReady = () => redis.status === 'ready';
@@ -159,6 +169,7 @@ const door = createDoor({
   ranks,
   meter,
   memory,
+  ownLoad,
   limits,
   onAdmitted: () => metrics.admitted(),
   onShed: (reason) => metrics.shed(reason),
@@ -202,6 +213,8 @@ const app = await buildApp({
     channels,
     relay,
     submitter,
+    door,
+    ownLoad,
     reconciler,
     waitingRoom,
     keepAlive,
@@ -251,6 +264,7 @@ onSignals({
     keeper.close();
     sharers.stop();
     meter.stop();
+    ownLoad.stop();
     waitingRoom.stop();
     keepAlive.close();
     socketWheel.close();
