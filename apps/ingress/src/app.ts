@@ -18,10 +18,11 @@ import {
 import { allowPages } from './http/cors.ts';
 import { createEntrance } from './http/entrance.ts';
 import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
+import { noteRefusal } from './http/refused.ts';
 import { sendError } from './http/reply.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
-import { refuseMalformed } from './http/malformed.ts';
+import { malformedHandler } from './http/malformed.ts';
 import { modelRoutes } from './http/models.ts';
 import { upstreamRoutes } from './http/upstreams.ts';
 import { socketRoutes } from './http/websocket.ts';
@@ -44,7 +45,7 @@ export type AppOptions = {
 
 /** The HTTP surface on its services. Listens nowhere yet. */
 export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
-  const { config, draining, connectionCounts, door, onError } = services;
+  const { config, draining, connectionCounts, door, refused, onError } = services;
   const { trustedProxies, cors } = config.listen;
   const isProxy = addressFilter(trustedProxies);
   const entrance = createEntrance(services, isProxy);
@@ -61,16 +62,20 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     // Then `request.ip` is the right-most address in `x-forwarded-for` that is not one of these.
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
-    clientErrorHandler: refuseMalformed,
+    clientErrorHandler: malformedHandler(refused),
     // What reaches no route: a URL that cannot be decoded, a parameter longer than any id.
     frameworkErrors: (thrown, request, reply) => {
       reply.hijack();
-      sendError(reply.raw, badUrl(request.url, thrown.statusCode));
+      const refusal = badUrl(request.url, thrown.statusCode);
+      noteRefusal(refused, refusal, request);
+      sendError(reply.raw, refusal);
     },
   }) as unknown as FastifyInstance;
 
-  app.setErrorHandler((thrown, _request, reply) => {
-    const { status, error, headers } = toApiError(thrown);
+  app.setErrorHandler((thrown, request, reply) => {
+    const answer = toApiError(thrown);
+    const { status, error, headers } = answer;
+    noteRefusal(refused, answer, request);
     if (status >= 500 && status !== 503) onError(thrown);
     return reply.code(status).headers(headers).send({ error });
   });
@@ -90,7 +95,7 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     },
   );
 
-  countConnections(app.server, tls !== undefined, connectionCounts, isProxy);
+  countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused);
   await app.register(websocket, {
     // Without compression: its windows cost more per socket than all else, and bombs come packed.
     options: { maxPayload: config.limits.socketFrameBytes, perMessageDeflate: false },
@@ -100,9 +105,9 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     await allowPages(api, cors.origins);
     api.addHook('onRequest', async (request, reply) => {
       const principal = entrance.enter(request);
+      request.principal = principal as Principal;
       checkAddress(connectionCounts, request, reply);
       checkKey(connectionCounts, request, principal?.keyId);
-      request.principal = principal as Principal;
       if (draining()) throw shuttingDown();
       // Before its body is read; the door asks again, for those that come on a WebSocket.
       if (request.method === 'POST') door.checkSelf();
@@ -117,7 +122,7 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
   await adminRoutes(app, {
     admin: config.admin,
     isProxy,
-    refused: services.refused,
+    refused,
     pages: async (scope) => {
       await boardRoutes(scope, queues);
       upstreamRoutes(scope, services);

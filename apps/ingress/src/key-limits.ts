@@ -97,7 +97,7 @@ export function createKeyLimits({
   function refuse(keyId: string, verdict: LimitVerdict): Error {
     if (verdict.kind === 'admitted') return new Error('admitted, and refused');
     refused({ reason: verdict.by, keyId });
-    return rateLimited(verdict);
+    return Object.assign(rateLimited(verdict), { counted: true });
   }
 
   function ended({ id, keyId }: Owner): void {

@@ -98,7 +98,13 @@ const relay = createRelay({
   onError,
 });
 const inbox = await channels.openInbox(name, relay);
-const reconciler = createReconciler({ log, queue, relay, onError });
+const reconciler = createReconciler({
+  log,
+  queue,
+  relay,
+  onOverdue: () => metrics.shed('overdue'),
+  onError,
+});
 const connections = createConnections(onError);
 let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);

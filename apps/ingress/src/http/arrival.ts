@@ -2,6 +2,7 @@ import type { Server, Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ConnectionCounts } from '../admission/connection-counts.ts';
+import type { Refusal } from '../refusals.ts';
 import { addressOf } from './client.ts';
 import { ApiError, unavailable } from './errors.ts';
 
@@ -39,12 +40,15 @@ export function countConnections(
   isTls: boolean,
   counts: ConnectionCounts<Socket>,
   isProxy: (address: string) => boolean,
+  refused: (refusal: Refusal) => void,
 ) {
   server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
     const peer = socket.remoteAddress ?? '';
     const outcome = counts.opened(socket, isProxy(peer) ? undefined : peer);
     socket.once('close', () => counts.closed(socket));
-    if (outcome === 'unheard') socket.destroy();
+    if (outcome === 'counted') return;
+    refused({ reason: 'connection_unheard', address: peer });
+    socket.destroy();
   });
 }
 

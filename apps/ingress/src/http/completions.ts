@@ -25,6 +25,7 @@ import {
   readPriority,
 } from './headers.ts';
 import { joinRequest } from './join.ts';
+import { noteRefusal } from './refused.ts';
 import { sendError } from './reply.ts';
 
 const endpoint = '/v1/chat/completions';
@@ -182,7 +183,7 @@ function begin(
   sink: ReaderSink & { fail(failed: Failed): void; held(): number },
 ): Reader {
   const { meta, once } = prepared;
-  const { relay, metrics, keyLimits, onError } = services;
+  const { relay, metrics, keyLimits, refused, onError } = services;
   const response = reply.raw;
   let heard = false;
   let reader = relay.openFresh(meta.id, {
@@ -249,7 +250,9 @@ function begin(
       if (!(thrown instanceof ApiError)) onError(thrown);
       reader.close();
       if (response.writableEnded) return;
-      const { error, status } = toApiError(thrown);
+      const answer = toApiError(thrown);
+      const { error, status } = answer;
+      noteRefusal(refused, answer, reply.request);
       sink.fail({
         error,
         httpStatus: status,

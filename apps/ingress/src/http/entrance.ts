@@ -35,7 +35,7 @@ export function createEntrance(
 
   function refuse(request: FastifyRequest, reason: RefusalReason, keyId?: string): ApiError {
     refused({ reason, keyId, address: addressOf(request) });
-    return toError(reason, config.keys !== undefined);
+    return Object.assign(toError(reason, config.keys !== undefined), { counted: true });
   }
 
   function credentialsOf(request: FastifyRequest): Credentials {

@@ -9,6 +9,8 @@ export class ApiError extends Error {
   readonly status: number;
   readonly error: OpenAiError;
   readonly headers: Record<string, string>;
+  /** As a refusal, where it was made: by a reason that says more than its code. */
+  counted = false;
 
   constructor(status: number, error: OpenAiError, headers: Record<string, string> = {}) {
     super(error.message);
