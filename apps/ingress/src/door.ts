@@ -21,10 +21,19 @@ export type Visitor = {
 export type Door = {
   /** Throws an ApiError when this ingress itself takes no new work: asked before anything is read of it. */
   checkSelf(): void;
-  /** Throws an ApiError. No round trip. */
+  /** Throws an ApiError. No round trip. Nothing is counted yet: its key may have no more to spend. */
   enter(visitor: Visitor): Standing;
+  /** It is on its way into the queue, and counts as one that waits there. */
+  pass(standing: Standing): Passage;
   /** Throws an ApiError when Redis is above its soft memory limit. */
   checkMemory(): Promise<void>;
+};
+
+/** How the way of a request into the queue ends. */
+export type Passage = {
+  arrived(): void;
+  /** It is not made: there is one already, or it could not be queued. */
+  turnedBack(): void;
 };
 
 export type DoorDeps = {
@@ -67,10 +76,10 @@ export function createDoor(deps: DoorDeps): Door {
           throw refusal(verdict);
         }
       }
-      meter.add(standing);
-      onAdmitted();
       return standing;
     },
+
+    pass: (standing) => ({ arrived: onAdmitted, turnedBack: meter.add(standing) }),
 
     async checkMemory() {
       const room = memory.hasRoom();
