@@ -13,7 +13,7 @@ import {
   checkAddress,
   checkKey,
   countConnections,
-  serverTimes,
+  serverLimits,
 } from './http/arrival.ts';
 import { allowPages } from './http/cors.ts';
 import { createEntrance } from './http/entrance.ts';
@@ -49,12 +49,12 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
   const { trustedProxies, cors } = config.listen;
   const isProxy = addressFilter(trustedProxies);
   const entrance = createEntrance(services, isProxy);
-  const times = serverTimes(config.limits);
+  const arriving = serverLimits(config.limits);
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,
     ...(tls
-      ? { https: { ...tls, ...times, handshakeTimeout: times.headersTimeout } }
-      : { http: times }),
+      ? { https: { ...tls, ...arriving, handshakeTimeout: arriving.headersTimeout } }
+      : { http: arriving }),
     requestTimeout: config.limits.requestTimeoutMs,
     // Streams may be silent for long and requests may wait; time is watched where it is understood.
     connectionTimeout: 0,

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ConnectionCounts } from '../admission/connection-counts.ts';
 import type { Refusal } from '../refusals.ts';
 import { addressOf } from './client.ts';
-import { ApiError, unavailable } from './errors.ts';
+import { ApiError, invalidRequest, unavailable } from './errors.ts';
 
 /* What may arrive, and how slowly: connections, request heads, request bodies. */
 
@@ -22,10 +22,14 @@ export type BodyBudget = { held: number };
 const looksPerTimeout = 4;
 const longestLookMs = 5000;
 
+/** Bytes of a request's head, its first line and all its headers: Node's own default, by name. */
+const maxHeadBytes = 16 * 1024;
+
 /** Options of Node's server. Streams may be silent for long and requests may wait: only arriving is timed. */
-export function serverTimes({ headTimeoutMs, requestTimeoutMs }: Config['limits']) {
+export function serverLimits({ headTimeoutMs, requestTimeoutMs }: Config['limits']) {
   const shortest = Math.min(headTimeoutMs, requestTimeoutMs);
   return {
+    maxHeaderSize: maxHeadBytes,
     headersTimeout: shortest,
     connectionsCheckingInterval: Math.min(longestLookMs, Math.ceil(shortest / looksPerTimeout)),
   };
@@ -93,6 +97,10 @@ export function boundBodies(app: FastifyInstance, budget: BodyBudget, maxBytes: 
   app.decorateRequest('releaseBody', () => {});
   app.addHook('preParsing', (request, reply, payload, done) => {
     if (hasBody(request)) {
+      if (isEncoded(request)) {
+        done(encodedBody());
+        return;
+      }
       let own = 0;
       let refused = false;
       request.releaseBody = () => {
@@ -115,6 +123,17 @@ export function boundBodies(app: FastifyInstance, budget: BodyBudget, maxBytes: 
 
 const hasBody = ({ headers }: FastifyRequest): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+/** It goes upstream as it came, and what is packed has no bound. */
+const isEncoded = ({ headers }: FastifyRequest): boolean =>
+  !/^(identity)?$/i.test(headers['content-encoding'] ?? '');
+
+const encodedBody = () =>
+  invalidRequest('The request body must not be compressed: send it without a content-encoding.', {
+    status: 415,
+    code: 'unsupported_content_encoding',
+    headers: { 'accept-encoding': 'identity' },
+  });
 
 const tooManyBodies = () =>
   Object.assign(
