@@ -54,6 +54,8 @@ export type Fleet = {
   /** `redisUrl`: by another way to the same Redis. */
   addWorker(redisUrl?: string): Promise<RoleProcess>;
   addIngress(): Promise<RoleProcess>;
+  /** Changes sections of the config, for the processes that are started from now on. */
+  reconfigure(sections: Record<string, unknown>): Promise<void>;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
@@ -84,7 +86,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   );
   const dir = await mkdtemp(join(tmpdir(), 'millrace-fleet-'));
   const file = join(dir, 'millrace.yaml');
-  const content = {
+  const content: Record<string, unknown> = {
     models: Object.fromEntries(
       Object.entries(models).map(([alias, model]) => [alias, toModel(model)]),
     ),
@@ -120,6 +122,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       );
       fleet.ingresses.push(ingress);
       return ingress;
+    },
+    async reconfigure(sections) {
+      Object.assign(content, sections);
+      await writeFile(file, stringify(content));
     },
     async close() {
       const roles = [...fleet.ingresses, ...fleet.workers];

@@ -168,4 +168,18 @@ describe('what an ingress cannot hold', () => {
     socket.terminate();
     expect(await counted('no_key')).toBe(1);
   });
+
+  it('is counted once: what is no HTTP behind a request, which ends with its connection', async () => {
+    fleet = await startFleet({ workers: 0, models });
+    const body = JSON.stringify(chat('m', { stream: true }));
+    const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
+    const { socket, ended } = await raw(`${head}Content-Length: ${body.length}\r\n\r\n${body}`);
+    const waiting = async () =>
+      sumOf(parsePrometheus((await call(`${fleet.url}/metrics`)).text), 'millrace_requests_open');
+    await expect.poll(waiting).toBe(1);
+    for (let i = 0; i < 10; i += 1) socket.write('HELO millrace\r\n\r\n');
+    expect(await ended).toMatch(/^HTTP\/1\.1 400 /);
+    await expect.poll(waiting).toBe(0);
+    expect(await counted('invalid_http')).toBe(1);
+  });
 });
