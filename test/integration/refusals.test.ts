@@ -183,3 +183,44 @@ describe('what an ingress cannot hold', () => {
     expect(await counted('invalid_http')).toBe(1);
   });
 });
+
+describe('a body that is refused before it is there', () => {
+  beforeAll(async () => {
+    fleet = await startFleet({
+      models,
+      config: { limits: { requestBody: '1MiB', requestBodies: '8MiB' } },
+    });
+  });
+  afterAll(() => fleet.close());
+
+  const part = 'x'.repeat(64 * 1024);
+  const parts = 320;
+  const length = `Content-Length: ${parts * part.length}`;
+  const chunked = 'Transfer-Encoding: chunked';
+
+  it.each([
+    ['too large', 413, 'application/json', length],
+    ['too large, in chunks', 413, 'application/json', chunked],
+    ['of another type', 415, 'text/plain', length],
+    ['of another type, in chunks', 415, 'text/plain', chunked],
+  ])('because it is %s: its client can read so, and nothing of it is held', async (...args) => {
+    const [, status, type, framing] = args;
+    const piece = framing === length ? part : `${part.length.toString(16)}\r\n${part}\r\n`;
+    const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\n`;
+    const { socket, ended } = await raw(`${head}${framing}\r\n\r\n`);
+    ended.catch(() => {});
+    const answered = once(socket, 'data') as Promise<[Buffer]>;
+    for (let i = 0; i < parts; i += 1) socket.write(piece);
+    const [answer] = await answered;
+    expect(answer.toString()).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+
+    const held = async () =>
+      sumOf(parsePrometheus((await call(`${fleet.url}/metrics`)).text), 'millrace_bound_bytes', {
+        what: 'request_bodies',
+      });
+    // All of it has gone, or its time has.
+    await expect.poll(() => socket.writableLength === 0 || socket.destroyed).toBe(true);
+    await expect.poll(held).toBe(0);
+    socket.destroy();
+  });
+});

@@ -13,12 +13,13 @@ import {
   checkAddress,
   checkKey,
   countConnections,
+  hearOut,
   serverLimits,
 } from './http/arrival.ts';
 import { allowPages } from './http/cors.ts';
 import { createEntrance } from './http/entrance.ts';
 import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
-import { noteRefusal } from './http/refused.ts';
+import { noteRefusal, whoAsks } from './http/refused.ts';
 import { sendError } from './http/reply.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
@@ -67,7 +68,7 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     frameworkErrors: (thrown, request, reply) => {
       reply.hijack();
       const refusal = badUrl(request.url, thrown.statusCode);
-      noteRefusal(refused, refusal, request);
+      noteRefusal(refused, refusal, whoAsks(request));
       sendError(reply.raw, refusal);
     },
   }) as unknown as FastifyInstance;
@@ -75,7 +76,8 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
   app.setErrorHandler((thrown, request, reply) => {
     const answer = toApiError(thrown);
     const { status, error, headers } = answer;
-    noteRefusal(refused, answer, request);
+    noteRefusal(refused, answer, whoAsks(request));
+    if (status === 413) hearOut(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
     return reply.code(status).headers(headers).send({ error });
   });

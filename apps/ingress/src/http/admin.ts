@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { whyNotLocal } from '../admission/local.ts';
 import type { Refusal } from '../refusals.ts';
 import { neighbourOf } from './client.ts';
-import { ApiError, notLocal } from './errors.ts';
+import { ApiError, forbidden, notLocal } from './errors.ts';
 
 export type AdminOptions = {
   admin: { user: string; passwordSha256: string } | undefined;
@@ -44,7 +44,11 @@ function refuse(
     refused({ reason, address });
     return notLocal(reason, 'No admin is configured', 'admin');
   }
-  if (isAdmin(request.headers.authorization, admin)) return undefined;
+  if (isAdmin(request.headers.authorization, admin)) {
+    if (!isPressedElsewhere(request)) return undefined;
+    refused({ reason: 'foreign_page', address });
+    return forbidden('Pages of other sites may not use the admin pages.', 'foreign_page');
+  }
   refused({ reason: 'admin_only', address });
   const message = 'Admin pages need the user and the password of the config.';
   return new ApiError(
@@ -52,6 +56,15 @@ function refuse(
     { message, type: 'invalid_request_error', param: null, code: 'admin_only' },
     { 'www-authenticate': 'Basic realm="millrace"' },
   );
+}
+
+/**
+ * Browsers send a password that they know along with whatever any page asks for. They say what page
+ * that was, and following a link is nobody's harm.
+ */
+function isPressedElsewhere({ method, headers }: FastifyRequest): boolean {
+  const { 'sec-fetch-site': site = 'none' } = headers;
+  return method !== 'GET' && method !== 'HEAD' && site !== 'none' && site !== 'same-origin';
 }
 
 /** Compares digests, in constant time. */

@@ -25,6 +25,9 @@ const longestLookMs = 5000;
 /** Bytes of a request's head, its first line and all its headers: Node's own default, by name. */
 const maxHeadBytes = 16 * 1024;
 
+/** Milliseconds that a client has to read its refusal, while what it still sends is passed over. */
+export const lingerMs = 1000;
+
 /** Options of Node's server. Streams may be silent for long and requests may wait: only arriving is timed. */
 export function serverLimits({ headTimeoutMs, requestTimeoutMs }: Config['limits']) {
   const shortest = Math.min(headTimeoutMs, requestTimeoutMs);
@@ -102,22 +105,40 @@ export function boundBodies(app: FastifyInstance, budget: BodyBudget, maxBytes: 
         return;
       }
       let own = 0;
-      let refused = false;
+      let isOver = false;
       request.releaseBody = () => {
+        isOver = true;
         budget.held -= own;
         own = 0;
       };
       reply.raw.once('close', () => request.releaseBody());
       payload.on('data', (part: Buffer) => {
-        if (refused) return;
+        // Answered already: nobody holds what still comes.
+        if (isOver) return;
         own += part.length;
         budget.held += part.length;
-        refused = budget.held > maxBytes;
-        // Ends the parsing with this answer; what else comes of the body is passed over.
-        if (refused) payload.emit('error', tooManyBodies());
+        if (budget.held <= maxBytes) return;
+        // Ends the parsing with this answer. Where nothing parses any more, an error would end the process.
+        if (payload.listenerCount('error') > 0) payload.emit('error', tooManyBodies());
+        request.releaseBody();
       });
     }
     done(null, payload);
+  });
+}
+
+/**
+ * For an answer that comes before the end of a body: fastify would close the connection with it, and
+ * what is unread then takes it back. What still comes is passed over, for a while.
+ */
+export function hearOut(request: FastifyRequest, reply: FastifyReply): void {
+  const { raw } = request;
+  reply.removeHeader('connection');
+  reply.raw.once('finish', () => {
+    const timer = setTimeout(() => {
+      if (!raw.complete) raw.socket.destroy();
+    }, lingerMs);
+    raw.socket.once('close', () => clearTimeout(timer));
   });
 }
 

@@ -25,7 +25,7 @@ import {
   readPriority,
 } from './headers.ts';
 import { joinRequest } from './join.ts';
-import { noteRefusal } from './refused.ts';
+import { noteRefusal, whoAsks } from './refused.ts';
 import { sendError } from './reply.ts';
 
 const endpoint = '/v1/chat/completions';
@@ -252,7 +252,7 @@ function begin(
       if (response.writableEnded) return;
       const answer = toApiError(thrown);
       const { error, status } = answer;
-      noteRefusal(refused, answer, reply.request);
+      noteRefusal(refused, answer, whoAsks(reply.request));
       sink.fail({
         error,
         httpStatus: status,

@@ -1,29 +1,32 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Refusal } from '../refusals.ts';
+import { lingerMs } from './arrival.ts';
 import { invalidRequest } from './errors.ts';
 import type { ApiError } from './errors.ts';
-
-/** Milliseconds that a client has to read its refusal, while what it still sends is passed over. */
-const lingerMs = 1000;
 
 /** Connections that were refused: what comes on them is refused again, and nobody need know. */
 const refusedOnes = new WeakSet<Socket>();
 
 /**
  * Answers what Node could not read as a request, before any route or hook, counts it, and ends the
- * connection.
+ * connection. Of a connection that broke there is nobody to answer, and nothing to count.
  */
 export const malformedHandler =
   (refused: (refusal: Refusal) => void) =>
   (thrown: Error & { code?: string }, socket: Socket): void => {
-    if (thrown.code === 'ECONNRESET' || socket.destroyed || refusedOnes.has(socket)) return;
+    const { code = '' } = thrown;
+    if (code === 'ECONNRESET' || socket.destroyed || refusedOnes.has(socket)) return;
+    const refusal = toRefusal(code);
+    const reason = refusal?.error.code ?? (isTls(code) ? 'invalid_tls' : undefined);
+    if (reason !== undefined) refused({ reason, address: socket.remoteAddress });
     refusedOnes.add(socket);
-    const refusal = toRefusal(thrown.code);
-    refused({ reason: refusal.error.code ?? '', address: socket.remoteAddress });
-    if (!socket.writable || isAnswering(socket)) socket.destroy(thrown);
-    else endSoftly(socket, toResponse(refusal));
+    if (refusal && socket.writable && !isAnswering(socket)) endSoftly(socket, toResponse(refusal));
+    else socket.destroy(thrown);
   };
+
+/** No handshake came about: there is nothing yet to answer on. */
+const isTls = (code: string): boolean => /^ERR_(SSL|TLS)_/.test(code);
 
 /**
  * A connection that is closed with unread bytes on it is reset, and a reset takes back what was
@@ -42,7 +45,8 @@ function endSoftly(socket: Socket, lastWords: string): void {
 const isAnswering = (socket: Socket & { _httpMessage?: { headersSent: boolean } | null }) =>
   socket._httpMessage?.headersSent === true;
 
-function toRefusal(code: string | undefined): ApiError {
+/** Undefined for what is no fault of a request. */
+function toRefusal(code: string): ApiError | undefined {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return invalidRequest('The request did not arrive in time.', {
@@ -55,7 +59,9 @@ function toRefusal(code: string | undefined): ApiError {
         code: 'request_head_too_large',
       });
     default:
-      return invalidRequest('This is not an HTTP request.', { code: 'invalid_http' });
+      return code.startsWith('HPE_')
+        ? invalidRequest('This is not an HTTP request.', { code: 'invalid_http' })
+        : undefined;
   }
 }
 
