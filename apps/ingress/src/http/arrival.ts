@@ -26,7 +26,7 @@ const longestLookMs = 5000;
 const maxHeadBytes = 16 * 1024;
 
 /** Milliseconds that a client has to read its refusal, while what it still sends is passed over. */
-export const lingerMs = 1000;
+export const lingerMs = 2000;
 
 /** Options of Node's server. Streams may be silent for long and requests may wait: only arriving is timed. */
 export function serverLimits({ headTimeoutMs, requestTimeoutMs }: Config['limits']) {
