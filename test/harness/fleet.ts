@@ -38,6 +38,8 @@ export type FleetOptions = {
   /** Aliases; a text stands for one target at the primary simulator. */
   models?: Record<string, unknown>;
   redisArgs?: readonly string[];
+  /** Node's own flags, for ingresses. */
+  ingressFlags?: readonly string[];
 };
 
 /** Redis, two simulated providers, workers and ingresses: all real, all ended with the fleet. */
@@ -52,6 +54,8 @@ export type Fleet = {
   /** `redisUrl`: by another way to the same Redis. `preload`: a module of the harness that it loads first. */
   addWorker(redisUrl?: string, preload?: string): Promise<RoleProcess>;
   addIngress(redisUrl?: string): Promise<RoleProcess>;
+  /** Changes sections of the config, for the processes that are started from now on. */
+  reconfigure(sections: Record<string, unknown>): Promise<void>;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
@@ -69,6 +73,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     config = {},
     models = {},
     redisArgs = [],
+    ingressFlags = [],
     health = false,
   } = options;
   const [redis, primary, backup] = await allOrNone<[TestRedis, Simulator, Simulator]>(
@@ -81,7 +86,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   );
   const dir = await mkdtemp(join(tmpdir(), 'millrace-fleet-'));
   const file = join(dir, 'millrace.yaml');
-  const content = {
+  const content: Record<string, unknown> = {
     models: Object.fromEntries(
       Object.entries(models).map(([alias, model]) => [alias, toModel(model)]),
     ),
@@ -92,8 +97,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       ...(config['providers'] as Record<string, unknown> | undefined),
     },
   };
-  const start = (entry: string, args: string[], redisUrl = redis.url, preload?: string) =>
-    startRole(entry, ['--config', file, ...args], redisUrl, preload);
+  const start = (entry: string, args: string[], redisUrl = redis.url, flags = noFlags) =>
+    startRole(entry, ['--config', file, ...args], redisUrl, flags);
   const fleet: Fleet = {
     redis,
     primary,
@@ -103,15 +108,25 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     get url() {
       return fleet.ingresses[0]?.url ?? '';
     },
-    async addWorker(redisUrl, preload) {
-      const worker = await start('apps/worker/src/main.ts', [], redisUrl, preload);
+    async addWorker(redisUrl = redis.url, preload) {
+      const first = preload && ['--import', new URL(preload, import.meta.url).href];
+      const worker = await start('apps/worker/src/main.ts', [], redisUrl, first);
       fleet.workers.push(worker);
       return worker;
     },
-    async addIngress(redisUrl) {
-      const ingress = await start('apps/ingress/src/main.ts', ['--port', '0'], redisUrl);
+    async addIngress(redisUrl = redis.url) {
+      const ingress = await start(
+        'apps/ingress/src/main.ts',
+        ['--port', '0'],
+        redisUrl,
+        ingressFlags,
+      );
       fleet.ingresses.push(ingress);
       return ingress;
+    },
+    async reconfigure(sections) {
+      Object.assign(content, sections);
+      await writeFile(file, stringify(content));
     },
     async close() {
       const roles = [...fleet.ingresses, ...fleet.workers];
@@ -148,16 +163,17 @@ const providersAt = (name: string, { url }: Simulator, health: boolean) => {
 const toModel = (model: unknown): unknown =>
   typeof model === 'string' ? { targets: [{ provider: 'primary', model }] } : model;
 
+const noFlags: readonly string[] = [];
+
 async function startRole(
   entry: string,
   args: string[],
   redisUrl: string,
-  preload?: string,
+  flags: readonly string[],
 ): Promise<RoleProcess> {
-  const first = preload && new URL(preload, import.meta.url).href;
   const child = fork(join(root, entry), args, {
     cwd: root,
-    execArgv: first ? [...process.execArgv, '--import', first] : process.execArgv,
+    execArgv: [...process.execArgv, ...flags],
     env: { ...process.env, REDIS_URL: redisUrl, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

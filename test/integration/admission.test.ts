@@ -5,6 +5,7 @@ import { eventsOf } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions } from '../harness/fleet.ts';
 import { call, errorOf, jsonOf, open } from '../harness/http.ts';
+import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import { openSocket } from '../harness/socket.ts';
 
 const quick = 'healthy:tokens=1';
@@ -102,6 +103,44 @@ describe('a queue with bounds', () => {
     expect(errorOf(await makeJob())).toMatchObject({ code: 'queue_full' });
     await redis.config('SET', 'maxmemory', '0');
     idOf(await makeJob());
+  });
+});
+
+describe('a request that is not made', () => {
+  const admitted = async () =>
+    sumOf(
+      parsePrometheus((await call(`${fleet.url}/metrics`)).text),
+      'millrace_requests_admitted_total',
+    );
+
+  test('because its key has no more to spend is neither admitted nor in the way of others', async () => {
+    await start({
+      workers: 0,
+      config: {
+        keys: [
+          { id: 'a', secret: 'key-a', limits: { requestsPerMinute: 1 } },
+          { id: 'b', secret: 'key-b' },
+        ],
+        limits: { queueJobs: 4 },
+      },
+    });
+    await fill(1, 'key-a');
+    for (let i = 0; i < 5; i++) expect((await makeJob('key-a')).status).toBe(429);
+    idOf(await makeJob('key-b'));
+    expect(await admitted()).toBe(2);
+  });
+
+  test('because it was made before is not admitted again', async () => {
+    await start({ workers: 0, config: { limits: { queueJobs: 4 } } });
+    const again = () =>
+      call(`${fleet.url}/v1/jobs`, {
+        body: { body: chat('quick') },
+        headers: { 'idempotency-key': 'one' },
+      });
+    const id = idOf(await again());
+    for (let i = 0; i < 5; i++) expect(idOf(await again())).toBe(id);
+    idOf(await makeJob());
+    expect(await admitted()).toBe(2);
   });
 });
 

@@ -9,6 +9,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
 import { makeCertificate } from '../harness/certificates.ts';
 import { startFleet } from '../harness/fleet.ts';
+import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 
 test('with TLS, connections are counted and times are watched as well', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-tls-'));
@@ -39,10 +40,23 @@ test('with TLS, connections are counted and times are watched as well', async ()
   socket.terminate();
   await expect.poll(statusOf).toBe(200);
 
-  // One that never shakes hands.
+  // One that never shakes hands, and one that speaks in the clear.
   const { hostname, port } = new URL(fleet.url);
-  const silent = connect(Number(port), hostname);
-  silent.on('error', () => {});
-  silent.resume();
-  await once(silent, 'close');
+  for (const words of ['', 'GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n']) {
+    const plain = connect(Number(port), hostname);
+    plain.on('error', () => {});
+    let heard = '';
+    plain.on('data', (part: Buffer) => (heard += part.toString('latin1')));
+    if (words !== '') plain.write(words);
+    await once(plain, 'close');
+    expect(heard).not.toContain('HTTP/1.1');
+  }
+  const [page] = (await once(
+    get(`${fleet.url}/metrics`, { ca: cert, agent: false }),
+    'response',
+  )) as [IncomingMessage];
+  const text = (await page.toArray()).join('');
+  expect(sumOf(parsePrometheus(text), 'millrace_refusals_total', { reason: 'invalid_tls' })).toBe(
+    1,
+  );
 });

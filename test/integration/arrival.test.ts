@@ -7,6 +7,7 @@ import { aliases, chat, complete } from '../harness/api.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { call, errorOf, open } from '../harness/http.ts';
+import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import { openSocket } from '../harness/socket.ts';
 
 const model = 'healthy:tokens=10';
@@ -58,6 +59,39 @@ describe('a request that does not arrive', () => {
     const drip = setInterval(() => socket.write('a'), 20);
     expect(await ended).toMatch(/^HTTP\/1\.1 408 /);
     clearInterval(drip);
+  });
+});
+
+describe('a body that drips', () => {
+  it('is ended when its time is over, and holds no memory from then on', async () => {
+    await start({ headTimeout: '300ms', requestTimeout: '600ms' });
+    const { socket, ended } = await raw(post(9000));
+    const drip = setInterval(() => socket.write('x'.repeat(100)), 20);
+    expect(await ended).toMatch(/^HTTP\/1\.1 408 /);
+    clearInterval(drip);
+    const held = async () => {
+      const { text } = await call(`${fleet.url}/metrics`);
+      return sumOf(parsePrometheus(text), 'millrace_bound_bytes', { what: 'request_bodies' });
+    };
+    await expect.poll(held).toBe(0);
+  });
+});
+
+describe('a stream that waits in the queue', () => {
+  it('is kept alive with comments until it starts', async () => {
+    fleet = await startFleet({
+      workers: 0,
+      models: aliases(model),
+      config: { limits: { keepAlive: '100ms' } },
+    });
+    const waiting = complete(fleet.url, chat(model, { stream: true }));
+    await waiting.until((text) => text.split('\n\n').length > 4);
+    expect((await waiting.head).status).toBe(200);
+    expect(waiting.text.replaceAll(/^:.*\n\n/gm, '')).toBe('');
+    await fleet.addWorker();
+    const answer = await waiting.ended;
+    expect(answer.text).toContain('[DONE]');
+    expect(answer.text.replaceAll(/^:.*\n\n/gm, '')).toMatch(/^(id|data): /);
   });
 });
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { aliases, chat, complete } from '../harness/api.ts';
@@ -105,6 +106,36 @@ describe('a body', () => {
       expect(answer.status).toBe(200);
     },
   );
+
+  it.each(['gzip', 'deflate', 'br', 'zstd', 'identity, gzip', 'GZIP', 'nonsense'])(
+    'in content encoding %s is refused with 415',
+    async (encoding) => {
+      for (const path of ['/v1/chat/completions', '/v1/jobs']) {
+        const answer = await ask(path, {
+          body: gzipSync(JSON.stringify(chat(model))),
+          headers: { 'content-encoding': encoding },
+        });
+        expect(answer).toMatchObject({ status: 415, headers: { 'accept-encoding': 'identity' } });
+        expect(errorOf(answer)).toMatchObject({ type, code: 'unsupported_content_encoding' });
+      }
+    },
+  );
+
+  it.each(['identity', 'Identity', ''])('in content encoding %j is taken', async (encoding) => {
+    const headers = { 'content-encoding': encoding };
+    expect((await askChat(chat(model), { headers })).status).toBe(200);
+  });
+
+  it.each([false, true])('that is a bomb is not unpacked, in chunks %s', async (chunked) => {
+    // Three KiB that would be a few MiB, with every header that could have somebody unpack it.
+    const bomb = gzipSync(Buffer.alloc(3 * 1024 * 1024));
+    expect(bomb.length).toBeLessThan(bodyLimit);
+    for (const more of [{ 'content-encoding': 'gzip' }, { te: 'gzip' }, {}]) {
+      const answer = await askChat(bomb, { chunked, headers: more });
+      expect([400, 415]).toContain(answer.status);
+      expect(errorOf(answer)).toMatchObject({ type });
+    }
+  });
 
   it.each([false, true])('over the limit is refused with 413, in chunks %s', async (chunked) => {
     const upTo = (length: number) => {
@@ -220,14 +251,25 @@ describe('a header', () => {
     expect((await askChat(chat(model), { headers })).status).toBe(200);
   });
 
-  it.each(['soon', '10', '-5s', '1h30m', '2020-01-31T12:00:00Z', '2030-02-31', '', '0ms'])(
-    'x-millrace-deadline: %j is refused',
-    async (value) => {
-      const answer = await askChat(chat(model), { headers: { 'x-millrace-deadline': value } });
-      expect(answer.status).toBe(400);
-      expect(errorOf(answer)).toMatchObject({ type, param: 'x-millrace-deadline' });
-    },
-  );
+  it.each([
+    'soon',
+    '10',
+    '-5s',
+    '1h30m',
+    '2020-01-31T12:00:00Z',
+    '2030-02-31',
+    '',
+    '0ms',
+    '2030-02-31T12:00:00Z',
+    `${'9'.repeat(400)}d`,
+  ])('x-millrace-deadline: %j is refused', async (value) => {
+    const answer = await askChat(chat(model), { headers: { 'x-millrace-deadline': value } });
+    expect(answer.status).toBe(400);
+    expect(errorOf(answer)).toMatchObject({ type, param: 'x-millrace-deadline' });
+    const job = await ask('/v1/jobs', { body: { deadline: value, body: chat(model) } });
+    expect(job.status).toBe(400);
+    expect(errorOf(job)).toMatchObject({ type, param: 'deadline' });
+  });
 
   it.each(['30s', '2099-01-31T12:00:00Z'])('x-millrace-deadline: %s is taken', async (value) => {
     const answer = await askChat(chat(model), { headers: { 'x-millrace-deadline': value } });

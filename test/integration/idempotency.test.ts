@@ -249,11 +249,50 @@ describe('jobs and WebSockets', () => {
   });
 });
 
+/** A text as Node puts it into a header: a character for each of its bytes. */
+const bytesOf = (text: string) => Buffer.from(text).toString('latin1');
+
+describe('an Idempotency-Key that is not ASCII', () => {
+  it.each(['é', 'À', '日本', '🔑'.repeat(63)])('%s is a key like any other', async (text) => {
+    const key = bytesOf(text);
+    const first = await ask(urls()[0], short, key).ended;
+    const second = await ask(urls()[1], short, key).ended;
+    expect(second).toMatchObject({ status: 200, headers: { 'idempotent-replayed': 'true' } });
+    expect(second.headers['x-request-id']).toBe(first.headers['x-request-id']);
+    // The same key on a socket, and another request.
+    const socket = await openSocket(fleet.url, asA);
+    socket.send({ type: 'create', idempotency_key: text, body: chat(short) });
+    const { error } = await socket.next(({ type }) => type === 'error');
+    expect(error).toMatchObject({ code: 'idempotency_key_reused' });
+    await socket.close();
+  });
+});
+
 describe('an Idempotency-Key that cannot be one', () => {
+  it('because there are two is a 400, also where both are the same', async () => {
+    for (const second of ['b', 'a']) {
+      for (const [path, body] of [
+        ['/v1/chat/completions', chat(short)],
+        ['/v1/jobs', { body: chat(short) }],
+      ] as const) {
+        const headers = { ...asA, 'idempotency-key': ['a', second] };
+        const answer = await call(`${fleet.url}${path}`, { body, headers });
+        expect(answer.status).toBe(400);
+        expect(errorOf(answer)).toMatchObject({ code: 'invalid_idempotency_key' });
+      }
+    }
+    // One that looks like two is one.
+    expect((await ask(fleet.url, short, 'a, b').ended).status).toBe(200);
+  });
+
   it.each([
     ['empty', ''],
     ['longer than 255 bytes', 'x'.repeat(256)],
+    ['of 10 KB', 'x'.repeat(10_240)],
     ['with a control character', 'a\tb'],
+    ['with one that is two bytes', bytesOf('a\u0085b')],
+    ['longer than 255 bytes in UTF-8', bytesOf('ü'.repeat(128))],
+    ['that is no UTF-8', 'caf\u00e9'],
   ])('%s is a 400', async (_what, key) => {
     const answer = await ask(fleet.url, short, key).ended;
     expect(answer.status).toBe(400);
@@ -265,9 +304,9 @@ describe('an Idempotency-Key that cannot be one', () => {
 
   it('is a 400 on a socket, in bytes', async () => {
     const socket = await openSocket(fleet.url, asA);
-    for (const key of ['ü'.repeat(128), 'a\u0000b', 5]) {
-      socket.send({ type: 'create', ref: String(key), idempotency_key: key, body: chat(short) });
-      const { error } = await socket.next(({ ref }) => ref === String(key));
+    for (const [i, key] of ['ü'.repeat(128), 'a\u0000b', '\ud800', null, 5].entries()) {
+      socket.send({ type: 'create', ref: String(i), idempotency_key: key, body: chat(short) });
+      const { error } = await socket.next(({ ref }) => ref === String(i));
       expect(error).toMatchObject({ param: 'idempotency_key' });
     }
     await socket.close();

@@ -250,6 +250,19 @@ describe('the admin pages', () => {
     });
   });
 
+  it.each([
+    ['same-origin', 200],
+    ['none', 200],
+    [undefined, 200],
+    ['same-site', 403],
+    ['cross-site', 403],
+  ])('take a press of a button from a page that is %s with %d', async (site, status) => {
+    const headers = { ...basic('ops', 'pass:word'), ...(site && { 'sec-fetch-site': site }) };
+    const press = `/admin/queues/api/queues/requests/clean/completed`;
+    expect((await ask(press, headers, { method: 'PUT' })).status).toBe(status);
+    expect((await ask('/admin/queues', headers)).status).toBe(200);
+  });
+
   it('show the workers to the admin', async () => {
     const answer = await ask('/admin/upstreams', basic('ops', 'pass:word'));
     expect(answer.status).toBe(200);

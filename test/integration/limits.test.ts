@@ -45,6 +45,7 @@ beforeAll(async () => {
         key('jobs', { concurrent: 1 }),
         key('kept', { concurrent: 1 }),
         key('killed', { concurrent: 2 }),
+        key('told', { concurrent: 1, requestsPerMinute: 50 }),
         key('both', { concurrent: 1, requestsPerMinute: 1 }),
         { id: 'free', secret: 'secret-free' },
       ],
@@ -241,6 +242,27 @@ describe('concurrent requests', () => {
     const heads = await Promise.all(calls.map(({ head }) => head));
     expect(heads.filter(({ status }) => status === 200)).toHaveLength(5);
     for (const going of calls) going.cut();
+  });
+
+  it('are refused with what is known of the other limits, where it was asked and elsewhere', async () => {
+    const going = await stream(one, 'told');
+    expect((await going.head).headers).toMatchObject({ 'x-ratelimit-remaining-requests': '49' });
+    const here = await ask(one, 'told');
+    expect(here).toMatchObject({
+      status: 429,
+      headers: {
+        'x-ratelimit-limit-requests': '50',
+        'x-ratelimit-remaining-requests': '49',
+        'x-ratelimit-reset-requests': expect.stringMatching(/s$/),
+      },
+    });
+    const elsewhere = await ask(other, 'told');
+    expect(elsewhere).toMatchObject({
+      status: 429,
+      headers: { 'x-ratelimit-limit-requests': '50' },
+    });
+    expect(elsewhere.headers).not.toHaveProperty('x-ratelimit-remaining-requests');
+    going.cut();
   });
 
   it('leave room as soon as an answer has ended, so that one after the other goes', async () => {

@@ -180,7 +180,11 @@ describe('with keys, pages and trusted proxies in the config', () => {
     ['203.0.113.7, 198.51.100.1', 403],
     ['203.0.113.7, 198.51.100.1, 10.9.1.1', 403],
     ['203.0.113.7, unknown', 403],
-    ['203.0.113.7:443', 403],
+    ['203.0.113.7:443', 200],
+    ['[2001:db8::1]:443', 200],
+    ['[2001:db9::1]:443', 403],
+    ['[203.0.113.7', 403],
+    ['x'.repeat(8000), 403],
     ['198.51.100.1', 403],
     ['', 403],
     [', ,', 403],
@@ -192,19 +196,34 @@ describe('with keys, pages and trusted proxies in the config', () => {
     expect(answer.status).toBe(status);
   });
 
+  it('behind a trusted proxy, two x-forwarded-for are read as one', async () => {
+    const from = async (...lines: string[]) => {
+      const headers = { ...bearer('secret-o'), 'x-forwarded-for': lines };
+      return (await call(`${fleet.url}/v1/models`, { headers })).status;
+    };
+    expect(await from('198.51.100.1', '203.0.113.7')).toBe(200);
+    expect(await from('203.0.113.7', '10.9.1.1, 127.0.0.1')).toBe(200);
+  });
+
   it('the address decides who is on loopback, too', async () => {
     const admin = (from: string) =>
       call(`${fleet.url}/admin/upstreams`, { headers: { 'x-forwarded-for': from } });
     expect((await admin('203.0.113.7')).status).toBe(403);
     expect((await admin('127.0.0.1')).status).toBe(200);
+    // What does not tell for whom it asks asks for anybody.
+    const silent = await call(`${fleet.url}/admin/upstreams`, {
+      headers: { 'x-real-ip': '203.0.113.7' },
+    });
+    expect(silent.status).toBe(403);
+    expect(errorOf(silent)).toMatchObject({ code: 'untrusted_proxy' });
   });
 
   it('refusals are counted by reason, and logged without what was shown', async () => {
     const samples = parsePrometheus((await call(`${fleet.url}/metrics`)).text);
     const refused = (labels: Record<string, string>) =>
       sumOf(samples, 'millrace_refusals_total', labels);
-    expect(refused({ reason: 'address', key: 'office' })).toBe(7);
-    expect(refused({ reason: 'foreign_page' })).toBe(3);
+    expect(refused({ reason: 'address', key: 'office' })).toBe(9);
+    expect(refused({ reason: 'foreign_page' })).toBe(4);
     expect(refused({ reason: 'unknown_key' })).toBeGreaterThan(2);
     expect(refused({ reason: 'no_key' })).toBeGreaterThan(2);
     const log = fleet.ingresses[0]?.stderr() ?? '';
@@ -253,6 +272,73 @@ describe('with keys alone', () => {
     });
     expect((await request.head).status).toBe(401);
     request.cut();
+  });
+});
+
+describe('with neither keys nor an admin', () => {
+  let fleet: Fleet;
+  beforeAll(async () => {
+    fleet = await startFleet({ models, config: { listen: { cors: { origins: [app] } } } });
+  });
+  afterAll(() => fleet.close());
+
+  const post = (headers: Record<string, string>) =>
+    call(`${fleet.url}/v1/chat/completions`, { headers, body: chat('m') });
+  const board = '/admin/queues/api/queues';
+  const codes = async (headers: Record<string, string>) => {
+    const answers = [
+      await post(headers),
+      await call(`${fleet.url}/admin/upstreams`, { headers }),
+      await call(`${fleet.url}${board}`, { headers }),
+      await call(`${fleet.url}${board}/requests/clean/completed`, { method: 'PUT', headers }),
+    ];
+    return answers.map((answer) =>
+      answer.status === 403 ? errorOf(answer).code : `${answer.status}`,
+    );
+  };
+  const counted = async (reason: string) =>
+    sumOf(parsePrometheus((await call(`${fleet.url}/metrics`)).text), 'millrace_refusals_total', {
+      reason,
+    });
+
+  it.each<Record<string, string>>([
+    { host: 'rebound.example:8080' },
+    { host: 'rebound.example', origin: 'http://rebound.example' },
+    { origin: evil },
+    { origin: 'null' },
+  ])('a page of another site gets nothing: %j', async (headers) => {
+    const before = await counted('foreign_page');
+    expect(await codes(headers)).toEqual(Array(4).fill('foreign_page'));
+    expect(await counted('foreign_page')).toBe(before + 4);
+  });
+
+  it('a page that may use the API may not use the admin pages', async () => {
+    const [api, ...admin] = await codes({ origin: app });
+    expect(api).toBe('200');
+    expect(admin).toEqual(Array(3).fill('foreign_page'));
+  });
+
+  it.each<Record<string, string>>([
+    { 'x-forwarded-for': '203.0.113.7' },
+    { 'x-forwarded-for': '127.0.0.1' },
+    { forwarded: 'for=203.0.113.7' },
+    { 'x-real-ip': '203.0.113.7' },
+  ])('a proxy on this machine makes nobody a neighbour: %j', async (headers) => {
+    const before = await counted('untrusted_proxy');
+    expect(await codes(headers)).toEqual(Array(4).fill('untrusted_proxy'));
+    expect(await refusedUpgrade(fleet.url, headers)).toBe(403);
+    expect(await counted('untrusted_proxy')).toBe(before + 5);
+    const { message } = errorOf(await post(headers));
+    for (const name of ['listen.trustedProxies', "'keys'"]) expect(message).toContain(name);
+    const admin = await call(`${fleet.url}/admin/upstreams`, { headers });
+    expect(errorOf(admin).message).toContain("'admin'");
+  });
+
+  it('whoever is here is served', async () => {
+    const { port } = new URL(fleet.url);
+    expect((await codes({ host: `localhost:${port}` })).slice(0, 3)).toEqual(Array(3).fill('200'));
+    const origin = `http://localhost:${port}`;
+    expect((await codes({ origin })).slice(0, 3)).toEqual(Array(3).fill('200'));
   });
 });
 

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { addressFilter } from './admission/keys.ts';
+import { addressFilter } from './admission/address.ts';
 import type { Principal } from './admission/keys.ts';
 import { adminRoutes } from './http/admin.ts';
 import { awaitAnswers } from './http/answers.ts';
@@ -14,15 +14,17 @@ import {
   checkAddress,
   checkKey,
   countConnections,
-  serverTimes,
+  hearOut,
+  serverLimits,
 } from './http/arrival.ts';
 import { allowPages } from './http/cors.ts';
 import { createEntrance } from './http/entrance.ts';
 import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
+import { noteRefusal, whoAsks } from './http/refused.ts';
 import { sendError } from './http/reply.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
-import { refuseMalformed } from './http/malformed.ts';
+import { malformedHandler } from './http/malformed.ts';
 import { modelRoutes } from './http/models.ts';
 import { upstreamRoutes } from './http/upstreams.ts';
 import { socketRoutes } from './http/websocket.ts';
@@ -45,15 +47,16 @@ export type AppOptions = {
 
 /** The HTTP surface on its services. Listens nowhere yet. */
 export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
-  const { config, draining, connectionCounts, onError } = services;
-  const entrance = createEntrance(services);
+  const { config, draining, connectionCounts, door, refused, onError } = services;
   const { trustedProxies, cors } = config.listen;
-  const times = serverTimes(config.limits);
+  const isProxy = addressFilter(trustedProxies);
+  const entrance = createEntrance(services, isProxy);
+  const arriving = serverLimits(config.limits);
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,
     ...(tls
-      ? { https: { ...tls, ...times, handshakeTimeout: times.headersTimeout } }
-      : { http: times }),
+      ? { https: { ...tls, ...arriving, handshakeTimeout: arriving.headersTimeout } }
+      : { http: arriving }),
     requestTimeout: config.limits.requestTimeoutMs,
     // Streams may be silent for long and requests may wait; time is watched where it is understood.
     connectionTimeout: 0,
@@ -61,16 +64,21 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     // Then `request.ip` is the right-most address in `x-forwarded-for` that is not one of these.
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
-    clientErrorHandler: refuseMalformed,
+    clientErrorHandler: malformedHandler(refused),
     // What reaches no route: a URL that cannot be decoded, a parameter longer than any id.
     frameworkErrors: (thrown, request, reply) => {
       reply.hijack();
-      sendError(reply.raw, badUrl(request.url, thrown.statusCode));
+      const refusal = badUrl(request.url, thrown.statusCode);
+      noteRefusal(refused, refusal, whoAsks(request));
+      sendError(reply.raw, refusal);
     },
   }) as unknown as FastifyInstance;
 
-  app.setErrorHandler((thrown, _request, reply) => {
-    const { status, error, headers } = toApiError(thrown);
+  app.setErrorHandler((thrown, request, reply) => {
+    const answer = toApiError(thrown);
+    const { status, error, headers } = answer;
+    noteRefusal(refused, answer, whoAsks(request));
+    if (status === 413) hearOut(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
     return reply.code(status).headers(headers).send({ error });
   });
@@ -90,8 +98,7 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     },
   );
 
-  const isProxy = addressFilter(trustedProxies);
-  countConnections(app.server, tls !== undefined, connectionCounts, isProxy);
+  countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused);
   await app.register(websocket, {
     // Without compression: its windows cost more per socket than all else, and bombs come packed.
     options: { maxPayload: config.limits.socketFrameBytes, perMessageDeflate: false },
@@ -102,10 +109,12 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     await allowPages(api, cors.origins);
     api.addHook('onRequest', async (request, reply) => {
       const principal = entrance.enter(request);
+      request.principal = principal as Principal;
       checkAddress(connectionCounts, request, reply);
       checkKey(connectionCounts, request, principal?.keyId);
-      request.principal = principal as Principal;
       if (draining()) throw shuttingDown();
+      // Before its body is read; the door asks again, for those that come on a WebSocket.
+      if (request.method === 'POST') door.checkSelf();
     });
     boundBodies(api, services.bodies, config.limits.requestBodiesBytes);
     completionRoutes(api, services);
@@ -116,6 +125,8 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
   healthRoutes(app, services);
   await adminRoutes(app, {
     admin: config.admin,
+    isProxy,
+    refused,
     pages: async (scope) => {
       await boardRoutes(scope, queues);
       upstreamRoutes(scope, services);

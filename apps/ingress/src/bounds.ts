@@ -7,6 +7,7 @@ import type { BodyBudget } from './http/arrival.ts';
 import { maxServed } from './http/socket-turns.ts';
 import { maxPerSocket } from './http/socket-requests.ts';
 import type { SocketWheel } from './http/socket-wheel.ts';
+import type { OwnLoad } from './own-load.ts';
 import type { Relay } from './relay/relay.ts';
 
 export type BoundSources = {
@@ -16,15 +17,29 @@ export type BoundSources = {
   connectionCounts: Pick<ConnectionCounts<Socket>, 'most'>;
   relay: Pick<Relay, 'readers'>;
   socketWheel: Pick<SocketWheel, 'framesServed' | 'requestsOpen'>;
+  ownLoad: Pick<OwnLoad, 'seen' | 'limits'>;
 };
 
 /** What an ingress holds in memory, and how much it may: docs/bounds.md tells of each. */
 export function ingressBounds(sources: BoundSources): Bound[] {
-  const { limits, bodies, connections, connectionCounts, relay, socketWheel } = sources;
+  const { limits, bodies, connections, connectionCounts, relay, socketWheel, ownLoad } = sources;
   const entries = (what: string, limit: string, max: number, read: () => number, per?: string) => {
     return { what, unit: 'entries' as const, limit, max, read, per };
   };
+  const own = (what: 'heap' | 'resident_memory'): Bound => {
+    const max = ownLoad.limits[what];
+    return { what, unit: 'bytes', limit: 'limits.memory', max, read: () => ownLoad.seen[what] };
+  };
   return [
+    {
+      what: 'loop_delay',
+      unit: 'seconds',
+      limit: 'limits.loopDelay',
+      max: limits.loopDelayMs / 1000,
+      read: () => ownLoad.seen.loop_delay / 1000,
+    },
+    own('heap'),
+    own('resident_memory'),
     {
       what: 'request_bodies',
       unit: 'bytes',

@@ -2,8 +2,10 @@ import type { Priority, Standing } from '@millrace/shared/domain/request';
 import { ApiError, forbidden, unavailable } from './http/errors.ts';
 import { admit } from './admission/admit.ts';
 import type { Admission, QueueLimits } from './admission/admit.ts';
+import type { OwnVerdict, StrainKind } from './admission/strain.ts';
 import type { LoadMeter } from './load-meter.ts';
 import type { MemoryMeter } from './memory-meter.ts';
+import type { OwnLoad } from './own-load.ts';
 import type { Ranks } from './admission/priority.ts';
 
 export type Visitor = {
@@ -17,16 +19,28 @@ export type Visitor = {
 
 /** Where a request comes into the queue, or is told at once why not and when to come back. */
 export type Door = {
-  /** Throws an ApiError. No round trip. */
+  /** Throws an ApiError when this ingress itself takes no new work: asked before anything is read of it. */
+  checkSelf(): void;
+  /** Throws an ApiError. No round trip. Nothing is counted yet: its key may have no more to spend. */
   enter(visitor: Visitor): Standing;
+  /** It is on its way into the queue, and counts as one that waits there. */
+  pass(standing: Standing): Passage;
   /** Throws an ApiError when Redis is above its soft memory limit. */
   checkMemory(): Promise<void>;
+};
+
+/** How the way of a request into the queue ends. */
+export type Passage = {
+  arrived(): void;
+  /** It is not made: there is one already, or it could not be queued. */
+  turnedBack(): void;
 };
 
 export type DoorDeps = {
   ranks: Ranks;
   meter: Pick<LoadMeter, 'read' | 'add'>;
   memory: MemoryMeter;
+  ownLoad: Pick<OwnLoad, 'judge'>;
   limits: QueueLimits;
   onAdmitted(): void;
   /** With the reason. */
@@ -35,9 +49,20 @@ export type DoorDeps = {
 };
 
 export function createDoor(deps: DoorDeps): Door {
-  const { ranks, meter, memory, limits, onAdmitted, onShed, now = Date.now } = deps;
+  const { ranks, meter, memory, ownLoad, limits, onAdmitted, onShed, now = Date.now } = deps;
+
+  function checkSelf(): void {
+    const verdict = ownLoad.judge();
+    if (verdict.kind === 'admitted') return;
+    onShed(`ingress_${verdict.reason}`);
+    throw overloaded(verdict);
+  }
+
   return {
+    checkSelf,
+
     enter({ keyId, priority, bytes, patient, deadlineAt }) {
+      checkSelf();
       const ranked = ranks.rank(keyId, priority);
       if (ranked.kind === 'too_high') throw tooHigh(ranked.highest);
       const standing = { ...ranked.rank, key: keyId ?? '', bytes };
@@ -51,10 +76,10 @@ export function createDoor(deps: DoorDeps): Door {
           throw refusal(verdict);
         }
       }
-      meter.add(standing);
-      onAdmitted();
       return standing;
     },
+
+    pass: (standing) => ({ arrived: onAdmitted, turnedBack: meter.add(standing) }),
 
     async checkMemory() {
       const room = memory.hasRoom();
@@ -67,6 +92,20 @@ export function createDoor(deps: DoorDeps): Door {
 
 const tooHigh = (highest: Priority) =>
   forbidden(`This API key may ask for the priority '${highest}' at most.`, 'priority_not_allowed');
+
+const overloaded = ({ reason, retryAfterMs }: Extract<OwnVerdict, { kind: 'shed' }>) =>
+  unavailable(
+    `This server has more to do than it can: ${strainWords[reason]}. Try again later, or ask another one.`,
+    'ingress_overloaded',
+    Math.ceil(retryAfterMs / 1000),
+  );
+
+/** What presses an ingress, to be told. */
+export const strainWords: Readonly<Record<StrainKind, string>> = {
+  loop_delay: 'its event loop is late',
+  heap: 'its heap is nearly full',
+  resident_memory: 'its memory is nearly full',
+};
 
 const codes = {
   jobs: 'queue_full',

@@ -15,7 +15,7 @@ const longestKey = 255;
 
 /**
  * The Idempotency-Key of a call, with the fingerprint of what it asks for; undefined where none was
- * sent. Throws a 400 on one that is empty, too long or has control characters.
+ * sent. Throws a 400 on one that is empty, too long, has control characters, or is no Unicode text.
  */
 export function readIdempotency(
   value: unknown,
@@ -25,15 +25,16 @@ export function readIdempotency(
   if (value === undefined) return undefined;
   if (typeof value !== 'string' || !isKey(value)) {
     throw invalidRequest(
-      `Invalid '${param}': expected 1 to ${longestKey} bytes without control characters.`,
+      `Invalid '${param}': expected one key of 1 to ${longestKey} bytes in UTF-8, without control characters.`,
       { param, code: 'invalid_idempotency_key' },
     );
   }
   return { key: value, fingerprint: sha256(`${asked.route}\n${asked.text}`) };
 }
 
+// Half a surrogate pair has no bytes of its own: two keys would have one hash.
 const isKey = (key: string): boolean =>
-  key !== '' && Buffer.byteLength(key) <= longestKey && !/\p{Cc}/u.test(key);
+  key !== '' && key.isWellFormed() && Buffer.byteLength(key) <= longestKey && !/\p{Cc}/u.test(key);
 
 /**
  * Where a key's request is found: by a hash that nobody else's key has, in the shard that follows

@@ -2,8 +2,8 @@ import type { KeyConfig } from '@millrace/shared/config';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { LeaseKeeper } from '@millrace/shared/limits/lease-keeper';
 import { charged, chargesOf, keyAccount } from '@millrace/shared/limits/port';
-import type { Windows } from '@millrace/shared/limits/port';
-import { judgeRates, tooManyAtOnce } from './admission/limits.ts';
+import type { Taken, Windows } from '@millrace/shared/limits/port';
+import { judgeRates, rememberedHeaders, tooManyAtOnce } from './admission/limits.ts';
 import type { LimitVerdict } from './admission/limits.ts';
 import { rateLimited } from './http/errors.ts';
 import type { Refusal } from './refusals.ts';
@@ -57,10 +57,25 @@ export function createKeyLimits({
     keys.flatMap(({ id, limits }) => (limits ? [[id, limits] as const] : [])),
   );
 
-  async function lease(keyId: string, { concurrent }: Limits, id: string, attached: boolean) {
+  /** The windows' newest answer for each key, to be told where they are not asked. */
+  const last = new Map<string, { taken: Taken; at: number }>();
+
+  async function lease(
+    keyId: string,
+    limits: Limits,
+    { meta, submission }: Prepared,
+    attached: boolean,
+  ): Promise<void> {
+    const { concurrent } = limits;
     if (concurrent === undefined) return;
-    const taken = await keeper.take(keyAccount(keyId), id, concurrent, attached);
-    if (taken === 'no') throw refuse(keyId, tooManyAtOnce(keyId, concurrent));
+    const taken = await keeper.take(keyAccount(keyId), meta.id, concurrent, attached);
+    if (taken === 'yes') return;
+    const known = last.get(keyId);
+    const headers = rememberedHeaders(
+      chargesOf(limits, submission.body),
+      known && { taken: known.taken, agoMs: performance.now() - known.at },
+    );
+    throw refuse(keyId, tooManyAtOnce(keyId, concurrent, headers));
   }
 
   async function charge(
@@ -76,6 +91,7 @@ export function createKeyLimits({
       return { headers: {}, refund: () => ended(meta) };
     }
     const taken = await windows.take(keyAccount(keyId), charges);
+    last.set(keyId, { taken, at: performance.now() });
     const verdict = judgeRates(keyId, charges, taken);
     if (taken.kind === 'no' || verdict.kind === 'limited') throw refuse(keyId, verdict);
     job.account = {
@@ -97,7 +113,7 @@ export function createKeyLimits({
   function refuse(keyId: string, verdict: LimitVerdict): Error {
     if (verdict.kind === 'admitted') return new Error('admitted, and refused');
     refused({ reason: verdict.by, keyId });
-    return rateLimited(verdict);
+    return Object.assign(rateLimited(verdict), { counted: true });
   }
 
   function ended({ id, keyId }: Owner): void {
@@ -110,7 +126,7 @@ export function createKeyLimits({
       const { id, keyId } = prepared.meta;
       const limits = limitsOf.get(keyId);
       if (keyId === undefined || !limits) return free;
-      await lease(keyId, limits, id, attached);
+      await lease(keyId, limits, prepared, attached);
       try {
         return await charge(keyId, limits, prepared);
       } catch (error) {

@@ -8,8 +8,11 @@ import { createServiceRate } from './admission/rate.ts';
 export type LoadMeter = {
   /** As it was a moment ago; undefined before the first look. Costs no round trip. */
   read(): Load | undefined;
-  /** One more waits: it counts at once, not only when it is seen. */
-  add(standing: Standing): void;
+  /**
+   * One more waits: it counts at once, not only when it is seen. What comes back takes it out again,
+   * where it did not come in after all.
+   */
+  add(standing: Standing): () => void;
   /** Jobs that start per second while others wait; undefined where it is not known. */
   readonly rate: number | undefined;
   stop(): void;
@@ -39,12 +42,15 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
   let seen: QueueLook | undefined;
   let askedAt = now();
   let watching = false;
+  /** Which look `seen` is of. */
+  let looks = 0;
 
   async function watch(): Promise<void> {
     watching = true;
     while (!signal.aborted) {
       try {
         seen = await look(now());
+        looks += 1;
         const { taken, overdue } = seen;
         rate.note({ at: performance.now(), taken, waiting: countWaiting(seen) });
         if (overdue.length > 0) onOverdue(overdue);
@@ -56,6 +62,21 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
       await sleep(everyMs, undefined, { signal, ref: false }).catch(() => {});
     }
     watching = false;
+  }
+
+  /** `change`: 1 for one that comes, -1 for one that did not. */
+  function count({ priority, key, weight }: Standing, change: 1 | -1): void {
+    if (!seen) return;
+    const one = seen.classes[priority];
+    const lags = new Map(one.lags);
+    const lag = lags.get(key);
+    const step = change / weight / shards;
+    // The first of a key is not behind itself.
+    if (change === 1) lags.set(key, lag === undefined ? 0 : lag + step);
+    else if (lag === undefined || lag + step < 0) lags.delete(key);
+    else lags.set(key, lag + step);
+    const waiting = Math.max(0, one.waiting + change);
+    seen = { ...seen, classes: { ...seen.classes, [priority]: { waiting, lags } } };
   }
 
   function wake(): void {
@@ -71,16 +92,19 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
       return { ...seen, shards, weightOf, rate: rate.perSecond };
     },
 
-    add({ priority, key, weight, bytes }) {
-      if (!seen) return;
-      seen.bytes += bytes;
+    add(standing) {
+      if (!seen) return () => {};
+      const addedTo = looks;
+      seen.bytes += standing.bytes;
       // While none wait there are places, most likely, and it does not wait either.
-      if (countWaiting(seen) === 0) return;
-      const one = seen.classes[priority];
-      const lag = one.lags.get(key);
-      const lags = new Map(one.lags).set(key, lag === undefined ? 0 : lag + 1 / weight / shards);
-      const classes = { ...seen.classes, [priority]: { waiting: one.waiting + 1, lags } };
-      seen = { ...seen, classes };
+      const waits = countWaiting(seen) > 0;
+      if (waits) count(standing, 1);
+      return () => {
+        // A look since then has not seen it.
+        if (!seen || looks !== addedTo) return;
+        seen.bytes -= standing.bytes;
+        if (waits) count(standing, -1);
+      };
     },
 
     get rate() {

@@ -38,6 +38,7 @@ import { createSocketWheel } from './http/socket-wheel.ts';
 import { drainAnswers } from './drain.ts';
 import { createKeyLimits } from './key-limits.ts';
 import { createMetrics } from './metrics.ts';
+import { watchOwnLoad } from './own-load.ts';
 import { createReconciler } from './reconcile.ts';
 import { createRefusals } from './refusals.ts';
 import { createRelay } from './relay/relay.ts';
@@ -120,13 +121,22 @@ const waitingRoom = createWaitingRoom({
   waitFor: (jobs) => waitMs(meter, jobs * shards),
   onError,
 });
+const ownLoad = watchOwnLoad(limits);
 const metrics = createMetrics({
   queueCounts: () => queue.counts(),
   load: () => meter.read(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
   reports,
-  bounds: ingressBounds({ limits, bodies, connections, connectionCounts, relay, socketWheel }),
+  bounds: ingressBounds({
+    limits,
+    bodies,
+    connections,
+    connectionCounts,
+    relay,
+    socketWheel,
+    ownLoad,
+  }),
 });
 const refused = createRefusals(metrics, logger);
 const isReady = () => redis.status === 'ready';
@@ -158,13 +168,21 @@ const door = createDoor({
   ranks,
   meter,
   memory,
+  ownLoad,
   limits,
   onAdmitted: () => metrics.admitted(),
   onShed: (reason) => metrics.shed(reason),
 });
 const submitter = createSubmitter({ config, log, queue, door, inbox: name, whenReady, onError });
 const { isSending } = submitter;
-const reconciler = createReconciler({ log, queue, relay, isSending, onError });
+const reconciler = createReconciler({
+  log,
+  queue,
+  relay,
+  isSending,
+  onOverdue: () => metrics.shed('overdue'),
+  onError,
+});
 const reapers = Array.from({ length: shards }, (_, shard) =>
   startReaper({
     board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
@@ -203,6 +221,8 @@ const app = await buildApp({
     channels,
     relay,
     submitter,
+    door,
+    ownLoad,
     reconciler,
     waitingRoom,
     keepAlive,
@@ -244,6 +264,7 @@ onSignals({
     keeper.close();
     sharers.stop();
     meter.stop();
+    ownLoad.stop();
     waitingRoom.stop();
     keepAlive.close();
     socketWheel.close();

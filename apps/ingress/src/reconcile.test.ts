@@ -34,6 +34,7 @@ function setUp(state: JobState = 'unknown') {
       },
     },
     isSending: (one) => sending.has(one),
+    onOverdue() {},
     onError,
     quietMs: 2,
   });

@@ -23,6 +23,8 @@ export type ReconcilerDeps = {
   relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard'>;
   /** Whether a request is still on its way into Redis: its reader is here before it is there. */
   isSending: Submitter['isSending'];
+  /** A request waited past its deadline, and was ended for it. */
+  onOverdue(): void;
   onError(error: unknown): void;
   /** Milliseconds of silence after which a request is looked after. */
   quietMs?: number;
@@ -34,7 +36,7 @@ const settleMs = 1000;
 const roundSize = 200;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { log, queue, relay, isSending, onError, quietMs = 1000 } = deps;
+  const { log, queue, relay, isSending, onOverdue, onError, quietMs = 1000 } = deps;
 
   async function describe(id: string): Promise<Described | undefined> {
     const described = await log.describe(id);
@@ -47,13 +49,15 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     if (isLate) await queue.remove(id);
     else if (state === 'waiting' || state === 'active') return described;
     const reason = isLate ? late : state === 'unknown' ? removed : failed;
-    await log.finish(
+    const outcome = await log.finish(
       id,
       encodeEntry({ kind: 'failed', data: { ...reason, at: Date.now() } }),
       'failed',
       // Nobody answered it: whoever asks again with its Idempotency-Key has it tried again.
       { freesKey: true },
     );
+    // All ingresses see it, and one of them ends it.
+    if (isLate && outcome.kind === 'finished') onOverdue();
     return log.describe(id);
   }
 

@@ -1,8 +1,10 @@
 import type { Logger } from '@millrace/shared/logger';
+import { plainAddress } from './admission/address.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Somebody who was not let in, or not now. */
 export type Refusal = {
+  /** One of a fixed set of words. */
   reason: string;
   /** The id of the key, never the key. */
   keyId?: string | undefined;
@@ -30,7 +32,10 @@ export function createRefusals(
       last.unsaid += 1;
       return;
     }
-    log.warn({ reason, key: keyId, address, before: last.unsaid }, 'a request was refused');
+    log.warn(
+      { reason, key: keyId, address: plainAddress(address), before: last.unsaid },
+      'a request was refused',
+    );
     kinds.set(kind, { at: now(), unsaid: 0 });
   };
 }

@@ -8,6 +8,7 @@ import type {
   Priority,
   ReaderKind,
   RequestMeta,
+  Standing,
   Target,
 } from '@millrace/shared/domain/request';
 import type {
@@ -74,7 +75,7 @@ export type Submitter = {
 
 export type Prepared = {
   meta: RequestMeta;
-  job: JobData;
+  job: JobData & { standing: Standing };
   submission: Submission;
   once: Once | undefined;
 };
@@ -150,7 +151,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     const targets = model.targets
       .map((target) => ({ provider: target.provider, model: target.model }))
       .filter((one, i, all) => all.findIndex((other) => isSameTarget(one, other)) === i);
-    const job: JobData = {
+    const job: Prepared['job'] = {
       model: submission.model,
       endpoint,
       stream,
@@ -172,6 +173,23 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   }
 
   async function send(prepared: Prepared, asker: Asker = {}): Promise<Sent> {
+    const { id } = prepared.meta;
+    sending.add(id);
+    const passage = door.pass(prepared.job.standing);
+    try {
+      const sent = await sendNow(prepared, asker);
+      if (sent.kind === 'queued') passage.arrived();
+      else passage.turnedBack();
+      return sent;
+    } catch (error) {
+      passage.turnedBack();
+      throw error;
+    } finally {
+      sending.delete(id);
+    }
+  }
+
+  async function sendNow(prepared: Prepared, asker: Asker): Promise<Sent> {
     const { meta, job, submission, once } = prepared;
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
@@ -265,15 +283,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
 
   return {
     prepare,
-    async send(prepared, isHeard) {
-      const { id } = prepared.meta;
-      sending.add(id);
-      try {
-        return await send(prepared, isHeard);
-      } finally {
-        sending.delete(id);
-      }
-    },
+    send,
     isSending: (id) => sending.has(id),
     cancel,
     leave,

@@ -1,10 +1,10 @@
 import { Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 
-/** A buffer, map or queue of a process, and the limit that it stays below. */
+/** A buffer, map or queue of a process, or what else may grow, and the limit that it stays below. */
 export type Bound = {
   what: string;
-  unit: 'bytes' | 'entries';
+  unit: 'bytes' | 'entries' | 'seconds';
   /** The limit's name in the config file, or in the code where it is no setting. */
   limit: string;
   max: number;
@@ -36,6 +36,9 @@ export function showBounds(registry: Registry, bounds: readonly Bound[]): void {
   );
   gauge('millrace_bound_entries', 'Entries of a map or queue', ({ unit, read }) =>
     unit === 'entries' ? read() : undefined,
+  );
+  gauge('millrace_bound_seconds', 'How late it is', ({ unit, read }) =>
+    unit === 'seconds' ? read() : undefined,
   );
   gauge(
     'millrace_bound_limit',

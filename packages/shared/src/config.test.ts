@@ -177,6 +177,29 @@ describe('keys', () => {
     expect(problems(() => load(withKeys(twice)))).toHaveLength(2);
   });
 
+  test('have a secret each, however it is written', () => {
+    const digest = createHash('sha256').update('hunter2').digest('hex');
+    const other = createHash('sha256').update('other').digest('hex');
+    const both = (one: string, two: string) =>
+      problems(() => load(withKeys(`  - { id: a, ${one} }\n  - { id: b, ${two} }\n`)));
+    for (const [one, two] of [
+      ['secret: hunter2', 'secret: hunter2'],
+      ['secret: hunter2', `sha256: ${digest}`],
+      [`sha256: ${digest.toUpperCase()}`, 'secret: hunter2'],
+      [`sha256: ${digest}`, `sha256: ${digest.toUpperCase()}`],
+    ] as const) {
+      const found = both(one, two);
+      expect(found).toHaveLength(1);
+      expect(found[0]).toContain(
+        'expected keys[1] "b" to have another secret than keys[0] "a": which of them is asked with it?',
+      );
+      expect(found[0]).not.toContain('hunter2');
+      expect(found[0]?.toLowerCase()).not.toContain(digest);
+    }
+    const fine = `  - { id: a, secret: hunter2 }\n  - { id: b, sha256: ${other} }\n`;
+    expect(load(withKeys(fine)).config.keys).toHaveLength(2);
+  });
+
   test('take addresses and ranges, and nothing else', () => {
     const ips = (list: string) => load(withKeys(`  - { id: a, secret: x, ips: [${list}] }\n`));
     expect(ips('10.0.0.0/8, "::1", "fd00::/8"').config.keys?.[0]?.ips).toHaveLength(3);

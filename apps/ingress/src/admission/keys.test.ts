@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createGate, isLoopback, maySee, mayUse } from './keys.ts';
+import { createGate, maySee, mayUse } from './keys.ts';
 import type { Credentials, Key } from './keys.ts';
 
 const key = (id: string, more: Partial<Key> = {}): Key => ({
@@ -158,14 +158,6 @@ describe('a principal', () => {
   });
 });
 
-describe('loopback', () => {
-  it('is 127/8 and ::1, also inside IPv6', () => {
-    const local = ['127.0.0.1', '127.255.0.1', '::1', '::ffff:127.0.0.1', '::ffff:7f00:1'];
-    expect(local.every(isLoopback)).toBe(true);
-    expect(['192.168.0.1', 'localhost', ''].some(isLoopback)).toBe(false);
-  });
-});
-
 describe('a gate without keys', () => {
   const gate = createGate(undefined);
   const address = '127.0.0.1';
@@ -193,6 +185,19 @@ describe('a gate without keys', () => {
       reason: 'foreign_page',
     });
   });
+});
+
+it('a gate without keys does not know who is behind a proxy', () => {
+  const gate = createGate(undefined, ['*']);
+  const refused = { kind: 'refused', reason: 'untrusted_proxy' };
+  expect(gate(ask({ forwarded: true }))).toEqual(refused);
+  expect(gate(ask({ forwarded: true, address: '::1', host: 'localhost' }))).toEqual(refused);
+  expect(gate(ask({ forwarded: true, address: '10.0.0.1' }))).toMatchObject({
+    reason: 'loopback_only',
+  });
+  const withKey = createGate([key('a')]);
+  const authorization = 'Bearer secret-of-a';
+  expect(withKey(ask({ forwarded: true, authorization })).kind).toBe('admitted');
 });
 
 it('a gate without keys lets in the pages that the config names, and no others', () => {

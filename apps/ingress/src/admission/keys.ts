@@ -1,5 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { BlockList, isIP, isIPv6 } from 'node:net';
+import { addressFilter } from './address.ts';
+import { whyNotLocal } from './local.ts';
+import type { LocalRefusal, Neighbour } from './local.ts';
 
 /** Who asks. `keyId` is undefined where no keys are configured. */
 export type Principal = { keyId: string | undefined; models: readonly string[]; admin: boolean };
@@ -12,19 +14,14 @@ export type Key = {
   ips: readonly string[];
 };
 
-export type Credentials = {
+export type Credentials = Neighbour & {
   /** `Authorization`, as sent. */
   authorization: string | undefined;
   /** `x-api-key`, as sent. */
   apiKey: string | undefined;
-  /** The client's: of the socket, or what proxies that are trusted say. */
-  address: string;
-  /** `Origin` and `Host`, as sent: who asks through a browser, and whom it believes to ask. */
-  origin?: string | undefined;
-  host?: string | undefined;
 };
 
-export type RefusalReason = 'no_key' | 'unknown_key' | 'address' | 'loopback_only' | 'foreign_page';
+export type RefusalReason = 'no_key' | 'unknown_key' | 'address' | LocalRefusal;
 
 export type Verdict =
   | { kind: 'admitted'; principal: Principal }
@@ -45,16 +42,10 @@ export function createGate(
   keys: readonly Key[] | undefined,
   origins: readonly string[] = [],
 ): Gate {
-  const isWelcome = (origin: string | undefined): boolean =>
-    isLocalName(hostOf(origin)) || origins.includes('*') || origins.includes(origin ?? '');
   if (!keys) {
-    return ({ address, origin, host }) => {
-      if (!isLoopback(address)) return { kind: 'refused', reason: 'loopback_only' };
-      // A page of another site, or one whose name was made to point here, speaks through a browser
-      // on this machine.
-      if (!isWelcome(origin) || !isLocalName(hostOf(host && `http://${host}`))) {
-        return { kind: 'refused', reason: 'foreign_page' };
-      }
+    return (credentials) => {
+      const reason = whyNotLocal(credentials, origins);
+      if (reason) return { kind: 'refused', reason };
       return {
         kind: 'admitted',
         principal: { keyId: undefined, models: anyModel, admin: false },
@@ -90,40 +81,4 @@ export const maySee = (principal: Principal, owner: { keyId?: string | undefined
 
 function bearer(authorization: string | undefined): string | undefined {
   return /^Bearer\s+(\S+)\s*$/i.exec(authorization ?? '')?.[1];
-}
-
-/** Undefined where there is none; an empty text where it cannot be read. */
-function hostOf(url: string | undefined): string | undefined {
-  if (url === undefined) return undefined;
-  return URL.canParse(url) ? new URL(url).hostname : '';
-}
-
-function isLocalName(name: string | undefined): boolean {
-  if (name === undefined || name === 'localhost' || name.endsWith('.localhost')) return true;
-  const address = name.replace(/^\[|\]$/g, '');
-  return isIP(address) !== 0 && isLoopback(address);
-}
-
-const loopback = new BlockList();
-loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-loopback.addAddress('::1', 'ipv6');
-
-export const isLoopback = (address: string): boolean => contains(loopback, address);
-
-/** Whether an address is one of these, or in one of these ranges. */
-export function addressFilter(ranges: readonly string[]): (address: string) => boolean {
-  const list = new BlockList();
-  for (const range of ranges) {
-    const [address = '', bits] = range.split('/');
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return (address) => contains(list, address);
-}
-
-/** IPv4 addresses of a dual-stack socket come as `::ffff:a.b.c.d`. */
-function contains(list: BlockList, address: string): boolean {
-  const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
-  return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
 }

@@ -1,6 +1,6 @@
 import type { Taken } from '@millrace/shared/limits/port';
 import { describe, expect, it } from 'vitest';
-import { formatDuration, judgeRates, tooManyAtOnce } from './limits.ts';
+import { formatDuration, judgeRates, rememberedHeaders, tooManyAtOnce } from './limits.ts';
 
 const charges = [
   { name: 'requests', limit: 10, amount: 1 },
@@ -56,7 +56,12 @@ describe('the rates of a key', () => {
 });
 
 it('requests under way are limited without saying when one will end', () => {
-  expect(tooManyAtOnce('a', 3)).toMatchObject({ by: 'concurrent', retryAfterMs: 1000 });
+  const headers = { 'x-ratelimit-limit-requests': '10' };
+  expect(tooManyAtOnce('a', 3, headers)).toMatchObject({
+    by: 'concurrent',
+    retryAfterMs: 1000,
+    headers,
+  });
 });
 
 it.each([
@@ -71,4 +76,25 @@ it.each([
   [360_000, '6m0s'],
 ])('%d ms are written %s', (ms, text) => {
   expect(formatDuration(ms)).toBe(text);
+});
+
+describe('rates that were not asked for', () => {
+  const limitsAlone = { 'x-ratelimit-limit-requests': '10', 'x-ratelimit-limit-tokens': '1000' };
+
+  it('are told as they were last, with what is left of their time', () => {
+    const told = rememberedHeaders(charges, { taken: granted, agoMs: 20_000 });
+    expect(told).toEqual({
+      ...limitsAlone,
+      'x-ratelimit-remaining-requests': '9',
+      'x-ratelimit-reset-requests': '41s',
+      'x-ratelimit-remaining-tokens': '700',
+      'x-ratelimit-reset-tokens': '41s',
+    });
+  });
+
+  it('are told by their limits where nothing is known, or not any more', () => {
+    expect(rememberedHeaders(charges, undefined)).toEqual(limitsAlone);
+    expect(rememberedHeaders(charges, { taken: granted, agoMs: 60_000 })).toEqual(limitsAlone);
+    expect(rememberedHeaders([], undefined)).toEqual({});
+  });
 });

@@ -1,4 +1,4 @@
-import { charged } from '@millrace/shared/limits/port';
+import { charged, minuteMs } from '@millrace/shared/limits/port';
 import type { Charge, Taken } from '@millrace/shared/limits/port';
 
 /** Which limit of a key a request came up against. */
@@ -39,12 +39,17 @@ export function judgeRates(keyId: string, charges: readonly Charge[], taken: Tak
 /** Nobody knows when one of those under way ends; milliseconds. */
 const retryConcurrentMs = 1000;
 
-export const tooManyAtOnce = (keyId: string, limit: number): LimitVerdict => ({
+/** `headers`: what is known of its rates, which were not asked. */
+export const tooManyAtOnce = (
+  keyId: string,
+  limit: number,
+  headers: Record<string, string>,
+): LimitVerdict => ({
   kind: 'limited',
   by: 'concurrent',
   message: `Rate limit reached for key '${keyId}' on concurrent requests: ${limit} are under way. Please try again when one of them has ended.`,
   retryAfterMs: retryConcurrentMs,
-  headers: {},
+  headers,
 });
 
 /** As OpenAI names them; for each rate that is limited. */
@@ -56,6 +61,24 @@ export function rateHeaders(charges: readonly Charge[], taken: Taken): Record<st
     headers[`x-ratelimit-reset-${name}`] = formatDuration(taken.resetMs[i] ?? 0);
   }
   return headers;
+}
+
+/**
+ * As `rateHeaders`, from an answer of the windows some milliseconds ago. What it said counts for as long
+ * as what it counted; without one the limits alone are told.
+ */
+export function rememberedHeaders(
+  charges: readonly Charge[],
+  last: { taken: Taken; agoMs: number } | undefined,
+): Record<string, string> {
+  if (last && last.agoMs < minuteMs) {
+    const { taken, agoMs } = last;
+    const resetMs = taken.resetMs.map((ms) => Math.max(0, ms - agoMs));
+    return rateHeaders(charges, { ...taken, resetMs });
+  }
+  return Object.fromEntries(
+    charges.map(({ name, limit }) => [`x-ratelimit-limit-${name}`, String(limit)]),
+  );
 }
 
 /** `120ms`, `1s`, `6m0s`: rounded up, so that whoever waits that long has waited long enough. */

@@ -1,48 +1,70 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { isLoopback } from '../admission/keys.ts';
-import { ApiError, forbidden } from './errors.ts';
+import { whyNotLocal } from '../admission/local.ts';
+import type { Refusal } from '../refusals.ts';
+import { neighbourOf } from './client.ts';
+import { ApiError, forbidden, notLocal } from './errors.ts';
 
 export type AdminOptions = {
   admin: { user: string; passwordSha256: string } | undefined;
+  /** One whose word on its clients is believed. */
+  isProxy(address: string): boolean;
+  /** Counts and logs it. */
+  refused(refusal: Refusal): void;
   /** Adds the pages to a scope that is guarded. */
   pages(scope: FastifyInstance): Promise<void>;
 };
 
 /** The pages of operators, behind a password or, without one in the config, for this machine only. */
-export async function adminRoutes(
-  app: FastifyInstance,
-  { admin, pages }: AdminOptions,
-): Promise<void> {
+export async function adminRoutes(app: FastifyInstance, options: AdminOptions): Promise<void> {
   await app.register(async (scope) => {
     scope.addHook('onRequest', async (request, reply) => {
-      const refusal = refuse(request, admin);
+      const refusal = refuse(request, options);
       // Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
       if (refusal) {
         const { status, headers, error } = refusal;
         await reply.code(status).headers(headers).send({ error });
       }
     });
-    await pages(scope);
+    await options.pages(scope);
   });
 }
 
 /** Why these pages are not for who asks; undefined when they are. */
-function refuse(request: FastifyRequest, admin: AdminOptions['admin']): ApiError | undefined {
+function refuse(
+  request: FastifyRequest,
+  { admin, isProxy, refused }: AdminOptions,
+): ApiError | undefined {
+  const neighbour = neighbourOf(request, isProxy);
+  const { address } = neighbour;
   if (!admin) {
-    if (isLoopback(request.ip ?? '')) return undefined;
-    return forbidden(
-      'Admin pages answer on loopback only: the config names no admin.',
-      'loopback_only',
-    );
+    // Also not for the pages that may use the API: what is asked for here are buttons that delete.
+    const reason = whyNotLocal(neighbour);
+    if (!reason) return undefined;
+    refused({ reason, address });
+    return notLocal(reason, 'No admin is configured', 'admin');
   }
-  if (isAdmin(request.headers.authorization, admin)) return undefined;
+  if (isAdmin(request.headers.authorization, admin)) {
+    if (!isPressedElsewhere(request)) return undefined;
+    refused({ reason: 'foreign_page', address });
+    return forbidden('Pages of other sites may not use the admin pages.', 'foreign_page');
+  }
+  refused({ reason: 'admin_only', address });
   const message = 'Admin pages need the user and the password of the config.';
   return new ApiError(
     401,
     { message, type: 'invalid_request_error', param: null, code: 'admin_only' },
     { 'www-authenticate': 'Basic realm="millrace"' },
   );
+}
+
+/**
+ * Browsers send a password that they know along with whatever any page asks for. They say what page
+ * that was, and following a link is nobody's harm.
+ */
+function isPressedElsewhere({ method, headers }: FastifyRequest): boolean {
+  const { 'sec-fetch-site': site = 'none' } = headers;
+  return method !== 'GET' && method !== 'HEAD' && site !== 'none' && site !== 'same-origin';
 }
 
 /** Compares digests, in constant time. */

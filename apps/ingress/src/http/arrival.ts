@@ -2,7 +2,9 @@ import type { Server, Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ConnectionCounts } from '../admission/connection-counts.ts';
-import { ApiError, unavailable } from './errors.ts';
+import type { Refusal } from '../refusals.ts';
+import { addressOf } from './client.ts';
+import { ApiError, invalidRequest, unavailable } from './errors.ts';
 
 /* What may arrive, and how slowly: connections, request heads, request bodies. */
 
@@ -20,10 +22,17 @@ export type BodyBudget = { held: number };
 const looksPerTimeout = 4;
 const longestLookMs = 5000;
 
+/** Bytes of a request's head, its first line and all its headers: Node's own default, by name. */
+const maxHeadBytes = 16 * 1024;
+
+/** Milliseconds that a client has to read its refusal, while what it still sends is passed over. */
+export const lingerMs = 2000;
+
 /** Options of Node's server. Streams may be silent for long and requests may wait: only arriving is timed. */
-export function serverTimes({ headTimeoutMs, requestTimeoutMs }: Config['limits']) {
+export function serverLimits({ headTimeoutMs, requestTimeoutMs }: Config['limits']) {
   const shortest = Math.min(headTimeoutMs, requestTimeoutMs);
   return {
+    maxHeaderSize: maxHeadBytes,
     headersTimeout: shortest,
     connectionsCheckingInterval: Math.min(longestLookMs, Math.ceil(shortest / looksPerTimeout)),
   };
@@ -38,12 +47,15 @@ export function countConnections(
   isTls: boolean,
   counts: ConnectionCounts<Socket>,
   isProxy: (address: string) => boolean,
+  refused: (refusal: Refusal) => void,
 ) {
   server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
     const peer = socket.remoteAddress ?? '';
     const outcome = counts.opened(socket, isProxy(peer) ? undefined : peer);
     socket.once('close', () => counts.closed(socket));
-    if (outcome === 'unheard') socket.destroy();
+    if (outcome === 'counted') return;
+    refused({ reason: 'connection_unheard', address: peer });
+    socket.destroy();
   });
 }
 
@@ -54,8 +66,7 @@ export function checkAddress(
   reply: FastifyReply,
 ): void {
   const { socket } = request.raw;
-  // Undefined once the connection is gone.
-  const address = request.ip ?? '';
+  const address = addressOf(request);
   const verdict = counts.admitAddress(socket, address);
   if (verdict === 'refused') throw tooManyConnections('Your address');
   // Of a WebSocket, when that closes.
@@ -89,28 +100,61 @@ export function boundBodies(app: FastifyInstance, budget: BodyBudget, maxBytes: 
   app.decorateRequest('releaseBody', () => {});
   app.addHook('preParsing', (request, reply, payload, done) => {
     if (hasBody(request)) {
+      if (isEncoded(request)) {
+        done(encodedBody());
+        return;
+      }
       let own = 0;
-      let refused = false;
+      let isOver = false;
       request.releaseBody = () => {
+        isOver = true;
         budget.held -= own;
         own = 0;
       };
       reply.raw.once('close', () => request.releaseBody());
       payload.on('data', (part: Buffer) => {
-        if (refused) return;
+        // Answered already: nobody holds what still comes.
+        if (isOver) return;
         own += part.length;
         budget.held += part.length;
-        refused = budget.held > maxBytes;
-        // Ends the parsing with this answer; what else comes of the body is passed over.
-        if (refused) payload.emit('error', tooManyBodies());
+        if (budget.held <= maxBytes) return;
+        // Ends the parsing with this answer. Where nothing parses any more, an error would end the process.
+        if (payload.listenerCount('error') > 0) payload.emit('error', tooManyBodies());
+        request.releaseBody();
       });
     }
     done(null, payload);
   });
 }
 
+/**
+ * For an answer that comes before the end of a body: fastify would close the connection with it, and
+ * what is unread then takes it back. What still comes is passed over, for a while.
+ */
+export function hearOut(request: FastifyRequest, reply: FastifyReply): void {
+  const { raw } = request;
+  reply.removeHeader('connection');
+  reply.raw.once('finish', () => {
+    const timer = setTimeout(() => {
+      if (!raw.complete) raw.socket.destroy();
+    }, lingerMs);
+    raw.socket.once('close', () => clearTimeout(timer));
+  });
+}
+
 const hasBody = ({ headers }: FastifyRequest): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+/** It goes upstream as it came, and what is packed has no bound. */
+const isEncoded = ({ headers }: FastifyRequest): boolean =>
+  !/^(identity)?$/i.test(headers['content-encoding'] ?? '');
+
+const encodedBody = () =>
+  invalidRequest('The request body must not be compressed: send it without a content-encoding.', {
+    status: 415,
+    code: 'unsupported_content_encoding',
+    headers: { 'accept-encoding': 'identity' },
+  });
 
 const tooManyBodies = () =>
   Object.assign(

@@ -5,7 +5,6 @@ import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
-import { readIdempotency } from '../idempotency.ts';
 import type { Prepared } from '../submit.ts';
 import type { Charge } from '../key-limits.ts';
 import { parseObject, readChatRequest } from './body.ts';
@@ -18,8 +17,15 @@ import {
   streamLost,
   toApiError,
 } from './errors.ts';
-import { readContinuation, readDeadline, readOnDisconnect, readPriority } from './headers.ts';
+import {
+  readContinuation,
+  readDeadline,
+  readIdempotencyKey,
+  readOnDisconnect,
+  readPriority,
+} from './headers.ts';
 import { joinRequest } from './join.ts';
+import { noteRefusal, whoAsks } from './refused.ts';
 import { sendError } from './reply.ts';
 
 const endpoint = '/v1/chat/completions';
@@ -50,7 +56,7 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       priority: readPriority(request.headers['x-millrace-priority']),
       continuation: readContinuation(request.headers),
       traceparent: header(request, 'traceparent'),
-      idempotency: readIdempotency(request.headers['idempotency-key'], {
+      idempotency: readIdempotencyKey(request.raw, {
         route: endpoint,
         text: String(request.body),
       }),
@@ -178,7 +184,7 @@ function begin(
   sink: ReaderSink & { fail(failed: Failed): void; held(): number },
 ): Reader & { cancel(reason: string): void } {
   const { meta, once } = prepared;
-  const { relay, metrics, keyLimits, onError } = services;
+  const { relay, metrics, keyLimits, refused, onError } = services;
   const response = reply.raw;
   let heard = false;
   let left = false;
@@ -247,7 +253,9 @@ function begin(
       if (!(thrown instanceof ApiError)) onError(thrown);
       reader.close();
       if (response.writableEnded) return;
-      const { error, status } = toApiError(thrown);
+      const answer = toApiError(thrown);
+      const { error, status } = answer;
+      noteRefusal(refused, answer, whoAsks(reply.request));
       sink.fail({
         error,
         httpStatus: status,

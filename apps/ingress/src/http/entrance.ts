@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify';
-import type { Principal, RefusalReason } from '../admission/keys.ts';
+import type { Credentials, Principal, RefusalReason } from '../admission/keys.ts';
 import { createOriginCheck } from '../admission/origins.ts';
 import type { Services } from '../services.ts';
 import { isAdmin } from './admin.ts';
-import { forbidden, unauthorized } from './errors.ts';
+import { addressOf, neighbourOf } from './client.ts';
+import { forbidden, notLocal, unauthorized } from './errors.ts';
 import type { ApiError } from './errors.ts';
 
 export type Entrance = {
@@ -22,13 +23,28 @@ export const socketPath = '/v1/ws';
 /** Sees every request and asks for none: a model is used with a key, on its account. */
 const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
 
-/** The gate as HTTP: credentials out of a request, and refusals as errors, counted. */
-export function createEntrance({ config, gate, refused }: Services): Entrance {
+/**
+ * The gate as HTTP: credentials out of a request, and refusals as errors, counted. `isProxy`: one
+ * whose word is believed.
+ */
+export function createEntrance(
+  { config, gate, refused }: Services,
+  isProxy: (address: string) => boolean,
+): Entrance {
   const mayOpenSocket = createOriginCheck(config.listen.cors.origins);
 
   function refuse(request: FastifyRequest, reason: RefusalReason, keyId?: string): ApiError {
-    refused({ reason, keyId, address: request.ip });
-    return toError(reason, config.keys !== undefined);
+    refused({ reason, keyId, address: addressOf(request) });
+    return Object.assign(toError(reason, config.keys !== undefined), { counted: true });
+  }
+
+  function credentialsOf(request: FastifyRequest): Credentials {
+    const { authorization, 'x-api-key': apiKey } = request.headers;
+    return {
+      authorization,
+      apiKey: typeof apiKey === 'string' ? apiKey : undefined,
+      ...neighbourOf(request, isProxy),
+    };
   }
 
   return {
@@ -53,18 +69,6 @@ export function createEntrance({ config, gate, refused }: Services): Entrance {
   };
 }
 
-function credentialsOf(request: FastifyRequest) {
-  const { authorization, 'x-api-key': apiKey, origin, host } = request.headers;
-  return {
-    authorization,
-    apiKey: typeof apiKey === 'string' ? apiKey : undefined,
-    // Undefined once the connection is gone.
-    address: request.ip ?? '',
-    origin,
-    host,
-  };
-}
-
 function toError(reason: RefusalReason, hasKeys: boolean): ApiError {
   switch (reason) {
     case 'no_key':
@@ -76,16 +80,14 @@ function toError(reason: RefusalReason, hasKeys: boolean): ApiError {
     case 'address':
       return forbidden('This API key may not be used from your address.', 'address_not_allowed');
     case 'foreign_page':
-      return forbidden(
-        hasKeys
-          ? 'Pages of this site may not use this server: its config does not name them.'
-          : 'No keys are configured, so pages of other sites may not use this server.',
-        'foreign_page',
-      );
+      return hasKeys
+        ? forbidden(
+            'Pages of this site may not use this server: its config does not name them.',
+            'foreign_page',
+          )
+        : notLocal(reason, 'No keys are configured', 'keys');
+    case 'untrusted_proxy':
     case 'loopback_only':
-      return forbidden(
-        'No keys are configured, so this server answers on loopback only.',
-        'loopback_only',
-      );
+      return notLocal(reason, 'No keys are configured', 'keys');
   }
 }

@@ -1,6 +1,7 @@
 import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
 import { passesByItself } from '@millrace/shared/redis-failure';
 import type { LimitVerdict } from '../admission/limits.ts';
+import type { LocalRefusal } from '../admission/local.ts';
 
 /** An error that a client is told: the OpenAI error object with its HTTP status. */
 export class ApiError extends Error {
@@ -8,6 +9,8 @@ export class ApiError extends Error {
   readonly status: number;
   readonly error: OpenAiError;
   readonly headers: Record<string, string>;
+  /** As a refusal, where it was made: by a reason that says more than its code. */
+  counted = false;
 
   constructor(status: number, error: OpenAiError, headers: Record<string, string> = {}) {
     super(error.message);
@@ -57,6 +60,19 @@ export const unauthorized = (message: string): ApiError =>
 
 export const forbidden = (message: string, code: string): ApiError =>
   new ApiError(403, { message, type: 'invalid_request_error', param: null, code });
+
+/** `because`: what the config lacks, for others than this machine to be served; `section`: where. */
+export function notLocal(reason: LocalRefusal, because: string, section: string): ApiError {
+  const what = {
+    loopback_only: 'so only loopback may use this',
+    foreign_page:
+      'so pages of other sites may not use this, nor names that were made to point here',
+    untrusted_proxy:
+      'so only loopback may use this, and this request came through a proxy whose word on its client ' +
+      `is not believed: name the proxy in listen.trustedProxies (it has to send x-forwarded-for), or configure '${section}'`,
+  }[reason];
+  return forbidden(`${because}, ${what}.`, reason);
+}
 
 /** We cannot serve now; the client may try again after the given seconds. */
 export const unavailable = (message: string, code: string, retryAfterSeconds: number): ApiError =>

@@ -1,7 +1,10 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { parseDuration } from '@millrace/shared/config';
 import { priorities } from '@millrace/shared/domain/request';
 import type { Priority } from '@millrace/shared/domain/request';
+import { readIdempotency } from '../idempotency.ts';
+import type { Idempotency } from '../idempotency.ts';
 import { invalidRequest } from './errors.ts';
 
 /** `x-millrace-on-disconnect`: what a client's leaving means for its request. */
@@ -32,8 +35,30 @@ export function readContinuation(headers: IncomingHttpHeaders) {
 }
 
 /**
+ * `Idempotency-Key`. Throws an ApiError on what is no key, and on two of them: Node would join them
+ * to one that nobody has sent.
+ */
+export function readIdempotencyKey(
+  request: Pick<IncomingMessage, 'headers' | 'headersDistinct'>,
+  asked: { route: string; text: string },
+): Idempotency | undefined {
+  if (request.headers['idempotency-key'] === undefined) return undefined;
+  const [key, ...others] = request.headersDistinct['idempotency-key'] ?? [];
+  return readIdempotency(others.length === 0 ? decodeHeader(key) : null, asked);
+}
+
+/** Node reads the bytes of a header as Latin-1; null where they are no UTF-8. */
+function decodeHeader(value = ''): string | null {
+  const bytes = Buffer.from(value, 'latin1');
+  return isUtf8(bytes) ? bytes.toString('utf8') : null;
+}
+
+/** The last moment that RFC 3339 can name: a duration may reach no further than a time can. */
+const latestDeadline = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/**
  * A deadline as a duration from now (`30s`) or an RFC 3339 time; in milliseconds since the epoch.
- * Throws an ApiError when it is neither, or has passed.
+ * Throws an ApiError when it is neither, has passed, or lies past every year of four digits.
  */
 export function readDeadline(value: unknown, now: number, param = 'x-millrace-deadline') {
   if (value === undefined || value === null) return undefined;
@@ -48,12 +73,23 @@ export function readDeadline(value: unknown, now: number, param = 'x-millrace-de
   }
   if (at <= now)
     throw invalidRequest(`Invalid '${param}': it has passed.`, { param, code: 'deadline_passed' });
+  // Also of three hundred digits, which are Infinity.
+  if (at > latestDeadline)
+    throw invalidRequest(`Invalid '${param}': it lies beyond the year 9999.`, { param });
   return at;
 }
 
-const rfc3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+const rfc3339 = /^(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
 
 function parseTime(text: string): number | undefined {
-  const at = rfc3339.test(text) ? Date.parse(text) : Number.NaN;
+  const day = rfc3339.exec(text)?.[1];
+  // Date.parse takes the 31st of February for the 3rd of March.
+  if (day === undefined || !isDay(day)) return undefined;
+  const at = Date.parse(text);
   return Number.isNaN(at) ? undefined : at;
+}
+
+function isDay(day: string): boolean {
+  const at = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(day);
 }

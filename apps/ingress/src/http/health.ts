@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { strainWords } from '../door.ts';
 import type { Services } from '../services.ts';
 
 /** Milliseconds that Redis may take to answer before this ingress is not ready. */
@@ -19,9 +20,14 @@ export function healthRoutes(app: FastifyInstance, services: Services): void {
   });
 }
 
-async function whyNotReady({ channels, draining, pingRedis }: Services): Promise<string[]> {
+async function whyNotReady(services: Services): Promise<string[]> {
+  const { channels, draining, ownLoad, pingRedis } = services;
   const reasons: string[] = [];
   if (draining()) reasons.push('this ingress is draining');
+  const own = ownLoad.judge();
+  if (own.kind === 'shed') {
+    reasons.push(`this ingress takes no new work: ${strainWords[own.reason]}`);
+  }
   const workers = await inTime(pingRedis().then(() => channels.countWorkers()));
   if (workers === undefined) reasons.push(`redis did not answer within ${patienceMs} ms`);
   else if (workers === 0) reasons.push('no worker is present');

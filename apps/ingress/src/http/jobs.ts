@@ -8,7 +8,6 @@ import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
-import { readIdempotency } from '../idempotency.ts';
 import { statusOf, viewJob } from '../job-view.ts';
 import type { Charge } from '../key-limits.ts';
 import type { Services } from '../services.ts';
@@ -18,7 +17,7 @@ import { clientLeft, sendCharged } from './charged.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
-import { readContinuation, readDeadline, readPriority } from './headers.ts';
+import { readContinuation, readDeadline, readIdempotencyKey, readPriority } from './headers.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
@@ -35,10 +34,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       priority: job.priority ?? priority,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
       continuation: readContinuation(request.headers),
-      idempotency: readIdempotency(request.headers['idempotency-key'], {
-        route: '/v1/jobs',
-        text,
-      }),
+      idempotency: readIdempotencyKey(request.raw, { route: '/v1/jobs', text }),
     });
     const charge = await services.keyLimits.admit(prepared, false);
     const sent = await sendJob(services, prepared, charge);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { nearest } from './nearest.ts';
 import type { Path } from './document.ts';
 
@@ -66,7 +67,7 @@ function keyRules(raw: Raw): RuleProblem[] {
     problems.push({ path: ['keys'], message });
   }
   const ids = new Map<string, number>();
-  const secrets = new Map<string, number>();
+  const secrets = new Map<string, string>();
   for (const [index, entry] of list(raw['keys']).entries()) {
     const { id, secret, sha256 } = record(entry);
     if ((secret === undefined) === (sha256 === undefined) && isRecord(entry)) {
@@ -77,10 +78,30 @@ function keyRules(raw: Raw): RuleProblem[] {
       });
     }
     problems.push(...repeated(ids, id, index, 'id'));
-    problems.push(...repeated(secrets, secret, index, 'secret'));
+    problems.push(...sameSecret(secrets, index, entry));
   }
   return problems;
 }
+
+/** Whoever shows a secret is one key: which of two, nobody would know. `seen`: by their digests. */
+function sameSecret(seen: Map<string, string>, index: number, entry: unknown): RuleProblem[] {
+  const { id, secret, sha256 } = record(entry);
+  const name = typeof id === 'string' ? `keys[${index}] ${quote(id)}` : `keys[${index}]`;
+  const problems: RuleProblem[] = [];
+  for (const [field, value] of Object.entries({ secret, sha256 })) {
+    if (typeof value !== 'string') continue;
+    const digest = field === 'secret' ? digestOf(value) : value.toLowerCase();
+    const first = seen.get(digest);
+    if (first === undefined) seen.set(digest, name);
+    else if (first !== name) {
+      const message = `expected ${name} to have another secret than ${first}: which of them is asked with it?`;
+      problems.push({ path: ['keys', index, field], message });
+    }
+  }
+  return problems;
+}
+
+const digestOf = (secret: string): string => createHash('sha256').update(secret).digest('hex');
 
 function repeated(
   seen: Map<string, number>,

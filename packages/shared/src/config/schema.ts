@@ -194,6 +194,8 @@ const limits = section({
   queueBytes: sizeField('limits.queueBytes'),
   queueWait: durationField('limits.queueWait'),
   queueMemory: countField('limits.queueMemory'),
+  loopDelay: durationField('limits.loopDelay'),
+  memory: countField('limits.memory'),
   waiting: countField('limits.waiting'),
   socketAuth: durationField('limits.socketAuth'),
 }).transform((raw): ProcessLimits => {
@@ -220,6 +222,8 @@ const limits = section({
     queueBytes: raw.queueBytes,
     queueWaitMs: raw.queueWait,
     queueMemory: raw.queueMemory,
+    loopDelayMs: raw.loopDelay,
+    memory: raw.memory,
     waiting: raw.waiting,
     socketAuthMs: raw.socketAuth,
   };

@@ -187,6 +187,18 @@ export const settings = {
     100,
     "percent of Redis' maxmemory above which no new request is taken",
   ),
+  'limits.loopDelay': duration(
+    '250ms',
+    '1ms',
+    '1m',
+    'how late the event loop of an ingress may be, for a second, before it takes no new work',
+  ),
+  'limits.memory': count(
+    85,
+    1,
+    100,
+    'percent of the memory that an ingress may have (heap, container) above which it takes no new work',
+  ),
   'limits.waiting': count(
     1024,
     1,

@@ -152,6 +152,9 @@ export type ProcessLimits = {
   readonly queueWaitMs: number;
   /** Percentage points. */
   readonly queueMemory: number;
+  readonly loopDelayMs: number;
+  /** Percentage points. */
+  readonly memory: number;
   readonly waiting: number;
   readonly socketAuthMs: number;
 };

@@ -1,0 +1,40 @@
+import { BlockList, isIP, isIPv6 } from 'node:net';
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+export const isLoopback = (address: string): boolean => contains(loopback, address);
+
+/** Whether an address is one of these, or in one of these ranges. */
+export function addressFilter(ranges: readonly string[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address = '', bits] = range.split('/');
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return (address) => contains(list, address);
+}
+
+/** IPv4 addresses of a dual-stack socket come as `::ffff:a.b.c.d`. */
+function contains(list: BlockList, address: string): boolean {
+  const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+  return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+}
+
+/** Characters of an address with its brackets, zone and port. */
+const longestAddress = 100;
+const withPort = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/;
+
+/**
+ * An address as a socket or a proxy tells it, which may add a port or a zone; empty for what is none:
+ * a header can hold anything, and what is made of it is logged and counted by.
+ */
+export function plainAddress(told: string | undefined): string {
+  if (told === undefined || told.length > longestAddress) return '';
+  const [, six, four] = withPort.exec(told) ?? [];
+  const [address = ''] = (six ?? four ?? told).split('%');
+  return isIP(address) === 0 ? '' : address;
+}

@@ -1,0 +1,75 @@
+import type { Standing } from '@millrace/shared/domain/request';
+import type { QueueLook } from '@millrace/shared/domain/waiting';
+import { afterEach, expect, test } from 'vitest';
+import { createLoadMeter } from './load-meter.ts';
+import type { LoadMeter } from './load-meter.ts';
+
+let meter: LoadMeter;
+afterEach(() => meter.stop());
+
+const none = { waiting: 0, lags: new Map<string, number>() };
+const looked = (waiting: number): QueueLook => ({
+  classes: { high: none, normal: { waiting, lags: new Map([['old', 2]]) }, low: none },
+  front: 0,
+  active: 0,
+  bytes: 100,
+  taken: 0,
+  overdue: [],
+});
+const standing = (key: string): Standing => ({ priority: 'normal', key, weight: 2, bytes: 10 });
+
+/** A meter whose looks are answered by the test. */
+async function start(first: QueueLook) {
+  let answer = Promise.withResolvers<QueueLook>();
+  meter = createLoadMeter({
+    look: () => answer.promise,
+    shards: 1,
+    weightOf: () => 1,
+    onOverdue() {},
+    onError: (error) => {
+      throw error;
+    },
+  });
+  answer.resolve(first);
+  await expect.poll(() => meter.read()).toBeDefined();
+  return (next: QueueLook) => {
+    answer.resolve(next);
+    answer = Promise.withResolvers();
+    answer.resolve(next);
+  };
+}
+const normal = () => meter.read()?.classes.normal;
+
+test('one that is on its way counts as waiting, and no more when it did not come in', async () => {
+  await start(looked(3));
+  const back = ['new', 'new', 'old'].map((key) => meter.add(standing(key)));
+  expect(normal()).toEqual({
+    waiting: 6,
+    lags: new Map([
+      ['old', 2.5],
+      ['new', 0.5],
+    ]),
+  });
+  expect(meter.read()?.bytes).toBe(130);
+  for (const takeBack of back) takeBack();
+  expect(normal()).toEqual({ waiting: 3, lags: new Map([['old', 2]]) });
+  expect(meter.read()?.bytes).toBe(100);
+});
+
+test('while none wait it does not wait either, and is not taken out again', async () => {
+  await start(looked(0));
+  const takeBack = meter.add(standing('new'));
+  expect(normal()?.waiting).toBe(0);
+  takeBack();
+  expect(normal()?.waiting).toBe(0);
+  expect(meter.read()?.bytes).toBe(100);
+});
+
+test('what a later look did not have is not taken out of it', async () => {
+  const seen = await start(looked(3));
+  const takeBack = meter.add(standing('new'));
+  seen(looked(7));
+  await expect.poll(() => normal()?.waiting).toBe(7);
+  takeBack();
+  expect(normal()?.waiting).toBe(7);
+});

@@ -1,0 +1,75 @@
+import { totalmem } from 'node:os';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Config } from '@millrace/shared/config';
+import { watchLoopDelay } from '@millrace/shared/loop-delay';
+import { feel, judgeStrain, mayBeGarbage, noStrain } from './admission/strain.ts';
+import type { OwnVerdict, Pressure } from './admission/strain.ts';
+
+export type OwnLoad = {
+  /** Whether this process takes new work, as of a moment ago. */
+  judge(): OwnVerdict;
+  /** What was seen last, and what it may be at most. */
+  readonly seen: Pressure;
+  readonly limits: Pressure;
+  stop(): void;
+};
+
+/** Milliseconds between two looks. */
+const everyMs = 250;
+/** Milliseconds between two collections of garbage that are asked for: one stops everything else. */
+const collectEveryMs = 10_000;
+
+/** Looks at this process itself: how late its event loop is, and what it holds of memory. */
+export function watchOwnLoad({ loopDelayMs, memory }: Config['limits']): OwnLoad {
+  const delay = watchLoopDelay();
+  const limits: Pressure = {
+    loop_delay: loopDelayMs,
+    heap: (getHeapStatistics().heap_size_limit * memory) / 100,
+    resident_memory: (memoryOfProcess() * memory) / 100,
+  };
+  let strain = noStrain;
+  let seen: Pressure = { loop_delay: 0, heap: 0, resident_memory: 0 };
+  let collectedAt = -Infinity;
+
+  function look(): void {
+    const { rss, heapUsed } = process.memoryUsage();
+    seen = { loop_delay: delay.take().meanMs, heap: heapUsed, resident_memory: rss };
+    strain = feel(strain, seen, limits);
+    if (!mayBeGarbage(strain) || performance.now() - collectedAt < collectEveryMs) return;
+    collectGarbage();
+    collectedAt = performance.now();
+  }
+
+  const timer = setInterval(look, everyMs);
+  timer.unref();
+  return {
+    judge: () => judgeStrain(strain),
+    get seen() {
+      return seen;
+    },
+    limits,
+    stop() {
+      clearInterval(timer);
+      delay.close();
+    },
+  };
+}
+
+/** Bytes: of the container, where that has less than the machine. */
+function memoryOfProcess(): number {
+  const constrained = process.constrainedMemory();
+  const total = totalmem();
+  return constrained > 0 && constrained < total ? constrained : total;
+}
+
+let collect: (() => void) | undefined;
+
+/** Node has no function for it but behind this flag, which may be set at any time. */
+function collectGarbage(): void {
+  if (!collect) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as () => void;
+  }
+  collect();
+}
