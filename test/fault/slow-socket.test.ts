@@ -101,6 +101,17 @@ test('a socket that is slow but takes a little all the time is not ended, in one
   slow.socket.terminate();
 });
 
+test('a socket that is slow is not taken for dead while its pong lies behind what it takes', async () => {
+  await start({ readerBuffer: '64MiB', readerStall: '10s', socketPing: '300ms' });
+  const id = await createJob(fleet.url, 'whole', { user: 'whole', stream: false });
+  await finished('whole');
+  const slow = await openSlow(8 * mebi);
+  slow.subscribe(id);
+  await inTime(slow.ended, () => `closed: ${slow.socket.readyState}`);
+  expect(slow.socket.readyState).toBe(WebSocket.OPEN);
+  slow.socket.terminate();
+});
+
 test('one stream that is too large for its socket leaves the others of the socket whole', async () => {
   await start({ readerBuffer: '64KiB', readerStall: '30s' });
   const slow = await openSlow();
