@@ -19,7 +19,6 @@ const shortHead = 2;
 
 export function createFrameScanner(): FrameScanner {
   const head = new Uint8Array(14);
-  const view = new DataView(head.buffer);
   let headLength = 0;
   let headNeeds = shortHead;
   /** Of the payload of the frame under way, still to come. */
@@ -30,18 +29,22 @@ export function createFrameScanner(): FrameScanner {
   let held = 0;
   let announced = 0;
 
-  function measureHead(): void {
-    const short = view.getUint8(1) & 0x7f;
-    const isMasked = view.getUint8(1) >= 0x80;
-    headNeeds = shortHead + (short === 127 ? 8 : short === 126 ? 2 : 0) + (isMasked ? 4 : 0);
+  /** Bytes of a length that does not fit into the short one. */
+  const lengthBytes = (short: number) => (short === 127 ? 8 : short === 126 ? 2 : 0);
+
+  function measureHead(second: number): void {
+    headNeeds = shortHead + lengthBytes(second & 0x7f) + (second >= 0x80 ? 4 : 0);
   }
 
-  function begin(): void {
-    const short = view.getUint8(1) & 0x7f;
-    const first = view.getUint8(0);
-    left = short;
-    if (short === 126) left = view.getUint16(2);
-    if (short === 127) left = view.getUint32(2) * 2 ** 32 + view.getUint32(6);
+  function readLength(short: number): number {
+    const end = shortHead + lengthBytes(short);
+    let length = end > shortHead ? 0 : short;
+    for (let i = shortHead; i < end; i += 1) length = length * 256 + (head[i] ?? 0);
+    return length;
+  }
+
+  function begin(first: number, second: number): void {
+    left = readLength(second & 0x7f);
     isData = (first & 0x0f) < 8;
     isFinal = first >= 0x80;
     if (isData) announced += left;
@@ -72,10 +75,10 @@ export function createFrameScanner(): FrameScanner {
           continue;
         }
         head[headLength++] = bytes[at++] ?? 0;
-        if (headLength === shortHead) measureHead();
+        if (headLength === shortHead) measureHead(head[1] ?? 0);
         if (headLength < headNeeds) continue;
         frames += 1;
-        begin();
+        begin(head[0] ?? 0, head[1] ?? 0);
       }
       return frames;
     },
