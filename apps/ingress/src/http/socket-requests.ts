@@ -28,6 +28,8 @@ type Open = {
   meta: RequestMeta;
   reader: Reader;
   turn: ReadingTurn;
+  /** It is paused until what was held back of it has been sent. */
+  isHeldBack?: boolean;
   owned: boolean;
   callers: Caller[];
   /** While it waits and is told its place. */
@@ -91,10 +93,12 @@ export function createSocketRequests(
         let isHeldBack = false;
         for (const line of batch) {
           const event = toJobEvent(line, meta.includeUsage);
+          // A full socket says so when it is asked for room.
           if (event) isHeldBack = !sendEvent(socketEvent(meta.id, event)) && hasRoom();
           if (isTerminalLine(line.text)) forget(meta.id);
         }
-        // A full socket says so when it is asked for room.
+        const one = open.get(meta.id);
+        if (one) one.isHeldBack = isHeldBack;
         return !isHeldBack;
       },
       reset(reason: string) {
@@ -173,7 +177,10 @@ export function createSocketRequests(
     },
 
     /** What was held back of it has been sent. */
-    resume: (id: string) => open.get(id)?.turn.queue(),
+    resume(id: string): void {
+      const one = open.get(id);
+      if (one?.isHeldBack) one.turn.queue();
+    },
 
     /** There is room again: they read on, one after the other. */
     resumeAll: turns.goOn,

@@ -91,3 +91,27 @@ test('who leaves gives back its turn, or its place among those that wait', async
   await soon();
   expect(reading).toEqual([0, 1, 2, 3, 5]);
 });
+
+test('a turn that was given is kept until the relay asks, however late that is', async () => {
+  let room = false;
+  const turns = createReadTurns(() => room);
+  const late: (() => boolean)[] = [];
+  for (let i = 0; i < 10; i += 1) {
+    const turn = turns.join(() => late.push(turn.hasRoom));
+    turn.opening();
+    expect(turn.hasRoom()).toBe(false);
+  }
+  room = true;
+  turns.goOn();
+  turns.goOn();
+  expect(late).toHaveLength(readsAtOnce);
+  // They read, and give what they read.
+  for (const ask of [...late, ...late]) expect(ask()).toBe(true);
+  await soon();
+  expect(late).toHaveLength(2 * readsAtOnce);
+  // Without room by then, they wait again.
+  room = false;
+  for (const ask of late.slice(readsAtOnce)) expect(ask()).toBe(false);
+  await soon();
+  expect(turns.waiting).toBe(10 - readsAtOnce);
+});

@@ -27,28 +27,36 @@ export const readsAtOnce = 4;
 type Place = {
   resume: () => void;
   /**
-   * `starting`: the next question is whether a read may begin; `reading`: it is whether its lines
-   * may be given; `idle`: lines that come live, or a read that the relay began by itself.
+   * `opening`: the next question is whether a read may begin; `starting`: it is that, and the turn is
+   * taken; `reading`: it is whether the lines that were read may be given; `idle`: lines that come
+   * live, or a read that the relay began by itself.
    */
-  phase: 'idle' | 'starting' | 'reading' | 'left';
+  phase: 'idle' | 'opening' | 'starting' | 'reading' | 'left';
 };
 
 export function createReadTurns(hasRoom: () => boolean): ReadTurns {
+  /** Paused, all of them. */
   const waiting = new Set<Place>();
   let underWay = 0;
 
+  const mayStart = () => underWay < readsAtOnce && hasRoom();
+
   function goOn(): void {
     for (const place of waiting) {
-      if (underWay >= readsAtOnce || !hasRoom()) return;
+      if (!mayStart()) return;
       waiting.delete(place);
-      place.phase = 'starting';
+      start(place, 'starting');
+      // The relay may ask at once, or when other connections have had their turn.
       place.resume();
-      // It was not paused after all.
-      if (place.phase === 'starting') place.phase = 'idle';
     }
   }
 
-  function endRead(place: Place): void {
+  function start(place: Place, phase: 'starting' | 'reading'): void {
+    place.phase = phase;
+    underWay += 1;
+  }
+
+  function end(place: Place): void {
     place.phase = 'idle';
     underWay -= 1;
     // The next one when the lines of this one are given, and the room that is left is known.
@@ -56,15 +64,18 @@ export function createReadTurns(hasRoom: () => boolean): ReadTurns {
   }
 
   function ask(place: Place): boolean {
-    if (place.phase === 'reading') endRead(place);
-    else if (place.phase === 'starting' && underWay < readsAtOnce && hasRoom()) {
+    const { phase } = place;
+    if (phase === 'starting' && hasRoom()) {
       place.phase = 'reading';
-      underWay += 1;
       return true;
     }
-    const isWaiting = place.phase === 'starting';
+    if (phase === 'opening' && mayStart()) {
+      start(place, 'reading');
+      return true;
+    }
+    if (phase === 'starting' || phase === 'reading') end(place);
     place.phase = 'idle';
-    if (!isWaiting && hasRoom()) return true;
+    if (phase !== 'opening' && hasRoom()) return true;
     waiting.add(place);
     return false;
   }
@@ -74,7 +85,7 @@ export function createReadTurns(hasRoom: () => boolean): ReadTurns {
       const place: Place = { resume, phase: 'idle' };
       return {
         opening() {
-          place.phase = 'starting';
+          place.phase = 'opening';
         },
         hasRoom: () => ask(place),
         queue() {
@@ -83,7 +94,7 @@ export function createReadTurns(hasRoom: () => boolean): ReadTurns {
         },
         leave() {
           waiting.delete(place);
-          if (place.phase === 'reading') endRead(place);
+          if (place.phase === 'starting' || place.phase === 'reading') end(place);
           place.phase = 'left';
         },
       };
