@@ -20,6 +20,7 @@ async function start(limits: Record<string, string>): Promise<void> {
     models: {
       some: `big:bytes=${24 * mebi}`,
       whole: `big:bytes=${24 * mebi}`,
+      middle: `big:bytes=${6 * mebi}`,
       steady: 'healthy:tokens=100,pace=10',
     },
     config: { limits },
@@ -102,10 +103,10 @@ test('a socket that is slow but takes a little all the time is not ended, in one
 });
 
 test('a socket that is slow is not taken for dead while its pong lies behind what it takes', async () => {
-  await start({ readerBuffer: '64MiB', readerStall: '10s', socketPing: '300ms' });
-  const id = await createJob(fleet.url, 'whole', { user: 'whole', stream: false });
-  await finished('whole');
-  const slow = await openSlow(8 * mebi);
+  await start({ readerBuffer: '64MiB', readerStall: '10s', socketPing: '200ms' });
+  const id = await createJob(fleet.url, 'middle', { user: 'middle', stream: false });
+  await finished('middle');
+  const slow = await openSlow(4 * mebi);
   slow.subscribe(id);
   await inTime(slow.ended, () => `closed: ${slow.socket.readyState}`);
   expect(slow.socket.readyState).toBe(WebSocket.OPEN);
