@@ -5,13 +5,16 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../harness/fleet.ts';
+import { call } from '../harness/http.ts';
+import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
+import { openSocket } from '../harness/socket.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
 import { expectedText } from '../simulator/index.ts';
 import { ask, askWhole, createJob, eventsOf, follow, openStream } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks, expectWhole, readPlain, readStory } from './judge.ts';
-import { asked, expectClosed, expectEmpty, observeQueue, upstream } from './observe.ts';
+import { asked, expectClosed, expectEmpty, observeQueue, upstream, userOf } from './observe.ts';
 
 let fleet: Fleet;
 let closing: (() => Promise<void>) | undefined;
@@ -96,6 +99,49 @@ describe('an ingress that is told to stop', () => {
     expect(Date.now() - since).toBeLessThan(3000);
     expect(types.at(-1)).toBe('done');
     expect((await closed)[0]).toBe(1012);
+  });
+
+  test('sends what waits for a slow WebSocket before it closes the socket', async () => {
+    const size = 24 * 1024 * 1024;
+    const huge = `big:bytes=${size}`;
+    await start({ config: { drainTimeout: '15s' }, models: { huge } });
+    const [ingress] = fleet.ingresses as [RoleProcess];
+    const socket = await openSocket(ingress.url);
+    socket.send({ type: 'create', body: { ...say('huge'), user: 'slow' } });
+    await socket.next(({ type }) => type === 'created');
+    socket.pause();
+    await fleet.primary.waitFor((one) => userOf(one) === 'slow' && one.state === 'finished');
+    // Nothing is open any more: the whole answer waits for its reader.
+    await expect.poll(() => metric(ingress.url, 'millrace_readers_open')).toBe(0);
+
+    const stopped = ingress.stop('SIGTERM');
+    await expect.poll(() => connects(ingress.url)).toBe(false);
+    socket.resume();
+
+    expect((await socket.closed).code).toBe(1012);
+    expect(await stopped).toBe(0);
+    expect(socket.frames.at(-1)?.type).toBe('done');
+    const chunk = socket.texts.find((text) => text.startsWith('{"type":"chunk"'));
+    expect(chunk?.length).toBeGreaterThan(size);
+  });
+
+  test('sends a page away that shows its key when it is too late', async () => {
+    const keys = [{ id: 'a', secret: 'secret-a' }];
+    await start({ config: { drainTimeout: '15s', keys } });
+    const [ingress] = fleet.ingresses as [RoleProcess];
+    const headers = { authorization: 'Bearer secret-a' };
+    const stream = ask(ingress.url, 'middle', { headers });
+    const page = await openSocket(ingress.url, { origin: ingress.url });
+    await stream.until(chunks(3));
+    const stopped = ingress.stop('SIGTERM');
+    await expect.poll(() => connects(ingress.url)).toBe(false);
+    page.send({ type: 'auth', key: 'secret-a' });
+    expect((await page.closed).code).toBe(1012);
+    expect(page.frames).toMatchObject([
+      { type: 'error', error: { code: 'server_shutting_down', retry_after_ms: 1000 } },
+    ]);
+    await expectWhole(stream, expectedText({ tokens: 100 }));
+    expect(await stopped).toBe(0);
   });
 
   test('ends what does not end in time with one clear error, and its upstream', async () => {
@@ -272,6 +318,11 @@ describe('an ingress that is told to stop', () => {
     expect(worker.stderr()).not.toMatch(/"level":(50|60)/);
   });
 });
+
+const say = (model: string) => ({ model, messages: [{ role: 'user', content: 'hi' }] });
+
+const metric = async (url: string, name: string) =>
+  sumOf(parsePrometheus((await call(`${url}/metrics`)).text), name);
 
 async function connects(url: string): Promise<boolean> {
   return fetch(`${url}/healthz`, { headers: { connection: 'close' } }).then(

@@ -20,6 +20,7 @@ async function start(limits: Record<string, string>): Promise<void> {
     models: {
       some: `big:bytes=${24 * mebi}`,
       whole: `big:bytes=${24 * mebi}`,
+      middle: `big:bytes=${6 * mebi}`,
       steady: 'healthy:tokens=100,pace=10',
     },
     config: { limits },
@@ -95,6 +96,17 @@ test('a socket that is slow but takes a little all the time is not ended, in one
   await finished('whole');
   // Three seconds for one frame, longer than a reader may stand still.
   const slow = await openSlow(8 * mebi);
+  slow.subscribe(id);
+  await inTime(slow.ended, () => `closed: ${slow.socket.readyState}`);
+  expect(slow.socket.readyState).toBe(WebSocket.OPEN);
+  slow.socket.terminate();
+});
+
+test('a socket that is slow is not taken for dead while its pong lies behind what it takes', async () => {
+  await start({ readerBuffer: '64MiB', readerStall: '10s', socketPing: '200ms' });
+  const id = await createJob(fleet.url, 'middle', { user: 'middle', stream: false });
+  await finished('middle');
+  const slow = await openSlow(4 * mebi);
   slow.subscribe(id);
   await inTime(slow.ended, () => `closed: ${slow.socket.readyState}`);
   expect(slow.socket.readyState).toBe(WebSocket.OPEN);

@@ -109,7 +109,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       return fleet.ingresses[0]?.url ?? '';
     },
     async addWorker(redisUrl = redis.url, preload) {
-      const first = preload && ['--import', new URL(preload, import.meta.url).href];
+      const first =
+        preload === undefined ? noFlags : ['--import', new URL(preload, import.meta.url).href];
       const worker = await start('apps/worker/src/main.ts', [], redisUrl, first);
       fleet.workers.push(worker);
       return worker;

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket as Connection } from 'node:net';
 import WebSocket from 'ws';
 
 /** A frame as it came. */
@@ -8,7 +9,7 @@ export type Frame = {
   ref?: string;
   entry?: string;
   data?: Record<string, unknown>;
-  error?: { message: string; code: string | null; param: string | null };
+  error?: { message: string; code: string | null; param: string | null; retry_after_ms?: number };
 };
 
 export type Socket = {
@@ -23,6 +24,11 @@ export type Socket = {
   readonly closed: Promise<{ code: number; reason: string }>;
   /** With a closing handshake. */
   close(): Promise<void>;
+  /** Takes nothing that comes, until `resume`. */
+  pause(): void;
+  resume(): void;
+  /** Below the frames. */
+  readonly connection: Connection;
   /** Without one; gives back the time, in milliseconds since the epoch. */
   cut(): number;
 };
@@ -74,6 +80,9 @@ export async function openSocket(
         look();
       });
     },
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
+    connection: (socket as unknown as { _socket: Connection })._socket,
     async close() {
       socket.close();
       await closed;
@@ -84,4 +93,35 @@ export async function openSocket(
       return at;
     },
   };
+}
+
+const opcodes = { continuation: 0, text: 1, ping: 9, pong: 10 };
+
+export type RawFrame = {
+  fin?: boolean;
+  /** Says that it is compressed. */
+  rsv1?: boolean;
+  /** Bytes that its head tells of, where there are others. */
+  announced?: number;
+};
+
+/** The bytes of a frame as a client sends it, also of one that no client would send. */
+export function rawFrame(
+  opcode: keyof typeof opcodes,
+  payload: string | Buffer = '',
+  { fin = true, rsv1 = false, announced }: RawFrame = {},
+): Buffer {
+  const bytes = Buffer.from(payload);
+  const length = announced ?? bytes.length;
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64BE(BigInt(length));
+  const [short, from] = length < 126 ? [length, 8] : length < 65_536 ? [126, 6] : [127, 0];
+  const first = (fin ? 0x80 : 0) | (rsv1 ? 0x40 : 0) | opcodes[opcode];
+  // A mask of zeros changes nothing.
+  return Buffer.concat([
+    Buffer.from([first, 0x80 | (short ?? 0)]),
+    size.subarray(from),
+    Buffer.alloc(4),
+    bytes,
+  ]);
 }

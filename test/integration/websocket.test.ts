@@ -327,6 +327,42 @@ const bad: [what: string, frame: string | Record<string, unknown>, error: object
       { ref: 'r' },
     ],
     [
+      'create with a field that is none',
+      { type: 'create', ref: 'r', body, prioritiy: 'low' },
+      { param: 'prioritiy', code: 'unknown_parameter' },
+      { ref: 'r' },
+    ],
+    [
+      'create with a deadline that has passed',
+      { type: 'create', body, deadline: '2020-01-31T12:00:00Z' },
+      { param: 'deadline', code: 'deadline_passed' },
+    ],
+    [
+      'create with a deadline that is none',
+      { type: 'create', body, deadline: 'soon' },
+      { param: 'deadline' },
+    ],
+    [
+      'create with a deadline that is a number',
+      { type: 'create', body, deadline: 30 },
+      { param: 'deadline' },
+    ],
+    [
+      'create with an unknown priority',
+      { type: 'create', body, priority: 'urgent' },
+      { param: 'priority' },
+    ],
+    [
+      'create with an unknown continuation',
+      { type: 'create', body, continuation: 'never' },
+      { param: 'continuation' },
+    ],
+    [
+      'create with metadata that is no object',
+      { type: 'create', body, metadata: 'x' },
+      { param: 'metadata', code: 'invalid_type' },
+    ],
+    [
       'create for an unknown endpoint',
       { type: 'create', endpoint: '/v1/nothing', body },
       { param: 'endpoint' },

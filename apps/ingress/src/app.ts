@@ -27,7 +27,8 @@ import { jobRoutes } from './http/jobs.ts';
 import { malformedHandler } from './http/malformed.ts';
 import { modelRoutes } from './http/models.ts';
 import { upstreamRoutes } from './http/upstreams.ts';
-import { socketRoutes } from './http/websocket.ts';
+import { socketOptions } from './http/socket-arrival.ts';
+import { socketRoutes } from './http/socket-route.ts';
 import { watchRoutes } from './http/unknown-route.ts';
 import type { Services } from './services.ts';
 
@@ -100,8 +101,13 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
 
   countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused);
   await app.register(websocket, {
-    // Without compression: its windows cost more per socket than all else, and bombs come packed.
-    options: { maxPayload: config.limits.socketFrameBytes, perMessageDeflate: false },
+    options: socketOptions(config.limits),
+    // A malformed frame: ws closes the socket itself, with the right code, which its client must see.
+    errorHandler(thrown, socket) {
+      if (socket.readyState !== socket.OPEN) return;
+      onError(thrown);
+      socket.close(1011);
+    },
   });
   awaitAnswers(app, services);
   await app.register(async (api) => {

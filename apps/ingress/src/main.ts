@@ -104,6 +104,7 @@ const keepAlive = createKeepAlive(limits.keepAliveMs);
 const socketWheel = createSocketWheel({
   pingMs: limits.socketPingMs,
   idleMs: limits.socketIdleMs,
+  stallMs: limits.readerStallMs,
 });
 const connectionCounts = createConnectionCounts<Socket>(limits);
 const bodies: BodyBudget = { held: 0 };

@@ -15,6 +15,8 @@ export type Metrics = {
   closed(meta: RequestMeta, status: number): void;
   socketOpened(): void;
   socketClosed(): void;
+  /** A WebSocket ended, also one that had not shown its key yet. */
+  socketEnded(reason: string): void;
   /** Somebody was not let in, or not now. `key`: the id of the key, where it is known. */
   refused(reason: string, key: string | undefined): void;
   /** A worker was found dead by this ingress: `gone` (its process ended) or `hung`. */
@@ -74,6 +76,12 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const sockets = new Gauge({
     name: 'millrace_websockets_open',
     help: 'WebSocket connections',
+    registers,
+  });
+  const socketEnds = new Counter({
+    name: 'millrace_websocket_ends_total',
+    help: 'WebSockets that ended, by what ended them; client: with a closing handshake; lost: without',
+    labelNames: ['reason'],
     registers,
   });
   new Gauge({
@@ -159,6 +167,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     shed: (reason) => shed.inc({ reason }),
     socketOpened: () => sockets.inc(),
     socketClosed: () => sockets.dec(),
+    socketEnded: (reason) => socketEnds.inc({ reason }),
     refused: (reason, key = '') => refusals.inc({ reason, key }),
     workerDied: (cause, shard) => deaths.inc({ cause, shard: String(shard) }),
     tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),

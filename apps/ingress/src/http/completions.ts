@@ -124,6 +124,7 @@ function answerStream(ask: Ask): void {
 
   const reader = begin(ask, progress, {
     lines,
+    hasRoom: connection.hasRoom,
     reset() {
       // A log that lost what this reader has been shown: it cannot take text back.
       if (!connection.started) return;

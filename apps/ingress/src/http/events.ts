@@ -42,6 +42,7 @@ export function streamEvents({ described, after, response, services }: EventsOpt
       }
       return text === '' || connection.write(text);
     },
+    hasRoom: connection.hasRoom,
     reset(reason) {
       connection.write(sseEvent(resetEvent(reason)));
     },

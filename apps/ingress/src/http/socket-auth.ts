@@ -1,32 +1,32 @@
 import type { WebSocket } from '@fastify/websocket';
 import type { Principal } from '../admission/keys.ts';
 import { toApiError, unauthorized } from './errors.ts';
+import type { Farewell, SocketEnd } from './socket-end.ts';
 import { errorFrame, parseFrame } from './socket-frames.ts';
-
-/** Close code "policy violation". */
-const policyViolation = 1008;
 
 /** Told to a page whose key is good. */
 export const authenticated = '{"type":"authenticated"}';
 
 export type AwaitKeyOptions = {
   socket: WebSocket;
+  end: Pick<SocketEnd, 'hangUp'>;
   /** Milliseconds that the key may take. */
   patienceMs: number;
   /** Throws an ApiError for a key that opens nothing. */
   prove(key: string): Principal;
-  onTimeout(): void;
+  /** Nothing that could be a key was shown. */
+  onNoKey(): void;
   onProven(principal: Principal): void;
 };
 
 /**
  * Waits for `{"type":"auth","key":"…"}`, the first message of a socket that could not show its key
- * before. Whatever else comes first, or nothing in time, ends the socket.
+ * before. Whatever else comes first, or nothing in time, ends the socket. `refuse` ends it, too.
  */
-export function awaitKey(options: AwaitKeyOptions): void {
-  const { socket, patienceMs, prove, onTimeout, onProven } = options;
+export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): void } {
+  const { socket, end, patienceMs, prove, onNoKey, onProven } = options;
   const timer = setTimeout(() => {
-    onTimeout();
+    onNoKey();
     refuse(unauthorized('No key was shown in time.'));
   }, patienceMs);
 
@@ -38,8 +38,10 @@ export function awaitKey(options: AwaitKeyOptions): void {
 
   function refuse(thrown: unknown): void {
     leave();
-    socket.send(errorFrame(undefined, toApiError(thrown).error));
-    socket.close(policyViolation, 'no valid key was shown');
+    const { error, headers } = toApiError(thrown);
+    socket.send(errorFrame(undefined, error, headers));
+    const farewell: Farewell = error.code === 'server_shutting_down' ? 'drained' : 'no_key';
+    end.hangUp(farewell);
   }
 
   function onMessage(data: Buffer, isBinary: boolean): void {
@@ -57,8 +59,12 @@ export function awaitKey(options: AwaitKeyOptions): void {
 
   socket.on('message', onMessage);
   socket.on('close', leave);
-  // A frame over the limit, bad UTF-8: ws closes the socket itself, with the right code.
-  socket.on('error', () => {});
+  return {
+    refuse(thrown) {
+      onNoKey();
+      refuse(thrown);
+    },
+  };
 }
 
 /** Empty where the frame shows none. Throws an ApiError on what is no frame. */

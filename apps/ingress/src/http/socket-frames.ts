@@ -4,7 +4,8 @@ import { memberText } from '@millrace/shared/domain/json-text';
 import { endpoints } from '@millrace/shared/domain/request';
 import { readIdempotency } from '../idempotency.ts';
 import { readChatRequest, wrongType } from './body.ts';
-import { invalidRequest } from './errors.ts';
+import { invalidRequest, unavailable } from './errors.ts';
+import { readDeadline, readPriority } from './headers.ts';
 
 /** Characters of a client's own name for a request, which is said back to it. */
 const longestRef = 200;
@@ -31,9 +32,22 @@ export function readId(frame: Frame): string {
   return id;
 }
 
+const createFields = new Set(
+  'type ref endpoint body detached idempotency_key deadline priority continuation metadata'.split(
+    ' ',
+  ),
+);
+
 /** What a `create` asks for. Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
-export function readCreate(frame: Frame, text: string) {
-  const { ref, endpoint = endpoints[0], body, detached = false } = frame;
+export function readCreate(frame: Frame, text: string, now: number) {
+  for (const field of Object.keys(frame)) {
+    if (createFields.has(field)) continue;
+    throw invalidRequest(`Unknown parameter: '${field.slice(0, 100)}'.`, {
+      param: field.slice(0, 100),
+      code: 'unknown_parameter',
+    });
+  }
+  const { ref, endpoint = endpoints[0], body, detached = false, metadata } = frame;
   if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
   if (ref !== undefined && ref.length > longestRef) {
     throw invalidRequest(`'ref' is longer than ${longestRef} characters.`, { param: 'ref' });
@@ -43,6 +57,9 @@ export function readCreate(frame: Frame, text: string) {
   }
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
   if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
+  if (metadata !== undefined && !isJsonObject(metadata)) {
+    throw wrongType('metadata', 'an object', metadata);
+  }
   const bodyText = memberText(text, 'body') ?? '{}';
   const submission = {
     endpoint: endpoints[0],
@@ -51,6 +68,10 @@ export function readCreate(frame: Frame, text: string) {
     reader: 'native' as const,
     attached: !detached,
     read: true,
+    deadlineAt: readDeadline(frame['deadline'], now, 'deadline'),
+    priority: readPriority(frame['priority'], 'priority'),
+    continuation: readContinuation(frame['continuation']),
+    metadata,
     idempotency: readIdempotency(
       frame['idempotency_key'],
       { route: '/v1/ws', text: bodyText },
@@ -60,21 +81,45 @@ export function readCreate(frame: Frame, text: string) {
   return { ref, detached, submission };
 }
 
+function readContinuation(value: unknown): 'auto' | 'strict' | 'off' | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (value === 'auto' || value === 'strict' || value === 'off') return value;
+  throw invalidRequest("Invalid 'continuation': expected 'auto', 'strict' or 'off'.", {
+    param: 'continuation',
+  });
+}
+
+export const serverBusy = () =>
+  unavailable('This server holds as many request bodies as it may.', 'server_busy', 1);
+
 export const unknownType = (type: unknown) =>
   invalidRequest(
     `Unknown frame type ${JSON.stringify(type ?? null).slice(0, 100)}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
     { param: 'type', code: 'unknown_frame_type' },
   );
 
-/** Says which frame it answers, as far as that could be read. */
-export function errorFrame(frame: Frame | undefined, error: OpenAiError): string {
+/**
+ * Says which frame it answers, as far as that could be read, and when to come back where HTTP would
+ * say so in a header.
+ */
+export function errorFrame(
+  frame: Frame | undefined,
+  error: OpenAiError,
+  headers: Record<string, string> = {},
+): string {
   const { ref, id } = frame ?? {};
   return JSON.stringify({
     type: 'error',
     ref: typeof ref === 'string' && ref.length <= longestRef ? ref : undefined,
     id: typeof id === 'string' && id.length <= longestRef ? id : undefined,
-    error,
+    error: { ...error, retry_after_ms: readRetryAfter(headers) },
   });
+}
+
+function readRetryAfter(headers: Record<string, string>): number | undefined {
+  const { 'retry-after-ms': ms, 'retry-after': seconds } = headers;
+  if (ms !== undefined) return Number(ms);
+  return seconds === undefined ? undefined : Number(seconds) * 1000;
 }
 
 /** Keeps frames until they are let go: then, and from then on, they are sent. */

@@ -8,9 +8,13 @@ import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Caller, Described } from '@millrace/shared/log/port';
 import { socketEvent, toJobEvent } from '../relay/encode.ts';
+import { createReadTurns } from '../relay/read-turns.ts';
+import type { ReadingTurn } from '../relay/read-turns.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
+import type { SocketOutbox } from '../relay/socket-outbox.ts';
 import type { Visit } from '../relay/waiting-room.ts';
 import type { Services } from '../services.ts';
+import { within } from '../within.ts';
 import { clientLeft } from './charged.ts';
 import { invalidRequest, streamLost } from './errors.ts';
 import { resetEvent } from './events.ts';
@@ -23,6 +27,9 @@ export const maxPerSocket = 1000;
 type Open = {
   meta: RequestMeta;
   reader: Reader;
+  turn: ReadingTurn;
+  /** It is paused until what was held back of it has been sent. */
+  isHeldBack?: boolean;
   owned: boolean;
   callers: Caller[];
   /** While it waits and is told its place. */
@@ -36,38 +43,63 @@ export type SocketRequests = ReturnType<typeof createSocketRequests>;
 
 export function createSocketRequests(
   services: Pick<Services, 'submitter' | 'relay' | 'keyLimits' | 'waitingRoom' | 'onError'>,
-  send: Send,
+  { send, hasRoom }: Pick<SocketOutbox, 'send' | 'hasRoom'>,
   /** The last one is over. */
   onUnused: () => void,
 ) {
   const { relay, keyLimits, waitingRoom } = services;
   const open = new Map<string, Open>();
+  const turns = createReadTurns(hasRoom);
 
-  /** `caller`: by whose Idempotency-Key it was asked for here. */
+  /** From a cursor on. `caller`: by whose Idempotency-Key it was asked for here. */
   function read(
     meta: RequestMeta,
-    start: (sink: ReaderSink) => Reader,
+    after: EntryId,
     owner: { owned: boolean; caller?: Caller | undefined },
-    sendEvent: Send = send,
   ): void {
-    const reader = start(sinkOf(meta, sendEvent));
-    const callers = owner.caller ? [owner.caller] : [];
-    open.set(meta.id, { meta, reader, owned: owner.owned, callers });
+    const turn = joinTurns(meta.id);
+    turn.opening();
+    add(meta, turn, relay.open(meta.id, after, sinkOf(meta, turn, send)), owner);
   }
 
-  function sinkOf(meta: RequestMeta, sendEvent: Send): ReaderSink {
+  /** One that is made here in this moment: every event of it goes to `sendEvent`. */
+  function readFresh(
+    meta: RequestMeta,
+    owner: { owned: boolean; caller?: Caller | undefined },
+    sendEvent: Send,
+  ): void {
+    const turn = joinTurns(meta.id);
+    add(meta, turn, relay.openFresh(meta.id, sinkOf(meta, turn, sendEvent)), owner);
+  }
+
+  const joinTurns = (id: string) => turns.join(() => open.get(id)?.reader.resume());
+
+  function add(
+    meta: RequestMeta,
+    turn: ReadingTurn,
+    reader: Reader,
+    { owned, caller }: { owned: boolean; caller?: Caller | undefined },
+  ): void {
+    open.set(meta.id, { meta, reader, turn, owned, callers: caller ? [caller] : [] });
+  }
+
+  function sinkOf(meta: RequestMeta, turn: ReadingTurn, sendEvent: Send): ReaderSink {
     return {
+      hasRoom: turn.hasRoom,
       lines(batch: readonly Line[]) {
         open.get(meta.id)?.visit?.leave();
         // Before its client hears of it: its next request may follow at once.
         if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
-        let roomy = true;
+        let isHeldBack = false;
         for (const line of batch) {
           const event = toJobEvent(line, meta.includeUsage);
-          if (event) roomy = sendEvent(socketEvent(meta.id, event));
+          // A full socket says so when it is asked for room.
+          if (event) isHeldBack = !sendEvent(socketEvent(meta.id, event)) && hasRoom();
           if (isTerminalLine(line.text)) forget(meta.id);
         }
-        return roomy;
+        const one = open.get(meta.id);
+        if (one) one.isHeldBack = isHeldBack;
+        return !isHeldBack;
       },
       reset(reason: string) {
         sendEvent(socketEvent(meta.id, resetEvent(reason)));
@@ -82,7 +114,9 @@ export function createSocketRequests(
   }
 
   function forget(id: string): void {
-    open.get(id)?.visit?.leave();
+    const one = open.get(id);
+    one?.visit?.leave();
+    one?.turn.leave();
     open.delete(id);
     if (open.size === 0) onUnused();
   }
@@ -94,7 +128,7 @@ export function createSocketRequests(
   }
 
   return {
-    read,
+    readFresh,
 
     get size() {
       return open.size;
@@ -116,14 +150,14 @@ export function createSocketRequests(
       // One who has read it all is told its end once more: a subscription always has one.
       const isRead = ended && sameEntryId(after, last);
       const cursor = isRead ? { run: last.run, seq: last.seq - 1 } : isAhead ? logStart : after;
-      read(meta, (sink) => relay.open(meta.id, cursor, sink), { owned: false });
+      read(meta, cursor, { owned: false });
     },
 
     /** What was asked for here is a request that was asked for before, with the same Idempotency-Key. */
     join({ meta }: Described, caller: Caller | undefined, owned: boolean): void {
       const own = open.get(meta.id);
       if (!own) {
-        read(meta, (sink) => relay.open(meta.id, logStart, sink), { owned, caller });
+        read(meta, logStart, { owned, caller });
         return;
       }
       // This socket reads it already, and will not be told anything twice.
@@ -131,20 +165,27 @@ export function createSocketRequests(
       if (caller && owned) own.callers.push(caller);
     },
 
-    /** Where one that waits stands, now and as that changes. Resolves when it was told. */
+    /**
+     * Where one that waits stands, now and as that changes. Resolves when it was told, or Redis did
+     * not say so in time.
+     */
     async tellPlace(id: string): Promise<void> {
       const one = open.get(id);
       if (!one) return;
       one.visit?.leave();
-      one.visit = waitingRoom.enter(id, (event) => send(socketEvent(id, event)));
-      await one.visit.told;
+      // A socket that is full is not told more: its place comes again when it changes.
+      one.visit = waitingRoom.enter(id, (event) => hasRoom() && send(socketEvent(id, event)));
+      await within(one.visit.told).catch(() => {});
     },
 
-    resume: (id: string) => open.get(id)?.reader.resume(),
-
-    resumeAll(): void {
-      for (const { reader } of open.values()) reader.resume();
+    /** What was held back of it has been sent. */
+    resume(id: string): void {
+      const one = open.get(id);
+      if (one?.isHeldBack) one.turn.queue();
     },
+
+    /** There is room again: they read on, one after the other. */
+    resumeAll: turns.goOn,
 
     /** Stops reading one without a word about it; false when it was not read. */
     drop(id: string, reason?: string): boolean {
@@ -159,6 +200,7 @@ export function createSocketRequests(
     endAll(reason: string): void {
       for (const one of open.values()) {
         one.reader.close();
+        one.turn.leave();
         one.visit?.leave();
         leave(one, reason);
       }

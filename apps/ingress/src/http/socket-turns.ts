@@ -1,68 +1,103 @@
 import type { ReadingGate } from '../relay/reading-gate.ts';
-import { createFrameRate } from './frame-rate.ts';
+import type { BodyBudget } from './arrival.ts';
 import type { Frame } from './socket-frames.ts';
 
 /** Frames of one socket that wait for Redis, at most; as many bytes as one frame may have. */
 export const maxServed = 100;
 
+/** A message as ws tells of it. */
+export type Message = { data: Buffer; isBinary: boolean };
+
 export type FrameTurns = {
-  /** Serves a frame: those about one request in their order, also when one of them waits for Redis. */
-  take(frame: Frame, text: string): void;
-  /** A frame of any kind came. */
-  count(): void;
+  /** Serves a message: those about one request in their order, also when one of them waits for Redis. */
+  take(message: Message): void;
   stop(): void;
   /** Frames that are being served, or wait for their turn. */
   readonly served: number;
 };
 
-/** What is served at a time for one socket is bounded: then nothing more is read from it. */
-export function createFrameTurns({
-  gate,
-  limits,
-  serve,
-}: {
+export type FrameTurnsOptions = {
   gate: ReadingGate;
-  limits: { socketFrames: number; socketFrameBytes: number };
+  limits: { socketFrameBytes: number };
+  /** Where the bytes of messages count until they are served. */
+  bodies: BodyBudget;
+  /** Undefined for what is no frame, and was refused. */
+  read(message: Message): Frame | undefined;
   /** Never rejects. */
-  serve(frame: Frame, text: string): Promise<void>;
-}): FrameTurns {
-  const rate = createFrameRate(limits.socketFrames);
-  let rateTimer: NodeJS.Timeout | undefined;
+  serve(frame: Frame, data: Buffer): Promise<void>;
+  /** None is being served any more. */
+  onIdle(): void;
+};
+
+/**
+ * What is served at a time for one socket is bounded: then nothing more is read from it. What had
+ * been read already, one chunk of its connection, waits here until the gate is open.
+ */
+export function createFrameTurns(options: FrameTurnsOptions): FrameTurns {
+  const { gate, limits, bodies, read, serve, onIdle } = options;
   /** The newest frame about each request. */
   const turns = new Map<unknown, Promise<void>>();
+  let queue: Message[] = [];
+  /** Of the queue, begun already. */
+  let first = 0;
   let served = 0;
-  let chars = 0;
+  let bytes = 0;
+  let stopped = false;
 
-  async function inTurn(before: Promise<void> | undefined, frame: Frame, text: string) {
+  const isBusy = () => served >= maxServed || bytes >= limits.socketFrameBytes;
+
+  async function inTurn(before: Promise<void> | undefined, frame: Frame, data: Buffer) {
     served += 1;
-    chars += text.length;
-    if (served >= maxServed || chars >= limits.socketFrameBytes) gate.shut('busy');
+    bytes += data.length;
+    if (isBusy()) gate.shut('busy');
     if (before) await before;
-    await serve(frame, text);
+    await serve(frame, data);
     served -= 1;
-    chars -= text.length;
-    if (served < maxServed && chars < limits.socketFrameBytes) gate.open('busy');
+    bytes -= data.length;
+    bodies.held -= data.length;
+    if (!isBusy()) gate.open('busy');
+    if (served === 0) onIdle();
   }
 
-  function slowDown(forMs: number): void {
-    gate.shut('rate');
-    clearTimeout(rateTimer);
-    rateTimer = setTimeout(() => gate.open('rate'), forMs);
+  function begin(message: Message): void {
+    const { data } = message;
+    const frame = read(message);
+    if (!frame) {
+      bodies.held -= data.length;
+      return;
+    }
+    const { id } = frame;
+    const turn = inTurn(turns.get(id), frame, data);
+    if (id === undefined) return;
+    turns.set(id, turn);
+    void turn.finally(() => turns.get(id) === turn && turns.delete(id));
   }
+
+  function goOn(): void {
+    for (let next = queue[first]; next && !gate.isShut; next = queue[first]) {
+      first += 1;
+      begin(next);
+    }
+    if (first < queue.length) return;
+    queue = [];
+    first = 0;
+  }
+
+  gate.onOpen(goOn);
 
   return {
-    take(frame, text) {
-      const { id } = frame;
-      const turn = inTurn(turns.get(id), frame, text);
-      if (id === undefined) return;
-      turns.set(id, turn);
-      void turn.finally(() => turns.get(id) === turn && turns.delete(id));
+    take(message) {
+      if (stopped) return;
+      bodies.held += message.data.length;
+      if (gate.isShut) queue.push(message);
+      else begin(message);
     },
-    count() {
-      const waitMs = rate.take(Date.now());
-      if (waitMs > 0) slowDown(waitMs);
+    stop() {
+      stopped = true;
+      for (const { data } of queue.slice(first)) bodies.held -= data.length;
+      queue = [];
+      first = 0;
     },
-    stop: () => clearTimeout(rateTimer),
     get served() {
       return served;
     },

@@ -14,29 +14,42 @@ export type WatchOptions = {
   isDeaf(): boolean;
   requestsOpen(): number;
   framesServed(): number;
+  end(reason: 'dead' | 'idle'): void;
 };
 
 export type Watched = {
-  /** Something came from the peer: it lives, and is not idle. */
-  touch(): void;
+  /** Something came from the peer, or could come again: it lives, as far as we know. */
+  lives(): void;
+  /** It asked for something: it lives, and is not idle. */
+  used(): void;
+  /** Something began to wait for it, or it took a part of that; a ping may lie behind the rest. */
+  moved(): void;
   stop(): void;
+};
+
+export type SocketWheelOptions = {
+  /** Milliseconds, all of them. */
+  pingMs: number;
+  idleMs: number;
+  /** A peer that takes what waits for it, if slowly, is not dead for so long without a pong. */
+  stallMs: number;
 };
 
 type Spoke = WatchOptions & {
   socket: WebSocket;
   /** It answered, or said something, since the last ping. */
   alive: boolean;
-  /** Milliseconds since the epoch: a frame came, or a request was open. */
+  /** Milliseconds since the epoch: when it last took a part of what waited for it. */
+  movedAt: number;
+  /** Milliseconds since the epoch: it asked for something, or a request was open. */
   usedAt: number;
 };
 
 /** Parts of the interval in which a share of the sockets has its turn: no burst of pings for all. */
 const slots = 25;
-/** Close code "going away". */
-const goingAway = 1001;
 
 export function createSocketWheel(
-  { pingMs, idleMs }: { pingMs: number; idleMs: number },
+  { pingMs, idleMs, stallMs }: SocketWheelOptions,
   now: () => number = Date.now,
 ): SocketWheel {
   const wheel = Array.from({ length: slots }, () => new Set<Spoke>());
@@ -53,11 +66,12 @@ export function createSocketWheel(
       return;
     }
     if (!spoke.alive) {
-      socket.terminate();
+      // The ping may still lie behind what it takes so slowly.
+      if (now() - spoke.movedAt >= stallMs) spoke.end('dead');
       return;
     }
     if (now() - spoke.usedAt >= idleMs) {
-      socket.close(goingAway, 'nothing was asked on this socket for too long');
+      spoke.end('idle');
       return;
     }
     spoke.alive = false;
@@ -72,18 +86,24 @@ export function createSocketWheel(
 
   return {
     watch(socket, options) {
-      const spoke: Spoke = { socket, ...options, alive: true, usedAt: now() };
+      const spoke: Spoke = { socket, ...options, alive: true, movedAt: -Infinity, usedAt: now() };
       next = (next + 1) % slots;
       const slot = wheel[next];
       slot?.add(spoke);
-      // A pong only says that the peer is there: one that never asks anything is idle all the same.
-      socket.on('pong', () => {
+      const lives = () => {
         spoke.alive = true;
-      });
+      };
+      // Either says only that the peer is there: one that never asks anything is idle all the same.
+      socket.on('ping', lives);
+      socket.on('pong', lives);
       return {
-        touch() {
+        lives,
+        used() {
           spoke.alive = true;
           spoke.usedAt = now();
+        },
+        moved() {
+          spoke.movedAt = now();
         },
         stop: () => slot?.delete(spoke),
       };

@@ -1,101 +1,89 @@
 import type { WebSocket } from '@fastify/websocket';
 import { logStart } from '@millrace/shared/domain/entry';
-import type { FastifyInstance } from 'fastify';
 import type { Principal } from '../admission/keys.ts';
-import { createReadingGate } from '../relay/reading-gate.ts';
+import type { ReadingGate } from '../relay/reading-gate.ts';
 import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
 import { within } from '../within.ts';
-import { checkKey } from './arrival.ts';
 import { clientLeft, sendCharged } from './charged.ts';
-import { socketPath } from './entrance.ts';
-import type { Entrance } from './entrance.ts';
 import { invalidRequest, jobNotFound, shuttingDown, toApiError } from './errors.ts';
+import type { ApiError } from './errors.ts';
 import { findJob, parseCursor } from './jobs.ts';
 import { joinRequest } from './join.ts';
-import { authenticated, awaitKey } from './socket-auth.ts';
+import { authenticated } from './socket-auth.ts';
+import type { SocketEnd } from './socket-end.ts';
 import {
   errorFrame,
   holdBack,
   parseFrame,
   readCreate,
   readId,
+  serverBusy,
   unknownType,
 } from './socket-frames.ts';
 import type { Frame } from './socket-frames.ts';
 import { createFrameTurns } from './socket-turns.ts';
+import type { Message } from './socket-turns.ts';
 import { createSocketRequests, noRoom } from './socket-requests.ts';
 
-/** Close code "service restart". */
-const serviceRestart = 1012;
+/** Bytes up to which a frame is served when there is no room for bodies, unless it brings one. */
+const smallFrame = 4096;
 
-export function socketRoutes(app: FastifyInstance, services: Services, entrance: Entrance): void {
-  app.route({
-    method: 'GET',
-    url: socketPath,
-    handler: () => {
-      throw invalidRequest('This is a WebSocket: upgrade the connection.', {
-        status: 426,
-        code: 'upgrade_required',
-        headers: { upgrade: 'websocket', connection: 'upgrade' },
-      });
-    },
-    wsHandler(socket, request) {
-      const serve = (principal: Principal) => serveSocket(socket, principal, services);
-      if (request.principal as Principal | undefined) serve(request.principal);
-      else {
-        awaitKey({
-          socket,
-          patienceMs: services.config.limits.socketAuthMs,
-          prove(key) {
-            const principal = entrance.prove(request, key);
-            checkKey(services.connectionCounts, request, principal.keyId);
-            return principal;
-          },
-          onTimeout: () => services.refused({ reason: 'no_key', address: request.ip }),
-          onProven: serve,
-        });
-      }
-    },
-  });
-}
+/** Frames that make something new here. */
+const makers = new Set<unknown>(['create', 'subscribe']);
 
-function serveSocket(socket: WebSocket, principal: Principal, services: Services): void {
+/** A socket with what all of its life needs. */
+export type Line = { socket: WebSocket; end: SocketEnd; gate: ReadingGate };
+
+/** Serves the frames of one whose key is known. */
+export function serveSocket(
+  { socket, end, gate }: Line,
+  principal: Principal,
+  services: Services,
+): void {
   const { config, submitter, relay, log, connections, draining, metrics } = services;
-  const { keyLimits, onError } = services;
-  const gate = createReadingGate(socket);
+  const { keyLimits, bodies, refused, onError } = services;
   const outbox = openSocketOutbox({
     socket,
     gate,
     limits: config.limits,
     onDrain: () => requests.resumeAll(),
+    onMoved: () => watched.moved(),
+    onStalled: () => end.cut('stalled'),
   });
-  const requests = createSocketRequests(services, outbox.send, leaveIfIdle);
-  const turns = createFrameTurns({ gate, limits: config.limits, serve });
+  const requests = createSocketRequests(services, outbox, leaveIfIdle);
+  const turns = createFrameTurns({
+    gate,
+    limits: config.limits,
+    bodies,
+    read,
+    serve,
+    onIdle: leaveIfIdle,
+  });
   const watched = services.socketWheel.watch(socket, {
     isDeaf: () => gate.isShut,
     requestsOpen: () => requests.size,
     framesServed: () => turns.served,
+    end: (reason) => (reason === 'dead' ? end.cut(reason) : end.close(reason)),
   });
+  // What it said meanwhile, pongs too, was not heard.
+  gate.onOpen(watched.lives);
   const connection = connections.add(
     () => {
       requests.endAll('the server shuts down');
-      leave();
+      end.close('drained');
     },
     leaveIfIdle,
     outbox.held,
   );
   metrics.socketOpened();
 
-  function leave(): void {
-    outbox.close(serviceRestart, 'the server restarts, come back');
-  }
-
+  /** The last words of its last answer still go. */
   function leaveIfIdle(): void {
-    if (draining() && requests.size === 0) leave();
+    if (draining() && requests.size + turns.served === 0) outbox.end(() => end.close('drained'));
   }
 
-  const handlers: Record<string, (frame: Frame, text: string) => Promise<void> | void> = {
+  const handlers: Record<string, (frame: Frame, data: Buffer) => Promise<void> | void> = {
     ping() {
       outbox.send('{"type":"pong"}');
     },
@@ -108,22 +96,22 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
       outbox.send(authenticated);
     },
 
-    async create(frame, text) {
+    async create(frame, data) {
       if (draining()) throw shuttingDown();
-      if (!requests.hasRoom) throw noRoom();
-      const { ref, detached, submission } = readCreate(frame, text);
+      if (!requests.hasRoom) throw refuseMore();
+      const { ref, detached, submission } = readCreate(frame, data.toString('utf8'), Date.now());
       const prepared = submitter.prepare({ ...submission, principal });
       const { meta, once } = prepared;
       const charge = await keyLimits.admit(prepared, !detached);
       // Nothing is awaited between these and the reader: two frames at once must not both pass.
       if (socket.readyState !== socket.OPEN || !requests.hasRoom) {
         charge.refund();
-        throw noRoom();
+        throw refuseMore();
       }
       const tellCreated = (id: string) => outbox.send(JSON.stringify({ type: 'created', id, ref }));
       const held = holdBack(outbox.send);
       const owner = { owned: !detached, caller: once?.caller };
-      requests.read(meta, (sink) => relay.openFresh(meta.id, sink), owner, held.send);
+      requests.readFresh(meta, owner, held.send);
       const hasLeft = () => !detached && socket.readyState !== socket.OPEN;
       const sending = sendCharged(services, prepared, charge, { hasLeft });
       const sent = await sending.catch((error: unknown) => {
@@ -186,42 +174,52 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
     },
   };
 
+  function refuseMore(): ApiError {
+    refused({ reason: 'socket_requests', keyId: principal.keyId });
+    return noRoom();
+  }
+
+  function read({ data, isBinary }: Message): Frame | undefined {
+    let frame: Frame | undefined;
+    try {
+      if (isBinary) {
+        throw invalidRequest('Binary frames are not understood: send JSON as text.');
+      }
+      frame = parseFrame(data.toString('utf8'));
+      // A ping only says that the client is there.
+      if (frame['type'] !== 'ping') watched.used();
+      const isNeeded = data.length <= smallFrame && !makers.has(frame['type']);
+      if (bodies.held <= config.limits.requestBodiesBytes || isNeeded) return frame;
+      refused({ reason: 'request_bodies', keyId: principal.keyId });
+      throw serverBusy();
+    } catch (thrown) {
+      refuse(frame, thrown);
+      return undefined;
+    }
+  }
+
   /** Never rejects. */
-  async function serve(frame: Frame, text: string): Promise<void> {
+  async function serve(frame: Frame, data: Buffer): Promise<void> {
     try {
       const { type } = frame;
       const handler =
         typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type] : undefined;
       if (!handler) throw unknownType(type);
-      await handler(frame, text);
+      await handler(frame, data);
     } catch (thrown) {
       refuse(frame, thrown);
     }
   }
 
   function refuse(frame: Frame | undefined, thrown: unknown): void {
-    const { error, status } = toApiError(thrown);
-    if (status >= 500) onError(thrown);
-    outbox.send(errorFrame(frame, error));
+    const { error, status, headers } = toApiError(thrown);
+    if (status >= 500 && status !== 503) onError(thrown);
+    outbox.send(errorFrame(frame, error, headers));
   }
 
   socket.on('message', (data: Buffer, isBinary: boolean) => {
-    watched.touch();
-    turns.count();
-    try {
-      if (isBinary) {
-        throw invalidRequest('Binary frames are not understood: send JSON as text.');
-      }
-      const text = data.toString('utf8');
-      turns.take(parseFrame(text), text);
-    } catch (thrown) {
-      refuse(undefined, thrown);
-    }
-  });
-  // Answered by ws itself.
-  socket.on('ping', () => {
-    watched.touch();
-    turns.count();
+    watched.lives();
+    if (socket.readyState === socket.OPEN) turns.take({ data, isBinary });
   });
 
   socket.on('close', () => {
@@ -231,6 +229,5 @@ function serveSocket(socket: WebSocket, principal: Principal, services: Services
     metrics.socketClosed();
     requests.endAll('the client went away');
   });
-  // A frame over the limit, bad UTF-8: ws closes the socket itself, with the right code.
-  socket.on('error', () => {});
+  leaveIfIdle();
 }

@@ -28,3 +28,22 @@ test('what is thrown away is gone, also when a part of it was taken', () => {
   pieces.push('new');
   expect(pieces.take(9)?.bytes.toString()).toBe('new');
 });
+
+test('what waits may be much, while it grows and shrinks', () => {
+  const pieces = createPieces();
+  let pushed = 0;
+  let took = 0;
+  const take = (count: number) => {
+    for (let i = 0; i < count; i += 1) {
+      const text = pieces.take(100)?.bytes.toString();
+      if (text !== `text ${took}`) throw new Error(`${text} came as the ${took}th`);
+      took += 1;
+    }
+  };
+  for (let round = 0; round < 10; round += 1) {
+    for (let i = 0; i < 20_000; i += 1) pieces.push(`text ${pushed++}`);
+    take(15_000);
+  }
+  take(pushed - took);
+  expect([pieces.bytes, pieces.take(9)]).toEqual([0, undefined]);
+});

@@ -8,12 +8,30 @@ export type Pieces = {
   readonly bytes: number;
 };
 
+/** Texts that were given out stay in the list as nothing until there are so many, and half of it. */
+const tidyFrom = 1024;
+
+const nothing = Buffer.alloc(0);
+
 /** No text is copied twice: a slow connection costs what waits for it, and no garbage beside it. */
 export function createPieces(): Pieces {
   let texts: Buffer[] = [];
-  /** Of the first text, taken already. */
+  /** Texts that were given out. */
+  let first = 0;
+  /** Of the first text that waits, taken already. */
   let taken = 0;
   let waiting = 0;
+
+  /** Not `shift`, which moves all that wait for each one that leaves. */
+  function drop(): void {
+    texts[first] = nothing;
+    first += 1;
+    taken = 0;
+    if (first < texts.length && (first < tidyFrom || first * 2 < texts.length)) return;
+    texts = texts.slice(first);
+    first = 0;
+  }
+
   return {
     push(text) {
       const bytes = Buffer.from(text);
@@ -22,20 +40,18 @@ export function createPieces(): Pieces {
       waiting += bytes.length;
     },
     take(maxBytes) {
-      const [text] = texts;
+      const text = texts[first];
       if (!text) return undefined;
       const bytes = text.subarray(taken, taken + maxBytes);
       taken += bytes.length;
       waiting -= bytes.length;
       const last = taken === text.length;
-      if (last) {
-        texts.shift();
-        taken = 0;
-      }
+      if (last) drop();
       return { bytes, last };
     },
     clear() {
       texts = [];
+      first = 0;
       taken = 0;
       waiting = 0;
     },

@@ -5,6 +5,8 @@
 export type ReadingGate = {
   shut(reason: Reason): void;
   open(reason: Reason): void;
+  /** Told when no reason is left, before anything more is read; a listener may shut it again. */
+  onOpen(listener: () => void): void;
   readonly isShut: boolean;
 };
 
@@ -14,6 +16,7 @@ export type Reason = 'full' | 'busy' | 'rate';
 const bits: Record<Reason, number> = { full: 1, busy: 2, rate: 4 };
 
 export function createReadingGate(socket: { pause(): void; resume(): void }): ReadingGate {
+  const listeners: (() => void)[] = [];
   let shut = 0;
   return {
     shut(reason) {
@@ -23,7 +26,12 @@ export function createReadingGate(socket: { pause(): void; resume(): void }): Re
     open(reason) {
       if (shut === 0) return;
       shut &= ~bits[reason];
+      if (shut !== 0) return;
+      for (const listener of listeners) listener();
       if (shut === 0) socket.resume();
+    },
+    onOpen(listener) {
+      listeners.push(listener);
     },
     get isShut() {
       return shut !== 0;

@@ -82,15 +82,23 @@ export async function startRequest(log: StreamLog, inbox?: string): Promise<Writ
   };
 }
 
-/** What a reader was given, in order; `room` is what its connection answers. */
-export type Given = ReaderSink & { lines: ReaderSink['lines']; all: string[]; room: boolean };
+/**
+ * What a reader was given, in order; `room` is what its connection answers. `full`: others have filled
+ * it, and lines that come all the same are a fault.
+ */
+export type Given = ReaderSink & { all: string[]; room: boolean; full: boolean };
 
 export function createGiven(): Given {
   const all: string[] = [];
   return {
     all,
     room: true,
+    full: false,
+    hasRoom() {
+      return !this.full;
+    },
     lines(lines) {
+      if (this.full) throw new Error('lines where there is no room');
       if (lines.length === 0) throw new Error('a call without lines');
       all.push(...lines.map(show));
       return this.room;

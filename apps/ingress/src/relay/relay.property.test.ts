@@ -14,8 +14,8 @@ import {
 import type { Rig, Given, Writer } from './relay-steps.ts';
 import type { Reader } from './relay.ts';
 
-// Whatever the live path loses, repeats, delays or swaps, whenever the log is read and whoever is
-// slow: each reader gets the lines behind its cursor, in order, once, and is closed at the end. The
+// Whatever the live path loses, repeats, delays or swaps, whenever the log is read, whoever is slow
+// and whosever connection others fill: each reader gets the lines behind its cursor, in order, once, and is closed at the end. The
 // only thing given is that a loss is told afterwards (`onGap`), and that nothing is shown before it
 // is in the log.
 
@@ -37,6 +37,7 @@ type Step =
   | { do: 'repeat'; frame: number }
   | { do: 'open'; cursor: number }
   | { do: 'room'; reader: number; room: boolean }
+  | { do: 'fill'; reader: number }
   | { do: 'resume'; reader: number }
   | { do: 'leave'; reader: number };
 
@@ -64,11 +65,21 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: index.map((frame): Step => ({ do: 'repeat', frame })) },
   { weight: 2, arbitrary: index.map((cursor): Step => ({ do: 'open', cursor })) },
   { weight: 2, arbitrary: room },
+  { weight: 2, arbitrary: index.map((reader): Step => ({ do: 'fill', reader })) },
   { weight: 2, arbitrary: index.map((reader): Step => ({ do: 'resume', reader })) },
   { weight: 1, arbitrary: index.map((reader): Step => ({ do: 'leave', reader })) },
 );
 
 type Open = { given: Given; reader: Reader; after: EntryId; left: boolean };
+
+const refusal = new Error('Redis is away');
+const isRefusal = (error: unknown) => error === refusal;
+
+/** There is room again, also for those who were not at fault that there was none. */
+function resume({ given, reader }: Open): void {
+  given.full = false;
+  reader.resume();
+}
 
 /** The state of one example, and what each step does to it. */
 class World {
@@ -130,7 +141,7 @@ class World {
         await rig.answer();
         break;
       case 'refuse':
-        await rig.refuse(new Error('Redis is away'));
+        await rig.refuse(refusal);
         await vi.advanceTimersByTimeAsync(1000);
         break;
       case 'repeat':
@@ -144,9 +155,16 @@ class World {
         if (open) open.given.room = one.room;
         break;
       }
-      case 'resume':
-        readers[one.reader % Math.max(1, readers.length)]?.reader.resume();
+      case 'fill': {
+        const open = readers[one.reader % Math.max(1, readers.length)];
+        if (open) open.given.full = true;
         break;
+      }
+      case 'resume': {
+        const open = readers[one.reader % Math.max(1, readers.length)];
+        if (open) resume(open);
+        break;
+      }
       case 'leave': {
         // The first one stays, to see the whole.
         const open = readers[1 + (one.reader % Math.max(1, readers.length - 1))];
@@ -180,7 +198,7 @@ class World {
     if (this.lost) this.rig.relay.onGap();
     const isDone = () => this.rig.relay.readers + this.rig.waiting === 0;
     for (let round = 0; round < 100 && !isDone(); round++) {
-      for (const { reader } of this.readers) reader.resume();
+      for (const open of this.readers) resume(open);
       await this.rig.answer();
       await vi.advanceTimersByTimeAsync(1000);
     }
@@ -208,6 +226,7 @@ it('every reader gets the lines behind its cursor, in order, once, and is closed
           // Who left was given a part from the start; the others all of it.
           expect(given.all).toEqual(left ? whole.slice(0, given.all.length) : whole);
         }
+        expect(rig.errors.filter((error) => !isRefusal(error))).toEqual([]);
         expect(rig.relay.readers).toBe(0);
         expect(rig.waiting).toBe(0);
       },

@@ -335,3 +335,47 @@ describe('quiet requests', () => {
     expect(rig.relay.takeQuiet(1000, 10)).toEqual([]);
   });
 });
+
+describe('a reader on a connection that others fill', () => {
+  it('gives nothing of what it read meanwhile, and all of it when there is room', async () => {
+    await writer.write('c1');
+    rig.holdReads();
+    const { given, reader } = rig.open(writer.id);
+    await rig.execute();
+    given.full = true;
+    await rig.answer();
+    expect(given.all).toEqual([]);
+    await rig.releaseReads();
+    given.full = false;
+    reader.resume();
+    await idle();
+    expect(given.all).toEqual(whole());
+  });
+
+  it('does not read before there is room', async () => {
+    await writer.write('c1');
+    const given = createGiven();
+    given.full = true;
+    const { reader } = rig.open(writer.id, logStart, given);
+    await idle();
+    expect(rig.reads).toBe(0);
+    given.full = false;
+    reader.resume();
+    await idle();
+    expect(given.all).toEqual(whole());
+  });
+
+  it('is given nothing live either, and misses nothing', async () => {
+    const given = createGiven();
+    const reader = rig.relay.openFresh(writer.id, given);
+    given.full = true;
+    await writer.write('c1');
+    await writer.end();
+    expect(given.all).toEqual([]);
+    given.full = false;
+    reader.resume();
+    await idle();
+    expect(given.all).toEqual(whole());
+    expect(rig.relay.readers).toBe(0);
+  });
+});

@@ -25,6 +25,12 @@ export type ReaderSink = {
    * until `resume`, and then it comes from the log, at the reader's pace.
    */
   lines(lines: readonly Line[]): boolean;
+  /**
+   * Asked before a read and again before lines are given: others may have filled the connection
+   * meanwhile. While it is false nothing is given and nothing read, until `resume`, which must come
+   * when there is room again. Absent: only this reader fills it.
+   */
+  hasRoom?(): boolean;
   /** What was given so far is void: the log lost it. Everything follows from the start. */
   reset(reason: 'cursor_ahead'): void;
   /** The connection must end, with a clear error: nothing more can come. The reader is closed. */
@@ -140,6 +146,13 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     state.sink.gone(reason);
   }
 
+  /** Without room the reader pauses where it is. */
+  function findRoom(state: State): boolean {
+    if (state.sink.hasRoom?.() !== false) return true;
+    state.mode = 'paused';
+    return false;
+  }
+
   function give(state: State, lines: readonly Line[]): void {
     const last = lines.at(-1);
     if (!last) return;
@@ -165,6 +178,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
 
   async function readUntilCaughtUp(state: State): Promise<void> {
     while (state.mode === 'reading') {
+      if (!findRoom(state)) return;
       // Only what is heard from here on can be missing in this read.
       state.newest = state.cursor;
       state.missed = false;
@@ -172,6 +186,8 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       // The connection may have closed, or paused, meanwhile.
       if (state.mode !== 'reading') return;
       if (outcome === 'retry') continue;
+      // What was read is let go, and read again when there is room: the cursor has not moved.
+      if (!findRoom(state)) return;
       if (isLost(state, outcome)) {
         state.cursor = logStart;
         state.sink.reset('cursor_ahead');
@@ -223,8 +239,8 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       for (const state of states) {
         if (compareEntryIds(last, state.newest) > 0) state.newest = last;
         if (state.mode !== 'live' || compareEntryIds(last, state.cursor) <= 0) continue;
-        if (sameEntryId(prev, state.cursor)) give(state, unpack(last, texts, state.cursor));
-        else read(state);
+        if (!sameEntryId(prev, state.cursor)) read(state);
+        else if (findRoom(state)) give(state, unpack(last, texts, state.cursor));
       }
     },
 

@@ -6,9 +6,12 @@ import type { ReadingGate } from './reading-gate.ts';
 export type SocketOutbox = {
   /** False when the socket holds enough: wait for `onDrain`. */
   send(text: string): boolean;
+  /** False from a `send` that returned false until `onDrain`. */
+  hasRoom(): boolean;
   /** Bytes that wait to be sent. */
   held(): number;
-  close(code: number, reason: string): void;
+  /** Calls `close` when nothing waits any more. What is sent meanwhile still goes before. */
+  end(close: () => void): void;
 };
 
 export type SocketOutboxOptions = {
@@ -16,10 +19,11 @@ export type SocketOutboxOptions = {
   gate: ReadingGate;
   limits: { readerBufferBytes: number; readerStallMs: number };
   onDrain(): void;
+  /** Something began to wait for the reader, or a part of it has left. */
+  onMoved(): void;
+  /** The reader took nothing for too long. */
+  onStalled(): void;
 };
-
-/** Close code for a reader that took nothing for too long: "try again later". */
-const tooSlow = 1013;
 
 /**
  * Bytes that the socket is given at a time when there is more than that: each piece that leaves
@@ -28,13 +32,21 @@ const tooSlow = 1013;
 const pieceBytes = 32 * 1024;
 
 export function openSocketOutbox(options: SocketOutboxOptions): SocketOutbox {
-  const { socket, gate, limits, onDrain } = options;
+  const { socket, gate, limits, onDrain, onMoved, onStalled } = options;
   /** Frames that the socket was not given yet, the first of them perhaps in part. */
   const waiting = createPieces();
   let full = false;
+  let close: (() => void) | undefined;
   let stallTimer: NodeJS.Timeout | undefined;
 
   const held = () => waiting.bytes + socket.bufferedAmount;
+  const watchForStall = () => {
+    stallTimer ??= setTimeout(onStalled, limits.readerStallMs);
+  };
+  const stopWatching = () => {
+    clearTimeout(stallTimer);
+    stallTimer = undefined;
+  };
 
   function pass(): void {
     while (socket.bufferedAmount < pieceBytes) {
@@ -46,25 +58,28 @@ export function openSocketOutbox(options: SocketOutboxOptions): SocketOutbox {
 
   function onSent(): void {
     if (socket.readyState !== socket.OPEN) return;
-    if (waiting.bytes > 0) pass();
-    if (!full) return;
-    if (held() > limits.readerBufferBytes / 2) {
-      stallTimer?.refresh();
-      return;
+    if (waiting.bytes > 0) {
+      onMoved();
+      pass();
     }
-    full = false;
-    clearTimeout(stallTimer);
-    gate.open('full');
-    onDrain();
+    stallTimer?.refresh();
+    if (full && held() <= limits.readerBufferBytes / 2) {
+      full = false;
+      if (!close) stopWatching();
+      gate.open('full');
+      onDrain();
+    }
+    closeWhenEmpty();
   }
 
-  function endStalled(): void {
-    socket.close(tooSlow, 'the reader took nothing for too long');
-    socket.terminate();
+  function closeWhenEmpty(): void {
+    if (!close || held() > 0) return;
+    stopWatching();
+    close();
   }
 
   socket.on('close', () => {
-    clearTimeout(stallTimer);
+    stopWatching();
     waiting.clear();
   });
 
@@ -74,19 +89,27 @@ export function openSocketOutbox(options: SocketOutboxOptions): SocketOutbox {
       if (waiting.bytes === 0 && socket.bufferedAmount + text.length <= pieceBytes) {
         socket.send(text, onSent);
       } else {
+        const isFirst = waiting.bytes === 0;
         waiting.push(text);
         pass();
+        if (isFirst && waiting.bytes > 0) onMoved();
       }
       if (held() <= limits.readerBufferBytes) return !full;
       if (!full) {
         full = true;
         // Nor does it get answers to what it goes on sending.
         gate.shut('full');
-        stallTimer = setTimeout(endStalled, limits.readerStallMs);
+        watchForStall();
       }
       return false;
     },
+    hasRoom: () => !full,
     held,
-    close: (code, reason) => socket.close(code, reason),
+    end(toClose) {
+      if (close) return;
+      close = toClose;
+      watchForStall();
+      closeWhenEmpty();
+    },
   };
 }

@@ -9,6 +9,8 @@ export type SseConnection = {
   /** Writes a last text and ends the response. */
   end(text: string): void;
   readonly started: boolean;
+  /** False from a `write` that returned false until `onDrain`. */
+  hasRoom(): boolean;
   /** Bytes that wait to be sent. */
   held(): number;
 };
@@ -105,6 +107,7 @@ export function openSse(options: SseOptions): SseConnection {
     get started() {
       return started;
     },
+    hasRoom: () => !full,
     held,
     write(text) {
       send(text);

@@ -135,13 +135,13 @@ export const settings = {
     '1h',
     '100ms',
     '30d',
-    'a WebSocket without requests and frames is closed after this',
+    'a WebSocket without requests and frames, pings apart, is closed after this',
   ),
   'limits.socketFrames': count(
     1000,
     1,
     1_000_000,
-    'frames a second that are read of one WebSocket',
+    'frames of any kind a second that are read of one WebSocket',
   ),
   'limits.connectionsPerKey': count(20_000, 1, 1_000_000, 'connections of one key to one ingress'),
   'limits.connectionsPerAddress': count(
