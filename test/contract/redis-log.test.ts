@@ -135,7 +135,7 @@ describe('the end of life', () => {
       () => log.subscribe(id, 'in-4'),
       () => log.unsubscribe(id, 'in-4'),
       () => log.liveReaders(id),
-      () => log.read(id, { run: 0, seq: 0 }, 10),
+      () => log.read(id, { run: 0, seq: 0 }, 10_000),
     );
     await check();
     for (const step of steps) {

@@ -6,7 +6,7 @@ import type { Described, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import type { WaitingRoom } from './relay/waiting-room.ts';
 
-const readPacks = 256;
+const readBytes = 256 * 1024;
 
 export type ViewDeps = {
   log: Pick<StreamLog, 'read'>;
@@ -22,7 +22,7 @@ export async function viewJob(
   const { meta } = described;
   const story = createStory();
   for (let after = logStart, more = true; more;) {
-    const read = await log.read(meta.id, after, readPacks);
+    const read = await log.read(meta.id, after, readBytes);
     for (const line of read?.lines ?? []) story.take(decodeEntry(line.text));
     const newest = read?.lines.at(-1);
     if (newest) after = newest;

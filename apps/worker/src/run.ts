@@ -200,15 +200,15 @@ function conclude(
   return { kind: 'handed_back' };
 }
 
-/** Packs of one read of the log. */
-const readPacks = 256;
+/** Bytes of one read of the log. */
+const readBytes = 256 * 1024;
 
 async function readHistory(log: StreamLog, id: string, last: EntryId): Promise<History> {
   const history = emptyHistory();
   if (last.run === 0 && last.seq === 0) return history;
   const recall = createRecall(history);
   for (let after = logStart, more = true; more;) {
-    const read = await log.read(id, after, readPacks);
+    const read = await log.read(id, after, readBytes);
     if (!read) break;
     for (const line of read.lines) recall(line.text);
     const newest = read.lines.at(-1);

@@ -86,17 +86,16 @@ type State = {
   missed: boolean;
   mode: 'live' | 'reading' | 'paused' | 'closed';
   heardAt: number;
-  /** Packs to read next: as many as are about `readChars`. */
-  readPacks: number;
   sink: ReaderSink;
 };
 
-/** Packs of the first read of a log. A pack is what one tick brought: a token, or half a megabyte. */
-const firstReadPacks = 8;
-/** Packs of one read at most. */
-const maxReadPacks = 32;
-/** Characters that one read should bring: a slow connection holds what was read last. */
-const readChars = 128 * 1024;
+/** Bytes of one read of the log, or one line. */
+export const readBytes = 128 * 1024;
+/**
+ * Characters that a sink is given at a time, or one line: what a connection may hold on top of its
+ * buffer. A frame can bring half a megabyte where Redis was slow to take it.
+ */
+export const portionChars = 128 * 1024;
 /** Milliseconds before a read that Redis refused is tried again. */
 const retryDelayMs = 100;
 
@@ -113,7 +112,6 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       missed: false,
       mode,
       heardAt: now(),
-      readPacks: firstReadPacks,
       sink,
     };
     let states = byRequest.get(id);
@@ -153,7 +151,17 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     return false;
   }
 
+  /** As many of the lines as there is room for: the rest is in the log. */
   function give(state: State, lines: readonly Line[]): void {
+    const { mode } = state;
+    for (let from = 0; from < lines.length && state.mode === mode && findRoom(state);) {
+      const to = endOfPortion(lines, from);
+      givePortion(state, from === 0 && to === lines.length ? lines : lines.slice(from, to));
+      from = to;
+    }
+  }
+
+  function givePortion(state: State, lines: readonly Line[]): void {
     const last = lines.at(-1);
     if (!last) return;
     state.cursor = last;
@@ -182,7 +190,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       // Only what is heard from here on can be missing in this read.
       state.newest = state.cursor;
       state.missed = false;
-      const outcome = await log.read(state.id, state.cursor, state.readPacks).catch(retryLater);
+      const outcome = await log.read(state.id, state.cursor, readBytes).catch(retryLater);
       // The connection may have closed, or paused, meanwhile.
       if (state.mode !== 'reading') return;
       if (outcome === 'retry') continue;
@@ -193,7 +201,6 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
         state.sink.reset('cursor_ahead');
         continue;
       }
-      if (outcome?.more) state.readPacks = nextReadPacks(state.readPacks, outcome.lines);
       give(state, outcome?.lines ?? []);
       if (state.mode === 'reading' && !outcome?.more && !hasMissed(state)) state.mode = 'live';
     }
@@ -240,7 +247,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
         if (compareEntryIds(last, state.newest) > 0) state.newest = last;
         if (state.mode !== 'live' || compareEntryIds(last, state.cursor) <= 0) continue;
         if (!sameEntryId(prev, state.cursor)) read(state);
-        else if (findRoom(state)) give(state, unpack(last, texts, state.cursor));
+        else give(state, unpack(last, texts, state.cursor));
       }
     },
 
@@ -279,9 +286,12 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
   };
 }
 
-/** From the size of the packs just read. */
-function nextReadPacks(packs: number, lines: readonly Line[]): number {
-  const chars = lines.reduce((sum, { text }) => sum + text.length, 0);
-  const wanted = Math.floor((packs * readChars) / Math.max(1, chars));
-  return Math.min(maxReadPacks, Math.max(1, wanted));
+/** Where the lines from a place on are too many for one portion. */
+function endOfPortion(lines: readonly Line[], from: number): number {
+  let chars = 0;
+  for (let i = from; i < lines.length; i++) {
+    chars += lines[i]?.text.length ?? 0;
+    if (chars > portionChars && i > from) return i;
+  }
+  return lines.length;
 }

@@ -188,20 +188,17 @@ export function createMemoryLog({
       if (stored) stored.inboxes = stored.inboxes.filter((name) => name !== inbox);
     },
 
-    async read(id, after, maxPacks) {
+    async read(id, after, maxBytes) {
       const stored = find(id);
       if (!stored || stored.entries.length === 0) return undefined;
       const behind = stored.entries.filter((entry) => compareEntryIds(entry.id, after) > 0);
-      const lines: Line[] = [];
-      let packs = 0;
-      for (const entry of behind) {
-        if (isSeal(entry)) continue;
-        if (packs === maxPacks) break;
-        packs += 1;
-        lines.push(...unpack(entry.id, entry.texts, after));
-      }
-      const more = behind.filter((entry) => !isSeal(entry)).length > packs;
-      return { lines, more, ahead: isAhead(after, behind[0], stored) };
+      const whole = behind.flatMap((one) => (isSeal(one) ? [] : unpack(one.id, one.texts, after)));
+      const lines = whole.slice(0, countWithin(whole, maxBytes));
+      return {
+        lines,
+        more: lines.length < whole.length,
+        ahead: isAhead(after, behind[0], stored),
+      };
     },
 
     liveReaders: async (id) => liveReaders(find(id)),
@@ -233,6 +230,17 @@ const isSameWrite = (entry: Pack | Seal, { last, lines }: AppendItem): boolean =
   !isSeal(entry) &&
   formatEntryId(entry.id) === formatEntryId(last) &&
   entry.texts.join('\n') === lines.join('\n');
+
+/** Lines from the first one on that are so many bytes together, and one at least. */
+function countWithin(lines: readonly Line[], maxBytes: number): number {
+  let bytes = 0;
+  const tooMany = lines.findIndex(({ text }, i) => {
+    // With the line break between it and the next.
+    bytes += Buffer.byteLength(text) + 1;
+    return i > 0 && bytes > maxBytes;
+  });
+  return tooMany === -1 ? lines.length : tooMany;
+}
 
 /** The reader's place is one that the log never came to, or has lost. */
 function isAhead(after: EntryId, next: Pack | Seal | undefined, stored: Stored): boolean {

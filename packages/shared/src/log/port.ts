@@ -37,8 +37,11 @@ export type StreamLog = {
   /** As `describe`, and from now on the inbox gets what is appended. */
   subscribe(id: string, inbox: string): Promise<Described | undefined>;
   unsubscribe(id: string, inbox: string): Promise<void>;
-  /** Lines after a place, oldest first; `undefined` when there is no such log. */
-  read(id: string, after: EntryId, maxPacks: number): Promise<ReadOutcome | undefined>;
+  /**
+   * Lines after a place, oldest first, of so many bytes as UTF-8 at most, or one line that is longer;
+   * `undefined` when there is no such log.
+   */
+  read(id: string, after: EntryId, maxBytes: number): Promise<ReadOutcome | undefined>;
   /** How many of a request's inboxes have an ingress that listens. */
   liveReaders(id: string): Promise<number>;
 };
