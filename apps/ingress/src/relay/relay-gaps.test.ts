@@ -122,7 +122,7 @@ describe('a slow reader', () => {
     expect(first).toBeLessThanOrEqual(readBytes / 2000);
     await idle();
     expect(given.all).toHaveLength(first);
-    for (let page = 0; rig.relay.readers > 0 && page < 10; page++) {
+    for (let page = 0; rig.relay.readers > 0 && page < 50; page++) {
       reader.resume();
       await idle();
     }

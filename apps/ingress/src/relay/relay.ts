@@ -7,6 +7,7 @@ import {
 } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { Frame, ReadOutcome, StreamLog } from '@millrace/shared/log/port';
+import { createTurns } from '../turns.ts';
 
 /*
  *   inbox ── frame ──▶ relay ──▶ reader (live)      every new line as it comes
@@ -91,17 +92,20 @@ type State = {
 
 /** Bytes of one read of the log, or one line. */
 export const readBytes = 128 * 1024;
+/** Reads under way at a time, of all readers: what was read and not given on yet is in memory. */
+export const maxReads = 16;
 /**
  * Characters that a sink is given at a time, or one line: what a connection may hold on top of its
  * buffer. A frame can bring half a megabyte where Redis was slow to take it.
  */
-export const portionChars = 128 * 1024;
+export const portionChars = 32 * 1024;
 /** Milliseconds before a read that Redis refused is tried again. */
 const retryDelayMs = 100;
 
 export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOptions): Relay {
   const byRequest = new Map<string, Set<State>>();
   const holds = new Map<string, number>();
+  const turns = createTurns(maxReads);
   let readers = 0;
 
   function open(id: string, after: EntryId, mode: 'live' | 'reading', sink: ReaderSink): Reader {
@@ -186,13 +190,9 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
 
   async function readUntilCaughtUp(state: State): Promise<void> {
     while (state.mode === 'reading') {
-      if (!findRoom(state)) return;
-      // Only what is heard from here on can be missing in this read.
-      state.newest = state.cursor;
-      state.missed = false;
-      const outcome = await log.read(state.id, state.cursor, readBytes).catch(retryLater);
-      // The connection may have closed, or paused, meanwhile.
-      if (state.mode !== 'reading') return;
+      const outcome = await turns.take(() => readOnce(state)).catch(retryLater);
+      // The connection may have closed meanwhile, or have no room: then `resume` reads anew.
+      if (outcome === 'stopped' || state.mode !== 'reading') return;
       if (outcome === 'retry') continue;
       // What was read is let go, and read again when there is room: the cursor has not moved.
       if (!findRoom(state)) return;
@@ -204,6 +204,15 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       give(state, outcome?.lines ?? []);
       if (state.mode === 'reading' && !outcome?.more && !hasMissed(state)) state.mode = 'live';
     }
+  }
+
+  async function readOnce(state: State): Promise<ReadOutcome | 'stopped' | undefined> {
+    // It may have left, or others have filled its connection, while it waited for its turn.
+    if (state.mode !== 'reading' || !findRoom(state)) return 'stopped';
+    // Only what is heard from here on can be missing in this read.
+    state.newest = state.cursor;
+    state.missed = false;
+    return log.read(state.id, state.cursor, readBytes);
   }
 
   /** The reader has lines that the log does not have any more, with or without others after them. */
