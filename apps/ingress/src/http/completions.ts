@@ -127,6 +127,7 @@ function answerStream(ask: Ask): void {
     },
     gone: () => endWithError('', lostFailed),
     fail: (failed) => endWithError('', failed),
+    ended: () => connection.ended,
     held: connection.held,
   });
 }
@@ -167,6 +168,7 @@ function answerWhole(ask: Ask): void {
     },
     gone: () => fail(lostFailed),
     fail,
+    ended: () => reply.raw.writableEnded,
     held: () => (result?.body.length ?? 0) + reply.raw.writableLength,
   });
 }
@@ -175,7 +177,7 @@ function answerWhole(ask: Ask): void {
 function begin(
   { prepared, charge, reply, services }: Ask,
   progress: Progress,
-  sink: ReaderSink & { fail(failed: Failed): void; held(): number },
+  sink: ReaderSink & { fail(failed: Failed): void; ended(): boolean; held(): number },
 ): Reader {
   const { meta, once } = prepared;
   const { relay, metrics, keyLimits, onError } = services;
@@ -200,7 +202,7 @@ function begin(
     reader.close();
     Object.assign(progress, { id, replayed: true });
     const joining = joinRequest(services, id, () => {
-      if (response.writableEnded || response.destroyed) return;
+      if (sink.ended() || response.destroyed) return;
       reader = relay.open(id, logStart, sink);
     });
     await joining.catch((error: unknown) => {
@@ -215,7 +217,7 @@ function begin(
     () => {
       reader.close();
       // All was said, and its reader takes it too slowly.
-      if (response.writableEnded) response.destroy();
+      if (sink.ended()) response.destroy();
       else {
         sink.fail(shuttingDown);
         cancel('the server shuts down');
@@ -244,7 +246,7 @@ function begin(
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
       reader.close();
-      if (response.writableEnded) return;
+      if (sink.ended()) return;
       const { error, status } = toApiError(thrown);
       sink.fail({
         error,
