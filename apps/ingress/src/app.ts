@@ -21,6 +21,8 @@ import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
 import { sendError } from './http/reply.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
+import { boundPipelined } from './http/pipelined.ts';
+import { watchWholeAnswers } from './http/whole-answers.ts';
 import { refuseMalformed } from './http/malformed.ts';
 import { modelRoutes } from './http/models.ts';
 import { upstreamRoutes } from './http/upstreams.ts';
@@ -73,6 +75,8 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     if (status >= 500 && status !== 503) onError(thrown);
     return reply.code(status).headers(headers).send({ error });
   });
+  boundPipelined(app);
+  watchWholeAnswers(app, services);
   const unknownRoute = watchRoutes(app);
   app.setNotFoundHandler((request) => {
     throw unknownRoute(request.method, request.url);
