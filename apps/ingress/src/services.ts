@@ -6,6 +6,7 @@ import type { WorkerReport } from '@millrace/shared/report/port';
 import type { ConnectionCounts } from './admission/connection-counts.ts';
 import type { Gate } from './admission/keys.ts';
 import type { Connections } from './connections.ts';
+import type { JobViews } from './job-view.ts';
 import type { KeyLimits } from './key-limits.ts';
 import type { BodyBudget } from './http/arrival.ts';
 import type { SocketWheel } from './http/socket-wheel.ts';
@@ -26,6 +27,7 @@ export type Services = {
   relay: Relay;
   submitter: Submitter;
   waitingRoom: WaitingRoom;
+  jobViews: JobViews;
   reconciler: Reconciler;
   keepAlive: KeepAlive;
   socketWheel: SocketWheel;

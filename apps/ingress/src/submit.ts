@@ -70,6 +70,8 @@ export type Submitter = {
   leave(id: string, reason: string, caller?: Caller): Promise<'ended' | 'shared'>;
   /** Resolves when every cancellation that is under way has come through, or failed. */
   settled(): Promise<void>;
+  /** Cancellations under way. */
+  readonly cancelling: number;
 };
 
 export type Prepared = {
@@ -248,6 +250,9 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     send,
     cancel,
     leave,
+    get cancelling() {
+      return cancelling.size;
+    },
     settled: async () => {
       await Promise.allSettled(cancelling);
     },

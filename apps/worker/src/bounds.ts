@@ -5,10 +5,13 @@ export type BoundSources = {
   limits: Config['limits'];
   appender: { readonly heldChars: number };
   runs(): number;
+  keeper: { readonly size: number };
+  /** Of what every process has. */
+  others: readonly Bound[];
 };
 
 /** What a worker holds in memory, and how much it may: docs/bounds.md tells of each. */
-export const workerBounds = ({ limits, appender, runs }: BoundSources): Bound[] => [
+export const workerBounds = ({ limits, appender, runs, keeper, others }: BoundSources): Bound[] => [
   {
     what: 'runs',
     unit: 'entries',
@@ -24,4 +27,12 @@ export const workerBounds = ({ limits, appender, runs }: BoundSources): Bound[] 
     per: 'stream',
     read: () => appender.heldChars,
   },
+  {
+    what: 'renewed_leases',
+    unit: 'entries',
+    limit: 'limits.workerConcurrency',
+    max: limits.workerConcurrency,
+    read: () => keeper.size,
+  },
+  ...others,
 ];

@@ -12,14 +12,14 @@ import {
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { createLogger } from '@millrace/shared/logger';
+import { createLogger, logBound } from '@millrace/shared/logger';
 import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
 import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
-import { connectRedis, probeRedis } from '@millrace/shared/redis';
+import { commandsBound, connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
 import { createAccounts } from './accounts.ts';
@@ -109,13 +109,19 @@ const upstreams = createUpstreams({
     logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
   onError,
 });
+const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
 const metrics = createMetrics({
   upstreams: upstreams.sources,
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
-  bounds: workerBounds({ limits, appender, runs: () => runs.ids().length }),
+  bounds: workerBounds({
+    limits,
+    appender,
+    runs: () => runs.ids().length,
+    keeper,
+    others: [commandsBound(redis), logBound(logger)],
+  }),
 });
-const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
 const accounts = createAccounts({ windows, keeper, onError });
 const orphans = watchOrphans({
   log,

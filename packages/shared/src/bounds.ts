@@ -1,4 +1,4 @@
-import { Gauge } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 
 /** A buffer, map or queue of a process, and the limit that it stays below. */
@@ -7,11 +7,14 @@ export type Bound = {
   unit: 'bytes' | 'entries';
   /** The limit's name in the config file, or in the code where it is no setting. */
   limit: string;
+  /** Infinity where something else ends it: docs/bounds.md says what. */
   max: number;
   /** The limit is that of each one; what is shown is the sum of all. */
   per?: string | undefined;
   /** Its size at this moment. */
   read(): number;
+  /** What came on top and was dropped, since the start. */
+  dropped?(): number;
 };
 
 /** Shows every bound's size beside its limit: read when somebody looks, and never kept. */
@@ -37,9 +40,17 @@ export function showBounds(registry: Registry, bounds: readonly Bound[]): void {
   gauge('millrace_bound_entries', 'Entries of a map or queue', ({ unit, read }) =>
     unit === 'entries' ? read() : undefined,
   );
-  gauge(
-    'millrace_bound_limit',
-    'What it may hold, for each one it is a limit of',
-    ({ max }) => max,
+  gauge('millrace_bound_limit', 'What it may hold, for each one it is a limit of', ({ max }) =>
+    Number.isFinite(max) ? max : undefined,
   );
+  new Counter({
+    name: 'millrace_bound_dropped_total',
+    help: 'What came on top of a limit and was dropped',
+    labelNames: ['what'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { what, dropped } of bounds) if (dropped) this.inc({ what }, dropped());
+    },
+  });
 }

@@ -9,7 +9,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
 import { readIdempotency } from '../idempotency.ts';
-import { statusOf, viewJob } from '../job-view.ts';
+import { statusOf } from '../job-view.ts';
 import type { Services } from '../services.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
 import { sendCharged } from './charged.ts';
@@ -55,7 +55,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
 
   app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
     const described = await findJob(services, request.principal, request.params.id);
-    const view = await within(viewJob(described, services));
+    const view = await services.jobViews.view(described, reply.raw);
     return reply.type('application/json').header('x-request-id', described.meta.id).send(view);
   });
 

@@ -68,6 +68,10 @@ export type Relay = {
    */
   takeQuiet(forMs: number, limit: number): string[];
   readonly readers: number;
+  /** Requests that somebody is about to open a reader of. */
+  readonly held: number;
+  /** Reads of logs, under way or in line. */
+  readonly reads: number;
 };
 
 export type RelayOptions = {
@@ -291,6 +295,12 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
 
     get readers() {
       return readers;
+    },
+    get held() {
+      return holds.size;
+    },
+    get reads() {
+      return turns.underWay + turns.waiting;
     },
   };
 }

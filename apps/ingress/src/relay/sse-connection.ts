@@ -137,6 +137,7 @@ export function openSse(options: SseOptions): SseConnection {
 /** Tells connections that nothing was sent on them for a while: one timer for all of them. */
 export type KeepAlive = {
   watch(onQuiet: () => void): { touch(): void; stop(): void };
+  readonly watched: number;
   close(): void;
 };
 
@@ -164,6 +165,9 @@ export function createKeepAlive(intervalMs: number): KeepAlive {
         },
         stop: () => watched.delete(one),
       };
+    },
+    get watched() {
+      return watched.size;
     },
     close: () => clearInterval(timer),
   };
