@@ -81,8 +81,10 @@ test('requests of sockets and runs of workers are shown', async () => {
   for (const ref of ['a', 'b']) socket.send({ type: 'create', ref, body });
   await expect.poll(() => entries('socket_requests')).toBe(2);
   await expect.poll(() => entries('runs')).toBe(2);
+  await expect.poll(() => bytes('shown_texts')).toBeGreaterThan(0);
   expect(await entries('most_connections_of_an_address')).toBeGreaterThan(0);
   await socket.close();
   await expect.poll(() => entries('socket_requests')).toBe(0);
   await expect.poll(() => entries('runs')).toBe(0);
+  await expect.poll(() => bytes('shown_texts')).toBe(0);
 });

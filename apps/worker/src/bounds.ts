@@ -1,17 +1,27 @@
 import type { Bound } from '@millrace/shared/bounds';
 import type { Config } from '@millrace/shared/config';
 
+import type { Held } from './run.ts';
+
 export type BoundSources = {
   limits: Config['limits'];
   appender: { readonly heldChars: number };
   runs(): number;
+  held(): Held;
   keeper: { readonly size: number };
   /** Of what every process has. */
   others: readonly Bound[];
 };
 
 /** What a worker holds in memory, and how much it may: docs/bounds.md tells of each. */
-export const workerBounds = ({ limits, appender, runs, keeper, others }: BoundSources): Bound[] => [
+export const workerBounds = ({
+  limits,
+  appender,
+  runs,
+  held,
+  keeper,
+  others,
+}: BoundSources): Bound[] => [
   {
     what: 'runs',
     unit: 'entries',
@@ -26,6 +36,22 @@ export const workerBounds = ({ limits, appender, runs, keeper, others }: BoundSo
     max: limits.appendBufferBytes,
     per: 'stream',
     read: () => appender.heldChars,
+  },
+  {
+    what: 'attempt_buffers',
+    unit: 'bytes',
+    limit: 'limits.responseBody',
+    max: limits.responseBodyBytes,
+    per: 'attempt',
+    read: () => held().attempts,
+  },
+  {
+    what: 'shown_texts',
+    unit: 'bytes',
+    limit: 'models.*.timeout',
+    max: Infinity,
+    per: 'run',
+    read: () => held().shown,
   },
   {
     what: 'renewed_leases',

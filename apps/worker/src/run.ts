@@ -15,6 +15,7 @@ import type { History } from './failover/history.ts';
 import { createRecall } from './failover/recall.ts';
 import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
+import { charsOf } from './failover/shown.ts';
 import type { Identity } from './failover/shown.ts';
 import type { Gate, GateRequest, Permit } from './upstream/gate.ts';
 import type { TimeLimit } from './failover/time-limit.ts';
@@ -55,14 +56,21 @@ export type RunDeps = {
   mayHedge(): boolean;
   /** The one that might did not start. */
   spareHedge(): void;
-  /** Makes the run reachable for a stop, until the returned function is called. */
-  register(activation: Activation, stop: (reason: StopReason) => void): () => void;
+  /** Makes the run reachable for a stop and for its sizes, until the returned function is called. */
+  register(
+    activation: Activation,
+    stop: (reason: StopReason) => void,
+    held: () => Held,
+  ): () => void;
   /** Hears of bugs, which end one request only, and why a run gave up. */
   onError(error: unknown): void;
   now(): number;
   /** Between 0 and 1. */
   random(): number;
 };
+
+/** Bytes of an answer that a run has: what its attempts hold back, and what it remembers of the text shown. */
+export type Held = { attempts: number; shown: number };
 
 export type Policy = {
   continuation: Continuation;
@@ -124,13 +132,17 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   const { signal } = controller;
   let stopped: StopReason | undefined;
   let contest: Contest | undefined;
+  let history: History | undefined;
   const stop = (reason: StopReason) => {
     stopped ??= reason;
     controller.abort(reason);
   };
   const onLockLost = () => stop('lock_lost');
   activation.lockLost.addEventListener('abort', onLockLost, { once: true });
-  const unregister = deps.register(activation, stop);
+  const unregister = deps.register(activation, stop, () => ({
+    attempts: contest?.heldBytes ?? 0,
+    shown: history ? charsOf(history.shown) : 0,
+  }));
   const patient = { withinMs: refusedMs, signal };
 
   try {
@@ -149,6 +161,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
 
     const remembered = await retryRefused(() => readHistory(log, id, sealed.last), patient);
     if (remembered.kind === 'refused') return giveUp(remembered.error);
+    history = remembered.value;
 
     const writer = deps.appender.open({
       id,
