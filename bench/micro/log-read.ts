@@ -38,7 +38,7 @@ try {
     ...[32, 256].map((packs) => ({ name: `${packs} packs`, page: inPacks(redis, packs) })),
     ...[64, 128, 256].map((kib) => ({ name: `${kib} KiB`, page: inBytes(log, kib * 1024) })),
   ];
-  for (const perPack of [1, 4]) {
+  for (const perPack of [1, 4, 2000]) {
     const id = await writeLog(log, perPack);
     for (const way of ways) await measure(way, id, perPack);
   }

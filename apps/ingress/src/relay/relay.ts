@@ -94,7 +94,7 @@ type State = {
   sink: ReaderSink;
 };
 
-/** Bytes of one read of the log, or one line. */
+/** Bytes of one read of the log, or one pack: half a megabyte at most, or one line. */
 export const readBytes = 128 * 1024;
 /** Reads under way at a time, of all readers: what was read and not given on yet is in memory. */
 export const maxReads = 16;

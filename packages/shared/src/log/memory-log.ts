@@ -1,5 +1,5 @@
 import { compareEntryIds, formatEntryId, logStart, unpack } from '../domain/entry.ts';
-import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
+import type { EntryId, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
 import { createMemoryChannels } from './memory-channels.ts';
 import type { MemoryChannels } from './memory-channels.ts';
@@ -40,6 +40,7 @@ type Stored = {
 type Named = { id: string; fingerprint: string };
 
 const isSeal = (entry: Pack | Seal): entry is Seal => 'prev' in entry;
+const isPack = (entry: Pack | Seal): entry is Pack => !isSeal(entry);
 
 /** The newest line; a seal stands for the line before its run. */
 function lastLine({ entries }: Stored): EntryId {
@@ -192,11 +193,11 @@ export function createMemoryLog({
       const stored = find(id);
       if (!stored || stored.entries.length === 0) return undefined;
       const behind = stored.entries.filter((entry) => compareEntryIds(entry.id, after) > 0);
-      const whole = behind.flatMap((one) => (isSeal(one) ? [] : unpack(one.id, one.texts, after)));
-      const lines = whole.slice(0, countWithin(whole, maxBytes));
+      const packs = behind.filter(isPack);
+      const taken = packs.slice(0, countWithin(packs, maxBytes));
       return {
-        lines,
-        more: lines.length < whole.length,
+        lines: taken.flatMap(({ id: last, texts }) => unpack(last, texts, after)),
+        more: taken.length < packs.length,
         ahead: isAhead(after, behind[0], stored),
       };
     },
@@ -231,15 +232,14 @@ const isSameWrite = (entry: Pack | Seal, { last, lines }: AppendItem): boolean =
   formatEntryId(entry.id) === formatEntryId(last) &&
   entry.texts.join('\n') === lines.join('\n');
 
-/** Lines from the first one on that are so many bytes together, and one at least. */
-function countWithin(lines: readonly Line[], maxBytes: number): number {
+/** Packs from the first one on that hold no more bytes, and one at least. */
+function countWithin(packs: readonly Pack[], maxBytes: number): number {
   let bytes = 0;
-  const tooMany = lines.findIndex(({ text }, i) => {
-    // With the line break between it and the next.
-    bytes += Buffer.byteLength(text) + 1;
+  const tooMany = packs.findIndex(({ texts }, i) => {
+    bytes += Buffer.byteLength(texts.join('\n'));
     return i > 0 && bytes > maxBytes;
   });
-  return tooMany === -1 ? lines.length : tooMany;
+  return tooMany === -1 ? packs.length : tooMany;
 }
 
 /** The reader's place is one that the log never came to, or has lost. */

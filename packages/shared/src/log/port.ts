@@ -38,8 +38,8 @@ export type StreamLog = {
   subscribe(id: string, inbox: string): Promise<Described | undefined>;
   unsubscribe(id: string, inbox: string): Promise<void>;
   /**
-   * Lines after a place, oldest first, of so many bytes as UTF-8 at most, or one line that is longer;
-   * `undefined` when there is no such log.
+   * Lines after a place, oldest first: as many writes as hold no more bytes (UTF-8) than that, and one
+   * at least; `undefined` when there is no such log.
    */
   read(id: string, after: EntryId, maxBytes: number): Promise<ReadOutcome | undefined>;
   /** How many of a request's inboxes have an ingress that listens. */
@@ -132,7 +132,7 @@ export type Described = {
 
 export type ReadOutcome = {
   lines: Line[];
-  /** False when the log had no more at the time of reading. */
+  /** False when the log had no more at the time of reading; true also where that was not looked at. */
   more: boolean;
   /**
    * Set when the log ends before `after`, or a run in what was read had been started from a place
