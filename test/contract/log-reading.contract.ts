@@ -12,7 +12,7 @@ export function readingContract(open: () => LogUnderTest): void {
       await run.write('c1', 'c2');
       await run.write('c3');
       await run.end();
-      const read = await log.read(id, at(0, 0), 10);
+      const read = await log.read(id, at(0, 0), 10_000);
       expect(show(read?.lines ?? [])).toEqual(['1-1 c1', '1-2 c2', '1-3 c3', `1-4 ${doneLine}`]);
       expect(read).toMatchObject({ more: false, ahead: false });
     });
@@ -24,10 +24,36 @@ export function readingContract(open: () => LogUnderTest): void {
       for (let i = 0; i < 10; i++) await run.write(`c${i}a`, `c${i}b`);
       const whole = show(await readAll(log, id));
       expect(whole).toHaveLength(20);
-      const page = await log.read(id, at(0, 0), 3);
+      const page = await log.read(id, at(0, 0), 20);
       expect(page?.more).toBe(true);
-      for (const maxPacks of [1, 2, 3, 10, 11]) {
-        expect(show(await readAll(log, id, { maxPacks }))).toEqual(whole);
+      for (const maxBytes of [1, 5, 6, 7, 8, 20, 1000]) {
+        expect(show(await readAll(log, id, { maxBytes }))).toEqual(whole);
+      }
+    });
+
+    it('brings no more bytes than asked for, or one write that has more', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const run = await startRun(log, id);
+      const sizes = [[10], [10, 3000, 10], [700], [400], [10, 10], [999], [1], [2000], [30]];
+      const writes = sizes.map((lines) => lines.map((size, i) => `c${'äbc'[i]?.repeat(size)}`));
+      for (const lines of writes) await run.write(...lines);
+      await run.end();
+      const bytesOf = (texts: readonly string[]) => Buffer.byteLength(texts.join(''));
+      const largest = Math.max(...writes.map(bytesOf));
+      for (const maxBytes of [1, 50, 1000, 1500, 10_000]) {
+        const seen: string[] = [];
+        for (let cursor = at(0, 0), more = true; more;) {
+          const read = await log.read(id, cursor, maxBytes);
+          const texts = (read?.lines ?? []).map(({ text }) => text);
+          expect(bytesOf(texts)).toBeLessThanOrEqual(Math.max(maxBytes, largest));
+          const isOne = writes.some((lines) => lines.join() === texts.join());
+          expect(isOne || bytesOf(texts) <= Math.max(maxBytes, doneLine.length)).toBe(true);
+          seen.push(...texts);
+          cursor = read?.lines.at(-1) ?? cursor;
+          more = read?.more ?? false;
+        }
+        expect(seen).toEqual([...writes.flat(), doneLine]);
       }
     });
 
@@ -50,7 +76,7 @@ export function readingContract(open: () => LogUnderTest): void {
       const id = await create(log);
       await (await startRun(log, id)).write('c1', 'c2');
       const nothing = { lines: [], more: false, ahead: false };
-      expect(await log.read(id, at(1, 2), 10)).toEqual(nothing);
+      expect(await log.read(id, at(1, 2), 10_000)).toEqual(nothing);
     });
 
     it('of a log that is only sealed gives nothing, and there is no more', async () => {
@@ -58,7 +84,7 @@ export function readingContract(open: () => LogUnderTest): void {
       const id = await create(log);
       await startRun(log, id);
       const nothing = { lines: [], more: false, ahead: false };
-      expect(await log.read(id, at(0, 0), 10)).toEqual(nothing);
+      expect(await log.read(id, at(0, 0), 10_000)).toEqual(nothing);
     });
 
     it('goes through seals in the middle', async () => {
@@ -69,23 +95,23 @@ export function readingContract(open: () => LogUnderTest): void {
       await (await startRun(log, id, 4)).write('c3');
       await (await startRun(log, id, 5)).end();
       const whole = ['1-1 c1', '1-2 c2', '4-1 c3', `5-1 ${doneLine}`];
-      for (const maxPacks of [1, 2, 3, 100]) {
-        expect(show(await readAll(log, id, { maxPacks }))).toEqual(whole);
+      for (const maxBytes of [1, 2, 3, 100]) {
+        expect(show(await readAll(log, id, { maxBytes }))).toEqual(whole);
       }
       expect(show(await readAll(log, id, { after: at(1, 2) }))).toEqual(whole.slice(2));
-      const read = await log.read(id, at(1, 2), 10);
+      const read = await log.read(id, at(1, 2), 10_000);
       expect(read?.ahead).toBe(false);
     });
 
-    it('comes past more seals in a row than a page has packs', async () => {
+    it('comes past many seals in a row', async () => {
       const { log } = open();
       const id = await create(log);
       await (await startRun(log, id, 1)).write('c1');
       for (let activation = 2; activation < 12; activation++) await startRun(log, id, activation);
       await (await startRun(log, id, 12)).end();
       const whole = ['1-1 c1', `12-1 ${doneLine}`];
-      for (const maxPacks of [1, 4]) {
-        expect(show(await readAll(log, id, { maxPacks }))).toEqual(whole);
+      for (const maxBytes of [1, 4]) {
+        expect(show(await readAll(log, id, { maxBytes }))).toEqual(whole);
       }
     });
 
@@ -98,11 +124,11 @@ export function readingContract(open: () => LogUnderTest): void {
       await first.write('lost');
       await goBack();
       const second = await startRun(log, id, 2);
-      expect(await log.read(id, at(1, 3), 10)).toMatchObject({ ahead: true });
+      expect(await log.read(id, at(1, 3), 10_000)).toMatchObject({ ahead: true });
       await second.write('c3');
-      expect(await log.read(id, at(1, 3), 10)).toMatchObject({ ahead: true });
+      expect(await log.read(id, at(1, 3), 10_000)).toMatchObject({ ahead: true });
       // Who had not been shown what was lost goes on.
-      const read = await log.read(id, at(1, 2), 10);
+      const read = await log.read(id, at(1, 2), 10_000);
       expect(read).toMatchObject({ ahead: false, lines: [{ run: 2, seq: 1, text: 'c3' }] });
     });
 
@@ -114,9 +140,9 @@ export function readingContract(open: () => LogUnderTest): void {
       const goBack = await snapshot();
       await first.write('lost');
       await goBack();
-      expect(await log.read(id, at(1, 3), 10)).toEqual({ lines: [], more: false, ahead: true });
-      expect(await log.read(id, at(7, 1), 10)).toMatchObject({ ahead: true });
-      expect(await log.read(id, at(1, 2), 10)).toMatchObject({ ahead: false });
+      expect(await log.read(id, at(1, 3), 10_000)).toEqual({ lines: [], more: false, ahead: true });
+      expect(await log.read(id, at(7, 1), 10_000)).toMatchObject({ ahead: true });
+      expect(await log.read(id, at(1, 2), 10_000)).toMatchObject({ ahead: false });
     });
 
     it('brings every kind of Unicode back as it was', async () => {

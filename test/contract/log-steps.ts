@@ -107,12 +107,12 @@ export function assertSealed(
 export async function readAll(
   log: StreamLog,
   id: string,
-  { after = at(0, 0), maxPacks = 1000 } = {},
+  { after = at(0, 0), maxBytes = 1_000_000 } = {},
 ): Promise<Line[]> {
   const lines: Line[] = [];
   for (let page = 0; page < 1000; page++) {
     const cursor: EntryId = lines.at(-1) ?? after;
-    const read = await log.read(id, cursor, maxPacks);
+    const read = await log.read(id, cursor, maxBytes);
     lines.push(...(read?.lines ?? []));
     if (!read?.more) return lines;
   }

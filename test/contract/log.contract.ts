@@ -21,7 +21,7 @@ export function writingContract(open: () => LogUnderTest): void {
       const meta = { ...metaOf(1), keyId: 'team-a', metadata: { deep: ['ü', null, 1.5] } };
       await log.create(meta, '{}', undefined);
       expect(await log.describe(meta.id)).toEqual({ meta, last: at(0, 0), ended: undefined });
-      expect(await log.read(meta.id, at(0, 0), 10)).toBeUndefined();
+      expect(await log.read(meta.id, at(0, 0), 10_000)).toBeUndefined();
     });
 
     it('knows nothing of an id that was never created', async () => {
@@ -29,7 +29,7 @@ export function writingContract(open: () => LogUnderTest): void {
       const { id } = metaOf();
       expect(await log.describe(id)).toBeUndefined();
       expect(await log.subscribe(id, 'in-1')).toBeUndefined();
-      expect(await log.read(id, at(0, 0), 10)).toBeUndefined();
+      expect(await log.read(id, at(0, 0), 10_000)).toBeUndefined();
       expect(await log.liveReaders(id)).toBe(0);
       expect(await log.seal(id, { activation: 1, nonce: 'n', worker: 'w' })).toEqual({
         kind: 'gone',
@@ -210,7 +210,7 @@ export function writingContract(open: () => LogUnderTest): void {
       const id = await create(log);
       const item = { id, nonce: 'n', prev: at(0, 0), entries: 0, last: at(1, 1), lines: ['c1'] };
       expect(await appendOne(log, item)).toBe('lost');
-      expect(await log.read(id, at(0, 0), 10)).toBeUndefined();
+      expect(await log.read(id, at(0, 0), 10_000)).toBeUndefined();
     });
 
     it('behind lines that were lost writes and shows nothing', async () => {
@@ -320,7 +320,7 @@ export function writingContract(open: () => LogUnderTest): void {
       await run.write('c1');
       await expire(id);
       expect(await run.write('c2')).toBe('gone');
-      expect(await log.read(id, at(0, 0), 10)).toBeUndefined();
+      expect(await log.read(id, at(0, 0), 10_000)).toBeUndefined();
       expect(await log.describe(id)).toBeUndefined();
     });
 

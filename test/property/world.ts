@@ -274,7 +274,13 @@ export class World {
   }
 }
 
-const inert = { firstTokenAt: undefined, stop: () => {}, pause: () => {}, resume: () => {} };
+const inert = {
+  firstTokenAt: undefined,
+  heldBytes: 0,
+  stop: () => {},
+  pause: () => {},
+  resume: () => {},
+};
 
 function requestOf({ request, answer, logprobs }: Scenario): object {
   const messages = [{ role: 'user', content: 'Say something.' }];

@@ -25,6 +25,8 @@ import { sendError } from './http/reply.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
 import { malformedHandler } from './http/malformed.ts';
+import { boundPipelined } from './http/pipelined.ts';
+import { watchWholeAnswers } from './http/whole-answers.ts';
 import { modelRoutes } from './http/models.ts';
 import { upstreamRoutes } from './http/upstreams.ts';
 import { socketOptions } from './http/socket-arrival.ts';
@@ -83,6 +85,8 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     if (status >= 500 && status !== 503) onError(thrown);
     return reply.code(status).headers(headers).send({ error });
   });
+  boundPipelined(app);
+  watchWholeAnswers(app, services);
   const unknownRoute = watchRoutes(app);
   app.setNotFoundHandler((request) => {
     throw unknownRoute(request.method, request.url);

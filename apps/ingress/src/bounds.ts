@@ -4,20 +4,31 @@ import type { Config } from '@millrace/shared/config';
 import type { ConnectionCounts } from './admission/connection-counts.ts';
 import type { Connections } from './connections.ts';
 import type { BodyBudget } from './http/arrival.ts';
+import { maxPipelined } from './http/pipelined.ts';
 import { maxServed } from './http/socket-turns.ts';
 import { maxPerSocket } from './http/socket-requests.ts';
 import type { SocketWheel } from './http/socket-wheel.ts';
+import { maxStoryChars, maxViews } from './job-view.ts';
+import type { JobViews } from './job-view.ts';
 import type { OwnLoad } from './own-load.ts';
 import type { Relay } from './relay/relay.ts';
+import type { KeepAlive } from './relay/sse-connection.ts';
+import type { WaitingRoom } from './relay/waiting-room.ts';
+import type { Submitter } from './submit.ts';
 
 export type BoundSources = {
   limits: Config['limits'];
   bodies: BodyBudget;
   connections: Pick<Connections, 'heldBytes' | 'size'>;
-  connectionCounts: Pick<ConnectionCounts<Socket>, 'most'>;
-  relay: Pick<Relay, 'readers'>;
+  connectionCounts: Pick<ConnectionCounts<Socket>, 'most' | 'size'>;
+  relay: Pick<Relay, 'readers' | 'held' | 'reads'>;
   socketWheel: Pick<SocketWheel, 'framesServed' | 'requestsOpen'>;
   ownLoad: Pick<OwnLoad, 'seen' | 'limits'>;
+  jobViews: Pick<JobViews, 'size' | 'held' | 'remembered' | 'maxHeld'>;
+  waitingRoom: Pick<WaitingRoom, 'guests'>;
+  keepAlive: Pick<KeepAlive, 'watched'>;
+  submitter: Pick<Submitter, 'cancelling'>;
+  keeper: { readonly size: number };
 };
 
 /** What an ingress holds in memory, and how much it may: docs/bounds.md tells of each. */
@@ -89,5 +100,44 @@ export function ingressBounds(sources: BoundSources): Bound[] {
       () => socketWheel.framesServed(),
       'connection',
     ),
+    ...jobBounds(sources),
+    entries('connections', 'none', Infinity, () => connectionCounts.size),
+    entries('log_reads', 'readers', Infinity, () => relay.reads),
+    entries('held_requests', 'maxPipelined', maxPipelined, () => relay.held, 'connection'),
+    entries('waiting_readers', 'readers', Infinity, () => sources.waitingRoom.guests),
+    entries(
+      'watched_streams',
+      'maxPipelined',
+      maxPipelined,
+      () => sources.keepAlive.watched,
+      'connection',
+    ),
+    entries('cancellations', 'patienceMs', Infinity, () => sources.submitter.cancelling),
+    entries('renewed_leases', 'keys.*.concurrent', Infinity, () => sources.keeper.size),
   ];
 }
+
+/** What the answers of GET /v1/jobs/{id} take. */
+const jobBounds = ({ jobViews }: BoundSources): Bound[] => [
+  {
+    what: 'job_views',
+    unit: 'entries',
+    limit: 'maxViews',
+    max: maxViews,
+    read: () => jobViews.size,
+  },
+  {
+    what: 'job_answers',
+    unit: 'bytes',
+    limit: 'limits.responseBody',
+    max: jobViews.maxHeld,
+    read: () => jobViews.held,
+  },
+  {
+    what: 'job_stories',
+    unit: 'bytes',
+    limit: 'maxStoryChars',
+    max: maxStoryChars,
+    read: () => jobViews.remembered,
+  },
+];

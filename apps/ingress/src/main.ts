@@ -17,11 +17,11 @@ import {
 } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { createLogger } from '@millrace/shared/logger';
+import { createLogger, logBound } from '@millrace/shared/logger';
 import { reaperLeaseMs, startReaper } from '@millrace/shared/presence/reaper';
 import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
-import { connectRedis, probeRedis } from '@millrace/shared/redis';
+import { commandsBound, connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { createDoor } from './door.ts';
 import { createConnectionCounts } from './admission/connection-counts.ts';
@@ -36,6 +36,7 @@ import { createConnections } from './connections.ts';
 import type { BodyBudget } from './http/arrival.ts';
 import { createSocketWheel } from './http/socket-wheel.ts';
 import { drainAnswers } from './drain.ts';
+import { createJobViews } from './job-view.ts';
 import { createKeyLimits } from './key-limits.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOwnLoad } from './own-load.ts';
@@ -123,21 +124,45 @@ const waitingRoom = createWaitingRoom({
   onError,
 });
 const ownLoad = watchOwnLoad(limits);
+const jobViews = createJobViews({
+  log,
+  queue,
+  waitingRoom,
+  maxResultBytes: limits.responseBodyBytes,
+});
 const metrics = createMetrics({
   queueCounts: () => queue.counts(),
   load: () => meter.read(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
   reports,
-  bounds: ingressBounds({
-    limits,
-    bodies,
-    connections,
-    connectionCounts,
-    relay,
-    socketWheel,
-    ownLoad,
-  }),
+  bounds: [
+    ...ingressBounds({
+      limits,
+      bodies,
+      connections,
+      connectionCounts,
+      relay,
+      socketWheel,
+      ownLoad,
+      jobViews,
+      waitingRoom,
+      keepAlive,
+      // Both are made further down.
+      keeper: {
+        get size() {
+          return keeper.size;
+        },
+      },
+      submitter: {
+        get cancelling() {
+          return submitter.cancelling;
+        },
+      },
+    }),
+    commandsBound(redis),
+    logBound(logger),
+  ],
 });
 const refused = createRefusals(metrics, logger);
 const isReady = () => redis.status === 'ready';
@@ -226,6 +251,7 @@ const app = await buildApp({
     ownLoad,
     reconciler,
     waitingRoom,
+    jobViews,
     keepAlive,
     socketWheel,
     metrics,

@@ -7,6 +7,7 @@ import type { ConnectionCounts } from './admission/connection-counts.ts';
 import type { Gate } from './admission/keys.ts';
 import type { Connections } from './connections.ts';
 import type { Door } from './door.ts';
+import type { JobViews } from './job-view.ts';
 import type { KeyLimits } from './key-limits.ts';
 import type { BodyBudget } from './http/arrival.ts';
 import type { SocketWheel } from './http/socket-wheel.ts';
@@ -30,6 +31,7 @@ export type Services = {
   door: Pick<Door, 'checkSelf'>;
   ownLoad: Pick<OwnLoad, 'judge'>;
   waitingRoom: WaitingRoom;
+  jobViews: JobViews;
   reconciler: Reconciler;
   keepAlive: KeepAlive;
   socketWheel: SocketWheel;

@@ -71,6 +71,8 @@ export type Submitter = {
   leave(id: string, reason: string, caller?: Caller): Promise<'ended' | 'shared'>;
   /** Resolves when every cancellation that is under way has come through, or failed. */
   settled(): Promise<void>;
+  /** Cancellations under way. */
+  readonly cancelling: number;
 };
 
 export type Prepared = {
@@ -287,6 +289,9 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     isSending: (id) => sending.has(id),
     cancel,
     leave,
+    get cancelling() {
+      return cancelling.size;
+    },
     settled: async () => {
       await Promise.allSettled(cancelling);
     },

@@ -65,6 +65,8 @@ export type Attempt = {
   outcome: Promise<AttemptOutcome>;
   /** When the first visible chunk came, in milliseconds since the epoch. */
   readonly firstTokenAt: number | undefined;
+  /** Bytes of a response that is gathered as a whole. */
+  readonly heldBytes: number;
   /** Ends it at once, for a reason that its upstream does not know. */
   stop(reason: Fault | 'superseded'): void;
   /** Stops reading from the provider, and its idle clock. */
@@ -231,6 +233,9 @@ export function startAttempt(options: AttemptOptions): Attempt {
     outcome,
     get firstTokenAt() {
       return firstTokenAt;
+    },
+    get heldBytes() {
+      return whole?.size ?? 0;
     },
     stop: (reason) =>
       finish(reason === 'superseded' ? { kind: reason } : { kind: 'fault', fault: reason }),

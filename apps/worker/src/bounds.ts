@@ -1,14 +1,27 @@
 import type { Bound } from '@millrace/shared/bounds';
 import type { Config } from '@millrace/shared/config';
 
+import type { Held } from './run.ts';
+
 export type BoundSources = {
   limits: Config['limits'];
   appender: { readonly heldChars: number };
   intake(): { running: number; waiting: number };
+  held(): Held;
+  keeper: { readonly size: number };
+  /** Of what every process has. */
+  others: readonly Bound[];
 };
 
 /** What a worker holds in memory, and how much it may: docs/bounds.md tells of each. */
-export const workerBounds = ({ limits, appender, intake }: BoundSources): Bound[] => [
+export const workerBounds = ({
+  limits,
+  appender,
+  intake,
+  held,
+  keeper,
+  others,
+}: BoundSources): Bound[] => [
   {
     what: 'runs',
     unit: 'entries',
@@ -31,4 +44,28 @@ export const workerBounds = ({ limits, appender, intake }: BoundSources): Bound[
     per: 'stream',
     read: () => appender.heldChars,
   },
+  {
+    what: 'attempt_buffers',
+    unit: 'bytes',
+    limit: 'limits.responseBody',
+    max: limits.responseBodyBytes,
+    per: 'attempt',
+    read: () => held().attempts,
+  },
+  {
+    what: 'shown_texts',
+    unit: 'bytes',
+    limit: 'models.*.timeout',
+    max: Infinity,
+    per: 'run',
+    read: () => held().shown,
+  },
+  {
+    what: 'renewed_leases',
+    unit: 'entries',
+    limit: 'limits.workerConcurrency',
+    max: limits.workerConcurrency,
+    read: () => keeper.size,
+  },
+  ...others,
 ];

@@ -39,7 +39,7 @@ function start(history: History, routes: Route[] = [primary, backup], more: Part
       const outcome = new Promise<AttemptOutcome>((resolve) => (settle = resolve));
       calls.push({ ...options, end: settle });
       const stop = () => settle({ kind: 'superseded' });
-      return { outcome, firstTokenAt: undefined, stop, pause() {}, resume() {} };
+      return { outcome, firstTokenAt: undefined, heldBytes: 0, stop, pause() {}, resume() {} };
     },
     ...more,
   };

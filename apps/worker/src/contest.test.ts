@@ -66,6 +66,7 @@ function play(step: AttemptStep, sink: AnswerSink, onSlow: (() => void) | undefi
   return {
     outcome,
     firstTokenAt: undefined,
+    heldBytes: 0,
     stop(reason) {
       one.stopped.push(reason === 'superseded' ? reason : reason.code);
       settle(reason === 'superseded' ? { kind: reason } : { kind: 'fault', fault: reason });

@@ -64,6 +64,8 @@ export type Contest = {
   /** The log cannot take more for now, or can again. */
   pause(): void;
   resume(): void;
+  /** What its attempts hold back. */
+  readonly heldBytes: number;
 };
 
 export function createContest(options: ContestOptions): Contest {
@@ -260,6 +262,11 @@ export function createContest(options: ContestOptions): Contest {
       paused = false;
       for (const { attempt } of racers) attempt.resume();
       guarded(callHelp)();
+    },
+    get heldBytes() {
+      let bytes = 0;
+      for (const { voice, attempt } of racers) bytes += voice.heldChars + attempt.heldBytes;
+      return bytes;
     },
   };
 }

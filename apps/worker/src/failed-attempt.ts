@@ -5,6 +5,7 @@ import type { Attempt } from './attempt.ts';
 export const failedAttempt = (fault: Fault): Attempt => ({
   outcome: Promise.resolve({ kind: 'fault', fault }),
   firstTokenAt: undefined,
+  heldBytes: 0,
   stop: () => {},
   pause: () => {},
   resume: () => {},

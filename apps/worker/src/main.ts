@@ -12,7 +12,7 @@ import {
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { createLogger } from '@millrace/shared/logger';
+import { createLogger, logBound } from '@millrace/shared/logger';
 import { watchLoopDelay } from '@millrace/shared/loop-delay';
 import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
@@ -20,7 +20,7 @@ import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
-import { connectRedis, probeRedis } from '@millrace/shared/redis';
+import { commandsBound, connectRedis, probeRedis } from '@millrace/shared/redis';
 import { isConnectionClosed } from '@millrace/shared/redis-failure';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
@@ -124,14 +124,21 @@ const upstreams = createUpstreams({
     logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
   onError,
 });
+const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
 const metrics = createMetrics({
   upstreams: upstreams.sources,
   intake: intake.snapshot,
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
-  bounds: workerBounds({ limits, appender, intake: intake.snapshot }),
+  bounds: workerBounds({
+    limits,
+    appender,
+    intake: intake.snapshot,
+    held: () => runs.held(),
+    keeper,
+    others: [commandsBound(redis), logBound(logger)],
+  }),
 });
-const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
 const accounts = createAccounts({ windows, keeper, onError });
 const orphans = watchOrphans({
   log,
@@ -180,7 +187,7 @@ const consumer = startBullConsumer(
       call: upstreams.call,
       mayHedge: hedges.take,
       spareHedge: hedges.giveBack,
-      register: (job, stop) => runs.register(job, stop),
+      register: (job, stop, held) => runs.register(job, stop, held),
       onError,
       now: Date.now,
       random: Math.random,

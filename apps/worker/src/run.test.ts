@@ -77,6 +77,7 @@ function call(options: CallOptions): Attempt {
   return {
     outcome: stopped.promise,
     firstTokenAt: undefined,
+    heldBytes: 0,
     pause() {},
     resume() {},
     stop() {},

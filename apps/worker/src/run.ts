@@ -15,6 +15,7 @@ import type { History } from './failover/history.ts';
 import { createRecall } from './failover/recall.ts';
 import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
+import { charsOf } from './failover/shown.ts';
 import type { Identity } from './failover/shown.ts';
 import type { Gate, GateRequest, Permit } from './upstream/gate.ts';
 import type { TimeLimit } from './failover/time-limit.ts';
@@ -57,14 +58,21 @@ export type RunDeps = {
   mayHedge(): boolean;
   /** The one that might did not start. */
   spareHedge(): void;
-  /** Makes the run reachable for a stop, until the returned function is called. */
-  register(activation: Activation, stop: (reason: StopReason) => void): () => void;
+  /** Makes the run reachable for a stop and for its sizes, until the returned function is called. */
+  register(
+    activation: Activation,
+    stop: (reason: StopReason) => void,
+    held: () => Held,
+  ): () => void;
   /** Hears of bugs, which end one request only, and why a run gave up. */
   onError(error: unknown): void;
   now(): number;
   /** Between 0 and 1. */
   random(): number;
 };
+
+/** Bytes of an answer that a run has: what its attempts hold back, and what it remembers of the text shown. */
+export type Held = { attempts: number; shown: number };
 
 export type Policy = {
   continuation: Continuation;
@@ -126,6 +134,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   const { signal } = controller;
   let stopped: StopReason | undefined;
   let contest: Contest | undefined;
+  let history: History | undefined;
   const stop = (reason: StopReason) => {
     // A shutdown says nothing of the log: what becomes known of it counts for more.
     if (stopped === undefined || stopped === 'shutdown') stopped = reason;
@@ -133,7 +142,10 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   };
   const onLockLost = () => stop('lock_lost');
   activation.lockLost.addEventListener('abort', onLockLost, { once: true });
-  const unregister = deps.register(activation, stop);
+  const unregister = deps.register(activation, stop, () => ({
+    attempts: contest?.heldBytes ?? 0,
+    shown: history ? charsOf(history.shown) : 0,
+  }));
   const patient = { withinMs: refusedMs, signal };
 
   try {
@@ -152,6 +164,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
 
     const remembered = await retryRefused(() => readHistory(log, id, sealed), patient);
     if (remembered.kind === 'refused') return giveUp(remembered.error);
+    history = remembered.value;
 
     const writer = deps.appender.open({
       id,
@@ -209,8 +222,8 @@ function conclude(
   return { kind: 'handed_back' };
 }
 
-/** Packs of one read of the log. */
-const readPacks = 256;
+/** Bytes of one read of the log. */
+const readBytes = 256 * 1024;
 
 type Sealed = Extract<SealOutcome, { kind: 'sealed' }>;
 
@@ -219,7 +232,7 @@ async function readHistory(log: StreamLog, id: string, { past, last }: Sealed): 
   const recall = createRecall(history);
   past.texts.forEach(recall);
   for (let after = past.through, more = compareEntryIds(after, last) < 0; more;) {
-    const read = await log.read(id, after, readPacks);
+    const read = await log.read(id, after, readBytes);
     if (!read) break;
     for (const line of read.lines) recall(line.text);
     const newest = read.lines.at(-1);

@@ -1,5 +1,5 @@
 import type { Activation } from '@millrace/shared/queue/port';
-import type { StopReason } from './run.ts';
+import type { Held, StopReason } from './run.ts';
 
 type Stop = (reason: StopReason) => void;
 
@@ -9,13 +9,16 @@ export type Runs = ReturnType<typeof createRuns>;
 export function createRuns() {
   /** One request may have two runs here for a moment: an old one that ends, and a new one. */
   const byId = new Map<string, Map<Stop, Activation>>();
+  const sizes = new Set<() => Held>();
 
   return {
-    register(activation: Activation, stop: Stop): () => void {
+    register(activation: Activation, stop: Stop, held: () => Held): () => void {
+      sizes.add(held);
       const { id } = activation;
       const runs = byId.get(id) ?? new Map<Stop, Activation>();
       byId.set(id, runs.set(stop, activation));
       return () => {
+        sizes.delete(held);
         runs.delete(stop);
         if (runs.size === 0) byId.delete(id);
       };
@@ -25,6 +28,16 @@ export function createRuns() {
     },
     stopAll(reason: StopReason): void {
       for (const id of byId.keys()) this.stop(id, reason);
+    },
+    /** Of all of them. */
+    held(): Held {
+      const sum = { attempts: 0, shown: 0 };
+      for (const read of sizes) {
+        const { attempts, shown } = read();
+        sum.attempts += attempts;
+        sum.shown += shown;
+      }
+      return sum;
     },
     ids: (): string[] => [...byId.keys()],
     *attached(): Iterable<string> {

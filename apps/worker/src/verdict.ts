@@ -29,6 +29,8 @@ export type Whole = {
   /** Takes the next bytes. An outcome means that no more are wanted. */
   push(bytes: Buffer): AttemptOutcome | undefined;
   end(): AttemptOutcome;
+  /** Bytes that it has. */
+  readonly size: number;
 };
 
 export function createWhole({ provider, call, head, maxResponseBytes }: WholeOptions): Whole {
@@ -45,6 +47,9 @@ export function createWhole({ provider, call, head, maxResponseBytes }: WholeOpt
       return { kind: 'fault', fault: { code: 'upstream_response_too_large', message } };
     },
     end,
+    get size() {
+      return size;
+    },
   };
 }
 

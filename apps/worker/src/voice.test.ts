@@ -225,7 +225,9 @@ describe('what is held back', () => {
     const one = open();
     one.say({ content: 'A' });
     one.say(toolCall);
+    expect(one.voice.heldChars).toBeGreaterThan(0);
     one.say(long);
+    expect(one.voice.heldChars).toBeGreaterThan(300);
     expect(one.told).toEqual(['floor']);
     one.say(long);
     expect(one.told).toEqual(['floor', 'upstream_response_too_large']);

@@ -54,6 +54,8 @@ export type Voice = {
   readonly usage: string | undefined;
   /** Characters that its upstream sent, in every voice of it. */
   readonly chars: number;
+  /** Characters of chunks that wait in it. */
+  readonly heldChars: number;
   /** What its upstream told of its cost so far. */
   readonly told: Told | undefined;
 };
@@ -122,10 +124,11 @@ export function createVoice(options: VoiceOptions): Voice {
     }
   }
 
+  const heldChars = () => beforeChars + hold.chars + (curtain?.heldChars ?? 0);
+
   /** A provider that never comes to the point must not fill the memory of the worker. */
   function bound(): void {
-    const heldChars = beforeChars + hold.chars + (curtain?.heldChars ?? 0);
-    if (!gaveUp && heldChars > options.maxHeldChars) stop('upstream_response_too_large');
+    if (!gaveUp && heldChars() > options.maxHeldChars) stop('upstream_response_too_large');
   }
 
   return {
@@ -167,6 +170,9 @@ export function createVoice(options: VoiceOptions): Voice {
     },
     get chars() {
       return chars;
+    },
+    get heldChars() {
+      return heldChars();
     },
     get told() {
       return told;

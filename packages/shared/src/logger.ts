@@ -1,4 +1,5 @@
 import { pino, stdSerializers, type Logger } from 'pino';
+import type { Bound } from './bounds.ts';
 import { logLevel } from './config/log-level.ts';
 
 export type { Logger } from 'pino';
@@ -23,6 +24,11 @@ export function createLogger({
   fd?: number;
 }): Logger {
   const known = level !== undefined && (level === 'silent' || level in pino.levels.values);
+  const destination = pino.destination({ dest: fd, sync: false, maxLength: maxBufferedBytes });
+  let dropped = 0;
+  destination.on('drop', () => {
+    dropped += 1;
+  });
   const logger = pino(
     {
       name,
@@ -30,11 +36,27 @@ export function createLogger({
       serializers: { err: withoutArguments },
       redact: { paths: secretPaths, censor: '[redacted]' },
     },
-    pino.destination({ dest: fd, sync: false, maxLength: maxBufferedBytes }),
+    destination,
   );
+  buffers.set(logger, () => ({ held: Number(Reflect.get(destination, '_len')), dropped }));
   if (level && !known) logger.warn({ level }, 'LOG_LEVEL is none of the levels; using info');
   return logger;
 }
+
+const buffers = new WeakMap<Logger, () => { held: number; dropped: number }>();
+
+/** What waits to be written, and the lines that were dropped because too much did. */
+export const logBound = (logger: Logger): Bound => {
+  const read = () => buffers.get(logger)?.() ?? { held: 0, dropped: 0 };
+  return {
+    what: 'log_buffer',
+    unit: 'bytes',
+    limit: 'maxBufferedBytes',
+    max: maxBufferedBytes,
+    read: () => read().held,
+    dropped: () => read().dropped,
+  };
+};
 
 /** Redis errors carry their command: its name tells enough, its arguments are bodies and passwords. */
 function withoutArguments(error: Error): unknown {

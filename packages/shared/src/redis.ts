@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions } from 'ioredis';
+import type { Bound } from './bounds.ts';
 import { parseRedisUrl, redactUrl, type RedisAddress } from './config/redis-url.ts';
 import { redisFailure } from './redis-failure.ts';
 
@@ -241,3 +242,16 @@ export async function shutdownRedis(
     redis.disconnect();
   }
 }
+
+/** Commands that wait for an answer, or for the connection: each belongs to somebody who waits for it. */
+export const commandsBound = (redis: Redis): Bound => {
+  // ioredis keeps the second one to itself.
+  const offline = () => (Reflect.get(redis, 'offlineQueue') as { length: number }).length;
+  return {
+    what: 'redis_commands',
+    unit: 'entries',
+    limit: 'none',
+    max: Infinity,
+    read: () => redis.commandQueue.length + offline(),
+  };
+};

@@ -21,6 +21,7 @@ export type ConnectionCounts<C extends object> = {
   served(connection: C, address: string): void;
   /** A request with a key came on it: whether it may be served. */
   admitKey(connection: C, key: string): 'admitted' | 'refused';
+  readonly size: number;
   /** Connections of the address, and of the key, that have the most. */
   readonly most: { address: number; key: number };
 };
@@ -86,6 +87,9 @@ export function createConnectionCounts<C extends object>(limits: {
       (one.keys ??= new Set()).add(key);
       add(keys, key, 1);
       return 'admitted';
+    },
+    get size() {
+      return known.size;
     },
     get most() {
       return { address: Math.max(0, ...addresses.values()), key: Math.max(0, ...keys.values()) };

@@ -134,6 +134,7 @@ function answerStream(ask: Ask): void {
     },
     gone: () => endWithError('', lostFailed),
     fail: (failed) => endWithError('', failed),
+    ended: () => connection.ended,
     held: connection.held,
   });
 }
@@ -174,6 +175,7 @@ function answerWhole(ask: Ask): void {
     },
     gone: () => fail(lostFailed),
     fail,
+    ended: () => reply.raw.writableEnded,
     held: () => (result?.body.length ?? 0) + reply.raw.writableLength,
   });
 }
@@ -182,7 +184,7 @@ function answerWhole(ask: Ask): void {
 function begin(
   { prepared, charge, reply, services }: Ask,
   progress: Progress,
-  sink: ReaderSink & { fail(failed: Failed): void; held(): number },
+  sink: ReaderSink & { fail(failed: Failed): void; ended(): boolean; held(): number },
 ): Reader & { cancel(reason: string): void } {
   const { meta, once } = prepared;
   const { relay, metrics, keyLimits, refused, onError } = services;
@@ -209,7 +211,7 @@ function begin(
     reader.close();
     Object.assign(progress, { id, replayed: true });
     const joining = joinRequest(services, id, () => {
-      if (response.writableEnded || response.destroyed) return;
+      if (sink.ended() || response.destroyed) return;
       reader = relay.open(id, logStart, sink);
     });
     await joining.catch((error: unknown) => {
@@ -224,7 +226,7 @@ function begin(
     () => {
       reader.close();
       // All was said, and its reader takes it too slowly.
-      if (response.writableEnded) response.destroy();
+      if (sink.ended()) response.destroy();
       else {
         sink.fail(shuttingDown);
         cancel('the server shuts down');
@@ -253,7 +255,7 @@ function begin(
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
       reader.close();
-      if (response.writableEnded) return;
+      if (sink.ended()) return;
       const answer = toApiError(thrown);
       const { error, status } = answer;
       noteRefusal(refused, answer, whoAsks(reply.request));

@@ -61,7 +61,8 @@ export function streamEvents({ described, after, response, services }: EventsOpt
   const open = services.connections.add(
     () => {
       reader.close();
-      if (response.writableEnded) {
+      // All was said, and its reader takes it too slowly.
+      if (connection.ended) {
         response.destroy();
         return;
       }

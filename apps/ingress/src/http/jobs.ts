@@ -8,7 +8,7 @@ import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
-import { statusOf, viewJob } from '../job-view.ts';
+import { statusOf } from '../job-view.ts';
 import type { Charge } from '../key-limits.ts';
 import type { Services } from '../services.ts';
 import type { Prepared, Sent } from '../submit.ts';
@@ -54,7 +54,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
 
   app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
     const described = await findJob(services, request.principal, request.params.id);
-    const view = await within(viewJob(described, services));
+    const view = await services.jobViews.view(described, reply.raw);
     return reply.type('application/json').header('x-request-id', described.meta.id).send(view);
   });
 

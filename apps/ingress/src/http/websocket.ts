@@ -7,9 +7,9 @@ import type { Services } from '../services.ts';
 import { within } from '../within.ts';
 import { clientLeft, sendCharged } from './charged.ts';
 import { invalidRequest, jobNotFound, shuttingDown, toApiError } from './errors.ts';
-import type { ApiError } from './errors.ts';
 import { findJob, parseCursor } from './jobs.ts';
 import { joinRequest } from './join.ts';
+import { noteRefusal } from './refused.ts';
 import { authenticated } from './socket-auth.ts';
 import type { SocketEnd } from './socket-end.ts';
 import {
@@ -98,7 +98,7 @@ export function serveSocket(
 
     async create(frame, data) {
       if (draining()) throw shuttingDown();
-      if (!requests.hasRoom) throw refuseMore();
+      if (!requests.hasRoom) throw noRoom();
       const { ref, detached, submission } = readCreate(frame, data.toString('utf8'), Date.now());
       const prepared = submitter.prepare({ ...submission, principal });
       const { meta, once } = prepared;
@@ -106,7 +106,7 @@ export function serveSocket(
       // Nothing is awaited between these and the reader: two frames at once must not both pass.
       if (socket.readyState !== socket.OPEN || !requests.hasRoom) {
         charge.refund();
-        throw refuseMore();
+        throw noRoom();
       }
       const tellCreated = (id: string) => outbox.send(JSON.stringify({ type: 'created', id, ref }));
       const held = holdBack(outbox.send);
@@ -174,11 +174,6 @@ export function serveSocket(
     },
   };
 
-  function refuseMore(): ApiError {
-    refused({ reason: 'socket_requests', keyId: principal.keyId });
-    return noRoom();
-  }
-
   function read({ data, isBinary }: Message): Frame | undefined {
     let frame: Frame | undefined;
     try {
@@ -190,7 +185,6 @@ export function serveSocket(
       if (frame['type'] !== 'ping') watched.used();
       const isNeeded = data.length <= smallFrame && !makers.has(frame['type']);
       if (bodies.held <= config.limits.requestBodiesBytes || isNeeded) return frame;
-      refused({ reason: 'request_bodies', keyId: principal.keyId });
       throw serverBusy();
     } catch (thrown) {
       refuse(frame, thrown);
@@ -212,7 +206,9 @@ export function serveSocket(
   }
 
   function refuse(frame: Frame | undefined, thrown: unknown): void {
-    const { error, status, headers } = toApiError(thrown);
+    const answer = toApiError(thrown);
+    const { error, status, headers } = answer;
+    noteRefusal(refused, answer, { keyId: principal.keyId });
     if (status >= 500 && status !== 503) onError(thrown);
     outbox.send(errorFrame(frame, error, headers));
   }

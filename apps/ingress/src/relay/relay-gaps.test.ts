@@ -9,6 +9,7 @@ import {
   startRequest,
 } from './relay-steps.ts';
 import type { Rig, Writer } from './relay-steps.ts';
+import { portionChars, readBytes } from './relay.ts';
 
 let rig: Rig;
 let writer: Writer;
@@ -112,19 +113,32 @@ describe('a slow reader', () => {
   });
 
   it('comes through a long log page by page, at its own pace', async () => {
-    for (let i = 0; i < 200; i++) await writer.write(`c${i}`);
+    for (let i = 0; i < 200; i++) await writer.write(`c${i}${'x'.repeat(2000)}`);
     await writer.end();
     const { given, reader } = rig.open(writer.id);
     given.room = false;
     await idle();
     const first = given.all.length;
-    expect(first).toBeLessThan(201);
+    expect(first).toBeLessThanOrEqual(readBytes / 2000);
     await idle();
     expect(given.all).toHaveLength(first);
-    for (let page = 0; rig.relay.readers > 0 && page < 10; page++) {
+    for (let page = 0; rig.relay.readers > 0 && page < 50; page++) {
       reader.resume();
       await idle();
     }
+    expect(given.all).toEqual(whole());
+  });
+
+  it('takes a part of a large frame, and the rest from the log', async () => {
+    const given = createGiven();
+    const reader = rig.relay.openFresh(writer.id, given);
+    given.room = false;
+    await writer.write(...Array.from({ length: 100 }, (_, i) => `c${i}${'x'.repeat(5000)}`));
+    await writer.end();
+    expect(given.all.length).toBeLessThanOrEqual(portionChars / 5000);
+    given.room = true;
+    reader.resume();
+    await vi.waitFor(() => expect(rig.relay.readers).toBe(0));
     expect(given.all).toEqual(whole());
   });
 

@@ -159,11 +159,11 @@ export async function createRig(): Promise<Rig> {
 
   const relay = createRelay({
     log: {
-      read(id, after, maxPacks) {
+      read(id, after, maxBytes) {
         reads += 1;
         // A relay that reads again and again would never let a test come to its end.
         if (reads > maxReads) return Promise.reject(new Error('reads without end'));
-        const read = () => log.read(id, after, maxPacks);
+        const read = () => log.read(id, after, maxBytes);
         if (!holding) return read();
         return new Promise((resolve, reject) => {
           held.push({ read, executed: undefined, resolve, reject });

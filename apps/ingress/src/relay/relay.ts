@@ -7,6 +7,7 @@ import {
 } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { Frame, ReadOutcome, StreamLog } from '@millrace/shared/log/port';
+import { createTurns } from '../turns.ts';
 
 /*
  *   inbox ── frame ──▶ relay ──▶ reader (live)      every new line as it comes
@@ -67,6 +68,10 @@ export type Relay = {
    */
   takeQuiet(forMs: number, limit: number): string[];
   readonly readers: number;
+  /** Requests that somebody is about to open a reader of. */
+  readonly held: number;
+  /** Reads of logs, under way or in line. */
+  readonly reads: number;
 };
 
 export type RelayOptions = {
@@ -86,23 +91,25 @@ type State = {
   missed: boolean;
   mode: 'live' | 'reading' | 'paused' | 'closed';
   heardAt: number;
-  /** Packs to read next: as many as are about `readChars`. */
-  readPacks: number;
   sink: ReaderSink;
 };
 
-/** Packs of the first read of a log. A pack is what one tick brought: a token, or half a megabyte. */
-const firstReadPacks = 8;
-/** Packs of one read at most. */
-const maxReadPacks = 32;
-/** Characters that one read should bring: a slow connection holds what was read last. */
-const readChars = 128 * 1024;
+/** Bytes of one read of the log, or one pack: half a megabyte at most, or one line. */
+export const readBytes = 128 * 1024;
+/** Reads under way at a time, of all readers: what was read and not given on yet is in memory. */
+export const maxReads = 16;
+/**
+ * Characters that a sink is given at a time, or one line: what a connection may hold on top of its
+ * buffer. A frame can bring half a megabyte where Redis was slow to take it.
+ */
+export const portionChars = 32 * 1024;
 /** Milliseconds before a read that Redis refused is tried again. */
 const retryDelayMs = 100;
 
 export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOptions): Relay {
   const byRequest = new Map<string, Set<State>>();
   const holds = new Map<string, number>();
+  const turns = createTurns(maxReads);
   let readers = 0;
 
   function open(id: string, after: EntryId, mode: 'live' | 'reading', sink: ReaderSink): Reader {
@@ -113,7 +120,6 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       missed: false,
       mode,
       heardAt: now(),
-      readPacks: firstReadPacks,
       sink,
     };
     let states = byRequest.get(id);
@@ -153,7 +159,17 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     return false;
   }
 
+  /** As many of the lines as there is room for: the rest is in the log. */
   function give(state: State, lines: readonly Line[]): void {
+    const { mode } = state;
+    for (let from = 0; from < lines.length && state.mode === mode && findRoom(state);) {
+      const to = endOfPortion(lines, from);
+      givePortion(state, from === 0 && to === lines.length ? lines : lines.slice(from, to));
+      from = to;
+    }
+  }
+
+  function givePortion(state: State, lines: readonly Line[]): void {
     const last = lines.at(-1);
     if (!last) return;
     state.cursor = last;
@@ -178,13 +194,9 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
 
   async function readUntilCaughtUp(state: State): Promise<void> {
     while (state.mode === 'reading') {
-      if (!findRoom(state)) return;
-      // Only what is heard from here on can be missing in this read.
-      state.newest = state.cursor;
-      state.missed = false;
-      const outcome = await log.read(state.id, state.cursor, state.readPacks).catch(retryLater);
-      // The connection may have closed, or paused, meanwhile.
-      if (state.mode !== 'reading') return;
+      const outcome = await turns.take(() => readOnce(state)).catch(retryLater);
+      // The connection may have closed meanwhile, or have no room: then `resume` reads anew.
+      if (outcome === 'stopped' || state.mode !== 'reading') return;
       if (outcome === 'retry') continue;
       // What was read is let go, and read again when there is room: the cursor has not moved.
       if (!findRoom(state)) return;
@@ -193,10 +205,18 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
         state.sink.reset('cursor_ahead');
         continue;
       }
-      if (outcome?.more) state.readPacks = nextReadPacks(state.readPacks, outcome.lines);
       give(state, outcome?.lines ?? []);
       if (state.mode === 'reading' && !outcome?.more && !hasMissed(state)) state.mode = 'live';
     }
+  }
+
+  async function readOnce(state: State): Promise<ReadOutcome | 'stopped' | undefined> {
+    // It may have left, or others have filled its connection, while it waited for its turn.
+    if (state.mode !== 'reading' || !findRoom(state)) return 'stopped';
+    // Only what is heard from here on can be missing in this read.
+    state.newest = state.cursor;
+    state.missed = false;
+    return log.read(state.id, state.cursor, readBytes);
   }
 
   /** The reader has lines that the log does not have any more, with or without others after them. */
@@ -240,7 +260,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
         if (compareEntryIds(last, state.newest) > 0) state.newest = last;
         if (state.mode !== 'live' || compareEntryIds(last, state.cursor) <= 0) continue;
         if (!sameEntryId(prev, state.cursor)) read(state);
-        else if (findRoom(state)) give(state, unpack(last, texts, state.cursor));
+        else give(state, unpack(last, texts, state.cursor));
       }
     },
 
@@ -276,12 +296,21 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     get readers() {
       return readers;
     },
+    get held() {
+      return holds.size;
+    },
+    get reads() {
+      return turns.underWay + turns.waiting;
+    },
   };
 }
 
-/** From the size of the packs just read. */
-function nextReadPacks(packs: number, lines: readonly Line[]): number {
-  const chars = lines.reduce((sum, { text }) => sum + text.length, 0);
-  const wanted = Math.floor((packs * readChars) / Math.max(1, chars));
-  return Math.min(maxReadPacks, Math.max(1, wanted));
+/** Where the lines from a place on are too many for one portion. */
+function endOfPortion(lines: readonly Line[], from: number): number {
+  let chars = 0;
+  for (let i = from; i < lines.length; i++) {
+    chars += lines[i]?.text.length ?? 0;
+    if (chars > portionChars && i > from) return i;
+  }
+  return lines.length;
 }

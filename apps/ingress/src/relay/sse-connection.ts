@@ -6,9 +6,11 @@ import { createPieces } from './pieces.ts';
 export type SseConnection = {
   /** False when it holds enough: wait for `onDrain`. The head goes out with the first write. */
   write(text: string): boolean;
-  /** Writes a last text and ends the response. */
+  /** Writes a last text and ends the response. The first call counts: nothing follows its text. */
   end(text: string): void;
   readonly started: boolean;
+  /** All was said, though perhaps not all of it is sent. */
+  readonly ended: boolean;
   /** False from a `write` that returned false until `onDrain`. */
   hasRoom(): boolean;
   /** Bytes that wait to be sent. */
@@ -43,7 +45,8 @@ export function openSse(options: SseOptions): SseConnection {
 
   const held = () => waiting.bytes + response.writableLength;
   const watchForStall = () => {
-    stallTimer ??= setTimeout(endStalled, limits.readerStallMs);
+    // Nobody would stop it any more: `close` was.
+    if (!response.destroyed) stallTimer ??= setTimeout(endStalled, limits.readerStallMs);
   };
 
   function send(text: string): void {
@@ -110,12 +113,17 @@ export function openSse(options: SseOptions): SseConnection {
     hasRoom: () => !full,
     held,
     write(text) {
+      if (ended) return !full;
       send(text);
       full ||= held() > limits.readerBufferBytes;
       if (full) watchForStall();
       return !full;
     },
+    get ended() {
+      return ended;
+    },
     end(text) {
+      if (ended) return;
       quiet.stop();
       if (text !== '') send(text);
       ended = true;
@@ -129,6 +137,7 @@ export function openSse(options: SseOptions): SseConnection {
 /** Tells connections that nothing was sent on them for a while: one timer for all of them. */
 export type KeepAlive = {
   watch(onQuiet: () => void): { touch(): void; stop(): void };
+  readonly watched: number;
   close(): void;
 };
 
@@ -156,6 +165,9 @@ export function createKeepAlive(intervalMs: number): KeepAlive {
         },
         stop: () => watched.delete(one),
       };
+    },
+    get watched() {
+      return watched.size;
     },
     close: () => clearInterval(timer),
   };

@@ -10,6 +10,8 @@ export type WaitingRoom = {
   enter(id: string, tell: (event: JobEvent) => void): Visit;
   /** Milliseconds that a job in this place waits; undefined where that is not known. */
   estimate(position: number): number | undefined;
+  /** Who waits and is told. */
+  readonly guests: number;
   stop(): void;
 };
 
@@ -96,6 +98,9 @@ export function createWaitingRoom(deps: WaitingRoomDeps): WaitingRoom {
       return { told: look([guest]), leave: () => leave(guest) };
     },
     estimate,
+    get guests() {
+      return guests.size;
+    },
     stop: () => clearInterval(timer),
   };
 }

@@ -54,39 +54,55 @@ const choiceFields = new Set([
 ]);
 
 /**
- * The `chat.completion` that a stream's `chat.completion.chunk`s add up to; undefined where no
- * choice was in any of them. Takes whatever providers send and never throws; a chunk stays as it is
- * and is not kept, only values in it are.
+ * The `chat.completion` that a stream's `chat.completion.chunk`s add up to, as they come. Takes
+ * whatever providers send and never throws; a chunk stays as it is and is not kept, only values in it are.
  *
  * `id`, `created` and `model` are the first ones that say something (Azure begins with empty ones).
  * Of fields that are not OpenAI's the last value that is not empty is kept.
  */
-export function assembleCompletion(chunks: Iterable<unknown>): ChatCompletion | undefined {
+export type CompletionAssembly = {
+  add(chunk: unknown): void;
+  /** Undefined where no choice was in any of them. */
+  result(): ChatCompletion | undefined;
+};
+
+export function createAssembly(): CompletionAssembly {
   const choices = new Map<number, ChoiceParts>();
   const others: Fields = {};
   let id = '';
   let model = '';
   let created = 0;
   let usage: JsonObject | undefined;
-  for (const chunk of chunks) {
-    if (!isObject(chunk)) continue;
-    if (id === '' && typeof chunk.id === 'string') id = chunk.id;
-    if (model === '' && typeof chunk.model === 'string') model = chunk.model;
-    if (created === 0 && typeof chunk.created === 'number') created = chunk.created;
-    usage = usageOf(chunk) ?? usage;
-    itemsOf(chunk.choices).forEach((choice, place) => addChoice(choices, choice, place));
-    keepLast(others, chunk, topFields);
-  }
-  if (choices.size === 0) return undefined;
   return {
-    id,
-    object: 'chat.completion',
-    created,
-    model,
-    choices: [...choices.values()].toSorted((a, b) => a.index - b.index).map(finishChoice),
-    ...(usage && { usage }),
-    ...others,
+    add(chunk) {
+      if (!isObject(chunk)) return;
+      if (id === '' && typeof chunk.id === 'string') id = chunk.id;
+      if (model === '' && typeof chunk.model === 'string') model = chunk.model;
+      if (created === 0 && typeof chunk.created === 'number') created = chunk.created;
+      usage = usageOf(chunk) ?? usage;
+      itemsOf(chunk.choices).forEach((choice, place) => addChoice(choices, choice, place));
+      keepLast(others, chunk, topFields);
+    },
+    result() {
+      if (choices.size === 0) return undefined;
+      return {
+        id,
+        object: 'chat.completion',
+        created,
+        model,
+        choices: [...choices.values()].toSorted((a, b) => a.index - b.index).map(finishChoice),
+        ...(usage && { usage }),
+        ...others,
+      };
+    },
   };
+}
+
+/** Of chunks that are there already. */
+export function assembleCompletion(chunks: Iterable<unknown>): ChatCompletion | undefined {
+  const assembly = createAssembly();
+  for (const chunk of chunks) assembly.add(chunk);
+  return assembly.result();
 }
 
 function addChoice(choices: Map<number, ChoiceParts>, choice: unknown, place: number): void {

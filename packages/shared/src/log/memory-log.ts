@@ -1,5 +1,5 @@
 import { compareEntryIds, formatEntryId, logStart, unpack } from '../domain/entry.ts';
-import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
+import type { EntryId, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
 import { createMemoryChannels } from './memory-channels.ts';
 import type { MemoryChannels } from './memory-channels.ts';
@@ -48,6 +48,7 @@ type Stored = {
 type Named = { id: string; fingerprint: string };
 
 const isSeal = (entry: Pack | Seal): entry is Seal => 'prev' in entry;
+const isPack = (entry: Pack | Seal): entry is Pack => !isSeal(entry);
 
 /** The newest line; a seal stands for the line before its run. */
 function lastLine({ entries }: Stored): EntryId {
@@ -210,20 +211,17 @@ export function createMemoryLog({
       if (stored) stored.inboxes = stored.inboxes.filter((name) => name !== inbox);
     },
 
-    async read(id, after, maxPacks) {
+    async read(id, after, maxBytes) {
       const stored = find(id);
       if (!stored || stored.entries.length === 0) return undefined;
       const behind = stored.entries.filter((entry) => compareEntryIds(entry.id, after) > 0);
-      const lines: Line[] = [];
-      let packs = 0;
-      for (const entry of behind) {
-        if (isSeal(entry)) continue;
-        if (packs === maxPacks) break;
-        packs += 1;
-        lines.push(...unpack(entry.id, entry.texts, after));
-      }
-      const more = behind.filter((entry) => !isSeal(entry)).length > packs;
-      return { lines, more, ahead: isAhead(after, behind[0], stored) };
+      const packs = behind.filter(isPack);
+      const taken = packs.slice(0, countWithin(packs, maxBytes));
+      return {
+        lines: taken.flatMap(({ id: last, texts }) => unpack(last, texts, after)),
+        more: taken.length < packs.length,
+        ahead: isAhead(after, behind[0], stored),
+      };
     },
 
     liveReaders: async (id) => liveReaders(find(id)),
@@ -255,6 +253,16 @@ const isSameWrite = (entry: Pack | Seal, { last, lines }: AppendItem): boolean =
   !isSeal(entry) &&
   formatEntryId(entry.id) === formatEntryId(last) &&
   entry.texts.join('\n') === lines.join('\n');
+
+/** Packs from the first one on that hold no more bytes, and one at least. */
+function countWithin(packs: readonly Pack[], maxBytes: number): number {
+  let bytes = 0;
+  const tooMany = packs.findIndex(({ texts }, i) => {
+    bytes += Buffer.byteLength(texts.join('\n'));
+    return i > 0 && bytes > maxBytes;
+  });
+  return tooMany === -1 ? packs.length : tooMany;
+}
 
 /** The reader's place is one that the log never came to, or has lost. */
 function isAhead(after: EntryId, next: Pack | Seal | undefined, stored: Stored): boolean {

@@ -37,8 +37,11 @@ export type StreamLog = {
   /** As `describe`, and from now on the inbox gets what is appended. */
   subscribe(id: string, inbox: string): Promise<Described | undefined>;
   unsubscribe(id: string, inbox: string): Promise<void>;
-  /** Lines after a place, oldest first; `undefined` when there is no such log. */
-  read(id: string, after: EntryId, maxPacks: number): Promise<ReadOutcome | undefined>;
+  /**
+   * Lines after a place, oldest first: as many writes as hold no more bytes (UTF-8) than that, and one
+   * at least; `undefined` when there is no such log.
+   */
+  read(id: string, after: EntryId, maxBytes: number): Promise<ReadOutcome | undefined>;
   /** How many of a request's inboxes have an ingress that listens. */
   liveReaders(id: string): Promise<number>;
 };
@@ -142,7 +145,7 @@ export type Described = {
 
 export type ReadOutcome = {
   lines: Line[];
-  /** False when the log had no more at the time of reading. */
+  /** False when the log had no more at the time of reading; true also where that was not looked at. */
   more: boolean;
   /**
    * Set when the log ends before `after`, or a run in what was read had been started from a place

@@ -134,21 +134,14 @@ export function createRedisLog({
     subscribe: (id, inbox) => describe(id, inbox),
 
     async unsubscribe(id, inbox) {
-      await runScript(redis, scripts.unsubscribe, [keys.request(id)], [inbox]);
+      // By its text, as in `create`: sent a second time it would come behind a `subscribe` that follows.
+      await redis.eval(scripts.unsubscribe.lua, 1, keys.request(id), inbox);
     },
 
-    async read(id, after, maxPacks) {
-      const log = keys.log(id);
-      let start = after.run === 0 && after.seq === 0 ? '-' : `(${formatEntryId(after)}`;
-      for (;;) {
-        const packs = await redis.xrange(log, start, '+', 'COUNT', maxPacks);
-        const newest = packs.at(-1);
-        if (!newest) return readEnd(await redis.xrevrange(log, '+', '-', 'COUNT', 1), after);
-        const outcome = unpackAll(packs, after, maxPacks);
-        if (outcome.lines.length > 0 || outcome.ahead || !outcome.more) return outcome;
-        // A page of seals alone gives the reader no line to go on from.
-        start = `(${newest[0]}`;
-      }
+    async read(id, after, maxBytes) {
+      const args = [formatEntryId(after), maxBytes];
+      const reply = await runScript(redis, scripts.read, [keys.log(id)], args);
+      return reply === null ? undefined : readOutcome(reply as ReadReply, after);
     },
 
     async liveReaders(id) {
@@ -172,33 +165,26 @@ function pushAppendArgs(args: (string | number)[], item: AppendItem, retentionMs
   );
 }
 
-type Pack = [id: string, fields: string[]];
+/** As lua/read.lua has it. */
+type ReadReply = [more: 0 | 1, end: string, ...idsAndTexts: string[]];
 
-/** Nothing is behind the place: there is no log, or it ends here, or it never came or lost so far. */
-function readEnd([newest]: Pack[], after: EntryId): ReadOutcome | undefined {
-  if (!newest) return undefined;
-  const [id, fields] = newest;
-  const last = isSeal(fields) ? sealedAfter(fields) : entryId(id);
-  return { lines: [], more: false, ahead: compareEntryIds(after, last) > 0 };
-}
-
-function unpackAll(packs: Pack[], after: EntryId, maxPacks: number): ReadOutcome {
+function readOutcome([more, end, ...packs]: ReadReply, after: EntryId): ReadOutcome {
   const lines: Line[] = [];
-  let ahead = false;
-  for (const [id, fields] of packs) {
-    if (isSeal(fields)) {
+  // The log ends here, or never came or lost so far.
+  let ahead = end !== '' && compareEntryIds(after, entryId(end)) > 0;
+  for (let i = 0; i < packs.length; i += 2) {
+    const id = entryId(packs[i] ?? '');
+    const text = packs[i + 1] ?? '';
+    if (id.seq === 0) {
       // A reader past the place that this run goes on from has lines that Redis lost.
-      if (lines.length === 0 && compareEntryIds(after, sealedAfter(fields)) > 0) ahead = true;
+      if (lines.length === 0 && compareEntryIds(after, entryId(text)) > 0) ahead = true;
       continue;
     }
     // One by one: a pack can have more lines than a call can have arguments.
-    for (const line of unpack(entryId(id), (fields[1] ?? '').split('\n'), after)) lines.push(line);
+    for (const line of unpack(id, text.split('\n'), after)) lines.push(line);
   }
-  return { lines, more: packs.length === maxPacks, ahead };
+  return { lines, more: more === 1, ahead };
 }
-
-const isSeal = (fields: string[]): boolean => fields[0] === 's';
-const sealedAfter = (fields: string[]): EntryId => entryId(fields[3] ?? '');
 
 function entryId(text: string): EntryId {
   const id = parseEntryId(text);

@@ -1,0 +1,28 @@
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { invalidRequest } from './errors.ts';
+
+/**
+ * Requests under way on one connection. Node serves those that come without waiting for the answers
+ * before them at once, all of them; no client needs more than a few.
+ */
+export const maxPipelined = 16;
+
+/** Throws a 429 for one that is too many: who wants more at a time opens more connections, which are bounded. */
+export function boundPipelined(app: FastifyInstance): void {
+  const underWay = new WeakMap<Socket, number>();
+  app.addHook('onRequest', (request, reply, done) => {
+    const { socket } = request.raw;
+    const count = (underWay.get(socket) ?? 0) + 1;
+    underWay.set(socket, count);
+    reply.raw.once('close', () => underWay.set(socket, (underWay.get(socket) ?? 1) - 1));
+    done(count > maxPipelined ? tooMany() : undefined);
+  });
+}
+
+const tooMany = () =>
+  invalidRequest(`A connection may have ${maxPipelined} requests under way.`, {
+    status: 429,
+    code: 'too_many_requests_on_connection',
+    headers: { 'retry-after': '1', connection: 'close' },
+  });

@@ -1,0 +1,125 @@
+/**
+ * What it costs to read a long log from its start, as a reader that resumes does: pages of a number of
+ * packs (XRANGE, as it was), and pages of a number of bytes (log/lua/read.lua, as it is). Time of
+ * the whole, CPU of Redis and of the reader, and the longest that Redis was kept by one read.
+ *
+ *   node bench/micro/log-read.ts [chunks]
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { logStart, parseEntryId, unpack } from '@millrace/shared/domain/entry';
+import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import { newRequestId } from '@millrace/shared/domain/request';
+import { keyspace } from '@millrace/shared/keys';
+import type { StreamLog } from '@millrace/shared/log/port';
+import { createRedisLog } from '@millrace/shared/log/redis-log';
+import { connectRedis } from '@millrace/shared/redis';
+import type { Redis } from '@millrace/shared/redis';
+
+type Page = { lines: readonly Line[]; more: boolean };
+type Way = { name: string; page(id: string, after: EntryId): Promise<Page | undefined> };
+
+const keys = keyspace();
+const chunks = Number(process.argv[2] ?? 100_000);
+const rounds = 5;
+
+const dir = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
+const socket = join(dir, 'redis.sock');
+const args = ['--port', '0', '--unixsocket', socket, '--dir', dir, '--save', ''];
+const server = spawn('redis-server', args, { stdio: 'ignore' });
+const redis = connectRedis(`unix://${socket}`, { name: 'bench', role: 'command' });
+await redis.ping();
+try {
+  const log = createRedisLog({ redis, keys, lifetimeMs: 3_600_000, retentionMs: 3_600_000 });
+  const ways: Way[] = [
+    ...[32, 256].map((packs) => ({ name: `${packs} packs`, page: inPacks(redis, packs) })),
+    ...[64, 128, 256].map((kib) => ({ name: `${kib} KiB`, page: inBytes(log, kib * 1024) })),
+  ];
+  for (const perPack of [1, 4, 2000]) {
+    const id = await writeLog(log, perPack);
+    for (const way of ways) await measure(way, id, perPack);
+  }
+} finally {
+  redis.disconnect();
+  server.kill();
+  await once(server, 'exit');
+  await rm(dir, { recursive: true });
+}
+
+function inPacks(connection: Redis, maxPacks: number): Way['page'] {
+  return async (id, after) => {
+    const start = after === logStart ? '-' : `(${after.run}-${after.seq}`;
+    const packs = await connection.xrange(keys.log(id), start, '+', 'COUNT', maxPacks);
+    const lines: Line[] = [];
+    for (const [place, [kind, text = '']] of packs) {
+      const last = parseEntryId(place);
+      if (kind === 'e' && last) lines.push(...unpack(last, text.split('\n'), after));
+    }
+    return { lines, more: packs.length === maxPacks };
+  };
+}
+
+function inBytes(log: StreamLog, maxBytes: number): Way['page'] {
+  return (id, after) => log.read(id, after, maxBytes);
+}
+
+async function writeLog(log: StreamLog, perPack: number): Promise<string> {
+  const id = newRequestId(0, Date.now());
+  const meta = { id, endpoint: '/v1/chat/completions', model: 'm', stream: true } as const;
+  const rest = { reader: 'native', includeUsage: false, attached: false, createdAt: 0 } as const;
+  await log.create({ ...meta, ...rest }, '{}', undefined);
+  await log.seal(id, { activation: 1, nonce: 'n', worker: 'w' });
+  const chunk = `c${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'a-model-of-some-name', choices: [{ index: 0, delta: { content: ' hello' }, logprobs: null, finish_reason: null }] })}`;
+  const lines = Array.from({ length: perPack }, () => chunk);
+  for (let seq = 0; seq < chunks; seq += perPack) {
+    const entries = 1 + seq / perPack;
+    const written = { prev: { run: 1, seq }, entries, last: { run: 1, seq: seq + perPack } };
+    await log.append(0, [{ id, nonce: 'n', ...written, lines }]);
+  }
+  return id;
+}
+
+async function measure({ name, page }: Way, id: string, perPack: number): Promise<void> {
+  const times: number[] = [];
+  const redisBefore = await cpuMicros(server.pid ?? 0);
+  const readerBefore = process.cpuUsage();
+  let reads = 0;
+  let longest = 0;
+  for (let round = 0; round < rounds; round++) {
+    const startedAt = performance.now();
+    let lines = 0;
+    for (let after: EntryId = logStart, more = true; more; reads++) {
+      const sentAt = performance.now();
+      const read = await page(id, after);
+      longest = Math.max(longest, performance.now() - sentAt);
+      lines += read?.lines.length ?? 0;
+      after = read?.lines.at(-1) ?? after;
+      more = read?.more ?? false;
+    }
+    if (lines !== chunks) throw new Error(`${name}: ${lines} lines of ${chunks}`);
+    times.push(performance.now() - startedAt);
+  }
+  const reader = process.cpuUsage(readerBefore);
+  const redisMicros = (await cpuMicros(server.pid ?? 0)) - redisBefore;
+  const ms = (micros: number) => `${(micros / 1000 / rounds).toFixed(0)} ms`;
+  const columns = [
+    `${perPack} per pack`,
+    name.padEnd(9),
+    `${times.toSorted((a, b) => a - b)[rounds >> 1]?.toFixed(0)} ms`,
+    `redis ${ms(redisMicros)}`,
+    `reader ${ms(reader.user + reader.system)}`,
+    `reads ${reads / rounds}`,
+    `longest ${longest.toFixed(1)} ms`,
+  ];
+  process.stdout.write(`${columns.join('  ')}\n`);
+}
+
+/** Of a process, in microseconds; Linux counts in hundredths of a second. */
+async function cpuMicros(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
