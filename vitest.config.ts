@@ -24,7 +24,6 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/**/*.test.{ts,mjs}'],
-          fileParallelism: false,
           sequence: { groupOrder: 1 },
           testTimeout: 20_000,
           hookTimeout: 60_000,
