@@ -87,7 +87,8 @@ it('is one of a thousand at most, and there is room again when one is over', asy
   await socket.next(() => created().length === 1000);
   expect(socket.frames.filter(({ type }) => type === 'error')).toHaveLength(1);
   const samples = parsePrometheus((await call(`${waiting.url}/metrics`)).text);
-  expect(sumOf(samples, 'millrace_refusals_total', { reason: 'socket_requests' })).toBe(1);
+  const counted = { reason: 'too_many_requests_on_socket' };
+  expect(sumOf(samples, 'millrace_refusals_total', counted)).toBe(1);
 
   const { id = '' } = created()[0] ?? {};
   socket.send({ type: 'cancel', id });

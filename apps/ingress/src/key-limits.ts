@@ -7,7 +7,7 @@ import { judgeRates, rememberedHeaders, tooManyAtOnce } from './admission/limits
 import type { LimitVerdict } from './admission/limits.ts';
 import { rateLimited } from './http/errors.ts';
 import type { Refusal } from './refusals.ts';
-import type { Prepared } from './submit.ts';
+import type { Prepared } from './prepare.ts';
 
 /** What a key was charged for one request. */
 export type Charge = {

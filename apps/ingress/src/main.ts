@@ -18,8 +18,6 @@ import {
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { createLogger, logBound } from '@millrace/shared/logger';
-import { reaperLeaseMs, startReaper } from '@millrace/shared/presence/reaper';
-import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { commandsBound, connectRedis, probeRedis } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
@@ -40,6 +38,7 @@ import { createJobViews } from './job-view.ts';
 import { createKeyLimits } from './key-limits.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOwnLoad } from './own-load.ts';
+import { startReapers } from './reapers.ts';
 import { createReconciler } from './reconcile.ts';
 import { createRefusals } from './refusals.ts';
 import { createRelay } from './relay/relay.ts';
@@ -209,34 +208,16 @@ const reconciler = createReconciler({
   onOverdue: () => metrics.shed('overdue'),
   onError,
 });
-const reapers = Array.from({ length: shards }, (_, shard) =>
-  startReaper({
-    board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
-    async takeFrom(worker) {
-      const jobs = await queue.takeFrom(shard, worker);
-      if (jobs > 0) await channels.summon(shard, jobs);
-      return jobs;
-    },
-    events: {
-      onDeath(worker, cause) {
-        metrics.workerDied(cause, shard);
-        logger.warn({ worker, cause, shard }, 'a worker is dead: others go on with its requests');
-      },
-      onTakeover(worker, jobs) {
-        metrics.tookOver(jobs, shard);
-        logger.info({ worker, jobs, shard }, 'requests of a dead worker were handed to others');
-      },
-      onFalseAlarm(worker, cause) {
-        metrics.falseAlarm(cause, shard);
-        logger.warn({ worker, cause, shard }, 'a worker that was taken for dead is back');
-      },
-      onError,
-    },
-  }),
-);
-// What was seen over a lost connection proves nothing: Redis may have been away for everybody.
-redis.on('close', () => {
-  for (const reaper of reapers) reaper.doubt();
+const reapers = startReapers({
+  redis,
+  keys,
+  shards,
+  name,
+  queue,
+  channels,
+  metrics,
+  logger,
+  onError,
 });
 
 const app = await buildApp({
@@ -327,7 +308,7 @@ async function endOverdue(ids: readonly string[]): Promise<void> {
 /** The cut has cancelled what was attached to it: first those come through. */
 async function leaveRedis(): Promise<void> {
   await submitter.settled();
-  await Promise.all(reapers.map((reaper) => reaper.stop()));
+  await reapers.stop();
   await queue.close();
   await redis.quit();
 }

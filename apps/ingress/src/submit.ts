@@ -1,16 +1,5 @@
-import type { Config } from '@millrace/shared/config';
 import { encodeEntry } from '@millrace/shared/domain/entry';
-import type { TerminalKind } from '@millrace/shared/domain/entry';
-import { newRequestId } from '@millrace/shared/domain/request';
-import type {
-  Endpoint,
-  JobData,
-  Priority,
-  ReaderKind,
-  RequestMeta,
-  Standing,
-  Target,
-} from '@millrace/shared/domain/request';
+import type { Cancelled, Failed, Terminal, TerminalKind } from '@millrace/shared/domain/entry';
 import type {
   Caller,
   CreateOutcome,
@@ -20,37 +9,12 @@ import type {
 } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import { retryRefused } from '@millrace/shared/retry-refused';
-import { mayUse } from './admission/keys.ts';
-import type { Principal } from './admission/keys.ts';
 import type { Door } from './door.ts';
-import { ApiError, notFound } from './http/errors.ts';
-import { keyReused, placeOf } from './idempotency.ts';
-import type { Idempotency } from './idempotency.ts';
+import { ApiError, queueUnavailable } from './http/errors.ts';
+import { keyReused } from './idempotency.ts';
+import { createPreparer } from './prepare.ts';
+import type { Prepared, PrepareDeps, Submission } from './prepare.ts';
 import { within } from './within.ts';
-
-export type Submission = {
-  principal: Principal;
-  endpoint: Endpoint;
-  /** The request body's text: it goes upstream as it is. */
-  body: string;
-  model: string;
-  stream: boolean;
-  includeUsage: boolean;
-  reader: ReaderKind;
-  /** Lives by its readers: their leaving cancels it. */
-  attached: boolean;
-  /** This ingress reads it from the start. */
-  read: boolean;
-  /** Milliseconds since the epoch. */
-  deadlineAt?: number;
-  /** As asked for; absent: the key's own. */
-  priority?: Priority | undefined;
-  continuation?: JobData['continuation'];
-  metadata?: unknown;
-  traceparent?: string;
-  /** Made once, however often it is asked for. */
-  idempotency?: Idempotency | undefined;
-};
 
 export type Submitter = {
   /**
@@ -75,13 +39,6 @@ export type Submitter = {
   readonly cancelling: number;
 };
 
-export type Prepared = {
-  meta: RequestMeta;
-  job: JobData & { standing: Standing };
-  submission: Submission;
-  once: Once | undefined;
-};
-
 /** Who waits for the answer, as far as sending has to know. */
 export type Asker = {
   /** Something came of it already, so that it was queued. */
@@ -97,12 +54,13 @@ export type Sent =
   /** Its asker left before it was sent: there is no such request. */
   | { kind: 'unsent' };
 
-export type SubmitDeps = {
-  config: Pick<Config, 'models' | 'shards'>;
+/** How a request ends that no worker ends. */
+type Ending = { kind: 'cancelled'; data: Cancelled } | { kind: 'failed'; data: Failed };
+
+export type SubmitDeps = Pick<PrepareDeps, 'config' | 'inbox'> & {
   log: StreamLog;
   queue: JobQueue;
   door: Door;
-  inbox: string;
   /** Resolves when the connection to Redis stands. */
   whenReady(): Promise<void>;
   onError(error: unknown): void;
@@ -113,66 +71,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   const { config, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
   const cancelling = new Set<Promise<unknown>>();
   const sending = new Set<string>();
-  let counter = 0;
-
-  function prepare(submission: Submission): Prepared {
-    const model = config.models[submission.model];
-    if (!model || !mayUse(submission.principal, submission.model)) {
-      throw notFound(
-        `The model '${submission.model.slice(0, 200)}' does not exist or you do not have access to it.`,
-        'model_not_found',
-        'model',
-      );
-    }
-    const createdAt = now();
-    const { endpoint, stream, reader, attached, deadlineAt, traceparent, idempotency } = submission;
-    const { keyId } = submission.principal;
-    const standing = door.enter({
-      keyId,
-      priority: submission.priority,
-      bytes: Buffer.byteLength(submission.body),
-      patient: !submission.read,
-      deadlineAt,
-    });
-    const place = idempotency && placeOf(keyId, idempotency.key, config.shards);
-    const shard = place ? place.shard : counter++ % config.shards;
-    const meta: RequestMeta = {
-      id: newRequestId(shard, createdAt),
-      keyId,
-      endpoint,
-      model: submission.model,
-      stream,
-      reader,
-      includeUsage: submission.includeUsage,
-      attached,
-      createdAt,
-      deadlineAt,
-      metadata: submission.metadata,
-    };
-    // Each once: the ladder tells targets apart by what they are.
-    const targets = model.targets
-      .map((target) => ({ provider: target.provider, model: target.model }))
-      .filter((one, i, all) => all.findIndex((other) => isSameTarget(one, other)) === i);
-    const job: Prepared['job'] = {
-      model: submission.model,
-      endpoint,
-      stream,
-      reader,
-      attached,
-      targets,
-      standing,
-      createdAt,
-      deadlineAt,
-      traceparent,
-      continuation: submission.continuation,
-    };
-    const once = idempotency && {
-      hash: place?.hash ?? '',
-      fingerprint: idempotency.fingerprint,
-      caller: { token: meta.id, inbox: attached ? inbox : undefined },
-    };
-    return { meta, job, submission, once };
-  }
+  const prepare = createPreparer({ config, door, inbox, now });
 
   async function send(prepared: Prepared, asker: Asker = {}): Promise<Sent> {
     const { id } = prepared.meta;
@@ -210,7 +109,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     } catch (error) {
       if (asker.isHeard?.()) return { kind: 'queued' };
       // What did get through must not run unseen. Behind the two on the same connection.
-      leave(meta.id, notQueued).catch(onError);
+      unqueue(meta.id).catch(onError);
       throw error;
     }
     return { kind: 'queued' };
@@ -231,7 +130,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     } catch (error) {
       if (asker.isHeard?.()) return { kind: 'queued' };
       if (error instanceof ApiError && error.status < 500) throw error;
-      leave(meta.id, notQueued).catch(onError);
+      unqueue(meta.id).catch(onError);
       leaveJoined(created, once).catch(onError);
       throw error;
     }
@@ -245,17 +144,27 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   }
 
   async function cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
-    const by = await follow(end(id, reason, {}));
+    const by = await follow(end(id, cancelled(reason), {}));
     // Only who leaves asks whether others are there.
     return by === 'shared' ? 'unknown' : by;
   }
 
   async function leave(id: string, reason: string, leaver?: Caller): Promise<'ended' | 'shared'> {
-    const ending = () => end(id, reason, { leaver, freesKey: true });
-    // Nobody asks for it again: one that Redis refuses for now would run to its end unread.
-    const left = await follow(retryRefused(ending, { withinMs: refusedMs }));
-    if (left.kind === 'refused') throw left.error;
-    return left.value === 'shared' ? 'shared' : 'ended';
+    const by = await endSurely(id, cancelled(reason), { leaver, freesKey: true });
+    return by === 'shared' ? 'shared' : 'ended';
+  }
+
+  /** Others may have joined it meanwhile: it was not cancelled, and they may ask again. */
+  async function unqueue(id: string): Promise<void> {
+    await endSurely(id, unqueued, { freesKey: true });
+  }
+
+  /** Nobody asks for it again: one that Redis refuses for now would run to its end unread. */
+  async function endSurely(id: string, ending: Ending, options: FinishOptions) {
+    const work = retryRefused(() => end(id, ending, options), { withinMs: refusedMs });
+    const ended = await follow(work);
+    if (ended.kind === 'refused') throw ended.error;
+    return ended.value;
   }
 
   async function follow<T>(work: Promise<T>): Promise<T> {
@@ -269,18 +178,19 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
 
   async function end(
     id: string,
-    reason: string,
+    ending: Ending,
     options: FinishOptions,
   ): Promise<TerminalKind | 'unknown' | 'shared'> {
-    const line = encodeEntry({ kind: 'cancelled', data: { reason, at: now() } });
-    const outcome = await within(log.finish(id, line, 'cancelled', options));
+    const { kind, data } = ending;
+    const line = encodeEntry({ kind, data: { ...data, at: now() } } as Terminal);
+    const outcome = await within(log.finish(id, line, kind, options));
     if (outcome.kind === 'gone') return 'unknown';
     if (outcome.kind === 'shared') return 'shared';
     // Also this may be our own word, sent again after its answer was lost.
-    if (outcome.kind === 'ended' && outcome.by !== 'cancelled') return outcome.by;
+    if (outcome.kind === 'ended' && outcome.by !== kind) return outcome.by;
     // Out of the queue if it still waits there. A worker that has it finds the terminal entry.
     await within(queue.remove(id)).catch(onError);
-    return 'cancelled';
+    return kind;
   }
 
   return {
@@ -303,5 +213,10 @@ const refusedMs = 10_000;
 
 const notQueued = 'the request could not be queued';
 
-const isSameTarget = (a: Target, b: Target): boolean =>
-  a.provider === b.provider && a.model === b.model;
+const cancelled = (reason: string): Ending => ({ kind: 'cancelled', data: { reason } });
+
+const { error, status } = queueUnavailable();
+const unqueued: Ending = {
+  kind: 'failed',
+  data: { error, httpStatus: status, retryAfterMs: 2000 },
+};

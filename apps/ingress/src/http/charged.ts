@@ -2,7 +2,8 @@ import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Caller } from '@millrace/shared/log/port';
 import type { Charge } from '../key-limits.ts';
 import type { Services } from '../services.ts';
-import type { Asker, Prepared, Sent } from '../submit.ts';
+import type { Prepared } from '../prepare.ts';
+import type { Asker, Sent } from '../submit.ts';
 import { toApiError } from './errors.ts';
 
 /* A request that its key was charged for, when it is sent and when its client leaves. */

@@ -5,7 +5,7 @@ import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
-import type { Prepared } from '../submit.ts';
+import type { Prepared } from '../prepare.ts';
 import type { Charge } from '../key-limits.ts';
 import { parseObject, readChatRequest } from './body.ts';
 import { clientLeft, sendCharged } from './charged.ts';

@@ -1,0 +1,62 @@
+import type { Keyspace } from '@millrace/shared/keys';
+import type { LiveChannels } from '@millrace/shared/log/port';
+import type { Logger } from '@millrace/shared/logger';
+import { reaperLeaseMs, startReaper } from '@millrace/shared/presence/reaper';
+import { createRedisBoard } from '@millrace/shared/presence/redis-board';
+import type { RedisBoardOptions } from '@millrace/shared/presence/redis-board';
+import type { JobQueue } from '@millrace/shared/queue/port';
+import type { Metrics } from './metrics.ts';
+
+export type ReapersOptions = {
+  redis: RedisBoardOptions['redis'];
+  keys: Keyspace;
+  shards: number;
+  /** Of this ingress. */
+  name: string;
+  queue: Pick<JobQueue, 'takeFrom'>;
+  channels: Pick<LiveChannels, 'summon'>;
+  metrics: Pick<Metrics, 'workerDied' | 'tookOver' | 'falseAlarm'>;
+  logger: Logger;
+  onError(error: unknown): void;
+};
+
+/** One for each shard: whoever has the shard's lease gives the jobs of its dead workers to others. */
+export function startReapers(options: ReapersOptions): { stop(): Promise<void> } {
+  const { redis, keys, shards, name, queue, channels, metrics, logger, onError } = options;
+  const start = (shard: number) =>
+    startReaper({
+      board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
+      async takeFrom(worker) {
+        const jobs = await queue.takeFrom(shard, worker);
+        if (jobs > 0) await channels.summon(shard, jobs);
+        return jobs;
+      },
+      events: {
+        onDeath(worker, cause) {
+          metrics.workerDied(cause, shard);
+          logger.warn({ worker, cause, shard }, 'a worker is dead: others go on with its requests');
+        },
+        onTakeover(worker, jobs) {
+          metrics.tookOver(jobs, shard);
+          logger.info({ worker, jobs, shard }, 'requests of a dead worker were handed to others');
+        },
+        onFalseAlarm(worker, cause) {
+          metrics.falseAlarm(cause, shard);
+          logger.warn({ worker, cause, shard }, 'a worker that was taken for dead is back');
+        },
+        onError,
+      },
+    });
+  const reapers = Array.from({ length: shards }, (_, shard) => start(shard));
+  // What was seen over a lost connection proves nothing: Redis may have been away for everybody.
+  const doubt = () => {
+    for (const reaper of reapers) reaper.doubt();
+  };
+  redis.on('close', doubt);
+  return {
+    async stop() {
+      redis.off('close', doubt);
+      await Promise.all(reapers.map((reaper) => reaper.stop()));
+    },
+  };
+}
