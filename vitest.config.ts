@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     pool: 'forks',
-    maxWorkers: 2,
+    // On two cores: most files wait for processes of their own.
+    maxWorkers: 3,
     // What is polled for is there in milliseconds, but the two cores may be busy.
     expect: { poll: { timeout: 10_000 } },
     reporters: ['default', './test/reporter.ts'],
@@ -18,8 +19,8 @@ export default defineConfig({
         },
       },
       {
-        // Whole processes, sockets and signals: one file at a time, and after the unit tests, so that
-        // what is measured here is not the neighbour's load.
+        // Whole processes, sockets and signals, after the unit tests. They wait more than they work, and
+        // none of them may depend on how long something takes.
         extends: true,
         test: {
           name: 'system',
