@@ -107,6 +107,21 @@ export function writingContract(open: () => LogUnderTest): void {
       expect(past.texts.length).toBeGreaterThan(0);
     });
 
+    it('after many that wrote nothing is read like the first one', async () => {
+      const { log } = open();
+      const id = await create(log);
+      const first = await startRun(log, id, 1);
+      await first.write('c1');
+      for (let activation = 2; activation <= 40; activation += 1) {
+        await startRun(log, id, activation);
+      }
+      const last = await startRun(log, id, 41);
+      expect(last.past).toEqual({ texts: ['c1'], through: at(1, 1) });
+      expect(await last.write('d1')).toBe('written');
+      expect(await first.write('c2')).toBe('fenced');
+      expect(show(await readAll(log, id))).toEqual(['1-1 c1', '41-1 d1']);
+    });
+
     it('that is re-sent gives the same run again', async () => {
       const { log } = open();
       const id = await create(log);

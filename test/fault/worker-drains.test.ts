@@ -13,7 +13,7 @@ const models = {
   brief: 'healthy:tokens=60,pace=10',
   long: 'healthy:tokens=2000,pace=10',
   // Both are under way for longer than another worker takes to start.
-  middle: 'healthy:tokens=300,pace=10',
+  middle: 'healthy:tokens=600,pace=10',
   // Without continuation a plain reader of a broken answer gets its error.
   fragile: {
     targets: [{ provider: 'primary', model: 'healthy:tokens=2000,pace=10' }],
@@ -66,10 +66,10 @@ describe('a worker that is told to stop', () => {
     await Promise.all(readers.map(({ ended }) => ended));
     for (const { events } of readers) {
       const story = readStory(events);
-      expect(story).toMatchObject({ end: 'done', text: expectedText({ tokens: 300 }) });
+      expect(story).toMatchObject({ end: 'done', text: expectedText({ tokens: 600 }) });
       // What was shown before the seam was either taken back, or is a part of the whole.
       for (const text of story.takenBack) {
-        expect(expectedText({ tokens: 300 }).startsWith(text)).toBe(true);
+        expect(expectedText({ tokens: 600 }).startsWith(text)).toBe(true);
       }
       expect(story.attempts.length).toBeGreaterThanOrEqual(2);
     }

@@ -381,6 +381,17 @@ describe('a run that ends as not yet', () => {
     expect(await queue.positions(line)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
+  test('completes a job whose request ended meanwhile, instead of putting it back', async () => {
+    const id = await add();
+    const consumer = start(1);
+    await expect.poll(ids).toEqual([id]);
+    // As a cancel leaves it that came while the job was neither waiting nor run.
+    await redis.hset(keys.request(id), 'end', 'cancelled');
+    consumer.avoid(a);
+    runs[0]?.end({ kind: 'not_yet' });
+    await expect.poll(() => queue.counts()).toMatchObject({ completed: 1, waiting: 0, active: 0 });
+  });
+
   test('leaves a job alone that another worker has', async () => {
     const id = await add();
     const consumer = start(1);

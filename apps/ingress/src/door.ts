@@ -10,6 +10,7 @@ import type { Ranks } from './admission/priority.ts';
 
 export type Visitor = {
   keyId: string | undefined;
+  model: string;
   /** As asked for; absent: the key's own. */
   priority: Priority | undefined;
   bytes: number;
@@ -61,7 +62,7 @@ export function createDoor(deps: DoorDeps): Door {
   return {
     checkSelf,
 
-    enter({ keyId, priority, bytes, patient, deadlineAt }) {
+    enter({ keyId, model, priority, bytes, patient, deadlineAt }) {
       checkSelf();
       const ranked = ranks.rank(keyId, priority);
       if (ranked.kind === 'too_high') throw tooHigh(ranked.highest);
@@ -69,7 +70,7 @@ export function createDoor(deps: DoorDeps): Door {
       const load = meter.read();
       // Before the first look nothing is known, and Redis itself is asked next.
       if (load) {
-        const ask = { standing, patient, deadlineAt, shared: ranks.shared };
+        const ask = { standing, model, patient, deadlineAt, shared: ranks.shared };
         const verdict = admit(load, limits, ask, now());
         if (verdict.kind === 'shed') {
           onShed(verdict.reason);

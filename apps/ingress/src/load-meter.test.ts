@@ -15,6 +15,7 @@ const looked = (waiting: number): QueueLook => ({
   bytes: 100,
   taken: 0,
   overdue: [],
+  avoided: [],
 });
 const standing = (key: string): Standing => ({ priority: 'normal', key, weight: 2, bytes: 10 });
 

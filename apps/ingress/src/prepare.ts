@@ -74,6 +74,7 @@ export function createPreparer({ config, door, inbox, now }: PrepareDeps) {
     const { keyId } = submission.principal;
     const standing = door.enter({
       keyId,
+      model: submission.model,
       priority: submission.priority,
       bytes: Buffer.byteLength(submission.body),
       patient: !submission.read,

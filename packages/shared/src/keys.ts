@@ -40,6 +40,8 @@ export type Keyspace = {
   queueCounts(shard: number): string;
   /** Sorted set: waiting requests by their deadline. */
   deadlines(shard: number): string;
+  /** Sorted set: models that workers pass over, by when one last said so (seconds since the epoch). */
+  avoided(shard: number): string;
   // What workers share is of no request: one tag of its own, wherever their requests are.
   /** Channel: what workers tell each other. */
   fleet(): string;
@@ -71,6 +73,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,
     queueCounts: (shard) => `${tag(shard)}:queue-counts`,
     deadlines: (shard) => `${tag(shard)}:deadlines`,
+    avoided: (shard) => `${tag(shard)}:avoided`,
     limit: (name) => `${namespace}:limit:${name}`,
     leases: (name) => `${namespace}:leases:${name}`,
     fleet: () => `${fleetTag}:told`,

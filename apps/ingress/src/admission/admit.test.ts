@@ -20,6 +20,7 @@ function load(
     classes: Object.fromEntries(classes) as Load['classes'],
     front: 0,
     bytes: 0,
+    avoided: [],
     shards: 1,
     rate: 10,
     weightOf: () => 1,
@@ -32,7 +33,7 @@ const limits = { queueJobs: 100, queueBytes: 1000, queueWaitMs: 5000 };
 const ask = (more: Partial<Ask> & { key?: string; priority?: Priority; bytes?: number } = {}) => {
   const { key = 'a', priority = 'normal', bytes = 10, ...rest } = more;
   const standing = { key, priority, weight: 1, bytes };
-  return { standing, patient: false, deadlineAt: undefined, shared: true, ...rest };
+  return { standing, model: 'm', patient: false, deadlineAt: undefined, shared: true, ...rest };
 };
 const verdict = (state: Load, asked = ask()) => admit(state, limits, asked, now);
 
@@ -138,4 +139,14 @@ describe('a request', () => {
     expect(verdict(state, ask({ deadlineAt: now + 3001 })).kind).toBe('admitted');
     expect(verdict({ ...state, rate: undefined }, late).kind).toBe('admitted');
   });
+});
+
+test('a request is not told the wait of models that are passed over, but for one of them', () => {
+  const state = load({ normal: { other: 500 } }, { rate: 1, avoided: ['full'] });
+  const roomy = { ...limits, queueJobs: 10_000 };
+  const behind = (more: Partial<Ask>) =>
+    admit(state, roomy, { ...ask({ key: 'other' }), shared: false, ...more }, now);
+  expect(behind({ model: 'free' })).toEqual({ kind: 'admitted' });
+  expect(behind({ model: 'free', deadlineAt: now + 1000 })).toEqual({ kind: 'admitted' });
+  expect(behind({ model: 'full' })).toMatchObject({ kind: 'shed', reason: 'wait' });
 });

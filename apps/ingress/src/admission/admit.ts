@@ -11,6 +11,7 @@ export type QueueLimits = {
 
 export type Ask = {
   standing: Standing;
+  model: string;
   /** Nobody waits on the line for it: no bound on the wait but its own deadline. */
   patient: boolean;
   /** Milliseconds since the epoch. */
@@ -39,9 +40,11 @@ const latestMs = 60_000;
 
 /** Whether a new request may wait in the queue, by what is known of the queue. */
 export function admit(load: Load, limits: QueueLimits, ask: Ask, now: number): Admission {
-  const { standing, patient, deadlineAt = Infinity, shared } = ask;
+  const { standing, model, patient, deadlineAt = Infinity, shared } = ask;
   const waiting = countWaiting(load);
-  const expectedWaitMs = waitMs(load, jobsAhead(load, standing));
+  // Those of models that are passed over are not in its way, and how many of them wait is not known.
+  const isPassing = load.avoided.length > 0 && !load.avoided.includes(model);
+  const expectedWaitMs = isPassing ? undefined : waitMs(load, jobsAhead(load, standing));
   const shed = (reason: ShedReason, retryMs: number | undefined, own = false): Admission => ({
     kind: 'shed',
     reason,

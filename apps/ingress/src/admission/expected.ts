@@ -3,7 +3,7 @@ import type { Standing } from '@millrace/shared/domain/request';
 import type { QueueLook } from '@millrace/shared/domain/waiting';
 
 /** The queue as the one who admits sees it: measured a fraction of a second ago. */
-export type Load = Pick<QueueLook, 'classes' | 'front' | 'bytes'> & {
+export type Load = Pick<QueueLook, 'classes' | 'front' | 'bytes' | 'avoided'> & {
   shards: number;
   /** Jobs of the whole fleet that start per second while others wait; undefined: not known. */
   rate: number | undefined;

@@ -22,4 +22,6 @@ export type QueueLook = {
   bytes: number;
   /** Requests whose deadline has passed, named again after a while until they are `struck`. */
   overdue: readonly string[];
+  /** Models that workers pass over for now, as their targets are at their limits. */
+  avoided: readonly string[];
 };

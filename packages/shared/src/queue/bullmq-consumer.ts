@@ -91,7 +91,6 @@ export function startBullConsumer(
     }
     if (places.over || (isFirst && avoided.has(job.name))) {
       await putBack(shard, job);
-      await desk.wake();
       return false;
     }
     return true;
@@ -125,7 +124,12 @@ export function startBullConsumer(
 
   async function putBack({ desk, takings }: Shard, job: HeldBullJob): Promise<void> {
     waitsAgain(job);
-    if (await desk.putBack(job)) takings.spare();
+    const outcome = await desk.putBack(job);
+    if (outcome === 'ended') await desk.complete(job, 'had ended already', false);
+    if (outcome !== 'back') return;
+    takings.spare();
+    // Who slept was woken by its taking, and may want what this worker does not.
+    await desk.wake();
   }
 
   function openShard(number: number): Shard {

@@ -10,6 +10,7 @@ import { retryRefused } from '../retry-refused.ts';
 import { wake } from './held-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import { createPassingOver } from './passing-over.ts';
+import type { PutBack } from './passing-over.ts';
 
 export type DeskOptions = {
   redis: Redis;
@@ -131,19 +132,18 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
 
     /** In front of all, for another worker. */
     async handBack(job: HeldBullJob): Promise<void> {
-      await settle(async () => {
-        await job.moveToWait(job.token ?? '');
-        await wake(redis, worker.qualifiedName);
-      });
+      await settle(() => job.moveToWait(job.token ?? ''));
+      // By itself: a second try of both would find the job moved, and wake nobody.
+      await settle(() => wake(redis, worker.qualifiedName));
     },
 
-    /** To where it stood, as if it had not been taken; whether it was. */
-    async putBack(job: HeldBullJob): Promise<boolean> {
-      let isBack = false;
+    /** To where it stood, as if it had not been taken. */
+    async putBack(job: HeldBullJob): Promise<PutBack> {
+      let outcome: PutBack = 'lost';
       await settle(async () => {
-        isBack = await passing.putBack(job, job.token ?? '');
+        outcome = await passing.putBack(job, job.token ?? '');
       });
-      return isBack;
+      return outcome;
     },
 
     wake: () => wake(redis, worker.qualifiedName),

@@ -10,6 +10,9 @@ const scripts = { pick: load('pick'), putBack: load('put-back') };
 
 type Picked = [found: 'take' | 'nothing new' | 'all' | 'more', last?: number, rank?: number];
 
+/** `lost`: it is not the token's any more. `ended`: its request is, and it is to be completed. */
+export type PutBack = 'back' | 'lost' | 'ended';
+
 /** One shard's jobs, for a worker that does not take all of them. */
 export type PassingOver = {
   /**
@@ -17,8 +20,8 @@ export type PassingOver = {
    * Who asks again has the same set in the same object.
    */
   pick(avoided: ReadonlySet<string>): Promise<boolean>;
-  /** Puts a job back where it stood, in one step; false when it is not the token's any more. */
-  putBack(job: Job<JobData>, token: string): Promise<boolean>;
+  /** Puts a job back where it stood, in one step. */
+  putBack(job: Job<JobData>, token: string): Promise<PutBack>;
 };
 
 /** Milliseconds after which all are looked at again, for what the line's moving may have hidden. */
@@ -44,7 +47,8 @@ export function createPassingOver(
       const at = performance.now();
       const isRecent = inVain.avoided === avoided && at - inVain.at < lookAtAllMs;
       const begun = pass.avoided === avoided && pass.rank > 0 ? pass : undefined;
-      const touched = [toKey('prioritized'), toKey('wait'), keys.queueCounts(shard)];
+      const counts = [keys.queueCounts(shard), keys.avoided(shard)];
+      const touched = [toKey('prioritized'), toKey('wait'), ...counts];
       const line = [front, firstBand, bandWidth, lookedAt, toKey(''), ttlMs];
       const memory = [isRecent ? inVain.placed : -1, begun?.rank ?? 0];
       const args = [...line, ...memory, ...avoided];
@@ -74,9 +78,10 @@ export function createPassingOver(
         ...['active', 'stalled', 'prioritized'].map(toKey),
         keys.queueCounts(shard),
         keys.finishes(shard, priority),
+        keys.request(id),
       ];
       const args = [id, token, startOf(priority), bandWidth, bytes, ttlMs, name];
-      return (await runScript(redis, scripts.putBack, touched, args)) === 1;
+      return (await runScript(redis, scripts.putBack, touched, args)) as PutBack;
     },
   };
 }

@@ -36,6 +36,8 @@ export const ttlMs = 31 * 24 * 3600 * 1000;
 const overdueAgainMs = 2000;
 /** Jobs that one command looks at for the first one whose model is not avoided: about a millisecond of Redis. */
 export const lookedAt = 1000;
+/** Workers that avoid a model say so 20 times a second. */
+const avoidedSeconds = 2;
 /** Ids in one script: Redis runs it to its end, and everybody else waits. */
 const batchSize = 500;
 
@@ -73,9 +75,10 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
       ...['prioritized', 'wait', 'active'].map((name) => queueKey(shard, name)),
       keys.queueCounts(shard),
       keys.deadlines(shard),
+      keys.avoided(shard),
       ...priorities.map((priority) => keys.finishes(shard, priority)),
     ];
-    const args = [now, firstBand, bandWidth, overdueAgainMs];
+    const args = [now, firstBand, bandWidth, overdueAgainMs, avoidedSeconds];
     return parseLook((await runScript(redis, scripts.look, touched, args)) as RawLook);
   }
 
@@ -175,18 +178,28 @@ type RawLook = [
   taken: string,
   bytes: string,
   overdue: string[],
+  avoided: string[],
   ...classes: RawClass[],
 ];
 
 type ShardLook = Omit<QueueLook, 'classes'> & { classes: ClassLook[] };
 
-function parseLook([before, active, taken, bytes, overdue, ...classes]: RawLook): ShardLook {
+function parseLook([
+  before,
+  active,
+  taken,
+  bytes,
+  overdue,
+  avoided,
+  ...classes
+]: RawLook): ShardLook {
   return {
     front: before,
     active,
     taken: Number(taken),
     bytes: Number(bytes),
     overdue,
+    avoided,
     classes: classes.map(([waiting, head, finishes]) => {
       const lags = new Map<string, number>();
       for (let i = 0; i + 1 < finishes.length; i += 2) {
@@ -220,5 +233,6 @@ function sum(looks: readonly ShardLook[]): QueueLook {
       total((look) => look.bytes),
     ),
     overdue: looks.flatMap((look) => look.overdue),
+    avoided: [...new Set(looks.flatMap((look) => look.avoided))],
   };
 }

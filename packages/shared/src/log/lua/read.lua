@@ -36,6 +36,9 @@ repeat
       return reply
     end
     count = math.max(1, math.min(wanted, 8 * count))
+  else
+    -- Seals alone, of runs that wrote nothing.
+    count = 8
   end
 until whole
 if #reply > 2 then return reply end

@@ -20,6 +20,8 @@ if newest then
   if newest[2][1] == 's' then last = newest[2][4] end
 end
 if not mine then
+  -- One that nothing followed says no more than this one will: runs that only waited leave no trace.
+  if newest and newest[2][1] == 's' then redis.call('XDEL', KEYS[2], newest[1]) end
   run = math.max(run + 1, tonumber(ARGV[1]))
   redis.call('XADD', KEYS[2], run .. '-0', 's', ARGV[5], 'prev', last)
   redis.call('HSET', KEYS[1], 'run', run, 'activation', ARGV[1], 'nonce', ARGV[2], 'worker', ARGV[3])

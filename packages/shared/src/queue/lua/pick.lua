@@ -2,7 +2,7 @@
 -- begun before and is taken by anybody. Of the others the first one of another model goes to the front
 -- for once; those that it passes keep their places. The clock of its class goes on to its place, so that
 -- who comes later does not gain by the time in which the head of the class did not move.
--- KEYS prioritized, wait, counts
+-- KEYS prioritized, wait, counts, avoided models
 -- ARGV score of the front, start of the first band, width of a band, how many are looked at, prefix of
 --      the jobs' keys, ttl ms, number of the last job that was there when all were looked at in vain (or
 --      -1), rank to go on from, avoided models
@@ -14,7 +14,13 @@ local most, seen, start = tonumber(ARGV[4]), tonumber(ARGV[7]), tonumber(ARGV[8]
 local placed = tonumber(redis.call('HGET', KEYS[3], 'placed') or 0)
 local batch = 50
 local avoided = {}
-for i = 9, #ARGV do avoided[ARGV[i]] = true end
+local now = redis.call('TIME')[1]
+for i = 9, #ARGV do
+  avoided[ARGV[i]] = true
+  -- For who has to tell how long others wait.
+  redis.call('ZADD', KEYS[4], now, ARGV[i])
+end
+redis.call('PEXPIRE', KEYS[4], ARGV[6])
 
 -- Each model has the number of its job that was placed last.
 local function came()

@@ -1,11 +1,13 @@
 -- Puts a job that was taken, and that nothing was done to, where it stood: as if it had not been taken.
 -- What BullMQ does to move a job from its worker to those that wait, with our place. Where its class has
 -- begun anew meanwhile, that is its head.
--- KEYS job, its lock, active, stalled, prioritized, counts, finishes of the class
+-- KEYS job, its lock, active, stalled, prioritized, counts, finishes of the class, request
 -- ARGV id, token, start of the band, width of the band, bytes, ttl ms, model
--- Returns 0 when the job is not the token's any more.
-if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
-if redis.call('LREM', KEYS[3], 1, ARGV[1]) == 0 then return 0 end
+-- Returns 'back', 'lost' when the job is not the token's any more, 'ended' when its request has ended meanwhile:
+-- the job stays as it is then, for its worker to complete.
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lost' end
+if redis.call('HEXISTS', KEYS[8], 'end') == 1 then return 'ended' end
+if redis.call('LREM', KEYS[3], 1, ARGV[1]) == 0 then return 'lost' end
 redis.call('DEL', KEYS[2])
 redis.call('SREM', KEYS[4], ARGV[1])
 local from = tonumber(ARGV[3])
@@ -31,4 +33,4 @@ if redis.call('HINCRBY', KEYS[1], 'ats', -1) == 0 then
   local bytes = redis.call('HINCRBY', KEYS[6], 'bytes', ARGV[5])
   if bytes <= tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[6], ARGV[6]) end
 end
-return 1
+return 'back'
