@@ -27,6 +27,7 @@ import {
 import { joinRequest } from './join.ts';
 import { noteRefusal, whoAsks } from './refused.ts';
 import { sendError } from './reply.ts';
+import { endWhenStalled } from './whole-answers.ts';
 
 const endpoint = '/v1/chat/completions';
 
@@ -157,8 +158,7 @@ function answerWhole(ask: Ask): void {
         });
         reply.raw.end(body);
         result = undefined;
-        // A reader that takes nothing of it is let go.
-        reply.raw.setTimeout(services.config.limits.readerStallMs, () => reply.raw.destroy());
+        endWhenStalled(reply.raw, services.config.limits.readerStallMs);
       } else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
         sendError(reply.raw, fromFailed(readFailed(line)), headHeaders(progress));
       } else note(progress, line);

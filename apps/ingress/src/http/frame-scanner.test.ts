@@ -65,3 +65,28 @@ test('many frames in one go are all counted', () => {
   expect(scanner.scan(Buffer.concat(some))).toBe(500);
   expect(scanner.isUnfinished).toBe(false);
 });
+
+test('messages that end in mid-read are counted, and so is what stands between them', () => {
+  const scanner = createFrameScanner();
+  const one = frame('text', 300);
+  const next = Buffer.concat([one.subarray(100), one.subarray(0, 100)]);
+  scanner.scan(one.subarray(0, 100));
+  expect(scanner).toMatchObject({ completed: 0, isUnfinished: true });
+  for (let round = 1; round <= 5; round += 1) {
+    scanner.scan(next);
+    expect(scanner).toMatchObject({ completed: round, isUnfinished: true });
+  }
+  scanner.scan(one.subarray(100));
+  expect(scanner).toMatchObject({ completed: 6, isUnfinished: false });
+  scanner.scan(Buffer.concat([frame('ping', 5), frame('text', 0)]));
+  expect(scanner).toMatchObject({ completed: 8, isUnfinished: false });
+});
+
+test('a message is counted with its last fragment, and no ping before that is', () => {
+  const scanner = createFrameScanner();
+  const begun = [frame('text', 10, false), frame('ping', 5), frame('continuation', 0, false)];
+  scanner.scan(Buffer.concat([...begun, frame('pong', 0)]));
+  expect(scanner).toMatchObject({ completed: 0, isUnfinished: true });
+  scanner.scan(frame('continuation', 10));
+  expect(scanner).toMatchObject({ completed: 1, isUnfinished: false });
+});

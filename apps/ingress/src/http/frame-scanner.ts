@@ -12,6 +12,11 @@ export type FrameScanner = {
   readonly announced: number;
   /** Something has begun and is not complete. */
   readonly isUnfinished: boolean;
+  /**
+   * How often something was complete with nothing begun: messages, and pings and pongs between them.
+   * A ping among the fragments of a message does not count.
+   */
+  readonly completed: number;
 };
 
 /** The fixed part of a head: opcode and length. */
@@ -28,6 +33,7 @@ export function createFrameScanner(): FrameScanner {
   let isFragmented = false;
   let held = 0;
   let announced = 0;
+  let completed = 0;
 
   /** Bytes of a length that does not fit into the short one. */
   const lengthBytes = (short: number) => (short === 127 ? 8 : short === 126 ? 2 : 0);
@@ -55,9 +61,9 @@ export function createFrameScanner(): FrameScanner {
 
   function end(): void {
     // Control frames may come in the middle of a message.
-    if (!isData) return;
-    isFragmented = !isFinal;
+    if (isData) isFragmented = !isFinal;
     if (isFragmented) return;
+    completed += 1;
     held = 0;
     announced = 0;
   }
@@ -90,6 +96,9 @@ export function createFrameScanner(): FrameScanner {
     },
     get isUnfinished() {
       return left > 0 || headLength > 0 || isFragmented;
+    },
+    get completed() {
+      return completed;
     },
   };
 }

@@ -60,6 +60,7 @@ export function watchArrival(options: SocketArrivalOptions): SocketArrival {
   let isKnown = false;
   let frames = 0;
   let charged = 0;
+  let completed = 0;
   let rateTimer: NodeJS.Timeout | undefined;
   let deadline: NodeJS.Timeout | undefined;
 
@@ -77,11 +78,13 @@ export function watchArrival(options: SocketArrivalOptions): SocketArrival {
   }
 
   function watchTime(): void {
-    if (!scanner.isUnfinished) {
+    if (scanner.completed > completed) {
+      // What is unfinished now began after it: the next message has a time of its own.
+      completed = scanner.completed;
       clearTimeout(deadline);
       deadline = undefined;
-      return;
     }
+    if (!scanner.isUnfinished) return;
     deadline ??= setTimeout(() => {
       // We did not read: the rest may lie there.
       if (gate.isShut) deadline?.refresh();

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Services } from '../services.ts';
 
@@ -16,12 +17,19 @@ export function watchWholeAnswers(
     const response = reply.raw;
     const isLarge = typeof payload === 'string' && payload.length > smallBytes;
     if (isLarge && !response.destroyed) {
-      const destroy = () => void response.destroy();
       const held = () => response.writableLength;
-      const connection = connections.add(destroy, undefined, held);
-      response.setTimeout(config.limits.readerStallMs, destroy);
+      const connection = connections.add(() => void response.destroy(), undefined, held);
+      endWhenStalled(response, config.limits.readerStallMs);
       response.once('close', () => connection.remove());
     }
     done(null, payload);
   });
+}
+
+/** Lets go of a reader that takes nothing of this answer for so long, and of its connection. */
+export function endWhenStalled(response: ServerResponse, stallMs: number): void {
+  response.setTimeout(stallMs, () => response.destroy());
+  // It is the socket's timeout, which Node leaves as it is when another answer waits behind this
+  // one: that one may be silent. Before Node's own listener, which gives the next its socket.
+  response.prependOnceListener('finish', () => response.socket?.setTimeout(0));
 }
