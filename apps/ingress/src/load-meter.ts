@@ -37,6 +37,7 @@ const interestMs = 2000;
 export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
   const { look, shards, weightOf, onOverdue, onError, now = Date.now } = options;
   const rate = createServiceRate();
+  const limitedRate = createServiceRate();
   const controller = new AbortController();
   const { signal } = controller;
   let seen: QueueLook | undefined;
@@ -52,7 +53,12 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
         seen = await look(now());
         looks += 1;
         const { taken, overdue } = seen;
-        rate.note({ at: performance.now(), taken, waiting: countWaiting(seen) });
+        // Where some are passed over, what is taken says how fast their targets are, and not the fleet.
+        const sample = { at: performance.now(), taken };
+        const waiting = countWaiting(seen);
+        const isLimited = seen.avoided.length > 0;
+        rate.note({ ...sample, waiting: isLimited ? 0 : waiting });
+        limitedRate.note({ ...sample, waiting: isLimited ? waiting : 0 });
         if (overdue.length > 0) onOverdue(overdue);
       } catch (error) {
         if (!signal.aborted) onError(error);
@@ -89,7 +95,8 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
     read() {
       wake();
       if (!seen) return undefined;
-      return { ...seen, shards, weightOf, rate: rate.perSecond };
+      const rates = { rate: rate.perSecond, limitedRate: limitedRate.perSecond };
+      return { ...seen, shards, weightOf, ...rates };
     },
 
     add(standing) {

@@ -23,6 +23,7 @@ function load(
     avoided: [],
     shards: 1,
     rate: 10,
+    limitedRate: undefined,
     weightOf: () => 1,
     ...more,
   };
@@ -142,11 +143,11 @@ describe('a request', () => {
 });
 
 test('a request is not told the wait of models that are passed over, but for one of them', () => {
-  const state = load({ normal: { other: 500 } }, { rate: 1, avoided: ['full'] });
+  const state = load({ normal: { other: 500 } }, { limitedRate: 1, avoided: ['full'] });
   const roomy = { ...limits, queueJobs: 10_000 };
   const behind = (more: Partial<Ask>) =>
     admit(state, roomy, { ...ask({ key: 'other' }), shared: false, ...more }, now);
   expect(behind({ model: 'free' })).toEqual({ kind: 'admitted' });
   expect(behind({ model: 'free', deadlineAt: now + 1000 })).toEqual({ kind: 'admitted' });
-  expect(behind({ model: 'full' })).toMatchObject({ kind: 'shed', reason: 'wait' });
+  expect(behind({ model: 'full' })).toMatchObject({ kind: 'shed', expectedWaitMs: 500_000 });
 });

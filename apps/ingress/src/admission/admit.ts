@@ -43,8 +43,10 @@ export function admit(load: Load, limits: QueueLimits, ask: Ask, now: number): A
   const { standing, model, patient, deadlineAt = Infinity, shared } = ask;
   const waiting = countWaiting(load);
   // Those of models that are passed over are not in its way, and how many of them wait is not known.
-  const isPassing = load.avoided.length > 0 && !load.avoided.includes(model);
-  const expectedWaitMs = isPassing ? undefined : waitMs(load, jobsAhead(load, standing));
+  const isLimited = load.avoided.includes(model);
+  const isPassing = load.avoided.length > 0 && !isLimited;
+  const pace = isLimited ? { rate: load.limitedRate } : load;
+  const expectedWaitMs = isPassing ? undefined : waitMs(pace, jobsAhead(load, standing));
   const shed = (reason: ShedReason, retryMs: number | undefined, own = false): Admission => ({
     kind: 'shed',
     reason,
@@ -68,7 +70,7 @@ export function admit(load: Load, limits: QueueLimits, ask: Ask, now: number): A
     return shed('deadline', expectedWaitMs - (deadlineAt - now));
   }
   if (patient || expectedWaitMs <= limits.queueWaitMs) return { kind: 'admitted' };
-  const stranger = waitMs(load, jobsAhead(load, { ...standing, key: '\0' })) ?? 0;
+  const stranger = waitMs(pace, jobsAhead(load, { ...standing, key: '\0' })) ?? 0;
   const own = shared && stranger <= limits.queueWaitMs;
   return shed('wait', expectedWaitMs - limits.queueWaitMs, own);
 }

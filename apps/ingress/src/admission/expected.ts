@@ -7,6 +7,8 @@ export type Load = Pick<QueueLook, 'classes' | 'front' | 'bytes' | 'avoided'> & 
   shards: number;
   /** Jobs of the whole fleet that start per second while others wait; undefined: not known. */
   rate: number | undefined;
+  /** The same while models are avoided: what their targets let through, mostly. */
+  limitedRate: number | undefined;
   /** A key's share within its class. */
   weightOf(key: string): number;
 };

@@ -41,10 +41,7 @@ export function readChatRequest(body: Record<string, unknown>): ChatRequest {
   }
   if (typeof model !== 'string') throw wrongType('model', 'a string', model);
   if (messages === undefined) {
-    throw invalidRequest("Missing required parameter: 'messages'.", {
-      param: 'messages',
-      code: 'missing_required_parameter',
-    });
+    throw missing('messages');
   }
   if (!Array.isArray(messages)) throw wrongType('messages', 'an array of objects', messages);
   if (messages.length === 0) {
@@ -92,14 +89,19 @@ function isDeeper(value: object, levels: number): boolean {
 const isContainer = (value: unknown): value is object =>
   typeof value === 'object' && value !== null;
 
+const missing = (param: string) =>
+  invalidRequest(`Missing required parameter: '${param}'.`, {
+    param,
+    code: 'missing_required_parameter',
+  });
+
 export const wrongType = (param: string, expected: string, found: unknown) =>
-  invalidRequest(
-    `Invalid type for '${param}': expected ${expected}, but got ${nameType(found)} instead.`,
-    {
-      param,
-      code: 'invalid_type',
-    },
-  );
+  found === undefined
+    ? missing(param)
+    : invalidRequest(
+        `Invalid type for '${param}': expected ${expected}, but got ${nameType(found)} instead.`,
+        { param, code: 'invalid_type' },
+      );
 
 function nameType(value: unknown): string {
   if (value === null) return 'null';

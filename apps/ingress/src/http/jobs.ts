@@ -183,7 +183,7 @@ function readJob(job: Record<string, unknown>, text: string) {
   if (endpoint !== endpoints[0]) {
     throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
   }
-  if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
+  if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
   if (metadata !== undefined && !isJsonObject(metadata))
     throw wrongType('metadata', 'an object', metadata);
   return {

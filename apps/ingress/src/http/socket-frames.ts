@@ -28,7 +28,7 @@ export function parseFrame(text: string): Frame {
 /** The request that a frame is about. Throws an ApiError when it names none. */
 export function readId(frame: Frame): string {
   const { id } = frame;
-  if (typeof id !== 'string' || id === '') throw wrongType('id', 'the id of a request', id ?? null);
+  if (typeof id !== 'string' || id === '') throw wrongType('id', 'the id of a request', id);
   return id;
 }
 
@@ -55,7 +55,7 @@ export function readCreate(frame: Frame, text: string, now: number) {
   if (endpoint !== endpoints[0]) {
     throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
   }
-  if (!isJsonObject(body)) throw wrongType('body', 'an object', body ?? null);
+  if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
   if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
   if (metadata !== undefined && !isJsonObject(metadata)) {
     throw wrongType('metadata', 'an object', metadata);
