@@ -2,6 +2,7 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { AttemptOutcome } from './attempt.ts';
 import type { Provider, ProviderCall } from './provider/port.ts';
 import type { ResponseHeaders } from './upstream/call.ts';
+import { readRetryAfter } from './upstream/selection/headers.ts';
 
 /* What a response's head and its whole body say of an attempt. */
 
@@ -81,27 +82,9 @@ function fromStatus(provider: Provider, head: Head, text: string): Fault {
     httpStatus: status >= 400 ? status : 502,
   };
   if (error) fault.error = error;
-  const retryAfterMs = retryAfter(headers);
+  const retryAfterMs = readRetryAfter(headers, Date.now());
   if (retryAfterMs !== undefined) fault.retryAfterMs = retryAfterMs;
   return fault;
-}
-
-/** `retry-after-ms`, or `Retry-After` in seconds or as a date; in milliseconds. */
-export function retryAfter(headers: ResponseHeaders, now = Date.now()): number | undefined {
-  const ms = numberIn(headers['retry-after-ms']);
-  if (ms !== undefined) return ms;
-  const text = headers['retry-after'];
-  const seconds = numberIn(text);
-  if (seconds !== undefined) return seconds * 1000;
-  const date = typeof text === 'string' ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
-}
-
-/** Not negative; an empty header says nothing. */
-function numberIn(text: string | string[] | undefined): number | undefined {
-  if (typeof text !== 'string' || text.trim() === '') return undefined;
-  const number = Number(text);
-  return number >= 0 ? number : undefined;
 }
 
 export const noAnswer: AttemptOutcome = {

@@ -72,7 +72,12 @@ describe('the wish to wait', () => {
     [{ 'retry-after': '1', 'retry-after-ms': '0' }, 1000],
     [{ 'retry-after': '1', 'retry-after-ms': '350' }, 350],
     [{ 'retry-after': 'Sat, 15 Mar 2025 09:38:30 GMT' }, 30_000],
+    [{ 'retry-after': '0' }, 0],
+    [{ 'retry-after-ms': '', 'retry-after': '2' }, 2000],
+    [{ 'retry-after': 'Sat, 15 Mar 2025 09:00:00 GMT' }, 0],
     [{ 'retry-after': 'soon' }, undefined],
+    [{ 'retry-after': '' }, undefined],
+    [{ 'retry-after': ' ' }, undefined],
     [{}, undefined],
   ])('of %j is %s', (headers, ms) => {
     expect(readRetryAfter(headers, now)).toBe(ms);
