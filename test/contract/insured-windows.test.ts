@@ -1,3 +1,5 @@
+import { stat } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { keyspace } from '@millrace/shared/keys';
 import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
@@ -153,6 +155,28 @@ describe('shared limits while their store is away', () => {
     clock.now += 1000;
     await windows.take('k', requests(1));
     expect(asked).toBeGreaterThan(1);
+  });
+
+  it('do not take a store for silent where it is their own process that was late', async () => {
+    const windows = insureWindows({
+      shared: {
+        // An answer that comes from outside, and waits until this process looks for it.
+        take: () =>
+          new Promise((resolve) => {
+            stat('/', () => resolve({ kind: 'no', retryAfterMs: 7, used: [1], resetMs: [7] }));
+          }),
+        correct: async () => {},
+      },
+      isReady: () => true,
+      sharers: () => 1,
+      patienceMs: 5,
+      onError() {},
+    });
+    // From here, the loop comes to its timers before it comes to its sockets.
+    await setImmediate();
+    const taken = windows.take('k', requests(1));
+    for (const until = performance.now() + 50; performance.now() < until;);
+    expect(await taken).toMatchObject({ kind: 'no', retryAfterMs: 7 });
   });
 });
 

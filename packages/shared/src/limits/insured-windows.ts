@@ -53,18 +53,25 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
   /** Undefined when the store does not answer in time. */
   async function ask<T>(call: () => Promise<T>): Promise<T | undefined> {
     if (!isReady() || now() < silentUntil) return undefined;
+    let isOver = false;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => {
+      const giveUp = (): void => {
+        if (isOver) return;
         silentUntil = now() + silenceMs;
         resolve(undefined);
-      }, patienceMs);
+      };
+      // Where it is this process that was late, the answer is here and is read before an immediate runs.
+      timer = setTimeout(() => setImmediate(giveUp), patienceMs);
     });
     const asked = call().catch((error: unknown) => {
       onError(error);
       return undefined;
     });
-    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+    return Promise.race([asked, late]).finally(() => {
+      isOver = true;
+      clearTimeout(timer);
+    });
   }
 
   const owe = (key: string, name: string, amount: number): void => {
