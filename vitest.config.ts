@@ -1,10 +1,26 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+
+// Most of the work of these tests is to start processes: each finds its code compiled, as those of
+// scripts/launch.sh do.
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
+  new URL('node_modules/.cache/millrace', import.meta.url),
+);
+
+/** What bounds how long something may take, or has a time in it that a busy machine would exceed. */
+const timed = [
+  'fault/hung-worker',
+  'fault/ingress-drains',
+  'fault/job-removed',
+  'fault/reaper',
+  'fault/worker-drains',
+  'integration/admission',
+  'integration/limits',
+].map((name) => `test/${name}.test.ts`);
 
 export default defineConfig({
   test: {
     pool: 'forks',
-    // On two cores: most files wait for processes of their own.
-    maxWorkers: 3,
     // What is polled for is there in milliseconds, but the two cores may be busy.
     expect: { poll: { timeout: 10_000 } },
     reporters: ['default', './test/reporter.ts'],
@@ -14,18 +30,32 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{apps,packages,bench,crashtest,scripts}/**/*.test.{ts,mjs}'],
+          maxWorkers: 3,
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
       },
       {
-        // Whole processes, sockets and signals, after the unit tests. They wait more than they work, and
-        // none of them may depend on how long something takes.
+        // Whole processes and sockets, after the unit tests. They wait more than they work.
         extends: true,
         test: {
           name: 'system',
           include: ['test/**/*.test.{ts,mjs}'],
+          exclude: timed,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
+          testTimeout: 20_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // One file after the other, with the machine to itself.
+        extends: true,
+        test: {
+          name: 'timed',
+          include: timed,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },

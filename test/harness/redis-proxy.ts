@@ -13,7 +13,7 @@ export type RedisProxy = {
   loseAnswer(text?: string): Promise<void>;
   /**
    * Resolves as soon as a connection brings a command with this text in it. From that one on, nothing
-   * of this connection reaches Redis, until `release`.
+   * of this connection reaches Redis, until `release`. Also on a connection that is held already.
    */
   holdCommand(text: string): Promise<void>;
   /** The same for the answer to such a command: Redis has run it, and whoever sent it does not know. */
@@ -45,11 +45,15 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   let isCut = false;
 
   function onCommand(connection: Connection, data: Buffer): void {
-    if (trap && !connection.held) {
+    if (trap && (!connection.held || trap.holds === connection.held.way)) {
       const seen = connection.tail + data.toString('latin1');
       connection.tail = seen.slice(1 - trap.text.length);
       if (seen.includes(trap.text)) {
-        connection.held = { way: trap.holds, data: [], first: trap.sprung };
+        connection.held = {
+          way: trap.holds,
+          data: connection.held?.data ?? [],
+          first: trap.sprung,
+        };
         trap = undefined;
       }
     }

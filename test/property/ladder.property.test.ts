@@ -33,7 +33,6 @@ afterAll(() => {
   vi.useRealTimers();
 });
 
-/** Not `continue diverged`: of some runs of a thousand examples none comes to it. */
 const wanted = [
   'done',
   'failed',
@@ -42,6 +41,7 @@ const wanted = [
   'reset',
   'superseded',
   'continue passed',
+  'continue diverged',
   'continue empty',
   'replay passed',
   'replay diverged',
@@ -91,13 +91,17 @@ it(
   { timeout: Math.max(120_000, numRuns * 50) },
   async () => {
     const property = fc.asyncProperty(scenario, play);
-    await fc.assert(property, {
-      numRuns,
-      ...(seed !== undefined && { seed: Number(seed) }),
-      ...(path !== undefined && { path, endOnFailure: true }),
-    });
-    // Nothing of this is worth much where the examples do not come to it.
-    if (numRuns < 1000 || path !== undefined) return;
-    expect(wanted.filter((what) => !counted.has(what))).toEqual([]);
+    // Nothing of this is worth much where the examples do not come to it. Some thousands of them miss
+    // the rarest end.
+    const asked = numRuns < 1000 || path !== undefined ? [] : wanted;
+    const missing = () => asked.filter((what) => !counted.has(what));
+    for (let round = 0; round < 5 && (round === 0 || missing().length > 0); round += 1) {
+      await fc.assert(property, {
+        numRuns,
+        ...(seed !== undefined && { seed: Number(seed) + round }),
+        ...(path !== undefined && { path, endOnFailure: true }),
+      });
+    }
+    expect(missing()).toEqual([]);
   },
 );
