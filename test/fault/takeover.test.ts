@@ -31,7 +31,7 @@ async function addWarmWorker(running: number): Promise<RoleProcess> {
 }
 
 describe('a worker that is killed with streams on it', () => {
-  test('is followed by another one at once', async () => {
+  test('is followed by another one at once', { timeout: 60_000 }, async () => {
     const count = 50;
     await start();
     const streams = await openStreams(fleet.url, 'pair', count);
