@@ -14,7 +14,7 @@ import { estimateUsage, usageOverSeam } from './failover/continue-body.ts';
 import { impliedSpeaker, remember, rememberText, speaks } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import type { Step } from './failover/next.ts';
-import { charsOf, plainText } from './failover/shown.ts';
+import { plainText } from './failover/shown.ts';
 import { costOf, costOfBroken, estimated } from './ledger.ts';
 import type { Cost } from './ledger.ts';
 import type { RunMetrics } from './metrics.ts';
@@ -136,7 +136,7 @@ export function createAnswer(options: AnswerOptions): Answer {
     const started: AttemptStarted = { run, attempt, provider, model, mode: step.mode, at: now() };
     note({ kind: 'attempt', data: started });
     const rung = rungOf(started);
-    const offset = charsOf(history.shown);
+    const offset = history.shown.chars;
     const seam = (outcome: SeamRecord['outcome']) => {
       write({ kind: 'seam', data: { attempt, rung: step.mode, offset, outcome } });
       if (rung) metrics.seam(rung, outcome);

@@ -55,8 +55,8 @@ export const workerBounds = ({
   {
     what: 'shown_texts',
     unit: 'bytes',
-    limit: 'models.*.timeout',
-    max: Infinity,
+    limit: 'limits.responseBody',
+    max: limits.responseBodyBytes,
     per: 'run',
     read: () => held().shown,
   },

@@ -15,7 +15,7 @@ import type { History } from './failover/history.ts';
 import { createRecall } from './failover/recall.ts';
 import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
-import { charsOf } from './failover/shown.ts';
+import { keptChars } from './failover/shown.ts';
 import type { Identity } from './failover/shown.ts';
 import type { Gate, GateRequest, Permit } from './upstream/gate.ts';
 import type { TimeLimit } from './failover/time-limit.ts';
@@ -44,7 +44,7 @@ export type RunDeps = {
   worker: string;
   metrics: RunMetrics;
   accounts: Accounts;
-  /** Characters of chunks that an attempt may keep back. */
+  /** Characters of chunks that an attempt may keep back, and of text that a run keeps to go on from. */
   maxHeldChars: number;
   /** What the config says of the model; undefined when it does not know it. */
   policy(model: string): Policy | undefined;
@@ -144,7 +144,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   activation.lockLost.addEventListener('abort', onLockLost, { once: true });
   const unregister = deps.register(activation, stop, () => ({
     attempts: contest?.heldBytes ?? 0,
-    shown: history ? charsOf(history.shown) : 0,
+    shown: history ? keptChars(history.shown) : 0,
   }));
   const patient = { withinMs: refusedMs, signal };
 
@@ -162,7 +162,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       return { kind: 'failed', reason: 'the request expired' };
     }
 
-    const remembered = await retryRefused(() => readHistory(log, id, sealed), patient);
+    const remembered = await retryRefused(() => readHistory(deps, id, sealed), patient);
     if (remembered.kind === 'refused') return giveUp(remembered.error);
     history = remembered.value;
 
@@ -227,8 +227,12 @@ const readBytes = 256 * 1024;
 
 type Sealed = Extract<SealOutcome, { kind: 'sealed' }>;
 
-async function readHistory(log: StreamLog, id: string, { past, last }: Sealed): Promise<History> {
-  const history = emptyHistory();
+async function readHistory(
+  { log, maxHeldChars }: RunDeps,
+  id: string,
+  { past, last }: Sealed,
+): Promise<History> {
+  const history = emptyHistory(maxHeldChars);
   const recall = createRecall(history);
   past.texts.forEach(recall);
   for (let after = past.through, more = compareEntryIds(after, last) < 0; more;) {

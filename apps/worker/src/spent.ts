@@ -1,7 +1,6 @@
 import { tokensUsed } from '@millrace/shared/domain/tokens';
 import { estimateUsage } from './failover/continue-body.ts';
 import type { History } from './failover/history.ts';
-import { charsOf } from './failover/shown.ts';
 
 /** How a request ended, as far as its cost depends on it. */
 export type Ending = 'completed' | 'failed' | 'ended from outside';
@@ -13,7 +12,7 @@ export type Ending = 'completed' | 'failed' | 'ended from outside';
  */
 export function tokensSpent(ending: Ending, history: History, body: string): number | undefined {
   if (ending === 'completed' || history.usage !== undefined) return tokensUsed(history.usage);
-  const wasShown = charsOf(history.shown) > 0;
+  const wasShown = history.shown.chars > 0;
   // Providers take nothing for an error; for an answer that was called off they do.
   const wasCharged = wasShown || (ending !== 'failed' && history.tries.length > 0);
   return wasCharged ? tokensUsed(estimateUsage(body, history.shown)) : 0;

@@ -76,10 +76,9 @@ export function usageOverSeam(usage: unknown, rung: Rung | undefined, shown: str
  * The usage of an answer of which the worker died before it could tell: counted from the request's
  * messages and from what was shown. `body` is the caller's own.
  */
-export function estimateUsage(body: string, { texts }: Shown): Record<string, number> {
+export function estimateUsage(body: string, { chars }: Shown): Record<string, number> {
   const prompt = estimateTokens(memberText(body, 'messages')?.length ?? 0);
-  const shown = texts.values().reduce((sum, text) => sum + text.length, 0);
-  const completion = estimateTokens(shown);
+  const completion = estimateTokens(chars);
   return {
     prompt_tokens: prompt,
     completion_tokens: completion,

@@ -2,7 +2,14 @@ import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { Entry } from '@millrace/shared/domain/entry';
 import { describe, expect, it } from 'vitest';
 import { ended, historyOf, reset, said, seam, started } from './history.fixture.ts';
-import { emptyHistory, rememberLine, rememberText, sinceProgress, speaks } from './history.ts';
+import {
+  emptyHistory,
+  remember,
+  rememberLine,
+  rememberText,
+  sinceProgress,
+  speaks,
+} from './history.ts';
 import { isNothing, nothingShown, plainText } from './shown.ts';
 
 const one = { provider: 'one', model: 'a' };
@@ -94,6 +101,14 @@ describe("a log's story", () => {
     expect(history.shown).toEqual(nothingShown());
     expect(history.speaker).toBeUndefined();
     expect(history.tries).toHaveLength(1);
+  });
+
+  it('keeps of a fresh answer, too, no more text than it may', () => {
+    const history = emptyHistory(4);
+    for (const one of [said('Hello'), reset, said('Hell')]) remember(history, one);
+    expect(plainText(history.shown)).toBe('Hell');
+    remember(history, said('o'));
+    expect(history.shown).toMatchObject({ texts: new Map(), chars: 5, other: true });
   });
 
   it('of a whole answer cannot be gone on from', () => {

@@ -43,10 +43,11 @@ export type History = {
   result: Result | undefined;
 };
 
-export const emptyHistory = (): History => ({
+/** `maxShownChars`: of the text shown, how much is kept to go on from. */
+export const emptyHistory = (maxShownChars = Infinity): History => ({
   tries: [],
   startedAt: undefined,
-  shown: nothingShown(),
+  shown: nothingShown(maxShownChars),
   speaker: undefined,
   usage: undefined,
   result: undefined,
@@ -85,7 +86,7 @@ export function remember(history: History, entry: Entry): void {
       history.result = entry.data;
       break;
     case 'reset':
-      history.shown = nothingShown();
+      history.shown = nothingShown(history.shown.maxChars);
       history.speaker = undefined;
       history.usage = undefined;
       history.result = undefined;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { chunk, shownOf, toolCall } from './history.fixture.ts';
-import { charsOf, isNothing, plainText } from './shown.ts';
+import { addText, isNothing, keptChars, nothingShown, plainText } from './shown.ts';
 
 describe('what readers were shown', () => {
   it('is nothing after a role, an empty delta or chunks that are none', () => {
@@ -29,12 +29,24 @@ describe('what readers were shown', () => {
       '1:refusal': 'No',
     });
     expect([...shown.begun]).toEqual([0, 1]);
-    expect(charsOf(shown)).toBe('Hm. HelloHiNo'.length);
+    expect(keptChars(shown)).toBe('Hm. HelloHiNo'.length);
   });
 
   it('counts reasoning once that comes under two names', () => {
     const shown = shownOf(chunk({ reasoning: 'Hm.', reasoning_content: 'Hm.' }));
     expect(shown.texts.get('0:reasoning')).toBe('Hm.');
+  });
+
+  it('that is longer than what may be kept is not kept, and cannot be compared any more', () => {
+    const shown = nothingShown(10);
+    addText(shown, '0:content', 'Hello');
+    addText(shown, '1:content', 'Hello');
+    expect([keptChars(shown), shown.chars, shown.other]).toEqual([10, 10, false]);
+    addText(shown, '0:content', '!');
+    expect([keptChars(shown), shown.chars, shown.other]).toEqual([0, 11, true]);
+    addText(shown, '0:content', '?');
+    expect([keptChars(shown), shown.chars]).toEqual([0, 12]);
+    expect([plainText(shown), isNothing(shown)]).toEqual([undefined, false]);
   });
 
   it('is a plain text only where there is nothing beside it', () => {

@@ -19,11 +19,15 @@ export type Identity = { id?: unknown; created?: unknown; model?: unknown };
  * whatever comes after must fit it.
  */
 export type Shown = {
-  /** By choice and channel (`0:content`), the text so far. */
+  /** By choice and channel (`0:content`), the text so far; none of an answer that is too long to be kept. */
   readonly texts: Map<string, string>;
+  /** Characters of all texts, kept or not. */
+  chars: number;
+  /** So many characters are kept at most. */
+  readonly maxChars: number;
   /** A tool call was sent: nothing is ever replayed after one. */
   toolCall: boolean;
-  /** Chunks carried log probabilities, or something else than text that cannot be compared. */
+  /** Log probabilities, or something else than text, or more text than is kept: it cannot be compared. */
   other: boolean;
   /** The choices that have their finish_reason. */
   readonly finished: Map<number, string>;
@@ -33,8 +37,10 @@ export type Shown = {
   identity: Identity | undefined;
 };
 
-export const nothingShown = (): Shown => ({
+export const nothingShown = (maxChars = Infinity): Shown => ({
   texts: new Map(),
+  chars: 0,
+  maxChars,
   toolCall: false,
   other: false,
   finished: new Map(),
@@ -53,15 +59,21 @@ export function plainText(shown: Shown): string | undefined {
     : undefined;
 }
 
-/** Characters of all its texts. */
-export const charsOf = ({ texts }: Shown): number =>
-  [...texts.values()].reduce((sum, { length }) => sum + length, 0);
+/** Characters of the texts that are kept. */
+export const keptChars = ({ texts }: Shown): number =>
+  texts.values().reduce((sum, { length }) => sum + length, 0);
 
 export const key = (choice: number, channel: Channel): string => `${choice}:${channel}`;
 
 /** Adds a text to a channel. An empty one is nothing. */
 export function addText(shown: Shown, where: string, text: string): void {
-  if (text !== '') shown.texts.set(where, (shown.texts.get(where) ?? '') + text);
+  if (text === '') return;
+  shown.chars += text.length;
+  if (shown.chars <= shown.maxChars) shown.texts.set(where, (shown.texts.get(where) ?? '') + text);
+  else {
+    shown.texts.clear();
+    shown.other = true;
+  }
 }
 
 /** Adds what a chunk says. Changes `shown`; returns the characters of text that it added. */
