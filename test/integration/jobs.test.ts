@@ -180,7 +180,7 @@ describe('cancelling', () => {
     }
     expect(await viewJob(fleet.url, id)).toMatchObject({
       status: 'cancelled',
-      attempts: [{ outcome: 'cancelled' }],
+      attempts: [{ outcome: 'cancelled', ended_at: expect.any(Number) }],
     });
   });
 

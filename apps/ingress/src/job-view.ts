@@ -219,6 +219,9 @@ function createAnswer(maxBytes: number) {
 /** Times are in seconds since the epoch, to the millisecond. */
 function viewAttempt({ started, ended }: AttemptStory, end: Terminal | undefined) {
   const { run, attempt, provider, model, at } = started;
+  // An attempt that nothing ended: under way, or its worker was lost, or it was called off with its request.
+  const calledOff = !ended && end?.kind === 'cancelled' ? end : undefined;
+  const endedAt = ended?.at ?? calledOff?.data.at;
   return {
     run,
     attempt,
@@ -226,11 +229,8 @@ function viewAttempt({ started, ended }: AttemptStory, end: Terminal | undefined
     model,
     started_at: at / 1000,
     first_token_at: ended?.firstTokenAt === undefined ? undefined : ended.firstTokenAt / 1000,
-    ended_at: ended ? ended.at / 1000 : undefined,
-    // An attempt that nothing ended: under way, or its worker was lost, or it was called off.
-    outcome:
-      ended?.outcome ??
-      (end ? (end.kind === 'cancelled' ? 'cancelled' : 'worker_lost') : 'running'),
+    ended_at: endedAt === undefined ? undefined : endedAt / 1000,
+    outcome: ended?.outcome ?? (calledOff ? 'cancelled' : end ? 'worker_lost' : 'running'),
     usage: ended?.usage,
     estimated: ended?.estimated,
   };

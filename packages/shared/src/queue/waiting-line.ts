@@ -70,6 +70,15 @@ export type WaitingLine = {
 export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspace }): WaitingLine {
   const queueKey = (shard: number, name: string) => `${keys.tag(shard)}:${queueName}:${name}`;
 
+  /** What has a part in where one job stands. */
+  const placeOf = (shard: number, id: string, priority: Priority): string[] => [
+    queueKey(shard, 'prioritized'),
+    keys.finishes(shard, priority),
+    keys.queueCounts(shard),
+    keys.deadlines(shard),
+    queueKey(shard, id),
+  ];
+
   async function lookAt(shard: number, now: number): Promise<ShardLook> {
     const touched = [
       ...['prioritized', 'wait', 'active'].map((name) => queueKey(shard, name)),
@@ -86,13 +95,7 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
     async place(adding, id, { model, standing, deadlineAt }) {
       const { priority, key, weight, bytes } = standing;
       const shard = shardOf(id);
-      const touched = [
-        queueKey(shard, 'prioritized'),
-        keys.finishes(shard, priority),
-        keys.queueCounts(shard),
-        keys.deadlines(shard),
-        queueKey(shard, id),
-      ];
+      const touched = placeOf(shard, id, priority);
       const from = startOf(priority);
       const cost = Math.ceil(step / weight);
       const args = [id, from, bandWidth, cost, key, bytes, ttlMs, deadlineAt ?? '', model];
@@ -107,13 +110,7 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
 
     async leave(id, { priority, key, weight, bytes }) {
       const shard = shardOf(id);
-      const touched = [
-        queueKey(shard, 'prioritized'),
-        keys.finishes(shard, priority),
-        keys.queueCounts(shard),
-        keys.deadlines(shard),
-        queueKey(shard, id),
-      ];
+      const touched = placeOf(shard, id, priority);
       const args = [id, startOf(priority), bandWidth, Math.ceil(step / weight), key, bytes];
       return (await runScript(redis, scripts.leave, touched, args)) === 1;
     },
