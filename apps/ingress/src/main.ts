@@ -1,26 +1,15 @@
-import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { AddressInfo, Socket } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
-import { loadConfigOrExit } from '@millrace/shared/config';
-import { keyspace } from '@millrace/shared/keys';
 import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
 import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
-import {
-  createLifecycle,
-  exitOnBug,
-  giveUp,
-  onSignals,
-  reportReady,
-} from '@millrace/shared/lifecycle';
+import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { createLogger, logBound } from '@millrace/shared/logger';
+import { logBound } from '@millrace/shared/logger';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
-import { commandsBound, connectRedis, probeRedis } from '@millrace/shared/redis';
+import { commandsBound } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
+import { beginRole, joinRedis } from '@millrace/shared/role';
 import { createDoor } from './door.ts';
 import { createConnectionCounts } from './admission/connection-counts.ts';
 import { waitMs } from './admission/expected.ts';
@@ -46,47 +35,24 @@ import { createWaitingRoom } from './relay/waiting-room.ts';
 import { createKeepAlive } from './relay/sse-connection.ts';
 import { countSharers } from './sharers.ts';
 import { createSubmitter } from './submit.ts';
+import { readTls } from './tls.ts';
 
 /* config → adapters → app → listen → drain */
 
-/** Milliseconds that Redis has to answer at the start. */
-const probeTimeoutMs = 5000;
 /** Milliseconds for the last words to Redis. */
 const lastWordsMs = 1000;
 
-const { config } = loadConfigOrExit({
-  argv: process.argv.slice(2),
-  env: process.env,
-  role: 'ingress',
-});
-const name = `ingress-${randomBytes(6).toString('hex')}`;
-const logger = createLogger({ name });
-const onError = (error: unknown) => logger.error({ err: error });
-exitOnBug(logger);
-const lifecycle = createLifecycle((stage) => logger.info({ stage }));
-
-const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
-const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
-  giveUp(error.message),
-);
-for (const warning of facts.warnings) logger.warn(warning);
-const connect = (role: 'command' | 'subscriber') => connectRedis(url, { name, role, onError });
-const redis = connect('command');
-
-const keys = keyspace();
+const role = beginRole({ role: 'ingress', argv: process.argv.slice(2), env: process.env });
+const { config, name, logger, lifecycle } = role;
 const { shards, retentionMs, limits } = config;
-const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
-const log = createRedisLog({
-  redis,
-  keys,
-  retentionMs,
-  lifetimeMs: limits.queueTtlMs + longestRunMs,
-});
+const { redis, keys, log, onError, isReady, connectSubscriber, whenReady, leave } =
+  await joinRedis(role);
+
 const channels = createRedisChannels({
   keys,
   shards,
   redis,
-  connect: () => connect('subscriber'),
+  connect: connectSubscriber,
   onError,
 });
 const queue = createBullQueue({ redis, keys, shards, retentionMs, onError });
@@ -99,7 +65,6 @@ const relay = createRelay({
 });
 const inbox = await channels.openInbox(name, relay);
 const connections = createConnections(onError);
-let comingBack: Promise<void> | undefined;
 const keepAlive = createKeepAlive(limits.keepAliveMs);
 const socketWheel = createSocketWheel({
   pingMs: limits.socketPingMs,
@@ -164,7 +129,6 @@ const metrics = createMetrics({
   ],
 });
 const refused = createRefusals(metrics, logger);
-const isReady = () => redis.status === 'ready';
 const leases = createRedisLeases({ redis, keys });
 const keeper = createLeaseKeeper({
   leases,
@@ -251,7 +215,7 @@ const app = await buildApp({
     onError,
   },
   queues: queue.board,
-  tls: readTls(),
+  tls: readTls(config.listen),
 });
 
 const { host, port } = config.listen;
@@ -277,23 +241,11 @@ onSignals({
     keepAlive.close();
     socketWheel.close();
     await inbox.close();
-    await Promise.race([leaveRedis().catch(onError), setTimeout(lastWordsMs)]);
+    await leave(lastWordsMs, sayGoodbye);
     lifecycle.advance('stopped');
     process.exit(0);
   },
 });
-
-/** One listener for all who wait. */
-function whenReady(): Promise<void> {
-  if (redis.status === 'ready') return Promise.resolve();
-  comingBack ??= new Promise((resolve) => {
-    redis.once('ready', () => {
-      comingBack = undefined;
-      resolve();
-    });
-  });
-  return comingBack;
-}
 
 /** Whoever asks for it is told, and so is who reads it; nobody has to. */
 async function endOverdue(ids: readonly string[]): Promise<void> {
@@ -306,21 +258,8 @@ async function endOverdue(ids: readonly string[]): Promise<void> {
 }
 
 /** The cut has cancelled what was attached to it: first those come through. */
-async function leaveRedis(): Promise<void> {
+async function sayGoodbye(): Promise<void> {
   await submitter.settled();
   await reapers.stop();
   await queue.close();
-  await redis.quit();
-}
-
-function readTls() {
-  const { tls } = config.listen;
-  if (!tls) return undefined;
-  try {
-    return { cert: readFileSync(tls.cert, 'utf8'), key: readFileSync(tls.key, 'utf8') };
-  } catch (error) {
-    return giveUp(
-      `cannot read the TLS files: ${error instanceof Error ? error.message : 'unknown'}`,
-    );
-  }
 }

@@ -1,18 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { ConfigError, loadConfigOrExit } from '@millrace/shared/config';
-import { keyspace } from '@millrace/shared/keys';
-import {
-  createLifecycle,
-  exitOnBug,
-  giveUp,
-  onSignals,
-  reportReady,
-} from '@millrace/shared/lifecycle';
+import { ConfigError } from '@millrace/shared/config';
+import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { createLogger, logBound } from '@millrace/shared/logger';
+import { logBound } from '@millrace/shared/logger';
 import { watchLoopDelay } from '@millrace/shared/loop-delay';
 import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
@@ -20,10 +10,10 @@ import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
-import { commandsBound, connectRedis, probeRedis } from '@millrace/shared/redis';
-import { isConnectionClosed } from '@millrace/shared/redis-failure';
+import { commandsBound } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
+import { beginRole, joinRedis } from '@millrace/shared/role';
 import { createAccounts } from './accounts.ts';
 import { createAppender } from './append.ts';
 import { workerBounds } from './bounds.ts';
@@ -41,43 +31,11 @@ import { createUpstreams } from './upstream/upstreams.ts';
 
 /* config → adapters → consumer → drain */
 
-/** Milliseconds that Redis has to answer at the start. */
-const probeTimeoutMs = 5000;
-
-const { config } = loadConfigOrExit({
-  argv: process.argv.slice(2),
-  env: process.env,
-  role: 'worker',
-});
-const name = `worker-${randomBytes(6).toString('hex')}`;
-const logger = createLogger({ name });
-/** Redis was told goodbye: what still goes wrong with that connection is nobody's concern. */
-let hasLeft = false;
-const onError = (error: unknown) => {
-  if (!hasLeft || !isConnectionClosed(error)) logger.error({ err: error });
-};
-exitOnBug(logger);
-const lifecycle = createLifecycle((stage) => logger.info({ stage }));
-
+const role = beginRole({ role: 'worker', argv: process.argv.slice(2), env: process.env });
+const { config, name, logger, lifecycle } = role;
+const { shards, limits } = config;
 const pools = openPools();
-const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
-const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
-  giveUp(error.message),
-);
-for (const warning of facts.warnings) logger.warn(warning);
-const connect = (role: 'command' | 'subscriber', onLost: (error: Error) => void = onError) =>
-  connectRedis(url, { name, role, onError: onLost });
-const redis = connect('command', (error) => hasLeft || onError(error));
-
-const keys = keyspace();
-const { shards, retentionMs, limits } = config;
-const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
-const log = createRedisLog({
-  redis,
-  keys,
-  retentionMs,
-  lifetimeMs: limits.queueTtlMs + longestRunMs,
-});
+const { redis, keys, log, onError, isReady, connectSubscriber, leave } = await joinRedis(role);
 // While the rest of the start goes on: the first request finds them open.
 pools.warm(
   Object.values(config.models).flatMap(({ targets }) => targets.map((one) => one.provider)),
@@ -85,7 +43,6 @@ pools.warm(
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
 const runs = createRuns();
 const hedges = createHedgeBudget();
-const isReady = () => redis.status === 'ready';
 const windows = insureWindows({
   shared: createRedisWindows({ redis, keys }),
   isReady,
@@ -109,7 +66,7 @@ const upstreams = createUpstreams({
     keys,
     owner: name,
     redis,
-    connect: () => connect('subscriber'),
+    connect: connectSubscriber,
     onError,
   }),
   windows,
@@ -151,7 +108,7 @@ const channels = createRedisChannels({
   keys,
   shards,
   redis,
-  connect: () => connect('subscriber'),
+  connect: connectSubscriber,
   onError,
 });
 let checkLocks = (): void => {};
@@ -233,9 +190,7 @@ onSignals({
     keeper.close();
     await hearing.close();
     upstreams.close();
-    hasLeft = true;
-    // A word that somebody still sends behind it breaks the connection before its answer is read.
-    await Promise.race([redis.quit().catch(() => {}), sleep(lastWordsMs)]);
+    await leave(lastWordsMs);
     lifecycle.advance('stopped');
     process.exit(0);
   },
