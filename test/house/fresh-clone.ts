@@ -86,7 +86,8 @@ export class FreshClone implements Disposable {
   /** One line per call of npm: process id and arguments. */
   npmCalls(): string[] {
     const log = join(this.folder, 'npm.log');
-    return existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
+    // Whole lines: the last one may be on its way.
+    return existsSync(log) ? readFileSync(log, 'utf8').split('\n').slice(0, -1) : [];
   }
 
   /** Resolves with the process id of npm, once it runs. */
