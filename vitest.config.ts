@@ -13,6 +13,7 @@ const timed = [
   'fault/ingress-drains',
   'fault/job-removed',
   'fault/reaper',
+  'fault/takeover',
   'fault/worker-drains',
   'integration/admission',
   'integration/limits',
