@@ -23,6 +23,16 @@ const take = (curtain: Curtain, one: unknown) => curtain.take(one, JSON.stringif
 
 const on = (rung: Rung, ...shown: object[]) => createCurtain(rung, shownOf(...shown));
 
+it.each(['replay', 'continue', 'anchor'] as const)(
+  'what cannot be compared lets nothing through: %s',
+  (rung) => {
+    for (const other of [chunk(toolCall), chunk({ content: 'o' }, { logprobs: {} })]) {
+      const shown = [chunk({ content: 'Hell' }), other];
+      expect(behind(on(rung, ...shown), chunk({ content: 'Hello' }), end())).toBe('diverged');
+    }
+  },
+);
+
 describe('behind a replay', () => {
   const hello = chunk({ role: 'assistant', content: 'Hello' });
 

@@ -1,6 +1,7 @@
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import type { Rung } from './ladder.ts';
 import { replayCurtain } from './replay-curtain.ts';
+import { dropped } from './seam/seam.ts';
 import type { SeamFailure } from './seam/seam.ts';
 import type { Shown } from './shown.ts';
 import { textCurtain } from './text-curtain.ts';
@@ -25,6 +26,14 @@ export type CurtainStep =
   | { kind: 'shown'; chunks: JsonObject[] }
   | { kind: 'dropped'; reason: SeamFailure };
 
+const closed: Curtain = {
+  take: () => dropped('diverged'),
+  end: () => dropped('diverged'),
+  heldChars: 0,
+};
+
 export function createCurtain(rung: Rung, shown: Shown): Curtain {
+  // Where it cannot be told what was shown, it cannot be told what is new.
+  if (shown.other || shown.toolCall) return closed;
   return rung === 'replay' ? replayCurtain(shown) : textCurtain(rung, shown);
 }

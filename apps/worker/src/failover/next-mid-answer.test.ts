@@ -211,6 +211,39 @@ describe('two attempts side by side', () => {
   });
 });
 
+describe('what was shown beside an attempt that was refused', () => {
+  const refused: FaultCode = 'upstream_overloaded';
+  const story = (shown: object | string) =>
+    historyOf(
+      started(1, primary),
+      said(long),
+      ended(1, broken),
+      started(2, backup, 'anchor'),
+      started(3, primary, 'replay'),
+      ended(3, refused),
+      seam(2, 'anchor'),
+      said(shown),
+      ended(2, refused, 1500),
+    );
+  const situation = (shown: object | string) => {
+    return { history: story(shown), fault: fault(refused) };
+  };
+
+  it('lets it be asked in the same way again where it can be compared', () => {
+    expect(decide(situation('More.'))).toMatchObject({ kind: 'attempt', mode: 'replay' });
+  });
+
+  it.each([
+    ['a tool call', toolCall],
+    ['what is no text', { audio: { id: 'a' } }],
+  ])('rules its rung out where it was %s', (_, shown) => {
+    const otherKey = [primary];
+    for (const one of [situation(shown), { ...situation(shown), otherKey }]) {
+      expect(decide(one)).toMatchObject({ kind: 'fail' });
+    }
+  });
+});
+
 describe('a tool call that was shown', () => {
   it.each(['plain', 'native'] as const)('is followed by nothing, for a %s reader', (reader) => {
     expect(journey({ ...from(toolCall), reader }, [])).toEqual(['fail upstream_failed_mid_stream']);

@@ -132,7 +132,13 @@ function goOn(situation: Situation): Step {
       (route) => !since.some((one) => isAt(one, route)) && rungsAt(route).next().done !== true,
     );
 
-  const same = last && fault && since.includes(last) && routes.find((route) => isAt(last, route));
+  // What was shown since it began, by another one beside it, may rule its rung out.
+  const isStillRight = (route: Route) => [...rungsAt(route)].some((rung) => rung === last?.mode);
+  const same =
+    last &&
+    fault &&
+    since.includes(last) &&
+    routes.find((route) => isAt(last, route) && isStillRight(route));
   if (same && isAmong(otherKey, same)) return attempt(same, last.mode);
   // A rung of which nothing came was not at fault: its target is asked again in the same way, as often
   // as the fault's row says. One that broke off was tried, and where there is another target its whole

@@ -6,11 +6,15 @@ import type { Seam, SeamStep } from './seam.ts';
 /** Characters that may come before the anchor: "Sure, here is the rest:". */
 const longestPreamble = 120;
 
+/** Characters of a preamble that are no chance when they are the anchor's first ones. */
+const shortestBeginning = 8;
+
 /**
  * Anchored continuation: the target was shown the interrupted answer and asked to repeat its last
  * words and go on. The anchor is looked for at the very start of the reply, white space and quotation
  * marks as one; a short preamble is skipped. What follows the anchor is new, without a quotation mark
- * that only closed it, and without the white space that was shown before.
+ * that only closed it, and without the white space that was shown before. An anchor that is found only
+ * behind another try at it stands further on, in an answer that repeats itself.
  */
 export function anchorSeam(shown: string, anchor: string): Seam {
   const wanted = normalise(anchor);
@@ -29,6 +33,7 @@ export function anchorSeam(shown: string, anchor: string): Seam {
       reply += String.fromCharCode(code);
       if (reply.length > longestPreamble + wanted.length) return dropped('anchor_missing');
       if (!reply.endsWith(wanted)) continue;
+      if (wasBegunBefore(reply, wanted)) return dropped('anchor_missing');
       read = isQuote(reply.at(-wanted.length - 1)) ? unquote : closeGap;
       return read(piece.slice(at + 1));
     }
@@ -60,6 +65,15 @@ export function anchorSeam(shown: string, anchor: string): Seam {
     push: (piece) => read(piece),
     end: () => (read === seek ? dropped('anchor_missing') : passed('')),
   };
+}
+
+/** What comes before the anchor in the reply is the anchor itself, with a letter changed, and no preamble. */
+function wasBegunBefore(reply: string, wanted: string): boolean {
+  const before = reply.slice(0, -wanted.length);
+  if (!/[\p{L}\p{N}]/u.test(before)) return false;
+  let same = 0;
+  for (let at = 0; at < wanted.length; at++) if (reply[at] === wanted[at]) same += 1;
+  return same * 2 >= wanted.length || reply.startsWith(wanted.slice(0, shortestBeginning));
 }
 
 const isQuote = (char: string | undefined): boolean => char === '"' || char === "'";

@@ -236,6 +236,25 @@ describe('an anchored continuation', () => {
     expect(anchored(reply)).toEqual({ dropped: 'anchor_missing' });
   });
 
+  it('that finds the anchor only further on, in an answer that repeats itself, is dropped', () => {
+    const cycle = ' the wheel turns, the stone grinds, the flour falls and is swept.';
+    const before = `${cycle}${cycle.slice(0, 39)}`;
+    const wanted = chooseAnchor(before) ?? '';
+    const after = cycle.slice(39) + cycle + cycle;
+    expect(after).toContain(wanted);
+    expect(anchored(wanted + after, before)).toBe(after);
+    expect(anchored(`"${wanted}${after}`, before)).toBe(after);
+    expect(anchored(`So it goes on: ${wanted}${after}`, before)).toBe(after);
+    const middle = `${wanted.slice(0, 15)}Ω${wanted.slice(16)}`;
+    for (const drifted of [
+      `Ω${wanted.slice(1)}`,
+      middle,
+      `${wanted.slice(0, 12)}${wanted.slice(13)}`,
+    ]) {
+      expect(anchored(drifted + after, before)).toEqual({ dropped: 'anchor_missing' });
+    }
+  });
+
   it('after white space without end, or behind it, is what it would be without', () => {
     const white = ' \n'.repeat(300);
     expect(feed(anchorSeam(shown, anchor), white + anchor + rest, 1)).toBe(rest);
