@@ -36,7 +36,7 @@ async function start(limits: Record<string, string>, ingresses = 1): Promise<voi
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
-    timeoutMs: 60_000,
+    timeoutMs: 50_000,
   });
 
 /** The peak of a process' memory in bytes, since `resetPeak`. */

@@ -32,7 +32,7 @@ async function start(limits: Record<string, string>): Promise<void> {
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
-    timeoutMs: 60_000,
+    timeoutMs: 50_000,
   });
 
 type Frame = { type: string; id: string; entry?: string; data: Record<string, unknown> };

@@ -126,7 +126,9 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
       for (const connection of connections) {
         const { held, client, redis } = connection;
         connection.held = undefined;
-        for (const data of held?.data ?? []) (held?.way === 'command' ? redis : client).write(data);
+        if (!held) continue;
+        // At once: whoever waits for one of them cannot be faster than the next one.
+        (held.way === 'command' ? redis : client).write(Buffer.concat(held.data));
       }
     },
     cut() {

@@ -11,6 +11,8 @@ import { World } from './world.ts';
 // scripts of bytes, the queue is the test, and time is simulated.
 
 const numRuns = Number(process.env['FAST_CHECK_RUNS'] ?? 2000);
+/** So many times that, until every end was come to. */
+const maxRounds = 5;
 const seed = process.env['FAST_CHECK_SEED'];
 const path = process.env['FAST_CHECK_PATH'];
 
@@ -88,14 +90,14 @@ function storyOf({ readers: [first], calls }: World): string {
 
 it(
   'a reader is sent one answer, whole or with one clear end, whatever fails',
-  { timeout: Math.max(120_000, numRuns * 50) },
+  { timeout: maxRounds * Math.max(60_000, numRuns * 50) },
   async () => {
     const property = fc.asyncProperty(scenario, play);
     // Nothing of this is worth much where the examples do not come to it. Some thousands of them miss
     // the rarest end.
     const asked = numRuns < 1000 || path !== undefined ? [] : wanted;
     const missing = () => asked.filter((what) => !counted.has(what));
-    for (let round = 0; round < 5 && (round === 0 || missing().length > 0); round += 1) {
+    for (let round = 0; round < maxRounds && (round === 0 || missing().length > 0); round += 1) {
       await fc.assert(property, {
         numRuns,
         ...(seed !== undefined && { seed: Number(seed) + round }),
