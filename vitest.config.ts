@@ -9,10 +9,13 @@ process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
 
 /** What bounds a time most narrowly, or has a time in it that a busy machine would exceed. */
 const timed = [
+  'fault/cancel',
+  'fault/client-leaves',
   'fault/hung-worker',
   'fault/ingress-drains',
   'fault/job-removed',
   'fault/reaper',
+  'fault/redis-gone-in-takeover',
   'fault/takeover',
   'fault/worker-drains',
   'integration/admission',
@@ -22,6 +25,8 @@ const timed = [
 export default defineConfig({
   test: {
     pool: 'forks',
+    // On two cores: most files wait for processes of their own.
+    maxWorkers: 3,
     // What is polled for is there in milliseconds, but the two cores may be busy.
     expect: { poll: { timeout: 10_000 } },
     reporters: ['default', './test/reporter.ts'],
@@ -31,20 +36,17 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{apps,packages,bench,crashtest,scripts}/**/*.test.{ts,mjs}'],
-          maxWorkers: 3,
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
       },
       {
-        // Whole processes and sockets, after the unit tests. They wait more than they work.
+        // Whole processes and sockets, beside the unit tests.
         extends: true,
         test: {
           name: 'system',
           include: ['test/**/*.test.{ts,mjs}'],
           exclude: [...configDefaults.exclude, ...timed],
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },
@@ -56,7 +58,7 @@ export default defineConfig({
           name: 'timed',
           include: timed,
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },
