@@ -15,8 +15,6 @@ const timed = [
   'fault/ingress-drains',
   'fault/job-removed',
   'fault/reaper',
-  'fault/redis-gone-in-takeover',
-  'fault/takeover',
   'fault/worker-drains',
   'integration/admission',
   'integration/limits',

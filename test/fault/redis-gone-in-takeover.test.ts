@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, RoleProcess } from '../harness/fleet.ts';
 import type { Stream } from './client.ts';
@@ -11,7 +11,9 @@ let fleet: Fleet;
 afterEach(() => fleet?.close());
 
 const count = 30;
-const { text, models } = slowAnswer(120);
+// Long enough for a second worker to start, also beside other tests.
+const { text, models } = slowAnswer(200);
+vi.setConfig({ testTimeout: 60_000 });
 
 /** Milliseconds. */
 const goneFor = 2000;

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
 import { expectedText } from '../simulator/index.ts';
@@ -10,7 +10,9 @@ import { clockNextRun, counters, killed, openStreams, quantiles, slowAnswer } fr
 let fleet: Fleet;
 afterEach(() => fleet?.close());
 
-const { text, models: slow } = slowAnswer(120);
+// Long enough for a second worker to start and to serve, also beside other tests.
+const { text, models: slow } = slowAnswer(200);
+vi.setConfig({ testTimeout: 60_000 });
 const models = {
   ...slow,
   short: 'healthy:tokens=30,pace=1',
@@ -31,7 +33,7 @@ async function addWarmWorker(running: number): Promise<RoleProcess> {
 }
 
 describe('a worker that is killed with streams on it', () => {
-  test('is followed by another one at once', { timeout: 60_000 }, async () => {
+  test('is followed by another one at once', async () => {
     const count = 50;
     await start();
     const streams = await openStreams(fleet.url, 'pair', count);
