@@ -9,16 +9,19 @@ process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
 
 /** What bounds a time most narrowly, or has a time in it that a busy machine would exceed. */
 const timed = [
-  'fault/cancel',
-  'fault/client-leaves',
-  'fault/hung-worker',
-  'fault/ingress-drains',
-  'fault/job-removed',
-  'fault/reaper',
-  'fault/worker-drains',
-  'integration/admission',
-  'integration/limits',
-].map((name) => `test/${name}.test.ts`);
+  'bench/bench',
+  'test/fault/cancel',
+  'test/fault/client-leaves',
+  'test/fault/hung-worker',
+  'test/fault/ingress-drains',
+  'test/fault/job-removed',
+  'test/fault/reaper',
+  'test/fault/slow-reader',
+  'test/fault/slow-socket',
+  'test/fault/worker-drains',
+  'test/integration/admission',
+  'test/integration/limits',
+].map((name) => `${name}.test.ts`);
 
 export default defineConfig({
   test: {
@@ -34,6 +37,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{apps,packages,bench,crashtest,scripts}/**/*.test.{ts,mjs}'],
+          exclude: [...configDefaults.exclude, ...timed],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },

@@ -132,10 +132,10 @@ test('a job whose workers died too often ends its readers with a clear error', a
   await redis.sadd(`${prefix}:stalled`, id);
   await redis.del(`${prefix}:${id}:lock`, `${prefix}:stalled-check`);
 
+  const since = Date.now();
   await fleet.addWorker();
 
-  // From the moment in which there is a worker: how fast a process starts is not in question.
-  await expectFailed([reader], Date.now(), 'job_failed');
+  await expectFailed([reader], since, 'job_failed');
   expect(await observeQueue(fleet).state(id)).toBe('failed');
   expect(asked(fleet.primary, 'deadly')).toBe(0);
 });

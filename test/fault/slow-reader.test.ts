@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, RoleProcess } from '../harness/fleet.ts';
@@ -11,9 +11,6 @@ import { chunks, contentOf, expectWhole, readStory } from './judge.ts';
 import { upstream, userOf } from './observe.ts';
 
 const mebi = 1024 * 1024;
-
-// Tens of megabytes go through every process, and how long that takes is not in question.
-vi.setConfig({ testTimeout: 60_000 });
 const bytes = 64 * mebi;
 const keep = { 'x-millrace-on-disconnect': 'keep' };
 
@@ -36,7 +33,7 @@ async function start(limits: Record<string, string>, ingresses = 1): Promise<voi
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
-    timeoutMs: 50_000,
+    timeoutMs: 15_000,
   });
 
 /** The peak of a process' memory in bytes, since `resetPeak`. */

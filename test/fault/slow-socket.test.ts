@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
@@ -10,9 +10,6 @@ import { contentOf } from './judge.ts';
 import { userOf } from './observe.ts';
 
 const mebi = 1024 * 1024;
-
-// Tens of megabytes go through every process, and how long that takes is not in question.
-vi.setConfig({ testTimeout: 60_000 });
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());
@@ -32,7 +29,7 @@ async function start(limits: Record<string, string>): Promise<void> {
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
-    timeoutMs: 50_000,
+    timeoutMs: 15_000,
   });
 
 type Frame = { type: string; id: string; entry?: string; data: Record<string, unknown> };
