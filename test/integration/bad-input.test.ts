@@ -27,7 +27,7 @@ beforeAll(async () => {
         { id: 'mine', secret: 'secret-of-mine' },
         { id: 'theirs', secret: 'secret-of-theirs' },
       ],
-      limits: { requestBody: `${bodyLimit}B` },
+      limits: { requestBody: `${bodyLimit}B`, requestValues: 1500 },
     },
   });
   pids = processIds();
@@ -50,7 +50,7 @@ describe('a body', () => {
     ['with a trailing comma', '{"model":"m",}'],
     ['in single quotes', "{'model':'m'}"],
     ['with a bare line break in a string', '{"model":"a\nb"}'],
-    ['of nothing but brackets', '['.repeat(4000)],
+    ['of nothing but brackets', '['.repeat(900)],
     ['that is a form', 'model=m&messages=1'],
     ['with a byte order mark', `\ufeff${JSON.stringify(chat(model))}`],
   ])('%s is not JSON', async (_what, body) => {
@@ -60,6 +60,41 @@ describe('a body', () => {
       expect(errorOf(answer)).toMatchObject({ type, code: 'invalid_json' });
     }
   });
+
+  it('nested beyond every bound is refused with 400, wherever that is', async () => {
+    const deep = '['.repeat(1001) + ']'.repeat(1001);
+    const inner = JSON.stringify(chat(model));
+    for (const [path, body] of [
+      ['/v1/chat/completions', `${inner.slice(0, -1)},"x":${deep}}`],
+      ['/v1/chat/completions', `{"model":"m","messages":[{"role":"user","content":${deep}}]}`],
+      ['/v1/jobs', `{"body":${inner.slice(0, -1)},"x":${deep}}}`],
+      ['/v1/jobs', `{"body":${inner},"metadata":{"x":${deep}}}`],
+      ['/v1/jobs', '['.repeat(4000)],
+    ] as const) {
+      const answer = await ask(path, { body });
+      expect(answer.status).toBe(400);
+      expect(errorOf(answer)).toMatchObject({ type, code: 'request_too_deep' });
+    }
+  });
+
+  it.each([false, true])(
+    'of too many values is refused with 413, in chunks %s',
+    async (chunked) => {
+      const many = `[${'1,'.repeat(1800)}1]`;
+      const inner = JSON.stringify(chat(model));
+      for (const [path, body] of [
+        ['/v1/chat/completions', `${inner.slice(0, -1)},"x":${many}}`],
+        ['/v1/jobs', `{"body":${inner.slice(0, -1)},"x":${many}}}`],
+        ['/v1/jobs', `{"body":${inner},"metadata":{"x":${many}}}`],
+      ] as const) {
+        const answer = await ask(path, { body, chunked });
+        expect(answer.status).toBe(413);
+        expect(errorOf(answer)).toMatchObject({ type, code: 'request_too_complex' });
+      }
+      const taken = await askChat(chat(model, { x: JSON.parse(`[${'1,'.repeat(1400)}1]`) }));
+      expect(taken.status).toBe(200);
+    },
+  );
 
   it.each(['[]', '[{"model":"m"}]', '"text"', '7', 'null', 'true', '', '  \n '])(
     'that is %j is refused',

@@ -30,7 +30,7 @@ beforeAll(async () => {
       ...aliases(short, 'status:code=429', ...[1, 2, 3].map(other)),
       ...aliases(...[1, 2, 3, 4, 5, 6].map(long)),
     },
-    config: { limits: { socketFrame: `${frameLimit}B` } },
+    config: { limits: { socketFrame: `${frameLimit}B`, requestValues: 1500 } },
   });
 });
 afterAll(() => fleet.close());
@@ -409,6 +409,25 @@ describe('a frame that cannot be served', () => {
     const answer = await socket.next(({ type }) => type === 'error');
     expect(answer).toMatchObject({ error, ...more });
     expect(answer.error?.message).toBeTypeOf('string');
+  });
+
+  it.each([
+    ['nested beyond every bound', '['.repeat(1001) + ']'.repeat(1001), 'request_too_deep'],
+    ['of too many values', `[${'1,'.repeat(1800)}1]`, 'request_too_complex'],
+  ])('%s gets one, wherever that is, and the socket goes on', async (_what, value, code) => {
+    const socket = await connect();
+    const frame = JSON.stringify({ type: 'create', ref: 'a', body: chat(short) }).slice(0, -1);
+    for (const text of [
+      `${frame},"metadata":{"x":${value}}}`,
+      `${frame.slice(0, -1)},"x":${value}}}`,
+    ]) {
+      socket.send(text);
+    }
+    const id = await create(socket, short);
+    const errors = socket.frames.filter(({ type }) => type === 'error');
+    const error = { type: 'invalid_request_error', code };
+    expect(errors).toMatchObject([{ error }, { error }]);
+    expect((await ended(socket, id)).type).toBe('done');
   });
 
   it('as bytes gets one, too', async () => {

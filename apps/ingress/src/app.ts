@@ -81,7 +81,8 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     const answer = toApiError(thrown);
     const { status, error, headers } = answer;
     noteRefusal(refused, answer, whoAsks(request));
-    if (status === 413) hearOut(request, reply);
+    // The rest of the body is still to come.
+    if (status === 413 || error.code === 'request_too_deep') hearOut(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
     return reply.code(status).headers(headers).send({ error });
   });
@@ -126,7 +127,7 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
       // Before its body is read; the door asks again, for those that come on a WebSocket.
       if (request.method === 'POST') door.checkSelf();
     });
-    boundBodies(api, services.bodies, config.limits.requestBodiesBytes);
+    boundBodies(api, services.bodies, config.limits);
     completionRoutes(api, services);
     jobRoutes(api, services);
     modelRoutes(api, services);

@@ -1,9 +1,11 @@
 import type { Server, Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
+import { createJsonMeter } from '@millrace/shared/domain/json-bounds';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ConnectionCounts } from '../admission/connection-counts.ts';
 import type { Refusal } from '../refusals.ts';
 import { addressOf } from './client.ts';
+import { requestBounds, tooComplex } from './body.ts';
 import { ApiError, invalidRequest, unavailable } from './errors.ts';
 
 /* What may arrive, and how slowly: connections, request heads, request bodies. */
@@ -95,8 +97,17 @@ const tooManyConnections = (whose: string): ApiError =>
     { 'retry-after': '1', connection: 'close' },
   );
 
-/** Bounds the memory that request bodies take until the queue has them. */
-export function boundBodies(app: FastifyInstance, budget: BodyBudget, maxBytes: number): void {
+/**
+ * Bounds request bodies while they arrive: the memory that all of them take until the queue has them
+ * (503), and what is in each one's JSON (400, 413).
+ */
+export function boundBodies(
+  app: FastifyInstance,
+  budget: BodyBudget,
+  limits: Config['limits'],
+): void {
+  const maxBytes = limits.requestBodiesBytes;
+  const bounds = requestBounds(limits);
   app.decorateRequest('releaseBody', () => {});
   app.addHook('preParsing', (request, reply, payload, done) => {
     if (hasBody(request)) {
@@ -106,6 +117,12 @@ export function boundBodies(app: FastifyInstance, budget: BodyBudget, maxBytes: 
       }
       let own = 0;
       let isOver = false;
+      const meter = createJsonMeter(bounds);
+      /** Ends the parsing with this answer. Where nothing parses any more, an error would end the process. */
+      const refuse = (refusal: Error) => {
+        if (payload.listenerCount('error') > 0) payload.emit('error', refusal);
+        request.releaseBody();
+      };
       request.releaseBody = () => {
         isOver = true;
         budget.held -= own;
@@ -117,10 +134,12 @@ export function boundBodies(app: FastifyInstance, budget: BodyBudget, maxBytes: 
         if (isOver) return;
         own += part.length;
         budget.held += part.length;
-        if (budget.held <= maxBytes) return;
-        // Ends the parsing with this answer. Where nothing parses any more, an error would end the process.
-        if (payload.listenerCount('error') > 0) payload.emit('error', tooManyBodies());
-        request.releaseBody();
+        if (budget.held > maxBytes) {
+          refuse(tooManyBodies());
+          return;
+        }
+        const excess = meter.push(part);
+        if (excess) refuse(tooComplex(excess, bounds));
       });
     }
     done(null, payload);

@@ -1,5 +1,8 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
+import { jsonExcess, maxJsonDepth } from '@millrace/shared/domain/json-bounds';
+import type { JsonBounds, JsonExcess } from '@millrace/shared/domain/json-bounds';
 import { invalidRequest } from './errors.ts';
+import type { ApiError } from './errors.ts';
 
 /** What the proxy itself reads of a chat completion request; all else is the provider's business. */
 export type ChatRequest = {
@@ -8,13 +11,32 @@ export type ChatRequest = {
   includeUsage: boolean;
 };
 
-/**
- * Levels of objects and arrays in a request. JSON.parse takes any number, but what writes JSON recurses:
- * a request that a worker cannot put into a provider's format is told so here, where it is cheap.
- */
-export const maxNesting = 1000;
+/** What the JSON of a request may have, whatever way it comes; it is checked before the text is parsed. */
+export const requestBounds = (limits: { requestValues: number }): JsonBounds => ({
+  depth: maxJsonDepth,
+  values: limits.requestValues,
+});
 
-/** Throws an ApiError on a text that is no JSON object. */
+/** Says that a request has more than its bounds allow. */
+export function tooComplex(excess: JsonExcess, { depth, values }: JsonBounds): ApiError {
+  if (excess === 'depth') {
+    return invalidRequest(`The request is nested more than ${depth} levels deep.`, {
+      code: 'request_too_deep',
+    });
+  }
+  return invalidRequest(`The request has more than ${values} JSON values and names of members.`, {
+    status: 413,
+    code: 'request_too_complex',
+  });
+}
+
+/** Throws an ApiError on the JSON of a request, in UTF-8, that has more than its bounds allow. */
+export function checkShape(bytes: Uint8Array, bounds: JsonBounds): void {
+  const excess = jsonExcess(bytes, bounds);
+  if (excess) throw tooComplex(excess, bounds);
+}
+
+/** Throws an ApiError on a text that is no JSON object. Its shape was checked while it arrived. */
 export function parseObject(text: unknown): Record<string, unknown> {
   if (typeof text !== 'string' || text.trim() === '') {
     throw invalidRequest('The request body is empty; a JSON object was expected.');
@@ -33,9 +55,6 @@ export function parseObject(text: unknown): Record<string, unknown> {
 /** Throws an ApiError that names the field which is missing or of the wrong type. */
 export function readChatRequest(body: Record<string, unknown>): ChatRequest {
   const { model, messages, stream, stream_options: streamOptions } = body;
-  if (isDeeper(body, maxNesting)) {
-    throw invalidRequest(`The request is nested more than ${maxNesting} levels deep.`);
-  }
   if (model === undefined || model === '') {
     throw invalidRequest('You must provide a model parameter.', { param: 'model' });
   }
@@ -75,19 +94,6 @@ export function readChatRequest(body: Record<string, unknown>): ChatRequest {
     includeUsage: isJsonObject(streamOptions) && streamOptions['include_usage'] === true,
   };
 }
-
-/** By level, not by recursion. */
-function isDeeper(value: object, levels: number): boolean {
-  let level: object[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth === levels) return true;
-    level = level.flatMap((one) => Object.values(one).filter(isContainer));
-  }
-  return false;
-}
-
-const isContainer = (value: unknown): value is object =>
-  typeof value === 'object' && value !== null;
 
 const missing = (param: string) =>
   invalidRequest(`Missing required parameter: '${param}'.`, {

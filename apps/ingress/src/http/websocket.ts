@@ -5,6 +5,7 @@ import type { ReadingGate } from '../relay/reading-gate.ts';
 import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
 import { within } from '../within.ts';
+import { checkShape, requestBounds } from './body.ts';
 import { clientLeft, sendCharged } from './charged.ts';
 import { invalidRequest, jobNotFound, shuttingDown, toApiError } from './errors.ts';
 import { findJob, parseCursor } from './jobs.ts';
@@ -43,6 +44,7 @@ export function serveSocket(
 ): void {
   const { config, submitter, relay, log, connections, draining, metrics } = services;
   const { keyLimits, bodies, refused, onError } = services;
+  const bounds = requestBounds(config.limits);
   const outbox = openSocketOutbox({
     socket,
     gate,
@@ -180,6 +182,7 @@ export function serveSocket(
       if (isBinary) {
         throw invalidRequest('Binary frames are not understood: send JSON as text.');
       }
+      checkShape(data, bounds);
       frame = parseFrame(data.toString('utf8'));
       // A ping only says that the client is there.
       if (frame['type'] !== 'ping') watched.used();

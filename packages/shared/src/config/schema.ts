@@ -173,6 +173,7 @@ const model = section({
 
 const limits = section({
   requestBody: sizeField('limits.requestBody'),
+  requestValues: countField('limits.requestValues'),
   responseBody: sizeField('limits.responseBody'),
   socketFrame: sizeField('limits.socketFrame'),
   readerBuffer: sizeField('limits.readerBuffer'),
@@ -201,6 +202,7 @@ const limits = section({
 }).transform((raw): ProcessLimits => {
   return {
     requestBodyBytes: raw.requestBody,
+    requestValues: raw.requestValues,
     responseBodyBytes: raw.responseBody,
     socketFrameBytes: raw.socketFrame,
     readerBufferBytes: raw.readerBuffer,

@@ -111,6 +111,12 @@ export const settings = {
   'models.*.holdToolCalls': toggle(true, 'send tool calls when they are complete'),
 
   'limits.requestBody': size('16MiB', '1KiB', '1GiB', 'largest request body'),
+  'limits.requestValues': count(
+    200_000,
+    100,
+    1_000_000_000,
+    'JSON values and names of members in a request: what it costs to read, whatever its bytes',
+  ),
   'limits.responseBody': size('32MiB', '1KiB', '1GiB', 'largest answer that is held in memory'),
   'limits.socketFrame': size('16MiB', '1KiB', '1GiB', 'largest WebSocket frame from a client'),
   'limits.readerBuffer': size(

@@ -130,6 +130,7 @@ export type TargetConfig = {
 
 export type ProcessLimits = {
   readonly requestBodyBytes: number;
+  readonly requestValues: number;
   readonly responseBodyBytes: number;
   readonly socketFrameBytes: number;
   readonly readerBufferBytes: number;

@@ -143,16 +143,18 @@ function containerEnd(text: string, start: number): number {
   return at;
 }
 
-/** From the opening quote to behind the closing one: the first that an even run of \ precedes. */
+/** From the opening quote to behind the closing one. */
 function stringEnd(text: string, start: number): number {
-  let quote = start;
-  for (;;) {
-    quote = text.indexOf('"', quote + 1);
-    if (quote === -1) throw notAnObject();
-    let before = quote - 1;
-    while (text.charCodeAt(before) === BACKSLASH) before--;
-    if ((quote - before) % 2 === 1) return quote + 1;
+  const quote = text.indexOf('"', start + 1);
+  if (quote === -1) throw notAnObject();
+  if (text.charCodeAt(quote - 1) !== BACKSLASH) return quote + 1;
+  // In a text full of escapes a search for each quote costs more than a look at each character.
+  for (let at = start + 1; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at + 1;
+    if (code === BACKSLASH) at += 1;
   }
+  throw notAnObject();
 }
 
 function skipSpace(text: string, from: number): number {
