@@ -41,6 +41,10 @@ const models = {
   overloaded: pair('status:code=503', 'healthy'),
   silent: { ...pair('silent', 'healthy'), firstTokenTimeout: '300ms' },
   stalled: { ...pair('stall:after=20', 'healthy'), idleTimeout: '300ms' },
+  damaged: pair('damaged-event:after=20', 'healthy'),
+  'damaged once': {
+    targets: [{ provider: 'primary', model: 'damaged-event:after=20,times=1,key=damaged' }],
+  },
   // It takes neither the request that the first one took nor any that goes on with the answer.
   refusing: pair('cut:after=40,times=1,key=refusing', 'status:code=400'),
   filtering: pair('cut:after=40', 'status:error=content_filter'),
@@ -80,6 +84,19 @@ describe('an answer that is cut in the middle', () => {
     expectOneAnswer(stream);
     const job = await getJob(fleet.url, await requestId(stream));
     expect(job.attempts.at(-1)).toMatchObject({ provider: 'backup', outcome: 'completed' });
+  });
+
+  it.each([
+    ['damaged', 'backup'],
+    ['damaged once', 'primary'],
+  ])('goes on behind the last event that can be read: %s', async (alias, second) => {
+    const stream = ask(fleet.url, alias, withUsage);
+    await expectWhole(stream, text);
+    expectOneAnswer(stream);
+    expect(await attemptsOf(stream)).toEqual([
+      'primary upstream_invalid_response',
+      `${second} completed`,
+    ]);
   });
 
   it('is whole in spite of a backup that refuses it in every way', async () => {

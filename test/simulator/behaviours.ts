@@ -42,6 +42,15 @@ export const malformedEvent: Script = function* (call) {
   yield* closing(answer);
 };
 
+export const damagedEvent: Script = function* (call) {
+  const answer = answerTo(call);
+  const { after } = call.options;
+  yield* spoken(answer, call.options, 0, after);
+  for (const event of answer.deltas[after] ?? []) yield { kind: 'damaged', event };
+  yield* spoken(answer, call.options, after + 1);
+  yield* closing(answer);
+};
+
 export const noTerminator: Script = function* (call) {
   const answer = answerTo(call);
   yield* spoken(answer, call.options);

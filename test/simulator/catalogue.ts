@@ -158,9 +158,22 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
     [...STALL, 'every'],
     { after: 0 },
   ),
-  'malformed-event': fails('one malformed JSON event', fault.malformedEvent, ['after'], {
-    after: 20,
-  }),
+  'malformed-event': fails(
+    'one malformed JSON event more, with no part of the answer',
+    fault.malformedEvent,
+    ['after'],
+    {
+      after: 20,
+    },
+  ),
+  'damaged-event': fails(
+    'the JSON of one event of the answer is cut',
+    fault.damagedEvent,
+    ['after'],
+    {
+      after: 20,
+    },
+  ),
   'no-terminator': fails('complete, but no [DONE] or message_stop', fault.noTerminator, ['linger']),
   'end-without-finish': fails(
     'a clean end in mid-answer',

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, chunksOf, post } from './ask.ts';
 import type { Simulator } from './index.ts';
 import { expectedText, startSimulator } from './index.ts';
+import { expectedTokens } from './text.ts';
 
 let simulator: Simulator;
 beforeAll(async () => {
@@ -157,6 +158,20 @@ describe('faults in mid-answer', () => {
     const broken = got.events.filter(({ data }) => data !== '[DONE]' && !data.endsWith('}'));
     expect(broken).toHaveLength(1);
     expect(got).toMatchObject({ text: whole, terminated: true, finish: 'stop' });
+  });
+
+  it('has one event of the answer cut in its JSON, and a whole answer cut as well', async () => {
+    const got = await ask(simulator.url, 'damaged-event:tokens=3,after=1');
+    const [first, , third] = expectedTokens({ tokens: 3 });
+    expect(got).toMatchObject({ text: `${first}${third}`, terminated: true, finish: 'stop' });
+    expect(got.events.filter(({ data }) => data !== '[DONE]' && !data.endsWith('}'))).toHaveLength(
+      1,
+    );
+    const reply = await fetch(`${simulator.url}/v1/chat/completions`, {
+      method: 'POST',
+      body: JSON.stringify({ model: 'damaged-event', messages: [{ role: 'user', content: 'x' }] }),
+    });
+    await expect(reply.json()).rejects.toThrow(SyntaxError);
   });
 
   it('S11 is complete but has no terminator', async () => {

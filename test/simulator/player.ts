@@ -7,6 +7,9 @@ import { isVisible } from './steps.ts';
 /** More than this is written before the next step, so that a huge answer is never held whole. */
 const WRITE_SIZE = 65_536;
 
+/** Characters that a damaged event, or a damaged answer, lacks at its end. */
+const DAMAGE = 4;
+
 /** Waits on an absolute schedule, so that a thousand late timers do not add up to a late stream. */
 class Schedule {
   readonly #clock: Clock;
@@ -74,6 +77,13 @@ export async function playStream(
         await exchange.write(Buffer.from(text).subarray(0, step.bytes), packet);
         break;
       }
+      case 'damaged':
+        add(
+          encoder
+            .frames(step.event)
+            .map((frame) => ({ ...frame, data: frame.data.slice(0, -DAMAGE) })),
+        );
+        break;
       case 'frame':
         add([step.frame]);
         break;
@@ -115,6 +125,7 @@ export async function playWhole(
 ): Promise<void> {
   const schedule = new Schedule(clock, exchange.gone);
   const said: AnswerEvent[] = [];
+  let damage = 0;
   for (const step of steps) {
     if (!exchange.isOpen) return;
     switch (step.kind) {
@@ -123,6 +134,10 @@ export async function playWhole(
         break;
       case 'say':
         said.push(step.event);
+        break;
+      case 'damaged':
+        said.push(step.event);
+        damage = DAMAGE;
         break;
       case 'error': {
         const body = call.format.errorBody(step.error, call.requestId);
@@ -141,7 +156,11 @@ export async function playWhole(
         return;
       case 'end':
         exchange.countTokens(said.filter(isVisible).length);
-        exchange.reply({ status: 200, contentType: 'application/json', body: encoder.whole(said) });
+        exchange.reply({
+          status: 200,
+          contentType: 'application/json',
+          body: damage === 0 ? encoder.whole(said) : encoder.whole(said).slice(0, -damage),
+        });
         return;
       default:
         break;

@@ -47,6 +47,8 @@ export type Step =
   | { kind: 'head' }
   | { kind: 'say'; event: AnswerEvent }
   | { kind: 'partial'; event: AnswerEvent; bytes: number }
+  /** The event with its JSON cut off, in a frame that has its end. */
+  | { kind: 'damaged'; event: AnswerEvent }
   | { kind: 'frame'; frame: Frame }
   | { kind: 'keep-alive' }
   | { kind: 'error'; shape: ErrorShape; error: ProviderError }
@@ -108,7 +110,7 @@ export interface WireFormat {
   readonly streamError: ErrorName;
   /** What it keeps an idle stream alive with; undefined is a comment. */
   readonly keepAlive: Frame | undefined;
-  /** An event whose JSON breaks off. */
+  /** An event whose JSON breaks off, behind a member that says that it has no part of the answer. */
   readonly malformed: Frame;
   readonly keyHeader: (headers: IncomingHttpHeaders) => string | undefined;
   read(body: unknown, headers: IncomingHttpHeaders): Asked | ProviderError;

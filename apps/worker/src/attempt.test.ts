@@ -187,7 +187,7 @@ describe('a pause', () => {
   it('gives an answer that is not streamed no time for its first token', async () => {
     let answer: (() => void) | undefined;
     const origin = await serve((_, response) => {
-      answer = () => response.end('{"choices":[]}');
+      answer = () => response.end('{"choices":[{"message":{"content":"Hi"}}]}');
     });
     const { outcome, pause, resume } = attempt(origin, {
       call: { stream: false },

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { AttemptOutcome } from './attempt.ts';
 import type { Provider, ProviderCall } from './provider/port.ts';
@@ -37,7 +38,7 @@ export type Whole = {
 export function createWhole({ provider, call, head, maxResponseBytes }: WholeOptions): Whole {
   const parts: Buffer[] = [];
   let size = 0;
-  const end = () => judge(provider, call, head, Buffer.concat(parts).toString('utf8'));
+  const end = () => judge(provider, call, head, Buffer.concat(parts));
   return {
     push(bytes) {
       parts.push(bytes);
@@ -54,15 +55,26 @@ export function createWhole({ provider, call, head, maxResponseBytes }: WholeOpt
   };
 }
 
-function judge(provider: Provider, call: ProviderCall, head: Head, text: string): AttemptOutcome {
+function judge(provider: Provider, call: ProviderCall, head: Head, bytes: Buffer): AttemptOutcome {
+  const text = decoder.decode(bytes);
   if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus(provider, head, text) };
   if (call.stream) return { kind: 'fault', fault: notAStream(provider, text) };
+  // Characters are lost in it.
+  if (!isUtf8(bytes)) return { kind: 'fault', fault: unreadable };
   const verdict = provider.readWhole(text, call);
   if (verdict.kind === 'fault') return verdict;
   const { body = text, ...rest } = verdict;
   const type = verdict.body === undefined ? contentType(head) : '';
   return { ...rest, result: { contentType: type || 'application/json', body } };
 }
+
+/** Takes a byte order mark away. */
+const decoder = new TextDecoder();
+
+const unreadable: Fault = {
+  code: 'upstream_invalid_response',
+  message: 'The provider answered with bytes that are no UTF-8.',
+};
 
 /** A success status without an event stream: an error in disguise, or nothing that we know. */
 function notAStream(provider: Provider, text: string): Fault {

@@ -159,8 +159,8 @@ export const anthropicMessages: WireFormat = {
   streamError: 'overloaded',
   keepAlive: PING,
   malformed: {
-    event: 'content_block_delta',
-    data: '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" bro',
+    event: 'ping',
+    data: '{"type":"ping","padding":" bro',
   },
   // The official packages sent the first until 2026-10-21, and send the second since.
   keyHeader: ({ 'x-api-key': key, authorization }) =>

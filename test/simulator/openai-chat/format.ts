@@ -127,7 +127,9 @@ export const openAiChat: WireFormat = {
   maxChoices: 16,
   streamError: 'server_error',
   keepAlive: undefined,
-  malformed: { data: '{"id":"chatcmpl-sim","choices":[{"index":0,"delta":{"content":" bro' },
+  malformed: {
+    data: '{"id":"chatcmpl-sim","object":"chat.completion.chunk","choices":[],"obfuscation":" bro',
+  },
   keyHeader: (headers) => headers.authorization?.replace(/^Bearer /iu, ''),
   read: readAsked,
   newId: (number) => `chatcmpl-sim-${String(number).padStart(9, '0')}`,

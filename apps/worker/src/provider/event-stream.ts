@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
 
@@ -6,6 +7,8 @@ export interface UpstreamEvent {
   event?: string | undefined;
   data: string;
   id?: string | undefined;
+  /** Bytes in it, or in an event before it, are no UTF-8: its data has U+FFFD in their place. */
+  isDamaged?: true;
 }
 
 export interface EventStreamOptions {
@@ -65,11 +68,15 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
   const decoder = new StringDecoder('utf8');
   let failure: EventTooLargeError | undefined;
   let ended = false;
+  /** The bytes of a character that the last packet ended in. */
+  let tail: Uint8Array = none;
+  let isDamaged = false;
 
   const parser = createParser({
     onEvent(event) {
       if (failure) return;
       if (isLongerThan(event.data, maxEventBytes)) failure = new EventTooLargeError(maxEventBytes);
+      else if (isDamaged && event.data.includes(replacement)) onEvent({ ...event, isDamaged });
       else onEvent(event);
     },
     onComment,
@@ -82,6 +89,19 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
     // event that fits. It only keeps one that never ends from growing; onEvent has the exact bound.
     maxBufferSize: maxEventBytes + OVERHEAD,
   });
+
+  /** A provider may send U+FFFD itself; only where it stands for other bytes is something lost. */
+  function decode(bytes: Uint8Array): string {
+    if (bytes.length === 0) return '';
+    const text = decoder.write(bytes);
+    const before = tail;
+    tail = endsInCharacter(bytes) ? none : openCharacter(Buffer.concat([before, bytes]));
+    if (!isDamaged && text.includes(replacement)) {
+      const read = Buffer.concat([before, bytes]);
+      isDamaged = !isUtf8(read.subarray(0, read.length - tail.length));
+    }
+    return text;
+  }
 
   function feed(text: string): void {
     throwFailure();
@@ -96,7 +116,7 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
   return {
     push(bytes) {
       if (ended) throw new Error('push() after end()');
-      feed(decoder.write(bytes));
+      feed(decode(bytes));
     },
     end() {
       if (ended) return;
@@ -105,9 +125,29 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
       // newline or two, usually after `data: [DONE]`, so it is delivered here: the first newline
       // ends an open line, the second the event. The price: where the body was cut in mid-event,
       // what comes out is the part that arrived, and it is the reader's JSON.parse that tells.
+      isDamaged ||= tail.length > 0;
       feed(`${decoder.end()}\n\n`);
     },
   };
+}
+
+const none = new Uint8Array(0);
+
+const replacement = '\uFFFD';
+
+/** True for ASCII, which nearly every packet ends with. */
+const endsInCharacter = (bytes: Uint8Array): boolean => (bytes.at(-1) ?? 0) < 0x80;
+
+/** The last bytes where they are the beginning of a character; none where they are whole, or no UTF-8. */
+function openCharacter(bytes: Uint8Array): Uint8Array {
+  for (let length = 1; length <= Math.min(3, bytes.length); length++) {
+    const lead = bytes[bytes.length - length] ?? 0;
+    if (lead < 0x80 || lead >= 0xf8) return none;
+    if (lead < 0xc0) continue;
+    const needed = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    return needed > length ? bytes.slice(bytes.length - length) : none;
+  }
+  return none;
 }
 
 function isLongerThan(text: string, bytes: number): boolean {

@@ -1,9 +1,8 @@
-import { errorOf, finishReasons, usageOf } from '@millrace/shared/domain/chunk';
-import type { Fault } from '@millrace/shared/domain/fault';
 import { memberText, setMembers } from '@millrace/shared/domain/json-text';
-import { fromErrorEvent, readError } from './openai/errors.ts';
+import { readError } from './openai/errors.ts';
 import { readStream } from './openai/stream.ts';
-import type { Provider, ProviderCall, Verdict } from './port.ts';
+import { readWhole } from './openai/whole.ts';
+import type { Provider, ProviderCall } from './port.ts';
 import { wantsPrefixMark } from './prefill.ts';
 
 /** The OpenAI Chat Completions wire format, and everybody who speaks it. */
@@ -45,31 +44,4 @@ function withUsage(streamOptions: string | undefined): string {
   return streamOptions?.startsWith('{')
     ? setMembers(streamOptions, { include_usage: 'true' })
     : '{"include_usage":true}';
-}
-
-function readWhole(text: string): Verdict {
-  const answer = parse(text);
-  if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) {
-    return fault(
-      'upstream_invalid_response',
-      'The provider answered with something that is no JSON object.',
-    );
-  }
-  const error = errorOf(answer);
-  if (error !== undefined) return fromErrorEvent(error);
-  const first = finishReasons(answer)[0];
-  return { kind: 'completed', finishReason: first?.reason ?? null, usage: usageOf(answer) };
-}
-
-const fault = (code: Fault['code'], message: string): Verdict => ({
-  kind: 'fault',
-  fault: { code, message },
-});
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

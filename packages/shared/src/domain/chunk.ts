@@ -57,6 +57,36 @@ export function deltaOf(choice: unknown): JsonObject | undefined {
   return isObject(choice.message) ? choice.message : undefined;
 }
 
+/**
+ * Whether everything in it that can carry a part of the answer is of a type that can be read: `choices`
+ * and `tool_calls` are lists of objects, a delta is an object, its content a text or a list of parts.
+ * Absent and null say nothing, and are of any type.
+ */
+export function isReadable(chunk: JsonObject): boolean {
+  const { choices } = chunk;
+  return isNothing(choices) || (Array.isArray(choices) && choices.every(isReadableChoice));
+}
+
+function isReadableChoice(choice: unknown): boolean {
+  if (isNothing(choice)) return true;
+  if (!isObject(choice)) return false;
+  const said = choice.delta ?? choice.message;
+  return isNothing(said) || (isObject(said) && isReadableDelta(said));
+}
+
+function isReadableDelta({ content, tool_calls: calls, function_call: call }: JsonObject): boolean {
+  const hasText = isNothing(content) || typeof content === 'string' || Array.isArray(content);
+  const hasCalls = isNothing(calls) || (Array.isArray(calls) && calls.every(isReadableCall));
+  return hasText && hasCalls && isObjectOrNothing(call);
+}
+
+const isReadableCall = (call: unknown): boolean =>
+  isNothing(call) ||
+  (isObject(call) && isObjectOrNothing(call.function) && isObjectOrNothing(call.custom));
+
+const isNothing = (value: unknown): boolean => value === undefined || value === null;
+const isObjectOrNothing = (value: unknown): boolean => isNothing(value) || isObject(value);
+
 function isVisibleDelta(delta: JsonObject | undefined): boolean {
   if (delta === undefined) return false;
   if (typeof delta.content === 'string' && delta.content !== '') return true;

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { memberText, setMembers, singleLine, topLevelMembers } from './json-text.ts';
+import {
+  memberText,
+  readableMembers,
+  setMembers,
+  singleLine,
+  topLevelMembers,
+  withoutMember,
+} from './json-text.ts';
 
 const body = `
 { "model" : "gpt-4o",
@@ -114,5 +121,31 @@ describe('a JSON text in a single line', () => {
     const text = '{\r\n  "a": [1,\n2\r],\n\n"b"\n:\n"x\\r\\n\u2028y"}\n';
     expect(singleLine(text)).not.toMatch(/[\r\n]/);
     expect(JSON.parse(singleLine(text))).toEqual(JSON.parse(text));
+  });
+});
+
+describe('readableMembers', () => {
+  it('gives the members that are whole, and whether the object broke off behind them', () => {
+    const found = (text: string) => {
+      const { members, isCut } = readableMembers(text);
+      return { ...Object.fromEntries(members), isCut };
+    };
+    expect(found('{"a":1, "b" : [] }')).toEqual({ a: '1', b: '[]', isCut: false });
+    expect(found('{"a":1,"b":[],"c":"x')).toEqual({ a: '1', b: '[]', isCut: true });
+    expect(found('plain text')).toEqual({ isCut: true });
+    expect(found('{"a":1}{"b":2}')).toEqual({ a: '1', isCut: false });
+  });
+});
+
+describe('withoutMember', () => {
+  it.each([
+    ['{"a":1,"b":{"a":2},"c":3}', '{"b":{"a":2},"c":3}'],
+    ['{ "b":1.0 , "a":null }', '{"b":1.0 }'],
+    ['{"a":1}', '{}'],
+    ['{"a":1,"b":2,"a":3}', '{"b":2}'],
+    ['{"b":"a"}', '{"b":"a"}'],
+    ['{}', '{}'],
+  ])('%s', (text, expected) => {
+    expect(withoutMember(text, 'a')).toBe(expected);
   });
 });

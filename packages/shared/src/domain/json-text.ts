@@ -31,6 +31,38 @@ export function memberText(text: string, name: string): string | undefined {
 }
 
 /**
+ * The top-level members that are whole in a text that may be no valid JSON, as texts. `isCut`: it broke
+ * off behind them; false where the object has its end.
+ */
+export function readableMembers(text: string): { members: Map<string, string>; isCut: boolean } {
+  const members = new Map<string, string>();
+  try {
+    scanMembers(text, (name, start, end) => {
+      members.set(name, text.slice(start, end));
+    });
+    return { members, isCut: false };
+  } catch {
+    return { members, isCut: true };
+  }
+}
+
+/**
+ * The text without the given top-level member (of duplicates without any); the same text where there is
+ * none. The other members stay as they are spelled, but for white space around commas.
+ */
+export function withoutMember(text: string, name: string): string {
+  if (!text.includes(name)) return text;
+  const kept: string[] = [];
+  let count = 0;
+  const { lastEnd } = scanMembers(text, (found, _start, end, nameStart) => {
+    count += 1;
+    if (found !== name) kept.push(text.slice(nameStart, end));
+  });
+  if (kept.length === count) return text;
+  return text.slice(0, text.indexOf('{') + 1) + kept.join(',') + text.slice(lastEnd);
+}
+
+/**
  * The text with the given top-level members set; values are JSON texts themselves. An existing
  * member keeps its place and gets the new value, a new one is appended, and no other byte changes.
  *
@@ -77,7 +109,7 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-type Visit = (name: string, valueStart: number, valueEnd: number) => void;
+type Visit = (name: string, valueStart: number, valueEnd: number, nameStart: number) => void;
 
 /** Visits the members in their order. `lastEnd`: where a further one would be written. */
 function scanMembers(text: string, visit: Visit): { lastEnd: number; empty: boolean } {
@@ -88,13 +120,14 @@ function scanMembers(text: string, visit: Visit): { lastEnd: number; empty: bool
   if (text.charCodeAt(at) === CLOSE_BRACE) return { lastEnd, empty: true };
   for (;;) {
     if (text.charCodeAt(at) !== QUOTE) throw notAnObject();
+    const nameStart = at;
     const nameEnd = stringEnd(text, at);
     const name = unescaped(text, at, nameEnd);
     at = skipSpace(text, nameEnd);
     if (text.charCodeAt(at) !== COLON) throw notAnObject();
     const start = skipSpace(text, at + 1);
     lastEnd = valueEnd(text, start);
-    visit(name, start, lastEnd);
+    visit(name, start, lastEnd, nameStart);
     at = skipSpace(text, lastEnd);
     const code = text.charCodeAt(at);
     if (code === CLOSE_BRACE) return { lastEnd, empty: false };

@@ -5,9 +5,12 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** The deltas of one message's content blocks, in OpenAI's form. */
 export type BlockReader = {
-  /** Each gives what the event adds to the answer; undefined where that is nothing. */
-  start(index: unknown, block: unknown): Delta | undefined;
-  delta(index: unknown, delta: unknown): Delta | undefined;
+  /**
+   * Each gives what the event adds to the answer; undefined where that is nothing, `damaged` where it may
+   * add something that cannot be read.
+   */
+  start(index: unknown, block: unknown): Delta | 'damaged' | undefined;
+  delta(index: unknown, delta: unknown): Delta | 'damaged' | undefined;
   stop(index: unknown): Delta | undefined;
   /** The message is over: what blocks that were not stopped still add, and its thoughts. */
   end(): Delta[];
@@ -16,7 +19,8 @@ export type BlockReader = {
 type Open =
   | { type: 'text'; from: number; citations: Json[] }
   | { type: 'tool_use'; call: number; input: unknown; hasArguments: boolean }
-  | { type: 'thinking'; thinking: string; signature: string };
+  | { type: 'thinking'; thinking: string; signature: string }
+  | { type: 'ignored' };
 
 /**
  * Blocks that are no words of the answer and no calls to the client are read over: what a server's
@@ -29,19 +33,37 @@ export function createBlockReader(): BlockReader {
   /** Characters of the answer's content so far. */
   let length = 0;
 
-  function text(piece: unknown): Delta | undefined {
-    if (typeof piece !== 'string' || piece === '') return undefined;
+  function text(piece: unknown): Delta | 'damaged' | undefined {
+    if (typeof piece !== 'string') return unread(piece);
+    if (piece === '') return undefined;
     length += piece.length;
     return { content: piece };
   }
 
-  function think(block: Extract<Open, { type: 'thinking' }>, piece: unknown): Delta | undefined {
-    if (typeof piece !== 'string' || piece === '') return undefined;
+  function think(
+    block: Extract<Open, { type: 'thinking' }>,
+    piece: unknown,
+  ): Delta | 'damaged' | undefined {
+    if (typeof piece !== 'string') return unread(piece);
+    if (piece === '') return undefined;
     block.thinking += piece;
     return { reasoning_content: piece };
   }
 
-  function startTool({ id, name, input }: Json, index: unknown): Delta {
+  /** Begins a block whose start did not come, where its deltas say all that there is to know of it. */
+  function openFor(index: unknown, { type }: Json): Open | undefined {
+    const block: Open | undefined =
+      type === 'text_delta'
+        ? { type: 'text', from: length, citations: [] }
+        : type === 'thinking_delta'
+          ? { type: 'thinking', thinking: '', signature: '' }
+          : undefined;
+    if (block) open.set(index, block);
+    return block;
+  }
+
+  function startTool({ id, name, input }: Json, index: unknown): Delta | 'damaged' {
+    if (typeof name !== 'string' || name === '') return 'damaged';
     const call = calls++;
     open.set(index, { type: 'tool_use', call, input, hasArguments: false });
     return {
@@ -50,7 +72,7 @@ export function createBlockReader(): BlockReader {
           index: call,
           id: typeof id === 'string' && id !== '' ? id : `call_${call}`,
           type: 'function',
-          function: { name: String(name), arguments: '' },
+          function: { name, arguments: '' },
         },
       ],
     };
@@ -86,7 +108,7 @@ export function createBlockReader(): BlockReader {
 
   return {
     start(index, block) {
-      if (!isJsonObject(block)) return undefined;
+      if (!isJsonObject(block)) return 'damaged';
       switch (block['type']) {
         case 'text':
           open.set(index, { type: 'text', from: length, citations: [] });
@@ -103,27 +125,37 @@ export function createBlockReader(): BlockReader {
         case 'tool_use':
           return startTool(block, index);
         default:
+          open.set(index, { type: 'ignored' });
           return undefined;
       }
     },
 
     delta(index, delta) {
-      const block = open.get(index);
-      if (!block || !isJsonObject(delta)) return undefined;
+      if (!isJsonObject(delta)) return 'damaged';
+      const block = open.get(index) ?? openFor(index, delta);
       const { type, text: piece, thinking, signature, partial_json: json, citation } = delta;
-      if (block.type === 'text') {
-        if (type === 'text_delta') return text(piece);
-        if (type === 'citations_delta' && isJsonObject(citation)) block.citations.push(citation);
-      } else if (block.type === 'thinking') {
-        if (type === 'thinking_delta') return think(block, thinking);
-        if (type === 'signature_delta' && typeof signature === 'string') {
-          block.signature += signature;
-        }
-      } else if (type === 'input_json_delta' && typeof json === 'string' && json !== '') {
-        block.hasArguments = true;
-        return argumentsDelta(block.call, json);
+      switch (block?.type) {
+        case 'text':
+          if (type === 'text_delta') return text(piece);
+          if (type === 'citations_delta' && isJsonObject(citation)) block.citations.push(citation);
+          return undefined;
+        case 'thinking':
+          if (type === 'thinking_delta') return think(block, thinking);
+          if (type === 'signature_delta' && typeof signature === 'string') {
+            block.signature += signature;
+          }
+          return undefined;
+        case 'tool_use':
+          if (type !== 'input_json_delta' || json === '') return undefined;
+          if (typeof json !== 'string') return unread(json);
+          block.hasArguments = true;
+          return argumentsDelta(block.call, json);
+        case 'ignored':
+          return undefined;
+        default:
+          // Of a block that never began: whose arguments these are cannot be known.
+          return type === 'input_json_delta' ? 'damaged' : undefined;
       }
-      return undefined;
     },
 
     stop,
@@ -134,6 +166,10 @@ export function createBlockReader(): BlockReader {
     },
   };
 }
+
+/** A piece that is no text: null and absence say nothing. */
+const unread = (piece: unknown): 'damaged' | undefined =>
+  piece === undefined || piece === null ? undefined : 'damaged';
 
 const argumentsDelta = (index: number, text: string): Delta => ({
   tool_calls: [{ index, function: { arguments: text } }],

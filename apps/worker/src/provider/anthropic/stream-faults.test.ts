@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { messageDelta, messageStart, messageStop, ping, text, wire } from './events.fixture.ts';
+import {
+  blockDelta,
+  blockStart,
+  messageDelta,
+  messageStart,
+  messageStop,
+  ping,
+  text,
+  wire,
+} from './events.fixture.ts';
 import type { WireEvent } from './events.fixture.ts';
 import { answer, deltas, hello, read } from './stream.fixture.ts';
 
@@ -66,15 +75,15 @@ describe('a stream of Anthropic that breaks', () => {
     });
   });
 
-  it('skips events that are malformed, unknown or of the wrong shape', () => {
+  it('drops events that cannot have carried a part of the answer', () => {
     const junk = [
-      'data: {"type":"content_block_delta","ind\n\n',
+      'event: ping\ndata: {"type":"pi\n\n',
+      'data: {"type":"ping","x\n\n',
       'data: [DONE]\n\n',
       'data: null\n\n',
       'event: vertex_event\ndata: {"type":"vertex_event","x":1}\n\n',
-      'data: {"type":"content_block_start","index":7,"content_block":null}\n\n',
       'data: {"type":"content_block_delta","index":0,"delta":{"type":"new_delta","text":5}}\n\n',
-      'data: {"type":"content_block_delta","index":99,"delta":{"type":"text_delta","text":"x"}}\n\n',
+      'data: {"type":"content_block_stop","index":99}\n\n',
       'data: {"type":"message_delta"}\n\n',
     ].join('');
     const clean = read(wire(hello));
@@ -82,6 +91,41 @@ describe('a stream of Anthropic that breaks', () => {
     const dirty = read([junk, start, junk, rest.join(junk)].join(''));
     expect(dirty.texts).toEqual(clean.texts);
     expect(dirty.verdict).toEqual(clean.verdict);
+  });
+
+  it.each([
+    [
+      'JSON that is cut',
+      '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" bro',
+    ],
+    ['JSON that is cut before its type', '{"ty'],
+    ['plain text', 'Internal Server Error'],
+    ['two events on one line', `${JSON.stringify(ping)}data: ${JSON.stringify(ping)}`],
+    ['a delta that is no object', JSON.stringify(blockDelta(0, 'x' as never))],
+    ['a text that is a number', JSON.stringify(blockDelta(0, { type: 'text_delta', text: 5 }))],
+    ['a block that is none', '{"type":"content_block_start","index":1,"content_block":null}'],
+    ['a tool without a name', JSON.stringify(blockStart(1, { type: 'tool_use', id: 'a' }))],
+    [
+      'arguments of a block that never began',
+      JSON.stringify(blockDelta(9, { type: 'input_json_delta', partial_json: '{' })),
+    ],
+  ])('ends behind the last event that can be read: %s', (_what, damaged) => {
+    const [before, after] = [wire(hello.slice(0, 3)), wire(hello.slice(3))];
+    const { texts, verdict, verdictAtPush } = read(`${before}data: ${damaged}\n\n${after}`);
+    expect(verdict).toMatchObject({ fault: { code: 'upstream_invalid_response' } });
+    expect(verdictAtPush).toBe(true);
+    expect(texts).toHaveLength(2);
+    // Behind the stop_reason nothing can be missing.
+    const late = read(`${wire(hello.slice(0, -1))}data: ${damaged}\n\n${wire([messageStop])}`);
+    expect(late.verdict).toMatchObject({ kind: 'completed' });
+    expect(late.texts).toEqual(read(wire(hello)).texts);
+  });
+
+  it('reads the text of a block whose start did not come', () => {
+    const [start = ping, , ...rest] = hello;
+    const { verdict, ...told } = read(wire([start, ...rest]));
+    expect(verdict).toMatchObject({ kind: 'completed' });
+    expect(answer({ verdict, ...told }).message.content).toBe('Hello 🌍');
   });
 
   it('is truncated where a second answer is joined to a shown part of the first', () => {

@@ -1,7 +1,9 @@
 import { visibility } from '@millrace/shared/domain/chunk';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { isJsonObject } from '@millrace/shared/domain/json';
+import { damagedEvent, readEvent } from '../event.ts';
 import { createEventStreamParser } from '../event-stream.ts';
+import type { UpstreamEvent } from '../event-stream.ts';
 import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
 import { createBlockReader } from './blocks.ts';
 import { completionId, createChunkWriter } from './chunks.ts';
@@ -62,6 +64,11 @@ export function createStreamReader(
     sink.plain(answer.content(content), content);
   }
 
+  function showRead(delta: Delta | 'damaged' | undefined): void {
+    if (delta !== 'damaged') show(delta);
+    else if (finishReason === undefined) verdict = damagedEvent;
+  }
+
   function say(answer: ChunkWriter, delta: Delta, finishReason?: string): void {
     const { text, chunk } = answer.delta(delta, finishReason);
     const visible = visibility(chunk) === 'visible';
@@ -102,21 +109,29 @@ export function createStreamReader(
     return { kind: 'completed', finishReason: reason, usage: told };
   }
 
-  function onEvent(data: string): void {
+  function onEvent(upstream: UpstreamEvent): void {
     if (verdict) return;
-    const event = parse(data);
-    // One event that is no JSON does not spoil the answer around it.
-    if (!isJsonObject(event) || event['type'] === 'ping') return;
+    const read = readEvent(upstream);
+    // Other providers' `[DONE]` says nothing here: message_stop does.
+    if (read.kind === 'nothing' || read.kind === 'done') return;
+    // Behind the stop_reason no part of the answer can be missing.
+    if (read.kind === 'damaged') {
+      if (finishReason === undefined) verdict = damagedEvent;
+      return;
+    }
+    const event = read.value;
+    const type = event['type'] ?? upstream.event;
+    if (type === 'ping') return;
     events += 1;
-    switch (event['type']) {
+    switch (type) {
       case 'message_start':
         startMessage(event['message']);
         break;
       case 'content_block_start':
-        show(blocks.start(event['index'], event['content_block']));
+        showRead(blocks.start(event['index'], event['content_block']));
         break;
       case 'content_block_delta':
-        show(blocks.delta(event['index'], event['delta']));
+        showRead(blocks.delta(event['index'], event['delta']));
         break;
       case 'content_block_stop':
         show(blocks.stop(event['index']));
@@ -138,7 +153,7 @@ export function createStreamReader(
   }
 
   const parser = createEventStreamParser({
-    onEvent: ({ data }) => onEvent(data),
+    onEvent,
     maxEventBytes,
   });
 
@@ -183,11 +198,3 @@ const fault = (code: Fault['code'], message: string): Verdict => ({
 
 const truncated = (how: string): Verdict =>
   fault('upstream_truncated', `The provider ended its answer ${how}.`);
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
-}

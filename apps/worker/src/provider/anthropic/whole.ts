@@ -19,7 +19,8 @@ export function readWhole(
   const fault = errorFault(message);
   if (fault) return { kind: 'fault', fault };
   const finishReason = isMessage(message) ? finishReasonOf(message['stop_reason']) : undefined;
-  if (!isMessage(message) || finishReason === undefined) {
+  const deltas = isMessage(message) ? readBlocks(message.content) : 'damaged';
+  if (!isMessage(message) || finishReason === undefined || deltas === 'damaged') {
     return {
       kind: 'fault',
       fault: {
@@ -37,7 +38,7 @@ export function readWhole(
     choices: [
       {
         index: 0,
-        message: toOpenAiMessage(message.content, refusalOf(message['stop_details'])),
+        message: toOpenAiMessage(deltas, refusalOf(message['stop_details'])),
         logprobs: null,
         finish_reason: finishReason,
       },
@@ -47,9 +48,7 @@ export function readWhole(
   return { kind: 'completed', finishReason, ...(usage && { usage }), body };
 }
 
-/** The blocks are read as those of a stream are, each as one piece. */
-function toOpenAiMessage(content: readonly unknown[], refusal: string | undefined) {
-  const deltas = readBlocks(content);
+function toOpenAiMessage(deltas: readonly Delta[], refusal: string | undefined) {
   const toolCalls = gatherCalls(deltas);
   const annotations = deltas.flatMap((delta) => delta.annotations ?? []);
   const thoughts = deltas.flatMap((delta) => delta.thinking_blocks ?? []);
@@ -65,9 +64,10 @@ function toOpenAiMessage(content: readonly unknown[], refusal: string | undefine
   };
 }
 
-function readBlocks(content: readonly unknown[]): Delta[] {
+/** The blocks are read as those of a stream are, each as one piece; `damaged` where one cannot be read. */
+function readBlocks(content: readonly unknown[]): Delta[] | 'damaged' {
   const reader = createBlockReader();
-  const deltas: (Delta | undefined)[] = [];
+  const deltas: (Delta | 'damaged' | undefined)[] = [];
   for (const [index, block] of content.entries()) {
     deltas.push(reader.start(index, block));
     const citations = isJsonObject(block) ? block['citations'] : undefined;
@@ -77,7 +77,8 @@ function readBlocks(content: readonly unknown[]): Delta[] {
     deltas.push(reader.stop(index));
   }
   deltas.push(...reader.end());
-  return deltas.filter((delta) => delta !== undefined);
+  if (deltas.includes('damaged')) return 'damaged';
+  return deltas.filter((delta) => delta !== undefined && delta !== 'damaged');
 }
 
 const join = (deltas: readonly Delta[], field: 'content' | 'reasoning_content'): string =>

@@ -3,6 +3,7 @@ import {
   errorOf,
   finishReasons,
   isObject,
+  isReadable,
   isUsageOnly,
   itemsOf,
   plainContent,
@@ -13,7 +14,10 @@ import { contentIn, templateOf } from '@millrace/shared/domain/chunk-template';
 import type { ChunkTemplate } from '@millrace/shared/domain/chunk-template';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { memberText, setMembers, singleLine } from '@millrace/shared/domain/json-text';
+import { damagedEvent, readEvent } from '../event.ts';
+import type { ReadEvent } from '../event.ts';
 import { createEventStreamParser } from '../event-stream.ts';
+import type { UpstreamEvent } from '../event-stream.ts';
 import { createIdentity } from '../identity.ts';
 import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
 import { fromErrorEvent } from './errors.ts';
@@ -38,35 +42,39 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   /** With `[DONE]`, it is the provider's word how many choices there are: some pass over `n`. */
   const isEnded = () => finished.size > 0 && finished.size >= seen.size;
 
-  function onEvent(event: { event?: string | undefined; data: string }): void {
-    if (verdict || event.data === '') return;
-    events += 1;
-    if (event.data === '[DONE]') {
-      verdict = isEnded() ? completed() : truncated('without a finish_reason');
-      return;
-    }
-    if (template && event.event !== 'error') {
+  function onEvent(event: UpstreamEvent): void {
+    if (verdict) return;
+    if (template && event.event === undefined && !event.isDamaged) {
       const content = contentIn(template, event.data);
       if (content !== undefined) {
         sink.plain(event.data, content);
         return;
       }
     }
-    const chunk = parse(event.data);
-    // One event that is no JSON does not spoil the answer around it.
-    if (chunk === undefined) return;
-    const error = event.event === 'error' ? (errorOf(chunk) ?? chunk) : errorOf(chunk);
-    if (error !== undefined) {
-      // After the finish_reason the answer is whole: nothing that follows can break it.
-      verdict = isFinished() ? completed() : fromErrorEvent(error);
+    const read = readEvent(event);
+    if (read.kind === 'nothing') return;
+    events += 1;
+    if (read.kind === 'done') {
+      verdict = isEnded() ? completed() : truncated('without a finish_reason');
       return;
     }
-    take(singleLine(event.data), chunk);
+    const error = errorIn(event, read);
+    if (error === undefined && read.kind === 'json' && isReadable(read.value)) {
+      take(singleLine(event.data), read.value);
+      return;
+    }
+    // After the finish_reason the answer is whole: nothing that follows can break it.
+    if (isFinished() && error === undefined) return;
+    if (isFinished()) verdict = completed();
+    else verdict = error === undefined ? damagedEvent : fromErrorEvent(error);
   }
 
   function take(text: string, chunk: unknown): void {
     const told = usageOf(chunk);
     usage = told ?? usage;
+    const isChunk = isObject(chunk) && chunk['choices'] != null;
+    // Without choices it is no part of the answer: a ping in the provider's own words.
+    if (!isChunk && told === undefined) return;
     const changed = identity.changed(chunk);
     const shown = changed ? setMembers(text, changed) : text;
     if (isUsageOnly(chunk)) {
@@ -121,6 +129,13 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   };
 }
 
+/** What an event named `error` says is the error, whatever it is. */
+function errorIn({ event, data }: UpstreamEvent, read: ReadEvent): unknown {
+  if (read.kind === 'json')
+    return errorOf(read.value) ?? (event === 'error' ? read.value : undefined);
+  return event === 'error' ? data : undefined;
+}
+
 const choicesOf = (chunk: unknown): readonly unknown[] =>
   isObject(chunk) ? itemsOf(chunk['choices']) : [];
 
@@ -137,11 +152,3 @@ const fault = (code: Fault['code'], message: string): Verdict => ({
 
 const truncated = (how: string): Verdict =>
   fault('upstream_truncated', `The provider ended its answer ${how}.`);
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
-}

@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest';
+import { readWhole } from './whole.ts';
+
+const answer = (choices: unknown) => JSON.stringify({ id: 'c', created: 1, model: 'm', choices });
+const message = { role: 'assistant', content: 'A' };
+
+it.each([
+  ['JSON that is cut', answer([{ message }]).slice(0, -4)],
+  ['nothing', ''],
+  ['an object without choices', '{}'],
+  ['no choice', answer([])],
+  ['choices that are no list', answer({ message })],
+  ['a choice without a message', answer([{ index: 0 }])],
+  ['a second choice that is none', answer([{ message }, null])],
+  ['a message that is a text', answer([{ message: 'A' }])],
+  ['content that is a number', answer([{ message: { content: 5 } }])],
+  ['tool calls that are no list', answer([{ message: { content: null, tool_calls: 'x' } }])],
+])('a whole answer that cannot be read is a fault: %s', (_what, text) => {
+  expect(readWhole(text)).toMatchObject({ fault: { code: 'upstream_invalid_response' } });
+});
+
+it('a whole answer may lack content, or its message where it says why', () => {
+  const called = answer([{ message: { content: null, tool_calls: [{ id: 'a' }] } }]);
+  expect(readWhole(called)).toMatchObject({ kind: 'completed', finishReason: null });
+  const filtered = answer([{ index: 0, finish_reason: 'content_filter' }]);
+  expect(readWhole(filtered)).toMatchObject({ kind: 'completed', finishReason: 'content_filter' });
+});

@@ -1,0 +1,44 @@
+import {
+  errorOf,
+  finishReasons,
+  isObject,
+  isReadable,
+  itemsOf,
+  usageOf,
+} from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { Verdict } from '../port.ts';
+import { fromErrorEvent } from './errors.ts';
+
+/** What a whole answer was worth. One of which not every choice can be read is none. */
+export function readWhole(text: string): Verdict {
+  const answer = parse(text);
+  if (!isObject(answer)) return invalid('something that is no JSON object');
+  const error = errorOf(answer);
+  if (error !== undefined) return fromErrorEvent(error);
+  if (!hasAnswer(answer)) return invalid('no choice that can be read');
+  const first = finishReasons(answer)[0];
+  return { kind: 'completed', finishReason: first?.reason ?? null, usage: usageOf(answer) };
+}
+
+/** A choice has a message, or an end that says why it has none (a filter's). */
+const hasAnswer = (answer: JsonObject): boolean => {
+  const choices = itemsOf(answer['choices']);
+  const says = (choice: unknown) =>
+    isObject(choice) &&
+    (isObject(choice['message']) || typeof choice['finish_reason'] === 'string');
+  return choices.length > 0 && choices.every(says) && isReadable(answer);
+};
+
+const invalid = (what: string): Verdict => ({
+  kind: 'fault',
+  fault: { code: 'upstream_invalid_response', message: `The provider answered with ${what}.` },
+});
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
