@@ -1,8 +1,12 @@
 import { request } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { createParser } from 'eventsource-parser';
+import { failRun, readerOf } from '../harness/strict-event-stream.ts';
 
-/* A client that sees everything: each request on a socket of its own, every event as it comes. */
+/*
+ * A client that sees everything: each request on a socket of its own, every event as it comes. A plain
+ * stream that an SDK would stumble over rejects `ended`, and fails the run.
+ */
 
 export type SseEvent = { event: string; id: string | undefined; data: string };
 
@@ -62,9 +66,11 @@ export function openStream(url: string, options: StreamOptions = {}): Stream {
   const outgoing = request(url, { method, headers: { ...type, ...headers }, agent: false });
   outgoing.on('response', (response) => {
     headIs.resolve({ status: response.statusCode ?? 0, headers: response.headers });
+    const strict = readerOf({ headers, body }, response);
     response.setEncoding('utf8');
     response.on('data', (part: string) => {
       if (keepRaw) raw += part;
+      strict?.push(part);
       bytes += Buffer.byteLength(part);
       parser.feed(part);
       look();
@@ -74,6 +80,11 @@ export function openStream(url: string, options: StreamOptions = {}): Stream {
     });
     response.on('error', () => {});
     response.on('close', () => {
+      strict?.end(response.complete);
+      if (strict?.fault) {
+        failRun(strict.fault);
+        endIs.reject(strict.fault);
+      }
       endIs.resolve(response.complete ? 'complete' : 'broken');
       look();
     });
@@ -158,11 +169,16 @@ export type AskOptions = {
   keepRaw?: boolean;
 };
 
-/** A plain reader: POST /v1/chat/completions with `stream: true`. */
-export const ask = (url: string, model: string, { body, ...rest }: AskOptions = {}): Stream =>
+/** A plain reader: POST /v1/chat/completions with `stream: true`. Its events have ids, so that their order can be judged. */
+export const ask = (
+  url: string,
+  model: string,
+  { body, headers, ...rest }: AskOptions = {},
+): Stream =>
   openStream(`${url}/v1/chat/completions`, {
     method: 'POST',
     body: chatBody(model, { stream: true, ...body }),
+    headers: { 'x-millrace-event-ids': 'on', ...headers },
     ...rest,
   });
 

@@ -1,5 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import { failRun, readerOf } from './strict-event-stream.ts';
 
 export type Head = { status: number; headers: IncomingHttpHeaders };
 
@@ -33,7 +34,10 @@ export type CallOptions = {
   chunked?: boolean;
 };
 
-/** A client without opinions: no pool, no retries, no decoding but UTF-8. */
+/**
+ * A client without opinions: no pool, no retries, no decoding but UTF-8. Only plain streams are read
+ * strictly: one that an SDK would stumble over rejects `ended`, and fails the run.
+ */
 export function open(url: string | URL, options: CallOptions = {}): Call {
   const { body, headers = {}, method = body === undefined ? 'GET' : 'POST' } = options;
   const bytes = body === undefined ? undefined : toBytes(body);
@@ -64,15 +68,25 @@ export function open(url: string | URL, options: CallOptions = {}): Call {
 
   function receive(response: IncomingMessage): void {
     const { statusCode: status = 0, headers: received } = response;
+    const strict = readerOf(
+      { headers, body: Buffer.isBuffer(body) ? String(body) : body },
+      response,
+    );
     head.resolve({ status, headers: received });
     response.setEncoding('utf8');
     response.on('data', (part: string) => {
       text += part;
+      strict?.push(part);
       for (const wake of watchers) wake();
     });
     response.on('error', () => {});
     response.on('close', () => {
       over = true;
+      strict?.end(response.complete);
+      if (strict?.fault) {
+        failRun(strict.fault);
+        ended.reject(strict.fault);
+      }
       ended.resolve({ status, headers: received, text, broken: !response.complete });
       for (const wake of watchers) wake();
     });

@@ -232,7 +232,7 @@ describe('cancelling', () => {
 
 describe('x-millrace-on-disconnect: keep', () => {
   it('lets a request run on, to be read where its client left it', async () => {
-    const headers = { 'x-millrace-on-disconnect': 'keep' };
+    const headers = { 'x-millrace-on-disconnect': 'keep', 'x-millrace-event-ids': 'on' };
     const plain = complete(fleet.url, chat(paced, { stream: true }), headers);
     const text = await plain.until((text) => text.split('\n\n').length > 5);
     const id = String((await plain.head).headers['x-request-id']);

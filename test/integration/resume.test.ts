@@ -1,11 +1,12 @@
 import { EventSource } from 'eventsource';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { aliases, chat, createJob, readEvents } from '../harness/api.ts';
+import { aliases, chat, complete, createJob, readEvents } from '../harness/api.ts';
 import { startCuttingProxy } from '../harness/cutting-proxy.ts';
-import { contentOf, eventsOf, keptEvents } from '../harness/events.ts';
+import { contentOf, eventsOf, isTerminated, keptEvents } from '../harness/events.ts';
 import type { SseEvent } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
+import { errorOf } from '../harness/http.ts';
 import { expectedText } from '../simulator/index.ts';
 
 const tokens = 150;
@@ -76,6 +77,55 @@ describe('a reader that comes back', () => {
       expect(answer.status).toBe(204);
       expect(answer.text).toBe('');
     }
+  });
+});
+
+describe('a plain stream', () => {
+  const body = (model: string) => chat(model, { stream: true });
+  const again = (model: string, headers: Record<string, string>) =>
+    complete(ingress(1), body(model), headers).ended;
+
+  it('has no ids unless its client asks for them', async () => {
+    const idsOf = async (headers: Record<string, string>) => {
+      const { text } = await again(short, headers);
+      expect(isTerminated(eventsOf(text))).toBe(true);
+      return keptEvents(text).length;
+    };
+    expect(await idsOf({})).toBe(0);
+    expect(await idsOf({ 'x-millrace-event-ids': 'off', 'last-event-id': '0-0' })).toBe(0);
+    expect(await idsOf({ 'x-millrace-event-ids': 'on' })).toBeGreaterThan(20);
+    expect(await idsOf({ 'last-event-id': '0-0' })).toBeGreaterThan(20);
+  });
+
+  it('that is asked for again by its Idempotency-Key goes on behind Last-Event-ID', async () => {
+    const headers = { 'idempotency-key': 'plain-again', 'x-millrace-event-ids': 'on' };
+    const whole = eventsOf((await complete(ingress(0), body(short), headers).ended).text);
+    for (const place of [0, 7, whole.length - 2]) {
+      const { text } = await again(short, { ...headers, 'last-event-id': whole[place]?.id ?? '' });
+      expect(eventsOf(text)).toEqual(whole.slice(place + 1));
+    }
+  });
+
+  it.each([
+    ['made new', undefined, '999999-1'],
+    ['made new with an Idempotency-Key', 'never-used', '1-1'],
+    ['read again', 'plain-ahead', '999999-1'],
+    ['read again from a place behind its end', 'plain-ahead', '1-1000'],
+  ])('that is %s has no entry that its log has not: 410', async (_what, key, cursor) => {
+    await complete(ingress(0), body(short), { 'idempotency-key': 'plain-ahead' }).ended;
+    const headers = { 'last-event-id': cursor, ...(key && { 'idempotency-key': key }) };
+    const answer = await again(short, headers);
+    expect(answer).toMatchObject({ status: 410, headers: { 'x-should-retry': 'false' } });
+    expect(errorOf(answer)).toMatchObject({ code: 'cursor_ahead', param: 'Last-Event-ID' });
+  });
+
+  it.each([
+    ['last-event-id', 'x', 'invalid_cursor'],
+    ['x-millrace-event-ids', 'yes', null],
+  ])('with %s: %s is refused', async (header, value, code) => {
+    const answer = await again(short, { [header]: value });
+    expect(answer.status).toBe(400);
+    expect(errorOf(answer)).toMatchObject({ code });
   });
 });
 

@@ -44,7 +44,7 @@ export function openReader(
 function plainItem(line: Line): Item | undefined {
   const kind = line.text[0] ?? '';
   if (kind === 'c' || kind === 'u') {
-    const [, id = '', data = ''] = /^id: (.*)\ndata: ([^]*)\n\n$/.exec(sseChunk(line)) ?? [];
+    const [, id = '', data = ''] = /^id: (.*)\ndata: ([^]*)\n\n$/.exec(sseChunk(line, true)) ?? [];
     return { event: kind === 'c' ? 'chunk' : 'usage', id, data };
   }
   const event = terminals[kind];

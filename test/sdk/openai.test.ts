@@ -1,15 +1,22 @@
 import OpenAI from 'openai';
-import type { ChatCompletionChunk } from 'openai/resources/chat/completions';
+import type {
+  ChatCompletionChunk,
+  ChatCompletionCreateParamsStreaming,
+} from 'openai/resources/chat/completions';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { keyspace, queueName } from '@millrace/shared/keys';
 import type { Redis } from '@millrace/shared/redis';
-import { aliases, expectClosed, upstreamOf } from '../harness/api.ts';
+import { aliases, chat, complete, expectClosed, upstreamOf } from '../harness/api.ts';
+import { eventsOf, isTerminated } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { expectedArguments, expectedText } from '../simulator/index.ts';
 
 const short = 'healthy:tokens=30';
 const tools = 'tools:calls=3';
+/** Silent for longer than `keepAlive` between two tokens, and while its tool calls are held. */
+const slow = 'healthy:tokens=4,pace=300';
+const slowTools = 'tools:calls=1,words=4,pace=150';
 const long = (seed: number) => `healthy:tokens=5000,pace=10,seed=${seed}`;
 const statuses = [400, 401, 404, 429, 500];
 const failing = (status: number) =>
@@ -21,7 +28,15 @@ let client: OpenAI;
 beforeAll(async () => {
   fleet = await startFleet({
     models: {
-      ...aliases(short, tools, 'silent', ...statuses.map(failing), 'error-event:after=5'),
+      ...aliases(
+        short,
+        tools,
+        slow,
+        slowTools,
+        'silent',
+        ...statuses.map(failing),
+        'error-event:after=5',
+      ),
       ...aliases(...[1, 2, 3, 4, 5].map(long)),
     },
     // One request at a time, so that a second one is queued.
@@ -135,6 +150,41 @@ describe('a stream', () => {
     );
     expect(textOf(chunks, 0)).toBe(expectedText({ tokens: 30 }));
     expect(textOf(chunks, 1)).toBe(expectedText({ tokens: 30, choice: 1 }));
+  });
+});
+
+describe('a stream with pauses that are longer than the keep-alive', () => {
+  let url: string;
+  let patient: OpenAI;
+  beforeAll(async () => {
+    await fleet.reconfigure({ limits: { workerConcurrency: 1, keepAlive: '100ms' } });
+    ({ url } = await fleet.addIngress());
+    patient = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
+  });
+
+  it.each([
+    [slow, 'off'],
+    [slowTools, 'off'],
+    [slow, 'on'],
+    [slowTools, 'on'],
+  ])('goes on to its end: %s, with event ids %s', async (model, ids) => {
+    const body = chat(model, {
+      stream: true,
+      tools: [{ type: 'function', function: { name: 'weather', parameters: {} } }],
+    });
+    const headers = { 'x-millrace-event-ids': ids };
+    const chunks = await gather(
+      await patient.chat.completions.create(body as ChatCompletionCreateParamsStreaming, {
+        headers,
+      }),
+    );
+    expect(chunks.at(-1)?.choices[0]?.finish_reason).toMatch(/^(stop|tool_calls)$/);
+    // As the SDKs of other languages would read it.
+    const { text } = await complete(url, body, headers).ended;
+    expect(isTerminated(eventsOf(text))).toBe(true);
+    expect(text).toMatch(/^: keep-alive\n[^\n]/m);
+    expect(text).not.toMatch(/^: keep-alive\n\n/m);
+    expect(/^id: /m.test(text)).toBe(ids === 'on');
   });
 });
 

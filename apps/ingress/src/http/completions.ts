@@ -1,5 +1,5 @@
-import { decodeEntry, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
-import type { Failed, Line } from '@millrace/shared/domain/entry';
+import { decodeEntry, isTerminalLine, logStart, sameEntryId } from '@millrace/shared/domain/entry';
+import type { EntryId, Failed, Line } from '@millrace/shared/domain/entry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
@@ -9,9 +9,11 @@ import type { Prepared } from '../prepare.ts';
 import type { Charge } from '../key-limits.ts';
 import { parseObject, readChatRequest } from './body.ts';
 import { clientLeft, sendCharged } from './charged.ts';
+import { readLastEventId, startOf } from './cursor.ts';
 import {
   ApiError,
   cancelledError,
+  cursorAhead,
   fromFailed,
   slowReader,
   streamLost,
@@ -20,6 +22,7 @@ import {
 import {
   readContinuation,
   readDeadline,
+  readEventIds,
   readIdempotencyKey,
   readOnDisconnect,
   readPriority,
@@ -32,7 +35,14 @@ import { endWhenStalled } from './whole-answers.ts';
 const endpoint = '/v1/chat/completions';
 
 /** A call that its key was charged for, and where its answer goes. */
-type Ask = { prepared: Prepared; charge: Charge; reply: FastifyReply; services: Services };
+type Ask = {
+  prepared: Prepared;
+  charge: Charge;
+  reply: FastifyReply;
+  services: Services;
+  /** The entry behind which its answer goes on, which it has up to there; of a stream that is read again. */
+  after: EntryId;
+};
 
 /** What a reader of a synchronous call knows so far of its request and of who answers. */
 type Progress = { id: string; replayed: boolean; attempts: number; servedBy: string | undefined };
@@ -45,6 +55,15 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
   app.post(endpoint, async (request, reply) => {
     const chat = readChatRequest(parseObject(request.body));
     const onDisconnect = readOnDisconnect(request.headers);
+    const idempotency = readIdempotencyKey(request.raw, {
+      route: endpoint,
+      text: String(request.body),
+    });
+    const cursor = chat.stream ? readLastEventId(request.headers) : undefined;
+    const after = cursor ?? logStart;
+    const withIds = readEventIds(request.headers) ?? cursor !== undefined;
+    // A request that is made now has no entry yet, wherever the cursor is from.
+    if (!idempotency && !sameEntryId(after, logStart)) throw cursorAhead();
     const prepared = services.submitter.prepare({
       principal: request.principal,
       endpoint,
@@ -57,10 +76,7 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       priority: readPriority(request.headers['x-millrace-priority']),
       continuation: readContinuation(request.headers),
       traceparent: header(request, 'traceparent'),
-      idempotency: readIdempotencyKey(request.raw, {
-        route: endpoint,
-        text: String(request.body),
-      }),
+      idempotency,
     });
     const charge = await services.keyLimits.admit(prepared, true);
     // Gone while we asked: there is nobody to answer, and `close` will not come again.
@@ -73,8 +89,8 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
     request.body = undefined;
     // From here on the answer comes from the relay, not from this handler.
     reply.hijack();
-    const ask = { prepared, charge, reply, services };
-    if (chat.stream) answerStream(ask);
+    const ask = { prepared, charge, reply, services, after };
+    if (chat.stream) answerStream(ask, withIds);
     else answerWhole(ask);
     return reply;
   });
@@ -85,7 +101,7 @@ const header = (request: FastifyRequest, name: string): string | undefined => {
   return typeof value === 'string' ? value : undefined;
 };
 
-function answerStream(ask: Ask): void {
+function answerStream(ask: Ask, withIds: boolean): void {
   const { reply, services } = ask;
   const { meta } = ask.prepared;
   const progress = noProgress(meta.id);
@@ -103,7 +119,7 @@ function answerStream(ask: Ask): void {
     let text = '';
     for (const line of batch) {
       const kind = line.text[0];
-      if (kind === 'c' || (kind === 'u' && meta.includeUsage)) text += sseChunk(line);
+      if (kind === 'c' || (kind === 'u' && meta.includeUsage)) text += sseChunk(line, withIds);
       else if (kind === 'd') {
         connection.end(text + sseDone);
         return true;
@@ -128,7 +144,7 @@ function answerStream(ask: Ask): void {
     hasRoom: connection.hasRoom,
     reset() {
       // A log that lost what this reader has been shown: it cannot take text back.
-      if (!connection.started) return;
+      if (!connection.started && sameEntryId(ask.after, logStart)) return;
       reader.close();
       reader.cancel('what its reader was shown is lost');
       endWithError('', lostFailed);
@@ -182,7 +198,7 @@ function answerWhole(ask: Ask): void {
 
 /** Opens the reader first, then sends the request: nothing can come before somebody listens. */
 function begin(
-  { prepared, charge, reply, services }: Ask,
+  { prepared, charge, reply, services, after }: Ask,
   progress: Progress,
   sink: ReaderSink & { fail(failed: Failed): void; ended(): boolean; held(): number },
 ): Reader & { cancel(reason: string): void } {
@@ -206,13 +222,16 @@ function begin(
     clientLeft(services, { id: progress.id, keyId: meta.keyId }, reason, once?.caller);
   };
 
-  /** Its answer is that of a call before it with the same Idempotency-Key, from the start. */
+  /** Its answer is that of a call before it with the same Idempotency-Key, from the start or its cursor. */
   async function join(id: string): Promise<void> {
     reader.close();
     Object.assign(progress, { id, replayed: true });
-    const joining = joinRequest(services, id, () => {
+    const joining = joinRequest(services, id, (described) => {
       if (sink.ended() || response.destroyed) return;
-      reader = relay.open(id, logStart, sink);
+      const start = startOf(described, after);
+      // A plain reader cannot take back what it has.
+      if (start.kind === 'ahead') throw cursorAhead();
+      reader = relay.open(id, start.kind === 'finished' ? start.before : start.after, sink);
     });
     await joining.catch((error: unknown) => {
       cancel('its answer cannot be read');
@@ -251,7 +270,12 @@ function begin(
   // An answer that has begun was queued, whatever became of the word that it was.
   sendCharged(services, prepared, charge, { isHeard: () => heard, hasLeft: () => left })
     .finally(() => reply.request.releaseBody())
-    .then((sent) => (sent.kind === 'joined' ? join(sent.id) : undefined))
+    .then((sent) => {
+      if (sent.kind === 'joined') return join(sent.id);
+      if (sent.kind === 'unsent' || sameEntryId(after, logStart)) return undefined;
+      cancel('it was made anew for a reader that has a part of its answer');
+      throw cursorAhead();
+    })
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
       reader.close();

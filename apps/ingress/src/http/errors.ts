@@ -113,6 +113,7 @@ const final = new Set<string | null>([
   'request_cancelled',
   'deadline_exceeded',
   'idempotency_key_reused',
+  'cursor_ahead',
 ]);
 
 /** How a request that failed before its head was sent answers. */
@@ -148,6 +149,18 @@ export const streamLost: OpenAiError = {
   param: null,
   code: 'stream_lost',
 };
+
+/** A cursor behind the end of its stream, of a reader that cannot take back what it was shown. */
+export const cursorAhead = (): ApiError =>
+  invalidRequest(
+    'There is no such entry in this stream: ask for it anew, without a Last-Event-ID.',
+    {
+      status: 410,
+      param: 'Last-Event-ID',
+      code: 'cursor_ahead',
+      headers: { 'x-should-retry': 'false' },
+    },
+  );
 
 export const jobNotFound = (id: string): ApiError =>
   notFound(

@@ -1,24 +1,25 @@
 import type { ServerResponse } from 'node:http';
-import { compareEntryIds, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
-import type { EntryId, Line, OpenAiError } from '@millrace/shared/domain/entry';
+import { isTerminalLine, logStart } from '@millrace/shared/domain/entry';
+import type { Line, OpenAiError } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/log/port';
-import { sseEvent, toJobEvent } from '../relay/encode.ts';
+import { sseComment, sseEvent, toJobEvent } from '../relay/encode.ts';
 import type { ReaderSink } from '../relay/relay.ts';
 import type { Visit } from '../relay/waiting-room.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
+import type { Start } from './cursor.ts';
 import { slowReader, streamLost } from './errors.ts';
 
 export type EventsOptions = {
   described: Described;
-  after: EntryId;
+  start: Exclude<Start, { kind: 'finished' }>;
   response: ServerResponse;
   services: Services;
 };
 
 /** A native reader over SSE: the request's events from a cursor on, to its terminal event. */
-export function streamEvents({ described, after, response, services }: EventsOptions): void {
-  const { meta, last } = described;
+export function streamEvents({ described, start, response, services }: EventsOptions): void {
+  const { meta } = described;
   const connection = openSse({
     response,
     headers: () => ({ 'x-request-id': meta.id }),
@@ -49,15 +50,17 @@ export function streamEvents({ described, after, response, services }: EventsOpt
     gone: () => connection.end(errorEvent(streamLost)),
   };
 
-  // A cursor from before a Redis failover, or made up: all over again, and the reader is told.
-  const isAhead = compareEntryIds(after, last) > 0;
-  if (isAhead) sink.reset('cursor_ahead');
-  else connection.write(': connected\n\n');
+  if (start.kind === 'ahead') sink.reset('cursor_ahead');
+  else connection.write(sseComment('connected'));
   let visit: Visit | undefined;
   if (!described.ended) {
     visit = services.waitingRoom.enter(meta.id, (event) => connection.write(sseEvent(event)));
   }
-  const reader = services.relay.open(meta.id, isAhead ? logStart : after, sink);
+  const reader = services.relay.open(
+    meta.id,
+    start.kind === 'ahead' ? logStart : start.after,
+    sink,
+  );
   const open = services.connections.add(
     () => {
       reader.close();
@@ -67,7 +70,7 @@ export function streamEvents({ described, after, response, services }: EventsOpt
         return;
       }
       // The cursor is with the client: it goes on at another ingress.
-      connection.end(': the server shuts down, resume elsewhere\n\n');
+      connection.end(sseComment('the server shuts down, resume elsewhere'));
     },
     undefined,
     connection.held,

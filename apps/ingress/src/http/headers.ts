@@ -16,6 +16,16 @@ export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep
   });
 }
 
+/** `x-millrace-event-ids`: whether a plain stream names the entry of each event. */
+export function readEventIds(headers: IncomingHttpHeaders): boolean | undefined {
+  const value = headers['x-millrace-event-ids'];
+  if (value === undefined) return undefined;
+  if (value === 'on' || value === 'off') return value === 'on';
+  throw invalidRequest("Invalid 'x-millrace-event-ids': expected 'on' or 'off'.", {
+    param: 'x-millrace-event-ids',
+  });
+}
+
 /** A priority by its name: `x-millrace-priority`, or a field. Throws an ApiError on another word. */
 export function readPriority(value: unknown, param = 'x-millrace-priority'): Priority | undefined {
   if (value === undefined || value === null) return undefined;

@@ -1,4 +1,4 @@
-import { logStart, parseEntryId, sameEntryId } from '@millrace/shared/domain/entry';
+import { logStart } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
@@ -15,6 +15,7 @@ import type { Prepared } from '../prepare.ts';
 import type { Sent } from '../submit.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
 import { clientLeft, sendCharged } from './charged.ts';
+import { parseCursor, readLastEventId, startOf } from './cursor.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
@@ -78,13 +79,14 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       const described = await within(services.log.subscribe(id, services.inbox));
       if (!described) throw jobNotFound(id);
       // All was read: an EventSource that comes back after the end is told to stay away.
-      if (described.ended && sameEntryId(described.last, after)) {
+      const start = startOf(described, after);
+      if (start.kind === 'finished') {
         return await reply.code(204).header('x-request-id', id).send();
       }
       reply.hijack();
       // Gone while we asked: there is nobody to write to, and `close` will not come again.
       if (reply.raw.destroyed) return undefined;
-      streamEvents({ described, after, response: reply.raw, services });
+      streamEvents({ described, start, response: reply.raw, services });
       return undefined;
     } finally {
       hold.release();
@@ -149,22 +151,9 @@ export async function findJob(
 
 /** `Last-Event-ID` beats `?after=`: an EventSource that comes back repeats its URL, with the newer place in the header. Throws a 400. */
 function readCursor(request: FastifyRequest<JobRoute>): EntryId {
-  const header = request.headers['last-event-id'];
-  const fromHeader = typeof header === 'string' && header !== '' ? header : undefined;
-  const text = fromHeader ?? request.query.after;
-  return text === undefined ? logStart : parseCursor(text, fromHeader ? 'Last-Event-ID' : 'after');
-}
-
-export function parseCursor(text: unknown, param: string): EntryId {
-  const id = typeof text === 'string' ? parseEntryId(text) : undefined;
-  if (id) return id;
-  throw invalidRequest(
-    `Invalid '${param}': expected an entry id of this request, as it was sent with an event.`,
-    {
-      param,
-      code: 'invalid_cursor',
-    },
-  );
+  const { after } = request.query;
+  const newest = readLastEventId(request.headers);
+  return newest ?? (after === undefined ? logStart : parseCursor(after, 'after'));
 }
 
 const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'metadata']);

@@ -1,9 +1,4 @@
-import {
-  compareEntryIds,
-  isTerminalLine,
-  logStart,
-  sameEntryId,
-} from '@millrace/shared/domain/entry';
+import { isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Caller, Described } from '@millrace/shared/log/port';
@@ -16,6 +11,7 @@ import type { Visit } from '../relay/waiting-room.ts';
 import type { Services } from '../services.ts';
 import { within } from '../within.ts';
 import { clientLeft } from './charged.ts';
+import { startOf } from './cursor.ts';
 import { invalidRequest, streamLost } from './errors.ts';
 import { resetEvent } from './events.ts';
 import { errorFrame } from './socket-frames.ts';
@@ -140,16 +136,20 @@ export function createSocketRequests(
     },
 
     /** From a cursor on. Throws an ApiError when the socket reads it already, or has no room. */
-    subscribe({ meta, last, ended }: Described, after: EntryId): void {
+    subscribe(described: Described, after: EntryId): void {
+      const { meta } = described;
       if (open.has(meta.id)) {
         throw invalidRequest(`This socket reads '${meta.id}' already.`, { param: 'id' });
       }
       if (open.size >= maxPerSocket) throw noRoom();
-      const isAhead = compareEntryIds(after, last) > 0;
-      if (isAhead) send(socketEvent(meta.id, resetEvent('cursor_ahead')));
-      // One who has read it all is told its end once more: a subscription always has one.
-      const isRead = ended && sameEntryId(after, last);
-      const cursor = isRead ? { run: last.run, seq: last.seq - 1 } : isAhead ? logStart : after;
+      const start = startOf(described, after);
+      if (start.kind === 'ahead') {
+        send(socketEvent(meta.id, resetEvent('cursor_ahead')));
+        read(meta, logStart, { owned: false });
+        return;
+      }
+      // A subscription always has an end, also of a reader that has it already.
+      const cursor = start.kind === 'finished' ? start.before : start.after;
       read(meta, cursor, { owned: false });
     },
 

@@ -5,13 +5,21 @@ import { singleLine } from '@millrace/shared/domain/json-text';
 /** An event of the job API: its name, its entry id where it has one, and its data as JSON text. */
 export type JobEvent = { event: string; entry?: string; data: string };
 
-/** `: keep-alive`: a comment, which every SSE client skips. */
-export const sseKeepAlive = ': keep-alive\n\n';
+/**
+ * A comment on a line of its own, without a blank line behind it: a blank line ends an event, and
+ * openai-python takes one for an event with empty data, which it cannot parse, once it was sent an id.
+ */
+export const sseComment = (text: string): string => `: ${text}\n`;
+
+export const sseKeepAlive = sseComment('keep-alive');
 
 export const sseDone = 'data: [DONE]\n\n';
 
-export const sseChunk = (line: Line): string =>
-  `id: ${line.run}-${line.seq}\ndata: ${line.text.slice(1)}\n\n`;
+/** For a plain reader. `withId`: it asked for the ids of entries, which some SDKs do not expect. */
+export const sseChunk = (line: Line, withId: boolean): string =>
+  withId
+    ? `id: ${line.run}-${line.seq}\ndata: ${line.text.slice(1)}\n\n`
+    : `data: ${line.text.slice(1)}\n\n`;
 
 export const sseError = (failed: Pick<Failed, 'error'>): string =>
   `data: ${JSON.stringify({ error: failed.error })}\n\n`;
