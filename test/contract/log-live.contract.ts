@@ -107,6 +107,20 @@ export function liveContract(open: () => LogUnderTest): void {
       await expect.poll(() => log.liveReaders(id)).toBe(0);
     });
 
+    it('counts one reader for a request that its ingress gave up, until its end', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one, 'in-1');
+      const id = await create(log, inbox.name);
+      expect(await log.detach(id)).toBe('detached');
+      await log.unsubscribe(id, inbox.name);
+      expect(await log.liveReaders(id)).toBe(1);
+      // Whoever cancels it on purpose ends it all the same.
+      expect(await log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'finished' });
+      expect(await log.detach(id)).toBe('ended');
+      expect(await log.detach(metaOf().id)).toBe('gone');
+    });
+
     it('does not subscribe to what has ended', async () => {
       const one = open();
       const inbox = await record(one);

@@ -116,6 +116,24 @@ export function onceContract(open: () => LogUnderTest): void {
       expect(await log.liveReaders(id)).toBe(1);
     });
 
+    it('goes on for a caller whose ingress gave it up, also when that ingress is gone', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one, 'in-1');
+      const [moved, other] = [onceBy(inbox.name), onceBy(inbox.name)];
+      const { id } = await make(log, moved);
+      await make(log, other);
+      expect(await log.detach(id, moved.caller)).toBe('detached');
+      expect(await log.detach(id, moved.caller)).toBe('detached');
+      expect(await leave(log, id, other)).toEqual({ kind: 'shared' });
+      await inbox.close();
+      await expect.poll(() => log.liveReaders(id)).toBe(1);
+      // It comes back by its key, on another ingress, and leaves again.
+      const back = onceBy((await record(one, 'in-2')).name);
+      expect((await make(log, back)).outcome).toEqual({ kind: 'joined', id });
+      expect(await leave(log, id, back)).toEqual({ kind: 'shared' });
+    });
+
     it('ends for all of them when it is cancelled', async () => {
       const one = open();
       const inbox = await record(one, 'in-1');

@@ -1,17 +1,18 @@
 import { expect, test } from 'vitest';
 import { createConnections } from './connections.ts';
 
-test('one connection that cannot be cut does not keep the others', () => {
+test('one connection that cannot be cut does not keep the others', async () => {
   const errors: unknown[] = [];
   const connections = createConnections((error) => errors.push(error));
   const cut: string[] = [];
   connections.add(() => {
     throw new Error('headers were sent');
   });
-  connections.add(() => cut.push('second'));
-  connections.cutAll();
-  expect(cut).toEqual(['second']);
-  expect(errors).toHaveLength(1);
+  connections.add(() => Promise.reject(new Error('Redis is away')));
+  connections.add(() => void cut.push('third'));
+  await connections.cutAll();
+  expect(cut).toEqual(['third']);
+  expect(errors).toHaveLength(2);
 });
 
 test('a drain waits for the last connection, or for its signal', async () => {
@@ -30,9 +31,12 @@ test('an answer is waited for like a connection, and cut behind all of them', as
     () => cut.push('answer'),
     () => {},
   );
-  const one = connections.add(() => cut.push('connection'));
+  const one = connections.add(async () => {
+    await Promise.resolve();
+    cut.push('connection');
+  });
   const settled = connections.settled(new AbortController().signal);
-  connections.cutAll();
+  await connections.cutAll();
   expect(cut).toEqual(['connection', 'answer']);
   one.remove();
   expect(connections.size).toBe(0);

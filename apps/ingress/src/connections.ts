@@ -1,11 +1,16 @@
 /** What is under way on this ingress, so that a drain can wait for it and end the rest. */
 export type Connections = {
   /**
-   * `cut` ends the connection at once with a clear error. `onDrain` is for one that would stay
+   * `cut` ends the connection with a clear word as soon as what it has under way is in other hands; it
+   * takes no longer than a drain waits for it. `onDrain` is for one that would stay
    * without a reason: it ends by itself as soon as nothing is under way on it.
    * `held`: bytes that wait to be sent on it.
    */
-  add(cut: () => void, onDrain?: () => void, held?: () => number): { remove(): void };
+  add(
+    cut: () => void | Promise<void>,
+    onDrain?: () => void,
+    held?: () => number,
+  ): { remove(): void };
   /**
    * Any answer, from the head of its request on: also one that is not a connection of its own, or not
    * yet. It is cut behind all connections, so that one that knows better how it ends has ended it.
@@ -15,14 +20,19 @@ export type Connections = {
   drain(): void;
   /** Resolves when none is left, or false when the signal fired before. */
   settled(signal: AbortSignal): Promise<boolean>;
-  cutAll(): void;
+  /** Resolves when all of them have been cut. Never rejects. */
+  cutAll(): Promise<void>;
   /** Without the answers that are nothing but that. */
   readonly size: number;
   /** Bytes that wait to be sent on all of them. */
   heldBytes(): number;
 };
 
-type Open = { cut: () => void; onDrain: (() => void) | undefined; held: () => number };
+type Open = {
+  cut: () => void | Promise<void>;
+  onDrain: (() => void) | undefined;
+  held: () => number;
+};
 
 const nothing = () => 0;
 
@@ -31,9 +41,9 @@ export function createConnections(onError: (error: unknown) => void): Connection
   const answers = new Set<Open>();
   let waiters: (() => void)[] = [];
   /** One that cannot be ended must not keep the others. */
-  const attempt = (end: (() => void) | undefined) => {
+  const attempt = async (end: (() => void | Promise<void>) | undefined) => {
     try {
-      end?.();
+      await end?.();
     } catch (error) {
       onError(error);
     }
@@ -62,10 +72,11 @@ export function createConnections(onError: (error: unknown) => void): Connection
       });
     },
     drain() {
-      for (const one of [...open, ...answers]) attempt(one.onDrain);
+      for (const one of [...open, ...answers]) void attempt(one.onDrain);
     },
-    cutAll() {
-      for (const one of [...open, ...answers]) attempt(one.cut);
+    async cutAll() {
+      await Promise.all([...open].map((one) => attempt(one.cut)));
+      await Promise.all([...answers].map((one) => attempt(one.cut)));
     },
     get size() {
       return open.size;

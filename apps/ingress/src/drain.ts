@@ -1,5 +1,5 @@
 import { Server as TcpServer } from 'node:net';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Connections } from './connections.ts';
 
@@ -9,22 +9,30 @@ const lastBytesMs = 1000;
 export type DrainOptions = {
   app: FastifyInstance;
   connections: Connections;
+  /** Milliseconds in which everything is served as before, while `/readyz` says that this ends. */
+  delayMs: number;
+  /** From here on new requests are refused. */
+  onRefusing(): void;
   /** Milliseconds for what is under way to end by itself. */
   withinMs: number;
 };
 
 /**
- * Takes no more connections, lets every answer end, and closes what is left. What came before a
- * connection is closed is answered on it: served, or told that the server shuts down.
+ * Serves on until load balancers have seen `/readyz`, then takes no more connections, lets every answer
+ * end, hands over what does not end in time, and closes what is left. What came before a connection is
+ * closed is answered on it: served, or told that the server shuts down.
  */
-export async function drainAnswers({ app, connections, withinMs }: DrainOptions): Promise<void> {
-  // Who waits to be accepted would be reset.
+export async function drainAnswers(options: DrainOptions): Promise<void> {
+  const { app, connections, delayMs, onRefusing, withinMs } = options;
+  if (delayMs > 0) await sleep(delayMs);
+  onRefusing();
+  // Connections that wait to be accepted would be reset.
   await everythingRead();
   // Not http's own close: it takes an answer whose last bytes are under way for an idle connection.
   TcpServer.prototype.close.call(app.server);
   connections.drain();
   await connections.settled(AbortSignal.timeout(withinMs));
-  connections.cutAll();
+  await connections.cutAll();
   const lastBytes = AbortSignal.timeout(lastBytesMs);
   await connections.settled(lastBytes);
   // A connection that was kept open may have brought one more.

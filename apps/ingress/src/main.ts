@@ -208,6 +208,7 @@ const app = await buildApp({
     connectionCounts,
     bodies,
     inbox: name,
+    leaving: () => lifecycle.stage !== 'starting' && lifecycle.stage !== 'serving',
     draining: () => lifecycle.draining.aborted,
     pingRedis: async () => {
       await redis.ping();
@@ -229,8 +230,14 @@ reportReady(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`);
 onSignals({
   log: logger,
   onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
-    lifecycle.advance('draining');
-    await drainAnswers({ app, connections, withinMs });
+    lifecycle.advance('leaving');
+    await drainAnswers({
+      app,
+      connections,
+      delayMs: config.drainDelayMs,
+      onRefusing: () => lifecycle.advance('draining'),
+      withinMs,
+    });
     await app.close();
     reconciler.stop();
     keeper.close();

@@ -25,6 +25,8 @@ export type Metrics = {
   tookOver(requests: number, shard: number): void;
   /** A worker that this ingress took for dead is back. */
   falseAlarm(cause: string, shard: number): void;
+  /** A request was given up by this ingress, which stops, and runs on without it. */
+  handedOver(): void;
   /** A request was let into the queue, or was not, and why. */
   admitted(): void;
   shed(reason: string): void;
@@ -140,6 +142,12 @@ export function createMetrics(sources: MetricsSources): Metrics {
     registers,
   });
 
+  const handOvers = new Counter({
+    name: 'millrace_handed_over_total',
+    help: 'Requests and readers that this ingress sent on to others because it stops',
+    registers,
+  });
+
   showBounds(registry, sources.bounds);
 
   let rendering: Promise<Page> | undefined;
@@ -163,6 +171,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       open.dec(labels(meta));
       responses.inc({ ...labels(meta), status: String(status) });
     },
+    handedOver: () => handOvers.inc(),
     admitted: () => admitted.inc(),
     shed: (reason) => shed.inc({ reason }),
     socketOpened: () => sockets.inc(),

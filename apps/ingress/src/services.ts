@@ -47,7 +47,9 @@ export type Services = {
   bodies: BodyBudget;
   /** The name of this ingress' inbox. */
   inbox: string;
-  /** True once the process drains: new work is refused, what runs goes on. */
+  /** True once the process was told to stop: `/readyz` says so, and every answer ends its connection. */
+  leaving(): boolean;
+  /** True once it takes nothing new any more, `drainDelay` later: what runs goes on. */
   draining(): boolean;
   /** Rejects when Redis does not answer. */
   pingRedis(): Promise<void>;

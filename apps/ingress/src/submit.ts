@@ -3,6 +3,7 @@ import type { Cancelled, Failed, Terminal, TerminalKind } from '@millrace/shared
 import type {
   Caller,
   CreateOutcome,
+  DetachOutcome,
   FinishOptions,
   Once,
   StreamLog,
@@ -33,9 +34,14 @@ export type Submitter = {
    * same Idempotency-Key and is still there (`shared`). Who asks for it again later has it made anew.
    */
   leave(id: string, reason: string, caller?: Caller): Promise<'ended' | 'shared'>;
-  /** Resolves when every cancellation that is under way has come through, or failed. */
+  /**
+   * This ingress stops before the request has ended: it runs on without this one. Sent behind whatever
+   * this ingress has sent of it. `caller`: by whose Idempotency-Key it was asked for.
+   */
+  detach(id: string, caller?: Caller): Promise<DetachOutcome>;
+  /** Resolves when every cancellation and hand-over that is under way has come through, or failed. */
   settled(): Promise<void>;
-  /** Cancellations under way. */
+  /** Cancellations and hand-overs under way. */
   readonly cancelling: number;
 };
 
@@ -69,6 +75,7 @@ export type SubmitDeps = Pick<PrepareDeps, 'config' | 'inbox'> & {
 
 export function createSubmitter(deps: SubmitDeps): Submitter {
   const { config, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
+  /** Also hand-overs: words to Redis about a request that must not be lost with this process. */
   const cancelling = new Set<Promise<unknown>>();
   const sending = new Set<string>();
   const prepare = createPreparer({ config, door, inbox, now });
@@ -154,6 +161,13 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     return by === 'shared' ? 'shared' : 'ended';
   }
 
+  async function detach(id: string, caller?: Caller): Promise<DetachOutcome> {
+    const work = retryRefused(() => log.detach(id, caller), { withinMs: refusedMs });
+    const detached = await follow(work);
+    if (detached.kind === 'refused') throw detached.error;
+    return detached.value;
+  }
+
   /** Others may have joined it meanwhile: it was not cancelled, and they may ask again. */
   async function unqueue(id: string): Promise<void> {
     await endSurely(id, unqueued, { freesKey: true });
@@ -199,6 +213,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     isSending: (id) => sending.has(id),
     cancel,
     leave,
+    detach,
     get cancelling() {
       return cancelling.size;
     },

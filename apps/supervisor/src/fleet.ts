@@ -22,30 +22,38 @@ export type Fleet = {
 /** What providers may take to end; nobody asks them anything any more. */
 const providerStopMs = 1000;
 
+export type FleetOptions = {
+  log: Logger;
+  /** Milliseconds that all ingresses and workers together may take to finish their streams. */
+  drainMs: number;
+  /** Milliseconds before that in which an ingress that is told to stop serves as before. */
+  drainDelayMs: number;
+};
+
 /**
  * All processes of one start.
  *
  * They stop in the order in which they need each other: ingresses first, for the streams that they
  * still have to finish need workers; then workers, which need providers and Redis; Redis last.
  */
-export function createFleet({ log, drainMs }: { log: Logger; drainMs: number }): Fleet {
+export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet {
   const groups: Record<Group, Supervised[]> = { ingress: [], worker: [], provider: [], redis: [] };
-  const watchdog = startWatchdog({ drainMs });
+  const watchdog = startWatchdog({ drainMs: drainDelayMs + drainMs });
   let stopping: Promise<void> | undefined;
 
   const pids = (...names: Group[]) =>
     names.flatMap((name) => groups[name].flatMap(({ pid }) => pid ?? []));
   const tellWatchdog = () =>
     watchdog.watch({ draining: pids('ingress', 'worker'), serving: pids('provider', 'redis') });
-  const stopGroup = async (name: Group, withinMs: number) => {
-    await Promise.all(groups[name].map((one) => one.stop(withinMs)));
+  const stopGroup = async (name: Group, withinMs: number, delayMs = 0) => {
+    await Promise.all(groups[name].map((one) => one.stop(withinMs, delayMs)));
   };
 
   const stopInOrder = async () => {
-    const deadline = performance.now() + drainMs;
+    const deadline = performance.now() + drainDelayMs + drainMs;
     // The ingresses leave the workers some of the time, for what runs without a reader.
     const workersShare = Math.min(drainMs / 4, 3000);
-    await stopGroup('ingress', drainMs - workersShare);
+    await stopGroup('ingress', drainMs - workersShare, drainDelayMs);
     await stopGroup('worker', Math.max(Math.round(deadline - performance.now()), 0));
     await stopGroup('provider', providerStopMs);
     await stopGroup('redis', redisStopMs);

@@ -27,7 +27,11 @@ export async function run({
   const { config, options } = loadConfigOrExit({ argv, env, role: 'start' });
   const log = createLogger({ name: 'supervisor' });
   const lifecycle = createLifecycle((stage) => log.info({ stage }));
-  const fleet = createFleet({ log, drainMs: config.drainTimeoutMs });
+  const fleet = createFleet({
+    log,
+    drainMs: config.drainTimeoutMs,
+    drainDelayMs: config.drainDelayMs,
+  });
   let folder: DataFolder | undefined;
   exitOnBug(log);
   // Whoever reads our output may be gone before we are.

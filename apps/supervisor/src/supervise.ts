@@ -40,14 +40,20 @@ export type Supervised = {
   readonly pid: number | undefined;
   /** The URL it serves on, if it says one. Rejects with StartFailed, at the latest when it is stopped. */
   readonly firstReady: Promise<string | undefined>;
-  /** Asks it to drain, kills it when it does not, and starts it no more. Idempotent; never rejects. */
-  stop(withinMs: number): Promise<void>;
+  /**
+   * Asks it to drain, kills it when it does not, and starts it no more. `delayMs`: what it takes by its
+   * config before it begins. Idempotent; never rejects.
+   */
+  stop(withinMs: number, delayMs?: number): Promise<void>;
   /** Kills it, starts it no more, and resolves when it is gone. */
   kill(): Promise<void>;
 };
 
-/** How long after its time a process that was asked to drain is killed. */
-const lateMs = 1000;
+/**
+ * How long after its time a process that was asked to drain is killed: an ingress may take a second each
+ * to hand requests over, for the last bytes to its readers, and for its last words to Redis.
+ */
+const lateMs = 3500;
 /** A child that reads messages knows its time before SIGTERM comes; one that does not gets that. */
 const signalAfterMessageMs = 100;
 
@@ -157,10 +163,10 @@ export function supervise(
       return state.kind === 'running' ? state.child.pid : undefined;
     },
     firstReady: first.promise,
-    async stop(withinMs) {
+    async stop(withinMs, delayMs = 0) {
       const child = retire();
       if (child)
-        await drain(child, withinMs, ended.promise, () => {
+        await drain(child, { withinMs, delayMs }, ended.promise, () => {
           log.warn({ process: spec.name }, `${spec.name} did not end in time: killing it`);
         });
       await ended.promise;
@@ -174,7 +180,7 @@ export function supervise(
 
 async function drain(
   child: ChildProcess,
-  withinMs: number,
+  { withinMs, delayMs }: { withinMs: number; delayMs: number },
   ended: Promise<void>,
   onLate: () => void,
 ): Promise<void> {
@@ -185,7 +191,7 @@ async function drain(
   };
   const told = child.connected && child.send({ type: 'drain', withinMs }, () => undefined);
   void after(told ? signalAfterMessageMs : 0, () => child.kill('SIGTERM'));
-  void after(withinMs + lateMs, () => {
+  void after(delayMs + withinMs + lateMs, () => {
     onLate();
     child.kill('SIGKILL');
   });

@@ -81,6 +81,7 @@ describe('a config file', () => {
       listen: { port: 8080, tls: { cert: join(folder, 'cert.pem'), key: '/etc/key.pem' } },
       retentionMs: 3_600_000,
       drainTimeoutMs: 30_000,
+      drainDelayMs: 0,
       admin: { user: 'ops' },
       providers: { openai: { baseUrl: 'https://api.openai.com/v1', apiKeys: ['sk-openai'] } },
       models: {

@@ -1,9 +1,12 @@
 import type { Logger } from './logger.ts';
 
-/** starting → serving → draining → stopped; a start may also be broken off. Never back. */
-export type Stage = 'starting' | 'serving' | 'draining' | 'stopped';
+/**
+ * starting → serving → leaving → draining → stopped; any but the last may be left out. Never back.
+ * `leaving`: it serves as before, and says that this is about to end.
+ */
+export type Stage = 'starting' | 'serving' | 'leaving' | 'draining' | 'stopped';
 
-const order: readonly Stage[] = ['starting', 'serving', 'draining', 'stopped'];
+const order: readonly Stage[] = ['starting', 'serving', 'leaving', 'draining', 'stopped'];
 
 export type Lifecycle = {
   readonly stage: Stage;

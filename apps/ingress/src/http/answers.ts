@@ -10,7 +10,7 @@ import { sendError } from './reply.ts';
  */
 export function awaitAnswers(
   app: FastifyInstance,
-  { connections, draining }: Pick<Services, 'connections' | 'draining'>,
+  { connections, leaving }: Pick<Services, 'connections' | 'leaving'>,
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
     const response = reply.raw;
@@ -18,7 +18,7 @@ export function awaitAnswers(
     const letGo = () => {
       if (!response.headersSent) response.setHeader('connection', 'close');
     };
-    if (draining()) letGo();
+    if (leaving()) letGo();
     if (!request.ws) {
       const answer = connections.addAnswer(() => {
         if (response.headersSent || response.destroyed) return;

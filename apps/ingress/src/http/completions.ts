@@ -1,6 +1,7 @@
 import { decodeEntry, isTerminalLine, logStart, sameEntryId } from '@millrace/shared/domain/entry';
 import type { EntryId, Failed, Line } from '@millrace/shared/domain/entry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { handOver, movedFailure, soon } from '../hand-over.ts';
 import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
@@ -15,6 +16,7 @@ import {
   cancelledError,
   cursorAhead,
   fromFailed,
+  shuttingDown,
   slowReader,
   streamLost,
   toApiError,
@@ -207,6 +209,8 @@ function begin(
   const response = reply.raw;
   let heard = false;
   let left = false;
+  /** Where this ingress is to stop before the answer ends: `asked` until the request is in other hands. */
+  let move: 'none' | 'asked' | 'made' = 'none';
   let reader = relay.openFresh(meta.id, {
     ...sink,
     lines(batch) {
@@ -217,7 +221,7 @@ function begin(
     },
   });
   const cancel = (reason: string) => {
-    if (!meta.attached) return;
+    if (!meta.attached || move === 'made') return;
     left = true;
     clientLeft(services, { id: progress.id, keyId: meta.keyId }, reason, once?.caller);
   };
@@ -241,19 +245,32 @@ function begin(
     if (response.destroyed) cancel('the client went away');
   }
 
-  const connection = services.connections.add(
-    () => {
-      reader.close();
+  /** Its reader goes on elsewhere. What ends meanwhile, the reader still gets from here. */
+  async function moveAway(): Promise<void> {
+    if (sink.ended()) {
       // All was said, and its reader takes it too slowly.
-      if (sink.ended()) response.destroy();
-      else {
-        sink.fail(shuttingDown);
-        cancel('the server shuts down');
-      }
-    },
-    undefined,
-    sink.held,
-  );
+      reader.close();
+      response.destroy();
+      return;
+    }
+    move = 'asked';
+    const isMade = await soon(sending).catch(() => false);
+    if (sink.ended() || response.destroyed) return;
+    if (!isMade) {
+      reader.close();
+      sink.fail(shuttingDownFailure);
+      // Its client makes it again: should this one still come to be, it ends.
+      cancel('the server shuts down');
+      return;
+    }
+    move = 'made';
+    const { id } = progress;
+    const outcome = await handOver(services, { id, attached: meta.attached }, once?.caller);
+    reader.close();
+    if (!sink.ended()) sink.fail(outcome === 'gone' ? lostFailed : movedFailure(id));
+  }
+
+  const connection = services.connections.add(moveAway, undefined, sink.held);
   metrics.opened(meta);
 
   // `close` without an end is the client that went away.
@@ -261,25 +278,29 @@ function begin(
     connection.remove();
     reader.close();
     // With an Idempotency-Key others may wait for the answer.
-    if (meta.attached && !once) keyLimits.ended(meta);
+    if (meta.attached && !once && move !== 'made') keyLimits.ended(meta);
     else keyLimits.letGo(meta.id);
     metrics.closed(meta, response.writableFinished ? response.statusCode : 499);
     if (!response.writableFinished) cancel('the client went away');
   });
 
-  // An answer that has begun was queued, whatever became of the word that it was.
-  sendCharged(services, prepared, charge, { isHeard: () => heard, hasLeft: () => left })
+  /** Whether there is such a request, or it is not known. */
+  const sending: Promise<boolean> = sendCharged(services, prepared, charge, {
+    // An answer that has begun was queued, whatever became of the word that it was.
+    isHeard: () => heard,
+    hasLeft: () => left || move === 'asked',
+  })
     .finally(() => reply.request.releaseBody())
-    .then((sent) => {
-      if (sent.kind === 'joined') return join(sent.id);
-      if (sent.kind === 'unsent' || sameEntryId(after, logStart)) return undefined;
+    .then(async (sent) => {
+      if (sent.kind === 'joined') await join(sent.id);
+      if (sent.kind !== 'queued' || sameEntryId(after, logStart)) return sent.kind !== 'unsent';
       cancel('it was made anew for a reader that has a part of its answer');
       throw cursorAhead();
     })
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
       reader.close();
-      if (sink.ended()) return;
+      if (sink.ended()) return false;
       const answer = toApiError(thrown);
       const { error, status } = answer;
       noteRefusal(refused, answer, whoAsks(reply.request));
@@ -288,6 +309,7 @@ function begin(
         httpStatus: status,
         retryAfterMs: status === 503 ? retryAfterMs : undefined,
       });
+      return false;
     });
   return { resume: () => reader.resume(), close: () => reader.close(), cancel };
 }
@@ -320,12 +342,8 @@ const lostFailed: Failed = { error: streamLost, httpStatus: 500 };
 /** Milliseconds after which a client that could not be queued may come back. */
 const retryAfterMs = 2000;
 
-const shuttingDown: Failed = {
-  error: {
-    message: 'The server shuts down; try again.',
-    type: 'server_error',
-    param: null,
-    code: 'server_shutting_down',
-  },
-  httpStatus: 503,
+const shuttingDownFailure: Failed = {
+  error: shuttingDown().error,
+  httpStatus: shuttingDown().status,
+  retryAfterMs: 1000,
 };

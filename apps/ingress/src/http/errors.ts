@@ -108,6 +108,23 @@ export const queueUnavailable = (): ApiError =>
 export const shuttingDown = (): ApiError =>
   unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
 
+/**
+ * A stop of this server cut the answer short, and its request runs on: read under its id, or asked for
+ * again with the same Idempotency-Key, it is there.
+ */
+export const draining = (id: string): ApiError =>
+  new ApiError(
+    503,
+    {
+      message: `This server is being stopped. The request goes on: read its answer with GET /v1/jobs/${id} or /v1/jobs/${id}/events, or send it again with the same Idempotency-Key.`,
+      type: 'server_error',
+      param: null,
+      code: 'server_draining',
+      request_id: id,
+    },
+    { 'retry-after': '1' },
+  );
+
 /** What a second try cannot change, whatever their status says to an SDK. */
 const final = new Set<string | null>([
   'request_cancelled',

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { Line, OpenAiError } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/log/port';
+import { movedEvent } from '../hand-over.ts';
 import { sseComment, sseEvent, toJobEvent } from '../relay/encode.ts';
 import type { ReaderSink } from '../relay/relay.ts';
 import type { Visit } from '../relay/waiting-room.ts';
@@ -65,12 +66,11 @@ export function streamEvents({ described, start, response, services }: EventsOpt
     () => {
       reader.close();
       // All was said, and its reader takes it too slowly.
-      if (connection.ended) {
-        response.destroy();
-        return;
+      if (connection.ended) response.destroy();
+      else {
+        services.metrics.handedOver();
+        connection.end(sseEvent(movedEvent(meta.id)));
       }
-      // The cursor is with the client: it goes on at another ingress.
-      connection.end(sseComment('the server shuts down, resume elsewhere'));
     },
     undefined,
     connection.held,

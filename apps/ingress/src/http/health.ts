@@ -11,7 +11,8 @@ export function healthRoutes(app: FastifyInstance, services: Services): void {
   app.get('/readyz', async (_request, reply) => {
     const reasons = await whyNotReady(services);
     if (reasons.length > 0) reply.code(503);
-    return { status: reasons.length === 0 ? 'ready' : 'not_ready', reasons };
+    const notReady = services.leaving() ? 'draining' : 'not_ready';
+    return { status: reasons.length === 0 ? 'ready' : notReady, reasons };
   });
 
   app.get('/metrics', async (_request, reply) => {
@@ -21,9 +22,9 @@ export function healthRoutes(app: FastifyInstance, services: Services): void {
 }
 
 async function whyNotReady(services: Services): Promise<string[]> {
-  const { channels, draining, ownLoad, pingRedis } = services;
+  const { channels, leaving, ownLoad, pingRedis } = services;
   const reasons: string[] = [];
-  if (draining()) reasons.push('this ingress is draining');
+  if (leaving()) reasons.push('this ingress is draining');
   const own = ownLoad.judge();
   if (own.kind === 'shed') {
     reasons.push(`this ingress takes no new work: ${strainWords[own.reason]}`);

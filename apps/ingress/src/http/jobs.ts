@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { logStart } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
@@ -8,6 +10,7 @@ import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../admission/keys.ts';
 import type { Principal } from '../admission/keys.ts';
+import { soon } from '../hand-over.ts';
 import { statusOf } from '../job-view.ts';
 import type { Charge } from '../key-limits.ts';
 import type { Services } from '../services.ts';
@@ -39,7 +42,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       idempotency: readIdempotencyKey(request.raw, { route: '/v1/jobs', text }),
     });
     const charge = await services.keyLimits.admit(prepared, false);
-    const sent = await sendJob(services, prepared, charge);
+    const sent = await sendJob(services, prepared, charge, reply.raw);
     if (sent.kind === 'unsent') return reply;
     if (sent.kind === 'joined') reply.header('idempotent-replayed', 'true');
     const { id, status, created_at } =
@@ -94,10 +97,23 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
   });
 }
 
-/** As `sendCharged`. When its client is told meanwhile to come again elsewhere, the job is taken back. */
-async function sendJob(services: Services, prepared: Prepared, charge: Charge): Promise<Sent> {
+/**
+ * As `sendCharged`. A job whose client cannot be told of it before this ingress stops is taken back: the
+ * client is told to make it again elsewhere.
+ */
+async function sendJob(
+  services: Services,
+  prepared: Prepared,
+  charge: Charge,
+  response: ServerResponse,
+): Promise<Sent> {
   let isTakenBack = false;
-  const sending = services.connections.add(() => {
+  const sending = services.connections.add(async () => {
+    const isAnswered = soon(once(response, 'close')).then(
+      () => true,
+      () => false,
+    );
+    if (await isAnswered) return;
     isTakenBack = true;
     clientLeft(services, prepared.meta, 'the server shuts down', prepared.once?.caller);
   });

@@ -2,6 +2,7 @@ import { isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Caller, Described } from '@millrace/shared/log/port';
+import { handOver, movedEvent } from '../hand-over.ts';
 import { socketEvent, toJobEvent } from '../relay/encode.ts';
 import { createReadTurns } from '../relay/read-turns.ts';
 import type { ReadingTurn } from '../relay/read-turns.ts';
@@ -38,7 +39,10 @@ type Send = (text: string) => boolean;
 export type SocketRequests = ReturnType<typeof createSocketRequests>;
 
 export function createSocketRequests(
-  services: Pick<Services, 'submitter' | 'relay' | 'keyLimits' | 'waitingRoom' | 'onError'>,
+  services: Pick<
+    Services,
+    'submitter' | 'relay' | 'keyLimits' | 'metrics' | 'waitingRoom' | 'onError'
+  >,
   { send, hasRoom }: Pick<SocketOutbox, 'send' | 'hasRoom'>,
   /** The last one is over. */
   onUnused: () => void,
@@ -115,6 +119,18 @@ export function createSocketRequests(
     one?.turn.leave();
     open.delete(id);
     if (open.size === 0) onUnused();
+  }
+
+  /** Their readers are closed, and none of them is open here any more. */
+  function letGoAll(): Open[] {
+    const all = [...open.values()];
+    for (const one of all) {
+      one.reader.close();
+      one.turn.leave();
+      one.visit?.leave();
+    }
+    open.clear();
+    return all;
   }
 
   function leave({ meta, owned, callers }: Open, reason: string): void {
@@ -198,13 +214,26 @@ export function createSocketRequests(
     },
 
     endAll(reason: string): void {
-      for (const one of open.values()) {
-        one.reader.close();
-        one.turn.leave();
-        one.visit?.leave();
-        leave(one, reason);
-      }
-      open.clear();
+      for (const one of letGoAll()) leave(one, reason);
+    },
+
+    /**
+     * This ingress stops: the requests run on without it, and the socket's client is told where each of
+     * them can be read on. Resolves when Redis knows, or could not be told in time.
+     */
+    async handOverAll(): Promise<void> {
+      await Promise.all(
+        [...open.values()].map(async ({ meta, owned, callers }) => {
+          const own = { id: meta.id, attached: owned && meta.attached };
+          const [first, ...others] = callers;
+          await Promise.all([
+            handOver(services, own, first),
+            ...others.map((caller) => handOver(services, own, caller)),
+          ]);
+        }),
+      );
+      // What ended meanwhile has told its end.
+      for (const { meta } of letGoAll()) send(socketEvent(meta.id, movedEvent(meta.id)));
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { WebSocket } from '@fastify/websocket';
 import { logStart } from '@millrace/shared/domain/entry';
 import type { Principal } from '../admission/keys.ts';
+import { handOver, soon } from '../hand-over.ts';
 import type { ReadingGate } from '../relay/reading-gate.ts';
 import { openSocketOutbox } from '../relay/socket-outbox.ts';
 import type { Services } from '../services.ts';
@@ -46,6 +47,9 @@ export function serveSocket(
   const { config, submitter, relay, log, connections, draining, metrics } = services;
   const { keyLimits, bodies, refused, onError } = services;
   const bounds = requestBounds(config.limits);
+  let isMoving = false;
+  /** No frame is being served any more. */
+  let onServed = () => {};
   const outbox = openSocketOutbox({
     socket,
     gate,
@@ -71,19 +75,23 @@ export function serveSocket(
   });
   // What it said meanwhile, pongs too, was not heard.
   gate.onOpen(watched.lives);
-  const connection = connections.add(
-    () => {
-      requests.endAll('the server shuts down');
-      end.close('drained');
-    },
-    leaveIfIdle,
-    outbox.held,
-  );
+  const connection = connections.add(moveAway, leaveIfIdle, outbox.held);
   metrics.socketOpened();
 
   /** The last words of its last answer still go. */
   function leaveIfIdle(): void {
+    if (turns.served === 0) onServed();
     if (draining() && requests.size + turns.served === 0) outbox.end(() => end.close('drained'));
+  }
+
+  /** What it has open runs on, and its client goes on reading elsewhere. */
+  async function moveAway(): Promise<void> {
+    isMoving = true;
+    // What is being created is known by its id then.
+    const served = new Promise<void>((resolve) => (onServed = resolve));
+    if (turns.served > 0) await soon(served).catch(() => {});
+    await requests.handOverAll();
+    outbox.end(() => end.close('drained'));
   }
 
   const handlers: Record<string, (frame: Frame, data: Buffer) => Promise<void> | void> = {
@@ -115,18 +123,24 @@ export function serveSocket(
       const held = holdBack(outbox.send);
       const owner = { owned: !detached, caller: once?.caller };
       requests.readFresh(meta, owner, held.send);
-      const hasLeft = () => !detached && socket.readyState !== socket.OPEN;
+      const hasLeft = () => isMoving || (!detached && socket.readyState !== socket.OPEN);
       const sending = sendCharged(services, prepared, charge, { hasLeft });
       const sent = await sending.catch((error: unknown) => {
         requests.drop(meta.id);
         throw error;
       });
-      if (sent.kind === 'unsent') return;
+      if (sent.kind === 'unsent') {
+        requests.drop(meta.id);
+        if (isMoving) throw shuttingDown();
+        return;
+      }
       if (sent.kind === 'joined') {
         requests.drop(meta.id);
         const depart = (reason: string) => {
           if (detached) return;
-          clientLeft(services, { id: sent.id, keyId: meta.keyId }, reason, once?.caller);
+          const request = { id: sent.id, keyId: meta.keyId, attached: true };
+          if (isMoving) void handOver(services, request, once?.caller);
+          else clientLeft(services, request, reason, once?.caller);
         };
         const joining = joinRequest(services, sent.id, (described) => {
           tellCreated(sent.id);

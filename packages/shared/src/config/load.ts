@@ -99,7 +99,7 @@ function readText(file: string): { content: string } | { problem: string } {
 }
 
 function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
-  const { listen, redis, retention, drainTimeout, providers, models, ...rest } = file;
+  const { listen, redis, retention, drainTimeout, drainDelay, providers, models, ...rest } = file;
   const url = flags.redis ?? redis.url;
   return deepFreeze({
     ...rest,
@@ -114,6 +114,7 @@ function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
     redis: url === undefined ? {} : { url },
     retentionMs: retention,
     drainTimeoutMs: drainTimeout,
+    drainDelayMs: drainDelay,
     providers: withoutPrototype(withPaths(providers, folder)),
     models: withoutPrototype(models),
   });

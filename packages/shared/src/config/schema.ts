@@ -237,6 +237,7 @@ export const fileSchema = section({
   shards: countField('shards'),
   retention: durationField('retention'),
   drainTimeout: durationField('drainTimeout'),
+  drainDelay: durationField('drainDelay'),
   admin: section({ user: name("the operator's name"), password: secret('a password, not empty') })
     .transform(({ user, password }) => ({ user, passwordSha256: sha256(password) }))
     .optional(),

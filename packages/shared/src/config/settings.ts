@@ -15,6 +15,12 @@ export const settings = {
     '1h',
     'what a stopping process may take to finish its streams',
   ),
+  drainDelay: duration(
+    '0s',
+    '0s',
+    '10m',
+    'how long a stopping ingress still accepts while /readyz says so; the probe interval of the load balancer',
+  ),
 
   'keys.*.priority': choice('normal', ['high', 'normal', 'low'], 'which waiting requests go first'),
   'keys.*.weight': count(1, 1, 1000, 'share of this key within its priority'),

@@ -19,6 +19,8 @@ export type Config = {
   readonly shards: number;
   readonly retentionMs: number;
   readonly drainTimeoutMs: number;
+  /** An ingress that is told to stop accepts for this long, while `/readyz` says 503. */
+  readonly drainDelayMs: number;
   /** Absent: admin pages answer on loopback only. */
   readonly admin?: { readonly user: string; readonly passwordSha256: string };
   /** Absent: no key is needed, and only loopback may connect. Never empty. */

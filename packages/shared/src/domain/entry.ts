@@ -33,6 +33,8 @@ export type OpenAiError = {
   type: string;
   param: string | null;
   code: string | null;
+  /** Where the answer can be read all the same. */
+  request_id?: string;
 };
 
 /** Why this attempt was made and how it stands to what was shown before it. */

@@ -203,6 +203,16 @@ export function createMemoryLog({
       return { kind: 'finished' };
     },
 
+    async detach(id, caller) {
+      const stored = find(id);
+      if (!stored) return 'gone';
+      if (stored.ended) return 'ended';
+      const stays: Caller = { token: caller?.token ?? id, inbox: undefined };
+      const others = stored.callers.filter(({ token }) => token !== stays.token);
+      stored.callers = [stays, ...others];
+      return 'detached';
+    },
+
     describe: async (id) => describe(id),
     subscribe: async (id, inbox) => describe(id, inbox),
 

@@ -32,6 +32,12 @@ export type StreamLog = {
     kind: TerminalKind,
     options?: FinishOptions,
   ): Promise<FinishOutcome>;
+  /**
+   * An ingress that stops: the request runs on to its end, whether one of its readers is there or not.
+   * Neither the leaving of this caller nor the death of its ingress ends it from here on. `caller`: by
+   * whose Idempotency-Key it was asked for. Idempotent.
+   */
+  detach(id: string, caller?: Caller): Promise<DetachOutcome>;
   /** What a request is, where its log ends, and how it ended. */
   describe(id: string): Promise<Described | undefined>;
   /** As `describe`, and from now on the inbox gets what is appended. */
@@ -42,7 +48,7 @@ export type StreamLog = {
    * at least; `undefined` when there is no such log.
    */
   read(id: string, after: EntryId, maxBytes: number): Promise<ReadOutcome | undefined>;
-  /** How many of a request's inboxes have an ingress that listens. */
+  /** How many of a request's inboxes have an ingress that listens; 1 at least for a request that stays. */
   liveReaders(id: string): Promise<number>;
 };
 
@@ -76,6 +82,9 @@ export type FinishOptions = {
   /** Nobody has an answer of it: the Idempotency-Key is free for a new try. */
   freesKey?: boolean;
 };
+
+/** `gone`: there is no such request. `ended`: it has its terminal entry, and there is nothing to give up. */
+export type DetachOutcome = 'detached' | 'ended' | 'gone';
 
 export type Claim = {
   /** BullMQ's `attemptsStarted`: rises with each activation. */

@@ -10,6 +10,7 @@ import type {
   AppendOutcome,
   Caller,
   Described,
+  DetachOutcome,
   ReadOutcome,
   StreamLog,
 } from './port.ts';
@@ -128,6 +129,11 @@ export function createRedisLog({
         freesKey ? 'free' : '',
       ])) as ['finished'] | ['ended', TerminalKind] | ['shared'] | ['gone'];
       return reply[0] === 'ended' ? { kind: 'ended', by: reply[1] } : { kind: reply[0] };
+    },
+
+    async detach(id, caller) {
+      const args = [caller === undefined ? '' : nameOf(caller), caller?.token ?? id];
+      return (await runScript(redis, scripts.detach, [keys.request(id)], args)) as DetachOutcome;
     },
 
     describe: (id) => describe(id, ''),

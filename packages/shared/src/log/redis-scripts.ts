@@ -16,6 +16,7 @@ export const scripts = {
   seal: load('seal'),
   append: load('append'),
   finish: load('finish'),
+  detach: load('detach'),
   read: load('read'),
   describe: load('describe'),
   unsubscribe: load('unsubscribe'),
