@@ -40,6 +40,8 @@ export type FleetOptions = {
   redisArgs?: readonly string[];
   /** Node's own flags, for ingresses. */
   ingressFlags?: readonly string[];
+  /** `ulimit -n` of each role; the machine's own without it. */
+  descriptors?: number;
 };
 
 /** Redis, two simulated providers, workers and ingresses: all real, all ended with the fleet. */
@@ -75,6 +77,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     redisArgs = [],
     ingressFlags = [],
     health = false,
+    descriptors,
   } = options;
   const [redis, primary, backup] = await allOrNone<[TestRedis, Simulator, Simulator]>(
     [
@@ -98,7 +101,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     },
   };
   const start = (entry: string, args: string[], redisUrl = redis.url, flags = noFlags) =>
-    startRole(entry, ['--config', file, ...args], redisUrl, flags);
+    startRole(entry, ['--config', file, ...args], { redisUrl, flags, descriptors });
   const fleet: Fleet = {
     redis,
     primary,
@@ -166,15 +169,30 @@ const toModel = (model: unknown): unknown =>
 
 const noFlags: readonly string[] = [];
 
+type RoleOptions = {
+  redisUrl: string;
+  flags: readonly string[];
+  descriptors: number | undefined;
+};
+
 async function startRole(
   entry: string,
   args: string[],
-  redisUrl: string,
-  flags: readonly string[],
+  { redisUrl, flags, descriptors }: RoleOptions,
 ): Promise<RoleProcess> {
+  const nodeFlags = [...process.execArgv, ...flags];
   const child = fork(join(root, entry), args, {
     cwd: root,
-    execArgv: [...process.execArgv, ...flags],
+    // A shell sets the limit, and Node takes its place.
+    ...(descriptors === undefined
+      ? { execArgv: nodeFlags }
+      : {
+          execPath: '/bin/sh',
+          execArgv: [
+            '-c',
+            `ulimit -n ${descriptors}; exec "${[process.execPath, ...nodeFlags].join('" "')}" "$0" "$@"`,
+          ],
+        }),
     env: { ...process.env, REDIS_URL: redisUrl, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

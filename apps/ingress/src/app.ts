@@ -44,12 +44,19 @@ declare module 'fastify' {
 export type AppOptions = {
   services: Services;
   queues: BoardQueue[];
+  /** Connections that the limit of file descriptors leaves. */
+  room: number;
   /** PEM texts: https and wss instead of http and ws. */
   tls?: { cert: string; key: string } | undefined;
 };
 
 /** The HTTP surface on its services. Listens nowhere yet. */
-export async function buildApp({ services, queues, tls }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({
+  services,
+  queues,
+  room,
+  tls,
+}: AppOptions): Promise<FastifyInstance> {
   const { config, draining, connectionCounts, door, refused, onError } = services;
   const { trustedProxies, cors } = config.listen;
   const isProxy = addressFilter(trustedProxies);
@@ -104,7 +111,7 @@ export async function buildApp({ services, queues, tls }: AppOptions): Promise<F
     },
   );
 
-  countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused);
+  countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused, room);
   await app.register(websocket, {
     options: socketOptions(config.limits),
     // A malformed frame: ws closes the socket itself, with the right code, which its client must see.

@@ -21,6 +21,8 @@ export type BoundSources = {
   bodies: BodyBudget;
   connections: Pick<Connections, 'heldBytes' | 'size'>;
   connectionCounts: Pick<ConnectionCounts<Socket>, 'most' | 'size'>;
+  /** Connections that the limit of file descriptors leaves. */
+  room: number;
   relay: Pick<Relay, 'readers' | 'held' | 'reads'>;
   socketWheel: Pick<SocketWheel, 'framesServed' | 'requestsOpen'>;
   ownLoad: Pick<OwnLoad, 'seen' | 'limits'>;
@@ -101,7 +103,7 @@ export function ingressBounds(sources: BoundSources): Bound[] {
       'connection',
     ),
     ...jobBounds(sources),
-    entries('connections', 'none', Infinity, () => connectionCounts.size),
+    entries('connections', 'descriptors', sources.room, () => connectionCounts.size),
     entries('log_reads', 'readers', Infinity, () => relay.reads),
     entries('held_requests', 'maxPipelined', maxPipelined, () => relay.held, 'connection'),
     entries('waiting_readers', 'readers', Infinity, () => sources.waitingRoom.guests),

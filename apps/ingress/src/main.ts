@@ -3,6 +3,7 @@ import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
 import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
+import { connectionRoom, readDescriptors } from '@millrace/shared/descriptors';
 import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { logBound } from '@millrace/shared/logger';
@@ -39,6 +40,8 @@ import { readTls } from './tls.ts';
 
 /* config → adapters → app → listen → drain */
 
+/** A limit of descriptors that leaves fewer connections than this is worth a warning at the start. */
+const fewConnections = 500;
 /** Milliseconds for the last words to Redis. */
 const lastWordsMs = 1000;
 
@@ -72,6 +75,7 @@ const socketWheel = createSocketWheel({
   stallMs: limits.readerStallMs,
 });
 const connectionCounts = createConnectionCounts<Socket>(limits);
+const room = connectionRoom(readDescriptors());
 const bodies: BodyBudget = { held: 0 };
 const { readAll: reports } = createRedisReports({ redis, keys });
 const ranks = createRanks(config.keys);
@@ -106,6 +110,7 @@ const metrics = createMetrics({
       bodies,
       connections,
       connectionCounts,
+      room,
       relay,
       socketWheel,
       ownLoad,
@@ -129,6 +134,9 @@ const metrics = createMetrics({
   ],
 });
 const refused = createRefusals(metrics, logger);
+if (room < fewConnections) {
+  logger.warn({ connections: room }, 'few file descriptors are left for connections (ulimit -n)');
+}
 const leases = createRedisLeases({ redis, keys });
 const keeper = createLeaseKeeper({
   leases,
@@ -216,6 +224,7 @@ const app = await buildApp({
     onError,
   },
   queues: queue.board,
+  room,
   tls: readTls(config.listen),
 });
 

@@ -33,8 +33,11 @@ export function watchOwnLoad({ loopDelayMs, memory }: Config['limits']): OwnLoad
   let collectedAt = -Infinity;
 
   function look(): void {
-    const { rss, heapUsed } = process.memoryUsage();
-    seen = { loop_delay: delay.take().meanMs, heap: heapUsed, resident_memory: rss };
+    seen = {
+      loop_delay: delay.take().meanMs,
+      heap: getHeapStatistics().used_heap_size,
+      resident_memory: residentMemory() ?? seen.resident_memory,
+    };
     strain = feel(strain, seen, limits);
     if (!mayBeGarbage(strain) || performance.now() - collectedAt < collectEveryMs) return;
     collectGarbage();
@@ -61,6 +64,15 @@ function memoryOfProcess(): number {
   const constrained = process.constrainedMemory();
   const total = totalmem();
   return constrained > 0 && constrained < total ? constrained : total;
+}
+
+/** Bytes; undefined while no descriptor is left: Node reads a file for it. */
+function residentMemory(): number | undefined {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return undefined;
+  }
 }
 
 let collect: (() => void) | undefined;

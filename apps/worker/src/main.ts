@@ -1,4 +1,5 @@
 import { ConfigError } from '@millrace/shared/config';
+import { connectionRoom, connectionShare, readDescriptors } from '@millrace/shared/descriptors';
 import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
@@ -198,7 +199,7 @@ onSignals({
 
 function openPools() {
   try {
-    return createPools(config.providers, {
+    return createPools(withinDescriptors(config.providers), {
       onConnectFailure(provider, { code, message }, losses) {
         if (losses === 1) logger.warn({ provider, code }, message);
       },
@@ -207,4 +208,23 @@ function openPools() {
     if (error instanceof ConfigError) giveUp(error.problems.join('\nmillrace: '));
     throw error;
   }
+}
+
+/**
+ * The providers with as many connections as the limit of file descriptors leaves to each. A request
+ * beyond that waits for a free one, as it does at the limit of the config.
+ */
+function withinDescriptors(providers: typeof config.providers): typeof config.providers {
+  const share = connectionShare(connectionRoom(readDescriptors()), Object.keys(providers).length);
+  return Object.fromEntries(
+    Object.entries(providers).map(([provider, one]) => {
+      const { connections } = one.pool;
+      if (connections <= share) return [provider, one];
+      logger.warn(
+        { provider, connections: share, configured: connections },
+        'the limit of file descriptors (ulimit -n) leaves fewer connections to this provider',
+      );
+      return [provider, { ...one, pool: { ...one.pool, connections: share } }];
+    }),
+  );
 }

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -12,10 +13,15 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
 });
 
+type StartOptions = { ipc?: boolean; logLevel?: string; stderr?: 'pipe' | number };
+
 /** A child that is up, its further output line by line, and its end. */
-async function start(mode = '', { ipc = false, logLevel = 'info' } = {}) {
+async function start(
+  mode = '',
+  { ipc = false, logLevel = 'info', stderr = 'pipe' }: StartOptions = {},
+) {
   const child = spawn(process.execPath, [fixture, mode], {
-    stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
+    stdio: ['pipe', 'pipe', stderr, ...(ipc ? (['ipc'] as const) : [])],
     env: { ...process.env, LOG_LEVEL: logLevel },
   });
   children.push(child);
@@ -94,6 +100,24 @@ describe('a process', () => {
     const { exit, logged } = await start(mode);
     expect(await exit).toEqual([1, null]);
     expect(await logged).toMatch(expected);
+  });
+
+  test('logs that the machine has run out of a resource, and goes on', async () => {
+    const { child, exit, line, logged } = await start('shortage');
+    expect(await line()).toBe('shortage raised');
+    child.kill('SIGTERM');
+    expect(await line()).toMatch(/^drain/);
+    child.stdin?.end();
+    expect(await exit).toEqual([0, null]);
+    expect(await logged).toMatch(/EMFILE.*run out of a resource/);
+  });
+
+  test('serves on and exits 0 while its log is on a full disk', async () => {
+    const { child, exit, line } = await start('', { stderr: openSync('/dev/full', 'w') });
+    child.kill('SIGTERM');
+    expect(await line()).toMatch(/^drain/);
+    child.stdin?.end();
+    expect(await exit).toEqual([0, null]);
   });
 
   test('that cannot drain exits 1', async () => {

@@ -107,9 +107,24 @@ export function onSignals({ onDrain, exitNow = exit, log }: SignalOptions): () =
   };
 }
 
-/** A bug or a broken invariant: log it and exit 1, so that whoever supervises starts a clean process. */
-export function exitOnBug(log: Pick<Logger, 'fatal'>): void {
+/** What the system says when descriptors, disk or memory are used up: a state of the machine, and no bug. */
+const shortages = new Set(['EMFILE', 'ENFILE', 'ENOSPC', 'EDQUOT', 'ENOMEM', 'ENOBUFS', 'EIO']);
+
+/** Whether an error says that the machine has run out of something. */
+export const isShortage = (error: unknown): boolean =>
+  error instanceof Error && shortages.has(String(Reflect.get(error, 'code')));
+
+/**
+ * A bug or a broken invariant: logs it and exits 1, so that the supervisor starts a clean process. A
+ * shortage that reaches this far is logged and the process goes on: its streams are worth more than
+ * the timer that failed.
+ */
+export function exitOnBug(log: Pick<Logger, 'fatal' | 'error'>): void {
   process.on('uncaughtException', (error, origin) => {
+    if (isShortage(error)) {
+      log.error({ err: error, origin }, 'the machine has run out of a resource');
+      return;
+    }
     log.fatal({ err: error, origin }, 'a bug: exiting');
     process.exit(1);
   });

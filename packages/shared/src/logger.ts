@@ -1,6 +1,8 @@
 import { pino, stdSerializers, type Logger } from 'pino';
 import type { Bound } from './bounds.ts';
 import { logLevel } from './config/log-level.ts';
+import { createLogWriter } from './log-writer.ts';
+import type { LogWriter } from './log-writer.ts';
 
 export type { Logger } from 'pino';
 
@@ -12,7 +14,8 @@ const maxBufferedBytes = 4 * 1024 * 1024;
  * `info` by default; `silent` turns it off. Fields that hold secrets are replaced by `[redacted]`,
  * down to the third level of a logged object; secrets inside of texts are the caller's concern.
  *
- * Written asynchronously, so that a full pipe never stops the process, and flushed at its exit.
+ * Written asynchronously, so that neither a full pipe nor a full disk stops the process, and flushed at
+ * its exit.
  */
 export function createLogger({
   name,
@@ -24,11 +27,7 @@ export function createLogger({
   fd?: number;
 }): Logger {
   const known = level !== undefined && (level === 'silent' || level in pino.levels.values);
-  const destination = pino.destination({ dest: fd, sync: false, maxLength: maxBufferedBytes });
-  let dropped = 0;
-  destination.on('drop', () => {
-    dropped += 1;
-  });
+  const destination = createLogWriter(fd, maxBufferedBytes);
   const logger = pino(
     {
       name,
@@ -38,23 +37,22 @@ export function createLogger({
     },
     destination,
   );
-  buffers.set(logger, () => ({ held: Number(Reflect.get(destination, '_len')), dropped }));
+  buffers.set(logger, destination);
   if (level && !known) logger.warn({ level }, 'LOG_LEVEL is none of the levels; using info');
   return logger;
 }
 
-const buffers = new WeakMap<Logger, () => { held: number; dropped: number }>();
+const buffers = new WeakMap<Logger, LogWriter>();
 
 /** What waits to be written, and the lines that were dropped because too much did. */
 export const logBound = (logger: Logger): Bound => {
-  const read = () => buffers.get(logger)?.() ?? { held: 0, dropped: 0 };
   return {
     what: 'log_buffer',
     unit: 'bytes',
     limit: 'maxBufferedBytes',
     max: maxBufferedBytes,
-    read: () => read().held,
-    dropped: () => read().dropped,
+    read: () => buffers.get(logger)?.held ?? 0,
+    dropped: () => buffers.get(logger)?.dropped ?? 0,
   };
 };
 

@@ -1,4 +1,4 @@
-import type { Server, Socket } from 'node:net';
+import type { DropArgument, Server, Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
 import { createJsonMeter } from '@millrace/shared/domain/json-bounds';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -42,7 +42,8 @@ export function serverLimits({ headTimeoutMs, requestTimeoutMs }: Config['limits
 
 /**
  * Counts the connections of a server; with TLS, those that have shaken hands. `isProxy`: one that
- * tells for whom it asks, and is believed.
+ * tells for whom it asks, and is believed. `room`: connections that the process may have at all, with TLS also
+ * those that shake hands; one more is closed unheard.
  */
 export function countConnections(
   server: Server,
@@ -50,7 +51,13 @@ export function countConnections(
   counts: ConnectionCounts<Socket>,
   isProxy: (address: string) => boolean,
   refused: (refusal: Refusal) => void,
+  room: number,
 ) {
+  // Below the system's limit of file descriptors: at it, what the process needs itself would fail.
+  if (Number.isFinite(room)) server.maxConnections = room;
+  server.on('drop', (dropped?: DropArgument) => {
+    refused({ reason: 'too_few_descriptors', address: dropped?.remoteAddress ?? '' });
+  });
   server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
     const peer = socket.remoteAddress ?? '';
     const outcome = counts.opened(socket, isProxy(peer) ? undefined : peer);
