@@ -40,6 +40,40 @@ const ask = (path: string, options: CallOptions = {}) =>
 const askChat = (body: unknown, options: CallOptions = {}) =>
   ask('/v1/chat/completions', { body, ...options });
 
+/** What comes back to these bytes: until it satisfies, else until the server closes the connection. */
+async function rawAnswer(
+  bytes: string,
+  satisfied: (text: string) => boolean = () => false,
+): Promise<string> {
+  const { hostname, port } = new URL(fleet.url);
+  const socket = connect(Number(port), hostname);
+  let text = '';
+  socket.on('data', (data: Buffer) => {
+    text += data.toString();
+    if (satisfied(text)) socket.destroy();
+  });
+  socket.write(bytes);
+  await once(socket, 'close');
+  return text;
+}
+
+/** A WebSocket's opening, with a good key. A header of undefined is left out. */
+function handshake(headers: Record<string, string | undefined> = {}, version = '1.1'): string {
+  const all = {
+    host: 'localhost',
+    ...mine,
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    ...headers,
+  };
+  const lines = Object.entries(all).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${value}`],
+  );
+  return [`GET /v1/ws HTTP/${version}`, ...lines, '', ''].join('\r\n');
+}
+
 const messages = [{ role: 'user', content: 'hello' }];
 const type = 'invalid_request_error';
 
@@ -359,13 +393,56 @@ describe('a path or method', () => {
   });
 
   it('in words that are no HTTP gets 400 and an end', async () => {
-    const { hostname, port } = new URL(fleet.url);
-    const socket = connect(Number(port), hostname);
-    let text = '';
-    socket.on('data', (data: Buffer) => (text += data.toString()));
-    socket.write('HELO millrace\r\n\r\n');
-    await once(socket, 'close');
-    expect(text).toMatch(/^HTTP\/1\.1 400 /);
+    expect(await rawAnswer('HELO millrace\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
+  });
+});
+
+describe('an answer', () => {
+  const chatPath = '/v1/chat/completions';
+  it.each<[number, string, CallOptions?]>([
+    [200, '/healthz'],
+    [200, '/metrics'],
+    [200, '/v1/models'],
+    [200, '/v1/models', { method: 'HEAD' }],
+    [404, '/v1/nothing'],
+    [405, chatPath],
+    [400, '/v1/jobs/%zz'],
+    [414, `/v1/jobs/${'x'.repeat(5000)}`],
+    [431, '/v1/models', { headers: { 'x-long': 'x'.repeat(20_000) } }],
+    [401, '/v1/models', { headers: { authorization: 'Bearer wrong' } }],
+    [404, `/v1/jobs/${newRequestId(0, Date.now())}`],
+    [410, `/v1/jobs/${newRequestId(0, 0)}`],
+    [400, chatPath, { body: '{' }],
+    [404, chatPath, { body: chat('unknown') }],
+    [415, chatPath, { body: '', headers: { 'content-type': 'text/plain' } }],
+    [413, chatPath, { body: 'x'.repeat(bodyLimit + 1) }],
+    [403, '/admin/queues', { headers: { origin: 'http://evil.example' } }],
+  ])('with status %i to %s has a request id of its own', async (status, path, options) => {
+    const answers = [await ask(path, options), await ask(path, options)];
+    const ids = answers.map(({ headers }) => headers['x-request-id']);
+    expect(answers.map((answer) => answer.status)).toEqual([status, status]);
+    for (const id of ids) expect(id).toMatch(/^req_\d+_[0-9a-z]{33}$/);
+    expect(ids[0]).not.toBe(ids[1]);
+  });
+
+  it('about a request that is kept has the id of that request', async () => {
+    const made = await ask('/v1/jobs', { body: { body: chat(model) } });
+    const { id } = jsonOf(made) as { id: string };
+    const answers = [made];
+    for (const path of ['', '/events', '/events?after=x'])
+      answers.push(await ask(`/v1/jobs/${id}${path}`));
+    answers.push(await ask(`/v1/jobs/${id}`, { method: 'DELETE' }));
+    expect(answers.map(({ headers }) => headers['x-request-id'])).toEqual(answers.map(() => id));
+  });
+
+  it('has a request id also where no HTTP was understood, and to a handshake', async () => {
+    expect(await rawAnswer('HELO millrace\r\n\r\n')).toMatch(/^x-request-id: req_/m);
+    const opened = await rawAnswer(handshake(), (text) => text.includes('\r\n\r\n'));
+    expect(opened).toMatch(/^HTTP\/1\.1 101 /);
+    expect(opened).toMatch(/^x-request-id: req_/m);
+    const refused = await rawAnswer(handshake({ authorization: 'Bearer wrong' }));
+    expect(refused).toMatch(/^HTTP\/1\.1 401 /);
+    expect(refused).toMatch(/^x-request-id: req_/m);
   });
 });
 

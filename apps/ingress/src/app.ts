@@ -21,6 +21,7 @@ import { allowPages } from './http/cors.ts';
 import { createEntrance } from './http/entrance.ts';
 import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
 import { noteRefusal, whoAsks } from './http/refused.ts';
+import { adoptId, makeRequestId, nameAnswers, nameHandshakes } from './http/request-id.ts';
 import { sendError } from './http/reply.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
@@ -74,10 +75,13 @@ export async function buildApp({
     // Then `request.ip` is the right-most address in `x-forwarded-for` that is not one of these.
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
+    genReqId: makeRequestId,
     clientErrorHandler: malformedHandler(refused),
     // What reaches no route: a URL that cannot be decoded, a parameter longer than any id.
     frameworkErrors: (thrown, request, reply) => {
       reply.hijack();
+      // No hook has seen it.
+      adoptId(reply, request.id);
       const refusal = badUrl(request.url, thrown.statusCode);
       noteRefusal(refused, refusal, whoAsks(request));
       sendError(reply.raw, refusal);
@@ -93,6 +97,7 @@ export async function buildApp({
     if (status >= 500 && status !== 503) onError(thrown);
     return reply.code(status).headers(headers).send({ error });
   });
+  nameAnswers(app);
   boundPipelined(app);
   watchWholeAnswers(app, services);
   const unknownRoute = watchRoutes(app);
@@ -121,6 +126,7 @@ export async function buildApp({
       socket.close(1011);
     },
   });
+  nameHandshakes(app.websocketServer);
   awaitAnswers(app, services);
   await app.register(async (api) => {
     api.decorateRequest('principal');

@@ -31,6 +31,7 @@ import {
 } from './headers.ts';
 import { joinRequest } from './join.ts';
 import { noteRefusal, whoAsks } from './refused.ts';
+import { adoptId } from './request-id.ts';
 import { sendError } from './reply.ts';
 import { endWhenStalled } from './whole-answers.ts';
 
@@ -80,6 +81,7 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       traceparent: header(request, 'traceparent'),
       idempotency,
     });
+    adoptId(reply, prepared.meta.id);
     const charge = await services.keyLimits.admit(prepared, true);
     // Gone while we asked: there is nobody to answer, and `close` will not come again.
     if (reply.raw.destroyed) {
@@ -230,6 +232,7 @@ function begin(
   async function join(id: string): Promise<void> {
     reader.close();
     Object.assign(progress, { id, replayed: true });
+    adoptId(reply, id);
     const joining = joinRequest(services, id, (described) => {
       if (sink.ended() || response.destroyed) return;
       const start = startOf(described, after);
@@ -321,11 +324,8 @@ function note(progress: Progress, line: Line): void {
   progress.servedBy = `${entry.data.provider}/${entry.data.model}`;
 }
 
-function headHeaders({ id, replayed, attempts, servedBy }: Progress): Record<string, string> {
-  const headers: Record<string, string> = {
-    'x-request-id': id,
-    'x-millrace-attempts': String(attempts),
-  };
+function headHeaders({ replayed, attempts, servedBy }: Progress): Record<string, string> {
+  const headers: Record<string, string> = { 'x-millrace-attempts': String(attempts) };
   if (replayed) headers['idempotent-replayed'] = 'true';
   if (servedBy !== undefined)
     headers['x-millrace-served-by'] = servedBy.replaceAll(/[^\x20-\x7e]/g, '?');

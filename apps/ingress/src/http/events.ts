@@ -23,7 +23,7 @@ export function streamEvents({ described, start, response, services }: EventsOpt
   const { meta } = described;
   const connection = openSse({
     response,
-    headers: () => ({ 'x-request-id': meta.id }),
+    headers: () => ({}),
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: () => reader.resume(),

@@ -22,6 +22,7 @@ import { parseCursor, readLastEventId, startOf } from './cursor.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
+import { adoptId } from './request-id.ts';
 import { readContinuation, readDeadline, readIdempotencyKey, readPriority } from './headers.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
@@ -49,18 +50,19 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       sent.kind === 'joined'
         ? await viewJoined(services, request.principal, sent.id)
         : queued(prepared.meta);
+    adoptId(reply, id);
     return reply
       .code(202)
       .headers(charge.headers)
-      .header('x-request-id', id)
       .header('location', `/v1/jobs/${id}`)
       .send({ id, status, created_at, events_url: `/v1/jobs/${id}/events` });
   });
 
   app.get<JobRoute>('/v1/jobs/:id', async (request, reply) => {
     const described = await findJob(services, request.principal, request.params.id);
+    adoptId(reply, described.meta.id);
     const view = await services.jobViews.view(described, reply.raw);
-    return reply.type('application/json').header('x-request-id', described.meta.id).send(view);
+    return reply.type('application/json').send(view);
   });
 
   app.delete<JobRoute>('/v1/jobs/:id', async (request, reply) => {
@@ -68,13 +70,14 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
     services.keyLimits.ended(meta);
     if (by === 'unknown') throw jobNotFound(meta.id);
-    reply.header('x-request-id', meta.id);
+    adoptId(reply, meta.id);
     return { id: meta.id, status: by === 'done' ? 'completed' : by };
   });
 
   app.get<JobRoute>('/v1/jobs/:id/events', async (request, reply) => {
     const { id } = request.params;
     await findJob(services, request.principal, id);
+    adoptId(reply, id);
     const after = readCursor(request);
     const hold = services.relay.hold(id);
     try {
@@ -84,7 +87,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       // All was read: an EventSource that comes back after the end is told to stay away.
       const start = startOf(described, after);
       if (start.kind === 'finished') {
-        return await reply.code(204).header('x-request-id', id).send();
+        return await reply.code(204).send();
       }
       reply.hijack();
       // Gone while we asked: there is nobody to write to, and `close` will not come again.

@@ -4,6 +4,7 @@ import type { Refusal } from '../refusals.ts';
 import { lingerMs } from './arrival.ts';
 import { invalidRequest } from './errors.ts';
 import type { ApiError } from './errors.ts';
+import { makeRequestId, requestIdHeader } from './request-id.ts';
 
 /** Connections that were refused: what comes on them is refused again, and nobody need know. */
 const refusedOnes = new WeakSet<Socket>();
@@ -71,6 +72,7 @@ function toResponse({ status, error }: ApiError): string {
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
+    `${requestIdHeader}: ${makeRequestId()}`,
     'Connection: close',
   ];
   return `${head.join('\r\n')}\r\n\r\n${body}`;

@@ -1,0 +1,39 @@
+import type { IncomingMessage } from 'node:http';
+import { newRequestId } from '@millrace/shared/domain/request';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+/**
+ * Every answer has one, refusals included. An answer about a request of the log has that one's id, also
+ * where it was asked for again; any other an id of its own, which names nothing that can be read.
+ */
+export const requestIdHeader = 'x-request-id';
+
+/** An id until it is known which request of the log this is about. */
+export const makeRequestId = (): string => newRequestId(0, Date.now());
+
+/** Ids of handshakes, which ws answers by itself. */
+const handshakes = new WeakMap<IncomingMessage, string>();
+
+/** `request.id` goes out with every answer. To be called before any other hook may answer. */
+export function nameAnswers(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.raw.setHeader(requestIdHeader, request.id);
+    if (request.headers.upgrade !== undefined) handshakes.set(request.raw, request.id);
+    done();
+  });
+}
+
+/** The same for those that open a WebSocket. */
+export function nameHandshakes(sockets: FastifyInstance['websocketServer']): void {
+  sockets.on('headers', (headers, request) => {
+    headers.push(`${requestIdHeader}: ${handshakes.get(request) ?? makeRequestId()}`);
+  });
+}
+
+/** It turned out which request of the log this is about. */
+export function adoptId(reply: FastifyReply, id: string): void {
+  const { request }: { request: FastifyRequest } = reply;
+  request.id = id;
+  // Past fastify, because most answers are written there. Too late for an answer that has begun.
+  if (!reply.raw.headersSent) reply.raw.setHeader(requestIdHeader, id);
+}
