@@ -55,12 +55,44 @@ const prettyStream =
   inDataLines(prettyChunk('{}', '"stop"')) +
   'data: [DONE]\n\n';
 
+/** Empty identity first, a role and `usage: null` in each chunk, two calls of one index. */
+const oddChunk = (delta: object, finish: string | null = null) => ({
+  id: 'chatcmpl-1',
+  object: 'chat.completion.chunk',
+  created: 1,
+  model: 'm',
+  choices: [{ index: 0, delta: { role: 'assistant', ...delta }, finish_reason: finish }],
+  usage: null,
+});
+const oddCall = (id: string, name: string, text: string) =>
+  oddChunk({
+    tool_calls: [{ index: 0, id, type: 'function', function: { name, arguments: text } }],
+  });
+const oddStream = [
+  { id: '', object: '', created: 0, model: '', choices: [], prompt_filter_results: [] },
+  oddChunk({ content: 'Let me see.' }),
+  oddCall('a', 'f', '{"x"'),
+  oddCall('a', 'f', ':1}'),
+  oddCall('b', 'g', '{"y"'),
+  oddCall('b', 'g', ':2}'),
+  oddChunk({}, 'tool_calls'),
+  { id: 'chatcmpl-1', created: 1, model: 'm', choices: [], usage: { total_tokens: 9 } },
+];
+const oddCalls = [
+  { id: 'a', type: 'function', function: { name: 'f', arguments: '{"x":1}' } },
+  { id: 'b', type: 'function', function: { name: 'g', arguments: '{"y":2}' } },
+];
+
 let fleet: Fleet;
 let pretty: RawProvider;
 beforeAll(async () => {
   pretty = await startRawProvider({
     whole: { contentType: 'application/json', body: prettyAnswer },
     stream: { contentType: 'text/event-stream', body: prettyStream },
+    odd: {
+      contentType: 'text/event-stream',
+      body: `${oddStream.map((one) => `data: ${JSON.stringify(one)}\n\n`).join('')}data: [DONE]\n\n`,
+    },
   });
   const target = (model: string) => ({ targets: [{ provider: 'pretty', model }] });
   fleet = await startFleet({
@@ -69,6 +101,7 @@ beforeAll(async () => {
       alias: 'echo:pace=0',
       'pretty-whole': target('whole'),
       'pretty-stream': target('stream'),
+      'odd-stream': target('odd'),
     },
     config: {
       providers: { pretty: { api: 'openai', baseUrl: pretty.baseUrl, check: { kind: 'off' } } },
@@ -243,6 +276,76 @@ describe('an answer reaches the client byte for byte', () => {
     const chunk = events.find(({ event }) => event === 'chunk');
     expect(JSON.parse(chunk?.data ?? '')).toEqual(JSON.parse(prettyAnswer));
     expect(chunk?.data).toContain('9007199254740993');
+  });
+});
+
+describe('an answer that its provider spells unlike OpenAI', () => {
+  type Chunk = {
+    id: string;
+    created: number;
+    model: string;
+    usage?: unknown;
+    choices: {
+      delta: {
+        role?: string;
+        tool_calls?: {
+          index: number;
+          id?: string;
+          function: { name?: string; arguments: string };
+        }[];
+      };
+    }[];
+  };
+
+  /** As OpenAI's SDK for Python joins deltas: by index, and texts that come twice are there twice. */
+  function callsOf(chunks: Chunk[]) {
+    const calls: { id: string; type: string; function: { name: string; arguments: string } }[] = [];
+    const pieces = chunks.flatMap(({ choices }) =>
+      choices.flatMap(({ delta }) => delta.tool_calls ?? []),
+    );
+    for (const { index, id = '', function: piece } of pieces) {
+      const call = (calls[index] ??= {
+        id: '',
+        type: 'function',
+        function: { name: '', arguments: '' },
+      });
+      call.id += id;
+      call.function.name += piece.name ?? '';
+      call.function.arguments += piece.arguments;
+    }
+    return calls;
+  }
+
+  it('is the same to a plain stream, to a job and over a WebSocket', async () => {
+    const body = chat('odd-stream', { stream: true });
+    const plain = eventsOf((await complete(fleet.url, body).ended).text);
+    expect(isTerminated(plain)).toBe(true);
+    const chunks = plain.slice(0, -1).map(({ data }) => JSON.parse(data) as Chunk);
+    expect(callsOf(chunks)).toEqual(oddCalls);
+    expect(chunks.map(({ id, created, model }) => [id, created, model])).toEqual(
+      chunks.map(() => ['chatcmpl-1', 1, 'm']),
+    );
+    const roles = chunks.flatMap(({ choices }) => choices.map(({ delta }) => delta.role));
+    expect(roles.filter((role) => role !== undefined)).toEqual(['assistant']);
+    expect(chunks.filter((chunk) => 'usage' in chunk)).toEqual([]);
+
+    const id = await createJob(fleet.url, body);
+    const events = eventsOf((await readEvents(fleet.url, id).ended).text);
+    const data = events.filter(({ event }) => event === 'chunk').map((event) => event.data);
+    expect(data).toEqual(plain.slice(0, -1).map((event) => event.data));
+    const { text } = await open(`${fleet.url}/v1/jobs/${id}`).ended;
+    const { result } = JSON.parse(text) as { result: { choices: { message: object }[] } };
+    expect(result.choices[0]?.message).toMatchObject({
+      content: 'Let me see.',
+      tool_calls: oddCalls,
+    });
+
+    const socket = await openSocket(fleet.url);
+    socket.send({ type: 'create', body });
+    await socket.next(({ type }) => type === 'done');
+    const frames = socket.texts.filter((frame) => frame.startsWith('{"type":"chunk"'));
+    expect(frames.map((frame) => frame.slice(frame.indexOf('"data":') + 7, -1))).toEqual(data);
+    await socket.close();
   });
 });
 

@@ -33,3 +33,7 @@ export function contentIn({ prefix, suffix }: ChunkTemplate, text: string): stri
   const content = text.slice(prefix.length, end);
   return special.test(content) ? undefined : content;
 }
+
+/** The template's chunk with this content, spelled as `contentIn` gives it. */
+export const withContent = ({ prefix, suffix }: ChunkTemplate, content: string): string =>
+  prefix + content + suffix;

@@ -42,20 +42,11 @@ export function addCallText(target: Fields, delta: JsonObject, textField: string
   keepLast(target, delta, new Set(['name', textField]));
 }
 
-/**
- * The call that a delta belongs to: the newest one of its index; without an index, the last one.
- * A further id with a further name begins another call even under the same index, as Gemini numbers
- * all its parallel calls 0. An id alone does not: some servers make up a new one for every delta.
- */
 function callOf(calls: ToolCallParts[], delta: JsonObject): ToolCallParts {
-  const index = typeof delta.index === 'number' ? delta.index : undefined;
-  const present =
-    index === undefined ? calls.at(-1) : calls.findLast((call) => call.index === index);
-  const id = textOf(delta.id);
-  const isAnother = present && present.id !== '' && id !== '' && present.id !== id;
-  if (present && !(isAnother && (index === undefined || isNamed(delta)))) return present;
+  const present = findCall(calls, delta, (call) => isWholeJson(call.function?.arguments));
+  if (present) return present;
   const call: ToolCallParts = {
-    index,
+    index: indexOf(delta),
     id: '',
     type: '',
     function: undefined,
@@ -66,7 +57,52 @@ function callOf(calls: ToolCallParts[], delta: JsonObject): ToolCallParts {
   return call;
 }
 
-const isNamed = ({ function: call, custom }: JsonObject): boolean =>
+/** What tells the calls of a choice apart: what their deltas say, not what readers are shown. */
+export type KnownCall = { readonly index: number | undefined; readonly id: string };
+
+/**
+ * The call that a delta belongs to, of those of its choice; undefined where it begins another one. It is
+ * the one with its id, else the newest one of its index, without an index the last one. A further id with
+ * a further name begins another call even under the same index, as Gemini numbers all its parallel calls
+ * 0; an id alone does not: some servers make up a new one for every delta. Without ids, a name and
+ * arguments behind arguments that are whole begin another call.
+ */
+export function findCall<Call extends KnownCall>(
+  calls: readonly Call[],
+  delta: JsonObject,
+  isWhole: (call: Call) => boolean,
+): Call | undefined {
+  const index = indexOf(delta);
+  const same = index === undefined ? calls : calls.filter((call) => call.index === index);
+  const present = same.at(-1);
+  const id = textOf(delta.id);
+  if (!present || id === present.id) {
+    return present && id === '' && repeatsWhole(delta) && isWhole(present) ? undefined : present;
+  }
+  if (id === '') return present;
+  const known = same.findLast((call) => call.id === id);
+  if (known) return known;
+  const isAnother = present.id !== '' && (index === undefined || isNamed(delta));
+  return isAnother ? undefined : present;
+}
+
+const indexOf = ({ index }: JsonObject): number | undefined =>
+  typeof index === 'number' ? index : undefined;
+
+const repeatsWhole = (delta: JsonObject): boolean =>
+  isNamed(delta) && isObject(delta.function) && (delta.function.arguments ?? '') !== '';
+
+/** True for the text of a JSON object. */
+export function isWholeJson(text: unknown): boolean {
+  if (typeof text !== 'string' || !text.trimEnd().endsWith('}')) return false;
+  try {
+    return isObject(JSON.parse(text));
+  } catch {
+    return false;
+  }
+}
+
+export const isNamed = ({ function: call, custom }: JsonObject): boolean =>
   (isObject(call) && textOf(call.name) !== '') || (isObject(custom) && textOf(custom.name) !== '');
 
 /** By index, those without one last; in the finished message a call has no index of its own. */
@@ -83,4 +119,5 @@ export function finishToolCalls(calls: readonly ToolCallParts[]): JsonObject[] {
     }));
 }
 
-const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+/** Empty where it is no text. */
+export const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');

@@ -1,5 +1,5 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { parseExactly } from './exact-json.ts';
+import { parseExactly } from '../exact-json.ts';
 import { invalid } from './parts.ts';
 import type { Block } from './parts.ts';
 import { RefusedError } from './refused.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { ProviderCall } from '../port.ts';
-import { parseExactly } from './exact-json.ts';
+import { parseExactly } from '../exact-json.ts';
 import { ownFields, refuseFields } from './fields.ts';
 import { translateMessages } from './messages.ts';
 import { traitsOf } from './models.ts';

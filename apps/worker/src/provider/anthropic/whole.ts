@@ -4,7 +4,7 @@ import { createBlockReader } from './blocks.ts';
 import { completionId } from './chunks.ts';
 import type { Delta, ToolCallDelta } from './chunks.ts';
 import { errorFault } from './errors.ts';
-import { parseExactly } from './exact-json.ts';
+import { parseExactly } from '../exact-json.ts';
 import { finishReasonOf, refusalOf, toOpenAiUsage } from './usage.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -34,7 +34,7 @@ export function readWhole(
     id: completionId(message['id']),
     object: 'chat.completion',
     created: Math.floor(now() / 1000),
-    model: message['model'] ?? model,
+    model: message['model'] || model,
     choices: [
       {
         index: 0,

@@ -1,5 +1,6 @@
 import {
   choiceIndex,
+  deltaOf,
   errorOf,
   finishReasons,
   isObject,
@@ -10,7 +11,8 @@ import {
   usageOf,
   visibility,
 } from '@millrace/shared/domain/chunk';
-import { contentIn, templateOf } from '@millrace/shared/domain/chunk-template';
+import type { JsonObject } from '@millrace/shared/domain/chunk';
+import { contentIn, templateOf, withContent } from '@millrace/shared/domain/chunk-template';
 import type { ChunkTemplate } from '@millrace/shared/domain/chunk-template';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { memberText, setMembers, singleLine } from '@millrace/shared/domain/json-text';
@@ -20,10 +22,14 @@ import { createEventStreamParser } from '../event-stream.ts';
 import type { UpstreamEvent } from '../event-stream.ts';
 import { createIdentity } from '../identity.ts';
 import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
+import { createChunkRepair } from './chunk-repair.ts';
 import { fromErrorEvent } from './errors.ts';
 
 /** Bytes of one event: a whole answer can come in one, with its reasoning and its tool calls. */
 const maxEventBytes = 16 * 1024 * 1024;
+
+/** Chunks that may wait for the provider's identity; past it one of ours is taken. */
+const maxEarly = 16;
 
 /** Reads the chunks of an OpenAI stream. */
 export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
@@ -32,8 +38,12 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   const seen = new Set<number>();
   let finishReason: string | null = null;
   let usage: unknown;
-  const identity = createIdentity(call.identity);
-  let template: ChunkTemplate | undefined;
+  const identity = createIdentity(call);
+  const { repair } = createChunkRepair(call, identity);
+  /** Of chunks that add nothing but content: as they come, and as readers get them where that differs. */
+  let template: { read: ChunkTemplate; shown: ChunkTemplate | undefined } | undefined;
+  /** Chunks in which nothing is visible, from before the provider has told its identity. */
+  let early: { text: string; chunk: JsonObject }[] = [];
   let events = 0;
   let verdict: Verdict | undefined;
 
@@ -44,10 +54,10 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
 
   function onEvent(event: UpstreamEvent): void {
     if (verdict) return;
-    if (template && event.event === undefined && !event.isDamaged) {
-      const content = contentIn(template, event.data);
+    if (template && event.event !== 'error' && !event.isDamaged) {
+      const content = contentIn(template.read, event.data);
       if (content !== undefined) {
-        sink.plain(event.data, content);
+        sink.plain(template.shown ? withContent(template.shown, content) : event.data, content);
         return;
       }
     }
@@ -69,29 +79,41 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
     else verdict = error === undefined ? damagedEvent : fromErrorEvent(error);
   }
 
-  function take(text: string, chunk: unknown): void {
+  function take(text: string, chunk: JsonObject): void {
     const told = usageOf(chunk);
     usage = told ?? usage;
-    const isChunk = isObject(chunk) && chunk['choices'] != null;
+    const isChunk = chunk['choices'] !== undefined && chunk['choices'] !== null;
     // Without choices it is no part of the answer: a ping in the provider's own words.
     if (!isChunk && told === undefined) return;
-    const changed = identity.changed(chunk);
-    const shown = changed ? setMembers(text, changed) : text;
-    if (isUsageOnly(chunk)) {
-      sink.usage(shown);
-      return;
+    if (!identity.isKnown) {
+      identity.learn(chunk);
+      if (!identity.isKnown && early.length < maxEarly && isPreamble(chunk)) {
+        early.push({ text, chunk });
+        return;
+      }
+      identity.settle();
     }
-    for (const [place, choice] of choicesOf(chunk).entries()) {
+    const waiting = early;
+    early = [];
+    for (const one of waiting) pass(one.text, one.chunk);
+    if (isChunk && !isUsageOnly(chunk)) pass(text, chunk);
+    // Clients look into the choices of every chunk.
+    else sink.usage(repair(isChunk ? text : setMembers(text, { choices: '[]' }), chunk));
+  }
+
+  function pass(text: string, chunk: JsonObject): void {
+    for (const [place, choice] of itemsOf(chunk['choices']).entries()) {
       if (isObject(choice)) seen.add(choiceIndex(choice, place));
     }
-    const ended = finishReasons(chunk);
-    for (const { index, reason } of ended) {
+    for (const { index, reason } of finishReasons(chunk)) {
       finished.add(index);
       if (index === 0) finishReason = reason;
     }
-    const isPlain = told === undefined && shown === text && plainContent(chunk) !== undefined;
-    template = isPlain ? templateOf(text) : undefined;
-    sink.chunk(shown, changed ? JSON.parse(shown) : chunk, visibility(chunk) === 'visible');
+    const shown = repair(text, chunk);
+    const shownChunk = shown === text ? chunk : (JSON.parse(shown) as JsonObject);
+    const isPlain = usageOf(chunk) === undefined && isPlainContent(shownChunk);
+    template = isPlain ? templatesOf(text, shown) : undefined;
+    sink.chunk(shown, shownChunk, visibility(shownChunk) === 'visible');
   }
 
   const parser = createEventStreamParser({ onEvent, maxEventBytes });
@@ -136,8 +158,22 @@ function errorIn({ event, data }: UpstreamEvent, read: ReadEvent): unknown {
   return event === 'error' ? data : undefined;
 }
 
-const choicesOf = (chunk: unknown): readonly unknown[] =>
-  isObject(chunk) ? itemsOf(chunk['choices']) : [];
+/** Nothing that a reader would see, and no end: it can wait for the chunk behind it. */
+const isPreamble = (chunk: JsonObject): boolean =>
+  visibility(chunk) === 'empty' &&
+  finishReasons(chunk).length === 0 &&
+  usageOf(chunk) === undefined;
+
+/** Its first role is told once: what comes behind it must be another template. */
+const isPlainContent = (chunk: JsonObject): boolean =>
+  plainContent(chunk) !== undefined && !deltaOf(itemsOf(chunk['choices'])[0])?.['role'];
+
+function templatesOf(text: string, shown: string) {
+  const read = templateOf(text);
+  if (!read || shown === text) return read && { read, shown: undefined };
+  const own = templateOf(shown);
+  return own && { read, shown: own };
+}
 
 /** `n`, where the request has a whole number of choices in it. */
 function choicesAsked(body: string): number {

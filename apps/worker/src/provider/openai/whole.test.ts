@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
-import { readWhole } from './whole.ts';
+import * as whole from './whole.ts';
+
+const readWhole = (text: string) => whole.readWhole(text, { model: 'asked' }, () => 9_999);
 
 const answer = (choices: unknown) => JSON.stringify({ id: 'c', created: 1, model: 'm', choices });
 const message = { role: 'assistant', content: 'A' };
@@ -24,4 +26,20 @@ it('a whole answer may lack content, or its message where it says why', () => {
   expect(readWhole(called)).toMatchObject({ kind: 'completed', finishReason: null });
   const filtered = answer([{ index: 0, finish_reason: 'content_filter' }]);
   expect(readWhole(filtered)).toMatchObject({ kind: 'completed', finishReason: 'content_filter' });
+});
+
+it('a whole answer has an id, a time and a model, whatever its provider says', () => {
+  expect(readWhole(answer([{ message }]))).not.toHaveProperty('body');
+  const empty = JSON.stringify({ id: '', created: 0, model: '', choices: [{ message }], x: 1 });
+  for (const text of [empty, JSON.stringify({ choices: [{ message }], x: 1 })]) {
+    const read = readWhole(text);
+    if (!('body' in read)) throw new Error('no body');
+    expect(JSON.parse(read.body ?? '')).toEqual({
+      id: expect.stringMatching(/^chatcmpl-[0-9a-f]{32}$/),
+      created: 9,
+      model: 'asked',
+      choices: [{ message }],
+      x: 1,
+    });
+  }
 });

@@ -7,18 +7,33 @@ import {
   usageOf,
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
-import type { Verdict } from '../port.ts';
+import { setMembers } from '@millrace/shared/domain/json-text';
+import { missingIdentity } from '../identity.ts';
+import type { ProviderCall, Verdict } from '../port.ts';
 import { fromErrorEvent } from './errors.ts';
 
-/** What a whole answer was worth. One of which not every choice can be read is none. */
-export function readWhole(text: string): Verdict {
+/**
+ * What a whole answer was worth. One of which not every choice can be read is none. `body`: with an
+ * identity of ours, where the provider gave it none or an empty one.
+ */
+export function readWhole(
+  text: string,
+  { model }: Pick<ProviderCall, 'model'>,
+  now: () => number = Date.now,
+): Verdict & { body?: string } {
   const answer = parse(text);
   if (!isObject(answer)) return invalid('something that is no JSON object');
   const error = errorOf(answer);
   if (error !== undefined) return fromErrorEvent(error);
   if (!hasAnswer(answer)) return invalid('no choice that can be read');
   const first = finishReasons(answer)[0];
-  return { kind: 'completed', finishReason: first?.reason ?? null, usage: usageOf(answer) };
+  const missing = missingIdentity(answer, model, now());
+  return {
+    kind: 'completed',
+    finishReason: first?.reason ?? null,
+    usage: usageOf(answer),
+    ...(missing && { body: setMembers(text, missing) }),
+  };
 }
 
 /** A choice has a message, or an end that says why it has none (a filter's). */
