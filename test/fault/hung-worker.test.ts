@@ -1,17 +1,20 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, RoleProcess } from '../harness/fleet.ts';
 import { exactTime } from '../simulator/clock.ts';
 import { expectedText } from '../simulator/index.ts';
-import { ask } from './client.ts';
-import { expectWhole } from './judge.ts';
-import { expectAlive, expectEmpty, observeQueue } from './observe.ts';
+import { ask, getJob, requestId } from './client.ts';
+import { chunks, expectWhole } from './judge.ts';
+import { asked, expectAlive, expectEmpty, observeQueue } from './observe.ts';
 import { clockNextRun, counters, killed, openStreams, quantiles, slowAnswer } from './takeover.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());
 
 const { text, models: slow } = slowAnswer(110);
+/** Long enough for another worker to be started meanwhile. */
+const long = slowAnswer(200);
 const brief = { model: 'healthy:tokens=20', text: expectedText({ tokens: 20 }) };
 const models = {
   ...slow,
@@ -23,6 +26,8 @@ const models = {
     ],
     idleTimeout: '60s',
   },
+  // Shorter than the stops of the tests.
+  impatient: { ...long.models.pair, idleTimeout: '700ms' },
 };
 
 const open = () => fleet.primary.requests.filter(({ state }) => state === 'open').length;
@@ -121,3 +126,63 @@ test('an idle worker that stands still does not keep the next request waiting fo
   const streams = await openStreams(fleet.url, 'brief', 4);
   await Promise.all(streams.map((stream) => expectWhole(stream, brief.text)));
 });
+
+/** Streams with a name each, that have been shown something. */
+async function openNamed(users: readonly string[]) {
+  const streams = users.map((user) => ({
+    user,
+    stream: ask(fleet.url, 'impatient', { body: { user } }),
+  }));
+  await Promise.all(streams.map(({ stream }) => stream.until(chunks(10))));
+  return streams;
+}
+
+const namesOf = (what: string) => Array.from({ length: 32 }, (_, i) => `${what}-${i}`);
+
+/** How often providers were asked for each stream, and how many attempts its log has. */
+async function callsAndAttempts({ user, stream }: Awaited<ReturnType<typeof openNamed>>[number]) {
+  const { attempts } = await getJob(fleet.url, await requestId(stream));
+  return [asked(fleet.primary, user) + asked(fleet.backup, user), attempts.length];
+}
+
+/** Breakers that were opened, by all workers. */
+async function openings(): Promise<string[]> {
+  const page = await (await fetch(`${fleet.url}/metrics`)).text();
+  return page
+    .split('\n')
+    .filter((line) => /^millrace_breaker_transitions_total\{.*state="open"/.test(line))
+    .filter((line) => !line.endsWith(' 0'));
+}
+
+test(
+  'a worker that wakes from a stop asks no provider for what others have taken over, and blames none',
+  { timeout: 60_000 },
+  async () => {
+    fleet = await startFleet({ models, health: true });
+    const [zombie] = fleet.workers as [RoleProcess];
+
+    // Not long enough for others to follow: what the providers sent waits in its sockets.
+    const short = await openNamed(namesOf('short'));
+    zombie.child.kill('SIGSTOP');
+    await sleep(1000);
+    zombie.child.kill('SIGCONT');
+    await Promise.all(short.map(({ stream }) => expectWhole(stream, long.text)));
+    for (const one of short) expect(await callsAndAttempts(one)).toEqual([1, 1]);
+
+    const taken = await openNamed(namesOf('long'));
+    await fleet.addWorker();
+    const clocks = taken.map(({ stream }) => clockNextRun(stream));
+    zombie.child.kill('SIGSTOP');
+    await expect
+      .poll(() => clocks.every((clock) => clock() < Infinity), { interval: 20, timeout: 10_000 })
+      .toBe(true);
+    zombie.child.kill('SIGCONT');
+    await expect.poll(open, { timeout: 5000 }).toBe(0);
+    await Promise.all(taken.map(({ stream }) => expectWhole(stream, long.text)));
+    for (const one of taken) expect(await callsAndAttempts(one)).toEqual([2, 2]);
+
+    // Metrics of workers are a second old.
+    await sleep(1100);
+    expect(await openings()).toEqual([]);
+  },
+);

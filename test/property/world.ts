@@ -132,6 +132,7 @@ export class World {
       },
       now: Date.now,
       random: () => jitter,
+      timesLate: () => 0,
     });
     this.#watch(worker, running).catch((error: unknown) => this.errors.push(error));
   }

@@ -72,7 +72,8 @@ export function createHeard({
         lines.push(line);
         terminal = kind;
       },
-      flushed: async () => {},
+      sent: () => undefined,
+      flushed: () => undefined,
     },
   });
   const entries = () => lines.map(decodeEntry);

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createAppenderRig, turn } from './append-steps.ts';
+import { createAppenderRig, linesOf, turn } from './append-steps.ts';
 import type { AppenderRig } from './append-steps.ts';
 
 let rig: AppenderRig;
@@ -77,14 +77,40 @@ describe('a refused stream', () => {
   });
 });
 
-describe('flushed', () => {
-  const isSettled = async (promise: Promise<unknown>): Promise<boolean> => {
-    let settled = false;
-    void promise.then(() => (settled = true));
-    await turn();
-    return settled;
-  };
+async function isSettled(promise: Promise<unknown> | undefined): Promise<boolean> {
+  let settled = false;
+  void Promise.resolve(promise).then(() => (settled = true));
+  await turn();
+  return settled;
+}
 
+describe('sent', () => {
+  it('resolves with the call that takes the lines, and does not wait for its answer', async () => {
+    const writer = rig.open();
+    writer.note('a1');
+    const sent = writer.sent();
+    expect(rig.calls).toEqual([]);
+    // At once, although the line alone would have waited for company.
+    expect(await isSettled(sent)).toBe(true);
+    expect(rig.calls.map(linesOf)).toEqual([[['a1']]]);
+    expect(writer.sent()).toBeUndefined();
+    expect(writer.flushed()).toBeInstanceOf(Promise);
+  });
+
+  it('waits for the call before, and ends where that one is refused', async () => {
+    const writer = rig.open();
+    writer.push('c1');
+    await turn();
+    writer.note('a2');
+    const sent = writer.sent();
+    expect(await isSettled(sent)).toBe(false);
+    await rig.call(0).answer('fenced');
+    expect(await isSettled(sent)).toBe(true);
+    expect(rig.calls).toHaveLength(1);
+  });
+});
+
+describe('flushed', () => {
   it('resolves at once where nothing waits', async () => {
     expect(await isSettled(rig.open().flushed())).toBe(true);
   });

@@ -50,7 +50,7 @@ it('every line is in the log once and in order, whatever answers are lost', asyn
         pushed.push('d{}');
         writer.end('d{}', 'done');
       }
-      const flushing = Promise.all(streams.map(({ writer }) => writer.flushed()));
+      const flushing = Promise.all(streams.map(({ writer }) => Promise.resolve(writer.flushed())));
       for (let i = 0; i < 30 && flaky.busy; i++) {
         await turn();
         await vi.advanceTimersByTimeAsync(100);

@@ -39,8 +39,10 @@ export type LogWriter = {
   note(line: string): void;
   /** The terminal line: the last one. */
   end(line: string, kind: TerminalKind): void;
-  /** Resolves when everything pushed so far is written, or refused. */
-  flushed(): Promise<void>;
+  /** Resolves when everything pushed so far is on its way to Redis, or refused; undefined: it is. */
+  sent(): Promise<void> | undefined;
+  /** Resolves when everything pushed so far is written, or refused; undefined: it is. */
+  flushed(): Promise<void> | undefined;
 };
 
 export type AppenderOptions = {
@@ -73,6 +75,9 @@ type Writer = WriterOptions & {
   refused: boolean;
   pressed: boolean;
   inFlight: boolean;
+  /** Wait until all lines are on their way. */
+  senders: (() => void)[];
+  /** Wait until all lines are written. */
   waiters: (() => void)[];
 };
 
@@ -153,7 +158,9 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
       items.push(item.append);
       chars += item.chars;
     }
-    const outcomes = await appendUntilAnswered(shard, items);
+    const answered = appendUntilAnswered(shard, items);
+    for (const writer of writers) if (writer.lines.length === 0) wakeAll(writer.senders);
+    const outcomes = await answered;
     for (const [i, writer] of writers.entries()) {
       try {
         settle(lane, writer, outcomes[i] ?? 'gone');
@@ -191,7 +198,20 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
       writer.onPressure(false);
     }
     if (writer.lines.length > 0) lane.dirty.add(writer);
-    if (isIdle(writer)) for (const wake of writer.waiters.splice(0)) wake();
+    if (writer.refused) wakeAll(writer.senders);
+    if (isIdle(writer)) wakeAll(writer.waiters);
+  }
+
+  /** Ends when that is so; lines that wait for company do so no longer, as something waits for them now. */
+  function until(
+    writer: Writer,
+    isDone: (writer: Writer) => boolean,
+    waiters: (() => void)[],
+  ): Promise<void> | undefined {
+    if (isDone(writer)) return undefined;
+    const lane = laneOf(writer.shard);
+    if (lane.dirty.has(writer)) schedule(writer.shard, lane, true);
+    return new Promise<void>((resolve) => waiters.push(resolve));
   }
 
   function push(writer: Writer, line: string, terminal: TerminalKind | undefined, urgent: boolean) {
@@ -230,19 +250,15 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
         refused: false,
         pressed: false,
         inFlight: false,
+        senders: [],
         waiters: [],
       };
       return {
         push: (line) => push(writer, line, undefined, true),
         note: (line) => push(writer, line, undefined, false),
         end: (line, kind) => push(writer, line, kind, true),
-        flushed: async () => {
-          if (!isIdle(writer)) {
-            await new Promise<void>((resolve) => {
-              writer.waiters.push(resolve);
-            });
-          }
-        },
+        sent: () => until(writer, hasSent, writer.senders),
+        flushed: () => until(writer, isIdle, writer.waiters),
       };
     },
   };
@@ -265,7 +281,13 @@ function distance(lane: Lane): number {
   return lane.sentAt + gatherMs - performance.now();
 }
 
+const hasSent = (writer: Writer): boolean => writer.lines.length === 0;
+
 const isIdle = (writer: Writer): boolean => !writer.inFlight && writer.lines.length === 0;
+
+function wakeAll(waiters: (() => void)[]): void {
+  for (const wake of waiters.splice(0)) wake();
+}
 
 const isResult = (line: string): boolean => kindOf(line) === 'result';
 

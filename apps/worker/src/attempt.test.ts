@@ -98,6 +98,20 @@ it('the end of the request’s time ends it, with what that says', async () => {
   });
 });
 
+it('a silence that passed while this process stood still is begun anew', async () => {
+  const origin = await serve((_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(event({ content: 'Hi' }));
+  });
+  let asked = 0;
+  const { outcome } = attempt(origin, {
+    timeouts: { firstTokenTimeoutMs: 60_000, idleTimeoutMs: 20 },
+    wasLate: () => (asked += 1) <= 3,
+  });
+  expect(await outcome).toMatchObject({ fault: { code: 'upstream_idle_timeout' } });
+  expect(asked).toBe(4);
+});
+
 it.each(['sk-real-0123', 'x', '0', 'null'])(
   'a key of %j leaves the error of a provider as it is',
   async (apiKey) => {

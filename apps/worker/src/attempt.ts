@@ -40,6 +40,8 @@ export type AttemptOptions = {
    * it has failed.
    */
   onSlow?: (() => void) | undefined;
+  /** This process stood still: a silence that it measured says nothing about the provider. */
+  wasLate?: (() => boolean) | undefined;
   /** Something of our own broke: the attempt fails, and whoever watches the process is told why. */
   onError(error: unknown): void;
 };
@@ -133,7 +135,9 @@ export function startAttempt(options: AttemptOptions): Attempt {
     : undefined;
 
   function onNoProgress(): void {
-    if (reader?.finished) finish(cut(reader));
+    // What the provider sent meanwhile waits in the socket, which is read after the timers.
+    if (options.wasLate?.()) rearm(patienceMs());
+    else if (reader?.finished) finish(cut(reader));
     else if (firstTokenAt === undefined && options.onSlow) options.onSlow();
     else if (firstTokenAt === undefined) {
       fail({

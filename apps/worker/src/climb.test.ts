@@ -2,7 +2,9 @@ import { decodeEntry } from '@millrace/shared/domain/entry';
 import type { Activation } from '@millrace/shared/queue/port';
 import { describe, expect, it } from 'vitest';
 import type { AttemptOutcome } from './attempt.ts';
+import type { LogWriter } from './append.ts';
 import { climb } from './climb.ts';
+import type { ClimbOptions } from './climb.ts';
 import { chunk, ended, fault, historyOf, said, started } from './failover/history.fixture.ts';
 import type { History } from './failover/history.ts';
 import type { Route } from './failover/next.ts';
@@ -19,7 +21,16 @@ const backup: Route = { provider: 'backup', model: 'claude', prefill: false };
 
 type Call = CallOptions & { end(outcome: AttemptOutcome): void };
 
-function start(history: History, routes: Route[] = [primary, backup], more: Partial<RunDeps> = {}) {
+type Ownership = Partial<Pick<ClimbOptions, 'isSurelyOurs'>> & {
+  waits?: Pick<LogWriter, 'sent' | 'flushed'>;
+};
+
+function start(
+  history: History,
+  routes: Route[] = [primary, backup],
+  more: Partial<RunDeps> = {},
+  { isSurelyOurs = () => true, waits }: Ownership = {},
+) {
   const lines: string[] = [];
   const calls: Call[] = [];
   const deps: Partial<RunDeps> = {
@@ -61,9 +72,12 @@ function start(history: History, routes: Route[] = [primary, backup], more: Part
       push: (line) => lines.push(line),
       note: (line) => lines.push(line),
       end: (line) => lines.push(line),
-      flushed: async () => {},
+      sent: () => undefined,
+      flushed: () => undefined,
+      ...waits,
     },
     run: 2,
+    isSurelyOurs,
     signal: new AbortController().signal,
     onContest() {},
   });
@@ -317,5 +331,49 @@ describe('the request as the next target is asked it', () => {
     const run = start(history);
     await idle();
     expect(asked(run)).toEqual([true]);
+  });
+});
+
+describe('the line of an attempt', () => {
+  /** A writer whose lines are on their way, and in the log, when the test says so. */
+  function createSlowWriter() {
+    const [sent, flushed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    return { sent, flushed, waits: { sent: () => sent.promise, flushed: () => flushed.promise } };
+  }
+
+  it('is on its way before the first call of a run, which its seal has proved to be ours', async () => {
+    const { sent, waits } = createSlowWriter();
+    const { asked, told } = start(historyOf(), [primary], {}, { waits });
+    await idle();
+    expect(told()).toEqual(['attempt']);
+    expect(asked()).toEqual([]);
+    sent.resolve();
+    await idle();
+    expect(asked()).toEqual(['primary start']);
+  });
+
+  it('is in the log before any later call', async () => {
+    const { sent, flushed, waits } = createSlowWriter();
+    const { asked, calls } = start(historyOf(), [primary, backup], {}, { waits });
+    sent.resolve();
+    await idle();
+    calls[0]?.end({ kind: 'fault', fault: fault('upstream_reset') });
+    await idle();
+    expect(asked()).toEqual(['primary start']);
+    flushed.resolve();
+    await idle();
+    expect(asked()).toHaveLength(2);
+  });
+
+  it('is in the log before the first call, too, where the process stood still since its seal', async () => {
+    const { sent, flushed, waits } = createSlowWriter();
+    const isSurelyOurs = () => false;
+    const { asked } = start(historyOf(), [primary], {}, { waits, isSurelyOurs });
+    sent.resolve();
+    await idle();
+    expect(asked()).toEqual([]);
+    flushed.resolve();
+    await idle();
+    expect(asked()).toEqual(['primary start']);
   });
 });

@@ -24,6 +24,8 @@ export type ClimbOptions = {
   history: History;
   writer: LogWriter;
   run: number;
+  /** Whether nothing has happened since the seal by which another run could have taken the log. */
+  isSurelyOurs(): boolean;
   signal: AbortSignal;
   onContest(contest: Contest): void;
 };
@@ -40,7 +42,7 @@ const defaultPolicy: Policy = {
  * What each step is, `next` decides from what is known; undefined when the signal ended it.
  */
 export async function climb(options: ClimbOptions): Promise<ActivationOutcome | undefined> {
-  const { activation, deps, body, history, writer, run, signal, onContest } = options;
+  const { activation, deps, body, history, writer, run, isSurelyOurs, signal, onContest } = options;
   const { data } = activation;
   const policy = deps.policy(data.model) ?? defaultPolicy;
   const traits = readTraits(body);
@@ -129,8 +131,20 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     return answer.conclusion;
   }
 
+  let isFirst = true;
+  /**
+   * When the line of an attempt may be called logged. The first one follows the seal, which has proved that
+   * the log is ours: it is enough that the line is on its way before the call. Later ones wait for Redis.
+   */
+  function logged(): Promise<void> | undefined {
+    const isProven = isFirst && isSurelyOurs();
+    isFirst = false;
+    return isProven ? writer.sent() : writer.flushed();
+  }
+
   const contest = createContest({
     answer,
+    logged,
     hedge,
     spareHedge: deps.spareHedge,
     fallback,

@@ -102,6 +102,7 @@ function contest(options: Partial<ContestOptions> = {}) {
     },
     waits: true,
     handsOver: () => false,
+    logged: () => undefined,
     ...options,
   });
   let outcome: ContestOutcome | undefined;

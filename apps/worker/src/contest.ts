@@ -3,6 +3,7 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { Answer } from './answer.ts';
 import type { Attempt, AttemptOutcome } from './attempt.ts';
 import { failedAttempt, ourFault } from './failed-attempt.ts';
+import { startWhenLogged } from './logged-attempt.ts';
 import type { Route, Step } from './failover/next.ts';
 import { holdPlace } from './place.ts';
 import type { Place } from './place.ts';
@@ -18,6 +19,11 @@ export type ContestOptions = {
   signal: AbortSignal;
   /** Whether what the run's stop breaks off is handed to another worker. */
   handsOver(): boolean;
+  /**
+   * Resolves when the line of the attempt that was opened last is in the log: its call is made then. At once
+   * where it is undefined.
+   */
+  logged(): Promise<void> | undefined;
   /** A place at the step's target; undefined when it takes none now. */
   enter(step: AttemptStep): Permit | undefined | Promise<Permit | undefined>;
   call(
@@ -69,7 +75,7 @@ export type Contest = {
 };
 
 export function createContest(options: ContestOptions): Contest {
-  const { answer, call, hedge, fallback, waits, handsOver, signal, onError } = options;
+  const { answer, call, hedge, fallback, waits, handsOver, logged, signal, onError } = options;
   const { enter: admit, spareHedge } = options;
   const racers = new Set<Racer>();
   let paused = false;
@@ -113,7 +119,11 @@ export function createContest(options: ContestOptions): Contest {
       wantsHedge = true;
       callHelp();
     });
-    const attempt = begin(step, place, voice.sink, waits ? onLate : undefined);
+    const call = () => begin(step, place, voice.sink, waits ? onLate : undefined);
+    const line = logged();
+    const attempt = line
+      ? startWhenLogged({ logged: line, signal, start: call, spare: place.giveBack })
+      : call();
     racer = { voice, attempt, isLate: false };
     racers.add(racer);
     // It may have spoken before it was known here.

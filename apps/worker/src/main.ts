@@ -4,7 +4,7 @@ import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
 import { logBound } from '@millrace/shared/logger';
-import { watchLoopDelay } from '@millrace/shared/loop-delay';
+import { watchLateLoop, watchLoopDelay } from '@millrace/shared/loop-delay';
 import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
 import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
@@ -41,6 +41,9 @@ const { redis, keys, log, onError, isReady, connectSubscriber, leave } = await j
 pools.warm(
   Object.values(config.models).flatMap(({ targets }) => targets.map((one) => one.provider)),
 );
+let checkLocks = (): void => {};
+// While this process stood still its jobs may have been taken from it.
+const loop = watchLateLoop({ onLate: () => checkLocks() });
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
 const runs = createRuns();
 const hedges = createHedgeBudget();
@@ -78,6 +81,7 @@ const upstreams = createUpstreams({
     const level = from === 'closed' || to === 'closed' ? 'warn' : 'debug';
     logger[level]({ ...target, from, to }, 'the breaker of a target');
   },
+  wasLate: loop.wasLate,
   onAside: ({ provider, index, status, forMs }) =>
     logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
   onError,
@@ -112,7 +116,6 @@ const channels = createRedisChannels({
   connect: connectSubscriber,
   onError,
 });
-let checkLocks = (): void => {};
 const hearing = await channels.openWorker(name, {
   onFinished: (id) => runs.stop(id, 'finished'),
   onSummons: (shard, jobs) => intake.summoned(shard, jobs),
@@ -146,6 +149,7 @@ const consumer = startBullConsumer(
       mayHedge: hedges.take,
       spareHedge: hedges.giveBack,
       register: (job, stop, held) => runs.register(job, stop, held),
+      timesLate: loop.times,
       onError,
       now: Date.now,
       random: Math.random,
@@ -188,6 +192,7 @@ onSignals({
     });
     intake.close();
     orphans.stop();
+    loop.close();
     keeper.close();
     await hearing.close();
     upstreams.close();

@@ -5,6 +5,7 @@ import type { AppendItem, StreamLog } from '@millrace/shared/log/port';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAppender } from './append.ts';
+import { turn } from './append-steps.ts';
 import type { Attempt } from './attempt.ts';
 import { unlimited } from './accounts.fixture.ts';
 import { uncounted } from './metrics.fixture.ts';
@@ -64,6 +65,7 @@ function start(
     onError: (error) => errors.push(error),
     now: Date.now,
     random: () => 0,
+    timesLate: () => 0,
     ...more,
   };
   return run({ id, number: 1, data, lockLost: new AbortController().signal }, deps);
@@ -168,6 +170,7 @@ describe('while Redis refuses for now', () => {
     refuse('seal', error, 3);
     const running = start(await create());
     await vi.advanceTimersByTimeAsync(1000);
+    await turn();
     expect(calls).toHaveLength(1);
     stop('shutdown');
     await vi.advanceTimersByTimeAsync(100);
@@ -197,6 +200,7 @@ describe('while Redis refuses for now', () => {
     refuse('read', passing[0] ?? '', 3);
     const running = start(request);
     await vi.advanceTimersByTimeAsync(1000);
+    await turn();
     expect(calls).toMatchObject([{ identity: { id: 'first' } }]);
     stop('shutdown');
     await vi.advanceTimersByTimeAsync(100);

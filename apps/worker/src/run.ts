@@ -64,6 +64,8 @@ export type RunDeps = {
     stop: (reason: StopReason) => void,
     held: () => Held,
   ): () => void;
+  /** How often this process stood still, as `LateLoop` has it. */
+  timesLate(): number;
   /** Hears of bugs, which end one request only, and why a run gave up. */
   onError(error: unknown): void;
   now(): number;
@@ -150,6 +152,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
 
   try {
     const claim = { activation: activation.number, nonce, worker };
+    const timesLate = deps.timesLate();
     // The same nonce again is the same claim.
     const taken = await retryRefused(() => log.seal(id, claim), patient);
     if (taken.kind === 'refused') return giveUp(taken.error);
@@ -185,6 +188,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       history: remembered.value,
       writer,
       run: sealed.run,
+      isSurelyOurs: () => deps.timesLate() === timesLate,
       signal,
       onContest: (current) => (contest = current),
     });

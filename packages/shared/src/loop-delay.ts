@@ -34,3 +34,67 @@ export function watchLoopDelay(): LoopDelay {
     close: () => delay.disable(),
   };
 }
+
+/** Whether what this process observes about others can be trusted: its own loop may have been late. */
+export type LateLoop = {
+  /**
+   * The event loop is late now, or was a moment ago: timers may have run ahead of sockets that have been
+   * readable for long, and other processes may have taken this one for dead.
+   */
+  wasLate(): boolean;
+  /** How often it was late since the start, with now. */
+  times(): number;
+  close(): void;
+};
+
+export type LateLoopOptions = {
+  /** Called once for each time that the loop was late. */
+  onLate?: () => void;
+  /** Milliseconds, of a clock that never jumps. */
+  now?: () => number;
+};
+
+/** Milliseconds between two looks at the loop. */
+const lookMs = 50;
+/**
+ * Milliseconds by which a look has to be late. A garbage collection or a parse of a large body takes tens
+ * of them; a process that the fleet takes for hung has been silent for three times as long.
+ */
+export const lateMs = 500;
+/** Milliseconds for which the consequences may still arrive: resets, timeouts, news from other processes. */
+export const aftermathMs = 1000;
+
+/** Detects that this process stood still: a SIGSTOP, a suspended machine, a block of its own making. */
+export function watchLateLoop({
+  onLate,
+  now = () => performance.now(),
+}: LateLoopOptions = {}): LateLoop {
+  let lookedAt = now();
+  let lateAt = -Infinity;
+  let times = 0;
+
+  /** Also called by those who ask: the first timer after a stop may be theirs. */
+  function look(): void {
+    const at = now();
+    const isLate = at - lookedAt > lookMs + lateMs;
+    lookedAt = at;
+    if (!isLate) return;
+    lateAt = at;
+    times += 1;
+    onLate?.();
+  }
+
+  const timer = setInterval(look, lookMs);
+  timer.unref();
+  return {
+    wasLate() {
+      look();
+      return now() - lateAt < aftermathMs;
+    },
+    times() {
+      look();
+      return times;
+    },
+    close: () => clearInterval(timer),
+  };
+}

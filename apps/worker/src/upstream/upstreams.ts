@@ -37,6 +37,8 @@ export type UpstreamsOptions = {
   lines: LineWatch;
   onChange?: HealthOptions['onChange'];
   onAside?: SelectionOptions['onAside'];
+  /** This process stood still a moment ago, as `LateLoop` has it. */
+  wasLate(): boolean;
   onError(error: unknown): void;
 };
 
@@ -48,11 +50,12 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
  */
 export function createUpstreams(options: UpstreamsOptions) {
   const { providers, models, limits, pools, worker, fleet, windows, lines } = options;
-  const { onChange, onAside, onError } = options;
+  const { onChange, onAside, wasLate, onError } = options;
   const health = createHealth({
     bus: fleet,
     worker,
     breakerOf: (provider) => providers[provider]?.breaker,
+    wasLate,
     ...(onChange && { onChange }),
     onError,
   });
@@ -74,6 +77,7 @@ export function createUpstreams(options: UpstreamsOptions) {
   const checks = startChecks({
     fleet,
     health,
+    wasLate,
     providers: Object.entries(providers).map(([name, { check }]) => ({
       name,
       check,
@@ -131,6 +135,7 @@ export function createUpstreams(options: UpstreamsOptions) {
         timeouts: model,
         maxResponseBytes: limits.responseBodyBytes,
         watch,
+        wasLate,
         ...rest,
       });
       attempt.outcome.then(watch.ended).catch(onError);

@@ -25,9 +25,10 @@ function startCheckers(check: CheckConfig = models) {
     kind: 'ok',
   });
 
-  async function start(by: string) {
+  async function start(by: string, wasLate = () => false) {
     const member = await join(by);
     const checks = startChecks({
+      wasLate,
       fleet: fleet.join(`${by}-checks`),
       health: member.health,
       providers: [{ name: 'openai', check, targets: [target, other] }],
@@ -130,6 +131,16 @@ describe('a provider', () => {
     expect(one.checks.counters()).toEqual({ ok: 0, failed: 1 });
     await pass(20_000);
     expect(statesOf(one)).not.toEqual(['closed']);
+  });
+
+  test('is not judged by a worker that stood still meanwhile', async () => {
+    const { start, say, asked } = startCheckers();
+    say(fault('upstream_unreachable'));
+    const one = await start('one', () => true);
+    await pass(61_000);
+    expect(asked.length).toBeGreaterThan(1);
+    expect(one.checks.counters()).toEqual({ ok: 0, failed: 0 });
+    expect(statesOf(one)).toEqual(['closed']);
   });
 
   test('that fails four times and answers, again and again, stays', async () => {

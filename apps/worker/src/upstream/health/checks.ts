@@ -26,6 +26,8 @@ export type ChecksOptions = {
   providers: readonly CheckedProvider[];
   /** Asks, until the signal ends it. */
   ask(question: Question, signal: AbortSignal): Promise<Answer>;
+  /** This process stood still a moment ago: what it saw of others meanwhile says nothing of them. */
+  wasLate(): boolean;
   onError: (error: unknown) => void;
 };
 
@@ -55,19 +57,30 @@ type Patient = CheckedProvider & {
  * Asks providers how they are, so that an idle one's death is known before the next request. One worker
  * does it for the whole fleet; while nothing shared can be reached nobody does, and no request comes.
  */
-export function startChecks({ fleet, health, providers, ask, onError }: ChecksOptions): Checks {
+export function startChecks({
+  fleet,
+  health,
+  providers,
+  ask,
+  wasLate,
+  onError,
+}: ChecksOptions): Checks {
   const counters = { ok: 0, failed: 0 };
   const patients = providers
     .filter(({ check, targets }) => check.kind !== 'off' && targets.length > 0)
     .map((provider): Patient => ({ ...provider, ...neverAsked, failed: new Set() }));
   let closed = false;
   let renewing = false;
+  /** After that another worker may have the lease; on `performance.now()`'s clock. */
+  let leadsUntil = -Infinity;
 
   async function renew(): Promise<void> {
     if (renewing) return;
     renewing = true;
     try {
+      const askedAt = performance.now();
       const leads = (await fleet.claim(lease, leaseMs)) === 'claimed';
+      leadsUntil = leads ? askedAt + leaseMs : -Infinity;
       // Also for one that leads already: a target that broke meanwhile makes the next check due sooner.
       for (const patient of patients)
         if (leads && !closed) arm(patient);
@@ -94,6 +107,8 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
   }
 
   async function examine(patient: Patient): Promise<void> {
+    // A process that stood still has its timers run before it learns of that; the next renewal arms them.
+    if (performance.now() > leadsUntil) return;
     const asking = new AbortController();
     patient.asking = asking;
     patient.askedAt = performance.now();
@@ -140,7 +155,7 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
     }
   }
 
-  /** Undefined when this worker is no longer the one to ask. */
+  /** Undefined when this worker is no longer the one to ask, or is no judge of what it saw. */
   async function put(
     question: Question,
     { check }: Patient,
@@ -151,10 +166,13 @@ export function startChecks({ fleet, health, providers, ask, onError }: ChecksOp
     const given = new Promise<undefined>((resolve) => {
       signal.addEventListener('abort', () => resolve(undefined), { once: true });
     });
-    const verdict = () => (signal.reason === tooLate ? tooLate : undefined);
+    /** Of an answer that came, or of none where the time for it is over. */
+    const verdict = (said?: Answer): Answer | undefined => {
+      const answer = signal.aborted ? (signal.reason === tooLate ? tooLate : undefined) : said;
+      return answer?.kind === 'fault' && wasLate() ? undefined : answer;
+    };
     try {
-      const answer = await Promise.race([ask(question, signal), given]);
-      return signal.aborted ? verdict() : answer;
+      return verdict(await Promise.race([ask(question, signal), given]));
     } catch (error) {
       // What it does at the end of its time is its own business.
       if (signal.aborted) return verdict();

@@ -11,7 +11,13 @@ export const target = { provider: 'openai', model: 'gpt-4o' };
 export const fault = (code: FaultCode, rest: Partial<Fault> = {}) =>
   ({ kind: 'fault', fault: { code, message: 'no', ...rest } }) as const;
 
-export type Member = { health: Health; changes: Change[]; errors: unknown[] };
+export type Member = {
+  health: Health;
+  changes: Change[];
+  errors: unknown[];
+  /** Its process stood still a moment ago, or did not. */
+  wasLate(is: boolean): void;
+};
 
 /** Workers on one memory fleet, on a clock that the test moves. */
 export function startMembers(rules: Partial<BreakerConfig> = {}) {
@@ -31,18 +37,20 @@ export function startMembers(rules: Partial<BreakerConfig> = {}) {
   ) {
     const changes: Change[] = [];
     const errors: unknown[] = [];
+    let isLate = false;
     const health = createHealth({
       bus: fleet.join(worker),
       worker,
       breakerOf: (provider) => (provider === 'openai' ? breaker : undefined),
       now,
       random: () => random,
+      wasLate: () => isLate,
       onChange: (change) => changes.push(change),
       onError: (error) => errors.push(error),
     });
     onTestFinished(() => health.close());
     await pass(1);
-    return { health, changes, errors };
+    return { health, changes, errors, wasLate: (is: boolean) => void (isLate = is) };
   }
 
   return { fleet, policy, join };

@@ -345,3 +345,49 @@ describe('a row of failures', () => {
     expect(statesOf(one, two)).toEqual(['open', 'open']);
   });
 });
+
+describe('a worker that stood still', () => {
+  test('blames no target for the faults that it sees when it wakes, in the fleet neither', async () => {
+    const { join } = startMembers();
+    const [one, two] = [await join('one'), await join('two')];
+    const calls = Array.from({ length: 40 }, () => one.health.started(target));
+    one.wasLate(true);
+    for (const ended of calls) ended(fault('upstream_idle_timeout'));
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['closed', 'closed']);
+    expect(one.health.snapshot().targets[0]).toMatchObject({ window: { calls: 0 }, inFlight: 0 });
+    expect(two.health.inFlight(target)).toBe(0);
+  });
+
+  test('takes its own time for no first token of the target', async () => {
+    const { join } = startMembers();
+    const one = await join('one');
+    one.wasLate(true);
+    one.health.started(target)({ kind: 'ok', firstTokenMs: 2500 });
+    expect(one.health.firstTokenMs(target)).toBeUndefined();
+    expect(one.health.snapshot().targets[0]?.window).toEqual({ calls: 1, errors: 0 });
+  });
+
+  test('has a probe that failed meanwhile made again', async () => {
+    const { join, policy } = startMembers();
+    const one = await join('one');
+    fail(one, 5);
+    await pass(policy.probeIntervalMs);
+    expect(await one.health.claimProbe(target)).toBe(true);
+    const ended = one.health.started(target);
+    one.wasLate(true);
+    ended(fault('upstream_reset'));
+    expect(one.health.counters().probes).toMatchObject({ failed: 0, void: 1 });
+  });
+
+  test('counts what it sees later', async () => {
+    const { join } = startMembers();
+    const one = await join('one');
+    one.wasLate(true);
+    fail(one, 5);
+    one.wasLate(false);
+    expect(statesOf(one)).toEqual(['closed']);
+    fail(one, 5);
+    expect(statesOf(one)).toEqual(['open']);
+  });
+});

@@ -36,6 +36,7 @@ const noPolicy: BreakerConfig = {
 /** Counts, breakers and probes of this worker, joined with those of the fleet. */
 export function createHealth(options: HealthOptions): Health {
   const { bus, worker, breakerOf, now = Date.now, random = Math.random, onError } = options;
+  const { wasLate = () => false } = options;
   const policyOf = (key: string) => breakerOf(targetOfKey(key).provider) ?? noPolicy;
   const counters: Omit<HealthCounters, 'pulses'> = {
     transitions: { closed: 0, open: 0, 'half-open': 0, recovering: 0 },
@@ -175,7 +176,8 @@ export function createHealth(options: HealthOptions): Health {
     function firstToken(ms: number): void {
       if (!open || hasSpoken) return;
       hasSpoken = true;
-      view.firstToken(one, ms);
+      // The time in which this process stood still is not the target's.
+      if (!wasLate()) view.firstToken(one, ms);
       exchange.tell(key, 'soon');
       endProbe('ok');
     }
@@ -194,7 +196,8 @@ export function createHealth(options: HealthOptions): Health {
       if (!open) return;
       if (news.kind === 'ok' && news.firstTokenMs !== undefined) firstToken(news.firstTokenMs);
       open = false;
-      const end = endOf(news);
+      const seen = endOf(news);
+      const end = seen === 'failed' && wasLate() ? 'void' : seen;
       const retryAfterMs = news.kind === 'fault' ? news.fault.retryAfterMs : undefined;
       // What began before the target was given up says nothing about how it is now.
       view.ended(one, breaker.generation === generation ? end : 'void', retryAfterMs);

@@ -32,6 +32,8 @@ export type HealthOptions = {
   now?: () => number;
   /** 0 to 1. */
   random?: () => number;
+  /** This process stood still a moment ago: what it saw of others meanwhile says nothing of them. */
+  wasLate?: () => boolean;
   onChange?: (change: Change) => void;
   onError: (error: unknown) => void;
 };
