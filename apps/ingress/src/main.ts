@@ -233,8 +233,6 @@ await app.listen({ host, port }).catch((error: Error) => giveUp(`cannot listen: 
 // The port that the system chose, where the config says 0.
 const { port: bound } = app.server.address() as AddressInfo;
 const scheme = config.listen.tls ? 'https' : 'http';
-lifecycle.advance('serving');
-reportReady(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`);
 
 onSignals({
   log: logger,
@@ -262,6 +260,10 @@ onSignals({
     process.exit(0);
   },
 });
+
+// Behind the handlers: a signal may follow at once.
+lifecycle.advance('serving');
+reportReady(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`);
 
 /** Whoever asks for it is told, and so is who reads it; nobody has to. */
 async function endOverdue(ids: readonly string[]): Promise<void> {

@@ -176,9 +176,6 @@ const reporting = startReporting({
   onError,
 });
 
-lifecycle.advance('serving');
-reportReady();
-
 onSignals({
   log: logger,
   onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
@@ -201,6 +198,10 @@ onSignals({
     process.exit(0);
   },
 });
+
+// Behind the handlers: a signal may follow at once.
+lifecycle.advance('serving');
+reportReady();
 
 function openPools() {
   try {
