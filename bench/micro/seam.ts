@@ -3,7 +3,7 @@
  * search for an anchor, everything that one anchored step asks of the text, and a reply that repeats
  * it behind the curtain. The median of several rounds. Run: node bench/micro/seam.ts
  */
-import { continueBody, usageOverSeam } from '../../apps/worker/src/failover/continue-body.ts';
+import { continueBody, promptTokens } from '../../apps/worker/src/failover/continue-body.ts';
 import { createCurtain } from '../../apps/worker/src/failover/curtain.ts';
 import { rungsFor } from '../../apps/worker/src/failover/ladder.ts';
 import type { Rung } from '../../apps/worker/src/failover/ladder.ts';
@@ -60,7 +60,7 @@ const chunkOf = (content: string, finish: string | null = null) => ({
 
 const traits = { tools: false, json: false, repeats: false, choices: 1, endsWithAssistant: false };
 
-/** Three targets are asked for their rungs; then the request is made, and the usage told twice. Where there is no anchor, it is a replay. */
+/** Three targets are asked for their rungs; then the request is made, and its prompt estimated. Where there is no anchor, it is a replay. */
 function step(shown: Shown): void {
   for (let target = 0; target < 3; target++) {
     const input = { shown, traits, prefill: false, sameModel: false };
@@ -68,11 +68,9 @@ function step(shown: Shown): void {
   }
   const text = shown.texts.get('0:content') ?? '';
   const rung = chooseAnchor(text) === undefined ? 'replay' : 'anchor';
-  continueBody('{"messages":[]}', rung, text);
+  const asked = continueBody('{"messages":[]}', rung, text);
   createCurtain(rung, shown);
-  const usage = { prompt_tokens: 1, completion_tokens: 1 };
-  usageOverSeam(usage, rung, text);
-  usageOverSeam(usage, rung, text);
+  promptTokens(asked);
 }
 
 /** The reply has been parsed: what is measured is the curtain. */

@@ -232,6 +232,6 @@ function viewAttempt({ started, ended }: AttemptStory, end: Terminal | undefined
     ended_at: endedAt === undefined ? undefined : endedAt / 1000,
     outcome: ended?.outcome ?? (calledOff ? 'cancelled' : end ? 'worker_lost' : 'running'),
     usage: ended?.usage,
-    estimated: ended?.estimated,
+    estimated: ended?.estimated === undefined ? undefined : true,
   };
 }

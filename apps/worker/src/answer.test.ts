@@ -2,7 +2,6 @@ import type { Entry } from '@millrace/shared/domain/entry';
 import { describe, expect, it } from 'vitest';
 import { createHeard, primary } from './answer.fixture.ts';
 import { ended, historyOf, said, started } from './failover/history.fixture.ts';
-import { estimateTokens } from './failover/continue-body.ts';
 import { isNothing, plainText } from './failover/shown.ts';
 
 const role = { role: 'assistant', content: '' };
@@ -23,6 +22,7 @@ describe('a streamed answer', () => {
     one.plain('lo');
     one.say({}, stop);
     expect(answer.ended(one.voice, completed, 1200)).toBe(true);
+    const usage = { prompt_tokens: 0, completion_tokens: 2, total_tokens: 2 };
     expect(entries().map((entry) => (entry.kind === 'chunk' ? 'chunk' : entry))).toEqual([
       {
         kind: 'attempt',
@@ -34,9 +34,25 @@ describe('a streamed answer', () => {
       'chunk',
       {
         kind: 'attempt_end',
-        data: { run: 1, attempt: 1, at: 1234, firstTokenAt: 1200, outcome: 'completed' },
+        data: {
+          run: 1,
+          attempt: 1,
+          at: 1234,
+          firstTokenAt: 1200,
+          outcome: 'completed',
+          usage,
+          estimated: 'all',
+        },
       },
-      { kind: 'done', data: { finishReason: 'stop', attempts: 1, at: 1234 } },
+      {
+        kind: 'done',
+        data: {
+          finishReason: 'stop',
+          usage: { ...usage, estimated: true },
+          attempts: 1,
+          at: 1234,
+        },
+      },
     ]);
     expect(deltas()).toEqual([role, { content: 'Hel' }, { content: 'lo' }, stop]);
     expect(terminal()).toBe('done');
@@ -66,7 +82,8 @@ describe('a streamed answer', () => {
     one.say({ role: 'assistant', content: 'How do you do?' });
     one.say({}, stop);
     answer.ended(one.voice, { ...completed, isCut: true }, 1);
-    const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 };
+    const counts = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 };
+    const usage = { ...counts, estimated: true };
     const [told, cost, done] = entries().slice(-3);
     expect(told?.kind === 'usage' && (JSON.parse(told.text) as unknown)).toMatchObject({
       id: 'chatcmpl-1',
@@ -74,7 +91,7 @@ describe('a streamed answer', () => {
       usage,
     });
     expect(cost).toMatchObject({
-      data: { outcome: 'completed', usage: { completion_tokens: 4 }, estimated: true },
+      data: { outcome: 'completed', usage: counts, estimated: 'all' },
     });
     expect(done).toMatchObject({ kind: 'done', data: { usage } });
   });
@@ -132,8 +149,8 @@ describe('an attempt that fails', () => {
     one.plain(' world');
     one.voice.sink.usage('{}');
     answer.ended(one.voice, broken, 1200);
-    const usage = { completion_tokens: estimateTokens(11) };
-    expect(entries().at(-1)).toMatchObject({ data: { usage, estimated: true } });
+    const usage = { prompt_tokens: 0, completion_tokens: 3, total_tokens: 3 };
+    expect(entries().at(-1)).toMatchObject({ data: { usage, estimated: 'all' } });
     expect(plainText(history.shown)).toBe('Hello world');
   });
 
@@ -175,7 +192,8 @@ describe('a run that takes over', () => {
       said('Hello'),
       started(3, primary, 'replay'),
     );
-    const { answer, entries } = createHeard({ history, run: 4 });
+    const body = '{"messages":[{"role":"user","content":"hello"}]}';
+    const { answer, entries } = createHeard({ history, run: 4, body });
     answer.closeLost();
     const lost = (attempt: number, tokens: number) => ({
       kind: 'attempt_end',
@@ -184,11 +202,11 @@ describe('a run that takes over', () => {
         attempt,
         at: 1234,
         outcome: 'worker_lost',
-        usage: { completion_tokens: tokens },
-        estimated: true,
+        usage: { prompt_tokens: 9, completion_tokens: tokens, total_tokens: 9 + tokens },
+        estimated: 'all',
       },
     });
-    expect(entries()).toEqual([lost(2, estimateTokens(5)), lost(3, 0)]);
+    expect(entries()).toEqual([lost(2, 2), lost(3, 0)]);
     expect(history.tries.map(({ outcome }) => outcome)).not.toContain('open');
     answer.closeLost();
     expect(entries()).toHaveLength(2);
@@ -214,7 +232,7 @@ describe('a run that takes over', () => {
     const body = '{"messages":[{"role":"user","content":"hello"}]}';
     const { answer, entries, terminal } = createHeard({ history, run: 2, body });
     answer.complete();
-    const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 };
+    const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13, estimated: true };
     const [told, done, ...more] = entries();
     expect(told?.kind === 'usage' && (JSON.parse(told.text) as unknown)).toEqual({
       id: 'chatcmpl-1',
@@ -278,30 +296,6 @@ describe('an answer that goes on', () => {
       data: { attempt: 2, rung: 'replay', offset: text.length, outcome: 'passed' },
     });
     expect(counted).toEqual(['replay passed', 'replay completed']);
-  });
-
-  it('tells the usage of the whole, once', () => {
-    const { answer, open, entries } = createHeard({ history: interrupted(), run: 2 });
-    const one = open('continue');
-    const usage = { prompt_tokens: 100, completion_tokens: 5, total_tokens: 105 };
-    one.say({ content: ' and so on.' });
-    one.voice.sink.usage(JSON.stringify({ choices: [], usage }));
-    one.say({}, stop);
-    answer.ended(one.voice, { ...completed, usage }, 1);
-    const shown = estimateTokens(text.length);
-    const whole = {
-      prompt_tokens: 100 - shown,
-      completion_tokens: 5 + shown,
-      total_tokens: 105,
-    };
-    const told = entries().filter(({ kind }) => kind === 'usage');
-    expect(told).toHaveLength(1);
-    expect(JSON.parse(told[0]?.kind === 'usage' ? told[0].text : '')).toMatchObject({
-      usage: whole,
-    });
-    // The ledger has what the attempt itself cost.
-    expect(entries().at(-2)).toMatchObject({ kind: 'attempt_end', data: { usage } });
-    expect(entries().at(-1)).toMatchObject({ kind: 'done', data: { usage: whole } });
   });
 
   it('is left as it was by an attempt that diverges', () => {

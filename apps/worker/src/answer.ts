@@ -1,5 +1,5 @@
 import { finishReasons, usageOf } from '@millrace/shared/domain/chunk';
-import { chunkLine, encodeEntry, usageLine } from '@millrace/shared/domain/entry';
+import { chunkLine, encodeEntry } from '@millrace/shared/domain/entry';
 import type {
   AttemptEnded,
   AttemptStarted,
@@ -10,15 +10,23 @@ import { setMembers } from '@millrace/shared/domain/json-text';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import type { LogWriter } from './append.ts';
 import type { AttemptOutcome } from './attempt.ts';
-import { estimateUsage, usageOverSeam } from './failover/continue-body.ts';
-import { impliedSpeaker, remember, rememberText, speaks } from './failover/history.ts';
+import { continueBody, promptTokens } from './failover/continue-body.ts';
+import {
+  impliedSpeaker,
+  promptReport,
+  remember,
+  rememberText,
+  speaks,
+} from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import type { Step } from './failover/next.ts';
-import { plainText } from './failover/shown.ts';
-import { costOf, costOfBroken, estimated } from './ledger.ts';
-import type { Cost } from './ledger.ts';
+import { key } from './failover/shown.ts';
+import { costOf, costOfCalledOff, sentIn } from './ledger.ts';
+import type { Cost, Work } from './ledger.ts';
 import type { RunMetrics } from './metrics.ts';
 import { createVoice, rungOf } from './voice.ts';
+import { unknownLast, visibleUsage } from './visible-usage.ts';
+import type { LastAttempt, Usage } from './visible-usage.ts';
 import type { GiveUp, Spoken, Voice } from './voice.ts';
 
 export type AnswerOptions = {
@@ -72,8 +80,10 @@ export function createAnswer(options: AnswerOptions): Answer {
   let conclusion: ActivationOutcome | undefined;
   /** The attempt that is heard. */
   let floor: Voice | undefined;
-  /** What had been shown when it took the floor. */
-  let shownBefore = '';
+  /** Estimated tokens that had been shown when it took the floor. */
+  let shownBefore = 0;
+  /** By attempt: those that this run opened and that have no end yet. */
+  const voices = new Map<number, Voice>();
   /** Lines that changed what readers have. */
   let changes = 0;
 
@@ -88,15 +98,29 @@ export function createAnswer(options: AnswerOptions): Answer {
     writer.note(encodeEntry(entry));
   }
 
-  /** Ends the attempts of which nobody will say how they ended. */
+  /** Ends the attempts that are still open, by what is known of them. */
   function closeOpen(outcome: 'worker_lost' | 'superseded' | 'internal_error'): void {
-    for (const one of history.tries.filter((each) => each.outcome === 'open')) {
-      const { attempt, chars } = one;
-      note({
-        kind: 'attempt_end',
-        data: { run, attempt, at: now(), outcome, ...estimated(chars) },
-      });
+    for (const { attempt } of history.tries.filter((each) => each.outcome === 'open')) {
+      const cost = costOfCalledOff(workOf(attempt), outcome);
+      note({ kind: 'attempt_end', data: { run, attempt, at: now(), ...cost } });
     }
+  }
+
+  const ownPrompt = () => promptTokens(body);
+
+  /** What an attempt is known to have done: one of this run, or one that the log tells of. */
+  function workOf(attempt: number): Work {
+    const one = history.tries.find((each) => each.attempt === attempt);
+    const { sent, told } = voices.get(attempt) ?? {
+      sent: { tokens: one?.tokens ?? 0, reasoning: 0 },
+      told: undefined,
+    };
+    const asked = () => {
+      if (one?.mode !== 'continue' && one?.mode !== 'anchor') return ownPrompt();
+      const text = history.shown.texts.get(key(0, 'content')) ?? '';
+      return promptTokens(continueBody(body, one.mode, text.slice(0, one.offset)));
+    };
+    return { sent, told, asked };
   }
 
   function say({ text, content }: Spoken): void {
@@ -108,13 +132,25 @@ export function createAnswer(options: AnswerOptions): Answer {
     }
   }
 
-  /** The usage of a whole answer whose upstream was gone before it could tell. */
-  function tellEstimate(): Record<string, number> {
-    const { shown } = history;
-    const usage = estimateUsage(body, shown);
-    const chunk = { ...shown.identity, object: 'chat.completion.chunk', choices: [], usage };
-    write({ kind: 'usage', text: JSON.stringify(chunk) });
-    return usage;
+  /** The usage of the whole answer. `last`: the attempt that ended it. */
+  const usageBy = (last: LastAttempt): Usage =>
+    visibleUsage({
+      prompt: ownPrompt,
+      promptReport: promptReport(history),
+      before: shownBefore,
+      fresh: history.shown.tokens - shownBefore,
+      last,
+    });
+
+  /** Writes the usage of a streamed answer, unless its last chunks had it. `chunk`: its target's own, if any. */
+  function tellUsage(usage: Usage, chunk: string | undefined): void {
+    const text = JSON.stringify(usage);
+    const isTold = (told: unknown) => JSON.stringify(told) === text;
+    if (chunk === undefined && isTold(history.usage)) return;
+    const bare = { ...history.shown.identity, object: 'chat.completion.chunk', choices: [] };
+    const own = chunk ?? JSON.stringify(bare);
+    const isOwn = chunk !== undefined && isTold(usageOf(JSON.parse(chunk)));
+    write({ kind: 'usage', text: isOwn ? own : setMembers(own, { usage: text }) });
   }
 
   function end(finishReason: string | null, usage: unknown): void {
@@ -151,7 +187,7 @@ export function createAnswer(options: AnswerOptions): Answer {
         // It goes on from what readers had when it was asked, and nothing else.
         if (changes !== fitting) return false;
         floor = voice;
-        shownBefore = plainText(history.shown) ?? '';
+        shownBefore = history.shown.tokens;
         onFloor();
         return true;
       },
@@ -164,12 +200,14 @@ export function createAnswer(options: AnswerOptions): Answer {
       fail: seam,
       giveUp,
     });
+    voices.set(attempt, voice);
     return voice;
   }
 
   /** An attempt's end as its ledger entry, and counted. */
   function account({ started }: Voice, cost: Cost, firstTokenAt?: number): AttemptEnded {
     const data = { run, attempt: started.attempt, at: now(), firstTokenAt, ...cost };
+    voices.delete(started.attempt);
     metrics.attemptEnded(started, data);
     return data;
   }
@@ -179,21 +217,31 @@ export function createAnswer(options: AnswerOptions): Answer {
     outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
     firstTokenAt?: number,
   ): boolean {
+    const { attempt } = voice.started;
     // Its entry was written with the end.
     if (conclusion) {
-      account(voice, costOf(voice, outcome, false), firstTokenAt);
+      account(voice, costOf(workOf(attempt), outcome, 'superseded'), firstTokenAt);
       return false;
     }
     const isWhole = outcome.kind === 'completed' && voice.finish();
     if (floor === voice && !isWhole) floor = undefined;
     const rung = rungOf(voice.started);
     if (isWhole && outcome.result) write({ kind: 'result', data: outcome.result });
-    let usage = isWhole ? usageOverSeam(outcome.usage, rung, shownBefore) : undefined;
-    if (isWhole && outcome.isCut && outcome.usage === undefined) usage = tellEstimate();
-    else if (isWhole && voice.usage !== undefined) {
-      writer.push(usageLine(setMembers(voice.usage, { usage: JSON.stringify(usage ?? null) })));
+    const known = workOf(attempt);
+    const result = outcome.kind === 'completed' && !outcome.usage ? outcome.result : undefined;
+    // What is not streamed was not counted on its way.
+    const work = result ? { ...known, sent: sentIn(JSON.parse(result.body)) } : known;
+    const how = isWhole ? 'completed' : (voice.gaveUp ?? 'superseded');
+    const cost = costOf(work, outcome, how);
+    let usage: Usage | undefined;
+    if (isWhole) {
+      const { sent, asked } = work;
+      usage = usageBy({ rung, cost, asked, sent: sent.tokens - sent.reasoning });
+      // A provider that ends its stream in order and counts nothing is shown as it is.
+      const isUncounted = cost.estimated === 'all' && !outcome.isCut;
+      if (!outcome.result && !isUncounted) tellUsage(usage, voice.usage);
     }
-    const data = account(voice, costOf(voice, outcome, isWhole), firstTokenAt);
+    const data = account(voice, cost, firstTokenAt);
     note({ kind: 'attempt_end', data });
     if (!isWhole) return false;
     // One beside it that was silent to its end is called off only now.
@@ -207,11 +255,12 @@ export function createAnswer(options: AnswerOptions): Answer {
     open,
     ended,
     handOver(voice, firstTokenAt) {
-      const data = account(voice, costOfBroken(voice, 'handed_over'), firstTokenAt);
+      const cost = costOfCalledOff(workOf(voice.started.attempt), 'handed_over');
+      const data = account(voice, cost, firstTokenAt);
       note({ kind: 'attempt_end', data });
     },
     abort(voice, firstTokenAt) {
-      account(voice, costOfBroken(voice, 'aborted'), firstTokenAt);
+      account(voice, costOfCalledOff(workOf(voice.started.attempt), 'aborted'), firstTokenAt);
     },
     complete() {
       const { shown, result } = history;
@@ -221,8 +270,8 @@ export function createAnswer(options: AnswerOptions): Answer {
         return;
       }
       // Its usage comes behind the last chunk, so the worker that had it has taken it along.
-      const usage = history.usage ?? tellEstimate();
-      end(shown.finished.get(0) ?? null, usage);
+      if (history.usage === undefined) tellUsage(usageBy(unknownLast), undefined);
+      end(shown.finished.get(0) ?? null, history.usage);
     },
     fail(step) {
       // None is left, but where a bug has ended the run.

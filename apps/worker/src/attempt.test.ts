@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { RequestListener, Server } from 'node:http';
+import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Pool } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -82,12 +82,26 @@ it('a whole answer completes it', async () => {
   expect(seen).toHaveLength(2);
 });
 
-it('an answer whose connection breaks behind its finish_reason is whole, but cut', async () => {
-  const origin = await serve((_, response) => {
+/** What may stand in place of the usage, and take it along. */
+it.each<[string, string, (response: ServerResponse) => void]>([
+  ['its connection breaks', '', (response) => response.destroy()],
+  ['its connection ends in order', '', (response) => response.end()],
+  ['an error follows', 'data: {"error":{"message":"m"}}\n\n', (response) => response.end()],
+  [
+    'what follows cannot be read',
+    'data: {"usage":{"prom\n\ndata: [DONE]\n\n',
+    (response) => response.end(),
+  ],
+])('an answer is whole, but cut, where behind its finish_reason %s', async (_, tail, end) => {
+  const origin = await serve((_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
-    response.write(hello, () => response.destroy());
+    response.write(`${hello}${tail}`, () => end(response));
   });
-  expect(await attempt(origin).outcome).toMatchObject({ kind: 'completed', isCut: true });
+  expect(await attempt(origin).outcome).toEqual({
+    kind: 'completed',
+    finishReason: 'stop',
+    isCut: true,
+  });
 });
 
 it('the end of the request’s time ends it, with what that says', async () => {

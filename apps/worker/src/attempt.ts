@@ -46,12 +46,12 @@ export type AttemptOptions = {
   onError(error: unknown): void;
 };
 
-/** `isCut`: the response broke off behind the last finish_reason, and its usage may be lost with that. */
 export type Completed = {
   kind: 'completed';
   finishReason: string | null;
   usage?: unknown;
   result?: Result;
+  /** As in a reader's verdict. */
   isCut?: true;
 };
 
@@ -137,7 +137,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
   function onNoProgress(): void {
     // What the provider sent meanwhile waits in the socket, which is read after the timers.
     if (options.wasLate?.()) rearm(patienceMs());
-    else if (reader?.finished) finish(cut(reader));
+    else if (reader?.finished) finish(reader.end());
     else if (firstTokenAt === undefined && options.onSlow) options.onSlow();
     else if (firstTokenAt === undefined) {
       fail({
@@ -213,7 +213,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
       onData: guarded(onData),
       onEnd: guarded(() => finish(reader?.end() ?? whole?.end() ?? noAnswer)),
       onFault: guarded((fault) => {
-        if (reader?.finished) finish(cut(reader));
+        if (reader?.finished) finish(reader.end());
         else fail(fault);
       }),
     });
@@ -254,10 +254,4 @@ export function startAttempt(options: AttemptOptions): Attempt {
       upstream?.resume();
     },
   };
-}
-
-/** Every choice has its end: what is missing is what follows that. */
-function cut(reader: StreamReader): AttemptOutcome {
-  const verdict = reader.end();
-  return verdict.kind === 'completed' ? { ...verdict, isCut: true } : verdict;
 }

@@ -1,54 +1,96 @@
 import { describe, expect, it } from 'vitest';
 import { createHeard } from './answer.fixture.ts';
 import { chunk, fault } from './failover/history.fixture.ts';
-import { charsIn, costOf } from './ledger.ts';
+import { costOf, costOfCalledOff, sentIn } from './ledger.ts';
+import type { Voice } from './voice.ts';
 
 const broken = { kind: 'fault', fault: fault('upstream_reset') } as const;
 const usage = { prompt_tokens: 100, completion_tokens: 3, total_tokens: 103 };
 
 describe('what an attempt cost that broke off', () => {
   const speaker = () => createHeard().open();
+  const work = ({ sent, told }: Voice) => ({ sent, told, asked: () => 17.5 });
   const tell = (told: object) => JSON.stringify({ choices: [], usage: told });
 
   it('is what its upstream told of it', () => {
     const { voice, say } = speaker();
     say({ role: 'assistant', content: 'Hello' });
     voice.sink.usage(tell(usage));
-    expect(costOf(voice, broken, false)).toEqual({ outcome: 'upstream_reset', usage });
+    expect(costOf(work(voice), broken, 'completed')).toEqual({ outcome: 'upstream_reset', usage });
   });
 
   it('is what was told before, and what came after that', () => {
     const { voice, say } = speaker();
+    say({ role: 'assistant', content: 'a' });
     voice.sink.usage(tell(usage));
-    say({ role: 'assistant', content: 'a'.repeat(40) });
-    expect(costOf(voice, broken, false)).toEqual({
+    say({ content: 'a'.repeat(40) });
+    expect(costOf(work(voice), broken, 'completed')).toEqual({
       outcome: 'upstream_reset',
       usage: { prompt_tokens: 100, completion_tokens: 13, total_tokens: 113 },
-      estimated: true,
+      estimated: 'completion',
     });
+  });
+
+  it('is the larger count where the first one came ahead of the answer', () => {
+    for (const [letters, completion] of [
+      [40, 10],
+      [4, 3],
+    ] as const) {
+      const { voice, say } = speaker();
+      voice.sink.usage(tell(usage));
+      say({ role: 'assistant', content: 'a'.repeat(letters) });
+      expect(costOf(work(voice), broken, 'completed')).toMatchObject({
+        usage: {
+          prompt_tokens: 100,
+          completion_tokens: completion,
+          total_tokens: 100 + completion,
+        },
+        estimated: 'completion',
+      });
+    }
+  });
+
+  it('is an estimate of what it was asked and of what it sent, where its upstream told nothing', () => {
+    const { voice, say } = speaker();
+    say({ role: 'assistant', content: '河水推动水轮' });
+    expect(costOf(work(voice), broken, 'completed')).toEqual({
+      outcome: 'upstream_reset',
+      usage: { prompt_tokens: 18, completion_tokens: 6, total_tokens: 24 },
+      estimated: 'all',
+    });
+  });
+
+  it('is what it was asked, where it was called off before it had sent anything', () => {
+    const usage = { prompt_tokens: 18, completion_tokens: 0, total_tokens: 18 };
+    const cost = { outcome: 'superseded', usage, estimated: 'all' };
+    expect(costOf(work(speaker().voice), { kind: 'superseded' }, 'completed')).toEqual(cost);
+    expect(costOfCalledOff(work(speaker().voice), 'superseded')).toEqual(cost);
   });
 
   it('may be told in a chunk of the answer', () => {
     const { voice } = speaker();
     const one = { ...chunk({ role: 'assistant', content: 'Hello' }), usage };
     voice.sink.chunk(JSON.stringify(one), one, true);
-    expect(costOf(voice, broken, false)).toEqual({ outcome: 'upstream_reset', usage });
+    expect(costOf(work(voice), broken, 'completed')).toEqual({ outcome: 'upstream_reset', usage });
   });
 
   it('is nothing where nothing came', () => {
-    expect(costOf(speaker().voice, broken, false)).toEqual({ outcome: 'upstream_reset' });
+    expect(costOf(work(speaker().voice), broken, 'completed')).toEqual({
+      outcome: 'upstream_reset',
+    });
   });
 });
 
 it.each([
-  [{ content: 'four' }, 4],
-  [{ refusal: 'four' }, 4],
-  [{ reasoning_content: 'four', reasoning: 'four' }, 4],
-  [{ tool_calls: [{ index: 0, function: { name: 'ab', arguments: '{}' } }] }, 4],
-  [{ tool_calls: [{ index: 0, custom: { name: 'ab', input: 'cd' } }] }, 4],
-  [{ function_call: { name: 'ab', arguments: '{}' } }, 4],
-  [{ role: 'assistant', content: '' }, 0],
-  [{ content: [{ type: 'text' }], tool_calls: [null, 1] }, 0],
-])('the characters of %j are %i', (delta, chars) => {
-  expect(charsIn(chunk(delta))).toBe(chars);
+  [{ content: 'four' }, 1, 0],
+  [{ refusal: 'four' }, 1, 0],
+  [{ reasoning_content: 'four', reasoning: 'four' }, 1, 1],
+  [{ content: 'four', reasoning: 'four' }, 2, 1],
+  [{ tool_calls: [{ index: 0, function: { name: 'ab', arguments: '{}' } }] }, 1, 0],
+  [{ tool_calls: [{ index: 0, custom: { name: 'ab', input: 'cd' } }] }, 1, 0],
+  [{ function_call: { name: 'ab', arguments: '{}' } }, 1, 0],
+  [{ role: 'assistant', content: '' }, 0, 0],
+  [{ content: [{ type: 'text' }], tool_calls: [null, 1] }, 0, 0],
+])('the estimated tokens of %j are %d, and %d of them reasoning', (delta, tokens, reasoning) => {
+  expect(sentIn(chunk(delta))).toEqual({ tokens, reasoning });
 });

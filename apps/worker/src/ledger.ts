@@ -1,7 +1,7 @@
-import { deltaOf, hasToolCall, isObject, itemsOf, usageOf } from '@millrace/shared/domain/chunk';
+import { deltaOf, isObject, itemsOf, usageOf } from '@millrace/shared/domain/chunk';
 import type { AttemptEnded } from '@millrace/shared/domain/entry';
+import { tokensIn, tokensInCalls } from '@millrace/shared/domain/tokens';
 import type { AttemptOutcome } from './attempt.ts';
-import { estimateTokens } from './failover/continue-body.ts';
 import { textsOf } from './failover/shown.ts';
 import type { Voice } from './voice.ts';
 
@@ -9,74 +9,74 @@ import type { Voice } from './voice.ts';
 
 export type Cost = Pick<AttemptEnded, 'outcome' | 'usage' | 'estimated'>;
 
-type Sent = Pick<Voice, 'chars' | 'told' | 'gaveUp'>;
+/** What an attempt is known to have been asked and to have sent. Numbers are estimated tokens. */
+export type Work = Pick<Voice, 'sent' | 'told'> & {
+  /** What it was asked; a function, for few attempts have to be estimated. */
+  asked(): number;
+};
 
-/** What an upstream told of its cost on the way, and how many characters it had sent by then. */
-export type Told = { usage: Readonly<Record<string, unknown>>; chars: number };
+/** What a target sent: in all, and the reasoning of it. Estimated tokens. */
+export type Sent = { tokens: number; reasoning: number };
 
-/** What an attempt cost. One that ended without telling is counted from what it sent, and says so. */
+/** What an upstream reported of its cost on the way, and how many estimated tokens it had sent by then. */
+export type Told = { usage: Readonly<Record<string, unknown>>; tokens: number };
+
+/** What an attempt cost. `how`: its outcome where its own is `completed`. */
 export function costOf(
-  sent: Sent,
+  work: Work,
   outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
-  isWhole: boolean,
+  how: string,
 ): Cost {
-  if (outcome.kind !== 'completed') {
-    return costOfBroken(sent, outcome.kind === 'superseded' ? outcome.kind : outcome.fault.code);
-  }
-  const how = isWhole ? 'completed' : (sent.gaveUp ?? 'superseded');
-  return outcome.isCut && outcome.usage === undefined
-    ? costOfBroken(sent, how)
-    : { outcome: how, usage: outcome.usage };
+  if (outcome.kind === 'superseded') return costOfCalledOff(work, outcome.kind);
+  if (outcome.kind === 'fault') return costOfBroken(work, outcome.fault.code);
+  if (outcome.usage !== undefined) return { outcome: how, usage: outcome.usage };
+  return costOfCalledOff(work, how);
 }
 
-/** Of one that never came to its last word on it: what it told, and what it sent since then. */
-export function costOfBroken({ told, chars }: Sent, outcome: string): Cost {
-  const sent = chars - (told?.chars ?? 0);
-  if (!told) return sent === 0 ? { outcome } : { outcome, ...estimated(sent) };
-  if (sent === 0) return { outcome, usage: told.usage };
-  const { prompt_tokens: prompt, completion_tokens: before } = told.usage;
-  const completion = count(before) + estimateTokens(sent);
-  const usage = {
-    ...told.usage,
-    completion_tokens: completion,
-    total_tokens: count(prompt) + completion,
-  };
-  return { outcome, usage, estimated: true };
+/** Of one that failed. One that had sent nothing costs nothing: providers do not charge for an error. */
+export function costOfBroken(work: Work, outcome: string): Cost {
+  const isError = work.told === undefined && work.sent.tokens === 0;
+  return isError ? { outcome } : costOfCalledOff(work, outcome);
 }
 
-export const estimated = (chars: number) => ({
-  usage: { completion_tokens: estimateTokens(chars) },
-  estimated: true as const,
-});
+/** Of one that its target was at work on: what it reported, and an estimate of what it did since then. */
+export function costOfCalledOff({ told, sent, asked }: Work, outcome: string): Cost {
+  const since = sent.tokens - (told?.tokens ?? 0);
+  const reported = positive(told?.usage['prompt_tokens']);
+  if (told && since === 0 && reported > 0) return { outcome, usage: told.usage };
+  const prompt = reported > 0 ? reported : Math.ceil(asked());
+  const before = positive(told?.usage['completion_tokens']);
+  // Anthropic reports a first count along with the prompt: of what comes then, not of what came before.
+  const completion =
+    told?.tokens === 0 ? Math.max(before, Math.ceil(since)) : before + Math.ceil(since);
+  const counts = { prompt_tokens: prompt, completion_tokens: completion };
+  const usage = { ...told?.usage, ...counts, total_tokens: prompt + completion };
+  return { outcome, usage, estimated: reported > 0 ? 'completion' : 'all' };
+}
 
-/** Characters that its upstream wrote of a chunk: every text, and what it calls tools with. */
-export function charsIn(chunk: unknown): number {
-  let chars = 0;
+/** What a chunk says, or a whole answer. */
+export function sentIn(chunk: unknown): Sent {
+  let tokens = 0;
+  let reasoning = 0;
   const choices = isObject(chunk) ? itemsOf(chunk['choices']) : [];
   for (const choice of choices) {
     const delta = deltaOf(choice);
     if (!delta) continue;
-    for (const [, text] of textsOf(delta)) chars += text.length;
-    if (!hasToolCall(delta)) continue;
-    chars += lengthOfCall(delta['function_call']);
-    for (const call of itemsOf(delta['tool_calls'])) {
-      if (isObject(call)) chars += lengthOfCall(call['function'] ?? call['custom']);
+    for (const [channel, text] of textsOf(delta)) {
+      const more = tokensIn(text);
+      tokens += more;
+      if (channel === 'reasoning') reasoning += more;
     }
+    tokens += tokensInCalls(delta);
   }
-  return chars;
+  return { tokens, reasoning };
 }
 
-/** `name` and `arguments`, or `input` for a tool that takes a plain text. */
-function lengthOfCall(call: unknown): number {
-  if (!isObject(call)) return 0;
-  const texts = [call['name'], call['arguments'], call['input']];
-  return texts.reduce((sum: number, text) => sum + (typeof text === 'string' ? text.length : 0), 0);
-}
-
-/** The usage in a chunk, if there is any, as told after so many characters. */
-export function toldIn(chunk: unknown, chars: number): Told | undefined {
+/** The usage in a chunk, if there is any, as reported after so many estimated tokens. */
+export function toldIn(chunk: unknown, tokens: number): Told | undefined {
   const usage = usageOf(chunk);
-  return usage && { usage, chars };
+  return usage && { usage, tokens };
 }
 
-const count = (value: unknown): number => (typeof value === 'number' ? value : 0);
+const positive = (value: unknown): number =>
+  typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0;

@@ -81,12 +81,17 @@ describe('an attempt', () => {
     metrics.attemptEnded(started(), ended({ usage }));
     metrics.attemptEnded(
       started(),
-      ended({ outcome: 'upstream_reset', usage: { completion_tokens: 3 }, estimated: true }),
+      ended({ outcome: 'upstream_reset', usage: { completion_tokens: 3 }, estimated: 'all' }),
+    );
+    const counted = { prompt_tokens: 20, completion_tokens: 40 };
+    metrics.attemptEnded(
+      started(),
+      ended({ outcome: 'cancelled', usage: counted, estimated: 'completion' }),
     );
     expect(await read('millrace_tokens_total')).toEqual([
-      [{ ...target, kind: 'prompt', estimated: 'false' }, 7],
+      [{ ...target, kind: 'prompt', estimated: 'false' }, 27],
       [{ ...target, kind: 'completion', estimated: 'false' }, 5],
-      [{ ...target, kind: 'completion', estimated: 'true' }, 3],
+      [{ ...target, kind: 'completion', estimated: 'true' }, 43],
     ]);
   });
 

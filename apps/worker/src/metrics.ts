@@ -101,7 +101,7 @@ export function createMetrics({
   });
   const tokens = new Counter({
     name: 'millrace_tokens_total',
-    help: 'Tokens of upstream calls; estimated: counted from the text of one that reported none',
+    help: 'Tokens of upstream calls; estimated: counted from the text, where the provider reported none',
     labelNames: ['provider', 'model', 'kind', 'estimated'],
     registers,
   });
@@ -124,7 +124,7 @@ export function createMetrics({
       runsActive.dec();
       runs.inc({ outcome });
     },
-    attemptEnded(started, { at, firstTokenAt, outcome, usage, estimated = false }) {
+    attemptEnded(started, { at, firstTokenAt, outcome, usage, estimated }) {
       const target = labelsOf(started);
       attempts.inc({ ...target, mode: started.mode, outcome });
       duration.observe({ ...target, outcome }, seconds(started.at, at));
@@ -133,7 +133,9 @@ export function createMetrics({
         const count = isJsonObject(usage) ? usage[`${kind}_tokens`] : undefined;
         // Upstream's own words: a counter takes no others than these.
         if (typeof count !== 'number' || !Number.isFinite(count) || count < 0) continue;
-        tokens.inc({ ...target, kind, estimated: String(estimated) }, count);
+        const isEstimate =
+          estimated !== undefined && (estimated !== 'completion' || kind !== 'prompt');
+        tokens.inc({ ...target, kind, estimated: String(isEstimate) }, count);
       }
     },
     seam: (rung, outcome) => seams.inc({ rung, outcome }),

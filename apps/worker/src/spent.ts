@@ -1,6 +1,8 @@
 import { tokensUsed } from '@millrace/shared/domain/tokens';
-import { estimateUsage } from './failover/continue-body.ts';
+import { promptTokens } from './failover/continue-body.ts';
+import { promptReport } from './failover/history.ts';
 import type { History } from './failover/history.ts';
+import { unknownLast, visibleUsage } from './visible-usage.ts';
 
 /** How a request ended, as far as its cost depends on it. */
 export type Ending = 'completed' | 'failed' | 'ended from outside';
@@ -15,5 +17,13 @@ export function tokensSpent(ending: Ending, history: History, body: string): num
   const wasShown = history.shown.chars > 0;
   // Providers take nothing for an error; for an answer that was called off they do.
   const wasCharged = wasShown || (ending !== 'failed' && history.tries.length > 0);
-  return wasCharged ? tokensUsed(estimateUsage(body, history.shown)) : 0;
+  if (!wasCharged) return 0;
+  const usage = visibleUsage({
+    prompt: () => promptTokens(body),
+    promptReport: promptReport(history),
+    before: 0,
+    fresh: history.shown.tokens,
+    last: unknownLast,
+  });
+  return tokensUsed(usage);
 }

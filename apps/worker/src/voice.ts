@@ -6,13 +6,14 @@ import {
   isObject,
   itemsOf,
 } from '@millrace/shared/domain/chunk';
+import { tokensIn } from '@millrace/shared/domain/tokens';
 import { createCurtain } from './failover/curtain.ts';
 import type { Curtain, CurtainStep } from './failover/curtain.ts';
 import type { Rung } from './failover/ladder.ts';
 import type { SeamFailure } from './failover/seam/seam.ts';
 import type { Shown } from './failover/shown.ts';
-import { charsIn, toldIn } from './ledger.ts';
-import type { Told } from './ledger.ts';
+import { sentIn, toldIn } from './ledger.ts';
+import type { Sent, Told } from './ledger.ts';
 import type { AnswerSink } from './provider/port.ts';
 
 /** A chunk on its way to the log. `content`: it adds nothing else. `visible`: a reader sees something. */
@@ -52,8 +53,8 @@ export type Voice = {
   /** Why it was called off; undefined where it was not. */
   readonly gaveUp: GiveUp | undefined;
   readonly usage: string | undefined;
-  /** Characters that its upstream sent, in every voice of it. */
-  readonly chars: number;
+  /** What its upstream sent, shown or not. */
+  readonly sent: Sent;
   /** Characters of chunks that wait in it. */
   readonly heldChars: number;
   /** What its upstream told of its cost so far. */
@@ -71,7 +72,7 @@ export function createVoice(options: VoiceOptions): Voice {
   let hasFloor = false;
   let gaveUp: GiveUp | undefined;
   let usage: string | undefined;
-  let chars = 0;
+  const sent: Sent = { tokens: 0, reasoning: 0 };
   let told: Told | undefined;
 
   function stop(reason: GiveUp): void {
@@ -135,15 +136,17 @@ export function createVoice(options: VoiceOptions): Voice {
     started,
     sink: {
       plain(text, content) {
-        chars += content.length;
+        sent.tokens += tokensIn(content);
         if (gaveUp) return;
         if (curtain) behindCurtain(curtain.take(JSON.parse(text), text.length));
         else speak({ text, content, visible: true });
         bound();
       },
       chunk(text, chunk, visible) {
-        chars += charsIn(chunk);
-        told = toldIn(chunk, chars) ?? told;
+        const { tokens, reasoning } = sentIn(chunk);
+        sent.tokens += tokens;
+        sent.reasoning += reasoning;
+        told = toldIn(chunk, sent.tokens) ?? told;
         if (gaveUp) return;
         if (curtain) behindCurtain(curtain.take(chunk, text.length));
         else speak({ text, chunk, visible });
@@ -151,7 +154,7 @@ export function createVoice(options: VoiceOptions): Voice {
       },
       usage(text) {
         usage = text;
-        told = toldIn(JSON.parse(text), chars) ?? told;
+        told = toldIn(JSON.parse(text), sent.tokens) ?? told;
       },
     },
     finish() {
@@ -168,9 +171,7 @@ export function createVoice(options: VoiceOptions): Voice {
     get usage() {
       return usage;
     },
-    get chars() {
-      return chars;
-    },
+    sent,
     get heldChars() {
       return heldChars();
     },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { continueBody, estimateTokens, usageOverSeam } from './continue-body.ts';
+import { continueBody, promptTokens } from './continue-body.ts';
 import { chooseAnchor } from './seam/anchor.ts';
 
 const shown = 'The river turns the wheel, the wheel turns the stone, and the stone';
@@ -41,49 +41,25 @@ describe('the request that goes on with an answer', () => {
           continueBody(JSON.stringify({ messages: [], [name]: most }), rung, shown),
         ) as Record<string, unknown>
       )[name];
-    expect(asked(1000)).toBe(1000 - estimateTokens(shown.length));
+    expect(asked(1000)).toBe(1000 - Math.ceil(shown.length / 4));
     expect(asked(20)).toBe(16);
     expect(asked(null)).toBeNull();
     expect(asked(1000, 'replay')).toBe(1000);
   });
 });
 
-describe('the usage over a seam', () => {
-  const usage = { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110, extra: { a: 1 } };
+it('reduces the room by what Chinese text takes, which is more than what English does', () => {
+  const chinese = '河水推动水轮，水轮带动磨石。'.repeat(4);
+  const body = continueBody('{"messages":[],"max_tokens":1000}', 'continue', chinese);
+  expect(JSON.parse(body)).toMatchObject({ max_tokens: 1000 - chinese.length });
+});
 
-  it('is as reported where the answer was made as a whole', () => {
-    expect(usageOverSeam(usage, undefined, shown)).toBe(usage);
-    expect(usageOverSeam(usage, 'replay', shown)).toBe(usage);
-    expect(usageOverSeam(undefined, 'continue', shown)).toBeUndefined();
-  });
-
-  it('counts what was shown as answer, not as prompt', () => {
-    const moved = estimateTokens(shown.length);
-    expect(usageOverSeam(usage, 'continue', shown)).toEqual({
-      prompt_tokens: 100 - moved,
-      completion_tokens: 10 + moved,
-      total_tokens: 110,
-      extra: { a: 1 },
-    });
-  });
-
-  it('leaves out the anchor, and the words that asked for it', () => {
-    const anchor = estimateTokens(chooseAnchor(shown)?.length ?? 0);
-    const moved = estimateTokens(shown.length);
-    const told = usageOverSeam({ prompt_tokens: 900, completion_tokens: 30 }, 'anchor', shown);
-    expect(told).toMatchObject({ completion_tokens: 30 - anchor + moved });
-    expect(told).toHaveProperty(
-      'prompt_tokens',
-      expect.toSatisfy((n: number) => n < 900 - moved),
-    );
-  });
-
-  it('is never less than one token of prompt, or none of answer', () => {
-    expect(
-      usageOverSeam({ prompt_tokens: 3, completion_tokens: 0 }, 'anchor', shown),
-    ).toMatchObject({
-      prompt_tokens: 1,
-      completion_tokens: estimateTokens(shown.length),
-    });
-  });
+it('counts as prompt what a model reads, and nothing else', () => {
+  const messages = [{ role: 'user', content: 'Mill?' }];
+  const bare = promptTokens(JSON.stringify({ messages }));
+  expect(bare).toBe(JSON.stringify(messages).length / 4);
+  expect(promptTokens(JSON.stringify({ messages, model: 'm', metadata: { a: 'b' } }))).toBe(bare);
+  const tools = [{ type: 'function', function: { name: 'weigh' } }];
+  const withTools = promptTokens(JSON.stringify({ messages, tools }));
+  expect(withTools).toBe(bare + JSON.stringify(tools).length / 4);
 });

@@ -1,15 +1,10 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText, setMembers } from '@millrace/shared/domain/json-text';
+import { tokensIn, tokensInJson } from '@millrace/shared/domain/tokens';
 import type { Rung } from './ladder.ts';
-import type { Shown } from './shown.ts';
 import { chooseAnchor } from './seam/anchor.ts';
 
-/** Characters that make a token, about, in most languages and tokenizers. */
-const charsPerToken = 4;
 /** Tokens that are asked for at least: a request for none is refused. */
 const fewestTokens = 16;
-
-export const estimateTokens = (chars: number): number => Math.ceil(chars / charsPerToken);
 
 /**
  * The request that makes a target go on with an answer of which `shown` was shown. A replay asks the
@@ -24,8 +19,7 @@ export function continueBody(body: string, rung: Rung, shown: string): string {
   };
   for (const name of ['max_tokens', 'max_completion_tokens']) {
     const most = Number(memberText(body, name));
-    if (most > 0)
-      members[name] = String(Math.max(fewestTokens, most - estimateTokens(shown.length)));
+    if (most > 0) members[name] = String(Math.max(fewestTokens, most - Math.ceil(tokensIn(shown))));
   }
   return setMembers(body, members);
 }
@@ -49,41 +43,9 @@ function append(array: string, items: readonly object[]): string {
   return `${before}${isEmpty ? '' : ','}${JSON.stringify(items).slice(1, -1)}]`;
 }
 
-/**
- * The usage that a client is told: the original prompt and the visible answer, once. A continuation
- * counts what was shown as prompt, where it was answer.
- */
-export function usageOverSeam(usage: unknown, rung: Rung | undefined, shown: string): unknown {
-  if (!isJsonObject(usage) || rung === undefined || rung === 'replay') return usage;
-  const moved =
-    estimateTokens(shown.length) +
-    (rung === 'anchor' ? estimateTokens(anchorPrompt(shown).length) : 0);
-  const prompt = count(usage['prompt_tokens']);
-  // The repeated words were shown before.
-  const repeated = rung === 'anchor' ? estimateTokens((chooseAnchor(shown) ?? shown).length) : 0;
-  const completion = Math.max(0, count(usage['completion_tokens']) - repeated);
-  const promptTokens = Math.max(1, prompt - moved);
-  const completionTokens = completion + estimateTokens(shown.length);
-  return {
-    ...usage,
-    prompt_tokens: promptTokens,
-    completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens,
-  };
-}
+/** Estimated tokens of the prompt that a request body is. */
+export const promptTokens = (body: string): number =>
+  promptMembers.reduce((sum, name) => sum + tokensInJson(memberText(body, name) ?? ''), 0);
 
-/**
- * The usage of an answer of which the worker died before it could tell: counted from the request's
- * messages and from what was shown. `body` is the caller's own.
- */
-export function estimateUsage(body: string, { chars }: Shown): Record<string, number> {
-  const prompt = estimateTokens(memberText(body, 'messages')?.length ?? 0);
-  const completion = estimateTokens(chars);
-  return {
-    prompt_tokens: prompt,
-    completion_tokens: completion,
-    total_tokens: prompt + completion,
-  };
-}
-
-const count = (value: unknown): number => (typeof value === 'number' ? value : 0);
+/** The members of a body that models read. */
+const promptMembers = ['messages', 'tools', 'functions', 'response_format'];

@@ -251,15 +251,15 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     expect(behind(on(rung, shown), ...chunks)).toEqual([chunk({ content: ' on.' }), end()]);
   });
 
-  it('usage in the last chunk is told once, of the whole answer', () => {
+  it('a usage in a chunk, wherever it stands, is of the continuation alone and not shown', () => {
     const usage = { prompt_tokens: 1000, completion_tokens: 40, total_tokens: 1040 };
-    const last = { ...chunk({ content: `${start} on.` }, { finish: 'stop' }), usage };
-    const given = behind(on(rung, shown), last);
-    expect(given).toHaveLength(2);
-    expect(given[0]).toEqual(chunk({ content: ' on.' }));
-    expect(given[1]).toMatchObject({
-      usage: { prompt_tokens: expect.toSatisfy((n: number) => n < 1000) },
-    });
+    const words = { ...chunk({ content: `${start} on.` }), usage };
+    const [choice] = end().choices;
+    const last = { ...end(), choices: [{ ...choice, usage }], x_groq: { id: 'q', usage } };
+    expect(behind(on(rung, shown), words, last)).toEqual([
+      chunk({ content: ' on.' }),
+      { ...end(), x_groq: { id: 'q' } },
+    ]);
   });
 
   it('chunks that are none do no harm', () => {

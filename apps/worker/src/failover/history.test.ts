@@ -22,7 +22,13 @@ describe("a log's story", () => {
       ended(1, 'upstream_reset'),
       started(2, two, 'replay'),
     );
-    const silent = { answered: false, spoke: false, chars: 0 };
+    const silent = {
+      answered: false,
+      spoke: false,
+      tokens: 0,
+      offset: 0,
+      report: undefined,
+    };
     expect(tries).toEqual([
       { attempt: 1, ...one, mode: 'start', outcome: 'upstream_reset', ...silent },
       { attempt: 2, ...two, mode: 'replay', outcome: 'open', ...silent },
@@ -42,7 +48,7 @@ describe("a log's story", () => {
     expect(tries.map(({ answered }) => answered)).toEqual([true, true, false]);
   });
 
-  it('has the characters that each attempt sent for it, repeated or new', () => {
+  it('has the estimated tokens that each attempt sent for it, repeated or new', () => {
     const { tries } = historyOf(
       started(1, one),
       said({ role: 'assistant', content: '' }),
@@ -58,7 +64,8 @@ describe("a log's story", () => {
       started(4, one, 'replay'),
       seam(4, 'replay', 'diverged', 14),
     );
-    expect(tries.map(({ chars }) => chars)).toEqual([8, 10, 4, 0]);
+    expect(tries.map(({ tokens }) => tokens)).toEqual([2, 3.25, 1, 0]);
+    expect(tries.map(({ offset }) => offset)).toEqual([0, 8, 13, 17]);
   });
 
   it('has what was shown and who said it', () => {

@@ -1,6 +1,7 @@
-import { usageOf } from '@millrace/shared/domain/chunk';
+import { isObject, usageOf } from '@millrace/shared/domain/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type {
+  AttemptEnded,
   AttemptMode,
   AttemptStarted,
   Entry,
@@ -22,8 +23,12 @@ export type Try = {
   answered: boolean;
   /** Something of it was shown. */
   spoke: boolean;
-  /** Characters of text that it is known to have sent: shown of it, and repeated before that. */
-  chars: number;
+  /** Estimated tokens of the answer that it is known to have sent: shown of it, and repeated before that. */
+  tokens: number;
+  /** Characters of the answer that had been shown when it was asked. */
+  offset: number;
+  /** What its target reported of what it cost, where that has a count of the prompt. */
+  report: Readonly<Record<string, unknown>> | undefined;
 };
 
 /**
@@ -64,6 +69,7 @@ export function remember(history: History, entry: Entry): void {
       if (!one) break;
       one.outcome = entry.data.outcome;
       one.answered ||= entry.data.firstTokenAt !== undefined;
+      one.report = reportIn(entry.data);
       break;
     }
     case 'seam':
@@ -72,8 +78,8 @@ export function remember(history: History, entry: Entry): void {
     case 'chunk': {
       if (history.speaker === undefined) speaks(history, impliedSpeaker(history)?.attempt);
       const chunk: unknown = JSON.parse(entry.text);
-      const chars = addChunk(history.shown, chunk);
-      if (history.speaker) history.speaker.chars += chars;
+      const tokens = addChunk(history.shown, chunk);
+      if (history.speaker) history.speaker.tokens += tokens;
       history.usage = usageOf(chunk) ?? history.usage;
       break;
     }
@@ -100,8 +106,8 @@ export const rememberLine = (history: History, line: string): void =>
 
 /** As `remember` of a chunk that adds nothing but a text to the first choice. */
 export function rememberText(history: History, content: string): void {
-  addText(history.shown, key(0, 'content'), content);
-  if (history.speaker) history.speaker.chars += content.length;
+  const tokens = addText(history.shown, key(0, 'content'), content);
+  if (history.speaker) history.speaker.tokens += tokens;
 }
 
 /** Whose the next chunk is, where no line says it: the speaker's, or the newest attempt's under way. */
@@ -114,13 +120,15 @@ export function speaks(history: History, attempt: number | undefined): void {
   if (!one) return;
   one.spoke = true;
   one.answered = true;
+  // What another one reported on the way is not the usage of what this one says.
+  if (history.speaker !== one) history.usage = undefined;
   history.speaker = one;
 }
 
-function passSeam(history: History, { attempt, rung, offset }: SeamRecord): void {
+function passSeam(history: History, { attempt, rung }: SeamRecord): void {
   speaks(history, attempt);
   // A replay repeats what was shown before it comes to something new.
-  if (rung === 'replay' && history.speaker) history.speaker.chars += offset;
+  if (rung === 'replay' && history.speaker) history.speaker.tokens += history.shown.tokens;
 }
 
 function begin(history: History, { attempt, provider, model, mode, at }: AttemptStarted): void {
@@ -133,8 +141,24 @@ function begin(history: History, { attempt, provider, model, mode, at }: Attempt
     outcome: 'open',
     answered: false,
     spoke: false,
-    chars: 0,
+    tokens: 0,
+    offset: history.shown.chars,
+    report: undefined,
   });
+}
+
+function reportIn({ usage, estimated }: AttemptEnded): Try['report'] {
+  const isReported = estimated === undefined || estimated === 'completion';
+  return isReported && isObject(usage) ? usage : undefined;
+}
+
+/**
+ * What a target reported that was asked the caller's own prompt, and nothing more: the first one of all.
+ * Undefined where none did.
+ */
+export function promptReport({ tries }: Pick<History, 'tries'>): Try['report'] {
+  const asked = tries.filter(({ mode }) => mode !== 'continue' && mode !== 'anchor');
+  return asked.find(({ report }) => Number(report?.['prompt_tokens']) > 0)?.report;
 }
 
 /** The tries since something new was shown: those before had their success. */

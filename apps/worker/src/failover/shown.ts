@@ -8,6 +8,7 @@ import {
   reasoningPartFields,
   reasoningTextFields,
 } from '@millrace/shared/domain/chunk';
+import { tokensIn, tokensInCalls } from '@millrace/shared/domain/tokens';
 
 /** What a choice says in one of its voices, as far as it can be compared letter by letter. */
 export type Channel = 'content' | 'refusal' | 'reasoning';
@@ -23,6 +24,8 @@ export type Shown = {
   readonly texts: Map<string, string>;
   /** Characters of all texts, kept or not. */
   chars: number;
+  /** Estimated tokens of all texts and tool calls, kept or not. */
+  tokens: number;
   /** So many characters are kept at most. */
   readonly maxChars: number;
   /** A tool call was sent: nothing is ever replayed after one. */
@@ -40,6 +43,7 @@ export type Shown = {
 export const nothingShown = (maxChars = Infinity): Shown => ({
   texts: new Map(),
   chars: 0,
+  tokens: 0,
   maxChars,
   toolCall: false,
   other: false,
@@ -65,21 +69,24 @@ export const keptChars = ({ texts }: Shown): number =>
 
 export const key = (choice: number, channel: Channel): string => `${choice}:${channel}`;
 
-/** Adds a text to a channel. An empty one is nothing. */
-export function addText(shown: Shown, where: string, text: string): void {
-  if (text === '') return;
+/** Adds a text to a channel. An empty one is nothing. Returns its estimated tokens. */
+export function addText(shown: Shown, where: string, text: string): number {
+  if (text === '') return 0;
+  const tokens = tokensIn(text);
   shown.chars += text.length;
+  shown.tokens += tokens;
   if (shown.chars <= shown.maxChars) shown.texts.set(where, (shown.texts.get(where) ?? '') + text);
   else {
     shown.texts.clear();
     shown.other = true;
   }
+  return tokens;
 }
 
-/** Adds what a chunk says. Changes `shown`; returns the characters of text that it added. */
+/** Adds what a chunk says. Changes `shown`; returns the estimated tokens that it added. */
 export function addChunk(shown: Shown, chunk: unknown): number {
   if (!isObject(chunk)) return 0;
-  let chars = 0;
+  const before = shown.tokens;
   shown.identity ??= identityOf(chunk);
   const choices = itemsOf(chunk['choices']);
   for (let place = 0; place < choices.length; place++) {
@@ -88,15 +95,15 @@ export function addChunk(shown: Shown, chunk: unknown): number {
     if (!isObject(choice) || !delta) continue;
     const index = choiceIndex(choice, place);
     shown.begun.add(index);
-    for (const [channel, text] of textsOf(delta)) {
-      addText(shown, key(index, channel), text);
-      chars += text.length;
+    for (const [channel, text] of textsOf(delta)) addText(shown, key(index, channel), text);
+    if (hasToolCall(delta)) {
+      shown.toolCall = true;
+      shown.tokens += tokensInCalls(delta);
     }
-    if (hasToolCall(delta)) shown.toolCall = true;
     if (isObject(choice['logprobs']) || hasOther(delta)) shown.other = true;
   }
   for (const { index, reason } of finishReasons(chunk)) shown.finished.set(index, reason);
-  return chars;
+  return shown.tokens - before;
 }
 
 /** The texts that a delta adds, by channel. */

@@ -1,6 +1,11 @@
-import { deltaOf, hasToolCall, isObject, itemsOf } from '@millrace/shared/domain/chunk';
+import {
+  deltaOf,
+  hasToolCall,
+  isObject,
+  itemsOf,
+  withoutUsage,
+} from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
-import { usageOverSeam } from './continue-body.ts';
 import type { Curtain, CurtainStep } from './curtain.ts';
 import { chooseAnchor } from './seam/anchor.ts';
 import { anchorSeam } from './seam/anchored.ts';
@@ -24,19 +29,18 @@ export function textCurtain(rung: 'continue' | 'anchor', shown: Shown): Curtain 
   let hasWords = false;
   let hasEnded = false;
 
-  /** A chunk with the text, and one with the end, each where there is one; what is used is told once. */
+  /**
+   * A chunk with the text, and one with the end, each where there is one. A usage in it is of
+   * the continuation alone, and never shown.
+   */
   function give(chunk: JsonObject, piece: string, finish: JsonObject | undefined): JsonObject[] {
-    const { usage, ...rest } = chunk;
     const chunks: JsonObject[] = [];
     if (piece !== '') {
       const delta = { content: piece };
-      chunks.push({ ...rest, choices: [{ index: 0, delta, finish_reason: null }] });
+      chunks.push({ ...chunk, choices: [{ index: 0, delta, finish_reason: null }] });
     }
-    if (finish) chunks.push({ ...rest, choices: [{ ...finish, index: 0, delta: {} }] });
-    const last = chunks.pop();
-    if (!last) return [];
-    const told = isObject(usage) ? { usage: usageOverSeam(usage, rung, text) } : {};
-    return [...chunks, { ...last, ...told }];
+    if (finish) chunks.push({ ...chunk, choices: [{ ...finish, index: 0, delta: {} }] });
+    return chunks.map(withoutUsage);
   }
 
   /** The attempt's next text, and its end where it has come. */

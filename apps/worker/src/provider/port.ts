@@ -34,9 +34,12 @@ export type AnswerSink = {
   usage(text: string): void;
 };
 
-/** What an answer was worth. */
+/**
+ * What an answer was worth. `isCut`: every choice has its finish_reason, but what follows that was broken
+ * off or cannot be read, and the usage may be lost with it.
+ */
 export type Verdict =
-  | { kind: 'completed'; finishReason: string | null; usage?: unknown }
+  | { kind: 'completed'; finishReason: string | null; usage?: unknown; isCut?: true }
   | { kind: 'fault'; fault: Fault };
 
 /** Reads one streamed answer. */

@@ -191,6 +191,20 @@ export function usageOf(chunk: unknown): JsonObject | undefined {
   return isObject(choice) && isObject(choice.usage) ? choice.usage : undefined;
 }
 
+/** The chunk without a usage, in any of the places where `usageOf` finds one. */
+export function withoutUsage(chunk: JsonObject): JsonObject {
+  const { usage: _, ...rest } = chunk;
+  const choices = itemsOf(rest['choices']).map((choice) => {
+    if (!isObject(choice) || choice.usage === undefined) return choice;
+    const { usage: __, ...others } = choice;
+    return others;
+  });
+  const groq = rest['x_groq'];
+  if (!isObject(groq) || groq.usage === undefined) return { ...rest, choices };
+  const { usage: __, ...others } = groq;
+  return { ...rest, choices, x_groq: others };
+}
+
 /** The chunk that `stream_options.include_usage` asks for: usage and no choices. */
 export function isUsageOnly(chunk: unknown): boolean {
   return (

@@ -64,8 +64,8 @@ export type AttemptEnded = {
    */
   outcome: string;
   usage?: unknown;
-  /** The usage was not reported: it was counted from the text. */
-  estimated?: true;
+  /** What of the usage was counted from the text, since its target did not report it. */
+  estimated?: 'all' | 'completion';
 };
 
 /**

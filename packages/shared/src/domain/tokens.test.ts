@@ -1,12 +1,13 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { estimateTokens, tokensUsed } from './tokens.ts';
+import { estimateTokens, tokensIn, tokensInJson, tokensUsed } from './tokens.ts';
 
 it('a request is estimated by its length and the longest answer that it allows', () => {
   const body = JSON.stringify({ max_tokens: 100, messages: [{ content: 'x'.repeat(4000) }] });
   expect(estimateTokens(body)).toBeGreaterThan(1100);
   expect(estimateTokens(body)).toBeLessThan(1130);
   const two = JSON.stringify({ n: 2, max_tokens: 7, max_completion_tokens: 100 });
-  expect(estimateTokens(two)).toBe(Math.ceil(two.length / 4) + 200);
+  expect(estimateTokens(two)).toBe(Math.ceil(tokensInJson(two)) + 200);
   expect(estimateTokens('{"max_tokens":"lots"}')).toBe(6 + 500);
 });
 
@@ -33,4 +34,87 @@ it('what was used is read from a usage, whatever of it is there', () => {
   for (const none of [undefined, null, 'x', {}, { total_tokens: '9' }]) {
     expect(tokensUsed(none)).toBeUndefined();
   }
+});
+
+/** Counted with OpenAI's own tokenizers: cl100k_base, o200k_base. */
+const counted = [
+  [
+    'English',
+    'The river turns the wheel, the wheel turns the stone, and the stone grinds the corn. In the evening the miller counts the sacks and writes the number into his book, because tomorrow the merchant comes from the town.',
+    46,
+    46,
+  ],
+  [
+    'Chinese',
+    '河水推动水轮，水轮带动磨石，磨石把谷物磨成面粉。傍晚，磨坊主清点麻袋，把数目写进账本，因为明天商人要从城里来。人工智能正在改变我们的生活方式和工作方式。',
+    98,
+    63,
+  ],
+  [
+    'Japanese',
+    '川の水が水車を回し、水車が石臼を回し、石臼が穀物を挽きます。夕方になると粉屋は袋を数え、その数を帳簿に書き込みます。',
+    75,
+    55,
+  ],
+  [
+    'Korean',
+    '강물이 물레방아를 돌리고, 물레방아가 맷돌을 돌리며, 맷돌이 곡식을 빻습니다. 저녁이 되면 방앗간 주인은 자루를 셉니다.',
+    77,
+    52,
+  ],
+  [
+    'Russian',
+    'Река вращает колесо, колесо вращает жернов, а жернов мелет зерно. Вечером мельник считает мешки и записывает число в книгу.',
+    55,
+    37,
+  ],
+  [
+    'German',
+    'Der Fluss dreht das Rad, das Rad dreht den Stein, und der Stein mahlt das Korn. Am Abend zählt der Müller die Säcke und schreibt die Zahl in sein Buch, weil morgen der Händler aus der Stadt kommt.',
+    57,
+    48,
+  ],
+  [
+    'Arabic',
+    'النهر يدير العجلة والعجلة تدير الحجر والحجر يطحن القمح. في المساء يعد الطحان الأكياس ويكتب العدد في دفتره.',
+    71,
+    36,
+  ],
+  ['Hindi', 'नदी पहिये को घुमाती है, पहिया पत्थर को घुमाता है, और पत्थर अनाज पीसता है।', 68, 32],
+  ['emoji', '😀🎉🚀👍🏽👨‍👩‍👧‍👦❤️🔥✨🙏', 43, 23],
+  ['digits', '3.14159265358979323846264338327950288419716939937510582097494459', 23, 23],
+] as const;
+
+it.each(counted)(
+  'an estimate of %s text is within a factor of 1.75 of both tokenizers',
+  (_, text, cl, o200) => {
+    for (const real of [cl, o200]) {
+      expect(tokensIn(text)).toBeGreaterThan(real / 1.75);
+      expect(tokensIn(text)).toBeLessThan(real * 1.75);
+    }
+  },
+);
+
+it('an estimate is the sum of its parts, wherever a text is cut', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.nat(), (text, at) => {
+      const cut = at % (text.length + 1);
+      expect(tokensIn(text.slice(0, cut)) + tokensIn(text.slice(cut))).toBe(tokensIn(text));
+    }),
+  );
+});
+
+it('a text in JSON counts the same however its characters are escaped', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom('a', '7', '河', 'ж', '😀', 'é') }), (text) => {
+      const ascii = text
+        .split('')
+        .map((unit) =>
+          unit < '\u0080' ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+        )
+        .join('');
+      expect(tokensInJson(JSON.stringify(text))).toBe(tokensIn(text) + 0.5);
+      expect(tokensInJson(`"${ascii}"`)).toBe(tokensIn(text) + 0.5);
+    }),
+  );
 });

@@ -52,6 +52,15 @@ export const messageDelta = (
   usage: { input_tokens: 10, cache_creation_input_tokens: null, output_tokens: 7 },
 });
 
+/** The events with another usage in the place of each that they have. */
+export const withUsages = (events: readonly WireEvent[], start: object, end?: object) =>
+  events.map((event): WireEvent => {
+    if (event.type === 'message_start') {
+      return { ...event, message: { ...(event['message'] as object), usage: start } };
+    }
+    return event.type === 'message_delta' ? { ...event, usage: end } : event;
+  });
+
 export const messageStop: WireEvent = { type: 'message_stop' };
 export const ping: WireEvent = { type: 'ping' };
 

@@ -10,7 +10,7 @@ import { completionId, createChunkWriter } from './chunks.ts';
 import type { ChunkWriter, Delta } from './chunks.ts';
 import { errorFault } from './errors.ts';
 import { joinPrefilled, strippedFrom } from './prefill.ts';
-import { finishReasonOf, mergeUsage, refusalOf, toOpenAiUsage } from './usage.ts';
+import { countsAnswer, finishReasonOf, mergeUsage, refusalOf, toOpenAiUsage } from './usage.ts';
 import type { Usage } from './usage.ts';
 
 /** Bytes of one event: a server tool's result can come in one. */
@@ -32,6 +32,8 @@ export function createStreamReader(
   let writer: ChunkWriter | undefined;
   let messageId: unknown;
   let usage: Usage = {};
+  /** The usage is of more than the answer's beginning. */
+  let isCounted = false;
   let finishReason: string | undefined;
   let isShown = false;
   let events = 0;
@@ -86,6 +88,7 @@ export function createStreamReader(
     }
     blocks = createBlockReader();
     usage = mergeUsage({}, started['usage']);
+    isCounted = false;
     const answer = writer ?? begin(started);
     messageId = started['id'];
     // The prompt is paid for from here on, however the answer ends.
@@ -94,6 +97,7 @@ export function createStreamReader(
 
   function endMessage(event: Json): void {
     usage = mergeUsage(usage, event['usage']);
+    isCounted ||= countsAnswer(event['usage']);
     const delta: Json = isJsonObject(event['delta']) ? event['delta'] : {};
     const reason = finishReasonOf(delta['stop_reason']);
     if (reason === undefined || finishReason !== undefined) return;
@@ -104,9 +108,9 @@ export function createStreamReader(
   }
 
   function complete(reason: string): Verdict {
-    const told = Object.keys(usage).length > 0 ? toOpenAiUsage(usage) : undefined;
+    const told = isCounted ? toOpenAiUsage(usage) : undefined;
     if (told && writer) sink.usage(writer.usage(told));
-    return { kind: 'completed', finishReason: reason, usage: told };
+    return { kind: 'completed', finishReason: reason, usage: told, ...(!told && { isCut: true }) };
   }
 
   function onEvent(upstream: UpstreamEvent): void {

@@ -2,15 +2,26 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 
 export type Usage = Record<string, unknown>;
 
+/** Together they are the prompt: an event that moves tokens from one to another says so in all. */
+const promptCounts = ['input_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens'];
+
 /**
- * What a stream has told of its usage so far: the counts are running totals, and a null, which stands
- * for a count that the event does not tell, takes nothing away.
+ * What a stream has reported of its usage so far. The counts are running totals. A null stands for a count
+ * that an event does not report, and compatible servers write a zero for it: neither takes away what an
+ * event before it reported. A zero counts beside a count of the prompt that is none.
  */
 export function mergeUsage(known: Usage, told: unknown): Usage {
   if (!isJsonObject(told)) return known;
-  const counts = Object.entries(told).filter(([, value]) => value !== null);
-  return { ...known, ...Object.fromEntries(counts) };
+  const hasPrompt = promptCounts.some((name) => count(told[name]) > 0);
+  const isReported = ([name, value]: [string, unknown]) =>
+    value !== null &&
+    (value !== 0 || count(known[name]) === 0 || (hasPrompt && promptCounts.includes(name)));
+  return { ...known, ...Object.fromEntries(Object.entries(told).filter(isReported)) };
 }
+
+/** Whether an event has the count of the answer so far, and not of its beginning alone. */
+export const countsAnswer = (told: unknown): boolean =>
+  isJsonObject(told) && count(told['output_tokens']) > 0;
 
 /**
  * Anthropic's usage as OpenAI's. `input_tokens` are those that no cache knew, where OpenAI's

@@ -47,7 +47,15 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   let events = 0;
   let verdict: Verdict | undefined;
 
-  const completed = (): Verdict => ({ kind: 'completed', finishReason, usage });
+  /** Something behind the last finish_reason could not be read. */
+  let isCut = false;
+
+  const completed = (): Verdict => ({
+    kind: 'completed',
+    finishReason,
+    usage,
+    ...(isCut && { isCut }),
+  });
   const isFinished = () => finished.size >= choices;
   /** With `[DONE]`, it is the provider's word how many choices there are: some pass over `n`. */
   const isEnded = () => finished.size > 0 && finished.size >= seen.size;
@@ -74,6 +82,7 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
       return;
     }
     // After the finish_reason the answer is whole: nothing that follows can break it.
+    if (isFinished()) isCut = true;
     if (isFinished() && error === undefined) return;
     if (isFinished()) verdict = completed();
     else verdict = error === undefined ? damagedEvent : fromErrorEvent(error);
@@ -140,6 +149,8 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
         // Too large: told below as what it is to the reader, an answer that has no end.
       }
       if (verdict) return verdict;
+      // Without `[DONE]`: what was to come in front of it may be missing.
+      isCut = true;
       if (isFinished()) return completed();
       return events === 0
         ? fault(
