@@ -1,10 +1,12 @@
 import type { Redis } from '@millrace/shared/redis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { chat } from '../harness/api.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
+import { openSocket } from '../harness/socket.ts';
 import { expectedText } from '../simulator/index.ts';
-import { ask, askWhole, createJob } from './client.ts';
+import { ask, askWhole, createJob, follow } from './client.ts';
 import { chunks, expectWhole, readPlain } from './judge.ts';
 import { expectAlive, expectEmpty, observeQueue, userOf } from './observe.ts';
 
@@ -19,7 +21,13 @@ beforeEach(async () => {
       middle: 'healthy:tokens=100,pace=10',
       short: 'healthy:tokens=10',
       long: 'healthy:tokens=2000,pace=10',
+      timed: {
+        targets: [{ provider: 'primary', model: 'healthy:tokens=2000,pace=10' }],
+        timeout: '3s',
+      },
     },
+    // Lets a test point Redis at a folder that takes no file.
+    redisArgs: ['--enable-protected-configs', 'yes'],
   });
   redis = fleet.redis.connect();
 });
@@ -39,6 +47,17 @@ const refusals: [code: string, begin: () => Promise<unknown>, end: () => Promise
     'NOREPLICAS',
     () => redis.config('SET', 'min-replicas-to-write', '1'),
     () => redis.config('SET', 'min-replicas-to-write', '0'),
+  ],
+  [
+    // Its disk is full, or takes no write for another reason.
+    'MISCONF',
+    async () => {
+      await redis.config('SET', 'save', '3600 1');
+      await redis.config('SET', 'dir', '/proc');
+      await redis.bgsave();
+      await expect.poll(() => redis.info('persistence')).toContain('last_bgsave_status:err');
+    },
+    () => redis.config('SET', 'stop-writes-on-bgsave-error', 'no'),
   ],
 ];
 
@@ -102,5 +121,35 @@ test('a client that leaves while it refuses has left when it takes words again',
     (request) => userOf(request) === 'left' && request.state !== 'open',
   );
   expect(call.state).toBe('aborted by client');
+  await expectEmpty(observeQueue(fleet));
+});
+
+test("readers of every kind are ended by their ingress' own clock while Redis stands still", async () => {
+  const plain = ask(fleet.url, 'timed');
+  const answer = askWhole(fleet.url, 'timed');
+  const socket = await openSocket(fleet.url);
+  socket.send({ type: 'create', body: chat('timed', { stream: true }) });
+  const job = follow(fleet.url, await createJob(fleet.url, 'timed'));
+  await Promise.all([plain.until(chunks(5)), job.until(chunks(5))]);
+  await socket.next(({ type }) => type === 'chunk');
+  // The whole answer's attempt has begun, too.
+  await expect.poll(() => fleet.primary.requests.length).toBe(4);
+  process.kill(fleet.redis.pid, 'SIGSTOP');
+  try {
+    await Promise.all([plain.ended, answer.ended, job.ended]);
+    const { error } = await socket.next(({ type }) => type === 'error');
+    expect(error?.code).toBe('answer_overdue');
+  } finally {
+    process.kill(fleet.redis.pid, 'SIGCONT');
+  }
+  expect(JSON.parse(plain.events.at(-1)?.data ?? '')).toMatchObject({
+    error: { code: 'answer_overdue' },
+  });
+  expect(job.events.at(-1)?.event).toBe('error');
+  expect(job.events.at(-1)?.data).toContain('answer_overdue');
+  const { head, error } = await readPlain(answer);
+  expect([head.status, error?.code]).toEqual([504, 'answer_overdue']);
+  expectAlive([...fleet.ingresses, ...fleet.workers]);
+  await socket.close();
   await expectEmpty(observeQueue(fleet));
 });

@@ -20,7 +20,7 @@ export type Reconciler = {
 export type ReconcilerDeps = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
   queue: Pick<JobQueue, 'state' | 'remove'>;
-  relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard'>;
+  relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard' | 'endOverdue'>;
   /** Whether a request is still on its way into Redis: its reader is here before it is there. */
   isSending: Submitter['isSending'];
   /** A request waited past its deadline, and was ended for it. */
@@ -71,6 +71,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   let looking = false;
   const timer = setInterval(() => {
+    // By the clock alone: what it is for is a Redis that does not answer.
+    relay.endOverdue();
     if (looking) return;
     looking = true;
     Promise.all(relay.takeQuiet(quietMs, roundSize).map(lookAfter))

@@ -3,7 +3,8 @@ import type { EntryId, Failed, Line } from '@millrace/shared/domain/entry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { handOver, movedFailure, soon } from '../hand-over.ts';
 import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
-import type { Reader, ReaderSink } from '../relay/relay.ts';
+import { readerLife } from '../relay/reader-life.ts';
+import type { Gone, Reader, ReaderSink } from '../relay/relay.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
 import type { Prepared } from '../prepare.ts';
@@ -12,6 +13,7 @@ import { parseObject, readChatRequest } from './body.ts';
 import { clientLeft, sendCharged } from './charged.ts';
 import { readLastEventId, startOf } from './cursor.ts';
 import {
+  answerOverdue,
   ApiError,
   cancelledError,
   cursorAhead,
@@ -153,7 +155,7 @@ function answerStream(ask: Ask, withIds: boolean): void {
       reader.cancel('what its reader was shown is lost');
       endWithError('', lostFailed);
     },
-    gone: () => endWithError('', lostFailed),
+    gone: (reason) => endWithError('', goneFailure(reason)),
     fail: (failed) => endWithError('', failed),
     ended: () => connection.ended,
     held: connection.held,
@@ -193,7 +195,7 @@ function answerWhole(ask: Ask): void {
     reset() {
       result = undefined;
     },
-    gone: () => fail(lostFailed),
+    gone: (reason) => fail(goneFailure(reason)),
     fail,
     ended: () => reply.raw.writableEnded,
     held: () => (result?.body.length ?? 0) + reply.raw.writableLength,
@@ -213,7 +215,7 @@ function begin(
   let left = false;
   /** Where this ingress is to stop before the answer ends: `asked` until the request is in other hands. */
   let move: 'none' | 'asked' | 'made' = 'none';
-  let reader = relay.openFresh(meta.id, {
+  const watched: ReaderSink = {
     ...sink,
     lines(batch) {
       heard = true;
@@ -221,7 +223,13 @@ function begin(
       if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
       return sink.lines(batch);
     },
-  });
+    gone(reason) {
+      sink.gone(reason);
+      if (reason === 'overdue') cancel('its time was over');
+    },
+  };
+  const life = readerLife(meta, services.config);
+  let reader = relay.openFresh(meta.id, watched, life);
   const cancel = (reason: string) => {
     if (!meta.attached || move === 'made') return;
     left = true;
@@ -238,7 +246,7 @@ function begin(
       const start = startOf(described, after);
       // A plain reader cannot take back what it has.
       if (start.kind === 'ahead') throw cursorAhead();
-      reader = relay.open(id, start.kind === 'finished' ? start.before : start.after, sink);
+      reader = relay.open(id, start.kind === 'finished' ? start.before : start.after, sink, life);
     });
     await joining.catch((error: unknown) => {
       cancel('its answer cannot be read');
@@ -336,6 +344,9 @@ function readFailed(line: Line): Failed {
   const entry = decodeEntry(line.text);
   return entry.kind === 'failed' ? entry.data : { error: cancelledError, httpStatus: 409 };
 }
+
+const goneFailure = (reason: Gone): Failed =>
+  reason === 'overdue' ? { error: answerOverdue, httpStatus: 504 } : lostFailed;
 
 const lostFailed: Failed = { error: streamLost, httpStatus: 500 };
 

@@ -2,6 +2,7 @@ import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
 import { passesByItself } from '@millrace/shared/redis-failure';
 import type { LimitVerdict } from '../admission/limits.ts';
 import type { LocalRefusal } from '../admission/local.ts';
+import type { Gone } from '../relay/relay.ts';
 
 /** An error that a client is told: the OpenAI error object with its HTTP status. */
 export class ApiError extends Error {
@@ -166,6 +167,18 @@ export const streamLost: OpenAiError = {
   param: null,
   code: 'stream_lost',
 };
+
+/** The end of an answer did not come within its model's timeout, nor at the deadline: Redis is away or takes no writes. */
+export const answerOverdue: OpenAiError = {
+  message: 'The end of the answer did not come within the time that the request may take.',
+  type: 'server_error',
+  param: null,
+  code: 'answer_overdue',
+};
+
+/** What a reader is told whose stream gives no more. */
+export const goneError = (reason: Gone): OpenAiError =>
+  reason === 'overdue' ? answerOverdue : streamLost;
 
 /** A cursor behind the end of its stream, of a reader that cannot take back what it was shown. */
 export const cursorAhead = (): ApiError =>

@@ -4,12 +4,13 @@ import type { Line, OpenAiError } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/log/port';
 import { movedEvent } from '../hand-over.ts';
 import { sseComment, sseEvent, toJobEvent } from '../relay/encode.ts';
+import { readerLife } from '../relay/reader-life.ts';
 import type { ReaderSink } from '../relay/relay.ts';
 import type { Visit } from '../relay/waiting-room.ts';
 import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
 import type { Start } from './cursor.ts';
-import { slowReader, streamLost } from './errors.ts';
+import { goneError, slowReader } from './errors.ts';
 
 export type EventsOptions = {
   described: Described;
@@ -48,7 +49,7 @@ export function streamEvents({ described, start, response, services }: EventsOpt
     reset(reason) {
       connection.write(sseEvent(resetEvent(reason)));
     },
-    gone: () => connection.end(errorEvent(streamLost)),
+    gone: (reason) => connection.end(errorEvent(goneError(reason))),
   };
 
   if (start.kind === 'ahead') sink.reset('cursor_ahead');
@@ -61,6 +62,7 @@ export function streamEvents({ described, start, response, services }: EventsOpt
     meta.id,
     start.kind === 'ahead' ? logStart : start.after,
     sink,
+    readerLife(meta, services.config),
   );
   const open = services.connections.add(
     () => {

@@ -6,6 +6,7 @@ import { handOver, movedEvent } from '../hand-over.ts';
 import { socketEvent, toJobEvent } from '../relay/encode.ts';
 import { createReadTurns } from '../relay/read-turns.ts';
 import type { ReadingTurn } from '../relay/read-turns.ts';
+import { readerLife } from '../relay/reader-life.ts';
 import type { Reader, ReaderSink } from '../relay/relay.ts';
 import type { SocketOutbox } from '../relay/socket-outbox.ts';
 import type { Visit } from '../relay/waiting-room.ts';
@@ -13,7 +14,7 @@ import type { Services } from '../services.ts';
 import { within } from '../within.ts';
 import { clientLeft } from './charged.ts';
 import { startOf } from './cursor.ts';
-import { invalidRequest, streamLost } from './errors.ts';
+import { goneError, invalidRequest } from './errors.ts';
 import { resetEvent } from './events.ts';
 import { errorFrame } from './socket-frames.ts';
 
@@ -41,13 +42,13 @@ export type SocketRequests = ReturnType<typeof createSocketRequests>;
 export function createSocketRequests(
   services: Pick<
     Services,
-    'submitter' | 'relay' | 'keyLimits' | 'metrics' | 'waitingRoom' | 'onError'
+    'config' | 'submitter' | 'relay' | 'keyLimits' | 'metrics' | 'waitingRoom' | 'onError'
   >,
   { send, hasRoom }: Pick<SocketOutbox, 'send' | 'hasRoom'>,
   /** The last one is over. */
   onUnused: () => void,
 ) {
-  const { relay, keyLimits, waitingRoom } = services;
+  const { config, relay, keyLimits, waitingRoom } = services;
   const open = new Map<string, Open>();
   const turns = createReadTurns(hasRoom);
 
@@ -59,7 +60,7 @@ export function createSocketRequests(
   ): void {
     const turn = joinTurns(meta.id);
     turn.opening();
-    add(meta, turn, relay.open(meta.id, after, sinkOf(meta, turn, send)), owner);
+    add(meta, turn, relay.open(meta.id, after, sinkOf(meta, turn, send), lifeOf(meta)), owner);
   }
 
   /** One that is made here in this moment: every event of it goes to `sendEvent`. */
@@ -69,9 +70,10 @@ export function createSocketRequests(
     sendEvent: Send,
   ): void {
     const turn = joinTurns(meta.id);
-    add(meta, turn, relay.openFresh(meta.id, sinkOf(meta, turn, sendEvent)), owner);
+    add(meta, turn, relay.openFresh(meta.id, sinkOf(meta, turn, sendEvent), lifeOf(meta)), owner);
   }
 
+  const lifeOf = (meta: RequestMeta) => readerLife(meta, config);
   const joinTurns = (id: string) => turns.join(() => open.get(id)?.reader.resume());
 
   function add(
@@ -107,8 +109,10 @@ export function createSocketRequests(
       gone(reason) {
         if (reason === 'expired') keyLimits.ended(meta);
         else keyLimits.letGo(meta.id);
-        sendEvent(errorFrame({ id: meta.id }, streamLost));
+        const one = open.get(meta.id);
+        sendEvent(errorFrame({ id: meta.id }, goneError(reason)));
         forget(meta.id);
+        if (one && reason === 'overdue') leave(one, 'its time was over');
       },
     };
   }

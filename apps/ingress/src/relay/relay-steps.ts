@@ -3,6 +3,7 @@ import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
 import type { ReadOutcome, StreamLog } from '@millrace/shared/log/port';
+import type { ReaderLife } from './reader-life.ts';
 import { createRelay } from './relay.ts';
 import type { Reader, ReaderSink, Relay } from './relay.ts';
 
@@ -130,7 +131,12 @@ export type Rig = {
   answer(): Promise<void>;
   refuse(error: Error): Promise<void>;
   releaseReads(): Promise<void>;
-  open(id: string, after?: EntryId, given?: Given): { given: Given; reader: Reader };
+  open(
+    id: string,
+    after?: EntryId,
+    given?: Given,
+    life?: ReaderLife,
+  ): { given: Given; reader: Reader };
   clock: { now: number };
 };
 
@@ -210,8 +216,8 @@ export async function createRig(): Promise<Rig> {
       for (const { executed, read, resolve } of held.splice(0)) resolve(executed ?? read());
       await idle();
     },
-    open(id, after = logStart, given = createGiven()) {
-      return { given, reader: relay.open(id, after, given) };
+    open(id, after = logStart, given = createGiven(), life) {
+      return { given, reader: relay.open(id, after, given, life) };
     },
   };
 }

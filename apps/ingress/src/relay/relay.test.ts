@@ -1,4 +1,6 @@
+import { encodeEntry } from '@millrace/shared/domain/entry';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { graceMs } from './reader-life.ts';
 import {
   behind,
   createGiven,
@@ -290,6 +292,81 @@ describe('a request that somebody is about to read', () => {
     expect(rig.unread).toEqual([]);
     second.release();
     expect(rig.unread).toEqual([writer.id]);
+  });
+});
+
+describe('a reader whose request takes too long', () => {
+  const life = { startBy: 60_000, timeoutMs: 10_000, deadlineAt: Infinity };
+  const attempt = encodeEntry({
+    kind: 'attempt',
+    data: { run: 1, attempt: 1, provider: 'p', model: 'm', mode: 'start', at: 0 },
+  });
+
+  it('is ended when its timeout has passed since the first attempt that it was given, and not before', async () => {
+    const given = createGiven();
+    rig.relay.openFresh(writer.id, given, life);
+    rig.clock.now = 5000;
+    await writer.write(attempt, 'c1');
+    rig.clock.now = 5000 + life.timeoutMs + graceMs - 1;
+    rig.relay.endOverdue();
+    expect(given.all).not.toContain('gone overdue');
+    rig.clock.now += 1;
+    rig.relay.endOverdue();
+    expect(given.all.at(-1)).toBe('gone overdue');
+    expect(rig.relay.readers).toBe(0);
+  });
+
+  it('is ended when no attempt has begun by the time that its wait and its timeout take', () => {
+    const given = createGiven();
+    rig.relay.openFresh(writer.id, given, life);
+    rig.clock.now = life.startBy + graceMs - 1;
+    rig.relay.endOverdue();
+    expect(given.all).toEqual([]);
+    rig.clock.now += 1;
+    rig.relay.endOverdue();
+    expect(given.all).toEqual(['gone overdue']);
+  });
+
+  it('is ended at its deadline', () => {
+    const given = createGiven();
+    rig.relay.openFresh(writer.id, given, { ...life, deadlineAt: 3000 });
+    rig.clock.now = 3000 + graceMs;
+    rig.relay.endOverdue();
+    expect(given.all).toEqual(['gone overdue']);
+  });
+
+  it('is ended while Redis does not answer its read', () => {
+    rig.holdReads();
+    const { given } = rig.open(writer.id, logStart, createGiven(), life);
+    rig.clock.now = life.startBy + graceMs;
+    rig.relay.endOverdue();
+    expect(given.all).toEqual(['gone overdue']);
+  });
+
+  it('reads on while it takes what is there, however slowly', async () => {
+    const given = createGiven();
+    given.room = false;
+    const reader = rig.relay.openFresh(writer.id, given, life);
+    await writer.write(attempt);
+    await writer.write('c1');
+    await writer.end();
+    rig.clock.now = 1_000_000;
+    rig.relay.endOverdue();
+    given.room = true;
+    reader.resume();
+    await idle();
+    expect(given.all).toEqual(writer.lines.map(show));
+  });
+
+  it('reads on while a log that is read late brings lines', async () => {
+    await writer.write(attempt, 'c1');
+    rig.clock.now = 1_000_000;
+    rig.holdReads();
+    const { given } = rig.open(writer.id, logStart, createGiven(), life);
+    rig.relay.endOverdue();
+    await rig.releaseReads();
+    rig.relay.endOverdue();
+    expect(given.all).toEqual(writer.lines.map(show));
   });
 });
 

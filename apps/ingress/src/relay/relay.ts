@@ -1,6 +1,7 @@
 import {
   compareEntryIds,
   isTerminalLine,
+  kindOf,
   logStart,
   sameEntryId,
   unpack,
@@ -8,6 +9,8 @@ import {
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { Frame, ReadOutcome, StreamLog } from '@millrace/shared/log/port';
 import { createTurns } from '../turns.ts';
+import { graceMs, overAt } from './reader-life.ts';
+import type { ReaderLife } from './reader-life.ts';
 
 /*
  *   inbox ── frame ──▶ relay ──▶ reader (live)      every new line as it comes
@@ -34,9 +37,14 @@ export type ReaderSink = {
   hasRoom?(): boolean;
   /** What was given so far is void: the log lost it. Everything follows from the start. */
   reset(reason: 'cursor_ahead'): void;
-  /** The connection must end, with a clear error: nothing more can come. The reader is closed. */
-  gone(reason: 'expired' | 'broken'): void;
+  /**
+   * The connection must end, with a clear error: nothing more can come, or (`overdue`) the end did not
+   * come in time. The reader is closed.
+   */
+  gone(reason: Gone): void;
 };
+
+export type Gone = 'expired' | 'broken' | 'overdue';
 
 export type Reader = {
   /** The connection can take more again. */
@@ -47,9 +55,9 @@ export type Reader = {
 
 export type Relay = {
   /** A reader of a request that this ingress just makes: its log is empty and its inbox is known. */
-  openFresh(id: string, sink: ReaderSink): Reader;
+  openFresh(id: string, sink: ReaderSink, life?: ReaderLife): Reader;
   /** A reader from a cursor on. The caller has subscribed the inbox before. */
-  open(id: string, after: EntryId, sink: ReaderSink): Reader;
+  open(id: string, after: EntryId, sink: ReaderSink, life?: ReaderLife): Reader;
   /**
    * Somebody is about to open a reader: until it is released, nobody's leaving makes the request
    * unread, and the inbox stays subscribed.
@@ -60,6 +68,8 @@ export type Relay = {
   onFrame(frame: Frame): void;
   /** The log is known to reach up to here: whoever is behind has missed something. */
   heard(id: string, last: EntryId): void;
+  /** Ends the readers whose time is over, but for those that still take what the log has. */
+  endOverdue(): void;
   /** Live frames may be missing: every reader looks into its log. */
   onGap(): void;
   /**
@@ -91,6 +101,12 @@ type State = {
   missed: boolean;
   mode: 'live' | 'reading' | 'paused' | 'closed';
   heardAt: number;
+  /** When it was given something, at first: when it was opened. */
+  givenAt: number;
+  life: ReaderLife | undefined;
+  /** When it is given up. */
+  overAt: number;
+  hasStarted: boolean;
   sink: ReaderSink;
 };
 
@@ -112,7 +128,13 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
   const turns = createTurns(maxReads);
   let readers = 0;
 
-  function open(id: string, after: EntryId, mode: 'live' | 'reading', sink: ReaderSink): Reader {
+  function open(
+    id: string,
+    after: EntryId,
+    mode: 'live' | 'reading',
+    sink: ReaderSink,
+    life: ReaderLife | undefined,
+  ): Reader {
     const state: State = {
       id,
       cursor: after,
@@ -120,6 +142,10 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       missed: false,
       mode,
       heardAt: now(),
+      givenAt: now(),
+      life,
+      overAt: life ? overAt(life, undefined) : Infinity,
+      hasStarted: false,
       sink,
     };
     let states = byRequest.get(id);
@@ -146,7 +172,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     if (why === 'left' && !holds.has(state.id)) onUnread(state.id);
   }
 
-  function end(state: State, reason: 'expired' | 'broken'): void {
+  function end(state: State, reason: Gone): void {
     if (state.mode === 'closed') return;
     close(state, 'left');
     state.sink.gone(reason);
@@ -173,7 +199,11 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     const last = lines.at(-1);
     if (!last) return;
     state.cursor = last;
-    state.heardAt = now();
+    state.heardAt = state.givenAt = now();
+    if (state.life && !state.hasStarted && lines.some(isAttempt)) {
+      state.hasStarted = true;
+      state.overAt = overAt(state.life, state.givenAt);
+    }
     let wantsMore: boolean;
     try {
       wantsMore = state.sink.lines(lines);
@@ -234,8 +264,8 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
   }
 
   return {
-    openFresh: (id, sink) => open(id, logStart, 'live', sink),
-    open: (id, after, sink) => open(id, after, 'reading', sink),
+    openFresh: (id, sink, life) => open(id, logStart, 'live', sink, life),
+    open: (id, after, sink, life) => open(id, after, 'reading', sink, life),
 
     hold(id) {
       holds.set(id, (holds.get(id) ?? 0) + 1);
@@ -268,6 +298,17 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       for (const state of byRequest.get(id) ?? []) {
         if (compareEntryIds(last, state.newest) > 0) state.newest = last;
         if (state.mode === 'live' && compareEntryIds(last, state.cursor) > 0) read(state);
+      }
+    },
+
+    endOverdue() {
+      const at = now();
+      for (const states of byRequest.values()) {
+        for (const state of states) {
+          // A paused one has not taken yet what is there.
+          const isWaiting = state.mode !== 'paused' && at - state.givenAt >= graceMs;
+          if (at >= state.overAt && isWaiting) end(state, 'overdue');
+        }
       }
     },
 
@@ -304,6 +345,8 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     },
   };
 }
+
+const isAttempt = ({ text }: Line): boolean => kindOf(text) === 'attempt';
 
 /** Where the lines from a place on are too many for one portion. */
 function endOfPortion(lines: readonly Line[], from: number): number {
