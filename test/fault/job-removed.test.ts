@@ -125,10 +125,10 @@ test('a job whose workers died too often ends its readers with a clear error', a
   const reader = follow(fleet.url, id);
   await reader.until(({ events }) => events.length > 0);
   await takeJob();
-  // As BullMQ leaves it when its stalled check has found the job once, and then its lock expired.
+  // As BullMQ leaves it when its stalled check has found the job nine times, and then its lock expired.
   const redis = fleet.redis.connect();
   const prefix = `${keyspace().tag(0)}:${queueName}`;
-  await redis.hset(`${prefix}:${id}`, 'stc', '1');
+  await redis.hset(`${prefix}:${id}`, 'stc', '9');
   await redis.sadd(`${prefix}:stalled`, id);
   await redis.del(`${prefix}:${id}:lock`, `${prefix}:stalled-check`);
 

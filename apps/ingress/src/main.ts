@@ -186,6 +186,7 @@ const reapers = startReapers({
   shards,
   name,
   queue,
+  log,
   channels,
   metrics,
   logger,

@@ -27,6 +27,8 @@ export type Metrics = {
   falseAlarm(cause: string, shard: number): void;
   /** A request was given up by this ingress, which stops, and runs on without it. */
   handedOver(): void;
+  /** A request that killed its workers was failed by this ingress. */
+  poisoned(shard: number): void;
   /** A request was let into the queue, or was not, and why. */
   admitted(): void;
   shed(reason: string): void;
@@ -147,6 +149,12 @@ export function createMetrics(sources: MetricsSources): Metrics {
     help: 'Requests and readers that this ingress sent on to others because it stops',
     registers,
   });
+  const poisonedRequests = new Counter({
+    name: 'millrace_poisoned_requests_total',
+    help: 'Requests whose workers died or hung one after the other, failed by this ingress',
+    labelNames: ['shard'],
+    registers,
+  });
 
   showBounds(registry, sources.bounds);
 
@@ -181,6 +189,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     workerDied: (cause, shard) => deaths.inc({ cause, shard: String(shard) }),
     tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),
     falseAlarm: (cause, shard) => falseAlarms.inc({ cause, shard: String(shard) }),
+    poisoned: (shard) => poisonedRequests.inc({ shard: String(shard) }),
     // Whoever asks while a page is being made gets that one: everybody may, and it takes time.
     render: () =>
       (rendering ??= render().finally(() => {

@@ -1,10 +1,12 @@
+import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { Keyspace } from '@millrace/shared/keys';
-import type { LiveChannels } from '@millrace/shared/log/port';
+import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
 import type { Logger } from '@millrace/shared/logger';
 import { reaperLeaseMs, startReaper } from '@millrace/shared/presence/reaper';
 import { createRedisBoard } from '@millrace/shared/presence/redis-board';
 import type { RedisBoardOptions } from '@millrace/shared/presence/redis-board';
 import type { JobQueue } from '@millrace/shared/queue/port';
+import { poisoned } from './http/errors.ts';
 import type { Metrics } from './metrics.ts';
 
 export type ReapersOptions = {
@@ -14,20 +16,35 @@ export type ReapersOptions = {
   /** Of this ingress. */
   name: string;
   queue: Pick<JobQueue, 'takeFrom'>;
+  log: Pick<StreamLog, 'finish'>;
   channels: Pick<LiveChannels, 'summon'>;
-  metrics: Pick<Metrics, 'workerDied' | 'tookOver' | 'falseAlarm'>;
+  metrics: Pick<Metrics, 'workerDied' | 'tookOver' | 'falseAlarm' | 'poisoned'>;
   logger: Logger;
   onError(error: unknown): void;
 };
 
 /** One for each shard: whoever has the shard's lease gives the jobs of its dead workers to others. */
 export function startReapers(options: ReapersOptions): { stop(): Promise<void> } {
-  const { redis, keys, shards, name, queue, channels, metrics, logger, onError } = options;
+  const { redis, keys, shards, name, queue, log, channels, metrics, logger, onError } = options;
+
+  /** Ends a request whose workers died of it. */
+  async function condemn(shard: number, id: string, worker: string): Promise<void> {
+    const line = encodeEntry({ kind: 'failed', data: { ...poisoned, at: Date.now() } });
+    const { kind } = await log.finish(id, line, 'failed');
+    if (kind !== 'finished') return;
+    metrics.poisoned(shard);
+    logger.error({ request: id, worker, shard }, 'a request killed two workers in a row: failed');
+  }
+
   const start = (shard: number) =>
     startReaper({
       board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
-      async takeFrom(worker) {
-        const jobs = await queue.takeFrom(shard, worker);
+      async takeFrom(worker, death) {
+        const judged = death && {
+          ...death,
+          condemn: (id: string) => condemn(shard, id, worker),
+        };
+        const jobs = await queue.takeFrom(shard, worker, judged);
         if (jobs > 0) await channels.summon(shard, jobs);
         return jobs;
       },

@@ -40,6 +40,8 @@ export type AnswerOptions = {
   metrics: Pick<RunMetrics, 'attemptEnded' | 'seam'>;
   /** Characters of chunks that an attempt may keep back. */
   maxHeldChars: number;
+  /** A part of the answer was written for its readers. Called each time. */
+  onShown?: (() => void) | undefined;
   now(): number;
 };
 
@@ -76,7 +78,8 @@ export type Answer = {
 };
 
 export function createAnswer(options: AnswerOptions): Answer {
-  const { run, body, history, writer, holdToolCalls, maxHeldChars, metrics, now } = options;
+  const { run, body, history, writer, holdToolCalls, maxHeldChars, metrics, onShown, now } =
+    options;
   let conclusion: ActivationOutcome | undefined;
   /** The attempt that is heard. */
   let floor: Voice | undefined;
@@ -125,6 +128,7 @@ export function createAnswer(options: AnswerOptions): Answer {
 
   function say({ text, content }: Spoken): void {
     changes += 1;
+    onShown?.();
     if (content === undefined) write({ kind: 'chunk', text });
     else {
       rememberText(history, content);

@@ -57,6 +57,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     holdToolCalls,
     maxHeldChars,
     metrics,
+    onShown: activation.shown,
     now,
   });
   answer.closeLost();

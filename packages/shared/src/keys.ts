@@ -26,6 +26,8 @@ export type Keyspace = {
   workers(shard: number): string;
   /** Hash: the workers that are known, and the newest beat of each. */
   beats(shard: number): string;
+  /** Sorted set: workers that died lately by no job's fault, by when (ms since the epoch). */
+  deaths(shard: number): string;
   /** String: the newest report of one worker, on shard 0 like the list that names them all. */
   report(worker: string): string;
   /** String: the lease of the reaper that acts. */
@@ -68,6 +70,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     worker: (shard, worker) => `${tag(shard)}:worker:${worker}`,
     workers: (shard) => `${tag(shard)}:workers`,
     beats: (shard) => `${tag(shard)}:beats`,
+    deaths: (shard) => `${tag(shard)}:deaths`,
     report: (worker) => `${tag(0)}:report:${worker}`,
     reaper: (shard) => `${tag(shard)}:reaper`,
     finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,

@@ -132,6 +132,7 @@ const final = new Set<string | null>([
   'deadline_exceeded',
   'idempotency_key_reused',
   'cursor_ahead',
+  'poisoned_request',
 ]);
 
 /** How a request that failed before its head was sent answers. */
@@ -150,6 +151,18 @@ export const cancelledError: OpenAiError = {
   type: 'invalid_request_error',
   param: null,
   code: 'request_cancelled',
+};
+
+/** The end of a request whose workers died or hung, one after the other, while they took it up. */
+export const poisoned: Failed = {
+  error: {
+    message:
+      'The request was given up: each of the workers that took it up died or hung. It will not be tried again.',
+    type: 'server_error',
+    param: null,
+    code: 'poisoned_request',
+  },
+  httpStatus: 500,
 };
 
 /** The last words to a reader whose connection stood still. */

@@ -6,8 +6,12 @@ import type { Verdict } from './suspicion.ts';
 export type ReaperOptions = {
   /** Of the shard that it looks after. */
   board: PresenceBoard;
-  /** Puts the jobs that this worker holds back into the queue; returns how many. Safe at any time. */
-  takeFrom(worker: string): Promise<number>;
+  /**
+   * Puts the jobs that this worker holds back into the queue; returns how many. Safe at any time.
+   * `death` once: what is found later was on its way to the worker when it died, which has not read it.
+   * `silentMs`: since its last sign of life, as far as it is known.
+   */
+  takeFrom(worker: string, death?: { cause: DeathCause; silentMs: number }): Promise<number>;
   events: ReaperEvents;
 };
 
@@ -108,7 +112,8 @@ export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper 
     return connections ? connections.get(name) === 0 : sinceMs >= unconfirmedMs;
   }
 
-  async function bury({ name, cause }: Verdict): Promise<void> {
+  async function bury({ name, cause, sinceMs }: Verdict): Promise<void> {
+    const diedAt = performance.now() - sinceMs;
     if (!buried.has(name)) {
       buried.set(name, cause);
       events.onDeath(name, cause);
@@ -119,7 +124,7 @@ export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper 
     }
     // A hung one that waits for jobs would swallow the wake-up that is meant for the others.
     if (cause === 'hung') await board.cut(name);
-    let jobs = await takeFrom(name);
+    let jobs = await takeFrom(name, { cause, silentMs: performance.now() - diedAt });
     await pause(sweepAgainMs);
     jobs += await takeFrom(name);
     await board.forget(name);

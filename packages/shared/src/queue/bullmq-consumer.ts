@@ -1,15 +1,17 @@
 import { UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
+import { suspectName } from './casualties.ts';
 import { lockMs, openDesk } from './desk.ts';
 import type { Desk, HeldBullJob } from './desk.ts';
 import { startFetching } from './fetching.ts';
 import type { Fetching } from './fetching.ts';
 import { heldJobs, takeBack } from './held-jobs.ts';
+import { createIsolation } from './isolation.ts';
 import { createLockKeeper } from './lock-keeper.ts';
 import type { LockKeeper } from './lock-keeper.ts';
 import { createPlaces } from './places.ts';
-import type { ActivationHandler, ActivationOutcome, JobConsumer } from './port.ts';
+import type { Activation, ActivationHandler, ActivationOutcome, JobConsumer } from './port.ts';
 import { createStrays } from './strays.ts';
 import type { Strays } from './strays.ts';
 import { createTakings } from './takings.ts';
@@ -45,9 +47,18 @@ export function startBullConsumer(
   const line = createWaitingLine({ redis, keys });
   const note = (error: unknown) => onError(asError(error));
   const places = createPlaces(concurrency);
-  let avoided: ReadonlySet<string> = new Set();
+  /** Models that are not to be taken, as told. */
+  let unwanted: ReadonlySet<string> = new Set();
+  /** The same, with the name of the suspects while one is here. Another set is another object. */
+  let avoided = unwanted;
   let held = 0;
   let stopping: Promise<void> | undefined;
+
+  const isolation = createIsolation({ onFree: avoidAnew });
+  function avoidAnew(): void {
+    avoided = isolation.isTaken ? new Set([...unwanted, suspectName]) : unwanted;
+    lookAtAll();
+  }
 
   /** A job from its fetch to its end in the queue, which may bring the next one. */
   async function run(
@@ -56,10 +67,11 @@ export function startBullConsumer(
     wantsNext: () => boolean,
   ): Promise<HeldBullJob | undefined> {
     const { desk } = shard;
-    if (!(await isWelcome(shard, job))) return undefined;
+    const admitted = await admit(shard, job);
+    if (!admitted) return undefined;
     let outcome: ActivationOutcome;
     try {
-      outcome = await activate(shard, job);
+      outcome = await activate(shard, job, admitted.shown);
     } catch (error) {
       await desk.fail(job, asError(error));
       return undefined;
@@ -74,42 +86,59 @@ export function startBullConsumer(
     return undefined;
   }
 
-  /** Whether it is to be run; else it has been put where it belongs. */
-  async function isWelcome(shard: Shard, job: HeldBullJob): Promise<boolean> {
+  /** With what its run is to call, when it is to be run; else it has been put where it belongs. */
+  async function admit(
+    shard: Shard,
+    job: HeldBullJob,
+  ): Promise<Pick<Activation, 'shown'> | undefined> {
     const { desk, takings } = shard;
     // BullMQ has it fail: its workers died too often.
     if (job.deferredFailure) {
       await desk.fail(job, new UnrecoverableError(job.deferredFailure));
-      return false;
+      return undefined;
     }
     const isFirst = job.attemptsStarted <= 1;
     takings.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
+    const isSuspect = job.name === suspectName;
     // The fetch was under way when this was decided.
-    if (stopping || (places.over && !isFirst)) {
+    if (!isSuspect && (stopping || (places.over && !isFirst))) {
       await handBack(shard, job);
-      return false;
+      return undefined;
     }
-    if (places.over || (isFirst && avoided.has(job.name))) {
+    const isLeft = isSuspect ? stopping || isolation.isTaken : isFirst && avoided.has(job.name);
+    if (isLeft || places.over) {
       await putBack(shard, job);
-      return false;
+      return undefined;
     }
-    return true;
+    // Before anything is awaited: two of them may have been fetched at once.
+    return { shown: isSuspect ? isolate() : undefined };
   }
 
-  async function activate({ keeper }: Shard, job: HeldBullJob): Promise<ActivationOutcome> {
+  async function activate(
+    { keeper }: Shard,
+    job: HeldBullJob,
+    shown: Activation['shown'],
+  ): Promise<ActivationOutcome> {
     const { id = '', attemptsStarted: number, data, token = '' } = job;
     // From here on the run minds it.
     if (data.deadlineAt !== undefined) line.strike([id]).catch(note);
     const lock = keeper.keep(id, token);
     held += 1;
     try {
-      const outcome = await handle({ id, number, data, lockLost: lock.lost });
+      const outcome = await handle({ id, number, data, shown, lockLost: lock.lost });
       // Somebody else has it, and Redis would refuse whatever we do to it.
       return lock.lost.aborted ? { kind: 'dropped' } : outcome;
     } finally {
       held -= 1;
       lock.release();
+      shown?.();
     }
+  }
+
+  function isolate(): () => void {
+    const free = isolation.take();
+    avoidAnew();
+    return free;
   }
 
   /** Its deadline is minded again by those who look at the queue. */
@@ -184,6 +213,7 @@ export function startBullConsumer(
       await desk.close();
     });
     await Promise.all(ends);
+    isolation.close();
     redis.off('ready', onReady);
   }
 
@@ -200,8 +230,8 @@ export function startBullConsumer(
       if (!stopping) places.set(wanted);
     },
     avoid(models) {
-      avoided = new Set(models);
-      lookAtAll();
+      unwanted = new Set(models);
+      avoidAnew();
     },
     checkLocks() {
       for (const { keeper } of shards) void keeper.renew();

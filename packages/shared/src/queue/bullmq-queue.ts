@@ -1,10 +1,14 @@
-import { Job, Queue } from 'bullmq';
+import { Job, Queue, UnrecoverableError } from 'bullmq';
 import type { ChainableCommander, Redis } from 'ioredis';
+import { judgeDeath } from '../domain/poison.ts';
 import type { JobData } from '../domain/request.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
+import { createDeadWorkersJobs } from './casualties.ts';
 import { heldJobs, takeBack, wake } from './held-jobs.ts';
-import type { JobQueue, JobState } from './port.ts';
+import type { HeldJob } from './held-jobs.ts';
+import { isNotOurs } from './lock-errors.ts';
+import type { JobQueue, JobState, WorkerDeath } from './port.ts';
 import { arriving, createWaitingLine } from './waiting-line.ts';
 
 export type BullQueueOptions = {
@@ -44,6 +48,36 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
       queues.set(shard, queue);
     }
     return queue;
+  }
+
+  /** What becomes of each job of a dead worker, under way: 1 for one that waits again. */
+  async function judged(shard: number, worker: string, death: WorkerDeath) {
+    const queue = queueOf(shard);
+    const dead = createDeadWorkersJobs(redis, keys, shard, queue);
+    const { jobs, unexplained } = await dead.find(worker, death.silentMs);
+    const fates = judgeDeath(jobs, { cause: death.cause, unexplained });
+    const isExplained = fates.some((fate) => fate === 'blamed' || fate === 'poisoned');
+    if (!isExplained) await dead.noteUnexplained(worker);
+    return jobs.map(async (job, i) => {
+      const fate = fates[i] ?? 'go_on';
+      if (fate === 'poisoned') return fail(queue, job, death);
+      if (fate === 'go_on') return takeBack(queue, job);
+      const outcome = await dead.sendBehind(job, fate);
+      // Whoever takes it finds the end, and completes the job.
+      return outcome === 'ended' ? takeBack(queue, job) : Number(outcome === 'back');
+    });
+  }
+
+  /** Its end first: a job that has failed is looked at by nobody but those who wait for it. */
+  async function fail(queue: Queue, { id, token }: HeldJob, death: WorkerDeath): Promise<number> {
+    await death.condemn(id);
+    const job = await Job.fromId(queue, id);
+    try {
+      await job?.moveToFailed(new UnrecoverableError('poisoned_request'), token);
+    } catch (error) {
+      if (!isNotOurs(error)) throw error;
+    }
+    return 0;
   }
 
   const board = Array.from({ length: shards }, (_, shard) => queueOf(shard));
@@ -106,10 +140,11 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
       return total;
     },
 
-    async takeFrom(shard, worker) {
+    async takeFrom(shard, worker, death) {
       const queue = queueOf(shard);
-      const held = await heldJobs(redis, queue, worker);
-      const moves = held.map((job) => takeBack(queue, job));
+      const moves = death
+        ? await judged(shard, worker, death)
+        : (await heldJobs(redis, queue, worker)).map((job) => takeBack(queue, job));
       // All of them first: one that fails is found again by the next call.
       const moved = await Promise.allSettled(moves);
       if (moved.some((one) => one.status === 'fulfilled' && one.value > 0))

@@ -38,6 +38,13 @@ const lookAgainMs = 50;
 /** Milliseconds that a lock outlives its last renewal: BullMQ's default, as its stalled check expects. */
 export const lockMs = 30_000;
 
+/**
+ * Locks of one job that may run out. BullMQ fails a job at the second one, but a lock says nothing of the
+ * job: it runs out as well when Redis is away for longer than `lockMs`, twice in a long answer. Which
+ * job killed its workers is the reaper's to say (domain/poison.ts); this is the bound behind it.
+ */
+const maxLostLocks = 9;
+
 /** How long the end of a job is tried for, while Redis refuses it for now; milliseconds. */
 const settleMs = 10_000;
 
@@ -60,6 +67,7 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
     name,
     autorun: false,
     lockDuration: lockMs,
+    maxStalledCount: maxLostLocks,
     // BullMQ tracks by job id: where a worker gets a job back that was taken from it, the end of the
     // old run would stop the renewal of the new one's lock.
     skipLockRenewal: true,

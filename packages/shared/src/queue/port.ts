@@ -4,6 +4,15 @@ import type { QueueLook } from '../domain/waiting.ts';
 /** Where a job is, in the queue's own words. `unknown`: removed, or never there. */
 export type JobState = 'waiting' | 'active' | 'completed' | 'failed' | 'unknown';
 
+/** How a worker died, and what is done with a job that is found to be the cause. */
+export type WorkerDeath = {
+  cause: 'gone' | 'hung';
+  /** Milliseconds since its last sign of life. */
+  silentMs: number;
+  /** Writes the end of a request that killed its workers; its job is failed after that. */
+  condemn(id: string): Promise<void>;
+};
+
 /** Ingress side: every shard's queue behind one face. The shard is the one that the id names. */
 export type JobQueue = {
   add(id: string, data: JobData): Promise<void>;
@@ -19,10 +28,11 @@ export type JobQueue = {
   strike(ids: readonly string[]): Promise<void>;
   counts(): Promise<{ waiting: number; active: number; completed: number; failed: number }>;
   /**
-   * Puts the jobs that a dead worker holds in front of the queue again; returns how many. Only what
-   * it holds at this moment is touched, so calling it twice, or from two processes, does no harm.
+   * Puts the jobs that a dead worker holds in front of the queue again, and behind others those that may
+   * have killed it; returns how many wait again. Only what it holds at this moment is touched, so calling
+   * it twice, or from two processes, does no harm. Without `death` none of its jobs is to blame.
    */
-  takeFrom(shard: number, worker: string): Promise<number>;
+  takeFrom(shard: number, worker: string, death?: WorkerDeath): Promise<number>;
   close(): Promise<void>;
 };
 
@@ -35,6 +45,8 @@ export type Activation = {
    */
   number: number;
   data: JobData;
+  /** To be called when a part of its answer was shown: it does not kill its workers. Idempotent. */
+  shown?: (() => void) | undefined;
   /** Fires when the lock could not be renewed, or another activation has the job now. */
   lockLost: AbortSignal;
 };

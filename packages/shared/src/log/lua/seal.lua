@@ -24,7 +24,11 @@ if not mine then
   if newest and newest[2][1] == 's' then redis.call('XDEL', KEYS[2], newest[1]) end
   run = math.max(run + 1, tonumber(ARGV[1]))
   redis.call('XADD', KEYS[2], run .. '-0', 's', ARGV[5], 'prev', last)
-  redis.call('HSET', KEYS[1], 'run', run, 'activation', ARGV[1], 'nonce', ARGV[2], 'worker', ARGV[3])
+  local now = redis.call('TIME')
+  -- For who finds the worker dead: a job that it had just begun may be the cause.
+  local at = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
+  redis.call('HSET', KEYS[1], 'run', run, 'activation', ARGV[1], 'nonce', ARGV[2], 'worker', ARGV[3],
+    'sealed_at', at)
 end
 for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
 if known[6] then redis.call('PEXPIRE', known[6], ARGV[4]) end

@@ -1,0 +1,74 @@
+/*
+ * A request that kills or blocks every worker that takes it would take the whole fleet down, one
+ * worker after the other, if it was moved on like any other. But most jobs of a dead worker are
+ * innocent, and live through any number of such deaths. Who is to blame follows from what each of them
+ * was doing: docs/decisions/2026-11-22-poison-jobs.md.
+ */
+
+/** A job that a dead worker held, as Redis knows it. */
+export type Casualty = {
+  id: string;
+  /**
+   * Milliseconds between the job's start (the seal of its log) and the worker's last sign of life, by
+   * Redis' clock; undefined where the worker had not come to that, and so has not read the request.
+   */
+  servedMs: number | undefined;
+  /** A part of its answer was shown, by this run or an earlier one. */
+  hasShown: boolean;
+  /** Deaths so far in which it was one of several suspects. */
+  suspected: number;
+  /** Deaths so far in which it was the only one. */
+  blamed: number;
+};
+
+/**
+ * What becomes of it. `go_on`: to the front of the queue. All others go behind those that wait in their
+ * class: `suspected` as any other job, `isolated` and `blamed` to a worker that has no other such job.
+ * `poisoned`: it fails.
+ */
+export type Fate = 'go_on' | 'suspected' | 'isolated' | 'blamed' | 'poisoned';
+
+/**
+ * Milliseconds of its worker's life after which a job is no suspect any more: what reads a request or
+ * the first part of an answer does so at once, and a worker that is killed is rarely that young in all
+ * of its jobs.
+ */
+export const suspectMs = 2000;
+
+/** Deaths with one suspect only, after which that one fails. */
+const maxBlamed = 2;
+
+/**
+ * More of them while workers die without it: one for each death of the last minute that has no culprit,
+ * up to so many. Where workers are killed at random, a job can be the only suspect by chance.
+ */
+const maxAllowance = 3;
+
+export type Death = {
+  /** Its process ended, or its event loop stood still. */
+  cause: 'gone' | 'hung';
+  /** Other workers that died in the last minute, with no culprit found. */
+  unexplained: number;
+};
+
+/** The fate of every job of one dead worker, in the order of the jobs. Pure. */
+export function judgeDeath(casualties: readonly Casualty[], death: Death): Fate[] {
+  const suspects = casualties.filter(isSuspect);
+  const known = suspects.filter(({ suspected, blamed }) => suspected + blamed > 0);
+  const likely = known.length > 0 ? known : suspects;
+  const fate = likely.length === 1 ? blame(likely[0], death) : fateOfMany(known, death);
+  return casualties.map((one) => (likely.includes(one) ? fate : 'go_on'));
+}
+
+const isSuspect = ({ servedMs = Infinity, hasShown }: Casualty): boolean =>
+  !hasShown && servedMs < suspectMs;
+
+function blame(culprit: Casualty | undefined, { unexplained }: Death): Fate {
+  if (!culprit) return 'go_on';
+  const allowance = Math.min(maxAllowance, Math.max(0, unexplained - culprit.suspected));
+  return culprit.blamed + 1 >= maxBlamed + allowance ? 'poisoned' : 'blamed';
+}
+
+/** One that hung was hardly killed from outside: there is a culprit among them. */
+const fateOfMany = (known: readonly Casualty[], { cause }: Death): Fate =>
+  known.length > 0 || cause === 'hung' ? 'isolated' : 'suspected';

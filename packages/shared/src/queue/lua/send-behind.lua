@@ -1,0 +1,32 @@
+-- Puts a job of a dead worker behind all that wait in its class, as one that may have killed it.
+-- What BullMQ does to move a job from its worker to those that wait, with our place.
+-- KEYS job, its lock, active, stalled, prioritized, counts, finishes of the class, request
+-- ARGV id, token, start of the band, width of the band, ttl ms, name from now on, field that counts this
+-- Returns 'back', 'lost' when the job is not the token's any more, 'ended' when its request has ended meanwhile.
+local job, lock, active, stalled, prioritized, counts, finishes, request = unpack(KEYS)
+local id, token, from, width, ttl, name, field = unpack(ARGV)
+if redis.call('GET', lock) ~= token then return 'lost' end
+if redis.call('HEXISTS', request, 'end') == 1 then return 'ended' end
+if redis.call('LREM', active, 1, id) == 0 then return 'lost' end
+redis.call('DEL', lock)
+redis.call('SREM', stalled, id)
+local place = tonumber(from)
+local last = string.format('%.0f', from + width - 1)
+local hindmost = redis.call('ZREVRANGEBYSCORE', prioritized, last, from, 'WITHSCORES', 'LIMIT', 0, 1)
+if hindmost[2] then
+  -- At the end of the band the order is that of the ids, which is that of their age.
+  place = math.min(hindmost[2] + 1, from + width - 1)
+else
+  redis.call('DEL', finishes)
+  redis.call('HDEL', counts, 'clock:' .. from)
+  redis.call('HINCRBY', counts, 'beginning:' .. from, 1)
+end
+local score = string.format('%.0f', place)
+redis.call('ZADD', prioritized, score, id)
+-- For who takes it and has to put it back.
+local beginning = redis.call('HGET', counts, 'beginning:' .. from) or '0'
+redis.call('HSET', job, 'name', name, 'place', score, 'beginning', beginning)
+redis.call('HSET', counts, 'model:' .. name, redis.call('HINCRBY', counts, 'placed', 1))
+redis.call('PEXPIRE', counts, ttl)
+redis.call('HINCRBY', request, field, 1)
+return 'back'

@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { blocks, kills } from '../harness/deadly-words.ts';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet, RoleProcess } from '../harness/fleet.ts';
+import { ask, createJob, eventsOf, getJob, requestId } from './client.ts';
+import { expectWhole, readPlain, readStory } from './judge.ts';
+import { asked, expectEmpty, observeQueue } from './observe.ts';
+import { counters, killed, openStreams, slowAnswer } from './takeover.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+let fleet: Fleet;
+const { text, models } = slowAnswer(120);
+beforeAll(async () => {
+  fleet = await startFleet({ workers: 0, models: { ...models, short: 'healthy:tokens=20' } });
+  await addWorkers(4);
+});
+afterAll(() => fleet?.close());
+
+const addWorkers = (count: number) =>
+  Promise.all(Array.from({ length: count }, () => fleet.addWorker(undefined, './deadly-input.ts')));
+const alive = () =>
+  fleet.workers.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+const poisoned = { code: 'poisoned_request', type: 'server_error' };
+
+test('a request that kills every worker that takes it fails at the second one, and all others end whole', async () => {
+  const innocents = await openStreams(fleet.url, 'pair', 20);
+  const reader = ask(fleet.url, 'short', { body: { user: kills } });
+
+  const answer = await readPlain(reader);
+
+  expect(answer).toMatchObject({ end: 'error', error: poisoned });
+  expect(answer.head).toMatchObject({ status: 500, headers: { 'x-should-retry': 'false' } });
+  expect(alive()).toHaveLength(2);
+  await Promise.all(innocents.map((stream) => expectWhole(stream, text)));
+  const id = await requestId(reader);
+  expect(await getJob(fleet.url, id)).toMatchObject({ status: 'failed', error: poisoned });
+  expect(readStory(await eventsOf(fleet.url, id))).toMatchObject({ end: 'failed' });
+  await expectEmpty(observeQueue(fleet));
+  expect(await observeQueue(fleet).state(id)).toBe('failed');
+  expect(asked(fleet.primary, kills)).toBe(0);
+  const [ingress] = fleet.ingresses;
+  expect(ingress?.stderr()).toContain(id);
+});
+
+test('a request that blocks every worker that takes it does so twice, and all others end whole', async () => {
+  const before = await counters(fleet.url);
+  const innocents = await openStreams(fleet.url, 'pair', 20);
+  const id = await createJob(fleet.url, 'short', { user: blocks });
+
+  const story = readStory(await eventsOf(fleet.url, id));
+
+  expect(story).toMatchObject({ end: 'failed', data: { error: poisoned } });
+  await Promise.all(innocents.map((stream) => expectWhole(stream, text)));
+  const { deaths } = await counters(fleet.url);
+  expect(deaths).toEqual({ gone: before.deaths.gone, hung: before.deaths.hung + 2 });
+  expect(alive()).toHaveLength(2);
+});
+
+test('innocent streams live through three kills of the worker that has them', async () => {
+  const streams = await openStreams(fleet.url, 'single', 20);
+  for (let kill = 0; kill < 3; kill++) {
+    const [oldest] = alive() as [RoleProcess];
+    const next = fleet.addWorker();
+    await killed(oldest);
+    await next;
+  }
+  await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+});

@@ -1,0 +1,175 @@
+import { encodeEntry } from '@millrace/shared/domain/entry';
+import { newRequestId } from '@millrace/shared/domain/request';
+import type { JobData, RequestMeta } from '@millrace/shared/domain/request';
+import { keyspace } from '@millrace/shared/keys';
+import { createRedisLog } from '@millrace/shared/log/redis-log';
+import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
+import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
+import type { Activation, JobConsumer } from '@millrace/shared/queue/port';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startRedis } from '../harness/redis.ts';
+import type { TestRedis } from '../harness/redis.ts';
+
+// What the death of a worker means for the jobs that it had just begun.
+
+const keys = keyspace();
+
+let server: TestRedis;
+let redis: ReturnType<TestRedis['connect']>;
+let queue: ReturnType<typeof createBullQueue>;
+let log: ReturnType<typeof createRedisLog>;
+let consumers: { consumer: JobConsumer; end(): void }[];
+let condemned: string[];
+let made = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.close());
+beforeEach(async () => {
+  redis = server.connect();
+  await redis.flushall();
+  [consumers, condemned] = [[], []];
+  queue = createBullQueue({ redis, keys, shards: 1, retentionMs: 60_000, onError: () => {} });
+  log = createRedisLog({ redis, keys, retentionMs: 60_000, lifetimeMs: 60_000 });
+});
+afterEach(async () => {
+  for (const { end } of consumers) end();
+  await Promise.all(consumers.map(({ consumer }) => consumer.close()));
+  await queue.close();
+});
+
+/** A request with its job; its id. Each is a millisecond younger than the one before it. */
+async function add(model = 'm'): Promise<string> {
+  const id = newRequestId(0, 1_700_000_000_000 + made++);
+  await log.create({ id, model } as RequestMeta, '{}', undefined);
+  const standing = { key: 'k', priority: 'normal', weight: 1, bytes: 2 } as const;
+  await queue.add(id, { model, standing } as JobData);
+  return id;
+}
+
+const addMany = async (count: number): Promise<string[]> => {
+  const ids: string[] = [];
+  for (let i = 0; i < count; i++) ids.push(await add());
+  return ids;
+};
+
+/** A worker that begins jobs and ends none; the ids of those that it has begun. */
+function work(name: string, places: number) {
+  const begun: string[] = [];
+  const activations = new Map<string, Activation>();
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  const consumer = startBullConsumer(
+    { redis: server.connect(), keys, shards: 1, name, concurrency: places, onError: () => {} },
+    async (activation) => {
+      const { id, number } = activation;
+      await log.seal(id, { activation: number, nonce: `${id}/${number}`, worker: name });
+      activations.set(id, activation);
+      begun.push(id);
+      await ended;
+      return { kind: 'dropped' };
+    },
+  );
+  consumers.push({ consumer, end });
+  return { begun, activations, consumer };
+}
+
+/** It takes no more, and its jobs are taken from it; how many of them wait again. */
+async function dies(
+  name: string,
+  worker: ReturnType<typeof work>,
+  cause: 'gone' | 'hung' = 'gone',
+) {
+  worker.consumer.setPlaces(0);
+  return queue.takeFrom(0, name, {
+    cause,
+    silentMs: 0,
+    condemn: async (id) => {
+      condemned.push(id);
+      const error = { message: '', type: '', param: null, code: 'poisoned_request' };
+      const data = { error, httpStatus: 500, at: 0 };
+      await log.finish(id, encodeEntry({ kind: 'failed', data }), 'failed');
+    },
+  });
+}
+
+/** Shows a first piece of the answer of the job that this worker has. */
+async function show(id: string): Promise<void> {
+  const nonce = `${id}/1`;
+  const [prev, last] = [
+    { run: 0, seq: 0 },
+    { run: 1, seq: 1 },
+  ];
+  const lines = [encodeEntry({ kind: 'chunk', text: '{}' })];
+  expect(await log.append(0, [{ id, nonce, prev, entries: 1, last, lines }])).toEqual(['written']);
+}
+
+const order = (ids: readonly string[]) => queue.positions(ids);
+
+describe('when a worker dies', () => {
+  test('the only job that it had just begun goes behind those that wait, all others in front', async () => {
+    const [shown = '', fresh = ''] = await addMany(2);
+    const worker = work('w1', 2);
+    await expect.poll(() => worker.begun).toHaveLength(2);
+    await show(shown);
+    const waiting = await addMany(3);
+
+    expect(await dies('w1', worker)).toBe(2);
+
+    expect(await order([shown, ...waiting, fresh])).toEqual([0, 1, 2, 3, 4]);
+    expect(condemned).toEqual([]);
+  });
+
+  test('and a second one of the same job, that one fails and nothing else', async () => {
+    const poison = await add();
+    const first = work('w1', 1);
+    await expect.poll(() => first.begun).toEqual([poison]);
+    expect(await dies('w1', first)).toBe(1);
+    const second = work('w2', 1);
+    await expect.poll(() => second.begun).toEqual([poison]);
+
+    expect(await dies('w2', second)).toBe(0);
+
+    expect(condemned).toEqual([poison]);
+    expect(await queue.state(poison)).toBe('failed');
+    expect(await log.describe(poison)).toMatchObject({ ended: 'failed' });
+    expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0 });
+    expect(await redis.ttl(keys.request(poison))).toBeGreaterThan(0);
+  });
+
+  test('others that hung with it are begun one at a time by each worker, until they have shown something', async () => {
+    const ids = await addMany(4);
+    const first = work('w1', 4);
+    await expect.poll(() => first.begun).toHaveLength(4);
+    expect(await dies('w1', first, 'hung')).toBe(4);
+
+    const second = work('w2', 4);
+    await expect.poll(() => second.begun).toHaveLength(1);
+    // One that is no suspect passes them, and is begun at once beside the one that is there.
+    const other = await add('other');
+    await expect.poll(() => second.begun).toHaveLength(2);
+    expect(second.begun[1]).toBe(other);
+    const [suspect = ''] = second.begun;
+    expect(ids).toContain(suspect);
+    expect((await queue.counts()).waiting).toBe(3);
+
+    second.activations.get(suspect)?.shown?.();
+    await expect.poll(() => second.begun).toHaveLength(3);
+
+    // The second death finds one that has shown nothing and was a suspect before: it is to blame.
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 2, active: 3 });
+    await dies('w2', second, 'hung');
+    expect(condemned).toEqual([]);
+  });
+
+  test('by chance while others die without any cause, its only fresh job fails later', async () => {
+    for (const name of ['x', 'y', 'z']) await dies(name, work(name, 1));
+    const job = await add();
+    for (let death = 1; death <= 5; death++) {
+      expect(condemned).toEqual([]);
+      const worker = work(`w${death}`, 1);
+      await expect.poll(() => worker.begun).toEqual([job]);
+      await dies(`w${death}`, worker);
+    }
+    expect(condemned).toEqual([job]);
+  });
+});
