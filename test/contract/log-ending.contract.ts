@@ -43,6 +43,29 @@ export function endingContract(open: () => LogUnderTest): void {
       expect(await run.write('c1')).toBe('ended');
     });
 
+    it('is followed by what its run knows of its attempts, which no reader is shown', async () => {
+      const one = open();
+      const { log } = one;
+      const inbox = await record(one);
+      const id = await create(log, inbox.name);
+      const run = await startRun(log, id);
+      await run.write('c1');
+      expect(await log.amend(id, run.nonce, ['e1'])).toBe(false);
+      await log.finish(id, cancelledLine, 'cancelled');
+      expect(await log.describe(id)).not.toHaveProperty('late');
+      await inbox.settled();
+      const framesOf = () => inbox.frames.filter((frame) => frame.id === id);
+      const shown = framesOf().length;
+      expect(await log.amend(id, 'another', ['e1'])).toBe(false);
+      expect(await log.amend(id, run.nonce, ['e1', 'e2'])).toBe(true);
+      expect(await log.amend(id, run.nonce, ['e1', 'e2'])).toBe(true);
+      expect(await log.describe(id)).toMatchObject({ last: at(1, 2), late: ['e1', 'e2'] });
+      expect(show(await readAll(log, id))).toEqual(['1-1 c1', `1-2 ${cancelledLine}`]);
+      await inbox.settled();
+      expect(framesOf()).toHaveLength(shown);
+      expect(await log.amend(`${id}0`, run.nonce, ['e1'])).toBe(false);
+    });
+
     it('takes the next id of a stream, right behind its last line', async () => {
       const one = open();
       const { log } = one;

@@ -178,10 +178,24 @@ describe('cancelling', () => {
         data: '{"status":"cancelled"}',
       });
     }
-    expect(await viewJob(fleet.url, id)).toMatchObject({
-      status: 'cancelled',
-      attempts: [{ outcome: 'cancelled', ended_at: expect.any(Number) }],
-    });
+    // The worker adds what it knows of its attempt when it hears of the end.
+    await expect
+      .poll(() => viewJob(fleet.url, id))
+      .toMatchObject({
+        status: 'cancelled',
+        attempts: [
+          {
+            outcome: 'cancelled',
+            first_token_at: expect.any(Number),
+            ended_at: expect.any(Number),
+            usage: {
+              prompt_tokens: expect.toSatisfy((tokens: number) => tokens > 0),
+              completion_tokens: expect.toSatisfy((tokens: number) => tokens > 0),
+            },
+            estimated: true,
+          },
+        ],
+      });
   });
 
   it('works on another ingress, and twice', async () => {

@@ -61,6 +61,8 @@ export function createJobViews(options: JobViewsOptions): JobViews {
     const { meta } = described;
     if (described.ended !== 'done') {
       const story = await readStory(meta.id, signal);
+      // Of attempts that were called off with the request: their ends came behind its own.
+      for (const text of described.late ?? []) tell(story, { ...story.cursor, text });
       if (story.end?.kind !== 'done') {
         return JSON.stringify({ ...viewOf(described, story), ...(await placeOf(meta.id, story)) });
       }

@@ -67,7 +67,7 @@ export type Answer = {
   ): boolean;
   /** Writes that the attempt ends here for another worker to go on: nobody was at fault. */
   handOver(voice: Voice, firstTokenAt?: number): void;
-  /** Only counts the attempt: its run was stopped, and has nothing more to write. */
+  /** Counts and remembers the attempt: its run was stopped, and can write no more to the log. */
   abort(voice: Voice, firstTokenAt?: number): void;
   /** Writes the end of an answer that was whole but for it. */
   complete(): void;
@@ -264,7 +264,8 @@ export function createAnswer(options: AnswerOptions): Answer {
       note({ kind: 'attempt_end', data });
     },
     abort(voice, firstTokenAt) {
-      account(voice, costOfCalledOff(workOf(voice.started.attempt), 'aborted'), firstTokenAt);
+      const cost = costOfCalledOff(workOf(voice.started.attempt), 'aborted');
+      history.stopped.push(account(voice, cost, firstTokenAt));
     },
     complete() {
       const { shown, result } = history;

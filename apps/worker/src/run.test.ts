@@ -1,3 +1,4 @@
+import { decodeEntry, encodeEntry } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import type { JobData } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
@@ -71,6 +72,8 @@ function start(
   return run({ id, number: 1, data, lockLost: new AbortController().signal }, deps);
 }
 
+const cancelledLine = encodeEntry({ kind: 'cancelled', data: { reason: 'a test', at: 1 } });
+
 /** An upstream that says nothing until it is stopped. */
 function call(options: CallOptions): Attempt {
   calls.push(options);
@@ -91,6 +94,28 @@ it('a request that nobody reads at this moment is begun all the same', async () 
   await vi.waitFor(() => expect(calls).toHaveLength(1));
   stop('shutdown');
   expect(await running).toEqual({ kind: 'handed_back' });
+});
+
+it('a request that is cancelled keeps what its attempt is known to have cost, beside its log', async () => {
+  const request = await create();
+  const running = start(request);
+  await vi.waitFor(() => expect(calls).toHaveLength(1));
+  calls[0]?.sink.plain('{"choices":[{"index":0,"delta":{"content":"Hello"}}]}', 'Hello');
+  await log.finish(request.id, cancelledLine, 'cancelled');
+  stop('finished');
+  expect(await running).toMatchObject({ kind: 'completed' });
+  const { late = [] } = (await log.describe(request.id)) ?? {};
+  expect(late.map(decodeEntry)).toMatchObject([
+    {
+      kind: 'attempt_end',
+      data: {
+        attempt: 1,
+        outcome: 'cancelled',
+        usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 },
+        estimated: 'all',
+      },
+    },
+  ]);
 });
 
 it('a request of which Redis lost lines is handed back, and its call is closed', async () => {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { compareEntryIds } from '@millrace/shared/domain/entry';
+import { compareEntryIds, encodeEntry } from '@millrace/shared/domain/entry';
 import type { AttemptMode } from '@millrace/shared/domain/entry';
 import type { Target } from '@millrace/shared/domain/request';
 import type { SealOutcome, StreamLog } from '@millrace/shared/log/port';
@@ -200,10 +200,20 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       const tokens = tokensSpent(ending, remembered.value, sealed.body);
       deps.accounts.settle(activation, tokens);
     }
+    if (stopped === 'finished') await amend(remembered.value);
     return outcome;
   } finally {
     unregister();
     activation.lockLost.removeEventListener('abort', onLockLost);
+  }
+
+  /** The log has its end already: what the attempts cost that were called off with it stands beside it. */
+  async function amend({ stopped: attempts }: History): Promise<void> {
+    if (attempts.length === 0) return;
+    const lines = attempts.map((data) =>
+      encodeEntry({ kind: 'attempt_end', data: { ...data, outcome: 'cancelled' } }),
+    );
+    await log.amend(id, nonce, lines).catch(deps.onError);
   }
 
   function giveUp(error: unknown): ActivationOutcome {

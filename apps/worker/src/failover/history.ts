@@ -46,6 +46,8 @@ export type History = {
   usage: unknown;
   /** The whole answer of a call that was not streamed. */
   result: Result | undefined;
+  /** Ends of attempts that were stopped with their run: the log may take no more lines. */
+  readonly stopped: AttemptEnded[];
 };
 
 /** `maxShownChars`: of the text shown, how much is kept to go on from. */
@@ -56,6 +58,7 @@ export const emptyHistory = (maxShownChars = Infinity): History => ({
   speaker: undefined,
   usage: undefined,
   result: undefined,
+  stopped: [],
 });
 
 /** Adds a line of the log. Changes `history`. */

@@ -41,6 +41,7 @@ type Stored = {
   nonce: string | undefined;
   worker: string | undefined;
   ended: TerminalKind | undefined;
+  late?: readonly string[];
   callers: Caller[];
   expiresAt: number;
 };
@@ -122,9 +123,10 @@ export function createMemoryLog({
   function describe(id: string, inbox?: string): Described | undefined {
     const stored = find(id);
     if (!stored) return undefined;
-    const { meta, ended, inboxes } = stored;
+    const { meta, ended, inboxes, late } = stored;
     if (inbox !== undefined && !ended && !inboxes.includes(inbox)) inboxes.push(inbox);
-    return { meta: structuredClone(meta), last: lastLine(stored), ended };
+    const described = { meta: structuredClone(meta), last: lastLine(stored), ended };
+    return late ? { ...described, late } : described;
   }
 
   const log: StreamLog = {
@@ -211,6 +213,13 @@ export function createMemoryLog({
       const others = stored.callers.filter(({ token }) => token !== stays.token);
       stored.callers = [stays, ...others];
       return 'detached';
+    },
+
+    async amend(id, nonce, lines) {
+      const stored = find(id);
+      if (!stored?.ended || stored.nonce !== nonce) return false;
+      stored.late = lines;
+      return true;
     },
 
     describe: async (id) => describe(id),

@@ -38,6 +38,12 @@ export type StreamLog = {
    * whose Idempotency-Key it was asked for. Idempotent.
    */
   detach(id: string, caller?: Caller): Promise<DetachOutcome>;
+  /**
+   * Worker: what the run of a request that was ended from outside knows of its attempts, as ledger entries.
+   * They come behind the terminal line, so no reader sees them: `describe` has them. False, and without
+   * effect, where the request has not ended or is not this run's.
+   */
+  amend(id: string, nonce: string, lines: readonly string[]): Promise<boolean>;
   /** What a request is, where its log ends, and how it ended. */
   describe(id: string): Promise<Described | undefined>;
   /** As `describe`, and from now on the inbox gets what is appended. */
@@ -150,6 +156,8 @@ export type Described = {
   /** The newest line; `0-0` when there is none. */
   last: EntryId;
   ended: TerminalKind | undefined;
+  /** Lines that its run has added behind the end (`amend`), where there are any. */
+  late?: readonly string[];
 };
 
 export type ReadOutcome = {

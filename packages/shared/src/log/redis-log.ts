@@ -56,11 +56,12 @@ export function createRedisLog({
       [inbox],
     );
     if (reply === null) return undefined;
-    const [meta, last, ended] = reply as [string, string, TerminalKind | ''];
+    const [meta, last, ended, late] = reply as [string, string, TerminalKind | '', string];
     return {
       meta: JSON.parse(meta) as RequestMeta,
       last: entryId(last),
       ended: ended === '' ? undefined : ended,
+      ...(late !== '' && { late: late.split('\n') }),
     };
   }
 
@@ -134,6 +135,11 @@ export function createRedisLog({
     async detach(id, caller) {
       const args = [caller === undefined ? '' : nameOf(caller), caller?.token ?? id];
       return (await runScript(redis, scripts.detach, [keys.request(id)], args)) as DetachOutcome;
+    },
+
+    async amend(id, nonce, lines) {
+      const args = [nonce, lines.join('\n')];
+      return (await runScript(redis, scripts.amend, [keys.request(id)], args)) === 1;
     },
 
     describe: (id) => describe(id, ''),

@@ -17,6 +17,7 @@ export const scripts = {
   append: load('append'),
   finish: load('finish'),
   detach: load('detach'),
+  amend: load('amend'),
   read: load('read'),
   describe: load('describe'),
   unsubscribe: load('unsubscribe'),
