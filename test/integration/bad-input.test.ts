@@ -573,8 +573,8 @@ describe('after all of it', () => {
     const lasting: string[] = [];
     const bodies: string[] = [];
     for (const key of await redis.keys('*')) {
-      // The queue's own: BullMQ keeps its book there, and ends finished jobs by their age.
-      if (key.startsWith('{millrace:0}:requests:')) continue;
+      // BullMQ's own book, which is given an end of life now and then; its jobs are not in it.
+      if (key.startsWith('{millrace:0}:requests:') && !key.includes('req_')) continue;
       if ((await redis.pttl(key)) < 0) lasting.push(key);
       if (key.includes(':body:')) bodies.push(key);
     }

@@ -8,6 +8,7 @@ import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { logBound } from '@millrace/shared/logger';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
+import { startSweeper } from '@millrace/shared/queue/sweeper';
 import { commandsBound } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/role';
@@ -193,6 +194,14 @@ const reapers = startReapers({
   onError,
 });
 
+const sweeper = startSweeper({
+  redis,
+  keys,
+  shards,
+  retentionMs: config.retentionMs,
+  onError,
+});
+
 const app = await buildApp({
   services: {
     config,
@@ -279,6 +288,7 @@ async function endOverdue(ids: readonly string[]): Promise<void> {
 /** The cut has cancelled what was attached to it: first those come through. */
 async function sayGoodbye(): Promise<void> {
   await submitter.settled();
+  sweeper.stop();
   await reapers.stop();
   await queue.close();
 }

@@ -51,6 +51,8 @@ else
     if isNew then redis.call('PEXPIRE', KEYS[2], ARGV[7]) end
   end
 end
+-- BullMQ's own hash of the job, which nothing else would end where the job is lost.
+redis.call('PEXPIRE', KEYS[5], ARGV[7])
 if waits == 1 and ARGV[8] ~= '' then
   redis.call('ZADD', KEYS[4], ARGV[8], ARGV[1])
   redis.call('PEXPIRE', KEYS[4], ARGV[7])

@@ -1,0 +1,18 @@
+-- Removes finished jobs that are past their retention, and gives BullMQ's own book a new end of life.
+-- What BullMQ does to remove a job that has no parent and no children.
+-- KEYS completed, failed, the keys of the book
+-- ARGV prefix of the jobs' keys, ended before that (ms since the epoch), most in one call, ttl ms
+-- Returns how many jobs were removed.
+local prefix, before, most, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local removed = 0
+for set = 1, 2 do
+  local ids = redis.call('ZRANGEBYSCORE', KEYS[set], '-inf', before, 'LIMIT', 0, most - removed)
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', KEYS[set], id)
+    redis.call('UNLINK', prefix .. id, prefix .. id .. ':logs')
+  end
+  removed = removed + #ids
+  if removed >= most then break end
+end
+for i = 1, #KEYS do redis.call('PEXPIRE', KEYS[i], ttl) end
+return removed
