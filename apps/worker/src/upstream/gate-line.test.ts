@@ -23,6 +23,7 @@ function setUp() {
     health: {
       admit: ({ model }) => (model === 'broken' ? 'no' : 'yes'),
       stateOf: ({ model }) => (model === 'broken' ? 'open' : 'closed'),
+      successRate: () => 0,
       nextTryAt: () => 9e15,
       inFlight: () => 0,
       firstTokenMs: () => undefined,

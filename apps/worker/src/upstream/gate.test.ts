@@ -28,6 +28,7 @@ function open(routes: readonly Route[] = [first, second]) {
     won: new Set<Route>(),
     waits: [] as WaitRequest[],
     otherKey: false,
+    lastResort: false,
     grant: undefined as TargetGrant | Promise<TargetGrant> | undefined,
   };
   const yes: TargetGrant = {
@@ -42,12 +43,13 @@ function open(routes: readonly Route[] = [first, second]) {
       open: targets.filter(isOpen).toReversed(),
       shut: targets.filter((route) => !isOpen(route)),
     }),
-    check(target, lot) {
+    check(_model, target, lot) {
       const isLost = state.recovering.has(target as Route) && lot !== 'won';
       return isOpen(target) && !isLost
         ? { kind: 'yes' }
         : { kind: 'no', until: 9999, why: 'limited' };
     },
+    isLastResort: () => state.lastResort,
     take: () => state.grant ?? yes,
     key: () => ({
       apiKey: 'sk-1',

@@ -65,7 +65,10 @@ export type GateRequest = {
 };
 
 export type GateOptions = {
-  selection: Pick<Selection, 'order' | 'check' | 'take' | 'key' | 'queue' | 'goBack'>;
+  selection: Pick<
+    Selection,
+    'order' | 'check' | 'isLastResort' | 'take' | 'key' | 'queue' | 'goBack'
+  >;
   health: Pick<Health, 'started' | 'stateOf' | 'claimProbe'>;
   now(): number;
 };
@@ -89,7 +92,8 @@ export function createGates({ selection, health, now }: GateOptions) {
     let hasTried = false;
 
     const isOpen = (route: Route): boolean =>
-      (barred.get(route) ?? 0) <= now() && selection.check(route, lots.get(route)).kind === 'yes';
+      (barred.get(route) ?? 0) <= now() &&
+      selection.check(model, route, lots.get(route)).kind === 'yes';
 
     async function wait(routes: readonly Route[], need: Need): Promise<WaitOutcome> {
       const wants = routes.map((target) => ({ target, notBefore: barred.get(target) ?? 0 }));
@@ -103,7 +107,9 @@ export function createGates({ selection, health, now }: GateOptions) {
     }
 
     async function claim(route: Route): Promise<Permit | undefined> {
-      if (await health.claimProbe(route)) return take(route);
+      if ((await health.claimProbe(route)) || selection.isLastResort(model, route)) {
+        return take(route);
+      }
       barred.set(route, now() + barredMs);
       return undefined;
     }
@@ -181,14 +187,14 @@ export function createGates({ selection, health, now }: GateOptions) {
         return { open, shut: ordered.filter((route) => !open.includes(route)) };
       },
       opensAt(route) {
-        const checked = selection.check(route);
+        const checked = selection.check(model, route);
         return checked.kind === 'yes' ? 0 : checked.until;
       },
       enter(route) {
         hasTried = true;
         const state = health.stateOf(route);
         if (state === 'half-open') return claim(route);
-        if (state !== 'open') return take(route);
+        if (state !== 'open' || selection.isLastResort(model, route)) return take(route);
         // It was given up while this request paused.
         barred.set(route, now() + barredMs);
         return undefined;

@@ -224,6 +224,7 @@ export function createHealth(options: HealthOptions): Health {
     stateOf: (target) => breakers.look(breakers.of(targetKey(target))).kind,
     inFlight: (target) => view.inFlight(targetKey(target)),
     firstTokenMs: (target) => view.target(targetKey(target)).firstToken.read(now()),
+    successRate: (target) => view.target(targetKey(target)).success.read(),
     nextTryAt(target) {
       const { key, policy, record } = breakers.of(targetKey(target));
       const soon = probes.has(key) ? now() + claimMs : undefined;
@@ -259,6 +260,7 @@ export function createHealth(options: HealthOptions): Health {
       since: breaker.since,
       window: { calls, errors },
       usualRate,
+      successRate: one.success.read(),
       inFlight: view.inFlight(key),
       firstTokenMs: one.firstToken.read(now()),
       nextProbeAt: state.kind === 'open' ? state.until : undefined,

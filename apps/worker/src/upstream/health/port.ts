@@ -56,6 +56,8 @@ export type Health = {
   inFlight(target: Target): number;
   /** Milliseconds, averaged over the last minute or so; undefined when it is not known. */
   firstTokenMs(target: Target): number | undefined;
+  /** Of its last calls, 0 to 1, whatever its state; 1 while nothing is known. */
+  successRate(target: Target): number;
   /** After a `no`: when it is worth asking again, in milliseconds since the epoch. Undefined: at once. */
   nextTryAt(target: Target): number | undefined;
   /** Some target may be asked again that was refused before. Returns how to stop listening. */
@@ -77,6 +79,8 @@ export type HealthSnapshot = {
     window: { calls: number; errors: number };
     /** 0 to 1. */
     usualRate: number;
+    /** Of the last calls, 0 to 1. */
+    successRate: number;
     inFlight: number;
     firstTokenMs: number | undefined;
     nextProbeAt: number | undefined;

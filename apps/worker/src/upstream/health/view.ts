@@ -3,6 +3,8 @@ import { createFirstTokenAverage } from './first-token.ts';
 import type { FirstTokenAverage } from './first-token.ts';
 import { newTally } from './pulse.ts';
 import type { Pulse, Tally } from './pulse.ts';
+import { createSuccessRate } from './success-rate.ts';
+import type { SuccessRate } from './success-rate.ts';
 import { createWindow } from './window.ts';
 import type { Window } from './window.ts';
 
@@ -22,6 +24,8 @@ export type TargetView = {
   readonly own: Tally;
   readonly window: Window;
   readonly firstToken: FirstTokenAverage;
+  /** Also while the target is open: of the few calls that are made all the same. */
+  readonly success: SuccessRate;
   /** In flight at the workers that are heard. */
   others: number;
   row: number;
@@ -67,6 +71,7 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
         own: newTally(),
         window: createWindow(windowMsOf(key)),
         firstToken: createFirstTokenAverage(),
+        success: createSuccessRate(),
         others: 0,
         row: 0,
         tellers: new Set(),
@@ -84,6 +89,7 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
   function record(one: TargetView, news: Tally, by: string): void {
     const at = now();
     one.firstToken.add(news.tokenMs, news.tokens, at);
+    one.success.add(news.tokens, news.failed);
     one.retryAt = Math.max(one.retryAt, news.retryAt);
     if (!one.counting) return;
     const { ok, failed, tokens, checksOk, checksFailed, row } = news;

@@ -16,6 +16,8 @@ export type Health = TargetView & {
   admit(target: Target): 'yes' | 'no' | 'ask';
   /** `recovering`: it is coming back, and lots are drawn. */
   stateOf(target: Target): string;
+  /** Of its last calls, 0 to 1, whatever its state. */
+  successRate(target: Target): number;
   /** After a `no`: when it is worth asking again, in milliseconds since the epoch; undefined: at once. */
   nextTryAt(target: Target): number | undefined;
   /** Some target may be asked again. */

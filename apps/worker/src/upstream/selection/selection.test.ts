@@ -21,6 +21,8 @@ function setUp(config: Partial<ModelConfig> = {}) {
   const broken = new Map<string, number | undefined>();
   /** Targets that are coming back, where each lot that is drawn is lost. */
   const coming = new Set<string>();
+  /** Of targets that are not dead although they are broken. */
+  const rates = new Map<string, number>();
   const drawn: string[] = [];
   /** Providers to which no connection is free. */
   const full = new Set<string>();
@@ -40,6 +42,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
           return broken.has(model) ? 'open' : 'closed';
         },
         nextTryAt: (target) => broken.get(target.model),
+        successRate: ({ model }) => rates.get(model) ?? 0,
         inFlight: () => 0,
         firstTokenMs: () => undefined,
         onAvailable: (listener) => (available = listener),
@@ -60,7 +63,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
   const wants = both.map((target) => ({ target, notBefore: 0 }));
   const wait = () => selection.queue('m', { signal: new AbortController().signal }).wait({ wants });
   const announce = (): void => available();
-  return { clock, broken, full, coming, drawn, facts, selection, make, wait, announce };
+  return { clock, broken, full, coming, drawn, rates, facts, selection, make, wait, announce };
 }
 
 describe('the order of targets', () => {
@@ -110,7 +113,7 @@ describe('whether a target may be asked', () => {
     const { clock, broken, selection } = setUp({
       targets: [{ ...a, weight: 1, limits: { requestsPerMinute: 1 } }],
     });
-    expect(selection.check(a)).toEqual({ kind: 'yes' });
+    expect(selection.check('m', a)).toEqual({ kind: 'yes' });
     expect((await selection.take(a, '{}')).kind).toBe('yes');
     const refused = await selection.take(a, '{}');
     expect(refused).toMatchObject({ kind: 'no' });
@@ -118,22 +121,22 @@ describe('whether a target may be asked', () => {
     expect(fullMs).toBeGreaterThan(60_000);
     expect(fullMs).toBeLessThanOrEqual(61_000);
     const no = (ms: number, why: string) => ({ kind: 'no', until: clock.now() + ms, why });
-    expect(selection.check(a)).toEqual(no(fullMs, 'limited'));
+    expect(selection.check('m', a)).toEqual(no(fullMs, 'limited'));
     selection.key(a, '{}')?.used({ 'retry-after': '300' }, 429);
-    expect(selection.check(a)).toEqual(no(300_000, 'limited'));
+    expect(selection.check('m', a)).toEqual(no(300_000, 'limited'));
     broken.set('a', undefined);
-    expect(selection.check(a)).toEqual(no(300_000, 'broken'));
+    expect(selection.check('m', a)).toEqual(no(300_000, 'broken'));
     broken.set('a', clock.now() + 900_000);
-    expect(selection.check(a)).toEqual(no(900_000, 'broken'));
+    expect(selection.check('m', a)).toEqual(no(900_000, 'broken'));
     broken.clear();
     await clock.pass(300_000);
-    expect(selection.check(a)).toEqual({ kind: 'yes' });
+    expect(selection.check('m', a)).toEqual({ kind: 'yes' });
   });
 
   it('counts the connections that this worker may have', () => {
     const { selection, full, broken } = setUp();
     full.add('x');
-    expect(selection.check(a)).toMatchObject({ kind: 'no', why: 'limited' });
+    expect(selection.check('m', a)).toMatchObject({ kind: 'no', why: 'limited' });
     expect(selection.plightOf('m')).toBe('open');
     full.add('y');
     expect(selection.plightOf('m')).toBe('limited');
@@ -148,7 +151,7 @@ describe('whether a target may be asked', () => {
     selection.key(a, '{}')?.used({ 'retry-after': '9' }, 429);
     expect(facts.join()).not.toContain('sk-secret');
     for (const fact of [...facts, 'no fact', '{"kind":"later"}', '[]']) other.onFact(fact);
-    expect(other.check(a)).toMatchObject({ kind: 'no', until: clock.now() + 9000 });
+    expect(other.check('m', a)).toMatchObject({ kind: 'no', until: clock.now() + 9000 });
   });
 });
 
@@ -197,7 +200,7 @@ describe('limits', () => {
     const { clock, selection } = limited({ tokensPerMinute: 1000 });
     await selection.take(a, body);
     await selection.take(a, body);
-    expect(selection.check(a)).toMatchObject({ kind: 'no', until: clock.now() + 1000 });
+    expect(selection.check('m', a)).toMatchObject({ kind: 'no', until: clock.now() + 1000 });
     await clock.pass(1000);
     expect((await selection.take(a, '{"max_tokens":100}')).kind).toBe('yes');
   });
@@ -269,12 +272,12 @@ describe('a target that is coming back', () => {
   it('takes a request by the lot that was drawn for it, and by no other', () => {
     const { coming, selection } = setUp();
     coming.add('a');
-    expect(selection.check(a).kind).toBe('no');
-    expect(selection.check(a, 'won').kind).toBe('yes');
+    expect(selection.check('m', a).kind).toBe('no');
+    expect(selection.check('m', a, 'won').kind).toBe('yes');
     selection.key(a, '{}')?.used({ 'retry-after': '9' }, 429);
-    expect(selection.check(a, 'won').kind).toBe('no');
+    expect(selection.check('m', a, 'won').kind).toBe('no');
     coming.delete('a');
-    expect(selection.check(b, 'lost').kind).toBe('yes');
+    expect(selection.check('m', b, 'lost').kind).toBe('yes');
   });
 
   it('is told to the line, which draws once until the share grows', async () => {

@@ -7,6 +7,7 @@ import { decodeFact, encodeFact } from './key-facts.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
 import { targetKey } from '@millrace/shared/domain/target-key';
+import { drawAgainMs, panicShareAt } from './panic.ts';
 import type { Place } from './place.ts';
 import type { Check, Health, LineWatch, Lot, Plight } from './port.ts';
 import { rendezvous, stickyValue } from './sticky.ts';
@@ -76,20 +77,32 @@ export function createSelection(options: SelectionOptions) {
   });
   health.onAvailable(() => waiting.wake());
 
-  /** Where lots are drawn while a target is coming back: until when one counts. */
-  function lotUntil(target: Target): number | undefined {
+  /** The share of requests by which it is asked although it is broken, as no target of the model is well. */
+  const panicShare = (model: string, target: Target): number =>
+    panicShareAt(health, models[model]?.targets ?? [target], target);
+
+  /** Where lots are drawn, while a target is coming back or none is well: until when one counts. */
+  function lotUntil(model: string, target: Target): number | undefined {
+    if (panicShare(model, target) > 0) return now() + drawAgainMs;
     return health.stateOf(target) === 'recovering' ? health.nextTryAt(target) : undefined;
   }
 
-  function isHealthy(target: Target, lot?: Lot): boolean {
-    if (lot && health.stateOf(target) === 'recovering') return lot === 'won';
-    return health.admit(target) !== 'no';
+  /** Until when it is not asked for how it is; undefined when it is. */
+  function brokenUntil(model: string, target: Target, lot?: Lot): number | undefined {
+    const share = panicShare(model, target);
+    const next = health.nextTryAt(target) ?? now();
+    const until = share > 0 ? Math.min(next, now() + drawAgainMs) : next;
+    if (lot && (share > 0 || health.stateOf(target) === 'recovering')) {
+      return lot === 'won' ? undefined : until;
+    }
+    return health.admit(target) !== 'no' || random() < share ? undefined : until;
   }
 
-  function check(target: Target, lot?: Lot): Check {
+  function check(model: string, target: Target, lot?: Lot): Check {
     const closed: number[] = [];
-    const isBroken = !isHealthy(target, lot);
-    if (isBroken) closed.push(health.nextTryAt(target) ?? now());
+    const broken = brokenUntil(model, target, lot);
+    const isBroken = broken !== undefined;
+    if (isBroken) closed.push(broken);
     const keys = rings.get(target.provider)?.check(target.model);
     if (keys?.kind === 'no') closed.push(keys.until);
     const fullUntil = limits.fullUntil(target);
@@ -102,7 +115,7 @@ export function createSelection(options: SelectionOptions) {
 
   /** Draws no lots: a target that is coming back takes some. */
   function plightOf(model: string): Plight {
-    const checks = models[model]?.targets.map((target) => check(target, 'won')) ?? [];
+    const checks = models[model]?.targets.map((target) => check(model, target, 'won')) ?? [];
     if (checks.some(({ kind }) => kind === 'yes')) return 'open';
     return checks.some((one) => one.kind === 'no' && one.why === 'limited') ? 'limited' : 'broken';
   }
@@ -132,11 +145,18 @@ export function createSelection(options: SelectionOptions) {
         model: target.model,
         weight: config?.targets.find((one) => isSame(one, target))?.weight ?? 1,
       }));
-      const open = choices.filter((choice) => check(choice).kind === 'yes');
+      const open = choices.filter((choice) => check(model, choice).kind === 'yes');
       const shut = choices.filter((choice) => !open.includes(choice));
       const ordered = strategies.get(model)?.(open, health) ?? open;
       const value = config?.sticky === undefined ? undefined : stickyValue(body, config.sticky);
       const own = value === undefined ? undefined : rendezvous(open, value)[0];
+      const isPanic = open.some((choice) => panicShare(model, choice) > 0);
+      if (isPanic) {
+        const best = open.toSorted(
+          (one, other) => health.successRate(other) - health.successRate(one),
+        );
+        return { open: best.map(({ target }) => target), shut: shut.map(({ target }) => target) };
+      }
       const first = own ? [own, ...ordered.filter((choice) => choice !== own)] : ordered;
       return {
         open: first.map(({ target }) => target),
@@ -149,6 +169,9 @@ export function createSelection(options: SelectionOptions) {
      * claimed besides. `lot`: how the lot fell that was drawn for this request, where one was.
      */
     check,
+
+    /** No target of the model is well, and this one is asked all the same. */
+    isLastResort: (model: string, target: Target): boolean => panicShare(model, target) > 0,
 
     /** Whether any target of the model can be asked, and what keeps them from it. */
     plightOf,
@@ -200,7 +223,7 @@ export function createSelection(options: SelectionOptions) {
             targets: targets.map((target) => ({
               target: targetKey(target),
               weight: target.weight,
-              may: check(target),
+              may: check(model, target),
               inFlight: health.inFlight(target),
               firstTokenMs: health.firstTokenMs(target),
               limits: limits.snapshot(target),

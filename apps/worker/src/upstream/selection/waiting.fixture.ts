@@ -24,13 +24,13 @@ export function setUp({
     lines,
     now: clock.now,
     setTimer: clock.setTimer,
-    may({ model }, lot) {
+    may(_line, { model }, lot) {
       const coming = lots.get(model);
       const at = coming ? coming.until : (opens.get(model) ?? Infinity);
       const isOpen = coming ? lot === 'won' || coming.draw() : at <= clock.now();
       return isOpen ? { kind: 'yes' } : { kind: 'no', until: at, why: 'limited' };
     },
-    lotUntil: ({ model }) => lots.get(model)?.until,
+    lotUntil: (_line, { model }) => lots.get(model)?.until,
   });
   const log: string[] = [];
   /** Waits for `m`, where nothing else is said. */

@@ -15,9 +15,9 @@ export type WaitingOptions = {
   /** Returns what takes it back. */
   setTimer(act: () => void, ms: number): () => void;
   /** Whether a target may be asked now. Where lots are drawn, one is, unless it is `won`. */
-  may(target: Target, lot?: 'won'): Check;
+  may(model: string, target: Target, lot?: 'won'): Check;
   /** Until when a lot counts, in milliseconds since the epoch; undefined where none are drawn. */
-  lotUntil(target: Target): number | undefined;
+  lotUntil(model: string, target: Target): number | undefined;
 };
 
 type Entry = {
@@ -58,7 +58,7 @@ export function createWaiting(options: WaitingOptions) {
     const at = now();
     const { entries, step } = line;
     const known = new Map<string, Check>();
-    const opensAt = (entry: Entry) => opensFor(entry, at, known);
+    const opensAt = (entry: Entry) => opensFor(model, entry, at, known);
     const plan = planWake(entries, { opensAt, step, now: at });
     line.step = plan.step;
     line.lookAt = Infinity;
@@ -67,23 +67,28 @@ export function createWaiting(options: WaitingOptions) {
   }
 
   /** When an entry may go. `known`: what is the same for all of them. */
-  function opensFor(entry: Entry, at: number, known: Map<string, Check>): number | undefined {
+  function opensFor(
+    model: string,
+    entry: Entry,
+    at: number,
+    known: Map<string, Check>,
+  ): number | undefined {
     entry.open = [];
     if (entry.aside > at) return entry.aside;
     let soonest: number | undefined;
     for (const want of entry.wants) {
-      const opens = want.notBefore > at ? want.notBefore : opensTo(want, at, known);
+      const opens = want.notBefore > at ? want.notBefore : opensTo(model, want, at, known);
       if (opens <= at) entry.open.push(want.target);
       soonest = Math.min(soonest ?? Infinity, opens);
     }
     return soonest;
   }
 
-  function opensTo(want: Want, at: number, known: Map<string, Check>): number {
+  function opensTo(model: string, want: Want, at: number, known: Map<string, Check>): number {
     const { target } = want;
     const key = targetKey(target);
-    const lot = lotUntil(target);
-    const check = (lot === undefined ? known.get(key) : undefined) ?? may(target);
+    const lot = lotUntil(model, target);
+    const check = (lot === undefined ? known.get(key) : undefined) ?? may(model, target);
     if (lot === undefined) known.set(key, check);
     if (check.kind === 'yes') return at;
     // It has drawn its lot: not another one before the share of those that may has grown.
@@ -123,9 +128,9 @@ export function createWaiting(options: WaitingOptions) {
     lines.delete(model);
   }
 
-  function unavailable(wants: readonly Want[], notBefore: number): Fault {
+  function unavailable(model: string, wants: readonly Want[], notBefore: number): Fault {
     const times = wants.map(({ target }) => {
-      const check = may(target, 'won');
+      const check = may(model, target, 'won');
       return check.kind === 'yes' ? 0 : check.until;
     });
     const opens = Math.max(times.length > 0 ? Math.min(...times) : 0, notBefore) - now();
@@ -157,7 +162,7 @@ export function createWaiting(options: WaitingOptions) {
     /** For how long it lets others go first that had asked nobody since it was woken. */
     function uselessMs(wants: readonly Want[], at: number): number {
       const isOpen = ({ target, notBefore }: Want) =>
-        notBefore <= at && may(target, 'won').kind === 'yes';
+        notBefore <= at && may(model, target, 'won').kind === 'yes';
       return wants.some(isOpen) ? uselessAsideMs : 0;
     }
 
@@ -184,7 +189,7 @@ export function createWaiting(options: WaitingOptions) {
         /** Its end where it may wait no longer. */
         const turnAway = (wants: readonly Want[], goesBack: boolean): WaitOutcome => {
           if (!goesBack || urgent || !watch.isLimited(model)) {
-            return { kind: 'fault', fault: unavailable(wants, since + retryAfterMs) };
+            return { kind: 'fault', fault: unavailable(model, wants, since + retryAfterMs) };
           }
           watch.rest(model);
           return { kind: 'not_yet' };
@@ -202,7 +207,7 @@ export function createWaiting(options: WaitingOptions) {
         // Whoever comes has drawn its lots, or was not yet to draw.
         const wants = wanted.map(({ target, notBefore }) => ({
           target,
-          notBefore: Math.max(notBefore, lotUntil(target) ?? 0),
+          notBefore: Math.max(notBefore, lotUntil(model, target) ?? 0),
         }));
         const isUseless = wasWoken && !hasTried;
         const asideMs = isUseless
