@@ -7,6 +7,7 @@ import { chat, complete, stream, upstreamOf } from '../harness/api.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
 import { call, errorOf, jsonOf } from '../harness/http.ts';
+import { lintMetrics } from '../harness/metrics-lint.ts';
 import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import type { Sample } from '../harness/prometheus.ts';
 import { expectedText } from '../simulator/index.ts';
@@ -78,7 +79,7 @@ test('what workers count is seen at every ingress, by worker, and goes with them
   }
 });
 
-test('a rescued answer is told by its attempts, its seam, its times and its tokens', async () => {
+test('a rescued answer is told by its attempts, its seam, its times and its tokens, by clean names', async () => {
   await start();
   await expectWhole(ask(fleet.url, 'cut'), expectedText({ tokens: 60 }));
 
@@ -102,6 +103,7 @@ test('a rescued answer is told by its attempts, its seam, its times and its toke
   expect(sum('millrace_tokens_total', { ...primary, estimated: 'true' })).toBeGreaterThan(0);
   expect(sum('millrace_tokens_total', { ...backup, estimated: 'false' })).toBeGreaterThan(0);
   expect(sum('millrace_runs_active', {})).toBe(0);
+  expect(lintMetrics((await call(`${fleet.url}/metrics`)).text)).toEqual([]);
 });
 
 test('what is under way is seen, and what its client left is counted as aborted', async () => {

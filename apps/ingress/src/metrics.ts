@@ -1,7 +1,7 @@
 import { showBounds } from '@millrace/shared/bounds';
 import type { Bound } from '@millrace/shared/bounds';
 import type { RequestMeta } from '@millrace/shared/domain/request';
-import { collectDefaultMetrics, Counter, Gauge, Registry } from '@millrace/shared/metrics';
+import { collectProcessMetrics, Counter, Gauge, Registry } from '@millrace/shared/metrics';
 import type { WorkerReport } from '@millrace/shared/report/port';
 import { admissionMetrics } from './queue-metrics.ts';
 import type { Load } from './admission/expected.ts';
@@ -63,7 +63,7 @@ async function orElse<T>(work: Promise<T>, nothing: T): Promise<T> {
 export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  collectDefaultMetrics({ register: registry, prefix: 'millrace_ingress_' });
+  collectProcessMetrics(registry, 'millrace_ingress_');
 
   const open = new Gauge({
     name: 'millrace_requests_open',

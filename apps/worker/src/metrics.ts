@@ -3,7 +3,7 @@ import type { Bound } from '@millrace/shared/bounds';
 import type { AttemptEnded, AttemptStarted, SeamRecord } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import {
-  collectDefaultMetrics,
+  collectProcessMetrics,
   Counter,
   Gauge,
   Histogram,
@@ -57,7 +57,7 @@ export function createMetrics({
   const registry = new Registry();
   const registers = [registry];
   registry.setDefaultLabels({ worker });
-  collectDefaultMetrics({ register: registry, prefix: 'millrace_worker_' });
+  collectProcessMetrics(registry, 'millrace_worker_');
   showBounds(registry, bounds);
   if (upstreams) countUpstreams(registry, upstreams);
   if (intake) countIntake(registry, intake);

@@ -1,2 +1,21 @@
+import { collectDefaultMetrics } from 'prom-client';
+import type { Registry } from 'prom-client';
+
 /* prom-client as the processes use it; a registry is made in their main.ts and never the global one. */
-export { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+export { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/**
+ * Gauges of prom-client that are named like counters, which `promtool check metrics` reports. Each is the sum of
+ * the gauge beside it without `_total`, which has them by their type.
+ */
+const misnamed = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
+
+/** What Node tells of the process: CPU, memory, event loop, garbage collection. `prefix` ends in `_`. */
+export function collectProcessMetrics(register: Registry, prefix: string): void {
+  collectDefaultMetrics({ register, prefix });
+  for (const name of misnamed) register.removeSingleMetric(`${prefix}${name}`);
+}
