@@ -8,6 +8,8 @@ import { expectedText } from '../simulator/index.ts';
 // What a worker keeps of the text that was shown, to go on from, is bounded.
 
 const keptChars = 1024;
+/** Of the lines in the log of a stream: more than an answer of 600 tokens takes, and a retry of it. */
+const logChars = 512 * 1024;
 const text = expectedText({ tokens: 600 });
 const cutAfter = (tokens: number) => ({
   targets: [
@@ -23,8 +25,9 @@ beforeAll(async () => {
       early: cutAfter(40),
       late: cutAfter(500),
       never: 'healthy:tokens=600',
+      endless: 'healthy:tokens=100000,pace=1',
     },
-    config: { limits: { responseBody: `${keptChars}B` } },
+    config: { limits: { responseBody: `${keptChars}B`, streamLog: `${logChars}B` } },
   });
 });
 afterAll(() => fleet.close());
@@ -50,5 +53,25 @@ describe('an answer that is longer than what is kept of it', () => {
     expect(story).toMatchObject({ end: 'done', text });
     expect(story.takenBack).toHaveLength(1);
     expect(story.takenBack[0]?.length).toBeGreaterThan(keptChars);
+  });
+});
+
+describe('an answer that does not end', () => {
+  const tooLarge = { code: 'response_too_large', type: 'server_error' };
+
+  it('is ended with a clear error for every kind of reader, and no other target is asked', async () => {
+    const asked = fleet.primary.requests.length;
+    const plain = readPlain(ask(fleet.url, 'endless'));
+    const id = await createJob(fleet.url, 'endless');
+    const events = await eventsOf(fleet.url, id);
+    expect((await plain).error).toMatchObject(tooLarge);
+    expect(readStory(events)).toMatchObject({ end: 'failed', data: { error: tooLarge } });
+    const log = events.map(({ data }) => data).join('');
+    expect(log.length).toBeGreaterThan(logChars / 2);
+    expect(log.length).toBeLessThan(logChars * 1.5);
+    expect(fleet.primary.requests).toHaveLength(asked + 2);
+    await expect
+      .poll(() => fleet.primary.requests.slice(asked).map(({ state }) => state))
+      .toEqual(['aborted by client', 'aborted by client']);
   });
 });

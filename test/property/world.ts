@@ -114,6 +114,7 @@ export class World {
       metrics: uncounted,
       accounts: unlimited,
       maxHeldChars: 1e9,
+      maxLogChars: 1e9,
       onError: (error) => this.errors.push(error),
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls, timeoutMs }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { probeRedis, RedisUnreachable, shutdownRedis, unixSocketUrl } from '@millrace/shared/redis';
@@ -12,6 +13,8 @@ const run = promisify(execFile);
 export const redisStopMs = 5000;
 /** One left over that takes longer to end hangs, and is killed: its data is in the file already. */
 const staleRedisStopMs = 2000;
+/** The rest is for ingresses and workers, whose heaps grow with their streams. */
+const shareOfMemory = 1 / 4;
 /** How often a starting Redis is asked. */
 const askEveryMs = 20;
 /** One answer may take that long, when the append-only file is long; then it is asked again. */
@@ -59,6 +62,7 @@ export function redisSpec(server: string, folder: DataFolder, env: NodeJS.Proces
     ['--auto-aof-rewrite-min-size', '512mb'],
     ['--save', ''], // the append-only file has it all
     ['--maxmemory-policy', 'noeviction'],
+    ['--maxmemory', String(maxMemory())],
     ['--logfile', log],
     ['--pidfile', pidFile],
     ['--daemonize', 'no'],
@@ -70,6 +74,17 @@ export function redisSpec(server: string, folder: DataFolder, env: NodeJS.Proces
     env,
     readyWhen: { kind: 'answer', ask: (signal) => untilItAnswers(folder, signal) },
   };
+}
+
+/**
+ * Bytes that the embedded Redis may hold: a part of what the machine or the container has, so that
+ * neither finished streams nor waiting requests take the memory that the other processes need. New
+ * requests are refused shortly before (`limits.queueMemory`); streams that run may pass it.
+ */
+function maxMemory(): number {
+  const container = process.constrainedMemory();
+  const memory = container > 0 ? Math.min(container, totalmem()) : totalmem();
+  return Math.floor(memory * shareOfMemory);
 }
 
 /** Rejects with RedisRefused when it answers but cannot be used; with the signal, when it has died. */

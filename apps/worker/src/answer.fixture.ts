@@ -42,12 +42,16 @@ export function createHeard({
   run = 1,
   holdToolCalls = true,
   maxHeldChars = 1_000_000,
+  loggedChars = 0,
+  maxLogChars = 10_000_000,
   body = '{}',
 }: {
   history?: History;
   run?: number;
   holdToolCalls?: boolean;
   maxHeldChars?: number;
+  loggedChars?: number;
+  maxLogChars?: number;
   body?: string;
 } = {}): Heard {
   const lines: string[] = [];
@@ -64,6 +68,8 @@ export function createHeard({
     holdToolCalls,
     metrics,
     maxHeldChars,
+    loggedChars,
+    maxLogChars,
     now: () => 1234,
     writer: {
       push: (line) => lines.push(line),

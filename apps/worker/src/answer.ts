@@ -42,6 +42,9 @@ export type AnswerOptions = {
   maxHeldChars: number;
   /** A part of the answer was written for its readers. Called each time. */
   onShown?: (() => void) | undefined;
+  /** Characters of the lines that are in the log already, and that the log of a stream may have. */
+  loggedChars: number;
+  maxLogChars: number;
   now(): number;
 };
 
@@ -78,8 +81,8 @@ export type Answer = {
 };
 
 export function createAnswer(options: AnswerOptions): Answer {
-  const { run, body, history, writer, holdToolCalls, maxHeldChars, metrics, onShown, now } =
-    options;
+  const { run, body, history, writer, holdToolCalls, maxHeldChars, maxLogChars } = options;
+  const { metrics, onShown, now } = options;
   let conclusion: ActivationOutcome | undefined;
   /** The attempt that is heard. */
   let floor: Voice | undefined;
@@ -89,16 +92,24 @@ export function createAnswer(options: AnswerOptions): Answer {
   const voices = new Map<number, Voice>();
   /** Lines that changed what readers have. */
   let changes = 0;
+  let logChars = options.loggedChars;
+
+  function push(line: string): void {
+    logChars += line.length;
+    writer.push(line);
+  }
 
   function write(entry: Entry): void {
     remember(history, entry);
-    writer.push(encodeEntry(entry));
+    push(encodeEntry(entry));
   }
 
   /** A line that no reader waits for. */
   function note(entry: Entry): void {
     remember(history, entry);
-    writer.note(encodeEntry(entry));
+    const line = encodeEntry(entry);
+    logChars += line.length;
+    writer.note(line);
   }
 
   /** Ends the attempts that are still open, by what is known of them. */
@@ -132,7 +143,7 @@ export function createAnswer(options: AnswerOptions): Answer {
     if (content === undefined) write({ kind: 'chunk', text });
     else {
       rememberText(history, content);
-      writer.push(chunkLine(text));
+      push(chunkLine(text));
     }
   }
 
@@ -186,6 +197,7 @@ export function createAnswer(options: AnswerOptions): Answer {
       shown: history.shown,
       holdToolCalls,
       maxHeldChars,
+      isLogFull: () => logChars > maxLogChars,
       claim() {
         if (floor !== undefined && floor !== voice) return false;
         // It goes on from what readers had when it was asked, and nothing else.

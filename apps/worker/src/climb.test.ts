@@ -68,6 +68,7 @@ function start(
     deps: deps as RunDeps,
     body: '{"messages":[]}',
     history,
+    loggedChars: 0,
     writer: {
       push: (line) => lines.push(line),
       note: (line) => lines.push(line),

@@ -22,6 +22,8 @@ export type ClimbOptions = {
   deps: RunDeps;
   body: string;
   history: History;
+  /** Characters of the log's lines so far. */
+  loggedChars: number;
   writer: LogWriter;
   run: number;
   /** Whether nothing has happened since the seal by which another run could have taken the log. */
@@ -42,13 +44,24 @@ const defaultPolicy: Policy = {
  * What each step is, `next` decides from what is known; undefined when the signal ended it.
  */
 export async function climb(options: ClimbOptions): Promise<ActivationOutcome | undefined> {
-  const { activation, deps, body, history, writer, run, isSurelyOurs, signal, onContest } = options;
+  const {
+    activation,
+    deps,
+    body,
+    history,
+    loggedChars,
+    writer,
+    run,
+    isSurelyOurs,
+    signal,
+    onContest,
+  } = options;
   const { data } = activation;
   const policy = deps.policy(data.model) ?? defaultPolicy;
   const traits = readTraits(body);
   const { holdToolCalls, timeoutMs } = policy;
   const { deadlineAt } = data;
-  const { maxHeldChars, metrics, now } = deps;
+  const { maxHeldChars, maxLogChars, metrics, now } = deps;
   const answer = createAnswer({
     run,
     body,
@@ -56,6 +69,8 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     writer,
     holdToolCalls,
     maxHeldChars,
+    loggedChars,
+    maxLogChars,
     metrics,
     onShown: activation.shown,
     now,

@@ -142,6 +142,7 @@ const consumer = startBullConsumer(
       metrics,
       accounts,
       maxHeldChars: limits.responseBodyBytes,
+      maxLogChars: limits.streamLogBytes,
       policy: upstreams.policy,
       routes: upstreams.routes,
       openGate: upstreams.openGate,

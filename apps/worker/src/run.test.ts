@@ -53,6 +53,7 @@ function start(
     metrics: uncounted,
     accounts: unlimited,
     maxHeldChars: 1e6,
+    maxLogChars: 1e6,
     policy: () => undefined,
     routes: (targets) => targets.map((one) => ({ ...one, prefill: false })),
     openGate,

@@ -44,8 +44,10 @@ export type RunDeps = {
   worker: string;
   metrics: RunMetrics;
   accounts: Accounts;
-  /** Characters of chunks that an attempt may keep back, and of text that a run keeps to go on from. */
+  /** Characters of chunks that an attempt may keep back, and of text that a run keeps to continue from. */
   maxHeldChars: number;
+  /** Characters of the lines that the log of a stream may have. */
+  maxLogChars: number;
   /** What the config says of the model; undefined when it does not know it. */
   policy(model: string): Policy | undefined;
   /** The targets of the job as this worker can reach them. */
@@ -167,7 +169,8 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
 
     const remembered = await retryRefused(() => readHistory(deps, id, sealed), patient);
     if (remembered.kind === 'refused') return giveUp(remembered.error);
-    history = remembered.value;
+    const { loggedChars } = remembered.value;
+    history = remembered.value.history;
 
     const writer = deps.appender.open({
       id,
@@ -185,7 +188,8 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       activation,
       deps,
       body: sealed.body,
-      history: remembered.value,
+      history,
+      loggedChars,
       writer,
       run: sealed.run,
       isSurelyOurs: () => deps.timesLate() === timesLate,
@@ -197,10 +201,10 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     const outcome = conclude(stopped, conclusion);
     if (outcome.kind === 'completed' || outcome.kind === 'failed') {
       const ending = stopped === 'finished' ? 'ended from outside' : outcome.kind;
-      const tokens = tokensSpent(ending, remembered.value, sealed.body);
+      const tokens = tokensSpent(ending, history, sealed.body);
       deps.accounts.settle(activation, tokens);
     }
-    if (stopped === 'finished') await amend(remembered.value);
+    if (stopped === 'finished') await amend(history);
     return outcome;
   } finally {
     unregister();
@@ -245,9 +249,14 @@ async function readHistory(
   { log, maxHeldChars }: RunDeps,
   id: string,
   { past, last }: Sealed,
-): Promise<History> {
+): Promise<{ history: History; loggedChars: number }> {
   const history = emptyHistory(maxHeldChars);
-  const recall = createRecall(history);
+  const recallLine = createRecall(history);
+  let loggedChars = 0;
+  const recall = (line: string) => {
+    loggedChars += line.length;
+    recallLine(line);
+  };
   past.texts.forEach(recall);
   for (let after = past.through, more = compareEntryIds(after, last) < 0; more;) {
     const read = await log.read(id, after, readBytes);
@@ -257,5 +266,5 @@ async function readHistory(
     if (newest) after = newest;
     more = read.more && newest !== undefined;
   }
-  return history;
+  return { history, loggedChars };
 }

@@ -216,6 +216,28 @@ describe('a tool call', () => {
   });
 });
 
+describe('a log that holds as much as it may', () => {
+  it.each([
+    ['text', { content: 'x'.repeat(300) }],
+    ['fields that no reader sees', { audit: 'x'.repeat(300) }],
+  ])('ends the answer that fills it with %s', (_, delta) => {
+    const { open, lines } = createHeard({ maxLogChars: 1000 });
+    const one = open();
+    one.say({ content: 'A' });
+    for (let n = 0; n < 20 && one.told.length < 2; n++) one.say(delta);
+    expect(one.told).toEqual(['floor', 'response_too_large']);
+    expect(lines.join('').length).toBeLessThan(2000);
+  });
+
+  it('counts what earlier runs wrote', () => {
+    const history = historyOf(started(1, place), said('A'));
+    const { open } = createHeard({ history, run: 2, loggedChars: 1000, maxLogChars: 1200 });
+    const one = open('continue');
+    one.say({ content: ' and more, which needs no seam' });
+    expect(one.told.at(-1)).toBe('response_too_large');
+  });
+});
+
 describe('what is held back', () => {
   const maxHeldChars = 1000;
   const long = argument('x'.repeat(300));

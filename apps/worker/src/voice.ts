@@ -25,6 +25,8 @@ export type VoiceOptions = {
   holdToolCalls: boolean;
   /** Characters of chunks that may wait in it, whatever they wait for. */
   maxHeldChars: number;
+  /** Whether the log of the request holds as much as it may. */
+  isLogFull(): boolean;
   /** Asks for the floor; false when another attempt has it. */
   claim(): boolean;
   /** What it says from here on, readers are shown. Once, before the first word. */
@@ -37,7 +39,11 @@ export type VoiceOptions = {
 };
 
 /** Why an attempt is called off: another one speaks, its text is no continuation, or it holds too much. */
-export type GiveUp = 'superseded' | 'no_continuation' | 'upstream_response_too_large';
+export type GiveUp =
+  | 'superseded'
+  | 'no_continuation'
+  | 'upstream_response_too_large'
+  | 'response_too_large';
 
 /**
  * One attempt's way to the readers. What it brings passes, in this order: the curtain, when a part of
@@ -127,9 +133,11 @@ export function createVoice(options: VoiceOptions): Voice {
 
   const heldChars = () => beforeChars + hold.chars + (curtain?.heldChars ?? 0);
 
-  /** A provider that never comes to the point must not fill the memory of the worker. */
+  /** A provider that never comes to an end must fill neither the memory of the worker nor Redis. */
   function bound(): void {
-    if (!gaveUp && heldChars() > options.maxHeldChars) stop('upstream_response_too_large');
+    if (gaveUp) return;
+    if (heldChars() > options.maxHeldChars) stop('upstream_response_too_large');
+    else if (options.isLogFull()) stop('response_too_large');
   }
 
   return {

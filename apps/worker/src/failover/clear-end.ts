@@ -35,7 +35,8 @@ export function fail({ history, reason }: Background, last: Fault): ClearEnd {
   const bySide = reason ?? (isNothing(history.shown) ? last : brokenOff);
   const fault = isBySide(last) ? bySide : last;
   const { error, httpStatus } = faultToError(fault);
-  const code = isNothing(history.shown) ? error.code : 'upstream_failed_mid_stream';
+  const isOwn = fault.code === 'response_too_large';
+  const code = isOwn || isNothing(history.shown) ? error.code : 'upstream_failed_mid_stream';
   const failed: Failed = { error: { ...error, code }, httpStatus };
   if (fault.retryAfterMs !== undefined) failed.retryAfterMs = fault.retryAfterMs;
   return { kind: 'fail', failed };

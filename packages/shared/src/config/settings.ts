@@ -124,6 +124,8 @@ export const settings = {
     'JSON values and names of members in a request: what it costs to read, whatever its bytes',
   ),
   'limits.responseBody': size('32MiB', '1KiB', '1GiB', 'largest answer that is held in memory'),
+  // An answer of 128,000 tokens, each a chunk of some 330 bytes, takes 40 MB.
+  'limits.streamLog': size('64MiB', '1KiB', '4GiB', 'what the log of one stream may hold in Redis'),
   'limits.socketFrame': size('16MiB', '1KiB', '1GiB', 'largest WebSocket frame from a client'),
   'limits.readerBuffer': size(
     '256KiB',

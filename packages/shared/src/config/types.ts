@@ -134,6 +134,8 @@ export type ProcessLimits = {
   readonly requestBodyBytes: number;
   readonly requestValues: number;
   readonly responseBodyBytes: number;
+  /** Bytes of the lines in the log of one stream. */
+  readonly streamLogBytes: number;
   readonly socketFrameBytes: number;
   readonly readerBufferBytes: number;
   readonly readerStallMs: number;

@@ -81,6 +81,8 @@ export const faultTable = {
   upstream_response_too_large: row(502, { health: false }),
 
   // Ours.
+  /** Its log holds as much as `limits.streamLog` allows: another target would only go on with it. */
+  response_too_large: row(502, { type: 'server_error', next: false, health: false }),
   upstream_failed_mid_stream: row(502, { next: false, health: false }),
   deadline_exceeded: row(504, { type: 'invalid_request_error', next: false, health: false }),
   /** Every target is broken or at its limit, and the patience for that is over. */
