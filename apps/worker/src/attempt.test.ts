@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { brotliCompressSync, createGzip, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { Pool } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startAttempt } from './attempt.ts';
@@ -145,6 +146,205 @@ it.each(['sk-real-0123', 'x', '0', 'null'])(
     });
   },
 );
+
+describe('an answer to a request for a stream', () => {
+  const stream = `${hello}data: [DONE]\n\n`;
+  const whole = JSON.stringify({
+    id: 'c',
+    created: 1,
+    model: 'm',
+    choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }],
+    usage: { total_tokens: 3 },
+  });
+  const message = JSON.stringify({
+    id: 'msg_1',
+    type: 'message',
+    role: 'assistant',
+    model: 'm',
+    content: [{ type: 'text', text: 'Hi' }],
+    stop_reason: 'end_turn',
+    usage: { input_tokens: 1, output_tokens: 2 },
+  });
+  /** Sends the body in two packets. */
+  const send =
+    (headers: Record<string, string>, body: string | Buffer, status = 200): RequestListener =>
+    (_, response) => {
+      const bytes = Buffer.from(body as string);
+      response.writeHead(status, headers);
+      response.write(bytes.subarray(0, 3), () => response.end(bytes.subarray(3)));
+    };
+  const said = (seen: string[]) => seen.join('').includes('"content":"Hi"');
+
+  it.each([
+    'Text/Event-Stream;Charset=UTF-8',
+    'text/plain',
+    'application/octet-stream',
+    'application/json',
+    '',
+  ])('is read as a stream where it is one, whatever its label says: %j', async (type) => {
+    const headers: Record<string, string> = type === '' ? {} : { 'content-type': type };
+    for (const body of [stream, `\uFEFF${stream}`, `: hello\n\n${stream}`]) {
+      const { outcome, seen } = attempt(await serve(send(headers, body)));
+      expect(await outcome).toMatchObject({ kind: 'completed', finishReason: 'stop' });
+      expect(said(seen)).toBe(true);
+    }
+  });
+
+  it.each([
+    ['openai', openai, whole],
+    ['openai, with a byte order mark', openai, `\uFEFF${whole}`],
+    ['anthropic', anthropic, message],
+  ])('is made a stream where it is whole: %s', async (_name, provider, body) => {
+    for (const type of ['application/json', 'text/event-stream']) {
+      const usages: unknown[] = [];
+      const seen: string[] = [];
+      let visible = 0;
+      const sink: AttemptOptions['sink'] = {
+        plain: () => {},
+        chunk(text, _, isVisible) {
+          seen.push(text);
+          if (isVisible) visible += 1;
+        },
+        usage: (text) => usages.push(JSON.parse(text)),
+      };
+      let firstTokens = 0;
+      const one = attempt(await serve(send({ 'content-type': type }, body)), {
+        provider,
+        sink,
+        watch: { head() {}, firstToken: () => (firstTokens += 1) },
+        call: { body: '{"messages":[{"role":"user","content":"x"}]}' },
+      });
+      const outcome = await one.outcome;
+      expect(outcome).toMatchObject({
+        kind: 'completed',
+        finishReason: 'stop',
+        usage: { total_tokens: 3 },
+      });
+      expect(outcome).not.toHaveProperty('result');
+      expect(seen).toHaveLength(2);
+      expect(said(seen)).toBe(true);
+      expect(visible).toBe(1);
+      expect(firstTokens).toBe(1);
+      expect(usages).toEqual([
+        expect.objectContaining({
+          choices: [],
+          usage: expect.objectContaining({ total_tokens: 3 }),
+        }),
+      ]);
+    }
+  });
+
+  it.each([
+    ['gzip', gzipSync],
+    ['X-GZIP', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+  ] as [string, (text: string) => Buffer][])(
+    'is unpacked, though nothing asked for that: %s',
+    async (encoding, pack) => {
+      const headers = { 'content-type': 'text/event-stream', 'content-encoding': encoding };
+      const { outcome, seen } = attempt(await serve(send(headers, pack(stream))));
+      expect(await outcome).toMatchObject({ kind: 'completed' });
+      expect(said(seen)).toBe(true);
+      const json = await serve(send({ 'content-encoding': encoding }, pack(whole)));
+      const { outcome: answer } = attempt(json, { call: { stream: false } });
+      expect(await answer).toMatchObject({ kind: 'completed', result: { body: whole } });
+      const error = JSON.stringify({
+        error: { message: 'too long', code: 'context_length_exceeded' },
+      });
+      const refused = await serve(send({ 'content-encoding': encoding }, pack(error), 400));
+      expect(await attempt(refused).outcome).toMatchObject({
+        fault: { code: 'context_length_exceeded' },
+      });
+    },
+  );
+
+  it('is shown as it comes, also where it is packed', async () => {
+    let go: (() => void) | undefined;
+    const origin = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
+      const gzip = createGzip();
+      gzip.pipe(response);
+      gzip.write(event({ content: 'Hi' }));
+      gzip.flush();
+      go = () => gzip.end(`${event({}, 'stop')}data: [DONE]\n\n`);
+    });
+    const { outcome, seen } = attempt(origin);
+    await expect.poll(() => said(seen)).toBe(true);
+    go?.();
+    expect(await outcome).toMatchObject({ kind: 'completed' });
+  });
+
+  it.each([
+    ['is cut', gzipSync(stream).subarray(0, -20)],
+    ['is none', Buffer.from(stream)],
+  ])('is a fault where its packing %s', async (_what, body) => {
+    const headers = { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' };
+    const { outcome, dispatcher } = attempt(await serve(send(headers, body)));
+    expect(await outcome).toMatchObject({ fault: { code: 'upstream_invalid_response' } });
+    await expect.poll(() => dispatcher.stats.running).toBe(0);
+  });
+
+  it('that is packed and breaks off is a reset', async () => {
+    const origin = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
+      response.write(gzipSync(stream).subarray(0, -20), () => response.destroy());
+    });
+    expect(await attempt(origin).outcome).toMatchObject({ fault: { code: 'upstream_reset' } });
+  });
+
+  it('is asked for as it is', async () => {
+    let asked: string | string[] | undefined;
+    const origin = await serve((request, response) => {
+      asked = request.headers['accept-encoding'];
+      streamed(request, response);
+    });
+    await attempt(origin).outcome;
+    expect(asked).toBe('identity');
+  });
+
+  it('waits, packed or not, while it is paused, and comes whole behind that', async () => {
+    const long = `${event({ content: 'x'.repeat(200_000) })}${event({}, 'stop')}data: [DONE]\n\n`;
+    const headers = { 'content-type': 'text/event-stream', 'content-encoding': 'br' };
+    const { outcome, seen, pause, resume } = attempt(
+      await serve(send(headers, brotliCompressSync(long))),
+    );
+    pause();
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(seen).toEqual([]);
+    resume();
+    expect(await outcome).toMatchObject({ kind: 'completed' });
+    expect(seen[0]).toContain('x'.repeat(200_000));
+  });
+});
+
+it.each([600, 999])('the status %i is no status for a client', async (status) => {
+  const origin = await serve((_, response) => {
+    response.socket?.end(`HTTP/1.1 ${status} What\r\ncontent-length: 0\r\n\r\n`);
+  });
+  for (const stream of [true, false]) {
+    expect(await attempt(origin, { call: { stream } }).outcome).toMatchObject({
+      fault: { httpStatus: 502, code: 'upstream_server_error' },
+    });
+  }
+});
+
+it('a whole answer that is no UTF-8 is a fault, and one with a byte order mark is read', async () => {
+  const body = '{"id":"c","created":1,"model":"m","choices":[{"message":{"content":"Hé"}}]}';
+  const call = { stream: false };
+  const [before = '', after = ''] = body.split('é');
+  const broken = Buffer.concat([Buffer.from(before), Buffer.from([0xe9]), Buffer.from(after)]);
+  const latin = await serve((_, response) => response.end(broken));
+  expect(await attempt(latin, { call }).outcome).toMatchObject({
+    fault: { code: 'upstream_invalid_response' },
+  });
+  const marked = await serve((_, response) => response.end(`\uFEFF${body}`));
+  expect(await attempt(marked, { call }).outcome).toMatchObject({
+    kind: 'completed',
+    result: { body },
+  });
+});
 
 describe('what throws', () => {
   const deep = `${'{"a":'.repeat(8000)}1${'}'.repeat(8000)}`;

@@ -2,12 +2,14 @@ import type { Result } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { ourFault } from './failed-attempt.ts';
 import type { TimeLimit } from './failover/time-limit.ts';
+import { createSniffer } from './provider/answer-kind.ts';
+import type { AnswerKind, AnswerSniffer } from './provider/answer-kind.ts';
 import type { AnswerSink, Provider, ProviderCall, StreamReader } from './provider/port.ts';
 import { callUpstream } from './upstream/call.ts';
 import type { Upstream, UpstreamCall } from './upstream/call.ts';
 import type { CallWatch } from './upstream/gate.ts';
-import { createWhole, isEventStream, noAnswer, untranslatable } from './verdict.ts';
-import type { Whole } from './verdict.ts';
+import { createWhole, isSuccess, noAnswer, untranslatable } from './verdict.ts';
+import type { Head, Whole } from './verdict.ts';
 import { withoutKey } from './without-key.ts';
 
 export type AttemptTimeouts = {
@@ -87,7 +89,9 @@ export function startAttempt(options: AttemptOptions): Attempt {
   let paused = false;
   let settled = false;
   let upstream: UpstreamCall | undefined;
-  /** What the response is read by: one of them, from its head on. */
+  /** Of a response of which it is not known yet how it is to be read. */
+  let sniffed: { head: Head; sniffer: AnswerSniffer } | undefined;
+  /** What the response is read by: one of them, from its first bytes on. */
   let reader: StreamReader | undefined;
   let whole: Whole | undefined;
   let settle: (outcome: AttemptOutcome) => void = () => {};
@@ -184,7 +188,39 @@ export function startAttempt(options: AttemptOptions): Attempt {
     usage: (text) => sink.usage(text),
   };
 
+  function onHead(head: Head): void {
+    options.watch?.head(head.status, head.headers);
+    if (call.stream && isSuccess(head)) sniffed = { head, sniffer: createSniffer(head.headers) };
+    else readAs('whole', head);
+  }
+
+  function readAs(kind: AnswerKind, head: Head): void {
+    sniffed = undefined;
+    if (kind === 'stream') reader = provider.readStream(call, watched);
+    else whole = createWhole({ provider, call, head, maxResponseBytes, sink: watched });
+  }
+
   function onData(bytes: Buffer): void {
+    if (!sniffed) {
+      read(bytes);
+      return;
+    }
+    const known = sniffed.sniffer.push(bytes);
+    if (!known) return;
+    readAs(known.kind, sniffed.head);
+    read(known.bytes);
+  }
+
+  function onEnd(): void {
+    if (sniffed) {
+      const { kind, bytes } = sniffed.sniffer.end();
+      readAs(kind, sniffed.head);
+      read(bytes);
+    }
+    finish(reader?.end() ?? whole?.end() ?? noAnswer);
+  }
+
+  function read(bytes: Buffer): void {
     if (!reader) {
       const verdict = whole?.push(bytes);
       if (verdict) finish(verdict);
@@ -204,14 +240,9 @@ export function startAttempt(options: AttemptOptions): Attempt {
       return;
     }
     upstream = callUpstream(options.dispatcher, request, {
-      onHead: guarded((status, headers) => {
-        const head = { status, headers };
-        options.watch?.head(status, headers);
-        if (call.stream && isEventStream(head)) reader = provider.readStream(call, watched);
-        else whole = createWhole({ provider, call, head, maxResponseBytes });
-      }),
+      onHead: guarded((status, headers) => onHead({ status, headers })),
       onData: guarded(onData),
-      onEnd: guarded(() => finish(reader?.end() ?? whole?.end() ?? noAnswer)),
+      onEnd: guarded(onEnd),
       onFault: guarded((fault) => {
         if (reader?.finished) finish(reader.end());
         else fail(fault);

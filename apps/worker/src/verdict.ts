@@ -1,7 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { AttemptOutcome } from './attempt.ts';
-import type { Provider, ProviderCall } from './provider/port.ts';
+import { readStream } from './provider/openai/stream.ts';
+import { wholeAsStream } from './provider/openai/whole-as-stream.ts';
+import type { AnswerSink, Provider, ProviderCall } from './provider/port.ts';
 import type { ResponseHeaders } from './upstream/call.ts';
 import { readRetryAfter } from './upstream/selection/headers.ts';
 
@@ -12,10 +14,7 @@ export type Head = { status: number; headers: ResponseHeaders };
 /** Bytes of an error body that are read. */
 const maxErrorBytes = 256 * 1024;
 
-const isSuccess = ({ status }: Head): boolean => status >= 200 && status < 300;
-
-export const isEventStream = (head: Head): boolean =>
-  isSuccess(head) && contentType(head).includes('text/event-stream');
+export const isSuccess = ({ status }: Head): boolean => status >= 200 && status < 300;
 
 const contentType = (head: Head): string => String(head.headers['content-type'] ?? '');
 
@@ -24,6 +23,8 @@ export type WholeOptions = {
   call: ProviderCall;
   head: Head;
   maxResponseBytes: number;
+  /** What a whole answer to a request for a stream is given to, as a stream. */
+  sink: AnswerSink;
 };
 
 /** Gathers a body that is no stream: an answer, an error, or nothing that we know. */
@@ -35,10 +36,11 @@ export type Whole = {
   readonly size: number;
 };
 
-export function createWhole({ provider, call, head, maxResponseBytes }: WholeOptions): Whole {
+export function createWhole(options: WholeOptions): Whole {
+  const { head, maxResponseBytes } = options;
   const parts: Buffer[] = [];
   let size = 0;
-  const end = () => judge(provider, call, head, Buffer.concat(parts));
+  const end = () => judge(options, Buffer.concat(parts));
   return {
     push(bytes) {
       parts.push(bytes);
@@ -55,15 +57,20 @@ export function createWhole({ provider, call, head, maxResponseBytes }: WholeOpt
   };
 }
 
-function judge(provider: Provider, call: ProviderCall, head: Head, bytes: Buffer): AttemptOutcome {
+function judge({ provider, call, head, sink }: WholeOptions, bytes: Buffer): AttemptOutcome {
   const text = decoder.decode(bytes);
   if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus(provider, head, text) };
-  if (call.stream) return { kind: 'fault', fault: notAStream(provider, text) };
   // Characters are lost in it.
   if (!isUtf8(bytes)) return { kind: 'fault', fault: unreadable };
   const verdict = provider.readWhole(text, call);
-  if (verdict.kind === 'fault') return verdict;
+  if (verdict.kind === 'fault') {
+    return call.stream ? { kind: 'fault', fault: notAStream(provider, text) } : verdict;
+  }
   const { body = text, ...rest } = verdict;
+  if (call.stream) {
+    const reader = readStream(call, sink);
+    return reader.push(Buffer.from(wholeAsStream(body))) ?? reader.end();
+  }
   const type = verdict.body === undefined ? contentType(head) : '';
   return { ...rest, result: { contentType: type || 'application/json', body } };
 }
@@ -90,8 +97,8 @@ function fromStatus(provider: Provider, head: Head, text: string): Fault {
   const fault: Fault = {
     code,
     message: `The provider answered with status ${status}.`,
-    // Redirects and the like mean nothing to the client.
-    httpStatus: status >= 400 ? status : 502,
+    // Redirects mean nothing to the client, and what is no status of HTTP cannot be sent.
+    httpStatus: status >= 400 && status < 600 ? status : 502,
   };
   if (error) fault.error = error;
   const retryAfterMs = readRetryAfter(headers, Date.now());

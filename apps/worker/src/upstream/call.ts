@@ -1,5 +1,7 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Dispatcher } from 'undici';
+import { createDecoder } from './decode.ts';
+import type { Decoder } from './decode.ts';
 import { toFault } from './faults.ts';
 
 /** What sends a request: a pool, in undici's words. A call can be aborted from the first moment on. */
@@ -49,6 +51,39 @@ export function callUpstream(
   /** Kept for a request that waits for its connection: it has nobody to tell yet. */
   let paused = false;
   let lingering: NodeJS.Timeout | undefined;
+  let decoder: Decoder | undefined;
+  /** The decoder has as much as it keeps. */
+  let full = false;
+
+  function flow(): void {
+    if (paused || full) controller?.pause();
+    else controller?.resume();
+  }
+
+  const unpacked = {
+    onData: (bytes: Buffer) => sink.onData(bytes),
+    onRoom() {
+      full = false;
+      flow();
+    },
+    onFault(fault: Fault) {
+      const wasOver = over;
+      abort();
+      if (!wasOver) sink.onFault(fault);
+    },
+  };
+
+  /** The response ended, in order or not; what is still being unpacked comes before that. */
+  function end(broke: boolean, tell: () => void): void {
+    clearTimeout(lingering);
+    const finish = () => {
+      if (over) return;
+      over = true;
+      tell();
+    };
+    if (decoder && !over) decoder.end(finish, broke);
+    else finish();
+  }
 
   const handler: Dispatcher.DispatchHandler = {
     onRequestStart(started) {
@@ -58,30 +93,31 @@ export function callUpstream(
     },
     onResponseStart(_controller, status, headers) {
       // 1xx are information; the response is still to come.
-      if (!over && status >= 200) sink.onHead(status, headers);
+      if (over || status < 200) return;
+      decoder = createDecoder(headers['content-encoding'], unpacked);
+      if (paused) decoder?.pause();
+      sink.onHead(status, headers);
     },
     onResponseData(_controller, bytes) {
-      if (!over) sink.onData(bytes);
-    },
-    onResponseEnd() {
-      clearTimeout(lingering);
       if (over) return;
-      over = true;
-      sink.onEnd();
+      if (!decoder) sink.onData(bytes);
+      else if (!decoder.write(bytes)) {
+        full = true;
+        flow();
+      }
     },
-    onResponseError(_controller, error) {
-      clearTimeout(lingering);
-      if (over) return;
-      over = true;
-      sink.onFault(toFault(error));
-    },
+    onResponseEnd: () => end(false, () => sink.onEnd()),
+    onResponseError: (_controller, error) => end(true, () => sink.onFault(toFault(error))),
   };
 
-  const { path, headers, body } = request;
+  const { path, body } = request;
+  // Streams are read as they come: packed ones come late, in blocks. Some senders pack all the same.
+  const headers = { ...request.headers, 'accept-encoding': 'identity' };
   dispatcher.dispatch({ method: 'POST', path, headers, body }, handler);
 
   function abort(): void {
     over = true;
+    decoder?.close();
     controller?.abort(aborted());
   }
 
@@ -89,17 +125,22 @@ export function callUpstream(
     release() {
       if (over) return;
       over = true;
+      decoder?.close();
+      full = false;
+      flow();
       lingering = setTimeout(abort, lingerMs);
       lingering.unref();
     },
     abort,
     pause() {
       paused = true;
-      controller?.pause();
+      decoder?.pause();
+      flow();
     },
     resume() {
       paused = false;
-      controller?.resume();
+      decoder?.resume();
+      flow();
     },
   };
 }

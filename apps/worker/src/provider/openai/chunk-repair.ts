@@ -77,11 +77,14 @@ export function createChunkRepair(
       const fresh = choices.map(repairChoice);
       const isChanged = fresh.some((choice, at) => choice !== choices[at]);
       const changed = identity.changed(chunk);
+      // Azure's preamble has an empty one.
+      const isNamed = typeof chunk.object === 'string' && chunk.object !== '';
       const members = {
         ...changed,
+        ...(!isNamed && { object: '"chat.completion.chunk"' }),
         ...(isChanged && { choices: JSON.stringify(fresh) }),
       };
-      const repaired = changed || isChanged ? setMembers(text, members) : text;
+      const repaired = changed || isChanged || !isNamed ? setMembers(text, members) : text;
       return isUsageHidden && chunk.usage === null ? withoutMember(repaired, 'usage') : repaired;
     },
   };

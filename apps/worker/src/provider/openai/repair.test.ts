@@ -153,8 +153,8 @@ describe('tool calls are the same calls to every reader', () => {
 
   it('and those that are right keep every byte', () => {
     const texts = [
-      '{"id":"c","created":1,"model":"m", "choices":[{"index":0,"delta":{"tool_calls":[{"index":3,"id":"a","x":1.0,"function":{"name":"f","arguments":""}}]}}]}',
-      '{"id":"c","created":1,"model":"m", "choices":[{"index":0,"delta":{"tool_calls":[{"index":3,"id":"","function":{"arguments":"{}"}}]}}]}',
+      '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m", "choices":[{"index":0,"delta":{"tool_calls":[{"index":3,"id":"a","x":1.0,"function":{"name":"f","arguments":""}}]}}]}',
+      '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m", "choices":[{"index":0,"delta":{"tool_calls":[{"index":3,"id":"","function":{"arguments":"{}"}}]}}]}',
     ];
     expect(read(events(...texts) + end).texts.slice(0, 2)).toEqual(texts);
   });
@@ -236,6 +236,7 @@ describe('a stream has one identity', () => {
     expect(usages).toEqual([
       {
         id: chunks[0]?.['id'],
+        object: 'chat.completion.chunk',
         created: chunks[0]?.['created'],
         model: 'asked',
         choices: [],

@@ -3,6 +3,7 @@ import { Client } from 'undici';
 import { NotSent } from './connection.ts';
 import type { CloseReason, Connection, ConnectionEvents } from './connection.ts';
 import type { Opened } from './open.ts';
+import { createUnaskedContinue } from './unasked-continue.ts';
 
 /** Milliseconds before the end that a provider announced (`Keep-Alive: timeout=…`). */
 const announcedMarginMs = 1000;
@@ -19,6 +20,7 @@ export function createH1(
   let client: Client | undefined;
   let closing: CloseReason | undefined;
   let failure: Error | undefined;
+  const unasked = createUnaskedContinue();
 
   // Nobody was asked anything: whatever comes (as `408 Request Timeout`) is a goodbye. It has to be
   // read, as a socket with unread bytes never ends.
@@ -32,6 +34,12 @@ export function createH1(
 
   function createClient(): Client {
     socket.off('readable', onEarly);
+    const read = socket.read.bind(socket);
+    socket.read = (size?: number): unknown => {
+      const bytes: unknown = read(size);
+      if (bytes instanceof Uint8Array) unasked.pass(bytes);
+      return bytes;
+    };
     // The Client counts on a socket that holds the process, and lets go of it by itself.
     socket.ref();
     return new Client(origin, {
@@ -76,6 +84,7 @@ export function createH1(
     listed: false,
     send(options, handler) {
       client ??= createClient();
+      unasked.expect();
       client.dispatch(options, handler);
     },
     close(reason) {
