@@ -23,7 +23,7 @@ export const USAGE = `npm run crashtest -- [--profile fast|full] [--only S08,M01
 
   S01 to S16  the public fault catalogue: a provider that misbehaves, one reader
   B01 to B16  backups that are no parrots, after a cut in mid-answer
-  M01 to M10  workers, ingresses, Redis and clients that die, hang, restart or leave; M06 and M08
+  M01 to M11  workers, ingresses, Redis and clients that die, hang, restart or leave; M06 and M08
               are not played, and the scorecard says why
 
   --profile P    full (default): the catalogue's own times; fast: shortened, about a minute

@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stage, Verdict } from './case.ts';
 import { send } from './client.ts';
 import type { Arrival, Ended, Exchange } from './client.ts';
 import { difference, longestGap, readAnswer, textOf } from './reading.ts';
 import { completionsOf, question } from './rig.ts';
 import { rescued } from './scenario.ts';
+import { sendFrame } from './socket.ts';
 
 /** How a reader that can come back was served. */
 export type ReaderTold = {
@@ -21,8 +23,11 @@ export type Reader = {
 };
 
 export type ReaderOptions = {
-  /** `plain`: POST /v1/chat/completions, kept while it is away. `job`: the events of a job. */
-  kind: 'plain' | 'job';
+  /**
+   * `plain`: POST /v1/chat/completions, kept while it is away. `owned`: the same, but its leaving ends the
+   * request. `job`: the events of a job. `socket`: a request of a WebSocket, which ends with its socket.
+   */
+  kind: 'plain' | 'owned' | 'job' | 'socket';
   alias: string;
   marker: string;
   text: string;
@@ -33,14 +38,22 @@ export type ReaderOptions = {
 
 const terminal = new Set(['done', 'failed', 'cancelled']);
 const mostResumes = 20;
+/** Milliseconds before a reader without a connection tries the next one. */
+const refusedMs = 100;
 
 /** A reader of Millrace that comes back with its cursor until it has seen the end. */
 export async function startReader(options: ReaderOptions): Promise<Reader> {
   const { kind, alias, marker, urls, stage } = options;
   const { patienceMs, signal } = stage;
   const wanted = question(alias, marker, { stream: true });
-  if (kind === 'plain') {
-    const headers = { 'x-millrace-on-disconnect': 'keep' };
+  if (kind === 'socket') {
+    const frame = { type: 'create', body: wanted };
+    const first = sendFrame(urls(0), frame, { patienceMs, signal });
+    return { count: first.count, told: follow(first, () => first.id ?? '', options) };
+  }
+  if (kind === 'plain' || kind === 'owned') {
+    const onDisconnect = kind === 'plain' ? 'keep' : 'cancel';
+    const headers = { 'x-millrace-on-disconnect': onDisconnect, 'x-millrace-event-ids': 'on' };
     const first = send(completionsOf(urls(0)), { body: wanted, headers, patienceMs, signal });
     const id = () => String(first.headers['x-request-id']);
     return { count: first.count, told: follow(first, id, options) };
@@ -71,19 +84,45 @@ async function follow(
     const after = connections
       .flatMap(({ events }) => events)
       .findLast(({ id }) => id !== undefined)?.id;
-    const url = new URL(`${urls(resumed)}/v1/jobs/${idOf()}/events`);
-    if (after !== undefined) url.searchParams.set('after', after);
-    current = await send(url.href, { patienceMs, signal }).ended;
+    current = await resume(kind, urls(resumed), idOf(), after, { patienceMs, signal }).ended;
     connections.push(current);
     if (current.how === 'hang') break;
+    // Of a server that is gone, another one is asked; not in a circle.
+    if (current.how === 'refused') await sleep(refusedMs);
   }
   const events = connections.flatMap((one) => one.events);
   const seen = { resumed, longestGapMs: longestGap(events.filter(hasText).map(({ at }) => at)) };
-  const isWhole = kind === 'plain' && resumed === 0;
+  const isPlain = kind === 'plain' || kind === 'owned';
+  const wrong = isPlain ? wrongFarewell(connections[0], idOf()) : undefined;
+  const isWhole = isPlain && resumed === 0;
   return {
     ...seen,
     ...(isWhole ? rescued(readAnswer(current), text) : judge(events, current, text)),
+    ...(wrong === undefined ? {} : { verdict: 'fail' as const, reason: wrong }),
   };
+}
+
+function resume(
+  kind: ReaderOptions['kind'],
+  url: string,
+  id: string,
+  after: string | undefined,
+  options: Pick<Stage, 'patienceMs' | 'signal'>,
+): Exchange {
+  if (kind === 'socket') return sendFrame(url, { type: 'subscribe', id, after }, options);
+  const events = new URL(`${url}/v1/jobs/${id}/events`);
+  if (after !== undefined) events.searchParams.set('after', after);
+  return send(events.href, options);
+}
+
+/** An ingress that stops tells a plain reader once where its answer is, as its last word. */
+export function wrongFarewell(first: Ended | undefined, id: string): string | undefined {
+  const errors = (first?.events ?? []).filter(({ data }) => data.startsWith('{"error"'));
+  const moved = errors.filter(({ data }) => isMoved(data));
+  if (moved.length === 0) return undefined;
+  if (errors.length > 1) return `${errors.length} errors on one connection`;
+  const { error } = JSON.parse(moved[0]?.data ?? '') as { error: { request_id?: string } };
+  return error.request_id === id ? undefined : `the error names ${error.request_id}, not ${id}`;
 }
 
 /** A terminal event was seen, or an answer that is none of a stream. */
@@ -92,9 +131,10 @@ const isOver = ({ events, how, status }: Ended): boolean =>
   status >= 400 ||
   events.some(({ event, data }) => terminal.has(event) || data === '[DONE]' || isError(data));
 
-/** An ingress that leaves says so, and that is not the request's end. */
-const isError = (data: string): boolean =>
-  data.startsWith('{"error"') && !data.includes('"server_shutting_down"');
+const isError = (data: string): boolean => data.startsWith('{"error"') && !isMoved(data);
+
+/** An ingress that stops says so, and that is not the request's end. */
+const isMoved = (data: string): boolean => data.includes('"server_draining"');
 
 const hasText = ({ event, data }: Arrival): boolean => isChunk(event) && textOf(data) !== '';
 

@@ -3,6 +3,7 @@ import { backups } from './backups.ts';
 import { before } from './before.ts';
 import { everyTargetFails } from './dead-ends.ts';
 import { clientLeaves } from './departures.ts';
+import { longStreamsRestart } from './drain.ts';
 import { ingressKilled } from './ingress.ts';
 import { midway } from './midway.ts';
 import { outage } from './outage.ts';
@@ -21,6 +22,7 @@ export const CASES: readonly CrashCase[] = [
   redisOutOfMemory,
   everyTargetFails,
   clientLeaves,
+  longStreamsRestart,
 ];
 
 /** The families of cases, by the first letter of their ids. */

@@ -85,7 +85,11 @@ async function underLoad(fleet: Fleet, stage: Stage) {
   };
 }
 
-async function replaceAll(fleet: Fleet, rotation: RoleProcess[]): Promise<string[]> {
+/**
+ * Every worker and every ingress gets SIGTERM, one after the other, each after its successor has begun to
+ * serve. `rotation`: the ingresses that clients are sent to. What was wrong with their exit codes.
+ */
+export async function replaceAll(fleet: Fleet, rotation: RoleProcess[]): Promise<string[]> {
   const codes: (number | null)[] = [];
   // The fleet's own lists grow on the way.
   const workers = fleet.workers.slice();

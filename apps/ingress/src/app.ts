@@ -23,6 +23,7 @@ import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
 import { noteRefusal, whoAsks } from './http/refused.ts';
 import { adoptId, makeRequestId, nameAnswers, nameHandshakes } from './http/request-id.ts';
 import { sendError } from './http/reply.ts';
+import { factsOf, logRequests, logWhenEnded } from './http/request-log.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
 import { malformedHandler } from './http/malformed.ts';
@@ -58,7 +59,7 @@ export async function buildApp({
   room,
   tls,
 }: AppOptions): Promise<FastifyInstance> {
-  const { config, draining, connectionCounts, door, refused, onError } = services;
+  const { config, draining, connectionCounts, door, refused, logger, onError } = services;
   const { trustedProxies, cors } = config.listen;
   const isProxy = addressFilter(trustedProxies);
   const entrance = createEntrance(services, isProxy);
@@ -82,6 +83,7 @@ export async function buildApp({
       reply.hijack();
       // No hook has seen it.
       adoptId(reply, request.id);
+      logWhenEnded(logger, request, reply.raw);
       const refusal = badUrl(request.url, thrown.statusCode);
       noteRefusal(refused, refusal, whoAsks(request));
       sendError(reply.raw, refusal);
@@ -92,12 +94,14 @@ export async function buildApp({
     const answer = toApiError(thrown);
     const { status, error, headers } = answer;
     noteRefusal(refused, answer, whoAsks(request));
+    factsOf(reply.raw).code = error.code ?? `status_${status}`;
     // The rest of the body is still to come.
     if (status === 413 || error.code === 'request_too_deep') hearOut(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
     return reply.code(status).headers(headers).send({ error });
   });
   nameAnswers(app);
+  logRequests(app, logger);
   boundPipelined(app);
   watchWholeAnswers(app, services);
   const unknownRoute = watchRoutes(app);

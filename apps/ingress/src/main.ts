@@ -226,6 +226,7 @@ const app = await buildApp({
     connectionCounts,
     bodies,
     inbox: name,
+    logger,
     leaving: () => lifecycle.stage !== 'starting' && lifecycle.stage !== 'serving',
     draining: () => lifecycle.draining.aborted,
     pingRedis: async () => {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
 import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
+import type { Logger } from '@millrace/shared/logger';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import type { WorkerReport } from '@millrace/shared/report/port';
 import type { ConnectionCounts } from './admission/connection-counts.ts';
@@ -53,5 +54,6 @@ export type Services = {
   draining(): boolean;
   /** Rejects when Redis does not answer. */
   pingRedis(): Promise<void>;
+  logger: Pick<Logger, 'debug' | 'info' | 'warn'>;
   onError(error: unknown): void;
 };

@@ -24,6 +24,7 @@ import { publicIntake } from './intake/shown.ts';
 import { createMetrics } from './metrics.ts';
 import { watchOrphans } from './orphans.ts';
 import { run } from './run.ts';
+import { logRuns } from './run-log.ts';
 import { createRuns } from './runs.ts';
 import { createSelf } from './self.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
@@ -133,29 +134,31 @@ const hearing = await channels.openWorker(name, {
 const presence = await startHeartbeat({ redis, keys, shards, name, onError });
 const consumer = startBullConsumer(
   { redis, keys, shards, name, concurrency: intake.places, onError },
-  intake.admitting((activation) => {
-    hedges.earn();
-    return run(activation, {
-      log,
-      appender,
-      worker: name,
-      metrics,
-      accounts,
-      maxHeldChars: limits.responseBodyBytes,
-      maxLogChars: limits.streamLogBytes,
-      policy: upstreams.policy,
-      routes: upstreams.routes,
-      openGate: upstreams.openGate,
-      call: upstreams.call,
-      mayHedge: hedges.take,
-      spareHedge: hedges.giveBack,
-      register: (job, stop, held) => runs.register(job, stop, held),
-      timesLate: loop.times,
-      onError,
-      now: Date.now,
-      random: Math.random,
-    });
-  }),
+  intake.admitting(
+    logRuns(logger, (activation) => {
+      hedges.earn();
+      return run(activation, {
+        log,
+        appender,
+        worker: name,
+        metrics,
+        accounts,
+        maxHeldChars: limits.responseBodyBytes,
+        maxLogChars: limits.streamLogBytes,
+        policy: upstreams.policy,
+        routes: upstreams.routes,
+        openGate: upstreams.openGate,
+        call: upstreams.call,
+        mayHedge: hedges.take,
+        spareHedge: hedges.giveBack,
+        register: (job, stop, held) => runs.register(job, stop, held),
+        timesLate: loop.times,
+        onError,
+        now: Date.now,
+        random: Math.random,
+      });
+    }),
+  ),
 );
 intake.attach(consumer);
 checkLocks = () => consumer.checkLocks();

@@ -4,6 +4,7 @@ import { whyNotLocal } from '../admission/local.ts';
 import type { Refusal } from '../refusals.ts';
 import { neighbourOf } from './client.ts';
 import { ApiError, forbidden, notLocal } from './errors.ts';
+import { factsOf } from './request-log.ts';
 
 export type AdminOptions = {
   admin: { user: string; passwordSha256: string } | undefined;
@@ -23,6 +24,7 @@ export async function adminRoutes(app: FastifyInstance, options: AdminOptions): 
       // Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
       if (refusal) {
         const { status, headers, error } = refusal;
+        factsOf(reply.raw).code = error.code;
         await reply.code(status).headers(headers).send({ error });
       }
     });

@@ -35,6 +35,7 @@ import { joinRequest } from './join.ts';
 import { noteRefusal, whoAsks } from './refused.ts';
 import { adoptId } from './request-id.ts';
 import { sendError } from './reply.ts';
+import { factsOf, noteModel } from './request-log.ts';
 import { endWhenStalled } from './whole-answers.ts';
 
 const endpoint = '/v1/chat/completions';
@@ -59,6 +60,7 @@ const noProgress = (id: string): Progress => {
 export function completionRoutes(app: FastifyInstance, services: Services): void {
   app.post(endpoint, async (request, reply) => {
     const chat = readChatRequest(parseObject(request.body));
+    noteModel(reply.raw, chat.model);
     const onDisconnect = readOnDisconnect(request.headers);
     const idempotency = readIdempotencyKey(request.raw, {
       route: endpoint,
@@ -138,8 +140,10 @@ function answerStream(ask: Ask, withIds: boolean): void {
   }
 
   function endWithError(text: string, failed: Failed): void {
-    if (connection.started || text !== '') connection.end(text + sseError(failed));
-    else {
+    if (connection.started || text !== '') {
+      factsOf(reply.raw).code = failed.error.code ?? 'error';
+      connection.end(text + sseError(failed));
+    } else {
       sendError(reply.raw, fromFailed(failed), headHeaders(progress));
       connection.end('');
     }
@@ -211,6 +215,7 @@ function begin(
   const { meta, once } = prepared;
   const { relay, metrics, keyLimits, refused, onError } = services;
   const response = reply.raw;
+  factsOf(response).progress = progress;
   let heard = false;
   let left = false;
   /** Where this ingress is to stop before the answer ends: `asked` until the request is in other hands. */

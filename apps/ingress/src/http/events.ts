@@ -11,6 +11,7 @@ import { openSse } from '../relay/sse-connection.ts';
 import type { Services } from '../services.ts';
 import type { Start } from './cursor.ts';
 import { goneError, slowReader } from './errors.ts';
+import { factsOf, noteModel } from './request-log.ts';
 
 export type EventsOptions = {
   described: Described;
@@ -22,6 +23,8 @@ export type EventsOptions = {
 /** A native reader over SSE: the request's events from a cursor on, to its terminal event. */
 export function streamEvents({ described, start, response, services }: EventsOptions): void {
   const { meta } = described;
+  const facts = factsOf(response);
+  noteModel(response, meta.model);
   const connection = openSse({
     response,
     headers: () => ({}),
@@ -49,7 +52,11 @@ export function streamEvents({ described, start, response, services }: EventsOpt
     reset(reason) {
       connection.write(sseEvent(resetEvent(reason)));
     },
-    gone: (reason) => connection.end(errorEvent(goneError(reason))),
+    gone(reason) {
+      const error = goneError(reason);
+      facts.code = error.code;
+      connection.end(errorEvent(error));
+    },
   };
 
   if (start.kind === 'ahead') sink.reset('cursor_ahead');
@@ -70,6 +77,7 @@ export function streamEvents({ described, start, response, services }: EventsOpt
       // All was said, and its reader takes it too slowly.
       if (connection.ended) response.destroy();
       else {
+        facts.code = 'server_draining';
         services.metrics.handedOver();
         connection.end(sseEvent(movedEvent(meta.id)));
       }

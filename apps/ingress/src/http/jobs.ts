@@ -23,6 +23,7 @@ import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
 import { adoptId } from './request-id.ts';
+import { noteModel } from './request-log.ts';
 import { readContinuation, readDeadline, readIdempotencyKey, readPriority } from './headers.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
@@ -33,6 +34,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const job = readJob(parseObject(request.body), text);
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
     const priority = readPriority(request.headers['x-millrace-priority']);
+    noteModel(reply.raw, job.model);
     const prepared = services.submitter.prepare({
       ...job,
       principal: request.principal,

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { toApiError } from './errors.ts';
+import { factsOf } from './request-log.ts';
 
 /** Answers with the OpenAI error object. For responses that fastify has handed over. */
 export function sendError(
@@ -8,6 +9,7 @@ export function sendError(
   headers: Record<string, string> = {},
 ): void {
   const { status, error, headers: own } = toApiError(thrown);
+  factsOf(response).code = error.code ?? `status_${status}`;
   const body = JSON.stringify({ error });
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',

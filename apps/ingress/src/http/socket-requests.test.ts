@@ -11,6 +11,7 @@ test('a place in the queue that nobody tells is waited for only so long', async 
   vi.useFakeTimers();
   const reader = { resume() {}, close() {} };
   const services = {
+    config: { models: {}, limits: { queueTtlMs: 0 } },
     relay: { openFresh: () => reader },
     waitingRoom: { enter: () => ({ told: new Promise(() => {}), leave() {} }) },
   } as unknown as Services;

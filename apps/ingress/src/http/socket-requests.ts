@@ -1,4 +1,4 @@
-import { isTerminalLine, logStart } from '@millrace/shared/domain/entry';
+import { decodeEntry, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Caller, Described } from '@millrace/shared/log/port';
@@ -16,6 +16,8 @@ import { clientLeft } from './charged.ts';
 import { startOf } from './cursor.ts';
 import { goneError, invalidRequest } from './errors.ts';
 import { resetEvent } from './events.ts';
+import { logSocketRequest } from './request-log.ts';
+import type { RequestOutcome } from './request-log.ts';
 import { errorFrame } from './socket-frames.ts';
 
 /** Requests that one socket may have open: created or subscribed. */
@@ -24,6 +26,11 @@ export const maxPerSocket = 1000;
 /** A request on this socket. `owned`: created by it and not detached, so that it ends with it. */
 type Open = {
   meta: RequestMeta;
+  frame: 'create' | 'subscribe';
+  /** When it was opened here, by the process's own clock. */
+  since: number;
+  /** That this socket was told of. */
+  attempts: number;
   reader: Reader;
   turn: ReadingTurn;
   /** It is paused until what was held back of it has been sent. */
@@ -34,6 +41,9 @@ type Open = {
   visit?: Visit;
 };
 
+/** `caller`: by whose Idempotency-Key it was asked for here. */
+type Owner = Pick<Open, 'owned' | 'frame'> & { caller?: Caller | undefined };
+
 type Send = (text: string) => boolean;
 
 /** The requests that are open on one socket, and the readers that bring their events to it. */
@@ -42,22 +52,25 @@ export type SocketRequests = ReturnType<typeof createSocketRequests>;
 export function createSocketRequests(
   services: Pick<
     Services,
-    'config' | 'submitter' | 'relay' | 'keyLimits' | 'metrics' | 'waitingRoom' | 'onError'
+    | 'config'
+    | 'submitter'
+    | 'relay'
+    | 'keyLimits'
+    | 'metrics'
+    | 'waitingRoom'
+    | 'logger'
+    | 'onError'
   >,
   { send, hasRoom }: Pick<SocketOutbox, 'send' | 'hasRoom'>,
   /** The last one is over. */
   onUnused: () => void,
 ) {
-  const { config, relay, keyLimits, waitingRoom } = services;
+  const { config, relay, keyLimits, waitingRoom, logger } = services;
   const open = new Map<string, Open>();
   const turns = createReadTurns(hasRoom);
 
   /** From a cursor on. `caller`: by whose Idempotency-Key it was asked for here. */
-  function read(
-    meta: RequestMeta,
-    after: EntryId,
-    owner: { owned: boolean; caller?: Caller | undefined },
-  ): void {
+  function read(meta: RequestMeta, after: EntryId, owner: Owner): void {
     const turn = joinTurns(meta.id);
     turn.opening();
     add(meta, turn, relay.open(meta.id, after, sinkOf(meta, turn, send), lifeOf(meta)), owner);
@@ -70,7 +83,8 @@ export function createSocketRequests(
     sendEvent: Send,
   ): void {
     const turn = joinTurns(meta.id);
-    add(meta, turn, relay.openFresh(meta.id, sinkOf(meta, turn, sendEvent), lifeOf(meta)), owner);
+    const reader = relay.openFresh(meta.id, sinkOf(meta, turn, sendEvent), lifeOf(meta));
+    add(meta, turn, reader, { frame: 'create', ...owner });
   }
 
   const lifeOf = (meta: RequestMeta) => readerLife(meta, config);
@@ -80,9 +94,19 @@ export function createSocketRequests(
     meta: RequestMeta,
     turn: ReadingTurn,
     reader: Reader,
-    { owned, caller }: { owned: boolean; caller?: Caller | undefined },
+    { owned, caller, frame }: Owner,
   ): void {
-    open.set(meta.id, { meta, reader, turn, owned, callers: caller ? [caller] : [] });
+    const callers = caller ? [caller] : [];
+    const since = performance.now();
+    open.set(meta.id, { meta, frame, since, attempts: 0, reader, turn, owned, callers });
+  }
+
+  function logEnd(one: Open | undefined, outcome: RequestOutcome, code?: string | null): void {
+    if (!one) return;
+    const { meta, frame, since, attempts } = one;
+    const ms = Math.round(performance.now() - since);
+    const about = { id: meta.id, frame, key: meta.keyId, model: meta.model };
+    logSocketRequest(logger, { ...about, ms, outcome, code, attempts });
   }
 
   function sinkOf(meta: RequestMeta, turn: ReadingTurn, sendEvent: Send): ReaderSink {
@@ -97,7 +121,12 @@ export function createSocketRequests(
           const event = toJobEvent(line, meta.includeUsage);
           // A full socket says so when it is asked for room.
           if (event) isHeldBack = !sendEvent(socketEvent(meta.id, event)) && hasRoom();
-          if (isTerminalLine(line.text)) forget(meta.id);
+          if (event?.event === 'attempt') noteAttempt(meta.id);
+          if (isTerminalLine(line.text)) {
+            const { outcome, code } = endOf(line);
+            logEnd(open.get(meta.id), outcome, code);
+            forget(meta.id);
+          }
         }
         const one = open.get(meta.id);
         if (one) one.isHeldBack = isHeldBack;
@@ -110,11 +139,18 @@ export function createSocketRequests(
         if (reason === 'expired') keyLimits.ended(meta);
         else keyLimits.letGo(meta.id);
         const one = open.get(meta.id);
-        sendEvent(errorFrame({ id: meta.id }, goneError(reason)));
+        const error = goneError(reason);
+        sendEvent(errorFrame({ id: meta.id }, error));
+        logEnd(one, 'failed', error.code);
         forget(meta.id);
         if (one && reason === 'overdue') leave(one, 'its time was over');
       },
     };
+  }
+
+  function noteAttempt(id: string): void {
+    const one = open.get(id);
+    if (one) one.attempts += 1;
   }
 
   function forget(id: string): void {
@@ -165,19 +201,19 @@ export function createSocketRequests(
       const start = startOf(described, after);
       if (start.kind === 'ahead') {
         send(socketEvent(meta.id, resetEvent('cursor_ahead')));
-        read(meta, logStart, { owned: false });
+        read(meta, logStart, { frame: 'subscribe', owned: false });
         return;
       }
       // A subscription always has an end, also of a reader that has it already.
       const cursor = start.kind === 'finished' ? start.before : start.after;
-      read(meta, cursor, { owned: false });
+      read(meta, cursor, { frame: 'subscribe', owned: false });
     },
 
     /** What was asked for here is a request that was asked for before, with the same Idempotency-Key. */
     join({ meta }: Described, caller: Caller | undefined, owned: boolean): void {
       const own = open.get(meta.id);
       if (!own) {
-        read(meta, logStart, { owned, caller });
+        read(meta, logStart, { frame: 'create', owned, caller });
         return;
       }
       // This socket reads it already, and will not be told anything twice.
@@ -213,12 +249,18 @@ export function createSocketRequests(
       if (!one) return false;
       one.reader.close();
       forget(id);
-      if (reason !== undefined) leave(one, reason);
+      if (reason !== undefined) {
+        logEnd(one, 'left');
+        leave(one, reason);
+      }
       return true;
     },
 
     endAll(reason: string): void {
-      for (const one of letGoAll()) leave(one, reason);
+      for (const one of letGoAll()) {
+        logEnd(one, 'left');
+        leave(one, reason);
+      }
     },
 
     /**
@@ -237,7 +279,11 @@ export function createSocketRequests(
         }),
       );
       // What ended meanwhile has told its end.
-      for (const { meta } of letGoAll()) send(socketEvent(meta.id, movedEvent(meta.id)));
+      for (const one of letGoAll()) {
+        const { id } = one.meta;
+        logEnd(one, 'handed_over', 'server_draining');
+        send(socketEvent(id, movedEvent(id)));
+      }
     },
   };
 }
@@ -247,3 +293,11 @@ export const noRoom = () =>
     status: 429,
     code: 'too_many_requests_on_socket',
   });
+
+/** How the request of a terminal line ended, for the log of this process. */
+function endOf(line: Line): { outcome: RequestOutcome; code?: string | null } {
+  const entry = decodeEntry(line.text);
+  if (entry.kind === 'done') return { outcome: 'completed' };
+  if (entry.kind === 'failed') return { outcome: 'failed', code: entry.data.error.code };
+  return { outcome: 'cancelled' };
+}

@@ -13,6 +13,7 @@ import { invalidRequest, jobNotFound, shuttingDown, toApiError } from './errors.
 import { findJob } from './jobs.ts';
 import { joinRequest } from './join.ts';
 import { noteRefusal } from './refused.ts';
+import { logSocketRequest } from './request-log.ts';
 import { authenticated } from './socket-auth.ts';
 import type { SocketEnd } from './socket-end.ts';
 import {
@@ -45,7 +46,7 @@ export function serveSocket(
   services: Services,
 ): void {
   const { config, submitter, relay, log, connections, draining, metrics } = services;
-  const { keyLimits, bodies, refused, onError } = services;
+  const { keyLimits, bodies, refused, logger, onError } = services;
   const bounds = requestBounds(config.limits);
   let isMoving = false;
   /** No frame is being served any more. */
@@ -227,6 +228,12 @@ export function serveSocket(
     const answer = toApiError(thrown);
     const { error, status, headers } = answer;
     noteRefusal(refused, answer, { keyId: principal.keyId });
+    logSocketRequest(logger, {
+      frame: typeof frame?.['type'] === 'string' ? frame['type'].slice(0, 20) : 'unreadable',
+      key: principal.keyId,
+      outcome: 'failed',
+      code: error.code ?? `status_${status}`,
+    });
     if (status >= 500 && status !== 503) onError(thrown);
     outbox.send(errorFrame(frame, error, headers));
   }
