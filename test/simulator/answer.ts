@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { anchoredPieces, overlap, piecesAfter } from './continuation.ts';
 import type { Options } from './keys.ts';
-import type { AnswerEvent, Call, FinishReason, Step } from './steps.ts';
+import { describesMembers, valueOf } from './schema-value.ts';
+import type { AnswerEvent, Asked, Call, FinishReason, Step } from './steps.ts';
 import {
   bigText,
   EXPECTED_REFUSAL,
@@ -26,7 +27,9 @@ export interface Answer {
 
 export function answerTo(call: Call): Answer {
   const { options, asked, format } = call;
-  const say = options.say === 'tools' && asked.tools.length === 0 ? 'text' : options.say;
+  // What a tool returned is answered: an agent that is called for ever never ends.
+  const callsNone = asked.tools.length === 0 || asked.hasToolResult;
+  const say = options.say === 'tools' && callsNone ? 'text' : options.say;
   const count = Math.min(options.n || asked.n, format.maxChoices);
   const choices = Array.from({ length: count }, (_, choice) => choice);
   const extra = say === 'echo' ? { extra: echoedHeaders(call.headers) } : {};
@@ -140,11 +143,19 @@ function spokenBy(call: Call, say: Options['say'], choice: number): Spoken {
 }
 
 function textPieces({ options, asked }: Call, choice: number): string[] {
-  const tokens = expectedTokens({ ...textStyle(options), tokens: options.tokens, choice });
+  const tokens =
+    jsonPieces(asked) ?? expectedTokens({ ...textStyle(options), tokens: options.tokens, choice });
   if (options.prefill === 'continue' && asked.trailingAssistant !== undefined) {
     return piecesAfter(tokens, overlap(tokens.join(''), asked.trailingAssistant));
   }
   return options.anchor === 'off' ? tokens : anchoredPieces(tokens, asked.text, options.anchor);
+}
+
+/** The answer as JSON, where the request wants that. */
+function jsonPieces({ output }: Asked): string[] | undefined {
+  if (output.kind === 'text') return undefined;
+  const value = output.kind === 'schema' ? valueOf(output.schema) : { simulated: true };
+  return piecesOf(JSON.stringify(value), ARGUMENT_PIECE);
 }
 
 function textStyle({ seed, diverge, repeat, unicode, quotes }: Options) {
@@ -153,8 +164,11 @@ function textStyle({ seed, diverge, repeat, unicode, quotes }: Options) {
 
 function toolDeltas({ options, asked }: Call, choice: number): AnswerEvent[] {
   return Array.from({ length: options.calls }, (_, call) => {
-    const name = asked.tools[call % asked.tools.length] ?? '';
-    const pieces = piecesOf(expectedArguments(call, options.words), ARGUMENT_PIECE);
+    const { name, schema } = asked.tools[call % asked.tools.length] ?? { name: '', schema: {} };
+    const given = describesMembers(schema)
+      ? JSON.stringify(valueOf(schema))
+      : expectedArguments(call, options.words);
+    const pieces = piecesOf(given, ARGUMENT_PIECE);
     return [
       { type: 'tool-call', choice, call, name } satisfies AnswerEvent,
       ...pieces.map((text): AnswerEvent => ({ type: 'tool-arguments', choice, call, text })),

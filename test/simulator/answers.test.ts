@@ -115,6 +115,63 @@ describe('a healthy stream', () => {
   });
 });
 
+const point = {
+  type: 'object',
+  properties: { x: { type: 'integer' }, label: { enum: ['mill', 'river'] } },
+  required: ['x', 'label'],
+  additionalProperties: false,
+};
+
+describe('an answer of a form that the request demands', () => {
+  const form = { type: 'json_schema', json_schema: { name: 'point', schema: point } };
+
+  it('is JSON by its schema, streamed in pieces, and the same from every provider', async () => {
+    const got = await ask(simulator.url, 'healthy', { response_format: form });
+    expect(JSON.parse(got.text)).toEqual({ x: 1, label: 'mill' });
+    expect(chunksOf(got.events).length).toBeGreaterThan(3);
+    expect(got).toMatchObject({ finish: 'stop', terminated: true });
+    const other = await ask(simulator.url, 'prefill:seed=3', { response_format: form });
+    expect(other.text).toBe(got.text);
+    // A text that is kept is not taken for it, nor the other way round.
+    expect((await ask(simulator.url, 'healthy')).text).toBe(expectedText({ tokens: 60 }));
+  });
+
+  it('is any object where no schema is named, and text where that is wanted', async () => {
+    const got = await ask(simulator.url, 'healthy', { response_format: { type: 'json_object' } });
+    expect(JSON.parse(got.text)).toEqual({ simulated: true });
+    const text = await ask(simulator.url, 'healthy:tokens=3', {
+      response_format: { type: 'text' },
+    });
+    expect(text.text).toBe(expectedText({ tokens: 3 }));
+  });
+});
+
+describe('an agent', () => {
+  const tool = { type: 'function', function: { name: 'draw', parameters: point } };
+
+  it('is called with arguments by the schema, and answered once a tool has its result', async () => {
+    const got = await ask(simulator.url, 'tools', { tools: [tool] });
+    const calls = chunksOf(got.events).flatMap(({ choices }) =>
+      choices.flatMap(({ delta }) => delta.tool_calls ?? []),
+    );
+    const given = calls.map((call) => call.function.arguments).join('');
+    expect(JSON.parse(given)).toEqual({ x: 1, label: 'mill' });
+    for (const role of ['tool', 'function']) {
+      const result = { role, tool_call_id: 'c', name: 'draw', content: 'drawn' };
+      const messages = [
+        { role: 'user', content: 'Draw.' },
+        { role: 'assistant', content: null },
+        result,
+      ];
+      const next = await ask(simulator.url, 'tools:tokens=3', { tools: [tool], messages });
+      expect(next).toMatchObject({ text: expectedText({ tokens: 3 }), finish: 'stop' });
+      // The next question is one for a tool again.
+      const asked = { tools: [tool], messages: [...messages, { role: 'user', content: 'Again.' }] };
+      expect((await ask(simulator.url, 'tools', asked)).finish).toBe('tool_calls');
+    }
+  });
+});
+
 describe('other answers', () => {
   it('calls tools in parallel, with arguments in several deltas', async () => {
     const got = await ask(simulator.url, 'tools:calls=2', { tools: [weather] });

@@ -100,7 +100,7 @@ const CATALOGUE: Readonly<Record<string, Behaviour>> = {
 export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   healthy: answers('a whole answer'),
   tools: answers(
-    'tool calls, when the request has tools; else text',
+    'tool calls, when the request has tools and ends with none of their results; else text',
     { say: 'tools' },
     { reusable: false },
   ),

@@ -189,3 +189,31 @@ describe('a request for a message without stream', () => {
     });
   });
 });
+
+describe('an answer of a form that the request demands', () => {
+  const schema = {
+    type: 'object',
+    properties: { city: { type: 'string' }, unit: { enum: ['celsius'] } },
+    required: ['city', 'unit'],
+    additionalProperties: false,
+  };
+  const value = { city: 'simulated', unit: 'celsius' };
+
+  it('is JSON by its schema', async () => {
+    const format = { type: 'json_schema', schema };
+    for (const asked of [{ output_config: { format } }, { output_format: format }]) {
+      const got = await askMessage(simulator.url, 'healthy', asked);
+      expect(JSON.parse(got.text)).toEqual(value);
+    }
+  });
+
+  it('is a call by the tool’s schema, and text once the tool has its result', async () => {
+    const weather = [{ name: 'weather', input_schema: schema }];
+    const reply = await postMessage(simulator.url, { model: 'tools', tools: weather });
+    expect(await reply.json()).toMatchObject({ content: [{ type: 'tool_use', input: value }] });
+    const result = { type: 'tool_result', tool_use_id: 't', content: 'sunny' };
+    const messages = [{ role: 'user', content: [result] }];
+    const got = await askMessage(simulator.url, 'tools:tokens=3', { tools: weather, messages });
+    expect(got.text).toBe(expectedText({ tokens: 3 }));
+  });
+});

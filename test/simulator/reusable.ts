@@ -48,7 +48,7 @@ export class ReusableAnswers {
 /** Whether an answer is short enough, and its wire plain enough, to be kept as bytes. */
 export function isReusable({ options, asked }: Call): boolean {
   const deltas = (options.tokens + options.reasoning) * (options.n || asked.n);
-  return options.bytes === 0 && deltas * 256 <= LONGEST;
+  return options.bytes === 0 && asked.output.kind === 'text' && deltas * 256 <= LONGEST;
 }
 
 function compile(call: Call, script: Script, second: number): Burst[] {

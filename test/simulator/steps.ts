@@ -65,14 +65,27 @@ export interface Asked {
   readonly n: number;
   readonly maxTokens: number | undefined;
   readonly logprobs: boolean;
-  /** Names of the tools that may be called; empty when the request forbids it. */
-  readonly tools: readonly string[];
+  /** The tools that may be called; empty when the request forbids it. */
+  readonly tools: readonly Tool[];
+  /** The conversation ends with what a tool returned. */
+  readonly hasToolResult: boolean;
+  /** The form of the answer. */
+  readonly output: Output;
   /** The text of every message. */
   readonly text: string;
   readonly trailingAssistant: string | undefined;
   readonly promptTokens: number;
   readonly user: string;
 }
+
+export interface Tool {
+  readonly name: string;
+  /** JSON schema of its arguments. */
+  readonly schema: unknown;
+}
+
+/** `json`: any object. */
+export type Output = { kind: 'text' } | { kind: 'json' } | { kind: 'schema'; schema: unknown };
 
 export interface Call {
   readonly asked: Asked;

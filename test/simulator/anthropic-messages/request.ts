@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ProviderError } from '../errors.ts';
 import type { JsonObject } from '../request-json.ts';
 import { estimatedTokens, isRecord, records, textOf } from '../request-json.ts';
-import type { Asked } from '../steps.ts';
+import type { Asked, Output, Tool } from '../steps.ts';
 import { anthropicError } from './errors.ts';
 
 const NEWEST = '2026-10-21';
@@ -29,7 +29,9 @@ export function readAsked(body: unknown, headers: IncomingHttpHeaders): Asked | 
     n: 1,
     maxTokens: Number(body['max_tokens']),
     logprobs: false,
-    tools: toolNames(body),
+    tools: toolsOf(body),
+    hasToolResult: records(last?.['content']).some(({ type }) => type === 'tool_result'),
+    output: outputOf(body),
     text,
     trailingAssistant: last?.['role'] === 'assistant' ? textOf(last['content']) : undefined,
     promptTokens: estimatedTokens(text, messages.length),
@@ -76,9 +78,22 @@ function messagesProblem(body: JsonObject, messages: readonly JsonObject[]): str
     : undefined;
 }
 
-function toolNames(body: JsonObject): string[] {
+function toolsOf(body: JsonObject): Tool[] {
   const choice = isRecord(body['tool_choice']) ? body['tool_choice'] : {};
   if (choice['type'] === 'none') return [];
-  if (choice['type'] === 'tool' && typeof choice['name'] === 'string') return [choice['name']];
-  return records(body['tools']).flatMap(({ name }) => (typeof name === 'string' ? [name] : []));
+  const tools = records(body['tools']).flatMap(({ name, input_schema: schema }) =>
+    typeof name === 'string' ? [{ name, schema }] : [],
+  );
+  const { name } = choice;
+  if (choice['type'] !== 'tool' || typeof name !== 'string') return tools;
+  return [tools.find((tool) => tool.name === name) ?? { name, schema: undefined }];
+}
+
+/** `output_config.format`, or `output_format` as its beta had it. */
+function outputOf(body: JsonObject): Output {
+  const config = body['output_config'];
+  const format = isRecord(config) ? config['format'] : body['output_format'];
+  return isRecord(format) && format['type'] === 'json_schema'
+    ? { kind: 'schema', schema: format['schema'] }
+    : { kind: 'text' };
 }

@@ -2,20 +2,34 @@ import type { ProviderError } from '../errors.ts';
 import { openAiError } from '../errors.ts';
 import type { JsonObject } from '../request-json.ts';
 import { estimatedTokens, isRecord, records, textOf } from '../request-json.ts';
-import type { Asked } from '../steps.ts';
+import type { Asked, Output, Tool } from '../steps.ts';
 
 function wholeNumber(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : undefined;
 }
 
-function toolNames(body: JsonObject): string[] {
+function toolsOf(body: JsonObject): Tool[] {
   const choice = body['tool_choice'];
   if (choice === 'none') return [];
-  const names = [...(isRecord(choice) ? [choice] : []), ...records(body['tools'])].flatMap(
-    ({ function: tool }) =>
-      isRecord(tool) && typeof tool['name'] === 'string' ? [tool['name']] : [],
+  const tools = records(body['tools']).flatMap(({ function: tool }) =>
+    isRecord(tool) && typeof tool['name'] === 'string'
+      ? [{ name: tool['name'], schema: tool['parameters'] }]
+      : [],
   );
-  return isRecord(choice) ? names.slice(0, 1) : names;
+  const chosen = isRecord(choice) && isRecord(choice['function']) ? choice['function'] : undefined;
+  const { name } = chosen ?? {};
+  if (typeof name !== 'string') return tools;
+  return [tools.find((tool) => tool.name === name) ?? { name, schema: undefined }];
+}
+
+function outputOf(body: JsonObject): Output {
+  const format = body['response_format'];
+  if (!isRecord(format)) return { kind: 'text' };
+  if (format['type'] === 'json_object') return { kind: 'json' };
+  const described = format['json_schema'];
+  return format['type'] === 'json_schema' && isRecord(described)
+    ? { kind: 'schema', schema: described['schema'] }
+    : { kind: 'text' };
 }
 
 /** Reads what matters of a request; everything else in it is left alone, as providers do. */
@@ -40,7 +54,9 @@ export function readAsked(body: unknown): Asked | ProviderError {
     n: Math.min(wholeNumber(body['n']) ?? 1, 16) || 1,
     maxTokens: wholeNumber(body['max_completion_tokens']) ?? wholeNumber(body['max_tokens']),
     logprobs: body['logprobs'] === true,
-    tools: toolNames(body),
+    tools: toolsOf(body),
+    hasToolResult: last?.['role'] === 'tool' || last?.['role'] === 'function',
+    output: outputOf(body),
     text,
     trailingAssistant: last?.['role'] === 'assistant' ? textOf(last['content']) : undefined,
     promptTokens: estimatedTokens(text, messages.length),

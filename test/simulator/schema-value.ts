@@ -1,0 +1,254 @@
+import type { JsonObject } from './request-json.ts';
+import { isRecord } from './request-json.ts';
+
+/*
+ * A value that a JSON schema takes: what a model answers that was asked for structured output, or calls a
+ * tool with. The same schema always gives the same value, so that a second provider repeats it.
+ */
+
+/** Schemas nested deeper get as little as they demand: a recursive one would go on for ever. */
+const RICH_DEPTH = 4;
+/** A schema that demands a value within itself has none that ends. */
+const DEEPEST = 32;
+/** Characters or items that a schema may demand at most. */
+const LONGEST = 1000;
+
+const PLAIN_TEXT = 'simulated';
+
+const FORMATS: Readonly<Record<string, string>> = {
+  'date-time': '2026-01-01T00:00:00Z',
+  date: '2026-01-01',
+  time: '00:00:00Z',
+  duration: 'P1D',
+  email: 'simulated@example.com',
+  hostname: 'example.com',
+  ipv4: '192.0.2.1',
+  ipv6: '2001:db8::1',
+  uri: 'https://example.com/',
+  url: 'https://example.com/',
+  uuid: '00000000-0000-4000-8000-000000000000',
+};
+
+const memberKeywords = (
+  'properties required additionalProperties minProperties patternProperties ' +
+  '$ref allOf anyOf oneOf enum const'
+).split(' ');
+
+/** Whether a schema says anything of an object's members; one that does not takes any object. */
+export function describesMembers(schema: unknown): boolean {
+  if (!isRecord(schema)) return schema === false;
+  return memberKeywords.some((keyword) => schema[keyword] !== undefined);
+}
+
+export function valueOf(schema: unknown): unknown {
+  return valueIn(schema, { root: schema, depth: 0 });
+}
+
+interface Place {
+  readonly root: unknown;
+  readonly depth: number;
+}
+
+function valueIn(schema: unknown, place: Place): unknown {
+  if (place.depth > DEEPEST) return null;
+  const known = resolved(schema, place.root);
+  if ('const' in known) return known['const'];
+  const { enum: options } = known;
+  if (Array.isArray(options) && options.length > 0) return options[0] as unknown;
+  const branches = known['anyOf'] ?? known['oneOf'];
+  if (Array.isArray(branches) && branches.length > 0) {
+    const { anyOf: _, oneOf: __, ...rest } = known;
+    return valueIn(merged(rest, branchOf(branches, place)), deeper(place));
+  }
+  return valueOfType(typeOf(known, place), known, place);
+}
+
+const deeper = ({ root, depth }: Place): Place => ({ root, depth: depth + 1 });
+
+/** The first one; where little is wanted, one that takes null. */
+function branchOf(branches: readonly unknown[], { root, depth }: Place): JsonObject {
+  const schemas = branches.map((branch) => resolved(branch, root));
+  const smallest = depth >= RICH_DEPTH ? schemas.find(({ type }) => type === 'null') : undefined;
+  return smallest ?? schemas[0] ?? {};
+}
+
+function valueOfType(type: unknown, schema: JsonObject, place: Place): unknown {
+  switch (type) {
+    case 'object':
+      return objectOf(schema, place);
+    case 'array':
+      return arrayOf(schema, place);
+    case 'number':
+    case 'integer':
+      return numberOf(schema, type === 'integer');
+    case 'boolean':
+      return true;
+    case 'null':
+      return null;
+    default:
+      return textOf(schema);
+  }
+}
+
+function typeOf(schema: JsonObject, { depth }: Place): unknown {
+  const { type } = schema;
+  if (Array.isArray(type)) {
+    const types = type as unknown[];
+    if (depth >= RICH_DEPTH && types.includes('null')) return 'null';
+    return types.find((one) => one !== 'null') ?? 'null';
+  }
+  if (type !== undefined) return type;
+  const has = (...keywords: string[]) => keywords.some((keyword) => schema[keyword] !== undefined);
+  if (has('properties', 'required', 'additionalProperties', 'minProperties')) return 'object';
+  if (has('items', 'prefixItems', 'minItems')) return 'array';
+  if (has('minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'))
+    return 'number';
+  return 'string';
+}
+
+function objectOf(schema: JsonObject, place: Place): JsonObject {
+  const properties = isRecord(schema['properties']) ? schema['properties'] : {};
+  const required = list(schema['required']).filter((name) => typeof name === 'string');
+  const wanted = place.depth < RICH_DEPTH ? [...Object.keys(properties), ...required] : required;
+  const { additionalProperties: others } = schema;
+  const value: Record<string, unknown> = {};
+  const add = (name: string, member: unknown) =>
+    Object.defineProperty(value, name, {
+      value: valueIn(member, deeper(place)),
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+  for (const name of new Set(wanted)) {
+    add(name, Object.hasOwn(properties, name) ? properties[name] : (others ?? {}));
+  }
+  const fewest = count(schema['minProperties'], isMap(schema) && place.depth < RICH_DEPTH ? 1 : 0);
+  for (let n = 1; others !== false && Object.keys(value).length < fewest; n++) {
+    add(`${PLAIN_TEXT}_${n}`, others === true ? {} : (others ?? {}));
+  }
+  return value;
+}
+
+/** Only free keys, whose values are described. */
+const isMap = ({ properties, additionalProperties }: JsonObject): boolean =>
+  properties === undefined && isRecord(additionalProperties);
+
+function arrayOf(schema: JsonObject, place: Place): unknown[] {
+  const items = list(schema['prefixItems']).map((item) => valueIn(item, deeper(place)));
+  const most = count(schema['maxItems'], LONGEST);
+  const usual = place.depth < RICH_DEPTH && schema['items'] !== false ? 1 : 0;
+  const fewest = Math.min(
+    most,
+    Math.max(count(schema['minItems'], 0), items.length > 0 ? 0 : usual),
+  );
+  const { items: itemSchema = {} } = schema;
+  for (let n = items.length; n < fewest; n++) {
+    items.push(
+      schema['uniqueItems'] === true
+        ? unlike(n, itemSchema, place)
+        : valueIn(itemSchema, deeper(place)),
+    );
+  }
+  return items;
+}
+
+/** The items of a set: as many different ones as the schema has. */
+function unlike(n: number, schema: unknown, place: Place): unknown {
+  const known = resolved(schema, place.root);
+  const options = list(known['enum']);
+  if (options.length > 0) return options[n % options.length];
+  const value = valueIn(known, deeper(place));
+  if (typeof value === 'number') return value + n * (Number(known['multipleOf']) || 1);
+  return typeof value === 'string' && n > 0 ? `${value}${n}` : value;
+}
+
+function numberOf(schema: JsonObject, isInteger: boolean): number {
+  const number = (name: string) => (typeof schema[name] === 'number' ? schema[name] : undefined);
+  const step = number('multipleOf') ?? (isInteger ? 1 : undefined);
+  const above = number('exclusiveMinimum');
+  const below = number('exclusiveMaximum');
+  const low = Math.max(number('minimum') ?? -Infinity, above ?? -Infinity);
+  const high = Math.min(number('maximum') ?? Infinity, below ?? Infinity);
+  const isOpen = (value: number) => value === above || value === below;
+  const fits = (value: number) => value >= low && value <= high && !isOpen(value);
+  if (step === undefined) {
+    const between = Number.isFinite(low) && Number.isFinite(high) ? (low + high) / 2 : undefined;
+    const beside = Number.isFinite(low) ? low + 1 : high - 1;
+    return [1, between ?? beside, low].find(fits) ?? 1;
+  }
+  const usual = Math.max(1, Math.round(1 / step)) * step;
+  const first = Number.isFinite(low)
+    ? Math.ceil(low / step) * step
+    : Math.floor(high / step) * step;
+  return [usual, first, first + step, first - step].find(fits) ?? usual;
+}
+
+function textOf(schema: JsonObject): string {
+  const { format, pattern } = schema;
+  const given = typeof format === 'string' ? FORMATS[format] : undefined;
+  if (given !== undefined) return given;
+  if (typeof pattern === 'string') {
+    const found = SAMPLES.find((sample) => matches(pattern, sample));
+    if (found !== undefined) return found;
+  }
+  const most = count(schema['maxLength'], LONGEST);
+  const fewest = Math.min(count(schema['minLength'], 0), LONGEST);
+  return PLAIN_TEXT.padEnd(fewest, ` ${PLAIN_TEXT}`).slice(0, Math.max(most, fewest));
+}
+
+/** What patterns usually ask for; of other patterns none is found, and the plain text stands in. */
+const SAMPLES = (
+  `${PLAIN_TEXT} SIMULATED Simulated simulated_1 simulated-1 A1 a1 A AB ABC a ab abc 1 12 123 1234 12345 ` +
+  '123456 1234567890 1.0 1.0.0 v1.0.0 #000000 +15550100 555-0100 (555)555-0100 ABC-123 AB-1234 EUR en-US 12:00'
+)
+  .split(' ')
+  .concat(Object.values(FORMATS));
+
+function matches(pattern: string, sample: string): boolean {
+  try {
+    return new RegExp(pattern, 'u').test(sample);
+  } catch {
+    return false;
+  }
+}
+
+/** A schema with its reference followed and what it has in `allOf` put together. */
+function resolved(schema: unknown, root: unknown, depth = 0): JsonObject {
+  if (!isRecord(schema) || depth > DEEPEST) return {};
+  const { $ref: ref, allOf: parts, ...rest } = schema;
+  let own: Record<string, unknown> = rest;
+  if (typeof ref === 'string') own = merged(own, resolved(pointed(root, ref), root, depth + 1));
+  for (const part of list(parts)) own = merged(own, resolved(part, root, depth + 1));
+  return own;
+}
+
+/** What a reference within the document names: `#`, `#/$defs/a`, `#/definitions/a~1b`. */
+function pointed(root: unknown, ref: string): unknown {
+  if (!ref.startsWith('#')) return undefined;
+  let at = root;
+  for (const part of ref
+    .slice(1)
+    .split('/')
+    .filter((one) => one !== '')) {
+    const name = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
+    at = isRecord(at) && Object.hasOwn(at, name) ? at[name] : undefined;
+  }
+  return at;
+}
+
+/** Two schemas that both hold. */
+function merged(one: JsonObject, other: JsonObject): Record<string, unknown> {
+  const both: Record<string, unknown> = { ...one, ...other };
+  if (isRecord(one['properties']) && isRecord(other['properties'])) {
+    both['properties'] = { ...one['properties'], ...other['properties'] };
+  }
+  if (Array.isArray(one['required']) && Array.isArray(other['required'])) {
+    both['required'] = [...list(one['required']), ...list(other['required'])];
+  }
+  return both;
+}
+
+const list = (value: unknown): unknown[] => (Array.isArray(value) ? (value as unknown[]) : []);
+
+const count = (value: unknown, otherwise: number): number =>
+  typeof value === 'number' && value >= 0 ? Math.min(value, LONGEST) : otherwise;
