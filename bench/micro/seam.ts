@@ -58,7 +58,14 @@ const chunkOf = (content: string, finish: string | null = null) => ({
   choices: [{ index: 0, delta: { content }, finish_reason: finish }],
 });
 
-const traits = { tools: false, json: false, repeats: false, choices: 1, endsWithAssistant: false };
+const traits = {
+  tools: false,
+  thinking: false,
+  json: false,
+  repeats: false,
+  choices: 1,
+  endsWithAssistant: false,
+};
 
 /** Three targets are asked for their rungs; then the request is made, and its prompt estimated. Where there is no anchor, it is a replay. */
 function step(shown: Shown): void {
@@ -69,7 +76,7 @@ function step(shown: Shown): void {
   const text = shown.texts.get('0:content') ?? '';
   const rung = chooseAnchor(text) === undefined ? 'replay' : 'anchor';
   const asked = continueBody('{"messages":[]}', rung, text);
-  createCurtain(rung, shown);
+  createCurtain(rung, shown, false);
   promptTokens(asked);
 }
 
@@ -79,7 +86,7 @@ function behind(rung: Rung, shown: Shown, reply: string): () => void {
   for (let at = 0; at < reply.length; at += PIECE)
     chunks.push(chunkOf(reply.slice(at, at + PIECE)));
   return () => {
-    const curtain = createCurtain(rung, shown);
+    const curtain = createCurtain(rung, shown, false);
     for (const chunk of chunks) if (curtain.take(chunk, 100).kind === 'dropped') return;
   };
 }

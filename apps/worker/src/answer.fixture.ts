@@ -45,6 +45,7 @@ export function createHeard({
   loggedChars = 0,
   maxLogChars = 10_000_000,
   body = '{}',
+  tools = false,
 }: {
   history?: History;
   run?: number;
@@ -53,6 +54,7 @@ export function createHeard({
   loggedChars?: number;
   maxLogChars?: number;
   body?: string;
+  tools?: boolean;
 } = {}): Heard {
   const lines: string[] = [];
   let terminal: TerminalKind | undefined;
@@ -65,6 +67,7 @@ export function createHeard({
     run,
     body,
     history,
+    tools,
     holdToolCalls,
     metrics,
     maxHeldChars,

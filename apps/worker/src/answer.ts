@@ -36,6 +36,8 @@ export type AnswerOptions = {
   /** The log's story so far; kept up to date with every line. */
   history: History;
   writer: LogWriter;
+  /** The request offers tools. */
+  tools: boolean;
   holdToolCalls: boolean;
   metrics: Pick<RunMetrics, 'attemptEnded' | 'seam'>;
   /** Characters of chunks that an attempt may keep back. */
@@ -81,7 +83,7 @@ export type Answer = {
 };
 
 export function createAnswer(options: AnswerOptions): Answer {
-  const { run, body, history, writer, holdToolCalls, maxHeldChars, maxLogChars } = options;
+  const { run, body, history, writer, tools, holdToolCalls, maxHeldChars, maxLogChars } = options;
   const { metrics, onShown, now } = options;
   let conclusion: ActivationOutcome | undefined;
   /** The attempt that is heard. */
@@ -195,6 +197,7 @@ export function createAnswer(options: AnswerOptions): Answer {
     const voice: Voice = createVoice({
       started,
       shown: history.shown,
+      tools,
       holdToolCalls,
       maxHeldChars,
       isLogFull: () => logChars > maxLogChars,

@@ -67,6 +67,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     body,
     history,
     writer,
+    tools: traits.tools,
     holdToolCalls,
     maxHeldChars,
     loggedChars,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { compareEntryIds, encodeEntry } from '@millrace/shared/domain/entry';
 import type { AttemptMode } from '@millrace/shared/domain/entry';
-import type { Target } from '@millrace/shared/domain/request';
+import type { Continuation, Target } from '@millrace/shared/domain/request';
 import type { SealOutcome, StreamLog } from '@millrace/shared/log/port';
 import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port';
 import { retryRefused } from '@millrace/shared/retry-refused';
@@ -13,7 +13,6 @@ import type { Contest } from './contest.ts';
 import { emptyHistory } from './failover/history.ts';
 import type { History } from './failover/history.ts';
 import { createRecall } from './failover/recall.ts';
-import type { Continuation } from './failover/ladder.ts';
 import type { Route } from './failover/next.ts';
 import { keptChars } from './failover/shown.ts';
 import type { Identity } from './failover/shown.ts';

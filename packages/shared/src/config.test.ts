@@ -286,6 +286,34 @@ models: { m: { targets: [{ provider: p, model: x }] } }
   });
 });
 
+describe('models', () => {
+  const withModel = (target: string, model = '') => `
+providers: { p: { api: openai, baseUrl: http://127.0.0.1:1 } }
+models: { m: { targets: [{ provider: p, model: x${target} }]${model} } }
+`;
+
+  test.each([
+    ['', undefined],
+    [', prefill: true', true],
+    [', prefill: false', false],
+    [', prefill: with-tools', 'with-tools'],
+  ])('say of a target how it goes on with an answer: %j', (target, prefill) => {
+    expect(load(withModel(target)).config.models['m']?.targets[0]?.prefill).toBe(prefill);
+  });
+
+  test.each(['auto', 'strict', 'off', 'always'])('have continuation: %s', (continuation) => {
+    const { config } = load(withModel('', `, continuation: ${continuation}`));
+    expect(config.models['m']?.continuation).toBe(continuation);
+  });
+
+  test('have no other ones', () => {
+    expect(problems(() => load(withModel(', prefill: sometimes', ', continuation: on')))).toEqual([
+      expect.stringContaining('prefill: expected true, false or with-tools'),
+      expect.stringContaining('continuation: expected one of auto, strict, off, always'),
+    ]);
+  });
+});
+
 describe('secrets', () => {
   test('never appear in a message, wherever they were put by mistake', () => {
     const text = `

@@ -1,7 +1,30 @@
 import { describe, expect, it } from 'vitest';
-import { readDeadline } from './headers.ts';
+import { readContinuation, readDeadline } from './headers.ts';
+import { readCreate } from './socket-frames.ts';
 
 const now = Date.UTC(2026, 10, 21);
+
+describe('what may be done after a fault in mid-answer', () => {
+  const inHeader = (value: string | undefined) =>
+    readContinuation({ 'x-millrace-continuation': value });
+  const inFrame = (continuation: unknown) => {
+    const body = { model: 'm', messages: [{ role: 'user', content: 'Hi' }] };
+    const frame = { type: 'create', body, continuation };
+    return readCreate(frame, JSON.stringify(frame), now).submission.continuation;
+  };
+
+  it.each(['auto', 'strict', 'off', 'always', undefined])('may be %s', (value) => {
+    expect(inHeader(value)).toBe(value);
+    expect(inFrame(value)).toBe(value);
+  });
+
+  it('is nothing else', () => {
+    const names = "expected one of 'auto', 'strict', 'off', 'always'";
+    expect(() => inHeader('never')).toThrow(`Invalid 'x-millrace-continuation': ${names}`);
+    expect(() => inFrame('never')).toThrow(`Invalid 'continuation': ${names}`);
+    expect(() => inFrame(true)).toThrow("Invalid 'continuation'");
+  });
+});
 
 describe('a deadline', () => {
   it.each([

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { parseDuration } from '@millrace/shared/config';
-import { priorities } from '@millrace/shared/domain/request';
-import type { Priority } from '@millrace/shared/domain/request';
+import { continuations, priorities } from '@millrace/shared/domain/request';
+import type { Continuation, Priority } from '@millrace/shared/domain/request';
 import { readIdempotency } from '../idempotency.ts';
 import type { Idempotency } from '../idempotency.ts';
 import { invalidRequest } from './errors.ts';
@@ -37,11 +37,16 @@ export function readPriority(value: unknown, param = 'x-millrace-priority'): Pri
 /** `x-millrace-continuation`: what may be done after a fault in mid-answer; else the model's own. */
 export function readContinuation(headers: IncomingHttpHeaders) {
   const value = headers['x-millrace-continuation'];
-  if (value === undefined || value === 'auto' || value === 'strict' || value === 'off')
-    return value;
-  throw invalidRequest("Invalid 'x-millrace-continuation': expected 'auto', 'strict' or 'off'.", {
-    param: 'x-millrace-continuation',
-  });
+  return continuationOf(value, 'x-millrace-continuation');
+}
+
+/** `param`: where the value stands, for the error. */
+export function continuationOf(value: unknown, param: string): Continuation | undefined {
+  if (value === undefined || value === null) return undefined;
+  const known = continuations.find((one) => one === value);
+  if (known) return known;
+  const names = continuations.map((one) => `'${one}'`).join(', ');
+  throw invalidRequest(`Invalid '${param}': expected one of ${names}.`, { param });
 }
 
 /**

@@ -5,7 +5,7 @@ import { endpoints } from '@millrace/shared/domain/request';
 import { readIdempotency } from '../idempotency.ts';
 import { readChatRequest, wrongType } from './body.ts';
 import { invalidRequest, unavailable } from './errors.ts';
-import { readDeadline, readPriority } from './headers.ts';
+import { continuationOf, readDeadline, readPriority } from './headers.ts';
 
 /** Characters of a client's own name for a request, which is said back to it. */
 const longestRef = 200;
@@ -70,7 +70,7 @@ export function readCreate(frame: Frame, text: string, now: number) {
     read: true,
     deadlineAt: readDeadline(frame['deadline'], now, 'deadline'),
     priority: readPriority(frame['priority'], 'priority'),
-    continuation: readContinuation(frame['continuation']),
+    continuation: continuationOf(frame['continuation'], 'continuation'),
     metadata,
     idempotency: readIdempotency(
       frame['idempotency_key'],
@@ -79,14 +79,6 @@ export function readCreate(frame: Frame, text: string, now: number) {
     ),
   };
   return { ref, detached, submission };
-}
-
-function readContinuation(value: unknown): 'auto' | 'strict' | 'off' | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (value === 'auto' || value === 'strict' || value === 'off') return value;
-  throw invalidRequest("Invalid 'continuation': expected 'auto', 'strict' or 'off'.", {
-    param: 'continuation',
-  });
 }
 
 export const serverBusy = () =>

@@ -21,13 +21,13 @@ function behind(curtain: Curtain, ...chunks: unknown[]): JsonObject[] | string {
 
 const take = (curtain: Curtain, one: unknown) => curtain.take(one, JSON.stringify(one).length);
 
-const on = (rung: Rung, ...shown: object[]) => createCurtain(rung, shownOf(...shown));
+const on = (rung: Rung, ...shown: object[]) => createCurtain(rung, shownOf(...shown), false);
 
 it.each(['replay', 'continue', 'anchor'] as const)(
   'what cannot be compared lets nothing through: %s',
   (rung) => {
-    for (const other of [chunk(toolCall), chunk({ content: 'o' }, { logprobs: {} })]) {
-      const shown = [chunk({ content: 'Hell' }), other];
+    for (const other of [chunk(toolCall), chunk({ audio: { id: 'a' } })]) {
+      const shown = [chunk({ content: 'Hello' }), other];
       expect(behind(on(rung, ...shown), chunk({ content: 'Hello' }), end())).toBe('diverged');
     }
   },
@@ -73,10 +73,20 @@ describe('behind a replay', () => {
     expect(behind(on('replay', ...shown), ...more)).toBe('diverged');
   });
 
-  it('reasoning is known by any of its names', () => {
-    const shown = [chunk({ reasoning: 'Hm.' })];
-    expect(behind(on('replay', ...shown), chunk({ reasoning_content: 'Hm. So' }))).toEqual([
-      chunk({ reasoning_content: ' So' }),
+  it('reasoning is known by any of its names, and keeps those under which it was shown', () => {
+    const again = [
+      chunk({ reasoning_content: 'Hm. So' }),
+      chunk({ reasoning_content: ' be it.' }),
+      chunk({ content: 'Hello' }),
+    ];
+    expect(behind(on('replay', chunk({ reasoning: 'Hm.' })), ...again)).toEqual([
+      chunk({ reasoning: ' So' }),
+      chunk({ reasoning: ' be it.' }),
+      chunk({ content: 'Hello' }),
+    ]);
+    const both = chunk({ reasoning: 'Hm.', reasoning_content: 'Hm.' });
+    expect(behind(on('replay', both), again[0])).toEqual([
+      chunk({ reasoning: ' So', reasoning_content: ' So' }),
     ]);
   });
 
@@ -244,6 +254,26 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     expect(behind(on(rung, shown), ...begin, chunk(delta), end())).toBe('diverged');
     const words = chunk({ content: `${start} and` });
     expect(behind(on(rung, shown), words, chunk(delta), end())).toBe('diverged');
+  });
+
+  it('a tool call goes on with the text where the request offers tools, and ends as one', () => {
+    const finish = chunk({}, { finish: 'tool_calls' });
+    const open = () => createCurtain(rung, shownOf(shown), true);
+    const call = chunk(toolCall);
+    expect(behind(open(), chunk(role), ...begin, call, finish)).toEqual([call, finish]);
+    expect(behind(open(), chunk({ content: `${start} \n` }), call, finish)).toEqual([
+      chunk({ content: ' \n' }),
+      call,
+      finish,
+    ]);
+    expect(behind(open(), chunk({ content: `${start} so:`, ...toolCall }), finish)).toEqual([
+      chunk({ content: ' so:' }),
+      call,
+      finish,
+    ]);
+    expect(behind(open(), ...begin, finish)).toBe('empty');
+    if (rung === 'anchor') expect(behind(open(), call, finish)).toBe('anchor_missing');
+    else expect(behind(open(), chunk({ content: text.slice(0, 9) }), call)).toBe('too_short');
   });
 
   it('nothing is given behind the end', () => {

@@ -32,8 +32,9 @@ const closed: Curtain = {
   heldChars: 0,
 };
 
-export function createCurtain(rung: Rung, shown: Shown): Curtain {
+/** `tools`: the request offers tools, and what goes on with a text may call them. */
+export function createCurtain(rung: Rung, shown: Shown, tools: boolean): Curtain {
   // Where it cannot be told what was shown, it cannot be told what is new.
   if (shown.other || shown.toolCall) return closed;
-  return rung === 'replay' ? replayCurtain(shown) : textCurtain(rung, shown);
+  return rung === 'replay' ? replayCurtain(shown) : textCurtain(rung, shown, tools);
 }

@@ -10,6 +10,7 @@ import type { RequestTraits } from './traits.ts';
 
 export const plainTraits: RequestTraits = {
   tools: false,
+  thinking: false,
   json: false,
   repeats: false,
   choices: 1,

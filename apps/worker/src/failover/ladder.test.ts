@@ -44,7 +44,6 @@ describe('the rungs after', () => {
   });
 
   it.each([
-    ['tools', { ...plainTraits, tools: true }],
     ['JSON', { ...plainTraits, json: true }],
     ['several choices', { ...plainTraits, choices: 2 }],
     ['an assistant turn at its end', { ...plainTraits, endsWithAssistant: true }],
@@ -52,9 +51,41 @@ describe('the rungs after', () => {
     expect(rungs({ traits })).toEqual(['replay']);
   });
 
+  it('text of a request with tools: replay, and what may call them where that is known or asked for', () => {
+    const traits = { ...plainTraits, tools: true };
+    expect(rungs({ traits })).toEqual(['replay']);
+    expect(rungs({ traits, prefill: 'with-tools' })).toEqual(['continue', 'replay']);
+    expect(rungs({ traits, continuation: 'always' })).toEqual(['replay', 'anchor']);
+    expect(rungs({ traits, prefill: 'with-tools', continuation: 'always' })).toEqual([
+      'continue',
+      'replay',
+      'anchor',
+    ]);
+    const thinking = { ...traits, thinking: true };
+    expect(rungs({ traits: thinking, prefill: 'with-tools' })).toEqual(['replay']);
+  });
+
+  it.each([
+    ['no reasoning in parts', chunk({ content: long, reasoning_details: [] })],
+    [
+      'an empty part',
+      chunk({ content: long, reasoning_details: [{ type: 'reasoning.text', text: '', index: 0 }] }),
+    ],
+    [
+      'no log probabilities',
+      chunk({ content: long }, { logprobs: { content: null, refusal: null } }),
+    ],
+    ['an annotation', chunk({ content: long, annotations: [{ type: 'url_citation' }] })],
+  ])('text with %s: as text alone', (_, shown) => {
+    expect(rungs({ shown: shownOf(shown) })).toEqual(['continue', 'anchor', 'replay']);
+  });
+
   it.each([
     ['reasoning', chunk({ reasoning_content: 'Let me think.' })],
     ['a refusal', chunk({ refusal: 'I cannot.' })],
+    ['log probabilities', chunk({}, { logprobs: { content: [{ token: 'It', logprob: -1 }] } })],
+    ['content in parts', chunk({ content: [{ type: 'thinking', thinking: 'Hm.' }] })],
+    ['encrypted reasoning', chunk({ reasoning_details: [{ type: 'x', data: 'AAAA' }] })],
     ['text of a second choice', chunk({ content: 'Or so.' }, { index: 1 })],
   ])('%s: replay only, where all of it repeats exactly', (_, more) => {
     expect(rungs({ shown: shownOf(chunk({ content: long }), more) })).toEqual(['replay']);
@@ -62,9 +93,7 @@ describe('the rungs after', () => {
 
   it.each([
     ['a tool call', chunk(toolCall)],
-    ['log probabilities', chunk({ content: long }, { logprobs: { content: [] } })],
     ['audio', chunk({ audio: { id: 'a', data: 'AAAA' } })],
-    ['content in parts', chunk({ content: [{ type: 'text', text: long }] })],
   ])('%s: none', (_, shown) => {
     expect(rungs({ shown: shownOf(shown) })).toEqual([]);
   });
@@ -73,6 +102,10 @@ describe('the rungs after', () => {
 describe('continuation', () => {
   it('strict stops before the anchor', () => {
     expect(rungs({ continuation: 'strict' })).toEqual(['continue', 'replay']);
+  });
+
+  it('always is auto where no tools are offered', () => {
+    expect(rungs({ continuation: 'always' })).toEqual(rungs());
   });
 
   it('off stops before any', () => {

@@ -1,4 +1,5 @@
 import type { AttemptMode } from '@millrace/shared/domain/entry';
+import type { Continuation, Prefill } from '@millrace/shared/domain/request';
 import { chooseAnchor } from './seam/anchor.ts';
 import { isNothing, plainText } from './shown.ts';
 import type { Shown } from './shown.ts';
@@ -7,14 +8,12 @@ import type { RequestTraits } from './traits.ts';
 /** The rungs that go on with an answer of which something was shown. */
 export type Rung = Extract<AttemptMode, 'continue' | 'replay' | 'anchor'>;
 
-export type Continuation = 'auto' | 'strict' | 'off';
-
 export type LadderInput = {
   shown: Shown;
   traits: RequestTraits;
   continuation: Continuation;
-  /** The target goes on with a trailing assistant message. */
-  prefill: boolean;
+  /** Whether the target goes on with a trailing assistant message. */
+  prefill: Prefill;
   /** It is the model that spoke so far. */
   sameModel: boolean;
 };
@@ -33,14 +32,20 @@ export function* rungsFor(input: LadderInput): Generator<Rung, void> {
   // A delivered tool call may have been carried out already: no second life for it.
   if (shown.toolCall || shown.other) return;
   const text = plainText(shown);
-  const mayRepeatOnly = traits.tools || traits.json || traits.choices > 1;
-  if (text === undefined || mayRepeatOnly || traits.endsWithAssistant) {
+  const mayRepeatOnly = traits.json || traits.choices > 1 || traits.endsWithAssistant;
+  if (text === undefined || mayRepeatOnly) {
     yield 'replay';
     return;
   }
-  if (prefill) yield 'continue';
-  const isLikely = traits.repeats || sameModel || text.length < littleShown;
+  // Asked in another way, models answer in prose where a call is due, which an agent takes for the end.
+  const mayPrefill = traits.tools
+    ? prefill === 'with-tools' && !traits.thinking
+    : prefill !== false;
+  const mayAnchor = continuation === 'always' || (continuation === 'auto' && !traits.tools);
+  if (mayPrefill) yield 'continue';
+  // A repetition is tried first where it is likely, and where it is what an agent is served best by.
+  const isLikely = traits.tools || traits.repeats || sameModel || text.length < littleShown;
   if (isLikely) yield 'replay';
-  if (continuation === 'auto' && chooseAnchor(text) !== undefined) yield 'anchor';
+  if (mayAnchor && chooseAnchor(text) !== undefined) yield 'anchor';
   if (!isLikely) yield 'replay';
 }

@@ -1,13 +1,13 @@
 import type { AttemptMode } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
-import type { ReaderKind, Target } from '@millrace/shared/domain/request';
+import type { Continuation, Prefill, ReaderKind, Target } from '@millrace/shared/domain/request';
 import { brokenOff, fail } from './clear-end.ts';
 import type { ClearEnd } from './clear-end.ts';
-import { sinceProgress } from './history.ts';
 import type { History, Try } from './history.ts';
 import { rungsFor } from './ladder.ts';
-import type { Continuation, Rung } from './ladder.ts';
+import type { Rung } from './ladder.ts';
+import { isSpent, sinceShown } from './progress.ts';
 import { retryDelay } from './retry.ts';
 import { isNothing } from './shown.ts';
 import { timeLimit } from './time-limit.ts';
@@ -15,8 +15,8 @@ import type { RequestTraits } from './traits.ts';
 
 /** A target as the ladder sees it. */
 export type Route = Target & {
-  /** It goes on with a trailing assistant message. */
-  prefill: boolean;
+  /** Whether it goes on with a trailing assistant message. */
+  prefill: Prefill;
 };
 
 export type Situation = {
@@ -52,11 +52,6 @@ export type Step =
 /** The outcome of an attempt that its worker broke off for another worker to go on. */
 const handedOver = 'handed_over';
 
-/** Upstream calls in a row that bring nothing new to the reader, whatever they are for. */
-const maxAttempts = 12;
-/** Upstream calls for one request in all: each one costs its provider's prompt again. */
-const maxAttemptsInAll = 100;
-
 /** What a run does next. Pure: the same situation gives the same step. */
 export function next(situation: Situation): Step {
   const { history, traits, routes, timeoutMs, deadlineAt, now } = situation;
@@ -66,8 +61,7 @@ export function next(situation: Situation): Step {
   if (routes.length === 0) return fail(situation, noTarget);
   const limit = timeLimit({ startedAt, timeoutMs, deadlineAt, now });
   if (now >= limit.at) return fail(situation, limit.fault);
-  const isTooMany = sinceProgress(tries).length >= maxAttempts || tries.length >= maxAttemptsInAll;
-  if (isTooMany) return fail(situation, situation.fault ?? tooManyAttempts);
+  if (isSpent(tries)) return fail(situation, situation.fault ?? tooManyAttempts);
   const step = isNothing(shown) ? startAgain(situation) : goOn(situation);
   // A pause that outlasts the request's time is no help.
   const isInTime = step.kind !== 'attempt' || now + step.delayMs < limit.at;
@@ -110,7 +104,7 @@ function goOn(situation: Situation): Step {
   const { asked = [], otherKey = [] } = situation;
   const last = lastOf(history.tries, fault);
   // A rung that was handed over or overtaken has not failed, and who was to begin the answer was on none.
-  const since = sinceProgress(history.tries).filter(
+  const since = sinceShown(history.tries).filter(
     ({ mode, outcome }) => isRung(mode) && outcome !== handedOver && outcome !== 'superseded',
   );
   if (fault && !faultTable[fault.code].next) return restartOrFail(situation, fault);

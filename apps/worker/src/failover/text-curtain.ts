@@ -15,11 +15,12 @@ import { hasFinish, plainText } from './shown.ts';
 import type { Shown } from './shown.ts';
 
 /**
- * Rungs 2 and 4: one text goes on. The new attempt's own reasoning is nobody's business any more, and
- * a refusal or a tool call is no text. An end before the first new word is not believed: a target that
+ * Rungs 2 and 4: one text goes on, and with tools in the request a call of them may follow it. The new
+ * attempt's own reasoning is not shown, and a refusal is no text; nor is a tool call where none was
+ * offered. An end before the first new word is not believed: a target that
  * only fell silent has said nothing of whether the answer is whole.
  */
-export function textCurtain(rung: 'continue' | 'anchor', shown: Shown): Curtain {
+export function textCurtain(rung: 'continue' | 'anchor', shown: Shown, tools: boolean): Curtain {
   const text = plainText(shown) ?? '';
   const seam =
     rung === 'continue' ? prefillSeam(text) : anchorSeam(text, chooseAnchor(text) ?? text);
@@ -30,45 +31,46 @@ export function textCurtain(rung: 'continue' | 'anchor', shown: Shown): Curtain 
   let hasEnded = false;
 
   /**
-   * A chunk with the text, and one with the end, each where there is one. A usage in it is of
-   * the continuation alone, and never shown.
+   * A chunk with the text, one with tool calls and one with the end, each where there is one. A usage in
+   * it is of the continuation alone, and never shown.
    */
-  function give(chunk: JsonObject, piece: string, finish: JsonObject | undefined): JsonObject[] {
+  function give(chunk: JsonObject, { piece, calls, finish }: Said): JsonObject[] {
     const chunks: JsonObject[] = [];
-    if (piece !== '') {
-      const delta = { content: piece };
-      chunks.push({ ...chunk, choices: [{ index: 0, delta, finish_reason: null }] });
+    for (const delta of [piece !== '' && { content: piece }, calls]) {
+      if (delta) chunks.push({ ...chunk, choices: [{ index: 0, delta, finish_reason: null }] });
     }
     if (finish) chunks.push({ ...chunk, choices: [{ ...finish, index: 0, delta: {} }] });
     return chunks.map(withoutUsage);
   }
 
   /** The attempt's next text, and its end where it has come. */
-  function say(chunk: JsonObject, piece: string, finish: JsonObject | undefined): CurtainStep {
-    hasWords ||= piece.trim() !== '';
-    if (!hasWords && !isVerdict(finish)) {
-      white += piece;
-      return finish ? dropped('empty') : held;
+  function say(chunk: JsonObject, said: Said): CurtainStep {
+    hasWords ||= said.piece.trim() !== '' || said.calls !== undefined;
+    if (!hasWords && !isVerdict(said.finish)) {
+      white += said.piece;
+      return said.finish ? dropped('empty') : held;
     }
-    const fresh = white + piece;
+    const piece = white + said.piece;
     white = '';
-    if (finish) hasEnded = true;
-    return { kind: 'shown', chunks: give(chunk, fresh, finish) };
+    if (said.finish) hasEnded = true;
+    return { kind: 'shown', chunks: give(chunk, { ...said, piece }) };
   }
 
   return {
     take(chunk) {
       const choice = firstChoice(chunk);
       if (hasEnded || !choice || !isObject(chunk)) return held;
-      if (isOtherThanText(deltaOf(choice) ?? {})) return dropped('diverged');
+      const delta = deltaOf(choice) ?? {};
+      const calls = hasToolCall(delta) ? callsIn(delta) : undefined;
+      if (isRefusal(delta) || (calls && !tools)) return dropped('diverged');
       const piece = contentOf(choice);
       const finish = hasFinish(choice) ? choice : undefined;
-      if (isOpen) return say(chunk, piece, finish);
+      if (isOpen) return say(chunk, { piece, calls, finish });
       let step = piece === '' ? held : seam.push(piece);
-      if (step.kind === 'held' && finish) step = seam.end();
+      if (step.kind === 'held' && (finish || calls)) step = seam.end();
       if (step.kind !== 'passed') return step;
       isOpen = true;
-      return say(chunk, step.text, finish);
+      return say(chunk, { piece: step.text, calls, finish });
     },
     end() {
       if (hasEnded || hasWords) return { kind: 'shown', chunks: [] };
@@ -92,8 +94,16 @@ const contentOf = (choice: JsonObject): string => {
   return typeof content === 'string' ? content : '';
 };
 
-const isOtherThanText = (delta: JsonObject): boolean =>
-  hasToolCall(delta) || (typeof delta['refusal'] === 'string' && delta['refusal'] !== '');
+/** What of a chunk goes on behind the seam. */
+type Said = { piece: string; calls: JsonObject | undefined; finish: JsonObject | undefined };
+
+const callsIn = ({ tool_calls, function_call }: JsonObject): JsonObject => ({
+  ...(tool_calls !== undefined && { tool_calls }),
+  ...(isObject(function_call) && { function_call }),
+});
+
+const isRefusal = ({ refusal }: JsonObject): boolean =>
+  typeof refusal === 'string' && refusal !== '';
 
 /** A provider's word on what may be said: the reader is told it, and it never looks like a whole answer. */
 const isVerdict = (finish: JsonObject | undefined): boolean =>

@@ -1,4 +1,5 @@
 import type { ProviderConfig } from '@millrace/shared/config';
+import type { Prefill } from '@millrace/shared/domain/request';
 import { traitsOf } from './anthropic/models.ts';
 
 /**
@@ -14,11 +15,13 @@ export const wantsPrefixMark = (baseUrl: string): boolean =>
 
 /**
  * Whether a target goes on with a trailing assistant message, where the config does not say so itself
- * (`prefill`). Claude did up to 4.5.
+ * (`prefill`). Claude did up to 4.5, and called its tools behind one. DeepSeek and Mistral take one, but
+ * often answer in prose then. A vLLM server cannot be told by its address.
  */
-export function canPrefill(
+export function prefillOf(
   { api, baseUrl }: Pick<ProviderConfig, 'api' | 'baseUrl'>,
   model: string,
-): boolean {
-  return api === 'anthropic' ? traitsOf(model).prefill : wantsPrefixMark(baseUrl);
+): Prefill {
+  if (api !== 'anthropic') return wantsPrefixMark(baseUrl);
+  return traitsOf(model).prefill && 'with-tools';
 }

@@ -7,7 +7,7 @@ import { startAttempt } from '../attempt.ts';
 import type { Attempt } from '../attempt.ts';
 import { failedAttempt } from '../failed-attempt.ts';
 import type { Route } from '../failover/next.ts';
-import { canPrefill } from '../provider/prefill.ts';
+import { prefillOf } from '../provider/prefill.ts';
 import { wireFormats } from '../provider/wire-formats.ts';
 import type { CallOptions, Policy } from '../run.ts';
 import { createGates } from './gate.ts';
@@ -103,7 +103,7 @@ export function createUpstreams(options: UpstreamsOptions) {
         const said = models[model]?.targets.find(
           (one) => one.provider === target.provider && one.model === target.model,
         );
-        return [{ ...target, prefill: said?.prefill ?? canPrefill(provider, target.model) }];
+        return [{ ...target, prefill: said?.prefill ?? prefillOf(provider, target.model) }];
       });
     },
 

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import type { Prefill } from '../domain/request.ts';
 import { parseRedisUrl, redisUrlExpectation } from './redis-url.ts';
 import {
   settings,
@@ -104,6 +105,12 @@ export const readToggle = (value: unknown): Read<boolean> => {
   if (value === true || value === 'true') return { value: true };
   if (value === false || value === 'false') return { value: false };
   return { expected: 'true or false' };
+};
+
+export const readPrefill = (value: unknown): Read<Prefill> => {
+  if (value === 'with-tools') return { value };
+  const toggle = readToggle(value);
+  return 'value' in toggle ? toggle : { expected: 'true, false or with-tools' };
 };
 
 export function readChoice<const T extends string>(options: readonly T[]) {

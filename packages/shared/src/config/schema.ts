@@ -16,7 +16,7 @@ import {
   readRedisUrl,
   readSha256,
   readText,
-  readToggle,
+  readPrefill,
   sizeField,
   toggleField,
 } from './fields.ts';
@@ -145,7 +145,7 @@ export const providerSchema = section({
 const target = section({
   provider: name('the name of a provider'),
   model: name("the provider's name of a model"),
-  prefill: field(readToggle).optional(),
+  prefill: field(readPrefill).optional(),
   weight: countField('models.*.targets.*.weight'),
   limits: section({ requestsPerMinute: limitField, tokensPerMinute: limitField }).optional(),
 });

@@ -1,3 +1,4 @@
+import { continuations } from '../domain/request.ts';
 import { parseBytes, parseDuration } from './units.ts';
 
 /**
@@ -111,7 +112,7 @@ export const settings = {
   ),
   'models.*.continuation': choice(
     'auto',
-    ['auto', 'strict', 'off'],
+    continuations,
     'what may be done after a fault in mid-answer',
   ),
   'models.*.holdToolCalls': toggle(true, 'send tool calls when they are complete'),

@@ -1,3 +1,5 @@
+import type { Continuation, Prefill } from '../domain/request.ts';
+
 /**
  * The configuration of a process: parsed once, complete, deeply frozen, passed down. Times are in
  * milliseconds (`…Ms`), sizes in bytes (`…Bytes`). Maps have no prototype, so that a model called
@@ -110,7 +112,7 @@ export type ModelConfig = {
   readonly idleTimeoutMs: number;
   readonly timeoutMs: number;
   readonly onSlowFirstToken: 'hedge' | 'failover' | 'wait';
-  readonly continuation: 'auto' | 'strict' | 'off';
+  readonly continuation: Continuation;
   readonly holdToolCalls: boolean;
   /** A field of the request's body, as `user` or `metadata.session`: its requests stay together. */
   readonly sticky?: string;
@@ -121,7 +123,7 @@ export type TargetConfig = {
   readonly provider: string;
   readonly model: string;
   /** Absent: by provider and model. */
-  readonly prefill?: boolean;
+  readonly prefill?: Prefill;
   readonly weight: number;
   /** What the provider allows, for the whole fleet. */
   readonly limits?: {

@@ -34,6 +34,12 @@ export type RequestMeta = {
 /** A provider and the model to ask it for. */
 export type Target = { provider: string; model: string };
 
+/**
+ * Whether a target goes on with a trailing assistant message, and whether it then calls tools where it
+ * would have without one. Some answer in prose where a call was due.
+ */
+export type Prefill = boolean | 'with-tools';
+
 /** Which waiting requests go first; the first one before the others. */
 export const priorities = ['high', 'normal', 'low'] as const;
 export type Priority = (typeof priorities)[number];
@@ -48,6 +54,13 @@ export type Standing = {
   /** Of the request's body. */
   bytes: number;
 };
+
+/**
+ * What may be done after a fault in mid-answer: `strict` without an anchored continuation, `off` nothing
+ * but a fresh start, `always` an anchored one also where the request offers tools.
+ */
+export const continuations = ['auto', 'strict', 'off', 'always'] as const;
+export type Continuation = (typeof continuations)[number];
 
 /** What the queue carries: small, so that BullMQ's scripts and Bull Board stay light. */
 export type JobData = {
@@ -64,7 +77,7 @@ export type JobData = {
   deadlineAt?: number | undefined;
   traceparent?: string | undefined;
   /** The request's own word on what may be done after a fault in mid-answer; else the model's. */
-  continuation?: 'auto' | 'strict' | 'off' | undefined;
+  continuation?: Continuation | undefined;
   account?: Account | undefined;
 };
 
