@@ -76,7 +76,7 @@ export const faultTable = {
   no_continuation: row(502, { health: false }),
 
   // An answer that is none.
-  upstream_truncated: row(502),
+  upstream_truncated: row(502, { again: 1 }),
   upstream_invalid_response: row(502, { again: 1 }),
   upstream_response_too_large: row(502, { health: false }),
 
