@@ -321,4 +321,23 @@ describe('behind a seam', () => {
     expect(entries()[1]).toMatchObject({ kind: 'seam', data: { outcome: 'empty', offset: 10 } });
     expect(terminal()).toBeUndefined();
   });
+
+  it('what only comes along with the answer is no progress, and waits for some', () => {
+    const history = historyOf(started(1, place), said('Hello, '));
+    const { answer, open, deltas, kinds } = createHeard({ history, run: 2 });
+    const annotated = { annotations: [{ type: 'url_citation' }] };
+    const one = open('replay');
+    one.say({ content: 'Hello, ', channel: 'final' });
+    one.say(annotated);
+    answer.ended(one.voice, broken, 1);
+    expect(kinds()).toEqual(['attempt', 'attempt_end']);
+    expect(history.tries.map(({ spoke }) => spoke)).toEqual([true, false]);
+
+    const other = open('replay');
+    other.say({ content: 'Hello, ' });
+    other.say(annotated);
+    other.say({ content: 'you' });
+    expect(deltas()).toEqual([annotated, { content: 'you' }]);
+    expect(history.tries.at(-1)).toMatchObject({ spoke: true, advanced: true });
+  });
 });

@@ -1,15 +1,17 @@
 import type { AttemptStarted } from '@millrace/shared/domain/entry';
 import {
+  deltaOf,
   finishReasons,
   hasToolCall,
-  deltaOf,
   isObject,
+  isUsageOnly,
   itemsOf,
 } from '@millrace/shared/domain/chunk';
 import { tokensIn } from '@millrace/shared/domain/tokens';
 import { createCurtain } from './failover/curtain.ts';
 import type { Curtain, CurtainStep } from './failover/curtain.ts';
 import type { Rung } from './failover/ladder.ts';
+import { isProgress } from './failover/progress.ts';
 import type { SeamFailure } from './failover/seam/seam.ts';
 import type { Shown } from './failover/shown.ts';
 import { sentIn, toldIn } from './ledger.ts';
@@ -22,6 +24,8 @@ export type Spoken = { text: string; visible: boolean; chunk?: unknown; content?
 export type VoiceOptions = {
   started: AttemptStarted;
   shown: Shown;
+  /** The request offers tools. */
+  tools: boolean;
   holdToolCalls: boolean;
   /** Characters of chunks that may wait in it, whatever they wait for. */
   maxHeldChars: number;
@@ -70,7 +74,7 @@ export type Voice = {
 export function createVoice(options: VoiceOptions): Voice {
   const { started, shown, claim, begin, say, fail, giveUp } = options;
   const rung = rungOf(started);
-  const curtain: Curtain | undefined = rung && createCurtain(rung, shown);
+  const curtain: Curtain | undefined = rung && createCurtain(rung, shown, options.tools);
   const hold = createToolHold(options.holdToolCalls);
   /** What may be said as soon as something of it is visible. */
   let before: Spoken[] | undefined = [];
@@ -127,7 +131,10 @@ export function createVoice(options: VoiceOptions): Voice {
     }
     // Until it has something new to say, it has only caught up.
     for (const chunk of step.chunks) {
-      if (!gaveUp) speak({ text: JSON.stringify(chunk), chunk, visible: true });
+      if (gaveUp) return;
+      const text = JSON.stringify(chunk);
+      if (isUsageOnly(chunk)) usage = text;
+      else speak({ text, chunk, visible: isProgress(chunk) });
     }
   }
 

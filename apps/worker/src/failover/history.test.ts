@@ -2,14 +2,8 @@ import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { Entry } from '@millrace/shared/domain/entry';
 import { describe, expect, it } from 'vitest';
 import { ended, historyOf, reset, said, seam, started } from './history.fixture.ts';
-import {
-  emptyHistory,
-  remember,
-  rememberLine,
-  rememberText,
-  sinceProgress,
-  speaks,
-} from './history.ts';
+import { emptyHistory, remember, rememberLine, rememberText, speaks } from './history.ts';
+import { sinceShown } from './progress.ts';
 import { isNothing, nothingShown, plainText } from './shown.ts';
 
 const one = { provider: 'one', model: 'a' };
@@ -25,6 +19,7 @@ describe("a log's story", () => {
     const silent = {
       answered: false,
       spoke: false,
+      advanced: false,
       tokens: 0,
       offset: 0,
       report: undefined,
@@ -163,14 +158,14 @@ describe('the tries since progress', () => {
       started(2, two, 'replay'),
       started(3, one),
     );
-    expect(sinceProgress(history.tries).map(({ attempt }) => attempt)).toEqual([2, 3]);
+    expect(sinceShown(history.tries).map(({ attempt }) => attempt)).toEqual([2, 3]);
     speaks(history, 2);
-    expect(sinceProgress(history.tries).map(({ attempt }) => attempt)).toEqual([3]);
+    expect(sinceShown(history.tries).map(({ attempt }) => attempt)).toEqual([3]);
     speaks(history, 99);
     expect(history.speaker).toMatchObject(two);
   });
 
   it('are all where nobody was heard', () => {
-    expect(sinceProgress(historyOf(started(1, one)).tries)).toHaveLength(1);
+    expect(sinceShown(historyOf(started(1, one)).tries)).toHaveLength(1);
   });
 });

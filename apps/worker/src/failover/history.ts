@@ -8,6 +8,7 @@ import type {
   Result,
   SeamRecord,
 } from '@millrace/shared/domain/entry';
+import { reach } from './progress.ts';
 import { addChunk, addText, key, nothingShown } from './shown.ts';
 import type { Shown } from './shown.ts';
 
@@ -23,6 +24,8 @@ export type Try = {
   answered: boolean;
   /** Something of it was shown. */
   spoke: boolean;
+  /** And with it readers had more of an answer than ever before. */
+  advanced: boolean;
   /** Estimated tokens of the answer that it is known to have sent: shown of it, and repeated before that. */
   tokens: number;
   /** Characters of the answer that had been shown when it was asked. */
@@ -40,6 +43,8 @@ export type History = {
   /** When the first try of all began, in milliseconds since the epoch. */
   startedAt: number | undefined;
   shown: Shown;
+  /** How far any answer has come that readers were shown, also one that they were told to forget. */
+  furthest: number;
   /** Who was shown last; one of the tries. */
   speaker: Try | undefined;
   /** The usage that readers were told. */
@@ -55,6 +60,7 @@ export const emptyHistory = (maxShownChars = Infinity): History => ({
   tries: [],
   startedAt: undefined,
   shown: nothingShown(maxShownChars),
+  furthest: 0,
   speaker: undefined,
   usage: undefined,
   result: undefined,
@@ -83,6 +89,7 @@ export function remember(history: History, entry: Entry): void {
       const chunk: unknown = JSON.parse(entry.text);
       const tokens = addChunk(history.shown, chunk);
       if (history.speaker) history.speaker.tokens += tokens;
+      advance(history);
       history.usage = usageOf(chunk) ?? history.usage;
       break;
     }
@@ -111,6 +118,16 @@ export const rememberLine = (history: History, line: string): void =>
 export function rememberText(history: History, content: string): void {
   const tokens = addText(history.shown, key(0, 'content'), content);
   if (history.speaker) history.speaker.tokens += tokens;
+  advance(history);
+}
+
+/** Notes whose progress it is, where what was shown is any. */
+function advance(history: History): void {
+  const { shown, speaker } = history;
+  const now = reach(shown);
+  if (now <= history.furthest) return;
+  history.furthest = now;
+  if (speaker) speaker.advanced = true;
 }
 
 /** Whose the next chunk is, where no line says it: the speaker's, or the newest attempt's under way. */
@@ -144,6 +161,7 @@ function begin(history: History, { attempt, provider, model, mode, at }: Attempt
     outcome: 'open',
     answered: false,
     spoke: false,
+    advanced: false,
     tokens: 0,
     offset: history.shown.chars,
     report: undefined,
@@ -162,10 +180,4 @@ function reportIn({ usage, estimated }: AttemptEnded): Try['report'] {
 export function promptReport({ tries }: Pick<History, 'tries'>): Try['report'] {
   const asked = tries.filter(({ mode }) => mode !== 'continue' && mode !== 'anchor');
   return asked.find(({ report }) => Number(report?.['prompt_tokens']) > 0)?.report;
-}
-
-/** The tries since something new was shown: those before had their success. */
-export function sinceProgress(tries: readonly Try[]): readonly Try[] {
-  const last = tries.findLastIndex(({ spoke }) => spoke);
-  return tries.slice(last + 1);
 }

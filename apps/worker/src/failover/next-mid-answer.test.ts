@@ -276,8 +276,8 @@ describe('a native reader', () => {
   });
 
   it('gets it also of what cannot be repeated', () => {
-    const logprobs = historyOf(started(1, primary), said(long, { logprobs: { content: [] } }));
-    expect(journey({ ...native, history: logprobs }, [])).toEqual(['backup restart']);
+    const audio = historyOf(started(1, primary), said(long), said({ audio: { id: 'a' } }));
+    expect(journey({ ...native, history: audio }, [])).toEqual(['backup restart']);
   });
 
   it('gets a fresh one of each target once at most, then the clear end', () => {

@@ -183,11 +183,11 @@ describe('a fault before anything was shown', () => {
     expect(at(7000)).toMatchObject({ failed: { error: { code: 'deadline_exceeded' } } });
   });
 
-  it('twelve attempts are all that a request may have', () => {
+  it('ten calls are all that a request may have', () => {
     const routes = Array.from({ length: 20 }, (_, i) => ({ ...backup, provider: `p${i}` }));
     const events: FaultCode[] = Array.from({ length: 20 }, () => 'upstream_timeout');
     const words = journey({ routes }, events);
-    expect(words).toHaveLength(13);
+    expect(words).toHaveLength(11);
     expect(words.at(-1)).toBe('fail upstream_timeout');
   });
 

@@ -4,45 +4,92 @@ import {
   hasToolCall,
   isObject,
   itemsOf,
-  reasoningPartFields,
-  reasoningTextFields,
+  usageOf,
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import type { Curtain, CurtainStep } from './curtain.ts';
+import { partSeam } from './parts.ts';
+import type { PartSeam } from './parts.ts';
+import { createReasoningForm } from './reasoning-form.ts';
+import { repeatedChoice } from './repeated-choice.ts';
 import { replaySeam } from './seam/replay.ts';
 import { dropped, held } from './seam/seam.ts';
 import type { Seam } from './seam/seam.ts';
-import { hasFinish, key, textsOf } from './shown.ts';
+import { hasFinish, key, listsOf, textsOf } from './shown.ts';
 import type { Channel, Shown } from './shown.ts';
+import { isBare, vendorFilter } from './vendor-fields.ts';
 
-/** Rung 3: everything that was shown must come again, letter by letter, in every voice of every choice, and every end. */
+/**
+ * Rung 3: everything that was shown must come again, letter by letter and part by part, in every
+ * channel of every choice, and every end. What came along with it (`vendor-fields.ts`) is not compared.
+ */
 export function replayCurtain(shown: Shown): Curtain {
   const seams = new Map<string, Seam>();
   for (const [where, text] of shown.texts) seams.set(where, replaySeam(text));
-  const waiting = new Set(seams.keys());
-  for (const index of shown.finished.keys()) waiting.add(endOf(index));
+  const lists = new Map<string, PartSeam>();
+  for (const [where, leaves] of shown.parts) lists.set(where, partSeam(leaves));
+  const waiting = new Set([...seams.keys(), ...lists.keys()]);
+  const finished = new Set(shown.finished.keys());
+  for (const index of finished) waiting.add(endOf(index));
   const begun = new Set(shown.begun);
+  const ended = new Set<number>();
+  const vendor = vendorFilter(shown.vendor);
+  const form = createReasoningForm(shown);
   /** What came beyond the shown part of one choice while another was still behind. */
   let early: JsonObject[] = [];
   let earlyChars = 0;
 
   const isBehind = (index: number) => [...waiting].some((where) => where.startsWith(`${index}:`));
 
-  /** The new part of one channel's text; a failure when it does not fit. */
-  function newText(index: number, channel: Channel, text: string): string | Dropped {
-    const where = key(index, channel);
-    const seam = seams.get(where);
-    if (seam && waiting.has(where)) {
-      const step = seam.push(text);
+  /** What a choice adds to what was shown: nothing may be new in a choice that is still behind. */
+  function compare(index: number, choice: JsonObject, delta: JsonObject): Fresh | Dropped {
+    const wasBehind = isBehind(index);
+    const fresh: Fresh = { texts: [], lists: [] };
+    /** Nothing of these was shown before. */
+    const unknown: Fresh = { texts: [], lists: [] };
+    let goesOn = false;
+    for (const [channel, text] of textsOf(delta)) {
+      const where = key(index, channel);
+      const seam = seams.get(where);
+      const step =
+        seam && waiting.has(where) ? seam.push(text) : ({ kind: 'passed', text } as const);
       if (step.kind === 'dropped') return step;
-      if (step.kind === 'held') return '';
+      if (step.kind === 'held') continue;
       waiting.delete(where);
-      if (step.text !== '' && isBehind(index)) return dropped('diverged');
-      return step.text;
+      if (step.text === '') continue;
+      goesOn ||= seam !== undefined;
+      (seam ? fresh : unknown).texts.push([channel, step.text]);
     }
-    if (!isBehind(index)) return text;
+    for (const { name, value, isWhole } of listsOf(choice, form.inShownForm(index, delta))) {
+      const where = key(index, name);
+      const seam = lists.get(where);
+      if (!seam) {
+        unknown.lists.push([name, itemsOf(value)]);
+        continue;
+      }
+      const step = isWhole ? seam.pushItems(value) : seam.push(value);
+      if (step.kind === 'dropped') return step;
+      if (seam.isThrough) waiting.delete(where);
+      if (step.fresh.length === 0) continue;
+      goesOn = true;
+      fresh.lists.push([name, step.fresh]);
+    }
+    const behind = isBehind(index);
+    if (behind && (goesOn || hasToolCall(delta))) return dropped('diverged');
     // Reasoning of a target whose predecessor showed none is no difference in the answer.
-    return channel === 'reasoning' && !seam ? '' : dropped('diverged');
+    for (const [channel, text] of unknown.texts) {
+      if (channel === 'reasoning' ? wasBehind : behind) {
+        if (channel !== 'reasoning') return dropped('diverged');
+      } else fresh.texts.push([channel, text]);
+    }
+    for (const [name, items] of unknown.lists) {
+      if (name === 'content[]' && behind && !items.every(isThought)) return dropped('diverged');
+      if (name === 'reasoning_details' || name === 'thinking_blocks') {
+        if (form.keepsAside(index, name, items, wasBehind)) continue;
+        fresh.lists.push([name, items]);
+      } else if (!wasBehind) fresh.lists.push([name, items]);
+    }
+    return fresh;
   }
 
   /** The role, of a choice that readers know nothing of yet. */
@@ -52,49 +99,55 @@ export function replayCurtain(shown: Shown): Curtain {
     return { role };
   }
 
-  /** The end of a choice: true when it is new, false when it was shown before. */
-  function newEnd(index: number): boolean | Dropped {
-    if (shown.finished.has(index)) waiting.delete(endOf(index));
-    if (isBehind(index)) return dropped('too_short');
-    return !shown.finished.has(index);
-  }
-
   function newChoice(choice: JsonObject, place: number): JsonObject | undefined | Dropped {
     const index = choiceIndex(choice, place);
+    if (ended.has(index)) return undefined;
     const delta = deltaOf(choice) ?? {};
-    const texts: Record<string, string> = {};
-    for (const [channel, text] of textsOf(delta)) {
-      const fresh = newText(index, channel, text);
-      if (typeof fresh !== 'string') return fresh;
-      if (fresh !== '') texts[fieldOf(delta, channel)] = fresh;
-    }
-    if (hasToolCall(delta) && isBehind(index)) return dropped('diverged');
-    const finish = hasFinish(choice) && newEnd(index);
-    if (typeof finish !== 'boolean') return finish;
+    const fresh = compare(index, choice, delta);
+    if ('kind' in fresh) return fresh;
+    const finish = hasFinish(choice);
+    if (finish && finished.has(index)) waiting.delete(endOf(index));
+    if (finish && isBehind(index)) return dropped('too_short');
     // Its end was shown: whatever it may still say is nobody's business.
-    if (shown.finished.has(index)) return undefined;
-    const rest = { ...roleOf(index, delta), ...withoutTexts(delta), ...texts };
-    if (Object.keys(rest).length === 0 && !finish) return undefined;
-    return {
-      ...choice,
-      index,
-      delta: rest,
-      finish_reason: finish ? choice['finish_reason'] : null,
-    };
+    if (finished.has(index)) return undefined;
+    if (finish) {
+      ended.add(index);
+      fresh.lists.push(...form.signedAside(index));
+    }
+    const isNew = finish || fresh.texts.length > 0 || fresh.lists.length > 0 || hasToolCall(delta);
+    const beside = { ...roleOf(index, delta), ...vendor.ofDelta(index, choice, delta, isNew) };
+    if (isNew) {
+      const names = form.namesOf(index, delta);
+      return repeatedChoice({ choice, index, delta, fresh, names, beside });
+    }
+    const more = isBare(choice, delta) ? vendor.ofBareChoice(index, choice) : {};
+    if (Object.keys(beside).length + Object.keys(more).length === 0) return undefined;
+    return { ...more, index, delta: beside, finish_reason: null };
+  }
+
+  /** What of a chunk readers may have; undefined where that is nothing. */
+  function newChunk(chunk: JsonObject): JsonObject | undefined | Dropped {
+    const all = itemsOf(chunk['choices']);
+    if (all.length === 0) return vendor.passes(chunk) ? chunk : undefined;
+    const choices: JsonObject[] = [];
+    for (const [place, choice] of all.entries()) {
+      if (!isObject(choice)) continue;
+      const fresh = newChoice(choice, place);
+      if (isDropped(fresh)) return fresh;
+      if (fresh) choices.push(fresh);
+    }
+    // Usage may come with a choice that has nothing new, as one that repeats its finish_reason.
+    const isUsage = waiting.size === 0 && usageOf(chunk) !== undefined;
+    return choices.length > 0 || isUsage ? { ...chunk, choices } : undefined;
   }
 
   return {
     take(chunk, size) {
       if (!isObject(chunk)) return waiting.size > 0 ? held : { kind: 'shown', chunks: [] };
-      const choices: JsonObject[] = [];
-      for (const [place, choice] of itemsOf(chunk['choices']).entries()) {
-        if (!isObject(choice)) continue;
-        const fresh = newChoice(choice, place);
-        if (isDropped(fresh)) return fresh;
-        if (fresh) choices.push(fresh);
-      }
-      if (choices.length > 0) {
-        early.push(withChoices(chunk, choices));
+      const fresh = newChunk(chunk);
+      if (isDropped(fresh)) return fresh;
+      if (fresh) {
+        early.push(fresh);
         earlyChars += size;
       }
       if (waiting.size > 0) return held;
@@ -105,10 +158,16 @@ export function replayCurtain(shown: Shown): Curtain {
     },
     end: () => (waiting.size > 0 ? dropped('too_short') : { kind: 'shown', chunks: [] }),
     get heldChars() {
-      return earlyChars;
+      return earlyChars + form.asideChars;
     },
   };
 }
+
+/** What is new of a choice: texts by channel, and lists of parts. */
+export type Fresh = {
+  texts: [Channel, string][];
+  lists: [name: string, items: readonly unknown[]][];
+};
 
 type Dropped = Extract<CurtainStep, { kind: 'dropped' }>;
 
@@ -117,28 +176,6 @@ const isDropped = (fresh: JsonObject | Dropped | undefined): fresh is Dropped =>
 
 const endOf = (index: number): string => `${index}:end`;
 
-const withChoices = (chunk: JsonObject, choices: JsonObject[]): JsonObject => ({
-  ...chunk,
-  choices,
-});
-
-/** The name under which a delta has the channel's text. */
-function fieldOf(delta: JsonObject, channel: Channel): string {
-  if (channel !== 'reasoning') return channel;
-  return reasoningTextFields.find((name) => typeof delta[name] === 'string') ?? 'reasoning_content';
-}
-
-const textFields = new Set<string>([
-  'role',
-  'content',
-  'refusal',
-  ...reasoningTextFields,
-  ...reasoningPartFields,
-]);
-
-/** What else a delta says: tool calls, vendors' own fields. Nothing that is empty. */
-function withoutTexts(delta: JsonObject): JsonObject {
-  return Object.fromEntries(
-    Object.entries(delta).filter(([name, value]) => !textFields.has(name) && value !== null),
-  );
-}
+/** A part of a content that is no word of the answer. */
+const isThought = (part: unknown): boolean =>
+  isObject(part) && (part['type'] === 'thinking' || part['type'] === 'reference');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { chunk, shownOf, toolCall } from './history.fixture.ts';
-import { addText, isNothing, keptChars, nothingShown, plainText } from './shown.ts';
+import { addChunk, addText, isNothing, keptChars, nothingShown, plainText } from './shown.ts';
 
 describe('what readers were shown', () => {
   it('is nothing after a role, an empty delta or chunks that are none', () => {
@@ -55,7 +55,9 @@ describe('what readers were shown', () => {
     expect(plainText(shownOf(text, chunk({ reasoning: 'Hm.' })))).toBeUndefined();
     expect(plainText(shownOf(text, chunk({ content: 'Hi' }, { index: 1 })))).toBeUndefined();
     expect(plainText(shownOf(text, chunk(toolCall)))).toBeUndefined();
-    expect(plainText(shownOf(text, chunk({}, { logprobs: {} })))).toBeUndefined();
+    expect(
+      plainText(shownOf(text, chunk({}, { logprobs: { content: [{ token: 'a' }] } }))),
+    ).toBeUndefined();
   });
 
   it('has the identity of the first chunk that has one', () => {
@@ -64,9 +66,25 @@ describe('what readers were shown', () => {
     expect(shown.identity).toEqual({ id: 'chatcmpl-1', created: 1, model: 'm' });
   });
 
-  it('of reasoning in parts cannot be compared, unless it comes as a text too', () => {
-    const parts = { reasoning_details: [{ type: 'reasoning.text', text: 'Hm.' }] };
-    expect(shownOf(chunk(parts)).other).toBe(true);
-    expect(shownOf(chunk({ ...parts, reasoning: 'Hm.' })).other).toBe(false);
+  it('has what its parts say, joined as a reader joins them, and counts it', () => {
+    const part = (text: string) => ({ reasoning_details: [{ type: 'reasoning.text', text }] });
+    const shown = shownOf(chunk(part('Hm')), chunk(part('')), chunk(part('.')));
+    const [leaf, ...more] = shown.parts.get('0:reasoning_details') ?? [];
+    expect([leaf?.kind, leaf?.value, more]).toEqual(['text', 'Hm.', []]);
+    expect([shown.chars, shown.partChars, keptChars(shown)]).toEqual([0, 3, 3]);
+    expect([isNothing(shown), plainText(shown)]).toEqual([false, undefined]);
+  });
+
+  it('keeps no more of parts than of text', () => {
+    const shown = nothingShown(10);
+    const part = { reasoning_details: [{ type: 'reasoning.encrypted', data: 'AAAAAAAAAAAA' }] };
+    addChunk(shown, chunk({ content: 'Hello' }));
+    addChunk(shown, chunk(part));
+    expect([keptChars(shown), shown.other]).toEqual([0, true]);
+  });
+
+  it('cannot be compared where it is reasoning in a form that we do not know', () => {
+    expect(shownOf(chunk({ thinking: { text: 'Hm.' } })).other).toBe(true);
+    expect(shownOf(chunk({ thinking: { text: '' }, reasoning: {} })).other).toBe(false);
   });
 });

@@ -8,7 +8,12 @@ import {
   reasoningPartFields,
   reasoningTextFields,
 } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { tokensIn, tokensInCalls } from '@millrace/shared/domain/tokens';
+import { addLeaves, itemLeaves, leavesOf, saysNothing } from './parts.ts';
+import type { Leaf } from './parts.ts';
+import { addVendorChunk, addVendorValues, noVendorValues } from './vendor-fields.ts';
+import type { VendorValues } from './vendor-fields.ts';
 
 /** What a choice says in one of its voices, as far as it can be compared letter by letter. */
 export type Channel = 'content' | 'refusal' | 'reasoning';
@@ -22,15 +27,25 @@ export type Identity = { id?: unknown; created?: unknown; model?: unknown };
 export type Shown = {
   /** By choice and channel (`0:content`), the text so far; none of an answer that is too long to be kept. */
   readonly texts: Map<string, string>;
+  /** By choice and list (`0:reasoning_details`, `0:logprobs.content`), what its parts said so far. */
+  readonly parts: Map<string, Leaf[]>;
+  /** By choice, the fields under which its reasoning was sent as a text: they stay the same. */
+  readonly reasoningNames: Map<number, readonly string[]>;
+  /** What else came along with it. */
+  readonly vendor: VendorValues;
   /** Characters of all texts, kept or not. */
   chars: number;
   /** Estimated tokens of all texts and tool calls, kept or not. */
   tokens: number;
+  /** Characters of all parts. */
+  partChars: number;
+  /** Characters of texts and parts that are kept. */
+  kept: number;
   /** So many characters are kept at most. */
   readonly maxChars: number;
   /** A tool call was sent: nothing is ever replayed after one. */
   toolCall: boolean;
-  /** Log probabilities, or something else than text, or more text than is kept: it cannot be compared. */
+  /** Audio, images, or more text than is kept: it cannot be compared. */
   other: boolean;
   /** The choices that have their finish_reason. */
   readonly finished: Map<number, string>;
@@ -42,8 +57,13 @@ export type Shown = {
 
 export const nothingShown = (maxChars = Infinity): Shown => ({
   texts: new Map(),
+  parts: new Map(),
+  reasoningNames: new Map(),
+  vendor: noVendorValues(),
   chars: 0,
   tokens: 0,
+  partChars: 0,
+  kept: 0,
   maxChars,
   toolCall: false,
   other: false,
@@ -53,21 +73,23 @@ export const nothingShown = (maxChars = Infinity): Shown => ({
 });
 
 export const isNothing = (shown: Shown): boolean =>
-  shown.texts.size === 0 && !shown.toolCall && !shown.other && shown.finished.size === 0;
+  shown.texts.size === 0 &&
+  shown.parts.size === 0 &&
+  !shown.toolCall &&
+  !shown.other &&
+  shown.finished.size === 0;
 
 /** The one text that a target could go on from; undefined when there is more, or none. */
 export function plainText(shown: Shown): string | undefined {
   const text = shown.texts.get('0:content');
-  return text !== undefined && shown.texts.size === 1 && !shown.other && !shown.toolCall
-    ? text
-    : undefined;
+  const isOnly = shown.texts.size === 1 && shown.parts.size === 0;
+  return text !== undefined && isOnly && !shown.other && !shown.toolCall ? text : undefined;
 }
 
-/** Characters of the texts that are kept. */
-export const keptChars = ({ texts }: Shown): number =>
-  texts.values().reduce((sum, { length }) => sum + length, 0);
+/** Characters that are kept of it. */
+export const keptChars = ({ kept, vendor }: Shown): number => kept + vendor.chars;
 
-export const key = (choice: number, channel: Channel): string => `${choice}:${channel}`;
+export const key = (choice: number, channel: Channel | ListName): string => `${choice}:${channel}`;
 
 /** Adds a text to a channel. An empty one is nothing. Returns its estimated tokens. */
 export function addText(shown: Shown, where: string, text: string): number {
@@ -75,12 +97,29 @@ export function addText(shown: Shown, where: string, text: string): number {
   const tokens = tokensIn(text);
   shown.chars += text.length;
   shown.tokens += tokens;
-  if (shown.chars <= shown.maxChars) shown.texts.set(where, (shown.texts.get(where) ?? '') + text);
-  else {
-    shown.texts.clear();
-    shown.other = true;
-  }
+  if (keep(shown, text.length)) shown.texts.set(where, (shown.texts.get(where) ?? '') + text);
   return tokens;
+}
+
+function addParts(shown: Shown, where: string, leaves: readonly Leaf[]): void {
+  if (leaves.length === 0) return;
+  const said = shown.parts.get(where) ?? [];
+  const chars = addLeaves(said, leaves);
+  shown.partChars += chars;
+  if (keep(shown, chars)) shown.parts.set(where, said);
+}
+
+/** Counts what is kept; of an answer that is too long nothing is. */
+function keep(shown: Shown, chars: number): boolean {
+  if (shown.kept + chars <= shown.maxChars && !shown.other) {
+    shown.kept += chars;
+    return true;
+  }
+  shown.texts.clear();
+  shown.parts.clear();
+  shown.kept = 0;
+  shown.other = true;
+  return false;
 }
 
 /** Adds what a chunk says. Changes `shown`; returns the estimated tokens that it added. */
@@ -89,18 +128,28 @@ export function addChunk(shown: Shown, chunk: unknown): number {
   const before = shown.tokens;
   shown.identity ??= identityOf(chunk);
   const choices = itemsOf(chunk['choices']);
+  if (choices.length === 0) addVendorChunk(shown.vendor, chunk);
   for (let place = 0; place < choices.length; place++) {
     const choice = choices[place];
     const delta = deltaOf(choice);
     if (!isObject(choice) || !delta) continue;
     const index = choiceIndex(choice, place);
     shown.begun.add(index);
-    for (const [channel, text] of textsOf(delta)) addText(shown, key(index, channel), text);
+    for (const [channel, text] of textsOf(delta)) {
+      addText(shown, key(index, channel), text);
+      if (channel === 'reasoning' && !shown.reasoningNames.has(index)) {
+        shown.reasoningNames.set(index, reasoningNames(delta));
+      }
+    }
+    for (const { name, value, isWhole } of listsOf(choice, delta)) {
+      addParts(shown, key(index, name), isWhole ? itemLeaves(value) : leavesOf(value));
+    }
     if (hasToolCall(delta)) {
       shown.toolCall = true;
       shown.tokens += tokensInCalls(delta);
     }
-    if (isObject(choice['logprobs']) || hasOther(delta)) shown.other = true;
+    if (hasOther(delta)) shown.other = true;
+    addVendorValues(shown.vendor, index, choice, delta);
   }
   for (const { index, reason } of finishReasons(chunk)) shown.finished.set(index, reason);
   return shown.tokens - before;
@@ -119,18 +168,43 @@ export function textsOf(delta: Readonly<Record<string, unknown>>): [Channel, str
   return texts;
 }
 
-export const hasFinish = (choice: Readonly<Record<string, unknown>>): boolean =>
+/** The fields under which a delta has its reasoning as a text. */
+export const reasoningNames = (delta: JsonObject): string[] =>
+  reasoningTextFields.filter((name) => isText(delta[name]));
+
+/** A list of parts, or of log probabilities, whose items are whole. */
+export type List = { name: ListName; value: unknown; isWhole: boolean };
+export type ListName = 'content[]' | 'logprobs.content' | 'logprobs.refusal' | PartField;
+export type PartField = (typeof reasoningPartFields)[number];
+
+/** The lists that a choice adds to. Empty ones say nothing. */
+export function listsOf(choice: JsonObject, delta: JsonObject): List[] {
+  const lists: List[] = [];
+  if (Array.isArray(delta['content'])) {
+    lists.push({ name: 'content[]', value: delta['content'], isWhole: false });
+  }
+  for (const name of reasoningPartFields) {
+    if (!saysNothing(delta[name])) lists.push({ name, value: delta[name], isWhole: false });
+  }
+  const logprobs = choice['logprobs'];
+  if (!isObject(logprobs)) return lists;
+  for (const name of ['content', 'refusal'] as const) {
+    if (!Array.isArray(logprobs[name]) || logprobs[name].length === 0) continue;
+    lists.push({ name: `logprobs.${name}`, value: logprobs[name], isWhole: true });
+  }
+  return lists;
+}
+
+export const hasFinish = (choice: JsonObject): boolean =>
   typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '';
 
 const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
 
-/** Something visible that is no text: parts, audio, images. */
-const hasOther = (delta: Readonly<Record<string, unknown>>): boolean =>
-  Array.isArray(delta['content']) ||
+/** Something visible that cannot be compared: audio, images, reasoning in a form that we do not know. */
+const hasOther = (delta: JsonObject): boolean =>
   isObject(delta['audio']) ||
   itemsOf(delta['images']).length > 0 ||
-  (reasoningPartFields.some((name) => itemsOf(delta[name]).length > 0) &&
-    !reasoningTextFields.some((name) => isText(delta[name])));
+  reasoningTextFields.some((name) => typeof delta[name] === 'object' && !saysNothing(delta[name]));
 
 function identityOf(chunk: Readonly<Record<string, unknown>>): Identity | undefined {
   const { id, created, model } = chunk;

@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import {
+  chunk,
+  ended,
+  historyOf,
+  reset,
+  said,
+  seam,
+  shownOf,
+  started,
+  toolCall,
+} from './history.fixture.ts';
+import { isProgress, isSpent, maxCallsWithoutProgress, reach } from './progress.ts';
+
+const place = { provider: 'one', model: 'a' };
+
+describe('progress', () => {
+  it.each([
+    ['a character', { content: 'a' }],
+    ['a thought', { reasoning: 'a' }],
+    ['a part', { reasoning_details: [{ type: 'reasoning.encrypted', data: 'A' }] }],
+    ['a refusal', { refusal: 'a' }],
+    ['a tool call', toolCall],
+  ])('is %s', (_, delta) => {
+    expect(isProgress(chunk(delta))).toBe(true);
+    expect(reach(shownOf(chunk(delta)))).toBeGreaterThan(0);
+  });
+
+  it('is an end', () => {
+    expect(isProgress(chunk({}, { finish: 'stop' }))).toBe(true);
+    expect(reach(shownOf(chunk({}, { finish: 'stop' })))).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ['a role', { role: 'assistant', content: '' }],
+    ['an annotation', { annotations: [{ type: 'url_citation' }] }],
+    ['a vendor field', { channel: 'analysis', token_id: 7, executed_tools: [{ index: 0 }] }],
+    ['an empty part', { reasoning_details: [{ type: 'reasoning.text', text: '', index: 0 }] }],
+    ['no parts', { reasoning_details: [], content: null }],
+  ])('is not %s', (_, delta) => {
+    expect(isProgress(chunk(delta))).toBe(false);
+    expect(reach(shownOf(chunk(delta)))).toBe(0);
+  });
+});
+
+describe('the upstream calls of a request', () => {
+  const replays = (count: number, lines: (n: number) => ReturnType<typeof said>[]) =>
+    Array.from({ length: count }, (_, i) => i + 2).flatMap((n) => [
+      started(n, place, 'replay'),
+      seam(n, 'replay'),
+      ...lines(n),
+      ended(n, 'upstream_reset', 1),
+    ]);
+  const first = [started(1, place), said('Hello'), ended(1, 'upstream_reset', 1)];
+
+  it('are spent after ten that bring nothing, whatever comes along', () => {
+    const annotated = () => [said({ annotations: [{ type: 'url_citation' }] })];
+    for (const calls of [maxCallsWithoutProgress - 1, maxCallsWithoutProgress]) {
+      const { tries } = historyOf(...first, ...replays(calls - 1, annotated));
+      expect(tries).toHaveLength(calls);
+      expect(isSpent(tries)).toBe(calls === maxCallsWithoutProgress);
+    }
+    const silent = Array.from({ length: maxCallsWithoutProgress }, (_, i) => started(i + 1, place));
+    expect(isSpent(historyOf(...silent).tries)).toBe(true);
+    expect(isSpent(historyOf(...silent.slice(1)).tries)).toBe(false);
+  });
+
+  it('may be more where each brings a word', () => {
+    const { tries } = historyOf(...first, ...replays(30, () => [said(' more')]));
+    expect(isSpent(tries)).toBe(false);
+  });
+
+  it('are not more because readers were told to forget what comes again', () => {
+    const restarts = Array.from({ length: 9 }, (_, i) => i + 2).flatMap((n) => [
+      reset,
+      started(n, place, 'restart'),
+      said('Hello'),
+      ended(n, 'upstream_reset', 1),
+    ]);
+    expect(isSpent(historyOf(...first, ...restarts).tries)).toBe(true);
+    expect(
+      isSpent(
+        historyOf(...first, ...restarts, reset, started(11, place, 'restart'), said('Hello you'))
+          .tries,
+      ),
+    ).toBe(false);
+  });
+});

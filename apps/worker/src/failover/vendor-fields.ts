@@ -1,0 +1,178 @@
+import {
+  finishReasons,
+  hasToolCall,
+  itemsOf,
+  reasoningPartFields,
+  reasoningTextFields,
+} from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/chunk';
+import { saysNothing } from './parts.ts';
+
+/*
+ * What chunks carry beside the answer itself: citations and annotations, tools that the provider ran,
+ * token ids, filter results. None of it is progress, and none of it is compared: it is shown once.
+ *
+ * Lists grow item by item, so an item that was shown is not shown again. All other values belong to
+ * their chunk: they are shown with what is new of it, and where a chunk has nothing but them, as often
+ * as in the first run of the answer.
+ */
+
+/** Values that were shown, as JSON under their place, and how often. */
+export type VendorValues = {
+  readonly counts: Map<string, number>;
+  /** Characters of all of them; beyond `maxVendorChars` no more are kept, and none is shown again. */
+  chars: number;
+};
+
+/** Characters of vendor values that a run keeps: some thousand citations. */
+export const maxVendorChars = 1024 * 1024;
+
+export const noVendorValues = (): VendorValues => ({ counts: new Map(), chars: 0 });
+
+/** Fields of a delta that are the answer itself. */
+const answerFields: ReadonlySet<string> = new Set([
+  'role',
+  'content',
+  'refusal',
+  'tool_calls',
+  'function_call',
+  'audio',
+  'images',
+  ...reasoningTextFields,
+  ...reasoningPartFields,
+]);
+
+/** Fields of a choice that are its frame. */
+const frameFields: ReadonlySet<string> = new Set([
+  'index',
+  'delta',
+  'message',
+  'finish_reason',
+  'native_finish_reason',
+  'logprobs',
+  'usage',
+]);
+
+/** Fields of a chunk that say which answer it is of, or are shown in another way. */
+const chunkFields: ReadonlySet<string> = new Set([
+  'id',
+  'object',
+  'created',
+  'model',
+  'choices',
+  'usage',
+  'obfuscation',
+  'system_fingerprint',
+  'service_tier',
+]);
+
+type Field = [name: string, value: unknown];
+
+const fieldsBeside = (value: JsonObject, known: ReadonlySet<string>): Field[] => {
+  const fields: Field[] = [];
+  for (const name in value) {
+    if (!known.has(name) && !saysNothing(value[name])) fields.push([name, value[name]]);
+  }
+  return fields;
+};
+
+/** A delta's vendor fields that say something. */
+export const vendorFields = (delta: JsonObject): Field[] => fieldsBeside(delta, answerFields);
+
+/** Those of a choice, beside its delta. */
+export const choiceFields = (choice: JsonObject): Field[] => fieldsBeside(choice, frameFields);
+
+/** Whether a delta says nothing of the answer: not a character, no part of a tool call, no end. */
+export function isBare(choice: JsonObject, delta: JsonObject): boolean {
+  if (hasToolCall(delta) || finishReasons({ choices: [choice] }).length > 0) return false;
+  if (!saysNothing(choice['logprobs'])) return false;
+  for (const name of answerFields) {
+    if (name !== 'role' && name in delta && !saysNothing(delta[name])) return false;
+  }
+  return true;
+}
+
+const placeOf = (index: number, name: string): string => `${index}.${name}`;
+/** Of a chunk without choices. */
+const chunkPlace = 'chunk';
+
+/** Remembers what a choice that was shown had beside the answer. */
+export function addVendorValues(
+  seen: VendorValues,
+  index: number,
+  choice: JsonObject,
+  delta: JsonObject,
+): void {
+  const fields = vendorFields(delta);
+  const ofChoice = choiceFields(choice);
+  if (fields.length + ofChoice.length === 0) return;
+  const bare = isBare(choice, delta);
+  for (const [name, value] of fields) {
+    if (Array.isArray(value))
+      for (const item of itemsOf(value)) add(seen, placeOf(index, name), item);
+    else if (bare) add(seen, placeOf(index, name), value);
+  }
+  if (bare) for (const [name, value] of ofChoice) add(seen, placeOf(index, `/${name}`), value);
+}
+
+/** Remembers a chunk without choices. */
+export function addVendorChunk(seen: VendorValues, chunk: JsonObject): void {
+  const fields = fieldsBeside(chunk, chunkFields);
+  if (fields.length > 0) add(seen, chunkPlace, fields);
+}
+
+function add(seen: VendorValues, place: string, value: unknown): void {
+  const key = `${place} ${JSON.stringify(value)}`;
+  const count = seen.counts.get(key);
+  if (count === undefined) seen.chars += key.length;
+  if (seen.chars <= maxVendorChars) seen.counts.set(key, (count ?? 0) + 1);
+}
+
+/** Says of what a second run of the answer brings whether it was shown. */
+export type VendorFilter = {
+  /** The delta's fields that may be shown; `isNew`: it has something new of the answer. */
+  ofDelta(index: number, choice: JsonObject, delta: JsonObject, isNew: boolean): JsonObject;
+  /** Those of a choice that has nothing of the answer. */
+  ofBareChoice(index: number, choice: JsonObject): JsonObject;
+  /** Whether a chunk without choices may be shown. */
+  passes(chunk: JsonObject): boolean;
+};
+
+export function vendorFilter(shown: VendorValues): VendorFilter {
+  const left = new Map(shown.counts);
+  const isFull = shown.chars > maxVendorChars;
+
+  /** A value that stands by itself was shown as often as it is in the first run. */
+  function isFresh(place: string, value: unknown): boolean {
+    if (isFull) return false;
+    const key = `${place} ${JSON.stringify(value)}`;
+    const count = left.get(key) ?? 0;
+    if (count > 0) left.set(key, count - 1);
+    return count === 0;
+  }
+
+  const isFreshItem = (place: string, item: unknown): boolean =>
+    !isFull && !left.has(`${place} ${JSON.stringify(item)}`);
+
+  return {
+    ofDelta(index, choice, delta, isNew) {
+      const given: Record<string, unknown> = {};
+      for (const [name, value] of vendorFields(delta)) {
+        const place = placeOf(index, name);
+        if (Array.isArray(value)) {
+          const items = itemsOf(value).filter((item) => isFreshItem(place, item));
+          if (items.length > 0) given[name] = items;
+        } else if (isNew || (isBare(choice, delta) && isFresh(place, value))) given[name] = value;
+      }
+      return given;
+    },
+    ofBareChoice: (index, choice) =>
+      Object.fromEntries(
+        choiceFields(choice).filter(([name, value]) => isFresh(placeOf(index, `/${name}`), value)),
+      ),
+    passes(chunk) {
+      const fields = fieldsBeside(chunk, chunkFields);
+      return fields.length > 0 && isFresh(chunkPlace, fields);
+    },
+  };
+}
