@@ -1,7 +1,7 @@
 import { createAssembly } from '@millrace/shared/domain/completion';
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type { Line, Terminal } from '@millrace/shared/domain/entry';
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
 import { setMembers, singleLine } from '@millrace/shared/domain/json-text';
 import type { Described, ReadOutcome, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
@@ -192,7 +192,7 @@ function createAnswer(maxBytes: number) {
 
   function add(text: string): void {
     if (chars > maxBytes) return;
-    const chunk: unknown = JSON.parse(text);
+    const chunk = parseShallow(text);
     // What else is in a chunk is the same in all of them, and not kept.
     chars += sizeOf(isJsonObject(chunk) ? chunk['choices'] : undefined);
     if (chars > maxBytes) assembly = createAssembly();

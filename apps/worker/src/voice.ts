@@ -1,3 +1,4 @@
+import { parseShallow } from '@millrace/shared/domain/json';
 import type { AttemptStarted } from '@millrace/shared/domain/entry';
 import {
   deltaOf,
@@ -153,7 +154,7 @@ export function createVoice(options: VoiceOptions): Voice {
       plain(text, content) {
         sent.tokens += tokensIn(content);
         if (gaveUp) return;
-        if (curtain) behindCurtain(curtain.take(JSON.parse(text), text.length));
+        if (curtain) behindCurtain(curtain.take(parseShallow(text), text.length));
         else speak({ text, content, visible: true });
         bound();
       },
@@ -169,7 +170,7 @@ export function createVoice(options: VoiceOptions): Voice {
       },
       usage(text) {
         usage = text;
-        told = toldIn(JSON.parse(text), sent.tokens) ?? told;
+        told = toldIn(parseShallow(text), sent.tokens) ?? told;
       },
     },
     finish() {

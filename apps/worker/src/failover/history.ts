@@ -1,3 +1,4 @@
+import { parseShallow } from '@millrace/shared/domain/json';
 import { isObject, usageOf } from '@millrace/shared/domain/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type {
@@ -86,7 +87,7 @@ export function remember(history: History, entry: Entry): void {
       break;
     case 'chunk': {
       if (history.speaker === undefined) speaks(history, impliedSpeaker(history)?.attempt);
-      const chunk: unknown = JSON.parse(entry.text);
+      const chunk = parseShallow(entry.text);
       const tokens = addChunk(history.shown, chunk);
       if (history.speaker) history.speaker.tokens += tokens;
       advance(history);
@@ -94,7 +95,7 @@ export function remember(history: History, entry: Entry): void {
       break;
     }
     case 'usage': {
-      history.usage = usageOf(JSON.parse(entry.text)) ?? history.usage;
+      history.usage = usageOf(parseShallow(entry.text)) ?? history.usage;
       break;
     }
     case 'result':

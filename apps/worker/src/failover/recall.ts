@@ -1,3 +1,4 @@
+import { parseShallow } from '@millrace/shared/domain/json';
 import { plainContent } from '@millrace/shared/domain/chunk';
 import { contentIn, templateOf } from '@millrace/shared/domain/chunk-template';
 import type { ChunkTemplate } from '@millrace/shared/domain/chunk-template';
@@ -26,6 +27,6 @@ export function createRecall(history: History): (line: string) => void {
       return;
     }
     remember(history, { kind: 'chunk', text });
-    template = plainContent(JSON.parse(text)) === undefined ? undefined : templateOf(text);
+    template = plainContent(parseShallow(text)) === undefined ? undefined : templateOf(text);
   };
 }

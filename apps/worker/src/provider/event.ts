@@ -1,3 +1,4 @@
+import { parseShallow } from '@millrace/shared/domain/json';
 import { isObject } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { readableMembers } from '@millrace/shared/domain/json-text';
@@ -64,7 +65,7 @@ function saysThatItIsEmpty(text: string): boolean {
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return parseShallow(text);
   } catch {
     return undefined;
   }

@@ -1,3 +1,31 @@
 /** A JSON object: neither null nor an array. */
 export const isJsonObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * Levels of a provider's JSON that are kept of it as a value. Its text goes to readers as it is; what walks
+ * through values or prints them again recurses, and has no room for thousands of levels.
+ */
+const maxKeptDepth = 100;
+
+/** As JSON.parse, with null in place of what is nested deeper than 100 levels. */
+export const parseShallow = (text: string): unknown => withinDepth(JSON.parse(text));
+
+/** The same value, changed where it is nested too deep. Only for one that was just parsed: it is cut in place. */
+export const withinDepth = (value: unknown): unknown => cut(value, maxKeptDepth);
+
+function cut(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === 0) return null;
+  if (Array.isArray(value)) {
+    const items = value as unknown[];
+    for (const [index, item] of items.entries()) items[index] = cut(item, depth - 1);
+    return items;
+  }
+  const object = value as Record<string, unknown>;
+  for (const name in object) {
+    const member = object[name];
+    if (typeof member === 'object' && member !== null) object[name] = cut(member, depth - 1);
+  }
+  return object;
+}

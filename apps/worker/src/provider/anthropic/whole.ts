@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, withinDepth } from '@millrace/shared/domain/json';
 import type { ProviderCall, Verdict } from '../port.ts';
 import { createBlockReader } from './blocks.ts';
 import { completionId } from './chunks.ts';
@@ -100,7 +100,7 @@ const isMessage = (value: unknown): value is Json & { content: unknown[] } =>
 
 function parse(text: string): unknown {
   try {
-    return parseExactly(text);
+    return withinDepth(parseExactly(text));
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { withinDepth } from '@millrace/shared/domain/json';
 import { randomUUID } from 'node:crypto';
 import { choiceIndex, isObject, itemsOf } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
@@ -72,7 +73,7 @@ export function createChunkRepair(
   return {
     repair(text, chunk) {
       const choices = itemsOf(
-        (needsCare(text) ? (parseExactly(text) as JsonObject) : chunk).choices,
+        (needsCare(text) ? (withinDepth(parseExactly(text)) as JsonObject) : chunk).choices,
       );
       const fresh = choices.map(repairChoice);
       const isChanged = fresh.some((choice, at) => choice !== choices[at]);
