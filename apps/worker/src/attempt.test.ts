@@ -140,6 +140,7 @@ it.each(['sk-real-0123', 'x', '0', 'null'])(
       fault: {
         code: 'context_length_exceeded',
         message: 'The provider answered with status 400.',
+        detail: '400 context_length_exceeded: too long',
         httpStatus: 400,
         error,
       },

@@ -24,6 +24,7 @@ describe('the key in what a provider says', () => {
     expect(clean).toEqual({
       ...told,
       message: 'No: ***, ***.',
+      detail: '401 context_length_exceeded: Bad key ***',
       error: error('Bad key ***', { metadata: { raw: ['Bearer ***', 1, null, true] } }),
     });
   });
@@ -32,7 +33,8 @@ describe('the key in what a provider says', () => {
     'is not looked for where it is %j',
     (short) => {
       const told = fault('context_length_exceeded', { httpStatus: 400, error: error('x 0 null') });
-      expect(withoutKey(told, short)).toEqual(told);
+      const detail = '400 context_length_exceeded: x 0 null';
+      expect(withoutKey(told, short)).toEqual({ ...told, detail });
     },
   );
 
@@ -47,4 +49,83 @@ describe('the key in what a provider says', () => {
     const clean = withoutKey(fault('upstream_rejected', { error: error('No', { deep }) }), key);
     expect(JSON.stringify(clean).length).toBeLessThan(1000);
   });
+
+  const secret = 'sk-proj-9fKq27LmZx04TbWv83';
+  const hex = Buffer.from(secret).toString('hex');
+  const base64 = (before: string, after = '') =>
+    Buffer.from(before + secret + after).toString('base64');
+
+  it.each([
+    ['as the name of a field', { [secret]: true }],
+    ['in hex', { raw: `x${hex}` }],
+    ['in hex with capitals', { raw: hex.toUpperCase() }],
+    ['in base64', { raw: base64('') }],
+    ['in base64 behind another word', { raw: base64('Bearer ') }],
+    ['in base64 behind and before other words', { raw: base64('a ', ' and so on') }],
+    ['as a login in base64', { raw: `Basic ${base64('user:')}` }],
+    ['split over two fields', { first: secret.slice(0, 13), second: secret.slice(13) }],
+    ['split by white space', { raw: secret.match(/.{1,4}/g)?.join('\n ') }],
+    ['without its beginning', { raw: `…${secret.slice(9)}` }],
+    ['in a URL', { raw: `https://x.test/?key=${encodeURIComponent(secret)}&a=b` }],
+  ])('is taken out %s', (_, more) => {
+    const told = fault('upstream_rejected', { httpStatus: 400, error: error('No.', more) });
+    const clean = JSON.stringify(withoutKey(told, secret));
+    const letters = clean.replaceAll(/[^A-Za-z0-9]/g, '');
+    for (const form of [secret.replaceAll('-', ''), hex, hex.toUpperCase()]) {
+      for (let at = 0; at + 8 <= form.length; at++) {
+        expect(letters).not.toContain(form.slice(at, at + 8));
+      }
+    }
+    expect(Buffer.from(letters, 'base64').toString()).not.toContain(secret.slice(4, 16));
+    expect(clean).toContain('***');
+  });
+
+  it('is looked for in a long text in no time', () => {
+    const long = 'sk-a-'.repeat(50_000);
+    const began = performance.now();
+    withoutKey(fault('upstream_rejected', { error: error(long) }), secret);
+    // A quadratic search takes minutes.
+    expect(performance.now() - began).toBeLessThan(5000);
+  });
+});
+
+describe('whose account it is', () => {
+  it.each([
+    'organization org-AbC123xyz456',
+    'in organization `org_01hxyz2abc3` service tier `on_demand`',
+    'project proj_Ab12Cd34',
+    'your team 0f1e2d3c-1111-2222-3333-444455556666 has used',
+    'Project 123456789012 is not allowed',
+    'account accounts/fired-up-77aa is suspended',
+    'User: arn:aws:iam::123456789012:user/gateway is not authorized',
+    'Incorrect API key provided: sk-proj-********************wxyz.',
+    'Your api key: ****c0de is invalid',
+    'key sk-…abcd is over its limit',
+    'key sk-or-v1-0f3...9c2 is over its limit',
+    'user_2abCdEf3 may not',
+  ])('is no part of what a client sees: %s', (words) => {
+    const told = fault('upstream_rejected', {
+      message: words,
+      httpStatus: 400,
+      error: error(words),
+    });
+    const clean = withoutKey(told, 'sk-another-key-0123');
+    const isIn = (text: string) =>
+      /AbC123|01hxyz|Ab12Cd|0f1e2d|123456789012|77aa|gateway|wxyz|c0de|abcd|0f3|9c2|2abCd/.test(
+        text,
+      );
+    expect(isIn(words)).toBe(true);
+    expect(isIn(clean.message)).toBe(false);
+    expect(isIn(JSON.stringify(clean.error))).toBe(false);
+    // For whom it is good to know.
+    expect(isIn(clean.detail ?? '')).toBe(true);
+  });
+
+  it.each(['user_error', 'rate_limit_exceeded', 'messages.0.content', 'max_tokens: 9 > 8', '***'])(
+    'is not seen in %j',
+    (words) => {
+      const told = fault('upstream_rejected', { message: words, error: error(words) });
+      expect(withoutKey(told, undefined)).toMatchObject({ message: words, error: error(words) });
+    },
+  );
 });

@@ -1,34 +1,45 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
+import { createRedactor, mapTexts, withoutIdentifiers } from './redaction.ts';
+import type { Redact } from './redaction.ts';
 
-/**
- * Characters of a key that is looked for in what a provider says. Shorter ones are placeholders for
- * servers that want none (`x`, `none`): no secret, and a part of half the words there are.
- */
-const shortestKey = 8;
-/** Levels of an error object that are told: nobody nests what a reader is to understand. */
+/** Levels of an error object that are told: what a reader is to understand is not nested deeper. */
 const maxErrorDepth = 20;
+/** Characters of a provider's words that logs and the ledger keep. */
+const maxDetailChars = 500;
 
 /**
- * The fault as it may be told. Providers repeat what they were sent, and the key is nobody's business:
- * it is taken out of every text of theirs, never out of our own code and status. Never throws.
+ * The fault as it may be told. Providers repeat what they were sent: the key is taken out of every text
+ * of theirs, and what tells whose account it is out of all that a client may see. `detail` keeps the
+ * provider's words, without the key, for the operator. Our own code and status stay. Never throws.
  */
 export function withoutKey(fault: Fault, apiKey: string | undefined): Fault {
-  const isSecret = apiKey !== undefined && apiKey.length >= shortestKey;
-  const clean = (text: string) => (isSecret ? text.replaceAll(apiKey, '***') : text);
+  const hideKey = createRedactor(apiKey);
+  const clean = (text: string) => withoutIdentifiers(hideKey(text));
   const told: Fault = { ...fault, message: clean(fault.message) };
-  // All levels of an OpenAiError's own members are above the bound.
-  if (fault.error) told.error = mapTexts(fault.error, clean, maxErrorDepth) as OpenAiError;
+  const detail = fault.detail ?? wordsOf(fault);
+  if (detail !== undefined) told.detail = hideKey(detail).slice(0, maxDetailChars);
+  if (fault.error) told.error = cleanError(fault.error, clean);
   return told;
 }
 
-/** A copy with every text changed, cut off below `depth` levels: what is deeper cannot be written either. */
-function mapTexts(value: unknown, change: (text: string) => string, depth: number): unknown {
-  if (typeof value === 'string') return change(value);
-  if (typeof value !== 'object' || value === null) return value;
-  if (depth === 0) return null;
-  if (Array.isArray(value)) return value.map((item) => mapTexts(item, change, depth - 1));
-  return Object.fromEntries(
-    Object.entries(value).map(([name, one]) => [name, mapTexts(one, change, depth - 1)]),
-  );
+/** OpenAI's own members keep their names. */
+function cleanError(
+  { message, type, param, code, ...rest }: OpenAiError,
+  clean: Redact,
+): OpenAiError {
+  return {
+    ...(mapTexts(rest, clean, maxErrorDepth) as object),
+    message: clean(message),
+    type: clean(type),
+    param: param === null ? null : clean(param),
+    code: code === null ? null : clean(code),
+  };
+}
+
+/** `401 invalid_api_key: Incorrect API key provided.`; undefined where the provider said nothing. */
+function wordsOf({ httpStatus, error, message }: Fault): string | undefined {
+  if (!error) return httpStatus === undefined ? undefined : message;
+  const named = [httpStatus, error.code].filter((one) => one !== undefined && one !== null);
+  return `${named.join(' ')}${named.length > 0 ? ': ' : ''}${error.message}`;
 }
