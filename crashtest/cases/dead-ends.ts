@@ -41,8 +41,9 @@ const deadEnds: Readonly<Record<string, DeadEnd>> = {
   'then-401': {
     primary: 'status:code=503',
     backup: 'status:code=401',
-    statuses: [401, 502],
-    says: /API key|401|auth/i,
+    // The proxy's own key: no business of the client's.
+    statuses: [502],
+    says: /authorize/i,
   },
   resets: {
     primary: 'reset-before-headers',

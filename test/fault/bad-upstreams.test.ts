@@ -118,11 +118,17 @@ const targetAt = async (provider: string) =>
     (one) => one.provider === provider,
   );
 
+/** A line of a worker's log that says it of this provider. */
+const logged = (provider: string, says: RegExp) =>
+  new RegExp(`"provider":"${provider}[^\\n]*(${says.source})`, 'i');
+
 describe.each(bad)('a bad provider (%s)', (name, code, status, attempts, says) => {
   test('is a clear error where it is alone', async () => {
     const { head, error } = await readPlain(ask(fleet.url, `${name} alone`));
     expect(head.status).toBe(status);
-    expect(error).toMatchObject({ code, message: expect.stringMatching(says) });
+    // No host, no certificate and no code of the system is any business of the client's.
+    expect(error).toMatchObject({ code, message: expect.stringMatching(/^[A-Z][A-Za-z ]+\.$/) });
+    expect(fleet.workers[0]?.stderr()).toMatch(logged(name, says));
   });
 
   test('has a backup that answers, and the attempts say why', async () => {

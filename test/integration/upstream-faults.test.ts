@@ -14,9 +14,9 @@ type Fault = [model: string, status: number, code: string | null];
 /** Told with a status, as nothing of the answer has been shown yet. */
 const beforeAnything: Fault[] = [
   ['status:code=400', 400, null],
-  ['status:code=401', 401, 'invalid_api_key'],
-  ['status:code=403', 403, 'unsupported_country_region_territory'],
-  ['status:code=404', 404, 'model_not_found'],
+  ['status:code=401', 502, 'upstream_auth_failed'],
+  ['status:code=403', 502, 'upstream_auth_failed'],
+  ['status:code=404', 502, 'upstream_model_not_found'],
   ['status:code=422', 422, null],
   ['status:code=429,retryAfterMs=20', 429, 'rate_limit_exceeded'],
   ['status:code=500', 500, null],

@@ -296,8 +296,6 @@ describe('a client that goes away', () => {
 describe("the provider's errors", () => {
   const classes = {
     400: OpenAI.BadRequestError,
-    401: OpenAI.AuthenticationError,
-    404: OpenAI.NotFoundError,
     429: OpenAI.RateLimitError,
     500: OpenAI.InternalServerError,
   };
@@ -313,6 +311,20 @@ describe("the provider's errors", () => {
       expect((error as Error).message).toContain('(simulated)');
     }
   });
+
+  it.each([401, 404])(
+    'of status %i are the operator’s, and no fault of the key or model asked for',
+    async (status) => {
+      for (const stream of [true, false]) {
+        const error = await thrownBy(
+          client.chat.completions.create({ model: failing(status), messages, stream }),
+        );
+        expect(error).toBeInstanceOf(OpenAI.InternalServerError);
+        expect(error).toMatchObject({ status: 502, type: 'upstream_error' });
+        expect((error as Error).message).not.toContain('(simulated)');
+      }
+    },
+  );
 
   it('keep their code, their type and Retry-After', async () => {
     const ask = client.chat.completions.create({ model: failing(429), messages, stream: true });

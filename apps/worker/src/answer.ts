@@ -1,3 +1,4 @@
+import { parseShallow } from '@millrace/shared/domain/json';
 import { finishReasons, usageOf } from '@millrace/shared/domain/chunk';
 import { chunkLine, encodeEntry } from '@millrace/shared/domain/entry';
 import type {
@@ -249,7 +250,7 @@ export function createAnswer(options: AnswerOptions): Answer {
     const known = workOf(attempt);
     const result = outcome.kind === 'completed' && !outcome.usage ? outcome.result : undefined;
     // What is not streamed was not counted on its way.
-    const work = result ? { ...known, sent: sentIn(JSON.parse(result.body)) } : known;
+    const work = result ? { ...known, sent: sentIn(parseShallow(result.body)) } : known;
     const how = isWhole ? 'completed' : (voice.gaveUp ?? 'superseded');
     const cost = costOf(work, outcome, how);
     let usage: Usage | undefined;
@@ -261,6 +262,7 @@ export function createAnswer(options: AnswerOptions): Answer {
       if (!outcome.result && !isUncounted) tellUsage(usage, voice.usage);
     }
     const data = account(voice, cost, firstTokenAt);
+    if (outcome.kind === 'fault') data.detail = outcome.fault.detail;
     note({ kind: 'attempt_end', data });
     if (!isWhole) return false;
     // One beside it that was silent to its end is called off only now.
@@ -285,7 +287,7 @@ export function createAnswer(options: AnswerOptions): Answer {
     complete() {
       const { shown, result } = history;
       if (result) {
-        const whole: unknown = JSON.parse(result.body);
+        const whole = parseShallow(result.body);
         end(finishReasons(whole)[0]?.reason ?? null, usageOf(whole));
         return;
       }

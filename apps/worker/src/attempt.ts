@@ -4,6 +4,7 @@ import { ourFault } from './failed-attempt.ts';
 import type { TimeLimit } from './failover/time-limit.ts';
 import { createSniffer } from './provider/answer-kind.ts';
 import type { AnswerKind, AnswerSniffer } from './provider/answer-kind.ts';
+import { addsStreamOptions } from './provider/stream-options.ts';
 import type { AnswerSink, Provider, ProviderCall, StreamReader } from './provider/port.ts';
 import { callUpstream } from './upstream/call.ts';
 import type { Upstream, UpstreamCall } from './upstream/call.ts';
@@ -111,10 +112,15 @@ export function startAttempt(options: AttemptOptions): Attempt {
     else upstream?.abort();
     settle(told);
   }
-  const judged = (fault: Fault): Fault =>
-    options.accepted && fault.code === 'upstream_rejected'
-      ? { ...fault, code: 'target_unsuited' }
-      : fault;
+  function judged(fault: Fault): Fault {
+    if (fault.code === 'stream_options_refused' && !addsStreamOptions(call)) {
+      return judged({ ...fault, code: 'upstream_rejected' });
+    }
+    if (fault.code !== 'upstream_rejected') return fault;
+    // It began to answer, so what it says now is no word on the request.
+    if (firstTokenAt !== undefined) return { ...fault, code: 'upstream_server_error' };
+    return options.accepted ? { ...fault, code: 'target_unsuited' } : fault;
+  }
   const fail = (fault: Fault) => finish({ kind: 'fault', fault });
   const onAbort = () => finish({ kind: 'aborted' });
 

@@ -7,7 +7,7 @@ import { createContest } from './contest.ts';
 import type { AttemptStep, Contest } from './contest.ts';
 import { continueBody } from './failover/continue-body.ts';
 import type { History } from './failover/history.ts';
-import { fail, isReal } from './failover/clear-end.ts';
+import { fail, reasonAfter } from './failover/clear-end.ts';
 import type { ClearEnd } from './failover/clear-end.ts';
 import { next } from './failover/next.ts';
 import type { Route, Step } from './failover/next.ts';
@@ -136,7 +136,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   }
 
   function fallback(fault: Fault): AttemptStep | undefined {
-    if (isReal(fault)) reason = fault;
+    reason = reasonAfter(reason, fault);
     const step = decide(look().open, fault);
     return mayStandBeside(step) ? step : undefined;
   }
@@ -231,7 +231,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
       const outcome = await contest.run(step, permit);
       if (outcome.kind !== 'fault') break;
       fault = outcome.fault;
-      if (isReal(fault)) reason = fault;
+      reason = reasonAfter(reason, fault);
     }
   } finally {
     gate.close();

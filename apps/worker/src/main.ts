@@ -27,6 +27,7 @@ import { run } from './run.ts';
 import { logRuns } from './run-log.ts';
 import { createRuns } from './runs.ts';
 import { createSelf } from './self.ts';
+import { createFaultLog } from './upstream/fault-log.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createPools } from './upstream/pool/pools.ts';
 import { createUpstreams } from './upstream/upstreams.ts';
@@ -85,6 +86,7 @@ const upstreams = createUpstreams({
   wasLate: loop.wasLate,
   onAside: ({ provider, index, status, forMs }) =>
     logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
+  onFault: createFaultLog({ logger, now: Date.now }),
   onError,
 });
 const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
@@ -210,8 +212,8 @@ reportReady();
 function openPools() {
   try {
     return createPools(withinDescriptors(config.providers), {
-      onConnectFailure(provider, { code, message }, losses) {
-        if (losses === 1) logger.warn({ provider, code }, message);
+      onConnectFailure(provider, { code, message, detail = message }, losses) {
+        if (losses === 1) logger.warn({ provider, code }, detail);
       },
     });
   } catch (error) {

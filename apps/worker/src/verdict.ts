@@ -64,15 +64,15 @@ function judge({ provider, call, head, sink }: WholeOptions, bytes: Buffer): Att
   if (!isUtf8(bytes)) return { kind: 'fault', fault: unreadable };
   const verdict = provider.readWhole(text, call);
   if (verdict.kind === 'fault') {
-    return call.stream ? { kind: 'fault', fault: notAStream(provider, text) } : verdict;
+    // An error in disguise, or nothing that we know.
+    return call.stream && !verdict.fault.error ? notAStream : verdict;
   }
   const { body = text, ...rest } = verdict;
   if (call.stream) {
     const reader = readStream(call, sink);
     return reader.push(Buffer.from(wholeAsStream(body))) ?? reader.end();
   }
-  const type = verdict.body === undefined ? contentType(head) : '';
-  return { ...rest, result: { contentType: type || 'application/json', body } };
+  return { ...rest, result: { contentType: answerType(contentType(head)), body } };
 }
 
 /** Takes a byte order mark away. */
@@ -83,26 +83,40 @@ const unreadable: Fault = {
   message: 'The provider answered with bytes that are no UTF-8.',
 };
 
-/** A success status without an event stream: an error in disguise, or nothing that we know. */
-function notAStream(provider: Provider, text: string): Fault {
-  const { code, error } = provider.readError(500, text);
-  if (error) return { code, message: error.message, error };
-  const message = 'The provider answered a stream request with something that is no event stream.';
-  return { code: 'upstream_invalid_response', message };
-}
+/** What a client may be told of an answer's form: every answer is JSON, and a header can carry anything. */
+const answerTypes: ReadonlySet<string> = new Set([
+  'application/json',
+  'application/json; charset=utf-8',
+  'application/json;charset=utf-8',
+]);
+
+const answerType = (told: string): string => {
+  const type = told.toLowerCase();
+  return answerTypes.has(type) ? type : 'application/json';
+};
+
+const notAStream: AttemptOutcome = {
+  kind: 'fault',
+  fault: {
+    code: 'upstream_invalid_response',
+    message: 'The provider answered a stream request with something that is no event stream.',
+  },
+};
 
 function fromStatus(provider: Provider, head: Head, text: string): Fault {
   const { status, headers } = head;
-  const { code, error } = provider.readError(status, text);
+  const { code, error, words, retryAfterMs } = provider.readError(status, text);
+  const told = words === undefined ? '' : `: ${words.replace(/\.$/, '')}`;
   const fault: Fault = {
     code,
-    message: `The provider answered with status ${status}.`,
+    message: `The provider answered with status ${status}${told}.`,
     // Redirects mean nothing to the client, and what is no status of HTTP cannot be sent.
     httpStatus: status >= 400 && status < 600 ? status : 502,
   };
   if (error) fault.error = error;
-  const retryAfterMs = readRetryAfter(headers, Date.now());
-  if (retryAfterMs !== undefined) fault.retryAfterMs = retryAfterMs;
+  // What the header says counts, as providers round in words.
+  const wish = readRetryAfter(headers, Date.now()) ?? retryAfterMs;
+  if (wish !== undefined) fault.retryAfterMs = wish;
   return fault;
 }
 

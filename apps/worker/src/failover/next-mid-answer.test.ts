@@ -77,9 +77,9 @@ describe('the rungs', () => {
     expect(words.at(-1)).toBe('fail upstream_failed_mid_stream');
   });
 
-  it('do not begin once the deadline has passed', () => {
+  it('do not begin once the deadline has passed, and the end says that it was the deadline', () => {
     expect(decide({ ...from(), deadlineAt: 5000 })).toMatchObject({
-      failed: { error: { code: 'upstream_failed_mid_stream' }, httpStatus: 504 },
+      failed: { error: { code: 'deadline_exceeded' }, httpStatus: 504 },
     });
   });
 

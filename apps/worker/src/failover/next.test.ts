@@ -14,7 +14,10 @@ describe('the first attempt', () => {
   it('is not made without any target', () => {
     expect(decide({ routes: [] })).toMatchObject({
       kind: 'fail',
-      failed: { error: { code: 'provider_not_configured', type: 'server_error' }, httpStatus: 500 },
+      failed: {
+        error: { code: 'provider_not_configured', type: 'upstream_error' },
+        httpStatus: 502,
+      },
     });
   });
 
@@ -261,9 +264,13 @@ describe('the clear end', () => {
 
   it("has the provider's own error, status and Retry-After", () => {
     const error = { message: 'Slow down', type: 'rate_limit', param: 'x', code: 'rate_limited' };
-    const busy = fault('upstream_quota_exceeded', { httpStatus: 429, error, retryAfterMs: 9000 });
+    const busy = fault('upstream_rate_limited', { httpStatus: 429, error, retryAfterMs: 9000 });
     const step = decide({ routes: [primary], history, fault: busy });
-    expect(step).toEqual({ kind: 'fail', failed: { error, httpStatus: 429, retryAfterMs: 9000 } });
+    expect(step).toEqual({
+      kind: 'fail',
+      failed: { error, httpStatus: 429, retryAfterMs: 9000 },
+      lacksRoom: true,
+    });
   });
 });
 

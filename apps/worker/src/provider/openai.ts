@@ -1,17 +1,23 @@
-import { memberText, setMembers } from '@millrace/shared/domain/json-text';
-import { readError } from './openai/errors.ts';
+import { memberText, setMembers, withoutMember } from '@millrace/shared/domain/json-text';
+import { readErrorBody } from './errors/read-error.ts';
 import { readStream } from './openai/stream.ts';
 import { readWhole } from './openai/whole.ts';
 import type { Provider, ProviderCall } from './port.ts';
 import { wantsPrefixMark } from './prefill.ts';
+import { streamOptionsFor } from './stream-options.ts';
 
 /** The OpenAI Chat Completions wire format, and everybody who speaks it. */
-export const openai: Provider = { request, readStream, readWhole, readError };
+export const openai: Provider = {
+  request,
+  readStream,
+  readWhole,
+  readError: readErrorBody,
+};
 
 function request(call: ProviderCall) {
   const members: Record<string, string> = { model: JSON.stringify(call.model) };
-  // Asked for always, for the ledger; shown only to who asked.
-  if (call.stream) members['stream_options'] = withUsage(memberText(call.body, 'stream_options'));
+  const streamOptions = call.stream ? streamOptionsFor(call) : undefined;
+  if (typeof streamOptions === 'string') members['stream_options'] = streamOptions;
   const headers: Record<string, string> = {
     'content-type': 'application/json',
     accept: call.stream ? 'text/event-stream' : 'application/json',
@@ -24,7 +30,10 @@ function request(call: ProviderCall) {
   return {
     path: `${pathname.replace(/\/$/, '')}/chat/completions`,
     headers,
-    body: setMembers(call.body, members),
+    body: setMembers(
+      streamOptions === null ? withoutMember(call.body, 'stream_options') : call.body,
+      members,
+    ),
   };
 }
 
@@ -38,10 +47,4 @@ function asPrefill({ body, baseUrl }: ProviderCall): Record<string, string> {
   }
   const messages = memberText(body, 'messages') ?? '[]';
   return { messages: messages.replace(/\}\s*\]$/, ',"prefix":true}]') };
-}
-
-function withUsage(streamOptions: string | undefined): string {
-  return streamOptions?.startsWith('{')
-    ? setMembers(streamOptions, { include_usage: 'true' })
-    : '{"include_usage":true}';
 }

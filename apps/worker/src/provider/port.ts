@@ -1,6 +1,6 @@
-import type { OpenAiError } from '@millrace/shared/domain/entry';
-import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+import type { Fault } from '@millrace/shared/domain/fault';
 import type { UpstreamRequest } from '../upstream/call.ts';
+import type { ReadError } from './errors/read-error.ts';
 
 /**
  * The inner form of requests and answers is OpenAI's chat completion: a request body, chunks, usage,
@@ -13,6 +13,8 @@ export type ProviderCall = {
   /** The request body, in the inner form. */
   body: string;
   stream: boolean;
+  /** The target takes no `stream_options`, by which usage is asked for. */
+  omitsStreamOptions?: boolean;
   model: string;
   /** With the path of the API's version, without a trailing slash. */
   baseUrl: string;
@@ -60,5 +62,5 @@ export type Provider = {
   /** A whole answer, not streamed. `body`: in the inner form, where that is not what came. */
   readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
   /** What an error status means, and the error as the client is told it. */
-  readError(status: number, text: string): { code: FaultCode; error: OpenAiError | undefined };
+  readError(status: number, text: string): ReadError;
 };

@@ -24,8 +24,9 @@ test.each([
 ])('a request that fails with %s: %s', (cause, code) => {
   const fault = toFault(failed(cause));
   expect(fault.code).toBe(code);
-  expect(fault.message).toContain(`(${cause})`);
-  expect(fault.message).not.toContain('secret');
+  expect(fault.detail).toContain(`(${cause})`);
+  expect(fault.detail).not.toContain('secret');
+  expect(fault.message).toMatch(/^[A-Z][a-zA-Z ]+\.$/);
 });
 
 test('calm that HTTP/2 asks for is no reset', () => {
@@ -43,19 +44,23 @@ test.each([
   ['EPERM', 'local_resources_exhausted'],
   ['ERR_SSL_WRONG_VERSION_NUMBER', 'upstream_tls_failed'],
 ])('a connection that does not come about with %s: %s', (cause, code) => {
-  expect(connectError(failed(cause), 'The proxy p:1').fault.code).toBe(code);
+  const { fault } = connectError(failed(cause), 'The proxy p:1');
+  expect(fault.code).toBe(code);
+  expect(fault.message).toMatch(/^[A-Z][a-zA-Z ]+\.$/);
 });
 
 test('when every address fails, the first one tells why', () => {
   const all = new AggregateError([failed('ECONNREFUSED'), failed('ENETUNREACH')]);
   expect(connectError(all, 'The proxy p:1').fault).toEqual({
     code: 'upstream_unreachable',
-    message: 'The proxy p:1 could not be reached (ECONNREFUSED).',
+    message: 'The provider could not be reached.',
+    detail: 'The proxy p:1 could not be reached (ECONNREFUSED).',
   });
 });
 
 test('what is known already stays as it is', () => {
   const known = new UpstreamError('upstream_pool_exhausted', 'full');
   expect(connectError(known, 'x')).toBe(known);
-  expect(toFault(known)).toEqual({ code: 'upstream_pool_exhausted', message: 'full' });
+  const message = 'All connections to the provider are in use.';
+  expect(toFault(known)).toEqual({ code: 'upstream_pool_exhausted', message, detail: 'full' });
 });

@@ -1,13 +1,16 @@
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 
-/** A failure whose meaning is known where it happens: the fault travels with it. No secrets. */
+/**
+ * A failure whose meaning is known where it happens: the fault travels with it. Its message, with hosts and
+ * codes of the system, is for logs; clients see one text per code. No secrets.
+ */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   readonly fault: Fault;
 
   constructor(code: FaultCode, message: string, cause?: unknown) {
     super(message, { cause });
-    this.fault = { code, message };
+    this.fault = { code, message: messages[code] ?? unknown, detail: message };
   }
 
   /** The same for those who shared what was lost. */
@@ -18,16 +21,21 @@ export class UpstreamError extends Error {
   }
 }
 
+/** For clients: nothing of what lies between us and the provider. */
 const messages: Partial<Record<FaultCode, string>> = {
   upstream_connect_timeout: 'The provider did not accept the connection in time.',
   upstream_unreachable: 'The provider could not be reached.',
-  local_resources_exhausted: 'This worker could not open a connection.',
+  local_resources_exhausted: 'This server could not open a connection to the provider.',
+  upstream_pool_exhausted: 'All connections to the provider are in use.',
+  upstream_connection_stale: 'The provider closed the connection before the request was sent.',
   upstream_tls_failed: 'The TLS connection to the provider failed.',
   upstream_reset: 'The provider closed the connection before its answer was complete.',
-  upstream_overloaded: 'The provider asked for calm.',
+  upstream_overloaded: 'The provider takes no more requests for now.',
   upstream_invalid_response: 'The provider sent something that is no HTTP.',
   provider_not_configured: 'The request cannot be sent to the provider as it is configured.',
 };
+
+const unknown = 'The connection to the provider failed.';
 
 /** By the codes of undici, node and the system. Anything else on a connection that stood is a reset. */
 const faultCodes: Record<string, FaultCode> = {
@@ -66,7 +74,12 @@ export function toFault(error: Error): Fault {
   const cause = codeOf(error);
   const code = faultCode(error, cause);
   const isEcho = Reflect.get(error, 'isEcho') === true;
-  return { code, message: explain(code, cause), ...(isEcho ? { isEcho } : {}) };
+  return {
+    code,
+    message: messages[code] ?? unknown,
+    detail: explain(code, cause),
+    ...(isEcho ? { isEcho } : {}),
+  };
 }
 
 function faultCode(error: Error, cause: string): FaultCode {
@@ -85,7 +98,7 @@ function explain(code: FaultCode, cause: string): string {
   const hint = isCertificateAlert(cause)
     ? ' It refused our certificate, or wants one (providers.*.tls.cert).'
     : '';
-  return `${messages[code] ?? ''}${hint}${cause === '' ? '' : ` (${cause})`}`;
+  return `${messages[code] ?? unknown}${hint}${cause === '' ? '' : ` (${cause})`}`;
 }
 
 /** TLS alerts by which a server says that it does not like the client, not the protocol. */

@@ -55,6 +55,7 @@ function open(routes: readonly Route[] = [first, second]) {
       apiKey: 'sk-1',
       index: 0,
       used: (_headers, status) => told.push(`key used ${status}`),
+      failed: () => {},
       end: () => told.push('key ended'),
       hasOther: () => state.otherKey,
     }),

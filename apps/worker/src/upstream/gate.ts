@@ -151,6 +151,7 @@ export function createGates({ selection, health, now }: GateOptions) {
             },
             ended(outcome) {
               key?.end();
+              if (outcome.kind === 'fault') key?.failed(outcome.fault);
               if (key && isAboutKey(outcome)) refused.set(route, key);
               else refused.delete(route);
               if (outcome.kind === 'completed') {

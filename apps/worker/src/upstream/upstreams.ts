@@ -1,6 +1,7 @@
 import type { ModelConfig, ProcessLimits, ProviderConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
+import { targetKey } from '@millrace/shared/domain/target-key';
 import type { Fleet } from '@millrace/shared/fleet/port';
 import type { Windows } from '@millrace/shared/limits/port';
 import { startAttempt } from '../attempt.ts';
@@ -39,6 +40,8 @@ export type UpstreamsOptions = {
   onAside?: SelectionOptions['onAside'];
   /** This process stood still a moment ago, as `LateLoop` has it. */
   wasLate(): boolean;
+  /** A call failed: what the operator should know of it. */
+  onFault?(call: { request: string; target: Target; fault: Fault }): void;
   onError(error: unknown): void;
 };
 
@@ -50,7 +53,9 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
  */
 export function createUpstreams(options: UpstreamsOptions) {
   const { providers, models, limits, pools, worker, fleet, windows, lines } = options;
-  const { onChange, onAside, wasLate, onError } = options;
+  const { onChange, onAside, onFault, wasLate, onError } = options;
+  /** Targets that refused `stream_options`, for as long as this worker lives; by `targetKey`. */
+  const refusesStreamOptions = new Set<string>();
   const health = createHealth({
     bus: fleet,
     worker,
@@ -119,6 +124,7 @@ export function createUpstreams(options: UpstreamsOptions) {
         return failedAttempt(notConfigured(target));
       }
       const watch = permit.begin();
+      const key = targetKey(target);
       const attempt = startAttempt({
         dispatcher: pool,
         provider: wireFormats[config.api],
@@ -130,6 +136,7 @@ export function createUpstreams(options: UpstreamsOptions) {
           apiKey: permit.apiKey,
           traceparent: activation.data.traceparent,
           prefill: mode === 'continue',
+          omitsStreamOptions: !config.streamOptions || refusesStreamOptions.has(key),
           identity,
         },
         timeouts: model,
@@ -138,7 +145,14 @@ export function createUpstreams(options: UpstreamsOptions) {
         wasLate,
         ...rest,
       });
-      attempt.outcome.then(watch.ended).catch(onError);
+      const learn = async () => {
+        const outcome = await attempt.outcome;
+        watch.ended(outcome);
+        if (outcome.kind !== 'fault') return;
+        if (outcome.fault.code === 'stream_options_refused') refusesStreamOptions.add(key);
+        onFault?.({ request: activation.id, target, fault: outcome.fault });
+      };
+      learn().catch(onError);
       return attempt;
     },
 

@@ -133,6 +133,7 @@ export const providerSchema = section({
   baseUrl: field(readBaseUrl),
   apiKey: secret('a key, not empty').optional(),
   apiKeys: z.array(secret('a key, not empty')).optional(),
+  streamOptions: toggleField('providers.*.streamOptions'),
   proxy: field(readProxyUrl, true).optional(),
   pool: pool.prefault({}),
   tls: tls.prefault({}),

@@ -26,6 +26,10 @@ export const settings = {
   'keys.*.priority': choice('normal', ['high', 'normal', 'low'], 'which waiting requests go first'),
   'keys.*.weight': count(1, 1, 1000, 'share of this key within its priority'),
 
+  'providers.*.streamOptions': toggle(
+    true,
+    'ask for usage in streams; off for a provider that refuses `stream_options`',
+  ),
   'providers.*.pool.connections': count(512, 1, 65_535, 'connections per worker at most'),
   'providers.*.pool.warm': count(1, 0, 1024, 'connections per worker that are kept open and ready'),
   'providers.*.pool.wait': duration('5s', '0s', '5m', 'patience for a free connection'),

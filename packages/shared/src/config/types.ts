@@ -55,6 +55,8 @@ export type ProviderConfig = {
   readonly baseUrl: string;
   /** Empty: requests carry none. Several: each request takes the one with the most left. */
   readonly apiKeys: readonly string[];
+  /** It takes `stream_options`, by which usage is asked for. */
+  readonly streamOptions: boolean;
   /** An http URL, with its login if it has one. */
   readonly proxy?: string;
   readonly pool: PoolConfig;

@@ -63,6 +63,8 @@ export type AttemptEnded = {
    * or the code of the fault.
    */
   outcome: string;
+  /** The provider's words for the fault, or what happened to the connection. For the operator only. */
+  detail?: string;
   usage?: unknown;
   /** What of the usage was counted from the text, since its target did not report it. */
   estimated?: 'all' | 'completion';

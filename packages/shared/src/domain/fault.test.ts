@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { OpenAiError } from './entry.ts';
-import { classifyStatus, faultTable, faultToError } from './fault.ts';
+import { classifyStatus, faultTable, faultToError, operatorsWords } from './fault.ts';
 import type { FaultCode, FaultRow } from './fault.ts';
 
 const rows = Object.entries(faultTable) as [FaultCode, FaultRow][];
@@ -21,6 +21,7 @@ describe('the fault table', () => {
     expect(rows.flatMap(([code, { next }]) => (next ? [] : [code]))).toEqual([
       'content_filtered',
       'upstream_rejected',
+      'response_too_large',
       'upstream_failed_mid_stream',
       'deadline_exceeded',
       'no_target_available',
@@ -46,11 +47,46 @@ describe('the error that a client sees', () => {
     expect(faultToError(fault)).toEqual({ error, httpStatus: 422 });
   });
 
-  it.each(rows)('is a complete one of ours otherwise, for %s', (code, { type, httpStatus }) => {
-    expect(faultToError({ code, message: 'It was this.' })).toEqual({
-      error: { message: 'It was this.', type, param: null, code },
-      httpStatus,
-    });
+  it.each(rows)(
+    'is a complete one of ours otherwise, for %s',
+    (code, { type, httpStatus, party }) => {
+      const message = party === 'operator' ? operatorsWords(code) : 'It was this.';
+      expect(faultToError({ code, message: 'It was this.' })).toEqual({
+        error: { message, type, param: null, code },
+        httpStatus,
+      });
+    },
+  );
+
+  it.each<[FaultCode, number, number]>([
+    ['upstream_auth_failed', 401, 502],
+    ['upstream_auth_failed', 403, 502],
+    ['upstream_model_not_found', 404, 502],
+    ['upstream_quota_exceeded', 429, 502],
+    ['provider_not_configured', 500, 502],
+  ])(
+    'says nothing of an operator’s %s with status %i but that it is a %i',
+    (code, status, shown) => {
+      const error = { message: 'Bad key sk-…abcd of org-123', type: 'x', param: 'y', code: 'z' };
+      const seen = faultToError({ code, message: 'm', httpStatus: status, error, detail: 'd' });
+      const ours = { message: operatorsWords(code), type: 'upstream_error', param: null, code };
+      expect(seen).toEqual({ error: ours, httpStatus: shown });
+    },
+  );
+
+  it.each<[FaultCode, number, number]>([
+    ['upstream_rejected', 422, 422],
+    ['upstream_rejected', 500, 400],
+    ['content_filtered', 403, 400],
+    ['context_length_exceeded', 429, 400],
+    ['target_unsuited', 413, 413],
+    ['upstream_server_error', 408, 502],
+    ['upstream_server_error', 500, 500],
+    ['upstream_overloaded', 529, 529],
+    ['upstream_rate_limited', 200, 429],
+    ['upstream_invalid_response', 999, 502],
+  ])('has for %s with the provider’s status %i the status %i', (code, httpStatus, shown) => {
+    expect(faultToError({ code, message: 'm', httpStatus }).httpStatus).toBe(shown);
   });
 });
 

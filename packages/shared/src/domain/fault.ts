@@ -5,9 +5,11 @@ import type { OpenAiError } from './entry.ts';
  * decided from its row, never from a text. Only a provider's adapter reads its provider's texts.
  */
 export type FaultRow = {
-  /** For the client, where the provider gave no status of its own. */
+  /** For the client, where the provider gave no status that the client may see. */
   httpStatus: number;
   type: string;
+  /** Whose fault it is, which decides what the client sees of it (`faultToError`). */
+  party: Party;
   /**
    * How often the same target is asked again in the same way. After a part of the answer was shown only
    * where it did not begin to answer, or is the only one.
@@ -21,9 +23,19 @@ export type FaultRow = {
   health: boolean;
 };
 
+/**
+ * - `client`: the request cannot be served as it is; the client sees the provider's words.
+ * - `operator`: this installation is set up wrongly or its account is used up (a refused key, an unknown
+ *   model, no credit). The client can do nothing about it and sees neutral words.
+ * - `provider`: it failed; the client sees its last words.
+ * - `proxy`: our own bounds and bugs, in our own words.
+ */
+export type Party = 'client' | 'operator' | 'provider' | 'proxy';
+
 const row = (httpStatus: number, rest: Partial<FaultRow> = {}): FaultRow => ({
   httpStatus,
   type: httpStatus < 500 ? 'invalid_request_error' : 'upstream_error',
+  party: httpStatus < 500 ? 'client' : 'provider',
   again: 0,
   pause: false,
   next: true,
@@ -41,9 +53,9 @@ export const faultTable = {
   /** A kept connection that the provider closed while it was idle: the request met the closing. */
   upstream_connection_stale: row(502, { again: 1, health: false }),
   /** All connections to it are in use: our own bound, not its fault. */
-  upstream_pool_exhausted: row(503, { health: false }),
+  upstream_pool_exhausted: row(503, { party: 'proxy', health: false }),
   /** This machine has no socket, file or permission left for a connection: says nothing of the provider. */
-  local_resources_exhausted: row(503, { health: false }),
+  local_resources_exhausted: row(503, { party: 'proxy', health: false }),
   upstream_first_token_timeout: row(504),
   upstream_idle_timeout: row(504),
   upstream_timeout: row(504),
@@ -52,17 +64,19 @@ export const faultTable = {
   /** Its keys pause by themselves, each for as long as it was told to; whoever counts is well. */
   upstream_rate_limited: row(429, {
     type: 'rate_limit_error',
+    party: 'provider',
     again: 2,
     pause: true,
     health: false,
   }),
-  /** Out of money: no pause brings it back. */
-  upstream_quota_exceeded: row(429, { type: 'insufficient_quota' }),
+  /** The account has no credit left: no pause brings it back. */
+  upstream_quota_exceeded: row(502, { party: 'operator' }),
   upstream_overloaded: row(503, { again: 2, pause: true }),
   upstream_server_error: row(502, { again: 1, pause: true }),
   /** The proxy's own key, not the client's. */
-  upstream_auth_failed: row(502),
-  upstream_model_not_found: row(404),
+  upstream_auth_failed: row(502, { party: 'operator' }),
+  /** The provider does not know the model that the config names; the client asked for an alias. */
+  upstream_model_not_found: row(502, { party: 'operator' }),
   /** A larger model may take it. */
   context_length_exceeded: row(400, { health: false }),
   /** A provider's verdict on what was asked: never routed around. */
@@ -71,6 +85,8 @@ export const faultTable = {
   upstream_rejected: row(400, { next: false, health: false }),
   /** This target cannot be asked this way (a prefill, a field that it cannot express); others may. */
   target_unsuited: row(400, { health: false }),
+  /** It refused `stream_options`, which we had added: it is asked again without. */
+  stream_options_refused: row(502, { again: 1, health: false }),
 
   /** Its text did not go on from what was shown. */
   no_continuation: row(502, { health: false }),
@@ -82,57 +98,107 @@ export const faultTable = {
 
   // Ours.
   /** Its log holds as much as `limits.streamLog` allows: another target would only go on with it. */
-  response_too_large: row(502, { type: 'server_error', next: false, health: false }),
-  upstream_failed_mid_stream: row(502, { next: false, health: false }),
-  deadline_exceeded: row(504, { type: 'invalid_request_error', next: false, health: false }),
+  response_too_large: row(502, {
+    type: 'server_error',
+    party: 'proxy',
+    next: false,
+    health: false,
+  }),
+  upstream_failed_mid_stream: row(502, { party: 'proxy', next: false, health: false }),
+  deadline_exceeded: row(504, {
+    type: 'invalid_request_error',
+    party: 'client',
+    next: false,
+    health: false,
+  }),
   /** Every target is broken or at its limit, and the patience for that is over. */
-  no_target_available: row(503, { type: 'overloaded_error', next: false, health: false }),
-  provider_not_configured: row(500, { type: 'server_error', health: false }),
-  internal_error: row(500, { type: 'server_error', next: false, health: false }),
+  no_target_available: row(503, {
+    type: 'overloaded_error',
+    party: 'proxy',
+    next: false,
+    health: false,
+  }),
+  provider_not_configured: row(502, { party: 'operator', health: false }),
+  internal_error: row(500, { type: 'server_error', party: 'proxy', next: false, health: false }),
 } as const satisfies Record<string, FaultRow>;
 
 export type FaultCode = keyof typeof faultTable;
 
 export type Fault = {
   code: FaultCode;
+  /** For the client: our words, without names, addresses and codes of the system. */
   message: string;
   /** The provider's own status and error object, where it sent any. */
   httpStatus?: number;
   error?: OpenAiError;
+  /** For logs and the ledger: what exactly was said or happened. Never for the client, no secrets. */
+  detail?: string;
   /** The provider's own wish. */
   retryAfterMs?: number;
   /** Another request has told of the same loss (of the connection that they shared). */
   isEcho?: true;
 };
 
-/** The error that a client sees for a fault: the provider's own where it sent one, else ours. */
+/** All that a client sees of an operator's fault: it can neither understand nor mend it. */
+export const operatorsWords = (code: FaultCode): string =>
+  code === 'upstream_auth_failed'
+    ? 'The provider did not authorize this server. Its operator finds the reason in the log.'
+    : 'The provider could not be asked as this server is set up. Its operator finds the reason in the log.';
+
+/** The error that a client sees for a fault, by whose fault it is. */
 export function faultToError(fault: Fault): { error: OpenAiError; httpStatus: number } {
-  const { type, httpStatus } = faultTable[fault.code];
+  const { party, type, httpStatus } = faultTable[fault.code];
+  const ours = (message: string) => ({ message, type, param: null, code: fault.code });
+  if (party === 'operator') return { error: ours(operatorsWords(fault.code)), httpStatus };
+  const isSeen = fault.httpStatus !== undefined && maySee(party, fault.httpStatus);
   return {
-    error: fault.error ?? { message: fault.message, type, param: null, code: fault.code },
-    httpStatus: fault.httpStatus ?? httpStatus,
+    error: fault.error ?? ours(fault.message),
+    httpStatus: isSeen ? (fault.httpStatus ?? httpStatus) : httpStatus,
   };
 }
 
+/** A status says whose fault it is, so a provider's own one is given on only where it says the same. */
+const maySee = (party: Party, status: number): boolean =>
+  party === 'client'
+    ? status >= 400 && status < 500 && !operatorsStatuses.has(status)
+    : status === 429 || (status >= 500 && status < 600);
+
+/** What a client takes for its own key, its own model name or its own speed. */
+const operatorsStatuses: ReadonlySet<number> = new Set([401, 402, 403, 404, 407, 429]);
+
 /**
- * What an error status means, by the status and the codes in its error object. Adapters call it after
- * they have turned what their provider only says in words into a code.
+ * What an error status means, by the status and OpenAI's codes in its error object. Adapters call it after
+ * they have turned what their provider says otherwise into one of these codes.
  */
 export function classifyStatus(status: number, error: OpenAiError | undefined): FaultCode {
-  const words = new Set([error?.code, error?.type]);
-  const says = (...codes: string[]) => codes.some((code) => words.has(code));
-  if (says('context_length_exceeded', 'string_above_max_length')) return 'context_length_exceeded';
-  if (says('content_filter', 'content_policy_violation', 'ResponsibleAIPolicyViolation')) {
-    return 'content_filtered';
+  for (const word of [error?.code, error?.type]) {
+    const code = typeof word === 'string' && Object.hasOwn(codes, word) ? codes[word] : undefined;
+    if (code) return code;
   }
-  if (says('insufficient_quota', 'billing_hard_limit_reached') || status === 402) {
-    return 'upstream_quota_exceeded';
-  }
+  if (status === 402) return 'upstream_quota_exceeded';
   if (status === 429) return 'upstream_rate_limited';
   if (status === 401 || status === 403) return 'upstream_auth_failed';
   if (status === 404) return 'upstream_model_not_found';
+  // Another provider may take a larger one.
+  if (status === 413) return 'target_unsuited';
   if (status === 408 || status === 409) return 'upstream_server_error';
-  if (status === 503 || status === 529 || says('overloaded_error')) return 'upstream_overloaded';
+  if (status === 503 || status === 529) return 'upstream_overloaded';
   if (status >= 500) return 'upstream_server_error';
   return status >= 400 ? 'upstream_rejected' : 'upstream_invalid_response';
 }
+
+/** OpenAI's codes and types that mean the same under every status. */
+const codes: Readonly<Record<string, FaultCode>> = {
+  context_length_exceeded: 'context_length_exceeded',
+  string_above_max_length: 'context_length_exceeded',
+  content_filter: 'content_filtered',
+  content_policy_violation: 'content_filtered',
+  ResponsibleAIPolicyViolation: 'content_filtered',
+  insufficient_quota: 'upstream_quota_exceeded',
+  billing_hard_limit_reached: 'upstream_quota_exceeded',
+  billing_not_active: 'upstream_quota_exceeded',
+  invalid_api_key: 'upstream_auth_failed',
+  model_not_found: 'upstream_model_not_found',
+  rate_limit_exceeded: 'upstream_rate_limited',
+  overloaded_error: 'upstream_overloaded',
+};

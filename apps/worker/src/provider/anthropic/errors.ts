@@ -1,8 +1,11 @@
 import { errorOf } from '@millrace/shared/domain/chunk';
 import type { OpenAiError } from '@millrace/shared/domain/entry';
-import { classifyStatus } from '@millrace/shared/domain/fault';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import { isJsonObject } from '@millrace/shared/domain/json';
+import { asRead, judge, saidNothing } from '../errors/read-error.ts';
+import type { ReadError } from '../errors/read-error.ts';
+import { findReason, reasonInBody, saysWhy } from '../errors/reason.ts';
+import type { Reason } from '../errors/reason.ts';
 
 type ErrorType = { status: number; code: string | null };
 
@@ -21,21 +24,6 @@ const errorTypes: Readonly<Record<string, ErrorType>> = {
   overloaded_error: { status: 529, code: 'overloaded' },
 };
 
-/** What Anthropic says in words only. The first that fits counts. */
-const sayings: readonly { pattern: RegExp; code: string; param?: string }[] = [
-  { pattern: /prompt is too long/i, code: 'context_length_exceeded', param: 'messages' },
-  {
-    pattern: /exceeds? (the )?context (limit|window)/i,
-    code: 'context_length_exceeded',
-    param: 'messages',
-  },
-  { pattern: /credit balance is too low/i, code: 'insufficient_quota' },
-  { pattern: /(usage|spend|spending) limit/i, code: 'insufficient_quota' },
-  { pattern: /content filtering policy/i, code: 'content_filter' },
-  { pattern: /prefill/i, code: 'prefill_unsupported', param: 'messages' },
-  { pattern: /^model: /i, code: 'model_not_found', param: 'model' },
-];
-
 /** `messages.0.content.1.text: …`: the member that an error is about. */
 const place = /^([a-z_]+(?:\.[a-z0-9_]+)*): /;
 
@@ -44,60 +32,73 @@ const place = /^([a-z_]+(?:\.[a-z0-9_]+)*): /;
  * message and the type are Anthropic's own.
  */
 export function toOpenAiError(body: unknown): OpenAiError | undefined {
-  const told = errorOf(body);
-  if (!told) return undefined;
-  const type = typeof told['type'] === 'string' ? told['type'] : 'upstream_error';
-  const message =
-    typeof told['message'] === 'string' ? told['message'] : 'The provider reported an error.';
-  const saying = sayings.find(({ pattern }) => pattern.test(message));
-  const requestId = isJsonObject(body) ? body['request_id'] : undefined;
-  const error = {
-    message,
-    type,
-    param: saying?.param ?? paramOf(type, message),
-    code: saying?.code ?? detailCode(told['details']) ?? errorTypes[type]?.code ?? null,
-    ...(typeof requestId === 'string' && { request_id: requestId }),
-  };
-  return error;
+  const reason = errorOf(body) && findReason(body);
+  return reason && read(500, reason, Date.now()).error;
 }
 
 /** The error in the body of a response with this status. */
-export function readError(
-  status: number,
-  text: string,
-): { code: FaultCode; error: OpenAiError | undefined } {
-  const error = toOpenAiError(parse(text));
+export function readError(status: number, text: string): ReadError {
+  const reason = reasonInBody(text);
   // An error in the place of an answer is read as if it came with a 500: its type knows better.
-  const meant = status === 500 && error ? (statusOf(error.type) ?? status) : status;
-  return { code: codeOf(meant, error), error };
+  if (!reason) return saidNothing(status);
+  const meant = status === 500 ? (statusOf(reason.type) ?? status) : status;
+  return asRead(read(meant, reason, Date.now()), reason);
 }
 
 /** The fault that an event in the stream, or a body with status 200, is; undefined where it is none. */
 export function errorFault(body: unknown): Fault | undefined {
-  const error = toOpenAiError(body);
-  if (!error) return undefined;
-  const httpStatus = statusOf(error.type);
-  const fault: Fault = { code: codeOf(httpStatus ?? 500, error), message: error.message, error };
-  return httpStatus === undefined ? fault : { ...fault, httpStatus };
+  const reason = isError(body) ? findReason(body) : undefined;
+  if (!reason) return undefined;
+  const httpStatus = statusOf(reason.type);
+  const { code, error, retryAfterMs } = read(httpStatus ?? 500, reason, Date.now());
+  return {
+    code,
+    message: reason.error.message,
+    ...(error && { error }),
+    ...(httpStatus !== undefined && { httpStatus }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
 }
 
-/** What is beyond this target alone; others may take it. */
-function codeOf(status: number, error: OpenAiError | undefined): FaultCode {
-  const isOwn = error?.code === 'prefill_unsupported' || error?.code === 'request_too_large';
-  return isOwn ? 'target_unsuited' : classifyStatus(status, error);
+/** Gateways in front of Anthropic have errors of their own; all that Anthropic sends has a type. */
+const isError = (body: unknown): boolean =>
+  errorOf(body) !== undefined ||
+  (isJsonObject(body) && body['type'] === undefined && saysWhy(body));
+
+/** As the shared table reads it, with OpenAI's code and param for Anthropic's types. */
+function read(status: number, reason: Reason, now: number): ReadError {
+  const read = judge(status, reason, now);
+  const { type, error, told, requestId } = reason;
+  const known =
+    type !== undefined && Object.hasOwn(errorTypes, type) ? errorTypes[type] : undefined;
+  const shown: OpenAiError = {
+    message: error.message,
+    type: type ?? 'upstream_error',
+    param: error.param ?? params[read.code] ?? paramOf(type, error.message),
+    code: codes[read.code] ?? detailCode(told['details']) ?? known?.code ?? error.code,
+    ...(requestId !== undefined && { request_id: requestId }),
+  };
+  if (read.code !== 'target_unsuited' || shown.code !== null) return { ...read, error: shown };
+  return { ...read, error: { ...shown, code: 'prefill_unsupported', param: 'messages' } };
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
-}
+/** OpenAI's codes for what Anthropic says in words only. */
+const codes: Partial<Record<FaultCode, string>> = {
+  context_length_exceeded: 'context_length_exceeded',
+  content_filtered: 'content_filter',
+  upstream_quota_exceeded: 'insufficient_quota',
+  upstream_model_not_found: 'model_not_found',
+};
+
+/** What those are about. */
+const params: Partial<Record<FaultCode, string>> = {
+  context_length_exceeded: 'messages',
+  upstream_model_not_found: 'model',
+};
 
 /** The status that an error of this type has; undefined for one that Anthropic does not document. */
-const statusOf = (type: string): number | undefined =>
-  Object.hasOwn(errorTypes, type) ? errorTypes[type]?.status : undefined;
+const statusOf = (type: string | undefined): number | undefined =>
+  type !== undefined && Object.hasOwn(errorTypes, type) ? errorTypes[type]?.status : undefined;
 
 /** Newer errors have a code of their own beside the type. */
 function detailCode(details: unknown): string | undefined {
@@ -105,5 +106,5 @@ function detailCode(details: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
-const paramOf = (type: string, message: string): string | null =>
+const paramOf = (type: string | undefined, message: string): string | null =>
   type === 'invalid_request_error' ? (place.exec(message)?.[1] ?? null) : null;

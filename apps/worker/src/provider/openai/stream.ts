@@ -1,7 +1,7 @@
+import { parseShallow } from '@millrace/shared/domain/json';
 import {
   choiceIndex,
   deltaOf,
-  errorOf,
   finishReasons,
   isObject,
   isReadable,
@@ -23,7 +23,7 @@ import type { UpstreamEvent } from '../event-stream.ts';
 import { createIdentity } from '../identity.ts';
 import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
 import { createChunkRepair } from './chunk-repair.ts';
-import { fromErrorEvent } from './errors.ts';
+import { errorInJson, fromErrorEvent } from './errors.ts';
 
 /** Bytes of one event: a whole answer can come in one, with its reasoning and its tool calls. */
 const maxEventBytes = 16 * 1024 * 1024;
@@ -119,7 +119,7 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
       if (index === 0) finishReason = reason;
     }
     const shown = repair(text, chunk);
-    const shownChunk = shown === text ? chunk : (JSON.parse(shown) as JsonObject);
+    const shownChunk = shown === text ? chunk : (parseShallow(shown) as JsonObject);
     const isPlain = usageOf(chunk) === undefined && isPlainContent(shownChunk);
     template = isPlain ? templatesOf(text, shown) : undefined;
     sink.chunk(shown, shownChunk, visibility(shownChunk) === 'visible');
@@ -164,8 +164,7 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
 
 /** What an event named `error` says is the error, whatever it is. */
 function errorIn({ event, data }: UpstreamEvent, read: ReadEvent): unknown {
-  if (read.kind === 'json')
-    return errorOf(read.value) ?? (event === 'error' ? read.value : undefined);
+  if (read.kind === 'json') return errorInJson(read.value, event);
   return event === 'error' ? data : undefined;
 }
 

@@ -1,3 +1,4 @@
+import { parseShallow } from '@millrace/shared/domain/json';
 import {
   errorOf,
   finishReasons,
@@ -10,7 +11,7 @@ import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { setMembers } from '@millrace/shared/domain/json-text';
 import { missingIdentity } from '../identity.ts';
 import type { ProviderCall, Verdict } from '../port.ts';
-import { fromErrorEvent } from './errors.ts';
+import { errorInJson, fromErrorEvent } from './errors.ts';
 
 /**
  * What a whole answer was worth. One of which not every choice can be read is none. `body`: with an
@@ -21,9 +22,11 @@ export function readWhole(
   { model }: Pick<ProviderCall, 'model'>,
   now: () => number = Date.now,
 ): Verdict & { body?: string } {
-  const answer = parse(text);
+  const parsed = parse(text);
+  // Google's errors come in a list.
+  const answer = Array.isArray(parsed) && errorOf(parsed[0]) ? (parsed[0] as unknown) : parsed;
   if (!isObject(answer)) return invalid('something that is no JSON object');
-  const error = errorOf(answer);
+  const error = errorInJson(answer);
   if (error !== undefined) return fromErrorEvent(error);
   if (!hasAnswer(answer)) return invalid('no choice that can be read');
   const first = finishReasons(answer)[0];
@@ -52,7 +55,7 @@ const invalid = (what: string): Verdict => ({
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return parseShallow(text);
   } catch {
     return undefined;
   }

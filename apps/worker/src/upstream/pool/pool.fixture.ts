@@ -93,7 +93,7 @@ export function startPool(options: TestPoolOptions): TestPool {
 
 export type Asked = { call: UpstreamCall; head: Promise<number>; outcome: Promise<string> };
 
-/** One POST. `outcome`: status and body, or the code and message of the fault. Neither ever rejects. */
+/** One POST. `outcome`: status and body, or the code and detail of the fault. Neither ever rejects. */
 export function ask(pool: Pick<Pool, 'dispatch'>, path = '/', body = 'hi'): Asked {
   let status = 0;
   let text = '';
@@ -111,7 +111,7 @@ export function ask(pool: Pick<Pool, 'dispatch'>, path = '/', body = 'hi'): Aske
       },
       onData: (bytes) => (text += bytes.toString()),
       onEnd: () => onOutcome(`${status} ${text}`),
-      onFault: ({ code, message }) => onOutcome(`${code}: ${message}`),
+      onFault: ({ code, detail = '' }) => onOutcome(`${code}: ${detail}`),
     },
   );
   return { call, head, outcome };

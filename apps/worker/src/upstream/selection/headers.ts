@@ -70,14 +70,15 @@ function readReset(text: string, headers: Headers, now: number): number | undefi
     if (bare > 1e9) return bare * 1000;
     return now + bare * ('x-ratelimit-renewalperiod-requests' in headers ? 1 : 1000);
   }
-  if (/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) {
-    const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
-    return parts.reduce(
-      (sum, [, count, unit = '']) => sum + Number(count) * (unitMs[unit] ?? 0),
-      now,
-    );
-  }
-  return readDate(text, headers, now);
+  const span = readSpan(text);
+  return span === undefined ? readDate(text, headers, now) : now + span;
+}
+
+/** A time span as providers write it, `6ms` or `1m30.951s`, in milliseconds; undefined for anything else. */
+export function readSpan(text: string): number | undefined {
+  if (text.length > 40 || !/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
+  return parts.reduce((sum, [, count, unit = '']) => sum + Number(count) * (unitMs[unit] ?? 0), 0);
 }
 
 /** By the provider's own clock, where it tells it: ours may differ. */

@@ -156,6 +156,58 @@ describe('a key that is refused', () => {
   });
 });
 
+describe('a key of which the body of an answer tells', () => {
+  it.each([
+    ['upstream_auth_failed', 400],
+    ['upstream_auth_failed', 200],
+    ['upstream_quota_exceeded', 429],
+    ['upstream_quota_exceeded', 400],
+  ] as const)('%s with status %i is set aside while there is another', (code, status) => {
+    const { ring, aside, answer, shared } = setUp();
+    const lease = ring.take(model);
+    lease.used({}, status);
+    lease.failed({ code, message: 'm' });
+    expect(lease.hasOther()).toBe(true);
+    expect(aside).toEqual([{ provider: 'p', index: 0, status, forMs: 60_000 }]);
+    expect(shared).toContainEqual({
+      kind: 'aside',
+      provider: 'p',
+      key: keyName('sk-one'),
+      ms: 60_000,
+    });
+    expect([answer(200), answer(200)]).toEqual(['sk-two', 'sk-two']);
+  });
+
+  it.each([200, 429])(
+    'is left alone for the time that is named there, with status %i',
+    (status) => {
+      const { ring, until, clock } = setUp(['sk-one']);
+      const lease = ring.take(model);
+      lease.used({}, status);
+      lease.failed({ code: 'upstream_rate_limited', message: 'm', retryAfterMs: 48_000 });
+      expect(until()).toBe(48_000);
+      clock.now += 48_000;
+      expect(until()).toBe(0);
+    },
+  );
+
+  it('is left alone for a second where no time is named and its head was well', () => {
+    const { ring, until } = setUp(['sk-one']);
+    const lease = ring.take(model);
+    lease.used({}, 200);
+    lease.failed({ code: 'upstream_rate_limited', message: 'm' });
+    expect(until()).toBe(1000);
+  });
+
+  it('is as good as before after any other fault', () => {
+    const { ring, until, aside } = setUp(['sk-one']);
+    const lease = ring.take(model);
+    lease.used({}, 500);
+    lease.failed({ code: 'upstream_server_error', message: 'm' });
+    expect([until(), aside]).toEqual([0, []]);
+  });
+});
+
 describe('a quota that is used up', () => {
   it('closes the key before anybody is refused, until its reset', () => {
     const { answer, until, clock } = setUp(['a']);

@@ -1,15 +1,17 @@
 import { createHash } from 'node:crypto';
+import type { Fault } from '@millrace/shared/domain/fault';
 import type { Headers } from './headers.ts';
 import type { KeyFact } from './key-facts.ts';
 import {
   closedUntil,
   judge,
+  judgeFault,
   limitedUntil,
   modelState,
   newKeyState,
   shareLeft,
 } from './key-state.ts';
-import type { KeyState } from './key-state.ts';
+import type { KeyState, Verdict } from './key-state.ts';
 import type { Check } from './port.ts';
 
 export type KeyRingOptions = {
@@ -30,6 +32,8 @@ export type KeyLease = {
   index: number;
   /** The head of an answer, of any status. */
   used(headers: Headers, status: number): void;
+  /** How the call failed, by its answer's body: after its head, if there was one. */
+  failed(fault: Fault): void;
   /** No answer comes any more. Idempotent, and needless after `used`. */
   end(): void;
   /** This key may not be asked now, and another one may: what was refused was the key. */
@@ -87,17 +91,22 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
       key.usedBy = call;
       state.open.set(call, state.quota?.tokens ? tokens() : 0);
       const { apiKey, index, name } = key;
+      let head: number | undefined;
+      function tell(verdict: Verdict | undefined): void {
+        if (!verdict) return;
+        const { kind, ms } = verdict;
+        if (kind === 'aside') onAside?.({ provider, index, status: head ?? 0, forMs: ms });
+        share({ kind, provider, key: name, ms, ...(kind === 'cooled' ? { model } : {}) });
+      }
       return {
         apiKey,
         index,
         used(headers, status) {
+          head = status;
           if (!state.open.delete(call)) return;
-          const verdict = judge(key, state, { headers, status, call, now: now() });
-          if (!verdict) return;
-          const { kind, ms } = verdict;
-          if (kind === 'aside') onAside?.({ provider, index, status, forMs: ms });
-          share({ kind, provider, key: name, ms, ...(kind === 'cooled' ? { model } : {}) });
+          tell(judge(key, state, { headers, status, call, now: now() }));
         },
+        failed: (fault) => tell(judgeFault(key, state, { fault, status: head, now: now() })),
         end() {
           state.open.delete(call);
         },

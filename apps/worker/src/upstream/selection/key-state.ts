@@ -1,3 +1,4 @@
+import type { Fault } from '@millrace/shared/domain/fault';
 import { readQuota, readRetryAfter } from './headers.ts';
 import type { Headers, Left, Quota } from './headers.ts';
 
@@ -79,14 +80,7 @@ export function judge(
     return { kind: 'cooled', ms };
   }
   key.forbidden = status === 403 ? key.forbidden + 1 : 0;
-  if (status === 401 || key.forbidden >= forbiddenInARow) {
-    // Calls that were under way together were refused together: that is one refusal.
-    if (key.asideUntil > now) return undefined;
-    const ms = Math.min(longestAsideMs, firstAsideMs * 2 ** key.refused);
-    key.refused += 1;
-    key.asideUntil = now + ms;
-    return { kind: 'aside', ms };
-  }
+  if (status === 401 || key.forbidden >= forbiddenInARow) return setAside(key, now);
   if (status >= 200 && status < 300) {
     // One that began before the refusal proves nothing.
     if (model.coolUntil <= now) model.limited = 0;
@@ -94,6 +88,41 @@ export function judge(
   }
   const until = exhaustedUntil(model);
   return until > now && isEmpty(quota) ? { kind: 'cooled', ms: until - now } : undefined;
+}
+
+/**
+ * Takes in what the body of an answer says of the key, where its head did not: some providers refuse a key
+ * with 400, and some say "slow down" inside an answer with status 200, or for how long only in the body.
+ */
+export function judgeFault(
+  key: KeyState,
+  model: ModelState,
+  { fault, status, now }: { fault: Fault; status: number | undefined; now: number },
+): Verdict | undefined {
+  const { code, retryAfterMs } = fault;
+  // An account without credit is no key for as long as that lasts.
+  if (code === 'upstream_quota_exceeded') return setAside(key, now);
+  if (code === 'upstream_auth_failed') {
+    return status === 401 || status === 403 ? undefined : setAside(key, now);
+  }
+  if (code !== 'upstream_rate_limited') return undefined;
+  if (status === 429 && retryAfterMs === undefined) return undefined;
+  const ms =
+    retryAfterMs === undefined ? guessMs(model, now) : Math.min(retryAfterMs, longestWishMs);
+  // With a 429 its head has counted it.
+  if (status !== 429 && model.coolUntil <= now) model.limited += 1;
+  if (model.coolUntil >= now + ms) return undefined;
+  model.coolUntil = now + ms;
+  return { kind: 'cooled', ms };
+}
+
+function setAside(key: KeyState, now: number): Verdict | undefined {
+  // Calls that were under way together were refused together: that is one refusal.
+  if (key.asideUntil > now) return undefined;
+  const ms = Math.min(longestAsideMs, firstAsideMs * 2 ** key.refused);
+  key.refused += 1;
+  key.asideUntil = now + ms;
+  return { kind: 'aside', ms };
 }
 
 function coolMs(
@@ -108,6 +137,11 @@ function coolMs(
     remaining <= 0 && resetAt > now ? [resetAt - now] : [],
   );
   if (resets.length > 0) return Math.min(Math.max(...resets), longestWishMs);
+  return guessMs(model, now);
+}
+
+/** Of a "slow down" that names no time. */
+function guessMs(model: ModelState, now: number): number {
   const times = model.coolUntil > now ? Math.max(0, model.limited - 1) : model.limited;
   return Math.min(longestCoolMs, firstCoolMs * 2 ** times);
 }

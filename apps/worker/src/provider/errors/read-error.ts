@@ -1,0 +1,85 @@
+import type { OpenAiError } from '@millrace/shared/domain/entry';
+import { classifyStatus, faultTable } from '@millrace/shared/domain/fault';
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+import { meaningOf } from './dialects.ts';
+import { findReason, reasonInBody } from './reason.ts';
+import type { Reason } from './reason.ts';
+import { retryTimeIn } from './retry-time.ts';
+
+/** What an error response means. */
+export type ReadError = {
+  code: FaultCode;
+  /** In OpenAI's form, where the provider sent an error object. */
+  error: OpenAiError | undefined;
+  /** What a body says that is no JSON, in one line. */
+  words?: string;
+  /** Milliseconds that the body asks to wait. */
+  retryAfterMs?: number;
+};
+
+/** The error in the body of a response with this status, whatever its form. */
+export function readErrorBody(status: number, text: string, now = Date.now()): ReadError {
+  const reason = reasonInBody(text);
+  return reason ? asRead(judge(status, reason, now), reason) : saidNothing(status);
+}
+
+export const saidNothing = (status: number): ReadError => ({
+  code: classifyStatus(status, undefined),
+  error: undefined,
+});
+
+/** Of a page or a plain text only the words are of use: the error object is ours. */
+export const asRead = (
+  read: ReadError,
+  { isText, said }: Reason & { isText: boolean },
+): ReadError => (isText ? { ...read, error: undefined, words: said } : read);
+
+/** The fault that an error inside an answer is: in a body with status 200, or as an event of a stream. */
+export function faultInAnswer(error: unknown, now = Date.now()): Fault {
+  const reason = findReason(error);
+  if (!reason) return { code: 'upstream_server_error', message: silent };
+  const status = statusIn(reason);
+  const { code, error: told, retryAfterMs } = judge(status ?? 500, reason, now);
+  return {
+    code,
+    message: told?.message ?? silent,
+    ...(told && { error: told }),
+    ...(status !== undefined && { httpStatus: status }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+}
+
+/** As `readErrorBody`, for a reason that was found by other ways. */
+export function judge(status: number, reason: Reason, now: number): ReadError {
+  const { error, type, codes, said } = reason;
+  const code = meaningOf(status, codes, said) ?? classifyStatus(status, error);
+  const retryAfterMs = retryTimeIn(reason, now);
+  const isOpenAis = classifyStatus(200, { ...error, type: '' }) === code;
+  const read: OpenAiError = {
+    ...error,
+    type: type ?? faultTable[code].type,
+    code: isOpenAis ? error.code : (openAiCodes[code] ?? realCode(error)),
+  };
+  return { code, error: read, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+}
+
+const silent = 'The provider reported an error.';
+
+/** What clients branch on, whatever the provider's own word for it is. */
+const openAiCodes: Partial<Record<FaultCode, string>> = {
+  context_length_exceeded: 'context_length_exceeded',
+  content_filtered: 'content_filter',
+  upstream_rate_limited: 'rate_limit_exceeded',
+};
+
+/** The status that an error names itself, or that its type stands for: it came with none of its own. */
+function statusIn({ told, error, type }: Reason): number | undefined {
+  const named = [told['status_code'], told['status'], error.code].map(Number).find(isErrorStatus);
+  return named ?? (type === 'invalid_request_error' ? 400 : undefined);
+}
+
+const isErrorStatus = (status: number): boolean => status >= 400 && status < 600;
+
+/** Some providers repeat the status as a code: that is none to branch on. */
+const realCode = ({ code }: OpenAiError): string | null =>
+  isErrorStatus(Number(code)) ? null : code;

@@ -1,0 +1,45 @@
+import { faultTable } from '@millrace/shared/domain/fault';
+import type { Fault } from '@millrace/shared/domain/fault';
+import type { Target } from '@millrace/shared/domain/request';
+import { targetKey } from '@millrace/shared/domain/target-key';
+import type { Logger } from '@millrace/shared/logger';
+
+export type FaultLogOptions = {
+  logger: Pick<Logger, 'error' | 'warn'>;
+  now(): number;
+};
+
+/** Milliseconds within which the same fault of a target is counted and not logged again. */
+const quietMs = 10_000;
+
+/**
+ * Logs the faults of upstream calls, with the provider's own words, which clients do not see: those that
+ * the operator has to mend as errors, those that tell of a target's health as warnings. A target that
+ * fails on every request has one line in ten seconds for each kind of fault. Bounded: one entry for each
+ * target of the config and code of the fault table.
+ */
+export function createFaultLog({ logger, now }: FaultLogOptions) {
+  const seen = new Map<string, { at: number; more: number }>();
+
+  return ({ request, target, fault }: { request: string; target: Target; fault: Fault }): void => {
+    const { code, message, detail = message, isEcho } = fault;
+    const { party, health } = faultTable[code];
+    const level = party === 'operator' ? 'error' : health ? 'warn' : undefined;
+    if (!level || isEcho) return;
+    const key = `${code} ${targetKey(target)}`;
+    const last = seen.get(key);
+    if (last && now() - last.at < quietMs) {
+      last.more += 1;
+      return;
+    }
+    seen.set(key, { at: now(), more: 0 });
+    const { provider, model } = target;
+    const repeated = last?.more ? { repeated: last.more } : {};
+    logger[level]({ request, provider, model, code, reason: detail, ...repeated }, said[level]);
+  };
+}
+
+const said = {
+  error: 'a provider refuses what this config says of it',
+  warn: 'a call to a provider failed',
+};
