@@ -16,6 +16,8 @@ import {
 
 // What only the log on Redis can promise: ends of life, memory, scripts.
 
+type Run = Awaited<ReturnType<typeof startRun>>;
+
 let server: TestRedis;
 let one: RedisLogUnderTest;
 
@@ -159,6 +161,19 @@ describe('the end of life', () => {
     await redis.del(keys.log(lost.id));
     const again = await log.append(0, [lost.item(['c1']), healthy.item(['c1'])]);
     expect(again).toEqual(['ended', 'duplicate']);
+  });
+
+  it('and a key of another type fails its own request, and no other one of an append', async () => {
+    const { log, redis, keys } = one;
+    const runs = await Promise.all(
+      Array.from({ length: 3 }, async () => startRun(log, await create(log))),
+    );
+    const [hash, stream, healthy] = runs as [Run, Run, Run];
+    await redis.set(keys.request(hash.id), 'no hash');
+    await redis.set(keys.log(stream.id), 'no stream');
+    const items = [hash, stream, healthy].map((run) => run.item(['c1']));
+    expect(await log.append(0, items)).toEqual(['damaged', 'damaged', 'written']);
+    await redis.del(keys.request(hash.id), keys.log(stream.id));
   });
 });
 

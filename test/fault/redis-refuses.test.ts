@@ -1,12 +1,14 @@
 import type { Redis } from '@millrace/shared/redis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { keyspace } from '@millrace/shared/keys';
 import { chat } from '../harness/api.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import { openSocket } from '../harness/socket.ts';
 import { expectedText } from '../simulator/index.ts';
-import { ask, askWhole, createJob, follow } from './client.ts';
+import { ask, askWhole, createJob, follow, requestId } from './client.ts';
+import type { Stream } from './client.ts';
 import { chunks, expectWhole, readPlain } from './judge.ts';
 import { expectAlive, expectEmpty, observeQueue, userOf } from './observe.ts';
 
@@ -152,4 +154,34 @@ test("readers of every kind are ended by their ingress' own clock while Redis st
   expectAlive([...fleet.ingresses, ...fleet.workers]);
   await socket.close();
   await expectEmpty(observeQueue(fleet));
+});
+
+test('a request that is damaged in Redis fails alone, once, and the others go on', async () => {
+  const keys = keyspace();
+  const streams = Array.from({ length: 6 }, () => ask(fleet.url, 'middle'));
+  await Promise.all(streams.map((stream) => stream.until(chunks(10))));
+  const [hash, log, ...others] = streams as [Stream, Stream, ...Stream[]];
+  const [hashId, logId] = [await requestId(hash), await requestId(log)];
+  // In one step: what is written in between would be a request that ended.
+  const swap = "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], 'damaged')";
+  await redis.eval(swap, 1, keys.request(hashId));
+  await redis.eval(swap, 1, keys.log(logId));
+
+  await Promise.all(others.map((stream) => expectWhole(stream, expectedText({ tokens: 100 }))));
+  for (const stream of [hash, log]) {
+    const { error } = await readPlain(stream);
+    expect(error).toMatchObject({ code: expect.any(String) });
+  }
+  // Its job is over, and its upstream call is closed.
+  await expectEmpty(observeQueue(fleet));
+  await expect
+    .poll(() => fleet.primary.requests.filter(({ state }) => state === 'open').length)
+    .toBe(0);
+  const [worker] = fleet.workers;
+  for (const id of [hashId, logId]) {
+    const lines = worker?.stderr().split('\n') ?? [];
+    expect(lines.filter((line) => line.includes(`${id} is damaged in Redis`))).toHaveLength(1);
+  }
+  await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
+  expectAlive([...fleet.workers, ...fleet.ingresses]);
 });

@@ -1,6 +1,7 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import { faultToError } from '@millrace/shared/domain/fault';
 import type { Described, StreamLog } from '@millrace/shared/log/port';
+import { isDamage } from '@millrace/shared/redis-failure';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import type { Relay } from './relay/relay.ts';
 import type { Submitter } from './submit.ts';
@@ -64,7 +65,12 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   async function lookAfter(id: string): Promise<void> {
     // While Redis is away it waits for it, and is not there to be found.
     if (isSending(id)) return;
-    const described = await describe(id);
+    const described = await describe(id).catch((error: unknown) => {
+      if (!isDamage(error)) throw error;
+      // No reader can be given any more of it; told once, as nobody reads it from here on.
+      onError(error);
+      return undefined;
+    });
     if (described) relay.heard(id, described.last);
     else relay.expire(id);
   }

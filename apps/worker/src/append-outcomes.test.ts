@@ -84,6 +84,40 @@ async function isSettled(promise: Promise<unknown> | undefined): Promise<boolean
   return settled;
 }
 
+describe('a batch that Redis refuses for what is in it', () => {
+  const wrong = new Error('WRONGTYPE Operation against a key holding the wrong kind of value');
+
+  it('goes item by item: the damaged stream is refused, once, and the others go on', async () => {
+    const [one, damaged, other] = [rig.open(), rig.open(), rig.open()];
+    for (const writer of [one, damaged, other]) writer.push('c1');
+    await turn();
+    await rig.call(0).fail(wrong);
+    expect(rig.calls.slice(1).map(({ items }) => items.map(({ id }) => id))).toEqual([
+      [one.id],
+      [damaged.id],
+      [other.id],
+    ]);
+    await rig.call(1).answer();
+    await rig.call(2).fail(wrong);
+    await rig.call(3).answer();
+    expect([one, damaged, other].map(({ refused }) => refused)).toEqual([[], ['damaged'], []]);
+    for (const writer of [one, damaged, other]) writer.push('c2');
+    await turn();
+    expect(rig.call(4).items.map(({ id }) => id)).toEqual([one.id, other.id]);
+    expect(rig.calls).toHaveLength(5);
+  });
+
+  it('stays together for what passes by itself', async () => {
+    const writers = [rig.open(), rig.open()];
+    for (const writer of writers) writer.push('c1');
+    await turn();
+    await rig.call(0).fail(new Error('LOADING Redis is loading the dataset in memory'));
+    await expect.poll(() => rig.calls.length).toBe(2);
+    expect(rig.call(1).items).toHaveLength(2);
+    expect(rig.errors).toHaveLength(1);
+  });
+});
+
 describe('sent', () => {
   it('resolves with the call that takes the lines, and does not wait for its answer', async () => {
     const writer = rig.open();

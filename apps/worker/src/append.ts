@@ -2,6 +2,7 @@ import { kindOf } from '@millrace/shared/domain/entry';
 import type { EntryId, TerminalKind } from '@millrace/shared/domain/entry';
 import type { AppendItem, AppendOutcome, StreamLog } from '@millrace/shared/log/port';
 import { shardOf } from '@millrace/shared/keys';
+import { isDamage, passesByItself } from '@millrace/shared/redis-failure';
 
 /**
  * Gathers the lines of every stream that one turn of the event loop brought and appends them with
@@ -65,6 +66,9 @@ const gatherMs = 2;
 const idleWaitMs = 5;
 /** Milliseconds before a call that Redis answered with an error is tried again. */
 const retryDelayMs = 50;
+
+/** Errors of one item alone, of a kind that does not pass by itself, until its request fails: a second. */
+const mostFailures = 20;
 
 type Writer = WriterOptions & {
   shard: number;
@@ -171,12 +175,23 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
     }
   }
 
-  /** The same items again are safe: Redis tells a write that came through before from a fenced one. */
+  /**
+   * The same items again are safe: Redis tells a write that came through before from a fenced one. An error
+   * that does not pass by itself may be about one of them: each goes alone then, and one that fails again
+   * and again fails its own request.
+   */
   async function appendUntilAnswered(shard: number, items: AppendItem[]): Promise<AppendOutcome[]> {
-    for (;;) {
+    for (let failures = 1; ; failures += 1) {
       try {
         return await log.append(shard, items);
       } catch (error) {
+        const mayPass = passesByItself(error);
+        if (!mayPass && items.length > 1) {
+          const alone = await Promise.all(items.map((one) => appendUntilAnswered(shard, [one])));
+          return alone.flat();
+        }
+        const isDamaged = isDamage(error) || (!mayPass && failures >= mostFailures);
+        if (isDamaged) return ['damaged'];
         onError(error);
         await new Promise((resolve) => setTimeout(resolve, retryDelayMs));
       }

@@ -1,5 +1,6 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { StreamLog } from '@millrace/shared/log/port';
+import { isDamage } from '@millrace/shared/redis-failure';
 
 export type OrphanWatchOptions = {
   log: Pick<StreamLog, 'liveReaders' | 'finish'>;
@@ -22,7 +23,11 @@ export function watchOrphans({ log, graceMs, attached, onError }: OrphanWatchOpt
 
   async function look(): Promise<void> {
     const ids = [...attached()];
-    const readers = await Promise.all(ids.map((id) => log.liveReaders(id)));
+    const found = await Promise.allSettled(ids.map((id) => log.liveReaders(id)));
+    const failed = found.find((one) => one.status === 'rejected');
+    // Redis is away, or one request is damaged: the others are looked after all the same.
+    if (failed && !isDamage(failed.reason)) throw failed.reason;
+    const readers = found.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
     const now = Date.now();
     // While Redis was away nobody could come back, and all come back together with it.
     if (now - lookedAt > 2 * everyMs) aloneSince.clear();

@@ -32,6 +32,8 @@ export type StopReason =
   | 'gone'
   /** Redis lost lines of the log, as in a failover: another run goes on from what is left. */
   | 'lost'
+  /** What Redis has of the request is damaged: nobody can go on with it. */
+  | 'damaged'
   /** BullMQ's lock could not be renewed. */
   | 'lock_lost'
   /** The worker shuts down: somebody else shall go on. */
@@ -179,6 +181,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       entries: sealed.entries,
       onRefused(outcome) {
         if (outcome === 'lost') deps.onError(new Error(`Redis lost lines of ${id}: handed back`));
+        if (outcome === 'damaged') deps.onError(new Error(`${id} is damaged in Redis: given up`));
         stop(outcome === 'ended' ? 'finished' : outcome);
       },
       onPressure: (high) => (high ? contest?.pause() : contest?.resume()),
@@ -232,6 +235,7 @@ function conclude(
 ): ActivationOutcome {
   if (stopped === 'fenced' || stopped === 'lock_lost') return { kind: 'dropped' };
   if (stopped === 'finished') return { kind: 'completed', summary: 'ended from outside' };
+  if (stopped === 'damaged') return { kind: 'failed', reason: 'it is damaged in Redis' };
   // However its answer ended: the log does not have it.
   if (stopped === 'lost') return { kind: 'handed_back' };
   if (conclusion) return conclusion;

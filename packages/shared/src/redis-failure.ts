@@ -34,6 +34,10 @@ export function redisFailure(error: unknown, url: string, timeoutMs: number): st
  */
 const passing = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM)\s/;
 
+/** A key holds something else than what is always there: that never passes, and concerns what it is about alone. */
+export const isDamage = (error: unknown): boolean =>
+  error instanceof Error && /^WRONGTYPE\s/.test(error.message);
+
 /** A command was not answered, or not sent, before its connection was closed for good. */
 export const isConnectionClosed = (error: unknown): boolean =>
   error instanceof Error && error.message === 'Connection is closed.';

@@ -1,3 +1,4 @@
+import { isDamage } from '@millrace/shared/redis-failure';
 import {
   compareEntryIds,
   isTerminalLine,
@@ -224,7 +225,14 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
 
   async function readUntilCaughtUp(state: State): Promise<void> {
     while (state.mode === 'reading') {
-      const outcome = await turns.take(() => readOnce(state)).catch(retryLater);
+      const outcome = await turns
+        .take(() => readOnce(state))
+        .catch((error: unknown) => {
+          if (!isDamage(error)) return retryLater(error);
+          onError(error);
+          end(state, 'broken');
+          return 'stopped' as const;
+        });
       // The connection may have closed meanwhile, or have no room: then `resume` reads anew.
       if (outcome === 'stopped' || state.mode !== 'reading') return;
       if (outcome === 'retry') continue;

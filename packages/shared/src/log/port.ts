@@ -141,8 +141,16 @@ export type AppendItem = {
  * `duplicate`: the same write came through before (a client that re-sends after a reconnect).
  * `lost`: the store has lost what was written before it, as a failover may; a write behind that would
  * leave a hole, which later readers take for the text.
+ * `damaged`: what the store has of the request is not what anybody wrote; the others of the call are not concerned.
  */
-export type AppendOutcome = 'written' | 'duplicate' | 'fenced' | 'ended' | 'gone' | 'lost';
+export type AppendOutcome =
+  | 'written'
+  | 'duplicate'
+  | 'fenced'
+  | 'ended'
+  | 'gone'
+  | 'lost'
+  | 'damaged';
 
 export type FinishOutcome =
   | { kind: 'finished' }

@@ -36,6 +36,7 @@ const appendStatus: Record<number, AppendOutcome> = {
   [-2]: 'fenced',
   [-3]: 'ended',
   [-4]: 'lost',
+  [-5]: 'damaged',
 };
 
 /** The log on Redis or Valkey >= 7.0. Errors of the connection and of Redis itself are thrown as they come. */

@@ -73,6 +73,8 @@ export function startBullConsumer(
     try {
       outcome = await activate(shard, job, admitted.shown);
     } catch (error) {
+      // Whoever asks for the request is told that it failed; why, only this log tells.
+      note(error);
       await desk.fail(job, asError(error));
       return undefined;
     }

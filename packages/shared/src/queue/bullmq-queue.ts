@@ -5,10 +5,12 @@ import type { JobData } from '../domain/request.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { createDeadWorkersJobs } from './casualties.ts';
+import { createDamagedJobs } from './damaged-jobs.ts';
 import { heldJobs, takeBack, wake } from './held-jobs.ts';
 import type { HeldJob } from './held-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import type { JobQueue, JobState, WorkerDeath } from './port.ts';
+import { isDamage } from '../redis-failure.ts';
 import { arriving, createWaitingLine } from './waiting-line.ts';
 
 export type BullQueueOptions = {
@@ -106,7 +108,15 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
 
     async remove(id) {
       const queue = queueOf(shardOf(id));
-      const data = await redis.hget(queue.toKey(id), 'data');
+      const data = await redis.hget(queue.toKey(id), 'data').catch((error: unknown) => {
+        if (isDamage(error)) return undefined;
+        throw error;
+      });
+      if (data === undefined) {
+        const tell = (error: unknown) => onError(error as Error);
+        const damaged = { redis, keys, shard: shardOf(id), queue, onError: tell };
+        return createDamagedJobs(damaged).remove(id);
+      }
       const { standing } = JSON.parse(data ?? '{}') as Partial<JobData>;
       if (standing && (await line.leave(id, standing))) return true;
       // One whose lock ran out waits outside of the line.

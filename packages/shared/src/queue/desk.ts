@@ -8,6 +8,7 @@ import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { retryRefused } from '../retry-refused.ts';
 import { wake } from './held-jobs.ts';
+import { createDamagedJobs } from './damaged-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import { createPassingOver } from './passing-over.ts';
 import type { PutBack } from './passing-over.ts';
@@ -72,8 +73,9 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
     // old run would stop the renewal of the new one's lock.
     skipLockRenewal: true,
   });
-  worker.on('error', onError);
+  worker.on('error', (error) => void damaged.note(error));
   worker.startStalledCheckTimer().catch(onError);
+  const damaged = createDamagedJobs({ redis, keys, shard, queue: worker, onError });
   const passing = createPassingOver(redis, keys, shard, worker);
   const closing = new AbortController();
   const { signal } = closing;
@@ -81,7 +83,10 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
   /** Does it when Redis does, and never to somebody else's job: false when it is not ours any more. */
   async function settle(work: () => Promise<unknown>): Promise<boolean> {
     try {
-      const done = await retryRefused(work, { withinMs: settleMs });
+      const tried = await damaged.guard(() => retryRefused(work, { withinMs: settleMs }));
+      // It was this one, or the one that its end should have brought along.
+      if (!tried) return false;
+      const done = tried.value;
       // The job stays as it is: BullMQ's stalled check finds it, while one that failed would be lost.
       if (done.kind === 'refused') onError(done.error);
       return done.kind === 'done';
@@ -97,7 +102,10 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
     /** The next job, without waiting for one. */
     async fetch(avoided: ReadonlySet<string>): Promise<HeldBullJob | undefined> {
       if (avoided.size > 0 && !(await passing.pick(avoided))) return undefined;
-      return worker.getNextJob(randomUUID(), { block: false });
+      for (;;) {
+        const tried = await damaged.guard(() => worker.getNextJob(randomUUID(), { block: false }));
+        if (tried) return tried.value;
+      }
     },
 
     /** Until a job was added, or for a while; for less of it while some are avoided. */

@@ -4,6 +4,11 @@
 -- ARGV prefix of the jobs' keys, worker, ms since its last sign of life, prefix of requests, prefix of
 --      logs, ms that a death counts
 -- Returns {other deaths without a culprit, id, token, ms served or '', shown, suspected, blamed, id, …}
+-- A job that is no hash has no fields: the others must not suffer for it.
+local function field(key, name)
+  local value = redis.pcall('HGET', key, name)
+  return type(value) ~= 'table' and value
+end
 local prefix, worker = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -33,7 +38,7 @@ local reply = {unexplained}
 for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   local job = prefix .. id
   -- BullMQ writes the worker's name here in the script that activates the job.
-  if redis.call('HGET', job, 'pb') == worker then
+  if field(job, 'pb') == worker then
     -- Without a lock it is the stalled check's.
     local token = redis.call('GET', job .. ':lock')
     if token then

@@ -2,10 +2,15 @@
 -- is never that of somebody who has taken the job since.
 -- KEYS active   ARGV prefix of the jobs' keys, worker
 -- Returns {id, token, id, …}
+-- A job that is no hash has no fields: the others must not suffer for it.
+local function field(key, name)
+  local value = redis.pcall('HGET', key, name)
+  return type(value) ~= 'table' and value
+end
 local held = {}
 for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   -- BullMQ writes the worker's name here in the script that activates the job.
-  if redis.call('HGET', ARGV[1] .. id, 'pb') == ARGV[2] then
+  if field(ARGV[1] .. id, 'pb') == ARGV[2] then
     -- Without a lock it is the stalled check's.
     local token = redis.call('GET', ARGV[1] .. id .. ':lock')
     if token then

@@ -8,6 +8,11 @@
 --      -1), rank to go on from, avoided models
 -- Returns {'take'}; {'nothing new'}; {'all', number of the job that was placed last}; or {'more', the same,
 -- rank to go on from}.
+-- A job that is no hash has no fields: it is taken, and who takes it removes it.
+local function field(key, name)
+  local value = redis.pcall('HGET', key, name)
+  return type(value) ~= 'table' and value
+end
 if redis.call('LLEN', KEYS[2]) > 0 then return {'take'} end
 local front, from, width = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local most, seen, start = tonumber(ARGV[4]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -40,7 +45,7 @@ while at < last do
   for i = 1, #line, 2 do
     local score = tonumber(line[i + 1])
     if score < front then return {'take'} end
-    if not avoided[redis.call('HGET', ARGV[5] .. line[i], 'name')] then
+    if not avoided[field(ARGV[5] .. line[i], 'name')] then
       if at > 0 or i > 1 then
         redis.call('ZADD', KEYS[1], ARGV[1], line[i])
         if score >= from then

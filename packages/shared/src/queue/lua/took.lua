@@ -5,6 +5,11 @@
 -- ARGV jobs, bytes, every, score of the front, start of the first band, width of a band, bands, ttl ms,
 --      how many are looked at, prefix of the jobs' keys, avoided models
 -- Returns how many went to the front.
+-- A job that is no hash has no fields: it is taken, and who takes it removes it.
+local function field(key, name)
+  local value = redis.pcall('HGET', key, name)
+  return type(value) ~= 'table' and value
+end
 local jobs, every, width = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[6])
 local taken = redis.call('HINCRBY', KEYS[2], 'taken', jobs)
 if ARGV[2] ~= '0' then redis.call('HINCRBY', KEYS[2], 'bytes', '-' .. ARGV[2]) end
@@ -19,7 +24,7 @@ local function first(band)
   local most = #ARGV > 10 and ARGV[9] or 1
   from = string.format('%.0f', from)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], from, last, 'LIMIT', 0, most)) do
-    if #ARGV == 10 or not avoided[redis.call('HGET', ARGV[10] .. id, 'name')] then return id end
+    if #ARGV == 10 or not avoided[field(ARGV[10] .. id, 'name')] then return id end
   end
 end
 local moved = 0
