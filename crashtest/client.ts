@@ -2,6 +2,8 @@ import { request as overHttp } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { request as overHttps } from 'node:https';
 import { createParser } from 'eventsource-parser';
+import { readerOf } from '../test/harness/strict-event-stream.ts';
+import type { StrictReader } from '../test/harness/strict-event-stream.ts';
 import { exactTime } from '../test/simulator/clock.ts';
 
 /* A client without opinions: a connection for each request, no retries, every event with its time. */
@@ -24,6 +26,8 @@ export type Ended = {
   headers: IncomingHttpHeaders;
   /** The body, where it is no event stream. */
   body: string;
+  /** Where an SDK would stumble over a plain stream of Millrace. */
+  fault: string | undefined;
   events: readonly Arrival[];
   startedAt: number;
   endedAt: number;
@@ -67,6 +71,7 @@ export function send(url: string, options: SendOptions): Exchange {
   let received: IncomingHttpHeaders = {};
   let text = '';
   let isOver = false;
+  let strict: StrictReader | undefined;
   const parser = createParser({
     onEvent: ({ event = 'message', id, data }) => events.push({ at: exactTime(), event, id, data }),
   });
@@ -80,7 +85,9 @@ export function send(url: string, options: SendOptions): Exchange {
     isOver = true;
     clearTimeout(late);
     const endedAt = exactTime();
-    resolve({ how, status, headers: received, body: text, events, startedAt, endedAt });
+    strict?.end(how === 'complete');
+    const fault = strict?.fault?.message;
+    resolve({ how, status, headers: received, body: text, fault, events, startedAt, endedAt });
     look();
   }
 
@@ -92,8 +99,10 @@ export function send(url: string, options: SendOptions): Exchange {
     status = response.statusCode ?? 0;
     received = response.headers;
     const isStream = String(received['content-type']).includes('text/event-stream');
+    strict = readerOf({ headers, body }, response);
     response.setEncoding('utf8');
     response.on('data', (part: string) => {
+      strict?.push(part);
       if (isStream) parser.feed(part);
       else text += part;
       look();

@@ -16,12 +16,14 @@ const DONE = '[DONE]';
 function stream(data: readonly string[], how: Ended['how'] = 'complete'): Ended {
   const events = data.map((one, i) => ({ at: i, event: 'message', id: undefined, data: one }));
   const headers = { 'content-type': 'text/event-stream' };
-  return { how, status: 200, headers, body: '', events, startedAt: 0, endedAt: data.length };
+  const times = { startedAt: 0, endedAt: data.length };
+  return { how, status: 200, headers, body: '', fault: undefined, events, ...times };
 }
 
 function whole(status: number, type: string, body: string): Ended {
   const headers = { 'content-type': type };
-  return { how: 'complete', status, headers, body, events: [], startedAt: 0, endedAt: 1 };
+  const times = { startedAt: 0, endedAt: 1 };
+  return { how: 'complete', status, headers, body, fault: undefined, events: [], ...times };
 }
 
 const verdictOf = (ended: Ended) => rescued(readAnswer(ended), 'one two').verdict;
@@ -66,4 +68,6 @@ test('a second role, id or usage is odd, though the text is right', () => {
     JSON.stringify({ id, choices: [{ delta: { role: 'assistant', content: '' } }] });
   const ended = stream([role('a'), text('one'), role('b'), finish(' two'), DONE]);
   expect(readAnswer(ended).oddities).toEqual(['2 role deltas', '2 ids']);
+  const fault = 'an event with a name';
+  expect(readAnswer({ ...stream([finish('one'), DONE]), fault }).oddities).toEqual([fault]);
 });

@@ -84,7 +84,7 @@ function readBody({ how, status, headers, body }: Ended, bad: (why: string) => R
   };
 }
 
-function readStream({ how, status, events }: Ended): Reading {
+function readStream({ how, status, events, fault }: Ended): Reading {
   const messages = events.filter(({ event }) => event === 'message' || event === 'error');
   const chunks = messages.filter(({ data }) => data !== '[DONE]').map(({ data }) => parse(data));
   const known = chunks.filter((chunk) => chunk !== undefined);
@@ -101,7 +101,7 @@ function readStream({ how, status, events }: Ended): Reading {
     finishReason: finishes[0],
     usage: usages.at(-1),
     model: known.find(({ model }) => model)?.model,
-    oddities: odditiesOf(known, choices, usages.length, how),
+    oddities: [...odditiesOf(known, choices, usages.length, how), ...(fault ? [fault] : [])],
     textAt: messages.filter(saysText).map(({ at }) => at),
   };
   const bad = (why: string): Reading => ({ ...reading, end: 'bad', why });
