@@ -24,9 +24,10 @@ import { noteRefusal, whoAsks } from './http/refused.ts';
 import { adoptId, makeRequestId, nameAnswers, nameHandshakes } from './http/request-id.ts';
 import { sendError } from './http/reply.ts';
 import { factsOf, logRequests, logWhenEnded } from './http/request-log.ts';
+import { answerExpectations, checkHeads } from './http/head.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
-import { malformedHandler } from './http/malformed.ts';
+import { connectHandler, malformedHandler } from './http/malformed.ts';
 import { boundPipelined } from './http/pipelined.ts';
 import { watchWholeAnswers } from './http/whole-answers.ts';
 import { modelRoutes } from './http/models.ts';
@@ -34,6 +35,7 @@ import { upstreamRoutes } from './http/upstreams.ts';
 import { socketOptions } from './http/socket-arrival.ts';
 import { socketRoutes } from './http/socket-route.ts';
 import { watchRoutes } from './http/unknown-route.ts';
+import { divideUpgrades } from './http/upgrade.ts';
 import type { Services } from './services.ts';
 
 declare module 'fastify' {
@@ -75,7 +77,7 @@ export async function buildApp({
     forceCloseConnections: 'idle',
     // Then `request.ip` is the right-most address in `x-forwarded-for` that is not one of these.
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
+    routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, maxParamLength: 200 },
     genReqId: makeRequestId,
     clientErrorHandler: malformedHandler(refused),
     // What reaches no route: a URL that cannot be decoded, a parameter longer than any id.
@@ -90,6 +92,10 @@ export async function buildApp({
     },
   }) as unknown as FastifyInstance;
 
+  const upgrades = divideUpgrades(app.server, tls ? 'secureConnection' : 'connection');
+
+  app.server.on('connect', connectHandler(refused));
+
   app.setErrorHandler((thrown, request, reply) => {
     const answer = toApiError(thrown);
     const { status, error, headers } = answer;
@@ -102,12 +108,11 @@ export async function buildApp({
   });
   nameAnswers(app);
   logRequests(app, logger);
+  checkHeads(app);
+  answerExpectations(app);
   boundPipelined(app);
   watchWholeAnswers(app, services);
-  const unknownRoute = watchRoutes(app);
-  app.setNotFoundHandler((request) => {
-    throw unknownRoute(request.method, request.url);
-  });
+  app.setNotFoundHandler(watchRoutes(app));
 
   // As text: what goes upstream is what came, byte for byte. Broken UTF-8 would not survive that.
   app.removeAllContentTypeParsers();
@@ -122,7 +127,8 @@ export async function buildApp({
 
   countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused, room);
   await app.register(websocket, {
-    options: socketOptions(config.limits),
+    // ws only listens to it.
+    options: { ...socketOptions(config.limits), server: upgrades as typeof app.server },
     // A malformed frame: ws closes the socket itself, with the right code, which its client must see.
     errorHandler(thrown, socket) {
       if (socket.readyState !== socket.OPEN) return;

@@ -1,8 +1,9 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { whyNotLocal } from '../admission/local.ts';
+import { isPressedElsewhere } from '../admission/origins.ts';
 import type { Refusal } from '../refusals.ts';
-import { neighbourOf } from './client.ts';
+import { askerOf, neighbourOf } from './client.ts';
 import { ApiError, forbidden, notLocal } from './errors.ts';
 import { factsOf } from './request-log.ts';
 
@@ -47,7 +48,7 @@ function refuse(
     return notLocal(reason, 'No admin is configured', 'admin');
   }
   if (isAdmin(request.headers.authorization, admin)) {
-    if (!isPressedElsewhere(request)) return undefined;
+    if (!isPressedElsewhere(askerOf(request))) return undefined;
     refused({ reason: 'foreign_page', address });
     return forbidden('Pages of other sites may not use the admin pages.', 'foreign_page');
   }
@@ -58,15 +59,6 @@ function refuse(
     { message, type: 'invalid_request_error', param: null, code: 'admin_only' },
     { 'www-authenticate': 'Basic realm="millrace"' },
   );
-}
-
-/**
- * Browsers send a password that they know along with whatever any page asks for. They say what page
- * that was, and following a link is nobody's harm.
- */
-function isPressedElsewhere({ method, headers }: FastifyRequest): boolean {
-  const { 'sec-fetch-site': site = 'none' } = headers;
-  return method !== 'GET' && method !== 'HEAD' && site !== 'none' && site !== 'same-origin';
 }
 
 /** Compares digests, in constant time. */

@@ -35,6 +35,8 @@ export function serverLimits({ headTimeoutMs, requestTimeoutMs }: Config['limits
   const shortest = Math.min(headTimeoutMs, requestTimeoutMs);
   return {
     maxHeaderSize: maxHeadBytes,
+    // Looked at with the rest of the head, for a better answer than Node's.
+    requireHostHeader: false,
     headersTimeout: shortest,
     connectionsCheckingInterval: Math.min(longestLookMs, Math.ceil(shortest / looksPerTimeout)),
   };

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { plainAddress } from '../admission/address.ts';
 import type { Neighbour } from '../admission/local.ts';
+import type { Asker } from '../admission/origins.ts';
 
 /** The client's address: of the socket, or what proxies that are trusted say. Empty once it is gone. */
 export const addressOf = (request: FastifyRequest): string => plainAddress(request.ip);
@@ -17,4 +18,10 @@ export function neighbourOf(
   const isBelieved = via !== undefined && isProxy(request.raw.socket.remoteAddress ?? '');
   const isForwarded = [via, forwarded, real].some((header) => header !== undefined);
   return { address: addressOf(request), origin, host, forwarded: isForwarded && !isBelieved };
+}
+
+/** The page that asks, as its browser tells. */
+export function askerOf({ method, headers }: Pick<FastifyRequest, 'method' | 'headers'>): Asker {
+  const { origin, host, 'sec-fetch-site': site } = headers;
+  return { method, origin, host, site: typeof site === 'string' ? site : undefined };
 }

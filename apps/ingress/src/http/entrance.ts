@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify';
 import type { Credentials, Principal, RefusalReason } from '../admission/keys.ts';
-import { createOriginCheck } from '../admission/origins.ts';
+import { createOriginCheck, isPressedElsewhere } from '../admission/origins.ts';
+import { createReadTokens } from '../admission/read-tokens.ts';
 import type { Services } from '../services.ts';
 import { isAdmin } from './admin.ts';
-import { addressOf, neighbourOf } from './client.ts';
+import { addressOf, askerOf, neighbourOf } from './client.ts';
 import { forbidden, notLocal, unauthorized } from './errors.ts';
 import type { ApiError } from './errors.ts';
 
@@ -20,6 +21,9 @@ export type Entrance = {
 /** The one route that waits for a key. */
 export const socketPath = '/v1/ws';
 
+/** The one route that takes a read token in place of a key. */
+export const eventsPath = '/v1/jobs/:id/events';
+
 /** Sees every request and asks for none: a model is used with a key, on its account. */
 const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
 
@@ -32,6 +36,7 @@ export function createEntrance(
   isProxy: (address: string) => boolean,
 ): Entrance {
   const mayOpenSocket = createOriginCheck(config.listen.cors.origins);
+  const readTokens = createReadTokens(config.keys ?? []);
 
   function refuse(request: FastifyRequest, reason: RefusalReason, keyId?: string): ApiError {
     refused({ reason, keyId, address: addressOf(request) });
@@ -47,10 +52,41 @@ export function createEntrance(
     };
   }
 
+  function isForeign(request: FastifyRequest): boolean {
+    const { origin, host } = request.headers;
+    if (request.ws) return !mayOpenSocket(origin, host);
+    const isListed = origin !== undefined && mayOpenSocket(origin, host);
+    return isPressedElsewhere(askerOf(request)) && !isListed;
+  }
+
+  /** Undefined where a token plays no part. */
+  function enterByToken(request: FastifyRequest): Principal | undefined {
+    const { authorization, 'x-api-key': apiKey } = request.headers;
+    const { token } = request.query as { token?: unknown };
+    const isAsked = request.routeOptions.url === eventsPath && token !== undefined && config.keys;
+    if (!isAsked || authorization !== undefined || apiKey !== undefined) return undefined;
+    const verdict = readTokens.verify(typeof token === 'string' ? token : '', {
+      id: (request.params as { id: string }).id,
+      address: addressOf(request),
+      now: Date.now(),
+    });
+    if (typeof verdict !== 'string') return verdict;
+    if (verdict === 'address') throw refuse(request, 'address');
+    refused({ reason: 'read_token', address: addressOf(request) });
+    const why = verdict === 'expired' ? 'has expired' : 'is not good for this stream';
+    throw Object.assign(unauthorized(`The read token ${why}.`), { counted: true });
+  }
+
   return {
     enter(request) {
+      const byToken = enterByToken(request);
+      if (byToken) return byToken;
       const { authorization, origin, host } = request.headers;
-      if (config.admin && isAdmin(authorization, config.admin)) return adminPrincipal;
+      if (config.admin && isAdmin(authorization, config.admin)) {
+        // A browser that knows the password sends it along with what any page asks for.
+        if (isForeign(request)) throw refuse(request, 'foreign_page');
+        return adminPrincipal;
+      }
       // Without keys the gate has its own word on pages.
       if (request.ws && config.keys && !mayOpenSocket(origin, host)) {
         throw refuse(request, 'foreign_page');

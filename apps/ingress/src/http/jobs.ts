@@ -17,8 +17,10 @@ import type { Services } from '../services.ts';
 import type { Prepared } from '../prepare.ts';
 import type { Sent } from '../submit.ts';
 import { parseObject, readChatRequest, wrongType } from './body.ts';
+import { sseHeaders } from '../relay/sse-connection.ts';
 import { clientLeft, sendCharged } from './charged.ts';
 import { parseCursor, readLastEventId, startOf } from './cursor.ts';
+import { eventsPath } from './entrance.ts';
 import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
@@ -76,11 +78,17 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     return { id: meta.id, status: by === 'done' ? 'completed' : by };
   });
 
-  app.get<JobRoute>('/v1/jobs/:id/events', async (request, reply) => {
+  app.get<JobRoute>(eventsPath, async (request, reply) => {
     const { id } = request.params;
-    await findJob(services, request.principal, id);
+    const found = await findJob(services, request.principal, id);
     adoptId(reply, id);
     const after = readCursor(request);
+    if (request.method === 'HEAD') {
+      reply.hijack();
+      const isFinished = startOf(found, after).kind === 'finished';
+      reply.raw.writeHead(isFinished ? 204 : 200, isFinished ? {} : sseHeaders).end();
+      return undefined;
+    }
     const hold = services.relay.hold(id);
     try {
       // Again, now with the inbox: what is appended from here on comes live.

@@ -1,9 +1,11 @@
 import { STATUS_CODES } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Refusal } from '../refusals.ts';
 import { lingerMs } from './arrival.ts';
 import { invalidRequest } from './errors.ts';
 import type { ApiError } from './errors.ts';
+import { answerOn } from './pipelined.ts';
 import { makeRequestId, requestIdHeader } from './request-id.ts';
 
 /** Connections that were refused: what comes on them is refused again, and nobody need know. */
@@ -26,6 +28,21 @@ export const malformedHandler =
     else socket.destroy(thrown);
   };
 
+/** Answers `CONNECT`, for which Node has no answer of its own: this is no proxy of that kind. */
+export const connectHandler =
+  (refused: (refusal: Refusal) => void) =>
+  (_request: IncomingMessage, socket: Socket): void => {
+    const refusal = invalidRequest('CONNECT is not served here.', {
+      status: 405,
+      code: 'method_not_supported',
+      headers: { allow: 'GET, HEAD, POST, DELETE, OPTIONS' },
+    });
+    refused({ reason: 'method_not_supported', address: socket.remoteAddress });
+    socket.on('error', () => socket.destroy());
+    if (answerOn(socket)) socket.destroy();
+    else endSoftly(socket, toResponse(refusal));
+  };
+
 /** No handshake came about: there is nothing yet to answer on. */
 const isTls = (code: string): boolean => /^ERR_(SSL|TLS)_/.test(code);
 
@@ -43,8 +60,7 @@ function endSoftly(socket: Socket, lastWords: string): void {
 }
 
 /** A response is under way on this connection: another one in the midst of it would garble it. */
-const isAnswering = (socket: Socket & { _httpMessage?: { headersSent: boolean } | null }) =>
-  socket._httpMessage?.headersSent === true;
+const isAnswering = (socket: Socket): boolean => answerOn(socket)?.headersSent === true;
 
 /** Undefined for what is no fault of a request. */
 function toRefusal(code: string): ApiError | undefined {
@@ -66,13 +82,14 @@ function toRefusal(code: string): ApiError | undefined {
   }
 }
 
-function toResponse({ status, error }: ApiError): string {
+function toResponse({ status, error, headers }: ApiError): string {
   const body = JSON.stringify({ error });
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `${requestIdHeader}: ${makeRequestId()}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     'Connection: close',
   ];
   return `${head.join('\r\n')}\r\n\r\n${body}`;

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { invalidRequest } from './errors.ts';
@@ -19,6 +20,11 @@ export function boundPipelined(app: FastifyInstance): void {
     done(count > maxPipelined ? tooMany() : undefined);
   });
 }
+
+/** The answer that is being sent on a connection, by Node's own note of it: there is no public one. */
+export const answerOn = (
+  socket: Socket & { _httpMessage?: ServerResponse | null },
+): ServerResponse | undefined => socket._httpMessage ?? undefined;
 
 const tooMany = () =>
   invalidRequest(`A connection may have ${maxPipelined} requests under way.`, {

@@ -42,6 +42,8 @@ export const socketOptions = ({ socketFrameBytes }: { socketFrameBytes: number }
   closeTimeout: closingMs,
   // Without compression: its windows cost more per socket than all else, and bombs come packed.
   perMessageDeflate: false,
+  // None is spoken here: ws alone would agree to the first one that a client names.
+  handleProtocols: () => false as const,
 });
 
 /** Bytes of the message that shows a key: as many as the head of a request may have. */

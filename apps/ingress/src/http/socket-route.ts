@@ -6,22 +6,20 @@ import type { Services } from '../services.ts';
 import { checkKey } from './arrival.ts';
 import { socketPath } from './entrance.ts';
 import type { Entrance } from './entrance.ts';
-import { invalidRequest, shuttingDown, unauthorized } from './errors.ts';
+import { shuttingDown, unauthorized } from './errors.ts';
 import { watchArrival } from './socket-arrival.ts';
 import { awaitKey } from './socket-auth.ts';
 import { createSocketEnd } from './socket-end.ts';
+import { upgradeRequired, whyNoSocket } from './upgrade.ts';
 import { serveSocket } from './websocket.ts';
 
 export function socketRoutes(app: FastifyInstance, services: Services, entrance: Entrance): void {
   app.route({
     method: 'GET',
     url: socketPath,
-    handler: () => {
-      throw invalidRequest('This is a WebSocket: upgrade the connection.', {
-        status: 426,
-        code: 'upgrade_required',
-        headers: { upgrade: 'websocket', connection: 'upgrade' },
-      });
+    onRequest: (request, _reply, done) => done(request.ws ? whyNoSocket(request.raw) : undefined),
+    handler: ({ headers }) => {
+      throw upgradeRequired('This is a WebSocket: upgrade the connection.', headers.connection);
     },
     wsHandler: (socket, request) => openSocket(socket, request, services, entrance),
   });

@@ -28,6 +28,13 @@ export type SseOptions = {
   stalled: string;
 };
 
+export const sseHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  // Asks nginx and its kin not to buffer.
+  'x-accel-buffering': 'no',
+};
+
 /**
  * Bytes that the socket is given at a time when there is more than that: each piece that leaves
  * says that the reader still takes something.
@@ -53,13 +60,7 @@ export function openSse(options: SseOptions): SseConnection {
     if (response.destroyed) return;
     if (!started) {
       started = true;
-      response.writeHead(200, {
-        'content-type': 'text/event-stream; charset=utf-8',
-        'cache-control': 'no-cache, no-transform',
-        // Asks nginx and its kin not to buffer.
-        'x-accel-buffering': 'no',
-        ...headers(),
-      });
+      response.writeHead(200, { ...sseHeaders, ...headers() });
     }
     if (waiting.bytes === 0 && held() + text.length <= pieceBytes) response.write(text, onSent);
     else {

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { createReadTokens } from './read-tokens.ts';
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+const key = (id: string, secret: string, ips: string[] = []) => ({
+  id,
+  secretSha256: sha256(secret),
+  models: ['*'],
+  ips,
+});
+const keys = [key('team-é', 'one'), key('b', 'two'), key('inside', 'three', ['10.0.0.0/8'])];
+const tokens = createReadTokens(keys);
+const asked = { id: 'req_1', address: '192.0.2.1', now: 1_000_000 };
+const later = 2_000;
+
+test('a token is good for its stream, on any ingress with the same keys, as its key without a model', () => {
+  const token = tokens.sign('team-é', 'req_1', later) ?? '';
+  const other = createReadTokens([key('new', 'four'), ...keys]);
+  expect(other.verify(token, asked)).toEqual({ keyId: 'team-é', models: [], admin: false });
+  expect(encodeURIComponent(token)).toBe(token);
+});
+
+test('a token is good for nothing else', () => {
+  const token = tokens.sign('b', 'req_1', later) ?? '';
+  const [version, , expiry, signature] = token.split('.');
+  const odd = [
+    '',
+    'x',
+    `${token}x`,
+    token.slice(0, -1),
+    token.replace(/.$/, (last) => (last === 'A' ? 'E' : 'A')),
+    [version, Buffer.from('inside').toString('base64url'), expiry, signature].join('.'),
+    [version, Buffer.from('nobody').toString('base64url'), expiry, signature].join('.'),
+    token.replace('.2000.', '.9000.'),
+    token.replace(/^1/, '2'),
+  ];
+  for (const one of odd) expect([one, tokens.verify(one, asked)]).toEqual([one, 'unknown']);
+  expect(tokens.verify(token, { ...asked, id: 'req_2' })).toBe('unknown');
+  expect(tokens.verify(token, { ...asked, now: later * 1000 })).toBe('expired');
+});
+
+test('a token ends with its key, and with its secret', () => {
+  const token = tokens.sign('b', 'req_1', later) ?? '';
+  expect(createReadTokens([key('team-é', 'one')]).verify(token, asked)).toBe('unknown');
+  expect(createReadTokens([key('b', 'changed')]).verify(token, asked)).toBe('unknown');
+  expect(tokens.sign('nobody', 'req_1', later)).toBeUndefined();
+});
+
+test('a token is bound to the addresses of its key', () => {
+  const token = tokens.sign('inside', 'req_1', later) ?? '';
+  expect(tokens.verify(token, asked)).toBe('address');
+  expect(tokens.verify(token, { ...asked, address: '10.1.2.3' })).toMatchObject({
+    keyId: 'inside',
+  });
+});
