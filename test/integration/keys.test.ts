@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
+import { EventSource } from 'eventsource';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
@@ -263,10 +264,106 @@ describe('the admin pages', () => {
     expect((await ask('/admin/queues', headers)).status).toBe(200);
   });
 
+  it.each([
+    ['http://evil.example', undefined, 403],
+    ['null', undefined, 403],
+    ['http://evil.example', 'none', 403],
+    ['its own', undefined, 200],
+    // A browser's word, where a proxy in between changed the host.
+    ['http://console.example', 'same-origin', 200],
+  ])('take a press of a button by a page of %s (%s) with %d', async (page, site, status) => {
+    const origin = page === 'its own' ? new URL(fleet.url).origin : page;
+    const headers = {
+      ...basic('ops', 'pass:word'),
+      origin,
+      ...(site && { 'sec-fetch-site': site }),
+    };
+    const press = `/admin/queues/api/queues/requests/clean/completed`;
+    expect((await ask(press, headers, { method: 'PUT' })).status).toBe(status);
+    expect((await ask('/admin/queues', headers)).status).toBe(200);
+  });
+
+  it("lend their password to no other site's page, on any route", async () => {
+    const headers = { ...basic('ops', 'pass:word'), origin: 'http://evil.example' };
+    const job = await ask('/v1/jobs', bearer('secret-a'), { body: { body: chat(small) } });
+    const path = `/v1/jobs/${(jsonOf(job) as { id: string }).id}`;
+    const cancel = await ask(path, headers, { method: 'DELETE' });
+    expect(cancel.status).toBe(403);
+    expect(errorOf(cancel)).toMatchObject({ code: 'foreign_page' });
+    const socket = new WebSocket(`${fleet.url.replace('http', 'ws')}/v1/ws`, { headers });
+    const [, refusal] = (await once(socket, 'unexpected-response')) as [
+      unknown,
+      { statusCode: number },
+    ];
+    expect(refusal.statusCode).toBe(403);
+    socket.on('error', () => {}).terminate();
+    const own = { ...headers, origin: new URL(fleet.url).origin };
+    expect((await ask(path, own, { method: 'DELETE' })).status).toBe(200);
+  });
+
   it('show the workers to the admin', async () => {
     const answer = await ask('/admin/upstreams', basic('ops', 'pass:word'));
     expect(answer.status).toBe(200);
     expect(jsonOf(answer)).toMatchObject({ workers: expect.any(Array) });
+  });
+});
+
+describe('a read token', () => {
+  const makeJob = async () => {
+    const made = await ask('/v1/jobs', bearer('secret-a'), {
+      body: { body: chat(small, { stream: true }) },
+    });
+    return (jsonOf(made) as { id: string }).id;
+  };
+  const askToken = (id: string, headers: Record<string, string>, body?: unknown) =>
+    ask(`/v1/jobs/${id}/token`, headers, { method: 'POST', body });
+  type Token = { token: string; expires_at: number; events_url: string };
+
+  it('lets an EventSource read the stream of a key without it, and nothing else', async () => {
+    const id = await makeJob();
+    const made = await askToken(id, bearer('secret-a'));
+    expect(made).toMatchObject({ status: 201, headers: { 'cache-control': 'no-store' } });
+    const { token, expires_at: expiresAt, events_url: url } = jsonOf(made) as Token;
+    expect(expiresAt - Date.now() / 1000).toBeGreaterThan(500);
+    const source = new EventSource(`${fleet.url}${url}`);
+    const [done] = (await once(source as unknown as EventTarget, 'done')) as [MessageEvent];
+    source.close();
+    expect(JSON.parse(String(done.data))).toMatchObject({ status: 'completed' });
+
+    const other = await makeJob();
+    for (const [method, path] of [
+      ['GET', `/v1/jobs/${other}/events`],
+      ['GET', `/v1/jobs/${id}`],
+      ['DELETE', `/v1/jobs/${id}`],
+      ['POST', `/v1/jobs/${id}/token`],
+      ['GET', '/v1/models'],
+    ] as const) {
+      const answer = await ask(`${path}?token=${token}`, {}, { method });
+      expect([path, answer.status]).toEqual([path, 401]);
+    }
+    // With a key, that counts.
+    expect((await ask(url, bearer('secret-x'))).status).toBe(401);
+    expect((await ask(url, bearer('secret-b'))).status).toBe(404);
+  });
+
+  it('ends', async () => {
+    const id = await makeJob();
+    const { events_url: url } = jsonOf(
+      await askToken(id, bearer('secret-a'), { expires_in: '1s' }),
+    ) as Token;
+    await expect.poll(async () => (await ask(url, {})).status, { interval: 100 }).toBe(401);
+    expect(errorOf(await ask(url, {})).message).toContain('expired');
+  });
+
+  it.each([{ expires_in: '0s' }, { expires_in: '25h' }, { expires_in: 60 }, { ttl: '1m' }])(
+    'is not made with %j',
+    async (body) => {
+      expect((await askToken(await makeJob(), bearer('secret-a'), body)).status).toBe(400);
+    },
+  );
+
+  it("is not made for another key's stream", async () => {
+    expect((await askToken(await makeJob(), bearer('secret-b'))).status).toBe(404);
   });
 });
 

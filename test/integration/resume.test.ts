@@ -7,6 +7,7 @@ import type { SseEvent } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { errorOf } from '../harness/http.ts';
+import { sdkDecoders } from '../harness/sdk-decoders.ts';
 import { expectedText } from '../simulator/index.ts';
 
 const tokens = 150;
@@ -161,24 +162,23 @@ describe('many readers at once', () => {
 });
 
 describe('an EventSource', () => {
-  /** Comes back at once instead of after its default of three seconds. */
-  const impatient: typeof fetch = async (input, init) => {
-    const response = await fetch(input, init);
-    if (!response.body) return response;
-    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>({
-      start: (controller) => controller.enqueue(new TextEncoder().encode('retry: 10\n\n')),
-    });
-    response.body.pipeTo(writable).catch(() => {});
-    const { status, headers } = response;
-    const patched = new Response(readable, { status, headers });
-    Object.defineProperty(patched, 'url', { value: response.url });
-    return patched;
-  };
+  it('is told to come back soon, and nothing of it is taken for an event', async () => {
+    const { text } = await readEvents(ingress(0), await startJob(short)).ended;
+    const retry = /^retry: (\d+)\n/.exec(text)?.[1];
+    expect(Number(retry)).toBeGreaterThanOrEqual(100);
+    expect(Number(retry)).toBeLessThan(1000);
+    const decode = sdkDecoders['openai-python']();
+    const messages = text
+      .split('\n')
+      .slice(0, -1)
+      .flatMap((line) => decode(line) ?? []);
+    expect(messages.map(({ data }) => data)).toEqual(eventsOf(text).map(({ data }) => data));
+  });
 
   it('whose connection is cut again and again ends with the whole text, once', async () => {
     const id = await startJob(paced);
     const proxy = await startCuttingProxy(ingress(1), [700, 5000, 1234, 9001, 300]);
-    const source = new EventSource(`${proxy.url}/v1/jobs/${id}/events`, { fetch: impatient });
+    const source = new EventSource(`${proxy.url}/v1/jobs/${id}/events`);
     const seen: SseEvent[] = [];
     for (const event of ['attempt', 'chunk', 'done']) {
       source.addEventListener(event, ({ data, lastEventId }) => {

@@ -20,6 +20,7 @@ import {
 import { allowPages } from './http/cors.ts';
 import { createEntrance } from './http/entrance.ts';
 import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
+import { readTokenRoute } from './http/read-token.ts';
 import { noteRefusal, whoAsks } from './http/refused.ts';
 import { adoptId, makeRequestId, nameAnswers, nameHandshakes } from './http/request-id.ts';
 import { sendError } from './http/reply.ts';
@@ -153,6 +154,7 @@ export async function buildApp({
     boundBodies(api, services.bodies, config.limits);
     completionRoutes(api, services);
     jobRoutes(api, services);
+    readTokenRoute(api, services);
     modelRoutes(api, services);
     socketRoutes(api, services, entrance);
   });

@@ -3,7 +3,7 @@ import { isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { Line, OpenAiError } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/log/port';
 import { movedEvent } from '../hand-over.ts';
-import { sseComment, sseEvent, toJobEvent } from '../relay/encode.ts';
+import { sseComment, sseEvent, sseRetry, toJobEvent } from '../relay/encode.ts';
 import { readerLife } from '../relay/reader-life.ts';
 import type { ReaderSink } from '../relay/relay.ts';
 import type { Visit } from '../relay/waiting-room.ts';
@@ -59,8 +59,8 @@ export function streamEvents({ described, start, response, services }: EventsOpt
     },
   };
 
+  connection.write(sseRetry() + sseComment('connected'));
   if (start.kind === 'ahead') sink.reset('cursor_ahead');
-  else connection.write(sseComment('connected'));
   let visit: Visit | undefined;
   if (!described.ended) {
     visit = services.waitingRoom.enter(meta.id, (event) => connection.write(sseEvent(event)));

@@ -13,6 +13,15 @@ export const sseComment = (text: string): string => `: ${text}\n`;
 
 export const sseKeepAlive = sseComment('keep-alive');
 
+/** Milliseconds after which an EventSource comes back, from and to: not all of a fleet's at the same moment. */
+const retryMs = [200, 400] as const;
+
+/** For a native reader, ahead of the first event. By itself an EventSource would wait for some seconds. */
+export function sseRetry(): string {
+  const [from, to] = retryMs;
+  return `retry: ${Math.round(from + Math.random() * (to - from))}\n`;
+}
+
 export const sseDone = 'data: [DONE]\n\n';
 
 /** For a plain reader. `withId`: it asked for the ids of entries, which some SDKs do not expect. */
