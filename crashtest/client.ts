@@ -27,7 +27,7 @@ export type Ended = {
   /** The body, where it is no event stream. */
   body: string;
   /** Where an SDK would stumble over a plain stream of Millrace. */
-  fault: string | undefined;
+  fault?: string | undefined;
   events: readonly Arrival[];
   startedAt: number;
   endedAt: number;

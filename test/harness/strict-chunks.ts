@@ -3,7 +3,7 @@
  * reads them without a surprise.
  */
 
-type ToolCall = { index?: unknown };
+type ToolCall = { index?: unknown; id?: unknown; function?: { name?: unknown } };
 type Choice = {
   index?: unknown;
   delta?: { role?: unknown; tool_calls?: ToolCall[] | null } & Record<string, unknown>;
@@ -30,6 +30,7 @@ export function createChunkRules({ usage: wantsUsage }: { usage: boolean }): Chu
   let identity: string | undefined;
   let usages = 0;
   const roles = new Set<number>();
+  const calls = new Set<string>();
   /** Whether the choice has its finish_reason. */
   const choices = new Map<number, boolean>();
   const isFinished = () => choices.size > 0 && [...choices.values()].every(Boolean);
@@ -39,7 +40,10 @@ export function createChunkRules({ usage: wantsUsage }: { usage: boolean }): Chu
     if (typeof model !== 'string' || model === '') broken(`model is ${JSON.stringify(model)}`);
     if (!Number.isInteger(created) || created === 0)
       broken(`created is ${JSON.stringify(created)}`);
-    if (object !== 'chat.completion.chunk') broken(`object is ${JSON.stringify(object)}`);
+    // Azure's first chunk has an empty one, which no SDK minds.
+    if (object !== 'chat.completion.chunk' && object !== '') {
+      broken(`object is ${JSON.stringify(object)}`);
+    }
     const mine = JSON.stringify([id, created, model]);
     identity ??= mine;
     if (identity !== mine) broken(`id, created and model change from ${identity} to ${mine}`);
@@ -56,9 +60,17 @@ export function createChunkRules({ usage: wantsUsage }: { usage: boolean }): Chu
     if (isOver && saysSomething(delta)) broken(`choice ${index} goes on behind its finish_reason`);
     if (isOver && reason != null) broken(`a second finish_reason in choice ${index}`);
     choices.set(index, isOver || reason != null);
-    for (const { index: at } of delta.tool_calls ?? []) {
-      if (typeof at !== 'number') broken('a tool call without an index');
-    }
+    for (const call of delta.tool_calls ?? []) checkToolCall(index, call);
+  }
+
+  /** Some SDKs join what comes of a call piece by piece, its id and its name too. */
+  function checkToolCall(choice: number, { index, id, function: called }: ToolCall): void {
+    if (typeof index !== 'number') broken('a tool call without an index');
+    const call = `${choice}/${index}`;
+    if (!calls.has(call)) {
+      if (typeof id !== 'string' || id === '') broken(`tool call ${call} begins without an id`);
+      calls.add(call);
+    } else if (id || called?.name) broken(`tool call ${call} has an id or a name again`);
   }
 
   return {
@@ -69,7 +81,7 @@ export function createChunkRules({ usage: wantsUsage }: { usage: boolean }): Chu
       checkIdentity(chunk);
       if (!Array.isArray(found)) broken('choices is no array');
       const isUsage = usage !== undefined && usage !== null;
-      if (isUsage && !wantsUsage) broken('usage, for which the client did not ask');
+      if ('usage' in chunk && !wantsUsage) broken('usage, for which the client did not ask');
       if (isUsage && found.length === 0) usages += 1;
       if (usages > 1) broken('a second chunk of usage');
       if (found.length === 0 && !isUsage && isFinished()) {

@@ -15,6 +15,8 @@ const says = (delta: Record<string, unknown>, reason: string | null = null, inde
   event(chunk({ choices: [choice(delta, reason, index)] }));
 const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;
 
+const call = (one: Record<string, unknown>) => ({ tool_calls: [one] });
+
 const role = says({ role: 'assistant', content: '' });
 const text = says({ content: 'hello' });
 const stop = says({}, 'stop');
@@ -86,12 +88,29 @@ describe('a strict reader', () => {
     ['no id', event(chunk({ id: '', choices: [] })), 'id is ""'],
     ['no time', event(chunk({ created: 0, choices: [] })), 'created is 0'],
     ['no model', event(chunk({ model: undefined, choices: [] })), 'model is undefined'],
-    ['another object', event(chunk({ object: '', choices: [] })), 'object is ""'],
+    ['another object', event(chunk({ object: 'x', choices: [] })), 'object is "x"'],
     ['an id that changes', role + event(chunk({ id: 'b', choices: [] })), 'change from'],
     ['a model that changes', role + event(chunk({ model: 'b', choices: [] })), 'change from'],
     ['a time that changes', role + event(chunk({ created: 2, choices: [] })), 'change from'],
     ['no choices', event(chunk()), 'choices is no array'],
     ['usage that was not asked for', role + usage, 'usage, for which'],
+    [
+      'usage of null that was not asked for',
+      event(chunk({ choices: [], usage: null })),
+      'usage, for which',
+    ],
+    ['a tool call that begins without an id', says(call({ index: 0 })), 'begins without an id'],
+    [
+      'the id of a tool call again',
+      says(call({ index: 0, id: 'a', function: { name: 'f' } })) +
+        says(call({ index: 0, id: 'a' })),
+      'has an id or a name again',
+    ],
+    [
+      'the name of a tool call again',
+      says(call({ index: 0, id: 'a' })) + says(call({ index: 0, function: { name: 'f' } })),
+      'has an id or a name again',
+    ],
     ['usage twice', role + stop + usage + usage, 'a second chunk of usage', { usage: true }],
     ['the key "error" in a chunk', event(chunk({ choices: [], error: null })), 'field "error"'],
     ['text behind the end of its choice', role + stop + text, 'goes on behind its finish_reason'],

@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { aliases, chat, expectClosed, upstreamOf } from '../harness/api.ts';
-import { contentOf, eventsOf, isTerminated } from '../harness/events.ts';
+import { contentOf, eventsOf } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
+import { readStrictly } from '../harness/strict-event-stream.ts';
 import { expectedText } from '../simulator/index.ts';
 
 const short = 'healthy:tokens=30,unicode=1';
@@ -41,9 +42,11 @@ describe('curl -N', () => {
   it('gets a whole stream', async () => {
     const { parts, ended } = curl(chat(short, { stream: true }));
     expect(await ended).toBe(0);
-    const events = eventsOf(parts.join(''));
-    expect(contentOf(events)).toBe(expectedText({ tokens: 30, unicode: 1 }));
-    expect(isTerminated(events)).toBe(true);
+    const strict = readStrictly();
+    for (const part of parts) strict.push(part);
+    strict.end(true);
+    expect(strict.fault).toBeUndefined();
+    expect(contentOf(eventsOf(parts.join('')))).toBe(expectedText({ tokens: 30, unicode: 1 }));
   });
 
   it('gets each token as it is said, not all at the end', async () => {

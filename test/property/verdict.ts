@@ -6,8 +6,10 @@ import {
 } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import { expect } from 'vitest';
+import { sseDone, sseError } from '../../apps/ingress/src/relay/encode.ts';
 import { emptyHistory, rememberLine } from '../../apps/worker/src/failover/history.ts';
 import { longestRetryAfterMs } from '../../apps/worker/src/failover/retry.ts';
+import { readStrictly } from '../harness/strict-event-stream.ts';
 import type { Item } from './reader.ts';
 import type { Scenario, Spoken } from './scenario.ts';
 import { firstTokenTimeoutMs, idleTimeoutMs } from './upstreams.ts';
@@ -63,6 +65,10 @@ export function judge(world: World, scenario: Scenario): Ending {
     ).toEqual([]);
   }
 
+  if (scenario.reader === 'plain') {
+    expect(faultOf(items), 'an SDK reads it to its end').toBeUndefined();
+  }
+
   const segments = segmentsOf(items);
   for (const segment of segments) judgeSegment(segment, world, scenario);
   const last = segments.at(-1) ?? newSegment();
@@ -81,6 +87,20 @@ export function judge(world: World, scenario: Scenario): Ending {
   }
   return end;
 }
+
+/** Where an SDK would stumble over a plain stream, as the ingress sends it to a client that asked for usage. */
+function faultOf(items: readonly Item[]): string | undefined {
+  const strict = readStrictly({ usage: true });
+  for (const { event, data } of items) {
+    if (event === 'chunk' || event === 'usage') strict.push(`data: ${data}\n\n`);
+    else if (event === 'done') strict.push(sseDone);
+    else strict.push(sseError({ error: lastWords }));
+  }
+  strict.end(true);
+  return strict.fault?.message;
+}
+
+const lastWords = { message: 'no', type: 'server_error', param: null, code: null };
 
 const newSegment = (): Segment => ({ voices: new Map(), ids: new Set(), usages: 0 });
 
