@@ -20,6 +20,8 @@ import { runStrategies } from './strategies/run.ts';
 import { goalsOfSlow, SLOW_HEADING, slowReport } from './slow/report.ts';
 import { runSlow } from './slow/run.ts';
 import { goalsOfSockets, SOCKETS_HEADING, socketsReport } from './sockets/report.ts';
+import { goalsOfShapes, SHAPES_HEADING, shapesReport } from './shapes/report.ts';
+import { runShapes, STREAMS } from './shapes/run.ts';
 import { runSockets } from './sockets/run.ts';
 import type { System } from './systems/system.ts';
 
@@ -62,6 +64,10 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     ? await runSlow(options, signal, progress).finally(() => progress(''))
     : undefined;
   if (slow) process.stdout.write(`${SLOW_HEADING}\n\n${slowReport(slow)}\n\n`);
+  const shapes = options.cases.includes('shapes')
+    ? await runShapes(options, signal, progress).finally(() => progress(''))
+    : undefined;
+  if (shapes) process.stdout.write(`${SHAPES_HEADING}\n\n${shapesReport(shapes)}\n\n`);
   const file = options.out ?? defaultFile(startedAt, options);
   await mkdir(dirname(file), { recursive: true });
   const record = {
@@ -73,6 +79,7 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     ...(overload && { overload: { rounds: overload, goals: goalsOfOverload(overload) } }),
     ...(sockets && { sockets: { ...sockets, goals: goalsOfSockets(sockets) } }),
     ...(slow && { slow: { ...slow, goals: goalsOfSlow(slow) } }),
+    ...(shapes && { shapes: { rounds: shapes, goals: goalsOfShapes(shapes) } }),
     ...(pools && { pools: { rounds: pools, goals: goalsOfPools(pools) } }),
     ...(strategies && {
       strategies: { rounds: strategies, goals: goalsOfStrategies(strategies) },
@@ -84,7 +91,8 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
     loads?.measurements.some(({ result }) => result.errors > 0 || result.framesLost > 0) ||
     overload?.some(({ burdens }) => burdens.some(({ wrong }) => wrong > 0)) ||
     [...(failover?.rounds ?? []), failover?.soak].some((part) => part && part.wrong.length > 0) ||
-    [...(sockets?.wrong ?? []), ...(slow?.wrong ?? [])].length > 0;
+    [...(sockets?.wrong ?? []), ...(slow?.wrong ?? [])].length > 0 ||
+    shapes?.some(({ whole }) => whole < STREAMS);
   return isWrong ? 1 : 0;
 }
 

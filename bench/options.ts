@@ -11,6 +11,7 @@ export const CASES = [
   'overload',
   'sockets',
   'slow',
+  'shapes',
 ] as const;
 export type LoadCaseName = (typeof LOAD_CASES)[number];
 export type CaseName = (typeof CASES)[number];
@@ -41,6 +42,7 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   overload  more than the fleet can carry: goodput, refusals; a key beside one that floods the queue
   sockets   12,000 idle WebSockets: memory of each; 2,000 of them with a stream: tokens lost
   slow      200 readers that stop reading beside 200 that go on: gaps, memory, resuming
+  shapes    request bodies of 12 MiB in every shape of JSON beside 10 streams: how late the event loops are
 
   --rounds N     each system is measured once a round, in turn; figures are medians (default 3)
   --peers        also measure @portkey-ai/gateway, which is installed on demand

@@ -34,7 +34,7 @@ export async function openReader({ url, body, onGap }: ReaderOptions): Promise<R
   const outgoing = request(url, {
     agent: false,
     method: body ? 'POST' : 'GET',
-    headers: body ? { 'content-type': 'application/json' } : {},
+    headers: body ? { 'content-type': 'application/json', 'x-millrace-event-ids': 'on' } : {},
   });
   outgoing.end(body && JSON.stringify(body));
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage];

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
+import { isLarge } from '@millrace/shared/large-text';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import { addressFilter } from './admission/address.ts';
@@ -121,8 +122,9 @@ export async function buildApp({
     /^application\/(json|[a-z.+-]+\+json)/,
     { parseAs: 'buffer' },
     (_request, body: Buffer, done) => {
-      if (isUtf8(body)) done(null, body.toString('utf8'));
-      else done(notUtf8());
+      if (!isUtf8(body)) done(notUtf8());
+      else if (isLarge(body)) setImmediate(done, null, body.toString('utf8'));
+      else done(null, body.toString('utf8'));
     },
   );
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from '@millrace/shared/domain/fault';
+import { isLarge, nextTurn } from '@millrace/shared/large-text';
 import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port';
 import { createAnswer } from './answer.ts';
 import type { LogWriter } from './append.ts';
@@ -58,7 +59,9 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   } = options;
   const { data } = activation;
   const policy = deps.policy(data.model) ?? defaultPolicy;
+  if (isLarge(body)) await nextTurn();
   const traits = readTraits(body);
+  if (isLarge(body)) await nextTurn();
   const { holdToolCalls, timeoutMs } = policy;
   const { deadlineAt } = data;
   const { maxHeldChars, maxLogChars, metrics, now } = deps;

@@ -149,3 +149,38 @@ describe('withoutMember', () => {
     expect(withoutMember(text, 'a')).toBe(expected);
   });
 });
+
+describe('a long text', () => {
+  const filler = [
+    `"${'x'.repeat(70_000)}"`,
+    `"${String.raw`\"`.repeat(40_000)}"`,
+    `"${String.raw`\\`.repeat(40_000)}"`,
+    '7'.repeat(70_000),
+    `${' '.repeat(70_000)}7`,
+    `[${'{"a":"]"},'.repeat(8000)}{}]`,
+  ];
+
+  it.each(filler)('is read and changed like a short one, again and again (%#)', (value) => {
+    const long = (model: string) =>
+      `{ "model":"${model}" , "x": ${value} ,"model":"${model}", "n":2 }`;
+    for (const text of [long('a'), long('b'), long('a')]) {
+      const model = text === long('b') ? 'b' : 'a';
+      expect(memberText(text, 'n')).toBe('2');
+      expect(memberText(text, 'model')).toBe(`"${model}"`);
+      expect(memberText(text, 'x')).toBe(value.trimStart());
+      expect([...topLevelMembers(text).keys()]).toEqual(['model', 'x', 'n']);
+      expect(setMembers(text, { model: '"c"', seed: '1' })).toBe(
+        `${long('c').slice(0, -2)},"seed":1 }`,
+      );
+      expect(withoutMember(text, 'model')).toBe(`{"x": ${value},"n":2 }`);
+    }
+    expect(memberText(long('c'), 'model')).toBe('"c"');
+  });
+
+  it('that breaks off gives the members before that', () => {
+    const { members, isCut } = readableMembers(`{"a":1,"b":"${'x'.repeat(70_000)}`);
+    expect([...members]).toEqual([['a', '1']]);
+    expect(isCut).toBe(true);
+    expect(() => memberText(`{"a":1,"b":"${'x'.repeat(70_000)}`, 'a')).toThrow(TypeError);
+  });
+});

@@ -37,7 +37,8 @@ export function memberText(text: string, name: string): string | undefined {
 export function readableMembers(text: string): { members: Map<string, string>; isCut: boolean } {
   const members = new Map<string, string>();
   try {
-    scanMembers(text, (name, start, end) => {
+    // Not remembered: what stands before the break is wanted, too.
+    walkMembers(text, (name, start, end) => {
       members.set(name, text.slice(start, end));
     });
     return { members, isCut: false };
@@ -105,14 +106,37 @@ const COMMA = 0x2c;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 type Visit = (name: string, valueStart: number, valueEnd: number, nameStart: number) => void;
 
+/** Characters from which on a text is not scanned twice in one turn of the event loop. */
+const longText = 64 * 1024;
+
+type Member = { name: string; start: number; end: number; nameStart: number };
+type Scan = { text: string; members: readonly Member[]; lastEnd: number; empty: boolean };
+
+/** The newest long text of this turn: what reads one member of a request mostly reads several. */
+let newest: Scan | undefined;
+
 /** Visits the members in their order. `lastEnd`: where a further one would be written. */
 function scanMembers(text: string, visit: Visit): { lastEnd: number; empty: boolean } {
+  if (text.length < longText) return walkMembers(text, visit);
+  if (newest?.text !== text) {
+    const members: Member[] = [];
+    const ends = walkMembers(text, (name, start, end, nameStart) =>
+      members.push({ name, start, end, nameStart }),
+    );
+    if (!newest) setImmediate(() => (newest = undefined));
+    newest = { text, members, ...ends };
+  }
+  const scan = newest;
+  for (const { name, start, end, nameStart } of scan.members) visit(name, start, end, nameStart);
+  return scan;
+}
+
+function walkMembers(text: string, visit: Visit): { lastEnd: number; empty: boolean } {
   let at = skipSpace(text, 0);
   if (text.charCodeAt(at) !== OPEN_BRACE) throw notAnObject();
   let lastEnd = at + 1;
@@ -150,20 +174,28 @@ function valueEnd(text: string, start: number): number {
   const code = text.charCodeAt(start);
   if (code === QUOTE) return stringEnd(text, start);
   if (code === OPEN_BRACE || code === OPEN_BRACKET) return containerEnd(text, start);
-  let at = start;
-  while (at < text.length && !endsScalar(text.charCodeAt(at))) at++;
-  return at;
+  return find(scalarEnd, text, start);
 }
 
-function endsScalar(code: number): boolean {
-  return code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET || isSpace(code);
+/*
+ * Long stretches are searched with regular expressions: their code is compiled from the first character on,
+ * where a loop over 12 million of them runs interpreted until it is hot.
+ */
+const scalarEnd = /[,\]}\s]/g;
+const structure = /["[\]{}]/g;
+const noSpace = /[^ \n\r\t]/g;
+
+/** Where the next match begins; the end of the text where there is none. */
+function find(pattern: RegExp, text: string, from: number): number {
+  pattern.lastIndex = from;
+  return pattern.test(text) ? pattern.lastIndex - 1 : text.length;
 }
 
 /** Brackets are counted, not matched: in valid JSON they match. */
 function containerEnd(text: string, start: number): number {
   let depth = 0;
   let at = start;
-  while (at < text.length) {
+  while ((at = find(structure, text, at)) < text.length) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) {
       at = stringEnd(text, at);
@@ -171,7 +203,7 @@ function containerEnd(text: string, start: number): number {
     }
     at++;
     if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++;
-    else if ((code === CLOSE_BRACE || code === CLOSE_BRACKET) && --depth === 0) break;
+    else if (--depth === 0) break;
   }
   return at;
 }
@@ -191,9 +223,8 @@ function stringEnd(text: string, start: number): number {
 }
 
 function skipSpace(text: string, from: number): number {
-  let at = from;
-  while (isSpace(text.charCodeAt(at))) at++;
-  return at;
+  // Mostly there is none.
+  return isSpace(text.charCodeAt(from)) ? find(noSpace, text, from) : from;
 }
 
 function isSpace(code: number): boolean {
