@@ -270,6 +270,22 @@ describe('an answer reaches the client byte for byte', () => {
     expect(text.split('\n').filter((line) => line.startsWith('data:'))).toHaveLength(3);
   });
 
+  it('as a stream that its provider answered as a whole', async () => {
+    const body = chat('pretty-whole', { stream: true });
+    const plain = eventsOf((await complete(fleet.url, body).ended).text);
+    expect(isTerminated(plain)).toBe(true);
+    expect(contentOf(plain)).toBe('line\nbreak');
+    expect(plain[0]?.data).toContain('9007199254740993');
+
+    const id = await createJob(fleet.url, body);
+    const events = eventsOf((await readEvents(fleet.url, id).ended).text);
+    const chunks = events.filter(({ event }) => event === 'chunk').map(({ data }) => data);
+    expect(chunks).toEqual(plain.slice(0, -1).map(({ data }) => data));
+    const { text } = await open(`${fleet.url}/v1/jobs/${id}`).ended;
+    const message = { role: 'assistant', content: 'line\nbreak' };
+    expect(JSON.parse(text)).toMatchObject({ result: { choices: [{ message }] } });
+  });
+
   it('as a whole in a job, in one chunk that says the same', async () => {
     const id = await createJob(fleet.url, chat('pretty-whole'));
     const events = eventsOf((await readEvents(fleet.url, id).ended).text);

@@ -96,7 +96,8 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
     const text = decoder.write(bytes);
     const before = tail;
     tail = endsInCharacter(bytes) ? none : openCharacter(Buffer.concat([before, bytes]));
-    if (!isDamaged && text.includes(replacement)) {
+    // indexOf, as includes costs several times as much for one character.
+    if (!isDamaged && text.indexOf(replacement) !== -1) {
       const read = Buffer.concat([before, bytes]);
       isDamaged = !isUtf8(read.subarray(0, read.length - tail.length));
     }
@@ -136,7 +137,7 @@ const none = new Uint8Array(0);
 const replacement = '\uFFFD';
 
 /** True for ASCII, which nearly every packet ends with. */
-const endsInCharacter = (bytes: Uint8Array): boolean => (bytes.at(-1) ?? 0) < 0x80;
+const endsInCharacter = (bytes: Uint8Array): boolean => (bytes[bytes.length - 1] ?? 0) < 0x80;
 
 /** The last bytes where they are the beginning of a character; none where they are whole, or no UTF-8. */
 function openCharacter(bytes: Uint8Array): Uint8Array {

@@ -121,6 +121,18 @@ describe('a stream of Anthropic that breaks', () => {
     expect(late.texts).toEqual(read(wire(hello)).texts);
   });
 
+  it('ends behind the last event that can be read, wherever one is cut', () => {
+    for (const [at, event] of hello.slice(0, 4).entries()) {
+      const [before, after] = [wire(hello.slice(0, at)), wire(hello.slice(at + 1))];
+      const data = JSON.stringify(event);
+      for (let length = 1; length < data.length; length++) {
+        const { texts, verdict } = read(`${before}data: ${data.slice(0, length)}\n\n${after}`);
+        expect(verdict).toMatchObject({ fault: { code: 'upstream_invalid_response' } });
+        expect(texts).toHaveLength(Math.max(0, at - (at > 1 ? 1 : 0)));
+      }
+    }
+  });
+
   it('reads the text of a block whose start did not come', () => {
     const [start = ping, , ...rest] = hello;
     const { verdict, ...told } = read(wire([start, ...rest]));

@@ -39,6 +39,15 @@ describe('an event that may have carried a part of the answer and cannot be read
     expect(content).toBe('A');
   });
 
+  it('wherever it is cut', () => {
+    const text = said('B');
+    for (let length = 1; length < text.length; length++) {
+      const { content, verdict } = read(events(said('A'), text.slice(0, length), said('C')) + end);
+      expect(verdict).toMatchObject(fault);
+      expect(content).toBe('A');
+    }
+  });
+
   it('also where it is the first one', () => {
     expect(read(events('Internal Server Error') + end).verdict).toMatchObject(fault);
   });
