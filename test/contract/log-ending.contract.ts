@@ -27,7 +27,7 @@ export function endingContract(open: () => LogUnderTest): void {
       const frame = { id, prev: at(0, 0), last: at(0, 1), texts: [cancelledLine] };
       expect(inbox.frames).toContainEqual(frame);
       const claim = { activation: 1, nonce: 'a', worker: 'w' };
-      expect(await log.seal(id, claim)).toEqual({ kind: 'ended' });
+      expect(await log.seal(id, claim)).toEqual({ kind: 'ended', by: 'cancelled' });
     });
 
     it('ends a request that is sealed and has no line yet', async () => {

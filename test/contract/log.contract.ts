@@ -167,7 +167,7 @@ export function writingContract(open: () => LogUnderTest): void {
       const id = await create(log);
       await (await startRun(log, id)).end();
       const claim = { activation: 2, nonce: 'b', worker: 'w' };
-      expect(await log.seal(id, claim)).toEqual({ kind: 'ended' });
+      expect(await log.seal(id, claim)).toEqual({ kind: 'ended', by: 'done' });
     });
 
     it('of a request whose end of life came finds it gone', async () => {

@@ -25,11 +25,12 @@ const start = async (options: FleetOptions = {}) =>
       broken: 'status:code=500',
     },
     ...options,
+    config: { board: 'remove', ...options.config },
   }));
 
 /** What a button of Bull Board does; throws on anything but a success. */
-async function press(path: string, queue = queueName): Promise<void> {
-  const url = `${fleet.url}/admin/queues/api/queues/${encodeURIComponent(queue)}/${path}`;
+async function press(path: string, queue = queueName, at = fleet.url): Promise<void> {
+  const url = `${at}/admin/queues/api/queues/${encodeURIComponent(queue)}/${path}`;
   const response = await fetch(url, { method: 'PUT' });
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
 }
@@ -140,7 +141,7 @@ test('a job whose workers died too often ends its readers with a clear error', a
   expect(asked(fleet.primary, 'deadly')).toBe(0);
 });
 
-test('a job that is retried in Bull Board after its end stays as it is', async () => {
+test('a job that is retried with BullMQ’s own tools after its end stays as it is, also in the queue', async () => {
   await start();
   const ids = {
     done: await createJob(fleet.url, 'short', { user: 'done' }),
@@ -155,14 +156,50 @@ test('a job that is retried in Bull Board after its end stays as it is', async (
   const requests = fleet.primary.requests.length;
   const queue = observeQueue(fleet);
   await expectEmpty(queue);
+  await expect.poll(() => queue.state(ids.failed)).toBe('failed');
 
-  for (const id of Object.values(ids)) await press(`${id}/retry`);
+  // Bull Board has no such button, for one or for all, and serves none to who asks by hand.
+  await expect(press(`${ids.failed}/retry`)).rejects.toThrow(/405/);
+  await expect(press('retry/failed')).rejects.toThrow(/405/);
+  for (const id of Object.values(ids)) {
+    const job = await queue.board[0]?.getJob(id);
+    await job?.retry(id === ids.failed ? 'failed' : 'completed');
+  }
 
-  await expect.poll(() => queue.state(ids.failed)).toBe('completed');
   await expectEmpty(queue);
+  await expect.poll(() => queue.counts()).toMatchObject({ completed: 2, failed: 1 });
+  expect(await queue.state(ids.failed)).toBe('failed');
   expect(await read()).toEqual(before);
   expect(fleet.primary.requests).toHaveLength(requests);
   expect(await getJob(fleet.url, ids.failed)).toMatchObject({ status: 'failed' });
+});
+
+test('Bull Board changes nothing by default, and a pause that is allowed is shown everywhere', async () => {
+  await start({ workers: 0, config: { board: 'read-only' } });
+  const id = await createJob(fleet.url, 'short');
+  for (const path of ['empty', 'pause', 'clean/completed', 'obliterate', `${id}/clean`, 'add']) {
+    await expect(press(path)).rejects.toThrow(/405/);
+  }
+  expect(await getJob(fleet.url, id)).toMatchObject({ status: 'queued' });
+  await fleet.addWorker();
+  await eventsOf(fleet.url, id);
+
+  await fleet.reconfigure({ board: 'remove' });
+  const { url } = await fleet.addIngress();
+  await press('pause', queueName, url);
+
+  const ready = async (at: string) => (await fetch(`${at}/readyz`)).json();
+  const reason = 'the queue is paused (shards 0)';
+  for (const at of [url, fleet.url]) {
+    expect(await ready(at)).toEqual({ status: 'not_ready', reasons: [reason] });
+  }
+  const metrics = await (await fetch(`${fleet.url}/metrics`)).text();
+  expect(metrics).toMatch(/^millrace_queue_paused 1$/m);
+  const roles = [...fleet.ingresses, ...fleet.workers];
+  const said = () => roles.map(({ stderr }) => stderr().split('the queue is paused').length - 1);
+  await expect.poll(said, { timeout: 10_000 }).toEqual(roles.map(() => 1));
+  await press('resume', queueName, url);
+  expect(await ready(url)).toEqual({ status: 'ready', reasons: [] });
 });
 
 test('a running job cannot be removed, and an emptied queue leaves it alone', async () => {

@@ -27,6 +27,7 @@ beforeAll(async () => {
     models: aliases(small, large),
     config: {
       admin: { user: 'ops', password: 'pass:word' },
+      board: 'remove',
       keys: [
         { id: 'team-a', secret: 'secret-a', models: [small] },
         { id: 'team-b', sha256: sha256('secret-b') },

@@ -136,6 +136,7 @@ test('operators are told of every worker where it runs', async () => {
         pid: expect.any(Number),
         started_at: expect.any(Number),
         runs: 0,
+        paused_shards: [],
         loop_delay_p99_ms: expect.any(Number),
       },
       intake: {

@@ -166,7 +166,7 @@ export async function buildApp({
     isProxy,
     refused,
     pages: async (scope) => {
-      await boardRoutes(scope, queues);
+      await boardRoutes(scope, queues, config.board);
       upstreamRoutes(scope, services);
     },
   });

@@ -9,6 +9,7 @@ import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { logBound } from '@millrace/shared/logger';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { startSweeper } from '@millrace/shared/queue/sweeper';
+import { watchPause } from '@millrace/shared/queue/pause-watch';
 import { commandsBound } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/role';
@@ -101,6 +102,7 @@ const jobViews = createJobViews({
 });
 const metrics = createMetrics({
   queueCounts: () => queue.counts(),
+  pausedShards: () => queue.pausedShards(),
   load: () => meter.read(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
@@ -135,6 +137,7 @@ const metrics = createMetrics({
   ],
 });
 const refused = createRefusals(metrics, logger);
+const pauseWatch = watchPause({ pausedShards: () => queue.pausedShards(), logger });
 if (room < fewConnections) {
   logger.warn({ connections: room }, 'few file descriptors are left for connections (ulimit -n)');
 }
@@ -258,6 +261,7 @@ onSignals({
     });
     await app.close();
     reconciler.stop();
+    pauseWatch.stop();
     keeper.close();
     sharers.stop();
     meter.stop();

@@ -42,6 +42,8 @@ export type MetricsSources = {
   queueCounts(): Promise<Record<string, number>>;
   /** Of the queue, as it was a moment ago. */
   load(): Load | undefined;
+  /** Shards whose queue an operator has paused. */
+  pausedShards(): Promise<readonly number[]>;
   workers(): Promise<number>;
   readers(): number;
   reports(): Promise<readonly WorkerReport[]>;
@@ -105,6 +107,16 @@ export function createMetrics(sources: MetricsSources): Metrics {
       for (const [state, count] of Object.entries(await orElse(sources.queueCounts(), {}))) {
         this.set({ state }, count);
       }
+    },
+  });
+  new Gauge({
+    name: 'millrace_queue_paused',
+    help: 'Shards whose queue was paused: workers get no jobs of them',
+    registers,
+    async collect() {
+      const paused = await orElse<readonly number[] | undefined>(sources.pausedShards(), undefined);
+      if (paused === undefined) this.reset();
+      else this.set(paused.length);
     },
   });
   new Gauge({

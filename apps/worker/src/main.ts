@@ -11,6 +11,7 @@ import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
+import { watchPause } from '@millrace/shared/queue/pause-watch';
 import { commandsBound } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
@@ -163,8 +164,9 @@ const consumer = startBullConsumer(
   ),
 );
 intake.attach(consumer);
+const pauseWatch = watchPause({ pausedShards: () => consumer.pausedShards(), logger });
 checkLocks = () => consumer.checkLocks();
-const self = createSelf({ runs: () => consumer.held });
+const self = createSelf({ runs: () => consumer.held, pausedShards: pauseWatch.paused });
 const reporting = startReporting({
   reports: createRedisReports({ redis, keys }),
   name,
@@ -194,6 +196,7 @@ onSignals({
       logger,
     });
     intake.close();
+    pauseWatch.stop();
     orphans.stop();
     loop.close();
     keeper.close();

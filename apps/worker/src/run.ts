@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { compareEntryIds, encodeEntry } from '@millrace/shared/domain/entry';
-import type { AttemptMode } from '@millrace/shared/domain/entry';
+import type { AttemptMode, TerminalKind } from '@millrace/shared/domain/entry';
 import type { Continuation, Target } from '@millrace/shared/domain/request';
 import type { SealOutcome, StreamLog } from '@millrace/shared/log/port';
 import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port';
@@ -164,7 +164,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     if (sealed.kind !== 'sealed') {
       // Settled by who ended it, or by nobody: its estimate stays.
       deps.accounts.settle(activation, undefined);
-      if (sealed.kind === 'ended') return { kind: 'completed', summary: 'had ended already' };
+      if (sealed.kind === 'ended') return endedBefore(sealed.by);
       return { kind: 'failed', reason: 'the request expired' };
     }
 
@@ -227,6 +227,12 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     return conclude(stopped, undefined);
   }
 }
+
+/** What the queue says of a request is what its log says, also of a job that was retried with BullMQ's own tools. */
+const endedBefore = (by: TerminalKind): ActivationOutcome =>
+  by === 'failed'
+    ? { kind: 'failed', reason: 'had failed already: a retried job is not asked for again' }
+    : { kind: 'completed', summary: 'had ended already' };
 
 /** What the queue is told. A stop counts only where the answer had not ended before it. */
 function conclude(

@@ -9,11 +9,19 @@ export type Self = {
   started_at: number;
   /** Runs under way. */
   runs: number;
+  /** Shards whose queue was paused, so that no jobs of it come here. */
+  paused_shards: readonly number[];
   /** How late the event loop was, since the last time this was asked. */
   loop_delay_p99_ms: number;
 };
 
-export function createSelf({ runs }: { runs(): number }): () => Self {
+export function createSelf({
+  runs,
+  pausedShards,
+}: {
+  runs(): number;
+  pausedShards(): readonly number[];
+}): () => Self {
   const startedAt = Math.round(Date.now() - process.uptime() * 1000) / 1000;
   const delay = watchLoopDelay();
   return () => {
@@ -23,6 +31,7 @@ export function createSelf({ runs }: { runs(): number }): () => Self {
       pid: process.pid,
       started_at: startedAt,
       runs: runs(),
+      paused_shards: pausedShards(),
       loop_delay_p99_ms: Math.round(p99Ms * 10) / 10,
     };
   };

@@ -82,6 +82,7 @@ describe('a config file', () => {
       retentionMs: 3_600_000,
       drainTimeoutMs: 30_000,
       drainDelayMs: 0,
+      board: 'read-only',
       admin: { user: 'ops' },
       providers: { openai: { baseUrl: 'https://api.openai.com/v1', apiKeys: ['sk-openai'] } },
       models: {

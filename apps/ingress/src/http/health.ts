@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { pauseReason } from '@millrace/shared/queue/pause-watch';
 import { strainWords } from '../door.ts';
 import type { Services } from '../services.ts';
 
@@ -22,16 +23,20 @@ export function healthRoutes(app: FastifyInstance, services: Services): void {
 }
 
 async function whyNotReady(services: Services): Promise<string[]> {
-  const { channels, leaving, ownLoad, pingRedis } = services;
+  const { channels, leaving, ownLoad, queue, pingRedis } = services;
   const reasons: string[] = [];
   if (leaving()) reasons.push('this ingress is draining');
   const own = ownLoad.judge();
   if (own.kind === 'shed') {
     reasons.push(`this ingress takes no new work: ${strainWords[own.reason]}`);
   }
-  const workers = await inTime(pingRedis().then(() => channels.countWorkers()));
-  if (workers === undefined) reasons.push(`redis did not answer within ${patienceMs} ms`);
-  else if (workers === 0) reasons.push('no worker is present');
+  const asked = Promise.all([channels.countWorkers(), queue.pausedShards()]);
+  const seen = await inTime(pingRedis().then(() => asked));
+  if (!seen) return [...reasons, `redis did not answer within ${patienceMs} ms`];
+  const [workers, paused] = seen;
+  if (workers === 0) reasons.push('no worker is present');
+  const pause = pauseReason(paused);
+  if (pause !== undefined) reasons.push(pause);
   return reasons;
 }
 

@@ -244,6 +244,7 @@ export const fileSchema = section({
   admin: section({ user: name("the operator's name"), password: secret('a password, not empty') })
     .transform(({ user, password }) => ({ user, passwordSha256: sha256(password) }))
     .optional(),
+  board: choiceField(settings.board),
   keys: z.array(key).optional(),
   providers: z.record(z.string(), providerSchema).default({}),
   models: z.record(z.string(), model).default({}),

@@ -22,6 +22,11 @@ export const settings = {
     '10m',
     'how long a stopping ingress still accepts while /readyz says so; the probe interval of the load balancer',
   ),
+  board: choice(
+    'read-only',
+    ['read-only', 'remove'],
+    'what /admin/queues may change: nothing, or remove jobs and pause the queue',
+  ),
 
   'keys.*.priority': choice('normal', ['high', 'normal', 'low'], 'which waiting requests go first'),
   'keys.*.weight': count(1, 1, 1000, 'share of this key within its priority'),

@@ -159,7 +159,7 @@ export function createMemoryLog({
     async seal(id, { activation, nonce, worker }) {
       const stored = find(id);
       if (!stored) return { kind: 'gone' };
-      if (stored.ended) return { kind: 'ended' };
+      if (stored.ended) return { kind: 'ended', by: stored.ended };
       const isMine = stored.nonce === nonce;
       if (!isMine && activation < stored.activation) return { kind: 'fenced' };
       const last = lastLine(stored);

@@ -114,7 +114,7 @@ export type SealOutcome =
       past: Past;
     }
   /** The request has its terminal entry already. */
-  | { kind: 'ended' }
+  | { kind: 'ended'; by: TerminalKind }
   /** A newer activation has it. */
   | { kind: 'fenced' }
   /** Its end of life came, or it never was. */

@@ -95,7 +95,8 @@ export function createRedisLog({
       const args = [activation, nonce, worker, lifetimeMs, seal, pastPacks, pastBytes];
       const reply = (await runScript(redis, scripts.seal, allKeys(id), args)) as unknown[];
       const [kind, run, last, body, entries, past, through] = reply;
-      if (kind === 'ended' || kind === 'fenced' || kind === 'gone') return { kind };
+      if (kind === 'ended') return { kind, by: String(run) as TerminalKind };
+      if (kind === 'fenced' || kind === 'gone') return { kind };
       return {
         kind: 'sealed',
         run: Number(run),

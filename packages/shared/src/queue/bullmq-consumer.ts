@@ -238,6 +238,10 @@ export function startBullConsumer(
     checkLocks() {
       for (const { keeper } of shards) void keeper.renew();
     },
+    async pausedShards() {
+      const paused = await Promise.all(shards.map(({ desk }) => desk.isPaused()));
+      return paused.flatMap((isPaused, shard) => (isPaused ? [shard] : []));
+    },
     rush: (shard, jobs) => fetchings[shard]?.rush(jobs),
     async stop() {
       close().catch(onError);

@@ -140,6 +140,11 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
     look: (now) => line.look(shards, now),
     strike: (ids) => line.strike(ids),
 
+    async pausedShards() {
+      const paused = await Promise.all(board.map((queue) => queue.isPaused()));
+      return paused.flatMap((isPaused, shard) => (isPaused ? [shard] : []));
+    },
+
     async counts() {
       const total = { waiting: 0, active: 0, completed: 0, failed: 0 };
       for (const queue of board) {

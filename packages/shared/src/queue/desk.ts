@@ -164,6 +164,8 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
 
     wake: () => wake(redis, worker.qualifiedName),
 
+    isPaused: () => worker.getBackend().hasQueueMetaField('paused'),
+
     /** Ends the sleep. */
     async stop(): Promise<void> {
       closing.abort();

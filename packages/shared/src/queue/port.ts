@@ -26,6 +26,8 @@ export type JobQueue = {
   look(now: number): Promise<QueueLook>;
   /** These requests are no longer to be named as overdue. */
   strike(ids: readonly string[]): Promise<void>;
+  /** Those whose queue an operator has paused: workers get no jobs of it. */
+  pausedShards(): Promise<readonly number[]>;
   counts(): Promise<{ waiting: number; active: number; completed: number; failed: number }>;
   /**
    * Puts the jobs that a dead worker holds in front of the queue again, and behind others those that may
@@ -81,6 +83,8 @@ export type JobConsumer = {
   checkLocks(): void;
   /** So many jobs wait in this shard at this moment: fetches them side by side, not in turn. */
   rush(shard: number, jobs: number): void;
+  /** Those whose queue an operator has paused: no jobs of it come. */
+  pausedShards(): Promise<readonly number[]>;
   /** Takes no more jobs; those it holds go on. */
   stop(): Promise<void>;
   /** Ends when every handler has returned and the connections are closed. */

@@ -2,10 +2,10 @@
 -- Takes a log over for one run: writes `<run>-0`, which fences every older run, and then reads.
 -- KEYS request, log, body   ARGV activation, nonce, worker, ttl ms, seal JSON, packs and bytes of the past
 -- Returns {'sealed', run, last line id, body, entries of the log, past lines, id of the last of them}
--- or {'ended' | 'fenced' | 'gone'}
+-- or {'ended', kind of its end} or {'fenced' | 'gone'}
 local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'run', 'activation', 'nonce', 'once')
 if not known[1] then return {'gone'} end
-if known[2] then return {'ended'} end
+if known[2] then return {'ended', known[2]} end
 local run, activation = tonumber(known[3] or 0), tonumber(known[4] or 0)
 local mine = known[5] == ARGV[2]
 if not mine and tonumber(ARGV[1]) < activation then return {'fenced'} end
