@@ -1,10 +1,9 @@
 import { writeFileSync } from 'node:fs';
+import { builtInProviders } from '@millrace/shared/config';
 import type { ProcessSpec } from './supervise.ts';
 
-/** The providers that `npm start` makes up when it is given no config. */
-export const simulatedProviders = ['sim-primary', 'sim-backup'] as const;
-
-export type SimulatedProvider = { readonly name: string; readonly url: string };
+/** As the targets of a start without a config take turns. */
+const simulatedProviders = Object.keys(builtInProviders);
 
 export function simulatorSpec(
   name: string,
@@ -12,7 +11,7 @@ export function simulatorSpec(
 ): ProcessSpec {
   return {
     name,
-    // On the port it had: the config names it.
+    // On the port it had: workers were told of it.
     command: (earlier) => {
       const port = earlier === undefined ? '0' : new URL(earlier).port;
       return [process.execPath, entry, '--port', port, '--name', name];
@@ -40,7 +39,7 @@ const aliases: readonly { name: string; about: string; targets: readonly string[
   },
   {
     name: 'simulated-tools',
-    about: 'calls the tools that the request offers',
+    about: 'calls a tool that the request offers once, then answers',
     targets: ['tools:pace=30', 'tools:pace=30'],
   },
   {
@@ -63,18 +62,17 @@ const aliases: readonly { name: string; about: string; targets: readonly string[
 export const simulatedAliases: readonly string[] = aliases.map(({ name }) => name);
 
 /** Writes the config of a start without one; it can be copied and changed. */
-export function writeSimulatedConfig(file: string, providers: readonly SimulatedProvider[]): void {
+export function writeSimulatedConfig(file: string): void {
   const lines = [
     '# Written by npm start, which was given no config: simulated providers, no real ones.',
-    '# Written anew at every start; copy it to change it.',
-    'providers:',
-    ...providers.map(({ name, url }) => `  ${name}: { api: openai, baseUrl: ${url}/v1 }`),
+    '# Written anew at every start; copy it to change it. The providers simulated and simulated-backup are',
+    '# built in; add your own under `providers:`.',
     'models:',
     ...aliases.flatMap(({ name, about, targets }) => [
       `  ${name}: # ${about}`,
       '    targets:',
       ...targets.map((model, index) => {
-        const { name: provider } = providers[index % providers.length] ?? { name: '' };
+        const provider = simulatedProviders[index % simulatedProviders.length] ?? '';
         return `      - { provider: ${provider}, model: '${model}' }`;
       }),
     ]),

@@ -1,3 +1,4 @@
+import { builtInProviders } from '@millrace/shared/config';
 import type { Config, StartOptions } from '@millrace/shared/config';
 import type { Logger } from '@millrace/shared/logger';
 import { probeRedis } from '@millrace/shared/redis';
@@ -11,7 +12,7 @@ import {
   lastWords,
   redisSpec,
 } from './redis-server.ts';
-import { simulatedProviders, simulatorSpec, writeSimulatedConfig } from './simulated.ts';
+import { simulatorSpec, writeSimulatedConfig } from './simulated.ts';
 import { StartFailed, type ProcessSpec } from './supervise.ts';
 
 /** The programs of the roles, relative to `root`, which is the working directory of all. */
@@ -46,14 +47,16 @@ export async function start(input: StartInput): Promise<void> {
   const { config, options, print } = input;
   const needsFolder = config.redis.url === undefined || options.configFile === undefined;
   const folder = needsFolder ? input.openFolder() : undefined;
-  const [redisUrl, configFile] = await Promise.all([
+  const [redisUrl, simulatorUrls] = await Promise.all([
     config.redis.url === undefined
       ? startEmbeddedRedis(input, folder as DataFolder)
       : useSharedRedis(config.redis.url, input.log),
-    options.configFile ?? startSimulators(input, (folder as DataFolder).simulatedConfig),
+    startSimulators(input),
   ]);
+  const configFile = options.configFile ?? (folder as DataFolder).simulatedConfig;
+  if (options.configFile === undefined) writeSimulatedConfig(configFile);
   // A password must not be in a command line, which everybody on the machine can read.
-  const env = { ...input.env, REDIS_URL: redisUrl };
+  const env = { ...input.env, ...simulatorUrls, REDIS_URL: redisUrl };
   const workers = range(options.workers).map((index) =>
     input.fleet.add('worker', workerSpec(index, configFile, env, input)),
   );
@@ -90,16 +93,16 @@ async function useSharedRedis(url: string, log: Logger): Promise<string> {
   return url;
 }
 
-async function startSimulators(input: StartInput, configFile: string): Promise<string> {
-  const { programs, env, fleet } = input;
-  const providers = await Promise.all(
-    simulatedProviders.map(async (name) => {
+/** Those that the config uses; the variables that say where they are. */
+async function startSimulators(input: StartInput): Promise<Record<string, string>> {
+  const { programs, env, fleet, options } = input;
+  const urls = await Promise.all(
+    options.simulated.map(async (name) => {
       const spec = simulatorSpec(name, { entry: programs.simulator, cwd: programs.root, env });
-      return { name, url: (await fleet.add('provider', spec).firstReady) ?? '' };
+      return [builtInProviders[name] ?? '', (await fleet.add('provider', spec).firstReady) ?? ''];
     }),
   );
-  writeSimulatedConfig(configFile, providers);
-  return configFile;
+  return Object.fromEntries(urls) as Record<string, string>;
 }
 
 function workerSpec(

@@ -1,10 +1,9 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loadConfig } from '@millrace/shared/config';
 import { connectRedis, unixSocketUrl } from '@millrace/shared/redis';
 import { Bench, isAlive, kill, until, type Started } from './fixtures/harness.ts';
 
@@ -121,18 +120,29 @@ describe('a start', () => {
     await started.ready();
     await until(() => started.out().includes('curl -N http://127.0.0.1:'));
     expect(started.below('simulator').map(({ command }) => command.split('--name ')[1])).toEqual(
-      expect.arrayContaining(['sim-primary', 'sim-backup']),
+      expect.arrayContaining(['simulated', 'simulated-backup']),
     );
-    const argv = ['--config', join(bench.data, 'simulated.yaml')];
-    const { config } = loadConfig({ argv, env: {}, role: 'ingress' });
-    const answers = Object.values(config.providers).map(async ({ baseUrl }) => {
-      const model = config.models['simulated-fast']?.targets[0]?.model;
-      const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }] });
-      return fetch(`${baseUrl}/chat/completions`, { method: 'POST', body });
-    });
-    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([200, 200]);
     started.child.kill('SIGTERM');
     expect(await started.exit).toEqual([0, null]);
+
+    // A copy of that config is as good as another one: it names no port that only one start had.
+    const copy = join(bench.folder, 'copy.yaml');
+    copyFileSync(join(bench.data, 'simulated.yaml'), copy);
+    const again = bench.startWith(['--port', '0', '--data', bench.data, '--config', copy]);
+    await again.ready();
+    const [worker] = again.below('worker');
+    const env = readFileSync(`/proc/${worker?.pid}/environ`, 'utf8');
+    const urls = [...env.matchAll(/MILLRACE_SIMULATED\w*_URL=([^\0]+)/g)].map(([, url]) => url);
+    const answers = urls.map(async (url) => {
+      const body = JSON.stringify({
+        model: 'healthy',
+        messages: [{ role: 'user', content: 'Hi' }],
+      });
+      return fetch(`${url}/v1/chat/completions`, { method: 'POST', body });
+    });
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([200, 200]);
+    again.child.kill('SIGTERM');
+    expect(await again.exit).toEqual([0, null]);
     expect(bench.processes()).toEqual([]);
   });
 

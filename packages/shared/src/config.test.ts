@@ -315,6 +315,57 @@ models: { m: { targets: [{ provider: p, model: x${target} }]${model} } }
   });
 });
 
+describe('the built-in providers', () => {
+  const text = `
+models:
+  m: { targets: [{ provider: simulated, model: healthy }, { provider: simulated-backup, model: healthy }] }
+`;
+  const urls = {
+    MILLRACE_SIMULATED_URL: 'http://127.0.0.1:9100',
+    MILLRACE_SIMULATED_BACKUP_URL: 'http://backup:9100',
+  };
+  const as = (role: 'start' | 'ingress' | 'worker', given: NodeJS.ProcessEnv) => {
+    writeFileSync(file, text);
+    return loadConfig({ argv: ['--config', file], env: given, role });
+  };
+
+  test('are there for a config that names them, where the environment says', () => {
+    const { config, options } = as('worker', urls);
+    expect(config.providers).toMatchObject({
+      simulated: { api: 'openai', baseUrl: 'http://127.0.0.1:9100/v1' },
+      'simulated-backup': { baseUrl: 'http://backup:9100/v1' },
+    });
+    expect(options.simulated).toEqual([]);
+  });
+
+  test('are run by npm start, and asked by no worker that does not know where they are', () => {
+    expect(as('start', {}).options.simulated).toEqual(['simulated', 'simulated-backup']);
+    const { MILLRACE_SIMULATED_URL } = urls;
+    expect(as('start', { MILLRACE_SIMULATED_URL }).options.simulated).toEqual(['simulated-backup']);
+    expect(as('ingress', {}).options.simulated).toHaveLength(2);
+    expect(() => as('worker', { MILLRACE_SIMULATED_URL })).toThrow(
+      /^the provider simulated-backup is built into npm start; .* set MILLRACE_SIMULATED_BACKUP_URL=/,
+    );
+  });
+
+  test('are no others than a config’s own of that name, and only where a target names them', () => {
+    const own = `
+providers: { simulated: { api: anthropic, baseUrl: https://example.com } }
+models: { m: { targets: [{ provider: simulated, model: x }] } }
+`;
+    const { config, options } = load(own);
+    expect(config.providers['simulated']).toMatchObject({ api: 'anthropic' });
+    expect(options.simulated).toEqual([]);
+    expect(Object.keys(load(minimal).config.providers)).toEqual(['p']);
+  });
+
+  test('are proposed for a name that is nearly theirs', () => {
+    expect(() => load(minimal.replace('provider: p', 'provider: simulatd'))).toThrow(
+      'found "simulatd" (did you mean simulated?)',
+    );
+  });
+});
+
 describe('secrets', () => {
   test('never appear in a message, wherever they were put by mistake', () => {
     const text = `
@@ -419,7 +470,7 @@ describe('flags and variables', () => {
       env: { MILLRACE_INGRESSES: '3', MILLRACE_DATA: '/x' },
       role: 'start',
     });
-    expect(start.options).toEqual({ workers: 5, ingresses: 3, dataDir: '/x' });
+    expect(start.options).toMatchObject({ workers: 5, ingresses: 3, dataDir: '/x' });
   });
 
   test('--help lists every flag with its variable and default', () => {

@@ -3,6 +3,7 @@
  * The parts are in config/: `settings.ts` is the one table of defaults, `schema.ts` the form of the
  * file, `rules.ts` what holds between fields, `load.ts` who beats whom.
  */
+export { builtInProviders } from './config/built-in.ts';
 export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';
 export { settings, type Setting } from './config/settings.ts';
 export { parseBytes, parseDuration } from './config/units.ts';

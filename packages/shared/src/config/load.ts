@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { builtInProviders, notRunning } from './built-in.ts';
 import { readFlags, usage, type FlagValues } from './flags.ts';
 import { readConfigText, type FileContents } from './read-file.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
@@ -33,7 +34,7 @@ export function loadConfig({
   const flags = readFlags(argv, env, role);
   if (flags.help) throw new HelpRequested(usage(role));
   const contents = readContents(flags, env, role);
-  const problems = [...flags.problems, ...(contents.kind === 'broken' ? contents.problems : [])];
+  const problems = [...flags.problems, ...problemsOf(contents, role)];
   if (contents.kind === 'broken' || problems.length > 0) throw new ConfigError(problems);
 
   const configFile = flags.config === undefined ? undefined : resolve(flags.config);
@@ -42,6 +43,7 @@ export function loadConfig({
     workers: flags.workers ?? settings.workers.default,
     ingresses: flags.ingresses ?? settings.ingresses.default,
     dataDir: resolve(flags.data ?? settings.data.default),
+    simulated: contents.missing,
     ...(configFile === undefined ? {} : { configFile }),
   };
   if (config.listen.port + options.ingresses - 1 > settings['listen.port'].max) {
@@ -78,10 +80,17 @@ function readContents(flags: FlagValues, env: NodeJS.ProcessEnv, role: Role): Fi
       ? { kind: 'broken', problems: [text.problem] }
       : readConfigText(text.content, flags.config, env);
   }
-  if (role === 'start') return { kind: 'read', file: fileSchema.parse({}) };
+  if (role === 'start') {
+    return { kind: 'read', file: fileSchema.parse({}), missing: Object.keys(builtInProviders) };
+  }
   const problem =
     'a config file is needed: --config FILE or MILLRACE_CONFIG (npm start can do without)';
   return { kind: 'broken', problems: flags.problems.length > 0 ? [] : [problem] };
+}
+
+function problemsOf(contents: FileContents, role: Role): readonly string[] {
+  if (contents.kind === 'broken') return contents.problems;
+  return role === 'worker' ? contents.missing.map(notRunning) : [];
 }
 
 function readText(file: string): { content: string } | { problem: string } {

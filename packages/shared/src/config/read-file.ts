@@ -1,11 +1,17 @@
 import type { z } from 'zod';
+import { withBuiltIn } from './built-in.ts';
 import { readDocument, type ConfigDocument, type Path } from './document.ts';
 import type { FieldProblem } from './fields.ts';
 import { brokenRules, hint, quote } from './rules.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
 
 export type FileContents =
-  | { readonly kind: 'read'; readonly file: ParsedFile }
+  | {
+      readonly kind: 'read';
+      readonly file: ParsedFile;
+      /** Built-in providers that it uses, and of which the environment does not say where they are. */
+      readonly missing: readonly string[];
+    }
   | { readonly kind: 'broken'; readonly problems: readonly string[] };
 
 /**
@@ -23,12 +29,15 @@ export function readConfigText(text: string, label: string, env: NodeJS.ProcessE
     });
     return { kind: 'broken', problems: inOrder(problems) };
   }
-  const parsed = fileSchema.safeParse(document.value);
+  const { value, missing } = withBuiltIn(document.value, env);
+  const parsed = fileSchema.safeParse(value);
   const found = [
-    ...brokenRules(document.value),
+    ...brokenRules(value),
     ...(parsed.error?.issues ?? []).flatMap((issue) => describe(issue, document)),
   ];
-  if (parsed.success && found.length === 0) return { kind: 'read', file: parsed.data };
+  if (parsed.success && found.length === 0) {
+    return { kind: 'read', file: parsed.data, missing };
+  }
   const problems = found.map(({ path, message }) => {
     const { line, column } = document.locate(path);
     const field = path.length === 0 ? '' : ` ${printPath(path)}`;

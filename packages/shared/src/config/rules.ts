@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { builtInProviders } from './built-in.ts';
 import { nearest } from './nearest.ts';
 import type { Path } from './document.ts';
 
@@ -38,6 +39,7 @@ function providerRules(raw: Raw): RuleProblem[] {
 
 function targetsKnown(raw: Raw): RuleProblem[] {
   const known = Object.keys(record(raw['providers']));
+  const offered = [...known, ...Object.keys(builtInProviders)];
   const problems: RuleProblem[] = [];
   for (const [alias, model] of Object.entries(record(raw['models']))) {
     const targets = record(model)['targets'];
@@ -52,7 +54,7 @@ function targetsKnown(raw: Raw): RuleProblem[] {
       if (typeof name !== 'string' || name.trim() === '' || known.includes(name)) continue;
       problems.push({
         path: ['models', alias, 'targets', index, 'provider'],
-        message: `expected one of the providers (${known.join(', ') || 'there are none'}), found ${quote(name)}${hint(name, known)}`,
+        message: `expected one of the providers (${known.join(', ') || 'there are none'}), found ${quote(name)}${hint(name, offered)}`,
       });
     }
   }

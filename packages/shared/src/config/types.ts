@@ -178,6 +178,8 @@ export type StartOptions = {
   readonly ingresses: number;
   /** Absolute. */
   readonly dataDir: string;
+  /** Built-in providers that are used and do not run yet: `start` runs them. */
+  readonly simulated: readonly string[];
   /** Absolute; absent only for `start`, which then makes one of its own. */
   readonly configFile?: string;
 };
