@@ -115,6 +115,15 @@ const replies: Record<string, Reply[]> = {
   'nested error': [
     { status: 400, body: `{"error":{"message":"No.","type":"t","code":"c","vendor":${deep}}}` },
   ],
+  'telling answer': [
+    sse(
+      event(chunk({ role: 'assistant', content: `It is ${apiKey.slice(0, 11)}` })),
+      event(chunk({ content: apiKey.slice(11, 14) })),
+      event(chunk({ content: `${apiKey.slice(14)}, and ${apiKey}.` })),
+      event(chunk({}, 'stop')),
+      event('[DONE]'),
+    ),
+  ],
   'telling type': [{ type: `application/json; key=${apiKey}`, body: wholeAnswer }],
   'telling field': [
     {
@@ -282,6 +291,8 @@ describe('a fault of the client’s', () => {
     expect(errorOf(answer).message).toBe('No.');
     expect(answer.text).not.toMatch(secrets);
     expect(answer.text).not.toContain(Buffer.from(apiKey).toString('base64').slice(0, 12));
+    const told = textOf(await ask('telling answer', true), true);
+    expect(told).toBe(`It is ${apiKey.slice(0, 8)}***, and ***.`);
     const typed = await ask('telling type', false);
     expect(typed).toMatchObject({ status: 200, headers: { 'content-type': 'application/json' } });
   });

@@ -1,5 +1,6 @@
 import type { Result } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
+import { bodyWithoutKey, withoutKeyIn } from './answer-redaction.ts';
 import { ourFault } from './failed-attempt.ts';
 import type { TimeLimit } from './failover/time-limit.ts';
 import { createSniffer } from './provider/answer-kind.ts';
@@ -84,7 +85,8 @@ const finishGraceMs = 1000;
 
 /** Makes one upstream call and judges it. Never throws and never rejects. */
 export function startAttempt(options: AttemptOptions): Attempt {
-  const { provider, call, timeouts, limit, maxResponseBytes, sink, signal, onError } = options;
+  const { provider, call, timeouts, limit, maxResponseBytes, signal, onError } = options;
+  const sink = withoutKeyIn(options.sink, call.apiKey);
   const startedAt = Date.now();
   let firstTokenAt: number | undefined;
   let paused = false;
@@ -100,17 +102,22 @@ export function startAttempt(options: AttemptOptions): Attempt {
 
   function finish(result: AttemptOutcome): void {
     if (settled) return;
-    const told =
-      result.kind === 'fault'
-        ? { ...result, fault: withoutKey(judged(result.fault), call.apiKey) }
-        : result;
     settled = true;
     clearTimeout(limitTimer);
     clearTimeout(progressTimer);
     signal.removeEventListener('abort', onAbort);
     if (result.kind === 'completed') upstream?.release();
     else upstream?.abort();
-    settle(told);
+    settle(tellable(result));
+  }
+  /** As others may hear it: nothing in it is the operator's. */
+  function tellable(outcome: AttemptOutcome): AttemptOutcome {
+    if (outcome.kind === 'fault') {
+      return { ...outcome, fault: withoutKey(judged(outcome.fault), call.apiKey) };
+    }
+    if (outcome.kind !== 'completed' || !outcome.result) return outcome;
+    const body = bodyWithoutKey(outcome.result.body, call.apiKey);
+    return { ...outcome, result: { ...outcome.result, body } };
   }
   function judged(fault: Fault): Fault {
     if (fault.code === 'stream_options_refused' && !addsStreamOptions(call)) {

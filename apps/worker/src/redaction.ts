@@ -13,7 +13,7 @@ export const shortestKey = 8;
 /** Characters in a row, apart from all but letters and digits, by which a part of a secret is known. */
 const gramChars = 8;
 /** Stands where a secret stood. */
-const mask = '***';
+export const mask = '***';
 
 /**
  * Takes the secret out of texts: whole or in parts of 8 characters and more, as it is, in base64 or hex,
@@ -28,7 +28,7 @@ export function createRedactor(secret: string | undefined): Redact {
 }
 
 /** What a key turns into on its way through encoders; base64 has three forms, by what stands before it. */
-function formsOf(secret: string): string[] {
+export function formsOf(secret: string): string[] {
   const bytes = Buffer.from(secret);
   const shifted = [0, 1, 2].map((before) => {
     const text = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');

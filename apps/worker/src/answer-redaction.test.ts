@@ -1,0 +1,114 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { bodyWithoutKey, withoutKeyIn } from './answer-redaction.ts';
+
+const secret = 'sk-test-4f9Qm27LxZ81TbWv';
+
+/** A chunk of one choice. */
+const deltaChunk = (delta: Readonly<Record<string, unknown>>) => ({
+  id: 'c',
+  object: 'chat.completion.chunk',
+  created: 1,
+  model: 'm',
+  choices: [{ index: 0, delta, finish_reason: null }],
+});
+
+type Delta = Record<string, unknown>;
+
+/** What readers are sent of these deltas. */
+function send(deltas: readonly Delta[], key: string | undefined = secret) {
+  const texts: string[] = [];
+  const sink = withoutKeyIn(
+    {
+      plain: (text, content) => {
+        texts.push(text);
+        expect(JSON.parse(text)).toMatchObject({ choices: [{ delta: { content } }] });
+      },
+      chunk: (text, chunk) => {
+        texts.push(text);
+        expect(JSON.parse(text)).toEqual(chunk);
+      },
+      usage: (text) => texts.push(text),
+    },
+    key,
+  );
+  for (const delta of deltas) {
+    const chunk = deltaChunk(delta);
+    const text = JSON.stringify(chunk);
+    const { content } = delta;
+    const isPlain =
+      typeof content === 'string' && content !== '' && Object.keys(delta).length === 1;
+    if (isPlain) sink.plain(text, content);
+    else sink.chunk(text, chunk, true);
+  }
+  const said = texts.map((text) => {
+    const { choices } = JSON.parse(text) as { choices: { delta: { content?: string } }[] };
+    return choices[0]?.delta.content ?? '';
+  });
+  return { texts, content: said.join('') };
+}
+
+const pieces = (text: string, size: number): Delta[] =>
+  (text.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []).map((content) => ({ content }));
+
+describe('the key in a streamed answer', () => {
+  it.each([1, 2, 3, 5, 8, 12, 30])('is taken out where it comes in pieces of %i', (size) => {
+    const { content } = send(pieces(`It is ${secret}, or ${secret}${secret}!`, size));
+    expect(content).toMatch(/^It is (sk-test-)?\*\*\*, or (sk-test-)?\*\*\*(sk-test-)?\*\*\*!$/);
+  });
+
+  it('is taken out of every text, the names of members, and in every form', () => {
+    const hex = Buffer.from(secret).toString('hex');
+    const base64 = Buffer.from(secret).toString('base64');
+    const { texts } = send([
+      { reasoning_content: secret.slice(0, 12) },
+      { reasoning_content: secret.slice(12) },
+      { tool_calls: [{ index: 0, function: { arguments: secret.slice(0, 15) } }] },
+      { tool_calls: [{ index: 0, function: { arguments: secret.slice(15) } }] },
+      { [secret]: true, content: hex, refusal: `x${base64}` },
+    ]);
+    const all = texts.join('');
+    expect(all).not.toContain('Qm27');
+    expect(all).not.toContain(hex.slice(0, 20));
+    expect(all).not.toContain(base64.slice(0, 20));
+    expect(all).toContain('"***":true');
+  });
+
+  it('costs no letter of what only looks like it', () => {
+    const text =
+      'sk-test-4f9Qm27LxZ81TbW? Keys begin with sk-test-4f9Q, sk-test-sk-test-4f9Qm and more.';
+    for (const size of [1, 2, 4, 9]) expect(send(pieces(text, size)).content).toBe(text);
+  });
+
+  it('leaves every chunk without it as it is, byte for byte', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('sk', '-test', '-', '4f9Q', 'm27', 'a', 's', ' ', '€')),
+        (words) => {
+          const text = `${words.join('')}.`;
+          fc.pre(!text.includes(secret));
+          const all: readonly string[] = [...words, '.'];
+          expect(send(all.map((content) => ({ content }))).content).toBe(text);
+        },
+      ),
+    );
+    const deltas = [
+      { role: 'assistant', content: '' },
+      { content: 'Hi' },
+      { vendor: [1, { a: null }] },
+    ];
+    const { texts } = send(deltas);
+    expect(texts).toEqual(deltas.map((delta) => JSON.stringify(deltaChunk(delta))));
+  });
+
+  it.each([undefined, 'none', 'x'])('is not looked for where it is %j', (key) => {
+    expect(send([{ content: 'none x' }], key).content).toBe('none x');
+  });
+});
+
+it('the key in a whole answer is taken out of its text', () => {
+  expect(bodyWithoutKey(`{"a":"${secret}","n":12345678901234567890}`, secret)).toBe(
+    '{"a":"***","n":12345678901234567890}',
+  );
+  expect(bodyWithoutKey('{"a":1}', secret)).toBe('{"a":1}');
+});

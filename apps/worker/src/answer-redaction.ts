@@ -1,0 +1,152 @@
+import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
+import type { AnswerSink } from './provider/port.ts';
+import { formsOf, mapTexts, mask, shortestKey } from './redaction.ts';
+import type { Redact } from './redaction.ts';
+
+/*
+ * A provider that repeats the key it was sent in its answer: by mistake, as a server that echoes the head
+ * of a request does, or to have it shown to others. An answer is not a place for guesses as an error is:
+ * only the key itself is taken out, in each of its forms, and in pieces over many chunks as it is.
+ */
+
+/** Characters of a key that may be shown before it is known for the key: its kind, as `sk-proj-`. */
+const shownChars = 8;
+/** Places of texts in chunks that are followed; a provider has a handful. */
+const maxPlaces = 64;
+const maxDepth = 100;
+
+/** The sink that is given all but the key. Without a secret it is the same sink. */
+export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): AnswerSink {
+  if (secret === undefined || secret.length < shortestKey) return sink;
+  const hide = hideForms(secret);
+  const followers = new Map<string, Redact>();
+
+  /** The text at this place of all chunks, as one. */
+  function follow(place: string, text: string): string {
+    let follower = followers.get(place);
+    if (!follower) {
+      if (followers.size >= maxPlaces) return hide(text);
+      followers.set(place, (follower = createFollower(secret ?? '')));
+    }
+    return follower(hide(text));
+  }
+
+  const content = 'choices.0.delta.content';
+  const followContent = createFollower(secret);
+  followers.set(content, followContent);
+  return {
+    plain(text, said) {
+      const shown = followContent(hide(said));
+      if (shown === said) sink.plain(text, said);
+      else if (shown !== '') {
+        const chunk = replace(parseShallow(text), '', (place, one) =>
+          place === content ? shown : hide(one),
+        );
+        sink.plain(JSON.stringify(chunk), shown);
+      }
+    },
+    chunk(text, chunk, visible) {
+      let isChanged = hide(text) !== text;
+      const clean = replace(chunk, '', (place, one) => {
+        // Others, as the id, are the same in every chunk and no part of a text.
+        const shown = place.startsWith('choices.') ? follow(place, one) : one;
+        isChanged ||= shown !== one;
+        return shown;
+      });
+      if (isChanged) {
+        const shown = mapTexts(clean, hide, maxDepth);
+        sink.chunk(JSON.stringify(shown), shown, visible);
+      } else sink.chunk(text, chunk, visible);
+    },
+    usage: (text) => sink.usage(hide(text)),
+  };
+}
+
+/** A whole answer without the key: as JSON text, and the same text where it is not there. */
+export function bodyWithoutKey(body: string, secret: string | undefined): string {
+  if (secret === undefined || secret.length < shortestKey) return body;
+  return hideForms(secret)(body);
+}
+
+/** Every form of the secret that stands in the text as a whole. */
+function hideForms(secret: string): Redact {
+  const forms = formsOf(secret).filter(({ length }) => length >= shortestKey);
+  return (text) =>
+    text.length < shortestKey
+      ? text
+      : forms.reduce(
+          (shown, form) => (shown.includes(form) ? shown.replaceAll(form, mask) : shown),
+          text,
+        );
+}
+
+/**
+ * Follows a text through its pieces. What may be the secret is held back from its ninth character on, and
+ * shown with the piece that proves it is not (Knuth, Morris and Pratt). Each piece costs its length.
+ */
+function createFollower(secret: string): Redact {
+  const borders = bordersOf(secret);
+  const shown = Math.min(shownChars, Math.floor(secret.length / 2));
+  /** Most pieces have no place where it could begin. */
+  function mayBegin(piece: string): boolean {
+    for (
+      let at = piece.indexOf(secret.charAt(0));
+      at >= 0;
+      at = piece.indexOf(secret.charAt(0), at + 1)
+    ) {
+      if (at + 1 === piece.length || piece.charAt(at + 1) === secret.charAt(1)) return true;
+    }
+    return false;
+  }
+  /** Characters at the end of the text so far that are the beginning of the secret. */
+  let matched = 0;
+  let held = '';
+  return (piece) => {
+    if (matched === 0 && !mayBegin(piece)) return piece;
+    let told = '';
+    let pending = held;
+    for (const char of piece) {
+      pending += char;
+      while (matched > 0 && secret.charAt(matched) !== char) matched = borders[matched - 1] ?? 0;
+      if (secret.charAt(matched) === char) matched += 1;
+      const isWhole = matched === secret.length;
+      const kept = Math.max(0, matched - shown);
+      told += pending.slice(0, pending.length - kept) + (isWhole ? mask : '');
+      pending = isWhole ? '' : pending.slice(pending.length - kept);
+      if (isWhole) matched = 0;
+    }
+    held = pending;
+    return told;
+  };
+}
+
+/** For each beginning of the text: how long the longest shorter one is that it also ends with. */
+function bordersOf(text: string): number[] {
+  const borders = [0];
+  for (let at = 1, length = 0; at < text.length; at++) {
+    while (length > 0 && text.charAt(at) !== text.charAt(length)) length = borders[length - 1] ?? 0;
+    if (text.charAt(at) === text.charAt(length)) length += 1;
+    borders.push(length);
+  }
+  return borders;
+}
+
+type Change = (place: string, text: string) => string;
+
+/** A copy with every text changed by its place; choices and tool calls are known by their own index. */
+function replace(value: unknown, place: string, change: Change): unknown {
+  if (typeof value === 'string') return change(place, value);
+  if (Array.isArray(value)) {
+    return value.map((item: unknown, at) => {
+      const index = isJsonObject(item) && typeof item['index'] === 'number' ? item['index'] : at;
+      return replace(item, `${place}.${index}`, change);
+    });
+  }
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => [
+      name,
+      replace(one, place === '' ? name : `${place}.${name}`, change),
+    ]),
+  );
+}
