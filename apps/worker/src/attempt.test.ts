@@ -105,6 +105,27 @@ it.each<[string, string, (response: ServerResponse) => void]>([
   });
 });
 
+it.each([
+  ['in one event of a stream', true, 'text/event-stream', (x: string) => `data: {"x":${x}}\n\n`],
+  ['in a whole answer', false, 'application/json', (x: string) => `{"x":${x}}`],
+  [
+    'in a whole answer to a request for a stream',
+    true,
+    'application/json',
+    (x: string) => `{"x":${x}}`,
+  ],
+])('millions of values %s fail it before they are parsed', async (_, stream, type, around) => {
+  const origin = await serve((_request, response) => {
+    response.writeHead(200, { 'content-type': type });
+    response.end(around(`[${'[],'.repeat(600_000)}1]`));
+  });
+  const maxResponseBytes = 16 * 1024 * 1024;
+  expect(await attempt(origin, { maxResponseBytes, call: { stream } }).outcome).toMatchObject({
+    kind: 'fault',
+    fault: { code: 'upstream_response_too_large' },
+  });
+});
+
 it('the end of the request’s time ends it, with what that says', async () => {
   const origin = await serve(() => {});
   const limit = { at: Date.now() + 20, fault: fault('deadline_exceeded') };

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Fault } from '@millrace/shared/domain/fault';
+import { answerBounds, createJsonMeter } from '@millrace/shared/domain/json-bounds';
 import type { AttemptOutcome } from './attempt.ts';
 import { readStream } from './provider/openai/stream.ts';
 import { wholeAsStream } from './provider/openai/whole-as-stream.ts';
@@ -39,6 +40,7 @@ export type Whole = {
 export function createWhole(options: WholeOptions): Whole {
   const { head, maxResponseBytes } = options;
   const parts: Buffer[] = [];
+  const meter = createJsonMeter(answerBounds);
   let size = 0;
   const end = () => judge(options, Buffer.concat(parts));
   return {
@@ -46,8 +48,10 @@ export function createWhole(options: WholeOptions): Whole {
       parts.push(bytes);
       size += bytes.length;
       if (!isSuccess(head)) return size > maxErrorBytes ? end() : undefined;
-      if (size <= maxResponseBytes) return undefined;
-      const message = `The provider's answer is larger than ${maxResponseBytes} bytes.`;
+      const isTooComplex = meter.push(bytes) !== undefined;
+      if (size <= maxResponseBytes && !isTooComplex) return undefined;
+      const most = isTooComplex ? `${answerBounds.values} values` : `${maxResponseBytes} bytes`;
+      const message = `The provider's answer is larger than ${most}.`;
       return { kind: 'fault', fault: { code: 'upstream_response_too_large', message } };
     },
     end,

@@ -186,6 +186,15 @@ describe('the bound on one event', () => {
     expect(events).toHaveLength(10_000);
   });
 
+  it('counts the values of a large event, too, and those of small ones never', () => {
+    const { parser, events } = collect(16 * 1024 * 1024);
+    const list = (length: number) =>
+      Buffer.from(`data: [${'[],'.repeat(length)}"${'x'.repeat(1e6)}"]\n\n`);
+    parser.push(list(400_000));
+    expect(events).toHaveLength(1);
+    expect(() => parser.push(list(600_000))).toThrow(EventTooLargeError);
+  });
+
   it('ends the parser: the same error again, and no event after it', () => {
     const { parser, events } = collect(100);
     const large = Buffer.from(`data: ${'x'.repeat(101)}\n\ndata: after\n\n`);

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { StringDecoder } from 'node:string_decoder';
+import { answerBounds, jsonExcess } from '@millrace/shared/domain/json-bounds';
 import { createParser } from 'eventsource-parser';
 
 /** One Server-Sent Event. `event` and `id` are absent unless this very event named them. */
@@ -26,7 +27,7 @@ export interface EventStreamOptions {
 export interface EventStreamParser {
   /**
    * Takes the next bytes of the body, split anywhere: the bytes may be reused afterwards.
-   * @throws {EventTooLargeError} when an event outgrows `maxEventBytes`, after every event before
+   * @throws {EventTooLargeError} when an event outgrows `maxEventBytes` or `answerBounds`, after every event before
    * it was delivered; the parser is of no use from then on and throws the same error again.
    */
   push(bytes: Uint8Array): void;
@@ -43,8 +44,8 @@ export class EventTooLargeError extends Error {
   readonly code = 'upstream_response_too_large';
   readonly maxEventBytes: number;
 
-  constructor(maxEventBytes: number) {
-    super(`The upstream sent an event of more than ${maxEventBytes} bytes`);
+  constructor(maxEventBytes: number, most = `${maxEventBytes} bytes`) {
+    super(`The upstream sent an event of more than ${most}`);
     this.name = 'EventTooLargeError';
     this.maxEventBytes = maxEventBytes;
   }
@@ -76,6 +77,8 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
     onEvent(event) {
       if (failure) return;
       if (isLongerThan(event.data, maxEventBytes)) failure = new EventTooLargeError(maxEventBytes);
+      else if (jsonExcess(event.data, answerBounds))
+        failure = new EventTooLargeError(maxEventBytes, `${answerBounds.values} values`);
       else if (isDamaged && event.data.includes(replacement)) onEvent({ ...event, isDamaged });
       else onEvent(event);
     },

@@ -25,6 +25,12 @@ export type JsonExcess = keyof JsonBounds;
  */
 export const maxJsonDepth = 1000;
 
+/**
+ * Values in one event or one whole answer of a provider: 4,500 tokens with the 20 most likely ones beside
+ * each, and at most some tenths of a second to read. Its depth is bounded where it is parsed (json.ts).
+ */
+export const answerBounds: JsonBounds = { depth: Infinity, values: 1_000_000 };
+
 /** Follows a JSON text through its pieces, in UTF-8. Of a text that is no JSON it says anything, in linear time. */
 export type JsonMeter = {
   /** The next piece. Returns the excess from the piece on with which there is one. */
