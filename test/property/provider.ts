@@ -34,8 +34,10 @@ export function replyTo(scenario: Scenario, upstream: Upstream, asked: Asked): R
     mode === 'continue' ? goOn(upstream, own, shown) : repeat(upstream, own, shown, messages);
   const voice = own[0] ?? silence;
   const { text, whole: content, reasoning = voice.reasoning, refusal = '' } = reply;
-  const said = [{ reasoning, calls: [], content: text, refusal }];
-  const whole = content === undefined ? undefined : [{ ...voice, calls: [], content }];
+  const mayCall = scenario.request.tools && content !== undefined && refusal === '';
+  const calls = mayCall ? voice.calls : [];
+  const said = [{ reasoning, calls, content: text, refusal }];
+  const whole = content === undefined ? undefined : [{ ...voice, calls, content }];
   return { bytes: toBytes(scenario, upstream, asked, said), whole };
 }
 
@@ -159,7 +161,13 @@ function drifted(anchor: string): string {
 
 type Voice = Spoken & { refusal?: string };
 
-type Delta = { index: number; delta: Record<string, unknown>; finish_reason: string | null };
+type Delta = {
+  index: number;
+  delta: Record<string, unknown>;
+  text?: string;
+  logprobs?: object;
+  finish_reason: string | null;
+};
 
 function toBytes(scenario: Scenario, upstream: Upstream, asked: Asked, answer: Voice[]): Buffer {
   const { dressed, usage } = upstream;
@@ -193,15 +201,30 @@ function toBytes(scenario: Scenario, upstream: Upstream, asked: Asked, answer: V
   return Buffer.from(events.join(''));
 }
 
+/** Of a choice: at the beginning of its answer, and behind its text. */
+const citations = (index: number, at: string) => ({ annotations: [{ index, at }] });
+
 function deltasOf(
-  { logprobs }: Scenario,
-  { deltas, roleApart, finishApart }: Upstream,
+  { logprobs, signed, along }: Scenario,
+  { deltas, roleApart, finishApart, thinksAs }: Upstream,
   { reasoning, content, calls, refusal = '' }: Voice,
   index: number,
 ): Delta[] {
   const parts: Record<string, unknown>[] = [];
-  for (const piece of split(reasoning, deltas)) parts.push({ reasoning_content: piece });
-  for (const piece of split(content, deltas)) parts.push({ content: piece });
+  const isCited = along === 'citations';
+  if (isCited) parts.push(citations(index, 'begin'));
+  const part = { type: 'reasoning.text', index: 0 };
+  for (const piece of split(reasoning, deltas)) {
+    const details = signed ? { reasoning_details: [{ ...part, text: piece }] } : {};
+    parts.push({ [thinksAs]: piece, ...details });
+  }
+  if (signed && reasoning !== '') {
+    parts.push({ reasoning_details: [{ ...part, signature: 'signed' }] });
+  }
+  for (const piece of split(content, deltas)) {
+    parts.push({ content: piece, ...(along === 'token ids' && { token_id: piece.length }) });
+  }
+  if (isCited) parts.push(citations(index, 'end'));
   for (const piece of split(refusal, deltas)) parts.push({ refusal: piece });
   for (const [at, text] of calls.entries()) {
     const call = { index: at, id: `call-${index}-${at}`, type: 'function' };
@@ -218,9 +241,16 @@ function deltasOf(
   return parts.map((delta, i) => ({
     index,
     delta,
-    ...(logprobs && { logprobs: { content: [] } }),
+    ...(along === 'token ids' && 'content' in delta && { text: String(delta['content']) }),
+    ...(logprobs && { logprobs: { content: tokensOf(delta['content']), refusal: null } }),
     finish_reason: i === parts.length - 1 ? reason : null,
   }));
+}
+
+/** A token for each code point; null where there is none. */
+function tokensOf(content: unknown): object[] | null {
+  if (typeof content !== 'string' || content === '') return null;
+  return Array.from(content).map((token) => ({ token, logprob: -1 }));
 }
 
 /** By code points: no provider splits one. */

@@ -1,3 +1,4 @@
+import type { Prefill } from '@millrace/shared/domain/request';
 import fc from 'fast-check';
 import { text, words } from './texts.ts';
 
@@ -55,6 +56,8 @@ export type Upstream = {
   /** The finish_reason has one too; otherwise it comes with the last delta. */
   finishApart: boolean;
   usage: 'apart' | 'in the last' | 'none';
+  /** What it calls its reasoning. */
+  thinksAs: 'reasoning_content' | 'reasoning';
   dressed: 'plain' | 'crlf' | 'comments' | 'broken event';
 };
 
@@ -73,14 +76,18 @@ export type Scenario = {
   request: { tools: boolean; json: boolean; repeats: boolean; endsWithAssistant: boolean };
   /** Content comes with log probabilities. */
   logprobs: boolean;
+  /** Reasoning comes in signed parts, too. */
+  signed: boolean;
+  /** What comes along with an answer: citations, or values of each chunk. */
+  along: 'nothing' | 'citations' | 'token ids';
   reader: 'plain' | 'native';
-  continuation: 'auto' | 'strict' | 'off';
+  continuation: 'auto' | 'strict' | 'off' | 'always';
   onSlow: 'hedge' | 'failover' | 'wait';
   holdToolCalls: boolean;
   maxHeldBytes: number;
   jitter: number;
-  /** Of each target in turn: whether it is said to take a prefill. */
-  targets: boolean[];
+  /** Of each target in turn: whether it is said to take a prefill, and to call tools behind one. */
+  targets: Prefill[];
   /** The last one is always well, whatever its call's number. */
   healthy: boolean;
   /** In the order of the calls; later ones are well. */
@@ -173,6 +180,7 @@ const upstream = (faulty: number): fc.Arbitrary<Upstream> =>
     roleApart: fc.boolean(),
     finishApart: fc.boolean(),
     usage: fc.constantFrom('apart', 'in the last', 'none'),
+    thinksAs: fc.constantFrom('reasoning_content', 'reasoning'),
     dressed: fc.constantFrom('plain', 'plain', 'plain', 'crlf', 'comments', 'broken event'),
   });
 
@@ -248,13 +256,21 @@ export const scenario: fc.Arbitrary<Scenario> = shape.chain(({ choices, reasonin
       endsWithAssistant: rarely(12),
     }),
     logprobs: rarely(15),
+    signed: fc.boolean(),
+    along: fc.constantFrom('nothing', 'citations', 'token ids'),
     reader: fc.constantFrom('plain', 'native'),
-    continuation: fc.constantFrom('auto', 'auto', 'auto', 'auto', 'auto', 'auto', 'strict', 'off'),
+    continuation: fc.oneof(
+      { weight: 5, arbitrary: fc.constant('auto' as const) },
+      { weight: 3, arbitrary: fc.constantFrom('strict', 'off', 'always') },
+    ),
     onSlow: fc.constantFrom('hedge', 'hedge', 'failover', 'wait'),
     holdToolCalls: rarely(3).map((not) => !not),
     maxHeldBytes: fc.constantFrom(200, 1_000_000),
     jitter: fc.constantFrom(0, 0, 0.5, 1),
-    targets: fc.array(rarely(2), { minLength: 1, maxLength: 3 }),
+    targets: fc.array(fc.constantFrom<Prefill>(false, false, true, 'with-tools'), {
+      minLength: 1,
+      maxLength: 3,
+    }),
     healthy: rarely(2),
     upstreams: fc
       .tuple(upstream(6), fc.noBias(fc.array(upstream(1), { maxLength: 5 })), rarely(4), status)

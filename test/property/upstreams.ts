@@ -39,6 +39,7 @@ const well: Upstream = {
   roleApart: true,
   finishApart: true,
   usage: 'apart',
+  thinksAs: 'reasoning_content',
   dressed: 'plain',
 };
 

@@ -4,10 +4,12 @@ import {
   isTerminal,
   parseEntryId,
 } from '@millrace/shared/domain/entry';
+import type { Entry } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import { expect } from 'vitest';
 import { sseDone, sseError } from '../../apps/ingress/src/relay/encode.ts';
 import { emptyHistory, rememberLine } from '../../apps/worker/src/failover/history.ts';
+import { maxCallsWithoutProgress } from '../../apps/worker/src/failover/progress.ts';
 import { longestRetryAfterMs } from '../../apps/worker/src/failover/retry.ts';
 import { readStrictly } from '../harness/strict-event-stream.ts';
 import type { Item } from './reader.ts';
@@ -22,16 +24,36 @@ type Delta = {
   content?: string;
   refusal?: string;
   reasoning_content?: string;
+  reasoning?: string;
+  reasoning_details?: { text?: string; signature?: string }[];
+  annotations?: { index: number; at: string }[];
+  token_id?: number;
   tool_calls?: { index: number; id?: string; function?: { arguments?: string } }[];
 };
 type Chunk = {
   id: string;
   created: number;
   model: string;
-  choices: { index: number; delta: Delta; finish_reason: string | null }[];
+  choices: {
+    index: number;
+    delta: Delta;
+    text?: string;
+    logprobs?: { content: { token: string }[] | null };
+    finish_reason: string | null;
+  }[];
 };
 
-type Voice = Spoken & { roles: number; finishes: number };
+type Voice = Spoken & {
+  roles: number;
+  finishes: number;
+  /** What its reasoning was called. */
+  names: Set<string>;
+  /** The texts of its reasoning's parts, and how often they were signed. */
+  details: string;
+  signatures: number;
+  cited: string[];
+  tokens: string;
+};
 /** What stands between two resets. */
 type Segment = { voices: Map<number, Voice>; ids: Set<string>; usages: number };
 
@@ -118,16 +140,13 @@ function segmentsOf(items: readonly Item[]): Segment[] {
 function add(segment: Segment, { id, created, model, choices, ...rest }: Chunk): void {
   segment.ids.add(`${id} ${created} ${model}`);
   if ('usage' in rest) segment.usages += 1;
-  for (const { index, delta, finish_reason: reason } of choices) {
-    const voice = segment.voices.get(index) ?? {
-      reasoning: '',
-      content: '',
-      calls: [],
-      roles: 0,
-      finishes: 0,
-    };
+  for (const choice of choices) {
+    const { index, delta, finish_reason: reason } = choice;
+    const voice = segment.voices.get(index) ?? newVoice();
     segment.voices.set(index, voice);
-    const { role, content = '', reasoning_content: reasoning = '', tool_calls: calls = [] } = delta;
+    const { role, content = '', tool_calls: calls = [] } = delta;
+    const reasoning = delta.reasoning_content ?? delta.reasoning ?? '';
+    addBeside(voice, choice);
     expect(delta.refusal, 'no refusal behind a part of an answer').toBeUndefined();
     if (voice.finishes > 0) {
       expect(content + reasoning + calls.length, 'nothing is said after its end').toBe('0');
@@ -143,6 +162,42 @@ function add(segment: Segment, { id, created, model, choices, ...rest }: Chunk):
   }
 }
 
+const newVoice = (): Voice => ({
+  reasoning: '',
+  content: '',
+  calls: [],
+  roles: 0,
+  finishes: 0,
+  names: new Set(),
+  details: '',
+  signatures: 0,
+  cited: [],
+  tokens: '',
+});
+
+/** What comes along with the words of a choice. */
+function addBeside(voice: Voice, { delta, text, logprobs }: Chunk['choices'][number]): void {
+  for (const name of ['reasoning_content', 'reasoning'] as const) {
+    if (delta[name] !== undefined) voice.names.add(name);
+  }
+  for (const part of delta.reasoning_details ?? []) {
+    voice.details += part.text ?? '';
+    if (part.signature !== undefined) voice.signatures += 1;
+  }
+  for (const { index, at } of delta.annotations ?? []) voice.cited.push(`${index} ${at}`);
+  for (const { token } of logprobs?.content ?? []) voice.tokens += token;
+  if (text !== undefined && text !== '') expect(text, 'no more than the text').toBe(delta.content);
+}
+
+function judgeBeside(voice: Voice, { signed, logprobs }: Scenario): void {
+  const { reasoning, content, names, details, signatures, cited, tokens } = voice;
+  expect(names.size, 'one name of reasoning').toBeLessThanOrEqual(1);
+  expect(details, 'its parts say the same').toBe(signed ? reasoning : '');
+  expect(signatures, 'one signature').toBeLessThanOrEqual(1);
+  expect(cited, 'each citation once').toEqual([...new Set(cited)]);
+  expect(tokens, 'a log probability of each token').toBe(logprobs ? content : '');
+}
+
 function judgeSegment(
   { voices, ids, usages }: Segment,
   { calls }: World,
@@ -150,7 +205,9 @@ function judgeSegment(
 ): void {
   expect(ids.size, 'one id, one time, one model').toBeLessThanOrEqual(1);
   expect(usages, 'one usage').toBeLessThanOrEqual(1);
-  for (const { roles, finishes, content, reasoning, calls: toolCalls } of voices.values()) {
+  for (const voice of voices.values()) {
+    const { roles, finishes, content, reasoning, calls: toolCalls } = voice;
+    judgeBeside(voice, scenario);
     expect(finishes, 'one finish_reason').toBeLessThanOrEqual(1);
     expect(roles, 'one role').toBeLessThanOrEqual(1);
     const says = content + reasoning !== '' || toolCalls.length > 0;
@@ -182,10 +239,12 @@ const isBeginning = (
     );
   });
 
-function judgeWhole({ voices }: Segment, { calls }: World, { answer }: Scenario): void {
+function judgeWhole({ voices }: Segment, { calls }: World, scenario: Scenario): void {
+  const { answer, signed } = scenario;
   expect(voices.size, 'every choice').toBe(answer.length);
-  for (const { finishes, roles } of voices.values()) {
+  for (const { finishes, roles, reasoning, signatures } of voices.values()) {
     expect({ finishes, roles }, 'each with its end').toEqual({ finishes: 1, roles: 1 });
+    if (signed && reasoning !== '') expect(signatures, 'signed thoughts are whole').toBe(1);
   }
   const text = (all: readonly Spoken[]) => all.map(({ content, calls }) => ({ content, calls }));
   const shown = text([...voices].sort(([a], [b]) => a - b).map(([, voice]) => voice));
@@ -213,15 +272,26 @@ function judgeLedger(world: World, scenario: Scenario, end: Ending): void {
   const last = entries.at(-1);
   if (end === 'done' && last?.kind === 'done') expect(last.data.attempts).toBe(attempts.length);
   const { tools, json, endsWithAssistant } = scenario.request;
-  const onlyReplay = tools || json || endsWithAssistant || scenario.answer.length > 1;
+  const isCompared = scenario.logprobs || scenario.answer.length > 1;
+  const onlyReplay = json || endsWithAssistant || isCompared;
+  expect(attempts.length, 'a bound on calls').toBeLessThanOrEqual(callsOf(entries));
   for (const { mode, provider } of attempts) {
     if (scenario.continuation === 'off') expect(['start', 'restart']).toContain(mode);
     if (scenario.continuation === 'strict') expect(mode).not.toBe('anchor');
     if (onlyReplay) expect(['start', 'restart', 'replay']).toContain(mode);
     if (scenario.reader === 'plain') expect(mode).not.toBe('restart');
-    if (mode === 'continue') expect(scenario.targets[Number(provider.slice(1))]).toBe(true);
+    const prefill = scenario.targets[Number(provider.slice(1))];
+    if (mode === 'continue')
+      expect(tools ? prefill : Boolean(prefill)).toBe(tools ? 'with-tools' : true);
+    if (mode === 'anchor' && tools) expect(scenario.continuation).toBe('always');
   }
 }
+
+/** As many as there were attempts that showed something, and ten in a row that did not. */
+const callsOf = (entries: readonly Entry[]): number => {
+  const seams = entries.filter(({ kind }) => kind === 'seam' || kind === 'reset');
+  return (seams.length + 1) * maxCallsWithoutProgress;
+};
 
 /** How the attempts ended, as the log tells it: each of them once, and no rung for nothing. */
 function judgeEnds(world: World, { targets }: Scenario, end: Ending): void {

@@ -276,6 +276,15 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     expect(behind(open(), chunk({ content: text.slice(0, 9) }), call)).toBe(why[rung]);
   });
 
+  it('an end has no words, whatever field repeats them', () => {
+    const delta = { content: `${start} on.` };
+    const last = { index: 0, delta, text: delta.content, message: delta, finish_reason: 'stop' };
+    expect(behind(on(rung, shown), { ...chunk({}), choices: [last] })).toEqual([
+      chunk({ content: ' on.' }),
+      end(),
+    ]);
+  });
+
   it('nothing is given behind the end', () => {
     const chunks = [chunk({ content: `${start} on.` }), end(), chunk({ content: '!' }), end()];
     expect(behind(on(rung, shown), ...chunks)).toEqual([chunk({ content: ' on.' }), end()]);

@@ -39,7 +39,7 @@ export function textCurtain(rung: 'continue' | 'anchor', shown: Shown, tools: bo
     for (const delta of [piece !== '' && { content: piece }, calls]) {
       if (delta) chunks.push({ ...chunk, choices: [{ index: 0, delta, finish_reason: null }] });
     }
-    if (finish) chunks.push({ ...chunk, choices: [{ ...finish, index: 0, delta: {} }] });
+    if (finish) chunks.push({ ...chunk, choices: [endOf(finish)] });
     return chunks.map(withoutUsage);
   }
 
@@ -96,6 +96,16 @@ const contentOf = (choice: JsonObject): string => {
 
 /** What of a chunk goes on behind the seam. */
 type Said = { piece: string; calls: JsonObject | undefined; finish: JsonObject | undefined };
+
+/** A choice's end without its words, also where a field repeats them (Together's `text`). */
+function endOf({
+  text: _text,
+  message: _message,
+  logprobs: _logprobs,
+  ...end
+}: JsonObject): JsonObject {
+  return { ...end, index: 0, delta: {} };
+}
 
 const callsIn = ({ tool_calls, function_call }: JsonObject): JsonObject => ({
   ...(tool_calls !== undefined && { tool_calls }),
