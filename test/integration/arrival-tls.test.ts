@@ -23,8 +23,8 @@ test('with TLS, connections are counted and times are watched as well', async ()
     config: { listen: { tls }, limits },
   });
 
-  async function statusOf(): Promise<number | undefined> {
-    const options = { ca: cert, agent: false as const };
+  async function statusOf(headers = {}): Promise<number | undefined> {
+    const options = { ca: cert, agent: false as const, headers };
     const [response] = (await once(get(`${fleet.url}/v1/models`, options), 'response')) as [
       IncomingMessage,
     ];
@@ -34,6 +34,7 @@ test('with TLS, connections are counted and times are watched as well', async ()
   }
 
   expect(await statusOf()).toBe(200);
+  expect(await statusOf({ connection: 'Upgrade', upgrade: 'h2c' })).toBe(200);
   const socket = new WebSocket(`${fleet.url.replace('https', 'wss')}/v1/ws`, { ca: cert });
   await once(socket, 'open');
   expect(await statusOf()).toBe(429);

@@ -12,7 +12,9 @@ const endless = 'healthy:tokens=5000,pace=10';
 
 let fleet: Fleet;
 beforeAll(async () => {
-  fleet = await startFleet({ models: aliases(short, endless) });
+  fleet = await startFleet({
+    models: aliases(short, endless, 'healthy:tokens=5,first=300', 'healthy:tokens=5,pace=100'),
+  });
 });
 afterAll(() => fleet.close());
 
@@ -152,6 +154,34 @@ describe('a head', () => {
       expect(statuses(text)).toEqual([200]);
     },
   );
+});
+
+describe('what is no request, behind one that is', () => {
+  it.each([
+    ['while that waits for its answer', 'healthy:tokens=5,first=300'],
+    ['while that streams', 'healthy:tokens=5,pace=100'],
+  ])('%s, is refused when that has its answer', async (_when, model) => {
+    const { hostname, port } = new URL(fleet.url);
+    const socket = connect(Number(port), hostname);
+    let text = '';
+    socket.setEncoding('utf8').on('data', (part: string) => {
+      if (text === '' && model.includes('pace')) socket.write('HELO\r\n\r\n');
+      text += part;
+    });
+    const first = post({}, model, { stream: true });
+    socket.write(model.includes('pace') ? first : `${first}HELO\r\n\r\n`);
+    await once(socket, 'close');
+    expect(statuses(text)).toEqual([200, 400]);
+    expect(text.indexOf('data: [DONE]')).toBeLessThan(text.indexOf('HTTP/1.1 400'));
+    expect(text).toContain('data: [DONE]');
+  });
+
+  it('is refused at once where it is in the body of the request itself', async () => {
+    const text = await exchange(
+      request('POST /v1/chat/completions HTTP/1.1', { 'transfer-encoding': 'chunked' }) + 'x\r\n',
+    );
+    expect(statuses(text)).toEqual([400]);
+  });
 });
 
 describe('a client of HTTP/1.0', () => {

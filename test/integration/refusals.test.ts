@@ -169,7 +169,7 @@ describe('what an ingress cannot hold', () => {
     expect(await counted('no_key')).toBe(1);
   });
 
-  it('is counted once: what is no HTTP behind a request, which ends with its connection', async () => {
+  it('is counted once: what is no HTTP behind a request, and refused behind its answer', async () => {
     fleet = await startFleet({ workers: 0, models });
     const body = JSON.stringify(chat('m', { stream: true }));
     const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
@@ -178,7 +178,9 @@ describe('what an ingress cannot hold', () => {
       sumOf(parsePrometheus((await call(`${fleet.url}/metrics`)).text), 'millrace_requests_open');
     await expect.poll(waiting).toBe(1);
     for (let i = 0; i < 10; i += 1) socket.write('HELO millrace\r\n\r\n');
-    expect(await ended).toMatch(/^HTTP\/1\.1 400 /);
+    await expect.poll(() => counted('invalid_http')).toBe(1);
+    await fleet.addWorker();
+    expect(await ended).toMatch(/^HTTP\/1\.1 200 .*data: \[DONE\].*HTTP\/1\.1 400 /s);
     await expect.poll(waiting).toBe(0);
     expect(await counted('invalid_http')).toBe(1);
   });

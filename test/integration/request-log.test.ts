@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { chat } from '../harness/api.ts';
 import { startFleet } from '../harness/fleet.ts';
@@ -155,4 +157,17 @@ it('has no line for probes, and no secret in any', async () => {
   expect(log).not.toContain('/healthz');
   expect(log).not.toContain(secret);
   expect(log).not.toContain('key=no');
+});
+
+it('has a line for what was no HTTP', async () => {
+  const { hostname, port } = new URL(fleet.url);
+  const socket = connect(Number(port), hostname).end('HELO\r\n\r\n').setEncoding('utf8');
+  const [head] = (await once(socket, 'data')) as [string];
+  expect(await lineOf(/^x-request-id: (\S+)/m.exec(head)?.[1])).toMatchObject({
+    level: warn,
+    status: 400,
+    code: 'invalid_http',
+    outcome: 'failed',
+    address: '127.0.0.1',
+  });
 });

@@ -25,11 +25,12 @@ import { readTokenRoute } from './http/read-token.ts';
 import { noteRefusal, whoAsks } from './http/refused.ts';
 import { adoptId, makeRequestId, nameAnswers, nameHandshakes } from './http/request-id.ts';
 import { sendError } from './http/reply.ts';
-import { factsOf, logRequests, logWhenEnded } from './http/request-log.ts';
+import { factsOf, logRequests, logUnread, logWhenEnded } from './http/request-log.ts';
 import { answerExpectations, checkHeads } from './http/head.ts';
 import { healthRoutes } from './http/health.ts';
 import { jobRoutes } from './http/jobs.ts';
 import { connectHandler, malformedHandler } from './http/malformed.ts';
+import type { Refuse } from './http/malformed.ts';
 import { boundPipelined } from './http/pipelined.ts';
 import { watchWholeAnswers } from './http/whole-answers.ts';
 import { modelRoutes } from './http/models.ts';
@@ -68,6 +69,10 @@ export async function buildApp({
   const isProxy = addressFilter(trustedProxies);
   const entrance = createEntrance(services, isProxy);
   const arriving = serverLimits(config.limits);
+  const refuseUnread: Refuse = (refusal, answer) => {
+    refused(refusal);
+    logUnread(logger, refusal, answer);
+  };
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,
     ...(tls
@@ -81,7 +86,7 @@ export async function buildApp({
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, maxParamLength: 200 },
     genReqId: makeRequestId,
-    clientErrorHandler: malformedHandler(refused),
+    clientErrorHandler: malformedHandler(refuseUnread),
     // What reaches no route: a URL that cannot be decoded, a parameter longer than any id.
     frameworkErrors: (thrown, request, reply) => {
       reply.hijack();
@@ -96,7 +101,7 @@ export async function buildApp({
 
   const upgrades = divideUpgrades(app.server, tls ? 'secureConnection' : 'connection');
 
-  app.server.on('connect', connectHandler(refused));
+  app.server.on('connect', connectHandler(refuseUnread));
 
   app.setErrorHandler((thrown, request, reply) => {
     const answer = toApiError(thrown);

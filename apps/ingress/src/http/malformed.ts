@@ -5,43 +5,69 @@ import type { Refusal } from '../refusals.ts';
 import { lingerMs } from './arrival.ts';
 import { invalidRequest } from './errors.ts';
 import type { ApiError } from './errors.ts';
-import { answerOn } from './pipelined.ts';
+import { afterAnswers, answerOn } from './pipelined.ts';
 import { makeRequestId, requestIdHeader } from './request-id.ts';
 
 /** Connections that were refused: what comes on them is refused again, and nobody need know. */
 const refusedOnes = new WeakSet<Socket>();
 
+/** Counts a refusal, and logs it by the id that its answer has. */
+export type Refuse = (refusal: Refusal, answer: { id: string; status: number }) => void;
+
 /**
- * Answers what Node could not read as a request, before any route or hook, counts it, and ends the
- * connection. Of a connection that broke there is nobody to answer, and nothing to count.
+ * Answers what Node could not read as a request, before any route or hook, and ends the connection.
+ * Of a connection that broke there is nobody to answer, and nothing to count.
  */
 export const malformedHandler =
-  (refused: (refusal: Refusal) => void) =>
+  (refuse: Refuse) =>
   (thrown: Error & { code?: string }, socket: Socket): void => {
     const { code = '' } = thrown;
     if (code === 'ECONNRESET' || socket.destroyed || refusedOnes.has(socket)) return;
     const refusal = toRefusal(code);
-    const reason = refusal?.error.code ?? (isTls(code) ? 'invalid_tls' : undefined);
-    if (reason !== undefined) refused({ reason, address: socket.remoteAddress });
-    refusedOnes.add(socket);
-    if (refusal && socket.writable && !isAnswering(socket)) endSoftly(socket, toResponse(refusal));
-    else socket.destroy(thrown);
+    if (!refusal) {
+      refusedOnes.add(socket);
+      const answer = { id: makeRequestId(), status: 0 };
+      if (isTls(code)) refuse({ reason: 'invalid_tls', address: socket.remoteAddress }, answer);
+      socket.destroy(thrown);
+      return;
+    }
+    endWith(socket, refusal, refuse);
   };
 
 /** Answers `CONNECT`, for which Node has no answer of its own: this is no proxy of that kind. */
 export const connectHandler =
-  (refused: (refusal: Refusal) => void) =>
+  (refuse: Refuse) =>
   (_request: IncomingMessage, socket: Socket): void => {
+    socket.on('error', () => socket.destroy());
     const refusal = invalidRequest('CONNECT is not served here.', {
       status: 405,
       code: 'method_not_supported',
       headers: { allow: 'GET, HEAD, POST, DELETE, OPTIONS' },
     });
-    refused({ reason: 'method_not_supported', address: socket.remoteAddress });
-    socket.on('error', () => socket.destroy());
-    if (answerOn(socket)) socket.destroy();
-    else endSoftly(socket, toResponse(refusal));
+    endWith(socket, refusal, refuse);
   };
+
+/** The last answer on a connection, in its turn. */
+function endWith(socket: Socket, refusal: ApiError, refuse: Refuse): void {
+  refusedOnes.add(socket);
+  const id = makeRequestId();
+  const reason = refusal.error.code ?? `status_${refusal.status}`;
+  refuse({ reason, address: socket.remoteAddress }, { id, status: refusal.status });
+  // Not for the parser any more, which would find the same fault in every piece.
+  socket.removeAllListeners('data');
+  socket.on('data', () => {});
+  const answer = answerOn(socket);
+  // The fault is in the request that is answered now: in its body, or its body did not come.
+  if (answer && !answer.req.complete) {
+    if (socket.writable && !answer.headersSent) endSoftly(socket, toResponse(refusal, id));
+    else socket.destroy();
+    return;
+  }
+  afterAnswers(socket, () => {
+    if (socket.writable) endSoftly(socket, toResponse(refusal, id));
+    else socket.destroy();
+  });
+}
 
 /** No handshake came about: there is nothing yet to answer on. */
 const isTls = (code: string): boolean => /^ERR_(SSL|TLS)_/.test(code);
@@ -53,14 +79,8 @@ const isTls = (code: string): boolean => /^ERR_(SSL|TLS)_/.test(code);
 function endSoftly(socket: Socket, lastWords: string): void {
   const timer = setTimeout(() => socket.destroy(), lingerMs);
   socket.once('close', () => clearTimeout(timer));
-  // Not for the parser any more, which would find the same fault in every piece.
-  socket.removeAllListeners('data');
-  socket.on('data', () => {});
   socket.end(lastWords);
 }
-
-/** A response is under way on this connection: another one in the midst of it would garble it. */
-const isAnswering = (socket: Socket): boolean => answerOn(socket)?.headersSent === true;
 
 /** Undefined for what is no fault of a request. */
 function toRefusal(code: string): ApiError | undefined {
@@ -82,13 +102,13 @@ function toRefusal(code: string): ApiError | undefined {
   }
 }
 
-function toResponse({ status, error, headers }: ApiError): string {
+function toResponse({ status, error, headers }: ApiError, id: string): string {
   const body = JSON.stringify({ error });
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
-    `${requestIdHeader}: ${makeRequestId()}`,
+    `${requestIdHeader}: ${id}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     'Connection: close',
   ];

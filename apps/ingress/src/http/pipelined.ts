@@ -26,6 +26,13 @@ export const answerOn = (
   socket: Socket & { _httpMessage?: ServerResponse | null },
 ): ServerResponse | undefined => socket._httpMessage ?? undefined;
 
+/** Once the answers to all earlier requests on the connection have been sent, or it is gone. */
+export function afterAnswers(socket: Socket, then: () => void): void {
+  const answer = answerOn(socket);
+  if (answer) answer.once('close', () => afterAnswers(socket, then));
+  else then();
+}
+
 const tooMany = () =>
   invalidRequest(`A connection may have ${maxPipelined} requests under way.`, {
     status: 429,

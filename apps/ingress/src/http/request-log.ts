@@ -4,6 +4,7 @@ import type { Logger } from '@millrace/shared/logger';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { plainAddress } from '../admission/address.ts';
 import type { Principal } from '../admission/keys.ts';
+import type { Refusal } from '../refusals.ts';
 import { addressOf } from './client.ts';
 
 /*
@@ -82,6 +83,16 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
       'request',
     );
   });
+}
+
+/** For what was no request, or none that is served here, and has an answer all the same. */
+export function logUnread(
+  log: Log,
+  { reason, address }: Refusal,
+  { id, status }: { id: string; status: number },
+): void {
+  const from = plainAddress(address);
+  log.warn({ id, status, address: from, outcome: 'failed', code: reason }, 'request');
 }
 
 function outcomeOf(code: string | null | undefined, isFinished: boolean): RequestOutcome {

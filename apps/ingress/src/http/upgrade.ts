@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { socketPath } from './entrance.ts';
 import { invalidRequest } from './errors.ts';
 import type { ApiError } from './errors.ts';
-import { answerOn } from './pipelined.ts';
+import { afterAnswers } from './pipelined.ts';
 
 /* What becomes of a request with an `Upgrade`: a WebSocket, or a request like any other. */
 
@@ -95,13 +95,6 @@ export function divideUpgrades(
     });
   });
   return sockets;
-}
-
-/** Once the answers to all earlier requests on the connection have been sent. */
-function afterAnswers(socket: Socket, then: () => void): void {
-  const answer = answerOn(socket);
-  if (answer) answer.once('close', () => afterAnswers(socket, then));
-  else then();
 }
 
 /** The bytes of a request's head, without what asks for an upgrade. */
