@@ -92,8 +92,23 @@ test('a target that fails is asked by no worker any more, and nobody waits for i
 test('its state, the change and the calls are in the metrics', async () => {
   const labels = { provider: 'lasting', model: dead };
   await expect.poll(() => metricAt(fleet.url, 'millrace_breaker_state', labels)).toBe(2 * 3);
-  const opened = { state: 'open' };
+  const opened = { ...labels, state: 'open' };
   expect(await metricAt(fleet.url, 'millrace_breaker_transitions_total', opened)).toBe(1);
+  // Why, since when, until when: at every worker, and once in the log of the one that decided.
+  for (const { upstreams } of await upstreamsOf(fleet.url)) {
+    const { targets } = upstreams.health as unknown as { targets: Record<string, unknown>[] };
+    expect(targets.find(({ model }) => model === dead)).toMatchObject({
+      state: 'open',
+      since: expect.any(Number),
+      next_probe_at: expect.any(Number),
+      last_fault: { code: 'upstream_server_error', http_status: 500, at: expect.any(Number) },
+    });
+  }
+  const lines = fleet.workers.flatMap(({ stderr }) => stderr().split('\n'));
+  const told = lines.filter((line) => line.includes('the breaker of a target'));
+  expect(
+    told.filter((line) => line.includes(dead) && line.includes('upstream_server_error')),
+  ).toHaveLength(1);
   const pool = { provider: 'lasting' };
   expect(await metricAt(fleet.url, 'millrace_pool_requests_total', pool)).toBeGreaterThanOrEqual(5);
   expect(
@@ -130,7 +145,11 @@ test('when it is well again a probe finds out, and it serves again', async () =>
   expect((answers[6]?.arrivedAt ?? 0) - (answers[5]?.arrivedAt ?? 0)).toBeGreaterThanOrEqual(300);
 
   const probes = (outcome: string) =>
-    metricAt(fleet.url, 'millrace_breaker_probes_total', { outcome });
+    metricAt(fleet.url, 'millrace_breaker_probes_total', {
+      provider: 'brief',
+      model: heals,
+      outcome,
+    });
   await expect.poll(() => probes('ok')).toBe(1);
   expect(await probes('failed')).toBe(1);
   const labels = { provider: 'brief', model: heals };

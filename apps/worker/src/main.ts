@@ -78,11 +78,18 @@ const upstreams = createUpstreams({
   }),
   windows,
   lines: intake.lines,
-  onChange({ target, from, to, byThisWorker }) {
+  onChange({ target, from, to, byThisWorker, fault }) {
     if (!byThisWorker) return;
     // What happens between the two, probe after probe, would flood the log of an outage.
     const level = from === 'closed' || to === 'closed' ? 'warn' : 'debug';
-    logger[level]({ ...target, from, to }, 'the breaker of a target');
+    const reason = to === 'closed' ? undefined : fault;
+    logger[level]({ ...target, from, to, reason }, 'the breaker of a target');
+  },
+  onCheck({ fault, ...what }) {
+    if (fault) {
+      const { code, message, httpStatus } = fault;
+      logger.warn({ ...what, reason: { code, message, httpStatus } }, 'a health check fails');
+    } else logger.warn(what, 'a health check is answered again');
   },
   wasLate: loop.wasLate,
   onAside: ({ provider, index, status, forMs }) =>

@@ -30,7 +30,7 @@ export function publicView({ pools, health, selection }: UpstreamState) {
   };
 }
 
-const isTime = (name: string): boolean => /(?:At|Until)$|^(?:since|until)$/.test(name);
+const isTime = (name: string): boolean => /(?:At|Until)$|^(?:since|until|at)$/.test(name);
 
 function toPublic(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toPublic);

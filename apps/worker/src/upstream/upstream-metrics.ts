@@ -1,5 +1,6 @@
 import { Counter, Gauge } from '@millrace/shared/metrics';
 import type { Registry } from '@millrace/shared/metrics';
+import type { Checks } from './health/checks.ts';
 import type { HealthCounters, HealthSnapshot } from './health/port.ts';
 import type { PoolStats } from './pool/stats.ts';
 
@@ -8,7 +9,7 @@ export type UpstreamSources = {
   pools(): Readonly<Record<string, PoolStats>>;
   health(): HealthSnapshot;
   counters(): HealthCounters;
-  checks(): { ok: number; failed: number };
+  checks: Checks['byTarget'];
   /** Requests that wait while no target can be asked, by model. */
   waiting(): Readonly<Record<string, number>>;
 };
@@ -176,16 +177,25 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   total(
     'millrace_breaker_transitions_total',
     'Changes of breakers that this worker decided, by the state they came to',
-    ['state'],
-    by('state', () => sources.counters().transitions),
+    ['provider', 'model', 'state'],
+    (add) => {
+      for (const { provider, model, transitions } of sources.counters().targets) {
+        for (const [state, count] of Object.entries(transitions)) {
+          add(count, { provider, model, state });
+        }
+      }
+    },
   );
   total(
     'millrace_breaker_probes_total',
     'Requests that tried a broken target out, by what they came to',
-    ['outcome'],
+    ['provider', 'model', 'outcome'],
     (add) => {
-      const { probes } = sources.counters();
-      for (const outcome of ['ok', 'failed', 'void'] as const) add(probes[outcome], { outcome });
+      for (const { provider, model, probes } of sources.counters().targets) {
+        for (const outcome of ['ok', 'failed', 'void'] as const) {
+          add(probes[outcome], { provider, model, outcome });
+        }
+      }
     },
   );
   total(
@@ -196,9 +206,14 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_health_checks_total',
-    'Active checks that this worker made for the fleet',
-    ['outcome'],
-    by('outcome', () => sources.checks()),
+    'Active checks that this worker made for the fleet, for each target that they told about',
+    ['provider', 'model', 'outcome'],
+    (add) => {
+      for (const { provider, model, ok, failed } of sources.checks()) {
+        add(ok, { provider, model, outcome: 'ok' });
+        add(failed, { provider, model, outcome: 'failed' });
+      }
+    },
   );
   gauge(
     'millrace_requests_waiting_for_target',

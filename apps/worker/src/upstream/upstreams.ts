@@ -14,6 +14,7 @@ import type { CallOptions, Policy } from '../run.ts';
 import { createGates } from './gate.ts';
 import { createAsk } from './health/ask.ts';
 import { startChecks } from './health/checks.ts';
+import type { ChecksOptions } from './health/checks.ts';
 import { createHealth } from './health/health.ts';
 import type { HealthOptions } from './health/port.ts';
 import type { Pools } from './pool/pools.ts';
@@ -37,6 +38,8 @@ export type UpstreamsOptions = {
   /** Who says how many of a model may wait for room. */
   lines: LineWatch;
   onChange?: HealthOptions['onChange'];
+  /** An active check fails from now on, or does so no more. */
+  onCheck?: ChecksOptions['onChange'];
   onAside?: SelectionOptions['onAside'];
   /** This process stood still a moment ago, as `LateLoop` has it. */
   wasLate(): boolean;
@@ -83,6 +86,7 @@ export function createUpstreams(options: UpstreamsOptions) {
     fleet,
     health,
     wasLate,
+    onChange: options.onCheck,
     providers: Object.entries(providers).map(([name, { check }]) => ({
       name,
       check,
@@ -170,7 +174,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       pools: () => pools.stats(),
       health: () => health.snapshot(),
       counters: () => health.counters(),
-      checks: () => checks.counters(),
+      checks: () => checks.byTarget(),
       waiting: () =>
         Object.fromEntries(
           Object.entries(selection.snapshot().models).map(([model, one]) => [model, one.waiting]),

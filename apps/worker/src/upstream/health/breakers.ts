@@ -1,6 +1,7 @@
 import type { BreakerConfig } from '@millrace/shared/config';
 import { judge } from './breaker.ts';
 import type { BreakerState, Evidence } from './breaker.ts';
+import type { LastFault } from './last-fault.ts';
 import { isNewer, nothingDecided } from './state-record.ts';
 import type { StateRecord } from './state-record.ts';
 
@@ -8,6 +9,8 @@ export type BreakersOptions = {
   worker: string;
   policyOf(key: string): BreakerConfig;
   evidence(key: string): Evidence;
+  /** That this worker has seen of it. */
+  lastFault(key: string): LastFault | undefined;
   now: () => number;
   random: () => number;
   onTransition(breaker: Breaker, transition: Transition): void;
@@ -32,7 +35,7 @@ export type Transition = {
 
 /** Every target's breaker, and who decided its state. */
 export function createBreakers(options: BreakersOptions) {
-  const { worker, policyOf, evidence, now, random, onTransition } = options;
+  const { worker, policyOf, evidence, lastFault, now, random, onTransition } = options;
   const breakers = new Map<string, Breaker>();
 
   function of(key: string): Breaker {
@@ -60,7 +63,9 @@ export function createBreakers(options: BreakersOptions) {
   function decide(breaker: Breaker, state: BreakerState): void {
     if (state === breaker.record.state) return;
     const epoch = Math.max(breaker.record.epoch + 1, now());
-    become(breaker, { epoch, by: worker, state }, 'decided');
+    const fault =
+      state.kind === 'closed' ? undefined : newest(breaker.record.fault, lastFault(breaker.key));
+    become(breaker, { epoch, by: worker, state, ...(fault && { fault }) }, 'decided');
   }
 
   /** Brings the state up to date with time and evidence. */
@@ -92,6 +97,12 @@ export function createBreakers(options: BreakersOptions) {
     },
   };
 }
+
+/** Of what two workers have seen. */
+export const newest = (
+  one: LastFault | undefined,
+  other: LastFault | undefined,
+): LastFault | undefined => (one && other ? (one.at > other.at ? one : other) : (one ?? other));
 
 const wasAsked = ({ kind }: BreakerState): boolean => kind === 'closed' || kind === 'recovering';
 

@@ -1,7 +1,7 @@
 import type { CheckConfig } from '@millrace/shared/config';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startChecks } from './checks.ts';
-import type { Answer, Question } from './checks.ts';
+import type { Answer, CheckChange, Question } from './checks.ts';
 import { fail, fault, pass, startMembers, statesOf, target } from './health.fixture.ts';
 import type { Member } from './health.fixture.ts';
 
@@ -20,6 +20,7 @@ type Asked = { by: string; at: number; question: Question };
 function startCheckers(check: CheckConfig = models) {
   const { fleet, join } = startMembers();
   const asked: Asked[] = [];
+  const told: CheckChange[] = [];
   const startedAt = Date.now();
   let answer: (signal: AbortSignal, question: Question) => Promise<Answer> = async () => ({
     kind: 'ok',
@@ -29,6 +30,7 @@ function startCheckers(check: CheckConfig = models) {
     const member = await join(by);
     const checks = startChecks({
       wasLate,
+      onChange: (change) => told.push(change),
       fleet: fleet.join(`${by}-checks`),
       health: member.health,
       providers: [{ name: 'openai', check, targets: [target, other] }],
@@ -47,6 +49,7 @@ function startCheckers(check: CheckConfig = models) {
     fleet,
     start,
     asked,
+    told,
     say(next: Answer | ((signal: AbortSignal, question: Question) => Promise<Answer>)) {
       answer = typeof next === 'function' ? next : async () => next;
     },
@@ -121,6 +124,21 @@ describe('a provider', () => {
     say({ kind: 'ok' });
     await pass(9000);
     expect(statesOf(...members)).toEqual(['closed', 'closed']);
+  });
+
+  test('is spoken of when its checks begin to fail, and when they are answered again', async () => {
+    const { start, say, told } = startCheckers({ ...models, intervalMs: 5000 });
+    const { checks } = await start('one');
+    say(fault('upstream_unreachable'));
+    await pass(21_000);
+    say({ kind: 'ok' });
+    await pass(21_000);
+    expect(told).toMatchObject([
+      { provider: 'openai', fault: { code: 'upstream_unreachable' } },
+      { provider: 'openai', fault: undefined },
+    ]);
+    expect(checks.byTarget()).toMatchObject([target, other]);
+    for (const { ok, failed } of checks.byTarget()) expect(Math.min(ok, failed)).toBeGreaterThan(3);
   });
 
   test('that does not answer in time has failed', async () => {

@@ -28,12 +28,24 @@ export type ChecksOptions = {
   ask(question: Question, signal: AbortSignal): Promise<Answer>;
   /** This process stood still a moment ago: what it saw of others meanwhile says nothing of them. */
   wasLate(): boolean;
+  /** A check of a provider's list, or of one of its models, fails from now on, or does so no more. */
+  onChange?: ((change: CheckChange) => void) | undefined;
   onError: (error: unknown) => void;
+};
+
+export type CheckChange = {
+  provider: string;
+  /** Undefined: of the provider's list of models. */
+  model?: string;
+  /** Why; undefined where it is well again. */
+  fault: Fault | undefined;
 };
 
 export type Checks = {
   /** Since the start, by this worker. */
   counters(): { ok: number; failed: number };
+  /** For each target that a check told about. */
+  byTarget(): readonly (Target & { ok: number; failed: number })[];
   close(): void;
 };
 
@@ -63,12 +75,14 @@ export function startChecks({
   providers,
   ask,
   wasLate,
+  onChange,
   onError,
 }: ChecksOptions): Checks {
   const counters = { ok: 0, failed: 0 };
   const patients = providers
     .filter(({ check, targets }) => check.kind !== 'off' && targets.length > 0)
     .map((provider): Patient => ({ ...provider, ...neverAsked, failed: new Set() }));
+  const told = new Map<Target, Target & { ok: number; failed: number }>();
   let closed = false;
   let renewing = false;
   /** After that another worker may have the lease; on `performance.now()`'s clock. */
@@ -126,7 +140,11 @@ export function startChecks({
 
   async function look(patient: Patient, asking: AbortController): Promise<void> {
     const answer = await put({ kind: 'models', provider: patient.name }, patient, asking);
-    if (answer) tell(patient, patient.targets, isListFailure(answer) ? 'failed' : 'ok');
+    if (!answer) return;
+    const wasIll = patient.failed.size > 0;
+    const fault = isListFailure(answer) ? answer.fault : undefined;
+    tell(patient, patient.targets, fault);
+    if (wasIll !== (fault !== undefined)) onChange?.({ provider: patient.name, fault });
   }
 
   /** A target that waits for a probe gets it; else it is one's turn after the other. */
@@ -141,7 +159,7 @@ export function startChecks({
       } finally {
         ended(!answer || isAboutKey(answer) ? { kind: 'void' } : answer);
       }
-      if (answer && !isAboutKey(answer)) note(patient, waiting, isPromptFailure(answer));
+      if (answer && !isAboutKey(answer)) noteOne(patient, waiting, faultOfPrompt(answer));
       return;
     }
     const asked = patient.targets.filter((target) => health.admit(target) === 'yes');
@@ -151,7 +169,10 @@ export function startChecks({
     const answer = await put({ kind: 'prompt', target }, patient, asking);
     // Its other targets were not asked, and other keys neither.
     if (answer && !isAboutKey(answer)) {
-      tell(patient, [target], isPromptFailure(answer) ? 'failed' : 'ok');
+      const wasIll = patient.failed.has(target);
+      const fault = faultOfPrompt(answer);
+      tell(patient, [target], fault);
+      announce(patient, target, wasIll, fault);
     }
   }
 
@@ -183,12 +204,36 @@ export function startChecks({
   }
 
   /** One check ended, and says this of these. */
-  function tell(patient: Patient, targets: readonly Target[], end: 'ok' | 'failed'): void {
+  function tell(patient: Patient, targets: readonly Target[], fault: Fault | undefined): void {
+    const end = fault ? 'failed' : 'ok';
     counters[end] += 1;
     for (const target of targets) {
-      note(patient, target, end === 'failed');
-      health.checked(target, end);
+      note(patient, target, fault !== undefined);
+      countOf(target)[end] += 1;
+      health.checked(target, end, fault);
     }
+  }
+
+  /** A check that was a probe, of which the breaker has heard as of a call. */
+  function noteOne(patient: Patient, target: Target, fault: Fault | undefined): void {
+    const wasIll = patient.failed.has(target);
+    note(patient, target, fault !== undefined);
+    announce(patient, target, wasIll, fault);
+  }
+
+  function announce(
+    { name }: Patient,
+    { model }: Target,
+    wasIll: boolean,
+    fault: Fault | undefined,
+  ): void {
+    if (wasIll !== (fault !== undefined)) onChange?.({ provider: name, model, fault });
+  }
+
+  function countOf(target: Target) {
+    let count = told.get(target);
+    if (!count) told.set(target, (count = { ...target, ok: 0, failed: 0 }));
+    return count;
   }
 
   function note({ failed }: Patient, target: Target, hasFailed: boolean): void {
@@ -201,6 +246,7 @@ export function startChecks({
 
   return {
     counters: () => ({ ...counters }),
+    byTarget: () => [...told.values()],
     close() {
       closed = true;
       clearInterval(timer);
@@ -226,11 +272,14 @@ const tooLate: Answer = {
  * A list of models that is refused (no right to it, no such page, too many requests) still shows that
  * somebody is there.
  */
-const isListFailure = (answer: Answer): boolean =>
+const isListFailure = (answer: Answer): answer is Extract<Answer, { kind: 'fault' }> =>
   isPromptFailure(answer) && (answer.fault.httpStatus ?? 500) >= 500;
 
 const isPromptFailure = (answer: Answer): answer is Extract<Answer, { kind: 'fault' }> =>
   answer.kind === 'fault' && faultTable[answer.fault.code].health;
+
+const faultOfPrompt = (answer: Answer): Fault | undefined =>
+  isPromptFailure(answer) ? answer.fault : undefined;
 
 /** A check is made with the first key only: what is wrong with it says nothing of the others. */
 const isAboutKey = (answer: Answer): boolean =>

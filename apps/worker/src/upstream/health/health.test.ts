@@ -139,7 +139,16 @@ describe('a target opens', () => {
     await pass(2);
     expect(statesOf(...members)).toEqual(['open', 'open', 'open']);
     expect(two.health.admit(target)).toBe('no');
-    expect(two.changes).toEqual([{ target, from: 'closed', to: 'open', byThisWorker: false }]);
+    const reason = { code: 'upstream_server_error', message: 'no' };
+    expect(two.changes).toMatchObject([
+      { target, from: 'closed', to: 'open', byThisWorker: false, fault: reason },
+    ]);
+    // Also at one that has not seen it, with when to look again.
+    expect(two.health.snapshot().targets[0]).toMatchObject({
+      state: 'open',
+      lastFault: reason,
+      nextProbeAt: expect.any(Number),
+    });
     expect(members.map(({ health }) => health.counters().transitions.open)).toEqual([1, 0, 0]);
   });
 

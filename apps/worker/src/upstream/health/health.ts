@@ -3,9 +3,11 @@ import { faultTable } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { admits, checkedWell, nextChangeAt, probeEnded, probing } from './breaker.ts';
 import type { Admission, ProbeOutcome } from './breaker.ts';
-import { createBreakers } from './breakers.ts';
+import { createBreakers, newest } from './breakers.ts';
 import type { Breaker, Transition } from './breakers.ts';
 import { createExchange } from './exchange.ts';
+import { lastFaultOf } from './last-fault.ts';
+import type { LastFault } from './last-fault.ts';
 import type { Health, HealthCounters, HealthOptions, News, Outcome } from './port.ts';
 import { createProbes } from './probes.ts';
 import { createSharedStates } from './shared-states.ts';
@@ -38,10 +40,8 @@ export function createHealth(options: HealthOptions): Health {
   const { bus, worker, breakerOf, now = Date.now, random = Math.random, onError } = options;
   const { wasLate = () => false } = options;
   const policyOf = (key: string) => breakerOf(targetOfKey(key).provider) ?? noPolicy;
-  const counters: Omit<HealthCounters, 'pulses'> = {
-    transitions: { closed: 0, open: 0, 'half-open': 0, recovering: 0 },
-    probes: { started: 0, ok: 0, failed: 0, void: 0 },
-  };
+  const counted = new Map<string, Counters>();
+  const lastFaults = new Map<string, LastFault>();
   /** Probes that were claimed and have not started. */
   const claimed = new Map<string, NodeJS.Timeout>();
   /** Until when a claim is in vain. */
@@ -54,6 +54,7 @@ export function createHealth(options: HealthOptions): Health {
     worker,
     policyOf,
     evidence: (key) => view.evidence(view.target(key)),
+    lastFault: (key) => lastFaults.get(key),
     now,
     random,
     onTransition,
@@ -78,6 +79,15 @@ export function createHealth(options: HealthOptions): Health {
     if (judges(key)) breakers.adopt(breakers.of(key), record);
   }
 
+  function countersOf(key: string): Counters {
+    let found = counted.get(key);
+    if (!found) counted.set(key, (found = noCounts()));
+    return found;
+  }
+
+  const lastFault = (key: string): LastFault | undefined =>
+    newest(breakers.of(key).record.fault, lastFaults.get(key));
+
   function onTransition({ key, record }: Breaker, { from, to, origin }: Transition): void {
     holds.delete(key);
     const isMine = record.by === worker && origin !== 'adopted';
@@ -86,9 +96,9 @@ export function createHealth(options: HealthOptions): Health {
     wakeUp.arm();
     if (from.kind === to.kind) return;
     view.renew(view.target(key), to.kind === 'closed' || to.kind === 'recovering');
-    if (isMine) counters.transitions[to.kind] += 1;
+    if (isMine) countersOf(key).transitions[to.kind] += 1;
     try {
-      const change = { from: from.kind, to: to.kind, byThisWorker: isMine };
+      const change = { from: from.kind, to: to.kind, byThisWorker: isMine, fault: lastFault(key) };
       options.onChange?.({ target: targetOfKey(key), ...change });
     } catch (error) {
       onError(error);
@@ -134,7 +144,7 @@ export function createHealth(options: HealthOptions): Health {
         key,
         setTimeout(() => probeOver(key, 'void'), startWithinMs),
       );
-      counters.probes.started += 1;
+      countersOf(key).probes.started += 1;
       breakers.decide(breaker, probing(state, worker, now()));
       return true;
     }
@@ -150,7 +160,7 @@ export function createHealth(options: HealthOptions): Health {
   function probeOver(key: string, kind: ProbeOutcome['kind']): void {
     clearTimeout(claimed.get(key));
     claimed.delete(key);
-    counters.probes[kind] += 1;
+    countersOf(key).probes[kind] += 1;
     const breaker = breakers.of(key);
     const { state } = breaker.record;
     probes.end(key, breaker.policy.probeIntervalMs);
@@ -198,6 +208,9 @@ export function createHealth(options: HealthOptions): Health {
       open = false;
       const seen = endOf(news);
       const end = seen === 'failed' && wasLate() ? 'void' : seen;
+      if (end === 'failed' && news.kind === 'fault') {
+        lastFaults.set(key, lastFaultOf(news.fault, now()));
+      }
       const retryAfterMs = news.kind === 'fault' ? news.fault.retryAfterMs : undefined;
       // What began before the target was given up says nothing about how it is now.
       view.ended(one, breaker.generation === generation ? end : 'void', retryAfterMs);
@@ -211,8 +224,9 @@ export function createHealth(options: HealthOptions): Health {
     started,
     admit: (target) => admitKey(targetKey(target)),
     claimProbe,
-    checked(target, end) {
+    checked(target, end, fault) {
       const key = targetKey(target);
+      if (end === 'failed' && fault) lastFaults.set(key, lastFaultOf(fault, now()));
       const breaker = breakers.of(key);
       view.checked(view.target(key), end);
       exchange.tell(key, 'urgent');
@@ -236,8 +250,11 @@ export function createHealth(options: HealthOptions): Health {
       targets: [...view.targets()].map(({ key }) => snapshotOf(key)),
     }),
     counters: () => ({
-      transitions: { ...counters.transitions },
-      probes: { ...counters.probes },
+      ...sumOf(counted.values()),
+      targets: [...view.targets()].map(({ key }) => ({
+        ...targetOfKey(key),
+        ...structuredClone(countersOf(key)),
+      })),
       pulses: { ...exchange.counters(), dropped: bus.counters().dropped },
     }),
     close() {
@@ -264,8 +281,29 @@ export function createHealth(options: HealthOptions): Health {
       inFlight: view.inFlight(key),
       firstTokenMs: one.firstToken.read(now()),
       nextProbeAt: state.kind === 'open' ? state.until : undefined,
+      lastFault: lastFault(key),
     };
   }
+}
+
+type Counters = Pick<HealthCounters, 'transitions' | 'probes'>;
+
+const noCounts = (): Counters => ({
+  transitions: { closed: 0, open: 0, 'half-open': 0, recovering: 0 },
+  probes: { started: 0, ok: 0, failed: 0, void: 0 },
+});
+
+function sumOf(all: Iterable<Counters>): Counters {
+  const sum = noCounts();
+  for (const { transitions, probes } of all) {
+    add(sum.transitions, transitions);
+    add(sum.probes, probes);
+  }
+  return sum;
+}
+
+function add<Name extends string>(to: Record<Name, number>, more: Readonly<Record<Name, number>>) {
+  for (const name in more) to[name] += more[name];
 }
 
 const endOf = (outcome: Outcome): CallEnd => {

@@ -3,6 +3,7 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Fleet } from '@millrace/shared/fleet/port';
 import type { Admission, BreakerState } from './breaker.ts';
+import type { LastFault } from './last-fault.ts';
 
 export type StateKind = BreakerState['kind'];
 
@@ -20,7 +21,14 @@ export type Outcome =
  */
 export type News = { kind: 'first-token'; ms: number } | Outcome;
 
-export type Change = { target: Target; from: StateKind; to: StateKind; byThisWorker: boolean };
+export type Change = {
+  target: Target;
+  from: StateKind;
+  to: StateKind;
+  byThisWorker: boolean;
+  /** The last one that counted, of whatever worker; undefined where none is known. */
+  fault: LastFault | undefined;
+};
 
 export type HealthOptions = {
   bus: Fleet;
@@ -49,8 +57,8 @@ export type Health = {
    * to it is over.
    */
   claimProbe(target: Target): Promise<boolean>;
-  /** An active check ended that was no call. */
-  checked(target: Target, end: 'ok' | 'failed'): void;
+  /** An active check ended that was no call. `fault`: why it failed. */
+  checked(target: Target, end: 'ok' | 'failed', fault?: Fault): void;
   stateOf(target: Target): StateKind;
   /** Calls under way in the whole fleet. */
   inFlight(target: Target): number;
@@ -84,6 +92,7 @@ export type HealthSnapshot = {
     inFlight: number;
     firstTokenMs: number | undefined;
     nextProbeAt: number | undefined;
+    lastFault: LastFault | undefined;
   }[];
 };
 
@@ -92,5 +101,7 @@ export type HealthCounters = {
   /** Made by this worker: the sum over the fleet counts each one once. */
   transitions: Record<StateKind, number>;
   probes: Record<'started' | 'ok' | 'failed' | 'void', number>;
+  /** The same of each target that this worker knows of. */
+  targets: (Target & Pick<HealthCounters, 'transitions' | 'probes'>)[];
   pulses: Record<'sent' | 'received' | 'dropped', number>;
 };

@@ -1,5 +1,7 @@
 import { closed } from './breaker.ts';
 import type { BreakerState, Cause } from './breaker.ts';
+import { readLastFault } from './last-fault.ts';
+import type { LastFault } from './last-fault.ts';
 
 /** A breaker's state as workers tell it each other. The newest decision holds for all. */
 export type StateRecord = {
@@ -8,6 +10,8 @@ export type StateRecord = {
   /** The worker that decided. */
   by: string;
   state: BreakerState;
+  /** Why it is not closed, as the worker that decided has seen it. */
+  fault?: LastFault | undefined;
 };
 
 export const nothingDecided: StateRecord = { epoch: 0, by: '', state: closed };
@@ -22,18 +26,18 @@ const mostTimes = 100;
 const maxUntilMs = 4 * 600_000;
 
 /** For somebody whose clock may be another: times as distances from now. */
-export const asDistances = ({ epoch, by, state }: StateRecord, now: number): StateRecord => {
+export const asDistances = ({ state, ...rest }: StateRecord, now: number): StateRecord => {
   switch (state.kind) {
     case 'closed':
-      return { epoch, by, state };
+      return { ...rest, state };
     case 'open':
-      return { epoch, by, state: { ...state, until: state.until - now } };
+      return { ...rest, state: { ...state, until: state.until - now } };
     case 'half-open': {
       const probe = state.probe && { ...state.probe, at: state.probe.at - now };
-      return { epoch, by, state: { ...state, probe } };
+      return { ...rest, state: { ...state, probe } };
     }
     case 'recovering':
-      return { epoch, by, state: { ...state, since: state.since - now } };
+      return { ...rest, state: { ...state, since: state.since - now } };
   }
 };
 
@@ -47,7 +51,8 @@ export function readStateRecord(said: unknown, now: number, base = 0): StateReco
   const { epoch, by } = said;
   if (!isNumber(epoch) || epoch < 0 || typeof by !== 'string') return undefined;
   const state = readState(said.state, now, base);
-  return state && { epoch, by, state };
+  const fault = readLastFault(said.fault);
+  return state && { epoch, by, state, ...(fault && { fault }) };
 }
 
 function readState(said: unknown, now: number, base: number): BreakerState | undefined {

@@ -1,0 +1,37 @@
+import type { Fault } from '@millrace/shared/domain/fault';
+
+/** The newest fault of a target that counted, for operators. */
+export type LastFault = {
+  code: string;
+  /** Without keys, and no longer than `longestMessage`. */
+  message: string;
+  /** Of the provider's answer, where there was one. */
+  httpStatus?: number;
+  /** Milliseconds since the epoch. */
+  at: number;
+};
+
+/** Characters: workers tell each other, and a provider may write a page. */
+const longestMessage = 300;
+
+export const lastFaultOf = ({ code, message, httpStatus }: Fault, at: number): LastFault => ({
+  code,
+  message: message.slice(0, longestMessage),
+  ...(httpStatus !== undefined && { httpStatus }),
+  at,
+});
+
+/** What another worker said, or undefined where it makes no sense. */
+export function readLastFault(said: unknown): LastFault | undefined {
+  if (typeof said !== 'object' || said === null) return undefined;
+  const { code, message, httpStatus, at } = said as Record<string, unknown>;
+  if (typeof code !== 'string' || typeof message !== 'string' || typeof at !== 'number') {
+    return undefined;
+  }
+  return {
+    code,
+    message: message.slice(0, longestMessage),
+    ...(typeof httpStatus === 'number' && { httpStatus }),
+    at,
+  };
+}
