@@ -74,6 +74,17 @@ describe('a job', () => {
     expect(events.every(({ id: entry }) => entry !== undefined)).toBe(true);
   });
 
+  it('has metadata that every look at it can afford', async () => {
+    const ask = (length: number) =>
+      call(`${fleet.url}/v1/jobs`, {
+        body: { body: chat(short), metadata: { note: 'x'.repeat(length - 11) } },
+      });
+    expect(await ask(65_536)).toMatchObject({ status: 202 });
+    const refused = await ask(65_537);
+    expect(refused).toMatchObject({ status: 400 });
+    expect(errorOf(refused)).toMatchObject({ param: 'metadata', code: 'metadata_too_large' });
+  });
+
   it.each([true, false])('has a result, with stream %s', async (isStream) => {
     const metadata = { order: 17, nested: { a: ['b'] } };
     const id = await createJob(fleet.url, chat(short, { stream: isStream }), { metadata });

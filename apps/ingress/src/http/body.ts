@@ -1,4 +1,5 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
+import { memberText } from '@millrace/shared/domain/json-text';
 import { jsonExcess, maxJsonDepth } from '@millrace/shared/domain/json-bounds';
 import type { JsonBounds, JsonExcess } from '@millrace/shared/domain/json-bounds';
 import { invalidRequest } from './errors.ts';
@@ -50,6 +51,22 @@ export function parseObject(text: unknown): Record<string, unknown> {
   }
   if (!isJsonObject(value)) throw invalidRequest('The request body must be a JSON object.');
   return value;
+}
+
+/** Characters of a request's metadata, as JSON: whoever looks the request up reads them again. */
+const maxMetadataChars = 64 * 1024;
+
+/** The member `metadata` of a job or a frame with this text. Throws an ApiError where it is no object, or too large. */
+export function readMetadata(metadata: unknown, text: string): Record<string, unknown> | undefined {
+  if (metadata === undefined) return undefined;
+  if (!isJsonObject(metadata)) throw wrongType('metadata', 'an object', metadata);
+  if ((memberText(text, 'metadata')?.length ?? 0) > maxMetadataChars) {
+    throw invalidRequest(`'metadata' is longer than ${maxMetadataChars} characters.`, {
+      param: 'metadata',
+      code: 'metadata_too_large',
+    });
+  }
+  return metadata;
 }
 
 /** Throws an ApiError that names the field which is missing or of the wrong type. */

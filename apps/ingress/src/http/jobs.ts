@@ -16,7 +16,7 @@ import type { Charge } from '../key-limits.ts';
 import type { Services } from '../services.ts';
 import type { Prepared } from '../prepare.ts';
 import type { Sent } from '../submit.ts';
-import { parseObject, readChatRequest, wrongType } from './body.ts';
+import { parseObject, readChatRequest, readMetadata, wrongType } from './body.ts';
 import { sseHeaders } from '../relay/sse-connection.ts';
 import { clientLeft, sendCharged } from './charged.ts';
 import { parseCursor, readLastEventId, startOf } from './cursor.ts';
@@ -202,8 +202,6 @@ function readJob(job: Record<string, unknown>, text: string) {
     throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
   }
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
-  if (metadata !== undefined && !isJsonObject(metadata))
-    throw wrongType('metadata', 'an object', metadata);
   return {
     ...readChatRequest(body),
     endpoint: endpoints[0],
@@ -213,6 +211,6 @@ function readJob(job: Record<string, unknown>, text: string) {
     read: false,
     deadlineAt: readDeadline(deadline, Date.now(), 'deadline'),
     priority: readPriority(priority, 'priority'),
-    metadata,
+    metadata: readMetadata(metadata, text),
   };
 }

@@ -3,7 +3,7 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { endpoints } from '@millrace/shared/domain/request';
 import { readIdempotency } from '../idempotency.ts';
-import { readChatRequest, wrongType } from './body.ts';
+import { readChatRequest, readMetadata, wrongType } from './body.ts';
 import { invalidRequest, unavailable } from './errors.ts';
 import { continuationOf, readDeadline, readPriority } from './headers.ts';
 
@@ -57,9 +57,6 @@ export function readCreate(frame: Frame, text: string, now: number) {
   }
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
   if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
-  if (metadata !== undefined && !isJsonObject(metadata)) {
-    throw wrongType('metadata', 'an object', metadata);
-  }
   const bodyText = memberText(text, 'body') ?? '{}';
   const submission = {
     endpoint: endpoints[0],
@@ -71,7 +68,7 @@ export function readCreate(frame: Frame, text: string, now: number) {
     deadlineAt: readDeadline(frame['deadline'], now, 'deadline'),
     priority: readPriority(frame['priority'], 'priority'),
     continuation: continuationOf(frame['continuation'], 'continuation'),
-    metadata,
+    metadata: readMetadata(metadata, text),
     idempotency: readIdempotency(
       frame['idempotency_key'],
       { route: '/v1/ws', text: bodyText },
