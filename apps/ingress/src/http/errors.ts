@@ -235,11 +235,15 @@ export function toApiError(error: unknown): ApiError {
   }
   if (passesByItself(error)) return queueUnavailable();
   if (error instanceof Error && status !== undefined && status >= 400 && status < 500) {
-    return invalidRequest(error.message, { status });
+    // Fastify writes its messages for clients; those of any other library are for logs.
+    const isFastifys = code.startsWith('FST_');
+    return invalidRequest(isFastifys ? error.message : notServed, { status });
   }
   const message = 'The server had an error while processing your request.';
   return new ApiError(500, { message, type: 'server_error', param: null, code: 'internal_error' });
 }
+
+const notServed = 'The request cannot be served as it was sent.';
 
 /** Redis refuses writes above its memory limit with this word first. */
 const isOutOfMemory = (error: Error): boolean => error.message.startsWith('OOM');
