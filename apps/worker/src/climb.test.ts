@@ -1,3 +1,4 @@
+import { visibility } from '@millrace/shared/domain/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type { Activation } from '@millrace/shared/queue/port';
 import { describe, expect, it } from 'vitest';
@@ -18,10 +19,14 @@ import type { WaitOutcome } from './upstream/selection/place.ts';
 
 const primary: Route = { provider: 'primary', model: 'gpt-4o', prefill: false };
 const backup: Route = { provider: 'backup', model: 'claude', prefill: false };
+const third: Route = { provider: 'third', model: 'mistral', prefill: true };
 
 type Call = CallOptions & { end(outcome: AttemptOutcome): void };
 
 type Ownership = Partial<Pick<ClimbOptions, 'isSurelyOurs'>> & {
+  reader?: Activation['data']['reader'];
+  /** Of every call. */
+  firstTokenAt?: number;
   waits?: Pick<LogWriter, 'sent' | 'flushed'>;
 };
 
@@ -29,7 +34,7 @@ function start(
   history: History,
   routes: Route[] = [primary, backup],
   more: Partial<RunDeps> = {},
-  { isSurelyOurs = () => true, waits }: Ownership = {},
+  { isSurelyOurs = () => true, waits, reader = 'plain', firstTokenAt }: Ownership = {},
 ) {
   const lines: string[] = [];
   const calls: Call[] = [];
@@ -50,7 +55,7 @@ function start(
       const outcome = new Promise<AttemptOutcome>((resolve) => (settle = resolve));
       calls.push({ ...options, end: settle });
       const stop = () => settle({ kind: 'superseded' });
-      return { outcome, firstTokenAt: undefined, heldBytes: 0, stop, pause() {}, resume() {} };
+      return { outcome, firstTokenAt, heldBytes: 0, stop, pause() {}, resume() {} };
     },
     ...more,
   };
@@ -58,7 +63,7 @@ function start(
     model: 'm',
     endpoint: '/v1/chat/completions',
     stream: true,
-    reader: 'plain',
+    reader,
     attached: false,
     targets: [],
     createdAt: 0,
@@ -88,6 +93,7 @@ function start(
     asked: () => calls.map(({ target, mode }) => `${target.provider} ${mode}`),
     failed: () =>
       lines.map(decodeEntry).flatMap((entry) => (entry.kind === 'failed' ? [entry.data] : []))[0],
+    chunks: () => lines.map(decodeEntry).filter(({ kind }) => kind === 'chunk'),
     told: () =>
       lines.map(decodeEntry).map((entry) => {
         if (entry.kind === 'attempt_end') return `${entry.data.attempt} ${entry.data.outcome}`;
@@ -377,4 +383,51 @@ describe('the line of an attempt', () => {
     await idle();
     expect(asked()).toEqual(['primary start']);
   });
+});
+
+describe('targets that all break off in the same place', () => {
+  const cite = (n: number) => ({ type: 'url_citation', url: `https://example.org/${n}` });
+  const detail = (part: object) => ({ type: 'reasoning.text', index: 0, ...part });
+  const text = 'It is long enough to be found again by its last words, and it says nothing else.';
+
+  it.each([
+    ['a citation', [{ content: text }, { annotations: [cite(1)] }]],
+    [
+      'a channel of each chunk',
+      [
+        { content: text, channel: 'final' },
+        { content: '', token_id: 7 },
+      ],
+    ],
+    ['an empty part', [{ content: text }, { reasoning_details: [detail({ text: '' })] }]],
+    ['reasoning under its own name', [{ reasoning: text }, { reasoning_content: '' }]],
+    ['signed reasoning', [{ reasoning_details: [detail({ text: 'Hm.', signature: 'S' })] }]],
+  ] as const)('are asked once on each rung, and %s is shown once', async (_, deltas) => {
+    for (const routes of [[primary], [primary, backup], [primary, backup, third]]) {
+      for (const reader of ['plain', 'native'] as const) {
+        const how = { reader, firstTokenAt: 1500 };
+        const { calls, asked, chunks, conclusion } = start(historyOf(), routes, {}, how);
+        let isOver = false;
+        void conclusion.then(() => (isOver = true));
+        for (let played = 0; !isOver; await idle()) {
+          for (; played < calls.length; played += 1) breakOff(calls[played], deltas);
+        }
+        expect(calls.length).toBeLessThanOrEqual(10);
+        const rungs = asked().filter((one) => /continue|replay|anchor/.test(one));
+        // A single target is asked once more, having no other; and a fresh answer has rungs of its own.
+        const mayRepeat = routes.length === 1 || reader === 'native';
+        expect(rungs).toHaveLength(mayRepeat ? rungs.length : new Set(rungs).size);
+        const times = 1 + asked().filter((one) => one.endsWith('restart')).length;
+        expect(chunks()).toHaveLength(times * deltas.length);
+      }
+    }
+  });
+
+  function breakOff(call: Call | undefined, deltas: readonly object[]): void {
+    for (const delta of deltas) {
+      const one = chunk(delta);
+      call?.sink.chunk(JSON.stringify(one), one, visibility(one) === 'visible');
+    }
+    call?.end({ kind: 'fault', fault: fault('upstream_reset') });
+  }
 });

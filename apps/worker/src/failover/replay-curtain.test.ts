@@ -191,7 +191,7 @@ describe('reasoning in parts', () => {
     expect(valuesOf(given, 'reasoning_content').join('')).toBe('weigh it.');
     expect(valuesOf(given, 'reasoning')).toEqual([]);
     const parts = valuesOf(given, 'reasoning_details');
-    expect(parts).toEqual(valuesOf(run.slice(0, 5), 'reasoning_details'));
+    expect(parts).toEqual(valuesOf(run.slice(1, 5), 'reasoning_details'));
     const unsigned = [thought('I must '), thought('go.'), end()];
     expect(valuesOf(replayed(shown, 1, unsigned), 'reasoning_details')).toEqual([]);
   });

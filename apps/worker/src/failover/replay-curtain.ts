@@ -8,7 +8,7 @@ import {
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import type { Curtain, CurtainStep } from './curtain.ts';
-import { partSeam } from './parts.ts';
+import { leavesOf, partSeam } from './parts.ts';
 import type { PartSeam } from './parts.ts';
 import { createReasoningForm } from './reasoning-form.ts';
 import { repeatedChoice } from './repeated-choice.ts';
@@ -64,7 +64,8 @@ export function replayCurtain(shown: Shown): Curtain {
       const where = key(index, name);
       const seam = lists.get(where);
       if (!seam) {
-        unknown.lists.push([name, itemsOf(value)]);
+        const says = isWhole || leavesOf(value).length > 0;
+        if (says) unknown.lists.push([name, itemsOf(value)]);
         continue;
       }
       const step = isWhole ? seam.pushItems(value) : seam.push(value);
