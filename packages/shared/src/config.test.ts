@@ -315,6 +315,82 @@ models: { m: { targets: [{ provider: p, model: x${target} }]${model} } }
   });
 });
 
+describe('a config that means something else', () => {
+  const withKeys = (keys: string) => `${minimal}keys:\n${keys}`;
+  const good = '0123456789abcdef';
+
+  test.each([
+    [
+      'models of a key that there are not',
+      withKeys(`  - { id: a, secret: ${good}, models: [m, n, '*'] }`),
+      '5:52 keys[0].models[1]: expected "*" or one of the models (m), found "n" (did you mean m?)',
+    ],
+    [
+      'a secret with a line break behind it',
+      withKeys(`  - { id: a, secret: "${good}\\n" }`),
+      '5:14 keys[0].secret: expected no white space before or behind it (not shown)',
+    ],
+    [
+      'a provider’s key with a blank before it',
+      minimal.replace('api: openai,', 'api: openai, apiKey: " sk-secret",'),
+      '2:32 providers.p.apiKey: expected no white space before or behind it (not shown)',
+    ],
+    [
+      'a user that Basic authentication cannot name',
+      `${minimal}admin: { user: 'a:b', password: ${good} }`,
+      '4:10 admin.user: expected no colon in it, found "a:b"',
+    ],
+  ])('is refused with its line: %s', (_, text, problem) => {
+    expect(problems(() => load(text))).toEqual([expect.stringContaining(problem)]);
+  });
+
+  const proposal = '(not shown): it can be found by trying; one that cannot: openssl rand -hex 24';
+  test.each([
+    [
+      'a secret of five characters',
+      withKeys('  - { id: a, secret: abcde }'),
+      `5:14 keys[0].secret: expected at least 16 characters, found 5 ${proposal}`,
+    ],
+    [
+      'a secret with a blank in it',
+      withKeys('  - { id: a, secret: correct horse battery }'),
+      '5:14 keys[0].secret: expected letters, digits and signs of ASCII without blanks: clients cannot ',
+    ],
+    [
+      'a key that may use no model',
+      withKeys(`  - { id: a, secret: ${good}, models: [] }`),
+      '5:40 keys[0].models: expected at least one model: this key may use none; leave the field out',
+    ],
+    [
+      'a weak password',
+      `${minimal}admin: { user: ops, password: pass }`,
+      `4:21 admin.password: expected at least 12 characters, found 4 ${proposal}`,
+    ],
+    [
+      'a password that is the user',
+      `${minimal}admin: { user: operator-of-this, password: operator-of-this }`,
+      '4:34 admin.password: expected another text than the user',
+    ],
+    [
+      'an address beyond loopback without keys',
+      `${minimal}listen: { host: 0.0.0.0 }`,
+      '4:11 listen.host: 0.0.0.0 is beyond loopback, but without keys only programs of this machine',
+    ],
+  ])('is warned of with its line and a proposal: %s', (_, text, warning) => {
+    const { warnings } = load(text);
+    expect(warnings).toEqual([expect.stringContaining(`${file}:${warning}`)]);
+  });
+
+  test('is warned of where the host is a flag, and is none with keys or on loopback', () => {
+    const warningsOf = (text: string, host: string) =>
+      load(text, { argv: ['--host', host] }).warnings;
+    expect(warningsOf(minimal, '::')).toEqual([expect.stringMatching(/^--host: :: is beyond/)]);
+    for (const host of ['localhost', '127.0.0.2', '::1'])
+      expect(warningsOf(minimal, host)).toEqual([]);
+    expect(warningsOf(withKeys(`  - { id: a, secret: ${good} }`), '::')).toEqual([]);
+  });
+});
+
 describe('the built-in providers', () => {
   const text = `
 models:

@@ -23,10 +23,12 @@ export type RoleOptions = {
 
 /** What it is told and how it speaks. Ends the process with a message where the config is wrong. */
 export function beginRole(options: RoleOptions) {
-  const { config } = loadConfigOrExit(options);
+  const { config, warnings } = loadConfigOrExit(options);
   const name = `${options.role}-${randomBytes(6).toString('hex')}`;
   const logger = createLogger({ name });
   exitOnBug(logger);
+  // Every process of a fleet reads the same file; those that clients reach speak of it.
+  if (options.role === 'ingress') for (const warning of warnings) logger.warn(warning);
   const lifecycle = createLifecycle((stage) => logger.info({ stage }));
   return { config, name, logger, lifecycle };
 }

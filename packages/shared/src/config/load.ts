@@ -13,8 +13,14 @@ import {
   type Role,
   type StartOptions,
 } from './types.ts';
+import { isLoopbackHost, nobodyServed } from './warnings.ts';
 
-export type Loaded = { readonly config: Config; readonly options: StartOptions };
+export type Loaded = {
+  readonly config: Config;
+  readonly options: StartOptions;
+  /** What is allowed and hardly meant, with its place; no secrets are in it. */
+  readonly warnings: readonly string[];
+};
 
 /**
  * Reads flags, environment and config file into one frozen configuration.
@@ -51,7 +57,11 @@ export function loadConfig({
       `--ingresses: ${options.ingresses} ports from ${config.listen.port} up do not exist`,
     ]);
   }
-  return { config, options };
+  return {
+    config,
+    options,
+    warnings: [...contents.warnings, ...reachWarnings(config, flags, contents)],
+  };
 }
 
 /** loadConfig for a main.ts: prints the help and exits 0, or the problems and exits 78 (EX_CONFIG). */
@@ -81,7 +91,9 @@ function readContents(flags: FlagValues, env: NodeJS.ProcessEnv, role: Role): Fi
       : readConfigText(text.content, flags.config, env);
   }
   if (role === 'start') {
-    return { kind: 'read', file: fileSchema.parse({}), missing: Object.keys(builtInProviders) };
+    const file = fileSchema.parse({});
+    const missing = Object.keys(builtInProviders);
+    return { kind: 'read', file, missing, warnings: [], placeOf: () => 'listen.host' };
   }
   const problem =
     'a config file is needed: --config FILE or MILLRACE_CONFIG (npm start can do without)';
@@ -91,6 +103,17 @@ function readContents(flags: FlagValues, env: NodeJS.ProcessEnv, role: Role): Fi
 function problemsOf(contents: FileContents, role: Role): readonly string[] {
   if (contents.kind === 'broken') return contents.problems;
   return role === 'worker' ? contents.missing.map(notRunning) : [];
+}
+
+/** Whether somebody can reach it whom it does not serve. */
+function reachWarnings(
+  { listen, keys }: Config,
+  flags: FlagValues,
+  { placeOf }: Extract<FileContents, { kind: 'read' }>,
+): string[] {
+  if (keys !== undefined || isLoopbackHost(listen.host)) return [];
+  const place = flags.host === undefined ? placeOf(['listen', 'host']) : '--host';
+  return [`${place}: ${nobodyServed(listen.host)}`];
 }
 
 function readText(file: string): { content: string } | { problem: string } {

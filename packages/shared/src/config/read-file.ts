@@ -3,7 +3,9 @@ import { withBuiltIn } from './built-in.ts';
 import { readDocument, type ConfigDocument, type Path } from './document.ts';
 import type { FieldProblem } from './fields.ts';
 import { brokenRules, hint, quote } from './rules.ts';
+import type { RuleProblem } from './rules.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
+import { doubtfulRules } from './warnings.ts';
 
 export type FileContents =
   | {
@@ -11,6 +13,10 @@ export type FileContents =
       readonly file: ParsedFile;
       /** Built-in providers that it uses, and of which the environment does not say where they are. */
       readonly missing: readonly string[];
+      /** What it hardly means, in the form of problems. */
+      readonly warnings: readonly string[];
+      /** `FILE:LINE:COLUMN FIELD` of a field. */
+      readonly placeOf: (path: Path) => string;
     }
   | { readonly kind: 'broken'; readonly problems: readonly string[] };
 
@@ -35,15 +41,18 @@ export function readConfigText(text: string, label: string, env: NodeJS.ProcessE
     ...brokenRules(value),
     ...(parsed.error?.issues ?? []).flatMap((issue) => describe(issue, document)),
   ];
-  if (parsed.success && found.length === 0) {
-    return { kind: 'read', file: parsed.data, missing };
-  }
-  const problems = found.map(({ path, message }) => {
+  const placeOf = (path: Path): string => {
     const { line, column } = document.locate(path);
-    const field = path.length === 0 ? '' : ` ${printPath(path)}`;
-    return { line, column, text: `${label}:${line}:${column}${field}: ${message}` };
-  });
-  return { kind: 'broken', problems: inOrder(problems) };
+    return `${label}:${line}:${column}${path.length === 0 ? '' : ` ${printPath(path)}`}`;
+  };
+  const located = ({ path, message }: RuleProblem) => {
+    return { ...document.locate(path), text: `${placeOf(path)}: ${message}` };
+  };
+  if (parsed.success && found.length === 0) {
+    const warnings = doubtfulRules(value).map(located);
+    return { kind: 'read', file: parsed.data, missing, warnings: inOrder(warnings), placeOf };
+  }
+  return { kind: 'broken', problems: inOrder(found.map(located)) };
 }
 
 /** Reads a zod issue: its path, and the message in our words. */

@@ -11,7 +11,14 @@ export type RuleProblem = { readonly path: Path; readonly message: string };
  */
 export function brokenRules(file: unknown): RuleProblem[] {
   const raw = record(file);
-  return [...serving(raw), ...providerRules(raw), ...targetsKnown(raw), ...keyRules(raw)];
+  return [
+    ...serving(raw),
+    ...providerRules(raw),
+    ...targetsKnown(raw),
+    ...keyRules(raw),
+    ...modelsKnown(raw),
+    ...adminRules(raw),
+  ];
 }
 
 function serving(raw: Raw): RuleProblem[] {
@@ -23,7 +30,10 @@ function serving(raw: Raw): RuleProblem[] {
 function providerRules(raw: Raw): RuleProblem[] {
   return Object.entries(record(raw['providers'])).flatMap(([name, provider]) => {
     const { apiKey, apiKeys, tls } = record(provider);
-    const problems: RuleProblem[] = [];
+    const problems = untrimmed(['providers', name, 'apiKey'], apiKey);
+    for (const [index, one] of list(apiKeys).entries()) {
+      problems.push(...untrimmed(['providers', name, 'apiKeys', index], one));
+    }
     if (apiKey !== undefined && apiKeys !== undefined) {
       const message = 'expected either apiKey or apiKeys, found both';
       problems.push({ path: ['providers', name], message });
@@ -79,10 +89,37 @@ function keyRules(raw: Raw): RuleProblem[] {
         message: `expected either secret or sha256, found ${found}`,
       });
     }
+    problems.push(...untrimmed(['keys', index, 'secret'], secret));
     problems.push(...repeated(ids, id, index, 'id'));
     problems.push(...sameSecret(secrets, index, entry));
   }
   return problems;
+}
+
+/** A header's value has no white space around it, so such a secret never arrives as it is. */
+function untrimmed(path: Path, secret: unknown): RuleProblem[] {
+  if (typeof secret !== 'string' || secret.trim() === secret || secret.trim() === '') return [];
+  return [{ path, message: 'expected no white space before or behind it (not shown)' }];
+}
+
+/** The models that keys may use are among those that there are. */
+function modelsKnown(raw: Raw): RuleProblem[] {
+  const known = Object.keys(record(raw['models']));
+  return list(raw['keys']).flatMap((key, index) =>
+    list(record(key)['models']).flatMap((name, place) => {
+      if (typeof name !== 'string' || name === '*' || name.trim() === '') return [];
+      if (known.includes(name)) return [];
+      const message = `expected "*" or one of the models (${known.join(', ') || 'there are none'}), found ${quote(name)}${hint(name, known)}`;
+      return [{ path: ['keys', index, 'models', place], message }];
+    }),
+  );
+}
+
+/** Basic authentication has the user before the first colon. */
+function adminRules(raw: Raw): RuleProblem[] {
+  const { user } = record(raw['admin']);
+  if (typeof user !== 'string' || !user.includes(':')) return [];
+  return [{ path: ['admin', 'user'], message: `expected no colon in it, found ${quote(user)}` }];
 }
 
 /** Whoever shows a secret is one key: which of two, nobody would know. `seen`: by their digests. */

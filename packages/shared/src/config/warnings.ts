@@ -1,0 +1,62 @@
+import { isJsonObject } from '../domain/json.ts';
+import type { RuleProblem } from './rules.ts';
+
+/*
+ * What a config may say, and hardly means. Like brokenRules it reads the file's raw data, and passes over
+ * what has the wrong form. No message holds a secret.
+ */
+
+/** Characters below which a secret can be found by trying. */
+const shortestSecret = 16;
+const shortestPassword = 12;
+
+export function doubtfulRules(file: unknown): RuleProblem[] {
+  if (!isJsonObject(file)) return [];
+  const keys = Array.isArray(file['keys']) ? (file['keys'] as unknown[]) : [];
+  return [...keys.flatMap(doubtsOfKey), ...doubtsOfAdmin(file['admin'])];
+}
+
+function doubtsOfKey(entry: unknown, index: number): RuleProblem[] {
+  if (!isJsonObject(entry)) return [];
+  const { secret, models } = entry;
+  const problems: RuleProblem[] = [];
+  const path = ['keys', index, 'secret'];
+  if (typeof secret === 'string' && secret.length < shortestSecret) {
+    problems.push({ path, message: tooShort(secret, shortestSecret) });
+  }
+  if (typeof secret === 'string' && !/^[!-~]*$/.test(secret)) {
+    const message =
+      'expected letters, digits and signs of ASCII without blanks: ' +
+      'clients cannot send others as a Bearer token, and only some can as x-api-key';
+    problems.push({ path, message });
+  }
+  if (Array.isArray(models) && models.length === 0) {
+    const message =
+      'expected at least one model: this key may use none; leave the field out for all';
+    problems.push({ path: ['keys', index, 'models'], message });
+  }
+  return problems;
+}
+
+function doubtsOfAdmin(admin: unknown): RuleProblem[] {
+  if (!isJsonObject(admin)) return [];
+  const { user, password } = admin;
+  const path = ['admin', 'password'];
+  if (typeof password !== 'string') return [];
+  if (password === user) return [{ path, message: 'expected another text than the user' }];
+  return password.length < shortestPassword
+    ? [{ path, message: tooShort(password, shortestPassword) }]
+    : [];
+}
+
+const tooShort = (text: string, fewest: number): string =>
+  `expected at least ${fewest} characters, found ${text.length} (not shown): it can be found by trying; ` +
+  'one that cannot: openssl rand -hex 24';
+
+/** Of a server without keys that listens where others could reach it. */
+export const nobodyServed = (host: string): string =>
+  `${host} is beyond loopback, but without keys only programs of this machine are served; ` +
+  'add keys, or listen on 127.0.0.1';
+
+export const isLoopbackHost = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
