@@ -209,3 +209,34 @@ function pushAll(parser: { push(bytes: Uint8Array): void }, body: string, size: 
   const bytes = Buffer.from(body);
   for (let at = 0; at < bytes.length; at += size) parser.push(bytes.subarray(at, at + size));
 }
+
+it('hands lines that are no fields to who asks for them, whole and in their place', () => {
+  const body =
+    'data: 1\n\nout of order\n{"a":1}\nerror page\nta: {"b":2}\nfoo: bar\nx\ndatax: y\n\ndata: 2\n\n: c {\n';
+  for (const size of [1, 2, 5, 1000]) {
+    const told: string[] = [];
+    const parser = createEventStreamParser({
+      onEvent: ({ data }) => told.push(data),
+      onStray: (line) => told.push(`stray ${line}`),
+      maxEventBytes: 1000,
+    });
+    const bytes = Buffer.from(body);
+    for (let at = 0; at < bytes.length; at += size) parser.push(bytes.subarray(at, at + size));
+    parser.end();
+    expect(told).toEqual([
+      '1',
+      'stray out of order',
+      'stray {"a":1}',
+      'stray error page',
+      'stray ta: {"b":2}',
+      '2',
+    ]);
+  }
+});
+
+it('refuses a line beyond every bound, also where it is no field', () => {
+  const parser = createEventStreamParser({ onEvent() {}, onStray() {}, maxEventBytes: 1000 });
+  expect(() => {
+    for (let i = 0; i < 10_000; i++) parser.push(Buffer.from('x y'));
+  }).toThrow(EventTooLargeError);
+});

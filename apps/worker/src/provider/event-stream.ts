@@ -18,6 +18,12 @@ export interface EventStreamOptions {
   /** Called with each comment's text; without it comments are dropped unread. Must not throw. */
   onComment?(comment: string): void;
   /**
+   * Called with each line that is no field and no comment (an error page in the middle, JSON whose `data:`
+   * was lost), in its place among the events; without it they are dropped, as the standard has it. An
+   * unknown field (`name: value`) is none of them. Must not throw.
+   */
+  onStray?(line: string): void;
+  /**
    * The longest `data` one event may have, in bytes of UTF-8. Besides it, a line that is not yet
    * complete may hold about a kilobyte of names and comments.
    */
@@ -65,13 +71,17 @@ const MAX_BYTES_PER_UNIT = 3;
  * parser of our own: docs/decisions/2026-11-20-sse-parser.md.
  */
 export function createEventStreamParser(options: EventStreamOptions): EventStreamParser {
-  const { onEvent, onComment, maxEventBytes } = options;
+  const { onEvent, onComment, onStray, maxEventBytes } = options;
   const decoder = new StringDecoder('utf8');
   let failure: EventTooLargeError | undefined;
   let ended = false;
   /** The bytes of a character that the last packet ended in. */
   let tail: Uint8Array = none;
   let isDamaged = false;
+  /** The beginning of a line that is no field, as far as is known. */
+  let held = '';
+  /** The library has the beginning of a line that is one. */
+  let isInField = false;
 
   const parser = createParser({
     onEvent(event) {
@@ -84,8 +94,9 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
     },
     onComment,
     // Unknown fields and odd `retry` values come here too: the standard says to ignore them.
-    onError(error) {
-      if (error.type !== 'max-buffer-size-exceeded') return;
+    onError({ type, field = '', value = '', line = '' }) {
+      if (type === 'unknown-field' && isStray(field, value) && !failure) onStray?.(line);
+      if (type !== 'max-buffer-size-exceeded') return;
       failure ??= new EventTooLargeError(maxEventBytes);
     },
     // Counts characters, and there are never more of them than bytes: so this never refuses an
@@ -113,6 +124,24 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
     throwFailure();
   }
 
+  /** The library drops a line that is no field unseen where it comes in parts: so it gets it as a whole. */
+  function feedLines(text: string): void {
+    const last = text.charCodeAt(text.length - 1);
+    if (held === '' && (last === LF || last === CR)) {
+      isInField = false;
+      feed(text);
+      return;
+    }
+    const all = held + text;
+    const end = Math.max(all.lastIndexOf('\n'), all.lastIndexOf('\r')) + 1;
+    if (end > 0) isInField = false;
+    isInField ||= isField(all.slice(end, end + longestName));
+    held = isInField ? '' : all.slice(end);
+    feed(isInField ? all : all.slice(0, end));
+    if (held.length > maxStrayChars) failure ??= new EventTooLargeError(maxStrayChars);
+    throwFailure();
+  }
+
   function throwFailure(): void {
     if (failure) throw failure;
   }
@@ -120,7 +149,7 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
   return {
     push(bytes) {
       if (ended) throw new Error('push() after end()');
-      feed(decode(bytes));
+      feedLines(decode(bytes));
     },
     end() {
       if (ended) return;
@@ -130,10 +159,29 @@ export function createEventStreamParser(options: EventStreamOptions): EventStrea
       // ends an open line, the second the event. The price: where the body was cut in mid-event,
       // what comes out is the part that arrived, and it is the reader's JSON.parse that tells.
       isDamaged ||= tail.length > 0;
-      feed(`${decoder.end()}\n\n`);
+      feedLines(`${decoder.end()}\n\n`);
     },
   };
 }
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+const fieldNames = ['data', 'event', 'id', 'retry'];
+
+/** Characters that tell whether a line is a field: of the longest name and its colon. */
+const longestName = 6;
+
+/** Whether a line that begins so is a field with its colon, or a comment. */
+const isField = (start: string): boolean =>
+  start.startsWith(':') || fieldNames.some((name) => start.startsWith(`${name}:`));
+
+/** Of a line that is no field. It is read again with each packet that brings a part of it. */
+const maxStrayChars = 16 * 1024;
+
+/** No name of a field looks so, or its value is JSON: something was lost before it. */
+const isStray = (name: string, value: string): boolean =>
+  !/^[\w-]*$/.test(name) || /^\s*[{[]/.test(value);
 
 const none = new Uint8Array(0);
 

@@ -158,6 +158,7 @@ export function createStreamReader(
 
   const parser = createEventStreamParser({
     onEvent,
+    onStray: (data) => onEvent({ data }),
     maxEventBytes,
   });
 

@@ -39,6 +39,33 @@ describe('an event that may have carried a part of the answer and cannot be read
     expect(content).toBe('A');
   });
 
+  it.each([
+    ['plain text', 'Internal Server Error'],
+    ['a page', '<html>\n<body>502 Bad Gateway</body>\n</html>'],
+    ['JSON that is cut', cut(said('B'))],
+    ['an event that lost its beginning', `ta: ${said('B')}`],
+    ['an event that lost more of it', `a":${said('B')}`],
+  ])('also without a field, wherever the packets end: %s', (_what, line) => {
+    const body = `${events(said('A'))}${line}\n\n${events(said('C'))}${end}`;
+    for (const size of [1, 2, 3, 7, 100, 1000]) {
+      const { content, verdict } = read(body, { size });
+      expect(verdict).toMatchObject(fault);
+      expect(content).toBe('A');
+    }
+  });
+
+  it('but JSON without a field is read', () => {
+    const whole = `${events(said('A'))}${said('B')}\n\n${events(said('C'))}${end}`;
+    expect(read(whole, { size: 9 })).toMatchObject({
+      content: 'ABC',
+      verdict: { kind: 'completed' },
+    });
+    const error = '{"error":{"message":"out of luck","code":500}}';
+    expect(read(`${events(said('A'))}${error}\n\n`).verdict).toMatchObject({
+      fault: { code: 'upstream_server_error', message: 'out of luck' },
+    });
+  });
+
   it('wherever it is cut', () => {
     const text = said('B');
     for (let length = 1; length < text.length; length++) {

@@ -125,7 +125,11 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
     sink.chunk(shown, shownChunk, visibility(shownChunk) === 'visible');
   }
 
-  const parser = createEventStreamParser({ onEvent, maxEventBytes });
+  const parser = createEventStreamParser({
+    onEvent,
+    onStray: (data) => onEvent({ data }),
+    maxEventBytes,
+  });
 
   return {
     get finished() {
