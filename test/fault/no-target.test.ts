@@ -10,11 +10,11 @@ import { expectWhole, readPlain, readStory } from './judge.ts';
 
 // Every target of a model is broken: who comes now waits, within bounds, and goes on by itself.
 
-const broken = (key: string) => `role-only:tokens=5,times=5,key=${key}`;
+const broken = (key: string) => `role-only:tokens=5,times=6,key=${key}`;
 const text = expectedText({ tokens: 5 });
 const mostWaiting = 3;
 
-/** Two targets that break off their first five answers; what comes after that is well. */
+/** Two targets that break off their first six answers; what comes after that is well. */
 const pair = (provider: string, key: string, more: object = {}) => ({
   targets: [
     { provider: `${provider}-a`, model: broken(key) },
@@ -28,9 +28,9 @@ let fleet: Fleet;
 beforeAll(async () => {
   sick = await Promise.all([startSimulator({ name: 'a' }), startSimulator({ name: 'b' })]);
   const [a, b] = sick.map(({ url }) => ({ api: 'openai', baseUrl: `${url}/v1` }));
-  const soon = { breaker: { probeInterval: '1500ms', ramp: '100ms' } };
-  const later = { breaker: { probeInterval: '4s', ramp: '100ms' } };
-  const late = { breaker: { probeInterval: '10m' } };
+  const soon = { breaker: { failures: 6, probeInterval: '1500ms', ramp: '100ms' } };
+  const later = { breaker: { failures: 6, probeInterval: '4s', ramp: '100ms' } };
+  const late = { breaker: { failures: 6, probeInterval: '10m' } };
   fleet = await startFleet({
     health: true,
     models: {
@@ -58,9 +58,9 @@ afterAll(async () => {
   await Promise.all(sick?.map((one) => one.close()) ?? []);
 });
 
-/** Five answers that break off at each target, which opens both. Nobody waits. */
+/** Six answers that break off at each target, which opens both: a request asks each of them twice. Nobody waits. */
 async function breakBoth(alias: string): Promise<void> {
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 3; i++) {
     const { error } = await readPlain(ask(fleet.url, alias));
     expect(error).toMatchObject({ code: 'upstream_truncated' });
   }
