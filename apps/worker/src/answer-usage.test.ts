@@ -199,6 +199,25 @@ describe('a worker that takes over', () => {
     }
   });
 
+  it('takes no usage for the answer’s that an attempt before the last one reported on its way', () => {
+    const running = { ...chunk({ ...role, content: text }), usage: counts(25, 17) };
+    const history = historyOf(
+      started(1, primary),
+      { kind: 'chunk', text: JSON.stringify(running) },
+      ended(1, 'upstream_reset'),
+      started(2, primary, 'continue'),
+      {
+        kind: 'seam',
+        data: { attempt: 2, rung: 'continue', offset: text.length, outcome: 'passed' },
+      },
+      said(rest, stop),
+    );
+    const heard = createHeard({ body, run: 3, history });
+    heard.answer.closeLost();
+    heard.answer.complete();
+    expect(usagesOf(heard).done).toMatchObject({ completion_tokens: 34, estimated: true });
+  });
+
   it('counts what a lost attempt was asked, which is more where it was to go on', () => {
     const history = historyOf(
       ...question,
