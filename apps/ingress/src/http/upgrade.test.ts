@@ -101,6 +101,22 @@ test('a request with an upgrade waits for the answers before it, and is served b
   socket.destroy();
 });
 
+test('a request with an upgrade may take longer than a connection may be idle after the answer before', async () => {
+  server.keepAliveTimeout = 20;
+  server.keepAliveTimeoutBuffer = 0;
+  const { socket, answers } = open();
+  const post = `POST /held HTTP/1.1\r\n${upgrade('h2c')}Content-Length: 1\r\n\r\nx`;
+  socket.write(plain('/held') + post);
+  await expect.poll(() => held.length).toBe(1);
+  held[0]?.end('<first>');
+  await expect.poll(() => held.length).toBe(2);
+  const isIdle = new Promise((resolve) => setTimeout(resolve, 100));
+  await Promise.race([isIdle, once(socket, 'close')]);
+  held[1]?.end('<second>');
+  await expect.poll(answers).toEqual(['first', 'second']);
+  socket.destroy();
+});
+
 test('a connection serves many such requests, one after the other, and holds no more for it', async () => {
   const { socket, answers } = open();
   await once(server, 'connection');
