@@ -1,6 +1,6 @@
 import { EventSource } from 'eventsource';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { aliases, chat, complete, createJob, readEvents } from '../harness/api.ts';
+import { aliases, chat, complete, createJob, readEvents, viewJob } from '../harness/api.ts';
 import { startCuttingProxy } from '../harness/cutting-proxy.ts';
 import { contentOf, eventsOf, isTerminated, keptEvents } from '../harness/events.ts';
 import type { SseEvent } from '../harness/events.ts';
@@ -118,6 +118,17 @@ describe('a plain stream', () => {
     const answer = await again(short, headers);
     expect(answer).toMatchObject({ status: 410, headers: { 'x-should-retry': 'false' } });
     expect(errorOf(answer)).toMatchObject({ code: 'cursor_ahead', param: 'Last-Event-ID' });
+  });
+
+  it('that cannot go on leaves no new request behind, also where it would be kept', async () => {
+    const answer = await again(paced, {
+      'idempotency-key': 'never-used-and-kept',
+      'last-event-id': '1-1',
+      'x-millrace-on-disconnect': 'keep',
+    });
+    expect(answer.status).toBe(410);
+    const id = String(answer.headers['x-request-id']);
+    await expect.poll(async () => (await viewJob(fleet.url, id)).status).toBe('cancelled');
   });
 
   it.each([

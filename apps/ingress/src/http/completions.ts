@@ -310,7 +310,8 @@ function begin(
     .then(async (sent) => {
       if (sent.kind === 'joined') await join(sent.id);
       if (sent.kind !== 'queued' || sameEntryId(after, logStart)) return sent.kind !== 'unsent';
-      cancel('it was made anew for a reader that has a part of its answer');
+      // Also with `keep`: its reader has a part of another answer, and wants none from the start.
+      clientLeft(services, meta, 'it was made anew for a reader of another one', once?.caller);
       throw cursorAhead();
     })
     .catch((thrown: unknown) => {
