@@ -36,10 +36,10 @@ type Take = (leaf: Leaf) => string | undefined;
 function sift(part: unknown, take: Take, path = '', depth = 0): unknown {
   if (!isObject(part)) {
     if (part === null || part === '') return undefined;
-    const leaf: Leaf = { label: `${path}/`, kind: 'value', value: JSON.stringify(part) };
+    const leaf: Leaf = { label: `${path}/`, kind: 'value', value: jsonOf(part) };
     return take(leaf) === undefined ? undefined : part;
   }
-  const place = `${path}/${JSON.stringify([part['type'], part['index']])}`;
+  const place = `${path}/${jsonOf([part['type'], part['index']])}`;
   const labels: Record<string, unknown> = {};
   for (const field of labelFields) {
     if (Object.hasOwn(part, field)) labels[field] = part[field];
@@ -77,7 +77,7 @@ function siftLeaf({ label, field, value, labels }: Field, take: Take, depth: num
     });
   }
   const kind = field === 'signature' ? 'signature' : 'value';
-  return take({ label, kind, value: JSON.stringify(value) }) === undefined ? undefined : value;
+  return take({ label, kind, value: jsonOf(value) }) === undefined ? undefined : value;
 }
 
 function siftAll(parts: readonly unknown[], take: Take, path = '', depth = 0): unknown {
@@ -97,6 +97,15 @@ export function saysNothing(value: unknown, depth = 0): boolean {
   return true;
 }
 
+/** A value as JSON; of one that is nested too deeply to be written, that it is. */
+export function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return 'too deep';
+  }
+}
+
 /** What a list of parts says, leaf by leaf: nothing of one that has only labels. */
 export function leavesOf(parts: unknown): Leaf[] {
   const leaves: Leaf[] = [];
@@ -109,7 +118,7 @@ export function leavesOf(parts: unknown): Leaf[] {
 
 /** As `leavesOf`, of a list whose items are whole by themselves, as those of log probabilities are. */
 export const itemLeaves = (items: unknown): Leaf[] =>
-  itemsOf(items).map((item) => ({ label: 'item', kind: 'value', value: JSON.stringify(item) }));
+  itemsOf(items).map((item) => ({ label: 'item', kind: 'value', value: jsonOf(item) }));
 
 /** Adds leaves; those of one text become one. Returns the characters that were added. */
 export function addLeaves(said: Leaf[], leaves: readonly Leaf[]): number {
@@ -184,8 +193,7 @@ export function partSeam(said: readonly Leaf[]): PartSeam {
     pushItems: (items) =>
       stepOf(
         itemsOf(items).filter(
-          (item) =>
-            take({ label: 'item', kind: 'value', value: JSON.stringify(item) }) !== undefined,
+          (item) => take({ label: 'item', kind: 'value', value: jsonOf(item) }) !== undefined,
         ),
       ),
     get isThrough() {

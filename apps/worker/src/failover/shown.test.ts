@@ -83,6 +83,16 @@ describe('what readers were shown', () => {
     expect([keptChars(shown), shown.other]).toEqual([0, true]);
   });
 
+  it('is no trouble where a value is nested more deeply than JSON can be written', () => {
+    const deep: unknown = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000));
+    const parts = { reasoning_details: [{ type: 'x', data: deep }], content: [deep] };
+    const shown = shownOf(
+      chunk({ x: { deep }, type: deep, ...parts }),
+      chunk({ list: [deep], y: { deep } }),
+    );
+    expect(shown.parts.size).toBe(2);
+  });
+
   it('cannot be compared where it is reasoning in a form that we do not know', () => {
     expect(shownOf(chunk({ thinking: { text: 'Hm.' } })).other).toBe(true);
     expect(shownOf(chunk({ thinking: { text: '' }, reasoning: {} })).other).toBe(false);

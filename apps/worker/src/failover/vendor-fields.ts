@@ -6,7 +6,7 @@ import {
   reasoningTextFields,
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
-import { saysNothing } from './parts.ts';
+import { jsonOf, saysNothing } from './parts.ts';
 
 /*
  * What chunks carry beside the answer itself: citations and annotations, tools that the provider ran,
@@ -122,7 +122,7 @@ export function addVendorChunk(seen: VendorValues, chunk: JsonObject): void {
 }
 
 function add(seen: VendorValues, place: string, value: unknown): void {
-  const key = `${place} ${JSON.stringify(value)}`;
+  const key = `${place} ${jsonOf(value)}`;
   const count = seen.counts.get(key);
   if (count === undefined) seen.chars += key.length;
   if (seen.chars <= maxVendorChars) seen.counts.set(key, (count ?? 0) + 1);
@@ -145,14 +145,14 @@ export function vendorFilter(shown: VendorValues): VendorFilter {
   /** A value that stands by itself was shown as often as it is in the first run. */
   function isFresh(place: string, value: unknown): boolean {
     if (isFull) return false;
-    const key = `${place} ${JSON.stringify(value)}`;
+    const key = `${place} ${jsonOf(value)}`;
     const count = left.get(key) ?? 0;
     if (count > 0) left.set(key, count - 1);
     return count === 0;
   }
 
   const isFreshItem = (place: string, item: unknown): boolean =>
-    !isFull && !left.has(`${place} ${JSON.stringify(item)}`);
+    !isFull && !left.has(`${place} ${jsonOf(item)}`);
 
   return {
     ofDelta(index, choice, delta, isNew) {
