@@ -83,6 +83,11 @@ describe('running streams go on to their end, whole and once', () => {
     await fleet.redis.start();
     await expectAllWhole(crowd);
     await expectServing();
+    // One line of it in each process, and no stack.
+    for (const { stderr } of [...fleet.ingresses, ...fleet.workers]) {
+      expect(stderr().split('"Redis is away"')).toHaveLength(2);
+      expect(stderr()).not.toContain('"stack"');
+    }
   });
 
   test('when every subscription is cut in mid-stream', async () => {

@@ -6,4 +6,4 @@ export const patienceMs = 5000;
 
 /** Rejects with a 503 when the work takes longer; what it still comes to is nobody's business. */
 export const within = <T>(work: Promise<T>, ms = patienceMs): Promise<T> =>
-  orReject(work, ms, queueUnavailable);
+  orReject(work, ms, () => Object.assign(queueUnavailable(), { waitedForStore: true }));

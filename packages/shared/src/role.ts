@@ -5,6 +5,7 @@ import { keyspace } from './keys.ts';
 import { createLifecycle, exitOnBug, giveUp } from './lifecycle.ts';
 import { createRedisLog } from './log/redis-log.ts';
 import { createLogger } from './logger.ts';
+import { watchOutage } from './outage.ts';
 import { connectRedis, probeRedis } from './redis.ts';
 import { isConnectionClosed } from './redis-failure.ts';
 
@@ -43,14 +44,18 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
 
   /** It was told goodbye: what still goes wrong with that connection is nobody's concern. */
   let hasLeft = false;
+  const outage = watchOutage({ logger, isReady: () => isReady() });
   const onError = (error: unknown): void => {
-    if (!hasLeft || !isConnectionClosed(error)) logger.error({ err: error });
+    if (hasLeft && isConnectionClosed(error)) return;
+    if (!outage.note(error)) logger.error({ err: error });
   };
   const redis = connectRedis(url, {
     name,
     role: 'command',
     onError: (error) => hasLeft || onError(error),
   });
+  redis.on('close', () => hasLeft || outage.lost());
+  redis.on('ready', outage.back);
   const keys = keyspace();
   const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
   const log = createRedisLog({

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
+import { StoreSilent } from '../outage.ts';
 import { within } from '../within.ts';
 import { factsTtlMs, maxFacts } from './port.ts';
 import type { Fact, Fleet, FleetEvents, FleetSubscription, SetOutcome } from './port.ts';
@@ -40,7 +41,11 @@ export function createRedisFleet(options: RedisFleetOptions): Fleet {
   async function ask<T>(question: () => Promise<T>): Promise<T | undefined> {
     if (redis.status !== 'ready') return undefined;
     try {
-      return await within(question(), patienceMs, () => new Error('the fleet: Redis is silent'));
+      return await within(
+        question(),
+        patienceMs,
+        () => new StoreSilent('the fleet: Redis is silent'),
+      );
     } catch (error) {
       onError(error);
       return undefined;

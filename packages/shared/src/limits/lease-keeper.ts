@@ -1,3 +1,4 @@
+import { StoreSilent } from '../outage.ts';
 import { within } from '../within.ts';
 import { leaseMs, renewalMs } from './port.ts';
 import type { Leases } from './port.ts';
@@ -64,7 +65,11 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   async function ask<T>(question: () => Promise<T>): Promise<T | undefined> {
     if (!isReady()) return undefined;
     try {
-      return await within(question(), patienceMs, () => new Error('leases: the store is silent'));
+      return await within(
+        question(),
+        patienceMs,
+        () => new StoreSilent('leases: the store is silent'),
+      );
     } catch (error) {
       onError(error);
       return undefined;
