@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '@millrace/shared/config';
 import { describe, expect, test } from 'vitest';
@@ -62,10 +64,43 @@ describe('docker-compose.yml', () => {
   });
 
   test('lets a process drain before it is killed', () => {
-    const { drainTimeoutMs } = load('deploy/millrace.yaml');
+    const { drainTimeoutMs, drainDelayMs } = load('deploy/millrace.yaml');
     for (const name of ['ingress-a', 'ingress-b', 'worker', 'load-balancer']) {
       const grace = Number.parseInt(services[name]?.stop_grace_period ?? '', 10) * 1000;
-      expect(grace).toBeGreaterThan(drainTimeoutMs);
+      expect(grace).toBeGreaterThan(drainDelayMs + drainTimeoutMs + 3000);
     }
+  });
+});
+
+describe('nginx.conf', () => {
+  const text = read('deploy/nginx.conf');
+
+  test('is accepted by nginx', () => {
+    // `resolve` needs a newer one than most distributions have, and the certificates of nobody.
+    const older = text
+      .replaceAll(/ resolve /g, ' ')
+      .replaceAll(/ingress-[ab]:8080/g, '127.0.0.1:1');
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-nginx-'));
+    try {
+      const file = join(folder, 'nginx.conf');
+      writeFileSync(file, `pid ${folder}/nginx.pid;\nerror_log stderr;\n${older}`);
+      const checked = spawnSync('nginx', ['-t', '-q', '-p', folder, '-c', file], {
+        encoding: 'utf8',
+      });
+      // Where there is no nginx, the image has one.
+      if (checked.error) return;
+      expect({ status: checked.status, said: checked.stderr }).toMatchObject({ status: 0 });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('keeps /metrics and /admin from others, and says itself who asks', () => {
+    const of = (path: string) => new RegExp(`location ${path} \\{([^}]*)\\}`).exec(text)?.[1] ?? '';
+    expect(of('/metrics')).toContain('deny all;');
+    expect(of('/admin')).toMatch(/allow 127\.0\.0\.0\/8;[^]*deny all;[^]*proxy_pass/);
+    expect(text).not.toContain('$proxy_add_x_forwarded_for');
+    expect(text).toMatch(/^worker_processes auto;$/m);
+    expect(load('deploy/millrace.yaml').listen.trustedProxies).not.toEqual([]);
   });
 });
