@@ -1,5 +1,6 @@
 import { decodeEntry, isTerminalLine, logStart, sameEntryId } from '@millrace/shared/domain/entry';
 import type { EntryId, Failed, Line } from '@millrace/shared/domain/entry';
+import { isLarge, nextTurn } from '@millrace/shared/large-text';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { handOver, movedFailure, soon } from '../hand-over.ts';
 import { sseChunk, sseDone, sseError } from '../relay/encode.ts';
@@ -60,6 +61,7 @@ const noProgress = (id: string): Progress => {
 export function completionRoutes(app: FastifyInstance, services: Services): void {
   app.post(endpoint, async (request, reply) => {
     const chat = readChatRequest(parseObject(request.body));
+    if (isLarge(String(request.body))) await nextTurn();
     noteModel(reply.raw, chat.model);
     const onDisconnect = readOnDisconnect(request.headers);
     const idempotency = readIdempotencyKey(request.raw, {

@@ -5,6 +5,7 @@ import type { EntryId } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { endpoints, parseRequestId } from '@millrace/shared/domain/request';
+import { isLarge, nextTurn } from '@millrace/shared/large-text';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Described } from '@millrace/shared/log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -34,6 +35,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
   app.post('/v1/jobs', async (request, reply) => {
     const text = String(request.body);
     const job = readJob(parseObject(request.body), text);
+    if (isLarge(text)) await nextTurn();
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
     const priority = readPriority(request.headers['x-millrace-priority']);
     noteModel(reply.raw, job.model);

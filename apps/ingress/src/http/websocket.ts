@@ -1,5 +1,6 @@
 import type { WebSocket } from '@fastify/websocket';
 import { logStart } from '@millrace/shared/domain/entry';
+import { isLarge, nextTurn } from '@millrace/shared/large-text';
 import type { Principal } from '../admission/keys.ts';
 import { handOver, soon } from '../hand-over.ts';
 import type { ReadingGate } from '../relay/reading-gate.ts';
@@ -109,6 +110,7 @@ export function serveSocket(
     },
 
     async create(frame, data) {
+      if (isLarge(data)) await nextTurn();
       if (draining()) throw shuttingDown();
       if (!requests.hasRoom) throw noRoom();
       const { ref, detached, submission } = readCreate(frame, data.toString('utf8'), Date.now());
