@@ -23,7 +23,8 @@ export const midway: readonly ProviderCase[] = [
     id: 'S10',
     title: 'one malformed JSON event',
     primary: 's10',
-    conduct: all(exactly('primary', 1), exactly('backup', 0)),
+    // It may have carried a part of the answer, so the rescue begins behind the last word before it.
+    conduct: all(atMost('primary', 2), atMost('backup', 3)),
   }),
   scenario({
     id: 'S11',

@@ -1,7 +1,7 @@
 import { answerTo, closing, healthy, said, spoken } from './answer.ts';
 import type { ErrorName, ProviderError } from './errors.ts';
 import { retryHeaders } from './retry-headers.ts';
-import type { Call, Script, Step } from './steps.ts';
+import type { Call, Frame, Script, Step } from './steps.ts';
 
 // What the model says, with a fault at some place in it.
 
@@ -34,13 +34,17 @@ export const stallWithComments: Script = function* (call) {
   yield { kind: 'cut', how };
 };
 
-export const malformedEvent: Script = function* (call) {
+export const malformedEvent: Script = (call) => withOneMore(call, call.format.malformed);
+
+export const unreadableEvent: Script = (call) => withOneMore(call, call.format.unreadable);
+
+function* withOneMore(call: Parameters<Script>[0], frame: Frame): ReturnType<Script> {
   const answer = answerTo(call);
   yield* spoken(answer, call.options, 0, call.options.after);
-  yield { kind: 'frame', frame: call.format.malformed };
+  yield { kind: 'frame', frame };
   yield* spoken(answer, call.options, call.options.after);
   yield* closing(answer);
-};
+}
 
 export const damagedEvent: Script = function* (call) {
   const answer = answerTo(call);

@@ -85,7 +85,7 @@ const CATALOGUE: Readonly<Record<string, Behaviour>> = {
     after: 20,
     silence: 30_000,
   }),
-  s10: fails('one malformed JSON event', fault.malformedEvent, ['after'], { after: 20 }),
+  s10: fails('one malformed JSON event', fault.unreadableEvent, ['after'], { after: 9 }),
   s11: fails('complete, but no [DONE] or message_stop', fault.noTerminator, ['linger']),
   s12: fails('400 context_length_exceeded', fault.status, STATUS, {
     error: 'context_length_exceeded',
@@ -161,6 +161,14 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   'malformed-event': fails(
     'one malformed JSON event more, with no part of the answer',
     fault.malformedEvent,
+    ['after'],
+    {
+      after: 20,
+    },
+  ),
+  'unreadable-event': fails(
+    'one malformed JSON event more, which looks like a part of the answer',
+    fault.unreadableEvent,
     ['after'],
     {
       after: 20,

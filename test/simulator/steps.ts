@@ -125,6 +125,8 @@ export interface WireFormat {
   readonly keepAlive: Frame | undefined;
   /** An event whose JSON breaks off, behind a member that says that it has no part of the answer. */
   readonly malformed: Frame;
+  /** An event whose JSON breaks off where a part of the answer would stand. */
+  readonly unreadable: Frame;
   readonly keyHeader: (headers: IncomingHttpHeaders) => string | undefined;
   read(body: unknown, headers: IncomingHttpHeaders): Asked | ProviderError;
   newId(number: number): string;

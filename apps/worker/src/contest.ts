@@ -296,7 +296,7 @@ const faults: Record<Exclude<GiveUp, 'superseded'>, Fault> = {
   no_continuation: noContinuation,
   response_too_large: {
     code: 'response_too_large',
-    message: 'The answer is larger than this server may keep .',
+    message: 'The answer is larger than this server may keep.',
   },
   upstream_response_too_large: {
     code: 'upstream_response_too_large',

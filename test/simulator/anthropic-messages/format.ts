@@ -158,6 +158,10 @@ export const anthropicMessages: WireFormat = {
   maxChoices: 1,
   streamError: 'overloaded',
   keepAlive: PING,
+  unreadable: {
+    event: 'content_block_delta',
+    data: '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":',
+  },
   malformed: {
     event: 'ping',
     data: '{"type":"ping","padding":" bro',

@@ -127,6 +127,9 @@ export const openAiChat: WireFormat = {
   maxChoices: 16,
   streamError: 'server_error',
   keepAlive: undefined,
+  unreadable: {
+    data: '{"id":"chatcmpl-sim","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":',
+  },
   malformed: {
     data: '{"id":"chatcmpl-sim","object":"chat.completion.chunk","choices":[],"obfuscation":" bro',
   },
