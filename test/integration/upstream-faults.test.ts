@@ -65,6 +65,8 @@ const inTheMiddle: [model: string, tokens: number][] = [
   ['end-without-finish:after=40', 40],
   ['end-without-finish:after=40,done=1', 40],
   ['end-without-finish:after=60,done=1', 60],
+  ['s10', 9],
+  ['unreadable-event:after=5', 5],
   ['damaged-event', 20],
   ['damaged-event:after=12', 12],
   ['error-event:after=12', 12],
@@ -75,7 +77,6 @@ const inTheMiddle: [model: string, tokens: number][] = [
 
 /** Faults that take nothing from the answer. */
 const harmless = [
-  's10',
   's11',
   'malformed-event:after=3',
   'no-terminator:linger=60000',

@@ -56,3 +56,17 @@ test('a bug is none, also while Redis is away', () => {
   expect(outage.note(new TypeError('x is undefined'))).toBe(false);
   expect(outage.note('text')).toBe(false);
 });
+
+test('a Redis that refuses commands for long is one outage, over when it refuses no more', async () => {
+  const { lines, outage } = open();
+  for (let i = 0; i < 100; i++) {
+    outage.note(new Error('MISCONF Errors writing to the AOF file: No space left on device'));
+    await vi.advanceTimersByTimeAsync(300);
+  }
+  expect(lines).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(lines).toMatchObject([
+    { msg: 'Redis is away', reason: expect.stringContaining('No space left') },
+    { msg: 'Redis is back', errors: 100 },
+  ]);
+});

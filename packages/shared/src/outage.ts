@@ -22,27 +22,47 @@ export type OutageOptions = {
   now?(): number;
 };
 
-/** Milliseconds after which an error on a connection beside a good one is over. */
-const singleMs = 1000;
+/** Milliseconds without an error after which an outage is over whose connection for commands stands. */
+const quietMs = 1000;
 /** Milliseconds after Redis is back in which waits that began before still run out. */
 const lateMs = 6000;
 
 export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions): Outage {
-  let away: { since: number; errors: number } | undefined;
+  let away: { since: number; errors: number; lastAt: number } | undefined;
+  let timer: NodeJS.Timeout | undefined;
   let backAt = -Infinity;
 
   function begin(reason: string | undefined): void {
     if (away) return;
-    away = { since: now(), errors: 0 };
+    away = { since: now(), errors: 0, lastAt: now() };
     logger.warn({ reason }, 'Redis is away');
   }
 
   function back(): void {
     if (!away) return;
     const { since, errors } = away;
+    clearTimeout(timer);
+    timer = undefined;
     away = undefined;
     backAt = now();
     logger.info({ awayMs: backAt - since, errors }, 'Redis is back');
+  }
+
+  /**
+   * Redis refuses commands (its disk is full, it is a replica until a failover is done), or another
+   * connection than that for commands is lost: no event says when that is over.
+   */
+  function backWhenQuiet(): void {
+    if (timer || !away || !isReady()) return;
+    const wait = away.lastAt + quietMs - now();
+    if (wait <= 0) {
+      back();
+      return;
+    }
+    timer = setTimeout(() => {
+      timer = undefined;
+      backWhenQuiet();
+    }, wait).unref();
   }
 
   return {
@@ -55,9 +75,11 @@ export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions):
       // What began in the outage before is no new one.
       if (!away && isLate && isReady()) return true;
       begin(reasonOf(error));
-      if (away) away.errors += 1;
-      // Another connection than that for commands: nobody says when it stands again.
-      if (isReady()) setTimeout(() => isReady() && back(), singleMs).unref();
+      if (away) {
+        away.errors += 1;
+        away.lastAt = now();
+      }
+      backWhenQuiet();
       return true;
     },
     lost: () => begin(undefined),

@@ -43,6 +43,7 @@ function setUp() {
   const gates = createGates({
     selection,
     health: { started: () => () => {}, stateOf: () => 'closed', claimProbe: async () => true },
+    reserve: () => () => {},
     now: clock.now,
   });
   const open = () =>

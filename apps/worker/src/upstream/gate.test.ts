@@ -29,6 +29,8 @@ function open(routes: readonly Route[] = [first, second]) {
     waits: [] as WaitRequest[],
     otherKey: false,
     lastResort: false,
+    /** Connections that are kept for permits. */
+    reserved: 0,
     grant: undefined as TargetGrant | Promise<TargetGrant> | undefined,
   };
   const yes: TargetGrant = {
@@ -84,7 +86,15 @@ function open(routes: readonly Route[] = [first, second]) {
     },
     claimProbe: async () => state.mayProbe,
   };
-  const gate = createGates({ selection, health, now: () => state.now })({
+  const gate = createGates({
+    selection,
+    health,
+    reserve() {
+      state.reserved += 1;
+      return () => (state.reserved -= 1);
+    },
+    now: () => state.now,
+  })({
     model: 'm',
     routes,
     body: '{}',
@@ -116,6 +126,17 @@ const play = (permit: Permit, outcome: AttemptOutcome, ms?: number): void => {
 };
 
 describe('the way to the targets', () => {
+  it('keeps a connection for each permit, until its call begins or it is given back', async () => {
+    const { gate, look, state } = open();
+    look();
+    const [one, other] = [await permitOf(gate.enter(first)), await permitOf(gate.enter(first))];
+    expect(state.reserved).toBe(2);
+    one.begin();
+    expect(state.reserved).toBe(1);
+    other.cancel();
+    expect(state.reserved).toBe(0);
+  });
+
   it('keeps the order that the request got first, whatever opens and shuts meanwhile', () => {
     const { look, state } = open();
     expect(look()).toEqual({ open: ['second', 'first'], shut: [] });

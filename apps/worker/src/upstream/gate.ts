@@ -70,6 +70,8 @@ export type GateOptions = {
     'order' | 'check' | 'isLastResort' | 'take' | 'key' | 'queue' | 'goBack'
   >;
   health: Pick<Health, 'started' | 'stateOf' | 'claimProbe'>;
+  /** Keeps a connection's room at the provider for a permit, until the returned function is called. */
+  reserve(provider: string): () => void;
   now(): number;
 };
 
@@ -77,7 +79,7 @@ export type GateOptions = {
 const barredMs = 50;
 
 /** Joins what is known of targets: which ones a request may ask, with which key, and when. */
-export function createGates({ selection, health, now }: GateOptions) {
+export function createGates({ selection, health, reserve, now }: GateOptions) {
   return function open({ model, routes, body, signal, deadlineAt }: GateRequest): Gate {
     const place = selection.queue(model, { signal, deadlineAt });
     /** Targets that took no request of this one, and until when they need not be asked again. */
@@ -137,9 +139,11 @@ export function createGates({ selection, health, now }: GateOptions) {
       grant: Extract<TargetGrant, { kind: 'yes' }>,
       key: KeyLease | undefined,
     ): Permit {
+      const release = reserve(route.provider);
       return {
         apiKey: key?.apiKey,
         begin() {
+          release();
           const tell = health.started(route);
           const startedAt = now();
           let hasSpoken = false;
@@ -170,6 +174,7 @@ export function createGates({ selection, health, now }: GateOptions) {
           };
         },
         cancel() {
+          release();
           key?.end();
           grant.cancel();
         },

@@ -117,7 +117,12 @@ export function createUpstreams(options: UpstreamsOptions) {
     },
 
     plightOf: selection.plightOf,
-    openGate: createGates({ selection, health, now: Date.now }),
+    openGate: createGates({
+      selection,
+      health,
+      reserve: (provider) => pools.of(provider)?.reserve() ?? nothing,
+      now: Date.now,
+    }),
 
     call({ activation, target, permit, body, mode, identity, ...rest }: CallOptions): Attempt {
       const config = providers[target.provider];
@@ -190,6 +195,8 @@ export function createUpstreams(options: UpstreamsOptions) {
     },
   };
 }
+
+const nothing = (): void => {};
 
 /** Each of them once, whichever models name it. */
 function targetsAt(provider: string, models: Readonly<Record<string, ModelConfig>>): Target[] {

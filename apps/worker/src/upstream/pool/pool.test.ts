@@ -54,6 +54,31 @@ describe('demand', () => {
     expect(reuseRate).toBeCloseTo(1 - 2 / 5);
   });
 
+  test('is full also by the room that is kept for requests to come', async () => {
+    const { server, held } = holding();
+    await using at = await listen(server);
+    using pool = startPool({ ...at, connections: 2 });
+    const first = pool.reserve();
+    expect(pool.isFull()).toBe(false);
+    const second = pool.reserve();
+    expect(pool.isFull()).toBe(true);
+    second();
+    second();
+    expect(pool.isFull()).toBe(false);
+    // One that is free counts as one that may be opened.
+    const asked = [ask(pool, '/hold'), ask(pool, '/hold')];
+    await until(() => held.length === 2);
+    expect(pool.isFull()).toBe(true);
+    held[0]?.end();
+    await asked[0]?.outcome;
+    await until(() => pool.stats().active === 1);
+    expect(pool.isFull()).toBe(true);
+    first();
+    expect(pool.isFull()).toBe(false);
+    held[1]?.end();
+    await asked[1]?.outcome;
+  });
+
   test('takes the connection that was used last, so that the others idle out', async () => {
     const { server, held } = holding();
     await using at = await listen(server);

@@ -56,6 +56,12 @@ export type Pool = {
   warm(): void;
   /** One more request would wait until another one has ended. */
   isFull(): boolean;
+  /**
+   * Keeps room for a request that was let in and is dispatched later, as its attempt is logged first.
+   * Returns the function that gives the room up, to be called right before the dispatch, or instead of
+   * it. Idempotent.
+   */
+  reserve(): () => void;
   stats(): PoolStats;
   /** Ends everything at once. Idempotent. */
   close(): void;
@@ -83,6 +89,8 @@ export function createPool(options: PoolOptions): Pool {
       for (const one of connections) if (!addresses.has(one.address())) shelf.retire(one, 'dns');
     },
   );
+  /** Requests that were let in and are not dispatched yet. */
+  let reserved = 0;
   let keeping = false;
   let closed = false;
   /** In a row: connections that failed, or ended before they had served. */
@@ -260,7 +268,23 @@ export function createPool(options: PoolOptions): Pool {
       pump();
     },
     isFull() {
-      return !room() && shelf.top() === undefined && line.size >= onTheWay();
+      const unopened = config.connections - connections.size - connecting.size;
+      let spare = unopened * carries + onTheWay() - line.size - reserved;
+      // Drops those that are closed or too old.
+      if (shelf.top() === undefined) return spare <= 0;
+      for (const { capacity, active } of shelf.free) {
+        if (spare > 0) break;
+        spare += capacity - active;
+      }
+      return spare <= 0;
+    },
+    reserve() {
+      let isKept = true;
+      reserved += 1;
+      return () => {
+        if (isKept) reserved -= 1;
+        isKept = false;
+      };
     },
     stats: () =>
       readStats(counters, connections, { connecting: connecting.size, waiting: line.size }),
