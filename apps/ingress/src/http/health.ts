@@ -30,25 +30,31 @@ async function whyNotReady(services: Services): Promise<string[]> {
   if (own.kind === 'shed') {
     reasons.push(`this ingress takes no new work: ${strainWords[own.reason]}`);
   }
-  const asked = Promise.all([channels.countWorkers(), queue.pausedShards()]);
-  const seen = await inTime(pingRedis().then(() => asked));
-  if (!seen) return [...reasons, `redis did not answer within ${patienceMs} ms`];
-  const [workers, paused] = seen;
+  // One promise for all three: a rejection that no one awaits would end the process.
+  const asked = Promise.all([channels.countWorkers(), queue.pausedShards(), pingRedis()]);
+  const seen = await inTime(asked);
+  if (seen.kind === 'late') return [...reasons, `redis did not answer within ${patienceMs} ms`];
+  if (seen.kind === 'refused') return [...reasons, `redis refuses commands: ${seen.code}`];
+  const [workers, paused] = seen.value;
   if (workers === 0) reasons.push('no worker is present');
   const pause = pauseReason(paused);
   if (pause !== undefined) reasons.push(pause);
   return reasons;
 }
 
-async function inTime<T>(work: Promise<T>): Promise<T | undefined> {
+/** `code`: the first word of what Redis says, such as MISCONF or LOADING. */
+type Seen<T> = { kind: 'seen'; value: T } | { kind: 'late' } | { kind: 'refused'; code: string };
+
+async function inTime<T>(work: Promise<T>): Promise<Seen<T>> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), patienceMs);
+  const late = new Promise<Seen<T>>((resolve) => {
+    timer = setTimeout(() => resolve({ kind: 'late' }), patienceMs);
   });
   try {
-    return await Promise.race([work, late]);
-  } catch {
-    return undefined;
+    return await Promise.race([work.then((value) => ({ kind: 'seen', value }) as const), late]);
+  } catch (error) {
+    const code = error instanceof Error ? /^[A-Z]+(?= )/.exec(error.message)?.[0] : undefined;
+    return code === undefined ? { kind: 'late' } : { kind: 'refused', code };
   } finally {
     clearTimeout(timer);
     work.catch(() => {});
