@@ -50,7 +50,7 @@ const lastWordsMs = 1000;
 const role = beginRole({ role: 'ingress', argv: process.argv.slice(2), env: process.env });
 const { config, name, logger, lifecycle } = role;
 const { shards, retentionMs, limits } = config;
-const { redis, keys, log, onError, isReady, connectSubscriber, whenReady, leave } =
+const { redis, keys, log, onError, isReady, ping, connectSubscriber, whenReady, leave } =
   await joinRedis(role);
 
 const channels = createRedisChannels({
@@ -232,9 +232,7 @@ const app = await buildApp({
     logger,
     leaving: () => lifecycle.stage !== 'starting' && lifecycle.stage !== 'serving',
     draining: () => lifecycle.draining.aborted,
-    pingRedis: async () => {
-      await redis.ping();
-    },
+    pingRedis: ping,
     onError,
   },
   queues: queue.board,

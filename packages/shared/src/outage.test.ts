@@ -27,6 +27,7 @@ test('however many notice that Redis is away, there is one line, and one when it
   state.ready = true;
   outage.back();
   outage.back();
+  await vi.advanceTimersByTimeAsync(1000);
   expect(lines).toEqual([
     { msg: 'Redis is away', reason: undefined },
     { msg: 'Redis is back', awayMs: 7000, errors: 53 },
@@ -69,4 +70,24 @@ test('a Redis that refuses commands for long is one outage, over when it refuses
     { msg: 'Redis is away', reason: expect.stringContaining('No space left') },
     { msg: 'Redis is back', errors: 100 },
   ]);
+});
+
+test('a replica without its primary, which takes connections and refuses commands, is one outage', async () => {
+  const { lines, state, outage } = open();
+  for (let i = 0; i < 50; i++) {
+    state.ready = true;
+    outage.back();
+    await vi.advanceTimersByTimeAsync(60);
+    outage.note(new Error("READONLY You can't write against a read only replica."));
+    state.ready = false;
+    outage.lost();
+    await vi.advanceTimersByTimeAsync(40);
+  }
+  expect(outage.reason).toMatch(/^READONLY/);
+  expect(lines).toHaveLength(1);
+  state.ready = true;
+  outage.back();
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(outage.reason).toBeUndefined();
+  expect(lines).toMatchObject([{ msg: 'Redis is away' }, { msg: 'Redis is back' }]);
 });

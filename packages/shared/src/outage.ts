@@ -13,6 +13,8 @@ export type Outage = {
   lost(): void;
   /** That connection stands again. */
   back(): void;
+  /** While Redis is away, or refuses commands: what it said, where it said anything. */
+  readonly reason: string | undefined;
 };
 
 export type OutageOptions = {
@@ -22,47 +24,52 @@ export type OutageOptions = {
   now?(): number;
 };
 
-/** Milliseconds without an error after which an outage is over whose connection for commands stands. */
+/** Milliseconds without a refusal and with a connection that stands, after which an outage is over. */
 const quietMs = 1000;
 /** Milliseconds after Redis is back in which waits that began before still run out. */
 const lateMs = 6000;
 
+type Away = {
+  since: number;
+  errors: number;
+  /** When Redis last refused, or a connection was last lost. */
+  lastAt: number;
+  reason: string;
+};
+
 export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions): Outage {
-  let away: { since: number; errors: number; lastAt: number } | undefined;
+  let away: Away | undefined;
   let timer: NodeJS.Timeout | undefined;
   let backAt = -Infinity;
 
-  function begin(reason: string | undefined): void {
-    if (away) return;
-    away = { since: now(), errors: 0, lastAt: now() };
+  function begin(reason: string | undefined): Away {
+    if (away) {
+      away.lastAt = now();
+      return away;
+    }
+    away = { since: now(), errors: 0, lastAt: now(), reason: reason ?? 'it is away' };
     logger.warn({ reason }, 'Redis is away');
-  }
-
-  function back(): void {
-    if (!away) return;
-    const { since, errors } = away;
-    clearTimeout(timer);
-    timer = undefined;
-    away = undefined;
-    backAt = now();
-    logger.info({ awayMs: backAt - since, errors }, 'Redis is back');
+    return away;
   }
 
   /**
-   * Redis refuses commands (its disk is full, it is a replica until a failover is done), or another
-   * connection than that for commands is lost: no event says when that is over.
+   * A connection that stands is not enough: a replica without its primary accepts one and refuses the
+   * first command. The outage is over after a while without a refusal and without a loss.
    */
-  function backWhenQuiet(): void {
+  function endWhenQuiet(): void {
     if (timer || !away || !isReady()) return;
     const wait = away.lastAt + quietMs - now();
-    if (wait <= 0) {
-      back();
+    if (wait > 0) {
+      timer = setTimeout(() => {
+        timer = undefined;
+        endWhenQuiet();
+      }, wait).unref();
       return;
     }
-    timer = setTimeout(() => {
-      timer = undefined;
-      backWhenQuiet();
-    }, wait).unref();
+    const { since, errors, lastAt } = away;
+    away = undefined;
+    backAt = now();
+    logger.info({ awayMs: lastAt - since, errors }, 'Redis is back');
   }
 
   return {
@@ -74,16 +81,21 @@ export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions):
       if (!away && kind === 'timeout') return isLate;
       // What began in the outage before is no new one.
       if (!away && isLate && isReady()) return true;
-      begin(reasonOf(error));
-      if (away) {
-        away.errors += 1;
-        away.lastAt = now();
-      }
-      backWhenQuiet();
+      const one = kind === 'timeout' && away ? away : begin(reasonOf(error));
+      one.errors += 1;
+      endWhenQuiet();
       return true;
     },
-    lost: () => begin(undefined),
-    back,
+    lost() {
+      begin(undefined);
+    },
+    back() {
+      if (away) away.lastAt = now();
+      endWhenQuiet();
+    },
+    get reason() {
+      return away?.reason;
+    },
   };
 }
 

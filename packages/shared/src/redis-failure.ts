@@ -32,7 +32,8 @@ export function redisFailure(error: unknown, url: string, timeoutMs: number): st
  * Refusals that end by themselves: while Redis loads its data or saves it, after a failover until the
  * new primary is known, while memory is short or a script runs.
  */
-const passing = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM)\s/;
+const passing =
+  /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM|UNBLOCKED)\s/;
 
 /** A key holds something else than what is always there: that never passes, and concerns what it is about alone. */
 export const isDamage = (error: unknown): boolean =>

@@ -74,6 +74,11 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
     log,
     onError,
     isReady,
+    /** Rejects where Redis does not answer, or refuses what others of this process ask of it. */
+    async ping(): Promise<void> {
+      await redis.ping();
+      if (outage.reason !== undefined) throw new Error(outage.reason);
+    },
     /** One more connection, for what comes by itself. */
     connectSubscriber: () => connectRedis(url, { name, role: 'subscriber', onError }),
 
