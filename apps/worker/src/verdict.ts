@@ -63,7 +63,7 @@ export function createWhole(options: WholeOptions): Whole {
 
 function judge({ provider, call, head, sink }: WholeOptions, bytes: Buffer): AttemptOutcome {
   const text = decoder.decode(bytes);
-  if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus(provider, head, text) };
+  if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus({ provider, call, head }, text) };
   // Characters are lost in it.
   if (!isUtf8(bytes)) return { kind: 'fault', fault: unreadable };
   const verdict = provider.readWhole(text, call);
@@ -107,9 +107,12 @@ const notAStream: AttemptOutcome = {
   },
 };
 
-function fromStatus(provider: Provider, head: Head, text: string): Fault {
+function fromStatus(
+  { provider, call, head }: Pick<WholeOptions, 'provider' | 'call' | 'head'>,
+  text: string,
+): Fault {
   const { status, headers } = head;
-  const { code, error, words, retryAfterMs } = provider.readError(status, text);
+  const { code, error, words, retryAfterMs } = provider.readError(status, text, call);
   const told = words === undefined ? '' : `: ${words.replace(/\.$/, '')}`;
   const fault: Fault = {
     code,

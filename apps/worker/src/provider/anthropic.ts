@@ -15,7 +15,7 @@ export const anthropic: Provider = {
   request,
   readStream: (call, sink) => createStreamReader(call, sink),
   readWhole: (text, call) => readWhole(text, call),
-  readError,
+  readError: (status, text, { body }) => readError(status, text, { body }),
 };
 
 /** The one version of the API that there is; what is new comes by members and models. */

@@ -11,7 +11,7 @@ export const openai: Provider = {
   request,
   readStream,
   readWhole,
-  readError: readErrorBody,
+  readError: (status, text, { body }) => readErrorBody(status, text, { body }),
 };
 
 function request(call: ProviderCall) {

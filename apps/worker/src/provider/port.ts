@@ -62,5 +62,5 @@ export type Provider = {
   /** A whole answer, not streamed. `body`: in the inner form, where that is not what came. */
   readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
   /** What an error status means, and the error as the client is told it. */
-  readError(status: number, text: string): ReadError;
+  readError(status: number, text: string, call: Pick<ProviderCall, 'body'>): ReadError;
 };

@@ -3,7 +3,7 @@ import type { OpenAiError } from '@millrace/shared/domain/entry';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { asRead, judge, saidNothing } from '../errors/read-error.ts';
-import type { ReadError } from '../errors/read-error.ts';
+import type { Asked, ReadError } from '../errors/read-error.ts';
 import { findReason, reasonInBody, saysWhy } from '../errors/reason.ts';
 import type { Reason } from '../errors/reason.ts';
 
@@ -33,24 +33,24 @@ const place = /^([a-z_]+(?:\.[a-z0-9_]+)*): /;
  */
 export function toOpenAiError(body: unknown): OpenAiError | undefined {
   const reason = errorOf(body) && findReason(body);
-  return reason && read(500, reason, Date.now()).error;
+  return reason && read(500, reason, {}).error;
 }
 
 /** The error in the body of a response with this status. */
-export function readError(status: number, text: string): ReadError {
+export function readError(status: number, text: string, asked: Asked = {}): ReadError {
   const reason = reasonInBody(text);
   // An error in the place of an answer is read as if it came with a 500: its type knows better.
   if (!reason) return saidNothing(status);
   const meant = status === 500 ? (statusOf(reason.type) ?? status) : status;
-  return asRead(read(meant, reason, Date.now()), reason);
+  return asRead(read(meant, reason, asked), reason);
 }
 
 /** The fault that an event in the stream, or a body with status 200, is; undefined where it is none. */
-export function errorFault(body: unknown): Fault | undefined {
+export function errorFault(body: unknown, asked: Asked = {}): Fault | undefined {
   const reason = isError(body) ? findReason(body) : undefined;
   if (!reason) return undefined;
   const httpStatus = statusOf(reason.type);
-  const { code, error, retryAfterMs } = read(httpStatus ?? 500, reason, Date.now());
+  const { code, error, retryAfterMs } = read(httpStatus ?? 500, reason, asked);
   return {
     code,
     message: reason.error.message,
@@ -66,8 +66,8 @@ const isError = (body: unknown): boolean =>
   (isJsonObject(body) && body['type'] === undefined && saysWhy(body));
 
 /** As the shared table reads it, with OpenAI's code and param for Anthropic's types. */
-function read(status: number, reason: Reason, now: number): ReadError {
-  const read = judge(status, reason, now);
+function read(status: number, reason: Reason, asked: Asked): ReadError {
+  const read = judge(status, reason, asked);
   const { type, error, told, requestId } = reason;
   const known =
     type !== undefined && Object.hasOwn(errorTypes, type) ? errorTypes[type] : undefined;

@@ -148,7 +148,7 @@ export function createStreamReader(
           finishReason === undefined ? truncated('without a stop_reason') : complete(finishReason);
         break;
       default: {
-        const error = errorFault(event);
+        const error = errorFault(event, { body });
         // After the stop_reason the answer is whole: nothing that follows can break it.
         if (error && finishReason !== undefined) verdict = complete(finishReason);
         else if (error) verdict = { kind: 'fault', fault: error };

@@ -7,7 +7,8 @@ import type { WireBlock } from './events.fixture.ts';
 import { gather } from './stream.fixture.ts';
 import * as whole from './whole.ts';
 
-const readWhole = (text: string) => whole.readWhole(text, { model: 'claude-asked' }, () => 9_999);
+const readWhole = (text: string) =>
+  whole.readWhole(text, { model: 'claude-asked', body: '{}' }, () => 9_999);
 const completionOf = (text: string) =>
   JSON.parse((readWhole(text) as { body: string }).body) as ChatCompletion;
 

@@ -12,11 +12,11 @@ type Json = Readonly<Record<string, unknown>>;
 /** What a whole answer was worth, and the same as a chat completion. */
 export function readWhole(
   text: string,
-  { model }: Pick<ProviderCall, 'model'>,
+  { model, body: asked }: Pick<ProviderCall, 'model' | 'body'>,
   now: () => number = Date.now,
 ): Verdict & { body?: string } {
   const message = parse(text);
-  const fault = errorFault(message);
+  const fault = errorFault(message, { body: asked });
   if (fault) return { kind: 'fault', fault };
   const finishReason = isMessage(message) ? finishReasonOf(message['stop_reason']) : undefined;
   const deltas = isMessage(message) ? readBlocks(message.content) : 'damaged';

@@ -1,3 +1,4 @@
+import { faultTable } from '@millrace/shared/domain/fault';
 import type { FaultCode } from '@millrace/shared/domain/fault';
 
 /*
@@ -220,6 +221,12 @@ const badKey: readonly Dialect[] = [
 const noCredit: readonly Dialect[] = [
   // A quota that fills up within the minute: codes and texts are those of an account without credit.
   {
+    by: 'Cohere, by the minute',
+    means: 'upstream_rate_limited',
+    says: /trial key.{1,80}(per|\/) minute/i,
+    statuses: [429, 500],
+  },
+  {
     by: 'Gemini, by the day',
     means: 'upstream_quota_exceeded',
     codes: ['RESOURCE_EXHAUSTED'],
@@ -334,20 +341,45 @@ export const dialects: readonly Dialect[] = [
 /** Characters of what a provider says that are looked at: more is a page, or the request itself. */
 const maxChars = 2000;
 
-/** What an error means by the table; undefined where only its status can say it. */
+/**
+ * What an error means by the table; undefined where only its status can say it. `request`: the body that it
+ * answers, as JSON text.
+ */
 export function meaningOf(
   status: number,
   codes: readonly string[],
   said: string,
+  request: string,
 ): FaultCode | undefined {
   const words = new Set(codes.map((code) => code.toLowerCase()));
   const text = said.slice(0, maxChars);
   return dialects.find(
-    ({ codes: some, says, statuses }) =>
+    ({ codes: some, says, statuses, means }) =>
       (statuses ? statuses.includes(status) : isRefusal(status)) &&
       (!some || some.some((code) => words.has(code.toLowerCase()))) &&
-      (!says || says.test(text)),
+      (!says || (says.test(text) && (!isCostly(means) || isOwnWord(says, text, request)))),
   )?.means;
+}
+
+/**
+ * A fault that costs others something: it sets a key aside or counts against the target. A client must not
+ * be able to bring it about by a value that its provider quotes ("Invalid value: 'incorrect api key'").
+ */
+const isCostly = (code: FaultCode): boolean =>
+  faultTable[code].party !== 'client' && code !== 'stream_options_refused';
+
+/** Whether the provider says so in words of its own, and does not only quote the request. */
+const isOwnWord = (says: RegExp, text: string, request: string): boolean =>
+  [...text.matchAll(new RegExp(says, `${says.flags}g`))].some(([words]) => !isIn(request, words));
+
+/** Whether a JSON text has these words, whatever stands between them and however they are escaped. */
+function isIn(json: string, words: string): boolean {
+  const parts = words.match(/[a-z0-9]+/gi) ?? [];
+  const text = json.replaceAll(/\\u00([2-7][0-9a-f])/gi, (_, code: string) =>
+    String.fromCharCode(Number.parseInt(code, 16)),
+  );
+  const between = String.raw`(?:\\[bfnrt]|[^a-z0-9])+`;
+  return parts.length > 0 && new RegExp(parts.join(between), 'i').test(text);
 }
 
 const isRefusal = (status: number): boolean => status >= 400 && status <= 500 && status !== 429;

@@ -173,6 +173,11 @@ const slowDown: Said[] = [
   ['OpenRouter', 429, { error: { code: 429, message: 'm is temporarily rate-limited upstream' } }],
   ['Bedrock', 429, { __type: 'com.amazon#ThrottlingException', message: 'Too many requests' }],
   ['Mistral', 429, { message: 'Requests rate limit exceeded' }],
+  [
+    'Cohere, of a free key',
+    429,
+    { message: 'You are using a Trial key, which is limited to 9 API calls / minute.' },
+  ],
   ['MiniMax', 200, { base_resp: { status_code: 1002, status_msg: 'rate limit' } }],
 ];
 
@@ -322,6 +327,47 @@ describe('the dialects of providers', () => {
   });
 });
 
+describe('a value of the request that its provider quotes', () => {
+  const quoted = (value: string) =>
+    openai(`Invalid value: '${value}'. Supported values are: 'auto'.`);
+
+  it.each([
+    'Incorrect API key provided',
+    'api key expired',
+    'insufficient credits',
+    'your account x1 is suspended',
+    'model not found',
+    'x is not a valid model ID',
+    'too many requests',
+    'rate limit exceeded',
+  ])('sets no key aside and breaks no target: %s', (value) => {
+    const body = JSON.stringify({ messages: [], tool_choice: value });
+    const escaped = body.replace(
+      /[a-z](?=[^"]*"}$)/g,
+      (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`,
+    );
+    expect(JSON.parse(escaped)).toEqual(JSON.parse(body));
+    for (const asked of [body, escaped]) {
+      const read = readErrorBody(400, JSON.stringify(quoted(value)), { body: asked });
+      expect(read.code).toBe('upstream_rejected');
+      expect(faultInAnswer(quoted(value), { body: asked }).code).toBe('upstream_rejected');
+    }
+    // The same words are the provider's where the request does not have them.
+    expect(readErrorBody(400, JSON.stringify(quoted(value))).code).not.toBe('upstream_rejected');
+  });
+
+  it('takes nothing from what the provider says beside it', () => {
+    const body = '{"messages":[{"role":"user","content":"too many requests? Incorrect API key?"}]}';
+    const both = openai("Incorrect API key for 'x'. Your authentication failed.");
+    expect(readErrorBody(400, JSON.stringify(both), { body }).code).toBe('upstream_auth_failed');
+    const long = openai('Too long: reduce the length of the messages.');
+    const same = '{"messages":[{"role":"user","content":"reduce the length of the messages"}]}';
+    expect(readErrorBody(400, JSON.stringify(long), { body: same }).code).toBe(
+      'context_length_exceeded',
+    );
+  });
+});
+
 describe('the reason', () => {
   it.each<[string, string, object]>([
     [
@@ -438,8 +484,10 @@ describe('the time that a provider wants to be left alone', () => {
     ],
     ['nobody', openai('Slow down, and try again later.', 'rate_limit_exceeded'), undefined],
   ])('as %s says it', (_, body, ms) => {
-    expect(readErrorBody(429, JSON.stringify(body), 1_700_000_000_000).retryAfterMs).toBe(ms);
-    const fault = faultInAnswer(body, 1_700_000_000_000);
+    expect(readErrorBody(429, JSON.stringify(body), { now: 1_700_000_000_000 }).retryAfterMs).toBe(
+      ms,
+    );
+    const fault = faultInAnswer(body, { now: 1_700_000_000_000 });
     expect(fault).toMatchObject({ code: 'upstream_rate_limited' });
     expect(fault.retryAfterMs).toBe(ms);
   });

@@ -17,10 +17,18 @@ export type ReadError = {
   retryAfterMs?: number;
 };
 
+/** What an error is read with. */
+export type Asked = {
+  /** The request that it answers, as JSON text: what a provider quotes of it are no words of its own. */
+  body?: string;
+  /** Milliseconds since the epoch. */
+  now?: number;
+};
+
 /** The error in the body of a response with this status, whatever its form. */
-export function readErrorBody(status: number, text: string, now = Date.now()): ReadError {
+export function readErrorBody(status: number, text: string, asked: Asked = {}): ReadError {
   const reason = reasonInBody(text);
-  return reason ? asRead(judge(status, reason, now), reason) : saidNothing(status);
+  return reason ? asRead(judge(status, reason, asked), reason) : saidNothing(status);
 }
 
 export const saidNothing = (status: number): ReadError => ({
@@ -35,11 +43,11 @@ export const asRead = (
 ): ReadError => (isText ? { ...read, error: undefined, words: said } : read);
 
 /** The fault that an error inside an answer is: in a body with status 200, or as an event of a stream. */
-export function faultInAnswer(error: unknown, now = Date.now()): Fault {
+export function faultInAnswer(error: unknown, asked: Asked = {}): Fault {
   const reason = findReason(error);
   if (!reason) return { code: 'upstream_server_error', message: silent };
   const status = statusIn(reason);
-  const { code, error: told, retryAfterMs } = judge(status ?? 500, reason, now);
+  const { code, error: told, retryAfterMs } = judge(status ?? 500, reason, asked);
   return {
     code,
     message: told?.message ?? silent,
@@ -50,9 +58,13 @@ export function faultInAnswer(error: unknown, now = Date.now()): Fault {
 }
 
 /** As `readErrorBody`, for a reason that was found by other ways. */
-export function judge(status: number, reason: Reason, now: number): ReadError {
+export function judge(
+  status: number,
+  reason: Reason,
+  { body = '', now = Date.now() }: Asked,
+): ReadError {
   const { error, type, codes, said } = reason;
-  const code = meaningOf(status, codes, said) ?? classifyStatus(status, error);
+  const code = meaningOf(status, codes, said, body) ?? classifyStatus(status, error);
   const retryAfterMs = retryTimeIn(reason, now);
   const isOpenAis = classifyStatus(200, { ...error, type: '' }) === code;
   const read: OpenAiError = {

@@ -1,12 +1,13 @@
 import { errorOf, isObject } from '@millrace/shared/domain/chunk';
 import { faultInAnswer } from '../errors/read-error.ts';
+import type { Asked } from '../errors/read-error.ts';
 import { saysWhy } from '../errors/reason.ts';
 import type { Verdict } from '../port.ts';
 
-/** The fault that an error inside an answer is. */
-export const fromErrorEvent = (error: unknown): Verdict => ({
+/** The fault that an error inside an answer is. `asked`: the call that it answers. */
+export const fromErrorEvent = (error: unknown, asked: Asked): Verdict => ({
   kind: 'fault',
-  fault: faultInAnswer(error),
+  fault: faultInAnswer(error, asked),
 });
 
 /**

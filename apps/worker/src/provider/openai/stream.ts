@@ -85,7 +85,7 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
     if (isFinished()) isCut = true;
     if (isFinished() && error === undefined) return;
     if (isFinished()) verdict = completed();
-    else verdict = error === undefined ? damagedEvent : fromErrorEvent(error);
+    else verdict = error === undefined ? damagedEvent : fromErrorEvent(error, { body: call.body });
   }
 
   function take(text: string, chunk: JsonObject): void {

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import * as whole from './whole.ts';
 
-const readWhole = (text: string) => whole.readWhole(text, { model: 'asked' }, () => 9_999);
+const readWhole = (text: string) =>
+  whole.readWhole(text, { model: 'asked', body: '{}' }, () => 9_999);
 
 const answer = (choices: unknown) => JSON.stringify({ id: 'c', created: 1, model: 'm', choices });
 const message = { role: 'assistant', content: 'A' };

@@ -19,7 +19,7 @@ import { errorInJson, fromErrorEvent } from './errors.ts';
  */
 export function readWhole(
   text: string,
-  { model }: Pick<ProviderCall, 'model'>,
+  { model, body }: Pick<ProviderCall, 'model' | 'body'>,
   now: () => number = Date.now,
 ): Verdict & { body?: string } {
   const parsed = parse(text);
@@ -27,7 +27,7 @@ export function readWhole(
   const answer = Array.isArray(parsed) && errorOf(parsed[0]) ? (parsed[0] as unknown) : parsed;
   if (!isObject(answer)) return invalid('something that is no JSON object');
   const error = errorInJson(answer);
-  if (error !== undefined) return fromErrorEvent(error);
+  if (error !== undefined) return fromErrorEvent(error, { body });
   if (!hasAnswer(answer)) return invalid('no choice that can be read');
   const first = finishReasons(answer)[0];
   const missing = missingIdentity(answer, model, now());
