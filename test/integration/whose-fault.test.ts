@@ -93,6 +93,11 @@ const replies: Record<string, Reply[]> = {
     { status: 400, body: openai('Unrecognized request argument supplied: stream_options') },
     wholeStream,
   ],
+  'quotes a value': [
+    { status: 400, body: openai("Invalid value: 'stream_options'.") },
+    { status: 400, body: openai("Invalid value: 'stream_options'.") },
+    wholeStream,
+  ],
   'takes no field': [wholeStream],
   'nested chunk': [
     sse(
@@ -322,6 +327,13 @@ describe('a provider that says "slow down"', () => {
 });
 
 describe('a provider that refuses stream_options', () => {
+  it('and the same request without it only quotes the client: it is asked as before', async () => {
+    expect((await ask('quotes a value', true)).status).toBe(400);
+    expect(textOf(await ask('quotes a value', true), true)).toBe('all is well');
+    const fields = callsOf('quotes a value').map(({ body }) => body['stream_options']);
+    expect(fields).toEqual([{ include_usage: true }, undefined, { include_usage: true }]);
+  });
+
   it('is asked again without, and from then on', async () => {
     for (let i = 0; i < 2; i++) {
       expect(textOf(await ask('refuses a field', true), true)).toBe('all is well');

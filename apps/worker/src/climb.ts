@@ -185,6 +185,12 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
         mode,
         identity: history.shown.identity,
         accepted: history.tries.some(({ answered }) => answered),
+        refusedStreamOptions: history.tries.some(
+          (one) =>
+            one.outcome === 'stream_options_refused' &&
+            one.provider === route.provider &&
+            one.model === route.model,
+        ),
         limit: timeLimit({
           startedAt: history.startedAt,
           timeoutMs,

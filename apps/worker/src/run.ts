@@ -97,6 +97,8 @@ export type CallOptions = {
   identity: Identity | undefined;
   /** Some target began to answer the request: one that refuses it now is no judge of it. */
   accepted: boolean;
+  /** The target refused this request for `stream_options`: it is asked again without. */
+  refusedStreamOptions: boolean;
   /** The end of the request's time. */
   limit: TimeLimit;
   sink: AnswerSink;

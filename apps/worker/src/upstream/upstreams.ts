@@ -57,7 +57,10 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
 export function createUpstreams(options: UpstreamsOptions) {
   const { providers, models, limits, pools, worker, fleet, windows, lines } = options;
   const { onChange, onAside, onFault, wasLate, onError } = options;
-  /** Targets that refused `stream_options`, for as long as this worker lives; by `targetKey`. */
+  /**
+   * Targets that take requests only without `stream_options`, for as long as this worker lives; by
+   * `targetKey`. That one refused it is no proof: it may have quoted a value of the request.
+   */
   const refusesStreamOptions = new Set<string>();
   const health = createHealth({
     bus: fleet,
@@ -124,7 +127,9 @@ export function createUpstreams(options: UpstreamsOptions) {
       now: Date.now,
     }),
 
-    call({ activation, target, permit, body, mode, identity, ...rest }: CallOptions): Attempt {
+    call(options: CallOptions): Attempt {
+      const { activation, target, permit, body, mode, identity, ...more } = options;
+      const { refusedStreamOptions, ...rest } = more;
       const config = providers[target.provider];
       const model = models[activation.data.model];
       const pool = pools.of(target.provider);
@@ -145,7 +150,8 @@ export function createUpstreams(options: UpstreamsOptions) {
           apiKey: permit.apiKey,
           traceparent: activation.data.traceparent,
           prefill: mode === 'continue',
-          omitsStreamOptions: !config.streamOptions || refusesStreamOptions.has(key),
+          omitsStreamOptions:
+            !config.streamOptions || refusedStreamOptions || refusesStreamOptions.has(key),
           identity,
         },
         timeouts: model,
@@ -157,8 +163,9 @@ export function createUpstreams(options: UpstreamsOptions) {
       const learn = async () => {
         const outcome = await attempt.outcome;
         watch.ended(outcome);
+        const hasBegun = outcome.kind === 'completed' || attempt.firstTokenAt !== undefined;
+        if (refusedStreamOptions && hasBegun) refusesStreamOptions.add(key);
         if (outcome.kind !== 'fault') return;
-        if (outcome.fault.code === 'stream_options_refused') refusesStreamOptions.add(key);
         onFault?.({ request: activation.id, target, fault: outcome.fault });
       };
       learn().catch(onError);
