@@ -1,16 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { assembleCompletion } from '@millrace/shared/domain/completion';
 import { bodyWithoutKey, withoutKeyIn } from './answer-redaction.ts';
 
 const secret = 'sk-test-4f9Qm27LxZ81TbWv';
 
 /** A chunk of one choice. */
-const deltaChunk = (delta: Readonly<Record<string, unknown>>) => ({
+const deltaChunk = (delta: Readonly<Record<string, unknown>>, finish: string | null = null) => ({
   id: 'c',
   object: 'chat.completion.chunk',
   created: 1,
   model: 'm',
-  choices: [{ index: 0, delta, finish_reason: null }],
+  choices: [{ index: 0, delta, finish_reason: finish }],
 });
 
 type Delta = Record<string, unknown>;
@@ -80,6 +81,61 @@ describe('the key in a streamed answer', () => {
     for (const size of [1, 2, 4, 9]) expect(send(pieces(text, size)).content).toBe(text);
   });
 
+  describe('which the answer only begins', () => {
+    const sent = (deltas: readonly Delta[], last: Delta = {}) => {
+      const texts: string[] = [];
+      const sink = withoutKeyIn(
+        {
+          plain: (text) => texts.push(text),
+          chunk: (text) => texts.push(text),
+          usage: () => {},
+        },
+        secret,
+      );
+      for (const delta of deltas) {
+        const chunk = deltaChunk(delta);
+        const { content } = delta;
+        if (typeof content === 'string') sink.plain(JSON.stringify(chunk), content);
+        else sink.chunk(JSON.stringify(chunk), chunk, true);
+      }
+      const end = deltaChunk(last, 'stop');
+      sink.chunk(JSON.stringify(end), end, false);
+      return assembleCompletion(texts.map((text): unknown => JSON.parse(text)))?.choices[0];
+    };
+    const begun = secret.slice(0, 15);
+
+    it.each([1, 2, 7, 30])('is whole at its end, in pieces of %i', (size) => {
+      const words = `Keys begin with ${begun}`;
+      expect(sent(pieces(words, size))).toMatchObject({
+        message: { content: words },
+        finish_reason: 'stop',
+      });
+      const all = pieces(words, size);
+      expect(sent(all.slice(0, -1), all.at(-1))).toMatchObject({ message: { content: words } });
+    });
+
+    it('is whole in each of its texts', () => {
+      const call = { id: 'a', type: 'function', function: { name: 'f', arguments: '' } };
+      const deltas = [
+        { reasoning_content: `So ${begun}` },
+        { content: `It is ${begun}` },
+        { tool_calls: [{ index: 0, ...call }] },
+        { tool_calls: [{ index: 0, function: { arguments: `{"a":"${begun}` } }] },
+        { tool_calls: [{ index: 0, function: { arguments: '"}' } }] },
+      ];
+      expect(sent(deltas)?.message).toEqual({
+        role: 'assistant',
+        reasoning_content: `So ${begun}`,
+        content: `It is ${begun}`,
+        refusal: null,
+        tool_calls: [{ ...call, function: { name: 'f', arguments: `{"a":"${begun}"}` } }],
+      });
+      expect(sent(deltas.slice(0, -1))?.message.tool_calls).toMatchObject([
+        { function: { arguments: `{"a":"${begun}` } },
+      ]);
+    });
+  });
+
   it('leaves every chunk without it as it is, byte for byte', () => {
     fc.assert(
       fc.property(
@@ -101,9 +157,16 @@ describe('the key in a streamed answer', () => {
     expect(texts).toEqual(deltas.map((delta) => JSON.stringify(deltaChunk(delta))));
   });
 
-  it.each([undefined, 'none', 'x'])('is not looked for where it is %j', (key) => {
-    expect(send([{ content: 'none x' }], key).content).toBe('none x');
-  });
+  it.each([undefined, 'none', 'x', 'lm-studio', 'not-needed', 'assistant', 'NO_KEY_REQUIRED'])(
+    'is not looked for where it is %j',
+    (key) => {
+      const words = 'none x lm-studio not-needed NO_KEY_REQUIRED';
+      expect(send([{ role: 'assistant', content: words }], key).texts.join('')).not.toContain(
+        '***',
+      );
+      expect(bodyWithoutKey(`{"role":"assistant","content":"${words}"}`, key)).not.toContain('***');
+    },
+  );
 });
 
 it('the key in a whole answer is taken out of its text', () => {

@@ -1,6 +1,16 @@
+import {
+  choiceIndex,
+  finishReasons,
+  isObject,
+  itemsOf,
+  reasoningPartFields,
+  visibility,
+  withoutUsage,
+} from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
 import type { AnswerSink } from './provider/port.ts';
-import { formsOf, mapTexts, mask, shortestKey } from './redaction.ts';
+import { formsOf, isSecret, mapTexts, mask, shortestKey } from './redaction.ts';
 import type { Redact } from './redaction.ts';
 
 /*
@@ -17,9 +27,9 @@ const maxDepth = 100;
 
 /** The sink that is given all but the key. Without a secret it is the same sink. */
 export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): AnswerSink {
-  if (secret === undefined || secret.length < shortestKey) return sink;
+  if (secret === undefined || !isSecret(secret)) return sink;
   const hide = hideForms(secret);
-  const followers = new Map<string, Redact>();
+  const followers = new Map<string, Follower>();
 
   /** The text at this place of all chunks, as one. */
   function follow(place: string, text: string): string {
@@ -28,15 +38,44 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
       if (followers.size >= maxPlaces) return hide(text);
       followers.set(place, (follower = createFollower(secret ?? '')));
     }
-    return follower(hide(text));
+    return follower.take(hide(text));
+  }
+
+  /**
+   * Tells what is held of a choice's texts as a chunk of its own: before the end of the choice, and before
+   * other texts of it. `told`: the places of the texts in the next chunk.
+   */
+  function tellHeld(chunk: JsonObject, told: ReadonlySet<string>): void {
+    const ends = new Set(finishReasons(chunk).map(({ index }) => index));
+    for (const [place, choice] of itemsOf(chunk['choices']).entries()) {
+      if (!isObject(choice)) continue;
+      const index = choiceIndex(choice, place);
+      const ownPlaces = `choices.${index}.delta.`;
+      const isOver = ends.has(index) || [...told].some((one) => one.startsWith(ownPlaces));
+      for (const [where, follower] of isOver ? followers : []) {
+        if (!where.startsWith(ownPlaces) || told.has(where)) continue;
+        const held = follower.flush();
+        if (held === '') continue;
+        const delta = nested(where.slice(ownPlaces.length).split('.'), held);
+        const more = { ...withoutUsage(chunk), choices: [{ index, delta, finish_reason: null }] };
+        sink.chunk(JSON.stringify(more), more, true);
+      }
+    }
   }
 
   const content = 'choices.0.delta.content';
   const followContent = createFollower(secret);
   followers.set(content, followContent);
+  const onlyContent: ReadonlySet<string> = new Set([content]);
+  function isHolding(): boolean {
+    for (const one of followers.values()) if (one.isHolding) return true;
+    return false;
+  }
   return {
     plain(text, said) {
-      const shown = followContent(hide(said));
+      if (followers.size > 1 && isHolding())
+        tellHeld(parseShallow(text) as JsonObject, onlyContent);
+      const shown = followContent.take(hide(said));
       if (shown === said) sink.plain(text, said);
       else if (shown !== '') {
         const chunk = replace(parseShallow(text), '', (place, one) =>
@@ -47,15 +86,23 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
     },
     chunk(text, chunk, visible) {
       let isChanged = hide(text) !== text;
+      const ends = finishReasons(chunk).map(({ index }) => `choices.${index}.`);
+      const wasHolding = isHolding();
+      const told = new Set<string>();
       const clean = replace(chunk, '', (place, one) => {
         // Others, as the id, are the same in every chunk and no part of a text.
-        const shown = place.startsWith('choices.') ? follow(place, one) : one;
+        if (!place.startsWith('choices.')) return one;
+        if (one !== '') told.add(place);
+        const isEnd = ends.some((choice) => place.startsWith(choice));
+        const shown = follow(place, one) + (isEnd ? (followers.get(place)?.flush() ?? '') : '');
         isChanged ||= shown !== one;
         return shown;
       });
+      if (wasHolding && isObject(clean)) tellHeld(clean, told);
       if (isChanged) {
         const shown = mapTexts(clean, hide, maxDepth);
-        sink.chunk(JSON.stringify(shown), shown, visible);
+        const isVisible = visible || visibility(shown) === 'visible';
+        sink.chunk(JSON.stringify(shown), shown, isVisible);
       } else sink.chunk(text, chunk, visible);
     },
     usage: (text) => sink.usage(hide(text)),
@@ -64,7 +111,7 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
 
 /** A whole answer without the key: as JSON text, and the same text where it is not there. */
 export function bodyWithoutKey(body: string, secret: string | undefined): string {
-  if (secret === undefined || secret.length < shortestKey) return body;
+  if (secret === undefined || !isSecret(secret)) return body;
   return hideForms(secret)(body);
 }
 
@@ -80,11 +127,19 @@ function hideForms(secret: string): Redact {
         );
 }
 
+type Follower = {
+  /** What of the next piece, and of what was held before it, is told. */
+  take: Redact;
+  /** What is held: no more of the text comes. */
+  flush(): string;
+  readonly isHolding: boolean;
+};
+
 /**
  * Follows a text through its pieces. What may be the secret is held back from its ninth character on, and
  * shown with the piece that proves it is not (Knuth, Morris and Pratt). Each piece costs its length.
  */
-function createFollower(secret: string): Redact {
+function createFollower(secret: string): Follower {
   const borders = bordersOf(secret);
   const shown = Math.min(shownChars, Math.floor(secret.length / 2));
   /** Most pieces have no place where it could begin. */
@@ -101,7 +156,7 @@ function createFollower(secret: string): Redact {
   /** Characters at the end of the text so far that are the beginning of the secret. */
   let matched = 0;
   let held = '';
-  return (piece) => {
+  function take(piece: string): string {
     if (matched === 0 && !mayBegin(piece)) return piece;
     let told = '';
     let pending = held;
@@ -117,8 +172,38 @@ function createFollower(secret: string): Redact {
     }
     held = pending;
     return told;
+  }
+  return {
+    take,
+    flush() {
+      const rest = held;
+      held = '';
+      matched = 0;
+      return rest;
+    },
+    get isHolding() {
+      return held !== '';
+    },
   };
 }
+
+/** The object in which a text stands at this place, as `replace` names it. */
+function nested([first = '', ...rest]: readonly string[], text: string): JsonObject {
+  const [next, ...others] = rest;
+  if (next === undefined) return { [first]: text };
+  if (!/^\d+$/.test(next)) return { [first]: nested(rest, text) };
+  const [field = ''] = others;
+  if (field === '') return { [first]: [text] };
+  // As deltas of calls are known by their index, and parts by their type.
+  const label = first === 'tool_calls' ? {} : { type: typeOfPart(first, field) };
+  const index = numberedLists.has(first) ? { index: Number(next) } : {};
+  return { [first]: [{ ...label, ...index, ...nested(others, text) }] };
+}
+
+const numberedLists: ReadonlySet<string> = new Set(['tool_calls', ...reasoningPartFields]);
+
+const typeOfPart = (list: string, field: string): string =>
+  list === 'reasoning_details' ? `reasoning.${field}` : field;
 
 /** For each beginning of the text: how long the longest shorter one is that it also ends with. */
 function bordersOf(text: string): number[] {

@@ -10,6 +10,16 @@ export type Redact = (text: string) => string;
  * servers that want none (`x`, `none`): no secret, and a part of half the words there are.
  */
 export const shortestKey = 8;
+/** Characters from which on a key of words alone is a secret. */
+const longestWords = 24;
+
+/**
+ * Whether a key is looked for in answers: `lm-studio` and `not-needed` are words that an answer may have,
+ * and what people write where a server wants no key.
+ */
+export const isSecret = (key: string): boolean =>
+  key.length >= longestWords || (key.length >= shortestKey && /\d/.test(key));
+
 /** Characters in a row, apart from all but letters and digits, by which a part of a secret is known. */
 const gramChars = 8;
 /** Stands where a secret stood. */
@@ -83,8 +93,9 @@ function hide(text: string, grams: ReadonlySet<string>): string {
 /** What tells whose account it is, and keys that providers have masked in part. Each takes linear time. */
 const identifiers: readonly RegExp[] = [
   // OpenAI, Groq: organisations and projects; OpenRouter, Anthropic and others: users, teams, workspaces.
-  /\b(?:org|proj)[-_][A-Za-z0-9]{3,}/g,
-  /\b(?:acct|user|team|wrkspc|workspace)[-_](?=[A-Za-z]{0,64}\d)[A-Za-z0-9]{5,}/g,
+  // A client's own names (`org_name`, `user_address1`) look otherwise: no capitals, digits at the end at most.
+  /\b(?:org|proj)[-_](?=[a-z]{0,64}[A-Z\d])[A-Za-z0-9]{3,}/g,
+  /\b(?:acct|user|team|wrkspc|workspace)[-_](?=[A-Za-z]{0,64}\d[A-Za-z0-9]{2})[A-Za-z0-9]{5,}/g,
   // xAI, Anthropic, Fireworks, Google: the same in a sentence.
   /(?<=\b(?:team|organi[sz]ation|account|project|workspace|tenant|subscription)s?[ :/#]{1,2}[`'"]?)(?=[\w.:-]{0,64}\d)[A-Za-z0-9][\w.:-]{2,}/gi,
   /\barn:aws[^\s"'`,)]+/g,
