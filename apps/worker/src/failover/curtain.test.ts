@@ -217,12 +217,34 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     ['nothing', []],
     ['white space', [chunk({ content: ' \n' }), chunk({ content: '\n' })]],
     ['reasoning', [chunk({ reasoning_content: 'Is there more?' })]],
-    ['content in parts', [chunk({ content: [{ type: 'text', text: 'so on' }] })]],
+    [
+      'thoughts in parts',
+      [chunk({ content: [{ type: 'thinking', thinking: [{ type: 'text', text: 'So' }] }] })],
+    ],
   ])('an end after %s is not believed', (_, said) => {
     const chunks = [...begin, ...said];
     expect(behind(on(rung, shown), ...chunks, end())).toBe('empty');
     expect(behind(on(rung, shown), ...chunks, chunk({}, { finish: 'length' }))).toBe('empty');
     expect(behind(on(rung, shown), ...chunks)).toBe('empty');
+  });
+
+  it('words in parts go on with the text, without the thoughts beside them', () => {
+    const thought = { type: 'thinking', thinking: [{ type: 'text', text: 'Hm.' }] };
+    const words = (text: string) => [{ type: 'text', text }, thought];
+    const chunks = [
+      chunk({ content: words(`${start} and`) }),
+      chunk({ content: words(' so') }),
+      chunk({ content: ' on.' }),
+      end(),
+    ];
+    expect(behind(on(rung, shown), ...chunks)).toEqual([
+      chunk({ content: ' and' }),
+      chunk({ content: ' so' }),
+      chunk({ content: ' on.' }),
+      end(),
+    ]);
+    const picture = chunk({ content: [{ type: 'image_url', image_url: { url: 'data:' } }] });
+    expect(behind(on(rung, shown), ...chunks.slice(0, 2), picture, end())).toBe('diverged');
   });
 
   it('a provider’s word on what may be said is given, with a word more or without', () => {

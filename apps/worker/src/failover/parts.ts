@@ -97,6 +97,21 @@ export function saysNothing(value: unknown, depth = 0): boolean {
   return true;
 }
 
+/** A part of a content that is no word of the answer. */
+export const isThought = (part: unknown): boolean =>
+  isObject(part) && (part['type'] === 'thinking' || part['type'] === 'reference');
+
+/** The words of a content in parts; undefined where a part is neither words nor a thought. */
+export function wordsIn(parts: readonly unknown[]): string | undefined {
+  let words = '';
+  for (const part of parts) {
+    const text = isObject(part) ? part['text'] : part;
+    if (typeof text === 'string') words += text;
+    else if (!isThought(part) && !saysNothing(part)) return undefined;
+  }
+  return words;
+}
+
 /** A value as JSON; of one that is nested too deeply to be written, that it is. */
 export function jsonOf(value: unknown): string {
   try {

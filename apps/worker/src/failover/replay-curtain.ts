@@ -8,7 +8,7 @@ import {
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import type { Curtain, CurtainStep } from './curtain.ts';
-import { leavesOf, partSeam } from './parts.ts';
+import { isThought, leavesOf, partSeam } from './parts.ts';
 import type { PartSeam } from './parts.ts';
 import { createReasoningForm } from './reasoning-form.ts';
 import { repeatedChoice } from './repeated-choice.ts';
@@ -176,7 +176,3 @@ const isDropped = (fresh: JsonObject | Dropped | undefined): fresh is Dropped =>
   fresh !== undefined && 'kind' in fresh && fresh['kind'] === 'dropped';
 
 const endOf = (index: number): string => `${index}:end`;
-
-/** A part of a content that is no word of the answer. */
-const isThought = (part: unknown): boolean =>
-  isObject(part) && (part['type'] === 'thinking' || part['type'] === 'reference');

@@ -7,6 +7,7 @@ import {
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import type { Curtain, CurtainStep } from './curtain.ts';
+import { wordsIn } from './parts.ts';
 import { chooseAnchor } from './seam/anchor.ts';
 import { anchorSeam } from './seam/anchored.ts';
 import { prefillSeam } from './seam/prefill.ts';
@@ -63,7 +64,8 @@ export function textCurtain(rung: 'continue' | 'anchor', shown: Shown, tools: bo
       const delta = deltaOf(choice) ?? {};
       const calls = hasToolCall(delta) ? callsIn(delta) : undefined;
       if (isRefusal(delta) || (calls && !tools)) return dropped('diverged');
-      const piece = contentOf(choice);
+      const piece = contentOf(delta);
+      if (piece === undefined) return dropped('diverged');
       const finish = hasFinish(choice) ? choice : undefined;
       if (isOpen) return say(chunk, { piece, calls, finish });
       let step = piece === '' ? held : seam.push(piece);
@@ -89,8 +91,9 @@ const firstChoice = (chunk: unknown): JsonObject | undefined => {
   return isObject(choice) ? choice : undefined;
 };
 
-const contentOf = (choice: JsonObject): string => {
-  const content = deltaOf(choice)?.['content'];
+/** The words of a delta, also where they come in parts; undefined where it says something else. */
+const contentOf = ({ content }: JsonObject): string | undefined => {
+  if (Array.isArray(content)) return wordsIn(content);
   return typeof content === 'string' ? content : '';
 };
 
