@@ -355,6 +355,24 @@ describe('a row of failures', () => {
   });
 });
 
+describe('a worker that joins while a target is broken', () => {
+  test('takes it for dead until it hears of a success', async () => {
+    const { join, policy } = startMembers();
+    const one = await join('one');
+    fail(one, 20);
+    const two = await join('two');
+    await pass(soonMs);
+    expect(statesOf(one, two)).toEqual(['open', 'open']);
+    expect(two.health.successRate(target)).toBe(0);
+    await pass(policy.probeIntervalMs);
+    expect(await one.health.claimProbe(target)).toBe(true);
+    succeed(one, 1);
+    await pass(soonMs);
+    expect(two.health.stateOf(target)).toBe('recovering');
+    expect(two.health.successRate(target)).toBeGreaterThan(0);
+  });
+});
+
 describe('a worker that stood still', () => {
   test('blames no target for the faults that it sees when it wakes, in the fleet neither', async () => {
     const { join } = startMembers();

@@ -95,6 +95,8 @@ export function createHealth(options: HealthOptions): Health {
     if (origin === 'decided' || (isMine && to.kind === 'closed')) states.share(key);
     wakeUp.arm();
     if (from.kind === to.kind) return;
+    // A worker that has just started would ask a dead target as if it always answered.
+    if (origin === 'adopted' && to.kind !== 'closed') view.target(key).success.doubt();
     view.renew(view.target(key), to.kind === 'closed' || to.kind === 'recovering');
     if (isMine) countersOf(key).transitions[to.kind] += 1;
     try {

@@ -4,6 +4,8 @@
  */
 export type SuccessRate = {
   add(successes: number, failures: number): void;
+  /** Another worker found the target broken: where nothing is known of it, that counts as one failure. */
+  doubt(): void;
   /** 0 to 1; 1 while nothing is known. */
   read(): number;
 };
@@ -17,13 +19,17 @@ const newest = 0.15;
 export function createSuccessRate(): SuccessRate {
   let good = 0;
   let weight = 0;
+  function add(successes: number, failures: number): void {
+    const calls = successes + failures;
+    if (calls === 0) return;
+    const kept = (1 - newest) ** calls;
+    good = good * kept + (successes / calls) * (1 - kept);
+    weight = weight * kept + (1 - kept);
+  }
   return {
-    add(successes, failures) {
-      const calls = successes + failures;
-      if (calls === 0) return;
-      const kept = (1 - newest) ** calls;
-      good = good * kept + (successes / calls) * (1 - kept);
-      weight = weight * kept + (1 - kept);
+    add,
+    doubt() {
+      if (weight === 0) add(0, 1);
     },
     // Of the calls there were: one that never succeeded has earned nothing.
     read: () => (weight > 0 ? good / weight : 1),
