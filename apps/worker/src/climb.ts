@@ -27,7 +27,7 @@ export type ClimbOptions = {
   loggedChars: number;
   writer: LogWriter;
   run: number;
-  /** Whether nothing has happened since the seal by which another run could have taken the log. */
+  /** Whether the seal is so fresh that no other run can have taken the log since. */
   isSurelyOurs(): boolean;
   signal: AbortSignal;
   onContest(contest: Contest): void;

@@ -259,3 +259,35 @@ describe('while Redis refuses for now', () => {
     await expect(start(await create())).rejects.toThrow('WRONGTYPE');
   });
 });
+
+it('that waited long for its target has its first attempt in the log before it asks', async () => {
+  const written = Promise.withResolvers<void>();
+  const slow: Pick<StreamLog, 'append'> = {
+    async append(shard, items) {
+      await written.promise;
+      return log.append(shard, items);
+    },
+  };
+  let at = Date.now();
+  let isOpen = false;
+  const ended = start(await create(), {
+    appender: createAppender({ log: slow, maxHeldBytes: 1e6, onError: (one) => errors.push(one) }),
+    openGate: (request) => ({
+      ...openGate(request),
+      look: () => ({ open: isOpen ? request.routes : [], shut: isOpen ? [] : request.routes }),
+      wait: () => {
+        isOpen = true;
+        at += 5000;
+        return Promise.resolve({ kind: 'retry', open: request.routes });
+      },
+    }),
+    now: () => at,
+  });
+  await vi.waitFor(() => expect(isOpen).toBe(true));
+  for (let i = 0; i < 10; i++) await turn();
+  expect(calls).toEqual([]);
+  written.resolve();
+  await vi.waitFor(() => expect(calls).toHaveLength(1));
+  stop('finished');
+  await ended;
+});

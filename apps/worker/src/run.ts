@@ -114,6 +114,12 @@ export type CallOptions = {
 const refusedMs = 10_000;
 
 /**
+ * Milliseconds for which a seal proves that the log is this run's; less than the fleet needs to take a worker
+ * for dead. A run that waits longer for its target may have lost its log unheard, as one that stood still.
+ */
+const provenMs = 1000;
+
+/**
  * One activation of a job: takes the log over, makes attempts until there is an answer, and ends it.
  *
  * Whether anybody still reads it is no question here: a client that leaves is told by its ingress at
@@ -162,6 +168,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     const taken = await retryRefused(() => log.seal(id, claim), patient);
     if (taken.kind === 'refused') return giveUp(taken.error);
     const sealed = taken.value;
+    const sealedAt = deps.now();
     if (sealed.kind === 'fenced') return { kind: 'dropped' };
     if (sealed.kind !== 'sealed') {
       // Settled by who ended it, or by nobody: its estimate stays.
@@ -196,7 +203,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       loggedChars,
       writer,
       run: sealed.run,
-      isSurelyOurs: () => deps.timesLate() === timesLate,
+      isSurelyOurs: () => deps.timesLate() === timesLate && deps.now() - sealedAt < provenMs,
       signal,
       onContest: (current) => (contest = current),
     });
