@@ -65,6 +65,8 @@ export type Answer = {
   closeLost(): void;
   /** Writes that an attempt starts; what it brings goes to the voice. */
   open(step: AttemptStep, events: VoiceEvents): Voice;
+  /** The call of the attempt is not made after all: it costs nothing. */
+  spare(voice: Voice): void;
   /** Writes the attempt's ledger entry; true when the answer is whole by it. */
   ended(
     voice: Voice,
@@ -93,6 +95,8 @@ export function createAnswer(options: AnswerOptions): Answer {
   let shownBefore = 0;
   /** By attempt: those that this run opened and that have no end yet. */
   const voices = new Map<number, Voice>();
+  /** Attempts whose call was not made. */
+  const spared = new Set<number>();
   /** Lines that changed what readers have. */
   let changes = 0;
   let logChars = options.loggedChars;
@@ -137,7 +141,7 @@ export function createAnswer(options: AnswerOptions): Answer {
       const text = history.shown.texts.get(key(0, 'content')) ?? '';
       return promptTokens(continueBody(body, one.mode, text.slice(0, one.offset)));
     };
-    return { sent, told, asked };
+    return { sent, told, asked, isSpared: spared.has(attempt) };
   }
 
   function say({ text, content }: Spoken): void {
@@ -274,6 +278,7 @@ export function createAnswer(options: AnswerOptions): Answer {
   return {
     closeLost: () => closeOpen('worker_lost'),
     open,
+    spare: (voice) => void spared.add(voice.started.attempt),
     ended,
     handOver(voice, firstTokenAt) {
       const cost = costOfCalledOff(workOf(voice.started.attempt), 'handed_over');

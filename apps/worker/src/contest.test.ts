@@ -530,3 +530,14 @@ describe('pressure', () => {
     expect(played).toHaveLength(2);
   });
 });
+
+it('an attempt that is called off before its call was made costs nothing', async () => {
+  const run = new AbortController();
+  const { runWith } = contest({ logged: () => new Promise(() => {}), signal: run.signal });
+  const outcome = runWith(freePermit);
+  run.abort('fenced');
+  expect(await outcome).toEqual({ kind: 'aborted' });
+  expect(heard.history.stopped).toEqual([
+    expect.not.objectContaining({ usage: expect.anything() }),
+  ]);
+});

@@ -120,10 +120,12 @@ export function createContest(options: ContestOptions): Contest {
       callHelp();
     });
     const call = () => begin(step, place, voice.sink, waits ? onLate : undefined);
+    const spare = () => {
+      place.giveBack();
+      answer.spare(voice);
+    };
     const line = logged();
-    const attempt = line
-      ? startWhenLogged({ logged: line, signal, start: call, spare: place.giveBack })
-      : call();
+    const attempt = line ? startWhenLogged({ logged: line, signal, start: call, spare }) : call();
     racer = { voice, attempt, isLate: false };
     racers.add(racer);
     // It may have spoken before it was known here.

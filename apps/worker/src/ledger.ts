@@ -13,6 +13,8 @@ export type Cost = Pick<AttemptEnded, 'outcome' | 'usage' | 'estimated'>;
 export type Work = Pick<Voice, 'sent' | 'told'> & {
   /** What it was asked; a function, for few attempts have to be estimated. */
   asked(): number;
+  /** Its call was not made. */
+  isSpared?: boolean;
 };
 
 /** What a target sent: in all, and the reasoning of it. Estimated tokens. */
@@ -40,7 +42,8 @@ export function costOfBroken(work: Work, outcome: string): Cost {
 }
 
 /** Of one that its target was at work on: what it reported, and an estimate of what it did since then. */
-export function costOfCalledOff({ told, sent, asked }: Work, outcome: string): Cost {
+export function costOfCalledOff({ told, sent, asked, isSpared }: Work, outcome: string): Cost {
+  if (isSpared) return { outcome };
   const since = sent.tokens - (told?.tokens ?? 0);
   const reported = positive(told?.usage['prompt_tokens']);
   if (told && since === 0 && reported > 0) return { outcome, usage: told.usage };
