@@ -75,6 +75,9 @@ export function missingIdentity(
   return Object.fromEntries(missing.map((name) => [name, JSON.stringify(own[name])]));
 }
 
+/** For a tool call that its provider gave no id. */
+export const newCallId = (): string => `call_${randomUUID().replaceAll('-', '')}`;
+
 /** Preambles (Azure's filter results) come with empty ones. */
 const saysSomething = (value: unknown): boolean =>
   (typeof value === 'string' && value !== '') || (typeof value === 'number' && value > 0);

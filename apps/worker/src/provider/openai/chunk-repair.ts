@@ -1,11 +1,11 @@
 import { withinDepth } from '@millrace/shared/domain/json';
-import { randomUUID } from 'node:crypto';
 import { choiceIndex, isObject, itemsOf } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { memberText, setMembers, withoutMember } from '@millrace/shared/domain/json-text';
 import { createToolCallRepair, edited, repairPart } from '@millrace/shared/domain/tool-call-repair';
 import type { ToolCallRepair } from '@millrace/shared/domain/tool-call-repair';
 import { parseExactly } from '../exact-json.ts';
+import { newCallId } from '../identity.ts';
 import type { Identity } from '../identity.ts';
 import type { ProviderCall } from '../port.ts';
 
@@ -93,8 +93,6 @@ export function createChunkRepair(
 
 /** It has numbers that JSON.parse may round. */
 const needsCare = (text: string): boolean => /\d{16}/.test(text);
-
-const newCallId = (): string => `call_${randomUUID().replaceAll('-', '')}`;
 
 /** Whether the client itself asked for usage. */
 function asksForUsage(body: string): boolean {

@@ -44,3 +44,36 @@ it('a whole answer has an id, a time and a model, whatever its provider says', (
     });
   }
 });
+
+it('a tool call in a whole answer has an id, and its arguments are a text', () => {
+  const part = (args: unknown) => ({ name: 'f', arguments: args });
+  const right = { id: 'a', type: 'function', function: part('{"x":1}') };
+  const calling = (...calls: unknown[]) => answer([{ message: { ...message, tool_calls: calls } }]);
+  expect(readWhole(calling(right))).not.toHaveProperty('body');
+  const read = readWhole(
+    calling(right, { type: 'function', function: part({ x: 1 }) }).replace(
+      '{"x":1}}}',
+      '{"x":12345678901234567890}}}',
+    ),
+  );
+  if (!('body' in read)) throw new Error('no body');
+  const second = part('{"x":12345678901234567890}');
+  expect(JSON.parse(read.body ?? '')).toEqual({
+    id: 'c',
+    created: 1,
+    model: 'm',
+    choices: [
+      {
+        message: {
+          ...message,
+          tool_calls: [
+            right,
+            { id: expect.stringMatching(/^call_/), type: 'function', function: second },
+          ],
+        },
+      },
+    ],
+  });
+  const old = answer([{ message: { ...message, function_call: part({ x: 1 }) } }]);
+  expect(readWhole(old)).toMatchObject({ body: expect.stringContaining('"{\\"x\\":1}"') });
+});

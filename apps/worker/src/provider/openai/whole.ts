@@ -1,7 +1,8 @@
-import { parseShallow } from '@millrace/shared/domain/json';
+import { parseShallow, withinDepth } from '@millrace/shared/domain/json';
 import {
   errorOf,
   finishReasons,
+  hasToolCall,
   isObject,
   isReadable,
   itemsOf,
@@ -9,13 +10,15 @@ import {
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { setMembers } from '@millrace/shared/domain/json-text';
-import { missingIdentity } from '../identity.ts';
+import { edited, repairPart } from '@millrace/shared/domain/tool-call-repair';
+import { parseExactly } from '../exact-json.ts';
+import { missingIdentity, newCallId } from '../identity.ts';
 import type { ProviderCall, Verdict } from '../port.ts';
 import { errorInJson, fromErrorEvent } from './errors.ts';
 
 /**
- * What a whole answer was worth. One of which not every choice can be read is none. `body`: with an
- * identity of ours, where the provider gave it none or an empty one.
+ * What a whole answer was worth. One of which not every choice can be read is none. `body`: with what the
+ * provider left out or wrote otherwise than OpenAI: an identity, ids and arguments of tool calls.
  */
 export function readWhole(
   text: string,
@@ -30,13 +33,55 @@ export function readWhole(
   if (error !== undefined) return fromErrorEvent(error, { body });
   if (!hasAnswer(answer)) return invalid('no choice that can be read');
   const first = finishReasons(answer)[0];
-  const missing = missingIdentity(answer, model, now());
+  const choices = repairedChoices(text, answer);
+  const members = { ...missingIdentity(answer, model, now()), ...(choices && { choices }) };
   return {
     kind: 'completed',
     finishReason: first?.reason ?? null,
     usage: usageOf(answer),
-    ...(missing && { body: setMembers(text, missing) }),
+    ...(Object.keys(members).length > 0 && { body: setMembers(text, members) }),
   };
+}
+
+/**
+ * The choices as JSON text, where a tool call in them has no id, or its arguments are an object and no text
+ * with one; undefined where all are right. The rule of streams: chunk-repair.ts.
+ */
+function repairedChoices(text: string, answer: JsonObject): string | undefined {
+  if (!itemsOf(answer['choices']).some(hasCalls)) return undefined;
+  const choices = itemsOf((withinDepth(parseExactly(text)) as JsonObject)['choices']);
+  const fresh = choices.map(repairChoice);
+  return fresh.every((choice, at) => choice === choices[at]) ? undefined : JSON.stringify(fresh);
+}
+
+const hasCalls = (choice: unknown): boolean => {
+  const message = isObject(choice) ? choice['message'] : undefined;
+  return isObject(message) && hasToolCall(message);
+};
+
+function repairChoice(choice: unknown): unknown {
+  if (!isObject(choice) || !isObject(choice['message'])) return choice;
+  const { message } = choice;
+  const edits: Record<string, unknown> = {};
+  const { tool_calls: calls, function_call: call } = message;
+  const fresh = itemsOf(calls).map(repairCall);
+  if (fresh.some((one, at) => one !== itemsOf(calls)[at])) edits['tool_calls'] = fresh;
+  if (isObject(call)) {
+    const part = repairPart(call, false);
+    if (part !== call) edits['function_call'] = part;
+  }
+  const repaired = edited(message, edits);
+  return repaired === message ? choice : { ...choice, message: repaired };
+}
+
+function repairCall(call: unknown): unknown {
+  if (!isObject(call)) return call;
+  const { id, function: part } = call;
+  const edits: Record<string, unknown> = {};
+  if (typeof id !== 'string' || id === '') edits['id'] = newCallId();
+  const fresh = isObject(part) ? repairPart(part, false) : part;
+  if (fresh !== part) edits['function'] = fresh;
+  return edited(call, edits);
 }
 
 /** A choice has a message, or an end that says why it has none (a filter's). */
