@@ -39,11 +39,11 @@ afterEach(async () => {
 });
 
 /** A request with its job; its id. Each is a millisecond younger than the one before it. */
-async function add(model = 'm'): Promise<string> {
+async function add(model = 'm', deadlineAt?: number): Promise<string> {
   const id = newRequestId(0, 1_700_000_000_000 + made++);
   await log.create({ id, model } as RequestMeta, '{}', undefined);
   const standing = { key: 'k', priority: 'normal', weight: 1, bytes: 2 } as const;
-  await queue.add(id, { model, standing } as JobData);
+  await queue.add(id, { model, standing, deadlineAt } as JobData);
   return id;
 }
 
@@ -53,8 +53,8 @@ const addMany = async (count: number): Promise<string[]> => {
   return ids;
 };
 
-/** A worker that begins jobs and ends none; the ids of those that it has begun. */
-function work(name: string, places: number) {
+/** A worker that begins jobs and ends none, but for those that are `notYet`; the ids of those that it has begun. */
+function work(name: string, places: number, notYet = (_id: string) => false) {
   const begun: string[] = [];
   const activations = new Map<string, Activation>();
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
@@ -65,6 +65,7 @@ function work(name: string, places: number) {
       await log.seal(id, { activation: number, nonce: `${id}/${number}`, worker: name });
       activations.set(id, activation);
       begun.push(id);
+      if (notYet(id)) return { kind: 'not_yet' };
       await ended;
       return { kind: 'dropped' };
     },
@@ -159,6 +160,44 @@ describe('when a worker dies', () => {
     await expect.poll(() => queue.counts()).toMatchObject({ waiting: 2, active: 3 });
     await dies('w2', second, 'hung');
     expect(condemned).toEqual([]);
+  });
+
+  test('its deadline is minded while it waits again', async () => {
+    const deadlineAt = Date.now() + 60_000;
+    const ids = [await add('m', deadlineAt), await add('m', deadlineAt)];
+    const worker = work('w1', 2);
+    await expect.poll(() => worker.begun).toHaveLength(2);
+    expect(await dies('w1', worker)).toBe(2);
+    const { overdue } = await queue.look(deadlineAt + 1);
+    expect(overdue.toSorted()).toEqual(ids.toSorted());
+  });
+
+  test('no model counts as avoided because a worker has one of its suspects', async () => {
+    await addMany(2);
+    const first = work('w1', 2);
+    await expect.poll(() => first.begun).toHaveLength(2);
+    await dies('w1', first, 'hung');
+    const second = work('w2', 2);
+    second.consumer.avoid(new Set(['full']));
+    await expect.poll(() => second.begun).toHaveLength(1);
+    await expect.poll(async () => (await queue.look(0)).avoided).toEqual(['full']);
+  });
+
+  test('a suspect whose model takes none now is not begun again and again', async () => {
+    const suspect = await add('full');
+    const first = work('w1', 1);
+    await expect.poll(() => first.begun).toEqual([suspect]);
+    await dies('w1', first, 'hung');
+
+    const second = work('w2', 20, (id) => id === suspect);
+    await expect.poll(() => second.begun).toEqual([suspect]);
+    // To begin ten others, one after the other, takes longer than to fetch it some more times.
+    for (let n = 0; n < 10; n++) {
+      const other = await add('other');
+      await expect.poll(() => second.begun, { interval: 1 }).toContain(other);
+    }
+    expect(second.begun.filter((id) => id === suspect)).toHaveLength(1);
+    expect((await queue.counts()).waiting).toBe(1);
   });
 
   test('by chance while others die without any cause, its only fresh job fails later', async () => {

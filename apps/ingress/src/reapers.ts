@@ -33,7 +33,7 @@ export function startReapers(options: ReapersOptions): { stop(): Promise<void> }
     const { kind } = await log.finish(id, line, 'failed');
     if (kind !== 'finished') return;
     metrics.poisoned(shard);
-    logger.error({ request: id, worker, shard }, 'a request killed two workers in a row: failed');
+    logger.error({ request: id, worker, shard }, 'a request killed its workers: failed');
   }
 
   const start = (shard: number) =>

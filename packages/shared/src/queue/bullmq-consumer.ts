@@ -126,14 +126,17 @@ export function startBullConsumer(
     if (data.deadlineAt !== undefined) line.strike([id]).catch(note);
     const lock = keeper.keep(id, token);
     held += 1;
+    let outcome: ActivationOutcome | undefined;
     try {
-      const outcome = await handle({ id, number, data, shown, lockLost: lock.lost });
+      outcome = await handle({ id, number, data, shown, lockLost: lock.lost });
       // Somebody else has it, and Redis would refuse whatever we do to it.
       return lock.lost.aborted ? { kind: 'dropped' } : outcome;
     } finally {
       held -= 1;
       lock.release();
-      shown?.();
+      // A suspect that goes back waits where this worker would find it again at once: suspects are left to
+      // others until the time of its isolation is over.
+      if (outcome?.kind !== 'not_yet') shown?.();
     }
   }
 

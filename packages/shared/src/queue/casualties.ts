@@ -68,7 +68,7 @@ export function createDeadWorkersJobs(
 
     async sendBehind({ id, token }, fate) {
       const [name, data] = await redis.hmget(toKey(id), 'name', 'data');
-      const { standing } = JSON.parse(data ?? '{}') as Partial<JobData>;
+      const { standing, deadlineAt = '' } = JSON.parse(data ?? '{}') as Partial<JobData>;
       const priority = standing?.priority ?? 'normal';
       const touched = [
         toKey(id),
@@ -77,11 +77,12 @@ export function createDeadWorkersJobs(
         keys.queueCounts(shard),
         keys.finishes(shard, priority),
         keys.request(id),
+        keys.deadlines(shard),
       ];
       const place = [startOf(priority), bandWidth, ttlMs];
       const newName = fate === 'suspected' ? (name ?? '') : suspectName;
       const field = fate === 'blamed' ? 'blamed' : 'suspected';
-      const args = [id, token, ...place, newName, field];
+      const args = [id, token, ...place, newName, field, deadlineAt];
       return (await runScript(redis, scripts.sendBehind, touched, args)) as 'back';
     },
 

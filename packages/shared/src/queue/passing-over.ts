@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
+import { suspectName } from './casualties.ts';
 import { bandWidth, firstBand, front, lookedAt, startOf, ttlMs } from './waiting-line.ts';
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
@@ -51,7 +52,7 @@ export function createPassingOver(
       const touched = [toKey('prioritized'), toKey('wait'), ...counts];
       const line = [front, firstBand, bandWidth, lookedAt, toKey(''), ttlMs];
       const memory = [isRecent ? inVain.placed : -1, begun?.rank ?? 0];
-      const args = [...line, ...memory, ...avoided];
+      const args = [...line, ...memory, suspectName, ...avoided];
       const [found, last = -1, rank = 0] = (await runScript(
         redis,
         scripts.pick,

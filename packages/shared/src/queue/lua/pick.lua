@@ -5,7 +5,7 @@
 -- KEYS prioritized, wait, counts, avoided models
 -- ARGV score of the front, start of the first band, width of a band, how many are looked at, prefix of
 --      the jobs' keys, ttl ms, number of the last job that was there when all were looked at in vain (or
---      -1), rank to go on from, avoided models
+--      -1), rank to go on from, name that is no model's, avoided names
 -- Returns {'take'}; {'nothing new'}; {'all', number of the job that was placed last}; or {'more', the same,
 -- rank to go on from}.
 -- A job that is no hash has no fields: it is taken, and who takes it removes it.
@@ -20,10 +20,10 @@ local placed = tonumber(redis.call('HGET', KEYS[3], 'placed') or 0)
 local batch = 50
 local avoided = {}
 local now = redis.call('TIME')[1]
-for i = 9, #ARGV do
+for i = 10, #ARGV do
   avoided[ARGV[i]] = true
-  -- For who has to tell how long others wait.
-  redis.call('ZADD', KEYS[4], now, ARGV[i])
+  -- For who has to tell how long requests of other models wait.
+  if ARGV[i] ~= ARGV[9] then redis.call('ZADD', KEYS[4], now, ARGV[i]) end
 end
 redis.call('PEXPIRE', KEYS[4], ARGV[6])
 

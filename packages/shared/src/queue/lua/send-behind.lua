@@ -1,10 +1,11 @@
 -- Puts a job of a dead worker behind all that wait in its class, as one that may have killed it.
 -- What BullMQ does to move a job from its worker to those that wait, with our place.
--- KEYS job, its lock, active, stalled, prioritized, counts, finishes of the class, request
--- ARGV id, token, start of the band, width of the band, ttl ms, name from now on, field that counts this
+-- KEYS job, its lock, active, stalled, prioritized, counts, finishes of the class, request, deadlines
+-- ARGV id, token, start of the band, width of the band, ttl ms, name from now on, field that counts this,
+--      deadline (ms since the epoch) or ''
 -- Returns 'back', 'lost' when the job is not the token's any more, 'ended' when its request has ended meanwhile.
-local job, lock, active, stalled, prioritized, counts, finishes, request = unpack(KEYS)
-local id, token, from, width, ttl, name, field = unpack(ARGV)
+local job, lock, active, stalled, prioritized, counts, finishes, request, deadlines = unpack(KEYS)
+local id, token, from, width, ttl, name, field, deadline = unpack(ARGV)
 if redis.call('GET', lock) ~= token then return 'lost' end
 if redis.call('HEXISTS', request, 'end') == 1 then return 'ended' end
 if redis.call('LREM', active, 1, id) == 0 then return 'lost' end
@@ -28,5 +29,10 @@ local beginning = redis.call('HGET', counts, 'beginning:' .. from) or '0'
 redis.call('HSET', job, 'name', name, 'place', score, 'beginning', beginning)
 redis.call('HSET', counts, 'model:' .. name, redis.call('HINCRBY', counts, 'placed', 1))
 redis.call('PEXPIRE', counts, ttl)
+-- Its worker minded it; from here on those do who look at the queue.
+if deadline ~= '' then
+  redis.call('ZADD', deadlines, deadline, id)
+  redis.call('PEXPIRE', deadlines, ttl)
+end
 redis.call('HINCRBY', request, field, 1)
 return 'back'
