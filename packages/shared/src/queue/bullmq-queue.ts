@@ -59,8 +59,9 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
     const { jobs, unexplained } = await dead.find(worker, death.silentMs);
     const fates = judgeDeath(jobs, { cause: death.cause, unexplained });
     const isExplained = fates.some((fate) => fate === 'blamed' || fate === 'poisoned');
-    if (!isExplained) await dead.noteUnexplained(worker);
-    return jobs.map(async (job, i) => {
+    // Beside the moves, which their readers wait for.
+    const noted = isExplained ? [] : [dead.noteUnexplained(worker).then(() => 0)];
+    const moves = jobs.map(async (job, i) => {
       const fate = fates[i] ?? 'go_on';
       if (fate === 'poisoned') return fail(queue, job, death);
       if (fate === 'go_on') return takeBack(queue, job);
@@ -68,6 +69,7 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
       // Whoever takes it finds the end, and completes the job.
       return outcome === 'ended' ? takeBack(queue, job) : Number(outcome === 'back');
     });
+    return [...moves, ...noted];
   }
 
   /** Its end first: a job that has failed is looked at by nobody but those who wait for it. */
