@@ -1,6 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -118,6 +120,23 @@ describe('a process', () => {
     expect(await line()).toMatch(/^drain/);
     child.stdin?.end();
     expect(await exit).toEqual([0, null]);
+  });
+
+  test('serves on and exits 0 while nothing reads the pipe that its log goes to', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'millrace-lifecycle-'));
+    const pipe = join(dir, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const stderr = openSync(pipe, constants.O_RDWR);
+    try {
+      const { child, exit, line } = await start('flood', { stderr });
+      child.kill('SIGTERM');
+      expect(await line()).toMatch(/^drain/);
+      child.stdin?.end();
+      expect(await exit).toEqual([0, null]);
+    } finally {
+      closeSync(stderr);
+      rmSync(dir, { recursive: true });
+    }
   });
 
   test('that cannot drain exits 1', async () => {

@@ -45,6 +45,14 @@ it('a flush in the middle of a write loses no line and doubles none', async () =
   );
 });
 
+it('what was written in the same breath is there when the flush is over', () => {
+  const path = join(dir, 'log');
+  const writer = createLogWriter(open(path, 'a'), 1_000_000);
+  writer.write('a bug: exiting\n');
+  writer.flushSync();
+  expect(readFileSync(path, 'utf8')).toBe('a bug: exiting\n');
+});
+
 it('on a full disk the flush ends, and the lines wait within the bound', async () => {
   const writer = createLogWriter(open('/dev/full', 'w'), 100);
   for (let i = 0; i < 10; i++) writer.write(`${'x'.repeat(19)}\n`);

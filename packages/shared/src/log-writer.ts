@@ -31,6 +31,7 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
   let batch: Buffer = Buffer.alloc(0);
   let offset = 0;
   let isWriting = false;
+  let isDue = false;
   let retry: NodeJS.Timeout | undefined;
 
   function takeBatch(): boolean {
@@ -45,7 +46,8 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
   }
 
   function go(): void {
-    if (isWriting || !takeBatch()) return;
+    isDue = false;
+    if (isWriting || retry || !takeBatch()) return;
     isWriting = true;
     write(fd, batch, offset, (error, bytes) => {
       isWriting = false;
@@ -73,7 +75,10 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
       }
       lines.push(bytes);
       held += bytes.length;
-      if (!retry) go();
+      if (isDue) return;
+      isDue = true;
+      // Not at once: what a process says before it ends is still here for the flush, and no thread's.
+      queueMicrotask(go);
     },
     flushSync() {
       // A batch that a thread is writing at this moment is left to it: here it would be written twice.
