@@ -35,6 +35,9 @@ import { createUpstreams } from './upstream/upstreams.ts';
 
 /* config → adapters → consumer → drain */
 
+/** To Redis: of the consumer, for its commands and its blocking read. */
+const connectionsPerShard = 2;
+
 const role = beginRole({ role: 'worker', argv: process.argv.slice(2), env: process.env });
 const { config, name, logger, lifecycle } = role;
 const { shards, limits } = config;
@@ -237,7 +240,8 @@ function openPools() {
  * beyond that waits for a free one, as it does at the limit of the config.
  */
 function withinDescriptors(providers: typeof config.providers): typeof config.providers {
-  const share = connectionShare(connectionRoom(readDescriptors()), Object.keys(providers).length);
+  const room = connectionRoom(readDescriptors(), connectionsPerShard * shards);
+  const share = connectionShare(room, Object.keys(providers).length);
   return Object.fromEntries(
     Object.entries(providers).map(([provider, one]) => {
       const { connections } = one.pool;

@@ -12,6 +12,10 @@ describe('the room for connections', () => {
     expect(connectionRoom({ limit: 64, open: 28 })).toBe(64 - 28 - 16);
   });
 
+  it('is less by what the process will open for itself', () => {
+    expect(connectionRoom({ limit: 1024, open: 30 }, 128)).toBe(1024 - 30 - 128 - 64);
+  });
+
   it('is one connection at least', () => {
     expect(connectionRoom({ limit: 32, open: 30 })).toBe(1);
   });

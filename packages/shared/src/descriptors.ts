@@ -17,11 +17,14 @@ const reserved = 64;
 /** Where the limit is small, a quarter of it has to do. */
 const largestReserve = 1 / 4;
 
-/** Descriptors that connections may take, beside those that are open for other purposes now. Pure. */
-export function connectionRoom({ limit, open }: Descriptors): number {
+/**
+ * Descriptors that connections may take, beside those that are open for other purposes now, and `later` ones
+ * that the process will open for them and keep. Pure.
+ */
+export function connectionRoom({ limit, open }: Descriptors, later = 0): number {
   if (!Number.isFinite(limit)) return Infinity;
   const reserve = Math.min(reserved, Math.ceil(limit * largestReserve));
-  return Math.max(1, limit - open - reserve);
+  return Math.max(1, limit - open - later - reserve);
 }
 
 /**
