@@ -137,8 +137,6 @@ async function openNamed(users: readonly string[]) {
   return streams;
 }
 
-const namesOf = (what: string) => Array.from({ length: 32 }, (_, i) => `${what}-${i}`);
-
 /** How often providers were asked for each stream, and how many attempts its log has. */
 async function callsAndAttempts({ user, stream }: Awaited<ReturnType<typeof openNamed>>[number]) {
   const { attempts } = await getJob(fleet.url, await requestId(stream));
@@ -161,25 +159,30 @@ test(
     fleet = await startFleet({ models, health: true });
     const [zombie] = fleet.workers as [RoleProcess];
 
+    const streams = await openNamed(Array.from({ length: 32 }, (_, i) => `reader-${i}`));
+
     // Not long enough for others to follow: what the providers sent waits in its sockets.
-    const short = await openNamed(namesOf('short'));
     zombie.child.kill('SIGSTOP');
     await sleep(1000);
     zombie.child.kill('SIGCONT');
-    await Promise.all(short.map(({ stream }) => expectWhole(stream, long.text)));
-    for (const one of short) expect(await callsAndAttempts(one)).toEqual([1, 1]);
+    // For longer than what comes of a stop is waited out.
+    const heard = streams.map(({ stream }) => stream.events.length);
+    const goesOn = streams.map(({ stream }, i) =>
+      stream.until(({ events }) => events.length > (heard[i] ?? 0) + 45),
+    );
+    await Promise.all(goesOn);
+    for (const one of streams) expect(await callsAndAttempts(one)).toEqual([1, 1]);
 
-    const taken = await openNamed(namesOf('long'));
     await fleet.addWorker();
-    const clocks = taken.map(({ stream }) => clockNextRun(stream));
+    const clocks = streams.map(({ stream }) => clockNextRun(stream));
     zombie.child.kill('SIGSTOP');
     await expect
       .poll(() => clocks.every((clock) => clock() < Infinity), { interval: 20, timeout: 10_000 })
       .toBe(true);
     zombie.child.kill('SIGCONT');
     await expect.poll(open, { timeout: 5000 }).toBe(0);
-    await Promise.all(taken.map(({ stream }) => expectWhole(stream, long.text)));
-    for (const one of taken) expect(await callsAndAttempts(one)).toEqual([2, 2]);
+    await Promise.all(streams.map(({ stream }) => expectWhole(stream, long.text)));
+    for (const one of streams) expect(await callsAndAttempts(one)).toEqual([2, 2]);
 
     // Metrics of workers are a second old.
     await sleep(1100);

@@ -10,9 +10,13 @@ import { counters, killed, openStreams, slowAnswer } from './takeover.ts';
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let fleet: Fleet;
-const { text, models } = slowAnswer(120);
+/** Those who stand still with their worker, twice, have their time besides. */
+const beside = slowAnswer(80);
+const long = slowAnswer(120);
 beforeAll(async () => {
-  fleet = await startFleet({ workers: 0, models: { ...models, short: 'healthy:tokens=20' } });
+  const { pair } = beside.models;
+  const { single } = long.models;
+  fleet = await startFleet({ workers: 0, models: { pair, single, short: 'healthy:tokens=20' } });
   await addWorkers(4);
 });
 afterAll(() => fleet?.close());
@@ -23,7 +27,7 @@ const alive = () =>
   fleet.workers.filter(({ child }) => child.exitCode === null && child.signalCode === null);
 const poisoned = { code: 'poisoned_request', type: 'server_error' };
 
-test('a request that kills every worker that takes it fails at the second one, and all others end whole', async () => {
+test('a request that kills, or blocks, every worker that takes it fails at the second one, and all others end whole', async () => {
   const innocents = await openStreams(fleet.url, 'pair', 20);
   const reader = ask(fleet.url, 'short', { body: { user: kills } });
 
@@ -32,29 +36,31 @@ test('a request that kills every worker that takes it fails at the second one, a
   expect(answer).toMatchObject({ end: 'error', error: poisoned });
   expect(answer.head).toMatchObject({ status: 500, headers: { 'x-should-retry': 'false' } });
   expect(alive()).toHaveLength(2);
-  await Promise.all(innocents.map((stream) => expectWhole(stream, text)));
-  const id = await requestId(reader);
-  expect(await getJob(fleet.url, id)).toMatchObject({ status: 'failed', error: poisoned });
-  expect(readStory(await eventsOf(fleet.url, id))).toMatchObject({ end: 'failed' });
-  await expectEmpty(observeQueue(fleet));
-  expect(await observeQueue(fleet).state(id)).toBe('failed');
-  expect(asked(fleet.primary, kills)).toBe(0);
-  const [ingress] = fleet.ingresses;
-  expect(ingress?.stderr()).toContain(id);
-});
+  const killer = await requestId(reader);
+  expect(await getJob(fleet.url, killer)).toMatchObject({ status: 'failed', error: poisoned });
+  expect(readStory(await eventsOf(fleet.url, killer))).toMatchObject({ end: 'failed' });
 
-test('a request that blocks every worker that takes it does so twice, and all others end whole', async () => {
   const before = await counters(fleet.url);
-  const innocents = await openStreams(fleet.url, 'pair', 20);
-  const id = await createJob(fleet.url, 'short', { user: blocks });
+  const blocker = await createJob(fleet.url, 'short', { user: blocks });
 
-  const story = readStory(await eventsOf(fleet.url, id));
+  const story = readStory(await eventsOf(fleet.url, blocker));
 
   expect(story).toMatchObject({ end: 'failed', data: { error: poisoned } });
-  await Promise.all(innocents.map((stream) => expectWhole(stream, text)));
   const { deaths } = await counters(fleet.url);
   expect(deaths).toEqual({ gone: before.deaths.gone, hung: before.deaths.hung + 2 });
   expect(alive()).toHaveLength(2);
+  await Promise.all(innocents.map((stream) => expectWhole(stream, beside.text)));
+  const queue = observeQueue(fleet);
+  await expectEmpty(queue);
+  const [ingress] = fleet.ingresses;
+  for (const [id, user] of [
+    [killer, kills],
+    [blocker, blocks],
+  ] as const) {
+    expect(await queue.state(id)).toBe('failed');
+    expect(asked(fleet.primary, user)).toBe(0);
+    expect(ingress?.stderr()).toContain(id);
+  }
 });
 
 test('innocent streams live through three kills of the worker that has them', async () => {
@@ -65,5 +71,5 @@ test('innocent streams live through three kills of the worker that has them', as
     await killed(oldest);
     await next;
   }
-  await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+  await Promise.all(streams.map((stream) => expectWhole(stream, long.text)));
 });

@@ -15,8 +15,8 @@ import { expectedArguments, expectedText } from '../simulator/index.ts';
 const short = 'healthy:tokens=30';
 const tools = 'tools:calls=3';
 /** Silent for longer than `keepAlive` between two tokens, and while its tool calls are held. */
-const slow = 'healthy:tokens=4,pace=300';
-const slowTools = 'tools:calls=1,words=4,pace=150';
+const slow = 'healthy:tokens=4,pace=200';
+const slowTools = 'tools:calls=1,words=4,pace=60';
 const long = (seed: number) => `healthy:tokens=5000,pace=10,seed=${seed}`;
 const statuses = [400, 401, 404, 429, 500];
 const failing = (status: number) =>
