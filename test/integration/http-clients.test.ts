@@ -133,6 +133,11 @@ describe('a head', () => {
   it.each([
     ['with two hosts', 'GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400],
     ['with one host twice', 'GET /healthz HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n', 400],
+    [
+      'with a second host behind a thousand headers',
+      `GET /healthz HTTP/1.1\r\nHost: a\r\n${'a:\r\n'.repeat(1100)}Host: b\r\n\r\n`,
+      400,
+    ],
     ['without a host', 'GET /healthz HTTP/1.1\r\n\r\n', 400],
     ['with a host that is none', 'GET /healthz HTTP/1.1\r\nHost: a/b@c\r\n\r\n', 400],
     ['of HTTP/0.9', 'GET /healthz HTTP/0.9\r\n\r\n', 400],

@@ -50,6 +50,7 @@ function open() {
   socket.setEncoding('utf8').on('data', (part: string) => (text += part));
   return {
     socket,
+    text: () => text,
     answers: () => [...text.matchAll(/<(.*?)>/g)].map(([, answer]) => answer?.trim()),
   };
 }
@@ -117,6 +118,30 @@ test('a request with an upgrade may take longer than a connection may be idle af
   socket.destroy();
 });
 
+test.each([
+  ['a length', 'Content-Length: 5\r\n\r\nhello'],
+  ['chunks', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
+])('a body with %s behind a thousand headers stays a body', async (_what, rest) => {
+  const { socket, answers } = open();
+  const many = 'a:\r\n'.repeat(1100);
+  socket.write(`POST /1 HTTP/1.1\r\n${upgrade('h2c')}${many}${rest}${get('/2')}`);
+  await expect.poll(answers).toEqual(['POST /1 hello', 'GET /2']);
+  socket.destroy();
+});
+
+test('a WebSocket opens behind the answers before it', async () => {
+  const { socket, text } = open();
+  socket.write(plain('/held') + get('/v1/ws', 'websocket'));
+  await expect.poll(() => held.length).toBe(1);
+  // One turn more than the upgrade needs.
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(sockets).toEqual([]);
+  held[0]?.end('<first>');
+  await once(socket, 'close');
+  expect(sockets).toEqual(['/v1/ws']);
+  expect(text()).toMatch(/<first>HTTP\/1\.1 101 /);
+});
+
 test('a connection serves many such requests, one after the other, and holds no more for it', async () => {
   const { socket, answers } = open();
   await once(server, 'connection');
@@ -132,13 +157,19 @@ test('a connection serves many such requests, one after the other, and holds no 
   socket.destroy();
 });
 
-test('a client that leaves while its request waits for an answer before it is let go', async () => {
-  const { socket } = open();
-  socket.write(plain('/held') + get('/1'));
-  await expect.poll(() => held.length).toBe(1);
-  socket.resetAndDestroy();
-  await expect.poll(() => held[0]?.destroyed || (held[0]?.end('<late>'), false)).toBe(true);
-});
+test.each([
+  ['a reset', (socket: Socket) => socket.resetAndDestroy()],
+  ['an orderly end', (socket: Socket) => socket.destroy()],
+])(
+  'a client that leaves by %s while its request waits for an answer before it is let go',
+  async (_how, leave) => {
+    const { socket } = open();
+    socket.write(plain('/held') + get('/1'));
+    await expect.poll(() => held.length).toBe(1);
+    leave(socket);
+    await expect.poll(() => held[0]?.destroyed).toBe(true);
+  },
+);
 
 test('a WebSocket is opened where one is offered, and only with GET', () => {
   const asked = (method: string, url: string, to: string) =>

@@ -59,8 +59,8 @@ export function upgradeRequired(message: string, connection = ''): ApiError {
 }
 
 /**
- * Takes the upgrades of a server. Those of WebSockets come out of the emitter, for ws to listen to; any
- * other request is given back to the server as if it had no `Upgrade`, in its turn.
+ * Takes the upgrades of a server, each behind the answers before it. Those of WebSockets come out of the
+ * emitter, for ws to listen to; any other request is given back to the server as if it had no `Upgrade`.
  *
  * Node can ignore an upgrade by itself (`shouldUpgradeCallback`), but loses what came in the same packet
  * behind the request: its parser stops at an upgrade, and Node goes on without the rest.
@@ -74,18 +74,22 @@ export function divideUpgrades(
   const sockets = new EventEmitter();
   // Node's own listener, which reads requests; all others know this connection already.
   const [readRequests] = server.listeners(event);
+  // By default Node keeps the first thousand headers only. One behind them may say where the body ends,
+  // and without it that body would be read as further requests. `maxHeaderSize` is the bound.
+  server.maxHeadersCount = 0;
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (wantsSocket(request)) {
-      // Nothing listens any more once the server closes.
-      if (!sockets.emit('upgrade', request, socket, head)) socket.destroy();
-      return;
-    }
     const destroy = () => void socket.destroy();
-    socket.on('error', destroy);
+    // Node's own listeners are gone. As with those, a client that ends its side has left.
+    socket.on('error', destroy).on('end', destroy);
     afterAnswers(socket, () => {
-      socket.off('error', destroy);
+      socket.off('error', destroy).off('end', destroy);
       if (!socket.writable) {
         socket.destroy();
+        return;
+      }
+      if (wantsSocket(request)) {
+        // Nothing listens any more once the server closes.
+        if (!sockets.emit('upgrade', request, socket, head)) socket.destroy();
         return;
       }
       // Of the answer before: its listener is gone, and this request may take longer.
