@@ -89,8 +89,8 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
     });
     adoptId(reply, prepared.meta.id);
     const charge = await services.keyLimits.admit(prepared, true);
-    // Gone while we asked: there is nobody to answer, and `close` will not come again.
-    if (reply.raw.destroyed) {
+    // Gone while we asked (`close` will not come again), or told meanwhile to come again elsewhere.
+    if (reply.raw.destroyed || reply.sent) {
       charge.refund();
       return reply.hijack();
     }
@@ -218,6 +218,8 @@ function begin(
   const { relay, metrics, keyLimits, refused, onError } = services;
   const response = reply.raw;
   factsOf(response).progress = progress;
+  /** Its reader has a part of the answer, and the id of its last entry. */
+  const isAgain = !sameEntryId(after, logStart);
   let heard = false;
   let left = false;
   /** Where this ingress is to stop before the answer ends: `asked` until the request is in other hands. */
@@ -226,6 +228,8 @@ function begin(
     ...sink,
     lines(batch) {
       heard = true;
+      // Of an answer that was made anew, for a reader with a part of another one, which ends with a 410.
+      if (isAgain) return true;
       // Before its client hears of it: its next request may follow at once.
       if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
       return sink.lines(batch);
@@ -311,7 +315,7 @@ function begin(
     .finally(() => reply.request.releaseBody())
     .then(async (sent) => {
       if (sent.kind === 'joined') await join(sent.id);
-      if (sent.kind !== 'queued' || sameEntryId(after, logStart)) return sent.kind !== 'unsent';
+      if (sent.kind !== 'queued' || !isAgain) return sent.kind !== 'unsent';
       // Also with `keep`: its reader has a part of another answer, and wants none from the start.
       clientLeft(services, meta, 'it was made anew for a reader of another one', once?.caller);
       throw cursorAhead();

@@ -22,7 +22,7 @@ import { sseHeaders } from '../relay/sse-connection.ts';
 import { clientLeft, sendCharged } from './charged.ts';
 import { parseCursor, readLastEventId, startOf } from './cursor.ts';
 import { eventsPath } from './entrance.ts';
-import { invalidRequest, jobNotFound, ApiError } from './errors.ts';
+import { invalidRequest, jobNotFound, shuttingDown, ApiError } from './errors.ts';
 import { within } from '../within.ts';
 import { streamEvents } from './events.ts';
 import { adoptId } from './request-id.ts';
@@ -49,6 +49,11 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       idempotency: readIdempotencyKey(request.raw, { route: '/v1/jobs', text }),
     });
     const charge = await services.keyLimits.admit(prepared, false);
+    // Told meanwhile to make it elsewhere.
+    if (reply.sent) {
+      charge.refund();
+      return reply;
+    }
     const sent = await sendJob(services, prepared, charge, reply.raw);
     if (sent.kind === 'unsent') return reply;
     if (sent.kind === 'joined') reply.header('idempotent-replayed', 'true');
@@ -133,7 +138,10 @@ async function sendJob(
     clientLeft(services, prepared.meta, 'the server shuts down', prepared.once?.caller);
   });
   try {
-    return await sendCharged(services, prepared, charge, { hasLeft: () => isTakenBack });
+    const sent = await sendCharged(services, prepared, charge, { hasLeft: () => isTakenBack });
+    // It came through behind that: its cancellation is behind it on the same connection.
+    if (isTakenBack && sent.kind === 'queued') throw shuttingDown();
+    return sent;
   } finally {
     sending.remove();
   }
