@@ -5,6 +5,7 @@ import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { connectionRoom, readDescriptors } from '@millrace/shared/descriptors';
 import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
+import { watchLateLoop } from '@millrace/shared/loop-delay';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { logBound } from '@millrace/shared/logger';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
@@ -176,12 +177,14 @@ const door = createDoor({
 });
 const submitter = createSubmitter({ config, log, queue, door, inbox: name, whenReady, onError });
 const { isSending } = submitter;
+const lateLoop = watchLateLoop();
 const reconciler = createReconciler({
   log,
   queue,
   relay,
   isSending,
   onOverdue: () => metrics.shed('overdue'),
+  wasLate: lateLoop.wasLate,
   onError,
 });
 const reapers = startReapers({
@@ -259,6 +262,7 @@ onSignals({
     });
     await app.close();
     reconciler.stop();
+    lateLoop.close();
     pauseWatch.stop();
     keeper.close();
     sharers.stop();

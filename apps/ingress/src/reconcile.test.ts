@@ -23,11 +23,15 @@ function setUp(state: JobState = 'unknown') {
   const relay = createRelay({ log, onUnread() {}, onError });
   relay.openFresh(id, { lines: () => true, reset() {}, gone: (why) => gone.push(why) });
   let looks = 0;
+  const loop = { isLate: false, overdue: 0 };
   reconciler = createReconciler({
     log,
     queue: { state: async () => state, remove: async () => true },
     relay: {
       ...relay,
+      endOverdue() {
+        loop.overdue += 1;
+      },
       takeQuiet(...asked) {
         looks += 1;
         return relay.takeQuiet(...asked);
@@ -35,6 +39,7 @@ function setUp(state: JobState = 'unknown') {
     },
     isSending: (one) => sending.has(one),
     onOverdue() {},
+    wasLate: () => loop.isLate,
     onError,
     quietMs: 2,
   });
@@ -58,7 +63,7 @@ function setUp(state: JobState = 'unknown') {
     const from = looks;
     await expect.poll(() => looks, { interval: 1 }).toBeGreaterThanOrEqual(from + times);
   };
-  return { id, sending, gone, create, describe, looked };
+  return { id, sending, gone, create, describe, looked, loop };
 }
 
 test('a request that waits for Redis is not taken for one that is gone', async () => {
@@ -83,4 +88,15 @@ test('one that another ingress has just sent has a while to come into the queue'
   const { id, create, describe } = setUp();
   await create({ createdAt: Date.now() - 60_000, sentAt: Date.now() + 60_000 });
   expect((await describe(id))?.ended).toBeUndefined();
+});
+
+test('no reader is given up by a process that stood still, before it has read what came meanwhile', async () => {
+  const { looked, loop } = setUp();
+  loop.isLate = true;
+  await looked(3);
+  const seen = loop.overdue;
+  await looked(3);
+  expect(loop.overdue).toBe(seen);
+  loop.isLate = false;
+  await expect.poll(() => loop.overdue).toBeGreaterThan(seen);
 });

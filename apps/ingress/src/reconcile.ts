@@ -26,6 +26,8 @@ export type ReconcilerDeps = {
   isSending: Submitter['isSending'];
   /** A request waited past its deadline, and was ended for it. */
   onOverdue(): void;
+  /** The event loop was late a moment ago: what has come in time may be unread. */
+  wasLate(): boolean;
   onError(error: unknown): void;
   /** Milliseconds of silence after which a request is looked after. */
   quietMs?: number;
@@ -37,7 +39,7 @@ const settleMs = 1000;
 const roundSize = 200;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { log, queue, relay, isSending, onOverdue, onError, quietMs = 1000 } = deps;
+  const { log, queue, relay, isSending, onOverdue, wasLate, onError, quietMs = 1000 } = deps;
 
   async function describe(id: string): Promise<Described | undefined> {
     const described = await log.describe(id);
@@ -78,7 +80,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   let looking = false;
   const timer = setInterval(() => {
     // By the clock alone: what it is for is a Redis that does not answer.
-    relay.endOverdue();
+    if (!wasLate()) relay.endOverdue();
     if (looking) return;
     looking = true;
     Promise.all(relay.takeQuiet(quietMs, roundSize).map(lookAfter))

@@ -358,6 +358,36 @@ describe('a reader whose request takes too long', () => {
     expect(given.all).toEqual(writer.lines.map(show));
   });
 
+  it('has the grace of a read when it has room again', async () => {
+    const given = createGiven();
+    given.room = false;
+    const reader = rig.relay.openFresh(writer.id, given, life);
+    await writer.write(attempt);
+    await writer.write('c1');
+    await writer.end();
+    rig.clock.now = 1_000_000;
+    rig.holdReads();
+    given.room = true;
+    reader.resume();
+    rig.clock.now += graceMs - 1;
+    rig.relay.endOverdue();
+    await rig.releaseReads();
+    expect(given.all).toEqual(writer.lines.map(show));
+  });
+
+  it('is ended when Redis does not answer the read of one that has room again', async () => {
+    const given = createGiven();
+    given.room = false;
+    const reader = rig.relay.openFresh(writer.id, given, life);
+    await writer.write(attempt);
+    rig.clock.now = 1_000_000;
+    rig.holdReads();
+    reader.resume();
+    rig.clock.now += graceMs;
+    rig.relay.endOverdue();
+    expect(given.all.at(-1)).toBe('gone overdue');
+  });
+
   it('reads on while a log that is read late brings lines', async () => {
     await writer.write(attempt, 'c1');
     rig.clock.now = 1_000_000;

@@ -102,7 +102,7 @@ type State = {
   missed: boolean;
   mode: 'live' | 'reading' | 'paused' | 'closed';
   heardAt: number;
-  /** When it was given something, at first: when it was opened. */
+  /** When it was given something, or had room again; at first: when it was opened. */
   givenAt: number;
   life: ReaderLife | undefined;
   /** When it is given up. */
@@ -156,7 +156,10 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     if (mode === 'reading') read(state);
     return {
       resume() {
-        if (state.mode === 'paused') read(state);
+        if (state.mode !== 'paused') return;
+        // Until now the reader was the slow one; from here on the log is.
+        state.givenAt = now();
+        read(state);
       },
       close: () => close(state, 'left'),
     };
