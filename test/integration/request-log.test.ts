@@ -36,12 +36,15 @@ const info = 30;
 const as = { authorization: `Bearer ${secret}` };
 const completions = () => `${fleet.url}/v1/chat/completions`;
 
-/** The lines of a role's log about one id. */
-function linesOf(role: 'ingresses' | 'workers', msg: string, id: string | undefined): Line[] {
+function allLines(msg: string, role: 'ingresses' | 'workers' = 'ingresses'): Line[] {
   const text = fleet[role].map(({ stderr }) => stderr()).join('');
   const lines = text.split('\n').flatMap((one) => (one ? [JSON.parse(one) as Line] : []));
-  return lines.filter((line) => line.msg === msg && line.id === id);
+  return lines.filter((line) => line.msg === msg);
 }
+
+/** The lines of a role's log about one id. */
+const linesOf = (role: 'ingresses' | 'workers', msg: string, id: string | undefined): Line[] =>
+  allLines(msg, role).filter((line) => line.id === id);
 
 /** The one line of the request with this id, as soon as it is there. */
 async function lineOf(id: unknown): Promise<Line> {
@@ -96,6 +99,35 @@ it('has a line for a client that left', async () => {
   expect(await lineOf(headers['x-request-id'])).toMatchObject({ level: info, outcome: 'left' });
 });
 
+it('has 499 for a client that left before it was sent a status', async () => {
+  const body = chat('long', { user: 'left-early' });
+  const whole = open(completions(), { headers: as, body });
+  await fleet.primary.waitFor((one) => JSON.stringify(one.body).includes('left-early'));
+  whole.cut();
+  await expect
+    .poll(() => allLines('request').filter(({ status }) => status === 499))
+    .toMatchObject([{ level: info, model: 'long', outcome: 'left' }]);
+});
+
+it('has one line for a request whose body was no HTTP, by the id of its answer', async () => {
+  const { hostname, port } = new URL(fleet.url);
+  const before = allLines('request').length;
+  const socket = connect(Number(port), hostname).setEncoding('utf8');
+  const head = `Host: h\r\nAuthorization: ${as.authorization}\r\nContent-Type: application/json`;
+  socket.write(`POST /v1/jobs HTTP/1.1\r\n${head}\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n`);
+  const [answer] = (await once(socket, 'data')) as [string];
+  socket.destroy();
+  expect(await lineOf(/^x-request-id: (\S+)/m.exec(answer)?.[1])).toMatchObject({
+    level: warn,
+    path: '/v1/jobs',
+    status: 400,
+    key: 'a',
+    code: 'invalid_http',
+    outcome: 'failed',
+  });
+  expect(allLines('request')).toHaveLength(before + 1);
+});
+
 it.each<[string, string, Parameters<typeof call>[1], Record<string, unknown>]>([
   ['no key', '/v1/models', {}, { status: 401, code: 'invalid_api_key' }],
   [
@@ -117,6 +149,12 @@ it.each<[string, string, Parameters<typeof call>[1], Record<string, unknown>]>([
     '/admin/queues',
     { headers: { 'x-forwarded-for': '1.2.3.4' } },
     { status: 403 },
+  ],
+  [
+    'a change on an admin page',
+    '/admin/queues/api/queues/pause',
+    { method: 'PUT', body: {} },
+    { status: 405, code: 'read_only' },
   ],
 ])('warns of a refusal: %s', async (_, path, options, expected) => {
   const { headers } = await call(`${fleet.url}${path}`, options);

@@ -71,7 +71,7 @@ export async function buildApp({
   const arriving = serverLimits(config.limits);
   const refuseUnread: Refuse = (refusal, answer) => {
     refused(refusal);
-    logUnread(logger, refusal, answer);
+    if (answer) logUnread(logger, refusal, answer);
   };
   const app = Fastify({
     bodyLimit: config.limits.requestBodyBytes,

@@ -3,6 +3,7 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
 import type { Config } from '@millrace/shared/config';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { factsOf } from './request-log.ts';
 
 export type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
 
@@ -51,8 +52,9 @@ function mayServe({ method, url }: FastifyRequest, mode: Config['board']): boole
 }
 
 // Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
-const refuseChange = (reply: FastifyReply) =>
-  reply
+function refuseChange(reply: FastifyReply): FastifyReply {
+  factsOf(reply.raw).code = 'read_only';
+  return reply
     .code(405)
     .header('allow', 'GET, HEAD')
     .send({
@@ -64,3 +66,4 @@ const refuseChange = (reply: FastifyReply) =>
         code: 'read_only',
       },
     });
+}

@@ -7,12 +7,16 @@ import { invalidRequest } from './errors.ts';
 import type { ApiError } from './errors.ts';
 import { afterAnswers, answerOn } from './pipelined.ts';
 import { makeRequestId, requestIdHeader } from './request-id.ts';
+import { factsOf } from './request-log.ts';
 
 /** Connections that were refused: what comes on them is refused again, and nobody need know. */
 const refusedOnes = new WeakSet<Socket>();
 
-/** Counts a refusal, and logs it by the id that its answer has. */
-export type Refuse = (refusal: Refusal, answer: { id: string; status: number }) => void;
+/**
+ * Counts a refusal, and logs it by the id that its answer has. `answer`: absent where the request is known
+ * and has a line of its own.
+ */
+export type Refuse = (refusal: Refusal, answer?: { id: string; status: number }) => void;
 
 /**
  * Answers what Node could not read as a request, before any route or hook, and ends the connection.
@@ -50,19 +54,24 @@ export const connectHandler =
 /** The last answer on a connection, in its turn. */
 function endWith(socket: Socket, refusal: ApiError, refuse: Refuse): void {
   refusedOnes.add(socket);
-  const id = makeRequestId();
-  const reason = refusal.error.code ?? `status_${refusal.status}`;
-  refuse({ reason, address: socket.remoteAddress }, { id, status: refusal.status });
+  const { status, error } = refusal;
+  const noted = { reason: error.code ?? `status_${status}`, address: socket.remoteAddress };
   // Not for the parser any more, which would find the same fault in every piece.
   socket.removeAllListeners('data');
   socket.on('data', () => {});
   const answer = answerOn(socket);
   // The fault is in the request that is answered now: in its body, or its body did not come.
   if (answer && !answer.req.complete) {
-    if (socket.writable && !answer.headersSent) endSoftly(socket, toResponse(refusal, id));
-    else socket.destroy();
+    refuse(noted);
+    if (socket.writable && !answer.headersSent) {
+      Object.assign(factsOf(answer), { status, code: noted.reason });
+      const ownId = String(answer.getHeader(requestIdHeader) ?? makeRequestId());
+      endSoftly(socket, toResponse(refusal, ownId));
+    } else socket.destroy();
     return;
   }
+  const id = makeRequestId();
+  refuse(noted, { id, status });
   afterAnswers(socket, () => {
     if (socket.writable) endSoftly(socket, toResponse(refusal, id));
     else socket.destroy();

@@ -20,6 +20,8 @@ export type RequestFacts = {
   model?: string;
   /** Of the error that its client was told. */
   code?: string | null;
+  /** Of an answer that was written past the response. */
+  status?: number;
   /** How often a provider was asked, and who answered last, as far as this reader was told. */
   progress?: { readonly attempts: number; readonly servedBy: string | undefined };
 };
@@ -43,6 +45,9 @@ type Log = Pick<Logger, 'debug' | 'info' | 'warn'>;
 /** Asked every second by machines: only whoever looks for it wants to read of it. */
 const probes = new Set(['/healthz', '/readyz', '/metrics']);
 
+/** The status of a request whose client left before it was sent one, here as in the metrics. */
+const leftBeforeHead = 499;
+
 /** Characters of what a client made up: a path that nothing serves, a model that is none. */
 const longestText = 200;
 
@@ -58,11 +63,12 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
   const since = performance.now();
   response.once('close', () => {
     const path = (request.url.split('?')[0] ?? '').slice(0, longestText);
-    const { model, code, progress } = factsOf(response);
+    const { model, code, progress, ...told } = factsOf(response);
     // The response of a WebSocket that was opened is never sent: the answer is the handshake's.
     const isSocket = request.ws && !response.headersSent;
-    const status = isSocket ? 101 : response.statusCode;
-    const outcome = outcomeOf(code, isSocket || response.writableFinished);
+    const sent = isSocket ? 101 : response.headersSent ? response.statusCode : leftBeforeHead;
+    const status = told.status ?? sent;
+    const outcome = outcomeOf(code, isSocket || response.writableFinished, status);
     const level = probes.has(path) ? 'debug' : levelOf(outcome);
     log[level](
       {
@@ -95,11 +101,16 @@ export function logUnread(
   log.warn({ id, status, address: from, outcome: 'failed', code: reason }, 'request');
 }
 
-function outcomeOf(code: string | null | undefined, isFinished: boolean): RequestOutcome {
+function outcomeOf(
+  code: string | null | undefined,
+  isFinished: boolean,
+  status: number,
+): RequestOutcome {
   if (code === 'server_draining') return 'handed_over';
   if (code === 'request_cancelled') return 'cancelled';
   if (code !== undefined) return 'failed';
-  return isFinished ? 'completed' : 'left';
+  if (!isFinished) return 'left';
+  return status < 400 ? 'completed' : 'failed';
 }
 
 const levelOf = (outcome: RequestOutcome) => (outcome === 'failed' ? 'warn' : 'info');
