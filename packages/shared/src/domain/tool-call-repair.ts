@@ -21,7 +21,7 @@ type Shown = KnownCall & {
   argumentsText: string;
 };
 
-/** `newId`: an id for a call that the provider gave none. */
+/** `newId`: an id for a call that the provider gave none, or one of another call. */
 export function createToolCallRepair(newId: () => string): ToolCallRepair {
   const calls: Shown[] = [];
 
@@ -42,11 +42,12 @@ export function createToolCallRepair(newId: () => string): ToolCallRepair {
   function repairDelta(delta: unknown): unknown {
     if (!isObject(delta)) return delta;
     const present = findCall(calls, delta, (call) => isWholeJson(call.argumentsText));
+    const id = textOf(delta.id);
+    const isTaken = id === '' || calls.some((call) => call.id === id);
     const call = present ?? begin(delta);
     const edits: Record<string, unknown> = {};
     if (delta.index !== call.shownIndex) edits.index = call.shownIndex;
-    const id = textOf(delta.id);
-    if (!present && id === '') edits.id = newId();
+    if (!present && isTaken) edits.id = newId();
     else if (present && id !== '') edits.id = undefined;
     for (const field of ['function', 'custom'] as const) {
       const part = delta[field];
@@ -67,6 +68,36 @@ export function createToolCallRepair(newId: () => string): ToolCallRepair {
       return fresh.some((delta, at) => delta !== deltas[at]) ? fresh : deltas;
     },
   };
+}
+
+/**
+ * The message of a whole answer, whose calls come as items of their own and not as deltas: with an id of
+ * its own for each call, and arguments that are texts. The same object where nothing is wrong with it.
+ */
+export function repairMessage(message: JsonObject, newId: () => string): JsonObject {
+  const { tool_calls: calls, function_call: call } = message;
+  const edits: Record<string, unknown> = {};
+  if (Array.isArray(calls)) {
+    const ids = new Set<string>();
+    const fresh = (calls as unknown[]).map((one) => repairCall(one, ids, newId));
+    if (fresh.some((one, at) => one !== calls[at])) edits.tool_calls = fresh;
+  }
+  const part = isObject(call) ? repairPart(call, false) : call;
+  if (part !== call) edits.function_call = part;
+  return edited(message, edits);
+}
+
+/** `ids`: those of the calls before it. */
+function repairCall(call: unknown, ids: Set<string>, newId: () => string): unknown {
+  if (!isObject(call)) return call;
+  const edits: Record<string, unknown> = {};
+  const told = textOf(call.id);
+  const id = told === '' || ids.has(told) ? newId() : told;
+  ids.add(id);
+  if (id !== call.id) edits.id = id;
+  const part = isObject(call.function) ? repairPart(call.function, false) : call.function;
+  if (part !== call.function) edits.function = part;
+  return edited(call, edits);
 }
 
 /** A `function`, a `custom` tool or a `function_call` whose name readers may have; the same if it is right. */

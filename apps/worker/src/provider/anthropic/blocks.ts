@@ -1,4 +1,5 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
+import { newCallId } from '../identity.ts';
 import type { Delta } from './chunks.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -70,7 +71,7 @@ export function createBlockReader(): BlockReader {
       tool_calls: [
         {
           index: call,
-          id: typeof id === 'string' && id !== '' ? id : `call_${call}`,
+          id: typeof id === 'string' && id !== '' ? id : newCallId(),
           type: 'function',
           function: { name, arguments: '' },
         },

@@ -75,6 +75,18 @@ it('keeps numbers that a double cannot hold in the arguments of a call', () => {
   });
 });
 
+it('gives a call without an id one that no other call has, in any answer', () => {
+  const text = message([
+    { type: 'tool_use', name: 'f', input: {} },
+    { type: 'tool_use', id: '', name: 'g', input: {} },
+  ]);
+  const ids = [text, text].flatMap((one) =>
+    (completionOf(one).choices[0]!.message.tool_calls ?? []).map(({ id }) => id),
+  );
+  for (const id of ids) expect(id).toMatch(/^call_[0-9a-f]{32}$/);
+  expect(new Set(ids).size).toBe(4);
+});
+
 it('judges errors in disguise, and what is no message', () => {
   const error = { type: 'error', error: { type: 'api_error', message: 'Internal server error' } };
   expect(readWhole(JSON.stringify(error))).toMatchObject({

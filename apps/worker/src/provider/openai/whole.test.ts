@@ -1,4 +1,7 @@
+import { assembleCompletion } from '@millrace/shared/domain/completion';
 import { expect, it } from 'vitest';
+import { read } from './stream.fixture.ts';
+import { wholeAsStream } from './whole-as-stream.ts';
 import * as whole from './whole.ts';
 
 const readWhole = (text: string) =>
@@ -76,4 +79,41 @@ it('a tool call in a whole answer has an id, and its arguments are a text', () =
   });
   const old = answer([{ message: { ...message, function_call: part({ x: 1 }) } }]);
   expect(readWhole(old)).toMatchObject({ body: expect.stringContaining('"{\\"x\\":1}"') });
+});
+
+it('every tool call of a whole answer has an id of its own and arguments that are a text, as in a stream', () => {
+  const callOf = (id: object, args: unknown, name = 'f') => ({
+    ...id,
+    type: 'function',
+    function: { name, arguments: args },
+  });
+  const right = [callOf({ id: 'a' }, '{}'), callOf({ id: 'b' }, '{}')];
+  const sent = (calls: unknown[]) => answer([{ index: 0, message: { tool_calls: calls } }]);
+  expect(readWhole(sent(right))).not.toHaveProperty('body');
+
+  const calls = [
+    callOf({ id: 'a' }, '{"x":1}'),
+    callOf({}, { y: 12345 }),
+    callOf({ id: '' }, '{}', 'g'),
+    callOf({ id: 'a' }, '{}', 'h'),
+    callOf({ id: null }, '{}', 'i'),
+  ];
+  // As of a number that a double cannot hold.
+  const text = sent(calls).replace('12345', '12345678901234567890');
+  const got = readWhole(text);
+  if (!('body' in got)) throw new Error('no body');
+  const repaired = (JSON.parse(got.body ?? '') as { choices: [{ message: { tool_calls: [] } }] })
+    .choices[0].message.tool_calls as { id: string }[];
+  const own = expect.stringMatching(/^call_[0-9a-f]{32}$/);
+  expect(repaired).toEqual([
+    calls[0],
+    callOf({ id: own }, expect.anything()),
+    callOf({ id: own }, '{}', 'g'),
+    callOf({ id: own }, '{}', 'h'),
+    callOf({ id: own }, '{}', 'i'),
+  ]);
+  expect(new Set(repaired.map(({ id }) => id)).size).toBe(5);
+  expect(got.body).toContain(String.raw`"{\"y\":12345678901234567890}"`);
+  const streamed = assembleCompletion(read(wholeAsStream(got.body ?? '')).chunks);
+  expect(streamed?.choices[0]?.message.tool_calls).toEqual(repaired);
 });

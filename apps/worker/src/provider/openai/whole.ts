@@ -10,7 +10,7 @@ import {
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { setMembers } from '@millrace/shared/domain/json-text';
-import { edited, repairPart } from '@millrace/shared/domain/tool-call-repair';
+import { repairMessage } from '@millrace/shared/domain/tool-call-repair';
 import { parseExactly } from '../exact-json.ts';
 import { missingIdentity, newCallId } from '../identity.ts';
 import type { ProviderCall, Verdict } from '../port.ts';
@@ -44,8 +44,8 @@ export function readWhole(
 }
 
 /**
- * The choices as JSON text, where a tool call in them has no id, or its arguments are an object and no text
- * with one; undefined where all are right. The rule of streams: chunk-repair.ts.
+ * The choices as JSON text, where a tool call in them has no id of its own, or its arguments are an object and
+ * no text with one; undefined where all are right. The rule of streams: chunk-repair.ts.
  */
 function repairedChoices(text: string, answer: JsonObject): string | undefined {
   if (!itemsOf(answer['choices']).some(hasCalls)) return undefined;
@@ -61,27 +61,8 @@ const hasCalls = (choice: unknown): boolean => {
 
 function repairChoice(choice: unknown): unknown {
   if (!isObject(choice) || !isObject(choice['message'])) return choice;
-  const { message } = choice;
-  const edits: Record<string, unknown> = {};
-  const { tool_calls: calls, function_call: call } = message;
-  const fresh = itemsOf(calls).map(repairCall);
-  if (fresh.some((one, at) => one !== itemsOf(calls)[at])) edits['tool_calls'] = fresh;
-  if (isObject(call)) {
-    const part = repairPart(call, false);
-    if (part !== call) edits['function_call'] = part;
-  }
-  const repaired = edited(message, edits);
-  return repaired === message ? choice : { ...choice, message: repaired };
-}
-
-function repairCall(call: unknown): unknown {
-  if (!isObject(call)) return call;
-  const { id, function: part } = call;
-  const edits: Record<string, unknown> = {};
-  if (typeof id !== 'string' || id === '') edits['id'] = newCallId();
-  const fresh = isObject(part) ? repairPart(part, false) : part;
-  if (fresh !== part) edits['function'] = fresh;
-  return edited(call, edits);
+  const repaired = repairMessage(choice['message'], newCallId);
+  return repaired === choice['message'] ? choice : { ...choice, message: repaired };
 }
 
 /** A choice has a message, or an end that says why it has none (a filter's). */
