@@ -82,7 +82,8 @@ export function createChunkRules({ usage: wantsUsage }: { usage: boolean }): Chu
       if (!Array.isArray(found)) broken('choices is no array');
       const isUsage = usage !== undefined && usage !== null;
       if ('usage' in chunk && !wantsUsage) broken('usage, for which the client did not ask');
-      if (isUsage && found.length === 0) usages += 1;
+      if (isUsage && found.length > 0) broken('a usage beside a part of the answer');
+      if (isUsage) usages += 1;
       if (usages > 1) broken('a second chunk of usage');
       if (found.length === 0 && !isUsage && isFinished()) {
         broken('a chunk without choices and usage behind the last finish_reason');

@@ -112,6 +112,12 @@ describe('a strict reader', () => {
       'has an id or a name again',
     ],
     ['usage twice', role + stop + usage + usage, 'a second chunk of usage', { usage: true }],
+    [
+      'usage beside a part of the answer',
+      role + event(chunk({ choices: [{ index: 0, delta: {} }], usage: { total_tokens: 3 } })),
+      'beside a part of the answer',
+      { usage: true },
+    ],
     ['the key "error" in a chunk', event(chunk({ choices: [], error: null })), 'field "error"'],
     ['text behind the end of its choice', role + stop + text, 'goes on behind its finish_reason'],
     ['two ends of a choice', role + stop + stop, 'a second finish_reason'],

@@ -21,12 +21,14 @@ const shapes = [
   'healthy:tokens=12,eol=crlf,bytes=1',
   'healthy:tokens=12,eol=cr',
   'healthy:tokens=12,nospace=1,comments=1',
-  'healthy:tokens=12,usage=finish',
   'healthy:tokens=12,usage=never',
   'healthy:tokens=12,role=1,first=30',
   'length:tokens=12',
   'content-filter-finish:tokens=12',
 ];
+
+/** Of its chunks, the one with the finish_reason has the usage. */
+const usageAtFinish = 'healthy:tokens=12,usage=finish';
 
 const prettyAnswer = `{
   "id": "chatcmpl-1",
@@ -97,7 +99,7 @@ beforeAll(async () => {
   const target = (model: string) => ({ targets: [{ provider: 'pretty', model }] });
   fleet = await startFleet({
     models: {
-      ...aliases(...shapes),
+      ...aliases(...shapes, usageAtFinish),
       alias: 'echo:pace=0',
       'pretty-whole': target('whole'),
       'pretty-stream': target('stream'),
@@ -362,6 +364,51 @@ describe('an answer that its provider spells unlike OpenAI', () => {
     const frames = socket.texts.filter((frame) => frame.startsWith('{"type":"chunk"'));
     expect(frames.map((frame) => frame.slice(frame.indexOf('"data":') + 7, -1))).toEqual(data);
     await socket.close();
+  });
+});
+
+describe('a usage beside the last finish_reason', () => {
+  const usagesIn = (data: readonly string[]) =>
+    data
+      .filter((text) => text.startsWith('{'))
+      .map((text) => JSON.parse(text) as { choices: unknown[]; usage?: object | null })
+      .filter(({ usage }) => usage)
+      .map(({ choices, usage }) => ({ choices, usage }));
+
+  it('reaches only those who asked, once and alone, and the job has it', async () => {
+    const plain = chat(usageAtFinish, { stream: true });
+    const asking = chat(usageAtFinish, withUsage);
+    const streamed = async (body: object) =>
+      usagesIn(dataOf((await complete(fleet.url, body).ended).text));
+    expect(await streamed(plain)).toEqual([]);
+    const [told] = await streamed(asking);
+    expect(told).toMatchObject({ choices: [], usage: { completion_tokens: expect.any(Number) } });
+    expect(await streamed(asking)).toEqual([told]);
+
+    for (const [body, shown] of [
+      [plain, []],
+      [asking, [told]],
+    ] as const) {
+      const id = await createJob(fleet.url, body);
+      const events = eventsOf((await readEvents(fleet.url, id).ended).text);
+      const chunks = events.filter(({ event }) => event === 'chunk').map(({ data }) => data);
+      expect(usagesIn(chunks)).toEqual(shown);
+      const done = events.find(({ event }) => event === 'done');
+      expect(JSON.parse(done?.data ?? '')).toMatchObject({ usage: told?.usage });
+      const { text } = await open(`${fleet.url}/v1/jobs/${id}`).ended;
+      expect(JSON.parse(text)).toMatchObject({
+        result: { usage: told?.usage },
+        attempts: [{ usage: told?.usage }],
+      });
+
+      const socket = await openSocket(fleet.url);
+      socket.send({ type: 'create', body });
+      await socket.next(({ type }) => type === 'done');
+      const frames = socket.texts.filter((frame) => frame.startsWith('{"type":"chunk"'));
+      const sent = frames.map((frame) => frame.slice(frame.indexOf('"data":') + 7, -1));
+      expect(usagesIn(sent)).toEqual(shown);
+      await socket.close();
+    }
   });
 });
 

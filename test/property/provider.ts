@@ -184,11 +184,19 @@ function toBytes(scenario: Scenario, upstream: Upstream, asked: Asked, answer: V
   };
   const voices = answer.map((voice, index) => deltasOf(scenario, upstream, voice, index));
   const chunks = interleaved(voices).map((choice) => ({ ...head, choices: [choice] }));
+  const hasUsage = (at: number) =>
+    usage === 'in every chunk' || (usage === 'in the last' && at === chunks.length - 1);
   const texts = chunks.map((chunk, i) =>
-    JSON.stringify(
-      usage === 'in the last' && i === chunks.length - 1 ? { ...chunk, usage: count } : chunk,
-    ),
+    JSON.stringify(hasUsage(i) ? { ...chunk, usage: count } : chunk),
   );
+  if (usage === 'with the end again') {
+    const again = (chunks.at(-1)?.choices ?? []).map(({ index, finish_reason }) => ({
+      index,
+      delta: { role: 'assistant', content: '' },
+      finish_reason,
+    }));
+    texts.push(JSON.stringify({ ...head, choices: again, usage: count }));
+  }
   if (usage === 'apart') texts.push(JSON.stringify({ ...head, choices: [], usage: count }));
   texts.push('[DONE]');
   const end = dressed === 'crlf' ? '\r\n\r\n' : '\n\n';

@@ -55,7 +55,7 @@ export type Upstream = {
   roleApart: boolean;
   /** The finish_reason has one too; otherwise it comes with the last delta. */
   finishApart: boolean;
-  usage: 'apart' | 'in the last' | 'none';
+  usage: 'apart' | 'in the last' | 'in every chunk' | 'with the end again' | 'none';
   /** What it calls its reasoning. */
   thinksAs: 'reasoning_content' | 'reasoning';
   dressed: 'plain' | 'crlf' | 'comments' | 'broken event';
@@ -179,7 +179,7 @@ const upstream = (faulty: number): fc.Arbitrary<Upstream> =>
     ),
     roleApart: fc.boolean(),
     finishApart: fc.boolean(),
-    usage: fc.constantFrom('apart', 'in the last', 'none'),
+    usage: fc.constantFrom('apart', 'in the last', 'in every chunk', 'with the end again', 'none'),
     thinksAs: fc.constantFrom('reasoning_content', 'reasoning'),
     dressed: fc.constantFrom('plain', 'plain', 'plain', 'crlf', 'comments', 'broken event'),
   });

@@ -139,7 +139,7 @@ function segmentsOf(items: readonly Item[]): Segment[] {
 
 function add(segment: Segment, { id, created, model, choices, ...rest }: Chunk): void {
   segment.ids.add(`${id} ${created} ${model}`);
-  if ('usage' in rest) segment.usages += 1;
+  expect('usage' in rest, 'a usage beside a part of the answer').toBe(false);
   for (const choice of choices) {
     const { index, delta, finish_reason: reason } = choice;
     const voice = segment.voices.get(index) ?? newVoice();

@@ -5,7 +5,6 @@ import {
   itemsOf,
   reasoningPartFields,
   visibility,
-  withoutUsage,
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
@@ -57,7 +56,7 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
         const held = follower.flush();
         if (held === '') continue;
         const delta = nested(where.slice(ownPlaces.length).split('.'), held);
-        const more = { ...withoutUsage(chunk), choices: [{ index, delta, finish_reason: null }] };
+        const more = { ...chunk, choices: [{ index, delta, finish_reason: null }] };
         sink.chunk(JSON.stringify(more), more, true);
       }
     }

@@ -4,6 +4,9 @@ import { createHeard, primary } from './answer.fixture.ts';
 import type { Heard, Speaker } from './answer.fixture.ts';
 import { chunk, ended, historyOf, said, started } from './failover/history.fixture.ts';
 import { chooseAnchor } from './failover/seam/anchor.ts';
+import { events } from './provider/openai/stream.fixture.ts';
+import { readStream } from './provider/openai/stream.ts';
+import type { ProviderCall } from './provider/port.ts';
 
 /* What readers are sent of the usage, and what the ledger has, as lines of the log. */
 
@@ -62,6 +65,64 @@ function goesOn(heard: Heard, mode: AttemptMode, says: string, usage?: object): 
   heard.answer.ended(one.voice, { ...completed, usage }, 1300);
   return one;
 }
+
+const openaiCall: ProviderCall = {
+  body,
+  stream: true,
+  model: 'asked',
+  baseUrl: 'http://127.0.0.1/v1',
+  apiKey: undefined,
+  traceparent: undefined,
+  prefill: false,
+  identity: undefined,
+};
+
+/** An OpenAI stream, to its end. */
+function streams(heard: Heard, { voice }: Speaker, ...chunks: object[]): void {
+  const reader = readStream(openaiCall, voice.sink);
+  const bytes = Buffer.from(events(...chunks.map((one) => JSON.stringify(one)), '[DONE]'));
+  const verdict = reader.push(bytes) ?? reader.end();
+  if (verdict.kind === 'completed') heard.answer.ended(voice, verdict, 1);
+}
+
+describe('the usage beside a part of the answer', () => {
+  const usage = counts(31, 33);
+  const words = chunk({ ...role, content: text + rest });
+  const end = chunk({}, stop);
+
+  it.each([
+    ['beside the last finish_reason', [words, { ...end, usage }]],
+    ['beside one that is told again', [words, end, { ...end, usage }]],
+    [
+      'in every chunk',
+      [
+        { ...words, usage: counts(31, 1) },
+        { ...end, usage },
+      ],
+    ],
+    ['where Groq puts it', [words, { ...end, x_groq: { usage } }]],
+  ])('is in a line of its own, and in the ledger: %s', (_where, chunks) => {
+    for (const mode of ['start', 'replay'] as const) {
+      const heard = mode === 'start' ? createHeard({ body }) : brokenOff();
+      streams(heard, heard.open(mode), ...chunks);
+      const lines = heard.entries().filter(({ kind }) => kind === 'chunk' || kind === 'usage');
+      expect(lines.filter(({ kind }) => kind === 'usage')).toHaveLength(1);
+      expect(JSON.stringify(lines.slice(0, -1))).not.toContain('usage');
+      expect(usagesOf(heard)).toEqual({ shown: [usage], done: usage });
+      expect(ledgerOf(heard).at(-1)).toMatchObject({ outcome: 'completed', usage });
+    }
+  });
+
+  it('is known of a target that broke off, and not shown', () => {
+    const heard = createHeard({ body });
+    const one = heard.open();
+    const reader = readStream(openaiCall, one.voice.sink);
+    reader.push(Buffer.from(events(JSON.stringify({ ...words, usage: counts(25, 9) }))));
+    heard.answer.ended(one.voice, broken, 1);
+    expect(ledgerOf(heard)).toMatchObject([{ outcome: 'upstream_reset', usage: counts(25, 9) }]);
+    expect(usagesOf(heard).shown).toEqual([]);
+  });
+});
 
 describe('the usage over a seam', () => {
   it('is the first target’s prompt, and the answer once', () => {
@@ -130,18 +191,6 @@ describe('the usage over a seam', () => {
     expect(usagesOf(heard)).toEqual({ shown: [usage], done: usage });
   });
 
-  it('is kept where it comes with a finish_reason that was shown already', () => {
-    const heard = brokenOff();
-    const one = heard.open('replay');
-    one.say({ ...role, content: text + rest });
-    one.say({}, stop);
-    const usage = counts(31, 33);
-    const last = { ...chunk({ ...role }, stop), usage };
-    one.voice.sink.chunk(JSON.stringify(last), last, false);
-    heard.answer.ended(one.voice, { ...completed, usage }, 1);
-    expect(usagesOf(heard)).toEqual({ shown: [usage], done: usage });
-  });
-
   it.each(['start', 'replay', 'continue', 'anchor'] as const)(
     'is an estimate where the answer was cut behind its last finish_reason (%s)',
     (mode) => {
@@ -166,8 +215,8 @@ describe('the usage over a seam', () => {
   it('of one target after another is that of the last, not what another said on its way', () => {
     const heard = createHeard({ body });
     const first = heard.open();
-    const running = { ...chunk({ ...role, content: text }), usage: counts(25, 9) };
-    first.voice.sink.chunk(JSON.stringify(running), running, true);
+    first.say({ ...role, content: text });
+    first.voice.sink.usage(usageChunk(counts(25, 9)));
     heard.answer.ended(first.voice, broken, 1);
     goesOn(heard, 'continue', rest);
     expect(usagesOf(heard).done).toMatchObject({ prompt_tokens: 25, completion_tokens: 34 });

@@ -5,7 +5,6 @@ import {
   finishReasons,
   hasToolCall,
   isObject,
-  isUsageOnly,
   itemsOf,
 } from '@millrace/shared/domain/chunk';
 import { tokensIn } from '@millrace/shared/domain/tokens';
@@ -134,8 +133,7 @@ export function createVoice(options: VoiceOptions): Voice {
     for (const chunk of step.chunks) {
       if (gaveUp) return;
       const text = JSON.stringify(chunk);
-      if (isUsageOnly(chunk)) usage = text;
-      else speak({ text, chunk, visible: isProgress(chunk) });
+      speak({ text, chunk, visible: isProgress(chunk) });
     }
   }
 
@@ -162,7 +160,6 @@ export function createVoice(options: VoiceOptions): Voice {
         const { tokens, reasoning } = sentIn(chunk);
         sent.tokens += tokens;
         sent.reasoning += reasoning;
-        told = toldIn(chunk, sent.tokens) ?? told;
         if (gaveUp) return;
         if (curtain) behindCurtain(curtain.take(chunk, text.length));
         else speak({ text, chunk, visible });

@@ -312,17 +312,6 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     expect(behind(on(rung, shown), ...chunks)).toEqual([chunk({ content: ' on.' }), end()]);
   });
 
-  it('a usage in a chunk, wherever it stands, is of the continuation alone and not shown', () => {
-    const usage = { prompt_tokens: 1000, completion_tokens: 40, total_tokens: 1040 };
-    const words = { ...chunk({ content: `${start} on.` }), usage };
-    const [choice] = end().choices;
-    const last = { ...end(), choices: [{ ...choice, usage }], x_groq: { id: 'q', usage } };
-    expect(behind(on(rung, shown), words, last)).toEqual([
-      chunk({ content: ' on.' }),
-      { ...end(), x_groq: { id: 'q' } },
-    ]);
-  });
-
   it('chunks that are none do no harm', () => {
     const chunks = [
       null,

@@ -1,7 +1,6 @@
-import { isObject } from '@millrace/shared/domain/chunk';
+import { hasFinish, isObject } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import type { Fresh } from './replay-curtain.ts';
-import { hasFinish } from './shown.ts';
 
 export type RepeatedChoice = {
   /** As it came. */

@@ -245,19 +245,3 @@ describe('log probabilities', () => {
     expect(replayed(run, 2, [token('One '), token('two ', -2), ...run.slice(2)])).toBe('diverged');
   });
 });
-
-describe('usage', () => {
-  const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
-
-  it.each([
-    ['repeats the end', end()],
-    ['says nothing more', chunk({ role: 'assistant', content: '' })],
-  ])('comes in a chunk that %s', (_, last) => {
-    const story = [chunk({ content: 'Hello' }), end(), { ...last, usage }];
-    expect(replayed([chunk({ content: 'Hel' })], 1, story)).toEqual([
-      chunk({ content: 'lo' }),
-      end(),
-      { ...last, choices: [], usage },
-    ]);
-  });
-});

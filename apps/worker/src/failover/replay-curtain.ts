@@ -1,10 +1,10 @@
 import {
   choiceIndex,
   deltaOf,
+  hasFinish,
   hasToolCall,
   isObject,
   itemsOf,
-  usageOf,
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import type { Curtain, CurtainStep } from './curtain.ts';
@@ -15,7 +15,7 @@ import { repeatedChoice } from './repeated-choice.ts';
 import { replaySeam } from './seam/replay.ts';
 import { dropped, held } from './seam/seam.ts';
 import type { Seam } from './seam/seam.ts';
-import { hasFinish, key, listsOf, textsOf } from './shown.ts';
+import { key, listsOf, textsOf } from './shown.ts';
 import type { Channel, Shown } from './shown.ts';
 import { isBare, vendorFilter } from './vendor-fields.ts';
 
@@ -137,9 +137,7 @@ export function replayCurtain(shown: Shown): Curtain {
       if (isDropped(fresh)) return fresh;
       if (fresh) choices.push(fresh);
     }
-    // Usage may come with a choice that has nothing new, as one that repeats its finish_reason.
-    const isUsage = waiting.size === 0 && usageOf(chunk) !== undefined;
-    return choices.length > 0 || isUsage ? { ...chunk, choices } : undefined;
+    return choices.length > 0 ? { ...chunk, choices } : undefined;
   }
 
   return {

@@ -195,9 +195,6 @@ export function listsOf(choice: JsonObject, delta: JsonObject): List[] {
   return lists;
 }
 
-export const hasFinish = (choice: JsonObject): boolean =>
-  typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '';
-
 const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
 
 /** Something visible that cannot be compared: audio, images, reasoning in a form that we do not know. */

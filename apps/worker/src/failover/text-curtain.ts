@@ -1,10 +1,4 @@
-import {
-  deltaOf,
-  hasToolCall,
-  isObject,
-  itemsOf,
-  withoutUsage,
-} from '@millrace/shared/domain/chunk';
+import { deltaOf, hasFinish, hasToolCall, isObject, itemsOf } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import type { Curtain, CurtainStep } from './curtain.ts';
 import { wordsIn } from './parts.ts';
@@ -12,7 +6,7 @@ import { chooseAnchor } from './seam/anchor.ts';
 import { anchorSeam } from './seam/anchored.ts';
 import { prefillSeam } from './seam/prefill.ts';
 import { dropped, held } from './seam/seam.ts';
-import { hasFinish, plainText } from './shown.ts';
+import { plainText } from './shown.ts';
 import type { Shown } from './shown.ts';
 
 /**
@@ -31,17 +25,14 @@ export function textCurtain(rung: 'continue' | 'anchor', shown: Shown, tools: bo
   let hasWords = false;
   let hasEnded = false;
 
-  /**
-   * A chunk with the text, one with tool calls and one with the end, each where there is one. A usage in
-   * it is of the continuation alone, and never shown.
-   */
+  /** A chunk with the text, one with tool calls and one with the end, each where there is one. */
   function give(chunk: JsonObject, { piece, calls, finish }: Said): JsonObject[] {
     const chunks: JsonObject[] = [];
     for (const delta of [piece !== '' && { content: piece }, calls]) {
       if (delta) chunks.push({ ...chunk, choices: [{ index: 0, delta, finish_reason: null }] });
     }
     if (finish) chunks.push({ ...chunk, choices: [endOf(finish)] });
-    return chunks.map(withoutUsage);
+    return chunks;
   }
 
   /** The attempt's next text, and its end where it has come. */

@@ -30,7 +30,10 @@ export type ProviderCall = {
 export type AnswerSink = {
   /** A chunk that adds nothing but a text to the first choice. */
   plain(text: string, content: string): void;
-  /** Any other chunk, with its JSON text. `visible`: a reader would see something of it. */
+  /**
+   * Any other chunk, with its JSON text. `visible`: a reader would see something of it. None has a usage,
+   * and none a finish_reason of a choice that had one.
+   */
   chunk(text: string, chunk: unknown, visible: boolean): void;
   /** The chunk that only has the usage, as far as it is known: of several, the last one counts. */
   usage(text: string): void;

@@ -156,6 +156,10 @@ function says(value: unknown, depth = 0): boolean {
   return false;
 }
 
+/** Whether the choice has its end. An empty finish_reason is none. */
+export const hasFinish = ({ finish_reason: reason }: JsonObject): boolean =>
+  typeof reason === 'string' && reason !== '';
+
 export type FinishReason = { readonly index: number; readonly reason: string };
 
 /** The choices that this chunk ends, usually none (then always the same empty array). */
@@ -189,20 +193,6 @@ export function usageOf(chunk: unknown): JsonObject | undefined {
   if (isObject(chunk.x_groq) && isObject(chunk.x_groq.usage)) return chunk.x_groq.usage;
   const choice = itemsOf(chunk.choices)[0];
   return isObject(choice) && isObject(choice.usage) ? choice.usage : undefined;
-}
-
-/** The chunk without a usage, in any of the places where `usageOf` finds one. */
-export function withoutUsage(chunk: JsonObject): JsonObject {
-  const { usage: _, ...rest } = chunk;
-  const choices = itemsOf(rest['choices']).map((choice) => {
-    if (!isObject(choice) || choice.usage === undefined) return choice;
-    const { usage: __, ...others } = choice;
-    return others;
-  });
-  const groq = rest['x_groq'];
-  if (!isObject(groq) || groq.usage === undefined) return { ...rest, choices };
-  const { usage: __, ...others } = groq;
-  return { ...rest, choices, x_groq: others };
 }
 
 /** The chunk that `stream_options.include_usage` asks for: usage and no choices. */

@@ -1,5 +1,12 @@
 import { withinDepth } from '@millrace/shared/domain/json';
-import { choiceIndex, isObject, itemsOf } from '@millrace/shared/domain/chunk';
+import {
+  choiceIndex,
+  hasFinish,
+  isObject,
+  isUsageOnly,
+  itemsOf,
+  usageOf,
+} from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { memberText, setMembers, withoutMember } from '@millrace/shared/domain/json-text';
 import { createToolCallRepair, edited, repairPart } from '@millrace/shared/domain/tool-call-repair';
@@ -11,13 +18,21 @@ import type { ProviderCall } from '../port.ts';
 
 /**
  * Makes the chunks of a stream such that no client is surprised by what its provider does otherwise than
- * OpenAI: one identity, one role for each choice, tool calls that every reader puts together alike, and
- * no `usage: null` that only our own question brought. A chunk that is right keeps every byte.
+ * OpenAI: one identity, one role and one finish_reason for each choice, tool calls that every reader puts
+ * together alike, and the usage in a chunk of its own. A chunk that is right keeps every byte.
  */
 export type ChunkRepair = {
-  /** The text of the chunk as readers get it: the same text where nothing is wrong with it. */
+  /** The text of a chunk as readers get it, without a usage: the same text where nothing is wrong with it. */
   repair(text: string, chunk: JsonObject): string;
+  /**
+   * The text of the chunk that only has the usage: this one where it is such a chunk, else one of its own
+   * for the usage in it. `chunk`: one with a usage.
+   */
+  usageChunk(text: string, chunk: JsonObject): string;
 };
+
+/** Members of a chunk with parts of the answer that OpenAI's usage chunk has as well. */
+const headMembers = ['id', 'object', 'created', 'model', 'service_tier', 'system_fingerprint'];
 
 export function createChunkRepair(
   { body }: Pick<ProviderCall, 'body'>,
@@ -29,6 +44,8 @@ export function createChunkRepair(
   /** The choices whose `function_call`, which there is one of, has its name. */
   const named = new Set<number>();
   const begun = new Set<number>();
+  /** The choices that have had their finish_reason (OpenRouter repeats it beside the usage). */
+  const finished = new Set<number>();
   const calls = new Map<number, ToolCallRepair>();
 
   function repairDelta(index: number, delta: JsonObject): JsonObject {
@@ -58,35 +75,76 @@ export function createChunkRepair(
 
   function repairChoice(choice: unknown, place: number): unknown {
     if (!isObject(choice)) return choice;
-    const { delta, message, finish_reason: reason } = choice;
+    const { delta, message } = choice;
     const index = choiceIndex(choice, place);
+    const isEnd = hasFinish(choice);
+    const edits: Record<string, unknown> = {};
+    if (isEnd && finished.has(index)) edits['finish_reason'] = null;
+    if (isEnd) finished.add(index);
+    if (isObject(choice['usage'])) edits['usage'] = undefined;
     // A whole answer as a stream's only event: clients look for deltas.
-    const isWhole = !isObject(delta) && isObject(message) && !begun.has(index) && Boolean(reason);
-    const said = isWhole ? message : delta;
+    const isWhole = !isObject(delta) && isObject(message) && !begun.has(index) && isEnd;
     begun.add(index);
-    if (!isObject(said)) return choice;
-    const fresh = repairDelta(index, said);
-    if (isWhole) return edited(choice, { delta: fresh, message: undefined });
-    return fresh === said ? choice : edited(choice, { delta: fresh });
+    const said = isWhole ? message : delta;
+    const fresh = isObject(said) ? repairDelta(index, said) : said;
+    if (fresh !== delta) edits['delta'] = fresh;
+    if (isWhole) edits['message'] = undefined;
+    return edited(choice, edits);
+  }
+
+  /** The choices as text; undefined where nothing is wrong with them. */
+  function repairChoices(choices: readonly unknown[]): string | undefined {
+    const fresh = choices.map(repairChoice);
+    return fresh.some((choice, at) => choice !== choices[at]) ? JSON.stringify(fresh) : undefined;
+  }
+
+  /** What identifies the chunk, where it lacks it or has it otherwise. */
+  function headOf(chunk: JsonObject): Readonly<Record<string, string>> {
+    // Azure's preamble has an empty one.
+    const isNamed = typeof chunk.object === 'string' && chunk.object !== '';
+    return {
+      ...identity.changed(chunk),
+      ...(!isNamed && { object: '"chat.completion.chunk"' }),
+    };
+  }
+
+  /** Without its usage. One who asked for usage gets `null` in its place, as from OpenAI. */
+  function withoutUsage(text: string, { usage }: JsonObject): string {
+    if (usage === undefined) return text;
+    if (isUsageHidden) return withoutMember(text, 'usage');
+    return isObject(usage) ? setMembers(text, { usage: 'null' }) : text;
   }
 
   return {
     repair(text, chunk) {
-      const choices = itemsOf(
-        (needsCare(text) ? (withinDepth(parseExactly(text)) as JsonObject) : chunk).choices,
-      );
-      const fresh = choices.map(repairChoice);
-      const isChanged = fresh.some((choice, at) => choice !== choices[at]);
-      const changed = identity.changed(chunk);
-      // Azure's preamble has an empty one.
-      const isNamed = typeof chunk.object === 'string' && chunk.object !== '';
+      const exact = needsCare(text) ? (withinDepth(parseExactly(text)) as JsonObject) : chunk;
+      const choices = repairChoices(itemsOf(exact.choices));
+      const groq = exact['x_groq'];
       const members = {
-        ...changed,
-        ...(!isNamed && { object: '"chat.completion.chunk"' }),
-        ...(isChanged && { choices: JSON.stringify(fresh) }),
+        ...headOf(chunk),
+        ...(choices !== undefined && { choices }),
+        ...(isObject(groq) &&
+          isObject(groq['usage']) && {
+            x_groq: JSON.stringify(edited(groq, { usage: undefined })),
+          }),
       };
-      const repaired = changed || isChanged || !isNamed ? setMembers(text, members) : text;
-      return isUsageHidden && chunk.usage === null ? withoutMember(repaired, 'usage') : repaired;
+      const repaired = Object.keys(members).length > 0 ? setMembers(text, members) : text;
+      return withoutUsage(repaired, chunk);
+    },
+    usageChunk(text, chunk) {
+      if (isUsageOnly(chunk)) {
+        // Clients look into the choices of every chunk.
+        const members = {
+          ...headOf(chunk),
+          ...(!Array.isArray(chunk.choices) && { choices: '[]' }),
+          ...(!isObject(chunk.usage) && { usage: JSON.stringify(usageOf(chunk)) }),
+        };
+        return Object.keys(members).length > 0 ? setMembers(text, members) : text;
+      }
+      const told = headMembers.filter((name) => chunk[name] !== undefined);
+      const head = Object.fromEntries(told.map((name) => [name, chunk[name]]));
+      const bare = { ...head, choices: [], usage: usageOf(chunk) };
+      return setMembers(JSON.stringify(bare), headOf(bare));
     },
   };
 }

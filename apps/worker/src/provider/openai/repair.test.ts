@@ -151,6 +151,19 @@ describe('tool calls are the same calls to every reader', () => {
     expect(assembleCompletion(chunks)?.choices[0]?.message.tool_calls).toEqual(calls);
   });
 
+  it('also where two of them have the same id: the second gets one of ours', () => {
+    const { chunks } = read(
+      events(
+        call({ index: 0, id: 'a' }, 'f', '{"x":1}'),
+        call({ index: 1, id: 'a' }, 'g', '{"y"'),
+        call({ index: 1, id: 'a' }, undefined, ':2}'),
+      ) + end,
+    );
+    const calls = joined(chunks);
+    expect(calls).toEqual([two[0], { ...two[1], id: expect.stringMatching(/^call_\w{32}$/) }]);
+    expect(assembleCompletion(chunks)?.choices[0]?.message.tool_calls).toEqual(calls);
+  });
+
   it('and those that are right keep every byte', () => {
     const texts = [
       '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m", "choices":[{"index":0,"delta":{"tool_calls":[{"index":3,"id":"a","x":1.0,"function":{"name":"f","arguments":""}}]}}]}',
@@ -289,6 +302,105 @@ describe('a choice has one role', () => {
   });
 });
 
+const asking = { body: '{"stream_options":{"include_usage":true}}' };
+const finishes = (chunks: unknown[]) =>
+  (chunks as { choices: { index: number; finish_reason?: unknown }[] }[]).flatMap(({ choices }) =>
+    choices.map(({ index, finish_reason: reason }) => [index, reason]),
+  );
+
+describe('a choice has one finish_reason', () => {
+  const usage = { total_tokens: 3 };
+
+  it('however often the provider tells it: the first one counts', () => {
+    const again = chunk({ role: 'assistant', content: '' }, 'length', { usage });
+    const { chunks, usages, verdict } = read(
+      events(said('A'), chunk({}, 'stop'), chunk({}, 'stop'), again, '[DONE]'),
+    );
+    expect(finishes(chunks)).toEqual([
+      [0, null],
+      [0, 'stop'],
+      [0, null],
+      [0, null],
+    ]);
+    expect(usages).toMatchObject([{ choices: [], usage }]);
+    expect(verdict).toMatchObject({ kind: 'completed', finishReason: 'stop', usage });
+  });
+
+  it('also beside words, which stay', () => {
+    const { chunks, content } = read(
+      events(chunk({ content: 'A' }, 'stop'), chunk({ content: 'B' }, 'stop'), '[DONE]'),
+    );
+    expect(finishes(chunks)).toEqual([
+      [0, 'stop'],
+      [0, null],
+    ]);
+    expect(content).toBe('AB');
+  });
+
+  it('each of several', () => {
+    const both = (...reasons: string[]) =>
+      JSON.stringify({
+        ...identity,
+        choices: reasons.map((reason, index) => ({ index, delta: {}, finish_reason: reason })),
+      });
+    const { chunks } = read(events(both('stop', ''), both('stop', 'length'), '[DONE]'), {
+      body: '{"n":2}',
+    });
+    expect(finishes(chunks)).toEqual([
+      [0, 'stop'],
+      [1, ''],
+      [0, null],
+      [1, 'length'],
+    ]);
+  });
+});
+
+describe('a usage comes in a chunk of its own', () => {
+  const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
+  const standard = { ...identity, choices: [], usage };
+  const texts = ['A', 'B', 'C'].map((content) => chunk({ content }));
+  const stop = chunk({}, 'stop');
+  const inChoice = (text: string) => {
+    const { choices } = JSON.parse(text) as { choices: [object] };
+    return JSON.stringify({ ...identity, choices: [{ ...choices[0], usage }] });
+  };
+  const beside = (text: string, more: object) =>
+    JSON.stringify({ ...(JSON.parse(text) as object), ...more });
+
+  it.each([
+    ['with the last finish_reason', [...texts, beside(stop, { usage })], {}],
+    ['in every chunk', [...texts, stop].map((text) => beside(text, { usage })), {}],
+    ['where Moonshot puts it', [...texts, inChoice(stop)], {}],
+    ['where Groq puts it', [...texts, beside(stop, { x_groq: { id: 'q', usage } })], { id: 'q' }],
+  ])('%s', (_where, sent, groq) => {
+    for (const body of ['{}', '{"stream_options":{"include_usage":false}}', asking.body]) {
+      const got = read(events(...sent, '[DONE]'), { body });
+      expect(got.content).toBe('ABC');
+      expect(JSON.stringify(got.chunks)).not.toContain('prompt_tokens');
+      expect(got.chunks.some((one) => 'usage' in one && body !== asking.body)).toBe(false);
+      expect(got.chunks.at(-1)?.['x_groq'] ?? {}).toEqual(groq);
+      // Of several, the last one counts.
+      expect(got.usages.at(-1)).toEqual(standard);
+      expect(got.verdict).toMatchObject({ kind: 'completed', finishReason: 'stop', usage });
+    }
+  });
+
+  it('with null in the others for a client that asked', () => {
+    const { chunks } = read(
+      events(...[...texts, stop].map((text) => beside(text, { usage })), '[DONE]'),
+      asking,
+    );
+    expect(chunks.map((one) => one['usage'])).toEqual([null, null, null, null]);
+  });
+
+  it('in the standard place, with all else that its chunk had', () => {
+    const own = { ...identity, choices: [], x_groq: { id: 'q', usage }, provider: 'x' };
+    expect(read(events(...texts, stop, JSON.stringify(own), '[DONE]')).usages).toEqual([
+      { ...own, usage },
+    ]);
+  });
+});
+
 describe('usage that is null', () => {
   const texts = ['A', 'B', 'C'].map((content) => chunk({ content }, null, { usage: null }));
 
@@ -306,9 +418,7 @@ describe('usage that is null', () => {
   });
 
   it('is to one that did', () => {
-    const { texts: shown } = read(events(...texts) + end, {
-      body: '{"stream_options":{"include_usage":true}}',
-    });
+    const { texts: shown } = read(events(...texts) + end, asking);
     expect(shown.slice(0, 3)).toEqual(texts);
   });
 });

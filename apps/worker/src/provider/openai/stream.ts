@@ -15,7 +15,7 @@ import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { contentIn, templateOf, withContent } from '@millrace/shared/domain/chunk-template';
 import type { ChunkTemplate } from '@millrace/shared/domain/chunk-template';
 import type { Fault } from '@millrace/shared/domain/fault';
-import { memberText, setMembers, singleLine } from '@millrace/shared/domain/json-text';
+import { memberText, singleLine } from '@millrace/shared/domain/json-text';
 import { damagedEvent, readEvent } from '../event.ts';
 import type { ReadEvent } from '../event.ts';
 import { createEventStreamParser } from '../event-stream.ts';
@@ -39,7 +39,7 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
   let finishReason: string | null = null;
   let usage: unknown;
   const identity = createIdentity(call);
-  const { repair } = createChunkRepair(call, identity);
+  const { repair, usageChunk } = createChunkRepair(call, identity);
   /** Of chunks that add nothing but content: as they come, and as readers get them where that differs. */
   let template: { read: ChunkTemplate; shown: ChunkTemplate | undefined } | undefined;
   /** Chunks in which nothing is visible, from before the provider has told its identity. */
@@ -106,8 +106,8 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
     early = [];
     for (const one of waiting) pass(one.text, one.chunk);
     if (isChunk && !isUsageOnly(chunk)) pass(text, chunk);
-    // Clients look into the choices of every chunk.
-    else sink.usage(repair(isChunk ? text : setMembers(text, { choices: '[]' }), chunk));
+    // Also of a chunk that has it beside a part of the answer: who did not ask for it gets none.
+    if (told !== undefined) sink.usage(usageChunk(text, chunk));
   }
 
   function pass(text: string, chunk: JsonObject): void {
@@ -115,8 +115,8 @@ export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
       if (isObject(choice)) seen.add(choiceIndex(choice, place));
     }
     for (const { index, reason } of finishReasons(chunk)) {
+      if (index === 0) finishReason ??= reason;
       finished.add(index);
-      if (index === 0) finishReason = reason;
     }
     const shown = repair(text, chunk);
     const shownChunk = shown === text ? chunk : (parseShallow(shown) as JsonObject);
