@@ -117,6 +117,7 @@ describe('keys of a provider', () => {
       models: {
         limited: { targets: [{ provider: 'limited', model: 'limited' }] },
         revoked: { targets: [{ provider: 'revoked', model: 'revoked' }] },
+        alone: { targets: [{ provider: 'alone', model: 'alone' }], maxWait: '200ms' },
         paused: {
           targets: [{ provider: 'primary', model: paused }, healthy('backup', 40)],
         },
@@ -125,6 +126,7 @@ describe('keys of a provider', () => {
         providers: {
           limited: own([limited, working]),
           revoked: own([revoked, working]),
+          alone: own([limited]),
         },
       },
     });
@@ -168,6 +170,19 @@ describe('keys of a provider', () => {
     expect(before).toBeLessThanOrEqual(2);
     for (let i = 0; i < 6; i++) await serve('revoked');
     expect(usesOf(revoked, 'revoked')).toBe(before);
+  });
+
+  test('that rest longer than requests wait are a 429 that says when, also for those that ask nobody', async () => {
+    for (const stream of [0, 1, 2, 3].map((at) => (at % 2 === 0 ? ask : askWhole))) {
+      const { head, error } = await readPlain(stream(fleet.url, 'alone'));
+      expect(head.status).toBe(429);
+      expect(error?.code).not.toBe('no_target_available');
+      const seconds = Number(head.headers['retry-after']);
+      expect(seconds).toBeGreaterThan(50);
+      expect(seconds).toBeLessThanOrEqual(60);
+    }
+    // One for each worker at most.
+    expect(usesOf(limited, 'alone')).toBeLessThanOrEqual(2);
   });
 
   test('are waited for by the request that was told a short pause, backup or not', async () => {

@@ -191,6 +191,30 @@ describe('a key of which the body of an answer tells', () => {
     },
   );
 
+  it('tells why it is left alone, in the words of the provider where they were heard', () => {
+    const { ring, clock } = setUp(['sk-one']);
+    const fault = { code: 'upstream_rate_limited', message: 'Slow down.' } as const;
+    const neutral = {
+      code: 'upstream_rate_limited',
+      message: expect.stringContaining('rate limit'),
+    };
+    expect(ring.limit(model)).toBeUndefined();
+    ring.learn({ kind: 'cooled', provider: 'p', key: keyName('sk-one'), model, ms: 5000 });
+    expect(ring.limit(model)).toEqual(neutral);
+    clock.now += 5000;
+    expect(ring.limit(model)).toBeUndefined();
+    const lease = ring.take(model);
+    lease.used({ 'retry-after': '9' }, 429);
+    expect(ring.limit(model)).toEqual(neutral);
+    lease.failed(fault);
+    expect(ring.limit(model)).toEqual(fault);
+    expect(ring.limit('another')).toBeUndefined();
+    clock.now += 9000;
+    // It has been well since: what it said then is no reason now.
+    ring.take(model).used(left(0), 200);
+    expect(ring.limit(model)).toEqual(neutral);
+  });
+
   it('is left alone for a second where no time is named and its head was well', () => {
     const { ring, until } = setUp(['sk-one']);
     const lease = ring.take(model);

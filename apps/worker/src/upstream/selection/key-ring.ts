@@ -80,6 +80,16 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
     },
 
     /**
+     * Why none may be asked for this model, where that is the provider's limit: its own words, if this
+     * worker has heard them. Undefined while one may be asked.
+     */
+    limit(model: string): Fault | undefined {
+      const { key, closed } = choose(model);
+      if (closed <= now()) return undefined;
+      return modelState(key, model).limitedBy ?? rateLimited;
+    },
+
+    /**
      * When none may be asked: the one that opens first. `tokens`: what the call may use; asked for
      * only where the provider says how many are left.
      */
@@ -149,6 +159,11 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
     },
   };
 }
+
+const rateLimited: Fault = {
+  code: 'upstream_rate_limited',
+  message: 'The provider takes no more requests for now: its rate limit is reached.',
+};
 
 /** What a key is called among workers: enough to tell a provider's keys apart, and nothing to use. */
 export const keyName = (apiKey: string): string =>

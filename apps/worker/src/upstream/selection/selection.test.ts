@@ -1,4 +1,5 @@
 import type { ModelConfig } from '@millrace/shared/config';
+import type { Target } from '@millrace/shared/domain/request';
 import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
 import { describe, expect, it } from 'vitest';
 import { createClock } from './clock.fixture.ts';
@@ -60,8 +61,10 @@ function setUp(config: Partial<ModelConfig> = {}) {
       },
     });
   const selection = make();
-  const wants = both.map((target) => ({ target, notBefore: 0 }));
-  const wait = () => selection.queue('m', { signal: new AbortController().signal }).wait({ wants });
+  const wait = (targets: readonly Target[] = both) =>
+    selection
+      .queue('m', { signal: new AbortController().signal })
+      .wait({ wants: targets.map((target) => ({ target, notBefore: 0 })) });
   const announce = (): void => available();
   return { clock, broken, full, coming, drawn, rates, facts, selection, make, wait, announce };
 }
@@ -226,6 +229,21 @@ describe('waiting for a target', () => {
     broken.delete('b');
     announce();
     expect(await outcome).toMatchObject({ kind: 'retry', open: [{ model: 'b' }] });
+  });
+
+  it.each([
+    ['rests because its provider said so', undefined, 'upstream_rate_limited'],
+    ['is broken besides', 400_000, 'no_target_available'],
+  ])('ends with the reason of a target that %s', async (_how, brokenMs, code) => {
+    const { clock, broken, selection, wait } = setUp({ targets: [{ ...a, weight: 1 }] });
+    const lease = selection.key(a, '{}');
+    lease?.used({ 'retry-after': '300' }, 429);
+    lease?.failed({ code: 'upstream_rate_limited', message: 'Slow down.' });
+    if (brokenMs !== undefined) broken.set('a', clock.now() + brokenMs);
+    const outcome = wait([a]);
+    await clock.pass(30_000);
+    const retryAfterMs = (brokenMs ?? 300_000) - 30_000;
+    expect(await outcome).toMatchObject({ kind: 'fault', fault: { code, retryAfterMs } });
   });
 
   it.each(['used', 'end'] as const)(

@@ -73,6 +73,7 @@ export function createSelection(options: SelectionOptions) {
     now,
     setTimer: options.setTimer ?? startTimer,
     may: check,
+    limitOf: ({ provider, model }) => rings.get(provider)?.limit(model),
     lotUntil,
   });
   health.onAvailable(() => waiting.wake());

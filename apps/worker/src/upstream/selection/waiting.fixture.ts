@@ -1,3 +1,4 @@
+import type { Fault } from '@millrace/shared/domain/fault';
 import { createClock } from './clock.fixture.ts';
 import type { PlaceOptions, WaitOutcome, WaitRequest } from './place.ts';
 import { unwatched } from './lines.fixture.ts';
@@ -19,6 +20,9 @@ export function setUp({
   const opens = new Map<string, number | undefined>();
   /** The targets that are coming back: the lots that are drawn for them, and the end of their step. */
   const lots = new Map<string, { until: number; draw(): boolean }>();
+  /** The targets that rest since their provider said so, and what it said. */
+  const limits = new Map<string, Fault>();
+  const broken = new Set<string>();
   const waiting = createWaiting({
     limit,
     lines,
@@ -28,8 +32,10 @@ export function setUp({
       const coming = lots.get(model);
       const at = coming ? coming.until : (opens.get(model) ?? Infinity);
       const isOpen = coming ? lot === 'won' || coming.draw() : at <= clock.now();
-      return isOpen ? { kind: 'yes' } : { kind: 'no', until: at, why: 'limited' };
+      const why = broken.has(model) ? 'broken' : 'limited';
+      return isOpen ? { kind: 'yes' } : { kind: 'no', until: at, why };
     },
+    limitOf: ({ model }) => limits.get(model),
     lotUntil: (_line, { model }) => lots.get(model)?.until,
   });
   const log: string[] = [];
@@ -52,7 +58,7 @@ export function setUp({
     return { place, wait, outcome: wait() };
   }
   const closeFor = (ms: number, model = 'm') => opens.set(model, clock.now() + ms);
-  return { clock, waiting, opens, lots, log, join, closeFor };
+  return { clock, waiting, opens, lots, limits, broken, log, join, closeFor };
 }
 
 export const fault = (outcome: WaitOutcome) =>

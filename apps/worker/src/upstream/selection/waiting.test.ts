@@ -166,6 +166,29 @@ describe('a request that waits', () => {
     expect([waiting.count(), clock.timers()]).toEqual([0, 0]);
   });
 
+  it('is turned away with the provider’s reason where all of its targets rest because of that', async () => {
+    const { clock, limits, broken, join, closeFor } = setUp();
+    const limit = {
+      code: 'upstream_rate_limited',
+      message: 'Slow down.',
+      httpStatus: 429,
+    } as const;
+    closeFor(60_000);
+    closeFor(50_000, 'other');
+    const turnedAway = async () => {
+      const { outcome } = join('a', { request: wanting('m', 'other'), maxWaitMs: 1000 });
+      await clock.pass(1000);
+      return fault(await outcome);
+    };
+    limits.set('m', { ...limit, retryAfterMs: 90_000 });
+    // The other one is full by a limit of our own.
+    expect(await turnedAway()).toMatchObject({ code: 'no_target_available', retryAfterMs: 49_000 });
+    limits.set('other', { ...limit, message: 'Slower.' });
+    expect(await turnedAway()).toEqual({ ...limit, message: 'Slower.', retryAfterMs: 48_000 });
+    broken.add('m');
+    expect(await turnedAway()).toMatchObject({ code: 'no_target_available', retryAfterMs: 47_000 });
+  });
+
   it('is never told to come back within less than a second', async () => {
     const { clock, join, closeFor } = setUp();
     closeFor(30_001);

@@ -16,6 +16,8 @@ export type WaitingOptions = {
   setTimer(act: () => void, ms: number): () => void;
   /** Whether a target may be asked now. Where lots are drawn, one is, unless it is `won`. */
   may(model: string, target: Target, lot?: 'won'): Check;
+  /** The provider's limit that keeps a target from being asked; undefined where none does. */
+  limitOf(target: Target): Fault | undefined;
   /** Until when a lot counts, in milliseconds since the epoch; undefined where none are drawn. */
   lotUntil(model: string, target: Target): number | undefined;
 };
@@ -44,7 +46,7 @@ const shortestRetryMs = 1000;
 
 /** Where requests wait while every target that would do for them is broken or at its limit. */
 export function createWaiting(options: WaitingOptions) {
-  const { limit, lines: watch, now, setTimer, may, lotUntil } = options;
+  const { limit, lines: watch, now, setTimer, may, limitOf, lotUntil } = options;
   const lines = new Map<string, Line>();
   let tickets = 0;
   let waiting = 0;
@@ -129,12 +131,20 @@ export function createWaiting(options: WaitingOptions) {
   }
 
   function unavailable(model: string, wants: readonly Want[], notBefore: number): Fault {
-    const times = wants.map(({ target }) => {
+    const closed = wants.map(({ target }) => {
       const check = may(model, target, 'won');
-      return check.kind === 'yes' ? 0 : check.until;
+      const isLimited = check.kind === 'no' && check.why === 'limited';
+      return {
+        until: check.kind === 'yes' ? 0 : check.until,
+        limit: isLimited ? limitOf(target) : undefined,
+      };
     });
-    const opens = Math.max(times.length > 0 ? Math.min(...times) : 0, notBefore) - now();
-    return { ...noTarget, retryAfterMs: Math.max(shortestRetryMs, Math.ceil(opens)) };
+    const first = closed.toSorted((one, other) => one.until - other.until)[0];
+    const opens = Math.max(first?.until ?? 0, notBefore) - now();
+    const retryAfterMs = Math.max(shortestRetryMs, Math.ceil(opens));
+    // The provider's limit is the reason only where no target is broken, or full by a limit of our own.
+    const isLimit = closed.every(({ limit }) => limit !== undefined);
+    return { ...((isLimit && first?.limit) || noTarget), retryAfterMs };
   }
 
   function open(model: string, { signal, maxWaitMs, deadlineAt = Infinity }: PlaceOptions): Place {
