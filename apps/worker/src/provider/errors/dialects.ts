@@ -353,13 +353,19 @@ export function meaningOf(
 ): FaultCode | undefined {
   const words = new Set(codes.map((code) => code.toLowerCase()));
   const text = said.slice(0, maxChars);
+  const isCode = (code: string, means: FaultCode) =>
+    words.has(code.toLowerCase()) &&
+    !(saysNoMore(status) && isCostly(means) && isCodeIn(request, code));
   return dialects.find(
     ({ codes: some, says, statuses, means }) =>
       (statuses ? statuses.includes(status) : isRefusal(status)) &&
-      (!some || some.some((code) => words.has(code.toLowerCase()))) &&
+      (!some || some.some((code) => isCode(code, means))) &&
       (!says || (says.test(text) && (!isCostly(means) || isOwnWord(says, text, request)))),
   )?.means;
 }
+
+/** A status that leaves open what the error is: a code that the request has may stand in a part that is quoted. */
+const saysNoMore = (status: number): boolean => status === 400 || status === 422 || status === 500;
 
 /**
  * A fault that costs others something: it sets a key aside or counts against the target. A client must not
@@ -373,13 +379,20 @@ const isOwnWord = (says: RegExp, text: string, request: string): boolean =>
   [...text.matchAll(new RegExp(says, `${says.flags}g`))].some(([words]) => !isIn(request, words));
 
 /** Whether a JSON text has these words, whatever stands between them and however they are escaped. */
-function isIn(json: string, words: string): boolean {
-  const parts = words.match(/[a-z0-9]+/gi) ?? [];
+const isIn = (json: string, words: string): boolean => hasWords(json, patternOf(words));
+
+/** The same of a code, which stands alone: a picture in base64 has any four digits somewhere. */
+const isCodeIn = (json: string, code: string): boolean =>
+  hasWords(json, `(?<![a-z0-9])${patternOf(code)}(?![a-z0-9])`);
+
+const patternOf = (words: string): string =>
+  (words.match(/[a-z0-9]+/gi) ?? []).join(String.raw`(?:\\[bfnrt]|[^a-z0-9])+`);
+
+function hasWords(json: string, pattern: string): boolean {
   const text = json.replaceAll(/\\u00([2-7][0-9a-f])/gi, (_, code: string) =>
     String.fromCharCode(Number.parseInt(code, 16)),
   );
-  const between = String.raw`(?:\\[bfnrt]|[^a-z0-9])+`;
-  return parts.length > 0 && new RegExp(parts.join(between), 'i').test(text);
+  return pattern !== '' && new RegExp(pattern, 'i').test(text);
 }
 
 const isRefusal = (status: number): boolean => status >= 400 && status <= 500 && status !== 429;

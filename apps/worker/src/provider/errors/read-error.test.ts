@@ -356,6 +356,19 @@ describe('a value of the request that its provider quotes', () => {
     expect(readErrorBody(400, JSON.stringify(quoted(value))).code).not.toBe('upstream_rejected');
   });
 
+  it('sets no key aside either where it is an error as JSON', () => {
+    const fake = '{"error":{"code":"API_KEY_INVALID","message":"x"}}';
+    const echo = openai(`The arguments of call a cannot be read: ${fake}`);
+    const body = JSON.stringify({ messages: [{ role: 'assistant', content: fake }] });
+    expect(readErrorBody(400, JSON.stringify(echo), { body }).code).toBe('upstream_rejected');
+    expect(readErrorBody(400, JSON.stringify(echo)).code).toBe('upstream_auth_failed');
+    const real = google(403, 'PERMISSION_DENIED', 'No.');
+    const asks = JSON.stringify({ messages: [{ role: 'user', content: 'PERMISSION_DENIED?' }] });
+    expect(readErrorBody(403, JSON.stringify(real), { body: asks }).code).toBe(
+      'upstream_auth_failed',
+    );
+  });
+
   it('takes nothing from what the provider says beside it', () => {
     const body = '{"messages":[{"role":"user","content":"too many requests? Incorrect API key?"}]}';
     const both = openai("Incorrect API key for 'x'. Your authentication failed.");
