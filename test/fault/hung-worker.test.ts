@@ -13,8 +13,8 @@ let fleet: Fleet;
 afterEach(() => fleet?.close());
 
 const { text, models: slow } = slowAnswer(110);
-/** Long enough for another worker to be started meanwhile. */
-const long = slowAnswer(200);
+/** Long enough for two stops, and for another worker to be started in between. */
+const long = slowAnswer(160);
 const brief = { model: 'healthy:tokens=20', text: expectedText({ tokens: 20 }) };
 const models = {
   ...slow,
@@ -165,6 +165,7 @@ test(
     zombie.child.kill('SIGSTOP');
     await sleep(1000);
     zombie.child.kill('SIGCONT');
+    const second = fleet.addWorker();
     // For longer than what comes of a stop is waited out.
     const heard = streams.map(({ stream }) => stream.events.length);
     const goesOn = streams.map(({ stream }, i) =>
@@ -173,7 +174,7 @@ test(
     await Promise.all(goesOn);
     for (const one of streams) expect(await callsAndAttempts(one)).toEqual([1, 1]);
 
-    await fleet.addWorker();
+    await second;
     const clocks = streams.map(({ stream }) => clockNextRun(stream));
     zombie.child.kill('SIGSTOP');
     await expect
