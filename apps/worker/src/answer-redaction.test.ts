@@ -58,6 +58,13 @@ describe('the key in a streamed answer', () => {
     expect(content).toMatch(/^It is (sk-test-)?\*\*\*, or (sk-test-)?\*\*\*(sk-test-)?\*\*\*!$/);
   });
 
+  it.each([1, 2, 3, 5, 8, 12, 30])('so it is beside other fields, in pieces of %i', (size) => {
+    const all = pieces(`It is "${secret}", or ${secret}\n.`, size);
+    const { texts, content } = send(all.map((one) => ({ ...one, channel: 'final' })));
+    expect(content).toMatch(/^It is "(sk-test-)?\*\*\*", or (sk-test-)?\*\*\*\n\.$/);
+    expect(texts.join('')).toContain('"channel":"final"');
+  });
+
   it('is taken out of every text, the names of members, and in every form', () => {
     const hex = Buffer.from(secret).toString('hex');
     const base64 = Buffer.from(secret).toString('base64');
@@ -95,7 +102,8 @@ describe('the key in a streamed answer', () => {
       for (const delta of deltas) {
         const chunk = deltaChunk(delta);
         const { content } = delta;
-        if (typeof content === 'string') sink.plain(JSON.stringify(chunk), content);
+        const isPlain = typeof content === 'string' && Object.keys(delta).length === 1;
+        if (isPlain) sink.plain(JSON.stringify(chunk), content);
         else sink.chunk(JSON.stringify(chunk), chunk, true);
       }
       const end = deltaChunk(last, 'stop');
@@ -112,6 +120,21 @@ describe('the key in a streamed answer', () => {
       });
       const all = pieces(words, size);
       expect(sent(all.slice(0, -1), all.at(-1))).toMatchObject({ message: { content: words } });
+    });
+
+    it('is whole whatever its texts are and however they are cut', () => {
+      const word = fc.constantFrom('sk', '-test-', 'sk-test-4f9Q', 'm27', 'a', 's', ' ', '€', '\n');
+      const field = fc.constantFrom('content', 'reasoning_content', 'refusal');
+      fc.assert(
+        fc.property(fc.array(fc.tuple(field, word)), fc.boolean(), (said, isPlain) => {
+          const texts: Record<string, string> = { content: '', reasoning_content: '', refusal: '' };
+          for (const [name, text] of said) texts[name] += text;
+          fc.pre(!Object.values(texts).some((text) => text.includes(secret)));
+          const deltas = said.map(([name, text]) => ({ [name]: text, ...(!isPlain && { x: 1 }) }));
+          const message: Record<string, unknown> = { ...sent(deltas)?.message };
+          for (const [name, text] of Object.entries(texts)) expect(message[name] ?? '').toBe(text);
+        }),
+      );
     });
 
     it('is whole in each of its texts', () => {

@@ -66,8 +66,13 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
   const followContent = createFollower(secret);
   followers.set(content, followContent);
   const onlyContent: ReadonlySet<string> = new Set([content]);
+  const mayBeginIn = beginningOf(secret);
   function isHolding(): boolean {
     for (const one of followers.values()) if (one.isHolding) return true;
+    return false;
+  }
+  function isMatching(): boolean {
+    for (const one of followers.values()) if (one.isMatching) return true;
     return false;
   }
   return {
@@ -85,6 +90,10 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
     },
     chunk(text, chunk, visible) {
       let isChanged = hide(text) !== text;
+      if (!isChanged && !mayBeginIn(text) && !isMatching()) {
+        sink.chunk(text, chunk, visible);
+        return;
+      }
       const ends = finishReasons(chunk).map(({ index }) => `choices.${index}.`);
       const wasHolding = isHolding();
       const told = new Set<string>();
@@ -132,6 +141,8 @@ type Follower = {
   /** What is held: no more of the text comes. */
   flush(): string;
   readonly isHolding: boolean;
+  /** The text so far ends with the beginning of the secret. */
+  readonly isMatching: boolean;
 };
 
 /**
@@ -183,6 +194,28 @@ function createFollower(secret: string): Follower {
     get isHolding() {
       return held !== '';
     },
+    get isMatching() {
+      return matched > 0;
+    },
+  };
+}
+
+/**
+ * Whether the secret may begin in a text of a chunk's JSON, or at its end: most chunks are passed without a
+ * look at their texts. What is escaped may be anything.
+ */
+function beginningOf(secret: string): (json: string) => boolean {
+  const [first = '', second = ''] = secret;
+  // The end of a text, and not of a member's name.
+  const end = /"\s*[,}\]]/y;
+  return (json) => {
+    if (json.includes('\\')) return true;
+    for (let at = json.indexOf(first); at >= 0; at = json.indexOf(first, at + 1)) {
+      if (json.startsWith(second, at + 1)) return true;
+      end.lastIndex = at + 1;
+      if (end.test(json)) return true;
+    }
+    return false;
   };
 }
 
