@@ -10,7 +10,7 @@ import { bodyOf, SHAPES } from './bodies.ts';
 import type { Shape } from './bodies.ts';
 import type { Late } from './probe.ts';
 
-/** What one body did to the processes, and to the streams of somebody else. */
+/** What one body did to the processes, and to the streams of others. */
 export interface ShapeRound {
   shape: Shape | 'none';
   /** Of the answer. */

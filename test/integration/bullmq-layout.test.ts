@@ -33,7 +33,7 @@ test('its keys and fields are those that the scripts read and write', async () =
   const worker = new Worker(queueName, null, { ...options, name: 'w', autorun: false });
   try {
     for (const jobId of ['a', 'b']) await queue.add('model', { x: 1 }, { jobId, priority: 1 });
-    // Scores rise from 2^32 with each job; a new one wakes whoever sleeps on the marker.
+    // Scores rise from 2^32 with each job; a new one wakes a worker that sleeps on the marker.
     expect([await score('a'), await score('b')]).toEqual([2 ** 32 + 1, 2 ** 32 + 2]);
     expect(await redis.zrange(key('marker'), '0', '-1')).toEqual(['0']);
     expect(await redis.hgetall(key('a'))).toMatchObject({ name: 'model', data: '{"x":1}' });

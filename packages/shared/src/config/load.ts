@@ -13,12 +13,12 @@ import {
   type Role,
   type StartOptions,
 } from './types.ts';
-import { isLoopbackHost, nobodyServed } from './warnings.ts';
+import { isLoopbackHost, onlyLoopbackServed } from './warnings.ts';
 
 export type Loaded = {
   readonly config: Config;
   readonly options: StartOptions;
-  /** What is allowed and hardly meant, with its place; no secrets are in it. */
+  /** What is allowed but probably a mistake, each with its place and without secrets. */
   readonly warnings: readonly string[];
 };
 
@@ -105,7 +105,7 @@ function problemsOf(contents: FileContents, role: Role): readonly string[] {
   return role === 'worker' ? contents.missing.map(notRunning) : [];
 }
 
-/** Whether somebody can reach it whom it does not serve. */
+/** About a server that other machines can reach, and that refuses all of them. */
 function reachWarnings(
   { listen, keys }: Config,
   flags: FlagValues,
@@ -113,7 +113,7 @@ function reachWarnings(
 ): string[] {
   if (keys !== undefined || isLoopbackHost(listen.host)) return [];
   const place = flags.host === undefined ? placeOf(['listen', 'host']) : '--host';
-  return [`${place}: ${nobodyServed(listen.host)}`];
+  return [`${place}: ${onlyLoopbackServed(listen.host)}`];
 }
 
 function readText(file: string): { content: string } | { problem: string } {

@@ -13,7 +13,7 @@ export type FileContents =
       readonly file: ParsedFile;
       /** Built-in providers that it uses, and of which the environment does not say where they are. */
       readonly missing: readonly string[];
-      /** What it hardly means, in the form of problems. */
+      /** What is probably a mistake, in the form of problems. */
       readonly warnings: readonly string[];
       /** `FILE:LINE:COLUMN FIELD` of a field. */
       readonly placeOf: (path: Path) => string;

@@ -2,7 +2,7 @@ import { isJsonObject } from '../domain/json.ts';
 import type { RuleProblem } from './rules.ts';
 
 /*
- * What a config may say, and hardly means. Like brokenRules it reads the file's raw data, and passes over
+ * What a config may say, but probably by mistake. Like brokenRules it reads the file's raw data, and passes over
  * what has the wrong form. No message holds a secret.
  */
 
@@ -54,7 +54,7 @@ const tooShort = (text: string, fewest: number): string =>
   'one that cannot: openssl rand -hex 24';
 
 /** Of a server without keys that listens where others could reach it. */
-export const nobodyServed = (host: string): string =>
+export const onlyLoopbackServed = (host: string): string =>
   `${host} is beyond loopback, but without keys only programs of this machine are served; ` +
   'add keys, or listen on 127.0.0.1';
 

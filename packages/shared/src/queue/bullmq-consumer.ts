@@ -73,7 +73,7 @@ export function startBullConsumer(
     try {
       outcome = await activate(shard, job, admitted.shown);
     } catch (error) {
-      // Whoever asks for the request is told that it failed; why, only this log tells.
+      // Clients learn that it failed; why, only this log says.
       note(error);
       await desk.fail(job, asError(error));
       return undefined;

@@ -66,13 +66,13 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
       if (fate === 'poisoned') return fail(queue, job, death);
       if (fate === 'go_on') return takeBack(queue, job);
       const outcome = await dead.sendBehind(job, fate);
-      // Whoever takes it finds the end, and completes the job.
+      // The worker that takes it finds the end, and completes the job.
       return outcome === 'ended' ? takeBack(queue, job) : Number(outcome === 'back');
     });
     return [...moves, ...noted];
   }
 
-  /** Its end first: a job that has failed is looked at by nobody but those who wait for it. */
+  /** The end of the request first: no worker writes it once the job has failed. */
   async function fail(queue: Queue, { id, token }: HeldJob, death: WorkerDeath): Promise<number> {
     await death.condemn(id);
     const job = await Job.fromId(queue, id);

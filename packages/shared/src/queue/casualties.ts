@@ -31,9 +31,9 @@ type SuspectFate = Exclude<Fate, 'go_on' | 'poisoned'>;
 export type DeadWorkersJobs = {
   /** What a dead worker holds. `silentMs`: since its last sign of life. */
   find(worker: string, silentMs: number): Promise<Casualties>;
-  /** It goes behind all that wait in its class. `lost`: somebody else was faster. */
+  /** It goes behind all that wait in its class. `lost`: another process was faster. */
   sendBehind(job: HeldJob, fate: SuspectFate): Promise<'back' | 'lost' | 'ended'>;
-  /** Nobody knows why this worker died. */
+  /** Records a death that none of the worker's jobs explains. */
   noteUnexplained(worker: string): Promise<void>;
 };
 
