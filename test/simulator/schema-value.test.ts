@@ -193,5 +193,11 @@ describe('whatever a schema is made of', () => {
     };
     expect(JSON.stringify(valueOf(endless)).length).toBeLessThan(2000);
     expect(JSON.stringify(valueOf({ $ref: '#' })).length).toBeLessThan(100);
+    const again = { $ref: '#' };
+    expect(JSON.stringify(valueOf({ allOf: [again, again, again] })).length).toBeLessThan(100);
+    const twice = { type: 'object', properties: { a: again, b: again }, required: ['a', 'b'] };
+    expect(JSON.stringify(valueOf(twice)).length).toBeLessThan(200_000);
+    const wide = { type: 'array', items: again, minItems: 1000 };
+    expect(JSON.stringify(valueOf(wide)).length).toBeLessThan(300_000);
   });
 });

@@ -8,8 +8,10 @@ import { isRecord } from './request-json.ts';
 
 /** Schemas nested deeper get as little as they demand: a recursive one would go on for ever. */
 const RICH_DEPTH = 4;
-/** A schema that demands a value within itself has none that ends. */
+/** A schema that demands a value within itself has none that ends, */
 const DEEPEST = 32;
+/** and one that demands several would have billions of values at that depth. */
+const MOST_VALUES = 10_000;
 /** Characters or items that a schema may demand at most. */
 const LONGEST = 1000;
 
@@ -41,16 +43,19 @@ export function describesMembers(schema: unknown): boolean {
 }
 
 export function valueOf(schema: unknown): unknown {
-  return valueIn(schema, { root: schema, depth: 0 });
+  return valueIn(schema, { root: schema, depth: 0, made: { values: 0 } });
 }
 
 interface Place {
   readonly root: unknown;
   readonly depth: number;
+  /** In the whole answer so far. */
+  readonly made: { values: number };
 }
 
 function valueIn(schema: unknown, place: Place): unknown {
-  if (place.depth > DEEPEST) return null;
+  place.made.values += 1;
+  if (place.depth > DEEPEST || place.made.values > MOST_VALUES) return null;
   const known = resolved(schema, place.root);
   if ('const' in known) return known['const'];
   const { enum: options } = known;
@@ -63,7 +68,7 @@ function valueIn(schema: unknown, place: Place): unknown {
   return valueOfType(typeOf(known, place), known, place);
 }
 
-const deeper = ({ root, depth }: Place): Place => ({ root, depth: depth + 1 });
+const deeper = ({ depth, ...place }: Place): Place => ({ ...place, depth: depth + 1 });
 
 /** The first one; where little is wanted, one that takes null. */
 function branchOf(branches: readonly unknown[], { root, depth }: Place): JsonObject {
@@ -212,13 +217,14 @@ function matches(pattern: string, sample: string): boolean {
   }
 }
 
-/** A schema with its reference followed and what it has in `allOf` put together. */
-function resolved(schema: unknown, root: unknown, depth = 0): JsonObject {
-  if (!isRecord(schema) || depth > DEEPEST) return {};
+/** A schema with its reference followed and what it has in `allOf` put together. `within`: the schemas around it. */
+function resolved(schema: unknown, root: unknown, within: readonly unknown[] = []): JsonObject {
+  if (!isRecord(schema) || within.includes(schema)) return {};
   const { $ref: ref, allOf: parts, ...rest } = schema;
+  const inner = [...within, schema];
   let own: Record<string, unknown> = rest;
-  if (typeof ref === 'string') own = merged(own, resolved(pointed(root, ref), root, depth + 1));
-  for (const part of list(parts)) own = merged(own, resolved(part, root, depth + 1));
+  if (typeof ref === 'string') own = merged(own, resolved(pointed(root, ref), root, inner));
+  for (const part of list(parts)) own = merged(own, resolved(part, root, inner));
   return own;
 }
 
