@@ -32,7 +32,7 @@ export type StopReason =
   | 'gone'
   /** Redis lost lines of the log, as in a failover: another run goes on from what is left. */
   | 'lost'
-  /** What Redis has of the request is damaged: nobody can go on with it. */
+  /** What Redis has of the request is damaged: no run can go on with it. */
   | 'damaged'
   /** BullMQ's lock could not be renewed. */
   | 'lock_lost'

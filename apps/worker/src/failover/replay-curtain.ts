@@ -109,7 +109,7 @@ export function replayCurtain(shown: Shown): Curtain {
     const finish = hasFinish(choice);
     if (finish && finished.has(index)) waiting.delete(endOf(index));
     if (finish && isBehind(index)) return dropped('too_short');
-    // Its end was shown: whatever it may still say is nobody's business.
+    // Its end was shown: nothing may follow it.
     if (finished.has(index)) return undefined;
     if (finish) {
       ended.add(index);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { errorFault, readError, toOpenAiError } from './errors.ts';
+import { errorFault, readError } from './errors.ts';
 
 const body = (type: string, message: string, more: Record<string, unknown> = {}) => ({
   type: 'error',
@@ -7,8 +7,10 @@ const body = (type: string, message: string, more: Record<string, unknown> = {})
   request_id: 'req_9',
 });
 
+const errorIn = (answer: unknown) => errorFault(answer)?.error;
+
 it('keeps the type, the message and the request id', () => {
-  expect(toOpenAiError(body('rate_limit_error', 'Slow down.'))).toEqual({
+  expect(errorIn(body('rate_limit_error', 'Slow down.'))).toEqual({
     message: 'Slow down.',
     type: 'rate_limit_error',
     param: null,
@@ -66,12 +68,12 @@ it.each([
   ['overloaded_error', 'Overloaded', 'overloaded', null],
   ['newer_error', 'What?', null, null],
 ])('reads %s "%s" as %s about %s', (type, message, code, param) => {
-  expect(toOpenAiError(body(type, message))).toMatchObject({ type, message, code, param });
+  expect(errorIn(body(type, message))).toMatchObject({ type, message, code, param });
 });
 
 it('takes the code that an error has of its own', () => {
   const error = body('rate_limit_error', 'No.', { details: { error_code: 'ramp_limit_exceeded' } });
-  expect(toOpenAiError(error)?.code).toBe('ramp_limit_exceeded');
+  expect(errorIn(error)?.code).toBe('ramp_limit_exceeded');
 });
 
 it.each([
@@ -117,10 +119,10 @@ it('goes by the status where the body is none of Anthropic', () => {
 });
 
 it.each([undefined, null, 'x', [], {}, { type: 'message' }])('finds no error in %j', (value) => {
-  expect(toOpenAiError(value)).toBeUndefined();
+  expect(errorIn(value)).toBeUndefined();
 });
 
 it('survives errors of any shape', () => {
-  expect(toOpenAiError({ error: 'busy' })?.message).toBe('busy');
-  expect(toOpenAiError({ error: { type: 5, message: {} } })).toMatchObject({ code: null });
+  expect(errorIn({ error: 'busy' })?.message).toBe('busy');
+  expect(errorIn({ error: { type: 5, message: {} } })).toMatchObject({ code: null });
 });

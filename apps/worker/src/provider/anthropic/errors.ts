@@ -27,15 +27,6 @@ const errorTypes: Readonly<Record<string, ErrorType>> = {
 /** `messages.0.content.1.text: …`: the member that an error is about. */
 const place = /^([a-z_]+(?:\.[a-z0-9_]+)*): /;
 
-/**
- * The error in a body or an event, as OpenAI would put it; undefined where there is none. The
- * message and the type are Anthropic's own.
- */
-export function toOpenAiError(body: unknown): OpenAiError | undefined {
-  const reason = errorOf(body) && findReason(body);
-  return reason && read(500, reason, {}).error;
-}
-
 /** The error in the body of a response with this status. */
 export function readError(status: number, text: string, asked: Asked = {}): ReadError {
   const reason = reasonInBody(text);

@@ -495,7 +495,7 @@ describe('the time that a provider wants to be left alone', () => {
       },
       5000,
     ],
-    ['nobody', openai('Slow down, and try again later.', 'rate_limit_exceeded'), undefined],
+    ['no provider', openai('Slow down, and try again later.', 'rate_limit_exceeded'), undefined],
   ])('as %s says it', (_, body, ms) => {
     expect(readErrorBody(429, JSON.stringify(body), { now: 1_700_000_000_000 }).retryAfterMs).toBe(
       ms,

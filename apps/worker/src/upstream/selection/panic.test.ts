@@ -104,7 +104,7 @@ async function simulate(...rates: number[]): Promise<Result> {
 }
 
 describe('a model whose targets all fail', () => {
-  it('one time in five refuses almost nobody, and serves what two tries can serve', async () => {
+  it('one time in five refuses hardly a request, and serves what two tries can serve', async () => {
     const { refused, served } = await simulate(0.8, 0.8);
     expect(refused).toBeLessThan(0.005);
     expect(served).toBeGreaterThan(0.9);
