@@ -95,6 +95,11 @@ describe('nginx.conf', () => {
     }
   });
 
+  test('brings no request to an ingress that stops by a connection that it kept', () => {
+    expect(text).not.toMatch(/^ *keepalive/m);
+    expect(text).toMatch(/^ *'' close;$/m);
+  });
+
   test('keeps /metrics and /admin from others, and says itself who asks', () => {
     const of = (path: string) => new RegExp(`location ${path} \\{([^}]*)\\}`).exec(text)?.[1] ?? '';
     expect(of('/metrics')).toContain('deny all;');

@@ -25,11 +25,13 @@ export type DrainOptions = {
 export async function drainAnswers(options: DrainOptions): Promise<void> {
   const { app, connections, delayMs, onRefusing, withinMs } = options;
   if (delayMs > 0) await sleep(delayMs);
-  onRefusing();
   // Connections that wait to be accepted would be reset.
   await everythingRead();
   // Not http's own close: it takes an answer whose last bytes are under way for an idle connection.
   TcpServer.prototype.close.call(app.server);
+  // What came with the last connections is served: a load balancer cannot know of the stop before them.
+  await everythingRead();
+  onRefusing();
   connections.drain();
   await connections.settled(AbortSignal.timeout(withinMs));
   await connections.cutAll();
