@@ -94,6 +94,8 @@ export const faultTable = {
   // An answer that is none.
   upstream_truncated: row(502, { again: 1 }),
   upstream_invalid_response: row(502, { again: 1 }),
+  /** The model wrote what its provider takes for no call or no JSON: that says nothing of how the target is. */
+  upstream_unusable_output: row(502, { again: 1, health: false }),
   upstream_response_too_large: row(502, { health: false }),
 
   // Ours.

@@ -316,10 +316,9 @@ const others: readonly Dialect[] = [
     says: /\bstream_options\b(?!\.(?!include_usage))/i,
     statuses: [400, 422],
   },
-  // The model wrote something that is no call or no JSON: nothing is wrong with the request.
   {
     by: 'Groq',
-    means: 'upstream_invalid_response',
+    means: 'upstream_unusable_output',
     codes: ['tool_use_failed', 'json_validate_failed'],
   },
   { by: 'llama.cpp', means: 'target_unsuited', says: /requires --jinja/i },
@@ -368,11 +367,11 @@ export function meaningOf(
 const saysNoMore = (status: number): boolean => status === 400 || status === 422 || status === 500;
 
 /**
- * A fault that costs others something: it sets a key aside or counts against the target. A client must not
+ * A fault that costs others something: it counts against the target, or lets a key rest. A client must not
  * be able to bring it about by a value that its provider quotes ("Invalid value: 'incorrect api key'").
  */
 const isCostly = (code: FaultCode): boolean =>
-  faultTable[code].party !== 'client' && code !== 'stream_options_refused';
+  faultTable[code].health || code === 'upstream_rate_limited';
 
 /** Whether the provider says so in words of its own, and does not only quote the request. */
 const isOwnWord = (says: RegExp, text: string, request: string): boolean =>

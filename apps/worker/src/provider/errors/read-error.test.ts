@@ -252,7 +252,7 @@ const others: [FaultCode, Said[]][] = [
   ],
   ['upstream_server_error', [['anyone', 500, openai('Oops.', null, 'server_error')]]],
   [
-    'upstream_invalid_response',
+    'upstream_unusable_output',
     [['Groq', 400, openai('Tool call validation failed.', 'tool_use_failed')]],
   ],
   [

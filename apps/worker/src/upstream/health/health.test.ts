@@ -102,6 +102,7 @@ describe('what never counts', () => {
   test.each([
     ['a cancel', { kind: 'void' } as const],
     ['a fault that is the request’s', fault('context_length_exceeded')],
+    ['a call that the model wrote wrongly', fault('upstream_unusable_output')],
     ['a connection that had been idle', fault('upstream_connection_stale')],
     ['our own bound', fault('upstream_pool_exhausted')],
     ['a loss that another request tells of', fault('upstream_reset', { isEcho: true })],
