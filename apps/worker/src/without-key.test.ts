@@ -50,6 +50,18 @@ describe('the key in what a provider says', () => {
     expect(JSON.stringify(clean).length).toBeLessThan(1000);
   });
 
+  it('is looked for in no more of an error than a reader can use', () => {
+    const long = `${'No. '.repeat(1_000_000)}${key}`;
+    const told = fault('upstream_server_error', {
+      message: long,
+      error: error(long, { more: [long, long] }),
+    });
+    const clean = withoutKey(told, key);
+    expect(JSON.stringify(clean).length).toBeLessThan(300_000);
+    expect(clean.error?.message).toMatch(/^No\. No\. /);
+    expect(clean.detail).toMatch(/^context_length_exceeded: No\. /);
+  });
+
   const secret = 'sk-proj-9fKq27LmZx04TbWv83';
   const hex = Buffer.from(secret).toString('hex');
   const base64 = (before: string, after = '') =>

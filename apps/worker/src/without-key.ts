@@ -5,6 +5,11 @@ import type { Redact } from './redaction.ts';
 
 /** Levels of an error object that are told: what a reader is to understand is not nested deeper. */
 const maxErrorDepth = 20;
+/**
+ * Characters of all texts of an error that are told; the rest is cut off. An error inside an answer can be
+ * as large as the answer may be, and to look for the key in it costs 0.1 us a character.
+ */
+const maxErrorChars = 128 * 1024;
 /** Characters of a provider's words that logs and the ledger keep. */
 const maxDetailChars = 500;
 
@@ -15,9 +20,14 @@ const maxDetailChars = 500;
  */
 export function withoutKey(fault: Fault, apiKey: string | undefined): Fault {
   const hideKey = createRedactor(apiKey);
-  const clean = (text: string) => withoutIdentifiers(hideKey(text));
-  const told: Fault = { ...fault, message: clean(fault.message) };
-  const detail = fault.detail ?? wordsOf(fault);
+  let left = maxErrorChars;
+  const clean = (text: string) => {
+    const kept = text.slice(0, left);
+    left -= kept.length;
+    return withoutIdentifiers(hideKey(kept));
+  };
+  const told: Fault = { ...fault, message: clean(fault.message.slice(0, maxErrorChars / 4)) };
+  const detail = (fault.detail ?? wordsOf(fault))?.slice(0, maxErrorChars);
   if (detail !== undefined) told.detail = hideKey(detail).slice(0, maxDetailChars);
   if (fault.error) told.error = cleanError(fault.error, clean);
   return told;
@@ -28,13 +38,13 @@ function cleanError(
   { message, type, param, code, ...rest }: OpenAiError,
   clean: Redact,
 ): OpenAiError {
-  return {
-    ...(mapTexts(rest, clean, maxErrorDepth) as object),
-    message: clean(message),
+  const own = {
+    message: clean(message.slice(0, maxErrorChars / 4)),
     type: clean(type),
     param: param === null ? null : clean(param),
     code: code === null ? null : clean(code),
   };
+  return { ...(mapTexts(rest, clean, maxErrorDepth) as object), ...own };
 }
 
 /** `401 invalid_api_key: Incorrect API key provided.`; undefined where the provider said nothing. */
