@@ -1,7 +1,7 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import type { JobData, RequestMeta } from '@millrace/shared/domain/request';
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace, queueName } from '@millrace/shared/keys';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
@@ -160,6 +160,26 @@ describe('when a worker dies', () => {
     await expect.poll(() => queue.counts()).toMatchObject({ waiting: 2, active: 3 });
     await dies('w2', second, 'hung');
     expect(condemned).toEqual([]);
+  });
+
+  test('a suspect that has shown something is begun beside others from then on', async () => {
+    await addMany(3);
+    const first = work('w1', 3);
+    await expect.poll(() => first.begun).toHaveLength(3);
+    await dies('w1', first, 'hung');
+    const second = work('w2', 1);
+    await expect.poll(() => second.begun).toHaveLength(1);
+    const [proved = ''] = second.begun;
+    second.activations.get(proved)?.shown?.();
+    const name = () => redis.hget(`${keys.tag(0)}:${queueName}:${proved}`, 'name');
+    await expect.poll(name).toBe('m');
+    second.consumer.setPlaces(0);
+    expect(await queue.takeFrom(0, 'w2')).toBe(1);
+
+    const third = work('w3', 3);
+    // Sooner than the time of an isolation is over.
+    await expect.poll(() => third.begun, { timeout: 1500 }).toHaveLength(2);
+    expect(third.begun).toContain(proved);
   });
 
   test('its deadline is minded while it waits again', async () => {

@@ -1,7 +1,7 @@
 import { UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { suspectName } from './casualties.ts';
+import { clearSuspect, suspectName } from './casualties.ts';
 import { lockMs, openDesk } from './desk.ts';
 import type { Desk, HeldBullJob } from './desk.ts';
 import { startFetching } from './fetching.ts';
@@ -29,6 +29,9 @@ export type BullConsumerOptions = {
   concurrency: number;
   onError: (error: Error) => void;
 };
+
+/** Of a suspect: what its run calls when it has shown something, and what lets the next suspect come. */
+type Admitted = { shown?: Activation['shown']; free?: () => void };
 
 /** What one shard's jobs pass on their way through this worker. */
 type Shard = {
@@ -71,7 +74,7 @@ export function startBullConsumer(
     if (!admitted) return undefined;
     let outcome: ActivationOutcome;
     try {
-      outcome = await activate(shard, job, admitted.shown);
+      outcome = await activate(shard, job, admitted);
     } catch (error) {
       // Clients learn that it failed; why, only this log says.
       note(error);
@@ -88,11 +91,8 @@ export function startBullConsumer(
     return undefined;
   }
 
-  /** With what its run is to call, when it is to be run; else it has been put where it belongs. */
-  async function admit(
-    shard: Shard,
-    job: HeldBullJob,
-  ): Promise<Pick<Activation, 'shown'> | undefined> {
+  /** Undefined when it is not to be run, and has been put where it belongs. */
+  async function admit(shard: Shard, job: HeldBullJob): Promise<Admitted | undefined> {
     const { desk, takings } = shard;
     // BullMQ has it fail: its workers died too often.
     if (job.deferredFailure) {
@@ -113,13 +113,13 @@ export function startBullConsumer(
       return undefined;
     }
     // Before anything is awaited: two of them may have been fetched at once.
-    return { shown: isSuspect ? isolate() : undefined };
+    return isSuspect ? isolate(shard, job) : {};
   }
 
   async function activate(
     { keeper }: Shard,
     job: HeldBullJob,
-    shown: Activation['shown'],
+    { shown, free }: Admitted,
   ): Promise<ActivationOutcome> {
     const { id = '', attemptsStarted: number, data, token = '' } = job;
     // From here on the run minds it.
@@ -136,14 +136,22 @@ export function startBullConsumer(
       lock.release();
       // A suspect that goes back waits where this worker would find it again at once: suspects are left to
       // others until the time of its isolation is over.
-      if (outcome?.kind !== 'not_yet') shown?.();
+      if (outcome?.kind !== 'not_yet') free?.();
     }
   }
 
-  function isolate(): () => void {
+  function isolate({ desk }: Shard, { id = '', token = '', data }: HeldBullJob): Admitted {
     const free = isolation.take();
     avoidAnew();
-    return free;
+    let hasShown = false;
+    const shown = () => {
+      if (hasShown) return;
+      hasShown = true;
+      free();
+      // Else it would wait for its turn as a suspect again, with a reader in mid-answer.
+      clearSuspect(redis, desk.worker, { id, token }, data.model).catch(note);
+    };
+    return { shown, free };
   }
 
   /** Its deadline is minded again by those who look at the queue. */

@@ -8,13 +8,27 @@ import type { HeldJob } from './held-jobs.ts';
 import { bandWidth, startOf, ttlMs } from './waiting-line.ts';
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
-const scripts = { casualties: load('casualties'), sendBehind: load('send-behind') };
+const scripts = {
+  casualties: load('casualties'),
+  sendBehind: load('send-behind'),
+  clearSuspect: load('clear-suspect'),
+};
 
 /**
  * The name, in the place of its model, of a job that may have killed a worker: a worker that has one
  * passes the others over, as it does with models that it avoids.
  */
 export const suspectName = '(suspect)';
+
+/** Gives a suspect that its worker still holds the name of its model back: it has shown a part of its answer. */
+export async function clearSuspect(
+  redis: Redis,
+  { toKey }: Pick<MinimalQueue, 'toKey'>,
+  { id, token }: HeldJob,
+  model: string,
+): Promise<void> {
+  await runScript(redis, scripts.clearSuspect, [toKey(id), `${toKey(id)}:lock`], [token, model]);
+}
 
 /** Milliseconds for which a worker's death without a culprit counts. */
 const deathCountsMs = 60_000;
