@@ -294,11 +294,16 @@ describe('an ingress that is told to stop', () => {
     expect(readStory(await eventsOf(other.url, id)).end).toBe('done');
   });
 
-  test('makes no job whose client it tells to come again', async () => {
+  test('makes nothing of what it tells clients to make elsewhere: a job, a request on a WebSocket', async () => {
     const { between, ingress } = await startBehindProxy({ drainTimeout: '100ms' });
+    const socket = await openSocket(ingress.url);
     const held = between.holdCommand('made-never');
     const made = postJob(ingress.url, 'made-never');
     await held;
+    const body = { ...say('brief'), user: 'made-never-either' };
+    socket.send({ type: 'create', ref: 'r', body });
+    socket.send({ type: 'ping' });
+    await socket.next(({ type }) => type === 'pong');
     const takenBack = between.holdCommand('the server shuts down');
     const stopped = ingress.stop('SIGTERM');
 
@@ -306,6 +311,10 @@ describe('an ingress that is told to stop', () => {
     expect(JSON.parse(await whole(made))).toMatchObject({
       error: { code: 'server_shutting_down' },
     });
+    expect((await socket.closed).code).toBe(1012);
+    expect(socket.frames.slice(1)).toMatchObject([
+      { type: 'error', ref: 'r', error: { code: 'server_shutting_down' } },
+    ]);
     await takenBack;
     between.release();
     expect(await stopped).toBe(0);
@@ -313,6 +322,7 @@ describe('an ingress that is told to stop', () => {
     await expectWhole(ask(other.url, 'brief'), expectedText({ tokens: 60 }));
     await expectEmpty(observeQueue(fleet));
     expect(asked(fleet.primary, 'made-never')).toBe(0);
+    expect(asked(fleet.primary, 'made-never-either')).toBe(0);
   });
 
   test('serves a request whose body was on its way, and ends its connection', async () => {

@@ -50,6 +50,8 @@ export function serveSocket(
   const { keyLimits, bodies, refused, logger, onError } = services;
   const bounds = requestBounds(config.limits);
   let isMoving = false;
+  /** Ends a request whose client has not been told its id, by that id: the client is to make it elsewhere. */
+  const takeBack = new Map<string, () => void>();
   /** No frame is being served any more. */
   let onServed = () => {};
   const outbox = openSocketOutbox({
@@ -92,6 +94,7 @@ export function serveSocket(
     // What is being created is known by its id then.
     const served = new Promise<void>((resolve) => (onServed = resolve));
     if (turns.served > 0) await soon(served).catch(() => {});
+    for (const end of takeBack.values()) end();
     await requests.handOverAll();
     outbox.end(() => end.close('drained'));
   }
@@ -127,11 +130,23 @@ export function serveSocket(
       const owner = { owned: !detached, caller: once?.caller };
       requests.readFresh(meta, owner, held.send);
       const hasLeft = () => isMoving || (!detached && socket.readyState !== socket.OPEN);
-      const sending = sendCharged(services, prepared, charge, { hasLeft });
-      const sent = await sending.catch((error: unknown) => {
+      let isTakenBack = false;
+      takeBack.set(meta.id, () => {
+        isTakenBack = true;
         requests.drop(meta.id);
-        throw error;
+        clientLeft(services, meta, 'the server shuts down', once?.caller);
+        refuse(frame, shuttingDown());
       });
+      const sending = sendCharged(services, prepared, charge, { hasLeft });
+      const sent = await sending
+        .catch((error: unknown) => {
+          // Its client has its answer.
+          if (isTakenBack) return undefined;
+          requests.drop(meta.id);
+          throw error;
+        })
+        .finally(() => takeBack.delete(meta.id));
+      if (!sent || isTakenBack) return;
       if (sent.kind === 'unsent') {
         requests.drop(meta.id);
         if (isMoving) throw shuttingDown();
