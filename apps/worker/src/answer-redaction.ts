@@ -152,35 +152,37 @@ type Follower = {
 function createFollower(secret: string): Follower {
   const borders = bordersOf(secret);
   const shown = Math.min(shownChars, Math.floor(secret.length / 2));
-  /** Most pieces have no place where it could begin. */
-  function mayBegin(piece: string): boolean {
-    for (
-      let at = piece.indexOf(secret.charAt(0));
-      at >= 0;
-      at = piece.indexOf(secret.charAt(0), at + 1)
-    ) {
-      if (at + 1 === piece.length || piece.charAt(at + 1) === secret.charAt(1)) return true;
+  const [first, second] = [secret.charAt(0), secret.charAt(1)];
+  /** Where in the piece it may begin next; -1 where it does not, as in most pieces. */
+  function beginning(piece: string, from: number): number {
+    let at = piece.indexOf(first, from);
+    while (at >= 0 && at + 1 < piece.length && piece.charAt(at + 1) !== second) {
+      at = piece.indexOf(first, at + 1);
     }
-    return false;
+    return at;
   }
   /** Characters at the end of the text so far that are the beginning of the secret. */
   let matched = 0;
   let held = '';
   function take(piece: string): string {
-    if (matched === 0 && !mayBegin(piece)) return piece;
     let told = '';
-    let pending = held;
-    for (const char of piece) {
-      pending += char;
+    for (let at = 0; at < piece.length; at++) {
+      if (matched === 0) {
+        const next = beginning(piece, at);
+        if (next < 0) return told === '' && at === 0 ? piece : told + piece.slice(at);
+        told += piece.slice(at, next);
+        at = next;
+      }
+      const char = piece.charAt(at);
+      held += char;
       while (matched > 0 && secret.charAt(matched) !== char) matched = borders[matched - 1] ?? 0;
       if (secret.charAt(matched) === char) matched += 1;
       const isWhole = matched === secret.length;
       const kept = Math.max(0, matched - shown);
-      told += pending.slice(0, pending.length - kept) + (isWhole ? mask : '');
-      pending = isWhole ? '' : pending.slice(pending.length - kept);
+      told += held.slice(0, held.length - kept) + (isWhole ? mask : '');
+      held = isWhole ? '' : held.slice(held.length - kept);
       if (isWhole) matched = 0;
     }
-    held = pending;
     return told;
   }
   return {
