@@ -67,13 +67,6 @@ describe('what an attempt cost that broke off', () => {
     expect(costOfCalledOff(work(speaker().voice), 'superseded')).toEqual(cost);
   });
 
-  it('may be told in a chunk of the answer', () => {
-    const { voice } = speaker();
-    const one = { ...chunk({ role: 'assistant', content: 'Hello' }), usage };
-    voice.sink.chunk(JSON.stringify(one), one, true);
-    expect(costOf(work(voice), broken, 'completed')).toEqual({ outcome: 'upstream_reset', usage });
-  });
-
   it('is nothing where nothing came', () => {
     expect(costOf(work(speaker().voice), broken, 'completed')).toEqual({
       outcome: 'upstream_reset',
