@@ -302,6 +302,6 @@ const faults: Record<Exclude<GiveUp, 'superseded'>, Fault> = {
   },
   upstream_response_too_large: {
     code: 'upstream_response_too_large',
-    message: 'The provider sent more than may be held back of an answer.',
+    message: 'The provider sent more of an answer than this server holds before it can be shown.',
   },
 };

@@ -172,7 +172,7 @@ export function createStreamReader(
       } catch {
         verdict ??= fault(
           'upstream_response_too_large',
-          'The provider sent an event beyond every bound.',
+          'The provider sent an event that is larger than this server reads.',
         );
       }
       return verdict;
