@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
@@ -265,6 +266,17 @@ describe('an ingress that is told to stop', () => {
     const stuck = ask(fleet.url, 'huge', { body: { user: 'stuck' }, keepRaw: false });
     await stuck.until(({ bytes }) => bytes > 0);
     stuck.pause();
+    // Another one, with a request behind it that waits for its turn.
+    const url = new URL(ingress.url);
+    const line = connect(Number(url.port), url.hostname);
+    const asked = JSON.stringify({ ...say('huge'), stream: true, user: 'stuck-line' });
+    const head = `Host: localhost\r\nContent-Type: application/json\r\nContent-Length: ${asked.length}`;
+    line.write(`POST /v1/chat/completions HTTP/1.1\r\n${head}\r\n\r\n${asked}`);
+    const upgrade = 'Host: localhost\r\nConnection: upgrade\r\nUpgrade: h2c';
+    line.write(`GET /v1/models HTTP/1.1\r\n${upgrade}\r\n\r\n`);
+    await once(line, 'data');
+    line.pause();
+    closing = async () => void line.destroy();
     const socket = new WebSocket(`${ingress.url.replace('http', 'ws')}/v1/ws`);
     await once(socket, 'open');
     const body = { model: 'long', messages: [{ role: 'user', content: 'hi' }], stream: true };

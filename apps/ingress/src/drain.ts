@@ -1,4 +1,5 @@
 import { Server as TcpServer } from 'node:net';
+import type { Socket } from 'node:net';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Connections } from './connections.ts';
@@ -9,6 +10,8 @@ const lastBytesMs = 1000;
 export type DrainOptions = {
   app: FastifyInstance;
   connections: Connections;
+  /** Every connection, also one that Node's own list lacks: a WebSocket, or one whose next request waits. */
+  sockets(): Iterable<Socket>;
   /** Milliseconds in which everything is served as before, while `/readyz` says that this ends. */
   delayMs: number;
   /** From here on new requests are refused. */
@@ -23,7 +26,7 @@ export type DrainOptions = {
  * closed is answered on it: served, or told that the server shuts down.
  */
 export async function drainAnswers(options: DrainOptions): Promise<void> {
-  const { app, connections, delayMs, onRefusing, withinMs } = options;
+  const { app, connections, sockets, delayMs, onRefusing, withinMs } = options;
   if (delayMs > 0) await sleep(delayMs);
   // Connections that wait to be accepted would be reset.
   await everythingRead();
@@ -41,8 +44,7 @@ export async function drainAnswers(options: DrainOptions): Promise<void> {
   await everythingRead();
   await connections.settled(lastBytes);
   // What is left is readers that take nothing; `close` would wait for them.
-  app.server.closeAllConnections();
-  for (const socket of app.websocketServer.clients) socket.terminate();
+  for (const socket of sockets()) socket.destroy();
 }
 
 /** Resolves when what had come to the sockets before has been read. */

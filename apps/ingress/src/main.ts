@@ -256,6 +256,7 @@ onSignals({
     await drainAnswers({
       app,
       connections,
+      sockets: connectionCounts.all,
       delayMs: config.drainDelayMs,
       onRefusing: () => lifecycle.advance('draining'),
       withinMs,

@@ -21,6 +21,7 @@ export type ConnectionCounts<C extends object> = {
   served(connection: C, address: string): void;
   /** A request with a key came on it: whether it may be served. */
   admitKey(connection: C, key: string): 'admitted' | 'refused';
+  all(): Iterable<C>;
   readonly size: number;
   /** Connections of the address, and of the key, that have the most. */
   readonly most: { address: number; key: number };
@@ -88,6 +89,7 @@ export function createConnectionCounts<C extends object>(limits: {
       add(keys, key, 1);
       return 'admitted';
     },
+    all: () => known.keys(),
     get size() {
       return known.size;
     },
