@@ -53,7 +53,7 @@ export function parseObject(text: unknown): Record<string, unknown> {
   return value;
 }
 
-/** Characters of a request's metadata, as JSON: whoever looks the request up reads them again. */
+/** Characters of a request's metadata, as JSON: each look at the request reads them again. */
 const maxMetadataChars = 64 * 1024;
 
 /** The member `metadata` of a job or a frame with this text. Throws an ApiError where it is no object, or too large. */

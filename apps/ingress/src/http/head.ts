@@ -40,7 +40,7 @@ const bad = (message: string, status = 400) =>
   invalidRequest(message, { status, code: 'invalid_http', headers: { connection: 'close' } });
 
 /**
- * `Expect: 100-continue`: the client is told to send its body once that is wanted, and so not after a refusal.
+ * `Expect: 100-continue`: the 100 goes out once the body is wanted, and so not after a refusal.
  * What expects something else is answered like any request, and refused by its head.
  */
 export function answerExpectations(app: FastifyInstance): void {

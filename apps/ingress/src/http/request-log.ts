@@ -42,7 +42,7 @@ export function noteModel(response: ServerResponse, model: string): void {
 
 type Log = Pick<Logger, 'debug' | 'info' | 'warn'>;
 
-/** Asked every second by machines: only whoever looks for it wants to read of it. */
+/** Asked every second by machines: logged at `debug` only. */
 const probes = new Set(['/healthz', '/readyz', '/metrics']);
 
 /** The status of a request whose client left before it was sent one, here as in the metrics. */
