@@ -80,13 +80,11 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
     },
 
     /**
-     * Why none may be asked for this model, where that is the provider's limit: its own words, if this
-     * worker has heard them. Undefined while one may be asked.
+     * Why none may be asked for this model, where that is the provider's limit. Undefined while one may be
+     * asked. In our words: the provider's are about the request that it refused, perhaps another client's.
      */
     limit(model: string): Fault | undefined {
-      const { key, closed } = choose(model);
-      if (closed <= now()) return undefined;
-      return modelState(key, model).limitedBy ?? rateLimited;
+      return choose(model).closed > now() ? rateLimited : undefined;
     },
 
     /**

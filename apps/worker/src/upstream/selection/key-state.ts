@@ -23,8 +23,6 @@ export type ModelState = {
   coolUntil: number;
   /** 429s in a row. */
   limited: number;
-  /** What the provider said with the last one; undefined where only a header or another worker told of it. */
-  limitedBy: Fault | undefined;
   quota: Quota | undefined;
   /** The number of the call that brought the quota. */
   quotaBy: number;
@@ -54,7 +52,6 @@ export function modelState(key: KeyState, model: string): ModelState {
   const state = key.models.get(model) ?? {
     coolUntil: 0,
     limited: 0,
-    limitedBy: undefined,
     quota: undefined,
     quotaBy: 0,
     open: new Map<number, number>(),
@@ -86,10 +83,7 @@ export function judge(
   if (status === 401 || key.forbidden >= forbiddenInARow) return setAside(key, now);
   if (status >= 200 && status < 300) {
     // One that began before the refusal proves nothing.
-    if (model.coolUntil <= now) {
-      model.limited = 0;
-      model.limitedBy = undefined;
-    }
+    if (model.coolUntil <= now) model.limited = 0;
     if (key.asideUntil <= now) key.refused = 0;
   }
   const until = exhaustedUntil(model);
@@ -112,7 +106,6 @@ export function judgeFault(
     return status === 401 || status === 403 ? undefined : setAside(key, now);
   }
   if (code !== 'upstream_rate_limited') return undefined;
-  model.limitedBy = fault;
   if (status === 429 && retryAfterMs === undefined) return undefined;
   const ms =
     retryAfterMs === undefined ? guessMs(model, now) : Math.min(retryAfterMs, longestWishMs);
