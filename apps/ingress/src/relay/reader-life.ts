@@ -22,12 +22,13 @@ export function readerLife(
   { attached, createdAt, deadlineAt = Infinity, model }: RequestMeta,
   { models, limits }: Pick<Config, 'models'> & { limits: WaitLimits },
 ): ReaderLife {
-  const timeouts = Object.values(models).map((one) => one.timeoutMs);
   // Of a model that this ingress' config does not have, the longest of those that it has.
-  const timeoutMs = models[model]?.timeoutMs ?? Math.max(0, ...timeouts);
-  // A request with a client behind it was only taken where it was to start that soon.
-  const waitMs = attached ? limits.queueWaitMs : limits.queueTtlMs;
-  return { startBy: createdAt + waitMs + timeoutMs, timeoutMs, deadlineAt };
+  const known = models[model] ? [models[model]] : Object.values(models);
+  const timeoutMs = Math.max(0, ...known.map((one) => one.timeoutMs));
+  // A request with a client behind it was only taken where it was to leave the queue that soon.
+  const queueMs = attached ? limits.queueWaitMs : limits.queueTtlMs;
+  const workerMs = Math.max(0, ...known.map((one) => one.maxWaitMs));
+  return { startBy: createdAt + queueMs + workerMs + timeoutMs, timeoutMs, deadlineAt };
 }
 
 type WaitLimits = Pick<Config['limits'], 'queueWaitMs' | 'queueTtlMs'>;
