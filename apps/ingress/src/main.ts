@@ -244,7 +244,11 @@ const app = await buildApp({
 });
 
 const { host, port } = config.listen;
-await app.listen({ host, port }).catch((error: Error) => giveUp(`cannot listen: ${error.message}`));
+// For this name fastify opens a second server on ::1, which would have neither the bounds nor the drain.
+const address = host === 'localhost' ? '127.0.0.1' : host;
+await app
+  .listen({ host: address, port })
+  .catch((error: Error) => giveUp(`cannot listen: ${error.message}`));
 // The port that the system chose, where the config says 0.
 const { port: bound } = app.server.address() as AddressInfo;
 const scheme = config.listen.tls ? 'https' : 'http';
