@@ -40,13 +40,13 @@ type HandOverServices = 'submitter' | 'keyLimits' | 'metrics' | 'onError';
 /** Rejects where the work takes longer than a drain can wait. */
 export const soon = <T>(work: Promise<T>): Promise<T> => within(work, handOverMs);
 
-/** What a plain reader of the request is told. */
+/** The error that a plain reader of the request gets. */
 export function movedFailure(id: string): Failed {
   const { error, status } = draining(id);
   return { error, httpStatus: status, retryAfterMs: 1000 };
 }
 
-/** What a native reader of the request is told: its cursor is good at every other ingress. */
+/** The event that a native reader of the request gets: its cursor is good at every other ingress. */
 export const movedEvent = (id: string) => ({
   event: 'moved',
   data: JSON.stringify({ reason: 'server_draining', events_url: `/v1/jobs/${id}/events` }),

@@ -69,7 +69,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     if (isSending(id)) return;
     const described = await describe(id).catch((error: unknown) => {
       if (!isDamage(error)) throw error;
-      // No reader can be given any more of it; told once, as nobody reads it from here on.
+      // Its readers are ended here, so this is logged once.
       onError(error);
       return undefined;
     });

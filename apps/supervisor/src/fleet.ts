@@ -26,7 +26,7 @@ export type FleetOptions = {
   log: Logger;
   /** Milliseconds that all ingresses and workers together may take to finish their streams. */
   drainMs: number;
-  /** Milliseconds before that in which an ingress that is told to stop serves as before. */
+  /** Milliseconds before that in which an ingress that got the signal serves as before. */
   drainDelayMs: number;
 };
 

@@ -136,9 +136,9 @@ function hideForms(secret: string): Redact {
 }
 
 type Follower = {
-  /** What of the next piece, and of what was held before it, is told. */
+  /** The part of the next piece, and of what was held before it, that may pass. */
   take: Redact;
-  /** What is held: no more of the text comes. */
+  /** The part that is held, when no more of the text comes. */
   flush(): string;
   readonly isHolding: boolean;
   /** The text so far ends with the beginning of the secret. */

@@ -38,7 +38,7 @@ export async function boardRoutes(
     return queues.length > 1 ? { prefix: `shard-${shard}-` } : {};
   }
   await scope.register(async (board) => {
-    // Bull Board hides buttons, but serves them to who asks by hand.
+    // Bull Board hides the buttons, but still serves the calls behind them.
     board.addHook('onRequest', async (request, reply) => {
       if (!mayServe(request, mode)) await refuseChange(reply);
     });

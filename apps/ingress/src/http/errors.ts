@@ -189,7 +189,7 @@ export const answerOverdue: OpenAiError = {
   code: 'answer_overdue',
 };
 
-/** What a reader is told whose stream gives no more. */
+/** The error that ends a reader whose stream gives no more. */
 export const goneError = (reason: Gone): OpenAiError =>
   reason === 'overdue' ? answerOverdue : streamLost;
 

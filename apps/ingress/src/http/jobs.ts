@@ -118,8 +118,8 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
 }
 
 /**
- * As `sendCharged`. A job whose client cannot be told of it before this ingress stops is taken back: the
- * client is told to make it again elsewhere.
+ * As `sendCharged`. If this ingress stops before it could answer the client, it takes the job back, and
+ * its answer asks the client to make the job again elsewhere.
  */
 async function sendJob(
   services: Services,

@@ -20,7 +20,7 @@ export type Refuse = (refusal: Refusal, answer?: { id: string; status: number })
 
 /**
  * Answers what Node could not read as a request, before any route or hook, and ends the connection.
- * Of a connection that broke there is nobody to answer, and nothing to count.
+ * A connection that broke gets no answer, and is not counted.
  */
 export const malformedHandler =
   (refuse: Refuse) =>

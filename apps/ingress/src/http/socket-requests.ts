@@ -264,8 +264,8 @@ export function createSocketRequests(
     },
 
     /**
-     * This ingress stops: the requests run on without it, and the socket's client is told where each of
-     * them can be read on. Resolves when Redis knows, or could not be told in time.
+     * This ingress stops: the requests run on without it, and the socket's client gets for each of them
+     * where it can be read from here on. Resolves when Redis has it, or did not answer in time.
      */
     async handOverAll(): Promise<void> {
       await Promise.all(

@@ -32,7 +32,7 @@ const closed: Curtain = {
   heldChars: 0,
 };
 
-/** `tools`: the request offers tools, and what goes on with a text may call them. */
+/** `tools`: the request offers tools, and an attempt that continues a text may call them. */
 export function createCurtain(rung: Rung, shown: Shown, tools: boolean): Curtain {
   // Where it cannot be told what was shown, it cannot be told what is new.
   if (shown.other || shown.toolCall) return closed;

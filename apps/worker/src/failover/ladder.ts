@@ -12,7 +12,7 @@ export type LadderInput = {
   shown: Shown;
   traits: RequestTraits;
   continuation: Continuation;
-  /** Whether the target goes on with a trailing assistant message. */
+  /** Whether the target continues a trailing assistant message. */
   prefill: Prefill;
   /** It is the model that spoke so far. */
   sameModel: boolean;

@@ -15,7 +15,7 @@ import type { RequestTraits } from './traits.ts';
 
 /** A target as the ladder sees it. */
 export type Route = Target & {
-  /** Whether it goes on with a trailing assistant message. */
+  /** Whether it continues a trailing assistant message. */
   prefill: Prefill;
 };
 

@@ -7,7 +7,7 @@ import type { PartField, Shown } from './shown.ts';
 
 /*
  * Reasoning comes as a text under one of several names, as a list of parts, or as both. A stream keeps
- * the form in which its reasoning was first shown, whichever provider goes on with it.
+ * the form in which its reasoning was first shown, whichever provider continues it.
  */
 
 export type ReasoningForm = {

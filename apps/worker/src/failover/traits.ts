@@ -4,7 +4,7 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 export type RequestTraits = {
   /** It offers tools: a continuation may answer in prose where a call was due. */
   tools: boolean;
-  /** The model is told to think before it answers, which no answer that is begun for it goes with. */
+  /** The request asks the model to think before it answers: such a model takes no prefill. */
   thinking: boolean;
   /** The answer is to be JSON: half of one cannot be spoken of. */
   json: boolean;

@@ -54,7 +54,7 @@ it.each(['', 'da', '\n\n', 'x', 'dataset', 'Internal Server Error', ' '.repeat(5
   },
 );
 
-it('a type is told without regard to case, and is not a part of another one', () => {
+it('a media type is compared without regard to case, and is not a part of another one', () => {
   expect(labels.map((type) => isEventStream({ 'content-type': type }))).toEqual([
     true,
     true,

@@ -50,6 +50,6 @@ export function createSniffer(headers: ResponseHeaders): AnswerSniffer {
   };
 }
 
-/** Types of media are told without regard to case, and may have parameters. */
+/** Media types are compared without regard to case, and may have parameters. */
 export const isEventStream = (headers: ResponseHeaders): boolean =>
   /^\s*text\/event-stream\s*(;|$)/i.test(String(headers['content-type'] ?? ''));

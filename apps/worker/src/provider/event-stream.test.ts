@@ -88,7 +88,7 @@ describe('event stream', () => {
     expect(dataOf('retry: soon\nfoo: bar\nDATA: no\ndatax: no\nx\ndata: yes\n\n')).toEqual(['yes']);
   });
 
-  it('hands comments to who asks for them', () => {
+  it('passes comments on to a consumer that wants them', () => {
     const { parser, comments, data } = collect();
     parser.push(Buffer.from(': keep-alive\n\n:\n:x\ndata: 1\n: in mid-event\n\n'));
     expect(comments).toEqual(['keep-alive', '', 'x', 'in mid-event']);
@@ -210,7 +210,7 @@ function pushAll(parser: { push(bytes: Uint8Array): void }, body: string, size: 
   for (let at = 0; at < bytes.length; at += size) parser.push(bytes.subarray(at, at + size));
 }
 
-it('hands lines that are no fields to who asks for them, whole and in their place', () => {
+it('passes lines that are no fields on to a consumer that wants them, whole and in their place', () => {
   const body =
     'data: 1\n\nout of order\n{"a":1}\nerror page\nta: {"b":2}\nfoo: bar\nx\ndatax: y\n\ndata: 2\n\n: c {\n';
   for (const size of [1, 2, 5, 1000]) {

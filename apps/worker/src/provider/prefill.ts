@@ -14,7 +14,7 @@ export const wantsPrefixMark = (baseUrl: string): boolean =>
   prefixHosts.has(new URL(baseUrl).hostname);
 
 /**
- * Whether a target goes on with a trailing assistant message, where the config does not say so itself
+ * Whether a target continues a trailing assistant message, where the config does not say so itself
  * (`prefill`). Claude did up to 4.5, and called its tools behind one. DeepSeek and Mistral take one, but
  * often answer in prose then. A vLLM server cannot be told by its address.
  */

@@ -35,7 +35,7 @@ export type RequestMeta = {
 export type Target = { provider: string; model: string };
 
 /**
- * Whether a target goes on with a trailing assistant message, and whether it then calls tools where it
+ * Whether a target continues a trailing assistant message, and whether it then calls tools where it
  * would have without one. Some answer in prose where a call was due.
  */
 export type Prefill = boolean | 'with-tools';

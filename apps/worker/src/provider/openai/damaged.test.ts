@@ -34,7 +34,7 @@ describe('an event that may have carried a part of the answer and cannot be read
   ])('%s', (_what, damaged) => {
     const { content, verdict, verdictAtPush } = read(events(said('A'), damaged, said('C')) + end);
     expect(verdict).toMatchObject(fault);
-    // It is told at once, and the answer ends behind the last character that was read.
+    // The fault comes at once, and the answer ends behind the last character that was read.
     expect(verdictAtPush).toBe(true);
     expect(content).toBe('A');
   });
