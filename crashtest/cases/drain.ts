@@ -29,7 +29,7 @@ const kinds = ['owned', 'job', 'socket', 'late'] as const;
 
 type One = { verdict: Verdict; reason: string; resumed: number; longestGapMs: number };
 
-/** M11: every process is told to stop while streams run that are longer than its drain. */
+/** M11: every process gets SIGTERM while streams run that are longer than its drain. */
 export const longStreamsRestart: ProcessCase = {
   kind: 'process',
   id: 'M11',

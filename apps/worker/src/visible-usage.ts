@@ -41,7 +41,7 @@ export const unknownLast: LastAttempt = {
   sent: 0,
 };
 
-/** Estimated tokens of a text from which a target's own tokens per estimated token are told. */
+/** Estimated tokens that a text needs before a target's own tokens per estimated token are computed from it. */
 const enoughForRate = 16;
 /** Beyond these the text was not what the target counted: calls of tools on its side, hidden thoughts. */
 const lowestRate = 0.5;

@@ -3,10 +3,10 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import { createRedactor, mapTexts, withoutIdentifiers } from './redaction.ts';
 import type { Redact } from './redaction.ts';
 
-/** Levels of an error object that are told: what a reader is to understand is not nested deeper. */
+/** Levels of an error object that are passed on: no error is nested deeper and still readable. */
 const maxErrorDepth = 20;
 /**
- * Characters of all texts of an error that are told; the rest is cut off. An error inside an answer can be
+ * Characters of all texts of an error that are passed on; the rest is cut off. An error inside an answer can be
  * as large as the answer may be, and to look for the key in it costs 0.1 us a character.
  */
 const maxErrorChars = 128 * 1024;

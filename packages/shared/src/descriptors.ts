@@ -28,8 +28,8 @@ export function connectionRoom({ limit, open }: Descriptors, later = 0): number 
 }
 
 /**
- * What each of so many pools may have of that room. Beside it a worker opens connections that no pool
- * counts: to Redis, and one that is opened ahead while another one closes. Pure.
+ * What each of so many pools may have of that room. The reserve is also for a connection that a pool opens
+ * while another one still closes. Pure.
  */
 export function connectionShare(room: number, pools: number): number {
   return Number.isFinite(room) ? Math.max(1, Math.floor(room / Math.max(1, pools))) : Infinity;

@@ -2,7 +2,7 @@
  * A request that kills or blocks every worker that takes it would take the whole fleet down, one
  * worker after the other, if it was moved on like any other. But most jobs of a dead worker are
  * innocent, and live through any number of such deaths. Who is to blame follows from what each of them
- * was doing: docs/decisions/2026-11-22-poison-jobs.md.
+ * was doing: docs/decisions/2026-11-30-poison-jobs.md.
  */
 
 /** A job that a dead worker held, as Redis knows it. */

@@ -178,7 +178,7 @@ const isPreamble = (chunk: JsonObject): boolean =>
   finishReasons(chunk).length === 0 &&
   usageOf(chunk) === undefined;
 
-/** Its first role is told once: what comes behind it must be another template. */
+/** A chunk with the role is no template: the role is shown once, and the chunks behind it are without. */
 const isPlainContent = (chunk: JsonObject): boolean =>
   plainContent(chunk) !== undefined && !deltaOf(itemsOf(chunk['choices'])[0])?.['role'];
 
