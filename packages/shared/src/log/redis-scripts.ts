@@ -4,9 +4,23 @@ import type { Redis } from 'ioredis';
 
 export type Script = { readonly lua: string; readonly sha: string };
 
+/** A line of a script that stands for a fragment: a file beside it, named without its ending. */
+const includeLine = /^--- @include "(.+)"$/gm;
+
+/** The script with its fragments, each of them once: fragments can share one that they all include. */
 export function loadScript(file: URL): Script {
-  const lua = readFileSync(file, 'utf8');
+  const lua = assemble(file, new Set());
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+function assemble(file: URL, included: Set<string>): string {
+  const text = readFileSync(file, 'utf8');
+  return text.replace(includeLine, (_line, name: string) => {
+    const fragment = new URL(`${name}.lua`, file);
+    if (included.has(fragment.href)) return '';
+    included.add(fragment.href);
+    return assemble(fragment, included).trimEnd();
+  });
 }
 
 const load = (name: string): Script => loadScript(new URL(`./lua/${name}.lua`, import.meta.url));

@@ -1,0 +1,69 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadScript } from './redis-scripts.ts';
+
+describe('loadScript', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'scripts-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  function write(name: string, ...lines: string[]): URL {
+    const path = join(folder, name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, `${lines.join('\n')}\n`);
+    return pathToFileURL(path);
+  }
+
+  it('leaves a script without fragments as it is', () => {
+    const file = write('plain.lua', '-- says @include "nothing"', 'return 1');
+    expect(loadScript(file).lua).toBe('-- says @include "nothing"\nreturn 1\n');
+  });
+
+  it('puts a fragment where its line stands, behind a first line that Redis needs first', () => {
+    write('include/two.lua', 'local two = 2');
+    const file = write(
+      'main.lua',
+      '#!lua flags=allow-oom',
+      '--- @include "include/two"',
+      'return two',
+    );
+    expect(loadScript(file).lua).toBe('#!lua flags=allow-oom\nlocal two = 2\nreturn two\n');
+  });
+
+  it('resolves the fragments of a fragment beside that fragment, each of them once', () => {
+    write('include/base.lua', '--- @include "left"', 'local base = 0');
+    write('include/left.lua', '--- @include "base"', 'local left = base');
+    write('include/right.lua', '--- @include "base"', 'local right = base');
+    const file = write(
+      'main.lua',
+      '--- @include "include/right"',
+      '--- @include "include/base"',
+      'return right',
+    );
+    const lines = loadScript(file).lua.split('\n').filter(Boolean);
+    expect(lines).toEqual([
+      'local left = base',
+      'local base = 0',
+      'local right = base',
+      'return right',
+    ]);
+  });
+
+  it('hashes the assembled text, so that a changed fragment is another script', () => {
+    write('part.lua', 'local part = 1');
+    const file = write('main.lua', '--- @include "part"', 'return part');
+    const before = loadScript(file).sha;
+    write('part.lua', 'local part = 2');
+    expect(loadScript(file).sha).not.toBe(before);
+  });
+
+  it('says which fragment is missing', () => {
+    const file = write('main.lua', '--- @include "include/gone"');
+    expect(() => loadScript(file)).toThrow(/include\/gone\.lua/);
+  });
+});
