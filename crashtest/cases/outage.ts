@@ -36,7 +36,8 @@ type Served = {
   ended: Ended;
   verdict: Verdict;
   reason: string;
-  dead: number;
+  /** Its calls at the target that was down. */
+  dead: readonly LoggedRequest[];
   byPrimaryAt?: number;
 };
 
@@ -82,13 +83,15 @@ async function follow(
 }
 
 /**
- * The most calls at the dead target in any second, after it had failed often enough to be given up.
- * What was under way by then does not count.
+ * The most calls at the dead target in any second, by requests that the client sent after the target had
+ * failed often enough to be given up. A request that was under way by then may be at the target already.
  */
-function mostPerSecond(failed: readonly LoggedRequest[]): number {
-  const known = failed.map(({ closedAt = 0 }) => closedAt).sort((a, b) => a - b);
-  const givenUpAt = (known[goals.failures - 1] ?? Infinity) + goals.toldWithinMs;
-  const late = failed.map(({ arrivedAt }) => arrivedAt).filter((at) => at > givenUpAt);
+function mostPerSecond(served: readonly Served[]): number {
+  const failed = served.flatMap(({ dead }) => dead);
+  const failedAt = failed.map(({ closedAt = 0 }) => closedAt).sort((a, b) => a - b);
+  const givenUpAt = (failedAt[goals.failures - 1] ?? Infinity) + goals.toldWithinMs;
+  const asked = served.filter(({ ended }) => ended.startedAt > givenUpAt);
+  const late = asked.flatMap(({ dead }) => dead.map(({ arrivedAt }) => arrivedAt));
   const counts = late.map((from) => late.filter((at) => at >= from && at < from + 1000).length);
   return Math.max(0, ...counts);
 }
@@ -108,7 +111,7 @@ async function serve(
   return {
     ended,
     ...rescued(readAnswer(ended), WHOLE),
-    dead: calls.filter(({ status }) => status === 503).length,
+    dead: calls.filter(({ status }) => status === 503),
     ...(good ? { byPrimaryAt: good.arrivedAt } : {}),
   };
 }
@@ -118,8 +121,8 @@ function verdictOf(served: readonly Served[], rig: Rig, id: string, stage: Stage
   const recoversAt = (primary[0]?.arrivedAt ?? 0) + downMs[stage.profile];
   const backAt = Math.min(...served.map(({ byPrimaryAt = Infinity }) => byPrimaryAt));
   const back = backAt - recoversAt;
-  const dead = served.map((one) => one.dead);
-  const perSecond = mostPerSecond(primary.filter(({ status }) => status === 503));
+  const dead = served.map((one) => one.dead.length);
+  const perSecond = mostPerSecond(served);
   const starts = served.map(({ ended }) => ended.startedAt);
   const ends = served.map(({ ended }) => ended.endedAt);
   const facts = {
