@@ -1,0 +1,9 @@
+-- What BullMQ does to a job that a worker takes, once the job is in the list of the active ones.
+-- job: its key   events: BullMQ's stream of them   now: the worker's clock, ms
+-- Returns how often the job was activated, with this time.
+local function activateJob(job, id, events, worker, token, lockMs, now)
+  redis.call('SET', job .. ':lock', token, 'PX', lockMs)
+  redis.call('XADD', events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+  redis.call('HSET', job, 'processedOn', now, 'pb', worker)
+  return redis.call('HINCRBY', job, 'ats', 1)
+end
