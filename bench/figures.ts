@@ -22,6 +22,9 @@ export interface Figures {
   /** CPU microseconds per request and per token (chunk), summed over the system's processes. */
   cpuPerRequest: Spread;
   cpuPerChunk: Spread;
+  /** Reads of a client that brought tokens, and entries added to Redis streams (NaN without a Redis). */
+  readsPerRequest: Spread;
+  xaddsPerRequest: Spread;
   /** The same CPU by role, medians, in seconds of CPU per second. */
   busy: Record<string, number>;
   generatorBusy: number;
@@ -37,6 +40,17 @@ export interface Figures {
 
 type Percentile = 'p50' | 'p95' | 'p99';
 const PERCENTILES: readonly Percentile[] = ['p50', 'p95', 'p99'];
+
+const seconds = ({ result }: Measurement): number => result.elapsedMs / 1_000;
+const micros = ({ cpu }: Measurement): number => totalOf(cpu.system) * 1e6;
+
+/** What systems are compared by. */
+export const COSTS = {
+  requestsPerSecond: (one) => one.result.requests / seconds(one),
+  cpuPerRequest: (one) => micros(one) / one.result.requests,
+  cpuPerChunk: (one) => micros(one) / one.result.tokens,
+  gapP99: (one) => one.result.gaps.p99,
+} satisfies Record<string, (one: Measurement) => number>;
 
 /** The figures of one system at one point; undefined where it was not measured. */
 export function figuresOf(
@@ -55,8 +69,6 @@ export function figuresOf(
       Percentile,
       Spread
     >;
-  const seconds = ({ result }: Measurement): number => result.elapsedMs / 1_000;
-  const micros = ({ cpu }: Measurement): number => totalOf(cpu.system) * 1e6;
   const direct = new Map(
     all
       .filter((one) => one.point === point && one.system === 'direct')
@@ -65,7 +77,7 @@ export function figuresOf(
   const roles = [...new Set(mine.flatMap(({ cpu }) => Object.keys(cpu.system)))].sort();
   return {
     rounds: mine.length,
-    requestsPerSecond: over((one) => one.result.requests / seconds(one)),
+    requestsPerSecond: over(COSTS.requestsPerSecond),
     firstToken: percentiles((one, p) => one.result.firstToken[p]),
     added: percentiles(
       (one, p) =>
@@ -73,8 +85,10 @@ export function figuresOf(
     ),
     total: percentiles((one, p) => one.result.total[p]),
     gap: percentiles((one, p) => one.result.gaps[p]),
-    cpuPerRequest: over((one) => micros(one) / one.result.requests),
-    cpuPerChunk: over((one) => micros(one) / one.result.tokens),
+    cpuPerRequest: over(COSTS.cpuPerRequest),
+    cpuPerChunk: over(COSTS.cpuPerChunk),
+    readsPerRequest: over((one) => one.result.reads / one.result.requests),
+    xaddsPerRequest: over((one) => (one.xadds ?? Number.NaN) / one.result.requests),
     busy: Object.fromEntries(
       roles.map((role) => [role, middle((one) => (one.cpu.system[role] ?? 0) / seconds(one))]),
     ),
@@ -87,6 +101,25 @@ export function figuresOf(
     stalls: sum(({ result }) => result.stalls),
     faults: mine.flatMap(({ result }) => result.faults).slice(0, 5),
   };
+}
+
+/**
+ * One system's figure over another's, round by round: what the machine did in a round is in both.
+ * Undefined where they share no round.
+ */
+export function ratioOf(
+  all: readonly Measurement[],
+  point: string,
+  [system, other]: readonly [SystemName, SystemName],
+  figure: keyof typeof COSTS,
+): Spread | undefined {
+  const at = (name: SystemName): Measurement[] =>
+    all.filter((one) => one.point === point && one.system === name);
+  const ratios = at(system).flatMap((one) => {
+    const beside = at(other).find(({ round }) => round === one.round);
+    return beside ? [COSTS[figure](one) / COSTS[figure](beside)] : [];
+  });
+  return ratios.length > 0 ? spreadOf(ratios) : undefined;
 }
 
 export function spreadOf(values: readonly number[]): Spread {

@@ -1,4 +1,4 @@
-import { type Figures, figuresOf } from './figures.ts';
+import { type COSTS, type Figures, figuresOf, ratioOf } from './figures.ts';
 import type { Measurement } from './measure.ts';
 import type { SystemName } from './systems/system.ts';
 
@@ -9,28 +9,64 @@ export interface Goal {
   evidence: string;
 }
 
-/** How Millrace stands to the goals it was given. A verdict informs; it fails no run. */
+/** What Millrace is to cost, and the text of each goal; a verdict informs, it fails no run. */
 export function goalsOf(all: readonly Measurement[]): Goal[] {
   return [
-    goal('c1: added time to first token p50 <= 2 ms', all, 'c1', 'direct', ({ ours }) => {
+    goal('c1: added time to first token p50 <= 1.3 ms', all, 'c1', 'direct', ({ ours }) => {
       const added = ours.added.p50.median;
-      return { met: added <= 2, evidence: `${added.toFixed(2)} ms` };
+      return { met: added <= 1.3, evidence: `${added.toFixed(2)} ms` };
     }),
-    goal('load c=64: >= 1.5 x portkey', all, 'load c=64', 'portkey', ({ ours, theirs }) => {
-      const ratio = ours.requestsPerSecond.median / theirs.requestsPerSecond.median;
-      return { met: ratio >= 1.5, evidence: `${ratio.toFixed(2)} x` };
+    ratioGoal('load c=64: >= 1.6 x portkey', all, 'load c=64', 'portkey', 'requestsPerSecond', {
+      atLeast: 1.6,
     }),
-    goal(
-      'streams n=300: CPU per chunk <= 1.1 x portkey',
+    ratioGoal(
+      'load c=64: CPU per request <= 0.85 x portkey',
       all,
-      'streams n=300',
+      'load c=64',
       'portkey',
-      ({ ours, theirs }) => {
-        const ratio = ours.cpuPerChunk.median / theirs.cpuPerChunk.median;
-        return { met: ratio <= 1.1, evidence: `${ratio.toFixed(2)} x` };
-      },
+      'cpuPerRequest',
+      { atMost: 0.85 },
+    ),
+    ratioGoal(
+      'streams n=150 x 64: CPU per chunk <= 1.3 x portkey',
+      all,
+      'streams n=150 x 64',
+      'portkey',
+      'cpuPerChunk',
+      { atMost: 1.3 },
+    ),
+    ratioGoal(
+      'streams n=150 x 400: CPU per chunk <= 1.0 x portkey',
+      all,
+      'streams n=150 x 400',
+      'portkey',
+      'cpuPerChunk',
+      { atMost: 1 },
+    ),
+    ratioGoal(
+      'streams n=300 x 64: gap p99 <= 1.25 x bare',
+      all,
+      'streams n=300 x 64',
+      'bare',
+      'gapP99',
+      { atMost: 1.25 },
     ),
   ];
+}
+
+function ratioGoal(
+  text: string,
+  all: readonly Measurement[],
+  point: string,
+  against: SystemName,
+  figure: keyof typeof COSTS,
+  limit: { atLeast: number } | { atMost: number },
+): Goal {
+  return goal(text, all, point, against, () => {
+    const ratio = ratioOf(all, point, ['millrace', against], figure)?.median ?? Number.NaN;
+    const met = 'atLeast' in limit ? ratio >= limit.atLeast : ratio <= limit.atMost;
+    return { met, evidence: `${ratio.toFixed(2)} x` };
+  });
 }
 
 function goal(

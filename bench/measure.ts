@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Arrival, LoadResult } from './load/spec.ts';
 import { FIRST_WARMUP, type Point } from './plan.ts';
 import { cpuBetween, type CpuReading, readCpu, totalOf } from './proc.ts';
+import { readRedis } from './redis.ts';
 import type { Rig } from './rig.ts';
 import type { System, SystemName } from './systems/system.ts';
 
@@ -19,6 +20,8 @@ export interface Measurement {
     /** The systems whose turn it was not: what their idling took from this one. */
     others: number;
   };
+  /** Entries that were added to Redis streams, the queue's own events among them. */
+  xadds?: number;
 }
 
 /** Between two loads: the last answers' clean-up belongs to nobody's figures. */
@@ -39,13 +42,19 @@ export async function measureAll(
   }
   for (let round = 1; round <= rounds; round++) {
     for (const point of points) {
-      for (const system of rig.systems) {
+      // Each round begins with another one, so that no system always runs behind the same neighbour.
+      for (const system of rotated(rig.systems, round - 1)) {
         onProgress(`round ${round} of ${rounds}: ${point.label}, ${system.name}`);
         measurements.push(await measure(rig, system, point, round, signal));
       }
     }
   }
   return measurements;
+}
+
+function rotated<T>(all: readonly T[], by: number): T[] {
+  const at = by % all.length;
+  return [...all.slice(at), ...all.slice(0, at)];
 }
 
 async function measure(
@@ -58,10 +67,12 @@ async function measure(
   await drive(rig, system, 'burst', point.warmup, 0, signal);
   await sleep(SETTLE_MS, undefined, { signal });
   const before = await readAll(rig);
+  const redisBefore = system.redis && (await readRedis(system.redis.url));
   const result = await drive(rig, system, point.answer, point.arrival, point.stallMs, signal);
   // What a system still does after the last byte (settling a job, say) is part of its cost.
   await sleep(SETTLE_MS, undefined, { signal });
   const after = await readAll(rig);
+  const redisAfter = system.redis && (await readRedis(system.redis.url));
   const used = new Map(
     [...after].map(([key, cpu]) => [key, cpuBetween(before.get(key) ?? {}, cpu)]),
   );
@@ -77,6 +88,7 @@ async function measure(
       upstream: totalOf(used.get('upstream') ?? {}),
       others: others.reduce((sum, { name }) => sum + totalOf(used.get(name) ?? {}), 0),
     },
+    ...(redisBefore && redisAfter && { xadds: redisAfter.xadds - redisBefore.xadds }),
   };
 }
 

@@ -10,8 +10,17 @@ function labels(...argv: string[]): string[] {
 
 it('all cases run when none is named, in three rounds, without peers', () => {
   expect(parseOptions([])).toMatchObject({ rounds: 3, systems: ['direct', 'bare', 'millrace'] });
-  expect(labels()).toEqual(['c1', 'load c=64', 'load c=200', 'streams n=300']);
-  expect(labels('streams', '--full')).toEqual(['streams n=300', 'streams n=1000']);
+  expect(labels('c1', 'load')).toEqual(['c1', 'load c=64', 'load c=200']);
+});
+
+it('streams are of two lengths, as many as asked for', () => {
+  const usual = ['n=150 x 64', 'n=300 x 64', 'n=150 x 400', 'n=300 x 400'];
+  expect(labels('streams')).toEqual(usual.map((each) => `streams ${each}`));
+  expect(labels('streams', '--full')).toContain('streams n=1000 x 400');
+  expect(labels('streams', '--streams', '50,80', '--chunks', '400')).toEqual([
+    'streams n=50 x 400',
+    'streams n=80 x 400',
+  ]);
 });
 
 it('peers come last, and direct is always there', () => {
@@ -29,6 +38,8 @@ it.each([
   [['--rounds', 'x'], /--rounds x/],
   [['--systems', 'nginx'], /no system named nginx/],
   [['--soak', 'x'], /--soak x/],
+  [['--streams', '0'], /--streams 0/],
+  [['--chunks', '64,65'], /--chunks 64,65/],
   [['--nosuch'], /nosuch/],
 ])('%j is refused with a reason', (argv, reason) => {
   expect(() => parseOptions(argv)).toThrow(reason);

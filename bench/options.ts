@@ -24,18 +24,21 @@ export interface Options {
   quick: boolean;
   full: boolean;
   frontier: boolean;
+  /** Of the streams case: how many at a time, and of how many chunks. Absent: the usual ones. */
+  streams?: number[];
+  chunks?: number[];
   /** Minutes; 0 is none. */
   soak: number;
   /** Where the JSON goes; absent: bench/results/, named after date and cases. */
   out?: string;
 }
 
-export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick] [--full] [--frontier]
+export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick] [--full] [--frontier] [--streams N,M] [--chunks N,M]
                        [--soak MINUTES] [--out FILE.json]
 
   c1        one request at a time: time to first token, added to the upstream's own
   load      64 and 200 requests at a time: requests a second, time of a whole request
-  streams   300 paced streams: frames lost, stalls, gaps, CPU per chunk
+  streams   150 and 300 paced streams of 64 and of 400 chunks: frames lost, stalls, gaps, CPU per chunk
   failover  Millrace alone: the provider cut in mid-answer, a worker killed, a worker hung
   pools     the worker's connections over TLS: pooled and not, the first request to a warm backup
   strategies  two workers: shares under latency, first tokens under least-loaded
@@ -49,6 +52,8 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   --systems A,B  measure only these: direct, bare, millrace, portkey
   --quick        one short round, to see that everything runs
   --full         streams: 1,000 as well
+  --streams N,M  streams: so many at a time
+  --chunks N,M   streams: only those of 64, or of 400, chunks
   --frontier     load: more concurrencies, and the most requests a second with p99 <= 10, 50, 100 ms
   --soak MINUTES failover: streams on a busy machine with stumbling processes; false takeovers
   --out FILE     where the JSON goes (default bench/results/DATE-CASES.json)
@@ -65,6 +70,8 @@ export function parseOptions(argv: string[]): Options | 'help' {
       systems: { type: 'string' },
       quick: { type: 'boolean', default: false },
       full: { type: 'boolean', default: false },
+      streams: { type: 'string' },
+      chunks: { type: 'string' },
       frontier: { type: 'boolean', default: false },
       soak: { type: 'string', default: '0' },
       out: { type: 'string' },
@@ -83,9 +90,23 @@ export function parseOptions(argv: string[]): Options | 'help' {
     throw new Error(`--soak ${values.soak}: expected minutes, up to 1440`);
   }
   const { quick, full, frontier, out } = values;
+  const streams = numbersFrom('--streams', values.streams, (count) => count >= 1 && count <= 5_000);
+  const chunks = numbersFrom('--chunks', values.chunks, (count) => count === 64 || count === 400);
   const systems = systemsFrom(values.systems?.split(','), values.peers);
   const cases = CASES.filter((name) => positionals.length === 0 || positionals.includes(name));
-  return { cases, rounds, systems, quick, full, frontier, soak, out };
+  return { cases, rounds, systems, quick, full, frontier, streams, chunks, soak, out };
+}
+
+function numbersFrom(
+  option: string,
+  text: string | undefined,
+  isAllowed: (value: number) => boolean,
+): number[] | undefined {
+  const numbers = text?.split(',').map(Number);
+  if (numbers?.every((value) => Number.isInteger(value) && isAllowed(value)) ?? true) {
+    return numbers;
+  }
+  throw new Error(`${option} ${text}: not a list of numbers that it can be`);
 }
 
 /** `direct` is always first, as the others are held against it. */

@@ -1,6 +1,6 @@
 import type { LoadCaseName, Options } from './options.ts';
 import type { Arrival } from './load/spec.ts';
-import { type Answer, PACE_MS } from './systems/system.ts';
+import { type Answer, PACE_MS, TOKENS } from './systems/system.ts';
 
 /** One load that every system is put under, in turn, once a round. */
 export interface Point {
@@ -36,8 +36,9 @@ export function planOf(options: Options): Point[] {
     points.push(...sizes.map((size) => load(size, quick ? 1_000 : frontier ? 2_000 : 3_000)));
   }
   if (cases.includes('streams')) {
-    const sizes = [quick ? 100 : 300, ...(full ? [1_000] : [])];
-    points.push(...sizes.map(streams));
+    const counts = options.streams ?? (quick ? [100] : [150, 300, ...(full ? [1_000] : [])]);
+    const lengths = options.chunks ?? (quick ? [TOKENS.paced] : [TOKENS.paced, TOKENS.long]);
+    for (const length of lengths) points.push(...counts.map((count) => streams(count, length)));
   }
   return points;
 }
@@ -68,12 +69,12 @@ function load(concurrency: number, maxMs: number): Point {
   };
 }
 
-function streams(count: number): Point {
+function streams(count: number, length: number): Point {
   return {
     case: 'streams',
-    label: `streams n=${count}`,
+    label: `streams n=${count} x ${length}`,
     size: count,
-    answer: 'paced',
+    answer: length === TOKENS.long ? 'long' : 'paced',
     arrival: { kind: 'ramp', streams: count, rampMs: 1_000 },
     warmup: { kind: 'closed', concurrency: 64, maxRequests: 500, maxMs: 300 },
     stallMs: 10 * PACE_MS,

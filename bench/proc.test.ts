@@ -5,7 +5,7 @@ import { cpuBetween, parseStat, processTree, readCpu, roleOf, totalOf } from './
 
 it('a stat line is read right whatever the process calls itself', () => {
   const rest = 'S 41 42 42 0 -1 4194560 100 0 0 0 250 50 7 8 20 0 11 0 1234 0 0';
-  const expected = { pid: 42, parent: 41, cpuSeconds: 3.15 };
+  const expected = { pid: 42, parent: 41, cpuSeconds: 3, childSeconds: 0.15 };
   expect(parseStat(`42 (node) ${rest}`)).toEqual(expected);
   expect(parseStat(`42 (a) b (c 1 2) ${rest}`)).toEqual(expected);
   expect(parseStat('')).toBeUndefined();

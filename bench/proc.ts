@@ -7,8 +7,10 @@ const TICKS_PER_SECOND = 100;
 export interface ProcessStat {
   pid: number;
   parent: number;
-  /** Of all its threads, and of the children that it has waited for. */
+  /** Of all its threads, ended ones too; in whole ticks. */
   cpuSeconds: number;
+  /** Of the children that it has waited for. */
+  childSeconds: number;
 }
 
 /** The name in parentheses is the process's own choice and may hold spaces and parentheses. */
@@ -17,9 +19,17 @@ export function parseStat(line: string): ProcessStat | undefined {
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
   const parent = Number(fields[1]);
   const [utime, stime, cutime, cstime] = fields.slice(11, 15).map(Number);
-  const ticks = (utime ?? NaN) + (stime ?? NaN) + (cutime ?? NaN) + (cstime ?? NaN);
-  if (!Number.isInteger(pid) || !Number.isInteger(parent) || Number.isNaN(ticks)) return undefined;
-  return { pid, parent, cpuSeconds: ticks / TICKS_PER_SECOND };
+  const own = (utime ?? NaN) + (stime ?? NaN);
+  const children = (cutime ?? NaN) + (cstime ?? NaN);
+  if (!Number.isInteger(pid) || !Number.isInteger(parent) || Number.isNaN(own + children)) {
+    return undefined;
+  }
+  return {
+    pid,
+    parent,
+    cpuSeconds: own / TICKS_PER_SECOND,
+    childSeconds: children / TICKS_PER_SECOND,
+  };
 }
 
 /** A role of Millrace by its command line, else the name of the script or program. */
@@ -36,6 +46,15 @@ export function roleOf(commandLine: readonly string[]): string {
 async function statOf(pid: number): Promise<ProcessStat | undefined> {
   // A process that ends while it is read is simply no longer there.
   return readFile(`/proc/${pid}/stat`, 'utf8').then(parseStat, () => undefined);
+}
+
+/** Nanoseconds on a CPU of the threads that live now, helpers of the runtime included. */
+async function threadSeconds(pid: number): Promise<number> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lines = await Promise.all(
+    threads.map((tid) => readFile(`/proc/${pid}/task/${tid}/schedstat`, 'utf8').catch(() => '0')),
+  );
+  return lines.reduce((sum, line) => sum + Number.parseInt(line, 10), 0) / 1e9;
 }
 
 /** The processes below `root`, itself included; empty once it is gone. */
@@ -58,10 +77,13 @@ export async function readCpu(root: number | undefined): Promise<CpuReading> {
   const commandLines = await Promise.all(
     tree.map(({ pid }) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
   );
+  const exact = await Promise.all(tree.map(({ pid }) => threadSeconds(pid)));
   const reading: CpuReading = {};
-  for (const [i, { cpuSeconds }] of tree.entries()) {
+  for (const [i, { cpuSeconds, childSeconds }] of tree.entries()) {
     const role = roleOf((commandLines[i] ?? '').split('\0').filter((part) => part !== ''));
-    reading[role] = (reading[role] ?? 0) + cpuSeconds;
+    // Both are too low: ticks are rounded down, and the exact sum lacks threads that have ended.
+    const used = Math.max(cpuSeconds, exact[i] ?? 0) + childSeconds;
+    reading[role] = (reading[role] ?? 0) + used;
   }
   return reading;
 }
@@ -76,14 +98,20 @@ export function totalOf(used: Record<string, number>): number {
   return Object.values(used).reduce((sum, seconds) => sum + seconds, 0);
 }
 
-/** Bytes in memory of the processes below `root` that have this role. */
-export async function residentOf(root: number, role: string): Promise<number> {
-  let bytes = 0;
+/** Bytes in memory of the processes below `root`, by role. */
+export async function readMemory(root: number): Promise<Record<string, number>> {
+  const reading: Record<string, number> = {};
   for (const { pid } of await processTree(root)) {
     const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (roleOf(line.split('\0').filter((part) => part !== '')) !== role) continue;
+    const role = roleOf(line.split('\0').filter((part) => part !== ''));
     const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-    bytes += Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+    const bytes = Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+    reading[role] = (reading[role] ?? 0) + bytes;
   }
-  return bytes;
+  return reading;
+}
+
+/** Bytes in memory of the processes below `root` that have this role. */
+export async function residentOf(root: number, role: string): Promise<number> {
+  return (await readMemory(root))[role] ?? 0;
 }

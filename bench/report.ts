@@ -1,9 +1,9 @@
-import { type Figures, figuresOf, type Spread } from './figures.ts';
+import { type COSTS, type Figures, figuresOf, ratioOf, type Spread } from './figures.ts';
 import { goalsOf } from './goals.ts';
 import type { Measurement } from './measure.ts';
 import type { LoadCaseName } from './options.ts';
 import type { Point } from './plan.ts';
-import type { SystemName } from './systems/system.ts';
+import { type SystemName, TOKENS } from './systems/system.ts';
 import { number, table } from './table.ts';
 
 interface Column {
@@ -77,6 +77,8 @@ const COLUMNS: Record<LoadCaseName, Column[]> = {
           ? ranged('', (one) => one.cpuPerChunk, 1).cell(figures)
           : '-',
     },
+    { title: 'reads/req', cell: (figures) => number(figures.readsPerRequest.median, 1) },
+    { title: 'XADD/req', cell: (figures) => number(figures.xaddsPerRequest.median, 1) },
     ...CPU,
     count('errors', (figures) => figures.errors),
   ],
@@ -114,12 +116,55 @@ function pointReport(
     name,
     ...columns.map(({ cell }) => cell(figures)),
   ]);
-  const notes = measured.flatMap(({ name, figures }) => [
-    ...split(name, figures),
-    ...figures.faults.map((fault) => `${name}: ${fault}`),
-  ]);
+  const notes = [
+    ...ratios(all, point, systems),
+    ...measured.flatMap(({ name, figures }) => [
+      ...split(name, figures),
+      ...lag(name, point, figures),
+      ...figures.faults.map((fault) => `${name}: ${fault}`),
+    ]),
+  ];
   const head = [point.label, ...columns.map(({ title }) => title)];
   return [table(head, rows), ...notes].join('\n');
+}
+
+/** Chunks that come late come together, and cost less together: such a run is not to be compared. */
+function lag(name: SystemName, point: Point, figures: Figures): string[] {
+  const due = TOKENS[point.answer];
+  const reads = figures.readsPerRequest.median;
+  if (point.case !== 'streams' || !(reads < KEEPS_PACE * due)) return [];
+  const counts = `${number(reads, 1)} reads for ${due} chunks`;
+  return [`${name} did not keep pace (${counts}): its CPU per chunk looks cheaper than it is`];
+}
+
+const KEEPS_PACE = 0.95;
+
+const RATIOS: Record<LoadCaseName, Partial<Record<keyof typeof COSTS, string>>> = {
+  c1: { cpuPerRequest: 'CPU per request' },
+  load: { requestsPerSecond: 'req/s', cpuPerRequest: 'CPU per request' },
+  streams: { cpuPerChunk: 'CPU per chunk', gapP99: 'gap p99' },
+};
+
+/** Millrace over each of the others, as ratios of the same round. */
+function ratios(
+  all: readonly Measurement[],
+  point: Point,
+  systems: readonly SystemName[],
+): string[] {
+  const others = systems.filter((name) => name !== 'millrace' && name !== 'direct');
+  return others.flatMap((other) => {
+    const parts = (
+      ['requestsPerSecond', 'cpuPerRequest', 'cpuPerChunk', 'gapP99'] as const
+    ).flatMap((figure) => {
+      const title = RATIOS[point.case][figure];
+      const ratio = title && ratioOf(all, point.label, ['millrace', other], figure);
+      if (!ratio) return [];
+      return [
+        `${title} ${number(ratio.median, 2)} (${number(ratio.min, 2)}–${number(ratio.max, 2)})`,
+      ];
+    });
+    return parts.length > 0 ? [`millrace over ${other}: ${parts.join(', ')}`] : [];
+  });
 }
 
 /** Where the time of a system of several processes goes. */

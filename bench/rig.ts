@@ -3,7 +3,7 @@ import { startChild } from './child.ts';
 import { tokensOf } from './load/frames.ts';
 import { type Generator, startGenerator } from './load/handle.ts';
 import { startSystem } from './systems/index.ts';
-import { type Answer, MODELS, type System, type SystemName } from './systems/system.ts';
+import { type Answer, type System, type SystemName, TOKENS } from './systems/system.ts';
 
 const UPSTREAM = fileURLToPath(new URL('../test/simulator/main.ts', import.meta.url));
 
@@ -36,8 +36,9 @@ export async function startRig(names: SystemName[], signal: AbortSignal): Promis
     const generator = await startGenerator(signal);
     stops.push(() => generator.stop());
     const tokens = {
-      burst: await referenceTokens(upstream.origin, MODELS.burst, signal),
-      paced: await referenceTokens(upstream.origin, MODELS.paced, signal),
+      burst: await referenceTokens(upstream.origin, 'burst', signal),
+      paced: await referenceTokens(upstream.origin, 'paced', signal),
+      long: await referenceTokens(upstream.origin, 'long', signal),
     };
     return { upstream, generator, systems, tokens, stop };
   } catch (error) {
@@ -60,16 +61,17 @@ export async function startUpstream(
   return { origin: new URL(ready[1] ?? '').origin, pid, stop };
 }
 
+/** The text depends on the number of tokens alone, so the reference need not wait for their pace. */
 async function referenceTokens(
   origin: string,
-  model: string,
+  answer: Answer,
   signal: AbortSignal,
 ): Promise<string[]> {
   const response = await fetch(`${origin}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: 'Bearer bench' },
     body: JSON.stringify({
-      model,
+      model: `healthy:tokens=${TOKENS[answer]},pace=0`,
       stream: true,
       messages: [{ role: 'user', content: 'Count, please.' }],
     }),

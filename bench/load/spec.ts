@@ -28,6 +28,8 @@ export interface LoadResult {
   faults: string[];
   framesLost: number;
   tokens: number;
+  /** Reads that brought a token: as many as tokens where every token comes by itself. */
+  reads: number;
   stalls: number;
   firstToken: Summary;
   total: Summary;

@@ -13,6 +13,8 @@ export class Tally {
   errors = 0;
   framesLost = 0;
   tokens = 0;
+  /** Reads from a socket that brought at least one token. */
+  reads = 0;
   stalls = 0;
   readonly faults: string[] = [];
   readonly firstToken = new Samples();
@@ -107,8 +109,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, bytes: Buffer): void {
-    if (this.#status === 200) this.#checker.push(bytes, performance.now());
-    else if (this.#refusal.length < 200) this.#refusal += bytes.toString().slice(0, 200);
+    if (this.#status === 200) {
+      const { tokens } = this.#tally;
+      this.#checker.push(bytes, performance.now());
+      if (this.#tally.tokens > tokens) this.#tally.reads++;
+    } else if (this.#refusal.length < 200) this.#refusal += bytes.toString().slice(0, 200);
   }
 
   onResponseEnd(): void {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startChild } from '../child.ts';
 import { freePort } from '../ports.ts';
+import { redisUrlBelow } from '../redis.ts';
 import { MODELS, type System } from './system.ts';
 
 const SUPERVISOR = fileURLToPath(new URL('../../apps/supervisor/src/main.ts', import.meta.url));
@@ -43,7 +44,8 @@ export async function startMillraceWith(content: string, signal: AbortSignal): P
       origin: ready[1] ?? '',
       pid,
       headers: {},
-      models: { burst: 'burst', paced: 'paced' },
+      models: { burst: 'burst', paced: 'paced', long: 'long' },
+      redis: { url: await redisUrlBelow(pid) },
       stop: async () => {
         await stop();
         await remove();
@@ -62,6 +64,7 @@ providers:
 models:
   burst: { targets: [{ provider: bench, model: "${MODELS.burst}" }] }
   paced: { targets: [{ provider: bench, model: "${MODELS.paced}" }] }
+  long: { targets: [{ provider: bench, model: "${MODELS.long}" }] }
 `;
 }
 
