@@ -4,6 +4,10 @@ import { write, writeSync } from 'node:fs';
  * Where a logger's lines go: a file descriptor, written asynchronously, so that a full pipe or a full
  * disk stops neither the process nor its exit. pino's own destination raises a failed write as an
  * exception, and at the exit tries again without end.
+ *
+ * Every write occupies a thread of libuv's pool and wakes two threads, so a busy process gathers lines: the
+ * first line after a pause is written at once, those that follow within `gatherMs` are written together. The
+ * process's exit flushes them; a SIGKILL loses what was logged in the last `gatherMs`.
  */
 export type LogWriter = {
   /** Takes a line with its newline. Beyond the bound it is dropped and counted. */
@@ -16,31 +20,45 @@ export type LogWriter = {
   readonly dropped: number;
 };
 
-/** Bytes of one write. */
+/** Bytes of one write; as many lines are not gathered any longer. */
 const batchBytes = 64 * 1024;
+/** Milliseconds from the start of one write to that of the next, while fewer bytes wait. */
+const gatherMs = 50;
 /** Milliseconds until a pipe that was full, or a disk, is tried again. */
 const retryMs = 100;
 /** Milliseconds that a process which ends waits for a full pipe. */
 const patienceMs = 200;
 
 export function createLogWriter(fd: number, maxBytes: number): LogWriter {
-  let lines: Buffer[] = [];
+  /** Lines that are in no batch yet, one behind the other, and their bytes. */
+  let gathered = '';
+  let gatheredBytes = 0;
+  /** What waits in `full`, the batch, and `gathered`. */
   let held = 0;
   let dropped = 0;
+  /** Batches that were gathered while an earlier one could not be written. */
+  let full: Buffer[] = [];
   /** What a write that is under way, or has failed, is about; written up to `offset`. */
   let batch: Buffer = Buffer.alloc(0);
   let offset = 0;
   let isWriting = false;
   let isDue = false;
+  let lastWriteAt = -Infinity;
+  /** Runs until the next write may begin: after a failed one, or while lines are gathered. */
   let retry: NodeJS.Timeout | undefined;
+  let gathering: NodeJS.Timeout | undefined;
+
+  function close(): void {
+    if (gatheredBytes === 0) return;
+    full.push(Buffer.from(gathered));
+    gathered = '';
+    gatheredBytes = 0;
+  }
 
   function takeBatch(): boolean {
     if (offset < batch.length) return true;
-    let size = 0;
-    let count = 0;
-    for (; count < lines.length && size < batchBytes; count++) size += lines[count]?.length ?? 0;
-    batch = Buffer.concat(lines.slice(0, count));
-    lines = lines.slice(count);
+    if (full.length === 0) close();
+    batch = full.shift() ?? Buffer.alloc(0);
     offset = 0;
     return batch.length > 0;
   }
@@ -48,7 +66,10 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
   function go(): void {
     isDue = false;
     if (isWriting || retry || !takeBatch()) return;
+    clearTimeout(gathering);
+    gathering = undefined;
     isWriting = true;
+    lastWriteAt = performance.now();
     write(fd, batch, offset, (error, bytes) => {
       isWriting = false;
       if (error) {
@@ -57,7 +78,8 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
       }
       offset += bytes;
       held -= bytes;
-      go();
+      if (offset < batch.length || full.length > 0) go();
+      else if (gatheredBytes > 0) gather();
     });
   }
 
@@ -66,23 +88,39 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
     go();
   }
 
+  /** The next write is due `gatherMs` after the last one, and at once when that is past. */
+  function gather(): void {
+    if (isDue || isWriting || retry || gathering) return;
+    const waitMs = lastWriteAt + gatherMs - performance.now();
+    if (waitMs > 0) {
+      gathering = setTimeout(go, waitMs).unref();
+      return;
+    }
+    isDue = true;
+    // Not at once: what a process says before it ends is still here for the flush, and no thread's.
+    queueMicrotask(go);
+  }
+
   const writer: LogWriter = {
     write(line) {
-      const bytes = Buffer.from(line);
-      if (held + bytes.length > maxBytes) {
+      const bytes = Buffer.byteLength(line);
+      if (held + bytes > maxBytes) {
         dropped += 1;
         return;
       }
-      lines.push(bytes);
-      held += bytes.length;
-      if (isDue) return;
-      isDue = true;
-      // Not at once: what a process says before it ends is still here for the flush, and no thread's.
-      queueMicrotask(go);
+      gathered += line;
+      gatheredBytes += bytes;
+      held += bytes;
+      if (gatheredBytes < batchBytes) gather();
+      else {
+        close();
+        go();
+      }
     },
     flushSync() {
+      close();
       // A batch that a thread is writing at this moment is left to it: here it would be written twice.
-      let rest = Buffer.concat(isWriting ? lines : [batch.subarray(offset), ...lines]);
+      let rest = Buffer.concat(isWriting ? full : [batch.subarray(offset), ...full]);
       if (!isWriting) batch = Buffer.alloc(0);
       const deadline = performance.now() + patienceMs;
       while (rest.length > 0) {
@@ -94,7 +132,7 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
           if (!isBusy(error) || performance.now() > deadline) break;
         }
       }
-      lines = rest.length > 0 ? [rest] : [];
+      full = rest.length > 0 ? [rest] : [];
       if (!isWriting) offset = 0;
     },
     get held() {

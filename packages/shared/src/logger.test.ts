@@ -1,15 +1,49 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { afterAll, afterEach, expect, it } from 'vitest';
 import { createLogger, logBound } from './logger.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'millrace-log-'));
 let fd: number;
 afterEach(() => {
   closeSync(fd);
+});
+afterAll(() => {
   rmSync(dir, { recursive: true });
+});
+
+it('no field that is named like a secret is printed, also of an error and in an object', async () => {
+  const path = join(dir, 'log');
+  fd = openSync(path, 'a');
+  const logger = createLogger({ name: 'test', level: 'info', fd });
+  const config = { headers: { authorization: 'hidden' } };
+  const error = Object.assign(new Error('refused'), { config, apiKey: 'hidden', status: 401 });
+  logger.error({ err: error, provider: { apiKey: 'hidden', name: 'p' } }, 'one');
+  logger.error(error);
+  logger.info({ token: 'hidden' }, 'three');
+  logger.error({ err: 'no error', id: 1 });
+  await expect.poll(() => logBound(logger).read()).toBe(0);
+  const text = readFileSync(path, 'utf8');
+  expect(text).not.toContain('hidden');
+  const lines = text
+    .trim()
+    .split('\n')
+    .map((line): unknown => JSON.parse(line));
+  const err = {
+    type: 'Error',
+    message: 'refused',
+    status: 401,
+    apiKey: '[redacted]',
+    config: { headers: { authorization: '[redacted]' } },
+  };
+  expect(lines).toMatchObject([
+    { msg: 'one', err, provider: { apiKey: '[redacted]', name: 'p' } },
+    { msg: 'refused', err },
+    { msg: 'three', token: '[redacted]' },
+    { err: 'no error', id: 1 },
+  ]);
 });
 
 it('a log that nobody reads holds so much, and counts what it drops', async () => {

@@ -1,6 +1,7 @@
 import { pino, stdSerializers, type Logger } from 'pino';
 import type { Bound } from './bounds.ts';
 import { logLevel } from './config/log-level.ts';
+import { withoutSecrets } from './log-redaction.ts';
 import { createLogWriter } from './log-writer.ts';
 import type { LogWriter } from './log-writer.ts';
 
@@ -8,6 +9,9 @@ export type { Logger } from 'pino';
 
 /** A log that nobody reads may hold this much in memory; what comes on top is dropped. */
 const maxBufferedBytes = 4 * 1024 * 1024;
+
+/** Levels of a logged object that are searched for fields with secrets. */
+const secretLevels = 3;
 
 /**
  * JSON lines on standard error (standard output is for `millrace ready`). The level is LOG_LEVEL,
@@ -32,8 +36,8 @@ export function createLogger({
     {
       name,
       level: known ? level : 'info',
-      serializers: { err: withoutArguments },
-      redact: { paths: secretPaths, censor: '[redacted]' },
+      serializers: { err: printableError },
+      formatters: { log: loggable },
     },
     destination,
   );
@@ -56,6 +60,18 @@ export const logBound = (logger: Logger): Bound => {
   };
 };
 
+/** `err` is its serializer's, which makes a plain object of it. */
+function loggable(fields: Record<string, unknown>): Record<string, unknown> {
+  if (!(fields['err'] instanceof Error)) return withoutSecrets(fields, secretLevels);
+  const { err, ...others } = fields;
+  return { ...withoutSecrets(others, secretLevels), err };
+}
+
+function printableError(error: Error): unknown {
+  const plain = withoutArguments(error);
+  return typeof plain === 'object' && plain !== null ? withoutSecrets(plain, secretLevels) : plain;
+}
+
 /** Redis errors carry their command: its name tells enough, its arguments are bodies and passwords. */
 function withoutArguments(error: Error): unknown {
   const plain: unknown = stdSerializers.err(error);
@@ -64,24 +80,3 @@ function withoutArguments(error: Error): unknown {
   const name = typeof command === 'object' && command !== null && Reflect.get(command, 'name');
   return Object.defineProperty({ ...plain, command: name }, 'raw', { value: error });
 }
-
-const secretNames = [
-  'authorization',
-  'Authorization',
-  'cookie',
-  'apiKey',
-  'api_key',
-  'password',
-  'secret',
-  'secretSha256',
-  'passwordSha256',
-  'token',
-];
-
-/** pino wants paths; headers carry names with a dash. */
-const secretPaths = ['', '*.', '*.*.'].flatMap((depth) => [
-  ...secretNames.map((name) => `${depth}${name}`),
-  ...['x-api-key', 'api-key', 'proxy-authorization'].map(
-    (name) => `${depth.slice(0, -1)}["${name}"]`,
-  ),
-]);

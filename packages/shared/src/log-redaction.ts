@@ -1,0 +1,45 @@
+/** What stands in a log line instead of a secret. */
+const censor = '[redacted]';
+
+/** Names of fields that hold secrets. */
+const secretNames: ReadonlySet<string> = new Set([
+  'authorization',
+  'Authorization',
+  'cookie',
+  'apiKey',
+  'api_key',
+  'password',
+  'secret',
+  'secretSha256',
+  'passwordSha256',
+  'token',
+  'x-api-key',
+  'api-key',
+  'proxy-authorization',
+]);
+
+/**
+ * What is to be logged, with `[redacted]` in the fields that are named like secrets, down to `levels`: the
+ * object itself, unchanged, or copies of the parts that have such a field. pino's own redaction copies every
+ * object of every line, which takes longer than all the rest of a line.
+ */
+export function withoutSecrets<T extends object>(value: T, levels: number): T {
+  let copy: Record<string, unknown> | undefined;
+  for (const name of Object.keys(value)) {
+    const field: unknown = Reflect.get(value, name);
+    const plain = secretNames.has(name) ? censor : plainField(field, levels - 1);
+    if (plain !== field) Reflect.set((copy ??= copyOf(value)), name, plain);
+  }
+  return (copy as T | undefined) ?? value;
+}
+
+function plainField(field: unknown, levels: number): unknown {
+  if (levels === 0 || typeof field !== 'object' || field === null || ArrayBuffer.isView(field)) {
+    return field;
+  }
+  return withoutSecrets(field, levels);
+}
+
+/** Spread, an array would be printed as an object. */
+const copyOf = (value: object): Record<string, unknown> =>
+  (Array.isArray(value) ? [...(value as unknown[])] : { ...value }) as Record<string, unknown>;
