@@ -18,6 +18,9 @@ import type { StreamLog } from '@millrace/shared/log/port';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { connectRedis } from '@millrace/shared/redis';
 import type { Redis } from '@millrace/shared/redis';
+import type { Submit } from '@millrace/shared/submit/port';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 
 type Page = { lines: readonly Line[]; more: boolean };
 type Way = { name: string; page(id: string, after: EntryId): Promise<Page | undefined> };
@@ -33,13 +36,15 @@ const server = spawn('redis-server', args, { stdio: 'ignore' });
 const redis = connectRedis(`unix://${socket}`, { name: 'bench', role: 'command' });
 await redis.ping();
 try {
-  const log = createRedisLog({ redis, keys, lifetimeMs: 3_600_000, retentionMs: 3_600_000 });
+  const lives = { lifetimeMs: 3_600_000, retentionMs: 3_600_000 };
+  const log = createRedisLog({ redis, keys, ...lives });
+  const submit = createRedisSubmit({ redis, keys, ...lives });
   const ways: Way[] = [
     ...[32, 256].map((packs) => ({ name: `${packs} packs`, page: inPacks(redis, packs) })),
     ...[64, 128, 256].map((kib) => ({ name: `${kib} KiB`, page: inBytes(log, kib * 1024) })),
   ];
   for (const perPack of [1, 4, 2000]) {
-    const id = await writeLog(log, perPack);
+    const id = await writeLog(log, submit, perPack);
     for (const way of ways) await measure(way, id, perPack);
   }
 } finally {
@@ -66,11 +71,11 @@ function inBytes(log: StreamLog, maxBytes: number): Way['page'] {
   return (id, after) => log.read(id, after, maxBytes);
 }
 
-async function writeLog(log: StreamLog, perPack: number): Promise<string> {
+async function writeLog(log: StreamLog, submit: Submit, perPack: number): Promise<string> {
   const id = newRequestId(0, Date.now());
   const meta = { id, endpoint: '/v1/chat/completions', model: 'm', stream: true } as const;
   const rest = { reader: 'native', includeUsage: false, attached: false, createdAt: 0 } as const;
-  await log.create({ ...meta, ...rest }, '{}', undefined);
+  await submit(newRequest({ ...meta, ...rest }));
   await log.seal(id, { activation: 1, nonce: 'n', worker: 'w' });
   const chunk = `c${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'a-model-of-some-name', choices: [{ index: 0, delta: { content: ' hello' }, logprobs: null, finish_reason: null }] })}`;
   const lines = Array.from({ length: perPack }, () => chunk);

@@ -1,15 +1,24 @@
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace, queueName } from '@millrace/shared/keys';
 import type { Keyspace } from '@millrace/shared/keys';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
 import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
+import type { Submit } from '@millrace/shared/submit/port';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
 import type { Redis } from '@millrace/shared/redis';
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 import type { TestRedis } from '../harness/redis.ts';
+import { metaOf } from './log-steps.ts';
 
 /** One adapter with a store of its own, and what a test may do to that store behind its back. */
 export type LogUnderTest = {
   log: StreamLog;
+  submit: Submit;
+  /** Makes a request; its id. */
+  create(inbox?: string, shard?: number): Promise<string>;
+  /** Ids of the requests that have a job which waits. */
+  waiting(): Promise<string[]>;
   channels: LiveChannels;
   /** The end of life of one request comes. */
   expire(id: string): Promise<void>;
@@ -26,6 +35,9 @@ export function openMemoryLog(): LogUnderTest {
   const memory = createMemoryLog({ now: () => clock.now, lifetimeMs, retentionMs });
   return {
     log: memory.log,
+    submit: memory.submit,
+    create: creating(memory.submit),
+    waiting: async () => [...memory.jobs.keys()],
     channels: memory.channels,
     // Each test has a store of its own, and no other request is asked for after this.
     expire: async () => {
@@ -39,6 +51,14 @@ export function openMemoryLog(): LogUnderTest {
 }
 
 export type RedisLogUnderTest = LogUnderTest & { redis: Redis; keys: Keyspace };
+
+const creating =
+  (submit: Submit) =>
+  async (inbox?: string, shard = 0): Promise<string> => {
+    const meta = metaOf(shard);
+    await submit(newRequest(meta, { body: '{"model":"gpt-4o"}', inbox }));
+    return meta.id;
+  };
 
 let opened = 0;
 
@@ -55,8 +75,17 @@ export function openRedisLog(server: TestRedis): RedisLogUnderTest {
     // While a test restarts its Redis, connections are lost, and that is no failure.
     onError: () => {},
   });
+  const submit = createRedisSubmit({ redis, keys, lifetimeMs, retentionMs });
   return {
     log: createRedisLog({ redis, keys, lifetimeMs, retentionMs }),
+    submit,
+    create: creating(submit),
+    async waiting() {
+      const queues = Array.from({ length: shards }, (_, shard) =>
+        redis.zrange(`${keys.tag(shard)}:${queueName}:prioritized`, '0', '-1'),
+      );
+      return (await Promise.all(queues)).flat();
+    },
     channels,
     redis,
     keys,

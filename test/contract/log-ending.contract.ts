@@ -4,7 +4,6 @@ import {
   assertSealed,
   at,
   cancelledLine,
-  create,
   doneLine,
   readAll,
   record,
@@ -17,9 +16,9 @@ export function endingContract(open: () => LogUnderTest): void {
   describe('finish', () => {
     it('ends a request that still waits in the queue', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       expect(await log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'finished' });
       expect(await log.describe(id)).toMatchObject({ ended: 'cancelled', last: at(0, 1) });
       expect(show(await readAll(log, id))).toEqual([`0-1 ${cancelledLine}`]);
@@ -32,9 +31,9 @@ export function endingContract(open: () => LogUnderTest): void {
 
     it('ends a request that is sealed and has no line yet', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const run = await startRun(log, id);
       expect(await log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'finished' });
       await inbox.settled();
@@ -45,9 +44,9 @@ export function endingContract(open: () => LogUnderTest): void {
 
     it('is followed by what its run knows of its attempts, which no reader is shown', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const run = await startRun(log, id);
       await run.write('c1');
       expect(await log.amend(id, run.nonce, ['e1'])).toBe(false);
@@ -68,9 +67,9 @@ export function endingContract(open: () => LogUnderTest): void {
 
     it('takes the next id of a stream, right behind its last line', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const run = await startRun(log, id);
       await run.write('c1', 'c2');
       await log.finish(id, cancelledLine, 'cancelled');
@@ -83,9 +82,9 @@ export function endingContract(open: () => LogUnderTest): void {
 
     it('after a takeover without lines is right behind the last line of the run before', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       await (await startRun(log, id, 1)).write('c1');
       await startRun(log, id, 2);
       await log.finish(id, cancelledLine, 'cancelled');
@@ -96,9 +95,9 @@ export function endingContract(open: () => LogUnderTest): void {
 
     it('of one that has ended says how, and changes nothing', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       await (await startRun(log, id)).end();
       const outcome = await log.finish(id, cancelledLine, 'cancelled');
       expect(outcome).toEqual({ kind: 'ended', by: 'done' });
@@ -108,8 +107,8 @@ export function endingContract(open: () => LogUnderTest): void {
     });
 
     it('twice: the first one wins', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const outcomes = await Promise.all([
         log.finish(id, cancelledLine, 'cancelled'),
         log.finish(id, doneLine, 'failed'),
@@ -119,7 +118,7 @@ export function endingContract(open: () => LogUnderTest): void {
 
     it('tells the worker that runs it, and no other', async () => {
       const one = open();
-      const { log, channels } = one;
+      const { log, create, channels } = one;
       const heard: string[] = [];
       const listen = (name: string) =>
         channels.openWorker(name, {
@@ -129,10 +128,10 @@ export function endingContract(open: () => LogUnderTest): void {
         });
       const listening = [await listen('worker-1'), await listen('worker-2')];
       const inbox = await record(one);
-      const queued = await create(log, inbox.name);
-      const id = await create(log, inbox.name);
+      const queued = await create(inbox.name);
+      const id = await create(inbox.name);
       await startRun(log, id);
-      const taken = await create(log);
+      const taken = await create();
       await startRun(log, taken, 1);
       const claim = { activation: 2, nonce: 'b', worker: 'worker-2' };
       assertSealed(await log.seal(taken, claim));

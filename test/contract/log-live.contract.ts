@@ -3,7 +3,6 @@ import type { LogUnderTest } from './log-adapters.ts';
 import {
   at,
   cancelledLine,
-  create,
   doneLine,
   metaOf,
   readAll,
@@ -17,9 +16,9 @@ export function liveContract(open: () => LogUnderTest): void {
   describe('the live path', () => {
     it('shows the same frames to two inboxes', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const [first, second] = [await record(one, 'in-1'), await record(one, 'in-2')];
-      const id = await create(log, first.name);
+      const id = await create(first.name);
       await log.subscribe(id, second.name);
       await log.subscribe(id, second.name);
       const run = await startRun(log, id);
@@ -38,7 +37,7 @@ export function liveContract(open: () => LogUnderTest): void {
     it('names the line before a run in the first frame of it', async () => {
       const one = open();
       const inbox = await record(one);
-      const id = await create(one.log, inbox.name);
+      const id = await one.create(inbox.name);
       await (await startRun(one.log, id, 1)).write('c1', 'c2');
       await startRun(one.log, id, 2);
       await (await startRun(one.log, id, 3)).write('c3');
@@ -50,7 +49,7 @@ export function liveContract(open: () => LogUnderTest): void {
     it('says with the subscription where the log ends', async () => {
       const one = open();
       const inbox = await record(one);
-      const id = await create(one.log);
+      const id = await one.create();
       const run = await startRun(one.log, id);
       await run.write('c1');
       expect(await one.log.subscribe(id, inbox.name)).toMatchObject({ last: at(1, 1) });
@@ -61,9 +60,9 @@ export function liveContract(open: () => LogUnderTest): void {
 
     it('shows nothing more to an inbox that was unsubscribed', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const [leaving, staying] = [await record(one, 'in-1'), await record(one, 'in-11')];
-      const id = await create(log, leaving.name);
+      const id = await create(leaving.name);
       await log.subscribe(id, staying.name);
       const run = await startRun(log, id);
       await run.write('c1');
@@ -78,9 +77,9 @@ export function liveContract(open: () => LogUnderTest): void {
 
     it('shows nothing to an inbox that was closed, and the other goes on', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const [closed, other] = [await record(one, 'in-1'), await record(one, 'in-2')];
-      const id = await create(log, closed.name);
+      const id = await create(closed.name);
       await log.subscribe(id, other.name);
       const run = await startRun(log, id);
       await closed.close();
@@ -92,9 +91,9 @@ export function liveContract(open: () => LogUnderTest): void {
 
     it('counts only inboxes that are listened on', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one, 'in-1');
-      const id = await create(log, inbox.name, 1);
+      const id = await create(inbox.name, 1);
       expect(await log.liveReaders(id)).toBe(1);
       await log.subscribe(id, 'in-of-a-dead-ingress');
       expect(await log.liveReaders(id)).toBe(1);
@@ -109,9 +108,9 @@ export function liveContract(open: () => LogUnderTest): void {
 
     it('counts one reader for a request that its ingress gave up, until its end', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one, 'in-1');
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       expect(await log.detach(id)).toBe('detached');
       await log.unsubscribe(id, inbox.name);
       expect(await log.liveReaders(id)).toBe(1);
@@ -124,7 +123,7 @@ export function liveContract(open: () => LogUnderTest): void {
     it('does not subscribe to what has ended', async () => {
       const one = open();
       const inbox = await record(one);
-      const id = await create(one.log);
+      const id = await one.create();
       await one.log.finish(id, cancelledLine, 'cancelled');
       expect(await one.log.subscribe(id, inbox.name)).toMatchObject({ ended: 'cancelled' });
       expect(await one.log.liveReaders(id)).toBe(0);
@@ -162,7 +161,7 @@ export function liveContract(open: () => LogUnderTest): void {
     it('works on every shard', async () => {
       const one = open();
       const inbox = await record(one);
-      const ids = [await create(one.log, inbox.name, 0), await create(one.log, inbox.name, 1)];
+      const ids = [await one.create(inbox.name, 0), await one.create(inbox.name, 1)];
       for (const id of ids) {
         await (await startRun(one.log, id)).write('c1');
         await one.log.finish(id, cancelledLine, 'cancelled');
@@ -177,7 +176,7 @@ export function liveContract(open: () => LogUnderTest): void {
     it('10,000 lines in one append', async () => {
       const one = open();
       const inbox = await record(one);
-      const id = await create(one.log, inbox.name);
+      const id = await one.create(inbox.name);
       const run = await startRun(one.log, id);
       const lines = Array.from({ length: 10_000 }, (_, i) => `c${i}`);
       expect(await run.write(...lines)).toBe('written');
@@ -192,10 +191,10 @@ export function liveContract(open: () => LogUnderTest): void {
 
     it('400 streams in one append', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
       const runs = await Promise.all(
-        Array.from({ length: 400 }, async () => startRun(log, await create(log, inbox.name))),
+        Array.from({ length: 400 }, async () => startRun(log, await create(inbox.name))),
       );
       const items = runs.map((run, i) => run.item([`c${i}`, 'cx', doneLine], 'done'));
       expect(new Set(await log.append(0, items))).toEqual(new Set(['written']));
@@ -208,7 +207,7 @@ export function liveContract(open: () => LogUnderTest): void {
     it('a line of 4 MB', async () => {
       const one = open();
       const inbox = await record(one);
-      const id = await create(one.log, inbox.name);
+      const id = await one.create(inbox.name);
       const run = await startRun(one.log, id);
       const line = `c${'0123456789abcde\u00fc'.repeat(256 * 1024)}`;
       expect(await run.write(line)).toBe('written');

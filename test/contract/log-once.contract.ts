@@ -1,4 +1,5 @@
 import type { Once, StreamLog } from '@millrace/shared/log/port';
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 import { describe, expect, it } from 'vitest';
 import type { LogUnderTest } from './log-adapters.ts';
 import { cancelledLine, metaOf, record, startRun } from './log-steps.ts';
@@ -10,42 +11,44 @@ export function onceContract(open: () => LogUnderTest): void {
     fingerprint,
     caller: { token: crypto.randomUUID(), inbox },
   });
-  const make = async (log: StreamLog, once: Once) => {
+  const make = async ({ submit }: LogUnderTest, once: Once) => {
     const meta = metaOf();
-    return { id: meta.id, outcome: await log.create(meta, '{}', undefined, once) };
+    return { id: meta.id, outcome: await submit(newRequest(meta, { once })) };
   };
   const leave = (log: StreamLog, id: string, { caller }: Once) =>
     log.finish(id, cancelledLine, 'cancelled', { leaver: caller, freesKey: true });
 
   describe('a request that is made once', () => {
     it('is made by the first, and joined by whoever asks for the same', async () => {
-      const { log } = open();
-      const first = await make(log, onceBy(undefined));
+      const one = open();
+      const { log } = one;
+      const first = await make(one, onceBy(undefined));
       expect(first.outcome).toEqual({ kind: 'created' });
-      const second = await make(log, onceBy(undefined));
+      const second = await make(one, onceBy(undefined));
       expect(second.outcome).toEqual({ kind: 'joined', id: first.id });
       expect(await log.describe(second.id)).toBeUndefined();
-      expect((await make(log, onceBy(undefined, 'other'))).outcome).toEqual({ kind: 'conflict' });
+      expect((await make(one, onceBy(undefined, 'other'))).outcome).toEqual({ kind: 'conflict' });
       const another = { ...onceBy(undefined), hash: 'another-key' };
-      expect((await make(log, another)).outcome).toEqual({ kind: 'created' });
+      expect((await make(one, another)).outcome).toEqual({ kind: 'created' });
     });
 
     it('is still the first one’s own when its making is re-sent', async () => {
-      const { log } = open();
+      const { submit } = open();
       const [meta, once] = [metaOf(), onceBy(undefined)];
-      await log.create(meta, '{}', undefined, once);
-      expect(await log.create(meta, '{}', undefined, once)).toEqual({ kind: 'created' });
+      await submit(newRequest(meta, { once }));
+      expect(await submit(newRequest(meta, { once }))).toEqual({ kind: 'created' });
     });
 
     it('can be joined after its end, with or without an answer', async () => {
-      const { log } = open();
-      const { id } = await make(log, onceBy(undefined));
+      const one = open();
+      const { log } = one;
+      const { id } = await make(one, onceBy(undefined));
       await (await startRun(log, id)).end();
-      expect((await make(log, onceBy(undefined))).outcome).toEqual({ kind: 'joined', id });
+      expect((await make(one, onceBy(undefined))).outcome).toEqual({ kind: 'joined', id });
       const [meta, once] = [metaOf(), { ...onceBy(undefined), hash: 'another-key' }];
-      await log.create(meta, '{}', undefined, once);
+      await one.submit(newRequest(meta, { once }));
       await log.finish(meta.id, cancelledLine, 'cancelled');
-      const again = await make(log, { ...onceBy(undefined), hash: 'another-key' });
+      const again = await make(one, { ...onceBy(undefined), hash: 'another-key' });
       expect(again.outcome).toEqual({ kind: 'joined', id: meta.id });
     });
 
@@ -53,16 +56,16 @@ export function onceContract(open: () => LogUnderTest): void {
       const one = open();
       const inbox = await record(one, 'in-1');
       const once = onceBy(inbox.name);
-      const { id } = await make(one.log, once);
+      const { id } = await make(one, once);
       expect(await leave(one.log, id, once)).toEqual({ kind: 'finished' });
-      expect((await make(one.log, onceBy(undefined))).outcome).toEqual({ kind: 'created' });
+      expect((await make(one, onceBy(undefined))).outcome).toEqual({ kind: 'created' });
     });
 
     it('is made anew when its end of life came', async () => {
-      const { log, expire } = open();
-      const { id } = await make(log, onceBy(undefined));
-      await expire(id);
-      expect((await make(log, onceBy(undefined))).outcome).toEqual({ kind: 'created' });
+      const one = open();
+      const { id } = await make(one, onceBy(undefined));
+      await one.expire(id);
+      expect((await make(one, onceBy(undefined))).outcome).toEqual({ kind: 'created' });
     });
 
     it('goes on until the last of its callers left, in any order', async () => {
@@ -71,9 +74,9 @@ export function onceContract(open: () => LogUnderTest): void {
       const inbox = await record(one, 'in-1');
       const other = await record(one, 'in-2');
       const callers = [onceBy(inbox.name), onceBy(inbox.name), onceBy(other.name)] as const;
-      const { id } = await make(log, callers[0]);
-      await make(log, callers[1]);
-      await make(log, callers[2]);
+      const { id } = await make(one, callers[0]);
+      await make(one, callers[1]);
+      await make(one, callers[2]);
       expect(await leave(log, id, callers[0])).toEqual({ kind: 'shared' });
       // Told twice, it left once.
       expect(await leave(log, id, callers[0])).toEqual({ kind: 'shared' });
@@ -86,10 +89,10 @@ export function onceContract(open: () => LogUnderTest): void {
       const { log } = one;
       const inbox = await record(one, 'in-1');
       const [first, second] = [onceBy(inbox.name), onceBy(inbox.name)];
-      const { id } = await make(log, first);
+      const { id } = await make(one, first);
       const meta = metaOf();
-      await log.create(meta, '{}', undefined, second);
-      await log.create(meta, '{}', undefined, second);
+      await one.submit(newRequest(meta, { once: second }));
+      await one.submit(newRequest(meta, { once: second }));
       expect(await leave(log, id, second)).toEqual({ kind: 'shared' });
       expect(await leave(log, id, first)).toEqual({ kind: 'finished' });
     });
@@ -99,8 +102,8 @@ export function onceContract(open: () => LogUnderTest): void {
       const { log } = one;
       const inbox = await record(one, 'in-1');
       const first = onceBy(inbox.name);
-      const { id } = await make(log, first);
-      await make(log, onceBy('in-of-a-dead-one'));
+      const { id } = await make(one, first);
+      await make(one, onceBy('in-of-a-dead-one'));
       expect(await leave(log, id, first)).toEqual({ kind: 'finished' });
     });
 
@@ -109,9 +112,9 @@ export function onceContract(open: () => LogUnderTest): void {
       const { log } = one;
       const inbox = await record(one, 'in-1');
       const first = onceBy(inbox.name);
-      const { id } = await make(log, first);
+      const { id } = await make(one, first);
       expect(await log.liveReaders(id)).toBe(0);
-      await make(log, onceBy(undefined));
+      await make(one, onceBy(undefined));
       expect(await leave(log, id, first)).toEqual({ kind: 'shared' });
       expect(await log.liveReaders(id)).toBe(1);
     });
@@ -121,8 +124,8 @@ export function onceContract(open: () => LogUnderTest): void {
       const { log } = one;
       const inbox = await record(one, 'in-1');
       const [moved, other] = [onceBy(inbox.name), onceBy(inbox.name)];
-      const { id } = await make(log, moved);
-      await make(log, other);
+      const { id } = await make(one, moved);
+      await make(one, other);
       expect(await log.detach(id, moved.caller)).toBe('detached');
       expect(await log.detach(id, moved.caller)).toBe('detached');
       expect(await leave(log, id, other)).toEqual({ kind: 'shared' });
@@ -130,15 +133,15 @@ export function onceContract(open: () => LogUnderTest): void {
       await expect.poll(() => log.liveReaders(id)).toBe(1);
       // It comes back by its key, on another ingress, and leaves again.
       const back = onceBy((await record(one, 'in-2')).name);
-      expect((await make(log, back)).outcome).toEqual({ kind: 'joined', id });
+      expect((await make(one, back)).outcome).toEqual({ kind: 'joined', id });
       expect(await leave(log, id, back)).toEqual({ kind: 'shared' });
     });
 
     it('ends for all of them when it is cancelled', async () => {
       const one = open();
       const inbox = await record(one, 'in-1');
-      const { id } = await make(one.log, onceBy(inbox.name));
-      await make(one.log, onceBy(inbox.name));
+      const { id } = await make(one, onceBy(inbox.name));
+      await make(one, onceBy(inbox.name));
       expect(await one.log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'finished' });
     });
   });

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { LogUnderTest } from './log-adapters.ts';
-import { at, create, doneLine, readAll, record, show, startRun } from './log-steps.ts';
+import { at, doneLine, readAll, record, show, startRun } from './log-steps.ts';
 
 /** What every adapter promises of reading. */
 export function readingContract(open: () => LogUnderTest): void {
   describe('read', () => {
     it('gives all lines with their places, oldest first', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const run = await startRun(log, id);
       await run.write('c1', 'c2');
       await run.write('c3');
@@ -18,8 +18,8 @@ export function readingContract(open: () => LogUnderTest): void {
     });
 
     it('comes page by page, whatever the size of a page', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const run = await startRun(log, id);
       for (let i = 0; i < 10; i++) await run.write(`c${i}a`, `c${i}b`);
       const whole = show(await readAll(log, id));
@@ -32,8 +32,8 @@ export function readingContract(open: () => LogUnderTest): void {
     });
 
     it('brings no more bytes than asked for, or one write that has more', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const run = await startRun(log, id);
       const sizes = [[10], [10, 3000, 10], [700], [400], [10, 10], [999], [1], [2000], [30]];
       const writes = sizes.map((lines) => lines.map((size, i) => `c${'äbc'[i]?.repeat(size)}`));
@@ -58,8 +58,8 @@ export function readingContract(open: () => LogUnderTest): void {
     });
 
     it('goes on from a cursor inside a pack', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const run = await startRun(log, id);
       await run.write('c1', 'c2', 'c3', 'c4');
       await run.write('c5');
@@ -72,24 +72,24 @@ export function readingContract(open: () => LogUnderTest): void {
     });
 
     it('at the end gives nothing, and there is no more', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       await (await startRun(log, id)).write('c1', 'c2');
       const nothing = { lines: [], more: false, ahead: false };
       expect(await log.read(id, at(1, 2), 10_000)).toEqual(nothing);
     });
 
     it('of a log that is only sealed gives nothing, and there is no more', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       await startRun(log, id);
       const nothing = { lines: [], more: false, ahead: false };
       expect(await log.read(id, at(0, 0), 10_000)).toEqual(nothing);
     });
 
     it('goes through seals in the middle', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       await (await startRun(log, id, 1)).write('c1', 'c2');
       await startRun(log, id, 2);
       await (await startRun(log, id, 4)).write('c3');
@@ -104,8 +104,8 @@ export function readingContract(open: () => LogUnderTest): void {
     });
 
     it('comes past many seals in a row', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       await (await startRun(log, id, 1)).write('c1');
       for (let activation = 2; activation < 12; activation++) await startRun(log, id, activation);
       await (await startRun(log, id, 12)).end();
@@ -116,8 +116,8 @@ export function readingContract(open: () => LogUnderTest): void {
     });
 
     it('is ahead when a run was started from before the cursor', async () => {
-      const { log, snapshot } = open();
-      const id = await create(log);
+      const { log, create, snapshot } = open();
+      const id = await create();
       const first = await startRun(log, id, 1);
       await first.write('c1', 'c2');
       const goBack = await snapshot();
@@ -133,8 +133,8 @@ export function readingContract(open: () => LogUnderTest): void {
     });
 
     it('is ahead when the log ends before the cursor', async () => {
-      const { log, snapshot } = open();
-      const id = await create(log);
+      const { log, create, snapshot } = open();
+      const id = await create();
       const first = await startRun(log, id, 1);
       await first.write('c1', 'c2');
       const goBack = await snapshot();
@@ -147,9 +147,9 @@ export function readingContract(open: () => LogUnderTest): void {
 
     it('brings every kind of Unicode back as it was', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const run = await startRun(log, id);
       const lines = [
         'c{"ä":"ß"}',

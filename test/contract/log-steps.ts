@@ -37,13 +37,6 @@ export function metaOf(shard = 0): RequestMeta {
   };
 }
 
-/** Makes a request known; its id. */
-export async function create(log: StreamLog, inbox?: string, shard = 0): Promise<string> {
-  const meta = metaOf(shard);
-  await log.create(meta, '{"model":"gpt-4o"}', inbox);
-  return meta.id;
-}
-
 /** One run that writes as the appender does: each write behind the one before. */
 export type TestRun = {
   readonly id: string;
@@ -137,7 +130,10 @@ export type Recorder = {
 };
 
 /** Opens an inbox that remembers what comes; it is closed with the test. */
-export async function record({ log, channels }: LogUnderTest, name = 'in-1'): Promise<Recorder> {
+export async function record(
+  { log, create, channels }: LogUnderTest,
+  name = 'in-1',
+): Promise<Recorder> {
   const frames: Frame[] = [];
   const watchers = new Set<() => void>();
   let gaps = 0;
@@ -177,7 +173,7 @@ export async function record({ log, channels }: LogUnderTest, name = 'in-1'): Pr
     until,
     async settled() {
       // A message of our own: what was shown before it comes before it.
-      const id = await create(log, name);
+      const id = await create(name);
       await log.finish(id, cancelledLine, 'cancelled');
       await until(() => frames.some((frame) => frame.id === id));
     },

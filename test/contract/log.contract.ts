@@ -1,10 +1,10 @@
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 import { describe, expect, it } from 'vitest';
 import type { LogUnderTest } from './log-adapters.ts';
 import {
   appendOne,
   at,
   cancelledLine,
-  create,
   doneLine,
   metaOf,
   readAll,
@@ -15,52 +15,12 @@ import {
 
 /** What every adapter promises of writing: one test for each promise of the port. */
 export function writingContract(open: () => LogUnderTest): void {
-  describe('create', () => {
-    it('makes a request known, with an empty log', async () => {
-      const { log } = open();
-      const meta = { ...metaOf(1), keyId: 'team-a', metadata: { deep: ['ü', null, 1.5] } };
-      await log.create(meta, '{}', undefined);
-      expect(await log.describe(meta.id)).toEqual({ meta, last: at(0, 0), ended: undefined });
-      expect(await log.read(meta.id, at(0, 0), 10_000)).toBeUndefined();
-    });
-
-    it('knows nothing of an id that was never created', async () => {
-      const { log } = open();
-      const { id } = metaOf();
-      expect(await log.describe(id)).toBeUndefined();
-      expect(await log.subscribe(id, 'in-1')).toBeUndefined();
-      expect(await log.read(id, at(0, 0), 10_000)).toBeUndefined();
-      expect(await log.liveReaders(id)).toBe(0);
-      expect(await log.seal(id, { activation: 1, nonce: 'n', worker: 'w' })).toEqual({
-        kind: 'gone',
-      });
-      expect(await log.finish(id, cancelledLine, 'cancelled')).toEqual({ kind: 'gone' });
-      await log.unsubscribe(id, 'in-1');
-      expect(await log.describe(id)).toBeUndefined();
-    });
-
-    it('changes nothing when it is re-sent', async () => {
-      const one = open();
-      const { log } = one;
-      const later = await record(one, 'in-2');
-      const meta = metaOf();
-      await log.create(meta, '{}', undefined);
-      await log.subscribe(meta.id, later.name);
-      const run = await startRun(log, meta.id);
-      await run.write('c1');
-      await log.create(meta, '{}', undefined);
-      await run.write('c2');
-      await later.settled();
-      expect(later.texts(meta.id)).toEqual(['c1', 'c2']);
-    });
-  });
-
   describe('seal', () => {
     it('hands out the run, the place before it and the body', async () => {
-      const { log } = open();
+      const { log, submit } = open();
       const meta = metaOf();
       const body = '{"messages":[{"content":"Grüße, 🌍\\u0000"}]}';
-      await log.create(meta, body, undefined);
+      await submit(newRequest(meta, { body }));
       const claim = { activation: 1, nonce: 'a', worker: 'w' };
       expect(await log.seal(meta.id, claim)).toEqual({
         kind: 'sealed',
@@ -73,8 +33,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('names the last line before it', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const first = await startRun(log, id, 1);
       await first.write('c1', 'c2');
       await first.write('c3');
@@ -82,8 +42,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('names the last line before it also when a seal followed a seal', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const first = await startRun(log, id, 1);
       await first.write('c1', 'c2');
       await startRun(log, id, 2);
@@ -93,8 +53,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('brings the past from its first line on, and says how far', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const first = await startRun(log, id, 1);
       for (let i = 1; i <= 9; i += 1) await first.write(`c${i}`, `d${i}`);
       await startRun(log, id, 2);
@@ -108,8 +68,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('after many that wrote nothing is read like the first one', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const first = await startRun(log, id, 1);
       await first.write('c1');
       for (let activation = 2; activation <= 40; activation += 1) {
@@ -123,8 +83,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('that is re-sent gives the same run again', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const first = await startRun(log, id, 1);
       await first.write('c1');
       const claim = { activation: 2, nonce: 'b', worker: 'w' };
@@ -134,15 +94,15 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('takes the activation as the run, whatever was left out', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       expect((await startRun(log, id, 3)).run).toBe(3);
       expect((await startRun(log, id, 7)).run).toBe(7);
     });
 
     it('gives a run above all others when an activation is handed out twice', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const first = await startRun(log, id, 2);
       await first.write('c1');
       const second = await startRun(log, id, 2);
@@ -154,8 +114,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('of an older activation that comes late is fenced', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const newer = await startRun(log, id, 5);
       const late = await log.seal(id, { activation: 4, nonce: 'late', worker: 'w' });
       expect(late).toEqual({ kind: 'fenced' });
@@ -163,16 +123,16 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('of a request that has its terminal line is refused', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       await (await startRun(log, id)).end();
       const claim = { activation: 2, nonce: 'b', worker: 'w' };
       expect(await log.seal(id, claim)).toEqual({ kind: 'ended', by: 'done' });
     });
 
     it('of a request whose end of life came finds it gone', async () => {
-      const { log, expire } = open();
-      const id = await create(log);
+      const { log, create, expire } = open();
+      const id = await create();
       await startRun(log, id, 1);
       await expire(id);
       const claim = { activation: 2, nonce: 'b', worker: 'w' };
@@ -184,14 +144,14 @@ export function writingContract(open: () => LogUnderTest): void {
   describe('append', () => {
     it('has a line in the log before it is shown', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const reads: Promise<string[]>[] = [];
       let id = '';
       const inbox = await one.channels.openInbox('in-1', {
         onFrame: () => reads.push(readAll(log, id).then(show)),
         onGap: () => {},
       });
-      id = await create(log, 'in-1');
+      id = await create('in-1');
       const run = await startRun(log, id);
       await run.write('c1', 'c2');
       await run.end();
@@ -204,9 +164,9 @@ export function writingContract(open: () => LogUnderTest): void {
 
     it('of a zombie is fenced after a newer seal, and nothing of it is shown', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const zombie = await startRun(log, id, 1);
       await zombie.write('c1');
       const next = await startRun(log, id, 2);
@@ -221,8 +181,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('without a seal writes nothing', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const item = { id, nonce: 'n', prev: at(0, 0), entries: 0, last: at(1, 1), lines: ['c1'] };
       expect(await appendOne(log, item)).toBe('lost');
       expect(await log.read(id, at(0, 0), 10_000)).toBeUndefined();
@@ -230,9 +190,9 @@ export function writingContract(open: () => LogUnderTest): void {
 
     it('behind lines that were lost writes and shows nothing', async () => {
       const one = open();
-      const { log, snapshot } = one;
+      const { log, create, snapshot } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const run = await startRun(log, id);
       await run.write('c1');
       const goBack = await snapshot();
@@ -253,8 +213,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('is not lost when its run was not, and when it is re-sent behind the place', async () => {
-      const { log, snapshot } = open();
-      const id = await create(log);
+      const { log, create, snapshot } = open();
+      const id = await create();
       await (await startRun(log, id)).write('c1', 'c2');
       const run = await startRun(log, id, 2);
       const item = run.item(['c3']);
@@ -268,8 +228,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('whose run was lost as well is lost', async () => {
-      const { log, snapshot } = open();
-      const id = await create(log);
+      const { log, create, snapshot } = open();
+      const id = await create();
       const goBack = await snapshot();
       const run = await startRun(log, id);
       await run.write('c1');
@@ -280,9 +240,9 @@ export function writingContract(open: () => LogUnderTest): void {
 
     it('that is re-sent is a duplicate and shown once', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const run = await startRun(log, id);
       const item = run.item(['c1', 'c2']);
       expect(await appendOne(log, item)).toBe('written');
@@ -294,9 +254,9 @@ export function writingContract(open: () => LogUnderTest): void {
 
     it('that is re-sent with its terminal line is a duplicate', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const run = await startRun(log, id);
       const item = run.item(['c1', doneLine], 'done');
       expect(await appendOne(log, item)).toBe('written');
@@ -306,8 +266,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('takes nothing after the terminal line', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const run = await startRun(log, id);
       await run.write('c1');
       await run.end();
@@ -318,8 +278,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('with a terminal line is refused when another one took its place', async () => {
-      const { log } = open();
-      const id = await create(log);
+      const { log, create } = open();
+      const id = await create();
       const run = await startRun(log, id);
       await run.write('c1');
       await log.finish(id, cancelledLine, 'cancelled');
@@ -329,8 +289,8 @@ export function writingContract(open: () => LogUnderTest): void {
     });
 
     it('to a log whose end of life came is gone and does not make it anew', async () => {
-      const { log, expire } = open();
-      const id = await create(log);
+      const { log, create, expire } = open();
+      const id = await create();
       const run = await startRun(log, id);
       await run.write('c1');
       await expire(id);
@@ -341,10 +301,10 @@ export function writingContract(open: () => LogUnderTest): void {
 
     it('to many logs gives each its own outcome, in the order of the items', async () => {
       const one = open();
-      const { log } = one;
+      const { log, create } = one;
       const inbox = await record(one);
       const runs = [];
-      for (let i = 0; i < 4; i++) runs.push(await startRun(log, await create(log, inbox.name)));
+      for (let i = 0; i < 4; i++) runs.push(await startRun(log, await create(inbox.name)));
       const [healthy, fenced, ended, repeated] = runs;
       if (!healthy || !fenced || !ended || !repeated) throw new Error('four runs');
       await startRun(log, fenced.id, 2);

@@ -8,10 +8,12 @@ import { liveContract } from './log-live.contract.ts';
 import { onceContract } from './log-once.contract.ts';
 import { readingContract } from './log-reading.contract.ts';
 import { writingContract } from './log.contract.ts';
+import { submitContract } from './submit.contract.ts';
 
 // One port, two adapters, one suite: what tests run on the memory log holds for the one on Redis.
 
 function logContract(open: () => LogUnderTest): void {
+  submitContract(open);
   writingContract(open);
   onceContract(open);
   endingContract(open);

@@ -9,7 +9,6 @@ import type { RedisLogUnderTest } from './log-adapters.ts';
 import {
   appendOne,
   cancelledLine,
-  create,
   doneLine,
   readAll,
   record,
@@ -45,7 +44,7 @@ describe('a lost connection', () => {
   it('after an append was run has it sent again, and no line is there or shown twice', async () => {
     const { proxy, log } = await openCuttable();
     const inbox = await record(one);
-    const id = await create(one.log, inbox.name);
+    const id = await one.create(inbox.name);
     const run = await startRun(log, id);
     await run.write('c1');
     const lost = proxy.loseAnswer();
@@ -64,7 +63,7 @@ describe('a lost connection', () => {
 
   it('after a seal was run gives the same run again', async () => {
     const { proxy, log } = await openCuttable();
-    const id = await create(log);
+    const id = await one.create();
     const first = await startRun(log, id, 1);
     await first.write('c1');
     const lost = proxy.loseAnswer();
@@ -76,9 +75,9 @@ describe('a lost connection', () => {
 
   it('after a finish was run says that it has ended', async () => {
     const { proxy, log } = await openCuttable();
-    const id = await create(log);
+    const id = await one.create();
     // From here on Redis knows the script: the next answer is that of its run.
-    await log.finish(await create(log), cancelledLine, 'cancelled');
+    await log.finish(await one.create(), cancelledLine, 'cancelled');
     const lost = proxy.loseAnswer();
     const outcome = log.finish(id, cancelledLine, 'cancelled');
     await lost;
@@ -87,10 +86,10 @@ describe('a lost connection', () => {
   });
 
   it('in the middle of many appends loses and doubles nothing', async () => {
-    const { log, redis } = one;
+    const { log, create, redis } = one;
     const killer = server.connect();
     const inbox = await record(one);
-    const id = await create(log, inbox.name);
+    const id = await create(inbox.name);
     const run = await startRun(log, id);
     const expected: string[] = [];
     let client = await redis.client('ID');
@@ -110,10 +109,10 @@ describe('a lost connection', () => {
   });
 
   it('of an inbox is told as a gap once its subscription stands again', async () => {
-    const { log } = one;
+    const { log, create } = one;
     const killer = server.connect();
     const inbox = await record(one);
-    const id = await create(log, inbox.name);
+    const id = await create(inbox.name);
     const run = await startRun(log, id);
     await run.write('c1');
     await inbox.until(() => inbox.texts(id).length === 1);
@@ -131,7 +130,7 @@ describe('a Redis that restarts', () => {
   it.each(['SIGTERM', 'SIGKILL'] as const)(
     'by %s tells a gap and has lost nothing',
     async (signal) => {
-      const { log, channels } = one;
+      const { log, create, channels } = one;
       const inbox = await record(one);
       let workerGaps = 0;
       const finished: string[] = [];
@@ -141,7 +140,7 @@ describe('a Redis that restarts', () => {
         onGap: () => (workerGaps += 1),
       });
       onTestFinished(() => worker.close());
-      const id = await create(log, inbox.name);
+      const id = await create(inbox.name);
       const run = await startRun(log, id);
       await run.write('c1', 'c2');
       await inbox.until(() => inbox.texts(id).length === 2);

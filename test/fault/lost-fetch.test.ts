@@ -4,6 +4,8 @@ import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import type { Activation } from '@millrace/shared/queue/port';
 import { connectRedis } from '@millrace/shared/redis';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newJob } from '@millrace/shared/submit/request.fixture';
 import { expect, onTestFinished, test } from 'vitest';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
 import { startRedis } from '../harness/redis.ts';
@@ -18,13 +20,10 @@ async function startWorker() {
   const server = await startRedis();
   const proxy = await startRedisProxy(server.url);
   const redis = connectRedis(proxy.url, { name: 'w', role: 'command' });
-  const queue = createBullQueue({
-    redis: server.connect(),
-    keys,
-    shards: 1,
-    retentionMs: 60_000,
-    onError: () => {},
-  });
+  const other = server.connect();
+  const retentionMs = 60_000;
+  const submit = createRedisSubmit({ redis: other, keys, lifetimeMs: 60_000, retentionMs });
+  const queue = createBullQueue({ redis: other, keys, shards: 1, retentionMs, onError: () => {} });
   const runs: Activation[] = [];
   const { promise: over, resolve: end } = Promise.withResolvers<void>();
   const consumer = startBullConsumer(
@@ -45,7 +44,7 @@ async function startWorker() {
   });
   const add = async () => {
     const id = newRequestId(0, Date.now());
-    await queue.add(id, { model: 'some' } as Activation['data']);
+    await submit(newJob(id));
     return id;
   };
   return { proxy, queue, runs, add, end };

@@ -4,6 +4,9 @@ import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/queue/port';
 import type { Redis } from '@millrace/shared/redis';
+import type { Submit } from '@millrace/shared/submit/port';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newJob } from '@millrace/shared/submit/request.fixture';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
@@ -20,6 +23,7 @@ const lockKey = `${keys.tag(0)}:${queueName}:${id}:lock`;
 let server: TestRedis;
 let redis: Redis;
 let queue: ReturnType<typeof createBullQueue>;
+let submit: Submit;
 let consumer: JobConsumer;
 let runs: Run[];
 let errors: Error[];
@@ -30,6 +34,7 @@ beforeEach(async () => {
   [runs, errors] = [[], []];
   const onError = (error: Error) => void errors.push(error);
   queue = createBullQueue({ redis, keys, shards: 1, retentionMs: 60_000, onError });
+  submit = createRedisSubmit({ redis, keys, lifetimeMs: 60_000, retentionMs: 60_000 });
   consumer = startBullConsumer(
     { redis: server.connect(), keys, shards: 1, name: 'w', concurrency: 8, onError },
     (activation) => new Promise((end) => runs.push({ activation, end })),
@@ -44,7 +49,7 @@ afterEach(async () => {
 
 /** The old run and the new one of the same job. */
 async function takenBack(): Promise<[Run, Run]> {
-  await queue.add(id, { model: 'some' } as Activation['data']);
+  await submit(newJob(id));
   await expect.poll(() => runs.length).toBe(1);
   expect(await queue.takeFrom(0, 'w')).toBe(1);
   await expect.poll(() => runs.length).toBe(2);
@@ -69,7 +74,7 @@ test.each(ends)(
     old.end(how);
     await expect.poll(() => consumer.held).toBe(1);
     // Whatever BullMQ does at the end of a run, it has done when the next job was taken.
-    await queue.add(newRequestId(0, Date.now()), { model: 'some' } as Activation['data']);
+    await submit(newJob(newRequestId(0, Date.now())));
     await expect.poll(() => runs.length).toBe(3);
 
     expect(await queue.state(id)).toBe('active');
@@ -87,7 +92,7 @@ test.each(ends)(
 );
 
 test('a run whose lock somebody else has hears of it when it asks', async () => {
-  await queue.add(id, { model: 'some' } as Activation['data']);
+  await submit(newJob(id));
   await expect.poll(() => runs.length).toBe(1);
   await redis.set(lockKey, 'another', 'KEEPTTL');
   consumer.checkLocks();
@@ -99,7 +104,7 @@ test('a run whose lock somebody else has hears of it when it asks', async () => 
 });
 
 test('the jobs of another worker are not touched', async () => {
-  await queue.add(id, { model: 'some' } as Activation['data']);
+  await submit(newJob(id));
   await expect.poll(() => runs.length).toBe(1);
   expect(await queue.takeFrom(0, 'somebody')).toBe(0);
   expect(await queue.state(id)).toBe('active');

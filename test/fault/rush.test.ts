@@ -3,6 +3,9 @@ import { keyspace } from '@millrace/shared/keys';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/queue/port';
+import type { Submit } from '@millrace/shared/submit/port';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newJob } from '@millrace/shared/submit/request.fixture';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
@@ -17,6 +20,7 @@ const completed: ActivationOutcome = { kind: 'completed', summary: 'stop' };
 
 let server: TestRedis;
 let queue: ReturnType<typeof createBullQueue>;
+let submit: Submit;
 let consumer: JobConsumer;
 let runs: Run[];
 let errors: Error[];
@@ -27,6 +31,7 @@ beforeEach(async () => {
   const onError = (error: Error) => void errors.push(error);
   const redis = server.connect();
   queue = createBullQueue({ redis, keys, shards: 1, retentionMs: 60_000, onError });
+  submit = createRedisSubmit({ redis, keys, lifetimeMs: 60_000, retentionMs: 60_000 });
 });
 afterEach(async () => {
   for (const { end } of runs) end(completed);
@@ -52,7 +57,7 @@ async function addSilently(count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, () => newRequestId(0, Date.now()));
   const redis = server.connect();
   await queue.board[0]?.pause();
-  for (const id of ids) await queue.add(id, { model: 'some' } as Activation['data']);
+  for (const id of ids) await submit(newJob(id));
   await redis.hdel(`${keys.tag(0)}:requests:meta`, 'paused');
   return ids;
 }

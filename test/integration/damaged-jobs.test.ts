@@ -2,23 +2,14 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/keys';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newJob } from '@millrace/shared/submit/request.fixture';
 import { expect, onTestFinished, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 
 // The hash of a job is something else in Redis: an operator's mistake, another program on the same Redis.
 
 const keys = keyspace();
-const data = {
-  model: 'm',
-  endpoint: '/v1/chat/completions',
-  stream: true,
-  reader: 'plain',
-  attached: true,
-  targets: [],
-  createdAt: Date.now(),
-  standing: { priority: 'normal', key: 'k', weight: 1, bytes: 10 },
-} as const;
-
 async function openQueue() {
   const server = await startRedis();
   const redis = server.connect();
@@ -26,10 +17,11 @@ async function openQueue() {
   const note = (error: unknown) => errors.push(String(error));
   const options = { redis, keys, shards: 1, retentionMs: 60_000, onError: note };
   const queue = createBullQueue(options);
+  const submit = createRedisSubmit({ ...options, lifetimeMs: 60_000 });
   const key = (name: string) => `${keys.tag(0)}:${queueName}:${name}`;
   const add = async (count: number) => {
     const ids = Array.from({ length: count }, () => newRequestId(0, Date.now()));
-    for (const id of ids) await queue.add(id, { ...data, targets: [] });
+    for (const id of ids) await submit(newJob(id));
     return ids;
   };
   const damage = async (id: string) => {

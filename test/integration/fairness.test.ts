@@ -1,9 +1,12 @@
 import { newRequestId } from '@millrace/shared/domain/request';
-import type { JobData, Priority } from '@millrace/shared/domain/request';
+import type { Priority } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/keys';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import type { Activation, JobConsumer } from '@millrace/shared/queue/port';
+import type { Submit } from '@millrace/shared/submit/port';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newJob } from '@millrace/shared/submit/request.fixture';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
@@ -16,6 +19,7 @@ const onError = (error: unknown) => {
 let server: TestRedis;
 let redis: ReturnType<TestRedis['connect']>;
 let queue: ReturnType<typeof createBullQueue>;
+let submit: Submit;
 beforeAll(async () => {
   server = await startRedis();
 });
@@ -24,6 +28,7 @@ beforeEach(async () => {
   redis = server.connect();
   await redis.flushall();
   queue = createBullQueue({ redis, keys, shards: 1, retentionMs: 60_000, onError });
+  submit = createRedisSubmit({ redis, keys, lifetimeMs: 60_000, retentionMs: 60_000 });
 });
 afterEach(() => queue.close());
 
@@ -34,7 +39,7 @@ let made = 0;
 async function add({ key = 'a', priority = 'normal', weight = 1, deadlineAt }: Asked = {}) {
   const id = newRequestId(0, 1_700_000_000_000 + made++);
   const standing = { key, priority, weight, bytes: 100 };
-  await queue.add(id, { model: key, standing, deadlineAt } as JobData);
+  await submit(newJob(id, { model: key, standing, deadlineAt }));
   return id;
 }
 

@@ -1,10 +1,13 @@
 import { newRequestId } from '@millrace/shared/domain/request';
-import type { JobData, Priority } from '@millrace/shared/domain/request';
+import type { Priority } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/keys';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { createPassingOver } from '@millrace/shared/queue/passing-over';
 import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/queue/port';
+import type { Submit } from '@millrace/shared/submit/port';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newJob } from '@millrace/shared/submit/request.fixture';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
@@ -22,6 +25,7 @@ const a: ReadonlySet<string> = new Set(['a']);
 let server: TestRedis;
 let redis: ReturnType<TestRedis['connect']>;
 let queue: ReturnType<typeof createBullQueue>;
+let submit: Submit;
 let runs: Run[];
 let errors: unknown[];
 let consumers: JobConsumer[];
@@ -36,6 +40,7 @@ beforeEach(async () => {
   [runs, errors, consumers] = [[], [], []];
   const onError = (error: unknown) => void errors.push(error);
   queue = createBullQueue({ redis, keys, shards: 1, retentionMs: 60_000, onError });
+  submit = createRedisSubmit({ redis, keys, lifetimeMs: 60_000, retentionMs: 60_000 });
 });
 afterEach(async () => {
   const closed = Promise.all(consumers.map((consumer) => consumer.close()));
@@ -49,7 +54,7 @@ afterEach(async () => {
 async function add({ model = 'a', key = 'k', priority = 'normal' }: Asked = {}): Promise<string> {
   const id = newRequestId(0, 1_700_000_000_000 + made++);
   const standing = { key, priority, weight: 1, bytes: 100 };
-  await queue.add(id, { model, standing } as JobData);
+  await submit(newJob(id, { model, standing }));
   return id;
 }
 

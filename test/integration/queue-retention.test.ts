@@ -1,11 +1,11 @@
 import { newRequestId } from '@millrace/shared/domain/request';
-import type { JobData, RequestMeta } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/keys';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import { startSweeper } from '@millrace/shared/queue/sweeper';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newJob } from '@millrace/shared/submit/request.fixture';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
@@ -25,21 +25,17 @@ afterAll(() => server.close());
 test('jobs of every end are gone after their retention, also when none ends any more', async () => {
   const redis = server.connect();
   const queue = createBullQueue({ redis, keys, shards: 1, retentionMs, onError });
-  const log = createRedisLog({ redis, keys, lifetimeMs: 60_000, retentionMs });
+  const submit = createRedisSubmit({ redis, keys, lifetimeMs: 60_000, retentionMs });
   const outcomes = new Map<string, ActivationOutcome>();
 
   async function add(priority: 'high' | 'low', outcome?: ActivationOutcome): Promise<string> {
     const id = newRequestId(0, Date.now());
     const caller = { token: id, inbox: undefined };
-    await log.create({ id } as RequestMeta, '{}', undefined, {
-      hash: id,
-      fingerprint: 'f',
-      caller,
-    });
     const standing = { key: id, priority, weight: 1, bytes: 2 };
-    const data = { model: 'm', standing, deadlineAt: Date.now() + 60_000 } as JobData;
     if (outcome) outcomes.set(id, outcome);
-    await queue.add(id, data);
+    const once = { hash: id, fingerprint: 'f', caller };
+    const deadlineAt = Date.now() + 60_000;
+    await submit({ ...newJob(id, { standing, deadlineAt }), once });
     return id;
   }
 

@@ -1,11 +1,13 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
-import type { JobData, RequestMeta } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/keys';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import type { Activation, JobConsumer } from '@millrace/shared/queue/port';
+import type { Submit } from '@millrace/shared/submit/port';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
+import { newJob } from '@millrace/shared/submit/request.fixture';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
@@ -17,6 +19,7 @@ const keys = keyspace();
 let server: TestRedis;
 let redis: ReturnType<TestRedis['connect']>;
 let queue: ReturnType<typeof createBullQueue>;
+let submit: Submit;
 let log: ReturnType<typeof createRedisLog>;
 let consumers: { consumer: JobConsumer; end(): void }[];
 let condemned: string[];
@@ -30,6 +33,7 @@ beforeEach(async () => {
   await redis.flushall();
   [consumers, condemned] = [[], []];
   queue = createBullQueue({ redis, keys, shards: 1, retentionMs: 60_000, onError: () => {} });
+  submit = createRedisSubmit({ redis, keys, lifetimeMs: 60_000, retentionMs: 60_000 });
   log = createRedisLog({ redis, keys, retentionMs: 60_000, lifetimeMs: 60_000 });
 });
 afterEach(async () => {
@@ -41,9 +45,8 @@ afterEach(async () => {
 /** A request with its job; its id. Each is a millisecond younger than the one before it. */
 async function add(model = 'm', deadlineAt?: number): Promise<string> {
   const id = newRequestId(0, 1_700_000_000_000 + made++);
-  await log.create({ id, model } as RequestMeta, '{}', undefined);
   const standing = { key: 'k', priority: 'normal', weight: 1, bytes: 2 } as const;
-  await queue.add(id, { model, standing, deadlineAt } as JobData);
+  await submit(newJob(id, { model, standing, deadlineAt }));
   return id;
 }
 

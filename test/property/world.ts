@@ -3,6 +3,7 @@ import type { JobData } from '@millrace/shared/domain/request';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
 import type { StreamLog } from '@millrace/shared/log/port';
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 import type { Activation, ActivationOutcome } from '@millrace/shared/queue/port';
 import { vi } from 'vitest';
 import { createRelay } from '../../apps/ingress/src/relay/relay.ts';
@@ -84,11 +85,9 @@ export class World {
   async open(): Promise<void> {
     const { model, endpoint, stream, reader, attached, createdAt } = this.#data;
     await this.#memory.channels.openInbox(inbox, this.#relay);
-    await this.#memory.log.create(
-      { id: this.#id, model, endpoint, stream, reader, attached, createdAt, includeUsage: true },
-      this.#body,
-      inbox,
-    );
+    const what = { id: this.#id, model, endpoint, stream, reader, attached, createdAt };
+    const meta = { ...what, includeUsage: true };
+    await this.#memory.submit(newRequest(meta, { body: this.#body, inbox }));
     this.readers.push(openReader(this.#relay, this.#id, this.#scenario.reader, logStart));
     this.#activate();
     await idle();

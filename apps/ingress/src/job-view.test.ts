@@ -48,8 +48,8 @@ function createRig(maxResultBytes = 10_000_000) {
 }
 
 it('reads of a request under way only what is new since it was asked for last', async () => {
-  const { log, readFrom, view, views } = createRig();
-  const writer = await startRequest(log);
+  const { memory, readFrom, view, views } = createRig();
+  const writer = await startRequest(memory);
   await writer.seal();
   await writer.write(attempt(1));
   for (let i = 0; i < 100; i++) await writer.write(chunk('x'.repeat(10_000)));
@@ -71,8 +71,8 @@ it('reads of a request under way only what is new since it was asked for last', 
 });
 
 it('takes a larger answer than it may for what can be read as events only', async () => {
-  const { log, view } = createRig(1000);
-  const writer = await startRequest(log);
+  const { memory, view } = createRig(1000);
+  const writer = await startRequest(memory);
   await writer.seal();
   await writer.write(...Array.from({ length: 20 }, () => chunk('x'.repeat(60))));
   await writer.end();
@@ -80,8 +80,8 @@ it('takes a larger answer than it may for what can be read as events only', asyn
 });
 
 it('is told from the start where Redis lost what was remembered', async () => {
-  const { log, memory, view } = createRig();
-  const writer = await startRequest(log);
+  const { memory, view } = createRig();
+  const writer = await startRequest(memory);
   await writer.seal();
   await writer.write(attempt(1));
   const goBack = memory.snapshot();
@@ -94,8 +94,8 @@ it('is told from the start where Redis lost what was remembered', async () => {
 });
 
 it('is made no further once its client is gone', async () => {
-  const { log, readFrom, gate, views, describe } = createRig();
-  const writer = await startRequest(log);
+  const { memory, readFrom, gate, views, describe } = createRig();
+  const writer = await startRequest(memory);
   await writer.seal();
   for (let i = 0; i < 50; i++) await writer.write(chunk('x'.repeat(10_000)));
   await writer.end();
@@ -115,8 +115,8 @@ it('is made no further once its client is gone', async () => {
 });
 
 it('is refused where too many are made, or made and not taken', async () => {
-  const { log, gate, views, describe } = createRig(1000);
-  const writer = await startRequest(log);
+  const { memory, gate, views, describe } = createRig(1000);
+  const writer = await startRequest(memory);
   await writer.seal();
   await writer.write(encodeEntry({ kind: 'result', data: { contentType: '', body: big } }));
   await writer.end();

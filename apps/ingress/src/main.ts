@@ -10,6 +10,7 @@ import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { logBound } from '@millrace/shared/logger';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { startSweeper } from '@millrace/shared/queue/sweeper';
+import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
 import { watchPause } from '@millrace/shared/queue/pause-watch';
 import { commandsBound } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
@@ -51,8 +52,9 @@ const lastWordsMs = 1000;
 const role = beginRole({ role: 'ingress', argv: process.argv.slice(2), env: process.env });
 const { config, name, logger, lifecycle } = role;
 const { shards, retentionMs, limits } = config;
-const { redis, keys, log, onError, isReady, ping, connectSubscriber, whenReady, leave } =
-  await joinRedis(role);
+const store = await joinRedis(role);
+const { redis, keys, log, lifetimeMs, onError, isReady } = store;
+const { ping, connectSubscriber, whenReady, leave } = store;
 
 const channels = createRedisChannels({
   keys,
@@ -175,7 +177,17 @@ const door = createDoor({
   onAdmitted: () => metrics.admitted(),
   onShed: (reason) => metrics.shed(reason),
 });
-const submitter = createSubmitter({ config, log, queue, door, inbox: name, whenReady, onError });
+const submit = createRedisSubmit({ redis, keys, lifetimeMs, retentionMs });
+const submitter = createSubmitter({
+  config,
+  submit,
+  log,
+  queue,
+  door,
+  inbox: name,
+  whenReady,
+  onError,
+});
 const { isSending } = submitter;
 const lateLoop = watchLateLoop();
 const reconciler = createReconciler({

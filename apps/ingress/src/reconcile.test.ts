@@ -1,6 +1,7 @@
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 import type { JobState } from '@millrace/shared/queue/port';
 import { afterEach, expect, test } from 'vitest';
 import { createReconciler } from './reconcile.ts';
@@ -19,7 +20,7 @@ function setUp(state: JobState = 'unknown') {
   const onError = (error: unknown) => {
     throw error;
   };
-  const { log } = createMemoryLog();
+  const { log, submit } = createMemoryLog();
   const relay = createRelay({ log, onUnread() {}, onError });
   relay.openFresh(id, { lines: () => true, reset() {}, gone: (why) => gone.push(why) });
   let looks = 0;
@@ -45,8 +46,8 @@ function setUp(state: JobState = 'unknown') {
   });
   const { describe } = reconciler;
   const create = (times: Pick<RequestMeta, 'createdAt' | 'sentAt'>) =>
-    log.create(
-      {
+    submit(
+      newRequest({
         id,
         endpoint: '/v1/chat/completions',
         model: 'm',
@@ -55,9 +56,7 @@ function setUp(state: JobState = 'unknown') {
         includeUsage: false,
         attached: false,
         ...times,
-      },
-      '{}',
-      undefined,
+      }),
     );
   const looked = async (times: number): Promise<void> => {
     const from = looks;

@@ -23,16 +23,21 @@ const submission: Submission = {
 };
 
 test('who joined a request that could not be queued is told so, and may ask again', async () => {
-  const { log } = createMemoryLog();
+  const { log, submit } = createMemoryLog();
   const deps: SubmitDeps = {
     config: { models: { m: { targets: [] } }, shards: 1 } as unknown as SubmitDeps['config'],
+    // It comes through, and its answer is lost.
+    submit: async (request) => {
+      await submit(request);
+      throw busy;
+    },
     log,
-    queue: { add: async () => Promise.reject(busy), remove: async () => false } as never,
+    queue: { remove: async () => false },
     door: {
       enter: () => standing,
       pass: () => ({ arrived() {}, turnedBack() {} }),
       checkMemory: async () => {},
-    } as unknown as SubmitDeps['door'],
+    },
     inbox: 'in-1',
     whenReady: async () => {},
     onError: (error) => {

@@ -1,17 +1,11 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { Cancelled, Failed, Terminal, TerminalKind } from '@millrace/shared/domain/entry';
-import type {
-  Caller,
-  CreateOutcome,
-  DetachOutcome,
-  FinishOptions,
-  Once,
-  StreamLog,
-} from '@millrace/shared/log/port';
+import type { Caller, DetachOutcome, FinishOptions, StreamLog } from '@millrace/shared/log/port';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import { retryRefused } from '@millrace/shared/retry-refused';
+import type { Submit, SubmitOutcome } from '@millrace/shared/submit/port';
 import type { Door } from './door.ts';
-import { ApiError, queueUnavailable } from './http/errors.ts';
+import { queueUnavailable } from './http/errors.ts';
 import { keyReused } from './idempotency.ts';
 import { createPreparer } from './prepare.ts';
 import type { Prepared, PrepareDeps, Submission } from './prepare.ts';
@@ -64,9 +58,10 @@ export type Sent =
 type Ending = { kind: 'cancelled'; data: Cancelled } | { kind: 'failed'; data: Failed };
 
 export type SubmitDeps = Pick<PrepareDeps, 'config' | 'inbox'> & {
-  log: StreamLog;
-  queue: JobQueue;
-  door: Door;
+  submit: Submit;
+  log: Pick<StreamLog, 'finish' | 'detach'>;
+  queue: Pick<JobQueue, 'remove'>;
+  door: Pick<Door, 'enter' | 'pass' | 'checkMemory'>;
   /** Resolves when the connection to Redis stands. */
   whenReady(): Promise<void>;
   onError(error: unknown): void;
@@ -74,15 +69,16 @@ export type SubmitDeps = Pick<PrepareDeps, 'config' | 'inbox'> & {
 };
 
 export function createSubmitter(deps: SubmitDeps): Submitter {
-  const { config, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
+  const { config, submit, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
   /** Also hand-overs: words to Redis about a request that must not be lost with this process. */
   const cancelling = new Set<Promise<unknown>>();
-  const sending = new Set<string>();
+  /** Those that are being sent; false for one that was ended or given up meanwhile. */
+  const sending = new Map<string, boolean>();
   const prepare = createPreparer({ config, door, inbox, now });
 
   async function send(prepared: Prepared, asker: Asker = {}): Promise<Sent> {
     const { id } = prepared.meta;
-    sending.add(id);
+    sending.set(id, true);
     const passage = door.pass(prepared.job.standing);
     try {
       const sent = await sendNow(prepared, asker);
@@ -102,52 +98,30 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
     await within(door.checkMemory());
-    // Who left before this found nothing to end; who leaves from here on is behind the two commands.
+    // Who left before this found nothing to end; who leaves from here on is behind it on the connection.
     if (asker.hasLeft?.()) return { kind: 'unsent' };
     meta.sentAt = now();
-    if (once) return sendOnce(prepared, once, asker);
-    // On one connection, in this order: when a worker has the job, the body and the inbox are there.
-    const sent = Promise.all([
-      log.create(meta, submission.body, submission.read ? inbox : undefined),
-      queue.add(meta.id, job),
-    ]);
+    const read = submission.read ? inbox : undefined;
+    const request = { meta, body: submission.body, inbox: read, job, once };
+    const submitted = submit(request, () => sending.get(meta.id) === true);
+    let outcome: SubmitOutcome;
     try {
-      await within(sent);
+      outcome = await within(submitted);
     } catch (error) {
       if (asker.isHeard?.()) return { kind: 'queued' };
-      // What did get through must not run unseen. Behind the two on the same connection.
+      // It may have come through, and must not run unseen.
       unqueue(meta.id).catch(onError);
+      if (once) leaveJoined(submitted, once.caller).catch(onError);
       throw error;
     }
-    return { kind: 'queued' };
-  }
-
-  /** In two steps: there is a job only where the key did not stand for another request. */
-  async function sendOnce(
-    { meta, job, submission }: Prepared,
-    once: Once,
-    asker: Asker,
-  ): Promise<Sent> {
-    const created = log.create(meta, submission.body, submission.read ? inbox : undefined, once);
-    try {
-      const outcome = await within(created);
-      if (outcome.kind === 'joined') return outcome;
-      if (outcome.kind === 'conflict') throw keyReused();
-      await within(queue.add(meta.id, job));
-    } catch (error) {
-      if (asker.isHeard?.()) return { kind: 'queued' };
-      if (error instanceof ApiError && error.status < 500) throw error;
-      unqueue(meta.id).catch(onError);
-      leaveJoined(created, once).catch(onError);
-      throw error;
-    }
-    return { kind: 'queued' };
+    if (outcome.kind === 'conflict') throw keyReused();
+    return outcome.kind === 'joined' ? outcome : { kind: 'queued' };
   }
 
   /** An answer that came too late may have made it a caller of another's request. */
-  async function leaveJoined(created: Promise<CreateOutcome>, { caller }: Once): Promise<void> {
-    const late = await created;
-    if (late.kind === 'joined') await leave(late.id, notQueued, caller);
+  async function leaveJoined(submitted: Promise<SubmitOutcome>, caller: Caller): Promise<void> {
+    const late = await submitted.catch(() => undefined);
+    if (late?.kind === 'joined') await leave(late.id, notQueued, caller);
   }
 
   async function cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
@@ -162,6 +136,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   }
 
   async function detach(id: string, caller?: Caller): Promise<DetachOutcome> {
+    giveUpSending(id);
     const work = retryRefused(() => log.detach(id, caller), { withinMs: refusedMs });
     const detached = await follow(work);
     if (detached.kind === 'refused') throw detached.error;
@@ -181,6 +156,11 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     return ended.value;
   }
 
+  /** What is sent now is behind the request, and must not be overtaken by a second try to send that. */
+  function giveUpSending(id: string): void {
+    if (sending.has(id)) sending.set(id, false);
+  }
+
   async function follow<T>(work: Promise<T>): Promise<T> {
     cancelling.add(work);
     try {
@@ -195,6 +175,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     ending: Ending,
     options: FinishOptions,
   ): Promise<TerminalKind | 'unknown' | 'shared'> {
+    giveUpSending(id);
     const { kind, data } = ending;
     const line = encodeEntry({ kind, data: { ...data, at: now() } } as Terminal);
     const outcome = await within(log.finish(id, line, kind, options));

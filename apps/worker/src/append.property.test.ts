@@ -1,5 +1,6 @@
 import { newRequestId } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
 import { turn } from './append-steps.ts';
@@ -77,7 +78,7 @@ function fail(): never {
   throw new Error('no such stream');
 }
 
-async function openOn({ log }: ReturnType<typeof createMemoryLog>, on: Appender) {
+async function openOn({ log, submit }: ReturnType<typeof createMemoryLog>, on: Appender) {
   const id = newRequestId(0, Date.now());
   const meta = {
     id,
@@ -89,7 +90,7 @@ async function openOn({ log }: ReturnType<typeof createMemoryLog>, on: Appender)
     attached: true,
     createdAt: 0,
   } as const;
-  await log.create(meta, '{}', undefined);
+  await submit(newRequest(meta));
   const sealed = await log.seal(id, { activation: 1, nonce: id, worker: 'w' });
   if (sealed.kind !== 'sealed') throw new Error(sealed.kind);
   const refused: string[] = [];

@@ -2,6 +2,8 @@ import { decodeEntry, encodeEntry } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import type { JobData } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
+import type { Submit } from '@millrace/shared/submit/port';
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 import type { AppendItem, StreamLog } from '@millrace/shared/log/port';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -17,12 +19,13 @@ import { openGate } from './upstream/gate.fixture.ts';
 const target = { provider: 'p', model: 'm' };
 
 let log: StreamLog;
+let submit: Submit;
 let calls: CallOptions[];
 let errors: unknown[];
 let stop: (reason: StopReason) => void;
 
 beforeEach(() => {
-  log = createMemoryLog().log;
+  ({ log, submit } = createMemoryLog());
   [calls, errors] = [[], []];
 });
 
@@ -38,7 +41,8 @@ async function create(): Promise<{ id: string; data: JobData }> {
     targets: [target],
     createdAt: Date.now() - 60_000,
   };
-  await log.create({ id, keyId: undefined, includeUsage: false, ...data }, '{"messages":[]}', 'in');
+  const meta = { id, keyId: undefined, includeUsage: false, ...data };
+  await submit(newRequest(meta, { body: '{"messages":[]}', inbox: 'in' }));
   return { id, data };
 }
 

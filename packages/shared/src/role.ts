@@ -58,12 +58,8 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
   redis.on('ready', outage.back);
   const keys = keyspace();
   const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
-  const log = createRedisLog({
-    redis,
-    keys,
-    retentionMs: config.retentionMs,
-    lifetimeMs: config.limits.queueTtlMs + longestRunMs,
-  });
+  const lifetimeMs = config.limits.queueTtlMs + longestRunMs;
+  const log = createRedisLog({ redis, keys, retentionMs: config.retentionMs, lifetimeMs });
 
   let comingBack: Promise<void> | undefined;
   const isReady = (): boolean => redis.status === 'ready';
@@ -72,6 +68,7 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
     redis,
     keys,
     log,
+    lifetimeMs,
     onError,
     isReady,
     /** Rejects where Redis does not answer, or refuses what others of this process ask of it. */

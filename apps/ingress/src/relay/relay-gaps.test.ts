@@ -16,7 +16,7 @@ let writer: Writer;
 
 beforeEach(async () => {
   rig = await createRig();
-  writer = await startRequest(rig.log, inboxName);
+  writer = await startRequest(rig.memory, inboxName);
   await writer.seal();
 });
 
@@ -38,7 +38,7 @@ describe('after a loss', () => {
   });
 
   it('a gap makes every reader look into its log', async () => {
-    const other = await startRequest(rig.log, inboxName);
+    const other = await startRequest(rig.memory, inboxName);
     await other.seal();
     const [first, second] = [createGiven(), createGiven()];
     rig.relay.openFresh(writer.id, first);

@@ -2,6 +2,8 @@ import { encodeEntry, formatEntryId } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
+import type { MemoryLog } from '@millrace/shared/log/memory-log';
+import { newRequest } from '@millrace/shared/submit/request.fixture';
 import type { ReadOutcome, StreamLog } from '@millrace/shared/log/port';
 import type { ReaderLife } from './reader-life.ts';
 import { createRelay } from './relay.ts';
@@ -32,7 +34,7 @@ export type Writer = {
   cancel(): Promise<void>;
 };
 
-export async function startRequest(log: StreamLog, inbox?: string): Promise<Writer> {
+export async function startRequest({ log, submit }: MemoryLog, inbox?: string): Promise<Writer> {
   const id = newRequestId(0, Date.now());
   const meta = {
     id,
@@ -44,7 +46,7 @@ export async function startRequest(log: StreamLog, inbox?: string): Promise<Writ
     attached: false,
     createdAt: 0,
   } as const;
-  await log.create(meta, '{}', inbox);
+  await submit(newRequest(meta, { inbox }));
   const lines: Line[] = [];
   let activation = 0;
   let run = 0;
@@ -115,7 +117,7 @@ export function createGiven(): Given {
 
 export type Rig = {
   log: StreamLog;
-  memory: ReturnType<typeof createMemoryLog>;
+  memory: MemoryLog;
   relay: Relay;
   /** Requests whose last reader left. */
   unread: string[];

@@ -214,7 +214,7 @@ it('every reader gets the lines behind its cursor, in order, once, and is closed
         const rig = await createRig();
         rig.memory.channels.hold(inboxName);
         rig.holdReads();
-        const writer = await startRequest(rig.log, inboxName);
+        const writer = await startRequest(rig.memory, inboxName);
         await writer.seal();
         const world = new World(rig, writer);
         world.open(0);

@@ -19,7 +19,7 @@ let writer: Writer;
 
 beforeEach(async () => {
   rig = await createRig();
-  writer = await startRequest(rig.log, inboxName);
+  writer = await startRequest(rig.memory, inboxName);
   await writer.seal();
 });
 
@@ -96,7 +96,7 @@ describe('a reader from a cursor', () => {
   });
 
   it('of a request that waits in the queue gets its first line live', async () => {
-    const queued = await startRequest(rig.log, inboxName);
+    const queued = await startRequest(rig.memory, inboxName);
     const { given } = rig.open(queued.id);
     await idle();
     expect(given.all).toEqual([]);
@@ -221,7 +221,7 @@ describe('several readers', () => {
   });
 
   it('of other requests are not touched by a frame', async () => {
-    const other = await startRequest(rig.log, inboxName);
+    const other = await startRequest(rig.memory, inboxName);
     await other.seal();
     const given = createGiven();
     rig.relay.openFresh(writer.id, given);
@@ -419,7 +419,7 @@ describe('quiet requests', () => {
   it('are named no more than asked for, and by and by all of them', async () => {
     const ids = new Set<string>();
     for (let i = 0; i < 5; i++) {
-      const { id } = await startRequest(rig.log, inboxName);
+      const { id } = await startRequest(rig.memory, inboxName);
       rig.relay.openFresh(id, createGiven());
       ids.add(id);
     }

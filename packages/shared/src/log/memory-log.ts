@@ -1,6 +1,7 @@
 import { compareEntryIds, formatEntryId, logStart, unpack } from '../domain/entry.ts';
 import type { EntryId, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
+import type { QueuedJob, Submit } from '../submit/port.ts';
 import { createMemoryChannels } from './memory-channels.ts';
 import type { MemoryChannels } from './memory-channels.ts';
 import type {
@@ -23,6 +24,9 @@ export type MemoryLogOptions = {
 /** The log and the live paths in one process, for tests: same guarantees, no Redis. */
 export type MemoryLog = {
   log: StreamLog;
+  submit: Submit;
+  /** By its id, the job of every request that was made. */
+  jobs: ReadonlyMap<string, QueuedJob>;
   channels: MemoryChannels;
   /** Remembers all logs as they are; the returned function goes back to that, as a failover does. */
   snapshot(): () => void;
@@ -77,6 +81,7 @@ export function createMemoryLog({
   let requests = new Map<string, Stored>();
   /** By the hash of the Idempotency-Key: one whose request is gone stands for nothing. */
   const named = new Map<string, Named>();
+  const jobs = new Map<string, QueuedJob>();
 
   function find(id: string): Stored | undefined {
     const stored = requests.get(id);
@@ -129,33 +134,34 @@ export function createMemoryLog({
     return late ? { ...described, late } : described;
   }
 
-  const log: StreamLog = {
-    async create(meta, body, inbox, once) {
-      const known = once && named.get(once.hash);
-      const other = known && known.id !== meta.id ? find(known.id) : undefined;
-      if (once && known && other) {
-        if (known.fingerprint !== once.fingerprint) return { kind: 'conflict' };
-        if (!other.callers.some(isSameCaller(once.caller))) other.callers.push(once.caller);
-        return { kind: 'joined', id: known.id };
-      }
-      if (find(meta.id)) return { kind: 'created' };
-      if (once) named.set(once.hash, { id: meta.id, fingerprint: once.fingerprint });
-      requests.set(meta.id, {
-        meta: structuredClone(meta),
-        body,
-        inboxes: inbox === undefined ? [] : [inbox],
-        entries: [],
-        run: 0,
-        activation: 0,
-        nonce: undefined,
-        worker: undefined,
-        ended: undefined,
-        callers: once ? [once.caller] : [],
-        expiresAt: now() + lifetimeMs,
-      });
-      return { kind: 'created' };
-    },
+  const submit: Submit = async ({ meta, body, inbox, job, once }) => {
+    const known = once && named.get(once.hash);
+    const other = known && known.id !== meta.id ? find(known.id) : undefined;
+    if (once && known && other) {
+      if (known.fingerprint !== once.fingerprint) return { kind: 'conflict' };
+      if (!other.callers.some(isSameCaller(once.caller))) other.callers.push(once.caller);
+      return { kind: 'joined', id: known.id };
+    }
+    if (find(meta.id)) return { kind: 'created' };
+    if (once) named.set(once.hash, { id: meta.id, fingerprint: once.fingerprint });
+    jobs.set(meta.id, job);
+    requests.set(meta.id, {
+      meta: structuredClone(meta),
+      body,
+      inboxes: inbox === undefined ? [] : [inbox],
+      entries: [],
+      run: 0,
+      activation: 0,
+      nonce: undefined,
+      worker: undefined,
+      ended: undefined,
+      callers: once ? [once.caller] : [],
+      expiresAt: now() + lifetimeMs,
+    });
+    return { kind: 'created' };
+  };
 
+  const log: StreamLog = {
     async seal(id, { activation, nonce, worker }) {
       const stored = find(id);
       if (!stored) return { kind: 'gone' };
@@ -248,6 +254,8 @@ export function createMemoryLog({
 
   return {
     log,
+    submit,
+    jobs,
     channels,
     snapshot() {
       const kept = structuredClone(requests);

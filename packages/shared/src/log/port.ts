@@ -2,7 +2,8 @@ import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
 
 /**
- * The durable log of every request and the live path beside it.
+ * The durable log of every request and the live path beside it. A request is made elsewhere (submit/port.ts),
+ * together with its job.
  *
  * Guarantees of every adapter:
  * - a line is in the log before any reader is shown it, and both happen at once or not at all;
@@ -11,16 +12,6 @@ import type { RequestMeta } from '../domain/request.ts';
  * - everything has an end of life from its first write.
  */
 export type StreamLog = {
-  /**
-   * Ingress: makes the request known and stores its body, with the creator's inbox as its first reader.
-   * With `once`, only if its Idempotency-Key does not stand for another request; both in one step.
-   */
-  create(
-    meta: RequestMeta,
-    body: string,
-    inbox: string | undefined,
-    once?: Once,
-  ): Promise<CreateOutcome>;
   /** Worker: takes the log over for one run and fences every older one. */
   seal(id: string, claim: Claim): Promise<SealOutcome>;
   /** Worker: appends to many logs of one shard at once. Outcomes stand in the order of the items. */
@@ -74,13 +65,6 @@ export type Caller = {
   /** The inbox of its ingress while its leaving may end the request; without one it stays for ever. */
   inbox: string | undefined;
 };
-
-export type CreateOutcome =
-  | { kind: 'created' }
-  /** The key stands for this request, and the caller is one of its callers from now on. */
-  | { kind: 'joined'; id: string }
-  /** The key stands for a request that was made with another fingerprint. */
-  | { kind: 'conflict' };
 
 export type FinishOptions = {
   /** This caller leaves: the request goes on while another one is there. */

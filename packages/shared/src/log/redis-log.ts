@@ -67,24 +67,6 @@ export function createRedisLog({
   }
 
   return {
-    async create(meta, body, inbox, once) {
-      // By its text, not its hash: a hash that Redis does not know would send it a second time,
-      // behind the job that the caller adds right after, and the first chunks would find no inbox.
-      const scriptKeys = [keys.request(meta.id), keys.body(meta.id)];
-      const args = [JSON.stringify(meta), inbox ?? '', body, lifetimeMs];
-      if (once) {
-        scriptKeys.push(keys.once(shardOf(meta.id), once.hash));
-        args.push(meta.id, once.fingerprint, nameOf(once.caller));
-      }
-      const [kind, id] = (await redis.eval(
-        scripts.create.lua,
-        scriptKeys.length,
-        ...scriptKeys,
-        ...args,
-      )) as ['created' | 'conflict'] | ['joined', string];
-      return kind === 'joined' ? { kind, id } : { kind };
-    },
-
     async seal(id, claim) {
       const seal = JSON.stringify({
         worker: claim.worker,
@@ -128,14 +110,14 @@ export function createRedisLog({
         line,
         kind,
         retentionMs,
-        leaver === undefined ? '' : nameOf(leaver),
+        leaver === undefined ? '' : callerName(leaver),
         freesKey ? 'free' : '',
       ])) as ['finished'] | ['ended', TerminalKind] | ['shared'] | ['gone'];
       return reply[0] === 'ended' ? { kind: 'ended', by: reply[1] } : { kind: reply[0] };
     },
 
     async detach(id, caller) {
-      const args = [caller === undefined ? '' : nameOf(caller), caller?.token ?? id];
+      const args = [caller === undefined ? '' : callerName(caller), caller?.token ?? id];
       return (await runScript(redis, scripts.detach, [keys.request(id)], args)) as DetachOutcome;
     },
 
@@ -148,7 +130,7 @@ export function createRedisLog({
     subscribe: (id, inbox) => describe(id, inbox),
 
     async unsubscribe(id, inbox) {
-      // By its text, as in `create`: sent a second time it would come behind a `subscribe` that follows.
+      // By its text, not its hash: sent a second time it would come behind a `subscribe` that follows.
       await redis.eval(scripts.unsubscribe.lua, 1, keys.request(id), inbox);
     },
 
@@ -165,7 +147,7 @@ export function createRedisLog({
 }
 
 /** As the scripts have it: inbox and token hold no white space. */
-const nameOf = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;
+export const callerName = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;
 
 function pushAppendArgs(args: (string | number)[], item: AppendItem, retentionMs: number): void {
   args.push(

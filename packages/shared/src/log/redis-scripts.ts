@@ -26,7 +26,6 @@ function assemble(file: URL, included: Set<string>): string {
 const load = (name: string): Script => loadScript(new URL(`./lua/${name}.lua`, import.meta.url));
 
 export const scripts = {
-  create: load('create'),
   seal: load('seal'),
   append: load('append'),
   finish: load('finish'),
@@ -38,17 +37,23 @@ export const scripts = {
   liveReaders: load('live-readers'),
 };
 
-/** Runs a script by its hash; a Redis that does not know it yet (new, restarted) gets the text. */
+/**
+ * Runs a script by its hash; a Redis that does not know it yet (new, restarted) gets the text, unless
+ * `isWanted` says that what the caller has sent meanwhile must not be overtaken by it.
+ */
 export async function runScript(
   redis: Redis,
   script: Script,
   keys: readonly string[],
   args: readonly (string | number)[],
+  isWanted: () => boolean = () => true,
 ): Promise<unknown> {
   try {
     return await redis.evalsha(script.sha, keys.length, ...keys, ...args);
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+    if (!isWanted()) throw error;
+
     return redis.eval(script.lua, keys.length, ...keys, ...args);
   }
 }

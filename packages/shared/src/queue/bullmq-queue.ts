@@ -1,5 +1,5 @@
 import { Job, Queue, UnrecoverableError } from 'bullmq';
-import type { ChainableCommander, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { judgeDeath } from '../domain/poison.ts';
 import type { JobData } from '../domain/request.ts';
 import { queueName, shardOf } from '../keys.ts';
@@ -8,10 +8,11 @@ import { createDeadWorkersJobs } from './casualties.ts';
 import { createDamagedJobs } from './damaged-jobs.ts';
 import { heldJobs, takeBack, wake } from './held-jobs.ts';
 import type { HeldJob } from './held-jobs.ts';
+import { keptOptions } from './kept-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import type { JobQueue, JobState, WorkerDeath } from './port.ts';
 import { isDamage } from '../redis-failure.ts';
-import { arriving, createWaitingLine } from './waiting-line.ts';
+import { createWaitingLine } from './waiting-line.ts';
 
 export type BullQueueOptions = {
   redis: Redis;
@@ -22,17 +23,13 @@ export type BullQueueOptions = {
   onError: (error: Error) => void;
 };
 
-/** Finished jobs that each shard keeps for Bull Board, by outcome: about 1 KB each. */
-const keptJobs = 5000;
-
 /** BullMQ's own event stream: nobody reads it here, so it is kept short. */
 const keptEvents = 1000;
 
 /** The queues of every shard, as BullMQ has them. `board` is for Bull Board only. */
 export function createBullQueue(options: BullQueueOptions): JobQueue & { board: Queue[] } {
   const { redis, keys, shards, retentionMs, onError } = options;
-  const keep = { age: Math.ceil(retentionMs / 1000), count: keptJobs };
-  const kept = { attempts: 1, removeOnComplete: keep, removeOnFail: keep };
+  const kept = keptOptions(retentionMs);
   const queues = new Map<number, Queue>();
   const line = createWaitingLine({ redis, keys });
 
@@ -88,25 +85,6 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
 
   return {
     board,
-
-    async add(id: string, data: JobData) {
-      const queue = queueOf(shardOf(id));
-      const { standing } = data;
-      if (!standing) await queue.add(data.model, data, { jobId: id });
-      else {
-        const job = new Job(
-          queue,
-          data.model,
-          data,
-          { ...kept, jobId: id, priority: arriving },
-          id,
-        );
-        const pipeline = (await queue.backend.client).pipeline();
-        // Queued at once, sent with the next command: nobody sees it before it has its place.
-        await job.addJob(pipeline, {});
-        await line.place(pipeline as unknown as ChainableCommander, id, { ...data, standing });
-      }
-    },
 
     async remove(id) {
       const queue = queueOf(shardOf(id));

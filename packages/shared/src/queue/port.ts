@@ -15,7 +15,6 @@ export type WorkerDeath = {
 
 /** Ingress side: every shard's queue behind one face. The shard is the one that the id names. */
 export type JobQueue = {
-  add(id: string, data: JobData): Promise<void>;
   /** Takes a waiting job out. False when a worker holds it, or it is gone. */
   remove(id: string): Promise<boolean>;
   state(id: string): Promise<JobState>;

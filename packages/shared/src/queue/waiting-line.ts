@@ -1,6 +1,6 @@
-import type { ChainableCommander, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { priorities } from '../domain/request.ts';
-import type { JobData, Priority, Standing } from '../domain/request.ts';
+import type { Priority, Standing } from '../domain/request.ts';
 import type { ClassLook, QueueLook } from '../domain/waiting.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
@@ -11,7 +11,7 @@ import { loadScript, runScript } from '../log/redis-scripts.ts';
  * first (jobs whose lock ran out), then the lowest score.
  *
  *   2^32           taken back: from a dead worker, or handed back by one
- *   2^32 + n       just added, and placed with the next command
+ *   2^32 + n       added by hand, with BullMQ's own score
  *   2^33           in front for once: the share of the lower classes, and who is taken from behind those
  *                  that a worker avoids
  *   2^50 … 2^51    high: a virtual finish time, from 0 at the start of the band
@@ -21,8 +21,8 @@ import { loadScript, runScript } from '../log/redis-scripts.ts';
  * Scores are exact up to 2^53.
  */
 
-/** BullMQ's priority of a job that was just added: it makes scores of it, from 2^32 on. */
-export const arriving = 1;
+/** BullMQ's priority of every job: it makes scores of it, from 2^32 on, where it moves the job itself. */
+export const jobPriority = 1;
 export const front = 2 ** 33;
 export const firstBand = 2 ** 50;
 export const bandWidth = 2 ** 50;
@@ -43,19 +43,13 @@ const batchSize = 500;
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = {
-  place: load('place'),
   leave: load('leave'),
   took: load('took'),
   look: load('look'),
   positions: load('positions'),
 };
 
-/** What is told of a job to give it its place. */
-export type Placed = Pick<JobData, 'model' | 'deadlineAt'> & { standing: Standing };
-
 export type WaitingLine = {
-  /** Sends a pipeline that adds the job, and its place right behind that. */
-  place(adding: ChainableCommander, id: string, job: Placed): Promise<void>;
   /** It will not be served: its key has its turn back. False where it does not stand in the line. */
   leave(id: string, standing: Standing): Promise<boolean>;
   /** A worker took so many jobs, with so many bytes of bodies, and avoids these models. */
@@ -92,26 +86,10 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
   }
 
   return {
-    async place(adding, id, { model, standing, deadlineAt }) {
-      const { priority, key, weight, bytes } = standing;
-      const shard = shardOf(id);
-      const touched = placeOf(shard, id, priority);
-      const from = startOf(priority);
-      const cost = Math.ceil(step / weight);
-      const args = [id, from, bandWidth, cost, key, bytes, ttlMs, deadlineAt ?? '', model];
-      const { sha } = scripts.place;
-      const replies = await adding.evalsha(sha, touched.length, ...touched, ...args).exec();
-      for (const [error] of replies ?? []) {
-        if (error?.message.startsWith('NOSCRIPT') === true) {
-          await runScript(redis, scripts.place, touched, args);
-        } else if (error) throw error;
-      }
-    },
-
     async leave(id, { priority, key, weight, bytes }) {
       const shard = shardOf(id);
       const touched = placeOf(shard, id, priority);
-      const args = [id, startOf(priority), bandWidth, Math.ceil(step / weight), key, bytes];
+      const args = [id, startOf(priority), bandWidth, stepOf(weight), key, bytes];
       return (await runScript(redis, scripts.leave, touched, args)) === 1;
     },
 
@@ -153,6 +131,9 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
     },
   };
 }
+
+/** Virtual time that one job of a key of this weight takes. */
+export const stepOf = (weight: number): number => Math.ceil(step / weight);
 
 /** Where the band of a class begins. */
 export const startOf = (priority: Priority): number =>

@@ -1,0 +1,27 @@
+-- What BullMQ does to add a job with a priority that has no parent, no delay and no deduplication, but for
+-- the score, which is ours: its counter of priorities (`pc`) counts only jobs to which BullMQ gives a score.
+-- `place` and `beginning` are ours, too.
+local function addJob(queue, id, job, score, beginning)
+  local meta = redis.call('HMGET', queue.meta, 'paused', 'concurrency', 'opts.maxLenEvents')
+  local most = meta[3]
+  if not most then
+    most = '10000'
+    redis.call('HSET', queue.meta, 'opts.maxLenEvents', most)
+  end
+  redis.call('INCR', queue.id)
+  local fields = {'name', job.model, 'data', job.data, 'opts', job.opts, 'timestamp', job.timestamp,
+    'delay', '0', 'priority', job.priority}
+  if beginning then
+    fields[#fields + 1] = 'place'
+    fields[#fields + 1] = score
+    fields[#fields + 1] = 'beginning'
+    fields[#fields + 1] = beginning
+  end
+  redis.call('HSET', queue.job, unpack(fields))
+  redis.call('XADD', queue.events, '*', 'event', 'added', 'jobId', id, 'name', job.model)
+  redis.call('ZADD', queue.prioritized, score, id)
+  local isMaxed = meta[2] and redis.call('LLEN', queue.active) >= tonumber(meta[2])
+  -- It wakes a worker that sleeps.
+  if not meta[1] and not isMaxed then redis.call('ZADD', queue.marker, 0, '0') end
+  redis.call('XADD', queue.events, 'MAXLEN', '~', most, '*', 'event', 'waiting', 'jobId', id)
+end

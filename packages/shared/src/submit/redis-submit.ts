@@ -1,0 +1,59 @@
+import type { Redis } from 'ioredis';
+import { queueName, shardOf } from '../keys.ts';
+import type { Keyspace } from '../keys.ts';
+import { callerName } from '../log/redis-log.ts';
+import { loadScript, runScript } from '../log/redis-scripts.ts';
+import { keptOptions } from '../queue/kept-jobs.ts';
+import { jobPriority, bandWidth, startOf, stepOf, ttlMs } from '../queue/waiting-line.ts';
+import type { NewRequest, Submit, SubmitOutcome } from './port.ts';
+
+export type RedisSubmitOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  /** How long an unfinished request is kept: the longest wait in the queue and the longest run. */
+  lifetimeMs: number;
+  /** How long operators see its job after its end. */
+  retentionMs: number;
+};
+
+const script = loadScript(new URL('../queue/lua/submit.lua', import.meta.url));
+
+/** Keys of one shard's queue that BullMQ has, in the order of the script. */
+const queueKeys = ['prioritized', 'active', 'marker', 'events', 'id', 'meta'] as const;
+
+export function createRedisSubmit(options: RedisSubmitOptions): Submit {
+  const { redis, keys, lifetimeMs, retentionMs } = options;
+  const kept = keptOptions(retentionMs);
+
+  function keysOf({ meta: { id }, job: { standing }, once }: NewRequest): string[] {
+    const shard = shardOf(id);
+    const queue = `${keys.tag(shard)}:${queueName}:`;
+    return [
+      keys.request(id),
+      keys.body(id),
+      queue + id,
+      ...queueKeys.map((name) => queue + name),
+      keys.finishes(shard, standing.priority),
+      keys.queueCounts(shard),
+      keys.deadlines(shard),
+      ...(once ? [keys.once(shard, once.hash)] : []),
+    ];
+  }
+
+  function argsOf({ meta, body, inbox = '', job, once }: NewRequest): (string | number)[] {
+    const { id } = meta;
+    const { priority, key, weight, bytes } = job.standing;
+    const opts = JSON.stringify({ ...kept, jobId: id, priority: jobPriority });
+    const what = [id, JSON.stringify(meta), inbox, body, lifetimeMs];
+    const asJob = [job.model, JSON.stringify(job), opts, jobPriority, Date.now()];
+    const where = [startOf(priority), bandWidth, stepOf(weight), key, bytes, ttlMs];
+    const asked = once ? [once.fingerprint, callerName(once.caller)] : [];
+    return [...what, ...asJob, ...where, job.deadlineAt ?? '', ...asked];
+  }
+
+  return async (request, isWanted) => {
+    const reply = await runScript(redis, script, keysOf(request), argsOf(request), isWanted);
+    const [kind, id] = reply as ['created' | 'conflict'] | ['joined', string];
+    return (kind === 'joined' ? { kind, id } : { kind }) satisfies SubmitOutcome;
+  };
+}
