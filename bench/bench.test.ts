@@ -28,7 +28,8 @@ it(
       expect(printed).toMatch(/^bare .*0\.\d\d/m);
       expect(printed).toMatch(/goal {2}c1.*not measured/);
       expect(code).toBe(0);
-      const { measurements } = JSON.parse(await readFile(file, 'utf8'));
+      const { reports } = JSON.parse(await readFile(file, 'utf8'));
+      const { measurements } = reports.compare.record;
       expect(measurements).toHaveLength(4);
       expect(measurements[3]).toMatchObject({
         system: 'bare',

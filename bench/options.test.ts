@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { parseOptions } from './options.ts';
-import { planOf } from './plan.ts';
+import { planOf } from './compare/plan.ts';
 
 function labels(...argv: string[]): string[] {
   const options = parseOptions(argv);

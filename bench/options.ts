@@ -5,6 +5,8 @@ import { SYSTEMS, type SystemName } from './systems/system.ts';
 export const LOAD_CASES = ['c1', 'load', 'streams'] as const;
 export const CASES = [
   ...LOAD_CASES,
+  'memory',
+  'idle',
   'failover',
   'pools',
   'strategies',
@@ -39,6 +41,8 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   c1        one request at a time: time to first token, added to the upstream's own
   load      64 and 200 requests at a time: requests a second, time of a whole request
   streams   150 and 300 paced streams of 64 and of 400 chunks: frames lost, stalls, gaps, CPU per chunk
+  memory    each system alone: memory when fresh, after 10,000 requests, 20 s later; what Redis keeps
+  idle      each system alone with nothing to do: CPU, Redis commands, append-only file a second
   failover  Millrace alone: the provider cut in mid-answer, a worker killed, a worker hung
   pools     the worker's connections over TLS: pooled and not, the first request to a warm backup
   strategies  two workers: shares under latency, first tokens under least-loaded

@@ -1,4 +1,4 @@
-import { number, table } from '../table.ts';
+import { number, type Part, table } from '../table.ts';
 import { failoverGoals, FIGURE_NAMES, FIGURES, quantilesOf, valuesOf } from './figures.ts';
 import type { Cpu, Round, Verdict } from './figures.ts';
 import type { FailoverResult } from './run.ts';
@@ -8,8 +8,8 @@ const BOUNDS_MS = [2, 5, 10, 20, 50, 100, 250, 1_000, 3_000];
 const LEVELS = ['p50', 'p95', 'p99', 'max'] as const;
 const FAULTS_SHOWN = 5;
 
-/** Everything that the rounds have to say, as text for a terminal. */
-export function failoverReport({ rounds, soak }: FailoverResult): string {
+/** Everything that the rounds have to say. */
+export function failoverReport({ rounds, soak }: FailoverResult): Part[] {
   const measured = FIGURE_NAMES.map((name) => ({
     title: FIGURES[name].text,
     values: valuesOf(rounds, name),
@@ -31,8 +31,7 @@ export function failoverReport({ rounds, soak }: FailoverResult): string {
     table(['histogram, ms', ...BOUNDS_MS.map((bound) => `<= ${number(bound)}`), 'more'], buckets),
     `CPU of all cores by round: ${cpuLine(rounds, 'cut')}; ${cpuLine(rounds, 'workers')}`,
     ...faults.slice(0, FAULTS_SHOWN),
-    goalsOfFailover({ rounds, soak }).map(goalLine).join('\n'),
-  ].join('\n\n');
+  ];
 }
 
 export const FAILOVER_HEADING =
@@ -66,6 +65,3 @@ function cpuLine(rounds: readonly Round[], part: keyof Round['cpu']): string {
 const percent = (share: number): string => `${number(share * 100)}%`;
 
 const countCell = (count: number): string => (count === 0 ? '·' : number(count));
-
-const goalLine = ({ text, verdict, evidence }: Verdict): string =>
-  ['goal', text, verdict, evidence].filter((part) => part !== '').join('  ');

@@ -26,7 +26,7 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
     faults: tally.faults,
     framesLost: tally.framesLost,
     tokens: tally.tokens,
-    reads: tally.reads,
+    pieces: tally.pieces,
     stalls: tally.stalls,
     firstToken: tally.firstToken.summary(),
     total: tally.total.summary(),

@@ -28,8 +28,8 @@ export interface LoadResult {
   faults: string[];
   framesLost: number;
   tokens: number;
-  /** Reads that brought a token: as many as tokens where every token comes by itself. */
-  reads: number;
+  /** HTTP chunks that brought a token: as many as tokens where the system writes each by itself. */
+  pieces: number;
   stalls: number;
   firstToken: Summary;
   total: Summary;

@@ -13,8 +13,8 @@ export class Tally {
   errors = 0;
   framesLost = 0;
   tokens = 0;
-  /** Reads from a socket that brought at least one token. */
-  reads = 0;
+  /** Of bodies: those that brought a token. */
+  pieces = 0;
   stalls = 0;
   readonly faults: string[] = [];
   readonly firstToken = new Samples();
@@ -112,7 +112,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#status === 200) {
       const { tokens } = this.#tally;
       this.#checker.push(bytes, performance.now());
-      if (this.#tally.tokens > tokens) this.#tally.reads++;
+      if (this.#tally.tokens > tokens) this.#tally.pieces++;
     } else if (this.#refusal.length < 200) this.#refusal += bytes.toString().slice(0, 200);
   }
 

@@ -1,5 +1,5 @@
-import type { Goal } from '../goals.ts';
-import { number, table } from '../table.ts';
+import type { Goal } from '../goal.ts';
+import { number, type Part, table } from '../table.ts';
 import { SERVICE_MS } from './run.ts';
 import type { Burden, OverloadRound } from './run.ts';
 
@@ -7,7 +7,7 @@ export const OVERLOAD_HEADING =
   'overload: requests that come whatever is answered, one worker with 20 places, a bound of 1 s on the\n' +
   'expected wait; then a key that asks once a second beside one that has 1,000 waiting. Each round.';
 
-export function overloadReport(rounds: readonly OverloadRound[]): string {
+export function overloadReport(rounds: readonly OverloadRound[]): Part[] {
   const burdens = rounds.flatMap(({ round, capacity, burdens: each }) =>
     each.map((one) => [
       `round ${round}, ${one.factor} x`,
@@ -34,10 +34,7 @@ export function overloadReport(rounds: readonly OverloadRound[]): string {
   return [
     table([...head, ...times], burdens),
     table(['once a second', 'alone p50 ms', 'flooded p50', 'p95', 'added p95'], keys),
-    goalsOfOverload(rounds)
-      .map(({ text, verdict, evidence }) => `goal  ${text}  ${verdict}  ${evidence}`)
-      .join('\n'),
-  ].join('\n\n');
+  ];
 }
 
 /** The worst round speaks for all. */

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { asText } from '../table.ts';
 import { goalsOfPools, poolsReport } from './report.ts';
 import type { PoolsRound, Throughput } from './run.ts';
 
@@ -36,7 +37,7 @@ it('goals are met when the worst round meets them', () => {
 });
 
 it('prints both ways side by side', () => {
-  const text = poolsReport([round({})]);
+  const text = asText(poolsReport([round({})]));
   expect(text).toMatch(/^pooled +1,000 +6,000 +99\.50%/m);
   expect(text).toMatch(/^one each +1,000 +1,000 +0\.00%/m);
   expect(text).toMatch(/^cold .* 10$/m);

@@ -1,7 +1,7 @@
 import { median } from '../load/samples.ts';
 import type { Summary } from '../load/samples.ts';
-import type { Goal } from '../goals.ts';
-import { number, table } from '../table.ts';
+import type { Goal } from '../goal.ts';
+import { number, type Part, table } from '../table.ts';
 import type { PoolsRound, Throughput } from './run.ts';
 
 export const POOLS_HEADING =
@@ -10,7 +10,7 @@ export const POOLS_HEADING =
 
 const LEVELS = ['p50', 'p99', 'max'] as const;
 
-export function poolsReport(rounds: readonly PoolsRound[]): string {
+export function poolsReport(rounds: readonly PoolsRound[]): Part[] {
   const load = (name: string, kind: 'pooled' | 'single'): string[] => {
     const of = (pick: (one: Throughput) => number): number =>
       median(rounds.map((round) => pick(round[kind])));
@@ -54,10 +54,7 @@ export function poolsReport(rounds: readonly PoolsRound[]): string {
       ],
       [first('warm', 'warm'), first('cold', 'cold')],
     ),
-    goalsOfPools(rounds)
-      .map(({ text, verdict, evidence }) => `goal  ${text}  ${verdict}  ${evidence}`)
-      .join('\n'),
-  ].join('\n\n');
+  ];
 }
 
 const levelOf = (

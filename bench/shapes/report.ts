@@ -1,6 +1,6 @@
-import type { Goal } from '../goals.ts';
+import type { Goal } from '../goal.ts';
 import { median } from '../load/samples.ts';
-import { number, table } from '../table.ts';
+import { number, type Part, table } from '../table.ts';
 import { SHAPES } from './bodies.ts';
 import { STREAMS } from './run.ts';
 import type { ShapeRound } from './run.ts';
@@ -10,7 +10,7 @@ the longest that one was at work without others, and the longest gap of a stream
 
 const GOAL_MS = 100;
 
-export function shapesReport(rounds: readonly ShapeRound[]): string {
+export function shapesReport(rounds: readonly ShapeRound[]): Part[] {
   const rows = (['none', ...SHAPES] as const).map((shape) => {
     const some = rounds.filter((round) => round.shape === shape);
     const turn = (role: 'ingress' | 'worker', of: 'lateMs' | 'busyMs') =>
@@ -27,10 +27,7 @@ export function shapesReport(rounds: readonly ShapeRound[]): string {
       ['body', 'answer', 'ingress late', 'busy ms', 'worker late', 'busy ms', 'gap ms', 'whole'],
       rows,
     ),
-    goalsOfShapes(rounds)
-      .map(({ text, verdict, evidence }) => `goal  ${text}  ${verdict}  ${evidence}`)
-      .join('\n'),
-  ].join('\n\n');
+  ];
 }
 
 export function goalsOfShapes(rounds: readonly ShapeRound[]): Goal[] {

@@ -1,6 +1,6 @@
-import type { Goal } from '../goals.ts';
+import type { Goal } from '../goal.ts';
 import { median } from '../load/samples.ts';
-import { number, table } from '../table.ts';
+import { number, type Part, table } from '../table.ts';
 import type { SlowResult } from './run.ts';
 
 export const SLOW_HEADING =
@@ -10,7 +10,7 @@ export const SLOW_HEADING =
 type Kind = 'without' | 'with';
 const LEVELS = ['p50', 'p95', 'p99', 'max'] as const;
 
-export function slowReport(result: SlowResult): string {
+export function slowReport(result: SlowResult): Part[] {
   const { rounds, memory, stopped, steady, resumedWhole, wrong } = result;
   const row = (kind: Kind): string[] => [
     `${kind} ${number(stopped)} stopped`,
@@ -30,10 +30,7 @@ export function slowReport(result: SlowResult): string {
     ),
     `went on later and got everything: ${resumedWhole} of ${stopped}; ingress then ${number(memory.resumed / 1024 / 1024, 1)} MB`,
     ...wrong,
-    goalsOfSlow(result)
-      .map(({ text, verdict, evidence }) => `goal  ${text}  ${verdict}  ${evidence}`)
-      .join('\n'),
-  ].join('\n\n');
+  ];
 }
 
 export function goalsOfSlow({ rounds, stopped, resumedWhole }: SlowResult): Goal[] {

@@ -1,5 +1,5 @@
-import type { Goal } from '../goals.ts';
-import { number, table } from '../table.ts';
+import type { Goal } from '../goal.ts';
+import { number, type Part, table } from '../table.ts';
 import type { SocketsResult } from './run.ts';
 
 export const SOCKETS_HEADING =
@@ -11,7 +11,7 @@ export const perSocketKb = ({
 }: Pick<SocketsResult, 'memory' | 'sockets'>): number =>
   (memory.idle - memory.before) / sockets / 1024;
 
-export function socketsReport(result: SocketsResult): string {
+export function socketsReport(result: SocketsResult): Part[] {
   const { sockets, memory, openMs, streams, wrong } = result;
   const mb = (bytes: number): string => number(bytes / 1024 / 1024, 1);
   const { p50, p99, max } = streams.gaps;
@@ -42,10 +42,7 @@ export function socketsReport(result: SocketsResult): string {
       ],
     ),
     ...wrong,
-    goalsOfSockets(result)
-      .map(({ text, verdict, evidence }) => `goal  ${text}  ${verdict}  ${evidence}`)
-      .join('\n'),
-  ].join('\n\n');
+  ];
 }
 
 export function goalsOfSockets(result: SocketsResult): Goal[] {

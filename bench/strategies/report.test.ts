@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { asText } from '../table.ts';
 import { goalsOfStrategies, strategiesReport } from './report.ts';
 import type { StrategiesRound } from './run.ts';
 
@@ -21,7 +22,7 @@ it('goals are met when the worst round meets them', () => {
 });
 
 it('prints shares and times', () => {
-  const text = strategiesReport([round()]);
+  const text = asText(strategiesReport([round()]));
   expect(text).toMatch(/^median +90\.0 % +5\.0 % +5\.0 %$/m);
   expect(text).toMatch(/^least-loaded +100 +1\.0 +2\.0 +120\.0 +400\.0$/m);
 });

@@ -1,6 +1,6 @@
 import { median } from '../load/samples.ts';
-import type { Goal } from '../goals.ts';
-import { number, table } from '../table.ts';
+import type { Goal } from '../goal.ts';
+import { number, type Part, table } from '../table.ts';
 import type { StrategiesRound } from './run.ts';
 
 export const STRATEGIES_HEADING =
@@ -11,7 +11,7 @@ export const STRATEGIES_HEADING =
 const KINDS = ['fast', 'middle', 'slow'] as const;
 type Kind = (typeof KINDS)[number];
 
-export function strategiesReport(rounds: readonly StrategiesRound[]): string {
+export function strategiesReport(rounds: readonly StrategiesRound[]): Part[] {
   const times = (name: string, kind: 'leastLoaded' | 'ideal'): string[] => [
     name,
     number(median(rounds.map((round) => round[kind].count))),
@@ -28,10 +28,7 @@ export function strategiesReport(rounds: readonly StrategiesRound[]): string {
       ['time to first token, ms', 'requests', 'p50', 'p95', 'p99', 'max'],
       [times('least-loaded', 'leastLoaded'), times('one queue', 'ideal')],
     ),
-    goalsOfStrategies(rounds)
-      .map(({ text, verdict, evidence }) => `goal  ${text}  ${verdict}  ${evidence}`)
-      .join('\n'),
-  ].join('\n\n');
+  ];
 }
 
 /** The worst round speaks for all. */

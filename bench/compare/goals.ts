@@ -1,13 +1,7 @@
 import { type COSTS, type Figures, figuresOf, ratioOf } from './figures.ts';
+import type { Goal } from '../goal.ts';
 import type { Measurement } from './measure.ts';
-import type { SystemName } from './systems/system.ts';
-
-export interface Goal {
-  text: string;
-  verdict: 'met' | 'missed' | 'not measured';
-  /** What was compared, in words; empty when not measured. */
-  evidence: string;
-}
+import type { SystemName } from '../systems/system.ts';
 
 /** What Millrace is to cost, and the text of each goal; a verdict informs, it fails no run. */
 export function goalsOf(all: readonly Measurement[]): Goal[] {

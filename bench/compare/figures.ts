@@ -1,7 +1,7 @@
-import { median } from './load/samples.ts';
+import { median } from '../load/samples.ts';
 import type { Measurement } from './measure.ts';
-import { totalOf } from './proc.ts';
-import type { SystemName } from './systems/system.ts';
+import { totalOf } from '../proc.ts';
+import type { SystemName } from '../systems/system.ts';
 
 /** One figure over all rounds. */
 export interface Spread {
@@ -22,8 +22,8 @@ export interface Figures {
   /** CPU microseconds per request and per token (chunk), summed over the system's processes. */
   cpuPerRequest: Spread;
   cpuPerChunk: Spread;
-  /** Reads of a client that brought tokens, and entries added to Redis streams (NaN without a Redis). */
-  readsPerRequest: Spread;
+  /** HTTP chunks with tokens, and entries added to Redis streams (NaN without a Redis). */
+  piecesPerRequest: Spread;
   xaddsPerRequest: Spread;
   /** The same CPU by role, medians, in seconds of CPU per second. */
   busy: Record<string, number>;
@@ -87,7 +87,7 @@ export function figuresOf(
     gap: percentiles((one, p) => one.result.gaps[p]),
     cpuPerRequest: over(COSTS.cpuPerRequest),
     cpuPerChunk: over(COSTS.cpuPerChunk),
-    readsPerRequest: over((one) => one.result.reads / one.result.requests),
+    piecesPerRequest: over((one) => one.result.pieces / one.result.requests),
     xaddsPerRequest: over((one) => (one.xadds ?? Number.NaN) / one.result.requests),
     busy: Object.fromEntries(
       roles.map((role) => [role, middle((one) => (one.cpu.system[role] ?? 0) / seconds(one))]),

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Arrival, LoadResult } from './load/spec.ts';
+import type { Arrival, LoadResult } from '../load/spec.ts';
 import { FIRST_WARMUP, type Point } from './plan.ts';
-import { cpuBetween, type CpuReading, readCpu, totalOf } from './proc.ts';
-import { readRedis } from './redis.ts';
-import type { Rig } from './rig.ts';
-import type { System, SystemName } from './systems/system.ts';
+import { cpuBetween, type CpuReading, readCpu, totalOf } from '../proc.ts';
+import { readRedis } from '../redis.ts';
+import type { Rig } from '../rig.ts';
+import type { System, SystemName } from '../systems/system.ts';
 
 /** What one system did under one point's load in one round. CPU in seconds. */
 export interface Measurement {

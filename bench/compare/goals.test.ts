@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { figuresOf, ratioOf } from './figures.ts';
 import { goalsOf } from './goals.ts';
 import type { Measurement } from './measure.ts';
-import type { SystemName } from './systems/system.ts';
+import type { SystemName } from '../systems/system.ts';
 
 interface Given {
   round?: number;
@@ -26,7 +26,7 @@ function measured(point: string, system: SystemName, given: Given): Measurement 
       faults: [],
       framesLost: 0,
       tokens: 10_000,
-      reads: 10_000,
+      pieces: 10_000,
       stalls: 0,
       firstToken: { ...summary, p50: firstToken },
       total: summary,

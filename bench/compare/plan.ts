@@ -1,6 +1,6 @@
-import type { LoadCaseName, Options } from './options.ts';
-import type { Arrival } from './load/spec.ts';
-import { type Answer, PACE_MS, TOKENS } from './systems/system.ts';
+import type { LoadCaseName, Options } from '../options.ts';
+import type { Arrival } from '../load/spec.ts';
+import { type Answer, PACE_MS, TOKENS } from '../systems/system.ts';
 
 /** One load that every system is put under, in turn, once a round. */
 export interface Point {

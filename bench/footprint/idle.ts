@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuBetween, readCpu } from '../proc.ts';
+import { readRedis } from '../redis.ts';
+import { startRig } from '../rig.ts';
+import type { SystemName } from '../systems/system.ts';
+
+/** What a system does while nothing is asked of it, each second. */
+export interface IdleWindow {
+  /** Milliseconds of CPU, by role. */
+  cpuMs: Record<string, number>;
+  /** Of its Redis; absent where it has none. Commands include those that scripts call. */
+  redis?: { commands: number; scripts: number; aofBytes: number };
+}
+
+export interface IdleResult {
+  system: SystemName;
+  windows: IdleWindow[];
+}
+
+/** From its ready line until its start has left nothing to do. */
+const SETTLE_MS = 5_000;
+
+/** Each system alone on the machine, measured in as many windows as there are rounds. */
+export async function runIdle(
+  { systems, rounds, quick }: { systems: SystemName[]; rounds: number; quick: boolean },
+  signal: AbortSignal,
+  onProgress: (text: string) => void,
+): Promise<IdleResult[]> {
+  const results: IdleResult[] = [];
+  for (const name of systems.filter((one) => one !== 'direct')) {
+    onProgress(`idle: ${name}`);
+    const rig = await startRig([name], signal);
+    try {
+      await sleep(quick ? 500 : SETTLE_MS, undefined, { signal });
+      const windows: IdleWindow[] = [];
+      while (windows.length < rounds) {
+        windows.push(await measureWindow(rig.systems[0]!, quick ? 1_000 : 5_000, signal));
+      }
+      results.push({ system: name, windows });
+    } finally {
+      await rig.stop();
+    }
+  }
+  return results;
+}
+
+async function measureWindow(
+  { pid, redis }: { pid?: number; redis?: { url: string } },
+  ms: number,
+  signal: AbortSignal,
+): Promise<IdleWindow> {
+  // The reading of Redis stays outside the window of the CPU: it would be most of a quiet system's.
+  const redisBefore = redis && (await readRedis(redis.url));
+  const redisFrom = performance.now();
+  const before = await readCpu(pid);
+  const from = performance.now();
+  await sleep(ms, undefined, { signal });
+  const after = await readCpu(pid);
+  const seconds = (performance.now() - from) / 1_000;
+  const redisAfter = redis && (await readRedis(redis.url));
+  const redisSeconds = (performance.now() - redisFrom) / 1_000;
+  const cpuMs = Object.fromEntries(
+    Object.entries(cpuBetween(before, after)).map(([role, used]) => [role, (used * 1e3) / seconds]),
+  );
+  if (!redisBefore || !redisAfter) return { cpuMs };
+  return {
+    cpuMs,
+    redis: {
+      commands: (redisAfter.commands - redisBefore.commands) / redisSeconds,
+      scripts: (redisAfter.scripts - redisBefore.scripts) / redisSeconds,
+      aofBytes: (redisAfter.aof - redisBefore.aof) / redisSeconds,
+    },
+  };
+}

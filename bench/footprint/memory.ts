@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readMemory } from '../proc.ts';
+import { readRedis } from '../redis.ts';
+import { startRig } from '../rig.ts';
+import type { SystemName } from '../systems/system.ts';
+
+/** Resident bytes by role, at three moments. */
+export interface MemoryResult {
+  system: SystemName;
+  idle: Record<string, number>;
+  afterLoad: Record<string, number>;
+  recovered: Record<string, number>;
+  /** Answers that the load got, and those that it did not. */
+  requests: number;
+  errors: number;
+  /** What its Redis keeps of a request that is over; absent without one. */
+  redisBytesPerRequest?: number;
+}
+
+export const LOAD_REQUESTS = 10_000;
+const CONCURRENCY = 64;
+const LOAD_MS = 60_000;
+const SETTLE_MS = 5_000;
+/** For the collectors of garbage, which give memory back when a process has rested. */
+export const RECOVERY_MS = 20_000;
+
+/** Each system alone on the machine and freshly started, once whatever `--rounds` says. */
+export async function runMemory(
+  { systems, quick }: { systems: SystemName[]; quick: boolean },
+  signal: AbortSignal,
+  onProgress: (text: string) => void,
+): Promise<MemoryResult[]> {
+  const results: MemoryResult[] = [];
+  for (const name of systems.filter((one) => one !== 'direct')) {
+    onProgress(`memory: ${name}`);
+    results.push(await measure(name, quick, signal));
+  }
+  return results;
+}
+
+async function measure(
+  name: SystemName,
+  quick: boolean,
+  signal: AbortSignal,
+): Promise<MemoryResult> {
+  const rig = await startRig([name], signal);
+  try {
+    const { pid = 0, origin, headers, models, redis } = rig.systems[0]!;
+    await sleep(quick ? 500 : SETTLE_MS, undefined, { signal });
+    const idle = await readMemory(pid);
+    const redisBefore = redis && (await readRedis(redis.url));
+    const load = {
+      kind: 'closed',
+      concurrency: CONCURRENCY,
+      maxRequests: quick ? 500 : LOAD_REQUESTS,
+      maxMs: LOAD_MS,
+    } as const;
+    const spec = { origin, headers, model: models.burst, tokens: rig.tokens.burst, stallMs: 0 };
+    const { requests, errors } = await rig.generator.run({ ...spec, arrival: load }, signal);
+    const afterLoad = await readMemory(pid);
+    await sleep(quick ? 500 : RECOVERY_MS, undefined, { signal });
+    const recovered = await readMemory(pid);
+    const redisAfter = redis && (await readRedis(redis.url));
+    return {
+      system: name,
+      idle,
+      afterLoad,
+      recovered,
+      requests,
+      errors,
+      ...(redisBefore &&
+        redisAfter && {
+          redisBytesPerRequest: (redisAfter.memory - redisBefore.memory) / requests,
+        }),
+    };
+  } finally {
+    await rig.stop();
+  }
+}
