@@ -112,7 +112,7 @@ const header = (request: FastifyRequest, name: string): string | undefined => {
 };
 
 function answerStream(ask: Ask, withIds: boolean): void {
-  const { reply, services } = ask;
+  const { reply, services, after } = ask;
   const { meta } = ask.prepared;
   const progress = noProgress(meta.id);
   const connection = openSse({
@@ -156,7 +156,7 @@ function answerStream(ask: Ask, withIds: boolean): void {
     hasRoom: connection.hasRoom,
     reset() {
       // A log that lost what this reader has been shown: it cannot take text back.
-      if (!connection.started && sameEntryId(ask.after, logStart)) return;
+      if (!connection.started && sameEntryId(after, logStart)) return;
       reader.close();
       reader.cancel('what its reader was shown is lost');
       endWithError('', lostFailed);

@@ -110,7 +110,9 @@ export function callUpstream(
     onResponseError: (_controller, error) => end(true, () => sink.onFault(toFault(error))),
   };
 
-  const { path, body } = request;
+  const { path } = request;
+  // undici keeps what it sends until the response has ended: the bytes, and so the text need not be kept beside them.
+  const body = Buffer.from(request.body);
   // Streams are read as they come: packed ones come late, in blocks. Some senders pack all the same.
   const headers = { ...request.headers, 'accept-encoding': 'identity' };
   dispatcher.dispatch({ method: 'POST', path, headers, body }, handler);

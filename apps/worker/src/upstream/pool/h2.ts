@@ -183,7 +183,7 @@ function exchange(
     else handler.onResponseError?.(controller, resetError(rstCode, !session.tellsLoss()));
   });
   handler.onRequestStart?.(controller, {});
-  if (body != null) stream.end(body as string);
+  if (body != null) stream.end(body as string | Buffer);
 }
 
 const resetError = (http2ErrorCode: number | undefined, isEcho: boolean) =>
