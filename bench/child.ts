@@ -12,8 +12,9 @@ export interface ChildOptions {
   args: string[];
   env?: NodeJS.ProcessEnv;
   cwd?: string;
-  /** The line on standard output that says it can serve. */
+  /** The line on standard output, or on `readyOn`, that says it can serve. */
   ready: RegExp;
+  readyOn?: 'stdout' | 'stderr';
   readyMs?: number;
   /** Gives it a channel, and with it the sight of our own end. */
   ipc?: boolean;
@@ -50,6 +51,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   try {
     const line = await readyLine(
       child,
+      options.readyOn ?? 'stdout',
       ready,
       AbortSignal.any([options.signal, AbortSignal.timeout(readyMs)]),
     );
@@ -63,12 +65,13 @@ export async function startChild(options: ChildOptions): Promise<Child> {
 
 async function readyLine(
   child: ChildProcess,
+  on: 'stdout' | 'stderr',
   ready: RegExp,
   signal: AbortSignal,
 ): Promise<RegExpExecArray> {
-  const { stdout } = child;
-  if (stdout === null) throw new Error('no standard output');
-  const lines = createInterface({ input: stdout });
+  const output = child[on];
+  if (output === null) throw new Error(`no ${on}`);
+  const lines = createInterface({ input: output });
   const ended = Promise.race([
     once(child, 'exit', { signal }).then(([code]) =>
       Promise.reject(new Error(`exit code ${code}`)),
@@ -86,7 +89,7 @@ async function readyLine(
   } finally {
     lines.close();
     // Closing the reader pauses the pipe; a full one would block the child later.
-    stdout.resume();
+    output.resume();
   }
 }
 

@@ -1,4 +1,6 @@
 import { compare } from './compare/run.ts';
+import { DENSITY_HEADING, densityReport, goalsOfDensity } from './density/report.ts';
+import { runDensity } from './density/run.ts';
 import { FAILOVER_HEADING, failoverReport, goalsOfFailover } from './failover/report.ts';
 import { runFailover } from './failover/run.ts';
 import { runIdle } from './footprint/idle.ts';
@@ -38,6 +40,12 @@ export const LANES: readonly Lane[] = [
   lane('idle', IDLE_HEADING, runIdle, (systems) => ({
     parts: idleReport(systems),
     goals: goalsOfIdle(systems),
+    isWrong: false,
+    record: { systems },
+  })),
+  lane('density', DENSITY_HEADING, runDensity, (systems) => ({
+    parts: densityReport(systems),
+    goals: goalsOfDensity(systems),
     isWrong: false,
     record: { systems },
   })),

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseOptions } from './options.ts';
+import { type Options, parseOptions } from './options.ts';
 import { planOf } from './compare/plan.ts';
 
 function labels(...argv: string[]): string[] {
@@ -23,20 +23,37 @@ it('streams are of two lengths, as many as asked for', () => {
   ]);
 });
 
-it('peers come last, and direct is always there', () => {
+it('peers are measured when asked for, and direct is always there', () => {
   expect(parseOptions(['--peers'])).toMatchObject({
-    systems: ['direct', 'bare', 'millrace', 'portkey'],
+    systems: ['direct', 'nginx', 'bare', 'millrace', 'portkey'],
   });
   expect(parseOptions(['--systems', 'millrace'])).toMatchObject({
     systems: ['direct', 'millrace'],
   });
 });
 
+it('a page without cases has those that compare systems', () => {
+  const { cases } = parseOptions(['--page', 'x.md']) as Options;
+  expect(cases).toEqual(['c1', 'load', 'streams', 'ladder', 'agents', 'memory', 'idle', 'density']);
+  expect(parseOptions(['c1', '--page', 'x.md'])).toMatchObject({ cases: ['c1'] });
+});
+
+it('the open loops come after the capacity that they are shares of', () => {
+  expect(labels('ladder')).toEqual([
+    'capacity',
+    'open 20 %',
+    'open 40 %',
+    'open 60 %',
+    'open 80 %',
+  ]);
+});
+
 it.each([
   [['nosuch'], /no case named nosuch/],
   [['--rounds', '0'], /--rounds 0/],
   [['--rounds', 'x'], /--rounds x/],
-  [['--systems', 'nginx'], /no system named nginx/],
+  [['--systems', 'apache'], /no system named apache/],
+  [['--from', 'x.json'], /--from FILE/],
   [['--soak', 'x'], /--soak x/],
   [['--streams', '0'], /--streams 0/],
   [['--chunks', '64,65'], /--chunks 64,65/],

@@ -1,12 +1,13 @@
 import { parseArgs } from 'node:util';
-import { SYSTEMS, type SystemName } from './systems/system.ts';
+import { PEERS, SYSTEMS, type SystemName } from './systems/system.ts';
 
 /** Those that put every system under the same load. */
-export const LOAD_CASES = ['c1', 'load', 'streams'] as const;
+export const LOAD_CASES = ['c1', 'load', 'streams', 'ladder', 'agents'] as const;
 export const CASES = [
   ...LOAD_CASES,
   'memory',
   'idle',
+  'density',
   'failover',
   'pools',
   'strategies',
@@ -15,6 +16,8 @@ export const CASES = [
   'slow',
   'shapes',
 ] as const;
+/** What the page shows where no case is named. */
+const PAGE_CASES: readonly CaseName[] = [...LOAD_CASES, 'memory', 'idle', 'density'];
 export type LoadCaseName = (typeof LOAD_CASES)[number];
 export type CaseName = (typeof CASES)[number];
 
@@ -33,16 +36,22 @@ export interface Options {
   soak: number;
   /** Where the JSON goes; absent: bench/results/, named after date and cases. */
   out?: string;
+  page?: string;
+  charts?: string;
+  from?: string;
 }
 
 export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick] [--full] [--frontier] [--streams N,M] [--chunks N,M]
-                       [--soak MINUTES] [--out FILE.json]
+                       [--soak MINUTES] [--out FILE.json] [--page FILE.md] [--charts DIR] [--from FILE.json]
 
   c1        one request at a time: time to first token, added to the upstream's own
   load      64 and 200 requests at a time: requests a second, time of a whole request
   streams   150 and 300 paced streams of 64 and of 400 chunks: frames lost, stalls, gaps, CPU per chunk
-  memory    each system alone: memory when fresh, after 10,000 requests, 20 s later; what Redis keeps
+  ladder    a fixed rate of requests at 20, 40, 60, 80 % of what the system can do: p50, p99, CPU
+  agents    request bodies as coding agents send them: 100 KB, 570 KB and 5.9 MB
+  memory    each system alone: memory when fresh, after 10,000 requests, 10 s later; what Redis keeps
   idle      each system alone with nothing to do: CPU, Redis commands, append-only file a second
+  density   each system alone: the most paced streams with a gap p99 under 100 ms, and streams per core
   failover  Millrace alone: the provider cut in mid-answer, a worker killed, a worker hung
   pools     the worker's connections over TLS: pooled and not, the first request to a warm backup
   strategies  two workers: shares under latency, first tokens under least-loaded
@@ -52,14 +61,18 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   shapes    request bodies of 12 MiB in every shape of JSON beside 10 streams: how late the event loops are
 
   --rounds N     each system is measured once a round, in turn; figures are medians (default 3)
-  --peers        also measure @portkey-ai/gateway, which is installed on demand
-  --systems A,B  measure only these: direct, bare, millrace, portkey
+  --peers        also measure @portkey-ai/gateway, which is installed on demand, and nginx where there is one
+  --systems A,B  measure only these: direct, nginx, bare, millrace, portkey
   --quick        one short round, to see that everything runs
   --full         streams: 1,000 as well
   --streams N,M  streams: so many at a time
   --chunks N,M   streams: only those of 64, or of 400, chunks
   --frontier     load: more concurrencies, and the most requests a second with p99 <= 10, 50, 100 ms
   --soak MINUTES failover: streams on a busy machine with stumbling processes; false takeovers
+  --page FILE    writes the page with the tables and charts of this run, e.g. docs/performance.md; where
+                 no case is named: c1 load streams ladder agents memory idle density
+  --charts DIR   writes the charts of this run as SVG (default with --page: a folder beside the page)
+  --from FILE    measures nothing: writes page and charts from the JSON of an earlier run
   --out FILE     where the JSON goes (default bench/results/DATE-CASES.json)
 `;
 
@@ -79,6 +92,9 @@ export function parseOptions(argv: string[]): Options | 'help' {
       frontier: { type: 'boolean', default: false },
       soak: { type: 'string', default: '0' },
       out: { type: 'string' },
+      page: { type: 'string' },
+      charts: { type: 'string' },
+      from: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -93,12 +109,19 @@ export function parseOptions(argv: string[]): Options | 'help' {
   if (!(soak >= 0 && soak <= 1_440)) {
     throw new Error(`--soak ${values.soak}: expected minutes, up to 1440`);
   }
-  const { quick, full, frontier, out } = values;
+  const { quick, full, frontier, out, page, charts, from } = values;
+  if (from !== undefined && page === undefined && charts === undefined) {
+    throw new Error('--from FILE: expected --page or --charts with it');
+  }
   const streams = numbersFrom('--streams', values.streams, (count) => count >= 1 && count <= 5_000);
   const chunks = numbersFrom('--chunks', values.chunks, (count) => count === 64 || count === 400);
   const systems = systemsFrom(values.systems?.split(','), values.peers);
-  const cases = CASES.filter((name) => positionals.length === 0 || positionals.includes(name));
-  return { cases, rounds, systems, quick, full, frontier, streams, chunks, soak, out };
+  const all = page === undefined ? CASES : PAGE_CASES;
+  const cases = CASES.filter((name) =>
+    positionals.length === 0 ? all.includes(name) : positionals.includes(name),
+  );
+  const files = { out, page, charts, from };
+  return { cases, rounds, systems, quick, full, frontier, streams, chunks, soak, ...files };
 }
 
 function numbersFrom(
@@ -118,5 +141,5 @@ function systemsFrom(named: string[] | undefined, peers: boolean): SystemName[] 
   const unknown = named?.find((name) => !SYSTEMS.some((known) => known === name));
   if (unknown !== undefined) throw new Error(`no system named ${unknown}: ${SYSTEMS.join(', ')}`);
   if (named) return SYSTEMS.filter((name) => name === 'direct' || named.includes(name));
-  return SYSTEMS.filter((name) => name !== 'portkey' || peers);
+  return SYSTEMS.filter((name) => peers || !PEERS.includes(name));
 }

@@ -18,6 +18,8 @@ it.each([
   ['redis', ['/usr/bin/redis-server 127.0.0.1:6379']],
   ['redis', ['valkey-server', '*:0']],
   ['redis', ['redis-aof-rewrite unixsocket:/tmp/redis.sock']],
+  ['nginx', ['nginx: worker process']],
+  ['nginx', ['nginx: master process nginx -p /tmp/x -c /tmp/x/nginx.conf']],
   ['bare.ts', ['/x/node', '/x/bench/systems/bare.ts', 'http://127.0.0.1:1']],
   ['sh', ['/bin/sh', '-c', 'sleep 1']],
   ['?', []],
@@ -62,4 +64,12 @@ it('a process that is gone has no tree and used nothing', async () => {
   expect(await processTree(child.pid as number)).toEqual([]);
   expect(totalOf(cpuBetween({}, await readCpu(child.pid)))).toBe(0);
   expect(await readCpu(undefined)).toEqual({});
+});
+
+it('what ended threads used is told by ticks, and everything else is exact', () => {
+  const before = { worker: { ticks: 1, exact: 0.7 } };
+  const exactly = cpuBetween(before, { worker: { ticks: 1.01, exact: 0.7012 } });
+  expect(exactly['worker']).toBeCloseTo(0.0012);
+  const ended = cpuBetween(before, { worker: { ticks: 2, exact: 0.75 } });
+  expect(ended['worker']).toBeCloseTo(1);
 });

@@ -39,6 +39,7 @@ export function roleOf(commandLine: readonly string[]): string {
   if (role !== undefined) return role;
   // Also its forks, which rewrite the append-only file as `redis-aof-rewrite` every now and then.
   if (/(redis|valkey)-(server|aof|rdb)/.test(line)) return 'redis';
+  if (line.startsWith('nginx: ')) return 'nginx';
   const script = commandLine.slice(1).find((argument) => /\.[cm]?[jt]s$/.test(argument));
   return (script ?? commandLine[0] ?? '?').split('/').at(-1) ?? '?';
 }
@@ -70,27 +71,32 @@ export async function processTree(root: number): Promise<ProcessStat[]> {
  * CPU seconds used so far, by role. A process that ends hands its own to the one that waits for it,
  * so that the sum over a tree never loses any; under which role it stands can change by that.
  */
-export type CpuReading = Record<string, number>;
+export type CpuReading = Record<string, { ticks: number; exact: number }>;
 
 export async function readCpu(root: number | undefined): Promise<CpuReading> {
   const tree = root === undefined ? [] : await processTree(root);
-  const commandLines = await Promise.all(
-    tree.map(({ pid }) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
-  );
-  const exact = await Promise.all(tree.map(({ pid }) => threadSeconds(pid)));
   const reading: CpuReading = {};
-  for (const [i, { cpuSeconds, childSeconds }] of tree.entries()) {
-    const role = roleOf((commandLines[i] ?? '').split('\0').filter((part) => part !== ''));
-    // Both are too low: ticks are rounded down, and the exact sum lacks threads that have ended.
-    const used = Math.max(cpuSeconds, exact[i] ?? 0) + childSeconds;
-    reading[role] = (reading[role] ?? 0) + used;
+  for (const { pid, cpuSeconds, childSeconds } of tree) {
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    const role = roleOf(commandLine.split('\0').filter((part) => part !== ''));
+    const sum = (reading[role] ??= { ticks: 0, exact: 0 });
+    sum.ticks += cpuSeconds + childSeconds;
+    sum.exact += (await threadSeconds(pid)) + childSeconds;
   }
   return reading;
 }
 
+/** Of a process: what reading its two counts one after the other may make of them. */
+const ROUNDING = 0.05;
+
+/** Exact, unless threads ended in between: only the count of ticks still has what they used. */
 export function cpuBetween(before: CpuReading, after: CpuReading): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(after).map(([role, seconds]) => [role, seconds - (before[role] ?? 0)]),
+    Object.entries(after).map(([role, { ticks, exact }]) => {
+      const inTicks = ticks - (before[role]?.ticks ?? 0);
+      const inExact = exact - (before[role]?.exact ?? 0);
+      return [role, inTicks > inExact + ROUNDING ? inTicks : inExact];
+    }),
   );
 }
 

@@ -3,7 +3,13 @@ import { startChild } from './child.ts';
 import { tokensOf } from './load/frames.ts';
 import { type Generator, startGenerator } from './load/handle.ts';
 import { startSystem } from './systems/index.ts';
-import { type Answer, type System, type SystemName, TOKENS } from './systems/system.ts';
+import {
+  type Answer,
+  type StartOptions,
+  type System,
+  type SystemName,
+  TOKENS,
+} from './systems/system.ts';
 
 const UPSTREAM = fileURLToPath(new URL('../test/simulator/main.ts', import.meta.url));
 
@@ -18,7 +24,11 @@ export interface Rig {
 }
 
 /** Rejects with nothing left running when one of them does not start. */
-export async function startRig(names: SystemName[], signal: AbortSignal): Promise<Rig> {
+export async function startRig(
+  names: SystemName[],
+  signal: AbortSignal,
+  options: StartOptions = {},
+): Promise<Rig> {
   const stops: (() => Promise<void>)[] = [];
   // In front to back, so that no system loses its upstream or Redis while it still drains.
   const stop = async (): Promise<void> => {
@@ -29,7 +39,7 @@ export async function startRig(names: SystemName[], signal: AbortSignal): Promis
     stops.push(upstream.stop);
     const systems: System[] = [];
     for (const name of names) {
-      const system = await startSystem(name, upstream.origin, signal);
+      const system = await startSystem(name, upstream.origin, signal, options);
       stops.push(() => system.stop());
       systems.push(system);
     }
@@ -38,6 +48,7 @@ export async function startRig(names: SystemName[], signal: AbortSignal): Promis
     const tokens = {
       burst: await referenceTokens(upstream.origin, 'burst', signal),
       paced: await referenceTokens(upstream.origin, 'paced', signal),
+      middling: await referenceTokens(upstream.origin, 'middling', signal),
       long: await referenceTokens(upstream.origin, 'long', signal),
     };
     return { upstream, generator, systems, tokens, stop };

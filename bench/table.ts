@@ -54,7 +54,7 @@ export function asMarkdown(parts: readonly Part[]): string {
 
 /** With digits enough to compare, thousands apart; `-` where there is no figure. */
 export function number(value: number | undefined, digits = 0): string {
-  if (value === undefined || Number.isNaN(value)) return '-';
+  if (value === undefined || !Number.isFinite(value)) return '-';
   return value.toLocaleString('en-US', {
     minimumFractionDigits: digits,
     maximumFractionDigits: digits,

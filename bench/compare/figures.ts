@@ -1,6 +1,5 @@
 import { median } from '../load/samples.ts';
-import type { Measurement } from './measure.ts';
-import { totalOf } from '../proc.ts';
+import { COSTS, type Measurement, seconds } from './costs.ts';
 import type { SystemName } from '../systems/system.ts';
 
 /** One figure over all rounds. */
@@ -14,6 +13,8 @@ export interface Spread {
 export interface Figures {
   rounds: number;
   requestsPerSecond: Spread;
+  /** What was sent at a fixed rate; NaN where the rate was not fixed. */
+  offered: Spread;
   firstToken: Record<Percentile, Spread>;
   /** Through the system minus direct, percentile by percentile, in the same round. */
   added: Record<Percentile, Spread>;
@@ -41,17 +42,6 @@ export interface Figures {
 type Percentile = 'p50' | 'p95' | 'p99';
 const PERCENTILES: readonly Percentile[] = ['p50', 'p95', 'p99'];
 
-const seconds = ({ result }: Measurement): number => result.elapsedMs / 1_000;
-const micros = ({ cpu }: Measurement): number => totalOf(cpu.system) * 1e6;
-
-/** What systems are compared by. */
-export const COSTS = {
-  requestsPerSecond: (one) => one.result.requests / seconds(one),
-  cpuPerRequest: (one) => micros(one) / one.result.requests,
-  cpuPerChunk: (one) => micros(one) / one.result.tokens,
-  gapP99: (one) => one.result.gaps.p99,
-} satisfies Record<string, (one: Measurement) => number>;
-
 /** The figures of one system at one point; undefined where it was not measured. */
 export function figuresOf(
   all: readonly Measurement[],
@@ -78,6 +68,7 @@ export function figuresOf(
   return {
     rounds: mine.length,
     requestsPerSecond: over(COSTS.requestsPerSecond),
+    offered: over((one) => one.offered ?? Number.NaN),
     firstToken: percentiles((one, p) => one.result.firstToken[p]),
     added: percentiles(
       (one, p) =>
@@ -99,7 +90,7 @@ export function figuresOf(
     errors: sum(({ result }) => result.errors),
     framesLost: sum(({ result }) => result.framesLost),
     stalls: sum(({ result }) => result.stalls),
-    faults: mine.flatMap(({ result }) => result.faults).slice(0, 5),
+    faults: [...new Set(mine.flatMap(({ result }) => result.faults))].slice(0, 3),
   };
 }
 

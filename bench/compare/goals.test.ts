@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { figuresOf, ratioOf } from './figures.ts';
 import { goalsOf } from './goals.ts';
-import type { Measurement } from './measure.ts';
+import type { Measurement } from './costs.ts';
 import type { SystemName } from '../systems/system.ts';
 
 interface Given {

@@ -1,6 +1,6 @@
-import { type COSTS, type Figures, figuresOf, ratioOf } from './figures.ts';
+import { type Figures, figuresOf, ratioOf } from './figures.ts';
 import type { Goal } from '../goal.ts';
-import type { Measurement } from './measure.ts';
+import type { COSTS, Measurement } from './costs.ts';
 import type { SystemName } from '../systems/system.ts';
 
 /** What Millrace is to cost, and the text of each goal; a verdict informs, it fails no run. */

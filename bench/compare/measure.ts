@@ -1,28 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Arrival, LoadResult } from '../load/spec.ts';
-import { FIRST_WARMUP, type Point } from './plan.ts';
+import type { Arrival, Body, LoadResult } from '../load/spec.ts';
+import { COSTS, type Measurement } from './costs.ts';
+import { CAPACITY, FIRST_WARMUP, type Point } from './plan.ts';
 import { cpuBetween, type CpuReading, readCpu, totalOf } from '../proc.ts';
 import { readRedis } from '../redis.ts';
 import type { Rig } from '../rig.ts';
-import type { System, SystemName } from '../systems/system.ts';
-
-/** What one system did under one point's load in one round. CPU in seconds. */
-export interface Measurement {
-  point: string;
-  round: number;
-  system: SystemName;
-  result: LoadResult;
-  cpu: {
-    /** By role, all processes of the system. */
-    system: Record<string, number>;
-    generator: number;
-    upstream: number;
-    /** The systems whose turn it was not: what their idling took from this one. */
-    others: number;
-  };
-  /** Entries that were added to Redis streams, the queue's own events among them. */
-  xadds?: number;
-}
+import { CHAT_PATH, type System, type SystemName } from '../systems/system.ts';
 
 /** Between two loads: the last answers' clean-up belongs to nobody's figures. */
 const SETTLE_MS = 150;
@@ -38,14 +21,16 @@ export async function measureAll(
   const measurements: Measurement[] = [];
   for (const system of rig.systems) {
     onProgress(`warming up ${system.name}`);
-    await drive(rig, system, 'burst', FIRST_WARMUP, 0, signal);
+    await drive(rig, system, { answer: 'burst', arrival: FIRST_WARMUP }, signal);
   }
   for (let round = 1; round <= rounds; round++) {
     for (const point of points) {
       // Each round begins with another one, so that no system always runs behind the same neighbour.
       for (const system of rotated(rig.systems, round - 1)) {
+        if (point.skips?.includes(system.name)) continue;
         onProgress(`round ${round} of ${rounds}: ${point.label}, ${system.name}`);
-        measurements.push(await measure(rig, system, point, round, signal));
+        const arrival = arrivalOf(point, capacityOf(measurements, round, system.name));
+        measurements.push(await measure(rig, system, { ...point, arrival }, round, signal));
       }
     }
   }
@@ -60,15 +45,15 @@ function rotated<T>(all: readonly T[], by: number): T[] {
 async function measure(
   rig: Rig,
   system: System,
-  point: Point,
+  point: Point & { arrival: Arrival },
   round: number,
   signal: AbortSignal,
 ): Promise<Measurement> {
-  await drive(rig, system, 'burst', point.warmup, 0, signal);
+  await drive(rig, system, { answer: 'burst', arrival: point.warmup }, signal);
   await sleep(SETTLE_MS, undefined, { signal });
   const before = await readAll(rig);
   const redisBefore = system.redis && (await readRedis(system.redis.url));
-  const result = await drive(rig, system, point.answer, point.arrival, point.stallMs, signal);
+  const result = await drive(rig, system, point, signal);
   // What a system still does after the last byte (settling a job, say) is part of its cost.
   await sleep(SETTLE_MS, undefined, { signal });
   const after = await readAll(rig);
@@ -88,28 +73,39 @@ async function measure(
       upstream: totalOf(used.get('upstream') ?? {}),
       others: others.reduce((sum, { name }) => sum + totalOf(used.get(name) ?? {}), 0),
     },
+    ...(point.arrival.kind === 'open' && { offered: point.arrival.perSecond }),
     ...(redisBefore && redisAfter && { xadds: redisAfter.xadds - redisBefore.xadds }),
   };
 }
 
-function drive(
+export function drive(
   rig: Rig,
-  system: System,
-  answer: Point['answer'],
-  arrival: Arrival,
-  stallMs: number,
+  { origin, path = CHAT_PATH, headers, models }: System,
+  load: Pick<Point, 'answer'> & { arrival: Arrival; body?: Body; stallMs?: number },
   signal: AbortSignal,
 ): Promise<LoadResult> {
-  const { origin, headers, models } = system;
-  const spec = {
-    origin,
-    headers,
-    model: models[answer],
-    tokens: rig.tokens[answer],
-    arrival,
-    stallMs,
-  };
+  const { answer, arrival, body = 'short', stallMs = 0 } = load;
+  const tokens = rig.tokens[answer];
+  const spec = { origin, path, headers, model: models[answer], tokens, arrival, body, stallMs };
   return rig.generator.run(spec, signal);
+}
+
+/** What the system gave as the point that measures its capacity, in the same round. */
+function capacityOf(
+  measurements: readonly Measurement[],
+  round: number,
+  system: SystemName,
+): number | undefined {
+  const one = measurements.find(
+    (each) => each.point === CAPACITY && each.round === round && each.system === system,
+  );
+  return one && COSTS.requestsPerSecond(one);
+}
+
+function arrivalOf({ label, arrival }: Point, capacity: number | undefined): Arrival {
+  if (arrival.kind !== 'share') return arrival;
+  if (capacity === undefined) throw new Error(`${label}: the capacity was not measured before`);
+  return { kind: 'open', perSecond: Math.max(1, capacity * arrival.of), ms: arrival.ms };
 }
 
 async function readAll(rig: Rig): Promise<Map<string, CpuReading>> {

@@ -1,6 +1,6 @@
 import type { LoadCaseName, Options } from '../options.ts';
-import type { Arrival } from '../load/spec.ts';
-import { type Answer, PACE_MS, TOKENS } from '../systems/system.ts';
+import type { Arrival, Body } from '../load/spec.ts';
+import { type Answer, FLOORS, PACE_MS, type SystemName, TOKENS } from '../systems/system.ts';
 
 /** One load that every system is put under, in turn, once a round. */
 export interface Point {
@@ -10,11 +10,21 @@ export interface Point {
   /** Requests at a time, or streams. */
   size: number;
   answer: Answer;
-  arrival: Arrival;
+  arrival: Arrival | Share;
+  body?: Body;
+  /** Systems that are not worth the time here. */
+  skips?: readonly SystemName[];
   /** Right before each measurement, not counted: connections, caches, the JIT. */
   warmup: Arrival;
   /** Above this gap between two tokens is a stall; 0: gaps say nothing here. */
   stallMs: number;
+}
+
+/** An open loop at a share of what the same system gave at `CAPACITY` in the same round. */
+export interface Share {
+  kind: 'share';
+  of: number;
+  ms: number;
 }
 
 /** Before the first round, each system alone, so that round 1 does not pay for the JIT. */
@@ -24,6 +34,10 @@ export const FIRST_WARMUP: Arrival = {
   maxRequests: 20_000,
   maxMs: 1_500,
 };
+
+/** The point that the open loops are shares of. */
+export const CAPACITY = 'capacity';
+const SHARES = [0.2, 0.4, 0.6, 0.8];
 
 const FRONTIER = [4, 8, 16, 32, 64, 128, 200];
 
@@ -40,7 +54,40 @@ export function planOf(options: Options): Point[] {
     const lengths = options.chunks ?? (quick ? [TOKENS.paced] : [TOKENS.paced, TOKENS.long]);
     for (const length of lengths) points.push(...counts.map((count) => streams(count, length)));
   }
+  if (cases.includes('ladder')) {
+    const ms = quick ? 500 : 2_000;
+    points.push({ ...load(64, ms), case: 'ladder', label: CAPACITY, skips: ['direct'] });
+    points.push(...SHARES.map((share) => open(share, ms)));
+  }
+  if (cases.includes('agents')) points.push(agents(quick ? 1_000 : 4_000));
   return points;
+}
+
+function open(share: number, ms: number): Point {
+  return {
+    case: 'ladder',
+    label: `open ${share * 100} %`,
+    size: share,
+    answer: 'burst',
+    arrival: { kind: 'share', of: share, ms },
+    skips: ['direct'],
+    warmup: { kind: 'closed', concurrency: 64, maxRequests: 500, maxMs: 100 },
+    stallMs: 0,
+  };
+}
+
+function agents(maxMs: number): Point {
+  const closed = { kind: 'closed', concurrency: 8, maxRequests: 1_000_000 } as const;
+  return {
+    case: 'agents',
+    label: 'agents c=8',
+    size: 8,
+    answer: 'burst',
+    body: 'agents',
+    arrival: { ...closed, maxMs },
+    warmup: { ...closed, maxMs: 300 },
+    stallMs: 0,
+  };
 }
 
 function c1(requests: number): Point {
@@ -75,6 +122,7 @@ function streams(count: number, length: number): Point {
     label: `streams n=${count} x ${length}`,
     size: count,
     answer: length === TOKENS.long ? 'long' : 'paced',
+    ...(length === TOKENS.long && { skips: FLOORS }),
     arrival: { kind: 'ramp', streams: count, rampMs: 1_000 },
     warmup: { kind: 'closed', concurrency: 64, maxRequests: 500, maxMs: 300 },
     stallMs: 10 * PACE_MS,

@@ -1,5 +1,5 @@
-import { type COSTS, type Figures, figuresOf, ratioOf, type Spread } from './figures.ts';
-import type { Measurement } from './measure.ts';
+import { type Figures, figuresOf, ratioOf, type Spread } from './figures.ts';
+import type { COSTS, Measurement } from './costs.ts';
 import type { LoadCaseName } from '../options.ts';
 import type { Point } from './plan.ts';
 import { PACE_MS, type SystemName, TOKENS } from '../systems/system.ts';
@@ -45,6 +45,15 @@ const CPU: Column[] = [
   busy('idle others', (figures) => figures.othersBusy),
 ];
 
+const WHOLE_REQUESTS: Column[] = [
+  ranged('req/s', (figures) => figures.requestsPerSecond),
+  ms('p50 ms', (figures) => figures.total.p50),
+  ranged('p99 ms', (figures) => figures.total.p99, 1),
+  { title: 'CPU µs/req', cell: (figures) => number(cpuOrNone(figures.cpuPerRequest)) },
+  ...CPU,
+  count('errors', (figures) => figures.errors),
+];
+
 const COLUMNS: Record<LoadCaseName, Column[]> = {
   c1: [
     ranged('first token p50', (figures) => figures.firstToken.p50, 2),
@@ -56,14 +65,9 @@ const COLUMNS: Record<LoadCaseName, Column[]> = {
     count('requests', (figures) => figures.requests),
     count('errors', (figures) => figures.errors),
   ],
-  load: [
-    ranged('req/s', (figures) => figures.requestsPerSecond),
-    ms('p50 ms', (figures) => figures.total.p50),
-    ranged('p99 ms', (figures) => figures.total.p99, 1),
-    { title: 'CPU µs/req', cell: (figures) => number(cpuOrNone(figures.cpuPerRequest)) },
-    ...CPU,
-    count('errors', (figures) => figures.errors),
-  ],
+  load: WHOLE_REQUESTS,
+  ladder: [ranged('offered/s', (figures) => figures.offered), ...WHOLE_REQUESTS],
+  agents: [ms('first token p50', (figures) => figures.firstToken.p50), ...WHOLE_REQUESTS],
   streams: [
     count('lost', (figures) => figures.framesLost),
     count('stalls', (figures) => figures.stalls),
@@ -141,6 +145,8 @@ const RATIOS: Record<LoadCaseName, Partial<Record<keyof typeof COSTS, string>>> 
   c1: { cpuPerRequest: 'CPU per request' },
   load: { requestsPerSecond: 'req/s', cpuPerRequest: 'CPU per request' },
   streams: { cpuPerChunk: 'CPU per chunk', gapP99: 'gap p99' },
+  ladder: { cpuPerRequest: 'CPU per request' },
+  agents: { requestsPerSecond: 'req/s', cpuPerRequest: 'CPU per request' },
 };
 
 /** Millrace over each of the others, as ratios of the same round. */
@@ -186,12 +192,12 @@ function frontier(
   points: readonly Point[],
   systems: readonly SystemName[],
 ): Part[] {
-  const loads = points.filter((point) => point.case === 'load');
+  const loads = points.filter((point) => point.case === 'load' || point.case === 'ladder');
   if (loads.length < 3) return [];
   const rows = systems.map((name) => {
-    const figures = loads.flatMap(({ label, size }) => {
+    const figures = loads.flatMap(({ label }) => {
       const one = figuresOf(all, label, name);
-      return one && one.errors === 0 ? [{ size, one }] : [];
+      return one && one.errors === 0 ? [{ label, one }] : [];
     });
     return [
       name,
@@ -199,7 +205,7 @@ function frontier(
         const best = figures
           .filter(({ one }) => one.total.p99.median <= limit)
           .sort((a, b) => b.one.requestsPerSecond.median - a.one.requestsPerSecond.median)[0];
-        return best ? `${number(best.one.requestsPerSecond.median)} (c=${best.size})` : '-';
+        return best ? `${number(best.one.requestsPerSecond.median)} (${best.label})` : '-';
       }),
     ];
   });

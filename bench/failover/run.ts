@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Stage } from '../../crashtest/case.ts';
-import { readCpu, totalOf } from '../proc.ts';
+import { cpuBetween, readCpu, totalOf } from '../proc.ts';
 import { busyShare, readTicks } from './busy.ts';
 import { startCutRig } from './cut.ts';
 import { merged } from './figures.ts';
@@ -58,7 +58,11 @@ export async function runFailover(
 
 /** Seconds of CPU: everybody's, and those of this process and its children, also the ended ones. */
 async function readMachine() {
-  return { ticks: readTicks(), ours: totalOf(await readCpu(process.pid)), at: performance.now() };
+  return {
+    ticks: readTicks(),
+    ours: totalOf(cpuBetween({}, await readCpu(process.pid))),
+    at: performance.now(),
+  };
 }
 
 type Reading = Awaited<ReturnType<typeof readMachine>>;

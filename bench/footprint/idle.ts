@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuBetween, readCpu } from '../proc.ts';
 import { readRedis } from '../redis.ts';
 import { startRig } from '../rig.ts';
-import type { SystemName } from '../systems/system.ts';
+import { FLOORS, type SystemName } from '../systems/system.ts';
 
 /** What a system does while nothing is asked of it, each second. */
 export interface IdleWindow {
@@ -27,7 +27,7 @@ export async function runIdle(
   onProgress: (text: string) => void,
 ): Promise<IdleResult[]> {
   const results: IdleResult[] = [];
-  for (const name of systems.filter((one) => one !== 'direct')) {
+  for (const name of systems.filter((one) => !FLOORS.includes(one))) {
     onProgress(`idle: ${name}`);
     const rig = await startRig([name], signal);
     try {

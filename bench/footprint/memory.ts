@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { drive } from '../compare/measure.ts';
 import { readMemory } from '../proc.ts';
 import { readRedis } from '../redis.ts';
 import { startRig } from '../rig.ts';
-import type { SystemName } from '../systems/system.ts';
+import { FLOORS, type SystemName } from '../systems/system.ts';
 
 /** Resident bytes by role, at three moments. */
 export interface MemoryResult {
@@ -22,7 +23,7 @@ const CONCURRENCY = 64;
 const LOAD_MS = 60_000;
 const SETTLE_MS = 5_000;
 /** For the collectors of garbage, which give memory back when a process has rested. */
-export const RECOVERY_MS = 20_000;
+export const RECOVERY_MS = 10_000;
 
 /** Each system alone on the machine and freshly started, once whatever `--rounds` says. */
 export async function runMemory(
@@ -31,7 +32,7 @@ export async function runMemory(
   onProgress: (text: string) => void,
 ): Promise<MemoryResult[]> {
   const results: MemoryResult[] = [];
-  for (const name of systems.filter((one) => one !== 'direct')) {
+  for (const name of systems.filter((one) => !FLOORS.includes(one))) {
     onProgress(`memory: ${name}`);
     results.push(await measure(name, quick, signal));
   }
@@ -45,7 +46,8 @@ async function measure(
 ): Promise<MemoryResult> {
   const rig = await startRig([name], signal);
   try {
-    const { pid = 0, origin, headers, models, redis } = rig.systems[0]!;
+    const system = rig.systems[0]!;
+    const { pid = 0, redis } = system;
     await sleep(quick ? 500 : SETTLE_MS, undefined, { signal });
     const idle = await readMemory(pid);
     const redisBefore = redis && (await readRedis(redis.url));
@@ -55,8 +57,12 @@ async function measure(
       maxRequests: quick ? 500 : LOAD_REQUESTS,
       maxMs: LOAD_MS,
     } as const;
-    const spec = { origin, headers, model: models.burst, tokens: rig.tokens.burst, stallMs: 0 };
-    const { requests, errors } = await rig.generator.run({ ...spec, arrival: load }, signal);
+    const { requests, errors } = await drive(
+      rig,
+      system,
+      { answer: 'burst', arrival: load },
+      signal,
+    );
     const afterLoad = await readMemory(pid);
     await sleep(quick ? 500 : RECOVERY_MS, undefined, { signal });
     const recovered = await readMemory(pid);

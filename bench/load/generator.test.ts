@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type Generator, startGenerator } from './handle.ts';
@@ -36,7 +36,8 @@ async function serve(listener: RequestListener): Promise<string> {
 }
 
 function spec(origin: string, arrival: Arrival, stallMs = 0): LoadSpec {
-  return { origin, arrival, stallMs, model: 'm', headers: {}, tokens: TOKENS };
+  const asked = { path: '/chat', model: 'm', body: 'short', headers: {} } as const;
+  return { origin, arrival, stallMs, tokens: TOKENS, ...asked };
 }
 
 const once3 = { kind: 'closed', concurrency: 3, maxRequests: 3, maxMs: 5_000 } as const;
@@ -88,6 +89,20 @@ it('ramped streams keep account of gaps and of stalls among them', async () => {
   expect(result).toMatchObject({ requests: 10, errors: 0, stalls: 10 });
   expect(result.gaps.count).toBe(20);
   expect(result.gaps.max).toBeGreaterThan(100);
+});
+
+it('an open loop sends at its rate whatever comes back, and counts from when a request was due', async () => {
+  const waiting: ServerResponse[] = [];
+  const origin = await serve((_request, response) => {
+    // No answer before the last request: users that wait for theirs would never send it.
+    if (waiting.push(response) < 20) return;
+    for (const each of waiting) each.end(FRAMES.join(''));
+  });
+  const arrival = { kind: 'open', perSecond: 100, ms: 200 } as const;
+  const result = await generator.run(spec(origin, arrival), ALWAYS);
+  expect(result).toMatchObject({ requests: 20, errors: 0 });
+  // The first one was due 190 ms before the last one was.
+  expect(result.total.max).toBeGreaterThanOrEqual(190);
 });
 
 it('a run ends when its signal does', async () => {

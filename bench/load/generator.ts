@@ -4,6 +4,7 @@
  * ends when the channel does.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { agentBodies } from './agents.ts';
 import { expectTokens } from './frames.ts';
 import type { Arrival, GeneratorMessage, LoadResult, LoadSpec } from './spec.ts';
 import { Tally, User } from './user.ts';
@@ -12,11 +13,19 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
   const tally = new Tally();
   const expected = expectTokens(spec.tokens);
   const { arrival } = spec;
-  const size = arrival.kind === 'closed' ? arrival.concurrency : arrival.streams;
-  const users = Array.from({ length: size }, () => new User(spec, expected, tally));
+  const nextBody = bodiesOf(spec);
+  const users: User[] = [];
+  const join = (): User => {
+    const user = new User(spec, expected, tally, nextBody);
+    users.push(user);
+    return user;
+  };
+  if (arrival.kind === 'closed') while (users.length < arrival.concurrency) join();
+  if (arrival.kind === 'ramp') while (users.length < arrival.streams) join();
   const startedAt = performance.now();
   if (arrival.kind === 'closed') await closed(users, arrival, startedAt);
-  else await ramp(users, arrival.rampMs);
+  else if (arrival.kind === 'ramp') await ramp(users, arrival.rampMs);
+  else await open(arrival, join, tally);
   const elapsedMs = performance.now() - startedAt;
   await Promise.all(users.map((user) => user.close()));
   return {
@@ -50,16 +59,63 @@ async function closed(
   );
 }
 
+/** More than these are not opened: a system that does not keep up must not take the machine along. */
+const MOST_OPEN = 2_000;
+
+/** Ends with the last answer. A user that is free again takes the next request. */
+async function open(
+  { perSecond, ms }: Extract<Arrival, { kind: 'open' }>,
+  join: () => User,
+  tally: Tally,
+): Promise<void> {
+  const startedAt = performance.now();
+  const free: User[] = [];
+  const requests: Promise<void>[] = [];
+  let underWay = 0;
+  const request = async (user: User, dueAt: number): Promise<void> => {
+    await user.request(dueAt);
+    underWay--;
+    free.push(user);
+  };
+  const total = Math.floor((perSecond * ms) / 1_000);
+  for (let sent = 0; sent < total; await sleep(1)) {
+    const due = Math.min(total, Math.ceil(((performance.now() - startedAt) / 1_000) * perSecond));
+    for (; sent < due; sent++) {
+      if (underWay === MOST_OPEN) {
+        tally.fail(`not sent: ${MOST_OPEN} requests are open`, 0);
+        continue;
+      }
+      const user = free.pop() ?? join();
+      underWay++;
+      const dueAt = startedAt + (sent / perSecond) * 1_000;
+      requests.push(request(user, dueAt));
+    }
+  }
+  await Promise.all(requests);
+}
+
+/** The same bodies in the same order for every system; made before the clock runs. */
+function bodiesOf({ body, model }: LoadSpec): () => string | Buffer {
+  if (body === 'agents') {
+    const at = agentBodies(model);
+    let index = 0;
+    return () => at(index++);
+  }
+  const messages = [{ role: 'user', content: 'Count, please.' }];
+  const short = JSON.stringify({ model, stream: true, messages });
+  return () => short;
+}
+
 async function ramp(users: User[], rampMs: number): Promise<void> {
   const startedAt = performance.now();
-  const open: Promise<void>[] = [];
-  while (open.length < users.length) {
+  const streams: Promise<void>[] = [];
+  while (streams.length < users.length) {
     const due = Math.ceil(((performance.now() - startedAt) / rampMs) * users.length);
-    for (const user of users.slice(open.length, Math.min(due, users.length)))
-      open.push(user.request());
+    for (const user of users.slice(streams.length, Math.min(due, users.length)))
+      streams.push(user.request());
     await sleep(1);
   }
-  await Promise.all(open);
+  await Promise.all(streams);
 }
 
 function report(message: GeneratorMessage): void {

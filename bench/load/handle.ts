@@ -49,5 +49,6 @@ export async function startGenerator(signal: AbortSignal): Promise<Generator> {
 }
 
 function boundOf({ arrival }: LoadSpec): number {
+  if (arrival.kind === 'open') return arrival.ms;
   return arrival.kind === 'closed' ? arrival.maxMs : arrival.rampMs;
 }

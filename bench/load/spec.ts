@@ -1,14 +1,23 @@
 import type { Summary } from './samples.ts';
 
-/** How requests come: as fast as answers do, from a fixed number of users; or once each, ramped in. */
+/**
+ * How requests come: as fast as answers do, from a fixed number of users; once each, ramped in; or at a
+ * fixed rate whatever comes back, which shows the queue that the first one hides.
+ */
 export type Arrival =
+  | { kind: 'open'; perSecond: number; ms: number }
   | { kind: 'closed'; concurrency: number; maxRequests: number; maxMs: number }
   | { kind: 'ramp'; streams: number; rampMs: number };
+
+export type Body = 'short' | 'agents';
 
 export interface LoadSpec {
   /** Where the system listens, without a path. */
   origin: string;
+  path: string;
   model: string;
+  /** One short question, or the bodies that agents send. */
+  body: Body;
   headers: Record<string, string>;
   /** The tokens that every answer has to consist of. */
   tokens: string[];

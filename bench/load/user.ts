@@ -36,41 +36,46 @@ export class Tally {
 export class User {
   readonly #client: Client;
   readonly #options: Dispatcher.DispatchOptions;
+  readonly #nextBody: () => string | Buffer;
   readonly #expected: Expectation;
   readonly #stallMs: number;
   readonly #tally: Tally;
 
-  constructor(spec: LoadSpec, expected: Expectation, tally: Tally) {
+  constructor(
+    spec: LoadSpec,
+    expected: Expectation,
+    tally: Tally,
+    nextBody: () => string | Buffer,
+  ) {
     this.#client = new Client(spec.origin, {
       headersTimeout: SILENCE_MS,
       bodyTimeout: SILENCE_MS,
       connectTimeout: SILENCE_MS,
     });
     this.#options = {
-      path: '/v1/chat/completions',
+      path: spec.path,
       method: 'POST',
       headers: {
         'content-type': 'application/json',
         authorization: 'Bearer bench',
         ...spec.headers,
       },
-      body: JSON.stringify({
-        model: spec.model,
-        stream: true,
-        messages: [{ role: 'user', content: 'Count, please.' }],
-      }),
     };
+    this.#nextBody = nextBody;
     this.#expected = expected;
     this.#stallMs = spec.stallMs;
     this.#tally = tally;
   }
 
-  /** One request, to its end or its failure; never rejects, as failures are what is counted. */
-  request(): Promise<void> {
+  /**
+   * One request, to its end or its failure; never rejects, as failures are what is counted. Times count
+   * from `dueAt`: a generator that is late must not make a system look faster.
+   */
+  request(dueAt = performance.now()): Promise<void> {
     return new Promise((resolve) => {
-      const exchange = new Exchange(this.#expected, this.#stallMs, this.#tally, resolve);
+      const exchange = new Exchange(this.#expected, this.#stallMs, this.#tally, dueAt, resolve);
       try {
-        this.#client.dispatch(this.#options, exchange);
+        this.#client.dispatch({ ...this.#options, body: this.#nextBody() }, exchange);
       } catch (error) {
         exchange.onResponseError(
           undefined,
@@ -86,7 +91,7 @@ export class User {
 }
 
 class Exchange implements Dispatcher.DispatchHandler {
-  readonly #sentAt = performance.now();
+  readonly #sentAt: number;
   readonly #tally: Tally;
   readonly #checker: FrameChecker;
   readonly #frames: number;
@@ -95,7 +100,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   #lastTokenAt = 0;
   #refusal = '';
 
-  constructor(expected: Expectation, stallMs: number, tally: Tally, end: () => void) {
+  constructor(
+    expected: Expectation,
+    stallMs: number,
+    tally: Tally,
+    sentAt: number,
+    end: () => void,
+  ) {
+    this.#sentAt = sentAt;
     this.#tally = tally;
     this.#frames = expected.tokens.length + FRAMING;
     this.#end = end;
@@ -118,7 +130,8 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     if (this.#status !== 200) {
-      this.#tally.fail(`status ${this.#status}: ${this.#refusal}`, this.#frames);
+      const refusal = this.#refusal.replaceAll(/\s+/g, ' ').trim();
+      this.#tally.fail(`status ${this.#status}: ${refusal}`, this.#frames);
       return this.#end();
     }
     const { lost, fault } = this.#checker.verdict();

@@ -1,22 +1,26 @@
 import { fileURLToPath } from 'node:url';
 import { startChild } from '../child.ts';
 import { startMillrace } from './millrace.ts';
+import { startNginx } from './nginx.ts';
 import { startPortkey } from './portkey.ts';
-import { MODELS, type System, type SystemName } from './system.ts';
+import { MODELS, type StartOptions, type System, type SystemName } from './system.ts';
 
 /** Starts a system in front of the upstream at `origin`. Rejects when it does not get ready. */
 export async function startSystem(
   name: SystemName,
   origin: string,
   signal: AbortSignal,
+  options: StartOptions = {},
 ): Promise<System> {
   switch (name) {
     case 'direct':
       return { name, origin, headers: {}, models: MODELS, stop: async () => {} };
+    case 'nginx':
+      return startNginx(origin, signal);
     case 'bare':
       return startBare(origin, signal);
     case 'millrace':
-      return startMillrace(origin, signal);
+      return startMillrace(origin, signal, options);
     case 'portkey':
       return startPortkey(origin, signal);
   }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { startChild } from '../child.ts';
 import { freePort } from '../ports.ts';
 import { redisUrlBelow } from '../redis.ts';
-import { MODELS, type System } from './system.ts';
+import { MODELS, type StartOptions, type System } from './system.ts';
 
 const SUPERVISOR = fileURLToPath(new URL('../../apps/supervisor/src/main.ts', import.meta.url));
 
@@ -13,8 +13,11 @@ const SUPERVISOR = fileURLToPath(new URL('../../apps/supervisor/src/main.ts', im
  * One ingress, one worker and the embedded Redis, with everything on that a default install has on:
  * the config names the provider and the models, and nothing else.
  */
-export const startMillrace = (upstream: string, signal: AbortSignal): Promise<System> =>
-  startMillraceWith(configFor(upstream), signal);
+export const startMillrace = (
+  upstream: string,
+  signal: AbortSignal,
+  options: StartOptions,
+): Promise<System> => startMillraceWith(configFor(upstream, options), signal);
 
 /** The same with another config file. */
 export async function startMillraceWith(content: string, signal: AbortSignal): Promise<System> {
@@ -44,7 +47,7 @@ export async function startMillraceWith(content: string, signal: AbortSignal): P
       origin: ready[1] ?? '',
       pid,
       headers: {},
-      models: { burst: 'burst', paced: 'paced', long: 'long' },
+      models: { burst: 'burst', paced: 'paced', middling: 'middling', long: 'long' },
       redis: { url: await redisUrlBelow(pid) },
       stop: async () => {
         await stop();
@@ -57,16 +60,21 @@ export async function startMillraceWith(content: string, signal: AbortSignal): P
   }
 }
 
-function configFor(upstream: string): string {
+function configFor(upstream: string, { manyStreams = false }: StartOptions): string {
+  const pool = manyStreams ? `, pool: { connections: ${MANY} }` : '';
+  const limits = manyStreams ? `limits: { workerConcurrency: ${MANY} }\n` : '';
+  const models = Object.entries(MODELS).map(
+    ([name, model]) => `  ${name}: { targets: [{ provider: bench, model: "${model}" }] }\n`,
+  );
   return `listen: { host: 127.0.0.1 }
 providers:
-  bench: { api: openai, baseUrl: "${upstream}/v1", apiKey: bench }
+  bench: { api: openai, baseUrl: "${upstream}/v1", apiKey: bench${pool} }
 models:
-  burst: { targets: [{ provider: bench, model: "${MODELS.burst}" }] }
-  paced: { targets: [{ provider: bench, model: "${MODELS.paced}" }] }
-  long: { targets: [{ provider: bench, model: "${MODELS.long}" }] }
-`;
+${models.join('')}${limits}`;
 }
+
+/** More streams than any run of the bench has at a time. */
+const MANY = 8_192;
 
 /** What the caller's environment says about Millrace would beat the config above. */
 function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
