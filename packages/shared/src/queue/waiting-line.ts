@@ -205,7 +205,7 @@ function sum(looks: readonly ShardLook[]): QueueLook {
     front: total((look) => look.front),
     active: total((look) => look.active),
     taken: total((look) => look.taken),
-    // A job that was taken before it was placed is counted back first.
+    // A job is counted back a moment after it was taken: one that came in between began the count anew.
     bytes: Math.max(
       0,
       total((look) => look.bytes),
