@@ -58,6 +58,9 @@ export type ContestOutcome =
   /** The run was told to stop. */
   | { kind: 'aborted' };
 
+/** `pause`: ends the pauses before others start, once there is one. */
+type Silence = { isOver: boolean; pause: AbortController | undefined };
+
 type Racer = { voice: Voice; attempt: Attempt; isLate: boolean };
 
 /**
@@ -80,8 +83,8 @@ export function createContest(options: ContestOptions): Contest {
   const racers = new Set<Racer>();
   let paused = false;
   let settle: (outcome: ContestOutcome) => void = () => {};
-  /** Ends with the first word. */
-  let silence = new AbortController();
+  /** Until the first word. */
+  let silence: Silence = { isOver: false, pause: undefined };
   /** Those who failed beside others, and whom nobody has followed yet. */
   let unanswered: Fault[] = [];
   /** Somebody became late since the last hedge. */
@@ -151,7 +154,7 @@ export function createContest(options: ContestOptions): Contest {
 
   /** Asks one more where all that are asked are late: after one that failed, or as a hedge. */
   function callHelp(): void {
-    const mayAsk = !paused && !isComing && !silence.signal.aborted && !signal.aborted;
+    const mayAsk = !paused && !isComing && !silence.isOver && !signal.aborted;
     if (!mayAsk || racers.size === 0 || [...racers].some(({ isLate }) => !isLate)) return;
     for (let fault = unanswered.shift(); fault; fault = unanswered.shift()) {
       const step = fallback(fault);
@@ -167,13 +170,13 @@ export function createContest(options: ContestOptions): Contest {
   /** Starts one more, after its pause and once its target has a place for it. `cause`: what it follows. */
   function come(step: AttemptStep, cause: Fault | 'late'): void {
     isComing = true;
-    const still = silence.signal;
+    const still = silence;
 
     const arrive = guarded((permit: Permit | undefined) => {
-      const isWanted = !still.aborted && !signal.aborted;
+      const isWanted = !still.isOver && !signal.aborted;
       if (!isWanted) permit?.cancel();
       if (cause === 'late' && !(permit && isWanted)) spareHedge();
-      if (still.aborted) return;
+      if (still.isOver) return;
       isComing = false;
       if (permit && isWanted) enter(step, permit);
       // The last of those beside it may have ended in the meantime.
@@ -184,7 +187,7 @@ export function createContest(options: ContestOptions): Contest {
     });
 
     const ask = guarded(() => {
-      const permit = still.aborted || signal.aborted ? undefined : admit(step);
+      const permit = still.isOver || signal.aborted ? undefined : admit(step);
       if (permit instanceof Promise) permit.then(arrive, refuse);
       else arrive(permit);
     });
@@ -195,7 +198,8 @@ export function createContest(options: ContestOptions): Contest {
 
     if (step.delayMs === 0) ask();
     else {
-      const ends = AbortSignal.any([still, signal]);
+      still.pause ??= new AbortController();
+      const ends = AbortSignal.any([still.pause.signal, signal]);
       sleep(step.delayMs, undefined, { signal: ends }).then(ask, ask);
     }
   }
@@ -212,8 +216,8 @@ export function createContest(options: ContestOptions): Contest {
 
   /** Nobody else comes. */
   function hush(): void {
-    // Without a reason, one would be made: an exception with its stack, for every request.
-    silence.abort(over);
+    silence.isOver = true;
+    silence.pause?.abort();
     isComing = false;
   }
 
@@ -259,7 +263,7 @@ export function createContest(options: ContestOptions): Contest {
     run(step, permit) {
       return new Promise((resolve) => {
         settle = resolve;
-        silence = new AbortController();
+        silence = { isOver: false, pause: undefined };
         unanswered = [];
         wantsHedge = false;
         refusers.clear();
@@ -285,9 +289,6 @@ export function createContest(options: ContestOptions): Contest {
 
 const callOff = (attempt: Attempt, reason: GiveUp): void =>
   attempt.stop(reason === 'superseded' ? reason : faults[reason]);
-
-/** Why the silence ended. */
-const over = 'somebody speaks';
 
 const noContinuation: Fault = {
   code: 'no_continuation',

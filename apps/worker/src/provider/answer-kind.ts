@@ -31,6 +31,8 @@ export function createSniffer(headers: ResponseHeaders): AnswerSniffer {
   let bytes: Buffer = Buffer.alloc(0);
 
   function kindOf(): AnswerKind | undefined {
+    // Nearly all streams begin so.
+    if (bytes.toString('latin1', 0, 5) === 'data:') return 'stream';
     const text = bytes.toString('latin1', 0, maxBlankBytes).replace(lead, '');
     if ('\u00ef\u00bb'.startsWith(text)) return bytes.length < maxBlankBytes ? undefined : labelled;
     if (/^[{[<"]/.test(text)) return 'whole';

@@ -10,18 +10,30 @@ export type Left = {
 
 export type Quota = { requests?: Left | undefined; tokens?: Left | undefined };
 
+type Names = { remaining: string; limit: string; reset: string };
+
+const namesOf = (pattern: string): Names => ({
+  remaining: pattern.replace('#', 'remaining'),
+  limit: pattern.replace('#', 'limit'),
+  reset: pattern.replace('#', 'reset'),
+});
+
+/** Made once: each answer of a provider is searched for all of them. */
+const names = {
+  requests: namesOf('x-ratelimit-#-requests'),
+  theirRequests: namesOf('anthropic-ratelimit-requests-#'),
+  tokens: namesOf('x-ratelimit-#-tokens'),
+  theirTokens: ['tokens', 'input-tokens', 'output-tokens'].map((kind) =>
+    namesOf(`anthropic-ratelimit-${kind}-#`),
+  ),
+};
+
 /** `x-ratelimit-*` of OpenAI and those who speak like it, `anthropic-ratelimit-*`; undefined when there are none. */
 export function readQuota(headers: Headers, now: number): Quota | undefined {
-  const requests =
-    left(headers, 'x-ratelimit-#-requests', now) ??
-    left(headers, 'anthropic-ratelimit-requests-#', now);
+  const requests = left(headers, names.requests, now) ?? left(headers, names.theirRequests, now);
   const tokens =
-    left(headers, 'x-ratelimit-#-tokens', now) ??
-    scarcest(
-      ['tokens', 'input-tokens', 'output-tokens'].map((kind) =>
-        left(headers, `anthropic-ratelimit-${kind}-#`, now),
-      ),
-    );
+    left(headers, names.tokens, now) ??
+    scarcest(names.theirTokens.map((kind) => left(headers, kind, now)));
   return requests || tokens ? { requests, tokens } : undefined;
 }
 
@@ -37,14 +49,13 @@ export function readRetryAfter(headers: Headers, now: number): number | undefine
   return date === undefined ? undefined : Math.max(0, date - now);
 }
 
-function left(headers: Headers, pattern: string, now: number): Left | undefined {
-  const header = (word: string) => one(headers[pattern.replace('#', word)]);
-  const remaining = number(header('remaining'));
+function left(headers: Headers, kind: Names, now: number): Left | undefined {
+  const remaining = number(headers[kind.remaining]);
   if (remaining === undefined) return undefined;
-  const reset = header('reset');
+  const reset = one(headers[kind.reset]);
   return {
     remaining,
-    limit: number(header('limit')),
+    limit: number(headers[kind.limit]),
     resetAt: reset === undefined ? undefined : readReset(reset, headers, now),
   };
 }

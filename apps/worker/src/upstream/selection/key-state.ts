@@ -185,7 +185,9 @@ const isEmpty = (quota: Quota | undefined): boolean =>
   lefts(quota).some(({ remaining }) => remaining <= 0);
 
 /** What a quota leaves; less what is under way since the call that brought it, where a state is given. */
-function lefts(quota: Quota | undefined, model?: ModelState): Left[] {
+function lefts(quota: Quota | undefined, model?: ModelState): readonly Left[] {
+  // Most providers say nothing; and each request asks this several times, with many calls under way.
+  if (!quota) return none;
   let calls = 0;
   let tokens = 0;
   for (const [call, weight] of model?.open ?? []) {
@@ -195,5 +197,7 @@ function lefts(quota: Quota | undefined, model?: ModelState): Left[] {
   }
   const less = (left: Left | undefined, amount: number): Left[] =>
     left ? [{ ...left, remaining: left.remaining - amount }] : [];
-  return [...less(quota?.requests, calls), ...less(quota?.tokens, tokens)];
+  return [...less(quota.requests, calls), ...less(quota.tokens, tokens)];
 }
+
+const none: readonly Left[] = [];
