@@ -1,9 +1,10 @@
-import { keyspace, queueName } from '@millrace/shared/keys';
+import { keyspace, queueName, shardOf } from '@millrace/shared/keys';
 import type { Keyspace } from '@millrace/shared/keys';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
-import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
+import type { Claim, LiveChannels, StreamLog } from '@millrace/shared/log/port';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
+import { createTake } from '@millrace/shared/queue/take';
 import type { Submit } from '@millrace/shared/submit/port';
 import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
 import type { Redis } from '@millrace/shared/redis';
@@ -103,6 +104,59 @@ export function openRedisLog(server: TestRedis): RedisLogUnderTest {
           if (dump) await redis.restore(name, lifetimeMs, dump);
         }
       };
+    },
+  };
+}
+
+/**
+ * The same, where the script seals that takes the jobs: its nonces have the number of the job behind the token. A
+ * job is there for each seal, and is activated for the time that the claim says.
+ */
+export function openTakenLog(server: TestRedis): LogUnderTest {
+  const opened = openRedisLog(server);
+  const { redis, keys, log } = opened;
+
+  async function sealNow(id: string, { activation, nonce: token, worker }: Claim) {
+    const shard = shardOf(id);
+    const toKey = (name: string) => `${keys.tag(shard)}:${queueName}:${name}`;
+    // In front of all, also where the request has no job, or was taken before.
+    await redis.hset(toKey(id), { name: 'm', data: '{}', opts: '{}', ats: activation - 1 });
+    await redis.zadd(toKey('prioritized'), 1, id);
+    const take = createTake({
+      redis,
+      keys,
+      shard,
+      queue: { toKey },
+      name: worker,
+      lockMs: 30_000,
+      lifetimeMs,
+    });
+    const taken = await take({ token, jobs: 1, workers: 1, uncounted: 0, avoided: new Set() });
+    const outcome = taken?.jobs[0]?.sealed?.outcome;
+    if (taken?.jobs.length !== 1 || !outcome) throw new Error('one job, sealed');
+    return outcome;
+  }
+
+  // One after the other: who takes gets the job that is in front.
+  let before: Promise<unknown> = Promise.resolve();
+  function seal(id: string, claim: Claim) {
+    const sealed = before.then(() => sealNow(id, claim));
+    before = sealed.catch(() => {});
+    return sealed;
+  }
+
+  const numbered = (nonce: string) => `${nonce}:1`;
+  return {
+    ...opened,
+    log: {
+      ...log,
+      seal,
+      append: (shard, items) =>
+        log.append(
+          shard,
+          items.map((item) => ({ ...item, nonce: numbered(item.nonce) })),
+        ),
+      amend: (id, nonce, lines) => log.amend(id, numbered(nonce), lines),
     },
   };
 }

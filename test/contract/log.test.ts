@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
-import { openMemoryLog, openRedisLog } from './log-adapters.ts';
+import { openMemoryLog, openRedisLog, openTakenLog } from './log-adapters.ts';
 import type { LogUnderTest } from './log-adapters.ts';
 import { endingContract } from './log-ending.contract.ts';
 import { liveContract } from './log-live.contract.ts';
@@ -33,4 +33,11 @@ describe('the log on Redis', () => {
   afterAll(() => server.close());
 
   logContract(() => openRedisLog(server));
+
+  // What the script does that takes the jobs is what `seal` does.
+  describe('sealed as its job is taken', () => {
+    for (const contract of [writingContract, endingContract, readingContract, liveContract]) {
+      contract(() => openTakenLog(server));
+    }
+  });
 });

@@ -50,10 +50,10 @@ describe('a cancel that arrives while a worker activates the request', () => {
     return proxy;
   }
 
-  test('before it has the log, never reaches the provider', async () => {
+  test('before it knows of it, never reaches the provider', async () => {
     const between = await start();
-    // The first command of the worker that names the request is the one that takes over its log.
-    const held = between.holdCommand('req_0_');
+    // Only the answer that brings the job has its id in it: by then the log is the worker's.
+    const held = between.holdAnswerWith('req_0_');
     const id = await createJob(fleet.url, 'pair', { user });
     const reader = follow(fleet.url, id);
     await held;
@@ -66,9 +66,10 @@ describe('a cancel that arrives while a worker activates the request', () => {
     expect(asked(fleet.primary, user)).toBe(0);
   });
 
-  test('when the log is its own, but it does not know yet, leaves no call behind', async () => {
+  test('when its attempt is on the way to the log, leaves no call behind', async () => {
     const between = await start();
-    const held = between.holdAnswerTo('req_0_');
+    // The first command of the worker that names the request.
+    const held = between.holdCommand('req_0_');
     const id = await createJob(fleet.url, 'pair', { user });
     const reader = follow(fleet.url, id);
     await held;

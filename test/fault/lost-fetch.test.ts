@@ -27,7 +27,7 @@ async function startWorker() {
   const runs: Activation[] = [];
   const { promise: over, resolve: end } = Promise.withResolvers<void>();
   const consumer = startBullConsumer(
-    { redis, keys, shards: 1, name: 'w', concurrency: 8, onError: () => {} },
+    { redis, keys, shards: 1, name: 'w', concurrency: 8, lifetimeMs: 60_000, onError: () => {} },
     async (activation) => {
       runs.push(activation);
       await over;

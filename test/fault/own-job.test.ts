@@ -36,7 +36,15 @@ beforeEach(async () => {
   queue = createBullQueue({ redis, keys, shards: 1, retentionMs: 60_000, onError });
   submit = createRedisSubmit({ redis, keys, lifetimeMs: 60_000, retentionMs: 60_000 });
   consumer = startBullConsumer(
-    { redis: server.connect(), keys, shards: 1, name: 'w', concurrency: 8, onError },
+    {
+      redis: server.connect(),
+      keys,
+      shards: 1,
+      name: 'w',
+      concurrency: 8,
+      lifetimeMs: 60_000,
+      onError,
+    },
     (activation) => new Promise((end) => runs.push({ activation, end })),
   );
 });

@@ -44,7 +44,15 @@ afterEach(async () => {
 async function startBusy(concurrency: number): Promise<void> {
   const onError = (error: Error) => void errors.push(error);
   consumer = startBullConsumer(
-    { redis: server.connect(), keys, shards: 1, name: 'w', concurrency, onError },
+    {
+      redis: server.connect(),
+      keys,
+      shards: 1,
+      name: 'w',
+      concurrency,
+      lifetimeMs: 60_000,
+      onError,
+    },
     (activation) => new Promise((end) => runs.push({ activation, end })),
   );
   // Nothing wakes the loop: it sleeps in its blocking read.

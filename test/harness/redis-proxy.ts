@@ -18,6 +18,8 @@ export type RedisProxy = {
   holdCommand(text: string): Promise<void>;
   /** The same for the answer to such a command: Redis has run it, and whoever sent it does not know. */
   holdAnswerTo(text: string): Promise<void>;
+  /** Holds the first answer with this text in it, and what comes behind it on the same connection. */
+  holdAnswerWith(text: string): Promise<void>;
   release(): void;
   /** Ends every connection, and every new one, until `mend`: the same Redis, for a while not there. */
   cut(): void;
@@ -41,6 +43,7 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   const path = join(behind, '..', `proxy-${crypto.randomUUID().slice(0, 8)}.sock`);
   const connections = new Set<Connection>();
   let toLose: { text: string; lost(): void } | undefined;
+  let toHold: { text: string; sprung(): void } | undefined;
   let trap: Trap | undefined;
   let isCut = false;
 
@@ -61,6 +64,10 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   }
 
   function onAnswer(connection: Connection, data: Buffer): void {
+    if (toHold && data.toString('latin1').includes(toHold.text)) {
+      connection.held = { way: 'answer', data: [], first: toHold.sprung };
+      toHold = undefined;
+    }
     if (toLose && data.toString('latin1').includes(toLose.text)) {
       connection.client.destroy();
       connection.redis.destroy();
@@ -122,6 +129,10 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
       }),
     holdCommand: (text) => hold('command', text),
     holdAnswerTo: (text) => hold('answer', text),
+    holdAnswerWith: (text) =>
+      new Promise((resolve) => {
+        toHold = { text, sprung: resolve };
+      }),
     release() {
       for (const connection of connections) {
         const { held, client, redis } = connection;

@@ -30,7 +30,15 @@ async function openQueue() {
   };
   const consume = (handle: (id: string) => Promise<void> = async () => {}) => {
     const consumer = startBullConsumer(
-      { redis: server.connect(), keys, shards: 1, name: 'w', concurrency: 4, onError: note },
+      {
+        redis: server.connect(),
+        keys,
+        shards: 1,
+        name: 'w',
+        concurrency: 4,
+        lifetimeMs: 60_000,
+        onError: note,
+      },
       async ({ id }) => {
         await handle(id);
         return { kind: 'completed', summary: '' };

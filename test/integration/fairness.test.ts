@@ -60,7 +60,15 @@ async function serve(count: number, meanwhile?: (served: string[]) => Promise<un
     if (served.length === count) resolve();
     return { kind: 'completed', summary: '' } as const;
   };
-  const options = { redis, keys, shards: 1, name: 'one', concurrency: 1, onError };
+  const options = {
+    redis,
+    keys,
+    shards: 1,
+    name: 'one',
+    concurrency: 1,
+    lifetimeMs: 60_000,
+    onError,
+  };
   const consumer = startBullConsumer(options, handle);
   await promise;
   await consumer.close();
@@ -201,7 +209,15 @@ describe('jobs of a worker that died', () => {
     const held: string[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     const consumer = startBullConsumer(
-      { redis: server.connect(), keys, shards: 1, name: 'dead', concurrency: count, onError },
+      {
+        redis: server.connect(),
+        keys,
+        shards: 1,
+        name: 'dead',
+        concurrency: count,
+        lifetimeMs: 60_000,
+        onError,
+      },
       async ({ id }) => {
         held.push(id);
         if (held.length === count) resolve();

@@ -75,6 +75,7 @@ function start(places: number, { name = 'w', handle }: { name?: string; handle?:
       shards: 1,
       name,
       concurrency: places,
+      lifetimeMs: 60_000,
       onError: (error) => void errors.push(error),
     },
     (activation) =>

@@ -51,7 +51,15 @@ test('jobs of every end are gone after their retention, also when none ends any 
   const [board] = queue.board;
   expect(await board?.remove(removed)).toBe(1);
   const consumer = startBullConsumer(
-    { redis: server.connect(), keys, shards: 1, name: 'w', concurrency: 5, onError },
+    {
+      redis: server.connect(),
+      keys,
+      shards: 1,
+      name: 'w',
+      concurrency: 5,
+      lifetimeMs: 60_000,
+      onError,
+    },
     async ({ id }) => outcomes.get(id) ?? completed,
   );
   await expect.poll(() => queue.counts()).toMatchObject({ completed: 2, failed: 2 });

@@ -62,10 +62,19 @@ function work(name: string, places: number, notYet = (_id: string) => false) {
   const activations = new Map<string, Activation>();
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   const consumer = startBullConsumer(
-    { redis: server.connect(), keys, shards: 1, name, concurrency: places, onError: () => {} },
+    {
+      redis: server.connect(),
+      keys,
+      shards: 1,
+      name,
+      concurrency: places,
+      lifetimeMs: 60_000,
+      onError: () => {},
+    },
     async (activation) => {
-      const { id, number } = activation;
-      await log.seal(id, { activation: number, nonce: `${id}/${number}`, worker: name });
+      const { id, number, sealed } = activation;
+      const nonce = `${id}/${number}`;
+      await log.seal(id, sealed?.claim ?? { activation: number, nonce, worker: name });
       activations.set(id, activation);
       begun.push(id);
       if (notYet(id)) return { kind: 'not_yet' };
@@ -97,8 +106,9 @@ async function dies(
 }
 
 /** Shows a first piece of the answer of the job that this worker has. */
-async function show(id: string): Promise<void> {
-  const nonce = `${id}/1`;
+async function show(activation: Activation | undefined): Promise<void> {
+  const { id = '', sealed } = activation ?? {};
+  const nonce = sealed?.claim.nonce ?? '';
   const [prev, last] = [
     { run: 0, seq: 0 },
     { run: 1, seq: 1 },
@@ -114,7 +124,7 @@ describe('when a worker dies', () => {
     const [shown = '', fresh = ''] = await addMany(2);
     const worker = work('w1', 2);
     await expect.poll(() => worker.begun).toHaveLength(2);
-    await show(shown);
+    await show(worker.activations.get(shown));
     const waiting = await addMany(3);
 
     expect(await dies('w1', worker)).toBe(2);

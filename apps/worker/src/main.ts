@@ -42,7 +42,8 @@ const role = beginRole({ role: 'worker', argv: process.argv.slice(2), env: proce
 const { config, name, logger, lifecycle } = role;
 const { shards, limits } = config;
 const pools = openPools();
-const { redis, keys, log, onError, isReady, connectSubscriber, leave } = await joinRedis(role);
+const { redis, keys, log, lifetimeMs, onError, isReady, connectSubscriber, leave } =
+  await joinRedis(role);
 // While the rest of the start goes on: the first request finds them open.
 pools.warm(
   Object.values(config.models).flatMap(({ targets }) => targets.map((one) => one.provider)),
@@ -146,7 +147,16 @@ const hearing = await channels.openWorker(name, {
 // Whoever is on the list without listening is taken for dead; whoever takes jobs must be on the list.
 const presence = await startHeartbeat({ redis, keys, shards, name, onError });
 const consumer = startBullConsumer(
-  { redis, keys, shards, name, concurrency: intake.places, onError },
+  {
+    redis,
+    keys,
+    shards,
+    name,
+    concurrency: intake.places,
+    lifetimeMs,
+    workers: upstreams.workers,
+    onError,
+  },
   intake.admitting(
     logRuns(logger, (activation) => {
       hedges.earn();

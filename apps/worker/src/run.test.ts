@@ -1,6 +1,7 @@
 import { decodeEntry, encodeEntry } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import type { JobData } from '@millrace/shared/domain/request';
+import type { Sealed } from '@millrace/shared/domain/seal';
 import { createMemoryLog } from '@millrace/shared/log/memory-log';
 import type { Submit } from '@millrace/shared/submit/port';
 import { newRequest } from '@millrace/shared/submit/request.fixture';
@@ -47,7 +48,7 @@ async function create(): Promise<{ id: string; data: JobData }> {
 }
 
 function start(
-  { id, data }: { id: string; data: JobData },
+  { id, data, sealed }: { id: string; data: JobData; sealed?: Sealed },
   more: Partial<RunDeps> = {},
 ): Promise<ActivationOutcome> {
   const deps: RunDeps = {
@@ -74,7 +75,7 @@ function start(
     timesLate: () => 0,
     ...more,
   };
-  return run({ id, number: 1, data, lockLost: new AbortController().signal }, deps);
+  return run({ id, number: 1, data, sealed, lockLost: new AbortController().signal }, deps);
 }
 
 const cancelledLine = encodeEntry({ kind: 'cancelled', data: { reason: 'a test', at: 1 } });
@@ -294,4 +295,54 @@ it('that waited long for its target has its first attempt in the log before it a
   await vi.waitFor(() => expect(calls).toHaveLength(1));
   stop('finished');
   await ended;
+});
+
+describe('a log that was sealed as its job was taken', () => {
+  const worker = 'w';
+
+  async function sealed(at: number) {
+    const request = await create();
+    const claim = { activation: 1, nonce: 'mine', worker };
+    const outcome = await log.seal(request.id, claim);
+    const seal = vi.spyOn(log, 'seal');
+    return { ...request, seal, claim, sealed: { claim, outcome, at } };
+  }
+
+  it('is not sealed again, and takes the lines of its run', async () => {
+    const request = await sealed(Date.now());
+    const running = start(request);
+    await vi.waitFor(() => expect(calls).toHaveLength(1));
+    expect(request.seal).not.toHaveBeenCalled();
+    expect(calls[0]?.body).toBe('{"messages":[]}');
+    const read = () => log.read(request.id, { run: 0, seq: 0 }, 1000);
+    await vi.waitFor(async () =>
+      expect(await read()).toMatchObject({ lines: [{ run: 1, seq: 1 }] }),
+    );
+    stop('shutdown');
+    await running;
+  });
+
+  it('is asked for again with the same claim when that was a while ago', async () => {
+    const request = await sealed(Date.now() - 1000);
+    const running = start(request);
+    await vi.waitFor(() => expect(calls).toHaveLength(1));
+    expect(request.seal).toHaveBeenCalledWith(request.id, request.claim);
+    stop('shutdown');
+    await running;
+  });
+
+  it('makes no call when another run has taken it over since', async () => {
+    const request = await sealed(Date.now() - 1000);
+    await log.seal(request.id, { activation: 2, nonce: 'other', worker: 'other' });
+    expect(await start(request)).toEqual({ kind: 'dropped' });
+    expect(calls).toEqual([]);
+  });
+
+  it('ends its job as its end says', async () => {
+    const request = await sealed(Date.now());
+    const ended = { ...request.sealed, outcome: { kind: 'ended', by: 'done' } } as const;
+    const outcome = await start({ ...request, sealed: ended });
+    expect(outcome).toEqual({ kind: 'completed', summary: 'had ended already' });
+    expect(calls).toEqual([]);
+  });
 });

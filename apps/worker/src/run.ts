@@ -142,7 +142,12 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
 async function answer(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
   const { log, worker } = deps;
   const { id } = activation;
-  const nonce = randomUUID();
+  const claim = activation.sealed?.claim ?? {
+    activation: activation.number,
+    nonce: randomUUID(),
+    worker,
+  };
+  const { nonce } = claim;
   const controller = new AbortController();
   const { signal } = controller;
   let stopped: StopReason | undefined;
@@ -162,13 +167,17 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   const patient = { withinMs: refusedMs, signal };
 
   try {
-    const claim = { activation: activation.number, nonce, worker };
     const timesLate = deps.timesLate();
-    // The same nonce again is the same claim.
-    const taken = await retryRefused(() => log.seal(id, claim), patient);
-    if (taken.kind === 'refused') return giveUp(taken.error);
-    const sealed = taken.value;
-    const sealedAt = deps.now();
+    let sealedAt = activation.sealed?.at ?? -Infinity;
+    let sealed = activation.sealed?.outcome;
+    // An old seal is asked for again: its log may have been taken over since.
+    if (!sealed || deps.now() - sealedAt >= provenMs) {
+      // The same nonce again is the same claim.
+      const taken = await retryRefused(() => log.seal(id, claim), patient);
+      if (taken.kind === 'refused') return giveUp(taken.error);
+      sealed = taken.value;
+      sealedAt = deps.now();
+    }
     if (sealed.kind === 'fenced') return { kind: 'dropped' };
     if (sealed.kind !== 'sealed') {
       // Settled by who ended it, or by nobody: its estimate stays.

@@ -5,11 +5,28 @@ type Stop = (reason: StopReason) => void;
 
 export type Runs = ReturnType<typeof createRuns>;
 
+/** Requests without a run whose end is remembered: none of them is longer than a round trip on its way. */
+const mostEnded = 1000;
+
 /** The runs of this worker, so that they can be reached from outside. */
 export function createRuns() {
   /** One request may have two runs here for a moment: an old one that ends, and a new one. */
   const byId = new Map<string, Map<Stop, Activation>>();
   const sizes = new Set<() => Held>();
+  /**
+   * Requests that ended from outside while they had no run here. Their logs are sealed by the command that takes
+   * their jobs: the word of the end can be here before the answer of that command.
+   */
+  const ended = new Set<string>();
+
+  function noteEnd(id: string): void {
+    ended.add(id);
+    if (ended.size <= mostEnded) return;
+    for (const oldest of ended) {
+      ended.delete(oldest);
+      return;
+    }
+  }
 
   return {
     register(activation: Activation, stop: Stop, held: () => Held): () => void {
@@ -17,6 +34,7 @@ export function createRuns() {
       const { id } = activation;
       const runs = byId.get(id) ?? new Map<Stop, Activation>();
       byId.set(id, runs.set(stop, activation));
+      if (ended.delete(id)) stop('finished');
       return () => {
         sizes.delete(held);
         runs.delete(stop);
@@ -24,7 +42,9 @@ export function createRuns() {
       };
     },
     stop(id: string, reason: StopReason): void {
-      for (const stop of byId.get(id)?.keys() ?? []) stop(reason);
+      const runs = byId.get(id);
+      if (!runs && reason === 'finished') noteEnd(id);
+      for (const stop of runs?.keys() ?? []) stop(reason);
     },
     stopAll(reason: StopReason): void {
       for (const id of byId.keys()) this.stop(id, reason);

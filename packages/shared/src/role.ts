@@ -68,6 +68,7 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
     redis,
     keys,
     log,
+    /** How long an unfinished request is kept. */
     lifetimeMs,
     onError,
     isReady,

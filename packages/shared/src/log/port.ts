@@ -1,5 +1,8 @@
 import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
+import type { Claim, SealOutcome } from '../domain/seal.ts';
+
+export type { Claim, Past, SealOutcome } from '../domain/seal.ts';
 
 /**
  * The durable log of every request and the live path beside it. A request is made elsewhere (submit/port.ts),
@@ -75,37 +78,6 @@ export type FinishOptions = {
 
 /** `gone`: there is no such request. `ended`: it has its terminal entry, and there is nothing to give up. */
 export type DetachOutcome = 'detached' | 'ended' | 'gone';
-
-export type Claim = {
-  /** BullMQ's `attemptsStarted`: rises with each activation. */
-  activation: number;
-  /** Unique to this activation: tells two holders of one number apart after Redis lost writes. */
-  nonce: string;
-  /** The worker's id, for whoever must reach it. */
-  worker: string;
-};
-
-export type SealOutcome =
-  | {
-      kind: 'sealed';
-      run: number;
-      /** The newest line before this run; `0-0` when there is none. */
-      last: EntryId;
-      /** Of the log, with this seal: from here on the run counts its own writes. */
-      entries: number;
-      body: string;
-      /** The lines before this run, from the first one on; the rest of a long past is to be read. */
-      past: Past;
-    }
-  /** The request has its terminal entry already. */
-  | { kind: 'ended'; by: TerminalKind }
-  /** A newer activation has it. */
-  | { kind: 'fenced' }
-  /** Its end of life came, or it never was. */
-  | { kind: 'gone' };
-
-/** `through`: the place of the last of them; `0-0` when there are none. */
-export type Past = { texts: readonly string[]; through: EntryId };
 
 export type AppendItem = {
   id: string;

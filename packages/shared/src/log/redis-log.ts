@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { compareEntryIds, formatEntryId, parseEntryId, unpack } from '../domain/entry.ts';
+import { compareEntryIds, formatEntryId, unpack } from '../domain/entry.ts';
 import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
 import { shardOf } from '../keys.ts';
@@ -15,6 +15,8 @@ import type {
   StreamLog,
 } from './port.ts';
 import { runScript, scripts } from './redis-scripts.ts';
+import { entryId, pastBytes, pastPacks, sealOutcome } from './seal-reply.ts';
+import type { SealReply } from './seal-reply.ts';
 
 export type RedisLogOptions = {
   redis: Redis;
@@ -24,10 +26,6 @@ export type RedisLogOptions = {
   /** How long a finished one can be read again. */
   retentionMs: number;
 };
-
-/** What a run is told of its past when it seals the log: Redis does nothing else meanwhile. */
-const pastPacks = 512;
-const pastBytes = 128 * 1024;
 
 const appendStatus: Record<number, AppendOutcome> = {
   1: 'written',
@@ -75,21 +73,8 @@ export function createRedisLog({
       });
       const { activation, nonce, worker } = claim;
       const args = [activation, nonce, worker, lifetimeMs, seal, pastPacks, pastBytes];
-      const reply = (await runScript(redis, scripts.seal, allKeys(id), args)) as unknown[];
-      const [kind, run, last, body, entries, past, through] = reply;
-      if (kind === 'ended') return { kind, by: String(run) as TerminalKind };
-      if (kind === 'fenced' || kind === 'gone') return { kind };
-      return {
-        kind: 'sealed',
-        run: Number(run),
-        last: entryId(String(last)),
-        entries: Number(entries),
-        body: String(body),
-        past: {
-          texts: past === '' ? [] : String(past).split('\n'),
-          through: entryId(String(through)),
-        },
-      };
+      const reply = (await runScript(redis, scripts.seal, allKeys(id), args)) as SealReply;
+      return sealOutcome(reply);
     },
 
     async append(shard, items) {
@@ -180,10 +165,4 @@ function readOutcome([more, end, ...packs]: ReadReply, after: EntryId): ReadOutc
     for (const line of unpack(id, text.split('\n'), after)) lines.push(line);
   }
   return { lines, more: more === 1, ahead };
-}
-
-function entryId(text: string): EntryId {
-  const id = parseEntryId(text);
-  if (!id) throw new Error(`not an entry id in a log: ${text}`);
-  return id;
 }

@@ -53,6 +53,7 @@ export async function runScript(
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
     if (!isWanted()) throw error;
+
     return redis.eval(script.lua, keys.length, ...keys, ...args);
   }
 }

@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
 import { clearSuspect, suspectName } from './casualties.ts';
 import { lockMs, openDesk } from './desk.ts';
-import type { Desk, HeldBullJob } from './desk.ts';
+import type { Desk, Fetched } from './desk.ts';
 import { startFetching } from './fetching.ts';
 import type { Fetching } from './fetching.ts';
 import { heldJobs, takeBack } from './held-jobs.ts';
@@ -14,6 +15,7 @@ import { createPlaces } from './places.ts';
 import type { Activation, ActivationHandler, ActivationOutcome, JobConsumer } from './port.ts';
 import { createStrays } from './strays.ts';
 import type { Strays } from './strays.ts';
+import type { TakenJob } from './taken-job.ts';
 import { createTakings } from './takings.ts';
 import type { Takings } from './takings.ts';
 import { createWaitingLine } from './waiting-line.ts';
@@ -27,8 +29,15 @@ export type BullConsumerOptions = {
   name: string;
   /** Jobs at once, over all shards, until `setPlaces` says otherwise. */
   concurrency: number;
+  /** How long an unfinished request is kept. */
+  lifetimeMs: number;
+  /** Workers of the fleet, which share the jobs that wait. */
+  workers?: () => number;
   onError: (error: Error) => void;
 };
+
+/** Jobs of one fetch: well below a millisecond of Redis. */
+const mostAtOnce = 16;
 
 /** Of a suspect: what its run calls when it has shown something, and what lets the next suspect come. */
 type Admitted = { shown?: Activation['shown']; free?: () => void };
@@ -46,10 +55,11 @@ export function startBullConsumer(
   options: BullConsumerOptions,
   handle: ActivationHandler,
 ): JobConsumer {
-  const { redis, keys, shards: count, name, concurrency, onError } = options;
+  const { redis, keys, shards: count, name, concurrency, lifetimeMs, onError } = options;
+  const { workers = () => 1 } = options;
   const line = createWaitingLine({ redis, keys });
   const note = (error: unknown) => onError(asError(error));
-  const places = createPlaces(concurrency);
+  const places = createPlaces(concurrency, count);
   /** Models that are not to be taken, as told. */
   let unwanted: ReadonlySet<string> = new Set();
   /** The same, with the name of the suspects while one is here. Another set is another object. */
@@ -63,15 +73,11 @@ export function startBullConsumer(
     lookAtAll();
   }
 
-  /** A job from its fetch to its end in the queue, which may bring the next one. */
-  async function run(
-    shard: Shard,
-    job: HeldBullJob,
-    wantsNext: () => boolean,
-  ): Promise<HeldBullJob | undefined> {
+  /** A job from its fetch to its end in the queue. */
+  async function run(shard: Shard, job: TakenJob): Promise<void> {
     const { desk } = shard;
     const admitted = await admit(shard, job);
-    if (!admitted) return undefined;
+    if (!admitted) return;
     let outcome: ActivationOutcome;
     try {
       outcome = await activate(shard, job, admitted);
@@ -79,28 +85,24 @@ export function startBullConsumer(
       // Clients learn that it failed; why, only this log says.
       note(error);
       await desk.fail(job, asError(error));
-      return undefined;
+      return;
     }
-    if (outcome.kind === 'completed') {
-      const brings = !stopping && avoided.size === 0 && wantsNext();
-      return desk.complete(job, outcome.summary, brings);
-    }
+    if (outcome.kind === 'completed') await desk.complete(job, outcome.summary);
     if (outcome.kind === 'failed') await desk.fail(job, new UnrecoverableError(outcome.reason));
     if (outcome.kind === 'handed_back') await handBack(shard, job);
     if (outcome.kind === 'not_yet') await putBack(shard, job);
-    return undefined;
   }
 
   /** Undefined when it is not to be run, and has been put where it belongs. */
-  async function admit(shard: Shard, job: HeldBullJob): Promise<Admitted | undefined> {
+  async function admit(shard: Shard, job: TakenJob): Promise<Admitted | undefined> {
     const { desk, takings } = shard;
     // BullMQ has it fail: its workers died too often.
     if (job.deferredFailure) {
       await desk.fail(job, new UnrecoverableError(job.deferredFailure));
       return undefined;
     }
-    const isFirst = job.attemptsStarted <= 1;
-    takings.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
+    const isFirst = job.number <= 1;
+    if (job.uncounted) takings.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
     const isSuspect = job.name === suspectName;
     // The fetch was under way when this was decided.
     if (!isSuspect && (stopping || (places.over && !isFirst))) {
@@ -118,17 +120,17 @@ export function startBullConsumer(
 
   async function activate(
     { keeper }: Shard,
-    job: HeldBullJob,
+    job: TakenJob,
     { shown, free }: Admitted,
   ): Promise<ActivationOutcome> {
-    const { id = '', attemptsStarted: number, data, token = '' } = job;
+    const { id, number, data, token, sealed } = job;
     // From here on the run minds it.
     if (data.deadlineAt !== undefined) line.strike([id]).catch(note);
     const lock = keeper.keep(id, token);
     held += 1;
     let outcome: ActivationOutcome | undefined;
     try {
-      outcome = await handle({ id, number, data, shown, lockLost: lock.lost });
+      outcome = await handle({ id, number, data, sealed, shown, lockLost: lock.lost });
       // Somebody else has it, and Redis would refuse whatever we do to it.
       return lock.lost.aborted ? { kind: 'dropped' } : outcome;
     } finally {
@@ -140,7 +142,7 @@ export function startBullConsumer(
     }
   }
 
-  function isolate({ desk }: Shard, { id = '', token = '', data }: HeldBullJob): Admitted {
+  function isolate({ desk }: Shard, { id, token, data }: TakenJob): Admitted {
     const free = isolation.take();
     avoidAnew();
     let hasShown = false;
@@ -155,27 +157,27 @@ export function startBullConsumer(
   }
 
   /** Its deadline is minded again by those who look at the queue. */
-  function waitsAgain({ id = '', data: { deadlineAt } }: HeldBullJob): void {
+  function waitsAgain({ id, data: { deadlineAt } }: TakenJob): void {
     if (deadlineAt !== undefined) line.mind(id, deadlineAt).catch(note);
   }
 
-  async function handBack({ desk }: Shard, job: HeldBullJob): Promise<void> {
+  async function handBack({ desk }: Shard, job: TakenJob): Promise<void> {
     waitsAgain(job);
     await desk.handBack(job);
   }
 
-  async function putBack({ desk, takings }: Shard, job: HeldBullJob): Promise<void> {
+  async function putBack({ desk, takings }: Shard, job: TakenJob): Promise<void> {
     waitsAgain(job);
     const outcome = await desk.putBack(job);
-    if (outcome === 'ended') await desk.complete(job, 'had ended already', false);
+    if (outcome === 'ended') await desk.complete(job, 'had ended already');
     if (outcome !== 'back') return;
-    takings.spare();
+    takings.spare(1);
     // Who slept was woken by its taking, and may want what this worker does not.
     await desk.wake();
   }
 
   function openShard(number: number): Shard {
-    const desk = openDesk({ redis, keys, shard: number, name, onError: note });
+    const desk = openDesk({ redis, keys, shard: number, name, lifetimeMs, onError: note });
     const { worker } = desk;
     const keeper = createLockKeeper({
       extend: (ids, tokens) => worker.extendJobLocks(ids, tokens, lockMs),
@@ -194,13 +196,31 @@ export function startBullConsumer(
     return { desk, keeper, takings: createTakings({ took, onError: note }), strays };
   }
 
+  async function fetch({ desk, takings, strays }: Shard, jobs: number): Promise<Fetched> {
+    const token = randomUUID();
+    const lossesBefore = losses;
+    const uncounted = takings.claimSpared(jobs);
+    let fetched: Fetched = { jobs: [], left: false };
+    try {
+      fetched = await desk.fetch({ token, jobs, workers: workers(), uncounted, avoided });
+      return fetched;
+    } finally {
+      const counted = fetched.jobs.filter(
+        (job) => !job.uncounted && job.deferredFailure === undefined,
+      );
+      takings.spare(Math.max(0, uncounted - counted.length));
+      if (losses !== lossesBefore) strays.claim(token, new Set(fetched.jobs.map(({ id }) => id)));
+    }
+  }
+
   function fetchFrom(shard: Shard): Fetching {
     const { desk } = shard;
     const isAvoiding = () => avoided.size > 0;
-    return startFetching<HeldBullJob>({
+    return startFetching<TakenJob>({
       places,
-      fetch: () => desk.fetch(avoided),
-      run: (job, wantsNext) => run(shard, job, wantsNext),
+      mostAtOnce,
+      fetch: (most) => fetch(shard, most),
+      run: (job) => run(shard, job),
       sleep: () => desk.sleep(() => places.free && !stopping, isAvoiding),
       onError: note,
     });
@@ -215,6 +235,10 @@ export function startBullConsumer(
     for (const { strays } of shards) strays.look();
   };
   redis.on('ready', onReady);
+  /** Connections lost so far: what was under way then is sent again, and may be done twice. */
+  let losses = 0;
+  const onClose = () => void (losses += 1);
+  redis.on('close', onClose);
 
   /** Takes no more jobs, and ends with those that it holds; their locks are kept until then. */
   async function stop(): Promise<void> {
@@ -228,6 +252,7 @@ export function startBullConsumer(
     await Promise.all(ends);
     isolation.close();
     redis.off('ready', onReady);
+    redis.off('close', onClose);
   }
 
   const close = () => {

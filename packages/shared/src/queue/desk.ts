@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import { Worker } from 'bullmq';
-import type { Job } from 'bullmq';
+import { Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import { queueName } from '../keys.ts';
@@ -12,6 +11,10 @@ import { createDamagedJobs } from './damaged-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import { createPassingOver } from './passing-over.ts';
 import type { PutBack } from './passing-over.ts';
+import { createTake } from './take.ts';
+import type { Ask } from './take.ts';
+import { bullJob } from './taken-job.ts';
+import type { TakenJob } from './taken-job.ts';
 
 export type DeskOptions = {
   redis: Redis;
@@ -19,13 +22,16 @@ export type DeskOptions = {
   shard: number;
   /** The worker's id: BullMQ writes it into every job that it takes. */
   name: string;
+  /** How long an unfinished request is kept. */
+  lifetimeMs: number;
   onError(error: unknown): void;
 };
 
 /** One shard's queue as a worker uses it. What it does to a job that is not ours any more, it does not. */
 export type Desk = ReturnType<typeof openDesk>;
 
-export type HeldBullJob = Job<JobData, string>;
+/** Jobs of one fetch, and whether more of them wait. */
+export type Fetched = { jobs: TakenJob[]; left: boolean };
 
 /**
  * Seconds that the blocking read waits before the queue is looked at all the same: the longest that a
@@ -49,20 +55,12 @@ const maxLostLocks = 9;
 /** How long the end of a job is tried for, while Redis refuses it for now; milliseconds. */
 const settleMs = 10_000;
 
-/** As BullMQ gives a job: its fields and its id, or nothing. */
-class DeskWorker extends Worker<JobData, string> {
-  async taken([fields, id]: unknown[], token: string): Promise<HeldBullJob | undefined> {
-    const json = fields as Parameters<Worker['nextJobFromJobData']>[0];
-    return this.nextJobFromJobData(json, id as string, token);
-  }
-}
-
 /**
  * BullMQ's Worker, whose own loop does not run: it would fetch whatever comes first, one job after the
  * other, and as long as it sleeps it cannot be told to take none.
  */
-export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
-  const worker = new DeskWorker(queueName, null, {
+export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: DeskOptions) {
+  const worker = new Worker<JobData, string>(queueName, null, {
     connection: redis,
     prefix: keys.tag(shard),
     name,
@@ -77,6 +75,7 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
   worker.startStalledCheckTimer().catch(onError);
   const damaged = createDamagedJobs({ redis, keys, shard, queue: worker, onError });
   const passing = createPassingOver(redis, keys, shard, worker);
+  const take = createTake({ redis, keys, shard, queue: worker, name, lockMs, lifetimeMs });
   const closing = new AbortController();
   const { signal } = closing;
 
@@ -96,15 +95,34 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
     }
   }
 
+  async function fetchAsBullMq(): Promise<Fetched> {
+    for (;;) {
+      const token = randomUUID();
+      const tried = await damaged.guard(() => worker.getNextJob(token, { block: false }));
+      if (!tried) continue;
+      const { value: job } = tried;
+      if (!job) return { jobs: [], left: false };
+      const { id = '', name: model, data, attemptsStarted: number, deferredFailure, opts } = job;
+      const taken = { id, name: model, data, number, token, deferredFailure, options: () => opts };
+      return { jobs: [{ ...taken, uncounted: true }], left: true };
+    }
+  }
+
   return {
     worker,
 
-    /** The next job, without waiting for one. */
-    async fetch(avoided: ReadonlySet<string>): Promise<HeldBullJob | undefined> {
-      if (avoided.size > 0 && !(await passing.pick(avoided))) return undefined;
+    /** The next jobs, without waiting for one. Who avoids some models gets them one by one. */
+    async fetch(ask: Ask): Promise<Fetched> {
+      const { avoided } = ask;
+      if (avoided.size > 0 && !(await passing.pick(avoided))) return { jobs: [], left: false };
+      const jobs = avoided.size > 0 ? 1 : ask.jobs;
       for (;;) {
-        const tried = await damaged.guard(() => worker.getNextJob(randomUUID(), { block: false }));
-        if (tried) return tried.value;
+        const tried = await damaged.guard(() => take({ ...ask, jobs }));
+        if (!tried) continue;
+        if (!tried.value) return fetchAsBullMq();
+        // Beside the others, whose readers wait.
+        for (const id of tried.value.damaged) damaged.remove(id).catch(onError);
+        return tried.value;
       }
     },
 
@@ -124,40 +142,34 @@ export function openDesk({ redis, keys, shard, name, onError }: DeskOptions) {
       }
     },
 
-    /** With `brings`, the next job in the same step, where one waits: with the same token, as BullMQ does. */
-    async complete(
-      job: HeldBullJob,
-      summary: string,
-      brings: boolean,
-    ): Promise<HeldBullJob | undefined> {
-      const token = job.token ?? '';
-      let next: unknown;
+    async complete(job: TakenJob, summary: string): Promise<void> {
       try {
-        await settle(async () => {
-          next = await job.moveToCompleted(summary, token, brings);
-        });
+        await settle(() => bullJob(worker, job).moveToCompleted(summary, job.token, false));
       } catch (error) {
-        await settle(() => job.moveToFailed(error as Error, token));
+        await this.fail(job, error as Error);
       }
-      return Array.isArray(next) ? worker.taken(next, token) : undefined;
     },
 
-    async fail(job: HeldBullJob, error: Error): Promise<void> {
-      await settle(() => job.moveToFailed(error, job.token ?? ''));
+    async fail({ id, token }: TakenJob, error: Error): Promise<void> {
+      await settle(async () => {
+        // With all that BullMQ knows of it: what failed before, too.
+        const job = await Job.fromId(worker, id);
+        await job?.moveToFailed(error, token);
+      });
     },
 
     /** In front of all, for another worker. */
-    async handBack(job: HeldBullJob): Promise<void> {
-      await settle(() => job.moveToWait(job.token ?? ''));
+    async handBack(job: TakenJob): Promise<void> {
+      await settle(() => bullJob(worker, job).moveToWait(job.token));
       // By itself: a second try of both would find the job moved, and wake nobody.
       await settle(() => wake(redis, worker.qualifiedName));
     },
 
     /** To where it stood, as if it had not been taken. */
-    async putBack(job: HeldBullJob): Promise<PutBack> {
+    async putBack(job: TakenJob): Promise<PutBack> {
       let outcome: PutBack = 'lost';
       await settle(async () => {
-        outcome = await passing.putBack(job, job.token ?? '');
+        outcome = await passing.putBack(job);
       });
       return outcome;
     },

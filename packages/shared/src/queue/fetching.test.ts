@@ -14,18 +14,29 @@ afterEach(async () => {
   await Promise.all(closings.splice(0).map((close) => close()));
 });
 
-let running: { job: string; wantsNext(): boolean; end(brought?: string): void }[] = [];
+let running: { job: string; end(): void }[] = [];
 const jobs = () => running.map(({ job }) => job);
 
+type Fetch = (most: number) => Promise<{ jobs: string[]; left: boolean }>;
+
+const mostAtOnce = 4;
+const isLast = (job: string | undefined) => ({ jobs: job === undefined ? [] : [job], left: false });
+
 /** A line of jobs whose sleep ends with the test only. */
-function open(places: Places, waiting: string[], fetch = async () => waiting.shift()): Line {
+function open(places: Places, waiting: string[], fetch?: Fetch): Line {
   running = closings.length === 0 ? [] : running;
   const { promise: over, resolve: wake } = Promise.withResolvers<void>();
   const asleep = Promise.withResolvers<void>();
   const fetching = startFetching<string>({
     places,
-    fetch,
-    run: (job, wantsNext) => new Promise((end) => running.push({ job, wantsNext, end })),
+    mostAtOnce,
+    fetch:
+      fetch ??
+      (async (most) => {
+        const jobs = waiting.splice(0, most);
+        return { jobs, left: waiting.length > 0 };
+      }),
+    run: (job) => new Promise((end) => running.push({ job, end })),
     sleep: () => {
       asleep.resolve();
       return over;
@@ -76,7 +87,8 @@ test('a look is made while it sleeps', async () => {
 
 test('a look that is asked for while a fetch is under way is made behind it', async () => {
   const answers: ((job: string | undefined) => void)[] = [];
-  const fetch = () => new Promise<string | undefined>((answer) => void answers.push(answer));
+  const fetch: Fetch = () =>
+    new Promise((answer) => void answers.push((job) => answer({ ...isLast(job), left: !!job })));
   const { fetching } = open(createPlaces(4), [], fetch);
   await expect.poll(() => answers.length).toBe(1);
   // The job comes when the first fetch has looked, and its answer is on the way.
@@ -100,38 +112,82 @@ test('shards take turns with the places that become free', async () => {
   expect(jobs()).toEqual(['a1', 'b1', 'a2', 'b2', 'a3', 'b3', 'a4', 'b4']);
 });
 
-test('an end brings the next job along, which runs in the same place', async () => {
-  const places = createPlaces(1);
-  const { waiting } = open(places, ['a']);
-  // One waits in line for the place: there may be more.
-  await expect.poll(() => places.waiting).toBe(1);
-  expect(running[0]?.wantsNext()).toBe(true);
-  waiting.push('c');
-  running[0]?.end('b');
-  await expect.poll(jobs).toEqual(['a', 'b']);
+test('one fetch brings as many jobs as there are places, up to a bound, and one runs in each place', async () => {
+  const places = createPlaces(6);
+  const asked: number[] = [];
+  const waiting = Array.from({ length: 9 }, (_, i) => `j${i}`);
+  open(places, waiting, async (most) => {
+    asked.push(most);
+    return { jobs: waiting.splice(0, most), left: waiting.length > 0 };
+  });
+  await expect.poll(() => running.length).toBe(6);
+  expect(asked).toEqual([4, 2]);
   expect(places.free).toBe(false);
-  running[1]?.end();
-  await expect.poll(jobs).toEqual(['a', 'b', 'c']);
 });
 
-test('an end brings none where another shard’s turn is next, or nobody looks for jobs', async () => {
+test('the places that become free in one turn are filled by one fetch', async () => {
+  const places = createPlaces(3);
+  const asked: number[] = [];
+  const waiting = ['a', 'b', 'c', 'd', 'e'];
+  open(places, waiting, async (most) => {
+    asked.push(most);
+    return { jobs: waiting.splice(0, most), left: waiting.length > 0 };
+  });
+  await expect.poll(jobs).toEqual(['a', 'b', 'c']);
+  for (const { end } of running.slice(0, 2)) end();
+  await expect.poll(jobs).toEqual(['a', 'b', 'c', 'd', 'e']);
+  expect(asked).toEqual([3, 2]);
+});
+
+test('places that a fetch did not need are free before its jobs begin', async () => {
+  const places = createPlaces(4);
+  const answered = Promise.withResolvers<{ jobs: string[]; left: boolean }>();
+  open(places, [], () => answered.promise);
+  await turn();
+  places.set(2);
+  const isOver: boolean[] = [];
+  const push = running.push.bind(running);
+  running.push = (...more) => {
+    isOver.push(places.over);
+    return push(...more);
+  };
+  answered.resolve({ jobs: ['a', 'b'], left: false });
+  await expect.poll(jobs).toEqual(['a', 'b']);
+  expect(isOver).toEqual([false, false]);
+});
+
+test('a worker whose last place was taken does not sleep, and looks when one is free again', async () => {
   const places = createPlaces(1);
-  open(places, ['a1', 'a2']);
-  await expect.poll(jobs).toEqual(['a1']);
-  open(places, ['b1']);
-  await expect.poll(() => places.waiting).toBe(2);
-  expect(running[0]?.wantsNext()).toBe(false);
-  const { isAsleep } = open(createPlaces(2), ['c']);
-  await isAsleep;
-  expect(running.find(({ job }) => job === 'c')?.wantsNext()).toBe(false);
+  const { waiting, isAsleep } = open(places, ['a']);
+  let sleeps = false;
+  void isAsleep.then(() => (sleeps = true));
+  await expect.poll(jobs).toEqual(['a']);
+  await turn();
+  expect(sleeps).toBe(false);
+  waiting.push('b');
+  running[0]?.end();
+  await expect.poll(jobs).toEqual(['a', 'b']);
+});
+
+test('of the places that are free a shard leaves a share to the others', async () => {
+  const places = createPlaces(8, 2);
+  const asked: number[] = [];
+  const fetch: Fetch = async (most) => {
+    asked.push(most);
+    return { jobs: [], left: false };
+  };
+  open(places, [], fetch);
+  await turn();
+  expect(asked).toEqual([4]);
+  expect(places.free).toBe(true);
 });
 
 test('a fetch that fails is tried again', async () => {
   let tries = 0;
-  const fetch = async () => {
+  const fetch: Fetch = async () => {
     tries += 1;
     if (tries === 1) throw new Error('READONLY');
-    return tries === 2 ? 'a' : undefined;
+    return isLast(tries === 2 ? 'a' : undefined);
   };
   open(createPlaces(1), [], fetch);
   await expect.poll(jobs).toEqual(['a']);
@@ -140,7 +196,8 @@ test('a fetch that fails is tried again', async () => {
 test('stops with a fetch under way, and runs what it brings to its end', async () => {
   const answers: ((job: string) => void)[] = [];
   const places = createPlaces(1);
-  const fetch = () => new Promise<string>((answer) => void answers.push(answer));
+  const fetch: Fetch = () =>
+    new Promise((answer) => void answers.push((job) => answer(isLast(job))));
   const { fetching } = open(places, [], fetch);
   await expect.poll(() => answers.length).toBe(1);
   places.close();

@@ -1,20 +1,21 @@
-import { setTimeout as sleepFor } from 'node:timers/promises';
+import { setImmediate as turnEnd, setTimeout as sleepFor } from 'node:timers/promises';
 import type { Places } from './places.ts';
 
 export type FetchingOptions<Job> = {
   /** Shared with the other shards, which take turns. */
   places: Places;
-  /** The next job, or none for now. */
-  fetch(): Promise<Job | undefined>;
-  /**
-   * From its fetch to its end: the place is given back then, or is the next job's that the end brought
-   * along, where it was asked to.
-   */
-  run(job: Job, wantsNext: () => boolean): Promise<Job | undefined>;
+  /** Jobs in one fetch, at most. */
+  mostAtOnce: number;
+  /** The next jobs, so many at most, and whether there are more of them. */
+  fetch(most: number): Promise<Fetched<Job>>;
+  /** From its fetch to its end: its place is given back then. */
+  run(job: Job): Promise<void>;
   /** Ends when there may be a job again, or by itself; to be ended from outside when this stops. */
   sleep(): Promise<void>;
   onError(error: unknown): void;
 };
+
+export type Fetched<Job> = { jobs: readonly Job[]; left: boolean };
 
 /** Fetches one shard's jobs and runs them, as many as there are places. */
 export type Fetching = {
@@ -26,7 +27,7 @@ export type Fetching = {
   stop(): Promise<void>;
 };
 
-/** Fetches under way at once: a hundred round trips in a row are too long for readers who wait. */
+/** Fetches under way at once while more is left than one of them brings. */
 const fetchLanes = 4;
 
 /** More of them when many jobs are known to wait, until there are none: a dead worker's readers wait. */
@@ -36,7 +37,7 @@ const rushLanes = 16;
 const retryDelayMs = 250;
 
 export function startFetching<Job>(options: FetchingOptions<Job>): Fetching {
-  const { places, fetch, run, sleep, onError } = options;
+  const { places, mostAtOnce, fetch, run, sleep, onError } = options;
   const lanes = new Set<Promise<void>>();
   const runs = new Set<Promise<void>>();
   const stopping = new AbortController();
@@ -47,45 +48,51 @@ export function startFetching<Job>(options: FetchingOptions<Job>): Fetching {
 
   const pause = () => sleepFor(retryDelayMs, undefined, { signal }).catch(() => {});
 
-  /** A place for the next job. Where none is free, one lane of the shard waits in line for all. */
-  async function hasPlace(): Promise<boolean> {
-    if (signal.aborted) return false;
-    if (places.take()) return true;
-    if (isInLine) return false;
+  /** Places for the next jobs: none at the end. Where none is free, one lane of the shard waits in line for all. */
+  async function takePlaces(): Promise<number> {
+    if (signal.aborted) return 0;
+    if (places.take()) return 1 + places.takeMore(mostAtOnce - 1);
+    if (isInLine) return 0;
     isInLine = true;
     const has = await places.next();
     isInLine = false;
-    return has;
+    if (!has) return 0;
+    // Several jobs may end in one turn of the event loop: one fetch fills their places.
+    await turnEnd();
+    if (signal.aborted) {
+      places.giveBack();
+      return 0;
+    }
+    return 1 + places.takeMore(mostAtOnce - 1);
   }
 
-  /** One job after the other until there is none; who finds two in a row has others fetch, too. */
+  /** Fetches until there is nothing left; where one fetch does not bring all of it, others fetch beside it. */
   async function lane(): Promise<void> {
-    let found = 0;
-    while (await hasPlace()) {
+    let fetches = 0;
+    for (let free = await takePlaces(); free > 0; free = await takePlaces()) {
       try {
-        const job = await fetch();
-        if (job === undefined) return places.giveBack();
-        begin(job);
-        found += 1;
-        if (found > 1) open(fetchLanes);
+        const { jobs, left } = await fetch(free);
+        // Before the jobs begin: a job goes back where there are more of them than places.
+        giveBack(free - jobs.length);
+        for (const job of jobs) begin(job);
+        // One without a place waits in line for it, and not in Redis, where it would take the wake-ups of others.
+        if (!left && places.free) return;
+        fetches += 1;
+        if (fetches > 1) open(fetchLanes);
       } catch (error) {
-        places.giveBack();
+        giveBack(free);
         if (!signal.aborted) onError(error);
         await pause();
       }
     }
   }
 
-  /** While this shard looks for jobs, and takes nobody's turn by it. */
-  const wantsNext = (): boolean =>
-    lanes.size > 0 && !signal.aborted && !places.over && places.waiting <= (isInLine ? 1 : 0);
-
-  async function runOn(first: Job): Promise<void> {
-    for (let job: Job | undefined = first; job !== undefined;) job = await run(job, wantsNext);
+  function giveBack(unused: number): void {
+    for (let i = 0; i < unused; i += 1) places.giveBack();
   }
 
   function begin(job: Job): void {
-    const running = runOn(job)
+    const running = run(job)
       .catch(onError)
       .finally(() => {
         runs.delete(running);
@@ -125,7 +132,7 @@ export function startFetching<Job>(options: FetchingOptions<Job>): Fetching {
     },
     rush(jobs) {
       mustLook = true;
-      open(Math.min(jobs, rushLanes));
+      open(Math.min(Math.ceil(jobs / mostAtOnce), rushLanes));
     },
     async stop() {
       stopping.abort();

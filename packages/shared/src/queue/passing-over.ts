@@ -1,9 +1,9 @@
-import type { Job, MinimalQueue } from 'bullmq';
+import type { MinimalQueue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { JobData } from '../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
 import { suspectName } from './casualties.ts';
+import type { TakenJob } from './taken-job.ts';
 import { bandWidth, firstBand, front, lookedAt, startOf, ttlMs } from './waiting-line.ts';
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
@@ -22,7 +22,7 @@ export type PassingOver = {
    */
   pick(avoided: ReadonlySet<string>): Promise<boolean>;
   /** Puts a job back where it stood, in one step. */
-  putBack(job: Job<JobData>, token: string): Promise<PutBack>;
+  putBack(job: Pick<TakenJob, 'id' | 'name' | 'data' | 'token'>): Promise<PutBack>;
 };
 
 /** Milliseconds after which all are looked at again, for what the line's moving may have hidden. */
@@ -71,7 +71,7 @@ export function createPassingOver(
       return false;
     },
 
-    async putBack({ id = '', name, data }, token) {
+    async putBack({ id, name, data, token }) {
       const { priority = 'normal', bytes = 0 } = data.standing ?? {};
       const touched = [
         toKey(id),

@@ -2,14 +2,14 @@
 export type Places = {
   /** One is free, and nobody waits for it. */
   readonly free: boolean;
-  /** Who waits in line for one. */
-  readonly waiting: number;
   /** More are taken than there are. */
   readonly over: boolean;
   /** Those above the number are not taken away: none is free until they are given back. */
   set(count: number): void;
   /** Takes one, where one is free. */
   take(): boolean;
+  /** Takes more of them for one of the shards, and leaves to the others their share of what is free; how many. */
+  takeMore(most: number): number;
   /** Waits in line for one, behind those who came before: true with a place, false at the end. */
   next(): Promise<boolean>;
   giveBack(): void;
@@ -17,7 +17,7 @@ export type Places = {
   close(): void;
 };
 
-export function createPlaces(count: number): Places {
+export function createPlaces(count: number, shards = 1): Places {
   let places = count;
   let taken = 0;
   const line: ((has: boolean) => void)[] = [];
@@ -33,9 +33,6 @@ export function createPlaces(count: number): Places {
     get free() {
       return taken < places;
     },
-    get waiting() {
-      return line.length;
-    },
     get over() {
       return taken > places;
     },
@@ -47,6 +44,12 @@ export function createPlaces(count: number): Places {
       if (taken >= places) return false;
       taken += 1;
       return true;
+    },
+    takeMore(most) {
+      const share = Math.ceil((places - taken) / shards);
+      const more = Math.max(0, Math.min(most, share));
+      taken += more;
+      return more;
     },
     next() {
       return new Promise((resolve) => {

@@ -1,4 +1,5 @@
 import type { JobData } from '../domain/request.ts';
+import type { Sealed } from '../domain/seal.ts';
 import type { QueueLook } from '../domain/waiting.ts';
 
 /** Where a job is, in the queue's own words. `unknown`: removed, or never there. */
@@ -46,6 +47,8 @@ export type Activation = {
    */
   number: number;
   data: JobData;
+  /** Absent: the run is to seal the log itself. */
+  sealed?: Sealed | undefined;
   /** To be called when a part of its answer was shown: it does not kill its workers. Idempotent. */
   shown?: (() => void) | undefined;
   /** Fires when the lock could not be renewed, or another activation has the job now. */

@@ -11,11 +11,14 @@ export type StraysOptions = {
 
 /**
  * Finds the jobs that Redis gave to this worker in an answer that was lost with its connection: the
- * command is sent again and brings another job, and nobody would run the first one before its lock
- * has expired. To be asked after every lost connection.
+ * command is sent again and brings other jobs, and nobody would run the first ones before their locks
+ * have expired.
  */
 export type Strays = {
+  /** To be asked after every lost connection: finds also those that the end of another job brought. */
   look(): void;
+  /** A fetch was sent twice, maybe: what has its token and did not come with its answer is put back at once. */
+  claim(token: string, came: ReadonlySet<string>): void;
   close(): void;
 };
 
@@ -46,8 +49,18 @@ export function createStrays({ held, isKept, putBack, onError }: StraysOptions):
     }
   }
 
+  async function claim(token: string, came: ReadonlySet<string>): Promise<void> {
+    try {
+      const ours = (await unknown()).filter((job) => job.token.startsWith(token));
+      await Promise.all(ours.filter(({ id }) => !came.has(id)).map(putBack));
+    } catch (error) {
+      onError(error);
+    }
+  }
+
   return {
     look: () => void look(),
+    claim: (token, came) => void claim(token, came),
     close: () => clearTimeout(timer),
   };
 }

@@ -4,11 +4,13 @@ export type TakingsOptions = {
   onError(error: unknown): void;
 };
 
-/** What one shard's fetchers take: those of one turn of the event loop are counted with one command. */
+/** Jobs that one shard's fetchers take with BullMQ's own script: those of one turn of the event loop are counted with one command. */
 export type Takings = {
   add(bytes: number): void;
-  /** One that was counted was put back: the next one is not counted, since the counter only rises. */
-  spare(): void;
+  /** So many that were counted were put back: the next ones are not counted, since the counter only rises. */
+  spare(jobs: number): void;
+  /** Of those that are not to be counted: they are not counted by who asks. So many at most; how many. */
+  claimSpared(most: number): number;
 };
 
 export function createTakings({ took, onError }: TakingsOptions): Takings {
@@ -32,8 +34,13 @@ export function createTakings({ took, onError }: TakingsOptions): Takings {
       else jobs += 1;
       bytes += size;
     },
-    spare() {
-      spared += 1;
+    spare(many) {
+      spared += many;
+    },
+    claimSpared(most) {
+      const claimed = Math.min(most, spared);
+      spared -= claimed;
+      return claimed;
     },
   };
 }

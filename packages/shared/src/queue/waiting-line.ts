@@ -29,7 +29,7 @@ export const bandWidth = 2 ** 50;
 /** Virtual time that one job of weight 1 takes; room for 2^30 of them before a class has none waiting. */
 const step = 2 ** 20;
 /** Of so many jobs one is of the next class, and of so many of those one of the class behind. */
-const shareEvery = 10;
+export const shareEvery = 10;
 /** Milliseconds: longer than anything may wait. */
 export const ttlMs = 31 * 24 * 3600 * 1000;
 /** Milliseconds to end a request that is overdue before it is named again. */
@@ -205,7 +205,7 @@ function sum(looks: readonly ShardLook[]): QueueLook {
     front: total((look) => look.front),
     active: total((look) => look.active),
     taken: total((look) => look.taken),
-    // A job is counted back a moment after it was taken: one that came in between began the count anew.
+    // A job that was taken before it was placed is counted back first.
     bytes: Math.max(
       0,
       total((look) => look.bytes),

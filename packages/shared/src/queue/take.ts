@@ -1,0 +1,112 @@
+import { Job } from 'bullmq';
+import type { MinimalQueue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { priorities } from '../domain/request.ts';
+import type { JobData } from '../domain/request.ts';
+import type { Keyspace } from '../keys.ts';
+import { loadScript, runScript } from '../log/redis-scripts.ts';
+import { pastBytes, pastPacks, sealOutcome } from '../log/seal-reply.ts';
+import type { SealReply } from '../log/seal-reply.ts';
+import { suspectName } from './casualties.ts';
+import type { TakenJob } from './taken-job.ts';
+import { bandWidth, firstBand, front, lookedAt, shareEvery, ttlMs } from './waiting-line.ts';
+
+export type TakeOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  shard: number;
+  queue: Pick<MinimalQueue, 'toKey'>;
+  /** The worker's id. */
+  name: string;
+  lockMs: number;
+  /** How long an unfinished request is kept. */
+  lifetimeMs: number;
+};
+
+export type Ask = {
+  /** Names the jobs of this call: no other call has it. */
+  token: string;
+  jobs: number;
+  /** Workers that share what waits. */
+  workers: number;
+  /** So many of the jobs are not counted, in place of some that were and went back. */
+  uncounted: number;
+  avoided: ReadonlySet<string>;
+};
+
+export type Take = {
+  jobs: TakenJob[];
+  /** More of them wait. */
+  left: boolean;
+  /** Jobs whose hash is something else: they are active, and nobody's. */
+  damaged: string[];
+};
+
+const script = loadScript(new URL('lua/take.lua', import.meta.url));
+
+/** Bytes of bodies and of what was shown before, after which one call takes no more: Redis does nothing else meanwhile. */
+const roomBytes = 256 * 1024;
+
+type RawJob =
+  | [id: string]
+  | [
+      id: string,
+      activations: number,
+      name: string,
+      data: string,
+      opts: string,
+      failure: string | null,
+      sealed: SealReply | null,
+    ];
+type Reply = ['bullmq'] | ['taken', left: 0 | 1, ...jobs: RawJob[]];
+
+/**
+ * Takes jobs with one command, each with its request's log sealed; undefined, with nothing changed, where only
+ * BullMQ's own script will do.
+ */
+export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs }: TakeOptions) {
+  const { toKey } = queue;
+  const tag = keys.tag(shard);
+  const lists = ['wait', 'prioritized', 'active', 'delayed'].map(toKey);
+  const others = ['meta', 'marker', 'events', 'pc'].map(toKey);
+  const touched = [...lists, ...others, keys.queueCounts(shard)];
+  const prefixes = [toKey(''), `${tag}:req:`, `${tag}:log:`, `${tag}:body:`];
+  const line = [shareEvery, front, firstBand, bandWidth, priorities.length, lookedAt, ttlMs];
+  const always = [suspectName, ...line, lifetimeMs, pastPacks, pastBytes];
+  const worker = [name, JSON.stringify(name)];
+
+  return async ({ token, jobs, workers, uncounted, avoided }: Ask): Promise<Take | undefined> => {
+    const at = Date.now();
+    const now = [at, token, lockMs, jobs, roomBytes, workers, uncounted];
+    const args = [...prefixes, ...worker, ...now, ...always, ...avoided];
+    const reply = (await runScript(redis, script, touched, args)) as Reply;
+    if (reply[0] === 'bullmq') return undefined;
+    const [, left, ...raws] = reply;
+    const take: Take = { jobs: [], left: left === 1, damaged: [] };
+    for (const [i, raw] of raws.entries()) {
+      if (raw.length === 1) take.damaged.push(raw[0]);
+      else take.jobs.push(takenJob(raw, { token: `${token}:${i + 1}`, worker: name, at }));
+    }
+    return take;
+  };
+}
+
+type Owner = { token: string; worker: string; at: number };
+
+function takenJob(
+  [id, number, name, data, opts, failure, sealed]: Exclude<RawJob, [string]>,
+  { token, worker, at }: Owner,
+): TakenJob {
+  return {
+    id,
+    name,
+    data: JSON.parse(data) as JobData,
+    number,
+    token,
+    options: () => Job.optsFromJSON(opts),
+    deferredFailure: failure ?? undefined,
+    sealed: sealed
+      ? { claim: { activation: number, nonce: token, worker }, outcome: sealOutcome(sealed), at }
+      : undefined,
+  };
+}

@@ -1,0 +1,71 @@
+import { afterEach, expect, test } from 'vitest';
+import { startFleet } from '../harness/fleet.ts';
+import type { Fleet } from '../harness/fleet.ts';
+import { startRedisProxy } from '../harness/redis-proxy.ts';
+import type { RedisProxy } from '../harness/redis-proxy.ts';
+import { expectedText } from '../simulator/index.ts';
+import { ask, getJob, requestId } from './client.ts';
+import { expectWhole } from './judge.ts';
+import { asked, expectEmpty, observeQueue } from './observe.ts';
+import { killed } from './takeover.ts';
+
+// Redis has given a job to a worker, with its log sealed, and the worker does not know yet.
+
+let fleet: Fleet;
+let proxy: RedisProxy | undefined;
+afterEach(async () => {
+  proxy?.release();
+  await fleet?.close();
+  await proxy?.close();
+  proxy = undefined;
+});
+
+const user = 'between';
+const text = expectedText({ tokens: 10 });
+
+/** A request whose job was taken by a worker that has not heard of it. */
+async function taken() {
+  fleet = await startFleet({ workers: 0, models: { short: 'healthy:tokens=10' } });
+  proxy = await startRedisProxy(fleet.redis.url);
+  const first = await fleet.addWorker(proxy.url);
+  // Only the answer that brings the job has its id in it.
+  const held = proxy.holdAnswerWith('req_0_');
+  const stream = ask(fleet.url, 'short', { body: { user } });
+  await held;
+  return { first, stream, proxy };
+}
+
+test('a worker that is killed before it hears of its job is followed by another one', async () => {
+  const { first, stream } = await taken();
+  await fleet.addWorker();
+  await killed(first);
+  await expectWhole(stream, text);
+  expect(asked(fleet.primary, user)).toBe(1);
+  expect(await getJob(fleet.url, await requestId(stream))).toMatchObject({
+    attempts: { length: 1 },
+  });
+  await expectEmpty(observeQueue(fleet));
+});
+
+test('a worker that stood still before it hears of its job leaves it to the one that has it now', async () => {
+  const { first, stream, proxy: between } = await taken();
+  first.child.kill('SIGSTOP');
+  await fleet.addWorker();
+  await expectWhole(stream, text);
+  between.release();
+  first.child.kill('SIGCONT');
+  await expectEmpty(observeQueue(fleet));
+  // It is a worker again, and has asked nobody for the job that it had lost.
+  const next = ask(fleet.url, 'short', { body: { user: 'next' } });
+  await expectWhole(next, text);
+  expect(asked(fleet.primary, user)).toBe(1);
+});
+
+test('a Redis that is restarted before the worker hears of its job loses nothing', async () => {
+  const { stream } = await taken();
+  await fleet.redis.kill();
+  await fleet.redis.start();
+  await expectWhole(stream, text);
+  expect(asked(fleet.primary, user)).toBe(1);
+  await expectEmpty(observeQueue(fleet));
+});
