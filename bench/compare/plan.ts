@@ -55,7 +55,7 @@ export function planOf(options: Options): Point[] {
     for (const length of lengths) points.push(...counts.map((count) => streams(count, length)));
   }
   if (cases.includes('ladder')) {
-    const ms = quick ? 500 : 2_000;
+    const ms = quick ? 500 : 1_500;
     points.push({ ...load(64, ms), case: 'ladder', label: CAPACITY, skips: ['direct'] });
     points.push(...SHARES.map((share) => open(share, ms)));
   }

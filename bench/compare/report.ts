@@ -2,7 +2,7 @@ import { type Figures, figuresOf, ratioOf, type Spread } from './figures.ts';
 import type { COSTS, Measurement } from './costs.ts';
 import type { LoadCaseName } from '../options.ts';
 import type { Point } from './plan.ts';
-import { PACE_MS, type SystemName, TOKENS } from '../systems/system.ts';
+import { FLOORS, PACE_MS, type SystemName, TOKENS } from '../systems/system.ts';
 import { number, type Part, table } from '../table.ts';
 
 interface Column {
@@ -155,7 +155,7 @@ function ratios(
   point: Point,
   systems: readonly SystemName[],
 ): string[] {
-  const others = systems.filter((name) => name !== 'millrace' && name !== 'direct');
+  const others = systems.filter((name) => name !== 'millrace' && !FLOORS.includes(name));
   return others.flatMap((other) => {
     const parts = (
       ['requestsPerSecond', 'cpuPerRequest', 'cpuPerChunk', 'gapP99'] as const

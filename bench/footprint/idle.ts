@@ -34,7 +34,7 @@ export async function runIdle(
       await sleep(quick ? 500 : SETTLE_MS, undefined, { signal });
       const windows: IdleWindow[] = [];
       while (windows.length < rounds) {
-        windows.push(await measureWindow(rig.systems[0]!, quick ? 1_000 : 5_000, signal));
+        windows.push(await measureWindow(rig.systems[0]!, quick ? 1_000 : 4_000, signal));
       }
       results.push({ system: name, windows });
     } finally {
