@@ -1,7 +1,7 @@
 import type { Goal } from '../goal.ts';
 import { number, type Part, table } from '../table.ts';
 import { PACE_MS, TOKENS } from '../systems/system.ts';
-import { type DensityResult, isGood, LIMIT_MS, type Step } from './run.ts';
+import { bestSteps, type DensityResult, isGood, LIMIT_MS, type Step } from './run.ts';
 
 export const DENSITY_HEADING =
   `density: each system alone; the most streams of ${TOKENS.middling} chunks ${PACE_MS} ms apart with a gap p99 under\n` +
@@ -29,9 +29,9 @@ export function densityReport(results: readonly DensityResult[]): Part[] {
     ];
   });
   const tried = results.map(({ system, steps }) => {
-    const each = [...steps]
-      .sort((a, b) => a.streams - b.streams)
-      .map((step) => `${number(step.streams)}: ${number(step.gapP99)} ms${lossOf(step)}`);
+    const each = bestSteps(steps).map(
+      (step) => `${number(step.streams)}: ${number(step.gapP99)} ms${lossOf(step)}`,
+    );
     return `${system}'s gap p99 by streams: ${each.join(', ')}`;
   });
   const use = ['cores in use', 'generator', 'upstream'];

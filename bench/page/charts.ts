@@ -1,5 +1,6 @@
 import type { Spec } from 'vega';
 import { parse, View } from 'vega';
+import { SYSTEMS } from '../systems/system.ts';
 
 /** One bar for each label, of parts that lie behind each other. */
 export interface Bars {
@@ -15,6 +16,8 @@ export interface Lines {
   title: string;
   x: string;
   y: string;
+  /** Where systems are of different orders of magnitude. */
+  logX?: boolean;
   values: { system: string; x: number; y: number }[];
 }
 
@@ -45,7 +48,8 @@ const shared = (title: string) =>
 
 function barsSpec({ title, unit, values }: Bars): Spec {
   const labels = [...new Set(values.map(({ label }) => label))];
-  const parts = [...new Set(values.map(({ part }) => part))];
+  // Sorted, so that a part has the same colour in every chart that has the same parts.
+  const parts = [...new Set(values.map(({ part }) => part))].sort();
   const sums = labels.map((label) => ({
     label,
     sum: values.reduce((sum, each) => sum + (each.label === label ? each.value : 0), 0),
@@ -103,8 +107,14 @@ function barsSpec({ title, unit, values }: Bars): Spec {
   };
 }
 
-function linesSpec({ title, x, y, values }: Lines): Spec {
-  const systems = [...new Set(values.map(({ system }) => system))];
+function linesSpec({ title, x, y, logX = false, values }: Lines): Spec {
+  const systems = SYSTEMS.filter((name) => values.some(({ system }) => system === name));
+  const across = {
+    name: 'x',
+    domain: { data: 'values', field: 'x' },
+    range: 'width',
+    nice: true,
+  } as const;
   const point = {
     x: { scale: 'x', field: 'x' },
     y: { scale: 'y', field: 'y' },
@@ -114,7 +124,7 @@ function linesSpec({ title, x, y, values }: Lines): Spec {
     height: 280,
     data: [{ name: 'values', values, transform: [{ type: 'collect', sort: { field: 'x' } }] }],
     scales: [
-      { name: 'x', domain: { data: 'values', field: 'x' }, range: 'width', nice: true, zero: true },
+      logX ? { ...across, type: 'log' } : { ...across, type: 'linear', zero: true },
       {
         name: 'y',
         type: 'log',
@@ -122,13 +132,13 @@ function linesSpec({ title, x, y, values }: Lines): Spec {
         range: 'height',
         nice: true,
       },
-      { name: 'color', type: 'ordinal', domain: systems, range: { scheme: 'tableau10' } },
+      { name: 'color', type: 'ordinal', domain: [...SYSTEMS], range: { scheme: 'tableau10' } },
     ],
     axes: [
       { orient: 'left', scale: 'y', title: y, tickCount: 6, format: '~g' },
-      { orient: 'bottom', scale: 'x', title: x, tickCount: 8 },
+      { orient: 'bottom', scale: 'x', title: x, tickCount: 8, format: ',~f' },
     ],
-    legends: [{ stroke: 'color', orient: 'right', symbolType: 'stroke' }],
+    legends: [{ stroke: 'color', orient: 'right', symbolType: 'stroke', values: [...systems] }],
     marks: [
       {
         type: 'group',

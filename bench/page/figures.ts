@@ -1,6 +1,6 @@
 import { figuresOf } from '../compare/figures.ts';
 import type { Measurement } from '../compare/costs.ts';
-import type { DensityResult } from '../density/run.ts';
+import { bestSteps, type DensityResult } from '../density/run.ts';
 import type { MemoryResult } from '../footprint/memory.ts';
 import type { SystemName } from '../systems/system.ts';
 import type { Chart } from './charts.ts';
@@ -83,6 +83,7 @@ function compareFigures(all: readonly Measurement[]): Figure[] {
         title: 'Time of a whole request at a fixed rate (p99)',
         x: 'requests/s',
         y: 'ms',
+        logX: true,
         values: points
           .filter((point) => point.startsWith('open'))
           .flatMap((point) =>
@@ -138,7 +139,7 @@ function densityChart(systems: readonly DensityResult[]): Chart {
     x: 'streams at a time',
     y: 'ms',
     values: systems.flatMap(({ system, steps }) =>
-      steps.map(({ streams, gapP99 }) => ({ system, x: streams, y: gapP99 })),
+      bestSteps(steps).map(({ streams, gapP99 }) => ({ system, x: streams, y: gapP99 })),
     ),
   };
 }
