@@ -78,14 +78,35 @@ export function createRedisLog({
     },
 
     async append(shard, items) {
-      const scriptKeys: string[] = [];
-      const args: (string | number)[] = [keys.tag(shard)];
-      for (const item of items) {
-        scriptKeys.push(keys.request(item.id), keys.log(item.id), keys.body(item.id));
-        pushAppendArgs(args, item, retentionMs);
+      const ordered = endsLast(items);
+      const tag = keys.tag(shard);
+      const touched: string[] = [];
+      const bodies: string[] = [];
+      const args: (string | number)[] = [tag, retentionMs, 0];
+      let plain = 0;
+      for (const item of ordered) {
+        const { id, nonce, prev, last, lines, entries, terminal } = item;
+        touched.push(keys.request(id), keys.log(id));
+        args.push(
+          nonce,
+          formatEntryId(last),
+          frameHeader(id, prev, last, lines.length),
+          lines.length === 1 ? (lines[0] ?? '') : lines.join('\n'),
+          entries,
+        );
+        if (terminal === undefined) plain += 1;
+        else {
+          args.push(terminal);
+          bodies.push(keys.body(id));
+        }
       }
-      const reply = (await runScript(redis, scripts.append, scriptKeys, args)) as number[];
-      return items.map((_, i) => appendStatus[reply[i] ?? -1] ?? 'gone');
+      args[2] = plain;
+      const script = [...touched, ...bodies];
+      const reply = (await runScript(redis, scripts.append, script, args)) as number[];
+      const outcomes = reply.map((status) => appendStatus[status] ?? 'gone');
+      if (ordered === items) return outcomes;
+      const byItem = new Map(ordered.map((item, i) => [item, outcomes[i] ?? 'gone']));
+      return items.map((item) => byItem.get(item) ?? 'gone');
     },
 
     async finish(id, line, kind, { leaver, freesKey = false } = {}) {
@@ -134,17 +155,18 @@ export function createRedisLog({
 /** As the scripts have it: inbox and token hold no white space. */
 export const callerName = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;
 
-function pushAppendArgs(args: (string | number)[], item: AppendItem, retentionMs: number): void {
-  args.push(
-    item.nonce,
-    formatEntryId(item.last),
-    frameHeader(item.id, item.prev, item.last, item.lines.length),
-    item.lines.join('\n'),
-    item.terminal ?? '',
-    retentionMs,
-    item.entries,
-  );
+/** As lua/append.lua wants them: those that end their streams behind the others. */
+function endsLast(items: readonly AppendItem[]): readonly AppendItem[] {
+  let hasEnded = false;
+  for (const { terminal } of items) {
+    if (terminal !== undefined) hasEnded = true;
+    else if (hasEnded) return items.toSorted(byEnd);
+  }
+  return items;
 }
+
+const byEnd = (one: AppendItem, other: AppendItem): number =>
+  Number(one.terminal !== undefined) - Number(other.terminal !== undefined);
 
 /** As lua/read.lua has it. */
 type ReadReply = [more: 0 | 1, end: string, ...idsAndTexts: string[]];

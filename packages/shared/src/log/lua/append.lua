@@ -1,65 +1,84 @@
 #!lua flags=allow-oom
 -- Appends to many logs of one shard and shows the same lines to the ingresses that read them:
--- log before show, in one step.
--- KEYS request, log, body for each item
--- ARGV tag, then for each item: nonce, last id, header for the inbox, lines, terminal kind or '',
--- retention ms, entries before it
+-- log before show, in one step. Items that end their streams stand behind the others.
+-- KEYS request, log for each item, then body for each that ends
+-- ARGV tag, retention ms, number of items that do not end, then for each item: nonce, last id, header for
+-- the inbox, lines, entries before it, and of one that ends its terminal kind
 -- Returns one status for each item: 1 written, 0 duplicate, -1 gone, -2 fenced, -3 ended, -4 lost,
 -- -5 damaged: a key is not of its type, and the others of the batch must not suffer for it
-local status, shown, inboxes = {}, {}, {}
-for i = 1, #KEYS / 3 do
-  local request, log, a = KEYS[3 * i - 2], KEYS[3 * i - 1], 7 * i - 6
-  local known = redis.pcall('HMGET', request, 'nonce', 'end', 'subs', 'once')
-  if known.err then
-    status[i] = -5
-  elseif not known[1] then
-    -- A request without its run lost that with Redis' last writes.
-    status[i] = redis.call('EXISTS', request) == 1 and -4 or -1
-  elseif known[1] ~= ARGV[a + 1] then
-    status[i] = -2
-  elseif known[2] then
-    -- A re-sent terminal write finds itself; a line from outside can have the same id.
-    local newest = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-    status[i] = newest and newest[1] == ARGV[a + 2] and newest[2][2] == ARGV[a + 4] and 0 or -3
+local tag, retention, plain = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local call, pcall, find = redis.call, redis.pcall, string.find
+local count = plain + (#KEYS - 2 * plain) / 3
+local status = {}
+-- By the text of a request's `subs`: most requests of a batch have the same one.
+local shown, readers = {}, {}
+
+local function why(request, log, a, known)
+  if known.err then return -5 end
+  -- A request without its run lost that with Redis' last writes.
+  if not known[1] then return call('EXISTS', request) == 1 and -4 or -1 end
+  if known[1] ~= ARGV[a] then return -2 end
+  -- A re-sent terminal write finds itself; a line from outside can have the same id.
+  local newest = pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  return newest and newest[1] == ARGV[a + 1] and newest[2][2] == ARGV[a + 3] and 0 or -3
+end
+
+local function whyNotWhole(before)
+  if type(before) ~= 'number' then return -5 end
+  -- Its life ended.
+  if before == 0 then return -1 end
+  return -4
+end
+
+local a = 4
+for i = 1, count do
+  local request, log = KEYS[2 * i - 1], KEYS[2 * i]
+  local known = pcall('HMGET', request, 'nonce', 'end', 'subs')
+  if known[1] ~= ARGV[a] or known[2] or known.err then
+    status[i] = why(request, log, a, known)
   else
-    local before = redis.pcall('XLEN', log)
-    local isThere = type(before) == 'number' and before > 0
+    local before = pcall('XLEN', log)
     -- Nothing ever leaves a log, and its run counts what is in it: fewer are those before a failover.
-    local isWhole = isThere and before >= tonumber(ARGV[a + 7])
-    local written = isWhole and redis.pcall('XADD', log, ARGV[a + 2], 'e', ARGV[a + 4])
-    if type(before) ~= 'number' then
-      status[i] = -5
-    elseif not isThere then
-      -- Its life ended.
-      status[i] = -1
-    elseif not isWhole then
-      status[i] = -4
-    elseif type(written) == 'table' and written.err then
-      -- The nonce is mine, so a refused id can only be my own write that came through before.
-      status[i] = string.find(written.err, 'equal or smaller') and 0 or -1
+    if type(before) ~= 'number' or before == 0 or before < tonumber(ARGV[a + 4]) then
+      status[i] = whyNotWhole(before)
     else
-      status[i] = 1
-      if ARGV[a + 5] ~= '' then
-        redis.call('HSET', request, 'end', ARGV[a + 5])
-        redis.call('PEXPIRE', request, ARGV[a + 6])
-        redis.call('PEXPIRE', log, ARGV[a + 6])
-        redis.call('UNLINK', KEYS[3 * i])
-        -- The Idempotency-Key lives as long as its answer; it is in the same slot.
-        if known[4] then redis.call('PEXPIRE', known[4], ARGV[a + 6]) end
-      end
-      for inbox in string.gmatch(known[3] or '', '%S+') do
-        if not shown[inbox] then
-          shown[inbox] = {}
-          inboxes[#inboxes + 1] = inbox
+      local lines = ARGV[a + 3]
+      local written = pcall('XADD', log, ARGV[a + 1], 'e', lines)
+      if written.err then
+        -- The nonce is mine, so a refused id can only be my own write that came through before.
+        status[i] = find(written.err, 'equal or smaller', 1, true) and 0 or -1
+      else
+        status[i] = 1
+        if i > plain then
+          call('HSET', request, 'end', ARGV[a + 5])
+          call('PEXPIRE', request, retention)
+          call('PEXPIRE', log, retention)
+          call('UNLINK', KEYS[2 * count + i - plain])
+          local once = call('HGET', request, 'once')
+          -- The Idempotency-Key lives as long as its answer; it is in the same slot.
+          if once then call('PEXPIRE', once, retention) end
         end
-        local frames = shown[inbox]
-        frames[#frames + 1] = ARGV[a + 3]
-        frames[#frames + 1] = ARGV[a + 4]
+        local subs = known[3]
+        if subs and subs ~= '' then
+          local frames = shown[subs]
+          if frames then
+            local n = #frames
+            frames[n + 1] = ARGV[a + 2]
+            frames[n + 2] = lines
+          else
+            shown[subs] = { ARGV[a + 2], lines }
+            readers[#readers + 1] = subs
+          end
+        end
       end
     end
   end
+  a = a + (i > plain and 6 or 5)
 end
-for _, inbox in ipairs(inboxes) do
-  redis.call('SPUBLISH', ARGV[1] .. ':inbox:' .. inbox, table.concat(shown[inbox], '\n'))
+for _, subs in ipairs(readers) do
+  local message = table.concat(shown[subs], '\n')
+  for inbox in string.gmatch(subs, '%S+') do
+    call('SPUBLISH', tag .. ':inbox:' .. inbox, message)
+  end
 end
 return status
