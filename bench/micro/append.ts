@@ -24,7 +24,7 @@ type Way = { name: string; create: typeof createRedisLog };
 const keys = keyspace();
 const items = Number(process.argv[2] ?? 20_000);
 const other = process.argv[3];
-const rounds = 7;
+const rounds = 15;
 const linesInStream = 20;
 
 const ways: Way[] = [{ name: 'this', create: createRedisLog }];

@@ -102,6 +102,7 @@ export class World {
       id: this.#id,
       number,
       data: this.#data,
+      token: `token-${number}`,
       lockLost: controller.signal,
     };
     const log = mayFail(this.#memory.log);

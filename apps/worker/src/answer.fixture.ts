@@ -83,6 +83,7 @@ export function createHeard({
       },
       sent: () => undefined,
       flushed: () => undefined,
+      jobEnded: false,
     },
   });
   const entries = () => lines.map(decodeEntry);

@@ -179,8 +179,8 @@ export function createAnswer(options: AnswerOptions): Answer {
     const attempts = history.tries.length;
     history.usage = usage ?? history.usage;
     const done = { finishReason, usage, attempts, at: now() };
-    writer.end(encodeEntry({ kind: 'done', data: done }), 'done');
     conclusion = { kind: 'completed', summary: finishReason ?? 'completed' };
+    writer.end(encodeEntry({ kind: 'done', data: done }), 'done', conclusion);
   }
 
   function open(step: AttemptStep, { onFloor, giveUp }: VoiceEvents): Voice {
@@ -303,9 +303,10 @@ export function createAnswer(options: AnswerOptions): Answer {
     fail(step) {
       // None is left, but where a bug has ended the run.
       closeOpen('internal_error');
-      writer.end(encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } }), 'failed');
       const { code, message } = step.failed.error;
       conclusion = { kind: 'failed', reason: `${code ?? 'error'}: ${message}` };
+      const line = encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } });
+      writer.end(line, 'failed', conclusion);
     },
     get conclusion() {
       return conclusion;

@@ -2,6 +2,8 @@ import { kindOf } from '@millrace/shared/domain/entry';
 import type { EntryId, TerminalKind } from '@millrace/shared/domain/entry';
 import type { AppendItem, AppendOutcome, StreamLog } from '@millrace/shared/log/port';
 import { shardOf } from '@millrace/shared/keys';
+import { jobEnd } from '@millrace/shared/domain/job-end';
+import type { JobEnd, JobOutcome } from '@millrace/shared/domain/job-end';
 import { isDamage, passesByItself } from '@millrace/shared/redis-failure';
 
 /**
@@ -26,20 +28,24 @@ export type WriterOptions = {
   prev: EntryId;
   /** That the log has, with the seal of this run. */
   entries: number;
+  /** Of the lock of the request's job, which ends with the terminal line; without it, it is left as it is. */
+  jobToken?: string | undefined;
   /** The log takes nothing more from this run. Called once. */
   onRefused(outcome: Refusal): void;
   /** More (true) or less (false) is held than the bound allows: stop or go on reading upstream. */
   onPressure(high: boolean): void;
 };
 
-export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate'>;
+export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate' | 'job_ended'>;
 
 export type LogWriter = {
   push(line: string): void;
   /** As `push`, for a line that no reader waits for: it may go with those that follow. */
   note(line: string): void;
-  /** The terminal line: the last one. */
-  end(line: string, kind: TerminalKind): void;
+  /** The terminal line: the last one, and what becomes of the job with it. */
+  end(line: string, kind: TerminalKind, outcome?: JobOutcome): void;
+  /** The terminal line is written, and the job has ended with it. */
+  readonly jobEnded: boolean;
   /** Resolves when everything pushed so far is on its way to Redis, or refused; undefined: it is. */
   sent(): Promise<void> | undefined;
   /** Resolves when everything pushed so far is written, or refused; undefined: it is. */
@@ -76,6 +82,8 @@ type Writer = WriterOptions & {
   lines: string[];
   heldChars: number;
   terminal: TerminalKind | undefined;
+  job: JobEnd | undefined;
+  jobEnded: boolean;
   refused: boolean;
   pressed: boolean;
   inFlight: boolean;
@@ -200,7 +208,8 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
 
   function settle(lane: Lane, writer: Writer, outcome: AppendOutcome): void {
     writer.inFlight = false;
-    if (outcome !== 'written' && outcome !== 'duplicate') {
+    if (outcome === 'job_ended') writer.jobEnded = true;
+    else if (outcome !== 'written' && outcome !== 'duplicate') {
       writer.refused = true;
       writer.lines = [];
       heldChars -= writer.heldChars;
@@ -262,6 +271,8 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
         lines: [],
         heldChars: 0,
         terminal: undefined,
+        job: undefined,
+        jobEnded: false,
         refused: false,
         pressed: false,
         inFlight: false,
@@ -271,7 +282,14 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
       return {
         push: (line) => push(writer, line, undefined, true),
         note: (line) => push(writer, line, undefined, false),
-        end: (line, kind) => push(writer, line, kind, true),
+        end(line, kind, outcome) {
+          const { jobToken } = options;
+          if (outcome && jobToken !== undefined) writer.job = jobEnd(jobToken, outcome);
+          push(writer, line, kind, true);
+        },
+        get jobEnded() {
+          return writer.jobEnded;
+        },
         sent: () => until(writer, hasSent, writer.senders),
         flushed: () => until(writer, isIdle, writer.waiters),
       };
@@ -329,6 +347,9 @@ function takeItem(writer: Writer, maxChars: number): { append: AppendItem; chars
   const { id, nonce, last, entries } = writer;
   const append: AppendItem = { id, nonce, prev, entries, last, lines };
   writer.entries += 1;
-  if (writer.terminal && writer.lines.length === 0) append.terminal = writer.terminal;
+  if (writer.terminal && writer.lines.length === 0) {
+    append.terminal = writer.terminal;
+    if (writer.job) append.job = writer.job;
+  }
   return { append, chars };
 }

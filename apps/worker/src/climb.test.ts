@@ -69,7 +69,7 @@ function start(
     createdAt: 0,
   } as const satisfies Activation['data'];
   const conclusion = climb({
-    activation: { id: 'r', number: 2, data, lockLost: new AbortController().signal },
+    activation: { id: 'r', number: 2, data, token: 't', lockLost: new AbortController().signal },
     deps: deps as RunDeps,
     body: '{"messages":[]}',
     history,
@@ -80,6 +80,7 @@ function start(
       end: (line) => lines.push(line),
       sent: () => undefined,
       flushed: () => undefined,
+      jobEnded: false,
       ...waits,
     },
     run: 2,

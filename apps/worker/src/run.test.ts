@@ -75,7 +75,8 @@ function start(
     timesLate: () => 0,
     ...more,
   };
-  return run({ id, number: 1, data, sealed, lockLost: new AbortController().signal }, deps);
+  const activation = { id, number: 1, data, token: 't', sealed };
+  return run({ ...activation, lockLost: new AbortController().signal }, deps);
 }
 
 const cancelledLine = encodeEntry({ kind: 'cancelled', data: { reason: 'a test', at: 1 } });

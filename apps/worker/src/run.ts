@@ -197,6 +197,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       nonce,
       prev: sealed.last,
       entries: sealed.entries,
+      jobToken: activation.token,
       onRefused(outcome) {
         if (outcome === 'lost') deps.onError(new Error(`Redis lost lines of ${id}: handed back`));
         if (outcome === 'damaged') deps.onError(new Error(`${id} is damaged in Redis: given up`));
@@ -218,7 +219,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     });
     const conclusion = await ladder;
     await writer.flushed();
-    const outcome = conclude(stopped, conclusion);
+    const outcome = writer.jobEnded ? endedWithLog(conclusion) : conclude(stopped, conclusion);
     if (outcome.kind === 'completed' || outcome.kind === 'failed') {
       const ending = stopped === 'finished' ? 'ended from outside' : outcome.kind;
       const tokens = tokensSpent(ending, history, sealed.body);
@@ -251,6 +252,12 @@ const endedBefore = (by: TerminalKind): ActivationOutcome =>
   by === 'failed'
     ? { kind: 'failed', reason: 'had failed already: a retried job is not asked for again' }
     : { kind: 'completed', summary: 'had ended already' };
+
+/** The log has its end and the job with it, whatever this run was told meanwhile (its lock ended along). */
+const endedWithLog = (conclusion: ActivationOutcome | undefined): ActivationOutcome =>
+  conclusion?.kind === 'completed' || conclusion?.kind === 'failed'
+    ? { ...conclusion, jobEnded: true }
+    : { kind: 'dropped' };
 
 /** What the queue is told. A stop counts only where the answer had not ended before it. */
 function conclude(

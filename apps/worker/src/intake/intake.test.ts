@@ -33,6 +33,7 @@ function setUp({ ceiling = 2048 } = {}) {
       id,
       number,
       data: { model } as JobData,
+      token: 't',
       lockLost: new AbortController().signal,
     });
   function look(lateMs = 0, tookMs = 100) {

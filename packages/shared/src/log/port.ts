@@ -1,4 +1,5 @@
 import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
+import type { JobEnd } from '../domain/job-end.ts';
 import type { RequestMeta } from '../domain/request.ts';
 import type { Claim, SealOutcome } from '../domain/seal.ts';
 
@@ -91,9 +92,12 @@ export type AppendItem = {
   lines: readonly string[];
   /** Set when the last line is a terminal one. */
   terminal?: TerminalKind;
+  /** Of a terminal line: how the request's job ends in the same step, if it is still this run's. */
+  job?: JobEnd;
 };
 
 /**
+ * `job_ended`: written, or a duplicate, and the request's job has ended, too.
  * `duplicate`: the same write came through before (a client that re-sends after a reconnect).
  * `lost`: the store has lost what was written before it, as a failover may; a write behind that would
  * leave a hole, which later readers take for the text.
@@ -101,6 +105,7 @@ export type AppendItem = {
  */
 export type AppendOutcome =
   | 'written'
+  | 'job_ended'
   | 'duplicate'
   | 'fenced'
   | 'ended'

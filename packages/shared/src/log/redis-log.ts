@@ -4,16 +4,8 @@ import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
 import type { RequestMeta } from '../domain/request.ts';
 import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
-import { frameHeader } from './frame.ts';
-import type {
-  AppendItem,
-  AppendOutcome,
-  Caller,
-  Described,
-  DetachOutcome,
-  ReadOutcome,
-  StreamLog,
-} from './port.ts';
+import { appendCall, appendOutcome, endsLast } from './append-call.ts';
+import type { Caller, Described, DetachOutcome, ReadOutcome, StreamLog } from './port.ts';
 import { runScript, scripts } from './redis-scripts.ts';
 import { entryId, pastBytes, pastPacks, sealOutcome } from './seal-reply.ts';
 import type { SealReply } from './seal-reply.ts';
@@ -25,16 +17,6 @@ export type RedisLogOptions = {
   lifetimeMs: number;
   /** How long a finished one can be read again. */
   retentionMs: number;
-};
-
-const appendStatus: Record<number, AppendOutcome> = {
-  1: 'written',
-  0: 'duplicate',
-  [-1]: 'gone',
-  [-2]: 'fenced',
-  [-3]: 'ended',
-  [-4]: 'lost',
-  [-5]: 'damaged',
 };
 
 /** The log on Redis or Valkey >= 7.0. Errors of the connection and of Redis itself are thrown as they come. */
@@ -79,31 +61,9 @@ export function createRedisLog({
 
     async append(shard, items) {
       const ordered = endsLast(items);
-      const tag = keys.tag(shard);
-      const touched: string[] = [];
-      const bodies: string[] = [];
-      const args: (string | number)[] = [tag, retentionMs, 0];
-      let plain = 0;
-      for (const item of ordered) {
-        const { id, nonce, prev, last, lines, entries, terminal } = item;
-        touched.push(keys.request(id), keys.log(id));
-        args.push(
-          nonce,
-          formatEntryId(last),
-          frameHeader(id, prev, last, lines.length),
-          lines.length === 1 ? (lines[0] ?? '') : lines.join('\n'),
-          entries,
-        );
-        if (terminal === undefined) plain += 1;
-        else {
-          args.push(terminal);
-          bodies.push(keys.body(id));
-        }
-      }
-      args[2] = plain;
-      const script = [...touched, ...bodies];
-      const reply = (await runScript(redis, scripts.append, script, args)) as number[];
-      const outcomes = reply.map((status) => appendStatus[status] ?? 'gone');
+      const call = appendCall(ordered, { keys, shard, retentionMs, now: Date.now() });
+      const reply = (await runScript(redis, scripts.append, call.keys, call.args)) as number[];
+      const outcomes = reply.map(appendOutcome);
       if (ordered === items) return outcomes;
       const byItem = new Map(ordered.map((item, i) => [item, outcomes[i] ?? 'gone']));
       return items.map((item) => byItem.get(item) ?? 'gone');
@@ -154,19 +114,6 @@ export function createRedisLog({
 
 /** As the scripts have it: inbox and token hold no white space. */
 export const callerName = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;
-
-/** As lua/append.lua wants them: those that end their streams behind the others. */
-function endsLast(items: readonly AppendItem[]): readonly AppendItem[] {
-  let hasEnded = false;
-  for (const { terminal } of items) {
-    if (terminal !== undefined) hasEnded = true;
-    else if (hasEnded) return items.toSorted(byEnd);
-  }
-  return items;
-}
-
-const byEnd = (one: AppendItem, other: AppendItem): number =>
-  Number(one.terminal !== undefined) - Number(other.terminal !== undefined);
 
 /** As lua/read.lua has it. */
 type ReadReply = [more: 0 | 1, end: string, ...idsAndTexts: string[]];

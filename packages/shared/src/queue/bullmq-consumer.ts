@@ -87,6 +87,7 @@ export function startBullConsumer(
       await desk.fail(job, asError(error));
       return;
     }
+    if ('jobEnded' in outcome && outcome.jobEnded) return;
     if (outcome.kind === 'completed') await desk.complete(job, outcome.summary);
     if (outcome.kind === 'failed') await desk.fail(job, new UnrecoverableError(outcome.reason));
     if (outcome.kind === 'handed_back') await handBack(shard, job);
@@ -130,7 +131,7 @@ export function startBullConsumer(
     held += 1;
     let outcome: ActivationOutcome | undefined;
     try {
-      outcome = await handle({ id, number, data, sealed, shown, lockLost: lock.lost });
+      outcome = await handle({ id, number, data, token, sealed, shown, lockLost: lock.lost });
       // Somebody else has it, and Redis would refuse whatever we do to it.
       return lock.lost.aborted ? { kind: 'dropped' } : outcome;
     } finally {

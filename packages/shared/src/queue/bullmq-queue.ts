@@ -8,7 +8,7 @@ import { createDeadWorkersJobs } from './casualties.ts';
 import { createDamagedJobs } from './damaged-jobs.ts';
 import { heldJobs, takeBack, wake } from './held-jobs.ts';
 import type { HeldJob } from './held-jobs.ts';
-import { keptOptions } from './kept-jobs.ts';
+import { keptEvents, keptOptions } from './kept-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import type { JobQueue, JobState, WorkerDeath } from './port.ts';
 import { isDamage } from '../redis-failure.ts';
@@ -22,9 +22,6 @@ export type BullQueueOptions = {
   retentionMs: number;
   onError: (error: Error) => void;
 };
-
-/** BullMQ's own event stream: nobody reads it here, so it is kept short. */
-const keptEvents = 1000;
 
 /** The queues of every shard, as BullMQ has them. `board` is for Bull Board only. */
 export function createBullQueue(options: BullQueueOptions): JobQueue & { board: Queue[] } {

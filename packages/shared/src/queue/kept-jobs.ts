@@ -1,5 +1,8 @@
 /** Finished jobs that each shard keeps for Bull Board, by outcome: about 1 KB each. */
-const keptJobs = 5000;
+export const keptJobs = 5000;
+
+/** BullMQ's own event stream: nobody reads it here, so it is kept short. */
+export const keptEvents = 1000;
 
 /** BullMQ's options of every job: finished ones stay visible to operators for this long. */
 export function keptOptions(retentionMs: number) {

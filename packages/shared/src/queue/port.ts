@@ -1,3 +1,4 @@
+import type { JobOutcome } from '../domain/job-end.ts';
 import type { JobData } from '../domain/request.ts';
 import type { Sealed } from '../domain/seal.ts';
 import type { QueueLook } from '../domain/waiting.ts';
@@ -49,6 +50,8 @@ export type Activation = {
   data: JobData;
   /** Absent: the run is to seal the log itself. */
   sealed?: Sealed | undefined;
+  /** Of the job's lock: only who has it may end the job. */
+  token: string;
   /** To be called when a part of its answer was shown: it does not kill its workers. Idempotent. */
   shown?: (() => void) | undefined;
   /** Fires when the lock could not be renewed, or another activation has the job now. */
@@ -56,14 +59,14 @@ export type Activation = {
 };
 
 /**
- * How an activation ended, for the queue. `handed_back`: the job goes to the front of the queue for
+ * How an activation ended, for the queue. `jobEnded`: the job has ended with the last line of its log, and
+ * nothing is left to do in the queue. `handed_back`: the job goes to the front of the queue for
  * another worker. `not_yet`: its model takes none now, and the run did nothing: the job goes back to where
  * it stood in its class, not in front of all, and its next run has the same number. Avoid the model first,
  * or the job comes again at once. `dropped`: it is not ours any more; the queue is left as it is.
  */
 export type ActivationOutcome =
-  | { kind: 'completed'; summary: string }
-  | { kind: 'failed'; reason: string }
+  | (JobOutcome & { jobEnded?: boolean })
   | { kind: 'handed_back' }
   | { kind: 'not_yet' }
   | { kind: 'dropped' };

@@ -2,12 +2,17 @@
 -- Appends to many logs of one shard and shows the same lines to the ingresses that read them:
 -- log before show, in one step. Items that end their streams stand behind the others.
 -- KEYS request, log for each item, then body for each that ends
--- ARGV tag, retention ms, number of items that do not end, then for each item: nonce, last id, header for
--- the inbox, lines, entries before it, and of one that ends its terminal kind
--- Returns one status for each item: 1 written, 0 duplicate, -1 gone, -2 fenced, -3 ended, -4 lost,
--- -5 damaged: a key is not of its type, and the others of the batch must not suffer for it
+-- ARGV tag, retention ms, number of items that do not end; then for each item: nonce, last id, header for the
+-- inbox, lines, entries before it; and of one that ends: terminal kind, id, and how its job ends (token or
+-- '' for none, set, value, trace). Where one ends, behind them all: prefix of the queue's keys, now (ms since
+-- the epoch), most finished jobs of a kind, most events
+-- Returns one status for each item: 2 written, or a duplicate, and its job has ended; 1 written, 0 duplicate,
+-- -1 gone, -2 fenced, -3 ended, -4 lost, -5 damaged: a key is not of its type, and the others of the batch
+-- must not suffer for it
+--- @include "../../queue/lua/end-job"
 local tag, retention, plain = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local call, pcall, find = redis.call, redis.pcall, string.find
+local call, try, find = redis.call, redis.pcall, string.find
+local book
 local count = plain + (#KEYS - 2 * plain) / 3
 local status = {}
 -- By the text of a request's `subs`: most requests of a batch have the same one.
@@ -19,7 +24,7 @@ local function why(request, log, a, known)
   if not known[1] then return call('EXISTS', request) == 1 and -4 or -1 end
   if known[1] ~= ARGV[a] then return -2 end
   -- A re-sent terminal write finds itself; a line from outside can have the same id.
-  local newest = pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  local newest = try('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   return newest and newest[1] == ARGV[a + 1] and newest[2][2] == ARGV[a + 3] and 0 or -3
 end
 
@@ -30,20 +35,31 @@ local function whyNotWhole(before)
   return -4
 end
 
+local function endsJob(a)
+  local job = { id = ARGV[a + 6], token = ARGV[a + 7], set = ARGV[a + 8], value = ARGV[a + 9], trace = ARGV[a + 10] }
+  if job.token == '' then return false end
+  local n = #ARGV
+  book = book or { prefix = ARGV[n - 3], now = ARGV[n - 2], most = ARGV[n - 1], events = ARGV[n] }
+  -- Where BullMQ's own keys are damaged the line stands all the same, and the others of the batch go on.
+  local isDone, hasEnded = pcall(endJob, job, book)
+  return isDone and hasEnded
+end
+
 local a = 4
 for i = 1, count do
   local request, log = KEYS[2 * i - 1], KEYS[2 * i]
-  local known = pcall('HMGET', request, 'nonce', 'end', 'subs')
+  local known = try('HMGET', request, 'nonce', 'end', 'subs')
   if known[1] ~= ARGV[a] or known[2] or known.err then
     status[i] = why(request, log, a, known)
+    if status[i] == 0 and i > plain and endsJob(a) then status[i] = 2 end
   else
-    local before = pcall('XLEN', log)
+    local before = try('XLEN', log)
     -- Nothing ever leaves a log, and its run counts what is in it: fewer are those before a failover.
     if type(before) ~= 'number' or before == 0 or before < tonumber(ARGV[a + 4]) then
       status[i] = whyNotWhole(before)
     else
       local lines = ARGV[a + 3]
-      local written = pcall('XADD', log, ARGV[a + 1], 'e', lines)
+      local written = try('XADD', log, ARGV[a + 1], 'e', lines)
       if written.err then
         -- The nonce is mine, so a refused id can only be my own write that came through before.
         status[i] = find(written.err, 'equal or smaller', 1, true) and 0 or -1
@@ -57,6 +73,7 @@ for i = 1, count do
           local once = call('HGET', request, 'once')
           -- The Idempotency-Key lives as long as its answer; it is in the same slot.
           if once then call('PEXPIRE', once, retention) end
+          if endsJob(a) then status[i] = 2 end
         end
         local subs = known[3]
         if subs and subs ~= '' then
@@ -73,7 +90,7 @@ for i = 1, count do
       end
     end
   end
-  a = a + (i > plain and 6 or 5)
+  a = a + (i > plain and 11 or 5)
 end
 for _, subs in ipairs(readers) do
   local message = table.concat(shown[subs], '\n')

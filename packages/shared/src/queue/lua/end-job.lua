@@ -1,0 +1,51 @@
+-- Ends an active job as BullMQ's moveToFinished does, for a job that has no parent, no children and no
+-- deduplication, in a queue without metrics; `test/integration/job-end.test.ts` compares the two. Two
+-- things cost less here: old events are trimmed by the command that adds the new one, and of the finished jobs
+-- only those above `most` are removed, a few at a time. Those past their age are for sweep.lua.
+-- job: id, token, set (`completed` or `failed`), value (its return value as JSON, or why it failed), trace
+--      (JSON, of one that failed)
+-- book: prefix of the queue's keys, now (ms since the epoch), most finished jobs of a kind, most events
+-- Returns whether the job has ended: now, or before this. One that is not the token's is left as it is.
+local function endJob(job, book)
+  local call, try = redis.call, redis.pcall
+  local prefix, id = book.prefix, job.id
+  local key = prefix .. id
+  local lock = key .. ':lock'
+  if call('GET', lock) ~= job.token then
+    -- This very write came through before, or its next holder was faster.
+    return try('HEXISTS', key, 'finishedOn') == 1
+  end
+  -- A key that is no job would fail the script in the middle of its writes.
+  if try('HEXISTS', key, 'ats') ~= 1 then return false end
+  if call('LREM', prefix .. 'active', -1, id) == 0 then return false end
+  call('DEL', lock)
+  call('SREM', prefix .. 'stalled', id)
+  local attempts = call('HINCRBY', key, 'atm', 1)
+  local finished, field = prefix .. job.set, 'returnvalue'
+  if job.set == 'failed' then
+    field = 'failedReason'
+    call('HSET', key, field, job.value, 'stacktrace', job.trace, 'finishedOn', book.now)
+    call('HDEL', key, 'defa')
+  else
+    call('HSET', key, field, job.value, 'finishedOn', book.now)
+  end
+  call('ZADD', finished, book.now, id)
+  local excess = call('ZCARD', finished) - book.most
+  if excess > 0 then
+    local oldest = call('ZPOPMIN', finished, math.min(excess, 10))
+    for i = 1, #oldest, 2 do
+      call('UNLINK', prefix .. oldest[i], prefix .. oldest[i] .. ':logs')
+    end
+  end
+  local events = prefix .. 'events'
+  call('XADD', events, 'MAXLEN', '~', book.events, '*', 'event', job.set, 'jobId', id,
+    field, job.value, 'prev', 'active')
+  if job.set == 'failed' then
+    call('XADD', events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
+  end
+  if call('LLEN', prefix .. 'active') == 0 and call('LLEN', prefix .. 'wait') == 0
+    and call('ZCARD', prefix .. 'prioritized') == 0 then
+    call('XADD', events, '*', 'event', 'drained')
+  end
+  return true
+end
