@@ -1,3 +1,4 @@
+import { partsOf } from './base-url.ts';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { UpstreamRequest } from '../upstream/call.ts';
 import { readError } from './anthropic/errors.ts';
@@ -40,6 +41,6 @@ function request(call: ProviderCall): UpstreamRequest | Fault {
 
 /** The base URL is Anthropic's own, without the version, or one like OpenAI's, with it. */
 function messagesPath(baseUrl: string): string {
-  const path = new URL(baseUrl).pathname.replace(/\/+$/, '');
+  const path = partsOf(baseUrl).pathname;
   return `${path}${path.endsWith('/v1') ? '' : '/v1'}/messages`;
 }

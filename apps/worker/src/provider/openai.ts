@@ -1,4 +1,5 @@
 import { memberText, setMembers, withoutMember } from '@millrace/shared/domain/json-text';
+import { partsOf } from './base-url.ts';
 import { readErrorBody } from './errors/read-error.ts';
 import { readStream } from './openai/stream.ts';
 import { readWhole } from './openai/whole.ts';
@@ -26,9 +27,8 @@ function request(call: ProviderCall) {
   if (call.apiKey !== undefined) headers['authorization'] = `Bearer ${call.apiKey}`;
   if (call.traceparent !== undefined) headers['traceparent'] = call.traceparent;
   if (call.prefill) Object.assign(members, asPrefill(call));
-  const { pathname } = new URL(call.baseUrl);
   return {
-    path: `${pathname.replace(/\/$/, '')}/chat/completions`,
+    path: `${partsOf(call.baseUrl).pathname}/chat/completions`,
     headers,
     body: setMembers(
       streamOptions === null ? withoutMember(call.body, 'stream_options') : call.body,

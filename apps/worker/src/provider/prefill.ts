@@ -1,3 +1,4 @@
+import { partsOf } from './base-url.ts';
 import type { ProviderConfig } from '@millrace/shared/config';
 import type { Prefill } from '@millrace/shared/domain/request';
 import { traitsOf } from './anthropic/models.ts';
@@ -11,7 +12,7 @@ const prefixHosts = new Set(['api.deepseek.com', 'api.mistral.ai']);
 
 /** Whether the message itself has to be marked as a beginning. */
 export const wantsPrefixMark = (baseUrl: string): boolean =>
-  prefixHosts.has(new URL(baseUrl).hostname);
+  prefixHosts.has(partsOf(baseUrl).hostname);
 
 /**
  * Whether a target continues a trailing assistant message, where the config does not say so itself
