@@ -142,22 +142,6 @@ export function liveContract(open: () => LogUnderTest): void {
       await expect.poll(() => channels.countWorkers()).toBe(0);
     });
 
-    it('summons every worker to its share of the jobs that wait', async () => {
-      const { channels } = open();
-      const heard: string[] = [];
-      const listen = (name: string) =>
-        channels.openWorker(name, {
-          onFinished: (id) => heard.push(`${name} finished ${id}`),
-          onSummons: (shard, jobs) => heard.push(`${name} ${shard} ${jobs}`),
-          onGap: () => {},
-        });
-      await channels.summon(1, 3);
-      const listening = [await listen('worker-1'), await listen('worker-2')];
-      await channels.summon(1, 3);
-      await expect.poll(() => heard.toSorted()).toEqual(['worker-1 1 2', 'worker-2 1 2']);
-      for (const one of listening) await one.close();
-    });
-
     it('works on every shard', async () => {
       const one = open();
       const inbox = await record(one);

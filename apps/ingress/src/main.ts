@@ -206,7 +206,6 @@ const reapers = startReapers({
   name,
   queue,
   log,
-  channels,
   metrics,
   logger,
   onError,

@@ -1,6 +1,6 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { Keyspace } from '@millrace/shared/keys';
-import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
+import type { StreamLog } from '@millrace/shared/log/port';
 import type { Logger } from '@millrace/shared/logger';
 import { reaperLeaseMs, startReaper } from '@millrace/shared/presence/reaper';
 import { createRedisBoard } from '@millrace/shared/presence/redis-board';
@@ -17,7 +17,6 @@ export type ReapersOptions = {
   name: string;
   queue: Pick<JobQueue, 'takeFrom'>;
   log: Pick<StreamLog, 'finish'>;
-  channels: Pick<LiveChannels, 'summon'>;
   metrics: Pick<Metrics, 'workerDied' | 'tookOver' | 'falseAlarm' | 'poisoned'>;
   logger: Logger;
   onError(error: unknown): void;
@@ -25,7 +24,7 @@ export type ReapersOptions = {
 
 /** One for each shard: whoever has the shard's lease gives the jobs of its dead workers to others. */
 export function startReapers(options: ReapersOptions): { stop(): Promise<void> } {
-  const { redis, keys, shards, name, queue, log, channels, metrics, logger, onError } = options;
+  const { redis, keys, shards, name, queue, log, metrics, logger, onError } = options;
 
   /** Ends a request whose workers died of it. */
   async function condemn(shard: number, id: string, worker: string): Promise<void> {
@@ -44,9 +43,7 @@ export function startReapers(options: ReapersOptions): { stop(): Promise<void> }
           ...death,
           condemn: (id: string) => condemn(shard, id, worker),
         };
-        const jobs = await queue.takeFrom(shard, worker, judged);
-        if (jobs > 0) await channels.summon(shard, jobs);
-        return jobs;
+        return queue.takeFrom(shard, worker, judged);
       },
       events: {
         onDeath(worker, cause) {

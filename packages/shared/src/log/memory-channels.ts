@@ -56,11 +56,6 @@ export function createMemoryChannels(): MemoryChannels & MemoryPublisher {
       return { close: async () => close() };
     },
 
-    async summon(shard, jobs) {
-      const all = [...workers.values()].flatMap((group) => [...group]);
-      for (const events of all) events.onSummons(shard, Math.ceil(jobs / all.length));
-    },
-
     countWorkers: async () => [...workers.values()].reduce((sum, { size }) => sum + size, 0),
 
     publish(inbox, frame) {

@@ -171,8 +171,6 @@ export type Subscription = { close(): Promise<void> };
 export type LiveChannels = {
   openInbox(name: string, events: InboxEvents): Promise<Inbox>;
   openWorker(name: string, events: WorkerEvents): Promise<Subscription>;
-  /** Tells the workers of a shard that so many jobs wait, to each its share. */
-  summon(shard: number, jobs: number): Promise<void>;
   /** Workers that listen on every shard at this moment. */
   countWorkers(): Promise<number>;
 };

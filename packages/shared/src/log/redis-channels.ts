@@ -83,12 +83,6 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       return { close };
     },
 
-    async summon(shard, jobs) {
-      const workers = await countListeners(shard);
-      if (workers === 0) return;
-      await redis.spublish(keys.workers(shard), String(Math.ceil(jobs / workers)));
-    },
-
     async countWorkers() {
       return Math.min(...(await Promise.all(everyShard.map(countListeners))));
     },

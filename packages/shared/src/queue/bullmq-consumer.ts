@@ -189,9 +189,7 @@ export function startBullConsumer(
     const strays = createStrays({
       held: () => heldJobs(redis, worker, name),
       isKept: keeper.has,
-      putBack: async (job) => {
-        if ((await takeBack(worker, job)) > 0) await desk.wake();
-      },
+      putBack: (job) => takeBack(redis, worker, [job]),
       onError: note,
     });
     return { desk, keeper, takings: createTakings({ took, onError: note }), strays };

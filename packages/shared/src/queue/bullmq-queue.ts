@@ -1,17 +1,13 @@
-import { Job, Queue, UnrecoverableError } from 'bullmq';
+import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { judgeDeath } from '../domain/poison.ts';
 import type { JobData } from '../domain/request.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
-import { createDeadWorkersJobs } from './casualties.ts';
 import { createDamagedJobs } from './damaged-jobs.ts';
-import { heldJobs, takeBack, wake } from './held-jobs.ts';
-import type { HeldJob } from './held-jobs.ts';
 import { keptEvents, keptOptions } from './kept-jobs.ts';
-import { isNotOurs } from './lock-errors.ts';
-import type { JobQueue, JobState, WorkerDeath } from './port.ts';
+import type { JobQueue, JobState } from './port.ts';
 import { isDamage } from '../redis-failure.ts';
+import { createTakeover } from './takeover.ts';
 import { createWaitingLine } from './waiting-line.ts';
 
 export type BullQueueOptions = {
@@ -44,38 +40,6 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
       queues.set(shard, queue);
     }
     return queue;
-  }
-
-  /** What becomes of each job of a dead worker, under way: 1 for one that waits again. */
-  async function judged(shard: number, worker: string, death: WorkerDeath) {
-    const queue = queueOf(shard);
-    const dead = createDeadWorkersJobs(redis, keys, shard, queue);
-    const { jobs, unexplained } = await dead.find(worker, death.silentMs);
-    const fates = judgeDeath(jobs, { cause: death.cause, unexplained });
-    const isExplained = fates.some((fate) => fate === 'blamed' || fate === 'poisoned');
-    // Beside the moves, which their readers wait for.
-    const noted = isExplained ? [] : [dead.noteUnexplained(worker).then(() => 0)];
-    const moves = jobs.map(async (job, i) => {
-      const fate = fates[i] ?? 'go_on';
-      if (fate === 'poisoned') return fail(queue, job, death);
-      if (fate === 'go_on') return takeBack(queue, job);
-      const outcome = await dead.sendBehind(job, fate);
-      // The worker that takes it finds the end, and completes the job.
-      return outcome === 'ended' ? takeBack(queue, job) : Number(outcome === 'back');
-    });
-    return [...moves, ...noted];
-  }
-
-  /** The end of the request first: no worker writes it once the job has failed. */
-  async function fail(queue: Queue, { id, token }: HeldJob, death: WorkerDeath): Promise<number> {
-    await death.condemn(id);
-    const job = await Job.fromId(queue, id);
-    try {
-      await job?.moveToFailed(new UnrecoverableError('poisoned_request'), token);
-    } catch (error) {
-      if (!isNotOurs(error)) throw error;
-    }
-    return 0;
   }
 
   const board = Array.from({ length: shards }, (_, shard) => queueOf(shard));
@@ -132,18 +96,8 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
       return total;
     },
 
-    async takeFrom(shard, worker, death) {
-      const queue = queueOf(shard);
-      const moves = death
-        ? await judged(shard, worker, death)
-        : (await heldJobs(redis, queue, worker)).map((job) => takeBack(queue, job));
-      // All of them first: one that fails is found again by the next call.
-      const moved = await Promise.allSettled(moves);
-      if (moved.some((one) => one.status === 'fulfilled' && one.value > 0))
-        await wake(redis, queue.qualifiedName);
-      for (const one of moved) if (one.status === 'rejected') throw one.reason;
-      return moved.reduce((sum, one) => sum + (one.status === 'fulfilled' ? one.value : 0), 0);
-    },
+    takeFrom: (shard, worker, death) =>
+      createTakeover({ redis, keys, shard, queue: queueOf(shard) })(worker, death),
 
     async close() {
       await Promise.all([...queues.values()].map((queue) => queue.close()));

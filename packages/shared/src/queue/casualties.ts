@@ -39,7 +39,8 @@ export type Casualties = {
   unexplained: number;
 };
 
-type SuspectFate = Exclude<Fate, 'go_on' | 'poisoned'>;
+/** That of a job which waits again as a suspect. */
+export type SuspectFate = Exclude<Fate, 'go_on' | 'poisoned'>;
 
 /** One shard's jobs of dead workers. */
 export type DeadWorkersJobs = {
