@@ -33,7 +33,7 @@ test('two reapers that both think they lead take every request once', async () =
   });
   let taken = 0;
   const rival = startReaper({
-    board: { ...board, look: async () => ({ ...(await board.look()), leads: true }) },
+    board: { ...board, look: async (lead) => ({ ...(await board.look(lead)), leads: true }) },
     takeFrom: (worker) => queue.takeFrom(0, worker),
     events: {
       onDeath: () => {},

@@ -174,7 +174,10 @@ const door = createDoor({
   memory,
   ownLoad,
   limits,
-  onAdmitted: () => metrics.admitted(),
+  onAdmitted() {
+    metrics.admitted();
+    reapers.wake();
+  },
   onShed: (reason) => metrics.shed(reason),
 });
 const submit = createRedisSubmit({ redis, keys, lifetimeMs, retentionMs });

@@ -22,8 +22,16 @@ export type ReapersOptions = {
   onError(error: unknown): void;
 };
 
+export type Reapers = {
+  /** This ingress has queued a request. */
+  wake(): void;
+  /** A worker may just have died. */
+  lookNow(): void;
+  stop(): Promise<void>;
+};
+
 /** One for each shard: whoever has the shard's lease gives the jobs of its dead workers to others. */
-export function startReapers(options: ReapersOptions): { stop(): Promise<void> } {
+export function startReapers(options: ReapersOptions): Reapers {
   const { redis, keys, shards, name, queue, log, metrics, logger, onError } = options;
 
   /** Ends a request whose workers died of it. */
@@ -68,6 +76,12 @@ export function startReapers(options: ReapersOptions): { stop(): Promise<void> }
   };
   redis.on('close', doubt);
   return {
+    wake() {
+      for (const reaper of reapers) reaper.wake();
+    },
+    lookNow() {
+      for (const reaper of reapers) reaper.lookNow();
+    },
     async stop() {
       redis.off('close', doubt);
       await Promise.all(reapers.map((reaper) => reaper.stop()));

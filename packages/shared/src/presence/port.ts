@@ -15,6 +15,8 @@ export type Sign = {
 export type Look = {
   /** Whoever looked holds the lease: it is the one to act. */
   leads: boolean;
+  /** Jobs that wait or run: none of them is lost with a worker, but somebody waits for each. */
+  jobs: number;
   signs: readonly Sign[];
 };
 
@@ -23,8 +25,8 @@ export type DeathCause = 'gone' | 'hung';
 
 /** One shard's workers as a reaper sees them. */
 export type PresenceBoard = {
-  /** Takes or renews the lease, where nobody else has it, and looks. */
-  look(): Promise<Look>;
+  /** Looks. With `lead` it first takes or renews the lease, where nobody else has it. */
+  look(lead: boolean): Promise<Look>;
   /**
    * How many connections Redis has of each of these workers, by name; undefined where the reaper's
    * user may not know.

@@ -16,6 +16,10 @@ export type ReaperOptions = {
 };
 
 export type Reaper = {
+  /** A request was sent: from now on a worker's death matters. To be called for each; it costs nothing. */
+  wake(): void;
+  /** A worker may just have died: looks at once. */
+  lookNow(): void;
   /** What was seen so far proves nothing: to be called when the connection to Redis was lost. */
   doubt(): void;
   /** Gives the lease back. Ends when Redis has it, or refuses. */
@@ -26,6 +30,10 @@ export type Reaper = {
 const lookMs = 10;
 /** Of the others, who only stand by: they see the same, so that whoever leads next knows as much. */
 const standByMs = 50;
+/** Of a reaper that rests, because no job is open: a dead worker can only be missed by the next request. */
+const restMs = 250;
+/** Milliseconds without an open job after which it rests. */
+const calmMs = 1000;
 /** Milliseconds until the lease of a reaper that looks no more is free. */
 export const reaperLeaseMs = 150;
 /** Milliseconds to the second sweep: what the dead one had sent may be carried out behind the first. */
@@ -41,6 +49,9 @@ const maxBuried = 1000;
  * Takes the jobs of dead workers for the others. One reaper acts at a time, by a short lease; two at
  * once do no harm, because a job is only ever moved with the lock token that its dead holder had, read
  * in one step with the holder's name, and Redis refuses the second one.
+ *
+ * While no job is open it rests: it looks rarely and holds no lease. So the reaper of whichever ingress
+ * sends the next request finds the lease free, and leads from its first look on.
  */
 export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper {
   const suspicion = createSuspicion();
@@ -52,27 +63,65 @@ export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper 
   const controller = new AbortController();
   const { signal } = controller;
   let lookedAt = performance.now();
+  let isResting = false;
+  let leads = false;
+  /** Jobs were open, or a worker looked dead. */
+  let busyAt = lookedAt;
+  let mustLook = false;
+  let endPause = (): void => {};
 
   async function watch(): Promise<void> {
+    let waitMs = 0;
     while (!signal.aborted) {
-      let wait = retryMs;
       try {
-        const look = await board.look();
+        mustLook = false;
+        const look = await board.look(!isResting);
         if (signal.aborted) break;
-        heed(look);
-        wait = look.leads ? lookMs : standByMs;
+        heed(look, waitMs);
+        await settle();
+        waitMs = isResting ? restMs : leads ? lookMs : standByMs;
       } catch (error) {
         suspicion.doubt();
         events.onError(error);
+        waitMs = retryMs;
       }
-      await pause(wait);
+      if (!mustLook) await pauseToLook(waitMs);
     }
   }
 
-  function heed({ leads, signs }: Look): void {
+  /** Rests when there was nothing to watch for a while, and no longer. */
+  async function settle(): Promise<void> {
+    const isCalm = performance.now() - busyAt >= calmMs;
+    if (isCalm === isResting) return;
+    isResting = isCalm;
+    // A look at rest takes no lease, and nobody may act on what it saw.
+    if (!isCalm) mustLook = true;
+    else if (leads) await board.resign();
+  }
+
+  function pauseToLook(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  function lookNow(): void {
+    busyAt = performance.now();
+    isResting = false;
+    mustLook = true;
+    endPause();
+  }
+
+  function heed(look: Look, plannedMs: number): void {
+    const { signs, jobs } = look;
     const at = performance.now();
     const elapsedMs = at - lookedAt;
     lookedAt = at;
+    leads = look.leads;
     for (const { name, listening } of signs) {
       const cause = busy.has(name) ? undefined : buried.get(name);
       // The name of a hung one comes back with its own beat; the last one of a dead process may be late.
@@ -80,7 +129,9 @@ export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper 
       buried.delete(name);
       events.onFalseAlarm(name, cause);
     }
-    const verdicts = suspicion.judge(signs, elapsedMs, { busy, excused });
+    const verdicts = suspicion.judge(signs, { plannedMs, elapsedMs }, { busy, excused });
+    const isOdd = verdicts.length > 0 || signs.some(({ listening }) => !listening);
+    if (jobs > 0 || isOdd || busy.size > 0) busyAt = at;
     if (leads) for (const verdict of verdicts) void deal(verdict);
   }
 
@@ -136,9 +187,15 @@ export function startReaper({ board, takeFrom, events }: ReaperOptions): Reaper 
   const watching = watch();
 
   return {
+    wake() {
+      busyAt = performance.now();
+      if (isResting) lookNow();
+    },
+    lookNow,
     doubt: () => suspicion.doubt(),
     async stop() {
       controller.abort();
+      endPause();
       // Where the last look still waits, Redis is away, and the lease runs out by itself.
       await board.resign();
       await watching;

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
 import type { PresenceBoard, Sign } from './port.ts';
@@ -21,6 +22,12 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
   const { redis, keys, shard, reaper, leaseMs } = options;
   const lease = keys.reaper(shard);
   const list = keys.beats(shard);
+  const queue = ['active', 'wait', 'prioritized'].map(
+    (name) => `${keys.tag(shard)}:${queueName}:${name}`,
+  );
+  const touched = [lease, list, ...queue];
+  /** Between two renewals goes the time in which several looks may fail. */
+  const renewMs = Math.ceil((leaseMs * 2) / 3);
 
   /** The connections of these workers; undefined where CLIENT LIST is not for us. */
   async function clients(names: ReadonlySet<string>): Promise<Client[] | undefined> {
@@ -34,21 +41,19 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
   }
 
   return {
-    async look() {
-      const args = [reaper, leaseMs, keys.worker(shard, '')];
-      const [leads, ...rest] = (await runScript(redis, scripts.look, [lease, list], args)) as [
-        number,
-        ...unknown[],
-      ];
+    async look(lead) {
+      const args = [reaper, leaseMs, renewMs, lead ? 1 : 0, keys.worker(shard, '')];
+      const reply = (await runScript(redis, scripts.look, touched, args)) as unknown[];
+      const [leads, jobs] = reply;
       const signs: Sign[] = [];
-      for (let i = 0; i + 2 < rest.length; i += 3) {
+      for (let i = 2; i + 2 < reply.length; i += 3) {
         signs.push({
-          name: String(rest[i]),
-          beat: String(rest[i + 1]),
-          listening: Number(rest[i + 2]) > 0,
+          name: String(reply[i]),
+          beat: String(reply[i + 1]),
+          listening: Number(reply[i + 2]) > 0,
         });
       }
-      return { leads: leads === 1, signs };
+      return { leads: leads === 1, jobs: Number(jobs), signs };
     },
 
     async connections(names) {

@@ -19,7 +19,7 @@ function createFleet(names: string[]) {
     }));
   const look = (suspicion: Suspicion, elapsedMs = lookMs, settled?: Settled): Verdict[] => {
     time += elapsedMs;
-    return suspicion.judge(signs(), elapsedMs, settled);
+    return suspicion.judge(signs(), { plannedMs: lookMs, elapsedMs }, settled);
   };
   return {
     gone,
@@ -56,7 +56,7 @@ describe('a worker that stops listening', () => {
     const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
     fleet.warm(suspicion);
     fleet.gone.add('a');
-    expect(fleet.look(suspicion, lateMs + 1)).toEqual([]);
+    expect(fleet.look(suspicion, lookMs + lateMs + 1)).toEqual([]);
     expect(fleet.look(suspicion)).toMatchObject([{ name: 'a', cause: 'gone' }]);
   });
 

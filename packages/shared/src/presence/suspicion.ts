@@ -11,19 +11,21 @@ export type Verdict = {
  * Who looks dead, by everything that was seen so far. Pure: the same looks give the same verdicts.
  *
  * A false alarm costs a second upstream call, and some readers an error, so the evidence has to be
- * fresh: time in which the reaper itself was not looking counts as one look at most.
+ * fresh: time in which the reaper itself did not look though it should counts as one look at most.
  */
 export type Suspicion = {
-  /** `elapsedMs`: since the look before this one. */
-  judge(signs: readonly Sign[], elapsedMs: number, settled?: Settled): Verdict[];
+  judge(signs: readonly Sign[], gap: Gap, settled?: Settled): Verdict[];
   /** Nothing that was seen so far proves anything: the connection was lost, or Redis started again. */
   doubt(): void;
   /** Starts anew with this worker. */
   forget(name: string): void;
 };
 
-/** A look later than this after the one before is stale: by itself it starts no alarm. */
-export const lateMs = 100;
+/** The time since the look before: as planned, and as it became. Milliseconds. */
+export type Gap = { plannedMs: number; elapsedMs: number };
+
+/** A look that comes so much later than planned is stale: by itself it starts no alarm. */
+export const lateMs = 90;
 /** No beat for so long, and the loop stands still: six beats. */
 export const hungMs = 1500;
 /** As much longer when most workers look dead at once: rather it is the reaper that sees badly. */
@@ -76,9 +78,9 @@ export function createSuspicion(): Suspicion {
   }
 
   return {
-    judge(signs, elapsedMs, settled = nobody) {
-      const isLate = elapsedMs > lateMs;
-      const creditMs = Math.min(elapsedMs, lateMs);
+    judge(signs, { plannedMs, elapsedMs }, settled = nobody) {
+      const isLate = elapsedMs > plannedMs + lateMs;
+      const creditMs = Math.min(elapsedMs, plannedMs + lateMs);
       const names = new Set(signs.map(({ name }) => name));
       for (const name of records.keys()) if (!names.has(name)) records.delete(name);
       const current = signs

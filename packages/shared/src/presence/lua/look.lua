@@ -1,18 +1,27 @@
 #!lua flags=allow-oom
--- Takes or renews the lease, and tells of every worker on the list how it stands.
--- KEYS lease, beats   ARGV reaper, lease ms, channel prefix
--- Returns {leads, name, beat, subscribers, name, …}
-local holder = redis.call('GET', KEYS[1])
+-- Shows how every worker on the list stands, and whether anything would be lost by the death of one.
+-- KEYS lease, beats, the queue's lists: active, wait, prioritized
+-- ARGV reaper, lease ms, renewed with less left than that (ms), whether to lead (1 or 0), channel prefix
+-- Returns {leads, jobs that are open, name, beat, subscribers, name, …}
+local lease, beats, active, wait, prioritized = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local reaper, lease_ms, renew_ms, wants, channel = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local leads = 0
-if not holder or holder == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  leads = 1
+if wants == '1' then
+  local holder = redis.call('GET', lease)
+  if not holder or holder == reaper then
+    leads = 1
+    -- Every write goes to the append-only file, and a look comes a hundred times a second.
+    if not holder or redis.call('PTTL', lease) < renew_ms then
+      redis.call('SET', lease, reaper, 'PX', lease_ms)
+    end
+  end
 end
-local reply = {leads}
-local beats = redis.call('HGETALL', KEYS[2])
-for i = 1, #beats, 2 do
-  reply[#reply + 1] = beats[i]
-  reply[#reply + 1] = beats[i + 1]
-  reply[#reply + 1] = redis.call('PUBSUB', 'SHARDNUMSUB', ARGV[3] .. beats[i])[2]
+local jobs = redis.call('LLEN', active) + redis.call('LLEN', wait) + redis.call('ZCARD', prioritized)
+local reply = {leads, jobs}
+local workers = redis.call('HGETALL', beats)
+for i = 1, #workers, 2 do
+  reply[#reply + 1] = workers[i]
+  reply[#reply + 1] = workers[i + 1]
+  reply[#reply + 1] = redis.call('PUBSUB', 'SHARDNUMSUB', channel .. workers[i])[2]
 end
 return reply
