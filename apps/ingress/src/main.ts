@@ -4,7 +4,7 @@ import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
 import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { connectionRoom, readDescriptors } from '@millrace/shared/descriptors';
-import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
+import { giveUp, onSignals, onWorkerEnded, reportReady } from '@millrace/shared/lifecycle';
 import { watchLateLoop } from '@millrace/shared/loop-delay';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { logBound } from '@millrace/shared/logger';
@@ -213,6 +213,7 @@ const reapers = startReapers({
   logger,
   onError,
 });
+onWorkerEnded(reapers.lookNow);
 
 const sweeper = startSweeper({
   redis,

@@ -1,3 +1,4 @@
+import type { WorkerEndedMessage } from '@millrace/shared/lifecycle';
 import type { Logger } from '@millrace/shared/logger';
 import { redisStopMs } from './redis-server.ts';
 import { supervise, type ProcessSpec, type Supervised } from './supervise.ts';
@@ -45,6 +46,11 @@ export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet
     names.flatMap((name) => groups[name].flatMap(({ pid }) => pid ?? []));
   const tellWatchdog = () =>
     watchdog.watch({ draining: pids('ingress', 'worker'), serving: pids('provider', 'redis') });
+  /** Before any of them would see it in Redis: the streams of that worker wait for another one. */
+  const tellIngresses = () => {
+    const message: WorkerEndedMessage = { type: 'worker ended' };
+    for (const ingress of groups.ingress) ingress.tell(message);
+  };
   const stopGroup = async (name: Group, withinMs: number, delayMs = 0) => {
     await Promise.all(groups[name].map((one) => one.stop(withinMs, delayMs)));
   };
@@ -63,7 +69,8 @@ export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet
   return {
     add(group, spec) {
       if (stopping) throw new FleetStopping();
-      const one = supervise(spec, { log, onPid: tellWatchdog });
+      const onExit = group === 'worker' ? tellIngresses : () => {};
+      const one = supervise(spec, { log, onPid: tellWatchdog, onExit });
       groups[group].push(one);
       tellWatchdog();
       return one;

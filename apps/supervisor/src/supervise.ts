@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type Serializable } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@millrace/shared/logger';
@@ -40,6 +40,8 @@ export type Supervised = {
   readonly pid: number | undefined;
   /** The URL it serves on, if it says one. Rejects with StartFailed, at the latest when it is stopped. */
   readonly firstReady: Promise<string | undefined>;
+  /** Over IPC; nothing where there is no process, or it hears nothing. */
+  tell(message: Serializable): void;
   /**
    * Asks it to drain, kills it when it does not, and starts it no more. `delayMs`: what it takes by its
    * config before it begins. Idempotent; never rejects.
@@ -71,7 +73,7 @@ type State =
  */
 export function supervise(
   spec: ProcessSpec,
-  { log, onPid }: { log: Logger; onPid: () => void },
+  { log, onPid, onExit }: { log: Logger; onPid: () => void; onExit?: () => void },
 ): Supervised {
   const first = Promise.withResolvers<string | undefined>();
   first.promise.catch(() => undefined); // whoever waits for it is told; nobody has to
@@ -100,6 +102,7 @@ export function supervise(
       onEnd(`cannot be started: ${error.message}`, 127, since);
     });
     child.once('exit', (code, signal) => {
+      onExit?.();
       over.abort();
       const cause = signal ?? code ?? 0;
       onEnd(
@@ -163,6 +166,9 @@ export function supervise(
       return state.kind === 'running' ? state.child.pid : undefined;
     },
     firstReady: first.promise,
+    tell(message) {
+      if (state.kind === 'running' && state.child.connected) state.child.send(message, () => {});
+    },
     async stop(withinMs, delayMs = 0) {
       const child = retire();
       if (child)

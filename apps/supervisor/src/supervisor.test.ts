@@ -202,6 +202,20 @@ describe('a process that dies', () => {
   });
 });
 
+describe('a worker that dies', () => {
+  test('is told to every ingress', async () => {
+    const started = bench.start(['--ingresses', '2']);
+    await started.ready(2);
+    const [victim] = started.below('fixtures/worker.ts');
+    kill(victim?.pid ?? 0);
+    const told = () =>
+      existsSync(join(bench.folder, 'journal'))
+        ? bench.journal().filter((line) => line === 'ingress hears of a worker')
+        : [];
+    await until(() => told().length === 2);
+  });
+});
+
 describe('a signal', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
     '%s drains ingresses, then workers, then Redis, and exits 0',

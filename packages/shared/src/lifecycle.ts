@@ -107,6 +107,17 @@ export function onSignals({ onDrain, exitNow = exit, log }: SignalOptions): () =
   };
 }
 
+/** What a supervisor tells an ingress over IPC: a worker on this machine has ended, by itself or not. */
+export type WorkerEndedMessage = { readonly type: 'worker ended' };
+
+/** Calls `listener` each time; never where no supervisor is. */
+export function onWorkerEnded(listener: () => void): void {
+  if (typeof process.send !== 'function') return;
+  process.on('message', (message) => {
+    if (isMessage(message, 'worker ended')) listener();
+  });
+}
+
 /** What the system says when descriptors, disk or memory are used up: a state of the machine, and no bug. */
 const shortages = new Set(['EMFILE', 'ENFILE', 'ENOSPC', 'EDQUOT', 'ENOMEM', 'ENOBUFS', 'EIO']);
 
@@ -142,14 +153,11 @@ export function giveUp(reason: string): never {
   process.exit(78);
 }
 
-function isDrainMessage(message: unknown): message is DrainMessage {
-  return (
-    typeof message === 'object' &&
-    message !== null &&
-    Reflect.get(message, 'type') === 'drain' &&
-    typeof Reflect.get(message, 'withinMs') === 'number'
-  );
-}
+const isDrainMessage = (message: unknown): message is DrainMessage =>
+  isMessage(message, 'drain') && typeof Reflect.get(message, 'withinMs') === 'number';
+
+const isMessage = (message: unknown, type: string): message is object =>
+  typeof message === 'object' && message !== null && Reflect.get(message, 'type') === type;
 
 function exit(code: number): void {
   process.exit(code);
