@@ -137,7 +137,7 @@ test('operators are told of every worker where it runs', async () => {
         started_at: expect.any(Number),
         runs: 0,
         paused_shards: [],
-        loop_delay_p99_ms: expect.any(Number),
+        loop_delay_max_ms: expect.any(Number),
       },
       intake: {
         places: 64,

@@ -199,7 +199,7 @@ const reconciler = createReconciler({
   relay,
   isSending,
   onOverdue: () => metrics.shed('overdue'),
-  wasLate: lateLoop.wasLate,
+  lateLoop,
   onError,
 });
 const reapers = startReapers({

@@ -3,7 +3,7 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Config } from '@millrace/shared/config';
 import { watchLoopDelay } from '@millrace/shared/loop-delay';
-import { feel, judgeStrain, mayBeGarbage, noStrain } from './admission/strain.ts';
+import { feel, isCalm, judgeStrain, mayBeGarbage, noStrain } from './admission/strain.ts';
 import type { OwnVerdict, Pressure } from './admission/strain.ts';
 
 export type OwnLoad = {
@@ -17,6 +17,10 @@ export type OwnLoad = {
 
 /** Milliseconds between two looks. */
 const everyMs = 250;
+/** Of a process at rest: nothing asks for its verdict, and what it does is not worth measuring. */
+const restMs = 1000;
+/** Share of the time in which the event loop of a process at rest is in use, at most. */
+const restUse = 0.2;
 /** Milliseconds between two collections of garbage that are asked for: one stops everything else. */
 const collectEveryMs = 10_000;
 
@@ -31,6 +35,10 @@ export function watchOwnLoad({ loopDelayMs, memory }: Config['limits']): OwnLoad
   let strain = noStrain;
   let seen: Pressure = { loop_delay: 0, heap: 0, resident_memory: 0 };
   let collectedAt = -Infinity;
+  let wasAsked = true;
+  let isResting = false;
+  let timer: NodeJS.Timeout;
+  let used = performance.eventLoopUtilization();
 
   function look(): void {
     seen = {
@@ -39,15 +47,32 @@ export function watchOwnLoad({ loopDelayMs, memory }: Config['limits']): OwnLoad
       resident_memory: residentMemory() ?? seen.resident_memory,
     };
     strain = feel(strain, seen, limits);
+    const before = used;
+    used = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(used, before);
+    rest(!wasAsked && utilization < restUse && isCalm(strain));
+    wasAsked = false;
     if (!mayBeGarbage(strain) || performance.now() - collectedAt < collectEveryMs) return;
     collectGarbage();
     collectedAt = performance.now();
   }
 
-  const timer = setInterval(look, everyMs);
-  timer.unref();
+  function rest(shallRest: boolean): void {
+    if (shallRest === isResting) return;
+    isResting = shallRest;
+    clearInterval(timer);
+    timer = setInterval(look, isResting ? restMs : everyMs).unref();
+    if (isResting) delay.rest();
+    else delay.resume();
+  }
+
+  timer = setInterval(look, everyMs).unref();
   return {
-    judge: () => judgeStrain(strain),
+    judge() {
+      wasAsked = true;
+      rest(false);
+      return judgeStrain(strain);
+    },
     get seen() {
       return seen;
     },

@@ -40,7 +40,7 @@ function setUp(state: JobState = 'unknown') {
     },
     isSending: (one) => sending.has(one),
     onOverdue() {},
-    wasLate: () => loop.isLate,
+    lateLoop: { wasLate: () => loop.isLate, rest() {}, resume() {} },
     onError,
     quietMs: 2,
   });

@@ -1,6 +1,7 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import { faultToError } from '@millrace/shared/domain/fault';
 import type { Described, StreamLog } from '@millrace/shared/log/port';
+import type { LateLoop } from '@millrace/shared/loop-delay';
 import { isDamage } from '@millrace/shared/redis-failure';
 import type { JobQueue } from '@millrace/shared/queue/port';
 import type { Relay } from './relay/relay.ts';
@@ -21,13 +22,13 @@ export type Reconciler = {
 export type ReconcilerDeps = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
   queue: Pick<JobQueue, 'state' | 'remove'>;
-  relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard' | 'endOverdue'>;
+  relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard' | 'endOverdue' | 'readers'>;
   /** Whether a request is still on its way into Redis: its reader is here before it is there. */
   isSending: Submitter['isSending'];
   /** A request waited past its deadline, and was ended for it. */
   onOverdue(): void;
-  /** The event loop was late a moment ago: what has come in time may be unread. */
-  wasLate(): boolean;
+  /** Whether the event loop was late a moment ago: what has come in time may be unread. */
+  lateLoop: Pick<LateLoop, 'wasLate' | 'rest' | 'resume'>;
   onError(error: unknown): void;
   /** Milliseconds of silence after which a request is looked after. */
   quietMs?: number;
@@ -39,7 +40,7 @@ const settleMs = 1000;
 const roundSize = 200;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { log, queue, relay, isSending, onOverdue, wasLate, onError, quietMs = 1000 } = deps;
+  const { log, queue, relay, isSending, onOverdue, lateLoop, onError, quietMs = 1000 } = deps;
 
   async function describe(id: string): Promise<Described | undefined> {
     const described = await log.describe(id);
@@ -79,8 +80,14 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   let looking = false;
   const timer = setInterval(() => {
+    // Only readers can be wronged by a loop that was late, and none is overdue within its first seconds.
+    if (relay.readers === 0) {
+      lateLoop.rest();
+      return;
+    }
+    lateLoop.resume();
     // By the clock alone: what it is for is a Redis that does not answer.
-    if (!wasLate()) relay.endOverdue();
+    if (!lateLoop.wasLate()) relay.endOverdue();
     if (looking) return;
     looking = true;
     Promise.all(relay.takeQuiet(quietMs, roundSize).map(lookAfter))

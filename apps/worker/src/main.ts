@@ -51,6 +51,7 @@ pools.warm(
 let checkLocks = (): void => {};
 // While this process stood still its jobs may have been taken from it.
 const loop = watchLateLoop({ onLate: () => checkLocks() });
+const loopDelay = watchLoopDelay();
 const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
 const runs = createRuns();
 const hedges = createHedgeBudget();
@@ -64,7 +65,8 @@ redis.on('ready', () => void windows.report().catch(onError));
 const intake = createIntake({
   ceiling: limits.workerConcurrency,
   log,
-  loop: watchLoopDelay(),
+  loop: loopDelay,
+  onChange: (isAtRest) => (isAtRest ? loop.rest() : loop.resume()),
   plightOf: (model) => upstreams.plightOf(model),
   maxWaitMsOf: (model) => config.models[model]?.maxWaitMs ?? 0,
   now: Date.now,
@@ -186,7 +188,11 @@ const consumer = startBullConsumer(
 intake.attach(consumer);
 const pauseWatch = watchPause({ pausedShards: () => consumer.pausedShards(), logger });
 checkLocks = () => consumer.checkLocks();
-const self = createSelf({ runs: () => consumer.held, pausedShards: pauseWatch.paused });
+const self = createSelf({
+  loop: loopDelay,
+  runs: () => consumer.held,
+  pausedShards: pauseWatch.paused,
+});
 const reporting = startReporting({
   reports: createRedisReports({ redis, keys }),
   name,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { aftermathMs, lateMs, watchLateLoop } from './loop-delay.ts';
+import { aftermathMs, lateMs, restLookMs, watchLateLoop } from './loop-delay.ts';
 import type { LateLoop } from './loop-delay.ts';
 
 let time: number;
@@ -54,4 +54,24 @@ it('a pause that an honest process has now and then is no stop', () => {
   turn(1000);
   time += lateMs;
   expect(loop.wasLate()).toBe(false);
+});
+
+it('a loop at rest sees a long stop too, and a look that is due then is no stop', () => {
+  loop.rest();
+  for (let i = 0; i < 10; i++) {
+    time += restLookMs;
+    vi.advanceTimersByTime(restLookMs);
+  }
+  expect(told).toBe(0);
+  time += restLookMs + lateMs + 1;
+  expect(loop.wasLate()).toBe(true);
+});
+
+it('a loop that is watched closely again sees the next short stop', () => {
+  loop.rest();
+  time += restLookMs - 1;
+  loop.resume();
+  expect(told).toBe(0);
+  time += 50 + lateMs + 1;
+  expect(loop.wasLate()).toBe(true);
 });

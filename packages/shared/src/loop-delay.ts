@@ -6,6 +6,12 @@ export type Lateness = { meanMs: number; p99Ms: number; maxMs: number };
 export type LoopDelay = {
   /** Since the last time this was asked. */
   take(): Lateness;
+  /** The worst of what was taken since the last time this was asked, in milliseconds. */
+  takeWorst(): number;
+  /** Measures no more until `resume`: each measurement wakes a process that may have nothing else to do. */
+  rest(): void;
+  /** Idempotent. */
+  resume(): void;
   close(): void;
 };
 
@@ -16,6 +22,7 @@ const resolutionMs = 10;
 export function watchLoopDelay(): LoopDelay {
   const delay = monitorEventLoopDelay({ resolution: resolutionMs });
   delay.enable();
+  let worstMs = 0;
   const late = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - resolutionMs);
   return {
     take() {
@@ -29,9 +36,20 @@ export function watchLoopDelay(): LoopDelay {
               maxMs: late(delay.max),
             };
       delay.reset();
+      worstMs = Math.max(worstMs, seen.maxMs);
       return seen;
     },
-    close: () => delay.disable(),
+    takeWorst() {
+      const worst = worstMs;
+      worstMs = 0;
+      return worst;
+    },
+    rest() {
+      delay.disable();
+      delay.reset();
+    },
+    resume: () => void delay.enable(),
+    close: () => void delay.disable(),
   };
 }
 
@@ -44,6 +62,10 @@ export type LateLoop = {
   wasLate(): boolean;
   /** How often it was late since the start, with now. */
   times(): number;
+  /** Looks rarely until `resume`: there is nothing that a short stop could make look worse than it is. */
+  rest(): void;
+  /** Idempotent. */
+  resume(): void;
   close(): void;
 };
 
@@ -56,6 +78,8 @@ export type LateLoopOptions = {
 
 /** Milliseconds between two looks at the loop. */
 const lookMs = 50;
+/** Between two looks of a process at rest: a stop that the fleet takes for a hang is still seen. */
+export const restLookMs = 500;
 /**
  * Milliseconds by which a look has to be late. A garbage collection or a parse of a large body takes tens
  * of them; a process that the fleet takes for hung has been silent for three times as long.
@@ -72,11 +96,13 @@ export function watchLateLoop({
   let lookedAt = now();
   let lateAt = -Infinity;
   let times = 0;
+  let everyMs = lookMs;
+  let timer: NodeJS.Timeout;
 
   /** Also called by those who ask: the first timer after a stop may be theirs. */
   function look(): void {
     const at = now();
-    const isLate = at - lookedAt > lookMs + lateMs;
+    const isLate = at - lookedAt > everyMs + lateMs;
     lookedAt = at;
     if (!isLate) return;
     lateAt = at;
@@ -84,9 +110,18 @@ export function watchLateLoop({
     onLate?.();
   }
 
-  const timer = setInterval(look, lookMs);
-  timer.unref();
+  function lookEvery(ms: number): void {
+    if (ms === everyMs) return;
+    look();
+    everyMs = ms;
+    clearInterval(timer);
+    timer = setInterval(look, ms).unref();
+  }
+
+  timer = setInterval(look, lookMs).unref();
   return {
+    rest: () => lookEvery(restLookMs),
+    resume: () => lookEvery(lookMs),
     wasLate() {
       look();
       return now() - lateAt < aftermathMs;

@@ -45,6 +45,10 @@ export function feel(before: Strain, look: Pressure, limits: Pressure): Strain {
 export const mayBeGarbage = ({ heap, resident_memory: resident }: Strain): boolean =>
   [heap, resident].some(({ isOver, streak }) => isOver || streak === looksToTurn - 1);
 
+/** Nothing is over its limit, nor was at the last look. */
+export const isCalm = (strain: Strain): boolean =>
+  strains.every((kind) => !strain[kind].isOver && strain[kind].streak === 0);
+
 export type OwnVerdict =
   | { kind: 'admitted' }
   | { kind: 'shed'; reason: StrainKind; retryAfterMs: number };

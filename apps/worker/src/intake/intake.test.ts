@@ -12,7 +12,13 @@ function setUp({ ceiling = 2048 } = {}) {
   const intake = createIntake({
     ceiling,
     log: { describe: async (id) => state.logs.get(id) as Described | undefined },
-    loop: { take: () => ({ meanMs: state.lateMs, p99Ms: 0, maxMs: 0 }), close() {} },
+    loop: {
+      take: () => ({ meanMs: state.lateMs, p99Ms: 0, maxMs: 0 }),
+      takeWorst: () => 0,
+      rest() {},
+      resume() {},
+      close() {},
+    },
     plightOf: () => 'limited',
     maxWaitMsOf: () => 30_000,
     now: () => state.now,

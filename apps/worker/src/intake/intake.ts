@@ -16,6 +16,8 @@ export type IntakeOptions = {
   plightOf(model: string): Plight;
   /** Milliseconds (`models.*.maxWait`). */
   maxWaitMsOf(model: string): number;
+  /** From now on there are runs, or there were none for a while. */
+  onChange?: ((isAtRest: boolean) => void) | undefined;
   now(): number;
 };
 
@@ -55,9 +57,10 @@ const summonsMs = 2000;
 type Consumer = Parameters<Intake['attach']>[0];
 
 export function createIntake(options: IntakeOptions): Intake {
-  const { ceiling, log, loop, plightOf, maxWaitMsOf, now } = options;
+  const { ceiling, log, loop, plightOf, maxWaitMsOf, onChange, now } = options;
   let consumer: Consumer | undefined;
   let timer: NodeJS.Timeout | undefined;
+  let isClosed = false;
   const lines = createLines({
     plightOf,
     maxWaitMsOf,
@@ -100,6 +103,26 @@ export function createIntake(options: IntakeOptions): Intake {
     });
     busiest = running();
     tell();
+    const isIdle = held === 0 && lines.quiet && wanted.until <= at;
+    if (isIdle && places === Math.min(ceiling, fewestPlaces)) rest();
+  }
+
+  /** Nothing runs: as many places as now are what every look would find. */
+  function rest(): void {
+    if (timer === undefined) return;
+    clearInterval(timer);
+    timer = undefined;
+    lateMs = 0;
+    loop.rest();
+    onChange?.(true);
+  }
+
+  function wake(): void {
+    if (timer !== undefined || isClosed || !consumer) return;
+    lookedAt = now();
+    timer = setInterval(look, lookMs).unref();
+    loop.resume();
+    onChange?.(false);
   }
 
   /** Whether it is to wait in the queue. Nothing is written for it: its log knows nothing of this worker. */
@@ -122,6 +145,7 @@ export function createIntake(options: IntakeOptions): Intake {
     },
     admitting: (handle) => async (activation) => {
       const { model } = activation.data;
+      wake();
       if (await goesBack(activation)) {
         countBack(model);
         return { kind: 'not_yet' };
@@ -140,9 +164,10 @@ export function createIntake(options: IntakeOptions): Intake {
       consumer = attached;
       consumer.avoid(lines.avoided);
       tell();
-      timer ??= setInterval(look, lookMs).unref();
+      wake();
     },
     summoned(shard, jobs) {
+      wake();
       const at = now();
       // Several shards of one dead worker call one after the other.
       const before = wanted.until > at ? wanted.places : running();
@@ -161,6 +186,7 @@ export function createIntake(options: IntakeOptions): Intake {
       putBack: Object.fromEntries(putBack),
     }),
     close() {
+      isClosed = true;
       clearInterval(timer);
       loop.close();
     },

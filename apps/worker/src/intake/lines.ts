@@ -19,6 +19,8 @@ export type Lines = LineWatch & {
   readonly avoided: ReadonlySet<string>;
   /** Requests that wait, of all models. */
   readonly seats: number;
+  /** Nothing that time alone would change. */
+  readonly quiet: boolean;
   /** For /admin/upstreams. */
   snapshot(): Record<string, { allowance: number; waiting: number; avoided: boolean }>;
 };
@@ -125,6 +127,9 @@ export function createLines({ plightOf, maxWaitMsOf, onAvoid, now }: LinesOption
     },
     get seats() {
       return seats;
+    },
+    get quiet() {
+      return lines.size === 0;
     },
     snapshot: () =>
       Object.fromEntries(
