@@ -1,7 +1,9 @@
 import { keyspace } from '@millrace/shared/keys';
 import { reportTtlMs } from '@millrace/shared/report/encode';
+import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createMemoryReports } from '@millrace/shared/report/memory-reports';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
+import { startReporting } from '@millrace/shared/report/reporting';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
@@ -49,6 +51,63 @@ describe('reports on Redis', () => {
     const left = await redis.pttl(keys.report('a'));
     expect(left).toBeGreaterThan(0);
     expect(left).toBeLessThanOrEqual(reportTtlMs);
+  });
+
+  it('are those of the moment in which they are asked for', async () => {
+    const { redis, keys, reports, enlist } = open();
+    let made = 0;
+    await enlist('a');
+    const reporting = startReporting({
+      reports,
+      name: 'a',
+      make: async () => reportOf((made += 1)),
+      onTrimmed: () => {},
+      onError: () => {},
+    });
+    const channels = createRedisChannels({
+      keys,
+      shards: 1,
+      redis,
+      connect: () => server.connect(),
+      onError: () => {},
+    });
+    const worker = await channels.openWorker('a', {
+      onFinished: () => {},
+      onSummons: () => {},
+      onGap: () => {},
+      onQuestion: reporting.answer,
+    });
+    await expect.poll(() => made).toBe(1);
+    expect(await createRedisReports({ redis, keys }).readAll()).toMatchObject([{ at: 2 }]);
+    expect(await createRedisReports({ redis, keys }).readAll()).toMatchObject([{ at: 3 }]);
+    await reporting.leave();
+    await worker.close();
+  });
+
+  it('are the last ones of a worker that does not answer', async () => {
+    const { redis, keys, reports, enlist } = open();
+    await enlist('busy');
+    await reports.publish('busy', reportOf(1));
+    const subscriber = server.connect();
+    await subscriber.ssubscribe(keys.worker(0, 'busy'));
+    expect(await createRedisReports({ redis, keys }).readAll()).toMatchObject([{ at: 1 }]);
+  });
+
+  it('are not written to the append-only file', async () => {
+    const { redis, reports } = open();
+    const offset = async () => {
+      const info = await redis.info('replication');
+      return /master_repl_offset:(\d+)/.exec(info)?.[1];
+    };
+    await redis.config('SET', 'appendonly', 'yes');
+    await expect.poll(() => redis.info('persistence')).toMatch(/aof_rewrite_in_progress:0/);
+    const size = async () => /aof_current_size:(\d+)/.exec(await redis.info('persistence'))?.[1];
+    const [before, at] = [await size(), await offset()];
+    await reports.publish('a', reportOf(1), ['q']);
+    expect([await size(), await offset()]).toEqual([before, at]);
+    await redis.set('something', 'else');
+    await expect.poll(size).not.toBe(before);
+    await redis.config('SET', 'appendonly', 'no');
   });
 
   it('pass over what they cannot read', async () => {

@@ -133,7 +133,9 @@ const channels = createRedisChannels({
   connect: connectSubscriber,
   onError,
 });
+let answer = (_question: string): void => {};
 const hearing = await channels.openWorker(name, {
+  onQuestion: (question) => answer(question),
   onFinished: (id) => runs.stop(id, 'finished'),
   onSummons: (shard, jobs) => intake.summoned(shard, jobs),
   // The word that a request ended may have been missed; and in the meantime we may have been taken
@@ -209,6 +211,7 @@ const reporting = startReporting({
     logger.warn({ bytes, without }, 'the report for /metrics and /admin is too large: cut'),
   onError,
 });
+answer = reporting.answer;
 
 onSignals({
   log: logger,

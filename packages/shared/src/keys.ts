@@ -30,6 +30,8 @@ export type Keyspace = {
   deaths(shard: number): string;
   /** String: the newest report of one worker, on shard 0 like the list that names them all. */
   report(worker: string): string;
+  /** String: how many workers have answered one question for reports, on shard 0 like these. */
+  answers(question: string): string;
   /** String: the lease of the reaper that acts. */
   reaper(shard: number): string;
   /** Hash: what was used of a limit lately. A slot of its own: no request belongs to it. */
@@ -72,6 +74,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     beats: (shard) => `${tag(shard)}:beats`,
     deaths: (shard) => `${tag(shard)}:deaths`,
     report: (worker) => `${tag(0)}:report:${worker}`,
+    answers: (question) => `${tag(0)}:answers:${question}`,
     reaper: (shard) => `${tag(shard)}:reaper`,
     finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,
     queueCounts: (shard) => `${tag(shard)}:queue-counts`,

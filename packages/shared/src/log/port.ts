@@ -162,6 +162,8 @@ export type WorkerEvents = {
   onFinished(id: string): void;
   /** Many jobs wait in this shard: this worker's share of them. */
   onSummons(shard: number, jobs: number): void;
+  /** An ingress asks for a report (report/port.ts). */
+  onQuestion?(question: string): void;
   /** The connection was away: such a message may have been missed. */
   onGap(): void;
 };

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
 import { parseFrames } from './frame.ts';
+import { reportQuestion } from '../report/port.ts';
 import type { LiveChannels } from './port.ts';
 
 export type RedisChannelsOptions = {
@@ -71,12 +72,13 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       return { name, close };
     },
 
-    async openWorker(name, { onFinished, onSummons, onGap }) {
+    async openWorker(name, { onFinished, onSummons, onQuestion, onGap }) {
       const own = everyShard.map((shard) => keys.worker(shard, name));
       const everybodys = everyShard.map((shard) => keys.workers(shard));
       const onMessage = (channel: string, message: string) => {
         const shard = everybodys.indexOf(channel);
-        if (shard < 0) onFinished(message);
+        if (message.startsWith(reportQuestion)) onQuestion?.(message.slice(reportQuestion.length));
+        else if (shard < 0) onFinished(message);
         else onSummons(shard, Number(message));
       };
       const close = await subscribe([...own, ...everybodys], onMessage, onGap);

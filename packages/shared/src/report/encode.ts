@@ -7,8 +7,8 @@ import type { PublishOutcome, Report, WorkerReport } from './port.ts';
  */
 export const maxReportBytes = 1024 * 1024;
 
-/** Milliseconds that a report outlives its publication: ten of them may be missed. */
-export const reportTtlMs = 10_000;
+/** Milliseconds that a report outlives its publication: some of those that come unasked may be missed. */
+export const reportTtlMs = 45_000;
 
 /** The report's text; of one that is too large, what fits when one part after the other is left out. */
 export function encodeReport(report: Report): { text: string; outcome: PublishOutcome } {

@@ -1,6 +1,7 @@
 /**
- * What workers say of themselves. They have no port of their own: each one leaves a report under its
- * name, again and again, and whoever is asked about the fleet reads them all.
+ * What workers say of themselves. They have no port of their own: an ingress that is asked about the
+ * fleet asks them, and each leaves a report under its name. They also do so unasked, now and then: one
+ * that is too busy to answer in time is shown as it was.
  */
 export type Report = {
   /** When it was made: milliseconds since the epoch, by the worker's clock. */
@@ -25,9 +26,13 @@ export type PublishOutcome =
  * - a report that cannot be read is as good as none, and takes nothing from the others.
  */
 export type Reports = {
-  publish(worker: string, report: Report): Promise<PublishOutcome>;
+  /** `questions`: those that this report answers. */
+  publish(worker: string, report: Report, questions?: readonly string[]): Promise<PublishOutcome>;
   /** The worker leaves: nothing of it is seen any more. */
   remove(worker: string): Promise<void>;
-  /** The newest report of every worker that is present, sorted by name. */
+  /** Asks the workers that are present for a report each, and gives the newest of each, sorted by name. */
   readAll(): Promise<WorkerReport[]>;
 };
+
+/** How a question begins on a worker's channel; what follows names it, and is no request's id. */
+export const reportQuestion = 'report ';

@@ -15,8 +15,8 @@ function start(publish: () => Promise<PublishOutcome>) {
   const reporting = startReporting({
     name: 'w',
     reports: {
-      async publish(_, report) {
-        calls.push('publish');
+      async publish(_, report, questions = []) {
+        calls.push(['publish', ...questions].join(' '));
         published.push(report);
         return publish();
       },
@@ -32,9 +32,9 @@ function start(publish: () => Promise<PublishOutcome>) {
 }
 
 const whole = async (): Promise<PublishOutcome> => ({ kind: 'whole' });
-const pass = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * reportEveryMs);
+const pass = (times: number) => vi.advanceTimersByTimeAsync(times * reportEveryMs);
 
-test('a worker reports at once, and then every second', async () => {
+test('a worker reports at once, and then now and then', async () => {
   const { calls } = start(whole);
   await pass(0);
   expect(calls).toHaveLength(1);
@@ -81,5 +81,34 @@ test('a worker that leaves removes its report behind the last one, and makes no 
   arrive({ kind: 'whole' });
   await left;
   await pass(5);
+  expect(calls).toEqual(['publish', 'remove w']);
+});
+
+test('a worker that is asked answers at once, all who asked with one report', async () => {
+  const { reporting, calls } = start(whole);
+  await pass(0);
+  reporting.answer('a');
+  await pass(0);
+  expect(calls).toEqual(['publish', 'publish a']);
+});
+
+test('a question that comes while a report is made is answered by the next one', async () => {
+  const waiting: ((outcome: PublishOutcome) => void)[] = [];
+  const { reporting, calls } = start(() => new Promise((resolve) => waiting.push(resolve)));
+  await pass(0);
+  reporting.answer('a');
+  reporting.answer('b');
+  expect(calls).toEqual(['publish']);
+  waiting[0]?.({ kind: 'whole' });
+  await pass(0);
+  expect(calls).toEqual(['publish', 'publish a b']);
+});
+
+test('a worker that leaves answers no more', async () => {
+  const { reporting, calls } = start(whole);
+  await pass(0);
+  await reporting.leave();
+  reporting.answer('a');
+  await pass(1);
   expect(calls).toEqual(['publish', 'remove w']);
 });

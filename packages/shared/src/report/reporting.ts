@@ -12,21 +12,30 @@ export type ReportingOptions = {
 };
 
 export type Reporting = {
+  /** Answers with a report that is made after this. */
+  answer(question: string): void;
   /** Ends the reports and takes the last one away: the worker goes by itself. */
   leave(): Promise<void>;
 };
 
-/** Milliseconds between two reports. */
-export const reportEveryMs = 1000;
+/** Milliseconds between two reports that nobody asked for. */
+export const reportEveryMs = 15_000;
+/** Questions that one report answers; of more than that, askers read the one before. */
+const maxQuestions = 100;
 
-/** Publishes at once, and from then on again and again. */
+/** Publishes at once, when it is asked, and now and then. */
 export function startReporting(options: ReportingOptions): Reporting {
   const { reports, name, make, onTrimmed, onError } = options;
   let underWay: Promise<void> | undefined;
   let wasTrimmed = false;
+  let hasLeft = false;
+  const questions = new Set<string>();
 
   async function publish(): Promise<void> {
-    const outcome = await reports.publish(name, await make());
+    // Those that come from here on may be about what happens from here on.
+    const asked = [...questions];
+    questions.clear();
+    const outcome = await reports.publish(name, await make(), asked);
     if (outcome.kind === 'trimmed' && !wasTrimmed) onTrimmed(outcome);
     wasTrimmed = outcome.kind === 'trimmed';
   }
@@ -37,16 +46,23 @@ export function startReporting(options: ReportingOptions): Reporting {
       .catch(onError)
       .finally(() => {
         underWay = undefined;
+        if (questions.size > 0) report();
       });
   }
 
   report();
   const timer = setInterval(report, reportEveryMs);
   return {
+    answer(question) {
+      if (hasLeft || questions.size >= maxQuestions) return;
+      questions.add(question);
+      report();
+    },
     async leave() {
+      hasLeft = true;
       clearInterval(timer);
       // One that is under way would come back behind the removal.
-      await underWay;
+      while (underWay) await underWay;
       await reports.remove(name);
     },
   };
