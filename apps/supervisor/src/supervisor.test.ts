@@ -212,7 +212,7 @@ describe('a worker that dies', () => {
       existsSync(join(bench.folder, 'journal'))
         ? bench.journal().filter((line) => line === 'ingress hears of a worker')
         : [];
-    await until(() => told().length === 2);
+    await expect.poll(told, { timeout: 10_000 }).toHaveLength(2);
   });
 });
 
