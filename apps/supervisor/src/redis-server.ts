@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { probeRedis, RedisUnreachable, shutdownRedis, unixSocketUrl } from '@millrace/shared/redis';
+import { unixSocketUrl } from '@millrace/shared/config/redis-url';
 import type { DataFolder } from './data-folder.ts';
+import { pingRedis, shutdownRedis } from './redis-socket.ts';
 import { StartFailed, type ProcessSpec } from './supervise.ts';
 
 const run = promisify(execFile);
@@ -87,15 +88,12 @@ function maxMemory(): number {
   return Math.floor(memory * shareOfMemory);
 }
 
-/** Rejects with RedisRefused when it answers but cannot be used; with the signal, when it has died. */
-async function untilItAnswers(folder: DataFolder, signal: AbortSignal): Promise<void> {
+/** Rejects when it answers but cannot be used; with the signal, when it has died. */
+async function untilItAnswers({ redis }: DataFolder, signal: AbortSignal): Promise<void> {
   for (;;) {
-    try {
-      await probeRedis(embeddedRedisUrl(folder), { timeoutMs: answerMs });
-      return;
-    } catch (error) {
-      if (!(error instanceof RedisUnreachable)) throw error;
-    }
+    const answer = await pingRedis(redis.socket, answerMs);
+    if (answer.kind === 'ready') return;
+    if (answer.kind === 'refused') throw new Error(`cannot be used: ${answer.message}`);
     await sleep(askEveryMs, undefined, { signal });
   }
 }
@@ -106,9 +104,7 @@ async function untilItAnswers(folder: DataFolder, signal: AbortSignal): Promise<
  */
 export async function endStaleRedis(folder: DataFolder): Promise<'none' | 'ended'> {
   const { socket, pidFile } = folder.redis;
-  const answer = await shutdownRedis(embeddedRedisUrl(folder), {
-    timeoutMs: staleRedisStopMs,
-  }).catch(() => 'no answer' as const);
+  const answer = await shutdownRedis(socket, staleRedisStopMs);
   const pid = readPid(pidFile);
   // The pid may be another's by now; a Redis shows its socket in its command line.
   if (pid === undefined || !(await commandLine(pid)).includes(socket)) {

@@ -1,10 +1,9 @@
-import { ConfigError, loadConfigOrExit } from '@millrace/shared/config';
 import { createLifecycle, exitOnBug, onSignals } from '@millrace/shared/lifecycle';
 import { createLogger } from '@millrace/shared/logger';
-import { RedisRefused, RedisUnreachable } from '@millrace/shared/redis';
 import { DataFolderRefused, openDataFolder, type DataFolder } from './data-folder.ts';
 import { createFleet, FleetStopping } from './fleet.ts';
 import { start, type Programs } from './start.ts';
+import { readStartSettings } from './start-settings.ts';
 import { StartFailed } from './supervise.ts';
 
 /** After kill() everything is gone within moments; should the kernel disagree, we go all the same. */
@@ -24,13 +23,13 @@ export async function run({
   env: NodeJS.ProcessEnv;
   programs: Programs;
 }): Promise<void> {
-  const { config, options } = loadConfigOrExit({ argv, env, role: 'start' });
+  const settings = await readStartSettings(argv, env);
   const log = createLogger({ name: 'supervisor' });
   const lifecycle = createLifecycle((stage) => log.info({ stage }));
   const fleet = createFleet({
     log,
-    drainMs: config.drainTimeoutMs,
-    drainDelayMs: config.drainDelayMs,
+    drainMs: settings.drainTimeoutMs,
+    drainDelayMs: settings.drainDelayMs,
   });
   let folder: DataFolder | undefined;
   exitOnBug(log);
@@ -56,21 +55,14 @@ export async function run({
   });
 
   try {
-    const openFolder = () => (folder = openDataFolder(options.dataDir));
+    const openFolder = () => (folder = openDataFolder(settings.options.dataDir));
     const print = (text: string) => process.stdout.write(text);
-    await start({ config, options, programs, env, fleet, openFolder, log, print });
+    await start({ settings, programs, env, fleet, openFolder, log, print });
     lifecycle.advance('serving');
   } catch (error) {
     if (error instanceof FleetStopping || lifecycle.stage !== 'starting') return;
-    const isForPeople = [
-      StartFailed,
-      DataFolderRefused,
-      RedisRefused,
-      RedisUnreachable,
-      ConfigError,
-    ].some((kind) => error instanceof kind);
-    if (!isForPeople) throw error;
-    process.stderr.write(`millrace: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (!(error instanceof StartFailed) && !(error instanceof DataFolderRefused)) throw error;
+    process.stderr.write(`millrace: ${error.message}\n`);
     await leave(error instanceof StartFailed ? error.exitCode : 1);
   }
 }

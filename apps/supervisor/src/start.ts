@@ -1,7 +1,5 @@
-import { builtInProviders } from '@millrace/shared/config';
-import type { Config, StartOptions } from '@millrace/shared/config';
+import { builtInProviders } from '@millrace/shared/config/built-in';
 import type { Logger } from '@millrace/shared/logger';
-import { probeRedis } from '@millrace/shared/redis';
 import { readyLine, welcome } from './announce.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Fleet } from './fleet.ts';
@@ -12,7 +10,9 @@ import {
   lastWords,
   redisSpec,
 } from './redis-server.ts';
+import { probeSharedRedis } from './shared-redis.ts';
 import { simulatorSpec, writeSimulatedConfig } from './simulated.ts';
+import type { StartSettings } from './start-settings.ts';
 import { StartFailed, type ProcessSpec } from './supervise.ts';
 
 /** The programs of the roles, relative to `root`, which is the working directory of all. */
@@ -24,8 +24,7 @@ export type Programs = {
 };
 
 export type StartInput = {
-  readonly config: Config;
-  readonly options: StartOptions;
+  readonly settings: StartSettings;
   readonly programs: Programs;
   readonly env: NodeJS.ProcessEnv;
   readonly fleet: Fleet;
@@ -35,22 +34,20 @@ export type StartInput = {
   readonly print: (text: string) => void;
 };
 
-/** A shared Redis has this long to answer. */
-const sharedRedisMs = 5000;
-
 /**
  * Brings everything up and prints `millrace ready` for each ingress.
- * Rejects with StartFailed, DataFolderRefused, RedisUnreachable, RedisRefused or FleetStopping;
- * what was started until then is left to the caller to stop.
+ * Rejects with StartFailed, DataFolderRefused or FleetStopping; what was started until then is left to
+ * the caller to stop.
  */
 export async function start(input: StartInput): Promise<void> {
-  const { config, options, print } = input;
-  const needsFolder = config.redis.url === undefined || options.configFile === undefined;
+  const { settings, print } = input;
+  const { options } = settings;
+  const needsFolder = settings.redisUrl === undefined || options.configFile === undefined;
   const folder = needsFolder ? input.openFolder() : undefined;
   const [redisUrl, simulatorUrls] = await Promise.all([
-    config.redis.url === undefined
+    settings.redisUrl === undefined
       ? startEmbeddedRedis(input, folder as DataFolder)
-      : useSharedRedis(config.redis.url, input.log),
+      : useSharedRedis(settings.redisUrl, input),
     startSimulators(input),
   ]);
   const configFile = options.configFile ?? (folder as DataFolder).simulatedConfig;
@@ -66,7 +63,7 @@ export async function start(input: StartInput): Promise<void> {
   const workersReady = Promise.all(workers.map(({ firstReady }) => firstReady));
   const urls = await Promise.all(
     ingresses.map(async (ingress, index) => {
-      const [url = urlOf(config, index)] = await Promise.all([ingress.firstReady, workersReady]);
+      const [url = urlOf(settings, index)] = await Promise.all([ingress.firstReady, workersReady]);
       print(readyLine(url));
       return url;
     }),
@@ -87,17 +84,16 @@ async function startEmbeddedRedis(input: StartInput, folder: DataFolder): Promis
   return embeddedRedisUrl(folder);
 }
 
-async function useSharedRedis(url: string, log: Logger): Promise<string> {
-  const { warnings } = await probeRedis(url, { timeoutMs: sharedRedisMs });
-  for (const warning of warnings) log.warn(`Redis: ${warning}`);
+async function useSharedRedis(url: string, { env, log }: StartInput): Promise<string> {
+  for (const warning of await probeSharedRedis(url, env)) log.warn(`Redis: ${warning}`);
   return url;
 }
 
 /** Those that the config uses; the variables that say where they are. */
 async function startSimulators(input: StartInput): Promise<Record<string, string>> {
-  const { programs, env, fleet, options } = input;
+  const { programs, env, fleet, settings } = input;
   const urls = await Promise.all(
-    options.simulated.map(async (name) => {
+    settings.options.simulated.map(async (name) => {
       const spec = simulatorSpec(name, { entry: programs.simulator, cwd: programs.root, env });
       return [builtInProviders[name] ?? '', (await fleet.add('provider', spec).firstReady) ?? ''];
     }),
@@ -124,9 +120,9 @@ function ingressSpec(
   index: number,
   configFile: string,
   env: NodeJS.ProcessEnv,
-  { config, programs }: StartInput,
+  { settings, programs }: StartInput,
 ): ProcessSpec {
-  const { host, port } = config.listen;
+  const { host, port } = settings.listen;
   return {
     name: `ingress ${index + 1}`,
     command: (earlier) => {
@@ -143,9 +139,9 @@ function ingressSpec(
 }
 
 /** For an ingress that does not say where it is. */
-function urlOf({ listen }: Config, index: number): string {
+function urlOf({ listen }: StartSettings, index: number): string {
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
-  return `${listen.tls ? 'https' : 'http'}://${host}:${listen.port + index}`;
+  return `${listen.isTls ? 'https' : 'http'}://${host}:${listen.port + index}`;
 }
 
 function range(count: number): number[] {

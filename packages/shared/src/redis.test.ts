@@ -15,7 +15,6 @@ import {
   probeRedis,
   redactUrl,
   RedisRefused,
-  shutdownRedis,
   retryDelayMs,
   unixSocketUrl,
   type Redis,
@@ -240,15 +239,5 @@ describe('the probe at start says in one sentence that', () => {
     await expect(probe(`rediss://127.0.0.1:${tlsPort}`)).rejects.toThrow(/TLS failed \(ERR_SSL/);
     await expect(probe(`rediss://127.0.0.1:${port}`)).rejects.toThrow(/does it speak TLS/);
     noCertificate.close();
-  });
-});
-
-describe('a shutdown', () => {
-  test('waits until the process has ended, and tells when there was none', async () => {
-    const gone = once(server, 'exit');
-    await expect(shutdownRedis(url, { timeoutMs: 2000 })).resolves.toBe('stopped');
-    await gone;
-    await expect(shutdownRedis(url, { timeoutMs: 2000 })).resolves.toBe('nothing there');
-    server = await startRedis();
   });
 });

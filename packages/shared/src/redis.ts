@@ -200,49 +200,6 @@ export async function probeRedis(
   }
 }
 
-/**
- * Asks a Redis to end, with its append-only file complete, and waits until it has.
- * `nothing there`: no Redis answered. Rejects with RedisUnreachable when it takes longer.
- */
-export async function shutdownRedis(
-  url: string,
-  { timeoutMs }: { timeoutMs: number },
-): Promise<'stopped' | 'nothing there'> {
-  const redis = new Redis({
-    ...addressOptions(url),
-    protocol: 2,
-    lazyConnect: true,
-    retryStrategy: null,
-    connectTimeout: timeoutMs,
-    enableReadyCheck: false, // one that is still loading its data can be stopped, too
-  });
-  redis.on('error', () => undefined); // told by connect()
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new RedisUnreachable(`${redactUrl(url)}: still there ${timeoutMs} ms after SHUTDOWN`));
-    }, timeoutMs);
-  });
-  const ended = new Promise<void>((resolve) => redis.once('end', resolve));
-  try {
-    const connected = await Promise.race([
-      redis.connect().then(
-        () => true,
-        () => false,
-      ),
-      timeout,
-    ]);
-    if (!connected) return 'nothing there';
-    // No reply comes to a SHUTDOWN that works: the connection ends with the process.
-    redis.shutdown().catch(() => undefined);
-    await Promise.race([ended, timeout]);
-    return 'stopped';
-  } finally {
-    clearTimeout(timer);
-    redis.disconnect();
-  }
-}
-
 /** Commands that wait for an answer, or for the connection: each belongs to somebody who waits for it. */
 export const commandsBound = (redis: Redis): Bound => {
   // ioredis keeps the second one to itself.

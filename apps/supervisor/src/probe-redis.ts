@@ -1,0 +1,22 @@
+import { probeRedis, RedisRefused, RedisUnreachable } from '@millrace/shared/redis';
+import { answer } from './answer.ts';
+import type { ProbeAnswer } from './shared-redis.ts';
+
+/* A short-lived program: whether the Redis at REDIS_URL can be used. */
+
+/** A shared Redis has this long to answer. */
+const timeoutMs = 5000;
+
+async function probe(url: string): Promise<ProbeAnswer> {
+  try {
+    const { warnings } = await probeRedis(url, { timeoutMs });
+    return { warnings };
+  } catch (error) {
+    if (error instanceof RedisRefused || error instanceof RedisUnreachable) {
+      return { problem: error.message };
+    }
+    throw error;
+  }
+}
+
+answer(await probe(process.env['REDIS_URL'] ?? ''));

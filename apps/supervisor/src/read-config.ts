@@ -1,0 +1,12 @@
+import { loadConfigOrExit } from '@millrace/shared/config';
+import { answer } from './answer.ts';
+import { toStartSettings } from './start-settings.ts';
+
+/* A short-lived program: checks the whole configuration, and answers with what a start needs of it. */
+
+const { config, options } = loadConfigOrExit({
+  argv: process.argv.slice(2),
+  env: process.env,
+  role: 'start',
+});
+answer(toStartSettings(config, options));

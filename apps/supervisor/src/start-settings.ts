@@ -1,0 +1,32 @@
+import type { Config, StartOptions } from '@millrace/shared/config';
+import { runShortLived } from './short-lived.ts';
+
+/** What a start needs to know of flags, environment and config file. */
+export type StartSettings = {
+  readonly listen: { readonly host: string; readonly port: number; readonly isTls: boolean };
+  /** Absent: the embedded Redis. It may hold a password. */
+  readonly redisUrl?: string;
+  readonly drainTimeoutMs: number;
+  readonly drainDelayMs: number;
+  readonly options: StartOptions;
+};
+
+export function toStartSettings(config: Config, options: StartOptions): StartSettings {
+  const { listen, redis, drainTimeoutMs, drainDelayMs } = config;
+  return {
+    listen: { host: listen.host, port: listen.port, isTls: listen.tls !== undefined },
+    ...(redis.url !== undefined && { redisUrl: redis.url }),
+    drainTimeoutMs,
+    drainDelayMs,
+    options,
+  };
+}
+
+/** Ends this process where there is nothing to start: after `--help`, or with what is wrong printed. */
+export async function readStartSettings(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<StartSettings> {
+  const { answer, exitCode } = await runShortLived<StartSettings>('./read-config.ts', argv, env);
+  return answer ?? process.exit(exitCode);
+}
