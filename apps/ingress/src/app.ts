@@ -170,8 +170,8 @@ export async function buildApp({
     admin: config.admin,
     isProxy,
     refused,
-    pages: async (scope) => {
-      await boardRoutes(scope, queues, config.board);
+    pages: (scope) => {
+      boardRoutes(scope, queues, config.board);
       upstreamRoutes(scope, services);
     },
   });

@@ -14,7 +14,7 @@ export type AdminOptions = {
   /** Counts and logs it. */
   refused(refusal: Refusal): void;
   /** Adds the pages to a scope that is guarded. */
-  pages(scope: FastifyInstance): Promise<void>;
+  pages(scope: FastifyInstance): void;
 };
 
 /** The pages of operators, behind a password or, without one in the config, for this machine only. */
@@ -29,7 +29,7 @@ export async function adminRoutes(app: FastifyInstance, options: AdminOptions): 
         await reply.code(status).headers(headers).send({ error });
       }
     });
-    await options.pages(scope);
+    options.pages(scope);
   });
 }
 

@@ -1,11 +1,9 @@
-import { createBullBoard } from '@bull-board/api';
-import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
-import { FastifyAdapter } from '@bull-board/fastify';
 import type { Config } from '@millrace/shared/config';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { BoardQueue } from './board-app.ts';
 import { factsOf } from './request-log.ts';
 
-export type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
+export type { BoardQueue } from './board-app.ts';
 
 const boardPath = '/admin/queues';
 
@@ -17,33 +15,39 @@ const boardPath = '/admin/queues';
 const changes =
   /\/api\/queues\/(pause|resume|[^/]+\/(pause|resume|empty|clean\/[^/]+|(?!retry\/)[^/]+\/clean))\/?$/;
 
-/** Bull Board, on the queue of every shard. Read-only unless the config says otherwise. */
-export async function boardRoutes(
+/**
+ * Bull Board, read-only unless the config says otherwise. Few installs ever open it, and it takes 12 MB:
+ * it is loaded with the first request for one of its pages.
+ */
+export function boardRoutes(
   scope: FastifyInstance,
-  queues: BoardQueue[],
+  queues: readonly BoardQueue[],
   mode: Config['board'],
-): Promise<void> {
-  const adapter = new FastifyAdapter();
-  adapter.setBasePath(boardPath);
-  const access = { readOnlyMode: mode === 'read-only', allowRetries: false };
-  createBullBoard({
-    queues: queues.map(
-      (queue, shard) => new BullMQAdapter(queue, { ...access, ...namedAfter(shard) }),
-    ),
-    serverAdapter: adapter,
-    options: { uiConfig: { boardTitle: 'Millrace' } },
-  });
-  // Every shard's queue has the same name, and Bull Board knows queues by their names.
-  function namedAfter(shard: number) {
-    return queues.length > 1 ? { prefix: `shard-${shard}-` } : {};
-  }
-  await scope.register(async (board) => {
-    // Bull Board hides the buttons, but still serves the calls behind them.
-    board.addHook('onRequest', async (request, reply) => {
-      if (!mayServe(request, mode)) await refuseChange(reply);
+): void {
+  let opening: Promise<FastifyInstance> | undefined;
+  const open = async () => {
+    opening ??= import('./board-app.ts').then(({ buildBoard }) => buildBoard(queues, mode));
+    return opening.catch((error: unknown) => {
+      opening = undefined;
+      throw error;
     });
-    await board.register(adapter.registerPlugin(), { prefix: boardPath });
-  });
+  };
+  for (const url of [boardPath, `${boardPath}/*`]) {
+    scope.route({
+      method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      url,
+      // Before its body is read: the board reads that itself.
+      async onRequest(request, reply) {
+        // Bull Board hides the buttons, but still serves the calls behind them.
+        if (!mayServe(request, mode)) return refuseChange(reply);
+        const board = await open();
+        reply.hijack();
+        board.routing(request.raw, reply.raw);
+        return reply;
+      },
+      handler: () => undefined,
+    });
+  }
 }
 
 function mayServe({ method, url }: FastifyRequest, mode: Config['board']): boolean {
