@@ -6,6 +6,7 @@ import type { LogUnderTest } from './log-adapters.ts';
 import { endingContract } from './log-ending.contract.ts';
 import { liveContract } from './log-live.contract.ts';
 import { onceContract } from './log-once.contract.ts';
+import { packingContract } from './log-packing.contract.ts';
 import { readingContract } from './log-reading.contract.ts';
 import { writingContract } from './log.contract.ts';
 import { submitContract } from './submit.contract.ts';
@@ -19,6 +20,7 @@ function logContract(open: () => LogUnderTest): void {
   endingContract(open);
   readingContract(open);
   liveContract(open);
+  packingContract(open);
 }
 
 describe('the log in memory', () => {

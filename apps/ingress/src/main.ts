@@ -7,12 +7,10 @@ import { connectionRoom, readDescriptors } from '@millrace/shared/descriptors';
 import { giveUp, onSignals, onWorkerEnded, reportReady } from '@millrace/shared/lifecycle';
 import { watchLateLoop } from '@millrace/shared/loop-delay';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
-import { logBound } from '@millrace/shared/logger';
 import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
 import { startSweeper } from '@millrace/shared/queue/sweeper';
 import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
 import { watchPause } from '@millrace/shared/queue/pause-watch';
-import { commandsBound } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/role';
 import { createDoor } from './door.ts';
@@ -53,7 +51,7 @@ const role = beginRole({ role: 'ingress', argv: process.argv.slice(2), env: proc
 const { config, name, logger, lifecycle } = role;
 const { shards, retentionMs, limits } = config;
 const store = await joinRedis(role);
-const { redis, keys, log, lifetimeMs, onError, isReady } = store;
+const { redis, keys, log, lifetimeMs, bounds, onError, isReady } = store;
 const { ping, connectSubscriber, whenReady, leave } = store;
 
 const channels = createRedisChannels({
@@ -135,8 +133,7 @@ const metrics = createMetrics({
         },
       },
     }),
-    commandsBound(redis),
-    logBound(logger),
+    ...bounds,
   ],
 });
 const refused = createRefusals(metrics, logger);

@@ -3,7 +3,6 @@ import { connectionRoom, connectionShare, readDescriptors } from '@millrace/shar
 import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
 import { createRedisChannels } from '@millrace/shared/log/redis-channels';
 import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
-import { logBound } from '@millrace/shared/logger';
 import { watchLateLoop, watchLoopDelay } from '@millrace/shared/loop-delay';
 import { insureWindows } from '@millrace/shared/limits/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
@@ -12,7 +11,6 @@ import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
 import { watchPause } from '@millrace/shared/queue/pause-watch';
-import { commandsBound } from '@millrace/shared/redis';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
 import { beginRole, joinRedis } from '@millrace/shared/role';
@@ -42,7 +40,7 @@ const role = beginRole({ role: 'worker', argv: process.argv.slice(2), env: proce
 const { config, name, logger, lifecycle } = role;
 const { shards, limits } = config;
 const pools = openPools();
-const { redis, keys, log, lifetimeMs, onError, isReady, connectSubscriber, leave } =
+const { redis, keys, log, lifetimeMs, bounds, onError, isReady, connectSubscriber, leave } =
   await joinRedis(role);
 // While the rest of the start goes on: the first request finds them open.
 pools.warm(
@@ -115,7 +113,7 @@ const metrics = createMetrics({
     intake: intake.snapshot,
     held: () => runs.held(),
     keeper,
-    others: [commandsBound(redis), logBound(logger)],
+    others: bounds,
   }),
 });
 const accounts = createAccounts({ windows, keeper, onError });

@@ -20,6 +20,10 @@ export type Keyspace = {
   once(shard: number, hash: string): string;
   /** Channel: the live path to one ingress. */
   inbox(shard: number, ingress: string): string;
+  /** Channel: every ingress that can read packed logs listens on it. */
+  logReaders(shard: number): string;
+  /** String: whether logs can be packed is tried with it. */
+  packingTrial(shard: number): string;
   /** Channel: what one worker must hear at once. */
   worker(shard: number, worker: string): string;
   /** Channel: every worker listens on it, so that its number of subscribers is theirs. */
@@ -69,6 +73,8 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     body: (id) => `${tagOf(id)}:body:${id}`,
     once: (shard, hash) => `${tag(shard)}:once:${hash}`,
     inbox: (shard, ingress) => `${tag(shard)}:inbox:${ingress}`,
+    logReaders: (shard) => `${tag(shard)}:log-readers`,
+    packingTrial: (shard) => `${tag(shard)}:packing-trial`,
     worker: (shard, worker) => `${tag(shard)}:worker:${worker}`,
     workers: (shard) => `${tag(shard)}:workers`,
     beats: (shard) => `${tag(shard)}:beats`,

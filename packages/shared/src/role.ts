@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfigOrExit } from './config.ts';
 import { keyspace } from './keys.ts';
 import { createLifecycle, exitOnBug, giveUp } from './lifecycle.ts';
+import { packEnded } from './log/packing.ts';
 import { createRedisLog } from './log/redis-log.ts';
-import { createLogger } from './logger.ts';
+import { createLogger, logBound } from './logger.ts';
 import { watchOutage } from './outage.ts';
-import { connectRedis, probeRedis } from './redis.ts';
+import { commandsBound, connectRedis, probeRedis } from './redis.ts';
 import { isConnectionClosed } from './redis-failure.ts';
 
 /* How a process of the fleet begins and ends, whichever role it has. */
@@ -59,7 +60,8 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
   const keys = keyspace();
   const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
   const lifetimeMs = config.limits.queueTtlMs + longestRunMs;
-  const log = createRedisLog({ redis, keys, retentionMs: config.retentionMs, lifetimeMs });
+  const written = createRedisLog({ redis, keys, retentionMs: config.retentionMs, lifetimeMs });
+  const packing = packEnded(written, { onError });
 
   let comingBack: Promise<void> | undefined;
   const isReady = (): boolean => redis.status === 'ready';
@@ -67,9 +69,10 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
   return {
     redis,
     keys,
-    log,
+    log: packing.log,
     /** How long an unfinished request is kept. */
     lifetimeMs,
+    bounds: [commandsBound(redis), packing.bound, logBound(logger)],
     onError,
     isReady,
     /** Rejects where Redis does not answer, or refuses what others of this process ask of it. */
@@ -94,6 +97,7 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
 
     /** Says its last words, and leaves; or leaves without, when they take longer than that. */
     async leave(withinMs: number, lastWords?: () => Promise<void>): Promise<void> {
+      packing.stop();
       const said = async (): Promise<void> => {
         await lastWords?.();
         hasLeft = true;

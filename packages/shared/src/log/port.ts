@@ -49,6 +49,11 @@ export type StreamLog = {
    * at least; `undefined` when there is no such log.
    */
   read(id: string, after: EntryId, maxBytes: number): Promise<ReadOutcome | undefined>;
+  /**
+   * Anyone: keeps the logs of these requests, of one shard, in as little memory as the store can; how many
+   * it did. Only what has ended is touched, and nothing of it changes for anybody.
+   */
+  pack(shard: number, ids: readonly string[]): Promise<number>;
   /** How many of a request's inboxes have an ingress that listens; 1 at least for a request that stays. */
   liveReaders(id: string): Promise<number>;
 };

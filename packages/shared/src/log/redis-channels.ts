@@ -63,7 +63,8 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
   return {
     async openInbox(name, { onFrame, onGap }) {
       const close = await subscribe(
-        everyShard.map((shard) => keys.inbox(shard, name)),
+        // Counted first among those that read packed logs, and then among the ingresses (lua/pack.lua).
+        everyShard.flatMap((shard) => [keys.logReaders(shard), keys.inbox(shard, name)]),
         (_channel, message) => {
           for (const frame of parseFrames(message)) onFrame(frame);
         },

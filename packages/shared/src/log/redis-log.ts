@@ -6,6 +6,7 @@ import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { appendCall, appendOutcome, endsLast } from './append-call.ts';
 import type { Caller, Described, DetachOutcome, ReadOutcome, StreamLog } from './port.ts';
+import { createRedisPacking } from './redis-packing.ts';
 import { runScript, scripts } from './redis-scripts.ts';
 import { entryId, pastBytes, pastPacks, sealOutcome } from './seal-reply.ts';
 import type { SealReply } from './seal-reply.ts';
@@ -28,6 +29,7 @@ export function createRedisLog({
 }: RedisLogOptions): StreamLog {
   const allKeys = (id: string) => [keys.request(id), keys.log(id), keys.body(id)];
   const tag = (id: string) => keys.tag(shardOf(id));
+  const packing = createRedisPacking({ redis, keys });
 
   async function describe(id: string, inbox: string): Promise<Described | undefined> {
     const reply = await runScript(
@@ -102,9 +104,13 @@ export function createRedisLog({
 
     async read(id, after, maxBytes) {
       const args = [formatEntryId(after), maxBytes];
-      const reply = await runScript(redis, scripts.read, [keys.log(id)], args);
+      const ask = () => runScript(redis, scripts.read, [keys.log(id)], args);
+      let reply = await ask();
+      if (reply === null && (await packing.unpack(id))) reply = await ask();
       return reply === null ? undefined : readOutcome(reply as ReadReply, after);
     },
+
+    pack: packing.pack,
 
     async liveReaders(id) {
       return Number(await runScript(redis, scripts.liveReaders, [keys.request(id)], [tag(id)]));

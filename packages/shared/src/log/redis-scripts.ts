@@ -34,6 +34,9 @@ export const scripts = {
   read: load('read'),
   describe: load('describe'),
   unsubscribe: load('unsubscribe'),
+  pack: load('pack'),
+  unpack: load('unpack'),
+  tryPacking: load('try-packing'),
   liveReaders: load('live-readers'),
 };
 

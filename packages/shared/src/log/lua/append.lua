@@ -25,7 +25,10 @@ local function why(request, log, a, known)
   if known[1] ~= ARGV[a] then return -2 end
   -- A re-sent terminal write finds itself; a line from outside can have the same id.
   local newest = try('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-  return newest and newest[1] == ARGV[a + 1] and newest[2][2] == ARGV[a + 3] and 0 or -3
+  if newest then return newest[1] == ARGV[a + 1] and newest[2][2] == ARGV[a + 3] and 0 or -3 end
+  -- The log is packed (pack.lua).
+  local own = ARGV[a + 1] .. ' ' .. redis.sha1hex(ARGV[a + 3])
+  return call('HGET', request, 'last') == own and 0 or -3
 end
 
 local function whyNotWhole(before)

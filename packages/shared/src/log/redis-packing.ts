@@ -1,0 +1,48 @@
+import type { Redis } from 'ioredis';
+import type { Keyspace } from '../keys.ts';
+import { runScript, scripts } from './redis-scripts.ts';
+
+/** Bytes of the largest log that is packed: about 3 ms of Redis to pack it, or to unpack it. */
+const largestLog = 2 * 1024 * 1024;
+/** Milliseconds that an unpacked log is there for its readers. One that reads longer has it unpacked again. */
+const unpackedMs = 60_000;
+
+export type RedisPacking = {
+  /** How many of the logs it packed. */
+  pack(shard: number, ids: readonly string[]): Promise<number>;
+  /** Makes the log readable again; false where there is no packed one. */
+  unpack(id: string): Promise<boolean>;
+};
+
+/** See lua/pack.lua. */
+export function createRedisPacking({
+  redis,
+  keys,
+}: {
+  redis: Redis;
+  keys: Keyspace;
+}): RedisPacking {
+  let isPossible: Promise<boolean> | undefined;
+
+  const askWhether = async (shard: number) => {
+    const answer = await runScript(redis, scripts.tryPacking, [keys.packingTrial(shard)], []);
+    return answer === 1;
+  };
+
+  return {
+    async pack(shard, ids) {
+      isPossible ??= askWhether(shard).catch((error: unknown) => {
+        isPossible = undefined;
+        throw error;
+      });
+      if (!(await isPossible)) return 0;
+      const touched = ids.flatMap((id) => [keys.request(id), keys.log(id)]);
+      return Number(await runScript(redis, scripts.pack, touched, [keys.tag(shard), largestLog]));
+    },
+
+    async unpack(id) {
+      const touched = [keys.request(id), keys.log(id)];
+      return (await runScript(redis, scripts.unpack, touched, [unpackedMs])) === 1;
+    },
+  };
+}
