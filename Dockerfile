@@ -29,6 +29,8 @@ WORKDIR /app
 COPY --from=packages /app ./
 COPY packages packages
 COPY apps apps
+COPY scripts/entrypoint.sh scripts/v8-flags.sh scripts/
+COPY scripts/memory-profiles scripts/memory-profiles
 USER node
 
 # The simulated provider, for trying things out without a key:
@@ -46,6 +48,7 @@ ENV NODE_COMPILE_CACHE=/home/node/.cache/millrace
 RUN node apps/ingress/src/main.ts --help > /dev/null \
   && node apps/worker/src/main.ts --help > /dev/null
 EXPOSE 8080
+ENTRYPOINT ["sh", "scripts/entrypoint.sh"]
 CMD ["node", "apps/ingress/src/main.ts"]
 # For an ingress without TLS; a worker listens to nobody, and its fleet's /readyz tells of it.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \

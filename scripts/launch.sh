@@ -23,4 +23,10 @@ shift
 "${npm_node_execpath:-node}" scripts/setup.mjs ${need:+"$need"} -- "$@"
 # What Node compiled is kept for the next start, which takes two thirds of the time then.
 export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE-$PWD/node_modules/.cache/millrace}"
-exec node_modules/.bin/node "$entry" "$@"
+flags=
+case $entry in
+  apps/ingress/* | apps/worker/*) flags=$(sh scripts/v8-flags.sh) ;;
+esac
+# The flags are split into words on purpose.
+# shellcheck disable=SC2086
+exec node_modules/.bin/node $flags "$entry" "$@"

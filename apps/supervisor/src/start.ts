@@ -3,6 +3,7 @@ import type { Logger } from '@millrace/shared/logger';
 import { readyLine, welcome } from './announce.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Fleet } from './fleet.ts';
+import { v8Flags } from './memory-profile.ts';
 import {
   embeddedRedisUrl,
   endStaleRedis,
@@ -42,6 +43,7 @@ export type StartInput = {
 export async function start(input: StartInput): Promise<void> {
   const { settings, print } = input;
   const { options } = settings;
+  const flags = v8Flags(input.programs.root, input.env);
   const needsFolder = settings.redisUrl === undefined || options.configFile === undefined;
   const folder = needsFolder ? input.openFolder() : undefined;
   const [redisUrl, simulatorUrls] = await Promise.all([
@@ -55,10 +57,10 @@ export async function start(input: StartInput): Promise<void> {
   // A password must not be in a command line, which everybody on the machine can read.
   const env = { ...input.env, ...simulatorUrls, REDIS_URL: redisUrl };
   const workers = range(options.workers).map((index) =>
-    input.fleet.add('worker', workerSpec(index, configFile, env, input)),
+    input.fleet.add('worker', workerSpec(index, { flags, configFile, env }, input)),
   );
   const ingresses = range(options.ingresses).map((index) =>
-    input.fleet.add('ingress', ingressSpec(index, configFile, env, input)),
+    input.fleet.add('ingress', ingressSpec(index, { flags, configFile, env }, input)),
   );
   const workersReady = Promise.all(workers.map(({ firstReady }) => firstReady));
   const urls = await Promise.all(
@@ -101,15 +103,17 @@ async function startSimulators(input: StartInput): Promise<Record<string, string
   return Object.fromEntries(urls) as Record<string, string>;
 }
 
+/** What the command lines of ingresses and workers have in common. */
+type RoleCommand = { flags: readonly string[]; configFile: string; env: NodeJS.ProcessEnv };
+
 function workerSpec(
   index: number,
-  configFile: string,
-  env: NodeJS.ProcessEnv,
+  { flags, configFile, env }: RoleCommand,
   { programs }: StartInput,
 ): ProcessSpec {
   return {
     name: `worker ${index + 1}`,
-    command: () => [process.execPath, programs.worker, '--config', configFile],
+    command: () => [process.execPath, ...flags, programs.worker, '--config', configFile],
     cwd: programs.root,
     env,
     readyWhen: { kind: 'message' },
@@ -118,8 +122,7 @@ function workerSpec(
 
 function ingressSpec(
   index: number,
-  configFile: string,
-  env: NodeJS.ProcessEnv,
+  { flags, configFile, env }: RoleCommand,
   { settings, programs }: StartInput,
 ): ProcessSpec {
   const { host, port } = settings.listen;
@@ -130,7 +133,7 @@ function ingressSpec(
       const free = earlier === undefined ? 0 : Number(new URL(earlier).port);
       const own = port === 0 ? free : port + index;
       const address = ['--port', String(own), '--host', host];
-      return [process.execPath, programs.ingress, '--config', configFile, ...address];
+      return [process.execPath, ...flags, programs.ingress, '--config', configFile, ...address];
     },
     cwd: programs.root,
     env,

@@ -55,6 +55,17 @@ describe('a start', () => {
     expect(started.below().every(({ parent }) => parent === started.pid)).toBe(true);
   });
 
+  test('gives ingresses and workers the flags of the memory profile, and refuses an unknown one', async () => {
+    const small = bench.start([], { MILLRACE_MEMORY_PROFILE: 'small' });
+    await small.ready();
+    const roles = [...small.below('fixtures/ingress.ts'), ...small.below('fixtures/worker.ts')];
+    expect(roles).toHaveLength(3);
+    for (const { command } of roles) expect(command).toContain(' --max-semi-space-size=4 ');
+    const unknown = bench.start([], { MILLRACE_MEMORY_PROFILE: 'tiny' });
+    expect(await unknown.exit).toEqual([78, null]);
+    expect(unknown.err()).toContain('expected one of default, small, throughput, found "tiny"');
+  });
+
   test('with several ingresses has them on ports in a row, and says so for each', async () => {
     const port = await freePorts(3);
     const started = bench.start(['--ingresses', '3', '--port', String(port)]);
