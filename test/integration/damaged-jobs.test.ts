@@ -73,6 +73,18 @@ test('a damaged job that waits is removed and told of once, and the others are s
   }
 });
 
+test('a job whose data cannot be read fails alone, and is told of once', async () => {
+  const { queue, errors, add, consume, redis, key } = await openQueue();
+  const [, second = ''] = await add(4);
+  await redis.hset(key(second), 'data', '{"model":');
+  const served = new Set<string>();
+  consume(async (id) => void served.add(id));
+  await expect.poll(() => queue.counts()).toMatchObject({ active: 0, completed: 3, failed: 1 });
+  expect(served).not.toContain(second);
+  expect(errors).toEqual([`Error: the data of the job ${second} cannot be read: it fails`]);
+  expect(await redis.hget(key(second), 'failedReason')).toContain('cannot be read');
+});
+
 test('a job that is damaged while it runs is removed and told of once, and the others end', async () => {
   const { queue, errors, add, damage, consume } = await openQueue();
   const [first = '', ...rest] = await add(3);

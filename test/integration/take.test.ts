@@ -172,7 +172,7 @@ describe('how much one call takes', () => {
     expect(await redis.zrange(key('marker'), '0', '-1')).toEqual(['0']);
     expect(idsOf(await take({ jobs: 3 }))).toEqual(ids.slice(3));
     expect(await redis.exists(key('marker'))).toBe(0);
-    expect(await take()).toEqual({ jobs: [], left: false, damaged: [] });
+    expect(await take()).toEqual({ jobs: [], left: false, damaged: [], unreadable: [] });
     expect(await redis.exists(key('marker'))).toBe(0);
   });
 
@@ -222,9 +222,9 @@ describe('a job that cannot be run', () => {
   const line = encodeEntry({ kind: 'cancelled', data: { reason: 'a test', at: 1 } });
 
   test('is told alone, and the others are taken and sealed', async () => {
-    const ids = await addMany(7);
-    const [damaged = '', removed = '', ended = '', gone = '', fenced = '', log_ = '', well = ''] =
-      ids;
+    const ids = await addMany(9);
+    const [damaged = '', removed = '', ended = '', gone = '', fenced = '', log_ = ''] = ids;
+    const [unreadable = '', unsealed = '', well = ''] = ids.slice(6);
     await redis.del(key(damaged));
     await redis.set(key(damaged), 'no hash');
     await redis.del(key(removed));
@@ -232,6 +232,8 @@ describe('a job that cannot be run', () => {
     await redis.del(keys.request(gone));
     await log.seal(fenced, { activation: 9, nonce: 'other', worker: 'other' });
     await redis.set(keys.log(log_), 'no stream');
+    await redis.hset(key(unreadable), 'data', '{"model":');
+    await redis.xadd(keys.log(unsealed), '1-0', 's', '{}', 'prev', 'no id');
 
     const taken = await take();
 
@@ -243,15 +245,19 @@ describe('a job that cannot be run', () => {
       [fenced, 'fenced'],
       // Its run will find out.
       [log_, undefined],
+      [unsealed, undefined],
       [well, 'sealed'],
     ]);
     expect(taken?.jobs.map(({ token }) => token)).toEqual(
-      [2, 3, 4, 5, 6].map((i) => `t${calls - 1}:${i}`),
+      [2, 3, 4, 5, 7, 8].map((i) => `t${calls - 1}:${i}`),
     );
+    expect(taken?.unreadable).toMatchObject([{ job: { id: unreadable, number: 1 } }]);
     // The one that was removed has no hash again, and is nobody's.
     expect(await redis.exists(key(removed))).toBe(0);
     expect(await redis.lrange(key('active'), 0, -1)).toEqual([
       well,
+      unsealed,
+      unreadable,
       log_,
       fenced,
       gone,

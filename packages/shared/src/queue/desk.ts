@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import { Job, Worker } from 'bullmq';
+import { Job, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { JobData } from '../domain/request.ts';
 import { queueName } from '../keys.ts';
@@ -12,7 +12,7 @@ import { isNotOurs } from './lock-errors.ts';
 import { createPassingOver } from './passing-over.ts';
 import type { PutBack } from './passing-over.ts';
 import { createTake } from './take.ts';
-import type { Ask } from './take.ts';
+import type { Ask, UnreadableJob } from './take.ts';
 import { bullJob } from './taken-job.ts';
 import type { TakenJob } from './taken-job.ts';
 
@@ -108,6 +108,28 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
     }
   }
 
+  async function fail(job: Omit<TakenJob, 'data'>, error: Error): Promise<void> {
+    await settle(async () => {
+      const known = await wholeJob(job);
+      await known?.moveToFailed(error, job.token);
+    });
+  }
+
+  /** With all that BullMQ knows of it: what failed before, too. Of a job that it cannot read, with what ends it. */
+  async function wholeJob(job: Omit<TakenJob, 'data'>): Promise<Job | undefined> {
+    try {
+      return await Job.fromId(worker, job.id);
+    } catch (error) {
+      if (error instanceof SyntaxError) return bullJob(worker, job);
+      throw error;
+    }
+  }
+
+  async function failUnread({ job, error }: UnreadableJob): Promise<void> {
+    onError(error);
+    await fail(job, new UnrecoverableError(error.message));
+  }
+
   return {
     worker,
 
@@ -122,6 +144,7 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
         if (!tried.value) return fetchAsBullMq();
         // Beside the others, whose readers wait.
         for (const id of tried.value.damaged) damaged.remove(id).catch(onError);
+        for (const one of tried.value.unreadable) failUnread(one).catch(onError);
         return tried.value;
       }
     },
@@ -150,13 +173,7 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
       }
     },
 
-    async fail({ id, token }: TakenJob, error: Error): Promise<void> {
-      await settle(async () => {
-        // With all that BullMQ knows of it: what failed before, too.
-        const job = await Job.fromId(worker, id);
-        await job?.moveToFailed(error, token);
-      });
-    },
+    fail,
 
     /** In front of all, for another worker. */
     async handBack(job: TakenJob): Promise<void> {

@@ -40,7 +40,11 @@ export type Take = {
   left: boolean;
   /** Jobs whose hash is something else: they are active, and nobody's. */
   damaged: string[];
+  /** Jobs whose data nobody can read: they are active, and no run can have them. */
+  unreadable: UnreadableJob[];
 };
+
+export type UnreadableJob = { job: Omit<TakenJob, 'data'>; error: Error };
 
 const script = loadScript(new URL('lua/take.lua', import.meta.url));
 
@@ -82,10 +86,22 @@ export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs
     const reply = (await runScript(redis, script, touched, args)) as Reply;
     if (reply[0] === 'bullmq') return undefined;
     const [, left, ...raws] = reply;
-    const take: Take = { jobs: [], left: left === 1, damaged: [] };
+    const take: Take = { jobs: [], left: left === 1, damaged: [], unreadable: [] };
     for (const [i, raw] of raws.entries()) {
-      if (raw.length === 1) take.damaged.push(raw[0]);
-      else take.jobs.push(takenJob(raw, { token: `${token}:${i + 1}`, worker: name, at }));
+      if (raw.length === 1) {
+        take.damaged.push(raw[0]);
+        continue;
+      }
+      const job = takenJob(raw, { token: `${token}:${i + 1}`, worker: name, at });
+      // Each by itself: all of them are active, and an error for one must not strand the others.
+      try {
+        take.jobs.push({ ...job, data: JSON.parse(raw[3]) as JobData });
+      } catch (cause) {
+        const error = new Error(`the data of the job ${job.id} cannot be read: it fails`, {
+          cause,
+        });
+        take.unreadable.push({ job, error });
+      }
     }
     return take;
   };
@@ -94,19 +110,29 @@ export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs
 type Owner = { token: string; worker: string; at: number };
 
 function takenJob(
-  [id, number, name, data, opts, failure, sealed]: Exclude<RawJob, [string]>,
-  { token, worker, at }: Owner,
-): TakenJob {
+  [id, number, name, , opts, failure, sealed]: Exclude<RawJob, [string]>,
+  owner: Owner,
+): UnreadableJob['job'] {
   return {
     id,
     name,
-    data: JSON.parse(data) as JobData,
     number,
-    token,
+    token: owner.token,
     options: () => Job.optsFromJSON(opts),
     deferredFailure: failure ?? undefined,
-    sealed: sealed
-      ? { claim: { activation: number, nonce: token, worker }, outcome: sealOutcome(sealed), at }
-      : undefined,
+    sealed: sealed ? sealOf(sealed, number, owner) : undefined,
   };
+}
+
+/** Undefined where it cannot be read: the run seals the log itself then, and finds out what is wrong with it. */
+function sealOf(
+  reply: SealReply,
+  activation: number,
+  { token: nonce, worker, at }: Owner,
+): TakenJob['sealed'] {
+  try {
+    return { claim: { activation, nonce, worker }, outcome: sealOutcome(reply), at };
+  } catch {
+    return undefined;
+  }
 }

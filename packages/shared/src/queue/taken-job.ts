@@ -24,5 +24,7 @@ export type TakenJob = {
 };
 
 /** As BullMQ's methods want it, with all that they need to end it well. */
-export const bullJob = (queue: MinimalQueue, { id, name, options }: TakenJob): Job =>
-  new Job(queue, name, undefined, options(), id);
+export const bullJob = (
+  queue: MinimalQueue,
+  { id, name, options }: Pick<TakenJob, 'id' | 'name' | 'options'>,
+): Job => new Job(queue, name, undefined, options(), id);
