@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packEnded } from '@millrace/shared/log/packing';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
+import { createRedisPacking } from '@millrace/shared/log/redis-packing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
@@ -82,16 +83,42 @@ describe('packing', () => {
     expect(show(await readAll(log, id))).toEqual(whole);
   });
 
-  it('waits while an ingress listens that could not read packed logs', async () => {
-    const { log, redis, keys } = one;
+  it('waits until no ingress was seen for a minute that could not read packed logs', async () => {
+    const { redis, keys } = one;
+    const clock = { now: 0 };
+    const packing = createRedisPacking({ redis, keys, now: () => clock.now });
+    const pack = () => packing.pack(0, [id]);
+    const channels = () => redis.call('PUBSUB', 'SHARDCHANNELS', keys.inbox(0, 'older'));
     const inbox = await record(one);
     const id = await ended();
     const older = server.connect();
     await older.ssubscribe(keys.inbox(0, 'older'));
+    expect(await pack()).toBe(0);
+    clock.now += 59_000;
+    expect(await pack()).toBe(0); // seen again
+    older.disconnect();
+    await expect.poll(channels).toEqual([]);
+    clock.now += 59_000;
+    expect(await pack()).toBe(0);
+    expect(await redis.exists(keys.log(id))).toBe(1);
+    clock.now += 1000;
+    expect(await pack()).toBe(1);
+    await inbox.close();
+  });
+
+  it('is not misled by a second connection of an ingress that can read packed logs', async () => {
+    const { log, redis, keys } = one;
+    const inbox = await record(one);
+    const id = await ended();
+    // As a connection of its that Redis does not know to be dead yet.
+    const halfOpen = server.connect();
+    await halfOpen.ssubscribe(keys.logReader(0, 'in-1'));
+    const older = server.connect();
+    await older.ssubscribe(keys.inbox(0, 'older'));
     expect(await log.pack(0, [id])).toBe(0);
     expect(await redis.exists(keys.log(id))).toBe(1);
+    halfOpen.disconnect();
     older.disconnect();
-    await expect.poll(() => log.pack(0, [id])).toBe(1);
     await inbox.close();
   });
 

@@ -20,8 +20,8 @@ export type Keyspace = {
   once(shard: number, hash: string): string;
   /** Channel: the live path to one ingress. */
   inbox(shard: number, ingress: string): string;
-  /** Channel: every ingress that can read packed logs listens on it. */
-  logReaders(shard: number): string;
+  /** Channel: by listening on it an ingress tells that it can read packed logs. */
+  logReader(shard: number, ingress: string): string;
   /** String: whether logs can be packed is tried with it. */
   packingTrial(shard: number): string;
   /** Channel: what one worker must hear at once. */
@@ -73,7 +73,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     body: (id) => `${tagOf(id)}:body:${id}`,
     once: (shard, hash) => `${tag(shard)}:once:${hash}`,
     inbox: (shard, ingress) => `${tag(shard)}:inbox:${ingress}`,
-    logReaders: (shard) => `${tag(shard)}:log-readers`,
+    logReader: (shard, ingress) => `${tag(shard)}:log-reader:${ingress}`,
     packingTrial: (shard) => `${tag(shard)}:packing-trial`,
     worker: (shard, worker) => `${tag(shard)}:worker:${worker}`,
     workers: (shard) => `${tag(shard)}:workers`,

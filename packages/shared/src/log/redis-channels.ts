@@ -63,8 +63,8 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
   return {
     async openInbox(name, { onFrame, onGap }) {
       const close = await subscribe(
-        // Counted first among those that read packed logs, and then among the ingresses (lua/pack.lua).
-        everyShard.flatMap((shard) => [keys.logReaders(shard), keys.inbox(shard, name)]),
+        // lua/pack.lua compares the two by name. While only the inbox stands, nothing is packed.
+        everyShard.flatMap((shard) => [keys.inbox(shard, name), keys.logReader(shard, name)]),
         (_channel, message) => {
           for (const frame of parseFrames(message)) onFrame(frame);
         },

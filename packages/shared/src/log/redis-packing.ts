@@ -6,6 +6,11 @@ import { runScript, scripts } from './redis-scripts.ts';
 const largestLog = 2 * 1024 * 1024;
 /** Milliseconds that an unpacked log is there for its readers. One that reads longer has it unpacked again. */
 const unpackedMs = 60_000;
+/**
+ * Milliseconds without a sight of an ingress that cannot read packed logs until logs are packed again: one
+ * whose connection was lost is back by then.
+ */
+const quietMs = 60_000;
 
 export type RedisPacking = {
   /** How many of the logs it packed. */
@@ -18,11 +23,14 @@ export type RedisPacking = {
 export function createRedisPacking({
   redis,
   keys,
+  now = () => performance.now(),
 }: {
   redis: Redis;
   keys: Keyspace;
+  now?: () => number;
 }): RedisPacking {
   let isPossible: Promise<boolean> | undefined;
+  let refusedAt = -Infinity;
 
   const askWhether = async (shard: number) => {
     const answer = await runScript(redis, scripts.tryPacking, [keys.packingTrial(shard)], []);
@@ -36,8 +44,13 @@ export function createRedisPacking({
         throw error;
       });
       if (!(await isPossible)) return 0;
-      const touched = ids.flatMap((id) => [keys.request(id), keys.log(id)]);
-      return Number(await runScript(redis, scripts.pack, touched, [keys.tag(shard), largestLog]));
+      // Who listens is looked at also while nothing is packed: an old ingress can come and go.
+      const isQuiet = now() - refusedAt >= quietMs;
+      const touched = isQuiet ? ids.flatMap((id) => [keys.request(id), keys.log(id)]) : [];
+      const args = [keys.tag(shard), largestLog];
+      const packed = Number(await runScript(redis, scripts.pack, touched, args));
+      if (packed < 0) refusedAt = now();
+      return Math.max(packed, 0);
     },
 
     async unpack(id) {

@@ -2,12 +2,19 @@
 -- Keeps the logs of ended requests in little memory: each as the one compressed value that DUMP makes of
 -- it, beside what the request is, and with its end of life. Nothing follows a terminal line, so the value
 -- stays true whatever comes; unpack.lua makes the log of it again for whoever reads it.
--- KEYS request, log for each of them   ARGV tag, bytes of the largest log
--- Returns how many were packed: none while an ingress listens that could not read them (of a version
+-- KEYS request, log for each of them (none: only who listens is looked at)
+-- ARGV tag, bytes of the largest log
+-- Returns how many were packed; -1 while an ingress listens that could not read them (of a version
 -- before this, in a rolling deploy)
 local tag, largest = ARGV[1], tonumber(ARGV[2])
-local inboxes = #redis.call('PUBSUB', 'SHARDCHANNELS', tag .. ':inbox:*')
-if inboxes > redis.call('PUBSUB', 'SHARDNUMSUB', tag .. ':log-readers')[2] then return 0 end
+local inbox, reader = tag .. ':inbox:', tag .. ':log-reader:'
+local canRead = {}
+for _, channel in ipairs(redis.call('PUBSUB', 'SHARDCHANNELS', reader .. '*')) do
+  canRead[string.sub(channel, #reader + 1)] = true
+end
+for _, channel in ipairs(redis.call('PUBSUB', 'SHARDCHANNELS', inbox .. '*')) do
+  if not canRead[string.sub(channel, #inbox + 1)] then return -1 end
+end
 local packed = 0
 for i = 1, #KEYS, 2 do
   local request, log = KEYS[i], KEYS[i + 1]
