@@ -221,6 +221,23 @@ describe('damage in the queue', () => {
     await redis.del(key('active'));
   });
 
+  test.each(['completed', 'events', 'stalled', 'wait', 'prioritized'])(
+    'of `%s` leaves the job as it was, for its worker to end',
+    async (name) => {
+      const one = await open();
+      const { redis, key, lock, id } = one;
+      await redis.del(key(name));
+      await redis.set(key(name), 'of another type');
+      const book = await bookOf(one);
+      expect(await one.append(stop)).toBe('written');
+      expect(await bookOf(one)).toEqual(book);
+      expect(await redis.get(lock)).toBe(token);
+      await redis.del(key(name));
+      await one.job.moveToCompleted('stop', token, false);
+      expect(await redis.zscore(key('completed'), id)).not.toBeNull();
+    },
+  );
+
   test('of the job itself leaves it to those who remove it', async () => {
     const one = await open();
     await one.redis.set(one.key(one.id), 'no hash');

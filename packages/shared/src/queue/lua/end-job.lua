@@ -15,19 +15,26 @@ local function endJob(job, book)
     -- This very write came through before, or its next holder was faster.
     return try('HEXISTS', key, 'finishedOn') == 1
   end
-  -- A key that is no job would fail the script in the middle of its writes.
-  if try('HEXISTS', key, 'ats') ~= 1 then return false end
+  local finished, events, stalled = prefix .. job.set, prefix .. 'events', prefix .. 'stalled'
+  -- Redis undoes nothing of a script that fails: a damaged key has to fail it here, before its first write.
+  local known = try('HMGET', key, 'ats', 'atm')
+  local attempts = not known.err and known[1] and tonumber(known[2] or 0)
+  if not attempts then return false end
+  local others = call('LLEN', prefix .. 'wait') + call('ZCARD', prefix .. 'prioritized')
+  call('ZCARD', finished)
+  call('XLEN', events)
+  call('SCARD', stalled)
   if call('LREM', prefix .. 'active', -1, id) == 0 then return false end
   call('DEL', lock)
-  call('SREM', prefix .. 'stalled', id)
-  local attempts = call('HINCRBY', key, 'atm', 1)
-  local finished, field = prefix .. job.set, 'returnvalue'
+  call('SREM', stalled, id)
+  attempts = attempts + 1
+  local field = 'returnvalue'
   if job.set == 'failed' then
     field = 'failedReason'
-    call('HSET', key, field, job.value, 'stacktrace', job.trace, 'finishedOn', book.now)
+    call('HSET', key, field, job.value, 'stacktrace', job.trace, 'finishedOn', book.now, 'atm', attempts)
     call('HDEL', key, 'defa')
   else
-    call('HSET', key, field, job.value, 'finishedOn', book.now)
+    call('HSET', key, field, job.value, 'finishedOn', book.now, 'atm', attempts)
   end
   call('ZADD', finished, book.now, id)
   local excess = call('ZCARD', finished) - book.most
@@ -37,14 +44,12 @@ local function endJob(job, book)
       call('UNLINK', prefix .. oldest[i], prefix .. oldest[i] .. ':logs')
     end
   end
-  local events = prefix .. 'events'
   call('XADD', events, 'MAXLEN', '~', book.events, '*', 'event', job.set, 'jobId', id,
     field, job.value, 'prev', 'active')
   if job.set == 'failed' then
     call('XADD', events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
   end
-  if call('LLEN', prefix .. 'active') == 0 and call('LLEN', prefix .. 'wait') == 0
-    and call('ZCARD', prefix .. 'prioritized') == 0 then
+  if others == 0 and call('LLEN', prefix .. 'active') == 0 then
     call('XADD', events, '*', 'event', 'drained')
   end
   return true
