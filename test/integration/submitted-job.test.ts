@@ -161,6 +161,23 @@ describe('a request whose job cannot be made', () => {
     expect(await queue.counts()).toMatchObject({ waiting: 1 });
   });
 
+  test.each([
+    ['its place', () => keys.finishes(0, 'normal')],
+    ['its events', () => key('events')],
+    ['its marker', () => key('marker')],
+    ['its deadline', () => keys.deadlines(0)],
+  ] as const)('because of %s is not counted among those that wait', async (_, damaged) => {
+    await submit(requestFor());
+    const bytes = await redis.hget(keys.queueCounts(0), 'bytes');
+    expect(Number(bytes)).toBeGreaterThan(0);
+    const request = requestFor();
+    request.job.deadlineAt = Date.now() + 60_000;
+    await redis.del(damaged());
+    await redis.set(damaged(), 'of another type');
+    await expect(submit(request)).rejects.toThrow(/WRONGTYPE/);
+    expect(await redis.hget(keys.queueCounts(0), 'bytes')).toBe(bytes);
+  });
+
   test('because Redis is out of memory leaves nothing behind either', async () => {
     const request = requestFor(once);
     await redis.config('SET', 'maxmemory', '1');

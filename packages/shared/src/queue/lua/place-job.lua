@@ -21,8 +21,6 @@ local function placeJob(prioritized, finishes, counts, job)
     begin()
     return job.from
   end
-  local bytes = redis.call('HINCRBY', counts, 'bytes', job.bytes)
-  if bytes <= tonumber(job.bytes) then redis.call('PEXPIRE', counts, job.ttl) end
   local last = string.format('%.0f', from + job.width - 1)
   local head = redis.call('ZRANGEBYSCORE', prioritized, job.from, last, 'WITHSCORES', 'LIMIT', 0, 1)
   local finish, beginning = 0, nil
@@ -39,5 +37,8 @@ local function placeJob(prioritized, finishes, counts, job)
   redis.call('HSET', counts, 'model:' .. job.model, redis.call('HINCRBY', counts, 'placed', 1))
   local isNew = redis.call('HSET', finishes, job.key, string.format('%.0f', finish)) == 1
   if isNew then redis.call('PEXPIRE', finishes, job.ttl) end
+  -- Behind all that can fail at a damaged key: submit.lua gives back what is counted of a job that has its place.
+  local bytes = redis.call('HINCRBY', counts, 'bytes', job.bytes)
+  if bytes <= tonumber(job.bytes) then redis.call('PEXPIRE', counts, job.ttl) end
   return string.format('%.0f', from + finish), beginning
 end

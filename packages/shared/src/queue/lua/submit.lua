@@ -33,6 +33,7 @@ if once then
 end
 if redis.call('HEXISTS', request, 'meta') == 1 then return {'created'} end
 
+local isPlaced = false
 local function make()
   redis.call('HSET', request, 'meta', meta, 'subs', inbox)
   redis.call('PEXPIRE', request, lifetime)
@@ -43,6 +44,7 @@ local function make()
     redis.call('PEXPIRE', once, lifetime)
   end
   local score, beginning = placeJob(queue.prioritized, finishes, counts, job)
+  isPlaced = true
   addJob(queue, id, job, score, beginning)
   -- BullMQ's own hash of the job, which nothing else would end where the job is lost.
   redis.call('PEXPIRE', queue.job, job.ttl)
@@ -60,4 +62,6 @@ redis.call('UNLINK', request, body, queue.job)
 if once then redis.call('UNLINK', once) end
 redis.pcall('ZREM', queue.prioritized, id)
 redis.pcall('ZREM', deadlines, id)
+-- It does not wait: its body is no longer counted.
+if isPlaced then redis.pcall('HINCRBY', counts, 'bytes', '-' .. job.bytes) end
 return type(problem) == 'table' and problem or redis.error_reply(problem)
