@@ -47,7 +47,7 @@ async function startWorker() {
     await submit(newJob(id));
     return id;
   };
-  return { proxy, queue, runs, add, end };
+  return { proxy, redis, queue, runs, add, end };
 }
 
 test('a job that Redis gave in an answer that was lost is put back, and run', async () => {
@@ -68,4 +68,26 @@ test('a job that Redis gave in an answer that was lost is put back, and run', as
   expect(runs.every(({ lockLost }) => !lockLost.aborted)).toBe(true);
   end();
   await expect.poll(() => queue.counts()).toMatchObject({ active: 0, completed: 3 });
+});
+
+test('a job that Redis gave to a fetch that failed is put back, and run', async () => {
+  const { redis, queue, runs, add, end } = await startWorker();
+  await add();
+  await expect.poll(() => runs.length).toBe(1);
+
+  const evalsha = redis.evalsha.bind(redis) as (...args: unknown[]) => Promise<unknown>;
+  let hasFailed = false;
+  const failing: typeof evalsha = async (...args) => {
+    const reply = await evalsha(...args);
+    if (hasFailed || !JSON.stringify(reply).includes('req_0_')) return reply;
+    hasFailed = true;
+    throw new Error('after it has taken a job');
+  };
+  redis.evalsha = failing;
+  const id = await add();
+
+  await expect.poll(() => runs.length).toBe(2);
+  expect(runs[1]).toMatchObject({ id, number: 2 });
+  end();
+  await expect.poll(() => queue.counts()).toMatchObject({ active: 0, completed: 2 });
 });

@@ -164,6 +164,19 @@ describe('the order', () => {
   });
 });
 
+test.each([
+  ['are no hash', (counts: string) => redis.set(counts, 'no hash')],
+  ['have no number', (counts: string) => redis.hset(counts, 'taken', 'many')],
+])('jobs are taken and sealed where the counts %s, and the answer says why', async (_, damage) => {
+  const ids = await addMany(3);
+  await redis.del(keys.queueCounts(0));
+  await damage(keys.queueCounts(0));
+  const taken = await take();
+  expect(idsOf(taken)).toEqual(ids);
+  expect(taken?.jobs.map(({ sealed }) => sealed?.outcome.kind)).toEqual(ids.map(() => 'sealed'));
+  expect(taken?.countError).toMatch(/WRONGTYPE|not an integer/);
+});
+
 describe('how much one call takes', () => {
   test('is what it was asked for, and the marker tells of the rest', async () => {
     const ids = await addMany(5);

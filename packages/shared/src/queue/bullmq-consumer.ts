@@ -199,16 +199,17 @@ export function startBullConsumer(
     const token = randomUUID();
     const lossesBefore = losses;
     const uncounted = takings.claimSpared(jobs);
-    let fetched: Fetched = { jobs: [], left: false };
+    let fetched: Fetched | undefined;
     try {
       fetched = await desk.fetch({ token, jobs, workers: workers(), uncounted, avoided });
       return fetched;
     } finally {
-      const counted = fetched.jobs.filter(
-        (job) => !job.uncounted && job.deferredFailure === undefined,
-      );
+      const came = fetched?.jobs ?? [];
+      const counted = came.filter((job) => !job.uncounted && job.deferredFailure === undefined);
       takings.spare(Math.max(0, uncounted - counted.length));
-      if (losses !== lossesBefore) strays.claim(token, new Set(fetched.jobs.map(({ id }) => id)));
+      // Whatever it was that failed, Redis may have given it jobs before.
+      const mayHaveMore = fetched === undefined || losses !== lossesBefore;
+      if (mayHaveMore) strays.claim(token, new Set(came.map(({ id }) => id)));
     }
   }
 

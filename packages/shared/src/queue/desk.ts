@@ -142,9 +142,11 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
         const tried = await damaged.guard(() => take({ ...ask, jobs }));
         if (!tried) continue;
         if (!tried.value) return fetchAsBullMq();
+        const { damaged: broken, unreadable, countError } = tried.value;
         // Beside the others, whose readers wait.
-        for (const id of tried.value.damaged) damaged.remove(id).catch(onError);
-        for (const one of tried.value.unreadable) failUnread(one).catch(onError);
+        for (const id of broken) damaged.remove(id).catch(onError);
+        for (const one of unreadable) failUnread(one).catch(onError);
+        if (countError) onError(new Error(`jobs were taken and not counted: ${countError}`));
         return tried.value;
       }
     },

@@ -17,7 +17,7 @@ export type StraysOptions = {
 export type Strays = {
   /** To be asked after every lost connection: finds also those that the end of another job brought. */
   look(): void;
-  /** A fetch was sent twice, maybe: what has its token and did not come with its answer is put back at once. */
+  /** A fetch was sent twice, maybe, or failed halfway: what has its token and did not come with its answer is put back at once. */
   claim(token: string, came: ReadonlySet<string>): void;
   close(): void;
 };

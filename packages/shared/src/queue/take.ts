@@ -42,6 +42,8 @@ export type Take = {
   damaged: string[];
   /** Jobs whose data nobody can read: they are active, and no run can have them. */
   unreadable: UnreadableJob[];
+  /** Why some of them could not be counted. */
+  countError?: string;
 };
 
 export type UnreadableJob = { job: Omit<TakenJob, 'data'>; error: Error };
@@ -62,7 +64,7 @@ type RawJob =
       failure: string | null,
       sealed: SealReply | null,
     ];
-type Reply = ['bullmq'] | ['taken', left: 0 | 1, ...jobs: RawJob[]];
+type Reply = ['bullmq'] | ['taken', left: 0 | 1, countError: string, ...jobs: RawJob[]];
 
 /**
  * Takes jobs with one command, each with its request's log sealed; undefined, with nothing changed, where only
@@ -85,8 +87,9 @@ export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs
     const args = [...prefixes, ...worker, ...now, ...always, ...avoided];
     const reply = (await runScript(redis, script, touched, args)) as Reply;
     if (reply[0] === 'bullmq') return undefined;
-    const [, left, ...raws] = reply;
+    const [, left, countError, ...raws] = reply;
     const take: Take = { jobs: [], left: left === 1, damaged: [], unreadable: [] };
+    if (countError !== '') take.countError = countError;
     for (const [i, raw] of raws.entries()) {
       if (raw.length === 1) {
         take.damaged.push(raw[0]);

@@ -10,7 +10,7 @@
 --      every, score of the front, start of the first band, width of a band, bands, how many are looked at, ttl ms,
 --      ttl ms of a request, packs and bytes of a past (at most), avoided models
 -- Returns {'bullmq'}, having changed nothing, where BullMQ's own script is needed: the queue is paused or limited, or
--- has delayed jobs. Else {'taken', 1 while jobs are left, one for each job: {id, activations, name, data, opts,
+-- has delayed jobs. Else {'taken', 1 while jobs are left, why jobs could not be counted (or ''), one for each job: {id, activations, name, data, opts,
 -- deferred failure, what sealing its log gave}}. The token of the job, and the nonce of its seal, is the token, a colon, and
 -- its number in the answer. A job whose hash is something else has no more than its id. Not sealed is
 -- what is not to be run: suspects, which may have to wait, jobs of avoided models, those that BullMQ has fail; and
@@ -52,12 +52,15 @@ local function nextId()
   return id
 end
 
+local countError = ''
 local function count(data, activations)
   local many = uncounted > 0 and 0 or 1
   uncounted = uncounted - 1
   -- Only a key of JSON has quotes that are not escaped and a colon. Its bytes are counted back once.
   local size = activations == 1 and string.match(data, '"bytes":(%d+)') or 0
-  countTaken(line, many, tonumber(size))
+  -- The job is active already: an error would leave it, and those before it, with nobody.
+  local ok, err = pcall(countTaken, line, many, tonumber(size))
+  if not ok then countError = type(err) == 'table' and err.err or tostring(err) end
 end
 
 local function seal(id, activations, nonce)
@@ -100,4 +103,4 @@ else
   redis.call('ZREM', marker, '0')
   if #taken == 0 then redis.call('DEL', priorityCounter) end
 end
-return {'taken', left > 0 and 1 or 0, unpack(taken)}
+return {'taken', left > 0 and 1 or 0, countError, unpack(taken)}
