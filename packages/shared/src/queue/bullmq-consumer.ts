@@ -246,7 +246,8 @@ export function startBullConsumer(
     const ends = shards.map(async ({ desk, keeper, strays }, number) => {
       await Promise.all([desk.stop().catch(note), fetchings[number]?.stop()]);
       keeper.close();
-      strays.close();
+      // Their locks would keep them from everybody else for their whole time.
+      await strays.close();
       await desk.close();
     });
     await Promise.all(ends);

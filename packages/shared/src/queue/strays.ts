@@ -19,28 +19,40 @@ export type Strays = {
   look(): void;
   /** A fetch was sent twice, maybe, or failed halfway: what has its token and did not come with its answer is put back at once. */
   claim(token: string, came: ReadonlySet<string>): void;
-  close(): void;
+  /** For when nothing is on its way any more: ends when all that was found is back. */
+  close(): Promise<void>;
 };
 
 /** Milliseconds after which a job is no longer on its way to us, nor from us to its end. */
 const onItsWayMs = 1000;
 
 export function createStrays({ held, isKept, putBack, onError }: StraysOptions): Strays {
-  let timer: NodeJS.Timeout | undefined;
+  let waiting: { timer: NodeJS.Timeout; suspects: ReadonlyMap<string, string> } | undefined;
+  const working = new Set<Promise<void>>();
+  let isClosed = false;
 
   const unknown = async () => (await held()).filter(({ id }) => !isKept(id));
+
+  function start(work: Promise<void>): void {
+    const started = work.finally(() => working.delete(started));
+    working.add(started);
+  }
 
   async function look(): Promise<void> {
     try {
       const suspects = new Map((await unknown()).map(({ id, token }) => [id, token]));
-      clearTimeout(timer);
-      if (suspects.size > 0) timer = setTimeout(() => void confirm(suspects), onItsWayMs);
+      clearTimeout(waiting?.timer);
+      waiting =
+        suspects.size > 0
+          ? { suspects, timer: setTimeout(() => start(confirm(suspects)), onItsWayMs) }
+          : undefined;
     } catch (error) {
       onError(error);
     }
   }
 
   async function confirm(suspects: ReadonlyMap<string, string>): Promise<void> {
+    waiting = undefined;
     try {
       const strays = (await unknown()).filter(({ id, token }) => suspects.get(id) === token);
       await Promise.all(strays.map(putBack));
@@ -59,8 +71,16 @@ export function createStrays({ held, isKept, putBack, onError }: StraysOptions):
   }
 
   return {
-    look: () => void look(),
-    claim: (token, came) => void claim(token, came),
-    close: () => clearTimeout(timer),
+    look() {
+      if (!isClosed) start(look());
+    },
+    claim: (token, came) => start(claim(token, came)),
+    async close() {
+      isClosed = true;
+      await Promise.all(working);
+      if (!waiting) return;
+      clearTimeout(waiting.timer);
+      await confirm(waiting.suspects);
+    },
   };
 }
