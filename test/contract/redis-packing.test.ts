@@ -137,6 +137,23 @@ describe('packing', () => {
     expect(await redis.exists(keys.log(large))).toBe(1);
   });
 
+  it('of many large logs takes several scripts, each for as much as one log may have', async () => {
+    const { log, redis } = one;
+    const large: string[] = [];
+    while (large.length < 3) {
+      const id = await one.create();
+      const run = await startRun(log, id);
+      await run.write(`c${'x'.repeat(900_000)}`);
+      await run.end();
+      large.push(id);
+    }
+    const [first, ...small] = [await ended(), await ended(), await ended()];
+    expect(await log.pack(0, [first])).toBe(1);
+    await redis.config('RESETSTAT');
+    expect(await log.pack(0, [...large, ...small])).toBe(5);
+    expect(await redis.info('commandstats')).toMatch(/cmdstat_evalsha:calls=2,/);
+  });
+
   it('is left out where the rights do not include what undoes it', async () => {
     const { redis, keys } = one;
     await redis.acl('SETUSER', 'narrow', 'on', '>pw', '~*', '&*', '+@all', '-restore');

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
 import { runScript, scripts } from './redis-scripts.ts';
 
-/** Bytes of the largest log that is packed: about 3 ms of Redis to pack it, or to unpack it. */
+/** Bytes that one script packs at most, so also of the largest log: about 3 ms of Redis, or to unpack it. */
 const largestLog = 2 * 1024 * 1024;
 /** Milliseconds that an unpacked log is there for its readers. One that reads longer has it unpacked again. */
 const unpackedMs = 60_000;
@@ -37,6 +37,21 @@ export function createRedisPacking({
     return answer === 1;
   };
 
+  /** How many it packed, and how many of the first ones are done with. */
+  async function packSome(
+    shard: number,
+    ids: readonly string[],
+  ): Promise<[packed: number, seen: number]> {
+    // Who listens is looked at also while nothing is packed: an old ingress can come and go.
+    const isQuiet = now() - refusedAt >= quietMs;
+    const touched = isQuiet ? ids.flatMap((id) => [keys.request(id), keys.log(id)]) : [];
+    const args = [keys.tag(shard), largestLog];
+    const reply = await runScript(redis, scripts.pack, touched, args);
+    const [packed, seen] = reply as [number, number];
+    if (packed < 0) refusedAt = now();
+    return packed < 0 || !isQuiet ? [0, ids.length] : [packed, seen];
+  }
+
   return {
     async pack(shard, ids) {
       isPossible ??= askWhether(shard).catch((error: unknown) => {
@@ -44,13 +59,13 @@ export function createRedisPacking({
         throw error;
       });
       if (!(await isPossible)) return 0;
-      // Who listens is looked at also while nothing is packed: an old ingress can come and go.
-      const isQuiet = now() - refusedAt >= quietMs;
-      const touched = isQuiet ? ids.flatMap((id) => [keys.request(id), keys.log(id)]) : [];
-      const args = [keys.tag(shard), largestLog];
-      const packed = Number(await runScript(redis, scripts.pack, touched, args));
-      if (packed < 0) refusedAt = now();
-      return Math.max(packed, 0);
+      let packed = 0;
+      for (let at = 0; at < ids.length;) {
+        const [more, seen] = await packSome(shard, ids.slice(at));
+        packed += more;
+        at += seen;
+      }
+      return packed;
     },
 
     async unpack(id) {
