@@ -1,4 +1,5 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
+import type { AttemptStarted, EntryId } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/keys';
 import { createRedisLog } from '@millrace/shared/log/redis-log';
@@ -56,8 +57,22 @@ const addMany = async (count: number): Promise<string[]> => {
   return ids;
 };
 
-/** A worker that begins jobs and ends none, but for those that are `notYet`; the ids of those that it has begun. */
-function work(name: string, places: number, notYet = (_id: string) => false) {
+type WorkOptions = { notYet?: (id: string) => boolean; beginsRuns?: boolean };
+type Taken = { run: number; last: EntryId; entries: number };
+
+/** As a run does before its first call. */
+async function writeFirstLine(id: string, nonce: string, { run, last: prev, entries }: Taken) {
+  const last = { run, seq: 1 };
+  const lines = [encodeEntry({ kind: 'attempt', data: {} as AttemptStarted })];
+  expect(await log.append(0, [{ id, nonce, prev, entries, last, lines }])).toEqual(['written']);
+}
+
+/**
+ * A worker that begins jobs and ends none, but for those that are `notYet`; the ids of those that it has begun.
+ * Where it does not begin the runs (`beginsRuns`), it stops before the first line.
+ */
+function work(name: string, places: number, options: WorkOptions = {}) {
+  const { notYet = () => false, beginsRuns = true } = options;
   const begun: string[] = [];
   const activations = new Map<string, Activation>();
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
@@ -74,7 +89,9 @@ function work(name: string, places: number, notYet = (_id: string) => false) {
     async (activation) => {
       const { id, number, sealed } = activation;
       const nonce = `${id}/${number}`;
-      await log.seal(id, sealed?.claim ?? { activation: number, nonce, worker: name });
+      const claim = sealed?.claim ?? { activation: number, nonce, worker: name };
+      const taken = sealed?.outcome ?? (await log.seal(id, claim));
+      if (beginsRuns && taken.kind === 'sealed') await writeFirstLine(id, claim.nonce, taken);
       activations.set(id, activation);
       begun.push(id);
       if (notYet(id)) return { kind: 'not_yet' };
@@ -110,11 +127,11 @@ async function show(activation: Activation | undefined): Promise<void> {
   const { id = '', sealed } = activation ?? {};
   const nonce = sealed?.claim.nonce ?? '';
   const [prev, last] = [
-    { run: 0, seq: 0 },
     { run: 1, seq: 1 },
+    { run: 1, seq: 2 },
   ];
   const lines = [encodeEntry({ kind: 'chunk', text: '{}' })];
-  expect(await log.append(0, [{ id, nonce, prev, entries: 1, last, lines }])).toEqual(['written']);
+  expect(await log.append(0, [{ id, nonce, prev, entries: 2, last, lines }])).toEqual(['written']);
 }
 
 const order = (ids: readonly string[]) => queue.positions(ids);
@@ -148,6 +165,32 @@ describe('when a worker dies', () => {
     expect(await log.describe(poison)).toMatchObject({ ended: 'failed' });
     expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0 });
     expect(await redis.ttl(keys.request(poison))).toBeGreaterThan(0);
+  });
+
+  test('a job that it may not have read is not blamed, and fails after two deaths in which it was begun', async () => {
+    const poison = await add();
+    const first = work('w1', 1, { beginsRuns: false });
+    await expect.poll(() => first.begun).toEqual([poison]);
+    await dies('w1', first);
+    expect(await redis.hmget(keys.request(poison), 'suspected', 'blamed')).toEqual(['1', null]);
+    for (const name of ['w2', 'w3']) {
+      expect(condemned).toEqual([]);
+      // From here on its run seals the log, which is all that is known of one that dies of the body.
+      const worker = work(name, 1, { beginsRuns: false });
+      await expect.poll(() => worker.begun).toEqual([poison]);
+      await dies(name, worker);
+    }
+    expect(condemned).toEqual([poison]);
+  });
+
+  test('jobs that were unread when it hung are begun together by the next worker', async () => {
+    const ids = await addMany(16);
+    const first = work('w1', 16, { beginsRuns: false });
+    await expect.poll(() => first.begun).toHaveLength(16);
+    expect(await dies('w1', first, 'hung')).toBe(16);
+    const second = work('w2', 16);
+    // Sooner than the time of an isolation is over.
+    await expect.poll(() => second.begun.toSorted(), { timeout: 1500 }).toEqual(ids.toSorted());
   });
 
   test('others that hung with it are begun one at a time by each worker, until they have shown something', async () => {
@@ -222,7 +265,7 @@ describe('when a worker dies', () => {
     await expect.poll(() => first.begun).toEqual([suspect]);
     await dies('w1', first, 'hung');
 
-    const second = work('w2', 20, (id) => id === suspect);
+    const second = work('w2', 20, { notYet: (id) => id === suspect });
     await expect.poll(() => second.begun).toEqual([suspect]);
     // To begin ten others, one after the other, takes longer than to fetch it some more times.
     for (let n = 0; n < 10; n++) {

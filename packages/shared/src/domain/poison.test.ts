@@ -6,6 +6,7 @@ import type { Casualty, Death, Fate } from './poison.ts';
 const begun = (more: Partial<Casualty> = {}): Casualty => ({
   id: 'r',
   servedMs: 0,
+  hasBegun: true,
   hasShown: false,
   suspected: 0,
   blamed: 0,
@@ -13,7 +14,9 @@ const begun = (more: Partial<Casualty> = {}): Casualty => ({
 });
 const streaming = begun({ servedMs: 30_000, hasShown: true });
 const thinking = begun({ servedMs: suspectMs });
-const unread = begun({ servedMs: undefined });
+const unread = begun({ servedMs: undefined, hasBegun: false });
+/** Its log was sealed for a worker that may not have read it. */
+const taken = (more: Partial<Casualty> = {}) => begun({ hasBegun: false, ...more });
 const innocents = [streaming, thinking, unread, begun({ hasShown: true })];
 
 const judge = (casualties: readonly Casualty[], more: Partial<Death> = {}): Fate[] =>
@@ -40,6 +43,28 @@ describe('At the death of a worker', () => {
     expect(judge([begun(), begun()], { cause: 'hung' })).toEqual(['isolated', 'isolated']);
     const before = begun({ suspected: 1 });
     expect(judge([before, before, begun()])).toEqual(['isolated', 'isolated', 'go_on']);
+  });
+
+  it('the only one that was taken is kept apart, and fails when it was begun at two more deaths', () => {
+    for (const cause of ['gone', 'hung'] as const) {
+      expect(judge([...innocents, taken()], { cause }).at(-1)).toBe('isolated');
+      expect(judge([taken({ suspected: 1 })], { cause })).toEqual(['isolated']);
+    }
+    expect(judge([begun({ suspected: 1 })])).toEqual(['blamed']);
+    expect(judge([begun({ suspected: 1, blamed: 1 })])).toEqual(['poisoned']);
+  });
+
+  it('answers that were unread when the worker hung keep no job apart', () => {
+    const batch = Array.from({ length: 16 }, () => taken({ servedMs: -900 }));
+    expect(judge(batch, { cause: 'hung' })).toEqual(batch.map(() => 'suspected'));
+    expect(judge([taken(), begun()], { cause: 'hung' })).toEqual(['suspected', 'isolated']);
+    const again = batch.map((one) => ({ ...one, suspected: 1 }));
+    expect(judge(again, { cause: 'hung' })).toEqual(batch.map(() => 'isolated'));
+  });
+
+  it('one that was taken for a process that had ended is none of its suspects', () => {
+    expect(judge([taken({ servedMs: -1 })])).toEqual(['go_on']);
+    expect(judge([taken({ servedMs: -1 }), begun()])).toEqual(['go_on', 'blamed']);
   });
 
   it('one that was suspected before is to blame, and none that was begun beside it', () => {

@@ -9,13 +9,18 @@
 export type Casualty = {
   id: string;
   /**
-   * Milliseconds between the job's start (the seal of its log) and the worker's last sign of life, by
-   * Redis' clock; undefined where the worker had not come to that, and so has not read the request.
+   * Milliseconds between the seal of its log for this worker and the worker's last sign of life, by
+   * Redis' clock; undefined where there is no such seal, and so the worker has not read the request.
    */
   servedMs: number | undefined;
+  /**
+   * Its run has written something. Otherwise Redis has sealed the log for a worker that may have died
+   * before it read the answer, or while it read the request.
+   */
+  hasBegun: boolean;
   /** A part of its answer was shown, by this run or an earlier one. */
   hasShown: boolean;
-  /** Deaths so far in which it was one of several suspects. */
+  /** Deaths so far in which it was one of several suspects, or was not known to have begun. */
   suspected: number;
   /** Deaths so far in which it was the only one. */
   blamed: number;
@@ -53,22 +58,34 @@ export type Death = {
 
 /** The fate of every job of one dead worker, in the order of the jobs. Pure. */
 export function judgeDeath(casualties: readonly Casualty[], death: Death): Fate[] {
-  const suspects = casualties.filter(isSuspect);
+  const suspects = casualties.filter((one) => isSuspect(one, death));
   const known = suspects.filter(({ suspected, blamed }) => suspected + blamed > 0);
   const likely = known.length > 0 ? known : suspects;
-  const fate = likely.length === 1 ? blame(likely[0], death) : fateOfMany(known, death);
-  return casualties.map((one) => (likely.includes(one) ? fate : 'go_on'));
+  const fateOf = (one: Casualty): Fate => {
+    if (likely.length === 1) return fateOfOne(one, death);
+    return known.length > 0 ? 'isolated' : fateOfFresh(one, death);
+  };
+  return casualties.map((one) => (likely.includes(one) ? fateOf(one) : 'go_on'));
 }
 
-const isSuspect = ({ servedMs = Infinity, hasShown }: Casualty): boolean =>
-  !hasShown && servedMs < suspectMs;
+function isSuspect({ servedMs, hasBegun, hasShown }: Casualty, { cause }: Death): boolean {
+  if (servedMs === undefined || hasShown || servedMs >= suspectMs) return false;
+  // A process that had ended read no answer. The last beat of one that hung is older than what it did last.
+  return hasBegun || cause === 'hung' || servedMs >= 0;
+}
 
-function blame(culprit: Casualty | undefined, { unexplained }: Death): Fate {
-  if (!culprit) return 'go_on';
+/** An isolated job is sealed by its own run: the next death tells for certain whether that had begun. */
+const fateOfOne = (one: Casualty, death: Death): Fate =>
+  one.hasBegun ? blame(one, death) : 'isolated';
+
+function blame(culprit: Casualty, { unexplained }: Death): Fate {
   const allowance = Math.min(maxAllowance, Math.max(0, unexplained - culprit.suspected));
   return culprit.blamed + 1 >= maxBlamed + allowance ? 'poisoned' : 'blamed';
 }
 
-/** One that hung was hardly killed from outside: there is a culprit among them. */
-const fateOfMany = (known: readonly Casualty[], { cause }: Death): Fate =>
-  known.length > 0 || cause === 'hung' ? 'isolated' : 'suspected';
+/**
+ * One that hung was hardly killed from outside: there may be a culprit among them. But answers that bring many jobs
+ * can have been unread when it stopped, and those are not kept apart for that.
+ */
+const fateOfFresh = ({ hasBegun }: Casualty, { cause }: Death): Fate =>
+  cause === 'hung' && hasBegun ? 'isolated' : 'suspected';

@@ -67,12 +67,13 @@ export function createDeadWorkersJobs(
       const reply = await runScript(redis, scripts.casualties, [toKey('active'), deaths], args);
       const [unexplained, ...rest] = reply as [number, ...unknown[]];
       const jobs: (HeldJob & Casualty)[] = [];
-      for (let at = 0; at + 5 < rest.length; at += 6) {
-        const [id, token, served, shown, suspected, blamed] = rest.slice(at, at + 6);
+      for (let at = 0; at + 6 < rest.length; at += 7) {
+        const [id, token, served, begun, shown, suspected, blamed] = rest.slice(at, at + 7);
         jobs.push({
           id: String(id),
           token: String(token),
           servedMs: served === '' ? undefined : Number(served),
+          hasBegun: Number(begun) === 1,
           hasShown: Number(shown) === 1,
           suspected: Number(suspected),
           blamed: Number(blamed),

@@ -22,7 +22,9 @@ export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
   async function judged(worker: string, death: WorkerDeath): Promise<Promise<number>[]> {
     const { jobs, unexplained } = await dead.find(worker, death.silentMs);
     const fates = judgeDeath(jobs, { cause: death.cause, unexplained });
-    const isExplained = fates.some((fate) => fate === 'blamed' || fate === 'poisoned');
+    // By the only suspect, also where it is not known to have begun: else a client that sends its request again
+    // and again would kill one worker more each time.
+    const isExplained = fates.filter((fate) => fate !== 'go_on').length === 1;
     const suspects = jobs.flatMap((job, i) => {
       const fate = fates[i] ?? 'go_on';
       return fate === 'go_on' ? [] : [{ job, fate }];

@@ -3,7 +3,7 @@
 -- KEYS active, deaths without a culprit
 -- ARGV prefix of the jobs' keys, worker, ms since its last sign of life, prefix of requests, prefix of
 --      logs, ms that a death counts
--- Returns {other deaths without a culprit, id, token, ms served or '', shown, suspected, blamed, id, …}
+-- Returns {other deaths without a culprit, id, token, ms since its seal or '', begun, shown, suspected, blamed, id, …}
 -- A job that is no hash has no fields: the others must not suffer for it.
 local function field(key, name)
   local value = redis.pcall('HGET', key, name)
@@ -34,6 +34,14 @@ local function hasShown(log)
   return 1
 end
 
+-- The script that takes a job seals its log with the token of the job: the answer may never have been read. A run
+-- that seals its log has a nonce of its own, and what follows a seal its run has written.
+local function hasBegun(log, nonce, token)
+  if nonce ~= token then return 1 end
+  local newest = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  return not newest.err and newest[1] and newest[1][2][1] ~= 's' and 1 or 0
+end
+
 local reply = {unexplained}
 for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   local job = prefix .. id
@@ -42,15 +50,18 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
     -- Without a lock it is the stalled check's.
     local token = redis.call('GET', job .. ':lock')
     if token then
-      local known = redis.pcall('HMGET', ARGV[4] .. id, 'meta', 'end', 'activation', 'sealed_at', 'suspected', 'blamed')
-      local served, shown = '', 1
+      local known = redis.pcall('HMGET', ARGV[4] .. id, 'meta', 'end', 'activation', 'sealed_at', 'suspected', 'blamed', 'nonce')
+      local served, begun, shown = '', 0, 1
       -- Of one that has ended, or is gone, nothing is left to do but to say so.
       if not known.err and known[1] and not known[2] then
         shown = hasShown(ARGV[5] .. id)
         local isSealed = known[4] and known[3] == redis.call('HGET', job, 'ats')
-        if isSealed then served = string.format('%.0f', lastSign - known[4]) end
+        if isSealed then
+          served = string.format('%.0f', lastSign - known[4])
+          begun = hasBegun(ARGV[5] .. id, known[7], token)
+        end
       end
-      for _, value in ipairs({id, token, served, shown, known[5] or '0', known[6] or '0'}) do
+      for _, value in ipairs({id, token, served, begun, shown, known[5] or '0', known[6] or '0'}) do
         reply[#reply + 1] = value
       end
     end
