@@ -32,6 +32,14 @@ test('a run whose request ended before it was here is told so when it comes, and
   expect(register(runs, 'b').told).toEqual([]);
 });
 
+test('a run whose request ended while an older one was here is told so when it comes', () => {
+  const runs = createRuns();
+  const old = register(runs, 'a');
+  runs.stop('a', 'finished');
+  expect(old.told).toEqual(['finished']);
+  expect(register(runs, 'a').told).toEqual(['finished']);
+});
+
 test('ends of requests that never come here are forgotten, the oldest first', () => {
   const runs = createRuns();
   for (let i = 0; i <= 1000; i += 1) runs.stop(`r${i}`, 'finished');

@@ -5,7 +5,7 @@ type Stop = (reason: StopReason) => void;
 
 export type Runs = ReturnType<typeof createRuns>;
 
-/** Requests without a run whose end is remembered: none of them is longer than a round trip on its way. */
+/** Requests whose end is remembered: none of them is longer than a round trip on its way. */
 const mostEnded = 1000;
 
 /** The runs of this worker, so that they can be reached from outside. */
@@ -14,8 +14,8 @@ export function createRuns() {
   const byId = new Map<string, Map<Stop, Activation>>();
   const sizes = new Set<() => Held>();
   /**
-   * Requests that ended from outside while they had no run here. Their logs are sealed by the command that takes
-   * their jobs: the word of the end can be here before the answer of that command.
+   * Requests that ended from outside. Their logs are sealed by the command that takes their jobs: the word of the
+   * end can be here before the answer of that command, also while an older run of the request is still here.
    */
   const ended = new Set<string>();
 
@@ -43,7 +43,7 @@ export function createRuns() {
     },
     stop(id: string, reason: StopReason): void {
       const runs = byId.get(id);
-      if (!runs && reason === 'finished') noteEnd(id);
+      if (reason === 'finished') noteEnd(id);
       for (const stop of runs?.keys() ?? []) stop(reason);
     },
     stopAll(reason: StopReason): void {
