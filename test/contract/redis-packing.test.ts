@@ -154,9 +154,13 @@ describe('packing', () => {
     expect(await redis.info('commandstats')).toMatch(/cmdstat_evalsha:calls=2,/);
   });
 
-  it('is left out where the rights do not include what undoes it', async () => {
+  it.each([
+    ['RESTORE, which undoes it', '-restore'],
+    ['MEMORY USAGE', '-memory|usage'],
+    ['PUBSUB SHARDCHANNELS', '-pubsub|shardchannels'],
+  ])('is left out where the rights do not include %s', async (_what, right) => {
     const { redis, keys } = one;
-    await redis.acl('SETUSER', 'narrow', 'on', '>pw', '~*', '&*', '+@all', '-restore');
+    await redis.acl('SETUSER', 'narrow', 'reset', 'on', '>pw', '~*', '&*', '+@all', right);
     const narrow = server.connect();
     await narrow.auth('narrow', 'pw');
     const log = createRedisLog({ redis: narrow, keys, lifetimeMs, retentionMs });
@@ -222,6 +226,24 @@ describe('what ends through a process', () => {
       expect(await redis.hexists(keys.request(id), 'packed')).toBe(1);
     }
     expect(await running.end()).toBe('written');
+    packing.stop();
+  });
+
+  it.each([
+    ['READONLY You can’t write against a read only replica', 2],
+    ['ERR something else', 1],
+  ])('is tried once more where Redis refuses it for now: %s', async (message, tries) => {
+    let clock = 0;
+    const errors: unknown[] = [];
+    const log = { ...one.log, pack: () => Promise.reject(new Error(message)) };
+    const packing = packEnded(log, {
+      onError: (error) => errors.push(error),
+      now: () => (clock += 5000),
+    });
+    await packing.log.finish(await one.create(), cancelledLine, 'cancelled');
+    await expect.poll(() => errors.length).toBe(tries);
+    await expect.poll(() => packing.pending).toBe(0);
+    expect(errors).toHaveLength(tries);
     packing.stop();
   });
 });

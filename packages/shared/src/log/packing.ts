@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bound } from '../bounds.ts';
 import { shardOf } from '../keys.ts';
+import { passesByItself } from '../redis-failure.ts';
 import type { AppendOutcome, StreamLog } from './port.ts';
 
 /*
@@ -23,6 +24,9 @@ const maxPending = 50_000;
 /** What a terminal write says that is in the log. */
 const isInLog = new Set<AppendOutcome>(['written', 'job_ended', 'duplicate']);
 
+/** `since` its end, or since Redis refused to pack it for now, which is tried a second time. */
+type Ended = { readonly id: string; readonly since: number; readonly isRetried: boolean };
+
 export type Packing = {
   /** The log, which remembers what it was seen to end. */
   readonly log: StreamLog;
@@ -38,19 +42,38 @@ export function packEnded(
 ): Packing {
   const stopping = new AbortController();
   const { signal } = stopping;
-  const pending: { id: string; endedAt: number }[] = [];
+  const pending: Ended[] = [];
   let isRunning = false;
 
-  function note(id: string): void {
-    pending.push({ id, endedAt: now() });
+  function keep(ended: Ended): void {
+    pending.push(ended);
     if (pending.length > maxPending) pending.shift();
+  }
+
+  function note(id: string): void {
+    keep({ id, since: now(), isRetried: false });
     if (!isRunning && !signal.aborted) void run();
   }
 
-  function takeDue(): string[] {
+  function takeDue(): Ended[] {
     const due = now() - restMs;
-    const first = pending.findIndex(({ endedAt }) => endedAt > due);
-    return pending.splice(0, first === -1 ? pending.length : first).map(({ id }) => id);
+    const first = pending.findIndex(({ since }) => since > due);
+    return pending.splice(0, first === -1 ? pending.length : first);
+  }
+
+  async function pack(shard: number, batch: readonly Ended[]): Promise<void> {
+    try {
+      await log.pack(
+        shard,
+        batch.map(({ id }) => id),
+      );
+    } catch (error) {
+      onError(error);
+      if (!passesByItself(error)) return;
+      for (const { id, isRetried } of batch) {
+        if (!isRetried) keep({ id, since: now(), isRetried: true });
+      }
+    }
   }
 
   /** While there are any; one script at a time, so that a Redis that is late is not asked for more. */
@@ -58,9 +81,9 @@ export function packEnded(
     isRunning = true;
     while (pending.length > 0 && !signal.aborted) {
       await sleep(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
-      for (const [shard, ids] of Map.groupBy(takeDue(), shardOf)) {
-        for (let at = 0; at < ids.length && !signal.aborted; at += batchSize) {
-          await log.pack(shard, ids.slice(at, at + batchSize)).catch(onError);
+      for (const [shard, due] of Map.groupBy(takeDue(), ({ id }) => shardOf(id))) {
+        for (let at = 0; at < due.length && !signal.aborted; at += batchSize) {
+          await pack(shard, due.slice(at, at + batchSize));
         }
       }
     }
