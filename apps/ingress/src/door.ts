@@ -32,6 +32,8 @@ export type Door = {
 
 /** How the way of a request into the queue ends. */
 export type Passage = {
+  /** Redis has it in a moment: from then on the death of its worker matters, though its answer be late. */
+  sending(): void;
   arrived(): void;
   /** It is not made: there is one already, or it could not be queued. */
   turnedBack(): void;
@@ -43,6 +45,7 @@ export type DoorDeps = {
   memory: MemoryMeter;
   ownLoad: Pick<OwnLoad, 'judge'>;
   limits: QueueLimits;
+  onSending(): void;
   onAdmitted(): void;
   /** With the reason. */
   onShed(reason: string): void;
@@ -50,7 +53,17 @@ export type DoorDeps = {
 };
 
 export function createDoor(deps: DoorDeps): Door {
-  const { ranks, meter, memory, ownLoad, limits, onAdmitted, onShed, now = Date.now } = deps;
+  const {
+    ranks,
+    meter,
+    memory,
+    ownLoad,
+    limits,
+    onSending,
+    onAdmitted,
+    onShed,
+    now = Date.now,
+  } = deps;
 
   function checkSelf(): void {
     const verdict = ownLoad.judge();
@@ -80,7 +93,11 @@ export function createDoor(deps: DoorDeps): Door {
       return standing;
     },
 
-    pass: (standing) => ({ arrived: onAdmitted, turnedBack: meter.add(standing) }),
+    pass: (standing) => ({
+      sending: onSending,
+      arrived: onAdmitted,
+      turnedBack: meter.add(standing),
+    }),
 
     async checkMemory() {
       const room = memory.hasRoom();

@@ -171,6 +171,7 @@ const door = createDoor({
   memory,
   ownLoad,
   limits,
+  onSending: () => reapers.wake(),
   onAdmitted() {
     metrics.admitted();
     reapers.wake();

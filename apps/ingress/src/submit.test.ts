@@ -22,20 +22,24 @@ const submission: Submission = {
   idempotency: { key: 'once', fingerprint: 'f' },
 };
 
-test('who joined a request that could not be queued is told so, and may ask again', async () => {
-  const { log, submit } = createMemoryLog();
-  const deps: SubmitDeps = {
+/** Over a log in memory. */
+function depsFor(
+  log: SubmitDeps['log'],
+  submit: SubmitDeps['submit'],
+  passed: string[] = [],
+): SubmitDeps {
+  return {
     config: { models: { m: { targets: [] } }, shards: 1 } as unknown as SubmitDeps['config'],
-    // It comes through, and its answer is lost.
-    submit: async (request) => {
-      await submit(request);
-      throw busy;
-    },
+    submit,
     log,
     queue: { remove: async () => false },
     door: {
       enter: () => standing,
-      pass: () => ({ arrived() {}, turnedBack() {} }),
+      pass: () => ({
+        sending: () => passed.push('sending'),
+        arrived: () => passed.push('arrived'),
+        turnedBack: () => passed.push('turned back'),
+      }),
       checkMemory: async () => {},
     },
     inbox: 'in-1',
@@ -44,6 +48,24 @@ test('who joined a request that could not be queued is told so, and may ask agai
       throw error;
     },
   };
+}
+
+test('it is told that a request is being sent before Redis has it, and that it arrived behind that', async () => {
+  const { log, submit } = createMemoryLog();
+  const passed: string[] = [];
+  const deps = depsFor(log, (...args) => (passed.push('submit'), submit(...args)), passed);
+  const { prepare, send } = createSubmitter(deps);
+  await send(prepare(submission));
+  expect(passed).toEqual(['sending', 'submit', 'arrived']);
+});
+
+test('who joined a request that could not be queued is told so, and may ask again', async () => {
+  const { log, submit } = createMemoryLog();
+  // It comes through, and its answer is lost.
+  const deps = depsFor(log, async (request) => {
+    await submit(request);
+    throw busy;
+  });
   const { prepare, send } = createSubmitter(deps);
   const first = prepare(submission);
   await expect(send(first)).rejects.toBe(busy);

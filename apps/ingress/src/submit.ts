@@ -81,7 +81,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     sending.set(id, true);
     const passage = door.pass(prepared.job.standing);
     try {
-      const sent = await sendNow(prepared, asker);
+      const sent = await sendNow(prepared, asker, passage.sending);
       if (sent.kind === 'queued') passage.arrived();
       else passage.turnedBack();
       return sent;
@@ -93,7 +93,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     }
   }
 
-  async function sendNow(prepared: Prepared, asker: Asker): Promise<Sent> {
+  async function sendNow(prepared: Prepared, asker: Asker, onSending: () => void): Promise<Sent> {
     const { meta, job, submission, once } = prepared;
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
@@ -103,6 +103,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     meta.sentAt = now();
     const read = submission.read ? inbox : undefined;
     const request = { meta, body: submission.body, inbox: read, job, once };
+    onSending();
     const submitted = submit(request, () => sending.get(meta.id) === true);
     let outcome: SubmitOutcome;
     try {
