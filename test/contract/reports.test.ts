@@ -80,6 +80,10 @@ describe('reports on Redis', () => {
     await expect.poll(() => made).toBe(1);
     expect(await createRedisReports({ redis, keys }).readAll()).toMatchObject([{ at: 2 }]);
     expect(await createRedisReports({ redis, keys }).readAll()).toMatchObject([{ at: 3 }]);
+    const reader = createRedisReports({ redis, keys });
+    const [first, second] = await Promise.all([reader.readAll(), reader.readAll()]);
+    // Who comes while the question is answered waits for the same answers.
+    expect([first, second]).toMatchObject([[{ at: 4 }], [{ at: 4 }]]);
     await reporting.leave();
     await worker.close();
   });

@@ -31,12 +31,18 @@ const scripts = { publish: load('publish'), ask: load('ask') };
 export function createRedisReports(options: RedisReportsOptions): Reports {
   const { redis, keys, ttlMs = reportTtlMs } = options;
   let askedAt = -Infinity;
+  let asking: Promise<void> | undefined;
 
-  /** Ends when every worker that heard the question has answered it, or its time is over. */
-  async function ask(): Promise<void> {
-    const until = performance.now() + patienceMs;
-    if (until - patienceMs - askedAt < freshMs) return;
-    askedAt = until - patienceMs;
+  /** Ends when every worker that heard the last question has answered it, or its time is over. */
+  function ask(): Promise<void> {
+    const at = performance.now();
+    if (asking && at - askedAt < freshMs) return asking;
+    askedAt = at;
+    asking = askNow(at + patienceMs);
+    return asking;
+  }
+
+  async function askNow(until: number): Promise<void> {
     const question = randomUUID();
     const args = [keys.worker(0, ''), reportQuestion + question];
     const heard = Number(await runScript(redis, scripts.ask, [keys.beats(0)], args));
