@@ -1,7 +1,7 @@
 import type { JobData } from '@millrace/shared/domain/request';
 import type { Described } from '@millrace/shared/log/port';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { createIntake } from './intake.ts';
 
 const completed = { kind: 'completed', summary: 'stop' } as const;
@@ -125,4 +125,44 @@ it('a run that turns back is counted with them', async () => {
   ends[0]?.({ kind: 'not_yet' });
   expect(await outcome).toEqual({ kind: 'not_yet' });
   expect(intake.snapshot()).toMatchObject({ putBack: { m: 1 }, running: 0 });
+});
+
+it('a run that begins when the worker has come to rest meanwhile wakes it', async () => {
+  const described = Promise.withResolvers<Described | undefined>();
+  const rests: boolean[] = [];
+  let clock = 1_000_000;
+  const intake = createIntake({
+    ceiling: 2048,
+    log: { describe: () => described.promise },
+    loop: {
+      take: () => ({ meanMs: 0, p99Ms: 0, maxMs: 0 }),
+      takeWorst: () => 0,
+      rest() {},
+      resume() {},
+      close() {},
+    },
+    plightOf: () => 'limited',
+    maxWaitMsOf: () => 30_000,
+    onChange: (isAtRest) => rests.push(isAtRest),
+    now: () => clock,
+  });
+  onTestFinished(() => intake.close());
+  intake.attach({ setPlaces() {}, avoid() {}, rush() {} });
+  intake.lines.sat('m');
+  let begun = 0;
+  const handle = intake.admitting(async () => {
+    begun += 1;
+    return completed;
+  });
+  const data = { model: 'm' } as JobData;
+  const lockLost = new AbortController().signal;
+  const run = handle({ id: 'begun', number: 2, data, token: 't', lockLost });
+  intake.lines.left('m', clock, 'gone');
+  clock += 30_000;
+  intake.look();
+  intake.look();
+  expect(rests).toEqual([false, true]);
+  described.resolve(undefined);
+  await run;
+  expect([begun, ...rests]).toEqual([1, false, true, false]);
 });

@@ -151,6 +151,8 @@ export function createIntake(options: IntakeOptions): Intake {
         return { kind: 'not_yet' };
       }
       held += 1;
+      // It may have come to rest while the log was asked.
+      wake();
       busiest = Math.max(busiest, running());
       try {
         const outcome = await handle(activation);
