@@ -12,6 +12,7 @@ import { createAppender } from './append.ts';
 import { turn } from './append-steps.ts';
 import type { Attempt } from './attempt.ts';
 import { unlimited } from './accounts.fixture.ts';
+import { fault } from './failover/history.fixture.ts';
 import { uncounted } from './metrics.fixture.ts';
 import { run } from './run.ts';
 import type { CallOptions, RunDeps, StopReason } from './run.ts';
@@ -123,6 +124,31 @@ it('a request that is cancelled keeps what its attempt is known to have cost, be
       },
     },
   ]);
+});
+
+it('a request that its run has ended is settled so, whoever takes the end for one from outside', async () => {
+  const request = await create();
+  const own = log;
+  log = {
+    ...own,
+    async append(shard, items) {
+      const outcomes = await own.append(shard, items);
+      if (!items.some(({ terminal }) => terminal)) return outcomes;
+      stop('finished');
+      return outcomes.map(() => 'job_ended');
+    },
+  };
+  const settled: unknown[] = [];
+  const outcome = await start(request, {
+    accounts: { ...unlimited, settle: (_, tokens) => settled.push(tokens) },
+    call: (options) => ({
+      ...call(options),
+      outcome: Promise.resolve({ kind: 'fault', fault: fault('upstream_rejected') }),
+    }),
+  });
+  expect(outcome).toMatchObject({ kind: 'failed', jobEnded: true });
+  // Nothing was answered: an end from outside would have its prompt paid for.
+  expect(settled).toEqual([0]);
 });
 
 it('a request of which Redis lost lines is handed back, and its call is closed', async () => {

@@ -220,12 +220,14 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     const conclusion = await ladder;
     await writer.flushed();
     const outcome = writer.jobEnded ? endedWithLog(conclusion) : conclude(stopped, conclusion);
+    // The end of this run's own making can be taken for one from outside by who looks at the log.
+    const endedOutside = stopped === 'finished' && !writer.jobEnded;
     if (outcome.kind === 'completed' || outcome.kind === 'failed') {
-      const ending = stopped === 'finished' ? 'ended from outside' : outcome.kind;
+      const ending = endedOutside ? 'ended from outside' : outcome.kind;
       const tokens = tokensSpent(ending, history, sealed.body);
       deps.accounts.settle(activation, tokens);
     }
-    if (stopped === 'finished') await amend(history);
+    if (endedOutside) await amend(history);
     return outcome;
   } finally {
     unregister();
