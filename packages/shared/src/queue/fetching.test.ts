@@ -4,9 +4,9 @@ import type { Fetching } from './fetching.ts';
 import { createPlaces } from './places.ts';
 import type { Places } from './places.ts';
 
-// The loop without Redis: what is asserted here does not depend on when a sleep ends, since none does.
+// The loop without Redis: a sleep ends when its test says so, and no other one does.
 
-type Line = { waiting: string[]; isAsleep: Promise<void>; fetching: Fetching };
+type Line = { waiting: string[]; isAsleep: Promise<void>; wake(): void; fetching: Fetching };
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const closings: (() => Promise<void>)[] = [];
@@ -22,10 +22,11 @@ type Fetch = (most: number) => Promise<{ jobs: string[]; left: boolean }>;
 const mostAtOnce = 4;
 const isLast = (job: string | undefined) => ({ jobs: job === undefined ? [] : [job], left: false });
 
-/** A line of jobs whose sleep ends with the test only. */
+/** A line of jobs whose sleep ends with the test, or when it is woken. */
 function open(places: Places, waiting: string[], fetch?: Fetch): Line {
   running = closings.length === 0 ? [] : running;
-  const { promise: over, resolve: wake } = Promise.withResolvers<void>();
+  const { promise: over, resolve: end } = Promise.withResolvers<void>();
+  let wake = () => {};
   const asleep = Promise.withResolvers<void>();
   const fetching = startFetching<string>({
     places,
@@ -39,18 +40,19 @@ function open(places: Places, waiting: string[], fetch?: Fetch): Line {
     run: (job) => new Promise((end) => running.push({ job, end })),
     sleep: () => {
       asleep.resolve();
-      return over;
+      const woken = new Promise<void>((resolve) => (wake = resolve));
+      return Promise.race([over, woken]);
     },
     onError: () => {},
   });
   closings.push(async () => {
     places.close();
-    wake();
+    end();
     const stopped = fetching.stop();
     for (const { end } of running) end();
     await stopped;
   });
-  return { waiting, isAsleep: asleep.promise, fetching };
+  return { waiting, isAsleep: asleep.promise, wake: () => wake(), fetching };
 }
 
 test('a place that is added is used at once, and one that is taken away when its job has ended', async () => {
@@ -99,6 +101,25 @@ test('a look that is asked for while a fetch is under way is made behind it', as
   await expect.poll(jobs).toEqual(['a']);
   await expect.poll(() => answers.length).toBe(3);
   answers[2]?.(undefined);
+});
+
+test('who is woken while the fetch of a look is under way looks again behind it', async () => {
+  const answers: ((job: string | undefined) => void)[] = [];
+  const fetch: Fetch = () =>
+    new Promise((answer) => void answers.push((job) => answer(isLast(job))));
+  const { fetching, isAsleep, wake } = open(createPlaces(4), [], fetch);
+  await expect.poll(() => answers.length).toBe(1);
+  answers[0]?.(undefined);
+  await isAsleep;
+  fetching.look();
+  await expect.poll(() => answers.length).toBe(2);
+  // The look has found nothing, its answer is on the way, and then the job comes.
+  wake();
+  await turn();
+  answers[1]?.(undefined);
+  await expect.poll(() => answers.length).toBe(3);
+  answers[2]?.('a');
+  await expect.poll(jobs).toEqual(['a']);
 });
 
 test('shards take turns with the places that become free', async () => {

@@ -110,7 +110,8 @@ export function startFetching<Job>(options: FetchingOptions<Job>): Fetching {
 
   async function watch(): Promise<void> {
     while (!signal.aborted) {
-      mustLook = false;
+      // A lane of a rush or a look that is still open may have looked before what this was woken for was there.
+      mustLook = lanes.size > 0;
       open(1);
       while (lanes.size > 0) await Promise.all(lanes);
       if (mustLook || signal.aborted) continue;
