@@ -45,8 +45,8 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
 FROM base AS millrace
 # What Node compiles is in the image: a role starts in two thirds of the time.
 ENV NODE_COMPILE_CACHE=/home/node/.cache/millrace
-RUN node apps/ingress/src/main.ts --help > /dev/null \
-  && node apps/worker/src/main.ts --help > /dev/null
+RUN sh scripts/entrypoint.sh node apps/ingress/src/main.ts --help > /dev/null \
+  && sh scripts/entrypoint.sh node apps/worker/src/main.ts --help > /dev/null
 EXPOSE 8080
 ENTRYPOINT ["sh", "scripts/entrypoint.sh"]
 CMD ["node", "apps/ingress/src/main.ts"]
