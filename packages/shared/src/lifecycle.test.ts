@@ -96,12 +96,13 @@ describe('a process', () => {
   });
 
   test.each([
-    ['throw', /"origin":"uncaughtException"/],
-    ['reject', /nobody listens.*"origin":"unhandledRejection"/],
+    ['throw', ['"origin":"uncaughtException"']],
+    ['reject', ['"message":"nobody listens"', '"origin":"unhandledRejection"']],
   ])('with a bug (%s) logs it and exits 1', async (mode, expected) => {
     const { exit, logged } = await start(mode);
     expect(await exit).toEqual([1, null]);
-    expect(await logged).toMatch(expected);
+    const text = await logged;
+    for (const part of expected) expect(text).toContain(part);
   });
 
   test('logs that the machine has run out of a resource, and goes on', async () => {
