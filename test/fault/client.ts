@@ -42,7 +42,7 @@ export type StreamOptions = {
 };
 
 /** How long a test waits for anything, in milliseconds. */
-const patienceMs = 15_000;
+const patienceMs = 30_000;
 
 export function openStream(url: string, options: StreamOptions = {}): Stream {
   const { method = 'GET', body, headers = {}, keepRaw = true, bytesPerSecond } = options;

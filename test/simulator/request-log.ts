@@ -118,7 +118,7 @@ export class RequestLog {
    */
   async waitFor(
     predicate: (request: LoggedRequest) => boolean,
-    { timeoutMs = 10_000, signal }: WaitOptions = {},
+    { timeoutMs = 30_000, signal }: WaitOptions = {},
   ): Promise<LoggedRequest> {
     signal?.throwIfAborted();
     const found = this.#entries.find(predicate);
