@@ -9,6 +9,10 @@ export type Keyspace = {
   readonly namespace: string;
   /** `{millrace:0}`: the hash tag, and the prefix that BullMQ gets. */
   tag(shard: number): string;
+  /** What BullMQ has under a name in the queue of a shard; without a name, the prefix of all of it. */
+  queue(shard: number, name?: string): string;
+  /** What the keys of a shard's requests, of their logs and of their bodies begin with: the id follows. */
+  prefixes(shard: number): { request: string; log: string; body: string };
   // The keys of a request take ids that are known to be ours: what comes from outside is parsed first.
   /** Hash: what a request is, who runs it, who reads it. */
   request(id: string): string;
@@ -64,13 +68,22 @@ export const queueName = 'requests';
 export function keyspace(namespace = 'millrace'): Keyspace {
   const tag = (shard: number) => `{${namespace}:${shard}}`;
   const tagOf = (id: string) => `{${namespace}:${shardText(id)}}`;
+  const requests = (tagged: string) => `${tagged}:req:`;
+  const logs = (tagged: string) => `${tagged}:log:`;
+  const bodies = (tagged: string) => `${tagged}:body:`;
   const fleetTag = `{${namespace}:fleet}`;
   return {
     namespace,
     tag,
-    request: (id) => `${tagOf(id)}:req:${id}`,
-    log: (id) => `${tagOf(id)}:log:${id}`,
-    body: (id) => `${tagOf(id)}:body:${id}`,
+    queue: (shard, name = '') => `${tag(shard)}:${queueName}:${name}`,
+    prefixes: (shard) => ({
+      request: requests(tag(shard)),
+      log: logs(tag(shard)),
+      body: bodies(tag(shard)),
+    }),
+    request: (id) => requests(tagOf(id)) + id,
+    log: (id) => logs(tagOf(id)) + id,
+    body: (id) => bodies(tagOf(id)) + id,
     once: (shard, hash) => `${tag(shard)}:once:${hash}`,
     inbox: (shard, ingress) => `${tag(shard)}:inbox:${ingress}`,
     logReader: (shard, ingress) => `${tag(shard)}:log-reader:${ingress}`,

@@ -1,5 +1,4 @@
 import { formatEntryId } from '../domain/entry.ts';
-import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { keptEvents, keptJobs } from '../queue/kept-jobs.ts';
 import { frameHeader } from './frame.ts';
@@ -24,10 +23,9 @@ const byEnd = (one: AppendItem, other: AppendItem): number =>
 /** What lua/append.lua is called with, for items in the order that it wants. */
 export function appendCall(items: readonly AppendItem[], options: CallOptions): Call {
   const { keys, shard, retentionMs, now } = options;
-  const tag = keys.tag(shard);
   const touched: string[] = [];
   const bodies: string[] = [];
-  const args: (string | number)[] = [tag, retentionMs, 0];
+  const args: (string | number)[] = [keys.tag(shard), retentionMs, 0];
   for (const { id, nonce, prev, last, lines, entries, terminal, job } of items) {
     touched.push(keys.request(id), keys.log(id));
     const header = frameHeader(id, prev, last, lines.length);
@@ -39,7 +37,7 @@ export function appendCall(items: readonly AppendItem[], options: CallOptions): 
     bodies.push(keys.body(id));
   }
   args[2] = items.length - bodies.length;
-  if (bodies.length > 0) args.push(`${tag}:${queueName}:`, now, keptJobs, keptEvents);
+  if (bodies.length > 0) args.push(keys.queue(shard), now, keptJobs, keptEvents);
   return { keys: [...touched, ...bodies], args };
 }
 

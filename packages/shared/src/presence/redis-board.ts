@@ -1,5 +1,4 @@
 import type { Redis } from 'ioredis';
-import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
 import type { PresenceBoard, Sign } from './port.ts';
@@ -22,9 +21,7 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
   const { redis, keys, shard, reaper, leaseMs } = options;
   const lease = keys.reaper(shard);
   const list = keys.beats(shard);
-  const queue = ['active', 'wait', 'prioritized'].map(
-    (name) => `${keys.tag(shard)}:${queueName}:${name}`,
-  );
+  const queue = ['active', 'wait', 'prioritized'].map((name) => keys.queue(shard, name));
   const touched = [lease, list, ...queue];
   /** Between two renewals goes the time in which several looks may fail. */
   const renewMs = Math.ceil((leaseMs * 2) / 3);

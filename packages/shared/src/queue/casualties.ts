@@ -59,11 +59,11 @@ export function createDeadWorkersJobs(
   { toKey }: Pick<MinimalQueue, 'toKey'>,
 ): DeadWorkersJobs {
   const deaths = keys.deaths(shard);
-  const [requests, logs] = [`${keys.tag(shard)}:req:`, `${keys.tag(shard)}:log:`];
+  const { request, log } = keys.prefixes(shard);
 
   return {
     async find(worker, silentMs) {
-      const args = [toKey(''), worker, Math.round(silentMs), requests, logs, deathCountsMs];
+      const args = [toKey(''), worker, Math.round(silentMs), request, log, deathCountsMs];
       const reply = await runScript(redis, scripts.casualties, [toKey('active'), deaths], args);
       const [unexplained, ...rest] = reply as [number, ...unknown[]];
       const jobs: (HeldJob & Casualty)[] = [];

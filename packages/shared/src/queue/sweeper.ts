@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
 import { ttlMs } from './waiting-line.ts';
@@ -42,7 +41,7 @@ export function startSweeper(options: SweeperOptions): Sweeper {
   const { signal } = stopping;
 
   async function sweepShard(shard: number): Promise<void> {
-    const key = (name: string) => `${keys.tag(shard)}:${queueName}:${name}`;
+    const key = (name: string) => keys.queue(shard, name);
     const touched = ['completed', 'failed', ...book].map(key);
     for (let removed = batchSize; removed === batchSize && !signal.aborted;) {
       const args = [key(''), Date.now() - retentionMs, batchSize, ttlMs];

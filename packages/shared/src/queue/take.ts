@@ -72,11 +72,11 @@ type Reply = ['bullmq'] | ['taken', left: 0 | 1, countError: string, ...jobs: Ra
  */
 export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs }: TakeOptions) {
   const { toKey } = queue;
-  const tag = keys.tag(shard);
   const lists = ['wait', 'prioritized', 'active', 'delayed'].map(toKey);
   const others = ['meta', 'marker', 'events', 'pc'].map(toKey);
   const touched = [...lists, ...others, keys.queueCounts(shard)];
-  const prefixes = [toKey(''), `${tag}:req:`, `${tag}:log:`, `${tag}:body:`];
+  const { request, log, body } = keys.prefixes(shard);
+  const prefixes = [toKey(''), request, log, body];
   const line = [shareEvery, front, firstBand, bandWidth, priorities.length, lookedAt, ttlMs];
   const always = [suspectName, ...line, lifetimeMs, pastPacks, pastBytes];
   const worker = [name, JSON.stringify(name)];

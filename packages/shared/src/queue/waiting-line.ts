@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { priorities } from '../domain/request.ts';
 import type { Priority, Standing } from '../domain/request.ts';
 import type { ClassLook, QueueLook } from '../domain/waiting.ts';
-import { queueName, shardOf } from '../keys.ts';
+import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
 
@@ -62,20 +62,18 @@ export type WaitingLine = {
 };
 
 export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspace }): WaitingLine {
-  const queueKey = (shard: number, name: string) => `${keys.tag(shard)}:${queueName}:${name}`;
-
   /** What has a part in where one job stands. */
   const placeOf = (shard: number, id: string, priority: Priority): string[] => [
-    queueKey(shard, 'prioritized'),
+    keys.queue(shard, 'prioritized'),
     keys.finishes(shard, priority),
     keys.queueCounts(shard),
     keys.deadlines(shard),
-    queueKey(shard, id),
+    keys.queue(shard, id),
   ];
 
   async function lookAt(shard: number, now: number): Promise<ShardLook> {
     const touched = [
-      ...['prioritized', 'wait', 'active'].map((name) => queueKey(shard, name)),
+      ...['prioritized', 'wait', 'active'].map((name) => keys.queue(shard, name)),
       keys.queueCounts(shard),
       keys.deadlines(shard),
       keys.avoided(shard),
@@ -98,9 +96,9 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
     },
 
     async took(shard, jobs, bytes, avoided = new Set()) {
-      const touched = [queueKey(shard, 'prioritized'), keys.queueCounts(shard)];
+      const touched = [keys.queue(shard, 'prioritized'), keys.queueCounts(shard)];
       const bands = [firstBand, bandWidth, priorities.length];
-      const others = [lookedAt, queueKey(shard, ''), ...avoided];
+      const others = [lookedAt, keys.queue(shard), ...avoided];
       const args = [jobs, bytes, shareEvery, front, ...bands, ttlMs, ...others];
       await runScript(redis, scripts.took, touched, args);
     },
@@ -113,7 +111,7 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
     async positions(ids) {
       const found = new Map<string, number>();
       const ask = async (shard: number, some: readonly string[]) => {
-        const touched = [queueKey(shard, 'prioritized'), queueKey(shard, 'wait')];
+        const touched = [keys.queue(shard, 'prioritized'), keys.queue(shard, 'wait')];
         const reply = (await runScript(redis, scripts.positions, touched, some)) as number[];
         for (const [i, position] of reply.entries()) {
           if (position >= 0) found.set(some[i] ?? '', position);

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { queueName, shardOf } from '../keys.ts';
+import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { callerName } from '../log/redis-log.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
@@ -27,12 +27,11 @@ export function createRedisSubmit(options: RedisSubmitOptions): Submit {
 
   function keysOf({ meta: { id }, job: { standing }, once }: NewRequest): string[] {
     const shard = shardOf(id);
-    const queue = `${keys.tag(shard)}:${queueName}:`;
     return [
       keys.request(id),
       keys.body(id),
-      queue + id,
-      ...queueKeys.map((name) => queue + name),
+      keys.queue(shard, id),
+      ...queueKeys.map((name) => keys.queue(shard, name)),
       keys.finishes(shard, standing.priority),
       keys.queueCounts(shard),
       keys.deadlines(shard),
