@@ -13,8 +13,8 @@ export type DamagedJobsOptions = {
 };
 
 /**
- * Jobs whose hash is something else in Redis. BullMQ's scripts handle several jobs at once (the stalled
- * check, the end of a job that brings the next one), and fail for all of them at such a one.
+ * Jobs whose hash is something else in Redis. A script that handles several jobs at once, as
+ * BullMQ's stalled check does, fails for all of them at such a one.
  */
 export type DamagedJobs = {
   /**

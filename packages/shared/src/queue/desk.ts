@@ -6,7 +6,7 @@ import type { JobData } from '../domain/request.ts';
 import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { retryRefused } from '../retry-refused.ts';
-import { wake } from './held-jobs.ts';
+import { takeBack, wake } from './held-jobs.ts';
 import { createDamagedJobs } from './damaged-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import { createPassingOver } from './passing-over.ts';
@@ -83,7 +83,7 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
   async function settle(work: () => Promise<unknown>): Promise<boolean> {
     try {
       const tried = await damaged.guard(() => retryRefused(work, { withinMs: settleMs }));
-      // It was this one, or the one that its end should have brought along.
+      // It was this one: it is removed.
       if (!tried) return false;
       const done = tried.value;
       // The job stays as it is: BullMQ's stalled check finds it, while one that failed would be lost.
@@ -171,7 +171,7 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
       try {
         await settle(() => bullJob(worker, job).moveToCompleted(summary, job.token, false));
       } catch (error) {
-        await this.fail(job, error as Error);
+        await fail(job, error as Error);
       }
     },
 
@@ -179,9 +179,7 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
 
     /** In front of all, for another worker. */
     async handBack(job: TakenJob): Promise<void> {
-      await settle(() => bullJob(worker, job).moveToWait(job.token));
-      // By itself: a second try of both would find the job moved, and wake nobody.
-      await settle(() => wake(redis, worker.qualifiedName));
+      await settle(() => takeBack(redis, worker, [job]));
     },
 
     /** To where it stood, as if it had not been taken. */

@@ -15,7 +15,7 @@ export type StraysOptions = {
  * have expired.
  */
 export type Strays = {
-  /** To be asked after every lost connection: finds also those that the end of another job brought. */
+  /** To be called after every lost connection: a fetch may have been carried out whose answer was lost. */
   look(): void;
   /** A fetch was sent twice, maybe, or failed halfway: what has its token and did not come with its answer is put back at once. */
   claim(token: string, came: ReadonlySet<string>): void;
