@@ -1,10 +1,19 @@
 import type { JobData } from '@millrace/shared/domain/request';
 import type { Described } from '@millrace/shared/log/port';
+import type { LoopDelay } from '@millrace/shared/loop-delay';
 import type { ActivationOutcome } from '@millrace/shared/queue/port';
 import { expect, it, onTestFinished } from 'vitest';
 import { createIntake } from './intake.ts';
 
 const completed = { kind: 'completed', summary: 'stop' } as const;
+
+const loopThatIsLate = (meanMs: () => number): LoopDelay => ({
+  take: () => ({ meanMs: meanMs(), p99Ms: 0, maxMs: 0 }),
+  takeWorst: () => 0,
+  rest() {},
+  resume() {},
+  close() {},
+});
 
 function setUp({ ceiling = 2048 } = {}) {
   const state = { now: 1_000_000, lateMs: 0, logs: new Map<string, Partial<Described>>() };
@@ -12,13 +21,7 @@ function setUp({ ceiling = 2048 } = {}) {
   const intake = createIntake({
     ceiling,
     log: { describe: async (id) => state.logs.get(id) as Described | undefined },
-    loop: {
-      take: () => ({ meanMs: state.lateMs, p99Ms: 0, maxMs: 0 }),
-      takeWorst: () => 0,
-      rest() {},
-      resume() {},
-      close() {},
-    },
+    loop: loopThatIsLate(() => state.lateMs),
     plightOf: () => 'limited',
     maxWaitMsOf: () => 30_000,
     now: () => state.now,
@@ -134,13 +137,7 @@ it('a run that begins when the worker has come to rest meanwhile wakes it', asyn
   const intake = createIntake({
     ceiling: 2048,
     log: { describe: () => described.promise },
-    loop: {
-      take: () => ({ meanMs: 0, p99Ms: 0, maxMs: 0 }),
-      takeWorst: () => 0,
-      rest() {},
-      resume() {},
-      close() {},
-    },
+    loop: loopThatIsLate(() => 0),
     plightOf: () => 'limited',
     maxWaitMsOf: () => 30_000,
     onChange: (isAtRest) => rests.push(isAtRest),
