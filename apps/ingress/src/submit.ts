@@ -98,7 +98,8 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
     await within(door.checkMemory());
-    // Who left before this found nothing to end; who leaves from here on is behind it on the connection.
+    // A client that left before this had no request to end; the end for one that leaves from here on follows
+    // the request on the same connection.
     if (asker.hasLeft?.()) return { kind: 'unsent' };
     meta.sentAt = now();
     const read = submission.read ? inbox : undefined;
