@@ -20,7 +20,12 @@ const timed = [
   'test/fault/slow-socket',
   'test/fault/worker-drains',
   'test/integration/admission',
+  'test/integration/curl',
+  'test/integration/jobs',
   'test/integration/limits',
+  'test/integration/queue',
+  'test/integration/websocket',
+  'test/sdk/openai',
 ].map((name) => `${name}.test.ts`);
 
 /** Milliseconds that whole processes may take on a slow machine: it ends what hangs, and times nothing. */
