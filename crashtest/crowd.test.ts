@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { startSimulator } from '../test/simulator/index.ts';
-import { quantile, unmeasured } from './crowd.ts';
+import { gather, quantile, unmeasured } from './crowd.ts';
+import type { Stage } from './case.ts';
+import type { RoleProcess } from './fleet.ts';
 import { question } from './rig.ts';
 import { totals } from './scorecard.ts';
 import type { Result } from './scorecard.ts';
@@ -41,6 +43,20 @@ test.each<[string, number[], number[], string[]]>([
   const backup = await askedFor(asked);
   expect(unmeasured(crowd, pauses, backup)).toEqual(complaints);
   await backup.close();
+});
+
+test.each([
+  [true, 'on'],
+  [false, undefined],
+])('a crowd asks for event ids where it is told to (%s)', async (eventIds, header) => {
+  const server = await startSimulator({ name: 'primary' });
+  const { signal } = new AbortController();
+  const asked = { alias: 'healthy:tokens=1', count: 2, marker: 'm', text: 'any', eventIds };
+  const stage: Stage = { profile: 'fast', patienceMs: 5_000, signal };
+  await gather([{ url: server.url } as RoleProcess], asked, stage).ended;
+  const headers = server.requests.map((one) => one.headers['x-millrace-event-ids']);
+  expect(headers).toEqual([header, header]);
+  await server.close();
 });
 
 test('a quantile of nothing is no number, and no limit holds for it', () => {

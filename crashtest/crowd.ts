@@ -20,10 +20,20 @@ export type Crowd = {
 
 export type Told = { ended: Ended; reading: Reading; verdict: Verdict; reason: string };
 
+export type CrowdOptions = {
+  alias: string;
+  count: number;
+  marker: string;
+  /** The whole answer of each of them. */
+  text: string;
+  /** Ask for the entry ids, which tell the runs apart. */
+  eventIds?: boolean;
+};
+
 /** Opens streams, evenly over the ingresses. */
 export function gather(
   ingresses: readonly RoleProcess[],
-  { alias, count, marker, text }: { alias: string; count: number; marker: string; text: string },
+  { alias, count, marker, text, eventIds = false }: CrowdOptions,
   { patienceMs, signal }: Stage,
 ): Crowd {
   const streams = Array.from({ length: count }, (_, i) =>
@@ -32,6 +42,7 @@ export function gather(
         stream: true,
         stream_options: { include_usage: true },
       }),
+      ...(eventIds && { headers: { 'x-millrace-event-ids': 'on' } }),
       patienceMs,
       signal,
     }),

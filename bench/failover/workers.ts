@@ -11,7 +11,8 @@ import type { Story } from './rescue.ts';
 
 /* A worker is killed, or put to sleep, with all streams on it. */
 
-const TOKENS = 100;
+/** Longer than a worker takes to start on a busy machine: a stream that has ended is not taken over. */
+const TOKENS = 150;
 const PACE_MS = 40;
 const WARMUP = { count: 60, text: expectedText({ tokens: 60 }) };
 
@@ -53,7 +54,8 @@ export async function startWorkerRig(): Promise<WorkerRig> {
     const marker = `${name}-${rounds}`;
     const { figures, signal } = INCIDENTS[name];
     const victim = fleet.workers.at(-1) as RoleProcess;
-    const crowd = gather(fleet.ingresses, { alias: 'crowd', count: streams, marker, text }, stage);
+    const asked = { alias: 'crowd', count: streams, marker, text, eventIds: true };
+    const crowd = gather(fleet.ingresses, asked, stage);
     await crowd.all(2);
     await fleet.addWorker();
     await warmUp(fleet, `warm-${rounds}`, stage);
