@@ -30,6 +30,7 @@ import { createFaultLog } from './upstream/fault-log.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createPools } from './upstream/pool/pools.ts';
 import { createUpstreams } from './upstream/upstreams.ts';
+import { warmUp } from './warm-up.ts';
 
 /* config → adapters → consumer → drain */
 
@@ -46,6 +47,8 @@ const { redis, keys, log, lifetimeMs, bounds, onError, isReady, connectSubscribe
 pools.warm(
   Object.values(config.models).flatMap(({ targets }) => targets.map((one) => one.provider)),
 );
+// Before anybody counts on this worker, and before it watches how late its event loop is.
+await warmUp({ keys }).catch(onError);
 let checkLocks = (): void => {};
 // While this process stood still its jobs may have been taken from it.
 const loop = watchLateLoop({ onLate: () => checkLocks() });

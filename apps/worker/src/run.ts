@@ -40,7 +40,7 @@ export type StopReason =
   | 'shutdown';
 
 export type RunDeps = {
-  log: StreamLog;
+  log: Pick<StreamLog, 'seal' | 'read' | 'amend'>;
   appender: Appender;
   worker: string;
   metrics: RunMetrics;
