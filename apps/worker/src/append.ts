@@ -56,6 +56,8 @@ export type AppenderOptions = {
   log: Pick<StreamLog, 'append'>;
   /** Bytes one stream may hold here before its upstream is told to pause. */
   maxHeldBytes: number;
+  /** A batch is in Redis, so many milliseconds after the first line of it that a reader waits for. */
+  onAppended?: (lagMs: number, now: number) => void;
   onError: (error: unknown) => void;
 };
 
@@ -100,13 +102,20 @@ type Lane = {
   due: 'no' | 'later' | 'soon';
   timer: NodeJS.Timeout | undefined;
   sentAt: number;
+  /** Since when a line that a reader waits for is not in a call; NaN: there is none. */
+  waitsSince: number;
   /** Streams that became dirty in this window and in the one before. */
   dirtied: number;
   dirtiedBefore: number;
   windowAt: number;
 };
 
-export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions): Appender {
+export function createAppender({
+  log,
+  maxHeldBytes,
+  onAppended,
+  onError,
+}: AppenderOptions): Appender {
   const lanes = new Map<number, Lane>();
   /** Of all streams. */
   let heldChars = 0;
@@ -120,6 +129,7 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
         due: 'no',
         timer: undefined,
         sentAt: 0,
+        waitsSince: NaN,
         dirtied: 0,
         dirtiedBefore: 0,
         windowAt: 0,
@@ -151,7 +161,13 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
   async function drain(shard: number, lane: Lane): Promise<void> {
     lane.busy = true;
     lane.sentAt = performance.now();
+    const { waitsSince } = lane;
+    lane.waitsSince = NaN;
     await sendBatch(shard, lane);
+    if (onAppended && !Number.isNaN(waitsSince)) {
+      const now = performance.now();
+      onAppended(now - waitsSince, now);
+    }
     lane.busy = false;
     if (lane.dirty.size > 0) schedule(shard, lane, true);
   }
@@ -249,6 +265,7 @@ export function createAppender({ log, maxHeldBytes, onError }: AppenderOptions):
       lane.dirty.add(writer);
       countDirtied(lane);
     }
+    if (urgent && Number.isNaN(lane.waitsSince)) lane.waitsSince = performance.now();
     schedule(writer.shard, lane, urgent);
     if (!writer.pressed && writer.heldChars > maxHeldBytes) {
       writer.pressed = true;

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { brotliCompressSync, createGzip, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { Pool } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -124,6 +125,49 @@ it.each([
     kind: 'fault',
     fault: { code: 'upstream_response_too_large' },
   });
+});
+
+it('its stream gathers only once it has flowed for a while, and no more from its finish_reason on', async () => {
+  let answer: ServerResponse | undefined;
+  const origin = await serve((_, response) => {
+    answer = response;
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(': a ping, and no token\n\n');
+  });
+  const pool = new Pool(origin, { connections: 1 });
+  open.push(pool);
+  const gathers: boolean[] = [];
+  const dispatcher: AttemptOptions['dispatcher'] = {
+    dispatch: (options, handler) =>
+      void pool.dispatch(options, {
+        ...handler,
+        onRequestStart(controller, context) {
+          const gather = (on: boolean) => gathers.push(on);
+          handler.onRequestStart?.(Object.assign(controller, { gather }), context);
+        },
+      }),
+  };
+  const { outcome, seen } = attempt(origin, { dispatcher });
+  await expect.poll(() => answer).toBeDefined();
+  const write = async (text: string) => {
+    const before = seen.length;
+    answer?.write(text);
+    await expect.poll(() => seen.length).toBeGreaterThan(before);
+  };
+  // A first token that is late is read as it comes.
+  await sleep(300);
+  const firstAt = Date.now();
+  await write(event({ content: 'a' }));
+  await write(event({ content: 'b' }));
+  if (Date.now() - firstAt < 250) expect(gathers).toEqual([]);
+  await sleep(300);
+  await write(event({ content: 'c' }));
+  expect(gathers).toEqual([true]);
+  await write(event({}, 'stop'));
+  expect(gathers).toEqual([true, false]);
+  answer?.end('data: [DONE]\n\n');
+  expect(await outcome).toEqual({ kind: 'completed', finishReason: 'stop' });
+  expect(gathers).toEqual([true, false]);
 });
 
 it('the end of the request’s time ends it, with what that says', async () => {

@@ -80,6 +80,8 @@ export type Attempt = {
   resume(): void;
 };
 
+/** Milliseconds from the first token on in which every chunk is read as it comes. */
+const promptMs = 250;
 /** Milliseconds for usage and `[DONE]` after the last finish_reason; then the answer counts as whole. */
 const finishGraceMs = 1000;
 
@@ -90,6 +92,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
   const startedAt = Date.now();
   let firstTokenAt: number | undefined;
   let paused = false;
+  let gathers = false;
   let settled = false;
   let upstream: UpstreamCall | undefined;
   /** Of a response of which it is not known yet how it is to be read. */
@@ -106,6 +109,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
     clearTimeout(limitTimer);
     clearTimeout(progressTimer);
     signal.removeEventListener('abort', onAbort);
+    gather(false);
     if (result.kind === 'completed') upstream?.release();
     else upstream?.abort();
     settle(tellable(result));
@@ -186,7 +190,16 @@ export function startAttempt(options: AttemptOptions): Attempt {
       firstTokenAt = Date.now();
       options.watch?.firstToken(firstTokenAt - startedAt);
       rearm(patienceMs());
-    } else if (!paused) progressTimer?.refresh();
+    } else {
+      if (!paused) progressTimer?.refresh();
+      if (!gathers && Date.now() - firstTokenAt >= promptMs) gather(true);
+    }
+  }
+
+  function gather(on: boolean): void {
+    if (on === gathers) return;
+    gathers = on;
+    upstream?.gather(on);
   }
 
   const watched: AnswerSink = {
@@ -242,7 +255,11 @@ export function startAttempt(options: AttemptOptions): Attempt {
     const wasFinished = reader.finished;
     const verdict = reader.push(bytes);
     if (verdict) finish(verdict);
-    else if (reader.finished && !wasFinished) rearm(patienceMs());
+    else if (reader.finished && !wasFinished) {
+      // What is left is the end, which does not wait.
+      gather(false);
+      rearm(patienceMs());
+    }
   }
 
   signal.addEventListener('abort', onAbort, { once: true });

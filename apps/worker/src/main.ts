@@ -16,6 +16,8 @@ import { startReporting } from '@millrace/shared/report/reporting';
 import { beginRole, joinRedis } from '@millrace/shared/role';
 import { createAccounts } from './accounts.ts';
 import { createAppender } from './append.ts';
+import { createGathering } from './coalescing/gathering.ts';
+import { createCoalescingWindow } from './coalescing/window.ts';
 import { workerBounds } from './bounds.ts';
 import { drain, lastWordsMs } from './drain.ts';
 import { createIntake } from './intake/intake.ts';
@@ -40,6 +42,8 @@ const connectionsPerShard = 2;
 const role = beginRole({ role: 'worker', argv: process.argv.slice(2), env: process.env });
 const { config, name, logger, lifecycle } = role;
 const { shards, limits } = config;
+const coalescing = createCoalescingWindow(config.delivery.coalesce);
+const gathering = createGathering(coalescing);
 const pools = openPools();
 const { redis, keys, log, lifetimeMs, bounds, onError, isReady, connectSubscriber, leave } =
   await joinRedis(role);
@@ -53,7 +57,12 @@ let checkLocks = (): void => {};
 // While this process stood still its jobs may have been taken from it.
 const loop = watchLateLoop({ onLate: () => checkLocks() });
 const loopDelay = watchLoopDelay();
-const appender = createAppender({ log, maxHeldBytes: limits.appendBufferBytes, onError });
+const appender = createAppender({
+  log,
+  maxHeldBytes: limits.appendBufferBytes,
+  onAppended: coalescing.appended,
+  onError,
+});
 const runs = createRuns();
 const hedges = createHedgeBudget();
 const windows = insureWindows({
@@ -108,6 +117,7 @@ const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), i
 const metrics = createMetrics({
   upstreams: upstreams.sources,
   intake: intake.snapshot,
+  coalescing,
   worker: name,
   targets: Object.values(config.models).flatMap(({ targets }) => targets),
   bounds: workerBounds({
@@ -245,6 +255,7 @@ reportReady();
 function openPools() {
   try {
     return createPools(withinDescriptors(config.providers), {
+      gathering,
       onConnectFailure(provider, { code, message, detail = message }, losses) {
         if (losses === 1) logger.warn({ provider, code }, detail);
       },

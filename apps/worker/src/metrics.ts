@@ -35,6 +35,8 @@ export type MetricsOptions = {
   bounds?: readonly Bound[];
   /** What pools and breakers count. */
   upstreams?: UpstreamSources;
+  /** How long the chunks of a stream are gathered. */
+  coalescing?: { readonly ms: number };
   /** How much is taken. */
   intake?: () => IntakeSnapshot;
   worker: string;
@@ -52,6 +54,7 @@ export function createMetrics({
   targets,
   upstreams,
   intake,
+  coalescing,
   bounds = [],
 }: MetricsOptions): Metrics {
   const registry = new Registry();
@@ -61,6 +64,16 @@ export function createMetrics({
   showBounds(registry, bounds);
   if (upstreams) countUpstreams(registry, upstreams);
   if (intake) countIntake(registry, intake);
+  if (coalescing) {
+    new Gauge({
+      name: 'millrace_worker_coalesce_window_seconds',
+      help: 'How long the chunks of a stream are gathered now (delivery.coalesce); 0: not at all, as this worker is not late',
+      registers,
+      collect() {
+        this.set(coalescing.ms / 1000);
+      },
+    });
+  }
 
   const runsActive = new Gauge({
     name: 'millrace_runs_active',

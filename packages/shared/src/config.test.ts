@@ -22,6 +22,7 @@ redis: { url: redis://127.0.0.1:6379 }
 shards: 1
 retention: 1h
 drainTimeout: 30s
+delivery: { coalesce: 25ms }
 admin: { user: ops, password: \${ADMIN_PASSWORD} }
 keys:
   - id: team-a
@@ -83,6 +84,7 @@ describe('a config file', () => {
       drainTimeoutMs: 30_000,
       drainDelayMs: 0,
       board: 'read-only',
+      delivery: { coalesce: 25 },
       admin: { user: 'ops' },
       providers: { openai: { baseUrl: 'https://api.openai.com/v1', apiKeys: ['sk-openai'] } },
       models: {
@@ -142,6 +144,33 @@ limits: { requestBody: 16 MiBs }
       '11:9 models["gpt-4.1"].targets[1].model: expected the provider\'s name of a model, found nothing',
       '12:5 models["gpt-4.1"].timeout: expected a duration from 1ms to 1d, found "40d"',
       '13:11 limits.requestBody: expected a size such as 65536, 256KiB or 16MiB, found "16 MiBs"',
+    ]);
+  });
+
+  test.each([
+    ['', 'auto'],
+    ['auto', 'auto'],
+    ['0', 0],
+    ['"0"', 0],
+    ['0ms', 0],
+    ['60ms', 60],
+  ])('with the window %s for the chunks of a stream', (written, coalesce) => {
+    const delivery = written === '' ? '' : `delivery: { coalesce: ${written} }\n`;
+    expect(load(minimal + delivery).config.delivery).toEqual({ coalesce });
+  });
+
+  test.each([
+    ['25', '25'],
+    ['61ms', '"61ms"'],
+    ['yes', '"yes"'],
+    ['-1ms', '"-1ms"'],
+  ])('with the window %s for the chunks of a stream is an error', (written, found) => {
+    expect(problems(() => load(`${minimal}delivery: { coalesce: ${written} }\n`))).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `delivery.coalesce: expected auto, 0 or a duration up to 60ms, as 25ms, found ${found}$`,
+        ),
+      ),
     ]);
   });
 

@@ -15,6 +15,9 @@ export type UpstreamRequest = {
   body: string;
 };
 
+/** As a pool's, which knows the connection. */
+type Controller = Dispatcher.DispatchController & { gather?(on: boolean): void };
+
 /** The response as it comes. After `onEnd` or `onFault` nothing follows; exactly one of them comes, unless aborted. */
 export type ResponseSink = {
   onHead(status: number, headers: ResponseHeaders): void;
@@ -38,6 +41,8 @@ export type UpstreamCall = {
   abort(): void;
   pause(): void;
   resume(): void;
+  /** Whether the answer may be read in larger pieces, while this process is late; at first it may not. */
+  gather(on: boolean): void;
 };
 
 /** Makes one POST. undici's handler is used directly: no stream object, no promise per chunk. */
@@ -46,7 +51,7 @@ export function callUpstream(
   request: UpstreamRequest,
   sink: ResponseSink,
 ): UpstreamCall {
-  let controller: Dispatcher.DispatchController | undefined;
+  let controller: Controller | undefined;
   let over = false;
   /** Kept for a request that waits for its connection: it has nobody to tell yet. */
   let paused = false;
@@ -134,6 +139,7 @@ export function callUpstream(
       lingering.unref();
     },
     abort,
+    gather: (on) => controller?.gather?.(on),
     pause() {
       paused = true;
       decoder?.pause();

@@ -107,6 +107,19 @@ export const readToggle = (value: unknown): Read<boolean> => {
   return { expected: 'true or false' };
 };
 
+/** Milliseconds of the longest window: a reader's pauses stay below 100 ms with it. */
+const longestCoalesceMs = 60;
+
+/** `auto`, or the milliseconds of a window; `0` needs no unit. */
+export function readCoalesce(value: unknown): Read<'auto' | number> {
+  if (value === 'auto') return { value };
+  const ms =
+    String(value) === '0' ? 0 : typeof value === 'string' ? parseDuration(value) : undefined;
+  return ms !== undefined && ms <= longestCoalesceMs
+    ? { value: ms }
+    : { expected: `auto, 0 or a duration up to ${longestCoalesceMs}ms, as 25ms` };
+}
+
 export const readPrefill = (value: unknown): Read<Prefill> => {
   if (value === 'with-tools') return { value };
   const toggle = readToggle(value);

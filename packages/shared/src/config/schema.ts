@@ -9,6 +9,7 @@ import {
   readAddressRange,
   readBaseUrl,
   readChoice,
+  readCoalesce,
   readOrigin,
   readPin,
   readProxyRange,
@@ -244,6 +245,9 @@ export const fileSchema = section({
   admin: section({ user: name("the operator's name"), password: secret('a password, not empty') })
     .transform(({ user, password }) => ({ user, passwordSha256: sha256(password) }))
     .optional(),
+  delivery: section({
+    coalesce: field(readCoalesce).default(settings['delivery.coalesce'].default as 'auto'),
+  }).prefault({}),
   board: choiceField(settings.board),
   keys: z.array(key).optional(),
   providers: z.record(z.string(), providerSchema).default({}),

@@ -22,6 +22,10 @@ export const settings = {
     '10m',
     'how long a stopping ingress still accepts while /readyz says so; the probe interval of the load balancer',
   ),
+  'delivery.coalesce': text(
+    'auto',
+    'how long the chunks of a stream are gathered: auto (only while a worker is late), 0, or up to 60ms',
+  ),
   board: choice(
     'read-only',
     ['read-only', 'remove'],

@@ -25,6 +25,8 @@ export type Config = {
   readonly drainDelayMs: number;
   /** Absent: admin pages answer on loopback only. */
   readonly admin?: { readonly user: string; readonly passwordSha256: string };
+  /** How long a worker gathers the chunks of one stream, in milliseconds; `auto`: only while it is late. */
+  readonly delivery: { readonly coalesce: 'auto' | number };
   /** What the pages of Bull Board may change: nothing, or remove jobs and pause the queue. */
   readonly board: 'read-only' | 'remove';
   /** Absent: no key is needed, and only loopback may connect. Never empty. */

@@ -37,6 +37,11 @@ export type Connection = {
   /** It is among those that the pool gives to requests. */
   listed: boolean;
   send(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
+  /**
+   * Its answer flows (true): it may be read less often while this process is late, until it is sent a request
+   * again. Absent where an answer cannot be told from others on the same socket.
+   */
+  gather?(on: boolean): void;
   /** At once, whatever it carries. Idempotent. */
   close(reason: CloseReason): void;
 };

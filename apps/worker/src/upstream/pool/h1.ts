@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { Client } from 'undici';
 import { NotSent } from './connection.ts';
+import type { Gathering } from '../../coalescing/gathering.ts';
 import type { CloseReason, Connection, ConnectionEvents } from './connection.ts';
 import type { Opened } from './open.ts';
 import { createUnaskedContinue } from './unasked-continue.ts';
@@ -8,18 +9,26 @@ import { createUnaskedContinue } from './unasked-continue.ts';
 /** Milliseconds before the end that a provider announced (`Keep-Alive: timeout=…`). */
 const announcedMarginMs = 1000;
 
+export type H1Options = {
+  origin: string;
+  longestIdleMs: number;
+  gathering?: Gathering | undefined;
+  now: () => number;
+};
+
 /**
  * HTTP/1.1 on an open socket: undici's Client with nothing to connect. The Client is made by the
  * first request; until then the socket lies on the shelf, and is watched for its end.
  */
 export function createH1(
   { socket, address }: Opened,
-  { origin, longestIdleMs, now }: { origin: string; longestIdleMs: number; now: () => number },
+  { origin, longestIdleMs, gathering, now }: H1Options,
   events: ConnectionEvents,
 ): Connection {
   let client: Client | undefined;
   let closing: CloseReason | undefined;
   let failure: Error | undefined;
+  let gathers = false;
   const unasked = createUnaskedContinue();
 
   // Nobody was asked anything: whatever comes (as `408 Request Timeout`) is a goodbye. It has to be
@@ -37,7 +46,10 @@ export function createH1(
     const read = socket.read.bind(socket);
     socket.read = (size?: number): unknown => {
       const bytes: unknown = read(size);
-      if (bytes instanceof Uint8Array) unasked.pass(bytes);
+      if (bytes instanceof Uint8Array) {
+        unasked.pass(bytes);
+        if (gathers) gathering?.wasRead(socket);
+      }
       return bytes;
     };
     // The Client counts on a socket that holds the process, and lets go of it by itself.
@@ -85,7 +97,12 @@ export function createH1(
     send(options, handler) {
       client ??= createClient();
       unasked.expect();
+      connection.gather?.(false);
       client.dispatch(options, handler);
+    },
+    gather(on) {
+      gathers = on;
+      if (!on) gathering?.release(socket);
     },
     close(reason) {
       closing ??= reason;

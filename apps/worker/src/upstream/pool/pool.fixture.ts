@@ -64,6 +64,7 @@ export type TestPoolOptions = Partial<PoolConfig> & {
   proxy?: Proxy;
   lookup?: LookupFunction;
   models?: PoolOptions['models'];
+  gathering?: PoolOptions['gathering'];
   dnsIntervalMs?: number;
 };
 
@@ -85,18 +86,25 @@ export function startPool(options: TestPoolOptions): TestPool {
     config,
     onConnect: (event) => events.push(event),
     random: () => 0,
+    gathering: options.gathering,
     ...(options.models && { models: options.models }),
     ...(options.dnsIntervalMs && { dnsIntervalMs: options.dnsIntervalMs }),
   });
   return { ...pool, events, [Symbol.dispose]: () => pool.close() };
 }
 
-export type Asked = { call: UpstreamCall; head: Promise<number>; outcome: Promise<string> };
+export type Asked = {
+  call: UpstreamCall;
+  head: Promise<number>;
+  /** Of the body, as they were read. */
+  pieces: readonly string[];
+  outcome: Promise<string>;
+};
 
 /** One POST. `outcome`: status and body, or the code and detail of the fault. Neither ever rejects. */
 export function ask(pool: Pick<Pool, 'dispatch'>, path = '/', body = 'hi'): Asked {
   let status = 0;
-  let text = '';
+  const pieces: string[] = [];
   let onHead: (status: number) => void = () => {};
   let onOutcome: (outcome: string) => void = () => {};
   const head = new Promise<number>((resolve) => (onHead = resolve));
@@ -109,12 +117,12 @@ export function ask(pool: Pick<Pool, 'dispatch'>, path = '/', body = 'hi'): Aske
         status = given;
         onHead(given);
       },
-      onData: (bytes) => (text += bytes.toString()),
-      onEnd: () => onOutcome(`${status} ${text}`),
+      onData: (bytes) => void pieces.push(bytes.toString()),
+      onEnd: () => onOutcome(`${status} ${pieces.join('')}`),
       onFault: ({ code, detail = '' }) => onOutcome(`${code}: ${detail}`),
     },
   );
-  return { call, head, outcome };
+  return { call, head, pieces, outcome };
 }
 
 /** Waits until something is so: the pool has no events of its own for it. */

@@ -1,6 +1,7 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { PoolConfig } from '@millrace/shared/config';
 import type { Dispatcher } from 'undici';
+import type { Gathering } from '../../coalescing/gathering.ts';
 import { connectError, UpstreamError } from '../faults.ts';
 import { lookAgainMs, watchAddresses } from './addresses.ts';
 import { longStandingMs, warmDelayMs } from './backoff.ts';
@@ -33,6 +34,8 @@ export type PoolOptions = {
   onConnect?: (event: ConnectEvent) => void;
   /** `losses`: in a row, this one included. */
   onConnectFailure?: (fault: Fault, losses: number) => void;
+  /** How sockets are read while this process is late; absent: as always. */
+  gathering?: Gathering | undefined;
   /** Milliseconds; default `lookAgainMs`. */
   dnsIntervalMs?: number;
   random?: () => number;
@@ -69,7 +72,7 @@ export type Pool = {
 
 /** One pool, one provider. What it does is one rule, `pump`: after every change, serve and open. */
 export function createPool(options: PoolOptions): Pool {
-  const { origin, endpoint, config, onConnect, random = Math.random } = options;
+  const { origin, endpoint, config, gathering, onConnect, random = Math.random } = options;
   const now = () => performance.now();
   const counters = createCounters();
   const connections = new Set<Connection>();
@@ -194,7 +197,7 @@ export function createPool(options: PoolOptions): Pool {
     const speak = (opened: Opened) =>
       opened.protocol === 'h2'
         ? createH2(opened, { origin, now, signal }, events)
-        : createH1(opened, { origin, longestIdleMs: config.lifetimeMs, now }, events);
+        : createH1(opened, { origin, longestIdleMs: config.lifetimeMs, gathering, now }, events);
     try {
       const { opened, connection } = await openConnection(endpoint, attempt, speak);
       connecting.delete(attempt);

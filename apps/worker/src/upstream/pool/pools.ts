@@ -3,6 +3,7 @@ import type { LookupFunction } from 'node:net';
 import { ConfigError } from '@millrace/shared/config';
 import type { ProviderConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
+import type { Gathering } from '../../coalescing/gathering.ts';
 import { modelsRequest } from './keep-warm.ts';
 import type { Endpoint } from './open.ts';
 import { readTls } from './pem.ts';
@@ -16,6 +17,7 @@ export type PoolsOptions = {
   onConnect?: (provider: string, event: ConnectEvent) => void;
   onConnectFailure?: (provider: string, fault: Fault, losses: number) => void;
   lookup?: LookupFunction;
+  gathering?: Gathering;
 };
 
 /**
@@ -59,7 +61,7 @@ export function createPools(
 function poolOptions(
   name: string,
   provider: ProviderConfig,
-  { onConnect, onConnectFailure, lookup = lookUpName }: PoolsOptions,
+  { onConnect, onConnectFailure, lookup = lookUpName, gathering }: PoolsOptions,
 ): PoolOptions | string {
   const { baseUrl, pool: config, proxy, tls } = provider;
   const url = new URL(baseUrl);
@@ -82,6 +84,7 @@ function poolOptions(
     origin: url.origin,
     endpoint,
     config,
+    gathering,
     ...(config.keepWarm === 'models' && { models: modelsRequest(provider) }),
     ...(onConnect && { onConnect: (event: ConnectEvent) => onConnect(name, event) }),
     onConnectFailure: (fault, losses) => onConnectFailure?.(name, fault, losses),

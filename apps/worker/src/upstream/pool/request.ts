@@ -97,6 +97,10 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
     this.control?.resume();
   }
 
+  gather(on: boolean): void {
+    this.connection?.gather?.(on);
+  }
+
   onRequestStart(control: Dispatcher.DispatchController): void {
     this.control = control;
     if (this.aborted) control.abort(this.reason ?? new Error('aborted'));

@@ -1,0 +1,60 @@
+/**
+ * How long the chunks of one stream are gathered, at this moment. Read by the reader of the upstream
+ * sockets (gathering.ts), moved by what the appender measures.
+ */
+export type CoalescingWindow = {
+  /** Milliseconds; 0: every chunk is read as it comes. */
+  readonly ms: number;
+  /** A batch is in Redis, so many milliseconds after its first line was ready. `now`: of any steady clock. */
+  appended(lagMs: number, now: number): void;
+};
+
+/** Milliseconds of the widest window: what else delays a chunk on a busy machine is to fit beside it in 100. */
+export const widestMs = 40;
+/** Below it, gathering would put two chunks of a fast model together only now and then. */
+const narrowestMs = 20;
+/** Milliseconds from a line to its entry in Redis, on average, above which this process is late... */
+const lateMs = 10;
+/** ...and below which it is not late any more: 1 ms is usual for a process that has little to do. */
+const punctualMs = 4;
+/** Milliseconds between two judgements. */
+const lookMs = 100;
+/** Milliseconds of being punctual before the window is made narrower by one step. */
+const calmMs = 500;
+const stepMs = 10;
+
+/**
+ * `auto`: 100 ms of being late double the window, up to the widest; half a second of being punctual takes
+ * 10 ms off it; in between it stays. So it settles where this process just keeps up, instead of opening and
+ * closing in turns. A number of milliseconds is the window, whatever is measured.
+ */
+export function createCoalescingWindow(setting: 'auto' | number): CoalescingWindow {
+  if (setting !== 'auto') return { ms: setting, appended() {} };
+  let ms = 0;
+  let sum = 0;
+  let count = 0;
+  let since: number | undefined;
+  /** When it was last not punctual, or made narrower. */
+  let calmSince = -Infinity;
+
+  return {
+    get ms() {
+      return ms;
+    },
+    appended(lagMs, now) {
+      sum += lagMs;
+      count += 1;
+      since ??= now;
+      if (now - since < lookMs) return;
+      const meanMs = sum / count;
+      sum = count = 0;
+      since = now;
+      if (meanMs > lateMs) ms = Math.min(widestMs, Math.max(narrowestMs, 2 * ms));
+      if (meanMs >= punctualMs) calmSince = now;
+      else if (now - calmSince >= calmMs) {
+        calmSince = now;
+        ms = ms > narrowestMs ? Math.max(narrowestMs, ms - stepMs) : 0;
+      }
+    },
+  };
+}
