@@ -60,6 +60,27 @@ describe('a worker that is killed with streams on it', () => {
     await expectEmpty(observeQueue(fleet));
   });
 
+  test('in the middle of windows in which they gather, loses nothing that was shown', async () => {
+    const tokens = 300;
+    const targets = [
+      { provider: 'primary', model: `healthy:tokens=${tokens},pace=10` },
+      { provider: 'backup', model: `prefill:tokens=${tokens},pace=10`, prefill: true },
+    ];
+    await start({
+      workers: 2,
+      config: { delivery: { coalesce: '60ms' } },
+      models: { ...models, fast: { targets } },
+    });
+    // 60 chunks are 600 ms: they gather.
+    const streams = await openStreams(fleet.url, 'fast', 20, 60);
+    const [first] = fleet.workers as [RoleProcess];
+
+    await killed(first);
+
+    await Promise.all(streams.map((stream) => expectWhole(stream, expectedText({ tokens }))));
+    expect(fleet.backup.requests.length).toBeGreaterThan(0);
+  });
+
   test('leaves the streams of the others alone', async () => {
     await start({ workers: 2 });
     const streams = await openStreams(fleet.url, 'pair', 20);
