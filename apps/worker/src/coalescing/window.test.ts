@@ -26,9 +26,9 @@ test('one slow batch among punctual ones opens no window', () => {
   expect(window.ms).toBe(0);
 });
 
-test('the window of a late process is the widest within a quarter of a second, and never wider', () => {
+test('the window of a late process is the widest within half a second, and never wider', () => {
   const window = createCoalescingWindow('auto');
-  const at = run(window, 0, 250, 15);
+  const at = run(window, 0, 500, 30);
   expect(window.ms).toBe(widestMs);
   run(window, at, 10_000, 500);
   expect(window.ms).toBe(widestMs);
@@ -36,22 +36,30 @@ test('the window of a late process is the widest within a quarter of a second, a
 
 test('it stays while the process is neither late nor punctual', () => {
   const window = createCoalescingWindow('auto');
-  const at = run(window, 0, 110, 15);
+  const at = run(window, 0, 210, 30);
   const { ms } = window;
   expect(ms).toBeGreaterThan(0);
-  run(window, at, 10_000, 7);
+  run(window, at, 10_000, 15);
   expect(window.ms).toBe(ms);
 });
 
 test('it gets narrower by steps while the process is punctual, and closes', () => {
   const window = createCoalescingWindow('auto');
-  let at = run(window, 0, 1000, 15);
+  let at = run(window, 0, 1000, 30);
   const seen = new Set<number>();
   for (let i = 0; i < 300; i++) {
     at = run(window, at, 20, 1);
     seen.add(window.ms);
   }
   expect([...seen]).toEqual([40, 30, 20, 0]);
+});
+
+test('a window from before a rest is closed when the next stream comes', () => {
+  const window = createCoalescingWindow('auto');
+  const at = run(window, 0, 1000, 30);
+  expect(window.ms).toBe(widestMs);
+  window.appended(1, at + 60_000);
+  expect(window.ms).toBe(0);
 });
 
 test('a window of the config is that, however late the process is', () => {

@@ -13,18 +13,23 @@ export type CoalescingWindow = {
 export const widestMs = 40;
 /** Below it, gathering would put two chunks of a fast model together only now and then. */
 const narrowestMs = 20;
-/** Milliseconds from a line to its entry in Redis, on average, above which this process is late... */
-const lateMs = 10;
+/**
+ * Milliseconds from a line to its entry in Redis, on average, above which this process is late: the next
+ * chunk of a fast model is there before the last one is logged...
+ */
+const lateMs = 20;
 /** ...and below which it is not late any more: 1 ms is usual for a process that has little to do. */
-const punctualMs = 4;
+const punctualMs = 10;
 /** Milliseconds between two judgements. */
-const lookMs = 100;
+const lookMs = 200;
 /** Milliseconds of being punctual before the window is made narrower by one step. */
 const calmMs = 500;
 const stepMs = 10;
+/** Milliseconds without a batch after which it is not known any more whether this process is late. */
+const forgetMs = 2000;
 
 /**
- * `auto`: 100 ms of being late double the window, up to the widest; half a second of being punctual takes
+ * `auto`: 200 ms of being late double the window, up to the widest; half a second of being punctual takes
  * 10 ms off it; in between it stays. So it settles where this process just keeps up, instead of opening and
  * closing in turns. A number of milliseconds is the window, whatever is measured.
  */
@@ -33,7 +38,8 @@ export function createCoalescingWindow(setting: 'auto' | number): CoalescingWind
   let ms = 0;
   let sum = 0;
   let count = 0;
-  let since: number | undefined;
+  let since = 0;
+  let lastAt = -Infinity;
   /** When it was last not punctual, or made narrower. */
   let calmSince = -Infinity;
 
@@ -42,9 +48,13 @@ export function createCoalescingWindow(setting: 'auto' | number): CoalescingWind
       return ms;
     },
     appended(lagMs, now) {
+      if (now - lastAt > forgetMs) {
+        ms = sum = count = 0;
+        since = now;
+      }
+      lastAt = now;
       sum += lagMs;
       count += 1;
-      since ??= now;
       if (now - since < lookMs) return;
       const meanMs = sum / count;
       sum = count = 0;
