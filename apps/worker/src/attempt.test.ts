@@ -159,7 +159,8 @@ it('its stream gathers only once it has flowed for a while, and no more from its
   const firstAt = Date.now();
   await write(event({ content: 'a' }));
   await write(event({ content: 'b' }));
-  if (Date.now() - firstAt < 250) expect(gathers).toEqual([]);
+  // A machine that took longer says nothing.
+  expect(Date.now() - firstAt < 250 ? gathers : []).toEqual([]);
   await sleep(300);
   await write(event({ content: 'c' }));
   expect(gathers).toEqual([true]);
