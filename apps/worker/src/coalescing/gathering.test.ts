@@ -72,12 +72,12 @@ test.each([
     const { call, outcome, pieces } = ask(one.pool);
     await expect.poll(() => pieces.length).toBe(1);
     call.gather(true);
+    const since = performance.now();
     await write(one.responses[0], 40);
     one.responses[0]?.end('end');
     const text = Array.from({ length: 40 }, (_, i) => `${i};`).join('');
     expect(await outcome).toBe(`200 head;${text}end`);
-    // 200 ms of text in windows of at least 60.
-    expect(one.reads()).toBeLessThan(10);
+    expect(one.reads()).toBeLessThanOrEqual((performance.now() - since) / 60 + 2);
   },
 );
 
@@ -96,7 +96,7 @@ test('without a window nothing rests', async () => {
   const { call, outcome, pieces } = ask(one.pool);
   await expect.poll(() => pieces.length).toBe(1);
   call.gather(true);
-  await write(one.responses[0], 10);
+  await write(one.responses[0], 20);
   expect(one.gathering.resting).toBe(0);
   one.responses[0]?.end('end');
   await outcome;
