@@ -18,7 +18,7 @@ const narrowestMs = 20;
  * chunk of a fast model is there before the last one is logged...
  */
 const lateMs = 20;
-/** ...and below which it is not late any more: 1 ms is usual for a process that has little to do. */
+/** ...and below which it is not late any more. Gathering by itself adds up to 5. */
 const punctualMs = 10;
 /** Milliseconds between two judgements. */
 const lookMs = 200;
