@@ -10,6 +10,7 @@ import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
 import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
 import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
+import type { JobConsumer } from '@millrace/shared/queue/port';
 import { watchPause } from '@millrace/shared/queue/pause-watch';
 import { createRedisReports } from '@millrace/shared/report/redis-reports';
 import { startReporting } from '@millrace/shared/report/reporting';
@@ -54,6 +55,9 @@ pools.warm(
 // Before anybody counts on this worker, and before it watches how late its event loop is.
 await warmUp({ keys }).catch(onError);
 let checkLocks = (): void => {};
+let receive: JobConsumer['receive'] = () => {};
+let beaten: JobConsumer['beaten'] = () => {};
+let missed = (): void => {};
 // While this process stood still its jobs may have been taken from it.
 const loop = watchLateLoop({ onLate: () => checkLocks() });
 const loopDelay = watchLoopDelay();
@@ -148,10 +152,12 @@ let answer = (_question: string): void => {};
 const hearing = await channels.openWorker(name, {
   onQuestion: (question) => answer(question),
   onFinished: (id) => runs.stop(id, 'finished'),
+  onJob: (shard, job) => receive(shard, job),
   onSummons: (shard, jobs) => intake.summoned(shard, jobs),
   // The word that a request ended may have been missed; and in the meantime we may have been taken
   // for dead, and our jobs with us.
   onGap: () => {
+    missed();
     checkLocks();
     for (const id of runs.ids()) {
       log.describe(id).then((described) => described?.ended && runs.stop(id, 'finished'), onError);
@@ -160,7 +166,14 @@ const hearing = await channels.openWorker(name, {
 });
 
 // Whoever is on the list without listening is taken for dead; whoever takes jobs must be on the list.
-const presence = await startHeartbeat({ redis, keys, shards, name, onError });
+const presence = await startHeartbeat({
+  redis,
+  keys,
+  shards,
+  name,
+  onBeat: (shard, known) => beaten(shard, known),
+  onError,
+});
 const consumer = startBullConsumer(
   {
     redis,
@@ -201,6 +214,7 @@ const consumer = startBullConsumer(
 intake.attach(consumer);
 const pauseWatch = watchPause({ pausedShards: () => consumer.pausedShards(), logger });
 checkLocks = () => consumer.checkLocks();
+({ receive, beaten, missed } = consumer);
 const self = createSelf({
   loop: loopDelay,
   runs: () => consumer.held,

@@ -32,6 +32,10 @@ export type Keyspace = {
   worker(shard: number, worker: string): string;
   /** Channel: every worker listens on it, so that its number of subscribers is theirs. */
   workers(shard: number): string;
+  /** Sorted set: workers that may be sent jobs without asking, by their free places. */
+  offers(shard: number): string;
+  /** Hash: the number of the last job that each of them was sent, and of the last one that it may be sent. */
+  dispatches(shard: number): string;
   /** Hash: the workers that are known, and the newest beat of each. */
   beats(shard: number): string;
   /** Sorted set: workers that died lately by no job's fault, by when (ms since the epoch). */
@@ -90,6 +94,8 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     packingTrial: (shard) => `${tag(shard)}:packing-trial`,
     worker: (shard, worker) => `${tag(shard)}:worker:${worker}`,
     workers: (shard) => `${tag(shard)}:workers`,
+    offers: (shard) => `${tag(shard)}:offers`,
+    dispatches: (shard) => `${tag(shard)}:dispatches`,
     beats: (shard) => `${tag(shard)}:beats`,
     deaths: (shard) => `${tag(shard)}:deaths`,
     report: (worker) => `${tag(0)}:report:${worker}`,

@@ -1,3 +1,4 @@
+import type { DispatchedJob } from '../domain/dispatch.ts';
 import type { EntryId, Line, TerminalKind } from '../domain/entry.ts';
 import type { JobEnd } from '../domain/job-end.ts';
 import type { RequestMeta } from '../domain/request.ts';
@@ -165,6 +166,8 @@ export type InboxEvents = {
 export type WorkerEvents = {
   /** The request got its terminal entry from outside: stop the run. */
   onFinished(id: string): void;
+  /** A job for one of the places that this worker offers. */
+  onJob?(shard: number, job: DispatchedJob): void;
   /** Many jobs wait in this shard: this worker's share of them. */
   onSummons(shard: number, jobs: number): void;
   /** An ingress asks for a report (report/port.ts). */

@@ -1,8 +1,12 @@
 import type { Redis } from 'ioredis';
+import type { DispatchedJob } from '../domain/dispatch.ts';
 import type { Keyspace } from '../keys.ts';
 import { parseFrames } from './frame.ts';
 import { reportQuestion } from '../report/port.ts';
 import type { LiveChannels } from './port.ts';
+
+/** What a message begins with that brings a worker a job. */
+const jobMessage = 'job\n';
 
 export type RedisChannelsOptions = {
   keys: Keyspace;
@@ -73,12 +77,13 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       return { name, close };
     },
 
-    async openWorker(name, { onFinished, onSummons, onQuestion, onGap }) {
+    async openWorker(name, { onFinished, onJob, onSummons, onQuestion, onGap }) {
       const own = everyShard.map((shard) => keys.worker(shard, name));
       const everybodys = everyShard.map((shard) => keys.workers(shard));
       const onMessage = (channel: string, message: string) => {
         const shard = everybodys.indexOf(channel);
         if (message.startsWith(reportQuestion)) onQuestion?.(message.slice(reportQuestion.length));
+        else if (message.startsWith(jobMessage)) onJob?.(own.indexOf(channel), parseJob(message));
         else if (shard < 0) onFinished(message);
         else onSummons(shard, Number(message));
       };
@@ -90,4 +95,18 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       return Math.min(...(await Promise.all(everyShard.map(countListeners))));
     },
   };
+}
+
+/** As queue/lua/submit.lua has it; only the body may have lines of its own. */
+function parseJob(message: string): DispatchedJob {
+  const fields: string[] = [];
+  let from = jobMessage.length;
+  for (let i = 0; i < 6; i += 1) {
+    const end = message.indexOf('\n', from);
+    fields.push(message.slice(from, end));
+    from = end + 1;
+  }
+  const [number, redisAt, id = '', token = '', data = '', opts = ''] = fields;
+  const body = message.slice(from);
+  return { number: Number(number), redisAt: Number(redisAt), id, token, data, opts, body };
 }

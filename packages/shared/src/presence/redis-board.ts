@@ -71,7 +71,12 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
     },
 
     async forget(name) {
-      await redis.hdel(list, name);
+      const dispatches = keys.dispatches(shard);
+      await Promise.all([
+        redis.hdel(list, name),
+        redis.zrem(keys.offers(shard), name),
+        redis.hdel(dispatches, `sent:${name}`, `last:${name}`),
+      ]);
     },
 
     async resign() {

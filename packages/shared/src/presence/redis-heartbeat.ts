@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { BeatReply } from '../domain/dispatch.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
 import type { Presence } from './port.ts';
@@ -9,6 +10,8 @@ export type HeartbeatOptions = {
   shards: number;
   /** The worker's id, as in its channel and in the jobs that it holds. */
   name: string;
+  /** What Redis knows of the jobs that it has sent to this worker. */
+  onBeat?(shard: number, known: BeatReply): void;
   onError(error: unknown): void;
 };
 
@@ -28,17 +31,20 @@ const script = loadScript(new URL('lua/beat.lua', import.meta.url));
  * (garbage collections and parsing: tens of milliseconds, a second at the very worst).
  */
 export async function startHeartbeat(options: HeartbeatOptions): Promise<Presence> {
-  const { redis, keys, shards, name, onError } = options;
-  const lists = Array.from({ length: shards }, (_, shard) => keys.beats(shard));
-  let count = 0;
+  const { redis, keys, shards, name, onBeat, onError } = options;
+  const everyShard = Array.from({ length: shards }, (_, shard) => shard);
   let underWay: Promise<unknown> | undefined;
 
-  const beat = () => {
-    count += 1;
-    return Promise.all(
-      lists.map((list) => runScript(redis, script, [list], [name, count, listTtlMs])),
-    );
-  };
+  async function beatIn(shard: number): Promise<void> {
+    const touched = [keys.beats(shard), keys.dispatches(shard)];
+    const sentAt = Date.now();
+    const reply = await runScript(redis, script, touched, [name, listTtlMs]);
+    const [at, sent, last] = reply as [string, ...(string | null)[]];
+    const number = (text: string | null | undefined) => (text ? Number(text) : undefined);
+    onBeat?.(shard, { sent: number(sent), last: number(last), redisAt: Number(at), sentAt });
+  }
+
+  const beat = () => Promise.all(everyShard.map(beatIn));
 
   await beat();
   const timer = setInterval(() => {
@@ -54,7 +60,7 @@ export async function startHeartbeat(options: HeartbeatOptions): Promise<Presenc
       clearInterval(timer);
       // One that is under way would put the name back.
       await underWay;
-      await Promise.all(lists.map((list) => redis.hdel(list, name)));
+      await Promise.all(everyShard.map((shard) => redis.hdel(keys.beats(shard), name)));
     },
   };
 }

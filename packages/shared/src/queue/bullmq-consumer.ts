@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { UnrecoverableError } from 'bullmq';
+import { Job, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
+import type { DispatchedJob } from '../domain/dispatch.ts';
+import type { JobData } from '../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
 import { clearSuspect, suspectName } from './casualties.ts';
 import { lockMs, openDesk } from './desk.ts';
@@ -11,6 +13,7 @@ import { heldJobs, takeBack } from './held-jobs.ts';
 import { createIsolation } from './isolation.ts';
 import { createLockKeeper } from './lock-keeper.ts';
 import type { LockKeeper } from './lock-keeper.ts';
+import { createOffers } from './offers.ts';
 import { createPlaces } from './places.ts';
 import type { Activation, ActivationHandler, ActivationOutcome, JobConsumer } from './port.ts';
 import { createStrays } from './strays.ts';
@@ -41,6 +44,9 @@ export type BullConsumerOptions = {
  * them may be asked in vain before the worker avoids the model; and 16 save only a sixth of Redis' time for each.
  */
 const mostAtOnce = 8;
+
+/** Milliseconds on its way after which a job that was sent to us may be another worker's. */
+const overdueMs = 500;
 
 /** Of a suspect: what its run calls when it has shown something, and what lets the next suspect come. */
 type Admitted = { shown?: Activation['shown']; free?: () => void };
@@ -74,6 +80,7 @@ export function startBullConsumer(
   function avoidAnew(): void {
     avoided = isolation.isTaken ? new Set([...unwanted, suspectName]) : unwanted;
     lookAtAll();
+    offers.changed();
   }
 
   /** A job from its fetch to its end in the queue. */
@@ -216,14 +223,14 @@ export function startBullConsumer(
     }
   }
 
-  function fetchFrom(shard: Shard): Fetching {
+  function fetchFrom(shard: Shard): Fetching<TakenJob> {
     const { desk } = shard;
     const isAvoiding = () => avoided.size > 0;
     return startFetching<TakenJob>({
       places,
       mostAtOnce,
       fetch: (most) => fetch(shard, most),
-      run: (job) => run(shard, job),
+      run: (job) => run(shard, job).finally(() => offers.changed()),
       sleep: () => desk.sleep(() => places.free && !stopping, isAvoiding),
       onError: note,
     });
@@ -237,6 +244,16 @@ export function startBullConsumer(
   const onReady = () => {
     for (const { strays } of shards) strays.look();
   };
+  const offers = createOffers({
+    redis,
+    keys,
+    shards: count,
+    name,
+    // Who passes some models over has to choose.
+    free: () => (avoided.size > 0 ? 0 : places.left),
+    onLost: (shard) => shards[shard]?.strays.look(),
+    onError: note,
+  });
   redis.on('ready', onReady);
   /** Connections lost so far: what was under way then is sent again, and may be done twice. */
   let losses = 0;
@@ -246,8 +263,11 @@ export function startBullConsumer(
   /** Takes no more jobs, and ends with those that it holds; their locks are kept until then. */
   async function stop(): Promise<void> {
     places.close();
+    const withdrawn = offers.close();
     const ends = shards.map(async ({ desk, keeper, strays }, number) => {
-      await Promise.all([desk.stop().catch(note), fetchings[number]?.stop()]);
+      await Promise.all([desk.stop().catch(note), fetchings[number]?.stop(), withdrawn]);
+      // Behind the last job that was on its way.
+      await fetchings[number]?.stop();
       keeper.close();
       // Their locks would keep them from everybody else for their whole time.
       await strays.close();
@@ -265,11 +285,24 @@ export function startBullConsumer(
   };
 
   return {
+    receive(shard, job) {
+      const at = offers.received(shard, job);
+      fetchings[shard]?.begin(dispatchedJob(job, name, at));
+      // It may have been taken from us before it came, with all that this process had when it stood still.
+      if (Date.now() - at > overdueMs) void shards[shard]?.keeper.renew();
+    },
+    beaten: offers.beaten,
+    missed() {
+      offers.missed();
+      for (const { strays } of shards) strays.look();
+    },
     get held() {
       return held;
     },
     setPlaces(wanted) {
-      if (!stopping) places.set(wanted);
+      if (stopping) return;
+      places.set(wanted);
+      offers.look();
     },
     avoid(models) {
       unwanted = new Set(models);
@@ -287,6 +320,35 @@ export function startBullConsumer(
       close().catch(onError);
     },
     close,
+  };
+}
+
+/** As queue/lua/submit.lua has activated it, and sealed its log. Throws where it cannot be read. */
+function dispatchedJob(
+  { id, token, data: dataText, opts, body }: DispatchedJob,
+  worker: string,
+  at: number,
+): TakenJob {
+  const data = JSON.parse(dataText) as JobData;
+  return {
+    id,
+    name: data.model,
+    data,
+    number: 1,
+    token,
+    options: () => Job.optsFromJSON(opts),
+    sealed: {
+      claim: { activation: 1, nonce: token, worker },
+      outcome: {
+        kind: 'sealed',
+        run: 1,
+        last: { run: 0, seq: 0 },
+        entries: 1,
+        body,
+        past: { texts: [], through: { run: 0, seq: 0 } },
+      },
+      at,
+    },
   };
 }
 

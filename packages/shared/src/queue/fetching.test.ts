@@ -6,7 +6,12 @@ import type { Places } from './places.ts';
 
 // The loop without Redis: a sleep ends when its test says so, and no other one does.
 
-type Line = { waiting: string[]; isAsleep: Promise<void>; wake(): void; fetching: Fetching };
+type Line = {
+  waiting: string[];
+  isAsleep: Promise<void>;
+  wake(): void;
+  fetching: Fetching<string>;
+};
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const closings: (() => Promise<void>)[] = [];

@@ -18,9 +18,11 @@ export type FetchingOptions<Job> = {
 export type Fetched<Job> = { jobs: readonly Job[]; left: boolean };
 
 /** Fetches one shard's jobs and runs them, as many as there are places. */
-export type Fetching = {
+export type Fetching<Job> = {
   /** There may be a job: looks at once. */
   look(): void;
+  /** A job that came unasked: it takes a place also where none is free. */
+  begin(job: Job): void;
   /** So many jobs wait at this moment: fetches them side by side, not in turn. */
   rush(jobs: number): void;
   /** Fetches no more; ends when every job has. */
@@ -36,7 +38,7 @@ const rushLanes = 16;
 /** Milliseconds before a fetch that failed is tried again. */
 const retryDelayMs = 250;
 
-export function startFetching<Job>(options: FetchingOptions<Job>): Fetching {
+export function startFetching<Job>(options: FetchingOptions<Job>): Fetching<Job> {
   const { places, mostAtOnce, fetch, run, sleep, onError } = options;
   const lanes = new Set<Promise<void>>();
   const runs = new Set<Promise<void>>();
@@ -127,6 +129,10 @@ export function startFetching<Job>(options: FetchingOptions<Job>): Fetching {
   const watching = watch();
 
   return {
+    begin(job) {
+      places.takeAnyway();
+      begin(job);
+    },
     look() {
       mustLook = true;
       open(1);

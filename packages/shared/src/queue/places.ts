@@ -2,6 +2,10 @@
 export type Places = {
   /** One is free, and nobody waits for it. */
   readonly free: boolean;
+  /** How many are free, and waited for by nobody. */
+  readonly left: number;
+  /** For a job that came unasked: one more is taken, also where none is free. */
+  takeAnyway(): void;
   /** More are taken than there are. */
   readonly over: boolean;
   /** Those above the number are not taken away: none is free until they are given back. */
@@ -32,6 +36,12 @@ export function createPlaces(count: number, shards = 1): Places {
   return {
     get free() {
       return taken < places;
+    },
+    get left() {
+      return line.length > 0 ? 0 : Math.max(0, places - taken);
+    },
+    takeAnyway() {
+      taken += 1;
     },
     get over() {
       return taken > places;

@@ -1,3 +1,4 @@
+import type { BeatReply, DispatchedJob } from '../domain/dispatch.ts';
 import type { JobOutcome } from '../domain/job-end.ts';
 import type { JobData } from '../domain/request.ts';
 import type { Sealed } from '../domain/seal.ts';
@@ -88,6 +89,12 @@ export type JobConsumer = {
   checkLocks(): void;
   /** So many jobs wait in this shard at this moment: fetches them side by side, not in turn. */
   rush(shard: number, jobs: number): void;
+  /** A job that this worker was sent for one of the places that it offers. */
+  receive(shard: number, job: DispatchedJob): void;
+  /** What Redis knows, at a beat, of the jobs that it has sent to this worker. */
+  beaten(shard: number, known: BeatReply): void;
+  /** The subscription that brings jobs was away. */
+  missed(): void;
   /** Those whose queue an operator has paused: no jobs of it come. */
   pausedShards(): Promise<readonly number[]>;
   /** Takes no more jobs; those it holds go on. */

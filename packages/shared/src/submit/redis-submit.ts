@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { callerName } from '../log/redis-log.ts';
 import { loadScript, runScript } from '../log/redis-scripts.ts';
+import { lockMs } from '../queue/desk.ts';
 import { keptOptions } from '../queue/kept-jobs.ts';
 import { jobPriority, bandWidth, startOf, stepOf, ttlMs } from '../queue/waiting-line.ts';
 import type { NewRequest, Submit, SubmitOutcome } from './port.ts';
@@ -15,6 +17,12 @@ export type RedisSubmitOptions = {
   /** How long operators see its job after its end. */
   retentionMs: number;
 };
+
+/** Of a body that goes to a worker with its job: beside it, the channel brings word of requests that have ended. */
+const mostBytes = 64 * 1024;
+
+/** Milliseconds since the last beat of a worker (four a second) for which it is sent jobs. */
+const offerMs = 500;
 
 const script = loadScript(new URL('../queue/lua/submit.lua', import.meta.url));
 
@@ -35,6 +43,12 @@ export function createRedisSubmit(options: RedisSubmitOptions): Submit {
       keys.finishes(shard, standing.priority),
       keys.queueCounts(shard),
       keys.deadlines(shard),
+      keys.queue(shard, 'wait'),
+      keys.queue(shard, 'delayed'),
+      keys.log(id),
+      keys.offers(shard),
+      keys.dispatches(shard),
+      keys.beats(shard),
       ...(once ? [keys.once(shard, once.hash)] : []),
     ];
   }
@@ -46,8 +60,9 @@ export function createRedisSubmit(options: RedisSubmitOptions): Submit {
     const what = [id, JSON.stringify(meta), inbox, body, lifetimeMs];
     const asJob = [job.model, JSON.stringify(job), opts, jobPriority, Date.now()];
     const where = [startOf(priority), bandWidth, stepOf(weight), key, bytes, ttlMs];
+    const offered = [randomUUID(), lockMs, mostBytes, keys.worker(shardOf(id), ''), offerMs];
     const asked = once ? [once.fingerprint, callerName(once.caller)] : [];
-    return [...what, ...asJob, ...where, job.deadlineAt ?? '', ...asked];
+    return [...what, ...asJob, ...where, job.deadlineAt ?? '', ...offered, ...asked];
   }
 
   return async (request, isWanted) => {

@@ -1,23 +1,31 @@
 -- Makes a request in one step: what it is, its body, its first reader, its job and the job's place among
--- those that wait. Refused by Redis itself when it is out of memory.
+-- those that wait. Where nobody waits, and a worker offers a free place, the job goes to it at once: active, with its
+-- log sealed, by a message. Refused by Redis itself when it is out of memory.
 -- KEYS request, body, job, prioritized, active, marker, events, id counter and meta of the queue, finishes
---      of the class, counts, deadlines [, idempotency key]
+--      of the class, counts, deadlines, wait and delayed of the queue, log, offers, dispatches, beats
+--      [, idempotency key]
 -- ARGV id, meta JSON, inbox or '', body, ms that a request lives, model, job data JSON, job options JSON,
 --      BullMQ's priority, now (ms since the epoch), start of the band, its width, step, key, bytes, ms that
---      a job lives, deadline (ms since the epoch) or '' [, fingerprint, caller as `inbox/token`]
+--      a job lives, deadline (ms since the epoch) or '', token for the job's
+--      lock, its ms, bytes of a body that goes by message (at most), prefix of the workers' channels, ms that an
+--      offer stands after a beat [, fingerprint, caller as `inbox/token`]
 -- Returns {'created'}, {'joined', id} or {'conflict'}
 -- Sent again after a lost connection it changes nothing: others may have subscribed, or it has ended.
 --- @include "place-job"
 --- @include "add-job"
-local request, body, once = KEYS[1], KEYS[2], KEYS[13]
+--- @include "activate-job"
+--- @include "dispatch-job"
+local request, body, once = KEYS[1], KEYS[2], KEYS[19]
 local queue = {job = KEYS[3], prioritized = KEYS[4], active = KEYS[5], marker = KEYS[6], events = KEYS[7],
-  id = KEYS[8], meta = KEYS[9]}
+  id = KEYS[8], meta = KEYS[9], wait = KEYS[13], delayed = KEYS[14]}
 local finishes, counts, deadlines = KEYS[10], KEYS[11], KEYS[12]
+local log, offers, dispatches, beats = KEYS[15], KEYS[16], KEYS[17], KEYS[18]
 local id, meta, inbox, text, lifetime = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local job = {model = ARGV[6], data = ARGV[7], opts = ARGV[8], priority = ARGV[9], timestamp = ARGV[10],
   from = ARGV[11], width = tonumber(ARGV[12]), step = ARGV[13], key = ARGV[14], bytes = ARGV[15],
   ttl = ARGV[16]}
-local deadline, fingerprint, caller = ARGV[17], ARGV[18], ARGV[19]
+local deadline, token, lockMs, mostBytes, channels = ARGV[17], ARGV[18], ARGV[19], tonumber(ARGV[20]), ARGV[21]
+local offerMs, fingerprint, caller = tonumber(ARGV[22]), ARGV[23], ARGV[24]
 
 if once then
   local known = redis.call('HMGET', once, 'id', 'request', 'fingerprint')
@@ -33,6 +41,31 @@ if once then
 end
 if redis.call('HEXISTS', request, 'meta') == 1 then return {'created'} end
 
+-- Which worker it goes to. Not past one that waits, nor where take.lua leaves the choice to BullMQ's own script.
+local function choose()
+  if #text > mostBytes or redis.call('ZCARD', queue.prioritized) > 0 then return end
+  local limits = redis.call('HMGET', queue.meta, 'paused', 'concurrency', 'max')
+  if limits[1] or limits[2] or limits[3] then return end
+  if redis.call('EXISTS', queue.wait, queue.delayed) > 0 then return end
+  return bestOffer(offers, dispatches, beats, channels, offerMs)
+end
+
+-- What take.lua does to a job, once it is added. The message comes last: nothing behind it can fail.
+local function dispatch(offer)
+  local worker, number, at = offer[1], offer[2], string.format('%.0f', offer[5])
+  redis.call('LPUSH', queue.active, id)
+  activateJob(queue.job, id, queue.events, worker, token, lockMs, job.timestamp)
+  local seal = string.format('{"worker":%s,"activation":1,"at":%s}', cjson.encode(worker), job.timestamp)
+  redis.call('XADD', log, '1-0', 's', seal, 'prev', '0-0')
+  redis.call('PEXPIRE', log, lifetime)
+  redis.call('HSET', request, 'run', '1', 'activation', '1', 'nonce', token, 'worker', worker, 'sealed_at', at)
+  -- Of its bytes nothing is counted, as it never waits; and nobody waits for whom a class has a share.
+  if redis.call('HINCRBY', counts, 'taken', 1) % 64 == 1 then redis.call('PEXPIRE', counts, job.ttl) end
+  takeOffer(offers, dispatches, offer)
+  local message = {'job', string.format('%.0f', number), at, id, token, job.data, job.opts, text}
+  redis.call('SPUBLISH', channels .. worker, table.concat(message, '\n'))
+end
+
 local isPlaced = false
 local function make()
   redis.call('HSET', request, 'meta', meta, 'subs', inbox)
@@ -42,6 +75,13 @@ local function make()
     redis.call('HSET', request, 'once', once, 'callers', caller)
     redis.call('HSET', once, 'id', id, 'request', request, 'fingerprint', fingerprint)
     redis.call('PEXPIRE', once, lifetime)
+  end
+  -- A request is not lost by what is wrong with an offer: it waits then, as where there is none.
+  local isKnown, offer = pcall(choose)
+  if isKnown and offer then
+    addJob(queue, id, job)
+    redis.call('PEXPIRE', queue.job, job.ttl)
+    return dispatch(offer)
   end
   local score, beginning = placeJob(queue.prioritized, finishes, counts, job)
   isPlaced = true
@@ -58,10 +98,11 @@ local made, problem = pcall(make)
 if made then return {'created'} end
 -- Redis undoes nothing of a script that fails, at a key that is not of its type for instance: without its
 -- job the request would run to its end of life, and its Idempotency-Key would stand for it until then.
-redis.call('UNLINK', request, body, queue.job)
+redis.call('UNLINK', request, body, queue.job, queue.job .. ':lock', log)
 if once then redis.call('UNLINK', once) end
 redis.pcall('ZREM', queue.prioritized, id)
 redis.pcall('ZREM', deadlines, id)
+redis.pcall('LREM', queue.active, 1, id)
 -- It does not wait: its body is no longer counted.
 if isPlaced then redis.pcall('HINCRBY', counts, 'bytes', '-' .. job.bytes) end
 return type(problem) == 'table' and problem or redis.error_reply(problem)
