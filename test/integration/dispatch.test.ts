@@ -438,7 +438,7 @@ describe('a consumer', () => {
   });
 
   test('proves by the clock of Redis how old the seal is of what it is sent', async () => {
-    const { runs } = await startConsumer(8);
+    const { consumer, runs } = await startConsumer(8);
     // Behind a beat, whose answer has the clock.
     await expect.poll(offered).toBe('4');
     const before = Date.now();
@@ -447,6 +447,17 @@ describe('a consumer', () => {
     const at = runs[0]?.activation.sealed?.at ?? 0;
     expect(at).toBeGreaterThan(before - 500);
     expect(at).toBeLessThanOrEqual(Date.now());
+
+    // One that has waited in a socket for three seconds.
+    const { job } = requestFor();
+    const [seconds] = await redis.time();
+    const late = { number: 2, redisAt: (Number(seconds) - 3) * 1000, token: 't', opts: '{}' };
+    consumer.receive(0, { ...late, id: 'late', data: JSON.stringify(job), body: '{}' });
+    await expect.poll(() => runs.length).toBe(2);
+    expect(runs[1]?.activation.sealed?.at).toBeLessThan(Date.now() - 2500);
+    // It is nobody's job any more, as its lock says at once.
+    await expect.poll(() => runs[1]?.activation.lockLost.aborted).toBe(true);
+    runs[1]?.end({ kind: 'dropped' });
   });
 
   test('withdraws its offers while it avoids a model, has no places, and at its end', async () => {

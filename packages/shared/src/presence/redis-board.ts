@@ -71,12 +71,12 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
     },
 
     async forget(name) {
-      const dispatches = keys.dispatches(shard);
-      await Promise.all([
-        redis.hdel(list, name),
+      // What is left of its offers misleads nobody: a damaged key does not keep it on the list.
+      await Promise.allSettled([
         redis.zrem(keys.offers(shard), name),
-        redis.hdel(dispatches, `sent:${name}`, `last:${name}`),
+        redis.hdel(keys.dispatches(shard), `sent:${name}`, `last:${name}`),
       ]);
+      await redis.hdel(list, name);
     },
 
     async resign() {
