@@ -16,6 +16,7 @@ WORKDIR /app
 # being a development dependency.
 COPY package.json package-lock.json ./
 COPY apps/ingress/package.json apps/ingress/
+COPY apps/simulator/package.json apps/simulator/
 COPY apps/supervisor/package.json apps/supervisor/
 COPY apps/worker/package.json apps/worker/
 COPY packages/shared/package.json packages/shared/
@@ -36,9 +37,8 @@ USER node
 # The simulated provider, for trying things out without a key:
 #   docker build --target simulator -t millrace-simulator .
 FROM base AS simulator
-COPY test/simulator test/simulator
 EXPOSE 9100
-CMD ["node", "test/simulator/main.ts", "--host", "0.0.0.0", "--port", "9100"]
+CMD ["node", "apps/simulator/src/main.ts", "--host", "0.0.0.0", "--port", "9100"]
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9100/').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 

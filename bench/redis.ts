@@ -1,6 +1,6 @@
 /** What a system's own Redis says of itself. */
 import { readFile } from 'node:fs/promises';
-import { connectRedis } from '@millrace/shared/redis';
+import { connectRedis } from '@millrace/shared/store/redis';
 import { processTree } from './proc.ts';
 
 export interface RedisReading {

@@ -11,7 +11,7 @@ import {
   TOKENS,
 } from './systems/system.ts';
 
-const UPSTREAM = fileURLToPath(new URL('../test/simulator/main.ts', import.meta.url));
+const UPSTREAM = fileURLToPath(new URL('../apps/simulator/src/main.ts', import.meta.url));
 
 /** Everything that a run needs, all of it on 127.0.0.1 and in processes of its own. */
 export interface Rig {

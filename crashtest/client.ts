@@ -4,7 +4,7 @@ import { request as overHttps } from 'node:https';
 import { createParser } from 'eventsource-parser';
 import { readerOf } from '../test/harness/strict-event-stream.ts';
 import type { StrictReader } from '../test/harness/strict-event-stream.ts';
-import { exactTime } from '../test/simulator/clock.ts';
+import { exactTime } from '../apps/simulator/src/clock.ts';
 
 /* A client without opinions: a connection for each request, no retries, every event with its time. */
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { startSimulator } from '../test/simulator/index.ts';
+import { startSimulator } from '../apps/simulator/src/index.ts';
 import { gather, quantile, unmeasured } from './crowd.ts';
 import type { Stage } from './case.ts';
 import type { RoleProcess } from './fleet.ts';

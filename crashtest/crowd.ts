@@ -1,4 +1,4 @@
-import type { LoggedRequest, Simulator } from '../test/simulator/index.ts';
+import type { LoggedRequest, Simulator } from '../apps/simulator/src/index.ts';
 import type { Attempts, Outcome, Stage, Verdict } from './case.ts';
 import { send } from './client.ts';
 import type { Ended, Exchange } from './client.ts';

@@ -1,5 +1,5 @@
-import { startSimulator } from '../test/simulator/index.ts';
-import type { LoggedRequest, Simulator } from '../test/simulator/index.ts';
+import { startSimulator } from '../apps/simulator/src/index.ts';
+import type { LoggedRequest, Simulator } from '../apps/simulator/src/index.ts';
 import type { ProfileName, ProviderCase } from './case.ts';
 import { openFleet } from './fleet.ts';
 import type { Fleet } from './fleet.ts';

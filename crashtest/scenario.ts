@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { LoggedRequest } from '../test/simulator/index.ts';
-import { expectedText } from '../test/simulator/index.ts';
+import type { LoggedRequest } from '../apps/simulator/src/index.ts';
+import { expectedText } from '../apps/simulator/src/index.ts';
 import { both } from './case.ts';
 import type { ByProfile, Outcome, ProviderCase, Stage, Verdict } from './case.ts';
 import { send } from './client.ts';

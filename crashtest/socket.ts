@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { exactTime } from '../test/simulator/clock.ts';
+import { exactTime } from '../apps/simulator/src/clock.ts';
 import type { Arrival, Ended, Exchange, SendOptions } from './client.ts';
 
 /* One request on one WebSocket, as an exchange like those over HTTP. */

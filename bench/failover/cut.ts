@@ -3,7 +3,7 @@ import type { Stage } from '../../crashtest/case.ts';
 import { callsOf } from '../../crashtest/rig.ts';
 import { startFleet } from '../../test/harness/fleet.ts';
 import type { Fleet } from '../../test/harness/fleet.ts';
-import { expectedText } from '../../test/simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { Outcome } from './figures.ts';
 import { noteTokens, outcomeOf, rescueOf, shownBeyond } from './rescue.ts';
 import type { Story, TokenTimes } from './rescue.ts';

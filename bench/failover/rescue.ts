@@ -1,8 +1,8 @@
 import type { Told } from '../../crashtest/crowd.ts';
 import type { Arrival } from '../../crashtest/client.ts';
 import { textOf } from '../../crashtest/reading.ts';
-import { exactTime } from '../../test/simulator/clock.ts';
-import type { LoggedRequest, Simulator } from '../../test/simulator/index.ts';
+import { exactTime } from '../../apps/simulator/src/clock.ts';
+import type { LoggedRequest, Simulator } from '../../apps/simulator/src/index.ts';
 import type { FigureName, Outcome } from './figures.ts';
 
 /** When a call of this provider handed out each of its tokens so far, on the clock of its log. */

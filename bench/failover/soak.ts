@@ -8,7 +8,7 @@ import { gather } from '../../crashtest/crowd.ts';
 import { counters } from '../../test/fault/takeover.ts';
 import { startFleet } from '../../test/harness/fleet.ts';
 import type { Fleet } from '../../test/harness/fleet.ts';
-import { expectedText } from '../../test/simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { Verdict } from './figures.ts';
 import { busyShare, readTicks } from './busy.ts';
 

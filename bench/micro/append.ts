@@ -12,12 +12,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { encodeEntry, logStart } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
-import { keyspace } from '@millrace/shared/keys';
-import type { AppendItem, StreamLog } from '@millrace/shared/log/port';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { connectRedis } from '@millrace/shared/redis';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import { newRequest } from '@millrace/shared/submit/request.fixture';
+import { keyspace } from '@millrace/shared/store/keys';
+import type { AppendItem, StreamLog } from '@millrace/shared/store/stream-log/port';
+import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
+import { connectRedis } from '@millrace/shared/store/redis';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 
 type Way = { name: string; create: typeof createRedisLog };
 

@@ -11,9 +11,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
-import { keyspace } from '@millrace/shared/keys';
-import { connectRedis } from '@millrace/shared/redis';
+import { createRedisFleet } from '@millrace/shared/store/gossip/redis-gossip';
+import { keyspace } from '@millrace/shared/store/keys';
+import { connectRedis } from '@millrace/shared/store/redis';
 import { createHealth } from '../../apps/worker/src/upstream/health/health.ts';
 
 const goalMs = 50;

@@ -10,8 +10,8 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectRedis } from '@millrace/shared/redis';
-import type { Redis } from '@millrace/shared/redis';
+import { connectRedis } from '@millrace/shared/store/redis';
+import type { Redis } from '@millrace/shared/store/redis';
 
 const modes = ['none', 'pub/sub', 'stream'] as const;
 type Mode = (typeof modes)[number];

@@ -1,6 +1,6 @@
 /**
  * What it costs to read a long log from its start, as a reader that resumes does: pages of a number of
- * packs (XRANGE, as it was), and pages of a number of bytes (log/lua/read.lua, as it is). Time of
+ * packs (XRANGE, as it was), and pages of a number of bytes (store/stream-log/lua/read.lua, as it is). Time of
  * the whole, CPU of Redis and of the reader, and the longest that Redis was kept by one read.
  *
  *   node bench/micro/log-read.ts [chunks]
@@ -13,14 +13,14 @@ import { join } from 'node:path';
 import { logStart, parseEntryId, unpack } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
-import { keyspace } from '@millrace/shared/keys';
-import type { StreamLog } from '@millrace/shared/log/port';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { connectRedis } from '@millrace/shared/redis';
-import type { Redis } from '@millrace/shared/redis';
-import type { Submit } from '@millrace/shared/submit/port';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import { newRequest } from '@millrace/shared/submit/request.fixture';
+import { keyspace } from '@millrace/shared/store/keys';
+import type { StreamLog } from '@millrace/shared/store/stream-log/port';
+import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
+import { connectRedis } from '@millrace/shared/store/redis';
+import type { Redis } from '@millrace/shared/store/redis';
+import type { Submit } from '@millrace/shared/store/submit/port';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 
 type Page = { lines: readonly Line[]; more: boolean };
 type Way = { name: string; page(id: string, after: EntryId): Promise<Page | undefined> };

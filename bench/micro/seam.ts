@@ -3,13 +3,13 @@
  * search for an anchor, everything that one anchored step asks of the text, and a reply that repeats
  * it behind the curtain. The median of several rounds. Run: node bench/micro/seam.ts
  */
-import { continueBody, promptTokens } from '../../apps/worker/src/failover/continue-body.ts';
-import { createCurtain } from '../../apps/worker/src/failover/curtain.ts';
-import { rungsFor } from '../../apps/worker/src/failover/ladder.ts';
-import type { Rung } from '../../apps/worker/src/failover/ladder.ts';
-import { chooseAnchor } from '../../apps/worker/src/failover/seam/anchor.ts';
-import { addText, nothingShown } from '../../apps/worker/src/failover/shown.ts';
-import type { Shown } from '../../apps/worker/src/failover/shown.ts';
+import { continueBody, promptTokens } from '../../apps/worker/src/continuation/continue-body.ts';
+import { createCurtain } from '../../apps/worker/src/continuation/splice-filter.ts';
+import { rungsFor } from '../../apps/worker/src/continuation/strategies.ts';
+import type { Rung } from '../../apps/worker/src/continuation/strategies.ts';
+import { chooseAnchor } from '../../apps/worker/src/continuation/splice/anchor.ts';
+import { addText, nothingShown } from '../../apps/worker/src/continuation/delivered.ts';
+import type { Shown } from '../../apps/worker/src/continuation/delivered.ts';
 
 const LENGTHS = [20_000, 200_000, 1_000_000];
 const ROUNDS = 5;

@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expectedText } from '../../test/simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 /** What came of one request; milliseconds from its sending. */
 export interface Asked {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expectedTokens } from '../../test/simulator/index.ts';
+import { expectedTokens } from '../../apps/simulator/src/index.ts';
 import { residentOf } from '../proc.ts';
 import { startUpstream } from '../rig.ts';
 import { startMillraceWith } from '../systems/millrace.ts';

@@ -1,5 +1,5 @@
-import { expectedText } from '../../test/simulator/index.ts';
-import type { LoggedRequest } from '../../test/simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
+import type { LoggedRequest } from '../../apps/simulator/src/index.ts';
 import type { ProviderCase, Verdict } from '../case.ts';
 import { atMost, scenario } from '../scenario.ts';
 import type { Evidence } from '../scenario.ts';

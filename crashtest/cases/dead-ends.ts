@@ -1,4 +1,4 @@
-import { exactTime } from '../../test/simulator/clock.ts';
+import { exactTime } from '../../apps/simulator/src/clock.ts';
 import type { ProcessCase, Verdict } from '../case.ts';
 import { send } from '../client.ts';
 import type { Ended } from '../client.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { exactTime } from '../../test/simulator/clock.ts';
+import { exactTime } from '../../apps/simulator/src/clock.ts';
 import type { ProcessCase, Stage, Verdict } from '../case.ts';
 import { send } from '../client.ts';
 import { worst } from '../crowd.ts';

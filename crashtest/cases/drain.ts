@@ -1,5 +1,5 @@
-import { exactTime } from '../../test/simulator/clock.ts';
-import { expectedText } from '../../test/simulator/index.ts';
+import { exactTime } from '../../apps/simulator/src/clock.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { ByProfile, Outcome, ProcessCase, Stage, Verdict } from '../case.ts';
 import { send } from '../client.ts';
 import { quantile, worst } from '../crowd.ts';

@@ -1,5 +1,5 @@
-import { exactTime } from '../../test/simulator/clock.ts';
-import { expectedText } from '../../test/simulator/index.ts';
+import { exactTime } from '../../apps/simulator/src/clock.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { Outcome, ProcessCase, Stage } from '../case.ts';
 import { worst } from '../crowd.ts';
 import { withFleet } from '../fleet.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LoggedRequest } from '../../test/simulator/index.ts';
+import type { LoggedRequest } from '../../apps/simulator/src/index.ts';
 import { both } from '../case.ts';
 import type { Outcome, ProviderCase, Stage, Verdict } from '../case.ts';
 import type { Ended } from '../client.ts';

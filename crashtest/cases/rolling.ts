@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { exactTime } from '../../test/simulator/clock.ts';
-import { expectedText } from '../../test/simulator/index.ts';
+import { exactTime } from '../../apps/simulator/src/clock.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { ProcessCase, Stage, Verdict } from '../case.ts';
 import { send } from '../client.ts';
 import { worst } from '../crowd.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { exactTime } from '../../test/simulator/clock.ts';
-import { expectedText } from '../../test/simulator/index.ts';
+import { exactTime } from '../../apps/simulator/src/clock.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { Outcome, ProcessCase, Stage } from '../case.ts';
 import { gather, pausesAfter, quantile, unmeasured, verdictOf } from '../crowd.ts';
 import type { Crowd } from '../crowd.ts';

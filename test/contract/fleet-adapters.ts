@@ -1,9 +1,9 @@
-import { createMemoryFleet } from '@millrace/shared/fleet/memory-fleet';
-import type { Fleet } from '@millrace/shared/fleet/port';
-import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
-import { keyspace } from '@millrace/shared/keys';
-import type { Keyspace } from '@millrace/shared/keys';
-import type { Redis } from '@millrace/shared/redis';
+import { createMemoryFleet } from '@millrace/shared/store/gossip/memory-gossip';
+import type { Fleet } from '@millrace/shared/store/gossip/port';
+import { createRedisFleet } from '@millrace/shared/store/gossip/redis-gossip';
+import { keyspace } from '@millrace/shared/store/keys';
+import type { Keyspace } from '@millrace/shared/store/keys';
+import type { Redis } from '@millrace/shared/store/redis';
 import { expect } from 'vitest';
 import type { TestRedis } from '../harness/redis.ts';
 

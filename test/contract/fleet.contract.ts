@@ -1,4 +1,4 @@
-import type { Fact, Fleet, FleetSubscription } from '@millrace/shared/fleet/port';
+import type { Fact, Fleet, FleetSubscription } from '@millrace/shared/store/gossip/port';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { FleetUnderTest } from './fleet-adapters.ts';
 

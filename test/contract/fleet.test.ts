@@ -1,4 +1,4 @@
-import { factsTtlMs, maxFacts } from '@millrace/shared/fleet/port';
+import { factsTtlMs, maxFacts } from '@millrace/shared/store/gossip/port';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';

@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { MessageChannel } from 'node:worker_threads';
-import { keyspace } from '@millrace/shared/keys';
-import { insureWindows } from '@millrace/shared/limits/insured-windows';
-import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
-import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
+import { keyspace } from '@millrace/shared/store/keys';
+import { insureWindows } from '@millrace/shared/store/quota/insured-windows';
+import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
+import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import { mostWithin, takeAll } from './window-steps.ts';

@@ -1,8 +1,8 @@
-import { keyspace } from '@millrace/shared/keys';
-import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
-import type { LeaseKeeper, LeaseKeeperOptions } from '@millrace/shared/limits/lease-keeper';
-import type { Leases } from '@millrace/shared/limits/port';
-import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
+import { keyspace } from '@millrace/shared/store/keys';
+import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
+import type { LeaseKeeper, LeaseKeeperOptions } from '@millrace/shared/store/quota/lease-keeper';
+import type { Leases } from '@millrace/shared/store/quota/port';
+import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';

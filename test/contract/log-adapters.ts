@@ -1,14 +1,14 @@
-import { keyspace, queueName, shardOf } from '@millrace/shared/keys';
-import type { Keyspace } from '@millrace/shared/keys';
-import { createMemoryLog } from '@millrace/shared/log/memory-log';
-import type { Claim, LiveChannels, StreamLog } from '@millrace/shared/log/port';
-import { createRedisChannels } from '@millrace/shared/log/redis-channels';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { createTake } from '@millrace/shared/queue/take';
-import type { Submit } from '@millrace/shared/submit/port';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import type { Redis } from '@millrace/shared/redis';
-import { newRequest } from '@millrace/shared/submit/request.fixture';
+import { keyspace, queueName, shardOf } from '@millrace/shared/store/keys';
+import type { Keyspace } from '@millrace/shared/store/keys';
+import { createMemoryLog } from '@millrace/shared/store/stream-log/memory-log';
+import type { Claim, LiveChannels, StreamLog } from '@millrace/shared/store/stream-log/port';
+import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
+import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
+import { createTake } from '@millrace/shared/store/queue/take';
+import type { Submit } from '@millrace/shared/store/submit/port';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import type { Redis } from '@millrace/shared/store/redis';
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 import type { TestRedis } from '../harness/redis.ts';
 import { metaOf } from './log-steps.ts';
 

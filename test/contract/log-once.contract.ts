@@ -1,5 +1,5 @@
-import type { Once, StreamLog } from '@millrace/shared/log/port';
-import { newRequest } from '@millrace/shared/submit/request.fixture';
+import type { Once, StreamLog } from '@millrace/shared/store/stream-log/port';
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 import { describe, expect, it } from 'vitest';
 import type { LogUnderTest } from './log-adapters.ts';
 import { cancelledLine, metaOf, record, startRun } from './log-steps.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { chunkLine } from '@millrace/shared/domain/entry';
-import { newRequest } from '@millrace/shared/submit/request.fixture';
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 import type { LogUnderTest } from './log-adapters.ts';
 import {
   appendOne,

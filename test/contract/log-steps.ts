@@ -2,7 +2,7 @@ import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { EntryId, Line, TerminalKind } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import type { RequestMeta } from '@millrace/shared/domain/request';
-import { shardOf } from '@millrace/shared/keys';
+import { shardOf } from '@millrace/shared/store/keys';
 import type {
   AppendItem,
   AppendOutcome,
@@ -10,7 +10,7 @@ import type {
   Past,
   SealOutcome,
   StreamLog,
-} from '@millrace/shared/log/port';
+} from '@millrace/shared/store/stream-log/port';
 import { onTestFinished } from 'vitest';
 import type { LogUnderTest } from './log-adapters.ts';
 

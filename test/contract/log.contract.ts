@@ -1,4 +1,4 @@
-import { newRequest } from '@millrace/shared/submit/request.fixture';
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 import { describe, expect, it } from 'vitest';
 import type { LogUnderTest } from './log-adapters.ts';
 import {

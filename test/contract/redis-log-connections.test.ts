@@ -1,5 +1,5 @@
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { connectRedis } from '@millrace/shared/redis';
+import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
+import { connectRedis } from '@millrace/shared/store/redis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
 import { startRedis } from '../harness/redis.ts';

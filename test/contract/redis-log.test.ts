@@ -1,5 +1,5 @@
-import { queueName } from '@millrace/shared/keys';
-import { newRequest } from '@millrace/shared/submit/request.fixture';
+import { queueName } from '@millrace/shared/store/keys';
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';

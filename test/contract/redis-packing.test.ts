@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { packEnded } from '@millrace/shared/log/packing';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { createRedisPacking } from '@millrace/shared/log/redis-packing';
+import { packEnded } from '@millrace/shared/store/stream-log/packing';
+import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
+import { createRedisPacking } from '@millrace/shared/store/stream-log/redis-packing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';

@@ -1,5 +1,5 @@
-import { maxReportBytes } from '@millrace/shared/report/encode';
-import type { Report, Reports } from '@millrace/shared/report/port';
+import { maxReportBytes } from '@millrace/shared/store/reports/encode';
+import type { Report, Reports } from '@millrace/shared/store/reports/port';
 import { expect, it } from 'vitest';
 
 /** One adapter with a store and a presence list of its own. */

@@ -1,9 +1,9 @@
-import { keyspace } from '@millrace/shared/keys';
-import { reportTtlMs } from '@millrace/shared/report/encode';
-import { createRedisChannels } from '@millrace/shared/log/redis-channels';
-import { createMemoryReports } from '@millrace/shared/report/memory-reports';
-import { createRedisReports } from '@millrace/shared/report/redis-reports';
-import { startReporting } from '@millrace/shared/report/reporting';
+import { keyspace } from '@millrace/shared/store/keys';
+import { reportTtlMs } from '@millrace/shared/store/reports/encode';
+import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
+import { createMemoryReports } from '@millrace/shared/store/reports/memory-reports';
+import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
+import { startReporting } from '@millrace/shared/store/reports/reporting';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';

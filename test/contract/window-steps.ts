@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Taken } from '@millrace/shared/limits/port';
+import type { Taken } from '@millrace/shared/store/quota/port';
 
 /** One grant: it was made at some moment between the two, in milliseconds. */
 export type Grant = { asked: number; granted: number };

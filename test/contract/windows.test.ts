@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { keyspace } from '@millrace/shared/keys';
-import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
-import type { Windows } from '@millrace/shared/limits/port';
-import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
+import { keyspace } from '@millrace/shared/store/keys';
+import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
+import type { Windows } from '@millrace/shared/store/quota/port';
+import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';

@@ -10,7 +10,7 @@ import type { Fleet } from '../harness/fleet.ts';
 import { OWN_TEXT, startOwnProvider } from '../harness/own-provider.ts';
 import type { OwnProvider } from '../harness/own-provider.ts';
 import { metricAt, upstreamsOf } from '../harness/upstreams.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, createJob, eventsOf, getJob } from './client.ts';
 import { expectWhole, readPlain, readStory } from './judge.ts';
 

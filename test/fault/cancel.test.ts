@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, cancelJob, createJob, eventsOf, follow, getJob, requestId } from './client.ts';
 import { chunks, readPlain, readStory } from './judge.ts';
 import { asked, expectClosed, expectEmpty, observeQueue, upstream } from './observe.ts';

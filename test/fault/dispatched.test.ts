@@ -1,9 +1,9 @@
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace } from '@millrace/shared/store/keys';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, RoleProcess } from '../harness/fleet.ts';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask } from './client.ts';
 import { expectWhole } from './judge.ts';
 import { asked, expectAlive, expectEmpty, observeQueue } from './observe.ts';

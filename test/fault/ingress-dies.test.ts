@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, cancelJob, createJob, eventsOf, follow, requestId } from './client.ts';
 import { chunks, contentOf, expectWhole, readStory } from './judge.ts';
 import { expectClosed, expectEmpty, observeQueue, upstream } from './observe.ts';

@@ -11,7 +11,7 @@ import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import { openSocket } from '../harness/socket.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, createJob, eventsOf, follow, getJob, openStream } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks, expectWhole, readPlain, readStory } from './judge.ts';

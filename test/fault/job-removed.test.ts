@@ -1,9 +1,9 @@
-import { keyspace, queueName } from '@millrace/shared/keys';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { Worker } from 'bullmq';
 import { afterEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks, readPlain, readStory } from './judge.ts';

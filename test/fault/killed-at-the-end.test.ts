@@ -4,7 +4,7 @@ import type { Fleet, RoleProcess } from '../harness/fleet.ts';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
 import type { RedisProxy } from '../harness/redis-proxy.ts';
 import { expectOneAnswer, finishOf } from '../ladder/shown.ts';
-import { expectedText, expectedTokens } from '../simulator/index.ts';
+import { expectedText, expectedTokens } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, createJob, eventsOf, follow, getJob, requestId } from './client.ts';
 import type { Stream } from './client.ts';
 import { expectWhole, readStory } from './judge.ts';

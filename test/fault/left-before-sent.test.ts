@@ -5,7 +5,7 @@ import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
 import type { RedisProxy } from '../harness/redis-proxy.ts';
 import { openSocket } from '../harness/socket.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, openStream } from './client.ts';
 import { expectWhole } from './judge.ts';
 import { asked, expectEmpty, observeQueue, upstream } from './observe.ts';

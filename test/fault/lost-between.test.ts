@@ -3,7 +3,7 @@ import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
 import type { RedisProxy } from '../harness/redis-proxy.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, getJob, requestId } from './client.ts';
 import { expectWhole } from './judge.ts';
 import { asked, expectEmpty, observeQueue } from './observe.ts';

@@ -1,11 +1,11 @@
 import { newRequestId } from '@millrace/shared/domain/request';
-import { keyspace } from '@millrace/shared/keys';
-import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
-import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
-import type { Activation } from '@millrace/shared/queue/port';
-import { connectRedis } from '@millrace/shared/redis';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import { newJob } from '@millrace/shared/submit/request.fixture';
+import { keyspace } from '@millrace/shared/store/keys';
+import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
+import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
+import type { Activation } from '@millrace/shared/store/queue/port';
+import { connectRedis } from '@millrace/shared/store/redis';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import { expect, onTestFinished, test } from 'vitest';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
 import { startRedis } from '../harness/redis.ts';

@@ -1,8 +1,8 @@
-import { keyspace } from '@millrace/shared/keys';
-import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
+import { keyspace } from '@millrace/shared/store/keys';
+import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
 import { expect } from 'vitest';
 import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import type { LoggedRequest, Simulator } from '../simulator/index.ts';
+import type { LoggedRequest, Simulator } from '../../apps/simulator/src/index.ts';
 
 /* What a test looks at from outside: the provider's side, the queue, the processes. */
 

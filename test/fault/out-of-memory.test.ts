@@ -1,8 +1,8 @@
-import type { Redis } from '@millrace/shared/redis';
+import type { Redis } from '@millrace/shared/store/redis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from './client.ts';
 import { chunks, expectWhole, readPlain, readStory } from './judge.ts';
 import { asked, expectAlive, expectClosed, expectEmpty, observeQueue } from './observe.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { keyspace } from '@millrace/shared/keys';
-import { reaperLeaseMs, startReaper } from '@millrace/shared/presence/reaper';
-import { createRedisBoard } from '@millrace/shared/presence/redis-board';
+import { keyspace } from '@millrace/shared/store/keys';
+import { reaperLeaseMs, startReaper } from '@millrace/shared/store/membership/reaper';
+import { createRedisBoard } from '@millrace/shared/store/membership/redis-registry';
 import { afterEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';

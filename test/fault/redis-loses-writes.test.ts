@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, createJob, eventsOf, follow, getJob, requestId } from './client.ts';
 import type { SseEvent } from './client.ts';
 import { chunks, expectWhole, readPlain, readStory } from './judge.ts';

@@ -1,12 +1,12 @@
-import type { Redis } from '@millrace/shared/redis';
+import type { Redis } from '@millrace/shared/store/redis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace } from '@millrace/shared/store/keys';
 import { chat } from '../harness/api.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import { openSocket } from '../harness/socket.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, createJob, follow, requestId } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks, expectWhole, readPlain } from './judge.ts';

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, createJob, eventsOf, follow } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks, expectWhole, expectWholeOrError, readPlain, readStory } from './judge.ts';

@@ -1,8 +1,8 @@
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace } from '@millrace/shared/store/keys';
 import { afterEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { createJob, eventsOf, follow, getJob } from './client.ts';
 import { chunks, readStory } from './judge.ts';
 import { asked, observeQueue, upstream } from './observe.ts';

@@ -1,7 +1,7 @@
 import type { BreakerConfig } from '@millrace/shared/config';
-import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
-import { keyspace } from '@millrace/shared/keys';
-import type { Keyspace } from '@millrace/shared/keys';
+import { createRedisFleet } from '@millrace/shared/store/gossip/redis-gossip';
+import { keyspace } from '@millrace/shared/store/keys';
+import type { Keyspace } from '@millrace/shared/store/keys';
 import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { createHealth } from '../../apps/worker/src/upstream/health/health.ts';
 import type { Health, StateKind } from '../../apps/worker/src/upstream/health/port.ts';

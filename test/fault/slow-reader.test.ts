@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import { bigText, expectedText } from '../simulator/index.ts';
+import { bigText, expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, createJob, eventsOf, follow, inTime, requestId } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks, contentOf, expectWhole, readStory } from './judge.ts';

@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { openSocket } from '../harness/socket.ts';
-import { bigText, expectedText } from '../simulator/index.ts';
+import { bigText, expectedText } from '../../apps/simulator/src/index.ts';
 import { createJob, inTime } from './client.ts';
 import { contentOf } from './judge.ts';
 import { userOf } from './observe.ts';

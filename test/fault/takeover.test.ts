@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { getJob, requestId } from './client.ts';
 import { chunks, expectWhole } from './judge.ts';
 import { expectEmpty, observeQueue } from './observe.ts';

@@ -1,6 +1,6 @@
 import type { RoleProcess } from '../harness/fleet.ts';
-import { exactTime } from '../simulator/clock.ts';
-import { expectedText } from '../simulator/index.ts';
+import { exactTime } from '../../apps/simulator/src/clock.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks } from './judge.ts';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, createJob, eventsOf, follow, getJob } from './client.ts';
 import { chunks, expectWhole, readPlain, readStory } from './judge.ts';
 import { expectClosed, upstream } from './observe.ts';

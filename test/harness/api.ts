@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import { expect } from 'vitest';
-import type { LoggedRequest, Simulator } from '../simulator/index.ts';
+import type { LoggedRequest, Simulator } from '../../apps/simulator/src/index.ts';
 import { call, jsonOf, open } from './http.ts';
 import type { Call } from './http.ts';
 

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectRedis } from '@millrace/shared/redis';
-import type { Redis } from '@millrace/shared/redis';
+import { connectRedis } from '@millrace/shared/store/redis';
+import type { Redis } from '@millrace/shared/store/redis';
 
 /** A private Redis process on a unix socket, with its files in a temporary folder. */
 export type TestRedis = {

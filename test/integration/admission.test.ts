@@ -1,4 +1,4 @@
-import { keyspace, queueName } from '@millrace/shared/keys';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { afterEach, describe, expect, test } from 'vitest';
 import { chat } from '../harness/api.ts';
 import { eventsOf } from '../harness/events.ts';

@@ -9,7 +9,7 @@ import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { call, errorOf, jsonOf } from '../harness/http.ts';
 import type { CallOptions } from '../harness/http.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const model = 'healthy:tokens=20';
 const bodyLimit = 4096;

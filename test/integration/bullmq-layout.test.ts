@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { keyspace, queueName } from '@millrace/shared/keys';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { Queue, Worker } from 'bullmq';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';

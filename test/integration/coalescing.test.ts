@@ -1,8 +1,8 @@
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace } from '@millrace/shared/store/keys';
 import { expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import { chunksOf, eventsOf } from '../harness/events.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const tokens = 120;
 const paceMs = 10;

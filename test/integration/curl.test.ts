@@ -6,7 +6,7 @@ import { contentOf, eventsOf } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { readStrictly } from '../harness/strict-event-stream.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const short = 'healthy:tokens=30,unicode=1';
 const paced = 'healthy:tokens=10,pace=50';

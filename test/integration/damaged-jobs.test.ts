@@ -1,9 +1,9 @@
 import { newRequestId } from '@millrace/shared/domain/request';
-import { keyspace, queueName } from '@millrace/shared/keys';
-import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
-import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import { newJob } from '@millrace/shared/submit/request.fixture';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
+import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
+import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import { expect, onTestFinished, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 

@@ -1,24 +1,24 @@
 import type { DispatchedJob } from '@millrace/shared/domain/dispatch';
 import { newRequestId } from '@millrace/shared/domain/request';
-import { keyspace, queueName } from '@millrace/shared/keys';
-import { createRedisChannels } from '@millrace/shared/log/redis-channels';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { loadScript, runScript } from '@millrace/shared/log/redis-scripts';
-import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
-import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
-import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/queue/port';
-import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
-import { createTake } from '@millrace/shared/queue/take';
-import type { Submit } from '@millrace/shared/submit/port';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import { newJob } from '@millrace/shared/submit/request.fixture';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
+import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
+import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
+import { loadScript, runScript } from '@millrace/shared/store/stream-log/redis-scripts';
+import { startHeartbeat } from '@millrace/shared/store/membership/redis-heartbeat';
+import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
+import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/store/queue/port';
+import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
+import { createTake } from '@millrace/shared/store/queue/take';
+import type { Submit } from '@millrace/shared/store/submit/port';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import type { Queue } from 'bullmq';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
 
 // A job that comes while nobody waits goes with its submission to a worker that offers a place. In Redis it then
-// is what it would be if that worker had taken it (queue/lua/take.lua).
+// is what it would be if that worker had taken it (store/queue/lua/take.lua).
 
 const keys = keyspace();
 const shards = 2;
@@ -29,7 +29,7 @@ const onError = (error: unknown) => {
   throw error;
 };
 const offerScript = loadScript(
-  new URL('../../packages/shared/src/queue/lua/offer.lua', import.meta.url),
+  new URL('../../packages/shared/src/store/queue/lua/offer.lua', import.meta.url),
 );
 
 let server: TestRedis;

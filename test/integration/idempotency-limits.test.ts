@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace } from '@millrace/shared/store/keys';
 import { chat, complete } from '../harness/api.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';

@@ -5,7 +5,7 @@ import type { Fleet } from '../harness/fleet.ts';
 import { call, errorOf, jsonOf } from '../harness/http.ts';
 import type { Call } from '../harness/http.ts';
 import { openSocket } from '../harness/socket.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const short = 'healthy:tokens=20';
 const steady = (seed: number) => `healthy:tokens=60,pace=10,seed=${seed}`;

@@ -7,7 +7,7 @@ import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
 import { startOwnProvider } from '../harness/own-provider.ts';
 import type { OwnProvider } from '../harness/own-provider.ts';
 import { metricAt, upstreamsOf } from '../harness/upstreams.ts';
-import { expectedText, startSimulator } from '../simulator/index.ts';
+import { expectedText, startSimulator } from '../../apps/simulator/src/index.ts';
 
 // How much workers take: nothing that could only wait for room at its target, and what their loops carry.
 

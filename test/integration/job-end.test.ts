@@ -1,8 +1,8 @@
 import { jobEnd } from '@millrace/shared/domain/job-end';
 import type { JobOutcome } from '@millrace/shared/domain/job-end';
-import { queueName, shardOf } from '@millrace/shared/keys';
-import type { AppendItem, AppendOutcome } from '@millrace/shared/log/port';
-import { keptEvents } from '@millrace/shared/queue/kept-jobs';
+import { queueName, shardOf } from '@millrace/shared/store/keys';
+import type { AppendItem, AppendOutcome } from '@millrace/shared/store/stream-log/port';
+import { keptEvents } from '@millrace/shared/store/queue/kept-jobs';
 import { Queue, UnrecoverableError, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';

@@ -14,7 +14,7 @@ import { contentOf, eventsOf, isTerminated } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { call, errorOf, jsonOf } from '../harness/http.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const short = 'healthy:tokens=20';
 const long = (seed: number) => `healthy:tokens=5000,pace=10,seed=${seed}`;

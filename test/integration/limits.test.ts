@@ -1,4 +1,4 @@
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace } from '@millrace/shared/store/keys';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chat } from '../harness/api.ts';

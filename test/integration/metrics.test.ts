@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { keyspace } from '@millrace/shared/keys';
+import { keyspace } from '@millrace/shared/store/keys';
 import { afterEach, expect, test } from 'vitest';
 import { ask } from '../fault/client.ts';
 import { expectWhole } from '../fault/judge.ts';
@@ -10,7 +10,7 @@ import { call, errorOf, jsonOf } from '../harness/http.ts';
 import { lintMetrics } from '../harness/metrics-lint.ts';
 import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
 import type { Sample } from '../harness/prometheus.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const cut = 'cut:after=40';
 const slow = 'healthy:tokens=2000,pace=50';

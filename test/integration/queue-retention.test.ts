@@ -1,11 +1,11 @@
 import { newRequestId } from '@millrace/shared/domain/request';
-import { keyspace, queueName } from '@millrace/shared/keys';
-import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
-import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
-import type { ActivationOutcome } from '@millrace/shared/queue/port';
-import { startSweeper } from '@millrace/shared/queue/sweeper';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import { newJob } from '@millrace/shared/submit/request.fixture';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
+import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
+import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
+import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
+import { startSweeper } from '@millrace/shared/store/queue/sweeper';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';

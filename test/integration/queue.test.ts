@@ -1,5 +1,5 @@
-import { keyspace, queueName } from '@millrace/shared/keys';
-import type { Redis } from '@millrace/shared/redis';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
+import type { Redis } from '@millrace/shared/store/redis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   aliases,

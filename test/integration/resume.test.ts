@@ -8,7 +8,7 @@ import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { errorOf } from '../harness/http.ts';
 import { sdkDecoders } from '../harness/sdk-decoders.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const tokens = 150;
 const paced = `healthy:tokens=${tokens},pace=10,vendor=1`;

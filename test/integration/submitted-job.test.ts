@@ -1,12 +1,12 @@
 import { newRequestId } from '@millrace/shared/domain/request';
-import { keyspace, queueName } from '@millrace/shared/keys';
-import { createRedisLog } from '@millrace/shared/log/redis-log';
-import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
-import { keptOptions } from '@millrace/shared/queue/kept-jobs';
-import { connectRedis } from '@millrace/shared/redis';
-import type { NewRequest } from '@millrace/shared/submit/port';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import { newJob } from '@millrace/shared/submit/request.fixture';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
+import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
+import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
+import { keptOptions } from '@millrace/shared/store/queue/kept-jobs';
+import { connectRedis } from '@millrace/shared/store/redis';
+import type { NewRequest } from '@millrace/shared/store/submit/port';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import type { Queue } from 'bullmq';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startRedisProxy } from '../harness/redis-proxy.ts';
@@ -14,7 +14,7 @@ import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
 
 /*
- * A request and its job are made by our own script (packages/shared/src/queue/lua/submit.lua), and the job has
+ * A request and its job are made by our own script (packages/shared/src/store/queue/lua/submit.lua), and the job has
  * to be one of BullMQ's. Read its script addPrioritizedJob again where its version changes: see
  * bullmq-layout.test.ts, which names the version (6.7.0).
  */

@@ -1,11 +1,11 @@
 import { newRequestId } from '@millrace/shared/domain/request';
-import { keyspace, queueName } from '@millrace/shared/keys';
-import { createRedisChannels } from '@millrace/shared/log/redis-channels';
-import { createBullQueue } from '@millrace/shared/queue/bullmq-queue';
-import { takeBack } from '@millrace/shared/queue/held-jobs';
-import type { Submit } from '@millrace/shared/submit/port';
-import { createRedisSubmit } from '@millrace/shared/submit/redis-submit';
-import { newJob } from '@millrace/shared/submit/request.fixture';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
+import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
+import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
+import { takeBack } from '@millrace/shared/store/queue/held-jobs';
+import type { Submit } from '@millrace/shared/store/submit/port';
+import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import { Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';

@@ -8,8 +8,8 @@ import { call } from '../harness/http.ts';
 import { OWN_TEXT, startOwnProvider } from '../harness/own-provider.ts';
 import type { OwnProvider } from '../harness/own-provider.ts';
 import { upstreamsOf, waitingAt } from '../harness/upstreams.ts';
-import { expectedText } from '../simulator/index.ts';
-import type { Simulator } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
+import type { Simulator } from '../../apps/simulator/src/index.ts';
 
 // What a provider allows, per target and per key, kept by a fleet of two workers; and whose turn it is.
 

@@ -7,7 +7,7 @@ import { open } from '../harness/http.ts';
 import { startRawProvider } from '../harness/raw-provider.ts';
 import type { RawProvider } from '../harness/raw-provider.ts';
 import { openSocket } from '../harness/socket.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 // What a provider says, in every shape that the simulated one has.
 const shapes = [

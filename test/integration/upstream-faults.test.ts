@@ -5,7 +5,7 @@ import type { SseEvent } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { errorOf, jsonOf } from '../harness/http.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 // One target only, and a fault that stays: nothing can hide it, so it has to be told well.
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 
-/* apps/worker/src/warm-up.ts: a worker serves streams before it takes jobs, and nobody is to know of them. */
+/* apps/worker/src/intake/warm-up.ts: a worker serves streams before it takes jobs, and nobody is to know of them. */
 
 test('a worker that has started has asked no provider, written no request, and counted and logged nothing', async () => {
   await using fleet = await startFleet({ models: { m: 'healthy' } });

@@ -15,7 +15,7 @@ import type { Fleet } from '../harness/fleet.ts';
 import { call, errorOf } from '../harness/http.ts';
 import { openSocket } from '../harness/socket.ts';
 import type { Frame, Socket } from '../harness/socket.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const short = 'healthy:tokens=20';
 const other = (seed: number) => `healthy:tokens=40,pace=5,seed=${seed}`;

@@ -8,7 +8,7 @@ import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { errorOf, jsonOf } from '../harness/http.ts';
 import { openSocket } from '../harness/socket.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 // Whose fault an error is, and what each party sees of it: the client, the operator, the other targets.
 

@@ -4,7 +4,7 @@ import type { Stream } from '../fault/client.ts';
 import { expectWhole, readPlain, readStory } from '../fault/judge.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 import { expectOneAnswer } from './shown.ts';
 
 const cut = 'cut:after=40';

@@ -3,7 +3,7 @@ import { ask, createJob, eventsOf } from '../fault/client.ts';
 import { expectWhole, readPlain, readStory } from '../fault/judge.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
-import { expectedText } from '../simulator/index.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
 
 // What a worker keeps of the text that was shown, to go on from, is bounded.
 

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import type { Stream } from '../fault/client.ts';
-import { expectedArguments, KEYS } from '../simulator/index.ts';
+import { expectedArguments, KEYS } from '../../apps/simulator/src/index.ts';
 
 /* What a plain stream of chat completion chunks says besides its text. */
 

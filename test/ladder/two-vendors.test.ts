@@ -7,7 +7,7 @@ import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
 import { startRawProvider } from '../harness/raw-provider.ts';
 import type { RawProvider } from '../harness/raw-provider.ts';
-import { expectedReasoning, expectedText, expectedTokens } from '../simulator/index.ts';
+import { expectedReasoning, expectedText, expectedTokens } from '../../apps/simulator/src/index.ts';
 import {
   callsOf,
   chunksOf,

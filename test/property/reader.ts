@@ -1,8 +1,8 @@
 import type { Line } from '@millrace/shared/domain/entry';
 import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
-import { sseChunk, toJobEvent } from '../../apps/ingress/src/relay/encode.ts';
-import type { ReaderSink, Relay } from '../../apps/ingress/src/relay/relay.ts';
+import { sseChunk, toJobEvent } from '../../apps/ingress/src/delivery/encode.ts';
+import type { ReaderSink, Relay } from '../../apps/ingress/src/delivery/relay.ts';
 
 /** What one reader was sent, in order. `id`: the entry id of a line that has one. */
 export type Item = { event: string; id: string; data: string };

@@ -7,10 +7,10 @@ import {
 import type { Entry } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import { expect } from 'vitest';
-import { sseDone, sseError } from '../../apps/ingress/src/relay/encode.ts';
-import { emptyHistory, rememberLine } from '../../apps/worker/src/failover/history.ts';
-import { maxCallsWithoutProgress } from '../../apps/worker/src/failover/progress.ts';
-import { longestRetryAfterMs } from '../../apps/worker/src/failover/retry.ts';
+import { sseDone, sseError } from '../../apps/ingress/src/delivery/encode.ts';
+import { emptyHistory, rememberLine } from '../../apps/worker/src/continuation/history.ts';
+import { maxCallsWithoutProgress } from '../../apps/worker/src/continuation/progress.ts';
+import { longestRetryAfterMs } from '../../apps/worker/src/continuation/retry.ts';
 import { readStrictly } from '../harness/strict-event-stream.ts';
 import type { Item } from './reader.ts';
 import type { Scenario, Spoken } from './scenario.ts';

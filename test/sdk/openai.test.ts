@@ -4,13 +4,13 @@ import type {
   ChatCompletionCreateParamsStreaming,
 } from 'openai/resources/chat/completions';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { keyspace, queueName } from '@millrace/shared/keys';
-import type { Redis } from '@millrace/shared/redis';
+import { keyspace, queueName } from '@millrace/shared/store/keys';
+import type { Redis } from '@millrace/shared/store/redis';
 import { aliases, chat, complete, expectClosed, upstreamOf } from '../harness/api.ts';
 import { eventsOf, isTerminated } from '../harness/events.ts';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet } from '../harness/fleet.ts';
-import { expectedArguments, expectedText } from '../simulator/index.ts';
+import { expectedArguments, expectedText } from '../../apps/simulator/src/index.ts';
 
 const short = 'healthy:tokens=30';
 const tools = 'tools:calls=3';

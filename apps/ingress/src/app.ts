@@ -1,15 +1,15 @@
 import { isUtf8 } from 'node:buffer';
 import websocket from '@fastify/websocket';
-import { isLarge } from '@millrace/shared/large-text';
+import { isLarge } from '@millrace/shared/runtime/large-text';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { addressFilter } from './admission/address.ts';
-import type { Principal } from './admission/keys.ts';
-import { adminRoutes } from './http/admin.ts';
-import { awaitAnswers } from './http/answers.ts';
-import { boardRoutes } from './http/board.ts';
-import type { BoardQueue } from './http/board.ts';
-import { completionRoutes } from './http/completions.ts';
+import { addressFilter } from './auth/addresses.ts';
+import type { Principal } from './auth/api-keys.ts';
+import { adminRoutes } from './api/admin/routes.ts';
+import { awaitAnswers } from './server/open-answers.ts';
+import { boardRoutes } from './api/admin/bull-board.ts';
+import type { BoardQueue } from './api/admin/bull-board.ts';
+import { completionRoutes } from './api/chat-completions/routes.ts';
 import {
   boundBodies,
   checkAddress,
@@ -17,28 +17,28 @@ import {
   countConnections,
   hearOut,
   serverLimits,
-} from './http/arrival.ts';
-import { allowPages } from './http/cors.ts';
-import { createEntrance } from './http/entrance.ts';
-import { badUrl, notUtf8, shuttingDown, toApiError } from './http/errors.ts';
-import { readTokenRoute } from './http/read-token.ts';
-import { noteRefusal, whoAsks } from './http/refused.ts';
-import { adoptId, makeRequestId, nameAnswers, nameHandshakes } from './http/request-id.ts';
-import { sendError } from './http/reply.ts';
-import { factsOf, logRequests, logUnread, logWhenEnded } from './http/request-log.ts';
-import { answerExpectations, checkHeads } from './http/head.ts';
-import { healthRoutes } from './http/health.ts';
-import { jobRoutes } from './http/jobs.ts';
-import { connectHandler, malformedHandler } from './http/malformed.ts';
-import type { Refuse } from './http/malformed.ts';
-import { boundPipelined } from './http/pipelined.ts';
-import { watchWholeAnswers } from './http/whole-answers.ts';
-import { modelRoutes } from './http/models.ts';
-import { upstreamRoutes } from './http/upstreams.ts';
-import { socketOptions } from './http/socket-arrival.ts';
-import { socketRoutes } from './http/socket-route.ts';
-import { watchRoutes } from './http/unknown-route.ts';
-import { divideUpgrades } from './http/upgrade.ts';
+} from './server/limits.ts';
+import { allowPages } from './server/cors.ts';
+import { createEntrance } from './auth/authenticate.ts';
+import { badUrl, notUtf8, shuttingDown, toApiError } from './errors.ts';
+import { readTokenRoute } from './api/jobs/read-token.ts';
+import { noteRefusal, whoAsks } from './observe/refused.ts';
+import { adoptId, makeRequestId, nameAnswers, nameHandshakes } from './api/request-id.ts';
+import { sendError } from './api/reply.ts';
+import { factsOf, logRequests, logUnread, logWhenEnded } from './observe/request-log.ts';
+import { answerExpectations, checkHeads } from './server/heads.ts';
+import { healthRoutes } from './observe/health.ts';
+import { jobRoutes } from './api/jobs/routes.ts';
+import { connectHandler, malformedHandler } from './server/malformed.ts';
+import type { Refuse } from './server/malformed.ts';
+import { boundPipelined } from './server/pipelined.ts';
+import { watchWholeAnswers } from './delivery/whole-answers.ts';
+import { modelRoutes } from './api/models.ts';
+import { upstreamRoutes } from './api/admin/upstreams.ts';
+import { socketOptions } from './api/websocket/limits.ts';
+import { socketRoutes } from './api/websocket/routes.ts';
+import { watchRoutes } from './server/unknown-route.ts';
+import { divideUpgrades } from './api/websocket/upgrade.ts';
 import type { Services } from './services.ts';
 
 declare module 'fastify' {

@@ -1,25 +1,25 @@
 import type { Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
-import type { LiveChannels, StreamLog } from '@millrace/shared/log/port';
-import type { Logger } from '@millrace/shared/logger';
-import type { JobQueue } from '@millrace/shared/queue/port';
-import type { WorkerReport } from '@millrace/shared/report/port';
-import type { ConnectionCounts } from './admission/connection-counts.ts';
-import type { Gate } from './admission/keys.ts';
-import type { Connections } from './connections.ts';
-import type { Door } from './door.ts';
-import type { JobViews } from './job-view.ts';
-import type { KeyLimits } from './key-limits.ts';
-import type { BodyBudget } from './http/arrival.ts';
-import type { SocketWheel } from './http/socket-wheel.ts';
-import type { Metrics } from './metrics.ts';
-import type { OwnLoad } from './own-load.ts';
-import type { Reconciler } from './reconcile.ts';
-import type { Refusal } from './refusals.ts';
-import type { Relay } from './relay/relay.ts';
-import type { WaitingRoom } from './relay/waiting-room.ts';
-import type { KeepAlive } from './relay/sse-connection.ts';
-import type { Submitter } from './submit.ts';
+import type { LiveChannels, StreamLog } from '@millrace/shared/store/stream-log/port';
+import type { Logger } from '@millrace/shared/runtime/logger';
+import type { JobQueue } from '@millrace/shared/store/queue/port';
+import type { WorkerReport } from '@millrace/shared/store/reports/port';
+import type { ConnectionCounts } from './server/connection-counts.ts';
+import type { Gate } from './auth/api-keys.ts';
+import type { Connections } from './server/connections.ts';
+import type { Door } from './admission/controller.ts';
+import type { JobViews } from './api/jobs/view.ts';
+import type { KeyLimits } from './admission/quota.ts';
+import type { BodyBudget } from './server/limits.ts';
+import type { SocketWheel } from './api/websocket/heartbeat.ts';
+import type { Metrics } from './observe/metrics.ts';
+import type { OwnLoad } from './admission/overload-monitor.ts';
+import type { Reconciler } from './membership/reconcile.ts';
+import type { Refusal } from './observe/refusals.ts';
+import type { Relay } from './delivery/relay.ts';
+import type { WaitingRoom } from './delivery/queue-position.ts';
+import type { KeepAlive } from './delivery/sse-writer.ts';
+import type { Submitter } from './exchange/submit.ts';
 
 /** What the routes work with: made in main.ts, handed to buildApp. */
 export type Services = {

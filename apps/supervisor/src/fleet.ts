@@ -1,5 +1,5 @@
-import type { WorkerEndedMessage } from '@millrace/shared/lifecycle';
-import type { Logger } from '@millrace/shared/logger';
+import type { WorkerEndedMessage } from '@millrace/shared/runtime/lifecycle';
+import type { Logger } from '@millrace/shared/runtime/logger';
 import { redisStopMs } from './redis-server.ts';
 import { supervise, type ProcessSpec, type Supervised } from './supervise.ts';
 import { startWatchdog } from './watchdog.ts';

@@ -9,6 +9,6 @@ await run({
     root: fileURLToPath(new URL('../../..', import.meta.url)),
     ingress: 'apps/ingress/src/main.ts',
     worker: 'apps/worker/src/main.ts',
-    simulator: 'test/simulator/main.ts',
+    simulator: 'apps/simulator/src/main.ts',
   },
 });

@@ -1,4 +1,4 @@
-import { probeRedis, RedisRefused, RedisUnreachable } from '@millrace/shared/redis';
+import { probeRedis, RedisRefused, RedisUnreachable } from '@millrace/shared/store/redis';
 import { answer } from './answer.ts';
 import type { ProbeAnswer } from './shared-redis.ts';
 

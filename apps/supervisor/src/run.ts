@@ -1,5 +1,5 @@
-import { createLifecycle, exitOnBug, onSignals } from '@millrace/shared/lifecycle';
-import { createLogger } from '@millrace/shared/logger';
+import { createLifecycle, exitOnBug, onSignals } from '@millrace/shared/runtime/lifecycle';
+import { createLogger } from '@millrace/shared/runtime/logger';
 import { DataFolderRefused, openDataFolder, type DataFolder } from './data-folder.ts';
 import { createFleet, FleetStopping } from './fleet.ts';
 import { start, type Programs } from './start.ts';

@@ -1,4 +1,4 @@
-import type { RedisFacts } from '@millrace/shared/redis';
+import type { RedisFacts } from '@millrace/shared/store/redis';
 import { runShortLived } from './short-lived.ts';
 import { StartFailed } from './supervise.ts';
 

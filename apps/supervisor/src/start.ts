@@ -1,5 +1,5 @@
 import { builtInProviders } from '@millrace/shared/config/built-in';
-import type { Logger } from '@millrace/shared/logger';
+import type { Logger } from '@millrace/shared/runtime/logger';
 import { readyLine, welcome } from './announce.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Fleet } from './fleet.ts';

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess, type Serializable } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from '@millrace/shared/logger';
+import type { Logger } from '@millrace/shared/runtime/logger';
 import { judge } from './restart-policy.ts';
 
 export type ProcessSpec = {

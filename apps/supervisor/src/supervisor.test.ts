@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { connectRedis, unixSocketUrl } from '@millrace/shared/redis';
+import { connectRedis, unixSocketUrl } from '@millrace/shared/store/redis';
 import { Bench, isAlive, kill, until, type Started } from './fixtures/harness.ts';
 
 let bench: Bench;

@@ -1,39 +1,43 @@
 import { ConfigError } from '@millrace/shared/config';
-import { connectionRoom, connectionShare, readDescriptors } from '@millrace/shared/descriptors';
-import { giveUp, onSignals, reportReady } from '@millrace/shared/lifecycle';
-import { createRedisChannels } from '@millrace/shared/log/redis-channels';
-import { createRedisFleet } from '@millrace/shared/fleet/redis-fleet';
-import { watchLateLoop, watchLoopDelay } from '@millrace/shared/loop-delay';
-import { insureWindows } from '@millrace/shared/limits/insured-windows';
-import { createLeaseKeeper } from '@millrace/shared/limits/lease-keeper';
-import { createRedisLeases } from '@millrace/shared/limits/redis-leases';
-import { createRedisWindows } from '@millrace/shared/limits/redis-windows';
-import { startHeartbeat } from '@millrace/shared/presence/redis-heartbeat';
-import { startBullConsumer } from '@millrace/shared/queue/bullmq-consumer';
-import type { JobConsumer } from '@millrace/shared/queue/port';
-import { watchPause } from '@millrace/shared/queue/pause-watch';
-import { createRedisReports } from '@millrace/shared/report/redis-reports';
-import { startReporting } from '@millrace/shared/report/reporting';
-import { beginRole, joinRedis } from '@millrace/shared/role';
-import { createAccounts } from './accounts.ts';
-import { createAppender } from './append.ts';
+import {
+  connectionRoom,
+  connectionShare,
+  readDescriptors,
+} from '@millrace/shared/runtime/descriptors';
+import { giveUp, onSignals, reportReady } from '@millrace/shared/runtime/lifecycle';
+import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
+import { createRedisFleet } from '@millrace/shared/store/gossip/redis-gossip';
+import { watchLateLoop, watchLoopDelay } from '@millrace/shared/runtime/loop-delay';
+import { insureWindows } from '@millrace/shared/store/quota/insured-windows';
+import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
+import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
+import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
+import { startHeartbeat } from '@millrace/shared/store/membership/redis-heartbeat';
+import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
+import type { JobConsumer } from '@millrace/shared/store/queue/port';
+import { watchPause } from '@millrace/shared/store/queue/pause-watch';
+import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
+import { startReporting } from '@millrace/shared/store/reports/reporting';
+import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
+import { createAccounts } from './quota/settlement.ts';
+import { createAppender } from './run/appender.ts';
 import { createGathering } from './coalescing/gathering.ts';
 import { createCoalescingWindow } from './coalescing/window.ts';
-import { workerBounds } from './bounds.ts';
-import { drain, lastWordsMs } from './drain.ts';
+import { workerBounds } from './observe/bounds.ts';
+import { drain, lastWordsMs } from './intake/drain.ts';
 import { createIntake } from './intake/intake.ts';
-import { publicIntake } from './intake/shown.ts';
-import { createMetrics } from './metrics.ts';
-import { watchOrphans } from './orphans.ts';
-import { run } from './run.ts';
-import { logRuns } from './run-log.ts';
-import { createRuns } from './runs.ts';
-import { createSelf } from './self.ts';
+import { publicIntake } from './intake/public-view.ts';
+import { createMetrics } from './observe/metrics.ts';
+import { watchOrphans } from './intake/orphans.ts';
+import { run } from './run/run.ts';
+import { logRuns } from './run/run-log.ts';
+import { createRuns } from './run/runs.ts';
+import { createSelf } from './observe/process-stats.ts';
 import { createFaultLog } from './upstream/fault-log.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createPools } from './upstream/pool/pools.ts';
 import { createUpstreams } from './upstream/upstreams.ts';
-import { warmUp } from './warm-up.ts';
+import { warmUp } from './intake/warm-up.ts';
 
 /* config → adapters → consumer → drain */
 

@@ -1,7 +1,7 @@
 import type { JobData } from '@millrace/shared/domain/request';
-import type { Described } from '@millrace/shared/log/port';
-import type { LoopDelay } from '@millrace/shared/loop-delay';
-import type { ActivationOutcome } from '@millrace/shared/queue/port';
+import type { Described } from '@millrace/shared/store/stream-log/port';
+import type { LoopDelay } from '@millrace/shared/runtime/loop-delay';
+import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
 import { expect, it, onTestFinished } from 'vitest';
 import { createIntake } from './intake.ts';
 

@@ -1,10 +1,10 @@
 import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
-import type { StreamLog } from '@millrace/shared/log/port';
-import type { LoopDelay } from '@millrace/shared/loop-delay';
-import type { Activation, ActivationHandler, JobConsumer } from '@millrace/shared/queue/port';
+import type { StreamLog } from '@millrace/shared/store/stream-log/port';
+import type { LoopDelay } from '@millrace/shared/runtime/loop-delay';
+import type { Activation, ActivationHandler, JobConsumer } from '@millrace/shared/store/queue/port';
 import type { LineWatch, Plight } from '../upstream/selection/port.ts';
-import { createLines } from './lines.ts';
-import { fewestPlaces, placesFor } from './places.ts';
+import { createLines } from './queues.ts';
+import { fewestPlaces, placesFor } from './concurrency.ts';
 
 /* How much a worker takes: as many jobs as its event loop carries, and none that could only wait. */
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { fault } from '../failover/history.fixture.ts';
+import { fault } from '../continuation/history.fixture.ts';
 import { createFaultLog } from './fault-log.ts';
 
 const target = { provider: 'p', model: 'm' };

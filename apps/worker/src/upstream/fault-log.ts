@@ -2,7 +2,7 @@ import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
-import type { Logger } from '@millrace/shared/logger';
+import type { Logger } from '@millrace/shared/runtime/logger';
 
 export type FaultLogOptions = {
   logger: Pick<Logger, 'error' | 'warn'>;

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '@millrace/shared/config';
-import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
+import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { expect, it } from 'vitest';
 import { createGates } from './gate.ts';
 import { createClock } from './selection/clock.fixture.ts';

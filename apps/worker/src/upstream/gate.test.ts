@@ -1,7 +1,7 @@
 import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
-import type { AttemptOutcome } from '../attempt.ts';
-import type { Route } from '../failover/next.ts';
+import type { AttemptOutcome } from '../run/attempt.ts';
+import type { Route } from '../continuation/plan.ts';
 import { createGates } from './gate.ts';
 import type { GateOptions, Permit } from './gate.ts';
 import type { WaitRequest } from './selection/place.ts';

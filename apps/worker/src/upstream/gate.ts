@@ -1,6 +1,6 @@
 import type { FaultCode } from '@millrace/shared/domain/fault';
-import type { AttemptOutcome } from '../attempt.ts';
-import type { Route } from '../failover/next.ts';
+import type { AttemptOutcome } from '../run/attempt.ts';
+import type { Route } from '../continuation/plan.ts';
 import type { ResponseHeaders } from './call.ts';
 import type { Health } from './health/port.ts';
 import type { KeyLease } from './selection/key-ring.ts';

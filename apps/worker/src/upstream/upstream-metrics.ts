@@ -1,5 +1,5 @@
-import { Counter, Gauge } from '@millrace/shared/metrics';
-import type { Registry } from '@millrace/shared/metrics';
+import { Counter, Gauge } from '@millrace/shared/runtime/metrics';
+import type { Registry } from '@millrace/shared/runtime/metrics';
 import type { Checks } from './health/checks.ts';
 import type { HealthCounters, HealthSnapshot } from './health/port.ts';
 import type { PoolStats } from './pool/stats.ts';

@@ -49,5 +49,5 @@ function providersOf(model: unknown): unknown[] {
 
 /** Why a worker cannot ask them. */
 export const notRunning = (name: string): string =>
-  `the provider ${name} is built into npm start; elsewhere run one (node test/simulator/main.ts --port 9100) ` +
+  `the provider ${name} is built into npm start; elsewhere run one (node apps/simulator/src/main.ts --port 9100) ` +
   `and set ${builtInProviders[name] ?? ''}=http://HOST:9100`;

@@ -2,7 +2,7 @@ import type { ProviderConfig } from '@millrace/shared/config';
 import { classifyStatus } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
-import { startAttempt } from '../../attempt.ts';
+import { startAttempt } from '../../run/attempt.ts';
 import { wireFormats } from '../../provider/wire-formats.ts';
 import type { Upstream } from '../call.ts';
 import { toFault } from '../faults.ts';

@@ -2,7 +2,7 @@ import type { CheckConfig } from '@millrace/shared/config';
 import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
-import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Fleet } from '@millrace/shared/store/gossip/port';
 import type { Health } from './port.ts';
 
 export type CheckedProvider = {

@@ -1,4 +1,4 @@
-import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Fleet } from '@millrace/shared/store/gossip/port';
 import type { Breakers } from './breakers.ts';
 import { createPacer } from './pacer.ts';
 import { encodePulse, isPulseOf, parsePulse } from './pulse.ts';

@@ -1,6 +1,6 @@
 import type { BreakerConfig } from '@millrace/shared/config';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
-import { createMemoryFleet } from '@millrace/shared/fleet/memory-fleet';
+import { createMemoryFleet } from '@millrace/shared/store/gossip/memory-gossip';
 import { onTestFinished, vi } from 'vitest';
 import { policy as defaults } from './breaker.fixture.ts';
 import { createHealth } from './health.ts';

@@ -1,7 +1,7 @@
 import type { BreakerConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
-import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Fleet } from '@millrace/shared/store/gossip/port';
 import type { Admission, BreakerState } from './breaker.ts';
 import type { LastFault } from './last-fault.ts';
 

@@ -1,4 +1,4 @@
-import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Fleet } from '@millrace/shared/store/gossip/port';
 import { probeLostMs } from './breaker.ts';
 
 export type Probes = {

@@ -1,4 +1,4 @@
-import type { Fleet } from '@millrace/shared/fleet/port';
+import type { Fleet } from '@millrace/shared/store/gossip/port';
 import { isNewer, readStateRecord } from './state-record.ts';
 import type { StateRecord } from './state-record.ts';
 

@@ -21,8 +21,8 @@ import {
   readStats,
 } from './stats.ts';
 import type { PoolStats } from './stats.ts';
-import { createShelf } from './shelf.ts';
-import { sufferLoss } from './misfortune.ts';
+import { createShelf } from './idle-list.ts';
+import { sufferLoss } from './retry-allowance.ts';
 import { sweepIdle, sweepIntervalMs } from './sweep.ts';
 
 export type PoolOptions = {

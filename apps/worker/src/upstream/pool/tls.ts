@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { connect } from 'node:tls';
 import type { DetailedPeerCertificate, SecureContext, TLSSocket } from 'node:tls';
 import { UpstreamError } from '../faults.ts';
-import { happened } from './happened.ts';
+import { happened } from './once.ts';
 
 export type TlsOptions = {
   context: SecureContext;

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { UpstreamError } from '../faults.ts';
-import { happened } from './happened.ts';
+import { happened } from './once.ts';
 
 export type Proxy = {
   host: string;

@@ -1,6 +1,6 @@
 import type { ModelConfig } from '@millrace/shared/config';
-import { createMemoryFleet } from '@millrace/shared/fleet/memory-fleet';
-import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
+import { createMemoryFleet } from '@millrace/shared/store/gossip/memory-gossip';
+import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { policy } from '../health/breaker.fixture.ts';
 import { createHealth } from '../health/health.ts';

@@ -1,6 +1,6 @@
 import type { ModelConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
-import { createMemoryWindows } from '@millrace/shared/limits/memory-windows';
+import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { describe, expect, it } from 'vitest';
 import { createClock } from './clock.fixture.ts';
 import { unwatched } from './lines.fixture.ts';

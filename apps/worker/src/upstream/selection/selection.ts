@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ModelConfig, ProviderConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
-import type { Windows } from '@millrace/shared/limits/port';
+import type { Windows } from '@millrace/shared/store/quota/port';
 import { estimateTokens } from '@millrace/shared/domain/tokens';
 import { decodeFact, encodeFact } from './key-facts.ts';
 import { createKeyRing } from './key-ring.ts';

@@ -2,8 +2,8 @@ import type { ModelConfig, TargetConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import { tokensUsed } from '@millrace/shared/domain/tokens';
-import { charged, chargesOf } from '@millrace/shared/limits/port';
-import type { Charge, Taken, Windows } from '@millrace/shared/limits/port';
+import { charged, chargesOf } from '@millrace/shared/store/quota/port';
+import type { Charge, Taken, Windows } from '@millrace/shared/store/quota/port';
 
 export type TargetGrant =
   | {

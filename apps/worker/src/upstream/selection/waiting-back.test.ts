@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createLines } from '../../intake/lines.ts';
+import { createLines } from '../../intake/queues.ts';
 import type { Plight } from './port.ts';
 import { fault, setUp, wanting } from './waiting.fixture.ts';
 

@@ -1,0 +1,153 @@
+import { priorities } from '@millrace/shared/domain/request';
+import type { Priority } from '@millrace/shared/domain/request';
+import { describe, expect, test } from 'vitest';
+import { admit } from './queue-verdict.ts';
+import type { Ask } from './queue-verdict.ts';
+import { countOwn, jobsAhead, waitMs } from './expected-wait.ts';
+import type { Load } from './expected-wait.ts';
+
+/** Waiting jobs by class and key, all of weight 1, in turn as the queue places them. */
+function load(
+  waiting: Partial<Record<Priority, Record<string, number>>>,
+  more: Partial<Load> = {},
+): Load {
+  const classes = priorities.map((priority) => {
+    const counts = Object.entries(waiting[priority] ?? {});
+    const lags = new Map(counts.map(([key, count]) => [key, count - 1]));
+    return [priority, { waiting: counts.reduce((sum, [, count]) => sum + count, 0), lags }];
+  });
+  return {
+    classes: Object.fromEntries(classes) as Load['classes'],
+    front: 0,
+    bytes: 0,
+    avoided: [],
+    shards: 1,
+    rate: 10,
+    limitedRate: undefined,
+    weightOf: () => 1,
+    ...more,
+  };
+}
+
+const now = 1_000_000;
+const limits = { queueJobs: 100, queueBytes: 1000, queueWaitMs: 5000 };
+const ask = (more: Partial<Ask> & { key?: string; priority?: Priority; bytes?: number } = {}) => {
+  const { key = 'a', priority = 'normal', bytes = 10, ...rest } = more;
+  const standing = { key, priority, weight: 1, bytes };
+  return { standing, model: 'm', patient: false, deadlineAt: undefined, shared: true, ...rest };
+};
+const verdict = (state: Load, asked = ask()) => admit(state, limits, asked, now);
+
+describe('how many are served before', () => {
+  const ahead = (state: Load, key: string, priority: Priority = 'normal') =>
+    jobsAhead(state, { key, priority, weight: 1 });
+
+  test('is a round of the others, not the backlog of one', () => {
+    const state = load({ normal: { flood: 1000, other: 3 } });
+    expect(ahead(state, 'new')).toBe(2);
+    expect(ahead(state, 'other')).toBe(7);
+    expect(ahead(state, 'flood')).toBe(1003);
+  });
+
+  test('has all of the classes before it, and what goes in front', () => {
+    const state = load({ high: { a: 5 }, normal: { a: 7 }, low: { a: 20 } }, { front: 2 });
+    expect(ahead(state, 'new', 'high')).toBe(3);
+    expect(ahead(state, 'new')).toBe(8);
+    expect(ahead(state, 'a', 'low')).toBe(34);
+    expect(ahead(load({}), 'new', 'low')).toBe(0);
+  });
+
+  test('counts heavy keys by their weight', () => {
+    const state = load({ normal: { heavy: 1 } }, { weightOf: () => 4 });
+    expect(jobsAhead(state, { key: 'heavy', priority: 'normal', weight: 4 })).toBe(1);
+    // Forty jobs of weight 4 reach ten steps behind the head.
+    const lags = new Map([['heavy', 9.75]]);
+    const many = { ...state, classes: { ...state.classes, normal: { waiting: 40, lags } } };
+    expect(jobsAhead(many, { key: 'heavy', priority: 'normal', weight: 4 })).toBe(40);
+    expect(countOwn(many, 'heavy')).toBe(40);
+  });
+
+  test('is a time where the rate is known', () => {
+    expect(waitMs({ rate: 10 }, 25)).toBe(2500);
+    expect(waitMs({ rate: undefined }, 25)).toBeUndefined();
+    expect(waitMs({ rate: undefined }, 0)).toBe(0);
+  });
+});
+
+describe('a request', () => {
+  test('is admitted while there is room', () => {
+    expect(verdict(load({}))).toEqual({ kind: 'admitted' });
+    expect(verdict(load({ normal: { b: 40 } }))).toEqual({ kind: 'admitted' });
+    expect(verdict(load({ normal: { a: 40 } }, { rate: undefined }))).toEqual({ kind: 'admitted' });
+  });
+
+  test('is refused when as many wait as may, until one has been taken', () => {
+    const full = load({ normal: { a: 50, b: 50 } }, { rate: 0.25 });
+    expect(verdict(full, ask({ key: 'c' }))).toMatchObject({
+      kind: 'shed',
+      reason: 'jobs',
+      own: false,
+      retryAfterMs: 4000,
+    });
+    // Never at once, and where the rate is not known soon.
+    expect(verdict({ ...full, rate: 1000 })).toMatchObject({ retryAfterMs: 1000 });
+    expect(verdict({ ...full, rate: undefined })).toMatchObject({ retryAfterMs: 2000 });
+  });
+
+  test('is refused when those that wait hold as much as they may', () => {
+    const state = load({ normal: { b: 1 } }, { bytes: 995 });
+    expect(verdict(state)).toMatchObject({ kind: 'shed', reason: 'bytes' });
+    expect(verdict(state, ask({ bytes: 5 })).kind).toBe('admitted');
+    expect(verdict(load({}), ask({ bytes: 5000 })).kind).toBe('admitted');
+  });
+
+  test('is refused when its key holds as much as it leaves to the others, which are admitted', () => {
+    const state = load({ normal: { a: 50 } }, { rate: undefined });
+    expect(verdict(state)).toMatchObject({ kind: 'shed', reason: 'share', own: true });
+    expect(verdict(state, ask({ key: 'b' })).kind).toBe('admitted');
+    // Who is alone has the whole queue.
+    expect(verdict(state, ask({ shared: false })).kind).toBe('admitted');
+  });
+
+  test('is refused when it would wait too long, and is told when it would not', () => {
+    const state = load({ high: { b: 80 } });
+    expect(verdict(state)).toEqual({
+      kind: 'shed',
+      reason: 'wait',
+      own: false,
+      retryAfterMs: 3000,
+      expectedWaitMs: 8000,
+    });
+    expect(verdict(state, ask({ patient: true })).kind).toBe('admitted');
+    expect(verdict(state, ask({ priority: 'high' })).kind).toBe('admitted');
+  });
+
+  test('is refused on its own account when only its own are in the way', () => {
+    const slow = load({ normal: { a: 10 } }, { rate: 1 });
+    expect(verdict(slow)).toMatchObject({ reason: 'wait', own: true, expectedWaitMs: 10_000 });
+    expect(verdict(slow, ask({ key: 'b' })).kind).toBe('admitted');
+    expect(verdict(slow, ask({ shared: false }))).toMatchObject({ own: false });
+  });
+
+  test('is refused when it could not start before its deadline, however patient', () => {
+    const state = load({ high: { b: 30 } });
+    const late = ask({ deadlineAt: now + 2000, patient: true });
+    expect(verdict(state, late)).toMatchObject({
+      reason: 'deadline',
+      retryAfterMs: 1000,
+      expectedWaitMs: 3000,
+    });
+    expect(verdict(state, ask({ deadlineAt: now + 3001 })).kind).toBe('admitted');
+    expect(verdict({ ...state, rate: undefined }, late).kind).toBe('admitted');
+  });
+});
+
+test('a request is not told the wait of models that are passed over, but for one of them', () => {
+  const state = load({ normal: { other: 500 } }, { limitedRate: 1, avoided: ['full'] });
+  const roomy = { ...limits, queueJobs: 10_000 };
+  const behind = (more: Partial<Ask>) =>
+    admit(state, roomy, { ...ask({ key: 'other' }), shared: false, ...more }, now);
+  expect(behind({ model: 'free' })).toEqual({ kind: 'admitted' });
+  expect(behind({ model: 'free', deadlineAt: now + 1000 })).toEqual({ kind: 'admitted' });
+  expect(behind({ model: 'full' })).toMatchObject({ kind: 'shed', expectedWaitMs: 500_000 });
+});

@@ -1,0 +1,73 @@
+import type { Config } from '@millrace/shared/config';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { BoardQueue } from './bull-board-app.ts';
+import { factsOf } from '../../observe/request-log.ts';
+
+export type { BoardQueue } from './bull-board-app.ts';
+
+const boardPath = '/admin/queues';
+
+/**
+ * What `board: remove` allows: each of these ends a request with a clear error, or stops the fleet in
+ * sight of everybody. Any other change of a job would be none of its request, whose log says how it ended:
+ * a retried job would end again without a call of its provider.
+ */
+const changes =
+  /\/api\/queues\/(pause|resume|[^/]+\/(pause|resume|empty|clean\/[^/]+|(?!retry\/)[^/]+\/clean))\/?$/;
+
+/**
+ * Bull Board, read-only unless the config says otherwise. Few installs ever open it, and it takes 12 MB:
+ * it is loaded with the first request for one of its pages.
+ */
+export function boardRoutes(
+  scope: FastifyInstance,
+  queues: readonly BoardQueue[],
+  mode: Config['board'],
+): void {
+  let opening: Promise<FastifyInstance> | undefined;
+  const open = async () => {
+    opening ??= import('./bull-board-app.ts').then(({ buildBoard }) => buildBoard(queues, mode));
+    return opening.catch((error: unknown) => {
+      opening = undefined;
+      throw error;
+    });
+  };
+  for (const url of [boardPath, `${boardPath}/*`]) {
+    scope.route({
+      method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      url,
+      // Before its body is read: the board reads that itself.
+      async onRequest(request, reply) {
+        // Bull Board hides the buttons, but still serves the calls behind them.
+        if (!mayServe(request, mode)) return refuseChange(reply);
+        const board = await open();
+        reply.hijack();
+        board.routing(request.raw, reply.raw);
+        return reply;
+      },
+      handler: () => undefined,
+    });
+  }
+}
+
+function mayServe({ method, url }: FastifyRequest, mode: Config['board']): boolean {
+  if (method === 'GET' || method === 'HEAD') return true;
+  return mode === 'remove' && changes.test(url.split('?')[0] ?? '');
+}
+
+// Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
+function refuseChange(reply: FastifyReply): FastifyReply {
+  factsOf(reply.raw).code = 'read_only';
+  return reply
+    .code(405)
+    .header('allow', 'GET, HEAD')
+    .send({
+      error: {
+        message:
+          'These pages do not change jobs. `board: remove` in the config allows to remove them and to pause the queue; a request is made again by its client.',
+        type: 'invalid_request_error',
+        param: null,
+        code: 'read_only',
+      },
+    });
+}

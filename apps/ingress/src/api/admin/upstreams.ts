@@ -1,0 +1,20 @@
+import type { FastifyInstance } from 'fastify';
+import type { Services } from '../../services.ts';
+import { within } from '../../exchange/timeout.ts';
+import { ApiError, queueUnavailable } from '../../errors.ts';
+
+/** What the workers report of themselves and of their upstreams, as they see it. */
+export function upstreamRoutes(scope: FastifyInstance, services: Services): void {
+  const { reports, onError } = services;
+
+  scope.get('/admin/upstreams', async () => {
+    const found = await within(reports()).catch((error: unknown) => {
+      if (error instanceof ApiError) throw error;
+      onError(error);
+      throw queueUnavailable();
+    });
+    return {
+      workers: found.map(({ name, at, sections }) => ({ name, at: at / 1000, ...sections })),
+    };
+  });
+}

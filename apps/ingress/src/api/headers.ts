@@ -1,0 +1,110 @@
+import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { parseDuration } from '@millrace/shared/config';
+import { continuations, priorities } from '@millrace/shared/domain/request';
+import type { Continuation, Priority } from '@millrace/shared/domain/request';
+import { readIdempotency } from '../exchange/idempotency.ts';
+import type { Idempotency } from '../exchange/idempotency.ts';
+import { invalidRequest } from '../errors.ts';
+
+/** `x-millrace-on-disconnect`: what a client's leaving means for its request. */
+export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep' {
+  const value = headers['x-millrace-on-disconnect'] ?? 'cancel';
+  if (value === 'cancel' || value === 'keep') return value;
+  throw invalidRequest("Invalid 'x-millrace-on-disconnect': expected 'cancel' or 'keep'.", {
+    param: 'x-millrace-on-disconnect',
+  });
+}
+
+/** `x-millrace-event-ids`: whether a plain stream names the entry of each event. */
+export function readEventIds(headers: IncomingHttpHeaders): boolean | undefined {
+  const value = headers['x-millrace-event-ids'];
+  if (value === undefined) return undefined;
+  if (value === 'on' || value === 'off') return value === 'on';
+  throw invalidRequest("Invalid 'x-millrace-event-ids': expected 'on' or 'off'.", {
+    param: 'x-millrace-event-ids',
+  });
+}
+
+/** A priority by its name: `x-millrace-priority`, or a field. Throws an ApiError on another word. */
+export function readPriority(value: unknown, param = 'x-millrace-priority'): Priority | undefined {
+  if (value === undefined || value === null) return undefined;
+  const priority = priorities.find((one) => one === value);
+  if (priority) return priority;
+  throw invalidRequest(`Invalid '${param}': expected 'high', 'normal' or 'low'.`, { param });
+}
+
+/** `x-millrace-continuation`: what may be done after a fault in mid-answer; else the model's own. */
+export function readContinuation(headers: IncomingHttpHeaders) {
+  const value = headers['x-millrace-continuation'];
+  return continuationOf(value, 'x-millrace-continuation');
+}
+
+/** `param`: where the value stands, for the error. */
+export function continuationOf(value: unknown, param: string): Continuation | undefined {
+  if (value === undefined || value === null) return undefined;
+  const known = continuations.find((one) => one === value);
+  if (known) return known;
+  const names = continuations.map((one) => `'${one}'`).join(', ');
+  throw invalidRequest(`Invalid '${param}': expected one of ${names}.`, { param });
+}
+
+/**
+ * `Idempotency-Key`. Throws an ApiError on what is no key, and on two of them: Node would join them
+ * to one that nobody has sent.
+ */
+export function readIdempotencyKey(
+  request: Pick<IncomingMessage, 'headers' | 'headersDistinct'>,
+  asked: { route: string; text: string },
+): Idempotency | undefined {
+  if (request.headers['idempotency-key'] === undefined) return undefined;
+  const [key, ...others] = request.headersDistinct['idempotency-key'] ?? [];
+  return readIdempotency(others.length === 0 ? decodeHeader(key) : null, asked);
+}
+
+/** Node reads the bytes of a header as Latin-1; null where they are no UTF-8. */
+function decodeHeader(value = ''): string | null {
+  const bytes = Buffer.from(value, 'latin1');
+  return isUtf8(bytes) ? bytes.toString('utf8') : null;
+}
+
+/** The last moment that RFC 3339 can name: a duration may reach no further than a time can. */
+const latestDeadline = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/**
+ * A deadline as a duration from now (`30s`) or an RFC 3339 time; in milliseconds since the epoch.
+ * Throws an ApiError when it is neither, has passed, or lies past every year of four digits.
+ */
+export function readDeadline(value: unknown, now: number, param = 'x-millrace-deadline') {
+  if (value === undefined || value === null) return undefined;
+  const text = typeof value === 'string' ? value : '';
+  const duration = parseDuration(text);
+  const at = duration === undefined ? parseTime(text) : now + duration;
+  if (at === undefined) {
+    throw invalidRequest(
+      `Invalid '${param}': expected a duration such as '30s' or an RFC 3339 time such as '2030-01-31T12:00:00Z'.`,
+      { param },
+    );
+  }
+  if (at <= now)
+    throw invalidRequest(`Invalid '${param}': it has passed.`, { param, code: 'deadline_passed' });
+  // Also of three hundred digits, which are Infinity.
+  if (at > latestDeadline)
+    throw invalidRequest(`Invalid '${param}': it lies beyond the year 9999.`, { param });
+  return at;
+}
+
+const rfc3339 = /^(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+
+function parseTime(text: string): number | undefined {
+  const day = rfc3339.exec(text)?.[1];
+  // Date.parse takes the 31st of February for the 3rd of March.
+  if (day === undefined || !isDay(day)) return undefined;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : at;
+}
+
+function isDay(day: string): boolean {
+  const at = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(day);
+}

@@ -1,0 +1,56 @@
+import { parseDuration } from '@millrace/shared/config';
+import type { FastifyInstance } from 'fastify';
+import { createReadTokens } from '../../auth/read-tokens.ts';
+import type { Services } from '../../services.ts';
+import { parseObject, wrongType } from '../chat-completions/body.ts';
+import { eventsPath } from '../../auth/authenticate.ts';
+import { invalidRequest } from '../../errors.ts';
+import { findJob } from './routes.ts';
+import { adoptId } from '../request-id.ts';
+
+/** Milliseconds: longer than most streams take, because an EventSource comes back with the URL that it has. */
+const defaultLife = 10 * 60_000;
+const longestLife = 24 * 60 * 60_000;
+
+/**
+ * `POST /v1/jobs/{id}/token`: a URL by which a browser's EventSource reads this one stream without a key.
+ * Body, or none: `{"expires_in": "10m"}`, a duration.
+ */
+export function readTokenRoute(app: FastifyInstance, services: Services): void {
+  const tokens = createReadTokens(services.config.keys ?? []);
+
+  app.post<{ Params: { id: string } }>('/v1/jobs/:id/token', async (request, reply) => {
+    const { meta } = await findJob(services, request.principal, request.params.id);
+    adoptId(reply, meta.id);
+    const life = request.body === undefined ? defaultLife : readLife(parseObject(request.body));
+    const expiresAt = Math.floor((Date.now() + life) / 1000);
+    const url = eventsPath.replace(':id', meta.id);
+    // Without keys the stream can be read without a token, too.
+    const token =
+      meta.keyId === undefined ? undefined : tokens.sign(meta.keyId, meta.id, expiresAt);
+    return reply
+      .code(201)
+      .header('cache-control', 'no-store')
+      .send({
+        token: token ?? null,
+        expires_at: token === undefined ? null : expiresAt,
+        events_url: token === undefined ? url : `${url}?token=${token}`,
+      });
+  });
+}
+
+function readLife({ expires_in: value, ...others }: Record<string, unknown>): number {
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    const param = unknown.slice(0, 100);
+    throw invalidRequest(`Unknown parameter: '${param}'.`, { param, code: 'unknown_parameter' });
+  }
+  if (value === undefined) return defaultLife;
+  const param = 'expires_in';
+  if (typeof value !== 'string') throw wrongType(param, "a duration such as '10m'", value);
+  const life = parseDuration(value);
+  if (life === undefined || life < 1000 || life > longestLife) {
+    throw invalidRequest(`Invalid '${param}': expected a duration from '1s' to '24h'.`, { param });
+  }
+  return life;
+}

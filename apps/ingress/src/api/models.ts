@@ -1,0 +1,29 @@
+import type { FastifyInstance } from 'fastify';
+import { mayUse } from '../auth/api-keys.ts';
+import type { Services } from '../services.ts';
+import { notFound } from '../errors.ts';
+
+/** The aliases that a key may use, as OpenAI lists models. */
+export function modelRoutes(app: FastifyInstance, { config }: Services): void {
+  const created = Math.floor(Date.now() / 1000);
+  const describe = (id: string) => ({ id, object: 'model', created, owned_by: 'millrace' });
+
+  app.get('/v1/models', (request) => ({
+    object: 'list',
+    data: Object.keys(config.models)
+      .filter((alias) => mayUse(request.principal, alias))
+      .map(describe),
+  }));
+
+  // Aliases may have slashes in them.
+  app.get<{ Params: { '*': string } }>('/v1/models/*', (request) => {
+    const alias = request.params['*'];
+    if (Object.hasOwn(config.models, alias) && mayUse(request.principal, alias))
+      return describe(alias);
+    throw notFound(
+      `The model '${alias.slice(0, 200)}' does not exist or you do not have access to it.`,
+      'model_not_found',
+      'model',
+    );
+  });
+}

@@ -1,0 +1,15 @@
+import { expect, it } from 'vitest';
+import { parseFrame, readCreate } from './frames.ts';
+
+it('the metadata of a frame is as long as that of a job may be, and no longer', () => {
+  const read = (length: number) => {
+    const text = JSON.stringify({
+      type: 'create',
+      body: { model: 'm', messages: [{ role: 'user' }] },
+      metadata: { note: 'x'.repeat(length - 11) },
+    });
+    return readCreate(parseFrame(text), text, 0).submission.metadata;
+  };
+  expect(read(65_536)).toHaveProperty('note');
+  expect(() => read(65_537)).toThrow(/'metadata' is longer than 65536 characters/);
+});

@@ -1,0 +1,130 @@
+import type { OpenAiError } from '@millrace/shared/domain/entry';
+import { isJsonObject } from '@millrace/shared/domain/json';
+import { memberText } from '@millrace/shared/domain/json-text';
+import { endpoints } from '@millrace/shared/domain/request';
+import { readIdempotency } from '../../exchange/idempotency.ts';
+import { readChatRequest, readMetadata, wrongType } from '../chat-completions/body.ts';
+import { invalidRequest, unavailable } from '../../errors.ts';
+import { continuationOf, readDeadline, readPriority } from '../headers.ts';
+
+/** Characters of a client's own name for a request, which is said back to it. */
+const longestRef = 200;
+
+/** A frame that a client sent: a JSON object. */
+export type Frame = Record<string, unknown>;
+
+/** Throws an ApiError on anything else. */
+export function parseFrame(text: string): Frame {
+  let frame: unknown;
+  try {
+    frame = JSON.parse(text);
+  } catch {
+    throw invalidRequest('The frame is not valid JSON.', { code: 'invalid_json' });
+  }
+  if (!isJsonObject(frame)) throw invalidRequest('A frame must be a JSON object.');
+  return frame;
+}
+
+/** The request that a frame is about. Throws an ApiError when it names none. */
+export function readId(frame: Frame): string {
+  const { id } = frame;
+  if (typeof id !== 'string' || id === '') throw wrongType('id', 'the id of a request', id);
+  return id;
+}
+
+const createFields = new Set(
+  'type ref endpoint body detached idempotency_key deadline priority continuation metadata'.split(
+    ' ',
+  ),
+);
+
+/** What a `create` asks for. Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
+export function readCreate(frame: Frame, text: string, now: number) {
+  for (const field of Object.keys(frame)) {
+    if (createFields.has(field)) continue;
+    throw invalidRequest(`Unknown parameter: '${field.slice(0, 100)}'.`, {
+      param: field.slice(0, 100),
+      code: 'unknown_parameter',
+    });
+  }
+  const { ref, endpoint = endpoints[0], body, detached = false, metadata } = frame;
+  if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
+  if (ref !== undefined && ref.length > longestRef) {
+    throw invalidRequest(`'ref' is longer than ${longestRef} characters.`, { param: 'ref' });
+  }
+  if (endpoint !== endpoints[0]) {
+    throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
+  }
+  if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
+  if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
+  const bodyText = memberText(text, 'body') ?? '{}';
+  const submission = {
+    endpoint: endpoints[0],
+    body: bodyText,
+    ...readChatRequest(body),
+    reader: 'native' as const,
+    attached: !detached,
+    read: true,
+    deadlineAt: readDeadline(frame['deadline'], now, 'deadline'),
+    priority: readPriority(frame['priority'], 'priority'),
+    continuation: continuationOf(frame['continuation'], 'continuation'),
+    metadata: readMetadata(metadata, text),
+    idempotency: readIdempotency(
+      frame['idempotency_key'],
+      { route: '/v1/ws', text: bodyText },
+      'idempotency_key',
+    ),
+  };
+  return { ref, detached, submission };
+}
+
+export const serverBusy = () =>
+  unavailable('This server holds as many request bodies as it may.', 'server_busy', 1);
+
+export const unknownType = (type: unknown) =>
+  invalidRequest(
+    `Unknown frame type ${JSON.stringify(type ?? null).slice(0, 100)}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
+    { param: 'type', code: 'unknown_frame_type' },
+  );
+
+/**
+ * Says which frame it answers, as far as that could be read, and when to come back where HTTP would
+ * say so in a header.
+ */
+export function errorFrame(
+  frame: Frame | undefined,
+  error: OpenAiError,
+  headers: Record<string, string> = {},
+): string {
+  const { ref, id } = frame ?? {};
+  return JSON.stringify({
+    type: 'error',
+    ref: typeof ref === 'string' && ref.length <= longestRef ? ref : undefined,
+    id: typeof id === 'string' && id.length <= longestRef ? id : undefined,
+    error: { ...error, retry_after_ms: readRetryAfter(headers) },
+  });
+}
+
+function readRetryAfter(headers: Record<string, string>): number | undefined {
+  const { 'retry-after-ms': ms, 'retry-after': seconds } = headers;
+  if (ms !== undefined) return Number(ms);
+  return seconds === undefined ? undefined : Number(seconds) * 1000;
+}
+
+/** Keeps frames until they are let go: then, and from then on, they are sent. */
+export function holdBack(send: (text: string) => boolean) {
+  let held: string[] | undefined = [];
+  return {
+    send(text: string): boolean {
+      if (!held) return send(text);
+      held.push(text);
+      // No more for now: the rest comes from the log once the reader is resumed.
+      return false;
+    },
+    release(): void {
+      const texts = held ?? [];
+      held = undefined;
+      for (const text of texts) send(text);
+    },
+  };
+}

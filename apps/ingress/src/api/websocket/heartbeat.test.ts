@@ -1,0 +1,108 @@
+import { EventEmitter } from 'node:events';
+import type { WebSocket } from '@fastify/websocket';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { createSocketWheel } from './heartbeat.ts';
+import type { SocketWheel, Watched } from './heartbeat.ts';
+
+const pingMs = 1000;
+const idleMs = 10_000;
+const stallMs = 4000;
+
+class Peer extends EventEmitter {
+  readonly OPEN = 1;
+  readyState = 1;
+  pings = 0;
+  ping() {
+    this.pings += 1;
+  }
+}
+
+let wheel: SocketWheel;
+let peer: Peer;
+let deaf: boolean;
+let requests: number;
+let ended: string[];
+let watched: Watched;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  wheel = createSocketWheel({ pingMs, idleMs, stallMs });
+  peer = new Peer();
+  deaf = false;
+  requests = 1;
+  ended = [];
+  watched = wheel.watch(peer as unknown as WebSocket, {
+    isDeaf: () => deaf,
+    requestsOpen: () => requests,
+    framesServed: () => 0,
+    end: (reason) => ended.push(reason),
+  });
+});
+afterEach(() => {
+  wheel.close();
+  vi.useRealTimers();
+});
+
+const pass = (intervals: number) => vi.advanceTimersByTime(intervals * pingMs);
+
+test('one that does not answer until the next ping is dead', () => {
+  pass(1);
+  expect([peer.pings, ended]).toEqual([1, []]);
+  pass(1);
+  expect([peer.pings, ended]).toEqual([1, ['dead']]);
+});
+
+test('one that answers is pinged again and again', () => {
+  peer.ping = () => {
+    peer.pings += 1;
+    peer.emit('pong');
+  };
+  pass(20);
+  expect([peer.pings, ended]).toEqual([20, []]);
+});
+
+test('one that takes what waits for it, if slowly, is not dead; one that stopped to is', () => {
+  pass(1);
+  for (let i = 0; i < 30; i += 1) {
+    // Less often than it is looked at.
+    if (i % 3 === 0) watched.moved();
+    pass(1);
+  }
+  expect([peer.pings, ended]).toEqual([1, []]);
+  pass(stallMs / pingMs + 1);
+  expect(ended[0]).toBe('dead');
+});
+
+test('one that was not heard for a while gets a whole interval to answer a new ping', () => {
+  pass(1);
+  // Between two looks, so that neither sees it.
+  watched.lives();
+  pass(1);
+  expect([peer.pings, ended]).toEqual([2, []]);
+  pass(1);
+  expect(ended).toEqual(['dead']);
+});
+
+test('pings and pongs of its own do not make it used, and what it asks for does', () => {
+  requests = 0;
+  for (let i = 0; i < 8; i += 1) {
+    pass(1);
+    peer.emit('ping');
+  }
+  watched.used();
+  for (let i = 0; i < 10; i += 1) {
+    pass(1);
+    peer.emit('ping');
+    peer.emit('pong');
+    watched.lives();
+  }
+  expect(ended).toEqual([]);
+  pass(1);
+  expect(ended).toEqual(['idle']);
+});
+
+test('one that is not read at the moment is neither pinged nor dead', () => {
+  deaf = true;
+  pass(20);
+  expect([peer.pings, ended]).toEqual([0, []]);
+});

@@ -1,0 +1,125 @@
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, Server as HttpServer } from 'node:http';
+import type { Socket } from 'node:net';
+import { socketPath } from '../../auth/authenticate.ts';
+import { invalidRequest } from '../../errors.ts';
+import type { ApiError } from '../../errors.ts';
+import { afterAnswers } from '../../server/pipelined.ts';
+
+/* What becomes of a request with an `Upgrade`: a WebSocket, or a request like any other. */
+
+/** The only version of the WebSocket protocol there is (RFC 6455). */
+const socketVersion = '13';
+
+/** Headers that speak of a connection's protocol, and of nothing else. */
+const ofUpgrade = new Set(['upgrade', 'http2-settings']);
+
+type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
+
+/** A server may ignore an upgrade that it does not offer, and clients count on it (RFC 9110, 7.8). */
+export function wantsSocket({ method, url = '', headers }: Asked): boolean {
+  const [path = ''] = url.split('?', 1);
+  return (
+    method === 'GET' &&
+    path.replace(/\/+$/, '') === socketPath &&
+    hasToken(headers.upgrade, 'websocket')
+  );
+}
+
+/** Why there will be no WebSocket; undefined where there may be one. */
+export function whyNoSocket({
+  httpVersion,
+  headers,
+}: Pick<IncomingMessage, 'httpVersion' | 'headers'>): ApiError | undefined {
+  if (httpVersion !== '1.1') {
+    return invalidRequest('A WebSocket needs HTTP/1.1.', { code: 'invalid_http' });
+  }
+  if (headers['sec-websocket-version'] !== socketVersion) {
+    return upgradeRequired(`A WebSocket needs version ${socketVersion} of the protocol.`);
+  }
+  // Sixteen bytes in base64.
+  if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
+    return invalidRequest("Invalid 'Sec-WebSocket-Key'.", { code: 'invalid_http' });
+  }
+  return undefined;
+}
+
+/** `connection`: as the client sent it. One that is to be closed is said to be. */
+export function upgradeRequired(message: string, connection = ''): ApiError {
+  const isLast = hasToken(connection, 'close');
+  return invalidRequest(message, {
+    status: 426,
+    code: 'upgrade_required',
+    headers: {
+      upgrade: 'websocket',
+      connection: isLast ? 'close, upgrade' : 'upgrade',
+      'sec-websocket-version': socketVersion,
+    },
+  });
+}
+
+/**
+ * Takes the upgrades of a server, each behind the answers before it. Those of WebSockets come out of the
+ * emitter, for ws to listen to; any other request is given back to the server as if it had no `Upgrade`.
+ *
+ * Node can ignore an upgrade by itself (`shouldUpgradeCallback`), but loses what came in the same packet
+ * behind the request: its parser stops at an upgrade, and Node goes on without the rest.
+ *
+ * To be called before anything else listens to the server's connections.
+ */
+export function divideUpgrades(
+  server: HttpServer,
+  event: 'connection' | 'secureConnection',
+): EventEmitter {
+  const sockets = new EventEmitter();
+  // Node's own listener, which reads requests; all others know this connection already.
+  const [readRequests] = server.listeners(event);
+  // By default Node keeps the first thousand headers only. One behind them may say where the body ends,
+  // and without it that body would be read as further requests. `maxHeaderSize` is the bound.
+  server.maxHeadersCount = 0;
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    const destroy = () => void socket.destroy();
+    // Node's own listeners are gone. As with those, a client that ends its side has left.
+    socket.on('error', destroy).on('end', destroy);
+    afterAnswers(socket, () => {
+      socket.off('error', destroy).off('end', destroy);
+      if (!socket.writable) {
+        socket.destroy();
+        return;
+      }
+      if (wantsSocket(request)) {
+        // Nothing listens any more once the server closes.
+        if (!sockets.emit('upgrade', request, socket, head)) socket.destroy();
+        return;
+      }
+      // Of the answer before: its listener is gone, and this request may take longer.
+      socket.setTimeout(0);
+      socket.unshift(Buffer.concat([headWithout(request), head]));
+      readRequests?.call(server, socket);
+    });
+  });
+  return sockets;
+}
+
+/** The bytes of a request's head, without what asks for an upgrade. */
+function headWithout({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    const value = rawHeaders[i + 1] ?? '';
+    if (ofUpgrade.has(name.toLowerCase())) continue;
+    lines.push(`${name}: ${name.toLowerCase() === 'connection' ? withoutUpgrade(value) : value}`);
+  }
+  // Node reads the bytes of a header as Latin-1.
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+const withoutUpgrade = (connection: string): string =>
+  tokensOf(connection)
+    .filter((token) => !ofUpgrade.has(token.toLowerCase()))
+    .join(', ');
+
+const hasToken = (value: string | undefined, wanted: string): boolean =>
+  tokensOf(value ?? '').some((token) => token.toLowerCase() === wanted);
+
+const tokensOf = (value: string): string[] => value.split(',').map((token) => token.trim());

@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { createKeepAlive, openSse } from './sse-writer.ts';
+import type { SseConnection } from './sse-writer.ts';
+
+const keepAlive = createKeepAlive(60_000);
+let server: Server;
+
+beforeEach(async () => {
+  server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  server.closeAllConnections();
+  server.close();
+  await once(server, 'close');
+});
+
+/** A connection to a client that reads nothing yet. */
+async function open(): Promise<{
+  connection: SseConnection;
+  response: ServerResponse;
+  incoming: Promise<IncomingMessage>;
+  leave(): void;
+}> {
+  const { port } = server.address() as AddressInfo;
+  const outgoing = request({ port, host: '127.0.0.1', agent: false }).on('error', () => {});
+  outgoing.end();
+  const incoming = once(outgoing, 'response').then(([head]) => head as IncomingMessage);
+  const [, response] = (await once(server, 'request')) as [unknown, ServerResponse];
+  const connection = openSse({
+    response,
+    headers: () => ({}),
+    limits: { readerBufferBytes: 64 * 1024, readerStallMs: 60_000 },
+    keepAlive,
+    onDrain: () => {},
+    stalled: 'data: stalled\n\n',
+  });
+  return { connection, response, incoming, leave: () => outgoing.destroy() };
+}
+
+const large = `data: ${'x'.repeat(8 * 1024 * 1024)}\n\n`;
+const done = 'data: [DONE]\n\n';
+
+it('says nothing behind its last text, also while bytes wait before that', async () => {
+  const { connection, response, incoming } = await open();
+  connection.write(large);
+  connection.end(done);
+  expect([connection.ended, response.writableEnded]).toEqual([true, false]);
+  connection.end('data: an error\n\n');
+  expect(connection.write('data: more\n\n')).toBe(false);
+  let text = '';
+  for await (const part of (await incoming).setEncoding('utf8')) text += String(part);
+  expect(text.slice(large.length)).toBe(done);
+});
+
+it('has no timer once its client is gone', async () => {
+  const { connection, response, incoming, leave } = await open();
+  connection.write('data: one\n\n');
+  await incoming;
+  vi.useFakeTimers({ toFake: ['setTimeout'] });
+  leave();
+  await once(response, 'close');
+  const before = vi.getTimerCount();
+  connection.write(large);
+  connection.end(done);
+  expect(vi.getTimerCount()).toBe(before);
+});

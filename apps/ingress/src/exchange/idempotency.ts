@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { invalidRequest } from '../errors.ts';
+import type { ApiError } from '../errors.ts';
+
+/** What a request is to be known by, so that it is made once. */
+export type Idempotency = {
+  /** The Idempotency-Key, as sent. */
+  key: string;
+  /** Of the bytes that were sent, and where to. */
+  fingerprint: string;
+};
+
+/** Bytes of an Idempotency-Key. */
+const longestKey = 255;
+
+/**
+ * The Idempotency-Key of a call, with the fingerprint of what it asks for; undefined where none was
+ * sent. Throws a 400 on one that is empty, too long, has control characters, or is no Unicode text.
+ */
+export function readIdempotency(
+  value: unknown,
+  asked: { route: string; text: string },
+  param = 'Idempotency-Key',
+): Idempotency | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'string' || !isKey(value)) {
+    throw invalidRequest(
+      `Invalid '${param}': expected one key of 1 to ${longestKey} bytes in UTF-8, without control characters.`,
+      { param, code: 'invalid_idempotency_key' },
+    );
+  }
+  return { key: value, fingerprint: sha256(`${asked.route}\n${asked.text}`) };
+}
+
+// Half a surrogate pair has no bytes of its own: two keys would have one hash.
+const isKey = (key: string): boolean =>
+  key !== '' && key.isWellFormed() && Buffer.byteLength(key) <= longestKey && !/\p{Cc}/u.test(key);
+
+/**
+ * Where a key's request is found: by a hash that nobody else's key has, in the shard that follows
+ * from it, so that the key and its request are in one slot. Another number of shards is another
+ * place: a key that was used before the change is new after it.
+ */
+export function placeOf(keyId: string | undefined, key: string, shards: number) {
+  const hash = sha256(JSON.stringify([keyId ?? null, key]));
+  return { hash, shard: Number.parseInt(hash.slice(0, 12), 16) % shards };
+}
+
+export const keyReused = (): ApiError =>
+  invalidRequest('This Idempotency-Key was used before, for another request.', {
+    status: 409,
+    param: 'Idempotency-Key',
+    code: 'idempotency_key_reused',
+    // OpenAI's SDKs make a request again that got a 409.
+    headers: { 'x-should-retry': 'false' },
+  });
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

@@ -1,0 +1,90 @@
+import { encodeEntry } from '@millrace/shared/domain/entry';
+import type { Keyspace } from '@millrace/shared/store/keys';
+import type { StreamLog } from '@millrace/shared/store/stream-log/port';
+import type { Logger } from '@millrace/shared/runtime/logger';
+import { reaperLeaseMs, startReaper } from '@millrace/shared/store/membership/reaper';
+import { createRedisBoard } from '@millrace/shared/store/membership/redis-registry';
+import type { RedisBoardOptions } from '@millrace/shared/store/membership/redis-registry';
+import type { JobQueue } from '@millrace/shared/store/queue/port';
+import { poisoned } from '../errors.ts';
+import type { Metrics } from '../observe/metrics.ts';
+
+export type ReapersOptions = {
+  redis: RedisBoardOptions['redis'];
+  keys: Keyspace;
+  shards: number;
+  /** Of this ingress. */
+  name: string;
+  queue: Pick<JobQueue, 'takeFrom'>;
+  log: Pick<StreamLog, 'finish'>;
+  metrics: Pick<Metrics, 'workerDied' | 'tookOver' | 'falseAlarm' | 'poisoned'>;
+  logger: Logger;
+  onError(error: unknown): void;
+};
+
+export type Reapers = {
+  /** This ingress has queued a request. */
+  wake(): void;
+  /** A worker may just have died. */
+  lookNow(): void;
+  stop(): Promise<void>;
+};
+
+/** One for each shard: whoever has the shard's lease gives the jobs of its dead workers to others. */
+export function startReapers(options: ReapersOptions): Reapers {
+  const { redis, keys, shards, name, queue, log, metrics, logger, onError } = options;
+
+  /** Ends a request whose workers died of it. */
+  async function condemn(shard: number, id: string, worker: string): Promise<void> {
+    const line = encodeEntry({ kind: 'failed', data: { ...poisoned, at: Date.now() } });
+    const { kind } = await log.finish(id, line, 'failed');
+    if (kind !== 'finished') return;
+    metrics.poisoned(shard);
+    logger.error({ request: id, worker, shard }, 'a request killed its workers: failed');
+  }
+
+  const start = (shard: number) =>
+    startReaper({
+      board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
+      async takeFrom(worker, death) {
+        const judged = death && {
+          ...death,
+          condemn: (id: string) => condemn(shard, id, worker),
+        };
+        return queue.takeFrom(shard, worker, judged);
+      },
+      events: {
+        onDeath(worker, cause) {
+          metrics.workerDied(cause, shard);
+          logger.warn({ worker, cause, shard }, 'a worker is dead: others go on with its requests');
+        },
+        onTakeover(worker, jobs) {
+          metrics.tookOver(jobs, shard);
+          logger.info({ worker, jobs, shard }, 'requests of a dead worker were handed to others');
+        },
+        onFalseAlarm(worker, cause) {
+          metrics.falseAlarm(cause, shard);
+          logger.warn({ worker, cause, shard }, 'a worker that was taken for dead is back');
+        },
+        onError,
+      },
+    });
+  const reapers = Array.from({ length: shards }, (_, shard) => start(shard));
+  // What was seen over a lost connection proves nothing: Redis may have been away for everybody.
+  const doubt = () => {
+    for (const reaper of reapers) reaper.doubt();
+  };
+  redis.on('close', doubt);
+  return {
+    wake() {
+      for (const reaper of reapers) reaper.wake();
+    },
+    lookNow() {
+      for (const reaper of reapers) reaper.lookNow();
+    },
+    async stop() {
+      redis.off('close', doubt);
+      await Promise.all(reapers.map((reaper) => reaper.stop()));
+    },
+  };
+}

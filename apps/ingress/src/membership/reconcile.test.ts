@@ -1,0 +1,101 @@
+import type { RequestMeta } from '@millrace/shared/domain/request';
+import { newRequestId } from '@millrace/shared/domain/request';
+import { createMemoryLog } from '@millrace/shared/store/stream-log/memory-log';
+import { newRequest } from '@millrace/shared/store/submit/request.fixture';
+import type { JobState } from '@millrace/shared/store/queue/port';
+import { afterEach, expect, test } from 'vitest';
+import { createReconciler } from './reconcile.ts';
+import type { Reconciler } from './reconcile.ts';
+import { createRelay } from '../delivery/relay.ts';
+
+// Requests on their way into Redis; what becomes of lost jobs is in test/fault/job-removed.test.ts.
+
+let reconciler: Reconciler | undefined;
+afterEach(() => reconciler?.stop());
+
+function setUp(state: JobState = 'unknown') {
+  const id = newRequestId(0, Date.now());
+  const sending = new Set<string>();
+  const gone: string[] = [];
+  const onError = (error: unknown) => {
+    throw error;
+  };
+  const { log, submit } = createMemoryLog();
+  const relay = createRelay({ log, onUnread() {}, onError });
+  relay.openFresh(id, { lines: () => true, reset() {}, gone: (why) => gone.push(why) });
+  let looks = 0;
+  const loop = { isLate: false, overdue: 0 };
+  reconciler = createReconciler({
+    log,
+    queue: { state: async () => state, remove: async () => true },
+    relay: {
+      ...relay,
+      endOverdue() {
+        loop.overdue += 1;
+      },
+      takeQuiet(...asked) {
+        looks += 1;
+        return relay.takeQuiet(...asked);
+      },
+    },
+    isSending: (one) => sending.has(one),
+    onOverdue() {},
+    lateLoop: { wasLate: () => loop.isLate, rest() {}, resume() {} },
+    onError,
+    quietMs: 2,
+  });
+  const { describe } = reconciler;
+  const create = (times: Pick<RequestMeta, 'createdAt' | 'sentAt'>) =>
+    submit(
+      newRequest({
+        id,
+        endpoint: '/v1/chat/completions',
+        model: 'm',
+        stream: true,
+        reader: 'native',
+        includeUsage: false,
+        attached: false,
+        ...times,
+      }),
+    );
+  const looked = async (times: number): Promise<void> => {
+    const from = looks;
+    await expect.poll(() => looks, { interval: 1 }).toBeGreaterThanOrEqual(from + times);
+  };
+  return { id, sending, gone, create, describe, looked, loop };
+}
+
+test('a request that waits for Redis is not taken for one that is gone', async () => {
+  const { id, sending, gone, looked } = setUp();
+  sending.add(id);
+  await looked(5);
+  expect(gone).toEqual([]);
+  sending.delete(id);
+  await expect.poll(() => gone).toEqual(['expired']);
+});
+
+test('a request between its hash and the queue is not taken for a lost job, however old it is', async () => {
+  const { id, sending, create, describe } = setUp();
+  sending.add(id);
+  await create({ createdAt: Date.now() - 60_000 });
+  expect((await describe(id))?.ended).toBeUndefined();
+  sending.delete(id);
+  expect((await describe(id))?.ended).toBe('failed');
+});
+
+test('one that another ingress has just sent has a while to come into the queue', async () => {
+  const { id, create, describe } = setUp();
+  await create({ createdAt: Date.now() - 60_000, sentAt: Date.now() + 60_000 });
+  expect((await describe(id))?.ended).toBeUndefined();
+});
+
+test('no reader is given up by a process that stood still, before it has read what came meanwhile', async () => {
+  const { looked, loop } = setUp();
+  loop.isLate = true;
+  await looked(3);
+  const seen = loop.overdue;
+  await looked(3);
+  expect(loop.overdue).toBe(seen);
+  loop.isLate = false;
+  await expect.poll(() => loop.overdue).toBeGreaterThan(seen);
+});

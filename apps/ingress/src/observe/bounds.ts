@@ -1,0 +1,145 @@
+import type { Socket } from 'node:net';
+import type { Bound } from '@millrace/shared/runtime/bounds';
+import type { Config } from '@millrace/shared/config';
+import type { ConnectionCounts } from '../server/connection-counts.ts';
+import type { Connections } from '../server/connections.ts';
+import type { BodyBudget } from '../server/limits.ts';
+import { maxPipelined } from '../server/pipelined.ts';
+import { maxServed } from '../api/websocket/message-queue.ts';
+import { maxPerSocket } from '../api/websocket/requests.ts';
+import type { SocketWheel } from '../api/websocket/heartbeat.ts';
+import { maxStoryChars, maxViews } from '../api/jobs/view.ts';
+import type { JobViews } from '../api/jobs/view.ts';
+import type { OwnLoad } from '../admission/overload-monitor.ts';
+import type { Relay } from '../delivery/relay.ts';
+import type { KeepAlive } from '../delivery/sse-writer.ts';
+import type { WaitingRoom } from '../delivery/queue-position.ts';
+import type { Submitter } from '../exchange/submit.ts';
+
+export type BoundSources = {
+  limits: Config['limits'];
+  bodies: BodyBudget;
+  connections: Pick<Connections, 'heldBytes' | 'size'>;
+  connectionCounts: Pick<ConnectionCounts<Socket>, 'most' | 'size'>;
+  /** Connections that the limit of file descriptors leaves. */
+  room: number;
+  relay: Pick<Relay, 'readers' | 'held' | 'reads'>;
+  socketWheel: Pick<SocketWheel, 'framesServed' | 'requestsOpen'>;
+  ownLoad: Pick<OwnLoad, 'seen' | 'limits'>;
+  jobViews: Pick<JobViews, 'size' | 'held' | 'remembered' | 'maxHeld'>;
+  waitingRoom: Pick<WaitingRoom, 'guests'>;
+  keepAlive: Pick<KeepAlive, 'watched'>;
+  submitter: Pick<Submitter, 'cancelling'>;
+  keeper: { readonly size: number };
+};
+
+/** What an ingress holds in memory, and how much it may: docs/bounds.md tells of each. */
+export function ingressBounds(sources: BoundSources): Bound[] {
+  const { limits, bodies, connections, connectionCounts, relay, socketWheel, ownLoad } = sources;
+  const entries = (what: string, limit: string, max: number, read: () => number, per?: string) => {
+    return { what, unit: 'entries' as const, limit, max, read, per };
+  };
+  const own = (what: 'heap' | 'resident_memory'): Bound => {
+    const max = ownLoad.limits[what];
+    return { what, unit: 'bytes', limit: 'limits.memory', max, read: () => ownLoad.seen[what] };
+  };
+  return [
+    {
+      what: 'loop_delay',
+      unit: 'seconds',
+      limit: 'limits.loopDelay',
+      max: limits.loopDelayMs / 1000,
+      read: () => ownLoad.seen.loop_delay / 1000,
+    },
+    own('heap'),
+    own('resident_memory'),
+    {
+      what: 'request_bodies',
+      unit: 'bytes',
+      limit: 'limits.requestBodies',
+      max: limits.requestBodiesBytes,
+      read: () => bodies.held,
+    },
+    {
+      what: 'reader_buffers',
+      unit: 'bytes',
+      limit: 'limits.readerBuffer',
+      max: limits.readerBufferBytes,
+      per: 'connection',
+      read: () => connections.heldBytes(),
+    },
+    entries(
+      'most_connections_of_an_address',
+      'limits.connectionsPerAddress',
+      limits.connectionsPerAddress,
+      () => connectionCounts.most.address,
+    ),
+    entries(
+      'most_connections_of_a_key',
+      'limits.connectionsPerKey',
+      limits.connectionsPerKey,
+      () => connectionCounts.most.key,
+    ),
+    entries(
+      'connections_in_use',
+      'limits.connectionsPerAddress',
+      limits.connectionsPerAddress,
+      () => connections.size,
+      'address',
+    ),
+    entries('readers', 'maxPerSocket', maxPerSocket, () => relay.readers, 'connection'),
+    entries(
+      'socket_requests',
+      'maxPerSocket',
+      maxPerSocket,
+      () => socketWheel.requestsOpen(),
+      'connection',
+    ),
+    entries(
+      'socket_frames',
+      'maxServed',
+      maxServed,
+      () => socketWheel.framesServed(),
+      'connection',
+    ),
+    ...jobBounds(sources),
+    entries('connections', 'descriptors', sources.room, () => connectionCounts.size),
+    entries('log_reads', 'readers', Infinity, () => relay.reads),
+    entries('held_requests', 'maxPipelined', maxPipelined, () => relay.held, 'connection'),
+    entries('waiting_readers', 'readers', Infinity, () => sources.waitingRoom.guests),
+    entries(
+      'watched_streams',
+      'maxPipelined',
+      maxPipelined,
+      () => sources.keepAlive.watched,
+      'connection',
+    ),
+    entries('cancellations', 'patienceMs', Infinity, () => sources.submitter.cancelling),
+    entries('renewed_leases', 'keys.*.concurrent', Infinity, () => sources.keeper.size),
+  ];
+}
+
+/** What the answers of GET /v1/jobs/{id} take. */
+const jobBounds = ({ jobViews }: BoundSources): Bound[] => [
+  {
+    what: 'job_views',
+    unit: 'entries',
+    limit: 'maxViews',
+    max: maxViews,
+    read: () => jobViews.size,
+  },
+  {
+    what: 'job_answers',
+    unit: 'bytes',
+    limit: 'limits.responseBody',
+    max: jobViews.maxHeld,
+    read: () => jobViews.held,
+  },
+  {
+    what: 'job_stories',
+    unit: 'bytes',
+    limit: 'maxStoryChars',
+    max: maxStoryChars,
+    read: () => jobViews.remembered,
+  },
+];

@@ -1,0 +1,62 @@
+import type { FastifyInstance } from 'fastify';
+import { pauseReason } from '@millrace/shared/store/queue/pause-watch';
+import { strainWords } from '../admission/controller.ts';
+import type { Services } from '../services.ts';
+
+/** Milliseconds that Redis may take to answer before this ingress is not ready. */
+const patienceMs = 1000;
+
+export function healthRoutes(app: FastifyInstance, services: Services): void {
+  app.get('/healthz', () => ({ status: 'ok' }));
+
+  app.get('/readyz', async (_request, reply) => {
+    const reasons = await whyNotReady(services);
+    if (reasons.length > 0) reply.code(503);
+    const notReady = services.leaving() ? 'draining' : 'not_ready';
+    return { status: reasons.length === 0 ? 'ready' : notReady, reasons };
+  });
+
+  app.get('/metrics', async (_request, reply) => {
+    const { contentType, text } = await services.metrics.render();
+    return reply.header('content-type', contentType).send(text);
+  });
+}
+
+async function whyNotReady(services: Services): Promise<string[]> {
+  const { channels, leaving, ownLoad, queue, pingRedis } = services;
+  const reasons: string[] = [];
+  if (leaving()) reasons.push('this ingress is draining');
+  const own = ownLoad.judge();
+  if (own.kind === 'shed') {
+    reasons.push(`this ingress takes no new work: ${strainWords[own.reason]}`);
+  }
+  // One promise for all three: a rejection that no one awaits would end the process.
+  const asked = Promise.all([channels.countWorkers(), queue.pausedShards(), pingRedis()]);
+  const seen = await inTime(asked);
+  if (seen.kind === 'late') return [...reasons, `redis did not answer within ${patienceMs} ms`];
+  if (seen.kind === 'refused') return [...reasons, `redis refuses commands: ${seen.code}`];
+  const [workers, paused] = seen.value;
+  if (workers === 0) reasons.push('no worker is present');
+  const pause = pauseReason(paused);
+  if (pause !== undefined) reasons.push(pause);
+  return reasons;
+}
+
+/** `code`: the first word of what Redis says, such as MISCONF or LOADING. */
+type Seen<T> = { kind: 'seen'; value: T } | { kind: 'late' } | { kind: 'refused'; code: string };
+
+async function inTime<T>(work: Promise<T>): Promise<Seen<T>> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Seen<T>>((resolve) => {
+    timer = setTimeout(() => resolve({ kind: 'late' }), patienceMs);
+  });
+  try {
+    return await Promise.race([work.then((value) => ({ kind: 'seen', value }) as const), late]);
+  } catch (error) {
+    const code = error instanceof Error ? /^[A-Z]+(?= )/.exec(error.message)?.[0] : undefined;
+    return code === undefined ? { kind: 'late' } : { kind: 'refused', code };
+  } finally {
+    clearTimeout(timer);
+    work.catch(() => {});
+  }
+}

@@ -1,0 +1,132 @@
+import type { ServerResponse } from 'node:http';
+import { performance } from 'node:perf_hooks';
+import type { Logger } from '@millrace/shared/runtime/logger';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { plainAddress } from '../auth/addresses.ts';
+import type { Principal } from '../auth/api-keys.ts';
+import type { Refusal } from './refusals.ts';
+import { addressOf } from '../auth/client.ts';
+
+/*
+ * One line for each request that ended, over HTTP and on WebSockets, refusals included. It has the id that
+ * the client got as `x-request-id`. Nothing of what was asked or answered is in it, no header, and no query.
+ */
+
+/** `left`: its client went away before the end. `handed_over`: this ingress stops, and the request runs on. */
+export type RequestOutcome = 'completed' | 'failed' | 'cancelled' | 'left' | 'handed_over';
+
+/** What stations of a request add to its line, as they learn it. */
+export type RequestFacts = {
+  model?: string;
+  /** Of the error that its client was told. */
+  code?: string | null;
+  /** Of an answer that was written past the response. */
+  status?: number;
+  /** How often a provider was asked, and who answered last, as far as this reader was told. */
+  progress?: { readonly attempts: number; readonly servedBy: string | undefined };
+};
+
+const known = new WeakMap<ServerResponse, RequestFacts>();
+
+/** Of the request that this is the response of. */
+export function factsOf(response: ServerResponse): RequestFacts {
+  let facts = known.get(response);
+  if (!facts) known.set(response, (facts = {}));
+  return facts;
+}
+
+/** Which model it asks for, as it was written: perhaps none of ours. */
+export function noteModel(response: ServerResponse, model: string): void {
+  factsOf(response).model = model.slice(0, longestText);
+}
+
+type Log = Pick<Logger, 'debug' | 'info' | 'warn'>;
+
+/** Asked every second by machines: logged at `debug` only. */
+const probes = new Set(['/healthz', '/readyz', '/metrics']);
+
+/** The status of a request whose client left before it was sent one, here as in the metrics. */
+const leftBeforeHead = 499;
+
+/** Characters of what a client made up: a path that nothing serves, a model that is none. */
+const longestText = 200;
+
+export function logRequests(app: FastifyInstance, log: Log): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    logWhenEnded(log, request, reply.raw);
+    done();
+  });
+}
+
+/** For a request that no hook has seen. */
+export function logWhenEnded(log: Log, request: FastifyRequest, response: ServerResponse): void {
+  const since = performance.now();
+  response.once('close', () => {
+    const path = (request.url.split('?')[0] ?? '').slice(0, longestText);
+    const { model, code, progress, ...told } = factsOf(response);
+    // The response of a WebSocket that was opened is never sent: the answer is the handshake's.
+    const isSocket = request.ws && !response.headersSent;
+    const sent = isSocket ? 101 : response.headersSent ? response.statusCode : leftBeforeHead;
+    const status = told.status ?? sent;
+    const outcome = outcomeOf(code, isSocket || response.writableFinished, status);
+    const level = probes.has(path) ? 'debug' : levelOf(outcome);
+    log[level](
+      {
+        id: request.id,
+        method: request.method,
+        path,
+        status,
+        // Undefined before it was known, and on routes that ask for no key.
+        key: (request as { principal?: Principal }).principal?.keyId,
+        address: plainAddress(addressOf(request)),
+        model,
+        ms: Math.round(performance.now() - since),
+        outcome,
+        code,
+        attempts: progress?.attempts,
+        served_by: progress?.servedBy,
+      },
+      'request',
+    );
+  });
+}
+
+/** For what was no request, or none that is served here, and has an answer all the same. */
+export function logUnread(
+  log: Log,
+  { reason, address }: Refusal,
+  { id, status }: { id: string; status: number },
+): void {
+  const from = plainAddress(address);
+  log.warn({ id, status, address: from, outcome: 'failed', code: reason }, 'request');
+}
+
+function outcomeOf(
+  code: string | null | undefined,
+  isFinished: boolean,
+  status: number,
+): RequestOutcome {
+  if (code === 'server_draining') return 'handed_over';
+  if (code === 'request_cancelled') return 'cancelled';
+  if (code !== undefined) return 'failed';
+  if (!isFinished) return 'left';
+  return status < 400 ? 'completed' : 'failed';
+}
+
+const levelOf = (outcome: RequestOutcome) => (outcome === 'failed' ? 'warn' : 'info');
+
+/** One request on a WebSocket. */
+export type SocketLine = {
+  id?: string | undefined;
+  frame: 'create' | 'subscribe' | (string & {});
+  key: string | undefined;
+  model?: string | undefined;
+  ms?: number;
+  outcome: RequestOutcome;
+  code?: string | null | undefined;
+  attempts?: number;
+};
+
+export function logSocketRequest(log: Log, line: SocketLine): void {
+  log[levelOf(line.outcome)]({ path: '/v1/ws', ...line }, 'request');
+}

@@ -1,0 +1,57 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { invalidRequest } from '../errors.ts';
+import type { ApiError } from '../errors.ts';
+
+/* What Node's parser lets pass in the head of a request, and a server should not. */
+
+type Head = Pick<IncomingMessage, 'httpVersion' | 'rawHeaders' | 'headers'>;
+
+/** What a host and its port can be written with (RFC 3986, 3.2). */
+const hostPattern = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
+
+/** Refuses what is no HTTP/1.0 or 1.1, what names two hosts or none, and what expects something odd. */
+export function checkHeads(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, _reply, done) => done(whyBadHead(request.raw)));
+}
+
+export function whyBadHead({ httpVersion, rawHeaders, headers }: Head): ApiError | undefined {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') {
+    return bad(`HTTP/${httpVersion} is not served here.`, httpVersion.startsWith('0') ? 400 : 505);
+  }
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  // Two parties on the way could each believe another one of them.
+  if (hosts > 1) return bad('The request has more than one Host header.');
+  if (hosts === 0 && httpVersion === '1.1') return bad('The request has no Host header.');
+  if (!hostPattern.test(headers.host ?? ''))
+    return bad('The Host header is not the name of a host.');
+  const { expect } = headers;
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue' && httpVersion === '1.1') {
+    return bad("Only '100-continue' may be expected.", 417);
+  }
+  return undefined;
+}
+
+const bad = (message: string, status = 400) =>
+  invalidRequest(message, { status, code: 'invalid_http', headers: { connection: 'close' } });
+
+/**
+ * `Expect: 100-continue`: the 100 goes out once the body is wanted, and so not after a refusal.
+ * What expects something else is answered like any request, and refused by its head.
+ */
+export function answerExpectations(app: FastifyInstance): void {
+  const waiting = new WeakSet<IncomingMessage>();
+  app.server.on('checkContinue', (request, response) => {
+    waiting.add(request);
+    app.routing(request, response);
+  });
+  app.server.on('checkExpectation', (request, response) => app.routing(request, response));
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    if (waiting.delete(request.raw) && !reply.raw.headersSent) reply.raw.writeContinue();
+    done(null, payload);
+  });
+}

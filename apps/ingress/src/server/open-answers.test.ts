@@ -1,0 +1,159 @@
+import Fastify from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { encodeEntry } from '@millrace/shared/domain/entry';
+import { newRequestId } from '@millrace/shared/domain/request';
+import { createMemoryLog } from '@millrace/shared/store/stream-log/memory-log';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { createConnections } from './connections.ts';
+import { handOverMs } from './hand-over.ts';
+import type { Charge } from '../admission/quota.ts';
+import type { Prepared, Submission } from '../exchange/prepare.ts';
+import { createKeepAlive } from '../delivery/sse-writer.ts';
+import { createRelay } from '../delivery/relay.ts';
+import type { Services } from '../services.ts';
+import type { Sent } from '../exchange/submit.ts';
+import { awaitAnswers } from './open-answers.ts';
+import { boundBodies } from './limits.ts';
+import { completionRoutes } from '../api/chat-completions/routes.ts';
+import { jobRoutes } from '../api/jobs/routes.ts';
+
+// What reaches a request between two words to Redis; the rest is in test/fault/ingress-drains.test.ts.
+
+const connections = createConnections((error) => {
+  throw error;
+});
+const { log } = createMemoryLog();
+const relay = createRelay({ log, onUnread() {}, onError() {} });
+const limits = { requestBodiesBytes: 1e6, requestValues: 1e6, readerBufferBytes: 1e6 };
+const keepAlive = createKeepAlive(60_000);
+
+let app: FastifyInstance;
+let url: string;
+/** Redis' answers, as the test gives them. */
+let admitted: PromiseWithResolvers<Charge>;
+let sending: PromiseWithResolvers<Sent>;
+let refunds: number;
+let prepared: Prepared | undefined;
+let sent: string[];
+let left: string[];
+
+beforeEach(async () => {
+  admitted = Promise.withResolvers();
+  sending = Promise.withResolvers();
+  refunds = 0;
+  prepared = undefined;
+  sent = [];
+  left = [];
+  const services = {
+    config: { limits, models: {} },
+    connections,
+    relay,
+    keepAlive,
+    leaving: () => false,
+    metrics: { opened() {}, closed() {}, handedOver() {} },
+    keyLimits: { admit: () => admitted.promise, ended() {}, letGo() {} },
+    refused() {},
+    submitter: {
+      prepare: (submission: Submission) => (prepared = prepare(submission)),
+      async send({ meta }: Prepared) {
+        sent.push(meta.id);
+        meta.sentAt = 1;
+        return sending.promise;
+      },
+      async leave(id: string) {
+        left.push(id);
+        return 'ended' as const;
+      },
+    },
+  } as unknown as Services;
+  app = Fastify();
+  app.setErrorHandler((thrown: { status?: number }, _request, reply) =>
+    reply.code(thrown.status ?? 500).send(thrown),
+  );
+  awaitAnswers(app, services);
+  boundBodies(app, { held: 0 }, limits as unknown as Services['config']['limits']);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>
+    done(null, body),
+  );
+  completionRoutes(app, services);
+  jobRoutes(app, services);
+  url = await app.listen({ port: 0, host: '127.0.0.1' });
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await app.close();
+});
+
+function prepare(submission: Submission): Prepared {
+  const meta = { id: newRequestId(0, Date.now()), ...submission };
+  return { meta, submission, once: undefined } as unknown as Prepared;
+}
+
+const post = (path: string, asked: object, headers: Record<string, string> = {}) =>
+  fetch(url + path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(asked),
+  });
+
+const charge = (): Charge => ({
+  headers: {},
+  refund() {
+    refunds += 1;
+  },
+});
+
+const body = { model: 'm', messages: [{ role: 'user', content: 'hi' }], stream: true };
+const routes = [
+  ['a completion', '/v1/chat/completions', body],
+  ['a job', '/v1/jobs', { body }],
+] as const;
+
+test.each(routes)(
+  'of a drain that comes while the key is asked: %s that was told to come again is not made',
+  async (_what, path, asked) => {
+    const answer = post(path, asked);
+    await vi.waitFor(() => expect(prepared).toBeDefined());
+    await connections.cutAll();
+    // Its answer is on the way.
+    admitted.resolve(charge());
+    expect((await answer).status).toBe(503);
+    await vi.waitFor(() => expect(refunds).toBe(1));
+    expect(sent).toEqual([]);
+  },
+);
+
+test('of a job that comes into the queue after a drain has taken it back', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const answer = post('/v1/jobs', { body });
+  admitted.resolve(charge());
+  await vi.waitFor(() => expect(sent).toHaveLength(1));
+  // Another one whose cut takes longer.
+  const other = Promise.withResolvers<void>();
+  const open = connections.add(() => other.promise);
+  const cut = connections.cutAll();
+  await vi.advanceTimersByTimeAsync(handOverMs);
+  expect(left).toEqual(sent);
+  sending.resolve({ kind: 'queued' });
+  expect((await answer).status).toBe(503);
+  other.resolve();
+  open.remove();
+  await cut;
+});
+
+test('of a stream that is made anew for a reader with a cursor: nothing of it, and a 410', async () => {
+  const headers = { 'idempotency-key': 'k', 'last-event-id': '1-5' };
+  const answer = post('/v1/chat/completions', body, headers);
+  admitted.resolve(charge());
+  await vi.waitFor(() => expect(sent).toHaveLength(1));
+  const [id = ''] = sent;
+  const text = encodeEntry({ kind: 'chunk', text: '{"choices":[]}' });
+  relay.onFrame({ id, prev: { run: 0, seq: 0 }, last: { run: 1, seq: 1 }, texts: [text] });
+  sending.resolve({ kind: 'queued' });
+  const response = await answer;
+  expect(response.status).toBe(410);
+  expect(await response.json()).toMatchObject({ error: { code: 'cursor_ahead' } });
+  expect(left).toEqual([id]);
+});

@@ -1,0 +1,41 @@
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { invalidRequest } from '../errors.ts';
+
+/**
+ * Requests under way on one connection. Node serves those that come without waiting for the answers
+ * before them at once, all of them; no client needs more than a few.
+ */
+export const maxPipelined = 16;
+
+/** Throws a 429 for one that is too many: who wants more at a time opens more connections, which are bounded. */
+export function boundPipelined(app: FastifyInstance): void {
+  const underWay = new WeakMap<Socket, number>();
+  app.addHook('onRequest', (request, reply, done) => {
+    const { socket } = request.raw;
+    const count = (underWay.get(socket) ?? 0) + 1;
+    underWay.set(socket, count);
+    reply.raw.once('close', () => underWay.set(socket, (underWay.get(socket) ?? 1) - 1));
+    done(count > maxPipelined ? tooMany() : undefined);
+  });
+}
+
+/** The answer that is being sent on a connection, by Node's own note of it: there is no public one. */
+export const answerOn = (
+  socket: Socket & { _httpMessage?: ServerResponse | null },
+): ServerResponse | undefined => socket._httpMessage ?? undefined;
+
+/** Once the answers to all earlier requests on the connection have been sent, or it is gone. */
+export function afterAnswers(socket: Socket, then: () => void): void {
+  const answer = answerOn(socket);
+  if (answer) answer.once('close', () => afterAnswers(socket, then));
+  else then();
+}
+
+const tooMany = () =>
+  invalidRequest(`A connection may have ${maxPipelined} requests under way.`, {
+    status: 429,
+    code: 'too_many_requests_on_connection',
+    headers: { 'retry-after': '1', connection: 'close' },
+  });

@@ -1,0 +1,66 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { invalidRequest, notFound } from '../errors.ts';
+
+/** Characters of a path that are said back. */
+const shownPath = 100;
+
+type Route = { method: string; url: string; pattern: RegExp };
+
+/**
+ * Remembers every route that is registered from now on, and answers for requests that none of them took:
+ * `OPTIONS` says what a path has, another method is a 405, and a 404 lists what is served.
+ */
+export function watchRoutes(
+  app: FastifyInstance,
+): (request: FastifyRequest, reply: FastifyReply) => FastifyReply {
+  const routes: Route[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    // What answers a browser's preflight to any path says nothing of what is there.
+    if (url === '*') return;
+    for (const one of [method].flat()) routes.push({ method: one, url, pattern: toPattern(url) });
+  });
+  return ({ method, url }, reply) => {
+    const path = url.split('?')[0] ?? '';
+    const found = routes.filter(({ pattern }) => path === '*' || pattern.test(path));
+    const allowed = [...new Set(found.map((route) => route.method))];
+    const shown = path.slice(0, shownPath);
+    if (allowed.length === 0) {
+      throw notFound(
+        `Unknown request URL: ${method} ${shown}. Served here: ${listRoutes(routes)}.`,
+        'unknown_url',
+      );
+    }
+    if (method === 'OPTIONS') {
+      return reply
+        .code(204)
+        .header('allow', [...allowed, 'OPTIONS'].join(', '))
+        .send();
+    }
+    throw invalidRequest(`Not allowed to ${method} on ${shown}.`, {
+      status: 405,
+      code: 'method_not_supported',
+      headers: { allow: allowed.join(', ') },
+    });
+  };
+}
+
+/** `POST /v1/jobs, GET|DELETE /v1/jobs/{id}`: without the pages of operators, and without HEAD, which any GET has. */
+function listRoutes(routes: readonly Route[]): string {
+  const methods = new Map<string, string[]>();
+  for (const { method, url } of routes) {
+    if (url.startsWith('/admin') || method === 'HEAD' || method === 'OPTIONS') continue;
+    const name = url.replaceAll(/:([^/]+)/g, '{$1}').replace(/\*$/, '{id}');
+    methods.set(name, [...(methods.get(name) ?? []), method]);
+  }
+  return [...methods].map(([url, some]) => `${some.join('|')} ${url}`).join(', ');
+}
+
+/** `:name` is one segment, a last `*` all that follows. Slashes at the end, and several in a row, do not matter. */
+const toPattern = (url: string): RegExp =>
+  new RegExp(
+    `^${url
+      .replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&')
+      .replaceAll(/:[^/]+/g, '[^/]+')
+      .replace(/\*$/, '.*')
+      .replaceAll('/', '/+')}/*$`,
+  );

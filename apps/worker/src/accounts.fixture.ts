@@ -1,4 +1,0 @@
-import type { Accounts } from './accounts.ts';
-
-/** For tests that look at something else. */
-export const unlimited: Accounts = { begin: () => {}, settle: () => {}, leave: () => {} };

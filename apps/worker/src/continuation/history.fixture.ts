@@ -1,0 +1,76 @@
+import type { AttemptMode, Entry } from '@millrace/shared/domain/entry';
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+import { emptyHistory, remember } from './history.ts';
+import type { History } from './history.ts';
+import { addChunk, nothingShown } from './delivered.ts';
+import type { Shown } from './delivered.ts';
+import type { RequestTraits } from './traits.ts';
+
+/* What the tests of the ladder are made of: lines of a log, chunks, faults. */
+
+export const plainTraits: RequestTraits = {
+  tools: false,
+  thinking: false,
+  json: false,
+  repeats: false,
+  choices: 1,
+  endsWithAssistant: false,
+};
+
+type Place = { provider: string; model: string };
+
+export const started = (attempt: number, { provider, model }: Place, mode: AttemptMode = 'start') =>
+  ({
+    kind: 'attempt',
+    data: { run: 1, attempt, provider, model, mode, at: 1000 },
+  }) satisfies Entry;
+
+export const ended = (attempt: number, outcome: string, firstTokenAt?: number) =>
+  ({
+    kind: 'attempt_end',
+    data: { run: 1, attempt, at: 2000, outcome, ...(firstTokenAt && { firstTokenAt }) },
+  }) satisfies Entry;
+
+export const seam = (attempt: number, rung: AttemptMode, outcome = 'passed', offset = 1) =>
+  ({
+    kind: 'seam',
+    data: { attempt, rung, offset, outcome: outcome === 'passed' ? 'passed' : 'diverged' },
+  }) satisfies Entry;
+
+export const reset = { kind: 'reset', data: { reason: 'restart' } } as const satisfies Entry;
+
+type Choice = { index?: number; finish?: string | null; logprobs?: object };
+
+/** A chunk with one choice. */
+export const chunk = (delta: object, { index = 0, finish = null, logprobs }: Choice = {}) => ({
+  id: 'chatcmpl-1',
+  object: 'chat.completion.chunk',
+  created: 1,
+  model: 'm',
+  choices: [{ index, delta, ...(logprobs && { logprobs }), finish_reason: finish }],
+});
+
+export const toolCall = { tool_calls: [{ index: 0, id: 'c', function: { name: 'weigh' } }] };
+
+export const said = (delta: object | string, choice?: Choice): Entry => ({
+  kind: 'chunk',
+  text: JSON.stringify(chunk(typeof delta === 'string' ? { content: delta } : delta, choice)),
+});
+
+export function historyOf(...entries: Entry[]): History {
+  const history = emptyHistory();
+  for (const entry of entries) remember(history, entry);
+  return history;
+}
+
+export function shownOf(...chunks: object[]): Shown {
+  const shown = nothingShown();
+  for (const one of chunks) addChunk(shown, one);
+  return shown;
+}
+
+export const fault = (code: FaultCode, rest: Partial<Fault> = {}): Fault => ({
+  code,
+  message: `It was ${code}.`,
+  ...rest,
+});

@@ -1,0 +1,261 @@
+import type { AttemptMode } from '@millrace/shared/domain/entry';
+import { faultTable } from '@millrace/shared/domain/fault';
+import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
+import type { Continuation, Prefill, ReaderKind, Target } from '@millrace/shared/domain/request';
+import { brokenOff, fail } from './clear-end.ts';
+import type { ClearEnd } from './clear-end.ts';
+import type { History, Try } from './history.ts';
+import { rungsFor } from './strategies.ts';
+import type { Rung } from './strategies.ts';
+import { isSpent, sinceShown } from './progress.ts';
+import { retryDelay } from './retry.ts';
+import { isNothing } from './delivered.ts';
+import { timeLimit } from './time-limit.ts';
+import type { RequestTraits } from './traits.ts';
+
+/** A target as the ladder sees it. */
+export type Route = Target & {
+  /** Whether it continues a trailing assistant message. */
+  prefill: Prefill;
+};
+
+export type Situation = {
+  routes: readonly Route[];
+  reader: ReaderKind;
+  traits: RequestTraits;
+  continuation: Continuation;
+  history: History;
+  /** Targets that are being asked: none is asked beside itself. */
+  asked?: readonly Place[];
+  /** Targets that refused no more than a key, and may be asked with another one. */
+  otherKey?: readonly Place[];
+  /** How the last attempt of this run failed; undefined where none has. */
+  fault: Fault | undefined;
+  /** The last one that tells why, where the last of all does not. */
+  reason?: Fault | undefined;
+  /** The model's, in milliseconds: of all attempts together. */
+  timeoutMs: number;
+  /** The request must not be served after this; milliseconds since the epoch. */
+  deadlineAt?: number | undefined;
+  /** Milliseconds since the epoch. */
+  now: number;
+  /** Between 0 and 1. */
+  random: number;
+};
+
+export type Step =
+  | { kind: 'attempt'; route: Route; mode: AttemptMode; delayMs: number }
+  /** The answer is whole as it was shown: only its end is missing. */
+  | { kind: 'complete' }
+  | ClearEnd;
+
+/** The outcome of an attempt that its worker broke off for another worker to go on. */
+const handedOver = 'handed_over';
+
+/** What a run does next. Pure: the same situation gives the same step. */
+export function next(situation: Situation): Step {
+  const { history, traits, routes, timeoutMs, deadlineAt, now } = situation;
+  const { shown, tries, startedAt } = history;
+  const isWhole = history.result !== undefined || shown.finished.size >= traits.choices;
+  if (isWhole) return { kind: 'complete' };
+  if (routes.length === 0) return fail(situation, noTarget);
+  const limit = timeLimit({ startedAt, timeoutMs, deadlineAt, now });
+  if (now >= limit.at) return fail(situation, limit.fault);
+  if (isSpent(tries)) return fail(situation, situation.fault ?? tooManyAttempts);
+  const step = isNothing(shown) ? startAgain(situation) : goOn(situation);
+  // A pause that outlasts the request's time is no help.
+  const isInTime = step.kind !== 'attempt' || now + step.delayMs < limit.at;
+  return isInTime ? step : fail(situation, limit.fault);
+}
+
+/** Rung 1: nothing was shown, so the request is as good as new. */
+function startAgain(situation: Situation): Step {
+  const { routes, history, fault, random, asked = [], otherKey = [] } = situation;
+  const tries = sinceRestart(history.tries);
+  const last = lastOf(tries, fault);
+  const turn = inTurn(routes, last).filter((route) => !isAmong(asked, route));
+  const first = turn[0];
+  if (!first) return fail(situation, fault ?? noTarget);
+  // The first attempt of all, or the one after a worker's death.
+  if (!fault) return attempt(first, 'start');
+  const row = faultTable[fault.code];
+  if (!row.next) return fail(situation, fault);
+
+  const same = last && routes.find((route) => isAt(last, route));
+  if (same && last.outcome === fault.code) {
+    if (isAmong(otherKey, same)) return attempt(same, 'start');
+    const alike = tries.filter((one) => isAt(one, same) && one.outcome === fault.code);
+    const delayMs = retryDelay(fault, row, alike.length, random);
+    if (delayMs !== undefined) return attempt(same, 'start', delayMs);
+  }
+  const triesAt = (route: Route) => tries.filter((one) => isAt(one, route));
+  const fresh =
+    turn.find((route) => triesAt(route).length === 0) ??
+    // Its worker died, or another one spoke first: it has not failed yet.
+    turn.find((route) => triesAt(route).every(({ outcome }) => isNoFault(outcome)));
+  if (fresh) return attempt(fresh, 'start');
+  const end = fail(situation, fault);
+  return fault.code === 'upstream_rate_limited' ? { ...end, lacksRoom: true } : end;
+}
+
+/** Rungs 2 to 4, at each target in turn; then a fresh answer for those who can forget, or the end. */
+function goOn(situation: Situation): Step {
+  const { routes, history, traits, continuation, fault, random } = situation;
+  const { asked = [], otherKey = [] } = situation;
+  const last = lastOf(history.tries, fault);
+  // A rung that was handed over or overtaken has not failed, and who was to begin the answer was on none.
+  const since = sinceShown(history.tries).filter(
+    ({ mode, outcome }) => isRung(mode) && outcome !== handedOver && outcome !== 'superseded',
+  );
+  if (fault && !faultTable[fault.code].next) return restartOrFail(situation, fault);
+
+  const rungsAt = (route: Route): Generator<Rung, void> =>
+    rungsFor({
+      shown: history.shown,
+      traits,
+      continuation,
+      prefill: route.prefill,
+      sameModel: history.speaker !== undefined && isAt(history.speaker, route),
+    });
+  const order = rungOrder(routes, last, fault).filter((route) => !isAmong(asked, route));
+
+  const failuresAt = (place: Place) =>
+    since.filter((one) => isAt(one, place) && mayPass(one)).length;
+  const mayAskFresh = () =>
+    order.some(
+      (route) => !since.some((one) => isAt(one, route)) && rungsAt(route).next().done !== true,
+    );
+
+  // What was shown since it began, by another one beside it, may rule its rung out.
+  const isStillRight = (route: Route) => [...rungsAt(route)].some((rung) => rung === last?.mode);
+  const same =
+    last &&
+    fault &&
+    since.includes(last) &&
+    routes.find((route) => isAt(last, route) && isStillRight(route));
+  if (same && isAmong(otherKey, same)) return attempt(same, last.mode);
+  // A rung of which nothing came was not at fault: its target is asked again in the same way, as often
+  // as the fault's row says. One that broke off was tried, and where there is another target its whole
+  // time is not spent twice.
+  if (same && (!last.answered || routes.length === 1)) {
+    const row = faultTable[fault.code];
+    const delayMs = retryDelay(fault, row, failuresAt(same), random);
+    // In the middle of a sentence nobody is waited for while another target may go on.
+    const isWorth = delayMs !== undefined && !(row.pause && mayAskFresh());
+    if (isWorth) return attempt(same, last.mode, delayMs);
+  }
+  let lost: Step | undefined;
+  for (const route of order) {
+    for (const rung of rungsAt(route)) {
+      const tries = since.filter((one) => isAt(one, route) && one.mode === rung);
+      const before = tries.at(-1);
+      if (!before) return attempt(route, rung);
+      // Its worker died on it: once more, when all others have failed.
+      if (tries.length === 1 && isNoFault(before.outcome)) lost ??= attempt(route, rung);
+      // It was only busy, and others were asked in the meantime.
+      const row = rows[before.outcome];
+      const mayRepeat = row && route !== same && !before.answered && !mayAskFresh();
+      const delayMs = mayRepeat && retryDelay({}, row, failuresAt(route), random);
+      if (typeof delayMs === 'number') return attempt(route, rung, delayMs);
+    }
+  }
+  return lost ?? restartOrFail(situation, fault ?? brokenOff);
+}
+
+/** A target that answered, but not in the right way, may on its next rung; one that failed waits its turn. */
+function rungOrder(
+  routes: readonly Route[],
+  last: Try | undefined,
+  fault: Fault | undefined,
+): readonly Route[] {
+  const turn = inTurn(routes, last);
+  const stays = fault?.code === 'no_continuation' || fault?.code === 'target_unsuited';
+  if (stays) return [...turn.slice(-1), ...turn.slice(0, -1)];
+  // No target was at fault: whoever goes on natively keeps the reader waiting least.
+  if (last?.outcome !== handedOver) return turn;
+  return [...turn.filter(({ prefill }) => prefill), ...turn.filter(({ prefill }) => !prefill)];
+}
+
+/** Rung 5. A native reader can be told to forget, but for a tool call, which may have been carried out. */
+function restartOrFail(situation: Situation, fault: Fault): Step {
+  const { reader, history, routes } = situation;
+  if (reader === 'plain' || history.shown.toolCall || !faultTable[fault.code].next) {
+    return fail(situation, fault);
+  }
+  const restarted = history.tries.filter(({ mode }) => mode === 'restart');
+  const order = rungOrder(routes, lastOf(history.tries, fault), fault).filter(
+    (route) => !restarted.some((one) => isAt(one, route)),
+  );
+  // One that broke off twice will do so again, and by now there are few attempts left.
+  const isReliable = (route: Route) =>
+    history.tries.filter((one) => isAt(one, route) && isBreak(one.outcome)).length < 2;
+  const fresh = order.find(isReliable) ?? order[0];
+  return fresh ? attempt(fresh, 'restart') : fail(situation, fault);
+}
+
+/** The try that had the fault: of two side by side, not always the later one. */
+const lastOf = (tries: readonly Try[], fault: Fault | undefined): Try | undefined =>
+  tries.findLast(({ outcome }) => outcome === fault?.code) ?? tries.at(-1);
+
+/** With a reset the answer begins anew, and every target is as good as untried. */
+const sinceRestart = (tries: readonly Try[]): readonly Try[] =>
+  tries.slice(
+    Math.max(
+      0,
+      tries.findLastIndex(({ mode }) => mode === 'restart'),
+    ),
+  );
+
+const isNoFault = (outcome: string): boolean =>
+  outcome === 'open' ||
+  outcome === 'superseded' ||
+  outcome === 'worker_lost' ||
+  outcome === handedOver;
+
+const rows: Readonly<Record<string, FaultRow>> = faultTable;
+
+/** It failed in a way that the same again may mend. */
+const mayPass = ({ outcome }: Try): boolean => (rows[outcome]?.again ?? 0) > 0;
+
+const isRung = (mode: AttemptMode): boolean => mode !== 'start' && mode !== 'restart';
+
+type Place = { provider: string; model: string };
+
+const isAt = (one: Place, other: Place): boolean =>
+  one.provider === other.provider && one.model === other.model;
+
+const isAmong = (places: readonly Place[], one: Place): boolean =>
+  places.some((place) => isAt(place, one));
+
+const attempt = (route: Route, mode: AttemptMode, delayMs = 0): Step => ({
+  kind: 'attempt',
+  route,
+  mode,
+  delayMs,
+});
+
+/**
+ * The targets from the one after the last tried, round to that one itself; or from that one, when a
+ * worker that shut down has handed its attempt over.
+ */
+function inTurn(routes: readonly Route[], last: Try | undefined): readonly Route[] {
+  const at = last ? routes.findIndex((route) => isAt(last, route)) : -1;
+  const from = at >= 0 && last?.outcome === handedOver ? at : at + 1;
+  return [...routes.slice(from), ...routes.slice(0, from)];
+}
+
+const noTarget: Fault = {
+  code: 'provider_not_configured',
+  message: 'The model has no provider that this worker knows.',
+};
+
+const tooManyAttempts: Fault = {
+  code: 'upstream_invalid_response',
+  message: 'The request was tried too often.',
+};
+
+/** The outcome of an attempt whose target did not answer, or not to the end. */
+const isBreak = (outcome: string): boolean =>
+  Object.hasOwn(faultTable, outcome) &&
+  outcome !== 'target_unsuited' &&
+  outcome !== 'no_continuation';

@@ -1,0 +1,41 @@
+import { replaySeam } from './replay.ts';
+import { dropped, held, passed } from './splice.ts';
+import type { Seam, SeamStep } from './splice.ts';
+
+/** Characters by which an answer that begins anew is told from one that goes on. */
+const tellingLength = 24;
+
+/**
+ * Native continuation: the target was given what was shown as the beginning of its own message, and
+ * goes on right behind it. Some begin their answer anew all the same: while what comes equals the
+ * beginning of what was shown it is held, and once that is long enough to be no accident it is taken
+ * as a replay of the whole. Where it cannot be told, since the beginning is short or comes again in
+ * the text itself, it is dropped: the next rung asks in a way that leaves no doubt.
+ */
+export function prefillSeam(shown: string): Seam {
+  const telling = shown.slice(0, tellingLength);
+  const isTelling = telling.length === tellingLength && !shown.includes(telling, 1);
+  let text = '';
+  let replay: Seam | undefined;
+
+  function begin(): SeamStep {
+    if (!text.startsWith(telling)) return passed(text);
+    if (!isTelling) return dropped('diverged');
+    replay = replaySeam(shown);
+    return replay.push(text);
+  }
+
+  return {
+    push(piece) {
+      if (replay) return replay.push(piece);
+      text += piece;
+      if (text.length >= telling.length) return begin();
+      return telling.startsWith(text) ? held : passed(text);
+    },
+    end() {
+      if (replay) return replay.end();
+      // What is left were no words at all, or an answer that began anew and was soon over.
+      return text === '' ? passed('') : dropped('too_short');
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { chunk, plainTraits, shownOf, toolCall } from './history.fixture.ts';
+import { rungsFor } from './strategies.ts';
+import type { LadderInput } from './strategies.ts';
+
+/* The table of rungs: what was shown and what was asked for decide which are right at all. */
+
+const long = 'It was shown already, and it is long enough to be found again by its last words.';
+const text = shownOf(chunk({ role: 'assistant', content: long }));
+
+const rungs = (input: Partial<LadderInput> = {}) =>
+  Array.from(
+    rungsFor({
+      shown: text,
+      traits: plainTraits,
+      continuation: 'auto',
+      prefill: true,
+      sameModel: false,
+      ...input,
+    }),
+  );
+
+describe('the rungs after', () => {
+  it('nothing: none, the request is made anew', () => {
+    expect(rungs({ shown: shownOf() })).toEqual([]);
+    expect(rungs({ shown: shownOf(chunk({ role: 'assistant', content: '' })) })).toEqual([]);
+  });
+
+  it('text without tools: native continuation, anchor, replay', () => {
+    expect(rungs()).toEqual(['continue', 'anchor', 'replay']);
+    expect(rungs({ prefill: false })).toEqual(['anchor', 'replay']);
+  });
+
+  it('text whose repetition is likely: replay before the anchor', () => {
+    const expected = ['continue', 'replay', 'anchor'];
+    expect(rungs({ sameModel: true })).toEqual(expected);
+    expect(rungs({ traits: { ...plainTraits, repeats: true } })).toEqual(expected);
+    const little = shownOf(chunk({ content: long.slice(0, 79) }));
+    expect(rungs({ shown: little })).toEqual(expected);
+  });
+
+  it('text too short for an anchor: without it', () => {
+    expect(rungs({ shown: shownOf(chunk({ content: 'Short.' })) })).toEqual(['continue', 'replay']);
+  });
+
+  it.each([
+    ['JSON', { ...plainTraits, json: true }],
+    ['several choices', { ...plainTraits, choices: 2 }],
+    ['an assistant turn at its end', { ...plainTraits, endsWithAssistant: true }],
+  ])('text of a request with %s: replay only', (_, traits) => {
+    expect(rungs({ traits })).toEqual(['replay']);
+  });
+
+  it('text of a request with tools: replay, and what may call them where that is known or asked for', () => {
+    const traits = { ...plainTraits, tools: true };
+    expect(rungs({ traits })).toEqual(['replay']);
+    expect(rungs({ traits, prefill: 'with-tools' })).toEqual(['continue', 'replay']);
+    expect(rungs({ traits, continuation: 'always' })).toEqual(['replay', 'anchor']);
+    expect(rungs({ traits, prefill: 'with-tools', continuation: 'always' })).toEqual([
+      'continue',
+      'replay',
+      'anchor',
+    ]);
+    const thinking = { ...traits, thinking: true };
+    expect(rungs({ traits: thinking, prefill: 'with-tools' })).toEqual(['replay']);
+  });
+
+  it.each([
+    ['no reasoning in parts', chunk({ content: long, reasoning_details: [] })],
+    [
+      'an empty part',
+      chunk({ content: long, reasoning_details: [{ type: 'reasoning.text', text: '', index: 0 }] }),
+    ],
+    [
+      'no log probabilities',
+      chunk({ content: long }, { logprobs: { content: null, refusal: null } }),
+    ],
+    ['an annotation', chunk({ content: long, annotations: [{ type: 'url_citation' }] })],
+  ])('text with %s: as text alone', (_, shown) => {
+    expect(rungs({ shown: shownOf(shown) })).toEqual(['continue', 'anchor', 'replay']);
+  });
+
+  it.each([
+    ['reasoning', chunk({ reasoning_content: 'Let me think.' })],
+    ['a refusal', chunk({ refusal: 'I cannot.' })],
+    ['log probabilities', chunk({}, { logprobs: { content: [{ token: 'It', logprob: -1 }] } })],
+    ['content in parts', chunk({ content: [{ type: 'thinking', thinking: 'Hm.' }] })],
+    ['encrypted reasoning', chunk({ reasoning_details: [{ type: 'x', data: 'AAAA' }] })],
+    ['text of a second choice', chunk({ content: 'Or so.' }, { index: 1 })],
+  ])('%s: replay only, where all of it repeats exactly', (_, more) => {
+    expect(rungs({ shown: shownOf(chunk({ content: long }), more) })).toEqual(['replay']);
+  });
+
+  it.each([
+    ['a tool call', chunk(toolCall)],
+    ['audio', chunk({ audio: { id: 'a', data: 'AAAA' } })],
+  ])('%s: none', (_, shown) => {
+    expect(rungs({ shown: shownOf(shown) })).toEqual([]);
+  });
+});
+
+describe('continuation', () => {
+  it('strict stops before the anchor', () => {
+    expect(rungs({ continuation: 'strict' })).toEqual(['continue', 'replay']);
+  });
+
+  it('always is auto where no tools are offered', () => {
+    expect(rungs({ continuation: 'always' })).toEqual(rungs());
+  });
+
+  it('off stops before any', () => {
+    expect(rungs({ continuation: 'off' })).toEqual([]);
+  });
+});

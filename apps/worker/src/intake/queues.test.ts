@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { createClock } from '../upstream/selection/clock.fixture.ts';
+import type { Plight } from '../upstream/selection/port.ts';
+import { createLines } from './queues.ts';
+
+function setUp() {
+  const clock = createClock();
+  const plights = new Map<string, Plight>();
+  const told: string[][] = [];
+  const lines = createLines({
+    plightOf: (model) => plights.get(model) ?? 'limited',
+    maxWaitMsOf: () => 30_000,
+    onAvoid: (models) => told.push([...models]),
+    now: clock.now,
+  });
+  /** Sits down, and gets up after so long. */
+  async function wait(ms: number, how: 'through' | 'gave_up' | 'gone' = 'through') {
+    const satAt = clock.now();
+    lines.sat('m');
+    await clock.pass(ms);
+    lines.left('m', satAt, how);
+  }
+  return { clock, plights, told, lines, wait };
+}
+
+describe('the line of a model that lacks room', () => {
+  it('is full with one at first: no more of its jobs are taken until that one is gone', async () => {
+    const { clock, told, lines } = setUp();
+    lines.sat('m');
+    expect(told).toEqual([['m']]);
+    expect([lines.isFull('m'), lines.isFull('other')]).toEqual([true, false]);
+    lines.left('m', clock.now(), 'gone');
+    expect(told).toEqual([['m'], []]);
+    expect(lines.isFull('m')).toBe(false);
+  });
+
+  it('has room for more when those that wait get through soon, and for fewer when they do not', async () => {
+    const { lines, wait, clock } = setUp();
+    await wait(300);
+    await wait(300);
+    // A line that was never full says nothing.
+    expect(lines.snapshot()).toMatchObject({ m: { allowance: 2 } });
+    for (let i = 0; i < 2; i++) lines.sat('m');
+    expect(lines.isFull('m')).toBe(true);
+    const satAt = clock.now();
+    await clock.pass(8000);
+    lines.left('m', satAt, 'through');
+    expect(lines.snapshot()).toMatchObject({ m: { allowance: 1, waiting: 1, avoided: true } });
+  });
+
+  it('stays limited while its target looks open, because one of them asks', () => {
+    const { plights, lines } = setUp();
+    lines.sat('m');
+    plights.set('m', 'open');
+    lines.tick();
+    expect([lines.isFull('m'), lines.isLimited('m')]).toEqual([true, true]);
+  });
+
+  it('has no room to miss where all its targets are broken: whoever comes may wait', () => {
+    const { plights, told, lines } = setUp();
+    plights.set('m', 'broken');
+    for (let i = 0; i < 10; i++) lines.sat('m');
+    expect([told, lines.isFull('m'), lines.isLimited('m')]).toEqual([[], false, false]);
+  });
+
+  it('is no longer full when its targets break', () => {
+    const { plights, told, lines } = setUp();
+    lines.sat('m');
+    plights.set('m', 'broken');
+    lines.tick();
+    expect(told).toEqual([['m'], []]);
+  });
+
+  it('is left alone for a second when one goes back from it', async () => {
+    const { clock, told, lines } = setUp();
+    lines.rest('m');
+    expect([told, lines.isFull('m')]).toEqual([[['m']], true]);
+    await clock.pass(900);
+    lines.tick();
+    expect(lines.isFull('m')).toBe(true);
+    await clock.pass(100);
+    lines.tick();
+    expect([told, lines.isFull('m')]).toEqual([[['m'], []], false]);
+  });
+
+  it('is remembered for half a minute when nobody waits, and not for ever', async () => {
+    const { clock, lines, wait } = setUp();
+    await wait(100);
+    await clock.pass(29_000);
+    lines.tick();
+    expect(lines.snapshot()).toEqual({ m: { allowance: 2, waiting: 0, avoided: false } });
+    await clock.pass(1000);
+    lines.tick();
+    expect(lines.snapshot()).toEqual({});
+  });
+});

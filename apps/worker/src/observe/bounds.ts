@@ -1,0 +1,71 @@
+import type { Bound } from '@millrace/shared/runtime/bounds';
+import type { Config } from '@millrace/shared/config';
+
+import type { Held } from '../run/run.ts';
+
+export type BoundSources = {
+  limits: Config['limits'];
+  appender: { readonly heldChars: number };
+  intake(): { running: number; waiting: number };
+  held(): Held;
+  keeper: { readonly size: number };
+  /** Of what every process has. */
+  others: readonly Bound[];
+};
+
+/** What a worker holds in memory, and how much it may: docs/bounds.md tells of each. */
+export const workerBounds = ({
+  limits,
+  appender,
+  intake,
+  held,
+  keeper,
+  others,
+}: BoundSources): Bound[] => [
+  {
+    what: 'runs',
+    unit: 'entries',
+    limit: 'limits.workerConcurrency',
+    max: limits.workerConcurrency,
+    read: () => intake().running,
+  },
+  {
+    what: 'waiting_for_target',
+    unit: 'entries',
+    limit: 'limits.waiting',
+    max: limits.waiting,
+    read: () => intake().waiting,
+  },
+  {
+    what: 'append_buffers',
+    unit: 'bytes',
+    limit: 'limits.appendBuffer',
+    max: limits.appendBufferBytes,
+    per: 'stream',
+    read: () => appender.heldChars,
+  },
+  {
+    what: 'attempt_buffers',
+    unit: 'bytes',
+    limit: 'limits.responseBody',
+    max: limits.responseBodyBytes,
+    per: 'attempt',
+    read: () => held().attempts,
+  },
+  {
+    what: 'shown_texts',
+    unit: 'bytes',
+    limit: 'limits.responseBody',
+    max: limits.responseBodyBytes,
+    per: 'run',
+    read: () => held().shown,
+  },
+  {
+    what: 'renewed_leases',
+    unit: 'entries',
+    limit: 'limits.workerConcurrency',
+    max: limits.workerConcurrency,
+    read: () => keeper.size,
+  },
+  ...others,
+];

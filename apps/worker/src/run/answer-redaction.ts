@@ -1,0 +1,271 @@
+import {
+  choiceIndex,
+  finishReasons,
+  isObject,
+  itemsOf,
+  reasoningPartFields,
+  visibility,
+} from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/chunk';
+import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
+import type { AnswerSink } from '../provider/port.ts';
+import { formsOf, isSecret, mapTexts, mask, shortestKey } from './redaction.ts';
+import type { Redact } from './redaction.ts';
+
+/*
+ * A provider that repeats the key it was sent in its answer: by mistake, as a server that echoes the head
+ * of a request does, or to have it shown to others. An answer is not a place for guesses as an error is:
+ * only the key itself is taken out, in each of its forms, and in pieces over many chunks as it is.
+ */
+
+/** Characters of a key that may be shown before it is known for the key: its kind, as `sk-proj-`. */
+const shownChars = 8;
+/** Places of texts in chunks that are followed; a provider has a handful. */
+const maxPlaces = 64;
+const maxDepth = 100;
+
+/** The sink that is given all but the key. Without a secret it is the same sink. */
+export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): AnswerSink {
+  if (secret === undefined || !isSecret(secret)) return sink;
+  const hide = hideForms(secret);
+  const followers = new Map<string, Follower>();
+
+  /** The text at this place of all chunks, as one. */
+  function follow(place: string, text: string): string {
+    let follower = followers.get(place);
+    if (!follower) {
+      if (followers.size >= maxPlaces) return hide(text);
+      followers.set(place, (follower = createFollower(secret ?? '')));
+    }
+    return follower.take(hide(text));
+  }
+
+  /**
+   * Tells what is held of a choice's texts as a chunk of its own: before the end of the choice, and before
+   * other texts of it. `told`: the places of the texts in the next chunk.
+   */
+  function tellHeld(chunk: JsonObject, told: ReadonlySet<string>): void {
+    const ends = new Set(finishReasons(chunk).map(({ index }) => index));
+    for (const [place, choice] of itemsOf(chunk['choices']).entries()) {
+      if (!isObject(choice)) continue;
+      const index = choiceIndex(choice, place);
+      const ownPlaces = `choices.${index}.delta.`;
+      const isOver = ends.has(index) || [...told].some((one) => one.startsWith(ownPlaces));
+      for (const [where, follower] of isOver ? followers : []) {
+        if (!where.startsWith(ownPlaces) || told.has(where)) continue;
+        const held = follower.flush();
+        if (held === '') continue;
+        const delta = nested(where.slice(ownPlaces.length).split('.'), held);
+        const more = { ...chunk, choices: [{ index, delta, finish_reason: null }] };
+        sink.chunk(JSON.stringify(more), more, true);
+      }
+    }
+  }
+
+  const content = 'choices.0.delta.content';
+  const followContent = createFollower(secret);
+  followers.set(content, followContent);
+  const onlyContent: ReadonlySet<string> = new Set([content]);
+  const mayBeginIn = beginningOf(secret);
+  function isHolding(): boolean {
+    for (const one of followers.values()) if (one.isHolding) return true;
+    return false;
+  }
+  function isMatching(): boolean {
+    for (const one of followers.values()) if (one.isMatching) return true;
+    return false;
+  }
+  return {
+    plain(text, said) {
+      if (followers.size > 1 && isHolding())
+        tellHeld(parseShallow(text) as JsonObject, onlyContent);
+      const shown = followContent.take(hide(said));
+      if (shown === said) sink.plain(text, said);
+      else if (shown !== '') {
+        const chunk = replace(parseShallow(text), '', (place, one) =>
+          place === content ? shown : hide(one),
+        );
+        sink.plain(JSON.stringify(chunk), shown);
+      }
+    },
+    chunk(text, chunk, visible) {
+      let isChanged = hide(text) !== text;
+      if (!isChanged && !mayBeginIn(text) && !isMatching()) {
+        sink.chunk(text, chunk, visible);
+        return;
+      }
+      const ends = finishReasons(chunk).map(({ index }) => `choices.${index}.`);
+      const wasHolding = isHolding();
+      const told = new Set<string>();
+      const clean = replace(chunk, '', (place, one) => {
+        // Others, as the id, are the same in every chunk and no part of a text.
+        if (!place.startsWith('choices.')) return one;
+        if (one !== '') told.add(place);
+        const isEnd = ends.some((choice) => place.startsWith(choice));
+        const shown = follow(place, one) + (isEnd ? (followers.get(place)?.flush() ?? '') : '');
+        isChanged ||= shown !== one;
+        return shown;
+      });
+      if (wasHolding && isObject(clean)) tellHeld(clean, told);
+      if (isChanged) {
+        const shown = mapTexts(clean, hide, maxDepth);
+        const isVisible = visible || visibility(shown) === 'visible';
+        sink.chunk(JSON.stringify(shown), shown, isVisible);
+      } else sink.chunk(text, chunk, visible);
+    },
+    usage: (text) => sink.usage(hide(text)),
+  };
+}
+
+/** A whole answer without the key: as JSON text, and the same text where it is not there. */
+export function bodyWithoutKey(body: string, secret: string | undefined): string {
+  if (secret === undefined || !isSecret(secret)) return body;
+  return hideForms(secret)(body);
+}
+
+/** Every form of the secret that stands in the text as a whole. */
+function hideForms(secret: string): Redact {
+  const forms = formsOf(secret).filter(({ length }) => length >= shortestKey);
+  return (text) =>
+    text.length < shortestKey
+      ? text
+      : forms.reduce(
+          (shown, form) => (shown.includes(form) ? shown.replaceAll(form, mask) : shown),
+          text,
+        );
+}
+
+type Follower = {
+  /** The part of the next piece, and of what was held before it, that may pass. */
+  take: Redact;
+  /** The part that is held, when no more of the text comes. */
+  flush(): string;
+  readonly isHolding: boolean;
+  /** The text so far ends with the beginning of the secret. */
+  readonly isMatching: boolean;
+};
+
+/**
+ * Follows a text through its pieces. What may be the secret is held back from its ninth character on, and
+ * shown with the piece that proves it is not (Knuth, Morris and Pratt). Each piece costs its length.
+ */
+function createFollower(secret: string): Follower {
+  const borders = bordersOf(secret);
+  const shown = Math.min(shownChars, Math.floor(secret.length / 2));
+  const [first, second] = [secret.charAt(0), secret.charAt(1)];
+  /** Where in the piece it may begin next; -1 where it does not, as in most pieces. */
+  function beginning(piece: string, from: number): number {
+    let at = piece.indexOf(first, from);
+    while (at >= 0 && at + 1 < piece.length && piece.charAt(at + 1) !== second) {
+      at = piece.indexOf(first, at + 1);
+    }
+    return at;
+  }
+  /** Characters at the end of the text so far that are the beginning of the secret. */
+  let matched = 0;
+  let held = '';
+  function take(piece: string): string {
+    let told = '';
+    for (let at = 0; at < piece.length; at++) {
+      if (matched === 0) {
+        const next = beginning(piece, at);
+        if (next < 0) return told === '' && at === 0 ? piece : told + piece.slice(at);
+        told += piece.slice(at, next);
+        at = next;
+      }
+      const char = piece.charAt(at);
+      held += char;
+      while (matched > 0 && secret.charAt(matched) !== char) matched = borders[matched - 1] ?? 0;
+      if (secret.charAt(matched) === char) matched += 1;
+      const isWhole = matched === secret.length;
+      const kept = Math.max(0, matched - shown);
+      told += held.slice(0, held.length - kept) + (isWhole ? mask : '');
+      held = isWhole ? '' : held.slice(held.length - kept);
+      if (isWhole) matched = 0;
+    }
+    return told;
+  }
+  return {
+    take,
+    flush() {
+      const rest = held;
+      held = '';
+      matched = 0;
+      return rest;
+    },
+    get isHolding() {
+      return held !== '';
+    },
+    get isMatching() {
+      return matched > 0;
+    },
+  };
+}
+
+/**
+ * Whether the secret may begin in a text of a chunk's JSON, or at its end: most chunks are passed without a
+ * look at their texts. What is escaped may be anything.
+ */
+function beginningOf(secret: string): (json: string) => boolean {
+  const [first = '', second = ''] = secret;
+  // The end of a text, and not of a member's name.
+  const end = /"\s*[,}\]]/y;
+  return (json) => {
+    if (json.includes('\\')) return true;
+    for (let at = json.indexOf(first); at >= 0; at = json.indexOf(first, at + 1)) {
+      if (json.startsWith(second, at + 1)) return true;
+      end.lastIndex = at + 1;
+      if (end.test(json)) return true;
+    }
+    return false;
+  };
+}
+
+/** The object in which a text stands at this place, as `replace` names it. */
+function nested([first = '', ...rest]: readonly string[], text: string): JsonObject {
+  const [next, ...others] = rest;
+  if (next === undefined) return { [first]: text };
+  if (!/^\d+$/.test(next)) return { [first]: nested(rest, text) };
+  const [field = ''] = others;
+  if (field === '') return { [first]: [text] };
+  // As deltas of calls are known by their index, and parts by their type.
+  const label = first === 'tool_calls' ? {} : { type: typeOfPart(first, field) };
+  const index = numberedLists.has(first) ? { index: Number(next) } : {};
+  return { [first]: [{ ...label, ...index, ...nested(others, text) }] };
+}
+
+const numberedLists: ReadonlySet<string> = new Set(['tool_calls', ...reasoningPartFields]);
+
+const typeOfPart = (list: string, field: string): string =>
+  list === 'reasoning_details' ? `reasoning.${field}` : field;
+
+/** For each beginning of the text: how long the longest shorter one is that it also ends with. */
+function bordersOf(text: string): number[] {
+  const borders = [0];
+  for (let at = 1, length = 0; at < text.length; at++) {
+    while (length > 0 && text.charAt(at) !== text.charAt(length)) length = borders[length - 1] ?? 0;
+    if (text.charAt(at) === text.charAt(length)) length += 1;
+    borders.push(length);
+  }
+  return borders;
+}
+
+type Change = (place: string, text: string) => string;
+
+/** A copy with every text changed by its place; choices and tool calls are known by their own index. */
+function replace(value: unknown, place: string, change: Change): unknown {
+  if (typeof value === 'string') return change(place, value);
+  if (Array.isArray(value)) {
+    return value.map((item: unknown, at) => {
+      const index = isJsonObject(item) && typeof item['index'] === 'number' ? item['index'] : at;
+      return replace(item, `${place}.${index}`, change);
+    });
+  }
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => [
+      name,
+      replace(one, place === '' ? name : `${place}.${name}`, change),
+    ]),
+  );
+}

@@ -1,0 +1,29 @@
+import { tokensUsed } from '@millrace/shared/domain/tokens';
+import { promptTokens } from '../continuation/continue-body.ts';
+import { promptReport } from '../continuation/history.ts';
+import type { History } from '../continuation/history.ts';
+import { unknownLast, visibleUsage } from './visible-usage.ts';
+
+/** How a request ended, as far as its cost depends on it. */
+export type Ending = 'completed' | 'failed' | 'ended from outside';
+
+/**
+ * The tokens that a finished request cost its key: those of the answer that its readers were told.
+ * What failed attempts, retries and hedges cost beside it is our affair. Undefined when nobody can
+ * say: then the estimate from before stays.
+ */
+export function tokensSpent(ending: Ending, history: History, body: string): number | undefined {
+  if (ending === 'completed' || history.usage !== undefined) return tokensUsed(history.usage);
+  const wasShown = history.shown.chars > 0;
+  // Providers take nothing for an error; for an answer that was called off they do.
+  const wasCharged = wasShown || (ending !== 'failed' && history.tries.length > 0);
+  if (!wasCharged) return 0;
+  const usage = visibleUsage({
+    prompt: () => promptTokens(body),
+    promptReport: promptReport(history),
+    before: 0,
+    fresh: history.shown.tokens,
+    last: unknownLast,
+  });
+  return tokensUsed(usage);
+}

@@ -1,0 +1,27 @@
+import { ourFault } from './failed-attempt.ts';
+import type { CallWatch, Permit } from '../upstream/gate.ts';
+
+/** A place at a target, whose permit can be given back where a bug has lost it, whether or not its call had begun. */
+export type Place = { permit: Permit; giveBack(): void };
+
+export function holdPlace(given: Permit): Place {
+  let watch: CallWatch | undefined;
+  let isOver = false;
+  const permit: Permit = {
+    apiKey: given.apiKey,
+    begin: () => (watch = given.begin()),
+    cancel() {
+      isOver = true;
+      given.cancel();
+    },
+  };
+  return {
+    permit,
+    giveBack() {
+      if (isOver) return;
+      isOver = true;
+      if (watch) watch.ended({ kind: 'fault', fault: ourFault });
+      else given.cancel();
+    },
+  };
+}

@@ -1,0 +1,138 @@
+import { isUtf8 } from 'node:buffer';
+import type { Fault } from '@millrace/shared/domain/fault';
+import { answerBounds, createJsonMeter } from '@millrace/shared/domain/json-bounds';
+import type { AttemptOutcome } from './attempt.ts';
+import { readStream } from '../provider/openai/stream.ts';
+import { wholeAsStream } from '../provider/openai/whole-as-stream.ts';
+import type { AnswerSink, Provider, ProviderCall } from '../provider/port.ts';
+import type { ResponseHeaders } from '../upstream/call.ts';
+import { readRetryAfter } from '../upstream/selection/headers.ts';
+
+/* What a response's head and its whole body say of an attempt. */
+
+export type Head = { status: number; headers: ResponseHeaders };
+
+/** Bytes of an error body that are read. */
+const maxErrorBytes = 256 * 1024;
+
+export const isSuccess = ({ status }: Head): boolean => status >= 200 && status < 300;
+
+const contentType = (head: Head): string => String(head.headers['content-type'] ?? '');
+
+export type WholeOptions = {
+  provider: Provider;
+  call: ProviderCall;
+  head: Head;
+  maxResponseBytes: number;
+  /** What a whole answer to a request for a stream is given to, as a stream. */
+  sink: AnswerSink;
+};
+
+/** Gathers a body that is no stream: an answer, an error, or nothing that we know. */
+export type Whole = {
+  /** Takes the next bytes. An outcome means that no more are wanted. */
+  push(bytes: Buffer): AttemptOutcome | undefined;
+  end(): AttemptOutcome;
+  /** Bytes that it has. */
+  readonly size: number;
+};
+
+export function createWhole(options: WholeOptions): Whole {
+  const { head, maxResponseBytes } = options;
+  const parts: Buffer[] = [];
+  const meter = createJsonMeter(answerBounds);
+  let size = 0;
+  const end = () => judge(options, Buffer.concat(parts));
+  return {
+    push(bytes) {
+      parts.push(bytes);
+      size += bytes.length;
+      if (!isSuccess(head)) return size > maxErrorBytes ? end() : undefined;
+      const isTooComplex = meter.push(bytes) !== undefined;
+      if (size <= maxResponseBytes && !isTooComplex) return undefined;
+      const most = isTooComplex ? `${answerBounds.values} values` : `${maxResponseBytes} bytes`;
+      const message = `The provider's answer is larger than ${most}.`;
+      return { kind: 'fault', fault: { code: 'upstream_response_too_large', message } };
+    },
+    end,
+    get size() {
+      return size;
+    },
+  };
+}
+
+function judge({ provider, call, head, sink }: WholeOptions, bytes: Buffer): AttemptOutcome {
+  const text = decoder.decode(bytes);
+  if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus({ provider, call, head }, text) };
+  // Characters are lost in it.
+  if (!isUtf8(bytes)) return { kind: 'fault', fault: unreadable };
+  const verdict = provider.readWhole(text, call);
+  if (verdict.kind === 'fault') {
+    // An error in disguise, or nothing that we know.
+    return call.stream && !verdict.fault.error ? notAStream : verdict;
+  }
+  const { body = text, ...rest } = verdict;
+  if (call.stream) {
+    const reader = readStream(call, sink);
+    return reader.push(Buffer.from(wholeAsStream(body))) ?? reader.end();
+  }
+  return { ...rest, result: { contentType: answerType(contentType(head)), body } };
+}
+
+/** Takes a byte order mark away. */
+const decoder = new TextDecoder();
+
+const unreadable: Fault = {
+  code: 'upstream_invalid_response',
+  message: 'The provider answered with bytes that are no UTF-8.',
+};
+
+/** What a client may be told of an answer's form: every answer is JSON, and a header can carry anything. */
+const answerTypes: ReadonlySet<string> = new Set([
+  'application/json',
+  'application/json; charset=utf-8',
+  'application/json;charset=utf-8',
+]);
+
+const answerType = (told: string): string => {
+  const type = told.toLowerCase();
+  return answerTypes.has(type) ? type : 'application/json';
+};
+
+const notAStream: AttemptOutcome = {
+  kind: 'fault',
+  fault: {
+    code: 'upstream_invalid_response',
+    message: 'The provider answered a stream request with something that is no event stream.',
+  },
+};
+
+function fromStatus(
+  { provider, call, head }: Pick<WholeOptions, 'provider' | 'call' | 'head'>,
+  text: string,
+): Fault {
+  const { status, headers } = head;
+  const { code, error, words, retryAfterMs } = provider.readError(status, text, call);
+  const told = words === undefined ? '' : `: ${words.replace(/\.$/, '')}`;
+  const fault: Fault = {
+    code,
+    message: `The provider answered with status ${status}${told}.`,
+    // Redirects mean nothing to the client, and what is no status of HTTP cannot be sent.
+    httpStatus: status >= 400 && status < 600 ? status : 502,
+  };
+  if (error) fault.error = error;
+  // What the header says counts, as providers round in words.
+  const wish = readRetryAfter(headers, Date.now()) ?? retryAfterMs;
+  if (wish !== undefined) fault.retryAfterMs = wish;
+  return fault;
+}
+
+export const noAnswer: AttemptOutcome = {
+  kind: 'fault',
+  fault: { code: 'upstream_invalid_response', message: 'The provider sent no response.' },
+};
+
+export const untranslatable: Fault = {
+  code: 'target_unsuited',
+  message: "The request could not be put into the target's format.",
+};

@@ -1,0 +1,48 @@
+import type { Activation } from '@millrace/shared/store/queue/port';
+import { expect, test } from 'vitest';
+import type { StopReason } from './run.ts';
+import { createRuns } from './runs.ts';
+
+const activation = (id: string) => ({ id, data: { attached: true } }) as Activation;
+const held = () => ({ attempts: 1, shown: 2 });
+
+function register(runs: ReturnType<typeof createRuns>, id: string) {
+  const told: StopReason[] = [];
+  const unregister = runs.register(activation(id), (reason) => told.push(reason), held);
+  return { told, unregister };
+}
+
+test('a run is told to stop while it is there', () => {
+  const runs = createRuns();
+  const { told, unregister } = register(runs, 'a');
+  runs.stop('a', 'gone');
+  expect(told).toEqual(['gone']);
+  unregister();
+  runs.stop('a', 'gone');
+  expect(told).toEqual(['gone']);
+  expect(runs.held()).toEqual({ attempts: 0, shown: 0 });
+});
+
+test('a run whose request ended before it was here is told so when it comes, and once', () => {
+  const runs = createRuns();
+  runs.stop('a', 'finished');
+  runs.stop('b', 'shutdown');
+  expect(register(runs, 'a').told).toEqual(['finished']);
+  expect(register(runs, 'a').told).toEqual([]);
+  expect(register(runs, 'b').told).toEqual([]);
+});
+
+test('a run whose request ended while an older one was here is told so when it comes', () => {
+  const runs = createRuns();
+  const old = register(runs, 'a');
+  runs.stop('a', 'finished');
+  expect(old.told).toEqual(['finished']);
+  expect(register(runs, 'a').told).toEqual(['finished']);
+});
+
+test('ends of requests that never come here are forgotten, the oldest first', () => {
+  const runs = createRuns();
+  for (let i = 0; i <= 1000; i += 1) runs.stop(`r${i}`, 'finished');
+  expect(register(runs, 'r0').told).toEqual([]);
+  expect(register(runs, 'r1').told).toEqual(['finished']);
+});

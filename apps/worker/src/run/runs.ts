@@ -1,0 +1,69 @@
+import type { Activation } from '@millrace/shared/store/queue/port';
+import type { Held, StopReason } from './run.ts';
+
+type Stop = (reason: StopReason) => void;
+
+export type Runs = ReturnType<typeof createRuns>;
+
+/** Requests whose end is remembered: none of them is longer than a round trip on its way. */
+const mostEnded = 1000;
+
+/** The runs of this worker, so that they can be reached from outside. */
+export function createRuns() {
+  /** One request may have two runs here for a moment: an old one that ends, and a new one. */
+  const byId = new Map<string, Map<Stop, Activation>>();
+  const sizes = new Set<() => Held>();
+  /**
+   * Requests that ended from outside. Their logs are sealed by the command that takes their jobs: the word of the
+   * end can be here before the answer of that command, also while an older run of the request is still here.
+   */
+  const ended = new Set<string>();
+
+  function noteEnd(id: string): void {
+    ended.add(id);
+    if (ended.size <= mostEnded) return;
+    for (const oldest of ended) {
+      ended.delete(oldest);
+      return;
+    }
+  }
+
+  return {
+    register(activation: Activation, stop: Stop, held: () => Held): () => void {
+      sizes.add(held);
+      const { id } = activation;
+      const runs = byId.get(id) ?? new Map<Stop, Activation>();
+      byId.set(id, runs.set(stop, activation));
+      if (ended.delete(id)) stop('finished');
+      return () => {
+        sizes.delete(held);
+        runs.delete(stop);
+        if (runs.size === 0) byId.delete(id);
+      };
+    },
+    stop(id: string, reason: StopReason): void {
+      const runs = byId.get(id);
+      if (reason === 'finished') noteEnd(id);
+      for (const stop of runs?.keys() ?? []) stop(reason);
+    },
+    stopAll(reason: StopReason): void {
+      for (const id of byId.keys()) this.stop(id, reason);
+    },
+    /** Of all of them. */
+    held(): Held {
+      const sum = { attempts: 0, shown: 0 };
+      for (const read of sizes) {
+        const { attempts, shown } = read();
+        sum.attempts += attempts;
+        sum.shown += shown;
+      }
+      return sum;
+    },
+    ids: (): string[] => [...byId.keys()],
+    *attached(): Iterable<string> {
+      for (const [id, runs] of byId) {
+        if ([...runs.values()].some(({ data }) => data.attached)) yield id;
+      }
+    },
+  };
+}

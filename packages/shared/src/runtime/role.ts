@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadConfigOrExit } from '../config.ts';
+import { keyspace } from '../store/keys.ts';
+import { createLifecycle, exitOnBug, giveUp } from './lifecycle.ts';
+import { packEnded } from '../store/stream-log/packing.ts';
+import { createRedisLog } from '../store/stream-log/redis-log.ts';
+import { createLogger, logBound } from './logger.ts';
+import { watchOutage } from '../store/outage.ts';
+import { commandsBound, connectRedis, probeRedis } from '../store/redis.ts';
+import { isConnectionClosed } from '../store/redis-failure.ts';
+
+/* How a process of the fleet begins and ends, whichever role it has. */
+
+/** Milliseconds that Redis has to answer at the start. */
+const probeTimeoutMs = 5000;
+
+export type Role = ReturnType<typeof beginRole>;
+
+export type RoleOptions = {
+  role: 'ingress' | 'worker';
+  argv: readonly string[];
+  env: Readonly<Record<string, string | undefined>>;
+};
+
+/** What it is told and how it speaks. Ends the process with a message where the config is wrong. */
+export function beginRole(options: RoleOptions) {
+  const { config, warnings } = loadConfigOrExit(options);
+  const name = `${options.role}-${randomBytes(6).toString('hex')}`;
+  const logger = createLogger({ name });
+  exitOnBug(logger);
+  // Every process of a fleet reads the same file; those that clients reach speak of it.
+  if (options.role === 'ingress') for (const warning of warnings) logger.warn(warning);
+  const lifecycle = createLifecycle((stage) => logger.info({ stage }));
+  return { config, name, logger, lifecycle };
+}
+
+/** The Redis that the fleet meets at. Ends the process with a message where it cannot be used. */
+export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'>) {
+  const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
+  const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
+    giveUp(error.message),
+  );
+  for (const warning of facts.warnings) logger.warn(warning);
+
+  /** It was told goodbye: what still goes wrong with that connection is nobody's concern. */
+  let hasLeft = false;
+  const outage = watchOutage({ logger, isReady: () => isReady() });
+  const onError = (error: unknown): void => {
+    if (hasLeft && isConnectionClosed(error)) return;
+    if (!outage.note(error)) logger.error({ err: error });
+  };
+  const redis = connectRedis(url, {
+    name,
+    role: 'command',
+    onError: (error) => hasLeft || onError(error),
+  });
+  redis.on('close', () => hasLeft || outage.lost());
+  redis.on('ready', outage.back);
+  const keys = keyspace();
+  const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
+  const lifetimeMs = config.limits.queueTtlMs + longestRunMs;
+  const written = createRedisLog({ redis, keys, retentionMs: config.retentionMs, lifetimeMs });
+  const packing = packEnded(written, { onError });
+
+  let comingBack: Promise<void> | undefined;
+  const isReady = (): boolean => redis.status === 'ready';
+
+  return {
+    redis,
+    keys,
+    log: packing.log,
+    /** How long an unfinished request is kept. */
+    lifetimeMs,
+    bounds: [commandsBound(redis), packing.bound, logBound(logger)],
+    onError,
+    isReady,
+    /** Rejects where Redis does not answer, or refuses what others of this process ask of it. */
+    async ping(): Promise<void> {
+      await redis.ping();
+      if (outage.reason !== undefined) throw new Error(outage.reason);
+    },
+    /** One more connection, for what comes by itself. */
+    connectSubscriber: () => connectRedis(url, { name, role: 'subscriber', onError }),
+
+    /** Resolves when the connection stands: one listener for all who wait. */
+    whenReady(): Promise<void> {
+      if (isReady()) return Promise.resolve();
+      comingBack ??= new Promise((resolve) => {
+        redis.once('ready', () => {
+          comingBack = undefined;
+          resolve();
+        });
+      });
+      return comingBack;
+    },
+
+    /** Says its last words, and leaves; or leaves without, when they take longer than that. */
+    async leave(withinMs: number, lastWords?: () => Promise<void>): Promise<void> {
+      packing.stop();
+      const said = async (): Promise<void> => {
+        await lastWords?.();
+        hasLeft = true;
+        // A word that somebody still sends behind it breaks the connection before its answer is read.
+        await redis.quit();
+      };
+      await Promise.race([said().catch(onError), sleep(withinMs)]);
+    },
+  };
+}

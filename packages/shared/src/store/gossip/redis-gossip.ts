@@ -1,0 +1,157 @@
+import type { Redis } from 'ioredis';
+import type { Keyspace } from '../keys.ts';
+import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { StoreSilent } from '../outage.ts';
+import { within } from '../../runtime/timeout.ts';
+import { factsTtlMs, maxFacts } from './port.ts';
+import type { Fact, Fleet, FleetEvents, FleetSubscription, SetOutcome } from './port.ts';
+
+export type RedisFleetOptions = {
+  keys: Keyspace;
+  /** Unique to this process. */
+  owner: string;
+  /** For questions and what is told. */
+  redis: Redis;
+  /** A connection of its own for each subscription: a subscribed one takes no other command. */
+  connect: () => Redis;
+  onError: (error: unknown) => void;
+};
+
+/** Milliseconds that Redis may take for one question; longer is as good as away. */
+const patienceMs = 1000;
+/** Texts that are sent and not confirmed yet; a Redis that stands still is sent no more than these. */
+const maxUnderWay = 100;
+
+const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
+const scripts = {
+  claim: load('claim'),
+  release: load('release'),
+  changeFact: load('change-fact'),
+};
+
+/** A channel, a hash and one string for each lease, all in one slot. */
+export function createRedisFleet(options: RedisFleetOptions): Fleet {
+  const { keys, owner, redis, connect, onError } = options;
+  const channel = keys.fleet();
+  let underWay = 0;
+  let published = 0;
+  let dropped = 0;
+
+  /** Asks only a Redis that is there: what waited for it would be carried out when it means nothing more. */
+  async function ask<T>(question: () => Promise<T>): Promise<T | undefined> {
+    if (redis.status !== 'ready') return undefined;
+    try {
+      return await within(
+        question(),
+        patienceMs,
+        () => new StoreSilent('the fleet: Redis is silent'),
+      );
+    } catch (error) {
+      onError(error);
+      return undefined;
+    }
+  }
+
+  async function changeFact(
+    field: string,
+    seen: string | undefined,
+    version: string | undefined,
+    text: string,
+  ): Promise<SetOutcome> {
+    const args = [field, seen ?? '', version ?? '', text, factsTtlMs, maxFacts];
+    const reply = await ask(() => runScript(redis, scripts.changeFact, [keys.fleetFacts()], args));
+    const [kind, value] = (reply ?? []) as [string?, string?];
+    if (kind === 'set') return { kind, version };
+    if (kind === 'changed') return { kind, fact: parseFact(value) };
+    return kind === 'full' ? { kind } : { kind: 'away' };
+  }
+
+  return {
+    owner,
+
+    publish(text) {
+      if (redis.status !== 'ready' || underWay >= maxUnderWay) {
+        dropped += 1;
+        return;
+      }
+      underWay += 1;
+      redis
+        .spublish(channel, text)
+        .then(
+          () => (published += 1),
+          () => (dropped += 1),
+        )
+        .finally(() => (underWay -= 1));
+    },
+
+    subscribe: (events) => listen(connect(), channel, events, onError),
+
+    async facts() {
+      const fields = await ask(() => redis.hgetall(keys.fleetFacts()));
+      if (!fields) return { kind: 'away' };
+      const facts = new Map<string, Fact>();
+      for (const [field, value] of Object.entries(fields)) {
+        const fact = parseFact(value);
+        if (fact) facts.set(field, fact);
+      }
+      return { kind: 'facts', facts };
+    },
+
+    setFact: (field, text, seen) => changeFact(field, seen, crypto.randomUUID(), text),
+    clearFact: (field, seen) => changeFact(field, seen, undefined, ''),
+
+    async claim(name, ttlMs) {
+      const args = [owner, Math.max(1, Math.round(ttlMs))];
+      const reply = await ask(() => runScript(redis, scripts.claim, [keys.fleetLease(name)], args));
+      if (reply === undefined) return 'away';
+      return reply === 1 ? 'claimed' : 'taken';
+    },
+
+    async release(name) {
+      await ask(() => runScript(redis, scripts.release, [keys.fleetLease(name)], [owner]));
+    },
+
+    counters: () => ({ published, dropped }),
+  };
+}
+
+function listen(
+  connection: Redis,
+  channel: string,
+  { onText, onListening }: FleetEvents,
+  onError: (error: unknown) => void,
+): FleetSubscription {
+  let closed = false;
+  connection.on('smessage', (_channel: string, text: string) => {
+    // What is read already would still come behind a disconnect.
+    if (closed) return;
+    try {
+      onText(text);
+    } catch (error) {
+      onError(error);
+    }
+  });
+  // At every connection: the client subscribes again by itself, but does not say when that stands.
+  const subscribe = async () => {
+    try {
+      await connection.ssubscribe(channel);
+      if (!closed) onListening();
+    } catch (error) {
+      if (!closed) onError(error);
+    }
+  };
+  connection.on('ready', () => void subscribe());
+  if (connection.status === 'ready') void subscribe();
+  return {
+    close() {
+      closed = true;
+      connection.disconnect();
+    },
+  };
+}
+
+function parseFact(value: string | null | undefined): Fact | undefined {
+  const space = value?.indexOf(' ') ?? -1;
+  if (!value || space < 0) return undefined;
+  return { version: value.slice(0, space), text: value.slice(space + 1) };
+}

@@ -1,0 +1,102 @@
+import type { Redis } from 'ioredis';
+import type { Keyspace } from '../keys.ts';
+import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import type { PresenceBoard, Sign } from './port.ts';
+
+export type RedisBoardOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  shard: number;
+  /** Unique to this reaper. */
+  reaper: string;
+  /** Milliseconds that the lease outlives the last look of whoever has it. */
+  leaseMs: number;
+};
+
+const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
+const scripts = { look: load('look'), resign: load('resign') };
+
+/** A look is one script: the lease, the list and the number of subscribers, all of one moment. */
+export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
+  const { redis, keys, shard, reaper, leaseMs } = options;
+  const lease = keys.reaper(shard);
+  const list = keys.beats(shard);
+  const queue = ['active', 'wait', 'prioritized'].map((name) => keys.queue(shard, name));
+  const touched = [lease, list, ...queue];
+  /** Between two renewals goes the time in which several looks may fail. */
+  const renewMs = Math.ceil((leaseMs * 2) / 3);
+
+  /** The connections of these workers; undefined where CLIENT LIST is not for us. */
+  async function clients(names: ReadonlySet<string>): Promise<Client[] | undefined> {
+    try {
+      const text = String(await redis.call('CLIENT', 'LIST'));
+      return parseClients(text).filter(({ worker }) => names.has(worker));
+    } catch (error) {
+      if (isRefusal(error)) return undefined;
+      throw error;
+    }
+  }
+
+  return {
+    async look(lead) {
+      const args = [reaper, leaseMs, renewMs, lead ? 1 : 0, keys.worker(shard, '')];
+      const reply = (await runScript(redis, scripts.look, touched, args)) as unknown[];
+      const [leads, jobs] = reply;
+      const signs: Sign[] = [];
+      for (let i = 2; i + 2 < reply.length; i += 3) {
+        signs.push({
+          name: String(reply[i]),
+          beat: String(reply[i + 1]),
+          listening: Number(reply[i + 2]) > 0,
+        });
+      }
+      return { leads: leads === 1, jobs: Number(jobs), signs };
+    },
+
+    async connections(names) {
+      const found = await clients(new Set(names));
+      if (!found) return undefined;
+      const counts = new Map(names.map((name) => [name, 0]));
+      for (const { worker } of found) counts.set(worker, (counts.get(worker) ?? 0) + 1);
+      return counts;
+    },
+
+    async cut(name) {
+      const found = (await clients(new Set([name]))) ?? [];
+      // One that is gone by now is as good as closed.
+      const kill = ({ id }: Client) => redis.call('CLIENT', 'KILL', 'ID', id);
+      await Promise.all(found.map(kill)).catch((error: unknown) => {
+        if (!isRefusal(error)) throw error;
+      });
+    },
+
+    async forget(name) {
+      // What is left of its offers misleads nobody: a damaged key does not keep it on the list.
+      await Promise.allSettled([
+        redis.zrem(keys.offers(shard), name),
+        redis.hdel(keys.dispatches(shard), `sent:${name}`, `last:${name}`),
+      ]);
+      await redis.hdel(list, name);
+    },
+
+    async resign() {
+      await runScript(redis, scripts.resign, [lease], [reaper]);
+    },
+  };
+}
+
+type Client = { id: string; worker: string };
+
+/** The connection's own name is the worker's; BullMQ's blocking one puts its queue before it. */
+function parseClients(text: string): Client[] {
+  return text.split('\n').flatMap((line) => {
+    const id = /^id=(\d+) /.exec(line)?.[1];
+    const name = / name=(\S+) /.exec(line)?.[1];
+    if (id === undefined || name === undefined) return [];
+    return [{ id, worker: name.slice(name.lastIndexOf(':') + 1) }];
+  });
+}
+
+/** The user's rights do not include it, or the command was renamed away. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof Error && /^(NOPERM|ERR unknown)/i.test(error.message);

@@ -1,0 +1,138 @@
+import type { Logger } from '../runtime/logger.ts';
+import { passesByItself } from './redis-failure.ts';
+
+/*
+ * Redis away is one event for an operator, however many commands, connections and timers notice it: one
+ * line when it begins, one when it is over.
+ */
+
+export type Outage = {
+  /** An error that says that Redis is away: true, and it was counted instead of logged. */
+  note(error: unknown): boolean;
+  /** The connection for commands was lost. */
+  lost(): void;
+  /** That connection stands again. */
+  back(): void;
+  /** While Redis is away, or refuses commands: what it said, where it said anything. */
+  readonly reason: string | undefined;
+};
+
+export type OutageOptions = {
+  logger: Pick<Logger, 'info' | 'warn'>;
+  /** Whether the connection for commands stands. */
+  isReady(): boolean;
+  now?(): number;
+};
+
+/** Milliseconds without a refusal and with a connection that stands, after which an outage is over. */
+const quietMs = 1000;
+/** Milliseconds after Redis is back in which waits that began before still run out. */
+const lateMs = 6000;
+
+type Away = {
+  since: number;
+  errors: number;
+  /** When Redis last refused, or a connection was last lost. */
+  lastAt: number;
+  reason: string;
+};
+
+export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions): Outage {
+  let away: Away | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let backAt = -Infinity;
+
+  function begin(reason: string | undefined): Away {
+    if (away) {
+      away.lastAt = now();
+      return away;
+    }
+    away = { since: now(), errors: 0, lastAt: now(), reason: reason ?? 'it is away' };
+    logger.warn({ reason }, 'Redis is away');
+    return away;
+  }
+
+  /**
+   * A connection that stands is not enough: a replica without its primary accepts one and refuses the
+   * first command. The outage is over after a while without a refusal and without a loss.
+   */
+  function endWhenQuiet(): void {
+    if (timer || !away || !isReady()) return;
+    const wait = away.lastAt + quietMs - now();
+    if (wait > 0) {
+      timer = setTimeout(() => {
+        timer = undefined;
+        endWhenQuiet();
+      }, wait).unref();
+      return;
+    }
+    const { since, errors, lastAt } = away;
+    away = undefined;
+    backAt = now();
+    logger.info({ awayMs: lastAt - since, errors }, 'Redis is back');
+  }
+
+  return {
+    note(error) {
+      const kind = kindOf(error);
+      if (kind === 'other') return false;
+      const isLate = now() - backAt < lateMs;
+      // A wait that ran out says nothing of a connection that stands.
+      if (!away && kind === 'timeout') return isLate;
+      // What began in the outage before is no new one.
+      if (!away && isLate && isReady()) return true;
+      const one = kind === 'timeout' && away ? away : begin(reasonOf(error));
+      one.errors += 1;
+      endWhenQuiet();
+      return true;
+    },
+    lost() {
+      begin(undefined);
+    },
+    back() {
+      if (away) away.lastAt = now();
+      endWhenQuiet();
+    },
+    get reason() {
+      return away?.reason;
+    },
+  };
+}
+
+/** System errors of a connection that broke or did not come about. */
+const broken = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOENT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+
+/** `timeout`: a wait that ran out, for which Redis may be to blame. */
+function kindOf(error: unknown): 'away' | 'timeout' | 'other' {
+  if (!(error instanceof Error)) return 'other';
+  const { code } = error as Error & { code?: unknown };
+  if (typeof code === 'string' && broken.has(code)) return 'away';
+  // ioredis' own words for a connection on which nothing comes.
+  if (passesByItself(error) || /^(Socket timeout|connect ETIMEDOUT)/.test(error.message)) {
+    return 'away';
+  }
+  return Reflect.get(error, 'waitedForStore') === true ? 'timeout' : 'other';
+}
+
+/** Redis did not answer in time. An error of another class says so with the same field. */
+export class StoreSilent extends Error {
+  override readonly name = 'StoreSilent';
+  readonly waitedForStore = true;
+}
+
+function reasonOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code } = error as Error & { code?: unknown };
+  return typeof code === 'string' ? code : error.message.slice(0, 80);
+}

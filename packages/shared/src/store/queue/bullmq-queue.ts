@@ -1,0 +1,110 @@
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { JobData } from '../../domain/request.ts';
+import { queueName, shardOf } from '../keys.ts';
+import type { Keyspace } from '../keys.ts';
+import { createDamagedJobs } from './damaged-jobs.ts';
+import { keptEvents, keptOptions } from './kept-jobs.ts';
+import type { JobQueue, JobState } from './port.ts';
+import { isDamage } from '../redis-failure.ts';
+import { createTakeover } from './takeover.ts';
+import { createWaitingLine } from './fair-queue.ts';
+
+export type BullQueueOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  shards: number;
+  /** Finished jobs stay visible to operators this long, and at most `keptJobs` of them. */
+  retentionMs: number;
+  onError: (error: Error) => void;
+};
+
+/** The queues of every shard, as BullMQ has them. `board` is for Bull Board only. */
+export function createBullQueue(options: BullQueueOptions): JobQueue & { board: Queue[] } {
+  const { redis, keys, shards, retentionMs, onError } = options;
+  const kept = keptOptions(retentionMs);
+  const queues = new Map<number, Queue>();
+  const line = createWaitingLine({ redis, keys });
+
+  /** Ids keep naming their shard when the number of shards was lowered. */
+  function queueOf(shard: number): Queue {
+    let queue = queues.get(shard);
+    if (!queue) {
+      queue = new Queue(queueName, {
+        connection: redis,
+        prefix: keys.tag(shard),
+        streams: { events: { maxLen: keptEvents } },
+        defaultJobOptions: kept,
+      });
+      queue.on('error', onError);
+      queues.set(shard, queue);
+    }
+    return queue;
+  }
+
+  const board = Array.from({ length: shards }, (_, shard) => queueOf(shard));
+
+  return {
+    board,
+
+    async remove(id) {
+      const queue = queueOf(shardOf(id));
+      const data = await redis.hget(queue.toKey(id), 'data').catch((error: unknown) => {
+        if (isDamage(error)) return undefined;
+        throw error;
+      });
+      if (data === undefined) {
+        const tell = (error: unknown) => onError(error as Error);
+        const damaged = { redis, keys, shard: shardOf(id), queue, onError: tell };
+        return createDamagedJobs(damaged).remove(id);
+      }
+      const { standing } = JSON.parse(data ?? '{}') as Partial<JobData>;
+      if (standing && (await line.leave(id, standing))) return true;
+      // One whose lock ran out waits outside of the line.
+      const state = await queue.getJobState(id);
+      // BullMQ would remove one that has ended meanwhile, too; operators are to see it.
+      if (!waitingStates.has(state)) return false;
+      return (await queue.remove(id)) === 1;
+    },
+
+    async state(id) {
+      const state = await queueOf(shardOf(id)).getJobState(id);
+      return waitingStates.has(state) ? 'waiting' : (state as JobState);
+    },
+
+    async position(id) {
+      const [position] = await line.positions([id]);
+      return position;
+    },
+
+    positions: (ids) => line.positions(ids),
+    look: (now) => line.look(shards, now),
+    strike: (ids) => line.strike(ids),
+
+    async pausedShards() {
+      const paused = await Promise.all(board.map((queue) => queue.isPaused()));
+      return paused.flatMap((isPaused, shard) => (isPaused ? [shard] : []));
+    },
+
+    async counts() {
+      const total = { waiting: 0, active: 0, completed: 0, failed: 0 };
+      for (const queue of board) {
+        const counts = await queue.getJobCounts('prioritized', ...countNames);
+        for (const name of countNames) total[name] += counts[name] ?? 0;
+        total.waiting += counts['prioritized'] ?? 0;
+      }
+      return total;
+    },
+
+    takeFrom: (shard, worker, death) =>
+      createTakeover({ redis, keys, shard, queue: queueOf(shard) })(worker, death),
+
+    async close() {
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+    },
+  };
+}
+
+const countNames = ['waiting', 'active', 'completed', 'failed'] as const;
+
+const waitingStates = new Set<string>(['waiting', 'prioritized', 'delayed', 'waiting-children']);

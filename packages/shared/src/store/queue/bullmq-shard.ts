@@ -1,0 +1,206 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleepFor } from 'node:timers/promises';
+import { Job, UnrecoverableError, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { JobData } from '../../domain/request.ts';
+import { queueName } from '../keys.ts';
+import type { Keyspace } from '../keys.ts';
+import { retryRefused } from '../retry-refused.ts';
+import { takeBack, wake } from './held-jobs.ts';
+import { createDamagedJobs } from './damaged-jobs.ts';
+import { isNotOurs } from './lock-errors.ts';
+import { createPassingOver } from './model-filter.ts';
+import type { PutBack } from './model-filter.ts';
+import { createTake } from './take.ts';
+import type { Ask, UnreadableJob } from './take.ts';
+import { bullJob } from './taken-job.ts';
+import type { TakenJob } from './taken-job.ts';
+
+export type DeskOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  shard: number;
+  /** The worker's id: BullMQ writes it into every job that it takes. */
+  name: string;
+  /** How long an unfinished request is kept. */
+  lifetimeMs: number;
+  onError(error: unknown): void;
+};
+
+/** One shard's queue as a worker uses it. What it does to a job that is not ours any more, it does not. */
+export type Desk = ReturnType<typeof openDesk>;
+
+/** Jobs of one fetch, and whether more of them wait. */
+export type Fetched = { jobs: TakenJob[]; left: boolean };
+
+/**
+ * Seconds that the blocking read waits before the queue is looked at all the same: the longest that a
+ * job waits whose wake-up was lost with a connection.
+ */
+const drainDelaySeconds = 1;
+
+/** Milliseconds after which a worker that avoids some models looks for jobs of the others again. */
+const lookAgainMs = 50;
+
+/** Milliseconds that a lock outlives its last renewal: BullMQ's default, as its stalled check expects. */
+export const lockMs = 30_000;
+
+/**
+ * Locks of one job that may run out. BullMQ fails a job at the second one, but a lock says nothing of the
+ * job: it runs out as well when Redis is away for longer than `lockMs`, twice in a long answer. Which
+ * job killed its workers is the reaper's to say (domain/poison.ts); this is the bound behind it.
+ */
+const maxLostLocks = 9;
+
+/** How long the end of a job is tried for, while Redis refuses it for now; milliseconds. */
+const settleMs = 10_000;
+
+/**
+ * BullMQ's Worker, whose own loop does not run: it would fetch whatever comes first, one job after the
+ * other, and as long as it sleeps it cannot be told to take none.
+ */
+export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: DeskOptions) {
+  const worker = new Worker<JobData, string>(queueName, null, {
+    connection: redis,
+    prefix: keys.tag(shard),
+    name,
+    autorun: false,
+    lockDuration: lockMs,
+    maxStalledCount: maxLostLocks,
+    // BullMQ tracks by job id: where a worker gets a job back that was taken from it, the end of the
+    // old run would stop the renewal of the new one's lock.
+    skipLockRenewal: true,
+  });
+  worker.on('error', (error) => void damaged.note(error));
+  worker.startStalledCheckTimer().catch(onError);
+  const damaged = createDamagedJobs({ redis, keys, shard, queue: worker, onError });
+  const passing = createPassingOver(redis, keys, shard, worker);
+  const take = createTake({ redis, keys, shard, queue: worker, name, lockMs, lifetimeMs });
+  const closing = new AbortController();
+  const { signal } = closing;
+
+  /** Does it when Redis does, and never to somebody else's job: false when it is not ours any more. */
+  async function settle(work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      const tried = await damaged.guard(() => retryRefused(work, { withinMs: settleMs }));
+      // It was this one: it is removed.
+      if (!tried) return false;
+      const done = tried.value;
+      // The job stays as it is: BullMQ's stalled check finds it, while one that failed would be lost.
+      if (done.kind === 'refused') onError(done.error);
+      return done.kind === 'done';
+    } catch (error) {
+      if (isNotOurs(error)) return false;
+      throw error;
+    }
+  }
+
+  async function fetchAsBullMq(): Promise<Fetched> {
+    for (;;) {
+      const token = randomUUID();
+      const tried = await damaged.guard(() => worker.getNextJob(token, { block: false }));
+      if (!tried) continue;
+      const { value: job } = tried;
+      if (!job) return { jobs: [], left: false };
+      const { id = '', name: model, data, attemptsStarted: number, deferredFailure, opts } = job;
+      const taken = { id, name: model, data, number, token, deferredFailure, options: () => opts };
+      return { jobs: [{ ...taken, uncounted: true }], left: true };
+    }
+  }
+
+  async function fail(job: Omit<TakenJob, 'data'>, error: Error): Promise<void> {
+    await settle(async () => {
+      const known = await wholeJob(job);
+      await known?.moveToFailed(error, job.token);
+    });
+  }
+
+  /** With all that BullMQ knows of it: what failed before, too. Of a job that it cannot read, with what ends it. */
+  async function wholeJob(job: Omit<TakenJob, 'data'>): Promise<Job | undefined> {
+    try {
+      return await Job.fromId(worker, job.id);
+    } catch (error) {
+      if (error instanceof SyntaxError) return bullJob(worker, job);
+      throw error;
+    }
+  }
+
+  async function failUnread({ job, error }: UnreadableJob): Promise<void> {
+    onError(error);
+    await fail(job, new UnrecoverableError(error.message));
+  }
+
+  return {
+    worker,
+
+    /** The next jobs, without waiting for one. Who avoids some models gets them one by one. */
+    async fetch(ask: Ask): Promise<Fetched> {
+      const { avoided } = ask;
+      if (avoided.size > 0 && !(await passing.pick(avoided))) return { jobs: [], left: false };
+      const jobs = avoided.size > 0 ? 1 : ask.jobs;
+      for (;;) {
+        const tried = await damaged.guard(() => take({ ...ask, jobs }));
+        if (!tried) continue;
+        if (!tried.value) return fetchAsBullMq();
+        const { damaged: broken, unreadable, countError } = tried.value;
+        // Beside the others, whose readers wait.
+        for (const id of broken) damaged.remove(id).catch(onError);
+        for (const one of unreadable) failUnread(one).catch(onError);
+        if (countError) onError(new Error(`jobs were taken and not counted: ${countError}`));
+        return tried.value;
+      }
+    },
+
+    /** Until a job was added, or for a while; for less of it while some are avoided. */
+    async sleep(mayTake: () => boolean, isAvoiding: () => boolean): Promise<void> {
+      if (isAvoiding()) {
+        await sleepFor(lookAgainMs, undefined, { signal }).catch(() => {});
+        return;
+      }
+      try {
+        const woken = await worker.getBackend().waitForJob(drainDelaySeconds);
+        // One worker is woken: who cannot go lets the next one.
+        if (woken && (isAvoiding() || !mayTake())) await wake(redis, worker.qualifiedName);
+      } catch (error) {
+        if (!signal.aborted) await worker.getBackend().reconnectBlocking().catch(onError);
+        throw error;
+      }
+    },
+
+    async complete(job: TakenJob, summary: string): Promise<void> {
+      try {
+        await settle(() => bullJob(worker, job).moveToCompleted(summary, job.token, false));
+      } catch (error) {
+        await fail(job, error as Error);
+      }
+    },
+
+    fail,
+
+    /** In front of all, for another worker. */
+    async handBack(job: TakenJob): Promise<void> {
+      await settle(() => takeBack(redis, worker, [job]));
+    },
+
+    /** To where it stood, as if it had not been taken. */
+    async putBack(job: TakenJob): Promise<PutBack> {
+      let outcome: PutBack = 'lost';
+      await settle(async () => {
+        outcome = await passing.putBack(job);
+      });
+      return outcome;
+    },
+
+    wake: () => wake(redis, worker.qualifiedName),
+
+    isPaused: () => worker.getBackend().hasQueueMetaField('paused'),
+
+    /** Ends the sleep. */
+    async stop(): Promise<void> {
+      closing.abort();
+      await worker.getBackend().disconnectBlocking();
+    },
+
+    close: () => worker.close(),
+  };
+}

@@ -1,0 +1,111 @@
+import type { MinimalQueue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Casualty, Fate } from '../../domain/poison.ts';
+import type { JobData } from '../../domain/request.ts';
+import type { Keyspace } from '../keys.ts';
+import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import type { HeldJob } from './held-jobs.ts';
+import { bandWidth, startOf, ttlMs } from './fair-queue.ts';
+
+const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
+const scripts = {
+  casualties: load('casualties'),
+  sendBehind: load('send-behind'),
+  clearSuspect: load('clear-suspect'),
+};
+
+/**
+ * The name, in the place of its model, of a job that may have killed a worker: a worker that has one
+ * passes the others over, as it does with models that it avoids.
+ */
+export const suspectName = '(suspect)';
+
+/** Gives a suspect that its worker still holds the name of its model back: it has shown a part of its answer. */
+export async function clearSuspect(
+  redis: Redis,
+  { toKey }: Pick<MinimalQueue, 'toKey'>,
+  { id, token }: HeldJob,
+  model: string,
+): Promise<void> {
+  await runScript(redis, scripts.clearSuspect, [toKey(id), `${toKey(id)}:lock`], [token, model]);
+}
+
+/** Milliseconds for which a worker's death without a culprit counts. */
+const deathCountsMs = 60_000;
+
+export type Casualties = {
+  jobs: readonly (HeldJob & Casualty)[];
+  /** Other workers that died in the last minute, with no culprit found. */
+  unexplained: number;
+};
+
+/** That of a job which waits again as a suspect. */
+export type SuspectFate = Exclude<Fate, 'go_on' | 'poisoned'>;
+
+/** One shard's jobs of dead workers. */
+export type DeadWorkersJobs = {
+  /** What a dead worker holds. `silentMs`: since its last sign of life. */
+  find(worker: string, silentMs: number): Promise<Casualties>;
+  /** It goes behind all that wait in its class. `lost`: another process was faster. */
+  sendBehind(job: HeldJob, fate: SuspectFate): Promise<'back' | 'lost' | 'ended'>;
+  /** Records a death that none of the worker's jobs explains. */
+  noteUnexplained(worker: string): Promise<void>;
+};
+
+export function createDeadWorkersJobs(
+  redis: Redis,
+  keys: Keyspace,
+  shard: number,
+  { toKey }: Pick<MinimalQueue, 'toKey'>,
+): DeadWorkersJobs {
+  const deaths = keys.deaths(shard);
+  const { request, log } = keys.prefixes(shard);
+
+  return {
+    async find(worker, silentMs) {
+      const args = [toKey(''), worker, Math.round(silentMs), request, log, deathCountsMs];
+      const reply = await runScript(redis, scripts.casualties, [toKey('active'), deaths], args);
+      const [unexplained, ...rest] = reply as [number, ...unknown[]];
+      const jobs: (HeldJob & Casualty)[] = [];
+      for (let at = 0; at + 6 < rest.length; at += 7) {
+        const [id, token, served, begun, shown, suspected, blamed] = rest.slice(at, at + 7);
+        jobs.push({
+          id: String(id),
+          token: String(token),
+          servedMs: served === '' ? undefined : Number(served),
+          hasBegun: Number(begun) === 1,
+          hasShown: Number(shown) === 1,
+          suspected: Number(suspected),
+          blamed: Number(blamed),
+        });
+      }
+      return { jobs, unexplained };
+    },
+
+    async sendBehind({ id, token }, fate) {
+      const [name, data] = await redis.hmget(toKey(id), 'name', 'data');
+      const { standing, deadlineAt = '' } = JSON.parse(data ?? '{}') as Partial<JobData>;
+      const priority = standing?.priority ?? 'normal';
+      const touched = [
+        toKey(id),
+        `${toKey(id)}:lock`,
+        ...['active', 'stalled', 'prioritized'].map(toKey),
+        keys.queueCounts(shard),
+        keys.finishes(shard, priority),
+        keys.request(id),
+        keys.deadlines(shard),
+      ];
+      const place = [startOf(priority), bandWidth, ttlMs];
+      const newName = fate === 'suspected' ? (name ?? '') : suspectName;
+      const field = fate === 'blamed' ? 'blamed' : 'suspected';
+      const args = [id, token, ...place, newName, field, deadlineAt];
+      return (await runScript(redis, scripts.sendBehind, touched, args)) as 'back';
+    },
+
+    async noteUnexplained(worker) {
+      const [seconds, micros] = await redis.time();
+      const now = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+      await redis.multi().zadd(deaths, now, worker).pexpire(deaths, deathCountsMs).exec();
+    },
+  };
+}

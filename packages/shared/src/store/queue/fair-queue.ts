@@ -1,0 +1,214 @@
+import type { Redis } from 'ioredis';
+import { priorities } from '../../domain/request.ts';
+import type { Priority, Standing } from '../../domain/request.ts';
+import type { ClassLook, QueueLook } from '../../domain/waiting.ts';
+import { shardOf } from '../keys.ts';
+import type { Keyspace } from '../keys.ts';
+import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+
+/*
+ * The order of those that wait, by their score in BullMQ's prioritized set. BullMQ takes its plain list
+ * first (jobs whose lock ran out), then the lowest score.
+ *
+ *   2^32           taken back: from a dead worker, or handed back by one
+ *   2^32 + n       added by hand, with BullMQ's own score
+ *   2^33           in front for once: the share of the lower classes, and who is taken from behind those
+ *                  that a worker avoids
+ *   2^50 … 2^51    high: a virtual finish time, from 0 at the start of the band
+ *   2^51 … +2^50   normal
+ *     …            low
+ *
+ * Scores are exact up to 2^53.
+ */
+
+/** BullMQ's priority of every job: it makes scores of it, from 2^32 on, where it moves the job itself. */
+export const jobPriority = 1;
+export const front = 2 ** 33;
+export const firstBand = 2 ** 50;
+export const bandWidth = 2 ** 50;
+/** Virtual time that one job of weight 1 takes; room for 2^30 of them before a class has none waiting. */
+const step = 2 ** 20;
+/** Of so many jobs one is of the next class, and of so many of those one of the class behind. */
+export const shareEvery = 10;
+/** Milliseconds: longer than anything may wait. */
+export const ttlMs = 31 * 24 * 3600 * 1000;
+/** Milliseconds to end a request that is overdue before it is named again. */
+const overdueAgainMs = 2000;
+/** Jobs that one command looks at for the first one whose model is not avoided: about a millisecond of Redis. */
+export const lookedAt = 1000;
+/** Workers that avoid a model say so 20 times a second. */
+const avoidedSeconds = 2;
+/** Ids in one script: Redis runs it to its end, and everybody else waits. */
+const batchSize = 500;
+
+const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
+const scripts = {
+  leave: load('leave'),
+  took: load('took'),
+  look: load('look'),
+  positions: load('positions'),
+};
+
+export type WaitingLine = {
+  /** It will not be served: its key has its turn back. False where it does not stand in the line. */
+  leave(id: string, standing: Standing): Promise<boolean>;
+  /** A worker took so many jobs, with so many bytes of bodies, and avoids these models. */
+  took(shard: number, jobs: number, bytes: number, avoided?: ReadonlySet<string>): Promise<void>;
+  /** It waits again, and is to be named when its deadline (milliseconds since the epoch) has passed. */
+  mind(id: string, deadlineAt: number): Promise<void>;
+  look(shards: number, now: number): Promise<QueueLook>;
+  positions(ids: readonly string[]): Promise<(number | undefined)[]>;
+  strike(ids: readonly string[]): Promise<void>;
+};
+
+export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspace }): WaitingLine {
+  /** What has a part in where one job stands. */
+  const placeOf = (shard: number, id: string, priority: Priority): string[] => [
+    keys.queue(shard, 'prioritized'),
+    keys.finishes(shard, priority),
+    keys.queueCounts(shard),
+    keys.deadlines(shard),
+    keys.queue(shard, id),
+  ];
+
+  async function lookAt(shard: number, now: number): Promise<ShardLook> {
+    const touched = [
+      ...['prioritized', 'wait', 'active'].map((name) => keys.queue(shard, name)),
+      keys.queueCounts(shard),
+      keys.deadlines(shard),
+      keys.avoided(shard),
+      ...priorities.map((priority) => keys.finishes(shard, priority)),
+    ];
+    const args = [now, firstBand, bandWidth, overdueAgainMs, avoidedSeconds];
+    return parseLook((await runScript(redis, scripts.look, touched, args)) as RawLook);
+  }
+
+  return {
+    async leave(id, { priority, key, weight, bytes }) {
+      const shard = shardOf(id);
+      const touched = placeOf(shard, id, priority);
+      const args = [id, startOf(priority), bandWidth, stepOf(weight), key, bytes];
+      return (await runScript(redis, scripts.leave, touched, args)) === 1;
+    },
+
+    async mind(id, deadlineAt) {
+      await redis.zadd(keys.deadlines(shardOf(id)), deadlineAt, id);
+    },
+
+    async took(shard, jobs, bytes, avoided = new Set()) {
+      const touched = [keys.queue(shard, 'prioritized'), keys.queueCounts(shard)];
+      const bands = [firstBand, bandWidth, priorities.length];
+      const others = [lookedAt, keys.queue(shard), ...avoided];
+      const args = [jobs, bytes, shareEvery, front, ...bands, ttlMs, ...others];
+      await runScript(redis, scripts.took, touched, args);
+    },
+
+    async look(shards, now) {
+      const all = Array.from({ length: shards }, (_, shard) => lookAt(shard, now));
+      return sum(await Promise.all(all));
+    },
+
+    async positions(ids) {
+      const found = new Map<string, number>();
+      const ask = async (shard: number, some: readonly string[]) => {
+        const touched = [keys.queue(shard, 'prioritized'), keys.queue(shard, 'wait')];
+        const reply = (await runScript(redis, scripts.positions, touched, some)) as number[];
+        for (const [i, position] of reply.entries()) {
+          if (position >= 0) found.set(some[i] ?? '', position);
+        }
+      };
+      await Promise.all([...batches(ids)].map(([shard, some]) => ask(shard, some)));
+      return ids.map((id) => found.get(id));
+    },
+
+    async strike(ids) {
+      const strikes = [...batches(ids)].map(([shard, some]) =>
+        redis.zrem(keys.deadlines(shard), ...some),
+      );
+      await Promise.all(strikes);
+    },
+  };
+}
+
+/** Virtual time that one job of a key of this weight takes. */
+export const stepOf = (weight: number): number => Math.ceil(step / weight);
+
+/** Where the band of a class begins. */
+export const startOf = (priority: Priority): number =>
+  firstBand + priorities.indexOf(priority) * bandWidth;
+
+/** Ids of one shard each, not too many at once. */
+function* batches(ids: readonly string[]): Generator<[number, string[]]> {
+  for (const [shard, some] of Map.groupBy(ids, shardOf)) {
+    for (let at = 0; at < some.length; at += batchSize) {
+      yield [shard, some.slice(at, at + batchSize)];
+    }
+  }
+}
+
+/** As Redis sends it: numbers that may be large come as text. */
+type RawClass = [waiting: number, head: string, finishes: string[]];
+type RawLook = [
+  front: number,
+  active: number,
+  taken: string,
+  bytes: string,
+  overdue: string[],
+  avoided: string[],
+  ...classes: RawClass[],
+];
+
+type ShardLook = Omit<QueueLook, 'classes'> & { classes: ClassLook[] };
+
+function parseLook([
+  before,
+  active,
+  taken,
+  bytes,
+  overdue,
+  avoided,
+  ...classes
+]: RawLook): ShardLook {
+  return {
+    front: before,
+    active,
+    taken: Number(taken),
+    bytes: Number(bytes),
+    overdue,
+    avoided,
+    classes: classes.map(([waiting, head, finishes]) => {
+      const lags = new Map<string, number>();
+      for (let i = 0; i + 1 < finishes.length; i += 2) {
+        const lag = (Number(finishes[i + 1]) - Number(head)) / step;
+        if (lag >= 0) lags.set(finishes[i] ?? '', lag);
+      }
+      return { waiting, lags };
+    }),
+  };
+}
+
+function sum(looks: readonly ShardLook[]): QueueLook {
+  const total = (of: (look: ShardLook) => number) => looks.reduce((all, look) => all + of(look), 0);
+  const classes = priorities.map((priority, i): [Priority, ClassLook] => {
+    const lags = new Map<string, number>();
+    for (const { classes: some } of looks) {
+      for (const [key, lag] of some[i]?.lags ?? []) {
+        lags.set(key, (lags.get(key) ?? 0) + lag / looks.length);
+      }
+    }
+    return [priority, { waiting: total((look) => look.classes[i]?.waiting ?? 0), lags }];
+  });
+  return {
+    classes: Object.fromEntries(classes) as Record<Priority, ClassLook>,
+    front: total((look) => look.front),
+    active: total((look) => look.active),
+    taken: total((look) => look.taken),
+    // A job that was taken before it was placed is counted back first.
+    bytes: Math.max(
+      0,
+      total((look) => look.bytes),
+    ),
+    overdue: looks.flatMap((look) => look.overdue),
+    avoided: [...new Set(looks.flatMap((look) => look.avoided))],
+  };
+}

@@ -1,0 +1,48 @@
+import type { Logger } from '../../runtime/logger.ts';
+
+/** Milliseconds between two looks: a pause is an operator's act, and nothing is lost by it meanwhile. */
+const everyMs = 2000;
+
+export type PauseWatch = {
+  /** Shards whose queue takes no jobs to workers, as of the last look. */
+  paused(): readonly number[];
+  stop(): void;
+};
+
+export type PauseWatchOptions = {
+  /** Rejects while Redis is away: what was known stays. */
+  pausedShards(): Promise<readonly number[]>;
+  logger: Pick<Logger, 'info' | 'warn'>;
+};
+
+/** Looks whether an operator has paused the queue, and logs each change once. */
+export function watchPause({ pausedShards, logger }: PauseWatchOptions): PauseWatch {
+  let known: readonly number[] = [];
+
+  async function look(): Promise<void> {
+    const now = await pausedShards();
+    if (now.join() === known.join()) return;
+    known = now;
+    if (now.length > 0) {
+      logger.warn({ shards: now }, 'the queue is paused: workers get no jobs until it is resumed');
+    } else logger.info('the queue goes on');
+  }
+
+  let looking = false;
+  const timer = setInterval(() => {
+    if (looking) return;
+    looking = true;
+    look()
+      // That Redis is away is said where its connection is.
+      .catch(() => {})
+      .finally(() => {
+        looking = false;
+      });
+  }, everyMs);
+  timer.unref();
+  return { paused: () => known, stop: () => clearInterval(timer) };
+}
+
+/** One line for operators; undefined while no queue is paused. */
+export const pauseReason = (shards: readonly number[]): string | undefined =>
+  shards.length === 0 ? undefined : `the queue is paused (shards ${shards.join(', ')})`;

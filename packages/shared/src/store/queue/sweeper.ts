@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { Keyspace } from '../keys.ts';
+import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { ttlMs } from './fair-queue.ts';
+
+/**
+ * Ends the life of finished jobs in time. BullMQ removes them by their age only when another job ends, so
+ * an idle fleet would keep them for ever; and the keys of its own book have no end of life at all.
+ */
+export type Sweeper = {
+  stop(): void;
+};
+
+export type SweeperOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  shards: number;
+  /** How long finished jobs are kept. */
+  retentionMs: number;
+  onError(error: unknown): void;
+};
+
+const sweep = loadScript(new URL('lua/sweep.lua', import.meta.url));
+
+/** What BullMQ keeps beside the jobs, as far as it is used here: a fixed number of keys. */
+const book = 'wait active paused prioritized delayed stalled repeat meta events pc marker id'.split(
+  ' ',
+);
+/** Jobs removed by one script: about a millisecond of Redis. */
+const batchSize = 200;
+/** So many sweeps in one retention, at least one in `longestPauseMs`. */
+const sweepsPerRetention = 10;
+const longestPauseMs = 30_000;
+
+/** Any number may run beside each other: each removes what is there. */
+export function startSweeper(options: SweeperOptions): Sweeper {
+  const { redis, keys, shards, retentionMs, onError } = options;
+  const pauseMs = Math.min(longestPauseMs, Math.ceil(retentionMs / sweepsPerRetention));
+  const stopping = new AbortController();
+  const { signal } = stopping;
+
+  async function sweepShard(shard: number): Promise<void> {
+    const key = (name: string) => keys.queue(shard, name);
+    const touched = ['completed', 'failed', ...book].map(key);
+    for (let removed = batchSize; removed === batchSize && !signal.aborted;) {
+      const args = [key(''), Date.now() - retentionMs, batchSize, ttlMs];
+      removed = Number(await runScript(redis, sweep, touched, args));
+    }
+  }
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      for (let shard = 0; shard < shards; shard++) await sweepShard(shard).catch(onError);
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  void run();
+  return { stop: () => stopping.abort() };
+}

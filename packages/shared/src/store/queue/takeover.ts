@@ -1,0 +1,79 @@
+import { Job, UnrecoverableError } from 'bullmq';
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { judgeDeath } from '../../domain/poison.ts';
+import type { Keyspace } from '../keys.ts';
+import { createDeadWorkersJobs } from './dead-workers-jobs.ts';
+import type { SuspectFate } from './dead-workers-jobs.ts';
+import { heldJobs, takeBack } from './held-jobs.ts';
+import type { HeldJob } from './held-jobs.ts';
+import { isNotOurs } from './lock-errors.ts';
+import type { WorkerDeath } from './port.ts';
+
+export type TakeoverOptions = { redis: Redis; keys: Keyspace; shard: number; queue: Queue };
+
+/** Takes one shard's jobs from a dead worker, as `JobQueue.takeFrom` says. */
+export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
+  const dead = createDeadWorkersJobs(redis, keys, shard, queue);
+  const channel = keys.workers(shard);
+
+  const putInFront = (jobs: readonly HeldJob[]) => takeBack(redis, queue, jobs, { channel });
+
+  async function judged(worker: string, death: WorkerDeath): Promise<Promise<number>[]> {
+    const { jobs, unexplained } = await dead.find(worker, death.silentMs);
+    const fates = judgeDeath(jobs, { cause: death.cause, unexplained });
+    // By the only suspect, also where it is not known to have begun: else a client that sends its request again
+    // and again would kill one worker more each time.
+    const isExplained = fates.filter((fate) => fate !== 'go_on').length === 1;
+    const suspects = jobs.flatMap((job, i) => {
+      const fate = fates[i] ?? 'go_on';
+      return fate === 'go_on' ? [] : [{ job, fate }];
+    });
+    // At first those that are in mid-answer: with one script, for their readers wait for it.
+    const moves = [putInFront(jobs.filter((_, i) => (fates[i] ?? 'go_on') === 'go_on'))];
+    if (suspects.length > 0) moves.push(moveSuspects(suspects, death));
+    if (!isExplained) moves.push(dead.noteUnexplained(worker).then(() => 0));
+    return moves;
+  }
+
+  /** The workers are summoned to those of them that wait again. */
+  async function moveSuspects(
+    suspects: readonly { job: HeldJob; fate: SuspectFate | 'poisoned' }[],
+    death: WorkerDeath,
+  ): Promise<number> {
+    const ended: HeldJob[] = [];
+    let others = 0;
+    const moves = suspects.map(async ({ job, fate }) => {
+      if (fate === 'poisoned') return fail(job, death);
+      const outcome = await dead.sendBehind(job, fate);
+      // The worker that takes it finds the end, and completes the job.
+      if (outcome === 'ended') ended.push(job);
+      if (outcome === 'back') others += 1;
+    });
+    const results = await Promise.allSettled(moves);
+    const moved = await takeBack(redis, queue, ended, { channel, others });
+    for (const one of results) if (one.status === 'rejected') throw one.reason;
+    return moved + others;
+  }
+
+  /** The end of the request first: no worker writes it once the job has failed. */
+  async function fail({ id, token }: HeldJob, death: WorkerDeath): Promise<void> {
+    await death.condemn(id);
+    const job = await Job.fromId(queue, id);
+    try {
+      await job?.moveToFailed(new UnrecoverableError('poisoned_request'), token);
+    } catch (error) {
+      if (!isNotOurs(error)) throw error;
+    }
+  }
+
+  return async (worker: string, death: WorkerDeath | undefined): Promise<number> => {
+    const moves = death
+      ? await judged(worker, death)
+      : [putInFront(await heldJobs(redis, queue, worker))];
+    // All of them first: one that fails is found again by the next call.
+    const moved = await Promise.allSettled(moves);
+    for (const one of moved) if (one.status === 'rejected') throw one.reason;
+    return moved.reduce((sum, one) => sum + (one.status === 'fulfilled' ? one.value : 0), 0);
+  };
+}

@@ -1,0 +1,214 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Bound } from '../runtime/bounds.ts';
+import { parseRedisUrl, redactUrl, type RedisAddress } from '../config/redis-url.ts';
+import { redisFailure } from './redis-failure.ts';
+
+export { parseRedisUrl, redactUrl, unixSocketUrl } from '../config/redis-url.ts';
+export type { Redis } from 'ioredis';
+
+export type ConnectionRole =
+  /** Ordinary commands; never a blocking one, which would hold up all others. */
+  | 'command'
+  /** Only (P/S)SUBSCRIBE. */
+  | 'subscriber'
+  /** One blocking read after the other. Close it with disconnect(): quit() waits behind the read. */
+  | 'blocking';
+
+export type ConnectionOptions = {
+  /** Seen in CLIENT LIST: letters, digits and `-_.:`. */
+  readonly name: string;
+  readonly role: ConnectionRole;
+  /** For `blocking`: the longest BLOCK it will ask for. With it a dead network is noticed. */
+  readonly longestBlockMs?: number;
+  /** Hears of every lost connection and failed attempt; there is nothing to do but to log it. */
+  readonly onError?: (error: Error) => void;
+};
+
+/** No answer at all for this long, with a command waiting: the connection is dead, take a new one. */
+const silenceMs = 15_000;
+const connectTimeoutMs = 5000;
+/** How often a subscriber, which otherwise never waits for anything, asks if the other end is alive. */
+const pingMs = 5000;
+/** How often a Redis that is loading its data is asked again. */
+const loadingRetryMs = 100;
+
+/**
+ * A connection that comes back by itself, for ever: commands wait while Redis is away, and what was
+ * under way when the connection broke is sent again (so it may run twice). Fit for BullMQ.
+ *
+ * Throws on a URL that is none. Never rejects or emits anything unheard: `onError` is told.
+ *
+ * RESP2 on purpose. Under ioredis' RESP3 a generic `call('XREAD', …)` has another form of reply than
+ * `xread(…)`, and BullMQ is tested with RESP2.
+ */
+export function connectRedis(url: string, options: ConnectionOptions): Redis {
+  const { name, role, longestBlockMs, onError } = options;
+  const redis = new Redis({
+    ...addressOptions(url),
+    ...socketTimeout(role, longestBlockMs),
+    connectionName: name,
+    protocol: 2,
+    maxRetriesPerRequest: null,
+    enableReadyCheck: true,
+    maxLoadingRetryTime: loadingRetryMs,
+    connectTimeout: connectTimeoutMs,
+    noDelay: true,
+    keepAlive: 10_000,
+    retryStrategy: retryDelayMs,
+    // After a failover the old primary is a replica: find the new one, and let the caller decide.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  });
+  redis.on('error', (error: Error) => onError?.(error));
+  if (role === 'subscriber') keepAsking(redis);
+  return redis;
+}
+
+/** 50 ms doubling to 1 s, the upper half of it at random, so that a fleet does not come back at once. */
+export function retryDelayMs(attempt: number): number {
+  const delay = Math.min(50 * 2 ** Math.min(attempt - 1, 10), 1000);
+  return Math.round(delay * (0.5 + Math.random() / 2));
+}
+
+function socketTimeout(role: ConnectionRole, longestBlockMs: number | undefined): RedisOptions {
+  if (role !== 'blocking') return { socketTimeout: silenceMs };
+  return longestBlockMs === undefined ? {} : { socketTimeout: longestBlockMs + silenceMs };
+}
+
+function keepAsking(redis: Redis): void {
+  const timer = setInterval(() => {
+    if (redis.status === 'ready') redis.ping().catch(() => undefined); // told by 'error'
+  }, pingMs);
+  timer.unref();
+  redis.once('end', () => clearInterval(timer));
+}
+
+function addressOptions(url: string): RedisOptions {
+  const address = parseRedisUrl(url);
+  if (!address) throw new Error('not a Redis URL');
+  const { username, password, db } = address;
+  return {
+    ...('path' in address ? { path: address.path } : { host: address.host, port: address.port }),
+    ...tlsOptions(address),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    db,
+  };
+}
+
+function tlsOptions(address: RedisAddress): RedisOptions {
+  if ('path' in address || !address.tls) return {};
+  // Without a servername ioredis' TLS socket asks for none, and certificates by name do not match.
+  const isName = /[a-z]/i.test(address.host) && !address.host.includes(':');
+  return { tls: isName ? { servername: address.host } : {} };
+}
+
+/** This Redis cannot be used, and no retry will change that: the reason is one sentence. */
+export class RedisRefused extends Error {
+  override readonly name = 'RedisRefused';
+}
+
+export type RedisFacts = {
+  readonly server: 'redis' | 'valkey';
+  readonly version: string;
+  /** What could not be checked, one sentence each. */
+  readonly warnings: readonly string[];
+};
+
+/** Version 7.0 at least and maxmemory-policy noeviction, else RedisRefused. */
+export async function checkRedis(redis: Redis): Promise<RedisFacts> {
+  const server = await readInfo(redis, 'server');
+  const memory = await readInfo(redis, 'memory');
+  const isValkey = server.has('valkey_version');
+  const version = server.get('valkey_version') ?? server.get('redis_version') ?? '';
+  const kind = isValkey ? 'valkey' : 'redis';
+  const policy = memory.get('maxmemory_policy');
+  if (version !== '' && Number.parseInt(version, 10) < 7) {
+    throw new RedisRefused(`Redis or Valkey 7.0 or newer is needed; this is ${kind} ${version}`);
+  }
+  if (policy !== undefined && policy !== 'noeviction') {
+    throw new RedisRefused(
+      `maxmemory-policy must be noeviction, or Redis drops requests under memory pressure; it is ${policy}`,
+    );
+  }
+  const warnings = [
+    ...(version === ''
+      ? ['its version could not be read (INFO server): 7.0 or newer is needed']
+      : []),
+    ...(policy === undefined
+      ? ['its maxmemory-policy could not be read (INFO memory): it must be noeviction']
+      : []),
+  ];
+  return { server: kind, version, warnings };
+}
+
+/** The fields of a section; none where the user's rights do not include INFO. */
+async function readInfo(redis: Redis, section: string): Promise<Map<string, string>> {
+  const text = await redis.info(section).catch((error: unknown) => {
+    // Replies of the server, not a lost connection: NOPERM by ACL, ERR where INFO is renamed away.
+    if (error instanceof Error && /^(NOPERM|ERR unknown command)/i.test(error.message)) return '';
+    throw error;
+  });
+  const lines = text.split('\r\n').map((line): [string, string] => {
+    const colon = line.indexOf(':');
+    return [line.slice(0, colon), line.slice(colon + 1)];
+  });
+  return new Map(lines.filter(([name]) => name !== ''));
+}
+
+/** No usable Redis answers at that URL: the message is one sentence, without the password. */
+export class RedisUnreachable extends Error {
+  override readonly name = 'RedisUnreachable';
+}
+
+/**
+ * Connects once, logs in, and sees that a Redis that may be used answers (checkRedis).
+ * Rejects with RedisUnreachable or RedisRefused; waits for a Redis that is still loading its data.
+ */
+export async function probeRedis(
+  url: string,
+  { timeoutMs }: { timeoutMs: number },
+): Promise<RedisFacts> {
+  const at = redactUrl(url);
+  if (!parseRedisUrl(url)) throw new RedisUnreachable('the Redis URL cannot be read');
+  let lastError: Error | undefined;
+  const redis = new Redis({
+    ...addressOptions(url),
+    protocol: 2,
+    lazyConnect: true,
+    retryStrategy: null,
+    connectTimeout: timeoutMs,
+    maxLoadingRetryTime: loadingRetryMs,
+    maxRetriesPerRequest: null,
+  });
+  redis.on('error', (error: Error) => {
+    lastError = error;
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('ETIMEDOUT')), timeoutMs);
+  });
+  try {
+    return await Promise.race([redis.connect().then(() => checkRedis(redis)), timeout]);
+  } catch (error) {
+    if (error instanceof RedisRefused) throw new RedisRefused(`${at}: ${error.message}`);
+    const cause =
+      error instanceof Error && error.message === 'ETIMEDOUT' ? error : (lastError ?? error);
+    throw new RedisUnreachable(`${at}: ${redisFailure(cause, url, timeoutMs)}`, { cause });
+  } finally {
+    clearTimeout(timer);
+    redis.disconnect();
+  }
+}
+
+/** Commands that wait for an answer, or for the connection: each belongs to somebody who waits for it. */
+export const commandsBound = (redis: Redis): Bound => {
+  // ioredis keeps the second one to itself.
+  const offline = () => (Reflect.get(redis, 'offlineQueue') as { length: number }).length;
+  return {
+    what: 'redis_commands',
+    unit: 'entries',
+    limit: 'none',
+    max: Infinity,
+    read: () => redis.commandQueue.length + offline(),
+  };
+};

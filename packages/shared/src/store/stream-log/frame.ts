@@ -1,0 +1,29 @@
+import { formatEntryId, parseEntryId } from '../../domain/entry.ts';
+import type { EntryId } from '../../domain/entry.ts';
+import type { Frame } from './port.ts';
+
+/**
+ * What an inbox message looks like: for each write a header `<request id> <prev> <last> <count>` and
+ * then its lines. No line has a line break in it, so one split takes it apart, and no chunk is
+ * quoted, escaped or parsed on its way.
+ */
+export const frameHeader = (id: string, prev: EntryId, last: EntryId, count: number): string =>
+  `${id} ${formatEntryId(prev)} ${formatEntryId(last)} ${count}`;
+
+/** Throws on a message that is none of ours. */
+export function parseFrames(message: string): Frame[] {
+  const rows = message.split('\n');
+  const frames: Frame[] = [];
+  for (let at = 0; at < rows.length;) {
+    const [id, prevText, lastText, countText] = (rows[at] ?? '').split(' ');
+    const prev = parseEntryId(prevText ?? '');
+    const last = parseEntryId(lastText ?? '');
+    const count = Number(countText);
+    if (!id || !prev || !last || !(count > 0) || at + count >= rows.length) {
+      throw new Error(`not an inbox message: ${message.slice(0, 80)}`);
+    }
+    frames.push({ id, prev, last, texts: rows.slice(at + 1, at + 1 + count) });
+    at += 1 + count;
+  }
+  return frames;
+}

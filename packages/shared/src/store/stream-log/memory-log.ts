@@ -1,0 +1,301 @@
+import { compareEntryIds, formatEntryId, logStart, unpack } from '../../domain/entry.ts';
+import type { EntryId, TerminalKind } from '../../domain/entry.ts';
+import type { RequestMeta } from '../../domain/request.ts';
+import type { QueuedJob, Submit } from '../submit/port.ts';
+import { createMemoryChannels } from './memory-channels.ts';
+import type { MemoryChannels } from './memory-channels.ts';
+import type {
+  AppendItem,
+  AppendOutcome,
+  Caller,
+  Described,
+  Frame,
+  Past,
+  StreamLog,
+} from './port.ts';
+
+export type MemoryLogOptions = {
+  /** Milliseconds; nothing ends its life by itself without it. */
+  now?(): number;
+  lifetimeMs?: number;
+  retentionMs?: number;
+};
+
+/** The log and the live paths in one process, for tests: same guarantees, no Redis. */
+export type MemoryLog = {
+  log: StreamLog;
+  submit: Submit;
+  /** By its id, the job of every request that was made. */
+  jobs: ReadonlyMap<string, QueuedJob>;
+  channels: MemoryChannels;
+  /** Remembers all logs as they are; the returned function goes back to that, as a failover does. */
+  snapshot(): () => void;
+};
+
+type Pack = { id: EntryId; texts: readonly string[] };
+type Seal = { id: EntryId; prev: EntryId };
+
+type Stored = {
+  meta: RequestMeta;
+  body: string | undefined;
+  inboxes: string[];
+  entries: (Pack | Seal)[];
+  run: number;
+  activation: number;
+  nonce: string | undefined;
+  worker: string | undefined;
+  ended: TerminalKind | undefined;
+  late?: readonly string[];
+  callers: Caller[];
+  expiresAt: number;
+};
+
+type Named = { id: string; fingerprint: string };
+
+const isSeal = (entry: Pack | Seal): entry is Seal => 'prev' in entry;
+const isPack = (entry: Pack | Seal): entry is Pack => !isSeal(entry);
+
+/** The newest line; a seal stands for the line before its run. */
+function lastLine({ entries }: Stored): EntryId {
+  const newest = entries.at(-1);
+  if (!newest) return logStart;
+  return isSeal(newest) ? newest.prev : newest.id;
+}
+
+/** As little of it as an adapter may tell, so that whoever needs all of it is seen to read the rest. */
+const pastPacks = 2;
+
+function pastOf({ entries }: Stored, run: number): Past {
+  const packs = entries
+    .filter((entry) => !isSeal(entry) && entry.id.run < run)
+    .slice(0, pastPacks) as Pack[];
+  return { texts: packs.flatMap(({ texts }) => texts), through: packs.at(-1)?.id ?? logStart };
+}
+
+export function createMemoryLog({
+  now = () => 0,
+  lifetimeMs = 3_600_000,
+  retentionMs = 3_600_000,
+}: MemoryLogOptions = {}): MemoryLog {
+  const channels = createMemoryChannels();
+  let requests = new Map<string, Stored>();
+  /** By the hash of the Idempotency-Key: one whose request is gone stands for nothing. */
+  const named = new Map<string, Named>();
+  const jobs = new Map<string, QueuedJob>();
+
+  function find(id: string): Stored | undefined {
+    const stored = requests.get(id);
+    if (stored && stored.expiresAt <= now()) requests.delete(id);
+    return requests.get(id);
+  }
+
+  /** One without an inbox never leaves; one whose ingress is dead has left without a word. */
+  const isThere = ({ inbox }: Caller): boolean =>
+    inbox === undefined || channels.isListening(inbox);
+
+  function liveReaders(stored: Stored | undefined): number {
+    const live = stored?.inboxes.filter((inbox) => channels.isListening(inbox)).length ?? 0;
+    const stays = stored?.callers.some(({ inbox }) => inbox === undefined) ?? false;
+    return live === 0 && stays ? 1 : live;
+  }
+
+  function write(stored: Stored, frame: Frame, terminal: TerminalKind | undefined): void {
+    stored.entries.push({ id: frame.last, texts: frame.texts });
+    if (!terminal) return;
+    stored.ended = terminal;
+    stored.body = undefined;
+    stored.expiresAt = now() + retentionMs;
+  }
+
+  function show(stored: Stored, frame: Frame): void {
+    for (const inbox of stored.inboxes) channels.publish(inbox, frame);
+  }
+
+  function append(item: AppendItem): AppendOutcome {
+    const stored = find(item.id);
+    if (!stored) return 'gone';
+    if (!stored.nonce) return 'lost';
+    if (stored.nonce !== item.nonce) return 'fenced';
+    const newest = stored.entries.at(-1);
+    if (!newest) return 'gone';
+    if (stored.ended) return isSameWrite(newest, item) ? 'duplicate' : 'ended';
+    if (stored.entries.length < item.entries) return 'lost';
+    if (compareEntryIds(item.last, newest.id) <= 0) return 'duplicate';
+    write(stored, toFrame(item), item.terminal);
+    return 'written';
+  }
+
+  function describe(id: string, inbox?: string): Described | undefined {
+    const stored = find(id);
+    if (!stored) return undefined;
+    const { meta, ended, inboxes, late } = stored;
+    if (inbox !== undefined && !ended && !inboxes.includes(inbox)) inboxes.push(inbox);
+    const described = { meta: structuredClone(meta), last: lastLine(stored), ended };
+    return late ? { ...described, late } : described;
+  }
+
+  const submit: Submit = async ({ meta, body, inbox, job, once }) => {
+    const known = once && named.get(once.hash);
+    const other = known && known.id !== meta.id ? find(known.id) : undefined;
+    if (once && known && other) {
+      if (known.fingerprint !== once.fingerprint) return { kind: 'conflict' };
+      if (!other.callers.some(isSameCaller(once.caller))) other.callers.push(once.caller);
+      return { kind: 'joined', id: known.id };
+    }
+    if (find(meta.id)) return { kind: 'created' };
+    if (once) named.set(once.hash, { id: meta.id, fingerprint: once.fingerprint });
+    jobs.set(meta.id, job);
+    requests.set(meta.id, {
+      meta: structuredClone(meta),
+      body,
+      inboxes: inbox === undefined ? [] : [inbox],
+      entries: [],
+      run: 0,
+      activation: 0,
+      nonce: undefined,
+      worker: undefined,
+      ended: undefined,
+      callers: once ? [once.caller] : [],
+      expiresAt: now() + lifetimeMs,
+    });
+    return { kind: 'created' };
+  };
+
+  const log: StreamLog = {
+    async seal(id, { activation, nonce, worker }) {
+      const stored = find(id);
+      if (!stored) return { kind: 'gone' };
+      if (stored.ended) return { kind: 'ended', by: stored.ended };
+      const isMine = stored.nonce === nonce;
+      if (!isMine && activation < stored.activation) return { kind: 'fenced' };
+      const last = lastLine(stored);
+      if (!isMine) {
+        const run = Math.max(stored.run + 1, activation);
+        stored.entries.push({ id: { run, seq: 0 }, prev: last });
+        Object.assign(stored, { run, activation, nonce, worker });
+      }
+      stored.expiresAt = now() + lifetimeMs;
+      const { run, body = '' } = stored;
+      const { entries } = stored;
+      const past = pastOf(stored, run);
+      return { kind: 'sealed', run, last, entries: entries.length, body, past };
+    },
+
+    async append(_shard, items) {
+      const outcomes = items.map(append);
+      // Only when all of it is in the log: a reader that is called may read at once.
+      for (const [i, item] of items.entries()) {
+        const stored = requests.get(item.id);
+        if (stored && outcomes[i] === 'written') show(stored, toFrame(item));
+      }
+      return outcomes;
+    },
+
+    async finish(id, line, kind, { leaver, freesKey = false } = {}) {
+      const stored = find(id);
+      if (!stored) return { kind: 'gone' };
+      if (stored.ended) return { kind: 'ended', by: stored.ended };
+      if (leaver && stored.callers.length > 0) {
+        const leaves = isSameCaller(leaver);
+        stored.callers = stored.callers.filter((caller) => !leaves(caller));
+        if (stored.callers.some(isThere)) return { kind: 'shared' };
+      }
+      if (freesKey) {
+        for (const [hash, { id: holder }] of named) if (holder === id) named.delete(hash);
+      }
+      const { run, seq } = stored.entries.at(-1)?.id ?? logStart;
+      const frame = { id, prev: lastLine(stored), last: { run, seq: seq + 1 }, texts: [line] };
+      write(stored, frame, kind);
+      show(stored, frame);
+      if (stored.worker !== undefined) channels.tellWorker(stored.worker, id);
+      return { kind: 'finished' };
+    },
+
+    async detach(id, caller) {
+      const stored = find(id);
+      if (!stored) return 'gone';
+      if (stored.ended) return 'ended';
+      const stays: Caller = { token: caller?.token ?? id, inbox: undefined };
+      const others = stored.callers.filter(({ token }) => token !== stays.token);
+      stored.callers = [stays, ...others];
+      return 'detached';
+    },
+
+    async amend(id, nonce, lines) {
+      const stored = find(id);
+      if (!stored?.ended || stored.nonce !== nonce) return false;
+      stored.late = lines;
+      return true;
+    },
+
+    describe: async (id) => describe(id),
+    subscribe: async (id, inbox) => describe(id, inbox),
+
+    async unsubscribe(id, inbox) {
+      const stored = find(id);
+      if (stored) stored.inboxes = stored.inboxes.filter((name) => name !== inbox);
+    },
+
+    async read(id, after, maxBytes) {
+      const stored = find(id);
+      if (!stored || stored.entries.length === 0) return undefined;
+      const behind = stored.entries.filter((entry) => compareEntryIds(entry.id, after) > 0);
+      const packs = behind.filter(isPack);
+      const taken = packs.slice(0, countWithin(packs, maxBytes));
+      return {
+        lines: taken.flatMap(({ id: last, texts }) => unpack(last, texts, after)),
+        more: taken.length < packs.length,
+        ahead: isAhead(after, behind[0], stored),
+      };
+    },
+
+    // It has no form that takes less.
+    pack: async () => 0,
+
+    liveReaders: async (id) => liveReaders(find(id)),
+  };
+
+  return {
+    log,
+    submit,
+    jobs,
+    channels,
+    snapshot() {
+      const kept = structuredClone(requests);
+      return () => {
+        requests = structuredClone(kept);
+      };
+    },
+  };
+}
+
+const isSameCaller = (one: Caller) => (other: Caller) =>
+  other.token === one.token && other.inbox === one.inbox;
+
+const toFrame = ({ id, prev, last, lines }: AppendItem): Frame => ({
+  id,
+  prev,
+  last,
+  texts: lines,
+});
+
+const isSameWrite = (entry: Pack | Seal, { last, lines }: AppendItem): boolean =>
+  !isSeal(entry) &&
+  formatEntryId(entry.id) === formatEntryId(last) &&
+  entry.texts.join('\n') === lines.join('\n');
+
+/** Packs from the first one on that hold no more bytes, and one at least. */
+function countWithin(packs: readonly Pack[], maxBytes: number): number {
+  let bytes = 0;
+  const tooMany = packs.findIndex(({ texts }, i) => {
+    bytes += Buffer.byteLength(texts.join('\n'));
+    return i > 0 && bytes > maxBytes;
+  });
+  return tooMany === -1 ? packs.length : tooMany;
+}
+
+/** The reader's place is one that the log never came to, or has lost. */
+function isAhead(after: EntryId, next: Pack | Seal | undefined, stored: Stored): boolean {
+  if (next && !isSeal(next)) return false;
+  return compareEntryIds(after, next ? next.prev : lastLine(stored)) > 0;
+}

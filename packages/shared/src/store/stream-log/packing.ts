@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bound } from '../../runtime/bounds.ts';
+import { shardOf } from '../keys.ts';
+import { passesByItself } from '../redis-failure.ts';
+import type { AppendOutcome, StreamLog } from './port.ts';
+
+/*
+ * Logs are packed by the process that wrote their end, from memory: what a process that dies has not
+ * packed yet stays as it is until its end of life, and nothing has to be kept anywhere about it.
+ */
+
+/**
+ * Milliseconds after its end until a log is packed: its last readers, and clients that ask for the whole
+ * answer once it is there, find it as it was written.
+ */
+const restMs = 3000;
+/** Milliseconds between two looks at those whose time has come. */
+const everyMs = 250;
+/** Logs in one script: half a millisecond of Redis. */
+const batchSize = 16;
+/** Ended logs that are remembered; the oldest of more are left as they are. */
+const maxPending = 50_000;
+
+/** What a terminal write says that is in the log. */
+const isInLog = new Set<AppendOutcome>(['written', 'job_ended', 'duplicate']);
+
+/** `since` its end, or since Redis refused to pack it for now, which is tried a second time. */
+type Ended = { readonly id: string; readonly since: number; readonly isRetried: boolean };
+
+export type Packing = {
+  /** The log, which remembers what it was seen to end. */
+  readonly log: StreamLog;
+  readonly pending: number;
+  readonly bound: Bound;
+  stop(): void;
+};
+
+/** Packs the logs that end through it, a while after that. */
+export function packEnded(
+  log: StreamLog,
+  { onError, now = () => performance.now() }: { onError(error: unknown): void; now?(): number },
+): Packing {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const pending: Ended[] = [];
+  let isRunning = false;
+
+  function keep(ended: Ended): void {
+    pending.push(ended);
+    if (pending.length > maxPending) pending.shift();
+  }
+
+  function note(id: string): void {
+    keep({ id, since: now(), isRetried: false });
+    if (!isRunning && !signal.aborted) void run();
+  }
+
+  function takeDue(): Ended[] {
+    const due = now() - restMs;
+    const first = pending.findIndex(({ since }) => since > due);
+    return pending.splice(0, first === -1 ? pending.length : first);
+  }
+
+  async function pack(shard: number, batch: readonly Ended[]): Promise<void> {
+    try {
+      await log.pack(
+        shard,
+        batch.map(({ id }) => id),
+      );
+    } catch (error) {
+      onError(error);
+      if (!passesByItself(error)) return;
+      for (const { id, isRetried } of batch) {
+        if (!isRetried) keep({ id, since: now(), isRetried: true });
+      }
+    }
+  }
+
+  /** While there are any; one script at a time, so that a Redis that is late is not asked for more. */
+  async function run(): Promise<void> {
+    isRunning = true;
+    while (pending.length > 0 && !signal.aborted) {
+      await sleep(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+      for (const [shard, due] of Map.groupBy(takeDue(), ({ id }) => shardOf(id))) {
+        for (let at = 0; at < due.length && !signal.aborted; at += batchSize) {
+          await pack(shard, due.slice(at, at + batchSize));
+        }
+      }
+    }
+    isRunning = false;
+  }
+
+  return {
+    log: {
+      ...log,
+      async append(shard, items) {
+        const outcomes = await log.append(shard, items);
+        for (const [i, { id, terminal }] of items.entries()) {
+          const outcome = outcomes[i];
+          if (terminal && outcome !== undefined && isInLog.has(outcome)) note(id);
+        }
+        return outcomes;
+      },
+      async finish(id, ...how) {
+        const outcome = await log.finish(id, ...how);
+        if (outcome.kind === 'finished') note(id);
+        return outcome;
+      },
+    },
+    get pending() {
+      return pending.length;
+    },
+    bound: {
+      what: 'logs_to_pack',
+      unit: 'entries',
+      limit: 'maxPending',
+      max: maxPending,
+      read: () => pending.length,
+    },
+    stop: () => stopping.abort(),
+  };
+}

@@ -1,0 +1,186 @@
+import type { DispatchedJob } from '../../domain/dispatch.ts';
+import type { EntryId, Line, TerminalKind } from '../../domain/entry.ts';
+import type { JobEnd } from '../../domain/job-end.ts';
+import type { RequestMeta } from '../../domain/request.ts';
+import type { Claim, SealOutcome } from '../../domain/seal.ts';
+
+export type { Claim, Past, SealOutcome } from '../../domain/seal.ts';
+
+/**
+ * The durable log of every request and the live path beside it. A request is made elsewhere (store/submit/port.ts),
+ * together with its job.
+ *
+ * Guarantees of every adapter:
+ * - a line is in the log before any reader is shown it, and both happen at once or not at all;
+ * - from the moment `seal` returns, every write of an older run is refused;
+ * - nothing follows a terminal line, and there is exactly one;
+ * - everything has an end of life from its first write.
+ */
+export type StreamLog = {
+  /** Worker: takes the log over for one run and fences every older one. */
+  seal(id: string, claim: Claim): Promise<SealOutcome>;
+  /** Worker: appends to many logs of one shard at once. Outcomes stand in the order of the items. */
+  append(shard: number, items: readonly AppendItem[]): Promise<AppendOutcome[]>;
+  /** Anyone: ends a request from outside its run. The first terminal line wins. */
+  finish(
+    id: string,
+    line: string,
+    kind: TerminalKind,
+    options?: FinishOptions,
+  ): Promise<FinishOutcome>;
+  /**
+   * An ingress that stops: the request runs on to its end, whether one of its readers is there or not.
+   * Neither the leaving of this caller nor the death of its ingress ends it from here on. `caller`: by
+   * whose Idempotency-Key it was asked for. Idempotent.
+   */
+  detach(id: string, caller?: Caller): Promise<DetachOutcome>;
+  /**
+   * Worker: what the run of a request that was ended from outside knows of its attempts, as ledger entries.
+   * They come behind the terminal line, so no reader sees them: `describe` has them. False, and without
+   * effect, where the request has not ended or is not this run's.
+   */
+  amend(id: string, nonce: string, lines: readonly string[]): Promise<boolean>;
+  /** What a request is, where its log ends, and how it ended. */
+  describe(id: string): Promise<Described | undefined>;
+  /** As `describe`, and from now on the inbox gets what is appended. */
+  subscribe(id: string, inbox: string): Promise<Described | undefined>;
+  unsubscribe(id: string, inbox: string): Promise<void>;
+  /**
+   * Lines after a place, oldest first: as many writes as hold no more bytes (UTF-8) than that, and one
+   * at least; `undefined` when there is no such log.
+   */
+  read(id: string, after: EntryId, maxBytes: number): Promise<ReadOutcome | undefined>;
+  /**
+   * Anyone: keeps the logs of these requests, of one shard, in as little memory as the store can; how many
+   * it did. Only what has ended is touched, and nothing of it changes for anybody.
+   */
+  pack(shard: number, ids: readonly string[]): Promise<number>;
+  /** How many of a request's inboxes have an ingress that listens; 1 at least for a request that stays. */
+  liveReaders(id: string): Promise<number>;
+};
+
+/** A request that is to be made once only, however often it is asked for. */
+export type Once = {
+  /** Hash of the Idempotency-Key and whose it is. The request has to be in the shard that follows from it. */
+  hash: string;
+  /** Of what is asked for: the same key with another one is a mistake. */
+  fingerprint: string;
+  caller: Caller;
+};
+
+/** One who asked for a request by its Idempotency-Key, and reads it. */
+export type Caller = {
+  /** Unique: a call that is re-sent is still one caller. */
+  token: string;
+  /** The inbox of its ingress while its leaving may end the request; without one it stays for ever. */
+  inbox: string | undefined;
+};
+
+export type FinishOptions = {
+  /** This caller leaves: the request goes on while another one is there. */
+  leaver?: Caller | undefined;
+  /** Nobody has an answer of it: the Idempotency-Key is free for a new try. */
+  freesKey?: boolean;
+};
+
+/** `gone`: there is no such request. `ended`: it has its terminal entry, and there is nothing to give up. */
+export type DetachOutcome = 'detached' | 'ended' | 'gone';
+
+export type AppendItem = {
+  id: string;
+  nonce: string;
+  /** The newest line before these. */
+  prev: EntryId;
+  /** That the log has before this write, as its run counts them. */
+  entries: number;
+  /** The id of the last of these lines. */
+  last: EntryId;
+  lines: readonly string[];
+  /** Set when the last line is a terminal one. */
+  terminal?: TerminalKind;
+  /** Of a terminal line: how the request's job ends in the same step, if it is still this run's. */
+  job?: JobEnd;
+};
+
+/**
+ * `job_ended`: written, or a duplicate, and the request's job has ended, too.
+ * `duplicate`: the same write came through before (a client that re-sends after a reconnect).
+ * `lost`: the store has lost what was written before it, as a failover may; a write behind that would
+ * leave a hole, which later readers take for the text.
+ * `damaged`: what the store has of the request is not what anybody wrote; the others of the call are not concerned.
+ */
+export type AppendOutcome =
+  | 'written'
+  | 'job_ended'
+  | 'duplicate'
+  | 'fenced'
+  | 'ended'
+  | 'gone'
+  | 'lost'
+  | 'damaged';
+
+export type FinishOutcome =
+  | { kind: 'finished' }
+  /** The leaver is gone, and other callers are still there. */
+  | { kind: 'shared' }
+  | { kind: 'ended'; by: TerminalKind }
+  | { kind: 'gone' };
+
+export type Described = {
+  meta: RequestMeta;
+  /** The newest line; `0-0` when there is none. */
+  last: EntryId;
+  ended: TerminalKind | undefined;
+  /** Lines that its run has added behind the end (`amend`), where there are any. */
+  late?: readonly string[];
+};
+
+export type ReadOutcome = {
+  lines: Line[];
+  /** False when the log had no more at the time of reading; true also where that was not looked at. */
+  more: boolean;
+  /**
+   * Set when the log ends before `after`, or a run in what was read had been started from a place
+   * before it: what the reader has after that place was lost with a Redis failover, and it must
+   * forget it.
+   */
+  ahead: boolean;
+};
+
+/** One write as it arrives live. `prev` is the line before the first of them. */
+export type Frame = { id: string; prev: EntryId; last: EntryId; texts: readonly string[] };
+
+/** The live path of one ingress. */
+export type Inbox = {
+  readonly name: string;
+  close(): Promise<void>;
+};
+
+export type InboxEvents = {
+  onFrame(frame: Frame): void;
+  /** The connection was away: frames may have been missed, every reader must read its log again. */
+  onGap(): void;
+};
+
+/** What one worker hears at once. */
+export type WorkerEvents = {
+  /** The request got its terminal entry from outside: stop the run. */
+  onFinished(id: string): void;
+  /** A job for one of the places that this worker offers. */
+  onJob?(shard: number, job: DispatchedJob): void;
+  /** Many jobs wait in this shard: this worker's share of them. */
+  onSummons(shard: number, jobs: number): void;
+  /** An ingress asks for a report (store/reports/port.ts). */
+  onQuestion?(question: string): void;
+  /** The connection was away: such a message may have been missed. */
+  onGap(): void;
+};
+
+export type Subscription = { close(): Promise<void> };
+
+export type LiveChannels = {
+  openInbox(name: string, events: InboxEvents): Promise<Inbox>;
+  openWorker(name: string, events: WorkerEvents): Promise<Subscription>;
+  /** Workers that listen on every shard at this moment. */
+  countWorkers(): Promise<number>;
+};

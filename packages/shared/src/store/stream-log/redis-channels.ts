@@ -1,0 +1,112 @@
+import type { Redis } from 'ioredis';
+import type { DispatchedJob } from '../../domain/dispatch.ts';
+import type { Keyspace } from '../keys.ts';
+import { parseFrames } from './frame.ts';
+import { reportQuestion } from '../reports/port.ts';
+import type { LiveChannels } from './port.ts';
+
+/** What a message begins with that brings a worker a job. */
+const jobMessage = 'job\n';
+
+export type RedisChannelsOptions = {
+  keys: Keyspace;
+  shards: number;
+  /** For questions. */
+  redis: Redis;
+  /** A connection of its own for each inbox or worker: a subscribed one takes no other command. */
+  connect: () => Redis;
+  onError: (error: unknown) => void;
+};
+
+/**
+ * The live paths as sharded pub/sub channels. Redis pushes to them, so nobody asks again after
+ * each message and nothing of them reaches the append-only file. What a channel loses, it loses by a
+ * dropped connection (Redis also drops a subscriber that reads too slowly), which both sides notice:
+ * `onGap` then makes every reader go back to its log.
+ */
+export function createRedisChannels(options: RedisChannelsOptions): LiveChannels {
+  const { keys, shards, redis, connect, onError } = options;
+  const everyShard = Array.from({ length: shards }, (_, shard) => shard);
+
+  async function subscribe(
+    channels: string[],
+    onMessage: (channel: string, message: string) => void,
+    onResubscribed: () => void,
+  ) {
+    const connection = connect();
+    let closed = false;
+    connection.on('smessage', (channel: string, message: string) => {
+      // What is read already would still come behind a disconnect.
+      if (closed) return;
+      try {
+        onMessage(channel, message);
+      } catch (error) {
+        onError(error);
+      }
+    });
+    await Promise.all(channels.map((channel) => connection.ssubscribe(channel)));
+    // From the second time on. What came while the connection was away is lost, and that is known
+    // only now: once the subscriptions stand again, the gap is closed by reading the logs.
+    connection.on('ready', () => {
+      Promise.all(channels.map((channel) => connection.ssubscribe(channel))).then(
+        onResubscribed,
+        onError,
+      );
+    });
+    return async () => {
+      closed = true;
+      connection.disconnect();
+    };
+  }
+
+  async function countListeners(shard: number): Promise<number> {
+    const reply = await redis.call('PUBSUB', 'SHARDNUMSUB', keys.workers(shard));
+    return (reply as [string, number])[1];
+  }
+
+  return {
+    async openInbox(name, { onFrame, onGap }) {
+      const close = await subscribe(
+        // lua/pack.lua compares the two by name. While only the inbox stands, nothing is packed.
+        everyShard.flatMap((shard) => [keys.inbox(shard, name), keys.logReader(shard, name)]),
+        (_channel, message) => {
+          for (const frame of parseFrames(message)) onFrame(frame);
+        },
+        onGap,
+      );
+      return { name, close };
+    },
+
+    async openWorker(name, { onFinished, onJob, onSummons, onQuestion, onGap }) {
+      const own = everyShard.map((shard) => keys.worker(shard, name));
+      const everybodys = everyShard.map((shard) => keys.workers(shard));
+      const onMessage = (channel: string, message: string) => {
+        const shard = everybodys.indexOf(channel);
+        if (message.startsWith(reportQuestion)) onQuestion?.(message.slice(reportQuestion.length));
+        else if (message.startsWith(jobMessage)) onJob?.(own.indexOf(channel), parseJob(message));
+        else if (shard < 0) onFinished(message);
+        else onSummons(shard, Number(message));
+      };
+      const close = await subscribe([...own, ...everybodys], onMessage, onGap);
+      return { close };
+    },
+
+    async countWorkers() {
+      return Math.min(...(await Promise.all(everyShard.map(countListeners))));
+    },
+  };
+}
+
+/** As store/queue/lua/submit.lua has it; only the body may have lines of its own. */
+function parseJob(message: string): DispatchedJob {
+  const fields: string[] = [];
+  let from = jobMessage.length;
+  for (let i = 0; i < 6; i += 1) {
+    const end = message.indexOf('\n', from);
+    fields.push(message.slice(from, end));
+    from = end + 1;
+  }
+  const [number, redisAt, id = '', token = '', data = '', opts = ''] = fields;
+  const body = message.slice(from);
+  return { number: Number(number), redisAt: Number(redisAt), id, token, data, opts, body };
+}

@@ -1,0 +1,143 @@
+import type { Redis } from 'ioredis';
+import { compareEntryIds, formatEntryId, unpack } from '../../domain/entry.ts';
+import type { EntryId, Line, TerminalKind } from '../../domain/entry.ts';
+import type { RequestMeta } from '../../domain/request.ts';
+import { shardOf } from '../keys.ts';
+import type { Keyspace } from '../keys.ts';
+import { appendCall, appendOutcome, endsLast } from './append-call.ts';
+import type { Caller, Described, DetachOutcome, ReadOutcome, StreamLog } from './port.ts';
+import { createRedisPacking } from './redis-packing.ts';
+import { runScript, scripts } from './redis-scripts.ts';
+import { entryId, pastBytes, pastPacks, sealOutcome } from './seal-reply.ts';
+import type { SealReply } from './seal-reply.ts';
+
+export type RedisLogOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  /** How long an unfinished request is kept: the longest wait in the queue and the longest run. */
+  lifetimeMs: number;
+  /** How long a finished one can be read again. */
+  retentionMs: number;
+};
+
+/** The log on Redis or Valkey >= 7.0. Errors of the connection and of Redis itself are thrown as they come. */
+export function createRedisLog({
+  redis,
+  keys,
+  lifetimeMs,
+  retentionMs,
+}: RedisLogOptions): StreamLog {
+  const allKeys = (id: string) => [keys.request(id), keys.log(id), keys.body(id)];
+  const tag = (id: string) => keys.tag(shardOf(id));
+  const packing = createRedisPacking({ redis, keys });
+
+  async function describe(id: string, inbox: string): Promise<Described | undefined> {
+    const reply = await runScript(
+      redis,
+      scripts.describe,
+      [keys.request(id), keys.log(id)],
+      [inbox],
+    );
+    if (reply === null) return undefined;
+    const [meta, last, ended, late] = reply as [string, string, TerminalKind | '', string];
+    return {
+      meta: JSON.parse(meta) as RequestMeta,
+      last: entryId(last),
+      ended: ended === '' ? undefined : ended,
+      ...(late !== '' && { late: late.split('\n') }),
+    };
+  }
+
+  return {
+    async seal(id, claim) {
+      const seal = JSON.stringify({
+        worker: claim.worker,
+        activation: claim.activation,
+        at: Date.now(),
+      });
+      const { activation, nonce, worker } = claim;
+      const args = [activation, nonce, worker, lifetimeMs, seal, pastPacks, pastBytes];
+      const reply = (await runScript(redis, scripts.seal, allKeys(id), args)) as SealReply;
+      return sealOutcome(reply);
+    },
+
+    async append(shard, items) {
+      const ordered = endsLast(items);
+      const call = appendCall(ordered, { keys, shard, retentionMs, now: Date.now() });
+      const reply = (await runScript(redis, scripts.append, call.keys, call.args)) as number[];
+      const outcomes = reply.map(appendOutcome);
+      if (ordered === items) return outcomes;
+      const byItem = new Map(ordered.map((item, i) => [item, outcomes[i] ?? 'gone']));
+      return items.map((item) => byItem.get(item) ?? 'gone');
+    },
+
+    async finish(id, line, kind, { leaver, freesKey = false } = {}) {
+      const reply = (await runScript(redis, scripts.finish, allKeys(id), [
+        tag(id),
+        id,
+        line,
+        kind,
+        retentionMs,
+        leaver === undefined ? '' : callerName(leaver),
+        freesKey ? 'free' : '',
+      ])) as ['finished'] | ['ended', TerminalKind] | ['shared'] | ['gone'];
+      return reply[0] === 'ended' ? { kind: 'ended', by: reply[1] } : { kind: reply[0] };
+    },
+
+    async detach(id, caller) {
+      const args = [caller === undefined ? '' : callerName(caller), caller?.token ?? id];
+      return (await runScript(redis, scripts.detach, [keys.request(id)], args)) as DetachOutcome;
+    },
+
+    async amend(id, nonce, lines) {
+      const args = [nonce, lines.join('\n')];
+      return (await runScript(redis, scripts.amend, [keys.request(id)], args)) === 1;
+    },
+
+    describe: (id) => describe(id, ''),
+    subscribe: (id, inbox) => describe(id, inbox),
+
+    async unsubscribe(id, inbox) {
+      // By its text, not its hash: sent a second time it would come behind a `subscribe` that follows.
+      await redis.eval(scripts.unsubscribe.lua, 1, keys.request(id), inbox);
+    },
+
+    async read(id, after, maxBytes) {
+      const args = [formatEntryId(after), maxBytes];
+      const ask = () => runScript(redis, scripts.read, [keys.log(id)], args);
+      let reply = await ask();
+      if (reply === null && (await packing.unpack(id))) reply = await ask();
+      return reply === null ? undefined : readOutcome(reply as ReadReply, after);
+    },
+
+    pack: packing.pack,
+
+    async liveReaders(id) {
+      return Number(await runScript(redis, scripts.liveReaders, [keys.request(id)], [tag(id)]));
+    },
+  };
+}
+
+/** As the scripts have it: inbox and token hold no white space. */
+export const callerName = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;
+
+/** As lua/read.lua has it. */
+type ReadReply = [more: 0 | 1, end: string, ...idsAndTexts: string[]];
+
+function readOutcome([more, end, ...packs]: ReadReply, after: EntryId): ReadOutcome {
+  const lines: Line[] = [];
+  // The log ends here, or never came or lost so far.
+  let ahead = end !== '' && compareEntryIds(after, entryId(end)) > 0;
+  for (let i = 0; i < packs.length; i += 2) {
+    const id = entryId(packs[i] ?? '');
+    const text = packs[i + 1] ?? '';
+    if (id.seq === 0) {
+      // A reader past the place that this run goes on from has lines that Redis lost.
+      if (lines.length === 0 && compareEntryIds(after, entryId(text)) > 0) ahead = true;
+      continue;
+    }
+    // One by one: a pack can have more lines than a call can have arguments.
+    for (const line of unpack(id, text.split('\n'), after)) lines.push(line);
+  }
+  return { lines, more: more === 1, ahead };
+}
