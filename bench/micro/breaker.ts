@@ -11,7 +11,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createRedisFleet } from '@millrace/shared/store/gossip/redis-gossip';
+import { createRedisGossip } from '@millrace/shared/store/gossip/redis-gossip';
 import { keyspace } from '@millrace/shared/store/keys';
 import { connectRedis } from '@millrace/shared/store/redis';
 import { createHealth } from '../../apps/worker/src/upstream/health/health.ts';
@@ -28,7 +28,7 @@ function startHealth(worker: string, url: string, onOpen: (known: Known) => void
   const redis = connect('command');
   const onError = (error: unknown) => process.stderr.write(`${String(error)}\n`);
   const health = createHealth({
-    bus: createRedisFleet({
+    bus: createRedisGossip({
       keys: keyspace('bench'),
       owner: worker,
       redis,

@@ -21,7 +21,7 @@ describe('shared limits while their store is away', () => {
       insureWindows({
         shared,
         isReady: () => store.isThere,
-        sharers: () => workers,
+        processCount: () => workers,
         now,
         onError(error) {
           throw error;
@@ -144,7 +144,7 @@ describe('shared limits while their store is away', () => {
     const windows = insureWindows({
       shared: { take: silence, correct: silence },
       isReady: () => true,
-      sharers: () => 1,
+      processCount: () => 1,
       patienceMs: 5,
       now: () => clock.now,
       onError() {},
@@ -170,7 +170,7 @@ describe('shared limits while their store is away', () => {
         correct: async () => {},
       },
       isReady: () => true,
-      sharers: () => 1,
+      processCount: () => 1,
       patienceMs: 5,
       onError() {},
     });
@@ -198,7 +198,7 @@ it('what Redis does late is not counted twice', async () => {
   const windows = insureWindows({
     shared: { take: late(shared.take), correct: late(shared.correct) },
     isReady: () => true,
-    sharers: () => 1,
+    processCount: () => 1,
     patienceMs: 5,
     now: () => clock.now,
     onError() {},
@@ -225,7 +225,7 @@ it('nothing that was asked for while Redis was away keeps it from being told', a
   const windows = insureWindows({
     shared,
     isReady: () => store.isThere,
-    sharers: () => 1,
+    processCount: () => 1,
     onError(error) {
       throw error;
     },
@@ -247,7 +247,7 @@ it('Redis stops and comes back: requests go on, and no more than the limit withi
     const windows = insureWindows({
       shared: createRedisWindows({ redis, keys: keyspace(), windowMs }),
       isReady: () => redis.status === 'ready',
-      sharers: () => 2,
+      processCount: () => 2,
       windowMs,
       onError() {},
     });

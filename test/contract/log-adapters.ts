@@ -131,7 +131,7 @@ export function openTakenLog(server: TestRedis): LogUnderTest {
       lockMs: 30_000,
       lifetimeMs,
     });
-    const taken = await take({ token, jobs: 1, workers: 1, uncounted: 0, avoided: new Set() });
+    const taken = await take({ token, jobs: 1, workers: 1, uncounted: 0, skipped: new Set() });
     const outcome = taken?.jobs[0]?.sealed?.outcome;
     if (taken?.jobs.length !== 1 || !outcome) throw new Error('one job, sealed');
     return outcome;

@@ -123,7 +123,7 @@ export function endingContract(open: () => LogUnderTest): void {
       const listen = (name: string) =>
         channels.openWorker(name, {
           onFinished: (id) => heard.push(`${name} ${id}`),
-          onSummons: () => {},
+          onJobsWaiting: () => {},
           onGap: () => {},
         });
       const listening = [await listen('worker-1'), await listen('worker-2')];

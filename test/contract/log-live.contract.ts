@@ -131,7 +131,7 @@ export function liveContract(open: () => LogUnderTest): void {
 
     it('counts the workers', async () => {
       const { channels } = open();
-      const events = { onFinished: () => {}, onSummons: () => {}, onGap: () => {} };
+      const events = { onFinished: () => {}, onJobsWaiting: () => {}, onGap: () => {} };
       expect(await channels.countWorkers()).toBe(0);
       const first = await channels.openWorker('worker-1', events);
       const second = await channels.openWorker('worker-2', events);

@@ -136,7 +136,7 @@ describe('a Redis that restarts', () => {
       const finished: string[] = [];
       const worker = await channels.openWorker('worker-1', {
         onFinished: (id) => finished.push(id),
-        onSummons: () => {},
+        onJobsWaiting: () => {},
         onGap: () => (workerGaps += 1),
       });
       onTestFinished(() => worker.close());

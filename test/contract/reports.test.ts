@@ -73,7 +73,7 @@ describe('reports on Redis', () => {
     });
     const worker = await channels.openWorker('a', {
       onFinished: () => {},
-      onSummons: () => {},
+      onJobsWaiting: () => {},
       onGap: () => {},
       onQuestion: reporting.answer,
     });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keyspace } from '@millrace/shared/store/keys';
 import { reaperLeaseMs, startReaper } from '@millrace/shared/store/membership/reaper';
-import { createRedisBoard } from '@millrace/shared/store/membership/redis-registry';
+import { createRedisRegistry } from '@millrace/shared/store/membership/redis-registry';
 import { afterEach, expect, test } from 'vitest';
 import { startFleet } from '../harness/fleet.ts';
 import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
@@ -24,7 +24,7 @@ test('two reapers that both think they lead take every request once', async () =
   await start();
   const redis = fleet.redis.connect();
   const queue = observeQueue(fleet);
-  const board = createRedisBoard({
+  const board = createRedisRegistry({
     redis,
     keys,
     shard: 0,
@@ -33,7 +33,7 @@ test('two reapers that both think they lead take every request once', async () =
   });
   let taken = 0;
   const rival = startReaper({
-    board: { ...board, look: async (lead) => ({ ...(await board.look(lead)), leads: true }) },
+    registry: { ...board, view: async (lead) => ({ ...(await board.view(lead)), leads: true }) },
     takeFrom: (worker) => queue.takeFrom(0, worker),
     events: {
       onDeath: () => {},

@@ -74,7 +74,7 @@ test('every job is run once and ends as its run says', async () => {
   await startBusy(64);
   const ids = await addSilently(40);
 
-  consumer.rush(0, 40);
+  consumer.fetchBurst(0, 40);
 
   await expect.poll(() => runs.length).toBe(40);
   expect(runs.map(({ activation }) => activation.id).toSorted()).toEqual(ids.toSorted());
@@ -91,7 +91,7 @@ test('takes no more jobs than the worker has places', async () => {
   await startBusy(8);
   await addSilently(30);
 
-  consumer.rush(0, 30);
+  consumer.fetchBurst(0, 30);
 
   await expect.poll(() => queue.counts()).toMatchObject({ waiting: 22, active: 8 });
   // The places that become free are the loop's again, and all jobs come to their turn.
@@ -108,7 +108,7 @@ test('takes no more jobs than the worker has places', async () => {
 test('a worker that stops ends what it had rushed, and hands back what it had not begun', async () => {
   await startBusy(16);
   await addSilently(6);
-  consumer.rush(0, 6);
+  consumer.fetchBurst(0, 6);
   await expect.poll(() => runs.length).toBe(6);
 
   const closed = consumer.close();
@@ -126,7 +126,7 @@ test('a worker that stops while it rushes hands back what still comes', async ()
   // The fetches wait in Redis until the worker has no other reason to stay.
   await redis.call('CLIENT', 'PAUSE', '1000', 'WRITE');
 
-  consumer.rush(0, 6);
+  consumer.fetchBurst(0, 6);
   await consumer.close();
 
   expect(await queue.counts()).toMatchObject({ waiting: 6, active: 0 });
@@ -138,7 +138,7 @@ test('a job that is handed back while Redis refuses for now is run again when it
   await startBusy(16);
   await addSilently(1);
   const redis = server.connect();
-  consumer.rush(0, 1);
+  consumer.fetchBurst(0, 1);
   await expect.poll(() => runs.length).toBe(1);
 
   await redis.replicaof('127.0.0.1', 1);

@@ -1,5 +1,5 @@
 import type { BreakerConfig } from '@millrace/shared/config';
-import { createRedisFleet } from '@millrace/shared/store/gossip/redis-gossip';
+import { createRedisGossip } from '@millrace/shared/store/gossip/redis-gossip';
 import { keyspace } from '@millrace/shared/store/keys';
 import type { Keyspace } from '@millrace/shared/store/keys';
 import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
@@ -41,7 +41,7 @@ async function join(worker: string, rules: Partial<BreakerConfig> = {}): Promise
   const redis = server.connect();
   const health = createHealth({
     // While Redis is away its connections are lost, and that is no failure.
-    bus: createRedisFleet({
+    bus: createRedisGossip({
       keys,
       owner: worker,
       redis,
@@ -127,7 +127,7 @@ it('one worker probes, and with its success the target comes back for all', asyn
   prober.health.started(target)({ kind: 'first-token', ms: 80 });
   await Promise.all([one.is('closed'), two.is('closed')]);
   const redis = server.connect();
-  await expect.poll(() => redis.exists(keys.fleetFacts())).toBe(0);
+  await expect.poll(() => redis.exists(keys.sharedStates())).toBe(0);
   await expect.poll(() => redis.keys('*')).toEqual([]);
 });
 
@@ -156,8 +156,8 @@ it('a Redis that lost everything is told again', async () => {
   const [one] = await joinBoth();
   fail(one);
   const redis = server.connect();
-  await expect.poll(() => redis.exists(keys.fleetFacts())).toBe(1);
+  await expect.poll(() => redis.exists(keys.sharedStates())).toBe(1);
   await redis.flushall();
   await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
-  await expect.poll(() => redis.exists(keys.fleetFacts())).toBe(1);
+  await expect.poll(() => redis.exists(keys.sharedStates())).toBe(1);
 });

@@ -74,7 +74,7 @@ async function startWorker(worker = name) {
   });
   const hearing = await openWorker(worker, {
     onFinished() {},
-    onSummons() {},
+    onJobsWaiting() {},
     onGap() {},
     onJob: (shard, job) => void sent.push({ worker, shard, job }),
   });
@@ -126,7 +126,7 @@ test('leaves a job, its log and the counts as the script that takes jobs does, a
   const theirs = await add({ shard: 1, deadlineAt: Date.now() + 60_000 });
   const queueOf = { toKey: keyOf(1) };
   const take = createTake({ redis, keys, shard: 1, queue: queueOf, name, lockMs, lifetimeMs });
-  const ask = { token: 't', jobs: 1, workers: 1, uncounted: 0, avoided: new Set<string>() };
+  const ask = { token: 't', jobs: 1, workers: 1, uncounted: 0, skipped: new Set<string>() };
   const taken = (await take(ask))?.jobs[0];
 
   expect(job.body).toBe('{"a":\n1}');
@@ -392,8 +392,8 @@ describe('a consumer', () => {
     });
     const hearing = await openWorker(name, {
       onFinished() {},
-      onSummons() {},
-      onGap: () => attached.consumer?.missed(),
+      onJobsWaiting() {},
+      onGap: () => attached.consumer?.onGap(),
       onJob: (shard, job) => attached.consumer?.receive(shard, job),
     });
     const presence = await startHeartbeat({
@@ -401,7 +401,7 @@ describe('a consumer', () => {
       keys,
       shards,
       name,
-      onBeat: (shard, known) => attached.consumer?.beaten(shard, known),
+      onBeat: (shard, known) => attached.consumer?.onBeat(shard, known),
       onError,
     });
     const consumer = startBullConsumer(
@@ -464,13 +464,13 @@ describe('a consumer', () => {
     const { consumer } = await startConsumer(8);
     await expect.poll(offered).toBe('4');
     await expect.poll(() => offeredIn(1)).toBe('4');
-    consumer.avoid(new Set(['x']));
+    consumer.skip(new Set(['x']));
     await expect.poll(offered).toBe('0');
-    consumer.avoid(new Set());
+    consumer.skip(new Set());
     await expect.poll(offered).toBe('4');
-    consumer.setPlaces(0);
+    consumer.setConcurrency(0);
     await expect.poll(offered).toBe('0');
-    consumer.setPlaces(8);
+    consumer.setConcurrency(8);
     await expect.poll(offered).toBe('4');
     await consumer.close();
     expect([await offered(), await offeredIn(1)]).toEqual(['0', '0']);
@@ -483,11 +483,11 @@ describe('a consumer', () => {
     // Its word is behind the submission.
     const request = requestFor();
     const submitted = submit(request);
-    consumer.setPlaces(0);
+    consumer.setConcurrency(0);
     await submitted;
     await expect.poll(() => queue.counts()).toMatchObject({ active: 0, waiting: 1 });
     expect(await redis.hget(keys.queueCounts(0), 'bytes')).toBe(`${request.body.length}`);
-    consumer.setPlaces(2);
+    consumer.setConcurrency(2);
     await expect.poll(() => runs.map(({ activation }) => activation.id)).toEqual([request.meta.id]);
     expect(runs[0]?.activation.number).toBe(1);
     expect(await redis.hmget(keys.queueCounts(0), 'taken', 'bytes')).toEqual(['1', '0']);

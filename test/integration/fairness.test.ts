@@ -119,7 +119,7 @@ describe('keys of one class', () => {
   test('lose nothing by requests whose clients left', async () => {
     await addMany(50, { key: 'busy' });
     for (let i = 0; i < 20; i++) expect(await queue.remove(await add({ key: 'left' }))).toBe(true);
-    const look = await queue.look(Date.now());
+    const look = await queue.stats(Date.now());
     expect(look.classes.normal).toMatchObject({ waiting: 50, lags: new Map([['busy', 49]]) });
     const heavy = { key: 'left', weight: 3 };
     for (let i = 0; i < 20; i++) await queue.remove(await add(heavy));
@@ -242,11 +242,11 @@ describe('jobs of a worker that died', () => {
   test('count their bytes back once', async () => {
     const [id = ''] = await addMany(1);
     await hold(1);
-    await expect.poll(async () => (await queue.look(0)).bytes).toBe(0);
+    await expect.poll(async () => (await queue.stats(0)).bytes).toBe(0);
     await queue.takeFrom(0, 'dead');
     await add({ key: 'b' });
     expect(await queue.remove(id)).toBe(true);
-    expect((await queue.look(0)).bytes).toBe(100);
+    expect((await queue.stats(0)).bytes).toBe(100);
     expect(await queue.state(id)).toBe('unknown');
   });
 
@@ -267,13 +267,13 @@ describe('what is known of the queue', () => {
     const at = Date.now();
     await addMany(3, { key: 'a' });
     const [first = ''] = await addMany(2, { key: 'b', priority: 'low' });
-    let look = await queue.look(at);
+    let look = await queue.stats(at);
     expect(look).toMatchObject({ front: 0, active: 0, taken: 0, bytes: 500, overdue: [] });
     expect(look.classes.normal).toEqual({ waiting: 3, lags: new Map([['a', 2]]) });
     expect(look.classes.low).toEqual({ waiting: 2, lags: new Map([['b', 1]]) });
     await queue.remove(first);
     await serve(2);
-    look = await queue.look(at);
+    look = await queue.stats(at);
     expect(look).toMatchObject({ taken: 2, bytes: 200 });
     expect(look.classes.normal).toEqual({ waiting: 1, lags: new Map([['a', 0]]) });
   });
@@ -282,13 +282,13 @@ describe('what is known of the queue', () => {
     const at = Date.now();
     await add({ deadlineAt: at + 60_000 });
     const id = await add({ deadlineAt: at + 1000 });
-    expect((await queue.look(at)).overdue).toEqual([]);
-    expect((await queue.look(at + 1000)).overdue).toEqual([id]);
+    expect((await queue.stats(at)).overdue).toEqual([]);
+    expect((await queue.stats(at + 1000)).overdue).toEqual([id]);
     // Whoever looked ends it; the next one is not told at once.
-    expect((await queue.look(at + 1000)).overdue).toEqual([]);
-    expect((await queue.look(at + 5000)).overdue).toEqual([id]);
-    await queue.strike([id]);
-    expect((await queue.look(at + 20_000)).overdue).toEqual([]);
+    expect((await queue.stats(at + 1000)).overdue).toEqual([]);
+    expect((await queue.stats(at + 5000)).overdue).toEqual([id]);
+    await queue.unwatchDeadlines([id]);
+    expect((await queue.stats(at + 20_000)).overdue).toEqual([]);
   });
 
   test('is not the deadline of one that was taken, or has left', async () => {
@@ -305,7 +305,7 @@ describe('what is known of the queue', () => {
     const served = Array.from({ length: 900 }, (_, i) => [String(i), newRequestId(0, i)]);
     await redis.zadd(keys.deadlines(0), ...served.flat());
     const id = await add({ deadlineAt: at - 1 });
-    expect((await queue.look(at)).overdue).toEqual([id]);
+    expect((await queue.stats(at)).overdue).toEqual([id]);
     expect(await redis.zrange(keys.deadlines(0), '0', '-1')).toEqual([id]);
   });
 

@@ -3,7 +3,7 @@ import type { Priority } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
 import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
-import { createPassingOver } from '@millrace/shared/store/queue/model-filter';
+import { createModelFilter } from '@millrace/shared/store/queue/model-filter';
 import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/store/queue/port';
 import type { Submit } from '@millrace/shared/store/submit/port';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
@@ -94,8 +94,8 @@ const endAtOnce: Handle = ({ end }) => end(completed);
 const asleep = async () => {
   await expect.poll(() => redis.client('LIST')).toMatch(/cmd=bzpopmin/);
 };
-const bytes = async () => (await queue.look(0)).bytes;
-/** A worker that avoids has looked for a job at least once since now. */
+const bytes = async () => (await queue.stats(0)).bytes;
+/** A worker that skips models has looked for a job at least once since now. */
 async function hasLooked(): Promise<void> {
   await redis.config('RESETSTAT');
   await expect.poll(() => redis.info('commandstats')).toMatch(/cmdstat_evalsha:calls=([3-9]|\d\d)/);
@@ -106,9 +106,9 @@ describe('places', () => {
     await addMany(12);
     const consumer = start(2);
     await expect.poll(() => queue.counts()).toMatchObject({ active: 2, waiting: 10 });
-    consumer.setPlaces(5);
+    consumer.setConcurrency(5);
     await expect.poll(() => queue.counts()).toMatchObject({ active: 5, waiting: 7 });
-    consumer.setPlaces(2);
+    consumer.setConcurrency(2);
     for (const { end } of runs.splice(0, 4)) end(completed);
     await expect.poll(() => queue.counts()).toMatchObject({ completed: 4, active: 2, waiting: 6 });
     expect(consumer.held).toBe(2);
@@ -117,7 +117,7 @@ describe('places', () => {
   test('at none: nothing is taken, not even by a worker that slept; others take it', async () => {
     const consumer = start(4);
     await asleep();
-    consumer.setPlaces(0);
+    consumer.setConcurrency(0);
     start(1, { name: 'other', handle: endAtOnce });
     const added = await addMany(6);
     await expect.poll(() => queue.counts()).toMatchObject({ completed: 6 });
@@ -131,7 +131,7 @@ describe('places', () => {
     // The stalled check of a worker that takes none goes on.
     await expect.poll(() => redis.exists(`${keys.tag(0)}:${queueName}:stalled-check`)).toBe(1);
     expect(await queue.counts()).toMatchObject({ waiting: 3, active: 0 });
-    consumer.setPlaces(2);
+    consumer.setConcurrency(2);
     await expect.poll(() => queue.counts()).toMatchObject({ waiting: 1, active: 2 });
   });
 
@@ -143,67 +143,67 @@ describe('places', () => {
     await redis.hdel(`${keys.tag(0)}:${queueName}:meta`, 'paused');
     // The fetches wait in Redis meanwhile.
     await redis.call('CLIENT', 'PAUSE', '500', 'WRITE');
-    consumer.rush(0, 4);
-    consumer.setPlaces(0);
+    consumer.fetchBurst(0, 4);
+    consumer.setConcurrency(0);
     await redis.set('unpaused', '1');
     await expect.poll(() => queue.counts()).toMatchObject({ waiting: 5, active: 0 });
     expect(runs).toEqual([]);
     expect(await queue.positions(added)).toEqual([0, 1, 2, 3, 4]);
     await expect.poll(bytes).toBe(500);
-    consumer.setPlaces(8);
+    consumer.setConcurrency(8);
     await expect.poll(ids).toEqual(added);
     expect(runs.map(({ activation }) => activation.number)).toEqual([1, 1, 1, 1, 1]);
     await expect.poll(bytes).toBe(0);
-    expect(await queue.look(0)).toMatchObject({ taken: 5 });
+    expect(await queue.stats(0)).toMatchObject({ taken: 5 });
   });
 });
 
-describe('a model that is avoided', () => {
-  test('keeps its places, and the first of another is taken from behind 500 of it', async () => {
+describe('a model that is skipped', () => {
+  test('keeps its order, and the first job of another model is taken from behind 500 of its jobs', async () => {
     const flood = await addMany(500);
     const others = [await add({ model: 'b' }), await add({ model: 'b' })];
     const before = await queue.positions(flood);
     const consumer = start(0);
-    consumer.avoid(a);
-    consumer.setPlaces(2);
+    consumer.skip(a);
+    consumer.setConcurrency(2);
     await expect.poll(ids).toEqual(others);
     expect(await queue.positions(flood)).toEqual(before);
-    expect(await queue.look(0)).toMatchObject({ front: 0, bytes: 50_000 });
+    expect(await queue.stats(0)).toMatchObject({ front: 0, bytes: 50_000 });
   });
 
   test('does not hide the others by any number of its jobs', async () => {
     await addMany(2300, { priority: 'high' });
     const other = await add({ model: 'b', priority: 'low' });
     const consumer = start(0);
-    consumer.avoid(a);
-    consumer.setPlaces(2);
+    consumer.skip(a);
+    consumer.setConcurrency(2);
     await expect.poll(ids).toEqual([other]);
   });
 
-  test('is taken again in fair order when it is avoided no more, by a worker alone', async () => {
+  test('is taken again in fair order, by a worker alone, when it is no longer skipped', async () => {
     const added = [...(await addMany(20)), ...(await addMany(10, { key: 'late' }))];
     const positions = await queue.positions(added);
     const order = added.toSorted(
       (x, y) => (positions[added.indexOf(x)] ?? 0) - (positions[added.indexOf(y)] ?? 0),
     );
     const consumer = start(0, { handle: endAtOnce });
-    consumer.avoid(a);
-    consumer.setPlaces(1);
+    consumer.skip(a);
+    consumer.setConcurrency(1);
     await hasLooked();
     expect(runs).toEqual([]);
-    consumer.avoid(none);
+    consumer.skip(none);
     await expect.poll(() => runs.length).toBe(30);
     expect(ids()).toEqual(order);
   });
 
   test('is found when it comes, and the others are', async () => {
     const consumer = start(4);
-    consumer.avoid(a);
+    consumer.skip(a);
     await hasLooked();
     await add();
     const other = await add({ model: 'b' });
     await expect.poll(ids).toEqual([other]);
-    consumer.avoid(new Set(['b']));
+    consumer.skip(new Set(['b']));
     await expect.poll(() => runs.length).toBe(2);
   });
 
@@ -213,13 +213,13 @@ describe('a model that is avoided', () => {
     await expect.poll(ids).toEqual([held]);
     await addMany(50, { key: 'flood', priority: 'high' });
     const consumer = start(4);
-    consumer.avoid(a);
+    consumer.skip(a);
     await hasLooked();
     // What the worker took before it was told.
     const taken = runs.length;
 
     expect(await queue.takeFrom(0, 'dead')).toBe(1);
-    consumer.rush(0, 1);
+    consumer.fetchBurst(0, 1);
 
     await expect
       .poll(() => runs.slice(taken).map(({ worker, activation }) => [worker, activation.id]))
@@ -233,8 +233,8 @@ describe('a model that is avoided', () => {
     const added = await addMany(3);
     await redis.hdel(`${keys.tag(0)}:${queueName}:meta`, 'paused');
     await redis.call('CLIENT', 'PAUSE', '500', 'WRITE');
-    consumer.rush(0, 3);
-    consumer.avoid(a);
+    consumer.fetchBurst(0, 3);
+    consumer.skip(a);
     await redis.set('unpaused', '1');
     await hasLooked();
     await expect.poll(() => queue.counts()).toMatchObject({ waiting: 3, active: 0 });
@@ -242,15 +242,15 @@ describe('a model that is avoided', () => {
     expect(await queue.positions(added)).toEqual([0, 1, 2]);
   });
 
-  test('is avoided by several workers, who take each of the others once', async () => {
+  test('is skipped by several workers, which take each of the others once', async () => {
     for (let i = 0; i < 40; i++) {
       await addMany(3);
       await add({ model: 'b', key: i % 2 ? 'x' : 'y' });
     }
     for (const name of ['v', 'w']) {
       const consumer = start(0, { name, handle: endAtOnce });
-      consumer.avoid(a);
-      consumer.setPlaces(5);
+      consumer.skip(a);
+      consumer.setConcurrency(5);
     }
     await expect.poll(() => queue.counts()).toMatchObject({ completed: 40, waiting: 120 });
     expect(runs.every(({ activation }) => activation.data.model === 'b')).toBe(true);
@@ -259,7 +259,7 @@ describe('a model that is avoided', () => {
   });
 
   test('does not make keys that came late go before those that were served meanwhile', async () => {
-    await addMany(5, { key: 'avoided' });
+    await addMany(5, { key: 'skipped' });
     await addMany(60, { model: 'b', key: 'early' });
     const late: string[] = [];
     const handle: Handle = async ({ end }) => {
@@ -267,8 +267,8 @@ describe('a model that is avoided', () => {
       end(completed);
     };
     const consumer = start(0, { handle });
-    consumer.avoid(a);
-    consumer.setPlaces(1);
+    consumer.skip(a);
+    consumer.setConcurrency(1);
     await expect.poll(() => runs.length).toBe(80);
     const share = ids()
       .slice(40, 60)
@@ -282,47 +282,47 @@ describe('a model that is avoided', () => {
     const low = await add({ model: 'b', priority: 'low' });
     await addMany(40, { model: 'b', priority: 'high' });
     const consumer = start(0, { handle: endAtOnce });
-    consumer.avoid(a);
-    consumer.setPlaces(1);
+    consumer.skip(a);
+    consumer.setConcurrency(1);
     await expect.poll(() => queue.counts()).toMatchObject({ waiting: 5, completed: 41 });
     expect(ids().indexOf(low)).toBeLessThan(12);
-    expect(await queue.look(0)).toMatchObject({ front: 0 });
+    expect(await queue.stats(0)).toMatchObject({ front: 0 });
     expect(await queue.positions(blocked)).toEqual([0, 1, 2, 3, 4]);
   });
 });
 
-describe('a look for others behind many that are avoided', () => {
-  /** The look of a worker, and the names of jobs that it reads. */
-  async function look(line: ReturnType<typeof createPassingOver>) {
+describe('a search for a job behind many of skipped models', () => {
+  /** Searches once, and counts the names of jobs that Redis reads for it. */
+  async function search(filter: ReturnType<typeof createModelFilter>) {
     await redis.config('RESETSTAT');
-    const found = await line.pick(a);
+    const found = await filter.pick(a);
     const stats = await redis.info('commandstats');
     return { found, names: Number(/cmdstat_hget:calls=(\d+)/.exec(stats)?.[1] ?? 0) };
   }
 
-  test('reads all of them once, and the first of them where nothing else came', async () => {
+  test('reads all of them once, and then only the first ones until another job comes', async () => {
     const [bull] = queue.board;
     if (!bull) throw new Error('no queue');
-    const line = createPassingOver(redis, keys, 0, bull);
+    const filter = createModelFilter(redis, keys, 0, bull);
     const flood = await addMany(300);
-    expect(await look(line)).toMatchObject({ found: false });
+    expect(await search(filter)).toMatchObject({ found: false });
     await addMany(3);
     // The time after which all are read again may have passed on a busy machine.
-    const names = () => look(line).then((one) => one.names);
+    const names = () => search(filter).then((one) => one.names);
     await expect.poll(names).toBeLessThan(60);
     const other = await add({ model: 'b' });
     expect(await queue.position(other)).toBe(303);
-    expect(await look(line)).toMatchObject({ found: true });
+    expect(await search(filter)).toMatchObject({ found: true });
     expect(await queue.positions([other, ...flood.slice(0, 2)])).toEqual([0, 1, 2]);
 
     // Taken, and put back.
     const consumer = start(1, {
-      handle: ({ end }) => (consumer.setPlaces(0), end({ kind: 'not_yet' })),
+      handle: ({ end }) => (consumer.setConcurrency(0), end({ kind: 'not_yet' })),
     });
     await expect.poll(() => runs.length).toBe(1);
     expect(ids()).toEqual([other]);
     await expect.poll(() => queue.position(other)).toBe(303);
-    expect(await look(line)).toMatchObject({ found: true });
+    expect(await search(filter)).toMatchObject({ found: true });
   });
 });
 
@@ -330,33 +330,33 @@ describe('a run that ends as not yet', () => {
   test('puts its job back where it stood, with its bytes', async () => {
     const added = [...(await addMany(6)), ...(await addMany(3, { key: 'other' }))];
     const before = await queue.positions(added);
-    const { lags } = (await queue.look(0)).classes.normal;
+    const { lags } = (await queue.stats(0)).classes.normal;
     const consumer = start(4);
     await expect.poll(() => runs.length).toBe(4);
     await expect.poll(bytes).toBe(500);
 
-    consumer.avoid(a);
+    consumer.skip(a);
     for (const { end } of runs.splice(0).toReversed()) end({ kind: 'not_yet' });
 
     await expect.poll(() => queue.counts()).toMatchObject({ waiting: 9, active: 0 });
     expect(await queue.positions(added)).toEqual(before);
     expect(await bytes()).toBe(900);
-    const look = await queue.look(0);
+    const look = await queue.stats(0);
     expect(look.front).toBe(0);
     expect(look.classes.normal).toEqual({ waiting: 9, lags });
 
-    consumer.setPlaces(9);
-    consumer.avoid(none);
+    consumer.setConcurrency(9);
+    consumer.skip(none);
     await expect.poll(() => runs.length).toBe(9);
     expect(runs.every(({ activation }) => activation.number === 1)).toBe(true);
-    await expect.poll(() => queue.look(0)).toMatchObject({ bytes: 0, taken: 9 });
+    await expect.poll(() => queue.stats(0)).toMatchObject({ bytes: 0, taken: 9 });
   });
 
   test('puts it at the head of its class that had nobody waiting any more', async () => {
     const first = await addMany(3);
     const consumer = start(3);
     await expect.poll(() => runs.length).toBe(3);
-    consumer.setPlaces(0);
+    consumer.setConcurrency(0);
     const low = await add({ priority: 'low' });
     const high = await add({ priority: 'high' });
     for (const { end } of runs.splice(0).toReversed()) end({ kind: 'not_yet' });
@@ -372,7 +372,7 @@ describe('a run that ends as not yet', () => {
     await expect.poll(() => runs.length).toBe(10);
     for (const { end } of runs.slice(1, 9)) end(completed);
     await expect.poll(() => queue.counts()).toMatchObject({ active: 2 });
-    consumers[0]?.setPlaces(0);
+    consumers[0]?.setConcurrency(0);
     // Somebody waits in another class, so that what is remembered is not forgotten with everything.
     await add({ priority: 'low' });
     runs[0]?.end({ kind: 'not_yet' });
@@ -393,7 +393,7 @@ describe('a run that ends as not yet', () => {
     await expect.poll(ids).toEqual([id]);
     // As a cancel leaves it that came while the job was neither waiting nor run.
     await redis.hset(keys.request(id), 'end', 'cancelled');
-    consumer.avoid(a);
+    consumer.skip(a);
     runs[0]?.end({ kind: 'not_yet' });
     await expect.poll(() => queue.counts()).toMatchObject({ completed: 1, waiting: 0, active: 0 });
   });
@@ -402,7 +402,7 @@ describe('a run that ends as not yet', () => {
     const id = await add();
     const consumer = start(1);
     await expect.poll(ids).toEqual([id]);
-    consumer.setPlaces(0);
+    consumer.setConcurrency(0);
     expect(await queue.takeFrom(0, 'w')).toBe(1);
     start(1, { name: 'other' });
     await expect.poll(() => runs.length).toBe(2);
@@ -414,12 +414,12 @@ describe('a run that ends as not yet', () => {
 });
 
 describe('a worker that closes', () => {
-  test('while it has no place, or avoids all that waits, leaves the jobs where they are', async () => {
+  test('while it is at its limit, or skips all that waits, leaves the jobs where they are', async () => {
     const added = await addMany(5);
     const resting = start(0);
     const choosy = start(0, { name: 'choosy' });
-    choosy.avoid(a);
-    choosy.setPlaces(5);
+    choosy.skip(a);
+    choosy.setConcurrency(5);
     await hasLooked();
     await Promise.all([resting.close(), choosy.close()]);
     expect(runs).toEqual([]);
@@ -430,7 +430,7 @@ describe('a worker that closes', () => {
     await addMany(2);
     const consumer = start(2);
     await expect.poll(() => runs.length).toBe(2);
-    consumer.setPlaces(0);
+    consumer.setConcurrency(0);
     const closed = consumer.close();
     runs[0]?.end(completed);
     runs[1]?.end({ kind: 'handed_back' });

@@ -109,11 +109,11 @@ async function dies(
   worker: ReturnType<typeof work>,
   cause: 'gone' | 'hung' = 'gone',
 ) {
-  worker.consumer.setPlaces(0);
+  worker.consumer.setConcurrency(0);
   return queue.takeFrom(0, name, {
     cause,
     silentMs: 0,
-    condemn: async (id) => {
+    failRequest: async (id) => {
       condemned.push(id);
       const error = { message: '', type: '', param: null, code: 'poisoned_request' };
       const data = { error, httpStatus: 500, at: 0 };
@@ -229,7 +229,7 @@ describe('when a worker dies', () => {
     second.activations.get(proved)?.shown?.();
     const name = () => redis.hget(`${keys.tag(0)}:${queueName}:${proved}`, 'name');
     await expect.poll(name).toBe('m');
-    second.consumer.setPlaces(0);
+    second.consumer.setConcurrency(0);
     expect(await queue.takeFrom(0, 'w2')).toBe(1);
 
     const third = work('w3', 3);
@@ -244,7 +244,7 @@ describe('when a worker dies', () => {
     const worker = work('w1', 2);
     await expect.poll(() => worker.begun).toHaveLength(2);
     expect(await dies('w1', worker)).toBe(2);
-    const { overdue } = await queue.look(deadlineAt + 1);
+    const { overdue } = await queue.stats(deadlineAt + 1);
     expect(overdue.toSorted()).toEqual(ids.toSorted());
   });
 
@@ -254,9 +254,9 @@ describe('when a worker dies', () => {
     await expect.poll(() => first.begun).toHaveLength(2);
     await dies('w1', first, 'hung');
     const second = work('w2', 2);
-    second.consumer.avoid(new Set(['full']));
+    second.consumer.skip(new Set(['full']));
     await expect.poll(() => second.begun).toHaveLength(1);
-    await expect.poll(async () => (await queue.look(0)).avoided).toEqual(['full']);
+    await expect.poll(async () => (await queue.stats(0)).skipped).toEqual(['full']);
   });
 
   test('a suspect whose model takes none now is not begun again and again', async () => {

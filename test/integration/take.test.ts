@@ -5,7 +5,7 @@ import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
 import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
 import { createTake } from '@millrace/shared/store/queue/take';
-import type { Ask } from '@millrace/shared/store/queue/take';
+import type { TakeRequest } from '@millrace/shared/store/queue/take';
 import type { Submit } from '@millrace/shared/store/submit/port';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { newJob } from '@millrace/shared/store/submit/request.fixture';
@@ -70,10 +70,10 @@ async function addMany(count: number, asked?: Asked): Promise<string[]> {
 }
 
 let calls = 0;
-async function take({ shard = 0, ...ask }: Partial<Ask> & { shard?: number } = {}) {
+async function take({ shard = 0, ...ask }: Partial<TakeRequest> & { shard?: number } = {}) {
   const options = { redis, keys, shard, queue: { toKey: keyOf(shard) }, name, lockMs, lifetimeMs };
   const token = `t${calls++}`;
-  const whole = { token, jobs: 16, workers: 1, uncounted: 0, avoided: new Set<string>(), ...ask };
+  const whole = { token, jobs: 16, workers: 1, uncounted: 0, skipped: new Set<string>(), ...ask };
   return createTake(options)(whole);
 }
 
@@ -140,7 +140,7 @@ describe('the order', () => {
     // The first of the normal class does not wait for the sixtieth of the high one.
     expect(one.indexOf(60)).toBe(10);
     for (const order of orders) expect(order).toEqual(one);
-    expect(await queue.look(0)).toMatchObject({ taken: 76 * shards, bytes: 0 });
+    expect(await queue.stats(0)).toMatchObject({ taken: 76 * shards, bytes: 0 });
   });
 
   test('has those that were taken back in front, and jobs outside of the line before them', async () => {
@@ -154,13 +154,13 @@ describe('the order', () => {
     expect(idsOf(taken)).toEqual([plain, held, ...others]);
     expect(taken?.jobs.map(({ number }) => number)).toEqual([1, 2, 1, 1]);
     // Its bytes were counted back when it was taken for the first time.
-    expect(await queue.look(0)).toMatchObject({ bytes: 0, active: 4 });
+    expect(await queue.stats(0)).toMatchObject({ bytes: 0, active: 4 });
   });
 
   test('does not count jobs again that were counted and went back, but their bytes', async () => {
     await addMany(3);
     await take({ uncounted: 2 });
-    expect(await queue.look(0)).toMatchObject({ taken: 1, bytes: 0 });
+    expect(await queue.stats(0)).toMatchObject({ taken: 1, bytes: 0 });
   });
 });
 
@@ -285,13 +285,13 @@ describe('a job that cannot be run', () => {
     const taken = await take();
     expect(taken?.jobs).toMatchObject([{ id, deferredFailure: 'stalled too often' }]);
     expect(taken?.jobs[0]?.sealed).toBeUndefined();
-    expect(await queue.look(0)).toMatchObject({ taken: 0 });
+    expect(await queue.stats(0)).toMatchObject({ taken: 0 });
     expect(await redis.exists(keys.log(id))).toBe(0);
   });
 
   test('because it may have to go back has no trace in its log', async () => {
     const [suspect, avoided] = [await add({ model: '(suspect)' }), await add({ model: 'a' })];
-    const taken = await take({ avoided: new Set(['a']) });
+    const taken = await take({ skipped: new Set(['a']) });
     expect(idsOf(taken)).toEqual([suspect, avoided]);
     for (const { id, sealed } of taken?.jobs ?? []) {
       expect(sealed).toBeUndefined();
@@ -312,7 +312,7 @@ test('two workers that take at once have each job once', async () => {
   await Promise.all(
     workers.map(async ({ name: own, take: ask, got }) => {
       for (let left = true, i = 0; left; i++) {
-        const none = { uncounted: 0, avoided: new Set<string>() };
+        const none = { uncounted: 0, skipped: new Set<string>() };
         const taken = await ask({ token: `${own}-${i}`, jobs: 3, workers: 2, ...none });
         got.push(...(taken?.jobs ?? []).map(({ id }) => id));
         left = taken?.left ?? false;

@@ -2,7 +2,7 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
 import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
-import { takeBack } from '@millrace/shared/store/queue/held-jobs';
+import { requeueInFront } from '@millrace/shared/store/queue/held-jobs';
 import type { Submit } from '@millrace/shared/store/submit/port';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { newJob } from '@millrace/shared/store/submit/request.fixture';
@@ -96,7 +96,7 @@ test.each([
   await theirs.moveToWait('token 0');
   const theirEvents = await events(1);
 
-  expect(await takeBack(redis, worker, [{ id: ourId, token: 'token 1' }])).toBe(1);
+  expect(await requeueInFront(redis, worker, [{ id: ourId, token: 'token 1' }])).toBe(1);
 
   const [its, expected] = [await known(ourId), await known(theirId)];
   // What each has of its own.
@@ -120,11 +120,11 @@ test('only those that are still the tokens’ are moved', async () => {
     token: `token ${i}`,
   }));
 
-  expect(await takeBack(redis, worker, all)).toBe(1);
+  expect(await requeueInFront(redis, worker, all)).toBe(1);
 
   expect(await queue.position(ours.id ?? '')).toBe(0);
   expect(await queue.counts()).toMatchObject({ waiting: 1, active: 2, completed: 1 });
-  expect(await takeBack(redis, worker, all)).toBe(0);
+  expect(await requeueInFront(redis, worker, all)).toBe(0);
 });
 
 test('a job that is damaged keeps no other one from being moved', async () => {
@@ -133,7 +133,7 @@ test('a job that is damaged keeps no other one from being moved', async () => {
   await redis.del(key(damaged));
   await redis.set(key(damaged), 'no hash');
   const jobs = [damaged, whole].map((id, i) => ({ id, token: `token ${i}` }));
-  expect(await takeBack(redis, worker, jobs)).toBe(1);
+  expect(await requeueInFront(redis, worker, jobs)).toBe(1);
   expect(await queue.position(whole)).toBe(0);
 });
 
@@ -152,7 +152,7 @@ test('many of them are moved with a few scripts, and all workers are summoned to
   const listen = (name: string) =>
     channels.openWorker(name, {
       onFinished: onError,
-      onSummons: (shard, jobs) => heard.push(`${name} ${shard} ${jobs}`),
+      onJobsWaiting: (shard, jobs) => heard.push(`${name} ${shard} ${jobs}`),
       onGap: () => {},
     });
   const listening = [await listen('a'), await listen('b')];

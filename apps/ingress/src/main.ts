@@ -83,7 +83,7 @@ const bodies: BodyBudget = { held: 0 };
 const { readAll: reports } = createRedisReports({ redis, keys });
 const ranks = createRanks(config.keys);
 const meter = createLoadMeter({
-  look: (now) => queue.look(now),
+  look: (now) => queue.stats(now),
   shards,
   weightOf: ranks.weightOf,
   onOverdue: (ids) => void endOverdue(ids),
@@ -155,7 +155,7 @@ const sharers = countSharers(leases, name, isReady, onError);
 const windows = insureWindows({
   shared: createRedisWindows({ redis, keys }),
   isReady,
-  sharers: sharers.count,
+  processCount: sharers.count,
   onError,
 });
 redis.on('ready', () => void windows.report());
@@ -304,7 +304,7 @@ reportReady(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`);
 async function endOverdue(ids: readonly string[]): Promise<void> {
   try {
     await Promise.all(ids.map((id) => reconciler.describe(id)));
-    await queue.strike(ids);
+    await queue.unwatchDeadlines(ids);
   } catch (error) {
     onError(error);
   }

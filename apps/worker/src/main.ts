@@ -6,7 +6,7 @@ import {
 } from '@millrace/shared/runtime/descriptors';
 import { giveUp, onSignals, reportReady } from '@millrace/shared/runtime/lifecycle';
 import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
-import { createRedisFleet } from '@millrace/shared/store/gossip/redis-gossip';
+import { createRedisGossip } from '@millrace/shared/store/gossip/redis-gossip';
 import { watchLateLoop, watchLoopDelay } from '@millrace/shared/runtime/loop-delay';
 import { insureWindows } from '@millrace/shared/store/quota/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
@@ -60,7 +60,7 @@ pools.warm(
 await warmUp({ keys }).catch(onError);
 let checkLocks = (): void => {};
 let receive: JobConsumer['receive'] = () => {};
-let beaten: JobConsumer['beaten'] = () => {};
+let beaten: JobConsumer['onBeat'] = () => {};
 let missed = (): void => {};
 // While this process stood still its jobs may have been taken from it.
 const loop = watchLateLoop({ onLate: () => checkLocks() });
@@ -76,7 +76,7 @@ const hedges = createHedgeBudget();
 const windows = insureWindows({
   shared: createRedisWindows({ redis, keys }),
   isReady,
-  sharers: () => upstreams.workers(),
+  processCount: () => upstreams.workers(),
   onError,
 });
 redis.on('ready', () => void windows.report().catch(onError));
@@ -93,7 +93,7 @@ const upstreams = createUpstreams({
   ...config,
   pools,
   worker: name,
-  fleet: createRedisFleet({
+  fleet: createRedisGossip({
     keys,
     owner: name,
     redis,
@@ -157,7 +157,7 @@ const hearing = await channels.openWorker(name, {
   onQuestion: (question) => answer(question),
   onFinished: (id) => runs.stop(id, 'finished'),
   onJob: (shard, job) => receive(shard, job),
-  onSummons: (shard, jobs) => intake.summoned(shard, jobs),
+  onJobsWaiting: (shard, jobs) => intake.summoned(shard, jobs),
   // The word that a request ended may have been missed; and in the meantime we may have been taken
   // for dead, and our jobs with us.
   onGap: () => {
@@ -218,7 +218,7 @@ const consumer = startBullConsumer(
 intake.attach(consumer);
 const pauseWatch = watchPause({ pausedShards: () => consumer.pausedShards(), logger });
 checkLocks = () => consumer.checkLocks();
-({ receive, beaten, missed } = consumer);
+({ receive, onBeat: beaten, onGap: missed } = consumer);
 const self = createSelf({
   loop: loopDelay,
   runs: () => consumer.held,

@@ -1,4 +1,4 @@
-import type { Priority, Standing } from '@millrace/shared/domain/request';
+import type { Priority, QueueStanding } from '@millrace/shared/domain/request';
 import { ApiError, forbidden, unavailable } from '../errors.ts';
 import { admit } from './queue-verdict.ts';
 import type { Admission, QueueLimits } from './queue-verdict.ts';
@@ -23,9 +23,9 @@ export type Door = {
   /** Throws an ApiError when this ingress itself takes no new work: asked before anything is read of it. */
   checkSelf(): void;
   /** Throws an ApiError. No round trip. Nothing is counted yet: its key may have no more to spend. */
-  enter(visitor: Visitor): Standing;
+  enter(visitor: Visitor): QueueStanding;
   /** It is on its way into the queue, and counts as one that waits there. */
-  pass(standing: Standing): Passage;
+  pass(standing: QueueStanding): Passage;
   /** Throws an ApiError when Redis is above its soft memory limit. */
   checkMemory(): Promise<void>;
 };

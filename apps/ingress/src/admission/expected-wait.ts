@@ -1,13 +1,13 @@
 import { priorities } from '@millrace/shared/domain/request';
-import type { Standing } from '@millrace/shared/domain/request';
-import type { QueueLook } from '@millrace/shared/domain/waiting';
+import type { QueueStanding } from '@millrace/shared/domain/request';
+import type { QueueStats } from '@millrace/shared/domain/queue-stats';
 
 /** The queue as the one who admits sees it: measured a fraction of a second ago. */
-export type Load = Pick<QueueLook, 'classes' | 'front' | 'bytes' | 'avoided'> & {
+export type Load = Pick<QueueStats, 'classes' | 'front' | 'bytes' | 'skipped'> & {
   shards: number;
   /** Jobs of the whole fleet that start per second while others wait; undefined: not known. */
   rate: number | undefined;
-  /** The same while models are avoided: what their targets let through, mostly. */
+  /** The same while models are skipped: what their targets let through, mostly. */
   limitedRate: number | undefined;
   /** A key's share within its class. */
   weightOf(key: string): number;
@@ -31,7 +31,7 @@ export function countOwn({ classes, weightOf, shards }: Load, key: string): numb
  */
 export function jobsAhead(
   load: Load,
-  { priority, key, weight }: Pick<Standing, 'priority' | 'key' | 'weight'>,
+  { priority, key, weight }: Pick<QueueStanding, 'priority' | 'key' | 'weight'>,
 ): number {
   let ahead = load.front;
   for (const before of priorities.slice(0, priorities.indexOf(priority))) {

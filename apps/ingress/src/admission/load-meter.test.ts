@@ -1,5 +1,5 @@
-import type { Standing } from '@millrace/shared/domain/request';
-import type { QueueLook } from '@millrace/shared/domain/waiting';
+import type { QueueStanding } from '@millrace/shared/domain/request';
+import type { QueueStats } from '@millrace/shared/domain/queue-stats';
 import { afterEach, expect, test } from 'vitest';
 import { createLoadMeter } from './load-meter.ts';
 import type { LoadMeter } from './load-meter.ts';
@@ -8,20 +8,25 @@ let meter: LoadMeter;
 afterEach(() => meter.stop());
 
 const none = { waiting: 0, lags: new Map<string, number>() };
-const looked = (waiting: number): QueueLook => ({
+const looked = (waiting: number): QueueStats => ({
   classes: { high: none, normal: { waiting, lags: new Map([['old', 2]]) }, low: none },
   front: 0,
   active: 0,
   bytes: 100,
   taken: 0,
   overdue: [],
-  avoided: [],
+  skipped: [],
 });
-const standing = (key: string): Standing => ({ priority: 'normal', key, weight: 2, bytes: 10 });
+const standing = (key: string): QueueStanding => ({
+  priority: 'normal',
+  key,
+  weight: 2,
+  bytes: 10,
+});
 
 /** A meter whose looks are answered by the test. */
-async function start(first: QueueLook) {
-  let answer = Promise.withResolvers<QueueLook>();
+async function start(first: QueueStats) {
+  let answer = Promise.withResolvers<QueueStats>();
   meter = createLoadMeter({
     look: () => answer.promise,
     shards: 1,
@@ -33,7 +38,7 @@ async function start(first: QueueLook) {
   });
   answer.resolve(first);
   await expect.poll(() => meter.read()).toBeDefined();
-  return (next: QueueLook) => {
+  return (next: QueueStats) => {
     answer.resolve(next);
     answer = Promise.withResolvers();
     answer.resolve(next);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Standing } from '@millrace/shared/domain/request';
-import type { QueueLook } from '@millrace/shared/domain/waiting';
+import type { QueueStanding } from '@millrace/shared/domain/request';
+import type { QueueStats } from '@millrace/shared/domain/queue-stats';
 import { countWaiting } from './expected-wait.ts';
 import type { Load } from './expected-wait.ts';
 import { createServiceRate } from './service-rate.ts';
@@ -12,14 +12,14 @@ export type LoadMeter = {
    * One more waits: it counts at once, not only when it is seen. What comes back takes it out again,
    * where it did not come in after all.
    */
-  add(standing: Standing): () => void;
+  add(standing: QueueStanding): () => void;
   /** Jobs that start per second while others wait; undefined where it is not known. */
   readonly rate: number | undefined;
   stop(): void;
 };
 
 export type LoadMeterOptions = {
-  look(now: number): Promise<QueueLook>;
+  look(now: number): Promise<QueueStats>;
   shards: number;
   weightOf(key: string): number;
   /** Requests that wait past their deadline. */
@@ -40,7 +40,7 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
   const limitedRate = createServiceRate();
   const controller = new AbortController();
   const { signal } = controller;
-  let seen: QueueLook | undefined;
+  let seen: QueueStats | undefined;
   let askedAt = now();
   let watching = false;
   /** Which look `seen` is of. */
@@ -56,7 +56,7 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
         // Where some are passed over, what is taken says how fast their targets are, and not the fleet.
         const sample = { at: performance.now(), taken };
         const waiting = countWaiting(seen);
-        const isLimited = seen.avoided.length > 0;
+        const isLimited = seen.skipped.length > 0;
         rate.note({ ...sample, waiting: isLimited ? 0 : waiting });
         limitedRate.note({ ...sample, waiting: isLimited ? waiting : 0 });
         if (overdue.length > 0) onOverdue(overdue);
@@ -71,7 +71,7 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
   }
 
   /** `change`: 1 for one that comes, -1 for one that did not. */
-  function count({ priority, key, weight }: Standing, change: 1 | -1): void {
+  function count({ priority, key, weight }: QueueStanding, change: 1 | -1): void {
     if (!seen) return;
     const one = seen.classes[priority];
     const lags = new Map(one.lags);

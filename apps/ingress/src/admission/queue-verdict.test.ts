@@ -20,7 +20,7 @@ function load(
     classes: Object.fromEntries(classes) as Load['classes'],
     front: 0,
     bytes: 0,
-    avoided: [],
+    skipped: [],
     shards: 1,
     rate: 10,
     limitedRate: undefined,
@@ -143,7 +143,7 @@ describe('a request', () => {
 });
 
 test('a request is not told the wait of models that are passed over, but for one of them', () => {
-  const state = load({ normal: { other: 500 } }, { limitedRate: 1, avoided: ['full'] });
+  const state = load({ normal: { other: 500 } }, { limitedRate: 1, skipped: ['full'] });
   const roomy = { ...limits, queueJobs: 10_000 };
   const behind = (more: Partial<Ask>) =>
     admit(state, roomy, { ...ask({ key: 'other' }), shared: false, ...more }, now);

@@ -1,4 +1,4 @@
-import type { Standing } from '@millrace/shared/domain/request';
+import type { QueueStanding } from '@millrace/shared/domain/request';
 import { countOwn, countWaiting, jobsAhead, waitMs } from './expected-wait.ts';
 import type { Load } from './expected-wait.ts';
 
@@ -10,7 +10,7 @@ export type QueueLimits = {
 };
 
 export type Ask = {
-  standing: Standing;
+  standing: QueueStanding;
   model: string;
   /** Nobody waits on the line for it: no bound on the wait but its own deadline. */
   patient: boolean;
@@ -43,8 +43,8 @@ export function admit(load: Load, limits: QueueLimits, ask: Ask, now: number): A
   const { standing, model, patient, deadlineAt = Infinity, shared } = ask;
   const waiting = countWaiting(load);
   // Those of models that are passed over are not in its way, and how many of them wait is not known.
-  const isLimited = load.avoided.includes(model);
-  const isPassing = load.avoided.length > 0 && !isLimited;
+  const isLimited = load.skipped.includes(model);
+  const isPassing = load.skipped.length > 0 && !isLimited;
   const pace = isLimited ? { rate: load.limitedRate } : load;
   const expectedWaitMs = isPassing ? undefined : waitMs(pace, jobsAhead(load, standing));
   const shed = (reason: ShedReason, retryMs: number | undefined, own = false): Admission => ({

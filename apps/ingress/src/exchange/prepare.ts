@@ -6,7 +6,7 @@ import type {
   Priority,
   ReaderKind,
   RequestMeta,
-  Standing,
+  QueueStanding,
   Target,
 } from '@millrace/shared/domain/request';
 import type { Once } from '@millrace/shared/store/stream-log/port';
@@ -43,7 +43,7 @@ export type Submission = {
 
 export type Prepared = {
   meta: RequestMeta;
-  job: JobData & { standing: Standing };
+  job: JobData & { standing: QueueStanding };
   submission: Submission;
   once: Once | undefined;
 };

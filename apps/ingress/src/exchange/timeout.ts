@@ -1,4 +1,4 @@
-import { within as orReject } from '@millrace/shared/runtime/timeout';
+import { withTimeout as orReject } from '@millrace/shared/runtime/timeout';
 import { queueUnavailable } from '../errors.ts';
 
 /** Milliseconds that Redis may take for what a client waits for. */

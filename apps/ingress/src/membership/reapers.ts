@@ -3,14 +3,14 @@ import type { Keyspace } from '@millrace/shared/store/keys';
 import type { StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { Logger } from '@millrace/shared/runtime/logger';
 import { reaperLeaseMs, startReaper } from '@millrace/shared/store/membership/reaper';
-import { createRedisBoard } from '@millrace/shared/store/membership/redis-registry';
-import type { RedisBoardOptions } from '@millrace/shared/store/membership/redis-registry';
+import { createRedisRegistry } from '@millrace/shared/store/membership/redis-registry';
+import type { RedisRegistryOptions } from '@millrace/shared/store/membership/redis-registry';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
 import { poisoned } from '../errors.ts';
 import type { Metrics } from '../observe/metrics.ts';
 
 export type ReapersOptions = {
-  redis: RedisBoardOptions['redis'];
+  redis: RedisRegistryOptions['redis'];
   keys: Keyspace;
   shards: number;
   /** Of this ingress. */
@@ -35,7 +35,7 @@ export function startReapers(options: ReapersOptions): Reapers {
   const { redis, keys, shards, name, queue, log, metrics, logger, onError } = options;
 
   /** Ends a request whose workers died of it. */
-  async function condemn(shard: number, id: string, worker: string): Promise<void> {
+  async function failRequest(shard: number, id: string, worker: string): Promise<void> {
     const line = encodeEntry({ kind: 'failed', data: { ...poisoned, at: Date.now() } });
     const { kind } = await log.finish(id, line, 'failed');
     if (kind !== 'finished') return;
@@ -45,11 +45,11 @@ export function startReapers(options: ReapersOptions): Reapers {
 
   const start = (shard: number) =>
     startReaper({
-      board: createRedisBoard({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
+      registry: createRedisRegistry({ redis, keys, shard, reaper: name, leaseMs: reaperLeaseMs }),
       async takeFrom(worker, death) {
         const judged = death && {
           ...death,
-          condemn: (id: string) => condemn(shard, id, worker),
+          failRequest: (id: string) => failRequest(shard, id, worker),
         };
         return queue.takeFrom(shard, worker, judged);
       },
@@ -72,7 +72,7 @@ export function startReapers(options: ReapersOptions): Reapers {
   const reapers = Array.from({ length: shards }, (_, shard) => start(shard));
   // What was seen over a lost connection proves nothing: Redis may have been away for everybody.
   const doubt = () => {
-    for (const reaper of reapers) reaper.doubt();
+    for (const reaper of reapers) reaper.reset();
   };
   redis.on('close', doubt);
   return {
@@ -80,7 +80,7 @@ export function startReapers(options: ReapersOptions): Reapers {
       for (const reaper of reapers) reaper.wake();
     },
     lookNow() {
-      for (const reaper of reapers) reaper.lookNow();
+      for (const reaper of reapers) reaper.checkNow();
     },
     async stop() {
       redis.off('close', doubt);

@@ -27,9 +27,9 @@ function setUp({ ceiling = 2048 } = {}) {
     now: () => state.now,
   });
   intake.attach({
-    setPlaces: (places) => told.push(`places ${places}`),
-    avoid: (models) => told.push(`avoid ${[...models].join()}`),
-    rush: (shard, jobs) => told.push(`rush ${shard} ${jobs}`),
+    setConcurrency: (places) => told.push(`places ${places}`),
+    skip: (models) => told.push(`avoid ${[...models].join()}`),
+    fetchBurst: (shard, jobs) => told.push(`rush ${shard} ${jobs}`),
   });
   intake.close();
   told.length = 0;
@@ -144,7 +144,7 @@ it('a run that begins when the worker has come to rest meanwhile wakes it', asyn
     now: () => clock,
   });
   onTestFinished(() => intake.close());
-  intake.attach({ setPlaces() {}, avoid() {}, rush() {} });
+  intake.attach({ setConcurrency() {}, skip() {}, fetchBurst() {} });
   intake.lines.sat('m');
   let begun = 0;
   const handle = intake.admitting(async () => {

@@ -29,7 +29,7 @@ export type Intake = {
   /** Sends back what can only wait, and counts the others while they run. */
   admitting(handle: ActivationHandler): ActivationHandler;
   /** From here on it is told how much to take. */
-  attach(consumer: Pick<JobConsumer, 'setPlaces' | 'avoid' | 'rush'>): void;
+  attach(consumer: Pick<JobConsumer, 'skip' | 'fetchBurst' | 'setConcurrency'>): void;
   /** A dead worker's jobs: there is room for them, whatever else there is. */
   summoned(shard: number, jobs: number): void;
   /** What a look does; called by a timer. */
@@ -65,7 +65,7 @@ export function createIntake(options: IntakeOptions): Intake {
     plightOf,
     maxWaitMsOf,
     now,
-    onAvoid: (models) => consumer?.avoid(models),
+    onAvoid: (models) => consumer?.skip(models),
   });
   /** Runs, those that wait for a target too. */
   let held = 0;
@@ -87,7 +87,7 @@ export function createIntake(options: IntakeOptions): Intake {
 
   function tell(): void {
     // Who waits for a target costs the loop nothing and takes nobody's place; `limits.waiting` bounds them.
-    consumer?.setPlaces(places + lines.seats);
+    consumer?.setConcurrency(places + lines.seats);
   }
 
   function look(): void {
@@ -164,7 +164,7 @@ export function createIntake(options: IntakeOptions): Intake {
     },
     attach(attached) {
       consumer = attached;
-      consumer.avoid(lines.avoided);
+      consumer.skip(lines.avoided);
       tell();
       wake();
     },
@@ -176,7 +176,7 @@ export function createIntake(options: IntakeOptions): Intake {
       wanted = { places: Math.max(before, running()) + jobs, until: at + summonsMs };
       places = Math.min(ceiling, Math.max(places, wanted.places));
       tell();
-      consumer?.rush(shard, jobs);
+      consumer?.fetchBurst(shard, jobs);
     },
     look,
     snapshot: () => ({

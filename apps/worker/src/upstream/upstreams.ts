@@ -2,7 +2,7 @@ import type { ModelConfig, ProcessLimits, ProviderConfig } from '@millrace/share
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
-import type { Fleet } from '@millrace/shared/store/gossip/port';
+import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Windows } from '@millrace/shared/store/quota/port';
 import { startAttempt } from '../run/attempt.ts';
 import type { Attempt } from '../run/attempt.ts';
@@ -32,7 +32,7 @@ export type UpstreamsOptions = {
   /** This worker's name. */
   worker: string;
   /** What workers tell each other. */
-  fleet: Fleet;
+  fleet: Gossip;
   /** The limits that the fleet shares. */
   windows: Windows;
   /** Who says how many of a model may wait for room. */

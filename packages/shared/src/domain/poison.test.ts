@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { judgeDeath, suspectMs } from './poison.ts';
-import type { Casualty, Death, Fate } from './poison.ts';
+import type { AffectedJob, Death, Fate } from './poison.ts';
 
 /** A job that its worker had just begun. */
-const begun = (more: Partial<Casualty> = {}): Casualty => ({
+const begun = (more: Partial<AffectedJob> = {}): AffectedJob => ({
   id: 'r',
   servedMs: 0,
   hasBegun: true,
@@ -16,10 +16,10 @@ const streaming = begun({ servedMs: 30_000, hasShown: true });
 const thinking = begun({ servedMs: suspectMs });
 const unread = begun({ servedMs: undefined, hasBegun: false });
 /** Its log was sealed for a worker that may not have read it. */
-const taken = (more: Partial<Casualty> = {}) => begun({ hasBegun: false, ...more });
+const taken = (more: Partial<AffectedJob> = {}) => begun({ hasBegun: false, ...more });
 const innocents = [streaming, thinking, unread, begun({ hasShown: true })];
 
-const judge = (casualties: readonly Casualty[], more: Partial<Death> = {}): Fate[] =>
+const judge = (casualties: readonly AffectedJob[], more: Partial<Death> = {}): Fate[] =>
   judgeDeath(casualties, { cause: 'gone', unexplained: 0, ...more });
 
 describe('At the death of a worker', () => {

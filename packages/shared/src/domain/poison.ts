@@ -6,7 +6,7 @@
  */
 
 /** A job that a dead worker held, as Redis knows it. */
-export type Casualty = {
+export type AffectedJob = {
   id: string;
   /**
    * Milliseconds between the seal of its log for this worker and the worker's last sign of life, by
@@ -57,35 +57,35 @@ export type Death = {
 };
 
 /** The fate of every job of one dead worker, in the order of the jobs. Pure. */
-export function judgeDeath(casualties: readonly Casualty[], death: Death): Fate[] {
-  const suspects = casualties.filter((one) => isSuspect(one, death));
+export function judgeDeath(jobs: readonly AffectedJob[], death: Death): Fate[] {
+  const suspects = jobs.filter((one) => isSuspect(one, death));
   const known = suspects.filter(({ suspected, blamed }) => suspected + blamed > 0);
   const likely = known.length > 0 ? known : suspects;
-  const fateOf = (one: Casualty): Fate => {
+  const fateOf = (one: AffectedJob): Fate => {
     if (likely.length === 1) return fateOfOne(one, death);
     return known.length > 0 ? 'isolated' : fateOfFresh(one, death);
   };
-  return casualties.map((one) => (likely.includes(one) ? fateOf(one) : 'go_on'));
+  return jobs.map((one) => (likely.includes(one) ? fateOf(one) : 'go_on'));
 }
 
-function isSuspect({ servedMs, hasBegun, hasShown }: Casualty, { cause }: Death): boolean {
+function isSuspect({ servedMs, hasBegun, hasShown }: AffectedJob, { cause }: Death): boolean {
   if (servedMs === undefined || hasShown || servedMs >= suspectMs) return false;
   // A process that had ended read no answer. The last beat of one that hung is older than what it did last.
   return hasBegun || cause === 'hung' || servedMs >= 0;
 }
 
 /** An isolated job is sealed by its own run: the next death tells for certain whether that had begun. */
-const fateOfOne = (one: Casualty, death: Death): Fate =>
+const fateOfOne = (one: AffectedJob, death: Death): Fate =>
   one.hasBegun ? blame(one, death) : 'isolated';
 
-function blame(culprit: Casualty, { unexplained }: Death): Fate {
-  const allowance = Math.min(maxAllowance, Math.max(0, unexplained - culprit.suspected));
-  return culprit.blamed + 1 >= maxBlamed + allowance ? 'poisoned' : 'blamed';
+function blame(cause: AffectedJob, { unexplained }: Death): Fate {
+  const allowance = Math.min(maxAllowance, Math.max(0, unexplained - cause.suspected));
+  return cause.blamed + 1 >= maxBlamed + allowance ? 'poisoned' : 'blamed';
 }
 
 /**
  * One that hung was hardly killed from outside: there may be a culprit among them. But answers that bring many jobs
  * can have been unread when it stopped, and those are not kept apart for that.
  */
-const fateOfFresh = ({ hasBegun }: Casualty, { cause }: Death): Fate =>
+const fateOfFresh = ({ hasBegun }: AffectedJob, { cause }: Death): Fate =>
   cause === 'hung' && hasBegun ? 'isolated' : 'suspected';

@@ -45,7 +45,7 @@ export const priorities = ['high', 'normal', 'low'] as const;
 export type Priority = (typeof priorities)[number];
 
 /** What decides a request's place among those that wait. */
-export type Standing = {
+export type QueueStanding = {
   priority: Priority;
   /** The key's id; empty where no keys are configured. */
   key: string;
@@ -71,7 +71,7 @@ export type JobData = {
   attached: boolean;
   targets: Target[];
   /** Absent: before all others. */
-  standing?: Standing | undefined;
+  standing?: QueueStanding | undefined;
   createdAt: number;
   /** Not to be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;

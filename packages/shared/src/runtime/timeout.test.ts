@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { within } from './timeout.ts';
+import { withTimeout } from './timeout.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -7,14 +7,16 @@ afterEach(() => void vi.useRealTimers());
 const late = () => new Error('late');
 
 it('work that is done in time is answered as it ends, and leaves no timer', async () => {
-  expect(await within(Promise.resolve('done'), 100, late)).toBe('done');
-  await expect(within(Promise.reject(new Error('failed')), 100, late)).rejects.toThrow('failed');
+  expect(await withTimeout(Promise.resolve('done'), 100, late)).toBe('done');
+  await expect(withTimeout(Promise.reject(new Error('failed')), 100, late)).rejects.toThrow(
+    'failed',
+  );
   expect(vi.getTimerCount()).toBe(0);
 });
 
 it('work that takes too long is rejected, and how it ends later goes unnoticed', async () => {
   const work = Promise.withResolvers<string>();
-  const answer = within(work.promise, 100, late);
+  const answer = withTimeout(work.promise, 100, late);
   vi.advanceTimersByTime(100);
   await expect(answer).rejects.toThrow('late');
   work.reject(new Error('failed later'));

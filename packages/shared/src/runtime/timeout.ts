@@ -3,7 +3,7 @@
  * nobody's business then. One promise and one timer: `Promise.race` takes twice as long, and each request
  * does this several times.
  */
-export function within<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
+export function withTimeout<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(late()), ms);
     const over = (settle: () => void): void => {

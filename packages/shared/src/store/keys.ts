@@ -57,14 +57,14 @@ export type Keyspace = {
   /** Sorted set: waiting requests by their deadline. */
   deadlines(shard: number): string;
   /** Sorted set: models that workers pass over, by when one last said so (seconds since the epoch). */
-  avoided(shard: number): string;
+  skippedModels(shard: number): string;
   // What workers share is of no request: one tag of its own, wherever their requests are.
   /** Channel: what workers tell each other. */
-  fleet(): string;
+  gossip(): string;
   /** Hash: what a worker that comes later has to know. */
-  fleetFacts(): string;
+  sharedStates(): string;
   /** String: a lease, by the name of what is leased. */
-  fleetLease(name: string): string;
+  gossipLease(name: string): string;
 };
 
 export const queueName = 'requests';
@@ -104,12 +104,12 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,
     queueCounts: (shard) => `${tag(shard)}:queue-counts`,
     deadlines: (shard) => `${tag(shard)}:deadlines`,
-    avoided: (shard) => `${tag(shard)}:avoided`,
+    skippedModels: (shard) => `${tag(shard)}:avoided`,
     limit: (name) => `${namespace}:limit:${name}`,
     leases: (name) => `${namespace}:leases:${name}`,
-    fleet: () => `${fleetTag}:told`,
-    fleetFacts: () => `${fleetTag}:facts`,
-    fleetLease: (name) => `${fleetTag}:lease:${name}`,
+    gossip: () => `${fleetTag}:told`,
+    sharedStates: () => `${fleetTag}:facts`,
+    gossipLease: (name) => `${fleetTag}:lease:${name}`,
   };
 }
 

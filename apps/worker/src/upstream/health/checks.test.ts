@@ -85,10 +85,10 @@ describe('a provider', () => {
     const { fleet, start, asked } = startCheckers();
     await start('one');
     await start('two');
-    fleet.cut('one-checks');
+    fleet.disconnect('one-checks');
     await pass(4500);
     expect(asked.map(({ by }) => by)).toEqual(['one', 'two']);
-    fleet.mend();
+    fleet.reconnect();
     await pass(31_000);
     expect(asked.map(({ by }) => by)).toEqual(['one', 'two', 'two']);
   });

@@ -2,7 +2,7 @@ import type { CheckConfig } from '@millrace/shared/config';
 import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
-import type { Fleet } from '@millrace/shared/store/gossip/port';
+import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Health } from './port.ts';
 
 export type CheckedProvider = {
@@ -21,7 +21,7 @@ export type Question =
 export type Answer = { kind: 'ok' } | { kind: 'fault'; fault: Fault };
 
 export type ChecksOptions = {
-  fleet: Fleet;
+  fleet: Gossip;
   health: Pick<Health, 'admit' | 'claimProbe' | 'started' | 'checked' | 'stateOf'>;
   providers: readonly CheckedProvider[];
   /** Asks, until the signal ends it. */

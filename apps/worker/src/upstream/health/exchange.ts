@@ -1,4 +1,4 @@
-import type { Fleet } from '@millrace/shared/store/gossip/port';
+import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Breakers } from './breakers.ts';
 import { createPacer } from './pacer.ts';
 import { encodePulse, isPulseOf, parsePulse } from './pulse.ts';
@@ -8,7 +8,7 @@ import type { StateRecord } from './state-record.ts';
 import type { View } from './view.ts';
 
 export type ExchangeOptions = {
-  fleet: Fleet;
+  fleet: Gossip;
   worker: string;
   view: View;
   breakers: Breakers;

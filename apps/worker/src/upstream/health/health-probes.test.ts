@@ -89,7 +89,7 @@ describe('a probe', () => {
     await one.health.claimProbe(target);
     one.health.started(target);
     await pass(2);
-    fleet.cut('one');
+    fleet.disconnect('one');
     one.health.close();
     await pass(4000);
     expect(two.health.admit(target)).toBe('no');
@@ -153,13 +153,13 @@ describe('a target that recovers', () => {
     const { fleet, join } = startMembers();
     const [one, two] = [await join('one'), await join('two')];
     const old = two.health.started(target);
-    fleet.cut('two');
+    fleet.disconnect('two');
     fail(one, 5);
     await pass(1000);
     await one.health.claimProbe(target);
     one.health.started(target)({ kind: 'ok', firstTokenMs: 5 });
     await pass(10);
-    fleet.mend();
+    fleet.reconnect();
     await pass(10);
     old(fault('upstream_idle_timeout'));
     await pass(10);
@@ -185,8 +185,8 @@ describe('a target that recovers', () => {
     const { fleet, one } = await halfOpen();
     const witness = fleet.join('witness');
     const count = async () => {
-      const outcome = await witness.facts();
-      return outcome.kind === 'facts' && outcome.facts.size;
+      const outcome = await witness.states();
+      return outcome.kind === 'states' && outcome.states.size;
     };
     expect(await count()).toBe(1);
     await one.health.claimProbe(target);
@@ -204,8 +204,8 @@ describe('a target that recovers', () => {
     await pass(5000);
     expect(statesOf(two, await join('late'))).toEqual(['closed', 'closed']);
     await pass(soonMs);
-    const outcome = await fleet.join('witness').facts();
-    expect(outcome.kind === 'facts' && outcome.facts.size).toBe(0);
+    const outcome = await fleet.join('witness').states();
+    expect(outcome.kind === 'states' && outcome.states.size).toBe(0);
   });
 });
 
@@ -267,10 +267,10 @@ test('whatever three workers do, one of them probes at a time, and not more ofte
         } else if (act === 'ok' || act === 'failed' || act === 'void') ends.shift()?.(act);
         else if (act === 'cut' && !isCut && ends.length === 0 && worker === 0) {
           isCut = true;
-          fleet.cut();
+          fleet.disconnect();
         } else if (act === 'mend' && isCut) {
           for (const end of ends.splice(0)) end('void');
-          fleet.mend();
+          fleet.reconnect();
           await pass(soonMs + 1000);
           isCut = false;
         }

@@ -1,6 +1,6 @@
 import type { BreakerConfig } from '@millrace/shared/config';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
-import { createMemoryFleet } from '@millrace/shared/store/gossip/memory-gossip';
+import { createMemoryGossip } from '@millrace/shared/store/gossip/memory-gossip';
 import { onTestFinished, vi } from 'vitest';
 import { policy as defaults } from './breaker.fixture.ts';
 import { createHealth } from './health.ts';
@@ -22,7 +22,7 @@ export type Member = {
 /** Workers on one memory fleet, on a clock that the test moves. */
 export function startMembers(rules: Partial<BreakerConfig> = {}) {
   vi.useFakeTimers({ now: 1_800_000_000_000 });
-  const fleet = createMemoryFleet();
+  const fleet = createMemoryGossip();
   const policy = { ...defaults, ...rules };
   onTestFinished(() => {
     vi.useRealTimers();

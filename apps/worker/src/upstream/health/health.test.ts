@@ -47,13 +47,13 @@ describe('what one worker counts', () => {
     const [one, two] = [await join('one'), await join('two')];
     one.health.started(target);
     await pass(500);
-    fleet.cut('one');
+    fleet.disconnect('one');
     await pass(2400);
     expect(two.health.inFlight(target)).toBe(1);
     await pass(1000);
     expect(two.health.inFlight(target)).toBe(0);
     expect(two.health.snapshot().workers).toBe(1);
-    fleet.mend();
+    fleet.reconnect();
     await pass(soonMs);
     expect(two.health.inFlight(target)).toBe(1);
   });
@@ -62,11 +62,11 @@ describe('what one worker counts', () => {
     const { fleet, join } = startMembers();
     const [one, two] = [await join('one'), await join('two')];
     await pass(1000);
-    fleet.cut('one');
+    fleet.disconnect('one');
     succeed(one, 10);
     fail(one, 2);
     await pass(200);
-    fleet.mend();
+    fleet.reconnect();
     await pass(2500);
     expect(two.health.snapshot().targets[0]?.window).toEqual({ calls: 12, errors: 2 });
   });
@@ -260,11 +260,11 @@ describe('while nothing shared can be reached', () => {
     const { fleet, join } = startMembers();
     const [one, two] = [await join('one'), await join('two')];
     await pass(soonMs);
-    fleet.cut();
+    fleet.disconnect();
     fail(one, 5);
     await pass(500);
     expect(statesOf(one, two)).toEqual(['open', 'closed']);
-    fleet.mend();
+    fleet.reconnect();
     await pass(soonMs);
     expect(statesOf(one, two)).toEqual(['open', 'open']);
     expect(one.health.counters().pulses.dropped).toBeGreaterThan(0);
@@ -273,7 +273,7 @@ describe('while nothing shared can be reached', () => {
   test('a target still comes back', async () => {
     const { fleet, join } = startMembers();
     const one = await join('one');
-    fleet.cut();
+    fleet.disconnect();
     fail(one, 5);
     await pass(1000);
     expect(await one.health.claimProbe(target)).toBe(true);
@@ -281,7 +281,7 @@ describe('while nothing shared can be reached', () => {
     expect(statesOf(one)).toEqual(['recovering']);
     await pass(3000);
     expect(statesOf(one)).toEqual(['closed']);
-    fleet.mend();
+    fleet.reconnect();
     await pass(2000);
     expect(statesOf(await join('late'))).toEqual(['closed']);
   });

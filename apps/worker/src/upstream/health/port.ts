@@ -1,7 +1,7 @@
 import type { BreakerConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
-import type { Fleet } from '@millrace/shared/store/gossip/port';
+import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Admission, BreakerState } from './breaker.ts';
 import type { LastFault } from './last-fault.ts';
 
@@ -31,7 +31,7 @@ export type Change = {
 };
 
 export type HealthOptions = {
-  bus: Fleet;
+  bus: Gossip;
   /** This worker's name, unique in the fleet. */
   worker: string;
   /** Undefined for a provider that this worker's config does not know. */

@@ -1,4 +1,4 @@
-import type { Fleet } from '@millrace/shared/store/gossip/port';
+import type { Gossip } from '@millrace/shared/store/gossip/port';
 import { probeLostMs } from './breaker.ts';
 
 export type Probes = {
@@ -19,7 +19,7 @@ const renewMs = probeLostMs / 3;
  * whose worker died is free again after its life. While nothing shared can be reached, every worker is
  * a fleet of its own.
  */
-export function createProbes({ fleet, now }: { fleet: Fleet; now: () => number }): Probes {
+export function createProbes({ fleet, now }: { fleet: Gossip; now: () => number }): Probes {
   const held = new Map<string, { at: number; timer?: NodeJS.Timeout }>();
   const lastAt = new Map<string, number>();
   const lease = (key: string) => `probe/${key}`;

@@ -1,9 +1,9 @@
-import type { Fleet } from '@millrace/shared/store/gossip/port';
+import type { Gossip } from '@millrace/shared/store/gossip/port';
 import { isNewer, readStateRecord } from './state-record.ts';
 import type { StateRecord } from './state-record.ts';
 
 export type SharedStatesOptions = {
-  fleet: Fleet;
+  fleet: Gossip;
   now: () => number;
   /** Other facts are left to those whom they concern. */
   judges(key: string): boolean;
@@ -66,8 +66,8 @@ export function createSharedStates(options: SharedStatesOptions): SharedStates {
         see(key, outcome.version);
         break;
       case 'changed': {
-        see(key, outcome.fact?.version);
-        const theirs = outcome.fact && parse(outcome.fact.text, now());
+        see(key, outcome.state?.version);
+        const theirs = outcome.state && parse(outcome.state.text, now());
         if (theirs && isNewer(theirs, current(key))) adopt(key, theirs);
         else behind.add(key);
         break;
@@ -85,8 +85,8 @@ export function createSharedStates(options: SharedStatesOptions): SharedStates {
 
   const put = (field: string, record: StateRecord, seen: string | undefined) =>
     record.state.kind === 'closed'
-      ? fleet.clearFact(field, seen)
-      : fleet.setFact(field, JSON.stringify(record), seen);
+      ? fleet.clearState(field, seen)
+      : fleet.setState(field, JSON.stringify(record), seen);
 
   function see(key: string, version: string | undefined): void {
     if (version === undefined) versions.delete(key);
@@ -95,13 +95,13 @@ export function createSharedStates(options: SharedStatesOptions): SharedStates {
 
   async function read(): Promise<void> {
     isUnread = false;
-    const outcome = await fleet.facts();
+    const outcome = await fleet.states();
     if (outcome.kind === 'away') {
       isUnread = true;
       return;
     }
     const missing = new Set(versions.keys());
-    for (const [field, { text, version }] of outcome.facts) {
+    for (const [field, { text, version }] of outcome.states) {
       if (!field.startsWith(prefix)) continue;
       const key = field.slice(prefix.length);
       if (!judges(key)) continue;

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '@millrace/shared/config';
-import { createMemoryFleet } from '@millrace/shared/store/gossip/memory-gossip';
+import { createMemoryGossip } from '@millrace/shared/store/gossip/memory-gossip';
 import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { policy } from '../health/breaker.fixture.ts';
@@ -49,7 +49,7 @@ async function simulate(...rates: number[]): Promise<Result> {
   for (const [i, { model }] of some.entries()) rateOf.set(model, rates[i] ?? 0);
   const random = seeded(7);
   const health = createHealth({
-    bus: createMemoryFleet().join('w'),
+    bus: createMemoryGossip().join('w'),
     worker: 'w',
     breakerOf: () => policy,
     random,

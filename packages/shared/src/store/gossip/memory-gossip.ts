@@ -1,77 +1,83 @@
-import { maxFacts } from './port.ts';
-import type { Fact, Fleet, FleetEvents, SetOutcome } from './port.ts';
+import { maxStates } from './port.ts';
+import type { SharedState, Gossip, GossipEvents, SetOutcome } from './port.ts';
 
 /** A fleet within one process, for tests. */
-export type MemoryFleet = {
-  join(owner: string): Fleet;
+export type MemoryGossip = {
+  join(owner: string): Gossip;
   /** What is shared cannot be reached by these owners any more; without names by nobody. */
-  cut(...owners: string[]): void;
+  disconnect(...owners: string[]): void;
   /** It can be reached again, and whoever listens is told so. */
-  mend(): void;
+  reconnect(): void;
 };
 
-export type MemoryFleetOptions = {
+export type MemoryGossipOptions = {
   /** Milliseconds: what leases run out by. */
   now?: () => number;
 };
 
-type Listener = { owner: string; events: FleetEvents };
+type Listener = { owner: string; events: GossipEvents };
 
-export function createMemoryFleet({ now = Date.now }: MemoryFleetOptions = {}): MemoryFleet {
-  const facts = new Map<string, Fact>();
+export function createMemoryGossip({ now = Date.now }: MemoryGossipOptions = {}): MemoryGossip {
+  const states = new Map<string, SharedState>();
   const leases = new Map<string, { owner: string; until: number }>();
   const listeners = new Set<Listener>();
-  let isCut = (_owner: string): boolean => false;
+  let isDisconnected = (_owner: string): boolean => false;
 
   /** Later, as on a network, so that nobody is called in the middle of its own work. */
-  const tell = (listener: Listener, act: (events: FleetEvents) => void) =>
+  const notify = (listener: Listener, act: (events: GossipEvents) => void) =>
     queueMicrotask(() => {
-      if (listeners.has(listener) && !isCut(listener.owner)) act(listener.events);
+      if (listeners.has(listener) && !isDisconnected(listener.owner)) act(listener.events);
     });
 
-  function change(field: string, seen: string | undefined, fact: Fact | undefined): SetOutcome {
-    const current = facts.get(field);
-    if (!fact && !current) return { kind: 'set', version: undefined };
-    if (current?.version !== seen) return { kind: 'changed', fact: current };
-    if (fact && !current && facts.size >= maxFacts) return { kind: 'full' };
-    if (fact) facts.set(field, fact);
-    else facts.delete(field);
-    return { kind: 'set', version: fact?.version };
+  function change(
+    field: string,
+    seen: string | undefined,
+    state: SharedState | undefined,
+  ): SetOutcome {
+    const current = states.get(field);
+    if (!state && !current) return { kind: 'set', version: undefined };
+    if (current?.version !== seen) return { kind: 'changed', state: current };
+    if (state && !current && states.size >= maxStates) return { kind: 'full' };
+    if (state) states.set(field, state);
+    else states.delete(field);
+    return { kind: 'set', version: state?.version };
   }
 
-  function join(owner: string): Fleet {
+  function join(owner: string): Gossip {
     let published = 0;
     let dropped = 0;
     const away = { kind: 'away' } as const;
     return {
       owner,
       publish(text) {
-        if (isCut(owner)) {
+        if (isDisconnected(owner)) {
           dropped += 1;
           return;
         }
         published += 1;
-        for (const listener of listeners) tell(listener, (events) => events.onText(text));
+        for (const listener of listeners) notify(listener, (events) => events.onText(text));
       },
       subscribe(events) {
         const listener = { owner, events };
         listeners.add(listener);
-        tell(listener, () => events.onListening());
+        notify(listener, () => events.onListening());
         return { close: () => listeners.delete(listener) };
       },
-      facts: async () => (isCut(owner) ? away : { kind: 'facts', facts: new Map(facts) }),
-      setFact: async (field, text, seen) =>
-        isCut(owner) ? away : change(field, seen, { text, version: crypto.randomUUID() }),
-      clearFact: async (field, seen) => (isCut(owner) ? away : change(field, seen, undefined)),
+      states: async () =>
+        isDisconnected(owner) ? away : { kind: 'states', states: new Map(states) },
+      setState: async (field, text, seen) =>
+        isDisconnected(owner) ? away : change(field, seen, { text, version: crypto.randomUUID() }),
+      clearState: async (field, seen) =>
+        isDisconnected(owner) ? away : change(field, seen, undefined),
       async claim(name, ttlMs) {
-        if (isCut(owner)) return 'away';
+        if (isDisconnected(owner)) return 'away';
         const lease = leases.get(name);
         if (lease && lease.owner !== owner && now() < lease.until) return 'taken';
         leases.set(name, { owner, until: now() + ttlMs });
         return 'claimed';
       },
       async release(name) {
-        if (!isCut(owner) && leases.get(name)?.owner === owner) leases.delete(name);
+        if (!isDisconnected(owner) && leases.get(name)?.owner === owner) leases.delete(name);
       },
       counters: () => ({ published, dropped }),
     };
@@ -79,14 +85,14 @@ export function createMemoryFleet({ now = Date.now }: MemoryFleetOptions = {}): 
 
   return {
     join,
-    cut(...owners) {
-      isCut = (owner) => owners.length === 0 || owners.includes(owner);
+    disconnect(...owners) {
+      isDisconnected = (owner) => owners.length === 0 || owners.includes(owner);
     },
-    mend() {
-      const wasCut = isCut;
-      isCut = () => false;
+    reconnect() {
+      const wasDisconnected = isDisconnected;
+      isDisconnected = () => false;
       for (const listener of listeners) {
-        if (wasCut(listener.owner)) tell(listener, (events) => events.onListening());
+        if (wasDisconnected(listener.owner)) notify(listener, (events) => events.onListening());
       }
     },
   };

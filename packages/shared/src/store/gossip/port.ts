@@ -8,17 +8,17 @@
  * - a lease has one owner at a time, and an end of life;
  * - facts have an end of life too, and a bound on their number.
  */
-export type Fleet = {
+export type Gossip = {
   /** Unique to this process: the owner of its leases. */
   readonly owner: string;
   /** To everyone who listens, the teller too. Best effort: dropped, and counted, where it cannot be sent. */
   publish(text: string): void;
-  subscribe(events: FleetEvents): FleetSubscription;
-  facts(): Promise<FactsOutcome>;
+  subscribe(events: GossipEvents): GossipSubscription;
+  states(): Promise<StatesOutcome>;
   /** Sets a fact, unless it is no longer the one that was seen. `undefined`: there was none. */
-  setFact(field: string, text: string, seen: FactVersion | undefined): Promise<SetOutcome>;
+  setState(field: string, text: string, seen: StateVersion | undefined): Promise<SetOutcome>;
   /** Removes a fact, unless it is no longer the one that was seen. */
-  clearFact(field: string, seen: FactVersion | undefined): Promise<SetOutcome>;
+  clearState(field: string, seen: StateVersion | undefined): Promise<SetOutcome>;
   /**
    * Takes a lease for so many milliseconds, or renews it where this process has it already: two parts of
    * one process are not kept apart by it.
@@ -27,10 +27,10 @@ export type Fleet = {
   /** Gives a lease back, if it is still one's own. */
   release(name: string): Promise<void>;
   /** Since the start. */
-  counters(): FleetCounters;
+  counters(): GossipCounters;
 };
 
-export type FleetEvents = {
+export type GossipEvents = {
   onText(text: string): void;
   /**
    * From here on texts are heard: for the first time, or again after the connection was away. What was
@@ -39,28 +39,30 @@ export type FleetEvents = {
   onListening(): void;
 };
 
-export type FleetSubscription = { close(): void };
+export type GossipSubscription = { close(): void };
 
 /** Changes with every change of the fact, and is never used twice. */
-export type FactVersion = string;
-export type Fact = { text: string; version: FactVersion };
+export type StateVersion = string;
+export type SharedState = { text: string; version: StateVersion };
 
-export type FactsOutcome = { kind: 'facts'; facts: ReadonlyMap<string, Fact> } | { kind: 'away' };
+export type StatesOutcome =
+  | { kind: 'states'; states: ReadonlyMap<string, SharedState> }
+  | { kind: 'away' };
 
 export type SetOutcome =
   /** Without a version where it was cleared. */
-  | { kind: 'set'; version: FactVersion | undefined }
+  | { kind: 'set'; version: StateVersion | undefined }
   /** Somebody else was first: what is there now. */
-  | { kind: 'changed'; fact: Fact | undefined }
+  | { kind: 'changed'; state: SharedState | undefined }
   /** There are as many facts as there may be. */
   | { kind: 'full' }
   | { kind: 'away' };
 
 export type ClaimOutcome = 'claimed' | 'taken' | 'away';
 
-export type FleetCounters = { published: number; dropped: number };
+export type GossipCounters = { published: number; dropped: number };
 
 /** Facts at most. */
-export const maxFacts = 10_000;
+export const maxStates = 10_000;
 /** Milliseconds that the facts outlive the last change of one of them. */
-export const factsTtlMs = 3_600_000;
+export const statesTtlMs = 3_600_000;

@@ -2,11 +2,11 @@ import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
 import { StoreSilent } from '../outage.ts';
-import { within } from '../../runtime/timeout.ts';
-import { factsTtlMs, maxFacts } from './port.ts';
-import type { Fact, Fleet, FleetEvents, FleetSubscription, SetOutcome } from './port.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
+import { statesTtlMs, maxStates } from './port.ts';
+import type { SharedState, Gossip, GossipEvents, GossipSubscription, SetOutcome } from './port.ts';
 
-export type RedisFleetOptions = {
+export type RedisGossipOptions = {
   keys: Keyspace;
   /** Unique to this process. */
   owner: string;
@@ -18,21 +18,21 @@ export type RedisFleetOptions = {
 };
 
 /** Milliseconds that Redis may take for one question; longer is as good as away. */
-const patienceMs = 1000;
+const answerTimeoutMs = 1000;
 /** Texts that are sent and not confirmed yet; a Redis that stands still is sent no more than these. */
 const maxUnderWay = 100;
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = {
-  claim: load('claim'),
-  release: load('release'),
-  changeFact: load('change-fact'),
+  claim: load('claim-lease'),
+  release: load('release-lease'),
+  changeState: load('change-state'),
 };
 
 /** A channel, a hash and one string for each lease, all in one slot. */
-export function createRedisFleet(options: RedisFleetOptions): Fleet {
+export function createRedisGossip(options: RedisGossipOptions): Gossip {
   const { keys, owner, redis, connect, onError } = options;
-  const channel = keys.fleet();
+  const channel = keys.gossip();
   let underWay = 0;
   let published = 0;
   let dropped = 0;
@@ -41,9 +41,9 @@ export function createRedisFleet(options: RedisFleetOptions): Fleet {
   async function ask<T>(question: () => Promise<T>): Promise<T | undefined> {
     if (redis.status !== 'ready') return undefined;
     try {
-      return await within(
+      return await withTimeout(
         question(),
-        patienceMs,
+        answerTimeoutMs,
         () => new StoreSilent('the fleet: Redis is silent'),
       );
     } catch (error) {
@@ -52,17 +52,19 @@ export function createRedisFleet(options: RedisFleetOptions): Fleet {
     }
   }
 
-  async function changeFact(
+  async function changeState(
     field: string,
     seen: string | undefined,
     version: string | undefined,
     text: string,
   ): Promise<SetOutcome> {
-    const args = [field, seen ?? '', version ?? '', text, factsTtlMs, maxFacts];
-    const reply = await ask(() => runScript(redis, scripts.changeFact, [keys.fleetFacts()], args));
+    const args = [field, seen ?? '', version ?? '', text, statesTtlMs, maxStates];
+    const reply = await ask(() =>
+      runScript(redis, scripts.changeState, [keys.sharedStates()], args),
+    );
     const [kind, value] = (reply ?? []) as [string?, string?];
     if (kind === 'set') return { kind, version };
-    if (kind === 'changed') return { kind, fact: parseFact(value) };
+    if (kind === 'changed') return { kind, state: parseState(value) };
     return kind === 'full' ? { kind } : { kind: 'away' };
   }
 
@@ -86,29 +88,31 @@ export function createRedisFleet(options: RedisFleetOptions): Fleet {
 
     subscribe: (events) => listen(connect(), channel, events, onError),
 
-    async facts() {
-      const fields = await ask(() => redis.hgetall(keys.fleetFacts()));
+    async states() {
+      const fields = await ask(() => redis.hgetall(keys.sharedStates()));
       if (!fields) return { kind: 'away' };
-      const facts = new Map<string, Fact>();
+      const states = new Map<string, SharedState>();
       for (const [field, value] of Object.entries(fields)) {
-        const fact = parseFact(value);
-        if (fact) facts.set(field, fact);
+        const state = parseState(value);
+        if (state) states.set(field, state);
       }
-      return { kind: 'facts', facts };
+      return { kind: 'states', states };
     },
 
-    setFact: (field, text, seen) => changeFact(field, seen, crypto.randomUUID(), text),
-    clearFact: (field, seen) => changeFact(field, seen, undefined, ''),
+    setState: (field, text, seen) => changeState(field, seen, crypto.randomUUID(), text),
+    clearState: (field, seen) => changeState(field, seen, undefined, ''),
 
     async claim(name, ttlMs) {
       const args = [owner, Math.max(1, Math.round(ttlMs))];
-      const reply = await ask(() => runScript(redis, scripts.claim, [keys.fleetLease(name)], args));
+      const reply = await ask(() =>
+        runScript(redis, scripts.claim, [keys.gossipLease(name)], args),
+      );
       if (reply === undefined) return 'away';
       return reply === 1 ? 'claimed' : 'taken';
     },
 
     async release(name) {
-      await ask(() => runScript(redis, scripts.release, [keys.fleetLease(name)], [owner]));
+      await ask(() => runScript(redis, scripts.release, [keys.gossipLease(name)], [owner]));
     },
 
     counters: () => ({ published, dropped }),
@@ -118,9 +122,9 @@ export function createRedisFleet(options: RedisFleetOptions): Fleet {
 function listen(
   connection: Redis,
   channel: string,
-  { onText, onListening }: FleetEvents,
+  { onText, onListening }: GossipEvents,
   onError: (error: unknown) => void,
-): FleetSubscription {
+): GossipSubscription {
   let closed = false;
   connection.on('smessage', (_channel: string, text: string) => {
     // What is read already would still come behind a disconnect.
@@ -150,7 +154,7 @@ function listen(
   };
 }
 
-function parseFact(value: string | null | undefined): Fact | undefined {
+function parseState(value: string | null | undefined): SharedState | undefined {
   const space = value?.indexOf(' ') ?? -1;
   if (!value || space < 0) return undefined;
   return { version: value.slice(0, space), text: value.slice(space + 1) };

@@ -1,9 +1,15 @@
 import { describe, expect, test } from 'vitest';
-import type { Sign } from './port.ts';
-import { createSuspicion, hungMs, lateMs, mostMs, unprovenMs } from './failure-detector.ts';
-import type { Settled, Suspicion, Verdict } from './failure-detector.ts';
+import type { WorkerSign } from './port.ts';
+import {
+  createFailureDetector,
+  hungMs,
+  staleAfterMs,
+  majorityMs,
+  unprovenMs,
+} from './failure-detector.ts';
+import type { Exemptions, FailureDetector, Failure } from './failure-detector.ts';
 
-const lookMs = 20;
+const viewMs = 20;
 
 /** A fleet of workers, but for those that are `gone`, `hung` (no beat), or `deaf` (no subscription). */
 function createFleet(names: string[]) {
@@ -11,146 +17,146 @@ function createFleet(names: string[]) {
   const hung = new Set<string>();
   const deaf = new Set<string>();
   let time = 0;
-  const signs = (): Sign[] =>
+  const signs = (): WorkerSign[] =>
     names.map((name) => ({
       name,
       beat: gone.has(name) || hung.has(name) ? 'last' : String(Math.floor(time / 250)),
       listening: !gone.has(name) && !deaf.has(name),
     }));
-  const look = (suspicion: Suspicion, elapsedMs = lookMs, settled?: Settled): Verdict[] => {
+  const view = (detector: FailureDetector, elapsedMs = viewMs, exempt?: Exemptions): Failure[] => {
     time += elapsedMs;
-    return suspicion.judge(signs(), { plannedMs: lookMs, elapsedMs }, settled);
+    return detector.failures(signs(), { plannedMs: viewMs, elapsedMs }, exempt);
   };
   return {
     gone,
     hung,
     deaf,
-    look,
-    /** Looks until there are verdicts; how many milliseconds that took. */
+    view,
+    /** Views the registry until the detector reports failures; returns how many milliseconds that took. */
     until(
-      suspicion: Suspicion,
+      detector: FailureDetector,
       withinMs = 10_000,
-      settled?: Settled,
-    ): { ms: number; verdicts: Verdict[] } {
-      for (let ms = lookMs; ms <= withinMs; ms += lookMs) {
-        const verdicts = look(suspicion, lookMs, settled);
-        if (verdicts.length > 0) return { ms, verdicts };
+      exempt?: Exemptions,
+    ): { ms: number; failures: Failure[] } {
+      for (let ms = viewMs; ms <= withinMs; ms += viewMs) {
+        const failures = view(detector, viewMs, exempt);
+        if (failures.length > 0) return { ms, failures };
       }
-      return { ms: Infinity, verdicts: [] };
+      return { ms: Infinity, failures: [] };
     },
-    warm(suspicion: Suspicion) {
-      for (let ms = 0; ms < 1000; ms += lookMs) expect(look(suspicion)).toEqual([]);
+    warm(detector: FailureDetector) {
+      for (let ms = 0; ms < 1000; ms += viewMs) expect(view(detector)).toEqual([]);
     },
   };
 }
 
 describe('a worker that stops listening', () => {
-  test('is gone at the first look', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('is reported as gone at the first view', () => {
+    const [fleet, detector] = [createFleet(['a', 'b']), createFailureDetector()];
+    fleet.warm(detector);
     fleet.gone.add('a');
-    expect(fleet.look(suspicion)).toMatchObject([{ name: 'a', cause: 'gone' }]);
+    expect(fleet.view(detector)).toMatchObject([{ name: 'a', cause: 'gone' }]);
   });
 
-  test('is looked at again when the look was late', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('is reported only at the next view when the first one came late', () => {
+    const [fleet, detector] = [createFleet(['a', 'b']), createFailureDetector()];
+    fleet.warm(detector);
     fleet.gone.add('a');
-    expect(fleet.look(suspicion, lookMs + lateMs + 1)).toEqual([]);
-    expect(fleet.look(suspicion)).toMatchObject([{ name: 'a', cause: 'gone' }]);
+    expect(fleet.view(detector, viewMs + staleAfterMs + 1)).toEqual([]);
+    expect(fleet.view(detector)).toMatchObject([{ name: 'a', cause: 'gone' }]);
   });
 
-  test('together with most others is given time', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b', 'c']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('together with most others is reported only after a while', () => {
+    const [fleet, detector] = [createFleet(['a', 'b', 'c']), createFailureDetector()];
+    fleet.warm(detector);
     fleet.gone.add('a').add('b');
-    const { ms, verdicts } = fleet.until(suspicion);
-    expect(verdicts.map(({ name }) => name)).toEqual(['a', 'b']);
-    expect(ms).toBeGreaterThanOrEqual(mostMs);
-    expect(ms).toBeLessThan(mostMs + 100);
+    const { ms, failures } = fleet.until(detector);
+    expect(failures.map(({ name }) => name)).toEqual(['a', 'b']);
+    expect(ms).toBeGreaterThanOrEqual(majorityMs);
+    expect(ms).toBeLessThan(majorityMs + 100);
   });
 
-  test('and was not seen alive since the connection was lost is given much time', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b', 'c']), createSuspicion()];
-    fleet.warm(suspicion);
-    suspicion.doubt();
+  test('and was not seen alive since the connection was lost is reported late', () => {
+    const [fleet, detector] = [createFleet(['a', 'b', 'c']), createFailureDetector()];
+    fleet.warm(detector);
+    detector.reset();
     fleet.gone.add('a');
-    const { ms, verdicts } = fleet.until(suspicion);
-    expect(verdicts).toMatchObject([{ name: 'a', cause: 'gone' }]);
+    const { ms, failures } = fleet.until(detector);
+    expect(failures).toMatchObject([{ name: 'a', cause: 'gone' }]);
     expect(ms).toBeGreaterThanOrEqual(unprovenMs);
     expect(ms).toBeLessThan(unprovenMs + 100);
   });
 
-  test('for less than that is none of them', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b', 'c']), createSuspicion()];
-    fleet.warm(suspicion);
-    suspicion.doubt();
+  test('for less than that is not reported', () => {
+    const [fleet, detector] = [createFleet(['a', 'b', 'c']), createFailureDetector()];
+    fleet.warm(detector);
+    detector.reset();
     for (const name of ['a', 'b', 'c']) fleet.gone.add(name);
-    expect(fleet.until(suspicion, unprovenMs - 200).verdicts).toEqual([]);
+    expect(fleet.until(detector, unprovenMs - 200).failures).toEqual([]);
     fleet.gone.clear();
-    expect(fleet.until(suspicion, 5000).verdicts).toEqual([]);
+    expect(fleet.until(detector, 5000).failures).toEqual([]);
   });
 });
 
 describe('a worker that stops beating', () => {
-  test('is hung after its time', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('is reported as hung after 1.5 seconds', () => {
+    const [fleet, detector] = [createFleet(['a', 'b']), createFailureDetector()];
+    fleet.warm(detector);
     fleet.hung.add('a');
-    const { ms, verdicts } = fleet.until(suspicion);
-    expect(verdicts).toMatchObject([{ name: 'a', cause: 'hung' }]);
+    const { ms, failures } = fleet.until(detector);
+    expect(failures).toMatchObject([{ name: 'a', cause: 'hung' }]);
     expect(ms).toBeGreaterThanOrEqual(hungMs);
     expect(ms).toBeLessThan(hungMs + 100);
   });
 
-  test('is not, when it was the reaper that stood still', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('is not reported when the reaper itself stood still', () => {
+    const [fleet, detector] = [createFleet(['a', 'b']), createFailureDetector()];
+    fleet.warm(detector);
     // Beats that came in between are seen at once, and one that is due comes a little later.
     fleet.hung.add('a').add('b');
-    expect(fleet.look(suspicion, 60_000)).toEqual([]);
-    expect(fleet.look(suspicion)).toEqual([]);
+    expect(fleet.view(detector, 60_000)).toEqual([]);
+    expect(fleet.view(detector)).toEqual([]);
   });
 
-  test('for a second, as with a long garbage collection, is none', () => {
-    const [fleet, suspicion] = [createFleet(['a']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('for a second, as in a long garbage collection, is not reported', () => {
+    const [fleet, detector] = [createFleet(['a']), createFailureDetector()];
+    fleet.warm(detector);
     for (let round = 0; round < 5; round++) {
       fleet.hung.add('a');
-      expect(fleet.until(suspicion, 1100).verdicts).toEqual([]);
+      expect(fleet.until(detector, 1100).failures).toEqual([]);
       fleet.hung.clear();
-      expect(fleet.until(suspicion, 300).verdicts).toEqual([]);
+      expect(fleet.until(detector, 300).failures).toEqual([]);
     }
   });
 
-  test('and was struck off starts anew', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('and was removed from the registry starts with a new record', () => {
+    const [fleet, detector] = [createFleet(['a', 'b']), createFailureDetector()];
+    fleet.warm(detector);
     fleet.hung.add('a');
-    fleet.until(suspicion);
-    suspicion.forget('a');
-    expect(fleet.until(suspicion, unprovenMs - 200).verdicts).toEqual([]);
+    fleet.until(detector);
+    detector.forget('a');
+    expect(fleet.until(detector, unprovenMs - 200).failures).toEqual([]);
   });
 
-  test('is hung though its subscription was lost before, and that was looked into', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('is reported as hung although it was exonerated of a lost subscription before', () => {
+    const [fleet, detector] = [createFleet(['a', 'b']), createFailureDetector()];
+    fleet.warm(detector);
     fleet.deaf.add('a');
-    expect(fleet.look(suspicion)).toMatchObject([{ name: 'a', cause: 'gone' }]);
-    const settled = { busy: new Set<string>(), excused: new Set(['a']) };
-    expect(fleet.until(suspicion, 5000, settled).verdicts).toEqual([]);
+    expect(fleet.view(detector)).toMatchObject([{ name: 'a', cause: 'gone' }]);
+    const exempt = { handled: new Set<string>(), exonerated: new Set(['a']) };
+    expect(fleet.until(detector, 5000, exempt).failures).toEqual([]);
     fleet.hung.add('a');
-    const { ms, verdicts } = fleet.until(suspicion, 5000, settled);
-    expect(verdicts).toMatchObject([{ name: 'a', cause: 'hung' }]);
-    expect(ms).toBeLessThan(hungMs + mostMs + 100);
+    const { ms, failures } = fleet.until(detector, 5000, exempt);
+    expect(failures).toMatchObject([{ name: 'a', cause: 'hung' }]);
+    expect(ms).toBeLessThan(hungMs + majorityMs + 100);
   });
 
-  test('is seen to do so also while nothing is asked about it', () => {
-    const [fleet, suspicion] = [createFleet(['a', 'b']), createSuspicion()];
-    fleet.warm(suspicion);
+  test('is still observed while its failure is being handled', () => {
+    const [fleet, detector] = [createFleet(['a', 'b']), createFailureDetector()];
+    fleet.warm(detector);
     fleet.hung.add('a');
-    const settled = { busy: new Set(['a']), excused: new Set<string>() };
-    expect(fleet.until(suspicion, hungMs + 100, settled).verdicts).toEqual([]);
-    expect(fleet.look(suspicion)).toMatchObject([{ name: 'a', cause: 'hung' }]);
+    const exempt = { handled: new Set(['a']), exonerated: new Set<string>() };
+    expect(fleet.until(detector, hungMs + 100, exempt).failures).toEqual([]);
+    expect(fleet.view(detector)).toMatchObject([{ name: 'a', cause: 'hung' }]);
   });
 });

@@ -4,7 +4,7 @@
  */
 
 /** What one look shows of one worker, at one moment in Redis. */
-export type Sign = {
+export type WorkerSign = {
   name: string;
   /** Any text that changes with every beat: clocks of two machines are never compared. */
   beat: string;
@@ -12,36 +12,36 @@ export type Sign = {
   listening: boolean;
 };
 
-export type Look = {
+export type RegistryView = {
   /** Whoever looked holds the lease: it is the one to act. */
   leads: boolean;
   /** Jobs that wait or run: none of them is lost with a worker, but somebody waits for each. */
   jobs: number;
-  signs: readonly Sign[];
+  signs: readonly WorkerSign[];
 };
 
 /** Why a worker's jobs are taken: `gone`, its process ended; `hung`, its event loop stands still. */
 export type DeathCause = 'gone' | 'hung';
 
 /** One shard's workers as a reaper sees them. */
-export type PresenceBoard = {
+export type Registry = {
   /** Looks. With `lead` it first takes or renews the lease, where nobody else has it. */
-  look(lead: boolean): Promise<Look>;
+  view(lead: boolean): Promise<RegistryView>;
   /**
    * How many connections Redis has of each of these workers, by name; undefined where the reaper's
    * user may not know.
    */
   connections(names: readonly string[]): Promise<Map<string, number> | undefined>;
   /** Closes every connection of a worker; nothing where the reaper's user may not. */
-  cut(name: string): Promise<void>;
+  disconnect(name: string): Promise<void>;
   /** Strikes a worker off the list; one that still lives is back with its next beat. */
-  forget(name: string): Promise<void>;
+  remove(name: string): Promise<void>;
   /** Gives the lease back, for the next one to have it at once. */
-  resign(): Promise<void>;
+  releaseLease(): Promise<void>;
 };
 
 /** A worker's own part. */
-export type Presence = {
+export type Registration = {
   /** Ends the beats and takes the worker off the list: it goes by itself, and holds no jobs. */
   leave(): Promise<void>;
 };

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { PresenceBoard, Sign } from './port.ts';
+import type { Registry, WorkerSign } from './port.ts';
 import { startReaper } from './reaper.ts';
 import type { Reaper } from './reaper.ts';
 
@@ -18,39 +18,39 @@ function start() {
     holder: undefined as string | undefined,
     dead: new Set<string>(),
     hung: new Set<string>(),
-    forgotten: new Set<string>(),
-    looks: 0,
+    removed: new Set<string>(),
+    views: 0,
     taken: [] as string[],
     deaths: [] as string[],
-    /** Called in the middle of a look, when Redis has answered already. */
+    /** Called while a view is under way, after Redis has answered. */
     onAnswer: () => {},
   };
-  const signs = (): Sign[] =>
+  const signs = (): WorkerSign[] =>
     ['a', 'b', 'c', 'd', 'e']
-      .filter((name) => !shard.forgotten.has(name))
+      .filter((name) => !shard.removed.has(name))
       .map((name) => ({
         name,
         beat: shard.hung.has(name) ? 'last' : String(Math.floor(performance.now() / 250)),
         listening: !shard.dead.has(name),
       }));
-  const board: PresenceBoard = {
-    async look(lead) {
-      shard.looks += 1;
+  const registry: Registry = {
+    async view(lead) {
+      shard.views += 1;
       if (lead) shard.holder ??= 'us';
-      const look = { leads: shard.holder === 'us' && lead, jobs: shard.jobs, signs: signs() };
+      const view = { leads: shard.holder === 'us' && lead, jobs: shard.jobs, signs: signs() };
       shard.onAnswer();
-      return look;
+      return view;
     },
     connections: async (names) =>
       new Map(names.map((name) => [name, shard.dead.has(name) ? 0 : 1])),
-    cut: async () => {},
-    forget: async (name) => void shard.forgotten.add(name),
-    async resign() {
+    disconnect: async () => {},
+    remove: async (name) => void shard.removed.add(name),
+    async releaseLease() {
       if (shard.holder === 'us') shard.holder = undefined;
     },
   };
   reaper = startReaper({
-    board,
+    registry,
     async takeFrom(name) {
       shard.taken.push(name);
       return 1;
@@ -73,22 +73,22 @@ const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 async function startResting() {
   const shard = start();
   await pass(3000);
-  shard.looks = 0;
+  shard.views = 0;
   return shard;
 }
 
-test('a reaper with open jobs looks every 10 ms and keeps its lease', async () => {
+test('a reaper with open jobs views the registry every 10 ms and keeps its lease', async () => {
   const shard = start();
   shard.jobs = 1;
   await pass(10_000);
-  expect(shard.looks).toBeGreaterThan(900);
+  expect(shard.views).toBeGreaterThan(900);
   expect(shard.holder).toBe('us');
 });
 
-test('a reaper without open jobs looks four times a second and gives its lease back', async () => {
+test('a reaper without open jobs views the registry four times a second and gives its lease back', async () => {
   const shard = await startResting();
   await pass(10_000);
-  expect(shard.looks).toBeLessThanOrEqual(41);
+  expect(shard.views).toBeLessThanOrEqual(41);
   expect(shard.holder).toBeUndefined();
 });
 
@@ -100,21 +100,21 @@ test('a reaper rests only after a second without jobs', async () => {
     shard.jobs = 0;
     await pass(900);
   }
-  expect(shard.looks).toBeGreaterThan(800);
+  expect(shard.views).toBeGreaterThan(800);
 });
 
-test('a resting reaper that is woken by a request looks at once, and leads', async () => {
+test('a resting reaper that a request wakes views the registry at once and takes the lease', async () => {
   const shard = await startResting();
   shard.jobs = 1;
   shard.reaper.wake();
   await pass(0);
-  expect(shard.looks).toBe(1);
+  expect(shard.views).toBe(1);
   expect(shard.holder).toBe('us');
   await pass(100);
-  expect(shard.looks).toBeGreaterThan(9);
+  expect(shard.views).toBeGreaterThan(9);
 });
 
-test('a request that is sent while the last look before the rest is under way keeps the reaper awake', async () => {
+test('a request that is sent during the last view before the rest keeps the reaper awake', async () => {
   const shard = start();
   shard.onAnswer = () => {
     if (performance.now() < 1000) return;
@@ -123,12 +123,12 @@ test('a request that is sent while the last look before the rest is under way ke
     shard.reaper.wake();
   };
   await pass(1000);
-  shard.looks = 0;
+  shard.views = 0;
   await pass(100);
-  expect(shard.looks).toBeGreaterThan(9);
+  expect(shard.views).toBeGreaterThan(9);
 });
 
-test('a request that is sent while a reaper at rest looks has it look again, as the leader', async () => {
+test('a request that is sent during a view of a resting reaper makes it view again with the lease', async () => {
   const shard = await startResting();
   shard.onAnswer = () => {
     shard.onAnswer = () => {};
@@ -139,13 +139,13 @@ test('a request that is sent while a reaper at rest looks has it look again, as 
   expect(shard.holder).toBe('us');
 });
 
-test('a reaper that rests finds the jobs that another one has sent, and stands by', async () => {
+test('a resting reaper finds jobs that another ingress has submitted, and stands by', async () => {
   const shard = await startResting();
   shard.jobs = 1;
   shard.holder = 'them';
   await pass(1250);
-  expect(shard.looks).toBeGreaterThan(19);
-  expect(shard.looks).toBeLessThan(30);
+  expect(shard.views).toBeGreaterThan(19);
+  expect(shard.views).toBeLessThan(30);
   // It dies together with a worker.
   shard.holder = undefined;
   shard.dead.add('a');
@@ -153,7 +153,7 @@ test('a reaper that rests finds the jobs that another one has sent, and stands b
   expect(shard.taken[0]).toBe('a');
 });
 
-test('a worker that dies while the reaper rests is buried by one that has the lease', async () => {
+test('a worker that dies while the reaper rests is confirmed dead by a reaper that holds the lease', async () => {
   const shard = await startResting();
   shard.dead.add('a');
   await pass(260);
@@ -161,7 +161,7 @@ test('a worker that dies while the reaper rests is buried by one that has the le
   expect(shard.holder).toBe('us');
 });
 
-test('a worker that stands still while the reaper rests is found in the usual time', async () => {
+test('a worker that hangs while the reaper rests is found in the usual time', async () => {
   const shard = await startResting();
   shard.hung.add('a');
   await pass(1400);
@@ -170,14 +170,14 @@ test('a worker that stands still while the reaper rests is found in the usual ti
   expect(shard.deaths).toEqual(['a hung']);
 });
 
-test('a reaper that is told of a death looks at once, whether it rests or not', async () => {
+test('a reaper that is told of a death views the registry at once, whether it rests or not', async () => {
   const shard = await startResting();
   shard.dead.add('a');
-  shard.reaper.lookNow();
+  shard.reaper.checkNow();
   await pass(0);
   expect(shard.deaths).toEqual(['a gone']);
   shard.dead.add('b');
-  shard.reaper.lookNow();
+  shard.reaper.checkNow();
   await pass(0);
   expect(shard.deaths).toEqual(['a gone', 'b gone']);
 });

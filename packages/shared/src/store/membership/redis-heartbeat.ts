@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { BeatReply } from '../../domain/dispatch.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
-import type { Presence } from './port.ts';
+import type { Registration } from './port.ts';
 
 export type HeartbeatOptions = {
   redis: Redis;
@@ -30,7 +30,7 @@ const script = loadScript(new URL('lua/beat.lua', import.meta.url));
  * loop turns, and the reaper's patience is longer than the longest block that an honest worker has
  * (garbage collections and parsing: tens of milliseconds, a second at the very worst).
  */
-export async function startHeartbeat(options: HeartbeatOptions): Promise<Presence> {
+export async function startHeartbeat(options: HeartbeatOptions): Promise<Registration> {
   const { redis, keys, shards, name, onBeat, onError } = options;
   const everyShard = Array.from({ length: shards }, (_, shard) => shard);
   let underWay: Promise<unknown> | undefined;

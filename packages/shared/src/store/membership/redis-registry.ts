@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
-import type { PresenceBoard, Sign } from './port.ts';
+import type { Registry, WorkerSign } from './port.ts';
 
-export type RedisBoardOptions = {
+export type RedisRegistryOptions = {
   redis: Redis;
   keys: Keyspace;
   shard: number;
@@ -14,10 +14,10 @@ export type RedisBoardOptions = {
 };
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
-const scripts = { look: load('look'), resign: load('resign') };
+const scripts = { view: load('view'), releaseLease: load('release-lease') };
 
 /** A look is one script: the lease, the list and the number of subscribers, all of one moment. */
-export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
+export function createRedisRegistry(options: RedisRegistryOptions): Registry {
   const { redis, keys, shard, reaper, leaseMs } = options;
   const lease = keys.reaper(shard);
   const list = keys.beats(shard);
@@ -38,11 +38,11 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
   }
 
   return {
-    async look(lead) {
+    async view(lead) {
       const args = [reaper, leaseMs, renewMs, lead ? 1 : 0, keys.worker(shard, '')];
-      const reply = (await runScript(redis, scripts.look, touched, args)) as unknown[];
+      const reply = (await runScript(redis, scripts.view, touched, args)) as unknown[];
       const [leads, jobs] = reply;
-      const signs: Sign[] = [];
+      const signs: WorkerSign[] = [];
       for (let i = 2; i + 2 < reply.length; i += 3) {
         signs.push({
           name: String(reply[i]),
@@ -61,7 +61,7 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
       return counts;
     },
 
-    async cut(name) {
+    async disconnect(name) {
       const found = (await clients(new Set([name]))) ?? [];
       // One that is gone by now is as good as closed.
       const kill = ({ id }: Client) => redis.call('CLIENT', 'KILL', 'ID', id);
@@ -70,7 +70,7 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
       });
     },
 
-    async forget(name) {
+    async remove(name) {
       // What is left of its offers misleads nobody: a damaged key does not keep it on the list.
       await Promise.allSettled([
         redis.zrem(keys.offers(shard), name),
@@ -79,8 +79,8 @@ export function createRedisBoard(options: RedisBoardOptions): PresenceBoard {
       await redis.hdel(list, name);
     },
 
-    async resign() {
-      await runScript(redis, scripts.resign, [lease], [reaper]);
+    async releaseLease() {
+      await runScript(redis, scripts.releaseLease, [lease], [reaper]);
     },
   };
 }

@@ -5,23 +5,23 @@ import type { DispatchedJob } from '../../domain/dispatch.ts';
 import type { JobData } from '../../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
 import { clearSuspect, suspectName } from './dead-workers-jobs.ts';
-import { lockMs, openDesk } from './bullmq-shard.ts';
-import type { Desk, Fetched } from './bullmq-shard.ts';
-import { startFetching } from './fetch-loop.ts';
-import type { Fetching } from './fetch-loop.ts';
-import { heldJobs, takeBack } from './held-jobs.ts';
+import { lockMs, openShard } from './bullmq-shard.ts';
+import type { BullShard, Fetched } from './bullmq-shard.ts';
+import { startFetchLoop } from './fetch-loop.ts';
+import type { FetchLoop } from './fetch-loop.ts';
+import { heldJobs, requeueInFront } from './held-jobs.ts';
 import { createIsolation } from './isolation.ts';
 import { createLockKeeper } from './lock-keeper.ts';
 import type { LockKeeper } from './lock-keeper.ts';
 import { createOffers } from './offers.ts';
-import { createPlaces } from './concurrency.ts';
+import { createConcurrencyLimit } from './concurrency.ts';
 import type { Activation, ActivationHandler, ActivationOutcome, JobConsumer } from './port.ts';
-import { createStrays } from './lost-jobs.ts';
-import type { Strays } from './lost-jobs.ts';
+import { createLostJobs } from './lost-jobs.ts';
+import type { LostJobs } from './lost-jobs.ts';
 import type { TakenJob } from './taken-job.ts';
-import { createTakings } from './taken-counter.ts';
-import type { Takings } from './taken-counter.ts';
-import { createWaitingLine } from './fair-queue.ts';
+import { createTakenCounter } from './taken-counter.ts';
+import type { TakenCounter } from './taken-counter.ts';
+import { createFairQueue } from './fair-queue.ts';
 
 export type BullConsumerOptions = {
   /** For the commands; each shard gets two connections from it, one of them for its blocking read. */
@@ -43,7 +43,7 @@ export type BullConsumerOptions = {
  * Jobs of one fetch: well below a millisecond of Redis. Of a model whose target turns out to be at its limit, all of
  * them may be asked in vain before the worker avoids the model; and 16 save only a sixth of Redis' time for each.
  */
-const mostAtOnce = 8;
+const maxPerFetch = 8;
 
 /** Milliseconds on its way after which a job that was sent to us may be another worker's. */
 const overdueMs = 500;
@@ -53,10 +53,10 @@ type Admitted = { shown?: Activation['shown']; free?: () => void };
 
 /** What one shard's jobs pass on their way through this worker. */
 type Shard = {
-  desk: Desk;
+  bull: BullShard;
   keeper: LockKeeper;
-  takings: Takings;
-  strays: Strays;
+  taken: TakenCounter;
+  lostJobs: LostJobs;
 };
 
 /** Takes jobs from every shard and gives each activation to the handler. */
@@ -66,26 +66,26 @@ export function startBullConsumer(
 ): JobConsumer {
   const { redis, keys, shards: count, name, concurrency, lifetimeMs, onError } = options;
   const { workers = () => 1 } = options;
-  const line = createWaitingLine({ redis, keys });
+  const fairQueue = createFairQueue({ redis, keys });
   const note = (error: unknown) => onError(asError(error));
-  const places = createPlaces(concurrency, count);
+  const limit = createConcurrencyLimit(concurrency, count);
   /** Models that are not to be taken, as told. */
-  let unwanted: ReadonlySet<string> = new Set();
+  let skippedModels: ReadonlySet<string> = new Set();
   /** The same, with the name of the suspects while one is here. Another set is another object. */
-  let avoided = unwanted;
+  let skipped = skippedModels;
   let held = 0;
   let stopping: Promise<void> | undefined;
 
-  const isolation = createIsolation({ onFree: avoidAnew });
-  function avoidAnew(): void {
-    avoided = isolation.isTaken ? new Set([...unwanted, suspectName]) : unwanted;
-    lookAtAll();
+  const isolation = createIsolation({ onFree: applyFilter });
+  function applyFilter(): void {
+    skipped = isolation.isTaken ? new Set([...skippedModels, suspectName]) : skippedModels;
+    fetchAllNow();
     offers.changed();
   }
 
   /** A job from its fetch to its end in the queue. */
   async function run(shard: Shard, job: TakenJob): Promise<void> {
-    const { desk } = shard;
+    const { bull } = shard;
     const admitted = await admit(shard, job);
     if (!admitted) return;
     let outcome: ActivationOutcome;
@@ -94,34 +94,34 @@ export function startBullConsumer(
     } catch (error) {
       // Clients learn that it failed; why, only this log says.
       note(error);
-      await desk.fail(job, asError(error));
+      await bull.fail(job, asError(error));
       return;
     }
     if ('jobEnded' in outcome && outcome.jobEnded) return;
-    if (outcome.kind === 'completed') await desk.complete(job, outcome.summary);
-    if (outcome.kind === 'failed') await desk.fail(job, new UnrecoverableError(outcome.reason));
+    if (outcome.kind === 'completed') await bull.complete(job, outcome.summary);
+    if (outcome.kind === 'failed') await bull.fail(job, new UnrecoverableError(outcome.reason));
     if (outcome.kind === 'handed_back') await handBack(shard, job);
     if (outcome.kind === 'not_yet') await putBack(shard, job);
   }
 
   /** Undefined when it is not to be run, and has been put where it belongs. */
   async function admit(shard: Shard, job: TakenJob): Promise<Admitted | undefined> {
-    const { desk, takings } = shard;
+    const { bull, taken } = shard;
     // BullMQ has it fail: its workers died too often.
     if (job.deferredFailure) {
-      await desk.fail(job, new UnrecoverableError(job.deferredFailure));
+      await bull.fail(job, new UnrecoverableError(job.deferredFailure));
       return undefined;
     }
     const isFirst = job.number <= 1;
-    if (job.uncounted) takings.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
+    if (job.uncounted) taken.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
     const isSuspect = job.name === suspectName;
     // The fetch was under way when this was decided.
-    if (!isSuspect && (stopping || (places.over && !isFirst))) {
+    if (!isSuspect && (stopping || (limit.isExceeded && !isFirst))) {
       await handBack(shard, job);
       return undefined;
     }
-    const isLeft = isSuspect ? stopping || isolation.isTaken : isFirst && avoided.has(job.name);
-    if (isLeft || places.over) {
+    const isLeft = isSuspect ? stopping || isolation.isTaken : isFirst && skipped.has(job.name);
+    if (isLeft || limit.isExceeded) {
       await putBack(shard, job);
       return undefined;
     }
@@ -136,7 +136,7 @@ export function startBullConsumer(
   ): Promise<ActivationOutcome> {
     const { id, number, data, token, sealed } = job;
     // From here on the run minds it.
-    if (data.deadlineAt !== undefined) line.strike([id]).catch(note);
+    if (data.deadlineAt !== undefined) fairQueue.unwatchDeadlines([id]).catch(note);
     const lock = keeper.keep(id, token);
     held += 1;
     let outcome: ActivationOutcome | undefined;
@@ -153,96 +153,97 @@ export function startBullConsumer(
     }
   }
 
-  function isolate({ desk }: Shard, { id, token, data }: TakenJob): Admitted {
+  function isolate({ bull }: Shard, { id, token, data }: TakenJob): Admitted {
     const free = isolation.take();
-    avoidAnew();
+    applyFilter();
     let hasShown = false;
     const shown = () => {
       if (hasShown) return;
       hasShown = true;
       free();
       // Else it would wait for its turn as a suspect again, with a reader in mid-answer.
-      clearSuspect(redis, desk.worker, { id, token }, data.model).catch(note);
+      clearSuspect(redis, bull.worker, { id, token }, data.model).catch(note);
     };
     return { shown, free };
   }
 
   /** Its deadline is minded again by those who look at the queue. */
-  function waitsAgain({ id, data: { deadlineAt } }: TakenJob): void {
-    if (deadlineAt !== undefined) line.mind(id, deadlineAt).catch(note);
+  function watchDeadlineAgain({ id, data: { deadlineAt } }: TakenJob): void {
+    if (deadlineAt !== undefined) fairQueue.watchDeadline(id, deadlineAt).catch(note);
   }
 
-  async function handBack({ desk }: Shard, job: TakenJob): Promise<void> {
-    waitsAgain(job);
-    await desk.handBack(job);
+  async function handBack({ bull }: Shard, job: TakenJob): Promise<void> {
+    watchDeadlineAgain(job);
+    await bull.handBack(job);
   }
 
-  async function putBack({ desk, takings }: Shard, job: TakenJob): Promise<void> {
-    waitsAgain(job);
-    const outcome = await desk.putBack(job);
-    if (outcome === 'ended') await desk.complete(job, 'had ended already');
+  async function putBack({ bull, taken }: Shard, job: TakenJob): Promise<void> {
+    watchDeadlineAgain(job);
+    const outcome = await bull.putBack(job);
+    if (outcome === 'ended') await bull.complete(job, 'had ended already');
     if (outcome !== 'back') return;
-    takings.spare(1);
+    taken.credit(1);
     // Who slept was woken by its taking, and may want what this worker does not.
-    await desk.wake();
+    await bull.wake();
   }
 
-  function openShard(number: number): Shard {
-    const desk = openDesk({ redis, keys, shard: number, name, lifetimeMs, onError: note });
-    const { worker } = desk;
+  function createShard(number: number): Shard {
+    const bull = openShard({ redis, keys, shard: number, name, lifetimeMs, onError: note });
+    const { worker } = bull;
     const keeper = createLockKeeper({
       extend: (ids, tokens) => worker.extendJobLocks(ids, tokens, lockMs),
       everyMs: lockMs / 4,
       onError,
     });
-    const took = (...what: [jobs: number, bytes: number]) => line.took(number, ...what, avoided);
-    const strays = createStrays({
+    const count = (...what: [jobs: number, bytes: number]) =>
+      fairQueue.onTaken(number, ...what, skipped);
+    const lostJobs = createLostJobs({
       held: () => heldJobs(redis, worker, name),
       isKept: keeper.has,
-      putBack: (job) => takeBack(redis, worker, [job]),
+      putBack: (job) => requeueInFront(redis, worker, [job]),
       onError: note,
     });
-    return { desk, keeper, takings: createTakings({ took, onError: note }), strays };
+    return { bull, keeper, taken: createTakenCounter({ count, onError: note }), lostJobs };
   }
 
-  async function fetch({ desk, takings, strays }: Shard, jobs: number): Promise<Fetched> {
+  async function fetch({ bull, taken, lostJobs }: Shard, jobs: number): Promise<Fetched> {
     const token = randomUUID();
     const lossesBefore = losses;
-    const uncounted = takings.claimSpared(jobs);
+    const uncounted = taken.useCredit(jobs);
     let fetched: Fetched | undefined;
     try {
-      fetched = await desk.fetch({ token, jobs, workers: workers(), uncounted, avoided });
+      fetched = await bull.fetch({ token, jobs, workers: workers(), uncounted, skipped });
       return fetched;
     } finally {
       const came = fetched?.jobs ?? [];
       const counted = came.filter((job) => !job.uncounted && job.deferredFailure === undefined);
-      takings.spare(Math.max(0, uncounted - counted.length));
+      taken.credit(Math.max(0, uncounted - counted.length));
       // Whatever it was that failed, Redis may have given it jobs before.
       const mayHaveMore = fetched === undefined || losses !== lossesBefore;
-      if (mayHaveMore) strays.claim(token, new Set(came.map(({ id }) => id)));
+      if (mayHaveMore) lostJobs.reclaim(token, new Set(came.map(({ id }) => id)));
     }
   }
 
-  function fetchFrom(shard: Shard): Fetching<TakenJob> {
-    const { desk } = shard;
-    const isAvoiding = () => avoided.size > 0;
-    return startFetching<TakenJob>({
-      places,
-      mostAtOnce,
+  function startLoop(shard: Shard): FetchLoop<TakenJob> {
+    const { bull } = shard;
+    const isSkipping = () => skipped.size > 0;
+    return startFetchLoop<TakenJob>({
+      limit,
+      maxPerFetch,
       fetch: (most) => fetch(shard, most),
       run: (job) => run(shard, job).finally(() => offers.changed()),
-      sleep: () => desk.sleep(() => places.free && !stopping, isAvoiding),
+      sleep: () => bull.sleep(() => limit.hasFree && !stopping, isSkipping),
       onError: note,
     });
   }
 
-  const shards = Array.from({ length: count }, (_, number) => openShard(number));
-  const fetchings = shards.map(fetchFrom);
-  const lookAtAll = () => {
-    for (const fetching of fetchings) fetching.look();
+  const shards = Array.from({ length: count }, (_, number) => createShard(number));
+  const fetchLoops = shards.map(startLoop);
+  const fetchAllNow = () => {
+    for (const loop of fetchLoops) loop.fetchNow();
   };
   const onReady = () => {
-    for (const { strays } of shards) strays.look();
+    for (const { lostJobs } of shards) lostJobs.check();
   };
   const offers = createOffers({
     redis,
@@ -250,8 +251,8 @@ export function startBullConsumer(
     shards: count,
     name,
     // Who passes some models over has to choose.
-    free: () => (avoided.size > 0 ? 0 : places.left),
-    onLost: (shard) => shards[shard]?.strays.look(),
+    free: () => (skipped.size > 0 ? 0 : limit.available),
+    onLost: (shard) => shards[shard]?.lostJobs.check(),
     onError: note,
   });
   redis.on('ready', onReady);
@@ -262,16 +263,16 @@ export function startBullConsumer(
 
   /** Takes no more jobs, and ends with those that it holds; their locks are kept until then. */
   async function stop(): Promise<void> {
-    places.close();
+    limit.close();
     const withdrawn = offers.close();
-    const ends = shards.map(async ({ desk, keeper, strays }, number) => {
-      await Promise.all([desk.stop().catch(note), fetchings[number]?.stop(), withdrawn]);
+    const ends = shards.map(async ({ bull, keeper, lostJobs }, number) => {
+      await Promise.all([bull.stop().catch(note), fetchLoops[number]?.stop(), withdrawn]);
       // Behind the last job that was on its way.
-      await fetchings[number]?.stop();
+      await fetchLoops[number]?.stop();
       keeper.close();
       // Their locks would keep them from everybody else for their whole time.
-      await strays.close();
-      await desk.close();
+      await lostJobs.close();
+      await bull.close();
     });
     await Promise.all(ends);
     isolation.close();
@@ -287,35 +288,35 @@ export function startBullConsumer(
   return {
     receive(shard, job) {
       const at = offers.received(shard, job);
-      fetchings[shard]?.begin(dispatchedJob(job, name, at));
+      fetchLoops[shard]?.begin(dispatchedJob(job, name, at));
       // It may have been taken from us before it came, with all that this process had when it stood still.
       if (Date.now() - at > overdueMs) void shards[shard]?.keeper.renew();
     },
-    beaten: offers.beaten,
-    missed() {
-      offers.missed();
-      for (const { strays } of shards) strays.look();
+    onBeat: offers.onBeat,
+    onGap() {
+      offers.onGap();
+      for (const { lostJobs } of shards) lostJobs.check();
     },
     get held() {
       return held;
     },
-    setPlaces(wanted) {
+    setConcurrency(wanted) {
       if (stopping) return;
-      places.set(wanted);
-      offers.look();
+      limit.set(wanted);
+      offers.refresh();
     },
-    avoid(models) {
-      unwanted = new Set(models);
-      avoidAnew();
+    skip(models) {
+      skippedModels = new Set(models);
+      applyFilter();
     },
     checkLocks() {
       for (const { keeper } of shards) void keeper.renew();
     },
     async pausedShards() {
-      const paused = await Promise.all(shards.map(({ desk }) => desk.isPaused()));
+      const paused = await Promise.all(shards.map(({ bull }) => bull.isPaused()));
       return paused.flatMap((isPaused, shard) => (isPaused ? [shard] : []));
     },
-    rush: (shard, jobs) => fetchings[shard]?.rush(jobs),
+    fetchBurst: (shard, jobs) => fetchLoops[shard]?.fetchBurst(jobs),
     async stop() {
       close().catch(onError);
     },

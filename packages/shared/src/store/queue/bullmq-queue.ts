@@ -8,7 +8,7 @@ import { keptEvents, keptOptions } from './kept-jobs.ts';
 import type { JobQueue, JobState } from './port.ts';
 import { isDamage } from '../redis-failure.ts';
 import { createTakeover } from './takeover.ts';
-import { createWaitingLine } from './fair-queue.ts';
+import { createFairQueue } from './fair-queue.ts';
 
 export type BullQueueOptions = {
   redis: Redis;
@@ -24,7 +24,7 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
   const { redis, keys, shards, retentionMs, onError } = options;
   const kept = keptOptions(retentionMs);
   const queues = new Map<number, Queue>();
-  const line = createWaitingLine({ redis, keys });
+  const fairQueue = createFairQueue({ redis, keys });
 
   /** Ids keep naming their shard when the number of shards was lowered. */
   function queueOf(shard: number): Queue {
@@ -54,12 +54,12 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
         throw error;
       });
       if (data === undefined) {
-        const tell = (error: unknown) => onError(error as Error);
-        const damaged = { redis, keys, shard: shardOf(id), queue, onError: tell };
+        const report = (error: unknown) => onError(error as Error);
+        const damaged = { redis, keys, shard: shardOf(id), queue, onError: report };
         return createDamagedJobs(damaged).remove(id);
       }
       const { standing } = JSON.parse(data ?? '{}') as Partial<JobData>;
-      if (standing && (await line.leave(id, standing))) return true;
+      if (standing && (await fairQueue.dequeue(id, standing))) return true;
       // One whose lock ran out waits outside of the line.
       const state = await queue.getJobState(id);
       // BullMQ would remove one that has ended meanwhile, too; operators are to see it.
@@ -73,13 +73,13 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
     },
 
     async position(id) {
-      const [position] = await line.positions([id]);
+      const [position] = await fairQueue.positions([id]);
       return position;
     },
 
-    positions: (ids) => line.positions(ids),
-    look: (now) => line.look(shards, now),
-    strike: (ids) => line.strike(ids),
+    positions: (ids) => fairQueue.positions(ids),
+    stats: (now) => fairQueue.stats(shards, now),
+    unwatchDeadlines: (ids) => fairQueue.unwatchDeadlines(ids),
 
     async pausedShards() {
       const paused = await Promise.all(board.map((queue) => queue.isPaused()));

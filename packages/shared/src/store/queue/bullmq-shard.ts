@@ -6,17 +6,17 @@ import type { JobData } from '../../domain/request.ts';
 import { queueName } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { retryRefused } from '../retry-refused.ts';
-import { takeBack, wake } from './held-jobs.ts';
+import { requeueInFront, wake } from './held-jobs.ts';
 import { createDamagedJobs } from './damaged-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
-import { createPassingOver } from './model-filter.ts';
-import type { PutBack } from './model-filter.ts';
+import { createModelFilter } from './model-filter.ts';
+import type { PutBackOutcome } from './model-filter.ts';
 import { createTake } from './take.ts';
-import type { Ask, UnreadableJob } from './take.ts';
+import type { TakeRequest, UnreadableJob } from './take.ts';
 import { bullJob } from './taken-job.ts';
 import type { TakenJob } from './taken-job.ts';
 
-export type DeskOptions = {
+export type BullShardOptions = {
   redis: Redis;
   keys: Keyspace;
   shard: number;
@@ -28,7 +28,7 @@ export type DeskOptions = {
 };
 
 /** One shard's queue as a worker uses it. What it does to a job that is not ours any more, it does not. */
-export type Desk = ReturnType<typeof openDesk>;
+export type BullShard = ReturnType<typeof openShard>;
 
 /** Jobs of one fetch, and whether more of them wait. */
 export type Fetched = { jobs: TakenJob[]; left: boolean };
@@ -40,7 +40,7 @@ export type Fetched = { jobs: TakenJob[]; left: boolean };
 const drainDelaySeconds = 1;
 
 /** Milliseconds after which a worker that avoids some models looks for jobs of the others again. */
-const lookAgainMs = 50;
+const skipPauseMs = 50;
 
 /** Milliseconds that a lock outlives its last renewal: BullMQ's default, as its stalled check expects. */
 export const lockMs = 30_000;
@@ -59,7 +59,7 @@ const settleMs = 10_000;
  * BullMQ's Worker, whose own loop does not run: it would fetch whatever comes first, one job after the
  * other, and as long as it sleeps it cannot be told to take none.
  */
-export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: DeskOptions) {
+export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: BullShardOptions) {
   const worker = new Worker<JobData, string>(queueName, null, {
     connection: redis,
     prefix: keys.tag(shard),
@@ -74,7 +74,7 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
   worker.on('error', (error) => void damaged.note(error));
   worker.startStalledCheckTimer().catch(onError);
   const damaged = createDamagedJobs({ redis, keys, shard, queue: worker, onError });
-  const passing = createPassingOver(redis, keys, shard, worker);
+  const modelFilter = createModelFilter(redis, keys, shard, worker);
   const take = createTake({ redis, keys, shard, queue: worker, name, lockMs, lifetimeMs });
   const closing = new AbortController();
   const { signal } = closing;
@@ -134,12 +134,12 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
     worker,
 
     /** The next jobs, without waiting for one. Who avoids some models gets them one by one. */
-    async fetch(ask: Ask): Promise<Fetched> {
-      const { avoided } = ask;
-      if (avoided.size > 0 && !(await passing.pick(avoided))) return { jobs: [], left: false };
-      const jobs = avoided.size > 0 ? 1 : ask.jobs;
+    async fetch(request: TakeRequest): Promise<Fetched> {
+      const { skipped } = request;
+      if (skipped.size > 0 && !(await modelFilter.pick(skipped))) return { jobs: [], left: false };
+      const jobs = skipped.size > 0 ? 1 : request.jobs;
       for (;;) {
-        const tried = await damaged.guard(() => take({ ...ask, jobs }));
+        const tried = await damaged.guard(() => take({ ...request, jobs }));
         if (!tried) continue;
         if (!tried.value) return fetchAsBullMq();
         const { damaged: broken, unreadable, countError } = tried.value;
@@ -152,15 +152,15 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
     },
 
     /** Until a job was added, or for a while; for less of it while some are avoided. */
-    async sleep(mayTake: () => boolean, isAvoiding: () => boolean): Promise<void> {
-      if (isAvoiding()) {
-        await sleepFor(lookAgainMs, undefined, { signal }).catch(() => {});
+    async sleep(mayTake: () => boolean, isSkipping: () => boolean): Promise<void> {
+      if (isSkipping()) {
+        await sleepFor(skipPauseMs, undefined, { signal }).catch(() => {});
         return;
       }
       try {
         const woken = await worker.getBackend().waitForJob(drainDelaySeconds);
         // One worker is woken: who cannot go lets the next one.
-        if (woken && (isAvoiding() || !mayTake())) await wake(redis, worker.qualifiedName);
+        if (woken && (isSkipping() || !mayTake())) await wake(redis, worker.qualifiedName);
       } catch (error) {
         if (!signal.aborted) await worker.getBackend().reconnectBlocking().catch(onError);
         throw error;
@@ -179,14 +179,14 @@ export function openDesk({ redis, keys, shard, name, lifetimeMs, onError }: Desk
 
     /** In front of all, for another worker. */
     async handBack(job: TakenJob): Promise<void> {
-      await settle(() => takeBack(redis, worker, [job]));
+      await settle(() => requeueInFront(redis, worker, [job]));
     },
 
     /** To where it stood, as if it had not been taken. */
-    async putBack(job: TakenJob): Promise<PutBack> {
-      let outcome: PutBack = 'lost';
+    async putBack(job: TakenJob): Promise<PutBackOutcome> {
+      let outcome: PutBackOutcome = 'lost';
       await settle(async () => {
-        outcome = await passing.putBack(job);
+        outcome = await modelFilter.putBack(job);
       });
       return outcome;
     },

@@ -1,79 +1,79 @@
 /** How many jobs a worker may hold, over all shards, and how many it holds or is fetching. */
-export type Places = {
+export type ConcurrencyLimit = {
   /** One is free, and nobody waits for it. */
-  readonly free: boolean;
+  readonly hasFree: boolean;
   /** How many are free, and waited for by nobody. */
-  readonly left: number;
+  readonly available: number;
   /** For a job that came unasked: one more is taken, also where none is free. */
-  takeAnyway(): void;
+  acquireAnyway(): void;
   /** More are taken than there are. */
-  readonly over: boolean;
+  readonly isExceeded: boolean;
   /** Those above the number are not taken away: none is free until they are given back. */
   set(count: number): void;
   /** Takes one, where one is free. */
-  take(): boolean;
+  tryAcquire(): boolean;
   /** Takes more of them for one of the shards, and leaves to the others their share of what is free; how many. */
-  takeMore(most: number): number;
+  acquireMore(most: number): number;
   /** Waits in line for one, behind those who came before: true with a place, false at the end. */
-  next(): Promise<boolean>;
-  giveBack(): void;
+  acquire(): Promise<boolean>;
+  release(): void;
   /** There are no more places, and nobody waits for one. */
   close(): void;
 };
 
-export function createPlaces(count: number, shards = 1): Places {
-  let places = count;
-  let taken = 0;
-  const line: ((has: boolean) => void)[] = [];
+export function createConcurrencyLimit(count: number, shards = 1): ConcurrencyLimit {
+  let limit = count;
+  let inUse = 0;
+  const waiters: ((has: boolean) => void)[] = [];
 
-  function serve(): void {
-    while (taken < places && line.length > 0) {
-      taken += 1;
-      line.shift()?.(true);
+  function wakeWaiters(): void {
+    while (inUse < limit && waiters.length > 0) {
+      inUse += 1;
+      waiters.shift()?.(true);
     }
   }
 
   return {
-    get free() {
-      return taken < places;
+    get hasFree() {
+      return inUse < limit;
     },
-    get left() {
-      return line.length > 0 ? 0 : Math.max(0, places - taken);
+    get available() {
+      return waiters.length > 0 ? 0 : Math.max(0, limit - inUse);
     },
-    takeAnyway() {
-      taken += 1;
+    acquireAnyway() {
+      inUse += 1;
     },
-    get over() {
-      return taken > places;
+    get isExceeded() {
+      return inUse > limit;
     },
     set(wanted) {
-      places = wanted;
-      serve();
+      limit = wanted;
+      wakeWaiters();
     },
-    take() {
-      if (taken >= places) return false;
-      taken += 1;
+    tryAcquire() {
+      if (inUse >= limit) return false;
+      inUse += 1;
       return true;
     },
-    takeMore(most) {
-      const share = Math.ceil((places - taken) / shards);
+    acquireMore(most) {
+      const share = Math.ceil((limit - inUse) / shards);
       const more = Math.max(0, Math.min(most, share));
-      taken += more;
+      inUse += more;
       return more;
     },
-    next() {
+    acquire() {
       return new Promise((resolve) => {
-        line.push(resolve);
-        serve();
+        waiters.push(resolve);
+        wakeWaiters();
       });
     },
-    giveBack() {
-      taken -= 1;
-      serve();
+    release() {
+      inUse -= 1;
+      wakeWaiters();
     },
     close() {
-      places = 0;
-      for (const resolve of line.splice(0)) resolve(false);
+      limit = 0;
+      for (const resolve of waiters.splice(0)) resolve(false);
     },
   };
 }

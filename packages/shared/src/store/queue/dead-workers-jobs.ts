@@ -1,16 +1,16 @@
 import type { MinimalQueue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { Casualty, Fate } from '../../domain/poison.ts';
+import type { AffectedJob, Fate } from '../../domain/poison.ts';
 import type { JobData } from '../../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
 import type { HeldJob } from './held-jobs.ts';
-import { bandWidth, startOf, ttlMs } from './fair-queue.ts';
+import { bandWidth, bandStart, ttlMs } from './fair-queue.ts';
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = {
-  casualties: load('casualties'),
-  sendBehind: load('send-behind'),
+  deadWorkerJobs: load('dead-worker-jobs'),
+  requeueBehind: load('requeue-behind'),
   clearSuspect: load('clear-suspect'),
 };
 
@@ -33,8 +33,8 @@ export async function clearSuspect(
 /** Milliseconds for which a worker's death without a culprit counts. */
 const deathCountsMs = 60_000;
 
-export type Casualties = {
-  jobs: readonly (HeldJob & Casualty)[];
+export type AffectedJobs = {
+  jobs: readonly (HeldJob & AffectedJob)[];
   /** Other workers that died in the last minute, with no culprit found. */
   unexplained: number;
 };
@@ -45,9 +45,9 @@ export type SuspectFate = Exclude<Fate, 'go_on' | 'poisoned'>;
 /** One shard's jobs of dead workers. */
 export type DeadWorkersJobs = {
   /** What a dead worker holds. `silentMs`: since its last sign of life. */
-  find(worker: string, silentMs: number): Promise<Casualties>;
+  find(worker: string, silentMs: number): Promise<AffectedJobs>;
   /** It goes behind all that wait in its class. `lost`: another process was faster. */
-  sendBehind(job: HeldJob, fate: SuspectFate): Promise<'back' | 'lost' | 'ended'>;
+  requeueBehind(job: HeldJob, fate: SuspectFate): Promise<'back' | 'lost' | 'ended'>;
   /** Records a death that none of the worker's jobs explains. */
   noteUnexplained(worker: string): Promise<void>;
 };
@@ -64,9 +64,9 @@ export function createDeadWorkersJobs(
   return {
     async find(worker, silentMs) {
       const args = [toKey(''), worker, Math.round(silentMs), request, log, deathCountsMs];
-      const reply = await runScript(redis, scripts.casualties, [toKey('active'), deaths], args);
+      const reply = await runScript(redis, scripts.deadWorkerJobs, [toKey('active'), deaths], args);
       const [unexplained, ...rest] = reply as [number, ...unknown[]];
-      const jobs: (HeldJob & Casualty)[] = [];
+      const jobs: (HeldJob & AffectedJob)[] = [];
       for (let at = 0; at + 6 < rest.length; at += 7) {
         const [id, token, served, begun, shown, suspected, blamed] = rest.slice(at, at + 7);
         jobs.push({
@@ -82,7 +82,7 @@ export function createDeadWorkersJobs(
       return { jobs, unexplained };
     },
 
-    async sendBehind({ id, token }, fate) {
+    async requeueBehind({ id, token }, fate) {
       const [name, data] = await redis.hmget(toKey(id), 'name', 'data');
       const { standing, deadlineAt = '' } = JSON.parse(data ?? '{}') as Partial<JobData>;
       const priority = standing?.priority ?? 'normal';
@@ -95,11 +95,11 @@ export function createDeadWorkersJobs(
         keys.request(id),
         keys.deadlines(shard),
       ];
-      const place = [startOf(priority), bandWidth, ttlMs];
+      const band = [bandStart(priority), bandWidth, ttlMs];
       const newName = fate === 'suspected' ? (name ?? '') : suspectName;
       const field = fate === 'blamed' ? 'blamed' : 'suspected';
-      const args = [id, token, ...place, newName, field, deadlineAt];
-      return (await runScript(redis, scripts.sendBehind, touched, args)) as 'back';
+      const args = [id, token, ...band, newName, field, deadlineAt];
+      return (await runScript(redis, scripts.requeueBehind, touched, args)) as 'back';
     },
 
     async noteUnexplained(worker) {

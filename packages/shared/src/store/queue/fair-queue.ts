@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { priorities } from '../../domain/request.ts';
-import type { Priority, Standing } from '../../domain/request.ts';
-import type { ClassLook, QueueLook } from '../../domain/waiting.ts';
+import type { Priority, QueueStanding } from '../../domain/request.ts';
+import type { ClassStats, QueueStats } from '../../domain/queue-stats.ts';
 import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
@@ -23,7 +23,7 @@ import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
 
 /** BullMQ's priority of every job: it makes scores of it, from 2^32 on, where it moves the job itself. */
 export const jobPriority = 1;
-export const front = 2 ** 33;
+export const frontScore = 2 ** 33;
 export const firstBand = 2 ** 50;
 export const bandWidth = 2 ** 50;
 /** Virtual time that one job of weight 1 takes; room for 2^30 of them before a class has none waiting. */
@@ -35,35 +35,35 @@ export const ttlMs = 31 * 24 * 3600 * 1000;
 /** Milliseconds to end a request that is overdue before it is named again. */
 const overdueAgainMs = 2000;
 /** Jobs that one command looks at for the first one whose model is not avoided: about a millisecond of Redis. */
-export const lookedAt = 1000;
+export const maxScanned = 1000;
 /** Workers that avoid a model say so 20 times a second. */
-const avoidedSeconds = 2;
+const skippedSeconds = 2;
 /** Ids in one script: Redis runs it to its end, and everybody else waits. */
 const batchSize = 500;
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = {
-  leave: load('leave'),
-  took: load('took'),
-  look: load('look'),
+  dequeue: load('dequeue'),
+  onTaken: load('on-taken'),
+  stats: load('stats'),
   positions: load('positions'),
 };
 
-export type WaitingLine = {
+export type FairQueue = {
   /** It will not be served: its key has its turn back. False where it does not stand in the line. */
-  leave(id: string, standing: Standing): Promise<boolean>;
+  dequeue(id: string, standing: QueueStanding): Promise<boolean>;
   /** A worker took so many jobs, with so many bytes of bodies, and avoids these models. */
-  took(shard: number, jobs: number, bytes: number, avoided?: ReadonlySet<string>): Promise<void>;
+  onTaken(shard: number, jobs: number, bytes: number, skipped?: ReadonlySet<string>): Promise<void>;
   /** It waits again, and is to be named when its deadline (milliseconds since the epoch) has passed. */
-  mind(id: string, deadlineAt: number): Promise<void>;
-  look(shards: number, now: number): Promise<QueueLook>;
+  watchDeadline(id: string, deadlineAt: number): Promise<void>;
+  stats(shards: number, now: number): Promise<QueueStats>;
   positions(ids: readonly string[]): Promise<(number | undefined)[]>;
-  strike(ids: readonly string[]): Promise<void>;
+  unwatchDeadlines(ids: readonly string[]): Promise<void>;
 };
 
-export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspace }): WaitingLine {
+export function createFairQueue({ redis, keys }: { redis: Redis; keys: Keyspace }): FairQueue {
   /** What has a part in where one job stands. */
-  const placeOf = (shard: number, id: string, priority: Priority): string[] => [
+  const keysOfJob = (shard: number, id: string, priority: Priority): string[] => [
     keys.queue(shard, 'prioritized'),
     keys.finishes(shard, priority),
     keys.queueCounts(shard),
@@ -71,41 +71,41 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
     keys.queue(shard, id),
   ];
 
-  async function lookAt(shard: number, now: number): Promise<ShardLook> {
+  async function shardStats(shard: number, now: number): Promise<ShardStats> {
     const touched = [
       ...['prioritized', 'wait', 'active'].map((name) => keys.queue(shard, name)),
       keys.queueCounts(shard),
       keys.deadlines(shard),
-      keys.avoided(shard),
+      keys.skippedModels(shard),
       ...priorities.map((priority) => keys.finishes(shard, priority)),
     ];
-    const args = [now, firstBand, bandWidth, overdueAgainMs, avoidedSeconds];
-    return parseLook((await runScript(redis, scripts.look, touched, args)) as RawLook);
+    const args = [now, firstBand, bandWidth, overdueAgainMs, skippedSeconds];
+    return parseStats((await runScript(redis, scripts.stats, touched, args)) as RawStats);
   }
 
   return {
-    async leave(id, { priority, key, weight, bytes }) {
+    async dequeue(id, { priority, key, weight, bytes }) {
       const shard = shardOf(id);
-      const touched = placeOf(shard, id, priority);
-      const args = [id, startOf(priority), bandWidth, stepOf(weight), key, bytes];
-      return (await runScript(redis, scripts.leave, touched, args)) === 1;
+      const touched = keysOfJob(shard, id, priority);
+      const args = [id, bandStart(priority), bandWidth, stepOf(weight), key, bytes];
+      return (await runScript(redis, scripts.dequeue, touched, args)) === 1;
     },
 
-    async mind(id, deadlineAt) {
+    async watchDeadline(id, deadlineAt) {
       await redis.zadd(keys.deadlines(shardOf(id)), deadlineAt, id);
     },
 
-    async took(shard, jobs, bytes, avoided = new Set()) {
+    async onTaken(shard, jobs, bytes, skipped = new Set()) {
       const touched = [keys.queue(shard, 'prioritized'), keys.queueCounts(shard)];
       const bands = [firstBand, bandWidth, priorities.length];
-      const others = [lookedAt, keys.queue(shard), ...avoided];
-      const args = [jobs, bytes, shareEvery, front, ...bands, ttlMs, ...others];
-      await runScript(redis, scripts.took, touched, args);
+      const others = [maxScanned, keys.queue(shard), ...skipped];
+      const args = [jobs, bytes, shareEvery, frontScore, ...bands, ttlMs, ...others];
+      await runScript(redis, scripts.onTaken, touched, args);
     },
 
-    async look(shards, now) {
-      const all = Array.from({ length: shards }, (_, shard) => lookAt(shard, now));
-      return sum(await Promise.all(all));
+    async stats(shards, now) {
+      const all = Array.from({ length: shards }, (_, shard) => shardStats(shard, now));
+      return sumStats(await Promise.all(all));
     },
 
     async positions(ids) {
@@ -121,11 +121,11 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
       return ids.map((id) => found.get(id));
     },
 
-    async strike(ids) {
-      const strikes = [...batches(ids)].map(([shard, some]) =>
+    async unwatchDeadlines(ids) {
+      const removals = [...batches(ids)].map(([shard, some]) =>
         redis.zrem(keys.deadlines(shard), ...some),
       );
-      await Promise.all(strikes);
+      await Promise.all(removals);
     },
   };
 }
@@ -134,7 +134,7 @@ export function createWaitingLine({ redis, keys }: { redis: Redis; keys: Keyspac
 export const stepOf = (weight: number): number => Math.ceil(step / weight);
 
 /** Where the band of a class begins. */
-export const startOf = (priority: Priority): number =>
+export const bandStart = (priority: Priority): number =>
   firstBand + priorities.indexOf(priority) * bandWidth;
 
 /** Ids of one shard each, not too many at once. */
@@ -148,7 +148,7 @@ function* batches(ids: readonly string[]): Generator<[number, string[]]> {
 
 /** As Redis sends it: numbers that may be large come as text. */
 type RawClass = [waiting: number, head: string, finishes: string[]];
-type RawLook = [
+type RawStats = [
   front: number,
   active: number,
   taken: string,
@@ -158,24 +158,24 @@ type RawLook = [
   ...classes: RawClass[],
 ];
 
-type ShardLook = Omit<QueueLook, 'classes'> & { classes: ClassLook[] };
+type ShardStats = Omit<QueueStats, 'classes'> & { classes: ClassStats[] };
 
-function parseLook([
+function parseStats([
   before,
   active,
   taken,
   bytes,
   overdue,
-  avoided,
+  skipped,
   ...classes
-]: RawLook): ShardLook {
+]: RawStats): ShardStats {
   return {
     front: before,
     active,
     taken: Number(taken),
     bytes: Number(bytes),
     overdue,
-    avoided,
+    skipped,
     classes: classes.map(([waiting, head, finishes]) => {
       const lags = new Map<string, number>();
       for (let i = 0; i + 1 < finishes.length; i += 2) {
@@ -187,19 +187,20 @@ function parseLook([
   };
 }
 
-function sum(looks: readonly ShardLook[]): QueueLook {
-  const total = (of: (look: ShardLook) => number) => looks.reduce((all, look) => all + of(look), 0);
-  const classes = priorities.map((priority, i): [Priority, ClassLook] => {
+function sumStats(shards: readonly ShardStats[]): QueueStats {
+  const total = (of: (look: ShardStats) => number) =>
+    shards.reduce((all, look) => all + of(look), 0);
+  const classes = priorities.map((priority, i): [Priority, ClassStats] => {
     const lags = new Map<string, number>();
-    for (const { classes: some } of looks) {
+    for (const { classes: some } of shards) {
       for (const [key, lag] of some[i]?.lags ?? []) {
-        lags.set(key, (lags.get(key) ?? 0) + lag / looks.length);
+        lags.set(key, (lags.get(key) ?? 0) + lag / shards.length);
       }
     }
     return [priority, { waiting: total((look) => look.classes[i]?.waiting ?? 0), lags }];
   });
   return {
-    classes: Object.fromEntries(classes) as Record<Priority, ClassLook>,
+    classes: Object.fromEntries(classes) as Record<Priority, ClassStats>,
     front: total((look) => look.front),
     active: total((look) => look.active),
     taken: total((look) => look.taken),
@@ -208,7 +209,7 @@ function sum(looks: readonly ShardLook[]): QueueLook {
       0,
       total((look) => look.bytes),
     ),
-    overdue: looks.flatMap((look) => look.overdue),
-    avoided: [...new Set(looks.flatMap((look) => look.avoided))],
+    overdue: shards.flatMap((look) => look.overdue),
+    skipped: [...new Set(shards.flatMap((look) => look.skipped))],
   };
 }

@@ -5,16 +5,20 @@ import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
 /** An active job, with the lock token that its holder had in the same moment. */
 export type HeldJob = { id: string; token: string };
 
-type Bull = Pick<MinimalQueue, 'toKey'>;
+type QueueKeys = Pick<MinimalQueue, 'toKey'>;
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
-const scripts = { heldBy: load('held-by'), takeBack: load('take-back') };
+const scripts = { heldBy: load('held-by'), requeueInFront: load('requeue-in-front') };
 
 /** Jobs in one script: Redis runs it to its end, and everybody else waits. */
 const batchSize = 200;
 
 /** The active jobs that Redis says a worker holds. */
-export async function heldJobs(redis: Redis, { toKey }: Bull, worker: string): Promise<HeldJob[]> {
+export async function heldJobs(
+  redis: Redis,
+  { toKey }: QueueKeys,
+  worker: string,
+): Promise<HeldJob[]> {
   const args = [toKey(''), worker];
   const reply = (await runScript(redis, scripts.heldBy, [toKey('active')], args)) as string[];
   const jobs: HeldJob[] = [];
@@ -32,7 +36,7 @@ export async function wake(redis: Redis, qualifiedName: string): Promise<void> {
   await redis.zadd(`${qualifiedName}:marker`, 0, '0');
 }
 
-export type Summons = {
+export type RequeueOptions = {
   /** All workers of the shard listen on it. */
   channel?: string;
   /** Jobs that wait again beside these. */
@@ -43,11 +47,11 @@ export type Summons = {
  * Puts jobs in front of the queue, wakes a worker, and summons all of them where a channel is given. Returns
  * how many were moved: not those that are no longer the token's.
  */
-export async function takeBack(
+export async function requeueInFront(
   redis: Redis,
-  { toKey }: Bull,
+  { toKey }: QueueKeys,
   jobs: readonly HeldJob[],
-  { channel = '', others = 0 }: Summons = {},
+  { channel = '', others = 0 }: RequeueOptions = {},
 ): Promise<number> {
   if (jobs.length + others === 0) return 0;
   const names = ['wait', 'prioritized', 'active', 'stalled', 'marker', 'meta', 'events'];
@@ -56,7 +60,7 @@ export async function takeBack(
   for (let at = 0; at === 0 || at < jobs.length; at += batchSize) {
     const batch = jobs.slice(at, at + batchSize).flatMap(({ id, token }) => [id, token]);
     const args = [toKey(''), channel, at === 0 ? others : 0, ...batch];
-    calls.push(runScript(redis, scripts.takeBack, touched, args));
+    calls.push(runScript(redis, scripts.requeueInFront, touched, args));
   }
   const moved = (await Promise.all(calls)) as number[];
   return moved.reduce((sum, count) => sum + count, 0);

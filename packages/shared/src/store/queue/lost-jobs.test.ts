@@ -1,10 +1,10 @@
 import { expect, test, vi } from 'vitest';
-import { createStrays } from './lost-jobs.ts';
+import { createLostJobs } from './lost-jobs.ts';
 import type { HeldJob } from './held-jobs.ts';
 
 function open(held: HeldJob[], kept: string[] = [], asked = Promise.resolve()) {
   const back: string[] = [];
-  const strays = createStrays({
+  const lostJobs = createLostJobs({
     held: async () => {
       await asked;
       return held;
@@ -15,32 +15,32 @@ function open(held: HeldJob[], kept: string[] = [], asked = Promise.resolve()) {
       throw error;
     },
   });
-  return { strays, back };
+  return { lostJobs, back };
 }
 
-test('a fetch that was sent twice has its first jobs put back at once', async () => {
+test('the first jobs of a fetch that was sent twice are put back at once', async () => {
   const jobs = ['lost', 'came', 'kept', 'other'].map((id, i) => ({ id, token: `t1:${i + 1}` }));
   const [lost, came, kept] = jobs as [HeldJob, HeldJob, HeldJob];
   const other = { id: 'other', token: 't2:1' };
-  const { strays, back } = open([lost, came, kept, other], ['kept']);
-  strays.claim('t1:', new Set(['came']));
+  const { lostJobs, back } = open([lost, came, kept, other], ['kept']);
+  lostJobs.reclaim('t1:', new Set(['came']));
   await vi.waitFor(() => expect(back).toEqual(['lost']));
-  await strays.close();
+  await lostJobs.close();
 });
 
-test('what is looked for at the end is back before it is over', async () => {
+test('closing waits until a search under way has put its jobs back', async () => {
   const { promise: asked, resolve: answer } = Promise.withResolvers<void>();
-  const { strays, back } = open([{ id: 'lost', token: 't1:1' }], [], asked);
-  strays.claim('t1:', new Set());
-  const closed = strays.close();
+  const { lostJobs, back } = open([{ id: 'lost', token: 't1:1' }], [], asked);
+  lostJobs.reclaim('t1:', new Set());
+  const closed = lostJobs.close();
   answer();
   await closed;
   expect(back).toEqual(['lost']);
 });
 
-test('what was found by a look is back at the end, without the wait', async () => {
-  const { strays, back } = open([{ id: 'lost', token: 't1:1' }]);
-  strays.look();
-  await strays.close();
+test('closing puts back the jobs that a check has found, without the usual wait', async () => {
+  const { lostJobs, back } = open([{ id: 'lost', token: 't1:1' }]);
+  lostJobs.check();
+  await lostJobs.close();
   expect(back).toEqual(['lost']);
 });

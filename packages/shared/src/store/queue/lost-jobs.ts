@@ -1,6 +1,6 @@
 import type { HeldJob } from './held-jobs.ts';
 
-export type StraysOptions = {
+export type LostJobsOptions = {
   /** The jobs that we hold, as Redis has it. */
   held(): Promise<HeldJob[]>;
   /** Whether we know of it. */
@@ -14,56 +14,56 @@ export type StraysOptions = {
  * command is sent again and brings other jobs, and nobody would run the first ones before their locks
  * have expired.
  */
-export type Strays = {
+export type LostJobs = {
   /** To be called after every lost connection: a fetch may have been carried out whose answer was lost. */
-  look(): void;
+  check(): void;
   /** A fetch was sent twice, maybe, or failed halfway: what has its token and did not come with its answer is put back at once. */
-  claim(token: string, came: ReadonlySet<string>): void;
+  reclaim(token: string, came: ReadonlySet<string>): void;
   /** For when nothing is on its way any more: ends when all that was found is back. */
   close(): Promise<void>;
 };
 
 /** Milliseconds after which a job is no longer on its way to us, nor from us to its end. */
-const onItsWayMs = 1000;
+const inFlightMs = 1000;
 
-export function createStrays({ held, isKept, putBack, onError }: StraysOptions): Strays {
-  let waiting: { timer: NodeJS.Timeout; suspects: ReadonlyMap<string, string> } | undefined;
+export function createLostJobs({ held, isKept, putBack, onError }: LostJobsOptions): LostJobs {
+  let waiting: { timer: NodeJS.Timeout; candidates: ReadonlyMap<string, string> } | undefined;
   const working = new Set<Promise<void>>();
   let isClosed = false;
 
-  const unknown = async () => (await held()).filter(({ id }) => !isKept(id));
+  const unknownJobs = async () => (await held()).filter(({ id }) => !isKept(id));
 
   function start(work: Promise<void>): void {
     const started = work.finally(() => working.delete(started));
     working.add(started);
   }
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     try {
-      const suspects = new Map((await unknown()).map(({ id, token }) => [id, token]));
+      const candidates = new Map((await unknownJobs()).map(({ id, token }) => [id, token]));
       clearTimeout(waiting?.timer);
       waiting =
-        suspects.size > 0
-          ? { suspects, timer: setTimeout(() => start(confirm(suspects)), onItsWayMs) }
+        candidates.size > 0
+          ? { candidates, timer: setTimeout(() => start(confirm(candidates)), inFlightMs) }
           : undefined;
     } catch (error) {
       onError(error);
     }
   }
 
-  async function confirm(suspects: ReadonlyMap<string, string>): Promise<void> {
+  async function confirm(candidates: ReadonlyMap<string, string>): Promise<void> {
     waiting = undefined;
     try {
-      const strays = (await unknown()).filter(({ id, token }) => suspects.get(id) === token);
-      await Promise.all(strays.map(putBack));
+      const lost = (await unknownJobs()).filter(({ id, token }) => candidates.get(id) === token);
+      await Promise.all(lost.map(putBack));
     } catch (error) {
       onError(error);
     }
   }
 
-  async function claim(token: string, came: ReadonlySet<string>): Promise<void> {
+  async function reclaim(token: string, came: ReadonlySet<string>): Promise<void> {
     try {
-      const ours = (await unknown()).filter((job) => job.token.startsWith(token));
+      const ours = (await unknownJobs()).filter((job) => job.token.startsWith(token));
       await Promise.all(ours.filter(({ id }) => !came.has(id)).map(putBack));
     } catch (error) {
       onError(error);
@@ -71,16 +71,16 @@ export function createStrays({ held, isKept, putBack, onError }: StraysOptions):
   }
 
   return {
-    look() {
-      if (!isClosed) start(look());
+    check() {
+      if (!isClosed) start(check());
     },
-    claim: (token, came) => start(claim(token, came)),
+    reclaim: (token, came) => start(reclaim(token, came)),
     async close() {
       isClosed = true;
       await Promise.all(working);
       if (!waiting) return;
       clearTimeout(waiting.timer);
-      await confirm(waiting.suspects);
+      await confirm(waiting.candidates);
     },
   };
 }

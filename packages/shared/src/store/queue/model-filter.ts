@@ -4,7 +4,7 @@ import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
 import { suspectName } from './dead-workers-jobs.ts';
 import type { TakenJob } from './taken-job.ts';
-import { bandWidth, firstBand, front, lookedAt, startOf, ttlMs } from './fair-queue.ts';
+import { bandWidth, firstBand, frontScore, maxScanned, bandStart, ttlMs } from './fair-queue.ts';
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = { pick: load('pick'), putBack: load('put-back') };
@@ -12,47 +12,47 @@ const scripts = { pick: load('pick'), putBack: load('put-back') };
 type Picked = [found: 'take' | 'nothing new' | 'all' | 'more', last?: number, rank?: number];
 
 /** `lost`: it is not the token's any more. `ended`: its request is, and it is to be completed. */
-export type PutBack = 'back' | 'lost' | 'ended';
+export type PutBackOutcome = 'back' | 'lost' | 'ended';
 
 /** One shard's jobs, for a worker that does not take all of them. */
-export type PassingOver = {
+export type ModelFilter = {
   /**
    * Sees to it that the next job is none of these models; false when there is none, or none was found so far.
    * Who asks again has the same set in the same object.
    */
-  pick(avoided: ReadonlySet<string>): Promise<boolean>;
+  pick(skipped: ReadonlySet<string>): Promise<boolean>;
   /** Puts a job back where it stood, in one step. */
-  putBack(job: Pick<TakenJob, 'id' | 'name' | 'data' | 'token'>): Promise<PutBack>;
+  putBack(job: Pick<TakenJob, 'id' | 'name' | 'data' | 'token'>): Promise<PutBackOutcome>;
 };
 
 /** Milliseconds after which all are looked at again, for what the line's moving may have hidden. */
-const lookAtAllMs = 5000;
+const fullScanMs = 5000;
 
 /** Milliseconds after which a look that finds jobs far behind begins in front again. */
-const lookFarMs = 1000;
+const scanRestartMs = 1000;
 
-export function createPassingOver(
+export function createModelFilter(
   redis: Redis,
   keys: Keyspace,
   shard: number,
   queue: MinimalQueue,
-): PassingOver {
+): ModelFilter {
   const { toKey } = queue;
   /** When all were looked at in vain, and the number of the last job that was there. */
-  let inVain = { avoided: new Set() as ReadonlySet<string>, at: 0, placed: -1 };
+  let emptyScan = { skipped: new Set() as ReadonlySet<string>, at: 0, placed: -1 };
   /** Looks at more than one command may: where the next one goes on, and what was there at the first one. */
-  let pass = { avoided: inVain.avoided, at: 0, rank: 0, placed: -1 };
+  let scan = { skipped: emptyScan.skipped, at: 0, rank: 0, placed: -1 };
 
   return {
-    async pick(avoided) {
+    async pick(skipped) {
       const at = performance.now();
-      const isRecent = inVain.avoided === avoided && at - inVain.at < lookAtAllMs;
-      const begun = pass.avoided === avoided && pass.rank > 0 ? pass : undefined;
-      const counts = [keys.queueCounts(shard), keys.avoided(shard)];
+      const isRecent = emptyScan.skipped === skipped && at - emptyScan.at < fullScanMs;
+      const resumed = scan.skipped === skipped && scan.rank > 0 ? scan : undefined;
+      const counts = [keys.queueCounts(shard), keys.skippedModels(shard)];
       const touched = [toKey('prioritized'), toKey('wait'), ...counts];
-      const line = [front, firstBand, bandWidth, lookedAt, toKey(''), ttlMs];
-      const memory = [isRecent ? inVain.placed : -1, begun?.rank ?? 0];
-      const args = [...line, ...memory, suspectName, ...avoided];
+      const ordering = [frontScore, firstBand, bandWidth, maxScanned, toKey(''), ttlMs];
+      const memory = [isRecent ? emptyScan.placed : -1, resumed?.rank ?? 0];
+      const args = [...ordering, ...memory, suspectName, ...skipped];
       const [found, last = -1, rank = 0] = (await runScript(
         redis,
         scripts.pick,
@@ -62,12 +62,12 @@ export function createPassingOver(
       if (found === 'nothing new') return false;
       // It goes on where it is, and for a while only: who came meanwhile may stand before them.
       if (found === 'take') {
-        if (at - pass.at > lookFarMs) pass = { ...pass, rank: 0 };
+        if (at - scan.at > scanRestartMs) scan = { ...scan, rank: 0 };
         return true;
       }
-      const { at: since, placed } = begun ?? { at, placed: last };
-      pass = { avoided, at: since, rank: found === 'more' ? rank : 0, placed };
-      if (found === 'all') inVain = { avoided, at, placed };
+      const { at: since, placed } = resumed ?? { at, placed: last };
+      scan = { skipped, at: since, rank: found === 'more' ? rank : 0, placed };
+      if (found === 'all') emptyScan = { skipped, at, placed };
       return false;
     },
 
@@ -81,8 +81,8 @@ export function createPassingOver(
         keys.finishes(shard, priority),
         keys.request(id),
       ];
-      const args = [id, token, startOf(priority), bandWidth, bytes, ttlMs, name];
-      return (await runScript(redis, scripts.putBack, touched, args)) as PutBack;
+      const args = [id, token, bandStart(priority), bandWidth, bytes, ttlMs, name];
+      return (await runScript(redis, scripts.putBack, touched, args)) as PutBackOutcome;
     },
   };
 }

@@ -24,25 +24,25 @@ export type Offers = {
   /** What is free, or what may come, is another. */
   changed(): void;
   /** To be called from time to time while places are taken and given back: what was withdrawn is offered again here. */
-  look(): void;
+  refresh(): void;
   /** A job came. Returns when its log was sealed, by our clock, and rather too early than too late. */
   received(shard: number, job: Pick<DispatchedJob, 'number' | 'redisAt'>): number;
   /** With every beat: what Redis knows of the jobs that it has sent, where it knows. */
-  beaten(shard: number, known: BeatReply): void;
+  onBeat(shard: number, known: BeatReply): void;
   /** The subscription was away: the numbers say nothing of what was sent until now. */
-  missed(): void;
+  onGap(): void;
   /** Withdraws everything; ends when what was on its way is here, or after a while. */
   close(): Promise<void>;
 };
 
 /** Jobs on their way to a worker at most: those that wait for the reaper when it stops. */
-const window = 16;
+const maxInFlight = 16;
 /** Milliseconds that the name outlives its last offer. */
 const ttlMs = 86_400_000;
 /** Milliseconds that the end waits for jobs which are on their way. */
 const arriveMs = 500;
 /** Free places by which an offer may be wrong before it is told again, while others compare by it. */
-const drift = 8;
+const maxDrift = 8;
 
 const script = loadScript(new URL('lua/offer.lua', import.meta.url));
 
@@ -52,10 +52,10 @@ type Shard = {
   last: number;
   due: number;
   /** Free places, as told, less those that came since. */
-  told: number;
+  offered: number;
   /** Under way; what changes meanwhile is told behind it. */
-  telling: Promise<void> | undefined;
-  mustTell: boolean;
+  sending: Promise<void> | undefined;
+  mustSend: boolean;
   /** What Redis has sent until now does not count: it was sent to a subscription that is no more. */
   isNew: boolean;
   /** How far our clock is ahead of that of Redis, at least; ms. */
@@ -68,39 +68,39 @@ export function createOffers(options: OffersOptions): Offers {
     received: 0,
     last: 0,
     due: 0,
-    told: 0,
-    telling: undefined,
-    mustTell: false,
+    offered: 0,
+    sending: undefined,
+    mustSend: false,
     isNew: true,
     aheadMs: -Infinity,
   });
   const all = Array.from({ length: shards }, makeShard);
   let isDue = false;
-  let mayBegin = false;
+  let isUsedUpSoon = false;
   let isClosed = false;
   let onArrived = (): void => {};
 
   const share = () => (isClosed ? 0 : Math.ceil(free() / shards));
-  const open = ({ last, received }: Shard) => Math.max(0, last - received);
-  const haveArrived = () => all.every((one) => open(one) === 0);
+  const inFlight = ({ last, received }: Shard) => Math.max(0, last - received);
+  const haveArrived = () => all.every((one) => inFlight(one) === 0);
 
-  function tell(number: number, one: Shard): Promise<void> {
-    one.mustTell = true;
-    one.telling ??= tellAll(number, one)
+  function sendOffer(number: number, one: Shard): Promise<void> {
+    one.mustSend = true;
+    one.sending ??= sendUntilCurrent(number, one)
       .catch(onError)
       .finally(() => {
-        one.telling = undefined;
+        one.sending = undefined;
       });
-    return one.telling;
+    return one.sending;
   }
 
-  async function tellAll(number: number, one: Shard): Promise<void> {
-    while (one.mustTell) {
-      one.mustTell = false;
+  async function sendUntilCurrent(number: number, one: Shard): Promise<void> {
+    while (one.mustSend) {
+      one.mustSend = false;
       const { isNew } = one;
-      one.told = share();
+      one.offered = share();
       const touched = [keys.offers(number), keys.dispatches(number)];
-      const args = [name, one.received, one.told, window, ttlMs];
+      const args = [name, one.received, one.offered, maxInFlight, ttlMs];
       const [sent, last] = (await runScript(redis, script, touched, args)) as [number, number];
       one.last = last;
       if (!isNew) continue;
@@ -110,46 +110,47 @@ export function createOffers(options: OffersOptions): Offers {
   }
 
   /** `may`: places are offered where none are. Not by every job that ends, where few places come and go. */
-  function look(may: boolean): void {
+  function refresh(mayOfferAnew: boolean): void {
     const places = share();
     for (const [number, one] of all.entries()) {
-      const left = open(one);
-      const isLess = places < Math.min(left, one.told);
+      const left = inFlight(one);
+      const isLess = places < Math.min(left, one.offered);
       // Where few are free they come and go, and are left to those who fetch.
-      const isUsed = left > 0 ? left <= window / 2 && places >= window : may && places > 0;
-      const isOff = may && left > 0 && Math.abs(one.told - places) > drift;
-      if (isLess || isUsed || isOff) void tell(number, one);
+      const isUsed =
+        left > 0 ? left <= maxInFlight / 2 && places >= maxInFlight : mayOfferAnew && places > 0;
+      const isOff = mayOfferAnew && left > 0 && Math.abs(one.offered - places) > maxDrift;
+      if (isLess || isUsed || isOff) void sendOffer(number, one);
     }
   }
 
   /** At the end of the turn: what came in it has its place then. */
-  function lookSoon(isUsedUp: boolean): void {
-    mayBegin ||= isUsedUp;
+  function refreshSoon(isUsedUp: boolean): void {
+    isUsedUpSoon ||= isUsedUp;
     if (isDue) return;
     isDue = true;
     setImmediate(() => {
-      const may = mayBegin;
-      [isDue, mayBegin] = [false, false];
-      look(may);
+      const may = isUsedUpSoon;
+      [isDue, isUsedUpSoon] = [false, false];
+      refresh(may);
     });
   }
 
   return {
-    changed: () => lookSoon(false),
-    look: () => look(true),
+    changed: () => refreshSoon(false),
+    refresh: () => refresh(true),
     received(number, { number: sent, redisAt }) {
       const one = all[number];
       if (!one) return -Infinity;
       const isGap = sent > one.received + 1 && !one.isNew;
       one.received = Math.max(one.received, sent);
-      one.told -= 1;
+      one.offered -= 1;
       if (isGap) onLost(number);
       if (isClosed) {
         if (haveArrived()) onArrived();
-      } else lookSoon(open(one) === 0);
+      } else refreshSoon(inFlight(one) === 0);
       return redisAt + one.aheadMs;
     },
-    beaten(number, { sent, last, redisAt, sentAt }) {
+    onBeat(number, { sent, last, redisAt, sentAt }) {
       const one = all[number];
       if (!one || isClosed) return;
       one.aheadMs = sentAt - redisAt;
@@ -158,11 +159,11 @@ export function createOffers(options: OffersOptions): Offers {
         onLost(number);
       }
       one.due = one.isNew ? 0 : (sent ?? 0);
-      const isForgotten = last === undefined && open(one) > 0;
-      const isOpen = open(one) > 0 || share() === 0;
-      if (one.isNew || isForgotten || !isOpen) void tell(number, one);
+      const isForgotten = last === undefined && inFlight(one) > 0;
+      const isOpen = inFlight(one) > 0 || share() === 0;
+      if (one.isNew || isForgotten || !isOpen) void sendOffer(number, one);
     },
-    missed() {
+    onGap() {
       for (const one of all) Object.assign(one, { isNew: true, due: 0 });
     },
     async close() {
@@ -170,13 +171,13 @@ export function createOffers(options: OffersOptions): Offers {
       const { promise: arrived, resolve } = Promise.withResolvers<void>();
       onArrived = resolve;
       const timer = setTimeout(resolve, arriveMs);
-      const told = Promise.all(all.map((one, number) => tell(number, one)));
+      const told = Promise.all(all.map((one, number) => sendOffer(number, one)));
       await Promise.race([arrived, told]);
       if (haveArrived()) resolve();
       await arrived;
       clearTimeout(timer);
       for (const [number, one] of all.entries()) {
-        if (open(one) > 0) onLost(number);
+        if (inFlight(one) > 0) onLost(number);
         redis.hdel(keys.dispatches(number), `sent:${name}`, `last:${name}`).catch(onError);
       }
     },

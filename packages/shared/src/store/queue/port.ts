@@ -2,7 +2,7 @@ import type { BeatReply, DispatchedJob } from '../../domain/dispatch.ts';
 import type { JobOutcome } from '../../domain/job-end.ts';
 import type { JobData } from '../../domain/request.ts';
 import type { Sealed } from '../../domain/seal.ts';
-import type { QueueLook } from '../../domain/waiting.ts';
+import type { QueueStats } from '../../domain/queue-stats.ts';
 
 /** Where a job is, in the queue's own words. `unknown`: removed, or never there. */
 export type JobState = 'waiting' | 'active' | 'completed' | 'failed' | 'unknown';
@@ -13,7 +13,7 @@ export type WorkerDeath = {
   /** Milliseconds since its last sign of life. */
   silentMs: number;
   /** Writes the end of a request that killed its workers; its job is failed after that. */
-  condemn(id: string): Promise<void>;
+  failRequest(id: string): Promise<void>;
 };
 
 /** Ingress side: every shard's queue behind one face. The shard is the one that the id names. */
@@ -25,9 +25,9 @@ export type JobQueue = {
   position(id: string): Promise<number | undefined>;
   /** The same of many, with one command for each shard, in their order. */
   positions(ids: readonly string[]): Promise<(number | undefined)[]>;
-  look(now: number): Promise<QueueLook>;
+  stats(now: number): Promise<QueueStats>;
   /** These requests are no longer to be named as overdue. */
-  strike(ids: readonly string[]): Promise<void>;
+  unwatchDeadlines(ids: readonly string[]): Promise<void>;
   /** Those whose queue an operator has paused: workers get no jobs of it. */
   pausedShards(): Promise<readonly number[]>;
   counts(): Promise<{ waiting: number; active: number; completed: number; failed: number }>;
@@ -79,22 +79,22 @@ export type JobConsumer = {
   /** Jobs this worker holds at the moment. */
   readonly held: number;
   /** Jobs that this worker may hold from now on, over all shards; those above it are not ended. 0: it takes none. */
-  setPlaces(places: number): void;
+  setConcurrency(places: number): void;
   /**
    * Models of which it takes no jobs for now: they keep their places in the queue, and it takes the first
    * of the others. Jobs in front (taken back from a dead worker) are taken whatever their model.
    */
-  avoid(models: ReadonlySet<string>): void;
+  skip(models: ReadonlySet<string>): void;
   /** Asks at once whether the jobs are still ours: after a time without Redis they may not be. */
   checkLocks(): void;
   /** So many jobs wait in this shard at this moment: fetches them side by side, not in turn. */
-  rush(shard: number, jobs: number): void;
+  fetchBurst(shard: number, jobs: number): void;
   /** A job that this worker was sent for one of the places that it offers. */
   receive(shard: number, job: DispatchedJob): void;
   /** What Redis knows, at a beat, of the jobs that it has sent to this worker. */
-  beaten(shard: number, known: BeatReply): void;
+  onBeat(shard: number, known: BeatReply): void;
   /** The subscription that brings jobs was away. */
-  missed(): void;
+  onGap(): void;
   /** Those whose queue an operator has paused: no jobs of it come. */
   pausedShards(): Promise<readonly number[]>;
   /** Takes no more jobs; those it holds go on. */

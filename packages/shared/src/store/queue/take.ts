@@ -9,7 +9,7 @@ import { pastBytes, pastPacks, sealOutcome } from '../stream-log/seal-reply.ts';
 import type { SealReply } from '../stream-log/seal-reply.ts';
 import { suspectName } from './dead-workers-jobs.ts';
 import type { TakenJob } from './taken-job.ts';
-import { bandWidth, firstBand, front, lookedAt, shareEvery, ttlMs } from './fair-queue.ts';
+import { bandWidth, firstBand, frontScore, maxScanned, shareEvery, ttlMs } from './fair-queue.ts';
 
 export type TakeOptions = {
   redis: Redis;
@@ -23,7 +23,7 @@ export type TakeOptions = {
   lifetimeMs: number;
 };
 
-export type Ask = {
+export type TakeRequest = {
   /** Names the jobs of this call: no other call has it. */
   token: string;
   jobs: number;
@@ -31,10 +31,10 @@ export type Ask = {
   workers: number;
   /** So many of the jobs are not counted, in place of some that were and went back. */
   uncounted: number;
-  avoided: ReadonlySet<string>;
+  skipped: ReadonlySet<string>;
 };
 
-export type Take = {
+export type TakeResult = {
   jobs: TakenJob[];
   /** More of them wait. */
   left: boolean;
@@ -51,7 +51,7 @@ export type UnreadableJob = { job: Omit<TakenJob, 'data'>; error: Error };
 const script = loadScript(new URL('lua/take.lua', import.meta.url));
 
 /** Bytes of bodies and of what was shown before, after which one call takes no more: Redis does nothing else meanwhile. */
-const roomBytes = 256 * 1024;
+const maxTextBytes = 256 * 1024;
 
 type RawJob =
   | [id: string]
@@ -77,18 +77,32 @@ export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs
   const touched = [...lists, ...others, keys.queueCounts(shard)];
   const { request, log, body } = keys.prefixes(shard);
   const prefixes = [toKey(''), request, log, body];
-  const line = [shareEvery, front, firstBand, bandWidth, priorities.length, lookedAt, ttlMs];
-  const always = [suspectName, ...line, lifetimeMs, pastPacks, pastBytes];
+  const ordering = [
+    shareEvery,
+    frontScore,
+    firstBand,
+    bandWidth,
+    priorities.length,
+    maxScanned,
+    ttlMs,
+  ];
+  const always = [suspectName, ...ordering, lifetimeMs, pastPacks, pastBytes];
   const worker = [name, JSON.stringify(name)];
 
-  return async ({ token, jobs, workers, uncounted, avoided }: Ask): Promise<Take | undefined> => {
+  return async ({
+    token,
+    jobs,
+    workers,
+    uncounted,
+    skipped,
+  }: TakeRequest): Promise<TakeResult | undefined> => {
     const at = Date.now();
-    const now = [at, token, lockMs, jobs, roomBytes, workers, uncounted];
-    const args = [...prefixes, ...worker, ...now, ...always, ...avoided];
+    const now = [at, token, lockMs, jobs, maxTextBytes, workers, uncounted];
+    const args = [...prefixes, ...worker, ...now, ...always, ...skipped];
     const reply = (await runScript(redis, script, touched, args)) as Reply;
     if (reply[0] === 'bullmq') return undefined;
     const [, left, countError, ...raws] = reply;
-    const take: Take = { jobs: [], left: left === 1, damaged: [], unreadable: [] };
+    const take: TakeResult = { jobs: [], left: left === 1, damaged: [], unreadable: [] };
     if (countError !== '') take.countError = countError;
     for (const [i, raw] of raws.entries()) {
       if (raw.length === 1) {

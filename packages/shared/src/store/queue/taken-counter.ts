@@ -1,26 +1,26 @@
-export type TakingsOptions = {
+export type TakenCounterOptions = {
   /** Counts them in Redis. */
-  took(jobs: number, bytes: number): Promise<void>;
+  count(jobs: number, bytes: number): Promise<void>;
   onError(error: unknown): void;
 };
 
 /** Jobs that one shard's fetchers take with BullMQ's own script: those of one turn of the event loop are counted with one command. */
-export type Takings = {
+export type TakenCounter = {
   add(bytes: number): void;
   /** So many that were counted were put back: the next ones are not counted, since the counter only rises. */
-  spare(jobs: number): void;
+  credit(jobs: number): void;
   /** Of those that are not to be counted: they are not counted by who asks. So many at most; how many. */
-  claimSpared(most: number): number;
+  useCredit(most: number): number;
 };
 
-export function createTakings({ took, onError }: TakingsOptions): Takings {
+export function createTakenCounter({ count, onError }: TakenCounterOptions): TakenCounter {
   let isDue = false;
   let jobs = 0;
   let bytes = 0;
-  let spared = 0;
+  let credited = 0;
 
   function flush(): void {
-    took(jobs, bytes).catch(onError);
+    count(jobs, bytes).catch(onError);
     isDue = false;
     jobs = 0;
     bytes = 0;
@@ -30,16 +30,16 @@ export function createTakings({ took, onError }: TakingsOptions): Takings {
     add(size) {
       if (!isDue) setImmediate(flush);
       isDue = true;
-      if (spared > 0) spared -= 1;
+      if (credited > 0) credited -= 1;
       else jobs += 1;
       bytes += size;
     },
-    spare(many) {
-      spared += many;
+    credit(many) {
+      credited += many;
     },
-    claimSpared(most) {
-      const claimed = Math.min(most, spared);
-      spared -= claimed;
+    useCredit(most) {
+      const claimed = Math.min(most, credited);
+      credited -= claimed;
       return claimed;
     },
   };

@@ -5,7 +5,7 @@ import { judgeDeath } from '../../domain/poison.ts';
 import type { Keyspace } from '../keys.ts';
 import { createDeadWorkersJobs } from './dead-workers-jobs.ts';
 import type { SuspectFate } from './dead-workers-jobs.ts';
-import { heldJobs, takeBack } from './held-jobs.ts';
+import { heldJobs, requeueInFront } from './held-jobs.ts';
 import type { HeldJob } from './held-jobs.ts';
 import { isNotOurs } from './lock-errors.ts';
 import type { WorkerDeath } from './port.ts';
@@ -17,7 +17,7 @@ export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
   const dead = createDeadWorkersJobs(redis, keys, shard, queue);
   const channel = keys.workers(shard);
 
-  const putInFront = (jobs: readonly HeldJob[]) => takeBack(redis, queue, jobs, { channel });
+  const putInFront = (jobs: readonly HeldJob[]) => requeueInFront(redis, queue, jobs, { channel });
 
   async function judged(worker: string, death: WorkerDeath): Promise<Promise<number>[]> {
     const { jobs, unexplained } = await dead.find(worker, death.silentMs);
@@ -45,20 +45,20 @@ export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
     let others = 0;
     const moves = suspects.map(async ({ job, fate }) => {
       if (fate === 'poisoned') return fail(job, death);
-      const outcome = await dead.sendBehind(job, fate);
+      const outcome = await dead.requeueBehind(job, fate);
       // The worker that takes it finds the end, and completes the job.
       if (outcome === 'ended') ended.push(job);
       if (outcome === 'back') others += 1;
     });
     const results = await Promise.allSettled(moves);
-    const moved = await takeBack(redis, queue, ended, { channel, others });
+    const moved = await requeueInFront(redis, queue, ended, { channel, others });
     for (const one of results) if (one.status === 'rejected') throw one.reason;
     return moved + others;
   }
 
   /** The end of the request first: no worker writes it once the job has failed. */
   async function fail({ id, token }: HeldJob, death: WorkerDeath): Promise<void> {
-    await death.condemn(id);
+    await death.failRequest(id);
     const job = await Job.fromId(queue, id);
     try {
       await job?.moveToFailed(new UnrecoverableError('poisoned_request'), token);

@@ -9,7 +9,7 @@ export type InsuredWindowsOptions = {
   /** Whether the store of the shared windows can be asked. */
   isReady(): boolean;
   /** How many processes share the limits, as far as this one knows; at least one. */
-  sharers(): number;
+  processCount(): number;
   windowMs?: number;
   /** Milliseconds that an answer of the store is waited for. */
   patienceMs?: number;
@@ -33,7 +33,7 @@ const silenceMs = 1000;
  * What it granted is charged to the store as soon as that is back.
  */
 export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
-  const { shared, isReady, sharers, windowMs = minuteMs, now = Date.now, onError } = options;
+  const { shared, isReady, processCount, windowMs = minuteMs, now = Date.now, onError } = options;
   const { patienceMs = defaultPatienceMs } = options;
   /** By key and name: what the store said last, and what was granted without it. */
   const states = new Map<string, { used: number; at: number; own: SlidingWindow }>();
@@ -137,7 +137,7 @@ export function insureWindows(options: InsuredWindowsOptions): InsuredWindows {
       const state = stateOf(key, name);
       const isFresh = at < state.at + windowMs;
       const left = Math.max(0, isFresh ? limit - state.used : limit);
-      const part = Math.floor(left / sharers());
+      const part = Math.floor(left / processCount());
       // Of a limit smaller than their number each may have one, or nobody would ever ask.
       const share = isFresh ? part : Math.max(1, part);
       const waitMs =

@@ -1,5 +1,5 @@
 import { StoreSilent } from '../outage.ts';
-import { within } from '../../runtime/timeout.ts';
+import { withTimeout } from '../../runtime/timeout.ts';
 import { leaseMs, renewalMs } from './port.ts';
 import type { Leases } from './port.ts';
 
@@ -65,7 +65,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   async function ask<T>(question: () => Promise<T>): Promise<T | undefined> {
     if (!isReady()) return undefined;
     try {
-      return await within(
+      return await withTimeout(
         question(),
         patienceMs,
         () => new StoreSilent('leases: the store is silent'),

@@ -169,7 +169,7 @@ export type WorkerEvents = {
   /** A job for one of the places that this worker offers. */
   onJob?(shard: number, job: DispatchedJob): void;
   /** Many jobs wait in this shard: this worker's share of them. */
-  onSummons(shard: number, jobs: number): void;
+  onJobsWaiting(shard: number, jobs: number): void;
   /** An ingress asks for a report (store/reports/port.ts). */
   onQuestion?(question: string): void;
   /** The connection was away: such a message may have been missed. */

@@ -77,7 +77,7 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       return { name, close };
     },
 
-    async openWorker(name, { onFinished, onJob, onSummons, onQuestion, onGap }) {
+    async openWorker(name, { onFinished, onJob, onJobsWaiting, onQuestion, onGap }) {
       const own = everyShard.map((shard) => keys.worker(shard, name));
       const everybodys = everyShard.map((shard) => keys.workers(shard));
       const onMessage = (channel: string, message: string) => {
@@ -85,7 +85,7 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
         if (message.startsWith(reportQuestion)) onQuestion?.(message.slice(reportQuestion.length));
         else if (message.startsWith(jobMessage)) onJob?.(own.indexOf(channel), parseJob(message));
         else if (shard < 0) onFinished(message);
-        else onSummons(shard, Number(message));
+        else onJobsWaiting(shard, Number(message));
       };
       const close = await subscribe([...own, ...everybodys], onMessage, onGap);
       return { close };

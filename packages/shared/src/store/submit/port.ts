@@ -1,4 +1,4 @@
-import type { JobData, RequestMeta, Standing } from '../../domain/request.ts';
+import type { JobData, RequestMeta, QueueStanding } from '../../domain/request.ts';
 import type { Once } from '../stream-log/port.ts';
 
 /**
@@ -22,7 +22,7 @@ export type NewRequest = {
 };
 
 /** Its standing says where it waits: no request goes before all others. */
-export type QueuedJob = JobData & { standing: Standing };
+export type QueuedJob = JobData & { standing: QueueStanding };
 
 export type SubmitOutcome =
   | { kind: 'created' }

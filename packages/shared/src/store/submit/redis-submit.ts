@@ -6,7 +6,7 @@ import { callerName } from '../stream-log/redis-log.ts';
 import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
 import { lockMs } from '../queue/bullmq-shard.ts';
 import { keptOptions } from '../queue/kept-jobs.ts';
-import { jobPriority, bandWidth, startOf, stepOf, ttlMs } from '../queue/fair-queue.ts';
+import { jobPriority, bandWidth, bandStart, stepOf, ttlMs } from '../queue/fair-queue.ts';
 import type { NewRequest, Submit, SubmitOutcome } from './port.ts';
 
 export type RedisSubmitOptions = {
@@ -59,7 +59,7 @@ export function createRedisSubmit(options: RedisSubmitOptions): Submit {
     const opts = JSON.stringify({ ...kept, jobId: id, priority: jobPriority });
     const what = [id, JSON.stringify(meta), inbox, body, lifetimeMs];
     const asJob = [job.model, JSON.stringify(job), opts, jobPriority, Date.now()];
-    const where = [startOf(priority), bandWidth, stepOf(weight), key, bytes, ttlMs];
+    const where = [bandStart(priority), bandWidth, stepOf(weight), key, bytes, ttlMs];
     const offered = [randomUUID(), lockMs, mostBytes, keys.worker(shardOf(id), ''), offerMs];
     const asked = once ? [once.fingerprint, callerName(once.caller)] : [];
     return [...what, ...asJob, ...where, job.deadlineAt ?? '', ...offered, ...asked];

@@ -1,7 +1,7 @@
-import type { RequestMeta, Standing } from '../../domain/request.ts';
+import type { RequestMeta, QueueStanding } from '../../domain/request.ts';
 import type { NewRequest, QueuedJob } from './port.ts';
 
-const standing: Standing = { priority: 'normal', key: '', weight: 1, bytes: 2 };
+const standing: QueueStanding = { priority: 'normal', key: '', weight: 1, bytes: 2 };
 
 /** For tests: a request whose job follows from what it is. */
 export function newRequest(

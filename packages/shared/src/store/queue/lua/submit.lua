@@ -11,7 +11,7 @@
 --      offer stands after a beat [, fingerprint, caller as `inbox/token`]
 -- Returns {'created'}, {'joined', id} or {'conflict'}
 -- Sent again after a lost connection it changes nothing: others may have subscribed, or it has ended.
---- @include "place-job"
+--- @include "enqueue"
 --- @include "add-job"
 --- @include "activate-job"
 --- @include "dispatch-job"
@@ -83,7 +83,7 @@ local function make()
     redis.call('PEXPIRE', queue.job, job.ttl)
     return dispatch(offer)
   end
-  local score, beginning = placeJob(queue.prioritized, finishes, counts, job)
+  local score, beginning = enqueue(queue.prioritized, finishes, counts, job)
   isPlaced = true
   addJob(queue, id, job, score, beginning)
   -- BullMQ's own hash of the job, which nothing else would end where the job is lost.

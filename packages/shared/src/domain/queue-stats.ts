@@ -1,7 +1,7 @@
 import type { Priority } from './request.ts';
 
 /** Those of one class who wait. */
-export type ClassLook = {
+export type ClassStats = {
   waiting: number;
   /**
    * By key: how far behind the class's head its last job stands, in steps of weight 1. Only of keys
@@ -11,8 +11,8 @@ export type ClassLook = {
 };
 
 /** The queue at one moment, over all shards. */
-export type QueueLook = {
-  classes: Readonly<Record<Priority, ClassLook>>;
+export type QueueStats = {
+  classes: Readonly<Record<Priority, ClassStats>>;
   /** Jobs that go before all classes: handed back, taken from dead workers, just added. */
   front: number;
   active: number;
@@ -23,5 +23,5 @@ export type QueueLook = {
   /** Requests whose deadline has passed, named again after a while until they are `struck`. */
   overdue: readonly string[];
   /** Models that workers pass over for now, as their targets are at their limits. */
-  avoided: readonly string[];
+  skipped: readonly string[];
 };

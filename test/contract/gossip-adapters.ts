@@ -1,6 +1,6 @@
-import { createMemoryFleet } from '@millrace/shared/store/gossip/memory-gossip';
-import type { Fleet } from '@millrace/shared/store/gossip/port';
-import { createRedisFleet } from '@millrace/shared/store/gossip/redis-gossip';
+import { createMemoryGossip } from '@millrace/shared/store/gossip/memory-gossip';
+import type { Gossip } from '@millrace/shared/store/gossip/port';
+import { createRedisGossip } from '@millrace/shared/store/gossip/redis-gossip';
 import { keyspace } from '@millrace/shared/store/keys';
 import type { Keyspace } from '@millrace/shared/store/keys';
 import type { Redis } from '@millrace/shared/store/redis';
@@ -8,26 +8,26 @@ import { expect } from 'vitest';
 import type { TestRedis } from '../harness/redis.ts';
 
 /** One adapter with a store of its own, and what a test may do to it. */
-export type FleetUnderTest = {
-  join(owner: string): Fleet;
+export type GossipUnderTest = {
+  join(owner: string): Gossip;
   /** What is shared cannot be reached, by anyone. Resolves when everyone has noticed. */
-  cut(): Promise<void>;
-  mend(): Promise<void>;
+  disconnect(): Promise<void>;
+  reconnect(): Promise<void>;
 };
 
-export function openMemoryFleet(): FleetUnderTest {
-  const { join, cut, mend } = createMemoryFleet();
-  return { join, cut: async () => cut(), mend: async () => mend() };
+export function openMemoryGossip(): GossipUnderTest {
+  const { join, disconnect, reconnect } = createMemoryGossip();
+  return { join, disconnect: async () => disconnect(), reconnect: async () => reconnect() };
 }
 
-export type RedisFleetUnderTest = FleetUnderTest & { redis: Redis; keys: Keyspace };
+export type RedisGossipUnderTest = GossipUnderTest & { redis: Redis; keys: Keyspace };
 
 let opened = 0;
 
 /** A namespace of its own on a Redis that many tests share. */
-export function openRedisFleet(server: TestRedis): RedisFleetUnderTest {
+export function openRedisGossip(server: TestRedis): RedisGossipUnderTest {
   opened += 1;
-  const keys = keyspace(`fleet${opened}-${crypto.randomUUID().slice(0, 8)}`);
+  const keys = keyspace(`gossip${opened}-${crypto.randomUUID().slice(0, 8)}`);
   const connections: Redis[] = [];
   const connect = () => {
     const connection = server.connect();
@@ -39,11 +39,11 @@ export function openRedisFleet(server: TestRedis): RedisFleetUnderTest {
     keys,
     join: (owner) =>
       // While a test stops its Redis, connections are lost, and that is no failure.
-      createRedisFleet({ keys, owner, redis: connect(), connect, onError: () => {} }),
-    async cut() {
+      createRedisGossip({ keys, owner, redis: connect(), connect, onError: () => {} }),
+    async disconnect() {
       await server.kill('SIGTERM');
       await expect.poll(() => connections.some(({ status }) => status === 'ready')).toBe(false);
     },
-    mend: () => server.start(),
+    reconnect: () => server.start(),
   };
 }

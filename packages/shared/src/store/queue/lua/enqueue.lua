@@ -5,7 +5,7 @@
 -- Where the head stays because a worker avoids its model, the class's clock goes on without it.
 -- Returns the score, and where others of its class wait the number of the class's beginning, for whoever
 -- takes the job and has to put it back. The job itself is not touched.
-local function placeJob(prioritized, finishes, counts, job)
+local function enqueue(prioritized, finishes, counts, job)
   local from = tonumber(job.from)
   -- A class that nobody waited in begins anew: what was used before is forgotten.
   local function begin()
