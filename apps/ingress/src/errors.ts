@@ -2,7 +2,7 @@ import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
 import { passesByItself } from '@millrace/shared/store/redis-failure';
 import type { LimitVerdict } from './admission/quota-verdict.ts';
 import type { LocalRefusal } from './auth/local-only.ts';
-import type { Gone } from './delivery/relay.ts';
+import type { GoneReason } from './delivery/relay.ts';
 
 /** An error that a client is told: the OpenAI error object with its HTTP status. */
 export class ApiError extends Error {
@@ -190,7 +190,7 @@ export const answerOverdue: OpenAiError = {
 };
 
 /** The error that ends a reader whose stream gives no more. */
-export const goneError = (reason: Gone): OpenAiError =>
+export const goneError = (reason: GoneReason): OpenAiError =>
   reason === 'overdue' ? answerOverdue : streamLost;
 
 /** A cursor behind the end of its stream, of a reader that cannot take back what it was shown. */

@@ -13,39 +13,39 @@ import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
-import { createDoor } from './admission/controller.ts';
+import { createAdmissionController } from './admission/controller.ts';
 import { createConnectionCounts } from './server/connection-counts.ts';
 import { waitMs } from './admission/expected-wait.ts';
-import { createGate } from './auth/api-keys.ts';
+import { createKeyVerifier } from './auth/api-keys.ts';
 import { createLoadMeter } from './admission/load-meter.ts';
 import { createMemoryMeter, parseMemory } from './admission/memory-meter.ts';
-import { createRanks } from './admission/priority.ts';
+import { createPriorityPolicy } from './admission/priority.ts';
 import { buildApp } from './app.ts';
 import { ingressBounds } from './observe/bounds.ts';
 import { createConnections } from './server/connections.ts';
 import type { BodyBudget } from './server/limits.ts';
-import { createSocketWheel } from './api/websocket/heartbeat.ts';
+import { createHeartbeat } from './api/websocket/heartbeat.ts';
 import { drainAnswers } from './server/drain.ts';
 import { createJobViews } from './api/jobs/view.ts';
 import { createKeyLimits } from './admission/quota.ts';
 import { createMetrics } from './observe/metrics.ts';
-import { watchOwnLoad } from './admission/overload-monitor.ts';
+import { startOverloadMonitor } from './admission/overload-monitor.ts';
 import { startReapers } from './membership/reapers.ts';
 import { createReconciler } from './membership/reconcile.ts';
 import { createRefusals } from './observe/refusals.ts';
 import { createRelay } from './delivery/relay.ts';
-import { createWaitingRoom } from './delivery/queue-position.ts';
+import { createQueuePositions } from './delivery/queue-position.ts';
 import { createKeepAlive } from './delivery/sse-writer.ts';
-import { countSharers } from './admission/ingress-count.ts';
+import { countIngresses } from './admission/ingress-count.ts';
 import { createSubmitter } from './exchange/submit.ts';
 import { readTls } from './server/tls.ts';
 
 /* config → adapters → app → listen → drain */
 
-/** A limit of descriptors that leaves fewer connections than this is worth a warning at the start. */
+/** At the start the ingress warns if its file descriptors leave fewer connections than this. */
 const fewConnections = 500;
-/** Milliseconds for the last words to Redis. */
-const lastWordsMs = 1000;
+/** Milliseconds for the last commands to Redis. */
+const lastCommandsMs = 1000;
 
 const role = beginRole({ role: 'ingress', argv: process.argv.slice(2), env: process.env });
 const { config, name, logger, lifecycle } = role;
@@ -72,7 +72,7 @@ const relay = createRelay({
 const inbox = await channels.openInbox(name, relay);
 const connections = createConnections(onError);
 const keepAlive = createKeepAlive(limits.keepAliveMs);
-const socketWheel = createSocketWheel({
+const heartbeat = createHeartbeat({
   pingMs: limits.socketPingMs,
   idleMs: limits.socketIdleMs,
   stallMs: limits.readerStallMs,
@@ -81,24 +81,24 @@ const connectionCounts = createConnectionCounts<Socket>(limits);
 const room = connectionRoom(readDescriptors());
 const bodies: BodyBudget = { held: 0 };
 const { readAll: reports } = createRedisReports({ redis, keys });
-const ranks = createRanks(config.keys);
+const priorityPolicy = createPriorityPolicy(config.keys);
 const meter = createLoadMeter({
   look: (now) => queue.stats(now),
   shards,
-  weightOf: ranks.weightOf,
+  weightOf: priorityPolicy.weightOf,
   onOverdue: (ids) => void endOverdue(ids),
   onError,
 });
-const waitingRoom = createWaitingRoom({
+const queuePositions = createQueuePositions({
   queue,
   waitFor: (jobs) => waitMs(meter, jobs * shards),
   onError,
 });
-const ownLoad = watchOwnLoad(limits);
+const overloadMonitor = startOverloadMonitor(limits);
 const jobViews = createJobViews({
   log,
   queue,
-  waitingRoom,
+  queuePositions,
   maxResultBytes: limits.responseBodyBytes,
 });
 const metrics = createMetrics({
@@ -116,10 +116,10 @@ const metrics = createMetrics({
       connectionCounts,
       room,
       relay,
-      socketWheel,
-      ownLoad,
+      heartbeat,
+      overloadMonitor,
       jobViews,
-      waitingRoom,
+      queuePositions,
       keepAlive,
       // Both are made further down.
       keeper: {
@@ -151,11 +151,11 @@ const keeper = createLeaseKeeper({
   },
   onError,
 });
-const sharers = countSharers(leases, name, isReady, onError);
+const ingressCount = countIngresses(leases, name, isReady, onError);
 const windows = insureWindows({
   shared: createRedisWindows({ redis, keys }),
   isReady,
-  processCount: sharers.count,
+  processCount: ingressCount.count,
   onError,
 });
 redis.on('ready', () => void windows.report());
@@ -165,11 +165,11 @@ const memory = createMemoryMeter({
   softLimit: limits.queueMemory / 100,
   onError,
 });
-const door = createDoor({
-  ranks,
+const admission = createAdmissionController({
+  priorityPolicy,
   meter,
   memory,
-  ownLoad,
+  overloadMonitor,
   limits,
   onSending: () => reapers.wake(),
   onAdmitted() {
@@ -184,7 +184,7 @@ const submitter = createSubmitter({
   submit,
   log,
   queue,
-  door,
+  admission,
   inbox: name,
   whenReady,
   onError,
@@ -229,16 +229,16 @@ const app = await buildApp({
     channels,
     relay,
     submitter,
-    door,
-    ownLoad,
+    admission,
+    overloadMonitor,
     reconciler,
-    waitingRoom,
+    queuePositions,
     jobViews,
     keepAlive,
-    socketWheel,
+    heartbeat,
     metrics,
     reports,
-    gate: createGate(config.keys, config.listen.cors.origins),
+    verifyKey: createKeyVerifier(config.keys, config.listen.cors.origins),
     refused,
     keyLimits,
     connections,
@@ -257,12 +257,12 @@ const app = await buildApp({
 });
 
 const { host, port } = config.listen;
-// For this name fastify opens a second server on ::1, which would have neither the bounds nor the drain.
+// For `localhost` fastify opens a second server on ::1, without our bounds and our drain.
 const address = host === 'localhost' ? '127.0.0.1' : host;
 await app
   .listen({ host: address, port })
   .catch((error: Error) => giveUp(`cannot listen: ${error.message}`));
-// The port that the system chose, where the config says 0.
+// The port that the system chose if the config says 0.
 const { port: bound } = app.server.address() as AddressInfo;
 const scheme = config.listen.tls ? 'https' : 'http';
 
@@ -283,24 +283,24 @@ onSignals({
     lateLoop.close();
     pauseWatch.stop();
     keeper.close();
-    sharers.stop();
+    ingressCount.stop();
     meter.stop();
-    ownLoad.stop();
-    waitingRoom.stop();
+    overloadMonitor.stop();
+    queuePositions.stop();
     keepAlive.close();
-    socketWheel.close();
+    heartbeat.close();
     await inbox.close();
-    await leave(lastWordsMs, sayGoodbye);
+    await leave(lastCommandsMs, finishCommands);
     lifecycle.advance('stopped');
     process.exit(0);
   },
 });
 
-// Behind the handlers: a signal may follow at once.
+// After the signal handlers are in place: a signal may follow at once.
 lifecycle.advance('serving');
 reportReady(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`);
 
-/** Whoever asks for it is told, and so is who reads it; nobody has to. */
+/** Ends requests past their deadline: their readers get the error, and they leave the queue. */
 async function endOverdue(ids: readonly string[]): Promise<void> {
   try {
     await Promise.all(ids.map((id) => reconciler.describe(id)));
@@ -310,8 +310,8 @@ async function endOverdue(ids: readonly string[]): Promise<void> {
   }
 }
 
-/** The cut has cancelled what was attached to it: first those come through. */
-async function sayGoodbye(): Promise<void> {
+/** Waits for the cancellations and hand-overs of the drain before the connection to Redis closes. */
+async function finishCommands(): Promise<void> {
   await submitter.settled();
   sweeper.stop();
   await reapers.stop();

@@ -5,23 +5,23 @@ import type { Logger } from '@millrace/shared/runtime/logger';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import type { ConnectionCounts } from './server/connection-counts.ts';
-import type { Gate } from './auth/api-keys.ts';
+import type { KeyVerifier } from './auth/api-keys.ts';
 import type { Connections } from './server/connections.ts';
-import type { Door } from './admission/controller.ts';
+import type { AdmissionController } from './admission/controller.ts';
 import type { JobViews } from './api/jobs/view.ts';
 import type { KeyLimits } from './admission/quota.ts';
 import type { BodyBudget } from './server/limits.ts';
-import type { SocketWheel } from './api/websocket/heartbeat.ts';
+import type { Heartbeat } from './api/websocket/heartbeat.ts';
 import type { Metrics } from './observe/metrics.ts';
-import type { OwnLoad } from './admission/overload-monitor.ts';
+import type { OverloadMonitor } from './admission/overload-monitor.ts';
 import type { Reconciler } from './membership/reconcile.ts';
 import type { Refusal } from './observe/refusals.ts';
 import type { Relay } from './delivery/relay.ts';
-import type { WaitingRoom } from './delivery/queue-position.ts';
+import type { QueuePositions } from './delivery/queue-position.ts';
 import type { KeepAlive } from './delivery/sse-writer.ts';
 import type { Submitter } from './exchange/submit.ts';
 
-/** What the routes work with: made in main.ts, handed to buildApp. */
+/** The dependencies of the routes: made in main.ts, passed to buildApp. */
 export type Services = {
   config: Config;
   log: StreamLog;
@@ -29,28 +29,28 @@ export type Services = {
   channels: LiveChannels;
   relay: Relay;
   submitter: Submitter;
-  door: Pick<Door, 'checkSelf'>;
-  ownLoad: Pick<OwnLoad, 'judge'>;
-  waitingRoom: WaitingRoom;
+  admission: Pick<AdmissionController, 'checkOverload'>;
+  overloadMonitor: Pick<OverloadMonitor, 'judge'>;
+  queuePositions: QueuePositions;
   jobViews: JobViews;
   reconciler: Reconciler;
   keepAlive: KeepAlive;
-  socketWheel: SocketWheel;
+  heartbeat: Heartbeat;
   metrics: Metrics;
-  /** The newest of every worker that is present, sorted by name. */
+  /** The newest report of every worker that is present, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;
-  gate: Gate;
+  verifyKey: KeyVerifier;
   keyLimits: KeyLimits;
-  /** Counts and logs it. */
+  /** Counts and logs a rejection. */
   refused(refusal: Refusal): void;
   connections: Connections;
   connectionCounts: ConnectionCounts<Socket>;
   bodies: BodyBudget;
   /** The name of this ingress' inbox. */
   inbox: string;
-  /** True once the process was told to stop: `/readyz` says so, and every answer ends its connection. */
+  /** True after SIGTERM: `/readyz` says `draining`, and every answer closes its connection. */
   leaving(): boolean;
-  /** True once it takes nothing new any more, `drainDelay` later: what runs goes on. */
+  /** True `drainDelay` later: rejects new requests; requests under way go on. */
   draining(): boolean;
   /** Rejects when Redis does not answer. */
   pingRedis(): Promise<void>;

@@ -1,63 +1,65 @@
 import type { Priority, QueueStanding } from '@millrace/shared/domain/request';
 import { ApiError, forbidden, unavailable } from '../errors.ts';
-import { admit } from './queue-verdict.ts';
-import type { Admission, QueueLimits } from './queue-verdict.ts';
-import type { OwnVerdict, StrainKind } from './overload.ts';
+import { judgeQueue } from './queue-verdict.ts';
+import type { QueueVerdict, QueueLimits } from './queue-verdict.ts';
+import type { OverloadVerdict, OverloadCause } from './overload.ts';
 import type { LoadMeter } from './load-meter.ts';
 import type { MemoryMeter } from './memory-meter.ts';
-import type { OwnLoad } from './overload-monitor.ts';
-import type { Ranks } from './priority.ts';
+import type { OverloadMonitor } from './overload-monitor.ts';
+import type { PriorityPolicy } from './priority.ts';
 
-export type Visitor = {
+export type AdmissionRequest = {
   keyId: string | undefined;
   model: string;
-  /** As asked for; absent: the key's own. */
+  /** As asked for; undefined: the priority of the key. */
   priority: Priority | undefined;
+  /** Of the body. */
   bytes: number;
-  patient: boolean;
+  /** No client waits for it on a connection: only its own deadline bounds its wait. */
+  isBackground: boolean;
+  /** Milliseconds since the epoch. */
   deadlineAt: number | undefined;
 };
 
-/** Where a request comes into the queue, or is told at once why not and when to come back. */
-export type Door = {
-  /** Throws an ApiError when this ingress itself takes no new work: asked before anything is read of it. */
-  checkSelf(): void;
-  /** Throws an ApiError. No round trip. Nothing is counted yet: its key may have no more to spend. */
-  enter(visitor: Visitor): QueueStanding;
-  /** It is on its way into the queue, and counts as one that waits there. */
-  pass(standing: QueueStanding): Passage;
+/** Decides whether a request may enter the queue. A rejection says why, and when to try again. */
+export type AdmissionController = {
+  /** Throws an ApiError while this process is overloaded. Called before a request's body is read. */
+  checkOverload(): void;
+  /** Throws an ApiError. Makes no round trip, and counts nothing: the quota of the key is checked after it. */
+  admit(request: AdmissionRequest): QueueStanding;
+  /** From here on the request counts as one that waits in the queue. */
+  track(standing: QueueStanding): Ticket;
   /** Throws an ApiError when Redis is above its soft memory limit. */
   checkMemory(): Promise<void>;
 };
 
-/** How the way of a request into the queue ends. */
-export type Passage = {
-  /** Redis has it in a moment: from then on the death of its worker matters, though its answer be late. */
+/** What the controller learns of a request that it admitted. */
+export type Ticket = {
+  /** The request goes to Redis now; from here on a worker may have it. */
   sending(): void;
-  arrived(): void;
-  /** It is not made: there is one already, or it could not be queued. */
-  turnedBack(): void;
+  queued(): void;
+  /** No request was made: the Idempotency-Key stands for another one, or Redis did not take it. */
+  withdrawn(): void;
 };
 
-export type DoorDeps = {
-  ranks: Ranks;
+export type AdmissionDeps = {
+  priorityPolicy: PriorityPolicy;
   meter: Pick<LoadMeter, 'read' | 'add'>;
   memory: MemoryMeter;
-  ownLoad: Pick<OwnLoad, 'judge'>;
+  overloadMonitor: Pick<OverloadMonitor, 'judge'>;
   limits: QueueLimits;
   onSending(): void;
   onAdmitted(): void;
-  /** With the reason. */
   onShed(reason: string): void;
   now?(): number;
 };
 
-export function createDoor(deps: DoorDeps): Door {
+export function createAdmissionController(deps: AdmissionDeps): AdmissionController {
   const {
-    ranks,
+    priorityPolicy,
     meter,
     memory,
-    ownLoad,
+    overloadMonitor,
     limits,
     onSending,
     onAdmitted,
@@ -65,38 +67,38 @@ export function createDoor(deps: DoorDeps): Door {
     now = Date.now,
   } = deps;
 
-  function checkSelf(): void {
-    const verdict = ownLoad.judge();
+  function checkOverload(): void {
+    const verdict = overloadMonitor.judge();
     if (verdict.kind === 'admitted') return;
     onShed(`ingress_${verdict.reason}`);
     throw overloaded(verdict);
   }
 
   return {
-    checkSelf,
+    checkOverload,
 
-    enter({ keyId, model, priority, bytes, patient, deadlineAt }) {
-      checkSelf();
-      const ranked = ranks.rank(keyId, priority);
-      if (ranked.kind === 'too_high') throw tooHigh(ranked.highest);
-      const standing = { ...ranked.rank, key: keyId ?? '', bytes };
+    admit({ keyId, model, priority, bytes, isBackground, deadlineAt }) {
+      checkOverload();
+      const resolved = priorityPolicy.resolve(keyId, priority);
+      if (resolved.kind === 'too_high') throw priorityNotAllowed(resolved.highest);
+      const standing = { ...resolved.scheduling, key: keyId ?? '', bytes };
       const load = meter.read();
-      // Before the first look nothing is known, and Redis itself is asked next.
+      // The load is unknown until the queue has been read once; Redis then decides by its own limits.
       if (load) {
-        const ask = { standing, model, patient, deadlineAt, shared: ranks.shared };
-        const verdict = admit(load, limits, ask, now());
+        const asked = { standing, model, isBackground, deadlineAt, shared: priorityPolicy.shared };
+        const verdict = judgeQueue(load, limits, asked, now());
         if (verdict.kind === 'shed') {
           onShed(verdict.reason);
-          throw refusal(verdict);
+          throw queueRefusal(verdict);
         }
       }
       return standing;
     },
 
-    pass: (standing) => ({
+    track: (standing) => ({
       sending: onSending,
-      arrived: onAdmitted,
-      turnedBack: meter.add(standing),
+      queued: onAdmitted,
+      withdrawn: meter.add(standing),
     }),
 
     async checkMemory() {
@@ -108,18 +110,18 @@ export function createDoor(deps: DoorDeps): Door {
   };
 }
 
-const tooHigh = (highest: Priority) =>
+const priorityNotAllowed = (highest: Priority) =>
   forbidden(`This API key may ask for the priority '${highest}' at most.`, 'priority_not_allowed');
 
-const overloaded = ({ reason, retryAfterMs }: Extract<OwnVerdict, { kind: 'shed' }>) =>
+const overloaded = ({ reason, retryAfterMs }: Extract<OverloadVerdict, { kind: 'shed' }>) =>
   unavailable(
-    `This server has more to do than it can: ${strainWords[reason]}. Try again later, or ask another one.`,
+    `This server has more to do than it can: ${overloadMessages[reason]}. Try again later, or ask another one.`,
     'ingress_overloaded',
     Math.ceil(retryAfterMs / 1000),
   );
 
-/** What presses an ingress, to be told. */
-export const strainWords: Readonly<Record<StrainKind, string>> = {
+/** Causes of overload in words, for clients and for `/readyz`. */
+export const overloadMessages: Readonly<Record<OverloadCause, string>> = {
   loop_delay: 'its event loop is late',
   heap: 'its heap is nearly full',
   resident_memory: 'its memory is nearly full',
@@ -133,7 +135,7 @@ const codes = {
   deadline: 'deadline_unreachable',
 } as const;
 
-function refusal(verdict: Extract<Admission, { kind: 'shed' }>): ApiError {
+function queueRefusal(verdict: Extract<QueueVerdict, { kind: 'shed' }>): ApiError {
   const { reason, own, retryAfterMs, expectedWaitMs } = verdict;
   const retryAfter = String(Math.ceil(retryAfterMs / 1000));
   const expected =

@@ -1,8 +1,8 @@
 import { renewalMs } from '@millrace/shared/store/quota/port';
 import type { Leases } from '@millrace/shared/store/quota/port';
 
-/** How many ingresses there are, for what each may grant alone while Redis is away. */
-export function countSharers(
+/** Counts the ingresses of the fleet: while Redis is away, each one grants its share of a key's limits. */
+export function countIngresses(
   leases: Pick<Leases, 'take'>,
   name: string,
   isReady: () => boolean,

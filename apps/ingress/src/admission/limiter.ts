@@ -1,41 +1,41 @@
-/** Work of which only so much is under way at a time; what is more waits in line. */
-export type Turns = {
-  /** Starts at once where there is room. Rejects as the work does. */
-  take<T>(work: () => Promise<T>): Promise<T>;
-  readonly underWay: number;
+/** Runs a bounded number of tasks at a time; the others wait, first come, first served. */
+export type Limiter = {
+  /** Starts at once while fewer than the maximum run. Rejects as the task does. */
+  run<T>(work: () => Promise<T>): Promise<T>;
+  readonly running: number;
   readonly waiting: number;
 };
 
-export function createTurns(max: number): Turns {
-  /** Those who wait, oldest first: each is called when its turn has come. */
-  const line = new Set<() => void>();
-  let underWay = 0;
+export function createLimiter(max: number): Limiter {
+  /** The tasks that wait, oldest first; calling one starts it. */
+  const queue = new Set<() => void>();
+  let running = 0;
 
   function next(): void {
-    const [first] = line;
-    if (!first) underWay -= 1;
+    const [first] = queue;
+    if (!first) running -= 1;
     else {
-      // Its place is handed on, so that nobody gets in between.
-      line.delete(first);
+      // `running` stays as it is: the slot goes to the next task, and no newcomer can take it.
+      queue.delete(first);
       first();
     }
   }
 
   return {
-    async take(work) {
-      if (underWay < max) underWay += 1;
-      else await new Promise<void>((resolve) => line.add(resolve));
+    async run(work) {
+      if (running < max) running += 1;
+      else await new Promise<void>((resolve) => queue.add(resolve));
       try {
         return await work();
       } finally {
         next();
       }
     },
-    get underWay() {
-      return underWay;
+    get running() {
+      return running;
     },
     get waiting() {
-      return line.size;
+      return queue.size;
     },
   };
 }

@@ -6,14 +6,14 @@ import type { Load } from './expected-wait.ts';
 import { createServiceRate } from './service-rate.ts';
 
 export type LoadMeter = {
-  /** As it was a moment ago; undefined before the first look. Costs no round trip. */
+  /** The last reading, up to 200 ms old; undefined before the first one. Makes no round trip. */
   read(): Load | undefined;
   /**
-   * One more waits: it counts at once, not only when it is seen. What comes back takes it out again,
-   * where it did not come in after all.
+   * Counts a request at once, before the next reading includes it. The returned function takes it out
+   * again if the request was not queued after all.
    */
   add(standing: QueueStanding): () => void;
-  /** Jobs that start per second while others wait; undefined where it is not known. */
+  /** Jobs that start per second while others wait; undefined while unknown. */
   readonly rate: number | undefined;
   stop(): void;
 };
@@ -28,12 +28,12 @@ export type LoadMeterOptions = {
   now?(): number;
 };
 
-/** Milliseconds between two looks. */
+/** Milliseconds between two readings. */
 const everyMs = 200;
-/** Milliseconds that it is looked for after the last request; longer while jobs wait. */
+/** The meter stops this many milliseconds after the last request, unless jobs wait. */
 const interestMs = 2000;
 
-/** Looks at the queue as long as somebody asks, or something waits. */
+/** Reads the queue periodically while requests arrive or jobs wait. */
 export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
   const { look, shards, weightOf, onOverdue, onError, now = Date.now } = options;
   const rate = createServiceRate();
@@ -43,7 +43,7 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
   let seen: QueueStats | undefined;
   let askedAt = now();
   let watching = false;
-  /** Which look `seen` is of. */
+  /** The number of the reading in `seen`. */
   let looks = 0;
 
   async function watch(): Promise<void> {
@@ -53,7 +53,7 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
         seen = await look(now());
         looks += 1;
         const { taken, overdue } = seen;
-        // Where some are passed over, what is taken says how fast their targets are, and not the fleet.
+        // While workers skip models at their limits, the rate is that of those targets, not that of the fleet.
         const sample = { at: performance.now(), taken };
         const waiting = countWaiting(seen);
         const isLimited = seen.skipped.length > 0;
@@ -70,7 +70,7 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
     watching = false;
   }
 
-  /** `change`: 1 for one that comes, -1 for one that did not. */
+  /** `change`: 1 to add a request, -1 to take it out. */
   function count({ priority, key, weight }: QueueStanding, change: 1 | -1): void {
     if (!seen) return;
     const one = seen.classes[priority];
@@ -103,11 +103,11 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
       if (!seen) return () => {};
       const addedTo = looks;
       seen.bytes += standing.bytes;
-      // While none wait there are places, most likely, and it does not wait either.
+      // While no job waits, workers most likely have free slots, and this one will not wait either.
       const waits = countWaiting(seen) > 0;
       if (waits) count(standing, 1);
       return () => {
-        // A look since then has not seen it.
+        // A newer reading does not include it.
         if (!seen || looks !== addedTo) return;
         seen.bytes -= standing.bytes;
         if (waits) count(standing, -1);

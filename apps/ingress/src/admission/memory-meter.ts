@@ -1,8 +1,8 @@
 export type MemoryMeter = {
   /**
-   * Resolves with whether Redis is below its soft limit. What was measured a moment ago counts while
-   * that is so; while it is not, one question at a time goes to Redis for all who ask, so that the
-   * first request after it has room is taken.
+   * Whether Redis is below its soft limit. Below it, a measurement counts for a second. Above it, each
+   * call waits for a new measurement, which concurrent calls share, so that the first request after
+   * memory was freed is admitted.
    */
   hasRoom(): Promise<boolean> | boolean;
 };
@@ -16,7 +16,7 @@ export type MemoryMeterOptions = {
   now?(): number;
 };
 
-/** Milliseconds that a measurement counts. */
+/** Milliseconds that a measurement stays valid. */
 const freshMs = 1000;
 
 export function createMemoryMeter(options: MemoryMeterOptions): MemoryMeter {
@@ -32,7 +32,7 @@ export function createMemoryMeter(options: MemoryMeterOptions): MemoryMeter {
       room = max === 0 || used < max * softLimit;
       failed = false;
     } catch (error) {
-      // Whoever needs Redis next is told why it does not answer; a user that may not ask never may.
+      // Not a reason to reject: a Redis that is away fails the submit, and a Redis user may lack the right to INFO.
       if (!failed) onError(error);
       failed = true;
       room = true;

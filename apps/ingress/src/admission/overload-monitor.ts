@@ -3,78 +3,84 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Config } from '@millrace/shared/config';
 import { watchLoopDelay } from '@millrace/shared/runtime/loop-delay';
-import { feel, isCalm, judgeStrain, mayBeGarbage, noStrain } from './overload.ts';
-import type { OwnVerdict, Pressure } from './overload.ts';
+import {
+  updateOverload,
+  isWithinLimits,
+  judgeOverload,
+  mayBeGarbage,
+  noOverload,
+} from './overload.ts';
+import type { OverloadVerdict, ResourceUsage } from './overload.ts';
 
-export type OwnLoad = {
-  /** Whether this process takes new work, as of a moment ago. */
-  judge(): OwnVerdict;
-  /** What was seen last, and what it may be at most. */
-  readonly seen: Pressure;
-  readonly limits: Pressure;
+export type OverloadMonitor = {
+  /** Whether this process accepts requests, by the last sample. */
+  judge(): OverloadVerdict;
+  /** The last sample, and the limits. */
+  readonly usage: ResourceUsage;
+  readonly limits: ResourceUsage;
   stop(): void;
 };
 
-/** Milliseconds between two looks. */
-const everyMs = 250;
-/** Of a process at rest: nothing asks for its verdict, and what it does is not worth measuring. */
-const restMs = 1000;
-/** Share of the time in which the event loop of a process at rest is in use, at most. */
-const restUse = 0.2;
-/** Milliseconds between two collections of garbage that are asked for: one stops everything else. */
+/** Milliseconds between two samples. */
+const sampleMs = 250;
+/** The same in an idle process, to which nobody sends requests. */
+const idleSampleMs = 1000;
+/** Share of the time that the event loop of an idle process is in use, at most. */
+const idleUtilization = 0.2;
+/** Milliseconds between two forced garbage collections: each one stops the world. */
 const collectEveryMs = 10_000;
 
-/** Looks at this process itself: how late its event loop is, and what it holds of memory. */
-export function watchOwnLoad({ loopDelayMs, memory }: Config['limits']): OwnLoad {
+/** Samples the delay of the event loop and the memory of this process. */
+export function startOverloadMonitor({ loopDelayMs, memory }: Config['limits']): OverloadMonitor {
   const delay = watchLoopDelay();
-  const limits: Pressure = {
+  const limits: ResourceUsage = {
     loop_delay: loopDelayMs,
     heap: (getHeapStatistics().heap_size_limit * memory) / 100,
     resident_memory: (memoryOfProcess() * memory) / 100,
   };
-  let strain = noStrain;
-  let seen: Pressure = { loop_delay: 0, heap: 0, resident_memory: 0 };
+  let state = noOverload;
+  let usage: ResourceUsage = { loop_delay: 0, heap: 0, resident_memory: 0 };
   let collectedAt = -Infinity;
   let wasAsked = true;
-  let isResting = false;
+  let isIdle = false;
   let timer: NodeJS.Timeout;
   let used = performance.eventLoopUtilization();
 
-  function look(): void {
-    seen = {
+  function sample(): void {
+    usage = {
       loop_delay: delay.take().meanMs,
       heap: getHeapStatistics().used_heap_size,
-      resident_memory: residentMemory() ?? seen.resident_memory,
+      resident_memory: residentMemory() ?? usage.resident_memory,
     };
-    strain = feel(strain, seen, limits);
+    state = updateOverload(state, usage, limits);
     const before = used;
     used = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(used, before);
-    rest(!wasAsked && utilization < restUse && isCalm(strain));
+    setIdle(!wasAsked && utilization < idleUtilization && isWithinLimits(state));
     wasAsked = false;
-    if (!mayBeGarbage(strain) || performance.now() - collectedAt < collectEveryMs) return;
+    if (!mayBeGarbage(state) || performance.now() - collectedAt < collectEveryMs) return;
     collectGarbage();
     collectedAt = performance.now();
   }
 
-  function rest(shallRest: boolean): void {
-    if (shallRest === isResting) return;
-    isResting = shallRest;
+  function setIdle(idle: boolean): void {
+    if (idle === isIdle) return;
+    isIdle = idle;
     clearInterval(timer);
-    timer = setInterval(look, isResting ? restMs : everyMs).unref();
-    if (isResting) delay.rest();
+    timer = setInterval(sample, isIdle ? idleSampleMs : sampleMs).unref();
+    if (isIdle) delay.rest();
     else delay.resume();
   }
 
-  timer = setInterval(look, everyMs).unref();
+  timer = setInterval(sample, sampleMs).unref();
   return {
     judge() {
       wasAsked = true;
-      rest(false);
-      return judgeStrain(strain);
+      setIdle(false);
+      return judgeOverload(state);
     },
-    get seen() {
-      return seen;
+    get usage() {
+      return usage;
     },
     limits,
     stop() {
@@ -84,14 +90,14 @@ export function watchOwnLoad({ loopDelayMs, memory }: Config['limits']): OwnLoad
   };
 }
 
-/** Bytes: of the container, where that has less than the machine. */
+/** Bytes that this process may use: the limit of its container, else the memory of the machine. */
 function memoryOfProcess(): number {
   const constrained = process.constrainedMemory();
   const total = totalmem();
   return constrained > 0 && constrained < total ? constrained : total;
 }
 
-/** Bytes; undefined while no descriptor is left: Node reads a file for it. */
+/** Bytes; undefined while the process has no free file descriptor, because Node reads a file for it. */
 function residentMemory(): number | undefined {
   try {
     return process.memoryUsage.rss();
@@ -102,7 +108,7 @@ function residentMemory(): number | undefined {
 
 let collect: (() => void) | undefined;
 
-/** Node has no function for it but behind this flag, which may be set at any time. */
+/** Node offers it only behind this flag, which can be set while the process runs. */
 function collectGarbage(): void {
   if (!collect) {
     setFlagsFromString('--expose-gc');

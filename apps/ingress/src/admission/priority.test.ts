@@ -1,31 +1,33 @@
 import { expect, test } from 'vitest';
-import { createRanks } from './priority.ts';
+import { createPriorityPolicy } from './priority.ts';
 
-const ranks = createRanks([
+const priorityPolicy = createPriorityPolicy([
   { id: 'ops', priority: 'high', weight: 1 },
   { id: 'batch', priority: 'low', weight: 5 },
 ]);
 
 test('a request has the priority of its key, or a later one that it asks for', () => {
-  expect(ranks.rank('ops', undefined)).toEqual({
-    kind: 'ranked',
-    rank: { priority: 'high', weight: 1 },
+  expect(priorityPolicy.resolve('ops', undefined)).toEqual({
+    kind: 'allowed',
+    scheduling: { priority: 'high', weight: 1 },
   });
-  expect(ranks.rank('ops', 'low')).toMatchObject({ rank: { priority: 'low' } });
-  expect(ranks.rank('batch', 'low')).toMatchObject({ rank: { priority: 'low', weight: 5 } });
+  expect(priorityPolicy.resolve('ops', 'low')).toMatchObject({ scheduling: { priority: 'low' } });
+  expect(priorityPolicy.resolve('batch', 'low')).toMatchObject({
+    scheduling: { priority: 'low', weight: 5 },
+  });
 });
 
 test('an earlier one than that of its key is refused', () => {
-  expect(ranks.rank('batch', 'normal')).toEqual({ kind: 'too_high', highest: 'low' });
-  expect(ranks.rank('batch', 'high')).toEqual({ kind: 'too_high', highest: 'low' });
+  expect(priorityPolicy.resolve('batch', 'normal')).toEqual({ kind: 'too_high', highest: 'low' });
+  expect(priorityPolicy.resolve('batch', 'high')).toEqual({ kind: 'too_high', highest: 'low' });
 });
 
 test('without keys any may be asked for, and none is shared', () => {
-  const open = createRanks();
-  expect(open.rank(undefined, 'high')).toMatchObject({ rank: { priority: 'high' } });
-  expect(open.rank(undefined, undefined)).toMatchObject({
-    rank: { priority: 'normal', weight: 1 },
+  const open = createPriorityPolicy();
+  expect(open.resolve(undefined, 'high')).toMatchObject({ scheduling: { priority: 'high' } });
+  expect(open.resolve(undefined, undefined)).toMatchObject({
+    scheduling: { priority: 'normal', weight: 1 },
   });
   expect(open.shared).toBe(false);
-  expect(ranks.shared).toBe(true);
+  expect(priorityPolicy.shared).toBe(true);
 });

@@ -1,34 +1,39 @@
 import { priorities } from '@millrace/shared/domain/request';
 import type { Priority } from '@millrace/shared/domain/request';
 
-export type Rank = { priority: Priority; weight: number };
+export type PriorityAndWeight = { priority: Priority; weight: number };
 
-export type Ranked = { kind: 'ranked'; rank: Rank } | { kind: 'too_high'; highest: Priority };
+export type PriorityVerdict =
+  | { kind: 'allowed'; scheduling: PriorityAndWeight }
+  | { kind: 'too_high'; highest: Priority };
 
-/** What keys may have: the config's own fields. */
-export type RankedKey = { id: string; priority: Priority; weight: number };
+/** The fields of a key in the config that matter here. */
+export type PriorityKey = { id: string; priority: Priority; weight: number };
 
-export type Ranks = {
-  /** Other than its own only where that is not before it. Without keys anything may be asked for. */
-  rank(keyId: string | undefined, asked: Priority | undefined): Ranked;
+export type PriorityPolicy = {
+  /**
+   * A request may ask for a lower priority than that of its key, not for a higher one. Without keys it
+   * may ask for any.
+   */
+  resolve(keyId: string | undefined, asked: Priority | undefined): PriorityVerdict;
   weightOf(keyId: string): number;
-  /** There are several keys, which share the queue. */
+  /** Several keys share the queue. */
   readonly shared: boolean;
 };
 
-const keyless: Rank = { priority: 'normal', weight: 1 };
+const keyless: PriorityAndWeight = { priority: 'normal', weight: 1 };
 
-export function createRanks(keys: readonly RankedKey[] = []): Ranks {
+export function createPriorityPolicy(keys: readonly PriorityKey[] = []): PriorityPolicy {
   const known = new Map(keys.map((key) => [key.id, key]));
   return {
-    rank(keyId, asked) {
+    resolve(keyId, asked) {
       const own = keyId === undefined ? undefined : known.get(keyId);
       const { priority, weight } = own ?? keyless;
-      if (asked === undefined) return { kind: 'ranked', rank: { priority, weight } };
+      if (asked === undefined) return { kind: 'allowed', scheduling: { priority, weight } };
       if (own && priorities.indexOf(asked) < priorities.indexOf(priority)) {
         return { kind: 'too_high', highest: priority };
       }
-      return { kind: 'ranked', rank: { priority: asked, weight } };
+      return { kind: 'allowed', scheduling: { priority: asked, weight } };
     },
     weightOf: (keyId) => known.get(keyId)?.weight ?? keyless.weight,
     shared: keys.length > 1,

@@ -1,8 +1,8 @@
 import { priorities } from '@millrace/shared/domain/request';
 import type { Priority } from '@millrace/shared/domain/request';
 import { describe, expect, test } from 'vitest';
-import { admit } from './queue-verdict.ts';
-import type { Ask } from './queue-verdict.ts';
+import { judgeQueue } from './queue-verdict.ts';
+import type { QueueRequest } from './queue-verdict.ts';
 import { countOwn, jobsAhead, waitMs } from './expected-wait.ts';
 import type { Load } from './expected-wait.ts';
 
@@ -31,12 +31,21 @@ function load(
 
 const now = 1_000_000;
 const limits = { queueJobs: 100, queueBytes: 1000, queueWaitMs: 5000 };
-const ask = (more: Partial<Ask> & { key?: string; priority?: Priority; bytes?: number } = {}) => {
+const request = (
+  more: Partial<QueueRequest> & { key?: string; priority?: Priority; bytes?: number } = {},
+) => {
   const { key = 'a', priority = 'normal', bytes = 10, ...rest } = more;
   const standing = { key, priority, weight: 1, bytes };
-  return { standing, model: 'm', patient: false, deadlineAt: undefined, shared: true, ...rest };
+  return {
+    standing,
+    model: 'm',
+    isBackground: false,
+    deadlineAt: undefined,
+    shared: true,
+    ...rest,
+  };
 };
-const verdict = (state: Load, asked = ask()) => admit(state, limits, asked, now);
+const verdict = (state: Load, asked = request()) => judgeQueue(state, limits, asked, now);
 
 describe('how many are served before', () => {
   const ahead = (state: Load, key: string, priority: Priority = 'normal') =>
@@ -83,7 +92,7 @@ describe('a request', () => {
 
   test('is refused when as many wait as may, until one has been taken', () => {
     const full = load({ normal: { a: 50, b: 50 } }, { rate: 0.25 });
-    expect(verdict(full, ask({ key: 'c' }))).toMatchObject({
+    expect(verdict(full, request({ key: 'c' }))).toMatchObject({
       kind: 'shed',
       reason: 'jobs',
       own: false,
@@ -97,16 +106,16 @@ describe('a request', () => {
   test('is refused when those that wait hold as much as they may', () => {
     const state = load({ normal: { b: 1 } }, { bytes: 995 });
     expect(verdict(state)).toMatchObject({ kind: 'shed', reason: 'bytes' });
-    expect(verdict(state, ask({ bytes: 5 })).kind).toBe('admitted');
-    expect(verdict(load({}), ask({ bytes: 5000 })).kind).toBe('admitted');
+    expect(verdict(state, request({ bytes: 5 })).kind).toBe('admitted');
+    expect(verdict(load({}), request({ bytes: 5000 })).kind).toBe('admitted');
   });
 
   test('is refused when its key holds as much as it leaves to the others, which are admitted', () => {
     const state = load({ normal: { a: 50 } }, { rate: undefined });
     expect(verdict(state)).toMatchObject({ kind: 'shed', reason: 'share', own: true });
-    expect(verdict(state, ask({ key: 'b' })).kind).toBe('admitted');
+    expect(verdict(state, request({ key: 'b' })).kind).toBe('admitted');
     // Who is alone has the whole queue.
-    expect(verdict(state, ask({ shared: false })).kind).toBe('admitted');
+    expect(verdict(state, request({ shared: false })).kind).toBe('admitted');
   });
 
   test('is refused when it would wait too long, and is told when it would not', () => {
@@ -118,26 +127,26 @@ describe('a request', () => {
       retryAfterMs: 3000,
       expectedWaitMs: 8000,
     });
-    expect(verdict(state, ask({ patient: true })).kind).toBe('admitted');
-    expect(verdict(state, ask({ priority: 'high' })).kind).toBe('admitted');
+    expect(verdict(state, request({ isBackground: true })).kind).toBe('admitted');
+    expect(verdict(state, request({ priority: 'high' })).kind).toBe('admitted');
   });
 
   test('is refused on its own account when only its own are in the way', () => {
     const slow = load({ normal: { a: 10 } }, { rate: 1 });
     expect(verdict(slow)).toMatchObject({ reason: 'wait', own: true, expectedWaitMs: 10_000 });
-    expect(verdict(slow, ask({ key: 'b' })).kind).toBe('admitted');
-    expect(verdict(slow, ask({ shared: false }))).toMatchObject({ own: false });
+    expect(verdict(slow, request({ key: 'b' })).kind).toBe('admitted');
+    expect(verdict(slow, request({ shared: false }))).toMatchObject({ own: false });
   });
 
   test('is refused when it could not start before its deadline, however patient', () => {
     const state = load({ high: { b: 30 } });
-    const late = ask({ deadlineAt: now + 2000, patient: true });
+    const late = request({ deadlineAt: now + 2000, isBackground: true });
     expect(verdict(state, late)).toMatchObject({
       reason: 'deadline',
       retryAfterMs: 1000,
       expectedWaitMs: 3000,
     });
-    expect(verdict(state, ask({ deadlineAt: now + 3001 })).kind).toBe('admitted');
+    expect(verdict(state, request({ deadlineAt: now + 3001 })).kind).toBe('admitted');
     expect(verdict({ ...state, rate: undefined }, late).kind).toBe('admitted');
   });
 });
@@ -145,8 +154,8 @@ describe('a request', () => {
 test('a request is not told the wait of models that are passed over, but for one of them', () => {
   const state = load({ normal: { other: 500 } }, { limitedRate: 1, skipped: ['full'] });
   const roomy = { ...limits, queueJobs: 10_000 };
-  const behind = (more: Partial<Ask>) =>
-    admit(state, roomy, { ...ask({ key: 'other' }), shared: false, ...more }, now);
+  const behind = (more: Partial<QueueRequest>) =>
+    judgeQueue(state, roomy, { ...request({ key: 'other' }), shared: false, ...more }, now);
   expect(behind({ model: 'free' })).toEqual({ kind: 'admitted' });
   expect(behind({ model: 'free', deadlineAt: now + 1000 })).toEqual({ kind: 'admitted' });
   expect(behind({ model: 'full' })).toMatchObject({ kind: 'shed', expectedWaitMs: 500_000 });

@@ -9,21 +9,21 @@ export type QueueLimits = {
   queueWaitMs: number;
 };
 
-export type Ask = {
+export type QueueRequest = {
   standing: QueueStanding;
   model: string;
-  /** Nobody waits on the line for it: no bound on the wait but its own deadline. */
-  patient: boolean;
+  /** No client waits for it on a connection: only its own deadline bounds its wait. */
+  isBackground: boolean;
   /** Milliseconds since the epoch. */
   deadlineAt: number | undefined;
-  /** There are other keys, for which room is kept. */
+  /** There are other keys, for which the queue keeps room. */
   shared: boolean;
 };
 
 export type ShedReason = 'jobs' | 'bytes' | 'wait' | 'share' | 'deadline';
 
-/** `own`: the key's own requests are in its way, and another key would be admitted. */
-export type Admission =
+/** `own`: the cause is the key's own requests; a request of another key would be admitted. */
+export type QueueVerdict =
   | { kind: 'admitted' }
   | {
       kind: 'shed';
@@ -33,21 +33,26 @@ export type Admission =
       expectedWaitMs: number | undefined;
     };
 
-/** Milliseconds to come back in: at least, where the rate is not known, and at most. */
+/** Bounds of `retryAfterMs` in milliseconds, and its value while the service rate is unknown. */
 const soonestMs = 1000;
 const unknownMs = 2000;
 const latestMs = 60_000;
 
-/** Whether a new request may wait in the queue, by what is known of the queue. */
-export function admit(load: Load, limits: QueueLimits, ask: Ask, now: number): Admission {
-  const { standing, model, patient, deadlineAt = Infinity, shared } = ask;
+/** Decides whether a request may wait in the queue. Pure. */
+export function judgeQueue(
+  load: Load,
+  limits: QueueLimits,
+  request: QueueRequest,
+  now: number,
+): QueueVerdict {
+  const { standing, model, isBackground, deadlineAt = Infinity, shared } = request;
   const waiting = countWaiting(load);
-  // Those of models that are passed over are not in its way, and how many of them wait is not known.
+  // Workers skip the requests of models at their limits, so those do not delay this one. Their number is unknown.
   const isLimited = load.skipped.includes(model);
   const isPassing = load.skipped.length > 0 && !isLimited;
   const pace = isLimited ? { rate: load.limitedRate } : load;
   const expectedWaitMs = isPassing ? undefined : waitMs(pace, jobsAhead(load, standing));
-  const shed = (reason: ShedReason, retryMs: number | undefined, own = false): Admission => ({
+  const shed = (reason: ShedReason, retryMs: number | undefined, own = false): QueueVerdict => ({
     kind: 'shed',
     reason,
     own,
@@ -58,10 +63,10 @@ export function admit(load: Load, limits: QueueLimits, ask: Ask, now: number): A
   const free = limits.queueJobs - waiting;
   if (free < 1) return shed('jobs', waitMs(load, 1 - free));
   const isTooMuch = load.bytes + standing.bytes > limits.queueBytes;
-  // One that is larger than the whole bound has its turn when nobody else waits.
+  // A request that is larger than the whole limit is admitted into an empty queue.
   if (isTooMuch && waiting > 0) return shed('bytes', waitMs(load, waiting / 2));
   if (shared) {
-    // Nobody takes more than what it leaves free: the queue of one key never fills that of the others.
+    // A key may hold at most half of what is left: the requests of one key never fill the queue of all.
     const own = countOwn(load, standing.key);
     if (own > 0 && own >= free) return shed('share', waitMs(load, own - free + 1), true);
   }
@@ -69,8 +74,8 @@ export function admit(load: Load, limits: QueueLimits, ask: Ask, now: number): A
   if (now + expectedWaitMs >= deadlineAt) {
     return shed('deadline', expectedWaitMs - (deadlineAt - now));
   }
-  if (patient || expectedWaitMs <= limits.queueWaitMs) return { kind: 'admitted' };
-  const stranger = waitMs(pace, jobsAhead(load, { ...standing, key: '\0' })) ?? 0;
-  const own = shared && stranger <= limits.queueWaitMs;
+  if (isBackground || expectedWaitMs <= limits.queueWaitMs) return { kind: 'admitted' };
+  const otherKeyMs = waitMs(pace, jobsAhead(load, { ...standing, key: '\0' })) ?? 0;
+  const own = shared && otherKeyMs <= limits.queueWaitMs;
   return shed('wait', expectedWaitMs - limits.queueWaitMs, own);
 }

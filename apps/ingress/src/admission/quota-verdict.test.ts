@@ -1,6 +1,11 @@
 import type { Taken } from '@millrace/shared/store/quota/port';
 import { describe, expect, it } from 'vitest';
-import { formatDuration, judgeRates, rememberedHeaders, tooManyAtOnce } from './quota-verdict.ts';
+import {
+  formatDuration,
+  judgeRates,
+  rememberedHeaders,
+  tooManyConcurrent,
+} from './quota-verdict.ts';
 
 const charges = [
   { name: 'requests', limit: 10, amount: 1 },
@@ -57,7 +62,7 @@ describe('the rates of a key', () => {
 
 it('requests under way are limited without saying when one will end', () => {
   const headers = { 'x-ratelimit-limit-requests': '10' };
-  expect(tooManyAtOnce('a', 3, headers)).toMatchObject({
+  expect(tooManyConcurrent('a', 3, headers)).toMatchObject({
     by: 'concurrent',
     retryAfterMs: 1000,
     headers,

@@ -1,7 +1,7 @@
 import { charged, minuteMs } from '@millrace/shared/store/quota/port';
 import type { Charge, Taken } from '@millrace/shared/store/quota/port';
 
-/** Which limit of a key a request came up against. */
+/** Which limit of a key a request exceeds. */
 export type LimitKind = 'requests' | 'tokens' | 'concurrent';
 
 export type LimitVerdict =
@@ -14,7 +14,7 @@ export type LimitVerdict =
       headers: Record<string, string>;
     };
 
-/** What the windows' answer means for the request and what its client is told of it. */
+/** Turns the answer of the windows into a verdict, with the message and the headers for the client. */
 export function judgeRates(keyId: string, charges: readonly Charge[], taken: Taken): LimitVerdict {
   const headers = rateHeaders(charges, taken);
   if (taken.kind === 'yes') return { kind: 'admitted', headers };
@@ -36,11 +36,11 @@ export function judgeRates(keyId: string, charges: readonly Charge[], taken: Tak
   };
 }
 
-/** Nobody knows when one of those under way ends; milliseconds. */
+/** Milliseconds. The end of the requests under way is unknown. */
 const retryConcurrentMs = 1000;
 
-/** `headers`: what is known of its rates, which were not asked. */
-export const tooManyAtOnce = (
+/** `headers`: the last known rates of the key, which this request did not query. */
+export const tooManyConcurrent = (
   keyId: string,
   limit: number,
   headers: Record<string, string>,
@@ -52,7 +52,7 @@ export const tooManyAtOnce = (
   headers,
 });
 
-/** As OpenAI names them; for each rate that is limited. */
+/** The headers that OpenAI sends, for each rate that has a limit. */
 export function rateHeaders(charges: readonly Charge[], taken: Taken): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const [i, { name, limit }] of charges.entries()) {
@@ -64,8 +64,8 @@ export function rateHeaders(charges: readonly Charge[], taken: Taken): Record<st
 }
 
 /**
- * As `rateHeaders`, from an answer of the windows some milliseconds ago. What it said counts for as long
- * as what it counted; without one the limits alone are told.
+ * As `rateHeaders`, from an answer of the windows `agoMs` milliseconds ago. An answer is valid for a
+ * minute; without one the headers contain the limits alone.
  */
 export function rememberedHeaders(
   charges: readonly Charge[],
@@ -81,7 +81,7 @@ export function rememberedHeaders(
   );
 }
 
-/** `120ms`, `1s`, `6m0s`: rounded up, so that whoever waits that long has waited long enough. */
+/** `120ms`, `1s`, `6m0s`: rounded up, so that a client that waits this long does not come too early. */
 export function formatDuration(ms: number): string {
   if (ms <= 0) return '0s';
   if (ms < 1000) return `${Math.ceil(ms)}ms`;

@@ -3,7 +3,7 @@ import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { LeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
 import { charged, chargesOf, keyAccount } from '@millrace/shared/store/quota/port';
 import type { Taken, Windows } from '@millrace/shared/store/quota/port';
-import { judgeRates, rememberedHeaders, tooManyAtOnce } from './quota-verdict.ts';
+import { judgeRates, rememberedHeaders, tooManyConcurrent } from './quota-verdict.ts';
 import type { LimitVerdict } from './quota-verdict.ts';
 import { rateLimited } from '../errors.ts';
 import type { Refusal } from '../observe/refusals.ts';
@@ -13,27 +13,27 @@ import type { Prepared } from '../exchange/prepare.ts';
 export type Charge = {
   /** Of the request's answer. */
   headers: Record<string, string>;
-  /** The request was not made: the key has all of it back. */
+  /** The request was not made: gives everything back to the key. */
   refund(): void;
 };
 
 type Owner = Pick<RequestMeta, 'id' | 'keyId'>;
 
 /**
- * What keys may use, counted over all ingresses. A request that was admitted is one of those under
- * way until its end: its response's, where its client's leaving ends it, else its terminal entry.
- * Tokens are charged as estimated; the worker that ends the request settles them.
+ * The limits of keys, counted over all ingresses. An admitted request counts as concurrent until its end:
+ * the end of the response if the request ends with its client, else the terminal entry. Tokens are
+ * charged by an estimate; the worker that ends the request settles them.
  */
 export type KeyLimits = {
   /**
-   * Charges the key for a request, and writes into its job what is to be settled.
-   * `attached`: its reader is here, and its leaving ends it. Throws an ApiError (429).
+   * Charges the key for a request, and writes into its job what the worker is to settle.
+   * `attached`: the request ends with its client, which is connected here. Throws an ApiError (429).
    */
   admit(prepared: Prepared, attached: boolean): Promise<Charge>;
-  /** The request has ended, or will not be. Idempotent; anybody who sees it says so. */
+  /** The request has ended, or was not made. Idempotent. */
   ended(request: Owner): void;
-  /** Its reader left, and it runs on. */
-  letGo(id: string): void;
+  /** The reader disconnected, and the request runs on. */
+  readerLeft(id: string): void;
 };
 
 export type KeyLimitsOptions = {
@@ -57,7 +57,7 @@ export function createKeyLimits({
     keys.flatMap(({ id, limits }) => (limits ? [[id, limits] as const] : [])),
   );
 
-  /** The windows' newest answer for each key, to be told where they are not asked. */
+  /** The newest answer of the windows for each key, for the headers of rejections that do not query them. */
   const last = new Map<string, { taken: Taken; at: number }>();
 
   async function lease(
@@ -75,7 +75,7 @@ export function createKeyLimits({
       chargesOf(limits, submission.body),
       known && { taken: known.taken, agoMs: performance.now() - known.at },
     );
-    throw refuse(keyId, tooManyAtOnce(keyId, concurrent, headers));
+    throw refuse(keyId, tooManyConcurrent(keyId, concurrent, headers));
   }
 
   async function charge(
@@ -125,7 +125,7 @@ export function createKeyLimits({
     async admit(prepared, attached) {
       const { id, keyId } = prepared.meta;
       const limits = limitsOf.get(keyId);
-      if (keyId === undefined || !limits) return free;
+      if (keyId === undefined || !limits) return uncharged;
       await lease(keyId, limits, prepared, attached);
       try {
         return await charge(keyId, limits, prepared);
@@ -135,8 +135,8 @@ export function createKeyLimits({
       }
     },
     ended,
-    letGo: keeper.letGo,
+    readerLeft: keeper.letGo,
   };
 }
 
-const free: Charge = { headers: {}, refund() {} };
+const uncharged: Charge = { headers: {}, refund() {} };

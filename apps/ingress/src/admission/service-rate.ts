@@ -1,30 +1,30 @@
-/** The queue at one moment: milliseconds, jobs taken so far by the whole fleet, jobs that wait. */
+/** A reading of the queue: time in milliseconds, jobs that the fleet has taken so far, jobs that wait. */
 export type Sample = { at: number; taken: number; waiting: number };
 
-/** The rate at which the fleet takes jobs while others wait: what it can carry. */
+/** The rate at which the fleet takes jobs while others wait: its capacity. */
 export type ServiceRate = {
   note(sample: Sample): void;
-  /** Per second; undefined until there was enough to judge by. */
+  /** Per second; undefined until there are enough samples. */
   readonly perSecond: number | undefined;
-  /** Stretches of time that are remembered. */
+  /** Stored spans. */
   readonly size: number;
 };
 
-/** Milliseconds of waiting that are judged: the newest ones, however long ago. */
+/** Milliseconds of waiting that count: the newest ones, however long ago. */
 const windowMs = 15_000;
-/** Jobs below which chance has too much of a say. */
+/** Fewer jobs than this are too small a sample. */
 const fewest = 10;
 
 type Span = { ms: number; taken: number };
 
 /**
- * Only times count in which jobs waited from their start to their end: when none wait, the rate is that
- * of who asks. A burst that falls on free places is no measure either, so the time before the first job
- * that had to wait was taken is left out.
+ * Only spans during which jobs waited throughout count: while none wait, the rate is that of arrivals. A
+ * burst into free slots says nothing about capacity either, so the time until the first waiting job is
+ * taken is left out.
  */
 export function createServiceRate(): ServiceRate {
   let last: Sample | undefined;
-  /** A silence is one of them, however long: workers may be away for days. */
+  /** A time without taken jobs is one span, however long: workers may be away for days. */
   const spans: Span[] = [];
   let ms = 0;
   let taken = 0;
@@ -39,12 +39,12 @@ export function createServiceRate(): ServiceRate {
     while (forgetOldest());
   }
 
-  /** As much of the oldest one as is not needed; whether all of it went. */
+  /** Drops the part of the oldest span that is outside the window; true if the whole span went. */
   function forgetOldest(): boolean {
     const [oldest] = spans;
     const spare = ms - windowMs;
     if (!oldest || spare <= 0 || taken - oldest.taken < fewest) return false;
-    // Of a silence any part can go.
+    // A span without taken jobs can be cut anywhere.
     if (oldest.taken > 0 && oldest.ms > spare) return false;
     const gone = Math.min(oldest.ms, spare);
     oldest.ms -= gone;
@@ -57,7 +57,7 @@ export function createServiceRate(): ServiceRate {
 
   return {
     note(sample) {
-      // A counter that went back has started again.
+      // A lower count means that Redis lost the counter.
       if (last && last.waiting > 0 && sample.waiting > 0 && sample.taken >= last.taken) {
         if (sample.at > last.at) add({ ms: sample.at - last.at, taken: sample.taken - last.taken });
       }

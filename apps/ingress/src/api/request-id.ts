@@ -15,7 +15,7 @@ export const makeRequestId = (): string => newRequestId(0, Date.now());
 const handshakes = new WeakMap<IncomingMessage, string>();
 
 /** `request.id` goes out with every answer. To be called before any other hook may answer. */
-export function nameAnswers(app: FastifyInstance): void {
+export function sendRequestIds(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.raw.setHeader(requestIdHeader, request.id);
     if (request.headers.upgrade !== undefined) handshakes.set(request.raw, request.id);
@@ -24,7 +24,7 @@ export function nameAnswers(app: FastifyInstance): void {
 }
 
 /** The same for those that open a WebSocket. */
-export function nameHandshakes(sockets: FastifyInstance['websocketServer']): void {
+export function sendHandshakeIds(sockets: FastifyInstance['websocketServer']): void {
   sockets.on('headers', (headers, request) => {
     headers.push(`${requestIdHeader}: ${handshakes.get(request) ?? makeRequestId()}`);
   });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createGate, maySee, mayUse } from './api-keys.ts';
+import { createKeyVerifier, maySee, mayUse } from './api-keys.ts';
 import type { Credentials, Key } from './api-keys.ts';
 
 const key = (id: string, more: Partial<Key> = {}): Key => ({
@@ -19,10 +19,10 @@ const ask = (more: Partial<Credentials> = {}): Credentials => ({
 });
 
 describe('without keys', () => {
-  const gate = createGate(undefined);
+  const verifyKey = createKeyVerifier(undefined);
 
   it.each(['127.0.0.1', '127.8.9.10', '::1', '::ffff:127.0.0.1'])('%s may enter', (address) => {
-    expect(gate(ask({ address }))).toMatchObject({
+    expect(verifyKey(ask({ address }))).toMatchObject({
       kind: 'admitted',
       principal: { keyId: undefined, models: ['*'], admin: false },
     });
@@ -31,33 +31,33 @@ describe('without keys', () => {
   it.each(['192.0.2.2', '10.0.0.1', '0.0.0.0', '::', '::ffff:192.0.2.2', 'fe80::1', '128.0.0.1'])(
     '%s may not',
     (address) => {
-      expect(gate(ask({ address }))).toEqual({ kind: 'refused', reason: 'loopback_only' });
+      expect(verifyKey(ask({ address }))).toEqual({ kind: 'refused', reason: 'loopback_only' });
     },
   );
 
   it('nobody may whose address is not known', () => {
-    expect(gate(ask({ address: '' })).kind).toBe('refused');
+    expect(verifyKey(ask({ address: '' })).kind).toBe('refused');
   });
 
   it('a key does not matter', () => {
-    expect(gate(ask({ authorization: 'Bearer none' })).kind).toBe('admitted');
+    expect(verifyKey(ask({ authorization: 'Bearer none' })).kind).toBe('admitted');
   });
 });
 
 describe('with keys', () => {
-  const gate = createGate([key('a', { models: ['small'] }), key('b')]);
+  const verifyKey = createKeyVerifier([key('a', { models: ['small'] }), key('b')]);
   const admitted = (keyId: string) => ({ kind: 'admitted', principal: { keyId } });
 
   it('the secret says which one it is, as bearer token or as x-api-key', () => {
-    expect(gate(ask({ authorization: 'Bearer secret-of-a' }))).toMatchObject(admitted('a'));
-    expect(gate(ask({ authorization: 'bearer  secret-of-b ' }))).toMatchObject(admitted('b'));
-    expect(gate(ask({ apiKey: 'secret-of-b' }))).toMatchObject(admitted('b'));
+    expect(verifyKey(ask({ authorization: 'Bearer secret-of-a' }))).toMatchObject(admitted('a'));
+    expect(verifyKey(ask({ authorization: 'bearer  secret-of-b ' }))).toMatchObject(admitted('b'));
+    expect(verifyKey(ask({ apiKey: 'secret-of-b' }))).toMatchObject(admitted('b'));
   });
 
   it('the bearer token is what counts where both are sent', () => {
     const both = { authorization: 'Bearer secret-of-a', apiKey: 'secret-of-b' };
-    expect(gate(ask(both))).toMatchObject(admitted('a'));
-    expect(gate(ask({ ...both, authorization: 'Bearer wrong' })).kind).toBe('refused');
+    expect(verifyKey(ask(both))).toMatchObject(admitted('a'));
+    expect(verifyKey(ask({ ...both, authorization: 'Bearer wrong' })).kind).toBe('refused');
   });
 
   it.each([
@@ -68,39 +68,42 @@ describe('with keys', () => {
     ['Basic c2VjcmV0LW9mLWE6', undefined],
     ['secret-of-a', undefined],
   ])('authorization %j and x-api-key %j are no key', (authorization, apiKey) => {
-    expect(gate(ask({ authorization, apiKey }))).toEqual({ kind: 'refused', reason: 'no_key' });
+    expect(verifyKey(ask({ authorization, apiKey }))).toEqual({
+      kind: 'refused',
+      reason: 'no_key',
+    });
   });
 
   it.each(['secret-of-c', 'secret-of-', 'SECRET-OF-A', 'secret-of-a\0', '*'])(
     '%j is an unknown one',
     (apiKey) => {
-      expect(gate(ask({ apiKey }))).toEqual({ kind: 'refused', reason: 'unknown_key' });
+      expect(verifyKey(ask({ apiKey }))).toEqual({ kind: 'refused', reason: 'unknown_key' });
     },
   );
 
   it('a very long one is an unknown one', () => {
     const refused = { kind: 'refused', reason: 'unknown_key' };
-    expect(gate(ask({ apiKey: 'x'.repeat(10_000) }))).toEqual(refused);
-    expect(gate(ask({ apiKey: 'x'.repeat(100_000_000) }))).toEqual(refused);
-    expect(gate(ask({ authorization: `Bearer ${' '.repeat(100_000)}` })).kind).toBe('refused');
-    expect(gate(ask({ apiKey: `secret-of-a${' '.repeat(10_000)}` }))).toEqual(refused);
+    expect(verifyKey(ask({ apiKey: 'x'.repeat(10_000) }))).toEqual(refused);
+    expect(verifyKey(ask({ apiKey: 'x'.repeat(100_000_000) }))).toEqual(refused);
+    expect(verifyKey(ask({ authorization: `Bearer ${' '.repeat(100_000)}` })).kind).toBe('refused');
+    expect(verifyKey(ask({ apiKey: `secret-of-a${' '.repeat(10_000)}` }))).toEqual(refused);
   });
 
   it('one that was taken out of the config opens nothing any more', () => {
     const authorization = 'Bearer secret-of-a';
-    expect(gate(ask({ authorization })).kind).toBe('admitted');
-    expect(createGate([key('b')])(ask({ authorization }))).toEqual({
+    expect(verifyKey(ask({ authorization })).kind).toBe('admitted');
+    expect(createKeyVerifier([key('b')])(ask({ authorization }))).toEqual({
       kind: 'refused',
       reason: 'unknown_key',
     });
   });
 
   it('being on loopback opens nothing', () => {
-    expect(gate(ask({ address: '::1' })).kind).toBe('refused');
+    expect(verifyKey(ask({ address: '::1' })).kind).toBe('refused');
   });
 
   it('any address may come where the key names none', () => {
-    expect(gate(ask({ apiKey: 'secret-of-b', address: '203.0.113.9' }))).toMatchObject(
+    expect(verifyKey(ask({ apiKey: 'secret-of-b', address: '203.0.113.9' }))).toMatchObject(
       admitted('b'),
     );
   });
@@ -108,8 +111,8 @@ describe('with keys', () => {
 
 describe('the addresses of a key', () => {
   const ips = ['10.1.0.0/16', '192.0.2.7', '2001:db8::/32', '::1'];
-  const gate = createGate([key('a', { ips })]);
-  const from = (address: string) => gate(ask({ apiKey: 'secret-of-a', address }));
+  const verifyKey = createKeyVerifier([key('a', { ips })]);
+  const from = (address: string) => verifyKey(ask({ apiKey: 'secret-of-a', address }));
 
   it.each(['10.1.0.0', '10.1.255.255', '192.0.2.7', '::ffff:10.1.2.3', '2001:db8:ffff::1', '::1'])(
     'let %s in',
@@ -126,7 +129,7 @@ describe('the addresses of a key', () => {
   );
 
   it('are not told to who has no key at all', () => {
-    expect(gate(ask({ apiKey: 'wrong', address: '203.0.113.9' }))).toEqual({
+    expect(verifyKey(ask({ apiKey: 'wrong', address: '203.0.113.9' }))).toEqual({
       kind: 'refused',
       reason: 'unknown_key',
     });
@@ -159,7 +162,7 @@ describe('a principal', () => {
 });
 
 describe('a gate without keys', () => {
-  const gate = createGate(undefined);
+  const verifyKey = createKeyVerifier(undefined);
   const address = '127.0.0.1';
 
   it.each([
@@ -169,7 +172,7 @@ describe('a gate without keys', () => {
     { host: '[::1]:8080' },
     { host: 'app.localhost' },
   ])('lets in who speaks to this machine by its own name: %j', (more) => {
-    expect(gate({ authorization: undefined, apiKey: undefined, address, ...more }).kind).toBe(
+    expect(verifyKey({ authorization: undefined, apiKey: undefined, address, ...more }).kind).toBe(
       'admitted',
     );
   });
@@ -180,7 +183,7 @@ describe('a gate without keys', () => {
     { host: 'rebound.example:8080' },
     { host: '10.0.0.1' },
   ])('refuses pages of other sites, and names that were made to point here: %j', (more) => {
-    expect(gate({ authorization: undefined, apiKey: undefined, address, ...more })).toEqual({
+    expect(verifyKey({ authorization: undefined, apiKey: undefined, address, ...more })).toEqual({
       kind: 'refused',
       reason: 'foreign_page',
     });
@@ -188,21 +191,21 @@ describe('a gate without keys', () => {
 });
 
 it('a gate without keys does not know who is behind a proxy', () => {
-  const gate = createGate(undefined, ['*']);
+  const verifyKey = createKeyVerifier(undefined, ['*']);
   const refused = { kind: 'refused', reason: 'untrusted_proxy' };
-  expect(gate(ask({ forwarded: true }))).toEqual(refused);
-  expect(gate(ask({ forwarded: true, address: '::1', host: 'localhost' }))).toEqual(refused);
-  expect(gate(ask({ forwarded: true, address: '10.0.0.1' }))).toMatchObject({
+  expect(verifyKey(ask({ forwarded: true }))).toEqual(refused);
+  expect(verifyKey(ask({ forwarded: true, address: '::1', host: 'localhost' }))).toEqual(refused);
+  expect(verifyKey(ask({ forwarded: true, address: '10.0.0.1' }))).toMatchObject({
     reason: 'loopback_only',
   });
-  const withKey = createGate([key('a')]);
+  const withKey = createKeyVerifier([key('a')]);
   const authorization = 'Bearer secret-of-a';
   expect(withKey(ask({ forwarded: true, authorization })).kind).toBe('admitted');
 });
 
 it('a gate without keys lets in the pages that the config names, and no others', () => {
   const from = (origins: string[], origin: string, host = 'localhost:8080') =>
-    createGate(undefined, origins)(ask({ origin, host })).kind;
+    createKeyVerifier(undefined, origins)(ask({ origin, host })).kind;
   expect(from(['https://app.example'], 'https://app.example')).toBe('admitted');
   expect(from(['https://app.example'], 'https://evil.example')).toBe('refused');
   expect(from(['*'], 'https://any.example')).toBe('admitted');

@@ -1,9 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { addressFilter } from './addresses.ts';
 import { whyNotLocal } from './local-only.ts';
-import type { LocalRefusal, Neighbour } from './local-only.ts';
+import type { LocalRefusal, Peer } from './local-only.ts';
 
-/** Who asks. `keyId` is undefined where no keys are configured. */
+/** The identity behind a request. `keyId` is undefined if the config has no keys. */
 export type Principal = { keyId: string | undefined; models: readonly string[]; admin: boolean };
 
 export type Key = {
@@ -14,7 +14,7 @@ export type Key = {
   ips: readonly string[];
 };
 
-export type Credentials = Neighbour & {
+export type Credentials = Peer & {
   /** `Authorization`, as sent. */
   authorization: string | undefined;
   /** `x-api-key`, as sent. */
@@ -23,25 +23,25 @@ export type Credentials = Neighbour & {
 
 export type RefusalReason = 'no_key' | 'unknown_key' | 'address' | LocalRefusal;
 
-export type Verdict =
+export type KeyVerdict =
   | { kind: 'admitted'; principal: Principal }
-  /** `keyId`: whose key it was, where it was one. */
+  /** `keyId`: of the key, if the secret is that of a key. */
   | { kind: 'refused'; reason: RefusalReason; keyId?: string };
 
-export type Gate = (credentials: Credentials) => Verdict;
+export type KeyVerifier = (credentials: Credentials) => KeyVerdict;
 
 const anyModel = ['*'];
-/** Characters that are hashed at most: what the head of a request can hold. A key is not that long. */
+/** Characters. A longer secret is rejected unhashed; the head of a request can hold no more. */
 const longestSecret = 16 * 1024;
 
 /**
- * Decides who may enter, from the config's keys: once built, a pure function. `origins`: the pages
- * that may use a server without keys, beside those of this machine.
+ * Makes the function that checks credentials against the keys of the config; it is pure. `origins`: the
+ * web origins that may use a server without keys, in addition to those of this machine.
  */
-export function createGate(
+export function createKeyVerifier(
   keys: readonly Key[] | undefined,
   origins: readonly string[] = [],
-): Gate {
+): KeyVerifier {
   if (!keys) {
     return (credentials) => {
       const reason = whyNotLocal(credentials, origins);
@@ -52,7 +52,7 @@ export function createGate(
       };
     };
   }
-  const gates = keys.map((key) => ({
+  const entries = keys.map((key) => ({
     key,
     digest: Buffer.from(key.secretSha256, 'hex'),
     allows: key.ips.length === 0 ? () => true : addressFilter(key.ips),
@@ -62,9 +62,9 @@ export function createGate(
     if (!secret) return { kind: 'refused', reason: 'no_key' };
     if (secret.length > longestSecret) return { kind: 'refused', reason: 'unknown_key' };
     const digest = createHash('sha256').update(secret).digest();
-    // Every key is compared, in constant time: how long it takes says nothing about which one fits.
-    let found: (typeof gates)[number] | undefined;
-    for (const gate of gates) if (timingSafeEqual(gate.digest, digest)) found = gate;
+    // Compares every key, in constant time, so that the duration does not tell which one matches.
+    let found: (typeof entries)[number] | undefined;
+    for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found = entry;
     if (!found) return { kind: 'refused', reason: 'unknown_key' };
     const { id, models } = found.key;
     if (!found.allows(address)) return { kind: 'refused', reason: 'address', keyId: id };
@@ -75,7 +75,7 @@ export function createGate(
 export const mayUse = ({ models }: Principal, alias: string): boolean =>
   models.includes('*') || models.includes(alias);
 
-/** Whether a request belongs to who asks; for anyone else it does not exist. */
+/** Whether the principal may see a request; for all others it does not exist. */
 export const maySee = (principal: Principal, owner: { keyId?: string | undefined }): boolean =>
   principal.admin || principal.keyId === owner.keyId;
 

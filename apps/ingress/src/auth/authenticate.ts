@@ -1,40 +1,40 @@
 import type { FastifyRequest } from 'fastify';
 import type { Credentials, Principal, RefusalReason } from './api-keys.ts';
-import { createOriginCheck, isPressedElsewhere } from './origins.ts';
+import { createOriginCheck, isCrossSiteWrite } from './origins.ts';
 import { createReadTokens } from './read-tokens.ts';
 import type { Services } from '../services.ts';
 import { isAdmin } from '../api/admin/routes.ts';
-import { addressOf, askerOf, neighbourOf } from './client.ts';
+import { addressOf, browserRequestOf, peerOf } from './client.ts';
 import { forbidden, notLocal, unauthorized } from '../errors.ts';
 import type { ApiError } from '../errors.ts';
 
-export type Entrance = {
+export type Authenticator = {
   /**
-   * Who asks. Undefined for a page that opens a WebSocket without a key: it cannot set headers, and
-   * shows its key in the first message. Throws an ApiError for who may not enter.
+   * The principal of a request. Undefined for a page that opens a WebSocket without a key: it cannot set
+   * headers, and sends its key in the first message. Throws an ApiError if the request is not allowed.
    */
-  enter(request: FastifyRequest): Principal | undefined;
-  /** As `enter`, with the key that such a page showed. */
-  prove(request: FastifyRequest, key: string): Principal;
+  authenticate(request: FastifyRequest): Principal | undefined;
+  /** As `authenticate`, with the key that such a page sent. */
+  verifyKey(request: FastifyRequest, key: string): Principal;
 };
 
-/** The one route that waits for a key. */
+/** The only route that waits for a key. */
 export const socketPath = '/v1/ws';
 
-/** The one route that takes a read token in place of a key. */
+/** The only route that accepts a read token in place of a key. */
 export const eventsPath = '/v1/jobs/:id/events';
 
-/** Sees every request and asks for none: a model is used with a key, on its account. */
+/** Sees every request and can make none: a model is used with a key, which is charged for it. */
 const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
 
 /**
- * The gate as HTTP: credentials out of a request, and refusals as errors, counted. `isProxy`: one
- * whose word is believed.
+ * Takes the credentials out of HTTP requests, checks them, and counts rejections. `isProxy`: whether an
+ * address is that of a trusted proxy.
  */
-export function createEntrance(
-  { config, gate, refused }: Services,
+export function createAuthenticator(
+  { config, verifyKey, refused }: Services,
   isProxy: (address: string) => boolean,
-): Entrance {
+): Authenticator {
   const mayOpenSocket = createOriginCheck(config.listen.cors.origins);
   const readTokens = createReadTokens(config.keys ?? []);
 
@@ -48,19 +48,19 @@ export function createEntrance(
     return {
       authorization,
       apiKey: typeof apiKey === 'string' ? apiKey : undefined,
-      ...neighbourOf(request, isProxy),
+      ...peerOf(request, isProxy),
     };
   }
 
-  function isForeign(request: FastifyRequest): boolean {
+  function isCrossSite(request: FastifyRequest): boolean {
     const { origin, host } = request.headers;
     if (request.ws) return !mayOpenSocket(origin, host);
     const isListed = origin !== undefined && mayOpenSocket(origin, host);
-    return isPressedElsewhere(askerOf(request)) && !isListed;
+    return isCrossSiteWrite(browserRequestOf(request)) && !isListed;
   }
 
-  /** Undefined where a token plays no part. */
-  function enterByToken(request: FastifyRequest): Principal | undefined {
+  /** Undefined for a request without a read token. */
+  function authenticateByToken(request: FastifyRequest): Principal | undefined {
     const { authorization, 'x-api-key': apiKey } = request.headers;
     const { token } = request.query as { token?: unknown };
     const isAsked = request.routeOptions.url === eventsPath && token !== undefined && config.keys;
@@ -78,27 +78,31 @@ export function createEntrance(
   }
 
   return {
-    enter(request) {
-      const byToken = enterByToken(request);
+    authenticate(request) {
+      const byToken = authenticateByToken(request);
       if (byToken) return byToken;
       const { authorization, origin, host } = request.headers;
       if (config.admin && isAdmin(authorization, config.admin)) {
-        // A browser that knows the password sends it along with what any page asks for.
-        if (isForeign(request)) throw refuse(request, 'foreign_page');
+        // A browser that knows the password sends it with the requests of any page.
+        if (isCrossSite(request)) throw refuse(request, 'foreign_page');
         return adminPrincipal;
       }
-      // Without keys the gate has its own word on pages.
+      // Without keys the verifier itself checks the origin.
       if (request.ws && config.keys && !mayOpenSocket(origin, host)) {
         throw refuse(request, 'foreign_page');
       }
-      const verdict = gate(credentialsOf(request));
+      const verdict = verifyKey(credentialsOf(request));
       if (verdict.kind === 'admitted') return verdict.principal;
       const isPage = request.ws && request.routeOptions.url === socketPath && origin !== undefined;
       if (verdict.reason === 'no_key' && isPage) return undefined;
       throw refuse(request, verdict.reason, verdict.keyId);
     },
-    prove(request, key) {
-      const verdict = gate({ ...credentialsOf(request), authorization: undefined, apiKey: key });
+    verifyKey(request, key) {
+      const verdict = verifyKey({
+        ...credentialsOf(request),
+        authorization: undefined,
+        apiKey: key,
+      });
       if (verdict.kind === 'admitted') return verdict.principal;
       throw refuse(request, verdict.reason, verdict.keyId);
     },

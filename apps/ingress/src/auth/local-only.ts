@@ -1,36 +1,36 @@
 import { isIP } from 'node:net';
 import { isLoopback } from './addresses.ts';
 
-/* Who may do without a key or a password: programs and pages of this machine. */
+/* Programs and pages of this machine need no key and no password. */
 
-export type Neighbour = {
-  /** Of the socket, or what proxies that are trusted say; empty where it is not known. */
+export type Peer = {
+  /** Of the socket, or as told by a trusted proxy; empty if unknown. */
   address: string;
-  /** `Origin` and `Host`, as sent: who asks through a browser, and whom it believes to ask. */
+  /** `Origin` and `Host`, as sent: the page that sends the request, and the host that it means to reach. */
   origin?: string | undefined;
   host?: string | undefined;
-  /** It came through a proxy whose word on whom it asks for is not believed, or was not read. */
+  /** The request came through a proxy that is not trusted. */
   forwarded?: boolean | undefined;
 };
 
 export type LocalRefusal = 'loopback_only' | 'untrusted_proxy' | 'foreign_page';
 
-/** Why somebody may not be of this machine; undefined for who is. `origins`: pages that may, too. */
+/** Why a peer does not count as local; undefined if it does. `origins`: web origins that count as local. */
 export function whyNotLocal(
-  { address, origin, host, forwarded }: Neighbour,
+  { address, origin, host, forwarded }: Peer,
   origins: readonly string[] = [],
 ): LocalRefusal | undefined {
   if (!isLoopback(address)) return 'loopback_only';
-  // A proxy on this machine makes everybody a neighbour.
+  // Behind a proxy on this machine every client has a loopback address.
   if (forwarded) return 'untrusted_proxy';
-  // A page of another site, or one whose name was made to point here, speaks through a browser on
-  // this machine.
-  const isWelcome =
+  // A page of another site, or one whose name resolves to this machine (DNS rebinding), comes through a
+  // browser on this machine.
+  const isAllowed =
     isLocalName(hostOf(origin)) || origins.includes('*') || origins.includes(origin ?? '');
-  return isWelcome && isLocalName(hostOf(host && `http://${host}`)) ? undefined : 'foreign_page';
+  return isAllowed && isLocalName(hostOf(host && `http://${host}`)) ? undefined : 'foreign_page';
 }
 
-/** Undefined where there is none; an empty text where it cannot be read. */
+/** Undefined for undefined; empty for what is not a URL. */
 function hostOf(url: string | undefined): string | undefined {
   if (url === undefined) return undefined;
   return URL.canParse(url) ? new URL(url).hostname : '';

@@ -1,9 +1,9 @@
-/** Whether a page of this origin may speak to us. `origin`, `host`: as the browser sent them. */
+/** Whether a page of this origin may use the server. `origin`, `host`: as the browser sent them. */
 export type OriginCheck = (origin: string | undefined, host: string | undefined) => boolean;
 
 /**
- * Browsers ask nobody before they open a WebSocket, so its server has to look: pages of the listed
- * origins may, and those that this server's own name served. Who sends no origin is no browser.
+ * Browsers open WebSockets without a preflight, so the server checks the origin: the listed origins and
+ * the server's own are allowed. A client without an `Origin` is not a browser.
  */
 export function createOriginCheck(allowed: readonly string[]): OriginCheck {
   return (origin, host) =>
@@ -13,8 +13,8 @@ export function createOriginCheck(allowed: readonly string[]): OriginCheck {
     isSameSite(origin, host);
 }
 
-/** What a browser says of the page that asks. */
-export type Asker = {
+/** What a browser says of the page that sends a request. */
+export type BrowserRequest = {
   method: string;
   origin: string | undefined;
   host: string | undefined;
@@ -23,11 +23,11 @@ export type Asker = {
 };
 
 /**
- * Whether a page of another site asks for more than to look. Browsers send a password that they know along
- * with whatever any page asks for; to follow a link does no harm. A browser's own word beats the origin, which
- * a proxy that changes the host makes look foreign.
+ * Whether a page of another site asks for a change (CSRF). Browsers send a known password with the requests
+ * of any page; following a link does no harm. `Sec-Fetch-Site` beats the origin, which looks foreign behind
+ * a proxy that changes the host.
  */
-export function isPressedElsewhere({ method, origin, host, site }: Asker): boolean {
+export function isCrossSiteWrite({ method, origin, host, site }: BrowserRequest): boolean {
   if (method === 'GET' || method === 'HEAD' || site === 'same-origin') return false;
   if (site !== undefined && site !== 'none') return true;
   return origin !== undefined && !isSameSite(origin, host);
@@ -37,6 +37,6 @@ function isSameSite(origin: string, host: string | undefined): boolean {
   if (host === undefined || !URL.canParse(origin)) return false;
   const { protocol, host: from } = new URL(origin);
   const to = `${protocol}//${host}`;
-  // Parsed, because one of the two may name the port that is the default.
+  // Parsed, because one of the two may name the default port.
   return from !== '' && URL.canParse(to) && new URL(to).host === from;
 }

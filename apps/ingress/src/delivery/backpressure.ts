@@ -1,40 +1,40 @@
 /**
- * Whether frames are read from a WebSocket. Who shuts it has a reason, and it is open again when no
- * reason is left: what the client sends meanwhile waits with the client.
+ * Stops reading from a WebSocket while there is at least one reason to. What its client sends meanwhile
+ * stays in the buffers of the network.
  */
-export type ReadingGate = {
-  shut(reason: Reason): void;
-  open(reason: Reason): void;
-  /** Told when no reason is left, before anything more is read; a listener may shut it again. */
-  onOpen(listener: () => void): void;
-  readonly isShut: boolean;
+export type Backpressure = {
+  pause(reason: PauseReason): void;
+  resume(reason: PauseReason): void;
+  /** Listeners run when no reason is left, before the socket is read again; they may pause it again. */
+  onResume(listener: () => void): void;
+  readonly isPaused: boolean;
 };
 
-/** Too much waits to be sent; too many frames wait for Redis; more frames came than may. */
-export type Reason = 'full' | 'busy' | 'rate';
+/** `full`: too much waits to be sent. `busy`: too many frames wait for Redis. `rate`: too many frames a second. */
+export type PauseReason = 'full' | 'busy' | 'rate';
 
-const bits: Record<Reason, number> = { full: 1, busy: 2, rate: 4 };
+const bits: Record<PauseReason, number> = { full: 1, busy: 2, rate: 4 };
 
-export function createReadingGate(socket: { pause(): void; resume(): void }): ReadingGate {
+export function createBackpressure(socket: { pause(): void; resume(): void }): Backpressure {
   const listeners: (() => void)[] = [];
-  let shut = 0;
+  let reasons = 0;
   return {
-    shut(reason) {
-      if (shut === 0) socket.pause();
-      shut |= bits[reason];
+    pause(reason) {
+      if (reasons === 0) socket.pause();
+      reasons |= bits[reason];
     },
-    open(reason) {
-      if (shut === 0) return;
-      shut &= ~bits[reason];
-      if (shut !== 0) return;
+    resume(reason) {
+      if (reasons === 0) return;
+      reasons &= ~bits[reason];
+      if (reasons !== 0) return;
       for (const listener of listeners) listener();
-      if (shut === 0) socket.resume();
+      if (reasons === 0) socket.resume();
     },
-    onOpen(listener) {
+    onResume(listener) {
       listeners.push(listener);
     },
-    get isShut() {
-      return shut !== 0;
+    get isPaused() {
+      return reasons !== 0;
     },
   };
 }

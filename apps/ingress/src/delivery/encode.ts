@@ -13,10 +13,10 @@ export const sseComment = (text: string): string => `: ${text}\n`;
 
 export const sseKeepAlive = sseComment('keep-alive');
 
-/** Milliseconds after which an EventSource comes back, from and to: not all of a fleet's at the same moment. */
+/** Milliseconds after which an EventSource reconnects, from and to: random, so that not all come at once. */
 const retryMs = [200, 400] as const;
 
-/** For a native reader, ahead of the first event. By itself an EventSource would wait for some seconds. */
+/** For a native reader, before the first event. The default of an EventSource is some seconds. */
 export function sseRetry(): string {
   const [from, to] = retryMs;
   return `retry: ${Math.round(from + Math.random() * (to - from))}\n`;
@@ -24,7 +24,7 @@ export function sseRetry(): string {
 
 export const sseDone = 'data: [DONE]\n\n';
 
-/** For a plain reader. `withId`: it asked for the ids of entries, which some SDKs do not expect. */
+/** For a plain reader. `withId`: the client asked for entry ids, which some SDKs do not expect. */
 export const sseChunk = (line: Line, withId: boolean): string =>
   withId
     ? `id: ${line.run}-${line.seq}\ndata: ${line.text.slice(1)}\n\n`
@@ -43,7 +43,7 @@ export const socketEvent = (id: string, { event, entry, data }: JobEvent): strin
     ? `{"type":"${event}","id":"${id}","data":${data}}`
     : `{"type":"${event}","id":"${id}","entry":"${entry}","data":${data}}`;
 
-/** A line of the log as an event of the job API; undefined for those that are not shown. */
+/** A line of the log as an event of the job API; undefined for lines that clients do not see. */
 export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefined {
   const entry = formatEntryId(line);
   const kind = line.text[0];
@@ -62,7 +62,7 @@ export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefi
       };
     }
     case 'result':
-      // A whole answer is its own only chunk. White space between tokens is all that line breaks can be.
+      // A whole answer is one chunk. In JSON a line break between tokens is white space only.
       return { event: 'chunk', entry, data: singleLine(decoded.data.body) };
     case 'reset':
       return { event: 'reset', entry, data: JSON.stringify(decoded.data) };

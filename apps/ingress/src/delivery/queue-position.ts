@@ -2,117 +2,116 @@ import type { JobQueue } from '@millrace/shared/store/queue/port';
 import type { JobEvent } from './encode.ts';
 
 /**
- * Native readers of requests that wait: they are told their place, and again when it has changed
- * noticeably. One look for all of them, about once a second.
+ * Sends the queue position to native readers of waiting requests, and again after each noticeable change.
+ * One query a second for all of them.
  */
-export type WaitingRoom = {
-  /** Tells at once, unless it does not wait. Ends by itself when it waits no more. */
-  enter(id: string, tell: (event: JobEvent) => void): Visit;
-  /** Milliseconds that a job in this place waits; undefined where that is not known. */
+export type QueuePositions = {
+  /** Reports at once if the request waits. Ends by itself when the request waits no more. */
+  watch(id: string, report: (event: JobEvent) => void): PositionWatch;
+  /** Milliseconds that a job at this position waits; undefined while unknown. */
   estimate(position: number): number | undefined;
-  /** Who waits and is told. */
-  readonly guests: number;
+  readonly watchers: number;
   stop(): void;
 };
 
-export type Visit = {
-  /** Resolves when it was told for the first time, or will not be. Never rejects. */
-  readonly told: Promise<void>;
+export type PositionWatch = {
+  /** Resolves after the first report, or when there will be none. Never rejects. */
+  readonly reported: Promise<void>;
   /** Idempotent. */
-  leave(): void;
+  stop(): void;
 };
 
-export type WaitingRoomDeps = {
+export type QueuePositionsDeps = {
   queue: Pick<JobQueue, 'positions'>;
-  /** Milliseconds until so many jobs of one shard are taken; undefined where that is not known. */
+  /** Milliseconds until workers have taken this many jobs of one shard; undefined while unknown. */
   waitFor(jobs: number): number | undefined;
   onError(error: unknown): void;
   everyMs?: number;
 };
 
-type Guest = {
+type Watcher = {
   id: string;
-  tell: (event: JobEvent) => void;
+  report: (event: JobEvent) => void;
   at: number | undefined;
   waitMs: number | undefined;
 };
 
-export function createWaitingRoom(deps: WaitingRoomDeps): WaitingRoom {
+export function createQueuePositions(deps: QueuePositionsDeps): QueuePositions {
   const { queue, waitFor, onError, everyMs = 1000 } = deps;
-  const guests = new Set<Guest>();
+  const watchers = new Set<Watcher>();
   let timer: NodeJS.Timeout | undefined;
-  let looking = false;
+  let isReading = false;
 
-  async function look(some: readonly Guest[]): Promise<void> {
+  async function read(some: readonly Watcher[]): Promise<void> {
     try {
       const ids = [...new Set(some.map(({ id }) => id))];
       const found = await queue.positions(ids);
       const positions = new Map(ids.map((id, i) => [id, found[i]]));
-      for (const guest of some) {
-        // Left meanwhile.
-        if (guests.has(guest)) tell(guest, positions.get(guest.id));
+      for (const watcher of some) {
+        // Stopped meanwhile.
+        if (watchers.has(watcher)) report(watcher, positions.get(watcher.id));
       }
     } catch (error) {
       onError(error);
     }
   }
 
-  function tell(guest: Guest, position: number | undefined): void {
+  function report(watcher: Watcher, position: number | undefined): void {
     if (position === undefined) {
-      leave(guest);
+      stop(watcher);
       return;
     }
     const waitMs = estimate(position);
-    if (!isNoticeable(guest, position, waitMs)) return;
-    guest.at = position;
-    guest.waitMs = waitMs;
-    guest.tell({
+    if (!isNoticeable(watcher, position, waitMs)) return;
+    watcher.at = position;
+    watcher.waitMs = waitMs;
+    watcher.report({
       event: 'queued',
       data: JSON.stringify({ position, estimated_wait_ms: waitMs }),
     });
   }
 
-  /** Until it is taken itself. */
+  /** Until a worker takes the job itself. */
   const estimate = (position: number) => waitFor(position + 1);
 
-  function leave(guest: Guest): void {
-    guests.delete(guest);
-    if (guests.size > 0) return;
+  function stop(watcher: Watcher): void {
+    watchers.delete(watcher);
+    if (watchers.size > 0) return;
     clearInterval(timer);
     timer = undefined;
   }
 
   function tick(): void {
-    if (looking) return;
-    looking = true;
-    void look([...guests]).finally(() => {
-      looking = false;
+    if (isReading) return;
+    isReading = true;
+    void read([...watchers]).finally(() => {
+      isReading = false;
     });
   }
 
   return {
-    enter(id, toGuest) {
-      const guest: Guest = { id, tell: toGuest, at: undefined, waitMs: undefined };
-      guests.add(guest);
+    watch(id, toWatcher) {
+      const watcher: Watcher = { id, report: toWatcher, at: undefined, waitMs: undefined };
+      watchers.add(watcher);
       timer ??= setInterval(tick, everyMs).unref();
-      return { told: look([guest]), leave: () => leave(guest) };
+      return { reported: read([watcher]), stop: () => stop(watcher) };
     },
     estimate,
-    get guests() {
-      return guests.size;
+    get watchers() {
+      return watchers.size;
     },
     stop: () => clearInterval(timer),
   };
 }
 
-/** By a tenth of what was told; the estimate moves by itself and counts from a fifth on. */
+/** A change of the position by a tenth, or of the estimate, which fluctuates, by a fifth. */
 function isNoticeable(
-  { at, waitMs: told }: Guest,
+  { at, waitMs: reported }: Watcher,
   position: number,
   waitMs: number | undefined,
 ): boolean {
   if (at === undefined) return true;
   if (Math.abs(position - at) >= Math.max(1, at / 10)) return true;
-  if (told === undefined || waitMs === undefined) return told !== waitMs;
-  return Math.abs(waitMs - told) >= Math.max(1000, told / 5);
+  if (reported === undefined || waitMs === undefined) return reported !== waitMs;
+  return Math.abs(waitMs - reported) >= Math.max(1000, reported / 5);
 }

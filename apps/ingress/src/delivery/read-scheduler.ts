@@ -1,105 +1,105 @@
 /**
- * The turns of many readers that share one connection to read their logs: a few at a time, and only
- * while there is room. What is read without room is thrown away and read again.
+ * Schedules the log reads of the readers that share one connection: a few at a time, and only while the
+ * connection has room. Without room a read would be discarded and repeated.
  */
-export type ReadTurns = {
-  /** One more reader. `resume` is that of the relay. */
-  join(resume: () => void): ReadingTurn;
-  /** There is room again. */
-  goOn(): void;
+export type ReadScheduler = {
+  /** Adds a reader. `resume`: of the reader, as the relay returned it. */
+  add(resume: () => void): ScheduledRead;
+  /** Starts waiting reads. To be called when there is room again. */
+  schedule(): void;
   /** Readers that wait. */
   readonly waiting: number;
 };
 
-export type ReadingTurn = {
-  /** Right before the relay opens a reader that begins with a read. */
+export type ScheduledRead = {
+  /** To be called right before the relay opens a reader that begins with a read. */
   opening(): void;
-  /** As the relay asks its sink, before a read and before it gives lines. */
+  /** The relay asks before a read and before it delivers lines. */
   hasRoom(): boolean;
-  /** The reader is paused, and may go on when it is its turn. */
+  /** The reader is paused, and continues when it is its turn. */
   queue(): void;
-  leave(): void;
+  remove(): void;
 };
 
-/** Reads of one connection that are under way at the same time. */
+/** Concurrent reads of one connection. */
 export const readsAtOnce = 4;
 
-type Place = {
+type Entry = {
   resume: () => void;
   /**
-   * `opening`: the next question is whether a read may begin; `starting`: it is that, and the turn is
-   * taken; `reading`: it is whether the lines that were read may be given; `idle`: lines that come
-   * live, or a read that the relay began by itself.
+   * What the next call of `hasRoom` asks. `opening`: may a read begin? `starting`: the same, and the read
+   * counts as running already. `reading`: may the lines of the read be delivered? `idle`: about live
+   * lines, or a read that the relay began by itself.
    */
   phase: 'idle' | 'opening' | 'starting' | 'reading' | 'left';
 };
 
-export function createReadTurns(hasRoom: () => boolean): ReadTurns {
-  /** Paused, all of them. */
-  const waiting = new Set<Place>();
-  let underWay = 0;
+export function createReadScheduler(hasRoom: () => boolean): ReadScheduler {
+  /** All of them are paused. */
+  const waiting = new Set<Entry>();
+  let running = 0;
 
-  const mayStart = () => underWay < readsAtOnce && hasRoom();
+  const mayStart = () => running < readsAtOnce && hasRoom();
 
-  function goOn(): void {
-    for (const place of waiting) {
+  function schedule(): void {
+    for (const entry of waiting) {
       if (!mayStart()) return;
-      waiting.delete(place);
-      start(place, 'starting');
-      // The relay may ask at once, or when other connections have had their turn.
-      place.resume();
+      waiting.delete(entry);
+      start(entry, 'starting');
+      // The relay calls `hasRoom` at once, or after the reads of other connections.
+      entry.resume();
     }
   }
 
-  function start(place: Place, phase: 'starting' | 'reading'): void {
-    place.phase = phase;
-    underWay += 1;
+  function start(entry: Entry, phase: 'starting' | 'reading'): void {
+    entry.phase = phase;
+    running += 1;
   }
 
-  function end(place: Place): void {
-    place.phase = 'idle';
-    underWay -= 1;
-    // The next one when the lines of this one are given, and the room that is left is known.
-    queueMicrotask(goOn);
+  function end(entry: Entry): void {
+    entry.phase = 'idle';
+    running -= 1;
+    // The next read starts after the lines of this one are delivered and the remaining room is known.
+    queueMicrotask(schedule);
   }
 
-  function ask(place: Place): boolean {
-    const { phase } = place;
+  function mayContinue(entry: Entry): boolean {
+    const { phase } = entry;
     if (phase === 'starting' && hasRoom()) {
-      place.phase = 'reading';
+      entry.phase = 'reading';
       return true;
     }
     if (phase === 'opening' && mayStart()) {
-      start(place, 'reading');
+      start(entry, 'reading');
       return true;
     }
-    if (phase === 'starting' || phase === 'reading') end(place);
-    place.phase = 'idle';
+    if (phase === 'starting' || phase === 'reading') end(entry);
+    entry.phase = 'idle';
     if (phase !== 'opening' && hasRoom()) return true;
-    waiting.add(place);
+    waiting.add(entry);
     return false;
   }
 
   return {
-    join(resume) {
-      const place: Place = { resume, phase: 'idle' };
+    add(resume) {
+      const entry: Entry = { resume, phase: 'idle' };
       return {
         opening() {
-          place.phase = 'opening';
+          entry.phase = 'opening';
         },
-        hasRoom: () => ask(place),
+        hasRoom: () => mayContinue(entry),
         queue() {
-          waiting.add(place);
-          goOn();
+          waiting.add(entry);
+          schedule();
         },
-        leave() {
-          waiting.delete(place);
-          if (place.phase === 'starting' || place.phase === 'reading') end(place);
-          place.phase = 'left';
+        remove() {
+          waiting.delete(entry);
+          if (entry.phase === 'starting' || entry.phase === 'reading') end(entry);
+          entry.phase = 'left';
         },
       };
     },
-    goOn,
+    schedule,
     get waiting() {
       return waiting.size;
     },

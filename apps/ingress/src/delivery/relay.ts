@@ -9,7 +9,7 @@ import {
 } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { Frame, ReadOutcome, StreamLog } from '@millrace/shared/store/stream-log/port';
-import { createTurns } from '../admission/limiter.ts';
+import { createLimiter } from '../admission/limiter.ts';
 import { graceMs, overAt } from './reader-life.ts';
 import type { ReaderLife } from './reader-life.ts';
 
@@ -26,62 +26,62 @@ import type { ReaderLife } from './reader-life.ts';
 
 export type ReaderSink = {
   /**
-   * Lines in order, at least one. False when the connection holds enough: nothing more is pushed
-   * until `resume`, and then it comes from the log, at the reader's pace.
+   * Lines in order, at least one. False when the connection is full: the relay pushes nothing more until
+   * `resume`, and then reads on from the log, at the reader's pace.
    */
   lines(lines: readonly Line[]): boolean;
   /**
-   * Asked before a read and again before lines are given: others may have filled the connection
-   * meanwhile. While it is false nothing is given and nothing read, until `resume`, which must come
-   * when there is room again. Absent: only this reader fills it.
+   * Called before a read and again before lines are delivered: other readers may have filled the
+   * connection meanwhile. If it returns false, the relay neither reads nor delivers until `resume`, which
+   * must follow when there is room again. Absent: the connection has only this reader.
    */
   hasRoom?(): boolean;
-  /** What was given so far is void: the log lost it. Everything follows from the start. */
+  /** All lines so far are void, because the log lost them. Everything follows from the start. */
   reset(reason: 'cursor_ahead'): void;
   /**
    * The connection must end, with a clear error: nothing more can come, or (`overdue`) the end did not
-   * come in time. The reader is closed.
+   * come in time. The relay has closed the reader.
    */
-  gone(reason: Gone): void;
+  gone(reason: GoneReason): void;
 };
 
-export type Gone = 'expired' | 'broken' | 'overdue';
+export type GoneReason = 'expired' | 'broken' | 'overdue';
 
 export type Reader = {
   /** The connection can take more again. */
   resume(): void;
-  /** Idempotent. A reader that was given a terminal line is closed by itself. */
+  /** Idempotent. The relay closes a reader itself after a terminal line. */
   close(): void;
 };
 
 export type Relay = {
-  /** A reader of a request that this ingress just makes: its log is empty and its inbox is known. */
+  /** Opens a reader of a request that this ingress is about to make: its log is empty, its inbox subscribed. */
   openFresh(id: string, sink: ReaderSink, life?: ReaderLife): Reader;
-  /** A reader from a cursor on. The caller has subscribed the inbox before. */
+  /** Opens a reader from a cursor on. The caller has subscribed the inbox before. */
   open(id: string, after: EntryId, sink: ReaderSink, life?: ReaderLife): Reader;
   /**
-   * Somebody is about to open a reader: until it is released, nobody's leaving makes the request
-   * unread, and the inbox stays subscribed.
+   * Announces a reader that is about to open: until the release, the request does not become unread when
+   * other readers close, and the inbox stays subscribed.
    */
   hold(id: string): { release(): void };
-  /** The request is not there any more: its readers are told. */
+  /** The request expired: ends its readers. */
   expire(id: string): void;
   onFrame(frame: Frame): void;
-  /** The log is known to reach up to here: whoever is behind has missed something. */
+  /** The log reaches up to `last`: readers behind it read the log. */
   heard(id: string, last: EntryId): void;
-  /** Ends the readers whose time is over, but for those that still take what the log has. */
+  /** Ends the readers whose time is over, except those that still catch up with the log. */
   endOverdue(): void;
-  /** Live frames may be missing: every reader looks into its log. */
+  /** Live frames may be missing: every reader reads its log. */
   onGap(): void;
   /**
-   * Requests whose readers have all heard nothing for a while (milliseconds), at most `limit` of
-   * them. Each is named again only after as long a while: by and by, every one is.
+   * Requests whose readers have all received nothing for `forMs` milliseconds, at most `limit` of them.
+   * A request is returned again only after another `forMs`, so that all of them get their turn.
    */
   takeQuiet(forMs: number, limit: number): string[];
   readonly readers: number;
-  /** Requests that somebody is about to open a reader of. */
+  /** Requests with a hold. */
   readonly held: number;
-  /** Reads of logs, under way or in line. */
+  /** Reads of logs that run or wait. */
   readonly reads: number;
 };
 
@@ -96,16 +96,16 @@ export type RelayOptions = {
 type State = {
   id: string;
   cursor: EntryId;
-  /** The newest line that was heard of since the last read began. */
+  /** The newest line known since the last read began. */
   newest: EntryId;
-  /** A gap was told since then: what was lost in it is not in `newest`. */
+  /** The inbox reported a gap since then: `newest` may be too old. */
   missed: boolean;
   mode: 'live' | 'reading' | 'paused' | 'closed';
   heardAt: number;
-  /** When it was given something, or had room again; at first: when it was opened. */
+  /** When it last received lines or had room again; at first: when it was opened. */
   givenAt: number;
   life: ReaderLife | undefined;
-  /** When it is given up. */
+  /** When the relay gives up waiting for the end. */
   overAt: number;
   hasStarted: boolean;
   sink: ReaderSink;
@@ -113,11 +113,11 @@ type State = {
 
 /** Bytes of one read of the log, or one pack: half a megabyte at most, or one line. */
 export const readBytes = 128 * 1024;
-/** Reads under way at a time, of all readers: what was read and not given on yet is in memory. */
+/** Concurrent reads of all readers: what they return is in memory until it is delivered. */
 export const maxReads = 16;
 /**
- * Characters that a sink is given at a time, or one line: what a connection may hold on top of its
- * buffer. A frame can bring half a megabyte where Redis was slow to take it.
+ * Characters per call of a sink, or one line: by this much a connection may exceed its buffer. After a slow
+ * append a frame can have half a megabyte.
  */
 export const portionChars = 32 * 1024;
 /** Milliseconds before a read that Redis refused is tried again. */
@@ -126,7 +126,7 @@ const retryDelayMs = 100;
 export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOptions): Relay {
   const byRequest = new Map<string, Set<State>>();
   const holds = new Map<string, number>();
-  const turns = createTurns(maxReads);
+  const limiter = createLimiter(maxReads);
   let readers = 0;
 
   function open(
@@ -157,7 +157,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     return {
       resume() {
         if (state.mode !== 'paused') return;
-        // Until now the reader was the slow one; from here on the log is.
+        // Silence until now was the reader's; from here on it is the log's.
         state.givenAt = now();
         read(state);
       },
@@ -176,30 +176,30 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     if (why === 'left' && !holds.has(state.id)) onUnread(state.id);
   }
 
-  function end(state: State, reason: Gone): void {
+  function end(state: State, reason: GoneReason): void {
     if (state.mode === 'closed') return;
     close(state, 'left');
     state.sink.gone(reason);
   }
 
-  /** Without room the reader pauses where it is. */
-  function findRoom(state: State): boolean {
+  /** Pauses the reader if its connection has no room. */
+  function checkRoom(state: State): boolean {
     if (state.sink.hasRoom?.() !== false) return true;
     state.mode = 'paused';
     return false;
   }
 
-  /** As many of the lines as there is room for: the rest is in the log. */
-  function give(state: State, lines: readonly Line[]): void {
+  /** Delivers the lines that there is room for; the reader gets the rest from the log. */
+  function deliver(state: State, lines: readonly Line[]): void {
     const { mode } = state;
-    for (let from = 0; from < lines.length && state.mode === mode && findRoom(state);) {
+    for (let from = 0; from < lines.length && state.mode === mode && checkRoom(state);) {
       const to = endOfPortion(lines, from);
-      givePortion(state, from === 0 && to === lines.length ? lines : lines.slice(from, to));
+      deliverPortion(state, from === 0 && to === lines.length ? lines : lines.slice(from, to));
       from = to;
     }
   }
 
-  function givePortion(state: State, lines: readonly Line[]): void {
+  function deliverPortion(state: State, lines: readonly Line[]): void {
     const last = lines.at(-1);
     if (!last) return;
     state.cursor = last;
@@ -212,7 +212,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
     try {
       wantsMore = state.sink.lines(lines);
     } catch (error) {
-      // Not the fault of the others, whose lines came in the same message.
+      // An error of one reader must not affect the others of the same frame.
       onError(error);
       end(state, 'broken');
       return;
@@ -228,39 +228,39 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
 
   async function readUntilCaughtUp(state: State): Promise<void> {
     while (state.mode === 'reading') {
-      const outcome = await turns
-        .take(() => readOnce(state))
+      const outcome = await limiter
+        .run(() => readOnce(state))
         .catch((error: unknown) => {
           if (!isDamage(error)) return retryLater(error);
           onError(error);
           end(state, 'broken');
           return 'stopped' as const;
         });
-      // The connection may have closed meanwhile, or have no room: then `resume` reads anew.
+      // The reader may be closed or paused by now; `resume` reads again.
       if (outcome === 'stopped' || state.mode !== 'reading') return;
       if (outcome === 'retry') continue;
-      // What was read is let go, and read again when there is room: the cursor has not moved.
-      if (!findRoom(state)) return;
+      // Discards what was read; the cursor has not moved, so `resume` reads it again.
+      if (!checkRoom(state)) return;
       if (isLost(state, outcome)) {
         state.cursor = logStart;
         state.sink.reset('cursor_ahead');
         continue;
       }
-      give(state, outcome?.lines ?? []);
+      deliver(state, outcome?.lines ?? []);
       if (state.mode === 'reading' && !outcome?.more && !hasMissed(state)) state.mode = 'live';
     }
   }
 
   async function readOnce(state: State): Promise<ReadOutcome | 'stopped' | undefined> {
-    // It may have left, or others have filled its connection, while it waited for its turn.
-    if (state.mode !== 'reading' || !findRoom(state)) return 'stopped';
-    // Only what is heard from here on can be missing in this read.
+    // While it waited, it may have closed, or others have filled its connection.
+    if (state.mode !== 'reading' || !checkRoom(state)) return 'stopped';
+    // Only lines that arrive from here on can be missing in this read.
     state.newest = state.cursor;
     state.missed = false;
     return log.read(state.id, state.cursor, readBytes);
   }
 
-  /** The reader has lines that the log does not have any more, with or without others after them. */
+  /** The reader has lines that the log has lost. */
   function isLost({ cursor }: State, outcome: ReadOutcome | undefined): boolean {
     return outcome ? outcome.ahead : compareEntryIds(cursor, logStart) > 0;
   }
@@ -301,7 +301,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
         if (compareEntryIds(last, state.newest) > 0) state.newest = last;
         if (state.mode !== 'live' || compareEntryIds(last, state.cursor) <= 0) continue;
         if (!sameEntryId(prev, state.cursor)) read(state);
-        else give(state, unpack(last, texts, state.cursor));
+        else deliver(state, unpack(last, texts, state.cursor));
       }
     },
 
@@ -316,7 +316,7 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       const at = now();
       for (const states of byRequest.values()) {
         for (const state of states) {
-          // A paused one has not taken yet what is there.
+          // A paused reader still has lines to take.
           const isWaiting = state.mode !== 'paused' && at - state.givenAt >= graceMs;
           if (at >= state.overAt && isWaiting) end(state, 'overdue');
         }
@@ -352,14 +352,14 @@ export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOpt
       return holds.size;
     },
     get reads() {
-      return turns.underWay + turns.waiting;
+      return limiter.running + limiter.waiting;
     },
   };
 }
 
 const isAttempt = ({ text }: Line): boolean => kindOf(text) === 'attempt';
 
-/** Where the lines from a place on are too many for one portion. */
+/** The end of a portion that begins at an index. */
 function endOfPortion(lines: readonly Line[], from: number): number {
   let chars = 0;
   for (let i = from; i < lines.length; i++) {

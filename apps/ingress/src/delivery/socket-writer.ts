@@ -1,40 +1,40 @@
 import type { WebSocket } from '@fastify/websocket';
-import { createPieces } from './write-queue.ts';
-import type { ReadingGate } from './backpressure.ts';
+import { createWriteQueue } from './write-queue.ts';
+import type { Backpressure } from './backpressure.ts';
 
-/** What waits to be sent on one WebSocket, with a bound for all the requests on it. */
-export type SocketOutbox = {
-  /** False when the socket holds enough: wait for `onDrain`. */
+/** Writes to one WebSocket, with one bound on the buffered bytes of all requests on it. */
+export type SocketWriter = {
+  /** False when the buffer is full: wait for `onDrain`. */
   send(text: string): boolean;
   /** False from a `send` that returned false until `onDrain`. */
   hasRoom(): boolean;
   /** Bytes that wait to be sent. */
   held(): number;
-  /** Calls `close` when nothing waits any more. What is sent meanwhile still goes before. */
+  /** Calls `close` when nothing waits any more; what is sent meanwhile goes out before it. */
   end(close: () => void): void;
 };
 
-export type SocketOutboxOptions = {
+export type SocketWriterOptions = {
   socket: WebSocket;
-  gate: ReadingGate;
+  backpressure: Backpressure;
   limits: { readerBufferBytes: number; readerStallMs: number };
   onDrain(): void;
-  /** Something began to wait for the reader, or a part of it has left. */
-  onMoved(): void;
+  /** Bytes began to wait for the reader, or the reader took some of them. */
+  onProgress(): void;
   /** The reader took nothing for too long. */
   onStalled(): void;
 };
 
 /**
- * Bytes that the socket is given at a time when there is more than that: each piece that leaves
- * says that the reader still takes something, also in the middle of one long frame.
+ * Bytes passed to the socket at a time: each chunk that leaves shows that the reader still takes
+ * something, also in the middle of one long frame.
  */
-const pieceBytes = 32 * 1024;
+const chunkBytes = 32 * 1024;
 
-export function openSocketOutbox(options: SocketOutboxOptions): SocketOutbox {
-  const { socket, gate, limits, onDrain, onMoved, onStalled } = options;
-  /** Frames that the socket was not given yet, the first of them perhaps in part. */
-  const waiting = createPieces();
+export function openSocketWriter(options: SocketWriterOptions): SocketWriter {
+  const { socket, backpressure, limits, onDrain, onProgress, onStalled } = options;
+  /** Frames that were not passed to the socket yet; of the first one perhaps only the rest. */
+  const waiting = createWriteQueue();
   let full = false;
   let close: (() => void) | undefined;
   let stallTimer: NodeJS.Timeout | undefined;
@@ -48,25 +48,25 @@ export function openSocketOutbox(options: SocketOutboxOptions): SocketOutbox {
     stallTimer = undefined;
   };
 
-  function pass(): void {
-    while (socket.bufferedAmount < pieceBytes) {
-      const piece = waiting.take(pieceBytes);
-      if (!piece) break;
-      socket.send(piece.bytes, { binary: false, fin: piece.last }, onSent);
+  function flush(): void {
+    while (socket.bufferedAmount < chunkBytes) {
+      const chunk = waiting.take(chunkBytes);
+      if (!chunk) break;
+      socket.send(chunk.bytes, { binary: false, fin: chunk.last }, onSent);
     }
   }
 
   function onSent(): void {
     if (socket.readyState !== socket.OPEN) return;
     if (waiting.bytes > 0) {
-      onMoved();
-      pass();
+      onProgress();
+      flush();
     }
     stallTimer?.refresh();
     if (full && held() <= limits.readerBufferBytes / 2) {
       full = false;
       if (!close) stopWatching();
-      gate.open('full');
+      backpressure.resume('full');
       onDrain();
     }
     closeWhenEmpty();
@@ -86,19 +86,19 @@ export function openSocketOutbox(options: SocketOutboxOptions): SocketOutbox {
   return {
     send(text) {
       if (socket.readyState !== socket.OPEN) return false;
-      if (waiting.bytes === 0 && socket.bufferedAmount + text.length <= pieceBytes) {
+      if (waiting.bytes === 0 && socket.bufferedAmount + text.length <= chunkBytes) {
         socket.send(text, onSent);
       } else {
         const isFirst = waiting.bytes === 0;
         waiting.push(text);
-        pass();
-        if (isFirst && waiting.bytes > 0) onMoved();
+        flush();
+        if (isFirst && waiting.bytes > 0) onProgress();
       }
       if (held() <= limits.readerBufferBytes) return !full;
       if (!full) {
         full = true;
-        // Nor does it get answers to what it goes on sending.
-        gate.shut('full');
+        // The frames that it sends would only add answers.
+        backpressure.pause('full');
         watchForStall();
       }
       return false;

@@ -3,8 +3,8 @@ import { createServer, request } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { createKeepAlive, openSse } from './sse-writer.ts';
-import type { SseConnection } from './sse-writer.ts';
+import { createKeepAlive, openSseWriter } from './sse-writer.ts';
+import type { SseWriter } from './sse-writer.ts';
 
 const keepAlive = createKeepAlive(60_000);
 let server: Server;
@@ -23,7 +23,7 @@ afterEach(async () => {
 
 /** A connection to a client that reads nothing yet. */
 async function open(): Promise<{
-  connection: SseConnection;
+  connection: SseWriter;
   response: ServerResponse;
   incoming: Promise<IncomingMessage>;
   leave(): void;
@@ -33,7 +33,7 @@ async function open(): Promise<{
   outgoing.end();
   const incoming = once(outgoing, 'response').then(([head]) => head as IncomingMessage);
   const [, response] = (await once(server, 'request')) as [unknown, ServerResponse];
-  const connection = openSse({
+  const connection = openSseWriter({
     response,
     headers: () => ({}),
     limits: { readerBufferBytes: 64 * 1024, readerStallMs: 60_000 },

@@ -1,15 +1,15 @@
 import type { ServerResponse } from 'node:http';
 import { sseKeepAlive } from './encode.ts';
-import { createPieces } from './write-queue.ts';
+import { createWriteQueue } from './write-queue.ts';
 
-/** One response that streams events, with a bound on what waits in it. */
-export type SseConnection = {
-  /** False when it holds enough: wait for `onDrain`. The head goes out with the first write. */
+/** Writes an event stream to one response, with a bound on the buffered bytes. */
+export type SseWriter = {
+  /** False when the buffer is full: wait for `onDrain`. The head goes out with the first write. */
   write(text: string): boolean;
-  /** Writes a last text and ends the response. The first call counts: nothing follows its text. */
+  /** Writes a last text and ends the response. Later calls have no effect. */
   end(text: string): void;
   readonly started: boolean;
-  /** All was said, though perhaps not all of it is sent. */
+  /** `end` was called; a part may still wait to be sent. */
   readonly ended: boolean;
   /** False from a `write` that returned false until `onDrain`. */
   hasRoom(): boolean;
@@ -17,14 +17,14 @@ export type SseConnection = {
   held(): number;
 };
 
-export type SseOptions = {
+export type SseWriterOptions = {
   response: ServerResponse;
-  /** As known when the head is sent. */
+  /** Called when the head is sent. */
   headers: () => Record<string, string>;
   limits: { readerBufferBytes: number; readerStallMs: number };
   keepAlive: KeepAlive;
   onDrain(): void;
-  /** The reader took nothing for too long; its connection is ended with this error. */
+  /** The error event that ends the stream if the reader takes nothing for too long. */
   stalled: string;
 };
 
@@ -35,24 +35,21 @@ export const sseHeaders = {
   'x-accel-buffering': 'no',
 };
 
-/**
- * Bytes that the socket is given at a time when there is more than that: each piece that leaves
- * says that the reader still takes something.
- */
-const pieceBytes = 32 * 1024;
+/** Bytes passed to the socket at a time: each chunk that leaves shows that the reader still takes something. */
+const chunkBytes = 32 * 1024;
 
-/** Opens it without sending anything yet: the head waits for the first write or keep-alive. */
-export function openSse(options: SseOptions): SseConnection {
+/** Sends nothing yet: the head waits for the first write or keep-alive. */
+export function openSseWriter(options: SseWriterOptions): SseWriter {
   const { response, headers, limits, keepAlive, onDrain, stalled } = options;
   let started = false;
   let full = false;
   let ended = false;
-  const waiting = createPieces();
+  const waiting = createWriteQueue();
   let stallTimer: NodeJS.Timeout | undefined;
 
   const held = () => waiting.bytes + response.writableLength;
   const watchForStall = () => {
-    // Nobody would stop it any more: `close` was.
+    // After `close` nothing would stop the timer.
     if (!response.destroyed) stallTimer ??= setTimeout(endStalled, limits.readerStallMs);
   };
 
@@ -62,28 +59,28 @@ export function openSse(options: SseOptions): SseConnection {
       started = true;
       response.writeHead(200, { ...sseHeaders, ...headers() });
     }
-    if (waiting.bytes === 0 && held() + text.length <= pieceBytes) response.write(text, onSent);
+    if (waiting.bytes === 0 && held() + text.length <= chunkBytes) response.write(text, onSent);
     else {
       waiting.push(text);
-      pass();
+      flush();
     }
     quiet.touch();
   }
 
-  function pass(): void {
-    while (response.writableLength < pieceBytes) {
-      const piece = waiting.take(pieceBytes);
-      if (!piece) break;
-      response.write(piece.bytes, onSent);
+  function flush(): void {
+    while (response.writableLength < chunkBytes) {
+      const chunk = waiting.take(chunkBytes);
+      if (!chunk) break;
+      response.write(chunk.bytes, onSent);
     }
     if (ended && waiting.bytes === 0) response.end();
   }
 
-  /** Of every write, and not `drain`, which knows another bound than ours. */
+  /** The callback of every write. `drain` goes by another bound than ours. */
   function onSent(): void {
     if (response.destroyed) return;
     stallTimer?.refresh();
-    if (waiting.bytes > 0) pass();
+    if (waiting.bytes > 0) flush();
     if (ended || !full || held() > limits.readerBufferBytes / 2) return;
     full = false;
     clearTimeout(stallTimer);
@@ -98,7 +95,7 @@ export function openSse(options: SseOptions): SseConnection {
 
   function endStalled(): void {
     if (waiting.bytes === 0 && !response.writableEnded) response.end(stalled);
-    // What the reader did not take in all that time it will not take now.
+    // A reader that took nothing for so long will not take the rest now.
     response.destroy();
   }
 
@@ -128,14 +125,14 @@ export function openSse(options: SseOptions): SseConnection {
       quiet.stop();
       if (text !== '') send(text);
       ended = true;
-      pass();
-      // What is left to send goes at the reader's pace, and not for ever.
+      flush();
+      // The rest goes out at the reader's pace, but not for ever.
       watchForStall();
     },
   };
 }
 
-/** Tells connections that nothing was sent on them for a while: one timer for all of them. */
+/** Calls back connections on which nothing was sent for an interval: one timer for all of them. */
 export type KeepAlive = {
   watch(onQuiet: () => void): { touch(): void; stop(): void };
   readonly watched: number;

@@ -2,12 +2,12 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Services } from '../services.ts';
 
-/** Bytes of an answer that leave with the system's own buffers, and need no watching. */
+/** Answers up to this many bytes fit into the buffers of the operating system, and are not watched. */
 const smallBytes = 16 * 1024;
 
 /**
- * Answers that are sent as a whole: what waits for their readers counts as what waits for those of
- * streams, and a reader that takes nothing for too long is let go.
+ * For answers that are sent as a whole: counts the bytes that wait for their readers like those of streams,
+ * and closes the connection of a reader that takes nothing for too long.
  */
 export function watchWholeAnswers(
   app: FastifyInstance,
@@ -26,7 +26,7 @@ export function watchWholeAnswers(
   });
 }
 
-/** Lets go of a reader that takes nothing of this answer for so long, and of its connection. */
+/** Closes the connection of a reader that takes nothing of this answer for `stallMs`. */
 export function endWhenStalled(response: ServerResponse, stallMs: number): void {
   response.setTimeout(stallMs, () => response.destroy());
   // It is the socket's timeout, which Node leaves as it is when another answer waits behind this

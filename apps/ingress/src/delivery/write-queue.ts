@@ -1,28 +1,28 @@
-/** What waits for one connection, in order; given out in pieces of a bounded size. */
-export type Pieces = {
+/** The texts that wait for one connection, in order; taken in chunks of a bounded size. */
+export type WriteQueue = {
   push(text: string): void;
-  /** The next piece, at most so many bytes; `last`: the end of a text that was pushed. */
+  /** The next chunk, of at most `maxBytes`; `last`: it ends a text that was pushed. */
   take(maxBytes: number): { bytes: Buffer; last: boolean } | undefined;
   clear(): void;
   /** Bytes that wait. */
   readonly bytes: number;
 };
 
-/** Texts that were given out stay in the list as nothing until there are so many, and half of it. */
+/** The list is compacted when this many of its texts, and half of them, were taken. */
 const tidyFrom = 1024;
 
 const nothing = Buffer.alloc(0);
 
-/** No text is copied twice: a slow connection costs what waits for it, and no garbage beside it. */
-export function createPieces(): Pieces {
+/** Copies no text twice, so that a slow connection costs no garbage beside what waits for it. */
+export function createWriteQueue(): WriteQueue {
   let texts: Buffer[] = [];
-  /** Texts that were given out. */
+  /** The index of the first text that waits. */
   let first = 0;
-  /** Of the first text that waits, taken already. */
+  /** Bytes of the first text that were taken. */
   let taken = 0;
   let waiting = 0;
 
-  /** Not `shift`, which moves all that wait for each one that leaves. */
+  /** `shift` would move the whole list for each text. */
   function drop(): void {
     texts[first] = nothing;
     first += 1;

@@ -7,7 +7,7 @@ import { ApiError, streamLost } from '../errors.ts';
  * For the second one who asks with an Idempotency-Key: what is there of the request, with this
  * ingress as one of its readers. `read` opens the reader; no other's leaving comes in between.
  */
-export async function joinRequest(
+export async function attachRequest(
   { relay, log, inbox }: Services,
   id: string,
   read: (described: Described) => void,

@@ -3,7 +3,7 @@ import type { Caller } from '@millrace/shared/store/stream-log/port';
 import type { Charge } from '../admission/quota.ts';
 import type { Services } from '../services.ts';
 import type { Prepared } from './prepare.ts';
-import type { Asker, Sent } from './submit.ts';
+import type { ClientState, Sent } from './submit.ts';
 import { toApiError } from '../errors.ts';
 
 /* A request that its key was charged for, when it is sent and when its client leaves. */
@@ -19,10 +19,10 @@ export async function sendCharged(
   { submitter, keyLimits }: Pick<Services, 'submitter' | 'keyLimits'>,
   prepared: Prepared,
   charge: Charge,
-  asker?: Asker,
+  client?: ClientState,
 ): Promise<Sent> {
   try {
-    const sent = await submitter.send(prepared, asker);
+    const sent = await submitter.send(prepared, client);
     if (sent.kind !== 'queued') charge.refund();
     return sent;
   } catch (error) {
@@ -40,7 +40,7 @@ export function clientLeft(
   reason: string,
   caller: Caller | undefined,
 ): void {
-  if (caller) keyLimits.letGo(request.id);
+  if (caller) keyLimits.readerLeft(request.id);
   else keyLimits.ended(request);
   submitter
     .leave(request.id, reason, caller)

@@ -12,7 +12,7 @@ import type {
 import type { Once } from '@millrace/shared/store/stream-log/port';
 import { mayUse } from '../auth/api-keys.ts';
 import type { Principal } from '../auth/api-keys.ts';
-import type { Door } from '../admission/controller.ts';
+import type { AdmissionController } from '../admission/controller.ts';
 import { notFound } from '../errors.ts';
 import { placeOf } from './idempotency.ts';
 import type { Idempotency } from './idempotency.ts';
@@ -50,14 +50,14 @@ export type Prepared = {
 
 export type PrepareDeps = {
   config: Pick<Config, 'models' | 'shards'>;
-  door: Pick<Door, 'enter'>;
+  admission: Pick<AdmissionController, 'admit'>;
   /** This ingress, as one who reads. */
   inbox: string;
   now(): number;
 };
 
 /** Makes of what is asked for the request as it will be: its id, its shard, its targets, its place in the queue. */
-export function createPreparer({ config, door, inbox, now }: PrepareDeps) {
+export function createPreparer({ config, admission, inbox, now }: PrepareDeps) {
   let counter = 0;
 
   return function prepare(submission: Submission): Prepared {
@@ -72,12 +72,12 @@ export function createPreparer({ config, door, inbox, now }: PrepareDeps) {
     const createdAt = now();
     const { endpoint, stream, reader, attached, deadlineAt, traceparent, idempotency } = submission;
     const { keyId } = submission.principal;
-    const standing = door.enter({
+    const standing = admission.admit({
       keyId,
       model: submission.model,
       priority: submission.priority,
       bytes: Buffer.byteLength(submission.body),
-      patient: !submission.read,
+      isBackground: !submission.read,
       deadlineAt,
     });
     const place = idempotency && placeOf(keyId, idempotency.key, config.shards);

@@ -33,12 +33,12 @@ function depsFor(
     submit,
     log,
     queue: { remove: async () => false },
-    door: {
-      enter: () => standing,
-      pass: () => ({
+    admission: {
+      admit: () => standing,
+      track: () => ({
         sending: () => passed.push('sending'),
-        arrived: () => passed.push('arrived'),
-        turnedBack: () => passed.push('turned back'),
+        queued: () => passed.push('queued'),
+        withdrawn: () => passed.push('withdrawn'),
       }),
       checkMemory: async () => {},
     },
@@ -56,7 +56,7 @@ test('it is told that a request is being sent before Redis has it, and that it a
   const deps = depsFor(log, (...args) => (passed.push('submit'), submit(...args)), passed);
   const { prepare, send } = createSubmitter(deps);
   await send(prepare(submission));
-  expect(passed).toEqual(['sending', 'submit', 'arrived']);
+  expect(passed).toEqual(['sending', 'submit', 'queued']);
 });
 
 test('who joined a request that could not be queued is told so, and may ask again', async () => {

@@ -9,7 +9,7 @@ import type {
 import type { JobQueue } from '@millrace/shared/store/queue/port';
 import { retryRefused } from '@millrace/shared/store/retry-refused';
 import type { Submit, SubmitOutcome } from '@millrace/shared/store/submit/port';
-import type { Door } from '../admission/controller.ts';
+import type { AdmissionController } from '../admission/controller.ts';
 import { queueUnavailable } from '../errors.ts';
 import { keyReused } from './idempotency.ts';
 import { createPreparer } from './prepare.ts';
@@ -23,7 +23,7 @@ export type Submitter = {
    */
   prepare(submission: Submission): Prepared;
   /** Stores the request and queues its job. Throws an ApiError when the queue cannot take it. */
-  send(prepared: Prepared, asker?: Asker): Promise<Sent>;
+  send(prepared: Prepared, client?: ClientState): Promise<Sent>;
   /** From the call of `send` until it is known what became of it. */
   isSending(id: string): boolean;
   /** Ends a request for every reader, whatever state it is in. */
@@ -45,7 +45,7 @@ export type Submitter = {
 };
 
 /** Who waits for the answer, as far as sending has to know. */
-export type Asker = {
+export type ClientState = {
   /** Something came of it already, so that it was queued. */
   isHeard?(): boolean;
   /** It left, and that ends its request. */
@@ -66,7 +66,7 @@ export type SubmitDeps = Pick<PrepareDeps, 'config' | 'inbox'> & {
   submit: Submit;
   log: Pick<StreamLog, 'finish' | 'detach'>;
   queue: Pick<JobQueue, 'remove'>;
-  door: Pick<Door, 'enter' | 'pass' | 'checkMemory'>;
+  admission: Pick<AdmissionController, 'admit' | 'track' | 'checkMemory'>;
   /** Resolves when the connection to Redis stands. */
   whenReady(): Promise<void>;
   onError(error: unknown): void;
@@ -74,38 +74,42 @@ export type SubmitDeps = Pick<PrepareDeps, 'config' | 'inbox'> & {
 };
 
 export function createSubmitter(deps: SubmitDeps): Submitter {
-  const { config, submit, log, queue, door, inbox, whenReady, onError, now = Date.now } = deps;
+  const { config, submit, log, queue, admission, inbox, whenReady, onError, now = Date.now } = deps;
   /** Also hand-overs: words to Redis about a request that must not be lost with this process. */
   const cancelling = new Set<Promise<unknown>>();
   /** Those that are being sent; false for one that was ended or given up meanwhile. */
   const sending = new Map<string, boolean>();
-  const prepare = createPreparer({ config, door, inbox, now });
+  const prepare = createPreparer({ config, admission, inbox, now });
 
-  async function send(prepared: Prepared, asker: Asker = {}): Promise<Sent> {
+  async function send(prepared: Prepared, client: ClientState = {}): Promise<Sent> {
     const { id } = prepared.meta;
     sending.set(id, true);
-    const passage = door.pass(prepared.job.standing);
+    const ticket = admission.track(prepared.job.standing);
     try {
-      const sent = await sendNow(prepared, asker, passage.sending);
-      if (sent.kind === 'queued') passage.arrived();
-      else passage.turnedBack();
+      const sent = await sendNow(prepared, client, ticket.sending);
+      if (sent.kind === 'queued') ticket.queued();
+      else ticket.withdrawn();
       return sent;
     } catch (error) {
-      passage.turnedBack();
+      ticket.withdrawn();
       throw error;
     } finally {
       sending.delete(id);
     }
   }
 
-  async function sendNow(prepared: Prepared, asker: Asker, onSending: () => void): Promise<Sent> {
+  async function sendNow(
+    prepared: Prepared,
+    client: ClientState,
+    onSending: () => void,
+  ): Promise<Sent> {
     const { meta, job, submission, once } = prepared;
     // Nothing is left with a connection that is away: it would be served when nobody waits any more.
     await within(whenReady());
-    await within(door.checkMemory());
+    await within(admission.checkMemory());
     // A client that left before this had no request to end; the end for one that leaves from here on follows
     // the request on the same connection.
-    if (asker.hasLeft?.()) return { kind: 'unsent' };
+    if (client.hasLeft?.()) return { kind: 'unsent' };
     meta.sentAt = now();
     const read = submission.read ? inbox : undefined;
     const request = { meta, body: submission.body, inbox: read, job, once };
@@ -115,7 +119,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     try {
       outcome = await within(submitted);
     } catch (error) {
-      if (asker.isHeard?.()) return { kind: 'queued' };
+      if (client.isHeard?.()) return { kind: 'queued' };
       // It may have come through, and must not run unseen.
       unqueue(meta.id).catch(onError);
       if (once) leaveJoined(submitted, once.caller).catch(onError);

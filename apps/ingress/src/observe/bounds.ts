@@ -7,13 +7,13 @@ import type { BodyBudget } from '../server/limits.ts';
 import { maxPipelined } from '../server/pipelined.ts';
 import { maxServed } from '../api/websocket/message-queue.ts';
 import { maxPerSocket } from '../api/websocket/requests.ts';
-import type { SocketWheel } from '../api/websocket/heartbeat.ts';
+import type { Heartbeat } from '../api/websocket/heartbeat.ts';
 import { maxStoryChars, maxViews } from '../api/jobs/view.ts';
 import type { JobViews } from '../api/jobs/view.ts';
-import type { OwnLoad } from '../admission/overload-monitor.ts';
+import type { OverloadMonitor } from '../admission/overload-monitor.ts';
 import type { Relay } from '../delivery/relay.ts';
 import type { KeepAlive } from '../delivery/sse-writer.ts';
-import type { WaitingRoom } from '../delivery/queue-position.ts';
+import type { QueuePositions } from '../delivery/queue-position.ts';
 import type { Submitter } from '../exchange/submit.ts';
 
 export type BoundSources = {
@@ -24,10 +24,10 @@ export type BoundSources = {
   /** Connections that the limit of file descriptors leaves. */
   room: number;
   relay: Pick<Relay, 'readers' | 'held' | 'reads'>;
-  socketWheel: Pick<SocketWheel, 'framesServed' | 'requestsOpen'>;
-  ownLoad: Pick<OwnLoad, 'seen' | 'limits'>;
+  heartbeat: Pick<Heartbeat, 'framesServed' | 'requestsOpen'>;
+  overloadMonitor: Pick<OverloadMonitor, 'usage' | 'limits'>;
   jobViews: Pick<JobViews, 'size' | 'held' | 'remembered' | 'maxHeld'>;
-  waitingRoom: Pick<WaitingRoom, 'guests'>;
+  queuePositions: Pick<QueuePositions, 'watchers'>;
   keepAlive: Pick<KeepAlive, 'watched'>;
   submitter: Pick<Submitter, 'cancelling'>;
   keeper: { readonly size: number };
@@ -35,13 +35,20 @@ export type BoundSources = {
 
 /** What an ingress holds in memory, and how much it may: docs/bounds.md tells of each. */
 export function ingressBounds(sources: BoundSources): Bound[] {
-  const { limits, bodies, connections, connectionCounts, relay, socketWheel, ownLoad } = sources;
+  const { limits, bodies, connections, connectionCounts, relay, heartbeat, overloadMonitor } =
+    sources;
   const entries = (what: string, limit: string, max: number, read: () => number, per?: string) => {
     return { what, unit: 'entries' as const, limit, max, read, per };
   };
   const own = (what: 'heap' | 'resident_memory'): Bound => {
-    const max = ownLoad.limits[what];
-    return { what, unit: 'bytes', limit: 'limits.memory', max, read: () => ownLoad.seen[what] };
+    const max = overloadMonitor.limits[what];
+    return {
+      what,
+      unit: 'bytes',
+      limit: 'limits.memory',
+      max,
+      read: () => overloadMonitor.usage[what],
+    };
   };
   return [
     {
@@ -49,7 +56,7 @@ export function ingressBounds(sources: BoundSources): Bound[] {
       unit: 'seconds',
       limit: 'limits.loopDelay',
       max: limits.loopDelayMs / 1000,
-      read: () => ownLoad.seen.loop_delay / 1000,
+      read: () => overloadMonitor.usage.loop_delay / 1000,
     },
     own('heap'),
     own('resident_memory'),
@@ -92,21 +99,15 @@ export function ingressBounds(sources: BoundSources): Bound[] {
       'socket_requests',
       'maxPerSocket',
       maxPerSocket,
-      () => socketWheel.requestsOpen(),
+      () => heartbeat.requestsOpen(),
       'connection',
     ),
-    entries(
-      'socket_frames',
-      'maxServed',
-      maxServed,
-      () => socketWheel.framesServed(),
-      'connection',
-    ),
+    entries('socket_frames', 'maxServed', maxServed, () => heartbeat.framesServed(), 'connection'),
     ...jobBounds(sources),
     entries('connections', 'descriptors', sources.room, () => connectionCounts.size),
     entries('log_reads', 'readers', Infinity, () => relay.reads),
     entries('held_requests', 'maxPipelined', maxPipelined, () => relay.held, 'connection'),
-    entries('waiting_readers', 'readers', Infinity, () => sources.waitingRoom.guests),
+    entries('waiting_readers', 'readers', Infinity, () => sources.queuePositions.watchers),
     entries(
       'watched_streams',
       'maxPipelined',

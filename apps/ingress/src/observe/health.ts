@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { pauseReason } from '@millrace/shared/store/queue/pause-watch';
-import { strainWords } from '../admission/controller.ts';
+import { overloadMessages } from '../admission/controller.ts';
 import type { Services } from '../services.ts';
 
 /** Milliseconds that Redis may take to answer before this ingress is not ready. */
@@ -23,12 +23,12 @@ export function healthRoutes(app: FastifyInstance, services: Services): void {
 }
 
 async function whyNotReady(services: Services): Promise<string[]> {
-  const { channels, leaving, ownLoad, queue, pingRedis } = services;
+  const { channels, leaving, overloadMonitor, queue, pingRedis } = services;
   const reasons: string[] = [];
   if (leaving()) reasons.push('this ingress is draining');
-  const own = ownLoad.judge();
+  const own = overloadMonitor.judge();
   if (own.kind === 'shed') {
-    reasons.push(`this ingress takes no new work: ${strainWords[own.reason]}`);
+    reasons.push(`this ingress takes no new work: ${overloadMessages[own.reason]}`);
   }
   // One promise for all three: a rejection that no one awaits would end the process.
   const asked = Promise.all([channels.countWorkers(), queue.pausedShards(), pingRedis()]);

@@ -8,7 +8,7 @@ import type { ApiError } from '../errors.ts';
  * Counts and logs what somebody is answered with instead of being served, by its code. What we
  * failed at is no refusal. Codes are words of ours: a provider's error never comes here.
  */
-export function noteRefusal(
+export function recordRefusal(
   refused: (refusal: Refusal) => void,
   { status, error, counted }: ApiError,
   who: Pick<Refusal, 'keyId' | 'address'>,
@@ -18,7 +18,7 @@ export function noteRefusal(
 }
 
 /** Whose request it is, as far as that is known. */
-export function whoAsks(request: FastifyRequest): Pick<Refusal, 'keyId' | 'address'> {
+export function clientOf(request: FastifyRequest): Pick<Refusal, 'keyId' | 'address'> {
   // Undefined before it was known, and on routes that ask for no key.
   const { principal } = request as { principal?: Principal };
   return { keyId: principal?.keyId, address: addressOf(request) };

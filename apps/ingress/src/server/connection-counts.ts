@@ -37,7 +37,7 @@ type Known = {
 };
 
 /** Connections over its limit that an address may have, to be told so. */
-const heardOut = 64;
+const maxExplained = 64;
 
 export function createConnectionCounts<C extends object>(limits: {
   connectionsPerKey: number;
@@ -53,7 +53,7 @@ export function createConnectionCounts<C extends object>(limits: {
       const count = address === undefined ? 0 : add(addresses, address, 1);
       const excess = count > limits.connectionsPerAddress;
       known.set(connection, { address, excess, clients: [], keys: undefined });
-      return count > limits.connectionsPerAddress + heardOut ? 'unheard' : 'counted';
+      return count > limits.connectionsPerAddress + maxExplained ? 'unheard' : 'counted';
     },
     closed(connection) {
       const one = known.get(connection);

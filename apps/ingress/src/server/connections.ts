@@ -41,7 +41,7 @@ export function createConnections(onError: (error: unknown) => void): Connection
   const answers = new Set<Open>();
   let waiters: (() => void)[] = [];
   /** One that cannot be ended must not keep the others. */
-  const attempt = async (end: (() => void | Promise<void>) | undefined) => {
+  const tryToEnd = async (end: (() => void | Promise<void>) | undefined) => {
     try {
       await end?.();
     } catch (error) {
@@ -72,11 +72,11 @@ export function createConnections(onError: (error: unknown) => void): Connection
       });
     },
     drain() {
-      for (const one of [...open, ...answers]) void attempt(one.onDrain);
+      for (const one of [...open, ...answers]) void tryToEnd(one.onDrain);
     },
     async cutAll() {
-      await Promise.all([...open].map((one) => attempt(one.cut)));
-      await Promise.all([...answers].map((one) => attempt(one.cut)));
+      await Promise.all([...open].map((one) => tryToEnd(one.cut)));
+      await Promise.all([...answers].map((one) => tryToEnd(one.cut)));
     },
     get size() {
       return open.size;

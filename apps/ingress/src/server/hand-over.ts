@@ -25,10 +25,10 @@ export async function handOver(
 ): Promise<DetachOutcome | 'unknown'> {
   metrics.handedOver();
   // Its place among its key's requests is kept by the worker that has it.
-  keyLimits.letGo(id);
+  keyLimits.readerLeft(id);
   if (!attached) return 'detached';
   try {
-    return await soon(submitter.detach(id, caller));
+    return await withinHandOver(submitter.detach(id, caller));
   } catch (error) {
     onError(error);
     return 'unknown';
@@ -38,7 +38,7 @@ export async function handOver(
 type HandOverServices = 'submitter' | 'keyLimits' | 'metrics' | 'onError';
 
 /** Rejects where the work takes longer than a drain can wait. */
-export const soon = <T>(work: Promise<T>): Promise<T> => within(work, handOverMs);
+export const withinHandOver = <T>(work: Promise<T>): Promise<T> => within(work, handOverMs);
 
 /** The error that a plain reader of the request gets. */
 export function movedFailure(id: string): Failed {

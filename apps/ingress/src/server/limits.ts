@@ -159,7 +159,7 @@ export function boundBodies(
  * For an answer that comes before the end of a body: fastify would close the connection with it, and
  * what is unread then takes it back. What still comes is passed over, for a while.
  */
-export function hearOut(request: FastifyRequest, reply: FastifyReply): void {
+export function discardBody(request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = request;
   reply.removeHeader('connection');
   reply.raw.once('finish', () => {

@@ -12,7 +12,7 @@ import { createKeepAlive } from '../delivery/sse-writer.ts';
 import { createRelay } from '../delivery/relay.ts';
 import type { Services } from '../services.ts';
 import type { Sent } from '../exchange/submit.ts';
-import { awaitAnswers } from './open-answers.ts';
+import { trackAnswers } from './open-answers.ts';
 import { boundBodies } from './limits.ts';
 import { completionRoutes } from '../api/chat-completions/routes.ts';
 import { jobRoutes } from '../api/jobs/routes.ts';
@@ -70,7 +70,7 @@ beforeEach(async () => {
   app.setErrorHandler((thrown: { status?: number }, _request, reply) =>
     reply.code(thrown.status ?? 500).send(thrown),
   );
-  awaitAnswers(app, services);
+  trackAnswers(app, services);
   boundBodies(app, { held: 0 }, limits as unknown as Services['config']['limits']);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>

@@ -8,23 +8,23 @@ import { sendError } from '../api/reply.ts';
  * waits for its body or for Redis: a client that sees its connection reset does not know what became
  * of its request, and makes it again.
  */
-export function awaitAnswers(
+export function trackAnswers(
   app: FastifyInstance,
   { connections, leaving }: Pick<Services, 'connections' | 'leaving'>,
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
     const response = reply.raw;
     // Its client comes again on a new connection, and so to another ingress.
-    const letGo = () => {
+    const closeAfterAnswer = () => {
       if (!response.headersSent) response.setHeader('connection', 'close');
     };
-    if (leaving()) letGo();
+    if (leaving()) closeAfterAnswer();
     if (!request.ws) {
       const answer = connections.addAnswer(() => {
         if (response.headersSent || response.destroyed) return;
         reply.hijack();
         sendError(response, shuttingDown());
-      }, letGo);
+      }, closeAfterAnswer);
       response.once('close', answer.remove);
     }
     done();

@@ -1,9 +1,9 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { whyNotLocal } from '../../auth/local-only.ts';
-import { isPressedElsewhere } from '../../auth/origins.ts';
+import { isCrossSiteWrite } from '../../auth/origins.ts';
 import type { Refusal } from '../../observe/refusals.ts';
-import { askerOf, neighbourOf } from '../../auth/client.ts';
+import { browserRequestOf, peerOf } from '../../auth/client.ts';
 import { ApiError, forbidden, notLocal } from '../../errors.ts';
 import { factsOf } from '../../observe/request-log.ts';
 
@@ -38,17 +38,17 @@ function refuse(
   request: FastifyRequest,
   { admin, isProxy, refused }: AdminOptions,
 ): ApiError | undefined {
-  const neighbour = neighbourOf(request, isProxy);
-  const { address } = neighbour;
+  const peer = peerOf(request, isProxy);
+  const { address } = peer;
   if (!admin) {
     // Also not for the pages that may use the API: what is asked for here are buttons that delete.
-    const reason = whyNotLocal(neighbour);
+    const reason = whyNotLocal(peer);
     if (!reason) return undefined;
     refused({ reason, address });
     return notLocal(reason, 'No admin is configured', 'admin');
   }
   if (isAdmin(request.headers.authorization, admin)) {
-    if (!isPressedElsewhere(askerOf(request))) return undefined;
+    if (!isCrossSiteWrite(browserRequestOf(request))) return undefined;
     refused({ reason: 'foreign_page', address });
     return forbidden('Pages of other sites may not use the admin pages.', 'foreign_page');
   }

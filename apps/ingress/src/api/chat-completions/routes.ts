@@ -2,11 +2,11 @@ import { decodeEntry, isTerminalLine, logStart, sameEntryId } from '@millrace/sh
 import type { EntryId, Failed, Line } from '@millrace/shared/domain/entry';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { handOver, movedFailure, soon } from '../../server/hand-over.ts';
+import { handOver, movedFailure, withinHandOver } from '../../server/hand-over.ts';
 import { sseChunk, sseDone, sseError } from '../../delivery/encode.ts';
 import { readerLife } from '../../delivery/reader-life.ts';
-import type { Gone, Reader, ReaderSink } from '../../delivery/relay.ts';
-import { openSse } from '../../delivery/sse-writer.ts';
+import type { GoneReason, Reader, ReaderSink } from '../../delivery/relay.ts';
+import { openSseWriter } from '../../delivery/sse-writer.ts';
 import type { Services } from '../../services.ts';
 import type { Prepared } from '../../exchange/prepare.ts';
 import type { Charge } from '../../admission/quota.ts';
@@ -32,8 +32,8 @@ import {
   readOnDisconnect,
   readPriority,
 } from '../headers.ts';
-import { joinRequest } from '../../exchange/attach.ts';
-import { noteRefusal, whoAsks } from '../../observe/refused.ts';
+import { attachRequest } from '../../exchange/attach.ts';
+import { recordRefusal, clientOf } from '../../observe/refused.ts';
 import { adoptId } from '../request-id.ts';
 import { sendError } from '../reply.ts';
 import { factsOf, noteModel } from '../../observe/request-log.ts';
@@ -41,17 +41,17 @@ import { endWhenStalled } from '../../delivery/whole-answers.ts';
 
 const endpoint = '/v1/chat/completions';
 
-/** A call that its key was charged for, and where its answer goes. */
-type Ask = {
+/** A call that was charged to its key, and the reply for its answer. */
+type ChargedCall = {
   prepared: Prepared;
   charge: Charge;
   reply: FastifyReply;
   services: Services;
-  /** The entry behind which its answer goes on, which it has up to there; of a stream that is read again. */
+  /** The cursor of a client that reads its stream again; else the start of the log. */
   after: EntryId;
 };
 
-/** What a reader of a synchronous call knows so far of its request and of who answers. */
+/** What the answer's headers and the request log say of a call so far. */
 type Progress = { id: string; replayed: boolean; attempts: number; servedBy: string | undefined };
 
 const noProgress = (id: string): Progress => {
@@ -71,7 +71,7 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
     const cursor = chat.stream ? readLastEventId(request.headers) : undefined;
     const after = cursor ?? logStart;
     const withIds = readEventIds(request.headers) ?? cursor !== undefined;
-    // A request that is made now has no entry yet, wherever the cursor is from.
+    // Without an Idempotency-Key the call makes a new request, which has no entry yet.
     if (!idempotency && !sameEntryId(after, logStart)) throw cursorAhead();
     const prepared = services.submitter.prepare({
       principal: request.principal,
@@ -89,19 +89,19 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
     });
     adoptId(reply, prepared.meta.id);
     const charge = await services.keyLimits.admit(prepared, true);
-    // Gone while we asked (`close` will not come again), or told meanwhile to come again elsewhere.
+    // The client left meanwhile (`close` will not come again), or a drain has answered it.
     if (reply.raw.destroyed || reply.sent) {
       charge.refund();
       return reply.hijack();
     }
     for (const [name, value] of Object.entries(charge.headers)) reply.raw.setHeader(name, value);
-    // An answer can take long, and its question need not be held for it.
+    // An answer can take long; the body need not stay in memory for it.
     request.body = undefined;
     // From here on the answer comes from the relay, not from this handler.
     reply.hijack();
-    const ask = { prepared, charge, reply, services, after };
-    if (chat.stream) answerStream(ask, withIds);
-    else answerWhole(ask);
+    const call = { prepared, charge, reply, services, after };
+    if (chat.stream) answerStream(call, withIds);
+    else answerWhole(call);
     return reply;
   });
 }
@@ -111,11 +111,11 @@ const header = (request: FastifyRequest, name: string): string | undefined => {
   return typeof value === 'string' ? value : undefined;
 };
 
-function answerStream(ask: Ask, withIds: boolean): void {
-  const { reply, services, after } = ask;
-  const { meta } = ask.prepared;
+function answerStream(call: ChargedCall, withIds: boolean): void {
+  const { reply, services, after } = call;
+  const { meta } = call.prepared;
   const progress = noProgress(meta.id);
-  const connection = openSse({
+  const writer = openSseWriter({
     response: reply.raw,
     headers: () => headHeaders(progress),
     limits: services.config.limits,
@@ -124,52 +124,52 @@ function answerStream(ask: Ask, withIds: boolean): void {
     stalled: sseError({ error: slowReader }),
   });
 
-  /** One text for all the lines that came at once: one write, one packet. */
+  /** One write for all lines of a batch, so that they go out in one packet. */
   function lines(batch: readonly Line[]): boolean {
     let text = '';
     for (const line of batch) {
       const kind = line.text[0];
       if (kind === 'c' || (kind === 'u' && meta.includeUsage)) text += sseChunk(line, withIds);
       else if (kind === 'd') {
-        connection.end(text + sseDone);
+        writer.end(text + sseDone);
         return true;
       } else if (kind === 'f' || kind === 'x') {
         endWithError(text, readFailed(line));
         return true;
-      } else note(progress, line);
+      } else noteAttempt(progress, line);
     }
-    return text === '' || connection.write(text);
+    return text === '' || writer.write(text);
   }
 
   function endWithError(text: string, failed: Failed): void {
-    if (connection.started || text !== '') {
+    if (writer.started || text !== '') {
       factsOf(reply.raw).code = failed.error.code ?? 'error';
-      connection.end(text + sseError(failed));
+      writer.end(text + sseError(failed));
     } else {
       sendError(reply.raw, fromFailed(failed), headHeaders(progress));
-      connection.end('');
+      writer.end('');
     }
   }
 
-  const reader = begin(ask, progress, {
+  const reader = deliver(call, progress, {
     lines,
-    hasRoom: connection.hasRoom,
+    hasRoom: writer.hasRoom,
     reset() {
-      // A log that lost what this reader has been shown: it cannot take text back.
-      if (!connection.started && sameEntryId(after, logStart)) return;
+      // The log lost lines that this plain reader has, and it cannot take text back.
+      if (!writer.started && sameEntryId(after, logStart)) return;
       reader.close();
       reader.cancel('what its reader was shown is lost');
       endWithError('', lostFailed);
     },
     gone: (reason) => endWithError('', goneFailure(reason)),
     fail: (failed) => endWithError('', failed),
-    ended: () => connection.ended,
-    held: connection.held,
+    ended: () => writer.ended,
+    held: writer.held,
   });
 }
 
-function answerWhole(ask: Ask): void {
-  const { prepared, reply, services } = ask;
+function answerWhole(call: ChargedCall): void {
+  const { prepared, reply, services } = call;
   const progress = noProgress(prepared.meta.id);
   let result: { contentType: string; body: string } | undefined;
 
@@ -189,15 +189,15 @@ function answerWhole(ask: Ask): void {
         endWhenStalled(reply.raw, services.config.limits.readerStallMs);
       } else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
         sendError(reply.raw, fromFailed(readFailed(line)), headHeaders(progress));
-      } else note(progress, line);
+      } else noteAttempt(progress, line);
     }
     return true;
   }
 
   const fail = (failed: Failed) => sendError(reply.raw, fromFailed(failed), headHeaders(progress));
-  begin(ask, progress, {
+  deliver(call, progress, {
     lines,
-    // Nothing was sent: the answer may as well come from the start.
+    // Nothing was sent yet, so the answer can start over.
     reset() {
       result = undefined;
     },
@@ -208,9 +208,9 @@ function answerWhole(ask: Ask): void {
   });
 }
 
-/** Opens the reader first, then sends the request: nothing can come before somebody listens. */
-function begin(
-  { prepared, charge, reply, services, after }: Ask,
+/** Opens the reader first, then sends the request, so that no line is missed. */
+function deliver(
+  { prepared, charge, reply, services, after }: ChargedCall,
   progress: Progress,
   sink: ReaderSink & { fail(failed: Failed): void; ended(): boolean; held(): number },
 ): Reader & { cancel(reason: string): void } {
@@ -218,19 +218,19 @@ function begin(
   const { relay, metrics, keyLimits, refused, onError } = services;
   const response = reply.raw;
   factsOf(response).progress = progress;
-  /** Its reader has a part of the answer, and the id of its last entry. */
+  /** The client has a part of the answer, and continues from a cursor. */
   const isAgain = !sameEntryId(after, logStart);
   let heard = false;
   let left = false;
-  /** Where this ingress is to stop before the answer ends: `asked` until the request is in other hands. */
-  let move: 'none' | 'asked' | 'made' = 'none';
+  /** For a drain that comes before the end of the answer: `asked` until Redis has the request, then `made`. */
+  let handOverState: 'none' | 'asked' | 'made' = 'none';
   const watched: ReaderSink = {
     ...sink,
     lines(batch) {
       heard = true;
-      // Of an answer that was made anew, for a reader with a part of another one, which ends with a 410.
+      // The request was made anew, but the client has a part of another answer: it gets a 410.
       if (isAgain) return true;
-      // Before its client hears of it: its next request may follow at once.
+      // Before the client sees the end: its next request may follow at once.
       if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
       return sink.lines(batch);
     },
@@ -242,20 +242,19 @@ function begin(
   const life = readerLife(meta, services.config);
   let reader = relay.openFresh(meta.id, watched, life);
   const cancel = (reason: string) => {
-    if (!meta.attached || move === 'made') return;
+    if (!meta.attached || handOverState === 'made') return;
     left = true;
     clientLeft(services, { id: progress.id, keyId: meta.keyId }, reason, once?.caller);
   };
 
-  /** Its answer is that of a call before it with the same Idempotency-Key, from the start or its cursor. */
-  async function join(id: string): Promise<void> {
+  /** The Idempotency-Key stands for another request: reads that one, from the start or the cursor. */
+  async function attach(id: string): Promise<void> {
     reader.close();
     Object.assign(progress, { id, replayed: true });
     adoptId(reply, id);
-    const joining = joinRequest(services, id, (described) => {
+    const joining = attachRequest(services, id, (described) => {
       if (sink.ended() || response.destroyed) return;
       const start = startOf(described, after);
-      // A plain reader cannot take back what it has.
       if (start.kind === 'ahead') throw cursorAhead();
       reader = relay.open(id, start.kind === 'finished' ? start.before : start.after, sink, life);
     });
@@ -263,60 +262,60 @@ function begin(
       cancel('its answer cannot be read');
       throw error;
     });
-    // It went away before it was known whose request this is.
+    // The client left before the request was known.
     if (response.destroyed) cancel('the client went away');
   }
 
-  /** Its reader goes on elsewhere. What ends meanwhile, the reader still gets from here. */
-  async function moveAway(): Promise<void> {
+  /** For a drain: the client reads on elsewhere. An end that comes meanwhile still goes out here. */
+  async function handOverReader(): Promise<void> {
     if (sink.ended()) {
-      // All was said, and its reader takes it too slowly.
+      // The whole answer was written, and the client takes it too slowly.
       reader.close();
       response.destroy();
       return;
     }
-    move = 'asked';
-    const isMade = await soon(sending).catch(() => false);
+    handOverState = 'asked';
+    const isMade = await withinHandOver(sending).catch(() => false);
     if (sink.ended() || response.destroyed) return;
     if (!isMade) {
       reader.close();
       sink.fail(shuttingDownFailure);
-      // Its client makes it again: should this one still come to be, it ends.
+      // The client makes the request again: ends this one, should it still get to Redis.
       cancel('the server shuts down');
       return;
     }
-    move = 'made';
+    handOverState = 'made';
     const { id } = progress;
     const outcome = await handOver(services, { id, attached: meta.attached }, once?.caller);
     reader.close();
     if (!sink.ended()) sink.fail(outcome === 'gone' ? lostFailed : movedFailure(id));
   }
 
-  const connection = services.connections.add(moveAway, undefined, sink.held);
+  const connection = services.connections.add(handOverReader, undefined, sink.held);
   metrics.opened(meta);
 
-  // `close` without an end is the client that went away.
+  // `close` without a finished answer: the client left.
   response.on('close', () => {
     connection.remove();
     reader.close();
-    // With an Idempotency-Key others may wait for the answer.
-    if (meta.attached && !once && move !== 'made') keyLimits.ended(meta);
-    else keyLimits.letGo(meta.id);
+    // With an Idempotency-Key other callers may wait for the answer.
+    if (meta.attached && !once && handOverState !== 'made') keyLimits.ended(meta);
+    else keyLimits.readerLeft(meta.id);
     metrics.closed(meta, response.writableFinished ? response.statusCode : 499);
     if (!response.writableFinished) cancel('the client went away');
   });
 
-  /** Whether there is such a request, or it is not known. */
+  /** Resolves with false if there is no such request; with true if there is, or that is unknown. */
   const sending: Promise<boolean> = sendCharged(services, prepared, charge, {
-    // An answer that has begun was queued, whatever became of the word that it was.
+    // A request with a line in its log was queued, even if Redis' reply was lost.
     isHeard: () => heard,
-    hasLeft: () => left || move === 'asked',
+    hasLeft: () => left || handOverState === 'asked',
   })
     .finally(() => reply.request.releaseBody())
     .then(async (sent) => {
-      if (sent.kind === 'joined') await join(sent.id);
+      if (sent.kind === 'joined') await attach(sent.id);
       if (sent.kind !== 'queued' || !isAgain) return sent.kind !== 'unsent';
-      // Also with `keep`: its reader has a part of another answer, and wants none from the start.
+      // Also with `keep`: the client has a part of another answer, and cannot use this one.
       clientLeft(services, meta, 'it was made anew for a reader of another one', once?.caller);
       throw cursorAhead();
     })
@@ -326,7 +325,7 @@ function begin(
       if (sink.ended()) return false;
       const answer = toApiError(thrown);
       const { error, status } = answer;
-      noteRefusal(refused, answer, whoAsks(reply.request));
+      recordRefusal(refused, answer, clientOf(reply.request));
       sink.fail({
         error,
         httpStatus: status,
@@ -337,7 +336,7 @@ function begin(
   return { resume: () => reader.resume(), close: () => reader.close(), cancel };
 }
 
-function note(progress: Progress, line: Line): void {
+function noteAttempt(progress: Progress, line: Line): void {
   const entry = decodeEntry(line.text);
   if (entry.kind !== 'attempt') return;
   progress.attempts += 1;
@@ -357,12 +356,12 @@ function readFailed(line: Line): Failed {
   return entry.kind === 'failed' ? entry.data : { error: cancelledError, httpStatus: 409 };
 }
 
-const goneFailure = (reason: Gone): Failed =>
+const goneFailure = (reason: GoneReason): Failed =>
   reason === 'overdue' ? { error: answerOverdue, httpStatus: 504 } : lostFailed;
 
 const lostFailed: Failed = { error: streamLost, httpStatus: 500 };
 
-/** Milliseconds after which a client that could not be queued may come back. */
+/** Milliseconds after which a client whose request could not be queued may retry. */
 const retryAfterMs = 2000;
 
 const shuttingDownFailure: Failed = {

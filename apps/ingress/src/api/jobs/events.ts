@@ -6,8 +6,8 @@ import { movedEvent } from '../../server/hand-over.ts';
 import { sseComment, sseEvent, sseRetry, toJobEvent } from '../../delivery/encode.ts';
 import { readerLife } from '../../delivery/reader-life.ts';
 import type { ReaderSink } from '../../delivery/relay.ts';
-import type { Visit } from '../../delivery/queue-position.ts';
-import { openSse } from '../../delivery/sse-writer.ts';
+import type { PositionWatch } from '../../delivery/queue-position.ts';
+import { openSseWriter } from '../../delivery/sse-writer.ts';
 import type { Services } from '../../services.ts';
 import type { Start } from './cursor.ts';
 import { goneError, slowReader } from '../../errors.ts';
@@ -25,7 +25,7 @@ export function streamEvents({ described, start, response, services }: EventsOpt
   const { meta } = described;
   const facts = factsOf(response);
   noteModel(response, meta.model);
-  const connection = openSse({
+  const writer = openSseWriter({
     response,
     headers: () => ({}),
     limits: services.config.limits,
@@ -36,34 +36,36 @@ export function streamEvents({ described, start, response, services }: EventsOpt
 
   const sink: ReaderSink = {
     lines(batch: readonly Line[]) {
-      visit?.leave();
+      positionWatch?.stop();
       let text = '';
       for (const line of batch) {
         const event = toJobEvent(line, meta.includeUsage);
         if (event) text += sseEvent(event);
         if (isTerminalLine(line.text)) {
-          connection.end(text);
+          writer.end(text);
           return true;
         }
       }
-      return text === '' || connection.write(text);
+      return text === '' || writer.write(text);
     },
-    hasRoom: connection.hasRoom,
+    hasRoom: writer.hasRoom,
     reset(reason) {
-      connection.write(sseEvent(resetEvent(reason)));
+      writer.write(sseEvent(resetEvent(reason)));
     },
     gone(reason) {
       const error = goneError(reason);
       facts.code = error.code;
-      connection.end(errorEvent(error));
+      writer.end(errorEvent(error));
     },
   };
 
-  connection.write(sseRetry() + sseComment('connected'));
+  writer.write(sseRetry() + sseComment('connected'));
   if (start.kind === 'ahead') sink.reset('cursor_ahead');
-  let visit: Visit | undefined;
+  let positionWatch: PositionWatch | undefined;
   if (!described.ended) {
-    visit = services.waitingRoom.enter(meta.id, (event) => connection.write(sseEvent(event)));
+    positionWatch = services.queuePositions.watch(meta.id, (event) =>
+      writer.write(sseEvent(event)),
+    );
   }
   const reader = services.relay.open(
     meta.id,
@@ -71,32 +73,32 @@ export function streamEvents({ described, start, response, services }: EventsOpt
     sink,
     readerLife(meta, services.config),
   );
-  const open = services.connections.add(
+  const connection = services.connections.add(
     () => {
       reader.close();
-      // All was said, and its reader takes it too slowly.
-      if (connection.ended) response.destroy();
+      // The whole log was written, and the client takes it too slowly.
+      if (writer.ended) response.destroy();
       else {
         facts.code = 'server_draining';
         services.metrics.handedOver();
-        connection.end(sseEvent(movedEvent(meta.id)));
+        writer.end(sseEvent(movedEvent(meta.id)));
       }
     },
     undefined,
-    connection.held,
+    writer.held,
   );
   response.on('close', () => {
-    open.remove();
-    visit?.leave();
+    connection.remove();
+    positionWatch?.stop();
     reader.close();
   });
 }
 
-/** The last words on a connection; the job itself may be well. */
+/** The last event on a connection; the job itself may run on. */
 const errorEvent = (error: OpenAiError) =>
   sseEvent({ event: 'error', data: JSON.stringify({ error }) });
 
-/** Told to a reader whose cursor lies past what the log has. */
+/** For a reader whose cursor is beyond the end of the log. */
 export const resetEvent = (reason: string) => ({
   event: 'reset',
   data: JSON.stringify({ reason }),

@@ -11,7 +11,7 @@ import type { Described } from '@millrace/shared/store/stream-log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { maySee } from '../../auth/api-keys.ts';
 import type { Principal } from '../../auth/api-keys.ts';
-import { soon } from '../../server/hand-over.ts';
+import { withinHandOver } from '../../server/hand-over.ts';
 import { statusOf } from './view.ts';
 import type { Charge } from '../../admission/quota.ts';
 import type { Services } from '../../services.ts';
@@ -127,20 +127,20 @@ async function sendJob(
   charge: Charge,
   response: ServerResponse,
 ): Promise<Sent> {
-  let isTakenBack = false;
+  let isWithdrawn = false;
   const sending = services.connections.add(async () => {
-    const isAnswered = soon(once(response, 'close')).then(
+    const isAnswered = withinHandOver(once(response, 'close')).then(
       () => true,
       () => false,
     );
     if (await isAnswered) return;
-    isTakenBack = true;
+    isWithdrawn = true;
     clientLeft(services, prepared.meta, 'the server shuts down', prepared.once?.caller);
   });
   try {
-    const sent = await sendCharged(services, prepared, charge, { hasLeft: () => isTakenBack });
+    const sent = await sendCharged(services, prepared, charge, { hasLeft: () => isWithdrawn });
     // It came through behind that: its cancellation is behind it on the same connection.
-    if (isTakenBack && sent.kind === 'queued') throw shuttingDown();
+    if (isWithdrawn && sent.kind === 'queued') throw shuttingDown();
     return sent;
   } finally {
     sending.remove();
@@ -153,12 +153,12 @@ const queued = ({ id, createdAt }: RequestMeta) => {
 
 async function viewJoined(services: Services, principal: Principal, id: string) {
   const { meta, ended } = await findJob(services, principal, id);
-  const waits = !ended && (await tellPosition(services, id)) !== undefined;
+  const waits = !ended && (await findPosition(services, id)) !== undefined;
   return { ...queued(meta), status: ended ? statusOf(ended) : waits ? 'queued' : 'running' };
 }
 
 /** Good to know, and no reason to fail. */
-async function tellPosition({ queue, onError }: Services, id: string): Promise<number | undefined> {
+async function findPosition({ queue, onError }: Services, id: string): Promise<number | undefined> {
   try {
     return await within(queue.position(id));
   } catch (error) {

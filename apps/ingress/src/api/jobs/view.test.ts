@@ -34,7 +34,7 @@ function createRig(maxResultBytes = 10_000_000) {
       },
     },
     queue: { position: async () => undefined },
-    waitingRoom: { estimate: () => undefined },
+    queuePositions: { estimate: () => undefined },
     maxResultBytes,
   });
   const describe = async (id: string): Promise<Described> => {

@@ -8,8 +8,8 @@ import type { JobQueue } from '@millrace/shared/store/queue/port';
 import { createJobStories, newStory, tell } from './story.ts';
 import type { AttemptStory, JobStory } from './story.ts';
 import { invalidRequest, unavailable } from '../../errors.ts';
-import type { WaitingRoom } from '../../delivery/queue-position.ts';
-import { createTurns } from '../../admission/limiter.ts';
+import type { QueuePositions } from '../../delivery/queue-position.ts';
+import { createLimiter } from '../../admission/limiter.ts';
 import { within } from '../../exchange/timeout.ts';
 
 /** What `GET /v1/jobs/{id}` answers: made from the log, page by page, and the place in the queue. */
@@ -35,7 +35,7 @@ export type Client = {
 export type JobViewsOptions = {
   log: Pick<StreamLog, 'read'>;
   queue: Pick<JobQueue, 'position'>;
-  waitingRoom: Pick<WaitingRoom, 'estimate'>;
+  queuePositions: Pick<QueuePositions, 'estimate'>;
   /** Bytes of an answer that is put together; a larger one is there as events only. */
   maxResultBytes: number;
 };
@@ -51,8 +51,8 @@ const maxHeldResults = 4;
 export const maxStoryChars = 4 * 1024 * 1024;
 
 export function createJobViews(options: JobViewsOptions): JobViews {
-  const { log, queue, waitingRoom, maxResultBytes } = options;
-  const turns = createTurns(maxMaking);
+  const { log, queue, queuePositions, maxResultBytes } = options;
+  const limiter = createLimiter(maxMaking);
   const stories = createJobStories(maxStoryChars);
   const maxHeld = maxHeldResults * maxResultBytes;
   let held = 0;
@@ -64,7 +64,10 @@ export function createJobViews(options: JobViewsOptions): JobViews {
       // Of attempts that were called off with the request: their ends came behind its own.
       for (const text of described.late ?? []) tell(story, { ...story.cursor, text });
       if (story.end?.kind !== 'done') {
-        return JSON.stringify({ ...viewOf(described, story), ...(await placeOf(meta.id, story)) });
+        return JSON.stringify({
+          ...viewOf(described, story),
+          ...(await queueFields(meta.id, story)),
+        });
       }
     }
     // The answer of a request under way is never looked at: it is read when it is whole.
@@ -105,23 +108,23 @@ export function createJobViews(options: JobViewsOptions): JobViews {
     }
   }
 
-  async function placeOf(id: string, { end }: JobStory) {
+  async function queueFields(id: string, { end }: JobStory) {
     if (end) return {};
     const position = await queue.position(id);
     if (position === undefined) return { status: 'running' };
-    return { queue_position: position, estimated_wait_ms: waitingRoom.estimate(position) };
+    return { queue_position: position, estimated_wait_ms: queuePositions.estimate(position) };
   }
 
   return {
     async view(described, client) {
-      if (turns.underWay + turns.waiting >= maxViews || held >= maxHeld) {
+      if (limiter.running + limiter.waiting >= maxViews || held >= maxHeld) {
         throw unavailable('This server makes as many of these as it may.', 'server_busy', 1);
       }
       const over = new AbortController();
       client.once('close', () => over.abort(clientGone()));
       if (client.destroyed) over.abort(clientGone());
       try {
-        const text = await within(turns.take(() => make(described, over.signal)));
+        const text = await within(limiter.run(() => make(described, over.signal)));
         if (client.destroyed) throw clientGone();
         held += text.length;
         client.once('close', () => {
@@ -134,7 +137,7 @@ export function createJobViews(options: JobViewsOptions): JobViews {
       }
     },
     get size() {
-      return turns.underWay + turns.waiting;
+      return limiter.running + limiter.waiting;
     },
     get held() {
       return held;

@@ -1,34 +1,34 @@
 import type { WebSocket } from '@fastify/websocket';
 import type { Principal } from '../../auth/api-keys.ts';
 import { toApiError, unauthorized } from '../../errors.ts';
-import type { Farewell, SocketEnd } from './close-codes.ts';
+import type { CloseReason, SocketCloser } from './close-codes.ts';
 import { errorFrame, parseFrame } from './frames.ts';
 
-/** Told to a page whose key is good. */
+/** The answer to a valid key. */
 export const authenticated = '{"type":"authenticated"}';
 
 export type AwaitKeyOptions = {
   socket: WebSocket;
-  end: Pick<SocketEnd, 'hangUp'>;
-  /** Milliseconds that the key may take. */
-  patienceMs: number;
-  /** Throws an ApiError for a key that opens nothing. */
-  prove(key: string): Principal;
-  /** Nothing that could be a key was shown. */
+  closer: Pick<SocketCloser, 'closeUnread'>;
+  /** Milliseconds until the key must be here. */
+  timeoutMs: number;
+  /** Throws an ApiError for an invalid key. */
+  verifyKey(key: string): Principal;
+  /** The client sent no key. */
   onNoKey(): void;
-  onProven(principal: Principal): void;
+  onAuthenticated(principal: Principal): void;
 };
 
 /**
- * Waits for `{"type":"auth","key":"…"}`, the first message of a socket that could not show its key
- * before. Whatever else comes first, or nothing in time, ends the socket. `refuse` ends it, too.
+ * Waits for `{"type":"auth","key":"…"}`, the first message of a socket whose handshake had no key. Any
+ * other first message, or none in time, closes the socket, and so does `refuse`.
  */
 export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): void } {
-  const { socket, end, patienceMs, prove, onNoKey, onProven } = options;
+  const { socket, closer, timeoutMs, verifyKey, onNoKey, onAuthenticated } = options;
   const timer = setTimeout(() => {
     onNoKey();
     refuse(unauthorized('No key was shown in time.'));
-  }, patienceMs);
+  }, timeoutMs);
 
   function leave(): void {
     clearTimeout(timer);
@@ -40,21 +40,21 @@ export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): v
     leave();
     const { error, headers } = toApiError(thrown);
     socket.send(errorFrame(undefined, error, headers));
-    const farewell: Farewell = error.code === 'server_shutting_down' ? 'drained' : 'no_key';
-    end.hangUp(farewell);
+    const reason: CloseReason = error.code === 'server_shutting_down' ? 'drained' : 'no_key';
+    closer.closeUnread(reason);
   }
 
   function onMessage(data: Buffer, isBinary: boolean): void {
     let principal: Principal;
     try {
-      principal = prove(isBinary ? '' : readKey(data.toString('utf8')));
+      principal = verifyKey(isBinary ? '' : readKey(data.toString('utf8')));
     } catch (thrown) {
       refuse(thrown);
       return;
     }
     leave();
     socket.send(authenticated);
-    onProven(principal);
+    onAuthenticated(principal);
   }
 
   socket.on('message', onMessage);
@@ -67,7 +67,7 @@ export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): v
   };
 }
 
-/** Empty where the frame shows none. Throws an ApiError on what is no frame. */
+/** Empty if the frame has no key. Throws an ApiError on what is not a frame. */
 function readKey(text: string): string {
   const { type, key } = parseFrame(text);
   return type === 'auth' && typeof key === 'string' ? key : '';

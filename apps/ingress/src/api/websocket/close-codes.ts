@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
 
-/* How a WebSocket ends, and what is counted then. */
+/* Closes WebSockets, and reports why each of them ended. */
 
-/** What the server ends sockets for, with the close code and the words that their clients get. */
-const farewells = {
+/** Why the server closes sockets, with the close code and the reason text for the client. */
+const closeCodes = {
   idle: [1001, 'nothing was asked on this socket for too long'],
   no_key: [1008, 'no valid key was shown'],
   unfinished: [1008, 'a frame did not arrive in time'],
@@ -14,12 +14,12 @@ const farewells = {
   busy: [1013, 'the server holds as many frames as it may'],
 } as const;
 
-export type Farewell = keyof typeof farewells;
+export type CloseReason = keyof typeof closeCodes;
 
 /** `client`: by a closing handshake of the client; `lost`: without one. */
-export type EndReason = Farewell | 'dead' | 'too_large' | 'malformed' | 'client' | 'lost';
+export type EndReason = CloseReason | 'dead' | 'too_large' | 'malformed' | 'client' | 'lost';
 
-/** What ws finds wrong with frames; all else of it is `malformed`. */
+/** Errors of ws about oversize frames; all its other errors count as `malformed`. */
 const oversize = new Set([
   'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
   'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH',
@@ -29,48 +29,48 @@ const oversize = new Set([
 /** Milliseconds that a closing handshake may take; then the connection is cut. */
 export const closingMs = 5000;
 
-export type SocketEnd = {
-  /** With a closing handshake: what the client has sent before it still arrives. */
-  close(farewell: Farewell): void;
-  /** As `close`, for a client that is not listened to any more: what it still sends is passed over. */
-  hangUp(farewell: Farewell): void;
-  /** At once. */
-  cut(reason: 'dead' | 'stalled'): void;
+export type SocketCloser = {
+  /** With a closing handshake: frames that the client sent before it still arrive. */
+  close(reason: CloseReason): void;
+  /** As `close`, but discards what the client still sends. */
+  closeUnread(reason: CloseReason): void;
+  /** At once, without a handshake. */
+  terminate(reason: 'dead' | 'stalled'): void;
 };
 
-/** `onEnded` is told once, by the first one who ended it. */
-export function createSocketEnd(
+/** `onEnded` is called once, with the first reason. */
+export function createSocketCloser(
   socket: WebSocket,
   raw: Socket,
   onEnded: (reason: EndReason) => void,
-): SocketEnd {
-  let reason: EndReason | undefined;
+): SocketCloser {
+  let endReason: EndReason | undefined;
 
-  function close(farewell: Farewell): void {
-    reason ??= farewell;
-    const [code, words] = farewells[farewell];
-    socket.close(code, words);
+  function close(reason: CloseReason): void {
+    endReason ??= reason;
+    const [code, text] = closeCodes[reason];
+    socket.close(code, text);
   }
 
   // ws closes it with the right code.
   socket.on('error', ({ code }: Error & { code?: string }) => {
-    if (code?.startsWith('WS_ERR')) reason ??= oversize.has(code) ? 'too_large' : 'malformed';
+    if (code?.startsWith('WS_ERR')) endReason ??= oversize.has(code) ? 'too_large' : 'malformed';
   });
-  socket.on('close', (code: number) => onEnded(reason ?? (code === 1006 ? 'lost' : 'client')));
+  socket.on('close', (code: number) => onEnded(endReason ?? (code === 1006 ? 'lost' : 'client')));
 
   return {
     close,
-    hangUp(farewell) {
-      close(farewell);
-      // As ws does it after a malformed frame: unread bytes would make the end a reset, and the
+    closeUnread(reason) {
+      close(reason);
+      // As ws does after a malformed frame: with unread bytes the close would be a TCP reset, and the
       // client would not see the code.
       raw.removeAllListeners('data');
       raw.resume();
       raw.end();
     },
-    cut(why) {
-      reason ??= why;
-      if (why === 'stalled') close(why);
+    terminate(reason) {
+      endReason ??= reason;
+      if (reason === 'stalled') close(reason);
       socket.terminate();
     },
   };

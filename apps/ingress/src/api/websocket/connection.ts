@@ -2,9 +2,9 @@ import type { WebSocket } from '@fastify/websocket';
 import { logStart } from '@millrace/shared/domain/entry';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import type { Principal } from '../../auth/api-keys.ts';
-import { handOver, soon } from '../../server/hand-over.ts';
-import type { ReadingGate } from '../../delivery/backpressure.ts';
-import { openSocketOutbox } from '../../delivery/socket-writer.ts';
+import { handOver, withinHandOver } from '../../server/hand-over.ts';
+import type { Backpressure } from '../../delivery/backpressure.ts';
+import { openSocketWriter } from '../../delivery/socket-writer.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../exchange/timeout.ts';
 import { checkShape, requestBounds } from '../chat-completions/body.ts';
@@ -12,11 +12,11 @@ import { clientLeft, sendCharged } from '../../exchange/charged.ts';
 import { parseCursor } from '../jobs/cursor.ts';
 import { invalidRequest, jobNotFound, shuttingDown, toApiError } from '../../errors.ts';
 import { findJob } from '../jobs/routes.ts';
-import { joinRequest } from '../../exchange/attach.ts';
-import { noteRefusal } from '../../observe/refused.ts';
+import { attachRequest } from '../../exchange/attach.ts';
+import { recordRefusal } from '../../observe/refused.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
 import { authenticated } from './authentication.ts';
-import type { SocketEnd } from './close-codes.ts';
+import type { SocketCloser } from './close-codes.ts';
 import {
   errorFrame,
   holdBack,
@@ -27,22 +27,22 @@ import {
   unknownType,
 } from './frames.ts';
 import type { Frame } from './frames.ts';
-import { createFrameTurns } from './message-queue.ts';
+import { createMessageQueue } from './message-queue.ts';
 import type { Message } from './message-queue.ts';
 import { createSocketRequests, noRoom } from './requests.ts';
 
-/** Bytes up to which a frame is served when there is no room for bodies, unless it brings one. */
+/** While the memory for bodies is used up, frames up to this many bytes are served if they bring no body. */
 const smallFrame = 4096;
 
-/** Frames that make something new here. */
-const makers = new Set<unknown>(['create', 'subscribe']);
+/** Frames that open a request on the socket. */
+const openingTypes = new Set<unknown>(['create', 'subscribe']);
 
-/** A socket with what all of its life needs. */
-export type Line = { socket: WebSocket; end: SocketEnd; gate: ReadingGate };
+/** A socket, and what closes and pauses it. */
+export type OpenSocket = { socket: WebSocket; closer: SocketCloser; backpressure: Backpressure };
 
-/** Serves the frames of one whose key is known. */
+/** Serves the frames of an authenticated client. */
 export function serveSocket(
-  { socket, end, gate }: Line,
+  { socket, closer, backpressure }: OpenSocket,
   principal: Principal,
   services: Services,
 ): void {
@@ -50,66 +50,67 @@ export function serveSocket(
   const { keyLimits, bodies, refused, logger, onError } = services;
   const bounds = requestBounds(config.limits);
   let isMoving = false;
-  /** Ends a request whose client has not been told its id, by that id: the client is to make it elsewhere. */
-  const takeBack = new Map<string, () => void>();
-  /** No frame is being served any more. */
+  /** By id: ends a request whose client does not know that id yet. The client is to make it elsewhere. */
+  const withdrawals = new Map<string, () => void>();
+  /** Resolves the wait of a drain for the frames that are being served. */
   let onServed = () => {};
-  const outbox = openSocketOutbox({
+  const writer = openSocketWriter({
     socket,
-    gate,
+    backpressure,
     limits: config.limits,
     onDrain: () => requests.resumeAll(),
-    onMoved: () => watched.moved(),
-    onStalled: () => end.cut('stalled'),
+    onProgress: () => watched.markProgress(),
+    onStalled: () => closer.terminate('stalled'),
   });
-  const requests = createSocketRequests(services, outbox, leaveIfIdle);
-  const turns = createFrameTurns({
-    gate,
+  const requests = createSocketRequests(services, writer, closeIfIdle);
+  const messages = createMessageQueue({
+    backpressure,
     limits: config.limits,
     bodies,
     read,
     serve,
-    onIdle: leaveIfIdle,
+    onIdle: closeIfIdle,
   });
-  const watched = services.socketWheel.watch(socket, {
-    isDeaf: () => gate.isShut,
+  const watched = services.heartbeat.watch(socket, {
+    isPaused: () => backpressure.isPaused,
     requestsOpen: () => requests.size,
-    framesServed: () => turns.served,
-    end: (reason) => (reason === 'dead' ? end.cut(reason) : end.close(reason)),
+    framesServed: () => messages.served,
+    end: (reason) => (reason === 'dead' ? closer.terminate(reason) : closer.close(reason)),
   });
-  // What it said meanwhile, pongs too, was not heard.
-  gate.onOpen(watched.lives);
-  const connection = connections.add(moveAway, leaveIfIdle, outbox.held);
+  // While it was paused, nothing was read from it, pongs included.
+  backpressure.onResume(watched.markAlive);
+  const connection = connections.add(handOverAll, closeIfIdle, writer.held);
   metrics.socketOpened();
 
-  /** The last words of its last answer still go. */
-  function leaveIfIdle(): void {
-    if (turns.served === 0) onServed();
-    if (draining() && requests.size + turns.served === 0) outbox.end(() => end.close('drained'));
+  /** While draining: closes the socket after its last answer has been sent. */
+  function closeIfIdle(): void {
+    if (messages.served === 0) onServed();
+    if (draining() && requests.size + messages.served === 0)
+      writer.end(() => closer.close('drained'));
   }
 
-  /** What it has open runs on, and its client goes on reading elsewhere. */
-  async function moveAway(): Promise<void> {
+  /** The open requests run on, and the client reads them elsewhere. */
+  async function handOverAll(): Promise<void> {
     isMoving = true;
-    // What is being created is known by its id then.
+    // After that, the client knows the ids of the requests that it is creating.
     const served = new Promise<void>((resolve) => (onServed = resolve));
-    if (turns.served > 0) await soon(served).catch(() => {});
-    for (const end of takeBack.values()) end();
+    if (messages.served > 0) await withinHandOver(served).catch(() => {});
+    for (const withdraw of withdrawals.values()) withdraw();
     await requests.handOverAll();
-    outbox.end(() => end.close('drained'));
+    writer.end(() => closer.close('drained'));
   }
 
   const handlers: Record<string, (frame: Frame, data: Buffer) => Promise<void> | void> = {
     ping() {
-      outbox.send('{"type":"pong"}');
+      writer.send('{"type":"pong"}');
     },
 
     auth() {
       if (principal.keyId !== undefined || principal.admin) {
         throw invalidRequest('This socket has shown its key already.', { param: 'type' });
       }
-      // Without keys any will do, so that a page need not know.
-      outbox.send(authenticated);
+      // Without keys in the config any key is accepted, so that a page need not know.
+      writer.send(authenticated);
     },
 
     async create(frame, data) {
@@ -120,19 +121,19 @@ export function serveSocket(
       const prepared = submitter.prepare({ ...submission, principal });
       const { meta, once } = prepared;
       const charge = await keyLimits.admit(prepared, !detached);
-      // Nothing is awaited between these and the reader: two frames at once must not both pass.
+      // No await between this check and `readFresh`: two frames at once must not both pass it.
       if (socket.readyState !== socket.OPEN || !requests.hasRoom) {
         charge.refund();
         throw noRoom();
       }
-      const tellCreated = (id: string) => outbox.send(JSON.stringify({ type: 'created', id, ref }));
-      const held = holdBack(outbox.send);
+      const tellCreated = (id: string) => writer.send(JSON.stringify({ type: 'created', id, ref }));
+      const held = holdBack(writer.send);
       const owner = { owned: !detached, caller: once?.caller };
       requests.readFresh(meta, owner, held.send);
       const hasLeft = () => isMoving || (!detached && socket.readyState !== socket.OPEN);
-      let isTakenBack = false;
-      takeBack.set(meta.id, () => {
-        isTakenBack = true;
+      let isWithdrawn = false;
+      withdrawals.set(meta.id, () => {
+        isWithdrawn = true;
         requests.drop(meta.id);
         clientLeft(services, meta, 'the server shuts down', once?.caller);
         refuse(frame, shuttingDown());
@@ -140,13 +141,13 @@ export function serveSocket(
       const sending = sendCharged(services, prepared, charge, { hasLeft });
       const sent = await sending
         .catch((error: unknown) => {
-          // Its client has its answer.
-          if (isTakenBack) return undefined;
+          // The client has its answer.
+          if (isWithdrawn) return undefined;
           requests.drop(meta.id);
           throw error;
         })
-        .finally(() => takeBack.delete(meta.id));
-      if (!sent || isTakenBack) return;
+        .finally(() => withdrawals.delete(meta.id));
+      if (!sent || isWithdrawn) return;
       if (sent.kind === 'unsent') {
         requests.drop(meta.id);
         if (isMoving) throw shuttingDown();
@@ -160,23 +161,23 @@ export function serveSocket(
           if (isMoving) void handOver(services, request, once?.caller);
           else clientLeft(services, request, reason, once?.caller);
         };
-        const joining = joinRequest(services, sent.id, (described) => {
+        const joining = attachRequest(services, sent.id, (described) => {
           tellCreated(sent.id);
           if (socket.readyState !== socket.OPEN) depart('the client went away');
-          else requests.join(described, once?.caller, !detached);
+          else requests.attach(described, once?.caller, !detached);
         });
         await joining.catch((error: unknown) => {
           depart('its answer cannot be read');
           throw error;
         });
-        await requests.tellPlace(sent.id);
+        await requests.reportPosition(sent.id);
         return;
       }
-      // Confirmed once every ingress knows it, and before anything else is said of it.
+      // Confirmed once Redis has it, and before any other event of it.
       tellCreated(meta.id);
       held.release();
       requests.resume(meta.id);
-      await requests.tellPlace(meta.id);
+      await requests.reportPosition(meta.id);
     },
 
     async subscribe(frame) {
@@ -189,7 +190,7 @@ export function serveSocket(
         if (!described) throw jobNotFound(id);
         if (socket.readyState !== socket.OPEN) return;
         requests.subscribe(described, after);
-        if (!described.ended) await requests.tellPlace(id);
+        if (!described.ended) await requests.reportPosition(id);
       } finally {
         hold.release();
       }
@@ -217,9 +218,9 @@ export function serveSocket(
       }
       checkShape(data, bounds);
       frame = parseFrame(data.toString('utf8'));
-      // A ping only says that the client is there.
-      if (frame['type'] !== 'ping') watched.used();
-      const isNeeded = data.length <= smallFrame && !makers.has(frame['type']);
+      // A ping is not a use.
+      if (frame['type'] !== 'ping') watched.markUsed();
+      const isNeeded = data.length <= smallFrame && !openingTypes.has(frame['type']);
       if (bodies.held <= config.limits.requestBodiesBytes || isNeeded) return frame;
       throw serverBusy();
     } catch (thrown) {
@@ -244,7 +245,7 @@ export function serveSocket(
   function refuse(frame: Frame | undefined, thrown: unknown): void {
     const answer = toApiError(thrown);
     const { error, status, headers } = answer;
-    noteRefusal(refused, answer, { keyId: principal.keyId });
+    recordRefusal(refused, answer, { keyId: principal.keyId });
     logSocketRequest(logger, {
       frame: typeof frame?.['type'] === 'string' ? frame['type'].slice(0, 20) : 'unreadable',
       key: principal.keyId,
@@ -252,20 +253,20 @@ export function serveSocket(
       code: error.code ?? `status_${status}`,
     });
     if (status >= 500 && status !== 503) onError(thrown);
-    outbox.send(errorFrame(frame, error, headers));
+    writer.send(errorFrame(frame, error, headers));
   }
 
   socket.on('message', (data: Buffer, isBinary: boolean) => {
-    watched.lives();
-    if (socket.readyState === socket.OPEN) turns.take({ data, isBinary });
+    watched.markAlive();
+    if (socket.readyState === socket.OPEN) messages.take({ data, isBinary });
   });
 
   socket.on('close', () => {
     connection.remove();
     watched.stop();
-    turns.stop();
+    messages.stop();
     metrics.socketClosed();
     requests.endAll('the client went away');
   });
-  leaveIfIdle();
+  closeIfIdle();
 }

@@ -1,9 +1,9 @@
 /**
- * How many frames of one connection are read: so many a second, and as many at once. Those that came
- * already when reading stopped are served too, and count: over time it is never more.
+ * A token bucket for the frames of one connection: `perSecond` a second, and as many at once. Frames that had
+ * arrived when reading stopped are served and counted, too, so that the rate holds over time.
  */
 export type FrameRate = {
-  /** Frames came, at a time in milliseconds; how long none may be read now, in milliseconds. */
+  /** Counts frames at a time in milliseconds. Returns the milliseconds for which none may be read. */
   take(now: number, frames?: number): number;
 };
 

@@ -1,20 +1,19 @@
 /**
- * Follows the heads of the frames in what arrives on a WebSocket, and keeps none of it: ws tells of
- * a message when it is complete, and before that nobody knows what there is of it. What is no frame
- * is for ws to refuse.
+ * Parses the frame heads in the bytes of a WebSocket, and keeps none of the bytes: ws emits a message when it
+ * is complete, and does not say before how much of it has arrived. Malformed frames are left to ws.
  */
 export type FrameScanner = {
   /** How many frames of any kind began in these bytes: messages, their fragments, pings and pongs. */
   scan(bytes: Uint8Array): number;
-  /** Bytes that are there of the message that is not complete yet. */
+  /** Bytes of the incomplete message that have arrived. */
   readonly held: number;
-  /** Bytes that this message has by the heads of its frames so far. */
+  /** The size of the incomplete message, by the heads of its frames so far. */
   readonly announced: number;
-  /** Something has begun and is not complete. */
+  /** A frame or a message has begun and is not complete. */
   readonly isUnfinished: boolean;
   /**
-   * How often something was complete with nothing begun: messages, and pings and pongs between them.
-   * A ping among the fragments of a message does not count.
+   * Complete messages, and pings and pongs between them; a ping among the fragments of a message does not
+   * count.
    */
   readonly completed: number;
 };

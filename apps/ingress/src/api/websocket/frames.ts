@@ -7,7 +7,7 @@ import { readChatRequest, readMetadata, wrongType } from '../chat-completions/bo
 import { invalidRequest, unavailable } from '../../errors.ts';
 import { continuationOf, readDeadline, readPriority } from '../headers.ts';
 
-/** Characters of a client's own name for a request, which is said back to it. */
+/** Characters of `ref`, a client's own name for a request, which the answers repeat. */
 const longestRef = 200;
 
 /** A frame that a client sent: a JSON object. */
@@ -25,7 +25,7 @@ export function parseFrame(text: string): Frame {
   return frame;
 }
 
-/** The request that a frame is about. Throws an ApiError when it names none. */
+/** The id in a frame. Throws an ApiError if there is none. */
 export function readId(frame: Frame): string {
   const { id } = frame;
   if (typeof id !== 'string' || id === '') throw wrongType('id', 'the id of a request', id);
@@ -88,8 +88,8 @@ export const unknownType = (type: unknown) =>
   );
 
 /**
- * Says which frame it answers, as far as that could be read, and when to come back where HTTP would
- * say so in a header.
+ * An error frame. It names the frame that it answers, if that was readable, and has `retry_after_ms` where
+ * HTTP would have a header.
  */
 export function errorFrame(
   frame: Frame | undefined,
@@ -111,14 +111,14 @@ function readRetryAfter(headers: Record<string, string>): number | undefined {
   return seconds === undefined ? undefined : Number(seconds) * 1000;
 }
 
-/** Keeps frames until they are let go: then, and from then on, they are sent. */
+/** Holds frames back until `release`; from then on sends them. */
 export function holdBack(send: (text: string) => boolean) {
   let held: string[] | undefined = [];
   return {
     send(text: string): boolean {
       if (!held) return send(text);
       held.push(text);
-      // No more for now: the rest comes from the log once the reader is resumed.
+      // Pauses the reader: the rest comes from the log after `resume`.
       return false;
     },
     release(): void {

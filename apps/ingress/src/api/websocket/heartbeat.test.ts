@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import type { WebSocket } from '@fastify/websocket';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createSocketWheel } from './heartbeat.ts';
-import type { SocketWheel, Watched } from './heartbeat.ts';
+import { createHeartbeat } from './heartbeat.ts';
+import type { Heartbeat, SocketWatch } from './heartbeat.ts';
 
 const pingMs = 1000;
 const idleMs = 10_000;
@@ -17,29 +17,29 @@ class Peer extends EventEmitter {
   }
 }
 
-let wheel: SocketWheel;
+let heartbeat: Heartbeat;
 let peer: Peer;
 let deaf: boolean;
 let requests: number;
 let ended: string[];
-let watched: Watched;
+let watched: SocketWatch;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  wheel = createSocketWheel({ pingMs, idleMs, stallMs });
+  heartbeat = createHeartbeat({ pingMs, idleMs, stallMs });
   peer = new Peer();
   deaf = false;
   requests = 1;
   ended = [];
-  watched = wheel.watch(peer as unknown as WebSocket, {
-    isDeaf: () => deaf,
+  watched = heartbeat.watch(peer as unknown as WebSocket, {
+    isPaused: () => deaf,
     requestsOpen: () => requests,
     framesServed: () => 0,
     end: (reason) => ended.push(reason),
   });
 });
 afterEach(() => {
-  wheel.close();
+  heartbeat.close();
   vi.useRealTimers();
 });
 
@@ -65,7 +65,7 @@ test('one that takes what waits for it, if slowly, is not dead; one that stopped
   pass(1);
   for (let i = 0; i < 30; i += 1) {
     // Less often than it is looked at.
-    if (i % 3 === 0) watched.moved();
+    if (i % 3 === 0) watched.markProgress();
     pass(1);
   }
   expect([peer.pings, ended]).toEqual([1, []]);
@@ -76,7 +76,7 @@ test('one that takes what waits for it, if slowly, is not dead; one that stopped
 test('one that was not heard for a while gets a whole interval to answer a new ping', () => {
   pass(1);
   // Between two looks, so that neither sees it.
-  watched.lives();
+  watched.markAlive();
   pass(1);
   expect([peer.pings, ended]).toEqual([2, []]);
   pass(1);
@@ -89,12 +89,12 @@ test('pings and pongs of its own do not make it used, and what it asks for does'
     pass(1);
     peer.emit('ping');
   }
-  watched.used();
+  watched.markUsed();
   for (let i = 0; i < 10; i += 1) {
     pass(1);
     peer.emit('ping');
     peer.emit('pong');
-    watched.lives();
+    watched.markAlive();
   }
   expect(ended).toEqual([]);
   pass(1);

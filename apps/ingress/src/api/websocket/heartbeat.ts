@@ -1,8 +1,8 @@
 import type { WebSocket } from '@fastify/websocket';
 
-/** Watches over all WebSockets with one timer: pings, and the end of those that are dead or unused. */
-export type SocketWheel = {
-  watch(socket: WebSocket, options: WatchOptions): Watched;
+/** Pings all WebSockets with one timer, and ends the dead and the idle ones. */
+export type Heartbeat = {
+  watch(socket: WebSocket, options: WatchOptions): SocketWatch;
   /** On all of them. */
   requestsOpen(): number;
   framesServed(): number;
@@ -10,112 +10,118 @@ export type SocketWheel = {
 };
 
 export type WatchOptions = {
-  /** Nothing is read from it at the moment, so that its pongs do not arrive either. */
-  isDeaf(): boolean;
+  /** Nothing is read from the socket at the moment, so that its pongs do not arrive either. */
+  isPaused(): boolean;
   requestsOpen(): number;
   framesServed(): number;
   end(reason: 'dead' | 'idle'): void;
 };
 
-export type Watched = {
-  /** Something came from the peer, or could come again: it lives, as far as we know. */
-  lives(): void;
-  /** It asked for something: it lives, and is not idle. */
-  used(): void;
-  /** Something began to wait for it, or it took a part of that; a ping may lie behind the rest. */
-  moved(): void;
+export type SocketWatch = {
+  /** Bytes came from the client, or the socket is read again. */
+  markAlive(): void;
+  /** The client asked for something: the socket is neither dead nor idle. */
+  markUsed(): void;
+  /** Bytes began to wait for the client, or it took some; a ping may be behind the rest. */
+  markProgress(): void;
   stop(): void;
 };
 
-export type SocketWheelOptions = {
+export type HeartbeatOptions = {
   /** Milliseconds, all of them. */
   pingMs: number;
   idleMs: number;
-  /** A peer that takes what waits for it, if slowly, is not dead for so long without a pong. */
+  /** A client that slowly takes what waits for it counts as alive for so long without a pong. */
   stallMs: number;
 };
 
-type Spoke = WatchOptions & {
+type WatchedSocket = WatchOptions & {
   socket: WebSocket;
-  /** It answered, or said something, since the last ping. */
+  /** The client sent something since the last ping. */
   alive: boolean;
-  /** Milliseconds since the epoch: when it last took a part of what waited for it. */
-  movedAt: number;
-  /** Milliseconds since the epoch: it asked for something, or a request was open. */
+  /** Milliseconds since the epoch: when it last took bytes. */
+  progressAt: number;
+  /** Milliseconds since the epoch: when it last asked for something, or had a request open. */
   usedAt: number;
 };
 
-/** Parts of the interval in which a share of the sockets has its turn: no burst of pings for all. */
+/** The interval has this many slots, each with a share of the sockets, so that pings come in no burst. */
 const slots = 25;
 
-export function createSocketWheel(
-  { pingMs, idleMs, stallMs }: SocketWheelOptions,
+export function createHeartbeat(
+  { pingMs, idleMs, stallMs }: HeartbeatOptions,
   now: () => number = Date.now,
-): SocketWheel {
-  const wheel = Array.from({ length: slots }, () => new Set<Spoke>());
+): Heartbeat {
+  const wheel = Array.from({ length: slots }, () => new Set<WatchedSocket>());
   let turn = 0;
   let next = 0;
 
-  function look(spoke: Spoke): void {
-    const { socket } = spoke;
+  function look(watched: WatchedSocket): void {
+    const { socket } = watched;
     if (socket.readyState !== socket.OPEN) return;
-    if (spoke.requestsOpen() > 0) spoke.usedAt = now();
-    // What it says is not heard now; that it takes nothing is watched where that is known.
-    if (spoke.isDeaf()) {
-      spoke.alive = true;
+    if (watched.requestsOpen() > 0) watched.usedAt = now();
+    // Its pongs cannot arrive now. The writer detects a client that takes nothing.
+    if (watched.isPaused()) {
+      watched.alive = true;
       return;
     }
-    if (!spoke.alive) {
-      // The ping may still lie behind what it takes so slowly.
-      if (now() - spoke.movedAt >= stallMs) spoke.end('dead');
+    if (!watched.alive) {
+      // The ping may still be behind the bytes that the client takes slowly.
+      if (now() - watched.progressAt >= stallMs) watched.end('dead');
       return;
     }
-    if (now() - spoke.usedAt >= idleMs) {
-      spoke.end('idle');
+    if (now() - watched.usedAt >= idleMs) {
+      watched.end('idle');
       return;
     }
-    spoke.alive = false;
+    watched.alive = false;
     socket.ping();
   }
 
   const timer = setInterval(() => {
     turn = (turn + 1) % slots;
-    for (const spoke of wheel[turn] ?? []) look(spoke);
+    for (const watched of wheel[turn] ?? []) look(watched);
   }, pingMs / slots);
   timer.unref();
 
   return {
     watch(socket, options) {
-      const spoke: Spoke = { socket, ...options, alive: true, movedAt: -Infinity, usedAt: now() };
+      const watched: WatchedSocket = {
+        socket,
+        ...options,
+        alive: true,
+        progressAt: -Infinity,
+        usedAt: now(),
+      };
       next = (next + 1) % slots;
       const slot = wheel[next];
-      slot?.add(spoke);
-      const lives = () => {
-        spoke.alive = true;
+      slot?.add(watched);
+      const markAlive = () => {
+        watched.alive = true;
       };
-      // Either says only that the peer is there: one that never asks anything is idle all the same.
-      socket.on('ping', lives);
-      socket.on('pong', lives);
+      // A ping or pong does not count as use: a client that asks for nothing is idle all the same.
+      socket.on('ping', markAlive);
+      socket.on('pong', markAlive);
       return {
-        lives,
-        used() {
-          spoke.alive = true;
-          spoke.usedAt = now();
+        markAlive,
+        markUsed() {
+          watched.alive = true;
+          watched.usedAt = now();
         },
-        moved() {
-          spoke.movedAt = now();
+        markProgress() {
+          watched.progressAt = now();
         },
-        stop: () => slot?.delete(spoke),
+        stop: () => slot?.delete(watched),
       };
     },
-    requestsOpen: () => sum((spoke) => spoke.requestsOpen()),
-    framesServed: () => sum((spoke) => spoke.framesServed()),
+    requestsOpen: () => sum((watched) => watched.requestsOpen()),
+    framesServed: () => sum((watched) => watched.framesServed()),
     close: () => clearInterval(timer),
   };
 
-  function sum(of: (spoke: Spoke) => number): number {
+  function sum(of: (watched: WatchedSocket) => number): number {
     let total = 0;
-    for (const slot of wheel) for (const spoke of slot) total += of(spoke);
+    for (const slot of wheel) for (const watched of slot) total += of(watched);
     return total;
   }
 }

@@ -1,36 +1,36 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from '@fastify/websocket';
-import type { ReadingGate } from '../../delivery/backpressure.ts';
+import type { Backpressure } from '../../delivery/backpressure.ts';
 import type { BodyBudget } from '../../server/limits.ts';
 import { createFrameRate } from './frame-rate.ts';
 import { createFrameScanner } from './frame-scanner.ts';
 import { closingMs } from './close-codes.ts';
 
-/** What arrives on a WebSocket before it is a message: how much, how fast, for how long. */
-export type SocketArrival = {
-  /** Its key is known: a message may be as large as `limits.socketFrame`. */
-  admit(): void;
+/** Limits what arrives on a WebSocket before it is a message: size, rate and time. */
+export type SocketLimits = {
+  /** The client is authenticated: a message may now be as large as `limits.socketFrame`. */
+  liftKeyLimit(): void;
 };
 
-export type SocketArrivalOptions = {
+export type SocketLimitsOptions = {
   socket: WebSocket;
   raw: Socket;
-  gate: ReadingGate;
+  backpressure: Backpressure;
   bodies: BodyBudget;
   limits: { socketFrames: number; requestBodiesBytes: number; requestTimeoutMs: number };
-  /** A message that is larger than a key can be, of one who has shown none. */
-  onStranger(): void;
-  /** There is no memory for the rest of a large message. */
+  /** Before authentication, a message came that is larger than a key can be. */
+  onUnauthenticated(): void;
+  /** The memory for request bodies does not allow the rest of a large message. */
   onBusy(): void;
   /** A message was not complete in time. */
   onUnfinished(): void;
 };
 
-/** Fragments of one message: what clients that send 4 KiB at a time make of the largest by default. */
+/** Fragments of one message: clients that send 4 KiB at a time need as many for the largest message by default. */
 const maxFragments = 4096;
-/** Reads of a connection that one frame may come in: what waits for its end costs more than its bytes. */
+/** Chunks of one frame: each of them costs more memory than its bytes. */
 const maxBufferedChunks = 32 * 1024;
-/** Answers to pings that its client does not take, before it is cut. */
+/** Unsent pongs after which ws closes the socket. */
 const maxPendingAutoPongs = 16;
 
 /** Options of ws. */
@@ -40,23 +40,23 @@ export const socketOptions = ({ socketFrameBytes }: { socketFrameBytes: number }
   maxBufferedChunks,
   maxPendingAutoPongs,
   closeTimeout: closingMs,
-  // Without compression: its windows cost more per socket than all else, and bombs come packed.
+  // No compression: its windows cost more per socket than all else, and a small frame could inflate to a huge one.
   perMessageDeflate: false,
-  // None is spoken here: ws alone would agree to the first one that a client names.
+  // No subprotocols: by default ws would accept the first one that a client names.
   handleProtocols: () => false as const,
 });
 
-/** Bytes of the message that shows a key: as many as the head of a request may have. */
+/** Bytes of the message with the key: as many as the head of a request may have. */
 export const maxKeyFrame = 16 * 1024;
 
 /**
- * Bytes up to which a message is let in while there is no room for bodies: about what one read of a
- * connection brings. It is refused when it is complete, and its socket stays.
+ * Bytes up to which a message may arrive while the memory for bodies is used up: about one read of a
+ * connection. It is rejected when it is complete, and its socket stays open.
  */
 const smallMessage = 64 * 1024;
 
-export function watchArrival(options: SocketArrivalOptions): SocketArrival {
-  const { socket, raw, gate, bodies, limits } = options;
+export function enforceSocketLimits(options: SocketLimitsOptions): SocketLimits {
+  const { socket, raw, backpressure, bodies, limits } = options;
   const scanner = createFrameScanner();
   const rate = createFrameRate(limits.socketFrames);
   let isKnown = false;
@@ -74,22 +74,22 @@ export function watchArrival(options: SocketArrivalOptions): SocketArrival {
   function count(): void {
     const waitMs = rate.take(Date.now(), frames);
     if (waitMs === 0) return;
-    gate.shut('rate');
+    backpressure.pause('rate');
     clearTimeout(rateTimer);
-    rateTimer = setTimeout(() => gate.open('rate'), waitMs);
+    rateTimer = setTimeout(() => backpressure.resume('rate'), waitMs);
   }
 
   function watchTime(): void {
     if (scanner.completed > completed) {
-      // What is unfinished now began after it: the next message has a time of its own.
+      // An unfinished message now is a new one, with a time limit of its own.
       completed = scanner.completed;
       clearTimeout(deadline);
       deadline = undefined;
     }
     if (!scanner.isUnfinished) return;
     deadline ??= setTimeout(() => {
-      // We did not read: the rest may lie there.
-      if (gate.isShut) deadline?.refresh();
+      // While we do not read, the rest may be there already.
+      if (backpressure.isPaused) deadline?.refresh();
       else options.onUnfinished();
     }, limits.requestTimeoutMs);
   }
@@ -103,7 +103,7 @@ export function watchArrival(options: SocketArrivalOptions): SocketArrival {
     if (socket.readyState !== socket.OPEN) return;
     count();
     watchTime();
-    if (!isKnown && scanner.announced > maxKeyFrame) options.onStranger();
+    if (!isKnown && scanner.announced > maxKeyFrame) options.onUnauthenticated();
     else if (scanner.held > smallMessage && bodies.held > limits.requestBodiesBytes) {
       options.onBusy();
     }
@@ -117,15 +117,15 @@ export function watchArrival(options: SocketArrivalOptions): SocketArrival {
     charge(0);
   }
 
-  // Around ws' own listener: a message that is complete is not charged here any more when it is told.
+  // Before and after the listener of ws, so that a complete message is not charged here when ws emits it.
   raw.prependListener('data', before);
   raw.on('data', after);
-  gate.onOpen(() => deadline?.refresh());
+  backpressure.onResume(() => deadline?.refresh());
   socket.on('error', stop);
   socket.on('close', stop);
 
   return {
-    admit() {
+    liftKeyLimit() {
       isKnown = true;
     },
   };

@@ -1,22 +1,22 @@
 import { beforeEach, expect, test } from 'vitest';
-import { createReadingGate } from '../../delivery/backpressure.ts';
+import { createBackpressure } from '../../delivery/backpressure.ts';
 import { parseFrame } from './frames.ts';
-import { createFrameTurns, maxServed } from './message-queue.ts';
-import type { FrameTurns } from './message-queue.ts';
+import { createMessageQueue, maxServed } from './message-queue.ts';
+import type { MessageQueue } from './message-queue.ts';
 
-const soon = () => new Promise((resolve) => setImmediate(resolve));
+const nextTick = () => new Promise((resolve) => setImmediate(resolve));
 
 let paused: boolean;
-let gate: ReturnType<typeof createReadingGate>;
+let backpressure: ReturnType<typeof createBackpressure>;
 let bodies: { held: number };
 let begun: unknown[];
 let finish: (() => void)[];
 let idle: number;
-let turns: FrameTurns;
+let messages: MessageQueue;
 
 beforeEach(() => {
   paused = false;
-  gate = createReadingGate({
+  backpressure = createBackpressure({
     pause: () => (paused = true),
     resume: () => (paused = false),
   });
@@ -24,8 +24,8 @@ beforeEach(() => {
   begun = [];
   finish = [];
   idle = 0;
-  turns = createFrameTurns({
-    gate,
+  messages = createMessageQueue({
+    backpressure,
     bodies,
     limits: { socketFrameBytes: 1_000_000 },
     read: ({ data }) => {
@@ -41,26 +41,26 @@ beforeEach(() => {
 });
 
 const take = (frame: object) =>
-  turns.take({ data: Buffer.from(JSON.stringify(frame)), isBinary: false });
+  messages.take({ data: Buffer.from(JSON.stringify(frame)), isBinary: false });
 
 test('what came in one go is served a hundred at a time, and nothing more is read meanwhile', async () => {
   for (let n = 0; n < 2000; n += 1) take({ n, id: `r${n}` });
   expect(begun).toHaveLength(maxServed);
-  expect(turns.served).toBe(maxServed);
+  expect(messages.served).toBe(maxServed);
   expect(paused).toBe(true);
   const whole = bodies.held;
   finish.shift()?.();
-  await soon();
+  await nextTick();
   expect(begun).toHaveLength(maxServed + 1);
   expect(bodies.held).toBeLessThan(whole);
   while (finish.length > 0) {
     for (const one of finish.splice(0)) one();
-    await soon();
-    expect(turns.served).toBeLessThanOrEqual(maxServed);
+    await nextTick();
+    expect(messages.served).toBeLessThanOrEqual(maxServed);
     expect(paused || begun.length === 2000).toBe(true);
   }
   expect(begun).toEqual(Array.from({ length: 2000 }, (_, n) => n));
-  expect({ paused, held: bodies.held, served: turns.served, idle }).toEqual({
+  expect({ paused, held: bodies.held, served: messages.served, idle }).toEqual({
     paused: false,
     held: 0,
     served: 0,
@@ -70,10 +70,10 @@ test('what came in one go is served a hundred at a time, and nothing more is rea
 
 test('what came already waits also while the socket is full, or sent more than it may', async () => {
   for (const reason of ['full', 'rate'] as const) {
-    gate.shut(reason);
+    backpressure.pause(reason);
     take({ n: reason });
     expect(begun).not.toContain(reason);
-    gate.open(reason);
+    backpressure.resume(reason);
     expect(begun).toContain(reason);
   }
 });
@@ -83,18 +83,18 @@ test('frames about one request are served in their order', async () => {
   take({ n: 'other', id: 'other' });
   expect(begun).toEqual([0, 'other']);
   finish.shift()?.();
-  await soon();
+  await nextTick();
   expect(begun).toEqual([0, 'other', 1]);
 });
 
 test('what waits, is no frame, or belongs to a socket that is gone, is not held', () => {
-  turns.take({ data: Buffer.from(''), isBinary: false });
-  gate.shut('rate');
+  messages.take({ data: Buffer.from(''), isBinary: false });
+  backpressure.pause('rate');
   take({ n: 1 });
   expect(bodies.held).toBeGreaterThan(0);
-  turns.stop();
+  messages.stop();
   expect(bodies.held).toBe(0);
-  gate.open('rate');
+  backpressure.resume('rate');
   expect(begun).toEqual([]);
   take({ n: 2 });
   expect([begun, bodies.held]).toEqual([[], 0]);

@@ -1,44 +1,44 @@
-import type { ReadingGate } from '../../delivery/backpressure.ts';
+import type { Backpressure } from '../../delivery/backpressure.ts';
 import type { BodyBudget } from '../../server/limits.ts';
 import type { Frame } from './frames.ts';
 
-/** Frames of one socket that wait for Redis, at most; as many bytes as one frame may have. */
+/** Frames of one socket that are served at a time; their bytes are bounded by `limits.socketFrame`. */
 export const maxServed = 100;
 
-/** A message as ws tells of it. */
+/** A message as ws emits it. */
 export type Message = { data: Buffer; isBinary: boolean };
 
-export type FrameTurns = {
-  /** Serves a message: those about one request in their order, also when one of them waits for Redis. */
+export type MessageQueue = {
+  /** Serves a message. Messages about one request are served in order, also while one of them waits for Redis. */
   take(message: Message): void;
   stop(): void;
-  /** Frames that are being served, or wait for their turn. */
+  /** Frames that are being served, or wait for an earlier one about the same request. */
   readonly served: number;
 };
 
-export type FrameTurnsOptions = {
-  gate: ReadingGate;
+export type MessageQueueOptions = {
+  backpressure: Backpressure;
   limits: { socketFrameBytes: number };
-  /** Where the bytes of messages count until they are served. */
+  /** The budget that the bytes of messages count against until they are served. */
   bodies: BodyBudget;
-  /** Undefined for what is no frame, and was refused. */
+  /** Undefined for what is not a frame, and was rejected. */
   read(message: Message): Frame | undefined;
   /** Never rejects. */
   serve(frame: Frame, data: Buffer): Promise<void>;
-  /** None is being served any more. */
+  /** No frame is being served any more. */
   onIdle(): void;
 };
 
 /**
- * What is served at a time for one socket is bounded: then nothing more is read from it. What had
- * been read already, one chunk of its connection, waits here until the gate is open.
+ * Bounds what is served at a time for one socket: at the bound the socket is paused. Messages that were read
+ * already, from one chunk of the connection, wait here until it resumes.
  */
-export function createFrameTurns(options: FrameTurnsOptions): FrameTurns {
-  const { gate, limits, bodies, read, serve, onIdle } = options;
-  /** The newest frame about each request. */
-  const turns = new Map<unknown, Promise<void>>();
+export function createMessageQueue(options: MessageQueueOptions): MessageQueue {
+  const { backpressure, limits, bodies, read, serve, onIdle } = options;
+  /** The newest frame about each request, while it is served. */
+  const newest = new Map<unknown, Promise<void>>();
   let queue: Message[] = [];
-  /** Of the queue, begun already. */
+  /** The index of the first message that waits. */
   let first = 0;
   let served = 0;
   let bytes = 0;
@@ -46,16 +46,16 @@ export function createFrameTurns(options: FrameTurnsOptions): FrameTurns {
 
   const isBusy = () => served >= maxServed || bytes >= limits.socketFrameBytes;
 
-  async function inTurn(before: Promise<void> | undefined, frame: Frame, data: Buffer) {
+  async function serveInOrder(before: Promise<void> | undefined, frame: Frame, data: Buffer) {
     served += 1;
     bytes += data.length;
-    if (isBusy()) gate.shut('busy');
+    if (isBusy()) backpressure.pause('busy');
     if (before) await before;
     await serve(frame, data);
     served -= 1;
     bytes -= data.length;
     bodies.held -= data.length;
-    if (!isBusy()) gate.open('busy');
+    if (!isBusy()) backpressure.resume('busy');
     if (served === 0) onIdle();
   }
 
@@ -67,14 +67,14 @@ export function createFrameTurns(options: FrameTurnsOptions): FrameTurns {
       return;
     }
     const { id } = frame;
-    const turn = inTurn(turns.get(id), frame, data);
+    const serving = serveInOrder(newest.get(id), frame, data);
     if (id === undefined) return;
-    turns.set(id, turn);
-    void turn.finally(() => turns.get(id) === turn && turns.delete(id));
+    newest.set(id, serving);
+    void serving.finally(() => newest.get(id) === serving && newest.delete(id));
   }
 
-  function goOn(): void {
-    for (let next = queue[first]; next && !gate.isShut; next = queue[first]) {
+  function serveQueued(): void {
+    for (let next = queue[first]; next && !backpressure.isPaused; next = queue[first]) {
       first += 1;
       begin(next);
     }
@@ -83,13 +83,13 @@ export function createFrameTurns(options: FrameTurnsOptions): FrameTurns {
     first = 0;
   }
 
-  gate.onOpen(goOn);
+  backpressure.onResume(serveQueued);
 
   return {
     take(message) {
       if (stopped) return;
       bodies.held += message.data.length;
-      if (gate.isShut) queue.push(message);
+      if (backpressure.isPaused) queue.push(message);
       else begin(message);
     },
     stop() {

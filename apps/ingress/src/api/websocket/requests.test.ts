@@ -13,14 +13,14 @@ test('a place in the queue that nobody tells is waited for only so long', async 
   const services = {
     config: { models: {}, limits: { queueTtlMs: 0 } },
     relay: { openFresh: () => reader },
-    waitingRoom: { enter: () => ({ told: new Promise(() => {}), leave() {} }) },
+    queuePositions: { watch: () => ({ reported: new Promise(() => {}), stop() {} }) },
   } as unknown as Services;
-  const outbox = { send: () => true, hasRoom: () => true };
-  const requests = createSocketRequests(services, outbox, () => {});
+  const writer = { send: () => true, hasRoom: () => true };
+  const requests = createSocketRequests(services, writer, () => {});
   const meta = { id: newRequestId(0, 0) } as RequestMeta;
-  requests.readFresh(meta, { owned: false }, outbox.send);
+  requests.readFresh(meta, { owned: false }, writer.send);
   const told = vi.fn<() => void>();
-  void requests.tellPlace(meta.id).then(told);
+  void requests.reportPosition(meta.id).then(told);
   await vi.advanceTimersByTimeAsync(patienceMs - 1);
   expect(told).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(1);

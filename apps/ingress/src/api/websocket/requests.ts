@@ -4,12 +4,12 @@ import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Caller, Described } from '@millrace/shared/store/stream-log/port';
 import { handOver, movedEvent } from '../../server/hand-over.ts';
 import { socketEvent, toJobEvent } from '../../delivery/encode.ts';
-import { createReadTurns } from '../../delivery/read-scheduler.ts';
-import type { ReadingTurn } from '../../delivery/read-scheduler.ts';
+import { createReadScheduler } from '../../delivery/read-scheduler.ts';
+import type { ScheduledRead } from '../../delivery/read-scheduler.ts';
 import { readerLife } from '../../delivery/reader-life.ts';
 import type { Reader, ReaderSink } from '../../delivery/relay.ts';
-import type { SocketOutbox } from '../../delivery/socket-writer.ts';
-import type { Visit } from '../../delivery/queue-position.ts';
+import type { SocketWriter } from '../../delivery/socket-writer.ts';
+import type { PositionWatch } from '../../delivery/queue-position.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../exchange/timeout.ts';
 import { clientLeft } from '../../exchange/charged.ts';
@@ -20,33 +20,33 @@ import { logSocketRequest } from '../../observe/request-log.ts';
 import type { RequestOutcome } from '../../observe/request-log.ts';
 import { errorFrame } from './frames.ts';
 
-/** Requests that one socket may have open: created or subscribed. */
+/** Requests that one socket may have open, created or subscribed. */
 export const maxPerSocket = 1000;
 
-/** A request on this socket. `owned`: created by it and not detached, so that it ends with it. */
-type Open = {
+/** A request on this socket. `owned`: created by it and not detached, so that it ends with the socket. */
+type OpenRequest = {
   meta: RequestMeta;
   frame: 'create' | 'subscribe';
-  /** When it was opened here, by the process's own clock. */
+  /** When it was opened here, by `performance.now()`. */
   since: number;
-  /** That this socket was told of. */
+  /** Attempts that this socket was sent. */
   attempts: number;
   reader: Reader;
-  turn: ReadingTurn;
-  /** It is paused until what was held back of it has been sent. */
+  scheduled: ScheduledRead;
+  /** Its reader is paused until the frames that were held back have been sent. */
   isHeldBack?: boolean;
   owned: boolean;
   callers: Caller[];
-  /** While it waits and is told its place. */
-  visit?: Visit;
+  /** While the request waits in the queue. */
+  positionWatch?: PositionWatch;
 };
 
-/** `caller`: by whose Idempotency-Key it was asked for here. */
-type Owner = Pick<Open, 'owned' | 'frame'> & { caller?: Caller | undefined };
+/** `caller`: of the Idempotency-Key with which this socket asked for it. */
+type Owner = Pick<OpenRequest, 'owned' | 'frame'> & { caller?: Caller | undefined };
 
 type Send = (text: string) => boolean;
 
-/** The requests that are open on one socket, and the readers that bring their events to it. */
+/** The open requests of one socket, and their readers. */
 export type SocketRequests = ReturnType<typeof createSocketRequests>;
 
 export function createSocketRequests(
@@ -57,51 +57,60 @@ export function createSocketRequests(
     | 'relay'
     | 'keyLimits'
     | 'metrics'
-    | 'waitingRoom'
+    | 'queuePositions'
     | 'logger'
     | 'onError'
   >,
-  { send, hasRoom }: Pick<SocketOutbox, 'send' | 'hasRoom'>,
-  /** The last one is over. */
+  { send, hasRoom }: Pick<SocketWriter, 'send' | 'hasRoom'>,
+  /** Called when no request is open any more. */
   onUnused: () => void,
 ) {
-  const { config, relay, keyLimits, waitingRoom, logger } = services;
-  const open = new Map<string, Open>();
-  const turns = createReadTurns(hasRoom);
+  const { config, relay, keyLimits, queuePositions, logger } = services;
+  const open = new Map<string, OpenRequest>();
+  const scheduler = createReadScheduler(hasRoom);
 
-  /** From a cursor on. `caller`: by whose Idempotency-Key it was asked for here. */
+  /** Opens a reader from a cursor on. */
   function read(meta: RequestMeta, after: EntryId, owner: Owner): void {
-    const turn = joinTurns(meta.id);
-    turn.opening();
-    add(meta, turn, relay.open(meta.id, after, sinkOf(meta, turn, send), lifeOf(meta)), owner);
+    const scheduled = addToScheduler(meta.id);
+    scheduled.opening();
+    add(
+      meta,
+      scheduled,
+      relay.open(meta.id, after, sinkOf(meta, scheduled, send), lifeOf(meta)),
+      owner,
+    );
   }
 
-  /** One that is made here in this moment: every event of it goes to `sendEvent`. */
+  /** Opens a reader of a request that is about to be made; its events go to `sendEvent`. */
   function readFresh(
     meta: RequestMeta,
     owner: { owned: boolean; caller?: Caller | undefined },
     sendEvent: Send,
   ): void {
-    const turn = joinTurns(meta.id);
-    const reader = relay.openFresh(meta.id, sinkOf(meta, turn, sendEvent), lifeOf(meta));
-    add(meta, turn, reader, { frame: 'create', ...owner });
+    const scheduled = addToScheduler(meta.id);
+    const reader = relay.openFresh(meta.id, sinkOf(meta, scheduled, sendEvent), lifeOf(meta));
+    add(meta, scheduled, reader, { frame: 'create', ...owner });
   }
 
   const lifeOf = (meta: RequestMeta) => readerLife(meta, config);
-  const joinTurns = (id: string) => turns.join(() => open.get(id)?.reader.resume());
+  const addToScheduler = (id: string) => scheduler.add(() => open.get(id)?.reader.resume());
 
   function add(
     meta: RequestMeta,
-    turn: ReadingTurn,
+    scheduled: ScheduledRead,
     reader: Reader,
     { owned, caller, frame }: Owner,
   ): void {
     const callers = caller ? [caller] : [];
     const since = performance.now();
-    open.set(meta.id, { meta, frame, since, attempts: 0, reader, turn, owned, callers });
+    open.set(meta.id, { meta, frame, since, attempts: 0, reader, scheduled, owned, callers });
   }
 
-  function logEnd(one: Open | undefined, outcome: RequestOutcome, code?: string | null): void {
+  function logEnd(
+    one: OpenRequest | undefined,
+    outcome: RequestOutcome,
+    code?: string | null,
+  ): void {
     if (!one) return;
     const { meta, frame, since, attempts } = one;
     const ms = Math.round(performance.now() - since);
@@ -109,17 +118,17 @@ export function createSocketRequests(
     logSocketRequest(logger, { ...about, ms, outcome, code, attempts });
   }
 
-  function sinkOf(meta: RequestMeta, turn: ReadingTurn, sendEvent: Send): ReaderSink {
+  function sinkOf(meta: RequestMeta, scheduled: ScheduledRead, sendEvent: Send): ReaderSink {
     return {
-      hasRoom: turn.hasRoom,
+      hasRoom: scheduled.hasRoom,
       lines(batch: readonly Line[]) {
-        open.get(meta.id)?.visit?.leave();
-        // Before its client hears of it: its next request may follow at once.
+        open.get(meta.id)?.positionWatch?.stop();
+        // Before the client sees the end: its next request may follow at once.
         if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
         let isHeldBack = false;
         for (const line of batch) {
           const event = toJobEvent(line, meta.includeUsage);
-          // A full socket says so when it is asked for room.
+          // A full socket says so in `hasRoom`.
           if (event) isHeldBack = !sendEvent(socketEvent(meta.id, event)) && hasRoom();
           if (event?.event === 'attempt') noteAttempt(meta.id);
           if (isTerminalLine(line.text)) {
@@ -137,7 +146,7 @@ export function createSocketRequests(
       },
       gone(reason) {
         if (reason === 'expired') keyLimits.ended(meta);
-        else keyLimits.letGo(meta.id);
+        else keyLimits.readerLeft(meta.id);
         const one = open.get(meta.id);
         const error = goneError(reason);
         sendEvent(errorFrame({ id: meta.id }, error));
@@ -155,25 +164,25 @@ export function createSocketRequests(
 
   function forget(id: string): void {
     const one = open.get(id);
-    one?.visit?.leave();
-    one?.turn.leave();
+    one?.positionWatch?.stop();
+    one?.scheduled.remove();
     open.delete(id);
     if (open.size === 0) onUnused();
   }
 
-  /** Their readers are closed, and none of them is open here any more. */
-  function letGoAll(): Open[] {
+  /** Closes all readers, and returns what was open. */
+  function closeAll(): OpenRequest[] {
     const all = [...open.values()];
     for (const one of all) {
       one.reader.close();
-      one.turn.leave();
-      one.visit?.leave();
+      one.scheduled.remove();
+      one.positionWatch?.stop();
     }
     open.clear();
     return all;
   }
 
-  function leave({ meta, owned, callers }: Open, reason: string): void {
+  function leave({ meta, owned, callers }: OpenRequest, reason: string): void {
     if (!owned) return;
     if (callers.length === 0) clientLeft(services, meta, reason, undefined);
     for (const caller of callers) clientLeft(services, meta, reason, caller);
@@ -186,12 +195,11 @@ export function createSocketRequests(
       return open.size;
     },
 
-    /** Whether the socket may have one more. */
     get hasRoom() {
       return open.size < maxPerSocket;
     },
 
-    /** From a cursor on. Throws an ApiError when the socket reads it already, or has no room. */
+    /** Reads from a cursor on. Throws an ApiError if the socket reads the request already, or has no room. */
     subscribe(described: Described, after: EntryId): void {
       const { meta } = described;
       if (open.has(meta.id)) {
@@ -204,46 +212,49 @@ export function createSocketRequests(
         read(meta, logStart, { frame: 'subscribe', owned: false });
         return;
       }
-      // A subscription always has an end, also of a reader that has it already.
+      // A reader that has the terminal entry gets it again: every subscription has an end.
       const cursor = start.kind === 'finished' ? start.before : start.after;
       read(meta, cursor, { frame: 'subscribe', owned: false });
     },
 
-    /** What was asked for here is a request that was asked for before, with the same Idempotency-Key. */
-    join({ meta }: Described, caller: Caller | undefined, owned: boolean): void {
+    /** A `create` whose Idempotency-Key stands for an existing request. */
+    attach({ meta }: Described, caller: Caller | undefined, owned: boolean): void {
       const own = open.get(meta.id);
       if (!own) {
         read(meta, logStart, { frame: 'create', owned, caller });
         return;
       }
-      // This socket reads it already, and will not be told anything twice.
+      // This socket reads it already, and gets no event twice.
       own.owned ||= owned;
       if (caller && owned) own.callers.push(caller);
     },
 
     /**
-     * Where one that waits stands, now and as that changes. Resolves when it was told, or Redis did
-     * not say so in time.
+     * Sends the queue position of a request, now and when it changes. Resolves after the first report, or
+     * when Redis does not answer in time.
      */
-    async tellPlace(id: string): Promise<void> {
+    async reportPosition(id: string): Promise<void> {
       const one = open.get(id);
       if (!one) return;
-      one.visit?.leave();
-      // A socket that is full is not told more: its place comes again when it changes.
-      one.visit = waitingRoom.enter(id, (event) => hasRoom() && send(socketEvent(id, event)));
-      await within(one.visit.told).catch(() => {});
+      one.positionWatch?.stop();
+      // A full socket gets no report; the next change brings one.
+      one.positionWatch = queuePositions.watch(
+        id,
+        (event) => hasRoom() && send(socketEvent(id, event)),
+      );
+      await within(one.positionWatch.reported).catch(() => {});
     },
 
-    /** What was held back of it has been sent. */
+    /** The frames that were held back have been sent. */
     resume(id: string): void {
       const one = open.get(id);
-      if (one?.isHeldBack) one.turn.queue();
+      if (one?.isHeldBack) one.scheduled.queue();
     },
 
-    /** There is room again: they read on, one after the other. */
-    resumeAll: turns.goOn,
+    /** The socket has room again: its readers read on. */
+    resumeAll: scheduler.schedule,
 
-    /** Stops reading one without a word about it; false when it was not read. */
+    /** Stops reading a request without an event; false if the socket did not read it. */
     drop(id: string, reason?: string): boolean {
       const one = open.get(id);
       if (!one) return false;
@@ -257,15 +268,15 @@ export function createSocketRequests(
     },
 
     endAll(reason: string): void {
-      for (const one of letGoAll()) {
+      for (const one of closeAll()) {
         logEnd(one, 'left');
         leave(one, reason);
       }
     },
 
     /**
-     * This ingress stops: the requests run on without it, and the socket's client gets for each of them
-     * where it can be read from here on. Resolves when Redis has it, or did not answer in time.
+     * For a drain: the requests run on without this ingress, and the client gets for each of them where to
+     * read on. Resolves when Redis has it, or does not answer in time.
      */
     async handOverAll(): Promise<void> {
       await Promise.all(
@@ -278,8 +289,8 @@ export function createSocketRequests(
           ]);
         }),
       );
-      // What ended meanwhile has told its end.
-      for (const one of letGoAll()) {
+      // Requests that ended meanwhile are not open any more.
+      for (const one of closeAll()) {
         const { id } = one.meta;
         logEnd(one, 'handed_over', 'server_draining');
         send(socketEvent(id, movedEvent(id)));
@@ -294,7 +305,7 @@ export const noRoom = () =>
     code: 'too_many_requests_on_socket',
   });
 
-/** How the request of a terminal line ended, for the log of this process. */
+/** The outcome in a terminal line, for the process log. */
 function endOf(line: Line): { outcome: RequestOutcome; code?: string | null } {
   const entry = decodeEntry(line.text);
   if (entry.kind === 'done') return { outcome: 'completed' };

@@ -4,7 +4,7 @@ import type { Server, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { divideUpgrades, wantsSocket, whyNoSocket } from './upgrade.ts';
+import { routeUpgrades, wantsSocket, whyNoSocket } from './upgrade.ts';
 
 let server: Server;
 /** Answers to /held, which wait for the test. */
@@ -22,7 +22,7 @@ beforeEach(async () => {
       else response.end(`<${request.method} ${request.url} ${body}>`);
     });
   });
-  divideUpgrades(server, 'connection').on('upgrade', (request, socket: Socket) => {
+  routeUpgrades(server, 'connection').on('upgrade', (request, socket: Socket) => {
     sockets.push(String(request.url));
     socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n');
   });

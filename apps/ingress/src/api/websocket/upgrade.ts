@@ -6,17 +6,17 @@ import { invalidRequest } from '../../errors.ts';
 import type { ApiError } from '../../errors.ts';
 import { afterAnswers } from '../../server/pipelined.ts';
 
-/* What becomes of a request with an `Upgrade`: a WebSocket, or a request like any other. */
+/* A request with an `Upgrade` becomes a WebSocket, or is served like any other request. */
 
 /** The only version of the WebSocket protocol there is (RFC 6455). */
 const socketVersion = '13';
 
-/** Headers that speak of a connection's protocol, and of nothing else. */
+/** Headers about the protocol of the connection, and nothing else. */
 const ofUpgrade = new Set(['upgrade', 'http2-settings']);
 
 type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
-/** A server may ignore an upgrade that it does not offer, and clients count on it (RFC 9110, 7.8). */
+/** A server may ignore an upgrade that it does not offer, and clients rely on it (RFC 9110, 7.8). */
 export function wantsSocket({ method, url = '', headers }: Asked): boolean {
   const [path = ''] = url.split('?', 1);
   return (
@@ -26,7 +26,7 @@ export function wantsSocket({ method, url = '', headers }: Asked): boolean {
   );
 }
 
-/** Why there will be no WebSocket; undefined where there may be one. */
+/** The error of a handshake that is not valid; undefined if it is. */
 export function whyNoSocket({
   httpVersion,
   headers,
@@ -44,7 +44,7 @@ export function whyNoSocket({
   return undefined;
 }
 
-/** `connection`: as the client sent it. One that is to be closed is said to be. */
+/** `connection`: as the client sent it; the answer repeats its `close`. */
 export function upgradeRequired(message: string, connection = ''): ApiError {
   const isLast = hasToken(connection, 'close');
   return invalidRequest(message, {
@@ -67,7 +67,7 @@ export function upgradeRequired(message: string, connection = ''): ApiError {
  *
  * To be called before anything else listens to the server's connections.
  */
-export function divideUpgrades(
+export function routeUpgrades(
   server: HttpServer,
   event: 'connection' | 'secureConnection',
 ): EventEmitter {
