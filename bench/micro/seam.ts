@@ -1,15 +1,18 @@
 /**
  * What a fault in the middle of a long answer costs the worker's event loop, in milliseconds: the
  * search for an anchor, everything that one anchored step asks of the text, and a reply that repeats
- * it behind the curtain. The median of several rounds. Run: node bench/micro/seam.ts
+ * it behind the filter. The median of several rounds. Run: node bench/micro/seam.ts
  */
-import { continueBody, promptTokens } from '../../apps/worker/src/continuation/continue-body.ts';
-import { createCurtain } from '../../apps/worker/src/continuation/splice-filter.ts';
-import { rungsFor } from '../../apps/worker/src/continuation/strategies.ts';
-import type { Rung } from '../../apps/worker/src/continuation/strategies.ts';
+import {
+  continuationBody,
+  promptTokens,
+} from '../../apps/worker/src/continuation/continue-body.ts';
+import { createSpliceFilter } from '../../apps/worker/src/continuation/splice-filter.ts';
+import { strategiesFor } from '../../apps/worker/src/continuation/strategies.ts';
+import type { ContinuationStrategy } from '../../apps/worker/src/continuation/strategies.ts';
 import { chooseAnchor } from '../../apps/worker/src/continuation/splice/anchor.ts';
-import { addText, nothingShown } from '../../apps/worker/src/continuation/delivered.ts';
-import type { Shown } from '../../apps/worker/src/continuation/delivered.ts';
+import { addText, nothingDelivered } from '../../apps/worker/src/continuation/delivered.ts';
+import type { Delivered } from '../../apps/worker/src/continuation/delivered.ts';
 
 const LENGTHS = [20_000, 200_000, 1_000_000];
 const ROUNDS = 5;
@@ -45,12 +48,12 @@ const texts: Record<string, (length: number) => string> = {
 };
 
 /** As a worker has it: put together from chunks. */
-function shownOf(text: string): Shown {
-  const shown = nothingShown();
+function deliveredOf(text: string): Delivered {
+  const delivered = nothingDelivered();
   for (let at = 0; at < text.length; at += PIECE) {
-    addText(shown, '0:content', text.slice(at, at + PIECE));
+    addText(delivered, '0:content', text.slice(at, at + PIECE));
   }
-  return shown;
+  return delivered;
 }
 
 const chunkOf = (content: string, finish: string | null = null) => ({
@@ -67,27 +70,27 @@ const traits = {
   endsWithAssistant: false,
 };
 
-/** Three targets are asked for their rungs; then the request is made, and its prompt estimated. Where there is no anchor, it is a replay. */
-function step(shown: Shown): void {
+/** Three targets are asked for their strategies; then the request is made, and its prompt estimated. Where there is no anchor, it is a replay. */
+function step(delivered: Delivered): void {
   for (let target = 0; target < 3; target++) {
-    const input = { shown, traits, prefill: false, sameModel: false };
-    Array.from(rungsFor({ ...input, continuation: 'auto' }));
+    const input = { delivered, traits, prefill: false, sameModel: false };
+    Array.from(strategiesFor({ ...input, continuation: 'auto' }));
   }
-  const text = shown.texts.get('0:content') ?? '';
-  const rung = chooseAnchor(text) === undefined ? 'replay' : 'anchor';
-  const asked = continueBody('{"messages":[]}', rung, text);
-  createCurtain(rung, shown, false);
+  const text = delivered.texts.get('0:content') ?? '';
+  const strategy = chooseAnchor(text) === undefined ? 'replay' : 'anchor';
+  const asked = continuationBody('{"messages":[]}', strategy, text);
+  createSpliceFilter(strategy, delivered, false);
   promptTokens(asked);
 }
 
-/** The reply has been parsed: what is measured is the curtain. */
-function behind(rung: Rung, shown: Shown, reply: string): () => void {
+/** The reply has been parsed: what is measured is the splice filter. */
+function behind(strategy: ContinuationStrategy, delivered: Delivered, reply: string): () => void {
   const chunks: object[] = [];
   for (let at = 0; at < reply.length; at += PIECE)
     chunks.push(chunkOf(reply.slice(at, at + PIECE)));
   return () => {
-    const curtain = createCurtain(rung, shown, false);
-    for (const chunk of chunks) if (curtain.take(chunk, 100).kind === 'dropped') return;
+    const filter = createSpliceFilter(strategy, delivered, false);
+    for (const chunk of chunks) if (filter.take(chunk, 100).kind === 'dropped') return;
   };
 }
 
@@ -101,13 +104,13 @@ const cases: Record<string, (text: string) => () => void> = {
   },
   'anchored step': (text) => {
     let round = 0;
-    const all = Array.from({ length: ROUNDS + 1 }, (_, n) => shownOf(`${n}${text}`));
-    return () => step(all[round++] ?? nothingShown());
+    const all = Array.from({ length: ROUNDS + 1 }, (_, n) => deliveredOf(`${n}${text}`));
+    return () => step(all[round++] ?? nothingDelivered());
   },
-  'replay, 4 a chunk': (text) => behind('replay', shownOf(text), `${text} and on`),
-  'continue anew, 4 a chunk': (text) => behind('continue', shownOf(text), `${text} and on`),
+  'replay, 4 a chunk': (text) => behind('replay', deliveredOf(text), `${text} and on`),
+  'continue anew, 4 a chunk': (text) => behind('continue', deliveredOf(text), `${text} and on`),
   'anchor, then 4 a chunk': (text) =>
-    behind('anchor', shownOf(text), (chooseAnchor(text) ?? 'x') + text),
+    behind('anchor', deliveredOf(text), (chooseAnchor(text) ?? 'x') + text),
 };
 
 function median(run: () => void): string {

@@ -8,7 +8,7 @@ import type { Entry } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import { expect } from 'vitest';
 import { sseDone, sseError } from '../../apps/ingress/src/delivery/encode.ts';
-import { emptyHistory, rememberLine } from '../../apps/worker/src/continuation/history.ts';
+import { emptyHistory, applyLine } from '../../apps/worker/src/continuation/history.ts';
 import { maxCallsWithoutProgress } from '../../apps/worker/src/continuation/progress.ts';
 import { longestRetryAfterMs } from '../../apps/worker/src/continuation/retry.ts';
 import { readStrictly } from '../harness/strict-event-stream.ts';
@@ -331,13 +331,13 @@ function judgeSpeakers({ readers: [first], calls }: World): void {
   const history = emptyHistory();
   let isNew = true;
   for (const { text } of first?.lines ?? []) {
-    rememberLine(history, text);
+    applyLine(history, text);
     if (text.startsWith('z')) isNew = true;
     const number = isNew ? /^c\{"id":"chatcmpl-(\d+)"/.exec(text)?.[1] : undefined;
     if (number === undefined) continue;
     isNew = false;
     const { provider } = calls[Number(number)]?.target ?? {};
-    expect(history.speaker?.provider, 'the speaker by the log').toBe(provider);
+    expect(history.source?.provider, 'the speaker by the log').toBe(provider);
   }
 }
 

@@ -112,7 +112,7 @@ export class World {
       appender: createAppender({ log, maxHeldBytes, onError: () => {} }),
       worker: `w${this.workers.length}`,
       metrics: uncounted,
-      accounts: unlimited,
+      settlement: unlimited,
       maxHeldChars: 1e9,
       maxLogChars: 1e9,
       onError: (error) => this.errors.push(error),
@@ -126,7 +126,7 @@ export class World {
         return attempt;
       },
       mayHedge: () => true,
-      spareHedge() {},
+      returnHedge() {},
       register: (_, stop) => {
         worker.stop = stop;
         return () => {};

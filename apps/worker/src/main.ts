@@ -19,7 +19,7 @@ import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { startReporting } from '@millrace/shared/store/reports/reporting';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
-import { createAccounts } from './quota/settlement.ts';
+import { createQuotaSettlement } from './quota/settlement.ts';
 import { createAppender } from './run/appender.ts';
 import { createGathering } from './coalescing/gathering.ts';
 import { createCoalescingWindow } from './coalescing/window.ts';
@@ -32,7 +32,7 @@ import { watchOrphans } from './intake/orphans.ts';
 import { run } from './run/run.ts';
 import { logRuns } from './run/run-log.ts';
 import { createRuns } from './run/runs.ts';
-import { createSelf } from './observe/process-stats.ts';
+import { createProcessStats } from './observe/process-stats.ts';
 import { createFaultLog } from './upstream/fault-log.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createPools } from './upstream/pool/pools.ts';
@@ -137,7 +137,7 @@ const metrics = createMetrics({
     others: bounds,
   }),
 });
-const accounts = createAccounts({ windows, keeper, onError });
+const settlement = createQuotaSettlement({ windows, keeper, onError });
 const orphans = watchOrphans({
   log,
   graceMs: limits.ownerGraceMs,
@@ -152,9 +152,9 @@ const channels = createRedisChannels({
   connect: connectSubscriber,
   onError,
 });
-let answer = (_question: string): void => {};
-const hearing = await channels.openWorker(name, {
-  onQuestion: (question) => answer(question),
+let answerReport = (_question: string): void => {};
+const channel = await channels.openWorker(name, {
+  onQuestion: (question) => answerReport(question),
   onFinished: (id) => runs.stop(id, 'finished'),
   onJob: (shard, job) => receive(shard, job),
   onJobsWaiting: (shard, jobs) => intake.summoned(shard, jobs),
@@ -197,7 +197,7 @@ const consumer = startBullConsumer(
         appender,
         worker: name,
         metrics,
-        accounts,
+        settlement,
         maxHeldChars: limits.responseBodyBytes,
         maxLogChars: limits.streamLogBytes,
         policy: upstreams.policy,
@@ -205,7 +205,7 @@ const consumer = startBullConsumer(
         openGate: upstreams.openGate,
         call: upstreams.call,
         mayHedge: hedges.take,
-        spareHedge: hedges.giveBack,
+        returnHedge: hedges.giveBack,
         register: (job, stop, held) => runs.register(job, stop, held),
         timesLate: loop.times,
         onError,
@@ -219,7 +219,7 @@ intake.attach(consumer);
 const pauseWatch = watchPause({ pausedShards: () => consumer.pausedShards(), logger });
 checkLocks = () => consumer.checkLocks();
 ({ receive, onBeat: beaten, onGap: missed } = consumer);
-const self = createSelf({
+const processStats = createProcessStats({
   loop: loopDelay,
   runs: () => consumer.held,
   pausedShards: pauseWatch.paused,
@@ -231,7 +231,7 @@ const reporting = startReporting({
     at: Date.now(),
     metrics: await metrics.toJson(),
     sections: {
-      process: self(),
+      process: processStats(),
       intake: publicIntake(intake.snapshot()),
       upstreams: upstreams.snapshot(),
     },
@@ -240,7 +240,7 @@ const reporting = startReporting({
     logger.warn({ bytes, without }, 'the report for /metrics and /admin is too large: cut'),
   onError,
 });
-answer = reporting.answer;
+answerReport = reporting.answer;
 
 onSignals({
   log: logger,
@@ -258,7 +258,7 @@ onSignals({
     orphans.stop();
     loop.close();
     keeper.close();
-    await hearing.close();
+    await channel.close();
     upstreams.close();
     await leave(lastWordsMs);
     lifecycle.advance('stopped');

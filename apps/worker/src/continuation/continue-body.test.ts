@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { continueBody, promptTokens } from './continue-body.ts';
+import { continuationBody, promptTokens } from './continue-body.ts';
 import { chooseAnchor } from './splice/anchor.ts';
 
 const shown = 'The river turns the wheel, the wheel turns the stone, and the stone';
@@ -8,18 +8,18 @@ const body =
 
 describe('the request that goes on with an answer', () => {
   it('is the same for a replay, byte for byte', () => {
-    expect(continueBody(body, 'replay', shown)).toBe(body);
+    expect(continuationBody(body, 'replay', shown)).toBe(body);
   });
 
   it('ends with the answer so far, and is otherwise byte for byte the same', () => {
     const turn = `{"role":"assistant","content":${JSON.stringify(shown)}}`;
-    expect(continueBody(body, 'continue', shown)).toBe(
+    expect(continuationBody(body, 'continue', shown)).toBe(
       body.replace('"Mill?"}]', `"Mill?"},${turn}]`),
     );
   });
 
   it('asks for the anchor to be repeated, behind the answer so far', () => {
-    const { messages } = JSON.parse(continueBody(body, 'anchor', shown)) as {
+    const { messages } = JSON.parse(continuationBody(body, 'anchor', shown)) as {
       messages: { role: string; content: string }[];
     };
     expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user']);
@@ -28,7 +28,7 @@ describe('the request that goes on with an answer', () => {
   });
 
   it('may have had no message at all', () => {
-    const { messages } = JSON.parse(continueBody('{"messages": [ ] }', 'continue', 'Hi')) as {
+    const { messages } = JSON.parse(continuationBody('{"messages": [ ] }', 'continue', 'Hi')) as {
       messages: unknown[];
     };
     expect(messages).toEqual([{ role: 'assistant', content: 'Hi' }]);
@@ -38,7 +38,7 @@ describe('the request that goes on with an answer', () => {
     const asked = (most: unknown, rung: 'continue' | 'replay' = 'continue') =>
       (
         JSON.parse(
-          continueBody(JSON.stringify({ messages: [], [name]: most }), rung, shown),
+          continuationBody(JSON.stringify({ messages: [], [name]: most }), rung, shown),
         ) as Record<string, unknown>
       )[name];
     expect(asked(1000)).toBe(1000 - Math.ceil(shown.length / 4));
@@ -50,7 +50,7 @@ describe('the request that goes on with an answer', () => {
 
 it('reduces the room by what Chinese text takes, which is more than what English does', () => {
   const chinese = '河水推动水轮，水轮带动磨石。'.repeat(4);
-  const body = continueBody('{"messages":[],"max_tokens":1000}', 'continue', chinese);
+  const body = continuationBody('{"messages":[],"max_tokens":1000}', 'continue', chinese);
   expect(JSON.parse(body)).toMatchObject({ max_tokens: 1000 - chinese.length });
 });
 

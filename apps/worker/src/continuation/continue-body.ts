@@ -1,6 +1,6 @@
 import { memberText, setMembers } from '@millrace/shared/domain/json-text';
 import { tokensIn, tokensInJson } from '@millrace/shared/domain/tokens';
-import type { Rung } from './strategies.ts';
+import type { ContinuationStrategy } from './strategies.ts';
 import { chooseAnchor } from './splice/anchor.ts';
 
 /** Tokens that are asked for at least: a request for none is refused. */
@@ -10,22 +10,27 @@ const fewestTokens = 16;
  * The request that makes a target go on with an answer of which `shown` was shown. A replay asks the
  * same again; the others get the conversation with the answer so far, and less room for the rest.
  */
-export function continueBody(body: string, rung: Rung, shown: string): string {
-  if (rung === 'replay') return body;
-  const turns: object[] = [{ role: 'assistant', content: shown }];
-  if (rung === 'anchor') turns.push({ role: 'user', content: anchorPrompt(shown) });
+export function continuationBody(
+  body: string,
+  strategy: ContinuationStrategy,
+  delivered: string,
+): string {
+  if (strategy === 'replay') return body;
+  const turns: object[] = [{ role: 'assistant', content: delivered }];
+  if (strategy === 'anchor') turns.push({ role: 'user', content: anchorPrompt(delivered) });
   const members: Record<string, string> = {
     messages: append(memberText(body, 'messages') ?? '[]', turns),
   };
   for (const name of ['max_tokens', 'max_completion_tokens']) {
     const most = Number(memberText(body, name));
-    if (most > 0) members[name] = String(Math.max(fewestTokens, most - Math.ceil(tokensIn(shown))));
+    if (most > 0)
+      members[name] = String(Math.max(fewestTokens, most - Math.ceil(tokensIn(delivered))));
   }
   return setMembers(body, members);
 }
 
-function anchorPrompt(shown: string): string {
-  const anchor = chooseAnchor(shown) ?? shown;
+function anchorPrompt(delivered: string): string {
+  const anchor = chooseAnchor(delivered) ?? delivered;
   return (
     'Your answer above was cut off by a lost connection. Go on with it. Begin your reply by repeating ' +
     `its last words exactly, word for word:\n\n${anchor}\n\n` +

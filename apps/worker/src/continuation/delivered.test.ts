@@ -1,22 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { chunk, shownOf, toolCall } from './history.fixture.ts';
-import { addChunk, addText, isNothing, keptChars, nothingShown, plainText } from './delivered.ts';
+import { chunk, deliveredOf, toolCall } from './history.fixture.ts';
+import { addChunk, addText, isEmpty, keptChars, nothingDelivered, plainText } from './delivered.ts';
 
 describe('what readers were shown', () => {
   it('is nothing after a role, an empty delta or chunks that are none', () => {
     const empty = [chunk({ role: 'assistant', content: '' }), chunk({}), {}, { choices: 'x' }];
-    expect(isNothing(shownOf(...empty))).toBe(true);
-    expect(plainText(shownOf(...empty))).toBeUndefined();
+    expect(isEmpty(deliveredOf(...empty))).toBe(true);
+    expect(plainText(deliveredOf(...empty))).toBeUndefined();
   });
 
   it('is something after an end alone', () => {
-    const shown = shownOf(chunk({}, { finish: 'stop' }));
-    expect(isNothing(shown)).toBe(false);
+    const shown = deliveredOf(chunk({}, { finish: 'stop' }));
+    expect(isEmpty(shown)).toBe(false);
     expect(shown.finished).toEqual(new Map([[0, 'stop']]));
   });
 
   it('has the text of each choice and each voice', () => {
-    const shown = shownOf(
+    const shown = deliveredOf(
       chunk({ reasoning_content: 'Hm. ' }),
       chunk({ content: 'He' }),
       chunk({ content: 'llo' }),
@@ -33,12 +33,12 @@ describe('what readers were shown', () => {
   });
 
   it('counts reasoning once that comes under two names', () => {
-    const shown = shownOf(chunk({ reasoning: 'Hm.', reasoning_content: 'Hm.' }));
+    const shown = deliveredOf(chunk({ reasoning: 'Hm.', reasoning_content: 'Hm.' }));
     expect(shown.texts.get('0:reasoning')).toBe('Hm.');
   });
 
   it('that is longer than what may be kept is not kept, and cannot be compared any more', () => {
-    const shown = nothingShown(10);
+    const shown = nothingDelivered(10);
     addText(shown, '0:content', 'Hello');
     addText(shown, '1:content', 'Hello');
     expect([keptChars(shown), shown.chars, shown.other]).toEqual([10, 10, false]);
@@ -46,37 +46,40 @@ describe('what readers were shown', () => {
     expect([keptChars(shown), shown.chars, shown.other]).toEqual([0, 11, true]);
     addText(shown, '0:content', '?');
     expect([keptChars(shown), shown.chars]).toEqual([0, 12]);
-    expect([plainText(shown), isNothing(shown)]).toEqual([undefined, false]);
+    expect([plainText(shown), isEmpty(shown)]).toEqual([undefined, false]);
   });
 
   it('is a plain text only where there is nothing beside it', () => {
     const text = chunk({ content: 'Hello' });
-    expect(plainText(shownOf(text))).toBe('Hello');
-    expect(plainText(shownOf(text, chunk({ reasoning: 'Hm.' })))).toBeUndefined();
-    expect(plainText(shownOf(text, chunk({ content: 'Hi' }, { index: 1 })))).toBeUndefined();
-    expect(plainText(shownOf(text, chunk(toolCall)))).toBeUndefined();
+    expect(plainText(deliveredOf(text))).toBe('Hello');
+    expect(plainText(deliveredOf(text, chunk({ reasoning: 'Hm.' })))).toBeUndefined();
+    expect(plainText(deliveredOf(text, chunk({ content: 'Hi' }, { index: 1 })))).toBeUndefined();
+    expect(plainText(deliveredOf(text, chunk(toolCall)))).toBeUndefined();
     expect(
-      plainText(shownOf(text, chunk({}, { logprobs: { content: [{ token: 'a' }] } }))),
+      plainText(deliveredOf(text, chunk({}, { logprobs: { content: [{ token: 'a' }] } }))),
     ).toBeUndefined();
   });
 
   it('has the identity of the first chunk that has one', () => {
     const first = { ...chunk({}), id: '', model: '' };
-    const shown = shownOf(first, chunk({ content: 'a' }), { ...chunk({ content: 'b' }), id: 'x' });
+    const shown = deliveredOf(first, chunk({ content: 'a' }), {
+      ...chunk({ content: 'b' }),
+      id: 'x',
+    });
     expect(shown.identity).toEqual({ id: 'chatcmpl-1', created: 1, model: 'm' });
   });
 
   it('has what its parts say, joined as a reader joins them, and counts it', () => {
     const part = (text: string) => ({ reasoning_details: [{ type: 'reasoning.text', text }] });
-    const shown = shownOf(chunk(part('Hm')), chunk(part('')), chunk(part('.')));
+    const shown = deliveredOf(chunk(part('Hm')), chunk(part('')), chunk(part('.')));
     const [leaf, ...more] = shown.parts.get('0:reasoning_details') ?? [];
     expect([leaf?.kind, leaf?.value, more]).toEqual(['text', 'Hm.', []]);
     expect([shown.chars, shown.partChars, keptChars(shown)]).toEqual([0, 3, 3]);
-    expect([isNothing(shown), plainText(shown)]).toEqual([false, undefined]);
+    expect([isEmpty(shown), plainText(shown)]).toEqual([false, undefined]);
   });
 
   it('keeps no more of parts than of text', () => {
-    const shown = nothingShown(10);
+    const shown = nothingDelivered(10);
     const part = { reasoning_details: [{ type: 'reasoning.encrypted', data: 'AAAAAAAAAAAA' }] };
     addChunk(shown, chunk({ content: 'Hello' }));
     addChunk(shown, chunk(part));
@@ -86,7 +89,7 @@ describe('what readers were shown', () => {
   it('is no trouble where a value is nested more deeply than JSON can be written', () => {
     const deep: unknown = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000));
     const parts = { reasoning_details: [{ type: 'x', data: deep }], content: [deep] };
-    const shown = shownOf(
+    const shown = deliveredOf(
       chunk({ x: { deep }, type: deep, ...parts }),
       chunk({ list: [deep], y: { deep } }),
     );
@@ -94,7 +97,7 @@ describe('what readers were shown', () => {
   });
 
   it('cannot be compared where it is reasoning in a form that we do not know', () => {
-    expect(shownOf(chunk({ thinking: { text: 'Hm.' } })).other).toBe(true);
-    expect(shownOf(chunk({ thinking: { text: '' }, reasoning: {} })).other).toBe(false);
+    expect(deliveredOf(chunk({ thinking: { text: 'Hm.' } })).other).toBe(true);
+    expect(deliveredOf(chunk({ thinking: { text: '' }, reasoning: {} })).other).toBe(false);
   });
 });

@@ -10,7 +10,7 @@ import {
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { tokensIn, tokensInCalls } from '@millrace/shared/domain/tokens';
-import { addLeaves, itemLeaves, leavesOf, saysNothing } from './parts.ts';
+import { addLeaves, itemLeaves, leavesOf, isBlank } from './parts.ts';
 import type { Leaf } from './parts.ts';
 import { addVendorChunk, addVendorValues, noVendorValues } from './vendor-fields.ts';
 import type { VendorValues } from './vendor-fields.ts';
@@ -24,7 +24,7 @@ export type Identity = { id?: unknown; created?: unknown; model?: unknown };
  * What the readers of a request were sent of its answer. A plain reader cannot take it back, so
  * whatever comes after must fit it.
  */
-export type Shown = {
+export type Delivered = {
   /** By choice and channel (`0:content`), the text so far; none of an answer that is too long to be kept. */
   readonly texts: Map<string, string>;
   /** By choice and list (`0:reasoning_details`, `0:logprobs.content`), what its parts said so far. */
@@ -55,7 +55,7 @@ export type Shown = {
   identity: Identity | undefined;
 };
 
-export const nothingShown = (maxChars = Infinity): Shown => ({
+export const nothingDelivered = (maxChars = Infinity): Delivered => ({
   texts: new Map(),
   parts: new Map(),
   reasoningNames: new Map(),
@@ -72,87 +72,89 @@ export const nothingShown = (maxChars = Infinity): Shown => ({
   identity: undefined,
 });
 
-export const isNothing = (shown: Shown): boolean =>
-  shown.texts.size === 0 &&
-  shown.parts.size === 0 &&
-  !shown.toolCall &&
-  !shown.other &&
-  shown.finished.size === 0;
+export const isEmpty = (delivered: Delivered): boolean =>
+  delivered.texts.size === 0 &&
+  delivered.parts.size === 0 &&
+  !delivered.toolCall &&
+  !delivered.other &&
+  delivered.finished.size === 0;
 
 /** The one text that a target could go on from; undefined when there is more, or none. */
-export function plainText(shown: Shown): string | undefined {
-  const text = shown.texts.get('0:content');
-  const isOnly = shown.texts.size === 1 && shown.parts.size === 0;
-  return text !== undefined && isOnly && !shown.other && !shown.toolCall ? text : undefined;
+export function plainText(delivered: Delivered): string | undefined {
+  const text = delivered.texts.get('0:content');
+  const isOnly = delivered.texts.size === 1 && delivered.parts.size === 0;
+  return text !== undefined && isOnly && !delivered.other && !delivered.toolCall ? text : undefined;
 }
 
 /** Characters that are kept of it. */
-export const keptChars = ({ kept, vendor }: Shown): number => kept + vendor.chars;
+export const keptChars = ({ kept, vendor }: Delivered): number => kept + vendor.chars;
 
-export const key = (choice: number, channel: Channel | ListName): string => `${choice}:${channel}`;
+export const channelKey = (choice: number, channel: Channel | ListName): string =>
+  `${choice}:${channel}`;
 
 /** Adds a text to a channel. An empty one is nothing. Returns its estimated tokens. */
-export function addText(shown: Shown, where: string, text: string): number {
+export function addText(delivered: Delivered, where: string, text: string): number {
   if (text === '') return 0;
   const tokens = tokensIn(text);
-  shown.chars += text.length;
-  shown.tokens += tokens;
-  if (keep(shown, text.length)) shown.texts.set(where, (shown.texts.get(where) ?? '') + text);
+  delivered.chars += text.length;
+  delivered.tokens += tokens;
+  if (keep(delivered, text.length))
+    delivered.texts.set(where, (delivered.texts.get(where) ?? '') + text);
   return tokens;
 }
 
-function addParts(shown: Shown, where: string, leaves: readonly Leaf[]): void {
+function addParts(delivered: Delivered, where: string, leaves: readonly Leaf[]): void {
   if (leaves.length === 0) return;
-  const said = shown.parts.get(where) ?? [];
+  const said = delivered.parts.get(where) ?? [];
   const chars = addLeaves(said, leaves);
-  shown.partChars += chars;
-  if (keep(shown, chars)) shown.parts.set(where, said);
+  delivered.partChars += chars;
+  if (keep(delivered, chars)) delivered.parts.set(where, said);
 }
 
 /** Counts what is kept; of an answer that is too long nothing is. */
-function keep(shown: Shown, chars: number): boolean {
-  if (shown.kept + chars <= shown.maxChars && !shown.other) {
-    shown.kept += chars;
+function keep(delivered: Delivered, chars: number): boolean {
+  if (delivered.kept + chars <= delivered.maxChars && !delivered.other) {
+    delivered.kept += chars;
     return true;
   }
-  shown.texts.clear();
-  shown.parts.clear();
-  shown.kept = 0;
-  shown.other = true;
+  delivered.texts.clear();
+  delivered.parts.clear();
+  delivered.kept = 0;
+  delivered.other = true;
   return false;
 }
 
 /** Adds what a chunk says. Changes `shown`; returns the estimated tokens that it added. */
-export function addChunk(shown: Shown, chunk: unknown): number {
+export function addChunk(delivered: Delivered, chunk: unknown): number {
   if (!isObject(chunk)) return 0;
-  const before = shown.tokens;
-  shown.identity ??= identityOf(chunk);
+  const before = delivered.tokens;
+  delivered.identity ??= identityOf(chunk);
   const choices = itemsOf(chunk['choices']);
-  if (choices.length === 0) addVendorChunk(shown.vendor, chunk);
+  if (choices.length === 0) addVendorChunk(delivered.vendor, chunk);
   for (let place = 0; place < choices.length; place++) {
     const choice = choices[place];
     const delta = deltaOf(choice);
     if (!isObject(choice) || !delta) continue;
     const index = choiceIndex(choice, place);
-    shown.begun.add(index);
+    delivered.begun.add(index);
     for (const [channel, text] of textsOf(delta)) {
-      addText(shown, key(index, channel), text);
-      if (channel === 'reasoning' && !shown.reasoningNames.has(index)) {
-        shown.reasoningNames.set(index, reasoningNames(delta));
+      addText(delivered, channelKey(index, channel), text);
+      if (channel === 'reasoning' && !delivered.reasoningNames.has(index)) {
+        delivered.reasoningNames.set(index, reasoningNames(delta));
       }
     }
     for (const { name, value, isWhole } of listsOf(choice, delta)) {
-      addParts(shown, key(index, name), isWhole ? itemLeaves(value) : leavesOf(value));
+      addParts(delivered, channelKey(index, name), isWhole ? itemLeaves(value) : leavesOf(value));
     }
     if (hasToolCall(delta)) {
-      shown.toolCall = true;
-      shown.tokens += tokensInCalls(delta);
+      delivered.toolCall = true;
+      delivered.tokens += tokensInCalls(delta);
     }
-    if (hasOther(delta)) shown.other = true;
-    addVendorValues(shown.vendor, index, choice, delta);
+    if (hasOther(delta)) delivered.other = true;
+    addVendorValues(delivered.vendor, index, choice, delta);
   }
-  for (const { index, reason } of finishReasons(chunk)) shown.finished.set(index, reason);
-  return shown.tokens - before;
+  for (const { index, reason } of finishReasons(chunk)) delivered.finished.set(index, reason);
+  return delivered.tokens - before;
 }
 
 /** The texts that a delta adds, by channel. */
@@ -184,7 +186,7 @@ export function listsOf(choice: JsonObject, delta: JsonObject): List[] {
     lists.push({ name: 'content[]', value: delta['content'], isWhole: false });
   }
   for (const name of reasoningPartFields) {
-    if (!saysNothing(delta[name])) lists.push({ name, value: delta[name], isWhole: false });
+    if (!isBlank(delta[name])) lists.push({ name, value: delta[name], isWhole: false });
   }
   const logprobs = choice['logprobs'];
   if (!isObject(logprobs)) return lists;
@@ -201,7 +203,7 @@ const isText = (value: unknown): boolean => typeof value === 'string' && value !
 const hasOther = (delta: JsonObject): boolean =>
   isObject(delta['audio']) ||
   itemsOf(delta['images']).length > 0 ||
-  reasoningTextFields.some((name) => typeof delta[name] === 'object' && !saysNothing(delta[name]));
+  reasoningTextFields.some((name) => typeof delta[name] === 'object' && !isBlank(delta[name]));
 
 function identityOf(chunk: Readonly<Record<string, unknown>>): Identity | undefined {
   const { id, created, model } = chunk;

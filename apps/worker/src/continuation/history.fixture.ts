@@ -1,9 +1,10 @@
 import type { AttemptMode, Entry } from '@millrace/shared/domain/entry';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
-import { emptyHistory, remember } from './history.ts';
+import type { Target } from '@millrace/shared/domain/request';
+import { emptyHistory, applyEntry } from './history.ts';
 import type { History } from './history.ts';
-import { addChunk, nothingShown } from './delivered.ts';
-import type { Shown } from './delivered.ts';
+import { addChunk, nothingDelivered } from './delivered.ts';
+import type { Delivered } from './delivered.ts';
 import type { RequestTraits } from './traits.ts';
 
 /* What the tests of the ladder are made of: lines of a log, chunks, faults. */
@@ -17,9 +18,11 @@ export const plainTraits: RequestTraits = {
   endsWithAssistant: false,
 };
 
-type Place = { provider: string; model: string };
-
-export const started = (attempt: number, { provider, model }: Place, mode: AttemptMode = 'start') =>
+export const started = (
+  attempt: number,
+  { provider, model }: Target,
+  mode: AttemptMode = 'start',
+) =>
   ({
     kind: 'attempt',
     data: { run: 1, attempt, provider, model, mode, at: 1000 },
@@ -59,12 +62,12 @@ export const said = (delta: object | string, choice?: Choice): Entry => ({
 
 export function historyOf(...entries: Entry[]): History {
   const history = emptyHistory();
-  for (const entry of entries) remember(history, entry);
+  for (const entry of entries) applyEntry(history, entry);
   return history;
 }
 
-export function shownOf(...chunks: object[]): Shown {
-  const shown = nothingShown();
+export function deliveredOf(...chunks: object[]): Delivered {
+  const shown = nothingDelivered();
   for (const one of chunks) addChunk(shown, one);
   return shown;
 }

@@ -2,36 +2,36 @@ import { encodeEntry } from '@millrace/shared/domain/entry';
 import type { Entry } from '@millrace/shared/domain/entry';
 import { describe, expect, it } from 'vitest';
 import { ended, historyOf, reset, said, seam, started } from './history.fixture.ts';
-import { emptyHistory, remember, rememberLine, rememberText, speaks } from './history.ts';
-import { sinceShown } from './progress.ts';
-import { isNothing, nothingShown, plainText } from './delivered.ts';
+import { emptyHistory, applyEntry, applyLine, applyText, setSource } from './history.ts';
+import { sinceDelivered } from './progress.ts';
+import { isEmpty, nothingDelivered, plainText } from './delivered.ts';
 
 const one = { provider: 'one', model: 'a' };
 const two = { provider: 'two', model: 'b' };
 
 describe("a log's story", () => {
   it('has every attempt with its end, open while nothing ended it', () => {
-    const { tries } = historyOf(
+    const { attempts } = historyOf(
       started(1, one),
       ended(1, 'upstream_reset'),
       started(2, two, 'replay'),
     );
     const silent = {
       answered: false,
-      spoke: false,
+      wasDelivered: false,
       advanced: false,
       tokens: 0,
       offset: 0,
       report: undefined,
     };
-    expect(tries).toEqual([
+    expect(attempts).toEqual([
       { attempt: 1, ...one, mode: 'start', outcome: 'upstream_reset', ...silent },
       { attempt: 2, ...two, mode: 'replay', outcome: 'open', ...silent },
     ]);
   });
 
   it('knows of an attempt that it was answered, by its first token or by what was shown of it', () => {
-    const { tries } = historyOf(
+    const { attempts } = historyOf(
       started(1, one),
       said('Hel'),
       ended(1, 'upstream_reset'),
@@ -40,11 +40,11 @@ describe("a log's story", () => {
       started(3, one, 'replay'),
       ended(3, 'upstream_overloaded'),
     );
-    expect(tries.map(({ answered }) => answered)).toEqual([true, true, false]);
+    expect(attempts.map(({ answered }) => answered)).toEqual([true, true, false]);
   });
 
   it('has the estimated tokens that each attempt sent for it, repeated or new', () => {
-    const { tries } = historyOf(
+    const { attempts } = historyOf(
       started(1, one),
       said({ role: 'assistant', content: '' }),
       said({ reasoning: 'Hm.' }),
@@ -59,15 +59,15 @@ describe("a log's story", () => {
       started(4, one, 'replay'),
       seam(4, 'replay', 'diverged', 14),
     );
-    expect(tries.map(({ tokens }) => tokens)).toEqual([2, 3.25, 1, 0]);
-    expect(tries.map(({ offset }) => offset)).toEqual([0, 8, 13, 17]);
+    expect(attempts.map(({ tokens }) => tokens)).toEqual([2, 3.25, 1, 0]);
+    expect(attempts.map(({ offset }) => offset)).toEqual([0, 8, 13, 17]);
   });
 
   it('has what was shown and who said it', () => {
     const history = historyOf(started(1, one), said('Hel'), said('lo'));
-    expect(plainText(history.shown)).toBe('Hello');
-    expect(history.speaker).toMatchObject(one);
-    expect(history.tries[0]?.spoke).toBe(true);
+    expect(plainText(history.delivered)).toBe('Hello');
+    expect(history.source).toMatchObject(one);
+    expect(history.attempts[0]?.wasDelivered).toBe(true);
   });
 
   it('gives the word to another attempt where its seam was passed', () => {
@@ -77,47 +77,47 @@ describe("a log's story", () => {
       ended(1, 'upstream_reset'),
       started(2, two, 'replay'),
     ];
-    expect(historyOf(...lines, seam(2, 'replay', 'diverged')).speaker).toMatchObject(one);
+    expect(historyOf(...lines, seam(2, 'replay', 'diverged')).source).toMatchObject(one);
     const passed = historyOf(...lines, seam(2, 'replay'), said('lo'));
-    expect(passed.speaker).toMatchObject(two);
-    expect(plainText(passed.shown)).toBe('Hello');
+    expect(passed.source).toMatchObject(two);
+    expect(plainText(passed.delivered)).toBe('Hello');
   });
 
   describe('of two attempts side by side', () => {
     const both = [started(1, one), started(2, two)];
 
     it('gives the word to the newer one, where no line gives it to the other', () => {
-      expect(historyOf(...both, said('Hi')).speaker).toMatchObject(two);
+      expect(historyOf(...both, said('Hi')).source).toMatchObject(two);
       const named = historyOf(...both, seam(1, 'start'), said('Hi'));
-      expect(named.speaker).toMatchObject(one);
-      expect(named.tries.map(({ spoke }) => spoke)).toEqual([true, false]);
+      expect(named.source).toMatchObject(one);
+      expect(named.attempts.map(({ wasDelivered }) => wasDelivered)).toEqual([true, false]);
     });
 
     it('gives the word to the one that is under way, where the other has failed', () => {
-      expect(historyOf(...both, ended(2, 'x'), said('Hi')).speaker).toMatchObject(one);
+      expect(historyOf(...both, ended(2, 'x'), said('Hi')).source).toMatchObject(one);
     });
   });
 
   it('forgets with a reset what was shown, and not who was tried', () => {
     const history = historyOf(started(1, one), said('Hello'), reset);
-    expect(history.shown).toEqual(nothingShown());
-    expect(history.speaker).toBeUndefined();
-    expect(history.tries).toHaveLength(1);
+    expect(history.delivered).toEqual(nothingDelivered());
+    expect(history.source).toBeUndefined();
+    expect(history.attempts).toHaveLength(1);
   });
 
   it('keeps of a fresh answer, too, no more text than it may', () => {
     const history = emptyHistory(4);
-    for (const one of [said('Hello'), reset, said('Hell')]) remember(history, one);
-    expect(plainText(history.shown)).toBe('Hell');
-    remember(history, said('o'));
-    expect(history.shown).toMatchObject({ texts: new Map(), chars: 5, other: true });
+    for (const one of [said('Hello'), reset, said('Hell')]) applyEntry(history, one);
+    expect(plainText(history.delivered)).toBe('Hell');
+    applyEntry(history, said('o'));
+    expect(history.delivered).toMatchObject({ texts: new Map(), chars: 5, other: true });
   });
 
   it('of a whole answer cannot be gone on from', () => {
     const result: Entry = { kind: 'result', data: { contentType: 'x', body: '{}' } };
-    const { shown } = historyOf(started(1, one), result);
-    expect(isNothing(shown)).toBe(false);
-    expect(plainText(shown)).toBeUndefined();
+    const { delivered } = historyOf(started(1, one), result);
+    expect(isEmpty(delivered)).toBe(false);
+    expect(plainText(delivered)).toBeUndefined();
   });
 
   it('has the usage that was told, in whatever place, until readers are told to forget', () => {
@@ -131,8 +131,8 @@ describe("a log's story", () => {
 
   it('is not changed by usage and the end', () => {
     const done: Entry = { kind: 'done', data: { finishReason: null, attempts: 1, at: 1 } };
-    const { shown } = historyOf(started(1, one), { kind: 'usage', text: '{}' }, done);
-    expect(isNothing(shown)).toBe(true);
+    const { delivered } = historyOf(started(1, one), { kind: 'usage', text: '{}' }, done);
+    expect(isEmpty(delivered)).toBe(true);
   });
 
   it('is the same read from its lines as written', () => {
@@ -144,8 +144,8 @@ describe("a log's story", () => {
       seam(2, 'anchor'),
     ];
     const read = emptyHistory();
-    for (const entry of entries) rememberLine(read, encodeEntry(entry));
-    rememberText(read, 'lo');
+    for (const entry of entries) applyLine(read, encodeEntry(entry));
+    applyText(read, 'lo');
     expect(read).toEqual(historyOf(...entries, said('lo')));
   });
 });
@@ -158,14 +158,14 @@ describe('the tries since progress', () => {
       started(2, two, 'replay'),
       started(3, one),
     );
-    expect(sinceShown(history.tries).map(({ attempt }) => attempt)).toEqual([2, 3]);
-    speaks(history, 2);
-    expect(sinceShown(history.tries).map(({ attempt }) => attempt)).toEqual([3]);
-    speaks(history, 99);
-    expect(history.speaker).toMatchObject(two);
+    expect(sinceDelivered(history.attempts).map(({ attempt }) => attempt)).toEqual([2, 3]);
+    setSource(history, 2);
+    expect(sinceDelivered(history.attempts).map(({ attempt }) => attempt)).toEqual([3]);
+    setSource(history, 99);
+    expect(history.source).toMatchObject(two);
   });
 
   it('are all where nobody was heard', () => {
-    expect(sinceShown(historyOf(started(1, one)).tries)).toHaveLength(1);
+    expect(sinceDelivered(historyOf(started(1, one)).attempts)).toHaveLength(1);
   });
 });

@@ -9,12 +9,12 @@ import type {
   Result,
   SeamRecord,
 } from '@millrace/shared/domain/entry';
-import { reach } from './progress.ts';
-import { addChunk, addText, key, nothingShown } from './delivered.ts';
-import type { Shown } from './delivered.ts';
+import { progressOf } from './progress.ts';
+import { addChunk, addText, channelKey, nothingDelivered } from './delivered.ts';
+import type { Delivered } from './delivered.ts';
 
 /** One attempt, as far as what comes next depends on it. */
-export type Try = {
+export type AttemptState = {
   attempt: number;
   provider: string;
   model: string;
@@ -24,7 +24,7 @@ export type Try = {
   /** Its target began to answer. */
   answered: boolean;
   /** Something of it was shown. */
-  spoke: boolean;
+  wasDelivered: boolean;
   /** And with it readers had more of an answer than ever before. */
   advanced: boolean;
   /** Estimated tokens of the answer that it is known to have sent: shown of it, and repeated before that. */
@@ -40,14 +40,14 @@ export type Try = {
  * written. A worker that takes over reads it from the log, and knows what its predecessor knew.
  */
 export type History = {
-  readonly tries: Try[];
+  readonly attempts: AttemptState[];
   /** When the first try of all began, in milliseconds since the epoch. */
   startedAt: number | undefined;
-  shown: Shown;
+  delivered: Delivered;
   /** How far any answer has come that readers were shown, also one that they were told to forget. */
   furthest: number;
   /** Who was shown last; one of the tries. */
-  speaker: Try | undefined;
+  source: AttemptState | undefined;
   /** The usage that readers were told. */
   usage: unknown;
   /** The whole answer of a call that was not streamed. */
@@ -57,25 +57,25 @@ export type History = {
 };
 
 /** `maxShownChars`: of the text shown, how much is kept to go on from. */
-export const emptyHistory = (maxShownChars = Infinity): History => ({
-  tries: [],
+export const emptyHistory = (maxDeliveredChars = Infinity): History => ({
+  attempts: [],
   startedAt: undefined,
-  shown: nothingShown(maxShownChars),
+  delivered: nothingDelivered(maxDeliveredChars),
   furthest: 0,
-  speaker: undefined,
+  source: undefined,
   usage: undefined,
   result: undefined,
   stopped: [],
 });
 
 /** Adds a line of the log. Changes `history`. */
-export function remember(history: History, entry: Entry): void {
+export function applyEntry(history: History, entry: Entry): void {
   switch (entry.kind) {
     case 'attempt':
-      begin(history, entry.data);
+      addAttempt(history, entry.data);
       break;
     case 'attempt_end': {
-      const one = history.tries.find(({ attempt }) => attempt === entry.data.attempt);
+      const one = history.attempts.find(({ attempt }) => attempt === entry.data.attempt);
       if (!one) break;
       one.outcome = entry.data.outcome;
       one.answered ||= entry.data.firstTokenAt !== undefined;
@@ -86,10 +86,10 @@ export function remember(history: History, entry: Entry): void {
       if (entry.data.outcome === 'passed') passSeam(history, entry.data);
       break;
     case 'chunk': {
-      if (history.speaker === undefined) speaks(history, impliedSpeaker(history)?.attempt);
+      if (history.source === undefined) setSource(history, impliedSource(history)?.attempt);
       const chunk = parseShallow(entry.text);
-      const tokens = addChunk(history.shown, chunk);
-      if (history.speaker) history.speaker.tokens += tokens;
+      const tokens = addChunk(history.delivered, chunk);
+      if (history.source) history.source.tokens += tokens;
       advance(history);
       history.usage = usageOf(chunk) ?? history.usage;
       break;
@@ -99,12 +99,12 @@ export function remember(history: History, entry: Entry): void {
       break;
     }
     case 'result':
-      history.shown.other = true;
+      history.delivered.other = true;
       history.result = entry.data;
       break;
     case 'reset':
-      history.shown = nothingShown(history.shown.maxChars);
-      history.speaker = undefined;
+      history.delivered = nothingDelivered(history.delivered.maxChars);
+      history.source = undefined;
       history.usage = undefined;
       history.result = undefined;
       break;
@@ -112,64 +112,67 @@ export function remember(history: History, entry: Entry): void {
   }
 }
 
-export const rememberLine = (history: History, line: string): void =>
-  remember(history, decodeEntry(line));
+export const applyLine = (history: History, line: string): void =>
+  applyEntry(history, decodeEntry(line));
 
 /** As `remember` of a chunk that adds nothing but a text to the first choice. */
-export function rememberText(history: History, content: string): void {
-  const tokens = addText(history.shown, key(0, 'content'), content);
-  if (history.speaker) history.speaker.tokens += tokens;
+export function applyText(history: History, content: string): void {
+  const tokens = addText(history.delivered, channelKey(0, 'content'), content);
+  if (history.source) history.source.tokens += tokens;
   advance(history);
 }
 
 /** Notes whose progress it is, where what was shown is any. */
 function advance(history: History): void {
-  const { shown, speaker } = history;
-  const now = reach(shown);
+  const { delivered, source } = history;
+  const now = progressOf(delivered);
   if (now <= history.furthest) return;
   history.furthest = now;
-  if (speaker) speaker.advanced = true;
+  if (source) source.advanced = true;
 }
 
 /** Whose the next chunk is, where no line says it: the speaker's, or the newest attempt's under way. */
-export const impliedSpeaker = ({ speaker, tries }: History): Try | undefined =>
-  speaker ?? tries.findLast(({ outcome }) => outcome === 'open');
+export const impliedSource = ({ source, attempts }: History): AttemptState | undefined =>
+  source ?? attempts.findLast(({ outcome }) => outcome === 'open');
 
 /** An attempt takes the floor: what is shown from here on is its own. */
-export function speaks(history: History, attempt: number | undefined): void {
-  const one = history.tries.find((candidate) => candidate.attempt === attempt);
+export function setSource(history: History, attempt: number | undefined): void {
+  const one = history.attempts.find((candidate) => candidate.attempt === attempt);
   if (!one) return;
-  one.spoke = true;
+  one.wasDelivered = true;
   one.answered = true;
   // What another one reported on the way is not the usage of what this one says.
-  if (history.speaker !== one) history.usage = undefined;
-  history.speaker = one;
+  if (history.source !== one) history.usage = undefined;
+  history.source = one;
 }
 
 function passSeam(history: History, { attempt, rung }: SeamRecord): void {
-  speaks(history, attempt);
+  setSource(history, attempt);
   // A replay repeats what was shown before it comes to something new.
-  if (rung === 'replay' && history.speaker) history.speaker.tokens += history.shown.tokens;
+  if (rung === 'replay' && history.source) history.source.tokens += history.delivered.tokens;
 }
 
-function begin(history: History, { attempt, provider, model, mode, at }: AttemptStarted): void {
+function addAttempt(
+  history: History,
+  { attempt, provider, model, mode, at }: AttemptStarted,
+): void {
   history.startedAt ??= at;
-  history.tries.push({
+  history.attempts.push({
     attempt,
     provider,
     model,
     mode,
     outcome: 'open',
     answered: false,
-    spoke: false,
+    wasDelivered: false,
     advanced: false,
     tokens: 0,
-    offset: history.shown.chars,
+    offset: history.delivered.chars,
     report: undefined,
   });
 }
 
-function reportIn({ usage, estimated }: AttemptEnded): Try['report'] {
+function reportIn({ usage, estimated }: AttemptEnded): AttemptState['report'] {
   const isReported = estimated === undefined || estimated === 'completion';
   return isReported && isObject(usage) ? usage : undefined;
 }
@@ -178,7 +181,7 @@ function reportIn({ usage, estimated }: AttemptEnded): Try['report'] {
  * What a target reported that was asked the caller's own prompt, and nothing more: the first one of all.
  * Undefined where none did.
  */
-export function promptReport({ tries }: Pick<History, 'tries'>): Try['report'] {
-  const asked = tries.filter(({ mode }) => mode !== 'continue' && mode !== 'anchor');
+export function promptReport({ attempts }: Pick<History, 'attempts'>): AttemptState['report'] {
+  const asked = attempts.filter(({ mode }) => mode !== 'continue' && mode !== 'anchor');
   return asked.find(({ report }) => Number(report?.['prompt_tokens']) > 0)?.report;
 }

@@ -49,7 +49,7 @@ function sift(part: unknown, take: Take, path = '', depth = 0): unknown {
   for (const field in part) {
     const value = part[field];
     if (field === '__proto__') continue;
-    if (labelFields.has(field) || saysNothing(value)) {
+    if (labelFields.has(field) || isBlank(value)) {
       kept[field] = value;
       continue;
     }
@@ -88,11 +88,11 @@ function siftAll(parts: readonly unknown[], take: Take, path = '', depth = 0): u
 }
 
 /** Null, an empty text, list or object, and a list or an object of such. */
-export function saysNothing(value: unknown, depth = 0): boolean {
+export function isBlank(value: unknown, depth = 0): boolean {
   if (value === null || value === undefined || value === '') return true;
   if (typeof value !== 'object' || depth > maxDepth) return false;
   for (const field in value) {
-    if (!saysNothing((value as JsonObject)[field], depth + 1)) return false;
+    if (!isBlank((value as JsonObject)[field], depth + 1)) return false;
   }
   return true;
 }
@@ -102,12 +102,12 @@ export const isThought = (part: unknown): boolean =>
   isObject(part) && (part['type'] === 'thinking' || part['type'] === 'reference');
 
 /** The words of a content in parts; undefined where a part is neither words nor a thought. */
-export function wordsIn(parts: readonly unknown[]): string | undefined {
+export function textIn(parts: readonly unknown[]): string | undefined {
   let words = '';
   for (const part of parts) {
     const text = isObject(part) ? part['text'] : part;
     if (typeof text === 'string') words += text;
-    else if (!isThought(part) && !saysNothing(part)) return undefined;
+    else if (!isThought(part) && !isBlank(part)) return undefined;
   }
   return words;
 }
@@ -136,14 +136,14 @@ export const itemLeaves = (items: unknown): Leaf[] =>
   itemsOf(items).map((item) => ({ label: 'item', kind: 'value', value: jsonOf(item) }));
 
 /** Adds leaves; those of one text become one. Returns the characters that were added. */
-export function addLeaves(said: Leaf[], leaves: readonly Leaf[]): number {
+export function addLeaves(known: Leaf[], leaves: readonly Leaf[]): number {
   let chars = 0;
   for (const leaf of leaves) {
-    const last = said.at(-1);
+    const last = known.at(-1);
     chars += leaf.value.length;
     if (last?.kind === 'text' && leaf.kind === 'text' && last.label === leaf.label) {
       last.value += leaf.value;
-    } else said.push({ ...leaf });
+    } else known.push({ ...leaf });
   }
   return chars;
 }
@@ -165,22 +165,22 @@ export type PartStep =
  * Compares leaf by leaf and text letter by letter. A signature stands for the text before it, which
  * was compared: another run signs the same text otherwise, and the one that was shown stays.
  */
-export function partSeam(said: readonly Leaf[]): PartSeam {
+export function partSeam(leaves: readonly Leaf[]): PartSeam {
   // What was shown grows with what is let through: the seam is behind what it was before.
-  const shown = said.map((leaf) => ({ ...leaf }));
+  const delivered = leaves.map((leaf) => ({ ...leaf }));
   let at = 0;
   /** Characters of the leaf at that place that have come again. */
   let offset = 0;
   let hasFailed = false;
 
   function take({ label, kind, value }: Leaf): string | undefined {
-    const before = shown[at];
+    const before = delivered[at];
     const isOver = before && offset === before.value.length;
     if (isOver && (kind !== 'text' || before.label !== label)) {
       at += 1;
       offset = 0;
     }
-    const leaf = shown[at];
+    const leaf = delivered[at];
     if (!leaf) return value;
     if (leaf.label !== label) return fail();
     if (kind !== 'text') {
@@ -192,7 +192,7 @@ export function partSeam(said: readonly Leaf[]): PartSeam {
     if (!value.startsWith(repeated)) return fail();
     offset += repeated.length;
     if (repeated.length === value.length) return undefined;
-    return at === shown.length - 1 ? value.slice(repeated.length) : fail();
+    return at === delivered.length - 1 ? value.slice(repeated.length) : fail();
   }
 
   function fail(): undefined {
@@ -212,8 +212,8 @@ export function partSeam(said: readonly Leaf[]): PartSeam {
         ),
       ),
     get isThrough() {
-      const last = shown.length - 1;
-      return at > last || (at === last && offset === shown[last]?.value.length);
+      const last = delivered.length - 1;
+      return at > last || (at === last && offset === delivered[last]?.value.length);
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
 import { ended, fault, historyOf, said, started } from './history.fixture.ts';
-import { backup, behindCurtain, journey, primary, third } from './plan.fixture.ts';
+import { backup, beforeSeam, stepsOf, primary, third } from './plan.fixture.ts';
 import type { Event } from './plan.fixture.ts';
 
 /* After a part of the answer was shown: when the same rung is tried again at the same target. */
@@ -19,7 +19,7 @@ describe('the rungs', () => {
     Array.from({ length: times }, () => 'upstream_overloaded');
 
   it('are tried again in the same way where the target was only busy', () => {
-    expect(journey({ ...from(), routes: [primary], random: 1 }, busy(3))).toEqual([
+    expect(stepsOf({ ...from(), routes: [primary], random: 1 }, busy(3))).toEqual([
       'primary replay',
       'primary replay +400',
       'primary replay +800',
@@ -29,12 +29,12 @@ describe('the rungs', () => {
 
   it('wait for a busy target only when no other one is left to go on', () => {
     const routes = [primary, backup, third];
-    expect(journey({ ...from(), routes, random: 1 }, busy(2))).toEqual([
+    expect(stepsOf({ ...from(), routes, random: 1 }, busy(2))).toEqual([
       'backup anchor',
       'third continue',
       'primary replay',
     ]);
-    expect(journey({ ...from(), random: 1 }, busy(6))).toEqual([
+    expect(stepsOf({ ...from(), random: 1 }, busy(6))).toEqual([
       'backup anchor',
       'primary replay',
       'primary replay +400',
@@ -48,12 +48,12 @@ describe('the rungs', () => {
 
   it('wait for no target that asks for a pause while another one may go on', () => {
     const pause = fault('upstream_rate_limited', { retryAfterMs: 2500 });
-    expect(journey(from(), [pause])).toEqual(['backup anchor', 'primary replay']);
+    expect(stepsOf(from(), [pause])).toEqual(['backup anchor', 'primary replay']);
   });
 
   it('are not tried again at a target that broke off in the middle of one, where there is another', () => {
-    const events = Array.from({ length: 9 }, () => behindCurtain('upstream_reset'));
-    expect(journey(from(), events)).toEqual([
+    const events = Array.from({ length: 9 }, () => beforeSeam('upstream_reset'));
+    expect(stepsOf(from(), events)).toEqual([
       'backup anchor',
       'primary replay',
       'backup replay',
@@ -63,8 +63,8 @@ describe('the rungs', () => {
   });
 
   it('of a single target that broke off have one repeat in all', () => {
-    const events = Array.from({ length: 9 }, () => behindCurtain('upstream_reset'));
-    expect(journey({ ...from(), routes: [primary] }, events)).toEqual([
+    const events = Array.from({ length: 9 }, () => beforeSeam('upstream_reset'));
+    expect(stepsOf({ ...from(), routes: [primary] }, events)).toEqual([
       'primary replay',
       'primary replay',
       'primary anchor',
@@ -75,7 +75,7 @@ describe('the rungs', () => {
   it('have the repeats of a busy target in common, whatever it says each time', () => {
     const busy: FaultCode[] = ['upstream_overloaded', 'upstream_reset', 'upstream_overloaded'];
     const events: Event[] = Array.from({ length: 12 }, (_, i) => busy[i % 3] ?? 'upstream_reset');
-    const words = journey({ ...from(), random: 0 }, events);
+    const words = stepsOf({ ...from(), random: 0 }, events);
     expect(words).toEqual([
       'backup anchor',
       'primary replay',
@@ -94,17 +94,17 @@ describe('a target that refused a key', () => {
 
   it('is asked with its other key at once, and not instead of the backup when it has none', () => {
     const otherKey = [primary];
-    expect(journey({ otherKey }, [limited])).toEqual(['primary start', 'primary start']);
-    expect(journey({ otherKey }, ['upstream_auth_failed'])).toEqual([
+    expect(stepsOf({ otherKey }, [limited])).toEqual(['primary start', 'primary start']);
+    expect(stepsOf({ otherKey }, ['upstream_auth_failed'])).toEqual([
       'primary start',
       'primary start',
     ]);
-    expect(journey({}, [limited])).toEqual(['primary start', 'backup start']);
+    expect(stepsOf({}, [limited])).toEqual(['primary start', 'backup start']);
   });
 
   it('goes on in the same way when it was to continue an answer', () => {
     const routes = [primary, third];
-    const words = journey({ ...from(), routes, otherKey: [third] }, [limited]);
+    const words = stepsOf({ ...from(), routes, otherKey: [third] }, [limited]);
     expect(words).toEqual(['third continue', 'third continue']);
   });
 });

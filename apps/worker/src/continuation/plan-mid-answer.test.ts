@@ -12,7 +12,7 @@ import {
   started,
   toolCall,
 } from './history.fixture.ts';
-import { backup, decide, journey, primary, third } from './plan.fixture.ts';
+import { backup, decide, stepsOf, primary, third } from './plan.fixture.ts';
 import type { Event } from './plan.fixture.ts';
 
 /* After a part of the answer was shown: which rung is tried where, and how it ends. */
@@ -31,7 +31,7 @@ const from = (delta?: object | string) => ({ history: interrupted(delta), fault:
 describe('the rungs', () => {
   it('begin at the next target, and each is tried once at each', () => {
     const events: Event[] = Array.from({ length: 4 }, () => 'no_continuation');
-    expect(journey(from(), events)).toEqual([
+    expect(stepsOf(from(), events)).toEqual([
       'backup anchor',
       'backup replay',
       'primary replay',
@@ -42,7 +42,7 @@ describe('the rungs', () => {
 
   it('begin with the native one where the target has it', () => {
     const events: Event[] = ['target_unsuited', 'no_continuation', 'no_continuation'];
-    expect(journey({ ...from(), routes: [primary, third] }, events).slice(0, 3)).toEqual([
+    expect(stepsOf({ ...from(), routes: [primary, third] }, events).slice(0, 3)).toEqual([
       'third continue',
       'third anchor',
       'third replay',
@@ -51,7 +51,7 @@ describe('the rungs', () => {
 
   it('wait at a target that failed otherwise, until the others had their turn', () => {
     const events: Event[] = Array.from({ length: 4 }, () => 'upstream_timeout');
-    expect(journey(from(), events)).toEqual([
+    expect(stepsOf(from(), events)).toEqual([
       'backup anchor',
       'primary replay',
       'backup replay',
@@ -62,7 +62,7 @@ describe('the rungs', () => {
 
   it('are all new once an attempt has said more', () => {
     const more = { lines: (n: number) => [seam(n, 'anchor'), said(' And more.')], code: broken };
-    expect(journey(from(), [more, 'no_continuation'])).toEqual([
+    expect(stepsOf(from(), [more, 'no_continuation'])).toEqual([
       'backup anchor',
       'primary anchor',
       'primary replay',
@@ -72,7 +72,7 @@ describe('the rungs', () => {
   it('go on through many faults as long as each brings something new, within a bound', () => {
     const more = (n: number): Entry[] => [seam(n, 'replay'), said(' More.')];
     const events: Event[] = Array.from({ length: 130 }, () => ({ lines: more, code: broken }));
-    const words = journey({ ...from(), traits: { ...plainTraits, repeats: true } }, events);
+    const words = stepsOf({ ...from(), traits: { ...plainTraits, repeats: true } }, events);
     expect(words).toHaveLength(100);
     expect(words.at(-1)).toBe('fail upstream_failed_mid_stream');
   });
@@ -85,7 +85,7 @@ describe('the rungs', () => {
 
   it('are tried by the worker that takes over from a dead one, at the next target', () => {
     const history = historyOf(started(1, primary), said(long));
-    expect(journey({ history }, [])).toEqual(['backup anchor']);
+    expect(stepsOf({ history }, [])).toEqual(['backup anchor']);
   });
 
   it('that a dead worker was on come after all others, once more', () => {
@@ -96,7 +96,7 @@ describe('the rungs', () => {
       started(2, backup, 'anchor'),
     );
     const events: Event[] = Array.from({ length: 4 }, () => 'no_continuation');
-    expect(journey({ history }, events)).toEqual([
+    expect(stepsOf({ history }, events)).toEqual([
       'primary replay',
       'primary anchor',
       'backup replay',
@@ -110,9 +110,9 @@ describe('the rungs', () => {
     const routes = [primary, backup, third];
     for (const entries of [open, open.slice(0, 2)]) {
       const lost = ended(entries.length === 2 ? 1 : 2, 'worker_lost');
-      const words = journey({ history: historyOf(...entries, lost), routes }, ['no_continuation']);
+      const words = stepsOf({ history: historyOf(...entries, lost), routes }, ['no_continuation']);
       expect(words).toEqual(
-        journey({ history: historyOf(...entries), routes }, ['no_continuation']),
+        stepsOf({ history: historyOf(...entries), routes }, ['no_continuation']),
       );
     }
   });
@@ -120,7 +120,7 @@ describe('the rungs', () => {
   it('that were handed over are tried first, by whoever goes on natively', () => {
     const history = historyOf(started(1, primary), said(long), ended(1, 'handed_over'));
     const routes = [primary, backup, third];
-    expect(journey({ history, routes }, [])).toEqual(['third continue']);
+    expect(stepsOf({ history, routes }, [])).toEqual(['third continue']);
   });
 
   it.each([
@@ -128,7 +128,7 @@ describe('the rungs', () => {
     ['off', []],
   ] as const)('with continuation %s are %j', (continuation, rungs) => {
     const events: Event[] = Array.from({ length: 3 }, () => 'no_continuation');
-    expect(journey({ ...from(), continuation }, events)).toEqual([
+    expect(stepsOf({ ...from(), continuation }, events)).toEqual([
       ...rungs,
       'fail upstream_failed_mid_stream',
     ]);
@@ -138,7 +138,7 @@ describe('the rungs', () => {
     const traits = { ...plainTraits, [trait]: true };
     const routes = [primary, third];
     const events: Event[] = Array.from({ length: 3 }, () => 'no_continuation');
-    expect(journey({ ...from(), traits, routes }, events)).toEqual([
+    expect(stepsOf({ ...from(), traits, routes }, events)).toEqual([
       'third replay',
       'primary replay',
       'fail upstream_failed_mid_stream',
@@ -163,7 +163,7 @@ describe('the rungs', () => {
 
   it('end where the fault is one that no other target mends', () => {
     const events: Event[] = ['content_filtered'];
-    expect(journey({ ...from(), reader: 'native' }, events)).toEqual([
+    expect(stepsOf({ ...from(), reader: 'native' }, events)).toEqual([
       'backup anchor',
       'fail upstream_failed_mid_stream',
     ]);
@@ -180,7 +180,7 @@ describe('two attempts side by side', () => {
       ended(2, 'superseded'),
       ended(1, broken),
     );
-    expect(journey({ history, fault: fault(broken) }, [])).toEqual(['backup anchor']);
+    expect(stepsOf({ history, fault: fault(broken) }, [])).toEqual(['backup anchor']);
   });
 
   it('one that was overtaken has not used up its rung', () => {
@@ -196,7 +196,7 @@ describe('two attempts side by side', () => {
       ended(2, broken),
     );
     const traits = { ...plainTraits, repeats: true };
-    expect(journey({ history, traits, fault: fault(broken) }, [])).toEqual(['backup replay']);
+    expect(stepsOf({ history, traits, fault: fault(broken) }, [])).toEqual(['backup replay']);
   });
 
   it('one that failed before the other spoke is not asked to begin again', () => {
@@ -207,7 +207,7 @@ describe('two attempts side by side', () => {
       said(long),
       ended(1, broken),
     );
-    expect(journey({ history, fault: fault(broken) }, [])).toEqual(['primary replay']);
+    expect(stepsOf({ history, fault: fault(broken) }, [])).toEqual(['primary replay']);
   });
 });
 
@@ -246,7 +246,7 @@ describe('what was shown beside an attempt that was refused', () => {
 
 describe('a tool call that was shown', () => {
   it.each(['plain', 'native'] as const)('is followed by nothing, for a %s reader', (reader) => {
-    expect(journey({ ...from(toolCall), reader }, [])).toEqual(['fail upstream_failed_mid_stream']);
+    expect(stepsOf({ ...from(toolCall), reader }, [])).toEqual(['fail upstream_failed_mid_stream']);
   });
 });
 
@@ -255,8 +255,8 @@ describe('a native reader', () => {
   const two: Event[] = Array.from({ length: 4 }, () => 'no_continuation');
 
   it('gets a fresh answer where a plain one gets the end, of the target that last answered', () => {
-    expect(journey(native, two).at(-1)).toBe('primary restart');
-    expect(journey({ ...native, continuation: 'off' }, [])).toEqual(['backup restart']);
+    expect(stepsOf(native, two).at(-1)).toBe('primary restart');
+    expect(stepsOf({ ...native, continuation: 'off' }, [])).toEqual(['backup restart']);
   });
 
   it('gets it of another target where that one broke off twice', () => {
@@ -277,13 +277,13 @@ describe('a native reader', () => {
 
   it('gets it also of what cannot be repeated', () => {
     const audio = historyOf(started(1, primary), said(long), said({ audio: { id: 'a' } }));
-    expect(journey({ ...native, history: audio }, [])).toEqual(['backup restart']);
+    expect(stepsOf({ ...native, history: audio }, [])).toEqual(['backup restart']);
   });
 
   it('gets a fresh one of each target once at most, then the clear end', () => {
     const again = { lines: () => [said(long)], code: broken };
     const events: Event[] = [again, again];
-    expect(journey({ ...native, continuation: 'off' }, events)).toEqual([
+    expect(stepsOf({ ...native, continuation: 'off' }, events)).toEqual([
       'backup restart',
       'primary restart',
       'fail upstream_failed_mid_stream',
@@ -292,7 +292,7 @@ describe('a native reader', () => {
 
   it('that was told to forget is as good as new: every target may begin', () => {
     const events: Event[] = ['upstream_timeout', 'upstream_timeout'];
-    expect(journey({ ...native, continuation: 'off' }, events)).toEqual([
+    expect(stepsOf({ ...native, continuation: 'off' }, events)).toEqual([
       'backup restart',
       'primary start',
       'fail upstream_timeout',
@@ -301,7 +301,7 @@ describe('a native reader', () => {
 
   it('that was told to forget by a worker that died then is answered from the start', () => {
     const history = historyOf(started(1, primary), said(long), reset);
-    expect(journey({ history, reader: 'native' }, [])).toEqual(['backup start']);
+    expect(stepsOf({ history, reader: 'native' }, [])).toEqual(['backup start']);
   });
 });
 

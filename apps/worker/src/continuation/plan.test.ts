@@ -2,7 +2,7 @@ import { faultTable } from '@millrace/shared/domain/fault';
 import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
 import { ended, fault, historyOf, plainTraits, started } from './history.fixture.ts';
-import { backup, decide, journey, primary, third } from './plan.fixture.ts';
+import { backup, decide, stepsOf, primary, third } from './plan.fixture.ts';
 
 /* Before anything was shown: which target is asked, when, and what the client is told. */
 
@@ -32,13 +32,13 @@ describe('the first attempt', () => {
 
 describe('after the death of a worker that had shown nothing', () => {
   it('the next target is asked, and after the last one the first', () => {
-    expect(journey({ history: historyOf(started(1, primary)) }, [])).toEqual(['backup start']);
-    expect(journey({ history: historyOf(started(1, backup)) }, [])).toEqual(['primary start']);
+    expect(stepsOf({ history: historyOf(started(1, primary)) }, [])).toEqual(['backup start']);
+    expect(stepsOf({ history: historyOf(started(1, backup)) }, [])).toEqual(['primary start']);
   });
 
   it('a single target is asked again', () => {
     const history = historyOf(started(1, primary));
-    expect(journey({ routes: [primary], history }, [])).toEqual(['primary start']);
+    expect(stepsOf({ routes: [primary], history }, [])).toEqual(['primary start']);
   });
 
   it('targets of one provider are told apart by their model', () => {
@@ -50,13 +50,13 @@ describe('after the death of a worker that had shown nothing', () => {
 
   it('the first target is asked when the one in flight is not configured any more', () => {
     const history = historyOf(started(1, { provider: 'gone', model: 'x' }));
-    expect(journey({ history }, [])).toEqual(['primary start']);
+    expect(stepsOf({ history }, [])).toEqual(['primary start']);
   });
 
   it('the target that it had asked has not failed: it is asked when the next one does', () => {
     const history = historyOf(started(1, primary));
     const events: FaultCode[] = ['upstream_timeout', 'upstream_timeout'];
-    expect(journey({ history }, events)).toEqual([
+    expect(stepsOf({ history }, events)).toEqual([
       'backup start',
       'primary start',
       'fail upstream_timeout',
@@ -66,7 +66,7 @@ describe('after the death of a worker that had shown nothing', () => {
   it('and the log says that its worker was lost, it is the same', () => {
     const history = historyOf(started(1, primary), ended(1, 'worker_lost'));
     const events: FaultCode[] = ['upstream_timeout', 'upstream_timeout'];
-    expect(journey({ history }, events)).toEqual([
+    expect(stepsOf({ history }, events)).toEqual([
       'backup start',
       'primary start',
       'fail upstream_timeout',
@@ -75,26 +75,26 @@ describe('after the death of a worker that had shown nothing', () => {
 
   it('one that handed its attempt over is followed by the same target', () => {
     const history = historyOf(started(1, primary), ended(1, 'handed_over'));
-    expect(journey({ history }, [])).toEqual(['primary start']);
+    expect(stepsOf({ history }, [])).toEqual(['primary start']);
   });
 });
 
 describe('a fault before anything was shown', () => {
   it('S01: a 429 with Retry-After is followed by the same target, not before its time', () => {
     const busy = fault('upstream_rate_limited', { retryAfterMs: 2000 });
-    expect(journey({ random: 0 }, [busy])).toEqual(['primary start', 'primary start +2000']);
-    expect(journey({ random: 1 }, [busy])).toEqual(['primary start', 'primary start +2200']);
+    expect(stepsOf({ random: 0 }, [busy])).toEqual(['primary start', 'primary start +2000']);
+    expect(stepsOf({ random: 1 }, [busy])).toEqual(['primary start', 'primary start +2200']);
   });
 
   it('Retry-After beyond three seconds sends us elsewhere at once', () => {
     const busy = (retryAfterMs: number) => fault('upstream_rate_limited', { retryAfterMs });
-    expect(journey({ random: 0 }, [busy(3000)])).toEqual(['primary start', 'primary start +3000']);
-    expect(journey({ random: 0 }, [busy(3001)])).toEqual(['primary start', 'backup start']);
+    expect(stepsOf({ random: 0 }, [busy(3000)])).toEqual(['primary start', 'primary start +3000']);
+    expect(stepsOf({ random: 0 }, [busy(3001)])).toEqual(['primary start', 'backup start']);
   });
 
   it('S02: a 429 every time is asked again after pauses that grow, then the next target', () => {
     const events: FaultCode[] = Array.from({ length: 3 }, () => 'upstream_rate_limited');
-    expect(journey({ random: 1 }, events)).toEqual([
+    expect(stepsOf({ random: 1 }, events)).toEqual([
       'primary start',
       'primary start +400',
       'primary start +800',
@@ -104,7 +104,7 @@ describe('a fault before anything was shown', () => {
 
   it('S03: a 500 is asked again once, then the next target', () => {
     const events: FaultCode[] = ['upstream_server_error', 'upstream_server_error'];
-    expect(journey({ random: 1 }, events)).toEqual([
+    expect(stepsOf({ random: 1 }, events)).toEqual([
       'primary start',
       'primary start +400',
       'backup start',
@@ -113,7 +113,7 @@ describe('a fault before anything was shown', () => {
 
   it('S04: a 503 everywhere is six attempts in all', () => {
     const events: FaultCode[] = Array.from({ length: 6 }, () => 'upstream_overloaded');
-    expect(journey({ random: 0 }, events)).toEqual([
+    expect(stepsOf({ random: 0 }, events)).toEqual([
       'primary start',
       'primary start',
       'primary start',
@@ -125,7 +125,7 @@ describe('a fault before anything was shown', () => {
   });
 
   it('S05: a reset is asked again at once', () => {
-    expect(journey({}, ['upstream_reset', 'upstream_reset'])).toEqual([
+    expect(stepsOf({}, ['upstream_reset', 'upstream_reset'])).toEqual([
       'primary start',
       'primary start',
       'backup start',
@@ -133,14 +133,14 @@ describe('a fault before anything was shown', () => {
   });
 
   it('S06: a target that stays silent is not asked again', () => {
-    expect(journey({}, ['upstream_first_token_timeout'])).toEqual([
+    expect(stepsOf({}, ['upstream_first_token_timeout'])).toEqual([
       'primary start',
       'backup start',
     ]);
   });
 
   it('S12: a context that is too long goes to the next target at once', () => {
-    expect(journey({}, ['context_length_exceeded', 'context_length_exceeded'])).toEqual([
+    expect(stepsOf({}, ['context_length_exceeded', 'context_length_exceeded'])).toEqual([
       'primary start',
       'backup start',
       'fail context_length_exceeded',
@@ -161,7 +161,7 @@ describe('a fault before anything was shown', () => {
   );
 
   it('is counted by its kind: another one at the same target has retries of its own', () => {
-    expect(journey({ random: 0 }, ['upstream_reset', 'upstream_server_error'])).toEqual([
+    expect(stepsOf({ random: 0 }, ['upstream_reset', 'upstream_server_error'])).toEqual([
       'primary start',
       'primary start',
       'primary start',
@@ -175,7 +175,7 @@ describe('a fault before anything was shown', () => {
       ended(2, 'upstream_timeout'),
       ended(1, 'upstream_reset'),
     );
-    expect(journey({ history, fault: fault('upstream_reset') }, [])).toEqual(['primary start']);
+    expect(stepsOf({ history, fault: fault('upstream_reset') }, [])).toEqual(['primary start']);
   });
 
   it('no pause is begun that would outlast the deadline', () => {
@@ -189,14 +189,14 @@ describe('a fault before anything was shown', () => {
   it('ten calls are all that a request may have', () => {
     const routes = Array.from({ length: 20 }, (_, i) => ({ ...backup, provider: `p${i}` }));
     const events: FaultCode[] = Array.from({ length: 20 }, () => 'upstream_timeout');
-    const words = journey({ routes }, events);
+    const words = stepsOf({ routes }, events);
     expect(words).toHaveLength(11);
     expect(words.at(-1)).toBe('fail upstream_timeout');
   });
 
   it.each(Object.keys(faultTable) as FaultCode[])('%s comes to an end at one target', (code) => {
     const events = Array.from({ length: 9 }, () => code);
-    const words = journey({ routes: [primary], random: 0 }, events);
+    const words = stepsOf({ routes: [primary], random: 0 }, events);
     const attempts = words.filter((word) => word === 'primary start').length;
     expect(attempts).toBe(1 + faultTable[code].again);
     expect(words.at(-1)).toMatch(/^fail /);
@@ -269,7 +269,7 @@ describe('the clear end', () => {
     expect(step).toEqual({
       kind: 'fail',
       failed: { error, httpStatus: 429, retryAfterMs: 9000 },
-      lacksRoom: true,
+      lacksCapacity: true,
     });
   });
 });

@@ -2,14 +2,14 @@ import type { AttemptMode } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
 import type { Continuation, Prefill, ReaderKind, Target } from '@millrace/shared/domain/request';
-import { brokenOff, fail } from './clear-end.ts';
-import type { ClearEnd } from './clear-end.ts';
-import type { History, Try } from './history.ts';
-import { rungsFor } from './strategies.ts';
-import type { Rung } from './strategies.ts';
-import { isSpent, sinceShown } from './progress.ts';
+import { interrupted, failStep } from './fail-step.ts';
+import type { FailStep } from './fail-step.ts';
+import type { History, AttemptState } from './history.ts';
+import { strategiesFor } from './strategies.ts';
+import type { ContinuationStrategy } from './strategies.ts';
+import { isExhausted, sinceDelivered } from './progress.ts';
 import { retryDelay } from './retry.ts';
-import { isNothing } from './delivered.ts';
+import { isEmpty } from './delivered.ts';
 import { timeLimit } from './time-limit.ts';
 import type { RequestTraits } from './traits.ts';
 
@@ -19,16 +19,16 @@ export type Route = Target & {
   prefill: Prefill;
 };
 
-export type Situation = {
+export type PlanInput = {
   routes: readonly Route[];
   reader: ReaderKind;
   traits: RequestTraits;
   continuation: Continuation;
   history: History;
   /** Targets that are being asked: none is asked beside itself. */
-  asked?: readonly Place[];
+  asked?: readonly Target[];
   /** Targets that refused no more than a key, and may be asked with another one. */
-  otherKey?: readonly Place[];
+  otherKey?: readonly Target[];
   /** How the last attempt of this run failed; undefined where none has. */
   fault: Fault | undefined;
   /** The last one that tells why, where the last of all does not. */
@@ -43,91 +43,93 @@ export type Situation = {
   random: number;
 };
 
-export type Step =
+export type NextStep =
   | { kind: 'attempt'; route: Route; mode: AttemptMode; delayMs: number }
   /** The answer is whole as it was shown: only its end is missing. */
   | { kind: 'complete' }
-  | ClearEnd;
+  | FailStep;
 
 /** The outcome of an attempt that its worker broke off for another worker to go on. */
 const handedOver = 'handed_over';
 
 /** What a run does next. Pure: the same situation gives the same step. */
-export function next(situation: Situation): Step {
-  const { history, traits, routes, timeoutMs, deadlineAt, now } = situation;
-  const { shown, tries, startedAt } = history;
-  const isWhole = history.result !== undefined || shown.finished.size >= traits.choices;
+export function planNext(input: PlanInput): NextStep {
+  const { history, traits, routes, timeoutMs, deadlineAt, now } = input;
+  const { delivered, attempts, startedAt } = history;
+  const isWhole = history.result !== undefined || delivered.finished.size >= traits.choices;
   if (isWhole) return { kind: 'complete' };
-  if (routes.length === 0) return fail(situation, noTarget);
+  if (routes.length === 0) return failStep(input, noTarget);
   const limit = timeLimit({ startedAt, timeoutMs, deadlineAt, now });
-  if (now >= limit.at) return fail(situation, limit.fault);
-  if (isSpent(tries)) return fail(situation, situation.fault ?? tooManyAttempts);
-  const step = isNothing(shown) ? startAgain(situation) : goOn(situation);
+  if (now >= limit.at) return failStep(input, limit.fault);
+  if (isExhausted(attempts)) return failStep(input, input.fault ?? tooManyAttempts);
+  const step = isEmpty(delivered) ? planFirstOutput(input) : planContinuation(input);
   // A pause that outlasts the request's time is no help.
   const isInTime = step.kind !== 'attempt' || now + step.delayMs < limit.at;
-  return isInTime ? step : fail(situation, limit.fault);
+  return isInTime ? step : failStep(input, limit.fault);
 }
 
 /** Rung 1: nothing was shown, so the request is as good as new. */
-function startAgain(situation: Situation): Step {
-  const { routes, history, fault, random, asked = [], otherKey = [] } = situation;
-  const tries = sinceRestart(history.tries);
-  const last = lastOf(tries, fault);
+function planFirstOutput(input: PlanInput): NextStep {
+  const { routes, history, fault, random, asked = [], otherKey = [] } = input;
+  const attempts = sinceRestart(history.attempts);
+  const last = lastOf(attempts, fault);
   const turn = inTurn(routes, last).filter((route) => !isAmong(asked, route));
   const first = turn[0];
-  if (!first) return fail(situation, fault ?? noTarget);
+  if (!first) return failStep(input, fault ?? noTarget);
   // The first attempt of all, or the one after a worker's death.
   if (!fault) return attempt(first, 'start');
   const row = faultTable[fault.code];
-  if (!row.next) return fail(situation, fault);
+  if (!row.next) return failStep(input, fault);
 
   const same = last && routes.find((route) => isAt(last, route));
   if (same && last.outcome === fault.code) {
     if (isAmong(otherKey, same)) return attempt(same, 'start');
-    const alike = tries.filter((one) => isAt(one, same) && one.outcome === fault.code);
+    const alike = attempts.filter((one) => isAt(one, same) && one.outcome === fault.code);
     const delayMs = retryDelay(fault, row, alike.length, random);
     if (delayMs !== undefined) return attempt(same, 'start', delayMs);
   }
-  const triesAt = (route: Route) => tries.filter((one) => isAt(one, route));
+  const attemptsAt = (route: Route) => attempts.filter((one) => isAt(one, route));
   const fresh =
-    turn.find((route) => triesAt(route).length === 0) ??
+    turn.find((route) => attemptsAt(route).length === 0) ??
     // Its worker died, or another one spoke first: it has not failed yet.
-    turn.find((route) => triesAt(route).every(({ outcome }) => isNoFault(outcome)));
+    turn.find((route) => attemptsAt(route).every(({ outcome }) => isNoFault(outcome)));
   if (fresh) return attempt(fresh, 'start');
-  const end = fail(situation, fault);
-  return fault.code === 'upstream_rate_limited' ? { ...end, lacksRoom: true } : end;
+  const end = failStep(input, fault);
+  return fault.code === 'upstream_rate_limited' ? { ...end, lacksCapacity: true } : end;
 }
 
 /** Rungs 2 to 4, at each target in turn; then a fresh answer for those who can forget, or the end. */
-function goOn(situation: Situation): Step {
-  const { routes, history, traits, continuation, fault, random } = situation;
-  const { asked = [], otherKey = [] } = situation;
-  const last = lastOf(history.tries, fault);
+function planContinuation(input: PlanInput): NextStep {
+  const { routes, history, traits, continuation, fault, random } = input;
+  const { asked = [], otherKey = [] } = input;
+  const last = lastOf(history.attempts, fault);
   // A rung that was handed over or overtaken has not failed, and who was to begin the answer was on none.
-  const since = sinceShown(history.tries).filter(
-    ({ mode, outcome }) => isRung(mode) && outcome !== handedOver && outcome !== 'superseded',
+  const since = sinceDelivered(history.attempts).filter(
+    ({ mode, outcome }) =>
+      isContinuation(mode) && outcome !== handedOver && outcome !== 'superseded',
   );
-  if (fault && !faultTable[fault.code].next) return restartOrFail(situation, fault);
+  if (fault && !faultTable[fault.code].next) return restartOrFail(input, fault);
 
-  const rungsAt = (route: Route): Generator<Rung, void> =>
-    rungsFor({
-      shown: history.shown,
+  const strategiesAt = (route: Route): Generator<ContinuationStrategy, void> =>
+    strategiesFor({
+      delivered: history.delivered,
       traits,
       continuation,
       prefill: route.prefill,
-      sameModel: history.speaker !== undefined && isAt(history.speaker, route),
+      sameModel: history.source !== undefined && isAt(history.source, route),
     });
-  const order = rungOrder(routes, last, fault).filter((route) => !isAmong(asked, route));
+  const order = targetOrder(routes, last, fault).filter((route) => !isAmong(asked, route));
 
-  const failuresAt = (place: Place) =>
+  const failuresAt = (place: Target) =>
     since.filter((one) => isAt(one, place) && mayPass(one)).length;
   const mayAskFresh = () =>
     order.some(
-      (route) => !since.some((one) => isAt(one, route)) && rungsAt(route).next().done !== true,
+      (route) => !since.some((one) => isAt(one, route)) && strategiesAt(route).next().done !== true,
     );
 
   // What was shown since it began, by another one beside it, may rule its rung out.
-  const isStillRight = (route: Route) => [...rungsAt(route)].some((rung) => rung === last?.mode);
+  const isStillRight = (route: Route) =>
+    [...strategiesAt(route)].some((strategy) => strategy === last?.mode);
   const same =
     last &&
     fault &&
@@ -144,28 +146,28 @@ function goOn(situation: Situation): Step {
     const isWorth = delayMs !== undefined && !(row.pause && mayAskFresh());
     if (isWorth) return attempt(same, last.mode, delayMs);
   }
-  let lost: Step | undefined;
+  let lost: NextStep | undefined;
   for (const route of order) {
-    for (const rung of rungsAt(route)) {
-      const tries = since.filter((one) => isAt(one, route) && one.mode === rung);
-      const before = tries.at(-1);
-      if (!before) return attempt(route, rung);
+    for (const strategy of strategiesAt(route)) {
+      const attempts = since.filter((one) => isAt(one, route) && one.mode === strategy);
+      const before = attempts.at(-1);
+      if (!before) return attempt(route, strategy);
       // Its worker died on it: once more, when all others have failed.
-      if (tries.length === 1 && isNoFault(before.outcome)) lost ??= attempt(route, rung);
+      if (attempts.length === 1 && isNoFault(before.outcome)) lost ??= attempt(route, strategy);
       // It was only busy, and others were asked in the meantime.
       const row = rows[before.outcome];
       const mayRepeat = row && route !== same && !before.answered && !mayAskFresh();
       const delayMs = mayRepeat && retryDelay({}, row, failuresAt(route), random);
-      if (typeof delayMs === 'number') return attempt(route, rung, delayMs);
+      if (typeof delayMs === 'number') return attempt(route, strategy, delayMs);
     }
   }
-  return lost ?? restartOrFail(situation, fault ?? brokenOff);
+  return lost ?? restartOrFail(input, fault ?? interrupted);
 }
 
 /** A target that answered, but not in the right way, may on its next rung; one that failed waits its turn. */
-function rungOrder(
+function targetOrder(
   routes: readonly Route[],
-  last: Try | undefined,
+  last: AttemptState | undefined,
   fault: Fault | undefined,
 ): readonly Route[] {
   const turn = inTurn(routes, last);
@@ -177,32 +179,35 @@ function rungOrder(
 }
 
 /** Rung 5. A native reader can be told to forget, but for a tool call, which may have been carried out. */
-function restartOrFail(situation: Situation, fault: Fault): Step {
-  const { reader, history, routes } = situation;
-  if (reader === 'plain' || history.shown.toolCall || !faultTable[fault.code].next) {
-    return fail(situation, fault);
+function restartOrFail(input: PlanInput, fault: Fault): NextStep {
+  const { reader, history, routes } = input;
+  if (reader === 'plain' || history.delivered.toolCall || !faultTable[fault.code].next) {
+    return failStep(input, fault);
   }
-  const restarted = history.tries.filter(({ mode }) => mode === 'restart');
-  const order = rungOrder(routes, lastOf(history.tries, fault), fault).filter(
+  const restarted = history.attempts.filter(({ mode }) => mode === 'restart');
+  const order = targetOrder(routes, lastOf(history.attempts, fault), fault).filter(
     (route) => !restarted.some((one) => isAt(one, route)),
   );
   // One that broke off twice will do so again, and by now there are few attempts left.
   const isReliable = (route: Route) =>
-    history.tries.filter((one) => isAt(one, route) && isBreak(one.outcome)).length < 2;
+    history.attempts.filter((one) => isAt(one, route) && isBreak(one.outcome)).length < 2;
   const fresh = order.find(isReliable) ?? order[0];
-  return fresh ? attempt(fresh, 'restart') : fail(situation, fault);
+  return fresh ? attempt(fresh, 'restart') : failStep(input, fault);
 }
 
 /** The try that had the fault: of two side by side, not always the later one. */
-const lastOf = (tries: readonly Try[], fault: Fault | undefined): Try | undefined =>
-  tries.findLast(({ outcome }) => outcome === fault?.code) ?? tries.at(-1);
+const lastOf = (
+  attempts: readonly AttemptState[],
+  fault: Fault | undefined,
+): AttemptState | undefined =>
+  attempts.findLast(({ outcome }) => outcome === fault?.code) ?? attempts.at(-1);
 
 /** With a reset the answer begins anew, and every target is as good as untried. */
-const sinceRestart = (tries: readonly Try[]): readonly Try[] =>
-  tries.slice(
+const sinceRestart = (attempts: readonly AttemptState[]): readonly AttemptState[] =>
+  attempts.slice(
     Math.max(
       0,
-      tries.findLastIndex(({ mode }) => mode === 'restart'),
+      attempts.findLastIndex(({ mode }) => mode === 'restart'),
     ),
   );
 
@@ -215,19 +220,17 @@ const isNoFault = (outcome: string): boolean =>
 const rows: Readonly<Record<string, FaultRow>> = faultTable;
 
 /** It failed in a way that the same again may mend. */
-const mayPass = ({ outcome }: Try): boolean => (rows[outcome]?.again ?? 0) > 0;
+const mayPass = ({ outcome }: AttemptState): boolean => (rows[outcome]?.again ?? 0) > 0;
 
-const isRung = (mode: AttemptMode): boolean => mode !== 'start' && mode !== 'restart';
+const isContinuation = (mode: AttemptMode): boolean => mode !== 'start' && mode !== 'restart';
 
-type Place = { provider: string; model: string };
-
-const isAt = (one: Place, other: Place): boolean =>
+const isAt = (one: Target, other: Target): boolean =>
   one.provider === other.provider && one.model === other.model;
 
-const isAmong = (places: readonly Place[], one: Place): boolean =>
-  places.some((place) => isAt(place, one));
+const isAmong = (targets: readonly Target[], one: Target): boolean =>
+  targets.some((place) => isAt(place, one));
 
-const attempt = (route: Route, mode: AttemptMode, delayMs = 0): Step => ({
+const attempt = (route: Route, mode: AttemptMode, delayMs = 0): NextStep => ({
   kind: 'attempt',
   route,
   mode,
@@ -238,7 +241,7 @@ const attempt = (route: Route, mode: AttemptMode, delayMs = 0): Step => ({
  * The targets from the one after the last tried, round to that one itself; or from that one, when a
  * worker that shut down has handed its attempt over.
  */
-function inTurn(routes: readonly Route[], last: Try | undefined): readonly Route[] {
+function inTurn(routes: readonly Route[], last: AttemptState | undefined): readonly Route[] {
   const at = last ? routes.findIndex((route) => isAt(last, route)) : -1;
   const from = at >= 0 && last?.outcome === handedOver ? at : at + 1;
   return [...routes.slice(from), ...routes.slice(0, from)];

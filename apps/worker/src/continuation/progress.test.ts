@@ -6,11 +6,11 @@ import {
   reset,
   said,
   seam,
-  shownOf,
+  deliveredOf,
   started,
   toolCall,
 } from './history.fixture.ts';
-import { isProgress, isSpent, maxCallsWithoutProgress, reach } from './progress.ts';
+import { isProgress, isExhausted, maxCallsWithoutProgress, progressOf } from './progress.ts';
 
 const place = { provider: 'one', model: 'a' };
 
@@ -23,12 +23,12 @@ describe('progress', () => {
     ['a tool call', toolCall],
   ])('is %s', (_, delta) => {
     expect(isProgress(chunk(delta))).toBe(true);
-    expect(reach(shownOf(chunk(delta)))).toBeGreaterThan(0);
+    expect(progressOf(deliveredOf(chunk(delta)))).toBeGreaterThan(0);
   });
 
   it('is an end', () => {
     expect(isProgress(chunk({}, { finish: 'stop' }))).toBe(true);
-    expect(reach(shownOf(chunk({}, { finish: 'stop' })))).toBeGreaterThan(0);
+    expect(progressOf(deliveredOf(chunk({}, { finish: 'stop' })))).toBeGreaterThan(0);
   });
 
   it.each([
@@ -39,7 +39,7 @@ describe('progress', () => {
     ['no parts', { reasoning_details: [], content: null }],
   ])('is not %s', (_, delta) => {
     expect(isProgress(chunk(delta))).toBe(false);
-    expect(reach(shownOf(chunk(delta)))).toBe(0);
+    expect(progressOf(deliveredOf(chunk(delta)))).toBe(0);
   });
 });
 
@@ -56,18 +56,18 @@ describe('the upstream calls of a request', () => {
   it('are spent after ten that bring nothing, whatever comes along', () => {
     const annotated = () => [said({ annotations: [{ type: 'url_citation' }] })];
     for (const calls of [maxCallsWithoutProgress - 1, maxCallsWithoutProgress]) {
-      const { tries } = historyOf(...first, ...replays(calls - 1, annotated));
-      expect(tries).toHaveLength(calls);
-      expect(isSpent(tries)).toBe(calls === maxCallsWithoutProgress);
+      const { attempts } = historyOf(...first, ...replays(calls - 1, annotated));
+      expect(attempts).toHaveLength(calls);
+      expect(isExhausted(attempts)).toBe(calls === maxCallsWithoutProgress);
     }
     const silent = Array.from({ length: maxCallsWithoutProgress }, (_, i) => started(i + 1, place));
-    expect(isSpent(historyOf(...silent).tries)).toBe(true);
-    expect(isSpent(historyOf(...silent.slice(1)).tries)).toBe(false);
+    expect(isExhausted(historyOf(...silent).attempts)).toBe(true);
+    expect(isExhausted(historyOf(...silent.slice(1)).attempts)).toBe(false);
   });
 
   it('may be more where each brings a word', () => {
-    const { tries } = historyOf(...first, ...replays(30, () => [said(' more')]));
-    expect(isSpent(tries)).toBe(false);
+    const { attempts } = historyOf(...first, ...replays(30, () => [said(' more')]));
+    expect(isExhausted(attempts)).toBe(false);
   });
 
   it('are not more because readers were told to forget what comes again', () => {
@@ -77,11 +77,11 @@ describe('the upstream calls of a request', () => {
       said('Hello'),
       ended(n, 'upstream_reset', 1),
     ]);
-    expect(isSpent(historyOf(...first, ...restarts).tries)).toBe(true);
+    expect(isExhausted(historyOf(...first, ...restarts).attempts)).toBe(true);
     expect(
-      isSpent(
+      isExhausted(
         historyOf(...first, ...restarts, reset, started(11, place, 'restart'), said('Hello you'))
-          .tries,
+          .attempts,
       ),
     ).toBe(false);
   });

@@ -1,6 +1,6 @@
 import { finishReasons, visibility } from '@millrace/shared/domain/chunk';
-import type { Try } from './history.ts';
-import type { Shown } from './delivered.ts';
+import type { AttemptState } from './history.ts';
+import type { Delivered } from './delivered.ts';
 
 /*
  * What counts as progress of an answer: a character, a part, a tool call or an end that readers did not
@@ -18,17 +18,19 @@ export const isProgress = (chunk: unknown): boolean =>
   visibility(chunk) === 'visible' || finishReasons(chunk).length > 0;
 
 /** How far an answer has come: it grows with all that is progress, and with nothing else. */
-export const reach = ({ chars, partChars, toolCall, finished }: Shown): number =>
+export const progressOf = ({ chars, partChars, toolCall, finished }: Delivered): number =>
   chars + partChars + finished.size + (toolCall ? 1 : 0);
 
 /** The tries since something was shown: those before had their success. */
-export function sinceShown(tries: readonly Try[]): readonly Try[] {
-  const last = tries.findLastIndex(({ spoke }) => spoke);
-  return tries.slice(last + 1);
+export function sinceDelivered(attempts: readonly AttemptState[]): readonly AttemptState[] {
+  const last = attempts.findLastIndex(({ wasDelivered }) => wasDelivered);
+  return attempts.slice(last + 1);
 }
 
 /** Whether a request has had all the upstream calls that it may have. */
-export function isSpent(tries: readonly Try[]): boolean {
-  const last = tries.findLastIndex(({ advanced }) => advanced);
-  return tries.length >= maxCalls || tries.length - Math.max(0, last) >= maxCallsWithoutProgress;
+export function isExhausted(attempts: readonly AttemptState[]): boolean {
+  const last = attempts.findLastIndex(({ advanced }) => advanced);
+  return (
+    attempts.length >= maxCalls || attempts.length - Math.max(0, last) >= maxCallsWithoutProgress
+  );
 }

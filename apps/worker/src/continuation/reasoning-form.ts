@@ -1,9 +1,9 @@
 import { reasoningPartFields } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
-import { leavesOf, saysNothing } from './parts.ts';
+import { leavesOf, isBlank } from './parts.ts';
 import type { Leaf } from './parts.ts';
-import { key, reasoningNames, textsOf } from './delivered.ts';
-import type { PartField, Shown } from './delivered.ts';
+import { channelKey, reasoningNames, textsOf } from './delivered.ts';
+import type { PartField, Delivered } from './delivered.ts';
 
 /*
  * Reasoning comes as a text under one of several names, as a list of parts, or as both. A stream keeps
@@ -14,7 +14,7 @@ export type ReasoningForm = {
   /** The names under which a choice's reasoning is a text. */
   namesOf(index: number, delta: JsonObject): readonly string[];
   /** The delta with the parts that readers have of the same text, where it brings only the text. */
-  inShownForm(index: number, delta: JsonObject): JsonObject;
+  inDeliveredForm(index: number, delta: JsonObject): JsonObject;
   /**
    * Whether parts of a field of which nothing was shown are kept for the end: those that began while
    * readers had the same reasoning as a text already.
@@ -31,10 +31,10 @@ export type ReasoningForm = {
   readonly asideChars: number;
 };
 
-export function createReasoningForm(shown: Shown): ReasoningForm {
-  const names = new Map(shown.reasoningNames);
+export function createReasoningForm(delivered: Delivered): ReasoningForm {
+  const names = new Map(delivered.reasoningNames);
   const mirrors = new Map<number, Mirror[]>();
-  for (const index of shown.begun) mirrors.set(index, mirrorsIn(shown, index));
+  for (const index of delivered.begun) mirrors.set(index, mirrorsIn(delivered, index));
   const aside = new Map<string, unknown[]>();
   let asideChars = 0;
   return {
@@ -45,16 +45,16 @@ export function createReasoningForm(shown: Shown): ReasoningForm {
       if (own.length > 0) names.set(index, own);
       return own;
     },
-    inShownForm(index, delta) {
+    inDeliveredForm(index, delta) {
       const text = textsOf(delta).find(([channel]) => channel === 'reasoning')?.[1];
       if (text === undefined) return delta;
       const lists = (mirrors.get(index) ?? [])
-        .filter(({ field }) => saysNothing(delta[field]))
+        .filter(({ field }) => isBlank(delta[field]))
         .map(({ field, frame }) => [field, [{ ...frame.labels, [frame.field]: text }]]);
       return lists.length === 0 ? delta : { ...delta, ...Object.fromEntries(lists) };
     },
     keepsAside(index, field, parts, wasBehind) {
-      const where = key(index, field);
+      const where = channelKey(index, field);
       const kept = aside.get(where);
       if (!kept && !wasBehind) return false;
       if (kept) kept.push(...parts);
@@ -64,7 +64,7 @@ export function createReasoningForm(shown: Shown): ReasoningForm {
     },
     signedAside: (index) =>
       reasoningPartFields.flatMap((field): [PartField, readonly unknown[]][] => {
-        const parts = aside.get(key(index, field)) ?? [];
+        const parts = aside.get(channelKey(index, field)) ?? [];
         const isSigned = leavesOf(parts).some(({ kind }) => kind !== 'text');
         return isSigned ? [[field, parts]] : [];
       }),
@@ -77,10 +77,10 @@ export function createReasoningForm(shown: Shown): ReasoningForm {
 /** A list of parts that says what the reasoning as a text says, and no more. */
 type Mirror = { field: PartField; frame: NonNullable<Leaf['frame']> };
 
-function mirrorsIn({ texts, parts }: Shown, index: number): Mirror[] {
-  const reasoning = texts.get(key(index, 'reasoning'));
+function mirrorsIn({ texts, parts }: Delivered, index: number): Mirror[] {
+  const reasoning = texts.get(channelKey(index, 'reasoning'));
   return reasoningPartFields.flatMap((field) => {
-    const [leaf, ...more] = parts.get(key(index, field)) ?? [];
+    const [leaf, ...more] = parts.get(channelKey(index, field)) ?? [];
     if (!leaf?.frame || more.length > 0 || leaf.value !== reasoning) return [];
     return [{ field, frame: leaf.frame }];
   });

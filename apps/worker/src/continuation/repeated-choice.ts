@@ -16,7 +16,7 @@ export type RepeatedChoice = {
 };
 
 /** The choice with nothing in it that was shown, also where a field repeats another one's text. */
-export function repeatedChoice(given: RepeatedChoice): JsonObject {
+export function withoutRepetition(given: RepeatedChoice): JsonObject {
   const { choice, index, delta } = given;
   const fresh = newDelta(given);
   const { message, text, logprobs, ...rest } = choice;

@@ -1,7 +1,7 @@
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { describe, expect, it } from 'vitest';
-import { chunk, shownOf, toolCall } from './history.fixture.ts';
-import { replayCurtain } from './replay-filter.ts';
+import { chunk, deliveredOf, toolCall } from './history.fixture.ts';
+import { replayFilter } from './replay-filter.ts';
 
 /* What a replay gives of all that is no plain text: parts, signatures, and what vendors send beside the answer. */
 
@@ -9,12 +9,12 @@ const end = (delta: object = {}) => chunk(delta, { finish: 'stop' });
 
 /** What readers are given of a second run of `run`, when so many chunks of the first were shown. */
 function replayed(run: readonly object[], cut: number, again: readonly object[] = run) {
-  const curtain = replayCurtain(shownOf(...run.slice(0, cut)));
+  const curtain = replayFilter(deliveredOf(...run.slice(0, cut)));
   const given: JsonObject[] = [];
   for (const one of again) {
     const step = curtain.take(one, JSON.stringify(one).length);
     if (step.kind === 'dropped') return step.reason;
-    if (step.kind === 'shown') given.push(...step.chunks);
+    if (step.kind === 'passed') given.push(...step.chunks);
   }
   const step = curtain.end();
   return step.kind === 'dropped' ? step.reason : given;

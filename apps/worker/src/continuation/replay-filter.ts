@@ -7,34 +7,34 @@ import {
   itemsOf,
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
-import type { Curtain, CurtainStep } from './splice-filter.ts';
+import type { SpliceFilter, FilterStep } from './splice-filter.ts';
 import { isThought, leavesOf, partSeam } from './parts.ts';
 import type { PartSeam } from './parts.ts';
 import { createReasoningForm } from './reasoning-form.ts';
-import { repeatedChoice } from './repeated-choice.ts';
+import { withoutRepetition } from './repeated-choice.ts';
 import { replaySeam } from './splice/replay.ts';
 import { dropped, held } from './splice/splice.ts';
 import type { Seam } from './splice/splice.ts';
-import { key, listsOf, textsOf } from './delivered.ts';
-import type { Channel, Shown } from './delivered.ts';
+import { channelKey, listsOf, textsOf } from './delivered.ts';
+import type { Channel, Delivered } from './delivered.ts';
 import { isBare, vendorFilter } from './vendor-fields.ts';
 
 /**
  * Rung 3: everything that was shown must come again, letter by letter and part by part, in every
  * channel of every choice, and every end. What came along with it (`vendor-fields.ts`) is not compared.
  */
-export function replayCurtain(shown: Shown): Curtain {
+export function replayFilter(delivered: Delivered): SpliceFilter {
   const seams = new Map<string, Seam>();
-  for (const [where, text] of shown.texts) seams.set(where, replaySeam(text));
+  for (const [where, text] of delivered.texts) seams.set(where, replaySeam(text));
   const lists = new Map<string, PartSeam>();
-  for (const [where, leaves] of shown.parts) lists.set(where, partSeam(leaves));
+  for (const [where, leaves] of delivered.parts) lists.set(where, partSeam(leaves));
   const waiting = new Set([...seams.keys(), ...lists.keys()]);
-  const finished = new Set(shown.finished.keys());
+  const finished = new Set(delivered.finished.keys());
   for (const index of finished) waiting.add(endOf(index));
-  const begun = new Set(shown.begun);
+  const begun = new Set(delivered.begun);
   const ended = new Set<number>();
-  const vendor = vendorFilter(shown.vendor);
-  const form = createReasoningForm(shown);
+  const vendor = vendorFilter(delivered.vendor);
+  const form = createReasoningForm(delivered);
   /** What came beyond the shown part of one choice while another was still behind. */
   let early: JsonObject[] = [];
   let earlyChars = 0;
@@ -49,7 +49,7 @@ export function replayCurtain(shown: Shown): Curtain {
     const unknown: Fresh = { texts: [], lists: [] };
     let goesOn = false;
     for (const [channel, text] of textsOf(delta)) {
-      const where = key(index, channel);
+      const where = channelKey(index, channel);
       const seam = seams.get(where);
       const step =
         seam && waiting.has(where) ? seam.push(text) : ({ kind: 'passed', text } as const);
@@ -60,8 +60,8 @@ export function replayCurtain(shown: Shown): Curtain {
       goesOn ||= seam !== undefined;
       (seam ? fresh : unknown).texts.push([channel, step.text]);
     }
-    for (const { name, value, isWhole } of listsOf(choice, form.inShownForm(index, delta))) {
-      const where = key(index, name);
+    for (const { name, value, isWhole } of listsOf(choice, form.inDeliveredForm(index, delta))) {
+      const where = channelKey(index, name);
       const seam = lists.get(where);
       if (!seam) {
         const says = isWhole || leavesOf(value).length > 0;
@@ -119,7 +119,7 @@ export function replayCurtain(shown: Shown): Curtain {
     const beside = { ...roleOf(index, delta), ...vendor.ofDelta(index, choice, delta, isNew) };
     if (isNew) {
       const names = form.namesOf(index, delta);
-      return repeatedChoice({ choice, index, delta, fresh, names, beside });
+      return withoutRepetition({ choice, index, delta, fresh, names, beside });
     }
     const more = isBare(choice, delta) ? vendor.ofBareChoice(index, choice) : {};
     if (Object.keys(beside).length + Object.keys(more).length === 0) return undefined;
@@ -142,7 +142,7 @@ export function replayCurtain(shown: Shown): Curtain {
 
   return {
     take(chunk, size) {
-      if (!isObject(chunk)) return waiting.size > 0 ? held : { kind: 'shown', chunks: [] };
+      if (!isObject(chunk)) return waiting.size > 0 ? held : { kind: 'passed', chunks: [] };
       const fresh = newChunk(chunk);
       if (isDropped(fresh)) return fresh;
       if (fresh) {
@@ -153,9 +153,9 @@ export function replayCurtain(shown: Shown): Curtain {
       const chunks = early;
       early = [];
       earlyChars = 0;
-      return { kind: 'shown', chunks };
+      return { kind: 'passed', chunks };
     },
-    end: () => (waiting.size > 0 ? dropped('too_short') : { kind: 'shown', chunks: [] }),
+    end: () => (waiting.size > 0 ? dropped('too_short') : { kind: 'passed', chunks: [] }),
     get heldChars() {
       return earlyChars + form.asideChars;
     },
@@ -168,7 +168,7 @@ export type Fresh = {
   lists: [name: string, items: readonly unknown[]][];
 };
 
-type Dropped = Extract<CurtainStep, { kind: 'dropped' }>;
+type Dropped = Extract<FilterStep, { kind: 'dropped' }>;
 
 const isDropped = (fresh: JsonObject | Dropped | undefined): fresh is Dropped =>
   fresh !== undefined && 'kind' in fresh && fresh['kind'] === 'dropped';

@@ -1,27 +1,28 @@
 import type { JsonObject } from '@millrace/shared/domain/chunk';
 import { describe, expect, it } from 'vitest';
-import { createCurtain } from './splice-filter.ts';
-import type { Curtain } from './splice-filter.ts';
-import { chunk, shownOf, toolCall } from './history.fixture.ts';
-import type { Rung } from './strategies.ts';
+import { createSpliceFilter } from './splice-filter.ts';
+import type { SpliceFilter } from './splice-filter.ts';
+import { chunk, deliveredOf, toolCall } from './history.fixture.ts';
+import type { ContinuationStrategy } from './strategies.ts';
 import { chooseAnchor } from './splice/anchor.ts';
 
 const role = { role: 'assistant', content: '' };
 const end = (index = 0) => chunk({}, { index, finish: 'stop' });
 
 /** What the readers are given of these chunks, or why they are given nothing. */
-function behind(curtain: Curtain, ...chunks: unknown[]): JsonObject[] | string {
+function behind(curtain: SpliceFilter, ...chunks: unknown[]): JsonObject[] | string {
   const shown: JsonObject[] = [];
   for (const step of [...chunks.map((one) => take(curtain, one)), curtain.end()]) {
     if (step.kind === 'dropped') return step.reason;
-    if (step.kind === 'shown') shown.push(...step.chunks);
+    if (step.kind === 'passed') shown.push(...step.chunks);
   }
   return shown;
 }
 
-const take = (curtain: Curtain, one: unknown) => curtain.take(one, JSON.stringify(one).length);
+const take = (curtain: SpliceFilter, one: unknown) => curtain.take(one, JSON.stringify(one).length);
 
-const on = (rung: Rung, ...shown: object[]) => createCurtain(rung, shownOf(...shown), false);
+const on = (rung: ContinuationStrategy, ...shown: object[]) =>
+  createSpliceFilter(rung, deliveredOf(...shown), false);
 
 it.each(['replay', 'continue', 'anchor'] as const)(
   'what cannot be compared lets nothing through: %s',
@@ -113,7 +114,7 @@ describe('behind a replay', () => {
       const curtain = on('replay', hello, hi);
       expect(take(curtain, chunk({ content: 'Hello you' })).kind).toBe('held');
       expect(take(curtain, chunk({ content: 'Hi yo' }, { index: 1 }))).toEqual({
-        kind: 'shown',
+        kind: 'passed',
         chunks: [chunk({ content: ' you' }), chunk({ content: ' yo' }, { index: 1 })],
       });
     });
@@ -258,7 +259,7 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     expect(take(curtain, chunk({ content: ' \n' }))).toEqual({ kind: 'held' });
     expect(curtain.heldChars).toBe(2);
     expect(take(curtain, chunk({ content: 'and' }))).toEqual({
-      kind: 'shown',
+      kind: 'passed',
       chunks: [chunk({ content: ' \nand' })],
     });
     expect(curtain.heldChars).toBe(0);
@@ -280,7 +281,7 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
 
   it('a tool call goes on with the text where the request offers tools, and ends as one', () => {
     const finish = chunk({}, { finish: 'tool_calls' });
-    const open = () => createCurtain(rung, shownOf(shown), true);
+    const open = () => createSpliceFilter(rung, deliveredOf(shown), true);
     const call = chunk(toolCall);
     expect(behind(open(), chunk(role), ...begin, call, finish)).toEqual([call, finish]);
     expect(behind(open(), chunk({ content: `${start} \n` }), call, finish)).toEqual([

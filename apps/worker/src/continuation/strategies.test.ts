@@ -1,17 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { chunk, plainTraits, shownOf, toolCall } from './history.fixture.ts';
-import { rungsFor } from './strategies.ts';
-import type { LadderInput } from './strategies.ts';
+import { chunk, plainTraits, deliveredOf, toolCall } from './history.fixture.ts';
+import { strategiesFor } from './strategies.ts';
+import type { StrategyInput } from './strategies.ts';
 
 /* The table of rungs: what was shown and what was asked for decide which are right at all. */
 
 const long = 'It was shown already, and it is long enough to be found again by its last words.';
-const text = shownOf(chunk({ role: 'assistant', content: long }));
+const text = deliveredOf(chunk({ role: 'assistant', content: long }));
 
-const rungs = (input: Partial<LadderInput> = {}) =>
+const rungs = (input: Partial<StrategyInput> = {}) =>
   Array.from(
-    rungsFor({
-      shown: text,
+    strategiesFor({
+      delivered: text,
       traits: plainTraits,
       continuation: 'auto',
       prefill: true,
@@ -22,8 +22,10 @@ const rungs = (input: Partial<LadderInput> = {}) =>
 
 describe('the rungs after', () => {
   it('nothing: none, the request is made anew', () => {
-    expect(rungs({ shown: shownOf() })).toEqual([]);
-    expect(rungs({ shown: shownOf(chunk({ role: 'assistant', content: '' })) })).toEqual([]);
+    expect(rungs({ delivered: deliveredOf() })).toEqual([]);
+    expect(rungs({ delivered: deliveredOf(chunk({ role: 'assistant', content: '' })) })).toEqual(
+      [],
+    );
   });
 
   it('text without tools: native continuation, anchor, replay', () => {
@@ -35,12 +37,15 @@ describe('the rungs after', () => {
     const expected = ['continue', 'replay', 'anchor'];
     expect(rungs({ sameModel: true })).toEqual(expected);
     expect(rungs({ traits: { ...plainTraits, repeats: true } })).toEqual(expected);
-    const little = shownOf(chunk({ content: long.slice(0, 79) }));
-    expect(rungs({ shown: little })).toEqual(expected);
+    const little = deliveredOf(chunk({ content: long.slice(0, 79) }));
+    expect(rungs({ delivered: little })).toEqual(expected);
   });
 
   it('text too short for an anchor: without it', () => {
-    expect(rungs({ shown: shownOf(chunk({ content: 'Short.' })) })).toEqual(['continue', 'replay']);
+    expect(rungs({ delivered: deliveredOf(chunk({ content: 'Short.' })) })).toEqual([
+      'continue',
+      'replay',
+    ]);
   });
 
   it.each([
@@ -77,7 +82,7 @@ describe('the rungs after', () => {
     ],
     ['an annotation', chunk({ content: long, annotations: [{ type: 'url_citation' }] })],
   ])('text with %s: as text alone', (_, shown) => {
-    expect(rungs({ shown: shownOf(shown) })).toEqual(['continue', 'anchor', 'replay']);
+    expect(rungs({ delivered: deliveredOf(shown) })).toEqual(['continue', 'anchor', 'replay']);
   });
 
   it.each([
@@ -88,14 +93,14 @@ describe('the rungs after', () => {
     ['encrypted reasoning', chunk({ reasoning_details: [{ type: 'x', data: 'AAAA' }] })],
     ['text of a second choice', chunk({ content: 'Or so.' }, { index: 1 })],
   ])('%s: replay only, where all of it repeats exactly', (_, more) => {
-    expect(rungs({ shown: shownOf(chunk({ content: long }), more) })).toEqual(['replay']);
+    expect(rungs({ delivered: deliveredOf(chunk({ content: long }), more) })).toEqual(['replay']);
   });
 
   it.each([
     ['a tool call', chunk(toolCall)],
     ['audio', chunk({ audio: { id: 'a', data: 'AAAA' } })],
   ])('%s: none', (_, shown) => {
-    expect(rungs({ shown: shownOf(shown) })).toEqual([]);
+    expect(rungs({ delivered: deliveredOf(shown) })).toEqual([]);
   });
 });
 

@@ -1,15 +1,15 @@
 import type { AttemptMode } from '@millrace/shared/domain/entry';
 import type { Continuation, Prefill } from '@millrace/shared/domain/request';
 import { chooseAnchor } from './splice/anchor.ts';
-import { isNothing, plainText } from './delivered.ts';
-import type { Shown } from './delivered.ts';
+import { isEmpty, plainText } from './delivered.ts';
+import type { Delivered } from './delivered.ts';
 import type { RequestTraits } from './traits.ts';
 
 /** The rungs that go on with an answer of which something was shown. */
-export type Rung = Extract<AttemptMode, 'continue' | 'replay' | 'anchor'>;
+export type ContinuationStrategy = Extract<AttemptMode, 'continue' | 'replay' | 'anchor'>;
 
-export type LadderInput = {
-  shown: Shown;
+export type StrategyInput = {
+  delivered: Delivered;
   traits: RequestTraits;
   continuation: Continuation;
   /** Whether the target continues a trailing assistant message. */
@@ -19,19 +19,19 @@ export type LadderInput = {
 };
 
 /** Characters shown below which asking again costs little and repeats likely. */
-const littleShown = 80;
+const shortAnswerChars = 80;
 
 /**
  * The rungs that may be tried at a target, best first. What was shown decides what is right at all;
  * the target and the question decide what is likely to work. Made as they are asked for: whether
  * there is an anchor takes a look at the whole text.
  */
-export function* rungsFor(input: LadderInput): Generator<Rung, void> {
-  const { shown, traits, continuation, prefill, sameModel } = input;
-  if (isNothing(shown) || continuation === 'off') return;
+export function* strategiesFor(input: StrategyInput): Generator<ContinuationStrategy, void> {
+  const { delivered, traits, continuation, prefill, sameModel } = input;
+  if (isEmpty(delivered) || continuation === 'off') return;
   // A delivered tool call may have been carried out already: no second life for it.
-  if (shown.toolCall || shown.other) return;
-  const text = plainText(shown);
+  if (delivered.toolCall || delivered.other) return;
+  const text = plainText(delivered);
   const mayRepeatOnly = traits.json || traits.choices > 1 || traits.endsWithAssistant;
   if (text === undefined || mayRepeatOnly) {
     yield 'replay';
@@ -44,7 +44,7 @@ export function* rungsFor(input: LadderInput): Generator<Rung, void> {
   const mayAnchor = continuation === 'always' || (continuation === 'auto' && !traits.tools);
   if (mayPrefill) yield 'continue';
   // A repetition is tried first where it is likely, and where it is what an agent is served best by.
-  const isLikely = traits.tools || traits.repeats || sameModel || text.length < littleShown;
+  const isLikely = traits.tools || traits.repeats || sameModel || text.length < shortAnswerChars;
   if (isLikely) yield 'replay';
   if (mayAnchor && chooseAnchor(text) !== undefined) yield 'anchor';
   if (!isLikely) yield 'replay';

@@ -1,13 +1,13 @@
 import { deltaOf, hasFinish, hasToolCall, isObject, itemsOf } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
-import type { Curtain, CurtainStep } from './splice-filter.ts';
-import { wordsIn } from './parts.ts';
+import type { SpliceFilter, FilterStep } from './splice-filter.ts';
+import { textIn } from './parts.ts';
 import { chooseAnchor } from './splice/anchor.ts';
 import { anchorSeam } from './splice/anchored.ts';
 import { prefillSeam } from './splice/prefill.ts';
 import { dropped, held } from './splice/splice.ts';
 import { plainText } from './delivered.ts';
-import type { Shown } from './delivered.ts';
+import type { Delivered } from './delivered.ts';
 
 /**
  * Rungs 2 and 4: one text goes on, and with tools in the request a call of them may follow it. The new
@@ -15,18 +15,22 @@ import type { Shown } from './delivered.ts';
  * offered. An end before the first new word is not believed: a target that
  * only fell silent has said nothing of whether the answer is whole.
  */
-export function textCurtain(rung: 'continue' | 'anchor', shown: Shown, tools: boolean): Curtain {
-  const text = plainText(shown) ?? '';
+export function textFilter(
+  strategy: 'continue' | 'anchor',
+  delivered: Delivered,
+  tools: boolean,
+): SpliceFilter {
+  const text = plainText(delivered) ?? '';
   const seam =
-    rung === 'continue' ? prefillSeam(text) : anchorSeam(text, chooseAnchor(text) ?? text);
+    strategy === 'continue' ? prefillSeam(text) : anchorSeam(text, chooseAnchor(text) ?? text);
   let isOpen = false;
   /** White space behind the seam, until a word follows it. */
-  let white = '';
+  let pendingSpace = '';
   let hasWords = false;
   let hasEnded = false;
 
   /** A chunk with the text, one with tool calls and one with the end, each where there is one. */
-  function give(chunk: JsonObject, { piece, calls, finish }: Said): JsonObject[] {
+  function chunksOf(chunk: JsonObject, { piece, calls, finish }: NewContent): JsonObject[] {
     const chunks: JsonObject[] = [];
     for (const delta of [piece !== '' && { content: piece }, calls]) {
       if (delta) chunks.push({ ...chunk, choices: [{ index: 0, delta, finish_reason: null }] });
@@ -36,16 +40,16 @@ export function textCurtain(rung: 'continue' | 'anchor', shown: Shown, tools: bo
   }
 
   /** The attempt's next text, and its end where it has come. */
-  function say(chunk: JsonObject, said: Said): CurtainStep {
-    hasWords ||= said.piece.trim() !== '' || said.calls !== undefined;
-    if (!hasWords && !isVerdict(said.finish)) {
-      white += said.piece;
-      return said.finish ? dropped('empty') : held;
+  function pass(chunk: JsonObject, content: NewContent): FilterStep {
+    hasWords ||= content.piece.trim() !== '' || content.calls !== undefined;
+    if (!hasWords && !isContentFiltered(content.finish)) {
+      pendingSpace += content.piece;
+      return content.finish ? dropped('empty') : held;
     }
-    const piece = white + said.piece;
-    white = '';
-    if (said.finish) hasEnded = true;
-    return { kind: 'shown', chunks: give(chunk, { ...said, piece }) };
+    const piece = pendingSpace + content.piece;
+    pendingSpace = '';
+    if (content.finish) hasEnded = true;
+    return { kind: 'passed', chunks: chunksOf(chunk, { ...content, piece }) };
   }
 
   return {
@@ -58,20 +62,20 @@ export function textCurtain(rung: 'continue' | 'anchor', shown: Shown, tools: bo
       const piece = contentOf(delta);
       if (piece === undefined) return dropped('diverged');
       const finish = hasFinish(choice) ? choice : undefined;
-      if (isOpen) return say(chunk, { piece, calls, finish });
+      if (isOpen) return pass(chunk, { piece, calls, finish });
       let step = piece === '' ? held : seam.push(piece);
       if (step.kind === 'held' && (finish || calls)) step = seam.end();
       if (step.kind !== 'passed') return step;
       isOpen = true;
-      return say(chunk, { piece: step.text, calls, finish });
+      return pass(chunk, { piece: step.text, calls, finish });
     },
     end() {
-      if (hasEnded || hasWords) return { kind: 'shown', chunks: [] };
+      if (hasEnded || hasWords) return { kind: 'passed', chunks: [] };
       const step = isOpen ? held : seam.end();
       return step.kind === 'dropped' ? step : dropped('empty');
     },
     get heldChars() {
-      return white.length;
+      return pendingSpace.length;
     },
   };
 }
@@ -84,12 +88,12 @@ const firstChoice = (chunk: unknown): JsonObject | undefined => {
 
 /** The words of a delta, also where they come in parts; undefined where it says something else. */
 const contentOf = ({ content }: JsonObject): string | undefined => {
-  if (Array.isArray(content)) return wordsIn(content);
+  if (Array.isArray(content)) return textIn(content);
   return typeof content === 'string' ? content : '';
 };
 
 /** What of a chunk goes on behind the seam. */
-type Said = { piece: string; calls: JsonObject | undefined; finish: JsonObject | undefined };
+type NewContent = { piece: string; calls: JsonObject | undefined; finish: JsonObject | undefined };
 
 /** A choice's end without its words, also where a field repeats them (Together's `text`). */
 function endOf({
@@ -110,5 +114,5 @@ const isRefusal = ({ refusal }: JsonObject): boolean =>
   typeof refusal === 'string' && refusal !== '';
 
 /** A provider's word on what may be said: the reader is told it, and it never looks like a whole answer. */
-const isVerdict = (finish: JsonObject | undefined): boolean =>
+const isContentFiltered = (finish: JsonObject | undefined): boolean =>
   finish?.['finish_reason'] === 'content_filter';

@@ -25,7 +25,7 @@ export function readTraits(body: string): RequestTraits {
   const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
   return {
     tools: hasItems(tools) || hasItems(functions),
-    thinking: isTold(asked),
+    thinking: asksForThinking(asked),
     json: format !== undefined && format !== 'text',
     repeats: temperature === 0 || typeof seed === 'number',
     choices: typeof n === 'number' && Number.isInteger(n) && n > 0 ? n : 1,
@@ -34,7 +34,7 @@ export function readTraits(body: string): RequestTraits {
 }
 
 /** By OpenAI's `reasoning_effort`, OpenRouter's `reasoning` or Anthropic's `thinking`. */
-function isTold({
+function asksForThinking({
   reasoning_effort: effort,
   reasoning,
   thinking,

@@ -6,7 +6,7 @@ import {
   reasoningTextFields,
 } from '@millrace/shared/domain/chunk';
 import type { JsonObject } from '@millrace/shared/domain/chunk';
-import { jsonOf, saysNothing } from './parts.ts';
+import { jsonOf, isBlank } from './parts.ts';
 
 /*
  * What chunks carry beside the answer itself: citations and annotations, tools that the provider ran,
@@ -71,7 +71,7 @@ type Field = [name: string, value: unknown];
 const fieldsBeside = (value: JsonObject, known: ReadonlySet<string>): Field[] => {
   const fields: Field[] = [];
   for (const name in value) {
-    if (!known.has(name) && !saysNothing(value[name])) fields.push([name, value[name]]);
+    if (!known.has(name) && !isBlank(value[name])) fields.push([name, value[name]]);
   }
   return fields;
 };
@@ -85,9 +85,9 @@ export const choiceFields = (choice: JsonObject): Field[] => fieldsBeside(choice
 /** Whether a delta says nothing of the answer: not a character, no part of a tool call, no end. */
 export function isBare(choice: JsonObject, delta: JsonObject): boolean {
   if (hasToolCall(delta) || finishReasons({ choices: [choice] }).length > 0) return false;
-  if (!saysNothing(choice['logprobs'])) return false;
+  if (!isBlank(choice['logprobs'])) return false;
   for (const name of answerFields) {
-    if (name !== 'role' && name in delta && !saysNothing(delta[name])) return false;
+    if (name !== 'role' && name in delta && !isBlank(delta[name])) return false;
   }
   return true;
 }
@@ -138,9 +138,9 @@ export type VendorFilter = {
   passes(chunk: JsonObject): boolean;
 };
 
-export function vendorFilter(shown: VendorValues): VendorFilter {
-  const left = new Map(shown.counts);
-  const isFull = shown.chars > maxVendorChars;
+export function vendorFilter(delivered: VendorValues): VendorFilter {
+  const left = new Map(delivered.counts);
+  const isFull = delivered.chars > maxVendorChars;
 
   /** A value that stands by itself was shown as often as it is in the first run. */
   function isFresh(place: string, value: unknown): boolean {

@@ -58,7 +58,7 @@ export const workerBounds = ({
     limit: 'limits.responseBody',
     max: limits.responseBodyBytes,
     per: 'run',
-    read: () => held().shown,
+    read: () => held().delivered,
   },
   {
     what: 'renewed_leases',

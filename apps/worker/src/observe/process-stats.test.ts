@@ -2,10 +2,14 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { watchLoopDelay } from '@millrace/shared/runtime/loop-delay';
 import { expect, test } from 'vitest';
-import { createSelf } from './process-stats.ts';
+import { createProcessStats } from './process-stats.ts';
 
 test('a worker tells where it runs, since when, and how much', () => {
-  const self = createSelf({ loop: { takeWorst: () => 0 }, runs: () => 3, pausedShards: () => [1] });
+  const self = createProcessStats({
+    loop: { takeWorst: () => 0 },
+    runs: () => 3,
+    pausedShards: () => [1],
+  });
   const { started_at: startedAt, ...told } = self();
   expect(told).toMatchObject({ host: hostname(), pid: process.pid, runs: 3, paused_shards: [1] });
   expect(Math.abs(Date.now() / 1000 - process.uptime() - startedAt)).toBeLessThan(1);
@@ -13,7 +17,7 @@ test('a worker tells where it runs, since when, and how much', () => {
 
 test('a loop that stood still is told once', async () => {
   const loop = watchLoopDelay();
-  const self = createSelf({ loop, runs: () => 0, pausedShards: () => [] });
+  const self = createProcessStats({ loop, runs: () => 0, pausedShards: () => [] });
   const standStill = async () => {
     for (const until = performance.now() + 300; performance.now() < until;);
     // Whether the loop was looked at right before and after is up to the machine: so it is tried again.

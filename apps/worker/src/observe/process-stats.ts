@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { LoopDelay } from '@millrace/shared/runtime/loop-delay';
 
 /** What a worker tells of its own process, as operators are shown it. */
-export type Self = {
+export type ProcessStats = {
   host: string;
   pid: number;
   /** Seconds since the epoch. */
@@ -15,7 +15,7 @@ export type Self = {
   loop_delay_max_ms: number;
 };
 
-export function createSelf({
+export function createProcessStats({
   loop,
   runs,
   pausedShards,
@@ -23,7 +23,7 @@ export function createSelf({
   loop: Pick<LoopDelay, 'takeWorst'>;
   runs(): number;
   pausedShards(): readonly number[];
-}): () => Self {
+}): () => ProcessStats {
   const startedAt = Math.round(Date.now() - process.uptime() * 1000) / 1000;
   return () => ({
     host: hostname(),

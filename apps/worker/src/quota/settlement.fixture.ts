@@ -1,4 +1,4 @@
-import type { Accounts } from './settlement.ts';
+import type { QuotaSettlement } from './settlement.ts';
 
 /** For tests that look at something else. */
-export const unlimited: Accounts = { begin: () => {}, settle: () => {}, leave: () => {} };
+export const unlimited: QuotaSettlement = { begin: () => {}, settle: () => {}, forget: () => {} };

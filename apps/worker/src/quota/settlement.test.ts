@@ -1,16 +1,16 @@
 import { beforeEach, expect, it } from 'vitest';
-import { createAccounts } from './settlement.ts';
-import type { Accounts } from './settlement.ts';
+import { createQuotaSettlement } from './settlement.ts';
+import type { QuotaSettlement } from './settlement.ts';
 
 let told: unknown[][];
-let accounts: Accounts;
+let accounts: QuotaSettlement;
 beforeEach(() => {
   told = [];
   const tell =
     (what: string) =>
     (...args: unknown[]) =>
       void told.push([what, ...args]);
-  accounts = createAccounts({
+  accounts = createQuotaSettlement({
     windows: { correct: async (...args) => tell('correct')(...args) },
     keeper: { hold: tell('hold'), release: tell('release'), forget: tell('forget') },
     onError: tell('error'),
@@ -40,7 +40,7 @@ it('an estimate stays where nobody knows better, or where it was right', () => {
 });
 
 it('a request that goes on elsewhere is neither settled nor given back', () => {
-  accounts.leave({ id: 'r', data: { account } });
+  accounts.forget({ id: 'r', data: { account } });
   expect(told).toEqual([['forget', 'r']]);
 });
 

@@ -6,22 +6,26 @@ import type { Windows } from '@millrace/shared/store/quota/port';
 type Request = { id: string; data: Pick<JobData, 'account'> };
 
 /** What requests hold of the limits of their keys. Nobody waits for it, and nothing fails by it. */
-export type Accounts = {
+export type QuotaSettlement = {
   /** The request runs here: its place among those under way is kept from here. */
   begin(request: Request): void;
   /** It is over. `tokens`: what it really cost; undefined: what was charged for it stays. */
   settle(request: Request, tokens: number | undefined): void;
   /** It does not run here any more: what was not settled may go on elsewhere. */
-  leave(request: Request): void;
+  forget(request: Request): void;
 };
 
-export type AccountsOptions = {
+export type QuotaSettlementOptions = {
   windows: Pick<Windows, 'correct'>;
   keeper: Pick<LeaseKeeper, 'hold' | 'release' | 'forget'>;
   onError(error: unknown): void;
 };
 
-export function createAccounts({ windows, keeper, onError }: AccountsOptions): Accounts {
+export function createQuotaSettlement({
+  windows,
+  keeper,
+  onError,
+}: QuotaSettlementOptions): QuotaSettlement {
   return {
     begin({ id, data: { account } }) {
       if (account?.leased) keeper.hold(keyAccount(account.keyId), id);
@@ -35,6 +39,6 @@ export function createAccounts({ windows, keeper, onError }: AccountsOptions): A
       const amount = tokens - charged;
       if (amount !== 0) windows.correct(name, [{ name: 'tokens', amount, slot }]).catch(onError);
     },
-    leave: ({ id }) => keeper.forget(id),
+    forget: ({ id }) => keeper.forget(id),
   };
 }

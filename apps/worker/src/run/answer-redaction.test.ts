@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { assembleCompletion } from '@millrace/shared/domain/completion';
-import { bodyWithoutKey, withoutKeyIn } from './answer-redaction.ts';
+import { redactBody, redactSink } from './answer-redaction.ts';
 
 const secret = 'sk-test-4f9Qm27LxZ81TbWv';
 
@@ -19,7 +19,7 @@ type Delta = Record<string, unknown>;
 /** What readers are sent of these deltas. */
 function send(deltas: readonly Delta[], key: string | undefined = secret) {
   const texts: string[] = [];
-  const sink = withoutKeyIn(
+  const sink = redactSink(
     {
       plain: (text, content) => {
         texts.push(text);
@@ -91,7 +91,7 @@ describe('the key in a streamed answer', () => {
   describe('which the answer only begins', () => {
     const sent = (deltas: readonly Delta[], last: Delta = {}) => {
       const texts: string[] = [];
-      const sink = withoutKeyIn(
+      const sink = redactSink(
         {
           plain: (text) => texts.push(text),
           chunk: (text) => texts.push(text),
@@ -187,14 +187,14 @@ describe('the key in a streamed answer', () => {
       expect(send([{ role: 'assistant', content: words }], key).texts.join('')).not.toContain(
         '***',
       );
-      expect(bodyWithoutKey(`{"role":"assistant","content":"${words}"}`, key)).not.toContain('***');
+      expect(redactBody(`{"role":"assistant","content":"${words}"}`, key)).not.toContain('***');
     },
   );
 });
 
 it('the key in a whole answer is taken out of its text', () => {
-  expect(bodyWithoutKey(`{"a":"${secret}","n":12345678901234567890}`, secret)).toBe(
+  expect(redactBody(`{"a":"${secret}","n":12345678901234567890}`, secret)).toBe(
     '{"a":"***","n":12345678901234567890}',
   );
-  expect(bodyWithoutKey('{"a":1}', secret)).toBe('{"a":1}');
+  expect(redactBody('{"a":1}', secret)).toBe('{"a":1}');
 });

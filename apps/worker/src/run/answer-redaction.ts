@@ -19,41 +19,41 @@ import type { Redact } from './redaction.ts';
  */
 
 /** Characters of a key that may be shown before it is known for the key: its kind, as `sk-proj-`. */
-const shownChars = 8;
+const visibleChars = 8;
 /** Places of texts in chunks that are followed; a provider has a handful. */
-const maxPlaces = 64;
+const maxPaths = 64;
 const maxDepth = 100;
 
 /** The sink that is given all but the key. Without a secret it is the same sink. */
-export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): AnswerSink {
+export function redactSink(sink: AnswerSink, secret: string | undefined): AnswerSink {
   if (secret === undefined || !isSecret(secret)) return sink;
-  const hide = hideForms(secret);
-  const followers = new Map<string, Follower>();
+  const hide = createMasker(secret);
+  const matchers = new Map<string, KeyMatcher>();
 
   /** The text at this place of all chunks, as one. */
-  function follow(place: string, text: string): string {
-    let follower = followers.get(place);
-    if (!follower) {
-      if (followers.size >= maxPlaces) return hide(text);
-      followers.set(place, (follower = createFollower(secret ?? '')));
+  function match(place: string, text: string): string {
+    let matcher = matchers.get(place);
+    if (!matcher) {
+      if (matchers.size >= maxPaths) return hide(text);
+      matchers.set(place, (matcher = createKeyMatcher(secret ?? '')));
     }
-    return follower.take(hide(text));
+    return matcher.take(hide(text));
   }
 
   /**
    * Tells what is held of a choice's texts as a chunk of its own: before the end of the choice, and before
    * other texts of it. `told`: the places of the texts in the next chunk.
    */
-  function tellHeld(chunk: JsonObject, told: ReadonlySet<string>): void {
+  function writeHeld(chunk: JsonObject, told: ReadonlySet<string>): void {
     const ends = new Set(finishReasons(chunk).map(({ index }) => index));
     for (const [place, choice] of itemsOf(chunk['choices']).entries()) {
       if (!isObject(choice)) continue;
       const index = choiceIndex(choice, place);
       const ownPlaces = `choices.${index}.delta.`;
       const isOver = ends.has(index) || [...told].some((one) => one.startsWith(ownPlaces));
-      for (const [where, follower] of isOver ? followers : []) {
+      for (const [where, matcher] of isOver ? matchers : []) {
         if (!where.startsWith(ownPlaces) || told.has(where)) continue;
-        const held = follower.flush();
+        const held = matcher.flush();
         if (held === '') continue;
         const delta = nested(where.slice(ownPlaces.length).split('.'), held);
         const more = { ...chunk, choices: [{ index, delta, finish_reason: null }] };
@@ -63,23 +63,23 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
   }
 
   const content = 'choices.0.delta.content';
-  const followContent = createFollower(secret);
-  followers.set(content, followContent);
+  const contentMatcher = createKeyMatcher(secret);
+  matchers.set(content, contentMatcher);
   const onlyContent: ReadonlySet<string> = new Set([content]);
   const mayBeginIn = beginningOf(secret);
   function isHolding(): boolean {
-    for (const one of followers.values()) if (one.isHolding) return true;
+    for (const one of matchers.values()) if (one.isHolding) return true;
     return false;
   }
   function isMatching(): boolean {
-    for (const one of followers.values()) if (one.isMatching) return true;
+    for (const one of matchers.values()) if (one.isMatching) return true;
     return false;
   }
   return {
     plain(text, said) {
-      if (followers.size > 1 && isHolding())
-        tellHeld(parseShallow(text) as JsonObject, onlyContent);
-      const shown = followContent.take(hide(said));
+      if (matchers.size > 1 && isHolding())
+        writeHeld(parseShallow(text) as JsonObject, onlyContent);
+      const shown = contentMatcher.take(hide(said));
       if (shown === said) sink.plain(text, said);
       else if (shown !== '') {
         const chunk = replace(parseShallow(text), '', (place, one) =>
@@ -102,11 +102,11 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
         if (!place.startsWith('choices.')) return one;
         if (one !== '') told.add(place);
         const isEnd = ends.some((choice) => place.startsWith(choice));
-        const shown = follow(place, one) + (isEnd ? (followers.get(place)?.flush() ?? '') : '');
+        const shown = match(place, one) + (isEnd ? (matchers.get(place)?.flush() ?? '') : '');
         isChanged ||= shown !== one;
         return shown;
       });
-      if (wasHolding && isObject(clean)) tellHeld(clean, told);
+      if (wasHolding && isObject(clean)) writeHeld(clean, told);
       if (isChanged) {
         const shown = mapTexts(clean, hide, maxDepth);
         const isVisible = visible || visibility(shown) === 'visible';
@@ -118,13 +118,13 @@ export function withoutKeyIn(sink: AnswerSink, secret: string | undefined): Answ
 }
 
 /** A whole answer without the key: as JSON text, and the same text where it is not there. */
-export function bodyWithoutKey(body: string, secret: string | undefined): string {
+export function redactBody(body: string, secret: string | undefined): string {
   if (secret === undefined || !isSecret(secret)) return body;
-  return hideForms(secret)(body);
+  return createMasker(secret)(body);
 }
 
 /** Every form of the secret that stands in the text as a whole. */
-function hideForms(secret: string): Redact {
+function createMasker(secret: string): Redact {
   const forms = formsOf(secret).filter(({ length }) => length >= shortestKey);
   return (text) =>
     text.length < shortestKey
@@ -135,7 +135,7 @@ function hideForms(secret: string): Redact {
         );
 }
 
-type Follower = {
+type KeyMatcher = {
   /** The part of the next piece, and of what was held before it, that may pass. */
   take: Redact;
   /** The part that is held, when no more of the text comes. */
@@ -149,9 +149,9 @@ type Follower = {
  * Follows a text through its pieces. What may be the secret is held back from its ninth character on, and
  * shown with the piece that proves it is not (Knuth, Morris and Pratt). Each piece costs its length.
  */
-function createFollower(secret: string): Follower {
+function createKeyMatcher(secret: string): KeyMatcher {
   const borders = bordersOf(secret);
-  const shown = Math.min(shownChars, Math.floor(secret.length / 2));
+  const shown = Math.min(visibleChars, Math.floor(secret.length / 2));
   const [first, second] = [secret.charAt(0), secret.charAt(1)];
   /** Where in the piece it may begin next; -1 where it does not, as in most pieces. */
   function beginning(piece: string, from: number): number {

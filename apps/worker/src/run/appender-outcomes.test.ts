@@ -121,7 +121,7 @@ describe('a batch that Redis refuses for what is in it', () => {
 describe('sent', () => {
   it('resolves with the call that takes the lines, and does not wait for its answer', async () => {
     const writer = rig.open();
-    writer.note('a1');
+    writer.pushDeferred('a1');
     const sent = writer.sent();
     expect(rig.calls).toEqual([]);
     // At once, although the line alone would have waited for company.
@@ -135,7 +135,7 @@ describe('sent', () => {
     const writer = rig.open();
     writer.push('c1');
     await turn();
-    writer.note('a2');
+    writer.pushDeferred('a2');
     const sent = writer.sent();
     expect(await isSettled(sent)).toBe(false);
     await rig.call(0).answer('fenced');

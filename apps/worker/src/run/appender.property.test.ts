@@ -42,7 +42,7 @@ it('every line is in the log once and in order, whatever answers are lost', asyn
         for (let i = 0; i < lines; i++) {
           const line = `c${pushed.length}`;
           pushed.push(line);
-          if (quiet) writer.note(line);
+          if (quiet) writer.pushDeferred(line);
           else writer.push(line);
         }
         if (isTurn) await turn();

@@ -135,7 +135,7 @@ describe('a whole answer', () => {
   ])('is written with its end in one call: %s', async (_, before) => {
     const writer = rig.open();
     for (const line of before) writer.push(line);
-    writer.note('e1');
+    writer.pushDeferred('e1');
     writer.end('d', 'done');
     await turn();
     expect(rig.call(0).items).toMatchObject([{ lines: [...before, 'e1', 'd'], terminal: 'done' }]);
@@ -217,7 +217,7 @@ describe('with a clock', () => {
 
   it('a line that nobody waits for goes with the next one that somebody does', async () => {
     const writer = rig.open();
-    writer.note('a1');
+    writer.pushDeferred('a1');
     await turn();
     expect(rig.calls).toHaveLength(0);
     writer.push('c1');
@@ -230,7 +230,7 @@ describe('with a clock', () => {
 
   it('a line that nobody waits for goes alone after a moment', async () => {
     const writer = rig.open();
-    writer.note('a1');
+    writer.pushDeferred('a1');
     const flushed = writer.flushed();
     await vi.advanceTimersByTimeAsync(10);
     expect(linesOf(rig.call(0))).toEqual([['a1']]);

@@ -41,7 +41,7 @@ export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate' | 'job_ende
 export type LogWriter = {
   push(line: string): void;
   /** As `push`, for a line that no reader waits for: it may go with those that follow. */
-  note(line: string): void;
+  pushDeferred(line: string): void;
   /** The terminal line: the last one, and what becomes of the job with it. */
   end(line: string, kind: TerminalKind, outcome?: JobOutcome): void;
   /** The terminal line is written, and the job has ended with it. */
@@ -298,7 +298,7 @@ export function createAppender({
       };
       return {
         push: (line) => push(writer, line, undefined, true),
-        note: (line) => push(writer, line, undefined, false),
+        pushDeferred: (line) => push(writer, line, undefined, false),
         end(line, kind, outcome) {
           const { jobToken } = options;
           if (outcome && jobToken !== undefined) writer.job = jobEnd(jobToken, outcome);

@@ -4,8 +4,8 @@ import type { Activation } from '@millrace/shared/store/queue/port';
 import { describe, expect, it } from 'vitest';
 import type { AttemptOutcome } from './attempt.ts';
 import type { LogWriter } from './appender.ts';
-import { climb } from './attempt-loop.ts';
-import type { ClimbOptions } from './attempt-loop.ts';
+import { runAttempts } from './attempt-loop.ts';
+import type { AttemptLoopOptions } from './attempt-loop.ts';
 import { chunk, ended, fault, historyOf, said, started } from '../continuation/history.fixture.ts';
 import type { History } from '../continuation/history.ts';
 import type { Route } from '../continuation/plan.ts';
@@ -23,7 +23,7 @@ const third: Route = { provider: 'third', model: 'mistral', prefill: true };
 
 type Call = CallOptions & { end(outcome: AttemptOutcome): void };
 
-type Ownership = Partial<Pick<ClimbOptions, 'isSurelyOurs'>> & {
+type Ownership = Partial<Pick<AttemptLoopOptions, 'isSealFresh'>> & {
   reader?: Activation['data']['reader'];
   /** Of every call. */
   firstTokenAt?: number;
@@ -34,7 +34,7 @@ function start(
   history: History,
   routes: Route[] = [primary, backup],
   more: Partial<RunDeps> = {},
-  { isSurelyOurs = () => true, waits, reader = 'plain', firstTokenAt }: Ownership = {},
+  { isSealFresh = () => true, waits, reader = 'plain', firstTokenAt }: Ownership = {},
 ) {
   const lines: string[] = [];
   const calls: Call[] = [];
@@ -43,7 +43,7 @@ function start(
     routes: () => routes,
     openGate,
     mayHedge: () => true,
-    spareHedge() {},
+    returnHedge() {},
     now: () => 1234,
     metrics: uncounted,
     random: () => 0,
@@ -68,7 +68,7 @@ function start(
     targets: [],
     createdAt: 0,
   } as const satisfies Activation['data'];
-  const conclusion = climb({
+  const conclusion = runAttempts({
     activation: { id: 'r', number: 2, data, token: 't', lockLost: new AbortController().signal },
     deps: deps as RunDeps,
     body: '{"messages":[]}',
@@ -76,7 +76,7 @@ function start(
     loggedChars: 0,
     writer: {
       push: (line) => lines.push(line),
-      note: (line) => lines.push(line),
+      pushDeferred: (line) => lines.push(line),
       end: (line) => lines.push(line),
       sent: () => undefined,
       flushed: () => undefined,
@@ -84,9 +84,9 @@ function start(
       ...waits,
     },
     run: 2,
-    isSurelyOurs,
+    isSealFresh,
     signal: new AbortController().signal,
-    onContest() {},
+    onRace() {},
   });
   return {
     conclusion,
@@ -323,7 +323,8 @@ describe('the time of a request', () => {
 });
 
 describe('the request as the next target is asked it', () => {
-  const asked = ({ calls }: ReturnType<typeof start>) => calls.map(({ accepted }) => accepted);
+  const asked = ({ calls }: ReturnType<typeof start>) =>
+    calls.map(({ wasAccepted }) => wasAccepted);
 
   it('is one that nobody took yet, before any answer began', async () => {
     const run = start(historyOf());
@@ -375,8 +376,8 @@ describe('the line of an attempt', () => {
 
   it('is in the log before the first call, too, where the process stood still since its seal', async () => {
     const { sent, flushed, waits } = createSlowWriter();
-    const isSurelyOurs = () => false;
-    const { asked } = start(historyOf(), [primary], {}, { waits, isSurelyOurs });
+    const isSealFresh = () => false;
+    const { asked } = start(historyOf(), [primary], {}, { waits, isSealFresh });
     sent.resolve();
     await idle();
     expect(asked()).toEqual([]);

@@ -2,23 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import type { Activation, ActivationOutcome } from '@millrace/shared/store/queue/port';
-import { createAnswer } from './journal.ts';
+import { createJournal } from './journal.ts';
 import type { LogWriter } from './appender.ts';
-import { createContest } from './race.ts';
-import type { AttemptStep, Contest } from './race.ts';
-import { continueBody } from '../continuation/continue-body.ts';
+import { createRace } from './race.ts';
+import type { AttemptStep, Race } from './race.ts';
+import { continuationBody } from '../continuation/continue-body.ts';
 import type { History } from '../continuation/history.ts';
-import { fail, reasonAfter } from '../continuation/clear-end.ts';
-import type { ClearEnd } from '../continuation/clear-end.ts';
-import { next } from '../continuation/plan.ts';
-import type { Route, Step } from '../continuation/plan.ts';
-import { isNothing, plainText } from '../continuation/delivered.ts';
+import { failStep, reasonAfter } from '../continuation/fail-step.ts';
+import type { FailStep } from '../continuation/fail-step.ts';
+import { planNext } from '../continuation/plan.ts';
+import type { Route, NextStep } from '../continuation/plan.ts';
+import { isEmpty, plainText } from '../continuation/delivered.ts';
 import { timeLimit } from '../continuation/time-limit.ts';
 import { readTraits } from '../continuation/traits.ts';
 import type { Policy, RunDeps } from './run.ts';
 import type { Need } from '../upstream/gate.ts';
 
-export type ClimbOptions = {
+export type AttemptLoopOptions = {
   activation: Activation;
   deps: RunDeps;
   body: string;
@@ -28,9 +28,9 @@ export type ClimbOptions = {
   writer: LogWriter;
   run: number;
   /** Whether the seal is so fresh that no other run can have taken the log since. */
-  isSurelyOurs(): boolean;
+  isSealFresh(): boolean;
   signal: AbortSignal;
-  onContest(contest: Contest): void;
+  onRace(race: Race): void;
 };
 
 const defaultPolicy: Policy = {
@@ -44,19 +44,11 @@ const defaultPolicy: Policy = {
  * Makes one step of the ladder after the other until the answer is whole, or nothing is left to try.
  * What each step is, `next` decides from what is known; undefined when the signal ended it.
  */
-export async function climb(options: ClimbOptions): Promise<ActivationOutcome | undefined> {
-  const {
-    activation,
-    deps,
-    body,
-    history,
-    loggedChars,
-    writer,
-    run,
-    isSurelyOurs,
-    signal,
-    onContest,
-  } = options;
+export async function runAttempts(
+  options: AttemptLoopOptions,
+): Promise<ActivationOutcome | undefined> {
+  const { activation, deps, body, history, loggedChars, writer, run, isSealFresh, signal, onRace } =
+    options;
   const { data } = activation;
   const policy = deps.policy(data.model) ?? defaultPolicy;
   if (isLarge(body)) await nextTurn();
@@ -65,7 +57,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   const { holdToolCalls, timeoutMs } = policy;
   const { deadlineAt } = data;
   const { maxHeldChars, maxLogChars, metrics, now } = deps;
-  const answer = createAnswer({
+  const journal = createJournal({
     run,
     body,
     history,
@@ -76,34 +68,34 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     loggedChars,
     maxLogChars,
     metrics,
-    onShown: activation.shown,
+    onDelivered: activation.shown,
     now,
   });
-  answer.closeLost();
+  journal.closeLost();
 
   const { model } = data;
   const routes = deps.routes(data.targets, model);
   const gate = deps.openGate({ model, routes, body, signal, deadlineAt });
   /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
-  const isUrgent = () => !isNothing(history.shown);
+  const isUrgent = () => !isEmpty(history.delivered);
   const need = (): Need => ({
     urgent: isUrgent(),
-    isFresh: history.tries.length === 0,
+    isFresh: history.attempts.length === 0,
     isDetached: !data.attached,
   });
   const look = () => gate.look(isUrgent());
 
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;
-  const decide = (routes: readonly Route[], fault: Fault | undefined): Step =>
-    next({
+  const decide = (routes: readonly Route[], fault: Fault | undefined): NextStep =>
+    planNext({
       routes,
       reader: data.reader,
       traits,
       continuation: data.continuation ?? policy.continuation,
       history,
       // By this run: what others left open was ended when it began.
-      asked: history.tries.filter(({ outcome }) => outcome === 'open'),
+      asked: history.attempts.filter(({ outcome }) => outcome === 'open'),
       otherKey: routes.filter(gate.hasOtherKey),
       fault,
       reason,
@@ -114,17 +106,17 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
     });
 
   /** Why one ends that waited: as its last attempt did, and with the time when it is worth coming back. */
-  const why = (waited: Fault): Fault =>
+  const withRetryTime = (waited: Fault): Fault =>
     reason === undefined || waited.retryAfterMs === undefined
       ? (reason ?? waited)
       : { ...reason, retryAfterMs: waited.retryAfterMs };
 
   // Readers are told to forget when nothing else is left, and not while somebody may still speak.
-  const mayStandBeside = (step: Step): step is AttemptStep =>
+  const mayRunBeside = (step: NextStep): step is AttemptStep =>
     step.kind === 'attempt' && step.mode !== 'restart';
 
   /** The step to a target that is shut, when it is open again after the pause that it asked for. */
-  function pauseThere(shut: readonly Route[], fault: Fault | undefined): Step | undefined {
+  function pauseForClosed(shut: readonly Route[], fault: Fault | undefined): NextStep | undefined {
     if (!fault || shut.length === 0) return undefined;
     const step = decide(routes, fault);
     if (step.kind !== 'attempt' || step.delayMs === 0 || !shut.includes(step.route))
@@ -135,20 +127,20 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   function hedge(): AttemptStep | undefined {
     if (policy.onSlowFirstToken !== 'hedge') return undefined;
     const step = decide(look().open, slow);
-    return mayStandBeside(step) && deps.mayHedge() ? step : undefined;
+    return mayRunBeside(step) && deps.mayHedge() ? step : undefined;
   }
 
   function fallback(fault: Fault): AttemptStep | undefined {
     reason = reasonAfter(reason, fault);
     const step = decide(look().open, fault);
-    return mayStandBeside(step) ? step : undefined;
+    return mayRunBeside(step) ? step : undefined;
   }
 
   /** The end, but for a job that lacks only room: nobody waits on the line, and the queue keeps it. */
-  function end(step: ClearEnd): ActivationOutcome | undefined {
-    if (step.lacksRoom && !data.attached && gate.goBack()) return { kind: 'not_yet' };
-    answer.fail(step);
-    return answer.conclusion;
+  function end(step: FailStep): ActivationOutcome | undefined {
+    if (step.lacksCapacity && !data.attached && gate.goBack()) return { kind: 'not_yet' };
+    journal.fail(step);
+    return journal.conclusion;
   }
 
   let isFirst = true;
@@ -157,22 +149,22 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
    * the log is ours: it is enough that the line is on its way before the call. Later ones wait for Redis.
    */
   function logged(): Promise<void> | undefined {
-    const isProven = isFirst && isSurelyOurs();
+    const isProven = isFirst && isSealFresh();
     isFirst = false;
     return isProven ? writer.sent() : writer.flushed();
   }
 
-  const contest = createContest({
-    answer,
+  const race = createRace({
+    journal,
     logged,
     hedge,
-    spareHedge: deps.spareHedge,
+    returnHedge: deps.returnHedge,
     fallback,
     signal,
     onError: deps.onError,
     handsOver: () => signal.reason === 'shutdown',
     waits: policy.onSlowFirstToken !== 'failover',
-    enter: ({ route }) => gate.enter(route),
+    acquire: ({ route }) => gate.enter(route),
     call: ({ route, mode }, permit, sink, onSlow) =>
       deps.call({
         activation,
@@ -181,11 +173,11 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
         body:
           mode === 'start' || mode === 'restart'
             ? body
-            : continueBody(body, mode, plainText(history.shown) ?? ''),
+            : continuationBody(body, mode, plainText(history.delivered) ?? ''),
         mode,
-        identity: history.shown.identity,
-        accepted: history.tries.some(({ answered }) => answered),
-        refusedStreamOptions: history.tries.some(
+        identity: history.delivered.identity,
+        wasAccepted: history.attempts.some(({ answered }) => answered),
+        refusedStreamOptions: history.attempts.some(
           (one) =>
             one.outcome === 'stream_options_refused' &&
             one.provider === route.provider &&
@@ -203,12 +195,12 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
         onError: deps.onError,
       }),
   });
-  onContest(contest);
+  onRace(race);
 
   try {
     for (let fault: Fault | undefined; !signal.aborted;) {
       const { open, shut } = look();
-      const step = pauseThere(shut, fault) ?? decide(open, fault);
+      const step = pauseForClosed(shut, fault) ?? decide(open, fault);
       if (step.kind === 'fail' && shut.length > 0) {
         const later = decide([...open, ...shut], fault);
         // Rather late than never, where one that cannot be asked now may still do it.
@@ -218,7 +210,8 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
           const waited = await gate.wait(useful.length > 0 ? useful : shut, need());
           if (waited.kind === 'retry') continue;
           if (waited.kind === 'not_yet') return waited;
-          if (waited.kind === 'fault') answer.fail(fail({ history, reason }, why(waited.fault)));
+          if (waited.kind === 'fault')
+            journal.fail(failStep({ history, reason }, withRetryTime(waited.fault)));
           break;
         }
         // Why those failed that were asked, and not that nobody is left.
@@ -226,7 +219,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
         break;
       }
       if (step.kind === 'fail') return end(step);
-      if (step.kind === 'complete') answer.complete();
+      if (step.kind === 'complete') journal.complete();
       if (step.kind !== 'attempt') break;
       if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) break;
@@ -237,7 +230,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
         permit.cancel();
         break;
       }
-      const outcome = await contest.run(step, permit);
+      const outcome = await race.run(step, permit);
       if (outcome.kind !== 'fault') break;
       fault = outcome.fault;
       reason = reasonAfter(reason, fault);
@@ -245,7 +238,7 @@ export async function climb(options: ClimbOptions): Promise<ActivationOutcome | 
   } finally {
     gate.close();
   }
-  return answer.conclusion;
+  return journal.conclusion;
 }
 
 const slow: Fault = {

@@ -56,7 +56,7 @@ function attempt(origin: string, { call, ...more }: More = {}) {
     timeouts: { firstTokenTimeoutMs: 60_000, idleTimeoutMs: 60_000 },
     limit: { at: Date.now() + 60_000, fault: fault('upstream_timeout') },
     maxResponseBytes: 1_000_000,
-    accepted: false,
+    wasAccepted: false,
     sink: {
       plain: (_, content) => seen.push(content),
       chunk: (text) => seen.push(text),

@@ -1,6 +1,6 @@
 import type { Result } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
-import { bodyWithoutKey, withoutKeyIn } from './answer-redaction.ts';
+import { redactBody, redactSink } from './answer-redaction.ts';
 import { ourFault } from './failed-attempt.ts';
 import type { TimeLimit } from '../continuation/time-limit.ts';
 import { createSniffer } from '../provider/answer-kind.ts';
@@ -10,9 +10,9 @@ import type { AnswerSink, Provider, ProviderCall, StreamReader } from '../provid
 import { callUpstream } from '../upstream/call.ts';
 import type { Upstream, UpstreamCall } from '../upstream/call.ts';
 import type { CallWatch } from '../upstream/gate.ts';
-import { createWhole, isSuccess, noAnswer, untranslatable } from './response-classifier.ts';
-import type { Head, Whole } from './response-classifier.ts';
-import { withoutKey } from './key-redaction.ts';
+import { createBodyReader, isSuccess, noAnswer, untranslatable } from './response-classifier.ts';
+import type { Head, BodyReader } from './response-classifier.ts';
+import { redactFault } from './key-redaction.ts';
 
 export type AttemptTimeouts = {
   /** To the first visible chunk; streaming only. */
@@ -34,7 +34,7 @@ export type AttemptOptions = {
    * The request was taken before: a target that rejects it, as it stands or as it goes on with an answer,
    * only cannot be asked this way.
    */
-  accepted: boolean;
+  wasAccepted: boolean;
   sink: AnswerSink;
   /** What is to be known of the call while it lives. */
   watch?: Pick<CallWatch, 'head' | 'firstToken'>;
@@ -88,7 +88,7 @@ const finishGraceMs = 1000;
 /** Makes one upstream call and judges it. Never throws and never rejects. */
 export function startAttempt(options: AttemptOptions): Attempt {
   const { provider, call, timeouts, limit, maxResponseBytes, signal, onError } = options;
-  const sink = withoutKeyIn(options.sink, call.apiKey);
+  const sink = redactSink(options.sink, call.apiKey);
   const startedAt = Date.now();
   let firstTokenAt: number | undefined;
   let paused = false;
@@ -99,7 +99,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
   let sniffed: { head: Head; sniffer: AnswerSniffer } | undefined;
   /** What the response is read by: one of them, from its first bytes on. */
   let reader: StreamReader | undefined;
-  let whole: Whole | undefined;
+  let bodyReader: BodyReader | undefined;
   let settle: (outcome: AttemptOutcome) => void = () => {};
   const outcome = new Promise<AttemptOutcome>((resolve) => (settle = resolve));
 
@@ -112,25 +112,25 @@ export function startAttempt(options: AttemptOptions): Attempt {
     gather(false);
     if (result.kind === 'completed') upstream?.release();
     else upstream?.abort();
-    settle(tellable(result));
+    settle(redacted(result));
   }
   /** As others may hear it: nothing in it is the operator's. */
-  function tellable(outcome: AttemptOutcome): AttemptOutcome {
+  function redacted(outcome: AttemptOutcome): AttemptOutcome {
     if (outcome.kind === 'fault') {
-      return { ...outcome, fault: withoutKey(judged(outcome.fault), call.apiKey) };
+      return { ...outcome, fault: redactFault(reclassified(outcome.fault), call.apiKey) };
     }
     if (outcome.kind !== 'completed' || !outcome.result) return outcome;
-    const body = bodyWithoutKey(outcome.result.body, call.apiKey);
+    const body = redactBody(outcome.result.body, call.apiKey);
     return { ...outcome, result: { ...outcome.result, body } };
   }
-  function judged(fault: Fault): Fault {
+  function reclassified(fault: Fault): Fault {
     if (fault.code === 'stream_options_refused' && !addsStreamOptions(call)) {
-      return judged({ ...fault, code: 'upstream_rejected' });
+      return reclassified({ ...fault, code: 'upstream_rejected' });
     }
     if (fault.code !== 'upstream_rejected') return fault;
     // It began to answer, so what it says now is no word on the request.
     if (firstTokenAt !== undefined) return { ...fault, code: 'upstream_server_error' };
-    return options.accepted ? { ...fault, code: 'target_unsuited' } : fault;
+    return options.wasAccepted ? { ...fault, code: 'target_unsuited' } : fault;
   }
   const fail = (fault: Fault) => finish({ kind: 'fault', fault });
   const onAbort = () => finish({ kind: 'aborted' });
@@ -223,7 +223,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
   function readAs(kind: AnswerKind, head: Head): void {
     sniffed = undefined;
     if (kind === 'stream') reader = provider.readStream(call, watched);
-    else whole = createWhole({ provider, call, head, maxResponseBytes, sink: watched });
+    else bodyReader = createBodyReader({ provider, call, head, maxResponseBytes, sink: watched });
   }
 
   function onData(bytes: Buffer): void {
@@ -243,18 +243,18 @@ export function startAttempt(options: AttemptOptions): Attempt {
       readAs(kind, sniffed.head);
       read(bytes);
     }
-    finish(reader?.end() ?? whole?.end() ?? noAnswer);
+    finish(reader?.end() ?? bodyReader?.end() ?? noAnswer);
   }
 
   function read(bytes: Buffer): void {
     if (!reader) {
-      const verdict = whole?.push(bytes);
-      if (verdict) finish(verdict);
+      const result = bodyReader?.push(bytes);
+      if (result) finish(result);
       return;
     }
     const wasFinished = reader.finished;
-    const verdict = reader.push(bytes);
-    if (verdict) finish(verdict);
+    const result = reader.push(bytes);
+    if (result) finish(result);
     else if (reader.finished && !wasFinished) {
       // What is left is the end, which does not wait.
       gather(false);
@@ -300,7 +300,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
       return firstTokenAt;
     },
     get heldBytes() {
-      return whole?.size ?? 0;
+      return bodyReader?.size ?? 0;
     },
     stop: (reason) =>
       finish(reason === 'superseded' ? { kind: reason } : { kind: 'fault', fault: reason }),

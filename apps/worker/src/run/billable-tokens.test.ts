@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { emptyHistory, remember } from '../continuation/history.ts';
+import { emptyHistory, applyEntry } from '../continuation/history.ts';
 import type { History } from '../continuation/history.ts';
-import { tokensSpent } from './billable-tokens.ts';
+import { billableTokens } from './billable-tokens.ts';
 
 const body = JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'x'.repeat(400) }] });
 const started = { run: 1, attempt: 1, provider: 'p', model: 'm', mode: 'start', at: 1 } as const;
@@ -9,12 +9,12 @@ const started = { run: 1, attempt: 1, provider: 'p', model: 'm', mode: 'start', 
 function story(...parts: ('try' | 'text' | 'usage')[]): History {
   const history = emptyHistory();
   for (const part of parts) {
-    if (part === 'try') remember(history, { kind: 'attempt', data: started });
+    if (part === 'try') applyEntry(history, { kind: 'attempt', data: started });
     else {
       const content = part === 'text' ? 'y'.repeat(40) : '';
       const usage = part === 'usage' ? { total_tokens: 77 } : null;
       const choices = part === 'text' ? [{ index: 0, delta: { content } }] : [];
-      remember(history, { kind: 'chunk', text: JSON.stringify({ choices, usage }) });
+      applyEntry(history, { kind: 'chunk', text: JSON.stringify({ choices, usage }) });
     }
   }
   return history;
@@ -22,25 +22,25 @@ function story(...parts: ('try' | 'text' | 'usage')[]): History {
 
 describe('the tokens of a request', () => {
   it('are those that its readers were told', () => {
-    expect(tokensSpent('completed', story('try', 'text', 'usage'), body)).toBe(77);
-    expect(tokensSpent('ended from outside', story('try', 'text', 'usage'), body)).toBe(77);
+    expect(billableTokens('completed', story('try', 'text', 'usage'), body)).toBe(77);
+    expect(billableTokens('ended from outside', story('try', 'text', 'usage'), body)).toBe(77);
   });
 
   it('are not known where the provider did not say', () => {
-    expect(tokensSpent('completed', story('try', 'text'), body)).toBeUndefined();
+    expect(billableTokens('completed', story('try', 'text'), body)).toBeUndefined();
   });
 
   it('are none where nobody was asked, or an error was all', () => {
-    expect(tokensSpent('ended from outside', story(), body)).toBe(0);
-    expect(tokensSpent('failed', story('try'), body)).toBe(0);
+    expect(billableTokens('ended from outside', story(), body)).toBe(0);
+    expect(billableTokens('failed', story('try'), body)).toBe(0);
   });
 
   it('are counted from the text where it broke off, or was called off', () => {
-    const prompt = tokensSpent('ended from outside', story('try'), body) ?? 0;
+    const prompt = billableTokens('ended from outside', story('try'), body) ?? 0;
     expect(prompt).toBeGreaterThan(100);
     expect(prompt).toBeLessThan(130);
     for (const ending of ['failed', 'ended from outside'] as const) {
-      expect(tokensSpent(ending, story('try', 'text'), body)).toBe(prompt + 10);
+      expect(billableTokens(ending, story('try', 'text'), body)).toBe(prompt + 10);
     }
   });
 });

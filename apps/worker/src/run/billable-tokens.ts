@@ -12,17 +12,17 @@ export type Ending = 'completed' | 'failed' | 'ended from outside';
  * What failed attempts, retries and hedges cost beside it is our affair. Undefined when nobody can
  * say: then the estimate from before stays.
  */
-export function tokensSpent(ending: Ending, history: History, body: string): number | undefined {
+export function billableTokens(ending: Ending, history: History, body: string): number | undefined {
   if (ending === 'completed' || history.usage !== undefined) return tokensUsed(history.usage);
-  const wasShown = history.shown.chars > 0;
+  const wasDelivered = history.delivered.chars > 0;
   // Providers take nothing for an error; for an answer that was called off they do.
-  const wasCharged = wasShown || (ending !== 'failed' && history.tries.length > 0);
+  const wasCharged = wasDelivered || (ending !== 'failed' && history.attempts.length > 0);
   if (!wasCharged) return 0;
   const usage = visibleUsage({
     prompt: () => promptTokens(body),
     promptReport: promptReport(history),
-    before: 0,
-    fresh: history.shown.tokens,
+    deliveredBefore: 0,
+    deliveredByLast: history.delivered.tokens,
     last: unknownLast,
   });
   return tokensUsed(usage);

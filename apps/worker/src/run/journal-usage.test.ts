@@ -1,7 +1,7 @@
 import type { AttemptMode, Entry } from '@millrace/shared/domain/entry';
 import { describe, expect, it } from 'vitest';
-import { createHeard, primary } from './journal.fixture.ts';
-import type { Heard, Speaker } from './journal.fixture.ts';
+import { createJournalRig, primary } from './journal.fixture.ts';
+import type { JournalRig, GateRig } from './journal.fixture.ts';
 import { chunk, ended, historyOf, said, started } from '../continuation/history.fixture.ts';
 import { chooseAnchor } from '../continuation/splice/anchor.ts';
 import { events } from '../provider/openai/stream.fixture.ts';
@@ -26,7 +26,7 @@ const counts = (prompt: number, completion: number) => ({
 const usageChunk = (usage: object) => JSON.stringify({ id: 'u', choices: [], usage });
 
 /** Every usage that a reader is sent, in chunks or alone, and the one of the end. */
-function usagesOf({ entries }: Heard): { shown: unknown[]; done: unknown } {
+function usagesOf({ entries }: JournalRig): { shown: unknown[]; done: unknown } {
   const shown: unknown[] = [];
   let done: unknown;
   for (const entry of entries()) {
@@ -39,30 +39,30 @@ function usagesOf({ entries }: Heard): { shown: unknown[]; done: unknown } {
   return { shown, done };
 }
 
-const ledgerOf = ({ entries }: Heard) =>
+const ledgerOf = ({ entries }: JournalRig) =>
   entries().flatMap(({ kind, ...entry }) =>
     kind === 'attempt_end' && 'data' in entry ? [entry.data] : [],
   );
 
 /** An answer of which `text` was shown; `report`: what its target had reported by then. */
-function brokenOff(report?: object): Heard {
-  const heard = createHeard({ body });
-  const first = heard.open();
-  if (report) first.voice.sink.usage(usageChunk(report));
-  first.say(role);
-  first.say({ content: text });
-  heard.answer.ended(first.voice, broken, 1200);
-  return heard;
+function brokenOff(report?: object): JournalRig {
+  const rig = createJournalRig({ body });
+  const first = rig.open();
+  if (report) first.gate.sink.usage(usageChunk(report));
+  first.chunk(role);
+  first.chunk({ content: text });
+  rig.journal.ended(first.gate, broken, 1200);
+  return rig;
 }
 
 /** A second attempt that says this, ends, and reports this. */
-function goesOn(heard: Heard, mode: AttemptMode, says: string, usage?: object): Speaker {
-  const one = heard.open(mode);
-  one.say(role);
-  one.say({ content: says });
-  one.say({}, stop);
-  if (usage) one.voice.sink.usage(usageChunk(usage));
-  heard.answer.ended(one.voice, { ...completed, usage }, 1300);
+function goesOn(rig: JournalRig, mode: AttemptMode, says: string, usage?: object): GateRig {
+  const one = rig.open(mode);
+  one.chunk(role);
+  one.chunk({ content: says });
+  one.chunk({}, stop);
+  if (usage) one.gate.sink.usage(usageChunk(usage));
+  rig.journal.ended(one.gate, { ...completed, usage }, 1300);
   return one;
 }
 
@@ -78,11 +78,11 @@ const openaiCall: ProviderCall = {
 };
 
 /** An OpenAI stream, to its end. */
-function streams(heard: Heard, { voice }: Speaker, ...chunks: object[]): void {
-  const reader = readStream(openaiCall, voice.sink);
+function streams(rig: JournalRig, { gate }: GateRig, ...chunks: object[]): void {
+  const reader = readStream(openaiCall, gate.sink);
   const bytes = Buffer.from(events(...chunks.map((one) => JSON.stringify(one)), '[DONE]'));
   const verdict = reader.push(bytes) ?? reader.end();
-  if (verdict.kind === 'completed') heard.answer.ended(voice, verdict, 1);
+  if (verdict.kind === 'completed') rig.journal.ended(gate, verdict, 1);
 }
 
 describe('the usage beside a part of the answer', () => {
@@ -103,48 +103,48 @@ describe('the usage beside a part of the answer', () => {
     ['where Groq puts it', [words, { ...end, x_groq: { usage } }]],
   ])('is in a line of its own, and in the ledger: %s', (_where, chunks) => {
     for (const mode of ['start', 'replay'] as const) {
-      const heard = mode === 'start' ? createHeard({ body }) : brokenOff();
-      streams(heard, heard.open(mode), ...chunks);
-      const lines = heard.entries().filter(({ kind }) => kind === 'chunk' || kind === 'usage');
+      const rig = mode === 'start' ? createJournalRig({ body }) : brokenOff();
+      streams(rig, rig.open(mode), ...chunks);
+      const lines = rig.entries().filter(({ kind }) => kind === 'chunk' || kind === 'usage');
       expect(lines.filter(({ kind }) => kind === 'usage')).toHaveLength(1);
       expect(JSON.stringify(lines.slice(0, -1))).not.toContain('usage');
-      expect(usagesOf(heard)).toEqual({ shown: [usage], done: usage });
-      expect(ledgerOf(heard).at(-1)).toMatchObject({ outcome: 'completed', usage });
+      expect(usagesOf(rig)).toEqual({ shown: [usage], done: usage });
+      expect(ledgerOf(rig).at(-1)).toMatchObject({ outcome: 'completed', usage });
     }
   });
 
   it('is known of a target that broke off, and not shown', () => {
-    const heard = createHeard({ body });
-    const one = heard.open();
-    const reader = readStream(openaiCall, one.voice.sink);
+    const rig = createJournalRig({ body });
+    const one = rig.open();
+    const reader = readStream(openaiCall, one.gate.sink);
     reader.push(Buffer.from(events(JSON.stringify({ ...words, usage: counts(25, 9) }))));
-    heard.answer.ended(one.voice, broken, 1);
-    expect(ledgerOf(heard)).toMatchObject([{ outcome: 'upstream_reset', usage: counts(25, 9) }]);
-    expect(usagesOf(heard).shown).toEqual([]);
+    rig.journal.ended(one.gate, broken, 1);
+    expect(ledgerOf(rig)).toMatchObject([{ outcome: 'upstream_reset', usage: counts(25, 9) }]);
+    expect(usagesOf(rig).shown).toEqual([]);
   });
 });
 
 describe('the usage over a seam', () => {
   it('is the first target’s prompt, and the answer once', () => {
-    const heard = brokenOff(counts(25, 1));
-    goesOn(heard, 'continue', rest, counts(90, 17));
+    const rig = brokenOff(counts(25, 1));
+    goesOn(rig, 'continue', rest, counts(90, 17));
     const usage = { ...counts(25, 34), estimated: true };
-    expect(usagesOf(heard)).toEqual({ shown: [usage], done: usage });
+    expect(usagesOf(rig)).toEqual({ shown: [usage], done: usage });
     // The ledger has what each attempt cost.
-    expect(ledgerOf(heard)).toMatchObject([
+    expect(ledgerOf(rig)).toMatchObject([
       { usage: counts(25, 17), estimated: 'completion', firstTokenAt: 1200 },
       { usage: counts(90, 17), firstTokenAt: 1300 },
     ]);
-    expect(ledgerOf(heard)[1]).not.toHaveProperty('estimated');
+    expect(ledgerOf(rig)[1]).not.toHaveProperty('estimated');
   });
 
   it.each(['continue', 'anchor'] as const)(
     'is the caller’s share of the prompt where none was reported (%s)',
     (mode) => {
-      const heard = brokenOff();
+      const rig = brokenOff();
       const says = mode === 'anchor' ? `${chooseAnchor(text)}${rest}` : rest;
-      goesOn(heard, mode, says, counts(mode === 'anchor' ? 220 : 60, Math.ceil(says.length / 4)));
-      const { shown, done } = usagesOf(heard);
+      goesOn(rig, mode, says, counts(mode === 'anchor' ? 220 : 60, Math.ceil(says.length / 4)));
+      const { shown, done } = usagesOf(rig);
       expect(shown).toEqual([done]);
       const { prompt_tokens, completion_tokens, ...others } = done as Record<string, number>;
       expect(others).toEqual({
@@ -160,18 +160,18 @@ describe('the usage over a seam', () => {
   );
 
   it('counts Chinese as its target does', () => {
-    const heard = createHeard({
+    const rig = createJournalRig({
       body: JSON.stringify({ messages: [{ role: 'user', content: '磨坊？' }] }),
     });
-    const first = heard.open();
+    const first = rig.open();
     const [before, after] = [
       '河水推动水轮，水轮带动磨石，磨石把谷物磨成面粉。',
       '傍晚磨坊主清点麻袋，把数目写进账本。',
     ];
-    first.say({ ...role, content: before });
-    heard.answer.ended(first.voice, broken, 1);
-    goesOn(heard, 'continue', after, counts(50, Math.round(after.length * 1.3)));
-    const { completion_tokens, prompt_tokens } = usagesOf(heard).done as Record<string, number>;
+    first.chunk({ ...role, content: before });
+    rig.journal.ended(first.gate, broken, 1);
+    goesOn(rig, 'continue', after, counts(50, Math.round(after.length * 1.3)));
+    const { completion_tokens, prompt_tokens } = usagesOf(rig).done as Record<string, number>;
     const real = (before.length + after.length) * 1.3;
     expect(Math.abs(Number(completion_tokens) - real)).toBeLessThan(3);
     expect(prompt_tokens).toBeGreaterThan(8);
@@ -179,47 +179,47 @@ describe('the usage over a seam', () => {
   });
 
   it('counts an answer once that was to go on and began anew', () => {
-    const heard = brokenOff(counts(25, 1));
-    goesOn(heard, 'continue', text + rest, counts(60, 30));
-    expect(usagesOf(heard)).toEqual({ shown: [counts(25, 30)], done: counts(25, 30) });
+    const rig = brokenOff(counts(25, 1));
+    goesOn(rig, 'continue', text + rest, counts(60, 30));
+    expect(usagesOf(rig)).toEqual({ shown: [counts(25, 30)], done: counts(25, 30) });
   });
 
   it('is the report of a target that repeated the answer, as it is', () => {
-    const heard = brokenOff(counts(25, 1));
+    const rig = brokenOff(counts(25, 1));
     const usage = { ...counts(31, 33), cost: 0.25 };
-    goesOn(heard, 'replay', text + rest, usage);
-    expect(usagesOf(heard)).toEqual({ shown: [usage], done: usage });
+    goesOn(rig, 'replay', text + rest, usage);
+    expect(usagesOf(rig)).toEqual({ shown: [usage], done: usage });
   });
 
   it.each(['start', 'replay', 'continue', 'anchor'] as const)(
     'is an estimate where the answer was cut behind its last finish_reason (%s)',
     (mode) => {
-      const heard = mode === 'start' ? createHeard({ body }) : brokenOff(counts(25, 1));
-      const one = heard.open(mode);
+      const rig = mode === 'start' ? createJournalRig({ body }) : brokenOff(counts(25, 1));
+      const one = rig.open(mode);
       const repeated = { start: text, replay: text, continue: '', anchor: chooseAnchor(text) };
-      one.say({ ...role, content: `${repeated[mode]}${rest}` });
-      one.say({}, stop);
-      heard.answer.ended(one.voice, { ...completed, isCut: true }, 1);
+      one.chunk({ ...role, content: `${repeated[mode]}${rest}` });
+      one.chunk({}, stop);
+      rig.journal.ended(one.gate, { ...completed, isCut: true }, 1);
       const usage = { ...counts(mode === 'start' ? 14 : 25, 34), estimated: true };
-      expect(usagesOf(heard)).toEqual({ shown: [usage], done: usage });
-      expect(ledgerOf(heard).at(-1)).toMatchObject({ outcome: 'completed', estimated: 'all' });
+      expect(usagesOf(rig)).toEqual({ shown: [usage], done: usage });
+      expect(ledgerOf(rig).at(-1)).toMatchObject({ outcome: 'completed', estimated: 'all' });
     },
   );
 
   it('is not shown where a provider ends its stream in order and reports none, but known', () => {
-    const heard = createHeard({ body });
-    goesOn(heard, 'start', text + rest);
-    expect(usagesOf(heard)).toEqual({ shown: [], done: { ...counts(14, 34), estimated: true } });
+    const rig = createJournalRig({ body });
+    goesOn(rig, 'start', text + rest);
+    expect(usagesOf(rig)).toEqual({ shown: [], done: { ...counts(14, 34), estimated: true } });
   });
 
   it('of one target after another is that of the last, not what another said on its way', () => {
-    const heard = createHeard({ body });
-    const first = heard.open();
-    first.say({ ...role, content: text });
-    first.voice.sink.usage(usageChunk(counts(25, 9)));
-    heard.answer.ended(first.voice, broken, 1);
-    goesOn(heard, 'continue', rest);
-    expect(usagesOf(heard).done).toMatchObject({ prompt_tokens: 25, completion_tokens: 34 });
+    const rig = createJournalRig({ body });
+    const first = rig.open();
+    first.chunk({ ...role, content: text });
+    first.gate.sink.usage(usageChunk(counts(25, 9)));
+    rig.journal.ended(first.gate, broken, 1);
+    goesOn(rig, 'continue', rest);
+    expect(usagesOf(rig).done).toMatchObject({ prompt_tokens: 25, completion_tokens: 34 });
   });
 });
 
@@ -233,15 +233,10 @@ describe('a worker that takes over', () => {
     ] as const) {
       const end = ended(1, 'upstream_reset');
       const lost: Entry = { ...end, data: { ...end.data, usage: counts(25, 17), estimated } };
-      const heard = createHeard({ body, run: 2, history: historyOf(...question, lost) });
+      const rig = createJournalRig({ body, run: 2, history: historyOf(...question, lost) });
       const beside = estimated === 'all' ? 14 / (14 + 27) : 0;
-      goesOn(
-        heard,
-        'continue',
-        rest,
-        counts(estimated === 'all' ? Math.round(10 / beside) : 90, 17),
-      );
-      const { done } = usagesOf(heard);
+      goesOn(rig, 'continue', rest, counts(estimated === 'all' ? Math.round(10 / beside) : 90, 17));
+      const { done } = usagesOf(rig);
       expect(done).toMatchObject({ completion_tokens: 34, estimated: true });
       const told = (done as Record<string, number>)['prompt_tokens'];
       expect(Math.abs(Number(told) - prompt)).toBeLessThan(estimated === 'all' ? 3 : 1);
@@ -261,10 +256,10 @@ describe('a worker that takes over', () => {
       },
       said(rest, stop),
     );
-    const heard = createHeard({ body, run: 3, history });
-    heard.answer.closeLost();
-    heard.answer.complete();
-    expect(usagesOf(heard).done).toMatchObject({ completion_tokens: 34, estimated: true });
+    const rig = createJournalRig({ body, run: 3, history });
+    rig.journal.closeLost();
+    rig.journal.complete();
+    expect(usagesOf(rig).done).toMatchObject({ completion_tokens: 34, estimated: true });
   });
 
   it('counts what a lost attempt was asked, which is more where it was to go on', () => {
@@ -278,9 +273,9 @@ describe('a worker that takes over', () => {
       },
       said(rest),
     );
-    const heard = createHeard({ body, run: 3, history });
-    heard.answer.closeLost();
-    const [lost] = ledgerOf(heard) as { usage: Record<string, number> }[];
+    const rig = createJournalRig({ body, run: 3, history });
+    rig.journal.closeLost();
+    const [lost] = ledgerOf(rig) as { usage: Record<string, number> }[];
     const asked = Number(lost?.usage['prompt_tokens']);
     expect(asked).toBeGreaterThan((text.length + 60) / 4);
     expect(asked).toBeLessThan((text.length + 140) / 4);
@@ -290,40 +285,40 @@ describe('a worker that takes over', () => {
 
 describe('the ledger', () => {
   it('has what is known of one that another one outran', () => {
-    const heard = createHeard({ body });
-    const slow = heard.open();
-    slow.voice.sink.usage(usageChunk(counts(25, 1)));
-    const fast = heard.open();
-    fast.say({ ...role, content: text });
-    heard.answer.ended(slow.voice, { kind: 'superseded' });
-    fast.say({}, stop);
-    heard.answer.ended(fast.voice, { ...completed, usage: counts(24, 17) }, 1);
-    expect(ledgerOf(heard)).toMatchObject([
+    const rig = createJournalRig({ body });
+    const slow = rig.open();
+    slow.gate.sink.usage(usageChunk(counts(25, 1)));
+    const fast = rig.open();
+    fast.chunk({ ...role, content: text });
+    rig.journal.ended(slow.gate, { kind: 'superseded' });
+    fast.chunk({}, stop);
+    rig.journal.ended(fast.gate, { ...completed, usage: counts(24, 17) }, 1);
+    expect(ledgerOf(rig)).toMatchObject([
       { attempt: 1, outcome: 'superseded', usage: counts(25, 1) },
       { attempt: 2, outcome: 'completed', usage: counts(24, 17) },
     ]);
-    expect(usagesOf(heard).done).toEqual(counts(24, 17));
+    expect(usagesOf(rig).done).toEqual(counts(24, 17));
   });
 
   it('has what is known of one that is called off with the end of another', () => {
-    const heard = createHeard({ body });
-    const slow = heard.open();
-    slow.voice.sink.usage(usageChunk(counts(25, 1)));
-    const fast = heard.open();
-    heard.answer.ended(fast.voice, { ...completed, usage: counts(24, 0) });
-    expect(ledgerOf(heard)).toContainEqual(
+    const rig = createJournalRig({ body });
+    const slow = rig.open();
+    slow.gate.sink.usage(usageChunk(counts(25, 1)));
+    const fast = rig.open();
+    rig.journal.ended(fast.gate, { ...completed, usage: counts(24, 0) });
+    expect(ledgerOf(rig)).toContainEqual(
       expect.objectContaining({ attempt: 1, outcome: 'superseded', usage: counts(25, 1) }),
     );
   });
 
   it('has an estimate of a whole answer that reports nothing, whose bytes stay as they are', () => {
-    const heard = createHeard({ body });
+    const rig = createJournalRig({ body });
     const message = { role: 'assistant', content: 'a'.repeat(40) };
     const whole = JSON.stringify({ choices: [{ index: 0, message, finish_reason: 'stop' }] });
     const result = { contentType: 'application/json', body: whole };
-    heard.answer.ended(heard.open().voice, { ...completed, result }, 1);
-    expect(heard.entries()[1]).toEqual({ kind: 'result', data: result });
-    expect(ledgerOf(heard)).toMatchObject([{ usage: counts(14, 10), estimated: 'all' }]);
-    expect(usagesOf(heard)).toEqual({ shown: [], done: { ...counts(14, 10), estimated: true } });
+    rig.journal.ended(rig.open().gate, { ...completed, result }, 1);
+    expect(rig.entries()[1]).toEqual({ kind: 'result', data: result });
+    expect(ledgerOf(rig)).toMatchObject([{ usage: counts(14, 10), estimated: 'all' }]);
+    expect(usagesOf(rig)).toEqual({ shown: [], done: { ...counts(14, 10), estimated: true } });
   });
 });

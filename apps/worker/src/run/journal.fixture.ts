@@ -1,19 +1,19 @@
 import { decodeEntry, kindOf } from '@millrace/shared/domain/entry';
 import type { AttemptMode, Entry, TerminalKind } from '@millrace/shared/domain/entry';
-import { createAnswer } from './journal.ts';
-import type { Answer } from './journal.ts';
+import { createJournal } from './journal.ts';
+import type { Journal } from './journal.ts';
 import { emptyHistory } from '../continuation/history.ts';
 import type { History } from '../continuation/history.ts';
 import { chunk } from '../continuation/history.fixture.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
-import type { Voice } from './output-gate.ts';
+import type { OutputGate } from './output-gate.ts';
 
 /* What the tests of a run's answer do over and over: attempts that speak, and the lines they leave. */
 
 export const primary = { provider: 'openai', model: 'gpt-4o', prefill: false };
 
-export type Heard = {
-  answer: Answer;
+export type JournalRig = {
+  journal: Journal;
   history: History;
   /** What was written, in order. */
   lines: string[];
@@ -24,20 +24,20 @@ export type Heard = {
   terminal(): TerminalKind | undefined;
   /** What was counted, in order: `rung outcome` of seams, `mode outcome` of attempts. */
   counted: string[];
-  open(mode?: AttemptMode): Speaker;
+  open(mode?: AttemptMode): GateRig;
 };
 
-export type Speaker = {
-  voice: Voice;
-  /** What it was told: `floor`, or why it was called off. */
-  told: string[];
+export type GateRig = {
+  gate: OutputGate;
+  /** What it was told: `commit`, or why it was called off. */
+  events: string[];
   /** A chunk, as the reader of a wire format would give it on. */
-  say(delta: object, choice?: Parameters<typeof chunk>[1]): void;
+  chunk(delta: object, choice?: Parameters<typeof chunk>[1]): void;
   /** A text that is known to be nothing else. */
-  plain(content: string): void;
+  text(content: string): void;
 };
 
-export function createHeard({
+export function createJournalRig({
   history = emptyHistory(),
   run = 1,
   holdToolCalls = true,
@@ -55,15 +55,15 @@ export function createHeard({
   maxLogChars?: number;
   body?: string;
   tools?: boolean;
-} = {}): Heard {
+} = {}): JournalRig {
   const lines: string[] = [];
   let terminal: TerminalKind | undefined;
   const counted: string[] = [];
   const metrics: Pick<RunMetrics, 'seam' | 'attemptEnded'> = {
-    seam: (rung, outcome) => counted.push(`${rung} ${outcome}`),
+    seam: (strategy, outcome) => counted.push(`${strategy} ${outcome}`),
     attemptEnded: ({ mode }, { outcome }) => counted.push(`${mode} ${outcome}`),
   };
-  const answer = createAnswer({
+  const journal = createJournal({
     run,
     body,
     history,
@@ -76,7 +76,7 @@ export function createHeard({
     now: () => 1234,
     writer: {
       push: (line) => lines.push(line),
-      note: (line) => lines.push(line),
+      pushDeferred: (line) => lines.push(line),
       end(line, kind) {
         lines.push(line);
         terminal = kind;
@@ -89,7 +89,7 @@ export function createHeard({
   const entries = () => lines.map(decodeEntry);
 
   return {
-    answer,
+    journal,
     history,
     lines,
     counted,
@@ -99,20 +99,20 @@ export function createHeard({
       entries().flatMap((entry) => (entry.kind === 'chunk' ? deltasIn(entry.text) : [])),
     terminal: () => terminal,
     open(mode = 'start') {
-      const told: string[] = [];
+      const events: string[] = [];
       const step = { kind: 'attempt', route: primary, mode, delayMs: 0 } as const;
-      const voice = answer.open(step, {
-        onFloor: () => told.push('floor'),
-        giveUp: (reason) => told.push(reason),
+      const gate = journal.open(step, {
+        onCommit: () => events.push('commit'),
+        onGiveUp: (reason) => events.push(reason),
       });
       return {
-        voice,
-        told,
-        say(delta, choice) {
+        gate,
+        events,
+        chunk(delta, choice) {
           const one = chunk(delta, choice);
-          voice.sink.chunk(JSON.stringify(one), one, isVisible(delta));
+          gate.sink.chunk(JSON.stringify(one), one, isVisible(delta));
         },
-        plain: (content) => voice.sink.plain(JSON.stringify(chunk({ content })), content),
+        text: (content) => gate.sink.plain(JSON.stringify(chunk({ content })), content),
       };
     },
   };

@@ -1,8 +1,8 @@
 import type { Entry } from '@millrace/shared/domain/entry';
 import { describe, expect, it } from 'vitest';
-import { createHeard, primary } from './journal.fixture.ts';
+import { createJournalRig, primary } from './journal.fixture.ts';
 import { ended, historyOf, said, started } from '../continuation/history.fixture.ts';
-import { isNothing, plainText } from '../continuation/delivered.ts';
+import { isEmpty, plainText } from '../continuation/delivered.ts';
 
 const role = { role: 'assistant', content: '' };
 const stop = { finish: 'stop' };
@@ -15,13 +15,13 @@ const { provider, model } = primary;
 
 describe('a streamed answer', () => {
   it('is the attempt, its chunks, its ledger entry and the end, in this order', () => {
-    const { answer, open, entries, deltas, terminal } = createHeard();
+    const { journal, open, entries, deltas, terminal } = createJournalRig();
     const one = open();
-    one.say(role);
-    one.say({ content: 'Hel' });
-    one.plain('lo');
-    one.say({}, stop);
-    expect(answer.ended(one.voice, completed, 1200)).toBe(true);
+    one.chunk(role);
+    one.chunk({ content: 'Hel' });
+    one.text('lo');
+    one.chunk({}, stop);
+    expect(journal.ended(one.gate, completed, 1200)).toBe(true);
     const usage = { prompt_tokens: 0, completion_tokens: 2, total_tokens: 2 };
     expect(entries().map((entry) => (entry.kind === 'chunk' ? 'chunk' : entry))).toEqual([
       {
@@ -56,17 +56,17 @@ describe('a streamed answer', () => {
     ]);
     expect(deltas()).toEqual([role, { content: 'Hel' }, { content: 'lo' }, stop]);
     expect(terminal()).toBe('done');
-    expect(answer.conclusion).toEqual({ kind: 'completed', summary: 'stop' });
+    expect(journal.conclusion).toEqual({ kind: 'completed', summary: 'stop' });
   });
 
   it('has its usage chunk behind the last chunk, whenever it came', () => {
-    const { answer, open, kinds, entries } = createHeard();
+    const { journal, open, kinds, entries } = createJournalRig();
     const one = open();
-    one.say({ role: 'assistant', content: 'Hi' });
-    one.voice.sink.usage('{"choices":[],"usage":{"total_tokens":3}}');
-    one.say({}, stop);
+    one.chunk({ role: 'assistant', content: 'Hi' });
+    one.gate.sink.usage('{"choices":[],"usage":{"total_tokens":3}}');
+    one.chunk({}, stop);
     const usage = { total_tokens: 3 };
-    answer.ended(one.voice, { ...completed, usage }, 1);
+    journal.ended(one.gate, { ...completed, usage }, 1);
     expect(kinds()).toEqual(['attempt', 'chunk', 'chunk', 'usage', 'attempt_end', 'done']);
     expect(entries()[3]).toEqual({
       kind: 'usage',
@@ -77,11 +77,11 @@ describe('a streamed answer', () => {
 
   it('has an estimate of its usage where that was cut off behind the last chunk', () => {
     const body = '{"messages":[{"role":"user","content":"hello"}]}';
-    const { answer, open, entries } = createHeard({ body });
+    const { journal, open, entries } = createJournalRig({ body });
     const one = open();
-    one.say({ role: 'assistant', content: 'How do you do?' });
-    one.say({}, stop);
-    answer.ended(one.voice, { ...completed, isCut: true }, 1);
+    one.chunk({ role: 'assistant', content: 'How do you do?' });
+    one.chunk({}, stop);
+    journal.ended(one.gate, { ...completed, isCut: true }, 1);
     const counts = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 };
     const usage = { ...counts, estimated: true };
     const [told, cost, done] = entries().slice(-3);
@@ -97,79 +97,79 @@ describe('a streamed answer', () => {
   });
 
   it('keeps a finish reason that is null', () => {
-    const { answer, open, entries } = createHeard();
-    answer.ended(open().voice, { kind: 'completed', finishReason: null });
+    const { journal, open, entries } = createJournalRig();
+    journal.ended(open().gate, { kind: 'completed', finishReason: null });
     expect(entries().at(-1)).toMatchObject({ data: { finishReason: null, attempts: 1 } });
-    expect(answer.conclusion).toEqual({ kind: 'completed', summary: 'completed' });
+    expect(journal.conclusion).toEqual({ kind: 'completed', summary: 'completed' });
   });
 });
 
 it('an answer that was not streamed is its result, ledger entry and end', () => {
-  const { answer, open, kinds, entries, lines, history } = createHeard();
+  const { journal, open, kinds, entries, lines, history } = createJournalRig();
   const result = { contentType: 'application/json', body: '{\n "choices": []\n}' };
-  answer.ended(open().voice, { ...completed, result, usage: { total_tokens: 1 } });
+  journal.ended(open().gate, { ...completed, result, usage: { total_tokens: 1 } });
   expect(kinds()).toEqual(['attempt', 'result', 'attempt_end', 'done']);
   expect(entries()[1]).toEqual({ kind: 'result', data: result });
   expect(lines.every((line) => !line.includes('\n'))).toBe(true);
-  expect(isNothing(history.shown)).toBe(false);
+  expect(isEmpty(history.delivered)).toBe(false);
 });
 
 describe('an attempt that fails', () => {
   it('before anything is visible leaves no chunk behind', () => {
-    const { answer, open, kinds, entries, history } = createHeard();
+    const { journal, open, kinds, entries, history } = createJournalRig();
     const one = open();
-    one.say(role);
-    expect(answer.ended(one.voice, broken)).toBe(false);
+    one.chunk(role);
+    expect(journal.ended(one.gate, broken)).toBe(false);
     expect(kinds()).toEqual(['attempt', 'attempt_end']);
     expect(entries()[1]).toMatchObject({ data: { outcome: 'upstream_reset' } });
-    expect(isNothing(history.shown)).toBe(true);
-    expect(history.tries).toMatchObject([{ outcome: 'upstream_reset', spoke: false }]);
-    expect(answer.conclusion).toBeUndefined();
+    expect(isEmpty(history.delivered)).toBe(true);
+    expect(history.attempts).toMatchObject([{ outcome: 'upstream_reset', wasDelivered: false }]);
+    expect(journal.conclusion).toBeUndefined();
   });
 
   it('leaves nothing behind for the attempt after it', () => {
-    const { answer, open, deltas, entries, lines } = createHeard();
+    const { journal, open, deltas, entries, lines } = createJournalRig();
     const first = open();
-    first.say({ role: 'alpha', content: '' });
-    first.voice.sink.usage('{"usage":"alpha"}');
-    answer.ended(first.voice, broken);
+    first.chunk({ role: 'alpha', content: '' });
+    first.gate.sink.usage('{"usage":"alpha"}');
+    journal.ended(first.gate, broken);
     const second = open();
-    second.say(role);
-    second.say({ content: 'Hi' });
-    answer.ended(second.voice, completed, 1);
+    second.chunk(role);
+    second.chunk({ content: 'Hi' });
+    journal.ended(second.gate, completed, 1);
     expect(deltas()).toEqual([role, { content: 'Hi' }]);
     expect(lines.join('\n')).not.toContain('alpha');
     expect(entries().at(-1)).toMatchObject({ data: { attempts: 2 } });
   });
 
   it('after something was visible is counted from what it sent, and says so', () => {
-    const { answer, open, entries, history } = createHeard();
+    const { journal, open, entries, history } = createJournalRig();
     const one = open();
-    one.say({ role: 'assistant', content: 'Hello' });
-    one.plain(' world');
-    one.voice.sink.usage('{}');
-    answer.ended(one.voice, broken, 1200);
+    one.chunk({ role: 'assistant', content: 'Hello' });
+    one.text(' world');
+    one.gate.sink.usage('{}');
+    journal.ended(one.gate, broken, 1200);
     const usage = { prompt_tokens: 0, completion_tokens: 3, total_tokens: 3 };
     expect(entries().at(-1)).toMatchObject({ data: { usage, estimated: 'all' } });
-    expect(plainText(history.shown)).toBe('Hello world');
+    expect(plainText(history.delivered)).toBe('Hello world');
   });
 
   it('and cannot be saved ends the request with its error', () => {
-    const { answer, open, entries, terminal } = createHeard();
-    answer.ended(open().voice, broken);
+    const { journal, open, entries, terminal } = createJournalRig();
+    journal.ended(open().gate, broken);
     const error = { message: 'broke', type: 'upstream_error', param: null, code: 'upstream_reset' };
-    answer.fail({ kind: 'fail', failed: { error, httpStatus: 502 } });
+    journal.fail({ kind: 'fail', failed: { error, httpStatus: 502 } });
     expect(entries().at(-1)).toEqual({
       kind: 'failed',
       data: { error, httpStatus: 502, at: 1234 },
     });
     expect(terminal()).toBe('failed');
-    expect(answer.conclusion).toEqual({ kind: 'failed', reason: 'upstream_reset: broke' });
+    expect(journal.conclusion).toEqual({ kind: 'failed', reason: 'upstream_reset: broke' });
   });
 
   it('because its worker shuts down is nobody’s fault', () => {
-    const { answer, open, entries } = createHeard();
-    answer.handOver(open().voice);
+    const { journal, open, entries } = createJournalRig();
+    journal.handOver(open().gate);
     expect(entries().at(-1)).toMatchObject({ data: { attempt: 1, outcome: 'handed_over' } });
   });
 });
@@ -177,10 +177,10 @@ describe('an attempt that fails', () => {
 describe('a run that takes over', () => {
   it('goes on counting attempts', () => {
     const history = historyOf(started(1, primary), ended(1, 'upstream_reset'), started(2, primary));
-    const { answer, open, entries } = createHeard({ history, run: 3 });
+    const { journal, open, entries } = createJournalRig({ history, run: 3 });
     const one = open();
     expect(entries()[0]).toMatchObject({ data: { run: 3, attempt: 3 } });
-    answer.ended(one.voice, completed);
+    journal.ended(one.gate, completed);
     expect(entries().at(-1)).toMatchObject({ data: { attempts: 3 } });
   });
 
@@ -193,8 +193,8 @@ describe('a run that takes over', () => {
       started(3, primary, 'replay'),
     );
     const body = '{"messages":[{"role":"user","content":"hello"}]}';
-    const { answer, entries } = createHeard({ history, run: 4, body });
-    answer.closeLost();
+    const { journal, entries } = createJournalRig({ history, run: 4, body });
+    journal.closeLost();
     const lost = (attempt: number, tokens: number) => ({
       kind: 'attempt_end',
       data: {
@@ -207,20 +207,20 @@ describe('a run that takes over', () => {
       },
     });
     expect(entries()).toEqual([lost(2, 2), lost(3, 0)]);
-    expect(history.tries.map(({ outcome }) => outcome)).not.toContain('open');
-    answer.closeLost();
+    expect(history.attempts.map(({ outcome }) => outcome)).not.toContain('open');
+    journal.closeLost();
     expect(entries()).toHaveLength(2);
   });
 
   it('that starts anew tells readers to forget, first of all', () => {
     const history = historyOf(started(1, primary), said('Hi'));
-    const { open, entries } = createHeard({ history, run: 2 });
+    const { open, entries } = createJournalRig({ history, run: 2 });
     open('restart');
     expect(entries()).toMatchObject([
       { kind: 'reset', data: { reason: 'restart' } },
       { kind: 'attempt', data: { mode: 'restart', attempt: 2 } },
     ]);
-    expect(isNothing(history.shown)).toBe(true);
+    expect(isEmpty(history.delivered)).toBe(true);
   });
 
   it('writes only the end of an answer that was shown whole, and its usage', () => {
@@ -230,8 +230,8 @@ describe('a run that takes over', () => {
       said({}, { finish: 'length' }),
     );
     const body = '{"messages":[{"role":"user","content":"hello"}]}';
-    const { answer, entries, terminal } = createHeard({ history, run: 2, body });
-    answer.complete();
+    const { journal, entries, terminal } = createJournalRig({ history, run: 2, body });
+    journal.complete();
     const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13, estimated: true };
     const [told, done, ...more] = entries();
     expect(told?.kind === 'usage' && (JSON.parse(told.text) as unknown)).toEqual({
@@ -257,8 +257,8 @@ describe('a run that takes over', () => {
         ? [last, { kind: 'usage', text: JSON.stringify({ choices: [], usage }) }]
         : [{ kind: 'chunk', text: JSON.stringify(whole) }];
     const history = historyOf(started(1, primary), said('Hi'), ...told);
-    const { answer, entries } = createHeard({ history, run: 2 });
-    answer.complete();
+    const { journal, entries } = createJournalRig({ history, run: 2 });
+    journal.complete();
     expect(entries()).toMatchObject([{ kind: 'done', data: { finishReason: 'stop', usage } }]);
   });
 
@@ -267,8 +267,8 @@ describe('a run that takes over', () => {
     const body = JSON.stringify({ choices: [{ index: 0, finish_reason: 'stop' }], usage });
     const result: Entry = { kind: 'result', data: { contentType: 'application/json', body } };
     const history = historyOf(started(1, primary), result);
-    const { answer, entries } = createHeard({ history, run: 2 });
-    answer.complete();
+    const { journal, entries } = createJournalRig({ history, run: 2 });
+    journal.complete();
     expect(entries()).toMatchObject([{ kind: 'done', data: { finishReason: 'stop', usage } }]);
   });
 });
@@ -279,17 +279,17 @@ describe('an answer that goes on', () => {
     historyOf(started(1, primary), said(role), said(text), ended(1, 'upstream_reset'));
 
   it('has one role, one end, and a seam where the new part begins', () => {
-    const { answer, open, entries, deltas, counted } = createHeard({
+    const { journal, open, entries, deltas, counted } = createJournalRig({
       history: interrupted(),
       run: 2,
     });
     const one = open('replay');
-    one.say(role);
-    one.say({ content: text.slice(0, 20) });
-    one.plain(`${text.slice(20)} and`);
-    one.plain(' so on.');
-    one.say({}, stop);
-    expect(answer.ended(one.voice, completed, 1)).toBe(true);
+    one.chunk(role);
+    one.chunk({ content: text.slice(0, 20) });
+    one.text(`${text.slice(20)} and`);
+    one.text(' so on.');
+    one.chunk({}, stop);
+    expect(journal.ended(one.gate, completed, 1)).toBe(true);
     expect(deltas()).toEqual([{ content: ' and' }, { content: ' so on.' }, stop]);
     expect(entries()[1]).toEqual({
       kind: 'seam',
@@ -299,28 +299,31 @@ describe('an answer that goes on', () => {
   });
 
   it('is left as it was by an attempt that diverges', () => {
-    const { answer, open, entries, deltas, history, counted } = createHeard({
+    const { journal, open, entries, deltas, history, counted } = createJournalRig({
       history: interrupted(),
       run: 2,
     });
     const one = open('replay');
-    one.say({ ...role, content: 'The river is' });
-    expect(one.told).toEqual(['no_continuation']);
-    one.say({ content: ' wide.' });
-    answer.ended(one.voice, { kind: 'fault', fault: { code: 'no_continuation', message: 'm' } });
+    one.chunk({ ...role, content: 'The river is' });
+    expect(one.events).toEqual(['no_continuation']);
+    one.chunk({ content: ' wide.' });
+    journal.ended(one.gate, { kind: 'fault', fault: { code: 'no_continuation', message: 'm' } });
     expect(deltas()).toEqual([]);
     expect(entries()[1]).toMatchObject({ kind: 'seam', data: { outcome: 'diverged' } });
     expect(entries().at(-1)).toMatchObject({ data: { outcome: 'no_continuation' } });
-    expect(history.tries[1]).toMatchObject({ spoke: false });
+    expect(history.attempts[1]).toMatchObject({ wasDelivered: false });
     expect(counted).toEqual(['replay diverged', 'replay no_continuation']);
   });
 
   it('is not completed by one that ends before it has caught up', () => {
-    const { answer, open, entries, terminal } = createHeard({ history: interrupted(), run: 2 });
+    const { journal, open, entries, terminal } = createJournalRig({
+      history: interrupted(),
+      run: 2,
+    });
     const one = open('replay');
-    one.say({ ...role, content: text.slice(0, 9) });
-    one.say({}, stop);
-    expect(answer.ended(one.voice, completed, 1)).toBe(false);
+    one.chunk({ ...role, content: text.slice(0, 9) });
+    one.chunk({}, stop);
+    expect(journal.ended(one.gate, completed, 1)).toBe(false);
     expect(entries().at(-1)).toMatchObject({ data: { outcome: 'no_continuation' } });
     expect(terminal()).toBeUndefined();
   });

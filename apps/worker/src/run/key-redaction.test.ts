@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fault } from '../continuation/history.fixture.ts';
-import { withoutKey } from './key-redaction.ts';
+import { redactFault } from './key-redaction.ts';
 
 const error = (message: string, more: object = {}) => ({
   message,
@@ -19,7 +19,7 @@ describe('the key in what a provider says', () => {
       httpStatus: 401,
       error: error(`Bad key ${key}`, { metadata: { raw: [`Bearer ${key}`, 1, null, true] } }),
     });
-    const clean = withoutKey(told, key);
+    const clean = redactFault(told, key);
     expect(JSON.stringify(clean)).not.toContain(key);
     expect(clean).toEqual({
       ...told,
@@ -34,19 +34,19 @@ describe('the key in what a provider says', () => {
     (short) => {
       const told = fault('context_length_exceeded', { httpStatus: 400, error: error('x 0 null') });
       const detail = '400 context_length_exceeded: x 0 null';
-      expect(withoutKey(told, short)).toEqual({ ...told, detail });
+      expect(redactFault(told, short)).toEqual({ ...told, detail });
     },
   );
 
   it('leaves our own words for a fault alone', () => {
     const told = fault('context_length_exceeded', { message: 'context_length_exceeded' });
-    const clean = withoutKey(told, 'context_length_exceeded');
+    const clean = redactFault(told, 'context_length_exceeded');
     expect(clean).toEqual({ code: 'context_length_exceeded', message: '***' });
   });
 
   it('is no reason to fail on an error that is nested beyond every bound', () => {
     const deep: unknown = JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`);
-    const clean = withoutKey(fault('upstream_rejected', { error: error('No', { deep }) }), key);
+    const clean = redactFault(fault('upstream_rejected', { error: error('No', { deep }) }), key);
     expect(JSON.stringify(clean).length).toBeLessThan(1000);
   });
 
@@ -56,7 +56,7 @@ describe('the key in what a provider says', () => {
       message: long,
       error: error(long, { more: [long, long] }),
     });
-    const clean = withoutKey(told, key);
+    const clean = redactFault(told, key);
     expect(JSON.stringify(clean).length).toBeLessThan(300_000);
     expect(clean.error?.message).toMatch(/^No\. No\. /);
     expect(clean.detail).toMatch(/^context_length_exceeded: No\. /);
@@ -81,7 +81,7 @@ describe('the key in what a provider says', () => {
     ['in a URL', { raw: `https://x.test/?key=${encodeURIComponent(secret)}&a=b` }],
   ])('is taken out %s', (_, more) => {
     const told = fault('upstream_rejected', { httpStatus: 400, error: error('No.', more) });
-    const clean = JSON.stringify(withoutKey(told, secret));
+    const clean = JSON.stringify(redactFault(told, secret));
     const letters = clean.replaceAll(/[^A-Za-z0-9]/g, '');
     for (const form of [secret.replaceAll('-', ''), hex, hex.toUpperCase()]) {
       for (let at = 0; at + 8 <= form.length; at++) {
@@ -95,7 +95,7 @@ describe('the key in what a provider says', () => {
   it('is looked for in a long text in no time', () => {
     const long = 'sk-a-'.repeat(50_000);
     const began = performance.now();
-    withoutKey(fault('upstream_rejected', { error: error(long) }), secret);
+    redactFault(fault('upstream_rejected', { error: error(long) }), secret);
     // A quadratic search takes minutes.
     expect(performance.now() - began).toBeLessThan(5000);
   });
@@ -121,7 +121,7 @@ describe('whose account it is', () => {
       httpStatus: 400,
       error: error(words),
     });
-    const clean = withoutKey(told, 'sk-another-key-0123');
+    const clean = redactFault(told, 'sk-another-key-0123');
     const isIn = (text: string) =>
       /AbC123|01hxyz|Ab12Cd|0f1e2d|123456789012|77aa|gateway|wxyz|c0de|abcd|0f3|9c2|2abCd/.test(
         text,
@@ -142,6 +142,6 @@ describe('whose account it is', () => {
     "Invalid schema for function 'f': 'org_name', 'proj-settings' and 'user_address1' are required",
   ])('is not seen in %j', (words) => {
     const told = fault('upstream_rejected', { message: words, error: error(words) });
-    expect(withoutKey(told, undefined)).toMatchObject({ message: words, error: error(words) });
+    expect(redactFault(told, undefined)).toMatchObject({ message: words, error: error(words) });
   });
 });

@@ -1,6 +1,6 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
-import { createRedactor, mapTexts, withoutIdentifiers } from './redaction.ts';
+import { createRedactor, mapTexts, maskIdentifiers } from './redaction.ts';
 import type { Redact } from './redaction.ts';
 
 /** Levels of an error object that are passed on: no error is nested deeper and still readable. */
@@ -18,19 +18,19 @@ const maxDetailChars = 500;
  * of theirs, and what tells whose account it is out of all that a client may see. `detail` keeps the
  * provider's words, without the key, for the operator. Our own code and status stay. Never throws.
  */
-export function withoutKey(fault: Fault, apiKey: string | undefined): Fault {
+export function redactFault(fault: Fault, apiKey: string | undefined): Fault {
   const hideKey = createRedactor(apiKey);
   let left = maxErrorChars;
   const clean = (text: string) => {
     const kept = text.slice(0, left);
     left -= kept.length;
-    return withoutIdentifiers(hideKey(kept));
+    return maskIdentifiers(hideKey(kept));
   };
-  const told: Fault = { ...fault, message: clean(fault.message.slice(0, maxErrorChars / 4)) };
-  const detail = (fault.detail ?? wordsOf(fault))?.slice(0, maxErrorChars);
-  if (detail !== undefined) told.detail = hideKey(detail).slice(0, maxDetailChars);
-  if (fault.error) told.error = cleanError(fault.error, clean);
-  return told;
+  const redacted: Fault = { ...fault, message: clean(fault.message.slice(0, maxErrorChars / 4)) };
+  const detail = (fault.detail ?? detailOf(fault))?.slice(0, maxErrorChars);
+  if (detail !== undefined) redacted.detail = hideKey(detail).slice(0, maxDetailChars);
+  if (fault.error) redacted.error = cleanError(fault.error, clean);
+  return redacted;
 }
 
 /** OpenAI's own members keep their names. */
@@ -48,7 +48,7 @@ function cleanError(
 }
 
 /** `401 invalid_api_key: Incorrect API key provided.`; undefined where the provider said nothing. */
-function wordsOf({ httpStatus, error, message }: Fault): string | undefined {
+function detailOf({ httpStatus, error, message }: Fault): string | undefined {
   if (!error) return httpStatus === undefined ? undefined : message;
   const named = [httpStatus, error.code].filter((one) => one !== undefined && one !== null);
   return `${named.join(' ')}${named.length > 0 ? ': ' : ''}${error.message}`;

@@ -1,30 +1,30 @@
 import { describe, expect, it } from 'vitest';
-import { createHeard } from './journal.fixture.ts';
+import { createJournalRig } from './journal.fixture.ts';
 import { chunk, fault } from '../continuation/history.fixture.ts';
-import { costOf, costOfCalledOff, sentIn } from './ledger.ts';
-import type { Voice } from './output-gate.ts';
+import { costOf, costOfCancelled, sentIn } from './ledger.ts';
+import type { OutputGate } from './output-gate.ts';
 
 const broken = { kind: 'fault', fault: fault('upstream_reset') } as const;
 const usage = { prompt_tokens: 100, completion_tokens: 3, total_tokens: 103 };
 
 describe('what an attempt cost that broke off', () => {
-  const speaker = () => createHeard().open();
-  const work = ({ sent, told }: Voice) => ({ sent, told, asked: () => 17.5 });
-  const tell = (told: object) => JSON.stringify({ choices: [], usage: told });
+  const openGate = () => createJournalRig().open();
+  const work = ({ sent, reported }: OutputGate) => ({ sent, reported, asked: () => 17.5 });
+  const usageChunk = (usage: object) => JSON.stringify({ choices: [], usage });
 
   it('is what its upstream told of it', () => {
-    const { voice, say } = speaker();
-    say({ role: 'assistant', content: 'Hello' });
-    voice.sink.usage(tell(usage));
-    expect(costOf(work(voice), broken, 'completed')).toEqual({ outcome: 'upstream_reset', usage });
+    const { gate, chunk } = openGate();
+    chunk({ role: 'assistant', content: 'Hello' });
+    gate.sink.usage(usageChunk(usage));
+    expect(costOf(work(gate), broken, 'completed')).toEqual({ outcome: 'upstream_reset', usage });
   });
 
   it('is what was told before, and what came after that', () => {
-    const { voice, say } = speaker();
-    say({ role: 'assistant', content: 'a' });
-    voice.sink.usage(tell(usage));
-    say({ content: 'a'.repeat(40) });
-    expect(costOf(work(voice), broken, 'completed')).toEqual({
+    const { gate, chunk } = openGate();
+    chunk({ role: 'assistant', content: 'a' });
+    gate.sink.usage(usageChunk(usage));
+    chunk({ content: 'a'.repeat(40) });
+    expect(costOf(work(gate), broken, 'completed')).toEqual({
       outcome: 'upstream_reset',
       usage: { prompt_tokens: 100, completion_tokens: 13, total_tokens: 113 },
       estimated: 'completion',
@@ -36,10 +36,10 @@ describe('what an attempt cost that broke off', () => {
       [40, 10],
       [4, 3],
     ] as const) {
-      const { voice, say } = speaker();
-      voice.sink.usage(tell(usage));
-      say({ role: 'assistant', content: 'a'.repeat(letters) });
-      expect(costOf(work(voice), broken, 'completed')).toMatchObject({
+      const { gate, chunk } = openGate();
+      gate.sink.usage(usageChunk(usage));
+      chunk({ role: 'assistant', content: 'a'.repeat(letters) });
+      expect(costOf(work(gate), broken, 'completed')).toMatchObject({
         usage: {
           prompt_tokens: 100,
           completion_tokens: completion,
@@ -51,9 +51,9 @@ describe('what an attempt cost that broke off', () => {
   });
 
   it('is an estimate of what it was asked and of what it sent, where its upstream told nothing', () => {
-    const { voice, say } = speaker();
-    say({ role: 'assistant', content: '河水推动水轮' });
-    expect(costOf(work(voice), broken, 'completed')).toEqual({
+    const { gate, chunk } = openGate();
+    chunk({ role: 'assistant', content: '河水推动水轮' });
+    expect(costOf(work(gate), broken, 'completed')).toEqual({
       outcome: 'upstream_reset',
       usage: { prompt_tokens: 18, completion_tokens: 6, total_tokens: 24 },
       estimated: 'all',
@@ -63,12 +63,12 @@ describe('what an attempt cost that broke off', () => {
   it('is what it was asked, where it was called off before it had sent anything', () => {
     const usage = { prompt_tokens: 18, completion_tokens: 0, total_tokens: 18 };
     const cost = { outcome: 'superseded', usage, estimated: 'all' };
-    expect(costOf(work(speaker().voice), { kind: 'superseded' }, 'completed')).toEqual(cost);
-    expect(costOfCalledOff(work(speaker().voice), 'superseded')).toEqual(cost);
+    expect(costOf(work(openGate().gate), { kind: 'superseded' }, 'completed')).toEqual(cost);
+    expect(costOfCancelled(work(openGate().gate), 'superseded')).toEqual(cost);
   });
 
   it('is nothing where nothing came', () => {
-    expect(costOf(work(speaker().voice), broken, 'completed')).toEqual({
+    expect(costOf(work(openGate().gate), broken, 'completed')).toEqual({
       outcome: 'upstream_reset',
     });
   });

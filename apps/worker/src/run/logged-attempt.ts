@@ -8,11 +8,16 @@ export type LoggedAttemptOptions = {
   /** Makes the call. */
   start(): Attempt;
   /** The call is not made after all. */
-  spare(): void;
+  onNotCalled(): void;
 };
 
 /** An attempt that makes its call when the log has its line. Never rejects. */
-export function startWhenLogged({ logged, signal, start, spare }: LoggedAttemptOptions): Attempt {
+export function startWhenLogged({
+  logged,
+  signal,
+  start,
+  onNotCalled,
+}: LoggedAttemptOptions): Attempt {
   const { promise: outcome, resolve: settle } = Promise.withResolvers<AttemptOutcome>();
   let attempt: Attempt | undefined;
   let isOver = false;
@@ -22,7 +27,7 @@ export function startWhenLogged({ logged, signal, start, spare }: LoggedAttemptO
     if (isOver || attempt) return;
     isOver = true;
     signal.removeEventListener('abort', onAbort);
-    spare();
+    onNotCalled();
     settle(how);
   }
   const onAbort = () => end({ kind: 'aborted' });

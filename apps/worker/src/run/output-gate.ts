@@ -8,22 +8,22 @@ import {
   itemsOf,
 } from '@millrace/shared/domain/chunk';
 import { tokensIn } from '@millrace/shared/domain/tokens';
-import { createCurtain } from '../continuation/splice-filter.ts';
-import type { Curtain, CurtainStep } from '../continuation/splice-filter.ts';
-import type { Rung } from '../continuation/strategies.ts';
+import { createSpliceFilter } from '../continuation/splice-filter.ts';
+import type { SpliceFilter, FilterStep } from '../continuation/splice-filter.ts';
+import type { ContinuationStrategy } from '../continuation/strategies.ts';
 import { isProgress } from '../continuation/progress.ts';
 import type { SeamFailure } from '../continuation/splice/splice.ts';
-import type { Shown } from '../continuation/delivered.ts';
-import { sentIn, toldIn } from './ledger.ts';
-import type { Sent, Told } from './ledger.ts';
+import type { Delivered } from '../continuation/delivered.ts';
+import { sentIn, reportedIn } from './ledger.ts';
+import type { Sent, ReportedUsage } from './ledger.ts';
 import type { AnswerSink } from '../provider/port.ts';
 
 /** A chunk on its way to the log. `content`: it adds nothing else. `visible`: a reader sees something. */
-export type Spoken = { text: string; visible: boolean; chunk?: unknown; content?: string };
+export type OutputChunk = { text: string; visible: boolean; chunk?: unknown; content?: string };
 
-export type VoiceOptions = {
+export type OutputGateOptions = {
   started: AttemptStarted;
-  shown: Shown;
+  delivered: Delivered;
   /** The request offers tools. */
   tools: boolean;
   holdToolCalls: boolean;
@@ -32,18 +32,18 @@ export type VoiceOptions = {
   /** Whether the log of the request holds as much as it may. */
   isLogFull(): boolean;
   /** Asks for the floor; false when another attempt has it. */
-  claim(): boolean;
+  commit(): boolean;
   /** What it says from here on, readers are shown. Once, before the first word. */
-  begin(): void;
-  say(spoken: Spoken): void;
+  onFirstOutput(): void;
+  write(output: OutputChunk): void;
   /** Its text is no continuation of what was shown. */
-  fail(outcome: SeamFailure): void;
+  onSeamFailed(outcome: SeamFailure): void;
   /** This attempt is no use. */
-  giveUp(reason: GiveUp): void;
+  onGiveUp(reason: GiveUpReason): void;
 };
 
 /** Why an attempt is called off: another one speaks, its text is no continuation, or it holds too much. */
-export type GiveUp =
+export type GiveUpReason =
   | 'superseded'
   | 'no_continuation'
   | 'upstream_response_too_large'
@@ -55,77 +55,78 @@ export type GiveUp =
  * are sent whole; and the hold-back, until there is something to see. Until then it can fail without
  * a trace.
  */
-export type Voice = {
+export type OutputGate = {
   readonly started: AttemptStarted;
   readonly sink: AnswerSink;
   /** The answer is complete: what is still held is said. False when it cannot stand. */
   finish(): boolean;
   /** Why it was called off; undefined where it was not. */
-  readonly gaveUp: GiveUp | undefined;
+  readonly gaveUp: GiveUpReason | undefined;
   readonly usage: string | undefined;
   /** What its upstream sent, shown or not. */
   readonly sent: Sent;
   /** Characters of chunks that wait in it. */
   readonly heldChars: number;
   /** What its upstream told of its cost so far. */
-  readonly told: Told | undefined;
+  readonly reported: ReportedUsage | undefined;
 };
 
-export function createVoice(options: VoiceOptions): Voice {
-  const { started, shown, claim, begin, say, fail, giveUp } = options;
-  const rung = rungOf(started);
-  const curtain: Curtain | undefined = rung && createCurtain(rung, shown, options.tools);
-  const hold = createToolHold(options.holdToolCalls);
+export function createOutputGate(options: OutputGateOptions): OutputGate {
+  const { started, delivered, commit, onFirstOutput, write, onSeamFailed, onGiveUp } = options;
+  const strategy = strategyOf(started);
+  const filter: SpliceFilter | undefined =
+    strategy && createSpliceFilter(strategy, delivered, options.tools);
+  const toolCalls = createToolCallBuffer(options.holdToolCalls);
   /** What may be said as soon as something of it is visible. */
-  let before: Spoken[] | undefined = [];
-  let beforeChars = 0;
-  let hasFloor = false;
-  let gaveUp: GiveUp | undefined;
+  let pending: OutputChunk[] | undefined = [];
+  let pendingChars = 0;
+  let isCommitted = false;
+  let gaveUp: GiveUpReason | undefined;
   let usage: string | undefined;
   const sent: Sent = { tokens: 0, reasoning: 0 };
-  let told: Told | undefined;
+  let reported: ReportedUsage | undefined;
 
-  function stop(reason: GiveUp): void {
+  function stop(reason: GiveUpReason): void {
     gaveUp = reason;
-    giveUp(reason);
+    onGiveUp(reason);
   }
 
-  function takeFloor(): boolean {
-    if (hasFloor) return true;
-    hasFloor = claim();
-    if (!hasFloor) stop('superseded');
-    return hasFloor;
+  function tryCommit(): boolean {
+    if (isCommitted) return true;
+    isCommitted = commit();
+    if (!isCommitted) stop('superseded');
+    return isCommitted;
   }
 
-  function speak(spoken: Spoken): void {
-    if (spoken.visible && !takeFloor()) return;
-    for (const one of hold.take(spoken)) tell(one);
+  function emit(output: OutputChunk): void {
+    if (output.visible && !tryCommit()) return;
+    for (const one of toolCalls.take(output)) release(one);
   }
 
-  function tell(spoken: Spoken): void {
-    if (!before) {
-      say(spoken);
+  function release(output: OutputChunk): void {
+    if (!pending) {
+      write(output);
       return;
     }
-    before.push(spoken);
-    beforeChars += spoken.text.length;
-    if (spoken.visible) sayBefore();
+    pending.push(output);
+    pendingChars += output.text.length;
+    if (output.visible) releasePending();
   }
 
-  function sayBefore(): void {
-    if (!before) return;
-    const held = before;
-    before = undefined;
-    beforeChars = 0;
-    begin();
-    for (const one of held) say(one);
+  function releasePending(): void {
+    if (!pending) return;
+    const held = pending;
+    pending = undefined;
+    pendingChars = 0;
+    onFirstOutput();
+    for (const one of held) write(one);
   }
 
-  function behindCurtain(step: CurtainStep): void {
+  function afterFilter(step: FilterStep): void {
     if (step.kind === 'held') return;
     if (step.kind === 'dropped') {
       // Of one that spoke already, the log has the seam that it passed.
-      if (before) fail(step.reason);
+      if (pending) onSeamFailed(step.reason);
       stop('no_continuation');
       return;
     }
@@ -133,14 +134,14 @@ export function createVoice(options: VoiceOptions): Voice {
     for (const chunk of step.chunks) {
       if (gaveUp) return;
       const text = JSON.stringify(chunk);
-      speak({ text, chunk, visible: isProgress(chunk) });
+      emit({ text, chunk, visible: isProgress(chunk) });
     }
   }
 
-  const heldChars = () => beforeChars + hold.chars + (curtain?.heldChars ?? 0);
+  const heldChars = () => pendingChars + toolCalls.chars + (filter?.heldChars ?? 0);
 
   /** A provider that never comes to an end must fill neither the memory of the worker nor Redis. */
-  function bound(): void {
+  function checkBounds(): void {
     if (gaveUp) return;
     if (heldChars() > options.maxHeldChars) stop('upstream_response_too_large');
     else if (options.isLogFull()) stop('response_too_large');
@@ -152,30 +153,30 @@ export function createVoice(options: VoiceOptions): Voice {
       plain(text, content) {
         sent.tokens += tokensIn(content);
         if (gaveUp) return;
-        if (curtain) behindCurtain(curtain.take(parseShallow(text), text.length));
-        else speak({ text, content, visible: true });
-        bound();
+        if (filter) afterFilter(filter.take(parseShallow(text), text.length));
+        else emit({ text, content, visible: true });
+        checkBounds();
       },
       chunk(text, chunk, visible) {
         const { tokens, reasoning } = sentIn(chunk);
         sent.tokens += tokens;
         sent.reasoning += reasoning;
         if (gaveUp) return;
-        if (curtain) behindCurtain(curtain.take(chunk, text.length));
-        else speak({ text, chunk, visible });
-        bound();
+        if (filter) afterFilter(filter.take(chunk, text.length));
+        else emit({ text, chunk, visible });
+        checkBounds();
       },
       usage(text) {
         usage = text;
-        told = toldIn(parseShallow(text), sent.tokens) ?? told;
+        reported = reportedIn(parseShallow(text), sent.tokens) ?? reported;
       },
     },
     finish() {
       if (gaveUp) return false;
-      if (curtain) behindCurtain(curtain.end());
-      if (gaveUp || !takeFloor()) return false;
-      sayBefore();
-      for (const one of hold.release()) say(one);
+      if (filter) afterFilter(filter.end());
+      if (gaveUp || !tryCommit()) return false;
+      releasePending();
+      for (const one of toolCalls.release()) write(one);
       return true;
     },
     get gaveUp() {
@@ -188,33 +189,33 @@ export function createVoice(options: VoiceOptions): Voice {
     get heldChars() {
       return heldChars();
     },
-    get told() {
-      return told;
+    get reported() {
+      return reported;
     },
   };
 }
 
 /** The rung of an attempt that goes on with what was shown; undefined for one that starts anew. */
-export function rungOf({ mode }: AttemptStarted): Rung | undefined {
+export function strategyOf({ mode }: AttemptStarted): ContinuationStrategy | undefined {
   return mode === 'start' || mode === 'restart' ? undefined : mode;
 }
 
 /** Tool calls are sent together, when their choice has its finish_reason: a half one is no use to anyone. */
-function createToolHold(holds: boolean) {
-  let held: Spoken[] = [];
+function createToolCallBuffer(holds: boolean) {
+  let held: OutputChunk[] = [];
   let chars = 0;
   const open = new Set<number>();
   return {
     /** What may be said now, in order. */
-    take(spoken: Spoken): readonly Spoken[] {
-      if (!holds || spoken.chunk === undefined) return pass(spoken);
-      const { chunk } = spoken;
+    take(output: OutputChunk): readonly OutputChunk[] {
+      if (!holds || output.chunk === undefined) return pass(output);
+      const { chunk } = output;
       for (const [place, choice] of choicesOf(chunk).entries()) {
         const delta = deltaOf(choice);
         if (delta && hasToolCall(delta)) open.add(indexOf(choice, place));
       }
       for (const { index } of finishReasons(chunk)) open.delete(index);
-      return pass(spoken);
+      return pass(output);
     },
     release,
     get chars() {
@@ -222,14 +223,14 @@ function createToolHold(holds: boolean) {
     },
   };
 
-  function pass(spoken: Spoken): readonly Spoken[] {
-    if (open.size === 0 && held.length === 0) return [spoken];
-    held.push(spoken);
-    chars += spoken.text.length;
+  function pass(output: OutputChunk): readonly OutputChunk[] {
+    if (open.size === 0 && held.length === 0) return [output];
+    held.push(output);
+    chars += output.text.length;
     return open.size > 0 ? [] : release();
   }
 
-  function release(): readonly Spoken[] {
+  function release(): readonly OutputChunk[] {
     const free = held;
     held = [];
     chars = 0;

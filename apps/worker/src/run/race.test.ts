@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { createHeard, primary } from './journal.fixture.ts';
-import type { Heard } from './journal.fixture.ts';
+import { createJournalRig, primary } from './journal.fixture.ts';
+import type { JournalRig } from './journal.fixture.ts';
 import type { Attempt, AttemptOutcome } from './attempt.ts';
-import { createContest } from './race.ts';
-import type { AttemptStep, ContestOptions, ContestOutcome } from './race.ts';
+import { createRace } from './race.ts';
+import type { AttemptStep, RaceOptions, RaceOutcome } from './race.ts';
 import { chunk, fault, historyOf, said, started } from '../continuation/history.fixture.ts';
 import type { AnswerSink } from '../provider/port.ts';
 import { freePermit } from '../upstream/gate.fixture.ts';
@@ -41,11 +41,11 @@ const completed = { kind: 'completed', finishReason: 'stop' } as const;
 const broken = { kind: 'fault', fault: fault('upstream_reset') } as const;
 
 let played: Played[];
-let heard: Heard;
+let rig: JournalRig;
 
 beforeEach(() => {
   played = [];
-  heard = createHeard();
+  rig = createJournalRig();
 });
 
 const at = (index: number): Played => {
@@ -88,13 +88,13 @@ function play(step: AttemptStep, sink: AnswerSink, onSlow: (() => void) | undefi
   };
 }
 
-function contest(options: Partial<ContestOptions> = {}) {
-  const made = createContest({
-    answer: heard.answer,
-    enter: () => freePermit,
+function race(options: Partial<RaceOptions> = {}) {
+  const made = createRace({
+    journal: rig.journal,
+    acquire: () => freePermit,
     call: (step, _permit, sink, onSlow) => play(step, sink, onSlow),
     hedge: () => beside,
-    spareHedge() {},
+    returnHedge() {},
     fallback: () => undefined,
     signal: new AbortController().signal,
     onError(error) {
@@ -105,7 +105,7 @@ function contest(options: Partial<ContestOptions> = {}) {
     logged: () => undefined,
     ...options,
   });
-  let outcome: ContestOutcome | undefined;
+  let outcome: RaceOutcome | undefined;
   return {
     ...made,
     run(step = start) {
@@ -116,28 +116,28 @@ function contest(options: Partial<ContestOptions> = {}) {
   };
 }
 
-const outcomes = () => heard.history.tries.map(({ outcome }) => outcome);
+const outcomes = () => rig.history.attempts.map(({ outcome }) => outcome);
 
 describe('an attempt alone', () => {
   it('completes the answer', async () => {
-    const { run, outcome } = contest();
+    const { run, outcome } = race();
     run();
     at(0).say('Hi');
     await at(0).end(completed);
     expect(outcome()).toEqual({ kind: 'completed' });
-    expect(heard.terminal()).toBe('done');
+    expect(rig.terminal()).toBe('done');
   });
 
   it('has the fault that it had', async () => {
-    const { run, outcome } = contest();
+    const { run, outcome } = race();
     run();
     await at(0).end(broken);
     expect(outcome()).toEqual(broken);
   });
 
   it('that is no continuation is stopped at once, and says so', async () => {
-    heard = createHeard({ history: historyOf(started(1, primary), said('Hello')), run: 2 });
-    const { run, outcome } = contest();
+    rig = createJournalRig({ history: historyOf(started(1, primary), said('Hello')), run: 2 });
+    const { run, outcome } = race();
     run({ ...start, mode: 'replay' });
     at(0).say('Good day');
     await idle();
@@ -146,8 +146,8 @@ describe('an attempt alone', () => {
   });
 
   it('that is whole but no continuation is a fault too', async () => {
-    heard = createHeard({ history: historyOf(started(1, primary), said('Hello')), run: 2 });
-    const { run, outcome } = contest();
+    rig = createJournalRig({ history: historyOf(started(1, primary), said('Hello')), run: 2 });
+    const { run, outcome } = race();
     run({ ...start, mode: 'replay' });
     at(0).say('Hell');
     await at(0).end(completed);
@@ -155,12 +155,12 @@ describe('an attempt alone', () => {
   });
 
   it('is not told of slowness where that is a fault', () => {
-    contest({ waits: false }).run();
+    race({ waits: false }).run();
     expect(at(0).onSlow).toBeUndefined();
   });
 
   it('that nobody may stand beside is waited for', async () => {
-    const { run, outcome } = contest({ hedge: () => undefined });
+    const { run, outcome } = race({ hedge: () => undefined });
     run();
     at(0).onSlow?.();
     expect(played).toHaveLength(1);
@@ -172,7 +172,7 @@ describe('an attempt alone', () => {
 
 describe('an attempt beside a slow one', () => {
   it('starts while the first one goes on', () => {
-    contest().run();
+    race().run();
     at(0).onSlow?.();
     expect(played.map(({ step }) => step.route.provider)).toEqual(['openai', 'backup']);
     expect(played.map(({ stopped }) => stopped)).toEqual([[], []]);
@@ -184,7 +184,7 @@ describe('an attempt beside a slow one', () => {
   ])(
     'whoever speaks first has the floor, and the other is called off (%i)',
     async (winner, loser) => {
-      const { run, outcome } = contest();
+      const { run, outcome } = race();
       run();
       at(0).onSlow?.();
       at(winner).say('Hi');
@@ -193,7 +193,7 @@ describe('an attempt beside a slow one', () => {
       at(loser).say('Hello');
       await at(winner).end(completed);
       expect(outcome()).toEqual({ kind: 'completed' });
-      expect(heard.deltas()).toEqual([{ content: 'Hi' }]);
+      expect(rig.deltas()).toEqual([{ content: 'Hi' }]);
       expect(outcomes()[loser]).toBe('superseded');
     },
   );
@@ -202,7 +202,7 @@ describe('an attempt beside a slow one', () => {
     [0, 1],
     [1, 0],
   ])('one that fails leaves the word to the other (%i)', async (fails, stays) => {
-    const { run, outcome } = contest();
+    const { run, outcome } = race();
     run();
     at(0).onSlow?.();
     await at(fails).end(broken);
@@ -213,7 +213,7 @@ describe('an attempt beside a slow one', () => {
   });
 
   it('when both fail, the last one’s fault is what is told', async () => {
-    const { run, outcome } = contest();
+    const { run, outcome } = race();
     run();
     at(0).onSlow?.();
     await at(1).end(broken);
@@ -223,25 +223,25 @@ describe('an attempt beside a slow one', () => {
   });
 
   it('when the one that spoke breaks off, the other one stays called off', async () => {
-    const { run, outcome } = contest();
+    const { run, outcome } = race();
     run();
     at(0).onSlow?.();
     at(1).say('Hi');
     await at(1).end(broken);
     at(0).say('Hello');
     expect(outcome()).toEqual(broken);
-    expect(heard.deltas()).toEqual([{ content: 'Hi' }]);
+    expect(rig.deltas()).toEqual([{ content: 'Hi' }]);
   });
 
   it('that says nothing and is whole ends the other one', async () => {
-    const { run, outcome } = contest();
+    const { run, outcome } = race();
     run();
     at(0).onSlow?.();
     await at(1).end(completed);
     expect(at(0).stopped).toContain('superseded');
     expect(outcome()).toEqual({ kind: 'completed' });
     // Both have their ledger entry, before the end.
-    expect(heard.kinds()).toEqual(['attempt', 'attempt', 'attempt_end', 'attempt_end', 'done']);
+    expect(rig.kinds()).toEqual(['attempt', 'attempt', 'attempt_end', 'attempt_end', 'done']);
     expect(outcomes()).toEqual(['superseded', 'completed']);
   });
 });
@@ -253,7 +253,7 @@ describe('an attempt that fails beside a slow one', () => {
   it('is followed by the next step, and not by waiting for the slow one', async () => {
     const faults: string[] = [];
     const steps = [beside, third];
-    const { run, outcome } = contest({
+    const { run, outcome } = race({
       fallback({ code }) {
         faults.push(code);
         return steps.shift();
@@ -272,7 +272,7 @@ describe('an attempt that fails beside a slow one', () => {
   });
 
   it('is followed once the other one is late too', async () => {
-    const { run } = contest({ fallback: () => third });
+    const { run } = race({ fallback: () => third });
     run();
     at(0).onSlow?.();
     await at(0).end(broken);
@@ -282,7 +282,7 @@ describe('an attempt that fails beside a slow one', () => {
   });
 
   it('leaves the word to the slow one when nobody else is left', async () => {
-    const { run, outcome } = contest();
+    const { run, outcome } = race();
     run();
     at(0).onSlow?.();
     await at(1).end(broken);
@@ -292,7 +292,7 @@ describe('an attempt that fails beside a slow one', () => {
     expect(outcome()).toEqual({ kind: 'completed' });
   });
 
-  const after = (delayMs: number) => contest({ fallback: () => ({ ...third, delayMs }) });
+  const after = (delayMs: number) => race({ fallback: () => ({ ...third, delayMs }) });
 
   it('is followed after its pause, also when the slow one has failed by then', async () => {
     const { run, outcome } = after(5);
@@ -322,7 +322,7 @@ describe('an attempt that fails beside a slow one', () => {
 
   it('is followed by nobody in a run that stops during the pause', async () => {
     const controller = new AbortController();
-    const { run, outcome } = contest({
+    const { run, outcome } = race({
       fallback: () => ({ ...third, delayMs: 60_000 }),
       signal: controller.signal,
     });
@@ -345,24 +345,24 @@ describe('a target that takes none now', () => {
 
   it('is no hedge: another one is, and only that one is paid for', async () => {
     const steps = [beside, third];
-    let spared = 0;
-    const { run } = contest({
-      enter: refusing('backup'),
+    let returned = 0;
+    const { run } = race({
+      acquire: refusing('backup'),
       hedge: () => steps.shift(),
-      spareHedge: () => (spared += 1),
+      returnHedge: () => (returned += 1),
     });
     run();
     at(0).onSlow?.();
     await idle();
     expect(asked()).toEqual(['openai', 'third']);
-    expect(spared).toBe(1);
+    expect(returned).toBe(1);
   });
 
   it('does not follow one that failed: the next one does, for the same fault', async () => {
     const faults: string[] = [];
     const steps = [{ ...beside, route: { ...backup, provider: 'full' } }, third];
-    const { run } = contest({
-      enter: refusing('full'),
+    const { run } = race({
+      acquire: refusing('full'),
       fallback({ code }) {
         faults.push(code);
         return steps.shift();
@@ -378,21 +378,21 @@ describe('a target that takes none now', () => {
   it.each([
     ['later', refusing('backup')],
     ['at once', () => undefined],
-  ])('and says so %s is not asked for ever', async (_when, enter) => {
+  ])('and says so %s is not asked for ever', async (_when, acquire) => {
     let hedges = 0;
-    let spared = 0;
-    const { run, outcome } = contest({
-      enter,
+    let returned = 0;
+    const { run, outcome } = race({
+      acquire,
       hedge() {
         hedges += 1;
         return beside;
       },
-      spareHedge: () => (spared += 1),
+      returnHedge: () => (returned += 1),
     });
     run();
     at(0).onSlow?.();
     await idle();
-    expect([hedges, spared]).toEqual([2, 2]);
+    expect([hedges, returned]).toEqual([2, 2]);
     at(0).say('Hi');
     await at(0).end(completed);
     expect(outcome()).toEqual({ kind: 'completed' });
@@ -411,7 +411,7 @@ describe('a bug', () => {
   });
 
   it('in a hedge ends this run', async () => {
-    const { run, outcome } = contest({ hedge: bug, onError });
+    const { run, outcome } = race({ hedge: bug, onError });
     run();
     at(0).onSlow?.();
     await idle();
@@ -421,7 +421,7 @@ describe('a bug', () => {
   });
 
   it('in a call is that attempt’s fault', async () => {
-    const { run, outcome } = contest({ call: bug, onError });
+    const { run, outcome } = race({ call: bug, onError });
     run();
     await idle();
     expect(outcome()).toMatchObject(ours);
@@ -440,8 +440,8 @@ describe('a bug', () => {
       }),
       cancel: () => told.push('cancelled'),
     };
-    const lose = async (options: Partial<ContestOptions>) => {
-      await contest({ onError, ...options }).runWith(permit);
+    const lose = async (options: Partial<RaceOptions>) => {
+      await race({ onError, ...options }).runWith(permit);
       return told.splice(0);
     };
     expect(await lose({ call: bug })).toEqual(['cancelled']);
@@ -452,12 +452,12 @@ describe('a bug', () => {
       },
     });
     expect(begun).toEqual(['ended fault']);
-    const unheard = await lose({ answer: { ...heard.answer, open: bug } });
+    const unheard = await lose({ journal: { ...rig.journal, open: bug } });
     expect(unheard).toEqual(['cancelled']);
   });
 
   it('in the end of an attempt ends this run and calls off the others', async () => {
-    const { run, outcome } = contest({ fallback: bug, onError });
+    const { run, outcome } = race({ fallback: bug, onError });
     run();
     at(0).onSlow?.();
     await at(1).end(broken);
@@ -470,13 +470,13 @@ describe('a bug', () => {
 
 describe('a run that is told to stop', () => {
   it('asks nobody beside a slow attempt any more', () => {
-    contest({ signal: AbortSignal.abort() }).run();
+    race({ signal: AbortSignal.abort() }).run();
     at(0).onSlow?.();
     expect(played).toHaveLength(1);
   });
 
   it('ends with the last of its attempts', async () => {
-    const { run, outcome } = contest();
+    const { run, outcome } = race();
     run();
     at(0).onSlow?.();
     await at(0).end({ kind: 'aborted' });
@@ -484,15 +484,15 @@ describe('a run that is told to stop', () => {
     await at(1).end({ kind: 'aborted' });
     expect(outcome()).toEqual({ kind: 'aborted' });
     expect(outcomes()).toEqual(['open', 'open']);
-    expect(heard.counted).toEqual(['start aborted', 'start aborted']);
+    expect(rig.counted).toEqual(['start aborted', 'start aborted']);
   });
 
   it('hands over what it breaks off, where somebody is to go on', async () => {
-    const { run } = contest({ handsOver: () => true });
+    const { run } = race({ handsOver: () => true });
     run();
     await at(0).end({ kind: 'aborted' });
     expect(outcomes()).toEqual(['handed_over']);
-    expect(heard.counted).toEqual(['start handed_over']);
+    expect(rig.counted).toEqual(['start handed_over']);
   });
 });
 
@@ -500,7 +500,7 @@ describe('pressure', () => {
   const isPaused = () => played.map(({ paused }) => paused > 0);
 
   it('reaches every attempt', () => {
-    const { run, pause, resume } = contest();
+    const { run, pause, resume } = race();
     run();
     at(0).onSlow?.();
     pause();
@@ -510,7 +510,7 @@ describe('pressure', () => {
   });
 
   it('reaches those that start under it', async () => {
-    const { run, pause, resume } = contest();
+    const { run, pause, resume } = race();
     run();
     pause();
     await at(0).end(broken);
@@ -521,7 +521,7 @@ describe('pressure', () => {
   });
 
   it('keeps a hedge waiting until it ends', () => {
-    const { run, pause, resume } = contest();
+    const { run, pause, resume } = race();
     run();
     pause();
     at(0).onSlow?.();
@@ -533,11 +533,9 @@ describe('pressure', () => {
 
 it('an attempt that is called off before its call was made costs nothing', async () => {
   const run = new AbortController();
-  const { runWith } = contest({ logged: () => new Promise(() => {}), signal: run.signal });
+  const { runWith } = race({ logged: () => new Promise(() => {}), signal: run.signal });
   const outcome = runWith(freePermit);
   run.abort('fenced');
   expect(await outcome).toEqual({ kind: 'aborted' });
-  expect(heard.history.stopped).toEqual([
-    expect.not.objectContaining({ usage: expect.anything() }),
-  ]);
+  expect(rig.history.stopped).toEqual([expect.not.objectContaining({ usage: expect.anything() })]);
 });

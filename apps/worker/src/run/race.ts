@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from '@millrace/shared/domain/fault';
-import type { Answer } from './journal.ts';
+import type { Journal } from './journal.ts';
 import type { Attempt, AttemptOutcome } from './attempt.ts';
 import { failedAttempt, ourFault } from './failed-attempt.ts';
 import { startWhenLogged } from './logged-attempt.ts';
-import type { Route, Step } from '../continuation/plan.ts';
-import { holdPlace } from './place.ts';
-import type { Place } from './place.ts';
+import type { Route, NextStep } from '../continuation/plan.ts';
+import { holdPermit } from './held-permit.ts';
+import type { HeldPermit } from './held-permit.ts';
 import type { AnswerSink } from '../provider/port.ts';
 import type { Permit } from '../upstream/gate.ts';
-import type { GiveUp, Voice } from './output-gate.ts';
+import type { GiveUpReason, OutputGate } from './output-gate.ts';
 
-export type AttemptStep = Extract<Step, { kind: 'attempt' }>;
+export type AttemptStep = Extract<NextStep, { kind: 'attempt' }>;
 
-export type ContestOptions = {
-  answer: Answer;
+export type RaceOptions = {
+  journal: Journal;
   /** Ends the run: nobody is asked any more. */
   signal: AbortSignal;
   /** Whether what the run's stop breaks off is handed to another worker. */
@@ -25,7 +25,7 @@ export type ContestOptions = {
    */
   logged(): Promise<void> | undefined;
   /** A place at the step's target; undefined when it takes none now. */
-  enter(step: AttemptStep): Permit | undefined | Promise<Permit | undefined>;
+  acquire(step: AttemptStep): Permit | undefined | Promise<Permit | undefined>;
   call(
     step: AttemptStep,
     permit: Permit,
@@ -38,7 +38,7 @@ export type ContestOptions = {
    */
   hedge(): AttemptStep | undefined;
   /** The hedge does not start after all: it costs nothing. */
-  spareHedge(): void;
+  returnHedge(): void;
   /**
    * One attempt failed, and all that are left are late: what follows it, beside them, or undefined when
    * nobody is left to ask. It costs no more than if they were not there.
@@ -50,7 +50,7 @@ export type ContestOptions = {
 };
 
 /** How one step of the ladder ended. */
-export type ContestOutcome =
+export type RaceOutcome =
   /** The answer is whole. */
   | { kind: 'completed' }
   /** Every attempt of it failed: the last one's fault. */
@@ -59,17 +59,17 @@ export type ContestOutcome =
   | { kind: 'aborted' };
 
 /** `pause`: ends the pauses before others start, once there is one. */
-type Silence = { isOver: boolean; pause: AbortController | undefined };
+type RacePhase = { isDecided: boolean; pause: AbortController | undefined };
 
-type Racer = { voice: Voice; attempt: Attempt; isLate: boolean };
+type Contender = { gate: OutputGate; attempt: Attempt; isLate: boolean };
 
 /**
  * One step of the ladder: an attempt, and beside it others when its first token is late. Whoever speaks
  * first has the floor, and the others are called off. One that is late may never speak: the others go up
  * the ladder beside it as if it had failed.
  */
-export type Contest = {
-  run(step: AttemptStep, permit: Permit): Promise<ContestOutcome>;
+export type Race = {
+  run(step: AttemptStep, permit: Permit): Promise<RaceOutcome>;
   /** The log cannot take more for now, or can again. */
   pause(): void;
   resume(): void;
@@ -77,70 +77,72 @@ export type Contest = {
   readonly heldBytes: number;
 };
 
-export function createContest(options: ContestOptions): Contest {
-  const { answer, call, hedge, fallback, waits, handsOver, logged, signal, onError } = options;
-  const { enter: admit, spareHedge } = options;
-  const racers = new Set<Racer>();
+export function createRace(options: RaceOptions): Race {
+  const { journal, call, hedge, fallback, waits, handsOver, logged, signal, onError } = options;
+  const { acquire, returnHedge } = options;
+  const contenders = new Set<Contender>();
   let paused = false;
-  let settle: (outcome: ContestOutcome) => void = () => {};
+  let settle: (outcome: RaceOutcome) => void = () => {};
   /** Until the first word. */
-  let silence: Silence = { isOver: false, pause: undefined };
+  let phase: RacePhase = { isDecided: false, pause: undefined };
   /** Those who failed beside others, and whom nobody has followed yet. */
-  let unanswered: Fault[] = [];
+  let openFaults: Fault[] = [];
   /** Somebody became late since the last hedge. */
-  let wantsHedge = false;
+  let hedgeIsDue = false;
   /** Targets that took none when they were asked for one. */
-  const refusers = new Set<Route>();
+  const refusedOnce = new Set<Route>();
   /** One more starts after its pause. */
-  let isComing = false;
+  let isStarting = false;
 
-  function enter(step: AttemptStep, permit: Permit): void {
-    const place = holdPlace(permit);
+  function startContender(step: AttemptStep, permit: Permit): void {
+    const held = holdPermit(permit);
     try {
-      start(step, place);
+      openContender(step, held);
     } catch (error) {
-      place.giveBack();
+      held.giveBack();
       throw error;
     }
   }
 
-  function start(step: AttemptStep, place: Place): void {
-    let given: GiveUp | undefined;
-    let racer: Racer | undefined = undefined;
-    const voice = answer.open(step, {
-      onFloor() {
-        hush();
-        for (const other of racers) if (other !== racer) other.attempt.stop('superseded');
+  function openContender(step: AttemptStep, held: HeldPermit): void {
+    let early: GiveUpReason | undefined;
+    let contender: Contender | undefined = undefined;
+    const gate = journal.open(step, {
+      onCommit() {
+        decide();
+        for (const other of contenders) if (other !== contender) other.attempt.stop('superseded');
       },
-      giveUp(reason) {
-        given = reason;
-        if (racer) callOff(racer.attempt, reason);
+      onGiveUp(reason) {
+        early = reason;
+        if (contender) stopAttempt(contender.attempt, reason);
       },
     });
     const onLate = guarded(() => {
-      if (racer) racer.isLate = true;
-      wantsHedge = true;
-      callHelp();
+      if (contender) contender.isLate = true;
+      hedgeIsDue = true;
+      startAnother();
     });
-    const call = () => begin(step, place, voice.sink, waits ? onLate : undefined);
-    const spare = () => {
-      place.giveBack();
-      answer.spare(voice);
+    const call = () => callTarget(step, held, gate.sink, waits ? onLate : undefined);
+    const onNotCalled = () => {
+      held.giveBack();
+      journal.cancelCall(gate);
     };
     const line = logged();
-    const attempt = line ? startWhenLogged({ logged: line, signal, start: call, spare }) : call();
-    racer = { voice, attempt, isLate: false };
-    racers.add(racer);
+    const attempt = line
+      ? startWhenLogged({ logged: line, signal, start: call, onNotCalled })
+      : call();
+    contender = { gate, attempt, isLate: false };
+    contenders.add(contender);
     // It may have spoken before it was known here.
-    if (given) callOff(attempt, given);
+    if (early) stopAttempt(attempt, early);
     if (paused) attempt.pause();
-    const entered = racer;
-    void attempt.outcome.then(guarded((outcome) => leave(entered, outcome)));
+    const current = contender;
+    void attempt.outcome.then(guarded((outcome) => onEnded(current, outcome)));
   }
 
-  function begin(
+  function callTarget(
     step: AttemptStep,
-    { permit, giveBack }: Place,
+    { permit, giveBack }: HeldPermit,
     ...rest: [AnswerSink, (() => void) | undefined]
   ): Attempt {
     try {
@@ -153,95 +155,95 @@ export function createContest(options: ContestOptions): Contest {
   }
 
   /** Asks one more where all that are asked are late: after one that failed, or as a hedge. */
-  function callHelp(): void {
-    const mayAsk = !paused && !isComing && !silence.isOver && !signal.aborted;
-    if (!mayAsk || racers.size === 0 || [...racers].some(({ isLate }) => !isLate)) return;
-    for (let fault = unanswered.shift(); fault; fault = unanswered.shift()) {
+  function startAnother(): void {
+    const mayAsk = !paused && !isStarting && !phase.isDecided && !signal.aborted;
+    if (!mayAsk || contenders.size === 0 || [...contenders].some(({ isLate }) => !isLate)) return;
+    for (let fault = openFaults.shift(); fault; fault = openFaults.shift()) {
       const step = fallback(fault);
       if (!step) continue;
-      come(step, fault);
+      schedule(step, fault);
       return;
     }
-    const step = wantsHedge ? hedge() : undefined;
-    wantsHedge = false;
-    if (step) come(step, 'late');
+    const step = hedgeIsDue ? hedge() : undefined;
+    hedgeIsDue = false;
+    if (step) schedule(step, 'late');
   }
 
   /** Starts one more, after its pause and once its target has a place for it. `cause`: what it follows. */
-  function come(step: AttemptStep, cause: Fault | 'late'): void {
-    isComing = true;
-    const still = silence;
+  function schedule(step: AttemptStep, cause: Fault | 'late'): void {
+    isStarting = true;
+    const started = phase;
 
-    const arrive = guarded((permit: Permit | undefined) => {
-      const isWanted = !still.isOver && !signal.aborted;
-      if (!isWanted) permit?.cancel();
-      if (cause === 'late' && !(permit && isWanted)) spareHedge();
-      if (still.isOver) return;
-      isComing = false;
-      if (permit && isWanted) enter(step, permit);
+    const onPermit = guarded((permit: Permit | undefined) => {
+      const isNeeded = !started.isDecided && !signal.aborted;
+      if (!isNeeded) permit?.cancel();
+      if (cause === 'late' && !(permit && isNeeded)) returnHedge();
+      if (started.isDecided) return;
+      isStarting = false;
+      if (permit && isNeeded) startContender(step, permit);
       // The last of those beside it may have ended in the meantime.
-      else if (racers.size === 0) {
-        const fault = unanswered.pop() ?? noContinuation;
+      else if (contenders.size === 0) {
+        const fault = openFaults.pop() ?? noContinuation;
         settle(signal.aborted ? { kind: 'aborted' } : { kind: 'fault', fault });
-      } else refusedBy(step.route, cause);
+      } else onRefused(step.route, cause);
     });
 
-    const ask = guarded(() => {
-      const permit = still.isOver || signal.aborted ? undefined : admit(step);
-      if (permit instanceof Promise) permit.then(arrive, refuse);
-      else arrive(permit);
+    const request = guarded(() => {
+      const permit = started.isDecided || signal.aborted ? undefined : acquire(step);
+      if (permit instanceof Promise) permit.then(onPermit, onRequestFailed);
+      else onPermit(permit);
     });
-    const refuse = (error: unknown) => {
+    const onRequestFailed = (error: unknown) => {
       onError(error);
-      arrive(undefined);
+      onPermit(undefined);
     };
 
-    if (step.delayMs === 0) ask();
+    if (step.delayMs === 0) request();
     else {
-      still.pause ??= new AbortController();
-      const ends = AbortSignal.any([still.pause.signal, signal]);
-      sleep(step.delayMs, undefined, { signal: ends }).then(ask, ask);
+      started.pause ??= new AbortController();
+      const ends = AbortSignal.any([started.pause.signal, signal]);
+      sleep(step.delayMs, undefined, { signal: ends }).then(request, request);
     }
   }
 
   /** Somebody else may take it. One that refuses twice ends that: nobody is asked for ever. */
-  function refusedBy(route: Route, cause: Fault | 'late'): void {
-    if (!refusers.has(route)) {
-      refusers.add(route);
-      if (cause === 'late') wantsHedge = true;
-      else unanswered.unshift(cause);
+  function onRefused(route: Route, cause: Fault | 'late'): void {
+    if (!refusedOnce.has(route)) {
+      refusedOnce.add(route);
+      if (cause === 'late') hedgeIsDue = true;
+      else openFaults.unshift(cause);
     }
-    callHelp();
+    startAnother();
   }
 
   /** Nobody else comes. */
-  function hush(): void {
-    silence.isOver = true;
-    silence.pause?.abort();
-    isComing = false;
+  function decide(): void {
+    phase.isDecided = true;
+    phase.pause?.abort();
+    isStarting = false;
   }
 
-  function leave(racer: Racer, outcome: AttemptOutcome): void {
-    racers.delete(racer);
-    const { voice, attempt } = racer;
+  function onEnded(contender: Contender, outcome: AttemptOutcome): void {
+    contenders.delete(contender);
+    const { gate, attempt } = contender;
     if (outcome.kind === 'aborted') {
-      if (handsOver()) answer.handOver(voice, attempt.firstTokenAt);
-      else answer.abort(voice, attempt.firstTokenAt);
+      if (handsOver()) journal.handOver(gate, attempt.firstTokenAt);
+      else journal.abort(gate, attempt.firstTokenAt);
       // The run ends with the last of them.
-      if (racers.size === 0) settle(outcome);
+      if (contenders.size === 0) settle(outcome);
       return;
     }
-    const isWhole = answer.ended(voice, outcome, attempt.firstTokenAt);
+    const isWhole = journal.ended(gate, outcome, attempt.firstTokenAt);
     if (isWhole) {
-      hush();
-      for (const other of racers) other.attempt.stop('superseded');
+      decide();
+      for (const other of contenders) other.attempt.stop('superseded');
       settle({ kind: 'completed' });
       return;
     }
     const fault = outcome.kind === 'fault' ? outcome.fault : noContinuation;
-    if (racers.size > 0 || isComing) {
-      unanswered.push(fault);
-      callHelp();
+    if (contenders.size > 0 || isStarting) {
+      openFaults.push(fault);
+      startAnother();
     } else settle({ kind: 'fault', fault });
   }
 
@@ -252,9 +254,9 @@ export function createContest(options: ContestOptions): Contest {
         act(...args);
       } catch (error) {
         onError(error);
-        hush();
-        if (racers.size === 0) settle({ kind: 'fault', fault: ourFault });
-        for (const { attempt } of racers) attempt.stop(ourFault);
+        decide();
+        if (contenders.size === 0) settle({ kind: 'fault', fault: ourFault });
+        for (const { attempt } of contenders) attempt.stop(ourFault);
       }
     };
   }
@@ -263,31 +265,31 @@ export function createContest(options: ContestOptions): Contest {
     run(step, permit) {
       return new Promise((resolve) => {
         settle = resolve;
-        silence = { isOver: false, pause: undefined };
-        unanswered = [];
-        wantsHedge = false;
-        refusers.clear();
-        guarded(enter)(step, permit);
+        phase = { isDecided: false, pause: undefined };
+        openFaults = [];
+        hedgeIsDue = false;
+        refusedOnce.clear();
+        guarded(startContender)(step, permit);
       });
     },
     pause() {
       paused = true;
-      for (const { attempt } of racers) attempt.pause();
+      for (const { attempt } of contenders) attempt.pause();
     },
     resume() {
       paused = false;
-      for (const { attempt } of racers) attempt.resume();
-      guarded(callHelp)();
+      for (const { attempt } of contenders) attempt.resume();
+      guarded(startAnother)();
     },
     get heldBytes() {
       let bytes = 0;
-      for (const { voice, attempt } of racers) bytes += voice.heldChars + attempt.heldBytes;
+      for (const { gate, attempt } of contenders) bytes += gate.heldChars + attempt.heldBytes;
       return bytes;
     },
   };
 }
 
-const callOff = (attempt: Attempt, reason: GiveUp): void =>
+const stopAttempt = (attempt: Attempt, reason: GiveUpReason): void =>
   attempt.stop(reason === 'superseded' ? reason : faults[reason]);
 
 const noContinuation: Fault = {
@@ -295,7 +297,7 @@ const noContinuation: Fault = {
   message: 'The answer broke off, and no other attempt went on with it.',
 };
 
-const faults: Record<Exclude<GiveUp, 'superseded'>, Fault> = {
+const faults: Record<Exclude<GiveUpReason, 'superseded'>, Fault> = {
   no_continuation: noContinuation,
   response_too_large: {
     code: 'response_too_large',

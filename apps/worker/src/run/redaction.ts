@@ -107,7 +107,7 @@ const identifiers: readonly RegExp[] = [
 ];
 
 /** Takes the operator's account and parts of its keys out of a text. */
-export const withoutIdentifiers: Redact = (text) =>
+export const maskIdentifiers: Redact = (text) =>
   identifiers.reduce((shown, pattern) => shown.replaceAll(pattern, mask), text);
 
 /**

@@ -19,7 +19,7 @@ export const isSuccess = ({ status }: Head): boolean => status >= 200 && status 
 
 const contentType = (head: Head): string => String(head.headers['content-type'] ?? '');
 
-export type WholeOptions = {
+export type BodyReaderOptions = {
   provider: Provider;
   call: ProviderCall;
   head: Head;
@@ -29,7 +29,7 @@ export type WholeOptions = {
 };
 
 /** Gathers a body that is no stream: an answer, an error, or nothing that we know. */
-export type Whole = {
+export type BodyReader = {
   /** Takes the next bytes. An outcome means that no more are wanted. */
   push(bytes: Buffer): AttemptOutcome | undefined;
   end(): AttemptOutcome;
@@ -37,12 +37,12 @@ export type Whole = {
   readonly size: number;
 };
 
-export function createWhole(options: WholeOptions): Whole {
+export function createBodyReader(options: BodyReaderOptions): BodyReader {
   const { head, maxResponseBytes } = options;
   const parts: Buffer[] = [];
   const meter = createJsonMeter(answerBounds);
   let size = 0;
-  const end = () => judge(options, Buffer.concat(parts));
+  const end = () => classifyBody(options, Buffer.concat(parts));
   return {
     push(bytes) {
       parts.push(bytes);
@@ -61,22 +61,26 @@ export function createWhole(options: WholeOptions): Whole {
   };
 }
 
-function judge({ provider, call, head, sink }: WholeOptions, bytes: Buffer): AttemptOutcome {
+function classifyBody(
+  { provider, call, head, sink }: BodyReaderOptions,
+  bytes: Buffer,
+): AttemptOutcome {
   const text = decoder.decode(bytes);
-  if (!isSuccess(head)) return { kind: 'fault', fault: fromStatus({ provider, call, head }, text) };
+  if (!isSuccess(head))
+    return { kind: 'fault', fault: classifyStatusError({ provider, call, head }, text) };
   // Characters are lost in it.
   if (!isUtf8(bytes)) return { kind: 'fault', fault: unreadable };
-  const verdict = provider.readWhole(text, call);
-  if (verdict.kind === 'fault') {
+  const classification = provider.readWhole(text, call);
+  if (classification.kind === 'fault') {
     // An error in disguise, or nothing that we know.
-    return call.stream && !verdict.fault.error ? notAStream : verdict;
+    return call.stream && !classification.fault.error ? notAStream : classification;
   }
-  const { body = text, ...rest } = verdict;
+  const { body = text, ...rest } = classification;
   if (call.stream) {
     const reader = readStream(call, sink);
     return reader.push(Buffer.from(wholeAsStream(body))) ?? reader.end();
   }
-  return { ...rest, result: { contentType: answerType(contentType(head)), body } };
+  return { ...rest, result: { contentType: contentTypeOf(contentType(head)), body } };
 }
 
 /** Takes a byte order mark away. */
@@ -88,15 +92,15 @@ const unreadable: Fault = {
 };
 
 /** What a client may be told of an answer's form: every answer is JSON, and a header can carry anything. */
-const answerTypes: ReadonlySet<string> = new Set([
+const knownContentTypes: ReadonlySet<string> = new Set([
   'application/json',
   'application/json; charset=utf-8',
   'application/json;charset=utf-8',
 ]);
 
-const answerType = (told: string): string => {
+const contentTypeOf = (told: string): string => {
   const type = told.toLowerCase();
-  return answerTypes.has(type) ? type : 'application/json';
+  return knownContentTypes.has(type) ? type : 'application/json';
 };
 
 const notAStream: AttemptOutcome = {
@@ -107,8 +111,8 @@ const notAStream: AttemptOutcome = {
   },
 };
 
-function fromStatus(
-  { provider, call, head }: Pick<WholeOptions, 'provider' | 'call' | 'head'>,
+function classifyStatusError(
+  { provider, call, head }: Pick<BodyReaderOptions, 'provider' | 'call' | 'head'>,
   text: string,
 ): Fault {
   const { status, headers } = head;

@@ -57,7 +57,7 @@ function start(
     appender: createAppender({ log, maxHeldBytes: 1e6, onError: (error) => errors.push(error) }),
     worker: 'w',
     metrics: uncounted,
-    accounts: unlimited,
+    settlement: unlimited,
     maxHeldChars: 1e6,
     maxLogChars: 1e6,
     policy: () => undefined,
@@ -65,7 +65,7 @@ function start(
     openGate,
     call,
     mayHedge: () => false,
-    spareHedge() {},
+    returnHedge() {},
     register(_, told) {
       stop = told;
       return () => {};
@@ -140,7 +140,7 @@ it('a request that its run has ended is settled so, whoever takes the end for on
   };
   const settled: unknown[] = [];
   const outcome = await start(request, {
-    accounts: { ...unlimited, settle: (_, tokens) => settled.push(tokens) },
+    settlement: { ...unlimited, settle: (_, tokens) => settled.push(tokens) },
     call: (options) => ({
       ...call(options),
       outcome: Promise.resolve({ kind: 'fault', fault: fault('upstream_rejected') }),
@@ -176,10 +176,10 @@ it('a request that goes back to the queue leaves no line, and nothing is settled
       look: () => ({ open: [], shut: asked.routes }),
       wait: async () => ({ kind: 'not_yet' }),
     }),
-    accounts: {
+    settlement: {
       begin: () => told.push('begin'),
       settle: () => told.push('settle'),
-      leave: () => told.push('leave'),
+      forget: () => told.push('leave'),
     },
     metrics: { ...uncounted, runEnded: (kind) => told.push(kind) },
   });

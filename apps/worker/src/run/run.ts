@@ -5,14 +5,14 @@ import type { Continuation, Target } from '@millrace/shared/domain/request';
 import type { SealOutcome, StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { Activation, ActivationOutcome } from '@millrace/shared/store/queue/port';
 import { retryRefused } from '@millrace/shared/store/retry-refused';
-import type { Accounts } from '../quota/settlement.ts';
+import type { QuotaSettlement } from '../quota/settlement.ts';
 import type { Appender } from './appender.ts';
 import type { Attempt } from './attempt.ts';
-import { climb } from './attempt-loop.ts';
-import type { Contest } from './race.ts';
+import { runAttempts } from './attempt-loop.ts';
+import type { Race } from './race.ts';
 import { emptyHistory } from '../continuation/history.ts';
 import type { History } from '../continuation/history.ts';
-import { createRecall } from '../continuation/replay.ts';
+import { createHistoryReader } from '../continuation/history-reader.ts';
 import type { Route } from '../continuation/plan.ts';
 import { keptChars } from '../continuation/delivered.ts';
 import type { Identity } from '../continuation/delivered.ts';
@@ -20,7 +20,7 @@ import type { Gate, GateRequest, Permit } from '../upstream/gate.ts';
 import type { TimeLimit } from '../continuation/time-limit.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
 import type { AnswerSink } from '../provider/port.ts';
-import { tokensSpent } from './billable-tokens.ts';
+import { billableTokens } from './billable-tokens.ts';
 
 /** Why a run was told to stop. */
 export type StopReason =
@@ -44,7 +44,7 @@ export type RunDeps = {
   appender: Appender;
   worker: string;
   metrics: RunMetrics;
-  accounts: Accounts;
+  settlement: QuotaSettlement;
   /** Characters of chunks that an attempt may keep back, and of text that a run keeps to continue from. */
   maxHeldChars: number;
   /** Characters of the lines that the log of a stream may have. */
@@ -60,7 +60,7 @@ export type RunDeps = {
   /** Whether one more attempt may start beside a slow one, now. */
   mayHedge(): boolean;
   /** The one that might did not start. */
-  spareHedge(): void;
+  returnHedge(): void;
   /** Makes the run reachable for a stop and for its sizes, until the returned function is called. */
   register(
     activation: Activation,
@@ -77,7 +77,7 @@ export type RunDeps = {
 };
 
 /** Bytes of an answer that a run has: what its attempts hold back, and what it remembers of the text shown. */
-export type Held = { attempts: number; shown: number };
+export type Held = { attempts: number; delivered: number };
 
 export type Policy = {
   continuation: Continuation;
@@ -96,7 +96,7 @@ export type CallOptions = {
   mode: AttemptMode;
   identity: Identity | undefined;
   /** Some target began to answer the request: one that refuses it now is no judge of it. */
-  accepted: boolean;
+  wasAccepted: boolean;
   /** The target refused this request for `stream_options`: it is asked again without. */
   refusedStreamOptions: boolean;
   /** The end of the request's time. */
@@ -117,7 +117,7 @@ const refusedMs = 10_000;
  * Milliseconds for which a seal proves that the log is this run's; less than the fleet needs to take a worker
  * for dead. A run that waits longer for its target may have lost its log unheard, as one that stood still.
  */
-const provenMs = 1000;
+const freshSealMs = 1000;
 
 /**
  * One activation of a job: takes the log over, makes attempts until there is an answer, and ends it.
@@ -129,17 +129,17 @@ const provenMs = 1000;
 export async function run(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
   let outcome: ActivationOutcome | undefined;
   deps.metrics.runStarted();
-  deps.accounts.begin(activation);
+  deps.settlement.begin(activation);
   try {
-    outcome = await answer(activation, deps);
+    outcome = await runActivation(activation, deps);
     return outcome;
   } finally {
-    deps.accounts.leave(activation);
+    deps.settlement.forget(activation);
     deps.metrics.runEnded(outcome?.kind ?? 'error');
   }
 }
 
-async function answer(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
+async function runActivation(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
   const { log, worker } = deps;
   const { id } = activation;
   const claim = activation.sealed?.claim ?? {
@@ -151,7 +151,7 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   const controller = new AbortController();
   const { signal } = controller;
   let stopped: StopReason | undefined;
-  let contest: Contest | undefined;
+  let race: Race | undefined;
   let history: History | undefined;
   const stop = (reason: StopReason) => {
     // A shutdown says nothing of the log: what becomes known of it counts for more.
@@ -161,19 +161,19 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
   const onLockLost = () => stop('lock_lost');
   activation.lockLost.addEventListener('abort', onLockLost, { once: true });
   const unregister = deps.register(activation, stop, () => ({
-    attempts: contest?.heldBytes ?? 0,
-    shown: history ? keptChars(history.shown) : 0,
+    attempts: race?.heldBytes ?? 0,
+    delivered: history ? keptChars(history.delivered) : 0,
   }));
-  const patient = { withinMs: refusedMs, signal };
+  const retryLimits = { withinMs: refusedMs, signal };
 
   try {
     const timesLate = deps.timesLate();
     let sealedAt = activation.sealed?.at ?? -Infinity;
     let sealed = activation.sealed?.outcome;
     // An old seal is asked for again: its log may have been taken over since.
-    if (!sealed || deps.now() - sealedAt >= provenMs) {
+    if (!sealed || deps.now() - sealedAt >= freshSealMs) {
       // The same nonce again is the same claim.
-      const taken = await retryRefused(() => log.seal(id, claim), patient);
+      const taken = await retryRefused(() => log.seal(id, claim), retryLimits);
       if (taken.kind === 'refused') return giveUp(taken.error);
       sealed = taken.value;
       sealedAt = deps.now();
@@ -181,15 +181,15 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     if (sealed.kind === 'fenced') return { kind: 'dropped' };
     if (sealed.kind !== 'sealed') {
       // Settled by who ended it, or by nobody: its estimate stays.
-      deps.accounts.settle(activation, undefined);
+      deps.settlement.settle(activation, undefined);
       if (sealed.kind === 'ended') return endedBefore(sealed.by);
       return { kind: 'failed', reason: 'the request expired' };
     }
 
-    const remembered = await retryRefused(() => readHistory(deps, id, sealed), patient);
-    if (remembered.kind === 'refused') return giveUp(remembered.error);
-    const { loggedChars } = remembered.value;
-    history = remembered.value.history;
+    const loaded = await retryRefused(() => readHistory(deps, id, sealed), retryLimits);
+    if (loaded.kind === 'refused') return giveUp(loaded.error);
+    const { loggedChars } = loaded.value;
+    history = loaded.value.history;
 
     const writer = deps.appender.open({
       id,
@@ -203,9 +203,9 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
         if (outcome === 'damaged') deps.onError(new Error(`${id} is damaged in Redis: given up`));
         stop(outcome === 'ended' ? 'finished' : outcome);
       },
-      onPressure: (high) => (high ? contest?.pause() : contest?.resume()),
+      onPressure: (high) => (high ? race?.pause() : race?.resume()),
     });
-    const ladder = climb({
+    const ladder = runAttempts({
       activation,
       deps,
       body: sealed.body,
@@ -213,9 +213,9 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
       loggedChars,
       writer,
       run: sealed.run,
-      isSurelyOurs: () => deps.timesLate() === timesLate && deps.now() - sealedAt < provenMs,
+      isSealFresh: () => deps.timesLate() === timesLate && deps.now() - sealedAt < freshSealMs,
       signal,
-      onContest: (current) => (contest = current),
+      onRace: (current) => (race = current),
     });
     const conclusion = await ladder;
     await writer.flushed();
@@ -224,8 +224,8 @@ async function answer(activation: Activation, deps: RunDeps): Promise<Activation
     const endedOutside = stopped === 'finished' && !writer.jobEnded;
     if (outcome.kind === 'completed' || outcome.kind === 'failed') {
       const ending = endedOutside ? 'ended from outside' : outcome.kind;
-      const tokens = tokensSpent(ending, history, sealed.body);
-      deps.accounts.settle(activation, tokens);
+      const tokens = billableTokens(ending, history, sealed.body);
+      deps.settlement.settle(activation, tokens);
     }
     if (endedOutside) await amend(history);
     return outcome;
@@ -287,7 +287,7 @@ async function readHistory(
   { past, last }: Sealed,
 ): Promise<{ history: History; loggedChars: number }> {
   const history = emptyHistory(maxHeldChars);
-  const recallLine = createRecall(history);
+  const recallLine = createHistoryReader(history);
   let loggedChars = 0;
   const recall = (line: string) => {
     loggedChars += line.length;

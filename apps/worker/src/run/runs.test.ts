@@ -4,7 +4,7 @@ import type { StopReason } from './run.ts';
 import { createRuns } from './runs.ts';
 
 const activation = (id: string) => ({ id, data: { attached: true } }) as Activation;
-const held = () => ({ attempts: 1, shown: 2 });
+const held = () => ({ attempts: 1, delivered: 2 });
 
 function register(runs: ReturnType<typeof createRuns>, id: string) {
   const told: StopReason[] = [];
@@ -20,7 +20,7 @@ test('a run is told to stop while it is there', () => {
   unregister();
   runs.stop('a', 'gone');
   expect(told).toEqual(['gone']);
-  expect(runs.held()).toEqual({ attempts: 0, shown: 0 });
+  expect(runs.held()).toEqual({ attempts: 0, delivered: 0 });
 });
 
 test('a run whose request ended before it was here is told so when it comes, and once', () => {

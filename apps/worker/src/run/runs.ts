@@ -51,11 +51,11 @@ export function createRuns() {
     },
     /** Of all of them. */
     held(): Held {
-      const sum = { attempts: 0, shown: 0 };
+      const sum = { attempts: 0, delivered: 0 };
       for (const read of sizes) {
-        const { attempts, shown } = read();
+        const { attempts, delivered } = read();
         sum.attempts += attempts;
-        sum.shown += shown;
+        sum.delivered += delivered;
       }
       return sum;
     },

@@ -12,8 +12,8 @@ const factsOf = ({ prompt = 10, last = {}, ...rest }: Given): AnswerFacts => {
   return {
     prompt: () => prompt,
     promptReport: undefined,
-    before: 0,
-    fresh: 0,
+    deliveredBefore: 0,
+    deliveredByLast: 0,
     ...rest,
     last: { ...unknownLast, ...more, asked: () => asked },
   };
@@ -29,14 +29,19 @@ const counts = (prompt: number, completion: number) => ({
 describe('the usage of an answer that one target made as a whole', () => {
   const usage = { ...counts(100, 10), prompt_tokens_details: { cached_tokens: 3 }, cost: 0.1 };
 
-  it.each([undefined, 'replay'] as const)('is that target’s report as it is (rung: %s)', (rung) => {
-    const promptReport = counts(7, 7);
-    expect(usageOf({ before: 5, promptReport, last: { rung, cost: { usage } } })).toBe(usage);
-  });
+  it.each([undefined, 'replay'] as const)(
+    'is that target’s report as it is (strategy: %s)',
+    (strategy) => {
+      const promptReport = counts(7, 7);
+      expect(
+        usageOf({ deliveredBefore: 5, promptReport, last: { strategy, cost: { usage } } }),
+      ).toBe(usage);
+    },
+  );
 
   it('has the reported prompt where only the answer had to be estimated', () => {
     const cost = { usage: { ...usage, completion_tokens: 12 }, estimated: 'completion' } as const;
-    expect(usageOf({ fresh: 9, last: { cost } })).toEqual({
+    expect(usageOf({ deliveredByLast: 9, last: { cost } })).toEqual({
       ...counts(100, 12),
       prompt_tokens_details: { cached_tokens: 3 },
       estimated: true,
@@ -45,7 +50,12 @@ describe('the usage of an answer that one target made as a whole', () => {
 
   it('has the prompt that another target reported where this one reported nothing', () => {
     const cost = { usage: counts(14, 12), estimated: 'all' } as const;
-    const given = { prompt: 14, before: 5, fresh: 7, last: { rung: 'replay', cost } } as const;
+    const given = {
+      prompt: 14,
+      deliveredBefore: 5,
+      deliveredByLast: 7,
+      last: { strategy: 'replay', cost },
+    } as const;
     expect(usageOf(given)).toEqual({ ...counts(14, 12), estimated: true });
     expect(usageOf({ ...given, promptReport: counts(11, 3) })).toEqual({
       ...counts(11, 12),
@@ -54,7 +64,10 @@ describe('the usage of an answer that one target made as a whole', () => {
   });
 
   it('is counted from the text where nothing is known but that', () => {
-    expect(usageOf({ prompt: 8.25, fresh: 3.5 })).toEqual({ ...counts(9, 4), estimated: true });
+    expect(usageOf({ prompt: 8.25, deliveredByLast: 3.5 })).toEqual({
+      ...counts(9, 4),
+      estimated: true,
+    });
   });
 });
 
@@ -67,8 +80,8 @@ describe('the usage of an answer that was put together', () => {
       completion_tokens_details: { reasoning_tokens: 3 },
     };
     const usage = { ...counts(900, 20), prompt_tokens_details: { cached_tokens: 800 }, cost: 1 };
-    const last = { rung: 'continue', cost: { usage }, asked: 700, sent: 20 } as const;
-    expect(usageOf({ promptReport, before: 30, fresh: 20, last })).toEqual({
+    const last = { strategy: 'continue', cost: { usage }, asked: 700, sent: 20 } as const;
+    expect(usageOf({ promptReport, deliveredBefore: 30, deliveredByLast: 20, last })).toEqual({
       ...counts(25, 50),
       prompt_tokens_details: { cached_tokens: 20 },
       cache_read_input_tokens: 20,
@@ -78,8 +91,8 @@ describe('the usage of an answer that was put together', () => {
 
   it('has the caller’s share of the last prompt where no other target reported it', () => {
     const usage = { ...counts(300, 20), prompt_tokens_details: { cached_tokens: 256 } };
-    const last = { rung: 'anchor', cost: { usage }, asked: 150, sent: 20 } as const;
-    expect(usageOf({ prompt: 10, before: 30, fresh: 20, last })).toEqual({
+    const last = { strategy: 'anchor', cost: { usage }, asked: 150, sent: 20 } as const;
+    expect(usageOf({ prompt: 10, deliveredBefore: 30, deliveredByLast: 20, last })).toEqual({
       ...counts(20, 50),
       estimated: true,
     });
@@ -88,21 +101,25 @@ describe('the usage of an answer that was put together', () => {
   it('counts the shown text at the rate of the target that reported its own', () => {
     // Chinese, with a tokenizer that takes 1.3 tokens for a character.
     const cost = { usage: counts(300, 130) };
-    const last = { rung: 'continue', cost, asked: 150, sent: 100 } as const;
-    expect(usageOf({ before: 200, fresh: 100, last })).toMatchObject({ completion_tokens: 390 });
+    const last = { strategy: 'continue', cost, asked: 150, sent: 100 } as const;
+    expect(usageOf({ deliveredBefore: 200, deliveredByLast: 100, last })).toMatchObject({
+      completion_tokens: 390,
+    });
   });
 
   it('does not believe the rate of a target that said next to nothing', () => {
-    const last = { rung: 'continue', cost: { usage: counts(300, 9) }, sent: 1 } as const;
-    expect(usageOf({ before: 200, fresh: 1, last })).toMatchObject({ completion_tokens: 209 });
+    const last = { strategy: 'continue', cost: { usage: counts(300, 9) }, sent: 1 } as const;
+    expect(usageOf({ deliveredBefore: 200, deliveredByLast: 1, last })).toMatchObject({
+      completion_tokens: 209,
+    });
   });
 
   it('counts an answer once that was to go on and began anew, and that count is exact', () => {
     const cost = {
       usage: { ...counts(70, 30), completion_tokens_details: { reasoning_tokens: 4 } },
     };
-    const last = { rung: 'continue', cost, asked: 60, sent: 28 } as const;
-    const given = { promptReport: counts(40, 1), before: 20, fresh: 8, last };
+    const last = { strategy: 'continue', cost, asked: 60, sent: 28 } as const;
+    const given = { promptReport: counts(40, 1), deliveredBefore: 20, deliveredByLast: 8, last };
     expect(usageOf(given)).toEqual({
       ...counts(40, 30),
       completion_tokens_details: { reasoning_tokens: 4 },
@@ -114,8 +131,10 @@ describe('the usage of an answer that was put together', () => {
     const beside = { prompt_tokens: 291, completion_tokens: 26, total_tokens: 513, ...details };
     const within = { ...counts(291, 222), ...details };
     for (const usage of [beside, within]) {
-      const last = { rung: 'continue', cost: { usage }, sent: 26 } as const;
-      expect(usageOf({ promptReport: counts(9, 1), before: 52, fresh: 26, last })).toEqual({
+      const last = { strategy: 'continue', cost: { usage }, sent: 26 } as const;
+      expect(
+        usageOf({ promptReport: counts(9, 1), deliveredBefore: 52, deliveredByLast: 26, last }),
+      ).toEqual({
         ...counts(9, 196 + 26 + 52),
         ...details,
         estimated: true,
@@ -125,8 +144,8 @@ describe('the usage of an answer that was put together', () => {
 
   it('is estimated as a whole where the last target reported nothing', () => {
     const cost = { usage: counts(140, 20), estimated: 'all' } as const;
-    const last = { rung: 'continue', cost, asked: 140, sent: 20 } as const;
-    expect(usageOf({ prompt: 10, before: 30, fresh: 20, last })).toEqual({
+    const last = { strategy: 'continue', cost, asked: 140, sent: 20 } as const;
+    expect(usageOf({ prompt: 10, deliveredBefore: 30, deliveredByLast: 20, last })).toEqual({
       ...counts(10, 50),
       estimated: true,
     });
@@ -154,10 +173,10 @@ describe('whatever attempts, texts and reports an answer is put together from,',
   const facts = fc.record({
     prompt: tokens,
     promptReport: fc.option(report, { nil: undefined }),
-    before: tokens,
-    fresh: tokens,
+    deliveredBefore: tokens,
+    deliveredByLast: tokens,
     last: fc.record({
-      rung: fc.constantFrom('continue', 'anchor'),
+      strategy: fc.constantFrom('continue', 'anchor'),
       cost: fc.record(
         { usage: report, estimated: fc.constantFrom('all', 'completion') },
         { requiredKeys: [] },
@@ -206,17 +225,17 @@ describe('whatever attempts, texts and reports an answer is put together from,',
     });
     fc.assert(
       fc.property(scenario, ({ whole, cut, repeated, rate, reasoning }) => {
-        const before = Math.round(whole * cut * 4) / 4;
-        const again = Math.round(before * repeated * 4) / 4;
-        const fresh = whole - before;
-        const sent = fresh + again;
+        const deliveredBefore = Math.round(whole * cut * 4) / 4;
+        const again = Math.round(deliveredBefore * repeated * 4) / 4;
+        const deliveredByLast = whole - deliveredBefore;
+        const sent = deliveredByLast + again;
         fc.pre(sent >= 16);
         const usage = {
           ...counts(900, Math.round(sent * rate) + reasoning),
           completion_tokens_details: { reasoning_tokens: reasoning },
         };
-        const last = { rung: 'anchor', cost: { usage }, asked: 500, sent } as const;
-        const { completion_tokens: told } = usageOf({ before, fresh, last });
+        const last = { strategy: 'anchor', cost: { usage }, asked: 500, sent } as const;
+        const { completion_tokens: told } = usageOf({ deliveredBefore, deliveredByLast, last });
         // The report is a whole number, and its rounding grows with what it stands for.
         const slack = 1 + whole / sent;
         expect(Math.abs(Number(told) - reasoning - whole * rate)).toBeLessThanOrEqual(slack);
@@ -229,12 +248,12 @@ describe('whatever attempts, texts and reports an answer is put together from,',
     fc.assert(
       fc.property(facts, (given) => {
         const usage = usageOf(given);
-        const { before, fresh, last, promptReport } = given;
+        const { deliveredBefore, deliveredByLast, last, promptReport } = given;
         const isExact =
           Number(promptReport?.prompt_tokens) > 0 &&
           last.cost.estimated === undefined &&
           typeof last.cost.usage?.completion_tokens === 'number' &&
-          last.sent === before + fresh;
+          last.sent === deliveredBefore + deliveredByLast;
         expect(usage['estimated']).toBe(isExact ? undefined : true);
       }),
       { numRuns: 2000 },

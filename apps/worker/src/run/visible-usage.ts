@@ -1,6 +1,6 @@
 import type { AttemptEnded } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
-import type { Rung } from '../continuation/strategies.ts';
+import type { ContinuationStrategy } from '../continuation/strategies.ts';
 
 /*
  * The usage that a request's readers are sent: the caller's own prompt once, and the answer that was
@@ -16,15 +16,15 @@ export type AnswerFacts = {
   /** What a target reported that an earlier attempt had asked the caller's own prompt. */
   promptReport: Usage | undefined;
   /** Shown before the last attempt spoke. */
-  before: number;
+  deliveredBefore: number;
   /** Shown of the last attempt. */
-  fresh: number;
+  deliveredByLast: number;
   last: LastAttempt;
 };
 
 export type LastAttempt = {
   /** How it went on with what was shown; undefined where it began the answer. */
-  rung: Rung | undefined;
+  strategy: ContinuationStrategy | undefined;
   /** As its ledger entry has it: all that it was asked and all that it said. */
   cost: Pick<AttemptEnded, 'usage' | 'estimated'>;
   /** The prompt that it was asked: the caller's, and what the rung adds to it. */
@@ -35,7 +35,7 @@ export type LastAttempt = {
 
 /** The attempt that ended the answer left no word of what it cost. */
 export const unknownLast: LastAttempt = {
-  rung: undefined,
+  strategy: undefined,
   cost: { estimated: 'all' },
   asked: () => 0,
   sent: 0,
@@ -70,8 +70,8 @@ export function visibleUsage(facts: AnswerFacts): Usage {
 }
 
 /** The last attempt made the answer as a whole, what was shown before it included. */
-const isWhole = ({ last: { rung } }: AnswerFacts): boolean =>
-  rung === undefined || rung === 'replay';
+const isWhole = ({ last: { strategy } }: AnswerFacts): boolean =>
+  strategy === undefined || strategy === 'replay';
 
 type Count = { tokens: number; details: Usage; isEstimate: boolean };
 
@@ -104,16 +104,20 @@ function promptOf(facts: AnswerFacts, usage: Usage): Count {
 }
 
 function completionOf(facts: AnswerFacts, usage: Usage): Count {
-  const { before, fresh, last } = facts;
+  const { deliveredBefore, deliveredByLast, last } = facts;
   const { sent, cost } = last;
   const reported = cost.estimated ? undefined : answeredIn(usage);
   if (!reported) {
     const own = isWhole(facts) ? count(usage['completion_tokens']) : 0;
-    return { tokens: own || Math.ceil(before + fresh), details: {}, isEstimate: true };
+    return {
+      tokens: own || Math.ceil(deliveredBefore + deliveredByLast),
+      details: {},
+      isEstimate: true,
+    };
   }
   // A target that was to go on may have begun anew, and an anchor is repeated: shown before, counted once.
-  const repeated = Math.max(0, Math.min(before, sent - fresh));
-  if (repeated === before && sent === before + fresh) {
+  const repeated = Math.max(0, Math.min(deliveredBefore, sent - deliveredByLast));
+  if (repeated === deliveredBefore && sent === deliveredBefore + deliveredByLast) {
     const details = usage['completion_tokens_details'];
     return {
       tokens: reported.all,
@@ -123,8 +127,9 @@ function completionOf(facts: AnswerFacts, usage: Usage): Count {
   }
   const spoken = sent > 0 ? reported.spoken / sent : 1;
   const rate = sent < enoughForRate ? 1 : Math.min(highestRate, Math.max(lowestRate, spoken));
-  const ofLast = reported.reasoning + (sent > 0 ? spoken * (fresh + repeated) : reported.spoken);
-  const tokens = Math.round(ofLast + rate * (before - repeated));
+  const ofLast =
+    reported.reasoning + (sent > 0 ? spoken * (deliveredByLast + repeated) : reported.spoken);
+  const tokens = Math.round(ofLast + rate * (deliveredBefore - repeated));
   const details =
     reported.reasoning > 0
       ? { completion_tokens_details: { reasoning_tokens: reported.reasoning } }

@@ -8,29 +8,29 @@ const shortestText = 24;
 const longestAnchor = 400;
 
 /** One step of the ladder asks several times, and always of the same text. */
-let last: { shown: string; anchor: string | undefined } | undefined;
+let last: { delivered: string; anchor: string | undefined } | undefined;
 
 /**
  * The last words of what was shown, to be repeated word for word: as few as name one place in it.
  * Undefined when the text is too short, or repeats itself (lists, tables) for longer than can be asked,
  * or all the way. One pass over the text, whatever is in it.
  */
-export function chooseAnchor(shown: string): string | undefined {
-  if (last?.shown !== shown) last = { shown, anchor: search(shown) };
+export function chooseAnchor(delivered: string): string | undefined {
+  if (last?.delivered !== delivered) last = { delivered, anchor: findAnchor(delivered) };
   return last.anchor;
 }
 
-function search(shown: string): string | undefined {
-  const text = shown.trimEnd();
+function findAnchor(delivered: string): string | undefined {
+  const text = delivered.trimEnd();
   if (text.length < shortestText) return undefined;
   const most = Math.min(text.length, longestAnchor);
   const end = backwards(normalise(tail(text, most)));
   const borders = bordersOf(end);
-  const again = longestAgain(text, end, borders);
+  const repeated = longestRepeat(text, end, borders);
   for (let length = usualLength; ; length += usualLength) {
     const anchor = tail(text, Math.min(length, most));
     const wanted = normalise(anchor).length;
-    if (wanted > again) return repeatsItself(wanted, borders) ? undefined : anchor;
+    if (wanted > repeated) return repeatsItself(wanted, borders) ? undefined : anchor;
     if (length >= most) return undefined;
   }
 }
@@ -69,7 +69,7 @@ function bordersOf(codes: Uint16Array): Uint16Array {
  * Characters of the longest end of the text that is in it a second time, up to the length of `end`:
  * that end, normalised and backwards. The text is read backwards too, from its last character but one.
  */
-function longestAgain(text: string, end: Uint16Array, borders: Uint16Array): number {
+function longestRepeat(text: string, end: Uint16Array, borders: Uint16Array): number {
   let longest = 0;
   let same = 0;
   let wasSpace = false;

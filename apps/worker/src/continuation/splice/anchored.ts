@@ -16,9 +16,9 @@ const shortestBeginning = 8;
  * that only closed it, and without the white space that was shown before. An anchor that is found only
  * behind another try at it stands further on, in an answer that repeats itself.
  */
-export function anchorSeam(shown: string, anchor: string): Seam {
+export function anchorSeam(delivered: string, anchor: string): Seam {
   const wanted = normalise(anchor);
-  const gap = replaySeam(shown.slice(shown.trimEnd().length));
+  const gap = replaySeam(delivered.slice(delivered.trimEnd().length));
   /** Normalised, and never longer than a preamble and the anchor. */
   let reply = '';
   let wasSpace = false;

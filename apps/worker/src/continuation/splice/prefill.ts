@@ -12,16 +12,16 @@ const tellingLength = 24;
  * as a replay of the whole. Where it cannot be told, since the beginning is short or comes again in
  * the text itself, it is dropped: the next rung asks in a way that leaves no doubt.
  */
-export function prefillSeam(shown: string): Seam {
-  const telling = shown.slice(0, tellingLength);
-  const isTelling = telling.length === tellingLength && !shown.includes(telling, 1);
+export function prefillSeam(delivered: string): Seam {
+  const telling = delivered.slice(0, tellingLength);
+  const isTelling = telling.length === tellingLength && !delivered.includes(telling, 1);
   let text = '';
   let replay: Seam | undefined;
 
   function begin(): SeamStep {
     if (!text.startsWith(telling)) return passed(text);
     if (!isTelling) return dropped('diverged');
-    replay = replaySeam(shown);
+    replay = replaySeam(delivered);
     return replay.push(text);
   }
 

@@ -6,16 +6,16 @@ import type { Seam } from './splice.ts';
  * while it equals what was shown, and from the first new character on it is shown. At the first
  * difference it is no continuation.
  */
-export function replaySeam(shown: string): Seam {
+export function replaySeam(delivered: string): Seam {
   let at = 0;
   return {
     push(piece) {
-      const repeated = shown.slice(at, at + piece.length);
+      const repeated = delivered.slice(at, at + piece.length);
       if (!piece.startsWith(repeated)) return dropped('diverged');
       at += repeated.length;
-      return at < shown.length ? held : passed(piece.slice(repeated.length));
+      return at < delivered.length ? held : passed(piece.slice(repeated.length));
     },
     // The end right where the shown text ends is no difference: nothing was left to say.
-    end: () => (at === shown.length ? passed('') : dropped('too_short')),
+    end: () => (at === delivered.length ? passed('') : dropped('too_short')),
   };
 }

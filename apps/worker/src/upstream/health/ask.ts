@@ -82,7 +82,7 @@ export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: 
       limit: { at: Date.now() + timeoutMs, fault: tooLate },
       maxResponseBytes,
       sink: { plain() {}, chunk() {}, usage() {} },
-      accepted: false,
+      wasAccepted: false,
       signal,
       onError,
     });

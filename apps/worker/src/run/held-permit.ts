@@ -2,9 +2,9 @@ import { ourFault } from './failed-attempt.ts';
 import type { CallWatch, Permit } from '../upstream/gate.ts';
 
 /** A place at a target, whose permit can be given back where a bug has lost it, whether or not its call had begun. */
-export type Place = { permit: Permit; giveBack(): void };
+export type HeldPermit = { permit: Permit; giveBack(): void };
 
-export function holdPlace(given: Permit): Place {
+export function holdPermit(given: Permit): HeldPermit {
   let watch: CallWatch | undefined;
   let isOver = false;
   const permit: Permit = {

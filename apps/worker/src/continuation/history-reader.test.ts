@@ -1,8 +1,8 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { emptyHistory, rememberLine } from './history.ts';
-import { createRecall } from './replay.ts';
+import { emptyHistory, applyLine } from './history.ts';
+import { createHistoryReader } from './history-reader.ts';
 
 const chunk = (index: number, delta: object, more: object = {}): string =>
   `c${JSON.stringify({ id: 'x', choices: [{ index, delta, finish_reason: null, ...more }] })}`;
@@ -36,10 +36,10 @@ describe('what is recalled of a log', () => {
     fc.assert(
       fc.property(fc.array(lines, { maxLength: 40 }), (log) => {
         const [recalled, remembered] = [emptyHistory(), emptyHistory()];
-        const recall = createRecall(recalled);
+        const recall = createHistoryReader(recalled);
         for (const line of log) {
           recall(line);
-          rememberLine(remembered, line);
+          applyLine(remembered, line);
         }
         expect(recalled).toEqual(remembered);
       }),

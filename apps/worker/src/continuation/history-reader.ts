@@ -3,7 +3,7 @@ import { plainContent } from '@millrace/shared/domain/chunk';
 import { contentIn, templateOf } from '@millrace/shared/domain/chunk-template';
 import type { ChunkTemplate } from '@millrace/shared/domain/chunk-template';
 import { isChunkLine } from '@millrace/shared/domain/entry';
-import { remember, rememberLine, rememberText } from './history.ts';
+import { applyEntry, applyLine, applyText } from './history.ts';
 import type { History } from './history.ts';
 
 /**
@@ -11,22 +11,22 @@ import type { History } from './history.ts';
  * streams, another one reads a hundred logs before the first reader gets its next word: chunks that
  * differ from the one before only in their text are not parsed.
  */
-export function createRecall(history: History): (line: string) => void {
+export function createHistoryReader(history: History): (line: string) => void {
   let template: ChunkTemplate | undefined;
   return (line) => {
     if (!isChunkLine(line)) {
       // Who speaks may change, or what was shown.
       template = undefined;
-      rememberLine(history, line);
+      applyLine(history, line);
       return;
     }
     const text = line.slice(1);
     const content = template && contentIn(template, text);
     if (content !== undefined) {
-      rememberText(history, content);
+      applyText(history, content);
       return;
     }
-    remember(history, { kind: 'chunk', text });
+    applyEntry(history, { kind: 'chunk', text });
     template = plainContent(parseShallow(text)) === undefined ? undefined : templateOf(text);
   };
 }
