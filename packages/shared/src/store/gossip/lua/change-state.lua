@@ -1,17 +1,21 @@
 #!lua flags=allow-oom
--- Sets or clears one fact, unless it is no longer the one that was seen. A value is `<version> <text>`.
--- KEYS facts   ARGV field, seen version or '', new version or '' to clear, text, ttl ms, most facts
--- Returns {'set'}, {'changed', the value or false} or {'full'}
-local value = redis.call('HGET', KEYS[1], ARGV[1])
+-- Sets or clears one shared state, unless its version differs from the one that the caller has seen.
+-- A value is `<version> <text>`.
+-- KEYS states
+-- ARGV field, seen version or '', new version or '' to clear it, text, ttl (ms), most states
+-- Returns {'set'}, {'changed', the present value or false} or {'full'}.
+local states = KEYS[1]
+local field, seen, newVersion, text, ttl, most = unpack(ARGV)
+local value = redis.call('HGET', states, field)
 local version = value and string.match(value, '^%S+') or ''
--- The same command, sent again after a lost connection.
-if version == ARGV[3] then return {'set'} end
-if version ~= ARGV[2] then return {'changed', value} end
-if ARGV[3] == '' then
-  redis.call('HDEL', KEYS[1], ARGV[1])
+-- The client sent the same command again after a lost connection.
+if version == newVersion then return {'set'} end
+if version ~= seen then return {'changed', value} end
+if newVersion == '' then
+  redis.call('HDEL', states, field)
   return {'set'}
 end
-if not value and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[6]) then return {'full'} end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ' ' .. ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
+if not value and redis.call('HLEN', states) >= tonumber(most) then return {'full'} end
+redis.call('HSET', states, field, newVersion .. ' ' .. text)
+redis.call('PEXPIRE', states, ttl)
 return {'set'}

@@ -1,3 +1,6 @@
--- Gives a lease back, if it is still the owner's.   KEYS lease   ARGV owner
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+-- Releases a lease if this owner still holds it.
+-- KEYS lease
+-- ARGV owner
+local lease, owner = KEYS[1], ARGV[1]
+if redis.call('GET', lease) == owner then return redis.call('DEL', lease) end
 return 0

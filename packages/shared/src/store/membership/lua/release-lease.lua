@@ -1,3 +1,6 @@
--- Gives the lease back, if it is still the reaper's.   KEYS lease   ARGV reaper
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+-- Releases the lease if this reaper still holds it.
+-- KEYS lease
+-- ARGV reaper
+local lease, reaper = KEYS[1], ARGV[1]
+if redis.call('GET', lease) == reaper then return redis.call('DEL', lease) end
 return 0

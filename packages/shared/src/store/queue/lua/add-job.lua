@@ -1,6 +1,6 @@
--- What BullMQ does to add a job with a priority that has no parent, no delay and no deduplication, but for
--- the score, which is ours: its counter of priorities (`pc`) counts only jobs to which BullMQ gives a score.
--- `place` and `beginning` are ours, too. Without a score it does not wait: whoever adds it has it at once.
+-- Does what BullMQ does to add a job with a priority that has no parent, no delay and no deduplication. Only the score is
+-- ours: BullMQ's counter of priorities (`pc`) counts only jobs to which BullMQ gives a score. The fields `place` and
+-- `beginning` are ours too. Without a score the job does not wait: the caller makes it active at once.
 local function addJob(queue, id, job, score, beginning)
   local meta = redis.call('HMGET', queue.meta, 'paused', 'concurrency', 'opts.maxLenEvents')
   local most = meta[3]
@@ -21,7 +21,7 @@ local function addJob(queue, id, job, score, beginning)
   redis.call('XADD', queue.events, '*', 'event', 'added', 'jobId', id, 'name', job.model)
   if score then redis.call('ZADD', queue.prioritized, score, id) end
   local isMaxed = score and meta[2] and redis.call('LLEN', queue.active) >= tonumber(meta[2])
-  -- It wakes a worker that sleeps.
+  -- The marker wakes a worker that sleeps.
   if score and not meta[1] and not isMaxed then redis.call('ZADD', queue.marker, 0, '0') end
   redis.call('XADD', queue.events, 'MAXLEN', '~', most, '*', 'event', 'waiting', 'jobId', id)
 end

@@ -1,18 +1,18 @@
 -- Ends an active job as BullMQ's moveToFinished does, for a job that has no parent, no children and no
 -- deduplication, in a queue without metrics; `test/integration/job-end.test.ts` compares the two. Two
--- things cost less here: old events are trimmed by the command that adds the new one, and of the finished jobs
--- only those above `most` are removed, a few at a time. Those past their age are for sweep.lua.
+-- things cost less here: the command that adds the new event trims old ones, and only finished jobs above `most` are
+-- removed, a few at a time. sweep.lua removes those past their age.
 -- job: id, token, set (`completed` or `failed`), value (its return value as JSON, or why it failed), trace
 --      (JSON, of one that failed)
 -- book: prefix of the queue's keys, now (ms since the epoch), most finished jobs of a kind, most events
--- Returns whether the job has ended: now, or before this. One that is not the token's is left as it is.
+-- Returns whether the job has ended, now or before. A job that the token does not hold stays as it is.
 local function endJob(job, book)
   local call, try = redis.call, redis.pcall
   local prefix, id = book.prefix, job.id
   local key = prefix .. id
   local lock = key .. ':lock'
   if call('GET', lock) ~= job.token then
-    -- This very write came through before, or its next holder was faster.
+    -- The same write came through before, or the job's next holder was faster.
     return try('HEXISTS', key, 'finishedOn') == 1
   end
   local finished, events, stalled = prefix .. job.set, prefix .. 'events', prefix .. 'stalled'

@@ -1,21 +1,21 @@
--- Where a job stands that comes to those that wait. Its class is a band of scores. In there it gets a
--- virtual finish time: one step behind the last job of its key, and not before the head of the band. So
--- keys are served in turn, and one that comes late waits for a round, not for a backlog.
--- The first of a class is not written down: its key has one job more in its first round.
--- Where the head stays because a worker avoids its model, the class's clock goes on without it.
--- Returns the score, and where others of its class wait the number of the class's beginning, for whoever
--- takes the job and has to put it back. The job itself is not touched.
+-- Computes where a new job stands in the fair queue. Its class is a band of scores, in which the job gets a virtual finish
+-- time: one step behind the last job of its key, and not before the head of the band. So keys take turns, and a key that
+-- comes late waits for a round, not for a backlog.
+-- The finish time of a class's first job is not recorded: its key has one job more in its first round.
+-- While the head of a class stays because workers skip its model, the clock of the class advances without it.
+-- Returns the score, and if others of its class wait the number of the class's beginning, which put-back.lua needs.
+-- It does not touch the job itself.
 local function enqueue(prioritized, finishes, counts, job)
   local from = tonumber(job.from)
-  -- A class that nobody waited in begins anew: what was used before is forgotten.
+  -- An empty class begins anew, and forgets its finish times.
   local function begin()
     redis.call('DEL', finishes)
     redis.call('HDEL', counts, 'clock:' .. job.from)
     redis.call('HINCRBY', counts, 'beginning:' .. job.from, 1)
   end
   if redis.call('ZCARD', prioritized) == 0 then
-    -- Nobody else waits, which is the usual case: what was not counted back (a job that an operator
-    -- removed) is forgotten, too.
+    -- No other job waits, which is the usual case. Setting `bytes` also forgets bytes that were never subtracted (of a
+    -- job that an operator removed).
     local isNew = redis.call('HSET', counts, 'bytes', job.bytes) == 1
     if isNew then redis.call('PEXPIRE', counts, job.ttl) end
     begin()
@@ -27,17 +27,17 @@ local function enqueue(prioritized, finishes, counts, job)
   if head[2] then
     local own = tonumber(redis.call('HGET', finishes, job.key) or 0)
     local known = redis.call('HMGET', counts, 'clock:' .. job.from, 'beginning:' .. job.from)
-    -- At the end of the band the order is that of the ids, which is that of their age.
+    -- At the end of the band all scores are equal, and Redis orders jobs by id, which means by age.
     finish = math.min(math.max(head[2] - from, tonumber(known[1] or 0), own + job.step), job.width - 1)
     beginning = known[2] or '0'
   else
     begin()
   end
-  -- For who looks for a job of this model and has looked at all that were there before.
+  -- By this number pick.lua knows that a job of this model came after its last full scan.
   redis.call('HSET', counts, 'model:' .. job.model, redis.call('HINCRBY', counts, 'placed', 1))
   local isNew = redis.call('HSET', finishes, job.key, string.format('%.0f', finish)) == 1
   if isNew then redis.call('PEXPIRE', finishes, job.ttl) end
-  -- Behind all that can fail at a damaged key: submit.lua gives back what is counted of a job that has its place.
+  -- This comes after every command that can fail at a damaged key: submit.lua subtracts the bytes of a job that has its place.
   local bytes = redis.call('HINCRBY', counts, 'bytes', job.bytes)
   if bytes <= tonumber(job.bytes) then redis.call('PEXPIRE', counts, job.ttl) end
   return string.format('%.0f', from + finish), beginning

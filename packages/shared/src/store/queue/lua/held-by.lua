@@ -1,18 +1,21 @@
--- The active jobs that a worker holds, with their lock tokens: both of one moment, so that a token
--- is never that of somebody who has taken the job since.
--- KEYS active   ARGV prefix of the jobs' keys, worker
--- Returns {id, token, id, …}
--- A job that is no hash has no fields: the others must not suffer for it.
+-- Returns the active jobs that a worker holds, with their lock tokens of the same moment: a token read later could be
+-- that of the next holder.
+-- KEYS active
+-- ARGV prefix of the jobs' keys, worker
+-- Returns {id, token, id, …}.
+local active = KEYS[1]
+local jobs, worker = ARGV[1], ARGV[2]
+-- A job whose key is no hash has no fields, and must not fail the script for the others.
 local function field(key, name)
   local value = redis.pcall('HGET', key, name)
   return type(value) ~= 'table' and value
 end
 local held = {}
-for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
-  -- BullMQ writes the worker's name here in the script that activates the job.
-  if field(ARGV[1] .. id, 'pb') == ARGV[2] then
-    -- Without a lock it is the stalled check's.
-    local token = redis.call('GET', ARGV[1] .. id .. ':lock')
+for _, id in ipairs(redis.call('LRANGE', active, 0, -1)) do
+  -- BullMQ writes the worker's name to `pb` in the script that activates the job.
+  if field(jobs .. id, 'pb') == worker then
+    local token = redis.call('GET', jobs .. id .. ':lock')
+    -- BullMQ's stalled check moves a job without a lock.
     if token then
       held[#held + 1] = id
       held[#held + 1] = token

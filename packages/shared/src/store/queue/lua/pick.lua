@@ -1,67 +1,71 @@
--- Whether there is a job that a worker may take who avoids some models. Whatever stands in front was
--- begun before and is taken by anybody. Of the others the first one of another model goes to the front
--- for once; those that it passes keep their places. The clock of its class goes on to its place, so that
--- who comes later does not gain by the time in which the head of the class did not move.
--- KEYS prioritized, wait, counts, avoided models
--- ARGV score of the front, start of the first band, width of a band, how many are looked at, prefix of
---      the jobs' keys, ttl ms, number of the last job that was there when all were looked at in vain (or
---      -1), rank to go on from, name that is no model's, avoided names
--- Returns {'take'}; {'nothing new'}; {'all', number of the job that was placed last}; or {'more', the same,
--- rank to go on from}.
--- A job that is no hash has no fields: it is taken, and who takes it removes it.
+-- Finds a job for a worker that skips some models, and moves it to the front if it is not there. Any worker takes a job
+-- in front, whatever its model: its run began before. Of the others the first one of another model goes to the front for
+-- once; the jobs that it passes keep their places. The clock of its class advances to its place, so that a job that
+-- comes later gains nothing from the time in which the head of the class did not move.
+-- KEYS prioritized, wait, counts, skipped models
+-- ARGV score of the front, start of the first band, width of a band, most jobs scanned, prefix of the jobs' keys, ttl (ms),
+--      number of the newest job at the last full scan without a result (or -1), rank to resume from, name of suspects,
+--      then the skipped names
+-- Returns {'take'}, {'nothing new'}, {'all', number of the newest job}, or {'more', number of the newest job, rank to
+-- resume from}.
+local prioritized, wait, counts, skippedModels = unpack(KEYS)
+local front, from, width, most, jobs, ttl, seen, start, suspect = unpack(ARGV)
+local firstSkipped = 10
+local frontScore = front
+front, from, width = tonumber(front), tonumber(from), tonumber(width)
+most, seen, start = tonumber(most), tonumber(seen), tonumber(start)
+-- A job whose key is no hash has no fields: the worker takes it, and removes it.
 local function field(key, name)
   local value = redis.pcall('HGET', key, name)
   return type(value) ~= 'table' and value
 end
-if redis.call('LLEN', KEYS[2]) > 0 then return {'take'} end
-local front, from, width = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local most, seen, start = tonumber(ARGV[4]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local placed = tonumber(redis.call('HGET', KEYS[3], 'placed') or 0)
+if redis.call('LLEN', wait) > 0 then return {'take'} end
+local placed = tonumber(redis.call('HGET', counts, 'placed') or 0)
 local batch = 50
-local avoided = {}
+local skipped = {}
 local now = redis.call('TIME')[1]
-for i = 10, #ARGV do
-  avoided[ARGV[i]] = true
-  -- For who has to tell how long requests of other models wait.
-  if ARGV[i] ~= ARGV[9] then redis.call('ZADD', KEYS[4], now, ARGV[i]) end
+for i = firstSkipped, #ARGV do
+  skipped[ARGV[i]] = true
+  -- Ingresses estimate the waits of other models from this.
+  if ARGV[i] ~= suspect then redis.call('ZADD', skippedModels, now, ARGV[i]) end
 end
-redis.call('PEXPIRE', KEYS[4], ARGV[6])
+redis.call('PEXPIRE', skippedModels, ttl)
 
--- Each model has the number of its job that was placed last.
-local function came()
+-- Whether a job of another model came since the last full scan: `model:<name>` has the number of the model's newest job.
+local function hasNew()
   if seen < 0 or placed < seen then return true end
   if placed == seen then return false end
-  local counts = redis.call('HGETALL', KEYS[3])
-  for i = 1, #counts, 2 do
-    local model = string.match(counts[i], '^model:(.*)$')
-    if model and not avoided[model] and tonumber(counts[i + 1]) > seen then return true end
+  local known = redis.call('HGETALL', counts)
+  for i = 1, #known, 2 do
+    local model = string.match(known[i], '^model:(.*)$')
+    if model and not skipped[model] and tonumber(known[i + 1]) > seen then return true end
   end
   return false
 end
 
 local at, last = 0, start + most
 while at < last do
-  local line = redis.call('ZRANGE', KEYS[1], at, at + batch - 1, 'WITHSCORES')
-  for i = 1, #line, 2 do
-    local score = tonumber(line[i + 1])
+  local found = redis.call('ZRANGE', prioritized, at, at + batch - 1, 'WITHSCORES')
+  for i = 1, #found, 2 do
+    local id, score = found[i], tonumber(found[i + 1])
     if score < front then return {'take'} end
-    if not avoided[field(ARGV[5] .. line[i], 'name')] then
+    if not skipped[field(jobs .. id, 'name')] then
       if at > 0 or i > 1 then
-        redis.call('ZADD', KEYS[1], ARGV[1], line[i])
+        redis.call('ZADD', prioritized, frontScore, id)
         if score >= from then
-          local class = from + math.floor((score - from) / width) * width
-          local place = string.format('%.0f', score - class)
-          redis.call('HSET', KEYS[3], string.format('clock:%.0f', class), place)
-          redis.call('PEXPIRE', KEYS[3], ARGV[6])
+          local band = from + math.floor((score - from) / width) * width
+          local place = string.format('%.0f', score - band)
+          redis.call('HSET', counts, string.format('clock:%.0f', band), place)
+          redis.call('PEXPIRE', counts, ttl)
         end
       end
       return {'take'}
     end
   end
-  if #line < 2 * batch then return {'all', placed} end
-  -- The first ones are looked at each time: what was brought there by others is among them.
-  if at == 0 and not came() then return {'nothing new'} end
+  if #found < 2 * batch then return {'all', placed} end
+  -- Every call scans the first batch: jobs that other scripts moved to the front are in it.
+  if at == 0 and not hasNew() then return {'nothing new'} end
   at = at == 0 and math.max(start, batch) or at + batch
 end
--- The line moves up meanwhile.
+-- Resume one batch earlier: workers take jobs from the head meanwhile.
 return {'more', placed, at - batch}

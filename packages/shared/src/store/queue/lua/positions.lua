@@ -1,15 +1,17 @@
--- How many jobs stand before each of these, from 0; -1 for one that does not wait.
--- KEYS prioritized, wait   ARGV ids
-local first = redis.call('LLEN', KEYS[2])
+-- Returns for each id how many jobs wait before it, from 0; -1 for a job that does not wait.
+-- KEYS prioritized, wait
+-- ARGV ids
+local prioritized, wait = KEYS[1], KEYS[2]
+local inList = redis.call('LLEN', wait)
 local reply = {}
 for i, id in ipairs(ARGV) do
-  local rank = redis.call('ZRANK', KEYS[1], id)
+  local rank = redis.call('ZRANK', prioritized, id)
   if rank then
-    reply[i] = first + rank
+    reply[i] = inList + rank
   else
-    -- Jobs are taken from the tail of the list.
-    local index = first > 0 and redis.call('LPOS', KEYS[2], id)
-    reply[i] = index and first - 1 - index or -1
+    -- Workers take jobs from the tail of the list.
+    local index = inList > 0 and redis.call('LPOS', wait, id)
+    reply[i] = index and inList - 1 - index or -1
   end
 end
 return reply

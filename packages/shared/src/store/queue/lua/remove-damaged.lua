@@ -1,13 +1,15 @@
--- Removes jobs that are no hashes: every script of the queue that comes to one of them fails.
--- KEYS active, wait, stalled, prioritized, deadlines   ARGV prefix of the jobs' keys [, ids; absent: the active ones]
--- Returns the ids of those that it removed.
+-- Removes jobs whose key is no hash: every script of the queue that comes to one of them fails.
+-- KEYS active, wait, stalled, prioritized, deadlines
+-- ARGV prefix of the jobs' keys, then ids (without any, all active jobs)
+-- Returns the ids of the removed jobs.
 local active, wait, stalled, prioritized, deadlines = unpack(KEYS)
+local jobs = ARGV[1]
 local ids = {}
 for i = 2, #ARGV do ids[#ids + 1] = ARGV[i] end
 if #ids == 0 then ids = redis.call('LRANGE', active, 0, -1) end
 local removed = {}
 for _, id in ipairs(ids) do
-  local job = ARGV[1] .. id
+  local job = jobs .. id
   local kind = redis.call('TYPE', job).ok
   if kind ~= 'hash' and kind ~= 'none' then
     redis.call('LREM', active, 0, id)

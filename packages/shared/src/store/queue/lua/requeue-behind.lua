@@ -1,9 +1,9 @@
--- Puts a job of a dead worker behind all that wait in its class, as one that may have killed it.
--- What BullMQ does to move a job from its worker to those that wait, with our place.
--- KEYS job, its lock, active, stalled, prioritized, counts, finishes of the class, request, deadlines
--- ARGV id, token, start of the band, width of the band, ttl ms, name from now on, field that counts this,
+-- Moves a job of a dead worker behind all that wait in its class, as one that may have caused the death: what BullMQ does
+-- to move a job from its worker to those that wait, with our score.
+-- KEYS job, lock, active, stalled, prioritized, counts, finishes of the class, request, deadlines
+-- ARGV id, token, start of the class's band, width of a band, ttl (ms), the job's name from now on, field that counts this,
 --      deadline (ms since the epoch) or ''
--- Returns 'back', 'lost' when the job is not the token's any more, 'ended' when its request has ended meanwhile.
+-- Returns 'back'; 'lost' if the token no longer holds the job; 'ended' if its request has ended meanwhile.
 local job, lock, active, stalled, prioritized, counts, finishes, request, deadlines = unpack(KEYS)
 local id, token, from, width, ttl, name, field, deadline = unpack(ARGV)
 if redis.call('GET', lock) ~= token then return 'lost' end
@@ -15,7 +15,7 @@ local place = tonumber(from)
 local last = string.format('%.0f', from + width - 1)
 local hindmost = redis.call('ZREVRANGEBYSCORE', prioritized, last, from, 'WITHSCORES', 'LIMIT', 0, 1)
 if hindmost[2] then
-  -- At the end of the band the order is that of the ids, which is that of their age.
+  -- At the end of the band all scores are equal, and Redis orders jobs by id, which means by age.
   place = math.min(hindmost[2] + 1, from + width - 1)
 else
   redis.call('DEL', finishes)
@@ -24,12 +24,12 @@ else
 end
 local score = string.format('%.0f', place)
 redis.call('ZADD', prioritized, score, id)
--- For who takes it and has to put it back.
+-- put-back.lua needs this.
 local beginning = redis.call('HGET', counts, 'beginning:' .. from) or '0'
 redis.call('HSET', job, 'name', name, 'place', score, 'beginning', beginning)
 redis.call('HSET', counts, 'model:' .. name, redis.call('HINCRBY', counts, 'placed', 1))
 redis.call('PEXPIRE', counts, ttl)
--- Its worker minded it; from here on those do who look at the queue.
+-- Its worker watched the deadline; from here on the ingresses do.
 if deadline ~= '' then
   redis.call('ZADD', deadlines, deadline, id)
   redis.call('PEXPIRE', deadlines, ttl)

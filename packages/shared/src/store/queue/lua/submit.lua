@@ -1,16 +1,16 @@
--- Makes a request in one step: what it is, its body, its first reader, its job and the job's place among
--- those that wait. Where nobody waits, and a worker offers a free place, the job goes to it at once: active, with its
--- log sealed, by a message. Refused by Redis itself when it is out of memory.
+-- Creates a request in one step: its hash, its body, its first reader, its job, and the job's place in the fair queue. If
+-- no job waits and a worker offers a free slot, the job goes to that worker at once by a message, active and with its log
+-- sealed. Redis itself refuses the script when it is out of memory.
 -- KEYS request, body, job, prioritized, active, marker, events, id counter and meta of the queue, finishes
 --      of the class, counts, deadlines, wait and delayed of the queue, log, offers, dispatches, beats
 --      [, idempotency key]
--- ARGV id, meta JSON, inbox or '', body, ms that a request lives, model, job data JSON, job options JSON,
---      BullMQ's priority, now (ms since the epoch), start of the band, its width, step, key, bytes, ms that
---      a job lives, deadline (ms since the epoch) or '', token for the job's
---      lock, its ms, bytes of a body that goes by message (at most), prefix of the workers' channels, ms that an
---      offer stands after a beat [, fingerprint, caller as `inbox/token`]
--- Returns {'created'}, {'joined', id} or {'conflict'}
--- Sent again after a lost connection it changes nothing: others may have subscribed, or it has ended.
+-- ARGV id, meta JSON, inbox or '', body, ttl of a request (ms), model, job data JSON, job options JSON, BullMQ's priority,
+--      now (ms since the epoch), start of the class's band, width of a band, step, key, bytes, ttl of a job (ms), deadline
+--      (ms since the epoch) or '', token for the job's lock, ttl of the lock (ms), most bytes of a body that goes by
+--      message, prefix of the workers' channels, ms for which a beat keeps an offer valid
+--      [, fingerprint, caller as `inbox/token`]
+-- Returns {'created'}, {'joined', id} or {'conflict'}.
+-- A second call after a lost connection changes nothing: others may have subscribed, or the request has ended.
 --- @include "enqueue"
 --- @include "add-job"
 --- @include "activate-job"
@@ -29,7 +29,7 @@ local offerMs, fingerprint, caller = tonumber(ARGV[22]), ARGV[23], ARGV[24]
 
 if once then
   local known = redis.call('HMGET', once, 'id', 'request', 'fingerprint')
-  -- A key can outlive its request, but stands for nothing then.
+  -- An idempotency key can outlive its request, and is free then.
   if known[1] and known[1] ~= id and redis.call('EXISTS', known[2]) == 1 then
     if known[3] ~= fingerprint then return {'conflict'} end
     local callers = redis.call('HGET', known[2], 'callers') or ''
@@ -41,7 +41,7 @@ if once then
 end
 if redis.call('HEXISTS', request, 'meta') == 1 then return {'created'} end
 
--- Which worker it goes to. Not past one that waits, nor where take.lua leaves the choice to BullMQ's own script.
+-- Chooses a worker; none if another job waits, or if take.lua would leave the queue to BullMQ's own script.
 local function choose()
   if #text > mostBytes or redis.call('ZCARD', queue.prioritized) > 0 then return end
   local limits = redis.call('HMGET', queue.meta, 'paused', 'concurrency', 'max')
@@ -50,7 +50,7 @@ local function choose()
   return bestOffer(offers, dispatches, beats, channels, offerMs)
 end
 
--- What take.lua does to a job, once it is added. The message comes last: nothing behind it can fail.
+-- Does what take.lua does to a job. The message comes last: no command after it can fail.
 local function dispatch(offer)
   local worker, number, at = offer[1], offer[2], string.format('%.0f', offer[5])
   redis.call('LPUSH', queue.active, id)
@@ -59,7 +59,7 @@ local function dispatch(offer)
   redis.call('XADD', log, '1-0', 's', seal, 'prev', '0-0')
   redis.call('PEXPIRE', log, lifetime)
   redis.call('HSET', request, 'run', '1', 'activation', '1', 'nonce', token, 'worker', worker, 'sealed_at', at)
-  -- Of its bytes nothing is counted, as it never waits; and nobody waits for whom a class has a share.
+  -- The job never waits, so its bytes are not counted; and no job waits to which a class owes its share.
   if redis.call('HINCRBY', counts, 'taken', 1) % 64 == 1 then redis.call('PEXPIRE', counts, job.ttl) end
   takeOffer(offers, dispatches, offer)
   local message = {'job', string.format('%.0f', number), at, id, token, job.data, job.opts, text}
@@ -67,7 +67,7 @@ local function dispatch(offer)
 end
 
 local isPlaced = false
-local function make()
+local function create()
   redis.call('HSET', request, 'meta', meta, 'subs', inbox)
   redis.call('PEXPIRE', request, lifetime)
   redis.call('SET', body, text, 'PX', lifetime)
@@ -76,7 +76,7 @@ local function make()
     redis.call('HSET', once, 'id', id, 'request', request, 'fingerprint', fingerprint)
     redis.call('PEXPIRE', once, lifetime)
   end
-  -- A request is not lost by what is wrong with an offer: it waits then, as where there is none.
+  -- A damaged offer must not fail the request: the job waits then, as without an offer.
   local isKnown, offer = pcall(choose)
   if isKnown and offer then
     addJob(queue, id, job)
@@ -86,7 +86,7 @@ local function make()
   local score, beginning = enqueue(queue.prioritized, finishes, counts, job)
   isPlaced = true
   addJob(queue, id, job, score, beginning)
-  -- BullMQ's own hash of the job, which nothing else would end where the job is lost.
+  -- Nothing else would end BullMQ's hash of a job that is lost.
   redis.call('PEXPIRE', queue.job, job.ttl)
   if deadline ~= '' then
     redis.call('ZADD', deadlines, deadline, id)
@@ -94,15 +94,15 @@ local function make()
   end
 end
 
-local made, problem = pcall(make)
-if made then return {'created'} end
--- Redis undoes nothing of a script that fails, at a key that is not of its type for instance: without its
--- job the request would run to its end of life, and its Idempotency-Key would stand for it until then.
+local created, problem = pcall(create)
+if created then return {'created'} end
+-- Redis undoes nothing of a script that fails, for instance at a key of the wrong type. Without this, a request without a
+-- job would stay until its end of life, and so would its idempotency key.
 redis.call('UNLINK', request, body, queue.job, queue.job .. ':lock', log)
 if once then redis.call('UNLINK', once) end
 redis.pcall('ZREM', queue.prioritized, id)
 redis.pcall('ZREM', deadlines, id)
 redis.pcall('LREM', queue.active, 1, id)
--- It does not wait: its body is no longer counted.
+-- The job does not wait: subtract its bytes.
 if isPlaced then redis.pcall('HINCRBY', counts, 'bytes', '-' .. job.bytes) end
 return type(problem) == 'table' and problem or redis.error_reply(problem)

@@ -1,7 +1,7 @@
--- Removes finished jobs that are past their retention, and gives BullMQ's own book a new end of life.
--- What BullMQ does to remove a job that has no parent and no children.
--- KEYS completed, failed, the keys of the book
--- ARGV prefix of the jobs' keys, ended before that (ms since the epoch), most in one call, ttl ms
+-- Removes finished jobs that are past their retention, and renews the end of life of BullMQ's own keys. It does what
+-- BullMQ does to remove a job that has no parent and no children.
+-- KEYS completed, failed, then BullMQ's other keys of the queue
+-- ARGV prefix of the jobs' keys, time before which they ended (ms since the epoch), most in one call, ttl (ms)
 -- Returns how many jobs were removed.
 local prefix, before, most, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local removed = 0

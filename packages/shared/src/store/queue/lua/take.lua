@@ -1,20 +1,19 @@
 #!lua flags=allow-oom
--- Takes jobs for one worker, in the order in which they wait. For each of them, as if it was the only one: does
--- what BullMQ's moveToActive does, counts it, and seals the log of its request. A sleeping worker is woken only
--- while jobs are left.
+-- Takes jobs for one worker, in the order in which they wait. For each job it does what BullMQ's moveToActive does, counts
+-- the job, and seals the log of its request. It wakes a sleeping worker only while jobs are left.
 -- KEYS wait, prioritized, active, delayed, meta, marker, events, priority counter, counts
 -- ARGV prefix of the jobs' keys, prefix of requests, of logs, of bodies,
---      worker, its name as JSON, its clock (ms), token, ms of a lock,
---      jobs (at most), bytes of bodies and pasts after which no more are taken, workers that share the jobs,
+--      worker, its name as JSON, its clock (ms), token, ttl of a lock (ms),
+--      most jobs, bytes of bodies and pasts after which it takes no more, workers that share the jobs,
 --      jobs that are not to be counted, name of suspects,
---      every, score of the front, start of the first band, width of a band, bands, how many are looked at, ttl ms,
---      ttl ms of a request, packs and bytes of a past (at most), avoided models
--- Returns {'bullmq'}, having changed nothing, where BullMQ's own script is needed: the queue is paused or limited, or
--- has delayed jobs. Else {'taken', 1 while jobs are left, why jobs could not be counted (or ''), one for each job: {id, activations, name, data, opts,
--- deferred failure, what sealing its log gave}}. The token of the job, and the nonce of its seal, is the token, a colon, and
--- its number in the answer. A job whose hash is something else has no more than its id. Not sealed is
--- what is not to be run: suspects, which may have to wait, jobs of avoided models, those that BullMQ has fail; and
--- a log that is damaged.
+--      every, score of the front, start of the first band, width of a band, bands, most jobs scanned, ttl (ms),
+--      ttl of a request (ms), most entries and bytes of a past, then the skipped models
+-- Returns {'bullmq'}, without a change, if only BullMQ's own script can take jobs: the queue is paused or limited, or has
+-- delayed jobs. Else {'taken', 1 while jobs are left, why jobs could not be counted or '', then for each job {id,
+-- activations, name, data, opts, deferred failure, reply of sealLog}}. The token of a job, which is also the nonce of its
+-- seal, is the token, a colon, and its number in the reply. A job whose key is no hash has only its id. The script does
+-- not seal the log of a job that will not run now: of a suspect, which may have to wait, of a skipped model, and of a job
+-- that BullMQ makes fail. A damaged log stays unsealed, too.
 --- @include "activate-job"
 --- @include "count-taken"
 --- @include "../../stream-log/lua/seal-log"
@@ -22,9 +21,9 @@ local wait, prioritized, active, delayed, meta, marker, events, priorityCounter,
 local jobs, requests, logs, bodies,
   worker, workerJson, now, token, lockMs,
   most, room, workers, uncounted, suspect,
-  every, front, from, width, bands, looked, ttl,
+  every, front, from, width, bands, scanned, ttl,
   lifetime, packs, bytes = unpack(ARGV)
-local firstAvoided = 25
+local firstSkipped = 25
 
 local limits = redis.call('HMGET', meta, 'paused', 'concurrency', 'max')
 if limits[1] or limits[2] or limits[3] or redis.call('EXISTS', delayed) == 1 then return {'bullmq'} end
@@ -32,14 +31,14 @@ if limits[1] or limits[2] or limits[3] or redis.call('EXISTS', delayed) == 1 the
 local inList = redis.call('LLEN', wait)
 local left = inList + redis.call('ZCARD', prioritized)
 most, room, uncounted = math.min(tonumber(most), math.ceil(left / workers)), tonumber(room), tonumber(uncounted)
-local avoided
-for i = firstAvoided, #ARGV do
-  avoided = avoided or {}
-  avoided[ARGV[i]] = true
+local skippedSet
+for i = firstSkipped, #ARGV do
+  skippedSet = skippedSet or {}
+  skippedSet[ARGV[i]] = true
 end
-local line = {
+local queue = {
   prioritized = prioritized, counts = counts, jobs = jobs, every = tonumber(every), front = front,
-  from = tonumber(from), width = tonumber(width), bands = tonumber(bands), most = looked, avoided = avoided, ttl = ttl,
+  from = tonumber(from), width = tonumber(width), bands = tonumber(bands), most = scanned, skipped = skippedSet, ttl = ttl,
 }
 
 local function nextId()
@@ -56,10 +55,10 @@ local countError = ''
 local function count(data, activations)
   local many = uncounted > 0 and 0 or 1
   uncounted = uncounted - 1
-  -- Only a key of JSON has quotes that are not escaped and a colon. Its bytes are counted back once.
+  -- Only a key of JSON has quotes that are not escaped and a colon. The first activation subtracts the job's bytes.
   local size = activations == 1 and string.match(data, '"bytes":(%d+)') or 0
-  -- The job is active already: an error would leave it, and those before it, with nobody.
-  local ok, err = pcall(countTaken, line, many, tonumber(size))
+  -- The job is active already: an error would leave it, and those before it, without a worker.
+  local ok, err = pcall(countTaken, queue, many, tonumber(size))
   if not ok then countError = type(err) == 'table' and err.err or tostring(err) end
 end
 
@@ -81,7 +80,7 @@ while most > 0 and room > 0 do
   if known.err then
     taken[#taken + 1] = {id}
   elseif not known[2] then
-    -- Its hash was removed: there is nothing to run, and BullMQ would make it a hash again.
+    -- The hash was removed: there is nothing to run, and BullMQ would create the hash again.
     redis.call('LREM', active, 1, id)
   else
     local name, data, opts, failure = unpack(known)
@@ -90,7 +89,7 @@ while most > 0 and room > 0 do
     local sealed = false
     if not failure then
       count(data, activations)
-      if name ~= suspect and not (avoided and avoided[name]) then sealed = seal(id, activations, own) end
+      if name ~= suspect and not (skippedSet and skippedSet[name]) then sealed = seal(id, activations, own) end
     end
     if sealed and sealed[1] == 'sealed' then room = room - #sealed[4] - #sealed[6] end
     taken[#taken + 1] = {id, activations, name, data, opts, failure, sealed}

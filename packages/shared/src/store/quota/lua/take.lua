@@ -1,34 +1,38 @@
 #!lua flags=allow-oom
--- Charges every window of a key, or, where one has not enough left, none. By Redis' own clock: those
--- of the workers differ.
--- KEYS hash with a field `<name>:<slot>` for each slot   ARGV slot ms, slots, then for each charge: name, limit, amount
--- Returns {1, slot, used, …, ms to empty, …} when charged, {0, ms to wait, used, …, ms to empty, …} when not
+-- Charges every window of a key, or none of them if one has not enough left. It goes by Redis' own clock, because those of
+-- the processes differ.
+-- KEYS windows: a hash with a field `<name>:<slot>` for each slot
+-- ARGV length of a slot (ms), slots, then for each charge: name, limit, amount
+-- Returns {1, slot, used, …, ms until empty, …} if it charged, {0, ms to wait, used, …, ms until empty, …} if not.
+local windows = KEYS[1]
+local length, count = tonumber(ARGV[1]), tonumber(ARGV[2])
+local firstCharge = 3
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local length, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local slot = math.floor(now / length)
-local fields, held, dead = redis.call('HGETALL', KEYS[1]), {}, {}
+local fields, held, expired = redis.call('HGETALL', windows), {}, {}
 for i = 1, #fields, 2 do
   local name, at = string.match(fields[i], '^(.*):(%d+)$')
   at = tonumber(at)
   if at < slot - count then
-    dead[#dead + 1] = fields[i]
+    expired[#expired + 1] = fields[i]
   else
     held[name] = held[name] or {}
     table.insert(held[name], {at, tonumber(fields[i + 1])})
   end
 end
-if #dead > 0 then redis.call('HDEL', KEYS[1], unpack(dead)) end
+if #expired > 0 then redis.call('HDEL', windows, unpack(expired)) end
 
 local wait, reply, resets = 0, {1, slot}, {}
-for i = 3, #ARGV, 3 do
-  local slots, limit = held[ARGV[i]] or {}, tonumber(ARGV[i + 1])
+for i = firstCharge, #ARGV, 3 do
+  local name, limit, amount = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local slots = held[name] or {}
   local used, newest = 0, 0
   for _, one in ipairs(slots) do
     used = used + one[2]
     if one[2] > 0 then newest = math.max(newest, one[1]) end
   end
-  local over = used + math.min(tonumber(ARGV[i + 2]), limit) - limit
+  local over = used + math.min(amount, limit) - limit
   reply[#reply + 1] = used
   resets[#resets + 1] = newest > 0 and (newest + count + 1) * length - now or 0
   if over > 0 then
@@ -49,12 +53,13 @@ if wait > 0 then
   for _, one in ipairs(resets) do reply[#reply + 1] = one end
   return reply
 end
-for i = 3, #ARGV, 3 do
-  local amount = math.min(tonumber(ARGV[i + 2]), tonumber(ARGV[i + 1]))
-  redis.call('HINCRBY', KEYS[1], ARGV[i] .. ':' .. slot, amount)
-  reply[2 + i / 3] = reply[2 + i / 3] + amount
+for i = firstCharge, #ARGV, 3 do
+  local name, limit, amount = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local charged = math.min(amount, limit)
+  redis.call('HINCRBY', windows, name .. ':' .. slot, charged)
+  reply[2 + i / 3] = reply[2 + i / 3] + charged
   resets[i / 3] = (slot + count + 1) * length - now
 end
 for _, one in ipairs(resets) do reply[#reply + 1] = one end
-redis.call('PEXPIRE', KEYS[1], (count + 1) * length)
+redis.call('PEXPIRE', windows, (count + 1) * length)
 return reply

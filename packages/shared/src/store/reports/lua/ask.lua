@@ -1,8 +1,11 @@
--- Asks every worker on the list for a report, on the channel where it hears of its requests.
--- KEYS beats   ARGV channel prefix, question   Returns how many heard it.
-local channel, question = ARGV[1], ARGV[2]
+-- Asks every registered worker for a report, on the channel on which it receives messages about its requests.
+-- KEYS beats
+-- ARGV prefix of the workers' channels, question
+-- Returns how many workers received the question.
+local beats = KEYS[1]
+local channels, question = ARGV[1], ARGV[2]
 local heard = 0
-for _, worker in ipairs(redis.call('HKEYS', KEYS[1])) do
-  heard = heard + redis.call('SPUBLISH', channel .. worker, question)
+for _, worker in ipairs(redis.call('HKEYS', beats)) do
+  heard = heard + redis.call('SPUBLISH', channels .. worker, question)
 end
 return heard

@@ -1,12 +1,15 @@
 #!lua flags=allow-oom
--- One report of a worker; a script only because a full Redis refuses SET, and that is when operators
--- look. What it adds is bounded: one key for each worker, and each no larger than a report may be.
--- Nothing of it goes to the append-only file or to replicas: the next question brings a newer one.
--- KEYS report, the answers to each question   ARGV text, ttl ms, ttl of the answers (ms)
-local text, ttl, answers_ttl = ARGV[1], ARGV[2], ARGV[3]
+-- Stores one report of a worker. It is a script only because a full Redis refuses SET, and that is when operators look.
+-- What it adds is bounded: one key for each worker, and a report has a size limit. Nothing of it goes to the append-only
+-- file or to replicas: the next question brings a newer report.
+-- KEYS report, then the answer counts of the questions that it answers
+-- ARGV text, ttl (ms), ttl of the answer counts (ms)
+local report = KEYS[1]
+local text, ttl, answersTtl = unpack(ARGV)
+local firstAnswers = 2
 if redis.set_repl then redis.set_repl(redis.REPL_NONE) end
-redis.call('SET', KEYS[1], text, 'PX', ttl)
-for i = 2, #KEYS do
+redis.call('SET', report, text, 'PX', ttl)
+for i = firstAnswers, #KEYS do
   redis.call('INCR', KEYS[i])
-  redis.call('PEXPIRE', KEYS[i], answers_ttl)
+  redis.call('PEXPIRE', KEYS[i], answersTtl)
 end

@@ -1,29 +1,28 @@
 #!lua flags=allow-oom
--- Appends to many logs of one shard and shows the same lines to the ingresses that read them:
--- log before show, in one step. Items that end their streams stand behind the others.
--- KEYS request, log for each item, then body for each that ends
--- ARGV tag, retention ms, number of items that do not end; then for each item: nonce, last id, header for the
--- inbox, lines, entries before it; and of one that ends: terminal kind, id, and how its job ends (token or
--- '' for none, set, value, trace). Where one ends, behind them all: prefix of the queue's keys, now (ms since
--- the epoch), most finished jobs of a kind, most events
+-- Appends to many logs of one shard, and publishes the same lines to the ingresses that read them: log before show, in one
+-- step. Items that end their logs come after the others.
+-- KEYS request, log of each item, then the body of each item that ends its log
+-- ARGV tag, retention (ms), number of items that do not end; then for each item: nonce, last id, header for the
+--      inbox, lines, entries before it; and for an item that ends: terminal kind, id, and how its job ends (token or
+--      '' for none, set, value, trace). If an item ends, after them all: prefix of the queue's keys, now (ms since
+--      the epoch), most finished jobs of a kind, most events
 -- Returns one status for each item: 2 written, or a duplicate, and its job has ended; 1 written, 0 duplicate,
--- -1 gone, -2 fenced, -3 ended, -4 lost, -5 damaged: a key is not of its type, and the others of the batch
--- must not suffer for it
+-- -1 gone, -2 fenced, -3 ended, -4 lost, -5 damaged (a key has the wrong type; the other items go on).
 --- @include "../../queue/lua/end-job"
 local tag, retention, plain = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local call, try, find = redis.call, redis.pcall, string.find
 local book
 local count = plain + (#KEYS - 2 * plain) / 3
 local status = {}
--- By the text of a request's `subs`: most requests of a batch have the same one.
+-- By the text of a request's `subs`: most requests of a batch have the same readers.
 local shown, readers = {}, {}
 
-local function why(request, log, a, known)
+local function refusal(request, log, a, known)
   if known.err then return -5 end
-  -- A request without its run lost that with Redis' last writes.
+  -- A request without its run lost the run with Redis' last writes.
   if not known[1] then return call('EXISTS', request) == 1 and -4 or -1 end
   if known[1] ~= ARGV[a] then return -2 end
-  -- A re-sent terminal write finds itself; a line from outside can have the same id.
+  -- A terminal write that is sent again finds itself; a line from outside can have the same id.
   local newest = try('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   if newest then return newest[1] == ARGV[a + 1] and newest[2][2] == ARGV[a + 3] and 0 or -3 end
   -- The log is packed (pack.lua).
@@ -31,9 +30,9 @@ local function why(request, log, a, known)
   return call('HGET', request, 'last') == own and 0 or -3
 end
 
-local function whyNotWhole(before)
+local function incompleteLog(before)
   if type(before) ~= 'number' then return -5 end
-  -- Its life ended.
+  -- The log's life ended.
   if before == 0 then return -1 end
   return -4
 end
@@ -43,7 +42,7 @@ local function endsJob(a)
   if job.token == '' then return false end
   local n = #ARGV
   book = book or { prefix = ARGV[n - 3], now = ARGV[n - 2], most = ARGV[n - 1], events = ARGV[n] }
-  -- Where BullMQ's own keys are damaged the line stands all the same, and the others of the batch go on.
+  -- If BullMQ's own keys are damaged, the line stays written, and the other items go on.
   local isDone, hasEnded = pcall(endJob, job, book)
   return isDone and hasEnded
 end
@@ -53,18 +52,18 @@ for i = 1, count do
   local request, log = KEYS[2 * i - 1], KEYS[2 * i]
   local known = try('HMGET', request, 'nonce', 'end', 'subs')
   if known[1] ~= ARGV[a] or known[2] or known.err then
-    status[i] = why(request, log, a, known)
+    status[i] = refusal(request, log, a, known)
     if status[i] == 0 and i > plain and endsJob(a) then status[i] = 2 end
   else
     local before = try('XLEN', log)
-    -- Nothing ever leaves a log, and its run counts what is in it: fewer are those before a failover.
+    -- Entries never leave a log, and its run counts them: fewer entries mean that a failover lost some.
     if type(before) ~= 'number' or before == 0 or before < tonumber(ARGV[a + 4]) then
-      status[i] = whyNotWhole(before)
+      status[i] = incompleteLog(before)
     else
       local lines = ARGV[a + 3]
       local written = try('XADD', log, ARGV[a + 1], 'e', lines)
       if written.err then
-        -- The nonce is mine, so a refused id can only be my own write that came through before.
+        -- The nonce is this run's, so a refused id can only be its own write that came through before.
         status[i] = find(written.err, 'equal or smaller', 1, true) and 0 or -1
       else
         status[i] = 1

@@ -1,15 +1,18 @@
 #!lua flags=allow-oom
--- What a request is and where its log ends; with an inbox, subscribes it first.
--- KEYS request, log   ARGV inbox or ''
--- Returns {meta JSON, last line id, terminal kind or '', lines behind the end or ''} or nil
-local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'subs', 'late', 'last')
+-- Returns what a request is and where its log ends; with an inbox, subscribes that inbox first.
+-- KEYS request, log
+-- ARGV inbox or ''
+-- Returns {meta JSON, id of the last line, terminal kind or '', lines behind the end or ''} or nil.
+local request, log = KEYS[1], KEYS[2]
+local inbox = ARGV[1]
+local known = redis.call('HMGET', request, 'meta', 'end', 'subs', 'late', 'last')
 if not known[1] then return nil end
 local subs = known[3] or ''
-if ARGV[1] ~= '' and not known[2] and not string.find(' ' .. subs .. ' ', ' ' .. ARGV[1] .. ' ', 1, true) then
-  redis.call('HSET', KEYS[1], 'subs', subs == '' and ARGV[1] or subs .. ' ' .. ARGV[1])
+if inbox ~= '' and not known[2] and not string.find(' ' .. subs .. ' ', ' ' .. inbox .. ' ', 1, true) then
+  redis.call('HSET', request, 'subs', subs == '' and inbox or subs .. ' ' .. inbox)
 end
 local last = '0-0'
-local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
 if newest then
   last = newest[1]
   if newest[2][1] == 's' then last = newest[2][4] end

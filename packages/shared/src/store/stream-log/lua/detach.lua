@@ -1,15 +1,18 @@
 #!lua flags=allow-oom
--- Gives up the ownership of a request for one of its callers: that caller is there until the request's end,
--- so that neither its own leaving nor the death of its ingress ends it.
--- KEYS request   ARGV the caller as `inbox/token`, its token
--- Returns 'detached', 'ended' or 'gone'
-local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'callers')
+-- Ends the ownership of a request by one of its callers: that caller counts as present until the request ends, so that
+-- neither its own leaving nor the death of its ingress ends the request.
+-- KEYS request
+-- ARGV caller as `inbox/token`, token of the caller
+-- Returns 'detached', 'ended' or 'gone'.
+local request = KEYS[1]
+local caller, token = ARGV[1], ARGV[2]
+local known = redis.call('HMGET', request, 'meta', 'end', 'callers')
 if not known[1] then return 'gone' end
 if known[2] then return 'ended' end
-local caller, stays = ARGV[1], '/' .. ARGV[2]
-local kept = { stays }
+local permanent = '/' .. token
+local kept = { permanent }
 for other in string.gmatch(known[3] or '', '%S+') do
-  if other ~= caller and other ~= stays then kept[#kept + 1] = other end
+  if other ~= caller and other ~= permanent then kept[#kept + 1] = other end
 end
-redis.call('HSET', KEYS[1], 'callers', table.concat(kept, ' '))
+redis.call('HSET', request, 'callers', table.concat(kept, ' '))
 return 'detached'

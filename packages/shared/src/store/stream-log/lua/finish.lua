@@ -1,44 +1,46 @@
 #!lua flags=allow-oom
--- Ends a request from outside its run: the terminal line takes the next free id, and the run's own
--- next write is refused. The worker that runs it is told at once.
+-- Ends a request from outside its run: the terminal line takes the next free id, and Redis refuses the run's next write.
+-- A message tells the run's worker at once.
 -- KEYS request, log, body
--- ARGV tag, id, line, terminal kind, retention ms, leaving caller or '', 'free' for its idempotency key
--- Returns {'finished'}, {'ended', kind}, {'gone'}, or {'shared'} while other callers are there
-local known = redis.call('HMGET', KEYS[1], 'meta', 'end', 'subs', 'worker', 'once', 'callers')
+-- ARGV tag, id, line, terminal kind, retention (ms), leaving caller or '', 'free' to free the request's idempotency key
+-- Returns {'finished'}, {'ended', kind}, {'gone'}, or {'shared'} while other callers are present.
+local request, log, body = unpack(KEYS)
+local tag, id, line, kind, retention, leaver, key = unpack(ARGV)
+local known = redis.call('HMGET', request, 'meta', 'end', 'subs', 'worker', 'once', 'callers')
 if not known[1] then return {'gone'} end
 if known[2] then return {'ended', known[2]} end
-if ARGV[6] ~= '' and known[6] then
+local subs, worker, once, callers = known[3] or '', known[4], known[5], known[6]
+if leaver ~= '' and callers then
   local kept, others = {}, false
-  for caller in string.gmatch(known[6], '%S+') do
-    if caller ~= ARGV[6] then
+  for caller in string.gmatch(callers, '%S+') do
+    if caller ~= leaver then
       kept[#kept + 1] = caller
-      -- One without an inbox never leaves; one whose ingress is dead has left without a word.
+      -- A caller without an inbox never leaves; a caller whose ingress is dead has left.
       local inbox = string.match(caller, '^(.*)/')
-      others = others or inbox == ''
-        or redis.call('PUBSUB', 'SHARDNUMSUB', ARGV[1] .. ':inbox:' .. inbox)[2] > 0
+      others = others or inbox == '' or redis.call('PUBSUB', 'SHARDNUMSUB', tag .. ':inbox:' .. inbox)[2] > 0
     end
   end
-  redis.call('HSET', KEYS[1], 'callers', table.concat(kept, ' '))
+  redis.call('HSET', request, 'callers', table.concat(kept, ' '))
   if others then return {'shared'} end
 end
 local prev, run, seq = '0-0', '0', 0
-local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
 if newest then
   prev = newest[1]
   run, seq = string.match(prev, '(%d+)-(%d+)')
   if newest[2][1] == 's' then prev = newest[2][4] end
 end
 local last = string.format('%s-%d', run, seq + 1)
-redis.call('XADD', KEYS[2], last, 'e', ARGV[3])
-redis.call('HSET', KEYS[1], 'end', ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-redis.call('PEXPIRE', KEYS[2], ARGV[5])
-redis.call('UNLINK', KEYS[3])
-if known[5] and ARGV[7] == 'free' then redis.call('UNLINK', known[5])
-elseif known[5] then redis.call('PEXPIRE', known[5], ARGV[5]) end
-local frame = ARGV[2] .. ' ' .. prev .. ' ' .. last .. ' 1\n' .. ARGV[3]
-for inbox in string.gmatch(known[3] or '', '%S+') do
-  redis.call('SPUBLISH', ARGV[1] .. ':inbox:' .. inbox, frame)
+redis.call('XADD', log, last, 'e', line)
+redis.call('HSET', request, 'end', kind)
+redis.call('PEXPIRE', request, retention)
+redis.call('PEXPIRE', log, retention)
+redis.call('UNLINK', body)
+if once and key == 'free' then redis.call('UNLINK', once)
+elseif once then redis.call('PEXPIRE', once, retention) end
+local frame = id .. ' ' .. prev .. ' ' .. last .. ' 1\n' .. line
+for inbox in string.gmatch(subs, '%S+') do
+  redis.call('SPUBLISH', tag .. ':inbox:' .. inbox, frame)
 end
-if known[4] then redis.call('SPUBLISH', ARGV[1] .. ':worker:' .. known[4], ARGV[2]) end
+if worker then redis.call('SPUBLISH', tag .. ':worker:' .. worker, id) end
 return {'finished'}

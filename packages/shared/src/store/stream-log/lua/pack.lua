@@ -1,12 +1,11 @@
 #!lua flags=allow-oom
--- Keeps the logs of ended requests in little memory: each as the one compressed value that DUMP makes of
--- it, beside what the request is, and with its end of life. Nothing follows a terminal line, so the value
--- stays true whatever comes; unpack.lua makes the log of it again for whoever reads it.
--- KEYS request, log for each of them (none: only who listens is looked at)
--- ARGV tag, bytes of the largest log, which is also what one call packs at most
--- Returns how many were packed, and how many were looked at, at least one: the others are left for another
--- call, and Redis serves its other clients in between. {-1, 0} while an ingress listens that could not read
--- them (of a version before this, in a rolling deploy)
+-- Packs the logs of ended requests: each becomes the compressed value that DUMP makes of it, in the request's hash, with
+-- the same end of life. Nothing follows a terminal line, so the value stays true; unpack.lua makes a log of it again for
+-- readers.
+-- KEYS request, log of each request (without any, the script only checks the listening ingresses)
+-- ARGV tag, bytes of the largest log, which are also the most bytes that one call packs
+-- Returns {packed, handled}: `handled` is at least one; the caller calls again for the others, and Redis serves its other
+-- clients in between. {-1, 0} while an ingress listens that cannot read packed logs (an older version, in a rolling deploy).
 local tag, largest = ARGV[1], tonumber(ARGV[2])
 local inbox, reader = tag .. ':inbox:', tag .. ':log-reader:'
 local canRead = {}
@@ -23,14 +22,14 @@ for i = 1, #KEYS, 2 do
   local isOpen = not known.err and known[1] and not known[2]
   local newest = isOpen and redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   local size = newest and redis.call('MEMORY', 'USAGE', log)
-  -- While a large one is packed or unpacked, nobody else is served.
+  -- While Redis packs or unpacks a large log, it serves no other client.
   if size and size <= largest then
     bytes = bytes + size
     if bytes > largest then return {packed, (i - 1) / 2} end
-    -- By `last` a re-sent terminal write finds itself (append.lua), and readers see where the log ends.
+    -- By `last` a terminal write that is sent again finds itself (append.lua), and readers see where the log ends.
     redis.call('HSET', request, 'packed', redis.call('DUMP', log),
       'last', newest[1] .. ' ' .. redis.sha1hex(newest[2][2]))
-    -- Of one that has ended, nobody asks who ran it and who reads it.
+    -- No component reads these fields of an ended request.
     redis.call('HDEL', request, 'subs', 'callers', 'run', 'activation', 'worker', 'sealed_at')
     redis.call('UNLINK', log)
     packed = packed + 1

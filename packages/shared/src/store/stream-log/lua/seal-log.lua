@@ -1,7 +1,7 @@
 -- Takes a log over for one run: writes `<run>-0`, which fences every older run, and then reads.
--- claim: activation, nonce, worker, seal (JSON), ttl (ms), packs and bytes (of the past, at most)
--- Returns {'sealed', run, last line id, body, entries of the log, past lines, id of the last of them}
--- or {'ended', kind of its end} or {'fenced' | 'gone'}
+-- claim: activation, nonce, worker, seal (JSON), ttl (ms), packs and bytes (most entries and bytes of the past)
+-- Returns {'sealed', run, id of the last line, body, entries of the log, lines of the past, id of the last of them},
+-- {'ended', terminal kind}, {'fenced'} or {'gone'}.
 local function sealLog(request, log, body, claim)
   local known = redis.call('HMGET', request, 'meta', 'end', 'run', 'activation', 'nonce', 'once')
   if not known[1] then return {'gone'} end
@@ -12,7 +12,7 @@ local function sealLog(request, log, body, claim)
   local text = redis.call('GET', body)
   if not text then return {'gone'} end
 
-  -- The last line before this run; a seal that nothing followed names the one before itself.
+  -- The last line before this run; a seal without a line after it names the line before itself.
   local last = '0-0'
   local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   if newest then
@@ -20,19 +20,19 @@ local function sealLog(request, log, body, claim)
     if newest[2][1] == 's' then last = newest[2][4] end
   end
   if not mine then
-    -- One that nothing followed says no more than this one will: runs that only waited leave no trace.
+    -- A seal without a line after it says no more than this one: runs that only waited leave no trace.
     if newest and newest[2][1] == 's' then redis.call('XDEL', log, newest[1]) end
     run = math.max(run + 1, tonumber(claim.activation))
     redis.call('XADD', log, run .. '-0', 's', claim.seal, 'prev', last)
     local now = redis.call('TIME')
-    -- For who finds the worker dead: a job that it had just begun may be the cause.
+    -- dead-worker-jobs.lua needs the time: a job that a dead worker had just begun may be the cause of the death.
     local at = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
     redis.call('HSET', request, 'run', run, 'activation', claim.activation, 'nonce', claim.nonce,
       'worker', claim.worker, 'sealed_at', at)
   end
   for _, key in ipairs({request, log, body}) do redis.call('PEXPIRE', key, claim.ttl) end
   if known[6] then redis.call('PEXPIRE', known[6], claim.ttl) end
-  -- In the same answer, as one text: whoever takes a hundred streams over waits for each round trip.
+  -- The past comes in the same reply, as one text: a worker that takes over a hundred streams would wait for each round trip.
   local past, through, room = {}, '0-0', tonumber(claim.bytes)
   if last ~= '0-0' then
     for _, pack in ipairs(redis.call('XRANGE', log, '-', '(' .. run .. '-0', 'COUNT', claim.packs)) do

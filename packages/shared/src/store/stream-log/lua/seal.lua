@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Takes a log over for one run.
--- KEYS request, log, body   ARGV activation, nonce, worker, ttl ms, seal JSON, packs and bytes of the past
--- Returns what the fragment does.
+-- KEYS request, log, body
+-- ARGV activation, nonce, worker, ttl (ms), seal (JSON), most entries and bytes of the past
+-- Returns what sealLog returns.
 --- @include "seal-log"
 local request, log, body = unpack(KEYS)
 local activation, nonce, worker, ttl, seal, packs, bytes = unpack(ARGV)

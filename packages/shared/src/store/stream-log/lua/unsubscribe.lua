@@ -1,10 +1,14 @@
 #!lua flags=allow-oom
--- KEYS request   ARGV inbox
-local subs = redis.call('HGET', KEYS[1], 'subs')
+-- Removes an inbox from the readers of a request.
+-- KEYS request
+-- ARGV inbox
+-- Returns 1, or 0 if the request has no readers.
+local request, inbox = KEYS[1], ARGV[1]
+local subs = redis.call('HGET', request, 'subs')
 if not subs then return 0 end
 local kept = {}
-for inbox in string.gmatch(subs, '%S+') do
-  if inbox ~= ARGV[1] then kept[#kept + 1] = inbox end
+for other in string.gmatch(subs, '%S+') do
+  if other ~= inbox then kept[#kept + 1] = other end
 end
-redis.call('HSET', KEYS[1], 'subs', table.concat(kept, ' '))
+redis.call('HSET', request, 'subs', table.concat(kept, ' '))
 return 1
