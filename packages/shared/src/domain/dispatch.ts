@@ -1,25 +1,25 @@
-/** A job that was made active, with its request's log sealed, for the worker that it is sent to. */
+/** A job that an ingress sent straight to a worker: active, and with its log sealed for that worker. */
 export type DispatchedJob = {
-  /** Counts the jobs that this worker was sent in this shard. */
+  /** The number of the dispatch among those to this worker in this shard. */
   number: number;
   id: string;
   /** When its log was sealed, by Redis' clock (ms since the epoch). */
   redisAt: number;
-  /** Of its lock; the nonce of its seal, too. */
+  /** The token of its lock, and the nonce of its seal. */
   token: string;
   /** JSON. */
   data: string;
-  /** JSON, as BullMQ keeps them. */
+  /** BullMQ's options of the job, as JSON. */
   opts: string;
   body: string;
 };
 
-/** What Redis answered to a beat. */
+/** The reply to a beat. */
 export type BeatReply = {
-  /** Numbers of the last job that the worker was sent, and of the last one that it may be sent; undefined where Redis knows none. */
+  /** Numbers of the last job sent to the worker, and of the last one that it may be sent; undefined if Redis knows none. */
   sent: number | undefined;
   last: number | undefined;
-  /** When it was carried out, by Redis' clock, and when it was sent, by the worker's (ms since the epoch). */
+  /** When Redis recorded the beat, by its clock, and when the worker sent it, by the worker's clock (ms since the epoch). */
   redisAt: number;
   sentAt: number;
 };

@@ -1,58 +1,57 @@
 /*
- * A request that kills or blocks every worker that takes it would take the whole fleet down, one
- * worker after the other, if it was moved on like any other. But most jobs of a dead worker are
- * innocent, and live through any number of such deaths. Who is to blame follows from what each of them
- * was doing: docs/decisions/2026-11-30-poison-jobs.md.
+ * A request that kills or blocks every worker that takes it would take the whole fleet down, one worker after the
+ * other, if the reaper moved it on like any other. But most jobs of a dead worker did not cause its death, and must
+ * survive any number of such deaths. What each job was doing shows which one is suspected:
+ * docs/decisions/2026-11-30-poison-jobs.md.
  */
 
-/** A job that a dead worker held, as Redis knows it. */
+/** A job that a dead worker held. */
 export type AffectedJob = {
   id: string;
   /**
-   * Milliseconds between the seal of its log for this worker and the worker's last sign of life, by
-   * Redis' clock; undefined where there is no such seal, and so the worker has not read the request.
+   * Milliseconds between the seal of its log for this worker and the worker's last sign of life, by Redis' clock;
+   * undefined without such a seal: the worker has not read the request.
    */
   servedMs: number | undefined;
   /**
-   * Its run has written something. Otherwise Redis has sealed the log for a worker that may have died
-   * before it read the answer, or while it read the request.
+   * Its run has written something. Otherwise the worker may have died before it read the reply that brought the job,
+   * or while it read the request.
    */
   hasBegun: boolean;
   /** A part of its answer was shown, by this run or an earlier one. */
   hasShown: boolean;
-  /** Deaths so far in which it was one of several suspects, or was not known to have begun. */
+  /** Earlier deaths in which it was one of several suspects, or was not known to have begun. */
   suspected: number;
-  /** Deaths so far in which it was the only one. */
+  /** Earlier deaths in which it was the only suspect. */
   blamed: number;
 };
 
 /**
- * What becomes of it. `go_on`: to the front of the queue. All others go behind those that wait in their
- * class: `suspected` as any other job, `isolated` and `blamed` to a worker that has no other such job.
+ * What the reaper does with the job. `go_on`: it goes to the front of the queue. All others go behind those that wait in
+ * their class: `suspected` as any other job, `isolated` and `blamed` to a worker that runs no other such job.
  * `poisoned`: it fails.
  */
 export type Fate = 'go_on' | 'suspected' | 'isolated' | 'blamed' | 'poisoned';
 
 /**
- * Milliseconds of its worker's life after which a job is no suspect any more: what reads a request or
- * the first part of an answer does so at once, and a worker that is killed is rarely that young in all
- * of its jobs.
+ * Milliseconds that a worker lives with a job before the job is no longer a suspect: a worker reads a request and the
+ * first part of an answer at once, and the jobs of a worker that is killed from outside are rarely all that young.
  */
 export const suspectMs = 2000;
 
-/** Deaths with one suspect only, after which that one fails. */
+/** Deaths with a job as the only suspect, after which it fails. */
 const maxBlamed = 2;
 
 /**
- * More of them while workers die without it: one for each death of the last minute that has no culprit,
- * up to so many. Where workers are killed at random, a job can be the only suspect by chance.
+ * Most further deaths that are allowed while other workers die too: one for each death of the last minute without a
+ * known cause. If workers are killed at random, a job can be the only suspect by chance.
  */
 const maxAllowance = 3;
 
 export type Death = {
   /** Its process ended, or its event loop stood still. */
   cause: 'gone' | 'hung';
-  /** Other workers that died in the last minute, with no culprit found. */
+  /** Other workers that died in the last minute without a known cause. */
   unexplained: number;
 };
 
@@ -70,11 +69,11 @@ export function judgeDeath(jobs: readonly AffectedJob[], death: Death): Fate[] {
 
 function isSuspect({ servedMs, hasBegun, hasShown }: AffectedJob, { cause }: Death): boolean {
   if (servedMs === undefined || hasShown || servedMs >= suspectMs) return false;
-  // A process that had ended read no answer. The last beat of one that hung is older than what it did last.
+  // A process that had ended read no reply. The last beat of a hung worker is older than its last action.
   return hasBegun || cause === 'hung' || servedMs >= 0;
 }
 
-/** An isolated job is sealed by its own run: the next death tells for certain whether that had begun. */
+/** The run of an isolated job seals the log itself: the next death shows for certain whether the run had begun. */
 const fateOfOne = (one: AffectedJob, death: Death): Fate =>
   one.hasBegun ? blame(one, death) : 'isolated';
 
@@ -84,8 +83,8 @@ function blame(cause: AffectedJob, { unexplained }: Death): Fate {
 }
 
 /**
- * One that hung was hardly killed from outside: there may be a culprit among them. But answers that bring many jobs
- * can have been unread when it stopped, and those are not kept apart for that.
+ * A worker that hung was hardly stopped from outside: one of its jobs may be the cause. But the worker may not have read
+ * the reply that brought some of them, and those are not isolated.
  */
 const fateOfFresh = ({ hasBegun }: AffectedJob, { cause }: Death): Fate =>
   cause === 'hung' && hasBegun ? 'isolated' : 'suspected';

@@ -1,11 +1,11 @@
 import type { Priority } from './request.ts';
 
-/** Those of one class who wait. */
+/** The waiting jobs of one class. */
 export type ClassStats = {
   waiting: number;
   /**
-   * By key: how far behind the class's head its last job stands, in steps of weight 1. Only of keys
-   * with a job that waits, over all shards (the mean).
+   * For each API key with a waiting job: how far its last job stands behind the head of the class, in steps of weight 1.
+   * The mean over all shards.
    */
   lags: ReadonlyMap<string, number>;
 };
@@ -13,15 +13,15 @@ export type ClassStats = {
 /** The queue at one moment, over all shards. */
 export type QueueStats = {
   classes: Readonly<Record<Priority, ClassStats>>;
-  /** Jobs that go before all classes: handed back, taken from dead workers, just added. */
+  /** Jobs in front of all classes: handed back, or taken from dead workers. */
   front: number;
   active: number;
-  /** Jobs that workers took so far: a counter, which may start again. */
+  /** Jobs that workers took so far: a counter, which may start again from 0. */
   taken: number;
-  /** Bodies of those that wait. */
+  /** Bytes of the bodies of waiting requests. */
   bytes: number;
-  /** Requests whose deadline has passed, named again after a while until they are `struck`. */
+  /** Waiting requests whose deadline has passed. Reported again after two seconds, until `unwatchDeadlines`. */
   overdue: readonly string[];
-  /** Models that workers pass over for now, as their targets are at their limits. */
+  /** Models that workers skip now because their targets are at their limits. */
   skipped: readonly string[];
 };

@@ -1,12 +1,12 @@
 import type { EntryId, TerminalKind } from './entry.ts';
 
-/** What a run shows to take a log over, and to write to it after that. */
+/** The identity with which a run takes a log over, and writes to it. */
 export type Claim = {
   /** BullMQ's `attemptsStarted`: rises with each activation. */
   activation: number;
-  /** Unique to this activation: tells two holders of one number apart after Redis lost writes. */
+  /** Unique to this activation: it tells two runs with one number apart after Redis lost writes. */
   nonce: string;
-  /** The worker's id, for whoever must reach it. */
+  /** The worker's id, by which others reach its channel. */
   worker: string;
 };
 
@@ -16,20 +16,20 @@ export type SealOutcome =
       run: number;
       /** The newest line before this run; `0-0` when there is none. */
       last: EntryId;
-      /** Of the log, with this seal: from here on the run counts its own writes. */
+      /** Entries of the log, this seal included: from here on the run counts its own writes. */
       entries: number;
       body: string;
-      /** The lines before this run, from the first one on; the rest of a long past is to be read. */
+      /** The lines before this run, from the first one on; the run reads the rest of a long past itself. */
       past: Past;
     }
   /** The request has its terminal entry already. */
   | { kind: 'ended'; by: TerminalKind }
-  /** A newer activation has it. */
+  /** A newer activation holds the log. */
   | { kind: 'fenced' }
-  /** Its end of life came, or it never was. */
+  /** The request's life ended, or there never was such a request. */
   | { kind: 'gone' };
 
-/** `through`: the place of the last of them; `0-0` when there are none. */
+/** `through`: the id of the last of these lines; `0-0` if there are none. */
 export type Past = { texts: readonly string[]; through: EntryId };
 
 /**

@@ -1,7 +1,6 @@
 /**
- * Rejects with what `late` makes when the work takes longer than `ms`; what the work still comes to is
- * nobody's business then. One promise and one timer: `Promise.race` takes twice as long, and each request
- * does this several times.
+ * Rejects with the error that `late` makes if the work takes longer than `ms` milliseconds; ignores the work's later
+ * result. One promise and one timer: `Promise.race` takes twice as long, and each request does this several times.
  */
 export function withTimeout<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -9,59 +9,59 @@ export type Keyspace = {
   readonly namespace: string;
   /** `{millrace:0}`: the hash tag, and the prefix that BullMQ gets. */
   tag(shard: number): string;
-  /** What BullMQ has under a name in the queue of a shard; without a name, the prefix of all of it. */
+  /** BullMQ's key of this name in the queue of a shard; without a name, the prefix of all of them. */
   queue(shard: number, name?: string): string;
-  /** What the keys of a shard's requests, of their logs and of their bodies begin with: the id follows. */
+  /** The prefixes of a shard's requests, logs and bodies: the id follows. */
   prefixes(shard: number): { request: string; log: string; body: string };
-  // The keys of a request take ids that are known to be ours: what comes from outside is parsed first.
-  /** Hash: what a request is, who runs it, who reads it. */
+  // Callers parse an id that comes from outside before they pass it to these.
+  /** Hash: a request's meta, its run and its readers. */
   request(id: string): string;
-  /** Stream: everything that was ever shown, in order, and the terminal entry. */
+  /** Stream: every line that a reader was sent, in order, and the terminal entry. */
   log(id: string): string;
-  /** String: the request body, as long as it is needed. */
+  /** String: the request body, until the request ends. */
   body(id: string): string;
   /** Hash: which request an Idempotency-Key stands for, by the hash of that key and its owner. */
   once(shard: number, hash: string): string;
   /** Channel: the live path to one ingress. */
   inbox(shard: number, ingress: string): string;
-  /** Channel: by listening on it an ingress tells that it can read packed logs. */
+  /** Channel: an ingress that listens on it can read packed logs. */
   logReader(shard: number, ingress: string): string;
-  /** String: whether logs can be packed is tried with it. */
+  /** String: a trial value, which shows whether Redis can pack logs. */
   packingTrial(shard: number): string;
-  /** Channel: what one worker must hear at once. */
+  /** Channel: messages to one worker. */
   worker(shard: number, worker: string): string;
-  /** Channel: every worker listens on it, so that its number of subscribers is theirs. */
+  /** Channel: every worker listens on it, so its number of subscribers is the number of workers. */
   workers(shard: number): string;
-  /** Sorted set: workers that may be sent jobs without asking, by their free places. */
+  /** Sorted set: workers that offer slots, by their free slots. */
   offers(shard: number): string;
-  /** Hash: the number of the last job that each of them was sent, and of the last one that it may be sent. */
+  /** Hash: for each of these workers the number of the last job sent to it, and of the last one that it may be sent. */
   dispatches(shard: number): string;
-  /** Hash: the workers that are known, and the newest beat of each. */
+  /** Hash: the registered workers, and the newest beat of each. */
   beats(shard: number): string;
-  /** Sorted set: workers that died lately by no job's fault, by when (ms since the epoch). */
+  /** Sorted set: workers that died lately without a known cause, by the time of death (ms since the epoch). */
   deaths(shard: number): string;
-  /** String: the newest report of one worker, on shard 0 like the list that names them all. */
+  /** String: the newest report of one worker. In shard 0, like the registry that it belongs to. */
   report(worker: string): string;
-  /** String: how many workers have answered one question for reports, on shard 0 like these. */
+  /** String: how many workers have answered one question for reports. In shard 0. */
   answers(question: string): string;
-  /** String: the lease of the reaper that acts. */
+  /** String: the lease of the reaper that leads. */
   reaper(shard: number): string;
-  /** Hash: what was used of a limit lately. A slot of its own: no request belongs to it. */
+  /** Hash: the windows of a quota. It has a hash slot of its own, because it belongs to no request. */
   limit(name: string): string;
-  /** Sorted set: what is held of something at this moment, each with the end of its life. */
+  /** Sorted set: the leases of a name that are held, each by its end (ms since the epoch). */
   leases(name: string): string;
-  /** Hash: of each key with requests of a class that wait, the place of the last one. */
+  /** Hash: for each API key with waiting requests of a class, the virtual finish time of the last one. */
   finishes(shard: number, priority: Priority): string;
-  /** Hash: jobs taken so far, and the bytes of those that wait. */
+  /** Hash: jobs taken so far, and the bytes of waiting bodies. */
   queueCounts(shard: number): string;
   /** Sorted set: waiting requests by their deadline. */
   deadlines(shard: number): string;
-  /** Sorted set: models that workers pass over, by when one last said so (seconds since the epoch). */
+  /** Sorted set: models that workers skip, by when one last said so (seconds since the epoch). */
   skippedModels(shard: number): string;
-  // What workers share is of no request: one tag of its own, wherever their requests are.
-  /** Channel: what workers tell each other. */
+  // What workers share belongs to no request, so it has a hash tag of its own.
+  /** Channel: texts that workers broadcast. */
   gossip(): string;
-  /** Hash: what a worker that comes later has to know. */
+  /** Hash: states that a worker reads when it joins. */
   sharedStates(): string;
   /** String: a lease, by the name of what is leased. */
   gossipLease(name: string): string;
@@ -113,7 +113,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
   };
 }
 
-/** Throws on an id that is none of ours: callers check what comes from outside. */
+/** Throws on a text that is no request id: callers check ids from outside first. */
 export function shardOf(id: string): number {
   const parsed = parseRequestId(id);
   if (!parsed) throw new Error(`not a request id: ${id.slice(0, 60)}`);

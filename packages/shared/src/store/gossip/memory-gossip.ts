@@ -1,17 +1,17 @@
 import { maxStates } from './port.ts';
 import type { SharedState, Gossip, GossipEvents, SetOutcome } from './port.ts';
 
-/** A fleet within one process, for tests. */
+/** Gossip within one process, for tests. */
 export type MemoryGossip = {
   join(owner: string): Gossip;
-  /** What is shared cannot be reached by these owners any more; without names by nobody. */
+  /** Cuts these owners off; without names, all owners. */
   disconnect(...owners: string[]): void;
-  /** It can be reached again, and whoever listens is told so. */
+  /** Ends the cut, and calls `onListening` of those that were cut off. */
   reconnect(): void;
 };
 
 export type MemoryGossipOptions = {
-  /** Milliseconds: what leases run out by. */
+  /** The clock of the leases. Milliseconds. */
   now?: () => number;
 };
 
@@ -23,7 +23,7 @@ export function createMemoryGossip({ now = Date.now }: MemoryGossipOptions = {})
   const listeners = new Set<Listener>();
   let isDisconnected = (_owner: string): boolean => false;
 
-  /** Later, as on a network, so that nobody is called in the middle of its own work. */
+  /** Calls listeners later, as a network would, and never within their own call. */
   const notify = (listener: Listener, act: (events: GossipEvents) => void) =>
     queueMicrotask(() => {
       if (listeners.has(listener) && !isDisconnected(listener.owner)) act(listener.events);

@@ -10,16 +10,16 @@ export type RedisGossipOptions = {
   keys: Keyspace;
   /** Unique to this process. */
   owner: string;
-  /** For questions and what is told. */
+  /** For commands. */
   redis: Redis;
   /** A connection of its own for each subscription: a subscribed one takes no other command. */
   connect: () => Redis;
   onError: (error: unknown) => void;
 };
 
-/** Milliseconds that Redis may take for one question; longer is as good as away. */
+/** Milliseconds that Redis may take for one command; after that the outcome is `away`. */
 const answerTimeoutMs = 1000;
-/** Texts that are sent and not confirmed yet; a Redis that stands still is sent no more than these. */
+/** Most texts that are sent and not confirmed yet, so that texts do not pile up while Redis stands still. */
 const maxUnderWay = 100;
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
@@ -37,7 +37,7 @@ export function createRedisGossip(options: RedisGossipOptions): Gossip {
   let published = 0;
   let dropped = 0;
 
-  /** Asks only a Redis that is there: what waited for it would be carried out when it means nothing more. */
+  /** Asks Redis only while it is connected: a command that waited for it would come too late. */
   async function ask<T>(question: () => Promise<T>): Promise<T | undefined> {
     if (redis.status !== 'ready') return undefined;
     try {
@@ -127,7 +127,7 @@ function listen(
 ): GossipSubscription {
   let closed = false;
   connection.on('smessage', (_channel: string, text: string) => {
-    // What is read already would still come behind a disconnect.
+    // Messages that were read already still arrive after a disconnect.
     if (closed) return;
     try {
       onText(text);
@@ -135,7 +135,7 @@ function listen(
       onError(error);
     }
   });
-  // At every connection: the client subscribes again by itself, but does not say when that stands.
+  // At every connection: ioredis subscribes again by itself, but does not say when the subscription is in place.
   const subscribe = async () => {
     try {
       await connection.ssubscribe(channel);

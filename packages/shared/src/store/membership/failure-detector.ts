@@ -3,50 +3,50 @@ import type { DeathCause, WorkerSign } from './port.ts';
 export type Failure = {
   name: string;
   cause: DeathCause;
-  /** Milliseconds for which it has looked like that; a lower bound. */
+  /** Milliseconds for which the worker has looked so; a lower bound. */
   sinceMs: number;
 };
 
 /**
- * Who looks dead, by everything that was seen so far. Pure: the same looks give the same verdicts.
+ * Decides which workers look dead, from all views so far. Deterministic: the same views give the same failures.
  *
- * A false alarm costs a second upstream call, and some readers an error, so the evidence has to be
- * fresh: time in which the reaper itself did not look though it should counts as one look at most.
+ * A false alarm costs a second upstream call, and some readers an error, so the evidence has to be fresh: time in which
+ * the reaper was late counts as one view at most.
  */
 export type FailureDetector = {
   failures(signs: readonly WorkerSign[], gap: ViewInterval, exempt?: Exemptions): Failure[];
-  /** Nothing that was seen so far proves anything: the connection was lost, or Redis started again. */
+  /** Forgets all views so far: the connection was lost, or Redis started again. */
   reset(): void;
-  /** Starts anew with this worker. */
+  /** Starts a new record of this worker. */
   forget(name: string): void;
 };
 
-/** The time since the look before: as planned, and as it became. Milliseconds. */
+/** The planned and the actual time since the view before. Milliseconds. */
 export type ViewInterval = { plannedMs: number; elapsedMs: number };
 
-/** A look that comes so much later than planned is stale: by itself it starts no alarm. */
+/** A view that comes so much later than planned does not suffice for a failure. */
 export const staleAfterMs = 90;
-/** No beat for so long, and the loop stands still: six beats. */
+/** Without a beat for so long, a worker counts as hung: six beats. */
 export const hungMs = 1500;
-/** As much longer when most workers look dead at once: rather it is the reaper that sees badly. */
+/** Milliseconds to wait longer if most workers look dead at once: more likely the reaper itself is late. */
 export const majorityMs = 500;
 /**
- * Patience with one that was not seen alive since the doubt began. After a restart of Redis everybody
- * comes back by himself, up to the second that `retryDelayMs` waits at most.
+ * Milliseconds for a worker that was not seen alive since the last reset. After a restart of Redis every worker
+ * reconnects by itself, within the second that `retryDelayMs` waits at most.
  */
 export const unprovenMs = 3000;
 
-/** About whom nothing is asked, though what is seen of them counts from now on. */
+/** Workers for which no failure is reported; the detector still records what it sees of them. */
 export type Exemptions = {
-  /** Workers that are being buried. */
+  /** Workers whose failure the reaper is handling. */
   handled: ReadonlySet<string>;
-  /** Workers whose absence was looked into: they only lost their subscription, and may still hang. */
+  /** Workers that only lost their subscription; they may still hang. */
   exonerated: ReadonlySet<string>;
 };
 
 type WorkerRecord = {
   beat: string;
-  /** It listened, and a beat was seen to change, since the doubt began. */
+  /** Since the last reset the worker listened, and its beat changed. */
   listened: boolean;
   beaten: boolean;
   absentMs: number;
@@ -100,7 +100,7 @@ export function createFailureDetector(): FailureDetector {
         const isAbsent = absentViews >= views && !exempt.exonerated.has(name);
         const isGone = absentMs >= (record.listened ? goneAfterMs : unprovenMs);
         if (isAbsent && isGone) return [{ name, cause: 'gone', sinceMs: absentMs }];
-        // One that does not listen either is rather gone, and that is seen sooner or told apart first.
+        // A worker that does not listen either is more likely gone, which is confirmed or ruled out sooner.
         const silenceLimitMs =
           (record.beaten ? hungAfterMs : unprovenMs) + (absentViews > 0 ? majorityMs : 0);
         const isHung = silentMs >= silenceLimitMs;

@@ -1,56 +1,56 @@
 /**
- * Who is there. A worker listens on its own channel as long as its process lives, and beats as long as
- * its event loop turns. A reaper looks at both, for one shard.
+ * Which workers live. A worker listens on its own channel as long as its process lives, and beats as long as its event
+ * loop turns. A reaper watches both, for one shard.
  */
 
-/** What one look shows of one worker, at one moment in Redis. */
+/** What a view shows of one worker. */
 export type WorkerSign = {
   name: string;
-  /** Any text that changes with every beat: clocks of two machines are never compared. */
+  /** A text that changes with every beat. No component compares clocks of two machines. */
   beat: string;
-  /** It is subscribed to its channel. The kernel ends that with the process. */
+  /** Whether it is subscribed to its channel. The kernel ends the subscription with the process. */
   listening: boolean;
 };
 
 export type RegistryView = {
-  /** Whoever looked holds the lease: it is the one to act. */
+  /** The caller holds the lease, and may act. */
   leads: boolean;
-  /** Jobs that wait or run: none of them is lost with a worker, but somebody waits for each. */
+  /** Jobs that wait or run. */
   jobs: number;
   signs: readonly WorkerSign[];
 };
 
-/** Why a worker's jobs are taken: `gone`, its process ended; `hung`, its event loop stands still. */
+/** Why a worker counts as dead: `gone`, its process ended; `hung`, its event loop stands still. */
 export type DeathCause = 'gone' | 'hung';
 
-/** One shard's workers as a reaper sees them. */
+/** One shard's workers, as a reaper sees them. */
 export type Registry = {
-  /** Looks. With `lead` it first takes or renews the lease, where nobody else has it. */
+  /** All workers at one moment. With `lead` it first takes or renews the lease, unless another reaper holds it. */
   view(lead: boolean): Promise<RegistryView>;
   /**
-   * How many connections Redis has of each of these workers, by name; undefined where the reaper's
-   * user may not know.
+   * How many connections each of these workers has to Redis, by name; undefined if the reaper's Redis user must not
+   * call CLIENT LIST.
    */
   connections(names: readonly string[]): Promise<Map<string, number> | undefined>;
-  /** Closes every connection of a worker; nothing where the reaper's user may not. */
+  /** Closes every connection of a worker; no effect if the reaper's Redis user must not. */
   disconnect(name: string): Promise<void>;
-  /** Strikes a worker off the list; one that still lives is back with its next beat. */
+  /** Removes a worker from the registry; one that still lives is back with its next beat. */
   remove(name: string): Promise<void>;
-  /** Gives the lease back, for the next one to have it at once. */
+  /** Releases the lease, so that another reaper can take it at once. */
   releaseLease(): Promise<void>;
 };
 
-/** A worker's own part. */
+/** A worker's entry in the registry. */
 export type Registration = {
-  /** Ends the beats and takes the worker off the list: it goes by itself, and holds no jobs. */
+  /** Ends the beats and removes the worker: it stops in order, and holds no jobs. */
   leave(): Promise<void>;
 };
 
-/** What a reaper tells; it never throws into it. */
+/** The events of a reaper. Handlers must not throw. */
 export type ReaperEvents = {
   onDeath(worker: string, cause: DeathCause): void;
   onTakeover(worker: string, jobs: number): void;
-  /** A worker that was taken for dead is back under its name. */
+  /** A worker that was confirmed dead is back under its name. */
   onFalseAlarm(worker: string, cause: DeathCause): void;
   onError(error: unknown): void;
 };

@@ -4,60 +4,60 @@ import { createFailureDetector } from './failure-detector.ts';
 import type { Failure } from './failure-detector.ts';
 
 export type ReaperOptions = {
-  /** Of the shard that it looks after. */
+  /** The registry of the reaper's shard. */
   registry: Registry;
   /**
-   * Puts the jobs that this worker holds back into the queue; returns how many. Safe at any time.
-   * `death` once: what is found later was on its way to the worker when it died, which has not read it.
-   * `silentMs`: since its last sign of life, as far as it is known.
+   * Puts the jobs that this worker holds back into the queue; returns how many. Safe at any time. The reaper passes
+   * `death` only once: a job that it finds later was in flight to the worker, which has not read it. `silentMs`:
+   * milliseconds since the last known sign of life.
    */
   takeFrom(worker: string, death?: { cause: DeathCause; silentMs: number }): Promise<number>;
   events: ReaperEvents;
 };
 
 export type Reaper = {
-  /** A request was sent: from now on a worker's death matters. To be called for each; it costs nothing. */
+  /** Call it for each request that this process submits: from now on a worker's death matters. It costs nothing. */
   wake(): void;
-  /** A worker may just have died: looks at once. */
+  /** Views the registry at once: a worker may just have died. */
   checkNow(): void;
-  /** What was seen so far proves nothing: to be called when the connection to Redis was lost. */
+  /** Call it when the connection to Redis was lost: earlier views prove nothing then. */
   reset(): void;
-  /** Gives the lease back. Ends when Redis has it, or refuses. */
+  /** Releases the lease. Ends when Redis has answered. */
   stop(): Promise<void>;
 };
 
-/** Milliseconds between two looks of the one that leads. */
+/** Milliseconds between two views of the reaper that leads. */
 const leaderViewMs = 10;
-/** Of the others, who only stand by: they see the same, so that whoever leads next knows as much. */
+/** Milliseconds between two views of the other reapers: they stand by, so that the next leader knows as much. */
 const standbyViewMs = 50;
-/** Of a reaper that rests, because no job is open: a dead worker can only be missed by the next request. */
+/** Milliseconds between two views of a reaper that rests, because no job is open. */
 const restingViewMs = 250;
 /** Milliseconds without an open job after which it rests. */
 const calmMs = 1000;
-/** Milliseconds until the lease of a reaper that looks no more is free. */
+/** Milliseconds until the lease of a reaper that has stopped is free. */
 export const reaperLeaseMs = 150;
-/** Milliseconds to the second sweep: what the dead one had sent may be carried out behind the first. */
+/** Milliseconds to the second sweep: Redis may carry out a command of the dead worker after the first one. */
 const sweepAgainMs = 100;
-/** Where connections cannot be counted, absence has to last so long by itself; milliseconds. */
+/** Milliseconds of absence that confirm a death if the reaper cannot count connections. */
 const unconfirmedMs = 300;
-/** Milliseconds before a look or a takeover that Redis refused is tried again. */
+/** Milliseconds before the reaper repeats a view or a takeover that Redis refused. */
 const retryMs = 100;
-/** Dead workers that are remembered, to recognise one that comes back. */
+/** Dead workers that the reaper remembers, to recognise one that comes back. */
 const maxConfirmedDead = 1000;
 
 /**
- * Takes the jobs of dead workers for the others. One reaper acts at a time, by a short lease; two at
- * once do no harm, because a job is only ever moved with the lock token that its dead holder had, read
- * in one step with the holder's name, and Redis refuses the second one.
+ * Moves the jobs of dead workers to other workers. One reaper acts at a time, by a short lease; two at once do no harm:
+ * the reaper moves a job only with the lock token that the dead holder had, read in one step with the holder's name,
+ * and Redis refuses the second move.
  *
- * While no job is open it rests: it looks rarely and holds no lease. So the reaper of whichever ingress
- * sends the next request finds the lease free, and leads from its first look on.
+ * While no job is open the reaper rests: it views the registry rarely and holds no lease. So the reaper of the ingress
+ * that submits the next request finds the lease free, and leads from its first view on.
  */
 export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reaper {
   const detector = createFailureDetector();
-  /** Workers with a verdict that is being dealt with. */
+  /** Workers whose failure the reaper is handling. */
   const handled = new Set<string>();
-  /** Workers that were found to live, for as long as nobody asks again. */
+  /** Workers that were found to live, until the next check. */
   const exonerated = new Set<string>();
   const confirmedDead = new Map<string, DeathCause>();
   const controller = new AbortController();
@@ -65,7 +65,7 @@ export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reap
   let viewedAt = performance.now();
   let isResting = false;
   let leads = false;
-  /** Jobs were open, or a worker looked dead. */
+  /** When jobs were last open, or a worker looked dead. */
   let busyAt = viewedAt;
   let mustCheckAgain = false;
   let endPause = (): void => {};
@@ -89,12 +89,12 @@ export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reap
     }
   }
 
-  /** Rests when there was nothing to watch for a while, and no longer. */
+  /** Rests once no job was open for `calmMs`, and ends the rest when one is. */
   async function updateRest(): Promise<void> {
     const isCalm = performance.now() - busyAt >= calmMs;
     if (isCalm === isResting) return;
     isResting = isCalm;
-    // A look at rest takes no lease, and nobody may act on what it saw.
+    // A view at rest takes no lease, so the reaper must not act on it.
     if (!isCalm) mustCheckAgain = true;
     else if (leads) await registry.releaseLease();
   }
@@ -124,7 +124,7 @@ export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reap
     leads = view.leads;
     for (const { name, listening } of signs) {
       const cause = handled.has(name) ? undefined : confirmedDead.get(name);
-      // The name of a hung one comes back with its own beat; the last one of a dead process may be late.
+      // A hung worker comes back with its own beat. The last beat of a dead process may arrive late.
       if (cause === undefined || (cause === 'gone' && !listening)) continue;
       confirmedDead.delete(name);
       events.onFalseAlarm(name, cause);
@@ -149,14 +149,14 @@ export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reap
     }
   }
 
-  /** Its subscription was lost and nothing else: the longer that lasts, the more rarely it is asked. */
+  /** The worker only lost its subscription: the longer that lasts, the more rarely the reaper checks again. */
   async function exonerate({ name, sinceMs }: Failure): Promise<void> {
     exonerated.add(name);
     await pause(Math.min(sinceMs, 500));
     exonerated.delete(name);
   }
 
-  /** A process that ends loses all its connections at once; one connection can be lost by itself. */
+  /** A process that ends loses all its connections at once, while one connection can break alone. */
   async function isConfirmed({ name, cause, sinceMs }: Failure): Promise<boolean> {
     if (cause === 'hung') return true;
     const connections = await registry.connections([name]);
@@ -173,7 +173,7 @@ export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reap
       if (confirmedDead.size <= maxConfirmedDead) break;
       confirmedDead.delete(oldest);
     }
-    // A hung one that waits for jobs would swallow the wake-up that is meant for the others.
+    // A hung worker that waits for jobs would use up a wake-up that is meant for the others.
     if (cause === 'hung') await registry.disconnect(name);
     let jobs = await takeFrom(name, { cause, silentMs: performance.now() - diedAt });
     await pause(sweepAgainMs);
@@ -196,7 +196,7 @@ export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reap
     async stop() {
       controller.abort();
       endPause();
-      // Where the last look still waits, Redis is away, and the lease runs out by itself.
+      // If the last view still waits, Redis is away, and the lease expires by itself.
       await registry.releaseLease();
       await watching;
     },

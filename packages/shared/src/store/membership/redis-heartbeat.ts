@@ -10,25 +10,24 @@ export type HeartbeatOptions = {
   shards: number;
   /** The worker's id, as in its channel and in the jobs that it holds. */
   name: string;
-  /** What Redis knows of the jobs that it has sent to this worker. */
+  /** The reply of each beat: what Redis knows of the jobs that were sent to this worker. */
   onBeat?(shard: number, known: BeatReply): void;
   onError(error: unknown): void;
 };
 
-/** Milliseconds between two beats; a reaper's patience is several of them. */
+/** Milliseconds between two beats; a reaper waits for several of them. */
 const beatMs = 250;
-/** Milliseconds that the list outlives its last beat. */
+/** Milliseconds that the registry outlives its last beat. */
 const listTtlMs = 86_400_000;
 
 const script = loadScript(new URL('lua/beat.lua', import.meta.url));
 
 /**
- * Puts the worker on every shard's list and keeps it there. To be called once it listens on its channel
- * and before it takes jobs. Rejects when Redis refuses the first beat.
+ * Registers the worker in every shard and keeps it registered. Call it once the worker listens on its channel, and
+ * before it takes jobs. Rejects if Redis refuses the first beat.
  *
- * The beats come from the main loop itself and not from a thread: what they are to prove is that this
- * loop turns, and the reaper's patience is longer than the longest block that an honest worker has
- * (garbage collections and parsing: tens of milliseconds, a second at the very worst).
+ * The beats come from the main loop and not from a thread: they prove that this loop turns. The reaper waits longer than
+ * the longest block of a healthy worker (garbage collections and parsing: tens of milliseconds, at worst a second).
  */
 export async function startHeartbeat(options: HeartbeatOptions): Promise<Registration> {
   const { redis, keys, shards, name, onBeat, onError } = options;
@@ -48,7 +47,7 @@ export async function startHeartbeat(options: HeartbeatOptions): Promise<Registr
 
   await beat();
   const timer = setInterval(() => {
-    // Beats that wait for a Redis that is away would all prove the same moment.
+    // While Redis is away, one beat waits for it; more would prove nothing else.
     underWay ??= beat()
       .catch(onError)
       .finally(() => {
@@ -58,7 +57,7 @@ export async function startHeartbeat(options: HeartbeatOptions): Promise<Registr
   return {
     async leave() {
       clearInterval(timer);
-      // One that is under way would put the name back.
+      // A beat under way would register the worker again.
       await underWay;
       await Promise.all(everyShard.map((shard) => redis.hdel(keys.beats(shard), name)));
     },

@@ -9,24 +9,24 @@ export type RedisRegistryOptions = {
   shard: number;
   /** Unique to this reaper. */
   reaper: string;
-  /** Milliseconds that the lease outlives the last look of whoever has it. */
+  /** Milliseconds that the lease outlives the last view of its holder. */
   leaseMs: number;
 };
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = { view: load('view'), releaseLease: load('release-lease') };
 
-/** A look is one script: the lease, the list and the number of subscribers, all of one moment. */
+/** A view is one script: the lease, the workers and their subscribers, all of one moment. */
 export function createRedisRegistry(options: RedisRegistryOptions): Registry {
   const { redis, keys, shard, reaper, leaseMs } = options;
   const lease = keys.reaper(shard);
   const list = keys.beats(shard);
   const queue = ['active', 'wait', 'prioritized'].map((name) => keys.queue(shard, name));
   const touched = [lease, list, ...queue];
-  /** Between two renewals goes the time in which several looks may fail. */
+  /** Renews early enough that several views may fail in between. */
   const renewMs = Math.ceil((leaseMs * 2) / 3);
 
-  /** The connections of these workers; undefined where CLIENT LIST is not for us. */
+  /** The connections of these workers; undefined if this Redis user must not call CLIENT LIST. */
   async function clients(names: ReadonlySet<string>): Promise<Client[] | undefined> {
     try {
       const text = String(await redis.call('CLIENT', 'LIST'));
@@ -63,7 +63,7 @@ export function createRedisRegistry(options: RedisRegistryOptions): Registry {
 
     async disconnect(name) {
       const found = (await clients(new Set([name]))) ?? [];
-      // One that is gone by now is as good as closed.
+      // A connection that is gone by now needs no closing: Redis ignores the kill.
       const kill = ({ id }: Client) => redis.call('CLIENT', 'KILL', 'ID', id);
       await Promise.all(found.map(kill)).catch((error: unknown) => {
         if (!isRefusal(error)) throw error;
@@ -71,7 +71,7 @@ export function createRedisRegistry(options: RedisRegistryOptions): Registry {
     },
 
     async remove(name) {
-      // What is left of its offers misleads nobody: a damaged key does not keep it on the list.
+      // Leftovers of its offers do no harm, so a damaged key must not keep the worker registered.
       await Promise.allSettled([
         redis.zrem(keys.offers(shard), name),
         redis.hdel(keys.dispatches(shard), `sent:${name}`, `last:${name}`),
@@ -97,6 +97,6 @@ function parseClients(text: string): Client[] {
   });
 }
 
-/** The user's rights do not include it, or the command was renamed away. */
+/** The Redis user lacks the right, or the command was renamed. */
 const isRefusal = (error: unknown): boolean =>
   error instanceof Error && /^(NOPERM|ERR unknown)/i.test(error.message);

@@ -24,13 +24,13 @@ import type { TakenCounter } from './taken-counter.ts';
 import { createFairQueue } from './fair-queue.ts';
 
 export type BullConsumerOptions = {
-  /** For the commands; each shard gets two connections from it, one of them for its blocking read. */
+  /** For commands; each shard opens two connections like it, one of them for its blocking read. */
   redis: Redis;
   keys: Keyspace;
   shards: number;
   /** The worker's id: BullMQ writes it into every job that it takes. */
   name: string;
-  /** Jobs at once, over all shards, until `setPlaces` says otherwise. */
+  /** Jobs at once, over all shards, until `setConcurrency` says otherwise. */
   concurrency: number;
   /** How long an unfinished request is kept. */
   lifetimeMs: number;
@@ -40,18 +40,18 @@ export type BullConsumerOptions = {
 };
 
 /**
- * Jobs of one fetch: well below a millisecond of Redis. Of a model whose target turns out to be at its limit, all of
- * them may be asked in vain before the worker avoids the model; and 16 save only a sixth of Redis' time for each.
+ * Jobs of one fetch: well below a millisecond of Redis. If they are all of a model whose target is at its limit, the
+ * worker calls the target for each in vain before it skips the model; and 16 would save only a sixth of Redis' time.
  */
 const maxPerFetch = 8;
 
-/** Milliseconds on its way after which a job that was sent to us may be another worker's. */
+/** Milliseconds in flight after which a job that was sent to this worker may belong to another one. */
 const overdueMs = 500;
 
-/** Of a suspect: what its run calls when it has shown something, and what lets the next suspect come. */
+/** For a suspect: what its run calls when it has shown something, and what admits the next suspect. */
 type Admitted = { shown?: Activation['shown']; free?: () => void };
 
-/** What one shard's jobs pass on their way through this worker. */
+/** The parts of this worker that handle one shard's jobs. */
 type Shard = {
   bull: BullShard;
   keeper: LockKeeper;
@@ -69,9 +69,9 @@ export function startBullConsumer(
   const fairQueue = createFairQueue({ redis, keys });
   const note = (error: unknown) => onError(asError(error));
   const limit = createConcurrencyLimit(concurrency, count);
-  /** Models that are not to be taken, as told. */
+  /** Models to skip, as `skip` was last called. */
   let skippedModels: ReadonlySet<string> = new Set();
-  /** The same, with the name of the suspects while one is here. Another set is another object. */
+  /** The same models, and the suspects' name while a suspect runs here. A changed set is a new object. */
   let skipped = skippedModels;
   let held = 0;
   let stopping: Promise<void> | undefined;
@@ -92,7 +92,7 @@ export function startBullConsumer(
     try {
       outcome = await activate(shard, job, admitted);
     } catch (error) {
-      // Clients learn that it failed; why, only this log says.
+      // Clients learn only that the job failed; this log says why.
       note(error);
       await bull.fail(job, asError(error));
       return;
@@ -104,10 +104,10 @@ export function startBullConsumer(
     if (outcome.kind === 'not_yet') await putBack(shard, job);
   }
 
-  /** Undefined when it is not to be run, and has been put where it belongs. */
+  /** Undefined if the job must not run here; this function has put it back or ended it then. */
   async function admit(shard: Shard, job: TakenJob): Promise<Admitted | undefined> {
     const { bull, taken } = shard;
-    // BullMQ has it fail: its workers died too often.
+    // BullMQ makes it fail: it lost its lock too often.
     if (job.deferredFailure) {
       await bull.fail(job, new UnrecoverableError(job.deferredFailure));
       return undefined;
@@ -115,7 +115,7 @@ export function startBullConsumer(
     const isFirst = job.number <= 1;
     if (job.uncounted) taken.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
     const isSuspect = job.name === suspectName;
-    // The fetch was under way when this was decided.
+    // The worker stopped, or reached its limit, while the fetch was under way.
     if (!isSuspect && (stopping || (limit.isExceeded && !isFirst))) {
       await handBack(shard, job);
       return undefined;
@@ -125,7 +125,7 @@ export function startBullConsumer(
       await putBack(shard, job);
       return undefined;
     }
-    // Before anything is awaited: two of them may have been fetched at once.
+    // Before the first await: one fetch may have brought two suspects.
     return isSuspect ? isolate(shard, job) : {};
   }
 
@@ -135,20 +135,20 @@ export function startBullConsumer(
     { shown, free }: Admitted,
   ): Promise<ActivationOutcome> {
     const { id, number, data, token, sealed } = job;
-    // From here on the run minds it.
+    // From here on the run watches the deadline.
     if (data.deadlineAt !== undefined) fairQueue.unwatchDeadlines([id]).catch(note);
     const lock = keeper.keep(id, token);
     held += 1;
     let outcome: ActivationOutcome | undefined;
     try {
       outcome = await handle({ id, number, data, token, sealed, shown, lockLost: lock.lost });
-      // Somebody else has it, and Redis would refuse whatever we do to it.
+      // Another worker has it, and Redis would refuse every write of ours.
       return lock.lost.aborted ? { kind: 'dropped' } : outcome;
     } finally {
       held -= 1;
       lock.release();
-      // A suspect that goes back waits where this worker would find it again at once: suspects are left to
-      // others until the time of its isolation is over.
+      // This worker would fetch a suspect that goes back again at once: it leaves suspects to others until the
+      // isolation is over.
       if (outcome?.kind !== 'not_yet') free?.();
     }
   }
@@ -161,13 +161,13 @@ export function startBullConsumer(
       if (hasShown) return;
       hasShown = true;
       free();
-      // Else it would wait for its turn as a suspect again, with a reader in mid-answer.
+      // Otherwise it would wait as a suspect again, with a reader in mid-answer.
       clearSuspect(redis, bull.worker, { id, token }, data.model).catch(note);
     };
     return { shown, free };
   }
 
-  /** Its deadline is minded again by those who look at the queue. */
+  /** The ingresses watch its deadline again. */
   function watchDeadlineAgain({ id, data: { deadlineAt } }: TakenJob): void {
     if (deadlineAt !== undefined) fairQueue.watchDeadline(id, deadlineAt).catch(note);
   }
@@ -183,7 +183,7 @@ export function startBullConsumer(
     if (outcome === 'ended') await bull.complete(job, 'had ended already');
     if (outcome !== 'back') return;
     taken.credit(1);
-    // Who slept was woken by its taking, and may want what this worker does not.
+    // Taking it used up a wake-up: another worker may want what this one skips.
     await bull.wake();
   }
 
@@ -218,7 +218,7 @@ export function startBullConsumer(
       const came = fetched?.jobs ?? [];
       const counted = came.filter((job) => !job.uncounted && job.deferredFailure === undefined);
       taken.credit(Math.max(0, uncounted - counted.length));
-      // Whatever it was that failed, Redis may have given it jobs before.
+      // Redis may have given this worker jobs before the call failed.
       const mayHaveMore = fetched === undefined || losses !== lossesBefore;
       if (mayHaveMore) lostJobs.reclaim(token, new Set(came.map(({ id }) => id)));
     }
@@ -250,27 +250,27 @@ export function startBullConsumer(
     keys,
     shards: count,
     name,
-    // Who passes some models over has to choose.
+    // A worker that skips models has to choose its jobs.
     free: () => (skipped.size > 0 ? 0 : limit.available),
     onLost: (shard) => shards[shard]?.lostJobs.check(),
     onError: note,
   });
   redis.on('ready', onReady);
-  /** Connections lost so far: what was under way then is sent again, and may be done twice. */
+  /** Connections lost so far: ioredis sends commands that were under way again, so Redis may carry them out twice. */
   let losses = 0;
   const onClose = () => void (losses += 1);
   redis.on('close', onClose);
 
-  /** Takes no more jobs, and ends with those that it holds; their locks are kept until then. */
+  /** Takes no more jobs, and ends when those that it holds have ended; it keeps their locks until then. */
   async function stop(): Promise<void> {
     limit.close();
     const withdrawn = offers.close();
     const ends = shards.map(async ({ bull, keeper, lostJobs }, number) => {
       await Promise.all([bull.stop().catch(note), fetchLoops[number]?.stop(), withdrawn]);
-      // Behind the last job that was on its way.
+      // Again, for jobs that were in flight until now.
       await fetchLoops[number]?.stop();
       keeper.close();
-      // Their locks would keep them from everybody else for their whole time.
+      // Until their locks run out, no other worker would get them.
       await lostJobs.close();
       await bull.close();
     });
@@ -289,7 +289,7 @@ export function startBullConsumer(
     receive(shard, job) {
       const at = offers.received(shard, job);
       fetchLoops[shard]?.begin(dispatchedJob(job, name, at));
-      // It may have been taken from us before it came, with all that this process had when it stood still.
+      // The reaper may have taken it, with all that this process held, while the process stood still.
       if (Date.now() - at > overdueMs) void shards[shard]?.keeper.renew();
     },
     onBeat: offers.onBeat,
@@ -324,7 +324,7 @@ export function startBullConsumer(
   };
 }
 
-/** As store/queue/lua/submit.lua has activated it, and sealed its log. Throws where it cannot be read. */
+/** The job as lua/submit.lua activated it and sealed its log. Throws if its data is no JSON. */
 function dispatchedJob(
   { id, token, data: dataText, opts, body }: DispatchedJob,
   worker: string,

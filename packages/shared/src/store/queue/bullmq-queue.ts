@@ -19,14 +19,14 @@ export type BullQueueOptions = {
   onError: (error: Error) => void;
 };
 
-/** The queues of every shard, as BullMQ has them. `board` is for Bull Board only. */
+/** The BullMQ queues of every shard. `board` is for Bull Board only. */
 export function createBullQueue(options: BullQueueOptions): JobQueue & { board: Queue[] } {
   const { redis, keys, shards, retentionMs, onError } = options;
   const kept = keptOptions(retentionMs);
   const queues = new Map<number, Queue>();
   const fairQueue = createFairQueue({ redis, keys });
 
-  /** Ids keep naming their shard when the number of shards was lowered. */
+  /** An id may name a shard above the present number of shards, if that was lowered. */
   function queueOf(shard: number): Queue {
     let queue = queues.get(shard);
     if (!queue) {
@@ -60,9 +60,9 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
       }
       const { standing } = JSON.parse(data ?? '{}') as Partial<JobData>;
       if (standing && (await fairQueue.dequeue(id, standing))) return true;
-      // One whose lock ran out waits outside of the line.
+      // A job whose lock ran out waits in BullMQ's plain list.
       const state = await queue.getJobState(id);
-      // BullMQ would remove one that has ended meanwhile, too; operators are to see it.
+      // BullMQ would also remove a job that has ended meanwhile, which operators should still see.
       if (!waitingStates.has(state)) return false;
       return (await queue.remove(id)) === 1;
     },

@@ -27,19 +27,16 @@ export type BullShardOptions = {
   onError(error: unknown): void;
 };
 
-/** One shard's queue as a worker uses it. What it does to a job that is not ours any more, it does not. */
+/** One shard's queue as a worker uses it. It changes nothing about a job whose lock this worker has lost. */
 export type BullShard = ReturnType<typeof openShard>;
 
 /** Jobs of one fetch, and whether more of them wait. */
 export type Fetched = { jobs: TakenJob[]; left: boolean };
 
-/**
- * Seconds that the blocking read waits before the queue is looked at all the same: the longest that a
- * job waits whose wake-up was lost with a connection.
- */
+/** Seconds of one blocking read: the longest that a job waits whose wake-up was lost with a connection. */
 const drainDelaySeconds = 1;
 
-/** Milliseconds after which a worker that avoids some models looks for jobs of the others again. */
+/** Milliseconds after which a worker that skips models looks for jobs of the others again. */
 const skipPauseMs = 50;
 
 /** Milliseconds that a lock outlives its last renewal: BullMQ's default, as its stalled check expects. */
@@ -52,12 +49,12 @@ export const lockMs = 30_000;
  */
 const maxLostLocks = 9;
 
-/** How long the end of a job is tried for, while Redis refuses it for now; milliseconds. */
+/** Milliseconds for which the end of a job is tried again while Redis refuses it temporarily. */
 const settleMs = 10_000;
 
 /**
- * BullMQ's Worker, whose own loop does not run: it would fetch whatever comes first, one job after the
- * other, and as long as it sleeps it cannot be told to take none.
+ * Wraps BullMQ's Worker without its own loop, which fetches whatever comes first, one job after the other, and which
+ * cannot be stopped while it sleeps.
  */
 export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: BullShardOptions) {
   const worker = new Worker<JobData, string>(queueName, null, {
@@ -67,8 +64,8 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
     autorun: false,
     lockDuration: lockMs,
     maxStalledCount: maxLostLocks,
-    // BullMQ tracks by job id: where a worker gets a job back that was taken from it, the end of the
-    // old run would stop the renewal of the new one's lock.
+    // BullMQ tracks locks by job id: if a worker gets a job back that was taken from it, the end of the old run
+    // would stop the renewal of the new run's lock.
     skipLockRenewal: true,
   });
   worker.on('error', (error) => void damaged.note(error));
@@ -79,11 +76,11 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
   const closing = new AbortController();
   const { signal } = closing;
 
-  /** Does it when Redis does, and never to somebody else's job: false when it is not ours any more. */
+  /** Retries while Redis refuses temporarily. False if this worker no longer holds the job. */
   async function settle(work: () => Promise<unknown>): Promise<boolean> {
     try {
       const tried = await damaged.guard(() => retryRefused(work, { withinMs: settleMs }));
-      // It was this one: it is removed.
+      // This job was damaged, and is removed.
       if (!tried) return false;
       const done = tried.value;
       // The job stays as it is: BullMQ's stalled check finds it, while one that failed would be lost.
@@ -115,7 +112,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
     });
   }
 
-  /** With all that BullMQ knows of it: what failed before, too. Of a job that it cannot read, with what ends it. */
+  /** The job with all that BullMQ knows of it, earlier failures included; of an unreadable job, what it takes to end it. */
   async function wholeJob(job: Omit<TakenJob, 'data'>): Promise<Job | undefined> {
     try {
       return await Job.fromId(worker, job.id);
@@ -133,7 +130,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
   return {
     worker,
 
-    /** The next jobs, without waiting for one. Who avoids some models gets them one by one. */
+    /** The next jobs, without waiting for one. A worker that skips models gets them one by one. */
     async fetch(request: TakeRequest): Promise<Fetched> {
       const { skipped } = request;
       if (skipped.size > 0 && !(await modelFilter.pick(skipped))) return { jobs: [], left: false };
@@ -143,7 +140,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
         if (!tried) continue;
         if (!tried.value) return fetchAsBullMq();
         const { damaged: broken, unreadable, countError } = tried.value;
-        // Beside the others, whose readers wait.
+        // Without waiting for these: the readers of the other jobs wait.
         for (const id of broken) damaged.remove(id).catch(onError);
         for (const one of unreadable) failUnread(one).catch(onError);
         if (countError) onError(new Error(`jobs were taken and not counted: ${countError}`));
@@ -151,7 +148,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
       }
     },
 
-    /** Until a job was added, or for a while; for less of it while some are avoided. */
+    /** Waits until a job was added, or for a second; for 50 ms while the worker skips models. */
     async sleep(mayTake: () => boolean, isSkipping: () => boolean): Promise<void> {
       if (isSkipping()) {
         await sleepFor(skipPauseMs, undefined, { signal }).catch(() => {});
@@ -159,7 +156,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
       }
       try {
         const woken = await worker.getBackend().waitForJob(drainDelaySeconds);
-        // One worker is woken: who cannot go lets the next one.
+        // BullMQ wakes one worker: one that cannot take the job wakes the next.
         if (woken && (isSkipping() || !mayTake())) await wake(redis, worker.qualifiedName);
       } catch (error) {
         if (!signal.aborted) await worker.getBackend().reconnectBlocking().catch(onError);
@@ -177,12 +174,12 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
 
     fail,
 
-    /** In front of all, for another worker. */
+    /** Puts the job in front of all others, for another worker. */
     async handBack(job: TakenJob): Promise<void> {
       await settle(() => requeueInFront(redis, worker, [job]));
     },
 
-    /** To where it stood, as if it had not been taken. */
+    /** Puts the job back where it stood, as if no worker had taken it. */
     async putBack(job: TakenJob): Promise<PutBackOutcome> {
       let outcome: PutBackOutcome = 'lost';
       await settle(async () => {

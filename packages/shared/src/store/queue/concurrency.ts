@@ -1,23 +1,23 @@
 /** How many jobs a worker may hold, over all shards, and how many it holds or is fetching. */
 export type ConcurrencyLimit = {
-  /** One is free, and nobody waits for it. */
+  /** Whether a slot is free. */
   readonly hasFree: boolean;
-  /** How many are free, and waited for by nobody. */
+  /** Free slots for which no caller of `acquire` waits. */
   readonly available: number;
-  /** For a job that came unasked: one more is taken, also where none is free. */
+  /** Takes a slot even if none is free, for a job that came unasked. */
   acquireAnyway(): void;
-  /** More are taken than there are. */
+  /** Whether more slots are in use than the limit allows. */
   readonly isExceeded: boolean;
-  /** Those above the number are not taken away: none is free until they are given back. */
+  /** Changes the limit. Slots in use above it stay in use; none is free until enough are released. */
   set(count: number): void;
-  /** Takes one, where one is free. */
+  /** Takes a slot if one is free. */
   tryAcquire(): boolean;
-  /** Takes more of them for one of the shards, and leaves to the others their share of what is free; how many. */
+  /** Takes more slots for one shard, and leaves the other shards their share of the free ones. Returns how many it took. */
   acquireMore(most: number): number;
-  /** Waits in line for one, behind those who came before: true with a place, false at the end. */
+  /** Waits for a slot, in the order of the calls. False after `close`. */
   acquire(): Promise<boolean>;
   release(): void;
-  /** There are no more places, and nobody waits for one. */
+  /** Sets the limit to 0 and ends every wait. */
   close(): void;
 };
 

@@ -13,18 +13,18 @@ export type DamagedJobsOptions = {
 };
 
 /**
- * Jobs whose hash is something else in Redis. A script that handles several jobs at once, as
- * BullMQ's stalled check does, fails for all of them at such a one.
+ * Jobs whose key is no hash in Redis. A script that handles several jobs at once, as
+ * BullMQ's stalled check does, fails for all of them at such a job.
  */
 export type DamagedJobs = {
   /**
-   * Does the work. Where Redis fails it for a damaged job, that one is removed from the queue and told of,
-   * once: `undefined`, and the work may be tried again. Every other error is thrown as it comes.
+   * Does the work. If Redis fails it because of a damaged job, this removes and reports that job once, and returns
+   * `undefined`: the caller may try again. It throws every other error unchanged.
    */
   guard<T>(work: () => Promise<T>): Promise<{ value: T } | undefined>;
-  /** Passes an error on, unless damaged jobs were the cause of it: those are removed. Never rejects. */
+  /** Reports an error, unless damaged jobs caused it: it removes those. Never rejects. */
   note(error: unknown): Promise<void>;
-  /** Whether this job was damaged: it is removed then. */
+  /** Removes this job if it is damaged. Returns whether it was. */
   remove(id: string): Promise<boolean>;
 };
 

@@ -15,12 +15,12 @@ const scripts = {
 };
 
 /**
- * The name, in the place of its model, of a job that may have killed a worker: a worker that has one
- * passes the others over, as it does with models that it avoids.
+ * The name, instead of its model's, of a job that may have killed a worker: a worker that runs a suspect skips the
+ * others, as it skips models.
  */
 export const suspectName = '(suspect)';
 
-/** Gives a suspect that its worker still holds the name of its model back: it has shown a part of its answer. */
+/** Gives a suspect the name of its model back once it has shown a part of its answer. No effect without the job's lock. */
 export async function clearSuspect(
   redis: Redis,
   { toKey }: Pick<MinimalQueue, 'toKey'>,
@@ -30,23 +30,23 @@ export async function clearSuspect(
   await runScript(redis, scripts.clearSuspect, [toKey(id), `${toKey(id)}:lock`], [token, model]);
 }
 
-/** Milliseconds for which a worker's death without a culprit counts. */
+/** Milliseconds for which a worker's death without a known cause counts. */
 const deathCountsMs = 60_000;
 
 export type AffectedJobs = {
   jobs: readonly (HeldJob & AffectedJob)[];
-  /** Other workers that died in the last minute, with no culprit found. */
+  /** Other workers that died in the last minute without a known cause. */
   unexplained: number;
 };
 
-/** That of a job which waits again as a suspect. */
+/** The fate of a job that waits again as a suspect. */
 export type SuspectFate = Exclude<Fate, 'go_on' | 'poisoned'>;
 
-/** One shard's jobs of dead workers. */
+/** The jobs that dead workers of one shard hold. */
 export type DeadWorkersJobs = {
-  /** What a dead worker holds. `silentMs`: since its last sign of life. */
+  /** The jobs of a dead worker. `silentMs`: milliseconds since its last sign of life. */
   find(worker: string, silentMs: number): Promise<AffectedJobs>;
-  /** It goes behind all that wait in its class. `lost`: another process was faster. */
+  /** Moves a job behind all that wait in its class. `lost`: another process moved it first. */
   requeueBehind(job: HeldJob, fate: SuspectFate): Promise<'back' | 'lost' | 'ended'>;
   /** Records a death that none of the worker's jobs explains. */
   noteUnexplained(worker: string): Promise<void>;

@@ -7,13 +7,12 @@ import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
 
 /*
- * The order of those that wait, by their score in BullMQ's prioritized set. BullMQ takes its plain list
- * first (jobs whose lock ran out), then the lowest score.
+ * Waiting jobs are ordered by their score in BullMQ's prioritized set. BullMQ takes its plain list first
+ * (jobs whose lock ran out), then the lowest score.
  *
- *   2^32           taken back: from a dead worker, or handed back by one
+ *   2^32           taken from a dead worker, or handed back by a worker
  *   2^32 + n       added by hand, with BullMQ's own score
- *   2^33           in front for once: the share of the lower classes, and who is taken from behind those
- *                  that a worker avoids
+ *   2^33           in front for once: the share of the lower classes, and jobs behind those of skipped models
  *   2^50 … 2^51    high: a virtual finish time, from 0 at the start of the band
  *   2^51 … +2^50   normal
  *     …            low
@@ -21,24 +20,24 @@ import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
  * Scores are exact up to 2^53.
  */
 
-/** BullMQ's priority of every job: it makes scores of it, from 2^32 on, where it moves the job itself. */
+/** BullMQ's priority of every job: BullMQ makes scores from 2^32 on of it when it moves a job itself. */
 export const jobPriority = 1;
 export const frontScore = 2 ** 33;
 export const firstBand = 2 ** 50;
 export const bandWidth = 2 ** 50;
 /** Virtual time that one job of weight 1 takes; room for 2^30 of them before a class has none waiting. */
 const step = 2 ** 20;
-/** Of so many jobs one is of the next class, and of so many of those one of the class behind. */
+/** One of so many jobs is of the next class, and one of so many of those is of the class behind. */
 export const shareEvery = 10;
-/** Milliseconds: longer than anything may wait. */
+/** Milliseconds: longer than any request may wait. */
 export const ttlMs = 31 * 24 * 3600 * 1000;
-/** Milliseconds to end a request that is overdue before it is named again. */
+/** Milliseconds that a caller has to end an overdue request before the next caller gets it. */
 const overdueAgainMs = 2000;
-/** Jobs that one command looks at for the first one whose model is not avoided: about a millisecond of Redis. */
+/** Jobs that one command scans for the first one whose model is not skipped: about a millisecond of Redis. */
 export const maxScanned = 1000;
-/** Workers that avoid a model say so 20 times a second. */
+/** Seconds for which a model counts as skipped: workers that skip it say so 20 times a second. */
 const skippedSeconds = 2;
-/** Ids in one script: Redis runs it to its end, and everybody else waits. */
+/** Ids in one script: Redis serves no other client until it ends. */
 const batchSize = 500;
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
@@ -50,11 +49,11 @@ const scripts = {
 };
 
 export type FairQueue = {
-  /** It will not be served: its key has its turn back. False where it does not stand in the line. */
+  /** Removes a waiting job, and gives its key the turn back. False if it does not wait in the fair queue. */
   dequeue(id: string, standing: QueueStanding): Promise<boolean>;
-  /** A worker took so many jobs, with so many bytes of bodies, and avoids these models. */
+  /** Counts jobs that a worker took, with the bytes of their bodies. `skipped`: models that the worker skips. */
   onTaken(shard: number, jobs: number, bytes: number, skipped?: ReadonlySet<string>): Promise<void>;
-  /** It waits again, and is to be named when its deadline (milliseconds since the epoch) has passed. */
+  /** `stats` reports this request once its deadline (milliseconds since the epoch) has passed. */
   watchDeadline(id: string, deadlineAt: number): Promise<void>;
   stats(shards: number, now: number): Promise<QueueStats>;
   positions(ids: readonly string[]): Promise<(number | undefined)[]>;
@@ -62,7 +61,7 @@ export type FairQueue = {
 };
 
 export function createFairQueue({ redis, keys }: { redis: Redis; keys: Keyspace }): FairQueue {
-  /** What has a part in where one job stands. */
+  /** The keys that decide where one job stands. */
   const keysOfJob = (shard: number, id: string, priority: Priority): string[] => [
     keys.queue(shard, 'prioritized'),
     keys.finishes(shard, priority),
@@ -133,11 +132,11 @@ export function createFairQueue({ redis, keys }: { redis: Redis; keys: Keyspace 
 /** Virtual time that one job of a key of this weight takes. */
 export const stepOf = (weight: number): number => Math.ceil(step / weight);
 
-/** Where the band of a class begins. */
+/** The score at which the band of a class begins. */
 export const bandStart = (priority: Priority): number =>
   firstBand + priorities.indexOf(priority) * bandWidth;
 
-/** Ids of one shard each, not too many at once. */
+/** Splits ids by shard, and into batches of `batchSize`. */
 function* batches(ids: readonly string[]): Generator<[number, string[]]> {
   for (const [shard, some] of Map.groupBy(ids, shardOf)) {
     for (let at = 0; at < some.length; at += batchSize) {
@@ -146,7 +145,7 @@ function* batches(ids: readonly string[]): Generator<[number, string[]]> {
   }
 }
 
-/** As Redis sends it: numbers that may be large come as text. */
+/** The reply of lua/stats.lua: numbers that may be large come as text. */
 type RawClass = [waiting: number, head: string, finishes: string[]];
 type RawStats = [
   front: number,
@@ -204,7 +203,7 @@ function sumStats(shards: readonly ShardStats[]): QueueStats {
     front: total((look) => look.front),
     active: total((look) => look.active),
     taken: total((look) => look.taken),
-    // A job that was taken before it was placed is counted back first.
+    // A worker may subtract the bytes of a job before its placing adds them.
     bytes: Math.max(
       0,
       total((look) => look.bytes),

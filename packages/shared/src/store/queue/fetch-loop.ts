@@ -4,35 +4,35 @@ import type { ConcurrencyLimit } from './concurrency.ts';
 export type FetchLoopOptions<Job> = {
   /** Shared with the other shards, which take turns. */
   limit: ConcurrencyLimit;
-  /** Jobs in one fetch, at most. */
+  /** Most jobs in one fetch. */
   maxPerFetch: number;
-  /** The next jobs, so many at most, and whether there are more of them. */
+  /** Fetches the next jobs, `most` at most. `left`: more jobs wait. */
   fetch(most: number): Promise<Fetched<Job>>;
-  /** From its fetch to its end: its place is given back then. */
+  /** Runs one job; the loop releases its slot when the promise settles. */
   run(job: Job): Promise<void>;
-  /** Ends when there may be a job again, or by itself; to be ended from outside when this stops. */
+  /** Waits until there may be a job again, or for a bounded time. The caller of `stop` has to end it. */
   sleep(): Promise<void>;
   onError(error: unknown): void;
 };
 
 export type Fetched<Job> = { jobs: readonly Job[]; left: boolean };
 
-/** Fetches one shard's jobs and runs them, as many as there are places. */
+/** Fetches one shard's jobs and runs them, as many at a time as the limit allows. */
 export type FetchLoop<Job> = {
-  /** There may be a job: looks at once. */
+  /** Fetches at once: there may be a job. */
   fetchNow(): void;
-  /** A job that came unasked: it takes a place also where none is free. */
+  /** Runs a job that came unasked, even if no slot is free. */
   begin(job: Job): void;
-  /** So many jobs wait at this moment: fetches them side by side, not in turn. */
+  /** Fetches with several calls in parallel: so many jobs wait at this moment. */
   fetchBurst(jobs: number): void;
-  /** Fetches no more; ends when every job has. */
+  /** Fetches no more; ends when every job has ended. */
   stop(): Promise<void>;
 };
 
-/** Fetches under way at once while more is left than one of them brings. */
+/** Most fetches in parallel while more jobs wait than one fetch brings. */
 const maxFetchers = 4;
 
-/** More of them when many jobs are known to wait, until there are none: a dead worker's readers wait. */
+/** Most fetches in parallel after `fetchBurst`: a dead worker's readers wait. */
 const maxBurstFetchers = 16;
 
 /** Milliseconds before a fetch that failed is tried again. */
@@ -45,12 +45,12 @@ export function startFetchLoop<Job>(options: FetchLoopOptions<Job>): FetchLoop<J
   const stopping = new AbortController();
   const { signal } = stopping;
   let isWaitingForSlot = false;
-  /** Somebody asked for a look, and a lane that was under way then may have looked before. */
+  /** `fetchNow` was called while a fetch was under way, which may have missed the new job. */
   let mustFetchAgain = false;
 
   const pause = () => sleepFor(retryDelayMs, undefined, { signal }).catch(() => {});
 
-  /** Places for the next jobs: none at the end. Where none is free, one lane of the shard waits in line for all. */
+  /** Takes slots for the next fetch; 0 at the end. If none is free, one fetcher of the shard waits for all. */
   async function acquireSlots(): Promise<number> {
     if (signal.aborted) return 0;
     if (limit.tryAcquire()) return 1 + limit.acquireMore(maxPerFetch - 1);
@@ -59,7 +59,7 @@ export function startFetchLoop<Job>(options: FetchLoopOptions<Job>): FetchLoop<J
     const has = await limit.acquire();
     isWaitingForSlot = false;
     if (!has) return 0;
-    // Several jobs may end in one turn of the event loop: one fetch fills their places.
+    // Several jobs may end in one turn of the event loop: one fetch fills their slots.
     await turnEnd();
     if (signal.aborted) {
       limit.release();
@@ -68,16 +68,16 @@ export function startFetchLoop<Job>(options: FetchLoopOptions<Job>): FetchLoop<J
     return 1 + limit.acquireMore(maxPerFetch - 1);
   }
 
-  /** Fetches until there is nothing left; where one fetch does not bring all of it, others fetch beside it. */
+  /** Fetches until no job waits. If one fetch does not bring them all, it starts further fetchers. */
   async function fetchUntilEmpty(): Promise<void> {
     let fetches = 0;
     for (let free = await acquireSlots(); free > 0; free = await acquireSlots()) {
       try {
         const { jobs, left } = await fetch(free);
-        // Before the jobs begin: a job goes back where there are more of them than places.
+        // Before the jobs begin: a job goes back if more slots are in use than the limit allows.
         releaseSlots(free - jobs.length);
         for (const job of jobs) begin(job);
-        // One without a place waits in line for it, and not in Redis, where it would take the wake-ups of others.
+        // Without a free slot the loop waits for one here, not in Redis, where it would use up the wake-ups of others.
         if (!left && limit.hasFree) return;
         fetches += 1;
         if (fetches > 1) startFetchers(maxFetchers);
@@ -112,7 +112,7 @@ export function startFetchLoop<Job>(options: FetchLoopOptions<Job>): FetchLoop<J
 
   async function watch(): Promise<void> {
     while (!signal.aborted) {
-      // A lane of a rush or a look that is still open may have looked before what this was woken for was there.
+      // A fetcher that still runs may have fetched before the job came that caused this wake-up.
       mustFetchAgain = fetchers.size > 0;
       startFetchers(1);
       while (fetchers.size > 0) await Promise.all(fetchers);

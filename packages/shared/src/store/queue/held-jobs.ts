@@ -10,10 +10,10 @@ type QueueKeys = Pick<MinimalQueue, 'toKey'>;
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = { heldBy: load('held-by'), requeueInFront: load('requeue-in-front') };
 
-/** Jobs in one script: Redis runs it to its end, and everybody else waits. */
+/** Jobs in one script: Redis serves no other client until it ends. */
 const batchSize = 200;
 
-/** The active jobs that Redis says a worker holds. */
+/** The active jobs that a worker holds according to Redis. */
 export async function heldJobs(
   redis: Redis,
   { toKey }: QueueKeys,
@@ -28,24 +28,21 @@ export async function heldJobs(
   return jobs;
 }
 
-/**
- * Wakes a worker that is asleep: BullMQ does not when a job with a priority is moved back, and all but
- * those that came without a standing have one.
- */
+/** Wakes a worker that sleeps: BullMQ does not do so when a job with a priority moves back. */
 export async function wake(redis: Redis, qualifiedName: string): Promise<void> {
   await redis.zadd(`${qualifiedName}:marker`, 0, '0');
 }
 
 export type RequeueOptions = {
-  /** All workers of the shard listen on it. */
+  /** A channel on which all workers of the shard listen: they learn how many jobs wait. */
   channel?: string;
-  /** Jobs that wait again beside these. */
+  /** Further jobs that wait again. */
   others?: number;
 };
 
 /**
- * Puts jobs in front of the queue, wakes a worker, and summons all of them where a channel is given. Returns
- * how many were moved: not those that are no longer the token's.
+ * Puts jobs in front of the queue, wakes a worker, and tells all workers if a channel is given. Returns how many it
+ * moved: it leaves jobs alone that the token no longer holds.
  */
 export async function requeueInFront(
   redis: Redis,

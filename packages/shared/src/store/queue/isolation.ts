@@ -1,18 +1,18 @@
 import { suspectMs } from '../../domain/poison.ts';
 
 /**
- * One suspect at a time: jobs that may have killed a worker are begun one by one, so that the next death
- * tells which of them it was.
+ * Admits one suspect at a time: a worker begins jobs that may have killed a worker one by one, so that the next
+ * death shows which of them it was.
  */
 export type Isolation = {
-  /** One is here that has not proved itself yet. */
+  /** Whether a suspect runs here that has not shown anything yet. */
   readonly isTaken: boolean;
-  /** Takes the place of the suspect; gives back what frees it, which is to be called once it is proved. Idempotent. */
+  /** Admits a suspect. Returns the function that ends its isolation, to be called once it has shown something. Idempotent. */
   take(): () => void;
   close(): void;
 };
 
-/** `onFree`: the next one may come. By itself that is after the time for which a job is a suspect. */
+/** `onFree`: the next suspect may come; at the latest after `suspectMs`. */
 export function createIsolation({ onFree }: { onFree(): void }): Isolation {
   let release: (() => void) | undefined;
   return {

@@ -1,7 +1,7 @@
 /** Finished jobs that each shard keeps for Bull Board, by outcome: about 1 KB each. */
 export const keptJobs = 5000;
 
-/** BullMQ's own event stream: nobody reads it here, so it is kept short. */
+/** Entries of BullMQ's event stream, which no component of ours reads. */
 export const keptEvents = 1000;
 
 /** BullMQ's options of every job: finished ones stay visible to operators for this long. */

@@ -1,5 +1,5 @@
 export type LockKeeperOptions = {
-  /** Renews the locks; resolves with the ids of those that are not the tokens' any more. */
+  /** Renews the locks. Resolves with the ids of the jobs that the tokens no longer hold. */
   extend(ids: string[], tokens: string[]): Promise<string[]>;
   /** Milliseconds between two renewals. */
   everyMs: number;
@@ -7,26 +7,26 @@ export type LockKeeperOptions = {
 };
 
 export type KeptLock = {
-  /** Aborted when the job is not ours any more. */
+  /** Aborts when this worker no longer holds the job. */
   readonly lost: AbortSignal;
-  /** Ends the renewals of this lock, and of no other one. */
+  /** Ends the renewals of this lock only. */
   release(): void;
 };
 
 /**
  * Keeps the locks of the jobs that a worker holds. A job that was taken from the worker can come back
- * to it while its old run still ends: then the old lock is lost, and its end leaves the new one alone.
+ * to it while its old run still ends: then the old lock is lost, and releasing it does not touch the new one.
  */
 export type LockKeeper = {
   keep(id: string, token: string): KeptLock;
-  /** Whether the lock of this job is kept here. */
+  /** Whether this keeper renews the job's lock. */
   has(id: string): boolean;
-  /** Renews all of them now, and so finds those that are lost. Never rejects. */
+  /** Renews all locks now, and finds those that are lost. Never rejects. */
   renew(): Promise<void>;
   close(): void;
 };
 
-/** Locks in one call: Redis runs a script to its end, and everybody else waits. */
+/** Locks in one call: Redis serves no other client until the script ends. */
 const batchSize = 500;
 
 type Lock = { id: string; token: string; controller: AbortController };
@@ -61,7 +61,7 @@ export function createLockKeeper({ extend, everyMs, onError }: LockKeeperOptions
   return {
     keep(id, token) {
       const older = locks.get(id);
-      // Nobody gets a job that has a lock.
+      // Redis gives out no job that has a lock, so the older one is lost.
       if (older) lose(older);
       const lock: Lock = { id, token, controller: new AbortController() };
       locks.set(id, lock);

@@ -1,29 +1,28 @@
 import type { HeldJob } from './held-jobs.ts';
 
 export type LostJobsOptions = {
-  /** The jobs that we hold, as Redis has it. */
+  /** The jobs that this worker holds according to Redis. */
   held(): Promise<HeldJob[]>;
-  /** Whether we know of it. */
+  /** Whether this worker runs the job. */
   isKept(id: string): boolean;
   putBack(job: HeldJob): Promise<unknown>;
   onError(error: unknown): void;
 };
 
 /**
- * Finds the jobs that Redis gave to this worker in an answer that was lost with its connection: the
- * command is sent again and brings other jobs, and nobody would run the first ones before their locks
- * have expired.
+ * Finds jobs that Redis gave to this worker in a reply that was lost with its connection: ioredis sends the command
+ * again, which brings other jobs, and no worker would run the first ones before their locks expire.
  */
 export type LostJobs = {
-  /** To be called after every lost connection: a fetch may have been carried out whose answer was lost. */
+  /** Call it after every lost connection: Redis may have carried out a fetch whose reply was lost. */
   check(): void;
-  /** A fetch was sent twice, maybe, or failed halfway: what has its token and did not come with its answer is put back at once. */
+  /** Call it after a fetch that may have been sent twice, or failed halfway: puts jobs with its token back that its reply did not bring. */
   reclaim(token: string, came: ReadonlySet<string>): void;
-  /** For when nothing is on its way any more: ends when all that was found is back. */
+  /** Call it when no fetch is under way: ends when every lost job is back. */
   close(): Promise<void>;
 };
 
-/** Milliseconds after which a job is no longer on its way to us, nor from us to its end. */
+/** Milliseconds after which a job is no longer in flight to this worker, nor from it to its end. */
 const inFlightMs = 1000;
 
 export function createLostJobs({ held, isKept, putBack, onError }: LostJobsOptions): LostJobs {

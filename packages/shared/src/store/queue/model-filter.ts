@@ -11,24 +11,24 @@ const scripts = { pick: load('pick'), putBack: load('put-back') };
 
 type Picked = [found: 'take' | 'nothing new' | 'all' | 'more', last?: number, rank?: number];
 
-/** `lost`: it is not the token's any more. `ended`: its request is, and it is to be completed. */
+/** `lost`: the token no longer holds the job. `ended`: its request has ended, and the caller completes the job. */
 export type PutBackOutcome = 'back' | 'lost' | 'ended';
 
-/** One shard's jobs, for a worker that does not take all of them. */
+/** Chooses one shard's jobs for a worker that skips some models. */
 export type ModelFilter = {
   /**
-   * Sees to it that the next job is none of these models; false when there is none, or none was found so far.
-   * Who asks again has the same set in the same object.
+   * Moves the first job of another model to the front; false if there is none, or none was found so far. Pass the
+   * same set as the same object when you ask again.
    */
   pick(skipped: ReadonlySet<string>): Promise<boolean>;
   /** Puts a job back where it stood, in one step. */
   putBack(job: Pick<TakenJob, 'id' | 'name' | 'data' | 'token'>): Promise<PutBackOutcome>;
 };
 
-/** Milliseconds after which all are looked at again, for what the line's moving may have hidden. */
+/** Milliseconds after which a full scan starts again: jobs that moved meanwhile may have been missed. */
 const fullScanMs = 5000;
 
-/** Milliseconds after which a look that finds jobs far behind begins in front again. */
+/** Milliseconds after which a scan that finds jobs far behind begins at the head again. */
 const scanRestartMs = 1000;
 
 export function createModelFilter(
@@ -38,9 +38,9 @@ export function createModelFilter(
   queue: MinimalQueue,
 ): ModelFilter {
   const { toKey } = queue;
-  /** When all were looked at in vain, and the number of the last job that was there. */
+  /** When the last full scan found none, and the number of the newest job at that time. */
   let emptyScan = { skipped: new Set() as ReadonlySet<string>, at: 0, placed: -1 };
-  /** Looks at more than one command may: where the next one goes on, and what was there at the first one. */
+  /** A scan over several commands: where the next one resumes, and the newest job at its start. */
   let scan = { skipped: emptyScan.skipped, at: 0, rank: 0, placed: -1 };
 
   return {
@@ -60,7 +60,7 @@ export function createModelFilter(
         args,
       )) as Picked;
       if (found === 'nothing new') return false;
-      // It goes on where it is, and for a while only: who came meanwhile may stand before them.
+      // The scan resumes there only for a while: jobs that came meanwhile may stand further in front.
       if (found === 'take') {
         if (at - scan.at > scanRestartMs) scan = { ...scan, rank: 0 };
         return true;

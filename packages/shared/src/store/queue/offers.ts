@@ -9,56 +9,56 @@ export type OffersOptions = {
   shards: number;
   /** The worker's id. */
   name: string;
-  /** Free places over all shards, or 0 while no job may come unasked. */
+  /** Free slots over all shards, or 0 while no job may come unasked. */
   free(): number;
-  /** A job that was sent to this worker has not arrived, and does not arrive any more. */
+  /** A job that was sent to this worker did not arrive. */
   onLost(shard: number): void;
   onError(error: unknown): void;
 };
 
 /**
- * What a worker offers to those that submit jobs: they send it so many without its asking, as long as nobody waits in the
- * queue (lua/dispatch-job.lua). Each of them has a number, by which one that is lost is noticed.
+ * A worker offers free slots: while no job waits in the queue, an ingress sends a new job straight to a worker with an
+ * offer (lua/dispatch-job.lua). Each dispatch has a number, by which the worker notices a lost one.
  */
 export type Offers = {
-  /** What is free, or what may come, is another. */
+  /** The number of free slots has changed. */
   changed(): void;
-  /** To be called from time to time while places are taken and given back: what was withdrawn is offered again here. */
+  /** Call it from time to time: it offers again what was withdrawn. */
   refresh(): void;
-  /** A job came. Returns when its log was sealed, by our clock, and rather too early than too late. */
+  /** A job came. Returns when its log was sealed, by this process' clock, and rather too early than too late. */
   received(shard: number, job: Pick<DispatchedJob, 'number' | 'redisAt'>): number;
-  /** With every beat: what Redis knows of the jobs that it has sent, where it knows. */
+  /** Call it with the reply of every beat: the numbers that Redis knows. */
   onBeat(shard: number, known: BeatReply): void;
-  /** The subscription was away: the numbers say nothing of what was sent until now. */
+  /** The subscription was interrupted: the numbers say nothing about jobs that were sent until now. */
   onGap(): void;
-  /** Withdraws everything; ends when what was on its way is here, or after a while. */
+  /** Withdraws the offers; ends when the jobs in flight have arrived, or after `arriveMs`. */
   close(): Promise<void>;
 };
 
-/** Jobs on their way to a worker at most: those that wait for the reaper when it stops. */
+/** Most jobs in flight to a worker of one shard: if the worker dies, they wait for the reaper. */
 const maxInFlight = 16;
-/** Milliseconds that the name outlives its last offer. */
+/** Milliseconds that the keys outlive the last offer. */
 const ttlMs = 86_400_000;
-/** Milliseconds that the end waits for jobs which are on their way. */
+/** Milliseconds that `close` waits for jobs in flight. */
 const arriveMs = 500;
-/** Free places by which an offer may be wrong before it is told again, while others compare by it. */
+/** Free slots by which an offer may be wrong before the worker sends it again; Redis compares workers by it. */
 const maxDrift = 8;
 
 const script = loadScript(new URL('lua/offer.lua', import.meta.url));
 
 type Shard = {
-  /** Numbers: of the last job that came, of the last one that may come, of one that has come by the next beat unless it is lost. */
+  /** Numbers of dispatches: the last one received, the last one that may come, and one that is lost if it has not come by the next beat. */
   received: number;
   last: number;
   due: number;
-  /** Free places, as told, less those that came since. */
+  /** Free slots as last offered, less the jobs that came since. */
   offered: number;
-  /** Under way; what changes meanwhile is told behind it. */
+  /** The call under way; changes meanwhile cause another call after it. */
   sending: Promise<void> | undefined;
   mustSend: boolean;
-  /** What Redis has sent until now does not count: it was sent to a subscription that is no more. */
+  /** Jobs sent until now do not count: they went to a subscription that has ended. */
   isNew: boolean;
-  /** How far our clock is ahead of that of Redis, at least; ms. */
+  /** Milliseconds that this process' clock is ahead of Redis' clock, at least. */
   aheadMs: number;
 };
 
@@ -109,13 +109,13 @@ export function createOffers(options: OffersOptions): Offers {
     }
   }
 
-  /** `may`: places are offered where none are. Not by every job that ends, where few places come and go. */
+  /** `mayOfferAnew`: offers slots even if none are offered now. Not after every job that ends: few slots come and go. */
   function refresh(mayOfferAnew: boolean): void {
     const places = share();
     for (const [number, one] of all.entries()) {
       const left = inFlight(one);
       const isLess = places < Math.min(left, one.offered);
-      // Where few are free they come and go, and are left to those who fetch.
+      // A few free slots come and go: the fetch loops use them.
       const isUsed =
         left > 0 ? left <= maxInFlight / 2 && places >= maxInFlight : mayOfferAnew && places > 0;
       const isOff = mayOfferAnew && left > 0 && Math.abs(one.offered - places) > maxDrift;
@@ -123,7 +123,7 @@ export function createOffers(options: OffersOptions): Offers {
     }
   }
 
-  /** At the end of the turn: what came in it has its place then. */
+  /** At the end of the turn of the event loop, when jobs that came in it have their slots. */
   function refreshSoon(isUsedUp: boolean): void {
     isUsedUpSoon ||= isUsedUp;
     if (isDue) return;

@@ -1,21 +1,21 @@
 import type { Logger } from '../../runtime/logger.ts';
 
-/** Milliseconds between two looks: a pause is an operator's act, and nothing is lost by it meanwhile. */
+/** Milliseconds between two checks: operators pause queues, and no request is lost by a late notice. */
 const everyMs = 2000;
 
 export type PauseWatch = {
-  /** Shards whose queue takes no jobs to workers, as of the last look. */
+  /** Shards whose queue was paused at the last check. */
   paused(): readonly number[];
   stop(): void;
 };
 
 export type PauseWatchOptions = {
-  /** Rejects while Redis is away: what was known stays. */
+  /** Rejects while Redis is away; the last result stays then. */
   pausedShards(): Promise<readonly number[]>;
   logger: Pick<Logger, 'info' | 'warn'>;
 };
 
-/** Looks whether an operator has paused the queue, and logs each change once. */
+/** Checks every two seconds whether an operator has paused a queue, and logs each change once. */
 export function watchPause({ pausedShards, logger }: PauseWatchOptions): PauseWatch {
   let known: readonly number[] = [];
 
@@ -33,7 +33,7 @@ export function watchPause({ pausedShards, logger }: PauseWatchOptions): PauseWa
     if (looking) return;
     looking = true;
     look()
-      // That Redis is away is said where its connection is.
+      // store/outage.ts logs that Redis is away.
       .catch(() => {})
       .finally(() => {
         looking = false;

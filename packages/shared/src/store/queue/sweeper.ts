@@ -5,8 +5,8 @@ import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
 import { ttlMs } from './fair-queue.ts';
 
 /**
- * Ends the life of finished jobs in time. BullMQ removes them by their age only when another job ends, so
- * an idle fleet would keep them for ever; and the keys of its own book have no end of life at all.
+ * Removes finished jobs after their retention. BullMQ removes them by age only when another job ends, so an idle fleet
+ * would keep them for ever; and BullMQ's own keys of a queue have no end of life.
  */
 export type Sweeper = {
   stop(): void;
@@ -23,7 +23,7 @@ export type SweeperOptions = {
 
 const sweep = loadScript(new URL('lua/sweep.lua', import.meta.url));
 
-/** What BullMQ keeps beside the jobs, as far as it is used here: a fixed number of keys. */
+/** BullMQ's keys of a queue beside the jobs, as far as they are in use here. */
 const book = 'wait active paused prioritized delayed stalled repeat meta events pc marker id'.split(
   ' ',
 );
@@ -33,7 +33,7 @@ const batchSize = 200;
 const sweepsPerRetention = 10;
 const longestPauseMs = 30_000;
 
-/** Any number may run beside each other: each removes what is there. */
+/** Any number of sweepers may run in parallel: each removes what is there. */
 export function startSweeper(options: SweeperOptions): Sweeper {
   const { redis, keys, shards, retentionMs, onError } = options;
   const pauseMs = Math.min(longestPauseMs, Math.ceil(retentionMs / sweepsPerRetention));

@@ -24,12 +24,12 @@ export type TakeOptions = {
 };
 
 export type TakeRequest = {
-  /** Names the jobs of this call: no other call has it. */
+  /** Unique to this call: the lock tokens of its jobs begin with it. */
   token: string;
   jobs: number;
-  /** Workers that share what waits. */
+  /** Workers that share the waiting jobs. */
   workers: number;
-  /** So many of the jobs are not counted, in place of some that were and went back. */
+  /** Jobs of this call that are not counted, in place of some that were counted and went back. */
   uncounted: number;
   skipped: ReadonlySet<string>;
 };
@@ -38,11 +38,11 @@ export type TakeResult = {
   jobs: TakenJob[];
   /** More of them wait. */
   left: boolean;
-  /** Jobs whose hash is something else: they are active, and nobody's. */
+  /** Ids of jobs whose key is no hash: they are active, and belong to no worker. */
   damaged: string[];
-  /** Jobs whose data nobody can read: they are active, and no run can have them. */
+  /** Jobs whose data is no JSON: they are active, and cannot run. */
   unreadable: UnreadableJob[];
-  /** Why some of them could not be counted. */
+  /** Why some jobs could not be counted. */
   countError?: string;
 };
 
@@ -50,7 +50,7 @@ export type UnreadableJob = { job: Omit<TakenJob, 'data'>; error: Error };
 
 const script = loadScript(new URL('lua/take.lua', import.meta.url));
 
-/** Bytes of bodies and of what was shown before, after which one call takes no more: Redis does nothing else meanwhile. */
+/** Bytes of bodies and pasts after which one call takes no more jobs: Redis serves no other client meanwhile. */
 const maxTextBytes = 256 * 1024;
 
 type RawJob =
@@ -67,8 +67,8 @@ type RawJob =
 type Reply = ['bullmq'] | ['taken', left: 0 | 1, countError: string, ...jobs: RawJob[]];
 
 /**
- * Takes jobs with one command, each with its request's log sealed; undefined, with nothing changed, where only
- * BullMQ's own script will do.
+ * Takes jobs with one command, and seals the log of each. Undefined, without a change, if only BullMQ's own script can
+ * take jobs.
  */
 export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs }: TakeOptions) {
   const { toKey } = queue;
@@ -110,7 +110,7 @@ export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs
         continue;
       }
       const job = takenJob(raw, { token: `${token}:${i + 1}`, worker: name, at });
-      // Each by itself: all of them are active, and an error for one must not strand the others.
+      // One by one: all jobs are active, and an error for one must not strand the others.
       try {
         take.jobs.push({ ...job, data: JSON.parse(raw[3]) as JobData });
       } catch (cause) {
@@ -141,7 +141,7 @@ function takenJob(
   };
 }
 
-/** Undefined where it cannot be read: the run seals the log itself then, and finds out what is wrong with it. */
+/** Undefined if the reply cannot be read: the run then seals the log itself, and reports the error. */
 function sealOf(
   reply: SealReply,
   activation: number,

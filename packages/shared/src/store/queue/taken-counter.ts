@@ -1,15 +1,15 @@
 export type TakenCounterOptions = {
-  /** Counts them in Redis. */
+  /** Counts jobs in Redis, with the bytes of their bodies. */
   count(jobs: number, bytes: number): Promise<void>;
   onError(error: unknown): void;
 };
 
-/** Jobs that one shard's fetchers take with BullMQ's own script: those of one turn of the event loop are counted with one command. */
+/** Counts jobs that one shard's fetchers took with BullMQ's own script, with one command for each turn of the event loop. */
 export type TakenCounter = {
   add(bytes: number): void;
-  /** So many that were counted were put back: the next ones are not counted, since the counter only rises. */
+  /** So many counted jobs went back: as many of the next ones stay uncounted, since the counter only rises. */
   credit(jobs: number): void;
-  /** Of those that are not to be counted: they are not counted by who asks. So many at most; how many. */
+  /** Uses up to `most` of the credit: the caller leaves so many jobs uncounted. Returns how many. */
   useCredit(most: number): number;
 };
 

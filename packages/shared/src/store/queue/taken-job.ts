@@ -6,24 +6,24 @@ import type { Sealed } from '../../domain/seal.ts';
 /** A job that this worker holds, from its fetch to its end. */
 export type TakenJob = {
   id: string;
-  /** Its model's name, or that of suspects. */
+  /** The name of its model, or `suspectName`. */
   name: string;
   data: JobData;
-  /** How often it was activated, with this time (BullMQ's `attemptsStarted`). */
+  /** How often it was activated, this time included (BullMQ's `attemptsStarted`). */
   number: number;
-  /** Of its lock. */
+  /** The token of its lock. */
   token: string;
-  /** As BullMQ keeps them. */
+  /** BullMQ's options of the job. */
   options(): JobsOptions;
-  /** BullMQ has it fail, for this reason. */
+  /** The reason for which BullMQ makes the job fail. */
   deferredFailure?: string | undefined;
-  /** It is not in the count of the jobs taken yet. */
+  /** The count of jobs taken does not include it yet. */
   uncounted?: boolean | undefined;
-  /** Absent where its run has to seal the log itself. */
+  /** If absent, the run has to seal the log itself. */
   sealed?: Sealed | undefined;
 };
 
-/** As BullMQ's methods want it, with all that they need to end it well. */
+/** The job as BullMQ's methods need it to end it. */
 export const bullJob = (
   queue: MinimalQueue,
   { id, name, options }: Pick<TakenJob, 'id' | 'name' | 'options'>,

@@ -22,21 +22,21 @@ export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
   async function judged(worker: string, death: WorkerDeath): Promise<Promise<number>[]> {
     const { jobs, unexplained } = await dead.find(worker, death.silentMs);
     const fates = judgeDeath(jobs, { cause: death.cause, unexplained });
-    // By the only suspect, also where it is not known to have begun: else a client that sends its request again
-    // and again would kill one worker more each time.
+    // A single suspect explains the death, even if its run is not known to have begun: otherwise a client that
+    // repeats its request would kill one more worker each time.
     const isExplained = fates.filter((fate) => fate !== 'go_on').length === 1;
     const suspects = jobs.flatMap((job, i) => {
       const fate = fates[i] ?? 'go_on';
       return fate === 'go_on' ? [] : [{ job, fate }];
     });
-    // At first those that are in mid-answer: with one script, for their readers wait for it.
+    // First the jobs in mid-answer, with one script: their readers wait.
     const moves = [putInFront(jobs.filter((_, i) => (fates[i] ?? 'go_on') === 'go_on'))];
     if (suspects.length > 0) moves.push(moveSuspects(suspects, death));
     if (!isExplained) moves.push(dead.noteUnexplained(worker).then(() => 0));
     return moves;
   }
 
-  /** The workers are summoned to those of them that wait again. */
+  /** Moves suspects, and tells the workers how many of them wait again. */
   async function moveSuspects(
     suspects: readonly { job: HeldJob; fate: SuspectFate | 'poisoned' }[],
     death: WorkerDeath,
@@ -56,7 +56,7 @@ export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
     return moved + others;
   }
 
-  /** The end of the request first: no worker writes it once the job has failed. */
+  /** Ends the request first: no worker writes its end once the job has failed. */
   async function fail({ id, token }: HeldJob, death: WorkerDeath): Promise<void> {
     await death.failRequest(id);
     const job = await Job.fromId(queue, id);
@@ -71,7 +71,7 @@ export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
     const moves = death
       ? await judged(worker, death)
       : [putInFront(await heldJobs(redis, queue, worker))];
-    // All of them first: one that fails is found again by the next call.
+    // Wait for all: the next call finds the jobs again whose move failed.
     const moved = await Promise.allSettled(moves);
     for (const one of moved) if (one.status === 'rejected') throw one.reason;
     return moved.reduce((sum, one) => sum + (one.status === 'fulfilled' ? one.value : 0), 0);
