@@ -1,24 +1,24 @@
 import { estimateTokens } from '../../domain/tokens.ts';
 
 /**
- * What may be used of something within any stretch of time as long as the window, by everybody who
- * shares the store. A key has one or more windows, told apart by name (`requests`, `tokens`).
+ * Limits the use of a key within any stretch of time as long as the window, over all processes that share the store. A
+ * key has one or more windows, each with a name (`requests`, `tokens`).
  */
 
 export type Charge = {
   name: string;
-  /** What all charges of the window may sum up to. */
+  /** The most that all charges of the window may sum up to. */
   limit: number;
-  /** A whole number. One above the limit counts as the limit: it goes when nothing else is there. */
+  /** A whole number. An amount above the limit counts as the limit: it fits when the window is empty. */
   amount: number;
 };
 
 export type Taken =
   | {
       kind: 'yes';
-      /** The slot that was charged: what is given back, is given back there. */
+      /** The slot that was charged: a correction below zero has to name it. */
       slot: number;
-      /** What is used of each window now, in the order of the charges. */
+      /** The use of each window now, in the order of the charges. */
       used: readonly number[];
       /** Milliseconds until each is empty again, when nothing more comes. */
       resetMs: readonly number[];
@@ -34,22 +34,22 @@ export type Taken =
 export type Correction = { name: string; amount: number; slot?: number | undefined };
 
 export type Windows = {
-  /** Every charge, or, where one of them does not fit, none. */
+  /** Makes every charge, or none if one of them does not fit. */
   take(key: string, charges: readonly Charge[]): Promise<Taken>;
-  /** Counts without asking: what was used was used. What has left its window is not given back. */
+  /** Counts use unconditionally. Use that has left its window is not given back. */
   correct(key: string, corrections: readonly Correction[]): Promise<void>;
 };
 
 /** Milliseconds: providers count by the minute. */
 export const minuteMs = 60_000;
 
-/** What the config allows per minute, of a target or of a key. */
+/** The limits per minute of a target or of a key, from the config. */
 export type Rates = {
   readonly requestsPerMinute?: number | undefined;
   readonly tokensPerMinute?: number | undefined;
 };
 
-/** What one request takes of each rate that is limited. `body`: it says what the request may cost. */
+/** The charges of one request for each limited rate. The estimate of its tokens comes from `body`. */
 export function chargesOf({ requestsPerMinute, tokensPerMinute }: Rates, body: string): Charge[] {
   const charges: Charge[] = [];
   if (requestsPerMinute !== undefined) {
@@ -64,19 +64,19 @@ export function chargesOf({ requestsPerMinute, tokensPerMinute }: Rates, body: s
 /** The name under which a key's use is counted: never that of a target, which has a `/`. */
 export const keyAccount = (keyId: string): string => `key:${encodeURIComponent(keyId)}`;
 
-/** What was really taken: one above the limit counts as the limit. */
+/** The amount that counts: an amount above the limit counts as the limit. */
 export const charged = ({ amount, limit }: Charge): number => Math.min(amount, limit);
 
 /**
- * How many hold something at the same time, over all processes. A lease that nobody renews ends by
- * itself, so that a process that dies gives back what it held.
+ * Limits how many holders a name has at the same time, over all processes. A lease ends by itself unless its process
+ * renews it, so a process that dies frees its leases.
  */
 export type Leases = {
-  /** `held`: by everybody, with this one. */
+  /** `held`: leases of all processes, this one included. */
   take(name: string, id: string, limit: number): Promise<{ kind: 'yes' | 'no'; held: number }>;
-  /** Returns those that were not held any more: given back by somebody, or over. */
+  /** Returns the ids that are no longer held: released by another process, or expired. */
   renew(name: string, ids: readonly string[]): Promise<string[]>;
-  /** Idempotent, and anybody may. */
+  /** Idempotent; any process may call it. */
   release(name: string, id: string): Promise<void>;
 };
 

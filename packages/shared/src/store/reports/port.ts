@@ -1,10 +1,10 @@
 /**
- * What workers say of themselves. They have no port of their own: an ingress that is asked about the
- * fleet asks them, and each leaves a report under its name. They also do so unasked, now and then: one
- * that is too busy to answer in time is shown as it was.
+ * Reports of workers. Workers have no HTTP port: an ingress that needs the state of the fleet asks them, and each worker
+ * stores a report under its name. Workers also report unasked now and then, so that an ingress can show the last report of
+ * a worker that is too busy to answer in time.
  */
 export type Report = {
-  /** When it was made: milliseconds since the epoch, by the worker's clock. */
+  /** When the worker made it: milliseconds since the epoch, by the worker's clock. */
   at: number;
   /** Its metrics, as prom-client's registry gives them as JSON. */
   metrics: readonly unknown[];
@@ -14,7 +14,7 @@ export type Report = {
 
 export type WorkerReport = Report & { name: string };
 
-/** `trimmed`: it was larger than a report may be, and the parts named were left out. */
+/** `trimmed`: the report was too large, and was stored without the named parts. */
 export type PublishOutcome =
   | { kind: 'whole' }
   | { kind: 'trimmed'; bytes: number; without: readonly ('sections' | 'histograms' | 'metrics')[] };
@@ -22,13 +22,13 @@ export type PublishOutcome =
 /**
  * Guarantees of every adapter:
  * - a report replaces the one before it, and is gone by itself some time after it was published;
- * - only workers on the presence list are seen;
- * - a report that cannot be read is as good as none, and takes nothing from the others.
+ * - `readAll` returns only registered workers;
+ * - a report that cannot be read counts as none, and does not affect the others.
  */
 export type Reports = {
   /** `questions`: those that this report answers. */
   publish(worker: string, report: Report, questions?: readonly string[]): Promise<PublishOutcome>;
-  /** The worker leaves: nothing of it is seen any more. */
+  /** Removes the report of a worker that stops. */
   remove(worker: string): Promise<void>;
   /** Asks the workers that are present for a report each, and gives the newest of each, sorted by name. */
   readAll(): Promise<WorkerReport[]>;

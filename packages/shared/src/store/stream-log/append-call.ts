@@ -7,7 +7,7 @@ import type { AppendItem, AppendOutcome } from './port.ts';
 type Call = { keys: string[]; args: (string | number)[] };
 type CallOptions = { keys: Keyspace; shard: number; retentionMs: number; now: number };
 
-/** As lua/append.lua wants them: those that end their streams behind the others. */
+/** Sorts items as lua/append.lua needs them: those that end their logs after the others. */
 export function endsLast(items: readonly AppendItem[]): readonly AppendItem[] {
   let hasEnded = false;
   for (const { terminal } of items) {
@@ -20,7 +20,7 @@ export function endsLast(items: readonly AppendItem[]): readonly AppendItem[] {
 const byEnd = (one: AppendItem, other: AppendItem): number =>
   Number(one.terminal !== undefined) - Number(other.terminal !== undefined);
 
-/** What lua/append.lua is called with, for items in the order that it wants. */
+/** KEYS and ARGV of lua/append.lua, for items in the order that it needs. */
 export function appendCall(items: readonly AppendItem[], options: CallOptions): Call {
   const { keys, shard, retentionMs, now } = options;
   const touched: string[] = [];

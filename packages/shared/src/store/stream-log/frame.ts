@@ -10,7 +10,7 @@ import type { Frame } from './port.ts';
 export const frameHeader = (id: string, prev: EntryId, last: EntryId, count: number): string =>
   `${id} ${formatEntryId(prev)} ${formatEntryId(last)} ${count}`;
 
-/** Throws on a message that is none of ours. */
+/** Throws on a text that is no inbox message. */
 export function parseFrames(message: string): Frame[] {
   const rows = message.split('\n');
   const frames: Frame[] = [];

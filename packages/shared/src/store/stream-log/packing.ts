@@ -5,8 +5,8 @@ import { passesByItself } from '../redis-failure.ts';
 import type { AppendOutcome, StreamLog } from './port.ts';
 
 /*
- * Logs are packed by the process that wrote their end, from memory: what a process that dies has not
- * packed yet stays as it is until its end of life, and nothing has to be kept anywhere about it.
+ * The process that wrote a log's end packs the log later, and keeps the list in memory: if it dies, the logs that it has
+ * not packed stay as they are until their end of life.
  */
 
 /**
@@ -14,14 +14,14 @@ import type { AppendOutcome, StreamLog } from './port.ts';
  * answer once it is there, find it as it was written.
  */
 const restMs = 3000;
-/** Milliseconds between two looks at those whose time has come. */
+/** Milliseconds between two checks for logs that are due. */
 const everyMs = 250;
 /** Logs in one script: half a millisecond of Redis. */
 const batchSize = 16;
-/** Ended logs that are remembered; the oldest of more are left as they are. */
+/** Most ended logs that wait to be packed; above that the oldest stay unpacked. */
 const maxPending = 50_000;
 
-/** What a terminal write says that is in the log. */
+/** Outcomes of a terminal write that is in the log. */
 const isInLog = new Set<AppendOutcome>(['written', 'job_ended', 'duplicate']);
 
 /** `since` its end, or since Redis refused to pack it for now, which is tried a second time. */
@@ -76,7 +76,7 @@ export function packEnded(
     }
   }
 
-  /** While there are any; one script at a time, so that a Redis that is late is not asked for more. */
+  /** Runs while logs wait to be packed. One script at a time, so that calls do not pile up at a slow Redis. */
   async function run(): Promise<void> {
     isRunning = true;
     while (pending.length > 0 && !signal.aborted) {

@@ -7,11 +7,10 @@ import type { Claim, SealOutcome } from '../../domain/seal.ts';
 export type { Claim, Past, SealOutcome } from '../../domain/seal.ts';
 
 /**
- * The durable log of every request and the live path beside it. A request is made elsewhere (store/submit/port.ts),
- * together with its job.
+ * The durable log of every request and its live path. store/submit/port.ts creates a request together with its job.
  *
  * Guarantees of every adapter:
- * - a line is in the log before any reader is shown it, and both happen at once or not at all;
+ * - a line is in the log before any reader is sent it, and both happen in one step or not at all;
  * - from the moment `seal` returns, every write of an older run is refused;
  * - nothing follows a terminal line, and there is exactly one;
  * - everything has an end of life from its first write.
@@ -21,7 +20,7 @@ export type StreamLog = {
   seal(id: string, claim: Claim): Promise<SealOutcome>;
   /** Worker: appends to many logs of one shard at once. Outcomes stand in the order of the items. */
   append(shard: number, items: readonly AppendItem[]): Promise<AppendOutcome[]>;
-  /** Anyone: ends a request from outside its run. The first terminal line wins. */
+  /** Any process: ends a request from outside its run. The first terminal line wins. */
   finish(
     id: string,
     line: string,
@@ -29,15 +28,15 @@ export type StreamLog = {
     options?: FinishOptions,
   ): Promise<FinishOutcome>;
   /**
-   * An ingress that stops: the request runs on to its end, whether one of its readers is there or not.
-   * Neither the leaving of this caller nor the death of its ingress ends it from here on. `caller`: by
-   * whose Idempotency-Key it was asked for. Idempotent.
+   * For an ingress that stops: the request runs on to its end, with or without readers. From here on neither the
+   * leaving of this caller nor the death of its ingress ends it. `caller`: the caller by Idempotency-Key, if there is
+   * one. Idempotent.
    */
   detach(id: string, caller?: Caller): Promise<DetachOutcome>;
   /**
-   * Worker: what the run of a request that was ended from outside knows of its attempts, as ledger entries.
-   * They come behind the terminal line, so no reader sees them: `describe` has them. False, and without
-   * effect, where the request has not ended or is not this run's.
+   * Worker: keeps what a run knows of its attempts, as ledger entries, after another process has ended its request.
+   * They stand behind the terminal line, so no reader sees them; `describe` returns them. False, and without effect, if
+   * the request has not ended or belongs to another run.
    */
   amend(id: string, nonce: string, lines: readonly string[]): Promise<boolean>;
   /** What a request is, where its log ends, and how it ended. */
@@ -46,40 +45,40 @@ export type StreamLog = {
   subscribe(id: string, inbox: string): Promise<Described | undefined>;
   unsubscribe(id: string, inbox: string): Promise<void>;
   /**
-   * Lines after a place, oldest first: as many writes as hold no more bytes (UTF-8) than that, and one
-   * at least; `undefined` when there is no such log.
+   * Lines after a cursor, oldest first: as many entries as hold at most `maxBytes` (UTF-8), and at least one;
+   * `undefined` if there is no such log.
    */
   read(id: string, after: EntryId, maxBytes: number): Promise<ReadOutcome | undefined>;
   /**
-   * Anyone: keeps the logs of these requests, of one shard, in as little memory as the store can; how many
-   * it did. Only what has ended is touched, and nothing of it changes for anybody.
+   * Any process: packs the logs of these requests of one shard. Returns how many it packed. It touches only ended
+   * logs, and readers see no difference.
    */
   pack(shard: number, ids: readonly string[]): Promise<number>;
   /** How many of a request's inboxes have an ingress that listens; 1 at least for a request that stays. */
   liveReaders(id: string): Promise<number>;
 };
 
-/** A request that is to be made once only, however often it is asked for. */
+/** Makes repeated calls with one Idempotency-Key create one request. */
 export type Once = {
-  /** Hash of the Idempotency-Key and whose it is. The request has to be in the shard that follows from it. */
+  /** Hash of the Idempotency-Key and its owner. The request has to be in the shard that follows from it. */
   hash: string;
-  /** Of what is asked for: the same key with another one is a mistake. */
+  /** Fingerprint of the request: the same key with another fingerprint is the client's mistake. */
   fingerprint: string;
   caller: Caller;
 };
 
-/** One who asked for a request by its Idempotency-Key, and reads it. */
+/** A client's call that asked for a request by its Idempotency-Key, and reads it. */
 export type Caller = {
-  /** Unique: a call that is re-sent is still one caller. */
+  /** Unique to the call: a call that ioredis sends again is still one caller. */
   token: string;
-  /** The inbox of its ingress while its leaving may end the request; without one it stays for ever. */
+  /** The inbox of its ingress while its leaving may end the request; without an inbox the caller never leaves. */
   inbox: string | undefined;
 };
 
 export type FinishOptions = {
   /** This caller leaves: the request goes on while another one is there. */
   leaver?: Caller | undefined;
-  /** Nobody has an answer of it: the Idempotency-Key is free for a new try. */
+  /** No client has an answer of it: frees the Idempotency-Key for a new try. */
   freesKey?: boolean;
 };
 
@@ -91,7 +90,7 @@ export type AppendItem = {
   nonce: string;
   /** The newest line before these. */
   prev: EntryId;
-  /** That the log has before this write, as its run counts them. */
+  /** Entries of the log before this write, as the run counts them. */
   entries: number;
   /** The id of the last of these lines. */
   last: EntryId;
@@ -107,7 +106,7 @@ export type AppendItem = {
  * `duplicate`: the same write came through before (a client that re-sends after a reconnect).
  * `lost`: the store has lost what was written before it, as a failover may; a write behind that would
  * leave a hole, which later readers take for the text.
- * `damaged`: what the store has of the request is not what anybody wrote; the others of the call are not concerned.
+ * `damaged`: a key of the request has the wrong type; the other items of the call are unaffected.
  */
 export type AppendOutcome =
   | 'written'
@@ -131,7 +130,7 @@ export type Described = {
   /** The newest line; `0-0` when there is none. */
   last: EntryId;
   ended: TerminalKind | undefined;
-  /** Lines that its run has added behind the end (`amend`), where there are any. */
+  /** Lines that its run has added behind the end (`amend`), if there are any. */
   late?: readonly string[];
 };
 
@@ -162,11 +161,11 @@ export type InboxEvents = {
   onGap(): void;
 };
 
-/** What one worker hears at once. */
+/** Messages to one worker. */
 export type WorkerEvents = {
   /** The request got its terminal entry from outside: stop the run. */
   onFinished(id: string): void;
-  /** A job for one of the places that this worker offers. */
+  /** An ingress sent a job for one of the slots that this worker offers. */
   onJob?(shard: number, job: DispatchedJob): void;
   /** Many jobs wait in this shard: this worker's share of them. */
   onJobsWaiting(shard: number, jobs: number): void;
@@ -181,6 +180,6 @@ export type Subscription = { close(): Promise<void> };
 export type LiveChannels = {
   openInbox(name: string, events: InboxEvents): Promise<Inbox>;
   openWorker(name: string, events: WorkerEvents): Promise<Subscription>;
-  /** Workers that listen on every shard at this moment. */
+  /** How many workers listen on every shard at this moment. */
   countWorkers(): Promise<number>;
 };

@@ -5,7 +5,7 @@ import { parseFrames } from './frame.ts';
 import { reportQuestion } from '../reports/port.ts';
 import type { LiveChannels } from './port.ts';
 
-/** What a message begins with that brings a worker a job. */
+/** The beginning of a message that brings a worker a job. */
 const jobMessage = 'job\n';
 
 export type RedisChannelsOptions = {
@@ -19,7 +19,7 @@ export type RedisChannelsOptions = {
 };
 
 /**
- * The live paths as sharded pub/sub channels. Redis pushes to them, so nobody asks again after
+ * The live paths as sharded pub/sub channels. Redis pushes to them, so no process polls after
  * each message and nothing of them reaches the append-only file. What a channel loses, it loses by a
  * dropped connection (Redis also drops a subscriber that reads too slowly), which both sides notice:
  * `onGap` then makes every reader go back to its log.
@@ -36,7 +36,7 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
     const connection = connect();
     let closed = false;
     connection.on('smessage', (channel: string, message: string) => {
-      // What is read already would still come behind a disconnect.
+      // Messages that were read already still arrive after a disconnect.
       if (closed) return;
       try {
         onMessage(channel, message);
@@ -97,7 +97,7 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
   };
 }
 
-/** As store/queue/lua/submit.lua has it; only the body may have lines of its own. */
+/** Parses the message of store/queue/lua/submit.lua; only the body may have line breaks. */
 function parseJob(message: string): DispatchedJob {
   const fields: string[] = [];
   let from = jobMessage.length;

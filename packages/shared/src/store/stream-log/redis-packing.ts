@@ -15,7 +15,7 @@ const quietMs = 60_000;
 export type RedisPacking = {
   /** How many of the logs it packed. */
   pack(shard: number, ids: readonly string[]): Promise<number>;
-  /** Makes the log readable again; false where there is no packed one. */
+  /** Makes the log readable again; false if there is no packed log. */
   unpack(id: string): Promise<boolean>;
 };
 
@@ -37,12 +37,12 @@ export function createRedisPacking({
     return answer === 1;
   };
 
-  /** How many it packed, and how many of the first ones are done with. */
+  /** Returns how many it packed, and how many of the first ids need no further call. */
   async function packSome(
     shard: number,
     ids: readonly string[],
   ): Promise<[packed: number, seen: number]> {
-    // Who listens is looked at also while nothing is packed: an old ingress can come and go.
+    // The script checks the listening ingresses even while it packs nothing: an old ingress can come and go.
     const isQuiet = now() - refusedAt >= quietMs;
     const touched = isQuiet ? ids.flatMap((id) => [keys.request(id), keys.log(id)]) : [];
     const args = [keys.tag(shard), largestLog];

@@ -2,7 +2,7 @@ import { parseEntryId } from '../../domain/entry.ts';
 import type { EntryId, TerminalKind } from '../../domain/entry.ts';
 import type { SealOutcome } from './port.ts';
 
-/** What a run is told of its past when its log is sealed: Redis does nothing else meanwhile. */
+/** Most entries and bytes of the past that a seal returns: Redis serves no other client meanwhile. */
 export const pastPacks = 512;
 export const pastBytes = 128 * 1024;
 
