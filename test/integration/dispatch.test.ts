@@ -83,12 +83,12 @@ async function startWorker(worker = name) {
   return { hearing, presence };
 }
 
-const offer = (places: number, { worker = name, received = 0, shard = 0 } = {}) =>
+const offer = (places: number, { worker = name, received = 0, shard = 0, runs = 0 } = {}) =>
   runScript(
     redis,
     offerScript,
     [keys.offers(shard), keys.dispatches(shard)],
-    [worker, received, places, 16, 60_000],
+    [worker, received, places, 16, 60_000, runs],
   );
 
 type Asked = { shard?: number; deadlineAt?: number; body?: string; once?: boolean };
@@ -183,19 +183,21 @@ test('its seal is that of the run: the same claim again finds it, and an older o
   expect(await log.seal(id, { activation: 2, nonce: 'x', worker: 'y' })).toMatchObject({ run: 2 });
 });
 
-test('a worker gets as many as it offers, numbered, and no more; one that has more places gets them first', async () => {
+test('a worker gets as many as it offers, numbered, and no more; the one with the fewest runs gets them first', async () => {
   await startWorker();
   await startWorker('other');
-  await offer(2);
+  // A busy worker has more free places than an idle one: it is allowed more of them.
+  await offer(200, { runs: 100 });
   await offer(3, { worker: 'other' });
   const ids = [await add(), await add(), await add(), await add(), await add()];
+  await offer(0, { received: 2 });
   await expectWaits();
   await expect.poll(() => sentIds().toSorted()).toEqual(ids.toSorted());
   const numbers = (worker: string) =>
     sent.flatMap((one) => (one.worker === worker ? [one.job.number] : []));
   expect(numbers('other')).toEqual([1, 2, 3]);
   expect(numbers(name)).toEqual([1, 2]);
-  expect(sent[0]?.worker).toBe('other');
+  expect(sent.slice(0, 3).every(({ worker }) => worker === 'other')).toBe(true);
   expect(await redis.hget(keys.queueCounts(0), 'taken')).toBe('5');
 });
 
@@ -218,6 +220,12 @@ test('what is on its way is not offered again, and what was withdrawn is not sen
 test('an offer is at most as many jobs as may be on their way to one worker', async () => {
   await startWorker();
   expect(await offer(1000)).toEqual([0, 16]);
+});
+
+test('a worker beats where the key of what was dispatched is damaged', async () => {
+  await redis.set(keys.dispatches(0), 'of another type');
+  await startWorker();
+  expect(await redis.hget(keys.beats(0), name)).not.toBeNull();
 });
 
 test('numbers go on where Redis has lost them', async () => {
@@ -315,7 +323,7 @@ describe('a worker is sent nothing', () => {
 
   test('and the next one is, past as many that are gone as one submission looks at', async () => {
     await startWorker();
-    await offer(2);
+    await offer(2, { runs: 9 });
     for (const worker of ['a', 'b', 'c', 'd', 'e']) await offer(9, { worker });
     await expectWaits();
     await redis.del(key('prioritized'));
@@ -354,7 +362,7 @@ describe('a request whose job cannot be sent', () => {
     expect(left.filter((one) => one !== name_)).toEqual([]);
     expect(await redis.lrange(key('active'), 0, -1).catch(() => [])).toEqual([]);
     expect(await redis.hgetall(keys.dispatches(0))).toEqual(before);
-    expect(await redis.zscore(keys.offers(0), name)).toBe('4');
+    expect(await redis.zscore(keys.offers(0), name)).toBe('0');
     await redis.del(name_);
     const next = await add();
     await expect.poll(sentIds).toEqual([next]);
@@ -421,12 +429,18 @@ describe('a consumer', () => {
     return { consumer, runs };
   }
 
-  const offeredIn = async (shard: number) => (await redis.zscore(keys.offers(shard), name)) ?? '0';
+  /** How many jobs may be sent. */
+  const offeredIn = async (shard: number) => {
+    if ((await redis.zscore(keys.offers(shard), name)) === null) return 0;
+    const fields = [`last:${name}`, `sent:${name}`] as const;
+    const [last, sentSoFar] = await redis.hmget(keys.dispatches(shard), ...fields);
+    return Number(last) - Number(sentSoFar);
+  };
   const offered = () => offeredIn(0);
 
   test('runs what it is sent, and offers its places again as they are used', async () => {
     const { runs } = await startConsumer(64);
-    await expect.poll(offered).toBe('32');
+    await expect.poll(offered).toBe(16);
     for (let i = 0; i < 40; i += 1) {
       const id = await add();
       await expect.poll(() => runs.at(-1)?.activation.id, { interval: 2 }).toBe(id);
@@ -440,7 +454,7 @@ describe('a consumer', () => {
   test('proves by the clock of Redis how old the seal is of what it is sent', async () => {
     const { consumer, runs } = await startConsumer(8);
     // Behind a beat, whose answer has the clock.
-    await expect.poll(offered).toBe('4');
+    await expect.poll(offered).toBe(4);
     const before = Date.now();
     await add();
     await expect.poll(() => runs.length).toBe(1);
@@ -456,30 +470,30 @@ describe('a consumer', () => {
     await expect.poll(() => runs.length).toBe(2);
     expect(runs[1]?.activation.sealed?.at).toBeLessThan(Date.now() - 2500);
     // It is nobody's job any more, as its lock says at once.
-    await expect.poll(() => runs[1]?.activation.lockLost.aborted).toBe(true);
+    await expect.poll(() => runs[1]?.activation.lockLost.aborted, { timeout: 1500 }).toBe(true);
     runs[1]?.end({ kind: 'dropped' });
   });
 
   test('withdraws its offers while it avoids a model, has no places, and at its end', async () => {
     const { consumer } = await startConsumer(8);
-    await expect.poll(offered).toBe('4');
-    await expect.poll(() => offeredIn(1)).toBe('4');
+    await expect.poll(offered).toBe(4);
+    await expect.poll(() => offeredIn(1)).toBe(4);
     consumer.skip(new Set(['x']));
-    await expect.poll(offered).toBe('0');
+    await expect.poll(offered).toBe(0);
     consumer.skip(new Set());
-    await expect.poll(offered).toBe('4');
+    await expect.poll(offered).toBe(4);
     consumer.setConcurrency(0);
-    await expect.poll(offered).toBe('0');
+    await expect.poll(offered).toBe(0);
     consumer.setConcurrency(8);
-    await expect.poll(offered).toBe('4');
+    await expect.poll(offered).toBe(4);
     await consumer.close();
-    expect([await offered(), await offeredIn(1)]).toEqual(['0', '0']);
+    expect([await offered(), await offeredIn(1)]).toEqual([0, 0]);
     await expect.poll(() => redis.exists(keys.dispatches(0), keys.dispatches(1))).toBe(0);
   });
 
   test('puts back what it was sent for a place that is no more, and takes it when there is one', async () => {
     const { consumer, runs } = await startConsumer(2);
-    await expect.poll(offered).toBe('1');
+    await expect.poll(offered).toBe(1);
     // Its word is behind the submission.
     const request = requestFor();
     const submitted = submit(request);
@@ -493,10 +507,32 @@ describe('a consumer', () => {
     expect(await redis.hmget(keys.queueCounts(0), 'taken', 'bytes')).toEqual(['1', '0']);
   });
 
+  test('offers nothing for a while after a job was lost, until its subscription is new', async () => {
+    const { consumer } = await startConsumer(8);
+    await expect.poll(offered).toBe(4);
+    const beat = { redisAt: Date.now(), sentAt: Date.now(), last: 4 };
+    consumer.onBeat(0, { ...beat, sent: 1 });
+    // The next beat, and the job that was sent before the last one has not come.
+    consumer.onBeat(0, { ...beat, sent: 1 });
+    await expect.poll(offered).toBe(0);
+    consumer.onGap();
+    await expect.poll(offered).toBe(4);
+  });
+
+  test('goes on where a message cannot be read: the job waits in the queue again', async () => {
+    const { consumer, runs } = await startConsumer(8);
+    await expect.poll(offered).toBe(4);
+    const late = { number: 1, redisAt: Date.now(), token: 't', opts: '{}', body: '{}' };
+    // The errors of this consumer are thrown.
+    expect(() => consumer.receive(0, { ...late, id: 'x', data: 'no JSON' })).toThrow(/JSON/);
+    const id = await add();
+    await expect.poll(() => runs.map(({ activation }) => activation.id)).toEqual([id]);
+  });
+
   test('offers again when Redis has lost what it knew', async () => {
     await startConsumer(8);
-    await expect.poll(offered).toBe('4');
+    await expect.poll(offered).toBe(4);
     await redis.del(keys.offers(0), keys.dispatches(0));
-    await expect.poll(offered).toBe('4');
+    await expect.poll(offered).toBe(4);
   });
 });

@@ -252,6 +252,7 @@ export function startBullConsumer(
     name,
     // A worker that skips models has to choose its jobs.
     free: () => (skipped.size > 0 ? 0 : limit.available),
+    load: () => held,
     onLost: (shard) => shards[shard]?.lostJobs.check(),
     onError: note,
   });
@@ -288,9 +289,19 @@ export function startBullConsumer(
   return {
     receive(shard, job) {
       const at = offers.received(shard, job);
-      fetchLoops[shard]?.begin(dispatchedJob(job, name, at));
-      // The reaper may have taken it, with all that this process held, while the process stood still.
-      if (Date.now() - at > overdueMs) void shards[shard]?.keeper.renew();
+      let taken: TakenJob;
+      try {
+        taken = dispatchedJob(job, name, at);
+      } catch (error) {
+        // It goes back to the queue, where the fetch that finds it fails it.
+        shards[shard]?.lostJobs.check();
+        note(error);
+        return;
+      }
+      fetchLoops[shard]?.begin(taken);
+      // It may have been taken from us before it came, with all that this process had when it stood still. In the
+      // next turn, because its own lock is kept only from the end of this one on.
+      if (Date.now() - at > overdueMs) setImmediate(() => void shards[shard]?.keeper.renew());
     },
     onBeat: offers.onBeat,
     onGap() {

@@ -44,3 +44,36 @@ test('closing puts back the jobs that a check has found, without the usual wait'
   await lostJobs.close();
   expect(back).toEqual(['lost']);
 });
+
+test('a job is put back though checks come more often than a confirmation takes', async () => {
+  vi.useFakeTimers();
+  try {
+    const { lostJobs, back } = open([{ id: 'lost', token: 't1:1' }]);
+    for (let i = 0; i < 6; i += 1) {
+      lostJobs.check();
+      await vi.advanceTimersByTimeAsync(250);
+    }
+    expect(back).toEqual(['lost']);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('a job that a later check finds is put back a second after the first ones', async () => {
+  vi.useFakeTimers();
+  try {
+    const held = [{ id: 'first', token: 't1:1' }];
+    const { lostJobs, back } = open(held);
+    lostJobs.check();
+    await vi.advanceTimersByTimeAsync(500);
+    held.push({ id: 'second', token: 't2:1' });
+    lostJobs.check();
+    await vi.advanceTimersByTimeAsync(600);
+    expect(back).toEqual(['first']);
+    held.shift();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(back).toEqual(['first', 'second']);
+  } finally {
+    vi.useRealTimers();
+  }
+});

@@ -37,14 +37,16 @@ export function createLostJobs({ held, isKept, putBack, onError }: LostJobsOptio
     working.add(started);
   }
 
+  function confirmLater(unknown: readonly HeldJob[]): void {
+    // A confirmation that is due is not put off: checks may come more often than it takes.
+    if (waiting || unknown.length === 0) return;
+    const candidates = new Map(unknown.map(({ id, token }) => [id, token]));
+    waiting = { candidates, timer: setTimeout(() => start(confirm(candidates)), inFlightMs) };
+  }
+
   async function check(): Promise<void> {
     try {
-      const candidates = new Map((await unknownJobs()).map(({ id, token }) => [id, token]));
-      clearTimeout(waiting?.timer);
-      waiting =
-        candidates.size > 0
-          ? { candidates, timer: setTimeout(() => start(confirm(candidates)), inFlightMs) }
-          : undefined;
+      confirmLater(await unknownJobs());
     } catch (error) {
       onError(error);
     }
@@ -53,8 +55,10 @@ export function createLostJobs({ held, isKept, putBack, onError }: LostJobsOptio
   async function confirm(candidates: ReadonlyMap<string, string>): Promise<void> {
     waiting = undefined;
     try {
-      const lost = (await unknownJobs()).filter(({ id, token }) => candidates.get(id) === token);
-      await Promise.all(lost.map(putBack));
+      const unknown = await unknownJobs();
+      const isLost = ({ id, token }: HeldJob) => candidates.get(id) === token;
+      if (!isClosed) confirmLater(unknown.filter((job) => !isLost(job)));
+      await Promise.all(unknown.filter((job) => isClosed || isLost(job)).map(putBack));
     } catch (error) {
       onError(error);
     }

@@ -11,6 +11,8 @@ export type OffersOptions = {
   name: string;
   /** Free slots over all shards, or 0 while no job may come unasked. */
   free(): number;
+  /** Runs that this worker has: of several workers with free slots, the one with the fewest is sent a job. */
+  load(): number;
   /** A job that was sent to this worker did not arrive. */
   onLost(shard: number): void;
   onError(error: unknown): void;
@@ -21,7 +23,7 @@ export type OffersOptions = {
  * offer (lua/dispatch-job.lua). Each dispatch has a number, by which the worker notices a lost one.
  */
 export type Offers = {
-  /** The number of free slots has changed. */
+  /** What is free, or what may be sent, has changed. */
   changed(): void;
   /** Call it from time to time: it offers again what was withdrawn. */
   refresh(): void;
@@ -41,18 +43,31 @@ const maxInFlight = 16;
 const ttlMs = 86_400_000;
 /** Milliseconds that `close` waits for jobs in flight. */
 const arriveMs = 500;
-/** Free slots by which an offer may be wrong before the worker sends it again; Redis compares workers by it. */
+/** Runs by which an offer may be wrong before the worker sends it again; Redis compares workers by it. */
 const maxDrift = 8;
+
+/**
+ * Milliseconds without an offer after a job was lost, or an offer refused. A subscription that is dead without having broken
+ * looks alive to Redis; the ping of its connection notices within 20 s and subscribes again (`onGap`). That ends the
+ * pause earlier, and so does a job that comes.
+ */
+const doubtMs = 30_000;
 
 const script = loadScript(new URL('lua/offer.lua', import.meta.url));
 
 type Shard = {
-  /** Numbers of dispatches: the last one received, the last one that may come, and one that is lost if it has not come by the next beat. */
+  /** Number of the last job that came. */
   received: number;
+  /** Number of the last job that may be sent. */
   last: number;
+  /** Number of a job that has come by the next beat, unless it is lost. */
   due: number;
   /** Free slots as last offered, less the jobs that came since. */
   offered: number;
+  /** Runs as last offered, and the jobs that came since. */
+  load: number;
+  /** Nothing is offered before this time; ms of performance.now(). */
+  pausedUntil: number;
   /** The call under way; changes meanwhile cause another call after it. */
   sending: Promise<void> | undefined;
   mustSend: boolean;
@@ -63,12 +78,14 @@ type Shard = {
 };
 
 export function createOffers(options: OffersOptions): Offers {
-  const { redis, keys, shards, name, free, onLost, onError } = options;
+  const { redis, keys, shards, name, free, load, onLost, onError } = options;
   const makeShard = (): Shard => ({
     received: 0,
     last: 0,
     due: 0,
     offered: 0,
+    load: 0,
+    pausedUntil: -Infinity,
     sending: undefined,
     mustSend: false,
     isNew: true,
@@ -80,14 +97,21 @@ export function createOffers(options: OffersOptions): Offers {
   let isClosed = false;
   let onArrived = (): void => {};
 
-  const share = () => (isClosed ? 0 : Math.ceil(free() / shards));
+  const isPaused = (one: Shard) => performance.now() < one.pausedUntil;
+  const share = (one: Shard) => (isClosed || isPaused(one) ? 0 : Math.floor(free() / shards));
+  function pause(one: Shard): void {
+    one.pausedUntil = performance.now() + doubtMs;
+  }
   const inFlight = ({ last, received }: Shard) => Math.max(0, last - received);
   const haveArrived = () => all.every((one) => inFlight(one) === 0);
 
   function sendOffer(number: number, one: Shard): Promise<void> {
     one.mustSend = true;
     one.sending ??= sendUntilCurrent(number, one)
-      .catch(onError)
+      .catch((error) => {
+        pause(one);
+        onError(error);
+      })
       .finally(() => {
         one.sending = undefined;
       });
@@ -98,9 +122,10 @@ export function createOffers(options: OffersOptions): Offers {
     while (one.mustSend) {
       one.mustSend = false;
       const { isNew } = one;
-      one.offered = share();
+      one.offered = share(one);
+      one.load = load();
       const touched = [keys.offers(number), keys.dispatches(number)];
-      const args = [name, one.received, one.offered, maxInFlight, ttlMs];
+      const args = [name, one.received, one.offered, maxInFlight, ttlMs, one.load];
       const [sent, last] = (await runScript(redis, script, touched, args)) as [number, number];
       one.last = last;
       if (!isNew) continue;
@@ -111,14 +136,14 @@ export function createOffers(options: OffersOptions): Offers {
 
   /** `mayOfferAnew`: offers slots even if none are offered now. Not after every job that ends: few slots come and go. */
   function refresh(mayOfferAnew: boolean): void {
-    const places = share();
     for (const [number, one] of all.entries()) {
+      const places = share(one);
       const left = inFlight(one);
       const isLess = places < Math.min(left, one.offered);
       // A few free slots come and go: the fetch loops use them.
       const isUsed =
         left > 0 ? left <= maxInFlight / 2 && places >= maxInFlight : mayOfferAnew && places > 0;
-      const isOff = mayOfferAnew && left > 0 && Math.abs(one.offered - places) > maxDrift;
+      const isOff = mayOfferAnew && left > 0 && Math.abs(one.load - load()) > maxDrift;
       if (isLess || isUsed || isOff) void sendOffer(number, one);
     }
   }
@@ -143,7 +168,10 @@ export function createOffers(options: OffersOptions): Offers {
       if (!one) return -Infinity;
       const isGap = sent > one.received + 1 && !one.isNew;
       one.received = Math.max(one.received, sent);
+      // The subscription lives.
+      one.pausedUntil = -Infinity;
       one.offered -= 1;
+      one.load += 1;
       if (isGap) onLost(number);
       if (isClosed) {
         if (haveArrived()) onArrived();
@@ -156,15 +184,18 @@ export function createOffers(options: OffersOptions): Offers {
       one.aheadMs = sentAt - redisAt;
       if (one.due > one.received) {
         one.received = one.due;
+        pause(one);
+        void sendOffer(number, one);
         onLost(number);
       }
       one.due = one.isNew ? 0 : (sent ?? 0);
       const isForgotten = last === undefined && inFlight(one) > 0;
-      const isOpen = inFlight(one) > 0 || share() === 0;
+      const isOpen = inFlight(one) > 0 || share(one) === 0;
+      if (isPaused(one)) return;
       if (one.isNew || isForgotten || !isOpen) void sendOffer(number, one);
     },
     onGap() {
-      for (const one of all) Object.assign(one, { isNew: true, due: 0 });
+      for (const one of all) Object.assign(one, { isNew: true, due: 0, pausedUntil: -Infinity });
     },
     async close() {
       isClosed = true;

@@ -14,4 +14,7 @@ local isKnown = redis.call('HEXISTS', beats, worker) == 1 and redis.call('PTTL',
 if isKnown and redis.set_repl then redis.set_repl(redis.REPL_NONE) end
 redis.call('HSET', beats, worker, beat)
 if not isKnown then redis.call('PEXPIRE', beats, ttl) end
-return {beat, unpack(redis.call('HMGET', dispatches, 'sent:' .. worker, 'last:' .. worker))}
+-- A key that is damaged costs the worker its offers, not its beat.
+local known = redis.pcall('HMGET', dispatches, 'sent:' .. worker, 'last:' .. worker)
+if known.err then return {beat} end
+return {beat, unpack(known)}

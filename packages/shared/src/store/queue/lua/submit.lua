@@ -52,14 +52,14 @@ end
 
 -- Does what take.lua does to a job. The message comes last: no command after it can fail.
 local function dispatch(offer)
-  local worker, number, at = offer[1], offer[2], string.format('%.0f', offer[5])
+  local worker, number, at = offer[1], offer[2], string.format('%.0f', offer[4])
   redis.call('LPUSH', queue.active, id)
   activateJob(queue.job, id, queue.events, worker, token, lockMs, job.timestamp)
   local seal = string.format('{"worker":%s,"activation":1,"at":%s}', cjson.encode(worker), job.timestamp)
   redis.call('XADD', log, '1-0', 's', seal, 'prev', '0-0')
   redis.call('PEXPIRE', log, lifetime)
   redis.call('HSET', request, 'run', '1', 'activation', '1', 'nonce', token, 'worker', worker, 'sealed_at', at)
-  -- The job never waits, so its bytes are not counted; and no job waits to which a class owes its share.
+  -- Its bytes are not counted, because it never waits; and no class is owed its share while no job waits.
   if redis.call('HINCRBY', counts, 'taken', 1) % 64 == 1 then redis.call('PEXPIRE', counts, job.ttl) end
   takeOffer(offers, dispatches, offer)
   local message = {'job', string.format('%.0f', number), at, id, token, job.data, job.opts, text}
@@ -76,7 +76,12 @@ local function create()
     redis.call('HSET', once, 'id', id, 'request', request, 'fingerprint', fingerprint)
     redis.call('PEXPIRE', once, lifetime)
   end
-  -- A damaged offer must not fail the request: the job waits then, as without an offer.
+  -- Also of a job that is dispatched, whose message may be lost: the run that begins strikes it out.
+  if deadline ~= '' then
+    redis.call('ZADD', deadlines, deadline, id)
+    redis.call('PEXPIRE', deadlines, job.ttl)
+  end
+  -- A request is not lost by what is wrong with an offer: it waits then, as where there is none.
   local isKnown, offer = pcall(choose)
   if isKnown and offer then
     addJob(queue, id, job)
@@ -88,10 +93,6 @@ local function create()
   addJob(queue, id, job, score, beginning)
   -- Nothing else would end BullMQ's hash of a job that is lost.
   redis.call('PEXPIRE', queue.job, job.ttl)
-  if deadline ~= '' then
-    redis.call('ZADD', deadlines, deadline, id)
-    redis.call('PEXPIRE', deadlines, job.ttl)
-  end
 end
 
 local created, problem = pcall(create)
