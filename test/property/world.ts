@@ -12,7 +12,7 @@ import { unlimited } from '../../apps/worker/src/quota/settlement.fixture.ts';
 import { uncounted } from '../../apps/worker/src/observe/metrics.fixture.ts';
 import { run } from '../../apps/worker/src/run/run.ts';
 import type { StopReason } from '../../apps/worker/src/run/run.ts';
-import { openGate } from '../../apps/worker/src/upstream/gate.fixture.ts';
+import { openTargets } from '../../apps/worker/src/upstream/gate.fixture.ts';
 import { openReader } from './reader.ts';
 import type { Given } from './reader.ts';
 import type { Op, Scenario } from './scenario.ts';
@@ -118,7 +118,7 @@ export class World {
       onError: (error) => this.errors.push(error),
       policy: () => ({ continuation: 'auto', onSlowFirstToken: onSlow, holdToolCalls, timeoutMs }),
       routes: (wanted) => wanted.map((one, i) => ({ ...one, prefill: targets[i] ?? false })),
-      openGate,
+      openTargets,
       call: (options) => {
         const attempt = worker.dead ? { ...inert, outcome: never } : this.#upstreams.call(options);
         const call = this.calls.at(-1);

@@ -85,7 +85,7 @@ const intake = createIntake({
   log,
   loop: loopDelay,
   onChange: (isAtRest) => (isAtRest ? loop.rest() : loop.resume()),
-  plightOf: (model) => upstreams.plightOf(model),
+  availabilityOf: (model) => upstreams.availabilityOf(model),
   maxWaitMsOf: (model) => config.models[model]?.maxWaitMs ?? 0,
   now: Date.now,
 });
@@ -157,7 +157,7 @@ const channel = await channels.openWorker(name, {
   onQuestion: (question) => answerReport(question),
   onFinished: (id) => runs.stop(id, 'finished'),
   onJob: (shard, job) => receive(shard, job),
-  onJobsWaiting: (shard, jobs) => intake.summoned(shard, jobs),
+  onJobsWaiting: (shard, jobs) => intake.makeRoomFor(shard, jobs),
   // The word that a request ended may have been missed; and in the meantime we may have been taken
   // for dead, and our jobs with us.
   onGap: () => {
@@ -202,7 +202,7 @@ const consumer = startBullConsumer(
         maxLogChars: limits.streamLogBytes,
         policy: upstreams.policy,
         routes: upstreams.routes,
-        openGate: upstreams.openGate,
+        openTargets: upstreams.openTargets,
         call: upstreams.call,
         mayHedge: hedges.take,
         returnHedge: hedges.giveBack,

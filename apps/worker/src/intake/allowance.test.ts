@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { afterWait, newAllowance } from './allowance.ts';
-import type { Allowance, Left } from './allowance.ts';
+import type { Allowance, EndedWait } from './allowance.ts';
 
 const at = 1_000_000;
-const waited = (ms: number, more: Partial<Left> = {}): Left => ({
+const waited = (ms: number, more: Partial<EndedWait> = {}): EndedWait => ({
   satAt: at - ms,
   at,
   through: true,
@@ -11,7 +11,7 @@ const waited = (ms: number, more: Partial<Left> = {}): Left => ({
   maxWaitMs: 30_000,
   ...more,
 });
-const after = (allowance: Allowance, ...waits: Left[]): number =>
+const after = (allowance: Allowance, ...waits: EndedWait[]): number =>
   waits.reduce(afterWait, allowance).size;
 const of = (size: number): Allowance => ({ ...newAllowance, size });
 

@@ -11,7 +11,7 @@ export type Allowance = {
 };
 
 /** One that waited in the line, and left it. Times in milliseconds since the epoch. */
-export type Left = {
+export type EndedWait = {
   satAt: number;
   at: number;
   /** It got through to a target; else its patience ended. */
@@ -36,7 +36,7 @@ export const newAllowance: Allowance = { size: smallest, cutAt: -Infinity };
 
 export function afterWait(
   { size, cutAt }: Allowance,
-  { satAt, at, through, wasFull, maxWaitMs }: Left,
+  { satAt, at, through, wasFull, maxWaitMs }: EndedWait,
 ): Allowance {
   const waitedMs = at - satAt;
   // A quarter: behind one that waited so long, those of a line as long again still get through in time.

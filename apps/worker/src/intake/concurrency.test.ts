@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../upstream/selection/simulation.fixture.ts';
-import { fewestPlaces, placesFor } from './concurrency.ts';
+import { minConcurrency, concurrencyLimit } from './concurrency.ts';
 
 const ceiling = 2048;
 const load = { lateMs: 0, running: 0, ceiling, wanted: 0 };
@@ -17,7 +17,12 @@ function createLoop({ cost = 1 / 1000, running = 0, error = 0 } = {}) {
     return ((5 * use) / (1 - use)) * (1 + error * (2 * random() - 1)) + loop.pauseMs;
   };
   function look(): number {
-    const places = placesFor({ lateMs: lateMs(), running: loop.running, ceiling, wanted: 0 });
+    const places = concurrencyLimit({
+      lateMs: lateMs(),
+      running: loop.running,
+      ceiling,
+      wanted: 0,
+    });
     loop.running -= Math.ceil(loop.running / 20);
     loop.pauseMs = 0;
     loop.running = Math.max(loop.running, Math.min(places, loop.offered));
@@ -65,9 +70,9 @@ describe('the places of a worker', () => {
     const loop = createLoop();
     for (let i = 0; i < 100; i++) {
       loop.pauseMs = 500;
-      expect(loop.look()).toBeGreaterThanOrEqual(fewestPlaces);
+      expect(loop.look()).toBeGreaterThanOrEqual(minConcurrency);
     }
-    expect(loop.look()).toBeGreaterThanOrEqual(fewestPlaces);
+    expect(loop.look()).toBeGreaterThanOrEqual(minConcurrency);
     loop.looks(5);
     expect(loop.running).toBeGreaterThan(500);
   });
@@ -93,12 +98,12 @@ describe('the places of a worker', () => {
   });
 
   it('have room for a dead worker’s jobs at once, however late the loop is', () => {
-    expect(placesFor({ ...load, lateMs: 200, running: 300, wanted: 500 })).toBe(500);
-    expect(placesFor({ ...load, running: 10, wanted: 5000 })).toBe(ceiling);
+    expect(concurrencyLimit({ ...load, lateMs: 200, running: 300, wanted: 500 })).toBe(500);
+    expect(concurrencyLimit({ ...load, running: 10, wanted: 5000 })).toBe(ceiling);
   });
 
   it('are never more than the ceiling, however small that is', () => {
-    expect(placesFor({ ...load, ceiling: 4, running: 4 })).toBe(4);
-    expect(placesFor({ ...load, ceiling: 4 })).toBe(4);
+    expect(concurrencyLimit({ ...load, ceiling: 4, running: 4 })).toBe(4);
+    expect(concurrencyLimit({ ...load, ceiling: 4 })).toBe(4);
   });
 });

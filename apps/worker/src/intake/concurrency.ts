@@ -9,11 +9,11 @@ export const targetLateMs = 20;
  * The places of a worker that does nothing, or whose loop is late whatever it does: 64 streams are a few
  * percent of a loop's time, so what makes it late then is none of them.
  */
-export const fewestPlaces = 64;
+export const minConcurrency = 64;
 /** What one look may change at most, either way: doubling is as fast a start as can still be stopped. */
 const mostChange = 2;
 
-export type Load = {
+export type LoopLoad = {
   /** Milliseconds, the mean since the last look. */
   lateMs: number;
   /** Runs under way at the busiest moment since the last look, without those that wait for a target. */
@@ -29,10 +29,10 @@ export type Load = {
  * left. There is no memory in it: what was decided before is seen only by the runs that came of it, so that
  * one bad moment (garbage is collected) costs one look, and errors do not add up.
  */
-export function placesFor({ lateMs, running, ceiling, wanted }: Load): number {
+export function concurrencyLimit({ lateMs, running, ceiling, wanted }: LoopLoad): number {
   // The fourth root: near its end a loop's turns grow several times as fast as the runs that share them, and
   // what was taken too much stays for as long as an answer takes.
   const left = (targetLateMs / lateMs) ** (1 / 4);
   const factor = Math.min(mostChange, Math.max(1 / mostChange, left));
-  return Math.min(ceiling, Math.max(fewestPlaces, wanted, Math.ceil(running * factor)));
+  return Math.min(ceiling, Math.max(minConcurrency, wanted, Math.ceil(running * factor)));
 }

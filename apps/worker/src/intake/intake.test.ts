@@ -22,7 +22,7 @@ function setUp({ ceiling = 2048 } = {}) {
     ceiling,
     log: { describe: async (id) => state.logs.get(id) as Described | undefined },
     loop: loopThatIsLate(() => state.lateMs),
-    plightOf: () => 'limited',
+    availabilityOf: () => 'limited',
     maxWaitMsOf: () => 30_000,
     now: () => state.now,
   });
@@ -59,7 +59,7 @@ it('a worker has places for twice as many as run, and beside them for those that
   for (let i = 0; i < 100; i++) void take(`r${i}`, 1, 'other');
   await settled();
   expect(look()).toEqual(['places 200']);
-  for (let i = 0; i < 30; i++) intake.lines.sat('other');
+  for (let i = 0; i < 30; i++) intake.lines.waitStarted('other');
   told.length = 0;
   // Of the hundred seventy run, and the busiest moment since was before those thirty sat down.
   expect(look()).toEqual(['places 230']);
@@ -90,8 +90,8 @@ it('a dead worker’s jobs have room at once and for a while, whatever the loop 
   for (let i = 0; i < 100; i++) void take(`r${i}`, 1, 'other');
   await settled();
   look(500);
-  intake.summoned(0, 300);
-  intake.summoned(1, 50);
+  intake.makeRoomFor(0, 300);
+  intake.makeRoomFor(1, 50);
   expect(told.splice(0)).toEqual(['places 400', 'rush 0 300', 'places 450', 'rush 1 50']);
   expect(look(500)).toEqual(['places 450']);
   state.now += 2000;
@@ -100,7 +100,7 @@ it('a dead worker’s jobs have room at once and for a while, whatever the loop 
 
 it('a job of a model whose line is full goes back without a word in its log', async () => {
   const { intake, ends, take, settled } = setUp();
-  intake.lines.sat('m');
+  intake.lines.waitStarted('m');
   expect(await take('new')).toEqual({ kind: 'not_yet' });
   expect(ends).toEqual([]);
   void take('of another model', 1, 'other');
@@ -111,7 +111,7 @@ it('a job of a model whose line is full goes back without a word in its log', as
 
 it('a job that another worker had goes back only where its log is empty', async () => {
   const { intake, state, ends, take, settled } = setUp();
-  intake.lines.sat('m');
+  intake.lines.waitStarted('m');
   state.logs.set('untouched', { last: { run: 0, seq: 0 } });
   state.logs.set('begun', { last: { run: 1, seq: 3 } });
   state.logs.set('ended', { last: { run: 0, seq: 0 }, ended: 'cancelled' });
@@ -138,14 +138,14 @@ it('a run that begins when the worker has come to rest meanwhile wakes it', asyn
     ceiling: 2048,
     log: { describe: () => described.promise },
     loop: loopThatIsLate(() => 0),
-    plightOf: () => 'limited',
+    availabilityOf: () => 'limited',
     maxWaitMsOf: () => 30_000,
     onChange: (isAtRest) => rests.push(isAtRest),
     now: () => clock,
   });
   onTestFinished(() => intake.close());
   intake.attach({ setConcurrency() {}, skip() {}, fetchBurst() {} });
-  intake.lines.sat('m');
+  intake.lines.waitStarted('m');
   let begun = 0;
   const handle = intake.admitting(async () => {
     begun += 1;
@@ -154,7 +154,7 @@ it('a run that begins when the worker has come to rest meanwhile wakes it', asyn
   const data = { model: 'm' } as JobData;
   const lockLost = new AbortController().signal;
   const run = handle({ id: 'begun', number: 2, data, token: 't', lockLost });
-  intake.lines.left('m', clock, 'gone');
+  intake.lines.waitEnded('m', clock, 'gone');
   clock += 30_000;
   intake.look();
   intake.look();

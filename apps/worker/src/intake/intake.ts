@@ -2,9 +2,9 @@ import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
 import type { StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { LoopDelay } from '@millrace/shared/runtime/loop-delay';
 import type { Activation, ActivationHandler, JobConsumer } from '@millrace/shared/store/queue/port';
-import type { LineWatch, Plight } from '../upstream/selection/port.ts';
-import { createLines } from './queues.ts';
-import { fewestPlaces, placesFor } from './concurrency.ts';
+import type { WaitLimits, Availability } from '../upstream/selection/port.ts';
+import { createModelQueues } from './queues.ts';
+import { minConcurrency, concurrencyLimit } from './concurrency.ts';
 
 /* How much a worker takes: as many jobs as its event loop carries, and none that could only wait. */
 
@@ -13,7 +13,7 @@ export type IntakeOptions = {
   ceiling: number;
   log: Pick<StreamLog, 'describe'>;
   loop: LoopDelay;
-  plightOf(model: string): Plight;
+  availabilityOf(model: string): Availability;
   /** Milliseconds (`models.*.maxWait`). */
   maxWaitMsOf(model: string): number;
   /** From now on there are runs, or there were none for a while. */
@@ -23,7 +23,7 @@ export type IntakeOptions = {
 
 export type Intake = {
   /** Whom the requests that wait for a target ask how many of them may. */
-  readonly lines: LineWatch;
+  readonly lines: WaitLimits;
   /** For the consumer's start, in places. */
   readonly places: number;
   /** Sends back what can only wait, and counts the others while they run. */
@@ -31,7 +31,7 @@ export type Intake = {
   /** From here on it is told how much to take. */
   attach(consumer: Pick<JobConsumer, 'skip' | 'fetchBurst' | 'setConcurrency'>): void;
   /** A dead worker's jobs: there is room for them, whatever else there is. */
-  summoned(shard: number, jobs: number): void;
+  makeRoomFor(shard: number, jobs: number): void;
   /** What a look does; called by a timer. */
   look(): void;
   snapshot(): IntakeSnapshot;
@@ -57,12 +57,12 @@ const summonsMs = 2000;
 type Consumer = Parameters<Intake['attach']>[0];
 
 export function createIntake(options: IntakeOptions): Intake {
-  const { ceiling, log, loop, plightOf, maxWaitMsOf, onChange, now } = options;
+  const { ceiling, log, loop, availabilityOf, maxWaitMsOf, onChange, now } = options;
   let consumer: Consumer | undefined;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
-  const lines = createLines({
-    plightOf,
+  const modelQueues = createModelQueues({
+    availabilityOf,
     maxWaitMsOf,
     now,
     onAvoid: (models) => consumer?.skip(models),
@@ -70,13 +70,13 @@ export function createIntake(options: IntakeOptions): Intake {
   /** Runs, those that wait for a target too. */
   let held = 0;
   let busiest = 0;
-  let places = Math.min(ceiling, fewestPlaces);
+  let places = Math.min(ceiling, minConcurrency);
   let lookedAt = now();
   let lateMs = 0;
   let wanted = { places: 0, until: 0 };
   const putBack = new Map<string, number>();
 
-  const running = (): number => held - lines.seats;
+  const running = (): number => held - modelQueues.parked;
 
   /** Since the last look. A loop that stood still all the time has measured nothing, but it is late itself. */
   function lateness(at: number): number {
@@ -85,30 +85,30 @@ export function createIntake(options: IntakeOptions): Intake {
     return ownMs > lookMs ? Math.max(meanMs, ownMs) : meanMs;
   }
 
-  function tell(): void {
+  function applyLimit(): void {
     // Who waits for a target costs the loop nothing and takes nobody's place; `limits.waiting` bounds them.
-    consumer?.setConcurrency(places + lines.seats);
+    consumer?.setConcurrency(places + modelQueues.parked);
   }
 
   function look(): void {
     const at = now();
     lateMs = lateness(at);
     lookedAt = at;
-    lines.tick();
-    places = placesFor({
+    modelQueues.tick();
+    places = concurrencyLimit({
       lateMs,
       running: Math.max(busiest, running()),
       ceiling,
       wanted: wanted.until > at ? wanted.places : 0,
     });
     busiest = running();
-    tell();
-    const isIdle = held === 0 && lines.quiet && wanted.until <= at;
-    if (isIdle && places === Math.min(ceiling, fewestPlaces)) rest();
+    applyLimit();
+    const isIdle = held === 0 && modelQueues.isIdle && wanted.until <= at;
+    if (isIdle && places === Math.min(ceiling, minConcurrency)) stopTimer();
   }
 
   /** Nothing runs: as many places as now are what every look would find. */
-  function rest(): void {
+  function stopTimer(): void {
     if (timer === undefined) return;
     clearInterval(timer);
     timer = undefined;
@@ -117,7 +117,7 @@ export function createIntake(options: IntakeOptions): Intake {
     onChange?.(true);
   }
 
-  function wake(): void {
+  function startTimer(): void {
     if (timer !== undefined || isClosed || !consumer) return;
     lookedAt = now();
     timer = setInterval(look, lookMs).unref();
@@ -126,33 +126,33 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   /** Whether it is to wait in the queue. Nothing is written for it: its log knows nothing of this worker. */
-  async function goesBack({ id, number, data }: Activation): Promise<boolean> {
-    if (!lines.avoided.has(data.model)) return false;
+  async function mayRequeue({ id, number, data }: Activation): Promise<boolean> {
+    if (!modelQueues.avoided.has(data.model)) return false;
     // Whoever had it before put it back, with nothing shown: the number rises with a run that did more.
     if (number === 1) return true;
     // A reader may have a part of its answer.
     const described = await log.describe(id).catch(() => undefined);
     const isFresh = described && !described.ended && sameEntryId(described.last, logStart);
-    return isFresh === true && lines.avoided.has(data.model);
+    return isFresh === true && modelQueues.avoided.has(data.model);
   }
 
   const countBack = (model: string): void => void putBack.set(model, (putBack.get(model) ?? 0) + 1);
 
   return {
-    lines,
+    lines: modelQueues,
     get places() {
       return places;
     },
     admitting: (handle) => async (activation) => {
       const { model } = activation.data;
-      wake();
-      if (await goesBack(activation)) {
+      startTimer();
+      if (await mayRequeue(activation)) {
         countBack(model);
         return { kind: 'not_yet' };
       }
       held += 1;
       // It may have come to rest while the log was asked.
-      wake();
+      startTimer();
       busiest = Math.max(busiest, running());
       try {
         const outcome = await handle(activation);
@@ -164,27 +164,27 @@ export function createIntake(options: IntakeOptions): Intake {
     },
     attach(attached) {
       consumer = attached;
-      consumer.skip(lines.avoided);
-      tell();
-      wake();
+      consumer.skip(modelQueues.avoided);
+      applyLimit();
+      startTimer();
     },
-    summoned(shard, jobs) {
-      wake();
+    makeRoomFor(shard, jobs) {
+      startTimer();
       const at = now();
       // Several shards of one dead worker call one after the other.
       const before = wanted.until > at ? wanted.places : running();
       wanted = { places: Math.max(before, running()) + jobs, until: at + summonsMs };
       places = Math.min(ceiling, Math.max(places, wanted.places));
-      tell();
+      applyLimit();
       consumer?.fetchBurst(shard, jobs);
     },
     look,
     snapshot: () => ({
       places,
       running: running(),
-      waiting: lines.seats,
+      waiting: modelQueues.parked,
       loopDelayMs: Math.round(lateMs * 10) / 10,
-      models: lines.snapshot(),
+      models: modelQueues.snapshot(),
       putBack: Object.fromEntries(putBack),
     }),
     close() {

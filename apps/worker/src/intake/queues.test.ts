@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { createClock } from '../upstream/selection/clock.fixture.ts';
-import type { Plight } from '../upstream/selection/port.ts';
-import { createLines } from './queues.ts';
+import type { Availability } from '../upstream/selection/port.ts';
+import { createModelQueues } from './queues.ts';
 
 function setUp() {
   const clock = createClock();
-  const plights = new Map<string, Plight>();
+  const plights = new Map<string, Availability>();
   const told: string[][] = [];
-  const lines = createLines({
-    plightOf: (model) => plights.get(model) ?? 'limited',
+  const lines = createModelQueues({
+    availabilityOf: (model) => plights.get(model) ?? 'limited',
     maxWaitMsOf: () => 30_000,
     onAvoid: (models) => told.push([...models]),
     now: clock.now,
@@ -16,9 +16,9 @@ function setUp() {
   /** Sits down, and gets up after so long. */
   async function wait(ms: number, how: 'through' | 'gave_up' | 'gone' = 'through') {
     const satAt = clock.now();
-    lines.sat('m');
+    lines.waitStarted('m');
     await clock.pass(ms);
-    lines.left('m', satAt, how);
+    lines.waitEnded('m', satAt, how);
   }
   return { clock, plights, told, lines, wait };
 }
@@ -26,10 +26,10 @@ function setUp() {
 describe('the line of a model that lacks room', () => {
   it('is full with one at first: no more of its jobs are taken until that one is gone', async () => {
     const { clock, told, lines } = setUp();
-    lines.sat('m');
+    lines.waitStarted('m');
     expect(told).toEqual([['m']]);
     expect([lines.isFull('m'), lines.isFull('other')]).toEqual([true, false]);
-    lines.left('m', clock.now(), 'gone');
+    lines.waitEnded('m', clock.now(), 'gone');
     expect(told).toEqual([['m'], []]);
     expect(lines.isFull('m')).toBe(false);
   });
@@ -40,17 +40,17 @@ describe('the line of a model that lacks room', () => {
     await wait(300);
     // A line that was never full says nothing.
     expect(lines.snapshot()).toMatchObject({ m: { allowance: 2 } });
-    for (let i = 0; i < 2; i++) lines.sat('m');
+    for (let i = 0; i < 2; i++) lines.waitStarted('m');
     expect(lines.isFull('m')).toBe(true);
     const satAt = clock.now();
     await clock.pass(8000);
-    lines.left('m', satAt, 'through');
+    lines.waitEnded('m', satAt, 'through');
     expect(lines.snapshot()).toMatchObject({ m: { allowance: 1, waiting: 1, avoided: true } });
   });
 
   it('stays limited while its target looks open, because one of them asks', () => {
     const { plights, lines } = setUp();
-    lines.sat('m');
+    lines.waitStarted('m');
     plights.set('m', 'open');
     lines.tick();
     expect([lines.isFull('m'), lines.isLimited('m')]).toEqual([true, true]);
@@ -59,13 +59,13 @@ describe('the line of a model that lacks room', () => {
   it('has no room to miss where all its targets are broken: whoever comes may wait', () => {
     const { plights, told, lines } = setUp();
     plights.set('m', 'broken');
-    for (let i = 0; i < 10; i++) lines.sat('m');
+    for (let i = 0; i < 10; i++) lines.waitStarted('m');
     expect([told, lines.isFull('m'), lines.isLimited('m')]).toEqual([[], false, false]);
   });
 
   it('is no longer full when its targets break', () => {
     const { plights, told, lines } = setUp();
-    lines.sat('m');
+    lines.waitStarted('m');
     plights.set('m', 'broken');
     lines.tick();
     expect(told).toEqual([['m'], []]);
@@ -73,7 +73,7 @@ describe('the line of a model that lacks room', () => {
 
   it('is left alone for a second when one goes back from it', async () => {
     const { clock, told, lines } = setUp();
-    lines.rest('m');
+    lines.coolDown('m');
     expect([told, lines.isFull('m')]).toEqual([[['m']], true]);
     await clock.pass(900);
     lines.tick();

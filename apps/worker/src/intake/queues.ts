@@ -1,10 +1,10 @@
-import type { LineWatch, Plight } from '../upstream/selection/port.ts';
+import type { WaitLimits, Availability } from '../upstream/selection/port.ts';
 import { afterWait, newAllowance } from './allowance.ts';
 import type { Allowance } from './allowance.ts';
 
-export type LinesOptions = {
+export type ModelQueuesOptions = {
   /** Whether the targets of a model can be asked, as far as this worker knows. */
-  plightOf(model: string): Plight;
+  availabilityOf(model: string): Availability;
   /** Milliseconds that a request of the model may wait in all. */
   maxWaitMsOf(model: string): number;
   /** From now on no jobs of these models are to be taken. Called before anything goes back to the queue. */
@@ -12,26 +12,26 @@ export type LinesOptions = {
   now(): number;
 };
 
-export type Lines = LineWatch & {
+export type ModelQueues = WaitLimits & {
   /** What time alone changes; called by a timer. */
   tick(): void;
   /** Models of which no jobs are taken. */
   readonly avoided: ReadonlySet<string>;
   /** Requests that wait, of all models. */
-  readonly seats: number;
+  readonly parked: number;
   /** Nothing that time alone would change. */
-  readonly quiet: boolean;
+  readonly isIdle: boolean;
   /** For /admin/upstreams. */
   snapshot(): Record<string, { allowance: number; waiting: number; avoided: boolean }>;
 };
 
-type Line = {
+type ModelQueue = {
   allowance: Allowance;
   /** Those that wait, and those that were woken and may come back. */
-  seats: number;
+  parked: number;
   /** It is for want of room that they wait. Kept until none waits: while one asks, its target looks open. */
   isLimited: boolean;
-  restUntil: number;
+  coolDownUntil: number;
   touchedAt: number;
 };
 
@@ -39,38 +39,44 @@ type Line = {
  * Milliseconds for which no jobs of a model are taken after one went back from a line that was not full:
  * else it would be taken again at once, by the same worker.
  */
-const restMs = 1000;
+const coolDownMs = 1000;
 /** Milliseconds that the allowance of a line in which nobody waits is remembered: limits come back. */
 const keptMs = 30_000;
 
 /** What this worker allows for the lines of its models, and of which it takes no more. */
-export function createLines({ plightOf, maxWaitMsOf, onAvoid, now }: LinesOptions): Lines {
-  const lines = new Map<string, Line>();
+export function createModelQueues({
+  availabilityOf,
+  maxWaitMsOf,
+  onAvoid,
+  now,
+}: ModelQueuesOptions): ModelQueues {
+  const queues = new Map<string, ModelQueue>();
   let avoided: ReadonlySet<string> = new Set();
-  let seats = 0;
+  let parked = 0;
 
-  function lineOf(model: string): Line {
-    const line = lines.get(model) ?? {
+  function queueOf(model: string): ModelQueue {
+    const queue = queues.get(model) ?? {
       allowance: newAllowance,
-      seats: 0,
+      parked: 0,
       isLimited: false,
-      restUntil: 0,
+      coolDownUntil: 0,
       touchedAt: 0,
     };
-    lines.set(model, line);
-    line.touchedAt = now();
-    return line;
+    queues.set(model, queue);
+    queue.touchedAt = now();
+    return queue;
   }
 
-  function look(model: string, line: Line): void {
-    const plight = plightOf(model);
-    if (plight !== 'open') line.isLimited = plight === 'limited';
+  function look(model: string, queue: ModelQueue): void {
+    const availability = availabilityOf(model);
+    if (availability !== 'open') queue.isLimited = availability === 'limited';
   }
 
-  const isFull = (line: Line): boolean => line.isLimited && line.seats >= line.allowance.size;
+  const isFull = (queue: ModelQueue): boolean =>
+    queue.isLimited && queue.parked >= queue.allowance.size;
 
-  function settle(model: string, line: Line): void {
-    const shallAvoid = isFull(line) || line.restUntil > now();
+  function settle(model: string, queue: ModelQueue): void {
+    const shallAvoid = isFull(queue) || queue.coolDownUntil > now();
     if (shallAvoid === avoided.has(model)) return;
     const changed = new Set(avoided);
     if (shallAvoid) changed.add(model);
@@ -80,60 +86,62 @@ export function createLines({ plightOf, maxWaitMsOf, onAvoid, now }: LinesOption
   }
 
   return {
-    sat(model) {
-      const line = lineOf(model);
-      line.seats += 1;
-      seats += 1;
-      look(model, line);
-      settle(model, line);
+    waitStarted(model) {
+      const queue = queueOf(model);
+      queue.parked += 1;
+      parked += 1;
+      look(model, queue);
+      settle(model, queue);
     },
-    left(model, satAt, how) {
-      const line = lineOf(model);
-      if (line.isLimited && how !== 'gone') {
-        line.allowance = afterWait(line.allowance, {
+    waitEnded(model, satAt, how) {
+      const queue = queueOf(model);
+      if (queue.isLimited && how !== 'gone') {
+        queue.allowance = afterWait(queue.allowance, {
           satAt,
           at: now(),
           through: how === 'through',
-          wasFull: isFull(line),
+          wasFull: isFull(queue),
           maxWaitMs: maxWaitMsOf(model),
         });
       }
-      line.seats -= 1;
-      seats -= 1;
-      if (line.seats === 0) line.isLimited = false;
-      settle(model, line);
+      queue.parked -= 1;
+      parked -= 1;
+      if (queue.parked === 0) queue.isLimited = false;
+      settle(model, queue);
     },
     // What is told to go back must not be taken again at once: it is the avoided ones that are told so.
     isFull: (model) => avoided.has(model),
     isLimited(model) {
-      const plight = plightOf(model);
-      return plight === 'open' ? (lines.get(model)?.isLimited ?? false) : plight === 'limited';
+      const availability = availabilityOf(model);
+      return availability === 'open'
+        ? (queues.get(model)?.isLimited ?? false)
+        : availability === 'limited';
     },
-    rest(model) {
-      const line = lineOf(model);
-      line.restUntil = now() + restMs;
-      settle(model, line);
+    coolDown(model) {
+      const queue = queueOf(model);
+      queue.coolDownUntil = now() + coolDownMs;
+      settle(model, queue);
     },
     tick() {
-      for (const [model, line] of lines) {
-        if (line.seats > 0) look(model, line);
-        settle(model, line);
-        const isOver = line.seats === 0 && line.touchedAt + keptMs <= now();
-        if (isOver && !avoided.has(model)) lines.delete(model);
+      for (const [model, queue] of queues) {
+        if (queue.parked > 0) look(model, queue);
+        settle(model, queue);
+        const isOver = queue.parked === 0 && queue.touchedAt + keptMs <= now();
+        if (isOver && !avoided.has(model)) queues.delete(model);
       }
     },
     get avoided() {
       return avoided;
     },
-    get seats() {
-      return seats;
+    get parked() {
+      return parked;
     },
-    get quiet() {
-      return lines.size === 0;
+    get isIdle() {
+      return queues.size === 0;
     },
     snapshot: () =>
       Object.fromEntries(
-        [...lines].map(([model, { allowance, seats: waiting }]) => [
+        [...queues].map(([model, { allowance, parked: waiting }]) => [
           model,
           { allowance: allowance.size, waiting, avoided: avoided.has(model) },
         ]),

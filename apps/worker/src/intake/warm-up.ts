@@ -12,7 +12,7 @@ import { wireFormats } from '../provider/wire-formats.ts';
 import { run } from '../run/run.ts';
 import type { CallOptions, RunDeps } from '../run/run.ts';
 import type { Upstream } from '../upstream/call.ts';
-import type { Gate, Permit } from '../upstream/gate.ts';
+import type { TargetAccess, Permit } from '../upstream/gate.ts';
 
 /*
  * A process that has served nothing takes twice the CPU for its first streams, and the first streams of a new
@@ -148,7 +148,7 @@ function dryDeps(
     maxLogChars: 1e6,
     policy: () => undefined,
     routes: (asked) => asked.map((target) => ({ ...target, prefill: true })),
-    openGate: ({ routes }) => openGate(routes),
+    openTargets: ({ routes }) => openGate(routes),
     call,
     mayHedge: () => false,
     returnHedge() {},
@@ -168,13 +168,13 @@ const permit: Permit = {
   cancel() {},
 };
 
-const openGate = (routes: Parameters<RunDeps['openGate']>[0]['routes']): Gate => ({
+const openGate = (routes: Parameters<RunDeps['openTargets']>[0]['routes']): TargetAccess => ({
   look: () => ({ open: routes, shut: [] }),
   opensAt: () => 0,
-  enter: () => permit,
+  acquire: () => permit,
   hasOtherKey: () => false,
   wait: () => Promise.resolve({ kind: 'aborted' }),
-  goBack: () => false,
+  requeue: () => false,
   close() {},
 });
 

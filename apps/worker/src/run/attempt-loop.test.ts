@@ -11,8 +11,8 @@ import type { History } from '../continuation/history.ts';
 import type { Route } from '../continuation/plan.ts';
 import { uncounted } from '../observe/metrics.fixture.ts';
 import type { CallOptions, RunDeps } from './run.ts';
-import { openGate } from '../upstream/gate.fixture.ts';
-import type { Need } from '../upstream/gate.ts';
+import { openTargets } from '../upstream/gate.fixture.ts';
+import type { WaitNeed } from '../upstream/gate.ts';
 import type { WaitOutcome } from '../upstream/selection/place.ts';
 
 /* A run's way up the ladder, with upstream calls that a test plays itself. */
@@ -41,7 +41,7 @@ function start(
   const deps: Partial<RunDeps> = {
     policy: () => undefined,
     routes: () => routes,
-    openGate,
+    openTargets,
     mayHedge: () => true,
     returnHedge() {},
     now: () => 1234,
@@ -188,12 +188,12 @@ describe('a request that has to wait', () => {
 
   /** Only the primary may be asked; the wait ends as it is told to. */
   function waitsIn(history: History, waited: WaitOutcome, open = [primary]) {
-    const needs: Need[] = [];
+    const needs: WaitNeed[] = [];
     const waits: { routes: string[]; urgent: boolean }[] = [];
     let closed = 0;
     const world = start(history, [primary, backup, third], {
-      openGate: (request) => ({
-        ...openGate(request),
+      openTargets: (request) => ({
+        ...openTargets(request),
         look: () => ({ open, shut: [backup, third] }),
         async wait(routes, need) {
           const { urgent } = need;
@@ -228,7 +228,7 @@ describe('a request that has to wait', () => {
 
     async function refused(code: AttemptOutcome, goBack: boolean) {
       const world = start(historyOf(), [primary], {
-        openGate: (request) => ({ ...openGate(request), goBack: () => goBack }),
+        openTargets: (request) => ({ ...openTargets(request), requeue: () => goBack }),
       });
       world.calls[0]?.end(code);
       return { conclusion: await world.conclusion, told: world.told() };
@@ -256,7 +256,7 @@ describe('a request that has to wait', () => {
         ended(i + 1, 'upstream_rate_limited'),
       ]).flat();
       const { conclusion } = start(historyOf(...often), [primary], {
-        openGate: (request) => ({ ...openGate(request), goBack: () => true }),
+        openTargets: (request) => ({ ...openTargets(request), requeue: () => true }),
       });
       expect(await conclusion).toMatchObject({ kind: 'failed' });
     });

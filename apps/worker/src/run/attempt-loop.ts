@@ -16,7 +16,7 @@ import { isEmpty, plainText } from '../continuation/delivered.ts';
 import { timeLimit } from '../continuation/time-limit.ts';
 import { readTraits } from '../continuation/traits.ts';
 import type { Policy, RunDeps } from './run.ts';
-import type { Need } from '../upstream/gate.ts';
+import type { WaitNeed } from '../upstream/gate.ts';
 
 export type AttemptLoopOptions = {
   activation: Activation;
@@ -75,15 +75,15 @@ export async function runAttempts(
 
   const { model } = data;
   const routes = deps.routes(data.targets, model);
-  const gate = deps.openGate({ model, routes, body, signal, deadlineAt });
+  const targets = deps.openTargets({ model, routes, body, signal, deadlineAt });
   /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
   const isUrgent = () => !isEmpty(history.delivered);
-  const need = (): Need => ({
+  const need = (): WaitNeed => ({
     urgent: isUrgent(),
     isFresh: history.attempts.length === 0,
     isDetached: !data.attached,
   });
-  const look = () => gate.look(isUrgent());
+  const look = () => targets.look(isUrgent());
 
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;
@@ -96,7 +96,7 @@ export async function runAttempts(
       history,
       // By this run: what others left open was ended when it began.
       asked: history.attempts.filter(({ outcome }) => outcome === 'open'),
-      otherKey: routes.filter(gate.hasOtherKey),
+      otherKey: routes.filter(targets.hasOtherKey),
       fault,
       reason,
       timeoutMs,
@@ -121,7 +121,7 @@ export async function runAttempts(
     const step = decide(routes, fault);
     if (step.kind !== 'attempt' || step.delayMs === 0 || !shut.includes(step.route))
       return undefined;
-    return gate.opensAt(step.route) <= deps.now() + step.delayMs ? step : undefined;
+    return targets.opensAt(step.route) <= deps.now() + step.delayMs ? step : undefined;
   }
 
   function hedge(): AttemptStep | undefined {
@@ -138,7 +138,7 @@ export async function runAttempts(
 
   /** The end, but for a job that lacks only room: nobody waits on the line, and the queue keeps it. */
   function end(step: FailStep): ActivationOutcome | undefined {
-    if (step.lacksCapacity && !data.attached && gate.goBack()) return { kind: 'not_yet' };
+    if (step.lacksCapacity && !data.attached && targets.requeue()) return { kind: 'not_yet' };
     journal.fail(step);
     return journal.conclusion;
   }
@@ -164,7 +164,7 @@ export async function runAttempts(
     onError: deps.onError,
     handsOver: () => signal.reason === 'shutdown',
     waits: policy.onSlowFirstToken !== 'failover',
-    acquire: ({ route }) => gate.enter(route),
+    acquire: ({ route }) => targets.acquire(route),
     call: ({ route, mode }, permit, sink, onSlow) =>
       deps.call({
         activation,
@@ -207,7 +207,7 @@ export async function runAttempts(
         if (later.kind === 'attempt') {
           const helps = (route: Route) => decide([...open, route], fault).kind === 'attempt';
           const useful = shut.filter(helps);
-          const waited = await gate.wait(useful.length > 0 ? useful : shut, need());
+          const waited = await targets.wait(useful.length > 0 ? useful : shut, need());
           if (waited.kind === 'retry') continue;
           if (waited.kind === 'not_yet') return waited;
           if (waited.kind === 'fault')
@@ -223,7 +223,7 @@ export async function runAttempts(
       if (step.kind !== 'attempt') break;
       if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) break;
-      const entered = gate.enter(step.route);
+      const entered = targets.acquire(step.route);
       const permit = entered instanceof Promise ? await entered : entered;
       if (!permit) continue;
       if (signal.aborted) {
@@ -236,7 +236,7 @@ export async function runAttempts(
       reason = reasonAfter(reason, fault);
     }
   } finally {
-    gate.close();
+    targets.close();
   }
   return journal.conclusion;
 }

@@ -16,7 +16,7 @@ import { fault } from '../continuation/history.fixture.ts';
 import { uncounted } from '../observe/metrics.fixture.ts';
 import { run } from './run.ts';
 import type { CallOptions, RunDeps, StopReason } from './run.ts';
-import { openGate } from '../upstream/gate.fixture.ts';
+import { openTargets } from '../upstream/gate.fixture.ts';
 
 const target = { provider: 'p', model: 'm' };
 
@@ -62,7 +62,7 @@ function start(
     maxLogChars: 1e6,
     policy: () => undefined,
     routes: (targets) => targets.map((one) => ({ ...one, prefill: false })),
-    openGate,
+    openTargets,
     call,
     mayHedge: () => false,
     returnHedge() {},
@@ -171,8 +171,8 @@ it('a request that goes back to the queue leaves no line, and nothing is settled
   const request = await create();
   const told: string[] = [];
   const outcome = await start(request, {
-    openGate: (asked) => ({
-      ...openGate(asked),
+    openTargets: (asked) => ({
+      ...openTargets(asked),
       look: () => ({ open: [], shut: asked.routes }),
       wait: async () => ({ kind: 'not_yet' }),
     }),
@@ -304,8 +304,8 @@ it('that waited long for its target has its first attempt in the log before it a
   let isOpen = false;
   const ended = start(await create(), {
     appender: createAppender({ log: slow, maxHeldBytes: 1e6, onError: (one) => errors.push(one) }),
-    openGate: (request) => ({
-      ...openGate(request),
+    openTargets: (request) => ({
+      ...openTargets(request),
       look: () => ({ open: isOpen ? request.routes : [], shut: isOpen ? [] : request.routes }),
       wait: () => {
         isOpen = true;

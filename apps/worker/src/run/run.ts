@@ -16,7 +16,7 @@ import { createHistoryReader } from '../continuation/history-reader.ts';
 import type { Route } from '../continuation/plan.ts';
 import { keptChars } from '../continuation/delivered.ts';
 import type { Identity } from '../continuation/delivered.ts';
-import type { Gate, GateRequest, Permit } from '../upstream/gate.ts';
+import type { TargetAccess, TargetAccessRequest, Permit } from '../upstream/gate.ts';
 import type { TimeLimit } from '../continuation/time-limit.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
 import type { AnswerSink } from '../provider/port.ts';
@@ -54,7 +54,7 @@ export type RunDeps = {
   /** The targets of the job as this worker can reach them. */
   routes(targets: readonly Target[], model: string): Route[];
   /** The request's way to its targets. */
-  openGate(request: GateRequest): Gate;
+  openTargets(request: TargetAccessRequest): TargetAccess;
   /** Starts the upstream call of an attempt. */
   call(options: CallOptions): Attempt;
   /** Whether one more attempt may start beside a slow one, now. */

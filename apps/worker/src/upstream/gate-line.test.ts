@@ -1,9 +1,9 @@
 import type { ModelConfig } from '@millrace/shared/config';
 import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { expect, it } from 'vitest';
-import { createGates } from './gate.ts';
+import { createTargetAccess } from './gate.ts';
 import { createClock } from './selection/clock.fixture.ts';
-import { unwatched } from './selection/lines.fixture.ts';
+import { unlimitedWaits } from './selection/lines.fixture.ts';
 import { createSelection } from './selection/selection.ts';
 
 /* The gate and the line behind it, of one model: what requests do to each other. */
@@ -31,7 +31,7 @@ function setUp() {
     },
     windows: createMemoryWindows({ now: clock.now }),
     waiting: 10,
-    lines: unwatched,
+    lines: unlimitedWaits,
     now: clock.now,
     random: () => 0,
     setTimer: clock.setTimer,
@@ -40,7 +40,7 @@ function setUp() {
       throw error;
     },
   });
-  const gates = createGates({
+  const gates = createTargetAccess({
     selection,
     health: { started: () => () => {}, stateOf: () => 'closed', claimProbe: async () => true },
     reserve: () => () => {},

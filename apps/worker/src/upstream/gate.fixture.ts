@@ -1,4 +1,4 @@
-import type { Gate, GateRequest, Permit } from './gate.ts';
+import type { TargetAccess, TargetAccessRequest, Permit } from './gate.ts';
 
 const permit: Permit = {
   apiKey: undefined,
@@ -7,13 +7,13 @@ const permit: Permit = {
 };
 
 /** For tests that look at something else: every target may be asked at any time. */
-export const openGate = ({ routes }: Pick<GateRequest, 'routes'>): Gate => ({
+export const openTargets = ({ routes }: Pick<TargetAccessRequest, 'routes'>): TargetAccess => ({
   look: () => ({ open: routes, shut: [] }),
   opensAt: () => 0,
-  enter: () => permit,
+  acquire: () => permit,
   hasOtherKey: () => false,
   wait: () => Promise.resolve({ kind: 'aborted' }),
-  goBack: () => false,
+  requeue: () => false,
   close() {},
 });
 

@@ -2,8 +2,8 @@ import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
 import type { AttemptOutcome } from '../run/attempt.ts';
 import type { Route } from '../continuation/plan.ts';
-import { createGates } from './gate.ts';
-import type { GateOptions, Permit } from './gate.ts';
+import { createTargetAccess } from './gate.ts';
+import type { TargetAccessOptions, Permit } from './gate.ts';
 import type { WaitRequest } from './selection/place.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
 
@@ -39,14 +39,14 @@ function open(routes: readonly Route[] = [first, second]) {
     cancel: () => told.push('grant cancelled'),
   };
   const isOpen = (route: object) => !state.closed.has(route as Route);
-  const selection: GateOptions['selection'] = {
+  const selection: TargetAccessOptions['selection'] = {
     order: (_model, targets) => ({
       // Any order but the config's.
       open: targets.filter(isOpen).toReversed(),
       shut: targets.filter((route) => !isOpen(route)),
     }),
     check(_model, target, lot) {
-      const isLost = state.recovering.has(target as Route) && lot !== 'won';
+      const isLost = state.recovering.has(target as Route) && lot !== 'admitted';
       return isOpen(target) && !isLost
         ? { kind: 'yes' }
         : { kind: 'no', until: 9999, why: 'limited' };
@@ -68,11 +68,11 @@ function open(routes: readonly Route[] = [first, second]) {
         state.waits.push(request);
         return { kind: 'retry', open: [...state.won] };
       },
-      pass: () => told.push('place passed'),
-      leave: () => told.push('place left'),
+      admitted: () => told.push('place passed'),
+      abandon: () => told.push('place left'),
     }),
   };
-  const health: GateOptions['health'] = {
+  const health: TargetAccessOptions['health'] = {
     started: (target) => {
       told.push(`started ${target.model}`);
       return (news) => {
@@ -86,7 +86,7 @@ function open(routes: readonly Route[] = [first, second]) {
     },
     claimProbe: async () => state.mayProbe,
   };
-  const gate = createGates({
+  const gate = createTargetAccess({
     selection,
     health,
     reserve() {
@@ -112,7 +112,7 @@ function open(routes: readonly Route[] = [first, second]) {
   };
 }
 
-async function permitOf(entered: ReturnType<ReturnType<typeof open>['gate']['enter']>) {
+async function permitOf(entered: ReturnType<ReturnType<typeof open>['gate']['acquire']>) {
   const permit = await entered;
   if (!permit) throw new Error('refused');
   return permit;
@@ -129,7 +129,7 @@ describe('the way to the targets', () => {
   it('keeps a connection for each permit, until its call begins or it is given back', async () => {
     const { gate, look, state } = open();
     look();
-    const [one, other] = [await permitOf(gate.enter(first)), await permitOf(gate.enter(first))];
+    const [one, other] = [await permitOf(gate.acquire(first)), await permitOf(gate.acquire(first))];
     expect(state.reserved).toBe(2);
     one.begin();
     expect(state.reserved).toBe(1);
@@ -174,7 +174,7 @@ describe('the way to the targets', () => {
     look();
     await gate.wait([second], inMidAnswer);
     state.broken.add(first);
-    await gate.enter(first);
+    await gate.acquire(first);
     await gate.wait([first, second], newcomer);
     await gate.wait([second], newcomer);
     expect(state.waits).toMatchObject([
@@ -193,7 +193,7 @@ describe('the way to the targets', () => {
 
   it('ends its place in line when it is granted, or asks nobody any more', async () => {
     const { gate, told } = open();
-    await gate.enter(first);
+    await gate.acquire(first);
     gate.close();
     expect(told).toEqual(['place passed', 'place left']);
   });
@@ -202,9 +202,9 @@ describe('the way to the targets', () => {
     const { gate, look, state } = open();
     look();
     state.halfOpen.add(first);
-    expect(await gate.enter(first)).toBeDefined();
+    expect(await gate.acquire(first)).toBeDefined();
     state.mayProbe = false;
-    expect(await gate.enter(first)).toBeUndefined();
+    expect(await gate.acquire(first)).toBeUndefined();
     // It is not asked for again at once.
     expect(look()).toEqual({ open: ['second'], shut: ['first'] });
     state.now += 50;
@@ -215,7 +215,7 @@ describe('the way to the targets', () => {
     const { gate, look, state } = open();
     look();
     state.grant = Promise.resolve({ kind: 'no', retryAfterMs: 700 });
-    expect(await gate.enter(first)).toBeUndefined();
+    expect(await gate.acquire(first)).toBeUndefined();
     expect(look().open).toEqual(['second']);
     await gate.wait([first], newcomer);
     expect(state.waits).toMatchObject([{ retryAfterMs: 700 }]);
@@ -223,7 +223,7 @@ describe('the way to the targets', () => {
 
   it('needs nobody else for a target that is well and has no limit', () => {
     const { gate } = open();
-    expect(gate.enter(first)).not.toBeInstanceOf(Promise);
+    expect(gate.acquire(first)).not.toBeInstanceOf(Promise);
   });
 });
 
@@ -233,7 +233,7 @@ describe('a call tells', () => {
 
   it('its success, with what it used', async () => {
     const { gate, told } = open();
-    const permit = await permitOf(gate.enter(first));
+    const permit = await permitOf(gate.acquire(first));
     expect(permit.apiKey).toBe('sk-1');
     play(permit, { kind: 'completed', finishReason: 'stop', usage }, 5);
     expect(told).toEqual([
@@ -249,7 +249,7 @@ describe('a call tells', () => {
 
   it('all of its time as that to the first token, where the answer came as a whole', async () => {
     const { gate, state, told } = open();
-    const watch = (await permitOf(gate.enter(first))).begin();
+    const watch = (await permitOf(gate.acquire(first))).begin();
     state.now += 800;
     watch.ended({ kind: 'completed', finishReason: 'stop', usage });
     expect(told).toContain('ok in 800');
@@ -260,7 +260,7 @@ describe('a call tells', () => {
     ['an answer that broke off, whose use nobody knows', { kind: 'fault', fault }, 5, 'undefined'],
   ] as const)('%s', async (_what, outcome, ms, settled) => {
     const { gate, told } = open();
-    play(await permitOf(gate.enter(first)), outcome, ms);
+    play(await permitOf(gate.acquire(first)), outcome, ms);
     expect(told.slice(-3)).toEqual(['key ended', fault.code, `settled ${settled}`]);
   });
 
@@ -268,14 +268,14 @@ describe('a call tells', () => {
     'nothing about the target when it was $kind',
     async (outcome) => {
       const { gate, told } = open();
-      play(await permitOf(gate.enter(first)), outcome);
+      play(await permitOf(gate.acquire(first)), outcome);
       expect(told).toContain('void');
     },
   );
 
   it('nothing at all when it is not made: the key and the limit have it back', async () => {
     const { gate, told } = open();
-    (await permitOf(gate.enter(first))).cancel();
+    (await permitOf(gate.acquire(first))).cancel();
     expect(told.slice(1)).toEqual(['key ended', 'grant cancelled']);
   });
 });
@@ -285,26 +285,26 @@ describe('a key that is refused', () => {
 
   it('leaves the target open to another one, and only that', async () => {
     const { gate, state } = open();
-    play(await permitOf(gate.enter(first)), refusal('upstream_rate_limited'));
+    play(await permitOf(gate.acquire(first)), refusal('upstream_rate_limited'));
     expect(gate.hasOtherKey(first)).toBe(false);
     state.otherKey = true;
     expect(gate.hasOtherKey(first)).toBe(true);
     expect(gate.hasOtherKey(second)).toBe(false);
-    play(await permitOf(gate.enter(first)), refusal('upstream_server_error'));
+    play(await permitOf(gate.acquire(first)), refusal('upstream_server_error'));
     expect(gate.hasOtherKey(first)).toBe(false);
   });
 
   it('says nothing about the target while another key may be asked', async () => {
     const { gate, state, told } = open();
     state.otherKey = true;
-    play(await permitOf(gate.enter(first)), refusal('upstream_auth_failed'));
+    play(await permitOf(gate.acquire(first)), refusal('upstream_auth_failed'));
     expect(told).toContain('void');
     expect(told).not.toContain('upstream_auth_failed');
     // What is not about the key counts all the same.
-    play(await permitOf(gate.enter(first)), refusal('upstream_server_error'));
+    play(await permitOf(gate.acquire(first)), refusal('upstream_server_error'));
     expect(told).toContain('upstream_server_error');
     state.otherKey = false;
-    play(await permitOf(gate.enter(first)), refusal('upstream_auth_failed'));
+    play(await permitOf(gate.acquire(first)), refusal('upstream_auth_failed'));
     expect(told).toContain('upstream_auth_failed');
   });
 });
@@ -313,7 +313,7 @@ it('a target that was given up while the request paused is not entered', async (
   const { gate, state, look, told } = open();
   look();
   state.broken.add(first);
-  expect(await gate.enter(first)).toBeUndefined();
+  expect(await gate.acquire(first)).toBeUndefined();
   expect(told).toEqual([]);
   expect(look()).toEqual({ open: ['second'], shut: ['first'] });
 });

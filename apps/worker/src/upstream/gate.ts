@@ -5,7 +5,7 @@ import type { ResponseHeaders } from './call.ts';
 import type { Health } from './health/port.ts';
 import type { KeyLease } from './selection/key-ring.ts';
 import type { WaitOutcome, WaitRequest } from './selection/place.ts';
-import type { Lot } from './selection/port.ts';
+import type { RampSample } from './selection/port.ts';
 import type { Selection } from './selection/selection.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
 
@@ -28,7 +28,7 @@ export type CallWatch = {
 };
 
 /** One request's way to its targets. */
-export type Gate = {
+export type TargetAccess = {
   /**
    * The targets that may be asked now, in this request's order, and the others. `urgent`: a reader has
    * a part of the answer, and does not stand in line behind those who have nothing yet.
@@ -37,24 +37,24 @@ export type Gate = {
   /** Milliseconds since the epoch from which on it may be asked, as far as is known; 0: now. */
   opensAt(route: Route): number;
   /** Undefined when the target takes none now. A promise only where others have to be asked. */
-  enter(route: Route): Permit | undefined | Promise<Permit | undefined>;
+  acquire(route: Route): Permit | undefined | Promise<Permit | undefined>;
   /** What it refused last was the key that it was asked with, and it may be asked with another one. */
   hasOtherKey(route: Route): boolean;
   /** Until one of these may be asked; one wait at a time. */
-  wait(routes: readonly Route[], need: Need): Promise<WaitOutcome>;
+  wait(routes: readonly Route[], need: WaitNeed): Promise<WaitOutcome>;
   /**
    * Whether it may go back to the queue instead of failing: all that the model lacks is room. If so, no
    * other of its requests is taken for a moment.
    */
-  goBack(): boolean;
+  requeue(): boolean;
   /** The request asks nobody any more. */
   close(): void;
 };
 
 /** How a request stands in line: `urgent` as above, the others as in `WaitRequest`. */
-export type Need = Required<Pick<WaitRequest, 'urgent' | 'isFresh' | 'isDetached'>>;
+export type WaitNeed = Required<Pick<WaitRequest, 'urgent' | 'isFresh' | 'isDetached'>>;
 
-export type GateRequest = {
+export type TargetAccessRequest = {
   model: string;
   routes: readonly Route[];
   /** As the client sent it. */
@@ -64,7 +64,7 @@ export type GateRequest = {
   deadlineAt?: number | undefined;
 };
 
-export type GateOptions = {
+export type TargetAccessOptions = {
   selection: Pick<
     Selection,
     'order' | 'check' | 'isLastResort' | 'take' | 'key' | 'queue' | 'goBack'
@@ -79,9 +79,15 @@ export type GateOptions = {
 const barredMs = 50;
 
 /** Joins what is known of targets: which ones a request may ask, with which key, and when. */
-export function createGates({ selection, health, reserve, now }: GateOptions) {
-  return function open({ model, routes, body, signal, deadlineAt }: GateRequest): Gate {
-    const place = selection.queue(model, { signal, deadlineAt });
+export function createTargetAccess({ selection, health, reserve, now }: TargetAccessOptions) {
+  return function open({
+    model,
+    routes,
+    body,
+    signal,
+    deadlineAt,
+  }: TargetAccessRequest): TargetAccess {
+    const waiter = selection.queue(model, { signal, deadlineAt });
     /** Targets that took no request of this one, and until when they need not be asked again. */
     const barred = new Map<Route, number>();
     /** The key that each of them refused last. */
@@ -89,21 +95,23 @@ export function createGates({ selection, health, reserve, now }: GateOptions) {
     let ordered: readonly Route[] | undefined;
     let retryAfterMs: number | undefined;
     /** Drawn by the line for the targets that were waited for: no others are drawn for them. */
-    let lots = new Map<Route, Lot>();
+    let samples = new Map<Route, RampSample>();
     /** A target was asked for a place since the last wait. */
     let hasTried = false;
 
     const isOpen = (route: Route): boolean =>
       (barred.get(route) ?? 0) <= now() &&
-      selection.check(model, route, lots.get(route)).kind === 'yes';
+      selection.check(model, route, samples.get(route)).kind === 'yes';
 
-    async function wait(routes: readonly Route[], need: Need): Promise<WaitOutcome> {
+    async function wait(routes: readonly Route[], need: WaitNeed): Promise<WaitOutcome> {
       const wants = routes.map((target) => ({ target, notBefore: barred.get(target) ?? 0 }));
-      const waited = await place.wait({ wants, ...need, retryAfterMs, hasTried });
+      const waited = await waiter.wait({ wants, ...need, retryAfterMs, hasTried });
       hasTried = false;
       if (waited.kind === 'retry') {
-        const isWon = (route: Route) => waited.open.includes(route);
-        lots = new Map(routes.map((route) => [route, isWon(route) ? 'won' : 'lost']));
+        const isAdmitted = (route: Route) => waited.open.includes(route);
+        samples = new Map(
+          routes.map((route) => [route, isAdmitted(route) ? 'admitted' : 'deferred']),
+        );
       }
       return waited;
     }
@@ -126,7 +134,7 @@ export function createGates({ selection, health, reserve, now }: GateOptions) {
     function granted(route: Route, grant: TargetGrant): Permit | undefined {
       if (grant.kind === 'yes') {
         retryAfterMs = undefined;
-        place.pass();
+        waiter.admitted();
         return permit(route, grant, selection.key(route, body));
       }
       retryAfterMs = grant.retryAfterMs;
@@ -144,14 +152,14 @@ export function createGates({ selection, health, reserve, now }: GateOptions) {
         apiKey: key?.apiKey,
         begin() {
           release();
-          const tell = health.started(route);
+          const report = health.started(route);
           const startedAt = now();
           let hasSpoken = false;
           return {
             head: (status, headers) => key?.used(headers, status),
             firstToken(ms) {
               hasSpoken = true;
-              tell({ kind: 'first-token', ms });
+              report({ kind: 'first-token', ms });
             },
             ended(outcome) {
               key?.end();
@@ -160,13 +168,15 @@ export function createGates({ selection, health, reserve, now }: GateOptions) {
               else refused.delete(route);
               if (outcome.kind === 'completed') {
                 // Of an answer that comes as a whole, all of it is its first token.
-                tell(hasSpoken ? { kind: 'ok' } : { kind: 'ok', firstTokenMs: now() - startedAt });
+                report(
+                  hasSpoken ? { kind: 'ok' } : { kind: 'ok', firstTokenMs: now() - startedAt },
+                );
                 grant.settle(outcome.usage);
                 return;
               }
               // A key that is refused while another one may be asked says nothing about the target.
               const isFault = outcome.kind === 'fault' && !refused.get(route)?.hasOther();
-              tell(isFault ? outcome : { kind: 'void' });
+              report(isFault ? outcome : { kind: 'void' });
               // A refusal uses no tokens; what broke off used some that nobody counted.
               const isRefusal = outcome.kind === 'fault' && !hasSpoken;
               grant.settle(isRefusal ? nothingUsed : undefined);
@@ -186,7 +196,7 @@ export function createGates({ selection, health, reserve, now }: GateOptions) {
         if (!ordered) {
           const { open, shut } = selection.order(model, routes, body);
           ordered = [...open, ...shut];
-          const may = urgent ? open : open.filter((route) => !place.isBehind(route));
+          const may = urgent ? open : open.filter((route) => !waiter.isBehind(route));
           return { open: may, shut: ordered.filter((route) => !may.includes(route)) };
         }
         const open = ordered.filter(isOpen);
@@ -196,7 +206,7 @@ export function createGates({ selection, health, reserve, now }: GateOptions) {
         const checked = selection.check(model, route);
         return checked.kind === 'yes' ? 0 : checked.until;
       },
-      enter(route) {
+      acquire(route) {
         hasTried = true;
         const state = health.stateOf(route);
         if (state === 'half-open') return claim(route);
@@ -207,8 +217,8 @@ export function createGates({ selection, health, reserve, now }: GateOptions) {
       },
       hasOtherKey: (route) => refused.get(route)?.hasOther() ?? false,
       wait,
-      goBack: () => selection.goBack(model),
-      close: () => place.leave(),
+      requeue: () => selection.goBack(model),
+      close: () => waiter.abandon(),
     };
   };
 }

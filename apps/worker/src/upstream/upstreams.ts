@@ -11,7 +11,7 @@ import type { Route } from '../continuation/plan.ts';
 import { prefillOf } from '../provider/prefill.ts';
 import { wireFormats } from '../provider/wire-formats.ts';
 import type { CallOptions, Policy } from '../run/run.ts';
-import { createGates } from './gate.ts';
+import { createTargetAccess } from './gate.ts';
 import { createAsk } from './health/ask.ts';
 import { startChecks } from './health/checks.ts';
 import type { ChecksOptions } from './health/checks.ts';
@@ -19,7 +19,7 @@ import { createHealth } from './health/health.ts';
 import type { HealthOptions } from './health/port.ts';
 import type { Pools } from './pool/pools.ts';
 import { publicView } from './public-view.ts';
-import type { LineWatch } from './selection/port.ts';
+import type { WaitLimits } from './selection/port.ts';
 import { createSelection } from './selection/selection.ts';
 import type { SelectionOptions } from './selection/selection.ts';
 import type { UpstreamSources } from './upstream-metrics.ts';
@@ -36,7 +36,7 @@ export type UpstreamsOptions = {
   /** The limits that the fleet shares. */
   windows: Windows;
   /** Who says how many of a model may wait for room. */
-  lines: LineWatch;
+  lines: WaitLimits;
   onChange?: HealthOptions['onChange'];
   /** An active check fails from now on, or does so no more. */
   onCheck?: ChecksOptions['onChange'];
@@ -119,8 +119,8 @@ export function createUpstreams(options: UpstreamsOptions) {
       });
     },
 
-    plightOf: selection.plightOf,
-    openGate: createGates({
+    availabilityOf: selection.availabilityOf,
+    openTargets: createTargetAccess({
       selection,
       health,
       reserve: (provider) => pools.of(provider)?.reserve() ?? nothing,

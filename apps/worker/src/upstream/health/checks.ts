@@ -54,7 +54,7 @@ const lease = 'checks';
 const leaseMs = 3000;
 const renewMs = 1000;
 
-type Patient = CheckedProvider & {
+type CheckedProviderState = CheckedProvider & {
   /** Of the last check; on `performance.now()`'s clock. */
   askedAt: number;
   /** Those whose last check failed. */
@@ -79,9 +79,9 @@ export function startChecks({
   onError,
 }: ChecksOptions): Checks {
   const counters = { ok: 0, failed: 0 };
-  const patients = providers
+  const checkedProviders = providers
     .filter(({ check, targets }) => check.kind !== 'off' && targets.length > 0)
-    .map((provider): Patient => ({ ...provider, ...neverAsked, failed: new Set() }));
+    .map((provider): CheckedProviderState => ({ ...provider, ...neverAsked, failed: new Set() }));
   const told = new Map<Target, Target & { ok: number; failed: number }>();
   let closed = false;
   let renewing = false;
@@ -96,90 +96,91 @@ export function startChecks({
       const leads = (await fleet.claim(lease, leaseMs)) === 'claimed';
       leadsUntil = leads ? askedAt + leaseMs : -Infinity;
       // Also for one that leads already: a target that broke meanwhile makes the next check due sooner.
-      for (const patient of patients)
-        if (leads && !closed) arm(patient);
-        else rest(patient);
+      for (const provider of checkedProviders)
+        if (leads && !closed) arm(provider);
+        else rest(provider);
       if (closed && leads) await fleet.release(lease);
     } finally {
       renewing = false;
     }
   }
 
-  function arm(patient: Patient): void {
-    clearTimeout(patient.timer);
-    if (patient.asking) return;
-    const { check, askedAt, failed, targets } = patient;
-    const isIll = failed.size > 0 || targets.some((target) => health.stateOf(target) !== 'closed');
-    const dueAt = askedAt + (isIll ? check.unhealthyIntervalMs : check.intervalMs);
+  function arm(provider: CheckedProviderState): void {
+    clearTimeout(provider.timer);
+    if (provider.asking) return;
+    const { check, askedAt, failed, targets } = provider;
+    const isUnhealthy =
+      failed.size > 0 || targets.some((target) => health.stateOf(target) !== 'closed');
+    const dueAt = askedAt + (isUnhealthy ? check.unhealthyIntervalMs : check.intervalMs);
     const waitMs = Math.max(0, dueAt - performance.now());
-    patient.timer = setTimeout(() => void examine(patient), waitMs);
+    provider.timer = setTimeout(() => void checkProvider(provider), waitMs);
   }
 
-  function rest(patient: Patient): void {
-    clearTimeout(patient.timer);
-    patient.asking?.abort();
+  function rest(provider: CheckedProviderState): void {
+    clearTimeout(provider.timer);
+    provider.asking?.abort();
   }
 
-  async function examine(patient: Patient): Promise<void> {
+  async function checkProvider(provider: CheckedProviderState): Promise<void> {
     // A process that stood still has its timers run before it learns of that; the next renewal arms them.
     if (performance.now() > leadsUntil) return;
     const asking = new AbortController();
-    patient.asking = asking;
-    patient.askedAt = performance.now();
+    provider.asking = asking;
+    provider.askedAt = performance.now();
     try {
-      if (patient.check.kind === 'models') await look(patient, asking);
-      else await prompt(patient, asking);
+      if (provider.check.kind === 'models') await look(provider, asking);
+      else await prompt(provider, asking);
     } catch (error) {
       onError(error);
     } finally {
-      patient.asking = undefined;
+      provider.asking = undefined;
       const isDismissed = asking.signal.aborted && asking.signal.reason !== tooLate;
-      if (!isDismissed && !closed) arm(patient);
+      if (!isDismissed && !closed) arm(provider);
     }
   }
 
-  async function look(patient: Patient, asking: AbortController): Promise<void> {
-    const answer = await put({ kind: 'models', provider: patient.name }, patient, asking);
+  async function look(provider: CheckedProviderState, asking: AbortController): Promise<void> {
+    const answer = await put({ kind: 'models', provider: provider.name }, provider, asking);
     if (!answer) return;
-    const wasIll = patient.failed.size > 0;
+    const wasUnhealthy = provider.failed.size > 0;
     const fault = isListFailure(answer) ? answer.fault : undefined;
-    tell(patient, patient.targets, fault);
-    if (wasIll !== (fault !== undefined)) onChange?.({ provider: patient.name, fault });
+    recordResult(provider, provider.targets, fault);
+    if (wasUnhealthy !== (fault !== undefined)) onChange?.({ provider: provider.name, fault });
   }
 
   /** A target that waits for a probe gets it; else it is one's turn after the other. */
-  async function prompt(patient: Patient, asking: AbortController): Promise<void> {
-    const waiting = patient.targets.find((target) => health.admit(target) === 'ask');
+  async function prompt(provider: CheckedProviderState, asking: AbortController): Promise<void> {
+    const waiting = provider.targets.find((target) => health.admit(target) === 'ask');
     if (waiting) {
       if (!(await health.claimProbe(waiting))) return;
       const ended = health.started(waiting);
       let answer: Answer | undefined;
       try {
-        answer = await put({ kind: 'prompt', target: waiting }, patient, asking);
+        answer = await put({ kind: 'prompt', target: waiting }, provider, asking);
       } finally {
         ended(!answer || isAboutKey(answer) ? { kind: 'void' } : answer);
       }
-      if (answer && !isAboutKey(answer)) noteOne(patient, waiting, faultOfPrompt(answer));
+      if (answer && !isAboutKey(answer)) recordProbe(provider, waiting, faultOfPrompt(answer));
       return;
     }
-    const asked = patient.targets.filter((target) => health.admit(target) === 'yes');
-    patient.turn += 1;
-    const target = asked[patient.turn % asked.length];
+    const asked = provider.targets.filter((target) => health.admit(target) === 'yes');
+    provider.turn += 1;
+    const target = asked[provider.turn % asked.length];
     if (!target) return;
-    const answer = await put({ kind: 'prompt', target }, patient, asking);
+    const answer = await put({ kind: 'prompt', target }, provider, asking);
     // Its other targets were not asked, and other keys neither.
     if (answer && !isAboutKey(answer)) {
-      const wasIll = patient.failed.has(target);
+      const wasUnhealthy = provider.failed.has(target);
       const fault = faultOfPrompt(answer);
-      tell(patient, [target], fault);
-      announce(patient, target, wasIll, fault);
+      recordResult(provider, [target], fault);
+      announce(provider, target, wasUnhealthy, fault);
     }
   }
 
   /** Undefined when this worker is no longer the one to ask, or is no judge of what it saw. */
   async function put(
     question: Question,
-    { check }: Patient,
+    { check }: CheckedProviderState,
     asking: AbortController,
   ): Promise<Answer | undefined> {
     const { signal } = asking;
@@ -204,30 +205,38 @@ export function startChecks({
   }
 
   /** One check ended, and says this of these. */
-  function tell(patient: Patient, targets: readonly Target[], fault: Fault | undefined): void {
+  function recordResult(
+    provider: CheckedProviderState,
+    targets: readonly Target[],
+    fault: Fault | undefined,
+  ): void {
     const end = fault ? 'failed' : 'ok';
     counters[end] += 1;
     for (const target of targets) {
-      note(patient, target, fault !== undefined);
+      note(provider, target, fault !== undefined);
       countOf(target)[end] += 1;
       health.checked(target, end, fault);
     }
   }
 
   /** A check that was a probe, of which the breaker has heard as of a call. */
-  function noteOne(patient: Patient, target: Target, fault: Fault | undefined): void {
-    const wasIll = patient.failed.has(target);
-    note(patient, target, fault !== undefined);
-    announce(patient, target, wasIll, fault);
+  function recordProbe(
+    provider: CheckedProviderState,
+    target: Target,
+    fault: Fault | undefined,
+  ): void {
+    const wasUnhealthy = provider.failed.has(target);
+    note(provider, target, fault !== undefined);
+    announce(provider, target, wasUnhealthy, fault);
   }
 
   function announce(
-    { name }: Patient,
+    { name }: CheckedProviderState,
     { model }: Target,
-    wasIll: boolean,
+    wasUnhealthy: boolean,
     fault: Fault | undefined,
   ): void {
-    if (wasIll !== (fault !== undefined)) onChange?.({ provider: name, model, fault });
+    if (wasUnhealthy !== (fault !== undefined)) onChange?.({ provider: name, model, fault });
   }
 
   function countOf(target: Target) {
@@ -236,7 +245,7 @@ export function startChecks({
     return count;
   }
 
-  function note({ failed }: Patient, target: Target, hasFailed: boolean): void {
+  function note({ failed }: CheckedProviderState, target: Target, hasFailed: boolean): void {
     if (hasFailed) failed.add(target);
     else failed.delete(target);
   }
@@ -250,7 +259,7 @@ export function startChecks({
     close() {
       closed = true;
       clearInterval(timer);
-      for (const patient of patients) rest(patient);
+      for (const provider of checkedProviders) rest(provider);
       void fleet.release(lease);
     },
   };

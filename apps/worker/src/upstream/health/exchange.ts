@@ -1,16 +1,16 @@
 import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Breakers } from './breakers.ts';
 import { createPacer } from './pacer.ts';
-import { encodePulse, isPulseOf, parsePulse } from './pulse.ts';
-import type { Tally } from './pulse.ts';
+import { encodeGossip, isGossipOf, parseGossip } from './pulse.ts';
+import type { TargetCounters } from './pulse.ts';
 import type { SharedStates } from './shared-states.ts';
 import type { StateRecord } from './state-record.ts';
-import type { View } from './view.ts';
+import type { FleetView } from './view.ts';
 
-export type ExchangeOptions = {
+export type TargetGossipOptions = {
   fleet: Gossip;
   worker: string;
-  view: View;
+  view: FleetView;
   breakers: Breakers;
   states: SharedStates;
   adopt(key: string, record: StateRecord): void;
@@ -18,9 +18,9 @@ export type ExchangeOptions = {
 };
 
 /** This worker's pulses, and those of the others. */
-export type Exchange = {
+export type TargetGossip = {
   /** What is to be told of a target, and how soon. */
-  tell(key: string, when: 'soon' | 'urgent' | 'at once'): void;
+  publish(key: string, when: 'soon' | 'urgent' | 'at once'): void;
   counters(): { sent: number; received: number };
   close(): void;
 };
@@ -28,7 +28,7 @@ export type Exchange = {
 /** Milliseconds between two pulses that have everything: others know by them that this worker lives. */
 const wholeMs = 1000;
 
-export function createExchange(options: ExchangeOptions): Exchange {
+export function createTargetGossip(options: TargetGossipOptions): TargetGossip {
   const { fleet, worker, view, breakers, states, adopt, now } = options;
   const changed = new Set<string>();
   /** Targets of which this worker ever said anything. */
@@ -39,13 +39,13 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
   function send(whole: boolean): void {
     counters.sent += 1;
-    const pulse = { worker, whole, tallies: tallies(whole), states: records(whole) };
-    fleet.publish(encodePulse(pulse, now()));
+    const message = { worker, whole, tallies: tallies(whole), states: records(whole) };
+    fleet.publish(encodeGossip(message, now()));
     changed.clear();
     decided.clear();
   }
 
-  function* tallies(whole: boolean): Iterable<[string, Tally]> {
+  function* tallies(whole: boolean): Iterable<[string, TargetCounters]> {
     for (const key of whole ? told : changed) yield [key, view.target(key).own];
   }
 
@@ -56,18 +56,18 @@ export function createExchange(options: ExchangeOptions): Exchange {
     for (const { key, record } of breakers.all()) if (record.epoch > 0) yield [key, record];
   }
 
-  function hear(text: string): void {
-    if (isPulseOf(text, worker)) return;
-    const pulse = parsePulse(text, now());
-    if (!pulse) return;
+  function onMessage(text: string): void {
+    if (isGossipOf(text, worker)) return;
+    const message = parseGossip(text, now());
+    if (!message) return;
     counters.received += 1;
     // States first: what was counted for a target that is not asked any more is of the time before.
-    for (const [key, record] of pulse.states) adopt(key, record);
-    for (const { key } of view.merge(pulse)) breakers.look(breakers.of(key));
+    for (const [key, record] of message.states) adopt(key, record);
+    for (const { key } of view.merge(message)) breakers.look(breakers.of(key));
   }
 
   const subscription = fleet.subscribe({
-    onText: hear,
+    onText: onMessage,
     onListening() {
       states.sync();
       send(true);
@@ -79,7 +79,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   }, wholeMs);
 
   return {
-    tell(key, when) {
+    publish(key, when) {
       changed.add(key);
       told.add(key);
       if (when === 'soon') pacer.soon();

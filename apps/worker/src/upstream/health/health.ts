@@ -5,15 +5,15 @@ import { admits, checkedWell, nextChangeAt, probeEnded, probing } from './breake
 import type { Admission, ProbeOutcome } from './breaker.ts';
 import { createBreakers, newest } from './breakers.ts';
 import type { Breaker, Transition } from './breakers.ts';
-import { createExchange } from './exchange.ts';
+import { createTargetGossip } from './exchange.ts';
 import { lastFaultOf } from './last-fault.ts';
 import type { LastFault } from './last-fault.ts';
-import type { Health, HealthCounters, HealthOptions, News, Outcome } from './port.ts';
+import type { Health, HealthCounters, HealthOptions, CallEvent, Outcome } from './port.ts';
 import { createProbes } from './probes.ts';
 import { createSharedStates } from './shared-states.ts';
 import type { StateRecord } from './state-record.ts';
 import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
-import { createView } from './view.ts';
+import { createFleetView } from './view.ts';
 import type { CallEnd } from './view.ts';
 import { createWakeUp } from './wake-up.ts';
 
@@ -48,7 +48,7 @@ export function createHealth(options: HealthOptions): Health {
   const holds = new Map<string, number>();
   let isClosed = false;
 
-  const view = createView({ worker, now, windowMsOf: (key) => policyOf(key).windowMs });
+  const view = createFleetView({ worker, now, windowMsOf: (key) => policyOf(key).windowMs });
   const probes = createProbes({ fleet: bus, now });
   const breakers = createBreakers({
     worker,
@@ -67,7 +67,7 @@ export function createHealth(options: HealthOptions): Health {
     adopt,
     onError,
   });
-  const exchange = createExchange({ fleet: bus, worker, view, breakers, states, adopt, now });
+  const gossip = createTargetGossip({ fleet: bus, worker, view, breakers, states, adopt, now });
   const wakeUp = createWakeUp({ now, nextAt, onWake: () => refresh(), onError });
 
   /** What another worker knows of, this one's config may not, or not any more. */
@@ -91,7 +91,7 @@ export function createHealth(options: HealthOptions): Health {
   function onTransition({ key, record }: Breaker, { from, to, origin }: Transition): void {
     holds.delete(key);
     const isMine = record.by === worker && origin !== 'adopted';
-    if (origin === 'decided') exchange.tell(key, 'at once');
+    if (origin === 'decided') gossip.publish(key, 'at once');
     if (origin === 'decided' || (isMine && to.kind === 'closed')) states.share(key);
     wakeUp.arm();
     if (from.kind === to.kind) return;
@@ -105,7 +105,7 @@ export function createHealth(options: HealthOptions): Health {
     } catch (error) {
       onError(error);
     }
-    if (to.kind !== 'open') wakeUp.tell();
+    if (to.kind !== 'open') wakeUp.notify();
   }
 
   function refresh(): void {
@@ -172,7 +172,7 @@ export function createHealth(options: HealthOptions): Health {
     breakers.look(breaker);
   }
 
-  function started(target: Target): (news: News) => void {
+  function started(target: Target): (news: CallEvent) => void {
     const key = targetKey(target);
     const one = view.target(key);
     const breaker = breakers.of(key);
@@ -183,14 +183,14 @@ export function createHealth(options: HealthOptions): Health {
     clearTimeout(claimed.get(key));
     claimed.delete(key);
     one.own.inFlight += 1;
-    exchange.tell(key, 'soon');
+    gossip.publish(key, 'soon');
 
     function firstToken(ms: number): void {
       if (!open || hasSpoken) return;
       hasSpoken = true;
       // The time in which this process stood still is not the target's.
       if (!wasLate()) view.firstToken(one, ms);
-      exchange.tell(key, 'soon');
+      gossip.publish(key, 'soon');
       endProbe('ok');
     }
 
@@ -216,7 +216,7 @@ export function createHealth(options: HealthOptions): Health {
       const retryAfterMs = news.kind === 'fault' ? news.fault.retryAfterMs : undefined;
       // What began before the target was given up says nothing about how it is now.
       view.ended(one, breaker.generation === generation ? end : 'void', retryAfterMs);
-      exchange.tell(key, end === 'failed' ? 'urgent' : 'soon');
+      gossip.publish(key, end === 'failed' ? 'urgent' : 'soon');
       endProbe(end);
       breakers.look(breaker);
     };
@@ -231,7 +231,7 @@ export function createHealth(options: HealthOptions): Health {
       if (end === 'failed' && fault) lastFaults.set(key, lastFaultOf(fault, now()));
       const breaker = breakers.of(key);
       view.checked(view.target(key), end);
-      exchange.tell(key, 'urgent');
+      gossip.publish(key, 'urgent');
       if (end === 'ok') {
         breakers.decide(breaker, checkedWell(breakers.look(breaker), breaker.policy, now()));
       }
@@ -257,13 +257,13 @@ export function createHealth(options: HealthOptions): Health {
         ...targetOfKey(key),
         ...structuredClone(countersOf(key)),
       })),
-      pulses: { ...exchange.counters(), dropped: bus.counters().dropped },
+      pulses: { ...gossip.counters(), dropped: bus.counters().dropped },
     }),
     close() {
       isClosed = true;
       wakeUp.close();
       for (const timer of claimed.values()) clearTimeout(timer);
-      exchange.close();
+      gossip.close();
       probes.close();
     },
   };

@@ -19,7 +19,7 @@ export type Outcome =
  * What happens to one call. Its first token may be told before its outcome: a probe has succeeded with
  * that, long before its answer is whole.
  */
-export type News = { kind: 'first-token'; ms: number } | Outcome;
+export type CallEvent = { kind: 'first-token'; ms: number } | Outcome;
 
 export type Change = {
   target: Target;
@@ -49,7 +49,7 @@ export type HealthOptions = {
 /** How targets are, as the whole fleet sees them. */
 export type Health = {
   /** A call to this target begins; it is in flight until its outcome is told. Only the first one counts. */
-  started(target: Target): (news: News) => void;
+  started(target: Target): (news: CallEvent) => void;
   /** `ask`: only who wins `claimProbe` may call. Everything else is known at once. */
   admit(target: Target): Admission;
   /**

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { encodePulse, isPulseOf, newTally, parsePulse } from './pulse.ts';
-import type { Pulse, Tally } from './pulse.ts';
+import { encodeGossip, isGossipOf, newTargetCounters, parseGossip } from './pulse.ts';
+import type { GossipMessage, TargetCounters } from './pulse.ts';
 import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
 
 const now = 1_800_000_000_000;
 const counts = fc.nat({ max: 1e9 });
-const tallies = fc.record<Tally>({
+const tallies = fc.record<TargetCounters>({
   inFlight: counts,
   ok: counts,
   failed: counts,
@@ -26,11 +26,11 @@ describe('a pulse', () => {
         fc.boolean(),
         fc.dictionary(fc.string(), tallies),
         (worker, whole, said) => {
-          const pulse: Pulse = { worker, whole, tallies: Object.entries(said), states: [] };
-          const text = encodePulse(pulse, now);
-          expect(parsePulse(text, now)).toEqual(pulse);
-          expect(isPulseOf(text, worker)).toBe(true);
-          expect(isPulseOf(text, `${worker}1`)).toBe(false);
+          const pulse: GossipMessage = { worker, whole, tallies: Object.entries(said), states: [] };
+          const text = encodeGossip(pulse, now);
+          expect(parseGossip(text, now)).toEqual(pulse);
+          expect(isGossipOf(text, worker)).toBe(true);
+          expect(isGossipOf(text, `${worker}1`)).toBe(false);
         },
       ),
     );
@@ -39,20 +39,20 @@ describe('a pulse', () => {
   test('of a worker of another version is read as far as it makes sense, and never throws', () => {
     fc.assert(
       fc.property(fc.oneof(fc.json(), fc.string()), (text) => {
-        parsePulse(text, now);
-        parsePulse(`pulse ${text}`, now);
-        const inside = parsePulse(`pulse {"worker":"w","tallies":{"t":${text}},"states":7}`, now);
+        parseGossip(text, now);
+        parseGossip(`pulse ${text}`, now);
+        const inside = parseGossip(`pulse {"worker":"w","tallies":{"t":${text}},"states":7}`, now);
         expect([...(inside?.states ?? [])]).toEqual([]);
       }),
     );
-    const strange = { good: Object.values(newTally()), bad: [1, -1], worse: 'x' };
+    const strange = { good: Object.values(newTargetCounters()), bad: [1, -1], worse: 'x' };
     const states = {
       future: { epoch: 1, by: 'w', state: { kind: 'recovering', since: 5000, times: 1e9 } },
       far: { epoch: 1, by: 'w', state: { kind: 'open', until: 1e15, times: 0, cause: 'moon' } },
       unknown: { epoch: 1, by: 'w', state: { kind: 'ajar' } },
       early: { epoch: -1, by: 'w', state: { kind: 'closed' } },
     };
-    const read = parsePulse(
+    const read = parseGossip(
       `pulse ${JSON.stringify({ worker: 'w', tallies: strange, states })}`,
       now,
     );

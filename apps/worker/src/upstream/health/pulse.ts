@@ -2,7 +2,7 @@ import { asDistances, readStateRecord } from './state-record.ts';
 import type { StateRecord } from './state-record.ts';
 
 /** What one worker counted for one target since it started, and how it stands now. */
-export type Tally = {
+export type TargetCounters = {
   inFlight: number;
   ok: number;
   failed: number;
@@ -18,7 +18,7 @@ export type Tally = {
   retryAt: number;
 };
 
-export const newTally = (): Tally => ({
+export const newTargetCounters = (): TargetCounters => ({
   inFlight: 0,
   ok: 0,
   failed: 0,
@@ -34,33 +34,33 @@ export const newTally = (): Tally => ({
  * One worker's news, told to the others. It has totals and no differences, so that one that is lost is
  * made good by the next.
  */
-export type Pulse = {
+export type GossipMessage = {
   worker: string;
   /** It has every target of the worker, not only those that changed. */
   whole: boolean;
-  tallies: Iterable<readonly [string, Tally]>;
+  tallies: Iterable<readonly [string, TargetCounters]>;
   states: Iterable<readonly [string, StateRecord]>;
 };
 
 const mark = 'pulse ';
 
-export function encodePulse(pulse: Pulse, now: number): string {
-  const tallies = [...pulse.tallies].map(([key, t]) => [key, toNumbers(t, now)]);
-  const states = [...pulse.states].map(([key, record]) => [key, asDistances(record, now)]);
+export function encodeGossip(message: GossipMessage, now: number): string {
+  const tallies = [...message.tallies].map(([key, t]) => [key, toNumbers(t, now)]);
+  const states = [...message.states].map(([key, record]) => [key, asDistances(record, now)]);
   return `${mark}${JSON.stringify({
-    worker: pulse.worker,
-    ...(pulse.whole ? { whole: true } : {}),
+    worker: message.worker,
+    ...(message.whole ? { whole: true } : {}),
     tallies: Object.fromEntries(tallies) as unknown,
     states: Object.fromEntries(states) as unknown,
   })}`;
 }
 
 /** Without reading it: a worker hears its own, too. */
-export const isPulseOf = (text: string, worker: string): boolean =>
+export const isGossipOf = (text: string, worker: string): boolean =>
   text.startsWith(`${mark}{"worker":${JSON.stringify(worker)},`);
 
 /** Undefined when it is no pulse, or one of a version that this one cannot read. */
-export function parsePulse(text: string, now: number): Pulse | undefined {
+export function parseGossip(text: string, now: number): GossipMessage | undefined {
   if (!text.startsWith(mark)) return undefined;
   let said: unknown;
   try {
@@ -80,7 +80,7 @@ export function parsePulse(text: string, now: number): Pulse | undefined {
 }
 
 /** In the order of the fields; clocks of two machines are not compared, so a time is told as a distance. */
-const toNumbers = (t: Tally, now: number): number[] => [
+const toNumbers = (t: TargetCounters, now: number): number[] => [
   t.inFlight,
   t.ok,
   t.failed,
@@ -92,7 +92,7 @@ const toNumbers = (t: Tally, now: number): number[] => [
   Math.max(0, Math.round(t.retryAt - now)),
 ];
 
-function fromNumbers(said: unknown, now: number): Tally | undefined {
+function fromNumbers(said: unknown, now: number): TargetCounters | undefined {
   if (!Array.isArray(said)) return undefined;
   const numbers: unknown[] = said;
   if (!numbers.every((one): one is number => Number.isFinite(one) && Number(one) >= 0)) {

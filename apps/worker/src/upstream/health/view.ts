@@ -1,8 +1,8 @@
 import type { Evidence } from './breaker.ts';
 import { createFirstTokenAverage } from './first-token.ts';
 import type { FirstTokenAverage } from './first-token.ts';
-import { newTally } from './pulse.ts';
-import type { Pulse, Tally } from './pulse.ts';
+import { newTargetCounters } from './pulse.ts';
+import type { GossipMessage, TargetCounters } from './pulse.ts';
 import { createSuccessRate } from './success-rate.ts';
 import type { SuccessRate } from './success-rate.ts';
 import { createWindow } from './window.ts';
@@ -21,7 +21,7 @@ export type ViewOptions = {
 export type TargetView = {
   readonly key: string;
   /** What this worker tells the others. */
-  readonly own: Tally;
+  readonly own: TargetCounters;
   readonly window: Window;
   readonly firstToken: FirstTokenAverage;
   /** Also while the target is open: of the few calls that are made all the same. */
@@ -52,13 +52,13 @@ const lookMs = 100;
 type Other = {
   heardAt: number;
   whole: boolean;
-  tallies: Map<string, Tally>;
+  tallies: Map<string, TargetCounters>;
   /** By target: when its calls last showed how it is. */
   calledAt: Map<string, number>;
 };
 
 /** This worker's own counts, and those of the others as far as they are heard. */
-export function createView({ worker, windowMsOf, now }: ViewOptions) {
+export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
   const targets = new Map<string, TargetView>();
   const others = new Map<string, Other>();
   let lookedAt = 0;
@@ -68,7 +68,7 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
     if (!found) {
       found = {
         key,
-        own: newTally(),
+        own: newTargetCounters(),
         window: createWindow(windowMsOf(key)),
         firstToken: createFirstTokenAverage(),
         success: createSuccessRate(),
@@ -86,7 +86,7 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
   }
 
   /** `news`: what was added since, by that worker; its `row` is what stands at its end. */
-  function record(one: TargetView, news: Tally, by: string): void {
+  function record(one: TargetView, news: TargetCounters, by: string): void {
     const at = now();
     one.firstToken.add(news.tokenMs, news.tokens, at);
     one.success.add(news.tokens, news.failed);
@@ -160,7 +160,7 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
       one.own[failed ? 'failed' : 'ok'] += 1;
       one.own.retryAt = Math.max(one.own.retryAt, retryAt);
       one.heardAt = now();
-      const news = { ...newTally(), ok: failed ? 0 : 1, failed: failed ? 1 : 0, retryAt };
+      const news = { ...newTargetCounters(), ok: failed ? 0 : 1, failed: failed ? 1 : 0, retryAt };
       record(one, news, worker);
     },
     firstToken(one: TargetView, ms: number): void {
@@ -168,12 +168,12 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
       one.own.tokens += 1;
       one.own.row = 0;
       one.heardAt = now();
-      record(one, { ...newTally(), tokenMs: ms, tokens: 1 }, worker);
+      record(one, { ...newTargetCounters(), tokenMs: ms, tokens: 1 }, worker);
     },
     checked(one: TargetView, end: 'ok' | 'failed'): void {
       const field = end === 'ok' ? 'checksOk' : 'checksFailed';
       one.own[field] += 1;
-      record(one, { ...newTally(), [field]: 1 }, worker);
+      record(one, { ...newTargetCounters(), [field]: 1 }, worker);
     },
     /** From here on it is a new time for this target: what was counted lately says nothing about it. */
     renew(one: TargetView, counting: boolean): void {
@@ -199,44 +199,44 @@ export function createView({ worker, windowMsOf, now }: ViewOptions) {
     },
 
     /** Takes in what another worker told: the targets of which something ended or failed. */
-    merge(pulse: Pulse): TargetView[] {
-      if (pulse.worker === worker) return [];
+    merge(message: GossipMessage): TargetView[] {
+      if (message.worker === worker) return [];
       forgetSilent();
-      let other = others.get(pulse.worker);
+      let other = others.get(message.worker);
       if (!other) {
         if (others.size >= maxOthers) return [];
         other = { heardAt: 0, whole: false, tallies: new Map(), calledAt: new Map() };
-        others.set(pulse.worker, other);
+        others.set(message.worker, other);
       }
       const changed: TargetView[] = [];
-      for (const [key, tally] of pulse.tallies) {
+      for (const [key, tally] of message.tallies) {
         if (!targets.has(key) && targets.size >= maxTargets) continue;
         const one = target(key);
         const before = other.tallies.get(key);
         other.tallies.set(key, tally);
         one.others += tally.inFlight - (before?.inFlight ?? 0);
         // From a worker that was not heard so far totals tell nothing of what is recent.
-        const base = before ?? (other.whole ? newTally() : undefined);
+        const base = before ?? (other.whole ? newTargetCounters() : undefined);
         if (base && addedTo(base, tally)) {
           const news = since(base, tally);
           if (news.ok + news.failed + news.tokens > 0) other.calledAt.set(key, now());
-          record(one, news, pulse.worker);
+          record(one, news, message.worker);
           changed.push(one);
         }
       }
       other.heardAt = now();
-      other.whole ||= pulse.whole;
+      other.whole ||= message.whole;
       return changed;
     },
   };
 }
 
-export type View = ReturnType<typeof createView>;
+export type FleetView = ReturnType<typeof createFleetView>;
 
 /** Calls below which a usual rate is taken for lower than it looks. */
 const fewCalls = 20;
 
-const addedTo = (before: Tally, after: Tally): boolean =>
+const addedTo = (before: TargetCounters, after: TargetCounters): boolean =>
   after.ok !== before.ok ||
   after.failed !== before.failed ||
   after.tokens !== before.tokens ||
@@ -245,7 +245,7 @@ const addedTo = (before: Tally, after: Tally): boolean =>
   after.retryAt > before.retryAt;
 
 /** A worker that counts backwards is another one under the same name: nothing was added. */
-const since = (before: Tally, after: Tally): Tally => ({
+const since = (before: TargetCounters, after: TargetCounters): TargetCounters => ({
   ...after,
   ok: Math.max(0, after.ok - before.ok),
   failed: Math.max(0, after.failed - before.failed),

@@ -24,12 +24,12 @@ export function createWakeUp({ now, nextAt, onWake, onError }: WakeUpOptions) {
 
   function wake(): void {
     onWake();
-    tell();
+    notify();
     arm();
   }
 
   /** Once for all that changes in one turn, and not in the middle of it. */
-  function tell(): void {
+  function notify(): void {
     if (told || closed) return;
     told = true;
     queueMicrotask(() => {
@@ -46,7 +46,7 @@ export function createWakeUp({ now, nextAt, onWake, onError }: WakeUpOptions) {
 
   return {
     arm,
-    tell,
+    notify,
     listen(listener: () => void): () => void {
       // Two that pass the same function are two.
       const own = () => listener();

@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { NotSent } from './connection.ts';
 import type { CloseReason, Connection, ConnectionEvents } from './connection.ts';
-import { happened } from './once.ts';
+import { onceEvent } from './once.ts';
 import type { Opened } from './open.ts';
 
 /** Streams on one connection, where the provider allows more or does not say. */
@@ -29,7 +29,7 @@ export async function createH2(
     settings: { enablePush: false, initialWindowSize: streamWindowBytes },
   });
   session.on('error', () => {});
-  await happened(session, 'remoteSettings', signal);
+  await onceEvent(session, 'remoteSettings', signal);
   session.setLocalWindowSize(sessionWindowBytes);
   session.unref();
 

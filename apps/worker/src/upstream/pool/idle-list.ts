@@ -1,7 +1,7 @@
 import type { CloseReason, Connection } from './connection.ts';
 
 /** The connections that can take a request, and the rules by which they come and go. */
-export function createShelf({ lifetimeMs, now }: { lifetimeMs: number; now: () => number }) {
+export function createIdleList({ lifetimeMs, now }: { lifetimeMs: number; now: () => number }) {
   /** The most recently used last. */
   const free: Connection[] = [];
 

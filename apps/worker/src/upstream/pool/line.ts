@@ -7,7 +7,7 @@ import type { PoolCounters } from './stats.ts';
 const lookAgainMs = 50;
 
 /** The requests that wait for a connection, in the order in which they came. */
-export function createLine({
+export function createConnectionQueue({
   waitMs,
   now,
   counters,

@@ -7,7 +7,7 @@ export type Destroyable = EventEmitter & { destroy(): unknown };
  * Waits for an event of a socket. Rejects with its error, with one of code `ECONNRESET` when it
  * closes without, or with the signal's reason; then it is destroyed.
  */
-export function happened(it: Destroyable, event: string, signal: AbortSignal): Promise<void> {
+export function onceEvent(it: Destroyable, event: string, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {
       it.off(event, onEvent).off('error', onError).off('close', onClose);

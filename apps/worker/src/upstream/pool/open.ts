@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { LookupFunction, Socket } from 'node:net';
 import { connectError, UpstreamError } from '../faults.ts';
 import type { Connection } from './connection.ts';
-import { happened } from './once.ts';
+import { onceEvent } from './once.ts';
 import type { TlsClient } from './tls.ts';
 import { openTunnel, proxyName } from './tunnel.ts';
 import type { Proxy } from './tunnel.ts';
@@ -59,7 +59,7 @@ export async function openConnection(
   // Errors are listened to where they matter; none may bring the process down in between.
   tcp.on('error', () => {});
   try {
-    await happened(tcp, 'connect', signal);
+    await onceEvent(tcp, 'connect', signal);
     const address = () => tcp.remoteAddress ?? '';
     if (proxy) {
       stage = 'the tunnel';

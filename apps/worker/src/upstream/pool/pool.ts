@@ -9,7 +9,7 @@ import type { CloseReason, Connection, NotSent } from './connection.ts';
 import { createH1 } from './h1.ts';
 import { createH2, maxStreams } from './h2.ts';
 import { keepWarm } from './keep-warm.ts';
-import { createLine } from './line.ts';
+import { createConnectionQueue } from './line.ts';
 import { openConnection } from './open.ts';
 import type { Endpoint, Opened } from './open.ts';
 import { isLongIdle, PooledRequest } from './request.ts';
@@ -21,8 +21,8 @@ import {
   readStats,
 } from './stats.ts';
 import type { PoolStats } from './stats.ts';
-import { createShelf } from './idle-list.ts';
-import { sufferLoss } from './retry-allowance.ts';
+import { createIdleList } from './idle-list.ts';
+import { countLoss } from './retry-allowance.ts';
 import { sweepIdle, sweepIntervalMs } from './sweep.ts';
 
 export type PoolOptions = {
@@ -77,11 +77,11 @@ export function createPool(options: PoolOptions): Pool {
   const counters = createCounters();
   const connections = new Set<Connection>();
   const connecting = new Set<AbortController>();
-  const shelf = createShelf({ lifetimeMs: config.lifetimeMs, now });
+  const idleList = createIdleList({ lifetimeMs: config.lifetimeMs, now });
   /** Requests that a new connection will carry, going by the last one; at first by what is hoped for. */
   let carries = config.http2 ? maxStreams : 1;
   const onTheWay = () => connecting.size * carries;
-  const line = createLine({ waitMs: config.waitMs, now, counters, onTheWay });
+  const queue = createConnectionQueue({ waitMs: config.waitMs, now, counters, onTheWay });
   const names = watchAddresses(
     {
       host: endpoint.proxy?.host ?? endpoint.host,
@@ -89,7 +89,7 @@ export function createPool(options: PoolOptions): Pool {
       everyMs: options.dnsIntervalMs ?? lookAgainMs,
     },
     (addresses) => {
-      for (const one of connections) if (!addresses.has(one.address())) shelf.retire(one, 'dns');
+      for (const one of connections) if (!addresses.has(one.address())) idleList.retire(one, 'dns');
     },
   );
   /** Requests that were let in and are not dispatched yet. */
@@ -102,7 +102,7 @@ export function createPool(options: PoolOptions): Pool {
   let sweepTimer: NodeJS.Timeout | undefined;
 
   function assign(request: PooledRequest, one: Connection): void {
-    shelf.occupy(one);
+    idleList.occupy(one);
     request.sendOn(one, now());
   }
 
@@ -110,22 +110,22 @@ export function createPool(options: PoolOptions): Pool {
     one.active -= 1;
     one.idleSince = now();
     if (!connections.has(one)) return;
-    shelf.sort(one);
+    idleList.sort(one);
     pump();
   }
 
-  const desk = {
-    suspect() {
+  const requestEvents = {
+    onStale() {
       const isSuspect = (one: Connection) =>
         one.active === 0 && one.served === 0 && isLongIdle(one, now());
-      for (const one of shelf.free.filter(isSuspect)) shelf.retire(one, 'idle');
+      for (const one of idleList.free.filter(isSuspect)) idleList.retire(one, 'idle');
     },
-    again(request: PooledRequest, lost: Connection, why: NotSent) {
-      const error = sufferLoss(request, lost, why);
+    onNotSent(request: PooledRequest, lost: Connection, why: NotSent) {
+      const error = countLoss(request, lost, why);
       if (error) request.fail(error);
-      else place(request);
+      else dispatchOrQueue(request);
     },
-    done(one: Connection, answered: boolean) {
+    onDone(one: Connection, answered: boolean) {
       if (answered) {
         one.served += 1;
         losses = 0;
@@ -133,22 +133,22 @@ export function createPool(options: PoolOptions): Pool {
       // undici tells the end of a response before it closes a connection that cannot be kept.
       queueMicrotask(() => release(one));
     },
-    left(request: PooledRequest) {
-      line.leave(request);
+    onAborted(request: PooledRequest) {
+      queue.leave(request);
       const wanted = Math.max(
-        Math.ceil(line.size / carries),
+        Math.ceil(queue.size / carries),
         keeping ? config.warm - connections.size : 0,
       );
       for (const attempt of [...connecting].slice(Math.max(0, wanted))) attempt.abort(notWanted);
     },
   };
 
-  function place(request: PooledRequest): void {
-    const one = closed || line.size > 0 ? undefined : shelf.top();
+  function dispatchOrQueue(request: PooledRequest): void {
+    const one = closed || queue.size > 0 ? undefined : idleList.top();
     if (closed) request.fail(shutDown);
     else if (one) assign(request, one);
     else {
-      line.join(request);
+      queue.join(request);
       pump();
     }
   }
@@ -157,12 +157,12 @@ export function createPool(options: PoolOptions): Pool {
 
   function pump(): void {
     if (closed) return;
-    const best = () => (line.size > 0 ? shelf.top() : undefined);
+    const best = () => (queue.size > 0 ? idleList.top() : undefined);
     for (let one = best(); one; one = best()) {
-      const request = line.next();
+      const request = queue.next();
       if (request) assign(request, one);
     }
-    while (line.size > onTheWay() && room()) void open();
+    while (queue.size > onTheWay() && room()) void open();
     const isShort = () => keeping && connections.size + connecting.size < config.warm;
     while (losses === 0 && isShort() && room()) void open();
     if (isShort() && room() && !warmTimer) {
@@ -182,11 +182,11 @@ export function createPool(options: PoolOptions): Pool {
     countConnect(counters, opened);
     carries = Math.max(1, connection.capacity);
     connections.add(connection);
-    onConnect?.({ inPath: line.size > 0, ms, protocol, tls, resumed });
+    onConnect?.({ inPath: queue.size > 0, ms, protocol, tls, resumed });
     if (closed) connection.close('shutdown');
     names.start();
     sweepTimer ??= setInterval(sweep, sweepIntervalMs(config.idleTimeoutMs)).unref();
-    shelf.sort(connection);
+    idleList.sort(connection);
   }
 
   async function open(): Promise<void> {
@@ -215,8 +215,8 @@ export function createPool(options: PoolOptions): Pool {
     countConnectFailure(counters, known.fault.code);
     options.onConnectFailure?.(known.fault, losses);
     // It was for those that have waited longest, unless enough others are on their way.
-    for (let i = 0; i < carries && line.size > onTheWay(); i++) {
-      line.next()?.fail(i === 0 ? known : known.echo());
+    for (let i = 0; i < carries && queue.size > onTheWay(); i++) {
+      queue.next()?.fail(i === 0 ? known : known.echo());
     }
   }
 
@@ -224,7 +224,7 @@ export function createPool(options: PoolOptions): Pool {
     onClose(one: Connection, reason: CloseReason) {
       // Before the pool knew it, it was an attempt.
       if (!connections.delete(one)) return;
-      shelf.remove(one);
+      idleList.remove(one);
       countClose(counters, one, reason, now());
       const isLoss = one.served === 0 && (reason === 'peer' || reason === 'error');
       if (isLoss) losses = now() - one.openedAt < longStandingMs ? losses + 1 : 0;
@@ -237,7 +237,7 @@ export function createPool(options: PoolOptions): Pool {
     },
     onChange(one: Connection) {
       if (!connections.has(one)) return;
-      shelf.sort(one);
+      idleList.sort(one);
       pump();
     },
   };
@@ -245,26 +245,26 @@ export function createPool(options: PoolOptions): Pool {
   function sweep(): void {
     const { models } = options;
     const { close, ask } = sweepIdle({
-      free: shelf.free,
+      free: idleList.free,
       size: connections.size,
       config,
       now: now(),
     });
-    for (const [one, reason] of close) shelf.retire(one, reason);
+    for (const [one, reason] of close) idleList.retire(one, reason);
     for (const one of models ? ask : []) {
       counters.keepWarm += 1;
-      shelf.occupy(one);
-      shelf.remove(one);
+      idleList.occupy(one);
+      idleList.remove(one);
       keepWarm(one, models!, config.connectTimeoutMs, () => queueMicrotask(() => release(one)));
     }
   }
 
   return {
     dispatch(given, handler) {
-      const request = new PooledRequest(given, handler, desk);
+      const request = new PooledRequest(given, handler, requestEvents);
       counters.requests += 1;
       request.start();
-      if (!request.aborted) place(request);
+      if (!request.aborted) dispatchOrQueue(request);
     },
     warm() {
       keeping = true;
@@ -272,10 +272,10 @@ export function createPool(options: PoolOptions): Pool {
     },
     isFull() {
       const unopened = config.connections - connections.size - connecting.size;
-      let spare = unopened * carries + onTheWay() - line.size - reserved;
+      let spare = unopened * carries + onTheWay() - queue.size - reserved;
       // Drops those that are closed or too old.
-      if (shelf.top() === undefined) return spare <= 0;
-      for (const { capacity, active } of shelf.free) {
+      if (idleList.top() === undefined) return spare <= 0;
+      for (const { capacity, active } of idleList.free) {
         if (spare > 0) break;
         spare += capacity - active;
       }
@@ -290,13 +290,13 @@ export function createPool(options: PoolOptions): Pool {
       };
     },
     stats: () =>
-      readStats(counters, connections, { connecting: connecting.size, waiting: line.size }),
+      readStats(counters, connections, { connecting: connecting.size, waiting: queue.size }),
     close() {
       closed = true;
       clearTimeout(warmTimer);
       for (const attempt of connecting) attempt.abort(notWanted);
       for (const one of connections) one.close('shutdown');
-      for (let request = line.next(); request; request = line.next()) request.fail(shutDown);
+      for (let request = queue.next(); request; request = queue.next()) request.fail(shutDown);
     },
   };
 }

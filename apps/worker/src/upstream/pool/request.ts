@@ -5,15 +5,15 @@ import { NotSent } from './connection.ts';
 import type { Connection } from './connection.ts';
 
 /** What a request tells its pool. */
-export type Desk = {
+export type RequestEvents = {
   /** It never left on this connection: it needs another one. */
-  again(request: PooledRequest, lost: Connection, why: NotSent): void;
+  onNotSent(request: PooledRequest, lost: Connection, why: NotSent): void;
   /** Nothing of it is on the connection any more. */
-  done(connection: Connection, answered: boolean): void;
+  onDone(connection: Connection, answered: boolean): void;
   /** It was given up while it waited. */
-  left(request: PooledRequest): void;
+  onAborted(request: PooledRequest): void;
   /** A connection that had only ever waited was dead: others like it are no better. */
-  suspect(): void;
+  onStale(): void;
 };
 
 /** Milliseconds without use in which a provider, or a box on the way to it, may have let go of a connection. */
@@ -34,12 +34,12 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   waitingSince = 0;
   waitTimer: NodeJS.Timeout | undefined;
   /** How much bad luck it had with connections that were lost before it left on them. */
-  misfortune = 0;
+  losses = 0;
   aborted = false;
   paused = false;
   reason: Error | null = null;
   private readonly caller: Dispatcher.DispatchHandler;
-  private readonly desk: Desk;
+  private readonly events: RequestEvents;
   private connection: Connection | undefined;
   private control: Dispatcher.DispatchController | undefined;
   /** The connection had served, or waited, before. */
@@ -48,10 +48,14 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   private heard = false;
   private over = false;
 
-  constructor(options: Dispatcher.DispatchOptions, caller: Dispatcher.DispatchHandler, desk: Desk) {
+  constructor(
+    options: Dispatcher.DispatchOptions,
+    caller: Dispatcher.DispatchHandler,
+    desk: RequestEvents,
+  ) {
     this.options = options;
     this.caller = caller;
-    this.desk = desk;
+    this.events = desk;
   }
 
   start(): void {
@@ -81,7 +85,7 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
     this.reason = reason;
     if (this.control) this.control.abort(reason);
     else if (!this.connection) {
-      this.desk.left(this);
+      this.events.onAborted(this);
       this.fail(reason);
     }
     // Else it is aborted as soon as it begins, which is at once.
@@ -129,8 +133,8 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     const connection = this.connection;
     if (!connection || !this.leave(false)) return;
-    if (error instanceof NotSent && !this.aborted) this.desk.again(this, connection, error);
-    else this.fail(this.aborted ? (this.reason ?? error) : this.verdict(connection, error));
+    if (error instanceof NotSent && !this.aborted) this.events.onNotSent(this, connection, error);
+    else this.fail(this.aborted ? (this.reason ?? error) : this.errorOf(connection, error));
   }
 
   private leave(answered: boolean): boolean {
@@ -138,7 +142,7 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
     if (!connection) return false;
     this.connection = undefined;
     this.control = undefined;
-    this.desk.done(connection, answered);
+    this.events.onDone(connection, answered);
     return true;
   }
 
@@ -146,14 +150,14 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
    * A kept connection that ends without a byte of the response was closed by the provider while it
    * was idle: the request met the closing. On a fresh one the same is a reset.
    */
-  private verdict(connection: Connection, error: Error): Error {
+  private errorOf(connection: Connection, error: Error): Error {
     const isSilent = !this.heard && connection.bytesRead === this.bytesBefore;
     // Others may have joined it since.
     const isAlone = connection.active === 1;
     const isStale = this.wasKept && isAlone && isSilent && !connection.isOpen;
     if (!isStale) return connection.failure ?? error;
     // The next try goes out on a new one, and is no excuse for a provider that resets everybody.
-    if (connection.served === 0) this.desk.suspect();
+    if (connection.served === 0) this.events.onStale();
     const message =
       'The provider had closed the kept connection on which the request was sent; it never answered there.';
     return new UpstreamError('upstream_connection_stale', message, error);

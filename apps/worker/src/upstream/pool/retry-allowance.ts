@@ -5,17 +5,17 @@ import type { Connection, NotSent } from './connection.ts';
  * What a request can bear before it has left: a kept connection that turns out to be closed costs 1;
  * one that never served costs 2, as does a refusal, which may be repeated once (RFC 9113, 8.7).
  */
-const maxMisfortune = 3;
+const maxLosses = 3;
 
 /** Counts a connection that was lost under a request that had not left; an error when it is enough. */
-export function sufferLoss(
-  request: { misfortune: number },
+export function countLoss(
+  request: { losses: number },
   lost: Pick<Connection, 'served'>,
   { refused }: NotSent,
 ): UpstreamError | undefined {
   const hadServed = lost.served > 0;
-  request.misfortune += hadServed && !refused ? 1 : 2;
-  if (request.misfortune <= maxMisfortune) return undefined;
+  request.losses += hadServed && !refused ? 1 : 2;
+  if (request.losses <= maxLosses) return undefined;
   if (refused) {
     const message =
       'The provider refused the request again and again (HTTP/2 REFUSED_STREAM or GOAWAY).';

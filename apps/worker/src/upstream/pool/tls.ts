@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { connect } from 'node:tls';
 import type { DetailedPeerCertificate, SecureContext, TLSSocket } from 'node:tls';
 import { UpstreamError } from '../faults.ts';
-import { happened } from './once.ts';
+import { onceEvent } from './once.ts';
 
 export type TlsOptions = {
   context: SecureContext;
@@ -45,7 +45,7 @@ export function createTlsClient(host: string, { context, pins, http2 }: TlsOptio
         if (trusted) session = given;
       });
       try {
-        await happened(tls, 'secureConnect', signal);
+        await onceEvent(tls, 'secureConnect', signal);
       } catch (error) {
         session = undefined;
         throw error;

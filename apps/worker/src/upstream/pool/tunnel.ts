@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { UpstreamError } from '../faults.ts';
-import { happened } from './once.ts';
+import { onceEvent } from './once.ts';
 
 export type Proxy = {
   host: string;
@@ -52,7 +52,7 @@ export async function openTunnel(
     if (bytes === null) {
       // The end of the stream is a `readable` with nothing to read.
       if (socket.readableEnded) throw cut(proxy);
-      await happened(socket, 'readable', signal);
+      await onceEvent(socket, 'readable', signal);
       continue;
     }
     head = Buffer.concat([head, bytes]);

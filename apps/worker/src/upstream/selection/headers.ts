@@ -1,14 +1,14 @@
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 /** What a provider says is left of one of its limits. */
-export type Left = {
+export type Remaining = {
   remaining: number;
   limit?: number | undefined;
   /** Milliseconds since the epoch when it is full again; undefined where it was not said. */
   resetAt?: number | undefined;
 };
 
-export type Quota = { requests?: Left | undefined; tokens?: Left | undefined };
+export type Quota = { requests?: Remaining | undefined; tokens?: Remaining | undefined };
 
 type Names = { remaining: string; limit: string; reset: string };
 
@@ -30,10 +30,11 @@ const names = {
 
 /** `x-ratelimit-*` of OpenAI and those who speak like it, `anthropic-ratelimit-*`; undefined when there are none. */
 export function readQuota(headers: Headers, now: number): Quota | undefined {
-  const requests = left(headers, names.requests, now) ?? left(headers, names.theirRequests, now);
+  const requests =
+    remainingOf(headers, names.requests, now) ?? remainingOf(headers, names.theirRequests, now);
   const tokens =
-    left(headers, names.tokens, now) ??
-    scarcest(names.theirTokens.map((kind) => left(headers, kind, now)));
+    remainingOf(headers, names.tokens, now) ??
+    scarcest(names.theirTokens.map((kind) => remainingOf(headers, kind, now)));
   return requests || tokens ? { requests, tokens } : undefined;
 }
 
@@ -49,7 +50,7 @@ export function readRetryAfter(headers: Headers, now: number): number | undefine
   return date === undefined ? undefined : Math.max(0, date - now);
 }
 
-function left(headers: Headers, kind: Names, now: number): Left | undefined {
+function remainingOf(headers: Headers, kind: Names, now: number): Remaining | undefined {
   const remaining = number(headers[kind.remaining]);
   if (remaining === undefined) return undefined;
   const reset = one(headers[kind.reset]);
@@ -61,7 +62,7 @@ function left(headers: Headers, kind: Names, now: number): Left | undefined {
 }
 
 /** The one of which the least is left, as a share where the limit is known. */
-function scarcest(all: readonly (Left | undefined)[]): Left | undefined {
+function scarcest(all: readonly (Remaining | undefined)[]): Remaining | undefined {
   return all
     .filter((one) => one !== undefined)
     .sort((a, b) => a.remaining / (a.limit ?? Infinity) - b.remaining / (b.limit ?? Infinity))

@@ -4,14 +4,14 @@ import type { Headers } from './headers.ts';
 import type { KeyFact } from './key-facts.ts';
 import {
   closedUntil,
-  judge,
-  judgeFault,
+  applyAnswer,
+  applyFault,
   limitedUntil,
   modelState,
   newKeyState,
   shareLeft,
 } from './key-state.ts';
-import type { KeyState, Verdict } from './key-state.ts';
+import type { KeyState, KeyChange } from './key-state.ts';
 import type { Check } from './port.ts';
 
 export type KeyRingOptions = {
@@ -100,7 +100,7 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
       state.open.set(call, state.quota?.tokens ? tokens() : 0);
       const { apiKey, index, name } = key;
       let head: number | undefined;
-      function tell(verdict: Verdict | undefined): void {
+      function tell(verdict: KeyChange | undefined): void {
         if (!verdict) return;
         const { kind, ms } = verdict;
         if (kind === 'aside') onAside?.({ provider, index, status: head ?? 0, forMs: ms });
@@ -112,9 +112,9 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
         used(headers, status) {
           head = status;
           if (!state.open.delete(call)) return;
-          tell(judge(key, state, { headers, status, call, now: now() }));
+          tell(applyAnswer(key, state, { headers, status, call, now: now() }));
         },
-        failed: (fault) => tell(judgeFault(key, state, { fault, status: head, now: now() })),
+        failed: (fault) => tell(applyFault(key, state, { fault, status: head, now: now() })),
         end() {
           state.open.delete(call);
         },

@@ -1,6 +1,6 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import { readQuota, readRetryAfter } from './headers.ts';
-import type { Headers, Left, Quota } from './headers.ts';
+import type { Headers, Remaining, Quota } from './headers.ts';
 
 /** Milliseconds that a key is left alone after a 429 that says nothing; twice as long each time. */
 const firstCoolMs = 1000;
@@ -61,14 +61,14 @@ export function modelState(key: KeyState, model: string): ModelState {
 }
 
 /** What others should know: the key, or the key with this model, is not to be asked for a while. */
-export type Verdict = { kind: 'cooled' | 'aside'; ms: number };
+export type KeyChange = { kind: 'cooled' | 'aside'; ms: number };
 
 /** Takes in what an answer says. Undefined: nothing that others must know. */
-export function judge(
+export function applyAnswer(
   key: KeyState,
   model: ModelState,
   answer: { headers: Headers; status: number; call: number; now: number },
-): Verdict | undefined {
+): KeyChange | undefined {
   const { headers, status, call, now } = answer;
   const quota = readQuota(headers, now);
   if (quota) Object.assign(model, { quota: bounded(quota, now), quotaBy: call });
@@ -94,11 +94,11 @@ export function judge(
  * Takes in what the body of an answer says of the key, where its head did not: some providers refuse a key
  * with 400, and some say "slow down" inside an answer with status 200, or for how long only in the body.
  */
-export function judgeFault(
+export function applyFault(
   key: KeyState,
   model: ModelState,
   { fault, status, now }: { fault: Fault; status: number | undefined; now: number },
-): Verdict | undefined {
+): KeyChange | undefined {
   const { code, retryAfterMs } = fault;
   // An account without credit is no key for as long as that lasts.
   if (code === 'upstream_quota_exceeded') return setAside(key, now);
@@ -116,7 +116,7 @@ export function judgeFault(
   return { kind: 'cooled', ms };
 }
 
-function setAside(key: KeyState, now: number): Verdict | undefined {
+function setAside(key: KeyState, now: number): KeyChange | undefined {
   // Calls that were under way together were refused together: that is one refusal.
   if (key.asideUntil > now) return undefined;
   const ms = Math.min(longestAsideMs, firstAsideMs * 2 ** key.refused);
@@ -174,7 +174,7 @@ function exhaustedUntil(model: ModelState): number {
 }
 
 function bounded({ requests, tokens }: Quota, now: number): Quota {
-  const bound = (left: Left | undefined): Left | undefined =>
+  const bound = (left: Remaining | undefined): Remaining | undefined =>
     left?.resetAt === undefined
       ? left
       : { ...left, resetAt: Math.min(left.resetAt, now + longestReadMs) };
@@ -185,7 +185,7 @@ const isEmpty = (quota: Quota | undefined): boolean =>
   lefts(quota).some(({ remaining }) => remaining <= 0);
 
 /** What a quota leaves; less what is under way since the call that brought it, where a state is given. */
-function lefts(quota: Quota | undefined, model?: ModelState): readonly Left[] {
+function lefts(quota: Quota | undefined, model?: ModelState): readonly Remaining[] {
   // Most providers say nothing; and each request asks this several times, with many calls under way.
   if (!quota) return none;
   let calls = 0;
@@ -195,9 +195,9 @@ function lefts(quota: Quota | undefined, model?: ModelState): readonly Left[] {
     calls += 1;
     tokens += weight;
   }
-  const less = (left: Left | undefined, amount: number): Left[] =>
+  const less = (left: Remaining | undefined, amount: number): Remaining[] =>
     left ? [{ ...left, remaining: left.remaining - amount }] : [];
   return [...less(quota.requests, calls), ...less(quota.tokens, tokens)];
 }
 
-const none: readonly Left[] = [];
+const none: readonly Remaining[] = [];

@@ -1,10 +1,10 @@
-import type { LineWatch } from './port.ts';
+import type { WaitLimits } from './port.ts';
 
 /** For tests that look at something else: nobody goes back to the queue. */
-export const unwatched: LineWatch = {
-  sat() {},
-  left() {},
+export const unlimitedWaits: WaitLimits = {
+  waitStarted() {},
+  waitEnded() {},
   isFull: () => false,
   isLimited: () => false,
-  rest() {},
+  coolDown() {},
 };

@@ -29,18 +29,18 @@ export type WaitRequest = {
 };
 
 /** One request's place among those that wait for a target of its model. It keeps it when it has to wait again. */
-export type Place = {
+export type TargetWaiter = {
   /** Others that came before wait for this target, and could go: to ask it without waiting would be to push in. */
   isBehind(target: Target): boolean;
   /** One wait at a time. */
   wait(request: WaitRequest): Promise<WaitOutcome>;
   /** It has got through: until then one that was woken counts as waiting. */
-  pass(): void;
+  admitted(): void;
   /** It is gone, if it has not got through. Idempotent. */
-  leave(): void;
+  abandon(): void;
 };
 
-export type PlaceOptions = {
+export type TargetWaiterOptions = {
   signal: AbortSignal;
   /** Milliseconds that it may wait in all. */
   maxWaitMs: number;

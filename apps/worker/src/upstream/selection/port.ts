@@ -31,24 +31,24 @@ export type Health = TargetView & {
 export type Check = { kind: 'yes' } | { kind: 'no'; until: number; why: 'broken' | 'limited' };
 
 /** The same of a model: `limited` where one of its targets would do, had it room. */
-export type Plight = 'open' | 'limited' | 'broken';
+export type Availability = 'open' | 'limited' | 'broken';
 
 /**
  * Who says how many may wait here for room, while the others had better stay in the queue. Those in
  * mid-answer are none of its business.
  */
-export type LineWatch = {
+export type WaitLimits = {
   /** One more waits. */
-  sat(model: string): void;
+  waitStarted(model: string): void;
   /** One waits no more. `satAt`: since when it did; milliseconds since the epoch. */
-  left(model: string, satAt: number, how: 'through' | 'gave_up' | 'gone'): void;
+  waitEnded(model: string, satAt: number, how: 'through' | 'gave_up' | 'gone'): void;
   /** As many wait as may: one that has nothing to lose goes back to the queue. */
   isFull(model: string): boolean;
   /** All that those of this model lack is room. */
   isLimited(model: string): boolean;
   /** One goes back to the queue that could have waited: let a moment pass before one is taken again. */
-  rest(model: string): void;
+  coolDown(model: string): void;
 };
 
 /** How it fell, for one request, while a target is coming back. */
-export type Lot = 'won' | 'lost';
+export type RampSample = 'admitted' | 'deferred';

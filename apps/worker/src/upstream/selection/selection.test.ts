@@ -3,7 +3,7 @@ import type { Target } from '@millrace/shared/domain/request';
 import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { describe, expect, it } from 'vitest';
 import { createClock } from './clock.fixture.ts';
-import { unwatched } from './lines.fixture.ts';
+import { unlimitedWaits } from './lines.fixture.ts';
 import { createSelection } from './selection.ts';
 import { seeded } from './simulation.fixture.ts';
 
@@ -51,7 +51,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
       windows: createMemoryWindows({ now: clock.now }),
       isFull: (provider) => full.has(provider),
       waiting: 10,
-      lines: unwatched,
+      lines: unlimitedWaits,
       now: clock.now,
       random: seeded(1),
       setTimer: clock.setTimer,
@@ -140,12 +140,12 @@ describe('whether a target may be asked', () => {
     const { selection, full, broken } = setUp();
     full.add('x');
     expect(selection.check('m', a)).toMatchObject({ kind: 'no', why: 'limited' });
-    expect(selection.plightOf('m')).toBe('open');
+    expect(selection.availabilityOf('m')).toBe('open');
     full.add('y');
-    expect(selection.plightOf('m')).toBe('limited');
+    expect(selection.availabilityOf('m')).toBe('limited');
     broken.set('a', undefined).set('b', undefined);
-    expect(selection.plightOf('m')).toBe('broken');
-    expect(selection.plightOf('unknown')).toBe('broken');
+    expect(selection.availabilityOf('m')).toBe('broken');
+    expect(selection.availabilityOf('unknown')).toBe('broken');
   });
 
   it('is shared among workers, without any key', () => {
@@ -291,11 +291,11 @@ describe('a target that is coming back', () => {
     const { coming, selection } = setUp();
     coming.add('a');
     expect(selection.check('m', a).kind).toBe('no');
-    expect(selection.check('m', a, 'won').kind).toBe('yes');
+    expect(selection.check('m', a, 'admitted').kind).toBe('yes');
     selection.key(a, '{}')?.used({ 'retry-after': '9' }, 429);
-    expect(selection.check('m', a, 'won').kind).toBe('no');
+    expect(selection.check('m', a, 'admitted').kind).toBe('no');
     coming.delete('a');
-    expect(selection.check('m', b, 'lost').kind).toBe('yes');
+    expect(selection.check('m', b, 'deferred').kind).toBe('yes');
   });
 
   it('is told to the line, which draws once until the share grows', async () => {

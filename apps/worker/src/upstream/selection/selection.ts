@@ -8,8 +8,8 @@ import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import { drawAgainMs, panicShareAt } from './panic.ts';
-import type { Place } from './place.ts';
-import type { Check, Health, LineWatch, Lot, Plight } from './port.ts';
+import type { TargetWaiter } from './place.ts';
+import type { Check, Health, WaitLimits, RampSample, Availability } from './port.ts';
 import { rendezvous, stickyValue } from './sticky.ts';
 import { createStrategy } from './strategies.ts';
 import type { Strategy } from './strategies.ts';
@@ -28,7 +28,7 @@ export type SelectionOptions = {
   /** Requests of this worker that may wait at a time (`limits.waiting`). */
   waiting: number;
   /** Who says how many of a model may wait for room. */
-  lines: LineWatch;
+  lines: WaitLimits;
   now(): number;
   /** Between 0 and 1. */
   random(): number;
@@ -44,7 +44,7 @@ export type Selection = ReturnType<typeof createSelection>;
 /** Which target a request asks, with which key, and when. */
 export function createSelection(options: SelectionOptions) {
   const { models, providers, health, windows, now, random, share, onAside, onError } = options;
-  const self = randomBytes(6).toString('hex');
+  const ownId = randomBytes(6).toString('hex');
   const limits = createTargetLimits({
     models,
     windows,
@@ -62,7 +62,7 @@ export function createSelection(options: SelectionOptions) {
         provider,
         keys: apiKeys,
         now,
-        share: (fact) => share(encodeFact({ ...fact, from: self })),
+        share: (fact) => share(encodeFact({ ...fact, from: ownId })),
         ...(onAside ? { onAside } : {}),
       }),
     ]),
@@ -74,7 +74,7 @@ export function createSelection(options: SelectionOptions) {
     setTimer: options.setTimer ?? startTimer,
     may: check,
     limitOf: ({ provider, model }) => rings.get(provider)?.limit(model),
-    lotUntil,
+    sampleUntil,
   });
   health.onAvailable(() => waiting.wake());
 
@@ -83,25 +83,25 @@ export function createSelection(options: SelectionOptions) {
     panicShareAt(health, models[model]?.targets ?? [target], target);
 
   /** Where lots are drawn, while a target is coming back or none is well: until when one counts. */
-  function lotUntil(model: string, target: Target): number | undefined {
+  function sampleUntil(model: string, target: Target): number | undefined {
     if (panicShare(model, target) > 0) return now() + drawAgainMs;
     return health.stateOf(target) === 'recovering' ? health.nextTryAt(target) : undefined;
   }
 
   /** Until when it is not asked for how it is; undefined when it is. */
-  function brokenUntil(model: string, target: Target, lot?: Lot): number | undefined {
+  function brokenUntil(model: string, target: Target, sample?: RampSample): number | undefined {
     const share = panicShare(model, target);
     const next = health.nextTryAt(target) ?? now();
     const until = share > 0 ? Math.min(next, now() + drawAgainMs) : next;
-    if (lot && (share > 0 || health.stateOf(target) === 'recovering')) {
-      return lot === 'won' ? undefined : until;
+    if (sample && (share > 0 || health.stateOf(target) === 'recovering')) {
+      return sample === 'admitted' ? undefined : until;
     }
     return health.admit(target) !== 'no' || random() < share ? undefined : until;
   }
 
-  function check(model: string, target: Target, lot?: Lot): Check {
+  function check(model: string, target: Target, sample?: RampSample): Check {
     const closed: number[] = [];
-    const broken = brokenUntil(model, target, lot);
+    const broken = brokenUntil(model, target, sample);
     const isBroken = broken !== undefined;
     if (isBroken) closed.push(broken);
     const keys = rings.get(target.provider)?.check(target.model);
@@ -115,14 +115,14 @@ export function createSelection(options: SelectionOptions) {
   }
 
   /** Draws no lots: a target that is coming back takes some. */
-  function plightOf(model: string): Plight {
-    const checks = models[model]?.targets.map((target) => check(model, target, 'won')) ?? [];
+  function availabilityOf(model: string): Availability {
+    const checks = models[model]?.targets.map((target) => check(model, target, 'admitted')) ?? [];
     if (checks.some(({ kind }) => kind === 'yes')) return 'open';
     return checks.some((one) => one.kind === 'no' && one.why === 'limited') ? 'limited' : 'broken';
   }
 
   /** What an answer says of a key may open it: a quota that was feared to be used up is not. */
-  function telling(ring: KeyRing, model: string, act: () => void): void {
+  function wakingWaiters(ring: KeyRing, model: string, act: () => void): void {
     const wasShut = waiting.count() > 0 && ring.check(model).kind === 'no';
     act();
     if (wasShut && ring.check(model).kind === 'yes') waiting.wake();
@@ -175,7 +175,7 @@ export function createSelection(options: SelectionOptions) {
     isLastResort: (model: string, target: Target): boolean => panicShare(model, target) > 0,
 
     /** Whether any target of the model can be asked, and what keeps them from it. */
-    plightOf,
+    availabilityOf,
 
     /** Counts the request against the target's limits. Synchronous where it has none. */
     take: limits.take,
@@ -187,8 +187,8 @@ export function createSelection(options: SelectionOptions) {
       const lease = ring.take(target.model, () => estimateTokens(body));
       return {
         ...lease,
-        used: (...head) => telling(ring, target.model, () => lease.used(...head)),
-        end: () => telling(ring, target.model, lease.end),
+        used: (...head) => wakingWaiters(ring, target.model, () => lease.used(...head)),
+        end: () => wakingWaiters(ring, target.model, lease.end),
       };
     },
 
@@ -196,19 +196,20 @@ export function createSelection(options: SelectionOptions) {
     queue: (
       model: string,
       request: { signal: AbortSignal; deadlineAt?: number | undefined },
-    ): Place => waiting.open(model, { ...request, maxWaitMs: models[model]?.maxWaitMs ?? 0 }),
+    ): TargetWaiter =>
+      waiting.open(model, { ...request, maxWaitMs: models[model]?.maxWaitMs ?? 0 }),
 
     /** One that was refused for want of room may go back to the queue; then no other is taken for a moment. */
     goBack(model: string): boolean {
       const isLimited = options.lines.isLimited(model);
-      if (isLimited) options.lines.rest(model);
+      if (isLimited) options.lines.coolDown(model);
       return isLimited;
     },
 
     /** What another worker shared. Texts of other kinds are passed over. */
     onFact(text: string): void {
       const fact = decodeFact(text);
-      if (fact && fact.from !== self) rings.get(fact.provider)?.learn(fact);
+      if (fact && fact.from !== ownId) rings.get(fact.provider)?.learn(fact);
     },
 
     /** For /admin/upstreams: no secrets. */

@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { createLines } from '../../intake/queues.ts';
-import type { Plight } from './port.ts';
+import { createModelQueues } from '../../intake/queues.ts';
+import type { Availability } from './port.ts';
 import { fault, setUp, wanting } from './waiting.fixture.ts';
 
 /* Who goes back to the queue, where all that is missing is room. */
 
-function limited({ limit = 100, plight = 'limited' }: { limit?: number; plight?: Plight } = {}) {
+function limited({
+  limit = 100,
+  plight = 'limited',
+}: { limit?: number; plight?: Availability } = {}) {
   let clockNow = () => 0;
   const avoided: string[][] = [];
-  const lines = createLines({
-    plightOf: () => plight,
+  const lines = createModelQueues({
+    availabilityOf: () => plight,
     maxWaitMsOf: () => 30_000,
     onAvoid: (models) => avoided.push([...models]),
     now: () => clockNow(),
@@ -60,7 +63,7 @@ describe('a request that has asked nobody', () => {
     opens.set('m', clock.now());
     await clock.pass(1000);
     await outcome;
-    place.pass();
+    place.admitted();
     expect(avoided).toEqual([['m'], []]);
     opens.set('m', Infinity);
     join('second', { request: fresh });

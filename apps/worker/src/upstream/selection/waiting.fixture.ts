@@ -1,8 +1,8 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import { createClock } from './clock.fixture.ts';
-import type { PlaceOptions, WaitOutcome, WaitRequest } from './place.ts';
-import { unwatched } from './lines.fixture.ts';
-import type { LineWatch } from './port.ts';
+import type { TargetWaiterOptions, WaitOutcome, WaitRequest } from './place.ts';
+import { unlimitedWaits } from './lines.fixture.ts';
+import type { WaitLimits } from './port.ts';
 import { createWaiting } from './waiting.ts';
 
 export const target = (model: string) => ({ provider: 'p', model });
@@ -13,8 +13,8 @@ export const wanting = (...models: string[]) => ({
 /** A line whose targets a test opens and shuts. */
 export function setUp({
   limit = 100,
-  lines = unwatched,
-}: { limit?: number; lines?: LineWatch } = {}) {
+  lines = unlimitedWaits,
+}: { limit?: number; lines?: WaitLimits } = {}) {
   const clock = createClock();
   /** Milliseconds since the epoch, by target; undefined: nobody knows. */
   const opens = new Map<string, number | undefined>();
@@ -31,18 +31,21 @@ export function setUp({
     may(_line, { model }, lot) {
       const coming = lots.get(model);
       const at = coming ? coming.until : (opens.get(model) ?? Infinity);
-      const isOpen = coming ? lot === 'won' || coming.draw() : at <= clock.now();
+      const isOpen = coming ? lot === 'admitted' || coming.draw() : at <= clock.now();
       const why = broken.has(model) ? 'broken' : 'limited';
       return isOpen ? { kind: 'yes' } : { kind: 'no', until: at, why };
     },
     limitOf: ({ model }) => limits.get(model),
-    lotUntil: (_line, { model }) => lots.get(model)?.until,
+    sampleUntil: (_line, { model }) => lots.get(model)?.until,
   });
   const log: string[] = [];
   /** Waits for `m`, where nothing else is said. */
   function join(
     name: string,
-    { request = wanting('m'), ...options }: Partial<PlaceOptions & { request: WaitRequest }> = {},
+    {
+      request = wanting('m'),
+      ...options
+    }: Partial<TargetWaiterOptions & { request: WaitRequest }> = {},
     model = 'm',
   ) {
     const place = waiting.open(model, {

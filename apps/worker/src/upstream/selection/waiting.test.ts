@@ -238,7 +238,7 @@ describe('a request that waits', () => {
     const again = first.wait();
     await clock.pass(500);
     expect((await again).kind).toBe('retry');
-    first.place.leave();
+    first.place.abandon();
     closeFor(500);
     join('next');
     await clock.pass(500);

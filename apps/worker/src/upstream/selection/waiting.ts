@@ -1,25 +1,25 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
-import type { Place, PlaceOptions, WaitOutcome, Want } from './place.ts';
+import type { TargetWaiter, TargetWaiterOptions, WaitOutcome, Want } from './place.ts';
 import { noTarget, tooLate } from './no-target.ts';
-import type { Check, LineWatch } from './port.ts';
+import type { Check, WaitLimits } from './port.ts';
 import { paceMs, planWake } from './wake.ts';
 
 export type WaitingOptions = {
   /** Requests that may wait at a time; those with a reader in mid-answer come on top. */
   limit: number;
   /** Who says how many of a model may wait for room. */
-  lines: LineWatch;
+  lines: WaitLimits;
   now(): number;
   /** Returns what takes it back. */
   setTimer(act: () => void, ms: number): () => void;
   /** Whether a target may be asked now. Where lots are drawn, one is, unless it is `won`. */
-  may(model: string, target: Target, lot?: 'won'): Check;
+  may(model: string, target: Target, lot?: 'admitted'): Check;
   /** The provider's limit that keeps a target from being asked; undefined where none does. */
   limitOf(target: Target): Fault | undefined;
   /** Until when a lot counts, in milliseconds since the epoch; undefined where none are drawn. */
-  lotUntil(model: string, target: Target): number | undefined;
+  sampleUntil(model: string, target: Target): number | undefined;
 };
 
 type Entry = {
@@ -32,7 +32,7 @@ type Entry = {
   open: Target[];
   end(outcome: WaitOutcome): void;
 };
-type Line = { entries: Entry[]; step: number; lookAt: number; cancel(): void };
+type TargetQueue = { entries: Entry[]; step: number; lookAt: number; cancel(): void };
 
 /**
  * Milliseconds for which a request that one target found too large lets the others of its line go
@@ -46,26 +46,26 @@ const shortestRetryMs = 1000;
 
 /** Where requests wait while every target that would do for them is broken or at its limit. */
 export function createWaiting(options: WaitingOptions) {
-  const { limit, lines: watch, now, setTimer, may, limitOf, lotUntil } = options;
-  const lines = new Map<string, Line>();
+  const { limit, lines: waitLimits, now, setTimer, may, limitOf, sampleUntil } = options;
+  const queues = new Map<string, TargetQueue>();
   let tickets = 0;
   let waiting = 0;
   /** Taken by those that wait, or were woken and may come back. */
-  let seats = 0;
+  let parked = 0;
 
   function look(model: string): void {
-    const line = lines.get(model);
-    if (!line) return;
-    line.cancel();
+    const queue = queues.get(model);
+    if (!queue) return;
+    queue.cancel();
     const at = now();
-    const { entries, step } = line;
+    const { entries, step } = queue;
     const known = new Map<string, Check>();
     const opensAt = (entry: Entry) => opensFor(model, entry, at, known);
     const plan = planWake(entries, { opensAt, step, now: at });
-    line.step = plan.step;
-    line.lookAt = Infinity;
+    queue.step = plan.step;
+    queue.lookAt = Infinity;
     for (const entry of plan.wake) entry.end({ kind: 'retry', open: entry.open });
-    if (entries.length > 0) lookAgain(model, line, plan.lookAt);
+    if (entries.length > 0) lookAgain(model, queue, plan.lookAt);
   }
 
   /** When an entry may go. `known`: what is the same for all of them. */
@@ -89,7 +89,7 @@ export function createWaiting(options: WaitingOptions) {
   function opensTo(model: string, want: Want, at: number, known: Map<string, Check>): number {
     const { target } = want;
     const key = targetKey(target);
-    const lot = lotUntil(model, target);
+    const lot = sampleUntil(model, target);
     const check = (lot === undefined ? known.get(key) : undefined) ?? may(model, target);
     if (lot === undefined) known.set(key, check);
     if (check.kind === 'yes') return at;
@@ -98,41 +98,41 @@ export function createWaiting(options: WaitingOptions) {
     return check.until > at ? check.until : at + paceMs;
   }
 
-  function lookAgain(model: string, line: Line, at: number): void {
-    if (at >= line.lookAt) return;
-    line.cancel();
-    line.lookAt = at;
-    line.cancel = setTimer(() => look(model), at - now());
+  function lookAgain(model: string, queue: TargetQueue, at: number): void {
+    if (at >= queue.lookAt) return;
+    queue.cancel();
+    queue.lookAt = at;
+    queue.cancel = setTimer(() => look(model), at - now());
   }
 
-  function enter(model: string, entry: Entry, came: 'new' | 'refused' | 'useless'): void {
-    const known = lines.get(model);
-    const line = known ?? { entries: [], step: 1, lookAt: Infinity, cancel() {} };
-    const behind = line.entries.findIndex((other) => isBefore(entry, other));
-    line.entries.splice(behind === -1 ? line.entries.length : behind, 0, entry);
-    lines.set(model, line);
+  function enqueue(model: string, entry: Entry, came: 'new' | 'refused' | 'useless'): void {
+    const known = queues.get(model);
+    const queue = known ?? { entries: [], step: 1, lookAt: Infinity, cancel() {} };
+    const behind = queue.entries.findIndex((other) => isBefore(entry, other));
+    queue.entries.splice(behind === -1 ? queue.entries.length : behind, 0, entry);
+    queues.set(model, queue);
     waiting += 1;
     // One that was woken and did not get through: the others need not try at once.
-    if (came === 'refused') line.step = 1;
+    if (came === 'refused') queue.step = 1;
     // A step has its pace, whoever comes; only the first of a line may find that it need not wait.
     if (!known && came === 'new') look(model);
-    else lookAgain(model, line, Math.max(entry.aside, now() + paceMs));
+    else lookAgain(model, queue, Math.max(entry.aside, now() + paceMs));
   }
 
-  function leave(model: string, entry: Entry): void {
-    const line = lines.get(model);
-    const at = line?.entries.indexOf(entry) ?? -1;
-    if (!line || at === -1) return;
-    line.entries.splice(at, 1);
+  function dequeue(model: string, entry: Entry): void {
+    const queue = queues.get(model);
+    const at = queue?.entries.indexOf(entry) ?? -1;
+    if (!queue || at === -1) return;
+    queue.entries.splice(at, 1);
     waiting -= 1;
-    if (line.entries.length > 0) return;
-    line.cancel();
-    lines.delete(model);
+    if (queue.entries.length > 0) return;
+    queue.cancel();
+    queues.delete(model);
   }
 
   function unavailable(model: string, wants: readonly Want[], notBefore: number): Fault {
     const closed = wants.map(({ target }) => {
-      const check = may(model, target, 'won');
+      const check = may(model, target, 'admitted');
       const isLimited = check.kind === 'no' && check.why === 'limited';
       return {
         until: check.kind === 'yes' ? 0 : check.until,
@@ -147,32 +147,35 @@ export function createWaiting(options: WaitingOptions) {
     return { ...((isLimit && first?.limit) || noTarget), retryAfterMs };
   }
 
-  function open(model: string, { signal, maxWaitMs, deadlineAt = Infinity }: PlaceOptions): Place {
+  function open(
+    model: string,
+    { signal, maxWaitMs, deadlineAt = Infinity }: TargetWaiterOptions,
+  ): TargetWaiter {
     const ticket = ++tickets;
     let patienceMs = maxWaitMs;
     let wasWoken = false;
     /** Since when it has a seat. */
     let satAt: number | undefined;
 
-    function sit(): void {
+    function park(): void {
       if (satAt !== undefined) return;
       satAt = now();
-      seats += 1;
-      watch.sat(model);
+      parked += 1;
+      waitLimits.waitStarted(model);
     }
 
-    function rise(how: 'through' | 'gave_up' | 'gone'): void {
+    function unpark(how: 'through' | 'gave_up' | 'gone'): void {
       if (satAt === undefined) return;
       const since = satAt;
       satAt = undefined;
-      seats -= 1;
-      watch.left(model, since, how);
+      parked -= 1;
+      waitLimits.waitEnded(model, since, how);
     }
 
     /** For how long it lets others go first that had asked nobody since it was woken. */
     function uselessMs(wants: readonly Want[], at: number): number {
       const isOpen = ({ target, notBefore }: Want) =>
-        notBefore <= at && may(model, target, 'won').kind === 'yes';
+        notBefore <= at && may(model, target, 'admitted').kind === 'yes';
       return wants.some(isOpen) ? uselessAsideMs : 0;
     }
 
@@ -183,41 +186,41 @@ export function createWaiting(options: WaitingOptions) {
         const goesFirst = (entry: Entry) =>
           (entry.urgent || entry.ticket < ticket) && entry.aside <= at;
         return (
-          lines.get(model)?.entries.some((one) => goesFirst(one) && one.wants.some(wantsIt)) ??
+          queues.get(model)?.entries.some((one) => goesFirst(one) && one.wants.some(wantsIt)) ??
           false
         );
       },
-      pass: () => rise('through'),
-      leave: () => rise('gone'),
+      admitted: () => unpark('through'),
+      abandon: () => unpark('gone'),
       wait({ wants: wanted, urgent = false, retryAfterMs = 0, hasTried = true, ...request }) {
         const { isFresh = false, isDetached = false } = request;
         const since = now();
         const refuse = (outcome: WaitOutcome): Promise<WaitOutcome> => {
-          rise('gave_up');
+          unpark('gave_up');
           return Promise.resolve(outcome);
         };
         /** Its end where it may wait no longer. */
-        const turnAway = (wants: readonly Want[], goesBack: boolean): WaitOutcome => {
-          if (!goesBack || urgent || !watch.isLimited(model)) {
+        const reject = (wants: readonly Want[], goesBack: boolean): WaitOutcome => {
+          if (!goesBack || urgent || !waitLimits.isLimited(model)) {
             return { kind: 'fault', fault: unavailable(model, wants, since + retryAfterMs) };
           }
-          watch.rest(model);
+          waitLimits.coolDown(model);
           return { kind: 'not_yet' };
         };
         if (signal.aborted) {
-          rise('gone');
+          unpark('gone');
           return Promise.resolve({ kind: 'aborted' });
         }
         if (deadlineAt <= since) return refuse({ kind: 'fault', fault: tooLate });
-        if (patienceMs <= 0) return refuse(turnAway(wanted, isDetached));
+        if (patienceMs <= 0) return refuse(reject(wanted, isDetached));
         const isNew = !urgent && satAt === undefined;
-        if (isNew && isFresh && watch.isFull(model)) return refuse({ kind: 'not_yet' });
-        if (isNew && seats >= limit) return refuse(turnAway(wanted, isFresh || isDetached));
-        if (!urgent) sit();
+        if (isNew && isFresh && waitLimits.isFull(model)) return refuse({ kind: 'not_yet' });
+        if (isNew && parked >= limit) return refuse(reject(wanted, isFresh || isDetached));
+        if (!urgent) park();
         // Whoever comes has drawn its lots, or was not yet to draw.
         const wants = wanted.map(({ target, notBefore }) => ({
           target,
-          notBefore: Math.max(notBefore, lotUntil(model, target) ?? 0),
+          notBefore: Math.max(notBefore, sampleUntil(model, target) ?? 0),
         }));
         const isUseless = wasWoken && !hasTried;
         const asideMs = isUseless
@@ -231,12 +234,12 @@ export function createWaiting(options: WaitingOptions) {
             aside: since + asideMs,
             open: [],
             end(outcome) {
-              leave(model, entry);
+              dequeue(model, entry);
               cancelEnd();
               signal.removeEventListener('abort', onAbort);
               patienceMs -= now() - since;
               wasWoken = outcome.kind === 'retry';
-              if (!wasWoken) rise(outcome.kind === 'aborted' ? 'gone' : 'gave_up');
+              if (!wasWoken) unpark(outcome.kind === 'aborted' ? 'gone' : 'gave_up');
               resolve(outcome);
             },
           };
@@ -245,13 +248,13 @@ export function createWaiting(options: WaitingOptions) {
           const cancelEnd = setTimer(
             () => {
               if (isDeadline) entry.end({ kind: 'fault', fault: tooLate });
-              else entry.end(turnAway(wants, isDetached));
+              else entry.end(reject(wants, isDetached));
             },
             isDeadline ? deadlineAt - since : patienceMs,
           );
           signal.addEventListener('abort', onAbort, { once: true });
           const back = isUseless ? 'useless' : 'refused';
-          enter(model, entry, wasWoken ? back : 'new');
+          enqueue(model, entry, wasWoken ? back : 'new');
         });
       },
     };
@@ -262,13 +265,13 @@ export function createWaiting(options: WaitingOptions) {
     /** A target may have become available. */
     wake(): void {
       // A line that is in the middle of its steps goes on at its pace.
-      for (const [model, line] of lines) {
-        for (const entry of line.entries) entry.aside = 0;
-        if (line.step === 1) look(model);
+      for (const [model, queue] of queues) {
+        for (const entry of queue.entries) entry.aside = 0;
+        if (queue.step === 1) look(model);
       }
     },
     count: (model?: string): number =>
-      model === undefined ? waiting : (lines.get(model)?.entries.length ?? 0),
+      model === undefined ? waiting : (queues.get(model)?.entries.length ?? 0),
   };
 }
 
