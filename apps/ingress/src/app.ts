@@ -20,7 +20,7 @@ import {
 } from './server/limits.ts';
 import { allowPages } from './server/cors.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
-import { badUrl, notUtf8, shuttingDown, toApiError } from './errors.ts';
+import { apiError, toApiError } from './errors.ts';
 import { readTokenRoute } from './api/jobs/read-token.ts';
 import { recordRefusal, clientOf } from './observe/refused.ts';
 import { adoptId, makeRequestId, sendRequestIds, sendHandshakeIds } from './api/request-id.ts';
@@ -93,7 +93,10 @@ export async function buildApp({
       // No hook ran for this request.
       adoptId(reply, request.id);
       logWhenEnded(logger, request, reply.raw);
-      const refusal = badUrl(request.url, thrown.statusCode);
+      const refusal = apiError('invalid_url', {
+        url: request.url,
+        status: thrown.statusCode ?? 400,
+      });
       recordRefusal(refused, refusal, clientOf(request));
       sendError(reply.raw, refusal);
     },
@@ -127,7 +130,7 @@ export async function buildApp({
     /^application\/(json|[a-z.+-]+\+json)/,
     { parseAs: 'buffer' },
     (_request, body: Buffer, done) => {
-      if (!isUtf8(body)) done(notUtf8());
+      if (!isUtf8(body)) done(apiError('invalid_json', { what: 'not_utf8' }));
       else if (isLarge(body)) setImmediate(done, null, body.toString('utf8'));
       else done(null, body.toString('utf8'));
     },
@@ -154,7 +157,7 @@ export async function buildApp({
       request.principal = principal as Principal;
       checkAddress(connectionCounts, request, reply);
       checkKey(connectionCounts, request, principal?.keyId);
-      if (draining()) throw shuttingDown();
+      if (draining()) throw apiError('server_shutting_down');
       // Before the body is read; `admit` checks again, also for requests on WebSockets.
       if (request.method === 'POST') admission.checkOverload();
     });

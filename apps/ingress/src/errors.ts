@@ -1,16 +1,18 @@
 import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
 import { passesByItself } from '@millrace/shared/store/redis-failure';
-import type { LimitVerdict } from './admission/quota-verdict.ts';
-import type { LocalRefusal } from './auth/local-only.ts';
-import type { GoneReason } from './delivery/relay.ts';
 
-/** An error that a client is told: the OpenAI error object with its HTTP status. */
+/*
+ * Every error that an ingress sends, in one table. It is below all other rooms of the ingress and imports
+ * none of them; docs/api.md lists its codes.
+ */
+
+/** An error with its HTTP status: the OpenAI error object for the client, and headers. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;
   readonly error: OpenAiError;
   readonly headers: Record<string, string>;
-  /** As a refusal, where it was made: by a reason that says more than its code. */
+  /** The rejection was counted where it was made, by a reason that is more exact than its code. */
   counted = false;
 
   constructor(status: number, error: OpenAiError, headers: Record<string, string> = {}) {
@@ -21,226 +23,510 @@ export class ApiError extends Error {
   }
 }
 
-/** The request is at fault. `param`: the field, where there is one. */
-export const invalidRequest = (
-  message: string,
-  options: {
-    param?: string | undefined;
-    code?: string;
-    status?: number;
-    headers?: Record<string, string>;
-  } = {},
-): ApiError =>
-  new ApiError(
-    options.status ?? 400,
-    {
-      message,
-      type: 'invalid_request_error',
-      param: options.param ?? null,
-      code: options.code ?? null,
-    },
-    options.headers,
-  );
-
-export const notFound = (message: string, code: string, param?: string): ApiError =>
-  invalidRequest(message, { status: 404, code, param });
-
-export const notUtf8 = (): ApiError =>
-  invalidRequest('The request body is not valid UTF-8.', { code: 'invalid_json' });
-
-/** `status`: 400 for one that cannot be decoded, 414 for one with a part that is too long. */
-export const badUrl = (url: string, status = 400): ApiError =>
-  invalidRequest(`Invalid request URL: ${url.slice(0, 200)}.`, { status, code: 'invalid_url' });
-
-export const unauthorized = (message: string): ApiError =>
-  new ApiError(
-    401,
-    { message, type: 'invalid_request_error', param: null, code: 'invalid_api_key' },
-    { 'www-authenticate': 'Bearer' },
-  );
-
-export const forbidden = (message: string, code: string): ApiError =>
-  new ApiError(403, { message, type: 'invalid_request_error', param: null, code });
-
-/** `because`: what the config lacks, for others than this machine to be served; `section`: where. */
-export function notLocal(reason: LocalRefusal, because: string, section: string): ApiError {
-  const what = {
-    loopback_only: 'so only loopback may use this',
-    foreign_page:
-      'so pages of other sites may not use this, nor names that were made to point here',
-    untrusted_proxy:
-      'so only loopback may use this, and this request came through a proxy whose word on its client ' +
-      `is not believed: name the proxy in listen.trustedProxies (it has to send x-forwarded-for), or configure '${section}'`,
-  }[reason];
-  return forbidden(`${because}, ${what}.`, reason);
-}
-
-/** We cannot serve now; the client may try again after the given seconds. */
-export const unavailable = (message: string, code: string, retryAfterSeconds: number): ApiError =>
-  new ApiError(
-    503,
-    { message, type: 'server_error', param: null, code },
-    { 'retry-after': String(retryAfterSeconds) },
-  );
-
-/** A limit of the key is reached. OpenAI's SDKs wait as long as `retry-after-ms` says. */
-export function rateLimited({
-  by,
-  message,
-  retryAfterMs,
-  headers,
-}: Extract<LimitVerdict, { kind: 'limited' }>): ApiError {
-  const type = by === 'tokens' ? 'tokens' : 'requests';
-  return new ApiError(
-    429,
-    { message, type, param: null, code: 'rate_limit_exceeded' },
-    {
-      ...headers,
-      'retry-after': String(Math.ceil(retryAfterMs / 1000)),
-      'retry-after-ms': String(Math.ceil(retryAfterMs)),
-    },
-  );
-}
-
-/** Redis does not answer, or not for now. */
-export const queueUnavailable = (): ApiError =>
-  unavailable('The queue does not answer; try again later.', 'queue_unavailable', 2);
-
-export const shuttingDown = (): ApiError =>
-  unavailable('This server shuts down; try again.', 'server_shutting_down', 1);
-
-/**
- * A stop of this server cut the answer short, and its request runs on: read under its id, or asked for
- * again with the same Idempotency-Key, it is there.
- */
-export const draining = (id: string): ApiError =>
-  new ApiError(
-    503,
-    {
-      message: `This server is being stopped. The request goes on: read its answer with GET /v1/jobs/${id} or /v1/jobs/${id}/events, or send it again with the same Idempotency-Key.`,
-      type: 'server_error',
-      param: null,
-      code: 'server_draining',
-      request_id: id,
-    },
-    { 'retry-after': '1' },
-  );
-
-/** What a second try cannot change, whatever their status says to an SDK. */
-const final = new Set<string | null>([
-  'request_cancelled',
-  'deadline_exceeded',
-  'idempotency_key_reused',
-  'cursor_ahead',
-  'poisoned_request',
-]);
-
-/** How a request that failed before its head was sent answers. */
-export function fromFailed(failed: Failed): ApiError {
-  const headers: Record<string, string> = {};
-  if (failed.retryAfterMs !== undefined) {
-    headers['retry-after'] = String(Math.ceil(failed.retryAfterMs / 1000));
-  }
-  // OpenAI's SDKs would make the same request again.
-  if (final.has(failed.error.code)) headers['x-should-retry'] = 'false';
-  return new ApiError(failed.httpStatus, failed.error, headers);
-}
-
-export const cancelledError: OpenAiError = {
-  message: 'The request was cancelled.',
-  type: 'invalid_request_error',
-  param: null,
-  code: 'request_cancelled',
+type Row = {
+  status: number;
+  type: 'invalid_request_error' | 'server_error' | 'rate_limit_error' | 'requests';
+  /** The same request may succeed later. */
+  retryable: boolean;
+  /** The text for the client, or a function of the parameters that `apiError` gets. */
+  // oxlint-disable-next-line typescript/no-explicit-any
+  message: string | ((params: any) => string);
+  /** The field or the header at fault, if it is always the same. */
+  param?: string;
+  /** Clients see `code: null`. */
+  unnamed?: true;
+  headers?: Readonly<Record<string, string>>;
 };
 
-/** The end of a request whose workers died or hung, one after the other, while they took it up. */
-export const poisoned: Failed = {
-  error: {
+const invalid = { status: 400, type: 'invalid_request_error', retryable: false } as const;
+const forbidden = { ...invalid, status: 403 } as const;
+const failed = { status: 500, type: 'server_error', retryable: true } as const;
+const unavailable = { status: 503, type: 'server_error', retryable: true } as const;
+const tooMany = { status: 429, type: 'invalid_request_error', retryable: true } as const;
+
+/** OpenAI's SDKs repeat a request by the status of its answer, unless this header tells them not to. */
+const noRetry = { 'x-should-retry': 'false' } as const;
+
+/** Seconds that a client is asked to wait. */
+const after = (seconds: number) => ({ 'retry-after': String(seconds) });
+
+type Local = { because: string; section: string };
+
+type Shed = { own: boolean; expectedWaitMs: number | undefined; retryAfterMs: number };
+
+const retrySeconds = (ms: number): string => String(Math.ceil(ms / 1000));
+
+/** `what`: the reason, followed by the expected wait and when to try again. */
+function shedText(what: string, { expectedWaitMs, retryAfterMs }: Shed): string {
+  const expected =
+    expectedWaitMs === undefined
+      ? ''
+      : ` The expected wait is ${(expectedWaitMs / 1000).toFixed(1)} s.`;
+  return `${what}${expected} Try again in ${retrySeconds(retryAfterMs)} s.`;
+}
+
+const queueFullTexts = {
+  jobs: 'Too many requests wait.',
+  bytes: 'The requests that wait hold too many bytes.',
+};
+
+const keyTexts = {
+  missing: 'You did not provide an API key: send it as a bearer token in the Authorization header.',
+  incorrect: 'Incorrect API key provided.',
+  late: 'No key was shown in time.',
+  too_long: 'A key is not as long as this message.',
+  token_expired: 'The read token has expired.',
+  token_invalid: 'The read token is not good for this stream.',
+};
+
+const foreignPageTexts = {
+  api: 'Pages of this site may not use this server: its config does not name them.',
+  admin: 'Pages of other sites may not use the admin pages.',
+};
+
+const invalidJsonTexts = {
+  not_utf8: 'The request body is not valid UTF-8.',
+  frame: 'The frame is not valid JSON.',
+};
+
+const busyTexts = {
+  bodies: 'This server holds as many request bodies as it may.',
+  views: 'This server makes as many of these as it may.',
+};
+
+export const errorTable = {
+  // The request itself.
+  invalid_request: {
+    ...invalid,
+    unnamed: true,
+    message: ({ message }: { message: string }) => message,
+  },
+  invalid_value: {
+    ...invalid,
+    unnamed: true,
+    message: ({ param, expected }: { param: string; expected: string }) =>
+      `Invalid '${param}': expected ${expected}.`,
+  },
+  invalid_json: {
+    ...invalid,
+    message: (params: { what: keyof typeof invalidJsonTexts } | { what: 'body'; reason: string }) =>
+      params.what === 'body'
+        ? `The request body is not valid JSON${params.reason}.`
+        : invalidJsonTexts[params.what],
+  },
+  invalid_type: {
+    ...invalid,
+    message: ({ param, expected, found }: { param: string; expected: string; found: string }) =>
+      `Invalid type for '${param}': expected ${expected}, but got ${found} instead.`,
+  },
+  missing_required_parameter: {
+    ...invalid,
+    message: ({ param }: { param: string }) => `Missing required parameter: '${param}'.`,
+  },
+  unknown_parameter: {
+    ...invalid,
+    message: ({ param }: { param: string }) => `Unknown parameter: '${param}'.`,
+  },
+  empty_array: {
+    ...invalid,
+    message: ({ param }: { param: string }) =>
+      `Invalid '${param}': empty array. Expected an array with minimum length 1.`,
+  },
+  metadata_too_large: {
+    ...invalid,
+    param: 'metadata',
+    message: ({ maxChars }: { maxChars: number }) =>
+      `'metadata' is longer than ${maxChars} characters.`,
+  },
+  deadline_passed: {
+    ...invalid,
+    message: ({ param }: { param: string }) => `Invalid '${param}': it has passed.`,
+  },
+  invalid_cursor: {
+    ...invalid,
+    message: ({ param }: { param: string }) =>
+      `Invalid '${param}': expected an entry id of this request, as it was sent with an event.`,
+  },
+  invalid_idempotency_key: {
+    ...invalid,
+    message: ({ param, maxBytes }: { param: string; maxBytes: number }) =>
+      `Invalid '${param}': expected one key of 1 to ${maxBytes} bytes in UTF-8, without control characters.`,
+  },
+  unknown_frame_type: {
+    ...invalid,
+    param: 'type',
+    message: ({ type }: { type: string }) =>
+      `Unknown frame type ${type}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
+  },
+  request_too_deep: {
+    ...invalid,
+    message: ({ depth }: { depth: number }) =>
+      `The request is nested more than ${depth} levels deep.`,
+  },
+  request_too_complex: {
+    ...invalid,
+    status: 413,
+    message: ({ values }: { values: number }) =>
+      `The request has more than ${values} JSON values and names of members.`,
+  },
+  request_too_large: {
+    ...invalid,
+    status: 413,
+    message: 'The request body is larger than this server takes.',
+  },
+  unsupported_content_type: {
+    ...invalid,
+    status: 415,
+    message: "The request body must have the content type 'application/json'.",
+  },
+  unsupported_content_encoding: {
+    ...invalid,
+    status: 415,
+    message: 'The request body must not be compressed: send it without a content-encoding.',
+    headers: { 'accept-encoding': 'identity' },
+  },
+
+  // HTTP.
+  invalid_http: { ...invalid, message: ({ message }: { message: string }) => message },
+  invalid_url: {
+    ...invalid,
+    message: ({ url }: { url: string }) => `Invalid request URL: ${url.slice(0, 200)}.`,
+  },
+  unknown_url: {
+    ...invalid,
+    status: 404,
+    message: ({ method, path, served }: { method: string; path: string; served?: string }) =>
+      `Unknown request URL: ${method} ${path}.${served === undefined ? '' : ` Served here: ${served}.`}`,
+  },
+  method_not_supported: {
+    ...invalid,
+    status: 405,
+    message: ({ method, path }: { method: string; path?: string }) =>
+      path === undefined ? `${method} is not served here.` : `Not allowed to ${method} on ${path}.`,
+  },
+  read_only: {
+    ...invalid,
+    status: 405,
+    message:
+      'These pages do not change jobs. `board: remove` in the config allows to remove them and to pause the queue; a request is made again by its client.',
+    headers: { allow: 'GET, HEAD' },
+  },
+  request_timeout: {
+    ...invalid,
+    status: 408,
+    retryable: true,
+    message: 'The request did not arrive in time.',
+  },
+  request_head_too_large: {
+    ...invalid,
+    status: 431,
+    message: 'The request head is larger than this server takes.',
+  },
+  upgrade_required: {
+    ...invalid,
+    status: 426,
+    message: ({ message }: { message: string }) => message,
+  },
+  client_gone: { ...invalid, status: 499, message: 'The client went away.' },
+
+  // Authentication.
+  invalid_api_key: {
+    ...invalid,
+    status: 401,
+    message: ({ problem }: { problem: keyof typeof keyTexts }) => keyTexts[problem],
+    headers: { 'www-authenticate': 'Bearer' },
+  },
+  admin_only: {
+    ...invalid,
+    status: 401,
+    message: 'Admin pages need the user and the password of the config.',
+    headers: { 'www-authenticate': 'Basic realm="millrace"' },
+  },
+  address_not_allowed: {
+    ...forbidden,
+    message: 'This API key may not be used from your address.',
+  },
+  foreign_page: {
+    ...forbidden,
+    message: (params: { of: keyof typeof foreignPageTexts } | ({ of: 'local' } & Local)) =>
+      params.of === 'local'
+        ? `${params.because}, so pages of other sites may not use this, nor names that were made to point here.`
+        : foreignPageTexts[params.of],
+  },
+  loopback_only: {
+    ...forbidden,
+    message: ({ because }: Local) => `${because}, so only loopback may use this.`,
+  },
+  untrusted_proxy: {
+    ...forbidden,
+    message: ({ because, section }: Local) =>
+      `${because}, so only loopback may use this, and this request came through a proxy whose word on its client ` +
+      `is not believed: name the proxy in listen.trustedProxies (it has to send x-forwarded-for), or configure '${section}'.`,
+  },
+  priority_not_allowed: {
+    ...forbidden,
+    message: ({ highest }: { highest: string }) =>
+      `This API key may ask for the priority '${highest}' at most.`,
+  },
+
+  // What a request names.
+  model_not_found: {
+    ...invalid,
+    status: 404,
+    param: 'model',
+    message: ({ model }: { model: string }) =>
+      `The model '${model.slice(0, 200)}' does not exist or you do not have access to it.`,
+  },
+  job_not_found: {
+    ...invalid,
+    status: 404,
+    param: 'id',
+    message: ({ id }: { id: string }) =>
+      `There is no request '${id.slice(0, 100)}' that this key may see.`,
+  },
+  job_expired: {
+    ...invalid,
+    status: 410,
+    param: 'id',
+    message: ({ id }: { id: string }) => `The request '${id}' is past its retention.`,
+  },
+  /** A cursor behind the end of its stream, of a reader that cannot take back what it was sent. */
+  cursor_ahead: {
+    ...invalid,
+    status: 410,
+    param: 'Last-Event-ID',
+    message: 'There is no such entry in this stream: ask for it anew, without a Last-Event-ID.',
+    headers: noRetry,
+  },
+  idempotency_key_reused: {
+    ...invalid,
+    status: 409,
+    param: 'Idempotency-Key',
+    message: 'This Idempotency-Key was used before, for another request.',
+    headers: noRetry,
+  },
+
+  // Limits and load.
+  /** A limit of the key. OpenAI's SDKs wait as long as `retry-after-ms` says; `type` names the limit. */
+  rate_limit_exceeded: {
+    status: 429,
+    type: 'requests',
+    retryable: true,
+    message: ({ message }: { message: string }) => message,
+  },
+  too_many_connections: {
+    status: 429,
+    type: 'requests',
+    retryable: true,
+    message: ({ of }: { of: 'address' | 'key' }) =>
+      `${of === 'address' ? 'Your address' : 'This API key'} has as many connections open as it may.`,
+    headers: { ...after(1), connection: 'close' },
+  },
+  too_many_requests_on_connection: {
+    ...tooMany,
+    message: ({ max }: { max: number }) => `A connection may have ${max} requests under way.`,
+    headers: { ...after(1), connection: 'close' },
+  },
+  too_many_requests_on_socket: {
+    ...tooMany,
+    message: ({ max }: { max: number }) =>
+      `This socket has ${max} requests open, as many as it may.`,
+  },
+  queue_full: {
+    ...unavailable,
+    message: (params: { reason: 'memory' } | ({ reason: keyof typeof queueFullTexts } & Shed)) =>
+      params.reason === 'memory'
+        ? 'The queue is out of memory; try again later.'
+        : shedText(queueFullTexts[params.reason], params),
+    headers: after(5),
+  },
+  queue_share_exceeded: {
+    ...unavailable,
+    message: (params: Shed) => shedText('Too many requests of this API key wait.', params),
+  },
+  queue_wait_too_long: {
+    ...unavailable,
+    message: (params: Shed) =>
+      shedText(
+        params.own
+          ? 'Requests of this API key wait too long already.'
+          : 'Requests wait too long already.',
+        params,
+      ),
+  },
+  deadline_unreachable: {
+    ...unavailable,
+    message: (params: Shed) => shedText('The request would not start before its deadline.', params),
+  },
+  ingress_overloaded: {
+    ...unavailable,
+    message: ({ cause }: { cause: string }) =>
+      `This server has more to do than it can: ${cause}. Try again later, or ask another one.`,
+  },
+  server_busy: {
+    ...unavailable,
+    message: ({ with: what }: { with: keyof typeof busyTexts }) => busyTexts[what],
+    headers: after(1),
+  },
+  /** Redis does not answer. */
+  queue_unavailable: {
+    ...unavailable,
+    message: 'The queue does not answer; try again later.',
+    headers: after(2),
+  },
+  server_shutting_down: {
+    ...unavailable,
+    message: 'This server shuts down; try again.',
+    headers: after(1),
+  },
+  /** A drain cut the answer short, and the request runs on. */
+  server_draining: {
+    ...unavailable,
+    message: ({ id }: { id: string }) =>
+      `This server is being stopped. The request goes on: read its answer with GET /v1/jobs/${id} or /v1/jobs/${id}/events, or send it again with the same Idempotency-Key.`,
+    headers: after(1),
+  },
+
+  // The end of a request or of its stream.
+  request_cancelled: {
+    ...invalid,
+    status: 409,
+    message: 'The request was cancelled.',
+    headers: noRetry,
+  },
+  deadline_exceeded: {
+    ...failed,
+    status: 504,
+    retryable: false,
+    message: 'The deadline of the request passed before it could be answered.',
+    headers: noRetry,
+  },
+  poisoned_request: {
+    ...failed,
+    retryable: false,
     message:
       'The request was given up: each of the workers that took it up died or hung. It will not be tried again.',
-    type: 'server_error',
-    param: null,
-    code: 'poisoned_request',
+    headers: noRetry,
   },
-  httpStatus: 500,
+  job_removed: { ...failed, message: 'The request was removed from the queue.' },
+  job_failed: {
+    ...failed,
+    message: 'The request was given up by the queue: its workers died too often.',
+  },
+  reader_too_slow: {
+    ...invalid,
+    retryable: true,
+    message: 'The connection was ended because its reader took nothing for too long.',
+  },
+  /** The stream reached the end of its retention, or Redis lost it. */
+  stream_lost: { ...failed, message: 'The stream cannot be read any further.' },
+  /** The end came neither within the model's timeout nor at the deadline: Redis is away or takes no writes. */
+  answer_overdue: {
+    ...failed,
+    status: 504,
+    message: 'The end of the answer did not come within the time that the request may take.',
+  },
+  internal_error: {
+    ...failed,
+    message: 'The server had an error while processing your request.',
+  },
+} as const satisfies Record<string, Row>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+type Params<Code extends ErrorCode> = (typeof errorTable)[Code]['message'] extends (
+  params: infer P,
+) => string
+  ? P
+  : object;
+
+type Details = {
+  /** The field at fault, if the table does not name it. */
+  param?: string;
+  /** In place of the status of the table. */
+  status?: number;
+  /** In place of the type of the table. */
+  type?: string;
+  /** Seconds. */
+  retryAfter?: number;
+  /** In addition to those of the table. */
+  headers?: Record<string, string>;
 };
 
-/** The last words to a reader whose connection stood still. */
-export const slowReader: OpenAiError = {
-  message: 'The connection was ended because its reader took nothing for too long.',
-  type: 'invalid_request_error',
-  param: null,
-  code: 'reader_too_slow',
-};
-
-/** The last words to a reader whose stream came to the end of its life, or was lost with Redis. */
-export const streamLost: OpenAiError = {
-  message: 'The stream cannot be read any further.',
-  type: 'server_error',
-  param: null,
-  code: 'stream_lost',
-};
-
-/** The end of an answer did not come within its model's timeout, nor at the deadline: Redis is away or takes no writes. */
-export const answerOverdue: OpenAiError = {
-  message: 'The end of the answer did not come within the time that the request may take.',
-  type: 'server_error',
-  param: null,
-  code: 'answer_overdue',
-};
-
-/** The error that ends a reader whose stream gives no more. */
-export const goneError = (reason: GoneReason): OpenAiError =>
-  reason === 'overdue' ? answerOverdue : streamLost;
-
-/** A cursor behind the end of its stream, of a reader that cannot take back what it was shown. */
-export const cursorAhead = (): ApiError =>
-  invalidRequest(
-    'There is no such entry in this stream: ask for it anew, without a Last-Event-ID.',
+/** The error of a code. The parameters are those of its message; `details` changes single fields. */
+export function apiError<Code extends ErrorCode>(
+  code: Code,
+  ...[params]: object extends Params<Code> ? [(Params<Code> & Details)?] : [Params<Code> & Details]
+): ApiError {
+  const row: Row = errorTable[code];
+  const { param, status, type, retryAfter, headers } = (params ?? {}) as Details;
+  const message = typeof row.message === 'string' ? row.message : row.message(params);
+  return new ApiError(
+    status ?? row.status,
     {
-      status: 410,
-      param: 'Last-Event-ID',
-      code: 'cursor_ahead',
-      headers: { 'x-should-retry': 'false' },
+      message,
+      type: type ?? row.type,
+      param: param ?? row.param ?? null,
+      code: row.unnamed ? null : code,
     },
+    { ...row.headers, ...(retryAfter === undefined ? {} : after(retryAfter)), ...headers },
   );
+}
 
-export const jobNotFound = (id: string): ApiError =>
-  notFound(
-    `There is no request '${id.slice(0, 100)}' that this key may see.`,
-    'job_not_found',
-    'id',
-  );
+/** As the end of a request: for its log, or for a reader whose answer has begun. */
+export function asFailed({ error, status, headers }: ApiError): Failed {
+  const seconds = headers['retry-after'];
+  return {
+    error,
+    httpStatus: status,
+    ...(seconds === undefined ? {} : { retryAfterMs: Number(seconds) * 1000 }),
+  };
+}
 
-/** Fastify's own refusals and whatever else was thrown, as an ApiError. Texts of unknown errors stay inside. */
+/** The error of a drain; it names the request, which runs on. */
+export function draining(id: string): ApiError {
+  const { status, error, headers } = apiError('server_draining', { id });
+  return new ApiError(status, { ...error, request_id: id }, headers);
+}
+
+/** The error for a reader that the relay has ended. */
+export const goneError = (reason: 'expired' | 'broken' | 'overdue'): ApiError =>
+  apiError(reason === 'overdue' ? 'answer_overdue' : 'stream_lost');
+
+/** The answer of a request that failed before its head was sent. */
+export function fromFailed({ error, httpStatus, retryAfterMs }: Failed): ApiError {
+  const headers: Record<string, string> = {};
+  if (retryAfterMs !== undefined) headers['retry-after'] = retrySeconds(retryAfterMs);
+  if (isFinal(error.code)) Object.assign(headers, noRetry);
+  return new ApiError(httpStatus, error, headers);
+}
+
+function isFinal(code: string | null): boolean {
+  if (code === null || !Object.hasOwn(errorTable, code)) return false;
+  const { headers }: Row = errorTable[code as ErrorCode];
+  return headers === noRetry;
+}
+
+/** Errors of fastify and all others as an ApiError. Texts of unknown errors are not for clients. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const status =
     error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : undefined;
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return invalidRequest('The request body is larger than this server takes.', {
-      status: 413,
-      code: 'request_too_large',
-    });
-  }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return apiError('request_too_large');
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_EMPTY_TYPE') {
-    return invalidRequest("The request body must have the content type 'application/json'.", {
-      status: 415,
-      code: 'unsupported_content_type',
-    });
+    return apiError('unsupported_content_type');
   }
   if (error instanceof Error && isOutOfMemory(error)) {
-    return unavailable('The queue is out of memory; try again later.', 'queue_full', 5);
+    return apiError('queue_full', { reason: 'memory' });
   }
-  if (passesByItself(error)) return queueUnavailable();
+  if (passesByItself(error)) return apiError('queue_unavailable');
   if (error instanceof Error && status !== undefined && status >= 400 && status < 500) {
-    // Fastify writes its messages for clients; those of any other library are for logs.
-    const isFastifys = code.startsWith('FST_');
-    return invalidRequest(isFastifys ? error.message : notServed, { status });
+    // Fastify writes its messages for clients; those of other libraries are for logs.
+    const message = code.startsWith('FST_') ? error.message : notServed;
+    return apiError('invalid_request', { message, status });
   }
-  const message = 'The server had an error while processing your request.';
-  return new ApiError(500, { message, type: 'server_error', param: null, code: 'internal_error' });
+  return apiError('internal_error');
 }
 
 const notServed = 'The request cannot be served as it was sent.';

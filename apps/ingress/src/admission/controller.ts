@@ -1,5 +1,6 @@
 import type { Priority, QueueStanding } from '@millrace/shared/domain/request';
-import { ApiError, forbidden, unavailable } from '../errors.ts';
+import { apiError } from '../errors.ts';
+import type { ApiError } from '../errors.ts';
 import { judgeQueue } from './queue-verdict.ts';
 import type { QueueVerdict, QueueLimits } from './queue-verdict.ts';
 import type { OverloadVerdict, OverloadCause } from './overload.ts';
@@ -80,7 +81,8 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
     admit({ keyId, model, priority, bytes, isBackground, deadlineAt }) {
       checkOverload();
       const resolved = priorityPolicy.resolve(keyId, priority);
-      if (resolved.kind === 'too_high') throw priorityNotAllowed(resolved.highest);
+      if (resolved.kind === 'too_high')
+        throw apiError('priority_not_allowed', { highest: resolved.highest });
       const standing = { ...resolved.scheduling, key: keyId ?? '', bytes };
       const load = meter.read();
       // The load is unknown until the queue has been read once; Redis then decides by its own limits.
@@ -105,20 +107,16 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
       const room = memory.hasRoom();
       if (room === true || (await room)) return;
       onShed('memory');
-      throw unavailable('The queue is out of memory; try again later.', 'queue_full', 5);
+      throw apiError('queue_full', { reason: 'memory' });
     },
   };
 }
 
-const priorityNotAllowed = (highest: Priority) =>
-  forbidden(`This API key may ask for the priority '${highest}' at most.`, 'priority_not_allowed');
-
 const overloaded = ({ reason, retryAfterMs }: Extract<OverloadVerdict, { kind: 'shed' }>) =>
-  unavailable(
-    `This server has more to do than it can: ${overloadMessages[reason]}. Try again later, or ask another one.`,
-    'ingress_overloaded',
-    Math.ceil(retryAfterMs / 1000),
-  );
+  apiError('ingress_overloaded', {
+    cause: overloadMessages[reason],
+    retryAfter: Math.ceil(retryAfterMs / 1000),
+  });
 
 /** Causes of overload in words, for clients and for `/readyz`. */
 export const overloadMessages: Readonly<Record<OverloadCause, string>> = {
@@ -127,38 +125,25 @@ export const overloadMessages: Readonly<Record<OverloadCause, string>> = {
   resident_memory: 'its memory is nearly full',
 };
 
-const codes = {
-  jobs: 'queue_full',
-  bytes: 'queue_full',
-  share: 'queue_share_exceeded',
-  wait: 'queue_wait_too_long',
-  deadline: 'deadline_unreachable',
-} as const;
-
 function queueRefusal(verdict: Extract<QueueVerdict, { kind: 'shed' }>): ApiError {
   const { reason, own, retryAfterMs, expectedWaitMs } = verdict;
-  const retryAfter = String(Math.ceil(retryAfterMs / 1000));
-  const expected =
-    expectedWaitMs === undefined
-      ? ''
-      : ` The expected wait is ${(expectedWaitMs / 1000).toFixed(1)} s.`;
-  const what = {
-    jobs: 'Too many requests wait.',
-    bytes: 'The requests that wait hold too many bytes.',
-    share: 'Too many requests of this API key wait.',
-    wait: own
-      ? 'Requests of this API key wait too long already.'
-      : 'Requests wait too long already.',
-    deadline: 'The request would not start before its deadline.',
-  }[reason];
-  return new ApiError(
-    own ? 429 : 503,
-    {
-      message: `${what}${expected} Try again in ${retryAfter} s.`,
-      type: own ? 'rate_limit_error' : 'server_error',
-      param: null,
-      code: codes[reason],
-    },
-    { 'retry-after': retryAfter },
-  );
+  const details = {
+    own,
+    retryAfterMs,
+    expectedWaitMs,
+    retryAfter: Math.ceil(retryAfterMs / 1000),
+    // The key's own requests are the cause: its client is to send fewer.
+    ...(own ? { status: 429, type: 'rate_limit_error' } : {}),
+  };
+  switch (reason) {
+    case 'jobs':
+    case 'bytes':
+      return apiError('queue_full', { reason, ...details });
+    case 'share':
+      return apiError('queue_share_exceeded', details);
+    case 'wait':
+      return apiError('queue_wait_too_long', details);
+    case 'deadline':
+      return apiError('deadline_unreachable', details);
+  }
 }

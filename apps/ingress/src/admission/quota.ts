@@ -5,7 +5,7 @@ import { charged, chargesOf, keyAccount } from '@millrace/shared/store/quota/por
 import type { Taken, Windows } from '@millrace/shared/store/quota/port';
 import { judgeRates, rememberedHeaders, tooManyConcurrent } from './quota-verdict.ts';
 import type { LimitVerdict } from './quota-verdict.ts';
-import { rateLimited } from '../errors.ts';
+import { apiError } from '../errors.ts';
 import type { Refusal } from '../observe/refusals.ts';
 import type { Prepared } from '../exchange/prepare.ts';
 
@@ -140,3 +140,17 @@ export function createKeyLimits({
 }
 
 const uncharged: Charge = { headers: {}, refund() {} };
+
+function rateLimited({
+  by,
+  message,
+  retryAfterMs,
+  headers,
+}: Extract<LimitVerdict, { kind: 'limited' }>): Error {
+  return apiError('rate_limit_exceeded', {
+    message,
+    type: by === 'tokens' ? 'tokens' : 'requests',
+    retryAfter: Math.ceil(retryAfterMs / 1000),
+    headers: { ...headers, 'retry-after-ms': String(Math.ceil(retryAfterMs)) },
+  });
+}

@@ -5,13 +5,14 @@ import { continuations, priorities } from '@millrace/shared/domain/request';
 import type { Continuation, Priority } from '@millrace/shared/domain/request';
 import { readIdempotency } from '../exchange/idempotency.ts';
 import type { Idempotency } from '../exchange/idempotency.ts';
-import { invalidRequest } from '../errors.ts';
+import { apiError } from '../errors.ts';
 
 /** `x-millrace-on-disconnect`: what a client's leaving means for its request. */
 export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep' {
   const value = headers['x-millrace-on-disconnect'] ?? 'cancel';
   if (value === 'cancel' || value === 'keep') return value;
-  throw invalidRequest("Invalid 'x-millrace-on-disconnect': expected 'cancel' or 'keep'.", {
+  throw apiError('invalid_value', {
+    expected: "'cancel' or 'keep'",
     param: 'x-millrace-on-disconnect',
   });
 }
@@ -21,7 +22,8 @@ export function readEventIds(headers: IncomingHttpHeaders): boolean | undefined 
   const value = headers['x-millrace-event-ids'];
   if (value === undefined) return undefined;
   if (value === 'on' || value === 'off') return value === 'on';
-  throw invalidRequest("Invalid 'x-millrace-event-ids': expected 'on' or 'off'.", {
+  throw apiError('invalid_value', {
+    expected: "'on' or 'off'",
     param: 'x-millrace-event-ids',
   });
 }
@@ -31,7 +33,7 @@ export function readPriority(value: unknown, param = 'x-millrace-priority'): Pri
   if (value === undefined || value === null) return undefined;
   const priority = priorities.find((one) => one === value);
   if (priority) return priority;
-  throw invalidRequest(`Invalid '${param}': expected 'high', 'normal' or 'low'.`, { param });
+  throw apiError('invalid_value', { param, expected: "'high', 'normal' or 'low'" });
 }
 
 /** `x-millrace-continuation`: what may be done after a fault in mid-answer; else the model's own. */
@@ -46,7 +48,7 @@ export function continuationOf(value: unknown, param: string): Continuation | un
   const known = continuations.find((one) => one === value);
   if (known) return known;
   const names = continuations.map((one) => `'${one}'`).join(', ');
-  throw invalidRequest(`Invalid '${param}': expected one of ${names}.`, { param });
+  throw apiError('invalid_value', { param, expected: `one of ${names}` });
 }
 
 /**
@@ -81,16 +83,18 @@ export function readDeadline(value: unknown, now: number, param = 'x-millrace-de
   const duration = parseDuration(text);
   const at = duration === undefined ? parseTime(text) : now + duration;
   if (at === undefined) {
-    throw invalidRequest(
-      `Invalid '${param}': expected a duration such as '30s' or an RFC 3339 time such as '2030-01-31T12:00:00Z'.`,
-      { param },
-    );
+    throw apiError('invalid_value', {
+      param,
+      expected: "a duration such as '30s' or an RFC 3339 time such as '2030-01-31T12:00:00Z'",
+    });
   }
-  if (at <= now)
-    throw invalidRequest(`Invalid '${param}': it has passed.`, { param, code: 'deadline_passed' });
+  if (at <= now) throw apiError('deadline_passed', { param });
   // Also of three hundred digits, which are Infinity.
   if (at > latestDeadline)
-    throw invalidRequest(`Invalid '${param}': it lies beyond the year 9999.`, { param });
+    throw apiError('invalid_request', {
+      message: `Invalid '${param}': it lies beyond the year 9999.`,
+      param,
+    });
   return at;
 }
 

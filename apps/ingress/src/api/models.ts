@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { mayUse } from '../auth/api-keys.ts';
 import type { Services } from '../services.ts';
-import { notFound } from '../errors.ts';
+import { apiError } from '../errors.ts';
 
 /** The aliases that a key may use, as OpenAI lists models. */
 export function modelRoutes(app: FastifyInstance, { config }: Services): void {
@@ -20,10 +20,6 @@ export function modelRoutes(app: FastifyInstance, { config }: Services): void {
     const alias = request.params['*'];
     if (Object.hasOwn(config.models, alias) && mayUse(request.principal, alias))
       return describe(alias);
-    throw notFound(
-      `The model '${alias.slice(0, 200)}' does not exist or you do not have access to it.`,
-      'model_not_found',
-      'model',
-    );
+    throw apiError('model_not_found', { model: alias });
   });
 }

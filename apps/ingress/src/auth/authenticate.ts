@@ -5,7 +5,7 @@ import { createReadTokens } from './read-tokens.ts';
 import type { Services } from '../services.ts';
 import { isAdmin } from '../api/admin/routes.ts';
 import { addressOf, browserRequestOf, peerOf } from './client.ts';
-import { forbidden, notLocal, unauthorized } from '../errors.ts';
+import { apiError } from '../errors.ts';
 import type { ApiError } from '../errors.ts';
 
 export type Authenticator = {
@@ -73,8 +73,8 @@ export function createAuthenticator(
     if (typeof verdict !== 'string') return verdict;
     if (verdict === 'address') throw refuse(request, 'address');
     refused({ reason: 'read_token', address: addressOf(request) });
-    const why = verdict === 'expired' ? 'has expired' : 'is not good for this stream';
-    throw Object.assign(unauthorized(`The read token ${why}.`), { counted: true });
+    const problem = verdict === 'expired' ? 'token_expired' : 'token_invalid';
+    throw Object.assign(apiError('invalid_api_key', { problem }), { counted: true });
   }
 
   return {
@@ -110,24 +110,20 @@ export function createAuthenticator(
 }
 
 function toError(reason: RefusalReason, hasKeys: boolean): ApiError {
+  const local = { because: 'No keys are configured', section: 'keys' };
   switch (reason) {
     case 'no_key':
-      return unauthorized(
-        'You did not provide an API key: send it as a bearer token in the Authorization header.',
-      );
+      return apiError('invalid_api_key', { problem: 'missing' });
     case 'unknown_key':
-      return unauthorized('Incorrect API key provided.');
+      return apiError('invalid_api_key', { problem: 'incorrect' });
     case 'address':
-      return forbidden('This API key may not be used from your address.', 'address_not_allowed');
+      return apiError('address_not_allowed');
     case 'foreign_page':
       return hasKeys
-        ? forbidden(
-            'Pages of this site may not use this server: its config does not name them.',
-            'foreign_page',
-          )
-        : notLocal(reason, 'No keys are configured', 'keys');
+        ? apiError('foreign_page', { of: 'api' })
+        : apiError('foreign_page', { of: 'local', ...local });
     case 'untrusted_proxy':
     case 'loopback_only':
-      return notLocal(reason, 'No keys are configured', 'keys');
+      return apiError(reason, local);
   }
 }

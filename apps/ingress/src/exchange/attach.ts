@@ -1,7 +1,7 @@
 import type { Described } from '@millrace/shared/store/stream-log/port';
 import type { Services } from '../services.ts';
 import { within } from './timeout.ts';
-import { ApiError, streamLost } from '../errors.ts';
+import { apiError } from '../errors.ts';
 
 /**
  * For the second one who asks with an Idempotency-Key: what is there of the request, with this
@@ -16,7 +16,7 @@ export async function attachRequest(
   try {
     const described = await within(log.subscribe(id, inbox));
     // Its retention ended in this moment.
-    if (!described) throw new ApiError(500, streamLost);
+    if (!described) throw apiError('stream_lost');
     read(described);
   } finally {
     hold.release();

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { invalidRequest } from '../errors.ts';
-import type { ApiError } from '../errors.ts';
+import { apiError } from '../errors.ts';
 
 /** What a request is to be known by, so that it is made once. */
 export type Idempotency = {
@@ -24,10 +23,7 @@ export function readIdempotency(
 ): Idempotency | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== 'string' || !isKey(value)) {
-    throw invalidRequest(
-      `Invalid '${param}': expected one key of 1 to ${longestKey} bytes in UTF-8, without control characters.`,
-      { param, code: 'invalid_idempotency_key' },
-    );
+    throw apiError('invalid_idempotency_key', { param, maxBytes: longestKey });
   }
   return { key: value, fingerprint: sha256(`${asked.route}\n${asked.text}`) };
 }
@@ -45,14 +41,5 @@ export function placeOf(keyId: string | undefined, key: string, shards: number) 
   const hash = sha256(JSON.stringify([keyId ?? null, key]));
   return { hash, shard: Number.parseInt(hash.slice(0, 12), 16) % shards };
 }
-
-export const keyReused = (): ApiError =>
-  invalidRequest('This Idempotency-Key was used before, for another request.', {
-    status: 409,
-    param: 'Idempotency-Key',
-    code: 'idempotency_key_reused',
-    // OpenAI's SDKs make a request again that got a 409.
-    headers: { 'x-should-retry': 'false' },
-  });
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

@@ -13,7 +13,7 @@ import type { Once } from '@millrace/shared/store/stream-log/port';
 import { mayUse } from '../auth/api-keys.ts';
 import type { Principal } from '../auth/api-keys.ts';
 import type { AdmissionController } from '../admission/controller.ts';
-import { notFound } from '../errors.ts';
+import { apiError } from '../errors.ts';
 import { placeOf } from './idempotency.ts';
 import type { Idempotency } from './idempotency.ts';
 
@@ -63,11 +63,7 @@ export function createPreparer({ config, admission, inbox, now }: PrepareDeps) {
   return function prepare(submission: Submission): Prepared {
     const model = config.models[submission.model];
     if (!model || !mayUse(submission.principal, submission.model)) {
-      throw notFound(
-        `The model '${submission.model.slice(0, 200)}' does not exist or you do not have access to it.`,
-        'model_not_found',
-        'model',
-      );
+      throw apiError('model_not_found', { model: submission.model });
     }
     const createdAt = now();
     const { endpoint, stream, reader, attached, deadlineAt, traceparent, idempotency } = submission;

@@ -10,8 +10,7 @@ import type { JobQueue } from '@millrace/shared/store/queue/port';
 import { retryRefused } from '@millrace/shared/store/retry-refused';
 import type { Submit, SubmitOutcome } from '@millrace/shared/store/submit/port';
 import type { AdmissionController } from '../admission/controller.ts';
-import { queueUnavailable } from '../errors.ts';
-import { keyReused } from './idempotency.ts';
+import { apiError, asFailed } from '../errors.ts';
 import { createPreparer } from './prepare.ts';
 import type { Prepared, PrepareDeps, Submission } from './prepare.ts';
 import { within } from './timeout.ts';
@@ -125,7 +124,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       if (once) leaveJoined(submitted, once.caller).catch(onError);
       throw error;
     }
-    if (outcome.kind === 'conflict') throw keyReused();
+    if (outcome.kind === 'conflict') throw apiError('idempotency_key_reused');
     return outcome.kind === 'joined' ? outcome : { kind: 'queued' };
   }
 
@@ -222,8 +221,4 @@ const notQueued = 'the request could not be queued';
 
 const cancelled = (reason: string): Ending => ({ kind: 'cancelled', data: { reason } });
 
-const { error, status } = queueUnavailable();
-const unqueued: Ending = {
-  kind: 'failed',
-  data: { error, httpStatus: status, retryAfterMs: 2000 },
-};
+const unqueued: Ending = { kind: 'failed', data: asFailed(apiError('queue_unavailable')) };

@@ -4,6 +4,7 @@ import type { Described, StreamLog } from '@millrace/shared/store/stream-log/por
 import type { LateLoop } from '@millrace/shared/runtime/loop-delay';
 import { isDamage } from '@millrace/shared/store/redis-failure';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
+import { apiError, asFailed } from '../errors.ts';
 import type { Relay } from '../delivery/relay.ts';
 import type { Submitter } from '../exchange/submit.ts';
 
@@ -102,27 +103,11 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   return { describe, stop: () => clearInterval(timer) };
 }
 
-const removed = {
-  error: {
-    message: 'The request was removed from the queue.',
-    type: 'server_error',
-    param: null,
-    code: 'job_removed',
-  },
-  httpStatus: 500,
-};
+const removed = asFailed(apiError('job_removed'));
 
 const late = faultToError({
   code: 'deadline_exceeded',
   message: 'The deadline of the request passed before it could be answered.',
 });
 
-const failed = {
-  error: {
-    message: 'The request was given up by the queue: its workers died too often.',
-    type: 'server_error',
-    param: null,
-    code: 'job_failed',
-  },
-  httpStatus: 500,
-};
+const failed = asFailed(apiError('job_failed'));

@@ -1,7 +1,7 @@
 import type { Failed } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import type { Caller, DetachOutcome } from '@millrace/shared/store/stream-log/port';
-import { draining } from '../errors.ts';
+import { asFailed, draining } from '../errors.ts';
 import type { Services } from '../services.ts';
 import { within } from '../exchange/timeout.ts';
 
@@ -41,10 +41,7 @@ type HandOverServices = 'submitter' | 'keyLimits' | 'metrics' | 'onError';
 export const withinHandOver = <T>(work: Promise<T>): Promise<T> => within(work, handOverMs);
 
 /** The error that a plain reader of the request gets. */
-export function movedFailure(id: string): Failed {
-  const { error, status } = draining(id);
-  return { error, httpStatus: status, retryAfterMs: 1000 };
-}
+export const movedFailure = (id: string): Failed => asFailed(draining(id));
 
 /** The event that a native reader of the request gets: its cursor is good at every other ingress. */
 export const movedEvent = (id: string) => ({

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
-import { invalidRequest } from '../errors.ts';
+import { apiError } from '../errors.ts';
 import type { ApiError } from '../errors.ts';
 
 /* What Node's parser lets pass in the head of a request, and a server should not. */
@@ -37,7 +37,7 @@ export function whyBadHead({ httpVersion, rawHeaders, headers }: Head): ApiError
 }
 
 const bad = (message: string, status = 400) =>
-  invalidRequest(message, { status, code: 'invalid_http', headers: { connection: 'close' } });
+  apiError('invalid_http', { message, status, headers: { connection: 'close' } });
 
 /**
  * `Expect: 100-continue`: the 100 goes out once the body is wanted, and so not after a refusal.

@@ -6,7 +6,7 @@ import type { ConnectionCounts } from './connection-counts.ts';
 import type { Refusal } from '../observe/refusals.ts';
 import { addressOf } from '../auth/client.ts';
 import { requestBounds, tooComplex } from '../api/chat-completions/body.ts';
-import { ApiError, invalidRequest, unavailable } from '../errors.ts';
+import { apiError } from '../errors.ts';
 
 /* What may arrive, and how slowly: connections, request heads, request bodies. */
 
@@ -79,7 +79,7 @@ export function checkAddress(
   const { socket } = request.raw;
   const address = addressOf(request);
   const verdict = counts.admitAddress(socket, address);
-  if (verdict === 'refused') throw tooManyConnections('Your address');
+  if (verdict === 'refused') throw apiError('too_many_connections', { of: 'address' });
   // Of a WebSocket, when that closes.
   if (verdict === 'counted') reply.raw.once('close', () => counts.served(socket, address));
 }
@@ -91,20 +91,8 @@ export function checkKey(
   key: string | undefined,
 ): void {
   const isRefused = key !== undefined && counts.admitKey(request.raw.socket, key) === 'refused';
-  if (isRefused) throw tooManyConnections('This API key');
+  if (isRefused) throw apiError('too_many_connections', { of: 'key' });
 }
-
-const tooManyConnections = (whose: string): ApiError =>
-  new ApiError(
-    429,
-    {
-      message: `${whose} has as many connections open as it may.`,
-      type: 'requests',
-      param: null,
-      code: 'too_many_connections',
-    },
-    { 'retry-after': '1', connection: 'close' },
-  );
 
 /**
  * Bounds request bodies while they arrive: the memory that all of them take until the queue has them
@@ -121,7 +109,7 @@ export function boundBodies(
   app.addHook('preParsing', (request, reply, payload, done) => {
     if (hasBody(request)) {
       if (isEncoded(request)) {
-        done(encodedBody());
+        done(apiError('unsupported_content_encoding'));
         return;
       }
       let own = 0;
@@ -177,15 +165,5 @@ const hasBody = ({ headers }: FastifyRequest): boolean =>
 const isEncoded = ({ headers }: FastifyRequest): boolean =>
   !/^(identity)?$/i.test(headers['content-encoding'] ?? '');
 
-const encodedBody = () =>
-  invalidRequest('The request body must not be compressed: send it without a content-encoding.', {
-    status: 415,
-    code: 'unsupported_content_encoding',
-    headers: { 'accept-encoding': 'identity' },
-  });
-
 const tooManyBodies = () =>
-  Object.assign(
-    unavailable('This server holds as many request bodies as it may.', 'server_busy', 1),
-    { statusCode: 503 },
-  );
+  Object.assign(apiError('server_busy', { with: 'bodies' }), { statusCode: 503 });

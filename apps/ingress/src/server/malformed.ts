@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Refusal } from '../observe/refusals.ts';
 import { lingerMs } from './limits.ts';
-import { invalidRequest } from '../errors.ts';
+import { apiError } from '../errors.ts';
 import type { ApiError } from '../errors.ts';
 import { afterAnswers, answerOn } from './pipelined.ts';
 import { makeRequestId, requestIdHeader } from '../api/request-id.ts';
@@ -43,9 +43,8 @@ export const connectHandler =
   (refuse: Refuse) =>
   (_request: IncomingMessage, socket: Socket): void => {
     socket.on('error', () => socket.destroy());
-    const refusal = invalidRequest('CONNECT is not served here.', {
-      status: 405,
-      code: 'method_not_supported',
+    const refusal = apiError('method_not_supported', {
+      method: 'CONNECT',
       headers: { allow: 'GET, HEAD, POST, DELETE, OPTIONS' },
     });
     endWith(socket, refusal, refuse);
@@ -95,18 +94,12 @@ function endSoftly(socket: Socket, lastWords: string): void {
 function toRefusal(code: string): ApiError | undefined {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return invalidRequest('The request did not arrive in time.', {
-        status: 408,
-        code: 'request_timeout',
-      });
+      return apiError('request_timeout');
     case 'HPE_HEADER_OVERFLOW':
-      return invalidRequest('The request head is larger than this server takes.', {
-        status: 431,
-        code: 'request_head_too_large',
-      });
+      return apiError('request_head_too_large');
     default:
       return code.startsWith('HPE_')
-        ? invalidRequest('This is not an HTTP request.', { code: 'invalid_http' })
+        ? apiError('invalid_http', { message: 'This is not an HTTP request.' })
         : undefined;
   }
 }

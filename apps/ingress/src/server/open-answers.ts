@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Services } from '../services.ts';
-import { shuttingDown } from '../errors.ts';
+import { apiError } from '../errors.ts';
 import { sendError } from '../api/reply.ts';
 
 /**
@@ -23,7 +23,7 @@ export function trackAnswers(
       const answer = connections.addAnswer(() => {
         if (response.headersSent || response.destroyed) return;
         reply.hijack();
-        sendError(response, shuttingDown());
+        sendError(response, apiError('server_shutting_down'));
       }, closeAfterAnswer);
       response.once('close', answer.remove);
     }

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { invalidRequest } from '../errors.ts';
+import { apiError } from '../errors.ts';
 
 /**
  * Requests under way on one connection. Node serves those that come without waiting for the answers
@@ -33,9 +33,4 @@ export function afterAnswers(socket: Socket, then: () => void): void {
   else then();
 }
 
-const tooMany = () =>
-  invalidRequest(`A connection may have ${maxPipelined} requests under way.`, {
-    status: 429,
-    code: 'too_many_requests_on_connection',
-    headers: { 'retry-after': '1', connection: 'close' },
-  });
+const tooMany = () => apiError('too_many_requests_on_connection', { max: maxPipelined });

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { invalidRequest, notFound } from '../errors.ts';
+import { apiError } from '../errors.ts';
 
 /** Characters of a path that are said back. */
 const shownPath = 100;
@@ -25,10 +25,7 @@ export function watchRoutes(
     const allowed = [...new Set(found.map((route) => route.method))];
     const shown = path.slice(0, shownPath);
     if (allowed.length === 0) {
-      throw notFound(
-        `Unknown request URL: ${method} ${shown}. Served here: ${listRoutes(routes)}.`,
-        'unknown_url',
-      );
+      throw apiError('unknown_url', { method, path: shown, served: listRoutes(routes) });
     }
     if (method === 'OPTIONS') {
       return reply
@@ -36,9 +33,9 @@ export function watchRoutes(
         .header('allow', [...allowed, 'OPTIONS'].join(', '))
         .send();
     }
-    throw invalidRequest(`Not allowed to ${method} on ${shown}.`, {
-      status: 405,
-      code: 'method_not_supported',
+    throw apiError('method_not_supported', {
+      method,
+      path: shown,
       headers: { allow: allowed.join(', ') },
     });
   };

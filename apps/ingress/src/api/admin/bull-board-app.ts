@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@bull-board/fastify';
 import type { Config } from '@millrace/shared/config';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { notFound } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 
 export type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
 
@@ -31,10 +31,10 @@ export async function buildBoard(
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
   });
   app.setNotFoundHandler((request, reply) => {
-    const { status, error } = notFound(
-      `Unknown request URL: ${request.method} ${request.url.slice(0, 100)}.`,
-      'unknown_url',
-    );
+    const { status, error } = apiError('unknown_url', {
+      method: request.method,
+      path: request.url.slice(0, 100),
+    });
     return reply.code(status).send({ error });
   });
   await app.register(adapter.registerPlugin(), { prefix: boardPath });

@@ -1,6 +1,7 @@
 import type { Config } from '@millrace/shared/config';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { BoardQueue } from './bull-board-app.ts';
+import { apiError } from '../../errors.ts';
 import { factsOf } from '../../observe/request-log.ts';
 
 export type { BoardQueue } from './bull-board-app.ts';
@@ -57,17 +58,7 @@ function mayServe({ method, url }: FastifyRequest, mode: Config['board']): boole
 
 // Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
 function refuseChange(reply: FastifyReply): FastifyReply {
-  factsOf(reply.raw).code = 'read_only';
-  return reply
-    .code(405)
-    .header('allow', 'GET, HEAD')
-    .send({
-      error: {
-        message:
-          'These pages do not change jobs. `board: remove` in the config allows to remove them and to pause the queue; a request is made again by its client.',
-        type: 'invalid_request_error',
-        param: null,
-        code: 'read_only',
-      },
-    });
+  const { status, error, headers } = apiError('read_only');
+  factsOf(reply.raw).code = error.code;
+  return reply.code(status).headers(headers).send({ error });
 }

@@ -4,7 +4,8 @@ import { whyNotLocal } from '../../auth/local-only.ts';
 import { isCrossSiteWrite } from '../../auth/origins.ts';
 import type { Refusal } from '../../observe/refusals.ts';
 import { browserRequestOf, peerOf } from '../../auth/client.ts';
-import { ApiError, forbidden, notLocal } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
+import type { ApiError } from '../../errors.ts';
 import { factsOf } from '../../observe/request-log.ts';
 
 export type AdminOptions = {
@@ -45,20 +46,18 @@ function refuse(
     const reason = whyNotLocal(peer);
     if (!reason) return undefined;
     refused({ reason, address });
-    return notLocal(reason, 'No admin is configured', 'admin');
+    const local = { because: 'No admin is configured', section: 'admin' };
+    return reason === 'foreign_page'
+      ? apiError(reason, { of: 'local', ...local })
+      : apiError(reason, local);
   }
   if (isAdmin(request.headers.authorization, admin)) {
     if (!isCrossSiteWrite(browserRequestOf(request))) return undefined;
     refused({ reason: 'foreign_page', address });
-    return forbidden('Pages of other sites may not use the admin pages.', 'foreign_page');
+    return apiError('foreign_page', { of: 'admin' });
   }
   refused({ reason: 'admin_only', address });
-  const message = 'Admin pages need the user and the password of the config.';
-  return new ApiError(
-    401,
-    { message, type: 'invalid_request_error', param: null, code: 'admin_only' },
-    { 'www-authenticate': 'Basic realm="millrace"' },
-  );
+  return apiError('admin_only');
 }
 
 /** Compares digests, in constant time. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Services } from '../../services.ts';
 import { within } from '../../exchange/timeout.ts';
-import { ApiError, queueUnavailable } from '../../errors.ts';
+import { ApiError, apiError } from '../../errors.ts';
 
 /** What the workers report of themselves and of their upstreams, as they see it. */
 export function upstreamRoutes(scope: FastifyInstance, services: Services): void {
@@ -11,7 +11,7 @@ export function upstreamRoutes(scope: FastifyInstance, services: Services): void
     const found = await within(reports()).catch((error: unknown) => {
       if (error instanceof ApiError) throw error;
       onError(error);
-      throw queueUnavailable();
+      throw apiError('queue_unavailable');
     });
     return {
       workers: found.map(({ name, at, sections }) => ({ name, at: at / 1000, ...sections })),

@@ -2,7 +2,7 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { jsonExcess, maxJsonDepth } from '@millrace/shared/domain/json-bounds';
 import type { JsonBounds, JsonExcess } from '@millrace/shared/domain/json-bounds';
-import { invalidRequest } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 import type { ApiError } from '../../errors.ts';
 
 /** What the proxy itself reads of a chat completion request; all else is the provider's business. */
@@ -21,14 +21,9 @@ export const requestBounds = (limits: { requestValues: number }): JsonBounds => 
 /** Says that a request has more than its bounds allow. */
 export function tooComplex(excess: JsonExcess, { depth, values }: JsonBounds): ApiError {
   if (excess === 'depth') {
-    return invalidRequest(`The request is nested more than ${depth} levels deep.`, {
-      code: 'request_too_deep',
-    });
+    return apiError('request_too_deep', { depth });
   }
-  return invalidRequest(`The request has more than ${values} JSON values and names of members.`, {
-    status: 413,
-    code: 'request_too_complex',
-  });
+  return apiError('request_too_complex', { values });
 }
 
 /** Throws an ApiError on the JSON of a request, in UTF-8, that has more than its bounds allow. */
@@ -40,16 +35,19 @@ export function checkShape(bytes: Uint8Array, bounds: JsonBounds): void {
 /** Throws an ApiError on a text that is no JSON object. Its shape was checked while it arrived. */
 export function parseObject(text: unknown): Record<string, unknown> {
   if (typeof text !== 'string' || text.trim() === '') {
-    throw invalidRequest('The request body is empty; a JSON object was expected.');
+    throw apiError('invalid_request', {
+      message: 'The request body is empty; a JSON object was expected.',
+    });
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? `: ${error.message}` : '';
-    throw invalidRequest(`The request body is not valid JSON${reason}.`, { code: 'invalid_json' });
+    throw apiError('invalid_json', { what: 'body', reason });
   }
-  if (!isJsonObject(value)) throw invalidRequest('The request body must be a JSON object.');
+  if (!isJsonObject(value))
+    throw apiError('invalid_request', { message: 'The request body must be a JSON object.' });
   return value;
 }
 
@@ -61,10 +59,7 @@ export function readMetadata(metadata: unknown, text: string): Record<string, un
   if (metadata === undefined) return undefined;
   if (!isJsonObject(metadata)) throw wrongType('metadata', 'an object', metadata);
   if ((memberText(text, 'metadata')?.length ?? 0) > maxMetadataChars) {
-    throw invalidRequest(`'metadata' is longer than ${maxMetadataChars} characters.`, {
-      param: 'metadata',
-      code: 'metadata_too_large',
-    });
+    throw apiError('metadata_too_large', { maxChars: maxMetadataChars });
   }
   return metadata;
 }
@@ -73,7 +68,10 @@ export function readMetadata(metadata: unknown, text: string): Record<string, un
 export function readChatRequest(body: Record<string, unknown>): ChatRequest {
   const { model, messages, stream, stream_options: streamOptions } = body;
   if (model === undefined || model === '') {
-    throw invalidRequest('You must provide a model parameter.', { param: 'model' });
+    throw apiError('invalid_request', {
+      message: 'You must provide a model parameter.',
+      param: 'model',
+    });
   }
   if (typeof model !== 'string') throw wrongType('model', 'a string', model);
   if (messages === undefined) {
@@ -81,13 +79,7 @@ export function readChatRequest(body: Record<string, unknown>): ChatRequest {
   }
   if (!Array.isArray(messages)) throw wrongType('messages', 'an array of objects', messages);
   if (messages.length === 0) {
-    throw invalidRequest(
-      "Invalid 'messages': empty array. Expected an array with minimum length 1.",
-      {
-        param: 'messages',
-        code: 'empty_array',
-      },
-    );
+    throw apiError('empty_array', { param: 'messages' });
   }
   const odd = messages.findIndex((message) => !isJsonObject(message));
   if (odd >= 0) throw wrongType(`messages[${odd}]`, 'an object', messages[odd]);
@@ -98,12 +90,10 @@ export function readChatRequest(body: Record<string, unknown>): ChatRequest {
     throw wrongType('stream_options', 'an object', streamOptions);
   }
   if (streamOptions && stream !== true) {
-    throw invalidRequest(
-      "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-      {
-        param: 'stream_options',
-      },
-    );
+    throw apiError('invalid_request', {
+      message: "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+      param: 'stream_options',
+    });
   }
   return {
     model,
@@ -112,19 +102,12 @@ export function readChatRequest(body: Record<string, unknown>): ChatRequest {
   };
 }
 
-const missing = (param: string) =>
-  invalidRequest(`Missing required parameter: '${param}'.`, {
-    param,
-    code: 'missing_required_parameter',
-  });
+const missing = (param: string) => apiError('missing_required_parameter', { param });
 
 export const wrongType = (param: string, expected: string, found: unknown) =>
   found === undefined
     ? missing(param)
-    : invalidRequest(
-        `Invalid type for '${param}': expected ${expected}, but got ${nameType(found)} instead.`,
-        { param, code: 'invalid_type' },
-      );
+    : apiError('invalid_type', { param, expected, found: nameType(found) });
 
 function nameType(value: unknown): string {
   if (value === null) return 'null';

@@ -13,17 +13,7 @@ import type { Charge } from '../../admission/quota.ts';
 import { parseObject, readChatRequest } from './body.ts';
 import { clientLeft, sendCharged } from '../../exchange/charged.ts';
 import { readLastEventId, startOf } from '../jobs/cursor.ts';
-import {
-  answerOverdue,
-  ApiError,
-  cancelledError,
-  cursorAhead,
-  fromFailed,
-  shuttingDown,
-  slowReader,
-  streamLost,
-  toApiError,
-} from '../../errors.ts';
+import { ApiError, apiError, asFailed, fromFailed, goneError, toApiError } from '../../errors.ts';
 import {
   readContinuation,
   readDeadline,
@@ -72,7 +62,7 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
     const after = cursor ?? logStart;
     const withIds = readEventIds(request.headers) ?? cursor !== undefined;
     // Without an Idempotency-Key the call makes a new request, which has no entry yet.
-    if (!idempotency && !sameEntryId(after, logStart)) throw cursorAhead();
+    if (!idempotency && !sameEntryId(after, logStart)) throw apiError('cursor_ahead');
     const prepared = services.submitter.prepare({
       principal: request.principal,
       endpoint,
@@ -121,7 +111,7 @@ function answerStream(call: ChargedCall, withIds: boolean): void {
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: () => reader.resume(),
-    stalled: sseError({ error: slowReader }),
+    stalled: sseError(apiError('reader_too_slow')),
   });
 
   /** One write for all lines of a batch, so that they go out in one packet. */
@@ -255,7 +245,7 @@ function deliver(
     const joining = attachRequest(services, id, (described) => {
       if (sink.ended() || response.destroyed) return;
       const start = startOf(described, after);
-      if (start.kind === 'ahead') throw cursorAhead();
+      if (start.kind === 'ahead') throw apiError('cursor_ahead');
       reader = relay.open(id, start.kind === 'finished' ? start.before : start.after, sink, life);
     });
     await joining.catch((error: unknown) => {
@@ -317,7 +307,7 @@ function deliver(
       if (sent.kind !== 'queued' || !isAgain) return sent.kind !== 'unsent';
       // Also with `keep`: the client has a part of another answer, and cannot use this one.
       clientLeft(services, meta, 'it was made anew for a reader of another one', once?.caller);
-      throw cursorAhead();
+      throw apiError('cursor_ahead');
     })
     .catch((thrown: unknown) => {
       if (!(thrown instanceof ApiError)) onError(thrown);
@@ -353,19 +343,16 @@ function headHeaders({ replayed, attempts, servedBy }: Progress): Record<string,
 
 function readFailed(line: Line): Failed {
   const entry = decodeEntry(line.text);
-  return entry.kind === 'failed' ? entry.data : { error: cancelledError, httpStatus: 409 };
+  return entry.kind === 'failed' ? entry.data : cancelledFailure;
 }
 
-const goneFailure = (reason: GoneReason): Failed =>
-  reason === 'overdue' ? { error: answerOverdue, httpStatus: 504 } : lostFailed;
+const goneFailure = (reason: GoneReason): Failed => asFailed(goneError(reason));
 
-const lostFailed: Failed = { error: streamLost, httpStatus: 500 };
+const lostFailed: Failed = asFailed(apiError('stream_lost'));
+
+const cancelledFailure: Failed = asFailed(apiError('request_cancelled'));
 
 /** Milliseconds after which a client whose request could not be queued may retry. */
 const retryAfterMs = 2000;
 
-const shuttingDownFailure: Failed = {
-  error: shuttingDown().error,
-  httpStatus: shuttingDown().status,
-  retryAfterMs: 1000,
-};
+const shuttingDownFailure: Failed = asFailed(apiError('server_shutting_down'));

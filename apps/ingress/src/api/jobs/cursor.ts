@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { compareEntryIds, parseEntryId, sameEntryId } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/store/stream-log/port';
-import { invalidRequest } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 
 /** Where a reader begins that comes with the id of the last entry that it was sent. */
 export type Start =
@@ -35,8 +35,5 @@ export function readLastEventId(headers: IncomingHttpHeaders): EntryId | undefin
 export function parseCursor(text: unknown, param: string): EntryId {
   const id = typeof text === 'string' ? parseEntryId(text) : undefined;
   if (id) return id;
-  throw invalidRequest(
-    `Invalid '${param}': expected an entry id of this request, as it was sent with an event.`,
-    { param, code: 'invalid_cursor' },
-  );
+  throw apiError('invalid_cursor', { param });
 }

@@ -10,7 +10,7 @@ import type { PositionWatch } from '../../delivery/queue-position.ts';
 import { openSseWriter } from '../../delivery/sse-writer.ts';
 import type { Services } from '../../services.ts';
 import type { Start } from './cursor.ts';
-import { goneError, slowReader } from '../../errors.ts';
+import { apiError, goneError } from '../../errors.ts';
 import { factsOf, noteModel } from '../../observe/request-log.ts';
 
 export type EventsOptions = {
@@ -31,7 +31,7 @@ export function streamEvents({ described, start, response, services }: EventsOpt
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: () => reader.resume(),
-    stalled: errorEvent(slowReader),
+    stalled: errorEvent(apiError('reader_too_slow').error),
   });
 
   const sink: ReaderSink = {
@@ -53,7 +53,7 @@ export function streamEvents({ described, start, response, services }: EventsOpt
       writer.write(sseEvent(resetEvent(reason)));
     },
     gone(reason) {
-      const error = goneError(reason);
+      const { error } = goneError(reason);
       facts.code = error.code;
       writer.end(errorEvent(error));
     },

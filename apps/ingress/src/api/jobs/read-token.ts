@@ -4,7 +4,7 @@ import { createReadTokens } from '../../auth/read-tokens.ts';
 import type { Services } from '../../services.ts';
 import { parseObject, wrongType } from '../chat-completions/body.ts';
 import { eventsPath } from '../../auth/authenticate.ts';
-import { invalidRequest } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 import { findJob } from './routes.ts';
 import { adoptId } from '../request-id.ts';
 
@@ -43,14 +43,14 @@ function readLife({ expires_in: value, ...others }: Record<string, unknown>): nu
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) {
     const param = unknown.slice(0, 100);
-    throw invalidRequest(`Unknown parameter: '${param}'.`, { param, code: 'unknown_parameter' });
+    throw apiError('unknown_parameter', { param });
   }
   if (value === undefined) return defaultLife;
   const param = 'expires_in';
   if (typeof value !== 'string') throw wrongType(param, "a duration such as '10m'", value);
   const life = parseDuration(value);
   if (life === undefined || life < 1000 || life > longestLife) {
-    throw invalidRequest(`Invalid '${param}': expected a duration from '1s' to '24h'.`, { param });
+    throw apiError('invalid_value', { param, expected: "a duration from '1s' to '24h'" });
   }
   return life;
 }

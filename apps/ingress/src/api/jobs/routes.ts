@@ -22,7 +22,7 @@ import { sseHeaders } from '../../delivery/sse-writer.ts';
 import { clientLeft, sendCharged } from '../../exchange/charged.ts';
 import { parseCursor, readLastEventId, startOf } from './cursor.ts';
 import { eventsPath } from '../../auth/authenticate.ts';
-import { invalidRequest, jobNotFound, shuttingDown, ApiError } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 import { within } from '../../exchange/timeout.ts';
 import { streamEvents } from './events.ts';
 import { adoptId } from '../request-id.ts';
@@ -80,7 +80,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const { meta, ended } = await findJob(services, request.principal, request.params.id);
     const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
     services.keyLimits.ended(meta);
-    if (by === 'unknown') throw jobNotFound(meta.id);
+    if (by === 'unknown') throw apiError('job_not_found', { id: meta.id });
     adoptId(reply, meta.id);
     return { id: meta.id, status: by === 'done' ? 'completed' : by };
   });
@@ -100,7 +100,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     try {
       // Again, now with the inbox: what is appended from here on comes live.
       const described = await within(services.log.subscribe(id, services.inbox));
-      if (!described) throw jobNotFound(id);
+      if (!described) throw apiError('job_not_found', { id });
       // All was read: an EventSource that comes back after the end is told to stay away.
       const start = startOf(described, after);
       if (start.kind === 'finished') {
@@ -140,7 +140,7 @@ async function sendJob(
   try {
     const sent = await sendCharged(services, prepared, charge, { hasLeft: () => isWithdrawn });
     // It came through behind that: its cancellation is behind it on the same connection.
-    if (isWithdrawn && sent.kind === 'queued') throw shuttingDown();
+    if (isWithdrawn && sent.kind === 'queued') throw apiError('server_shutting_down');
     return sent;
   } finally {
     sending.remove();
@@ -174,18 +174,13 @@ export async function findJob(
   id: string,
 ): Promise<Described> {
   const parsed = parseRequestId(id);
-  if (!parsed) throw jobNotFound(id);
+  if (!parsed) throw apiError('job_not_found', { id });
   const described = await within(services.reconciler.describe(id));
   if (described && maySee(principal, described.meta)) return described;
   if (!described && Date.now() - parsed.createdAt > services.config.retentionMs) {
-    throw new ApiError(410, {
-      message: `The request '${id}' is past its retention.`,
-      type: 'invalid_request_error',
-      param: 'id',
-      code: 'job_expired',
-    });
+    throw apiError('job_expired', { id });
   }
-  throw jobNotFound(id);
+  throw apiError('job_not_found', { id });
 }
 
 /** `Last-Event-ID` beats `?after=`: an EventSource that comes back repeats its URL, with the newer place in the header. Throws a 400. */
@@ -201,15 +196,12 @@ const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'metadata
 function readJob(job: Record<string, unknown>, text: string) {
   for (const field of Object.keys(job)) {
     if (!jobFields.has(field)) {
-      throw invalidRequest(`Unknown parameter: '${field}'.`, {
-        param: field,
-        code: 'unknown_parameter',
-      });
+      throw apiError('unknown_parameter', { param: field });
     }
   }
   const { endpoint = endpoints[0], body, priority, deadline, metadata } = job;
   if (endpoint !== endpoints[0]) {
-    throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
+    throw apiError('invalid_value', { param: 'endpoint', expected: `'${endpoints[0]}'` });
   }
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
   return {

@@ -7,7 +7,7 @@ import type { Described, ReadOutcome, StreamLog } from '@millrace/shared/store/s
 import type { JobQueue } from '@millrace/shared/store/queue/port';
 import { createJobStories, newStory, tell } from './story.ts';
 import type { AttemptStory, JobStory } from './story.ts';
-import { invalidRequest, unavailable } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 import type { QueuePositions } from '../../delivery/queue-position.ts';
 import { createLimiter } from '../../admission/limiter.ts';
 import { within } from '../../exchange/timeout.ts';
@@ -118,7 +118,7 @@ export function createJobViews(options: JobViewsOptions): JobViews {
   return {
     async view(described, client) {
       if (limiter.running + limiter.waiting >= maxViews || held >= maxHeld) {
-        throw unavailable('This server makes as many of these as it may.', 'server_busy', 1);
+        throw apiError('server_busy', { with: 'views' });
       }
       const over = new AbortController();
       client.once('close', () => over.abort(clientGone()));
@@ -150,8 +150,7 @@ export function createJobViews(options: JobViewsOptions): JobViews {
 }
 
 /** Nobody is told: it stands for an answer that is not made. */
-const clientGone = () =>
-  invalidRequest('The client went away.', { status: 499, code: 'client_gone' });
+const clientGone = () => apiError('client_gone');
 
 /** What every view has. Times are in seconds since the epoch. */
 function viewOf({ meta }: Described, { attempts, end }: JobStory): Record<string, unknown> {

@@ -1,6 +1,6 @@
 import type { WebSocket } from '@fastify/websocket';
 import type { Principal } from '../../auth/api-keys.ts';
-import { toApiError, unauthorized } from '../../errors.ts';
+import { apiError, toApiError } from '../../errors.ts';
 import type { CloseReason, SocketCloser } from './close-codes.ts';
 import { errorFrame, parseFrame } from './frames.ts';
 
@@ -27,7 +27,7 @@ export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): v
   const { socket, closer, timeoutMs, verifyKey, onNoKey, onAuthenticated } = options;
   const timer = setTimeout(() => {
     onNoKey();
-    refuse(unauthorized('No key was shown in time.'));
+    refuse(apiError('invalid_api_key', { problem: 'late' }));
   }, timeoutMs);
 
   function leave(): void {

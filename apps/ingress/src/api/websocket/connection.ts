@@ -10,7 +10,7 @@ import { within } from '../../exchange/timeout.ts';
 import { checkShape, requestBounds } from '../chat-completions/body.ts';
 import { clientLeft, sendCharged } from '../../exchange/charged.ts';
 import { parseCursor } from '../jobs/cursor.ts';
-import { invalidRequest, jobNotFound, shuttingDown, toApiError } from '../../errors.ts';
+import { apiError, toApiError } from '../../errors.ts';
 import { findJob } from '../jobs/routes.ts';
 import { attachRequest } from '../../exchange/attach.ts';
 import { recordRefusal } from '../../observe/refused.ts';
@@ -107,7 +107,10 @@ export function serveSocket(
 
     auth() {
       if (principal.keyId !== undefined || principal.admin) {
-        throw invalidRequest('This socket has shown its key already.', { param: 'type' });
+        throw apiError('invalid_request', {
+          message: 'This socket has shown its key already.',
+          param: 'type',
+        });
       }
       // Without keys in the config any key is accepted, so that a page need not know.
       writer.send(authenticated);
@@ -115,7 +118,7 @@ export function serveSocket(
 
     async create(frame, data) {
       if (isLarge(data)) await nextTurn();
-      if (draining()) throw shuttingDown();
+      if (draining()) throw apiError('server_shutting_down');
       if (!requests.hasRoom) throw noRoom();
       const { ref, detached, submission } = readCreate(frame, data.toString('utf8'), Date.now());
       const prepared = submitter.prepare({ ...submission, principal });
@@ -136,7 +139,7 @@ export function serveSocket(
         isWithdrawn = true;
         requests.drop(meta.id);
         clientLeft(services, meta, 'the server shuts down', once?.caller);
-        refuse(frame, shuttingDown());
+        refuse(frame, apiError('server_shutting_down'));
       });
       const sending = sendCharged(services, prepared, charge, { hasLeft });
       const sent = await sending
@@ -150,7 +153,7 @@ export function serveSocket(
       if (!sent || isWithdrawn) return;
       if (sent.kind === 'unsent') {
         requests.drop(meta.id);
-        if (isMoving) throw shuttingDown();
+        if (isMoving) throw apiError('server_shutting_down');
         return;
       }
       if (sent.kind === 'joined') {
@@ -187,7 +190,7 @@ export function serveSocket(
       const hold = relay.hold(id);
       try {
         const described = await within(log.subscribe(id, services.inbox));
-        if (!described) throw jobNotFound(id);
+        if (!described) throw apiError('job_not_found', { id });
         if (socket.readyState !== socket.OPEN) return;
         requests.subscribe(described, after);
         if (!described.ended) await requests.reportPosition(id);
@@ -199,7 +202,10 @@ export function serveSocket(
     unsubscribe(frame) {
       const id = readId(frame);
       if (requests.drop(id, 'its reader left')) return;
-      throw invalidRequest(`This socket does not read '${id}'.`, { param: 'id' });
+      throw apiError('invalid_request', {
+        message: `This socket does not read '${id}'.`,
+        param: 'id',
+      });
     },
 
     async cancel(frame) {
@@ -214,7 +220,9 @@ export function serveSocket(
     let frame: Frame | undefined;
     try {
       if (isBinary) {
-        throw invalidRequest('Binary frames are not understood: send JSON as text.');
+        throw apiError('invalid_request', {
+          message: 'Binary frames are not understood: send JSON as text.',
+        });
       }
       checkShape(data, bounds);
       frame = parseFrame(data.toString('utf8'));

@@ -4,7 +4,7 @@ import { memberText } from '@millrace/shared/domain/json-text';
 import { endpoints } from '@millrace/shared/domain/request';
 import { readIdempotency } from '../../exchange/idempotency.ts';
 import { readChatRequest, readMetadata, wrongType } from '../chat-completions/body.ts';
-import { invalidRequest, unavailable } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 import { continuationOf, readDeadline, readPriority } from '../headers.ts';
 
 /** Characters of `ref`, a client's own name for a request, which the answers repeat. */
@@ -19,9 +19,10 @@ export function parseFrame(text: string): Frame {
   try {
     frame = JSON.parse(text);
   } catch {
-    throw invalidRequest('The frame is not valid JSON.', { code: 'invalid_json' });
+    throw apiError('invalid_json', { what: 'frame' });
   }
-  if (!isJsonObject(frame)) throw invalidRequest('A frame must be a JSON object.');
+  if (!isJsonObject(frame))
+    throw apiError('invalid_request', { message: 'A frame must be a JSON object.' });
   return frame;
 }
 
@@ -42,18 +43,18 @@ const createFields = new Set(
 export function readCreate(frame: Frame, text: string, now: number) {
   for (const field of Object.keys(frame)) {
     if (createFields.has(field)) continue;
-    throw invalidRequest(`Unknown parameter: '${field.slice(0, 100)}'.`, {
-      param: field.slice(0, 100),
-      code: 'unknown_parameter',
-    });
+    throw apiError('unknown_parameter', { param: field.slice(0, 100) });
   }
   const { ref, endpoint = endpoints[0], body, detached = false, metadata } = frame;
   if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
   if (ref !== undefined && ref.length > longestRef) {
-    throw invalidRequest(`'ref' is longer than ${longestRef} characters.`, { param: 'ref' });
+    throw apiError('invalid_request', {
+      message: `'ref' is longer than ${longestRef} characters.`,
+      param: 'ref',
+    });
   }
   if (endpoint !== endpoints[0]) {
-    throw invalidRequest(`Invalid 'endpoint': expected '${endpoints[0]}'.`, { param: 'endpoint' });
+    throw apiError('invalid_value', { param: 'endpoint', expected: `'${endpoints[0]}'` });
   }
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
   if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
@@ -78,14 +79,10 @@ export function readCreate(frame: Frame, text: string, now: number) {
   return { ref, detached, submission };
 }
 
-export const serverBusy = () =>
-  unavailable('This server holds as many request bodies as it may.', 'server_busy', 1);
+export const serverBusy = () => apiError('server_busy', { with: 'bodies' });
 
 export const unknownType = (type: unknown) =>
-  invalidRequest(
-    `Unknown frame type ${JSON.stringify(type ?? null).slice(0, 100)}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
-    { param: 'type', code: 'unknown_frame_type' },
-  );
+  apiError('unknown_frame_type', { type: JSON.stringify(type ?? null).slice(0, 100) });
 
 /**
  * An error frame. It names the frame that it answers, if that was readable, and has `retry_after_ms` where

@@ -14,7 +14,7 @@ import type { Services } from '../../services.ts';
 import { within } from '../../exchange/timeout.ts';
 import { clientLeft } from '../../exchange/charged.ts';
 import { startOf } from '../jobs/cursor.ts';
-import { goneError, invalidRequest } from '../../errors.ts';
+import { apiError, goneError } from '../../errors.ts';
 import { resetEvent } from '../jobs/events.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
 import type { RequestOutcome } from '../../observe/request-log.ts';
@@ -148,7 +148,7 @@ export function createSocketRequests(
         if (reason === 'expired') keyLimits.ended(meta);
         else keyLimits.readerLeft(meta.id);
         const one = open.get(meta.id);
-        const error = goneError(reason);
+        const { error } = goneError(reason);
         sendEvent(errorFrame({ id: meta.id }, error));
         logEnd(one, 'failed', error.code);
         forget(meta.id);
@@ -203,7 +203,10 @@ export function createSocketRequests(
     subscribe(described: Described, after: EntryId): void {
       const { meta } = described;
       if (open.has(meta.id)) {
-        throw invalidRequest(`This socket reads '${meta.id}' already.`, { param: 'id' });
+        throw apiError('invalid_request', {
+          message: `This socket reads '${meta.id}' already.`,
+          param: 'id',
+        });
       }
       if (open.size >= maxPerSocket) throw noRoom();
       const start = startOf(described, after);
@@ -299,11 +302,7 @@ export function createSocketRequests(
   };
 }
 
-export const noRoom = () =>
-  invalidRequest(`This socket has ${maxPerSocket} requests open, as many as it may.`, {
-    status: 429,
-    code: 'too_many_requests_on_socket',
-  });
+export const noRoom = () => apiError('too_many_requests_on_socket', { max: maxPerSocket });
 
 /** The outcome in a terminal line, for the process log. */
 function endOf(line: Line): { outcome: RequestOutcome; code?: string | null } {

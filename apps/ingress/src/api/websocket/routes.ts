@@ -6,7 +6,7 @@ import type { Services } from '../../services.ts';
 import { checkKey } from '../../server/limits.ts';
 import { socketPath } from '../../auth/authenticate.ts';
 import type { Authenticator } from '../../auth/authenticate.ts';
-import { shuttingDown, unauthorized } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 import { enforceSocketLimits } from './limits.ts';
 import { awaitKey } from './authentication.ts';
 import { createSocketCloser } from './close-codes.ts';
@@ -47,7 +47,7 @@ function openSocket(
     backpressure,
     bodies,
     limits,
-    onUnauthenticated: () => pending?.refuse(unauthorized('A key is not as long as this message.')),
+    onUnauthenticated: () => pending?.refuse(apiError('invalid_api_key', { problem: 'too_long' })),
     onBusy() {
       refused({ reason: 'request_bodies', address: request.ip });
       closer.closeUnread('busy');
@@ -66,7 +66,7 @@ function openSocket(
       closer,
       timeoutMs: limits.socketAuthMs,
       verifyKey(key) {
-        if (draining()) throw shuttingDown();
+        if (draining()) throw apiError('server_shutting_down');
         const principal = authenticator.verifyKey(request, key);
         checkKey(connectionCounts, request, principal.keyId);
         return principal;

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { socketPath } from '../../auth/authenticate.ts';
-import { invalidRequest } from '../../errors.ts';
+import { apiError } from '../../errors.ts';
 import type { ApiError } from '../../errors.ts';
 import { afterAnswers } from '../../server/pipelined.ts';
 
@@ -32,14 +32,14 @@ export function whyNoSocket({
   headers,
 }: Pick<IncomingMessage, 'httpVersion' | 'headers'>): ApiError | undefined {
   if (httpVersion !== '1.1') {
-    return invalidRequest('A WebSocket needs HTTP/1.1.', { code: 'invalid_http' });
+    return apiError('invalid_http', { message: 'A WebSocket needs HTTP/1.1.' });
   }
   if (headers['sec-websocket-version'] !== socketVersion) {
     return upgradeRequired(`A WebSocket needs version ${socketVersion} of the protocol.`);
   }
   // Sixteen bytes in base64.
   if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
-    return invalidRequest("Invalid 'Sec-WebSocket-Key'.", { code: 'invalid_http' });
+    return apiError('invalid_http', { message: "Invalid 'Sec-WebSocket-Key'." });
   }
   return undefined;
 }
@@ -47,9 +47,8 @@ export function whyNoSocket({
 /** `connection`: as the client sent it; the answer repeats its `close`. */
 export function upgradeRequired(message: string, connection = ''): ApiError {
   const isLast = hasToken(connection, 'close');
-  return invalidRequest(message, {
-    status: 426,
-    code: 'upgrade_required',
+  return apiError('upgrade_required', {
+    message,
     headers: {
       upgrade: 'websocket',
       connection: isLast ? 'close, upgrade' : 'upgrade',
