@@ -395,9 +395,8 @@ export const errorTable = {
     headers: noRetry,
   },
   deadline_exceeded: {
-    ...failed,
+    ...invalid,
     status: 504,
-    retryable: false,
     message: 'The deadline of the request passed before it could be answered.',
     headers: noRetry,
   },

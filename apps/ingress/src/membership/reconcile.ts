@@ -1,5 +1,4 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
-import { faultToError } from '@millrace/shared/domain/fault';
 import type { Described, StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { LateLoop } from '@millrace/shared/runtime/loop-delay';
 import { isDamage } from '@millrace/shared/store/redis-failure';
@@ -105,9 +104,6 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
 const removed = asFailed(apiError('job_removed'));
 
-const late = faultToError({
-  code: 'deadline_exceeded',
-  message: 'The deadline of the request passed before it could be answered.',
-});
+const late = asFailed(apiError('deadline_exceeded'));
 
 const failed = asFailed(apiError('job_failed'));
