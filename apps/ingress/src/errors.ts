@@ -155,8 +155,8 @@ export const errorTable = {
   unknown_frame_type: {
     ...invalid,
     param: 'type',
-    message: ({ type }: { type: string }) =>
-      `Unknown frame type ${type}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
+    message: ({ frameType }: { frameType: string }) =>
+      `Unknown frame type ${frameType}: expected auth, create, subscribe, unsubscribe, cancel or ping.`,
   },
   request_too_deep: {
     ...invalid,

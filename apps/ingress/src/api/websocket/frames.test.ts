@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseFrame, readCreate } from './frames.ts';
+import { parseFrame, readCreate, unknownType } from './frames.ts';
 
 it('the metadata of a frame is as long as that of a job may be, and no longer', () => {
   const read = (length: number) => {
@@ -12,4 +12,11 @@ it('the metadata of a frame is as long as that of a job may be, and no longer', 
   };
   expect(read(65_536)).toHaveProperty('note');
   expect(() => read(65_537)).toThrow(/'metadata' is longer than 65536 characters/);
+});
+
+it('an unknown frame type is an error of the request, and not an error type', () => {
+  expect(unknownType('error')).toMatchObject({
+    status: 400,
+    error: { type: 'invalid_request_error', param: 'type', code: 'unknown_frame_type' },
+  });
 });

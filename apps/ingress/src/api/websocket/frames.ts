@@ -82,7 +82,7 @@ export function readCreate(frame: Frame, text: string, now: number) {
 export const serverBusy = () => apiError('server_busy', { with: 'bodies' });
 
 export const unknownType = (type: unknown) =>
-  apiError('unknown_frame_type', { type: JSON.stringify(type ?? null).slice(0, 100) });
+  apiError('unknown_frame_type', { frameType: JSON.stringify(type ?? null).slice(0, 100) });
 
 /**
  * An error frame. It names the frame that it answers, if that was readable, and has `retry_after_ms` where
