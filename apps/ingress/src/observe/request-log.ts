@@ -26,13 +26,13 @@ export type RequestFacts = {
   progress?: { readonly attempts: number; readonly servedBy: string | undefined };
 };
 
-const known = new WeakMap<ServerResponse, RequestFacts>();
+/** On the response itself: a scavenge keeps every value of a WeakMap in old space, and all that it refers to. */
+const factsKey = Symbol('facts');
 
 /** Of the request that this is the response of. */
 export function factsOf(response: ServerResponse): RequestFacts {
-  let facts = known.get(response);
-  if (!facts) known.set(response, (facts = {}));
-  return facts;
+  const holder: ServerResponse & { [factsKey]?: RequestFacts } = response;
+  return (holder[factsKey] ??= {});
 }
 
 /** Which model it asks for, as it was written: perhaps none of ours. */

@@ -120,11 +120,13 @@ export function boundBodies(
         if (payload.listenerCount('error') > 0) payload.emit('error', refusal);
         request.releaseBody();
       };
-      request.releaseBody = () => {
+      // In two steps: V8 allocates a function that is written into a property in old space (decisions/2026-11-30-promotion.md).
+      const release = () => {
         isOver = true;
         budget.held -= own;
         own = 0;
       };
+      request.releaseBody = release;
       reply.raw.once('close', () => request.releaseBody());
       payload.on('data', (part: Buffer) => {
         // Answered already: nobody holds what still comes.
