@@ -7,7 +7,7 @@ import { startRedis } from '../harness/redis.ts';
 import type { TestRedis } from '../harness/redis.ts';
 
 /*
- * What the scripts in packages/shared/src/queue/lua know of BullMQ's keys, which are its own concern. Where its
+ * What the scripts in packages/shared/src/store/queue/lua know of BullMQ's keys, which are its own concern. Where its
  * version changes, read the changes of its scripts, and then this number.
  */
 const version = '6.7.0';
