@@ -57,7 +57,7 @@ test('an error has the status, type, parameter and headers of its row, changed b
   expect(unnamed.error).toMatchObject({ code: null, message: "Invalid 'x': expected 'a'." });
 });
 
-test('SDKs are told not to repeat a request that failed for good', () => {
+test('a header tells SDKs not to repeat a request that failed for good', () => {
   const failed = (code: string | null) =>
     fromFailed({ error: { message: '', type: '', param: null, code }, httpStatus: 500 }).headers;
   for (const code of [

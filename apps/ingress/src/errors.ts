@@ -29,8 +29,7 @@ type Row = {
   /** The same request may succeed later. */
   retryable: boolean;
   /** The text for the client, or a function of the parameters that `apiError` gets. */
-  // oxlint-disable-next-line typescript/no-explicit-any
-  message: string | ((params: any) => string);
+  message: string | ((params: never) => string);
   /** The field or the header at fault, if it is always the same. */
   param?: string;
   /** Clients see `code: null`. */
@@ -459,7 +458,7 @@ export function apiError<Code extends ErrorCode>(
 ): ApiError {
   const row: Row = errorTable[code];
   const { param, status, type, retryAfter, headers } = (params ?? {}) as Details;
-  const message = typeof row.message === 'string' ? row.message : row.message(params);
+  const message = typeof row.message === 'string' ? row.message : row.message(params as never);
   return new ApiError(
     status ?? row.status,
     {

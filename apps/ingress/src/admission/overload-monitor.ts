@@ -23,7 +23,7 @@ export type OverloadMonitor = {
 
 /** Milliseconds between two samples. */
 const sampleMs = 250;
-/** The same in an idle process, to which nobody sends requests. */
+/** The same while the process is idle, because no client sends requests. */
 const idleSampleMs = 1000;
 /** Share of the time that the event loop of an idle process is in use, at most. */
 const idleUtilization = 0.2;

@@ -81,7 +81,7 @@ test('lines that come live take no turn', () => {
   expect(scheduler.waiting).toBe(0);
 });
 
-test('who leaves gives back its turn, or its place among those that wait', async () => {
+test('a reader that leaves gives back its turn, or its position in the queue', async () => {
   const scheduler = createReadScheduler(() => true);
   const { readers, reading } = createReaders(scheduler, 7);
   for (const { open } of readers) open();

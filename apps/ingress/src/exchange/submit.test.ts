@@ -50,7 +50,7 @@ function depsFor(
   };
 }
 
-test('it is told that a request is being sent before Redis has it, and that it arrived behind that', async () => {
+test('the submitter reports a request as under way before Redis has it, and as arrived afterwards', async () => {
   const { log, submit } = createMemoryLog();
   const passed: string[] = [];
   const deps = depsFor(log, (...args) => (passed.push('submit'), submit(...args)), passed);
@@ -59,7 +59,7 @@ test('it is told that a request is being sent before Redis has it, and that it a
   expect(passed).toEqual(['sending', 'submit', 'queued']);
 });
 
-test('who joined a request that could not be queued is told so, and may ask again', async () => {
+test('a caller that joined a request which could not be queued gets an error, and may ask again', async () => {
   const { log, submit } = createMemoryLog();
   // It comes through, and its answer is lost.
   const deps = depsFor(log, async (request) => {

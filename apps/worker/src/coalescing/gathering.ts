@@ -13,7 +13,7 @@ export type Gathering = {
   readonly resting: number;
 };
 
-/** What reads for a socket, in Node and below TLS. Not public; where it is not as expected, nothing rests. */
+/** Node's internal handle that reads for a socket (TCP, or the TLS wrap). Not public; if it is not as expected, no socket rests. */
 type Handle = { reading: boolean; readStop(): number; readStart(): number };
 
 /** Milliseconds: sockets whose windows end within the same are read together, and logged with one call. */
@@ -28,7 +28,7 @@ export function createGathering(window: { readonly ms: number }): Gathering {
   let isStopping = false;
   let timer: NodeJS.Timeout | undefined;
 
-  /** After whoever read it has taken all of it: a stream that is asked for more starts to read again. */
+  /** Runs after the parser has taken what was read: Node starts to read a stream again when its consumer asks for more. */
   function stopReading(): void {
     isStopping = false;
     const until = performance.now() + window.ms;

@@ -16,9 +16,8 @@ import type { TargetAccess, Permit } from '../upstream/gate.ts';
 
 /*
  * A process that has served nothing takes twice the CPU for its first streams, and the first streams of a new
- * worker may be a hundred that another one lost. So it serves some that nobody asked for, before it takes jobs:
- * with the code of a takeover, and with nothing outside this process. No provider is called, Redis hears nothing,
- * nothing is counted or logged.
+ * worker may be a hundred that another worker lost. So a worker serves synthetic streams before it takes jobs: they
+ * run the code of a takeover inside this process, without a call to a provider or Redis, a metric or a log line.
  */
 
 export type WarmUpOptions = {

@@ -15,7 +15,7 @@ export type AttemptStep = Extract<NextStep, { kind: 'attempt' }>;
 
 export type RaceOptions = {
   journal: Journal;
-  /** Ends the run: nobody is asked any more. */
+  /** Ends the run: it makes no more calls. */
   signal: AbortSignal;
   /** Whether what the run's stop breaks off is handed to another worker. */
   handsOver(): boolean;
@@ -40,8 +40,8 @@ export type RaceOptions = {
   /** The hedge does not start after all: it costs nothing. */
   returnHedge(): void;
   /**
-   * One attempt failed, and all that are left are late: what follows it, beside them, or undefined when
-   * nobody is left to ask. It costs no more than if they were not there.
+   * One attempt failed and the remaining ones are late: the attempt to make beside them, or undefined if no
+   * target is left. It costs as much as the same attempt without them.
    */
   fallback(fault: Fault): AttemptStep | undefined;
   /** Late first tokens are waited for, and may be hedged; otherwise they are faults. */
@@ -64,9 +64,9 @@ type RacePhase = { isDecided: boolean; pause: AbortController | undefined };
 type Contender = { gate: OutputGate; attempt: Attempt; isLate: boolean };
 
 /**
- * One step of the ladder: an attempt, and beside it others when its first token is late. Whoever speaks
- * first has the floor, and the others are called off. One that is late may never speak: the others go up
- * the ladder beside it as if it had failed.
+ * One step of a run: an attempt, and further attempts beside it when its first token is late. The first one with
+ * something to show wins, and the race aborts the others. A late attempt may never show anything, so when another
+ * one fails, the race goes on to the next strategy as if the late one had failed too.
  */
 export type Race = {
   run(step: AttemptStep, permit: Permit): Promise<RaceOutcome>;
@@ -85,7 +85,7 @@ export function createRace(options: RaceOptions): Race {
   let settle: (outcome: RaceOutcome) => void = () => {};
   /** Until the first word. */
   let phase: RacePhase = { isDecided: false, pause: undefined };
-  /** Those who failed beside others, and whom nobody has followed yet. */
+  /** Contenders that failed beside others, and that no other attempt has followed yet. */
   let openFaults: Fault[] = [];
   /** Somebody became late since the last hedge. */
   let hedgeIsDue = false;

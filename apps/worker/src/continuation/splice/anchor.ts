@@ -7,7 +7,7 @@ const shortestText = 24;
 /** Above this an anchor is no words to repeat any more but a second answer. */
 const longestAnchor = 400;
 
-/** One step of the ladder asks several times, and always of the same text. */
+/** One strategy may make several attempts, all with the same delivered text. */
 let last: { delivered: string; anchor: string | undefined } | undefined;
 
 /**
