@@ -217,6 +217,15 @@ test('what is on its way is not offered again, and what was withdrawn is not sen
   await expectWaits();
 });
 
+test('the deadline of a job is watched also while its message is in flight', async () => {
+  await startWorker();
+  await offer(1);
+  const deadlineAt = Date.now() + 60_000;
+  const id = await add({ deadlineAt });
+  await expect.poll(sentIds).toEqual([id]);
+  expect(await redis.zscore(keys.deadlines(0), id)).toBe(String(deadlineAt));
+});
+
 test('an offer is at most as many jobs as may be on their way to one worker', async () => {
   await startWorker();
   expect(await offer(1000)).toEqual([0, 16]);
