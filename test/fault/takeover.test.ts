@@ -10,11 +10,13 @@ import { clockNextRun, counters, killed, openStreams, quantiles, slowAnswer } fr
 let fleet: Fleet;
 afterEach(() => fleet?.close());
 
-// Long enough for a second worker to start and to serve, also beside other tests.
 const { text, models: slow } = slowAnswer(200);
+// Still running when a second worker has started and served, however busy the machine is.
+const long = slowAnswer(600);
 vi.setConfig({ testTimeout: 60_000 });
 const models = {
   ...slow,
+  long: long.models.pair,
   short: 'healthy:tokens=30,pace=1',
 };
 
@@ -36,14 +38,14 @@ describe('a worker that is killed with streams on it', () => {
   test('is followed by another one at once', async () => {
     const count = 50;
     await start();
-    const streams = await openStreams(fleet.url, 'pair', count);
+    const streams = await openStreams(fleet.url, 'long', count);
     const [first] = fleet.workers as [RoleProcess];
     await addWarmWorker(count);
     const clocks = streams.map(clockNextRun);
 
     const at = await killed(first);
 
-    await Promise.all(streams.map((stream) => expectWhole(stream, text)));
+    await Promise.all(streams.map((stream) => expectWhole(stream, long.text)));
     const asked = fleet.backup.requests.map(({ arrivedAt }) => arrivedAt - at);
     console.info(
       `backup asked: ${quantiles(asked)}; shown: ${quantiles(clocks.map((clock) => clock() - at))}`,

@@ -9,21 +9,21 @@ import { chunks } from './judge.ts';
 
 /**
  * An answer that is slow enough to be caught in its middle, and aliases for it: `pair`, whose backup
- * goes on natively, and `single`, whose one target does.
+ * continues it natively and quickly, and `single`, whose only target continues it.
  */
 export function slowAnswer(tokens: number) {
   const pace = `tokens=${tokens},pace=50`;
-  const prefill = { model: `prefill:${pace}`, prefill: true };
+  const backup = { model: `prefill:tokens=${tokens},pace=10`, prefill: true };
   return {
     text: expectedText({ tokens }),
     models: {
       pair: {
         targets: [
           { provider: 'primary', model: `healthy:${pace}` },
-          { provider: 'backup', ...prefill },
+          { provider: 'backup', ...backup },
         ],
       },
-      single: { targets: [{ provider: 'primary', ...prefill }] },
+      single: { targets: [{ provider: 'primary', model: `prefill:${pace}`, prefill: true }] },
     },
   };
 }

@@ -108,6 +108,8 @@ describe('places', () => {
     await expect.poll(() => queue.counts()).toMatchObject({ active: 2, waiting: 10 });
     consumer.setConcurrency(5);
     await expect.poll(() => queue.counts()).toMatchObject({ active: 5, waiting: 7 });
+    // Redis counts a job as taken before the worker has started its run.
+    await expect.poll(() => runs).toHaveLength(5);
     consumer.setConcurrency(2);
     for (const { end } of runs.splice(0, 4)) end(completed);
     await expect.poll(() => queue.counts()).toMatchObject({ completed: 4, active: 2, waiting: 6 });
