@@ -19,12 +19,12 @@ const timed = [
   'test/fault/slow-reader',
   'test/fault/slow-socket',
   'test/fault/worker-drains',
-  'test/integration/admission',
-  'test/integration/curl',
-  'test/integration/jobs',
-  'test/integration/limits',
-  'test/integration/queue',
-  'test/integration/websocket',
+  'test/system/admission',
+  'test/system/curl',
+  'test/system/jobs',
+  'test/system/limits',
+  'test/system/queue',
+  'test/system/websocket',
   'test/sdk/openai',
 ].map((name) => `${name}.test.ts`);
 

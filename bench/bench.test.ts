@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { processTree } from './proc.ts';
+import { processTree } from '../test/kit/proc.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 

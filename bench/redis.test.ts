@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { parseInfo, readRedis, redisUrlBelow } from './redis.ts';
-import { startRedis } from '../test/harness/redis.ts';
+import { startRedis } from '../test/kit/redis.ts';
 
 it('the figures of an INFO are found by their whole names', () => {
   const info = [

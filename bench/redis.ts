@@ -1,7 +1,7 @@
 /** What a system's own Redis says of itself. */
 import { readFile } from 'node:fs/promises';
 import { connectRedis } from '@millrace/shared/store/redis';
-import { processTree } from './proc.ts';
+import { processTree } from '../test/kit/proc.ts';
 
 export interface RedisReading {
   /** Calls so far, also those that scripts make. */

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { startChild } from './child.ts';
+import { startChild } from '../test/kit/child.ts';
 import { tokensOf } from './load/frames.ts';
 import { type Generator, startGenerator } from './load/handle.ts';
 import { startSystem } from './systems/index.ts';

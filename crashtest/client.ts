@@ -2,8 +2,8 @@ import { request as overHttp } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { request as overHttps } from 'node:https';
 import { createParser } from 'eventsource-parser';
-import { readerOf } from '../test/harness/strict-event-stream.ts';
-import type { StrictReader } from '../test/harness/strict-event-stream.ts';
+import { readerOf } from '../test/kit/strict-event-stream.ts';
+import type { StrictReader } from '../test/kit/strict-event-stream.ts';
 import { exactTime } from '../apps/simulator/src/clock.ts';
 
 /* A client without opinions: a connection for each request, no retries, every event with its time. */

@@ -3,8 +3,8 @@ import type { Attempts, Outcome, Stage, Verdict } from './case.ts';
 import { send } from './client.ts';
 import type { Ended, Exchange } from './client.ts';
 import type { Fleet, RoleProcess } from './fleet.ts';
-import { longestGap, readAnswer, textOf } from './reading.ts';
-import type { Reading } from './reading.ts';
+import { longestGap, readAnswer, textOf } from '../test/kit/reading.ts';
+import type { Reading } from '../test/kit/reading.ts';
 import { attemptsOf, callsOf, completionsOf, question } from './rig.ts';
 import { rescued } from './scenario.ts';
 

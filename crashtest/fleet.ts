@@ -1,7 +1,7 @@
-import { startFleet } from '../test/harness/fleet.ts';
-import type { Fleet, FleetOptions } from '../test/harness/fleet.ts';
+import { startFleet } from '../test/kit/fleet.ts';
+import type { Fleet, FleetOptions } from '../test/kit/fleet.ts';
 
-export type { Fleet, RoleProcess } from '../test/harness/fleet.ts';
+export type { Fleet, RoleProcess } from '../test/kit/fleet.ts';
 
 /** Two workers and two ingresses unless it says otherwise; breakers and active checks are on. */
 export const openFleet = (options: FleetOptions): Promise<Fleet> =>

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stage, Verdict } from './case.ts';
 import { send } from './client.ts';
 import type { Arrival, Ended, Exchange } from './client.ts';
-import { difference, longestGap, readAnswer, textOf } from './reading.ts';
+import { difference, longestGap, readAnswer, textOf } from '../test/kit/reading.ts';
 import { completionsOf, question } from './rig.ts';
 import { rescued } from './scenario.ts';
 import { sendFrame } from './socket.ts';

@@ -5,8 +5,8 @@ import { both } from './case.ts';
 import type { ByProfile, Outcome, ProviderCase, Stage, Verdict } from './case.ts';
 import { send } from './client.ts';
 import type { Ended } from './client.ts';
-import { difference, longestGap, readAnswer } from './reading.ts';
-import type { Reading } from './reading.ts';
+import { difference, longestGap, readAnswer } from '../test/kit/reading.ts';
+import type { Reading } from '../test/kit/reading.ts';
 import { callsOf, question } from './rig.ts';
 import type { Rig } from './rig.ts';
 

@@ -1,5 +1,5 @@
 import type { LoadResult } from '../load/spec.ts';
-import { totalOf } from '../proc.ts';
+import { totalOf } from '../../test/kit/proc.ts';
 import type { SystemName } from '../systems/system.ts';
 
 /** What one system did under one point's load in one round. CPU in seconds. */

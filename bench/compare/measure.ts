@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Arrival, Body, LoadResult } from '../load/spec.ts';
 import { COSTS, type Measurement } from './costs.ts';
 import { CAPACITY, FIRST_WARMUP, type Point } from './plan.ts';
-import { cpuBetween, type CpuReading, readCpu, totalOf } from '../proc.ts';
+import { cpuBetween, type CpuReading, readCpu, totalOf } from '../../test/kit/proc.ts';
 import { readRedis } from '../redis.ts';
 import type { Rig } from '../rig.ts';
 import { CHAT_PATH, type System, type SystemName } from '../systems/system.ts';

@@ -1,5 +1,5 @@
 import { drive } from '../compare/measure.ts';
-import { cpuBetween, readCpu, totalOf } from '../proc.ts';
+import { cpuBetween, readCpu, totalOf } from '../../test/kit/proc.ts';
 import { type Rig, startRig } from '../rig.ts';
 import type { SystemName } from '../systems/system.ts';
 

@@ -1,8 +1,8 @@
 import { gather } from '../../crashtest/crowd.ts';
 import type { Stage } from '../../crashtest/case.ts';
 import { callsOf } from '../../crashtest/rig.ts';
-import { startFleet } from '../../test/harness/fleet.ts';
-import type { Fleet } from '../../test/harness/fleet.ts';
+import { startFleet } from '../../test/kit/fleet.ts';
+import type { Fleet } from '../../test/kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { Outcome } from './figures.ts';
 import { noteTokens, outcomeOf, rescueOf, shownBeyond } from './rescue.ts';

@@ -1,6 +1,6 @@
 import type { Told } from '../../crashtest/crowd.ts';
 import type { Arrival } from '../../crashtest/client.ts';
-import { textOf } from '../../crashtest/reading.ts';
+import { textOf } from '../../test/kit/reading.ts';
 import { exactTime } from '../../apps/simulator/src/clock.ts';
 import type { LoggedRequest, Simulator } from '../../apps/simulator/src/index.ts';
 import type { FigureName, Outcome } from './figures.ts';

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Stage } from '../../crashtest/case.ts';
-import { cpuBetween, readCpu, totalOf } from '../proc.ts';
+import { cpuBetween, readCpu, totalOf } from '../../test/kit/proc.ts';
 import { busyShare, readTicks } from './busy.ts';
 import { startCutRig } from './cut.ts';
 import { merged } from './figures.ts';

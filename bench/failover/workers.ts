@@ -1,8 +1,8 @@
 import type { Stage } from '../../crashtest/case.ts';
 import { gather } from '../../crashtest/crowd.ts';
 import { callsOf } from '../../crashtest/rig.ts';
-import { startFleet } from '../../test/harness/fleet.ts';
-import type { Fleet, RoleProcess } from '../../test/harness/fleet.ts';
+import { startFleet } from '../../test/kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../../test/kit/fleet.ts';
 import { exactTime } from '../../apps/simulator/src/clock.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { Outcome } from './figures.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cpuBetween, readCpu } from '../proc.ts';
+import { cpuBetween, readCpu } from '../../test/kit/proc.ts';
 import { readRedis } from '../redis.ts';
 import { startRig } from '../rig.ts';
 import { FLOORS, type SystemName } from '../systems/system.ts';

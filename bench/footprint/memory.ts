@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { drive } from '../compare/measure.ts';
-import { readMemory } from '../proc.ts';
+import { readMemory } from '../../test/kit/proc.ts';
 import { readRedis } from '../redis.ts';
 import { startRig } from '../rig.ts';
 import { FLOORS, type SystemName } from '../systems/system.ts';

@@ -1,7 +1,7 @@
 import { spreadOf } from '../compare/figures.ts';
 import { atMost, type Goal } from '../goal.ts';
 import { median } from '../load/samples.ts';
-import { totalOf } from '../proc.ts';
+import { totalOf } from '../../test/kit/proc.ts';
 import { number, type Part, table } from '../table.ts';
 import type { IdleResult, IdleWindow } from './idle.ts';
 import { LOAD_REQUESTS, type MemoryResult, RECOVERY_MS } from './memory.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startFleet } from '../../test/harness/fleet.ts';
+import { startFleet } from '../../test/kit/fleet.ts';
 import { Samples } from '../load/samples.ts';
 import type { Summary } from '../load/samples.ts';
 import { ask, closedLoop, hangUp, openLoop } from './client.ts';

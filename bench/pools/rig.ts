@@ -8,7 +8,7 @@ import { callUpstream } from '../../apps/worker/src/upstream/call.ts';
 import { createPool } from '../../apps/worker/src/upstream/pool/pool.ts';
 import type { ConnectEvent, Pool } from '../../apps/worker/src/upstream/pool/pool.ts';
 import { createTlsClient } from '../../apps/worker/src/upstream/pool/tls.ts';
-import { makeServer } from '../../test/harness/certificates.ts';
+import { makeServer } from '../../test/kit/certificates.ts';
 
 export interface TlsServer {
   port: number;

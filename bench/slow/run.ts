@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Samples } from '../load/samples.ts';
 import type { Summary } from '../load/samples.ts';
-import { residentOf } from '../proc.ts';
+import { residentOf } from '../../test/kit/proc.ts';
 import { startUpstream } from '../rig.ts';
 import { startMillraceWith } from '../systems/millrace.ts';
 import type { System } from '../systems/system.ts';

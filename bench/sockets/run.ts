@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expectedTokens } from '../../apps/simulator/src/index.ts';
-import { residentOf } from '../proc.ts';
+import { residentOf } from '../../test/kit/proc.ts';
 import { startUpstream } from '../rig.ts';
 import { startMillraceWith } from '../systems/millrace.ts';
 import { openCrowd, streamOn } from './crowd.ts';

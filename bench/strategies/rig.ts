@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { startFleet } from '../../test/harness/fleet.ts';
+import { startFleet } from '../../test/kit/fleet.ts';
 import type { TargetSpec } from './server.ts';
 
 export const FIRST_TOKENS_MS = { fast: 50, middle: 100, slow: 400 } as const;

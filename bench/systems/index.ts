@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { startChild } from '../child.ts';
+import { startChild } from '../../test/kit/child.ts';
 import { startMillrace } from './millrace.ts';
 import { startNginx } from './nginx.ts';
 import { startPortkey } from './portkey.ts';

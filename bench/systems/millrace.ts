@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startChild } from '../child.ts';
+import { startChild } from '../../test/kit/child.ts';
 import { freePort } from '../ports.ts';
 import { redisUrlBelow } from '../redis.ts';
 import { MODELS, type StartOptions, type System } from './system.ts';

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { startChild } from '../child.ts';
+import { startChild } from '../../test/kit/child.ts';
 import { freePort } from '../ports.ts';
 import { MODELS, type System } from './system.ts';
 

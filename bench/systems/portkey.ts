@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startChild } from '../child.ts';
+import { startChild } from '../../test/kit/child.ts';
 import { freePort } from '../ports.ts';
 import { MODELS, type System } from './system.ts';
 

@@ -4,7 +4,7 @@ import { send } from '../client.ts';
 import type { Ended } from '../client.ts';
 import { worst } from '../crowd.ts';
 import { mapValues, withFleet } from '../fleet.ts';
-import { readAnswer } from '../reading.ts';
+import { readAnswer } from '../../test/kit/reading.ts';
 import { attemptsOf, completionsOf, question } from '../rig.ts';
 import { markerOf, rescued, WHOLE } from '../scenario.ts';
 

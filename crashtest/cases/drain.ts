@@ -5,7 +5,7 @@ import { send } from '../client.ts';
 import { quantile, worst } from '../crowd.ts';
 import { withFleet } from '../fleet.ts';
 import type { Fleet } from '../fleet.ts';
-import { difference, textOf } from '../reading.ts';
+import { difference, textOf } from '../../test/kit/reading.ts';
 import { startReader, wrongFarewell } from '../reader.ts';
 import { attemptsOf, completionsOf, question } from '../rig.ts';
 import { markerOf } from '../scenario.ts';

@@ -3,7 +3,7 @@ import type { LoggedRequest } from '../../apps/simulator/src/index.ts';
 import { both } from '../case.ts';
 import type { Outcome, ProviderCase, Stage, Verdict } from '../case.ts';
 import type { Ended } from '../client.ts';
-import { longestGap, readAnswer } from '../reading.ts';
+import { longestGap, readAnswer } from '../../test/kit/reading.ts';
 import { callsOf } from '../rig.ts';
 import type { Rig } from '../rig.ts';
 import { ask, markerOf, rescued, seconds, WHOLE } from '../scenario.ts';

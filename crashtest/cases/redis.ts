@@ -7,7 +7,7 @@ import { gather, verdictOf } from '../crowd.ts';
 import type { Crowd } from '../crowd.ts';
 import { withFleet } from '../fleet.ts';
 import type { Fleet } from '../fleet.ts';
-import { readAnswer } from '../reading.ts';
+import { readAnswer } from '../../test/kit/reading.ts';
 import { attemptsOf, completionsOf, question } from '../rig.ts';
 import { markerOf } from '../scenario.ts';
 

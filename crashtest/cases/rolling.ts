@@ -6,7 +6,7 @@ import { send } from '../client.ts';
 import { worst } from '../crowd.ts';
 import { withFleet } from '../fleet.ts';
 import type { Fleet, RoleProcess } from '../fleet.ts';
-import { longestGap, readAnswer } from '../reading.ts';
+import { longestGap, readAnswer } from '../../test/kit/reading.ts';
 import { startReader } from '../reader.ts';
 import { attemptsOf, completionsOf, question } from '../rig.ts';
 import { markerOf, rescued } from '../scenario.ts';

@@ -5,7 +5,7 @@ import { keyspace } from '@millrace/shared/store/keys';
 import type { Keyspace } from '@millrace/shared/store/keys';
 import type { Redis } from '@millrace/shared/store/redis';
 import { expect } from 'vitest';
-import type { TestRedis } from '../harness/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 
 /** One adapter with a store of its own, and what a test may do to it. */
 export type GossipUnderTest = {

@@ -1,7 +1,7 @@
 import { statesTtlMs, maxStates } from '@millrace/shared/store/gossip/port';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 import { openMemoryGossip, openRedisGossip } from './gossip-adapters.ts';
 import { gossipContract } from './gossip.contract.ts';
 

@@ -5,7 +5,7 @@ import { insureWindows } from '@millrace/shared/store/quota/insured-windows';
 import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { describe, expect, it } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
 import { mostWithin, takeAll } from './window-steps.ts';
 
 const requests = (limit: number, amount = 1) => [{ name: 'requests', limit, amount }];

@@ -4,8 +4,8 @@ import type { LeaseKeeper, LeaseKeeperOptions } from '@millrace/shared/store/quo
 import type { Leases } from '@millrace/shared/store/quota/port';
 import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 
 let server: TestRedis;
 let count = 0;

@@ -9,7 +9,7 @@ import type { Submit } from '@millrace/shared/store/submit/port';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import type { Redis } from '@millrace/shared/store/redis';
 import { newRequest } from '@millrace/shared/store/submit/request.fixture';
-import type { TestRedis } from '../harness/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 import { metaOf } from './log-steps.ts';
 
 /** One adapter with a store of its own, and what a test may do to that store behind its back. */

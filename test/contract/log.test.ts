@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 import { openMemoryLog, openRedisLog, openTakenLog } from './log-adapters.ts';
 import type { LogUnderTest } from './log-adapters.ts';
 import { endingContract } from './log-ending.contract.ts';

@@ -1,9 +1,9 @@
 import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
 import { connectRedis } from '@millrace/shared/store/redis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedisProxy } from '../harness/redis-proxy.ts';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedisProxy } from '../kit/redis-proxy.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 import { lifetimeMs, openRedisLog, retentionMs } from './log-adapters.ts';
 import type { RedisLogUnderTest } from './log-adapters.ts';
 import {

@@ -1,8 +1,8 @@
 import { queueName } from '@millrace/shared/store/keys';
 import { newRequest } from '@millrace/shared/store/submit/request.fixture';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 import { keysOf, lifetimeMs, openRedisLog, retentionMs } from './log-adapters.ts';
 import type { RedisLogUnderTest } from './log-adapters.ts';
 import { cancelledLine, doneLine, metaOf, readAll, record, show, startRun } from './log-steps.ts';
@@ -104,7 +104,7 @@ describe('the end of life', () => {
     const { log, create, redis, keys } = one;
     const check = async () => {
       for (const name of await keysOf(redis, keys)) {
-        // The queue's own book, to which the sweeper gives its end of life: test/integration/queue-retention.
+        // The queue's own book, to which the sweeper gives its end of life: test/system/queue-retention.
         if (name.includes(`:${queueName}:`) && !name.includes('req_')) continue;
         const ttl = await redis.pttl(name);
         if (ttl < 0) throw new Error(`${name} has no end of life`);

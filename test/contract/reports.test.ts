@@ -5,8 +5,8 @@ import { createMemoryReports } from '@millrace/shared/store/reports/memory-repor
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { startReporting } from '@millrace/shared/store/reports/reporting';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 import { reportOf, reportsContract } from './reports.contract.ts';
 
 describe('reports in memory', () => {

@@ -4,8 +4,8 @@ import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows
 import type { Windows } from '@millrace/shared/store/quota/port';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 import { mostWithin, takeAll } from './window-steps.ts';
 
 // Limits that a fleet shares: what both adapters promise, and what only Redis can.

@@ -4,15 +4,15 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { makeCertificate, makeServer } from '../harness/certificates.ts';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { OWN_TEXT, startOwnProvider } from '../harness/own-provider.ts';
-import type { OwnProvider } from '../harness/own-provider.ts';
-import { metricAt, upstreamsOf } from '../harness/upstreams.ts';
+import { makeCertificate, makeServer } from '../kit/certificates.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { OWN_TEXT, startOwnProvider } from '../kit/own-provider.ts';
+import type { OwnProvider } from '../kit/own-provider.ts';
+import { metricAt, upstreamsOf } from '../kit/upstreams.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, createJob, eventsOf, getJob } from './client.ts';
-import { expectWhole, readPlain, readStory } from './judge.ts';
+import { ask, createJob, eventsOf, getJob } from '../kit/client.ts';
+import { expectWhole, readPlain, readStory } from '../kit/judge.ts';
 
 // Providers that cannot be reached as they should: each is its named fault, and the backup's business.
 

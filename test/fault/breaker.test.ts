@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { metricAt, statesOf, upstreamsOf } from '../harness/upstreams.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { metricAt, statesOf, upstreamsOf } from '../kit/upstreams.ts';
 import { expectedText, startSimulator } from '../../apps/simulator/src/index.ts';
 import type { Simulator } from '../../apps/simulator/src/index.ts';
-import { ask } from './client.ts';
-import { chunks, expectWhole } from './judge.ts';
-import { expectAlive } from './observe.ts';
+import { ask } from '../kit/client.ts';
+import { chunks, expectWhole } from '../kit/judge.ts';
+import { expectAlive } from '../kit/observe.ts';
 
 // A target that fails is left alone by the whole fleet, and asked again when it is well.
 

@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import { startRedisProxy } from '../harness/redis-proxy.ts';
-import type { RedisProxy } from '../harness/redis-proxy.ts';
-import { ask, cancelJob, createJob, eventsOf, follow, requestId } from './client.ts';
-import type { Stream } from './client.ts';
-import { chunks, readPlain, readStory } from './judge.ts';
-import { asked, expectEmpty, observeQueue, upstream } from './observe.ts';
-import { killed } from './takeover.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
+import { startRedisProxy } from '../kit/redis-proxy.ts';
+import type { RedisProxy } from '../kit/redis-proxy.ts';
+import { ask, cancelJob, createJob, eventsOf, follow, requestId } from '../kit/client.ts';
+import type { Stream } from '../kit/client.ts';
+import { chunks, readPlain, readStory } from '../kit/judge.ts';
+import { asked, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
+import { killed } from '../kit/takeover.ts';
 
 // A cancel that arrives while the request is on its way to a worker: when the first one takes it, and
 // when another one takes it over. And one that is on its way to Redis while the connection breaks.

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, cancelJob, createJob, eventsOf, follow, getJob, requestId } from './client.ts';
-import { chunks, readPlain, readStory } from './judge.ts';
-import { asked, expectClosed, expectEmpty, observeQueue, upstream } from './observe.ts';
-import type { ObservedQueue } from './observe.ts';
+import { ask, cancelJob, createJob, eventsOf, follow, getJob, requestId } from '../kit/client.ts';
+import { chunks, readPlain, readStory } from '../kit/judge.ts';
+import { asked, expectClosed, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
+import type { ObservedQueue } from '../kit/observe.ts';
 
 let fleet: Fleet;
 let queue: ObservedQueue;

@@ -1,13 +1,13 @@
 import { keyspace } from '@millrace/shared/store/keys';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import { startRedisProxy } from '../harness/redis-proxy.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
+import { startRedisProxy } from '../kit/redis-proxy.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask } from './client.ts';
-import { expectWhole } from './judge.ts';
-import { asked, expectAlive, expectEmpty, observeQueue } from './observe.ts';
-import { counters } from './takeover.ts';
+import { ask } from '../kit/client.ts';
+import { expectWhole } from '../kit/judge.ts';
+import { asked, expectAlive, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { counters } from '../kit/takeover.ts';
 
 // A job goes to a worker with its submission, by a message. Here it does not arrive, or arrives too late: in Redis the
 // worker has it all the same.

@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { chat } from '../harness/api.ts';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { call } from '../harness/http.ts';
-import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
-import { openSocket } from '../harness/socket.ts';
-import { ask } from './client.ts';
+import { chat } from '../kit/api.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { call } from '../kit/http.ts';
+import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
+import { openSocket } from '../kit/socket.ts';
+import { ask } from '../kit/client.ts';
 
 /* Processes that may open 64 file descriptors each, about half of which they need themselves. */
 

@@ -1,13 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, RoleProcess } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { exactTime } from '../../apps/simulator/src/clock.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, getJob, requestId } from './client.ts';
-import { chunks, expectWhole } from './judge.ts';
-import { asked, expectAlive, expectEmpty, observeQueue } from './observe.ts';
-import { clockNextRun, counters, killed, openStreams, quantiles, slowAnswer } from './takeover.ts';
+import { ask, getJob, requestId } from '../kit/client.ts';
+import { chunks, expectWhole } from '../kit/judge.ts';
+import { asked, expectAlive, expectEmpty, observeQueue } from '../kit/observe.ts';
+import {
+  clockNextRun,
+  counters,
+  killed,
+  openStreams,
+  quantiles,
+  slowAnswer,
+} from '../kit/takeover.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, RoleProcess } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, cancelJob, createJob, eventsOf, follow, requestId } from './client.ts';
-import { chunks, contentOf, expectWhole, readStory } from './judge.ts';
-import { expectClosed, expectEmpty, observeQueue, upstream } from './observe.ts';
+import { ask, askWhole, cancelJob, createJob, eventsOf, follow, requestId } from '../kit/client.ts';
+import { chunks, contentOf, expectWhole, readStory } from '../kit/judge.ts';
+import { expectClosed, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
 
 const graceMs = 300;
 const slots = 4;

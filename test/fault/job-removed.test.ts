@@ -1,13 +1,13 @@
 import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { Worker } from 'bullmq';
 import { afterEach, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, FleetOptions } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, FleetOptions } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from './client.ts';
-import type { Stream } from './client.ts';
-import { chunks, readPlain, readStory } from './judge.ts';
-import { asked, expectAlive, expectEmpty, observeQueue, upstream } from './observe.ts';
+import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from '../kit/client.ts';
+import type { Stream } from '../kit/client.ts';
+import { chunks, readPlain, readStory } from '../kit/judge.ts';
+import { asked, expectAlive, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
 
 let fleet: Fleet;
 const hands: Worker[] = [];

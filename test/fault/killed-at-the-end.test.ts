@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import { startRedisProxy } from '../harness/redis-proxy.ts';
-import type { RedisProxy } from '../harness/redis-proxy.ts';
-import { expectOneAnswer, finishOf } from '../ladder/shown.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
+import { startRedisProxy } from '../kit/redis-proxy.ts';
+import type { RedisProxy } from '../kit/redis-proxy.ts';
+import { expectOneAnswer, finishOf } from '../system/shown.ts';
 import { expectedText, expectedTokens } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, createJob, eventsOf, follow, getJob, requestId } from './client.ts';
-import type { Stream } from './client.ts';
-import { expectWhole, readStory } from './judge.ts';
-import { asked, expectEmpty, observeQueue } from './observe.ts';
-import { killed } from './takeover.ts';
+import { ask, askWhole, createJob, eventsOf, follow, getJob, requestId } from '../kit/client.ts';
+import type { Stream } from '../kit/client.ts';
+import { expectWhole, readStory } from '../kit/judge.ts';
+import { asked, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { killed } from '../kit/takeover.ts';
 
 // A worker is killed between the last byte of its provider and the terminal entry of the log. How
 // much of the end is in the log by then, the proxy between that worker and Redis decides.

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
-import { startRedisProxy } from '../harness/redis-proxy.ts';
-import type { RedisProxy } from '../harness/redis-proxy.ts';
-import { openSocket } from '../harness/socket.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
+import { startRedisProxy } from '../kit/redis-proxy.ts';
+import type { RedisProxy } from '../kit/redis-proxy.ts';
+import { openSocket } from '../kit/socket.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, openStream } from './client.ts';
-import { expectWhole } from './judge.ts';
-import { asked, expectEmpty, observeQueue, upstream } from './observe.ts';
+import { ask, askWhole, openStream } from '../kit/client.ts';
+import { expectWhole } from '../kit/judge.ts';
+import { asked, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
 
 // A client that leaves while its request waits for Redis to come back: there is nothing to end yet,
 // and when Redis is back nobody looks at that client again.

@@ -1,13 +1,13 @@
 import { afterEach, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { startRedisProxy } from '../harness/redis-proxy.ts';
-import type { RedisProxy } from '../harness/redis-proxy.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { startRedisProxy } from '../kit/redis-proxy.ts';
+import type { RedisProxy } from '../kit/redis-proxy.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, getJob, requestId } from './client.ts';
-import { expectWhole } from './judge.ts';
-import { asked, expectEmpty, observeQueue } from './observe.ts';
-import { killed } from './takeover.ts';
+import { ask, getJob, requestId } from '../kit/client.ts';
+import { expectWhole } from '../kit/judge.ts';
+import { asked, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { killed } from '../kit/takeover.ts';
 
 // Redis has given a job to a worker, with its log sealed, and the worker does not know yet.
 

@@ -7,8 +7,8 @@ import { connectRedis } from '@millrace/shared/store/redis';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import { expect, onTestFinished, test } from 'vitest';
-import { startRedisProxy } from '../harness/redis-proxy.ts';
-import { startRedis } from '../harness/redis.ts';
+import { startRedisProxy } from '../kit/redis-proxy.ts';
+import { startRedis } from '../kit/redis.ts';
 
 // Redis gives a job to a worker, and the connection breaks before the worker hears of it. The command
 // is sent again, and brings the next job: of the first one only Redis knows.

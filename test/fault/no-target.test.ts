@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { metricAt, waitingAt } from '../harness/upstreams.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { metricAt, waitingAt } from '../kit/upstreams.ts';
 import { expectedText, startSimulator } from '../../apps/simulator/src/index.ts';
 import type { Simulator } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, cancelJob, createJob, eventsOf, getJob } from './client.ts';
-import type { Stream } from './client.ts';
-import { expectWhole, readPlain, readStory } from './judge.ts';
+import { ask, askWhole, cancelJob, createJob, eventsOf, getJob } from '../kit/client.ts';
+import type { Stream } from '../kit/client.ts';
+import { expectWhole, readPlain, readStory } from '../kit/judge.ts';
 
 // Every target of a model is broken: who comes now waits, within bounds, and goes on by itself.
 

@@ -1,9 +1,9 @@
 import { afterEach, expect, test } from 'vitest';
-import { chat } from '../harness/api.ts';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { call, errorOf } from '../harness/http.ts';
-import type { Answer } from '../harness/http.ts';
+import { chat } from '../kit/api.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { call, errorOf } from '../kit/http.ts';
+import type { Answer } from '../kit/http.ts';
 
 // A key does not pay for what never became a request.
 

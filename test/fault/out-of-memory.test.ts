@@ -1,11 +1,11 @@
 import type { Redis } from '@millrace/shared/store/redis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from './client.ts';
-import { chunks, expectWhole, readPlain, readStory } from './judge.ts';
-import { asked, expectAlive, expectClosed, expectEmpty, observeQueue } from './observe.ts';
+import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from '../kit/client.ts';
+import { chunks, expectWhole, readPlain, readStory } from '../kit/judge.ts';
+import { asked, expectAlive, expectClosed, expectEmpty, observeQueue } from '../kit/observe.ts';
 
 let fleet: Fleet;
 let redis: Redis;

@@ -8,8 +8,8 @@ import type { Submit } from '@millrace/shared/store/submit/port';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 
 // A job that is taken from a worker can come back to the same worker while its old run still ends:
 // with a single worker that is certain. The end of the old run must leave the new one's job alone.

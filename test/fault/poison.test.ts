@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { blocks, kills } from '../harness/deadly-words.ts';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import { ask, createJob, eventsOf, getJob, requestId } from './client.ts';
-import { expectWhole, readPlain, readStory } from './judge.ts';
-import { asked, expectEmpty, observeQueue } from './observe.ts';
-import { counters, killed, openStreams, slowAnswer } from './takeover.ts';
+import { blocks, kills } from '../kit/deadly-words.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
+import { ask, createJob, eventsOf, getJob, requestId } from '../kit/client.ts';
+import { expectWhole, readPlain, readStory } from '../kit/judge.ts';
+import { asked, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { counters, killed, openStreams, slowAnswer } from '../kit/takeover.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 

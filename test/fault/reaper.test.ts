@@ -3,11 +3,11 @@ import { keyspace } from '@millrace/shared/store/keys';
 import { reaperLeaseMs, startReaper } from '@millrace/shared/store/membership/reaper';
 import { createRedisRegistry } from '@millrace/shared/store/membership/redis-registry';
 import { afterEach, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
-import { expectWhole } from './judge.ts';
-import { expectAlive, observeQueue } from './observe.ts';
-import { counters, killed, openStreams, slowAnswer } from './takeover.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, FleetOptions, RoleProcess } from '../kit/fleet.ts';
+import { expectWhole } from '../kit/judge.ts';
+import { expectAlive, observeQueue } from '../kit/observe.ts';
+import { counters, killed, openStreams, slowAnswer } from '../kit/takeover.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());

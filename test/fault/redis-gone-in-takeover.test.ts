@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, RoleProcess } from '../harness/fleet.ts';
-import type { Stream } from './client.ts';
-import { expectWhole } from './judge.ts';
-import { expectAlive, expectEmpty, observeQueue } from './observe.ts';
-import { counters, killed, openStreams, slowAnswer } from './takeover.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
+import type { Stream } from '../kit/client.ts';
+import { expectWhole } from '../kit/judge.ts';
+import { expectAlive, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { counters, killed, openStreams, slowAnswer } from '../kit/takeover.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());

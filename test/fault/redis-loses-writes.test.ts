@@ -1,11 +1,11 @@
 import { afterEach, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, createJob, eventsOf, follow, getJob, requestId } from './client.ts';
-import type { SseEvent } from './client.ts';
-import { chunks, expectWhole, readPlain, readStory } from './judge.ts';
-import { asked, expectAlive, expectEmpty, observeQueue } from './observe.ts';
+import { ask, createJob, eventsOf, follow, getJob, requestId } from '../kit/client.ts';
+import type { SseEvent } from '../kit/client.ts';
+import { chunks, expectWhole, readPlain, readStory } from '../kit/judge.ts';
+import { asked, expectAlive, expectEmpty, observeQueue } from '../kit/observe.ts';
 
 // A Redis that comes back without its last writes, as after a failover to a replica that was behind:
 // what readers have been shown is gone, and the workers are in the middle of what follows it.

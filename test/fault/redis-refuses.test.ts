@@ -1,16 +1,16 @@
 import type { Redis } from '@millrace/shared/store/redis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { keyspace } from '@millrace/shared/store/keys';
-import { chat } from '../harness/api.ts';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { parsePrometheus, sumOf } from '../harness/prometheus.ts';
-import { openSocket } from '../harness/socket.ts';
+import { chat } from '../kit/api.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
+import { openSocket } from '../kit/socket.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, createJob, follow, requestId } from './client.ts';
-import type { Stream } from './client.ts';
-import { chunks, expectWhole, readPlain } from './judge.ts';
-import { expectAlive, expectEmpty, observeQueue, userOf } from './observe.ts';
+import { ask, askWhole, createJob, follow, requestId } from '../kit/client.ts';
+import type { Stream } from '../kit/client.ts';
+import { chunks, expectWhole, readPlain } from '../kit/judge.ts';
+import { expectAlive, expectEmpty, observeQueue, userOf } from '../kit/observe.ts';
 
 // A Redis that answers, and says no for now: after a failover, before it has found its primary.
 

@@ -1,13 +1,13 @@
 import { rename } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, createJob, eventsOf, follow } from './client.ts';
-import type { Stream } from './client.ts';
-import { chunks, expectWhole, expectWholeOrError, readPlain, readStory } from './judge.ts';
-import { asked, expectAlive, expectEmpty, observeQueue } from './observe.ts';
+import { ask, createJob, eventsOf, follow } from '../kit/client.ts';
+import type { Stream } from '../kit/client.ts';
+import { chunks, expectWhole, expectWholeOrError, readPlain, readStory } from '../kit/judge.ts';
+import { asked, expectAlive, expectEmpty, observeQueue } from '../kit/observe.ts';
 
 const count = 20;
 const drainMs = 1000;

@@ -1,11 +1,11 @@
 import { keyspace } from '@millrace/shared/store/keys';
 import { afterEach, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { createJob, eventsOf, follow, getJob } from './client.ts';
-import { chunks, readStory } from './judge.ts';
-import { asked, observeQueue, upstream } from './observe.ts';
+import { createJob, eventsOf, follow, getJob } from '../kit/client.ts';
+import { chunks, readStory } from '../kit/judge.ts';
+import { asked, observeQueue, upstream } from '../kit/observe.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());

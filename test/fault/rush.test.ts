@@ -7,8 +7,8 @@ import type { Submit } from '@millrace/shared/store/submit/port';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { newJob } from '@millrace/shared/store/submit/request.fixture';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 
 // After a worker's death the others fetch its jobs side by side. What BullMQ's loop would do with a job
 // that it has fetched, ours has to do.

@@ -5,8 +5,8 @@ import type { Keyspace } from '@millrace/shared/store/keys';
 import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { createHealth } from '../../apps/worker/src/upstream/health/health.ts';
 import type { Health, StateKind } from '../../apps/worker/src/upstream/health/port.ts';
-import { startRedis } from '../harness/redis.ts';
-import type { TestRedis } from '../harness/redis.ts';
+import { startRedis } from '../kit/redis.ts';
+import type { TestRedis } from '../kit/redis.ts';
 
 // What workers know of their providers together, over a real Redis that comes and goes.
 

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
-import { openSocket } from '../harness/socket.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { openSocket } from '../kit/socket.ts';
 import { bigText, expectedText } from '../../apps/simulator/src/index.ts';
-import { createJob, inTime } from './client.ts';
-import { contentOf } from './judge.ts';
-import { userOf } from './observe.ts';
+import { createJob, inTime } from '../kit/client.ts';
+import { contentOf } from '../kit/judge.ts';
+import { userOf } from '../kit/observe.ts';
 
 const mebi = 1024 * 1024;
 

@@ -1,11 +1,18 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, FleetOptions, RoleProcess } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { getJob, requestId } from './client.ts';
-import { chunks, expectWhole } from './judge.ts';
-import { expectEmpty, observeQueue } from './observe.ts';
-import { clockNextRun, counters, killed, openStreams, quantiles, slowAnswer } from './takeover.ts';
+import { getJob, requestId } from '../kit/client.ts';
+import { chunks, expectWhole } from '../kit/judge.ts';
+import { expectEmpty, observeQueue } from '../kit/observe.ts';
+import {
+  clockNextRun,
+  counters,
+  killed,
+  openStreams,
+  quantiles,
+  slowAnswer,
+} from '../kit/takeover.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet, FleetOptions, RoleProcess } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet, FleetOptions, RoleProcess } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, createJob, eventsOf, follow, getJob } from './client.ts';
-import { chunks, expectWhole, readPlain, readStory } from './judge.ts';
-import { expectClosed, upstream } from './observe.ts';
+import { ask, askWhole, createJob, eventsOf, follow, getJob } from '../kit/client.ts';
+import { chunks, expectWhole, readPlain, readStory } from '../kit/judge.ts';
+import { expectClosed, upstream } from '../kit/observe.ts';
 
 let fleet: Fleet;
 afterEach(() => fleet?.close());

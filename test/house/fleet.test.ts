@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { startFleet } from '../harness/fleet.ts';
+import { startFleet } from '../kit/fleet.ts';
 
 // A test whose start fails must not leave processes to the tests after it.
 

@@ -73,8 +73,8 @@ const allowed: [file: string, specifier: string][] = [
   ['apps/worker/src/run/run.ts', '@millrace/shared/store/stream-log/port'],
   ['apps/worker/src/upstream/call.ts', 'undici'],
   ['apps/worker/src/run/run.test.ts', 'ioredis'],
-  ['test/integration/queue.test.ts', 'bullmq'],
-  ['test/integration/queue.test.ts', '../../apps/ingress/src/app.ts'],
+  ['test/system/queue.test.ts', 'bullmq'],
+  ['test/system/queue.test.ts', '../../apps/ingress/src/app.ts'],
 ];
 
 let folder: string;

@@ -11,7 +11,7 @@ import { sseDone, sseError } from '../../apps/ingress/src/delivery/encode.ts';
 import { emptyHistory, applyLine } from '../../apps/worker/src/continuation/history.ts';
 import { maxCallsWithoutProgress } from '../../apps/worker/src/continuation/progress.ts';
 import { longestRetryAfterMs } from '../../apps/worker/src/continuation/retry.ts';
-import { readStrictly } from '../harness/strict-event-stream.ts';
+import { readStrictly } from '../kit/strict-event-stream.ts';
 import type { Item } from './reader.ts';
 import type { Scenario, Spoken } from './scenario.ts';
 import { firstTokenTimeoutMs, idleTimeoutMs } from './upstreams.ts';

@@ -6,10 +6,10 @@ import type {
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { keyspace, queueName } from '@millrace/shared/store/keys';
 import type { Redis } from '@millrace/shared/store/redis';
-import { aliases, chat, complete, expectClosed, upstreamOf } from '../harness/api.ts';
-import { eventsOf, isTerminated } from '../harness/events.ts';
-import { startFleet } from '../harness/fleet.ts';
-import type { Fleet } from '../harness/fleet.ts';
+import { aliases, chat, complete, expectClosed, upstreamOf } from '../kit/api.ts';
+import { eventsOf, isTerminated } from '../kit/events.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { expectedArguments, expectedText } from '../../apps/simulator/src/index.ts';
 
 const short = 'healthy:tokens=30';

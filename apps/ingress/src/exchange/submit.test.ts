@@ -6,7 +6,7 @@ import type { Submission } from './prepare.ts';
 import { createSubmitter } from './submit.ts';
 import type { SubmitDeps } from './submit.ts';
 
-// What no real Redis does at will; the rest of it is in test/integration and test/fault.
+// What no real Redis does at will; the rest of it is in test/system and test/fault.
 
 const standing = { priority: 'normal', key: '', weight: 1, bytes: 2 } as const;
 const submission: Submission = {

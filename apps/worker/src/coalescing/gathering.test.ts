@@ -3,7 +3,7 @@ import type { RequestListener, ServerResponse } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { makeServer } from '../../../../test/harness/certificates.ts';
+import { makeServer } from '../../../../test/kit/certificates.ts';
 import { ask, listen, startPool } from '../upstream/pool/pool.fixture.ts';
 import { createGathering } from './gathering.ts';
 import type { Gathering } from './gathering.ts';

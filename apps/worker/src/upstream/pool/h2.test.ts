@@ -2,7 +2,7 @@ import { constants, createSecureServer } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream, SecureServerOptions } from 'node:http2';
 import { createServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { makeServer } from '../../../../../test/harness/certificates.ts';
+import { makeServer } from '../../../../../test/kit/certificates.ts';
 import { callUpstream } from '../call.ts';
 import { ask, listen, startPool, until } from './pool.fixture.ts';
 import type { TestPool } from './pool.fixture.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { ConfigError, loadConfig } from '@millrace/shared/config';
 import type { ProviderConfig } from '@millrace/shared/config';
 import { afterAll, expect, test } from 'vitest';
-import { makeCertificate, makeServer } from '../../../../../test/harness/certificates.ts';
+import { makeCertificate, makeServer } from '../../../../../test/kit/certificates.ts';
 import { ask, listen, until } from './pool.fixture.ts';
 import { createPools } from './pools.ts';
 

@@ -3,7 +3,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer as createTcpServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { makeServer } from '../../../../../test/harness/certificates.ts';
+import { makeServer } from '../../../../../test/kit/certificates.ts';
 import { ask, listen, startPool, until } from './pool.fixture.ts';
 import { readProxy } from './tunnel.ts';
 

@@ -2,7 +2,7 @@ import { createServer } from 'node:https';
 import type { ServerOptions } from 'node:https';
 import { createServer as createTcpServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { makeCertificate, makeServer } from '../../../../../test/harness/certificates.ts';
+import { makeCertificate, makeServer } from '../../../../../test/kit/certificates.ts';
 import { ask, listen, startPool, until } from './pool.fixture.ts';
 
 const { authority, server } = makeServer();

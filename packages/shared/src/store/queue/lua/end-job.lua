@@ -1,5 +1,5 @@
 -- Ends an active job as BullMQ's moveToFinished does, for a job that has no parent, no children and no
--- deduplication, in a queue without metrics; `test/integration/job-end.test.ts` compares the two. Two
+-- deduplication, in a queue without metrics; `test/system/job-end.test.ts` compares the two. Two
 -- things cost less here: the command that adds the new event trims old ones, and only finished jobs above `most` are
 -- removed, a few at a time. sweep.lua removes those past their age.
 -- job: id, token, set (`completed` or `failed`), value (its return value as JSON, or why it failed), trace

@@ -1,0 +1,277 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import WebSocket from 'ws';
+import { aliases, chat, complete } from '../kit/api.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { call, errorOf, open } from '../kit/http.ts';
+import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
+import { openSocket } from '../kit/socket.ts';
+
+const model = 'healthy:tokens=10';
+const endless = 'healthy:tokens=5000,pace=10';
+
+let fleet: Fleet;
+afterEach(() => fleet?.close());
+
+async function start(limits: Record<string, unknown>, more: Record<string, unknown> = {}) {
+  fleet = await startFleet({ models: aliases(model, endless), config: { limits, ...more } });
+}
+
+/** A client that sends what it is told to; everything that came once it is closed. */
+async function raw(text: string): Promise<{ socket: Socket; ended: Promise<string> }> {
+  const { hostname, port } = new URL(fleet.url);
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  let received = '';
+  socket.on('data', (part: Buffer) => (received += part.toString()));
+  socket.on('error', () => {});
+  if (text !== '') socket.write(text);
+  return { socket, ended: once(socket, 'close').then(() => received) };
+}
+
+const post = (length: number) =>
+  `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`;
+
+describe('a request that does not arrive', () => {
+  it('is ended, whether it says nothing, a part of its head or a part of its body', async () => {
+    await start({ headTimeout: '400ms', requestTimeout: '800ms' });
+    const slow = complete(fleet.url, chat(endless, { stream: true }));
+    await slow.head;
+    const clients = await Promise.all([
+      raw(''),
+      raw('GET /v1/models HTTP/1.1\r\nHost: local'),
+      raw(`${post(100)}{"model"`),
+    ]);
+    const received = await Promise.all(clients.map(({ ended }) => ended));
+    for (const text of received) expect(text).toMatch(/^HTTP\/1\.1 408 /);
+    // An answer that is under way takes as long as it takes.
+    const seen = slow.text.length;
+    await slow.until((text) => text.length > seen + 1000);
+    slow.cut();
+  });
+
+  it('is ended also when a byte comes now and then', async () => {
+    await start({ headTimeout: '300ms', requestTimeout: '600ms' });
+    const { socket, ended } = await raw('GET /v1/models HTTP/1.1\r\n');
+    const drip = setInterval(() => socket.write('a'), 20);
+    expect(await ended).toMatch(/^HTTP\/1\.1 408 /);
+    clearInterval(drip);
+  });
+});
+
+describe('a body that drips', () => {
+  it('is ended when its time is over, and holds no memory from then on', async () => {
+    await start({ headTimeout: '300ms', requestTimeout: '600ms' });
+    const { socket, ended } = await raw(post(9000));
+    const drip = setInterval(() => socket.write('x'.repeat(100)), 20);
+    expect(await ended).toMatch(/^HTTP\/1\.1 408 /);
+    clearInterval(drip);
+    const held = async () => {
+      const { text } = await call(`${fleet.url}/metrics`);
+      return sumOf(parsePrometheus(text), 'millrace_bound_bytes', { what: 'request_bodies' });
+    };
+    await expect.poll(held).toBe(0);
+  });
+});
+
+describe('a stream that waits in the queue', () => {
+  it('is kept alive with comments until it starts', async () => {
+    fleet = await startFleet({
+      workers: 0,
+      models: aliases(model),
+      config: { limits: { keepAlive: '100ms' } },
+    });
+    const waiting = complete(fleet.url, chat(model, { stream: true }));
+    await waiting.until((text) => text.split('\n').length > 4);
+    expect((await waiting.head).status).toBe(200);
+    expect(waiting.text.replaceAll(/^:.*\n/gm, '')).toBe('');
+    await fleet.addWorker();
+    const answer = await waiting.ended;
+    expect(answer.text).toContain('[DONE]');
+    expect(answer.text.replaceAll(/^:.*\n/gm, '')).toMatch(/^data: /);
+  });
+});
+
+describe('connections', () => {
+  const keys = [
+    { id: 'a', secret: 'secret-a' },
+    { id: 'b', secret: 'secret-b' },
+  ];
+  const as = (key: string) => ({ authorization: `Bearer secret-${key}` });
+
+  it('of one key have a limit of their own, also as WebSockets', async () => {
+    await start({ connectionsPerKey: 2 }, { keys });
+    const first = await openSocket(fleet.url, as('a'));
+    const second = open(`${fleet.url}/v1/chat/completions`, {
+      body: chat(endless, { stream: true }),
+      headers: as('a'),
+    });
+    await second.head;
+    const refused = await call(`${fleet.url}/v1/models`, { headers: as('a') });
+    expect(refused).toMatchObject({ status: 429, headers: { 'retry-after': '1' } });
+    expect(errorOf(refused)).toMatchObject({ code: 'too_many_connections' });
+    await expect(openSocket(fleet.url, as('a'))).rejects.toThrow('429');
+    expect((await call(`${fleet.url}/v1/models`, { headers: as('b') })).status).toBe(200);
+
+    await first.close();
+    const answer = async () => (await call(`${fleet.url}/v1/models`, { headers: as('a') })).status;
+    await expect.poll(answer).toBe(200);
+    second.cut();
+  });
+
+  it('from one address have a limit, and health is told all the same', async () => {
+    await start({ connectionsPerAddress: 2 });
+    const sockets = [await openSocket(fleet.url), await openSocket(fleet.url)];
+    const refused = await call(`${fleet.url}/v1/models`);
+    expect(refused.status).toBe(429);
+    expect(refused.headers.connection).toBe('close');
+    expect((await call(`${fleet.url}/healthz`)).status).toBe(200);
+    await sockets[0]?.close();
+    await expect.poll(async () => (await call(`${fleet.url}/v1/models`)).status).toBe(200);
+    await sockets[1]?.close();
+  });
+});
+
+describe('connections through a trusted proxy', () => {
+  const keys = [{ id: 'a', secret: 'secret-a' }];
+  const key = { authorization: 'Bearer secret-a' };
+  const behindProxy = {
+    trustedProxies: ['127.0.0.0/8'],
+    cors: { origins: ['https://app.example'] },
+  };
+  const statusFrom = async (client: string) => {
+    const headers = { ...key, 'x-forwarded-for': client };
+    return (await call(`${fleet.url}/v1/models`, { headers })).status;
+  };
+
+  it('count for the client behind it, while it has a request or a WebSocket', async () => {
+    await start({ connectionsPerAddress: 2 }, { keys, listen: behindProxy });
+    for (let i = 0; i < 5; i += 1) expect(await statusFrom('203.0.113.7')).toBe(200);
+    const headers = { ...key, 'x-forwarded-for': '203.0.113.7' };
+    const socket = await openSocket(fleet.url, headers);
+    const stream = complete(fleet.url, chat(endless, { stream: true }), headers);
+    await stream.head;
+    expect(await statusFrom('203.0.113.7')).toBe(429);
+    await expect(openSocket(fleet.url, headers)).rejects.toThrow('429');
+    expect(await statusFrom('203.0.113.8')).toBe(200);
+    await socket.close();
+    await expect.poll(() => statusFrom('203.0.113.7')).toBe(200);
+    stream.cut();
+  });
+
+  it('count also for a key that a page shows in its first message', async () => {
+    await start({ connectionsPerKey: 1 }, { keys, listen: behindProxy });
+    const first = await openSocket(fleet.url, key);
+    const page = await openSocket(fleet.url, { origin: 'https://app.example' });
+    page.send({ type: 'auth', key: 'secret-a' });
+    expect(await page.closed).toMatchObject({ code: 1008 });
+    expect(page.frames).toMatchObject([{ error: { code: 'too_many_connections' } }]);
+    await first.close();
+  });
+});
+
+describe('request bodies', () => {
+  it('are not held beyond the bound, and those that fit are served', async () => {
+    await start({ requestBodies: '64KiB' });
+    const filler = 'x'.repeat(40_000);
+    // Most of a body stands there, and holds the memory that another one would need.
+    const holder = await raw(`${post(50_000)}${filler}`);
+    const big = { ...chat(model), filler };
+    const refused = async () => (await complete(fleet.url, big).ended).status;
+    await expect.poll(refused).toBe(503);
+    const answer = await complete(fleet.url, big).ended;
+    expect(answer.headers['retry-after']).toBe('1');
+    expect(errorOf(answer).code).toBe('server_busy');
+    expect((await complete(fleet.url, chat(model)).ended).status).toBe(200);
+    holder.socket.destroy();
+    await expect.poll(refused).toBe(200);
+  });
+
+  it('are held no longer than the queue needs to take them', async () => {
+    await start({ requestBodies: '64KiB' });
+    const big = { ...chat(endless, { stream: true }), filler: 'x'.repeat(40_000) };
+    const streams = [];
+    for (let i = 0; i < 4; i += 1) {
+      const one = complete(fleet.url, big);
+      expect((await one.head).status).toBe(200);
+      streams.push(one);
+    }
+    for (const one of streams) one.cut();
+  });
+});
+
+describe('a WebSocket', () => {
+  const address = () => `${fleet.url.replace('http', 'ws')}/v1/ws`;
+  const create = JSON.stringify({ type: 'create', body: chat(endless, { stream: true }) });
+
+  it('whose peer is dead is noticed, and its requests end like those of one who left', async () => {
+    await start({ socketPing: '300ms' });
+    const dead = new WebSocket(address(), { autoPong: false });
+    await once(dead, 'open');
+    const closed = once(dead, 'close');
+    dead.send(create);
+    await fleet.primary.waitFor((one) => one.state === 'open');
+    await fleet.primary.waitFor((one) => one.state === 'aborted by client');
+    expect((await closed)[0]).toBe(1006);
+  });
+
+  it('whose peer answers stays, and is pinged again and again', async () => {
+    await start({ socketPing: '100ms' });
+    const alive = new WebSocket(address());
+    await once(alive, 'open');
+    for (let pings = 0; pings < 5; pings += 1) await once(alive, 'ping');
+    expect(alive.readyState).toBe(WebSocket.OPEN);
+    alive.close();
+  });
+
+  it('that nobody uses is closed, and one with a request is not', async () => {
+    await start({ socketPing: '100ms', socketIdle: '300ms' });
+    const used = await openSocket(fleet.url);
+    used.send(create);
+    const unused = await openSocket(fleet.url);
+    expect(await unused.closed).toMatchObject({ code: 1001 });
+    const chunks = used.frames.length;
+    await used.next((frame) => used.frames.indexOf(frame) > chunks + 20);
+    used.cut();
+  });
+
+  it('with a flood of tiny frames is read slowly, and others are served', async () => {
+    await start({ socketFrames: 100 });
+    const flood = new WebSocket(address());
+    await once(flood, 'open');
+    let pongs = 0;
+    flood.on('message', () => (pongs += 1));
+    const frames = 300_000;
+    for (let i = 0; i < frames; i += 1) flood.send('{"type":"ping"}');
+    const other = await openSocket(fleet.url);
+    for (let round = 0; round < 50; round += 1) {
+      other.send({ type: 'ping' });
+      await other.next(() => other.frames.length > round);
+    }
+    // What is not read waits with the one who sent it.
+    expect(flood.bufferedAmount).toBeGreaterThan(0);
+    expect(pongs).toBeLessThan(frames / 4);
+    flood.terminate();
+    await other.close();
+  });
+
+  it('with more frames than it may send at once gets all its answers', async () => {
+    await start({ socketFrames: 1000 });
+    const socket = await openSocket(fleet.url);
+    for (let i = 0; i < 1500; i += 1) socket.send({ type: 'ping' });
+    await socket.next(() => socket.frames.length === 1500);
+    expect(new Set(socket.frames.map(({ type }) => type))).toEqual(new Set(['pong']));
+    await socket.close();
+  });
+
+  it('gets no compression, whatever it offers', async () => {
+    await start({});
+    const socket = new WebSocket(address(), { perMessageDeflate: { threshold: 0 } });
+    await once(socket, 'open');
+    expect(socket.extensions).toBe('');
+    socket.close();
+  });
+});

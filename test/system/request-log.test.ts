@@ -1,0 +1,211 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { chat } from '../kit/api.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { call, open } from '../kit/http.ts';
+import { openSocket } from '../kit/socket.ts';
+
+// Every request that ended has one line, which an operator finds by the id that its client has.
+
+let fleet: Fleet;
+const secret = 'secret-of-team-a';
+const level = process.env['LOG_LEVEL'];
+beforeAll(async () => {
+  process.env['LOG_LEVEL'] = 'info';
+  fleet = await startFleet({
+    models: {
+      m: 'healthy:tokens=10',
+      long: 'healthy:tokens=3000,pace=10',
+      cut: { targets: [{ provider: 'primary', model: 'cut:after=5' }], continuation: 'off' },
+    },
+    config: { keys: [{ id: 'a', secret }] },
+  });
+});
+afterAll(async () => {
+  if (level === undefined) delete process.env['LOG_LEVEL'];
+  else process.env['LOG_LEVEL'] = level;
+  await fleet.close();
+});
+
+type Line = Record<string, unknown> & { level: number; msg?: string; id?: string };
+
+const warn = 40;
+const info = 30;
+const as = { authorization: `Bearer ${secret}` };
+const completions = () => `${fleet.url}/v1/chat/completions`;
+
+function allLines(msg: string, role: 'ingresses' | 'workers' = 'ingresses'): Line[] {
+  const text = fleet[role].map(({ stderr }) => stderr()).join('');
+  const lines = text.split('\n').flatMap((one) => (one ? [JSON.parse(one) as Line] : []));
+  return lines.filter((line) => line.msg === msg);
+}
+
+/** The lines of a role's log about one id. */
+const linesOf = (role: 'ingresses' | 'workers', msg: string, id: string | undefined): Line[] =>
+  allLines(msg, role).filter((line) => line.id === id);
+
+/** The one line of the request with this id, as soon as it is there. */
+async function lineOf(id: unknown): Promise<Line> {
+  await expect.poll(() => linesOf('ingresses', 'request', String(id))).toHaveLength(1);
+  return linesOf('ingresses', 'request', String(id))[0] as Line;
+}
+
+it('tells who asked, for what, and how it ended', async () => {
+  const { headers } = await call(completions(), { headers: as, body: chat('m') });
+  const id = headers['x-request-id'];
+  expect(await lineOf(id)).toMatchObject({
+    level: info,
+    method: 'POST',
+    path: '/v1/chat/completions',
+    status: 200,
+    key: 'a',
+    model: 'm',
+    outcome: 'completed',
+    attempts: 1,
+    ms: expect.any(Number),
+    served_by: 'primary/healthy:tokens=10',
+  });
+  await expect.poll(() => linesOf('workers', 'run', String(id))).toHaveLength(1);
+  expect(linesOf('workers', 'run', String(id))[0]).toMatchObject({
+    level: info,
+    run: 1,
+    model: 'm',
+    outcome: 'completed',
+  });
+});
+
+it('warns of a stream that failed after its head was sent, by the code that its reader got', async () => {
+  const body = chat('cut', { stream: true });
+  const { status, headers, text } = await call(completions(), { headers: as, body });
+  expect({ status, isCut: text.includes('upstream_failed_mid_stream') }).toEqual({
+    status: 200,
+    isCut: true,
+  });
+  const line = await lineOf(headers['x-request-id']);
+  expect(line).toMatchObject({
+    level: warn,
+    status: 200,
+    outcome: 'failed',
+    code: 'upstream_failed_mid_stream',
+  });
+});
+
+it('has a line for a client that left', async () => {
+  const stream = open(completions(), { headers: as, body: chat('long', { stream: true }) });
+  const { headers } = await stream.head;
+  stream.cut();
+  expect(await lineOf(headers['x-request-id'])).toMatchObject({ level: info, outcome: 'left' });
+});
+
+it('has 499 for a client that left before it was sent a status', async () => {
+  const body = chat('long', { user: 'left-early' });
+  const whole = open(completions(), { headers: as, body });
+  await fleet.primary.waitFor((one) => JSON.stringify(one.body).includes('left-early'));
+  whole.cut();
+  await expect
+    .poll(() => allLines('request').filter(({ status }) => status === 499))
+    .toMatchObject([{ level: info, model: 'long', outcome: 'left' }]);
+});
+
+it('has one line for a request whose body was no HTTP, by the id of its answer', async () => {
+  const { hostname, port } = new URL(fleet.url);
+  const before = allLines('request').length;
+  const socket = connect(Number(port), hostname).setEncoding('utf8');
+  const head = `Host: h\r\nAuthorization: ${as.authorization}\r\nContent-Type: application/json`;
+  socket.write(`POST /v1/jobs HTTP/1.1\r\n${head}\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n`);
+  const [answer] = (await once(socket, 'data')) as [string];
+  socket.destroy();
+  expect(await lineOf(/^x-request-id: (\S+)/m.exec(answer)?.[1])).toMatchObject({
+    level: warn,
+    path: '/v1/jobs',
+    status: 400,
+    key: 'a',
+    code: 'invalid_http',
+    outcome: 'failed',
+  });
+  expect(allLines('request')).toHaveLength(before + 1);
+});
+
+it.each<[string, string, Parameters<typeof call>[1], Record<string, unknown>]>([
+  ['no key', '/v1/models', {}, { status: 401, code: 'invalid_api_key' }],
+  [
+    'an unknown model',
+    '/v1/chat/completions',
+    { headers: as, body: chat('none') },
+    { status: 404, code: 'model_not_found', key: 'a', model: 'none' },
+  ],
+  [
+    'a body that is no JSON',
+    '/v1/jobs',
+    { headers: { ...as, 'content-type': 'application/json' }, body: Buffer.from('{') },
+    { status: 400, code: 'invalid_json', key: 'a' },
+  ],
+  ['a path that nothing serves', '/v2/x?key=no', { headers: as }, { status: 404, path: '/v2/x' }],
+  ['a URL that cannot be decoded', '/v1/jobs/%', { headers: as }, { code: 'invalid_url' }],
+  [
+    'an admin page',
+    '/admin/queues',
+    { headers: { 'x-forwarded-for': '1.2.3.4' } },
+    { status: 403 },
+  ],
+  [
+    'a change on an admin page',
+    '/admin/queues/api/queues/pause',
+    { method: 'PUT', body: {} },
+    { status: 405, code: 'read_only' },
+  ],
+])('warns of a refusal: %s', async (_, path, options, expected) => {
+  const { headers } = await call(`${fleet.url}${path}`, options);
+  expect(await lineOf(headers['x-request-id'])).toMatchObject({
+    level: warn,
+    outcome: 'failed',
+    ...expected,
+  });
+});
+
+it('has lines for the requests of a WebSocket, for what it refused there, and for itself', async () => {
+  const socket = await openSocket(fleet.url, as);
+  socket.send({ type: 'create', body: chat('m', { stream: true }) });
+  const { id } = await socket.next(({ type }) => type === 'done');
+  expect(await lineOf(id)).toMatchObject({
+    level: info,
+    path: '/v1/ws',
+    frame: 'create',
+    key: 'a',
+    model: 'm',
+    outcome: 'completed',
+    attempts: 1,
+  });
+  socket.send({ type: 'create', body: chat('none') });
+  await socket.next(({ type }) => type === 'error');
+  await expect
+    .poll(() => linesOf('ingresses', 'request', undefined))
+    .toMatchObject([{ level: warn, frame: 'create', key: 'a', code: 'model_not_found' }]);
+  await socket.close();
+  await expect.poll(() => fleet.ingresses[0]?.stderr()).toContain('"status":101');
+});
+
+it('has no line for probes, and no secret in any', async () => {
+  await call(`${fleet.url}/healthz`);
+  const { headers } = await call(completions(), { headers: as, body: chat('m') });
+  await lineOf(headers['x-request-id']);
+  const log = fleet.ingresses.map(({ stderr }) => stderr()).join('');
+  expect(log).not.toContain('/healthz');
+  expect(log).not.toContain(secret);
+  expect(log).not.toContain('key=no');
+});
+
+it('has a line for what was no HTTP', async () => {
+  const { hostname, port } = new URL(fleet.url);
+  const socket = connect(Number(port), hostname).end('HELO\r\n\r\n').setEncoding('utf8');
+  const [head] = (await once(socket, 'data')) as [string];
+  expect(await lineOf(/^x-request-id: (\S+)/m.exec(head)?.[1])).toMatchObject({
+    level: warn,
+    status: 400,
+    code: 'invalid_http',
+    outcome: 'failed',
+    address: '127.0.0.1',
+  });
+});
