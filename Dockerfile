@@ -19,6 +19,7 @@ COPY apps/ingress/package.json apps/ingress/
 COPY apps/simulator/package.json apps/simulator/
 COPY apps/supervisor/package.json apps/supervisor/
 COPY apps/worker/package.json apps/worker/
+COPY packages/formats/package.json packages/formats/
 COPY packages/shared/package.json packages/shared/
 COPY bench/package.json bench/
 COPY test/package.json test/

@@ -8,7 +8,7 @@ import {
   isUsageOnly,
   usageOf,
   visibility,
-} from '../../packages/shared/src/domain/chunk.ts';
+} from '@millrace/formats/openai-chat/chunk';
 
 const CHUNKS_PER_ROUND = 1_000_000;
 const ROUNDS = 9;

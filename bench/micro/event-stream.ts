@@ -4,7 +4,7 @@
  */
 import { deepStrictEqual } from 'node:assert/strict';
 import { createParser } from 'eventsource-parser';
-import { createEventStreamParser } from '../../apps/worker/src/provider/event-stream.ts';
+import { createEventStreamParser } from '@millrace/formats/event-stream/parser';
 import { createParserByHand } from './event-stream-by-hand.ts';
 
 const EVENTS = 64;

@@ -1,4 +1,4 @@
-import { assembleCompletion } from '@millrace/shared/domain/completion';
+import { assembleCompletion } from '@millrace/formats/openai-chat/completion';
 import fc from 'fast-check';
 import { ChatCompletionStream } from 'openai/lib/ChatCompletionStream';
 import { expect, it } from 'vitest';

@@ -1,10 +1,7 @@
 import fc from 'fast-check';
 import { createParser } from 'eventsource-parser';
 import { expect, it } from 'vitest';
-import {
-  createEventStreamParser,
-  type UpstreamEvent,
-} from '../../apps/worker/src/provider/event-stream.ts';
+import { createEventStreamParser, type UpstreamEvent } from '@millrace/formats/event-stream/parser';
 
 /*
  * Ours is told the body in packets; the two it is compared with get it whole: the library's own

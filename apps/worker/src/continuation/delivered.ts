@@ -1,14 +1,13 @@
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import {
   choiceIndex,
   deltaOf,
   finishReasons,
   hasToolCall,
-  isObject,
-  itemsOf,
   reasoningPartFields,
   reasoningTextFields,
-} from '@millrace/shared/domain/chunk';
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+} from '@millrace/formats/openai-chat/chunk';
 import { tokensIn, tokensInCalls } from '@millrace/shared/domain/tokens';
 import { addLeaves, itemLeaves, leavesOf, isBlank } from './parts.ts';
 import type { Leaf } from './parts.ts';
@@ -126,7 +125,7 @@ function keep(delivered: Delivered, chars: number): boolean {
 
 /** Adds what a chunk says. Changes `shown`; returns the estimated tokens that it added. */
 export function addChunk(delivered: Delivered, chunk: unknown): number {
-  if (!isObject(chunk)) return 0;
+  if (!isJsonObject(chunk)) return 0;
   const before = delivered.tokens;
   delivered.identity ??= identityOf(chunk);
   const choices = itemsOf(chunk['choices']);
@@ -134,7 +133,7 @@ export function addChunk(delivered: Delivered, chunk: unknown): number {
   for (let place = 0; place < choices.length; place++) {
     const choice = choices[place];
     const delta = deltaOf(choice);
-    if (!isObject(choice) || !delta) continue;
+    if (!isJsonObject(choice) || !delta) continue;
     const index = choiceIndex(choice, place);
     delivered.begun.add(index);
     for (const [channel, text] of textsOf(delta)) {
@@ -189,7 +188,7 @@ export function listsOf(choice: JsonObject, delta: JsonObject): List[] {
     if (!isBlank(delta[name])) lists.push({ name, value: delta[name], isWhole: false });
   }
   const logprobs = choice['logprobs'];
-  if (!isObject(logprobs)) return lists;
+  if (!isJsonObject(logprobs)) return lists;
   for (const name of ['content', 'refusal'] as const) {
     if (!Array.isArray(logprobs[name]) || logprobs[name].length === 0) continue;
     lists.push({ name: `logprobs.${name}`, value: logprobs[name], isWhole: true });
@@ -201,7 +200,7 @@ const isText = (value: unknown): boolean => typeof value === 'string' && value !
 
 /** Something visible that cannot be compared: audio, images, reasoning in a form that we do not know. */
 const hasOther = (delta: JsonObject): boolean =>
-  isObject(delta['audio']) ||
+  isJsonObject(delta['audio']) ||
   itemsOf(delta['images']).length > 0 ||
   reasoningTextFields.some((name) => typeof delta[name] === 'object' && !isBlank(delta[name]));
 

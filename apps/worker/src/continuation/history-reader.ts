@@ -1,7 +1,7 @@
 import { parseShallow } from '@millrace/shared/domain/json';
-import { plainContent } from '@millrace/shared/domain/chunk';
-import { contentIn, templateOf } from '@millrace/shared/domain/chunk-template';
-import type { ChunkTemplate } from '@millrace/shared/domain/chunk-template';
+import { plainContent } from '@millrace/formats/openai-chat/chunk';
+import { contentIn, templateOf } from '@millrace/formats/openai-chat/chunk-template';
+import type { ChunkTemplate } from '@millrace/formats/openai-chat/chunk-template';
 import { isChunkLine } from '@millrace/shared/domain/entry';
 import { applyEntry, applyLine, applyText } from './history.ts';
 import type { History } from './history.ts';

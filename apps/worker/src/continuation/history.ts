@@ -1,5 +1,5 @@
-import { parseShallow } from '@millrace/shared/domain/json';
-import { isObject, usageOf } from '@millrace/shared/domain/chunk';
+import { parseShallow, isJsonObject } from '@millrace/shared/domain/json';
+import { usageOf } from '@millrace/formats/openai-chat/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type {
   AttemptEnded,
@@ -174,7 +174,7 @@ function addAttempt(
 
 function reportIn({ usage, estimated }: AttemptEnded): AttemptState['report'] {
   const isReported = estimated === undefined || estimated === 'completion';
-  return isReported && isObject(usage) ? usage : undefined;
+  return isReported && isJsonObject(usage) ? usage : undefined;
 }
 
 /**

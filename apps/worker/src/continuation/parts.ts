@@ -1,5 +1,5 @@
-import { isObject, itemsOf } from '@millrace/shared/domain/chunk';
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import { dropped } from './splice/splice.ts';
 import type { SeamStep } from './splice/splice.ts';
 
@@ -34,7 +34,7 @@ type Take = (leaf: Leaf) => string | undefined;
 
 /** The part with what `take` leaves of it; undefined where that is nothing. */
 function sift(part: unknown, take: Take, path = '', depth = 0): unknown {
-  if (!isObject(part)) {
+  if (!isJsonObject(part)) {
     if (part === null || part === '') return undefined;
     const leaf: Leaf = { label: `${path}/`, kind: 'value', value: jsonOf(part) };
     return take(leaf) === undefined ? undefined : part;
@@ -99,13 +99,13 @@ export function isBlank(value: unknown, depth = 0): boolean {
 
 /** A part of a content that is no word of the answer. */
 export const isThought = (part: unknown): boolean =>
-  isObject(part) && (part['type'] === 'thinking' || part['type'] === 'reference');
+  isJsonObject(part) && (part['type'] === 'thinking' || part['type'] === 'reference');
 
 /** The words of a content in parts; undefined where a part is neither words nor a thought. */
 export function textIn(parts: readonly unknown[]): string | undefined {
   let words = '';
   for (const part of parts) {
-    const text = isObject(part) ? part['text'] : part;
+    const text = isJsonObject(part) ? part['text'] : part;
     if (typeof text === 'string') words += text;
     else if (!isThought(part) && !isBlank(part)) return undefined;
   }

@@ -1,4 +1,4 @@
-import { finishReasons, visibility } from '@millrace/shared/domain/chunk';
+import { finishReasons, visibility } from '@millrace/formats/openai-chat/chunk';
 import type { AttemptState } from './history.ts';
 import type { Delivered } from './delivered.ts';
 

@@ -1,5 +1,5 @@
-import { reasoningPartFields } from '@millrace/shared/domain/chunk';
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { reasoningPartFields } from '@millrace/formats/openai-chat/chunk';
 import { leavesOf, isBlank } from './parts.ts';
 import type { Leaf } from './parts.ts';
 import { channelKey, reasoningNames, textsOf } from './delivered.ts';

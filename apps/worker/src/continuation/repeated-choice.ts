@@ -1,5 +1,6 @@
-import { hasFinish, isObject } from '@millrace/shared/domain/chunk';
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject } from '@millrace/shared/domain/json';
+import { hasFinish } from '@millrace/formats/openai-chat/chunk';
 import type { Fresh } from './replay-filter.ts';
 
 export type RepeatedChoice = {
@@ -28,7 +29,7 @@ export function withoutRepetition(given: RepeatedChoice): JsonObject {
     ...(text !== undefined && {
       text: text === delta['content'] ? (fresh['content'] ?? '') : text,
     }),
-    ...(isObject(choice['delta']) &&
+    ...(isJsonObject(choice['delta']) &&
       message !== undefined && { message: isSame(message, delta) ? fresh : message }),
     ...(logprobs !== undefined && { logprobs: newLogprobs(logprobs, given.fresh) }),
     finish_reason: hasFinish(choice) ? choice['finish_reason'] : null,
@@ -54,7 +55,7 @@ function newDelta({ delta, fresh, names, beside }: RepeatedChoice): JsonObject {
 const logprobsOf = 'logprobs.';
 
 function newLogprobs(logprobs: unknown, { lists }: Fresh): unknown {
-  if (!isObject(logprobs)) return logprobs;
+  if (!isJsonObject(logprobs)) return logprobs;
   const fresh: Record<string, unknown> = { ...logprobs };
   for (const name of ['content', 'refusal']) {
     if (Array.isArray(logprobs[name]) && logprobs[name].length > 0) fresh[name] = null;

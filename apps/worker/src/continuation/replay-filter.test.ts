@@ -1,4 +1,4 @@
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/json';
 import { describe, expect, it } from 'vitest';
 import { chunk, deliveredOf, toolCall } from './history.fixture.ts';
 import { replayFilter } from './replay-filter.ts';

@@ -1,12 +1,6 @@
-import {
-  choiceIndex,
-  deltaOf,
-  hasFinish,
-  hasToolCall,
-  isObject,
-  itemsOf,
-} from '@millrace/shared/domain/chunk';
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { choiceIndex, deltaOf, hasFinish, hasToolCall } from '@millrace/formats/openai-chat/chunk';
 import type { SpliceFilter, FilterStep } from './splice-filter.ts';
 import { isThought, leavesOf, partSeam } from './parts.ts';
 import type { PartSeam } from './parts.ts';
@@ -132,7 +126,7 @@ export function replayFilter(delivered: Delivered): SpliceFilter {
     if (all.length === 0) return vendor.passes(chunk) ? chunk : undefined;
     const choices: JsonObject[] = [];
     for (const [place, choice] of all.entries()) {
-      if (!isObject(choice)) continue;
+      if (!isJsonObject(choice)) continue;
       const fresh = newChoice(choice, place);
       if (isDropped(fresh)) return fresh;
       if (fresh) choices.push(fresh);
@@ -142,7 +136,7 @@ export function replayFilter(delivered: Delivered): SpliceFilter {
 
   return {
     take(chunk, size) {
-      if (!isObject(chunk)) return waiting.size > 0 ? held : { kind: 'passed', chunks: [] };
+      if (!isJsonObject(chunk)) return waiting.size > 0 ? held : { kind: 'passed', chunks: [] };
       const fresh = newChunk(chunk);
       if (isDropped(fresh)) return fresh;
       if (fresh) {

@@ -1,4 +1,4 @@
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/json';
 import { describe, expect, it } from 'vitest';
 import { createSpliceFilter } from './splice-filter.ts';
 import type { SpliceFilter } from './splice-filter.ts';

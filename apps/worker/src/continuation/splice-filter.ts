@@ -1,4 +1,4 @@
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/json';
 import type { ContinuationStrategy } from './strategies.ts';
 import { replayFilter } from './replay-filter.ts';
 import { dropped } from './splice/splice.ts';

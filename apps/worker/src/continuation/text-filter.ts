@@ -1,5 +1,6 @@
-import { deltaOf, hasFinish, hasToolCall, isObject, itemsOf } from '@millrace/shared/domain/chunk';
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { deltaOf, hasFinish, hasToolCall } from '@millrace/formats/openai-chat/chunk';
 import type { SpliceFilter, FilterStep } from './splice-filter.ts';
 import { textIn } from './parts.ts';
 import { chooseAnchor } from './splice/anchor.ts';
@@ -55,7 +56,7 @@ export function textFilter(
   return {
     take(chunk) {
       const choice = firstChoice(chunk);
-      if (hasEnded || !choice || !isObject(chunk)) return held;
+      if (hasEnded || !choice || !isJsonObject(chunk)) return held;
       const delta = deltaOf(choice) ?? {};
       const calls = hasToolCall(delta) ? callsIn(delta) : undefined;
       if (isRefusal(delta) || (calls && !tools)) return dropped('diverged');
@@ -81,9 +82,9 @@ export function textFilter(
 }
 
 const firstChoice = (chunk: unknown): JsonObject | undefined => {
-  const choices = isObject(chunk) ? itemsOf(chunk['choices']) : [];
+  const choices = isJsonObject(chunk) ? itemsOf(chunk['choices']) : [];
   const choice = choices[0];
-  return isObject(choice) ? choice : undefined;
+  return isJsonObject(choice) ? choice : undefined;
 };
 
 /** The words of a delta, also where they come in parts; undefined where it says something else. */
@@ -107,7 +108,7 @@ function endOf({
 
 const callsIn = ({ tool_calls, function_call }: JsonObject): JsonObject => ({
   ...(tool_calls !== undefined && { tool_calls }),
-  ...(isObject(function_call) && { function_call }),
+  ...(isJsonObject(function_call) && { function_call }),
 });
 
 const isRefusal = ({ refusal }: JsonObject): boolean =>

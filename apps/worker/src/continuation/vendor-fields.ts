@@ -1,11 +1,11 @@
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { itemsOf } from '@millrace/shared/domain/json';
 import {
   finishReasons,
   hasToolCall,
-  itemsOf,
   reasoningPartFields,
   reasoningTextFields,
-} from '@millrace/shared/domain/chunk';
-import type { JsonObject } from '@millrace/shared/domain/chunk';
+} from '@millrace/formats/openai-chat/chunk';
 import { jsonOf, isBlank } from './parts.ts';
 
 /*

@@ -8,7 +8,7 @@ import type { StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
 import { createAppender } from '../run/appender.ts';
 import { startAttempt } from '../run/attempt.ts';
-import { wireFormats } from '../provider/wire-formats.ts';
+import { wireFormats } from '@millrace/formats/formats';
 import { run } from '../run/run.ts';
 import type { CallOptions, RunDeps } from '../run/run.ts';
 import type { Upstream } from '../upstream/call.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { assembleCompletion } from '@millrace/shared/domain/completion';
+import { assembleCompletion } from '@millrace/formats/openai-chat/completion';
 import { redactBody, redactSink } from './answer-redaction.ts';
 
 const secret = 'sk-test-4f9Qm27LxZ81TbWv';

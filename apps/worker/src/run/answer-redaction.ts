@@ -1,14 +1,12 @@
+import type { JsonObject } from '@millrace/shared/domain/json';
 import {
   choiceIndex,
   finishReasons,
-  isObject,
-  itemsOf,
   reasoningPartFields,
   visibility,
-} from '@millrace/shared/domain/chunk';
-import type { JsonObject } from '@millrace/shared/domain/chunk';
-import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
-import type { AnswerSink } from '../provider/port.ts';
+} from '@millrace/formats/openai-chat/chunk';
+import { isJsonObject, parseShallow, itemsOf } from '@millrace/shared/domain/json';
+import type { AnswerSink } from '@millrace/formats/port';
 import { formsOf, isSecret, mapTexts, mask, shortestKey } from './redaction.ts';
 import type { Redact } from './redaction.ts';
 
@@ -47,7 +45,7 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
   function writeHeld(chunk: JsonObject, told: ReadonlySet<string>): void {
     const ends = new Set(finishReasons(chunk).map(({ index }) => index));
     for (const [place, choice] of itemsOf(chunk['choices']).entries()) {
-      if (!isObject(choice)) continue;
+      if (!isJsonObject(choice)) continue;
       const index = choiceIndex(choice, place);
       const ownPlaces = `choices.${index}.delta.`;
       const isOver = ends.has(index) || [...told].some((one) => one.startsWith(ownPlaces));
@@ -106,7 +104,7 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
         isChanged ||= shown !== one;
         return shown;
       });
-      if (wasHolding && isObject(clean)) writeHeld(clean, told);
+      if (wasHolding && isJsonObject(clean)) writeHeld(clean, told);
       if (isChanged) {
         const shown = mapTexts(clean, hide, maxDepth);
         const isVisible = visible || visibility(shown) === 'visible';

@@ -1,4 +1,4 @@
-import { visibility } from '@millrace/shared/domain/chunk';
+import { visibility } from '@millrace/formats/openai-chat/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type { Activation } from '@millrace/shared/store/queue/port';
 import { describe, expect, it } from 'vitest';

@@ -8,8 +8,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { startAttempt } from './attempt.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { fault } from '../continuation/history.fixture.ts';
-import { anthropic } from '../provider/anthropic.ts';
-import { openai } from '../provider/openai.ts';
+import { anthropic } from '@millrace/formats/anthropic-messages/provider';
+import { openai } from '@millrace/formats/openai-chat/provider';
 
 /* One upstream call over a real socket. */
 

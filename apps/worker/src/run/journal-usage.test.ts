@@ -4,9 +4,9 @@ import { createJournalRig, primary } from './journal.fixture.ts';
 import type { JournalRig, GateRig } from './journal.fixture.ts';
 import { chunk, ended, historyOf, said, started } from '../continuation/history.fixture.ts';
 import { chooseAnchor } from '../continuation/splice/anchor.ts';
-import { events } from '../provider/openai/stream.fixture.ts';
-import { readStream } from '../provider/openai/stream.ts';
-import type { ProviderCall } from '../provider/port.ts';
+import { events } from '@millrace/formats/openai-chat/stream.fixture';
+import { readStream } from '@millrace/formats/openai-chat/stream';
+import type { ProviderCall } from '@millrace/formats/port';
 
 /* What readers are sent of the usage, and what the ledger has, as lines of the log. */
 

@@ -1,5 +1,5 @@
 import { parseShallow } from '@millrace/shared/domain/json';
-import { finishReasons, usageOf } from '@millrace/shared/domain/chunk';
+import { finishReasons, usageOf } from '@millrace/formats/openai-chat/chunk';
 import { chunkLine, encodeEntry } from '@millrace/shared/domain/entry';
 import type {
   AttemptEnded,

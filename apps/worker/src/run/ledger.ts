@@ -1,4 +1,5 @@
-import { deltaOf, isObject, itemsOf, usageOf } from '@millrace/shared/domain/chunk';
+import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { deltaOf, usageOf } from '@millrace/formats/openai-chat/chunk';
 import type { AttemptEnded } from '@millrace/shared/domain/entry';
 import { tokensIn, tokensInCalls } from '@millrace/shared/domain/tokens';
 import type { AttemptOutcome } from './attempt.ts';
@@ -64,7 +65,7 @@ export function costOfCancelled(
 export function sentIn(chunk: unknown): Sent {
   let tokens = 0;
   let reasoning = 0;
-  const choices = isObject(chunk) ? itemsOf(chunk['choices']) : [];
+  const choices = isJsonObject(chunk) ? itemsOf(chunk['choices']) : [];
   for (const choice of choices) {
     const delta = deltaOf(choice);
     if (!delta) continue;

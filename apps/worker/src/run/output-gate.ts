@@ -1,12 +1,6 @@
-import { parseShallow } from '@millrace/shared/domain/json';
+import { parseShallow, isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import type { AttemptStarted } from '@millrace/shared/domain/entry';
-import {
-  deltaOf,
-  finishReasons,
-  hasToolCall,
-  isObject,
-  itemsOf,
-} from '@millrace/shared/domain/chunk';
+import { deltaOf, finishReasons, hasToolCall } from '@millrace/formats/openai-chat/chunk';
 import { tokensIn } from '@millrace/shared/domain/tokens';
 import { createSpliceFilter } from '../continuation/splice-filter.ts';
 import type { SpliceFilter, FilterStep } from '../continuation/splice-filter.ts';
@@ -16,7 +10,7 @@ import type { SeamFailure } from '../continuation/splice/splice.ts';
 import type { Delivered } from '../continuation/delivered.ts';
 import { sentIn, reportedIn } from './ledger.ts';
 import type { Sent, ReportedUsage } from './ledger.ts';
-import type { AnswerSink } from '../provider/port.ts';
+import type { AnswerSink } from '@millrace/formats/port';
 
 /** A chunk on its way to the log. `content`: it adds nothing else. `visible`: a reader sees something. */
 export type OutputChunk = { text: string; visible: boolean; chunk?: unknown; content?: string };
@@ -239,9 +233,9 @@ function createToolCallBuffer(holds: boolean) {
 }
 
 const choicesOf = (chunk: unknown): readonly unknown[] =>
-  isObject(chunk) ? itemsOf(chunk['choices']) : [];
+  isJsonObject(chunk) ? itemsOf(chunk['choices']) : [];
 
 const indexOf = (choice: unknown, place: number): number => {
-  const index = isObject(choice) ? choice['index'] : undefined;
+  const index = isJsonObject(choice) ? choice['index'] : undefined;
   return typeof index === 'number' ? index : place;
 };

@@ -5,7 +5,7 @@ import type { Attempt, AttemptOutcome } from './attempt.ts';
 import { createRace } from './race.ts';
 import type { AttemptStep, RaceOptions, RaceOutcome } from './race.ts';
 import { chunk, fault, historyOf, said, started } from '../continuation/history.fixture.ts';
-import type { AnswerSink } from '../provider/port.ts';
+import type { AnswerSink } from '@millrace/formats/port';
 import { freePermit } from '../upstream/gate.fixture.ts';
 import type { Permit } from '../upstream/gate.ts';
 

@@ -7,7 +7,7 @@ import { startWhenLogged } from './logged-attempt.ts';
 import type { Route, NextStep } from '../continuation/plan.ts';
 import { holdPermit } from './held-permit.ts';
 import type { HeldPermit } from './held-permit.ts';
-import type { AnswerSink } from '../provider/port.ts';
+import type { AnswerSink } from '@millrace/formats/port';
 import type { Permit } from '../upstream/gate.ts';
 import type { GiveUpReason, OutputGate } from './output-gate.ts';
 

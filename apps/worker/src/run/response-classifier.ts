@@ -1,16 +1,16 @@
+import type { Headers } from '@millrace/formats/headers';
 import { isUtf8 } from 'node:buffer';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { answerBounds, createJsonMeter } from '@millrace/shared/domain/json-bounds';
 import type { AttemptOutcome } from './attempt.ts';
-import { readStream } from '../provider/openai/stream.ts';
-import { wholeAsStream } from '../provider/openai/whole-as-stream.ts';
-import type { AnswerSink, Provider, ProviderCall } from '../provider/port.ts';
-import type { ResponseHeaders } from '../upstream/call.ts';
-import { readRetryAfter } from '../upstream/selection/headers.ts';
+import { readStream } from '@millrace/formats/openai-chat/stream';
+import { wholeAsStream } from '@millrace/formats/openai-chat/whole-as-stream';
+import type { AnswerSink, Provider, ProviderCall } from '@millrace/formats/port';
+import { readRetryAfter } from '@millrace/formats/headers';
 
 /* What a response's head and its whole body say of an attempt. */
 
-export type Head = { status: number; headers: ResponseHeaders };
+export type Head = { status: number; headers: Headers };
 
 /** Bytes of an error body that are read. */
 const maxErrorBytes = 256 * 1024;

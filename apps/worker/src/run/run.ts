@@ -19,7 +19,7 @@ import type { Identity } from '../continuation/delivered.ts';
 import type { TargetAccess, TargetAccessRequest, Permit } from '../upstream/gate.ts';
 import type { TimeLimit } from '../continuation/time-limit.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
-import type { AnswerSink } from '../provider/port.ts';
+import type { AnswerSink } from '@millrace/formats/port';
 import { billableTokens } from './billable-tokens.ts';
 
 /** Why a run was told to stop. */

@@ -1,4 +1,6 @@
 import type { Fault } from '@millrace/shared/domain/fault';
+import type { Headers } from '@millrace/formats/headers';
+import type { UpstreamRequest } from '@millrace/formats/port';
 import type { Dispatcher } from 'undici';
 import { createDecoder } from './decode.ts';
 import type { Decoder } from './decode.ts';
@@ -9,18 +11,12 @@ export type Upstream = {
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
 };
 
-export type UpstreamRequest = {
-  path: string;
-  headers: Record<string, string>;
-  body: string;
-};
-
 /** As a pool's, which knows the connection. */
 type Controller = Dispatcher.DispatchController & { gather?(on: boolean): void };
 
 /** The response as it comes. After `onEnd` or `onFault` nothing follows; exactly one of them comes, unless aborted. */
 export type ResponseSink = {
-  onHead(status: number, headers: ResponseHeaders): void;
+  onHead(status: number, headers: Headers): void;
   onData(bytes: Buffer): void;
   onEnd(): void;
   onFault(fault: Fault): void;
@@ -28,8 +24,6 @@ export type ResponseSink = {
 
 /** Milliseconds that a response may take to end after the answer in it was whole. */
 const lingerMs = 1000;
-
-export type ResponseHeaders = Record<string, string | string[] | undefined>;
 
 export type UpstreamCall = {
   /**

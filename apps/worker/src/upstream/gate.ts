@@ -1,7 +1,7 @@
+import type { Headers } from '@millrace/formats/headers';
 import type { FaultCode } from '@millrace/shared/domain/fault';
 import type { AttemptOutcome } from '../run/attempt.ts';
 import type { Route } from '../continuation/plan.ts';
-import type { ResponseHeaders } from './call.ts';
 import type { Health } from './health/port.ts';
 import type { KeyLease } from './selection/key-ring.ts';
 import type { WaitOutcome, WaitRequest } from './selection/place.ts';
@@ -21,7 +21,7 @@ export type Permit = {
 /** What is learned from one upstream call. */
 export type CallWatch = {
   /** The head of the answer, of any status. */
-  head(status: number, headers: ResponseHeaders): void;
+  head(status: number, headers: Headers): void;
   /** Milliseconds since the call began. */
   firstToken(ms: number): void;
   ended(outcome: AttemptOutcome): void;

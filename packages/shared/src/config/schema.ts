@@ -1,3 +1,4 @@
+import { providerFormats } from '../domain/provider-format.ts';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import {
@@ -130,7 +131,7 @@ const breaker = section({
 });
 
 export const providerSchema = section({
-  api: field(readChoice(['openai', 'anthropic'])),
+  api: field(readChoice(providerFormats)),
   baseUrl: field(readBaseUrl),
   apiKey: secret('a key, not empty').optional(),
   apiKeys: z.array(secret('a key, not empty')).optional(),

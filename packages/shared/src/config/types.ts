@@ -1,3 +1,4 @@
+import type { ProviderFormat } from '../domain/provider-format.ts';
 import type { Continuation, Prefill } from '../domain/request.ts';
 
 /**
@@ -54,7 +55,7 @@ export type KeyConfig = {
 };
 
 export type ProviderConfig = {
-  readonly api: 'openai' | 'anthropic';
+  readonly api: ProviderFormat;
   /** http or https, without a trailing slash. */
   readonly baseUrl: string;
   /** Empty: requests carry none. Several: each request takes the one with the most left. */

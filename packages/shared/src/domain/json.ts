@@ -2,6 +2,15 @@
 export const isJsonObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** An object as a provider sent it: it may have any members. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+const none: readonly never[] = Object.freeze([]);
+
+/** The value's items, none if it is not an array. */
+export const itemsOf = (value: unknown): readonly unknown[] =>
+  Array.isArray(value) ? (value as unknown[]) : none;
+
 /**
  * Levels of a provider's JSON that are kept of it as a value. Its text goes to readers as it is; what walks
  * through values or prints them again recurses, and has no room for thousands of levels.

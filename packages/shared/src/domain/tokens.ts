@@ -1,5 +1,5 @@
-import { isObject, itemsOf } from './chunk.ts';
-import type { JsonObject } from './chunk.ts';
+import type { JsonObject } from './json.ts';
+import { isJsonObject, itemsOf } from './json.ts';
 import { topLevelMembers } from './json-text.ts';
 
 /*
@@ -40,13 +40,13 @@ export function tokensIn(text: string): number {
 export function tokensInCalls(delta: JsonObject): number {
   let tokens = tokensInCall(delta['function_call']);
   for (const call of itemsOf(delta['tool_calls'])) {
-    if (isObject(call)) tokens += tokensInCall(call['function'] ?? call['custom']);
+    if (isJsonObject(call)) tokens += tokensInCall(call['function'] ?? call['custom']);
   }
   return tokens;
 }
 
 function tokensInCall(call: unknown): number {
-  if (!isObject(call)) return 0;
+  if (!isJsonObject(call)) return 0;
   let tokens = 0;
   for (const text of [call['name'], call['arguments'], call['input']]) {
     if (typeof text === 'string') tokens += tokensIn(text);

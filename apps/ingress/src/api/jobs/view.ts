@@ -1,4 +1,4 @@
-import { createAssembly } from '@millrace/shared/domain/completion';
+import { createAssembly } from '@millrace/formats/openai-chat/completion';
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type { Line, Terminal } from '@millrace/shared/domain/entry';
 import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';

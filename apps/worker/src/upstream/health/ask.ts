@@ -3,7 +3,7 @@ import { classifyStatus } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { startAttempt } from '../../run/attempt.ts';
-import { wireFormats } from '../../provider/wire-formats.ts';
+import { wireFormats } from '@millrace/formats/formats';
 import type { Upstream } from '../call.ts';
 import { toFault } from '../faults.ts';
 import { modelsRequest } from '../pool/keep-warm.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Fault } from '@millrace/shared/domain/fault';
-import type { Headers } from './headers.ts';
+import type { Headers } from '@millrace/formats/headers';
 import type { KeyFact } from './key-facts.ts';
 import {
   closedUntil,

@@ -1,6 +1,6 @@
 import type { Fault } from '@millrace/shared/domain/fault';
-import { readQuota, readRetryAfter } from './headers.ts';
-import type { Headers, Remaining, Quota } from './headers.ts';
+import { readQuota, readRetryAfter } from '@millrace/formats/headers';
+import type { Headers, Remaining, Quota } from '@millrace/formats/headers';
 
 /** Milliseconds that a key is left alone after a 429 that says nothing; twice as long each time. */
 const firstCoolMs = 1000;

@@ -1,0 +1,71 @@
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { parseShallow, isJsonObject } from '@millrace/shared/domain/json';
+import { readableMembers } from '@millrace/shared/domain/json-text';
+import type { UpstreamEvent } from './parser.ts';
+import type { Verdict } from '../port.ts';
+
+/**
+ * What may be dropped of a provider's event stream, and what is a fault, for every wire format.
+ *
+ * An event is dropped only where it cannot have carried a part of the answer: it is a ping, it has no
+ * data, or the part of it that can be read says that it has no choices. Any other event that cannot be
+ * read may have carried one: the attempt ends with `damagedEvent`, and another attempt goes on behind
+ * the last character that was read. Behind the finish_reason of every choice nothing can be missing.
+ */
+export type ReadEvent =
+  | { kind: 'json'; value: JsonObject }
+  /** `[DONE]`. */
+  | { kind: 'done' }
+  | { kind: 'nothing' }
+  | { kind: 'damaged' };
+
+const nothing: ReadEvent = { kind: 'nothing' };
+const damaged: ReadEvent = { kind: 'damaged' };
+
+export function readEvent({ event, data, isDamaged }: UpstreamEvent): ReadEvent {
+  if (isDamaged) return damaged;
+  const text = data.trim();
+  if (text === '') return nothing;
+  if (text === '[DONE]') return { kind: 'done' };
+  const value = parse(text);
+  if (isJsonObject(value)) {
+    return isPingName(event) && value['choices'] === undefined ? nothing : { kind: 'json', value };
+  }
+  if (value === null || isPingName(event) || isPingName(text)) return nothing;
+  return value === undefined && saysThatItIsEmpty(text) ? nothing : damaged;
+}
+
+/** An event that cannot be read ends the attempt with this. */
+export const damagedEvent: Verdict = {
+  kind: 'fault',
+  fault: {
+    code: 'upstream_invalid_response',
+    message: 'The provider sent an event that cannot be read.',
+  },
+};
+
+/** Names and texts by which providers keep a silent connection alive, beside comments. */
+const pings = /^\W*(ping|heart-?beat|keep-?alive)\W*$/i;
+
+const isPingName = (name: string | undefined): boolean => name !== undefined && pings.test(name);
+
+/**
+ * A text that broke off behind the member that rules out a part of the answer: no choices, or a ping.
+ * Another event may be glued to it, so the text must not name choices a second time.
+ */
+function saysThatItIsEmpty(text: string): boolean {
+  const { members, isCut } = readableMembers(text);
+  if (!isCut) return false;
+  const isPing = members.get('type') === '"ping"';
+  const hasNoChoices = members.get('choices')?.replaceAll(/\s/g, '') === '[]';
+  if (!isPing && !hasNoChoices) return false;
+  return text.split('"choices"').length === (hasNoChoices ? 2 : 1) && !text.includes('"delta"');
+}
+
+function parse(text: string): unknown {
+  try {
+    return parseShallow(text);
+  } catch {
+    return undefined;
+  }
+}
