@@ -120,7 +120,7 @@ export function boundBodies(
         if (payload.listenerCount('error') > 0) payload.emit('error', refusal);
         request.releaseBody();
       };
-      // In two steps: V8 allocates a function that is written into a property in old space (decisions/2026-11-30-promotion.md).
+      // In two steps: V8 allocates a function that is written into a property in old space (decisions/2026-11-30-old-space-promotion.md).
       const release = () => {
         isOver = true;
         budget.held -= own;

@@ -2,7 +2,7 @@
  * A request that kills or blocks every worker that takes it would take the whole fleet down, one worker after the
  * other, if the reaper moved it on like any other. But most jobs of a dead worker did not cause its death, and must
  * survive any number of such deaths. What each job was doing shows which one is suspected:
- * docs/decisions/2026-11-30-poison-jobs.md.
+ * docs/decisions/2026-11-30-poisoned-requests.md.
  */
 
 /** A job that a dead worker held. */

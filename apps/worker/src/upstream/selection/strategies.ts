@@ -14,7 +14,7 @@ const unknownShare = 0.1;
 
 /**
  * One per model and worker: some keep a place. `random`: between 0 and 1. What the strategies need is in
- * docs/decisions/2026-11-20-selection.md.
+ * docs/decisions/2026-11-20-target-selection.md.
  */
 export function createStrategy(kind: ModelConfig['strategy'], random: () => number): Strategy {
   return makers[kind](random);
