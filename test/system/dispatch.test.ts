@@ -3,7 +3,7 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
 import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
-import { loadScript, runScript } from '@millrace/shared/store/stream-log/redis-scripts';
+import { loadScript, runScript } from '@millrace/shared/store/script';
 import { startHeartbeat } from '@millrace/shared/store/membership/redis-heartbeat';
 import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
 import type { Activation, ActivationOutcome, JobConsumer } from '@millrace/shared/store/queue/port';

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import { StoreSilent } from '../outage.ts';
 import { withTimeout } from '../../runtime/timeout.ts';
 import { statesTtlMs, maxStates } from './port.ts';

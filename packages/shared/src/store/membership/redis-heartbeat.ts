@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { BeatReply } from '../../domain/dispatch.ts';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import type { Registration } from './port.ts';
 
 export type HeartbeatOptions = {

@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import type { Registry, WorkerSign } from './port.ts';
+import { bullKey } from '../queue/bullmq-layout.ts';
 
 export type RedisRegistryOptions = {
   redis: Redis;
@@ -21,7 +22,9 @@ export function createRedisRegistry(options: RedisRegistryOptions): Registry {
   const { redis, keys, shard, reaper, leaseMs } = options;
   const lease = keys.reaper(shard);
   const list = keys.beats(shard);
-  const queue = ['active', 'wait', 'prioritized'].map((name) => keys.queue(shard, name));
+  const queue = [bullKey.active, bullKey.wait, bullKey.prioritized].map((name) =>
+    keys.queue(shard, name),
+  );
   const touched = [lease, list, ...queue];
   /** Renews early enough that several views may fail in between. */
   const renewMs = Math.ceil((leaseMs * 2) / 3);

@@ -9,6 +9,7 @@ import type { JobQueue, JobState } from './port.ts';
 import { isDamage } from '../redis-failure.ts';
 import { createTakeover } from './takeover.ts';
 import { createFairQueue } from './fair-queue.ts';
+import { bullJob } from './bullmq-layout.ts';
 
 export type BullQueueOptions = {
   redis: Redis;
@@ -49,7 +50,7 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
 
     async remove(id) {
       const queue = queueOf(shardOf(id));
-      const data = await redis.hget(queue.toKey(id), 'data').catch((error: unknown) => {
+      const data = await redis.hget(queue.toKey(id), bullJob.data).catch((error: unknown) => {
         if (isDamage(error)) return undefined;
         throw error;
       });

@@ -15,6 +15,7 @@ import { createTake } from './take.ts';
 import type { TakeRequest, UnreadableJob } from './take.ts';
 import { bullJob } from './taken-job.ts';
 import type { TakenJob } from './taken-job.ts';
+import { bullMeta } from './bullmq-layout.ts';
 
 export type BullShardOptions = {
   redis: Redis;
@@ -190,7 +191,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
 
     wake: () => wake(redis, worker.qualifiedName),
 
-    isPaused: () => worker.getBackend().hasQueueMetaField('paused'),
+    isPaused: () => worker.getBackend().hasQueueMetaField(bullMeta.paused),
 
     /** Ends the sleep. */
     async stop(): Promise<void> {

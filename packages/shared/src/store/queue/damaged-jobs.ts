@@ -1,8 +1,9 @@
 import type { MinimalQueue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import { isDamage } from '../redis-failure.ts';
+import { bullKey } from './bullmq-layout.ts';
 
 export type DamagedJobsOptions = {
   redis: Redis;
@@ -36,7 +37,7 @@ export function createDamagedJobs(options: DamagedJobsOptions): DamagedJobs {
 
   async function sweep(...ids: string[]): Promise<boolean> {
     const touched = [
-      ...['active', 'wait', 'stalled', 'prioritized'].map(toKey),
+      ...[bullKey.active, bullKey.wait, bullKey.stalled, bullKey.prioritized].map(toKey),
       keys.deadlines(shard),
     ];
     const removed = (await runScript(redis, script, touched, [toKey(''), ...ids])) as string[];

@@ -3,9 +3,11 @@ import type { Redis } from 'ioredis';
 import type { AffectedJob, Fate } from '../../domain/poison.ts';
 import type { JobData } from '../../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { records } from '../records.ts';
+import { loadScript, runScript } from '../script.ts';
 import type { HeldJob } from './held-jobs.ts';
 import { bandWidth, bandStart, ttlMs } from './fair-queue.ts';
+import { bullJob, bullKey } from './bullmq-layout.ts';
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = {
@@ -27,7 +29,12 @@ export async function clearSuspect(
   { id, token }: HeldJob,
   model: string,
 ): Promise<void> {
-  await runScript(redis, scripts.clearSuspect, [toKey(id), `${toKey(id)}:lock`], [token, model]);
+  await runScript(
+    redis,
+    scripts.clearSuspect,
+    [toKey(id), `${toKey(id)}${bullKey.lock}`],
+    [token, model],
+  );
 }
 
 /** Milliseconds for which a worker's death without a known cause counts. */
@@ -64,7 +71,12 @@ export function createDeadWorkersJobs(
   return {
     async find(worker, silentMs) {
       const args = [toKey(''), worker, Math.round(silentMs), request, log, deathCountsMs];
-      const reply = await runScript(redis, scripts.deadWorkerJobs, [toKey('active'), deaths], args);
+      const reply = await runScript(
+        redis,
+        scripts.deadWorkerJobs,
+        [toKey(bullKey.active), deaths],
+        args,
+      );
       const [unexplained, ...rest] = reply as [number, ...unknown[]];
       const jobs: (HeldJob & AffectedJob)[] = [];
       for (let at = 0; at + 6 < rest.length; at += 7) {
@@ -83,13 +95,13 @@ export function createDeadWorkersJobs(
     },
 
     async requeueBehind({ id, token }, fate) {
-      const [name, data] = await redis.hmget(toKey(id), 'name', 'data');
+      const [name, data] = await redis.hmget(toKey(id), bullJob.name, bullJob.data);
       const { standing, deadlineAt = '' } = JSON.parse(data ?? '{}') as Partial<JobData>;
       const priority = standing?.priority ?? 'normal';
       const touched = [
         toKey(id),
-        `${toKey(id)}:lock`,
-        ...['active', 'stalled', 'prioritized'].map(toKey),
+        `${toKey(id)}${bullKey.lock}`,
+        ...[bullKey.active, bullKey.stalled, bullKey.prioritized].map(toKey),
         keys.queueCounts(shard),
         keys.finishes(shard, priority),
         keys.request(id),
@@ -97,7 +109,7 @@ export function createDeadWorkersJobs(
       ];
       const band = [bandStart(priority), bandWidth, ttlMs];
       const newName = fate === 'suspected' ? (name ?? '') : suspectName;
-      const field = fate === 'blamed' ? 'blamed' : 'suspected';
+      const field = fate === 'blamed' ? records.request.blamed : records.request.suspected;
       const args = [id, token, ...band, newName, field, deadlineAt];
       return (await runScript(redis, scripts.requeueBehind, touched, args)) as 'back';
     },

@@ -4,7 +4,8 @@ import type { Priority, QueueStanding } from '../../domain/request.ts';
 import type { ClassStats, QueueStats } from '../../domain/queue-stats.ts';
 import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
+import { bullKey } from './bullmq-layout.ts';
 
 /*
  * Waiting jobs are ordered by their score in BullMQ's prioritized set. BullMQ takes its plain list first
@@ -63,7 +64,7 @@ export type FairQueue = {
 export function createFairQueue({ redis, keys }: { redis: Redis; keys: Keyspace }): FairQueue {
   /** The keys that decide where one job stands. */
   const keysOfJob = (shard: number, id: string, priority: Priority): string[] => [
-    keys.queue(shard, 'prioritized'),
+    keys.queue(shard, bullKey.prioritized),
     keys.finishes(shard, priority),
     keys.queueCounts(shard),
     keys.deadlines(shard),
@@ -72,7 +73,7 @@ export function createFairQueue({ redis, keys }: { redis: Redis; keys: Keyspace 
 
   async function shardStats(shard: number, now: number): Promise<ShardStats> {
     const touched = [
-      ...['prioritized', 'wait', 'active'].map((name) => keys.queue(shard, name)),
+      ...[bullKey.prioritized, bullKey.wait, bullKey.active].map((name) => keys.queue(shard, name)),
       keys.queueCounts(shard),
       keys.deadlines(shard),
       keys.skippedModels(shard),
@@ -95,7 +96,7 @@ export function createFairQueue({ redis, keys }: { redis: Redis; keys: Keyspace 
     },
 
     async onTaken(shard, jobs, bytes, skipped = new Set()) {
-      const touched = [keys.queue(shard, 'prioritized'), keys.queueCounts(shard)];
+      const touched = [keys.queue(shard, bullKey.prioritized), keys.queueCounts(shard)];
       const bands = [firstBand, bandWidth, priorities.length];
       const others = [maxScanned, keys.queue(shard), ...skipped];
       const args = [jobs, bytes, shareEvery, frontScore, ...bands, ttlMs, ...others];
@@ -110,7 +111,7 @@ export function createFairQueue({ redis, keys }: { redis: Redis; keys: Keyspace 
     async positions(ids) {
       const found = new Map<string, number>();
       const ask = async (shard: number, some: readonly string[]) => {
-        const touched = [keys.queue(shard, 'prioritized'), keys.queue(shard, 'wait')];
+        const touched = [keys.queue(shard, bullKey.prioritized), keys.queue(shard, bullKey.wait)];
         const reply = (await runScript(redis, scripts.positions, touched, some)) as number[];
         for (const [i, position] of reply.entries()) {
           if (position >= 0) found.set(some[i] ?? '', position);

@@ -1,6 +1,7 @@
 import type { MinimalQueue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
+import { bullKey } from './bullmq-layout.ts';
 
 /** An active job, with the lock token that its holder had in the same moment. */
 export type HeldJob = { id: string; token: string };
@@ -20,7 +21,7 @@ export async function heldJobs(
   worker: string,
 ): Promise<HeldJob[]> {
   const args = [toKey(''), worker];
-  const reply = (await runScript(redis, scripts.heldBy, [toKey('active')], args)) as string[];
+  const reply = (await runScript(redis, scripts.heldBy, [toKey(bullKey.active)], args)) as string[];
   const jobs: HeldJob[] = [];
   for (let i = 0; i + 1 < reply.length; i += 2) {
     jobs.push({ id: reply[i] ?? '', token: reply[i + 1] ?? '' });
@@ -51,7 +52,15 @@ export async function requeueInFront(
   { channel = '', others = 0 }: RequeueOptions = {},
 ): Promise<number> {
   if (jobs.length + others === 0) return 0;
-  const names = ['wait', 'prioritized', 'active', 'stalled', 'marker', 'meta', 'events'];
+  const names = [
+    bullKey.wait,
+    bullKey.prioritized,
+    bullKey.active,
+    bullKey.stalled,
+    bullKey.marker,
+    bullKey.meta,
+    bullKey.events,
+  ];
   const touched = names.map(toKey);
   const calls: Promise<unknown>[] = [];
   for (let at = 0; at === 0 || at < jobs.length; at += batchSize) {

@@ -1,10 +1,11 @@
 import type { MinimalQueue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import { suspectName } from './dead-workers-jobs.ts';
 import type { TakenJob } from './taken-job.ts';
 import { bandWidth, firstBand, frontScore, maxScanned, bandStart, ttlMs } from './fair-queue.ts';
+import { bullKey } from './bullmq-layout.ts';
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = { pick: load('pick'), putBack: load('put-back') };
@@ -49,7 +50,7 @@ export function createModelFilter(
       const isRecent = emptyScan.skipped === skipped && at - emptyScan.at < fullScanMs;
       const resumed = scan.skipped === skipped && scan.rank > 0 ? scan : undefined;
       const counts = [keys.queueCounts(shard), keys.skippedModels(shard)];
-      const touched = [toKey('prioritized'), toKey('wait'), ...counts];
+      const touched = [toKey(bullKey.prioritized), toKey(bullKey.wait), ...counts];
       const ordering = [frontScore, firstBand, bandWidth, maxScanned, toKey(''), ttlMs];
       const memory = [isRecent ? emptyScan.placed : -1, resumed?.rank ?? 0];
       const args = [...ordering, ...memory, suspectName, ...skipped];
@@ -75,8 +76,8 @@ export function createModelFilter(
       const { priority = 'normal', bytes = 0 } = data.standing ?? {};
       const touched = [
         toKey(id),
-        `${toKey(id)}:lock`,
-        ...['active', 'stalled', 'prioritized'].map(toKey),
+        `${toKey(id)}${bullKey.lock}`,
+        ...[bullKey.active, bullKey.stalled, bullKey.prioritized].map(toKey),
         keys.queueCounts(shard),
         keys.finishes(shard, priority),
         keys.request(id),

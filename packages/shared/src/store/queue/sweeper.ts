@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
+import { bullKey } from './bullmq-layout.ts';
 import { ttlMs } from './fair-queue.ts';
 
 /**
@@ -23,10 +24,9 @@ export type SweeperOptions = {
 
 const sweep = loadScript(new URL('lua/sweep.lua', import.meta.url));
 
-/** BullMQ's keys of a queue beside the jobs, as far as they are in use here. */
-const book = 'wait active paused prioritized delayed stalled repeat meta events pc marker id'.split(
-  ' ',
-);
+const { completed, failed, lock: _lock, logs: _logs, ...others } = bullKey;
+/** BullMQ's keys of a queue beside its jobs: first those of finished jobs, which the script sweeps. */
+const queueKeys = [completed, failed, ...Object.values(others)];
 /** Jobs removed by one script: about a millisecond of Redis. */
 const batchSize = 200;
 /** So many sweeps in one retention, at least one in `longestPauseMs`. */
@@ -42,7 +42,7 @@ export function startSweeper(options: SweeperOptions): Sweeper {
 
   async function sweepShard(shard: number): Promise<void> {
     const key = (name: string) => keys.queue(shard, name);
-    const touched = ['completed', 'failed', ...book].map(key);
+    const touched = queueKeys.map(key);
     for (let removed = batchSize; removed === batchSize && !signal.aborted;) {
       const args = [key(''), Date.now() - retentionMs, batchSize, ttlMs];
       removed = Number(await runScript(redis, sweep, touched, args));

@@ -4,12 +4,13 @@ import type { Redis } from 'ioredis';
 import { priorities } from '../../domain/request.ts';
 import type { JobData } from '../../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import { pastBytes, pastPacks, sealOutcome } from '../stream-log/seal-reply.ts';
 import type { SealReply } from '../stream-log/seal-reply.ts';
 import { suspectName } from './dead-workers-jobs.ts';
 import type { TakenJob } from './taken-job.ts';
 import { bandWidth, firstBand, frontScore, maxScanned, shareEvery, ttlMs } from './fair-queue.ts';
+import { bullKey } from './bullmq-layout.ts';
 
 export type TakeOptions = {
   redis: Redis;
@@ -72,8 +73,8 @@ type Reply = ['bullmq'] | ['taken', left: 0 | 1, countError: string, ...jobs: Ra
  */
 export function createTake({ redis, keys, shard, queue, name, lockMs, lifetimeMs }: TakeOptions) {
   const { toKey } = queue;
-  const lists = ['wait', 'prioritized', 'active', 'delayed'].map(toKey);
-  const others = ['meta', 'marker', 'events', 'pc'].map(toKey);
+  const lists = [bullKey.wait, bullKey.prioritized, bullKey.active, bullKey.delayed].map(toKey);
+  const others = [bullKey.meta, bullKey.marker, bullKey.events, bullKey.priorityCounter].map(toKey);
   const touched = [...lists, ...others, keys.queueCounts(shard)];
   const { request, log, body } = keys.prefixes(shard);
   const prefixes = [toKey(''), request, log, body];

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import { minuteMs } from './port.ts';
 import type { Windows } from './port.ts';
 import { slotLength, slotsPerWindow } from './window.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import { byName, decodeReport, encodeReport, reportTtlMs } from './encode.ts';
 import { reportQuestion } from './port.ts';
 import type { Reports, WorkerReport } from './port.ts';

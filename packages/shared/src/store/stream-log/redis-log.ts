@@ -7,7 +7,8 @@ import type { Keyspace } from '../keys.ts';
 import { appendCall, appendOutcome, endsLast } from './append-call.ts';
 import type { Caller, Described, DetachOutcome, ReadOutcome, StreamLog } from './port.ts';
 import { createRedisPacking } from './redis-packing.ts';
-import { runScript, scripts } from './redis-scripts.ts';
+import { runScript } from '../script.ts';
+import { scripts } from './scripts.ts';
 import { entryId, pastBytes, pastPacks, sealOutcome } from './seal-reply.ts';
 import type { SealReply } from './seal-reply.ts';
 

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Keyspace } from '../keys.ts';
-import { runScript, scripts } from './redis-scripts.ts';
+import { runScript } from '../script.ts';
+import { scripts } from './scripts.ts';
 
 /** Bytes that one script packs at most, so also of the largest log: about 3 ms of Redis, or to unpack it. */
 const largestLog = 2 * 1024 * 1024;

@@ -3,11 +3,12 @@ import type { Redis } from 'ioredis';
 import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { callerName } from '../stream-log/redis-log.ts';
-import { loadScript, runScript } from '../stream-log/redis-scripts.ts';
+import { loadScript, runScript } from '../script.ts';
 import { lockMs } from '../queue/bullmq-shard.ts';
 import { keptOptions } from '../queue/kept-jobs.ts';
 import { jobPriority, bandWidth, bandStart, stepOf, ttlMs } from '../queue/fair-queue.ts';
 import type { NewRequest, Submit, SubmitOutcome } from './port.ts';
+import { bullKey } from '../queue/bullmq-layout.ts';
 
 export type RedisSubmitOptions = {
   redis: Redis;
@@ -27,7 +28,14 @@ const offerMs = 500;
 const script = loadScript(new URL('../queue/lua/submit.lua', import.meta.url));
 
 /** Keys of one shard's queue that BullMQ has, in the order of the script. */
-const queueKeys = ['prioritized', 'active', 'marker', 'events', 'id', 'meta'] as const;
+const queueKeys = [
+  bullKey.prioritized,
+  bullKey.active,
+  bullKey.marker,
+  bullKey.events,
+  bullKey.id,
+  bullKey.meta,
+] as const;
 
 export function createRedisSubmit(options: RedisSubmitOptions): Submit {
   const { redis, keys, lifetimeMs, retentionMs } = options;
@@ -43,8 +51,8 @@ export function createRedisSubmit(options: RedisSubmitOptions): Submit {
       keys.finishes(shard, standing.priority),
       keys.queueCounts(shard),
       keys.deadlines(shard),
-      keys.queue(shard, 'wait'),
-      keys.queue(shard, 'delayed'),
+      keys.queue(shard, bullKey.wait),
+      keys.queue(shard, bullKey.delayed),
       keys.log(id),
       keys.offers(shard),
       keys.dispatches(shard),

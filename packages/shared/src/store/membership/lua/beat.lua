@@ -15,6 +15,6 @@ if isKnown and redis.set_repl then redis.set_repl(redis.REPL_NONE) end
 redis.call('HSET', beats, worker, beat)
 if not isKnown then redis.call('PEXPIRE', beats, ttl) end
 -- A key that is damaged costs the worker its offers, not its beat.
-local known = redis.pcall('HMGET', dispatches, 'sent:' .. worker, 'last:' .. worker)
+local known = redis.pcall('HMGET', dispatches, '@dispatches.sent' .. worker, '@dispatches.last' .. worker)
 if known.err then return {beat} end
 return {beat, unpack(known)}

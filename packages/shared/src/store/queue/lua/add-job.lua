@@ -2,19 +2,20 @@
 -- ours: BullMQ's counter of priorities (`pc`) counts only jobs to which BullMQ gives a score. The fields `place` and
 -- `beginning` are ours too. Without a score the job does not wait: the caller makes it active at once.
 local function addJob(queue, id, job, score, beginning)
-  local meta = redis.call('HMGET', queue.meta, 'paused', 'concurrency', 'opts.maxLenEvents')
+  local meta = redis.call('HMGET', queue.meta,
+    '@bullMeta.paused', '@bullMeta.concurrency', '@bullMeta.maxLenEvents')
   local most = meta[3]
   if not most then
     most = '10000'
-    redis.call('HSET', queue.meta, 'opts.maxLenEvents', most)
+    redis.call('HSET', queue.meta, '@bullMeta.maxLenEvents', most)
   end
   redis.call('INCR', queue.id)
-  local fields = {'name', job.model, 'data', job.data, 'opts', job.opts, 'timestamp', job.timestamp,
-    'delay', '0', 'priority', job.priority}
+  local fields = {'@bullJob.name', job.model, '@bullJob.data', job.data, '@bullJob.options', job.opts,
+    '@bullJob.timestamp', job.timestamp, '@bullJob.delay', '0', '@bullJob.priority', job.priority}
   if beginning then
-    fields[#fields + 1] = 'place'
+    fields[#fields + 1] = '@job.place'
     fields[#fields + 1] = score
-    fields[#fields + 1] = 'beginning'
+    fields[#fields + 1] = '@job.beginning'
     fields[#fields + 1] = beginning
   end
   redis.call('HSET', queue.job, unpack(fields))

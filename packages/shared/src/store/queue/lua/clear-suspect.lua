@@ -5,5 +5,5 @@
 local job, lock = KEYS[1], KEYS[2]
 local token, model = ARGV[1], ARGV[2]
 if redis.call('GET', lock) ~= token then return 0 end
-redis.call('HSET', job, 'name', model)
+redis.call('HSET', job, '@bullJob.name', model)
 return 1

@@ -7,7 +7,7 @@
 local function countTaken(queue, jobs, bytes)
   -- A job whose key is no hash has no fields: the worker takes it, and removes it.
   local function model(id)
-    local value = redis.pcall('HGET', queue.jobs .. id, 'name')
+    local value = redis.pcall('HGET', queue.jobs .. id, '@bullJob.name')
     return type(value) ~= 'table' and value
   end
   local function first(band)
@@ -19,8 +19,8 @@ local function countTaken(queue, jobs, bytes)
       if not queue.skipped or not queue.skipped[model(id)] then return id end
     end
   end
-  local taken = redis.call('HINCRBY', queue.counts, 'taken', jobs)
-  if bytes > 0 then redis.call('HINCRBY', queue.counts, 'bytes', '-' .. bytes) end
+  local taken = redis.call('HINCRBY', queue.counts, '@counts.taken', jobs)
+  if bytes > 0 then redis.call('HINCRBY', queue.counts, '@counts.bytes', '-' .. bytes) end
   local turn = math.floor((taken - jobs) / queue.every) + 1
   local last = math.floor(taken / queue.every)
   if taken == jobs or turn <= last then redis.call('PEXPIRE', queue.counts, queue.ttl) end

@@ -26,9 +26,9 @@ local function hasShown(log)
     local entries = redis.pcall('XRANGE', log, from, '+', 'COUNT', 4)
     if entries.err or #entries == 0 then return 0 end
     for _, entry in ipairs(entries) do
-      if entry[2][1] == 'e' then
+      if entry[2][1] == '@entry.lines' then
         local lines = '\n' .. entry[2][2]
-        if string.find(lines, '\nc') or string.find(lines, '\nr') then return 1 end
+        if string.find(lines, '\n' .. '@line.chunk') or string.find(lines, '\n' .. '@line.result') then return 1 end
       end
     end
     from = '(' .. entries[#entries][1]
@@ -41,7 +41,7 @@ end
 local function hasBegun(log, nonce, token)
   if nonce ~= token then return 1 end
   local newest = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
-  return not newest.err and newest[1] and newest[1][2][1] ~= 's' and 1 or 0
+  return not newest.err and newest[1] and newest[1][2][1] ~= '@entry.seal' and 1 or 0
 end
 
 local reply = {unexplained}
@@ -49,16 +49,17 @@ for _, id in ipairs(redis.call('LRANGE', active, 0, -1)) do
   local job = jobs .. id
   -- BullMQ writes the worker's name to `pb` in the script that activates the job.
   if field(job, 'pb') == worker then
-    local token = redis.call('GET', job .. ':lock')
+    local token = redis.call('GET', job .. '@bullKey.lock')
     -- BullMQ's stalled check moves a job without a lock.
     if token then
       local log = logs .. id
-      local known = redis.pcall('HMGET', requests .. id, 'meta', 'end', 'activation', 'sealed_at', 'suspected', 'blamed', 'nonce')
+      local known = redis.pcall('HMGET', requests .. id, '@request.meta', '@request.end', '@request.activation',
+        '@request.sealedAt', '@request.suspected', '@request.blamed', '@request.nonce')
       local served, begun, shown = '', 0, 1
       -- A request that has ended, or is gone, caused nothing: the defaults say so.
       if not known.err and known[1] and not known[2] then
         shown = hasShown(log)
-        local isSealed = known[4] and known[3] == redis.call('HGET', job, 'ats')
+        local isSealed = known[4] and known[3] == redis.call('HGET', job, '@bullJob.attemptsStarted')
         if isSealed then
           served = string.format('%.0f', lastSign - known[4])
           begun = hasBegun(log, known[7], token)

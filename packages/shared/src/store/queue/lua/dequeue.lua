@@ -20,9 +20,9 @@ if place >= 0 and place < tonumber(width) then
   end
 end
 -- The bytes of a job that was active before were subtracted when a worker took it.
-if tonumber(redis.call('HGET', job, 'ats') or 0) == 0 then
-  redis.call('HINCRBY', counts, 'bytes', '-' .. bytes)
+if tonumber(redis.call('HGET', job, '@bullJob.attemptsStarted') or 0) == 0 then
+  redis.call('HINCRBY', counts, '@counts.bytes', '-' .. bytes)
 end
 redis.call('ZREM', deadlines, id)
-redis.call('DEL', job, job .. ':logs')
+redis.call('DEL', job, job .. '@bullKey.logs')
 return 1

@@ -10,7 +10,7 @@ local function bestOffer(offers, dispatches, beats, channels, offerMs)
   for _ = 1, 4 do
     local worker = redis.call('ZREVRANGE', offers, 0, 0)[1]
     if not worker then return end
-    local known = redis.call('HMGET', dispatches, 'sent:' .. worker, 'last:' .. worker)
+    local known = redis.call('HMGET', dispatches, '@dispatches.sent' .. worker, '@dispatches.last' .. worker)
     local sent, last = tonumber(known[1]), tonumber(known[2])
     local beat = tonumber(redis.call('HGET', beats, worker) or 0)
     time = time or redis.call('TIME')
@@ -21,13 +21,13 @@ local function bestOffer(offers, dispatches, beats, channels, offerMs)
     end
     redis.call('ZREM', offers, worker)
     -- The worker learns from this, with its next beat, that its offer is gone.
-    redis.call('HDEL', dispatches, 'last:' .. worker)
+    redis.call('HDEL', dispatches, '@dispatches.last' .. worker)
   end
 end
 
 local function takeOffer(offers, dispatches, offer)
   local worker, number, last = unpack(offer)
-  redis.call('HSET', dispatches, 'sent:' .. worker, string.format('%.0f', number))
+  redis.call('HSET', dispatches, '@dispatches.sent' .. worker, string.format('%.0f', number))
   if number < last then redis.call('ZINCRBY', offers, -1, worker)
   else redis.call('ZREM', offers, worker) end
 end

@@ -10,38 +10,39 @@ local function endJob(job, book)
   local call, try = redis.call, redis.pcall
   local prefix, id = book.prefix, job.id
   local key = prefix .. id
-  local lock = key .. ':lock'
+  local lock = key .. '@bullKey.lock'
   if call('GET', lock) ~= job.token then
     -- The same write came through before, or the job's next holder was faster.
-    return try('HEXISTS', key, 'finishedOn') == 1
+    return try('HEXISTS', key, '@bullJob.finishedOn') == 1
   end
-  local finished, events, stalled = prefix .. job.set, prefix .. 'events', prefix .. 'stalled'
+  local finished, events, stalled = prefix .. job.set, prefix .. '@bullKey.events', prefix .. '@bullKey.stalled'
   -- Redis undoes nothing of a script that fails: a damaged key has to fail it here, before its first write.
-  local known = try('HMGET', key, 'ats', 'atm')
+  local known = try('HMGET', key, '@bullJob.attemptsStarted', '@bullJob.attemptsMade')
   local attempts = not known.err and known[1] and tonumber(known[2] or 0)
   if not attempts then return false end
-  local others = call('LLEN', prefix .. 'wait') + call('ZCARD', prefix .. 'prioritized')
+  local others = call('LLEN', prefix .. '@bullKey.wait') + call('ZCARD', prefix .. '@bullKey.prioritized')
   call('ZCARD', finished)
   call('XLEN', events)
   call('SCARD', stalled)
-  if call('LREM', prefix .. 'active', -1, id) == 0 then return false end
+  if call('LREM', prefix .. '@bullKey.active', -1, id) == 0 then return false end
   call('DEL', lock)
   call('SREM', stalled, id)
   attempts = attempts + 1
-  local field = 'returnvalue'
+  local field = '@bullJob.returnValue'
   if job.set == 'failed' then
-    field = 'failedReason'
-    call('HSET', key, field, job.value, 'stacktrace', job.trace, 'finishedOn', book.now, 'atm', attempts)
-    call('HDEL', key, 'defa')
+    field = '@bullJob.failedReason'
+    call('HSET', key, field, job.value, '@bullJob.stackTrace', job.trace,
+      '@bullJob.finishedOn', book.now, '@bullJob.attemptsMade', attempts)
+    call('HDEL', key, '@bullJob.deferredFailure')
   else
-    call('HSET', key, field, job.value, 'finishedOn', book.now, 'atm', attempts)
+    call('HSET', key, field, job.value, '@bullJob.finishedOn', book.now, '@bullJob.attemptsMade', attempts)
   end
   call('ZADD', finished, book.now, id)
   local excess = call('ZCARD', finished) - book.most
   if excess > 0 then
     local oldest = call('ZPOPMIN', finished, math.min(excess, 10))
     for i = 1, #oldest, 2 do
-      call('UNLINK', prefix .. oldest[i], prefix .. oldest[i] .. ':logs')
+      call('UNLINK', prefix .. oldest[i], prefix .. oldest[i] .. '@bullKey.logs')
     end
   end
   call('XADD', events, 'MAXLEN', '~', book.events, '*', 'event', job.set, 'jobId', id,
@@ -49,7 +50,7 @@ local function endJob(job, book)
   if job.set == 'failed' then
     call('XADD', events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
   end
-  if others == 0 and call('LLEN', prefix .. 'active') == 0 then
+  if others == 0 and call('LLEN', prefix .. '@bullKey.active') == 0 then
     call('XADD', events, '*', 'event', 'drained')
   end
   return true

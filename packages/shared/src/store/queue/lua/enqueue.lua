@@ -10,13 +10,13 @@ local function enqueue(prioritized, finishes, counts, job)
   -- An empty class begins anew, and forgets its finish times.
   local function begin()
     redis.call('DEL', finishes)
-    redis.call('HDEL', counts, 'clock:' .. job.from)
-    redis.call('HINCRBY', counts, 'beginning:' .. job.from, 1)
+    redis.call('HDEL', counts, '@counts.clock' .. job.from)
+    redis.call('HINCRBY', counts, '@counts.beginning' .. job.from, 1)
   end
   if redis.call('ZCARD', prioritized) == 0 then
     -- No other job waits, which is the usual case. Setting `bytes` also forgets bytes that were never subtracted (of a
     -- job that an operator removed).
-    local isNew = redis.call('HSET', counts, 'bytes', job.bytes) == 1
+    local isNew = redis.call('HSET', counts, '@counts.bytes', job.bytes) == 1
     if isNew then redis.call('PEXPIRE', counts, job.ttl) end
     begin()
     return job.from
@@ -26,7 +26,7 @@ local function enqueue(prioritized, finishes, counts, job)
   local finish, beginning = 0, nil
   if head[2] then
     local own = tonumber(redis.call('HGET', finishes, job.key) or 0)
-    local known = redis.call('HMGET', counts, 'clock:' .. job.from, 'beginning:' .. job.from)
+    local known = redis.call('HMGET', counts, '@counts.clock' .. job.from, '@counts.beginning' .. job.from)
     -- At the end of the band all scores are equal, and Redis orders jobs by id, which means by age.
     finish = math.min(math.max(head[2] - from, tonumber(known[1] or 0), own + job.step), job.width - 1)
     beginning = known[2] or '0'
@@ -34,11 +34,11 @@ local function enqueue(prioritized, finishes, counts, job)
     begin()
   end
   -- By this number pick.lua knows that a job of this model came after its last full scan.
-  redis.call('HSET', counts, 'model:' .. job.model, redis.call('HINCRBY', counts, 'placed', 1))
+  redis.call('HSET', counts, '@counts.model' .. job.model, redis.call('HINCRBY', counts, '@counts.placed', 1))
   local isNew = redis.call('HSET', finishes, job.key, string.format('%.0f', finish)) == 1
   if isNew then redis.call('PEXPIRE', finishes, job.ttl) end
   -- This comes after every command that can fail at a damaged key: submit.lua subtracts the bytes of a job that has its place.
-  local bytes = redis.call('HINCRBY', counts, 'bytes', job.bytes)
+  local bytes = redis.call('HINCRBY', counts, '@counts.bytes', job.bytes)
   if bytes <= tonumber(job.bytes) then redis.call('PEXPIRE', counts, job.ttl) end
   return string.format('%.0f', from + finish), beginning
 end

@@ -8,7 +8,7 @@ local offers, dispatches = KEYS[1], KEYS[2]
 local worker, received, free = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local window, ttl, runs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 -- A failover may have lost the number that Redis knew.
-local sent = math.max(received, tonumber(redis.call('HGET', dispatches, 'sent:' .. worker)) or 0)
+local sent = math.max(received, tonumber(redis.call('HGET', dispatches, '@dispatches.sent' .. worker)) or 0)
 local last = math.max(sent, received + math.min(free, window))
 if last > sent then
   -- The worker with the fewest runs has the highest score. Jobs on their way to it count.
@@ -17,7 +17,8 @@ else
   last = sent
   redis.call('ZREM', offers, worker)
 end
-redis.call('HSET', dispatches, 'sent:' .. worker, string.format('%.0f', sent), 'last:' .. worker, string.format('%.0f', last))
+redis.call('HSET', dispatches, '@dispatches.sent' .. worker, string.format('%.0f', sent),
+  '@dispatches.last' .. worker, string.format('%.0f', last))
 -- Together: a worker that is in one of them only would believe that its offer stands.
 if redis.call('PTTL', offers) < ttl / 2 or redis.call('PTTL', dispatches) < ttl / 2 then
   redis.call('PEXPIRE', offers, ttl)

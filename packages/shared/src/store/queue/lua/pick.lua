@@ -20,7 +20,7 @@ local function field(key, name)
   return type(value) ~= 'table' and value
 end
 if redis.call('LLEN', wait) > 0 then return {'take'} end
-local placed = tonumber(redis.call('HGET', counts, 'placed') or 0)
+local placed = tonumber(redis.call('HGET', counts, '@counts.placed') or 0)
 local batch = 50
 local skipped = {}
 local now = redis.call('TIME')[1]
@@ -37,7 +37,7 @@ local function hasNew()
   if placed == seen then return false end
   local known = redis.call('HGETALL', counts)
   for i = 1, #known, 2 do
-    local model = string.match(known[i], '^model:(.*)$')
+    local model = string.match(known[i], '^' .. '@counts.model' .. '(.*)$')
     if model and not skipped[model] and tonumber(known[i + 1]) > seen then return true end
   end
   return false
@@ -55,7 +55,7 @@ while at < last do
         if score >= from then
           local band = from + math.floor((score - from) / width) * width
           local place = string.format('%.0f', score - band)
-          redis.call('HSET', counts, string.format('clock:%.0f', band), place)
+          redis.call('HSET', counts, '@counts.clock' .. string.format('%.0f', band), place)
           redis.call('PEXPIRE', counts, ttl)
         end
       end

@@ -7,7 +7,7 @@
 local job, lock, active, stalled, prioritized, counts, finishes, request = unpack(KEYS)
 local id, token, from, width, bytes, ttl, model = unpack(ARGV)
 if redis.call('GET', lock) ~= token then return 'lost' end
-if redis.call('HEXISTS', request, 'end') == 1 then return 'ended' end
+if redis.call('HEXISTS', request, '@request.end') == 1 then return 'ended' end
 if redis.call('LREM', active, 1, id) == 0 then return 'lost' end
 redis.call('DEL', lock)
 redis.call('SREM', stalled, id)
@@ -16,21 +16,21 @@ local last = string.format('%.0f', from + width - 1)
 local head = redis.call('ZRANGEBYSCORE', prioritized, from, last, 'WITHSCORES', 'LIMIT', 0, 1)
 if head[2] then
   -- The first job of a class has no `place`: it stands at the start of the band.
-  local own = redis.call('HMGET', job, 'place', 'beginning')
+  local own = redis.call('HMGET', job, '@job.place', '@job.beginning')
   if own[1] then
-    local beginning = redis.call('HGET', counts, 'beginning:' .. from) or '0'
+    local beginning = redis.call('HGET', counts, '@counts.beginning' .. from) or '0'
     place = tonumber(own[2] == beginning and own[1] or head[2])
   end
 else
   redis.call('DEL', finishes)
-  redis.call('HDEL', counts, 'clock:' .. from)
-  redis.call('HINCRBY', counts, 'beginning:' .. from, 1)
+  redis.call('HDEL', counts, '@counts.clock' .. from)
+  redis.call('HINCRBY', counts, '@counts.beginning' .. from, 1)
 end
 redis.call('ZADD', prioritized, string.format('%.0f', place), id)
-redis.call('HSET', counts, 'model:' .. model, redis.call('HINCRBY', counts, 'placed', 1))
+redis.call('HSET', counts, '@counts.model' .. model, redis.call('HINCRBY', counts, '@counts.placed', 1))
 -- Only the first activation subtracted its bytes.
-if redis.call('HINCRBY', job, 'ats', -1) == 0 then
-  local waiting = redis.call('HINCRBY', counts, 'bytes', bytes)
+if redis.call('HINCRBY', job, '@bullJob.attemptsStarted', -1) == 0 then
+  local waiting = redis.call('HINCRBY', counts, '@counts.bytes', bytes)
   if waiting <= tonumber(bytes) then redis.call('PEXPIRE', counts, ttl) end
 end
 return 'back'

@@ -17,7 +17,7 @@ for _, id in ipairs(ids) do
     redis.call('SREM', stalled, id)
     redis.call('ZREM', prioritized, id)
     redis.call('ZREM', deadlines, id)
-    redis.call('UNLINK', job, job .. ':lock', job .. ':logs')
+    redis.call('UNLINK', job, job .. '@bullKey.lock', job .. '@bullKey.logs')
     removed[#removed + 1] = id
   end
 end

@@ -7,7 +7,7 @@
 local job, lock, active, stalled, prioritized, counts, finishes, request, deadlines = unpack(KEYS)
 local id, token, from, width, ttl, name, field, deadline = unpack(ARGV)
 if redis.call('GET', lock) ~= token then return 'lost' end
-if redis.call('HEXISTS', request, 'end') == 1 then return 'ended' end
+if redis.call('HEXISTS', request, '@request.end') == 1 then return 'ended' end
 if redis.call('LREM', active, 1, id) == 0 then return 'lost' end
 redis.call('DEL', lock)
 redis.call('SREM', stalled, id)
@@ -19,15 +19,15 @@ if hindmost[2] then
   place = math.min(hindmost[2] + 1, from + width - 1)
 else
   redis.call('DEL', finishes)
-  redis.call('HDEL', counts, 'clock:' .. from)
-  redis.call('HINCRBY', counts, 'beginning:' .. from, 1)
+  redis.call('HDEL', counts, '@counts.clock' .. from)
+  redis.call('HINCRBY', counts, '@counts.beginning' .. from, 1)
 end
 local score = string.format('%.0f', place)
 redis.call('ZADD', prioritized, score, id)
 -- put-back.lua needs this.
-local beginning = redis.call('HGET', counts, 'beginning:' .. from) or '0'
-redis.call('HSET', job, 'name', name, 'place', score, 'beginning', beginning)
-redis.call('HSET', counts, 'model:' .. name, redis.call('HINCRBY', counts, 'placed', 1))
+local beginning = redis.call('HGET', counts, '@counts.beginning' .. from) or '0'
+redis.call('HSET', job, '@bullJob.name', name, '@job.place', score, '@job.beginning', beginning)
+redis.call('HSET', counts, '@counts.model' .. name, redis.call('HINCRBY', counts, '@counts.placed', 1))
 redis.call('PEXPIRE', counts, ttl)
 -- Its worker watched the deadline; from here on the ingresses do.
 if deadline ~= '' then

@@ -8,16 +8,16 @@
 local wait, prioritized, active, stalled, marker, meta, events = unpack(KEYS)
 local jobs, channel, others = unpack(ARGV)
 local firstId = 4
-local mostEvents = redis.call('HGET', meta, 'opts.maxLenEvents') or 10000
+local mostEvents = redis.call('HGET', meta, '@bullMeta.maxLenEvents') or 10000
 local moved = 0
 for i = firstId, #ARGV, 2 do
   local id, token = ARGV[i], ARGV[i + 1]
   local job = jobs .. id
   -- remove-damaged.lua removes a job whose key is no hash.
-  local priority = redis.pcall('HGET', job, 'priority')
-  local isOurs = type(priority) ~= 'table' and redis.call('GET', job .. ':lock') == token
+  local priority = redis.pcall('HGET', job, '@bullJob.priority')
+  local isOurs = type(priority) ~= 'table' and redis.call('GET', job .. '@bullKey.lock') == token
   if isOurs then
-    redis.call('DEL', job .. ':lock')
+    redis.call('DEL', job .. '@bullKey.lock')
     redis.call('SREM', stalled, id)
     if redis.call('LREM', active, 1, id) > 0 then
       -- All jobs with a standing have the same priority: their score says where they stand.

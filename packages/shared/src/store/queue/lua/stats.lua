@@ -9,7 +9,7 @@ local now, firstBand, width, endMs, skippedSeconds = unpack(ARGV)
 local firstFinishes = 7
 local from = tonumber(firstBand)
 width = tonumber(width)
-local known = redis.call('HMGET', counts, 'taken', 'bytes')
+local known = redis.call('HMGET', counts, '@counts.taken', '@counts.bytes')
 local overdue, gone = {}, {}
 local inList = redis.call('LLEN', wait)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, 1000)) do
@@ -31,7 +31,7 @@ for class = firstFinishes, #KEYS do
   local last = string.format('%.0f', from + width - 1)
   local head = redis.call('ZRANGEBYSCORE', prioritized, first, last, 'WITHSCORES', 'LIMIT', 0, 1)
   if head[2] then
-    local clock = tonumber(redis.call('HGET', counts, 'clock:' .. first) or 0)
+    local clock = tonumber(redis.call('HGET', counts, '@counts.clock' .. first) or 0)
     reply[#reply + 1] = {redis.call('ZCOUNT', prioritized, first, last),
       string.format('%.0f', math.max(head[2] - from, clock)), redis.call('HGETALL', KEYS[class])}
   else

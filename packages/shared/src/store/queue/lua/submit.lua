@@ -28,23 +28,23 @@ local deadline, token, lockMs, mostBytes, channels = ARGV[17], ARGV[18], ARGV[19
 local offerMs, fingerprint, caller = tonumber(ARGV[22]), ARGV[23], ARGV[24]
 
 if once then
-  local known = redis.call('HMGET', once, 'id', 'request', 'fingerprint')
+  local known = redis.call('HMGET', once, '@once.id', '@once.request', '@once.fingerprint')
   -- An idempotency key can outlive its request, and is free then.
   if known[1] and known[1] ~= id and redis.call('EXISTS', known[2]) == 1 then
     if known[3] ~= fingerprint then return {'conflict'} end
-    local callers = redis.call('HGET', known[2], 'callers') or ''
+    local callers = redis.call('HGET', known[2], '@request.callers') or ''
     if not string.find(' ' .. callers .. ' ', ' ' .. caller .. ' ', 1, true) then
-      redis.call('HSET', known[2], 'callers', callers .. ' ' .. caller)
+      redis.call('HSET', known[2], '@request.callers', callers .. ' ' .. caller)
     end
     return {'joined', known[1]}
   end
 end
-if redis.call('HEXISTS', request, 'meta') == 1 then return {'created'} end
+if redis.call('HEXISTS', request, '@request.meta') == 1 then return {'created'} end
 
 -- Chooses a worker; none if another job waits, or if take.lua would leave the queue to BullMQ's own script.
 local function choose()
   if #text > mostBytes or redis.call('ZCARD', queue.prioritized) > 0 then return end
-  local limits = redis.call('HMGET', queue.meta, 'paused', 'concurrency', 'max')
+  local limits = redis.call('HMGET', queue.meta, '@bullMeta.paused', '@bullMeta.concurrency', '@bullMeta.max')
   if limits[1] or limits[2] or limits[3] then return end
   if redis.call('EXISTS', queue.wait, queue.delayed) > 0 then return end
   return bestOffer(offers, dispatches, beats, channels, offerMs)
@@ -56,11 +56,12 @@ local function dispatch(offer)
   redis.call('LPUSH', queue.active, id)
   activateJob(queue.job, id, queue.events, worker, token, lockMs, job.timestamp)
   local seal = string.format('{"worker":%s,"activation":1,"at":%s}', cjson.encode(worker), job.timestamp)
-  redis.call('XADD', log, '1-0', 's', seal, 'prev', '0-0')
+  redis.call('XADD', log, '1-0', '@entry.seal', seal, '@entry.previous', '0-0')
   redis.call('PEXPIRE', log, lifetime)
-  redis.call('HSET', request, 'run', '1', 'activation', '1', 'nonce', token, 'worker', worker, 'sealed_at', at)
+  redis.call('HSET', request, '@request.run', '1', '@request.activation', '1', '@request.nonce', token,
+    '@request.worker', worker, '@request.sealedAt', at)
   -- Its bytes are not counted, because it never waits; and no class is owed its share while no job waits.
-  if redis.call('HINCRBY', counts, 'taken', 1) % 64 == 1 then redis.call('PEXPIRE', counts, job.ttl) end
+  if redis.call('HINCRBY', counts, '@counts.taken', 1) % 64 == 1 then redis.call('PEXPIRE', counts, job.ttl) end
   takeOffer(offers, dispatches, offer)
   local message = {'job', string.format('%.0f', number), at, id, token, job.data, job.opts, text}
   redis.call('SPUBLISH', channels .. worker, table.concat(message, '\n'))
@@ -68,12 +69,12 @@ end
 
 local isPlaced = false
 local function create()
-  redis.call('HSET', request, 'meta', meta, 'subs', inbox)
+  redis.call('HSET', request, '@request.meta', meta, '@request.readers', inbox)
   redis.call('PEXPIRE', request, lifetime)
   redis.call('SET', body, text, 'PX', lifetime)
   if once then
-    redis.call('HSET', request, 'once', once, 'callers', caller)
-    redis.call('HSET', once, 'id', id, 'request', request, 'fingerprint', fingerprint)
+    redis.call('HSET', request, '@request.once', once, '@request.callers', caller)
+    redis.call('HSET', once, '@once.id', id, '@once.request', request, '@once.fingerprint', fingerprint)
     redis.call('PEXPIRE', once, lifetime)
   end
   -- Also of a job that is dispatched, whose message may be lost: the run that begins strikes it out.
@@ -99,11 +100,11 @@ local created, problem = pcall(create)
 if created then return {'created'} end
 -- Redis undoes nothing of a script that fails, for instance at a key of the wrong type. Without this, a request without a
 -- job would stay until its end of life, and so would its idempotency key.
-redis.call('UNLINK', request, body, queue.job, queue.job .. ':lock', log)
+redis.call('UNLINK', request, body, queue.job, queue.job .. '@bullKey.lock', log)
 if once then redis.call('UNLINK', once) end
 redis.pcall('ZREM', queue.prioritized, id)
 redis.pcall('ZREM', deadlines, id)
 redis.pcall('LREM', queue.active, 1, id)
 -- The job does not wait: subtract its bytes.
-if isPlaced then redis.pcall('HINCRBY', counts, 'bytes', '-' .. job.bytes) end
+if isPlaced then redis.pcall('HINCRBY', counts, '@counts.bytes', '-' .. job.bytes) end
 return type(problem) == 'table' and problem or redis.error_reply(problem)

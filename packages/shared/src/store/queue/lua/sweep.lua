@@ -9,7 +9,7 @@ for set = 1, 2 do
   local ids = redis.call('ZRANGEBYSCORE', KEYS[set], '-inf', before, 'LIMIT', 0, most - removed)
   for _, id in ipairs(ids) do
     redis.call('ZREM', KEYS[set], id)
-    redis.call('UNLINK', prefix .. id, prefix .. id .. ':logs')
+    redis.call('UNLINK', prefix .. id, prefix .. id .. '@bullKey.logs')
   end
   removed = removed + #ids
   if removed >= most then break end

@@ -25,7 +25,7 @@ local jobs, requests, logs, bodies,
   lifetime, packs, bytes = unpack(ARGV)
 local firstSkipped = 25
 
-local limits = redis.call('HMGET', meta, 'paused', 'concurrency', 'max')
+local limits = redis.call('HMGET', meta, '@bullMeta.paused', '@bullMeta.concurrency', '@bullMeta.max')
 if limits[1] or limits[2] or limits[3] or redis.call('EXISTS', delayed) == 1 then return {'bullmq'} end
 
 local inList = redis.call('LLEN', wait)
@@ -76,7 +76,7 @@ while most > 0 and room > 0 do
   most, left = most - 1, left - 1
   local id = nextId()
   local job = jobs .. id
-  local known = redis.pcall('HMGET', job, 'name', 'data', 'opts', 'defa')
+  local known = redis.pcall('HMGET', job, '@bullJob.name', '@bullJob.data', '@bullJob.options', '@bullJob.deferredFailure')
   if known.err then
     taken[#taken + 1] = {id}
   elseif not known[2] then

@@ -27,7 +27,7 @@ local function refusal(request, log, a, known)
   if newest then return newest[1] == ARGV[a + 1] and newest[2][2] == ARGV[a + 3] and 0 or -3 end
   -- The log is packed (pack.lua).
   local own = ARGV[a + 1] .. ' ' .. redis.sha1hex(ARGV[a + 3])
-  return call('HGET', request, 'last') == own and 0 or -3
+  return call('HGET', request, '@request.last') == own and 0 or -3
 end
 
 local function incompleteLog(before)
@@ -50,7 +50,7 @@ end
 local a = 4
 for i = 1, count do
   local request, log = KEYS[2 * i - 1], KEYS[2 * i]
-  local known = try('HMGET', request, 'nonce', 'end', 'subs')
+  local known = try('HMGET', request, '@request.nonce', '@request.end', '@request.readers')
   if known[1] ~= ARGV[a] or known[2] or known.err then
     status[i] = refusal(request, log, a, known)
     if status[i] == 0 and i > plain and endsJob(a) then status[i] = 2 end
@@ -61,18 +61,18 @@ for i = 1, count do
       status[i] = incompleteLog(before)
     else
       local lines = ARGV[a + 3]
-      local written = try('XADD', log, ARGV[a + 1], 'e', lines)
+      local written = try('XADD', log, ARGV[a + 1], '@entry.lines', lines)
       if written.err then
         -- The nonce is this run's, so a refused id can only be its own write that came through before.
         status[i] = find(written.err, 'equal or smaller', 1, true) and 0 or -1
       else
         status[i] = 1
         if i > plain then
-          call('HSET', request, 'end', ARGV[a + 5])
+          call('HSET', request, '@request.end', ARGV[a + 5])
           call('PEXPIRE', request, retention)
           call('PEXPIRE', log, retention)
           call('UNLINK', KEYS[2 * count + i - plain])
-          local once = call('HGET', request, 'once')
+          local once = call('HGET', request, '@request.once')
           -- The Idempotency-Key lives as long as its answer; it is in the same slot.
           if once then call('PEXPIRE', once, retention) end
           if endsJob(a) then status[i] = 2 end
@@ -97,7 +97,7 @@ end
 for _, subs in ipairs(readers) do
   local message = table.concat(shown[subs], '\n')
   for inbox in string.gmatch(subs, '%S+') do
-    call('SPUBLISH', tag .. ':inbox:' .. inbox, message)
+    call('SPUBLISH', tag .. '@key.inbox' .. inbox, message)
   end
 end
 return status

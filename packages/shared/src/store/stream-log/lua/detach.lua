@@ -6,7 +6,7 @@
 -- Returns 'detached', 'ended' or 'gone'.
 local request = KEYS[1]
 local caller, token = ARGV[1], ARGV[2]
-local known = redis.call('HMGET', request, 'meta', 'end', 'callers')
+local known = redis.call('HMGET', request, '@request.meta', '@request.end', '@request.callers')
 if not known[1] then return 'gone' end
 if known[2] then return 'ended' end
 local permanent = '/' .. token
@@ -14,5 +14,5 @@ local kept = { permanent }
 for other in string.gmatch(known[3] or '', '%S+') do
   if other ~= caller and other ~= permanent then kept[#kept + 1] = other end
 end
-redis.call('HSET', request, 'callers', table.concat(kept, ' '))
+redis.call('HSET', request, '@request.callers', table.concat(kept, ' '))
 return 'detached'

@@ -6,7 +6,8 @@
 -- Returns {'finished'}, {'ended', kind}, {'gone'}, or {'shared'} while other callers are present.
 local request, log, body = unpack(KEYS)
 local tag, id, line, kind, retention, leaver, key = unpack(ARGV)
-local known = redis.call('HMGET', request, 'meta', 'end', 'subs', 'worker', 'once', 'callers')
+local known = redis.call('HMGET', request, '@request.meta', '@request.end', '@request.readers',
+  '@request.worker', '@request.once', '@request.callers')
 if not known[1] then return {'gone'} end
 if known[2] then return {'ended', known[2]} end
 local subs, worker, once, callers = known[3] or '', known[4], known[5], known[6]
@@ -17,10 +18,10 @@ if leaver ~= '' and callers then
       kept[#kept + 1] = caller
       -- A caller without an inbox never leaves; a caller whose ingress is dead has left.
       local inbox = string.match(caller, '^(.*)/')
-      others = others or inbox == '' or redis.call('PUBSUB', 'SHARDNUMSUB', tag .. ':inbox:' .. inbox)[2] > 0
+      others = others or inbox == '' or redis.call('PUBSUB', 'SHARDNUMSUB', tag .. '@key.inbox' .. inbox)[2] > 0
     end
   end
-  redis.call('HSET', request, 'callers', table.concat(kept, ' '))
+  redis.call('HSET', request, '@request.callers', table.concat(kept, ' '))
   if others then return {'shared'} end
 end
 local prev, run, seq = '0-0', '0', 0
@@ -28,11 +29,11 @@ local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
 if newest then
   prev = newest[1]
   run, seq = string.match(prev, '(%d+)-(%d+)')
-  if newest[2][1] == 's' then prev = newest[2][4] end
+  if newest[2][1] == '@entry.seal' then prev = newest[2][4] end
 end
 local last = string.format('%s-%d', run, seq + 1)
-redis.call('XADD', log, last, 'e', line)
-redis.call('HSET', request, 'end', kind)
+redis.call('XADD', log, last, '@entry.lines', line)
+redis.call('HSET', request, '@request.end', kind)
 redis.call('PEXPIRE', request, retention)
 redis.call('PEXPIRE', log, retention)
 redis.call('UNLINK', body)
@@ -40,7 +41,7 @@ if once and key == 'free' then redis.call('UNLINK', once)
 elseif once then redis.call('PEXPIRE', once, retention) end
 local frame = id .. ' ' .. prev .. ' ' .. last .. ' 1\n' .. line
 for inbox in string.gmatch(subs, '%S+') do
-  redis.call('SPUBLISH', tag .. ':inbox:' .. inbox, frame)
+  redis.call('SPUBLISH', tag .. '@key.inbox' .. inbox, frame)
 end
-if worker then redis.call('SPUBLISH', tag .. ':worker:' .. worker, id) end
+if worker then redis.call('SPUBLISH', tag .. '@key.worker' .. worker, id) end
 return {'finished'}

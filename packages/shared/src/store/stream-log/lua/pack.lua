@@ -7,7 +7,7 @@
 -- Returns {packed, handled}: `handled` is at least one; the caller calls again for the others, and Redis serves its other
 -- clients in between. {-1, 0} while an ingress listens that cannot read packed logs (an older version, in a rolling deploy).
 local tag, largest = ARGV[1], tonumber(ARGV[2])
-local inbox, reader = tag .. ':inbox:', tag .. ':log-reader:'
+local inbox, reader = tag .. '@key.inbox', tag .. '@key.logReader'
 local canRead = {}
 for _, channel in ipairs(redis.call('PUBSUB', 'SHARDCHANNELS', reader .. '*')) do
   canRead[string.sub(channel, #reader + 1)] = true
@@ -18,7 +18,7 @@ end
 local packed, bytes = 0, 0
 for i = 1, #KEYS, 2 do
   local request, log = KEYS[i], KEYS[i + 1]
-  local known = redis.pcall('HMGET', request, 'end', 'packed')
+  local known = redis.pcall('HMGET', request, '@request.end', '@request.packed')
   local isOpen = not known.err and known[1] and not known[2]
   local newest = isOpen and redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   local size = newest and redis.call('MEMORY', 'USAGE', log)
@@ -27,10 +27,11 @@ for i = 1, #KEYS, 2 do
     bytes = bytes + size
     if bytes > largest then return {packed, (i - 1) / 2} end
     -- By `last` a terminal write that is sent again finds itself (append.lua), and readers see where the log ends.
-    redis.call('HSET', request, 'packed', redis.call('DUMP', log),
-      'last', newest[1] .. ' ' .. redis.sha1hex(newest[2][2]))
+    redis.call('HSET', request, '@request.packed', redis.call('DUMP', log),
+      '@request.last', newest[1] .. ' ' .. redis.sha1hex(newest[2][2]))
     -- No component reads these fields of an ended request.
-    redis.call('HDEL', request, 'subs', 'callers', 'run', 'activation', 'worker', 'sealed_at')
+    redis.call('HDEL', request, '@request.readers', '@request.callers', '@request.run', '@request.activation',
+      '@request.worker', '@request.sealedAt')
     redis.call('UNLINK', log)
     packed = packed + 1
   end

@@ -15,7 +15,7 @@ repeat
   for _, entry in ipairs(page) do
     local id, fields = entry[1], entry[2]
     local text = fields[2]
-    if fields[1] == 's' then
+    if fields[1] == '@entry.seal' then
       text = fields[4]
     else
       bytes = bytes + #text
@@ -46,5 +46,5 @@ until whole
 if #reply > 2 then return reply end
 local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
 if not newest then return nil end
-reply[2] = newest[2][1] == 's' and newest[2][4] or newest[1]
+reply[2] = newest[2][1] == '@entry.seal' and newest[2][4] or newest[1]
 return reply

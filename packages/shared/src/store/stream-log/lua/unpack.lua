@@ -5,7 +5,7 @@
 -- Returns 1, or 0 if the request has no packed log.
 local request, log = KEYS[1], KEYS[2]
 local readableMs = tonumber(ARGV[1])
-local packed = redis.call('HGET', request, 'packed')
+local packed = redis.call('HGET', request, '@request.packed')
 if not packed then return 0 end
 if redis.call('EXISTS', log) == 0 then
   local life = math.min(readableMs, redis.call('PTTL', request))

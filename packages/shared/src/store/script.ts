@@ -1,20 +1,31 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
+import { records } from './records.ts';
 
 export type Script = { readonly lua: string; readonly sha: string };
 
 /** A line of a script that stands for a fragment: a file beside it, named without its ending. */
 const includeLine = /^--- @include "(.+)"$/gm;
 
-/** The script with its fragments, each of them once: fragments can share one that they all include. */
+/** A name in a script that stands for a field's stored name (records.ts). */
+const fieldName = /'@(\w+)\.(\w+)'/g;
+
+/**
+ * The script with its fragments, each of them once (fragments can share one that they all include), and with the stored
+ * names of the fields that it names. Throws on a missing fragment and on an unknown field.
+ */
 export function loadScript(file: URL): Script {
   const lua = assemble(file, new Set());
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 
 function assemble(file: URL, included: Set<string>): string {
-  const text = readFileSync(file, 'utf8');
+  const text = readFileSync(file, 'utf8').replace(fieldName, (_name, record, field) => {
+    const stored = (records as Record<string, Record<string, string>>)[record]?.[field];
+    if (stored === undefined) throw new Error(`${file.pathname}: unknown field ${record}.${field}`);
+    return `'${stored}'`;
+  });
   return text.replace(includeLine, (_line, name: string) => {
     const fragment = new URL(`${name}.lua`, file);
     if (included.has(fragment.href)) return '';
@@ -22,23 +33,6 @@ function assemble(file: URL, included: Set<string>): string {
     return assemble(fragment, included).trimEnd();
   });
 }
-
-const load = (name: string): Script => loadScript(new URL(`./lua/${name}.lua`, import.meta.url));
-
-export const scripts = {
-  seal: load('seal'),
-  append: load('append'),
-  finish: load('finish'),
-  detach: load('detach'),
-  amend: load('amend'),
-  read: load('read'),
-  describe: load('describe'),
-  unsubscribe: load('unsubscribe'),
-  pack: load('pack'),
-  unpack: load('unpack'),
-  tryPacking: load('try-packing'),
-  liveReaders: load('live-readers'),
-};
 
 /**
  * Runs a script by its hash; a Redis that does not know it yet (new, restarted) gets the text, unless

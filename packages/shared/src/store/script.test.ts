@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadScript } from './redis-scripts.ts';
+import { loadScript } from './script.ts';
 
 describe('loadScript', () => {
   let folder: string;
@@ -62,8 +62,56 @@ describe('loadScript', () => {
     expect(loadScript(file).sha).not.toBe(before);
   });
 
+  it('replaces the name of a field by its stored name, in fragments too', () => {
+    write('part.lua', "local part = '@request.sealedAt'");
+    const file = write(
+      'main.lua',
+      '--- @include "part"',
+      "return {part, '@counts.clock' .. 1, '@entry.seal'}",
+    );
+    expect(loadScript(file).lua).toBe(
+      "local part = 'sealed_at'\nreturn {part, 'clock:' .. 1, 's'}\n",
+    );
+  });
+
+  it.each(['request.sealed_at', 'requests.nonce'])('refuses the unknown field %s', (name) => {
+    const file = write('main.lua', `return '@${name}'`);
+    expect(() => loadScript(file)).toThrow(`main.lua: unknown field ${name}`);
+  });
+
   it('says which fragment is missing', () => {
     const file = write('main.lua', '--- @include "include/gone"');
     expect(() => loadScript(file)).toThrow(/include\/gone\.lua/);
+  });
+});
+
+/** The quoted texts among the arguments of each call of a hash command, the command and the key left out. */
+function quotedFields(lua: string): string[] {
+  const quoted: string[] = [];
+  for (const { 0: start, index } of lua.matchAll(/\('H[A-Z]+', /g)) {
+    let depth = 1;
+    let at = index + start.length;
+    const from = at;
+    for (; depth > 0 && at < lua.length; at++) {
+      if (lua[at] === '(') depth += 1;
+      if (lua[at] === ')') depth -= 1;
+    }
+    quoted.push(...Array.from(lua.slice(from, at).matchAll(/'([^']*)'/g), ([, text = '']) => text));
+  }
+  return quoted;
+}
+
+describe('every script', () => {
+  const files = globSync('**/lua/*.lua', { cwd: import.meta.dirname });
+
+  it('is found', () => {
+    expect(files.length).toBeGreaterThan(30);
+  });
+
+  it.each(files)('%s names the fields of records by records.ts', (file) => {
+    const lua = readFileSync(join(import.meta.dirname, file), 'utf8');
+    const literal = quotedFields(lua).filter((text) => /^[a-z_.]{2,}:?$/i.test(text));
+    // Commands that stand inside another command's arguments.
+    expect(literal.filter((text) => !/^[A-Z]+$/.test(text))).toEqual([]);
   });
 });

@@ -1,0 +1,115 @@
+import { bullJob, bullKey, bullMeta } from './queue/bullmq-layout.ts';
+
+/*
+ * The stored names of every field of our records in Redis, each declared once. A script names a field as
+ * `'@record.field'`, which script.ts replaces with the stored name; it refuses to load a script that names an unknown one.
+ * Processes of different versions share these records in a rolling deploy: a stored name never changes its meaning.
+ *
+ * Lists of readers and callers are one text each, with spaces between, and no sets: a set is a key of its own,
+ * with an end of life to renew in each script, for one or two members.
+ */
+
+/** Hash of one request (`Keyspace.request`). */
+const request = {
+  /** Its RequestMeta as JSON. A hash without it is no request. */
+  meta: 'meta',
+  /** Inboxes of the ingresses that read it, with spaces between. */
+  readers: 'subs',
+  /** Number of the newest run, and the activation of its job that began this run. */
+  run: 'run',
+  activation: 'activation',
+  /** Of the newest run: a write with another nonce is fenced. */
+  nonce: 'nonce',
+  /** The worker of the newest run, and when it took over (ms since the epoch). */
+  worker: 'worker',
+  sealedAt: 'sealed_at',
+  /** The terminal kind, once it has ended. */
+  end: 'end',
+  /** Key of the record of its Idempotency-Key, if it has one, and its callers as `inbox/token`, with spaces between. */
+  once: 'once',
+  callers: 'callers',
+  /** Lines about attempts that came after the end. */
+  late: 'late',
+  /** Its log as a compressed value, with the id and the hash of the log's last entry. */
+  packed: 'packed',
+  last: 'last',
+  /** How often it was suspected of a worker's death, and how often it was the only suspect. */
+  suspected: 'suspected',
+  blamed: 'blamed',
+} as const;
+
+/** Hash of one Idempotency-Key (`Keyspace.once`). */
+const once = {
+  /** The request that it stands for, and that request's key. */
+  id: 'id',
+  request: 'request',
+  /** Hash of what was asked for. */
+  fingerprint: 'fingerprint',
+} as const;
+
+/** Hash of one shard's queue (`Keyspace.queueCounts`). A name that ends with `:` is followed by what it says. */
+const counts = {
+  /** Jobs taken so far. */
+  taken: 'taken',
+  /** Bytes of waiting bodies. */
+  bytes: 'bytes',
+  /** Jobs that were given a place so far. */
+  placed: 'placed',
+  /** By the start of a class's band: how far the class has advanced while its head stayed. */
+  clock: 'clock:',
+  /** By the start of a class's band: how often the class began anew. */
+  beginning: 'beginning:',
+  /** By model: what `placed` was at its newest job. */
+  model: 'model:',
+} as const;
+
+/** Hash of one shard's workers that offer slots (`Keyspace.dispatches`), each by its id. */
+const dispatches = {
+  /** Number of the last job that it was sent. */
+  sent: 'sent:',
+  /** Number of the last job that it may be sent. */
+  last: 'last:',
+} as const;
+
+/** What we add to BullMQ's hash of a job. */
+const job = {
+  /** The score at which it was queued, and the class's `beginning` at that time. */
+  place: 'place',
+  beginning: 'beginning',
+} as const;
+
+/** Fields of an entry in the stream of a log (`Keyspace.log`). */
+const entry = {
+  /** The lines of an entry. */
+  lines: 'e',
+  /** A seal as JSON, with the id of the last line before it. */
+  seal: 's',
+  previous: 'prev',
+} as const;
+
+/** The first letters of those lines of a log that scripts tell apart (domain/entry.ts has them all). */
+const line = {
+  chunk: 'c',
+  result: 'r',
+} as const;
+
+/** Parts of keys and channels that scripts append to a shard's tag. */
+const key = {
+  inbox: ':inbox:',
+  logReader: ':log-reader:',
+  worker: ':worker:',
+} as const;
+
+export const records = {
+  request,
+  once,
+  counts,
+  dispatches,
+  job,
+  entry,
+  line,
+  key,
+  bullJob,
+  bullKey,
+  bullMeta,
+} as const;
