@@ -1,6 +1,6 @@
 import type { AddressInfo, Socket } from 'node:net';
-import { insureWindows } from '@millrace/shared/store/quota/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
+import { lenientWindows } from '@millrace/shared/store/quota/lenient-windows';
 import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { connectionRoom, readDescriptors } from '@millrace/shared/runtime/descriptors';
@@ -36,7 +36,6 @@ import { createRefusals } from './observe/refusals.ts';
 import { createRelay } from './delivery/relay.ts';
 import { createQueuePositions } from './delivery/queue-position.ts';
 import { createKeepAlive } from './delivery/sse-writer.ts';
-import { countIngresses } from './admission/ingress-count.ts';
 import { createSubmitter } from './exchange/submit.ts';
 import { readTls } from './server/tls.ts';
 
@@ -151,14 +150,7 @@ const keeper = createLeaseKeeper({
   },
   onError,
 });
-const ingressCount = countIngresses(leases, name, isReady, onError);
-const windows = insureWindows({
-  shared: createRedisWindows({ redis, keys }),
-  isReady,
-  processCount: ingressCount.count,
-  onError,
-});
-redis.on('ready', () => void windows.report());
+const windows = lenientWindows({ shared: createRedisWindows({ redis, keys }), isReady, onError });
 const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, refused, onError });
 const memory = createMemoryMeter({
   measure: async () => parseMemory(await redis.info('memory')),
@@ -283,7 +275,6 @@ onSignals({
     lateLoop.close();
     pauseWatch.stop();
     keeper.close();
-    ingressCount.stop();
     meter.stop();
     overloadMonitor.stop();
     queuePositions.stop();

@@ -8,8 +8,8 @@ import { giveUp, onSignals, reportReady } from '@millrace/shared/runtime/lifecyc
 import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
 import { createRedisGossip } from '@millrace/shared/store/gossip/redis-gossip';
 import { watchLateLoop, watchLoopDelay } from '@millrace/shared/runtime/loop-delay';
-import { insureWindows } from '@millrace/shared/store/quota/insured-windows';
 import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
+import { lenientWindows } from '@millrace/shared/store/quota/lenient-windows';
 import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { startHeartbeat } from '@millrace/shared/store/membership/redis-heartbeat';
@@ -73,13 +73,7 @@ const appender = createAppender({
 });
 const runs = createRuns();
 const hedges = createHedgeBudget();
-const windows = insureWindows({
-  shared: createRedisWindows({ redis, keys }),
-  isReady,
-  processCount: () => upstreams.workers(),
-  onError,
-});
-redis.on('ready', () => void windows.report().catch(onError));
+const windows = lenientWindows({ shared: createRedisWindows({ redis, keys }), isReady, onError });
 const intake = createIntake({
   ceiling: limits.workerConcurrency,
   log,
