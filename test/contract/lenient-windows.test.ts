@@ -99,6 +99,7 @@ describe('lenient windows', () => {
       isReady: () => redis.status === 'ready',
       onError() {},
     });
+    await expect.poll(() => redis.status).toBe('ready');
     expect((await windows.take('k', requests(3, 3))).kind).toBe('yes');
     await server.kill();
     await expect.poll(() => redis.status).not.toBe('ready');

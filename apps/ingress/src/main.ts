@@ -150,7 +150,12 @@ const keeper = createLeaseKeeper({
   },
   onError,
 });
-const windows = lenientWindows({ shared: createRedisWindows({ redis, keys }), isReady, onError });
+const windows = lenientWindows({
+  shared: createRedisWindows({ redis, keys }),
+  isReady,
+  patienceMs: 2000,
+  onError,
+});
 const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, refused, onError });
 const memory = createMemoryMeter({
   measure: async () => parseMemory(await redis.info('memory')),

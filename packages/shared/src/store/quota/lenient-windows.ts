@@ -5,7 +5,7 @@ export type LenientWindowsOptions = {
   shared: Windows;
   /** Whether the connection to their store is up. */
   isReady(): boolean;
-  /** Milliseconds to wait for an answer of the store. */
+  /** Milliseconds to wait for an answer of the store: 250 unless stated. */
   patienceMs?: number;
   onError(error: unknown): void;
 };
