@@ -1,26 +1,26 @@
 import { randomUUID } from 'node:crypto';
-import { Job, UnrecoverableError } from 'bullmq';
+import { Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { DispatchedJob } from '../../domain/dispatch.ts';
 import type { JobData } from '../../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
-import { clearSuspect, suspectName } from './dead-workers-jobs.ts';
+import { suspectName } from './dead-workers-jobs.ts';
 import { lockMs, openShard } from './bullmq-shard.ts';
-import type { BullShard, Fetched } from './bullmq-shard.ts';
+import type { Fetched } from './bullmq-shard.ts';
 import { startFetchLoop } from './fetch-loop.ts';
 import type { FetchLoop } from './fetch-loop.ts';
 import { heldJobs, requeueInFront } from './held-jobs.ts';
 import { createIsolation } from './isolation.ts';
 import { createLockKeeper } from './lock-keeper.ts';
-import type { LockKeeper } from './lock-keeper.ts';
 import { createOffers } from './offers.ts';
 import { createConcurrencyLimit } from './concurrency.ts';
-import type { Activation, ActivationHandler, ActivationOutcome, JobConsumer } from './port.ts';
+import { createJobRunner } from './job-runner.ts';
+import type { JobShard } from './job-runner.ts';
+import type { ActivationHandler, JobConsumer } from './port.ts';
 import { createLostJobs } from './lost-jobs.ts';
 import type { LostJobs } from './lost-jobs.ts';
 import type { TakenJob } from './taken-job.ts';
 import { createTakenCounter } from './taken-counter.ts';
-import type { TakenCounter } from './taken-counter.ts';
 import { createFairQueue } from './fair-queue.ts';
 
 export type BullConsumerOptions = {
@@ -48,16 +48,8 @@ const maxPerFetch = 8;
 /** Milliseconds in flight after which a job that was sent to this worker may belong to another one. */
 const overdueMs = 500;
 
-/** For a suspect: what its run calls when it has shown something, and what admits the next suspect. */
-type Admitted = { shown?: Activation['shown']; free?: () => void };
-
 /** The parts of this worker that handle one shard's jobs. */
-type Shard = {
-  bull: BullShard;
-  keeper: LockKeeper;
-  taken: TakenCounter;
-  lostJobs: LostJobs;
-};
+type Shard = JobShard & { lostJobs: LostJobs };
 
 /** Takes jobs from every shard and gives each activation to the handler. */
 export function startBullConsumer(
@@ -73,7 +65,6 @@ export function startBullConsumer(
   let skippedModels: ReadonlySet<string> = new Set();
   /** The same models, and the suspects' name while a suspect runs here. A changed set is a new object. */
   let skipped = skippedModels;
-  let held = 0;
   let stopping: Promise<void> | undefined;
 
   const isolation = createIsolation({ onFree: applyFilter });
@@ -83,109 +74,17 @@ export function startBullConsumer(
     offers.changed();
   }
 
-  /** A job from its fetch to its end in the queue. */
-  async function run(shard: Shard, job: TakenJob): Promise<void> {
-    const { bull } = shard;
-    const admitted = await admit(shard, job);
-    if (!admitted) return;
-    let outcome: ActivationOutcome;
-    try {
-      outcome = await activate(shard, job, admitted);
-    } catch (error) {
-      // Clients learn only that the job failed; this log says why.
-      note(error);
-      await bull.fail(job, asError(error));
-      return;
-    }
-    if ('jobEnded' in outcome && outcome.jobEnded) return;
-    if (outcome.kind === 'completed') await bull.complete(job, outcome.summary);
-    if (outcome.kind === 'failed') await bull.fail(job, new UnrecoverableError(outcome.reason));
-    if (outcome.kind === 'handed_back') await handBack(shard, job);
-    if (outcome.kind === 'not_yet') await putBack(shard, job);
-  }
-
-  /** Undefined if the job must not run here; this function has put it back or ended it then. */
-  async function admit(shard: Shard, job: TakenJob): Promise<Admitted | undefined> {
-    const { bull, taken } = shard;
-    // BullMQ makes it fail: it lost its lock too often.
-    if (job.deferredFailure) {
-      await bull.fail(job, new UnrecoverableError(job.deferredFailure));
-      return undefined;
-    }
-    const isFirst = job.number <= 1;
-    if (job.uncounted) taken.add(isFirst ? (job.data.standing?.bytes ?? 0) : 0);
-    const isSuspect = job.name === suspectName;
-    // The worker stopped, or reached its limit, while the fetch was under way.
-    if (!isSuspect && (stopping || (limit.isExceeded && !isFirst))) {
-      await handBack(shard, job);
-      return undefined;
-    }
-    const isLeft = isSuspect ? stopping || isolation.isTaken : isFirst && skipped.has(job.name);
-    if (isLeft || limit.isExceeded) {
-      await putBack(shard, job);
-      return undefined;
-    }
-    // Before the first await: one fetch may have brought two suspects.
-    return isSuspect ? isolate(shard, job) : {};
-  }
-
-  async function activate(
-    { keeper }: Shard,
-    job: TakenJob,
-    { shown, free }: Admitted,
-  ): Promise<ActivationOutcome> {
-    const { id, number, data, token, sealed } = job;
-    // From here on the run watches the deadline.
-    if (data.deadlineAt !== undefined) fairQueue.unwatchDeadlines([id]).catch(note);
-    const lock = keeper.keep(id, token);
-    held += 1;
-    let outcome: ActivationOutcome | undefined;
-    try {
-      outcome = await handle({ id, number, data, token, sealed, shown, lockLost: lock.lost });
-      // Another worker has it, and Redis would refuse every write of ours.
-      return lock.lost.aborted ? { kind: 'dropped' } : outcome;
-    } finally {
-      held -= 1;
-      lock.release();
-      // This worker would fetch a suspect that goes back again at once: it leaves suspects to others until the
-      // isolation is over.
-      if (outcome?.kind !== 'not_yet') free?.();
-    }
-  }
-
-  function isolate({ bull }: Shard, { id, token, data }: TakenJob): Admitted {
-    const free = isolation.take();
-    applyFilter();
-    let hasShown = false;
-    const shown = () => {
-      if (hasShown) return;
-      hasShown = true;
-      free();
-      // Otherwise it would wait as a suspect again, with a reader in mid-answer.
-      clearSuspect(redis, bull.worker, { id, token }, data.model).catch(note);
-    };
-    return { shown, free };
-  }
-
-  /** The ingresses watch its deadline again. */
-  function watchDeadlineAgain({ id, data: { deadlineAt } }: TakenJob): void {
-    if (deadlineAt !== undefined) fairQueue.watchDeadline(id, deadlineAt).catch(note);
-  }
-
-  async function handBack({ bull }: Shard, job: TakenJob): Promise<void> {
-    watchDeadlineAgain(job);
-    await bull.handBack(job);
-  }
-
-  async function putBack({ bull, taken }: Shard, job: TakenJob): Promise<void> {
-    watchDeadlineAgain(job);
-    const outcome = await bull.putBack(job);
-    if (outcome === 'ended') await bull.complete(job, 'had ended already');
-    if (outcome !== 'back') return;
-    taken.credit(1);
-    // Taking it used up a wake-up: another worker may want what this one skips.
-    await bull.wake();
-  }
+  const runner = createJobRunner({
+    redis,
+    fairQueue,
+    limit,
+    isolation,
+    handle,
+    isStopping: () => stopping !== undefined,
+    skipped: () => skipped,
+    onIsolated: applyFilter,
+    onError: note,
+  });
 
   function createShard(number: number): Shard {
     const bull = openShard({ redis, keys, shard: number, name, lifetimeMs, onError: note });
@@ -231,7 +130,7 @@ export function startBullConsumer(
       limit,
       maxPerFetch,
       fetch: (most) => fetch(shard, most),
-      run: (job) => run(shard, job).finally(() => offers.changed()),
+      run: (job) => runner.run(shard, job).finally(() => offers.changed()),
       sleep: () => bull.sleep(() => limit.hasFree && !stopping, isSkipping),
       onError: note,
     });
@@ -252,7 +151,7 @@ export function startBullConsumer(
     name,
     // A worker that skips models has to choose its jobs.
     free: () => (skipped.size > 0 ? 0 : limit.available),
-    load: () => held,
+    load: () => runner.held,
     onLost: (shard) => shards[shard]?.lostJobs.check(),
     onError: note,
   });
@@ -309,7 +208,7 @@ export function startBullConsumer(
       for (const { lostJobs } of shards) lostJobs.check();
     },
     get held() {
-      return held;
+      return runner.held;
     },
     setConcurrency(wanted) {
       if (stopping) return;
