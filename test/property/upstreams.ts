@@ -2,7 +2,7 @@ import type { AttemptMode } from '@millrace/shared/domain/entry';
 import { Dispatcher } from 'undici';
 import { startAttempt } from '../../apps/worker/src/run/attempt.ts';
 import type { Attempt } from '../../apps/worker/src/run/attempt.ts';
-import { openai } from '@millrace/formats/openai-chat/provider';
+import { openAiChat } from '@millrace/formats/openai-chat/provider';
 import type { CallOptions } from '../../apps/worker/src/run/run.ts';
 import { replyTo } from './provider.ts';
 import type { Scenario, Spoken, Upstream } from './scenario.ts';
@@ -57,7 +57,7 @@ export function createUpstreams(scenario: Scenario) {
     calls.push(scripted.call);
     return startAttempt({
       dispatcher: scripted.dispatcher,
-      provider: openai,
+      format: openAiChat,
       call: {
         body,
         stream: true,

@@ -1,17 +1,18 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { ProviderApi } from '@millrace/shared/domain/provider-api';
 import { anthropicMessages } from './anthropic-messages/format.ts';
 import { openAiChat } from './openai-chat/format.ts';
 import type { WireFormat } from './steps.ts';
 
-/** Another provider API is another entry. */
-const FORMATS: readonly WireFormat[] = [openAiChat, anthropicMessages];
+/** One for each format that a worker speaks, written without the worker's code: each side checks the other. */
+const formats: Readonly<Record<ProviderApi, WireFormat>> = {
+  openai: openAiChat,
+  anthropic: anthropicMessages,
+};
 
-export function formatAt(path: string): WireFormat | undefined {
-  return FORMATS.find((format) => format.path === path);
-}
+export const formatAt = (path: string): WireFormat | undefined =>
+  Object.values(formats).find((format) => format.path === path);
 
 /** Where the path does not tell: the format that this client's headers are of. */
-export function formatOf(headers: IncomingHttpHeaders): WireFormat {
-  const anthropic = headers['anthropic-version'] ?? headers['x-api-key'];
-  return anthropic === undefined ? openAiChat : anthropicMessages;
-}
+export const formatOf = (headers: IncomingHttpHeaders): WireFormat =>
+  Object.values(formats).find((format) => format.hasSent?.(headers)) ?? formats.openai;

@@ -112,7 +112,7 @@ export interface Encoder {
   whole(events: readonly AnswerEvent[]): string;
 }
 
-/** One provider API. Another one is another object of this shape and a line in `formats.ts`. */
+/** One provider API. Another one is another folder with an object of this type, and its line in `formats.ts`. */
 export interface WireFormat {
   readonly path: string;
   /** The response header that carries the id of the request. */
@@ -127,6 +127,8 @@ export interface WireFormat {
   readonly malformed: Frame;
   /** An event whose JSON breaks off where a part of the answer would stand. */
   readonly unreadable: Frame;
+  /** Whether these headers are those of a client of this format, whatever path it asks for. */
+  readonly hasSent?: (headers: IncomingHttpHeaders) => boolean;
   readonly keyHeader: (headers: IncomingHttpHeaders) => string | undefined;
   read(body: unknown, headers: IncomingHttpHeaders): Asked | ProviderError;
   newId(number: number): string;

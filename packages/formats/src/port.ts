@@ -1,23 +1,47 @@
 import type { Fault } from '@millrace/shared/domain/fault';
+import type { Prefill } from '@millrace/shared/domain/request';
 import type { ReadError } from './errors/read-error.ts';
+import type { Limits } from './rate-limits.ts';
 
 /**
- * The inner form of requests and answers is OpenAI's chat completion: a request body, chunks, usage,
- * finish reasons. The log, the ladder and the ledger know nothing else. A provider that speaks
- * otherwise is translated by its own file here; one that speaks it passes its bytes.
+ * A wire format, as a worker speaks it to a provider. The inner form of requests and answers is OpenAI's chat
+ * completion: a request body, chunks, usage, finish reasons. The log, the continuation of an answer and the ledger
+ * know nothing else. A format that differs from it translates, and OpenAI's passes the bytes on.
+ *
+ * Another format is a folder with an object of this type, its name in domain/provider-api.ts, and its line in
+ * provider-formats.ts.
  */
+export type ProviderFormat = {
+  /** Which models the provider has: the lightest question that it answers. A GET. */
+  modelsRequest(account: ProviderAccount): Omit<UpstreamRequest, 'body'>;
+  /** A fault when the format cannot express the request. */
+  request(call: ProviderCall): UpstreamRequest | Fault;
+  readStream(call: ProviderCall, sink: AnswerSink): StreamReader;
+  /** A whole answer, not streamed. `body`: in the inner form, where that is not what came. */
+  readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
+  /** What a response with an error status means, and the error as the client is told it. */
+  readError(response: ErrorResponse, call: AnsweredCall): ReadError;
+  /** What the head of a response, whatever its status, says of the provider's limits. */
+  readLimits(headers: Headers, now: number): Limits;
+  /** Whether a model continues a trailing assistant message, where the config does not say so. */
+  prefillOf(target: { baseUrl: string; model: string }): Prefill;
+};
+
+/** Where a provider is, and with which key it is asked. */
+export type ProviderAccount = {
+  /** With the path of the API's version, without a trailing slash. */
+  baseUrl: string;
+  apiKey: string | undefined;
+};
 
 /** What an attempt asks a provider for. */
-export type ProviderCall = {
+export type ProviderCall = ProviderAccount & {
   /** The request body, in the inner form. */
   body: string;
   stream: boolean;
   /** The target takes no `stream_options`, by which usage is asked for. */
   omitsStreamOptions?: boolean;
   model: string;
-  /** With the path of the API's version, without a trailing slash. */
-  baseUrl: string;
-  apiKey: string | undefined;
   traceparent: string | undefined;
   /** The last message is the beginning of the answer, for the target to go on with. */
   prefill: boolean;
@@ -25,12 +49,20 @@ export type ProviderCall = {
   identity: { id?: unknown; created?: unknown; model?: unknown } | undefined;
 };
 
+/** What of a call an error is read with: what a provider quotes of the body are no words of its own. */
+export type AnsweredCall = Pick<ProviderCall, 'body'> &
+  Partial<Pick<ProviderCall, 'stream' | 'omitsStreamOptions'>>;
+
+export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
 /** The request as it goes to the provider: a POST. */
 export type UpstreamRequest = {
   path: string;
   headers: Record<string, string>;
   body: string;
 };
+
+export type ErrorResponse = { status: number; headers: Headers; text: string };
 
 /** Where a streamed answer goes, chunk by chunk, in the inner form. */
 export type AnswerSink = {
@@ -61,15 +93,4 @@ export type StreamReader = {
   readonly finished: boolean;
   /** The body ended, in order or not. */
   end(): Verdict;
-};
-
-/** One wire format: one file. */
-export type Provider = {
-  /** A fault when the target cannot express the request. */
-  request(call: ProviderCall): UpstreamRequest | Fault;
-  readStream(call: ProviderCall, sink: AnswerSink): StreamReader;
-  /** A whole answer, not streamed. `body`: in the inner form, where that is not what came. */
-  readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
-  /** What an error status means, and the error as the client is told it. */
-  readError(status: number, text: string, call: Pick<ProviderCall, 'body'>): ReadError;
 };

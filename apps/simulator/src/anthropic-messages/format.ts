@@ -166,6 +166,7 @@ export const anthropicMessages: WireFormat = {
     event: 'ping',
     data: '{"type":"ping","padding":" bro',
   },
+  hasSent: (headers) => (headers['anthropic-version'] ?? headers['x-api-key']) !== undefined,
   // The official packages sent the first until 2026-10-21, and send the second since.
   keyHeader: ({ 'x-api-key': key, authorization }) =>
     typeof key === 'string' ? key : authorization?.replace(/^Bearer /iu, ''),

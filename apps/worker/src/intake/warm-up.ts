@@ -8,7 +8,7 @@ import type { StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
 import { createAppender } from '../run/appender.ts';
 import { startAttempt } from '../run/attempt.ts';
-import { wireFormats } from '@millrace/formats/formats';
+import { openAiChat } from '@millrace/formats/openai-chat/provider';
 import { run } from '../run/run.ts';
 import type { CallOptions, RunDeps } from '../run/run.ts';
 import type { Upstream } from '../upstream/call.ts';
@@ -180,7 +180,7 @@ const openGate = (routes: Parameters<RunDeps['openTargets']>[0]['routes']): Targ
 function call({ activation, target, body: asked, mode, identity, ...rest }: CallOptions) {
   return startAttempt({
     dispatcher: upstream,
-    provider: wireFormats.openai,
+    format: openAiChat,
     call: {
       body: asked,
       stream: activation.data.stream,

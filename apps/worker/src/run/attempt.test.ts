@@ -8,8 +8,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { startAttempt } from './attempt.ts';
 import type { AttemptOptions } from './attempt.ts';
 import { fault } from '../continuation/history.fixture.ts';
-import { anthropic } from '@millrace/formats/anthropic-messages/provider';
-import { openai } from '@millrace/formats/openai-chat/provider';
+import { anthropicMessages } from '@millrace/formats/anthropic-messages/provider';
+import { openAiChat } from '@millrace/formats/openai-chat/provider';
 
 /* One upstream call over a real socket. */
 
@@ -41,7 +41,7 @@ function attempt(origin: string, { call, ...more }: More = {}) {
   const errors: unknown[] = [];
   const one = startAttempt({
     dispatcher,
-    provider: openai,
+    format: openAiChat,
     call: {
       body: '{"messages":[]}',
       stream: true,
@@ -258,10 +258,10 @@ describe('an answer to a request for a stream', () => {
   });
 
   it.each([
-    ['openai', openai, whole],
-    ['openai, with a byte order mark', openai, `\uFEFF${whole}`],
-    ['anthropic', anthropic, message],
-  ])('is made a stream where it is whole: %s', async (_name, provider, body) => {
+    ['openai', openAiChat, whole],
+    ['openai, with a byte order mark', openAiChat, `\uFEFF${whole}`],
+    ['anthropic', anthropicMessages, message],
+  ])('is made a stream where it is whole: %s', async (_name, format, body) => {
     for (const type of ['application/json', 'text/event-stream']) {
       const usages: unknown[] = [];
       const seen: string[] = [];
@@ -276,7 +276,7 @@ describe('an answer to a request for a stream', () => {
       };
       let firstTokens = 0;
       const one = attempt(await serve(send({ 'content-type': type }, body)), {
-        provider,
+        format,
         sink,
         watch: { head() {}, firstToken: () => (firstTokens += 1) },
         call: { body: '{"messages":[{"role":"user","content":"x"}]}' },
@@ -421,7 +421,7 @@ describe('what throws', () => {
     const origin = await serve(() => {});
     const body = `{"messages":[{"role":"user","content":"x"}],"tools":[${tool}]}`;
     const call = { body, model: 'claude-sonnet-4-5' };
-    const { outcome, errors } = attempt(origin, { provider: anthropic, call });
+    const { outcome, errors } = attempt(origin, { format: anthropicMessages, call });
     expect(await outcome).toMatchObject({ kind: 'fault', fault: { code: 'target_unsuited' } });
     expect(errors).toHaveLength(1);
   });
@@ -435,9 +435,9 @@ describe('what throws', () => {
       const bug = () => {
         throw new TypeError('a bug');
       };
-      const provider = { ...openai, readStream: bug, readWhole: bug };
+      const format = { ...openAiChat, readStream: bug, readWhole: bug };
       const call = { stream: kind === 'stream' };
-      const { outcome, errors } = attempt(await serve(answer), { provider, call });
+      const { outcome, errors } = attempt(await serve(answer), { format, call });
       expect(await outcome).toMatchObject({ kind: 'fault', fault: { code: 'internal_error' } });
       expect(errors).toEqual([new TypeError('a bug')]);
     },

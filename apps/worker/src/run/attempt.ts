@@ -5,8 +5,12 @@ import { ourFault } from './failed-attempt.ts';
 import type { TimeLimit } from '../continuation/time-limit.ts';
 import { createSniffer } from '@millrace/formats/event-stream/answer-kind';
 import type { AnswerKind, AnswerSniffer } from '@millrace/formats/event-stream/answer-kind';
-import { addsStreamOptions } from '@millrace/formats/openai-chat/stream-options';
-import type { AnswerSink, Provider, ProviderCall, StreamReader } from '@millrace/formats/port';
+import type {
+  AnswerSink,
+  ProviderCall,
+  ProviderFormat,
+  StreamReader,
+} from '@millrace/formats/port';
 import { callUpstream } from '../upstream/call.ts';
 import type { Upstream, UpstreamCall } from '../upstream/call.ts';
 import type { CallWatch } from '../upstream/gate.ts';
@@ -23,7 +27,7 @@ export type AttemptTimeouts = {
 
 export type AttemptOptions = {
   dispatcher: Upstream;
-  provider: Provider;
+  format: ProviderFormat;
   call: ProviderCall;
   timeouts: AttemptTimeouts;
   /** The end of the whole request's time. */
@@ -87,7 +91,7 @@ const finishGraceMs = 1000;
 
 /** Makes one upstream call and judges it. Never throws and never rejects. */
 export function startAttempt(options: AttemptOptions): Attempt {
-  const { provider, call, timeouts, limit, maxResponseBytes, signal, onError } = options;
+  const { format, call, timeouts, limit, maxResponseBytes, signal, onError } = options;
   const sink = redactSink(options.sink, call.apiKey);
   const startedAt = Date.now();
   let firstTokenAt: number | undefined;
@@ -124,9 +128,6 @@ export function startAttempt(options: AttemptOptions): Attempt {
     return { ...outcome, result: { ...outcome.result, body } };
   }
   function reclassified(fault: Fault): Fault {
-    if (fault.code === 'stream_options_refused' && !addsStreamOptions(call)) {
-      return reclassified({ ...fault, code: 'upstream_rejected' });
-    }
     if (fault.code !== 'upstream_rejected') return fault;
     // It began to answer, so what it says now is no word on the request.
     if (firstTokenAt !== undefined) return { ...fault, code: 'upstream_server_error' };
@@ -222,8 +223,8 @@ export function startAttempt(options: AttemptOptions): Attempt {
 
   function readAs(kind: AnswerKind, head: Head): void {
     sniffed = undefined;
-    if (kind === 'stream') reader = provider.readStream(call, watched);
-    else bodyReader = createBodyReader({ provider, call, head, maxResponseBytes, sink: watched });
+    if (kind === 'stream') reader = format.readStream(call, watched);
+    else bodyReader = createBodyReader({ format, call, head, maxResponseBytes, sink: watched });
   }
 
   function onData(bytes: Buffer): void {
@@ -284,7 +285,7 @@ export function startAttempt(options: AttemptOptions): Attempt {
 
   function translate() {
     try {
-      return provider.request(call);
+      return format.request(call);
     } catch (error) {
       onError(error);
       return untranslatable;

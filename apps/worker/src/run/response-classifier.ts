@@ -1,12 +1,11 @@
-import type { Headers } from '@millrace/formats/headers';
+import type { Headers } from '@millrace/formats/port';
 import { isUtf8 } from 'node:buffer';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { answerBounds, createJsonMeter } from '@millrace/shared/domain/json-bounds';
 import type { AttemptOutcome } from './attempt.ts';
 import { readStream } from '@millrace/formats/openai-chat/stream';
 import { wholeAsStream } from '@millrace/formats/openai-chat/whole-as-stream';
-import type { AnswerSink, Provider, ProviderCall } from '@millrace/formats/port';
-import { readRetryAfter } from '@millrace/formats/headers';
+import type { AnswerSink, ProviderCall, ProviderFormat } from '@millrace/formats/port';
 
 /* What a response's head and its whole body say of an attempt. */
 
@@ -20,7 +19,7 @@ export const isSuccess = ({ status }: Head): boolean => status >= 200 && status 
 const contentType = (head: Head): string => String(head.headers['content-type'] ?? '');
 
 export type BodyReaderOptions = {
-  provider: Provider;
+  format: ProviderFormat;
   call: ProviderCall;
   head: Head;
   maxResponseBytes: number;
@@ -62,15 +61,15 @@ export function createBodyReader(options: BodyReaderOptions): BodyReader {
 }
 
 function classifyBody(
-  { provider, call, head, sink }: BodyReaderOptions,
+  { format, call, head, sink }: BodyReaderOptions,
   bytes: Buffer,
 ): AttemptOutcome {
   const text = decoder.decode(bytes);
   if (!isSuccess(head))
-    return { kind: 'fault', fault: classifyStatusError({ provider, call, head }, text) };
+    return { kind: 'fault', fault: classifyStatusError({ format, call, head }, text) };
   // Characters are lost in it.
   if (!isUtf8(bytes)) return { kind: 'fault', fault: unreadable };
-  const classification = provider.readWhole(text, call);
+  const classification = format.readWhole(text, call);
   if (classification.kind === 'fault') {
     // An error in disguise, or nothing that we know.
     return call.stream && !classification.fault.error ? notAStream : classification;
@@ -112,11 +111,11 @@ const notAStream: AttemptOutcome = {
 };
 
 function classifyStatusError(
-  { provider, call, head }: Pick<BodyReaderOptions, 'provider' | 'call' | 'head'>,
+  { format, call, head }: Pick<BodyReaderOptions, 'format' | 'call' | 'head'>,
   text: string,
 ): Fault {
-  const { status, headers } = head;
-  const { code, error, words, retryAfterMs } = provider.readError(status, text, call);
+  const { status } = head;
+  const { code, error, words, retryAfterMs } = format.readError({ ...head, text }, call);
   const told = words === undefined ? '' : `: ${words.replace(/\.$/, '')}`;
   const fault: Fault = {
     code,
@@ -125,9 +124,7 @@ function classifyStatusError(
     httpStatus: status >= 400 && status < 600 ? status : 502,
   };
   if (error) fault.error = error;
-  // What the header says counts, as providers round in words.
-  const wish = readRetryAfter(headers, Date.now()) ?? retryAfterMs;
-  if (wish !== undefined) fault.retryAfterMs = wish;
+  if (retryAfterMs !== undefined) fault.retryAfterMs = retryAfterMs;
   return fault;
 }
 

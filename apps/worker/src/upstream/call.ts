@@ -1,5 +1,5 @@
 import type { Fault } from '@millrace/shared/domain/fault';
-import type { Headers } from '@millrace/formats/headers';
+import type { Headers } from '@millrace/formats/port';
 import type { UpstreamRequest } from '@millrace/formats/port';
 import type { Dispatcher } from 'undici';
 import { createDecoder } from './decode.ts';

@@ -19,7 +19,7 @@ function setUp() {
   const targets = routes.map((route) => ({ ...route, weight: 1 }));
   const selection = createSelection({
     models: { m: { strategy: 'failover', maxWaitMs: 30_000, targets } as unknown as ModelConfig },
-    providers: { p: { apiKeys: [] } },
+    providers: { p: { api: 'openai', apiKeys: [] } },
     health: {
       admit: ({ model }) => (model === 'broken' ? 'no' : 'yes'),
       stateOf: ({ model }) => (model === 'broken' ? 'open' : 'closed'),

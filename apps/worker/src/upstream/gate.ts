@@ -1,4 +1,4 @@
-import type { Headers } from '@millrace/formats/headers';
+import type { Headers } from '@millrace/formats/port';
 import type { FaultCode } from '@millrace/shared/domain/fault';
 import type { AttemptOutcome } from '../run/attempt.ts';
 import type { Route } from '../continuation/plan.ts';

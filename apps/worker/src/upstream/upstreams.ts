@@ -1,6 +1,6 @@
 import type { ModelConfig, ProcessLimits, ProviderConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
-import type { Target } from '@millrace/shared/domain/request';
+import type { Prefill, Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Windows } from '@millrace/shared/store/quota/port';
@@ -8,8 +8,7 @@ import { startAttempt } from '../run/attempt.ts';
 import type { Attempt } from '../run/attempt.ts';
 import { failedAttempt } from '../run/failed-attempt.ts';
 import type { Route } from '../continuation/plan.ts';
-import { prefillOf } from '@millrace/formats/prefill';
-import { wireFormats } from '@millrace/formats/formats';
+import { providerFormats } from '@millrace/formats/provider-formats';
 import type { CallOptions, Policy } from '../run/run.ts';
 import { createTargetAccess } from './gate.ts';
 import { createAsk } from './health/ask.ts';
@@ -141,7 +140,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       const key = targetKey(target);
       const attempt = startAttempt({
         dispatcher: pool,
-        provider: wireFormats[config.api],
+        format: providerFormats[config.api],
         call: {
           body,
           stream: activation.data.stream,
@@ -204,6 +203,9 @@ export function createUpstreams(options: UpstreamsOptions) {
 }
 
 const nothing = (): void => {};
+
+const prefillOf = ({ api, baseUrl }: ProviderConfig, model: string): Prefill =>
+  providerFormats[api].prefillOf({ baseUrl, model });
 
 /** Each of them once, whichever models name it. */
 function targetsAt(provider: string, models: Readonly<Record<string, ModelConfig>>): Target[] {

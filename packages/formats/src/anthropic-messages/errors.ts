@@ -58,7 +58,12 @@ const isError = (body: unknown): boolean =>
 
 /** As the shared table reads it, with OpenAI's code and param for Anthropic's types. */
 function read(status: number, reason: Reason, asked: Asked): ReadError {
-  const read = judge(status, reason, asked);
+  const { code: judged, ...judgement } = judge(status, reason, asked);
+  // This format sends none: the words quote what the client sent.
+  const read = {
+    ...judgement,
+    code: judged === 'stream_options_refused' ? ('upstream_rejected' as const) : judged,
+  };
   const { type, error, told, requestId } = reason;
   const known =
     type !== undefined && Object.hasOwn(errorTypes, type) ? errorTypes[type] : undefined;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { anthropic } from './provider.ts';
+import { anthropicMessages } from './provider.ts';
 import type { ProviderCall } from '../port.ts';
 
 const call = (body: Record<string, unknown>, more: Partial<ProviderCall> = {}): ProviderCall => ({
@@ -20,14 +20,14 @@ it.each([
   ['https://api.anthropic.com/v1', '/v1/messages'],
   ['https://proxy.example/anthropic', '/anthropic/v1/messages'],
 ])('the base URL %s leads to %s', (baseUrl, path) => {
-  expect(anthropic.request(call({}, { baseUrl }))).toMatchObject({
+  expect(anthropicMessages.request(call({}, { baseUrl }))).toMatchObject({
     path,
     headers: { 'x-api-key': 'key-1', 'anthropic-version': '2023-06-01' },
   });
 });
 
 it('what cannot be said in Anthropic is a fault of the target, with the member in its error', () => {
-  expect(anthropic.request(call({ n: 2 }))).toEqual({
+  expect(anthropicMessages.request(call({ n: 2 }))).toEqual({
     code: 'target_unsuited',
     httpStatus: 400,
     message: expect.stringContaining("'n'"),

@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import type { Verdict } from '../port.ts';
 import type { Delta } from './chunks.ts';
 import { messageDelta, messageStart, messageStop, ping, text } from './events.fixture.ts';
-import { createStreamReader } from './stream.ts';
+import { readStream } from './stream.ts';
 import type { StreamCall } from './stream.ts';
 
 export type Read = {
@@ -35,7 +35,7 @@ export function gather(
 ): Read & { given: Given[] } {
   const given: Given[] = [];
   const usages: ChatCompletionChunk[] = [];
-  const reader = createStreamReader(
+  const reader = readStream(
     { ...asked, ...call },
     {
       plain: (line, content) => given.push({ line, content }),

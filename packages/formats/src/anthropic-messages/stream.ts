@@ -1,9 +1,10 @@
-import { visibility } from '../openai-chat/chunk.ts';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { damagedEvent, readEvent } from '../event-stream/read-event.ts';
-import { createEventStreamParser } from '../event-stream/parser.ts';
+import type { JsonObject } from '@millrace/shared/domain/json';
+import { readAnswer, truncated } from '../event-stream/answer-reader.ts';
+import type { AnswerDecoder, Taken } from '../event-stream/answer-reader.ts';
 import type { UpstreamEvent } from '../event-stream/parser.ts';
+import { visibility } from '../openai-chat/chunk.ts';
 import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
 import { createBlockReader } from './blocks.ts';
 import { completionId, createChunkWriter } from './chunks.ts';
@@ -13,193 +14,162 @@ import { joinPrefilled, strippedFrom } from './prefill.ts';
 import { countsAnswer, finishReasonOf, mergeUsage, refusalOf, toOpenAiUsage } from './usage.ts';
 import type { Usage } from './usage.ts';
 
-/** Bytes of one event: a server tool's result can come in one. */
-const maxEventBytes = 16 * 1024 * 1024;
-
-type Json = Readonly<Record<string, unknown>>;
-
 /** What a reader needs to know of the call. */
 export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'prefill' | 'identity'>;
 
 /** Reads Anthropic's events and writes OpenAI's chunks. */
-export function createStreamReader(
-  { body, model, prefill, identity }: StreamCall,
+export const readStream = (
+  call: StreamCall,
   sink: AnswerSink,
   now: () => number = Date.now,
-): StreamReader {
-  const joined = joinPrefilled(prefill ? strippedFrom(body) : '');
-  let blocks = createBlockReader();
-  let writer: ChunkWriter | undefined;
-  let messageId: unknown;
-  let usage: Usage = {};
+): StreamReader => readAnswer(new MessageDecoder(call, sink, now));
+
+/** Events that are a part of a message, or a sign of life: an error is none of them. */
+const messageEvents: ReadonlySet<unknown> = new Set([
+  'ping',
+  'message_start',
+  'content_block_start',
+  'content_block_delta',
+  'content_block_stop',
+  'message_delta',
+  'message_stop',
+]);
+
+const typeOf = (event: UpstreamEvent, value: JsonObject): unknown => value['type'] ?? event.event;
+
+class MessageDecoder implements AnswerDecoder {
+  private readonly call: StreamCall;
+  private readonly sink: AnswerSink;
+  private readonly now: () => number;
+  private readonly joined: ReturnType<typeof joinPrefilled>;
+  private blocks = createBlockReader();
+  private writer: ChunkWriter | undefined;
+  private messageId: unknown;
+  private usage: Usage = {};
   /** The usage is of more than the answer's beginning. */
-  let isCounted = false;
-  let finishReason: string | undefined;
-  let isShown = false;
-  let events = 0;
-  let verdict: Verdict | undefined;
+  private isCounted = false;
+  private finishReason: string | undefined;
+  private isShown = false;
+
+  constructor(call: StreamCall, sink: AnswerSink, now: () => number) {
+    this.call = call;
+    this.sink = sink;
+    this.now = now;
+    this.joined = joinPrefilled(call.prefill ? strippedFrom(call.body) : '');
+  }
+
+  get finished(): boolean {
+    return this.finishReason !== undefined;
+  }
+
+  /** Of an answer whose usage was reported nothing is missing, whatever broke off behind it. */
+  completed(): Verdict {
+    const usage = this.isCounted ? toOpenAiUsage(this.usage) : undefined;
+    if (usage && this.writer) this.sink.usage(this.writer.usage(usage));
+    return {
+      kind: 'completed',
+      finishReason: this.finishReason ?? null,
+      usage,
+      ...(!usage && { isCut: true as const }),
+    };
+  }
+
+  /** Other providers' `[DONE]` says nothing here: `message_stop` does. */
+  done(): Taken {
+    return 'ignored';
+  }
+
+  faultIn(event: UpstreamEvent, value: JsonObject | undefined): Fault | undefined {
+    if (!value || messageEvents.has(typeOf(event, value))) return undefined;
+    return errorFault(value, { body: this.call.body });
+  }
+
+  take(value: JsonObject, event: UpstreamEvent): Taken {
+    switch (typeOf(event, value)) {
+      case 'ping':
+        return 'ignored';
+      case 'message_start':
+        return this.startMessage(value['message']);
+      case 'content_block_start':
+        return this.show(this.blocks.start(value['index'], value['content_block']));
+      case 'content_block_delta':
+        return this.show(this.blocks.delta(value['index'], value['delta']));
+      case 'content_block_stop':
+        return this.show(this.blocks.stop(value['index']));
+      case 'message_delta':
+        return this.endMessage(value);
+      case 'message_stop':
+        return this.finished ? 'completed' : truncated('without a stop_reason');
+      default:
+        return undefined;
+    }
+  }
+
+  private startMessage(message: unknown): Taken {
+    const started: JsonObject = isJsonObject(message) ? message : {};
+    if (this.writer && started['id'] === this.messageId) return undefined;
+    if (this.writer && this.isShown) {
+      // Something on the way asked anew, and joined the second answer to a part of the first.
+      return truncated('in the middle, and began another one');
+    }
+    this.blocks = createBlockReader();
+    this.usage = mergeUsage({}, started['usage']);
+    this.isCounted = false;
+    const answer = this.writer ?? this.begin(started);
+    this.messageId = started['id'];
+    // The prompt is paid for from here on, however the answer ends.
+    if (Object.keys(this.usage).length > 0) {
+      this.sink.usage(answer.usage(toOpenAiUsage(this.usage)));
+    }
+    return undefined;
+  }
+
+  private endMessage(event: JsonObject): Taken {
+    this.usage = mergeUsage(this.usage, event['usage']);
+    this.isCounted ||= countsAnswer(event['usage']);
+    const delta: JsonObject = isJsonObject(event['delta']) ? event['delta'] : {};
+    const reason = finishReasonOf(delta['stop_reason']);
+    if (reason === undefined || this.finished) return undefined;
+    this.finishReason = reason;
+    for (const rest of this.blocks.end()) this.show(rest);
+    const refusal = refusalOf(delta['stop_details']);
+    this.write(this.writer ?? this.begin({}), refusal === undefined ? {} : { refusal }, reason);
+    return undefined;
+  }
 
   /** Begins the answer, at the latest with its first piece. */
-  function begin(message: Json): ChunkWriter {
-    const { id, model: named } = message;
-    messageId = id;
-    writer = createChunkWriter({
+  private begin({ id, model }: JsonObject): ChunkWriter {
+    const { identity } = this.call;
+    this.messageId = id;
+    this.writer = createChunkWriter({
       id: identity?.id ?? completionId(id),
-      created: identity?.created ?? Math.floor(now() / 1000),
-      model: identity?.model ?? (typeof named === 'string' && named !== '' ? named : model),
+      created: identity?.created ?? Math.floor(this.now() / 1000),
+      model:
+        identity?.model ?? (typeof model === 'string' && model !== '' ? model : this.call.model),
     });
-    say(writer, { role: 'assistant', content: '', refusal: null });
-    return writer;
+    this.write(this.writer, { role: 'assistant', content: '', refusal: null });
+    return this.writer;
   }
 
-  function show(delta: Delta | undefined): void {
-    if (!delta) return;
-    const answer = writer ?? begin({});
+  private show(delta: Delta | 'damaged' | undefined): Taken {
+    if (delta === 'damaged' || !delta) return delta;
+    const answer = this.writer ?? this.begin({});
     if (delta.content === undefined) {
-      say(answer, delta);
-      return;
+      this.write(answer, delta);
+      return undefined;
     }
     // A delta with content has nothing else.
-    const content = joined.push(delta.content);
-    if (content === '') return;
-    isShown = true;
-    sink.plain(answer.content(content), content);
+    const content = this.joined.push(delta.content);
+    if (content === '') return undefined;
+    this.isShown = true;
+    this.sink.plain(answer.content(content), content);
+    return undefined;
   }
 
-  function showRead(delta: Delta | 'damaged' | undefined): void {
-    if (delta !== 'damaged') show(delta);
-    else if (finishReason === undefined) verdict = damagedEvent;
-  }
-
-  function say(answer: ChunkWriter, delta: Delta, finishReason?: string): void {
+  private write(answer: ChunkWriter, delta: Delta, finishReason?: string): void {
     const { text, chunk } = answer.delta(delta, finishReason);
     const visible = visibility(chunk) === 'visible';
-    isShown ||= visible;
-    sink.chunk(text, chunk, visible);
-  }
-
-  function startMessage(message: unknown): void {
-    const started: Json = isJsonObject(message) ? message : {};
-    if (writer && started['id'] === messageId) return;
-    if (writer && isShown) {
-      // Something on the way asked anew, and joined the second answer to a part of the first.
-      verdict = truncated('in the middle, and began another one');
-      return;
-    }
-    blocks = createBlockReader();
-    usage = mergeUsage({}, started['usage']);
-    isCounted = false;
-    const answer = writer ?? begin(started);
-    messageId = started['id'];
-    // The prompt is paid for from here on, however the answer ends.
-    if (Object.keys(usage).length > 0) sink.usage(answer.usage(toOpenAiUsage(usage)));
-  }
-
-  function endMessage(event: Json): void {
-    usage = mergeUsage(usage, event['usage']);
-    isCounted ||= countsAnswer(event['usage']);
-    const delta: Json = isJsonObject(event['delta']) ? event['delta'] : {};
-    const reason = finishReasonOf(delta['stop_reason']);
-    if (reason === undefined || finishReason !== undefined) return;
-    finishReason = reason;
-    for (const rest of blocks.end()) show(rest);
-    const refusal = refusalOf(delta['stop_details']);
-    say(writer ?? begin({}), refusal === undefined ? {} : { refusal }, reason);
-  }
-
-  function complete(reason: string): Verdict {
-    const told = isCounted ? toOpenAiUsage(usage) : undefined;
-    if (told && writer) sink.usage(writer.usage(told));
-    return { kind: 'completed', finishReason: reason, usage: told, ...(!told && { isCut: true }) };
-  }
-
-  function onEvent(upstream: UpstreamEvent): void {
-    if (verdict) return;
-    const read = readEvent(upstream);
-    // Other providers' `[DONE]` says nothing here: message_stop does.
-    if (read.kind === 'nothing' || read.kind === 'done') return;
-    // Behind the stop_reason no part of the answer can be missing.
-    if (read.kind === 'damaged') {
-      if (finishReason === undefined) verdict = damagedEvent;
-      return;
-    }
-    const event = read.value;
-    const type = event['type'] ?? upstream.event;
-    if (type === 'ping') return;
-    events += 1;
-    switch (type) {
-      case 'message_start':
-        startMessage(event['message']);
-        break;
-      case 'content_block_start':
-        showRead(blocks.start(event['index'], event['content_block']));
-        break;
-      case 'content_block_delta':
-        showRead(blocks.delta(event['index'], event['delta']));
-        break;
-      case 'content_block_stop':
-        show(blocks.stop(event['index']));
-        break;
-      case 'message_delta':
-        endMessage(event);
-        break;
-      case 'message_stop':
-        verdict =
-          finishReason === undefined ? truncated('without a stop_reason') : complete(finishReason);
-        break;
-      default: {
-        const error = errorFault(event, { body });
-        // After the stop_reason the answer is whole: nothing that follows can break it.
-        if (error && finishReason !== undefined) verdict = complete(finishReason);
-        else if (error) verdict = { kind: 'fault', fault: error };
-      }
-    }
-  }
-
-  const parser = createEventStreamParser({
-    onEvent,
-    onStray: (data) => onEvent({ data }),
-    maxEventBytes,
-  });
-
-  return {
-    get finished() {
-      return finishReason !== undefined;
-    },
-    push(bytes) {
-      try {
-        parser.push(bytes);
-      } catch {
-        verdict ??= fault(
-          'upstream_response_too_large',
-          'The provider sent an event that is larger than this server reads.',
-        );
-      }
-      return verdict;
-    },
-    end() {
-      try {
-        parser.end();
-      } catch {
-        // Too large: told below as what it is to the reader, an answer that has no end.
-      }
-      verdict ??= judgeEnd();
-      return verdict;
-    },
-  };
-
-  function judgeEnd(): Verdict {
-    if (finishReason !== undefined) return complete(finishReason);
-    return events === 0
-      ? fault('upstream_invalid_response', 'The provider answered a stream request with no event.')
-      : truncated('before it was complete');
+    this.isShown ||= visible;
+    this.sink.chunk(text, chunk, visible);
   }
 }
-
-const fault = (code: Fault['code'], message: string): Verdict => ({
-  kind: 'fault',
-  fault: { code, message },
-});
-
-const truncated = (how: string): Verdict =>
-  fault('upstream_truncated', `The provider ended its answer ${how}.`);

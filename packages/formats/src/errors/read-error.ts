@@ -1,6 +1,8 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { classifyStatus, faultTable } from '@millrace/shared/domain/fault';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+import type { Headers } from '../port.ts';
+import { readRetryAfter } from '../rate-limits.ts';
 import { meaningOf } from './dialects.ts';
 import { findReason, reasonInBody } from './reason.ts';
 import type { Reason } from './reason.ts';
@@ -13,7 +15,7 @@ export type ReadError = {
   error: OpenAiError | undefined;
   /** What a body says that is no JSON, in one line. */
   words?: string;
-  /** Milliseconds that the body asks to wait. */
+  /** Milliseconds that the provider asks to wait. */
   retryAfterMs?: number;
 };
 
@@ -55,6 +57,12 @@ export function faultInAnswer(error: unknown, asked: Asked = {}): Fault {
     ...(status !== undefined && { httpStatus: status }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
+}
+
+/** What a header says counts, as providers round in words. */
+export function withRetryAfter(read: ReadError, headers: Headers, now = Date.now()): ReadError {
+  const retryAfterMs = readRetryAfter(headers, now);
+  return retryAfterMs === undefined ? read : { ...read, retryAfterMs };
 }
 
 /** As `readErrorBody`, for a reason that was found by other ways. */

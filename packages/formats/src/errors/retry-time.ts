@@ -1,5 +1,5 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { readSpan } from '../headers.ts';
+import { readSpan } from '../rate-limits.ts';
 import type { Reason } from './reason.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { Headers } from '../headers.ts';
+import type { Headers } from '../port.ts';
 
 /** How an answer to a request for a stream is to be read: event by event, or as a whole. */
 export type AnswerKind = 'stream' | 'whole';

@@ -70,98 +70,111 @@ const MAX_BYTES_PER_UNIT = 3;
  * TextDecoder and replaces broken UTF-8 in the same way. Measured, with the reason for not having a
  * parser of our own: docs/decisions/2026-11-20-sse-parser.md.
  */
-export function createEventStreamParser(options: EventStreamOptions): EventStreamParser {
-  const { onEvent, onComment, onStray, maxEventBytes } = options;
-  const decoder = new StringDecoder('utf8');
-  let failure: EventTooLargeError | undefined;
-  let ended = false;
-  /** The bytes of a character that the last packet ended in. */
-  let tail: Uint8Array = none;
-  let isDamaged = false;
-  /** The beginning of a line that is no field, as far as is known. */
-  let held = '';
-  /** The library has the beginning of a line that is one. */
-  let isInField = false;
+export const createEventStreamParser = (options: EventStreamOptions): EventStreamParser =>
+  new BoundedParser(options);
 
-  const parser = createParser({
-    onEvent(event) {
-      if (failure) return;
-      if (isLongerThan(event.data, maxEventBytes)) failure = new EventTooLargeError(maxEventBytes);
-      else if (jsonExcess(event.data, answerBounds))
-        failure = new EventTooLargeError(maxEventBytes, `${answerBounds.values} values`);
-      else if (isDamaged && event.data.includes(replacement)) onEvent({ ...event, isDamaged });
-      else onEvent(event);
-    },
-    onComment,
-    // Unknown fields and odd `retry` values come here too: the standard says to ignore them.
-    onError({ type, field = '', value = '', line = '' }) {
-      if (type === 'unknown-field' && isStray(field, value) && !failure) onStray?.(line);
-      if (type !== 'max-buffer-size-exceeded') return;
-      failure ??= new EventTooLargeError(maxEventBytes);
-    },
-    // Counts characters, and there are never more of them than bytes: so this never refuses an
-    // event that fits. It only keeps one that never ends from growing; onEvent has the exact bound.
-    maxBufferSize: maxEventBytes + OVERHEAD,
-  });
+class BoundedParser implements EventStreamParser {
+  private readonly options: EventStreamOptions;
+  private readonly parser: ReturnType<typeof createParser>;
+  private readonly decoder = new StringDecoder('utf8');
+  private failure: EventTooLargeError | undefined;
+  private ended = false;
+  /** The bytes of a character that the last packet ended in. */
+  private tail: Uint8Array = none;
+  private isDamaged = false;
+  /** The beginning of a line that is no field, as far as is known. */
+  private held = '';
+  /** The library has the beginning of a line that is one. */
+  private isInField = false;
+
+  constructor(options: EventStreamOptions) {
+    this.options = options;
+    this.parser = createParser({
+      onEvent: (event) => this.onEvent(event),
+      onComment: options.onComment,
+      // Unknown fields and odd `retry` values come here too: the standard says to ignore them.
+      onError: ({ type, field = '', value = '', line = '' }) => {
+        if (type === 'max-buffer-size-exceeded') {
+          this.failure ??= new EventTooLargeError(options.maxEventBytes);
+        } else if (type === 'unknown-field' && isStray(field, value) && !this.failure) {
+          options.onStray?.(line);
+        }
+      },
+      // Counts characters, and there are never more of them than bytes: so this never refuses an
+      // event that fits. It only keeps one that never ends from growing; onEvent has the exact bound.
+      maxBufferSize: options.maxEventBytes + OVERHEAD,
+    });
+  }
+
+  push(bytes: Uint8Array): void {
+    if (this.ended) throw new Error('push() after end()');
+    this.feedLines(this.decode(bytes));
+  }
+
+  end(): void {
+    if (this.ended) return;
+    this.ended = true;
+    // The standard drops an event that no blank line ends. Real providers leave out the last
+    // newline or two, usually after `data: [DONE]`, so it is delivered here: the first newline
+    // ends an open line, the second the event. The price: where the body was cut in mid-event,
+    // what comes out is the part that arrived, and it is the reader's JSON.parse that tells.
+    this.isDamaged ||= this.tail.length > 0;
+    this.feedLines(`${this.decoder.end()}\n\n`);
+  }
+
+  private onEvent(event: UpstreamEvent): void {
+    if (this.failure) return;
+    const { onEvent, maxEventBytes } = this.options;
+    if (isLongerThan(event.data, maxEventBytes)) {
+      this.failure = new EventTooLargeError(maxEventBytes);
+    } else if (jsonExcess(event.data, answerBounds)) {
+      this.failure = new EventTooLargeError(maxEventBytes, `${answerBounds.values} values`);
+    } else if (this.isDamaged && event.data.includes(replacement)) {
+      onEvent({ ...event, isDamaged: true });
+    } else onEvent(event);
+  }
 
   /** A provider may send U+FFFD itself; only where it stands for other bytes is something lost. */
-  function decode(bytes: Uint8Array): string {
+  private decode(bytes: Uint8Array): string {
     if (bytes.length === 0) return '';
-    const text = decoder.write(bytes);
-    const before = tail;
-    tail = endsInCharacter(bytes) ? none : openCharacter(Buffer.concat([before, bytes]));
+    const text = this.decoder.write(bytes);
+    const before = this.tail;
+    this.tail = endsInCharacter(bytes) ? none : openCharacter(Buffer.concat([before, bytes]));
     // indexOf, as includes costs several times as much for one character.
-    if (!isDamaged && text.indexOf(replacement) !== -1) {
+    if (!this.isDamaged && text.indexOf(replacement) !== -1) {
       const read = Buffer.concat([before, bytes]);
-      isDamaged = !isUtf8(read.subarray(0, read.length - tail.length));
+      this.isDamaged = !isUtf8(read.subarray(0, read.length - this.tail.length));
     }
     return text;
   }
 
-  function feed(text: string): void {
-    throwFailure();
-    parser.feed(text);
-    throwFailure();
-  }
-
   /** The library drops a line that is no field unseen where it comes in parts: so it gets it as a whole. */
-  function feedLines(text: string): void {
+  private feedLines(text: string): void {
     const last = text.charCodeAt(text.length - 1);
-    if (held === '' && (last === LF || last === CR)) {
-      isInField = false;
-      feed(text);
+    if (this.held === '' && (last === LF || last === CR)) {
+      this.isInField = false;
+      this.feed(text);
       return;
     }
-    const all = held + text;
+    const all = this.held + text;
     const end = Math.max(all.lastIndexOf('\n'), all.lastIndexOf('\r')) + 1;
-    if (end > 0) isInField = false;
-    isInField ||= isField(all.slice(end, end + longestName));
-    held = isInField ? '' : all.slice(end);
-    feed(isInField ? all : all.slice(0, end));
-    if (held.length > maxStrayChars) failure ??= new EventTooLargeError(maxStrayChars);
-    throwFailure();
+    if (end > 0) this.isInField = false;
+    this.isInField ||= isField(all.slice(end, end + longestName));
+    this.held = this.isInField ? '' : all.slice(end);
+    this.feed(this.isInField ? all : all.slice(0, end));
+    if (this.held.length > maxStrayChars) this.failure ??= new EventTooLargeError(maxStrayChars);
+    this.throwFailure();
   }
 
-  function throwFailure(): void {
-    if (failure) throw failure;
+  private feed(text: string): void {
+    this.throwFailure();
+    this.parser.feed(text);
+    this.throwFailure();
   }
 
-  return {
-    push(bytes) {
-      if (ended) throw new Error('push() after end()');
-      feedLines(decode(bytes));
-    },
-    end() {
-      if (ended) return;
-      ended = true;
-      // The standard drops an event that no blank line ends. Real providers leave out the last
-      // newline or two, usually after `data: [DONE]`, so it is delivered here: the first newline
-      // ends an open line, the second the event. The price: where the body was cut in mid-event,
-      // what comes out is the part that arrived, and it is the reader's JSON.parse that tells.
-      isDamaged ||= tail.length > 0;
-      feedLines(`${decoder.end()}\n\n`);
-    },
-  };
+  private throwFailure(): void {
+    if (this.failure) throw this.failure;
+  }
 }
 
 const LF = 0x0a;

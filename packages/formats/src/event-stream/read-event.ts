@@ -2,14 +2,13 @@ import type { JsonObject } from '@millrace/shared/domain/json';
 import { parseShallow, isJsonObject } from '@millrace/shared/domain/json';
 import { readableMembers } from '@millrace/shared/domain/json-text';
 import type { UpstreamEvent } from './parser.ts';
-import type { Verdict } from '../port.ts';
 
 /**
  * What may be dropped of a provider's event stream, and what is a fault, for every wire format.
  *
  * An event is dropped only where it cannot have carried a part of the answer: it is a ping, it has no
  * data, or the part of it that can be read says that it has no choices. Any other event that cannot be
- * read may have carried one: the attempt ends with `damagedEvent`, and another attempt goes on behind
+ * read may have carried one: the attempt ends, and another attempt goes on behind
  * the last character that was read. Behind the finish_reason of every choice nothing can be missing.
  */
 export type ReadEvent =
@@ -34,15 +33,6 @@ export function readEvent({ event, data, isDamaged }: UpstreamEvent): ReadEvent 
   if (value === null || isPingName(event) || isPingName(text)) return nothing;
   return value === undefined && saysThatItIsEmpty(text) ? nothing : damaged;
 }
-
-/** An event that cannot be read ends the attempt with this. */
-export const damagedEvent: Verdict = {
-  kind: 'fault',
-  fault: {
-    code: 'upstream_invalid_response',
-    message: 'The provider sent an event that cannot be read.',
-  },
-};
 
 /** Names and texts by which providers keep a silent connection alive, beside comments. */
 const pings = /^\W*(ping|heart-?beat|keep-?alive)\W*$/i;

@@ -1,24 +1,40 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { errorOf } from './chunk.ts';
-import { faultInAnswer } from '../errors/read-error.ts';
-import type { Asked } from '../errors/read-error.ts';
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
+import { faultInAnswer, readErrorBody, withRetryAfter } from '../errors/read-error.ts';
+import type { ReadError } from '../errors/read-error.ts';
 import { saysWhy } from '../errors/reason.ts';
-import type { Verdict } from '../port.ts';
+import type { AnsweredCall, ErrorResponse } from '../port.ts';
+import { errorOf } from './chunk.ts';
+import { addsStreamOptions } from './stream-options.ts';
 
-/** The fault that an error inside an answer is. `asked`: the call that it answers. */
-export const fromErrorEvent = (error: unknown, asked: Asked): Verdict => ({
-  kind: 'fault',
-  fault: faultInAnswer(error, asked),
-});
+/** The error in a response with an error status. */
+export function readError({ status, headers, text }: ErrorResponse, call: AnsweredCall): ReadError {
+  const read = readErrorBody(status, text, { body: call.body });
+  return withRetryAfter({ ...read, code: codeFor(read.code, call) }, headers);
+}
 
 /**
- * The error that stands in the place of an answer or of a piece of it; undefined where there is none.
- * `event`: the name of the event that it came in.
+ * The fault that an error inside an answer is: the body of a response with a success status, or an event of a
+ * stream, which `event` names. Undefined where there is no error.
  */
-export function errorInJson(answer: unknown, event?: string): object | undefined {
+export function faultIn(answer: unknown, call: AnsweredCall, event?: string): Fault | undefined {
+  const error = errorInJson(answer, event);
+  if (error === undefined) return undefined;
+  const fault = faultInAnswer(error, { body: call.body });
+  return { ...fault, code: codeFor(fault.code, call) };
+}
+
+function errorInJson(answer: unknown, event: string | undefined): unknown {
   const error = errorOf(answer);
-  if (error !== undefined || !isJsonObject(answer)) return error;
+  if (error !== undefined) return error;
+  // What an event of this name says is the error, whatever it is.
   if (event === 'error') return answer;
   const mayBe = event === undefined || event === 'message';
-  return mayBe && !('choices' in answer) && saysWhy(answer) ? answer : undefined;
+  return mayBe && isJsonObject(answer) && !('choices' in answer) && saysWhy(answer)
+    ? answer
+    : undefined;
 }
+
+/** A refusal of `stream_options` is about what we add to the request only where the client sent none of them. */
+const codeFor = (code: FaultCode, call: AnsweredCall): FaultCode =>
+  code === 'stream_options_refused' && !addsStreamOptions(call) ? 'upstream_rejected' : code;

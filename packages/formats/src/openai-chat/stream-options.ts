@@ -1,5 +1,5 @@
 import { memberText, setMembers } from '@millrace/shared/domain/json-text';
-import type { ProviderCall } from '../port.ts';
+import type { AnsweredCall, ProviderCall } from '../port.ts';
 
 /**
  * The request's `stream_options` as they go upstream, as JSON text: with usage asked for, which the ledger
@@ -14,7 +14,7 @@ export function streamOptionsFor({ body, omitsStreamOptions }: ProviderCall): st
 }
 
 /** Whether all that a call has in its `stream_options` is what we ask for: a refusal of it is ours. */
-export function addsStreamOptions({ body, stream, omitsStreamOptions }: ProviderCall): boolean {
+export function addsStreamOptions({ body, stream, omitsStreamOptions }: AnsweredCall): boolean {
   if (!stream || omitsStreamOptions) return false;
   const own = memberText(body, 'stream_options') ?? '{}';
   return /^(null|\{\s*("include_usage"\s*:\s*(true|false)\s*)?\})$/.test(own);

@@ -1,5 +1,11 @@
+import type { Fault } from '@millrace/shared/domain/fault';
+import { isJsonObject, itemsOf, parseShallow } from '@millrace/shared/domain/json';
 import type { JsonObject } from '@millrace/shared/domain/json';
-import { parseShallow, isJsonObject, itemsOf } from '@millrace/shared/domain/json';
+import { memberText, singleLine } from '@millrace/shared/domain/json-text';
+import { readAnswer, truncated } from '../event-stream/answer-reader.ts';
+import type { AnswerDecoder, Taken } from '../event-stream/answer-reader.ts';
+import type { UpstreamEvent } from '../event-stream/parser.ts';
+import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
 import {
   choiceIndex,
   deltaOf,
@@ -10,164 +16,119 @@ import {
   usageOf,
   visibility,
 } from './chunk.ts';
+import { createChunkRepair } from './chunk-repair.ts';
+import type { ChunkRepair } from './chunk-repair.ts';
 import { contentIn, templateOf, withContent } from './chunk-template.ts';
 import type { ChunkTemplate } from './chunk-template.ts';
-import type { Fault } from '@millrace/shared/domain/fault';
-import { memberText, singleLine } from '@millrace/shared/domain/json-text';
-import { damagedEvent, readEvent } from '../event-stream/read-event.ts';
-import type { ReadEvent } from '../event-stream/read-event.ts';
-import { createEventStreamParser } from '../event-stream/parser.ts';
-import type { UpstreamEvent } from '../event-stream/parser.ts';
+import { faultIn } from './errors.ts';
 import { createIdentity } from './identity.ts';
-import type { AnswerSink, ProviderCall, StreamReader, Verdict } from '../port.ts';
-import { createChunkRepair } from './chunk-repair.ts';
-import { errorInJson, fromErrorEvent } from './errors.ts';
-
-/** Bytes of one event: a whole answer can come in one, with its reasoning and its tool calls. */
-const maxEventBytes = 16 * 1024 * 1024;
+import type { Identity } from './identity.ts';
 
 /** Chunks that may wait for the provider's identity; past it one of ours is taken. */
 const maxEarly = 16;
 
 /** Reads the chunks of an OpenAI stream. */
-export function readStream(call: ProviderCall, sink: AnswerSink): StreamReader {
-  const choices = choicesAsked(call.body);
-  const finished = new Set<number>();
-  const seen = new Set<number>();
-  let finishReason: string | null = null;
-  let usage: unknown;
-  const identity = createIdentity(call);
-  const { repair, usageChunk } = createChunkRepair(call, identity);
+export const readStream = (call: ProviderCall, sink: AnswerSink): StreamReader =>
+  readAnswer(new ChunkDecoder(call, sink));
+
+class ChunkDecoder implements AnswerDecoder {
+  private readonly call: ProviderCall;
+  private readonly sink: AnswerSink;
+  private readonly identity: Identity;
+  private readonly chunks: ChunkRepair;
+  private readonly choices: number;
+  private readonly ended = new Set<number>();
+  private readonly seen = new Set<number>();
+  private finishReason: string | null = null;
+  private usage: unknown;
   /** Of chunks that add nothing but content: as they come, and as readers get them where that differs. */
-  let template: { read: ChunkTemplate; shown: ChunkTemplate | undefined } | undefined;
+  private template: { read: ChunkTemplate; shown: ChunkTemplate | undefined } | undefined;
   /** Chunks in which nothing is visible, from before the provider has told its identity. */
-  let early: { text: string; chunk: JsonObject }[] = [];
-  let events = 0;
-  let verdict: Verdict | undefined;
+  private early: { text: string; chunk: JsonObject }[] = [];
 
-  /** Something behind the last finish_reason could not be read. */
-  let isCut = false;
-
-  const completed = (): Verdict => ({
-    kind: 'completed',
-    finishReason,
-    usage,
-    ...(isCut && { isCut }),
-  });
-  const isFinished = () => finished.size >= choices;
-  /** With `[DONE]`, it is the provider's word how many choices there are: some pass over `n`. */
-  const isEnded = () => finished.size > 0 && finished.size >= seen.size;
-
-  function onEvent(event: UpstreamEvent): void {
-    if (verdict) return;
-    if (template && event.event !== 'error' && !event.isDamaged) {
-      const content = contentIn(template.read, event.data);
-      if (content !== undefined) {
-        sink.plain(template.shown ? withContent(template.shown, content) : event.data, content);
-        return;
-      }
-    }
-    const read = readEvent(event);
-    if (read.kind === 'nothing') return;
-    events += 1;
-    if (read.kind === 'done') {
-      verdict = isEnded() ? completed() : truncated('without a finish_reason');
-      return;
-    }
-    const error = errorIn(event, read);
-    if (error === undefined && read.kind === 'json' && isReadable(read.value)) {
-      take(singleLine(event.data), read.value);
-      return;
-    }
-    // After the finish_reason the answer is whole: nothing that follows can break it.
-    if (isFinished()) isCut = true;
-    if (isFinished() && error === undefined) return;
-    if (isFinished()) verdict = completed();
-    else verdict = error === undefined ? damagedEvent : fromErrorEvent(error, { body: call.body });
+  constructor(call: ProviderCall, sink: AnswerSink) {
+    this.call = call;
+    this.sink = sink;
+    this.identity = createIdentity(call);
+    this.chunks = createChunkRepair(call, this.identity);
+    this.choices = choicesAsked(call.body);
   }
 
-  function take(text: string, chunk: JsonObject): void {
-    const told = usageOf(chunk);
-    usage = told ?? usage;
+  get finished(): boolean {
+    return this.ended.size >= this.choices;
+  }
+
+  completed(isCut: boolean): Verdict {
+    const { finishReason, usage } = this;
+    return { kind: 'completed', finishReason, usage, ...(isCut && { isCut }) };
+  }
+
+  takeText({ event, data, isDamaged }: UpstreamEvent): boolean {
+    if (!this.template || event === 'error' || isDamaged) return false;
+    const { read, shown } = this.template;
+    const content = contentIn(read, data);
+    if (content === undefined) return false;
+    this.sink.plain(shown ? withContent(shown, content) : data, content);
+    return true;
+  }
+
+  faultIn({ event, data }: UpstreamEvent, value: JsonObject | undefined): Fault | undefined {
+    if (value) return faultIn(value, this.call, event);
+    return event === 'error' ? faultIn(data, this.call, event) : undefined;
+  }
+
+  /** It is the provider's word how many choices there are: some ignore `n`. */
+  done(): Taken {
+    const isWhole = this.ended.size > 0 && this.ended.size >= this.seen.size;
+    return isWhole ? 'completed' : truncated('without a finish_reason');
+  }
+
+  take(chunk: JsonObject, { data }: UpstreamEvent): Taken {
+    if (!isReadable(chunk)) return 'damaged';
+    const text = singleLine(data);
+    const usage = usageOf(chunk);
+    this.usage = usage ?? this.usage;
     const isChunk = chunk['choices'] !== undefined && chunk['choices'] !== null;
     // Without choices it is no part of the answer: a ping in the provider's own words.
-    if (!isChunk && told === undefined) return;
+    if (!isChunk && usage === undefined) return undefined;
+    if (this.waitsForIdentity(text, chunk)) return undefined;
+    if (isChunk && !isUsageOnly(chunk)) this.pass(text, chunk);
+    // Also of a chunk that has it beside a part of the answer: a client that did not ask for it gets none.
+    if (usage !== undefined) this.sink.usage(this.chunks.usageChunk(text, chunk));
+    return undefined;
+  }
+
+  /** Keeps the chunk until the identity is known; passes on what was kept as soon as it is. */
+  private waitsForIdentity(text: string, chunk: JsonObject): boolean {
+    const { identity } = this;
     if (!identity.isKnown) {
       identity.learn(chunk);
-      if (!identity.isKnown && early.length < maxEarly && isPreamble(chunk)) {
-        early.push({ text, chunk });
-        return;
+      if (!identity.isKnown && this.early.length < maxEarly && isPreamble(chunk)) {
+        this.early.push({ text, chunk });
+        return true;
       }
       identity.settle();
     }
-    const waiting = early;
-    early = [];
-    for (const one of waiting) pass(one.text, one.chunk);
-    if (isChunk && !isUsageOnly(chunk)) pass(text, chunk);
-    // Also of a chunk that has it beside a part of the answer: who did not ask for it gets none.
-    if (told !== undefined) sink.usage(usageChunk(text, chunk));
+    const waiting = this.early;
+    if (waiting.length > 0) this.early = [];
+    for (const one of waiting) this.pass(one.text, one.chunk);
+    return false;
   }
 
-  function pass(text: string, chunk: JsonObject): void {
-    for (const [place, choice] of itemsOf(chunk['choices']).entries()) {
-      if (isJsonObject(choice)) seen.add(choiceIndex(choice, place));
+  private pass(text: string, chunk: JsonObject): void {
+    for (const [position, choice] of itemsOf(chunk['choices']).entries()) {
+      if (isJsonObject(choice)) this.seen.add(choiceIndex(choice, position));
     }
     for (const { index, reason } of finishReasons(chunk)) {
-      if (index === 0) finishReason ??= reason;
-      finished.add(index);
+      if (index === 0) this.finishReason ??= reason;
+      this.ended.add(index);
     }
-    const shown = repair(text, chunk);
+    const shown = this.chunks.repair(text, chunk);
     const shownChunk = shown === text ? chunk : (parseShallow(shown) as JsonObject);
     const isPlain = usageOf(chunk) === undefined && isPlainContent(shownChunk);
-    template = isPlain ? templatesOf(text, shown) : undefined;
-    sink.chunk(shown, shownChunk, visibility(shownChunk) === 'visible');
+    this.template = isPlain ? templatesOf(text, shown) : undefined;
+    this.sink.chunk(shown, shownChunk, visibility(shownChunk) === 'visible');
   }
-
-  const parser = createEventStreamParser({
-    onEvent,
-    onStray: (data) => onEvent({ data }),
-    maxEventBytes,
-  });
-
-  return {
-    get finished() {
-      return isFinished();
-    },
-    push(bytes) {
-      try {
-        parser.push(bytes);
-      } catch {
-        verdict ??= fault(
-          'upstream_response_too_large',
-          'The provider sent an event that is larger than this server reads.',
-        );
-      }
-      return verdict;
-    },
-    end() {
-      try {
-        parser.end();
-      } catch {
-        // Too large: told below as what it is to the reader, an answer that has no end.
-      }
-      if (verdict) return verdict;
-      // Without `[DONE]`: what was to come in front of it may be missing.
-      isCut = true;
-      if (isFinished()) return completed();
-      return events === 0
-        ? fault(
-            'upstream_invalid_response',
-            'The provider answered a stream request with no event.',
-          )
-        : truncated('before it was complete');
-    },
-  };
-}
-
-/** What an event named `error` says is the error, whatever it is. */
-function errorIn({ event, data }: UpstreamEvent, read: ReadEvent): unknown {
-  if (read.kind === 'json') return errorInJson(read.value, event);
-  return event === 'error' ? data : undefined;
 }
 
 /** Nothing that a reader would see, and no end: it can wait for the chunk behind it. */
@@ -192,11 +153,3 @@ function choicesAsked(body: string): number {
   const n = Number(memberText(body, 'n') ?? 1);
   return Number.isInteger(n) && n > 0 ? n : 1;
 }
-
-const fault = (code: Fault['code'], message: string): Verdict => ({
-  kind: 'fault',
-  fault: { code, message },
-});
-
-const truncated = (how: string): Verdict =>
-  fault('upstream_truncated', `The provider ended its answer ${how}.`);

@@ -5,8 +5,8 @@ import { setMembers } from '@millrace/shared/domain/json-text';
 import { repairMessage } from './tool-call-repair.ts';
 import { parseExactly } from '../exact-json.ts';
 import { missingIdentity, newCallId } from './identity.ts';
-import type { ProviderCall, Verdict } from '../port.ts';
-import { errorInJson, fromErrorEvent } from './errors.ts';
+import type { AnsweredCall, ProviderCall, Verdict } from '../port.ts';
+import { faultIn } from './errors.ts';
 
 /**
  * What a whole answer was worth. One of which not every choice can be read is none. `body`: with what the
@@ -14,19 +14,19 @@ import { errorInJson, fromErrorEvent } from './errors.ts';
  */
 export function readWhole(
   text: string,
-  { model, body }: Pick<ProviderCall, 'model' | 'body'>,
+  call: Pick<ProviderCall, 'model'> & AnsweredCall,
   now: () => number = Date.now,
 ): Verdict & { body?: string } {
   const parsed = parse(text);
   // Google's errors come in a list.
   const answer = Array.isArray(parsed) && errorOf(parsed[0]) ? (parsed[0] as unknown) : parsed;
   if (!isJsonObject(answer)) return invalid('something that is no JSON object');
-  const error = errorInJson(answer);
-  if (error !== undefined) return fromErrorEvent(error, { body });
+  const fault = faultIn(answer, call);
+  if (fault) return { kind: 'fault', fault };
   if (!hasAnswer(answer)) return invalid('no choice that can be read');
   const first = finishReasons(answer)[0];
   const choices = repairedChoices(text, answer);
-  const members = { ...missingIdentity(answer, model, now()), ...(choices && { choices }) };
+  const members = { ...missingIdentity(answer, call.model, now()), ...(choices && { choices }) };
   return {
     kind: 'completed',
     finishReason: first?.reason ?? null,

@@ -1,4 +1,4 @@
-import { providerFormats } from '../domain/provider-format.ts';
+import { providerApis } from '../domain/provider-api.ts';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import {
@@ -131,7 +131,7 @@ const breaker = section({
 });
 
 export const providerSchema = section({
-  api: field(readChoice(providerFormats)),
+  api: field(readChoice(providerApis)),
   baseUrl: field(readBaseUrl),
   apiKey: secret('a key, not empty').optional(),
   apiKeys: z.array(secret('a key, not empty')).optional(),

@@ -1,4 +1,4 @@
-import type { ProviderFormat } from '../domain/provider-format.ts';
+import type { ProviderApi } from '../domain/provider-api.ts';
 import type { Continuation, Prefill } from '../domain/request.ts';
 
 /**
@@ -55,7 +55,7 @@ export type KeyConfig = {
 };
 
 export type ProviderConfig = {
-  readonly api: ProviderFormat;
+  readonly api: ProviderApi;
   /** http or https, without a trailing slash. */
   readonly baseUrl: string;
   /** Empty: requests carry none. Several: each request takes the one with the most left. */

@@ -3,7 +3,7 @@ import { classifyStatus } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { startAttempt } from '../../run/attempt.ts';
-import { wireFormats } from '@millrace/formats/formats';
+import { providerFormats } from '@millrace/formats/provider-formats';
 import type { Upstream } from '../call.ts';
 import { toFault } from '../faults.ts';
 import { modelsRequest } from '../pool/keep-warm.ts';
@@ -67,7 +67,7 @@ export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: 
     const { timeoutMs } = check;
     const { outcome } = startAttempt({
       dispatcher: upstream,
-      provider: wireFormats[api],
+      format: providerFormats[api],
       call: {
         body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Hi' }], max_tokens: 1 }),
         stream: false,

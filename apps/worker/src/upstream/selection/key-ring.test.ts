@@ -1,3 +1,4 @@
+import { openAiChat } from '@millrace/formats/openai-chat/provider';
 import { describe, expect, it } from 'vitest';
 import { createKeyRing, keyName } from './key-ring.ts';
 
@@ -10,6 +11,7 @@ function setUp(keys: string[] = ['sk-one', 'sk-two']) {
   const ring = createKeyRing({
     provider: 'p',
     keys,
+    readLimits: openAiChat.readLimits,
     now: () => clock.now,
     share: (fact) => shared.push(fact),
     onAside: (one) => aside.push(one),

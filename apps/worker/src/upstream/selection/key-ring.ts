@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Fault } from '@millrace/shared/domain/fault';
-import type { Headers } from '@millrace/formats/headers';
+import type { Headers, ProviderFormat } from '@millrace/formats/port';
 import type { KeyFact } from './key-facts.ts';
 import {
   closedUntil,
@@ -18,6 +18,8 @@ export type KeyRingOptions = {
   provider: string;
   /** None: one place without a key, whose quota is watched all the same. */
   keys: readonly string[];
+  /** The format's, of a response's head. */
+  readLimits: ProviderFormat['readLimits'];
   now(): number;
   /** What the workers of the fleet should know. */
   share(fact: Omit<KeyFact, 'from'>): void;
@@ -49,7 +51,8 @@ const steps = 20;
  * The keys of one provider, as one worker sees them. Each call takes the key of which the most is
  * left, among equals the one that was used the longest ago.
  */
-export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOptions) {
+export function createKeyRing(options: KeyRingOptions) {
+  const { provider, keys, readLimits, now, share, onAside } = options;
   const places: (KeyState & { apiKey: string | undefined; index: number; name: string })[] = (
     keys.length > 0 ? keys : [undefined]
   ).map((apiKey, index) => ({ ...newKeyState(), apiKey, index, name: keyName(apiKey ?? '') }));
@@ -112,7 +115,8 @@ export function createKeyRing({ provider, keys, now, share, onAside }: KeyRingOp
         used(headers, status) {
           head = status;
           if (!state.open.delete(call)) return;
-          tell(applyAnswer(key, state, { headers, status, call, now: now() }));
+          const limits = readLimits(headers, now());
+          tell(applyAnswer(key, state, { limits, status, call, now: now() }));
         },
         failed: (fault) => tell(applyFault(key, state, { fault, status: head, now: now() })),
         end() {

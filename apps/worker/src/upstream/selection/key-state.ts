@@ -1,6 +1,5 @@
 import type { Fault } from '@millrace/shared/domain/fault';
-import { readQuota, readRetryAfter } from '@millrace/formats/headers';
-import type { Headers, Remaining, Quota } from '@millrace/formats/headers';
+import type { Limits, Remaining, Quota } from '@millrace/formats/rate-limits';
 
 /** Milliseconds that a key is left alone after a 429 that says nothing; twice as long each time. */
 const firstCoolMs = 1000;
@@ -67,13 +66,13 @@ export type KeyChange = { kind: 'cooled' | 'aside'; ms: number };
 export function applyAnswer(
   key: KeyState,
   model: ModelState,
-  answer: { headers: Headers; status: number; call: number; now: number },
+  answer: { limits: Limits; status: number; call: number; now: number },
 ): KeyChange | undefined {
-  const { headers, status, call, now } = answer;
-  const quota = readQuota(headers, now);
+  const { limits, status, call, now } = answer;
+  const { quota } = limits;
   if (quota) Object.assign(model, { quota: bounded(quota, now), quotaBy: call });
   if (status === 429) {
-    const ms = coolMs(model, headers, quota, now);
+    const ms = coolMs(model, limits, now);
     // Calls that were under way together are one 429: the pause grows when it comes back.
     if (model.coolUntil <= now) model.limited += 1;
     model.coolUntil = Math.max(model.coolUntil, now + ms);
@@ -125,14 +124,8 @@ function setAside(key: KeyState, now: number): KeyChange | undefined {
   return { kind: 'aside', ms };
 }
 
-function coolMs(
-  model: ModelState,
-  headers: Headers,
-  quota: Quota | undefined,
-  now: number,
-): number {
-  const wish = readRetryAfter(headers, now);
-  if (wish !== undefined) return Math.min(wish, longestWishMs);
+function coolMs(model: ModelState, { quota, retryAfterMs }: Limits, now: number): number {
+  if (retryAfterMs !== undefined) return Math.min(retryAfterMs, longestWishMs);
   const resets = lefts(quota).flatMap(({ remaining, resetAt = now }) =>
     remaining <= 0 && resetAt > now ? [resetAt - now] : [],
   );

@@ -61,7 +61,7 @@ async function simulate(...rates: number[]): Promise<Result> {
     models: {
       m: { strategy: 'failover', maxWaitMs: 0, targets: some } as unknown as ModelConfig,
     },
-    providers: { p: { apiKeys: [] } },
+    providers: { p: { api: 'openai', apiKeys: [] } },
     health,
     windows: createMemoryWindows({ now: Date.now }),
     waiting: 10,

@@ -32,7 +32,10 @@ function setUp(config: Partial<ModelConfig> = {}) {
   const make = () =>
     createSelection({
       models: { m: model({ targets: both, ...config }) },
-      providers: { x: { apiKeys: ['sk-secret'] }, y: { apiKeys: [] } },
+      providers: {
+        x: { api: 'openai', apiKeys: ['sk-secret'] },
+        y: { api: 'openai', apiKeys: [] },
+      },
       health: {
         admit({ model }) {
           if (coming.has(model)) drawn.push(model);

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { providerFormats } from '@millrace/formats/provider-formats';
 import type { ModelConfig, ProviderConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Windows } from '@millrace/shared/store/quota/port';
@@ -19,7 +20,7 @@ import type { WaitingOptions } from './waiting.ts';
 
 export type SelectionOptions = {
   models: Readonly<Record<string, ModelConfig>>;
-  providers: Readonly<Record<string, Pick<ProviderConfig, 'apiKeys'>>>;
+  providers: Readonly<Record<string, Pick<ProviderConfig, 'api' | 'apiKeys'>>>;
   health: Health;
   /** The limits that the fleet shares. */
   windows: Windows;
@@ -56,11 +57,12 @@ export function createSelection(options: SelectionOptions) {
     Object.entries(models).map(([name, { strategy }]) => [name, createStrategy(strategy, random)]),
   );
   const rings = new Map<string, KeyRing>(
-    Object.entries(providers).map(([provider, { apiKeys }]) => [
+    Object.entries(providers).map(([provider, { api, apiKeys }]) => [
       provider,
       createKeyRing({
         provider,
         keys: apiKeys,
+        readLimits: providerFormats[api].readLimits,
         now,
         share: (fact) => share(encodeFact({ ...fact, from: ownId })),
         ...(onAside ? { onAside } : {}),

@@ -1,4 +1,4 @@
-export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+import type { Headers } from './port.ts';
 
 /** What a provider says is left of one of its limits. */
 export type Remaining = {
@@ -10,7 +10,17 @@ export type Remaining = {
 
 export type Quota = { requests?: Remaining | undefined; tokens?: Remaining | undefined };
 
+/** What the head of a response says of the provider's limits. */
+export type Limits = {
+  quota: Quota | undefined;
+  /** Milliseconds after which the provider wants to be asked again. */
+  retryAfterMs: number | undefined;
+};
+
 type Names = { remaining: string; limit: string; reset: string };
+
+/** The headers in which providers of one kind say what is left; of several kinds of tokens, the scarcest counts. */
+export type QuotaHeaders = { requests: Names; tokens: readonly Names[] };
 
 const namesOf = (pattern: string): Names => ({
   remaining: pattern.replace('#', 'remaining'),
@@ -18,23 +28,41 @@ const namesOf = (pattern: string): Names => ({
   reset: pattern.replace('#', 'reset'),
 });
 
-/** Made once: each answer of a provider is searched for all of them. */
-const names = {
+/** OpenAI's, and those of everybody who imitates it. */
+export const openAiQuota: QuotaHeaders = {
   requests: namesOf('x-ratelimit-#-requests'),
-  theirRequests: namesOf('anthropic-ratelimit-requests-#'),
-  tokens: namesOf('x-ratelimit-#-tokens'),
-  theirTokens: ['tokens', 'input-tokens', 'output-tokens'].map((kind) =>
+  tokens: [namesOf('x-ratelimit-#-tokens')],
+};
+
+export const anthropicQuota: QuotaHeaders = {
+  requests: namesOf('anthropic-ratelimit-requests-#'),
+  tokens: ['tokens', 'input-tokens', 'output-tokens'].map((kind) =>
     namesOf(`anthropic-ratelimit-${kind}-#`),
   ),
 };
 
-/** `x-ratelimit-*` of OpenAI and those who speak like it, `anthropic-ratelimit-*`; undefined when there are none. */
-export function readQuota(headers: Headers, now: number): Quota | undefined {
-  const requests =
-    remainingOf(headers, names.requests, now) ?? remainingOf(headers, names.theirRequests, now);
-  const tokens =
-    remainingOf(headers, names.tokens, now) ??
-    scarcest(names.theirTokens.map((kind) => remainingOf(headers, kind, now)));
+/**
+ * Reads the limits in the head of a response, by the first of these kinds of headers that it has. A gateway may
+ * speak one vendor's format and pass on the headers of another one, so a format knows more kinds than its own.
+ */
+export const limitsReader =
+  (kinds: readonly QuotaHeaders[]) =>
+  (headers: Headers, now: number): Limits => ({
+    quota: readQuota(kinds, headers, now),
+    retryAfterMs: readRetryAfter(headers, now),
+  });
+
+function readQuota(
+  kinds: readonly QuotaHeaders[],
+  headers: Headers,
+  now: number,
+): Quota | undefined {
+  let requests: Remaining | undefined;
+  let tokens: Remaining | undefined;
+  for (const kind of kinds) {
+    requests ??= remainingOf(headers, kind.requests, now);
+    tokens ??= scarcest(kind.tokens.map((names) => remainingOf(headers, names, now)));
+  }
   return requests || tokens ? { requests, tokens } : undefined;
 }
 

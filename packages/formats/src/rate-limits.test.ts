@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { readQuota, readRetryAfter } from './headers.ts';
+import type { Headers } from './port.ts';
+import { anthropicQuota, limitsReader, openAiQuota, readRetryAfter } from './rate-limits.ts';
+
+const readLimits = limitsReader([openAiQuota, anthropicQuota]);
+const readQuota = (headers: Headers, at: number) => readLimits(headers, at).quota;
 
 const now = Date.parse('2025-03-15T09:38:00Z');
 
@@ -49,6 +53,16 @@ describe('the quota in an answer', () => {
       requests: { remaining: 3999, limit: 4000, resetAt: now + 11_000 },
       tokens: { remaining: 100, limit: 80_000, resetAt: now + 12_000 },
     });
+  });
+
+  it('is read from the first kind of headers that a format knows, where a gateway sends two', () => {
+    const headers = {
+      'x-ratelimit-remaining-requests': '1',
+      'anthropic-ratelimit-requests-remaining': '2',
+    };
+    const remaining = (read: typeof readLimits) => read(headers, now).quota?.requests?.remaining;
+    expect(remaining(limitsReader([openAiQuota, anthropicQuota]))).toBe(1);
+    expect(remaining(limitsReader([anthropicQuota, openAiQuota]))).toBe(2);
   });
 
   it('is undefined where nothing is said, and nonsense is nothing', () => {

@@ -1,0 +1,10 @@
+import type { ProviderApi } from '@millrace/shared/domain/provider-api';
+import { anthropicMessages } from './anthropic-messages/provider.ts';
+import { openAiChat } from './openai-chat/provider.ts';
+import type { ProviderFormat } from './port.ts';
+
+/** The formats that a worker speaks to providers, by the `api` of a provider in the config. */
+export const providerFormats: Readonly<Record<ProviderApi, ProviderFormat>> = {
+  openai: openAiChat,
+  anthropic: anthropicMessages,
+};
