@@ -98,7 +98,7 @@ export const backups: readonly ProviderCase[] = [
   }),
 ];
 
-/** Rung 4 must be what did it, and not a replay after it had failed. */
+/** The anchor must have continued the answer, and not a replay after it had failed. */
 function obeys(id: string, title: string, style: string, more?: string): ProviderCase {
   const extra = more === undefined ? '' : `,${more}`;
   const [key, value] = more?.split('=') ?? [];

@@ -32,30 +32,30 @@ export function replyTo(scenario: Scenario, upstream: Upstream, asked: Asked): R
   const shown = shownIn(messages, mode);
   const reply =
     mode === 'continue' ? goOn(upstream, own, shown) : repeat(upstream, own, shown, messages);
-  const voice = own[0] ?? silence;
-  const { text, whole: content, reasoning = voice.reasoning, refusal = '' } = reply;
+  const spoken = own[0] ?? silence;
+  const { text, whole: content, reasoning = spoken.reasoning, refusal = '' } = reply;
   const mayCall = scenario.request.tools && content !== undefined && refusal === '';
-  const calls = mayCall ? voice.calls : [];
+  const calls = mayCall ? spoken.calls : [];
   const said = [{ reasoning, calls, content: text, refusal }];
-  const whole = content === undefined ? undefined : [{ ...voice, calls, content }];
+  const whole = content === undefined ? undefined : [{ ...spoken, calls, content }];
   return { bytes: toBytes(scenario, upstream, asked, said), whole };
 }
 
 const silence: Spoken = { reasoning: '', content: '', calls: [] };
 
 function ownAnswer({ answer, other }: Scenario, { says, turn }: Upstream): Spoken[] {
-  return answer.map((voice) => {
-    const points = Array.from(voice.content);
+  return answer.map((spoken) => {
+    const points = Array.from(spoken.content);
     const kept = points.slice(0, Math.floor(turn * points.length)).join('');
     switch (says) {
       case 'other':
-        return { ...voice, content: other };
+        return { ...spoken, content: other };
       case 'drifts':
-        return { ...voice, content: `${kept}Ω and otherwise from here` };
+        return { ...spoken, content: `${kept}Ω and otherwise from here` };
       case 'short':
-        return { ...voice, content: kept };
+        return { ...spoken, content: kept };
       default:
-        return voice;
+        return spoken;
     }
   });
 }
@@ -159,7 +159,7 @@ function drifted(anchor: string): string {
   return points.join('');
 }
 
-type Voice = Spoken & { refusal?: string };
+type SpokenChoice = Spoken & { refusal?: string };
 
 type Delta = {
   index: number;
@@ -169,7 +169,12 @@ type Delta = {
   finish_reason: string | null;
 };
 
-function toBytes(scenario: Scenario, upstream: Upstream, asked: Asked, answer: Voice[]): Buffer {
+function toBytes(
+  scenario: Scenario,
+  upstream: Upstream,
+  asked: Asked,
+  answer: SpokenChoice[],
+): Buffer {
   const { dressed, usage } = upstream;
   const head = {
     id: `chatcmpl-${asked.number}`,
@@ -182,8 +187,8 @@ function toBytes(scenario: Scenario, upstream: Upstream, asked: Asked, answer: V
     completion_tokens: 8,
     total_tokens: 17,
   };
-  const voices = answer.map((voice, index) => deltasOf(scenario, upstream, voice, index));
-  const chunks = interleaved(voices).map((choice) => ({ ...head, choices: [choice] }));
+  const spokenChoices = answer.map((spoken, index) => deltasOf(scenario, upstream, spoken, index));
+  const chunks = interleaved(spokenChoices).map((choice) => ({ ...head, choices: [choice] }));
   const hasUsage = (at: number) =>
     usage === 'in every chunk' || (usage === 'in the last' && at === chunks.length - 1);
   const texts = chunks.map((chunk, i) =>
@@ -215,7 +220,7 @@ const citations = (index: number, at: string) => ({ annotations: [{ index, at }]
 function deltasOf(
   { logprobs, signed, along }: Scenario,
   { deltas, roleApart, finishApart, thinksAs }: Upstream,
-  { reasoning, content, calls, refusal = '' }: Voice,
+  { reasoning, content, calls, refusal = '' }: SpokenChoice,
   index: number,
 ): Delta[] {
   const parts: Record<string, unknown>[] = [];
@@ -274,7 +279,9 @@ function split(text: string, lengths: readonly number[]): string[] {
 }
 
 /** A chunk of each choice in turn. */
-function interleaved(voices: Delta[][]): Delta[] {
-  const most = Math.max(...voices.map(({ length }) => length));
-  return Array.from({ length: most }, (_, i) => voices.flatMap((voice) => voice[i] ?? [])).flat();
+function interleaved(spokenChoices: Delta[][]): Delta[] {
+  const most = Math.max(...spokenChoices.map(({ length }) => length));
+  return Array.from({ length: most }, (_, i) =>
+    spokenChoices.flatMap((spoken) => spoken[i] ?? []),
+  ).flat();
 }

@@ -43,7 +43,7 @@ type Chunk = {
   }[];
 };
 
-type Voice = Spoken & {
+type SpokenChoice = Spoken & {
   roles: number;
   finishes: number;
   /** What its reasoning was called. */
@@ -55,7 +55,7 @@ type Voice = Spoken & {
   tokens: string;
 };
 /** What stands between two resets. */
-type Segment = { voices: Map<number, Voice>; ids: Set<string>; usages: number };
+type Segment = { spokenChoices: Map<number, SpokenChoice>; ids: Set<string>; usages: number };
 
 const endings = new Set(['done', 'failed', 'cancelled']);
 
@@ -124,7 +124,7 @@ function faultOf(items: readonly Item[]): string | undefined {
 
 const lastWords = { message: 'no', type: 'server_error', param: null, code: null };
 
-const newSegment = (): Segment => ({ voices: new Map(), ids: new Set(), usages: 0 });
+const newSegment = (): Segment => ({ spokenChoices: new Map(), ids: new Set(), usages: 0 });
 
 function segmentsOf(items: readonly Item[]): Segment[] {
   const segments = [newSegment()];
@@ -142,27 +142,27 @@ function add(segment: Segment, { id, created, model, choices, ...rest }: Chunk):
   expect('usage' in rest, 'a usage beside a part of the answer').toBe(false);
   for (const choice of choices) {
     const { index, delta, finish_reason: reason } = choice;
-    const voice = segment.voices.get(index) ?? newVoice();
-    segment.voices.set(index, voice);
+    const spoken = segment.spokenChoices.get(index) ?? newChoice();
+    segment.spokenChoices.set(index, spoken);
     const { role, content = '', tool_calls: calls = [] } = delta;
     const reasoning = delta.reasoning_content ?? delta.reasoning ?? '';
-    addBeside(voice, choice);
+    addBeside(spoken, choice);
     expect(delta.refusal, 'no refusal behind a part of an answer').toBeUndefined();
-    if (voice.finishes > 0) {
+    if (spoken.finishes > 0) {
       expect(content + reasoning + calls.length, 'nothing is said after its end').toBe('0');
     }
-    if (role !== undefined) voice.roles += 1;
-    voice.content += content;
-    voice.reasoning += reasoning;
+    if (role !== undefined) spoken.roles += 1;
+    spoken.content += content;
+    spoken.reasoning += reasoning;
     for (const { index: at, id: callId, function: call } of calls) {
-      if (callId !== undefined) expect(voice.calls[at], 'a call begins once').toBeUndefined();
-      voice.calls[at] = (voice.calls[at] ?? '') + (call?.arguments ?? '');
+      if (callId !== undefined) expect(spoken.calls[at], 'a call begins once').toBeUndefined();
+      spoken.calls[at] = (spoken.calls[at] ?? '') + (call?.arguments ?? '');
     }
-    if (reason !== null) voice.finishes += 1;
+    if (reason !== null) spoken.finishes += 1;
   }
 }
 
-const newVoice = (): Voice => ({
+const newChoice = (): SpokenChoice => ({
   reasoning: '',
   content: '',
   calls: [],
@@ -176,21 +176,24 @@ const newVoice = (): Voice => ({
 });
 
 /** What comes along with the words of a choice. */
-function addBeside(voice: Voice, { delta, text, logprobs }: Chunk['choices'][number]): void {
+function addBeside(
+  spoken: SpokenChoice,
+  { delta, text, logprobs }: Chunk['choices'][number],
+): void {
   for (const name of ['reasoning_content', 'reasoning'] as const) {
-    if (delta[name] !== undefined) voice.names.add(name);
+    if (delta[name] !== undefined) spoken.names.add(name);
   }
   for (const part of delta.reasoning_details ?? []) {
-    voice.details += part.text ?? '';
-    if (part.signature !== undefined) voice.signatures += 1;
+    spoken.details += part.text ?? '';
+    if (part.signature !== undefined) spoken.signatures += 1;
   }
-  for (const { index, at } of delta.annotations ?? []) voice.cited.push(`${index} ${at}`);
-  for (const { token } of logprobs?.content ?? []) voice.tokens += token;
+  for (const { index, at } of delta.annotations ?? []) spoken.cited.push(`${index} ${at}`);
+  for (const { token } of logprobs?.content ?? []) spoken.tokens += token;
   if (text !== undefined && text !== '') expect(text, 'no more than the text').toBe(delta.content);
 }
 
-function judgeBeside(voice: Voice, { signed, logprobs }: Scenario): void {
-  const { reasoning, content, names, details, signatures, cited, tokens } = voice;
+function judgeBeside(spoken: SpokenChoice, { signed, logprobs }: Scenario): void {
+  const { reasoning, content, names, details, signatures, cited, tokens } = spoken;
   expect(names.size, 'one name of reasoning').toBeLessThanOrEqual(1);
   expect(details, 'its parts say the same').toBe(signed ? reasoning : '');
   expect(signatures, 'one signature').toBeLessThanOrEqual(1);
@@ -199,34 +202,34 @@ function judgeBeside(voice: Voice, { signed, logprobs }: Scenario): void {
 }
 
 function judgeSegment(
-  { voices, ids, usages }: Segment,
+  { spokenChoices, ids, usages }: Segment,
   { calls }: World,
   scenario: Scenario,
 ): void {
   expect(ids.size, 'one id, one time, one model').toBeLessThanOrEqual(1);
   expect(usages, 'one usage').toBeLessThanOrEqual(1);
-  for (const voice of voices.values()) {
-    const { roles, finishes, content, reasoning, calls: toolCalls } = voice;
-    judgeBeside(voice, scenario);
+  for (const spoken of spokenChoices.values()) {
+    const { roles, finishes, content, reasoning, calls: toolCalls } = spoken;
+    judgeBeside(spoken, scenario);
     expect(finishes, 'one finish_reason').toBeLessThanOrEqual(1);
     expect(roles, 'one role').toBeLessThanOrEqual(1);
     const says = content + reasoning !== '' || toolCalls.length > 0;
     if (says) expect(roles, 'a role before the first word').toBe(1);
   }
-  const isTrue = calls.some(({ whole }) => whole && isBeginning(voices, whole, scenario));
-  if (!isTrue && voices.size > 0) {
-    expect([...voices.values()], 'a beginning of an answer that somebody gave').toEqual(
+  const isTrue = calls.some(({ whole }) => whole && isBeginning(spokenChoices, whole, scenario));
+  if (!isTrue && spokenChoices.size > 0) {
+    expect([...spokenChoices.values()], 'a beginning of an answer that somebody gave').toEqual(
       calls.flatMap(({ whole }) => (whole ? [whole] : [])),
     );
   }
 }
 
 const isBeginning = (
-  voices: ReadonlyMap<number, Voice>,
+  spokenChoices: ReadonlyMap<number, SpokenChoice>,
   whole: readonly Spoken[],
   { holdToolCalls }: Scenario,
 ): boolean =>
-  [...voices].every(([index, { content, reasoning, calls }]) => {
+  [...spokenChoices].every(([index, { content, reasoning, calls }]) => {
     const answer = whole[index];
     return (
       answer !== undefined &&
@@ -239,24 +242,24 @@ const isBeginning = (
     );
   });
 
-function judgeWhole({ voices }: Segment, { calls }: World, scenario: Scenario): void {
+function judgeWhole({ spokenChoices }: Segment, { calls }: World, scenario: Scenario): void {
   const { answer, signed } = scenario;
-  expect(voices.size, 'every choice').toBe(answer.length);
-  for (const { finishes, roles, reasoning, signatures } of voices.values()) {
+  expect(spokenChoices.size, 'every choice').toBe(answer.length);
+  for (const { finishes, roles, reasoning, signatures } of spokenChoices.values()) {
     expect({ finishes, roles }, 'each with its end').toEqual({ finishes: 1, roles: 1 });
     if (signed && reasoning !== '') expect(signatures, 'signed thoughts are whole').toBe(1);
   }
   const text = (all: readonly Spoken[]) => all.map(({ content, calls }) => ({ content, calls }));
-  const shown = text([...voices].sort(([a], [b]) => a - b).map(([, voice]) => voice));
+  const shown = text([...spokenChoices].sort(([a], [b]) => a - b).map(([, spoken]) => spoken));
   const given = calls.flatMap(({ whole }) => (whole ? [text(whole)] : []));
   const isOne = given.some((one) => JSON.stringify(one) === JSON.stringify(shown));
   if (!isOne) expect(shown, 'the whole of an answer that somebody gave').toEqual(given);
 }
 
-function judgeError({ voices }: Segment, data: string): void {
+function judgeError({ spokenChoices }: Segment, data: string): void {
   const { error } = JSON.parse(data) as { error: { code: string | null; message: string } };
   expect(error.message).not.toBe('');
-  const visible = [...voices.values()].some(
+  const visible = [...spokenChoices.values()].some(
     ({ content, reasoning, calls, finishes }) =>
       content + reasoning !== '' || calls.length > 0 || finishes > 0,
   );
@@ -293,10 +296,10 @@ const callsOf = (entries: readonly Entry[]): number => {
   return (seams.length + 1) * maxCallsWithoutProgress;
 };
 
-/** How the attempts ended, as the log tells it: each of them once, and no rung for nothing. */
+/** How the attempts ended, by the log: each of them once, and no strategy twice at a target. */
 function judgeEnds(world: World, { targets }: Scenario, end: Ending): void {
   const entries = (world.readers[0]?.lines ?? []).map(({ text }) => decodeEntry(text));
-  const rungs = new Map<number, string>();
+  const modes = new Map<number, string>();
   const ended: number[] = [];
   let tried: string[] = [];
   let isShown = false;
@@ -304,26 +307,27 @@ function judgeEnds(world: World, { targets }: Scenario, end: Ending): void {
     if (entry.kind === 'chunk') isShown = true;
     if (entry.kind === 'seam' && entry.data.outcome === 'passed') {
       tried = [];
-      rungs.set(entry.data.attempt, 'spoke');
+      modes.set(entry.data.attempt, 'spoke');
     }
     if (entry.kind === 'attempt') {
       const { attempt, mode, provider } = entry.data;
-      rungs.set(attempt, mode === 'start' || mode === 'restart' ? mode : `${provider} ${mode}`);
+      modes.set(attempt, mode === 'start' || mode === 'restart' ? mode : `${provider} ${mode}`);
       if (mode === 'restart') tried = [];
     }
     if (entry.kind !== 'attempt_end') continue;
     const { attempt, outcome, firstTokenAt } = entry.data;
     ended.push(attempt);
     if (isShown) expect(outcome, 'taken once, never wrong').not.toBe('upstream_rejected');
-    const rung = rungs.get(attempt) ?? '';
+    const mode = modes.get(attempt) ?? '';
     // One that another overtook ends behind that one's seam; one that was handed over has not failed.
     const isNoFault = outcome === 'superseded' || outcome === 'handed_over';
     const isTried = firstTokenAt !== undefined && !isNoFault;
-    if (rung.includes(' ') && isTried) tried.push(rung);
-    if (targets.length > 1) expect(tried, 'no rung twice').toEqual([...new Set(tried)]);
+    if (mode.includes(' ') && isTried) tried.push(mode);
+    if (targets.length > 1)
+      expect(tried, 'no strategy twice at one target').toEqual([...new Set(tried)]);
   }
   expect(ended, 'one ledger entry of each').toEqual([...new Set(ended)]);
-  if (end !== 'cancelled') expect(ended.toSorted((a, b) => a - b)).toEqual([...rungs.keys()]);
+  if (end !== 'cancelled') expect(ended.toSorted((a, b) => a - b)).toEqual([...modes.keys()]);
 }
 
 /** Who takes over knows whose words the readers have: an answer's first chunk says it too. */

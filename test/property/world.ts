@@ -12,7 +12,7 @@ import { unlimited } from '../../apps/worker/src/quota/settlement.fixture.ts';
 import { uncounted } from '../../apps/worker/src/observe/metrics.fixture.ts';
 import { run } from '../../apps/worker/src/run/run.ts';
 import type { StopReason } from '../../apps/worker/src/run/run.ts';
-import { openTargets } from '../../apps/worker/src/upstream/gate.fixture.ts';
+import { openTargets } from '../../apps/worker/src/upstream/target-access.fixture.ts';
 import { openReader } from './reader.ts';
 import type { Given } from './reader.ts';
 import type { Op, Scenario } from './scenario.ts';

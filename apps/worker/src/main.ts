@@ -60,8 +60,8 @@ pools.warm(
 await warmUp({ keys }).catch(onError);
 let checkLocks = (): void => {};
 let receive: JobConsumer['receive'] = () => {};
-let beaten: JobConsumer['onBeat'] = () => {};
-let missed = (): void => {};
+let onBeat: JobConsumer['onBeat'] = () => {};
+let onGap = (): void => {};
 // While this process stood still its jobs may have been taken from it.
 const loop = watchLateLoop({ onLate: () => checkLocks() });
 const loopDelay = watchLoopDelay();
@@ -95,7 +95,7 @@ const upstreams = createUpstreams({
     onError,
   }),
   windows,
-  lines: intake.lines,
+  waitLimits: intake.waitLimits,
   onChange({ target, from, to, byThisWorker, fault }) {
     if (!byThisWorker) return;
     // What happens between the two, probe after probe, would flood the log of an outage.
@@ -152,10 +152,9 @@ const channel = await channels.openWorker(name, {
   onFinished: (id) => runs.stop(id, 'finished'),
   onJob: (shard, job) => receive(shard, job),
   onJobsWaiting: (shard, jobs) => intake.makeRoomFor(shard, jobs),
-  // The word that a request ended may have been missed; and in the meantime we may have been taken
-  // for dead, and our jobs with us.
+  // A message that a request ended may be lost, and in the meantime another worker may have taken over these jobs.
   onGap: () => {
-    missed();
+    onGap();
     checkLocks();
     for (const id of runs.ids()) {
       log.describe(id).then((described) => described?.ended && runs.stop(id, 'finished'), onError);
@@ -163,13 +162,13 @@ const channel = await channels.openWorker(name, {
   },
 });
 
-// Whoever is on the list without listening is taken for dead; whoever takes jobs must be on the list.
+// A worker in the registry that does not listen counts as dead, and only registered workers may take jobs.
 const presence = await startHeartbeat({
   redis,
   keys,
   shards,
   name,
-  onBeat: (shard, known) => beaten(shard, known),
+  onBeat: (shard, known) => onBeat(shard, known),
   onError,
 });
 const consumer = startBullConsumer(
@@ -212,7 +211,7 @@ const consumer = startBullConsumer(
 intake.attach(consumer);
 const pauseWatch = watchPause({ pausedShards: () => consumer.pausedShards(), logger });
 checkLocks = () => consumer.checkLocks();
-({ receive, onBeat: beaten, onGap: missed } = consumer);
+({ receive, onBeat, onGap } = consumer);
 const processStats = createProcessStats({
   loop: loopDelay,
   runs: () => consumer.held,

@@ -35,10 +35,10 @@ describe('the request that goes on with an answer', () => {
   });
 
   it.each(['max_tokens', 'max_completion_tokens'])('has %s reduced by what was shown', (name) => {
-    const asked = (most: unknown, rung: 'continue' | 'replay' = 'continue') =>
+    const asked = (most: unknown, strategy: 'continue' | 'replay' = 'continue') =>
       (
         JSON.parse(
-          continuationBody(JSON.stringify({ messages: [], [name]: most }), rung, shown),
+          continuationBody(JSON.stringify({ messages: [], [name]: most }), strategy, shown),
         ) as Record<string, unknown>
       )[name];
     expect(asked(1000)).toBe(1000 - Math.ceil(shown.length / 4));

@@ -15,7 +15,7 @@ describe('what readers were shown', () => {
     expect(shown.finished).toEqual(new Map([[0, 'stop']]));
   });
 
-  it('has the text of each choice and each voice', () => {
+  it('has the text of each channel of each choice', () => {
     const shown = deliveredOf(
       chunk({ reasoning_content: 'Hm. ' }),
       chunk({ content: 'He' }),

@@ -7,7 +7,7 @@ import { addChunk, nothingDelivered } from './delivered.ts';
 import type { Delivered } from './delivered.ts';
 import type { RequestTraits } from './traits.ts';
 
-/* What the tests of the ladder are made of: lines of a log, chunks, faults. */
+/* What the tests of continuation are made of: lines of a log, chunks, faults. */
 
 export const plainTraits: RequestTraits = {
   tools: false,

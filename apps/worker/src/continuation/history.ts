@@ -135,13 +135,13 @@ function advance(history: History): void {
 export const impliedSource = ({ source, attempts }: History): AttemptState | undefined =>
   source ?? attempts.findLast(({ outcome }) => outcome === 'open');
 
-/** An attempt takes the floor: what is shown from here on is its own. */
+/** An attempt becomes the answer: what is delivered from here on is its own. */
 export function setSource(history: History, attempt: number | undefined): void {
   const one = history.attempts.find((candidate) => candidate.attempt === attempt);
   if (!one) return;
   one.wasDelivered = true;
   one.answered = true;
-  // What another one reported on the way is not the usage of what this one says.
+  // What another attempt reported on the way is not the usage of this one.
   if (history.source !== one) history.usage = undefined;
   history.source = one;
 }

@@ -4,7 +4,7 @@ import { ended, fault, historyOf, said, started } from './history.fixture.ts';
 import { backup, beforeSeam, stepsOf, primary, third } from './plan.fixture.ts';
 import type { Event } from './plan.fixture.ts';
 
-/* After a part of the answer was shown: when the same rung is tried again at the same target. */
+/* After a part of the answer was shown: when the same strategy is tried again at the same target. */
 
 const long = 'It was shown already, and it is long enough to be found again by its last words.';
 
@@ -14,7 +14,7 @@ const from = () => ({
   fault: fault('upstream_reset'),
 });
 
-describe('the rungs', () => {
+describe('the strategies', () => {
   const busy = (times: number): Event[] =>
     Array.from({ length: times }, () => 'upstream_overloaded');
 
@@ -39,7 +39,7 @@ describe('the rungs', () => {
       'primary replay',
       'primary replay +400',
       'primary replay +800',
-      // The rung that was only busy then.
+      // The strategy that was only busy then.
       'backup anchor +400',
       'backup anchor +800',
       'primary anchor',

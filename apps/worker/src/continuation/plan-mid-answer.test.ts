@@ -15,7 +15,7 @@ import {
 import { backup, decide, stepsOf, primary, third } from './plan.fixture.ts';
 import type { Event } from './plan.fixture.ts';
 
-/* After a part of the answer was shown: which rung is tried where, and how it ends. */
+/* After a part of the answer was shown: which strategy is tried where, and how it ends. */
 
 const long = 'It was shown already, and it is long enough to be found again by its last words.';
 const broken: FaultCode = 'upstream_reset';
@@ -28,7 +28,7 @@ const interrupted = (
 
 const from = (delta?: object | string) => ({ history: interrupted(delta), fault: fault(broken) });
 
-describe('the rungs', () => {
+describe('the strategies', () => {
   it('begin at the next target, and each is tried once at each', () => {
     const events: Event[] = Array.from({ length: 4 }, () => 'no_continuation');
     expect(stepsOf(from(), events)).toEqual([
@@ -117,7 +117,7 @@ describe('the rungs', () => {
     }
   });
 
-  it('that were handed over are tried first, by whoever goes on natively', () => {
+  it('that were handed over are tried first, at a target that continues natively', () => {
     const history = historyOf(started(1, primary), said(long), ended(1, 'handed_over'));
     const routes = [primary, backup, third];
     expect(stepsOf({ history, routes }, [])).toEqual(['third continue']);
@@ -126,10 +126,10 @@ describe('the rungs', () => {
   it.each([
     ['strict', ['backup replay', 'primary replay']],
     ['off', []],
-  ] as const)('with continuation %s are %j', (continuation, rungs) => {
+  ] as const)('with continuation %s are %j', (continuation, strategies) => {
     const events: Event[] = Array.from({ length: 3 }, () => 'no_continuation');
     expect(stepsOf({ ...from(), continuation }, events)).toEqual([
-      ...rungs,
+      ...strategies,
       'fail upstream_failed_mid_stream',
     ]);
   });
@@ -183,7 +183,7 @@ describe('two attempts side by side', () => {
     expect(stepsOf({ history, fault: fault(broken) }, [])).toEqual(['backup anchor']);
   });
 
-  it('one that was overtaken has not used up its rung', () => {
+  it('of an attempt that was overtaken are not used up', () => {
     const history = historyOf(
       started(1, primary),
       said(long),
@@ -236,7 +236,7 @@ describe('what was shown beside an attempt that was refused', () => {
   it.each([
     ['a tool call', toolCall],
     ['what is no text', { audio: { id: 'a' } }],
-  ])('rules its rung out where it was %s', (_, shown) => {
+  ])('rules its strategy out where it was %s', (_, shown) => {
     const otherKey = [primary];
     for (const one of [situation(shown), { ...situation(shown), otherKey }]) {
       expect(decide(one)).toMatchObject({ kind: 'fail' });

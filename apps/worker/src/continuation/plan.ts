@@ -13,7 +13,7 @@ import { isEmpty } from './delivered.ts';
 import { timeLimit } from './time-limit.ts';
 import type { RequestTraits } from './traits.ts';
 
-/** A target as the ladder sees it. */
+/** A target, with what it can do. */
 export type Route = Target & {
   /** Whether it continues a trailing assistant message. */
   prefill: Prefill;
@@ -68,7 +68,7 @@ export function planNext(input: PlanInput): NextStep {
   return isInTime ? step : failStep(input, limit.fault);
 }
 
-/** Rung 1: nothing was shown, so the request is as good as new. */
+/** Nothing was delivered, so the request is as good as new. */
 function planFirstOutput(input: PlanInput): NextStep {
   const { routes, history, fault, random, asked = [], otherKey = [] } = input;
   const attempts = sinceRestart(history.attempts);
@@ -91,19 +91,19 @@ function planFirstOutput(input: PlanInput): NextStep {
   const attemptsAt = (route: Route) => attempts.filter((one) => isAt(one, route));
   const fresh =
     turn.find((route) => attemptsAt(route).length === 0) ??
-    // Its worker died, or another one spoke first: it has not failed yet.
+    // Its worker died, or another attempt won: it has not failed yet.
     turn.find((route) => attemptsAt(route).every(({ outcome }) => isNoFault(outcome)));
   if (fresh) return attempt(fresh, 'start');
   const end = failStep(input, fault);
   return fault.code === 'upstream_rate_limited' ? { ...end, lacksCapacity: true } : end;
 }
 
-/** Rungs 2 to 4, at each target in turn; then a fresh answer for those who can forget, or the end. */
+/** The strategies, at each target in turn; then a fresh answer for a native reader, or the end. */
 function planContinuation(input: PlanInput): NextStep {
   const { routes, history, traits, continuation, fault, random } = input;
   const { asked = [], otherKey = [] } = input;
   const last = lastOf(history.attempts, fault);
-  // A rung that was handed over or overtaken has not failed, and who was to begin the answer was on none.
+  // An attempt that was handed over or overtaken has not failed, and one that was to begin the answer followed no strategy.
   const since = sinceDelivered(history.attempts).filter(
     ({ mode, outcome }) =>
       isContinuation(mode) && outcome !== handedOver && outcome !== 'superseded',
@@ -127,7 +127,7 @@ function planContinuation(input: PlanInput): NextStep {
       (route) => !since.some((one) => isAt(one, route)) && strategiesAt(route).next().done !== true,
     );
 
-  // What was shown since it began, by another one beside it, may rule its rung out.
+  // What another attempt beside it has delivered since may rule its strategy out.
   const isStillRight = (route: Route) =>
     [...strategiesAt(route)].some((strategy) => strategy === last?.mode);
   const same =
@@ -136,13 +136,12 @@ function planContinuation(input: PlanInput): NextStep {
     since.includes(last) &&
     routes.find((route) => isAt(last, route) && isStillRight(route));
   if (same && isAmong(otherKey, same)) return attempt(same, last.mode);
-  // A rung of which nothing came was not at fault: its target is asked again in the same way, as often
-  // as the fault's row says. One that broke off was tried, and where there is another target its whole
-  // time is not spent twice.
+  // If nothing came, the strategy was not at fault: its target is asked again in the same way, as often as the fault's
+  // row says. An attempt that broke off was tried, and if there is another target its whole time is not spent twice.
   if (same && (!last.answered || routes.length === 1)) {
     const row = faultTable[fault.code];
     const delayMs = retryDelay(fault, row, failuresAt(same), random);
-    // In the middle of a sentence nobody is waited for while another target may go on.
+    // In the middle of a sentence no pause is made while another target may continue.
     const isWorth = delayMs !== undefined && !(row.pause && mayAskFresh());
     if (isWorth) return attempt(same, last.mode, delayMs);
   }
@@ -164,7 +163,7 @@ function planContinuation(input: PlanInput): NextStep {
   return lost ?? restartOrFail(input, fault ?? interrupted);
 }
 
-/** A target that answered, but not in the right way, may on its next rung; one that failed waits its turn. */
+/** A target that answered, but not in the right way, may by its next strategy; one that failed waits its turn. */
 function targetOrder(
   routes: readonly Route[],
   last: AttemptState | undefined,
@@ -173,12 +172,12 @@ function targetOrder(
   const turn = inTurn(routes, last);
   const stays = fault?.code === 'no_continuation' || fault?.code === 'target_unsuited';
   if (stays) return [...turn.slice(-1), ...turn.slice(0, -1)];
-  // No target was at fault: whoever goes on natively keeps the reader waiting least.
+  // No target was at fault: one that continues natively keeps the reader waiting least.
   if (last?.outcome !== handedOver) return turn;
   return [...turn.filter(({ prefill }) => prefill), ...turn.filter(({ prefill }) => !prefill)];
 }
 
-/** Rung 5. A native reader can be told to forget, but for a tool call, which may have been carried out. */
+/** A native reader can take back what it was sent, except a tool call, which may have been carried out. */
 function restartOrFail(input: PlanInput, fault: Fault): NextStep {
   const { reader, history, routes } = input;
   if (reader === 'plain' || history.delivered.toolCall || !faultTable[fault.code].next) {

@@ -9,14 +9,14 @@ const end = (delta: object = {}) => chunk(delta, { finish: 'stop' });
 
 /** What readers are given of a second run of `run`, when so many chunks of the first were shown. */
 function replayed(run: readonly object[], cut: number, again: readonly object[] = run) {
-  const curtain = replayFilter(deliveredOf(...run.slice(0, cut)));
+  const filter = replayFilter(deliveredOf(...run.slice(0, cut)));
   const given: JsonObject[] = [];
   for (const one of again) {
-    const step = curtain.take(one, JSON.stringify(one).length);
+    const step = filter.take(one, JSON.stringify(one).length);
     if (step.kind === 'dropped') return step.reason;
     if (step.kind === 'passed') given.push(...step.chunks);
   }
-  const step = curtain.end();
+  const step = filter.end();
   return step.kind === 'dropped' ? step.reason : given;
 }
 

@@ -14,7 +14,7 @@ import type { Channel, Delivered } from './delivered.ts';
 import { isBare, vendorFilter } from './vendor-fields.ts';
 
 /**
- * Rung 3: everything that was shown must come again, letter by letter and part by part, in every
+ * Replay: everything that was delivered must come again, letter by letter and part by part, in every
  * channel of every choice, and every end. What came along with it (`vendor-fields.ts`) is not compared.
  */
 export function replayFilter(delivered: Delivered): SpliceFilter {

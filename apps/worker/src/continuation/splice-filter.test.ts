@@ -10,26 +10,26 @@ const role = { role: 'assistant', content: '' };
 const end = (index = 0) => chunk({}, { index, finish: 'stop' });
 
 /** What the readers are given of these chunks, or why they are given nothing. */
-function behind(curtain: SpliceFilter, ...chunks: unknown[]): JsonObject[] | string {
+function behind(filter: SpliceFilter, ...chunks: unknown[]): JsonObject[] | string {
   const shown: JsonObject[] = [];
-  for (const step of [...chunks.map((one) => take(curtain, one)), curtain.end()]) {
+  for (const step of [...chunks.map((one) => take(filter, one)), filter.end()]) {
     if (step.kind === 'dropped') return step.reason;
     if (step.kind === 'passed') shown.push(...step.chunks);
   }
   return shown;
 }
 
-const take = (curtain: SpliceFilter, one: unknown) => curtain.take(one, JSON.stringify(one).length);
+const take = (filter: SpliceFilter, one: unknown) => filter.take(one, JSON.stringify(one).length);
 
-const on = (rung: ContinuationStrategy, ...shown: object[]) =>
-  createSpliceFilter(rung, deliveredOf(...shown), false);
+const on = (strategy: ContinuationStrategy, ...shown: object[]) =>
+  createSpliceFilter(strategy, deliveredOf(...shown), false);
 
 it.each(['replay', 'continue', 'anchor'] as const)(
   'what cannot be compared lets nothing through: %s',
-  (rung) => {
+  (strategy) => {
     for (const other of [chunk(toolCall), chunk({ audio: { id: 'a' } })]) {
       const shown = [chunk({ content: 'Hello' }), other];
-      expect(behind(on(rung, ...shown), chunk({ content: 'Hello' }), end())).toBe('diverged');
+      expect(behind(on(strategy, ...shown), chunk({ content: 'Hello' }), end())).toBe('diverged');
     }
   },
 );
@@ -63,7 +63,7 @@ describe('behind a replay', () => {
     expect(behind(on('replay', hello), chunk({ content: 'Hell' }))).toBe('too_short');
   });
 
-  it('every voice has to repeat itself, in any order of theirs', () => {
+  it('every channel has to repeat its text, in any order', () => {
     const shown = [chunk({ reasoning_content: 'Hm.' }), hello];
     const again = [chunk({ reasoning_content: 'Hm.' }), chunk({ content: 'Hello you' })];
     expect(behind(on('replay', ...shown), ...again)).toEqual([chunk({ content: ' you' })]);
@@ -111,23 +111,23 @@ describe('behind a replay', () => {
     const hi = chunk({ role: 'assistant', content: 'Hi' }, { index: 1 });
 
     it('what is early waits until each has caught up', () => {
-      const curtain = on('replay', hello, hi);
-      expect(take(curtain, chunk({ content: 'Hello you' })).kind).toBe('held');
-      expect(take(curtain, chunk({ content: 'Hi yo' }, { index: 1 }))).toEqual({
+      const filter = on('replay', hello, hi);
+      expect(take(filter, chunk({ content: 'Hello you' })).kind).toBe('held');
+      expect(take(filter, chunk({ content: 'Hi yo' }, { index: 1 }))).toEqual({
         kind: 'passed',
         chunks: [chunk({ content: ' you' }), chunk({ content: ' yo' }, { index: 1 })],
       });
     });
 
     it('what waits is counted', () => {
-      const curtain = on('replay', hello, hi);
+      const filter = on('replay', hello, hi);
       const early = chunk({ content: 'Hello you' });
-      take(curtain, early);
-      expect(curtain.heldChars).toBe(JSON.stringify(early).length);
-      take(curtain, chunk({ content: 'H' }, { index: 1 }));
-      expect(curtain.heldChars).toBe(JSON.stringify(early).length);
-      take(curtain, chunk({ content: 'i' }, { index: 1 }));
-      expect(curtain.heldChars).toBe(0);
+      take(filter, early);
+      expect(filter.heldChars).toBe(JSON.stringify(early).length);
+      take(filter, chunk({ content: 'H' }, { index: 1 }));
+      expect(filter.heldChars).toBe(JSON.stringify(early).length);
+      take(filter, chunk({ content: 'i' }, { index: 1 }));
+      expect(filter.heldChars).toBe(0);
     });
 
     it('one of which readers know nothing begins with its role', () => {
@@ -184,10 +184,10 @@ describe('behind a replay', () => {
   });
 });
 
-describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
+describe.each(['continue', 'anchor'] as const)('behind %s', (strategy) => {
   const text = 'The river turns the wheel, the wheel turns the stone,';
   const shown = chunk({ role: 'assistant', content: text });
-  const start = rung === 'anchor' ? (chooseAnchor(text) ?? '') : '';
+  const start = strategy === 'anchor' ? (chooseAnchor(text) ?? '') : '';
   /** Up to the seam. */
   const begin = start === '' ? [] : [chunk({ content: start })];
 
@@ -199,7 +199,7 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
       chunk({ content: ' so on.' }),
       end(),
     ];
-    expect(behind(on(rung, shown), ...chunks)).toEqual([
+    expect(behind(on(strategy, shown), ...chunks)).toEqual([
       chunk({ content: ' and' }),
       chunk({ content: ' so on.' }),
       end(),
@@ -208,7 +208,7 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
 
   it('text and end in one chunk are given one after the other', () => {
     const last = chunk({ content: `${start} and so on.` }, { finish: 'length' });
-    expect(behind(on(rung, shown), last)).toEqual([
+    expect(behind(on(strategy, shown), last)).toEqual([
       chunk({ content: ' and so on.' }),
       chunk({}, { finish: 'length' }),
     ]);
@@ -224,9 +224,9 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     ],
   ])('an end after %s is not believed', (_, said) => {
     const chunks = [...begin, ...said];
-    expect(behind(on(rung, shown), ...chunks, end())).toBe('empty');
-    expect(behind(on(rung, shown), ...chunks, chunk({}, { finish: 'length' }))).toBe('empty');
-    expect(behind(on(rung, shown), ...chunks)).toBe('empty');
+    expect(behind(on(strategy, shown), ...chunks, end())).toBe('empty');
+    expect(behind(on(strategy, shown), ...chunks, chunk({}, { finish: 'length' }))).toBe('empty');
+    expect(behind(on(strategy, shown), ...chunks)).toBe('empty');
   });
 
   it('words in parts go on with the text, without the thoughts beside them', () => {
@@ -238,32 +238,32 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
       chunk({ content: ' on.' }),
       end(),
     ];
-    expect(behind(on(rung, shown), ...chunks)).toEqual([
+    expect(behind(on(strategy, shown), ...chunks)).toEqual([
       chunk({ content: ' and' }),
       chunk({ content: ' so' }),
       chunk({ content: ' on.' }),
       end(),
     ]);
     const picture = chunk({ content: [{ type: 'image_url', image_url: { url: 'data:' } }] });
-    expect(behind(on(rung, shown), ...chunks.slice(0, 2), picture, end())).toBe('diverged');
+    expect(behind(on(strategy, shown), ...chunks.slice(0, 2), picture, end())).toBe('diverged');
   });
 
   it('a provider’s word on what may be said is given, with a word more or without', () => {
     const verdict = chunk({}, { finish: 'content_filter' });
-    expect(behind(on(rung, shown), ...begin, verdict)).toEqual([verdict]);
+    expect(behind(on(strategy, shown), ...begin, verdict)).toEqual([verdict]);
   });
 
   it('white space comes with the first word behind it', () => {
-    const curtain = on(rung, shown);
-    for (const one of begin) take(curtain, one);
-    expect(take(curtain, chunk({ content: ' \n' }))).toEqual({ kind: 'held' });
-    expect(curtain.heldChars).toBe(2);
-    expect(take(curtain, chunk({ content: 'and' }))).toEqual({
+    const filter = on(strategy, shown);
+    for (const one of begin) take(filter, one);
+    expect(take(filter, chunk({ content: ' \n' }))).toEqual({ kind: 'held' });
+    expect(filter.heldChars).toBe(2);
+    expect(take(filter, chunk({ content: 'and' }))).toEqual({
       kind: 'passed',
       chunks: [chunk({ content: ' \nand' })],
     });
-    expect(curtain.heldChars).toBe(0);
-    expect(behind(curtain, chunk({ content: ' ' }), end())).toEqual([
+    expect(filter.heldChars).toBe(0);
+    expect(behind(filter, chunk({ content: ' ' }), end())).toEqual([
       chunk({ content: ' ' }),
       end(),
     ]);
@@ -273,15 +273,15 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     ['a refusal', { refusal: 'I cannot help with that.' }],
     ['a tool call', toolCall],
   ])('%s is no text, before the seam and behind it', (_, delta) => {
-    expect(behind(on(rung, shown), chunk(role), chunk(delta), end())).toBe('diverged');
-    expect(behind(on(rung, shown), ...begin, chunk(delta), end())).toBe('diverged');
+    expect(behind(on(strategy, shown), chunk(role), chunk(delta), end())).toBe('diverged');
+    expect(behind(on(strategy, shown), ...begin, chunk(delta), end())).toBe('diverged');
     const words = chunk({ content: `${start} and` });
-    expect(behind(on(rung, shown), words, chunk(delta), end())).toBe('diverged');
+    expect(behind(on(strategy, shown), words, chunk(delta), end())).toBe('diverged');
   });
 
   it('a tool call goes on with the text where the request offers tools, and ends as one', () => {
     const finish = chunk({}, { finish: 'tool_calls' });
-    const open = () => createSpliceFilter(rung, deliveredOf(shown), true);
+    const open = () => createSpliceFilter(strategy, deliveredOf(shown), true);
     const call = chunk(toolCall);
     expect(behind(open(), chunk(role), ...begin, call, finish)).toEqual([call, finish]);
     expect(behind(open(), chunk({ content: `${start} \n` }), call, finish)).toEqual([
@@ -296,13 +296,13 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
     ]);
     expect(behind(open(), ...begin, finish)).toBe('empty');
     const why = { anchor: 'anchor_missing', continue: 'too_short' };
-    expect(behind(open(), chunk({ content: text.slice(0, 9) }), call)).toBe(why[rung]);
+    expect(behind(open(), chunk({ content: text.slice(0, 9) }), call)).toBe(why[strategy]);
   });
 
   it('an end has no words, whatever field repeats them', () => {
     const delta = { content: `${start} on.` };
     const last = { index: 0, delta, text: delta.content, message: delta, finish_reason: 'stop' };
-    expect(behind(on(rung, shown), { ...chunk({}), choices: [last] })).toEqual([
+    expect(behind(on(strategy, shown), { ...chunk({}), choices: [last] })).toEqual([
       chunk({ content: ' on.' }),
       end(),
     ]);
@@ -310,7 +310,7 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
 
   it('nothing is given behind the end', () => {
     const chunks = [chunk({ content: `${start} on.` }), end(), chunk({ content: '!' }), end()];
-    expect(behind(on(rung, shown), ...chunks)).toEqual([chunk({ content: ' on.' }), end()]);
+    expect(behind(on(strategy, shown), ...chunks)).toEqual([chunk({ content: ' on.' }), end()]);
   });
 
   it('chunks that are none do no harm', () => {
@@ -321,7 +321,7 @@ describe.each(['continue', 'anchor'] as const)('behind %s', (rung) => {
       { choices: [null] },
       chunk({ content: `${start} on.` }),
     ];
-    expect(behind(on(rung, shown), ...chunks)).toEqual([chunk({ content: ' on.' })]);
+    expect(behind(on(strategy, shown), ...chunks)).toEqual([chunk({ content: ' on.' })]);
   });
 });
 

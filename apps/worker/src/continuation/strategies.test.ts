@@ -3,12 +3,12 @@ import { chunk, plainTraits, deliveredOf, toolCall } from './history.fixture.ts'
 import { strategiesFor } from './strategies.ts';
 import type { StrategyInput } from './strategies.ts';
 
-/* The table of rungs: what was shown and what was asked for decide which are right at all. */
+/* The table of strategies: what was shown and what was asked for decide which are right at all. */
 
 const long = 'It was shown already, and it is long enough to be found again by its last words.';
 const text = deliveredOf(chunk({ role: 'assistant', content: long }));
 
-const rungs = (input: Partial<StrategyInput> = {}) =>
+const strategies = (input: Partial<StrategyInput> = {}) =>
   Array.from(
     strategiesFor({
       delivered: text,
@@ -20,29 +20,29 @@ const rungs = (input: Partial<StrategyInput> = {}) =>
     }),
   );
 
-describe('the rungs after', () => {
+describe('the strategies after', () => {
   it('nothing: none, the request is made anew', () => {
-    expect(rungs({ delivered: deliveredOf() })).toEqual([]);
-    expect(rungs({ delivered: deliveredOf(chunk({ role: 'assistant', content: '' })) })).toEqual(
-      [],
-    );
+    expect(strategies({ delivered: deliveredOf() })).toEqual([]);
+    expect(
+      strategies({ delivered: deliveredOf(chunk({ role: 'assistant', content: '' })) }),
+    ).toEqual([]);
   });
 
   it('text without tools: native continuation, anchor, replay', () => {
-    expect(rungs()).toEqual(['continue', 'anchor', 'replay']);
-    expect(rungs({ prefill: false })).toEqual(['anchor', 'replay']);
+    expect(strategies()).toEqual(['continue', 'anchor', 'replay']);
+    expect(strategies({ prefill: false })).toEqual(['anchor', 'replay']);
   });
 
   it('text whose repetition is likely: replay before the anchor', () => {
     const expected = ['continue', 'replay', 'anchor'];
-    expect(rungs({ sameModel: true })).toEqual(expected);
-    expect(rungs({ traits: { ...plainTraits, repeats: true } })).toEqual(expected);
+    expect(strategies({ sameModel: true })).toEqual(expected);
+    expect(strategies({ traits: { ...plainTraits, repeats: true } })).toEqual(expected);
     const little = deliveredOf(chunk({ content: long.slice(0, 79) }));
-    expect(rungs({ delivered: little })).toEqual(expected);
+    expect(strategies({ delivered: little })).toEqual(expected);
   });
 
   it('text too short for an anchor: without it', () => {
-    expect(rungs({ delivered: deliveredOf(chunk({ content: 'Short.' })) })).toEqual([
+    expect(strategies({ delivered: deliveredOf(chunk({ content: 'Short.' })) })).toEqual([
       'continue',
       'replay',
     ]);
@@ -53,21 +53,21 @@ describe('the rungs after', () => {
     ['several choices', { ...plainTraits, choices: 2 }],
     ['an assistant turn at its end', { ...plainTraits, endsWithAssistant: true }],
   ])('text of a request with %s: replay only', (_, traits) => {
-    expect(rungs({ traits })).toEqual(['replay']);
+    expect(strategies({ traits })).toEqual(['replay']);
   });
 
   it('text of a request with tools: replay, and what may call them where that is known or asked for', () => {
     const traits = { ...plainTraits, tools: true };
-    expect(rungs({ traits })).toEqual(['replay']);
-    expect(rungs({ traits, prefill: 'with-tools' })).toEqual(['continue', 'replay']);
-    expect(rungs({ traits, continuation: 'always' })).toEqual(['replay', 'anchor']);
-    expect(rungs({ traits, prefill: 'with-tools', continuation: 'always' })).toEqual([
+    expect(strategies({ traits })).toEqual(['replay']);
+    expect(strategies({ traits, prefill: 'with-tools' })).toEqual(['continue', 'replay']);
+    expect(strategies({ traits, continuation: 'always' })).toEqual(['replay', 'anchor']);
+    expect(strategies({ traits, prefill: 'with-tools', continuation: 'always' })).toEqual([
       'continue',
       'replay',
       'anchor',
     ]);
     const thinking = { ...traits, thinking: true };
-    expect(rungs({ traits: thinking, prefill: 'with-tools' })).toEqual(['replay']);
+    expect(strategies({ traits: thinking, prefill: 'with-tools' })).toEqual(['replay']);
   });
 
   it.each([
@@ -82,7 +82,7 @@ describe('the rungs after', () => {
     ],
     ['an annotation', chunk({ content: long, annotations: [{ type: 'url_citation' }] })],
   ])('text with %s: as text alone', (_, shown) => {
-    expect(rungs({ delivered: deliveredOf(shown) })).toEqual(['continue', 'anchor', 'replay']);
+    expect(strategies({ delivered: deliveredOf(shown) })).toEqual(['continue', 'anchor', 'replay']);
   });
 
   it.each([
@@ -93,27 +93,29 @@ describe('the rungs after', () => {
     ['encrypted reasoning', chunk({ reasoning_details: [{ type: 'x', data: 'AAAA' }] })],
     ['text of a second choice', chunk({ content: 'Or so.' }, { index: 1 })],
   ])('%s: replay only, where all of it repeats exactly', (_, more) => {
-    expect(rungs({ delivered: deliveredOf(chunk({ content: long }), more) })).toEqual(['replay']);
+    expect(strategies({ delivered: deliveredOf(chunk({ content: long }), more) })).toEqual([
+      'replay',
+    ]);
   });
 
   it.each([
     ['a tool call', chunk(toolCall)],
     ['audio', chunk({ audio: { id: 'a', data: 'AAAA' } })],
   ])('%s: none', (_, shown) => {
-    expect(rungs({ delivered: deliveredOf(shown) })).toEqual([]);
+    expect(strategies({ delivered: deliveredOf(shown) })).toEqual([]);
   });
 });
 
 describe('continuation', () => {
   it('strict stops before the anchor', () => {
-    expect(rungs({ continuation: 'strict' })).toEqual(['continue', 'replay']);
+    expect(strategies({ continuation: 'strict' })).toEqual(['continue', 'replay']);
   });
 
   it('always is auto where no tools are offered', () => {
-    expect(rungs({ continuation: 'always' })).toEqual(rungs());
+    expect(strategies({ continuation: 'always' })).toEqual(strategies());
   });
 
   it('off stops before any', () => {
-    expect(rungs({ continuation: 'off' })).toEqual([]);
+    expect(strategies({ continuation: 'off' })).toEqual([]);
   });
 });

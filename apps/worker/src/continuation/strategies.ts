@@ -5,7 +5,7 @@ import { isEmpty, plainText } from './delivered.ts';
 import type { Delivered } from './delivered.ts';
 import type { RequestTraits } from './traits.ts';
 
-/** The rungs that go on with an answer of which something was shown. */
+/** The ways to continue an answer of which something was delivered. */
 export type ContinuationStrategy = Extract<AttemptMode, 'continue' | 'replay' | 'anchor'>;
 
 export type StrategyInput = {
@@ -14,7 +14,7 @@ export type StrategyInput = {
   continuation: Continuation;
   /** Whether the target continues a trailing assistant message. */
   prefill: Prefill;
-  /** It is the model that spoke so far. */
+  /** It is the model whose text was delivered so far. */
   sameModel: boolean;
 };
 
@@ -22,14 +22,14 @@ export type StrategyInput = {
 const shortAnswerChars = 80;
 
 /**
- * The rungs that may be tried at a target, best first. What was shown decides what is right at all;
- * the target and the question decide what is likely to work. Made as they are asked for: whether
- * there is an anchor takes a look at the whole text.
+ * The fallback order: the strategies that may be tried at a target, best first. What was delivered decides which are
+ * right at all; the target and the question decide which are likely to work. Computed one by one, because the search
+ * for an anchor reads the whole text.
  */
 export function* strategiesFor(input: StrategyInput): Generator<ContinuationStrategy, void> {
   const { delivered, traits, continuation, prefill, sameModel } = input;
   if (isEmpty(delivered) || continuation === 'off') return;
-  // A delivered tool call may have been carried out already: no second life for it.
+  // A delivered tool call may have been carried out already: nothing repeats it.
   if (delivered.toolCall || delivered.other) return;
   const text = plainText(delivered);
   const mayRepeatOnly = traits.json || traits.choices > 1 || traits.endsWithAssistant;

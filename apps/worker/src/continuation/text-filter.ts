@@ -11,10 +11,9 @@ import { plainText } from './delivered.ts';
 import type { Delivered } from './delivered.ts';
 
 /**
- * Rungs 2 and 4: one text goes on, and with tools in the request a call of them may follow it. The new
- * attempt's own reasoning is not shown, and a refusal is no text; nor is a tool call where none was
- * offered. An end before the first new word is not believed: a target that
- * only fell silent has said nothing of whether the answer is whole.
+ * Prefill and anchor: one text continues, and with tools in the request a call of them may follow it. The new attempt's
+ * own reasoning is not delivered; a refusal is no text, and neither is a tool call where no tools were offered. An end
+ * before the first new word does not count: a target that only fell silent shows nothing of whether the answer is whole.
  */
 export function textFilter(
   strategy: 'continue' | 'anchor',

@@ -3,7 +3,7 @@ import { seeded } from '../upstream/selection/simulation.fixture.ts';
 import { minConcurrency, concurrencyLimit } from './concurrency.ts';
 
 const ceiling = 2048;
-const load = { lateMs: 0, running: 0, ceiling, wanted: 0 };
+const load = { lateMs: 0, running: 0, ceiling, summoned: 0 };
 
 /**
  * A loop and endless work for it. Each run takes `cost` of the loop's time; the fuller the loop, the longer
@@ -21,7 +21,7 @@ function createLoop({ cost = 1 / 1000, running = 0, error = 0 } = {}) {
       lateMs: lateMs(),
       running: loop.running,
       ceiling,
-      wanted: 0,
+      summoned: 0,
     });
     loop.running -= Math.ceil(loop.running / 20);
     loop.pauseMs = 0;
@@ -84,7 +84,7 @@ describe('the places of a worker', () => {
     loop.pauseMs = 300;
     expect(loop.look()).toBeLessThan(500);
     expect(loop.look()).toBeGreaterThanOrEqual(500);
-    // Whoever came to an end in between is followed by another one.
+    // A run that ended in between is followed by another one.
     expect(loop.running).toBe(500);
   });
 
@@ -98,8 +98,8 @@ describe('the places of a worker', () => {
   });
 
   it('have room for a dead worker’s jobs at once, however late the loop is', () => {
-    expect(concurrencyLimit({ ...load, lateMs: 200, running: 300, wanted: 500 })).toBe(500);
-    expect(concurrencyLimit({ ...load, running: 10, wanted: 5000 })).toBe(ceiling);
+    expect(concurrencyLimit({ ...load, lateMs: 200, running: 300, summoned: 500 })).toBe(500);
+    expect(concurrencyLimit({ ...load, running: 10, summoned: 5000 })).toBe(ceiling);
   });
 
   it('are never more than the ceiling, however small that is', () => {

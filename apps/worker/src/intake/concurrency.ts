@@ -21,7 +21,7 @@ export type LoopLoad = {
   /** Never more than this (`limits.workerConcurrency`). */
   ceiling: number;
   /** Room that is needed now, late or not: a dead worker's readers wait. 0: none. */
-  wanted: number;
+  summoned: number;
 };
 
 /**
@@ -29,10 +29,10 @@ export type LoopLoad = {
  * left. There is no memory in it: what was decided before is seen only by the runs that came of it, so that
  * one bad moment (garbage is collected) costs one look, and errors do not add up.
  */
-export function concurrencyLimit({ lateMs, running, ceiling, wanted }: LoopLoad): number {
+export function concurrencyLimit({ lateMs, running, ceiling, summoned }: LoopLoad): number {
   // The fourth root: near its end a loop's turns grow several times as fast as the runs that share them, and
   // what was taken too much stays for as long as an answer takes.
   const left = (targetLateMs / lateMs) ** (1 / 4);
   const factor = Math.min(mostChange, Math.max(1 / mostChange, left));
-  return Math.min(ceiling, Math.max(minConcurrency, wanted, Math.ceil(running * factor)));
+  return Math.min(ceiling, Math.max(minConcurrency, summoned, Math.ceil(running * factor)));
 }

@@ -59,7 +59,7 @@ it('a worker has places for twice as many as run, and beside them for those that
   for (let i = 0; i < 100; i++) void take(`r${i}`, 1, 'other');
   await settled();
   expect(look()).toEqual(['places 200']);
-  for (let i = 0; i < 30; i++) intake.lines.waitStarted('other');
+  for (let i = 0; i < 30; i++) intake.waitLimits.waitStarted('other');
   told.length = 0;
   // Of the hundred seventy run, and the busiest moment since was before those thirty sat down.
   expect(look()).toEqual(['places 230']);
@@ -100,7 +100,7 @@ it('a dead worker’s jobs have room at once and for a while, whatever the loop 
 
 it('a job of a model whose line is full goes back without a word in its log', async () => {
   const { intake, ends, take, settled } = setUp();
-  intake.lines.waitStarted('m');
+  intake.waitLimits.waitStarted('m');
   expect(await take('new')).toEqual({ kind: 'not_yet' });
   expect(ends).toEqual([]);
   void take('of another model', 1, 'other');
@@ -111,7 +111,7 @@ it('a job of a model whose line is full goes back without a word in its log', as
 
 it('a job that another worker had goes back only where its log is empty', async () => {
   const { intake, state, ends, take, settled } = setUp();
-  intake.lines.waitStarted('m');
+  intake.waitLimits.waitStarted('m');
   state.logs.set('untouched', { last: { run: 0, seq: 0 } });
   state.logs.set('begun', { last: { run: 1, seq: 3 } });
   state.logs.set('ended', { last: { run: 0, seq: 0 }, ended: 'cancelled' });
@@ -145,7 +145,7 @@ it('a run that begins when the worker has come to rest meanwhile wakes it', asyn
   });
   onTestFinished(() => intake.close());
   intake.attach({ setConcurrency() {}, skip() {}, fetchBurst() {} });
-  intake.lines.waitStarted('m');
+  intake.waitLimits.waitStarted('m');
   let begun = 0;
   const handle = intake.admitting(async () => {
     begun += 1;
@@ -154,7 +154,7 @@ it('a run that begins when the worker has come to rest meanwhile wakes it', asyn
   const data = { model: 'm' } as JobData;
   const lockLost = new AbortController().signal;
   const run = handle({ id: 'begun', number: 2, data, token: 't', lockLost });
-  intake.lines.waitEnded('m', clock, 'gone');
+  intake.waitLimits.waitEnded('m', clock, 'gone');
   clock += 30_000;
   intake.look();
   intake.look();

@@ -22,13 +22,13 @@ export type IntakeOptions = {
 };
 
 export type Intake = {
-  /** Whom the requests that wait for a target ask how many of them may. */
-  readonly lines: WaitLimits;
-  /** For the consumer's start, in places. */
+  /** How many requests of a model may wait for a target. */
+  readonly waitLimits: WaitLimits;
+  /** Slots, for the consumer's start. */
   readonly places: number;
   /** Sends back what can only wait, and counts the others while they run. */
   admitting(handle: ActivationHandler): ActivationHandler;
-  /** From here on it is told how much to take. */
+  /** From here on this sets how much the consumer takes. */
   attach(consumer: Pick<JobConsumer, 'skip' | 'fetchBurst' | 'setConcurrency'>): void;
   /** A dead worker's jobs: there is room for them, whatever else there is. */
   makeRoomFor(shard: number, jobs: number): void;
@@ -44,7 +44,7 @@ export type IntakeSnapshot = {
   waiting: number;
   /** Milliseconds, the mean at the last look. */
   loopDelayMs: number;
-  models: Record<string, { allowance: number; waiting: number; avoided: boolean }>;
+  models: Record<string, { allowance: number; waiting: number; skipped: boolean }>;
   /** Jobs that went back to the queue because they could only have waited here, by model. */
   putBack: Readonly<Record<string, number>>;
 };
@@ -65,7 +65,7 @@ export function createIntake(options: IntakeOptions): Intake {
     availabilityOf,
     maxWaitMsOf,
     now,
-    onAvoid: (models) => consumer?.skip(models),
+    onSkip: (models) => consumer?.skip(models),
   });
   /** Runs, those that wait for a target too. */
   let held = 0;
@@ -73,7 +73,7 @@ export function createIntake(options: IntakeOptions): Intake {
   let places = Math.min(ceiling, minConcurrency);
   let lookedAt = now();
   let lateMs = 0;
-  let wanted = { places: 0, until: 0 };
+  let summons = { places: 0, until: 0 };
   const putBack = new Map<string, number>();
 
   const running = (): number => held - modelQueues.parked;
@@ -86,7 +86,7 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   function applyLimit(): void {
-    // Who waits for a target costs the loop nothing and takes nobody's place; `limits.waiting` bounds them.
+    // A request that waits for a target costs the loop nothing and takes no slot; `limits.waiting` bounds them.
     consumer?.setConcurrency(places + modelQueues.parked);
   }
 
@@ -99,11 +99,11 @@ export function createIntake(options: IntakeOptions): Intake {
       lateMs,
       running: Math.max(busiest, running()),
       ceiling,
-      wanted: wanted.until > at ? wanted.places : 0,
+      summoned: summons.until > at ? summons.places : 0,
     });
     busiest = running();
     applyLimit();
-    const isIdle = held === 0 && modelQueues.isIdle && wanted.until <= at;
+    const isIdle = held === 0 && modelQueues.isIdle && summons.until <= at;
     if (isIdle && places === Math.min(ceiling, minConcurrency)) stopTimer();
   }
 
@@ -127,19 +127,19 @@ export function createIntake(options: IntakeOptions): Intake {
 
   /** Whether it is to wait in the queue. Nothing is written for it: its log knows nothing of this worker. */
   async function mayRequeue({ id, number, data }: Activation): Promise<boolean> {
-    if (!modelQueues.avoided.has(data.model)) return false;
-    // Whoever had it before put it back, with nothing shown: the number rises with a run that did more.
+    if (!modelQueues.skipped.has(data.model)) return false;
+    // The worker that had it before put it back, with nothing delivered: the number rises with a run that did more.
     if (number === 1) return true;
     // A reader may have a part of its answer.
     const described = await log.describe(id).catch(() => undefined);
     const isFresh = described && !described.ended && sameEntryId(described.last, logStart);
-    return isFresh === true && modelQueues.avoided.has(data.model);
+    return isFresh === true && modelQueues.skipped.has(data.model);
   }
 
   const countBack = (model: string): void => void putBack.set(model, (putBack.get(model) ?? 0) + 1);
 
   return {
-    lines: modelQueues,
+    waitLimits: modelQueues,
     get places() {
       return places;
     },
@@ -164,7 +164,7 @@ export function createIntake(options: IntakeOptions): Intake {
     },
     attach(attached) {
       consumer = attached;
-      consumer.skip(modelQueues.avoided);
+      consumer.skip(modelQueues.skipped);
       applyLimit();
       startTimer();
     },
@@ -172,9 +172,9 @@ export function createIntake(options: IntakeOptions): Intake {
       startTimer();
       const at = now();
       // Several shards of one dead worker call one after the other.
-      const before = wanted.until > at ? wanted.places : running();
-      wanted = { places: Math.max(before, running()) + jobs, until: at + summonsMs };
-      places = Math.min(ceiling, Math.max(places, wanted.places));
+      const before = summons.until > at ? summons.places : running();
+      summons = { places: Math.max(before, running()) + jobs, until: at + summonsMs };
+      places = Math.min(ceiling, Math.max(places, summons.places));
       applyLimit();
       consumer?.fetchBurst(shard, jobs);
     },

@@ -5,8 +5,14 @@ import type { IntakeSnapshot } from './intake.ts';
 /* How much a worker takes, as operators are shown it. */
 
 /** For /admin/upstreams, in the public form; what operators named keeps its name. */
-export const publicIntake = ({ loopDelayMs, putBack, ...rest }: IntakeSnapshot) => ({
+export const publicIntake = ({ loopDelayMs, putBack, models, ...rest }: IntakeSnapshot) => ({
   ...rest,
+  models: Object.fromEntries(
+    Object.entries(models).map(([model, { skipped, ...queue }]) => [
+      model,
+      { ...queue, avoided: skipped },
+    ]),
+  ),
   loop_delay_ms: loopDelayMs,
   put_back: putBack,
 });
@@ -37,8 +43,8 @@ export function countIntake(registry: Registry, snapshot: () => IntakeSnapshot):
     registers,
     collect() {
       this.reset();
-      for (const [model, { avoided }] of Object.entries(snapshot().models)) {
-        if (avoided) this.set({ model }, 1);
+      for (const [model, { skipped }] of Object.entries(snapshot().models)) {
+        if (skipped) this.set({ model }, 1);
       }
     },
   });

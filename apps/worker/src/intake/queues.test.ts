@@ -10,7 +10,7 @@ function setUp() {
   const lines = createModelQueues({
     availabilityOf: (model) => plights.get(model) ?? 'limited',
     maxWaitMsOf: () => 30_000,
-    onAvoid: (models) => told.push([...models]),
+    onSkip: (models) => told.push([...models]),
     now: clock.now,
   });
   /** Sits down, and gets up after so long. */
@@ -45,7 +45,7 @@ describe('the line of a model that lacks room', () => {
     const satAt = clock.now();
     await clock.pass(8000);
     lines.waitEnded('m', satAt, 'through');
-    expect(lines.snapshot()).toMatchObject({ m: { allowance: 1, waiting: 1, avoided: true } });
+    expect(lines.snapshot()).toMatchObject({ m: { allowance: 1, waiting: 1, skipped: true } });
   });
 
   it('stays limited while its target looks open, because one of them asks', () => {
@@ -56,7 +56,7 @@ describe('the line of a model that lacks room', () => {
     expect([lines.isFull('m'), lines.isLimited('m')]).toEqual([true, true]);
   });
 
-  it('has no room to miss where all its targets are broken: whoever comes may wait', () => {
+  it('lacks no capacity if all its targets are broken: every request may wait', () => {
     const { plights, told, lines } = setUp();
     plights.set('m', 'broken');
     for (let i = 0; i < 10; i++) lines.waitStarted('m');
@@ -88,7 +88,7 @@ describe('the line of a model that lacks room', () => {
     await wait(100);
     await clock.pass(29_000);
     lines.tick();
-    expect(lines.snapshot()).toEqual({ m: { allowance: 2, waiting: 0, avoided: false } });
+    expect(lines.snapshot()).toEqual({ m: { allowance: 2, waiting: 0, skipped: false } });
     await clock.pass(1000);
     lines.tick();
     expect(lines.snapshot()).toEqual({});

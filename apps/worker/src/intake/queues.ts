@@ -8,7 +8,7 @@ export type ModelQueuesOptions = {
   /** Milliseconds that a request of the model may wait in all. */
   maxWaitMsOf(model: string): number;
   /** From now on no jobs of these models are to be taken. Called before anything goes back to the queue. */
-  onAvoid(models: ReadonlySet<string>): void;
+  onSkip(models: ReadonlySet<string>): void;
   now(): number;
 };
 
@@ -16,13 +16,13 @@ export type ModelQueues = WaitLimits & {
   /** What time alone changes; called by a timer. */
   tick(): void;
   /** Models of which no jobs are taken. */
-  readonly avoided: ReadonlySet<string>;
+  readonly skipped: ReadonlySet<string>;
   /** Requests that wait, of all models. */
   readonly parked: number;
   /** Nothing that time alone would change. */
   readonly isIdle: boolean;
   /** For /admin/upstreams. */
-  snapshot(): Record<string, { allowance: number; waiting: number; avoided: boolean }>;
+  snapshot(): Record<string, { allowance: number; waiting: number; skipped: boolean }>;
 };
 
 type ModelQueue = {
@@ -47,11 +47,11 @@ const keptMs = 30_000;
 export function createModelQueues({
   availabilityOf,
   maxWaitMsOf,
-  onAvoid,
+  onSkip,
   now,
 }: ModelQueuesOptions): ModelQueues {
   const queues = new Map<string, ModelQueue>();
-  let avoided: ReadonlySet<string> = new Set();
+  let skipped: ReadonlySet<string> = new Set();
   let parked = 0;
 
   function queueOf(model: string): ModelQueue {
@@ -76,13 +76,13 @@ export function createModelQueues({
     queue.isLimited && queue.parked >= queue.allowance.size;
 
   function settle(model: string, queue: ModelQueue): void {
-    const shallAvoid = isFull(queue) || queue.coolDownUntil > now();
-    if (shallAvoid === avoided.has(model)) return;
-    const changed = new Set(avoided);
-    if (shallAvoid) changed.add(model);
+    const shallSkip = isFull(queue) || queue.coolDownUntil > now();
+    if (shallSkip === skipped.has(model)) return;
+    const changed = new Set(skipped);
+    if (shallSkip) changed.add(model);
     else changed.delete(model);
-    avoided = changed;
-    onAvoid(avoided);
+    skipped = changed;
+    onSkip(skipped);
   }
 
   return {
@@ -109,8 +109,8 @@ export function createModelQueues({
       if (queue.parked === 0) queue.isLimited = false;
       settle(model, queue);
     },
-    // What is told to go back must not be taken again at once: it is the avoided ones that are told so.
-    isFull: (model) => avoided.has(model),
+    // Only requests of skipped models are sent back: this worker would take another one again at once.
+    isFull: (model) => skipped.has(model),
     isLimited(model) {
       const availability = availabilityOf(model);
       return availability === 'open'
@@ -127,11 +127,11 @@ export function createModelQueues({
         if (queue.parked > 0) look(model, queue);
         settle(model, queue);
         const isOver = queue.parked === 0 && queue.touchedAt + keptMs <= now();
-        if (isOver && !avoided.has(model)) queues.delete(model);
+        if (isOver && !skipped.has(model)) queues.delete(model);
       }
     },
-    get avoided() {
-      return avoided;
+    get skipped() {
+      return skipped;
     },
     get parked() {
       return parked;
@@ -143,7 +143,7 @@ export function createModelQueues({
       Object.fromEntries(
         [...queues].map(([model, { allowance, parked: waiting }]) => [
           model,
-          { allowance: allowance.size, waiting, avoided: avoided.has(model) },
+          { allowance: allowance.size, waiting, skipped: skipped.has(model) },
         ]),
       ),
   };

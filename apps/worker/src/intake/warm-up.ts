@@ -12,7 +12,7 @@ import { openAiChat } from '@millrace/formats/openai-chat/provider';
 import { run } from '../run/run.ts';
 import type { CallOptions, RunDeps } from '../run/run.ts';
 import type { Upstream } from '../upstream/call.ts';
-import type { TargetAccess, Permit } from '../upstream/gate.ts';
+import type { TargetAccess, Permit } from '../upstream/target-access.ts';
 
 /*
  * A process that has served nothing takes twice the CPU for its first streams, and the first streams of a new
@@ -168,7 +168,7 @@ const permit: Permit = {
 };
 
 const openGate = (routes: Parameters<RunDeps['openTargets']>[0]['routes']): TargetAccess => ({
-  look: () => ({ open: routes, shut: [] }),
+  candidates: () => ({ open: routes, shut: [] }),
   opensAt: () => 0,
   acquire: () => permit,
   hasOtherKey: () => false,

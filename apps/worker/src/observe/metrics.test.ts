@@ -121,7 +121,7 @@ it('targets that the config does not name make one series, however many they are
   ]);
 });
 
-it('seams are counted by their rung and how they went', async () => {
+it('seams are counted by their strategy and their outcome', async () => {
   metrics.seam('replay', 'passed');
   metrics.seam('anchor', 'anchor_missing');
   expect(await read('millrace_seams_total')).toEqual([

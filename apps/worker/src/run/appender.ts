@@ -349,7 +349,7 @@ function takeItem(writer: Writer, maxChars: number): { append: AppendItem; chars
     chars += writer.lines[count]?.length ?? 0;
     count += 1;
   }
-  // A whole answer and its end are written together: whoever takes over in between would find an
+  // A whole answer and its end are written together: a worker that takes over in between would find an
   // answer without an end. What follows the answer is its ledger entry and the terminal line.
   const isSplit = count < writer.lines.length;
   if (isSplit && writer.terminal && writer.lines.slice(0, count).some(isResult)) {

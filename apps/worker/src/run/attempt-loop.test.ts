@@ -11,11 +11,11 @@ import type { History } from '../continuation/history.ts';
 import type { Route } from '../continuation/plan.ts';
 import { uncounted } from '../observe/metrics.fixture.ts';
 import type { CallOptions, RunDeps } from './run.ts';
-import { openTargets } from '../upstream/gate.fixture.ts';
-import type { WaitNeed } from '../upstream/gate.ts';
-import type { WaitOutcome } from '../upstream/selection/place.ts';
+import { openTargets } from '../upstream/target-access.fixture.ts';
+import type { WaitNeed } from '../upstream/target-access.ts';
+import type { WaitOutcome } from '../upstream/selection/waiter.ts';
 
-/* A run's way up the ladder, with upstream calls that a test plays itself. */
+/* The steps of a run, with upstream calls that a test plays itself. */
 
 const primary: Route = { provider: 'primary', model: 'gpt-4o', prefill: false };
 const backup: Route = { provider: 'backup', model: 'claude', prefill: false };
@@ -194,7 +194,7 @@ describe('a request that has to wait', () => {
     const world = start(history, [primary, backup, third], {
       openTargets: (request) => ({
         ...openTargets(request),
-        look: () => ({ open, shut: [backup, third] }),
+        candidates: () => ({ open, shut: [backup, third] }),
         async wait(routes, need) {
           const { urgent } = need;
           needs.push(need);
@@ -404,7 +404,7 @@ describe('targets that all break off in the same place', () => {
     ['an empty part', [{ content: text }, { reasoning_details: [detail({ text: '' })] }]],
     ['reasoning under its own name', [{ reasoning: text }, { reasoning_content: '' }]],
     ['signed reasoning', [{ reasoning_details: [detail({ text: 'Hm.', signature: 'S' })] }]],
-  ] as const)('are asked once on each rung, and %s is shown once', async (_, deltas) => {
+  ] as const)('are asked once by each strategy, and %s is delivered once', async (_, deltas) => {
     for (const routes of [[primary], [primary, backup], [primary, backup, third]]) {
       for (const reader of ['plain', 'native'] as const) {
         const how = { reader, firstTokenAt: 1500 };
@@ -415,10 +415,10 @@ describe('targets that all break off in the same place', () => {
           for (; played < calls.length; played += 1) breakOff(calls[played], deltas);
         }
         expect(calls.length).toBeLessThanOrEqual(10);
-        const rungs = asked().filter((one) => /continue|replay|anchor/.test(one));
-        // A single target is asked once more, having no other; and a fresh answer has rungs of its own.
+        const strategies = asked().filter((one) => /continue|replay|anchor/.test(one));
+        // A single target is asked once more, having no other; and a fresh answer has strategies of its own.
         const mayRepeat = routes.length === 1 || reader === 'native';
-        expect(rungs).toHaveLength(mayRepeat ? rungs.length : new Set(rungs).size);
+        expect(strategies).toHaveLength(mayRepeat ? strategies.length : new Set(strategies).size);
         const times = 1 + asked().filter((one) => one.endsWith('restart')).length;
         expect(chunks()).toHaveLength(times * deltas.length);
       }

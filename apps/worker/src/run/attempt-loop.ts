@@ -16,7 +16,7 @@ import { isEmpty, plainText } from '../continuation/delivered.ts';
 import { timeLimit } from '../continuation/time-limit.ts';
 import { readTraits } from '../continuation/traits.ts';
 import type { Policy, RunDeps } from './run.ts';
-import type { WaitNeed } from '../upstream/gate.ts';
+import type { WaitNeed } from '../upstream/target-access.ts';
 
 export type AttemptLoopOptions = {
   activation: Activation;
@@ -41,8 +41,8 @@ const defaultPolicy: Policy = {
 };
 
 /**
- * Makes one step of the ladder after the other until the answer is whole, or nothing is left to try.
- * What each step is, `next` decides from what is known; undefined when the signal ended it.
+ * Makes one step after the other until the answer is whole, or nothing is left to try. `planNext` decides each step.
+ * Resolves to undefined if the signal ended it.
  */
 export async function runAttempts(
   options: AttemptLoopOptions,
@@ -83,7 +83,7 @@ export async function runAttempts(
     isFresh: history.attempts.length === 0,
     isDetached: !data.attached,
   });
-  const look = () => targets.look(isUrgent());
+  const look = () => targets.candidates(isUrgent());
 
   /** The last fault that tells why there is no answer. */
   let reason: Fault | undefined;

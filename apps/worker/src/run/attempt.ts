@@ -13,7 +13,7 @@ import type {
 } from '@millrace/formats/port';
 import { callUpstream } from '../upstream/call.ts';
 import type { Upstream, UpstreamCall } from '../upstream/call.ts';
-import type { CallWatch } from '../upstream/gate.ts';
+import type { CallWatch } from '../upstream/target-access.ts';
 import { createBodyReader, isSuccess, noAnswer, untranslatable } from './response-classifier.ts';
 import type { Head, BodyReader } from './response-classifier.ts';
 import { redactFault } from './key-redaction.ts';
@@ -50,7 +50,7 @@ export type AttemptOptions = {
   onSlow?: (() => void) | undefined;
   /** This process stood still: a silence that it measured says nothing about the provider. */
   wasLate?: (() => boolean) | undefined;
-  /** Something of our own broke: the attempt fails, and whoever watches the process is told why. */
+  /** A bug of ours: the attempt fails, and this reports why. */
   onError(error: unknown): void;
 };
 

@@ -1,5 +1,5 @@
 import { ourFault } from './failed-attempt.ts';
-import type { CallWatch, Permit } from '../upstream/gate.ts';
+import type { CallWatch, Permit } from '../upstream/target-access.ts';
 
 /** A place at a target, whose permit can be given back where a bug has lost it, whether or not its call had begun. */
 export type HeldPermit = { permit: Permit; giveBack(): void };

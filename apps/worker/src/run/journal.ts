@@ -63,7 +63,7 @@ export type GateEvents = {
 export type Journal = {
   /** Writes the end of the attempts that other workers left open, each with what it is known to have cost. */
   closeLost(): void;
-  /** Writes that an attempt starts; what it brings goes to the voice. */
+  /** Writes that an attempt starts; its chunks go to the output gate. */
   open(step: AttemptStep, events: GateEvents): OutputGate;
   /** The call of the attempt is not made after all: it costs nothing. */
   cancelCall(gate: OutputGate): void;
@@ -73,7 +73,7 @@ export type Journal = {
     outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
     firstTokenAt?: number,
   ): boolean;
-  /** Writes that the attempt ends here for another worker to go on: nobody was at fault. */
+  /** Writes that the attempt ends here for another worker to continue: it did not fail. */
   handOver(gate: OutputGate, firstTokenAt?: number): void;
   /** Counts and remembers the attempt: its run was stopped, and can write no more to the log. */
   abort(gate: OutputGate, firstTokenAt?: number): void;
@@ -89,9 +89,9 @@ export function createJournal(options: JournalOptions): Journal {
   const { run, body, history, writer, tools, holdToolCalls, maxHeldChars, maxLogChars } = options;
   const { metrics, onDelivered, now } = options;
   let conclusion: ActivationOutcome | undefined;
-  /** The attempt that is heard. */
+  /** The attempt that is the answer. */
   let winner: OutputGate | undefined;
-  /** Estimated tokens that had been shown when it took the floor. */
+  /** Estimated tokens that had been delivered when it committed. */
   let deliveredBefore = 0;
   /** By attempt: those that this run opened and that have no end yet. */
   const gates = new Map<number, OutputGate>();

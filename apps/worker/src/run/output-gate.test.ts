@@ -43,8 +43,8 @@ describe('the beginning of an answer', () => {
   });
 });
 
-describe('the floor', () => {
-  it('is taken by whoever says something visible first', () => {
+describe('the commit', () => {
+  it('goes to the attempt that first has something visible', () => {
     const { journal, open, deltas } = createJournalRig();
     const slow = open();
     const hedge = open();
@@ -156,7 +156,7 @@ describe('a tool call', () => {
     expect(history.source).toBeUndefined();
   });
 
-  it('takes the floor with its first delta', () => {
+  it('commits with its first delta', () => {
     const { open } = createJournalRig();
     const slow = open();
     const one = open();

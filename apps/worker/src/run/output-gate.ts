@@ -25,9 +25,9 @@ export type OutputGateOptions = {
   maxHeldChars: number;
   /** Whether the log of the request holds as much as it may. */
   isLogFull(): boolean;
-  /** Asks for the floor; false when another attempt has it. */
+  /** Asks to become the answer; false if another attempt is it. */
   commit(): boolean;
-  /** What it says from here on, readers are shown. Once, before the first word. */
+  /** From here on readers are sent what it says. Called once, before the first word. */
   onFirstOutput(): void;
   write(output: OutputChunk): void;
   /** Its text is no continuation of what was shown. */
@@ -36,7 +36,7 @@ export type OutputGateOptions = {
   onGiveUp(reason: GiveUpReason): void;
 };
 
-/** Why an attempt is called off: another one speaks, its text is no continuation, or it holds too much. */
+/** Why an attempt is given up: another one won, its text is no continuation, or it holds too much. */
 export type GiveUpReason =
   | 'superseded'
   | 'no_continuation'
@@ -44,15 +44,14 @@ export type GiveUpReason =
   | 'response_too_large';
 
 /**
- * One attempt's way to the readers. What it brings passes, in this order: the curtain, when a part of
- * the answer was shown before; the floor, which one attempt has at a time; the hold on tool calls, which
- * are sent whole; and the hold-back, until there is something to see. Until then it can fail without
- * a trace.
+ * One attempt's way to the readers. Its chunks pass, in this order: the splice filter, if a part of the answer was
+ * delivered before; the commit, which one attempt of a race gets; the buffer of tool calls, which are sent whole; and
+ * the hold-back, until there is something to see. Until then the attempt can fail without a trace.
  */
 export type OutputGate = {
   readonly started: AttemptStarted;
   readonly sink: AnswerSink;
-  /** The answer is complete: what is still held is said. False when it cannot stand. */
+  /** The answer is complete: what is still held is written. False if it cannot stand. */
   finish(): boolean;
   /** Why it was called off; undefined where it was not. */
   readonly gaveUp: GiveUpReason | undefined;
@@ -189,7 +188,7 @@ export function createOutputGate(options: OutputGateOptions): OutputGate {
   };
 }
 
-/** The rung of an attempt that goes on with what was shown; undefined for one that starts anew. */
+/** The strategy of an attempt that continues an answer; undefined for one that starts anew. */
 export function strategyOf({ mode }: AttemptStarted): ContinuationStrategy | undefined {
   return mode === 'start' || mode === 'restart' ? undefined : mode;
 }

@@ -6,8 +6,8 @@ import { createRace } from './race.ts';
 import type { AttemptStep, RaceOptions, RaceOutcome } from './race.ts';
 import { chunk, fault, historyOf, said, started } from '../continuation/history.fixture.ts';
 import type { AnswerSink } from '@millrace/formats/port';
-import { freePermit } from '../upstream/gate.fixture.ts';
-import type { Permit } from '../upstream/gate.ts';
+import { freePermit } from '../upstream/target-access.fixture.ts';
+import type { Permit } from '../upstream/target-access.ts';
 
 /** That somebody waits for at the moment. */
 const pauses = vi.hoisted(() => new Set<Promise<unknown>>());
@@ -182,7 +182,7 @@ describe('an attempt beside a slow one', () => {
     [0, 1],
     [1, 0],
   ])(
-    'whoever speaks first has the floor, and the other is called off (%i)',
+    'the first attempt with a visible chunk wins the race, and the other one is aborted (%i)',
     async (winner, loser) => {
       const { run, outcome } = race();
       run();

@@ -8,7 +8,7 @@ import type { Route, NextStep } from '../continuation/plan.ts';
 import { holdPermit } from './held-permit.ts';
 import type { HeldPermit } from './held-permit.ts';
 import type { AnswerSink } from '@millrace/formats/port';
-import type { Permit } from '../upstream/gate.ts';
+import type { Permit } from '../upstream/target-access.ts';
 import type { GiveUpReason, OutputGate } from './output-gate.ts';
 
 export type AttemptStep = Extract<NextStep, { kind: 'attempt' }>;
@@ -49,7 +49,7 @@ export type RaceOptions = {
   onError(error: unknown): void;
 };
 
-/** How one step of the ladder ended. */
+/** How one step ended. */
 export type RaceOutcome =
   /** The answer is whole. */
   | { kind: 'completed' }

@@ -16,7 +16,7 @@ import { fault } from '../continuation/history.fixture.ts';
 import { uncounted } from '../observe/metrics.fixture.ts';
 import { run } from './run.ts';
 import type { CallOptions, RunDeps, StopReason } from './run.ts';
-import { openTargets } from '../upstream/gate.fixture.ts';
+import { openTargets } from '../upstream/target-access.fixture.ts';
 
 const target = { provider: 'p', model: 'm' };
 
@@ -126,7 +126,7 @@ it('a request that is cancelled keeps what its attempt is known to have cost, be
   ]);
 });
 
-it('a request that its run has ended is settled so, whoever takes the end for one from outside', async () => {
+it('a request that its run has ended is settled so, though another component takes the end for one from outside', async () => {
   const request = await create();
   const own = log;
   log = {
@@ -173,7 +173,7 @@ it('a request that goes back to the queue leaves no line, and nothing is settled
   const outcome = await start(request, {
     openTargets: (asked) => ({
       ...openTargets(asked),
-      look: () => ({ open: [], shut: asked.routes }),
+      candidates: () => ({ open: [], shut: asked.routes }),
       wait: async () => ({ kind: 'not_yet' }),
     }),
     settlement: {
@@ -306,7 +306,10 @@ it('that waited long for its target has its first attempt in the log before it a
     appender: createAppender({ log: slow, maxHeldBytes: 1e6, onError: (one) => errors.push(one) }),
     openTargets: (request) => ({
       ...openTargets(request),
-      look: () => ({ open: isOpen ? request.routes : [], shut: isOpen ? [] : request.routes }),
+      candidates: () => ({
+        open: isOpen ? request.routes : [],
+        shut: isOpen ? [] : request.routes,
+      }),
       wait: () => {
         isOpen = true;
         at += 5000;

@@ -16,7 +16,7 @@ import { createHistoryReader } from '../continuation/history-reader.ts';
 import type { Route } from '../continuation/plan.ts';
 import { keptChars } from '../continuation/delivered.ts';
 import type { Identity } from '../continuation/delivered.ts';
-import type { TargetAccess, TargetAccessRequest, Permit } from '../upstream/gate.ts';
+import type { TargetAccess, TargetAccessRequest, Permit } from '../upstream/target-access.ts';
 import type { TimeLimit } from '../continuation/time-limit.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
 import type { AnswerSink } from '@millrace/formats/port';
@@ -205,7 +205,7 @@ async function runActivation(activation: Activation, deps: RunDeps): Promise<Act
       },
       onPressure: (high) => (high ? race?.pause() : race?.resume()),
     });
-    const ladder = runAttempts({
+    const attempts = runAttempts({
       activation,
       deps,
       body: sealed.body,
@@ -217,10 +217,10 @@ async function runActivation(activation: Activation, deps: RunDeps): Promise<Act
       signal,
       onRace: (current) => (race = current),
     });
-    const conclusion = await ladder;
+    const conclusion = await attempts;
     await writer.flushed();
     const outcome = writer.jobEnded ? endedWithLog(conclusion) : conclude(stopped, conclusion);
-    // The end of this run's own making can be taken for one from outside by who looks at the log.
+    // A component that reads the log may take the end that this run wrote for one from outside.
     const endedOutside = stopped === 'finished' && !writer.jobEnded;
     if (outcome.kind === 'completed' || outcome.kind === 'failed') {
       const ending = endedOutside ? 'ended from outside' : outcome.kind;

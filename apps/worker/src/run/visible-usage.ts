@@ -27,7 +27,7 @@ export type LastAttempt = {
   strategy: ContinuationStrategy | undefined;
   /** As its ledger entry has it: all that it was asked and all that it said. */
   cost: Pick<AttemptEnded, 'usage' | 'estimated'>;
-  /** The prompt that it was asked: the caller's, and what the rung adds to it. */
+  /** The prompt that it was asked: the client's, and what the strategy adds to it. */
   asked(): number;
   /** All that it answered, without its reasoning: also what it repeated of the answer before. */
   sent: number;

@@ -10,7 +10,7 @@ import { failedAttempt } from '../run/failed-attempt.ts';
 import type { Route } from '../continuation/plan.ts';
 import { providerFormats } from '@millrace/formats/provider-formats';
 import type { CallOptions, Policy } from '../run/run.ts';
-import { createTargetAccess } from './gate.ts';
+import { createTargetAccess } from './target-access.ts';
 import { createAsk } from './health/ask.ts';
 import { startChecks } from './health/checks.ts';
 import type { ChecksOptions } from './health/checks.ts';
@@ -35,7 +35,7 @@ export type UpstreamsOptions = {
   /** The limits that the fleet shares. */
   windows: Windows;
   /** Who says how many of a model may wait for room. */
-  lines: WaitLimits;
+  waitLimits: WaitLimits;
   onChange?: HealthOptions['onChange'];
   /** An active check fails from now on, or does so no more. */
   onCheck?: ChecksOptions['onChange'];
@@ -54,7 +54,7 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
  * is, its wire format and its pool.
  */
 export function createUpstreams(options: UpstreamsOptions) {
-  const { providers, models, limits, pools, worker, fleet, windows, lines } = options;
+  const { providers, models, limits, pools, worker, fleet, windows, waitLimits: lines } = options;
   const { onChange, onAside, onFault, wasLate, onError } = options;
   /**
    * Targets that take requests only without `stream_options`, for as long as this worker lives; by
@@ -76,14 +76,14 @@ export function createUpstreams(options: UpstreamsOptions) {
     windows,
     isFull: (provider) => pools.of(provider)?.isFull() ?? false,
     waiting: limits.waiting,
-    lines,
+    waitLimits: lines,
     now: Date.now,
     random: Math.random,
     share: (text) => fleet.publish(text),
     ...(onAside && { onAside }),
     onError,
   });
-  const facts = fleet.subscribe({ onText: selection.onFact, onListening() {} });
+  const notices = fleet.subscribe({ onText: selection.onNotice, onListening() {} });
   const checks = startChecks({
     fleet,
     health,
@@ -195,7 +195,7 @@ export function createUpstreams(options: UpstreamsOptions) {
     /** Tells the fleet a last time; to be called while Redis is still there. */
     close(): void {
       checks.close();
-      facts.close();
+      notices.close();
       health.close();
       pools.close();
     },

@@ -6,11 +6,11 @@ import type { Seam, SeamStep } from './splice.ts';
 const tellingLength = 24;
 
 /**
- * Native continuation: the target was given what was shown as the beginning of its own message, and
- * goes on right behind it. Some begin their answer anew all the same: while what comes equals the
- * beginning of what was shown it is held, and once that is long enough to be no accident it is taken
- * as a replay of the whole. Where it cannot be told, since the beginning is short or comes again in
- * the text itself, it is dropped: the next rung asks in a way that leaves no doubt.
+ * Native continuation: the target was given the delivered text as the beginning of its own message and continues
+ * right behind it. Some models begin their answer anew all the same. So a text that equals the beginning of the
+ * delivered text is held; once it is long enough to be no accident, it counts as a replay of the whole. If the
+ * beginning is short, or comes again in the text itself, neither is certain: the attempt is dropped, and the next
+ * strategy asks in a way that leaves no doubt.
  */
 export function prefillSeam(delivered: string): Seam {
   const telling = delivered.slice(0, tellingLength);

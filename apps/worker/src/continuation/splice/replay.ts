@@ -2,9 +2,8 @@ import { dropped, held, passed } from './splice.ts';
 import type { Seam } from './splice.ts';
 
 /**
- * Replay behind the curtain: the same question was asked again from zero. What arrives is held back
- * while it equals what was shown, and from the first new character on it is shown. At the first
- * difference it is no continuation.
+ * Replay: the same question was asked again from zero. Text that equals the delivered text is held back, and from the
+ * first new character on the answer is delivered. At the first difference it is no continuation.
  */
 export function replaySeam(delivered: string): Seam {
   let at = 0;

@@ -134,7 +134,7 @@ export const checkedWell = (
     ? { kind: 'recovering', since: now, times: state.times }
     : state;
 
-/** `ask`: whoever wants to be the probe has to win the claim for it. */
+/** `ask`: a call may be the probe if it wins the claim for it. */
 export type Admission = 'yes' | 'no' | 'ask';
 
 export function admits(

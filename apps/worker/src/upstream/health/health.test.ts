@@ -218,7 +218,7 @@ describe('a target opens', () => {
     expect(ahead.changes.at(-1)).toMatchObject({ to: 'open', byThisWorker: false });
   });
 
-  test('and whoever comes later knows it', async () => {
+  test('and a worker that starts later knows it', async () => {
     const { join } = startMembers({ probeIntervalMs: 60_000 });
     const one = await join('one');
     fail(one, 5);

@@ -5,7 +5,7 @@ import { admits, checkedWell, nextChangeAt, probeEnded, probing } from './breake
 import type { Admission, ProbeOutcome } from './breaker.ts';
 import { createBreakers, newest } from './breakers.ts';
 import type { Breaker, Transition } from './breakers.ts';
-import { createTargetGossip } from './exchange.ts';
+import { createTargetGossip } from './target-gossip.ts';
 import { lastFaultOf } from './last-fault.ts';
 import type { LastFault } from './last-fault.ts';
 import type { Health, HealthCounters, HealthOptions, CallEvent, Outcome } from './port.ts';

@@ -111,7 +111,7 @@ export function createSharedStates(options: SharedStatesOptions): SharedStates {
       const theirs = parse(text, now());
       if (theirs) adopt(key, theirs);
       const mine = current(key);
-      // Also a fact that only says what is over by now: whoever reads it clears it.
+      // Also a record that is out of date by now: a worker that reads it clears it.
       if (!theirs || isNewer(mine, theirs) || mine.state.kind === 'closed') share(key);
     }
     for (const key of missing) {

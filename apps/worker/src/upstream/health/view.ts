@@ -1,8 +1,8 @@
 import type { Evidence } from './breaker.ts';
 import { createFirstTokenAverage } from './first-token.ts';
 import type { FirstTokenAverage } from './first-token.ts';
-import { newTargetCounters } from './pulse.ts';
-import type { GossipMessage, TargetCounters } from './pulse.ts';
+import { newTargetCounters } from './gossip-message.ts';
+import type { GossipMessage, TargetCounters } from './gossip-message.ts';
 import { createSuccessRate } from './success-rate.ts';
 import type { SuccessRate } from './success-rate.ts';
 import { createWindow } from './window.ts';

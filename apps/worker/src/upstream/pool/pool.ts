@@ -9,7 +9,7 @@ import type { CloseReason, Connection, NotSent } from './connection.ts';
 import { createH1 } from './h1.ts';
 import { createH2, maxStreams } from './h2.ts';
 import { keepWarm } from './keep-warm.ts';
-import { createConnectionQueue } from './line.ts';
+import { createConnectionQueue } from './connection-queue.ts';
 import { openConnection } from './open.ts';
 import type { Endpoint, Opened } from './open.ts';
 import { isLongIdle, PooledRequest } from './request.ts';

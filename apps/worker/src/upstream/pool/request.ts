@@ -51,11 +51,11 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   constructor(
     options: Dispatcher.DispatchOptions,
     caller: Dispatcher.DispatchHandler,
-    desk: RequestEvents,
+    events: RequestEvents,
   ) {
     this.options = options;
     this.caller = caller;
-    this.events = desk;
+    this.events = events;
   }
 
   start(): void {

@@ -124,7 +124,7 @@ test('idle connections end from the least recently used on, down to the warm one
 });
 
 describe('a warm connection that dies while it waits', () => {
-  /** Resets whoever asks on a connection of a time that is over. */
+  /** Resets requests on connections that were opened before. */
   async function forgetting(isForgotten: (index: number) => boolean) {
     const at = await listen(
       createTcpServer((socket) => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Headers, ProviderFormat } from '@millrace/formats/port';
-import type { KeyFact } from './key-facts.ts';
+import type { KeyNotice } from './key-notice.ts';
 import {
   closedUntil,
   applyAnswer,
@@ -22,7 +22,7 @@ export type KeyRingOptions = {
   readLimits: ProviderFormat['readLimits'];
   now(): number;
   /** What the workers of the fleet should know. */
-  share(fact: Omit<KeyFact, 'from'>): void;
+  share(fact: Omit<KeyNotice, 'from'>): void;
   /** The provider refused a key: its place in the config, never the key. */
   onAside?(aside: { provider: string; index: number; status: number; forMs: number }): void;
 };
@@ -130,7 +130,7 @@ export function createKeyRing(options: KeyRingOptions) {
     },
 
     /** What another worker found out. */
-    learn(fact: Omit<KeyFact, 'from'>): void {
+    learn(fact: Omit<KeyNotice, 'from'>): void {
       const key = places.find(({ name }) => name === fact.key);
       if (!key) return;
       const closed = now() + fact.ms;

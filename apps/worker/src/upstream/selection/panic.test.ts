@@ -4,7 +4,7 @@ import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { policy } from '../health/breaker.fixture.ts';
 import { createHealth } from '../health/health.ts';
-import { unlimitedWaits } from './lines.fixture.ts';
+import { unlimitedWaits } from './wait-limits.fixture.ts';
 import { panicShare } from './panic.ts';
 import { createSelection } from './selection.ts';
 import { seeded } from './simulation.fixture.ts';
@@ -65,7 +65,7 @@ async function simulate(...rates: number[]): Promise<Result> {
     health,
     windows: createMemoryWindows({ now: Date.now }),
     waiting: 10,
-    lines: unlimitedWaits,
+    waitLimits: unlimitedWaits,
     now: Date.now,
     random,
     share() {},

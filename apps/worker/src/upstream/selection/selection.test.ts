@@ -3,7 +3,7 @@ import type { Target } from '@millrace/shared/domain/request';
 import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { describe, expect, it } from 'vitest';
 import { createClock } from './clock.fixture.ts';
-import { unlimitedWaits } from './lines.fixture.ts';
+import { unlimitedWaits } from './wait-limits.fixture.ts';
 import { createSelection } from './selection.ts';
 import { seeded } from './simulation.fixture.ts';
 
@@ -54,7 +54,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
       windows: createMemoryWindows({ now: clock.now }),
       isFull: (provider) => full.has(provider),
       waiting: 10,
-      lines: unlimitedWaits,
+      waitLimits: unlimitedWaits,
       now: clock.now,
       random: seeded(1),
       setTimer: clock.setTimer,
@@ -156,7 +156,7 @@ describe('whether a target may be asked', () => {
     const other = make();
     selection.key(a, '{}')?.used({ 'retry-after': '9' }, 429);
     expect(facts.join()).not.toContain('sk-secret');
-    for (const fact of [...facts, 'no fact', '{"kind":"later"}', '[]']) other.onFact(fact);
+    for (const fact of [...facts, 'no fact', '{"kind":"later"}', '[]']) other.onNotice(fact);
     expect(other.check('m', a)).toMatchObject({ kind: 'no', until: clock.now() + 9000 });
   });
 });

@@ -4,12 +4,12 @@ import type { ModelConfig, ProviderConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Windows } from '@millrace/shared/store/quota/port';
 import { estimateTokens } from '@millrace/shared/domain/tokens';
-import { decodeFact, encodeFact } from './key-facts.ts';
+import { decodeNotice, encodeNotice } from './key-notice.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import { drawAgainMs, panicShareAt } from './panic.ts';
-import type { TargetWaiter } from './place.ts';
+import type { TargetWaiter } from './waiter.ts';
 import type { Check, Health, WaitLimits, RampSample, Availability } from './port.ts';
 import { rendezvous, stickyValue } from './sticky.ts';
 import { createStrategy } from './strategies.ts';
@@ -29,7 +29,7 @@ export type SelectionOptions = {
   /** Requests of this worker that may wait at a time (`limits.waiting`). */
   waiting: number;
   /** Who says how many of a model may wait for room. */
-  lines: WaitLimits;
+  waitLimits: WaitLimits;
   now(): number;
   /** Between 0 and 1. */
   random(): number;
@@ -64,14 +64,14 @@ export function createSelection(options: SelectionOptions) {
         keys: apiKeys,
         readLimits: providerFormats[api].readLimits,
         now,
-        share: (fact) => share(encodeFact({ ...fact, from: ownId })),
+        share: (fact) => share(encodeNotice({ ...fact, from: ownId })),
         ...(onAside ? { onAside } : {}),
       }),
     ]),
   );
   const waiting = createWaiting({
     limit: options.waiting,
-    lines: options.lines,
+    waitLimits: options.waitLimits,
     now,
     setTimer: options.setTimer ?? startTimer,
     may: check,
@@ -203,14 +203,14 @@ export function createSelection(options: SelectionOptions) {
 
     /** One that was refused for want of room may go back to the queue; then no other is taken for a moment. */
     goBack(model: string): boolean {
-      const isLimited = options.lines.isLimited(model);
-      if (isLimited) options.lines.coolDown(model);
+      const isLimited = options.waitLimits.isLimited(model);
+      if (isLimited) options.waitLimits.coolDown(model);
       return isLimited;
     },
 
     /** What another worker shared. Texts of other kinds are passed over. */
-    onFact(text: string): void {
-      const fact = decodeFact(text);
+    onNotice(text: string): void {
+      const fact = decodeNotice(text);
       if (fact && fact.from !== ownId) rings.get(fact.provider)?.learn(fact);
     },
 

@@ -67,7 +67,7 @@ function startingAt<T>(targets: readonly T[], turn: number): T[] {
   return [...targets.slice(from), ...targets.slice(0, from)];
 }
 
-/** Whoever waits the shortest, when the wait is exponential with the weight as its rate (Efraimidis and Spirakis). */
+/** Ordered by exponential waits with the weight as their rate (Efraimidis and Spirakis). */
 function byWeight<T extends Choice>(targets: readonly T[], random: () => number): T[] {
   return by(targets, ({ weight }) => -Math.log(1 - random()) / weight);
 }

@@ -7,20 +7,20 @@ import { fault, setUp, wanting } from './waiting.fixture.ts';
 
 function limited({
   limit = 100,
-  plight = 'limited',
-}: { limit?: number; plight?: Availability } = {}) {
+  availability = 'limited',
+}: { limit?: number; availability?: Availability } = {}) {
   let clockNow = () => 0;
-  const avoided: string[][] = [];
+  const skipped: string[][] = [];
   const lines = createModelQueues({
-    availabilityOf: () => plight,
+    availabilityOf: () => availability,
     maxWaitMsOf: () => 30_000,
-    onAvoid: (models) => avoided.push([...models]),
+    onSkip: (models) => skipped.push([...models]),
     now: () => clockNow(),
   });
   const world = setUp({ limit, lines });
   clockNow = world.clock.now;
   world.opens.set('m', Infinity);
-  return { ...world, lines, avoided };
+  return { ...world, lines, skipped };
 }
 
 const fresh = { ...wanting('m'), isFresh: true };
@@ -28,18 +28,18 @@ const detached = { ...wanting('m'), isDetached: true };
 
 describe('a request that has asked nobody', () => {
   it('goes back at once when as many wait as may, and no more are taken by then', async () => {
-    const { avoided, log, join } = limited();
+    const { skipped, log, join } = limited();
     join('first', { request: fresh });
-    expect(avoided).toEqual([['m']]);
+    expect(skipped).toEqual([['m']]);
     expect(await join('second', { request: fresh }).outcome).toEqual({ kind: 'not_yet' });
     expect(log).toEqual(['second not_yet']);
   });
 
   it('waits where every target is broken', async () => {
-    const { clock, waiting, avoided, join } = limited({ plight: 'broken' });
+    const { clock, waiting, skipped, join } = limited({ availability: 'broken' });
     join('first', { request: fresh });
     const { outcome } = join('second', { request: fresh });
-    expect([waiting.count(), avoided]).toEqual([2, []]);
+    expect([waiting.count(), skipped]).toEqual([2, []]);
     await clock.pass(30_000);
     expect(fault(await outcome)?.code).toBe('no_target_available');
   });
@@ -58,13 +58,13 @@ describe('a request that has asked nobody', () => {
   });
 
   it('has a seat to come to when the one before it got through', async () => {
-    const { clock, waiting, avoided, opens, join } = limited();
+    const { clock, waiting, skipped, opens, join } = limited();
     const { place, outcome } = join('first', { request: fresh });
     opens.set('m', clock.now());
     await clock.pass(1000);
     await outcome;
     place.admitted();
-    expect(avoided).toEqual([['m'], []]);
+    expect(skipped).toEqual([['m'], []]);
     opens.set('m', Infinity);
     join('second', { request: fresh });
     expect(waiting.count()).toBe(1);
@@ -83,26 +83,26 @@ describe('a request that has asked somebody', () => {
 
 describe('a request for which nobody waits', () => {
   it('goes back at the end of its patience, and is not taken again at once', async () => {
-    const { clock, avoided, lines, join } = limited();
+    const { clock, skipped, lines, join } = limited();
     const { outcome } = join('job', { request: detached });
     await clock.pass(30_000);
     expect(await outcome).toEqual({ kind: 'not_yet' });
-    // It was avoided all the time, and is for a second more.
-    expect(avoided).toEqual([['m']]);
+    // It was skipped all the time, and is for a second more.
+    expect(skipped).toEqual([['m']]);
     await clock.pass(1000);
     lines.tick();
-    expect(avoided).toEqual([['m'], []]);
+    expect(skipped).toEqual([['m'], []]);
   });
 
   it('goes back at once from a model that lets nobody wait, with the same rest', async () => {
-    const { avoided, join } = limited();
+    const { skipped, join } = limited();
     const { outcome } = join('job', { request: detached, maxWaitMs: 0 });
     expect(await outcome).toEqual({ kind: 'not_yet' });
-    expect(avoided).toEqual([['m']]);
+    expect(skipped).toEqual([['m']]);
   });
 
   it('fails where every target is broken', async () => {
-    const { clock, join } = limited({ plight: 'broken' });
+    const { clock, join } = limited({ availability: 'broken' });
     const { outcome } = join('job', { request: detached });
     await clock.pass(30_000);
     expect(fault(await outcome)?.code).toBe('no_target_available');
@@ -131,8 +131,8 @@ it('one whose client waits is turned away at the end of its patience, as ever', 
 });
 
 it('goes back instead of being turned away because too many wait', async () => {
-  const { avoided, join } = limited({ limit: 1 });
+  const { skipped, join } = limited({ limit: 1 });
   join('other', { request: wanting('x') }, 'x');
   expect(await join('first', { request: fresh }).outcome).toEqual({ kind: 'not_yet' });
-  expect(avoided.at(-1)).toContain('m');
+  expect(skipped.at(-1)).toContain('m');
 });

@@ -28,7 +28,7 @@ describe('requests that have no use for some targets any more', () => {
     closeFor(1000);
     const idle = join('idle');
     const circle = async (): Promise<void> => {
-      if ((await idle.wait({ hasTried: false })).kind === 'retry') await circle();
+      if ((await idle.wait({ hasAsked: false })).kind === 'retry') await circle();
     };
     void idle.outcome.then(circle);
     for (const name of 'abcdefg') join(name);
@@ -43,7 +43,7 @@ describe('requests that have no use for some targets any more', () => {
     const first = join('first');
     await first.outcome;
     closeFor(500);
-    void first.wait({ hasTried: false });
+    void first.wait({ hasAsked: false });
     join('second');
     await clock.pass(500);
     expect(log).toEqual(['first retry', 'first retry']);

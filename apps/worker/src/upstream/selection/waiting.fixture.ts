@@ -1,7 +1,7 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import { createClock } from './clock.fixture.ts';
-import type { TargetWaiterOptions, WaitOutcome, WaitRequest } from './place.ts';
-import { unlimitedWaits } from './lines.fixture.ts';
+import type { TargetWaiterOptions, WaitOutcome, WaitRequest } from './waiter.ts';
+import { unlimitedWaits } from './wait-limits.fixture.ts';
 import type { WaitLimits } from './port.ts';
 import { createWaiting } from './waiting.ts';
 
@@ -25,7 +25,7 @@ export function setUp({
   const broken = new Set<string>();
   const waiting = createWaiting({
     limit,
-    lines,
+    waitLimits: lines,
     now: clock.now,
     setTimer: clock.setTimer,
     may(_line, { model }, lot) {

@@ -1,7 +1,7 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
-import type { TargetWaiter, TargetWaiterOptions, WaitOutcome, Want } from './place.ts';
+import type { TargetWaiter, TargetWaiterOptions, WaitOutcome, Want } from './waiter.ts';
 import { noTarget, tooLate } from './no-target.ts';
 import type { Check, WaitLimits } from './port.ts';
 import { paceMs, planWake } from './wake.ts';
@@ -10,7 +10,7 @@ export type WaitingOptions = {
   /** Requests that may wait at a time; those with a reader in mid-answer come on top. */
   limit: number;
   /** Who says how many of a model may wait for room. */
-  lines: WaitLimits;
+  waitLimits: WaitLimits;
   now(): number;
   /** Returns what takes it back. */
   setTimer(act: () => void, ms: number): () => void;
@@ -46,7 +46,7 @@ const shortestRetryMs = 1000;
 
 /** Where requests wait while every target that would do for them is broken or at its limit. */
 export function createWaiting(options: WaitingOptions) {
-  const { limit, lines: waitLimits, now, setTimer, may, limitOf, sampleUntil } = options;
+  const { limit, waitLimits, now, setTimer, may, limitOf, sampleUntil } = options;
   const queues = new Map<string, TargetQueue>();
   let tickets = 0;
   let waiting = 0;
@@ -89,12 +89,12 @@ export function createWaiting(options: WaitingOptions) {
   function opensTo(model: string, want: Want, at: number, known: Map<string, Check>): number {
     const { target } = want;
     const key = targetKey(target);
-    const lot = sampleUntil(model, target);
-    const check = (lot === undefined ? known.get(key) : undefined) ?? may(model, target);
-    if (lot === undefined) known.set(key, check);
+    const countsUntil = sampleUntil(model, target);
+    const check = (countsUntil === undefined ? known.get(key) : undefined) ?? may(model, target);
+    if (countsUntil === undefined) known.set(key, check);
     if (check.kind === 'yes') return at;
     // It has drawn its lot: not another one before the share of those that may has grown.
-    if (lot !== undefined) want.notBefore = lot;
+    if (countsUntil !== undefined) want.notBefore = countsUntil;
     return check.until > at ? check.until : at + paceMs;
   }
 
@@ -192,7 +192,13 @@ export function createWaiting(options: WaitingOptions) {
       },
       admitted: () => unpark('through'),
       abandon: () => unpark('gone'),
-      wait({ wants: wanted, urgent = false, retryAfterMs = 0, hasTried = true, ...request }) {
+      wait({
+        wants: wanted,
+        urgent = false,
+        retryAfterMs = 0,
+        hasAsked: hasTried = true,
+        ...request
+      }) {
         const { isFresh = false, isDetached = false } = request;
         const since = now();
         const refuse = (outcome: WaitOutcome): Promise<WaitOutcome> => {

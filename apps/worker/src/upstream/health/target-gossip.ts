@@ -1,8 +1,8 @@
 import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Breakers } from './breakers.ts';
 import { createPacer } from './pacer.ts';
-import { encodeGossip, isGossipOf, parseGossip } from './pulse.ts';
-import type { TargetCounters } from './pulse.ts';
+import { encodeGossip, isGossipOf, parseGossip } from './gossip-message.ts';
+import type { TargetCounters } from './gossip-message.ts';
 import type { SharedStates } from './shared-states.ts';
 import type { StateRecord } from './state-record.ts';
 import type { FleetView } from './view.ts';

@@ -4,7 +4,7 @@ import type { AttemptOutcome } from '../run/attempt.ts';
 import type { Route } from '../continuation/plan.ts';
 import type { Health } from './health/port.ts';
 import type { KeyLease } from './selection/key-ring.ts';
-import type { WaitOutcome, WaitRequest } from './selection/place.ts';
+import type { WaitOutcome, WaitRequest } from './selection/waiter.ts';
 import type { RampSample } from './selection/port.ts';
 import type { Selection } from './selection/selection.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
@@ -33,7 +33,7 @@ export type TargetAccess = {
    * The targets that may be asked now, in this request's order, and the others. `urgent`: a reader has
    * a part of the answer, and does not stand in line behind those who have nothing yet.
    */
-  look(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
+  candidates(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
   /** Milliseconds since the epoch from which on it may be asked, as far as is known; 0: now. */
   opensAt(route: Route): number;
   /** Undefined when the target takes none now. A promise only where others have to be asked. */
@@ -97,7 +97,7 @@ export function createTargetAccess({ selection, health, reserve, now }: TargetAc
     /** Drawn by the line for the targets that were waited for: no others are drawn for them. */
     let samples = new Map<Route, RampSample>();
     /** A target was asked for a place since the last wait. */
-    let hasTried = false;
+    let hasAsked = false;
 
     const isOpen = (route: Route): boolean =>
       (barred.get(route) ?? 0) <= now() &&
@@ -105,8 +105,8 @@ export function createTargetAccess({ selection, health, reserve, now }: TargetAc
 
     async function wait(routes: readonly Route[], need: WaitNeed): Promise<WaitOutcome> {
       const wants = routes.map((target) => ({ target, notBefore: barred.get(target) ?? 0 }));
-      const waited = await waiter.wait({ wants, ...need, retryAfterMs, hasTried });
-      hasTried = false;
+      const waited = await waiter.wait({ wants, ...need, retryAfterMs, hasAsked });
+      hasAsked = false;
       if (waited.kind === 'retry') {
         const isAdmitted = (route: Route) => waited.open.includes(route);
         samples = new Map(
@@ -192,7 +192,7 @@ export function createTargetAccess({ selection, health, reserve, now }: TargetAc
     }
 
     return {
-      look(urgent) {
+      candidates(urgent) {
         if (!ordered) {
           const { open, shut } = selection.order(model, routes, body);
           ordered = [...open, ...shut];
@@ -207,7 +207,7 @@ export function createTargetAccess({ selection, health, reserve, now }: TargetAc
         return checked.kind === 'yes' ? 0 : checked.until;
       },
       acquire(route) {
-        hasTried = true;
+        hasAsked = true;
         const state = health.stateOf(route);
         if (state === 'half-open') return claim(route);
         if (state !== 'open' || selection.isLastResort(model, route)) return take(route);

@@ -1,9 +1,9 @@
 import type { ModelConfig } from '@millrace/shared/config';
 import { createMemoryWindows } from '@millrace/shared/store/quota/memory-windows';
 import { expect, it } from 'vitest';
-import { createTargetAccess } from './gate.ts';
+import { createTargetAccess } from './target-access.ts';
 import { createClock } from './selection/clock.fixture.ts';
-import { unlimitedWaits } from './selection/lines.fixture.ts';
+import { unlimitedWaits } from './selection/wait-limits.fixture.ts';
 import { createSelection } from './selection/selection.ts';
 
 /* The gate and the line behind it, of one model: what requests do to each other. */
@@ -31,7 +31,7 @@ function setUp() {
     },
     windows: createMemoryWindows({ now: clock.now }),
     waiting: 10,
-    lines: unlimitedWaits,
+    waitLimits: unlimitedWaits,
     now: clock.now,
     random: () => 0,
     setTimer: clock.setTimer,
@@ -54,11 +54,11 @@ function setUp() {
 it('a request that waits for a broken target holds up nobody who goes to the one that is well', async () => {
   const { clock, selection, open } = setUp();
   const usedUp = open();
-  usedUp.look(false);
+  usedUp.candidates(false);
   let woken = 0;
   void usedUp.wait([broken], newcomer).then(() => (woken += 1));
   for (let i = 0; i < 20; i++) {
-    expect(open().look(false)).toEqual({ open: [well], shut: [broken] });
+    expect(open().candidates(false)).toEqual({ open: [well], shut: [broken] });
     await clock.pass(100);
   }
   expect([woken, selection.snapshot().waiting]).toEqual([0, 1]);

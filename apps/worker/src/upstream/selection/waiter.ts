@@ -25,7 +25,7 @@ export type WaitRequest = {
   /** What the last refusal said to this request, where one did. */
   retryAfterMs?: number | undefined;
   /** Since it was woken it asked a target for a place. */
-  hasTried?: boolean;
+  hasAsked?: boolean;
 };
 
 /** One request's place among those that wait for a target of its model. It keeps it when it has to wait again. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { encodeGossip, isGossipOf, newTargetCounters, parseGossip } from './pulse.ts';
-import type { GossipMessage, TargetCounters } from './pulse.ts';
+import { encodeGossip, isGossipOf, newTargetCounters, parseGossip } from './gossip-message.ts';
+import type { GossipMessage, TargetCounters } from './gossip-message.ts';
 import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
 
 const now = 1_800_000_000_000;

@@ -1,5 +1,5 @@
 /** What one worker tells the others of a provider's key: not to be asked for a while. */
-export type KeyFact = {
+export type KeyNotice = {
   /** `cooled`: this model's limit is reached. `aside`: the provider refuses the key. */
   kind: 'cooled' | 'aside';
   /** The worker that found out: it need not hear it from itself. */
@@ -16,10 +16,10 @@ export type KeyFact = {
 /** Milliseconds beyond which a fact is a mistake. */
 const longestMs = 3_600_000;
 
-export const encodeFact = (fact: KeyFact): string => JSON.stringify(fact);
+export const encodeNotice = (fact: KeyNotice): string => JSON.stringify(fact);
 
 /** Undefined when the text is no such fact: other versions share the channel. */
-export function decodeFact(text: string): KeyFact | undefined {
+export function decodeNotice(text: string): KeyNotice | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);

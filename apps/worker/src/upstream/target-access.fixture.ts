@@ -1,4 +1,4 @@
-import type { TargetAccess, TargetAccessRequest, Permit } from './gate.ts';
+import type { TargetAccess, TargetAccessRequest, Permit } from './target-access.ts';
 
 const permit: Permit = {
   apiKey: undefined,
@@ -8,7 +8,7 @@ const permit: Permit = {
 
 /** For tests that look at something else: every target may be asked at any time. */
 export const openTargets = ({ routes }: Pick<TargetAccessRequest, 'routes'>): TargetAccess => ({
-  look: () => ({ open: routes, shut: [] }),
+  candidates: () => ({ open: routes, shut: [] }),
   opensAt: () => 0,
   acquire: () => permit,
   hasOtherKey: () => false,

@@ -2,9 +2,9 @@ import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
 import type { AttemptOutcome } from '../run/attempt.ts';
 import type { Route } from '../continuation/plan.ts';
-import { createTargetAccess } from './gate.ts';
-import type { TargetAccessOptions, Permit } from './gate.ts';
-import type { WaitRequest } from './selection/place.ts';
+import { createTargetAccess } from './target-access.ts';
+import type { TargetAccessOptions, Permit } from './target-access.ts';
+import type { WaitRequest } from './selection/waiter.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
 
 const first: Route = { provider: 'p', model: 'first', prefill: false };
@@ -106,7 +106,7 @@ function open(routes: readonly Route[] = [first, second]) {
     state,
     told,
     look: (urgent = false) => {
-      const { open: may, shut } = gate.look(urgent);
+      const { open: may, shut } = gate.candidates(urgent);
       return { open: names(may), shut: names(shut) };
     },
   };
