@@ -141,7 +141,7 @@ limits: { requestBody: 16 MiBs }
       '6:13 providers.openai.api: expected one of openai, anthropic, found "opena"',
       '6:25 providers.openai.baseUrl: expected an http or https URL without login, query or fragment, found "ftp://api.openai.com/v1"',
       '10:11 models["gpt-4.1"].targets[0].provider: expected one of the providers (openai), found "openia" (did you mean openai?)',
-      '11:9 models["gpt-4.1"].targets[1].model: expected the provider\'s name of a model, found nothing',
+      '11:9 models["gpt-4.1"].targets[1].model: expected the provider\'s name for a model, found nothing',
       '12:5 models["gpt-4.1"].timeout: expected a duration from 1ms to 1d, found "40d"',
       '13:11 limits.requestBody: expected a size such as 65536, 256KiB or 16MiB, found "16 MiBs"',
     ]);
@@ -168,7 +168,7 @@ limits: { requestBody: 16 MiBs }
     expect(problems(() => load(`${minimal}delivery: { coalesce: ${written} }\n`))).toEqual([
       expect.stringMatching(
         new RegExp(
-          `delivery.coalesce: expected auto, 0 or a duration up to 60ms, as 25ms, found ${found}$`,
+          `delivery.coalesce: expected auto, 0 or a duration up to 60ms, such as 25ms, found ${found}$`,
         ),
       ),
     ]);
@@ -200,7 +200,7 @@ describe('keys', () => {
   test('need exactly one of secret and sha256, other ids, and at least one entry', () => {
     expect(problems(() => load(withKeys('  - { id: a, secret: x, sha256: ab }\n')))).toEqual([
       '5:5 keys[0]: expected either secret or sha256, found both',
-      '5:25 keys[0].sha256: expected the SHA-256 of a key, 64 hexadecimal digits, found a string (not shown)',
+      '5:25 keys[0].sha256: expected the SHA-256 of a key in 64 hexadecimal digits, found a string (not shown)',
     ]);
     expect(problems(() => load(withKeys('  - { id: a }\n')))[0]).toMatch(/found neither$/);
     expect(problems(() => load(withKeys('  []\n')))[0]).toMatch(/at least one key/);
@@ -222,7 +222,7 @@ describe('keys', () => {
       const found = both(one, two);
       expect(found).toHaveLength(1);
       expect(found[0]).toContain(
-        'expected keys[1] "b" to have another secret than keys[0] "a": which of them is asked with it?',
+        'expected keys[1] "b" to have another secret than keys[0] "a"; a secret identifies one key',
       );
       expect(found[0]).not.toContain('hunter2');
       expect(found[0]?.toLowerCase()).not.toContain(digest);
@@ -305,7 +305,7 @@ models: { m: { targets: [{ provider: p, model: x }] } }
       pins: [pin],
     });
     expect(problems(() => provider('tls: { cert: ./c.pem }'))[0]).toMatch(/needs both$/);
-    expect(problems(() => provider('tls: { pins: [abc] }'))[0]).toMatch(/base64, as sha256/);
+    expect(problems(() => provider('tls: { pins: [abc] }'))[0]).toMatch(/base64, such as sha256/);
   });
 
   test('may be reached through a proxy, whose login is not shown', () => {
@@ -357,23 +357,24 @@ describe('a config that means something else', () => {
     [
       'a secret with a line break behind it',
       withKeys(`  - { id: a, secret: "${good}\\n" }`),
-      '5:14 keys[0].secret: expected no white space before or behind it (not shown)',
+      '5:14 keys[0].secret: expected no white space at its beginning or end (not shown)',
     ],
     [
       'a provider’s key with a blank before it',
       minimal.replace('api: openai,', 'api: openai, apiKey: " sk-secret",'),
-      '2:32 providers.p.apiKey: expected no white space before or behind it (not shown)',
+      '2:32 providers.p.apiKey: expected no white space at its beginning or end (not shown)',
     ],
     [
       'a user that Basic authentication cannot name',
       `${minimal}admin: { user: 'a:b', password: ${good} }`,
-      '4:10 admin.user: expected no colon in it, found "a:b"',
+      '4:10 admin.user: expected a name without a colon, found "a:b"',
     ],
   ])('is refused with its line: %s', (_, text, problem) => {
     expect(problems(() => load(text))).toEqual([expect.stringContaining(problem)]);
   });
 
-  const proposal = '(not shown): it can be found by trying; one that cannot: openssl rand -hex 24';
+  const proposal =
+    '(not shown), because a short one can be guessed; openssl rand -hex 24 makes a good one';
   test.each([
     [
       'a secret of five characters',
@@ -383,12 +384,12 @@ describe('a config that means something else', () => {
     [
       'a secret with a blank in it',
       withKeys('  - { id: a, secret: correct horse battery }'),
-      '5:14 keys[0].secret: expected letters, digits and signs of ASCII without blanks: clients cannot ',
+      '5:14 keys[0].secret: expected ASCII letters, digits and punctuation without blanks: clients cannot ',
     ],
     [
       'a key that may use no model',
       withKeys(`  - { id: a, secret: ${good}, models: [] }`),
-      '5:40 keys[0].models: expected at least one model: this key may use none; leave the field out',
+      '5:40 keys[0].models: expected at least one model; this key may use none; without the field it may use all',
     ],
     [
       'a weak password',
@@ -398,12 +399,12 @@ describe('a config that means something else', () => {
     [
       'a password that is the user',
       `${minimal}admin: { user: operator-of-this, password: operator-of-this }`,
-      '4:34 admin.password: expected another text than the user',
+      '4:34 admin.password: expected a password that differs from the user',
     ],
     [
       'an address beyond loopback without keys',
       `${minimal}listen: { host: 0.0.0.0 }`,
-      '4:11 listen.host: 0.0.0.0 is beyond loopback, but without keys only programs of this machine',
+      '4:11 listen.host: 0.0.0.0 is beyond loopback, but without keys the server answers programs of this machine only',
     ],
   ])('is warned of with its line and a proposal: %s', (_, text, warning) => {
     const { warnings } = load(text);
@@ -554,7 +555,7 @@ describe('flags and variables', () => {
     const found = problems(() => load('shards: 0\n', { argv, env: { REDIS_URL: 'hunter2' } }));
     expect(found).toEqual([
       '--prot: unknown flag (did you mean port?)',
-      '--workers: only npm start has it',
+      '--workers: only npm start has this flag',
       'unexpected argument "extra"',
       '--host: expected a value, found nothing',
       '--port: expected a whole number from 0 to 65535, found "abc"',

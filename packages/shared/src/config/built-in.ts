@@ -1,26 +1,26 @@
 import { isJsonObject } from '../domain/json.ts';
 
 /**
- * Providers that a config can name without having them: simulated ones. `npm start` runs them and tells its
- * processes by these variables where they are; elsewhere they are set by hand. A provider of the config's
- * own with such a name is that one.
+ * Simulated providers that a config can name without defining them. `npm start` runs them and passes their URLs to
+ * its processes in these variables; elsewhere the operator sets the variables. A provider that the config defines
+ * under such a name takes precedence.
  */
 export const builtInProviders: Readonly<Record<string, string>> = {
   simulated: 'MILLRACE_SIMULATED_URL',
   'simulated-backup': 'MILLRACE_SIMULATED_BACKUP_URL',
 };
 
-/** Stands for the URL where nothing is asked of the provider. The port (discard) answers nothing. */
+/** The URL in processes that do not call the provider. Nothing answers at this port (discard). */
 const nowhere = 'http://127.0.0.1:9';
 
 export type BuiltIn = {
   /** The file's data, with those providers in it. */
   readonly value: unknown;
-  /** Those of them of which the environment does not say where they are. */
+  /** Those whose URL the environment does not have. */
   readonly missing: readonly string[];
 };
 
-/** Adds the built-in providers that some target of the file names. Passes over what has the wrong form. */
+/** Adds the built-in providers that some target of the file names. Skips values of the wrong form. */
 export function withBuiltIn(file: unknown, env: NodeJS.ProcessEnv): BuiltIn {
   if (!isJsonObject(file) || !isJsonObject(file['models'])) return { value: file, missing: [] };
   const { providers = {}, models } = file;
@@ -47,7 +47,7 @@ function providersOf(model: unknown): unknown[] {
     : [];
 }
 
-/** Why a worker cannot ask them. */
+/** Why a worker cannot call the provider. */
 export const notRunning = (name: string): string =>
-  `the provider ${name} is built into npm start; elsewhere run one (node apps/simulator/src/main.ts --port 9100) ` +
+  `the provider ${name} is built into npm start; elsewhere start it (node apps/simulator/src/main.ts --port 9100) ` +
   `and set ${builtInProviders[name] ?? ''}=http://HOST:9100`;

@@ -18,13 +18,13 @@ export type ConfigDocument = {
   /** Plain data; variables are filled in. */
   readonly value: unknown;
   readonly problems: readonly { readonly position: Position; readonly message: string }[];
-  /** Where a field stands: its key, its list item, or the nearest thing around it that exists. */
+  /** The position of a field: its key, its list item, or the nearest existing parent. */
   locate(path: Path): Position;
   /** The variables that a field's value was read from. */
   variablesOf(path: Path): readonly string[];
 };
 
-/** Never throws: what cannot be read is in `problems`, without the text around it (it may be a secret). */
+/** Never throws: `problems` has what cannot be read, without the surrounding text (it may be a secret). */
 export function readDocument(text: string, env: NodeJS.ProcessEnv): ConfigDocument {
   const lines = new LineCounter();
   const reserved = reservedCharacters.exec(text);
@@ -42,7 +42,7 @@ export function readDocument(text: string, env: NodeJS.ProcessEnv): ConfigDocume
     message: describeSyntaxError(error, text),
   }));
   if (reserved) {
-    const message = 'holds a character (U+E000 to U+E002) that is reserved';
+    const message = 'expected no character from U+E000 to U+E002, which are reserved';
     problems.push({ position: position(reserved.index), message });
   }
   const variables = new Map<unknown, readonly string[]>();
@@ -80,7 +80,9 @@ function toPlain(document: Document): { value: unknown } | { problem: string } {
   try {
     return { value: document.toJS() ?? {} };
   } catch {
-    return { problem: 'expected aliases (*name) of anchors (&name) that exist, and not very many' };
+    return {
+      problem: 'expected aliases (*name) of anchors (&name) that exist, and only a few of them',
+    };
   }
 }
 
@@ -115,7 +117,7 @@ function startOf(node: unknown): number | undefined {
     : undefined;
 }
 
-/** The parser's own words, less the pieces of the file that some of them quote. */
+/** The parser's message without the pieces of the file that it may quote. */
 function describeSyntaxError(error: YAMLError, text: string): string {
   if (error.code === 'DUPLICATE_KEY') {
     const name = /^["']?([^"':\s,{}]+)/.exec(text.slice(error.pos[0]))?.[1];

@@ -17,7 +17,7 @@ export const reservedCharacters = /[\uE000-\uE002]/;
 
 export type Filled = {
   readonly text: string;
-  /** The variables that went into it. */
+  /** The variables that were inserted. */
   readonly names: readonly string[];
   readonly problems: readonly string[];
 };

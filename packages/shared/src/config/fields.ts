@@ -13,15 +13,15 @@ import {
 } from './settings.ts';
 import { parseBytes, parseDuration } from './units.ts';
 
-/** What a field's reader says: the value, or what it expected (the words after "expected"). */
+/** What a field's reader returns: the value, or what it expected (the words after "expected"). */
 export type Read<T> = { readonly value: T } | { readonly expected: string };
 
-/** How a problem in a field is reported: may the value found be shown? Secrets never may. */
+/** How a problem in a field is reported. `confidential`: the value found is a secret, and never shown. */
 export type FieldProblem = { readonly expected: string; readonly confidential: boolean };
 
 /**
- * A zod schema for one field out of a plain reader, so that flags, variables and the file are read
- * by the same rules and every message has the same form.
+ * Makes a zod schema for one field from a plain reader, so that flags, variables and the file follow
+ * the same rules and every message has the same form.
  */
 export function field<T>(read: (value: unknown) => Read<T>, confidential = false): z.ZodType<T> {
   return z.unknown().transform((value, context): T => {
@@ -117,7 +117,7 @@ export function readCoalesce(value: unknown): Read<'auto' | number> {
     String(value) === '0' ? 0 : typeof value === 'string' ? parseDuration(value) : undefined;
   return ms !== undefined && ms <= longestCoalesceMs
     ? { value: ms }
-    : { expected: `auto, 0 or a duration up to ${longestCoalesceMs}ms, as 25ms` };
+    : { expected: `auto, 0 or a duration up to ${longestCoalesceMs}ms, such as 25ms` };
 }
 
 export const readPrefill = (value: unknown): Read<Prefill> => {
@@ -141,7 +141,7 @@ export function readText(expected: string) {
 export function readSha256(value: unknown): Read<string> {
   return typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value)
     ? { value: value.toLowerCase() }
-    : { expected: 'the SHA-256 of a key, 64 hexadecimal digits' };
+    : { expected: 'the SHA-256 of a key in 64 hexadecimal digits' };
 }
 
 export function readRedisUrl(value: unknown): Read<string> {
@@ -165,11 +165,11 @@ export function readProxyUrl(value: unknown): Read<string> {
   return plain ? { value: url.href } : { expected: 'an http URL of a proxy, without a path' };
 }
 
-/** As curl and HTTP public key pinning write it, with or without the algorithm before it. */
+/** In the notation of curl and HTTP public key pinning, with or without the algorithm before it. */
 export function readPin(value: unknown): Read<string> {
   const [, pin] = /^(?:sha256(?:\/\/|\/|:))?([0-9A-Za-z+/]{43}=)$/.exec(String(value)) ?? [];
   return pin === undefined
-    ? { expected: 'the SHA-256 of a public key in base64, as sha256/…= (44 characters)' }
+    ? { expected: 'the SHA-256 of a public key in base64, such as sha256/…= (44 characters)' }
     : { value: pin };
 }
 
@@ -183,15 +183,15 @@ export function readAddressRange(value: unknown): Read<string> {
     : { expected: 'an IP address or a range such as 10.0.0.0/8' };
 }
 
-/** As an address range, and never everybody: whoever is trusted can claim any address. */
+/** An address range, but never all addresses: a trusted proxy can claim any client address. */
 export function readProxyRange(value: unknown): Read<string> {
   const isAll = typeof value === 'string' && /\/0+$/.test(value);
   return isAll
-    ? { expected: 'an IP address or a range smaller than all' }
+    ? { expected: 'an IP address or a range that does not contain all addresses' }
     : readAddressRange(value);
 }
 
-/** As browsers send it: scheme, host and port, and nothing behind them. */
+/** In the form that browsers send: scheme, host and port only. */
 export function readOrigin(value: unknown): Read<string> {
   if (value === '*') return { value };
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;

@@ -40,7 +40,7 @@ export type FlagValues = {
   readonly problems: readonly string[];
 };
 
-/** Never throws; everything that is wrong is in `problems`, named by the flag or variable it is in. */
+/** Never throws; `problems` has everything that is wrong, with the name of its flag or variable. */
 export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv, role: Role): FlagValues {
   const given = readArguments(argv, role);
   const problems = [...given.problems];
@@ -93,7 +93,7 @@ function readArguments(argv: readonly string[], role: Role) {
     if (token.name === 'help') help = true;
     else if (!flag) problems.push(`${token.rawName}: unknown flag${hint(token.name, flagNames)}`);
     else if (flag.only && flag.only !== role)
-      problems.push(`--${token.name}: only npm start has it`);
+      problems.push(`--${token.name}: only npm start has this flag`);
     else if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
       problems.push(`--${token.name}: expected a value, found nothing`);
     } else values.set(token.name, token.value);
@@ -126,7 +126,7 @@ export function usage(role: Role): string {
     'Flags, and the environment variables for them. A flag beats the variable, the variable beats the file.',
     ...table([...rows, ['--help', '', 'this text']]),
     '',
-    'Fields of the config file that have a default (* is a name of yours):',
+    'Fields of the config file that have a default (* is a name that you choose):',
     ...table(fields),
     '',
   ].join('\n');

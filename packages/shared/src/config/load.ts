@@ -54,7 +54,7 @@ export function loadConfig({
   };
   if (config.listen.port + options.ingresses - 1 > settings['listen.port'].max) {
     throw new ConfigError([
-      `--ingresses: ${options.ingresses} ports from ${config.listen.port} up do not exist`,
+      `--ingresses: there are no ${options.ingresses} ports from ${config.listen.port} on`,
     ]);
   }
   return {
@@ -96,7 +96,7 @@ function readContents(flags: FlagValues, env: NodeJS.ProcessEnv, role: Role): Fi
     return { kind: 'read', file, missing, warnings: [], placeOf: () => 'listen.host' };
   }
   const problem =
-    'a config file is needed: --config FILE or MILLRACE_CONFIG (npm start can do without)';
+    'a config file is needed: --config FILE or MILLRACE_CONFIG (only npm start runs without one)';
   return { kind: 'broken', problems: flags.problems.length > 0 ? [] : [problem] };
 }
 
@@ -105,7 +105,7 @@ function problemsOf(contents: FileContents, role: Role): readonly string[] {
   return role === 'worker' ? contents.missing.map(notRunning) : [];
 }
 
-/** About a server that other machines can reach, and that refuses all of them. */
+/** Warns of a server that listens for other machines, and rejects all of them. */
 function reachWarnings(
   { listen, keys }: Config,
   flags: FlagValues,

@@ -11,9 +11,9 @@ export type FileContents =
   | {
       readonly kind: 'read';
       readonly file: ParsedFile;
-      /** Built-in providers that it uses, and of which the environment does not say where they are. */
+      /** Built-in providers that it uses, and whose URL the environment does not have. */
       readonly missing: readonly string[];
-      /** What is probably a mistake, in the form of problems. */
+      /** Probable mistakes, in the form of problems. */
       readonly warnings: readonly string[];
       /** `FILE:LINE:COLUMN FIELD` of a field. */
       readonly placeOf: (path: Path) => string;
@@ -24,8 +24,8 @@ export type FileContents =
  * Parses and checks a whole config file.
  *
  * Problems read `FILE:LINE:COLUMN FIELD: what was expected, what was found`, in the order of the
- * file. What was found is left out where it is, or may be, a secret: values of secret fields, of
- * variables, and texts where there should have been a mapping.
+ * file. They leave out what was found if it is, or may be, a secret: values of secret fields, of
+ * variables, and texts in the place of a mapping.
  */
 export function readConfigText(text: string, label: string, env: NodeJS.ProcessEnv): FileContents {
   const document = readDocument(text, env);
@@ -55,7 +55,7 @@ export function readConfigText(text: string, label: string, env: NodeJS.ProcessE
   return { kind: 'broken', problems: inOrder(found.map(located)) };
 }
 
-/** Reads a zod issue: its path, and the message in our words. */
+/** Turns a zod issue into a path and a message of our own. */
 function describe(
   issue: z.core.$ZodIssue,
   document: ConfigDocument,
@@ -94,7 +94,7 @@ function show(value: unknown, path: Path, confidential: boolean, document: Confi
     const names = variables.map((name) => `\${${name}}`).join(' and ');
     return value === '' ? `nothing in ${names}` : `the value of ${names} (not shown)`;
   }
-  // A URL with a login or a query is the one public field that people put secrets into.
+  // The only public field into which people put secrets is a URL with a login or a query.
   const suspicious = typeof value === 'string' && /[@?]/.test(value);
   if (confidential || suspicious)
     return value === '' ? 'an empty text' : `a ${typeof value} (not shown)`;

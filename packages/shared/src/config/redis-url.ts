@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path';
 
-/** Where a Redis is and how to log in: what a URL says, in the words of the client's options. */
+/** The address and login in a Redis URL, as options of the client. */
 export type RedisAddress = (
   | { readonly path: string }
   | { readonly host: string; readonly port: number; readonly tls: boolean }
@@ -18,19 +18,19 @@ export function parseRedisUrl(url: string): RedisAddress | undefined {
   try {
     return /^unix:\/\//i.test(url) ? parseUnix(url) : parseNetwork(url);
   } catch {
-    return undefined; // a URL that cannot be parsed, or a %-escape that stands for nothing
+    return undefined; // a URL that cannot be parsed, or an invalid %-escape
   }
 }
 
-/** The unix:// URL of a socket's path, whatever characters the path has. */
+/** The unix:// URL of a socket's path; the path may have any characters. */
 export function unixSocketUrl(path: string): string {
   return `unix://${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
-/** The same URL fit to be printed: without its password, and without what is no URL at all. */
+/** The same URL for printing: without its password, and without a text that is no URL. */
 export function redactUrl(url: string): string {
   const address = parseRedisUrl(url);
-  if (!address) return 'a URL that cannot be read';
+  if (!address) return 'an unreadable URL';
   const login =
     address.password === undefined ? (address.username ?? '') : `${address.username ?? ''}:***`;
   const at = login === '' ? '' : `${login}@`;
@@ -41,7 +41,7 @@ export function redactUrl(url: string): string {
   return `${address.tls ? 'rediss' : 'redis'}://${at}${host}:${address.port}${db}`;
 }
 
-/** By hand: a URL with a login but no host is none to the standard's parser. */
+/** Parsed by hand, because the standard parser rejects a URL with a login but no host. */
 function parseUnix(url: string): RedisAddress | undefined {
   const match = /^unix:\/\/(?:([^@/]*)@)?(\/[^?#]*)(?:\?db=(\d+))?$/i.exec(url);
   const path = decodeURIComponent(match?.[2] ?? '');

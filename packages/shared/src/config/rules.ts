@@ -6,7 +6,7 @@ import type { Path } from './document.ts';
 export type RuleProblem = { readonly path: Path; readonly message: string };
 
 /**
- * What holds between fields. Reads the file's raw data and passes over what has the wrong form,
+ * Rules that concern several fields. They read the file's raw data and skip values of the wrong form,
  * which the schema reports.
  */
 export function brokenRules(file: unknown): RuleProblem[] {
@@ -40,7 +40,7 @@ function providerRules(raw: Raw): RuleProblem[] {
     }
     const { cert, key } = record(tls);
     if ((cert === undefined) !== (key === undefined)) {
-      const message = 'expected cert and key together: a client certificate needs both';
+      const message = 'expected cert and key together; a client certificate needs both';
       problems.push({ path: ['providers', name, 'tls'], message });
     }
     return problems;
@@ -75,7 +75,8 @@ function keyRules(raw: Raw): RuleProblem[] {
   if (raw['keys'] === undefined) return [];
   const problems: RuleProblem[] = [];
   if (isEmpty(raw['keys'])) {
-    const message = 'expected at least one key; leave the field out to need none (loopback only)';
+    const message =
+      'expected at least one key; without the field no key is needed, and only loopback is served';
     problems.push({ path: ['keys'], message });
   }
   const ids = new Map<string, number>();
@@ -96,13 +97,13 @@ function keyRules(raw: Raw): RuleProblem[] {
   return problems;
 }
 
-/** A header's value has no white space around it, so such a secret never arrives as it is. */
+/** HTTP strips white space around a header's value, so such a secret never arrives unchanged. */
 function untrimmed(path: Path, secret: unknown): RuleProblem[] {
   if (typeof secret !== 'string' || secret.trim() === secret || secret.trim() === '') return [];
-  return [{ path, message: 'expected no white space before or behind it (not shown)' }];
+  return [{ path, message: 'expected no white space at its beginning or end (not shown)' }];
 }
 
-/** The models that keys may use are among those that there are. */
+/** Keys name only models that exist. */
 function modelsKnown(raw: Raw): RuleProblem[] {
   const known = Object.keys(record(raw['models']));
   return list(raw['keys']).flatMap((key, index) =>
@@ -115,14 +116,16 @@ function modelsKnown(raw: Raw): RuleProblem[] {
   );
 }
 
-/** Basic authentication has the user before the first colon. */
+/** Basic authentication ends the user name at the first colon. */
 function adminRules(raw: Raw): RuleProblem[] {
   const { user } = record(raw['admin']);
   if (typeof user !== 'string' || !user.includes(':')) return [];
-  return [{ path: ['admin', 'user'], message: `expected no colon in it, found ${quote(user)}` }];
+  return [
+    { path: ['admin', 'user'], message: `expected a name without a colon, found ${quote(user)}` },
+  ];
 }
 
-/** Whoever shows a secret is one key: which of two, nobody would know. `seen`: by their digests. */
+/** A secret identifies one key, so no two keys have the same one. `seen` maps digests to keys. */
 function sameSecret(seen: Map<string, string>, index: number, entry: unknown): RuleProblem[] {
   const { id, secret, sha256 } = record(entry);
   const name = typeof id === 'string' ? `keys[${index}] ${quote(id)}` : `keys[${index}]`;
@@ -133,7 +136,7 @@ function sameSecret(seen: Map<string, string>, index: number, entry: unknown): R
     const first = seen.get(digest);
     if (first === undefined) seen.set(digest, name);
     else if (first !== name) {
-      const message = `expected ${name} to have another secret than ${first}: which of them is asked with it?`;
+      const message = `expected ${name} to have another secret than ${first}; a secret identifies one key`;
       problems.push({ path: ['keys', index, field], message });
     }
   }

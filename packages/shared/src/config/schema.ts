@@ -34,11 +34,11 @@ import type {
 } from './types.ts';
 
 /**
- * The config file's form, field by field. What concerns several fields at once is in rules.ts, so
+ * The config file's form, field by field. Rules that concern several fields are in rules.ts, so
  * that one wrong field does not hide the others' problems.
  */
 
-/** A mapping with these fields and no others; the message carries the names it knows, for hints. */
+/** A mapping with these fields and no others; the message carries the known names, for hints. */
 function section<S extends z.ZodRawShape>(shape: S) {
   const known = Object.keys(shape).join(' ');
   return z.strictObject(shape, {
@@ -147,7 +147,7 @@ export const providerSchema = section({
 
 const target = section({
   provider: name('the name of a provider'),
-  model: name("the provider's name of a model"),
+  model: name("the provider's name for a model"),
   prefill: field(readPrefill).optional(),
   weight: countField('models.*.targets.*.weight'),
   limits: section({ requestsPerMinute: limitField, tokensPerMinute: limitField }).optional(),
@@ -156,7 +156,7 @@ const target = section({
 const model = section({
   targets: z.array(target),
   strategy: choiceField(settings['models.*.strategy']),
-  sticky: name('a field of the request, as user or metadata.session').optional(),
+  sticky: name('a field of the request such as user or metadata.session').optional(),
   maxWait: durationField('models.*.maxWait'),
   firstTokenTimeout: durationField('models.*.firstTokenTimeout'),
   idleTimeout: durationField('models.*.idleTimeout'),

@@ -2,11 +2,11 @@ import { isJsonObject } from '../domain/json.ts';
 import type { RuleProblem } from './rules.ts';
 
 /*
- * What a config may say, but probably by mistake. Like brokenRules it reads the file's raw data, and passes over
- * what has the wrong form. No message holds a secret.
+ * Rules whose violation is allowed, but probably a mistake. Like brokenRules they read the file's raw data and skip
+ * values of the wrong form. No message contains a secret.
  */
 
-/** Characters below which a secret can be found by trying. */
+/** Shorter secrets can be guessed. */
 const shortestSecret = 16;
 const shortestPassword = 12;
 
@@ -26,13 +26,13 @@ function doubtsOfKey(entry: unknown, index: number): RuleProblem[] {
   }
   if (typeof secret === 'string' && !/^[!-~]*$/.test(secret)) {
     const message =
-      'expected letters, digits and signs of ASCII without blanks: ' +
-      'clients cannot send others as a Bearer token, and only some can as x-api-key';
+      'expected ASCII letters, digits and punctuation without blanks: ' +
+      'clients cannot send other characters as a Bearer token, and only some can as x-api-key';
     problems.push({ path, message });
   }
   if (Array.isArray(models) && models.length === 0) {
     const message =
-      'expected at least one model: this key may use none; leave the field out for all';
+      'expected at least one model; this key may use none; without the field it may use all';
     problems.push({ path: ['keys', index, 'models'], message });
   }
   return problems;
@@ -43,19 +43,20 @@ function doubtsOfAdmin(admin: unknown): RuleProblem[] {
   const { user, password } = admin;
   const path = ['admin', 'password'];
   if (typeof password !== 'string') return [];
-  if (password === user) return [{ path, message: 'expected another text than the user' }];
+  if (password === user)
+    return [{ path, message: 'expected a password that differs from the user' }];
   return password.length < shortestPassword
     ? [{ path, message: tooShort(password, shortestPassword) }]
     : [];
 }
 
 const tooShort = (text: string, fewest: number): string =>
-  `expected at least ${fewest} characters, found ${text.length} (not shown): it can be found by trying; ` +
-  'one that cannot: openssl rand -hex 24';
+  `expected at least ${fewest} characters, found ${text.length} (not shown), because a short one can be guessed; ` +
+  'openssl rand -hex 24 makes a good one';
 
-/** Of a server without keys that listens where others could reach it. */
+/** The warning for a server without keys that listens beyond loopback. */
 export const onlyLoopbackServed = (host: string): string =>
-  `${host} is beyond loopback, but without keys only programs of this machine are served; ` +
+  `${host} is beyond loopback, but without keys the server answers programs of this machine only; ` +
   'add keys, or listen on 127.0.0.1';
 
 export const isLoopbackHost = (host: string): boolean =>

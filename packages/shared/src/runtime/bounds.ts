@@ -1,23 +1,23 @@
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 
-/** A buffer, map or queue of a process, or what else may grow, and the limit that it stays below. */
+/** A buffer, map or queue of a process, or anything else that may grow, and its limit. */
 export type Bound = {
   what: string;
   unit: 'bytes' | 'entries' | 'seconds';
-  /** The limit's name in the config file, or in the code where it is no setting. */
+  /** The limit's name in the config file, or in the code if it is no setting. */
   limit: string;
-  /** Infinity where something else ends it: docs/bounds.md says what. */
+  /** Infinity if something else bounds it; docs/bounds.md says what. */
   max: number;
-  /** The limit is that of each one; what is shown is the sum of all. */
+  /** What each the limit applies to; the size shown is the sum of all. */
   per?: string | undefined;
   /** Its size at this moment. */
   read(): number;
-  /** What came on top and was dropped, since the start. */
+  /** What exceeded the limit and was dropped, since the start. */
   dropped?(): number;
 };
 
-/** Shows every bound's size beside its limit: read when somebody looks, and never kept. */
+/** Shows every bound's size beside its limit; a scrape reads both, nothing is stored. */
 export function showBounds(registry: Registry, bounds: readonly Bound[]): void {
   const gauge = (name: string, help: string, read: (bound: Bound) => number | undefined) => {
     new Gauge({
@@ -40,15 +40,15 @@ export function showBounds(registry: Registry, bounds: readonly Bound[]): void {
   gauge('millrace_bound_entries', 'Entries of a map or queue', ({ unit, read }) =>
     unit === 'entries' ? read() : undefined,
   );
-  gauge('millrace_bound_seconds', 'How late it is', ({ unit, read }) =>
+  gauge('millrace_bound_seconds', 'Delay of the event loop', ({ unit, read }) =>
     unit === 'seconds' ? read() : undefined,
   );
-  gauge('millrace_bound_limit', 'What it may hold, for each one it is a limit of', ({ max }) =>
+  gauge('millrace_bound_limit', 'Limit of a buffer, map or queue, for each `per`', ({ max }) =>
     Number.isFinite(max) ? max : undefined,
   );
   new Counter({
     name: 'millrace_bound_dropped_total',
-    help: 'What came on top of a limit and was dropped',
+    help: 'What exceeded a limit and was dropped',
     labelNames: ['what'],
     registers: [registry],
     collect() {

@@ -1,25 +1,25 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /*
- * File descriptors: every connection is one. A process that has none left can neither accept nor
- * connect, nor read /proc, so each role keeps its connections below what the system allows.
+ * File descriptors: every connection takes one. A process without a free one can neither accept nor
+ * connect, nor read /proc, so each role keeps its connections below the system's limit.
  */
 
 export type Descriptors = {
-  /** What the system allows this process (`ulimit -n`); Infinity where there is no limit, or none is known. */
+  /** The system's limit for this process (`ulimit -n`); Infinity if there is none, or if it is unknown. */
   limit: number;
   /** Open at this moment. */
   open: number;
 };
 
-/** Kept for what comes and goes: Redis connections that are opened anew, name look-ups, files. */
+/** Reserve for short-lived descriptors: reopened Redis connections, name look-ups, files. */
 const reserved = 64;
-/** Where the limit is small, a quarter of it has to do. */
+/** With a small limit the reserve is a quarter of it. */
 const largestReserve = 1 / 4;
 
 /**
  * Descriptors that connections may take, beside those that are open for other purposes now, and `later` ones
- * that the process will open for them and keep. Pure.
+ * that the process will open and keep. Pure.
  */
 export function connectionRoom({ limit, open }: Descriptors, later = 0): number {
   if (!Number.isFinite(limit)) return Infinity;
@@ -28,14 +28,14 @@ export function connectionRoom({ limit, open }: Descriptors, later = 0): number 
 }
 
 /**
- * What each of so many pools may have of that room. The reserve is also for a connection that a pool opens
- * while another one still closes. Pure.
+ * The share of that room for each of `pools` pools. The reserve also covers a connection that a pool opens
+ * while it still closes another one. Pure.
  */
 export function connectionShare(room: number, pools: number): number {
   return Number.isFinite(room) ? Math.max(1, Math.floor(room / Math.max(1, pools))) : Infinity;
 }
 
-/** Linux tells in /proc; elsewhere the limit counts as unknown. Node has raised the soft limit to the hard one. */
+/** Reads /proc on Linux; elsewhere the limit is unknown. Node has raised the soft limit to the hard one. */
 export function readDescriptors(): Descriptors {
   try {
     const [, soft] =

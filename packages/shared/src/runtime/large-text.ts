@@ -1,9 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
 /*
- * Reading a text of some megabytes takes tens of milliseconds in each of its steps: to decode it, to parse
- * it, to make another one of it, to send it. Each step of a large one has a turn of the event loop of its
- * own, so that what waits for the loop waits for one of them.
+ * Each step of handling a text of some megabytes takes tens of milliseconds: decoding, parsing, rewriting,
+ * sending. A large text gets a turn of the event loop for each step, so that other work waits for one step only.
  */
 
 /** Characters, or bytes. */
@@ -11,5 +10,5 @@ const largeLength = 1024 * 1024;
 
 export const isLarge = ({ length }: { length: number }): boolean => length >= largeLength;
 
-/** Lets the event loop do what it has to do first. */
+/** Lets the event loop do its other work first. */
 export const nextTurn = (): Promise<void> => turn();

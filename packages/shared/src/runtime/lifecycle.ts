@@ -2,7 +2,7 @@ import type { Logger } from './logger.ts';
 
 /**
  * starting → serving → leaving → draining → stopped; any but the last may be left out. Never back.
- * `leaving`: it serves as before, and says that this is about to end.
+ * `leaving`: it serves as before, and reports that it is about to stop.
  */
 export type Stage = 'starting' | 'serving' | 'leaving' | 'draining' | 'stopped';
 
@@ -10,9 +10,9 @@ const order: readonly Stage[] = ['starting', 'serving', 'leaving', 'draining', '
 
 export type Lifecycle = {
   readonly stage: Stage;
-  /** Aborted when draining begins: what waits for new work gives up here. */
+  /** Aborted when draining begins; waits for new work end with it. */
   readonly draining: AbortSignal;
-  /** Goes on to a later stage; going back, or staying, changes nothing and returns false. */
+  /** Advances to a later stage. An earlier or the same stage changes nothing and returns false. */
   advance(to: Exclude<Stage, 'starting'>): boolean;
 };
 
@@ -34,13 +34,13 @@ export function createLifecycle(onChange?: (stage: Stage) => void): Lifecycle {
   };
 }
 
-/** Why a process is to stop, and what it may take, where whoever asks for it says so. */
+/** Why a process has to stop, and the time that it has, if the sender gives one. */
 export type DrainOrder = {
   readonly reason: 'SIGTERM' | 'SIGINT' | 'drain message' | 'parent is gone';
   readonly withinMs?: number;
 };
 
-/** What a supervisor tells its children over IPC: as SIGTERM, but with the time they may take. */
+/** A supervisor's message to its children over IPC: like SIGTERM, but with the time that they have. */
 export type DrainMessage = { readonly type: 'drain'; readonly withinMs: number };
 
 /** The same signal arriving again this soon is one signal, sent to the group and passed on by npm. */
@@ -49,17 +49,17 @@ const sameSignalMs = 1000;
 const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
 
 export type SignalOptions = {
-  /** Called once, at the first signal. What it throws ends the process with code 1. */
+  /** Called once, at the first signal. If it throws, the process ends with code 1. */
   readonly onDrain: (order: DrainOrder) => void | Promise<void>;
-  /** What a later signal does; by default process.exit. */
+  /** Called at a later signal; by default process.exit. */
   readonly exitNow?: (code: number) => void;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
 };
 
 /**
- * SIGTERM and SIGINT drain. Any of them within a second of the first is the same order; a later one
- * exits at once with 128 + its number. A child of a supervisor also drains when the supervisor says
- * so or is gone. Keeps no process alive by itself. Returns the function that ends the listening.
+ * SIGTERM and SIGINT drain. A signal within a second of the first one is the same order; a later one
+ * exits at once with 128 + its number. A child of a supervisor also drains on the supervisor's message, or
+ * when the supervisor is gone. Does not keep the process alive. Returns the function that removes the listeners.
  */
 export function onSignals({ onDrain, exitNow = exit, log }: SignalOptions): () => void {
   let draining = false;
@@ -78,11 +78,11 @@ export function onSignals({ onDrain, exitNow = exit, log }: SignalOptions): () =
   const onSignal = (signal: NodeJS.Signals) => {
     if (signal !== 'SIGINT' && signal !== 'SIGTERM') return;
     const now = performance.now();
-    // Also the first one after a drain message is no impatience: the supervisor sends both.
+    // The first signal after a drain message is the same order, too: the supervisor sends both.
     firstSignalAt ??= now;
     drain({ reason: signal });
     if (now - firstSignalAt <= sameSignalMs) return;
-    log.warn({ signal }, 'asked again: exiting at once');
+    log.warn({ signal }, 'a second signal: exiting at once');
     exitNow(128 + signalNumbers[signal]);
   };
   const onMessage = (message: unknown) => {
@@ -107,10 +107,10 @@ export function onSignals({ onDrain, exitNow = exit, log }: SignalOptions): () =
   };
 }
 
-/** What a supervisor tells an ingress over IPC: a worker on this machine has ended, by itself or not. */
+/** A supervisor's message to an ingress over IPC: a worker on this machine has exited, for whatever reason. */
 export type WorkerEndedMessage = { readonly type: 'worker ended' };
 
-/** Calls `listener` each time; never where no supervisor is. */
+/** Calls `listener` for each such message; never without a supervisor. */
 export function onWorkerEnded(listener: () => void): void {
   if (typeof process.send !== 'function') return;
   process.on('message', (message) => {
@@ -118,17 +118,17 @@ export function onWorkerEnded(listener: () => void): void {
   });
 }
 
-/** What the system says when descriptors, disk or memory are used up: a state of the machine, and no bug. */
+/** The system's codes for exhausted descriptors, disk or memory: a state of the machine, not a bug. */
 const shortages = new Set(['EMFILE', 'ENFILE', 'ENOSPC', 'EDQUOT', 'ENOMEM', 'ENOBUFS', 'EIO']);
 
-/** Whether an error says that the machine has run out of something. */
+/** Whether an error reports an exhausted resource of the machine. */
 export const isShortage = (error: unknown): boolean =>
   error instanceof Error && shortages.has(String(Reflect.get(error, 'code')));
 
 /**
- * A bug or a broken invariant: logs it and exits 1, so that the supervisor starts a clean process. A
- * shortage that reaches this far is logged and the process goes on: its streams are worth more than
- * the timer that failed.
+ * Logs a bug or a broken invariant and exits with 1, so that the supervisor starts a clean process. A
+ * shortage that reaches this handler is logged only: the process's streams are worth more than the
+ * timer that failed.
  */
 export function exitOnBug(log: Pick<Logger, 'fatal' | 'error'>): void {
   process.on('uncaughtException', (error, origin) => {
@@ -139,15 +139,15 @@ export function exitOnBug(log: Pick<Logger, 'fatal' | 'error'>): void {
     log.fatal({ err: error, origin }, 'a bug: exiting');
     process.exit(1);
   });
-  // Without a listener Node raises a rejection as an uncaught exception; the origin tells.
+  // Without a listener Node raises a rejection as an uncaught exception, with `origin` unhandledRejection.
 }
 
-/** Tells the supervisor, if there is one, that this process can serve. */
+/** Reports to the supervisor, if any, that this process can serve. */
 export function reportReady(url?: string): void {
   process.send?.({ type: 'ready', ...(url === undefined ? {} : { url }) });
 }
 
-/** A start that cannot succeed by trying again: one line for the operator, exit code 78 (EX_CONFIG). */
+/** Ends a start that no retry can help: one line for the operator, exit code 78 (EX_CONFIG). */
 export function giveUp(reason: string): never {
   process.stderr.write(`millrace: ${reason}\n`);
   process.exit(78);

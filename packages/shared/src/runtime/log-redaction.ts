@@ -1,4 +1,4 @@
-/** What stands in a log line instead of a secret. */
+/** Replaces a secret in a log line. */
 const censor = '[redacted]';
 
 /** Names of fields that hold secrets. */
@@ -19,9 +19,9 @@ const secretNames: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What is to be logged, with `[redacted]` in the fields that are named like secrets, down to `levels`: the
+ * Returns what to log, with `[redacted]` in the fields whose names are those of secrets, down to `levels`: the
  * object itself, unchanged, or copies of the parts that have such a field. pino's own redaction copies every
- * object of every line, which takes longer than all the rest of a line.
+ * object of every line, which takes longer than the rest of a line.
  */
 export function withoutSecrets<T extends object>(value: T, levels: number): T {
   let copy: Record<string, unknown> | undefined;
@@ -40,6 +40,6 @@ function plainField(field: unknown, levels: number): unknown {
   return withoutSecrets(field, levels);
 }
 
-/** Spread, an array would be printed as an object. */
+/** Keeps arrays: a spread would turn one into an object. */
 const copyOf = (value: object): Record<string, unknown> =>
   (Array.isArray(value) ? [...(value as unknown[])] : { ...value }) as Record<string, unknown>;

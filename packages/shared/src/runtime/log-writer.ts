@@ -1,18 +1,17 @@
 import { write, writeSync } from 'node:fs';
 
 /**
- * Where a logger's lines go: a file descriptor, written asynchronously, so that a full pipe or a full
- * disk stops neither the process nor its exit. pino's own destination raises a failed write as an
- * exception, and at the exit tries again without end.
+ * Writes a logger's lines to a file descriptor asynchronously, so that a full pipe or a full disk stops neither
+ * the process nor its exit. pino's own destination throws when a write fails, and retries for ever at the exit.
  *
  * Every write occupies a thread of libuv's pool and wakes two threads, so a busy process gathers lines: the
  * first line after a pause is written at once, those that follow within `gatherMs` are written together. The
  * process's exit flushes them; a SIGKILL loses what was logged in the last `gatherMs`.
  */
 export type LogWriter = {
-  /** Takes a line with its newline. Beyond the bound it is dropped and counted. */
+  /** Accepts a line with its newline. Drops and counts it beyond the bound. */
   write(line: string): void;
-  /** Writes what waits, as far as the descriptor takes it within `patienceMs`. Never throws. */
+  /** Writes the waiting lines, as far as the descriptor accepts them within `patienceMs`. Never throws. */
   flushSync(): void;
   /** Bytes that wait to be written. */
   readonly held: number;
@@ -20,25 +19,25 @@ export type LogWriter = {
   readonly dropped: number;
 };
 
-/** Bytes of one write; as many lines are not gathered any longer. */
+/** Bytes of one write; with so many the next write begins at once. */
 const batchBytes = 64 * 1024;
 /** Milliseconds from the start of one write to that of the next, while fewer bytes wait. */
 const gatherMs = 50;
 /** Milliseconds until a pipe that was full, or a disk, is tried again. */
 const retryMs = 100;
-/** Milliseconds that a process which ends waits for a full pipe. */
+/** Milliseconds that an exiting process waits for a full pipe. */
 const patienceMs = 200;
 
 export function createLogWriter(fd: number, maxBytes: number): LogWriter {
-  /** Lines that are in no batch yet, one behind the other, and their bytes. */
+  /** Lines that are in no batch yet, and their bytes. */
   let gathered = '';
   let gatheredBytes = 0;
-  /** What waits in `full`, the batch, and `gathered`. */
+  /** Bytes in `full`, the batch and `gathered`. */
   let held = 0;
   let dropped = 0;
   /** Batches that were gathered while an earlier one could not be written. */
   let full: Buffer[] = [];
-  /** What a write that is under way, or has failed, is about; written up to `offset`. */
+  /** The batch of a write that is under way or has failed; written up to `offset`. */
   let batch: Buffer = Buffer.alloc(0);
   let offset = 0;
   let isWriting = false;
@@ -97,7 +96,7 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
       return;
     }
     isDue = true;
-    // Not at once: what a process says before it ends is still here for the flush, and no thread's.
+    // Not at once, so that lines logged right before an exit are still here for the flush, and in no thread.
     queueMicrotask(go);
   }
 
@@ -119,7 +118,7 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
     },
     flushSync() {
       close();
-      // A batch that a thread is writing at this moment is left to it: here it would be written twice.
+      // A thread may be writing the batch at this moment: writing it here would write it twice.
       let rest = Buffer.concat(isWriting ? full : [batch.subarray(offset), ...full]);
       if (!isWriting) batch = Buffer.alloc(0);
       const deadline = performance.now() + patienceMs;

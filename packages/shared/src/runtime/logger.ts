@@ -7,7 +7,7 @@ import type { LogWriter } from './log-writer.ts';
 
 export type { Logger } from 'pino';
 
-/** A log that nobody reads may hold this much in memory; what comes on top is dropped. */
+/** Bytes of lines that wait to be written; further lines are dropped. */
 const maxBufferedBytes = 4 * 1024 * 1024;
 
 /** Levels of a logged object that are searched for fields with secrets. */
@@ -16,10 +16,10 @@ const secretLevels = 3;
 /**
  * JSON lines on standard error (standard output is for `millrace ready`). The level is LOG_LEVEL,
  * `info` by default; `silent` turns it off. Fields that hold secrets are replaced by `[redacted]`,
- * down to the third level of a logged object; secrets inside of texts are the caller's concern.
+ * down to the third level of a logged object; callers keep secrets out of texts.
  *
- * Written asynchronously, so that neither a full pipe nor a full disk stops the process, and flushed at
- * its exit.
+ * Lines are written asynchronously, so that neither a full pipe nor a full disk stops the process, and flushed
+ * at its exit.
  */
 export function createLogger({
   name,
@@ -42,13 +42,13 @@ export function createLogger({
     destination,
   );
   buffers.set(logger, destination);
-  if (level && !known) logger.warn({ level }, 'LOG_LEVEL is none of the levels; using info');
+  if (level && !known) logger.warn({ level }, 'LOG_LEVEL is not a level; using info');
   return logger;
 }
 
 const buffers = new WeakMap<Logger, LogWriter>();
 
-/** What waits to be written, and the lines that were dropped because too much did. */
+/** The lines that wait to be written, and those that were dropped beyond the bound. */
 export const logBound = (logger: Logger): Bound => {
   return {
     what: 'log_buffer',
@@ -60,7 +60,7 @@ export const logBound = (logger: Logger): Bound => {
   };
 };
 
-/** `err` is its serializer's, which makes a plain object of it. */
+/** Leaves `err` to its serializer, which makes it a plain object. */
 function loggable(fields: Record<string, unknown>): Record<string, unknown> {
   if (!(fields['err'] instanceof Error)) return withoutSecrets(fields, secretLevels);
   const { err, ...others } = fields;
@@ -72,7 +72,7 @@ function printableError(error: Error): unknown {
   return typeof plain === 'object' && plain !== null ? withoutSecrets(plain, secretLevels) : plain;
 }
 
-/** Redis errors carry their command: its name tells enough, its arguments are bodies and passwords. */
+/** Redis errors carry their command. The name is enough; the arguments hold bodies and passwords. */
 function withoutArguments(error: Error): unknown {
   const plain: unknown = stdSerializers.err(error);
   if (typeof plain !== 'object' || plain === null || !('command' in plain)) return plain;

@@ -1,24 +1,24 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-/** How late the event loop came to a timer that was due, in milliseconds. */
+/** How late the event loop ran timers that were due, in milliseconds. */
 export type Lateness = { meanMs: number; p99Ms: number; maxMs: number };
 
 export type LoopDelay = {
-  /** Since the last time this was asked. */
+  /** Since the last call. */
   take(): Lateness;
-  /** The worst of what was taken since the last time this was asked, in milliseconds. */
+  /** The longest delay that `take` has returned since the last call, in milliseconds. */
   takeWorst(): number;
-  /** Measures no more until `resume`: each measurement wakes a process that may have nothing else to do. */
+  /** Stops measuring until `resume`: each measurement wakes a process that may be idle. */
   rest(): void;
   /** Idempotent. */
   resume(): void;
   close(): void;
 };
 
-/** Milliseconds between two looks at the loop; what it measures has them in it. */
+/** Milliseconds between two looks at the loop; each measured delay includes them. */
 const resolutionMs = 10;
 
-/** What everything in this process waits for: a turn of its event loop. */
+/** Measures the delay of this process's event loop. */
 export function watchLoopDelay(): LoopDelay {
   const delay = monitorEventLoopDelay({ resolution: resolutionMs });
   delay.enable();
@@ -26,7 +26,7 @@ export function watchLoopDelay(): LoopDelay {
   const late = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - resolutionMs);
   return {
     take() {
-      // Without a look there is no mean; a loop that was blocked all the time has had none yet.
+      // Without a look there is no mean; a loop that was blocked all the time had no look yet.
       const seen =
         delay.count === 0
           ? { meanMs: 0, p99Ms: 0, maxMs: 0 }
@@ -53,16 +53,16 @@ export function watchLoopDelay(): LoopDelay {
   };
 }
 
-/** Whether what this process observes about others can be trusted: its own loop may have been late. */
+/** Whether this process can trust its observations of others: its own loop may have been late. */
 export type LateLoop = {
   /**
-   * The event loop is late now, or was a moment ago: timers may have run ahead of sockets that have been
-   * readable for long, and other processes may have taken this one for dead.
+   * The event loop is late, or was a moment ago: timers may have run before sockets that were readable
+   * for long, and other processes may have declared this one dead.
    */
   wasLate(): boolean;
-  /** How often it was late since the start, with now. */
+  /** How often the loop was late since the start, including now. */
   times(): number;
-  /** Looks rarely until `resume`: there is nothing that a short stop could make look worse than it is. */
+  /** Looks rarely until `resume`: with no work under way a short stop has no consequences. */
   rest(): void;
   /** Idempotent. */
   resume(): void;
@@ -70,7 +70,7 @@ export type LateLoop = {
 };
 
 export type LateLoopOptions = {
-  /** Called once for each time that the loop was late. */
+  /** Called each time that the loop was late. */
   onLate?: () => void;
   /** Milliseconds, of a clock that never jumps. */
   now?: () => number;
@@ -78,17 +78,17 @@ export type LateLoopOptions = {
 
 /** Milliseconds between two looks at the loop. */
 const lookMs = 50;
-/** Between two looks of a process at rest: a stop that the fleet takes for a hang is still seen. */
+/** Milliseconds between two looks of an idle process; it still detects a stop that the fleet takes for a hang. */
 export const restLookMs = 500;
 /**
  * Milliseconds by which a look has to be late. A garbage collection or a parse of a large body takes tens
- * of them; a process that the fleet takes for hung has been silent for three times as long.
+ * of milliseconds; the fleet takes a process for hung after three times this value.
  */
 export const lateMs = 500;
-/** Milliseconds for which the consequences may still arrive: resets, timeouts, news from other processes. */
+/** Milliseconds for which consequences may still arrive: resets, timeouts, messages of other processes. */
 export const aftermathMs = 1000;
 
-/** Detects that this process stood still: a SIGSTOP, a suspended machine, a block of its own making. */
+/** Detects that this process was stopped: a SIGSTOP, a suspended machine, a block of its own loop. */
 export function watchLateLoop({
   onLate,
   now = () => performance.now(),
@@ -99,7 +99,7 @@ export function watchLateLoop({
   let everyMs = lookMs;
   let timer: NodeJS.Timeout;
 
-  /** Also called by those who ask: the first timer after a stop may be theirs. */
+  /** Also called by the readers: the first timer after a stop may be one of theirs. */
   function look(): void {
     const at = now();
     const isLate = at - lookedAt > everyMs + lateMs;

@@ -10,9 +10,9 @@ import { watchOutage } from '../store/outage.ts';
 import { commandsBound, connectRedis, probeRedis } from '../store/redis.ts';
 import { isConnectionClosed } from '../store/redis-failure.ts';
 
-/* How a process of the fleet begins and ends, whichever role it has. */
+/* Start and end of a process of the fleet, the same for each role. */
 
-/** Milliseconds that Redis has to answer at the start. */
+/** Milliseconds within which Redis has to answer at the start. */
 const probeTimeoutMs = 5000;
 
 export type Role = ReturnType<typeof beginRole>;
@@ -23,27 +23,28 @@ export type RoleOptions = {
   env: Readonly<Record<string, string | undefined>>;
 };
 
-/** What it is told and how it speaks. Ends the process with a message where the config is wrong. */
+/** The config, name, logger and lifecycle of a process. Ends the process with a message if the config is wrong. */
 export function beginRole(options: RoleOptions) {
   const { config, warnings } = loadConfigOrExit(options);
   const name = `${options.role}-${randomBytes(6).toString('hex')}`;
   const logger = createLogger({ name });
   exitOnBug(logger);
-  // Every process of a fleet reads the same file; those that clients reach speak of it.
+  // Every process of a fleet reads the same file; only ingresses log its warnings.
   if (options.role === 'ingress') for (const warning of warnings) logger.warn(warning);
   const lifecycle = createLifecycle((stage) => logger.info({ stage }));
   return { config, name, logger, lifecycle };
 }
 
-/** The Redis that the fleet meets at. Ends the process with a message where it cannot be used. */
+/** Connects to the fleet's Redis. Ends the process with a message if it cannot be used. */
 export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'>) {
-  const url = config.redis.url ?? giveUp('no Redis: give --redis URL, REDIS_URL or redis.url');
+  const url =
+    config.redis.url ?? giveUp('no Redis is configured: set --redis URL, REDIS_URL or redis.url');
   const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
     giveUp(error.message),
   );
   for (const warning of facts.warnings) logger.warn(warning);
 
-  /** It was told goodbye: what still goes wrong with that connection is nobody's concern. */
+  /** The process has sent QUIT: later errors of the connection do not matter. */
   let hasLeft = false;
   const outage = watchOutage({ logger, isReady: () => isReady() });
   const onError = (error: unknown): void => {
@@ -75,15 +76,15 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
     bounds: [commandsBound(redis), packing.bound, logBound(logger)],
     onError,
     isReady,
-    /** Rejects where Redis does not answer, or refuses what others of this process ask of it. */
+    /** Rejects if Redis does not answer, or refuses commands of this process. */
     async ping(): Promise<void> {
       await redis.ping();
       if (outage.reason !== undefined) throw new Error(outage.reason);
     },
-    /** One more connection, for what comes by itself. */
+    /** One more connection, for messages of channels. */
     connectSubscriber: () => connectRedis(url, { name, role: 'subscriber', onError }),
 
-    /** Resolves when the connection stands: one listener for all who wait. */
+    /** Resolves when the connection is ready; all callers share one listener. */
     whenReady(): Promise<void> {
       if (isReady()) return Promise.resolve();
       comingBack ??= new Promise((resolve) => {
@@ -95,13 +96,13 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
       return comingBack;
     },
 
-    /** Says its last words, and leaves; or leaves without, when they take longer than that. */
+    /** Runs `lastWords` and disconnects; disconnects without them if they take longer than `withinMs`. */
     async leave(withinMs: number, lastWords?: () => Promise<void>): Promise<void> {
       packing.stop();
       const said = async (): Promise<void> => {
         await lastWords?.();
         hasLeft = true;
-        // A word that somebody still sends behind it breaks the connection before its answer is read.
+        // A command sent behind QUIT breaks the connection before its reply is read.
         await redis.quit();
       };
       await Promise.race([said().catch(onError), sleep(withinMs)]);
