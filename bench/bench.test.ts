@@ -1,17 +1,16 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { spawnChild } from '../test/kit/child.ts';
 import { processTree } from '../test/kit/proc.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 
 function bench(...args: string[]) {
-  return spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawnChild({ name: 'bench', command: process.execPath, args: [MAIN, ...args] });
 }
 
 it(
@@ -22,11 +21,9 @@ it(
     try {
       const file = join(folder, 'new', 'out.json');
       const run = bench('c1', 'streams', '--systems', 'bare', '--quick', '--out', file);
-      let printed = '';
-      run.stdout.on('data', (bytes) => (printed += String(bytes)));
-      const [code] = await once(run, 'exit');
-      expect(printed).toMatch(/^bare .*0\.\d\d/m);
-      expect(printed).toMatch(/goal {2}c1.*not measured/);
+      const code = await run.exited;
+      expect(run.stdout).toMatch(/^bare .*0\.\d\d/m);
+      expect(run.stdout).toMatch(/goal {2}c1.*not measured/);
       expect(code).toBe(0);
       const { reports } = JSON.parse(await readFile(file, 'utf8'));
       const { measurements } = reports.compare.record;
@@ -35,7 +32,7 @@ it(
         system: 'bare',
         result: { requests: 100, framesLost: 0 },
       });
-      expect(await processTree(run.pid as number)).toEqual([]);
+      expect(await processTree(run.pid)).toEqual([]);
     } finally {
       await rm(folder, { recursive: true });
     }
@@ -44,12 +41,10 @@ it(
 
 it('an interrupt ends everything that was started', { timeout: 60_000 }, async () => {
   const run = bench('streams', '--systems', 'bare', '--out', '/dev/null');
-  const isUp = async (): Promise<boolean> => (await processTree(run.pid as number)).length === 4;
-  while (run.exitCode === null && !(await isUp())) await sleep(50);
-  const pids = (await processTree(run.pid as number)).map(({ pid }) => pid);
+  const isUp = async (): Promise<boolean> => (await processTree(run.pid)).length === 4;
+  while (run.process.exitCode === null && !(await isUp())) await sleep(50);
+  const pids = (await processTree(run.pid)).map(({ pid }) => pid);
   expect(pids).toHaveLength(4);
-  run.kill('SIGINT');
-  const [code] = await once(run, 'exit');
-  expect(code).toBe(130);
+  expect(await run.stop('SIGINT')).toBe(130);
   for (const pid of pids) expect(await processTree(pid)).toEqual([]);
 });

@@ -20,7 +20,7 @@ export interface Rig {
   systems: System[];
   /** What the upstream answers, and so what every system has to. */
   tokens: Record<Answer, string[]>;
-  stop(): Promise<void>;
+  stop(): Promise<unknown>;
 }
 
 /** Rejects with nothing left running when one of them does not start. */
@@ -29,7 +29,7 @@ export async function startRig(
   signal: AbortSignal,
   options: StartOptions = {},
 ): Promise<Rig> {
-  const stops: (() => Promise<void>)[] = [];
+  const stops: (() => Promise<unknown>)[] = [];
   // In front to back, so that no system loses its upstream or Redis while it still drains.
   const stop = async (): Promise<void> => {
     for (const stopOne of stops.splice(0).reverse()) await stopOne();
@@ -60,7 +60,7 @@ export async function startRig(
 
 export async function startUpstream(
   signal: AbortSignal,
-): Promise<{ origin: string; pid: number; stop: () => Promise<void> }> {
+): Promise<{ origin: string; pid: number; stop: () => Promise<unknown> }> {
   const { ready, pid, stop } = await startChild({
     name: 'the simulated provider',
     command: process.execPath,

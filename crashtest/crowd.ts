@@ -1,7 +1,7 @@
 import type { LoggedRequest, Simulator } from '../apps/simulator/src/index.ts';
 import type { Attempts, Outcome, Stage, Verdict } from './case.ts';
-import { send } from './client.ts';
-import type { Ended, Exchange } from './client.ts';
+import { send } from '../test/kit/exchange.ts';
+import type { Ended, Exchange } from '../test/kit/exchange.ts';
 import type { Fleet, RoleProcess } from './fleet.ts';
 import { longestGap, readAnswer, textOf } from '../test/kit/reading.ts';
 import type { Reading } from '../test/kit/reading.ts';

@@ -1,8 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stage, Verdict } from './case.ts';
-import { send } from './client.ts';
-import type { Arrival, Ended, Exchange } from './client.ts';
-import { difference, longestGap, readAnswer, textOf } from '../test/kit/reading.ts';
+import { send } from '../test/kit/exchange.ts';
+import type { Arrival, Ended, Exchange } from '../test/kit/exchange.ts';
+import {
+  difference,
+  isTerminal,
+  longestGap,
+  readAnswer,
+  storyOf,
+  textOf,
+} from '../test/kit/reading.ts';
 import { completionsOf, question } from './rig.ts';
 import { rescued } from './scenario.ts';
 import { sendFrame } from './socket.ts';
@@ -36,7 +43,6 @@ export type ReaderOptions = {
   stage: Stage;
 };
 
-const terminal = new Set(['done', 'failed', 'cancelled']);
 const mostResumes = 20;
 /** Milliseconds before a reader without a connection tries the next one. */
 const refusedMs = 100;
@@ -60,9 +66,9 @@ export async function startReader(options: ReaderOptions): Promise<Reader> {
   }
   const body = { endpoint: '/v1/chat/completions', body: wanted };
   const created = await send(`${urls(0)}/v1/jobs`, { body, patienceMs, signal }).ended;
-  const { id } = JSON.parse(created.body || '{}') as { id?: string };
+  const { id } = JSON.parse(created.text || '{}') as { id?: string };
   if (created.status !== 202 || id === undefined) {
-    const reason = `no job: ${created.how} ${created.status} ${created.body}`;
+    const reason = `no job: ${created.how} ${created.status} ${created.text}`;
     const told = { verdict: 'fail' as const, reason, resumed: 0, longestGapMs: 0 };
     return { count: () => Promise.resolve(), told: Promise.resolve(told) };
   }
@@ -71,7 +77,7 @@ export async function startReader(options: ReaderOptions): Promise<Reader> {
 }
 
 async function follow(
-  first: Exchange,
+  first: Pick<Exchange, 'ended'>,
   idOf: () => string,
   { kind, text, urls, stage: { patienceMs, signal } }: ReaderOptions,
 ): Promise<ReaderTold> {
@@ -108,7 +114,7 @@ function resume(
   id: string,
   after: string | undefined,
   options: Pick<Stage, 'patienceMs' | 'signal'>,
-): Exchange {
+): Pick<Exchange, 'ended'> {
   if (kind === 'socket') return sendFrame(url, { type: 'subscribe', id, after }, options);
   const events = new URL(`${url}/v1/jobs/${id}/events`);
   if (after !== undefined) events.searchParams.set('after', after);
@@ -129,7 +135,7 @@ export function wrongFarewell(first: Ended | undefined, id: string): string | un
 const isOver = ({ events, how, status }: Ended): boolean =>
   how === 'hang' ||
   status >= 400 ||
-  events.some(({ event, data }) => terminal.has(event) || data === '[DONE]' || isError(data));
+  events.some(({ event, data }) => isTerminal(event) || data === '[DONE]' || isError(data));
 
 const isError = (data: string): boolean => data.startsWith('{"error"') && !isMoved(data);
 
@@ -149,15 +155,12 @@ function judge(
   const fail = (reason: string) => ({ verdict: 'fail' as const, reason });
   const ids = events.flatMap(({ id }) => id ?? []);
   if (new Set(ids).size < ids.length) return fail('an entry came twice');
-  // A native reader is told to forget; what counts is what stands at the end.
-  const from = events.findLastIndex(({ event }) => event === 'reset') + 1;
-  const shown = events.slice(from).filter(hasText);
-  const wrong = difference(shown.map(({ data }) => textOf(data)).join(''), text);
+  const wrong = difference(storyOf(events).text, text);
   const end = events.at(-1);
   if (end?.event === 'failed') return { verdict: 'safe', reason: end.data };
   if (end?.event !== 'done') {
     const seen = `${last.how}, ${last.status}, last event ${end?.event}`;
-    return fail(`no end: ${seen} ${last.body.slice(0, 200)}`);
+    return fail(`no end: ${seen} ${last.text.slice(0, 200)}`);
   }
   return wrong === undefined ? { verdict: 'pass', reason: '' } : fail(wrong);
 }

@@ -1,13 +1,16 @@
 import { WebSocket } from 'ws';
 import { exactTime } from '../apps/simulator/src/clock.ts';
-import type { Arrival, Ended, Exchange, SendOptions } from './client.ts';
+import type { Arrival, Ended, Exchange } from '../test/kit/exchange.ts';
+import type { Stage } from './case.ts';
 
 /* One request on one WebSocket, as an exchange like those over HTTP. */
 
 type Frame = { type: string; id?: string; entry?: string; data?: unknown; error?: unknown };
 
 /** `id`: of the request, as soon as the server has told it. */
-export type SocketExchange = Exchange & { readonly id: string | undefined };
+export type SocketExchange = Pick<Exchange, 'events' | 'ended' | 'count' | 'leave'> & {
+  readonly id: string | undefined;
+};
 
 const terminal = new Set(['done', 'failed', 'cancelled', 'moved', 'error']);
 
@@ -15,7 +18,7 @@ const terminal = new Set(['done', 'failed', 'cancelled', 'moved', 'error']);
 export function sendFrame(
   url: string,
   frame: Readonly<Record<string, unknown>>,
-  { patienceMs, signal }: Pick<SendOptions, 'patienceMs' | 'signal'>,
+  { patienceMs, signal }: Pick<Stage, 'patienceMs' | 'signal'>,
 ): SocketExchange {
   const socket = new WebSocket(`${url.replace(/^http/u, 'ws')}/v1/ws`);
   const events: Arrival[] = [];
@@ -57,13 +60,12 @@ export function sendFrame(
     signal.removeEventListener('abort', onAbort);
     const endedAt = exactTime();
     const status = how === 'refused' ? 0 : 101;
-    resolve({ how, status, headers: {}, body: '', events, startedAt, endedAt });
+    resolve({ how, status, headers: {}, text: '', events, startedAt, endedAt });
     look();
   });
 
   return {
     events,
-    headers: {},
     ended,
     get id() {
       return id;

@@ -1,5 +1,5 @@
 import type { Told } from '../../crashtest/crowd.ts';
-import type { Arrival } from '../../crashtest/client.ts';
+import type { Arrival } from '../../test/kit/exchange.ts';
 import { textOf } from '../../test/kit/reading.ts';
 import { exactTime } from '../../apps/simulator/src/clock.ts';
 import type { LoggedRequest, Simulator } from '../../apps/simulator/src/index.ts';

@@ -1,11 +1,9 @@
-import { fork } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Stage } from '../../crashtest/case.ts';
 import { gather } from '../../crashtest/crowd.ts';
 import { counters } from '../../test/kit/takeover.ts';
+import { spawnScript } from '../../test/kit/child.ts';
 import { startFleet } from '../../test/kit/fleet.ts';
 import type { Fleet } from '../../test/kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
@@ -44,7 +42,7 @@ const BURNER = fileURLToPath(new URL('burner.ts', import.meta.url));
 /** Streams all the time, for so many minutes, through processes that stumble on a busy machine. */
 export async function soak(minutes: number, stage: Stage): Promise<Soak> {
   const fleet = await startStumbling();
-  const burners = Array.from({ length: availableParallelism() }, () => fork(BURNER));
+  const burners = Array.from({ length: availableParallelism() }, () => spawnScript(BURNER));
   try {
     const until = performance.now() + minutes * 60_000;
     const ticks = readTicks();
@@ -64,15 +62,8 @@ export async function soak(minutes: number, stage: Stage): Promise<Soak> {
     const busy = busyShare(ticks, readTicks());
     return { minutes, streams, wrong, busy, ...(await countedBy(fleet)) };
   } finally {
-    await Promise.all([...burners.map(end), fleet.close()]);
+    await Promise.all([...burners.map((burner) => burner.stop()), fleet.close()]);
   }
-}
-
-async function end(burner: ChildProcess): Promise<void> {
-  if (burner.exitCode !== null || burner.signalCode !== null) return;
-  const gone = once(burner, 'exit');
-  burner.kill();
-  await gone;
 }
 
 const ingressOf = ({ ingresses }: Fleet, number: number) => {

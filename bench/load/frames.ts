@@ -1,8 +1,8 @@
 /**
  * Checks one answer of an OpenAI-style event stream, frame by frame: role chunk, every token in its
- * order and exactly once, finish, `[DONE]`. It runs beside the system under test on the same two
- * cores, so the usual frame is settled by one substring search; only what that does not settle is
- * parsed.
+ * order and exactly once, finish, `[DONE]`. It is not the reader of test/kit, because it runs beside the
+ * system under test on the same two cores: the usual frame is settled by one substring search, and only
+ * what that does not settle is parsed.
  */
 
 /** The tokens an answer has to consist of, prepared once for any number of checkers. */

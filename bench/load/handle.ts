@@ -1,6 +1,5 @@
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { fork } from 'node:child_process';
+import { aborted, spawnScript } from '../../test/kit/child.ts';
 import type { GeneratorMessage, LoadResult, LoadSpec } from './spec.ts';
 
 /** What a run may take beyond its own bounds before it counts as hung. */
@@ -14,19 +13,14 @@ export interface Generator {
 }
 
 export async function startGenerator(signal: AbortSignal): Promise<Generator> {
-  const child = fork(fileURLToPath(new URL('generator.ts', import.meta.url)));
-  const gone = once(child, 'exit');
+  const child = spawnScript(fileURLToPath(new URL('generator.ts', import.meta.url)));
 
-  async function next(limit: AbortSignal): Promise<GeneratorMessage> {
-    const dead = gone.then(() => Promise.reject(new Error('the load generator died')));
-    const [message] = await Promise.race([once(child, 'message', { signal: limit }), dead]);
-    return message as GeneratorMessage;
-  }
+  const next = (limit: AbortSignal): Promise<GeneratorMessage> =>
+    aborted(child.message<GeneratorMessage>(), limit);
 
   // It holds nothing that would need an orderly end.
   async function stop(): Promise<void> {
-    child.kill('SIGKILL');
-    await gone;
+    await child.stop('SIGKILL');
   }
 
   try {
@@ -36,7 +30,7 @@ export async function startGenerator(signal: AbortSignal): Promise<Generator> {
     throw error;
   }
   return {
-    pid: child.pid ?? 0,
+    pid: child.pid,
     async run(spec, signal) {
       const answer = next(AbortSignal.any([signal, AbortSignal.timeout(boundOf(spec) + GRACE_MS)]));
       child.send(spec);

@@ -5,11 +5,8 @@
  *   node bench/micro/append.ts [items] [redis-log.ts of another checkout, to compare in turn]
  */
 import { randomUUID } from 'node:crypto';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { readFile, readdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { encodeEntry, logStart } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { keyspace } from '@millrace/shared/store/keys';
@@ -18,6 +15,7 @@ import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
 import { connectRedis } from '@millrace/shared/store/redis';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { newRequest } from '@millrace/shared/store/submit/request.fixture';
+import { startRedis } from '../../test/kit/redis.ts';
 
 type Way = { name: string; create: typeof createRedisLog };
 
@@ -35,12 +33,8 @@ if (other !== undefined) {
   ways.unshift({ name: 'other', create });
 }
 
-const dir = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
-const socket = join(dir, 'redis.sock');
-const files = ['--dir', dir, '--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec'];
-const args = ['--port', '0', '--unixsocket', socket, ...files];
-const server = spawn('redis-server', args, { stdio: 'ignore' });
-const redis = connectRedis(`unix://${socket}`, { name: 'bench', role: 'command' });
+const server = await startRedis();
+const redis = connectRedis(server.url, { name: 'bench', role: 'command' });
 await redis.ping();
 const lives = { lifetimeMs: 3_600_000, retentionMs: 3_600_000 };
 const submit = createRedisSubmit({ redis, keys, ...lives });
@@ -82,14 +76,14 @@ async function measure(log: StreamLog, perCall: number): Promise<{ plain: Cost; 
     groups.push(await Promise.all(Array.from({ length: perCall }, () => open(log))));
 
   async function round(into: Cost): Promise<void> {
-    const before = [await cpuMicros(server.pid ?? 0), process.cpuUsage()] as const;
+    const before = [await cpuMicros(server.pid), process.cpuUsage()] as const;
     for (const group of groups) {
       const outcomes = await log.append(0, group);
       if (outcomes.some((outcome) => outcome !== 'written')) throw new Error(outcomes.join());
     }
     const { user, system } = process.cpuUsage(before[1]);
     into.caller += user + system;
-    into.redis += (await cpuMicros(server.pid ?? 0)) - before[0];
+    into.redis += (await cpuMicros(server.pid)) - before[0];
   }
 
   const next = (terminal: boolean) => {
@@ -142,7 +136,5 @@ try {
   }
 } finally {
   redis.disconnect();
-  server.kill();
-  await once(server, 'exit');
-  await rm(dir, { recursive: true });
+  await server.close();
 }

@@ -4,17 +4,15 @@
  *
  *   node bench/micro/breaker.ts [rounds]
  */
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRedisGossip } from '@millrace/shared/store/gossip/redis-gossip';
 import { keyspace } from '@millrace/shared/store/keys';
 import { connectRedis } from '@millrace/shared/store/redis';
 import { createHealth } from '../../apps/worker/src/upstream/health/health.ts';
+import { startRedis } from '../../test/kit/redis.ts';
 
 const goalMs = 50;
 
@@ -71,11 +69,8 @@ async function listen(url: string): Promise<void> {
 }
 
 async function measure(rounds: number): Promise<void> {
-  const dir = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
-  const socket = join(dir, 'redis.sock');
-  const args = ['--port', '0', '--unixsocket', socket, '--dir', dir, '--save', ''];
-  const server = spawn('redis-server', [...args, '--appendonly', 'yes'], { stdio: 'ignore' });
-  const url = `unix://${socket}`;
+  const server = await startRedis();
+  const url = server.url;
   const openedAt = new Map<string, number>();
   const { health, close } = startHealth('teller', url, ({ model, at }) => openedAt.set(model, at));
   const listener = fork(import.meta.filename, ['listener', url]);
@@ -98,9 +93,7 @@ async function measure(rounds: number): Promise<void> {
   } finally {
     listener.disconnect();
     close();
-    server.kill();
-    await once(server, 'exit');
-    await rm(dir, { recursive: true });
+    await server.close();
   }
 }
 

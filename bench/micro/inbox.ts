@@ -5,13 +5,12 @@
  *
  *   node bench/micro/inbox.ts [streams per call] [calls]
  */
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { connectRedis } from '@millrace/shared/store/redis';
 import type { Redis } from '@millrace/shared/store/redis';
+import { startRedis } from '../../test/kit/redis.ts';
 
 const modes = ['none', 'pub/sub', 'stream'] as const;
 type Mode = (typeof modes)[number];
@@ -62,11 +61,8 @@ async function read(url: string, mode: Mode): Promise<void> {
 }
 
 async function write(perCall: number, calls: number): Promise<void> {
-  const dir = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
-  const socket = join(dir, 'redis.sock');
-  const args = ['--port', '0', '--unixsocket', socket, '--dir', dir, '--save', ''];
-  const server = spawn('redis-server', [...args, '--appendonly', 'yes'], { stdio: 'ignore' });
-  const redis = connect(`unix://${socket}`);
+  const server = await startRedis();
+  const redis = connect(server.url);
   await redis.ping();
   try {
     for (let round = 1; round <= 3; round++) {
@@ -74,19 +70,17 @@ async function write(perCall: number, calls: number): Promise<void> {
         await redis.flushall();
         await measure({
           redis,
-          url: `unix://${socket}`,
+          url: server.url,
           mode,
           perCall,
           calls,
-          pid: server.pid ?? 0,
+          pid: server.pid,
         });
       }
     }
   } finally {
     redis.disconnect();
-    server.kill();
-    await once(server, 'exit');
-    await rm(dir, { recursive: true });
+    await server.close();
   }
 }
 

@@ -5,11 +5,7 @@
  *
  *   node bench/micro/log-read.ts [chunks]
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { logStart, parseEntryId, unpack } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
@@ -21,6 +17,7 @@ import type { Redis } from '@millrace/shared/store/redis';
 import type { Submit } from '@millrace/shared/store/submit/port';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { newRequest } from '@millrace/shared/store/submit/request.fixture';
+import { startRedis } from '../../test/kit/redis.ts';
 
 type Page = { lines: readonly Line[]; more: boolean };
 type Way = { name: string; page(id: string, after: EntryId): Promise<Page | undefined> };
@@ -29,11 +26,8 @@ const keys = keyspace();
 const chunks = Number(process.argv[2] ?? 100_000);
 const rounds = 5;
 
-const dir = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
-const socket = join(dir, 'redis.sock');
-const args = ['--port', '0', '--unixsocket', socket, '--dir', dir, '--save', ''];
-const server = spawn('redis-server', args, { stdio: 'ignore' });
-const redis = connectRedis(`unix://${socket}`, { name: 'bench', role: 'command' });
+const server = await startRedis(['--appendonly', 'no']);
+const redis = connectRedis(server.url, { name: 'bench', role: 'command' });
 await redis.ping();
 try {
   const lives = { lifetimeMs: 3_600_000, retentionMs: 3_600_000 };
@@ -49,9 +43,7 @@ try {
   }
 } finally {
   redis.disconnect();
-  server.kill();
-  await once(server, 'exit');
-  await rm(dir, { recursive: true });
+  await server.close();
 }
 
 function inPacks(connection: Redis, maxPacks: number): Way['page'] {
@@ -89,7 +81,7 @@ async function writeLog(log: StreamLog, submit: Submit, perPack: number): Promis
 
 async function measure({ name, page }: Way, id: string, perPack: number): Promise<void> {
   const times: number[] = [];
-  const redisBefore = await cpuMicros(server.pid ?? 0);
+  const redisBefore = await cpuMicros(server.pid);
   const readerBefore = process.cpuUsage();
   let reads = 0;
   let longest = 0;
@@ -108,7 +100,7 @@ async function measure({ name, page }: Way, id: string, perPack: number): Promis
     times.push(performance.now() - startedAt);
   }
   const reader = process.cpuUsage(readerBefore);
-  const redisMicros = (await cpuMicros(server.pid ?? 0)) - redisBefore;
+  const redisMicros = (await cpuMicros(server.pid)) - redisBefore;
   const ms = (micros: number) => `${(micros / 1000 / rounds).toFixed(0)} ms`;
   const columns = [
     `${perPack} per pack`,

@@ -1,3 +1,8 @@
+/*
+ * A reader of its own, and not that of test/kit: thousands of requests a second run beside the system on the
+ * same cores, over connections that are kept alive.
+ */
+
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expectedText } from '../../apps/simulator/src/index.ts';

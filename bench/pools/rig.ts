@@ -1,6 +1,4 @@
-import { fork } from 'node:child_process';
 import { lookup } from 'node:dns';
-import { once } from 'node:events';
 import { createSecureContext } from 'node:tls';
 import type { SecureContext } from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +6,7 @@ import { callUpstream } from '../../apps/worker/src/upstream/call.ts';
 import { createPool } from '../../apps/worker/src/upstream/pool/pool.ts';
 import type { ConnectEvent, Pool } from '../../apps/worker/src/upstream/pool/pool.ts';
 import { createTlsClient } from '../../apps/worker/src/upstream/pool/tls.ts';
+import { aborted, spawnScript } from '../../test/kit/child.ts';
 import { makeServer } from '../../test/kit/certificates.ts';
 
 export interface TlsServer {
@@ -20,18 +19,17 @@ const START_MS = 10_000;
 
 export async function startTlsServer(signal: AbortSignal): Promise<TlsServer> {
   const { authority, server } = makeServer();
-  const child = fork(fileURLToPath(new URL('server.ts', import.meta.url)));
-  const gone = once(child, 'exit');
+  const child = spawnScript(fileURLToPath(new URL('server.ts', import.meta.url)));
   const stop = async (): Promise<void> => {
-    child.kill('SIGKILL');
-    await gone;
+    await child.stop('SIGKILL');
   };
   try {
-    const ready = once(child, 'message', {
-      signal: AbortSignal.any([signal, AbortSignal.timeout(START_MS)]),
-    });
+    const ready = aborted(
+      child.message<{ port: number }>(),
+      AbortSignal.any([signal, AbortSignal.timeout(START_MS)]),
+    );
     child.send({ cert: server.cert, key: server.key });
-    const [{ port }] = (await ready) as [{ port: number }];
+    const { port } = await ready;
     return { port, context: createSecureContext({ ca: authority.cert }), stop };
   } catch (error) {
     await stop();

@@ -1,18 +1,13 @@
 import { createHash } from 'node:crypto';
-import { request } from 'node:http';
-import type { IncomingMessage } from 'node:http';
-import { once } from 'node:events';
+import { send } from '../../test/kit/exchange.ts';
 
 /** One reader of a stream over SSE, that can stop to read and go on. */
 export interface Reader {
   /** Takes no byte from the socket until `resume`. */
   pause(): void;
   resume(): void;
-  leave(): void;
   /** Resolves at the end of the response: what was read, or what was wrong. */
   readonly ended: Promise<ReadResult>;
-  /** Bytes so far. */
-  readonly bytes: number;
 }
 
 /** `digest`: of every event with an entry id, so that two readers of one stream can be compared. */
@@ -29,51 +24,31 @@ export interface ReaderOptions {
   onGap?(ms: number): void;
 }
 
-/** Resolves with the response head. */
+/** Resolves with the response head. Keeps nothing of what it reads. */
 export async function openReader({ url, body, onGap }: ReaderOptions): Promise<Reader> {
-  const outgoing = request(url, {
-    agent: false,
-    method: body ? 'POST' : 'GET',
-    headers: body ? { 'content-type': 'application/json', 'x-millrace-event-ids': 'on' } : {},
-  });
-  outgoing.end(body && JSON.stringify(body));
-  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
-  outgoing.on('error', () => {});
-  if (response.statusCode !== 200) throw new Error(`${url} answers ${response.statusCode}`);
   const hash = createHash('sha1');
-  let rest = '';
   let events = 0;
-  let bytes = 0;
-  let at = 0;
-
-  function take(event: string): void {
-    if (!/^id: /m.test(event)) return;
-    events += 1;
-    hash.update(event);
-    const now = performance.now();
-    if (events > 1) onGap?.(now - at);
-    at = now;
-  }
-
-  response.setEncoding('utf8');
-  response.on('data', (part: string) => {
-    bytes += part.length;
-    const parts = (rest + part).split('\n\n');
-    rest = parts.pop() ?? '';
-    for (const event of parts) take(event);
-  });
-  response.on('error', () => {});
-  const ended = once(response, 'close').then(() => {
-    return { complete: response.complete && rest === '', events, digest: hash.digest('hex') };
-  });
-  return {
-    pause: () => response.pause(),
-    resume: () => response.resume(),
-    leave: () => outgoing.destroy(),
-    ended,
-    get bytes() {
-      return bytes;
+  let before = 0;
+  const exchange = send(url, {
+    ...(body && { body, headers: { 'x-millrace-event-ids': 'on' } }),
+    keepText: false,
+    keepEvents: false,
+    onEvent({ at, event, id, data }) {
+      if (id === undefined) return;
+      events += 1;
+      hash.update(JSON.stringify([event, id, data]));
+      if (events > 1) onGap?.(at - before);
+      before = at;
     },
+  });
+  const { status } = await exchange.head;
+  if (status !== 200) throw new Error(`${url} answers ${status}`);
+  return {
+    pause: () => exchange.pause(),
+    resume: () => exchange.resume(),
+    ended: exchange.ended.then(({ how }) => {
+      return { complete: how === 'complete', events, digest: hash.digest('hex') };
+    }),
   };
 }
 

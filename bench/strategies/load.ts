@@ -1,3 +1,8 @@
+/*
+ * A reader of its own, and not that of test/kit: connections are kept alive, so that the time to the first
+ * token is the target's and not that of a new connection.
+ */
+
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 

@@ -1,6 +1,5 @@
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { aborted, spawnScript } from '../../test/kit/child.ts';
 import { startFleet } from '../../test/kit/fleet.ts';
 import type { TargetSpec } from './server.ts';
 
@@ -26,18 +25,17 @@ export async function startStrategiesRig(signal: AbortSignal): Promise<Strategie
     // All slots behind a single queue: nobody can choose better than this.
     ideal: { slots: SLOTS * EQUAL.length },
   };
-  const child = fork(fileURLToPath(new URL('server.ts', import.meta.url)));
-  const gone = once(child, 'exit');
+  const child = spawnScript(fileURLToPath(new URL('server.ts', import.meta.url)));
   const stopTargets = async (): Promise<void> => {
-    child.kill('SIGKILL');
-    await gone;
+    await child.stop('SIGKILL');
   };
   try {
-    const ready = once(child, 'message', {
-      signal: AbortSignal.any([signal, AbortSignal.timeout(START_MS)]),
-    });
+    const ready = aborted(
+      child.message<{ ports: number[] }>(),
+      AbortSignal.any([signal, AbortSignal.timeout(START_MS)]),
+    );
     child.send(Object.values(specs));
-    const [{ ports }] = (await ready) as [{ ports: number[] }];
+    const { ports } = await ready;
     const at = (port: number | undefined) => `http://127.0.0.1:${port}/v1`;
     const providers = Object.fromEntries(
       Object.keys(specs).map((name, i) => [name, { api: 'openai', baseUrl: at(ports[i]) }]),

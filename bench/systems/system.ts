@@ -41,5 +41,5 @@ export interface System {
   redis?: { url: string };
   /** Versions of what is measured, where they are not this checkout's. */
   versions?: Record<string, string>;
-  stop(): Promise<void>;
+  stop(): Promise<unknown>;
 }

@@ -1,4 +1,4 @@
-import { send } from '../client.ts';
+import { send } from '../../test/kit/exchange.ts';
 import type { Evidence } from '../scenario.ts';
 
 type Ledger = { attempts?: { provider: string; outcome: string; usage?: unknown }[] };
@@ -16,7 +16,7 @@ export async function billing({ reading, ended, backup, rig }: Evidence): Promis
     patienceMs: 5000,
     signal: AbortSignal.timeout(5000),
   }).ended;
-  const { attempts = [] } = JSON.parse(page.body || '{}') as Ledger;
+  const { attempts = [] } = JSON.parse(page.text || '{}') as Ledger;
   const billed = attempts.filter((one) => one.provider === 'primary' && one.usage != null);
   const paid = attempts.filter(({ outcome, usage }) => outcome === 'completed' && usage != null);
   if (billed.length > 0) complaints.push(`${billed.length} failed attempts have usage`);

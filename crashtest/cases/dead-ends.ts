@@ -1,7 +1,7 @@
 import { exactTime } from '../../apps/simulator/src/clock.ts';
 import type { ProcessCase, Verdict } from '../case.ts';
-import { send } from '../client.ts';
-import type { Ended } from '../client.ts';
+import { send } from '../../test/kit/exchange.ts';
+import type { Ended } from '../../test/kit/exchange.ts';
 import { worst } from '../crowd.ts';
 import { mapValues, withFleet } from '../fleet.ts';
 import { readAnswer } from '../../test/kit/reading.ts';

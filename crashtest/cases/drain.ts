@@ -1,7 +1,7 @@
 import { exactTime } from '../../apps/simulator/src/clock.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { ByProfile, Outcome, ProcessCase, Stage, Verdict } from '../case.ts';
-import { send } from '../client.ts';
+import { send } from '../../test/kit/exchange.ts';
 import { quantile, worst } from '../crowd.ts';
 import { withFleet } from '../fleet.ts';
 import type { Fleet } from '../fleet.ts';
@@ -127,8 +127,8 @@ async function answerOf(id: string, urlOf: () => string, stage: Stage): Promise<
     const { events } = await send(`${urlOf()}/v1/jobs/${id}/events`, { patienceMs, signal }).ended;
     if (events.at(-1)?.event !== 'moved' && events.length > 0) break;
   }
-  const { body } = await send(`${urlOf()}/v1/jobs/${id}`, { patienceMs, signal }).ended;
-  const job = JSON.parse(body || '{}') as {
+  const { text } = await send(`${urlOf()}/v1/jobs/${id}`, { patienceMs, signal }).ended;
+  const job = JSON.parse(text || '{}') as {
     result?: { choices?: { message?: { content?: string } }[] };
   };
   return job.result?.choices?.[0]?.message?.content ?? '';

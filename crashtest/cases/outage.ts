@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoggedRequest } from '../../apps/simulator/src/index.ts';
 import { both } from '../case.ts';
 import type { Outcome, ProviderCase, Stage, Verdict } from '../case.ts';
-import type { Ended } from '../client.ts';
+import type { Ended } from '../../test/kit/exchange.ts';
 import { longestGap, readAnswer } from '../../test/kit/reading.ts';
 import { callsOf } from '../rig.ts';
 import type { Rig } from '../rig.ts';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { exactTime } from '../../apps/simulator/src/clock.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { ProcessCase, Stage } from '../case.ts';
-import { send } from '../client.ts';
+import { send } from '../../test/kit/exchange.ts';
 import { gather, verdictOf } from '../crowd.ts';
 import type { Crowd } from '../crowd.ts';
 import { withFleet } from '../fleet.ts';

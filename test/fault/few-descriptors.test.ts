@@ -43,7 +43,7 @@ test('silent connections beyond the limit are closed, and a stream beside them r
   await reader.until(({ events }) => events.length > 0);
   const crowd = await Promise.all(Array.from({ length: 100 }, silent));
   await Promise.race(crowd.map(({ closed }) => closed));
-  expect(await reader.ended).toBe('complete');
+  expect(await reader.ended).toMatchObject({ how: 'complete' });
   expect(reader.events.at(-1)?.data).toBe('[DONE]');
   for (const { socket } of crowd) socket.destroy();
   await expect.poll(() => refusedConnections().catch(() => 0)).toBeGreaterThan(30);

@@ -186,7 +186,7 @@ describe('an ingress that is told to stop', () => {
     const refusal = await whole.head;
     const wholeId = String(refusal.headers['x-request-id']);
     expect(refusal).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
-    expect(JSON.parse(whole.raw)).toMatchObject({
+    expect(JSON.parse(whole.text)).toMatchObject({
       error: { code: 'server_draining', request_id: wholeId },
     });
     // `moved`, which ends nothing, for native ones.
@@ -217,7 +217,7 @@ describe('an ingress that is told to stop', () => {
     for (const events of stories) expect(readStory(events)).toMatchObject({ end: 'done', text });
     await again.ended;
     expect((await again.head).headers['idempotent-replayed']).toBe('true');
-    expect(JSON.parse(again.raw)).toMatchObject({ choices: [{ message: { content: text } }] });
+    expect(JSON.parse(again.text)).toMatchObject({ choices: [{ message: { content: text } }] });
     expect(readStory(await ofWhole).end).toBe('done');
     expect(await answerOf(staying.url, wholeId)).toBe(text);
     for (const user of users) expect(asked(fleet.primary, user)).toBe(1);
@@ -233,7 +233,7 @@ describe('an ingress that is told to stop', () => {
     expect(await leaving.stop('SIGTERM')).toBe(0);
 
     await waiting.ended;
-    const { error } = JSON.parse(waiting.raw) as { error: { code: string; request_id: string } };
+    const { error } = JSON.parse(waiting.text) as { error: { code: string; request_id: string } };
     expect(error.code).toBe('server_draining');
     await fleet.addWorker();
     expect(readStory(await eventsOf(staying.url, error.request_id)).end).toBe('done');
@@ -263,7 +263,7 @@ describe('an ingress that is told to stop', () => {
       models: { huge: 'big:bytes=33554432', long: 'healthy:tokens=2000,pace=10' },
     });
     const [ingress] = fleet.ingresses as [RoleProcess];
-    const stuck = ask(fleet.url, 'huge', { body: { user: 'stuck' }, keepRaw: false });
+    const stuck = ask(fleet.url, 'huge', { body: { user: 'stuck' }, keepText: false });
     await stuck.until(({ bytes }) => bytes > 0);
     stuck.pause();
     // Another one, with a request behind it that waits for its turn.
@@ -413,7 +413,7 @@ describe('an ingress that is told to stop', () => {
     ingress.child.kill('SIGTERM');
     expect(await stopped).toBe(143);
     // Cut short by an impatient operator: at least it does not look like an answer.
-    expect(await stream.ended).toBe('broken');
+    expect(await stream.ended).toMatchObject({ how: 'broken' });
   });
 
   test('logs nothing alarming while it drains', async () => {
@@ -467,6 +467,6 @@ const postJob = (url: string, user: string): Stream =>
   });
 
 async function whole(stream: Stream): Promise<string> {
-  expect(await stream.ended).toBe('complete');
-  return stream.raw;
+  expect(await stream.ended).toMatchObject({ how: 'complete' });
+  return stream.text;
 }

@@ -94,7 +94,7 @@ test('plain readers whose jobs are removed get one error, streamed or not', asyn
   expect(answer.head.status).toBe(500);
   await whole.ended;
   expect((await whole.head).status).toBe(500);
-  expect(JSON.parse(whole.raw)).toMatchObject({ error: { code: 'job_removed' } });
+  expect(JSON.parse(whole.text)).toMatchObject({ error: { code: 'job_removed' } });
   expect(Date.now() - since).toBeLessThan(3000);
 });
 

@@ -113,9 +113,9 @@ describe('a worker that is killed between the last byte of its provider and the 
     const call = askWhole(fleet.url, 'big', { body: { user: 'one' } });
     await killWhen(held);
 
-    expect(await call.ended).toBe('complete');
+    expect(await call.ended).toMatchObject({ how: 'complete' });
     expect((await call.head).status).toBe(200);
-    const { choices } = JSON.parse(call.raw) as { choices: { message: { content: string } }[] };
+    const { choices } = JSON.parse(call.text) as { choices: { message: { content: string } }[] };
     expect(choices[0]?.message.content).toBe(expectedText({ tokens: 60 }));
     expect(asked(fleet.primary, 'one')).toBe(1);
     expect(asked(fleet.backup, 'one')).toBe(1);

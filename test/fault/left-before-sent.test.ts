@@ -62,7 +62,7 @@ test('a client that leaves before Redis is back has asked for nothing', async ()
   socket.send({ type: 'create', body: { model: 'short', messages, user: 'left' } });
   await expect.poll(() => counted('millrace_requests_open')).toBe(leavers.length);
   for (const stream of leavers) stream.leave();
-  socket.cut();
+  socket.leave();
   await expect
     .poll(() => counted('millrace_responses_total', { status: '499' }))
     .toBe(1 + leavers.length);
@@ -97,7 +97,7 @@ test('what does not end with its client is sent all the same', async () => {
   socket.send({ type: 'create', body, detached: true });
   await expect.poll(() => counted('millrace_requests_open')).toBe(1);
   for (const stream of [kept, job]) stream.leave();
-  socket.cut();
+  socket.leave();
   proxy.mend();
 
   for (const user of ['kept', 'job', 'detached']) await upstream(fleet.primary, user);

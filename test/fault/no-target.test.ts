@@ -84,7 +84,7 @@ test('a stream, a whole answer and a job go on by themselves when a target is we
 
   await expectWhole(stream, text);
   await whole.ended;
-  expect(JSON.parse(whole.raw)).toMatchObject({ choices: [{ message: { content: text } }] });
+  expect(JSON.parse(whole.text)).toMatchObject({ choices: [{ message: { content: text } }] });
   expect(readStory(await eventsOf(fleet.url, job))).toMatchObject({ end: 'done', text });
   // Each was asked once, by nobody before the recovery: waiting is no attempt.
   expect(sick[0].requests.length + sick[1].requests.length).toBe(since + 3);

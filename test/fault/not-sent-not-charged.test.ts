@@ -3,7 +3,7 @@ import { chat } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, errorOf } from '../kit/http.ts';
-import type { Answer } from '../kit/http.ts';
+import type { Ended } from '../kit/http.ts';
 
 // A key does not pay for what never became a request.
 
@@ -24,7 +24,7 @@ const start = async () =>
     },
   }));
 
-const ask = (): Promise<Answer> =>
+const ask = (): Promise<Ended> =>
   call(`${fleet.url}/v1/chat/completions`, {
     headers: { authorization: 'Bearer secret-a' },
     body: chat('short', { max_tokens: 10_000 }),
@@ -32,7 +32,7 @@ const ask = (): Promise<Answer> =>
 
 /** The key's rates as the next answer that is served tells them. */
 async function remaining(): Promise<{ requests: number; tokens: number }> {
-  let answer: Answer | undefined;
+  let answer: Ended | undefined;
   await expect
     .poll(async () => (answer = await ask()).status, { timeout: 30_000, interval: 200 })
     .toBe(200);

@@ -5,7 +5,8 @@ import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { bigText, expectedText } from '../../apps/simulator/src/index.ts';
-import { ask, createJob, eventsOf, follow, inTime, requestId } from '../kit/client.ts';
+import { ask, createJob, eventsOf, follow, requestId } from '../kit/client.ts';
+import { inTime } from '../kit/patience.ts';
 import type { Stream } from '../kit/client.ts';
 import { chunks, contentOf, expectWhole, readStory } from '../kit/judge.ts';
 import { upstream, userOf } from '../kit/observe.ts';
@@ -63,7 +64,7 @@ test('readers that stop slow nobody down, cost a bounded memory, and can go on l
   resetPeak(burdened);
 
   const id = await createJob(busy.url, 'big', { user: 'big' });
-  const reading = { keepRaw: false };
+  const reading = { keepText: false };
   const fast = follow(busy.url, id, undefined, reading);
   const slow = Array.from({ length: 8 }, () => follow(burdened.url, id, undefined, reading));
   await readAndStop(slow);
@@ -88,13 +89,13 @@ test('readers that stop slow nobody down, cost a bounded memory, and can go on l
 test('a reader that takes nothing for too long is ended, and can resume', async () => {
   await start({ readerBuffer: '64KiB', readerStall: '300ms' });
   const id = await createJob(fleet.url, 'some', { user: 'stalled' });
-  const stuck = follow(fleet.url, id, undefined, { keepRaw: false });
+  const stuck = follow(fleet.url, id, undefined, { keepText: false });
   await readAndStop([stuck]);
   await finished('stalled');
   await expect.poll(openReaders).toBe(0);
 
   stuck.resume();
-  expect(await stuck.ended).toBe('broken');
+  expect(await stuck.ended).toMatchObject({ how: 'broken' });
   expect(stuck.bytes).toBeLessThan(24 * mebi);
 
   const cursor = stuck.events.findLast((event) => event.id !== undefined)?.id;
@@ -104,13 +105,13 @@ test('a reader that takes nothing for too long is ended, and can resume', async 
 
 test('a plain reader that is ended for taking nothing does not get a truncated answer that looks whole', async () => {
   await start({ readerBuffer: '64KiB', readerStall: '300ms' });
-  const stuck = ask(fleet.url, 'some', { body: { user: 'plain' }, headers: keep, keepRaw: false });
+  const stuck = ask(fleet.url, 'some', { body: { user: 'plain' }, headers: keep, keepText: false });
   await readAndStop([stuck]);
   await finished('plain');
   await expect.poll(openReaders).toBe(0);
 
   stuck.resume();
-  expect(await stuck.ended).toBe('broken');
+  expect(await stuck.ended).toMatchObject({ how: 'broken' });
   expect(stuck.events.map(({ data }) => data)).not.toContain('[DONE]');
   const rest = await eventsOf(fleet.url, await requestId(stuck), stuck.events.at(-1)?.id);
   const seen = stuck.events.filter(({ id }) => id !== undefined).map(({ data }) => contentOf(data));
@@ -120,7 +121,7 @@ test('a plain reader that is ended for taking nothing does not get a truncated a
 test('a reader of a whole answer that takes nothing is let go of, too', async () => {
   // The answer fits into what one connection may hold: it is over before the reader is slow.
   await start({ readerBuffer: '64MiB', readerStall: '300ms' });
-  const stuck = ask(fleet.url, 'some', { body: { user: 'whole' }, keepRaw: false });
+  const stuck = ask(fleet.url, 'some', { body: { user: 'whole' }, keepText: false });
   await readAndStop([stuck]);
   await finished('whole');
   await expect
@@ -135,8 +136,10 @@ test('a slow reader that takes a little all the time is not ended', async () => 
   // what it took by the megabyte, a few times in that second.
   await start({ readerBuffer: '8MiB', readerStall: '700ms' });
   const id = await createJob(fleet.url, 'some', { user: 'steady' });
-  const steady = follow(fleet.url, id, undefined, { keepRaw: false, bytesPerSecond: 8 * mebi });
-  expect(await inTime(steady.ended, () => `it has ${steady.bytes} bytes`)).toBe('complete');
+  const steady = follow(fleet.url, id, undefined, { keepText: false, bytesPerSecond: 8 * mebi });
+  expect(await inTime(steady.ended, () => `it has ${steady.bytes} bytes`)).toMatchObject({
+    how: 'complete',
+  });
   expect(readStory(steady.events).text === bigText(24 * mebi)).toBe(true);
 });
 

@@ -5,7 +5,8 @@ import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { openSocket } from '../kit/socket.ts';
 import { bigText, expectedText } from '../../apps/simulator/src/index.ts';
-import { createJob, inTime } from '../kit/client.ts';
+import { createJob } from '../kit/client.ts';
+import { inTime } from '../kit/patience.ts';
 import { contentOf } from '../kit/judge.ts';
 import { userOf } from '../kit/observe.ts';
 

@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -7,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { spawnChild } from '../kit/child.ts';
 import { startRedis } from '../kit/redis.ts';
 import type { TestRedis } from '../kit/redis.ts';
 
@@ -40,19 +39,18 @@ async function failedStart(
   const file = join(dir, `${role}-${Math.random().toString(36).slice(2)}.yaml`);
   await writeFile(file, config);
   const { REDIS_URL: _ignored, ...env } = process.env;
-  const child = spawn(
-    process.execPath,
-    [`apps/${role}/src/main.ts`, '--config', file, '--redis', redisUrl, ...args],
-    { cwd: root, env: { ...env, LOG_LEVEL: 'warn' }, stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  let stderr = '';
-  let stdout = '';
-  child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
-  child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
+  const child = spawnChild({
+    name: role,
+    command: process.execPath,
+    args: [`apps/${role}/src/main.ts`, '--config', file, '--redis', redisUrl, ...args],
+    cwd: root,
+    env: { ...env, LOG_LEVEL: 'warn' },
+  });
   // One that starts after all must not outlive the test.
-  const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
-  const [code] = (await once(child, 'close')) as [number | null];
+  const late = setTimeout(() => void child.stop('SIGKILL'), 30_000);
+  const code = await child.exited;
   clearTimeout(late);
+  const { stdout, stderr } = child;
   return { code, stdout, lines: stderr.split('\n').filter((line) => line !== '') };
 }
 

@@ -1,5 +1,3 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import {
   chmodSync,
   cpSync,
@@ -13,6 +11,10 @@ import {
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChildProcess } from 'node:child_process';
+import { expect } from 'vitest';
+import { spawnChild } from '../kit/child.ts';
+import type { Child } from '../kit/child.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -57,7 +59,7 @@ export interface Started {
 export class FreshClone implements Disposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'millrace-clone-'));
   readonly bin = join(this.folder, 'machine-bin');
-  private readonly children: ChildProcess[] = [];
+  private readonly children: Child[] = [];
 
   constructor() {
     cpSync(join(root, 'scripts'), join(this.folder, 'scripts'), { recursive: true });
@@ -101,7 +103,10 @@ export class FreshClone implements Disposable {
   }
 
   start([command = '', ...args]: string[], env: Record<string, string> = {}): Started {
-    const child = spawn(command, args, {
+    const child = spawnChild({
+      name: command,
+      command,
+      args,
       cwd: this.folder,
       env: {
         PATH: `${this.bin}${delimiter}${process.env.PATH ?? ''}`,
@@ -112,24 +117,22 @@ export class FreshClone implements Disposable {
       },
     });
     this.children.push(child);
-    const written = { stdout: '', stderr: '' };
-    child.stdout.on('data', (data: Buffer) => (written.stdout += data.toString()));
-    child.stderr.on('data', (data: Buffer) => (written.stderr += data.toString()));
     return {
-      child,
-      pid: child.pid ?? 0,
-      says: async (text) => {
-        while (!`${written.stdout}${written.stderr}`.includes(text)) {
-          await Promise.race([once(child.stdout, 'data'), once(child.stderr, 'data')]);
-        }
-        return written.stderr;
-      },
-      ended: once(child, 'close').then(([code]) => ({ code: code as number | null, ...written })),
+      child: child.process,
+      pid: child.pid,
+      says: (text) =>
+        child.whileItLives(
+          expect
+            .poll(() => `${child.stdout}${child.stderr}`, { interval: 10, timeout: 60_000 })
+            .toContain(text)
+            .then(() => child.stderr),
+        ),
+      ended: child.exited.then((code) => ({ code, stdout: child.stdout, stderr: child.stderr })),
     };
   }
 
   [Symbol.dispose](): void {
-    for (const child of this.children) child.kill('SIGKILL');
+    for (const child of this.children) child.process.kill('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import { expect } from 'vitest';
 import type { LoggedRequest, Simulator } from '../../apps/simulator/src/index.ts';
 import { call, jsonOf, open } from './http.ts';
-import type { Call } from './http.ts';
+import type { Exchange } from './http.ts';
 
 /** A chat completion request. */
 export const chat = (model: string, more: Record<string, unknown> = {}) => ({
@@ -15,10 +15,10 @@ export const chat = (model: string, more: Record<string, unknown> = {}) => ({
 export const aliases = (...models: string[]): Record<string, string> =>
   Object.fromEntries(models.map((model) => [model, model]));
 
-export const complete = (url: string, body: unknown, headers?: OutgoingHttpHeaders): Call =>
+export const complete = (url: string, body: unknown, headers?: OutgoingHttpHeaders): Exchange =>
   open(`${url}/v1/chat/completions`, { body, ...(headers ? { headers } : {}) });
 
-export const stream = (url: string, model: string, headers?: OutgoingHttpHeaders): Call =>
+export const stream = (url: string, model: string, headers?: OutgoingHttpHeaders): Exchange =>
   complete(url, chat(model, { stream: true }), headers);
 
 export type JobView = {
@@ -71,7 +71,7 @@ export function readEvents(
   url: string,
   id: string,
   { after, lastEventId }: { after?: string | undefined; lastEventId?: string | undefined } = {},
-): Call {
+): Exchange {
   const target = new URL(`${url}/v1/jobs/${id}/events`);
   if (after !== undefined) target.searchParams.set('after', after);
   return open(target, {

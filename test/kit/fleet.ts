@@ -1,6 +1,4 @@
-import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +7,7 @@ import { stringify } from 'yaml';
 import { startSimulator } from '../../apps/simulator/src/index.ts';
 import type { Simulator } from '../../apps/simulator/src/index.ts';
 import { allOrNone } from './all-or-none.ts';
+import { spawnChild } from './child.ts';
 import { startRedis } from './redis.ts';
 import type { TestRedis } from './redis.ts';
 
@@ -180,44 +179,21 @@ async function startRole(
   args: string[],
   { redisUrl, flags, descriptors }: RoleOptions,
 ): Promise<RoleProcess> {
-  const nodeFlags = [...process.execArgv, ...flags];
-  const child = fork(join(root, entry), args, {
+  const node = [process.execPath, ...process.execArgv, ...flags];
+  // A shell sets the limit, and Node takes its place.
+  const limited = `ulimit -n ${descriptors}; exec "${node.join('" "')}" "$0" "$@"`;
+  const [command = '', ...before] = descriptors === undefined ? node : ['/bin/sh', '-c', limited];
+  const child = spawnChild({
+    name: entry,
+    command,
+    args: [...before, join(root, entry), ...args],
     cwd: root,
-    // A shell sets the limit, and Node takes its place.
-    ...(descriptors === undefined
-      ? { execArgv: nodeFlags }
-      : {
-          execPath: '/bin/sh',
-          execArgv: [
-            '-c',
-            `ulimit -n ${descriptors}; exec "${[process.execPath, ...nodeFlags].join('" "')}" "$0" "$@"`,
-          ],
-        }),
     env: { ...process.env, REDIS_URL: redisUrl, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' },
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    ipc: true,
+    ignore: ['stdout'],
   });
-  let stderr = '';
-  child.stderr?.on('data', (data: Buffer) => (stderr += data.toString()));
-  const exited = once(child, 'exit');
-  const url = await Promise.race([
-    readyUrl(child),
-    exited.then(() => Promise.reject(new Error(`${entry} did not start: ${stderr}`))),
-  ]);
-  return {
-    child,
-    url,
-    stderr: () => stderr,
-    async stop(signal = 'SIGTERM') {
-      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-      await exited;
-      return child.exitCode;
-    },
-  };
+  const { url = '' } = await child.message<Ready>(({ type }) => type === 'ready');
+  return { child: child.process, url, stderr: () => child.stderr, stop: child.stop };
 }
 
-async function readyUrl(child: ChildProcess): Promise<string> {
-  for (;;) {
-    const [message] = (await once(child, 'message')) as [{ type?: string; url?: string }];
-    if (message.type === 'ready') return message.url ?? '';
-  }
-}
+type Ready = { type?: string; url?: string };

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Ended } from '../../crashtest/client.ts';
+import type { Ended } from './exchange.ts';
 import { readAnswer } from './reading.ts';
 import { rescued } from '../../crashtest/scenario.ts';
 
@@ -17,13 +17,13 @@ function stream(data: readonly string[], how: Ended['how'] = 'complete'): Ended 
   const events = data.map((one, i) => ({ at: i, event: 'message', id: undefined, data: one }));
   const headers = { 'content-type': 'text/event-stream' };
   const times = { startedAt: 0, endedAt: data.length };
-  return { how, status: 200, headers, body: '', events, ...times };
+  return { how, status: 200, headers, text: '', events, ...times };
 }
 
 function whole(status: number, type: string, body: string): Ended {
   const headers = { 'content-type': type };
   const times = { startedAt: 0, endedAt: 1 };
-  return { how: 'complete', status, headers, body, events: [], ...times };
+  return { how: 'complete', status, headers, text: body, events: [], ...times };
 }
 
 const verdictOf = (ended: Ended) => rescued(readAnswer(ended), 'one two').verdict;

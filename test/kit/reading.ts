@@ -1,6 +1,6 @@
-import type { Arrival, Ended } from '../../crashtest/client.ts';
+import type { Arrival, Ended } from './exchange.ts';
 
-/* What a reader was shown, judged without knowledge of who served it. */
+/* What a reader was shown, judged without knowledge of the server: the one judge of tests, bench and crashtest. */
 
 export type ApiError = { message: string; type?: string | null; code?: string | null };
 
@@ -60,7 +60,10 @@ export function readAnswer(ended: Ended): Reading {
     : readBody(ended, bad);
 }
 
-function readBody({ how, status, headers, body }: Ended, bad: (why: string) => Reading): Reading {
+function readBody(
+  { how, status, headers, text: body }: Ended,
+  bad: (why: string) => Reading,
+): Reading {
   if (how === 'broken') return bad('the response broke off');
   const value = parse(body);
   if (!String(headers['content-type']).includes('json') || !value) {
@@ -88,7 +91,7 @@ function readStream({ how, status, events, fault }: Ended): Reading {
   const messages = events.filter(({ event }) => event === 'message' || event === 'error');
   const chunks = messages.filter(({ data }) => data !== '[DONE]').map(({ data }) => parse(data));
   const known = chunks.filter((chunk) => chunk !== undefined);
-  const choices = known.flatMap((chunk) => chunk.choices?.[0] ?? []);
+  const choices = known.flatMap((chunk) => chunk.choices ?? []);
   const finishes = choices.flatMap(({ finish_reason: reason }) => reason ?? []);
   const errors = known.flatMap(({ error }) => error ?? []);
   const terminators = messages.filter(({ data }) => data === '[DONE]').length;
@@ -156,6 +159,52 @@ function parse(text: string): Chunk | undefined {
   } catch {
     return undefined;
   }
+}
+
+export type Story = {
+  /** The text that stands at the end: after the last `reset`. */
+  text: string;
+  /** The text that each `reset` took back. */
+  takenBack: string[];
+  /** The terminal events: one, in a story that is whole. */
+  ends: Event[];
+};
+
+type Event = Pick<Arrival, 'event' | 'data'>;
+
+const terminals: readonly string[] = ['done', 'failed', 'cancelled'];
+
+export const isTerminal = (event: string): boolean => terminals.includes(event);
+
+/** What the events of a job tell, also those of several connections, one behind the other. */
+export function storyOf(events: readonly Event[]): Story {
+  const takenBack: string[] = [];
+  let text = '';
+  for (const { event, data } of events) {
+    if (event === 'chunk' || event === 'message') text += textOf(data);
+    if (event === 'reset') {
+      takenBack.push(text);
+      text = '';
+    }
+  }
+  return { text, takenBack, ends: events.filter(({ event }) => isTerminal(event)) };
+}
+
+/** Two entry ids of which the second does not come behind the first; undefined where all of them rise. */
+export function fallingId(events: readonly { id: string | undefined }[]): string | undefined {
+  let before: string | undefined;
+  for (const { id } of events) {
+    if (!id) continue;
+    if (before !== undefined && !isBehind(id, before)) return `${id} after ${before}`;
+    before = id;
+  }
+  return undefined;
+}
+
+function isBehind(id: string, before: string): boolean {
+  const [run = NaN, seq = NaN] = id.split('-').map(Number);
+  const [runBefore = NaN, seqBefore = NaN] = before.split('-').map(Number);
+  return run > runBefore || (run === runBefore && seq > seqBefore);
 }
 
 /** The longest time between two of them; 0 when there are fewer than two. */

@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectRedis } from '@millrace/shared/store/redis';
 import type { Redis } from '@millrace/shared/store/redis';
+import { spawnChild } from './child.ts';
+import type { Child } from './child.ts';
 
 /** A private Redis process on a unix socket, with its files in a temporary folder. */
 export type TestRedis = {
@@ -26,31 +25,28 @@ export async function startRedis(extraArgs: readonly string[] = []): Promise<Tes
   const socket = join(dir, 'redis.sock');
   const url = `unix://${socket}`;
   const connections: Redis[] = [];
-  let child: ChildProcess | undefined;
+  let child: Child | undefined;
 
   async function start(): Promise<void> {
     const files = ['--dir', dir, '--unixsocket', socket, '--port', '0'];
     const durable = ['--appendonly', 'yes', '--save', '', '--maxmemory-policy', 'noeviction'];
-    child = spawn('redis-server', [...files, ...durable, ...extraArgs], { stdio: 'ignore' });
-    // Rejects with 'error' when there is no redis-server at all.
-    const failed = once(child, 'exit').then(([code]) => {
-      throw new Error(`redis-server ended before it served (exit code ${code})`);
+    child = spawnChild({
+      name: 'redis-server',
+      command: 'redis-server',
+      args: [...files, ...durable, ...extraArgs],
+      ignore: ['stdout', 'stderr'],
     });
     const probe = connectRedis(url, { name: 'probe', role: 'command' });
     try {
       // The connection tries until the server listens and has loaded its files.
-      await Promise.race([probe.ping(), failed]);
+      await child.whileItLives(probe.ping());
     } finally {
       probe.disconnect();
-      failed.catch(() => {});
     }
   }
 
   async function kill(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    await exited;
+    await child?.stop(signal);
   }
 
   async function close(): Promise<void> {

@@ -30,7 +30,7 @@ export type Socket = {
   /** Below the frames. */
   readonly connection: Connection;
   /** Without one; gives back the time, in milliseconds since the epoch. */
-  cut(): number;
+  leave(): number;
 };
 
 export async function openSocket(
@@ -87,7 +87,7 @@ export async function openSocket(
       socket.close();
       await closed;
     },
-    cut() {
+    leave() {
       const at = Date.now();
       socket.terminate();
       return at;

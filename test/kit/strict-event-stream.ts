@@ -137,9 +137,15 @@ export function readerOf(
   });
 }
 
-/** Fails the run of the tests, also where a test does not wait for the stream's end. */
-export function failRun(fault: Error): void {
+/**
+ * Gives back what ended well or badly. Throws where an SDK would have stumbled over it, and fails the run of
+ * the tests, also where a test does not wait for the end.
+ */
+export function strictly<T extends { fault?: string | undefined }>(ended: T): T {
+  if (ended.fault === undefined) return ended;
+  const fault = new Error(ended.fault);
   void Promise.reject(fault);
+  throw fault;
 }
 
 const isErrorEvent = ({ error }: Record<string, unknown>): boolean =>

@@ -35,7 +35,7 @@ export async function openStreams(
   count: number,
   seen = 10,
 ): Promise<Stream[]> {
-  const streams = Array.from({ length: count }, () => ask(url, model, { keepRaw: false }));
+  const streams = Array.from({ length: count }, () => ask(url, model, { keepText: false }));
   await Promise.all(streams.map((stream) => stream.until(chunks(seen))));
   return streams;
 }

@@ -1,9 +1,4 @@
-import {
-  compareEntryIds,
-  decodeEntry,
-  isTerminal,
-  parseEntryId,
-} from '@millrace/shared/domain/entry';
+import { compareEntryIds, decodeEntry, isTerminal } from '@millrace/shared/domain/entry';
 import type { Entry } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import { expect } from 'vitest';
@@ -11,6 +6,7 @@ import { sseDone, sseError } from '../../apps/ingress/src/delivery/encode.ts';
 import { emptyHistory, applyLine } from '../../apps/worker/src/continuation/history.ts';
 import { maxCallsWithoutProgress } from '../../apps/worker/src/continuation/progress.ts';
 import { longestRetryAfterMs } from '../../apps/worker/src/continuation/retry.ts';
+import { fallingId, storyOf } from '../kit/reading.ts';
 import { readStrictly } from '../kit/strict-event-stream.ts';
 import type { Item } from './reader.ts';
 import type { Scenario, Spoken } from './scenario.ts';
@@ -57,8 +53,6 @@ type SpokenChoice = Spoken & {
 /** What stands between two resets. */
 type Segment = { spokenChoices: Map<number, SpokenChoice>; ids: Set<string>; usages: number };
 
-const endings = new Set(['done', 'failed', 'cancelled']);
-
 export type Ending = 'done' | 'failed' | 'cancelled';
 
 /** Throws unless what the readers were sent is one answer, or a true beginning of one and one clear end. */
@@ -68,12 +62,8 @@ export function judge(world: World, scenario: Scenario): Ending {
   if (!first) throw new Error('nobody reads');
   const { items, lines } = first;
 
-  const places = items.flatMap(({ id }) => parseEntryId(id) ?? []);
-  for (const [i, place] of places.entries()) {
-    const before = places[i - 1];
-    if (before) expect(compareEntryIds(place, before), 'ids rise').toBeGreaterThan(0);
-  }
-  const ends = items.filter(({ event }) => endings.has(event));
+  expect(fallingId(items), 'ids rise').toBeUndefined();
+  const { ends } = storyOf(items);
   expect(ends, 'one end').toHaveLength(1);
   expect(items.at(-1), 'and nothing behind it').toBe(ends[0]);
   for (const reader of later) {

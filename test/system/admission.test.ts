@@ -242,5 +242,5 @@ test('readers of a waiting job are told again when its place has changed, and wh
   await socket.next(() => positions().length >= 2);
   expect(new Set(positions()).size).toBe(positions().length);
   await socket.close();
-  reader.cut();
+  reader.leave();
 });

@@ -49,8 +49,8 @@ describe('a request that does not arrive', () => {
     for (const text of received) expect(text).toMatch(/^HTTP\/1\.1 408 /);
     // An answer that is under way takes as long as it takes.
     const seen = slow.text.length;
-    await slow.until((text) => text.length > seen + 1000);
-    slow.cut();
+    await slow.until(({ text }) => text.length > seen + 1000);
+    slow.leave();
   });
 
   it('is ended also when a byte comes now and then', async () => {
@@ -85,7 +85,7 @@ describe('a stream that waits in the queue', () => {
       config: { limits: { keepAlive: '100ms' } },
     });
     const waiting = complete(fleet.url, chat(model, { stream: true }));
-    await waiting.until((text) => text.split('\n').length > 4);
+    await waiting.until(({ text }) => text.split('\n').length > 4);
     expect((await waiting.head).status).toBe(200);
     expect(waiting.text.replaceAll(/^:.*\n/gm, '')).toBe('');
     await fleet.addWorker();
@@ -119,7 +119,7 @@ describe('connections', () => {
     await first.close();
     const answer = async () => (await call(`${fleet.url}/v1/models`, { headers: as('a') })).status;
     await expect.poll(answer).toBe(200);
-    second.cut();
+    second.leave();
   });
 
   it('from one address have a limit, and health is told all the same', async () => {
@@ -159,7 +159,7 @@ describe('connections through a trusted proxy', () => {
     expect(await statusFrom('203.0.113.8')).toBe(200);
     await socket.close();
     await expect.poll(() => statusFrom('203.0.113.7')).toBe(200);
-    stream.cut();
+    stream.leave();
   });
 
   it('count also for a key that a page shows in its first message', async () => {
@@ -199,7 +199,7 @@ describe('request bodies', () => {
       expect((await one.head).status).toBe(200);
       streams.push(one);
     }
-    for (const one of streams) one.cut();
+    for (const one of streams) one.leave();
   });
 });
 
@@ -235,7 +235,7 @@ describe('a WebSocket', () => {
     expect(await unused.closed).toMatchObject({ code: 1001 });
     const chunks = used.frames.length;
     await used.next((frame) => used.frames.indexOf(frame) > chunks + 20);
-    used.cut();
+    used.leave();
   });
 
   it('with a flood of tiny frames is read slowly, and others are served', async () => {

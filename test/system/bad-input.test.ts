@@ -8,7 +8,7 @@ import { contentOf, eventsOf } from '../kit/events.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, errorOf, jsonOf } from '../kit/http.ts';
-import type { CallOptions } from '../kit/http.ts';
+import type { SendOptions } from '../kit/http.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 
 const model = 'healthy:tokens=20';
@@ -35,9 +35,9 @@ beforeAll(async () => {
 afterAll(() => fleet.close());
 
 /** With a good key. */
-const ask = (path: string, options: CallOptions = {}) =>
+const ask = (path: string, options: SendOptions = {}) =>
   call(`${fleet.url}${path}`, { ...options, headers: { ...mine, ...options.headers } });
-const askChat = (body: unknown, options: CallOptions = {}) =>
+const askChat = (body: unknown, options: SendOptions = {}) =>
   ask('/v1/chat/completions', { body, ...options });
 
 /** What comes back to these bytes: until it satisfies, else until the server closes the connection. */
@@ -399,7 +399,7 @@ describe('a path or method', () => {
 
 describe('an answer', () => {
   const chatPath = '/v1/chat/completions';
-  it.each<[number, string, CallOptions?]>([
+  it.each<[number, string, SendOptions?]>([
     [200, '/healthz'],
     [200, '/metrics'],
     [200, '/v1/models'],

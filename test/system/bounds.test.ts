@@ -44,7 +44,7 @@ test('every bound that is shown is told of, with its limit, and the other way ro
 });
 
 test('what waits for a reader is shown, and stays near its limit', async () => {
-  const stopped = ask(fleet.url, 'big', { keepRaw: false });
+  const stopped = ask(fleet.url, 'big', { keepText: false });
   await stopped.until(({ events }) => events.length > 0);
   stopped.pause();
   // Between half of its buffer, where it would be given more, and its buffer with one read of the log.

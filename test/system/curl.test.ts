@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { aliases, chat, expectClosed, upstreamOf } from '../kit/api.ts';
 import { contentOf, eventsOf } from '../kit/events.ts';
+import { spawnChild } from '../kit/child.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { readStrictly } from '../kit/strict-event-stream.ts';
@@ -30,12 +31,15 @@ function curl(body: unknown, ...flags: string[]) {
     '-d',
     JSON.stringify(body),
   ];
-  const child = spawn('curl', [...args, `${fleet.url}/v1/chat/completions`], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const url = `${fleet.url}/v1/chat/completions`;
+  const { process: child, exited } = spawnChild({
+    name: 'curl',
+    command: 'curl',
+    args: [...args, url],
   });
   const parts: string[] = [];
-  child.stdout.setEncoding('utf8').on('data', (part: string) => parts.push(part));
-  return { child, parts, ended: once(child, 'close').then(([code]) => Number(code)) };
+  child.stdout?.on('data', (part: string) => parts.push(part));
+  return { child, parts, ended: exited.then(Number) };
 }
 
 describe('curl -N', () => {
@@ -81,7 +85,7 @@ describe('curl -N', () => {
     'killed with %s closes the upstream call of seed %i, with stream %s',
     async (signal, seed, stream) => {
       const { child, ended } = curl(chat(long(seed), { stream }));
-      if (stream) await once(child.stdout, 'data');
+      if (stream) await once(child.stdout as Readable, 'data');
       const upstream = await upstreamOf(fleet.primary, long(seed));
       const at = Date.now();
       child.kill(signal);

@@ -251,7 +251,7 @@ describe('HEAD and OPTIONS', () => {
     const id = await createJob(fleet.url, chat(endless, { stream: true }));
     const path = `${fleet.url}/v1/jobs/${id}/events`;
     const answer = await call(path, { method: 'HEAD' });
-    expect(answer).toMatchObject({ status: 200, text: '', broken: false });
+    expect(answer).toMatchObject({ status: 200, text: '', how: 'complete' });
     expect(answer.headers['content-type']).toBe('text/event-stream; charset=utf-8');
     expect(answer.headers['x-request-id']).toBe(id);
     expect(answer.headers['content-length']).toBeUndefined();

@@ -5,7 +5,7 @@ import { chat, complete } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, errorOf, jsonOf } from '../kit/http.ts';
-import type { Call } from '../kit/http.ts';
+import type { Exchange } from '../kit/http.ts';
 import { openSocket } from '../kit/socket.ts';
 
 // What a key is charged for a request that is asked for more than once. Looked at in Redis, because
@@ -34,7 +34,7 @@ const as = (id: string) => ({ authorization: `Bearer secret-${id}` });
 const body = chat(model, { stream: true });
 const newKey = () => crypto.randomUUID();
 
-const ask = (url: string, id: string, key: string, more = {}): Call =>
+const ask = (url: string, id: string, key: string, more = {}): Exchange =>
   complete(url, { ...body, ...more }, { ...as(id), 'idempotency-key': key });
 const makeJob = (url: string, id: string, key: string) =>
   call(`${url}/v1/jobs`, { body: { body }, headers: { ...as(id), 'idempotency-key': key } });
@@ -73,7 +73,7 @@ describe('a request that is asked for again with its Idempotency-Key', () => {
       expect((await head).headers['idempotent-replayed']).toBe('true');
     }
     await expect.poll(() => usedBy('calls')).toEqual(used);
-    for (const one of [first, ...again]) one.cut();
+    for (const one of [first, ...again]) one.leave();
   });
 
   it('is charged once as a job', async () => {
@@ -100,7 +100,7 @@ describe('a request that is asked for again with its Idempotency-Key', () => {
       expect(await socket.next(({ ref }) => ref === 'again')).toMatchObject({ type: 'created' });
     }
     await expect.poll(() => usedBy('sockets')).toEqual(used);
-    for (const socket of sockets) socket.cut();
+    for (const socket of sockets) socket.leave();
   });
 });
 
@@ -113,7 +113,7 @@ describe('a request that is not made', () => {
     const other = await ask(urls()[1], 'conflict', key, { max_tokens: 7 }).ended;
     expect(other.status).toBe(409);
     await expect.poll(() => usedBy('conflict')).toEqual(used);
-    first.cut();
+    first.leave();
   });
 
   it('because the queue is out of memory costs nothing', async () => {
@@ -147,10 +147,10 @@ describe('the place of a request that several callers wait for', () => {
     const second = ask(two, 'streams', key);
     await second.head;
     expect(await callersOf(id)).toBe(2);
-    first.cut();
+    first.leave();
     await expect.poll(() => callersOf(id)).toBe(1);
     expect(await usedBy('streams')).toMatchObject({ leases: 1 });
-    second.cut();
+    second.leave();
     await expect.poll(async () => (await usedBy('streams')).leases).toBe(0);
   });
 
@@ -163,10 +163,10 @@ describe('the place of a request that several callers wait for', () => {
       id = (await socket.next(({ ref }) => ref === 'it')).id ?? '';
     }
     expect(await callersOf(id)).toBe(2);
-    sockets[0]?.cut();
+    sockets[0]?.leave();
     await expect.poll(() => callersOf(id)).toBe(1);
     expect(await usedBy('leavers')).toMatchObject({ leases: 1 });
-    sockets[1]?.cut();
+    sockets[1]?.leave();
     await expect.poll(async () => (await usedBy('leavers')).leases).toBe(0);
   });
 });

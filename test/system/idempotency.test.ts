@@ -3,7 +3,7 @@ import { aliases, chat, complete } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, errorOf, jsonOf } from '../kit/http.ts';
-import type { Call } from '../kit/http.ts';
+import type { Exchange } from '../kit/http.ts';
 import { openSocket } from '../kit/socket.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 
@@ -33,7 +33,12 @@ const asB = { authorization: 'Bearer secret-b' };
 const urls = () => fleet.ingresses.map(({ url }) => url) as [string, string];
 const newKey = () => crypto.randomUUID();
 
-const ask = (url: string, model: string, key: string, more: Record<string, string> = {}): Call =>
+const ask = (
+  url: string,
+  model: string,
+  key: string,
+  more: Record<string, string> = {},
+): Exchange =>
   complete(url, chat(model, { stream: true }), { ...asA, 'idempotency-key': key, ...more });
 
 const callsOf = (model: string) => fleet.primary.requests.filter((one) => one.model === model);
@@ -42,18 +47,18 @@ const textOf = (text: string): string =>
     .map(([, json = '']) => JSON.parse(json) as { choices?: { delta: { content?: string } }[] })
     .map(({ choices }) => choices?.[0]?.delta.content ?? '')
     .join('');
-const idOf = async (one: Call) => (await one.head).headers['x-request-id'];
+const idOf = async (one: Exchange) => (await one.head).headers['x-request-id'];
 
 describe('a second call with the same Idempotency-Key', () => {
   it('gets the running answer from its start, on any ingress, with one call upstream', async () => {
     const [one, two] = urls();
     const [model, key] = [steady(1), newKey()];
     const first = ask(one, model, key);
-    await first.until((text) => textOf(text) !== '');
+    await first.until(({ text }) => textOf(text) !== '');
     const others = [ask(one, model, key), ask(two, model, key), ask(two, model, key)];
     const answers = await Promise.all([first, ...others].map(({ ended }) => ended));
-    for (const { text, broken, headers } of answers) {
-      expect(broken).toBe(false);
+    for (const { text, how, headers } of answers) {
+      expect(how).toBe('complete');
       expect(text.replaceAll(/^: .*\n\n/gm, '')).toBe(answers[0]?.text);
       expect(headers['x-request-id']).toBe(answers[0]?.headers['x-request-id']);
     }
@@ -74,7 +79,7 @@ describe('a second call with the same Idempotency-Key', () => {
       const first = await complete(one, chat(short, { stream }), headers).ended;
       const calls = callsOf(short).length;
       const second = await complete(two, chat(short, { stream }), headers).ended;
-      expect(second).toMatchObject({ status: 200, broken: false });
+      expect(second).toMatchObject({ status: 200, how: 'complete' });
       expect(second.text.replaceAll(/^: .*\n\n/gm, '')).toBe(first.text);
       expect(callsOf(short)).toHaveLength(calls);
     }
@@ -133,24 +138,24 @@ describe('a client that leaves', () => {
     const [one, two] = urls();
     const [model, key] = [endless(1), newKey()];
     const [first, second] = [ask(one, model, key), ask(two, model, key)];
-    await Promise.all([first, second].map((it) => it.until((text) => textOf(text) !== '')));
-    first.cut();
+    await Promise.all([first, second].map((it) => it.until(({ text }) => textOf(text) !== '')));
+    first.leave();
     const seen = second.text.length;
-    await second.until((text) => text.length > seen + 5000);
+    await second.until(({ text }) => text.length > seen + 5000);
     expect(callsOf(model).map(({ state }) => state)).toEqual(['open']);
-    second.cut();
+    second.leave();
     await fleet.primary.waitFor((one) => one.model === model && one.state !== 'open');
   });
 
   it('does not take it from one on the same ingress either', async () => {
     const [model, key] = [endless(2), newKey()];
     const [first, second] = [ask(fleet.url, model, key), ask(fleet.url, model, key)];
-    await Promise.all([first, second].map((it) => it.until((text) => textOf(text) !== '')));
-    second.cut();
+    await Promise.all([first, second].map((it) => it.until(({ text }) => textOf(text) !== '')));
+    second.leave();
     const seen = first.text.length;
-    await first.until((text) => text.length > seen + 5000);
+    await first.until(({ text }) => text.length > seen + 5000);
     expect(callsOf(model)).toHaveLength(1);
-    first.cut();
+    first.leave();
     await fleet.primary.waitFor((one) => one.model === model && one.state !== 'open');
   });
 
@@ -158,12 +163,12 @@ describe('a client that leaves', () => {
     const [model, key] = [endless(3), newKey()];
     const first = ask(fleet.url, model, key);
     const id = await idOf(first);
-    first.cut();
+    first.leave();
     await fleet.primary.waitFor((one) => one.model === model && one.state !== 'open');
     const second = ask(fleet.url, model, key);
     expect((await second.head).status).toBe(200);
     expect(await idOf(second)).not.toBe(id);
-    second.cut();
+    second.leave();
   });
 
   it('leaves it running for one who asked to keep it', async () => {
@@ -172,8 +177,8 @@ describe('a client that leaves', () => {
     const keeper = ask(fleet.url, model, key, { 'x-millrace-on-disconnect': 'keep' });
     const id = String(await idOf(keeper));
     await first.head;
-    keeper.cut();
-    first.cut();
+    keeper.leave();
+    first.leave();
     const headers = asA;
     const { text } = await call(`${fleet.url}/v1/jobs/${id}/events`, { headers });
     expect(text).toContain('event: done');
@@ -223,7 +228,7 @@ describe('jobs and WebSockets', () => {
     const refused = await two.next(({ ref }) => ref === 'wrong');
     expect(refused.error).toMatchObject({ code: 'idempotency_key_reused' });
     // The first one's leaving leaves the other its stream.
-    one.cut();
+    one.leave();
     await two.next(({ type }) => type === 'done');
     const entries = two.frames.filter(({ entry }) => entry !== undefined);
     expect(new Set(entries.map(({ entry }) => entry)).size).toBe(entries.length);
@@ -244,7 +249,7 @@ describe('jobs and WebSockets', () => {
     }
     await fleet.primary.waitFor((one) => one.model === endless(6));
     expect(callsOf(endless(6))).toHaveLength(1);
-    socket.cut();
+    socket.leave();
     await fleet.primary.waitFor((one) => one.model === endless(6) && one.state !== 'open');
   });
 });

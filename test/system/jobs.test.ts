@@ -141,8 +141,8 @@ describe('a job', () => {
   it('runs on without a reader, and is running meanwhile', async () => {
     const id = await createJob(fleet.url, chat(paced, { stream: true }));
     const reader = readEvents(fleet.url, id);
-    await reader.until((text) => text.includes('event: chunk'));
-    reader.cut();
+    await reader.until(({ text }) => text.includes('event: chunk'));
+    reader.leave();
     expect(await viewJob(fleet.url, id)).toMatchObject({
       status: 'running',
       attempts: [{ outcome: 'running' }],
@@ -176,14 +176,14 @@ describe('cancelling', () => {
   it('ends a running job for every reader and closes the upstream call', async () => {
     const id = await createJob(fleet.url, chat(long(1), { stream: true }));
     const readers = fleet.ingresses.map(({ url }) => readEvents(url, id));
-    for (const reader of readers) await reader.until((text) => text.includes('event: chunk'));
+    for (const reader of readers) await reader.until(({ text }) => text.includes('event: chunk'));
     const upstream = await upstreamOf(fleet.primary, long(1));
     const at = Date.now();
     expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
     await expectClosed(fleet.primary, upstream, at);
     for (const reader of readers) {
-      const { text, broken } = await reader.ended;
-      expect(broken).toBe(false);
+      const { text, how } = await reader.ended;
+      expect(how).toBe('complete');
       expect(eventsOf(text).at(-1)).toMatchObject({
         event: 'cancelled',
         data: '{"status":"cancelled"}',
@@ -227,7 +227,7 @@ describe('cancelling', () => {
     const { created_at: created } = await viewJob(fleet.url, id);
     const reader = readEvents(fleet.url, id);
     // More than a second later.
-    await reader.until((text) => text.includes(' w55'));
+    await reader.until(({ text }) => text.includes(' w55'));
     await cancelJob(fleet.url, id);
     expect((await viewJob(fleet.url, id)).finished_at).toBeGreaterThan(created);
   });
@@ -259,9 +259,9 @@ describe('x-millrace-on-disconnect: keep', () => {
   it('lets a request run on, to be read where its client left it', async () => {
     const headers = { 'x-millrace-on-disconnect': 'keep', 'x-millrace-event-ids': 'on' };
     const plain = complete(fleet.url, chat(paced, { stream: true }), headers);
-    const text = await plain.until((text) => text.split('\n\n').length > 5);
+    const text = await plain.until(({ text }) => text.split('\n\n').length > 5);
     const id = String((await plain.head).headers['x-request-id']);
-    plain.cut();
+    plain.leave();
     const seen = eventsOf(text);
     const lastEventId = seen.at(-1)?.id;
     const other = fleet.ingresses[1]?.url ?? '';
@@ -276,11 +276,11 @@ describe('x-millrace-on-disconnect: keep', () => {
     const headers = { 'x-millrace-on-disconnect': 'keep' };
     const plain = complete(fleet.url, chat(model), headers);
     const upstream = await upstreamOf(fleet.primary, model);
-    const left = plain.cut();
+    const left = plain.leave();
     // Another one, without the header, leaves later and is closed: so the first would be by now.
     const other = complete(fleet.url, chat(long(5)));
     const otherUpstream = await upstreamOf(fleet.primary, long(5));
-    await expectClosed(fleet.primary, otherUpstream, other.cut());
+    await expectClosed(fleet.primary, otherUpstream, other.leave());
     expect(fleet.primary.requests.find(({ number }) => number === upstream.number)?.state).toBe(
       'open',
     );

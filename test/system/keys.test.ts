@@ -10,7 +10,7 @@ import { eventsOf } from '../kit/events.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, errorOf, jsonOf } from '../kit/http.ts';
-import type { CallOptions } from '../kit/http.ts';
+import type { SendOptions } from '../kit/http.ts';
 import { openSocket } from '../kit/socket.ts';
 
 const small = 'healthy:tokens=10';
@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(() => fleet.close());
 
-const ask = (path: string, headers: Record<string, string>, options: CallOptions = {}) =>
+const ask = (path: string, headers: Record<string, string>, options: SendOptions = {}) =>
   call(`${fleet.url}${path}`, { ...options, headers });
 const askChat = (headers: Record<string, string>, model = small) =>
   ask('/v1/chat/completions', headers, { body: chat(model) });

@@ -6,7 +6,7 @@ import { eventsOf } from '../kit/events.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { call, errorOf, jsonOf, open } from '../kit/http.ts';
-import type { Answer, Call } from '../kit/http.ts';
+import type { Ended, Exchange } from '../kit/http.ts';
 import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
 import { openSocket } from '../kit/socket.ts';
 
@@ -56,21 +56,27 @@ beforeAll(async () => {
 afterAll(() => fleet.close());
 
 const bearer = (id: string) => ({ authorization: `Bearer secret-${id}` });
-const ask = (ingress: RoleProcess, id: string, model = 'short', more = {}): Promise<Answer> =>
+const ask = (ingress: RoleProcess, id: string, model = 'short', more = {}): Promise<Ended> =>
   begin(ingress, id, model, more).ended;
-const begin = (ingress: RoleProcess, id: string, model = 'long', more = {}, headers = {}): Call =>
+const begin = (
+  ingress: RoleProcess,
+  id: string,
+  model = 'long',
+  more = {},
+  headers = {},
+): Exchange =>
   open(`${ingress.url}/v1/chat/completions`, {
     headers: { ...bearer(id), ...headers },
     body: chat(model, more),
   });
-const makeJob = (ingress: RoleProcess, id: string, model: string): Promise<Answer> =>
+const makeJob = (ingress: RoleProcess, id: string, model: string): Promise<Ended> =>
   call(`${ingress.url}/v1/jobs`, { headers: bearer(id), body: { body: chat(model) } });
-const idOf = (answer: Answer) => (jsonOf(answer) as { id: string }).id;
+const idOf = (answer: Ended) => (jsonOf(answer) as { id: string }).id;
 const cancel = (ingress: RoleProcess, key: string, id: string) =>
   call(`${ingress.url}/v1/jobs/${id}`, { method: 'DELETE', headers: bearer(key) });
 
 /** A stream that is under way. */
-async function stream(ingress: RoleProcess, id: string, headers = {}): Promise<Call> {
+async function stream(ingress: RoleProcess, id: string, headers = {}): Promise<Exchange> {
   const going = begin(ingress, id, 'long', { stream: true }, headers);
   expect(await going.head).toMatchObject({ status: 200 });
   return going;
@@ -185,7 +191,7 @@ describe('tokens per minute', () => {
       const { headers } = await ask(one, 'settled');
       return 100_000 - Number(headers['x-ratelimit-remaining-tokens']);
     };
-    const usage = async (answer: Answer) =>
+    const usage = async (answer: Ended) =>
       (jsonOf(answer) as { usage: { total_tokens: number } }).usage.total_tokens;
     // Its own estimate is in what each of them is told.
     const estimate = await used();
@@ -230,9 +236,9 @@ describe('concurrent requests', () => {
     socket.send({ type: 'create', ref: 'b', body: chat('long') });
     await socket.next(({ ref, type }) => ref === 'b' && type === 'created');
     expect((await ask(one, 'few')).status).toBe(429);
-    socket.cut();
+    socket.leave();
     await expect.poll(async () => (await ask(one, 'few')).status).toBe(200);
-    streaming.cut();
+    streaming.leave();
   });
 
   it('are never more than allowed when all come at once', async () => {
@@ -241,7 +247,7 @@ describe('concurrent requests', () => {
     );
     const heads = await Promise.all(calls.map(({ head }) => head));
     expect(heads.filter(({ status }) => status === 200)).toHaveLength(5);
-    for (const going of calls) going.cut();
+    for (const going of calls) going.leave();
   });
 
   it('are refused with what is known of the other limits, where it was asked and elsewhere', async () => {
@@ -262,7 +268,7 @@ describe('concurrent requests', () => {
       headers: { 'x-ratelimit-limit-requests': '50' },
     });
     expect(elsewhere.headers).not.toHaveProperty('x-ratelimit-remaining-requests');
-    going.cut();
+    going.leave();
   });
 
   it('leave room as soon as an answer has ended, so that one after the other goes', async () => {
@@ -286,7 +292,7 @@ describe('concurrent requests', () => {
   it('count a request that outlives its client until its own end', async () => {
     const going = await stream(one, 'kept', { 'x-millrace-on-disconnect': 'keep' });
     const id = String((await going.head).headers['x-request-id']);
-    going.cut();
+    going.leave();
     await fleet.primary.waitFor(({ state }) => state === 'open');
     expect((await ask(other, 'kept')).status).toBe(429);
     await cancel(other, 'kept', id);
@@ -347,7 +353,7 @@ describe('concurrent requests that no worker has taken yet', () => {
   it('leave room when their client goes', async () => {
     const going = begin(at(0), 'left', 'm');
     await expectTaken('left');
-    going.cut();
+    going.leave();
     await expect.poll(() => isFree('left')).toBe(true);
   });
 
@@ -355,7 +361,7 @@ describe('concurrent requests that no worker has taken yet', () => {
     const socket = await openSocket(at(0).url, bearer('socket'));
     socket.send({ type: 'create', body: chat('m') });
     await expectTaken('socket');
-    socket.cut();
+    socket.leave();
     await expect.poll(() => isFree('socket')).toBe(true);
   });
 

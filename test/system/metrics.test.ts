@@ -113,7 +113,7 @@ test('what is under way is seen, and what its client left is counted as aborted'
   await expect.poll(() => counted('millrace_runs_active')).toBe(1);
   await expect.poll(async () => (await upstreams())[0]?.process.runs).toBe(1);
 
-  leaving.cut();
+  leaving.leave();
 
   await expect.poll(() => counted('millrace_runs_active')).toBe(0);
   expect(await counted('millrace_attempts_total', { outcome: 'aborted' })).toBe(1);

@@ -76,9 +76,9 @@ test(
 
     // What it has goes on: a stream, who comes back to one, a socket, a look and a cancel.
     const seen = running.text.length;
-    await running.until((text) => text.length > seen);
+    await running.until(({ text }) => text.length > seen);
     const resumed = readEvents(fleet.url, job);
-    await resumed.until((text) => text.includes('event: chunk'));
+    await resumed.until(({ text }) => text.includes('event: chunk'));
     socket.send({ type: 'ping' });
     await socket.next(({ type }) => type === 'pong');
     expect((await viewJob(fleet.url, job)).status).toBe('running');
@@ -90,7 +90,7 @@ test(
     press({ press: 'loop', on: false });
     await expect.poll(status, { timeout: patienceMs }).toBe(200);
     expect((await readiness()).code).toBe(200);
-    running.cut();
+    running.leave();
     await socket.close();
   },
   patienceMs * 2,

@@ -271,7 +271,7 @@ describe('with keys alone', () => {
       },
     });
     expect((await request.head).status).toBe(401);
-    request.cut();
+    request.leave();
   });
 });
 

@@ -65,7 +65,7 @@ describe('a job that waits', () => {
   it('tells its readers the place at once, without an entry id, and then the rest', async () => {
     const id = await createJob(fleet.url, chat(queued, { stream: true }));
     const reader = readEvents(fleet.url, id);
-    await reader.until((text) => text.includes('event: queued'));
+    await reader.until(({ text }) => text.includes('event: queued'));
     expect(positionsTold(reader.text)).toMatchObject([{ id: undefined, position: 0 }]);
     await cancelJob(fleet.url, blocker);
     const events = eventsOf((await reader.ended).text).map(({ event }) => event);
@@ -88,7 +88,7 @@ describe('a job that waits', () => {
     const id = await createJob(fleet.url, chat(queued, { stream: true }));
     const after = await createJob(fleet.url, chat(queued, { stream: true, user: 'after' }));
     const reader = readEvents(fleet.url, id);
-    await reader.until((text) => text.includes('event: queued'));
+    await reader.until(({ text }) => text.includes('event: queued'));
     expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
     expect(eventsOf((await reader.ended).text).at(-1)?.event).toBe('cancelled');
     expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
@@ -128,7 +128,7 @@ describe('a client that leaves while its request waits', () => {
     const plain = complete(fleet.url, chat(queued, { stream: isStream, user: 'left' }));
     const waiting = `${keyspace().tag(0)}:${queueName}:prioritized`;
     await expect.poll(() => redis.zcard(waiting), { interval: 10 }).toBe(1);
-    plain.cut();
+    plain.leave();
     await expect.poll(() => redis.zcard(waiting), { interval: 10 }).toBe(0);
     const next = await createJob(fleet.url, chat(queued, { user: 'next' }));
     await cancelJob(fleet.url, blocker);

@@ -95,7 +95,7 @@ it('warns of a stream that failed after its head was sent, by the code that its 
 it('has a line for a client that left', async () => {
   const stream = open(completions(), { headers: as, body: chat('long', { stream: true }) });
   const { headers } = await stream.head;
-  stream.cut();
+  stream.leave();
   expect(await lineOf(headers['x-request-id'])).toMatchObject({ level: info, outcome: 'left' });
 });
 
@@ -103,7 +103,7 @@ it('has 499 for a client that left before it was sent a status', async () => {
   const body = chat('long', { user: 'left-early' });
   const whole = open(completions(), { headers: as, body });
   await fleet.primary.waitFor((one) => JSON.stringify(one.body).includes('left-early'));
-  whole.cut();
+  whole.leave();
   await expect
     .poll(() => allLines('request').filter(({ status }) => status === 499))
     .toMatchObject([{ level: info, model: 'long', outcome: 'left' }]);

@@ -40,8 +40,8 @@ describe('a reader that comes back', () => {
       // By turns as EventSource does it, and by the query.
       const from = number % 2 === 0 ? { lastEventId: last } : { after: last };
       const reader = readEvents(ingress(number), id, from);
-      const text = await reader.until((text) => text.length >= place);
-      reader.cut();
+      const text = await reader.until(({ text }) => text.length >= place);
+      reader.leave();
       seen.push(...keptEvents(text.slice(0, place)));
     }
     expect(seen.length).toBeGreaterThan(10);
@@ -156,7 +156,7 @@ describe('many readers at once', () => {
   it('on two ingresses, from the start and in the middle, see the same', async () => {
     const id = await startJob(paced);
     const readers = Array.from({ length: 10 }, (_, number) => readEvents(ingress(number), id));
-    await readers[0]?.until((text) => text.includes('event: chunk'));
+    await readers[0]?.until(({ text }) => text.includes('event: chunk'));
     readers.push(...Array.from({ length: 10 }, (_, number) => readEvents(ingress(number), id)));
     const texts = await Promise.all(readers.map(async ({ ended }) => (await ended).text));
     const story = await storyOf(id);

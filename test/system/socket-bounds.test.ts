@@ -103,7 +103,7 @@ describe('a page that has shown no key', () => {
     await flushed(socket, Buffer.alloc(4 * mebi));
     expect(await bytes('request_bodies')).toBeLessThan(mebi);
     await expect.poll(() => ends('no_key')).toBe(1);
-    socket.cut();
+    socket.leave();
     // The five seconds that a closing handshake may take are a part of it.
   }, 60_000);
 });
@@ -121,7 +121,7 @@ describe('frames in the memory of an ingress', () => {
     await expect.poll(() => ends('busy')).toBe(1);
     await expect.poll(() => bytes('request_bodies')).toBe(50_000);
 
-    holder.cut();
+    holder.leave();
     await expect.poll(() => bytes('request_bodies')).toBe(0);
   });
 
@@ -142,7 +142,7 @@ describe('frames in the memory of an ingress', () => {
       error: { code: 'server_busy', retry_after_ms: 1000 },
     });
     await answers(socket);
-    holder.cut();
+    holder.leave();
     await expect.poll(() => bytes('request_bodies')).toBe(0);
     socket.send({ ...create, ref: 'taken' });
     expect(await socket.next(({ ref }) => ref === 'taken')).toMatchObject({ type: 'created' });
@@ -223,7 +223,7 @@ describe('a flood of what is no message', () => {
     for (let round = 0; round < 30; round += 1) await answers(other);
     // What is not read waits with the one who sent it.
     expect(flood.connection.destroyed || flood.connection.writableLength > 0).toBe(true);
-    flood.cut();
+    flood.leave();
     await other.close();
   });
 
@@ -249,7 +249,7 @@ it('a socket ends for a reason that is counted, whoever ended it', async () => {
     await openSocket(fleet.url),
   ];
   await closed.close();
-  cut.cut();
+  cut.leave();
   // Pings of its own show that it is there, and not that anybody needs it.
   const pings = setInterval(() => {
     idle.connection.write(rawFrame('ping'));

@@ -144,7 +144,7 @@ describe('an answer of Anthropic', () => {
   it('comes whole as a chat completion', async () => {
     const stream = askWhole(fleet.url, 'claude healthy:reasoning=6');
     await stream.ended;
-    expect(JSON.parse(stream.raw)).toMatchObject({
+    expect(JSON.parse(stream.text)).toMatchObject({
       id: expect.stringMatching(/^chatcmpl-/),
       object: 'chat.completion',
       model: 'healthy:reasoning=6',
@@ -178,7 +178,7 @@ describe('an answer of Anthropic', () => {
 
     const whole = askWhole(fleet.url, 'claude tools:calls=2', { body: { tools } });
     await whole.ended;
-    const { choices } = JSON.parse(whole.raw) as {
+    const { choices } = JSON.parse(whole.text) as {
       choices: { message: { tool_calls: { function: { name: string; arguments: string } }[] } }[];
     };
     const given = choices[0]?.message.tool_calls.map(({ function: named }) => named) ?? [];
@@ -198,7 +198,7 @@ describe('what Anthropic has no words for', () => {
     const user = freshUser();
     const stream = askWhole(fleet.url, 'claude or gpt', { body: { user, n: 2 } });
     await stream.ended;
-    expect((JSON.parse(stream.raw) as { choices: unknown[] }).choices).toHaveLength(2);
+    expect((JSON.parse(stream.text) as { choices: unknown[] }).choices).toHaveLength(2);
     expect(asked(fleet.primary, user)).toBe(0);
     expect(await outcomesOf(stream)).toEqual(['target_unsuited', 'completed']);
   });
@@ -207,7 +207,7 @@ describe('what Anthropic has no words for', () => {
     const stream = askFor('claude healthy', { logprobs: true });
     const { head } = await readPlain(stream);
     expect(head.status).toBe(400);
-    expect(JSON.parse(stream.raw)).toMatchObject({
+    expect(JSON.parse(stream.text)).toMatchObject({
       error: {
         type: 'invalid_request_error',
         param: 'logprobs',
@@ -279,7 +279,7 @@ describe.each(vendors)('an error of %s before its answer', (vendor) => {
     const stream = askFor(`${vendor} filtered`);
     const { head } = await readPlain(stream);
     expect(head.status).toBe(400);
-    expect(JSON.parse(stream.raw)).toMatchObject({ error: { code: 'content_filter' } });
+    expect(JSON.parse(stream.text)).toMatchObject({ error: { code: 'content_filter' } });
     expect(await outcomesOf(stream)).toEqual(['content_filtered']);
   });
 });

@@ -193,7 +193,7 @@ const isNullOrText = (value: unknown) => value === null || typeof value === 'str
 describe('a fault in the middle of an answer', () => {
   it.each(inTheMiddle)('%s: ends with an error behind %i tokens', async (model, tokens) => {
     const answer = await stream(fleet.url, model).ended;
-    expect(answer).toMatchObject({ status: 200, broken: false });
+    expect(answer).toMatchObject({ status: 200, how: 'complete' });
     const events = eventsOf(answer.text);
     expect(lastError(events).code).toBe('upstream_failed_mid_stream');
     expect(contentOf(events)).toBe(expectedText({ tokens }));

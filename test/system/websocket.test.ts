@@ -250,7 +250,7 @@ describe('ending a request', () => {
 
   it.each([
     ['closes', (socket: Socket) => (socket.close().catch(() => {}), Date.now()), 2],
-    ['breaks', (socket: Socket) => socket.cut(), 3],
+    ['breaks', (socket: Socket) => socket.leave(), 3],
   ])('by a socket that %s closes the upstream call', async (_how, leave, seed) => {
     const socket = await connect();
     const id = await create(socket, long(seed));
@@ -276,11 +276,11 @@ describe('ending a request', () => {
     const id = await create(detached, long(5), { detached: true });
     await detached.next(({ type }) => type === 'chunk');
     const upstream = await upstreamOf(fleet.primary, long(5));
-    detached.cut();
+    detached.leave();
     // An attached one leaves later and is closed: so the first would be by now.
     await create(attached, long(6));
     const otherUpstream = await upstreamOf(fleet.primary, long(6));
-    await expectClosed(fleet.primary, otherUpstream, attached.cut());
+    await expectClosed(fleet.primary, otherUpstream, attached.leave());
     const found = fleet.primary.requests.find(({ number }) => number === upstream.number);
     expect(found?.state).toBe('open');
     const back = await connect(1);
