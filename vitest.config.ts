@@ -33,6 +33,7 @@ const patienceMs = 90_000;
 
 export default defineConfig({
   test: {
+    globalSetup: './test/kit/roles-setup.ts',
     pool: 'forks',
     // On two cores: most files wait for processes of their own.
     maxWorkers: 3,

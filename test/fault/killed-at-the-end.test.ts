@@ -5,7 +5,16 @@ import { startRedisProxy } from '../kit/redis-proxy.ts';
 import type { RedisProxy } from '../kit/redis-proxy.ts';
 import { expectOneAnswer, finishOf } from '../system/shown.ts';
 import { expectedText, expectedTokens } from '../../apps/simulator/src/index.ts';
-import { ask, askWhole, createJob, eventsOf, follow, getJob, requestId } from '../kit/client.ts';
+import {
+  ask,
+  askWhole,
+  createJob,
+  eventsOf,
+  follow,
+  getJob,
+  requestId,
+  untimed,
+} from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { expectWhole, readStory } from '../kit/judge.ts';
 import { asked, expectEmpty, observeQueue } from '../kit/observe.ts';
@@ -102,7 +111,7 @@ describe('a worker that is killed between the last byte of its provider and the 
     await reader.ended;
     expect(readStory(reader.events)).toMatchObject({ end: 'done', text, takenBack: [] });
     const kept = reader.events.filter(({ event }) => event !== 'queued');
-    expect(await eventsOf(fleet.url, id)).toEqual(kept);
+    expect(await eventsOf(fleet.url, id)).toEqual(untimed(kept));
     await expectNobodyAskedAgain();
   });
 

@@ -31,8 +31,8 @@ it('a program that does not exist is an error', async () => {
 });
 
 it('a child that never gets ready is stopped', async () => {
-  const silent = node('console.log(process.pid); setInterval(() => {}, 1000)');
-  const error = await startChild({ ...silent, readyMs: 500 }).catch((reason: Error) => reason);
+  const silent = { ...node(''), command: '/bin/sh', args: ['-c', 'echo $$; exec sleep 1000'] };
+  const error = await startChild({ ...silent, readyMs: 2_000 }).catch((reason: Error) => reason);
   const pid = Number(/printed:\n(\d+)/.exec((error as Error).message)?.[1]);
   expect(pid).toBeGreaterThan(0);
   expect(await processTree(pid)).toEqual([]);

@@ -100,8 +100,12 @@ export const follow = (
 export async function eventsOf(url: string, id: string, after?: string): Promise<SseEvent[]> {
   const stream = follow(url, id, after);
   await inTime(stream.ended, () => `${id} does not end: ${stream.text.slice(-300)}`);
-  return [...stream.events];
+  return untimed(stream.events);
 }
+
+/** What the events say, without when they came: the same for all who read them. */
+export const untimed = (events: readonly Arrival[]): SseEvent[] =>
+  events.map(({ at: _, ...event }) => event);
 
 /** The id of the request that a plain reader made. */
 export async function requestId(stream: Stream): Promise<string> {

@@ -2,7 +2,6 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { startSimulator } from '../../apps/simulator/src/index.ts';
 import type { Simulator } from '../../apps/simulator/src/index.ts';
@@ -10,8 +9,8 @@ import { allOrNone } from './all-or-none.ts';
 import { spawnChild } from './child.ts';
 import { startRedis } from './redis.ts';
 import type { TestRedis } from './redis.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { programOf, root } from './roles.ts';
+import type { RoleName } from './roles.ts';
 
 /** One role of Millrace as a real child process. */
 export type RoleProcess = {
@@ -99,8 +98,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       ...(config['providers'] as Record<string, unknown> | undefined),
     },
   };
-  const start = (entry: string, args: string[], redisUrl = redis.url, flags = noFlags) =>
-    startRole(entry, ['--config', file, ...args], { redisUrl, flags, descriptors });
+  const start = (role: RoleName, args: string[], redisUrl = redis.url, flags = noFlags) =>
+    startRole(role, ['--config', file, ...args], { redisUrl, flags, descriptors });
   const fleet: Fleet = {
     redis,
     primary,
@@ -113,17 +112,12 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     async addWorker(redisUrl = redis.url, preload) {
       const first =
         preload === undefined ? noFlags : ['--import', new URL(preload, import.meta.url).href];
-      const worker = await start('apps/worker/src/main.ts', [], redisUrl, first);
+      const worker = await start('worker', [], redisUrl, first);
       fleet.workers.push(worker);
       return worker;
     },
     async addIngress(redisUrl = redis.url) {
-      const ingress = await start(
-        'apps/ingress/src/main.ts',
-        ['--port', '0'],
-        redisUrl,
-        ingressFlags,
-      );
+      const ingress = await start('ingress', ['--port', '0'], redisUrl, ingressFlags);
       fleet.ingresses.push(ingress);
       return ingress;
     },
@@ -175,18 +169,19 @@ type RoleOptions = {
 };
 
 async function startRole(
-  entry: string,
+  role: RoleName,
   args: string[],
   { redisUrl, flags, descriptors }: RoleOptions,
 ): Promise<RoleProcess> {
-  const node = [process.execPath, ...process.execArgv, ...flags];
+  const ownFlags = process.env['VITEST'] === undefined ? process.execArgv : noFlags;
+  const node = [process.execPath, ...ownFlags, ...flags];
   // A shell sets the limit, and Node takes its place.
   const limited = `ulimit -n ${descriptors}; exec "${node.join('" "')}" "$0" "$@"`;
   const [command = '', ...before] = descriptors === undefined ? node : ['/bin/sh', '-c', limited];
   const child = spawnChild({
-    name: entry,
+    name: role,
     command,
-    args: [...before, join(root, entry), ...args],
+    args: [...before, programOf(role), ...args],
     cwd: root,
     env: { ...process.env, REDIS_URL: redisUrl, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' },
     ipc: true,
