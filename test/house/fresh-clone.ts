@@ -12,7 +12,6 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChildProcess } from 'node:child_process';
-import { expect } from 'vitest';
 import { spawnChild } from '../kit/child.ts';
 import type { Child } from '../kit/child.ts';
 
@@ -120,13 +119,12 @@ export class FreshClone implements Disposable {
     return {
       child: child.process,
       pid: child.pid,
-      says: (text) =>
-        child.whileItLives(
-          expect
-            .poll(() => `${child.stdout}${child.stderr}`, { interval: 10, timeout: 60_000 })
-            .toContain(text)
-            .then(() => child.stderr),
-        ),
+      says: async (text) => {
+        while (!`${child.stdout}${child.stderr}`.includes(text)) {
+          await child.whileItLives(sleep(10));
+        }
+        return child.stderr;
+      },
       ended: child.exited.then((code) => ({ code, stdout: child.stdout, stderr: child.stderr })),
     };
   }

@@ -176,7 +176,7 @@ export function exchange(
           isThere = holds();
         } catch (error) {
           watchers.delete(watcher);
-          reject(error as Error);
+          reject(error);
           return;
         }
         if (!isThere && !isOver) return;

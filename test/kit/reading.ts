@@ -172,9 +172,9 @@ export type Story = {
 
 type Event = Pick<Arrival, 'event' | 'data'>;
 
-const terminals: readonly string[] = ['done', 'failed', 'cancelled'];
+const terminals: ReadonlySet<string> = new Set(['done', 'failed', 'cancelled']);
 
-export const isTerminal = (event: string): boolean => terminals.includes(event);
+export const isTerminal = (event: string): boolean => terminals.has(event);
 
 /** What the events of a job tell, also those of several connections, one behind the other. */
 export function storyOf(events: readonly Event[]): Story {

@@ -116,7 +116,10 @@ async function warmUp(bundle: string): Promise<void> {
           command: process.execPath,
           args: [
             join(bundle, bundleOf(role)),
-            ...['--config', config, '--redis', redis.url],
+            '--config',
+            config,
+            '--redis',
+            redis.url,
             ...(role === 'ingress' ? ['--port', '0'] : []),
           ],
           env: { ...process.env, LOG_LEVEL: 'silent' },
