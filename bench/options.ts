@@ -68,7 +68,7 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   --streams N,M  streams: so many at a time
   --chunks N,M   streams: only those of 64, or of 400, chunks
   --frontier     load: more concurrencies, and the most requests a second with p99 <= 10, 50, 100 ms
-  --soak MINUTES failover: streams on a busy machine with stumbling processes; false takeovers
+  --soak MINUTES failover: streams on a busy machine whose processes stop for moments; false takeovers
   --page FILE    writes the page with the tables and charts of this run, e.g. docs/performance.md; where
                  no case is named: c1 load streams ladder agents memory idle density
   --charts DIR   writes the charts of this run as SVG (default with --page: a folder beside the page)

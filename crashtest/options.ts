@@ -22,7 +22,7 @@ export type Options = {
 export const USAGE = `npm run crashtest -- [--profile fast|full] [--only S08,M01] [--json FILE]
 
   S01 to S16  the public fault catalogue: a provider that misbehaves, one reader
-  B01 to B16  backups that are no parrots, after a cut in mid-answer
+  B01 to B16  backups that do not repeat the answer, after a cut in mid-answer
   M01 to M11  workers, ingresses, Redis and clients that die, hang, restart or leave; M06 and M08
               are not played, and the scorecard says why
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The image's entry point: `node` gets V8's flags of the memory profile. `exec` keeps the process id, so
-# that the role itself is process 1 and hears SIGTERM.
+# that the role itself is process 1 and receives SIGTERM.
 set -eu
 if [ "${1:-}" = node ]; then
   shift

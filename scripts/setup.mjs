@@ -34,7 +34,7 @@ function parse(argv) {
 
 /**
  * An abort signal for the ways in which set-up may be told to stop. The shell that waits for it may
- * be killed alone: nobody would stop the installation then, so a new parent counts as a signal.
+ * be killed alone: nothing would stop the installation then, so a new parent counts as a signal.
  */
 function stopSignal() {
   const controller = new AbortController();

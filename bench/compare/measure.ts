@@ -7,7 +7,7 @@ import { readRedis } from '../redis.ts';
 import type { Rig } from '../rig.ts';
 import { CHAT_PATH, type System, type SystemName } from '../systems/system.ts';
 
-/** Between two loads: the last answers' clean-up belongs to nobody's figures. */
+/** Between two loads: the last answers' clean-up must not count in any figure. */
 const SETTLE_MS = 150;
 
 /** Every system in turn, point by point, round by round. Rejects when `signal` fires. */

@@ -37,7 +37,7 @@ const busy = (title: string, pick: (figures: Figures) => number): Column => ({
 const systemBusy = (figures: Figures): number =>
   Object.values(figures.busy).reduce((sum, part) => sum + part, 0);
 
-/** Whose CPU went where: who stands at 100 % of a core was the limit. */
+/** CPU by process: one at 100 % of a core was the limit. */
 const CPU: Column[] = [
   busy('system', systemBusy),
   busy('generator', (figures) => figures.generatorBusy),

@@ -56,7 +56,7 @@ export async function runFailover(
   return { ...result, soak: await soak(minutes, stage) };
 }
 
-/** Seconds of CPU: everybody's, and those of this process and its children, also the ended ones. */
+/** Seconds of CPU: of all processes, and of this process and its children, including ended ones. */
 async function readMachine() {
   return {
     ticks: readTicks(),

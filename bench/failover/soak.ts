@@ -10,7 +10,7 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { Verdict } from './figures.ts';
 import { busyShare, readTicks } from './busy.ts';
 
-/* Nobody dies, and everything is slow: who is taken for dead all the same? */
+/* No process dies, but all are slow: which are declared dead by mistake? */
 
 export interface Soak {
   minutes: number;
@@ -71,7 +71,7 @@ const ingressOf = ({ ingresses }: Fleet, number: number) => {
   return ingresses.slice(at, at + 1);
 };
 
-/** The workers, whose beats are watched, and the ingresses, who watch them. */
+/** The workers, whose heartbeats are watched, and the ingresses, which watch them. */
 async function startStumbling(): Promise<Fleet> {
   const before = process.env['NODE_OPTIONS'];
   process.env['NODE_OPTIONS'] = `${before ?? ''} --import=${HARDSHIP}`.trim();

@@ -126,7 +126,7 @@ export class FrameChecker {
     if (chunk === undefined) return this.#blame(`not JSON: ${data.slice(0, 80)}`);
     if (chunk.error) return this.#blame(`error frame: ${chunk.error.message ?? data.slice(0, 80)}`);
     const choice = chunk.choices?.[0];
-    // Nobody here asks for usage, so a chunk without a choice is one that no client would expect.
+    // No request here asks for usage, so no client expects a chunk without a choice.
     if (choice === undefined) return this.#blame(`a chunk without a choice: ${data.slice(0, 80)}`);
     this.#choice(choice.delta ?? {}, choice.finish_reason ?? null, now);
   }

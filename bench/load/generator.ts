@@ -1,5 +1,5 @@
 /**
- * The load generator, a process of its own so that its CPU is told apart from the systems'. It is
+ * The load generator, a process of its own so that its CPU does not count as the systems'. It is
  * forked with an IPC channel, takes one `LoadSpec` at a time and answers with its `LoadResult`; it
  * ends when the channel does.
  */

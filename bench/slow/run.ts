@@ -23,7 +23,7 @@ export interface SlowResult {
 /** The stopped ones read large streams, a few for all of them, that go on while the gaps are measured. */
 const JOBS = 4;
 const PACE_MS = 50;
-/** Longer than a round, so that nobody is ended meanwhile. */
+/** Longer than a round, so that no reader is disconnected meanwhile. */
 const STALL = '30m';
 const METRIC_POLL_MS = 250;
 
@@ -55,7 +55,7 @@ export async function runSlow(
       const result = emptyResult(stopped, steady);
       for (let round = 1; round <= rounds; round += 1) {
         const say = (what: string) => onProgress(`slow, round ${round} of ${rounds}: ${what}`);
-        // In turn which comes first: whoever does pays for what the machine does meanwhile.
+        // The first place alternates, because the first one pays for other work of the machine.
         const summaries: Partial<Record<'without' | 'with', Summary>> = {};
         for (const kind of round % 2
           ? (['without', 'with'] as const)
@@ -80,7 +80,7 @@ function emptyResult(stopped: number, steady: number): SlowResult {
   return { stopped, steady, rounds: [], memory, resumedWhole: 0, wrong: [] };
 }
 
-/** The large streams with so many readers who stop at once, and the steady ones beside them. */
+/** The large streams with so many readers that stop at once, and the steady ones beside them. */
 async function measure(
   { origin, pid = 0 }: System,
   stopped: number,

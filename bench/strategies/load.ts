@@ -37,7 +37,7 @@ export async function offer(load: Load, signal: AbortSignal): Promise<Served[]> 
       const takes = serviceMs[Math.floor(random() * serviceMs.length)] ?? 0;
       await sleep(Math.max(0, due - performance.now()), undefined, { signal });
       const one = ask(load, takes, agent);
-      // It is waited for below; until then a failure is nobody's unhandled one.
+      // It is awaited below; until then a failure must not count as unhandled.
       one.catch(() => {});
       served.push(one);
     }

@@ -22,7 +22,7 @@ export async function startStrategiesRig(signal: AbortSignal): Promise<Strategie
       Object.entries(FIRST_TOKENS_MS).map(([name, serviceMs]) => [name, { slots: 1e6, serviceMs }]),
     ),
     ...Object.fromEntries(EQUAL.map((name) => [name, { slots: SLOTS }])),
-    // All slots behind a single queue: nobody can choose better than this.
+    // All slots behind a single queue: no choice can be better.
     ideal: { slots: SLOTS * EQUAL.length },
   };
   const child = spawnScript(fileURLToPath(new URL('server.ts', import.meta.url)));

@@ -53,7 +53,7 @@ export async function startNginx(upstream: string, signal: AbortSignal): Promise
   }
 }
 
-/** A master that runs as root gives its worker another user, who may not write to our folder. */
+/** A master that runs as root gives its worker another user, which may not write to this folder. */
 const asRoot = process.getuid?.() === 0;
 
 const configFor = (folder: string, port: number, upstream: string): string => `

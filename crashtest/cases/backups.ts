@@ -5,7 +5,7 @@ import { atMost, scenario } from '../scenario.ts';
 import type { Evidence } from '../scenario.ts';
 
 /*
- * Backups that are no parrots. The primary is cut after 40 of 60 tokens. Each answer ends whole or with
+ * Backups that do not repeat the answer. The primary is cut after 40 of 60 tokens. Each answer ends whole or with
  * one clear error; where a backup can be continued, the way that suits it must be the one that worked.
  */
 

@@ -28,6 +28,6 @@ export const CASES: readonly CrashCase[] = [
 /** The families of cases, by the first letter of their ids. */
 export const FAMILIES: Readonly<Record<string, string>> = {
   S: 'public catalogue',
-  B: 'backups that are no parrots',
+  B: 'backups that do not repeat the answer',
   M: 'processes',
 };

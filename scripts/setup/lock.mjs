@@ -1,5 +1,5 @@
 // One set-up at a time. The lock is a file that names its holder; a holder that died leaves it
-// behind, so a lock is stale when its process is gone, or when nobody has touched it for a while
+// behind, so a lock is stale when its process is gone, or when no process has touched it for a while
 // (a holder on another host or in another container, whose process ids mean nothing here).
 
 import {

@@ -26,7 +26,7 @@ const INSTALLERS = [
 ];
 
 /**
- * Whether the program's arguments, environment or config file name a Redis that somebody else runs.
+ * Whether the program's arguments, environment or config file name a Redis that runs elsewhere.
  * The config file is only searched for a top-level `redis:`; reading it properly is the program's
  * business, and a wrong guess here costs no more than its message about the missing server.
  * @param {string[]} args

@@ -54,7 +54,7 @@ export class Exchange {
     });
   }
 
-  /** Aborts when the connection has ended, whoever ended it. */
+  /** Aborts when the connection has ended, whichever side ended it. */
   get gone(): AbortSignal {
     this.#gone ??= new AbortController();
     if (this.response.closed) this.#gone.abort();

@@ -27,7 +27,7 @@ export interface LoggedRequest {
   readonly tokens: number;
   readonly firstTokenAt: number | undefined;
   readonly endedAt: number | undefined;
-  /** When it was no longer open, whoever closed it, on the clock of `arrivedAt`. */
+  /** When it was no longer open, whichever side closed it, on the clock of `arrivedAt`. */
   readonly closedAt: number | undefined;
 }
 
@@ -145,7 +145,7 @@ export class RequestLog {
   #trim(): void {
     let from = Math.max(0, this.#entries.length - this.#maxRequests);
     let bytes = this.#entries.slice(from).reduce((sum, { rawBody }) => sum + rawBody.length, 0);
-    // The newest one stays, however large: somebody may be waiting for it.
+    // The newest one stays, however large: a test may be waiting for it.
     while (bytes > this.#maxBytes && from < this.#entries.length - 1) {
       bytes -= this.#entries[from]?.rawBody.length ?? 0;
       from += 1;

@@ -115,7 +115,7 @@ class Provider implements Simulator {
       this.#server.once('error', reject);
       this.#server.listen({ host, port, backlog: BACKLOG }, resolve);
     });
-    // Node gives an object for every TCP address; a string is a pipe's, which nobody asked for.
+    // Node gives an object for every TCP address; a string is a pipe's, which is never used here.
     this.#address = { host, port: (this.#server.address() as AddressInfo).port };
   }
 

@@ -58,7 +58,7 @@ export class Service {
       const rawBody = length > MAX_BODY_BYTES ? undefined : body.toString();
       this.#route(request, response, arrivedAt, rawBody);
     });
-    // A client that leaves in mid-request: nothing has been logged yet, and there is nobody to answer.
+    // A client that leaves in mid-request: nothing has been logged yet, and no client is left to answer.
     request.once('error', () => undefined);
   }
 

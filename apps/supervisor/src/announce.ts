@@ -5,7 +5,7 @@ export function readyLine(url: string): string {
   return `millrace ready ${url}\n`;
 }
 
-/** What to try first, for whoever started this without a config. */
+/** What to try first after a start without a config. */
 export function welcome(url: string, configFile: string): string {
   return `
 The providers are simulated: no key, no cost, made-up text. Try

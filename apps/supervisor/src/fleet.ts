@@ -20,7 +20,7 @@ export type Fleet = {
   kill(): Promise<void>;
 };
 
-/** What providers may take to end; nobody asks them anything any more. */
+/** Time that providers have to end; no process calls them any more. */
 const providerStopMs = 1000;
 
 export type FleetOptions = {

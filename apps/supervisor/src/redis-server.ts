@@ -124,7 +124,7 @@ async function ends(pid: number, signal: NodeJS.Signals, withinMs: number): Prom
     process.kill(pid, signal);
     while (performance.now() < deadline) {
       await sleep(askEveryMs);
-      // One that nobody has reaped yet still has its number, but no command line.
+      // A process that has not been reaped yet still has its number, but no command line.
       if ((await commandLine(pid)) === '') return true;
     }
     return false;

@@ -33,7 +33,7 @@ export async function run({
   });
   let folder: DataFolder | undefined;
   exitOnBug(log);
-  // Whoever reads our output may be gone before we are.
+  // The reader of this output may be gone before this process ends.
   process.stdout.on('error', () => undefined);
 
   const leave = async (code: number) => {

@@ -10,7 +10,7 @@ export async function probeSharedRedis(
   url: string,
   env: NodeJS.ProcessEnv,
 ): Promise<readonly string[]> {
-  // A password must not be in a command line, which everybody on the machine can read.
+  // A password must not be in a command line, which all users of the machine can read.
   const probeEnv = { ...env, REDIS_URL: url };
   const { answer } = await runShortLived<ProbeAnswer>('./probe-redis.ts', [], probeEnv);
   if (!answer) throw new StartFailed('the shared Redis could not be checked', 1);

@@ -54,7 +54,7 @@ export async function start(input: StartInput): Promise<void> {
   ]);
   const configFile = options.configFile ?? (folder as DataFolder).simulatedConfig;
   if (options.configFile === undefined) writeSimulatedConfig(configFile);
-  // A password must not be in a command line, which everybody on the machine can read.
+  // A password must not be in a command line, which all users of the machine can read.
   const env = { ...input.env, ...simulatorUrls, REDIS_URL: redisUrl };
   const workers = range(options.workers).map((index) =>
     input.fleet.add('worker', workerSpec(index, { flags, configFile, env }, input)),

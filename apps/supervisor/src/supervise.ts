@@ -40,7 +40,7 @@ export type Supervised = {
   readonly pid: number | undefined;
   /** The URL it serves on, if it says one. Rejects with StartFailed, at the latest when it is stopped. */
   readonly firstReady: Promise<string | undefined>;
-  /** Over IPC; nothing where there is no process, or it hears nothing. */
+  /** Over IPC; does nothing if there is no process, or no channel to it. */
   tell(message: Serializable): void;
   /**
    * Asks it to drain, kills it when it does not, and starts it no more. `delayMs`: what it takes by its
@@ -76,7 +76,7 @@ export function supervise(
   { log, onPid, onExit }: { log: Logger; onPid: () => void; onExit?: () => void },
 ): Supervised {
   const first = Promise.withResolvers<string | undefined>();
-  first.promise.catch(() => undefined); // whoever waits for it is told; nobody has to
+  first.promise.catch(() => undefined); // a caller may wait for it, but need not
   const ended = Promise.withResolvers<void>();
   let state: State = { kind: 'ended' };
   let wanted = true;

@@ -20,7 +20,7 @@ const servesAgain = (url: string | undefined, before: number) =>
     return pid !== before;
   });
 
-/** The first of some free ports in a row, below those that the system gives to whoever asks for any. */
+/** The first of some free ports in a row, below the range from which the system assigns ports. */
 async function freePorts(count: number): Promise<number> {
   for (let port = 20_000 + (process.pid % 10_000); ; port += count) {
     const probes = Array.from({ length: count }, (_, index) =>
@@ -115,7 +115,7 @@ describe('a start', () => {
     expect(existsSync(bench.data)).toBe(false);
   });
 
-  test('with a shared Redis starts none, and shows the password to nobody', async () => {
+  test('with a shared Redis starts none, and does not show the password', async () => {
     const first = bench.start();
     await first.ready();
     await withRedis((redis) => redis.acl('SETUSER', 'u', 'on', '>hunter2', '~*', '&*', '+@all'));
@@ -247,7 +247,7 @@ describe('a signal', () => {
     },
   );
 
-  test('to the whole group does the same: only the supervisor hears it', async () => {
+  test('to the whole group does the same: only the supervisor acts on it', async () => {
     const started = bench.start();
     await started.ready();
     process.kill(-started.pid, 'SIGINT');
@@ -333,7 +333,7 @@ describe('a supervisor that is killed', () => {
     expect(second.err()).toContain('left behind');
   });
 
-  test('with a left over Redis that answers nobody: the next start kills that', async () => {
+  test('with a left over Redis that does not answer: the next start kills it', async () => {
     const first = bench.start();
     await first.ready();
     const redisPid = first.below('redis-server')[0]?.pid ?? 0;

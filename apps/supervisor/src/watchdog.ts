@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const script = fileURLToPath(new URL('./watchdog.sh', import.meta.url));
 
 export type Watchdog = {
-  /** Who is there now: those that drain by themselves, and those that have to serve them until then. */
+  /** The present processes: those that drain by themselves, and those that have to serve them until then. */
   watch(pids: { draining: readonly number[]; serving: readonly number[] }): void;
   /** Nothing is left to be ended. */
   stop(): Promise<void>;

@@ -19,7 +19,7 @@ export type ProviderFormat = {
   readStream(call: ProviderCall, sink: AnswerSink): StreamReader;
   /** A whole answer, not streamed. `body`: in the inner form, where that is not what came. */
   readWhole(text: string, call: ProviderCall): Verdict & { body?: string };
-  /** What a response with an error status means, and the error as the client is told it. */
+  /** What a response with an error status means, and the error for the client. */
   readError(response: ErrorResponse, call: AnsweredCall): ReadError;
   /** What the head of a response, whatever its status, says of the provider's limits. */
   readLimits(headers: Headers, now: number): Limits;

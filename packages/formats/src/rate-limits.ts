@@ -28,7 +28,7 @@ const namesOf = (pattern: string): Names => ({
   reset: pattern.replace('#', 'reset'),
 });
 
-/** OpenAI's, and those of everybody who imitates it. */
+/** OpenAI's, and those of providers that imitate it. */
 export const openAiQuota: QuotaHeaders = {
   requests: namesOf('x-ratelimit-#-requests'),
   tokens: [namesOf('x-ratelimit-#-tokens')],

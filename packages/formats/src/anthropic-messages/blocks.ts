@@ -99,11 +99,11 @@ export function createBlockReader(): BlockReader {
 
   /**
    * The thoughts behind tool calls, whole and signed: the next turn of a tool loop has to bring them
-   * back. An answer without calls goes without, as nobody needs them.
+   * back. An answer without calls goes without, as it needs none.
    */
   function signedThoughts(): Delta[] {
     if (calls === 0 || thoughts.length === 0) return [];
-    // Numbered, so that who puts deltas together keeps two thoughts in a row apart.
+    // Numbered, so that a client that joins deltas keeps two consecutive thoughts apart.
     return [{ thinking_blocks: thoughts.map((thought, index) => ({ ...thought, index })) }];
   }
 

@@ -40,7 +40,7 @@ export const droppedFields = {
   prompt_cache_key: 'caching is by `cache_control` here',
   prompt_cache_options: 'the same',
   prompt_cache_retention: 'the same',
-  stream_options: 'the usage always comes, and is shown to who asked',
+  stream_options: 'Anthropic always sends the usage, and clients that ask get it',
 } as const;
 
 /** Members of Anthropic's own that a caller may put beside OpenAI's. */

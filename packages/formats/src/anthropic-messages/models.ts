@@ -26,7 +26,7 @@ export type ModelTraits = {
   structured: boolean;
 };
 
-/** Whoever speaks Anthropic's format with models of their own: only what all of them take. */
+/** Other providers with Anthropic's format: only what all their models accept. */
 const foreign: ModelTraits = {
   maxTokens: undefined,
   prefill: false,

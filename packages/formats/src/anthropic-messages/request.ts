@@ -14,7 +14,7 @@ import { translateThinking } from './thinking.ts';
 import { translateTools } from './tools.ts';
 
 /**
- * Tokens of an answer that nobody bounded: Anthropic wants a bound, OpenAI has none then. The most
+ * Tokens of an answer without a bound in the request: Anthropic wants a bound, OpenAI has none then. The most
  * that every Claude since 4 can write: less would cut answers short that were asked for whole, more
  * is refused by some and taken from the context's room by others.
  */

@@ -80,7 +80,7 @@ function adaptive(effort: Effort, { traits, ruledOut }: ThinkingSituation): Thin
     (known) => efforts.indexOf(known) <= efforts.indexOf(effort),
   );
   if (ruledOut) return { ...silent, effort: nearest };
-  // Newer models show nothing of their thoughts unless asked to: a long silence to who waits.
+  // Newer models show nothing of their thoughts unless asked to: a long silence for a waiting reader.
   const thinking = { type: 'adaptive', display: 'summarized' };
   return { members: { thinking }, effort: nearest, on: true };
 }

@@ -8,7 +8,7 @@ import type { FaultCode } from '@millrace/shared/domain/fault';
 
 /** One way of saying something: all conditions that are given have to hold. */
 export type Dialect = {
-  /** Who says so. */
+  /** The providers that use it. */
   by: string;
   means: FaultCode;
   /** A code, type or status word; without case. */
@@ -302,7 +302,7 @@ const busy: readonly Dialect[] = [
     statuses: [400, 403, 413, 429, 500, 503],
   },
   {
-    by: 'those who say so inside an answer, without a code',
+    by: 'providers that report it inside an answer, without a code',
     means: 'upstream_rate_limited',
     says: /\brate.limit(ed)?( is| was)? (reached|exceeded|upstream)|\btoo many requests\b/i,
     statuses: [400, 500],
@@ -311,7 +311,7 @@ const busy: readonly Dialect[] = [
 
 const others: readonly Dialect[] = [
   {
-    by: 'OpenAI, Azure, Mistral, and those who check their fields',
+    by: 'OpenAI, Azure, Mistral, and others that check their fields',
     means: 'stream_options_refused',
     says: /\bstream_options\b(?!\.(?!include_usage))/i,
     statuses: [400, 422],

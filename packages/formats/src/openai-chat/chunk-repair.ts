@@ -101,7 +101,7 @@ export function createChunkRepair(
     };
   }
 
-  /** Without its usage. One who asked for usage gets `null` in its place, as from OpenAI. */
+  /** Without its usage. A client that asked for usage gets `null` in its place, as from OpenAI. */
   function withoutUsage(text: string, { usage }: JsonObject): string {
     if (usage === undefined) return text;
     if (isUsageHidden) return withoutMember(text, 'usage');

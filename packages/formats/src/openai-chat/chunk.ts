@@ -28,7 +28,7 @@ export const reasoningPartFields = [
 export type Visibility = 'visible' | 'empty';
 
 /**
- * Whether a reader who gets this chunk has seen a part of the answer. A role, an empty delta, a
+ * Whether a reader that gets this chunk has seen a part of the answer. A role, an empty delta, a
  * finish_reason, usage and fields that no reader shows are not one.
  */
 export function visibility(chunk: unknown): Visibility {
