@@ -1,7 +1,7 @@
 /**
  * The configuration: flags, environment and config file, read once at the start of a process.
  * The parts are in config/: `settings.ts` is the one table of defaults, `schema.ts` the form of the
- * file, `rules.ts` what holds between fields, `load.ts` who beats whom.
+ * file, `rules.ts` rules between fields, `load.ts` the precedence of flags, variables and file.
  */
 export { builtInProviders } from './config/built-in.ts';
 export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';

@@ -4,7 +4,7 @@ import type { Continuation, Prefill } from '../domain/request.ts';
 /**
  * The configuration of a process: parsed once, complete, deeply frozen, passed down. Times are in
  * milliseconds (`…Ms`), sizes in bytes (`…Bytes`). Maps have no prototype, so that a model called
- * `constructor` is simply one that is not there.
+ * `constructor` does not exist unless the file has it.
  */
 export type Config = {
   readonly listen: {
@@ -12,7 +12,7 @@ export type Config = {
     readonly port: number;
     /** Absolute paths of PEM files, not read yet. */
     readonly tls?: { readonly cert: string; readonly key: string };
-    /** Addresses and CIDR ranges of whom `x-forwarded-for` is believed; empty: of nobody. */
+    /** Addresses and CIDR ranges of the proxies whose `x-forwarded-for` is trusted. */
     readonly trustedProxies: readonly string[];
     /** The pages that may use this server: their origins, or `*` for all. */
     readonly cors: { readonly origins: readonly string[] };
@@ -22,7 +22,7 @@ export type Config = {
   readonly shards: number;
   readonly retentionMs: number;
   readonly drainTimeoutMs: number;
-  /** An ingress that is told to stop accepts for this long, while `/readyz` says 503. */
+  /** A stopping ingress still accepts requests for this long, while `/readyz` answers 503. */
   readonly drainDelayMs: number;
   /** Absent: admin pages answer on loopback only. */
   readonly admin?: { readonly user: string; readonly passwordSha256: string };

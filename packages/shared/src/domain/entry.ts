@@ -72,8 +72,8 @@ export type AttemptEnded = {
 
 /**
  * Where one attempt's text ends and another's begins, or was to begin. One that begins the answer has
- * a seam (`start` or `restart`, at 0) only where it is not the newest that is under way, whom everybody
- * takes for the speaker.
+ * a seam (`start` or `restart`, at 0) only if it is not the newest one under way, to which readers of the
+ * log attribute the text otherwise.
  */
 export type SeamRecord = {
   attempt: number;
@@ -107,7 +107,7 @@ export type Entry =
   | { kind: 'attempt_end'; data: AttemptEnded }
   | { kind: 'seam'; data: SeamRecord }
   | { kind: 'chunk'; text: string }
-  /** The chunk that only has the usage: shown to those who asked for it. */
+  /** The chunk that only has the usage: shown to readers that asked for it. */
   | { kind: 'usage'; text: string }
   | { kind: 'result'; data: Result }
   /** What was shown before is void; what follows starts anew. Written for native readers only. */

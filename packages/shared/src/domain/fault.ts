@@ -17,7 +17,7 @@ export type FaultRow = {
   again: number;
   /** Whether a pause before that helps. */
   pause: boolean;
-  /** Whether another target may do better. Otherwise the client is told at once. */
+  /** Whether another target may do better. Otherwise the client gets the error at once. */
   next: boolean;
   /** Whether it says something about the target's health. */
   health: boolean;
@@ -61,7 +61,7 @@ export const faultTable = {
   upstream_timeout: row(504),
 
   // An error status, or an error in the place of an answer.
-  /** Its keys pause by themselves, each for as long as it was told to; whoever counts is well. */
+  /** Each key pauses by itself, as long as the provider asks; a provider that counts requests is healthy. */
   upstream_rate_limited: row(429, {
     type: 'rate_limit_error',
     party: 'provider',

@@ -20,7 +20,7 @@ export type RequestMeta = {
   reader: ReaderKind;
   /** The caller asked for the usage chunk (`stream_options.include_usage`). */
   includeUsage: boolean;
-  /** The request lives only as long as somebody reads it: its client's leaving cancels it. */
+  /** The request lives only as long as it has a reader: when its client leaves, it is cancelled. */
   attached: boolean;
   /** Milliseconds since the epoch. */
   createdAt: number;

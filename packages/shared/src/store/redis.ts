@@ -20,23 +20,23 @@ export type ConnectionOptions = {
   readonly role: ConnectionRole;
   /** For `blocking`: the longest BLOCK it will ask for. With it a dead network is noticed. */
   readonly longestBlockMs?: number;
-  /** Hears of every lost connection and failed attempt; there is nothing to do but to log it. */
+  /** Called for every lost connection and failed attempt; the only thing to do is to log it. */
   readonly onError?: (error: Error) => void;
 };
 
-/** No answer at all for this long, with a command waiting: the connection is dead, take a new one. */
+/** Without any answer for this long while a command waits, the connection is dead and is replaced. */
 const silenceMs = 15_000;
 const connectTimeoutMs = 5000;
-/** How often a subscriber, which otherwise never waits for anything, asks if the other end is alive. */
+/** How often a subscriber, which otherwise waits for no answer, checks that the other end is alive. */
 const pingMs = 5000;
 /** How often a Redis that is loading its data is asked again. */
 const loadingRetryMs = 100;
 
 /**
- * A connection that comes back by itself, for ever: commands wait while Redis is away, and what was
- * under way when the connection broke is sent again (so it may run twice). Fit for BullMQ.
+ * A connection that reconnects for ever: commands wait while Redis is away, and those that were under way
+ * when the connection broke are sent again (so they may run twice). Fit for BullMQ.
  *
- * Throws on a URL that is none. Never rejects or emits anything unheard: `onError` is told.
+ * Throws on an invalid URL. Never causes an unhandled rejection or `error` event: `onError` gets each error.
  *
  * RESP2 on purpose. Under ioredis' RESP3 a generic `call('XREAD', …)` has another form of reply than
  * `xread(…)`, and BullMQ is tested with RESP2.
@@ -200,7 +200,7 @@ export async function probeRedis(
   }
 }
 
-/** Commands that wait for an answer, or for the connection: each belongs to somebody who waits for it. */
+/** Commands that wait for an answer, or for the connection: each belongs to a waiting caller. */
 export const commandsBound = (redis: Redis): Bound => {
   // ioredis keeps the second one to itself.
   const offline = () => (Reflect.get(redis, 'offlineQueue') as { length: number }).length;

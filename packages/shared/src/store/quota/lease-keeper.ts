@@ -6,18 +6,18 @@ import type { Leases } from './port.ts';
 /** The leases that this process keeps alive. */
 export type LeaseKeeper = {
   /**
-   * Takes one and keeps it. `own`: its holder is in this process, which therefore takes it again when
-   * it was lost; any other is kept until somebody gives it back. Never waits long for the store: while
-   * that is away only what this process holds counts.
+   * Takes one and keeps it. `own`: its holder is in this process, which therefore takes it again if
+   * it was lost; any other is kept until a process releases it. Never waits long for the store: while
+   * that is away, only the leases of this process count.
    */
   take(name: string, id: string, limit: number, own: boolean): Promise<'yes' | 'no'>;
-  /** Somebody else took it; from now on its holder is here. */
+  /** Another process took it; from now on its holder is here. */
   hold(name: string, id: string): void;
   /** Its holder is not here any more, and may be elsewhere. */
   letGo(id: string): void;
   /** This process does not keep it any longer; another one may. */
   forget(id: string): void;
-  /** It is over, whoever kept it. */
+  /** It is over, whichever process kept it. */
   release(name: string, id: string): void;
   /** Renews all that are due; never rejects. Called by a timer. */
   renew(): Promise<void>;
@@ -44,7 +44,7 @@ const lookEveryMs = 30_000;
 /** Looks of one round at most. */
 const roundSize = 100;
 
-/** `told`: the store knew of it once. Where it does not any more, somebody gave the lease back. */
+/** `told`: the store knew of it once. If it does not any more, a process has released the lease. */
 type Kept = { name: string; own: boolean; told: boolean; lookedAt: number };
 
 export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
@@ -84,7 +84,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
 
   async function renewAll(): Promise<void> {
     const at = now();
-    // Longer than a lease lives, nobody could renew it.
+    // For longer than a lease lives, no process could renew it.
     const wasAway = at - renewedAt > leaseMs;
     const byName = Map.groupBy(kept.keys(), (id) => kept.get(id)?.name ?? '');
     for (const [name, ids] of byName) {
@@ -96,7 +96,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     renewedAt = at;
   }
 
-  /** The store does not know it: because somebody gave it back, or by no fault of its holder. */
+  /** The store does not know it: a process released it, or it was lost without a fault of its holder. */
   async function onLost(id: string, wasAway: boolean): Promise<void> {
     const one = kept.get(id);
     if (!one) return;
@@ -148,7 +148,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
       const taken = await ask(() => (asked = leases.take(name, id, limit)));
       const kind = taken?.kind ?? (countOf(name) < limit ? 'yes' : 'no');
       if (kind === 'yes') keep(name, id, own, taken !== undefined);
-      // A store that was silent may have it taken yet, for nobody.
+      // A store that was silent may still take it, without a holder.
       else if (!taken) asked?.then(() => leases.release(name, id)).catch(() => {});
       return kind;
     },

@@ -13,9 +13,9 @@ const scripts = {
 };
 
 /**
- * Limits for everybody on one Redis. A call whose answer was lost with its connection is sent again and
- * may count twice: too much rather than too little. While Redis is away calls wait for it;
- * `insureWindows` is for who cannot.
+ * Limits that all processes on one Redis share. A call whose answer was lost with its connection is sent
+ * again and may count twice: too much rather than too little. While Redis is away, calls wait for it;
+ * `lenientWindows` is for callers that cannot.
  */
 export function createRedisWindows(options: RedisWindowsOptions): Windows {
   const { redis, keys, windowMs = minuteMs } = options;

@@ -32,7 +32,7 @@ export function encodeReport(report: Report): { text: string; outcome: PublishOu
   return { text: bare, outcome: { kind: 'trimmed', bytes, without: ['sections', 'metrics'] } };
 }
 
-/** Undefined when the text is no report: another version wrote it, or somebody else. */
+/** Undefined when the text is no report: another version or another program wrote it. */
 export function decodeReport(name: string, text: string): WorkerReport | undefined {
   let value: unknown;
   try {

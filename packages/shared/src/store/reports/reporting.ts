@@ -18,7 +18,7 @@ export type Reporting = {
   leave(): Promise<void>;
 };
 
-/** Milliseconds between two reports that nobody asked for. */
+/** Milliseconds between two unrequested reports. */
 export const reportEveryMs = 15_000;
 /** Questions that one report answers; of more than that, askers read the one before. */
 const maxQuestions = 100;

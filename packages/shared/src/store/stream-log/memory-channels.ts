@@ -17,7 +17,7 @@ export type MemoryChannels = LiveChannels & {
   gap(inbox: string): void;
 };
 
-/** What the log needs to reach those who listen. */
+/** The log's way to the listeners. */
 export type MemoryPublisher = {
   publish(inbox: string, frame: Frame): void;
   tellWorker(worker: string, id: string): void;

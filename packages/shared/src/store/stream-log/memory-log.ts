@@ -62,7 +62,7 @@ function lastLine({ entries }: Stored): EntryId {
   return isSeal(newest) ? newest.prev : newest.id;
 }
 
-/** As little of it as an adapter may tell, so that whoever needs all of it is seen to read the rest. */
+/** As few as an adapter may return, so that tests show that a caller reads the rest when it needs all. */
 const pastPacks = 2;
 
 function pastOf({ entries }: Stored, run: number): Past {

@@ -14,7 +14,7 @@ export type Submit = (request: NewRequest, isWanted?: () => boolean) => Promise<
 export type NewRequest = {
   meta: RequestMeta;
   body: string;
-  /** Of the first reader, who is shown the answer from its first line on. */
+  /** Of the first reader, which gets the answer from its first line on. */
   inbox: string | undefined;
   job: QueuedJob;
   /** It is made only if its Idempotency-Key does not stand for another request. */
