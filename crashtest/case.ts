@@ -7,7 +7,7 @@ export type ByProfile<T> = Readonly<Record<ProfileName, T>>;
 export const both = <T>(value: T): ByProfile<T> => ({ fast: value, full: value });
 
 /**
- * `pass`: rescued, and nobody was asked too often, too early or in vain. `partial`: rescued, but the
+ * `pass`: rescued, and no provider was asked too often, too early or in vain. `partial`: rescued, but the
  * conduct was off. `safe`: not rescued, but ended by one clear error, with nothing truncated, doubled
  * or garbled. `fail`: everything else.
  */

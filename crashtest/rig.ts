@@ -56,7 +56,7 @@ export type Target = {
   backupPort: number;
 };
 
-/** Somebody else's proxy, which was told to use these two providers. */
+/** Another proxy, configured with these two providers. */
 export async function reachTarget(target: Target): Promise<Rig> {
   const primary = await startSimulator({ name: 'primary', port: target.primaryPort });
   const backup = await startSimulator({ name: 'backup', port: target.backupPort });

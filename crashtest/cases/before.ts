@@ -76,13 +76,13 @@ export const before: readonly ProviderCase[] = [
   }),
   scenario({
     id: 'S16',
-    title: '503 always: who is said to have answered',
+    title: '503 always: the provider that is named',
     primary: 's16',
     conduct: async (evidence) => [...usage(evidence), ...(await billing(evidence))],
   }),
 ];
 
-/** A provider's verdict on what was asked is the client's to know, and nobody else is asked. */
+/** A provider's verdict on the request reaches the client, and no other provider is asked. */
 function contentFilter(evidence: Evidence) {
   const { reading, backup, primary } = evidence;
   if (backup.length > 0) return { verdict: 'fail' as const, reason: 'routed around the filter' };

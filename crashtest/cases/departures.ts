@@ -28,7 +28,7 @@ const departures: Readonly<Record<string, Departure>> = {
   'not-streamed-silent': { primary: 'silent', stream: false, events: 0 },
 };
 
-/** M10: the client goes away. It is no fault of the provider, and nobody else is asked. */
+/** M10: the client goes away. It is no fault of the provider, and no other provider is asked. */
 export const clientLeaves: ProcessCase = {
   kind: 'process',
   id: 'M10',

@@ -104,7 +104,7 @@ async function untilQueued(fleet: Fleet, { signal }: Stage): Promise<void> {
   }
 }
 
-/** New work is told to come back, with status 503. */
+/** New work is rejected for now, with status 503. */
 async function isRefused(
   fleet: Fleet,
   { patienceMs, signal }: Stage,

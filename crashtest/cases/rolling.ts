@@ -14,7 +14,7 @@ import { markerOf, rescued } from '../scenario.ts';
 /** Clients that ask for one short answer after the other. */
 const clients = { fast: 8, full: 20 };
 const short = { tokens: 30, pace: 20 };
-/** Answers that outlast the drain of whoever serves them: these have to be handed over. */
+/** Answers that outlast the drain of their processes: these have to be handed over. */
 const longReaders = 6;
 const long = { tokens: 220, pace: 40 };
 const drainMs = 1500;

@@ -19,7 +19,7 @@ const midway = 10;
 
 /** M01: the pause of the readers, and of the backup's first request; milliseconds. */
 const killed = { p95: 100, most: 250 };
-/** M02: a hang is told from a pause only by its length; milliseconds. */
+/** M02: only its length distinguishes a hang from a pause; milliseconds. */
 const hungWithinMs = 3000;
 /** The zombie's upstream calls must have ended so soon after it woke; milliseconds. */
 const zombieEndsMs = 1000;
