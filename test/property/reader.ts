@@ -1,13 +1,16 @@
 import type { Line } from '@millrace/shared/domain/entry';
 import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
-import { sseChunk, toJobEvent } from '../../apps/ingress/src/delivery/encode.ts';
+import { chatCompletions } from '../../apps/ingress/src/api/chat-completions/api.ts';
+import { toJobEvent } from '../../apps/ingress/src/api/jobs/job-event.ts';
 import type { ReaderSink, Relay } from '../../apps/ingress/src/delivery/relay.ts';
 
 /** What one reader was sent, in order. `id`: the entry id of a line that has one. */
 export type Item = { event: string; id: string; data: string };
 
 export type Given = { after: EntryId; items: Item[]; lines: Line[] };
+
+const plain = chatCompletions.encodeStream({ includeUsage: true, withIds: true });
 
 const terminals: Record<string, string> = { d: 'done', f: 'failed', x: 'cancelled' };
 
@@ -44,7 +47,7 @@ export function openReader(
 function plainItem(line: Line): Item | undefined {
   const kind = line.text[0] ?? '';
   if (kind === 'c' || kind === 'u') {
-    const [, id = '', data = ''] = /^id: (.*)\ndata: ([^]*)\n\n$/.exec(sseChunk(line, true)) ?? [];
+    const [, id = '', data = ''] = /^id: (.*)\ndata: ([^]*)\n\n$/.exec(plain.chunk(line)) ?? [];
     return { event: kind === 'c' ? 'chunk' : 'usage', id, data };
   }
   const event = terminals[kind];

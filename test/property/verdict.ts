@@ -2,7 +2,7 @@ import { compareEntryIds, decodeEntry, isTerminal } from '@millrace/shared/domai
 import type { Entry } from '@millrace/shared/domain/entry';
 import { faultTable } from '@millrace/shared/domain/fault';
 import { expect } from 'vitest';
-import { sseDone, sseError } from '../../apps/ingress/src/delivery/encode.ts';
+import { chatCompletions } from '../../apps/ingress/src/api/chat-completions/api.ts';
 import { emptyHistory, applyLine } from '../../apps/worker/src/continuation/history.ts';
 import { maxCallsWithoutProgress } from '../../apps/worker/src/continuation/progress.ts';
 import { longestRetryAfterMs } from '../../apps/worker/src/continuation/retry.ts';
@@ -100,13 +100,15 @@ export function judge(world: World, scenario: Scenario): Ending {
   return end;
 }
 
+const plain = chatCompletions.encodeStream({ includeUsage: true, withIds: false });
+
 /** Where an SDK would stumble over a plain stream, as the ingress sends it to a client that asked for usage. */
 function faultOf(items: readonly Item[]): string | undefined {
   const strict = readStrictly({ usage: true });
   for (const { event, data } of items) {
     if (event === 'chunk' || event === 'usage') strict.push(`data: ${data}\n\n`);
-    else if (event === 'done') strict.push(sseDone);
-    else strict.push(sseError({ error: lastWords }));
+    else if (event === 'done') strict.push(plain.end());
+    else strict.push(plain.error(lastWords));
   }
   strict.end(true);
   return strict.fault?.message;

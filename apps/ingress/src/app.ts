@@ -9,7 +9,7 @@ import { adminRoutes } from './api/admin/routes.ts';
 import { trackAnswers } from './server/open-answers.ts';
 import { boardRoutes } from './api/admin/bull-board.ts';
 import type { BoardQueue } from './api/admin/bull-board.ts';
-import { completionRoutes } from './api/chat-completions/routes.ts';
+import { clientApiRoutes } from './api/client-api-routes.ts';
 import {
   boundBodies,
   checkAddress,
@@ -20,11 +20,12 @@ import {
 } from './server/limits.ts';
 import { allowPages } from './server/cors.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
-import { apiError, toApiError } from './errors.ts';
+import { apiError, errorOf, toApiError } from './api-error.ts';
 import { readTokenRoute } from './api/jobs/read-token.ts';
 import { recordRefusal, clientOf } from './observe/refused.ts';
 import { adoptId, makeRequestId, sendRequestIds, sendHandshakeIds } from './api/request-id.ts';
-import { sendError } from './api/reply.ts';
+import { openAiErrorBody, sendError } from './server/reply.ts';
+import type { ErrorBody } from './server/reply.ts';
 import { factsOf, logRequests, logUnread, logWhenEnded } from './observe/request-log.ts';
 import { answerExpectations, checkHeads } from './server/heads.ts';
 import { healthRoutes } from './observe/health.ts';
@@ -45,6 +46,11 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Undefined only on a WebSocket that has not authenticated yet. */
     principal: Principal;
+  }
+
+  interface FastifyContextConfig {
+    /** Of the errors of a route. Absent: OpenAI's. */
+    errorBody?: ErrorBody;
   }
 }
 
@@ -114,14 +120,16 @@ export async function buildApp({
     // The rest of the body is still arriving.
     if (status === 413 || error.code === 'request_too_deep') discardBody(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
-    return reply.code(status).headers(headers).send({ error });
+    const { errorBody = openAiErrorBody } = request.routeOptions.config;
+    return reply.code(status).headers(headers).send(errorBody(error));
   });
   sendRequestIds(app);
   logRequests(app, logger);
   checkHeads(app);
   answerExpectations(app);
   boundPipelined(app);
-  watchWholeAnswers(app, services);
+  const { readerStallMs } = config.limits;
+  watchWholeAnswers(app, { connections: services.connections, readerStallMs });
   app.setNotFoundHandler(watchRoutes(app));
 
   // Bodies stay text and go upstream byte for byte, so they must be valid UTF-8.
@@ -153,16 +161,19 @@ export async function buildApp({
     api.decorateRequest('principal');
     await allowPages(api, cors.origins);
     api.addHook('onRequest', async (request, reply) => {
-      const principal = authenticator.authenticate(request);
+      const verdict = authenticator.authenticate(request);
+      if (verdict.kind === 'refused') throw errorOf(verdict);
+      const principal = verdict.kind === 'admitted' ? verdict.principal : undefined;
       request.principal = principal as Principal;
       checkAddress(connectionCounts, request, reply);
       checkKey(connectionCounts, request, principal?.keyId);
       if (draining()) throw apiError('server_shutting_down');
       // Before the body is read; `admit` checks again, also for requests on WebSockets.
-      if (request.method === 'POST') admission.checkOverload();
+      const overload = request.method === 'POST' ? admission.checkOverload() : undefined;
+      if (overload) throw errorOf(overload);
     });
     boundBodies(api, services.bodies, config.limits);
-    completionRoutes(api, services);
+    clientApiRoutes(api, services);
     jobRoutes(api, services);
     readTokenRoute(api, services);
     modelRoutes(api, services);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it, test } from 'vitest';
-import { apiError, errorTable, fromFailed, toApiError } from './errors.ts';
+import { apiError, fromFailed, toApiError } from './api-error.ts';
+import { errorTable } from './errors.ts';
 
 const thrown = (message: string, more: object) => Object.assign(new Error(message), more);
 

@@ -1,27 +1,12 @@
 import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
 import { passesByItself } from '@millrace/shared/store/redis-failure';
+import { StoreSilent } from '@millrace/shared/store/outage';
 
 /*
- * Every error that an ingress sends, in one table. It is below all other rooms of the ingress and imports
- * none of them; docs/api.md lists its codes.
+ * Every error that an ingress sends, in one table; docs/api.md lists its codes. All other rooms of the ingress may
+ * import it, and it imports none of them. Rooms below api/ and server/ return a row as a verdict (`refuse`); api/ and
+ * server/ make errors of HTTP and WebSockets of it (api-error.ts).
  */
-
-/** An error with its HTTP status: the OpenAI error object for the client, and headers. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  readonly status: number;
-  readonly error: OpenAiError;
-  readonly headers: Record<string, string>;
-  /** The rejection was counted where it was made, by a reason that is more exact than its code. */
-  counted = false;
-
-  constructor(status: number, error: OpenAiError, headers: Record<string, string> = {}) {
-    super(error.message);
-    this.status = status;
-    this.error = error;
-    this.headers = headers;
-  }
-}
 
 type Row = {
   status: number;
@@ -44,7 +29,7 @@ const unavailable = { status: 503, type: 'server_error', retryable: true } as co
 const tooMany = { status: 429, type: 'invalid_request_error', retryable: true } as const;
 
 /** OpenAI's SDKs repeat a request by the status of its answer, unless this header tells them not to. */
-const noRetry = { 'x-should-retry': 'false' } as const;
+export const noRetry = { 'x-should-retry': 'false' } as const;
 
 /** Seconds that a client is asked to wait. */
 const after = (seconds: number) => ({ 'retry-after': String(seconds) });
@@ -53,7 +38,7 @@ type Local = { because: string; section: string };
 
 type Shed = { own: boolean; expectedWaitMs: number | undefined; retryAfterMs: number };
 
-const retrySeconds = (ms: number): string => String(Math.ceil(ms / 1000));
+export const retrySeconds = (ms: number): string => String(Math.ceil(ms / 1000));
 
 /** `what`: the reason, followed by the expected wait and when to try again. */
 function shedText(what: string, { expectedWaitMs, retryAfterMs }: Shed): string {
@@ -432,13 +417,14 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
-type Params<Code extends ErrorCode> = (typeof errorTable)[Code]['message'] extends (
+export type Params<Code extends ErrorCode> = (typeof errorTable)[Code]['message'] extends (
   params: infer P,
 ) => string
   ? P
   : object;
 
-type Details = {
+/** Fields of one error that differ from the row of its code. */
+export type Details = {
   /** The field at fault, if the table does not name it. */
   param?: string;
   /** In place of the status of the table. */
@@ -449,30 +435,49 @@ type Details = {
   retryAfter?: number;
   /** In addition to those of the table. */
   headers?: Record<string, string>;
+  /** The word by which the refusal is counted, where that is more exact than the code. */
+  countAs?: string;
+  /** The key that is refused, where its request has no principal. */
+  keyId?: string | undefined;
 };
 
-/** The error of a code. The parameters are those of its message; `details` changes single fields. */
-export function apiError<Code extends ErrorCode>(
+/** The parameters of a code's message, and the details; optional if the message has no parameters. */
+export type CodeParams<Code extends ErrorCode> =
+  object extends Params<Code> ? [(Params<Code> & Details)?] : [Params<Code> & Details];
+
+/** The verdict against a request: a row of the table with the parameters of its message. */
+export type Refused = {
+  readonly kind: 'refused';
+  readonly code: ErrorCode;
+  readonly params: Details;
+};
+
+export const refuse = <Code extends ErrorCode>(
   code: Code,
-  ...[params]: object extends Params<Code> ? [(Params<Code> & Details)?] : [Params<Code> & Details]
-): ApiError {
+  ...[params]: CodeParams<Code>
+): Refused => ({ kind: 'refused', code, params: params ?? {} });
+
+/** A row with its parameters filled in. */
+export type FilledRow = { status: number; error: OpenAiError; headers: Record<string, string> };
+
+export function fillRow({ code, params }: Refused): FilledRow {
   const row: Row = errorTable[code];
-  const { param, status, type, retryAfter, headers } = (params ?? {}) as Details;
-  const message = typeof row.message === 'string' ? row.message : row.message(params as never);
-  return new ApiError(
-    status ?? row.status,
-    {
-      message,
+  const { param, status, type, retryAfter, headers } = params;
+  return {
+    status: status ?? row.status,
+    error: {
+      message: typeof row.message === 'string' ? row.message : row.message(params as never),
       type: type ?? row.type,
       param: param ?? row.param ?? null,
       code: row.unnamed ? null : code,
     },
-    { ...row.headers, ...(retryAfter === undefined ? {} : after(retryAfter)), ...headers },
-  );
+    headers: { ...row.headers, ...(retryAfter === undefined ? {} : after(retryAfter)), ...headers },
+  };
 }
 
-/** As the end of a request: for its log, or for a reader whose answer has begun. */
-export function asFailed({ error, status, headers }: ApiError): Failed {
+/** As the end of a request in its log. */
+export function asFailed(refused: Refused): Failed {
+  const { error, status, headers } = fillRow(refused);
   const seconds = headers['retry-after'];
   return {
     error,
@@ -481,53 +486,24 @@ export function asFailed({ error, status, headers }: ApiError): Failed {
   };
 }
 
-/** The error of a drain; it names the request, which runs on. */
-export function draining(id: string): ApiError {
-  const { status, error, headers } = apiError('server_draining', { id });
-  return new ApiError(status, { ...error, request_id: id }, headers);
-}
-
-/** The error for a reader that the relay has ended. */
-export const goneError = (reason: 'expired' | 'broken' | 'overdue'): ApiError =>
-  apiError(reason === 'overdue' ? 'answer_overdue' : 'stream_lost');
-
-/** The answer of a request that failed before its head was sent. */
-export function fromFailed({ error, httpStatus, retryAfterMs }: Failed): ApiError {
-  const headers: Record<string, string> = {};
-  if (retryAfterMs !== undefined) headers['retry-after'] = retrySeconds(retryAfterMs);
-  if (isFinal(error.code)) Object.assign(headers, noRetry);
-  return new ApiError(httpStatus, error, headers);
-}
-
-function isFinal(code: string | null): boolean {
+/** Whether the row of a code tells SDKs not to repeat the request. */
+export function isFinal(code: string | null): boolean {
   if (code === null || !Object.hasOwn(errorTable, code)) return false;
   const { headers }: Row = errorTable[code as ErrorCode];
   return headers === noRetry;
 }
 
-/** Errors of fastify and all others as an ApiError. Texts of unknown errors are not for clients. */
-export function toApiError(error: unknown): ApiError {
-  if (error instanceof ApiError) return error;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const status =
-    error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : undefined;
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return apiError('request_too_large');
-  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_EMPTY_TYPE') {
-    return apiError('unsupported_content_type');
-  }
-  if (error instanceof Error && isOutOfMemory(error)) {
-    return apiError('queue_full', { reason: 'memory' });
-  }
-  if (passesByItself(error)) return apiError('queue_unavailable');
-  if (error instanceof Error && status !== undefined && status >= 400 && status < 500) {
-    // Fastify writes its messages for clients; those of other libraries are for logs.
-    const message = code.startsWith('FST_') ? error.message : notServed;
-    return apiError('invalid_request', { message, status });
-  }
-  return apiError('internal_error');
+/** The verdict for a request that Redis refused or did not answer, or on which this server failed. */
+export function refuseFor(error: unknown): Refused {
+  if (error instanceof Error && isOutOfMemory(error))
+    return refuse('queue_full', { reason: 'memory' });
+  if (error instanceof StoreSilent || passesByItself(error)) return refuse('queue_unavailable');
+  return refuse('internal_error');
 }
-
-const notServed = 'The request cannot be served as it was sent.';
 
 /** Redis refuses writes above its memory limit with this word first. */
 const isOutOfMemory = (error: Error): boolean => error.message.startsWith('OOM');
+
+/** The verdict for a reader that the relay has ended. */
+export const refuseGone = (reason: 'expired' | 'broken' | 'overdue'): Refused =>
+  refuse(reason === 'overdue' ? 'answer_overdue' : 'stream_lost');

@@ -36,6 +36,8 @@ import { createRefusals } from './observe/refusals.ts';
 import { createRelay } from './delivery/relay.ts';
 import { createQueuePositions } from './delivery/queue-position.ts';
 import { createKeepAlive } from './delivery/sse-writer.ts';
+import { createExchanges } from './exchange/exchange.ts';
+import { createPreparer } from './exchange/prepare.ts';
 import { createSubmitter } from './exchange/submit.ts';
 import { readTls } from './server/tls.ts';
 
@@ -156,7 +158,7 @@ const windows = lenientWindows({
   patienceMs: 2000,
   onError,
 });
-const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, refused, onError });
+const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, onError });
 const memory = createMemoryMeter({
   measure: async () => parseMemory(await redis.info('memory')),
   softLimit: limits.queueMemory / 100,
@@ -176,23 +178,25 @@ const admission = createAdmissionController({
   onShed: (reason) => metrics.shed(reason),
 });
 const submit = createRedisSubmit({ redis, keys, lifetimeMs, retentionMs });
-const submitter = createSubmitter({
+const submitter = createSubmitter({ submit, log, queue, admission, whenReady, onError });
+const exchanges = createExchanges({
   config,
-  submit,
+  prepare: createPreparer({ config, admission, inbox: name }),
+  submitter,
+  keyLimits,
+  relay,
   log,
-  queue,
-  admission,
   inbox: name,
-  whenReady,
+  onHandedOver: () => metrics.handedOver(),
   onError,
 });
-const { isSending } = submitter;
+const { isCreating } = submitter;
 const lateLoop = watchLateLoop();
 const reconciler = createReconciler({
   log,
   queue,
   relay,
-  isSending,
+  isCreating,
   onOverdue: () => metrics.shed('overdue'),
   lateLoop,
   onError,
@@ -225,6 +229,7 @@ const app = await buildApp({
     queue,
     channels,
     relay,
+    exchanges,
     submitter,
     admission,
     overloadMonitor,

@@ -19,6 +19,7 @@ import type { Refusal } from './observe/refusals.ts';
 import type { Relay } from './delivery/relay.ts';
 import type { QueuePositions } from './delivery/queue-position.ts';
 import type { KeepAlive } from './delivery/sse-writer.ts';
+import type { Exchanges } from './exchange/exchange.ts';
 import type { Submitter } from './exchange/submit.ts';
 
 /** The dependencies of the routes: made in main.ts, passed to buildApp. */
@@ -28,7 +29,8 @@ export type Services = {
   queue: JobQueue;
   channels: LiveChannels;
   relay: Relay;
-  submitter: Submitter;
+  exchanges: Exchanges;
+  submitter: Pick<Submitter, 'cancel'>;
   admission: Pick<AdmissionController, 'checkOverload'>;
   overloadMonitor: Pick<OverloadMonitor, 'judge'>;
   queuePositions: QueuePositions;

@@ -1,6 +1,6 @@
 import type { Priority, QueueStanding } from '@millrace/shared/domain/request';
-import { apiError } from '../errors.ts';
-import type { ApiError } from '../errors.ts';
+import { refuse } from '../errors.ts';
+import type { Refused } from '../errors.ts';
 import { judgeQueue } from './queue-verdict.ts';
 import type { QueueVerdict, QueueLimits } from './queue-verdict.ts';
 import type { OverloadVerdict, OverloadCause } from './overload.ts';
@@ -24,15 +24,17 @@ export type AdmissionRequest = {
 
 /** Decides whether a request may enter the queue. A rejection says why, and when to try again. */
 export type AdmissionController = {
-  /** Throws an ApiError while this process is overloaded. Called before a request's body is read. */
-  checkOverload(): void;
-  /** Throws an ApiError. Makes no round trip, and counts nothing: the quota of the key is checked after it. */
-  admit(request: AdmissionRequest): QueueStanding;
+  /** Refuses while this process is overloaded. Called before a request's body is read. */
+  checkOverload(): Refused | undefined;
+  /** Makes no round trip, and counts nothing: the quota of the key is checked after it. */
+  admit(request: AdmissionRequest): Admitted | Refused;
   /** From here on the request counts as one that waits in the queue. */
   track(standing: QueueStanding): Ticket;
-  /** Throws an ApiError when Redis is above its soft memory limit. */
-  checkMemory(): Promise<void>;
+  /** Refuses while Redis is above its soft memory limit. */
+  checkMemory(): Promise<Refused | undefined>;
 };
+
+export type Admitted = { kind: 'admitted'; standing: QueueStanding };
 
 /** What the controller learns of a request that it admitted. */
 export type Ticket = {
@@ -68,21 +70,23 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
     now = Date.now,
   } = deps;
 
-  function checkOverload(): void {
+  function checkOverload(): Refused | undefined {
     const verdict = overloadMonitor.judge();
-    if (verdict.kind === 'admitted') return;
+    if (verdict.kind === 'admitted') return undefined;
     onShed(`ingress_${verdict.reason}`);
-    throw overloaded(verdict);
+    return overloaded(verdict);
   }
 
   return {
     checkOverload,
 
     admit({ keyId, model, priority, bytes, isBackground, deadlineAt }) {
-      checkOverload();
+      const overload = checkOverload();
+      if (overload) return overload;
       const resolved = priorityPolicy.resolve(keyId, priority);
-      if (resolved.kind === 'too_high')
-        throw apiError('priority_not_allowed', { highest: resolved.highest });
+      if (resolved.kind === 'too_high') {
+        return refuse('priority_not_allowed', { highest: resolved.highest });
+      }
       const standing = { ...resolved.scheduling, key: keyId ?? '', bytes };
       const load = meter.read();
       // The load is unknown until the queue has been read once; Redis then decides by its own limits.
@@ -91,10 +95,10 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
         const verdict = judgeQueue(load, limits, asked, now());
         if (verdict.kind === 'shed') {
           onShed(verdict.reason);
-          throw queueRefusal(verdict);
+          return refuseShed(verdict);
         }
       }
-      return standing;
+      return { kind: 'admitted', standing };
     },
 
     track: (standing) => ({
@@ -105,15 +109,15 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
 
     async checkMemory() {
       const room = memory.hasRoom();
-      if (room === true || (await room)) return;
+      if (room === true || (await room)) return undefined;
       onShed('memory');
-      throw apiError('queue_full', { reason: 'memory' });
+      return refuse('queue_full', { reason: 'memory' });
     },
   };
 }
 
 const overloaded = ({ reason, retryAfterMs }: Extract<OverloadVerdict, { kind: 'shed' }>) =>
-  apiError('ingress_overloaded', {
+  refuse('ingress_overloaded', {
     cause: overloadMessages[reason],
     retryAfter: Math.ceil(retryAfterMs / 1000),
   });
@@ -125,7 +129,7 @@ export const overloadMessages: Readonly<Record<OverloadCause, string>> = {
   resident_memory: 'its memory is nearly full',
 };
 
-function queueRefusal(verdict: Extract<QueueVerdict, { kind: 'shed' }>): ApiError {
+function refuseShed(verdict: Extract<QueueVerdict, { kind: 'shed' }>): Refused {
   const { reason, own, retryAfterMs, expectedWaitMs } = verdict;
   const details = {
     own,
@@ -138,12 +142,12 @@ function queueRefusal(verdict: Extract<QueueVerdict, { kind: 'shed' }>): ApiErro
   switch (reason) {
     case 'jobs':
     case 'bytes':
-      return apiError('queue_full', { reason, ...details });
+      return refuse('queue_full', { reason, ...details });
     case 'share':
-      return apiError('queue_share_exceeded', details);
+      return refuse('queue_share_exceeded', details);
     case 'wait':
-      return apiError('queue_wait_too_long', details);
+      return refuse('queue_wait_too_long', details);
     case 'deadline':
-      return apiError('deadline_unreachable', details);
+      return refuse('deadline_unreachable', details);
   }
 }

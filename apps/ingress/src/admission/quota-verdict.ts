@@ -4,15 +4,15 @@ import type { Charge, Taken } from '@millrace/shared/store/quota/port';
 /** Which limit of a key a request exceeds. */
 export type LimitKind = 'requests' | 'tokens' | 'concurrent';
 
-export type LimitVerdict =
-  | { kind: 'admitted'; headers: Record<string, string> }
-  | {
-      kind: 'limited';
-      by: LimitKind;
-      message: string;
-      retryAfterMs: number;
-      headers: Record<string, string>;
-    };
+export type Limited = {
+  kind: 'limited';
+  by: LimitKind;
+  message: string;
+  retryAfterMs: number;
+  headers: Record<string, string>;
+};
+
+export type LimitVerdict = { kind: 'admitted'; headers: Record<string, string> } | Limited;
 
 /** Turns the answer of the windows into a verdict, with the message and the headers for the client. */
 export function judgeRates(keyId: string, charges: readonly Charge[], taken: Taken): LimitVerdict {
@@ -44,7 +44,7 @@ export const tooManyConcurrent = (
   keyId: string,
   limit: number,
   headers: Record<string, string>,
-): LimitVerdict => ({
+): Limited => ({
   kind: 'limited',
   by: 'concurrent',
   message: `Rate limit reached for key '${keyId}' on concurrent requests: ${limit} are under way. Please try again when one of them has ended.`,

@@ -1,16 +1,18 @@
 import type { KeyConfig } from '@millrace/shared/config';
-import type { RequestMeta } from '@millrace/shared/domain/request';
+import type { Account, RequestMeta } from '@millrace/shared/domain/request';
 import type { LeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
 import { charged, chargesOf, keyAccount } from '@millrace/shared/store/quota/port';
 import type { Taken, Windows } from '@millrace/shared/store/quota/port';
 import { judgeRates, rememberedHeaders, tooManyConcurrent } from './quota-verdict.ts';
-import type { LimitVerdict } from './quota-verdict.ts';
-import { apiError } from '../errors.ts';
-import type { Refusal } from '../observe/refusals.ts';
-import type { Prepared } from '../exchange/prepare.ts';
+import type { Limited } from './quota-verdict.ts';
+import { refuse } from '../errors.ts';
+import type { Refused } from '../errors.ts';
 
 /** What a key was charged for one request. */
 export type Charge = {
+  kind: 'charged';
+  /** For the request's job: what the worker is to settle. */
+  account: Account | undefined;
   /** Of the request's answer. */
   headers: Record<string, string>;
   /** The request was not made: gives everything back to the key. */
@@ -19,17 +21,21 @@ export type Charge = {
 
 type Owner = Pick<RequestMeta, 'id' | 'keyId'>;
 
+export type ChargedRequest = Owner & {
+  /** Of the request: the estimate of its tokens comes from it. */
+  body: string;
+  /** The request ends with its client, which is connected here. */
+  attached: boolean;
+};
+
 /**
  * The limits of keys, counted over all ingresses. An admitted request counts as concurrent until its end:
  * the end of the response if the request ends with its client, else the terminal entry. Tokens are
  * charged by an estimate; the worker that ends the request settles them.
  */
 export type KeyLimits = {
-  /**
-   * Charges the key for a request, and writes into its job what the worker is to settle.
-   * `attached`: the request ends with its client, which is connected here. Throws an ApiError (429).
-   */
-  admit(prepared: Prepared, attached: boolean): Promise<Charge>;
+  /** Charges the key for a request. */
+  charge(request: ChargedRequest): Promise<Charge | Refused>;
   /** The request has ended, or was not made. Idempotent. */
   ended(request: Owner): void;
   /** The reader disconnected, and the request runs on. */
@@ -40,7 +46,6 @@ export type KeyLimitsOptions = {
   keys: readonly Pick<KeyConfig, 'id' | 'limits'>[] | undefined;
   windows: Windows;
   keeper: Pick<LeaseKeeper, 'take' | 'release' | 'letGo'>;
-  refused(refusal: Refusal): void;
   onError(error: unknown): void;
 };
 
@@ -50,7 +55,6 @@ export function createKeyLimits({
   keys = [],
   windows,
   keeper,
-  refused,
   onError,
 }: KeyLimitsOptions): KeyLimits {
   const limitsOf = new Map<string | undefined, Limits>(
@@ -63,57 +67,47 @@ export function createKeyLimits({
   async function lease(
     keyId: string,
     limits: Limits,
-    { meta, submission }: Prepared,
-    attached: boolean,
-  ): Promise<void> {
+    { id, body, attached }: ChargedRequest,
+  ): Promise<Refused | undefined> {
     const { concurrent } = limits;
-    if (concurrent === undefined) return;
-    const taken = await keeper.take(keyAccount(keyId), meta.id, concurrent, attached);
-    if (taken === 'yes') return;
+    if (concurrent === undefined) return undefined;
+    const taken = await keeper.take(keyAccount(keyId), id, concurrent, attached);
+    if (taken === 'yes') return undefined;
     const known = last.get(keyId);
     const headers = rememberedHeaders(
-      chargesOf(limits, submission.body),
+      chargesOf(limits, body),
       known && { taken: known.taken, agoMs: performance.now() - known.at },
     );
-    throw refuse(keyId, tooManyConcurrent(keyId, concurrent, headers));
+    return rateLimited(tooManyConcurrent(keyId, concurrent, headers));
   }
 
-  async function charge(
+  async function chargeRates(
     keyId: string,
     limits: Limits,
-    { meta, job, submission }: Prepared,
-  ): Promise<Charge> {
-    const charges = chargesOf(limits, submission.body);
+    { id, body }: ChargedRequest,
+  ): Promise<Charge | Refused> {
+    const charges = chargesOf(limits, body);
     const tokens = charges.find(({ name }) => name === 'tokens');
     const leased = limits.concurrent !== undefined;
+    const end = () => ended({ id, keyId });
     if (charges.length === 0) {
-      job.account = { keyId, leased };
-      return { headers: {}, refund: () => ended(meta) };
+      return { kind: 'charged', account: { keyId, leased }, headers: {}, refund: end };
     }
     const taken = await windows.take(keyAccount(keyId), charges);
     last.set(keyId, { taken, at: performance.now() });
     const verdict = judgeRates(keyId, charges, taken);
-    if (taken.kind === 'no' || verdict.kind === 'limited') throw refuse(keyId, verdict);
-    job.account = {
-      keyId,
-      leased,
-      tokens: tokens && { charged: charged(tokens), slot: taken.slot },
-    };
-    const { slot } = taken;
+    if (verdict.kind === 'limited') return rateLimited(verdict);
+    const slot = taken.kind === 'yes' ? taken.slot : 0;
     return {
+      kind: 'charged',
+      account: { keyId, leased, tokens: tokens && { charged: charged(tokens), slot } },
       headers: verdict.headers,
       refund() {
-        ended(meta);
+        end();
         const back = charges.map((one) => ({ name: one.name, amount: -charged(one), slot }));
         windows.correct(keyAccount(keyId), back).catch(onError);
       },
     };
-  }
-
-  function refuse(keyId: string, verdict: LimitVerdict): Error {
-    if (verdict.kind === 'admitted') return new Error('admitted, and refused');
-    refused({ reason: verdict.by, keyId });
-    return Object.assign(rateLimited(verdict), { counted: true });
   }
 
   function ended({ id, keyId }: Owner): void {
@@ -122,16 +116,18 @@ export function createKeyLimits({
   }
 
   return {
-    async admit(prepared, attached) {
-      const { id, keyId } = prepared.meta;
+    async charge(request) {
+      const { keyId } = request;
       const limits = limitsOf.get(keyId);
       if (keyId === undefined || !limits) return uncharged;
-      await lease(keyId, limits, prepared, attached);
+      const refusal = await lease(keyId, limits, request);
+      if (refusal) return refusal;
+      let verdict: Charge | Refused | undefined;
       try {
-        return await charge(keyId, limits, prepared);
-      } catch (error) {
-        ended({ id, keyId });
-        throw error;
+        verdict = await chargeRates(keyId, limits, request);
+        return verdict;
+      } finally {
+        if (verdict?.kind !== 'charged') ended(request);
       }
     },
     ended,
@@ -139,16 +135,12 @@ export function createKeyLimits({
   };
 }
 
-const uncharged: Charge = { headers: {}, refund() {} };
+const uncharged: Charge = { kind: 'charged', account: undefined, headers: {}, refund() {} };
 
-function rateLimited({
-  by,
-  message,
-  retryAfterMs,
-  headers,
-}: Extract<LimitVerdict, { kind: 'limited' }>): Error {
-  return apiError('rate_limit_exceeded', {
+function rateLimited({ by, message, retryAfterMs, headers }: Limited): Refused {
+  return refuse('rate_limit_exceeded', {
     message,
+    countAs: by,
     type: by === 'tokens' ? 'tokens' : 'requests',
     retryAfter: Math.ceil(retryAfterMs / 1000),
     headers: { ...headers, 'retry-after-ms': String(Math.ceil(retryAfterMs)) },

@@ -4,8 +4,9 @@ import { parseDuration } from '@millrace/shared/config';
 import { continuations, priorities } from '@millrace/shared/domain/request';
 import type { Continuation, Priority } from '@millrace/shared/domain/request';
 import { readIdempotency } from '../exchange/idempotency.ts';
+import type { Refused } from '../errors.ts';
 import type { Idempotency } from '../exchange/idempotency.ts';
-import { apiError } from '../errors.ts';
+import { apiError, errorOf } from '../api-error.ts';
 
 /** `x-millrace-on-disconnect`: what a client's leaving means for its request. */
 export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep' {
@@ -52,8 +53,8 @@ export function continuationOf(value: unknown, param: string): Continuation | un
 }
 
 /**
- * `Idempotency-Key`. Throws an ApiError on what is no key, and on two of them: Node would join them
- * to one that nobody has sent.
+ * `Idempotency-Key`. Throws an ApiError on an invalid key, and on two of them: Node would join them to one that the
+ * client has not sent.
  */
 export function readIdempotencyKey(
   request: Pick<IncomingMessage, 'headers' | 'headersDistinct'>,
@@ -61,7 +62,15 @@ export function readIdempotencyKey(
 ): Idempotency | undefined {
   if (request.headers['idempotency-key'] === undefined) return undefined;
   const [key, ...others] = request.headersDistinct['idempotency-key'] ?? [];
-  return readIdempotency(others.length === 0 ? decodeHeader(key) : null, asked);
+  return checkIdempotency(readIdempotency(others.length === 0 ? decodeHeader(key) : null, asked));
+}
+
+/** Throws the ApiError of a refusal. */
+export function checkIdempotency(
+  verdict: Idempotency | Refused | undefined,
+): Idempotency | undefined {
+  if (verdict?.kind === 'refused') throw errorOf(verdict);
+  return verdict;
 }
 
 /** Node reads the bytes of a header as Latin-1; null where they are no UTF-8. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { mayUse } from '../auth/api-keys.ts';
 import type { Services } from '../services.ts';
-import { apiError } from '../errors.ts';
+import { apiError } from '../api-error.ts';
 
 /** The aliases that a key may use, as OpenAI lists models. */
 export function modelRoutes(app: FastifyInstance, { config }: Services): void {

@@ -1,21 +1,27 @@
 import type { FastifyRequest } from 'fastify';
-import type { Credentials, Principal, RefusalReason } from './api-keys.ts';
+import type { Config } from '@millrace/shared/config';
+import type { Credentials, KeyVerifier, Principal, RefusalReason } from './api-keys.ts';
 import { createOriginCheck, isCrossSiteWrite } from './origins.ts';
 import { createReadTokens } from './read-tokens.ts';
-import type { Services } from '../services.ts';
-import { isAdmin } from '../api/admin/routes.ts';
+import { isAdmin } from './admin.ts';
 import { addressOf, browserRequestOf, peerOf } from './client.ts';
-import { apiError } from '../errors.ts';
-import type { ApiError } from '../errors.ts';
+import { refuse } from '../errors.ts';
+import type { Refused } from '../errors.ts';
 
 export type Authenticator = {
-  /**
-   * The principal of a request. Undefined for a page that opens a WebSocket without a key: it cannot set
-   * headers, and sends its key in the first message. Throws an ApiError if the request is not allowed.
-   */
-  authenticate(request: FastifyRequest): Principal | undefined;
-  /** As `authenticate`, with the key that such a page sent. */
-  verifyKey(request: FastifyRequest, key: string): Principal;
+  authenticate(request: FastifyRequest): AuthVerdict;
+  /** As `authenticate`, with the key that a page sent in the first message of its WebSocket. */
+  verifyKey(request: FastifyRequest, key: string): Authenticated | Refused;
+};
+
+export type Authenticated = { kind: 'admitted'; principal: Principal };
+
+/** `awaits_key`: a page opens a WebSocket without a key. It cannot set headers, and sends its key in the first message. */
+export type AuthVerdict = Authenticated | { kind: 'awaits_key' } | Refused;
+
+export type AuthDeps = {
+  config: Pick<Config, 'keys' | 'admin'> & { listen: Pick<Config['listen'], 'cors'> };
+  verifyKey: KeyVerifier;
 };
 
 /** The only route that waits for a key. */
@@ -27,21 +33,16 @@ export const eventsPath = '/v1/jobs/:id/events';
 /** Sees every request and can make none: a model is used with a key, which is charged for it. */
 const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
 
-/**
- * Takes the credentials out of HTTP requests, checks them, and counts rejections. `isProxy`: whether an
- * address is that of a trusted proxy.
- */
+/** Takes the credentials out of HTTP requests and checks them. `isProxy`: whether an address is that of a trusted proxy. */
 export function createAuthenticator(
-  { config, verifyKey, refused }: Services,
+  { config, verifyKey }: AuthDeps,
   isProxy: (address: string) => boolean,
 ): Authenticator {
   const mayOpenSocket = createOriginCheck(config.listen.cors.origins);
   const readTokens = createReadTokens(config.keys ?? []);
 
-  function refuse(request: FastifyRequest, reason: RefusalReason, keyId?: string): ApiError {
-    refused({ reason, keyId, address: addressOf(request) });
-    return Object.assign(toError(reason, config.keys !== undefined), { counted: true });
-  }
+  const refused = (reason: RefusalReason, keyId?: string): Refused =>
+    refusedFor(reason, keyId, config.keys !== undefined);
 
   function credentialsOf(request: FastifyRequest): Credentials {
     const { authorization, 'x-api-key': apiKey } = request.headers;
@@ -60,7 +61,7 @@ export function createAuthenticator(
   }
 
   /** Undefined for a request without a read token. */
-  function authenticateByToken(request: FastifyRequest): Principal | undefined {
+  function authenticateByToken(request: FastifyRequest): Authenticated | Refused | undefined {
     const { authorization, 'x-api-key': apiKey } = request.headers;
     const { token } = request.query as { token?: unknown };
     const isAsked = request.routeOptions.url === eventsPath && token !== undefined && config.keys;
@@ -70,11 +71,10 @@ export function createAuthenticator(
       address: addressOf(request),
       now: Date.now(),
     });
-    if (typeof verdict !== 'string') return verdict;
-    if (verdict === 'address') throw refuse(request, 'address');
-    refused({ reason: 'read_token', address: addressOf(request) });
+    if (typeof verdict !== 'string') return { kind: 'admitted', principal: verdict };
+    if (verdict === 'address') return refused('address');
     const problem = verdict === 'expired' ? 'token_expired' : 'token_invalid';
-    throw Object.assign(apiError('invalid_api_key', { problem }), { counted: true });
+    return refuse('invalid_api_key', { problem, countAs: 'read_token' });
   }
 
   return {
@@ -84,18 +84,18 @@ export function createAuthenticator(
       const { authorization, origin, host } = request.headers;
       if (config.admin && isAdmin(authorization, config.admin)) {
         // A browser that knows the password sends it with the requests of any page.
-        if (isCrossSite(request)) throw refuse(request, 'foreign_page');
-        return adminPrincipal;
+        if (isCrossSite(request)) return refused('foreign_page');
+        return { kind: 'admitted', principal: adminPrincipal };
       }
       // Without keys the verifier itself checks the origin.
       if (request.ws && config.keys && !mayOpenSocket(origin, host)) {
-        throw refuse(request, 'foreign_page');
+        return refused('foreign_page');
       }
       const verdict = verifyKey(credentialsOf(request));
-      if (verdict.kind === 'admitted') return verdict.principal;
+      if (verdict.kind === 'admitted') return verdict;
       const isPage = request.ws && request.routeOptions.url === socketPath && origin !== undefined;
-      if (verdict.reason === 'no_key' && isPage) return undefined;
-      throw refuse(request, verdict.reason, verdict.keyId);
+      if (verdict.reason === 'no_key' && isPage) return { kind: 'awaits_key' };
+      return refused(verdict.reason, verdict.keyId);
     },
     verifyKey(request, key) {
       const verdict = verifyKey({
@@ -103,27 +103,27 @@ export function createAuthenticator(
         authorization: undefined,
         apiKey: key,
       });
-      if (verdict.kind === 'admitted') return verdict.principal;
-      throw refuse(request, verdict.reason, verdict.keyId);
+      return verdict.kind === 'admitted' ? verdict : refused(verdict.reason, verdict.keyId);
     },
   };
 }
 
-function toError(reason: RefusalReason, hasKeys: boolean): ApiError {
-  const local = { because: 'No keys are configured', section: 'keys' };
+function refusedFor(reason: RefusalReason, keyId: string | undefined, hasKeys: boolean): Refused {
+  const count = { countAs: reason, keyId };
+  const local = { because: 'No keys are configured', section: 'keys', ...count };
   switch (reason) {
     case 'no_key':
-      return apiError('invalid_api_key', { problem: 'missing' });
+      return refuse('invalid_api_key', { problem: 'missing', ...count });
     case 'unknown_key':
-      return apiError('invalid_api_key', { problem: 'incorrect' });
+      return refuse('invalid_api_key', { problem: 'incorrect', ...count });
     case 'address':
-      return apiError('address_not_allowed');
+      return refuse('address_not_allowed', count);
     case 'foreign_page':
       return hasKeys
-        ? apiError('foreign_page', { of: 'api' })
-        : apiError('foreign_page', { of: 'local', ...local });
+        ? refuse('foreign_page', { of: 'api', ...count })
+        : refuse('foreign_page', { of: 'local', ...local });
     case 'untrusted_proxy':
     case 'loopback_only':
-      return apiError(reason, local);
+      return refuse(reason, local);
   }
 }

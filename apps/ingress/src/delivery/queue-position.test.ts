@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { JobEvent } from './encode.ts';
 import { createQueuePositions } from './queue-position.ts';
+import type { QueuePosition } from './queue-position.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -27,7 +27,8 @@ function makeRoom() {
   });
   const watch = (id: string) => {
     const reported: unknown[] = [];
-    const report = ({ event, data }: JobEvent) => reported.push([event, JSON.parse(data)]);
+    const report = ({ position, waitMs }: QueuePosition) =>
+      reported.push(['queued', { position, estimated_wait_ms: waitMs }]);
     return { reported, positionWatch: room.watch(id, report) };
   };
   return { places, looks, watch, setRate: (next: number | undefined) => (rate = next) };

@@ -1,5 +1,4 @@
 import type { JobQueue } from '@millrace/shared/store/queue/port';
-import type { JobEvent } from './encode.ts';
 
 /**
  * Sends the queue position to native readers of waiting requests, and again after each noticeable change.
@@ -7,12 +6,15 @@ import type { JobEvent } from './encode.ts';
  */
 export type QueuePositions = {
   /** Reports at once if the request waits. Ends by itself when the request waits no more. */
-  watch(id: string, report: (event: JobEvent) => void): PositionWatch;
+  watch(id: string, report: (position: QueuePosition) => void): PositionWatch;
   /** Milliseconds that a job at this position waits; undefined while unknown. */
   estimate(position: number): number | undefined;
   readonly watchers: number;
   stop(): void;
 };
+
+/** `position`: how many jobs wait before this one. `waitMs`: undefined while unknown. */
+export type QueuePosition = { position: number; waitMs: number | undefined };
 
 export type PositionWatch = {
   /** Resolves after the first report, or when there will be none. Never rejects. */
@@ -31,7 +33,7 @@ export type QueuePositionsDeps = {
 
 type Watcher = {
   id: string;
-  report: (event: JobEvent) => void;
+  report: (position: QueuePosition) => void;
   at: number | undefined;
   waitMs: number | undefined;
 };
@@ -65,10 +67,7 @@ export function createQueuePositions(deps: QueuePositionsDeps): QueuePositions {
     if (!isNoticeable(watcher, position, waitMs)) return;
     watcher.at = position;
     watcher.waitMs = waitMs;
-    watcher.report({
-      event: 'queued',
-      data: JSON.stringify({ position, estimated_wait_ms: waitMs }),
-    });
+    watcher.report({ position, waitMs });
   }
 
   /** Until a worker takes the job itself. */

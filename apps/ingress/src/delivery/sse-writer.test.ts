@@ -39,7 +39,7 @@ async function open(): Promise<{
     limits: { readerBufferBytes: 64 * 1024, readerStallMs: 60_000 },
     keepAlive,
     onDrain: () => {},
-    stalled: 'data: stalled\n\n',
+    stalled: () => 'data: stalled\n\n',
   });
   return { connection, response, incoming, leave: () => outgoing.destroy() };
 }

@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http';
-import { sseKeepAlive } from './encode.ts';
 import { createWriteQueue } from './write-queue.ts';
 
 /** Writes an event stream to one response, with a bound on the buffered bytes. */
@@ -25,7 +24,7 @@ export type SseWriterOptions = {
   keepAlive: KeepAlive;
   onDrain(): void;
   /** The error event that ends the stream if the reader takes nothing for too long. */
-  stalled: string;
+  stalled(): string;
 };
 
 export const sseHeaders = {
@@ -34,6 +33,14 @@ export const sseHeaders = {
   // Asks nginx and its kin not to buffer.
   'x-accel-buffering': 'no',
 };
+
+/**
+ * A comment on a line of its own, without a blank line behind it: a blank line ends an event, and
+ * openai-python takes one for an event with empty data, which it cannot parse, once it was sent an id.
+ */
+export const sseComment = (text: string): string => `: ${text}\n`;
+
+const sseKeepAlive = sseComment('keep-alive');
 
 /** Bytes passed to the socket at a time: each chunk that leaves shows that the reader still takes something. */
 const chunkBytes = 32 * 1024;
@@ -94,7 +101,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
   });
 
   function endStalled(): void {
-    if (waiting.bytes === 0 && !response.writableEnded) response.end(stalled);
+    if (waiting.bytes === 0 && !response.writableEnded) response.end(stalled());
     // A reader that took nothing for so long will not take the rest now.
     response.destroy();
   }

@@ -1,9 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
-import type { Services } from '../services.ts';
 
 /** Answers up to this many bytes fit into the buffers of the operating system, and are not watched. */
 const smallBytes = 16 * 1024;
+
+/** Where a drain finds the answers that wait for their readers. */
+type WatchedConnections = {
+  add(cut: () => void, onDrain: undefined, held: () => number): { remove(): void };
+};
 
 /**
  * For answers that are sent as a whole: counts the bytes that wait for their readers like those of streams,
@@ -11,7 +15,7 @@ const smallBytes = 16 * 1024;
  */
 export function watchWholeAnswers(
   app: FastifyInstance,
-  { connections, config }: Pick<Services, 'connections' | 'config'>,
+  { connections, readerStallMs }: { connections: WatchedConnections; readerStallMs: number },
 ): void {
   app.addHook('onSend', (_request, reply, payload, done) => {
     const response = reply.raw;
@@ -19,7 +23,7 @@ export function watchWholeAnswers(
     if (isLarge && !response.destroyed) {
       const held = () => response.writableLength;
       const connection = connections.add(() => void response.destroy(), undefined, held);
-      endWhenStalled(response, config.limits.readerStallMs);
+      endWhenStalled(response, readerStallMs);
       response.once('close', () => connection.remove());
     }
     done(null, payload);

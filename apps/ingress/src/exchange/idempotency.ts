@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { apiError } from '../errors.ts';
+import { refuse } from '../errors.ts';
+import type { Refused } from '../errors.ts';
 
 /** What a request is to be known by, so that it is made once. */
 export type Idempotency = {
+  kind: 'idempotent';
   /** The Idempotency-Key, as sent. */
   key: string;
   /** Of the bytes that were sent, and where to. */
@@ -13,19 +15,19 @@ export type Idempotency = {
 const longestKey = 255;
 
 /**
- * The Idempotency-Key of a call, with the fingerprint of what it asks for; undefined where none was
- * sent. Throws a 400 on one that is empty, too long, has control characters, or is no Unicode text.
+ * The Idempotency-Key of a call, with the fingerprint of the request; undefined where none was sent. Refuses a key
+ * that is empty, too long, has control characters, or is no Unicode text.
  */
 export function readIdempotency(
   value: unknown,
   asked: { route: string; text: string },
   param = 'Idempotency-Key',
-): Idempotency | undefined {
+): Idempotency | Refused | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== 'string' || !isKey(value)) {
-    throw apiError('invalid_idempotency_key', { param, maxBytes: longestKey });
+    return refuse('invalid_idempotency_key', { param, maxBytes: longestKey });
   }
-  return { key: value, fingerprint: sha256(`${asked.route}\n${asked.text}`) };
+  return { kind: 'idempotent', key: value, fingerprint: sha256(`${asked.route}\n${asked.text}`) };
 }
 
 // Half a surrogate pair has no bytes of its own: two keys would have one hash.

@@ -6,17 +6,19 @@ import type {
   Priority,
   ReaderKind,
   RequestMeta,
-  QueueStanding,
   Target,
 } from '@millrace/shared/domain/request';
+import type { QueuedJob } from '@millrace/shared/store/submit/port';
 import type { Once } from '@millrace/shared/store/stream-log/port';
 import { mayUse } from '../auth/api-keys.ts';
 import type { Principal } from '../auth/api-keys.ts';
 import type { AdmissionController } from '../admission/controller.ts';
-import { apiError } from '../errors.ts';
+import { refuse } from '../errors.ts';
+import type { Refused } from '../errors.ts';
 import { placeOf } from './idempotency.ts';
 import type { Idempotency } from './idempotency.ts';
 
+/** What a client asks for: the same for every API and transport. */
 export type Submission = {
   principal: Principal;
   endpoint: Endpoint;
@@ -26,49 +28,56 @@ export type Submission = {
   stream: boolean;
   includeUsage: boolean;
   reader: ReaderKind;
-  /** Lives by its readers: their leaving cancels it. */
+  /** Its client's leaving cancels it. */
   attached: boolean;
-  /** This ingress reads it from the start. */
+  /** Its client reads it from the start, at this ingress. */
   read: boolean;
   /** Milliseconds since the epoch. */
-  deadlineAt?: number;
-  /** As asked for; absent: the key's own. */
+  deadlineAt?: number | undefined;
+  /** Undefined: the priority of the key. */
   priority?: Priority | undefined;
   continuation?: JobData['continuation'];
   metadata?: unknown;
-  traceparent?: string;
-  /** Made once, however often it is asked for. */
+  traceparent?: string | undefined;
+  /** Repeated calls with the same key create one request. */
   idempotency?: Idempotency | undefined;
 };
 
+/** A request that admission has let in; nothing of it is in Redis, and nothing changes it any more. */
 export type Prepared = {
-  meta: RequestMeta;
-  job: JobData & { standing: QueueStanding };
-  submission: Submission;
-  once: Once | undefined;
+  readonly kind: 'prepared';
+  readonly meta: Readonly<RequestMeta>;
+  readonly job: Readonly<QueuedJob>;
+  readonly body: string;
+  /** The inbox of this ingress, if the client reads the answer here. */
+  readonly inbox: string | undefined;
+  readonly once: Once | undefined;
 };
 
 export type PrepareDeps = {
   config: Pick<Config, 'models' | 'shards'>;
   admission: Pick<AdmissionController, 'admit'>;
-  /** This ingress, as one who reads. */
+  /** The name of this ingress' inbox. */
   inbox: string;
-  now(): number;
+  now?(): number;
 };
 
-/** Makes of what is asked for the request as it will be: its id, its shard, its targets, its place in the queue. */
-export function createPreparer({ config, admission, inbox, now }: PrepareDeps) {
+export type Prepare = (submission: Submission) => Prepared | Refused;
+
+/** Gives a submission its id, its shard, its targets and its standing in the queue. */
+export function createPreparer(deps: PrepareDeps): Prepare {
+  const { config, admission, inbox, now = Date.now } = deps;
   let counter = 0;
 
-  return function prepare(submission: Submission): Prepared {
+  return (submission) => {
     const model = config.models[submission.model];
     if (!model || !mayUse(submission.principal, submission.model)) {
-      throw apiError('model_not_found', { model: submission.model });
+      return refuse('model_not_found', { model: submission.model });
     }
     const createdAt = now();
     const { endpoint, stream, reader, attached, deadlineAt, traceparent, idempotency } = submission;
     const { keyId } = submission.principal;
-    const standing = admission.admit({
+    const admitted = admission.admit({
       keyId,
       model: submission.model,
       priority: submission.priority,
@@ -76,6 +85,7 @@ export function createPreparer({ config, admission, inbox, now }: PrepareDeps) {
       isBackground: !submission.read,
       deadlineAt,
     });
+    if (admitted.kind === 'refused') return admitted;
     const place = idempotency && placeOf(keyId, idempotency.key, config.shards);
     const shard = place ? place.shard : counter++ % config.shards;
     const meta: RequestMeta = {
@@ -91,18 +101,18 @@ export function createPreparer({ config, admission, inbox, now }: PrepareDeps) {
       deadlineAt,
       metadata: submission.metadata,
     };
-    // Each once: the ladder tells targets apart by what they are.
+    // Each target once: the worker tells them apart by provider and model.
     const targets = model.targets
       .map((target) => ({ provider: target.provider, model: target.model }))
       .filter((one, i, all) => all.findIndex((other) => isSameTarget(one, other)) === i);
-    const job: Prepared['job'] = {
+    const job: QueuedJob = {
       model: submission.model,
       endpoint,
       stream,
       reader,
       attached,
       targets,
-      standing,
+      standing: admitted.standing,
       createdAt,
       deadlineAt,
       traceparent,
@@ -113,7 +123,8 @@ export function createPreparer({ config, admission, inbox, now }: PrepareDeps) {
       fingerprint: idempotency.fingerprint,
       caller: { token: meta.id, inbox: attached ? inbox : undefined },
     };
-    return { meta, job, submission, once };
+    const read = submission.read ? inbox : undefined;
+    return { kind: 'prepared', meta, job, body: submission.body, inbox: read, once };
   };
 }
 

@@ -1,8 +1,8 @@
 import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
 import { createMemoryLog } from '@millrace/shared/store/stream-log/memory-log';
-import { expect, test, vi } from 'vitest';
-import { ApiError } from '../errors.ts';
-import type { Submission } from './prepare.ts';
+import { beforeEach, expect, test, vi } from 'vitest';
+import { createPreparer } from './prepare.ts';
+import type { Prepared, Submission } from './prepare.ts';
 import { createSubmitter } from './submit.ts';
 import type { SubmitDeps } from './submit.ts';
 
@@ -19,8 +19,23 @@ const submission: Submission = {
   reader: 'plain',
   attached: true,
   read: true,
-  idempotency: { key: 'once', fingerprint: 'f' },
+  idempotency: { kind: 'idempotent', key: 'once', fingerprint: 'f' },
 };
+
+const prepare = (): Prepared => {
+  const config = { models: { m: { targets: [] } }, shards: 1 } as unknown as PrepareConfig;
+  const admission = { admit: () => ({ kind: 'admitted' as const, standing }) };
+  return createPreparer({ config, admission, inbox: 'in-1' })(submission) as Prepared;
+};
+
+type PrepareConfig = Parameters<typeof createPreparer>[0]['config'];
+
+const isWanted = () => true;
+
+let errors: unknown[] = [];
+beforeEach(() => {
+  errors = [];
+});
 
 /** Over a log in memory. */
 function depsFor(
@@ -29,24 +44,19 @@ function depsFor(
   passed: string[] = [],
 ): SubmitDeps {
   return {
-    config: { models: { m: { targets: [] } }, shards: 1 } as unknown as SubmitDeps['config'],
     submit,
     log,
     queue: { remove: async () => false },
     admission: {
-      admit: () => standing,
       track: () => ({
         sending: () => passed.push('sending'),
         queued: () => passed.push('queued'),
         withdrawn: () => passed.push('withdrawn'),
       }),
-      checkMemory: async () => {},
+      checkMemory: async () => undefined,
     },
-    inbox: 'in-1',
     whenReady: async () => {},
-    onError: (error) => {
-      throw error;
-    },
+    onError: (error) => void errors.push(error),
   };
 }
 
@@ -54,8 +64,8 @@ test('the submitter reports a request as under way before Redis has it, and as a
   const { log, submit } = createMemoryLog();
   const passed: string[] = [];
   const deps = depsFor(log, (...args) => (passed.push('submit'), submit(...args)), passed);
-  const { prepare, send } = createSubmitter(deps);
-  await send(prepare(submission));
+  const { create } = createSubmitter(deps);
+  expect(await create(prepare(), undefined, isWanted)).toEqual({ kind: 'created' });
   expect(passed).toEqual(['sending', 'submit', 'queued']);
 });
 
@@ -64,11 +74,13 @@ test('a caller that joined a request which could not be queued gets an error, an
   // It comes through, and its answer is lost.
   const deps = depsFor(log, async (request) => {
     await submit(request);
-    throw busy;
+    throw broken;
   });
-  const { prepare, send } = createSubmitter(deps);
-  const first = prepare(submission);
-  await expect(send(first)).rejects.toBe(busy);
+  const { create } = createSubmitter(deps);
+  const first = prepare();
+  const unknown = { kind: 'unknown', refused: { code: 'internal_error' } };
+  expect(await create(first, undefined, isWanted)).toMatchObject(unknown);
+  expect(errors).toEqual([broken]);
   const linesOf = async () => (await log.read(first.meta.id, logStart, 1000))?.lines ?? [];
   await vi.waitFor(async () => expect(await linesOf()).toHaveLength(1));
   const [last] = await linesOf();
@@ -77,12 +89,7 @@ test('a caller that joined a request which could not be queued gets an error, an
     data: { error: { code: 'queue_unavailable' }, httpStatus: 503 },
   });
   // The key is free: the next call makes a request of its own.
-  await expect(send(prepare(submission))).rejects.toBe(busy);
+  expect(await create(prepare(), undefined, isWanted)).toMatchObject(unknown);
 });
 
-const busy = new ApiError(503, {
-  message: 'The queue is busy.',
-  type: 'server_error',
-  param: null,
-  code: 'queue_full',
-});
+const broken = new Error('broken');

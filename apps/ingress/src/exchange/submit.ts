@@ -6,35 +6,40 @@ import type {
   FinishOptions,
   StreamLog,
 } from '@millrace/shared/store/stream-log/port';
+import type { Account } from '@millrace/shared/domain/request';
+import { StoreSilent } from '@millrace/shared/store/outage';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
 import { retryRefused } from '@millrace/shared/store/retry-refused';
 import type { Submit, SubmitOutcome } from '@millrace/shared/store/submit/port';
 import type { AdmissionController } from '../admission/controller.ts';
-import { apiError, asFailed } from '../errors.ts';
-import { createPreparer } from './prepare.ts';
-import type { Prepared, PrepareDeps, Submission } from './prepare.ts';
-import { within } from './timeout.ts';
+import { asFailed, refuse, refuseFor } from '../errors.ts';
+import type { Refused } from '../errors.ts';
+import { within } from '../store-timeout.ts';
+import type { Prepared } from './prepare.ts';
 
+/** The commands of an ingress that create a request in Redis and end it there. */
 export type Submitter = {
   /**
-   * The request as it will be, with its id; nothing is sent yet. Throws an ApiError on an unknown model,
-   * and when the queue is too long for it.
+   * Stores the request and queues its job, in one step. `isWanted` is asked before anything is sent: a client that
+   * left by then has no request to end. `account`: for the request's job. Never rejects.
    */
-  prepare(submission: Submission): Prepared;
-  /** Stores the request and queues its job. Throws an ApiError when the queue cannot take it. */
-  send(prepared: Prepared, client?: ClientState): Promise<Sent>;
-  /** From the call of `send` until it is known what became of it. */
-  isSending(id: string): boolean;
+  create(
+    prepared: Prepared,
+    account: Account | undefined,
+    isWanted: () => boolean,
+  ): Promise<Creation>;
+  /** Whether `create` of this request has not returned yet. */
+  isCreating(id: string): boolean;
   /** Ends a request for every reader, whatever state it is in. */
   cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
   /**
-   * A request's client is not there any more: ends it, unless another one has asked for it with the
-   * same Idempotency-Key and is still there (`shared`). Who asks for it again later has it made anew.
+   * A client of the request has left: ends the request, unless another caller has asked for it with the same
+   * Idempotency-Key and is still there (`shared`). A later call with the key creates a new request.
    */
   leave(id: string, reason: string, caller?: Caller): Promise<'ended' | 'shared'>;
   /**
-   * This ingress stops before the request has ended: it runs on without this one. Sent behind whatever
-   * this ingress has sent of it. `caller`: by whose Idempotency-Key it was asked for.
+   * This ingress stops before the request has ended, which runs on without it. Sent behind all that this ingress has
+   * sent of the request.
    */
   detach(id: string, caller?: Caller): Promise<DetachOutcome>;
   /** Resolves when every cancellation and hand-over that is under way has come through, or failed. */
@@ -43,29 +48,25 @@ export type Submitter = {
   readonly cancelling: number;
 };
 
-/** Who waits for the answer, as far as sending has to know. */
-export type ClientState = {
-  /** Something came of it already, so that it was queued. */
-  isHeard?(): boolean;
-  /** It left, and that ends its request. */
-  hasLeft?(): boolean;
-};
-
-export type Sent =
-  | { kind: 'queued' }
-  /** The Idempotency-Key stands for this request already, and its answer is the answer. */
+export type Creation =
+  | { kind: 'created' }
+  /** The Idempotency-Key stands for this request, whose answer is the answer. */
   | { kind: 'joined'; id: string }
-  /** Its asker left before it was sent: there is no such request. */
-  | { kind: 'unsent' };
+  /** `isWanted` returned false before anything was sent. */
+  | { kind: 'called_off' }
+  /** Redis has nothing of the request. */
+  | { kind: 'not_created'; refused: Refused }
+  /** Redis may have the request. It is ended there behind its creation, so that it does not run unread. */
+  | { kind: 'unknown'; refused: Refused };
 
 /** How a request ends that no worker ends. */
 type Ending = { kind: 'cancelled'; data: Cancelled } | { kind: 'failed'; data: Failed };
 
-export type SubmitDeps = Pick<PrepareDeps, 'config' | 'inbox'> & {
+export type SubmitDeps = {
   submit: Submit;
   log: Pick<StreamLog, 'finish' | 'detach'>;
   queue: Pick<JobQueue, 'remove'>;
-  admission: Pick<AdmissionController, 'admit' | 'track' | 'checkMemory'>;
+  admission: Pick<AdmissionController, 'track' | 'checkMemory'>;
   /** Resolves when the connection to Redis stands. */
   whenReady(): Promise<void>;
   onError(error: unknown): void;
@@ -73,62 +74,71 @@ export type SubmitDeps = Pick<PrepareDeps, 'config' | 'inbox'> & {
 };
 
 export function createSubmitter(deps: SubmitDeps): Submitter {
-  const { config, submit, log, queue, admission, inbox, whenReady, onError, now = Date.now } = deps;
-  /** Also hand-overs: words to Redis about a request that must not be lost with this process. */
+  const { submit, log, queue, admission, whenReady, onError, now = Date.now } = deps;
+  /** Cancellations and hand-overs: commands that must not be lost with this process. */
   const cancelling = new Set<Promise<unknown>>();
-  /** Those that are being sent; false for one that was ended or given up meanwhile. */
-  const sending = new Map<string, boolean>();
-  const prepare = createPreparer({ config, admission, inbox, now });
+  /** Requests that are being created; false if the request was ended or given up meanwhile. */
+  const creating = new Map<string, boolean>();
 
-  async function send(prepared: Prepared, client: ClientState = {}): Promise<Sent> {
+  async function create(
+    prepared: Prepared,
+    account: Account | undefined,
+    isWanted: () => boolean,
+  ): Promise<Creation> {
     const { id } = prepared.meta;
-    sending.set(id, true);
+    creating.set(id, true);
     const ticket = admission.track(prepared.job.standing);
     try {
-      const sent = await sendNow(prepared, client, ticket.sending);
-      if (sent.kind === 'queued') ticket.queued();
+      const creation =
+        (await awaitRedis(isWanted)) ?? (await send(prepared, account, ticket.sending));
+      if (creation.kind === 'created') ticket.queued();
       else ticket.withdrawn();
-      return sent;
-    } catch (error) {
-      ticket.withdrawn();
-      throw error;
+      return creation;
     } finally {
-      sending.delete(id);
+      creating.delete(id);
     }
   }
 
-  async function sendNow(
-    prepared: Prepared,
-    client: ClientState,
-    onSending: () => void,
-  ): Promise<Sent> {
-    const { meta, job, submission, once } = prepared;
-    // Nothing is left with a connection that is away: it would be served when nobody waits any more.
-    await within(whenReady());
-    await within(admission.checkMemory());
-    // A client that left before this had no request to end; the end for one that leaves from here on follows
-    // the request on the same connection.
-    if (client.hasLeft?.()) return { kind: 'unsent' };
-    meta.sentAt = now();
-    const read = submission.read ? inbox : undefined;
-    const request = { meta, body: submission.body, inbox: read, job, once };
-    onSending();
-    const submitted = submit(request, () => sending.get(meta.id) === true);
-    let outcome: SubmitOutcome;
+  /** Nothing is left with a connection that is away: it would be served when no client waits any more. */
+  async function awaitRedis(isWanted: () => boolean): Promise<Creation | undefined> {
     try {
-      outcome = await within(submitted);
+      await within(whenReady());
+      const refused = await within(admission.checkMemory());
+      if (refused) return { kind: 'not_created', refused };
     } catch (error) {
-      if (client.isHeard?.()) return { kind: 'queued' };
-      // It may have come through, and must not run unseen.
+      return { kind: 'not_created', refused: refuseAndNote(error) };
+    }
+    // The end of a request whose client leaves from here on follows its creation on the same connection.
+    return isWanted() ? undefined : { kind: 'called_off' };
+  }
+
+  async function send(
+    { meta, job, body, inbox, once }: Prepared,
+    account: Account | undefined,
+    onSending: () => void,
+  ): Promise<Creation> {
+    const sent = { meta: { ...meta, sentAt: now() }, job: { ...job, account }, body, inbox, once };
+    onSending();
+    const submitted = submit(sent, () => creating.get(meta.id) === true);
+    try {
+      const outcome = await within(submitted);
+      if (outcome.kind !== 'conflict') return outcome;
+      return { kind: 'not_created', refused: refuse('idempotency_key_reused') };
+    } catch (error) {
       unqueue(meta.id).catch(onError);
       if (once) leaveJoined(submitted, once.caller).catch(onError);
-      throw error;
+      const refused = refuseAndNote(error);
+      // Redis refuses the script before it does anything.
+      return { kind: refused.code === 'queue_full' ? 'not_created' : 'unknown', refused };
     }
-    if (outcome.kind === 'conflict') throw apiError('idempotency_key_reused');
-    return outcome.kind === 'joined' ? outcome : { kind: 'queued' };
   }
 
-  /** An answer that came too late may have made it a caller of another's request. */
+  function refuseAndNote(error: unknown): Refused {
+    if (!(error instanceof StoreSilent)) onError(error);
+    return refuseFor(error);
+  }
+
+  /** A reply that came too late may have made the call a caller of another request. */
   async function leaveJoined(submitted: Promise<SubmitOutcome>, caller: Caller): Promise<void> {
     const late = await submitted.catch(() => undefined);
     if (late?.kind === 'joined') await leave(late.id, notQueued, caller);
@@ -136,7 +146,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
 
   async function cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
     const by = await follow(end(id, cancelled(reason), {}));
-    // Only who leaves asks whether others are there.
+    // Only `leave` asks whether other callers are there.
     return by === 'shared' ? 'unknown' : by;
   }
 
@@ -146,19 +156,19 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   }
 
   async function detach(id: string, caller?: Caller): Promise<DetachOutcome> {
-    giveUpSending(id);
+    giveUpCreating(id);
     const work = retryRefused(() => log.detach(id, caller), { withinMs: refusedMs });
     const detached = await follow(work);
     if (detached.kind === 'refused') throw detached.error;
     return detached.value;
   }
 
-  /** Others may have joined it meanwhile: it was not cancelled, and they may ask again. */
+  /** Other callers may have joined the request: it was not cancelled, and they may ask again. */
   async function unqueue(id: string): Promise<void> {
     await endSurely(id, unqueued, { freesKey: true });
   }
 
-  /** Nobody asks for it again: one that Redis refuses for now would run to its end unread. */
+  /** Tries again while Redis refuses: otherwise the request would run to its end unread. */
   async function endSurely(id: string, ending: Ending, options: FinishOptions) {
     const work = retryRefused(() => end(id, ending, options), { withinMs: refusedMs });
     const ended = await follow(work);
@@ -166,9 +176,9 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     return ended.value;
   }
 
-  /** What is sent now is behind the request, and must not be overtaken by a second try to send that. */
-  function giveUpSending(id: string): void {
-    if (sending.has(id)) sending.set(id, false);
+  /** A command that is sent now is behind the creation, which must not be tried again behind that command. */
+  function giveUpCreating(id: string): void {
+    if (creating.has(id)) creating.set(id, false);
   }
 
   async function follow<T>(work: Promise<T>): Promise<T> {
@@ -185,23 +195,22 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
     ending: Ending,
     options: FinishOptions,
   ): Promise<TerminalKind | 'unknown' | 'shared'> {
-    giveUpSending(id);
+    giveUpCreating(id);
     const { kind, data } = ending;
     const line = encodeEntry({ kind, data: { ...data, at: now() } } as Terminal);
     const outcome = await within(log.finish(id, line, kind, options));
     if (outcome.kind === 'gone') return 'unknown';
     if (outcome.kind === 'shared') return 'shared';
-    // Also this may be our own word, sent again after its answer was lost.
+    // `ended` by the same kind may be this very command, sent again after its reply was lost.
     if (outcome.kind === 'ended' && outcome.by !== kind) return outcome.by;
-    // Out of the queue if it still waits there. A worker that has it finds the terminal entry.
+    // Takes its job out of the queue. A worker that runs it finds the terminal entry.
     await within(queue.remove(id)).catch(onError);
     return kind;
   }
 
   return {
-    prepare,
-    send,
-    isSending: (id) => sending.has(id),
+    create,
+    isCreating: (id) => creating.has(id),
     cancel,
     leave,
     detach,
@@ -214,11 +223,11 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   };
 }
 
-/** Milliseconds that Redis may refuse the word that a client has left. */
+/** Milliseconds for which a cancellation or a hand-over is repeated while Redis refuses it. */
 const refusedMs = 10_000;
 
 const notQueued = 'the request could not be queued';
 
 const cancelled = (reason: string): Ending => ({ kind: 'cancelled', data: { reason } });
 
-const unqueued: Ending = { kind: 'failed', data: asFailed(apiError('queue_unavailable')) };
+const unqueued: Ending = { kind: 'failed', data: asFailed(refuse('queue_unavailable')) };

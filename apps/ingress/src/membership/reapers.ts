@@ -6,7 +6,7 @@ import { reaperLeaseMs, startReaper } from '@millrace/shared/store/membership/re
 import { createRedisRegistry } from '@millrace/shared/store/membership/redis-registry';
 import type { RedisRegistryOptions } from '@millrace/shared/store/membership/redis-registry';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
-import { apiError, asFailed } from '../errors.ts';
+import { asFailed, refuse } from '../errors.ts';
 import type { Metrics } from '../observe/metrics.ts';
 
 export type ReapersOptions = {
@@ -89,4 +89,4 @@ export function startReapers(options: ReapersOptions): Reapers {
   };
 }
 
-const poisoned = asFailed(apiError('poisoned_request'));
+const poisoned = asFailed(refuse('poisoned_request'));

@@ -38,7 +38,7 @@ function setUp(state: JobState = 'unknown') {
         return relay.takeQuiet(...asked);
       },
     },
-    isSending: (one) => sending.has(one),
+    isCreating: (one) => sending.has(one),
     onOverdue() {},
     lateLoop: { wasLate: () => loop.isLate, rest() {}, resume() {} },
     onError,

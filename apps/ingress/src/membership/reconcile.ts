@@ -3,7 +3,7 @@ import type { Described, StreamLog } from '@millrace/shared/store/stream-log/por
 import type { LateLoop } from '@millrace/shared/runtime/loop-delay';
 import { isDamage } from '@millrace/shared/store/redis-failure';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
-import { apiError, asFailed } from '../errors.ts';
+import { asFailed, refuse } from '../errors.ts';
 import type { Relay } from '../delivery/relay.ts';
 import type { Submitter } from '../exchange/submit.ts';
 
@@ -23,8 +23,8 @@ export type ReconcilerDeps = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
   queue: Pick<JobQueue, 'state' | 'remove'>;
   relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard' | 'endOverdue' | 'readers'>;
-  /** Whether a request is still on its way into Redis: its reader is here before it is there. */
-  isSending: Submitter['isSending'];
+  /** Whether a request is still on its way into Redis: its reader opens before Redis has it. */
+  isCreating: Submitter['isCreating'];
   /** A request waited past its deadline, and was ended for it. */
   onOverdue(): void;
   /** Whether the event loop was late a moment ago: what has come in time may be unread. */
@@ -40,11 +40,11 @@ const settleMs = 1000;
 const roundSize = 200;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { log, queue, relay, isSending, onOverdue, lateLoop, onError, quietMs = 1000 } = deps;
+  const { log, queue, relay, isCreating, onOverdue, lateLoop, onError, quietMs = 1000 } = deps;
 
   async function describe(id: string): Promise<Described | undefined> {
     const described = await log.describe(id);
-    if (!described || described.ended || isSending(id)) return described;
+    if (!described || described.ended || isCreating(id)) return described;
     const { createdAt, sentAt = createdAt, deadlineAt = Infinity } = described.meta;
     if (Date.now() - sentAt < settleMs && Date.now() < deadlineAt) return described;
     const state = await queue.state(id);
@@ -67,7 +67,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   async function lookAfter(id: string): Promise<void> {
     // While Redis is away it waits for it, and is not there to be found.
-    if (isSending(id)) return;
+    if (isCreating(id)) return;
     const described = await describe(id).catch((error: unknown) => {
       if (!isDamage(error)) throw error;
       // Its readers are ended here, so this is logged once.
@@ -102,8 +102,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   return { describe, stop: () => clearInterval(timer) };
 }
 
-const removed = asFailed(apiError('job_removed'));
+const removed = asFailed(refuse('job_removed'));
 
-const late = asFailed(apiError('deadline_exceeded'));
+const late = asFailed(refuse('deadline_exceeded'));
 
-const failed = asFailed(apiError('job_failed'));
+const failed = asFailed(refuse('job_failed'));

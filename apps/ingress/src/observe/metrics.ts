@@ -6,7 +6,7 @@ import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import { admissionMetrics } from './queue-metrics.ts';
 import type { Load } from '../admission/expected-wait.ts';
 import { unite } from './fleet-metrics.ts';
-import { within } from '../exchange/timeout.ts';
+import { within } from '../store-timeout.ts';
 
 /** What the ingress counts. One registry for the process, made in main.ts. */
 export type Metrics = {

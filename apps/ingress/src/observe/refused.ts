@@ -2,20 +2,25 @@ import type { FastifyRequest } from 'fastify';
 import type { Principal } from '../auth/api-keys.ts';
 import type { Refusal } from './refusals.ts';
 import { addressOf } from '../auth/client.ts';
-import type { ApiError } from '../errors.ts';
 
 /**
- * Counts and logs what somebody is answered with instead of being served, by its code. What we
- * failed at is no refusal. Codes are words of ours: a provider's error never comes here.
+ * Counts and logs an error with which a client is refused, over HTTP and on WebSockets. A failure of this server is no
+ * refusal. The codes are this server's own: a provider's error never comes here.
  */
 export function recordRefusal(
   refused: (refusal: Refusal) => void,
-  { status, error, counted }: ApiError,
-  who: Pick<Refusal, 'keyId' | 'address'>,
+  { status, count }: RefusingError,
+  { keyId, address }: Pick<Refusal, 'keyId' | 'address'>,
 ): void {
-  if (counted || (status >= 500 && status !== 503)) return;
-  refused({ reason: error.code ?? `status_${status}`, ...who });
+  if (status >= 500 && status !== 503) return;
+  refused({ reason: count.reason, keyId: count.keyId ?? keyId, address });
 }
+
+export type RefusingError = {
+  status: number;
+  /** The word of the count, and the key if its request has no principal. */
+  count: { reason: string; keyId?: string | undefined };
+};
 
 /** Whose request it is, as far as that is known. */
 export function clientOf(request: FastifyRequest): Pick<Refusal, 'keyId' | 'address'> {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
-import { apiError } from '../errors.ts';
-import type { ApiError } from '../errors.ts';
+import { apiError } from '../api-error.ts';
+import type { ApiError } from '../api-error.ts';
 
 /* What Node's parser lets pass in the head of a request, and a server should not. */
 

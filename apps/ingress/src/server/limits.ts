@@ -5,8 +5,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ConnectionCounts } from './connection-counts.ts';
 import type { Refusal } from '../observe/refusals.ts';
 import { addressOf } from '../auth/client.ts';
-import { requestBounds, tooComplex } from '../api/chat-completions/body.ts';
-import { apiError } from '../errors.ts';
+import { requestBounds, tooComplex } from './json-shape.ts';
+import { apiError } from '../api-error.ts';
 
 /* What may arrive, and how slowly: connections, request heads, request bodies. */
 

@@ -1,16 +1,15 @@
 import type { FastifyInstance } from 'fastify';
-import type { Services } from '../services.ts';
-import { apiError } from '../errors.ts';
-import { sendError } from '../api/reply.ts';
+import type { Connections } from './connections.ts';
+import { apiError } from '../api-error.ts';
+import { sendError } from './reply.ts';
 
 /**
- * Whatever is asked over HTTP is answered before a drain ends, also what is no stream and what still
- * waits for its body or for Redis: a client that sees its connection reset does not know what became
- * of its request, and makes it again.
+ * Every HTTP request is answered before a drain ends, also one that still waits for its body or for Redis: a client that
+ * sees its connection reset does not know what became of its request, and makes it again.
  */
 export function trackAnswers(
   app: FastifyInstance,
-  { connections, leaving }: Pick<Services, 'connections' | 'leaving'>,
+  { connections, leaving }: { connections: Pick<Connections, 'addAnswer'>; leaving(): boolean },
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
     const response = reply.raw;

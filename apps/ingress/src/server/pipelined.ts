@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { apiError } from '../errors.ts';
+import { apiError } from '../api-error.ts';
 
 /**
  * Requests under way on one connection. Node serves those that come without waiting for the answers

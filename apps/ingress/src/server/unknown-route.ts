@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { apiError } from '../errors.ts';
+import { apiError } from '../api-error.ts';
 
 /** Characters of a path that are said back. */
 const shownPath = 100;

@@ -122,13 +122,12 @@ function kindOf(error: unknown): 'away' | 'timeout' | 'other' {
   if (passesByItself(error) || /^(Socket timeout|connect ETIMEDOUT)/.test(error.message)) {
     return 'away';
   }
-  return Reflect.get(error, 'waitedForStore') === true ? 'timeout' : 'other';
+  return error instanceof StoreSilent ? 'timeout' : 'other';
 }
 
-/** Redis did not answer in time. An error of another class says so with the same field. */
+/** Redis did not answer in time. */
 export class StoreSilent extends Error {
   override readonly name = 'StoreSilent';
-  readonly waitedForStore = true;
 }
 
 function reasonOf(error: unknown): string | undefined {

@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@bull-board/fastify';
 import type { Config } from '@millrace/shared/config';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { apiError } from '../../errors.ts';
+import { apiError } from '../../api-error.ts';
 
 export type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
 

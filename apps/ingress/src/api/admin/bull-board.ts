@@ -1,7 +1,7 @@
 import type { Config } from '@millrace/shared/config';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { BoardQueue } from './bull-board-app.ts';
-import { apiError } from '../../errors.ts';
+import { apiError } from '../../api-error.ts';
 import { factsOf } from '../../observe/request-log.ts';
 
 export type { BoardQueue } from './bull-board-app.ts';

@@ -1,11 +1,12 @@
-import { timingSafeEqual, createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { isAdmin } from '../../auth/admin.ts';
 import { whyNotLocal } from '../../auth/local-only.ts';
 import { isCrossSiteWrite } from '../../auth/origins.ts';
 import type { Refusal } from '../../observe/refusals.ts';
-import { browserRequestOf, peerOf } from '../../auth/client.ts';
-import { apiError } from '../../errors.ts';
-import type { ApiError } from '../../errors.ts';
+import { addressOf, browserRequestOf, peerOf } from '../../auth/client.ts';
+import { apiError } from '../../api-error.ts';
+import type { ApiError } from '../../api-error.ts';
+import { recordRefusal } from '../../observe/refused.ts';
 import { factsOf } from '../../observe/request-log.ts';
 
 export type AdminOptions = {
@@ -26,6 +27,7 @@ export async function adminRoutes(app: FastifyInstance, options: AdminOptions): 
       // Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
       if (refusal) {
         const { status, headers, error } = refusal;
+        recordRefusal(options.refused, refusal, { address: addressOf(request) });
         factsOf(reply.raw).code = error.code;
         await reply.code(status).headers(headers).send({ error });
       }
@@ -34,18 +36,13 @@ export async function adminRoutes(app: FastifyInstance, options: AdminOptions): 
   });
 }
 
-/** Why these pages are not for who asks; undefined when they are. */
-function refuse(
-  request: FastifyRequest,
-  { admin, isProxy, refused }: AdminOptions,
-): ApiError | undefined {
+/** The error for a client that may not use these pages; undefined if it may. */
+function refuse(request: FastifyRequest, { admin, isProxy }: AdminOptions): ApiError | undefined {
   const peer = peerOf(request, isProxy);
-  const { address } = peer;
   if (!admin) {
     // Also not for the pages that may use the API: what is asked for here are buttons that delete.
     const reason = whyNotLocal(peer);
     if (!reason) return undefined;
-    refused({ reason, address });
     const local = { because: 'No admin is configured', section: 'admin' };
     return reason === 'foreign_page'
       ? apiError(reason, { of: 'local', ...local })
@@ -53,27 +50,7 @@ function refuse(
   }
   if (isAdmin(request.headers.authorization, admin)) {
     if (!isCrossSiteWrite(browserRequestOf(request))) return undefined;
-    refused({ reason: 'foreign_page', address });
     return apiError('foreign_page', { of: 'admin' });
   }
-  refused({ reason: 'admin_only', address });
   return apiError('admin_only');
 }
-
-/** Compares digests, in constant time. */
-export function isAdmin(
-  authorization: string | undefined,
-  admin: { user: string; passwordSha256: string },
-): boolean {
-  const encoded = /^Basic\s+(\S+)\s*$/i.exec(authorization ?? '')?.[1];
-  if (encoded === undefined) return false;
-  const [user = '', ...password] = Buffer.from(encoded, 'base64').toString('utf8').split(':');
-  const rightUser = timingSafeEqual(sha256(user), sha256(admin.user));
-  const rightPassword = timingSafeEqual(
-    sha256(password.join(':')),
-    Buffer.from(admin.passwordSha256, 'hex'),
-  );
-  return rightUser && rightPassword;
-}
-
-const sha256 = (text: string) => createHash('sha256').update(text).digest();

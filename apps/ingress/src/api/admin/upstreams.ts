@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Services } from '../../services.ts';
-import { within } from '../../exchange/timeout.ts';
-import { ApiError, apiError } from '../../errors.ts';
+import { within } from '../../store-timeout.ts';
+import { ApiError, apiError } from '../../api-error.ts';
 
 /** What the workers report of themselves and of their upstreams, as they see it. */
 export function upstreamRoutes(scope: FastifyInstance, services: Services): void {

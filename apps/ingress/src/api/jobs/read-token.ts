@@ -2,9 +2,9 @@ import { parseDuration } from '@millrace/shared/config';
 import type { FastifyInstance } from 'fastify';
 import { createReadTokens } from '../../auth/read-tokens.ts';
 import type { Services } from '../../services.ts';
-import { parseObject, wrongType } from '../chat-completions/body.ts';
+import { parseObject, wrongType } from '../json-body.ts';
 import { eventsPath } from '../../auth/authenticate.ts';
-import { apiError } from '../../errors.ts';
+import { apiError } from '../../api-error.ts';
 import { findJob } from './routes.ts';
 import { adoptId } from '../request-id.ts';
 

@@ -1,33 +1,28 @@
-import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
 import { logStart } from '@millrace/shared/domain/entry';
 import type { EntryId } from '@millrace/shared/domain/entry';
-import { isJsonObject } from '@millrace/shared/domain/json';
-import { memberText } from '@millrace/shared/domain/json-text';
-import { endpoints, parseRequestId } from '@millrace/shared/domain/request';
-import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
+import { parseRequestId } from '@millrace/shared/domain/request';
 import type { RequestMeta } from '@millrace/shared/domain/request';
+import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import type { Described } from '@millrace/shared/store/stream-log/port';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { apiError, errorOf } from '../../api-error.ts';
 import { maySee } from '../../auth/api-keys.ts';
 import type { Principal } from '../../auth/api-keys.ts';
-import { withinHandOver } from '../../server/hand-over.ts';
-import { statusOf } from './view.ts';
-import type { Charge } from '../../admission/quota.ts';
-import type { Services } from '../../services.ts';
-import type { Prepared } from '../../exchange/prepare.ts';
-import type { Sent } from '../../exchange/submit.ts';
-import { parseObject, readChatRequest, readMetadata, wrongType } from '../chat-completions/body.ts';
-import { sseHeaders } from '../../delivery/sse-writer.ts';
-import { clientLeft, sendCharged } from '../../exchange/charged.ts';
-import { parseCursor, readLastEventId, startOf } from './cursor.ts';
 import { eventsPath } from '../../auth/authenticate.ts';
-import { apiError } from '../../errors.ts';
-import { within } from '../../exchange/timeout.ts';
-import { streamEvents } from './events.ts';
-import { adoptId } from '../request-id.ts';
+import { sseHeaders } from '../../delivery/sse-writer.ts';
+import { startOf } from '../../delivery/start.ts';
+import type { Refused } from '../../errors.ts';
+import type { Prepared } from '../../exchange/prepare.ts';
 import { noteModel } from '../../observe/request-log.ts';
+import type { Services } from '../../services.ts';
+import { within } from '../../store-timeout.ts';
+import { readEndpoint } from '../client-apis.ts';
+import { parseCursor, readLastEventId } from '../cursor.ts';
 import { readContinuation, readDeadline, readIdempotencyKey, readPriority } from '../headers.ts';
+import { parseObject, readInnerBody, readMetadata } from '../json-body.ts';
+import { adoptId } from '../request-id.ts';
+import { streamEvents } from './events.ts';
+import { statusOf } from './view.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
@@ -39,7 +34,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
     const priority = readPriority(request.headers['x-millrace-priority']);
     noteModel(reply.raw, job.model);
-    const prepared = services.submitter.prepare({
+    const prepared = services.exchanges.prepare({
       ...job,
       principal: request.principal,
       deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
@@ -48,23 +43,21 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       continuation: readContinuation(request.headers),
       idempotency: readIdempotencyKey(request.raw, { route: '/v1/jobs', text }),
     });
-    const charge = await services.keyLimits.admit(prepared, false);
-    // Told meanwhile to make it elsewhere.
-    if (reply.sent) {
-      charge.refund();
-      return reply;
-    }
-    const sent = await sendJob(services, prepared, charge, reply.raw);
-    if (sent.kind === 'unsent') return reply;
-    if (sent.kind === 'joined') reply.header('idempotent-replayed', 'true');
+    if (prepared.kind === 'refused') throw errorOf(prepared);
+    // A drain has answered it.
+    if (reply.sent) return reply;
+    let rates: Record<string, string> = {};
+    const made = await makeJob(services, prepared, (headers) => (rates = headers));
+    if (made.kind === 'refused') throw errorOf(made);
+    if (made.kind === 'joined') reply.header('idempotent-replayed', 'true');
     const { id, status, created_at } =
-      sent.kind === 'joined'
-        ? await viewJoined(services, request.principal, sent.id)
+      made.kind === 'joined'
+        ? await viewJoined(services, request.principal, made.id)
         : queued(prepared.meta);
     adoptId(reply, id);
     return reply
       .code(202)
-      .headers(charge.headers)
+      .headers(rates)
       .header('location', `/v1/jobs/${id}`)
       .send({ id, status, created_at, events_url: `/v1/jobs/${id}/events` });
   });
@@ -98,16 +91,16 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     }
     const hold = services.relay.hold(id);
     try {
-      // Again, now with the inbox: what is appended from here on comes live.
+      // Described again, now with the inbox subscribed: what is appended from here on comes live.
       const described = await within(services.log.subscribe(id, services.inbox));
       if (!described) throw apiError('job_not_found', { id });
-      // All was read: an EventSource that comes back after the end is told to stay away.
+      // 204 stops an EventSource that comes back after the end from coming back again.
       const start = startOf(described, after);
       if (start.kind === 'finished') {
         return await reply.code(204).send();
       }
       reply.hijack();
-      // Gone while we asked: there is nobody to write to, and `close` will not come again.
+      // The client left during the wait for Redis; `close` will not come again.
       if (reply.raw.destroyed) return undefined;
       streamEvents({ described, start, response: reply.raw, services });
       return undefined;
@@ -117,33 +110,33 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
   });
 }
 
+type Made = { kind: 'created' | 'joined'; id: string };
+
 /**
- * As `sendCharged`. If this ingress stops before it could answer the client, it takes the job back, and
- * its answer asks the client to make the job again elsewhere.
+ * Creates a job. A drain that comes before Redis has it takes it back, and its client makes it again elsewhere.
+ * `onCharged`: gets the headers of the answer.
  */
-async function sendJob(
-  services: Services,
+async function makeJob(
+  { exchanges, connections }: Services,
   prepared: Prepared,
-  charge: Charge,
-  response: ServerResponse,
-): Promise<Sent> {
-  let isWithdrawn = false;
-  const sending = services.connections.add(async () => {
-    const isAnswered = withinHandOver(once(response, 'close')).then(
-      () => true,
-      () => false,
-    );
-    if (await isAnswered) return;
-    isWithdrawn = true;
-    clientLeft(services, prepared.meta, 'the server shuts down', prepared.once?.caller);
+  onCharged: (headers: Record<string, string>) => unknown,
+): Promise<Made | Refused> {
+  const { promise, resolve } = Promise.withResolvers<Made | Refused>();
+  const exchange = exchanges.open(prepared, {
+    charged: onCharged,
+    created: (id) => resolve({ kind: 'created', id }),
+    joined: (id) => resolve({ kind: 'joined', id }),
+    refused: resolve,
+    // A job's exchange ends with its creation, and reads nothing.
+    lines: () => true,
+    reset: () => 'again',
+    moved() {},
   });
+  const creating = connections.add(() => exchange.drain());
   try {
-    const sent = await sendCharged(services, prepared, charge, { hasLeft: () => isWithdrawn });
-    // It came through behind that: its cancellation is behind it on the same connection.
-    if (isWithdrawn && sent.kind === 'queued') throw apiError('server_shutting_down');
-    return sent;
+    return await promise;
   } finally {
-    sending.remove();
+    creating.remove();
   }
 }
 
@@ -157,7 +150,7 @@ async function viewJoined(services: Services, principal: Principal, id: string) 
   return { ...queued(meta), status: ended ? statusOf(ended) : waits ? 'queued' : 'running' };
 }
 
-/** Good to know, and no reason to fail. */
+/** Undefined also if Redis fails: the position is no reason to fail. */
 async function findPosition({ queue, onError }: Services, id: string): Promise<number | undefined> {
   try {
     return await within(queue.position(id));
@@ -167,7 +160,7 @@ async function findPosition({ queue, onError }: Services, id: string): Promise<n
   }
 }
 
-/** Throws a 404 for what is not there and for what is not theirs, alike; a 410 for what is over. */
+/** Throws a 404 for a request that is not there and for one that the principal may not see, alike; a 410 after its retention. */
 export async function findJob(
   services: Services,
   principal: Principal,
@@ -199,15 +192,9 @@ function readJob(job: Record<string, unknown>, text: string) {
       throw apiError('unknown_parameter', { param: field });
     }
   }
-  const { endpoint = endpoints[0], body, priority, deadline, metadata } = job;
-  if (endpoint !== endpoints[0]) {
-    throw apiError('invalid_value', { param: 'endpoint', expected: `'${endpoints[0]}'` });
-  }
-  if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
+  const { endpoint, body, priority, deadline, metadata } = job;
   return {
-    ...readChatRequest(body),
-    endpoint: endpoints[0],
-    body: memberText(text, 'body') ?? '{}',
+    ...readInnerBody(readEndpoint(endpoint), body, text),
     reader: 'native' as const,
     attached: false,
     read: false,

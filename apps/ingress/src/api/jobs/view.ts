@@ -7,10 +7,10 @@ import type { Described, ReadOutcome, StreamLog } from '@millrace/shared/store/s
 import type { JobQueue } from '@millrace/shared/store/queue/port';
 import { createJobStories, newStory, tell } from './story.ts';
 import type { AttemptStory, JobStory } from './story.ts';
-import { apiError } from '../../errors.ts';
+import { apiError } from '../../api-error.ts';
 import type { QueuePositions } from '../../delivery/queue-position.ts';
 import { createLimiter } from '../../admission/limiter.ts';
-import { within } from '../../exchange/timeout.ts';
+import { within } from '../../store-timeout.ts';
 
 /** What `GET /v1/jobs/{id}` answers: made from the log, page by page, and the place in the queue. */
 export type JobViews = {

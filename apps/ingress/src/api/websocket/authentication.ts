@@ -1,6 +1,7 @@
 import type { WebSocket } from '@fastify/websocket';
 import type { Principal } from '../../auth/api-keys.ts';
-import { apiError, toApiError } from '../../errors.ts';
+import { apiError, toApiError } from '../../api-error.ts';
+import type { ApiError } from '../../api-error.ts';
 import type { CloseReason, SocketCloser } from './close-codes.ts';
 import { errorFrame, parseFrame } from './frames.ts';
 
@@ -14,8 +15,8 @@ export type AwaitKeyOptions = {
   timeoutMs: number;
   /** Throws an ApiError for an invalid key. */
   verifyKey(key: string): Principal;
-  /** The client sent no key. */
-  onNoKey(): void;
+  /** Counts the error with which the socket is refused. */
+  onRefused(error: ApiError): void;
   onAuthenticated(principal: Principal): void;
 };
 
@@ -24,11 +25,11 @@ export type AwaitKeyOptions = {
  * other first message, or none in time, closes the socket, and so does `refuse`.
  */
 export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): void } {
-  const { socket, closer, timeoutMs, verifyKey, onNoKey, onAuthenticated } = options;
-  const timer = setTimeout(() => {
-    onNoKey();
-    refuse(apiError('invalid_api_key', { problem: 'late' }));
-  }, timeoutMs);
+  const { socket, closer, timeoutMs, verifyKey, onRefused, onAuthenticated } = options;
+  const timer = setTimeout(
+    () => refuse(apiError('invalid_api_key', { problem: 'late', countAs: 'no_key' })),
+    timeoutMs,
+  );
 
   function leave(): void {
     clearTimeout(timer);
@@ -38,7 +39,9 @@ export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): v
 
   function refuse(thrown: unknown): void {
     leave();
-    const { error, headers } = toApiError(thrown);
+    const answer = toApiError(thrown);
+    const { error, headers } = answer;
+    onRefused(answer);
     socket.send(errorFrame(undefined, error, headers));
     const reason: CloseReason = error.code === 'server_shutting_down' ? 'drained' : 'no_key';
     closer.closeUnread(reason);
@@ -59,12 +62,7 @@ export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): v
 
   socket.on('message', onMessage);
   socket.on('close', leave);
-  return {
-    refuse(thrown) {
-      onNoKey();
-      refuse(thrown);
-    },
-  };
+  return { refuse };
 }
 
 /** Empty if the frame has no key. Throws an ApiError on what is not a frame. */

@@ -1,35 +1,25 @@
 import type { WebSocket } from '@fastify/websocket';
-import { logStart } from '@millrace/shared/domain/entry';
-import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
+import { apiError, toApiError } from '../../api-error.ts';
 import type { Principal } from '../../auth/api-keys.ts';
-import { handOver, withinHandOver } from '../../server/hand-over.ts';
 import type { Backpressure } from '../../delivery/backpressure.ts';
 import { openSocketWriter } from '../../delivery/socket-writer.ts';
-import type { Services } from '../../services.ts';
-import { within } from '../../exchange/timeout.ts';
-import { checkShape, requestBounds } from '../chat-completions/body.ts';
-import { clientLeft, sendCharged } from '../../exchange/charged.ts';
-import { parseCursor } from '../jobs/cursor.ts';
-import { apiError, toApiError } from '../../errors.ts';
-import { findJob } from '../jobs/routes.ts';
-import { attachRequest } from '../../exchange/attach.ts';
+import type { SocketWriter } from '../../delivery/socket-writer.ts';
+import { handOverMs } from '../../exchange/exchange.ts';
 import { recordRefusal } from '../../observe/refused.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
-import { authenticated } from './authentication.ts';
+import { requestBounds } from '../../server/json-shape.ts';
+import type { Services } from '../../services.ts';
+import { within } from '../../store-timeout.ts';
+import { checkShape } from '../json-body.ts';
 import type { SocketCloser } from './close-codes.ts';
-import {
-  errorFrame,
-  holdBack,
-  parseFrame,
-  readCreate,
-  readId,
-  serverBusy,
-  unknownType,
-} from './frames.ts';
+import { handleFrame } from './frame-handlers.ts';
+import type { FrameContext } from './frame-handlers.ts';
+import { errorFrame, parseFrame, serverBusy } from './frames.ts';
 import type { Frame } from './frames.ts';
+import type { SocketWatch } from './heartbeat.ts';
 import { createMessageQueue } from './message-queue.ts';
-import type { Message } from './message-queue.ts';
-import { createSocketRequests, noRoom } from './requests.ts';
+import type { Message, MessageQueue } from './message-queue.ts';
+import { SocketRequests } from './requests.ts';
 
 /** While the memory for bodies is used up, frames up to this many bytes are served if they bring no body. */
 const smallFrame = 4096;
@@ -41,182 +31,118 @@ const openingTypes = new Set<unknown>(['create', 'subscribe']);
 export type OpenSocket = { socket: WebSocket; closer: SocketCloser; backpressure: Backpressure };
 
 /** Serves the frames of an authenticated client. */
-export function serveSocket(
-  { socket, closer, backpressure }: OpenSocket,
-  principal: Principal,
-  services: Services,
-): void {
-  const { config, submitter, relay, log, connections, draining, metrics } = services;
-  const { keyLimits, bodies, refused, logger, onError } = services;
-  const bounds = requestBounds(config.limits);
-  let isMoving = false;
-  /** By id: ends a request whose client does not know that id yet. The client is to make it elsewhere. */
-  const withdrawals = new Map<string, () => void>();
-  /** Resolves the wait of a drain for the frames that are being served. */
-  let onServed = () => {};
-  const writer = openSocketWriter({
-    socket,
-    backpressure,
-    limits: config.limits,
-    onDrain: () => requests.resumeAll(),
-    onProgress: () => watched.markProgress(),
-    onStalled: () => closer.terminate('stalled'),
-  });
-  const requests = createSocketRequests(services, writer, closeIfIdle);
-  const messages = createMessageQueue({
-    backpressure,
-    limits: config.limits,
-    bodies,
-    read,
-    serve,
-    onIdle: closeIfIdle,
-  });
-  const watched = services.heartbeat.watch(socket, {
-    isPaused: () => backpressure.isPaused,
-    requestsOpen: () => requests.size,
-    framesServed: () => messages.served,
-    end: (reason) => (reason === 'dead' ? closer.terminate(reason) : closer.close(reason)),
-  });
-  // While it was paused, nothing was read from it, pongs included.
-  backpressure.onResume(watched.markAlive);
-  const connection = connections.add(handOverAll, closeIfIdle, writer.held);
+export function serveSocket(open: OpenSocket, principal: Principal, services: Services): void {
+  const { socket } = open;
+  const { connections, metrics } = services;
+  const connection = new Connection(open, principal, services);
+  const counted = connections.add(
+    () => connection.drain(),
+    () => connection.closeIfIdle(),
+    () => connection.held(),
+  );
   metrics.socketOpened();
+  socket.on('message', (data: Buffer, isBinary: boolean) => connection.take({ data, isBinary }));
+  socket.on('close', () => {
+    counted.remove();
+    connection.stop();
+    metrics.socketClosed();
+  });
+  connection.closeIfIdle();
+}
+
+class Connection {
+  readonly #open: OpenSocket;
+  readonly #principal: Principal;
+  readonly #services: Services;
+  readonly #writer: SocketWriter;
+  readonly #requests: SocketRequests;
+  readonly #messages: MessageQueue;
+  readonly #watched: SocketWatch;
+  readonly #context: FrameContext;
+  /** Resolves the wait of a drain for the frames that are being served. */
+  #onServed: (() => void) | undefined;
+
+  constructor(open: OpenSocket, principal: Principal, services: Services) {
+    const { socket, closer, backpressure } = open;
+    const { limits } = services.config;
+    this.#open = open;
+    this.#principal = principal;
+    this.#services = services;
+    const writer = openSocketWriter({
+      socket,
+      backpressure,
+      limits,
+      onDrain: () => this.#requests.resumeAll(),
+      onProgress: () => this.#watched.markProgress(),
+      onStalled: () => closer.terminate('stalled'),
+    });
+    this.#writer = writer;
+    const onUnused = () => this.closeIfIdle();
+    this.#requests = new SocketRequests({ services, writer, onUnused });
+    this.#messages = createMessageQueue({
+      backpressure,
+      limits,
+      bodies: services.bodies,
+      read: (message) => this.#read(message),
+      serve: (frame, data) => this.#serve(frame, data),
+      onIdle: onUnused,
+    });
+    this.#watched = services.heartbeat.watch(socket, {
+      isPaused: () => backpressure.isPaused,
+      requestsOpen: () => this.#requests.size,
+      framesServed: () => this.#messages.served,
+      end: (reason) => (reason === 'dead' ? closer.terminate(reason) : closer.close(reason)),
+    });
+    // While the socket was paused, nothing was read from it, pongs included.
+    backpressure.onResume(this.#watched.markAlive);
+    const refuse = (frame: Frame, error: unknown) => this.#refuse(frame, error);
+    const requests = this.#requests;
+    this.#context = { socket, principal, services, requests, send: writer.send, refuse };
+  }
+
+  held(): number {
+    return this.#writer.held();
+  }
+
+  take(message: Message): void {
+    const { socket } = this.#open;
+    this.#watched.markAlive();
+    if (socket.readyState === socket.OPEN) this.#messages.take(message);
+  }
+
+  stop(): void {
+    this.#watched.stop();
+    this.#messages.stop();
+    this.#requests.leaveAll('the client went away');
+  }
 
   /** While draining: closes the socket after its last answer has been sent. */
-  function closeIfIdle(): void {
-    if (messages.served === 0) onServed();
-    if (draining() && requests.size + messages.served === 0)
-      writer.end(() => closer.close('drained'));
+  closeIfIdle(): void {
+    const { served } = this.#messages;
+    if (served === 0) this.#onServed?.();
+    if (this.#services.draining() && this.#requests.size + served === 0) this.#close();
   }
 
   /** The open requests run on, and the client reads them elsewhere. */
-  async function handOverAll(): Promise<void> {
-    isMoving = true;
-    // After that, the client knows the ids of the requests that it is creating.
-    const served = new Promise<void>((resolve) => (onServed = resolve));
-    if (messages.served > 0) await withinHandOver(served).catch(() => {});
-    for (const withdraw of withdrawals.values()) withdraw();
-    await requests.handOverAll();
-    writer.end(() => closer.close('drained'));
+  async drain(): Promise<void> {
+    const drained = this.#requests.drainAll();
+    if (this.#messages.served > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onServed = resolve;
+      await within(promise, handOverMs).catch(() => {});
+    }
+    await drained;
+    // Requests that the frames have opened meanwhile.
+    await this.#requests.drainAll();
+    this.#close();
   }
 
-  const handlers: Record<string, (frame: Frame, data: Buffer) => Promise<void> | void> = {
-    ping() {
-      writer.send('{"type":"pong"}');
-    },
+  #close(): void {
+    this.#writer.end(() => this.#open.closer.close('drained'));
+  }
 
-    auth() {
-      if (principal.keyId !== undefined || principal.admin) {
-        throw apiError('invalid_request', {
-          message: 'This socket has shown its key already.',
-          param: 'type',
-        });
-      }
-      // Without keys in the config any key is accepted, so that a page need not know.
-      writer.send(authenticated);
-    },
-
-    async create(frame, data) {
-      if (isLarge(data)) await nextTurn();
-      if (draining()) throw apiError('server_shutting_down');
-      if (!requests.hasRoom) throw noRoom();
-      const { ref, detached, submission } = readCreate(frame, data.toString('utf8'), Date.now());
-      const prepared = submitter.prepare({ ...submission, principal });
-      const { meta, once } = prepared;
-      const charge = await keyLimits.admit(prepared, !detached);
-      // No await between this check and `readFresh`: two frames at once must not both pass it.
-      if (socket.readyState !== socket.OPEN || !requests.hasRoom) {
-        charge.refund();
-        throw noRoom();
-      }
-      const tellCreated = (id: string) => writer.send(JSON.stringify({ type: 'created', id, ref }));
-      const held = holdBack(writer.send);
-      const owner = { owned: !detached, caller: once?.caller };
-      requests.readFresh(meta, owner, held.send);
-      const hasLeft = () => isMoving || (!detached && socket.readyState !== socket.OPEN);
-      let isWithdrawn = false;
-      withdrawals.set(meta.id, () => {
-        isWithdrawn = true;
-        requests.drop(meta.id);
-        clientLeft(services, meta, 'the server shuts down', once?.caller);
-        refuse(frame, apiError('server_shutting_down'));
-      });
-      const sending = sendCharged(services, prepared, charge, { hasLeft });
-      const sent = await sending
-        .catch((error: unknown) => {
-          // The client has its answer.
-          if (isWithdrawn) return undefined;
-          requests.drop(meta.id);
-          throw error;
-        })
-        .finally(() => withdrawals.delete(meta.id));
-      if (!sent || isWithdrawn) return;
-      if (sent.kind === 'unsent') {
-        requests.drop(meta.id);
-        if (isMoving) throw apiError('server_shutting_down');
-        return;
-      }
-      if (sent.kind === 'joined') {
-        requests.drop(meta.id);
-        const depart = (reason: string) => {
-          if (detached) return;
-          const request = { id: sent.id, keyId: meta.keyId, attached: true };
-          if (isMoving) void handOver(services, request, once?.caller);
-          else clientLeft(services, request, reason, once?.caller);
-        };
-        const joining = attachRequest(services, sent.id, (described) => {
-          tellCreated(sent.id);
-          if (socket.readyState !== socket.OPEN) depart('the client went away');
-          else requests.attach(described, once?.caller, !detached);
-        });
-        await joining.catch((error: unknown) => {
-          depart('its answer cannot be read');
-          throw error;
-        });
-        await requests.reportPosition(sent.id);
-        return;
-      }
-      // Confirmed once Redis has it, and before any other event of it.
-      tellCreated(meta.id);
-      held.release();
-      requests.resume(meta.id);
-      await requests.reportPosition(meta.id);
-    },
-
-    async subscribe(frame) {
-      const id = readId(frame);
-      const after = frame['after'] === undefined ? logStart : parseCursor(frame['after'], 'after');
-      await findJob(services, principal, id);
-      const hold = relay.hold(id);
-      try {
-        const described = await within(log.subscribe(id, services.inbox));
-        if (!described) throw apiError('job_not_found', { id });
-        if (socket.readyState !== socket.OPEN) return;
-        requests.subscribe(described, after);
-        if (!described.ended) await requests.reportPosition(id);
-      } finally {
-        hold.release();
-      }
-    },
-
-    unsubscribe(frame) {
-      const id = readId(frame);
-      if (requests.drop(id, 'its reader left')) return;
-      throw apiError('invalid_request', {
-        message: `This socket does not read '${id}'.`,
-        param: 'id',
-      });
-    },
-
-    async cancel(frame) {
-      const id = readId(frame);
-      const { meta, ended } = await findJob(services, principal, id);
-      if (!ended) await submitter.cancel(meta.id, 'cancelled on request');
-      keyLimits.ended(meta);
-    },
-  };
-
-  function read({ data, isBinary }: Message): Frame | undefined {
+  #read({ data, isBinary }: Message): Frame | undefined {
+    const { bodies, config } = this.#services;
     let frame: Frame | undefined;
     try {
       if (isBinary) {
@@ -224,57 +150,41 @@ export function serveSocket(
           message: 'Binary frames are not understood: send JSON as text.',
         });
       }
-      checkShape(data, bounds);
+      checkShape(data, requestBounds(config.limits));
       frame = parseFrame(data.toString('utf8'));
       // A ping is not a use.
-      if (frame['type'] !== 'ping') watched.markUsed();
+      if (frame['type'] !== 'ping') this.#watched.markUsed();
       const isNeeded = data.length <= smallFrame && !openingTypes.has(frame['type']);
       if (bodies.held <= config.limits.requestBodiesBytes || isNeeded) return frame;
       throw serverBusy();
     } catch (thrown) {
-      refuse(frame, thrown);
+      this.#refuse(frame, thrown);
       return undefined;
     }
   }
 
   /** Never rejects. */
-  async function serve(frame: Frame, data: Buffer): Promise<void> {
+  async #serve(frame: Frame, data: Buffer): Promise<void> {
     try {
-      const { type } = frame;
-      const handler =
-        typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type] : undefined;
-      if (!handler) throw unknownType(type);
-      await handler(frame, data);
+      await handleFrame(this.#context, frame, data);
     } catch (thrown) {
-      refuse(frame, thrown);
+      this.#refuse(frame, thrown);
     }
   }
 
-  function refuse(frame: Frame | undefined, thrown: unknown): void {
+  #refuse(frame: Frame | undefined, thrown: unknown): void {
+    const { refused, logger, onError } = this.#services;
+    const { keyId } = this.#principal;
     const answer = toApiError(thrown);
     const { error, status, headers } = answer;
-    recordRefusal(refused, answer, { keyId: principal.keyId });
+    recordRefusal(refused, answer, { keyId });
     logSocketRequest(logger, {
       frame: typeof frame?.['type'] === 'string' ? frame['type'].slice(0, 20) : 'unreadable',
-      key: principal.keyId,
+      key: keyId,
       outcome: 'failed',
       code: error.code ?? `status_${status}`,
     });
     if (status >= 500 && status !== 503) onError(thrown);
-    writer.send(errorFrame(frame, error, headers));
+    this.#writer.send(errorFrame(frame, error, headers));
   }
-
-  socket.on('message', (data: Buffer, isBinary: boolean) => {
-    watched.markAlive();
-    if (socket.readyState === socket.OPEN) messages.take({ data, isBinary });
-  });
-
-  socket.on('close', () => {
-    connection.remove();
-    watched.stop();
-    messages.stop();
-    metrics.socketClosed();
-    requests.endAll('the client went away');
-  });
-  closeIfIdle();
 }

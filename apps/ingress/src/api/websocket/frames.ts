@@ -1,11 +1,10 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { memberText } from '@millrace/shared/domain/json-text';
-import { endpoints } from '@millrace/shared/domain/request';
+import { apiError } from '../../api-error.ts';
 import { readIdempotency } from '../../exchange/idempotency.ts';
-import { readChatRequest, readMetadata, wrongType } from '../chat-completions/body.ts';
-import { apiError } from '../../errors.ts';
-import { continuationOf, readDeadline, readPriority } from '../headers.ts';
+import { readEndpoint } from '../client-apis.ts';
+import { checkIdempotency, continuationOf, readDeadline, readPriority } from '../headers.ts';
+import { readInnerBody, readMetadata, wrongType } from '../json-body.ts';
 
 /** Characters of `ref`, a client's own name for a request, which the answers repeat. */
 const longestRef = 200;
@@ -45,7 +44,7 @@ export function readCreate(frame: Frame, text: string, now: number) {
     if (createFields.has(field)) continue;
     throw apiError('unknown_parameter', { param: field.slice(0, 100) });
   }
-  const { ref, endpoint = endpoints[0], body, detached = false, metadata } = frame;
+  const { ref, endpoint, body, detached = false, metadata } = frame;
   if (ref !== undefined && typeof ref !== 'string') throw wrongType('ref', 'a string', ref);
   if (ref !== undefined && ref.length > longestRef) {
     throw apiError('invalid_request', {
@@ -53,30 +52,29 @@ export function readCreate(frame: Frame, text: string, now: number) {
       param: 'ref',
     });
   }
-  if (endpoint !== endpoints[0]) {
-    throw apiError('invalid_value', { param: 'endpoint', expected: `'${endpoints[0]}'` });
-  }
-  if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
+  const api = readEndpoint(endpoint);
   if (typeof detached !== 'boolean') throw wrongType('detached', 'a boolean', detached);
-  const bodyText = memberText(text, 'body') ?? '{}';
-  const submission = {
-    endpoint: endpoints[0],
-    body: bodyText,
-    ...readChatRequest(body),
-    reader: 'native' as const,
-    attached: !detached,
-    read: true,
-    deadlineAt: readDeadline(frame['deadline'], now, 'deadline'),
-    priority: readPriority(frame['priority'], 'priority'),
-    continuation: continuationOf(frame['continuation'], 'continuation'),
-    metadata: readMetadata(metadata, text),
-    idempotency: readIdempotency(
-      frame['idempotency_key'],
-      { route: '/v1/ws', text: bodyText },
-      'idempotency_key',
-    ),
+  const inner = readInnerBody(api, body, text);
+  return {
+    ref,
+    submission: {
+      ...inner,
+      reader: 'native' as const,
+      attached: !detached,
+      read: true,
+      deadlineAt: readDeadline(frame['deadline'], now, 'deadline'),
+      priority: readPriority(frame['priority'], 'priority'),
+      continuation: continuationOf(frame['continuation'], 'continuation'),
+      metadata: readMetadata(metadata, text),
+      idempotency: checkIdempotency(
+        readIdempotency(
+          frame['idempotency_key'],
+          { route: '/v1/ws', text: inner.body },
+          'idempotency_key',
+        ),
+      ),
+    },
   };
-  return { ref, detached, submission };
 }
 
 export const serverBusy = () => apiError('server_busy', { with: 'bodies' });
@@ -106,22 +104,4 @@ function readRetryAfter(headers: Record<string, string>): number | undefined {
   const { 'retry-after-ms': ms, 'retry-after': seconds } = headers;
   if (ms !== undefined) return Number(ms);
   return seconds === undefined ? undefined : Number(seconds) * 1000;
-}
-
-/** Holds frames back until `release`; from then on sends them. */
-export function holdBack(send: (text: string) => boolean) {
-  let held: string[] | undefined = [];
-  return {
-    send(text: string): boolean {
-      if (!held) return send(text);
-      held.push(text);
-      // Pauses the reader: the rest comes from the log after `resume`.
-      return false;
-    },
-    release(): void {
-      const texts = held ?? [];
-      held = undefined;
-      for (const text of texts) send(text);
-    },
-  };
 }

@@ -1,308 +1,313 @@
 import { decodeEntry, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
-import type { Caller, Described } from '@millrace/shared/store/stream-log/port';
-import { handOver, movedEvent } from '../../server/hand-over.ts';
-import { socketEvent, toJobEvent } from '../../delivery/encode.ts';
-import { createReadScheduler } from '../../delivery/read-scheduler.ts';
-import type { ScheduledRead } from '../../delivery/read-scheduler.ts';
-import { readerLife } from '../../delivery/reader-life.ts';
-import type { Reader, ReaderSink } from '../../delivery/relay.ts';
-import type { SocketWriter } from '../../delivery/socket-writer.ts';
+import type { Described } from '@millrace/shared/store/stream-log/port';
+import { apiError, errorOf } from '../../api-error.ts';
+import type { ApiError } from '../../api-error.ts';
 import type { PositionWatch } from '../../delivery/queue-position.ts';
-import type { Services } from '../../services.ts';
-import { within } from '../../exchange/timeout.ts';
-import { clientLeft } from '../../exchange/charged.ts';
-import { startOf } from '../jobs/cursor.ts';
-import { apiError, goneError } from '../../errors.ts';
-import { resetEvent } from '../jobs/events.ts';
+import { createReadScheduler } from '../../delivery/read-scheduler.ts';
+import type { ReadScheduler, ScheduledRead } from '../../delivery/read-scheduler.ts';
+import type { SocketWriter } from '../../delivery/socket-writer.ts';
+import { startOf } from '../../delivery/start.ts';
+import type { Refused } from '../../errors.ts';
+import type { Client, Exchange } from '../../exchange/exchange.ts';
+import type { Prepared } from '../../exchange/prepare.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
 import type { RequestOutcome } from '../../observe/request-log.ts';
+import type { Services } from '../../services.ts';
+import { within } from '../../store-timeout.ts';
+import { movedEvent, queuedEvent, resetEvent, socketEvent, toJobEvent } from '../jobs/job-event.ts';
+import type { JobEvent } from '../jobs/job-event.ts';
 import { errorFrame } from './frames.ts';
 
 /** Requests that one socket may have open, created or subscribed. */
 export const maxPerSocket = 1000;
 
-/** A request on this socket. `owned`: created by it and not detached, so that it ends with the socket. */
-type OpenRequest = {
-  meta: RequestMeta;
-  frame: 'create' | 'subscribe';
-  /** When it was opened here, by `performance.now()`. */
-  since: number;
-  /** Attempts that this socket was sent. */
-  attempts: number;
-  reader: Reader;
-  scheduled: ScheduledRead;
-  /** Its reader is paused until the frames that were held back have been sent. */
-  isHeldBack?: boolean;
-  owned: boolean;
-  callers: Caller[];
-  /** While the request waits in the queue. */
-  positionWatch?: PositionWatch;
+export type SocketRequestsOptions = {
+  services: Pick<Services, 'exchanges' | 'queuePositions' | 'logger'>;
+  writer: Pick<SocketWriter, 'send' | 'hasRoom'>;
+  /** Called when no request is open any more. */
+  onUnused(): void;
 };
 
-/** `caller`: of the Idempotency-Key with which this socket asked for it. */
-type Owner = Pick<OpenRequest, 'owned' | 'frame'> & { caller?: Caller | undefined };
-
-type Send = (text: string) => boolean;
+/** What a `create` frame adds to its request. */
+export type Asked = {
+  ref: string | undefined;
+  /** The request was not made: answers the frame. */
+  refuse(error: ApiError): void;
+};
 
 /** The open requests of one socket, and their readers. */
-export type SocketRequests = ReturnType<typeof createSocketRequests>;
+export class SocketRequests {
+  readonly #services: SocketRequestsOptions['services'];
+  readonly #writer: SocketRequestsOptions['writer'];
+  readonly #onUnused: () => void;
+  readonly #scheduler: ReadScheduler;
+  readonly #open = new Map<string, SocketRequest>();
 
-export function createSocketRequests(
-  services: Pick<
-    Services,
-    | 'config'
-    | 'submitter'
-    | 'relay'
-    | 'keyLimits'
-    | 'metrics'
-    | 'queuePositions'
-    | 'logger'
-    | 'onError'
-  >,
-  { send, hasRoom }: Pick<SocketWriter, 'send' | 'hasRoom'>,
-  /** Called when no request is open any more. */
-  onUnused: () => void,
-) {
-  const { config, relay, keyLimits, queuePositions, logger } = services;
-  const open = new Map<string, OpenRequest>();
-  const scheduler = createReadScheduler(hasRoom);
-
-  /** Opens a reader from a cursor on. */
-  function read(meta: RequestMeta, after: EntryId, owner: Owner): void {
-    const scheduled = addToScheduler(meta.id);
-    scheduled.opening();
-    add(
-      meta,
-      scheduled,
-      relay.open(meta.id, after, sinkOf(meta, scheduled, send), lifeOf(meta)),
-      owner,
-    );
+  constructor({ services, writer, onUnused }: SocketRequestsOptions) {
+    this.#services = services;
+    this.#writer = writer;
+    this.#onUnused = onUnused;
+    this.#scheduler = createReadScheduler(writer.hasRoom);
   }
 
-  /** Opens a reader of a request that is about to be made; its events go to `sendEvent`. */
-  function readFresh(
-    meta: RequestMeta,
-    owner: { owned: boolean; caller?: Caller | undefined },
-    sendEvent: Send,
-  ): void {
-    const scheduled = addToScheduler(meta.id);
-    const reader = relay.openFresh(meta.id, sinkOf(meta, scheduled, sendEvent), lifeOf(meta));
-    add(meta, scheduled, reader, { frame: 'create', ...owner });
+  get size(): number {
+    return this.#open.size;
   }
 
-  const lifeOf = (meta: RequestMeta) => readerLife(meta, config);
-  const addToScheduler = (id: string) => scheduler.add(() => open.get(id)?.reader.resume());
-
-  function add(
-    meta: RequestMeta,
-    scheduled: ScheduledRead,
-    reader: Reader,
-    { owned, caller, frame }: Owner,
-  ): void {
-    const callers = caller ? [caller] : [];
-    const since = performance.now();
-    open.set(meta.id, { meta, frame, since, attempts: 0, reader, scheduled, owned, callers });
+  /** Throws an ApiError if the socket has no room for one more request. */
+  checkRoom(): void {
+    if (this.#open.size < maxPerSocket) return;
+    throw apiError('too_many_requests_on_socket', { max: maxPerSocket });
   }
 
-  function logEnd(
-    one: OpenRequest | undefined,
-    outcome: RequestOutcome,
-    code?: string | null,
-  ): void {
-    if (!one) return;
-    const { meta, frame, since, attempts } = one;
-    const ms = Math.round(performance.now() - since);
-    const about = { id: meta.id, frame, key: meta.keyId, model: meta.model };
-    logSocketRequest(logger, { ...about, ms, outcome, code, attempts });
+  /** Creates a request and reads it. The caller has checked the room. Resolves when the frame has its answer. */
+  async create(prepared: Prepared, asked: Asked): Promise<void> {
+    const request = this.#add(prepared.meta, 'create', asked);
+    request.exchange = this.#services.exchanges.open(prepared, request);
+    await request.answered;
+    await this.#reportPosition(request.exchange.id);
   }
 
-  function sinkOf(meta: RequestMeta, scheduled: ScheduledRead, sendEvent: Send): ReaderSink {
-    return {
-      hasRoom: scheduled.hasRoom,
-      lines(batch: readonly Line[]) {
-        open.get(meta.id)?.positionWatch?.stop();
-        // Before the client sees the end: its next request may follow at once.
-        if (isTerminalLine(batch.at(-1)?.text ?? '')) keyLimits.ended(meta);
-        let isHeldBack = false;
-        for (const line of batch) {
-          const event = toJobEvent(line, meta.includeUsage);
-          // A full socket says so in `hasRoom`.
-          if (event) isHeldBack = !sendEvent(socketEvent(meta.id, event)) && hasRoom();
-          if (event?.event === 'attempt') noteAttempt(meta.id);
-          if (isTerminalLine(line.text)) {
-            const { outcome, code } = endOf(line);
-            logEnd(open.get(meta.id), outcome, code);
-            forget(meta.id);
-          }
-        }
-        const one = open.get(meta.id);
-        if (one) one.isHeldBack = isHeldBack;
-        return !isHeldBack;
-      },
-      reset(reason: string) {
-        sendEvent(socketEvent(meta.id, resetEvent(reason)));
-      },
-      gone(reason) {
-        if (reason === 'expired') keyLimits.ended(meta);
-        else keyLimits.readerLeft(meta.id);
-        const one = open.get(meta.id);
-        const { error } = goneError(reason);
-        sendEvent(errorFrame({ id: meta.id }, error));
-        logEnd(one, 'failed', error.code);
-        forget(meta.id);
-        if (one && reason === 'overdue') leave(one, 'its time was over');
-      },
-    };
-  }
-
-  function noteAttempt(id: string): void {
-    const one = open.get(id);
-    if (one) one.attempts += 1;
-  }
-
-  function forget(id: string): void {
-    const one = open.get(id);
-    one?.positionWatch?.stop();
-    one?.scheduled.remove();
-    open.delete(id);
-    if (open.size === 0) onUnused();
-  }
-
-  /** Closes all readers, and returns what was open. */
-  function closeAll(): OpenRequest[] {
-    const all = [...open.values()];
-    for (const one of all) {
-      one.reader.close();
-      one.scheduled.remove();
-      one.positionWatch?.stop();
+  /** Reads from a cursor on. Throws an ApiError if the socket reads the request already, or has no room. */
+  async subscribe(described: Described, after: EntryId): Promise<void> {
+    const { meta, ended } = described;
+    if (this.#open.has(meta.id)) {
+      throw apiError('invalid_request', {
+        message: `This socket reads '${meta.id}' already.`,
+        param: 'id',
+      });
     }
-    open.clear();
-    return all;
+    this.checkRoom();
+    const start = startOf(described, after);
+    if (start.kind === 'ahead') this.#writer.send(socketEvent(meta.id, resetEvent('cursor_ahead')));
+    const request = this.#add(meta, 'subscribe', undefined);
+    request.exchange = this.#services.exchanges.read(described, request, cursorOf(start));
+    if (!ended) await this.#reportPosition(meta.id);
   }
 
-  function leave({ meta, owned, callers }: OpenRequest, reason: string): void {
-    if (!owned) return;
-    if (callers.length === 0) clientLeft(services, meta, reason, undefined);
-    for (const caller of callers) clientLeft(services, meta, reason, caller);
+  /** Stops reading a request without an event; false if the socket does not read it. */
+  drop(id: string, reason: string): boolean {
+    const request = this.#open.get(id);
+    request?.leave(reason);
+    return request !== undefined;
   }
 
-  return {
-    readFresh,
+  leaveAll(reason: string): void {
+    for (const request of this.#open.values()) request.leave(reason);
+  }
 
-    get size() {
-      return open.size;
-    },
+  /** Resolves when the client of each request has its last word. */
+  async drainAll(): Promise<void> {
+    await Promise.all([...this.#open.values()].map(async ({ exchange }) => exchange?.drain()));
+  }
 
-    get hasRoom() {
-      return open.size < maxPerSocket;
-    },
+  /** The socket has room again: its readers read on. */
+  resumeAll(): void {
+    this.#scheduler.schedule();
+  }
 
-    /** Reads from a cursor on. Throws an ApiError if the socket reads the request already, or has no room. */
-    subscribe(described: Described, after: EntryId): void {
-      const { meta } = described;
-      if (open.has(meta.id)) {
-        throw apiError('invalid_request', {
-          message: `This socket reads '${meta.id}' already.`,
-          param: 'id',
-        });
-      }
-      if (open.size >= maxPerSocket) throw noRoom();
-      const start = startOf(described, after);
-      if (start.kind === 'ahead') {
-        send(socketEvent(meta.id, resetEvent('cursor_ahead')));
-        read(meta, logStart, { frame: 'subscribe', owned: false });
-        return;
-      }
-      // A reader that has the terminal entry gets it again: every subscription has an end.
-      const cursor = start.kind === 'finished' ? start.before : start.after;
-      read(meta, cursor, { frame: 'subscribe', owned: false });
-    },
+  #add(meta: RequestMeta, frame: 'create' | 'subscribe', asked: Asked | undefined): SocketRequest {
+    const scheduled = this.#scheduler.add(() => request.exchange?.resume());
+    const request: SocketRequest = new SocketRequest({
+      meta,
+      frame,
+      asked,
+      scheduled,
+      writer: this.#writer,
+      logger: this.#services.logger,
+      open: this.#open,
+      onClosed: () => {
+        if (this.#open.size === 0) this.#onUnused();
+      },
+    });
+    this.#open.set(meta.id, request);
+    return request;
+  }
 
-    /** A `create` whose Idempotency-Key stands for an existing request. */
-    attach({ meta }: Described, caller: Caller | undefined, owned: boolean): void {
-      const own = open.get(meta.id);
-      if (!own) {
-        read(meta, logStart, { frame: 'create', owned, caller });
-        return;
-      }
-      // This socket reads it already, and gets no event twice.
-      own.owned ||= owned;
-      if (caller && owned) own.callers.push(caller);
-    },
-
-    /**
-     * Sends the queue position of a request, now and when it changes. Resolves after the first report, or
-     * when Redis does not answer in time.
-     */
-    async reportPosition(id: string): Promise<void> {
-      const one = open.get(id);
-      if (!one) return;
-      one.positionWatch?.stop();
-      // A full socket gets no report; the next change brings one.
-      one.positionWatch = queuePositions.watch(
-        id,
-        (event) => hasRoom() && send(socketEvent(id, event)),
-      );
-      await within(one.positionWatch.reported).catch(() => {});
-    },
-
-    /** The frames that were held back have been sent. */
-    resume(id: string): void {
-      const one = open.get(id);
-      if (one?.isHeldBack) one.scheduled.queue();
-    },
-
-    /** The socket has room again: its readers read on. */
-    resumeAll: scheduler.schedule,
-
-    /** Stops reading a request without an event; false if the socket did not read it. */
-    drop(id: string, reason?: string): boolean {
-      const one = open.get(id);
-      if (!one) return false;
-      one.reader.close();
-      forget(id);
-      if (reason !== undefined) {
-        logEnd(one, 'left');
-        leave(one, reason);
-      }
-      return true;
-    },
-
-    endAll(reason: string): void {
-      for (const one of closeAll()) {
-        logEnd(one, 'left');
-        leave(one, reason);
-      }
-    },
-
-    /**
-     * For a drain: the requests run on without this ingress, and the client gets for each of them where to
-     * read on. Resolves when Redis has it, or does not answer in time.
-     */
-    async handOverAll(): Promise<void> {
-      await Promise.all(
-        [...open.values()].map(async ({ meta, owned, callers }) => {
-          const own = { id: meta.id, attached: owned && meta.attached };
-          const [first, ...others] = callers;
-          await Promise.all([
-            handOver(services, own, first),
-            ...others.map((caller) => handOver(services, own, caller)),
-          ]);
-        }),
-      );
-      // Requests that ended meanwhile are not open any more.
-      for (const one of closeAll()) {
-        const { id } = one.meta;
-        logEnd(one, 'handed_over', 'server_draining');
-        send(socketEvent(id, movedEvent(id)));
-      }
-    },
-  };
+  /**
+   * Sends the queue position of a request, now and when it changes. Resolves after the first report, or when Redis does
+   * not answer in time.
+   */
+  async #reportPosition(id: string): Promise<void> {
+    const request = this.#open.get(id);
+    if (!request) return;
+    // A full socket gets no report; the next change brings one.
+    const watch = this.#services.queuePositions.watch(
+      id,
+      (position) => this.#writer.hasRoom() && request.send(queuedEvent(position)),
+    );
+    request.watchPosition(watch);
+    await within(watch.reported).catch(() => {});
+  }
 }
 
-export const noRoom = () => apiError('too_many_requests_on_socket', { max: maxPerSocket });
+/** A reader that has the terminal entry gets it again: every subscription has an end. */
+function cursorOf(start: ReturnType<typeof startOf>): EntryId {
+  if (start.kind === 'ahead') return logStart;
+  return start.kind === 'finished' ? start.before : start.after;
+}
+
+type SocketRequestOptions = {
+  meta: RequestMeta;
+  frame: 'create' | 'subscribe';
+  asked: Asked | undefined;
+  scheduled: ScheduledRead;
+  writer: SocketRequestsOptions['writer'];
+  logger: Services['logger'];
+  /** The open requests of the socket, by id. */
+  open: Map<string, SocketRequest>;
+  onClosed(): void;
+};
+
+/** A request on a socket: the client of its exchange. */
+class SocketRequest implements Client {
+  /** Undefined only while the exchange is being made. */
+  exchange: Exchange | undefined;
+  /** Of a `create`: the frame has its answer, and its text is not needed any more. */
+  readonly answered: Promise<void>;
+  readonly #options: SocketRequestOptions;
+  readonly #resolve: () => void;
+  #id: string;
+  /** The client knows the id: events may follow. */
+  #isConfirmed: boolean;
+  #isReleased = false;
+  /** The relay had lines before the client knew the id, and has paused the reader. */
+  #isHeldBack = false;
+  #positionWatch: PositionWatch | undefined;
+  #attempts = 0;
+  /** By `performance.now()`. */
+  readonly #since = performance.now();
+
+  constructor(options: SocketRequestOptions) {
+    this.#options = options;
+    this.#id = options.meta.id;
+    this.#isConfirmed = options.asked === undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.answered = promise;
+    this.#resolve = resolve;
+  }
+
+  send(event: JobEvent): boolean {
+    return this.#options.writer.send(socketEvent(this.#id, event));
+  }
+
+  watchPosition(watch: PositionWatch): void {
+    this.#positionWatch?.stop();
+    this.#positionWatch = watch;
+  }
+
+  leave(reason: string): void {
+    this.#end('left');
+    this.exchange?.leave(reason);
+    this.#settle();
+  }
+
+  released(): void {
+    this.#isReleased = true;
+    this.#settle();
+  }
+
+  created(id: string): void {
+    this.#confirm(id);
+    if (this.#isHeldBack) this.#options.scheduled.queue();
+    this.#settle();
+  }
+
+  joined(id: string): void {
+    const { open } = this.#options;
+    this.#confirm(id);
+    open.delete(this.#id);
+    // Another request of this socket reads it already, and gets no event twice.
+    if (open.has(id)) this.#close();
+    else {
+      this.#id = id;
+      open.set(id, this);
+    }
+    this.#settle();
+  }
+
+  readerOf(id: string): Exchange | undefined {
+    return this.#options.open.get(id)?.exchange;
+  }
+
+  opening(): void {
+    this.#options.scheduled.opening();
+  }
+
+  hasRoom(): boolean {
+    if (this.#isConfirmed) return this.#options.scheduled.hasRoom();
+    this.#isHeldBack = true;
+    return false;
+  }
+
+  lines(batch: readonly Line[]): boolean {
+    const { meta } = this.#options;
+    this.#positionWatch?.stop();
+    for (const line of batch) {
+      const event = toJobEvent(line, meta.includeUsage);
+      if (event) this.send(event);
+      if (event?.event === 'attempt') this.#attempts += 1;
+      if (isTerminalLine(line.text)) {
+        const { outcome, code } = endOf(line);
+        this.#end(outcome, code);
+      }
+    }
+    // A full socket says so in `hasRoom`.
+    return true;
+  }
+
+  reset(reason: string): 'again' {
+    this.send(resetEvent(reason));
+    return 'again';
+  }
+
+  refused(refused: Refused): void {
+    const error = errorOf(refused);
+    const { asked, writer } = this.#options;
+    if (this.#isConfirmed || !asked) {
+      writer.send(errorFrame({ id: this.#id }, error.error));
+      this.#end('failed', error.error.code);
+    } else {
+      asked.refuse(error);
+      this.#close();
+    }
+    this.#settle();
+  }
+
+  moved(id: string): void {
+    this.send(movedEvent(id));
+    this.#end('handed_over', 'server_draining');
+    this.#settle();
+  }
+
+  #confirm(id: string): void {
+    const { asked, writer } = this.#options;
+    if (asked) writer.send(JSON.stringify({ type: 'created', id, ref: asked.ref }));
+    this.#isConfirmed = true;
+  }
+
+  #settle(): void {
+    if (this.#isReleased && (this.#isConfirmed || this.exchange?.isOver)) this.#resolve();
+  }
+
+  #end(outcome: RequestOutcome, code?: string | null): void {
+    const { meta, frame, logger } = this.#options;
+    const ms = Math.round(performance.now() - this.#since);
+    const about = { id: this.#id, frame, key: meta.keyId, model: meta.model };
+    logSocketRequest(logger, { ...about, ms, outcome, code, attempts: this.#attempts });
+    this.#close();
+  }
+
+  #close(): void {
+    const { open, scheduled, onClosed } = this.#options;
+    this.#positionWatch?.stop();
+    scheduled.remove();
+    if (open.get(this.#id) === this) open.delete(this.#id);
+    onClosed();
+  }
+}
 
 /** The outcome in a terminal line, for the process log. */
 function endOf(line: Line): { outcome: RequestOutcome; code?: string | null } {

@@ -6,7 +6,8 @@ import type { Services } from '../../services.ts';
 import { checkKey } from '../../server/limits.ts';
 import { socketPath } from '../../auth/authenticate.ts';
 import type { Authenticator } from '../../auth/authenticate.ts';
-import { apiError } from '../../errors.ts';
+import { apiError, errorOf } from '../../api-error.ts';
+import { clientOf, recordRefusal } from '../../observe/refused.ts';
 import { enforceSocketLimits } from './limits.ts';
 import { awaitKey } from './authentication.ts';
 import { createSocketCloser } from './close-codes.ts';
@@ -47,7 +48,8 @@ function openSocket(
     backpressure,
     bodies,
     limits,
-    onUnauthenticated: () => pending?.refuse(apiError('invalid_api_key', { problem: 'too_long' })),
+    onUnauthenticated: () =>
+      pending?.refuse(apiError('invalid_api_key', { problem: 'too_long', countAs: 'no_key' })),
     onBusy() {
       refused({ reason: 'request_bodies', address: request.ip });
       closer.closeUnread('busy');
@@ -67,11 +69,12 @@ function openSocket(
       timeoutMs: limits.socketAuthMs,
       verifyKey(key) {
         if (draining()) throw apiError('server_shutting_down');
-        const principal = authenticator.verifyKey(request, key);
-        checkKey(connectionCounts, request, principal.keyId);
-        return principal;
+        const verdict = authenticator.verifyKey(request, key);
+        if (verdict.kind === 'refused') throw errorOf(verdict);
+        checkKey(connectionCounts, request, verdict.principal.keyId);
+        return verdict.principal;
       },
-      onNoKey: () => refused({ reason: 'no_key', address: request.ip }),
+      onRefused: (error) => recordRefusal(refused, error, clientOf(request)),
       onAuthenticated: serve,
     });
   }

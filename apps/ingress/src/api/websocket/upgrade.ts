@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { socketPath } from '../../auth/authenticate.ts';
-import { apiError } from '../../errors.ts';
-import type { ApiError } from '../../errors.ts';
+import { apiError } from '../../api-error.ts';
+import type { ApiError } from '../../api-error.ts';
 import { afterAnswers } from '../../server/pipelined.ts';
 
 /* A request with an `Upgrade` becomes a WebSocket, or is served like any other request. */

@@ -4,20 +4,20 @@ import { encodeEntry } from '@millrace/shared/domain/entry';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/store/stream-log/memory-log';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createConnections } from './connections.ts';
-import { handOverMs } from './hand-over.ts';
+import { createConnections } from '../server/connections.ts';
 import type { Charge } from '../admission/quota.ts';
 import type { Prepared, Submission } from '../exchange/prepare.ts';
 import { createKeepAlive } from '../delivery/sse-writer.ts';
 import { createRelay } from '../delivery/relay.ts';
 import type { Services } from '../services.ts';
-import type { Sent } from '../exchange/submit.ts';
-import { trackAnswers } from './open-answers.ts';
-import { boundBodies } from './limits.ts';
-import { completionRoutes } from '../api/chat-completions/routes.ts';
-import { jobRoutes } from '../api/jobs/routes.ts';
+import { createExchanges, handOverMs } from '../exchange/exchange.ts';
+import type { Creation } from '../exchange/submit.ts';
+import { trackAnswers } from '../server/open-answers.ts';
+import { boundBodies } from '../server/limits.ts';
+import { clientApiRoutes } from './client-api-routes.ts';
+import { jobRoutes } from './jobs/routes.ts';
 
-// What reaches a request between two words to Redis; the rest is in test/fault/ingress-drains.test.ts.
+// What happens to a request between two commands to Redis; the rest is in test/fault/ingress-drains.test.ts.
 
 const connections = createConnections((error) => {
   throw error;
@@ -31,7 +31,7 @@ let app: FastifyInstance;
 let url: string;
 /** Redis' answers, as the test gives them. */
 let admitted: PromiseWithResolvers<Charge>;
-let sending: PromiseWithResolvers<Sent>;
+let creating: PromiseWithResolvers<Creation>;
 let refunds: number;
 let prepared: Prepared | undefined;
 let sent: string[];
@@ -39,7 +39,7 @@ let left: string[];
 
 beforeEach(async () => {
   admitted = Promise.withResolvers();
-  sending = Promise.withResolvers();
+  creating = Promise.withResolvers();
   refunds = 0;
   prepared = undefined;
   sent = [];
@@ -50,21 +50,29 @@ beforeEach(async () => {
     relay,
     keepAlive,
     leaving: () => false,
-    metrics: { opened() {}, closed() {}, handedOver() {} },
-    keyLimits: { admit: () => admitted.promise, ended() {}, letGo() {} },
+    metrics: { opened() {}, closed() {} },
     refused() {},
-    submitter: {
-      prepare: (submission: Submission) => (prepared = prepare(submission)),
-      async send({ meta }: Prepared) {
-        sent.push(meta.id);
-        meta.sentAt = 1;
-        return sending.promise;
+    exchanges: createExchanges({
+      config: { limits, models: {} } as unknown as Services['config'],
+      prepare: (submission) => (prepared = prepare(submission)),
+      keyLimits: { charge: () => admitted.promise, ended() {}, readerLeft() {} },
+      relay,
+      log,
+      inbox: 'in-1',
+      submitter: {
+        async create({ meta }) {
+          sent.push(meta.id);
+          return creating.promise;
+        },
+        async leave(id) {
+          left.push(id);
+          return 'ended';
+        },
+        detach: async () => 'detached',
       },
-      async leave(id: string) {
-        left.push(id);
-        return 'ended' as const;
-      },
-    },
+      onHandedOver() {},
+      onError() {},
+    }),
   } as unknown as Services;
   app = Fastify();
   app.setErrorHandler((thrown: { status?: number }, _request, reply) =>
@@ -76,7 +84,7 @@ beforeEach(async () => {
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>
     done(null, body),
   );
-  completionRoutes(app, services);
+  clientApiRoutes(app, services);
   jobRoutes(app, services);
   url = await app.listen({ port: 0, host: '127.0.0.1' });
 });
@@ -88,7 +96,8 @@ afterEach(async () => {
 
 function prepare(submission: Submission): Prepared {
   const meta = { id: newRequestId(0, Date.now()), ...submission };
-  return { meta, submission, once: undefined } as unknown as Prepared;
+  const inbox = submission.read ? 'in-1' : undefined;
+  return { kind: 'prepared', meta, body: '', inbox, once: undefined } as unknown as Prepared;
 }
 
 const post = (path: string, asked: object, headers: Record<string, string> = {}) =>
@@ -99,6 +108,8 @@ const post = (path: string, asked: object, headers: Record<string, string> = {})
   });
 
 const charge = (): Charge => ({
+  kind: 'charged',
+  account: undefined,
   headers: {},
   refund() {
     refunds += 1;
@@ -136,7 +147,7 @@ test('of a job that comes into the queue after a drain has taken it back', async
   const cut = connections.cutAll();
   await vi.advanceTimersByTimeAsync(handOverMs);
   expect(left).toEqual(sent);
-  sending.resolve({ kind: 'queued' });
+  creating.resolve({ kind: 'created' });
   expect((await answer).status).toBe(503);
   other.resolve();
   open.remove();
@@ -151,7 +162,7 @@ test('of a stream that is made anew for a reader with a cursor: nothing of it, a
   const [id = ''] = sent;
   const text = encodeEntry({ kind: 'chunk', text: '{"choices":[]}' });
   relay.onFrame({ id, prev: { run: 0, seq: 0 }, last: { run: 1, seq: 1 }, texts: [text] });
-  sending.resolve({ kind: 'queued' });
+  creating.resolve({ kind: 'created' });
   const response = await answer;
   expect(response.status).toBe(410);
   expect(await response.json()).toMatchObject({ error: { code: 'cursor_ahead' } });

@@ -1,17 +1,10 @@
 import { decodeEntry, formatEntryId } from '@millrace/shared/domain/entry';
-import type { Failed, Line } from '@millrace/shared/domain/entry';
+import type { Line } from '@millrace/shared/domain/entry';
 import { singleLine } from '@millrace/shared/domain/json-text';
+import type { QueuePosition } from '../../delivery/queue-position.ts';
 
 /** An event of the job API: its name, its entry id where it has one, and its data as JSON text. */
 export type JobEvent = { event: string; entry?: string; data: string };
-
-/**
- * A comment on a line of its own, without a blank line behind it: a blank line ends an event, and
- * openai-python takes one for an event with empty data, which it cannot parse, once it was sent an id.
- */
-export const sseComment = (text: string): string => `: ${text}\n`;
-
-export const sseKeepAlive = sseComment('keep-alive');
 
 /** Milliseconds after which an EventSource reconnects, from and to: random, so that not all come at once. */
 const retryMs = [200, 400] as const;
@@ -22,17 +15,6 @@ export function sseRetry(): string {
   return `retry: ${Math.round(from + Math.random() * (to - from))}\n`;
 }
 
-export const sseDone = 'data: [DONE]\n\n';
-
-/** For a plain reader. `withId`: the client asked for entry ids, which some SDKs do not expect. */
-export const sseChunk = (line: Line, withId: boolean): string =>
-  withId
-    ? `id: ${line.run}-${line.seq}\ndata: ${line.text.slice(1)}\n\n`
-    : `data: ${line.text.slice(1)}\n\n`;
-
-export const sseError = (failed: Pick<Failed, 'error'>): string =>
-  `data: ${JSON.stringify({ error: failed.error })}\n\n`;
-
 export const sseEvent = ({ event, entry, data }: JobEvent): string =>
   entry === undefined
     ? `event: ${event}\ndata: ${data}\n\n`
@@ -42,6 +24,23 @@ export const socketEvent = (id: string, { event, entry, data }: JobEvent): strin
   entry === undefined
     ? `{"type":"${event}","id":"${id}","data":${data}}`
     : `{"type":"${event}","id":"${id}","entry":"${entry}","data":${data}}`;
+
+/** For a reader whose cursor is beyond the end of the log. */
+export const resetEvent = (reason: string): JobEvent => ({
+  event: 'reset',
+  data: JSON.stringify({ reason }),
+});
+
+/** A drain: the reader's cursor is good at every other ingress. */
+export const movedEvent = (id: string): JobEvent => ({
+  event: 'moved',
+  data: JSON.stringify({ reason: 'server_draining', events_url: `/v1/jobs/${id}/events` }),
+});
+
+export const queuedEvent = ({ position, waitMs }: QueuePosition): JobEvent => ({
+  event: 'queued',
+  data: JSON.stringify({ position, estimated_wait_ms: waitMs }),
+});
 
 /** A line of the log as an event of the job API; undefined for lines that clients do not see. */
 export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefined {

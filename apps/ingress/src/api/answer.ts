@@ -1,0 +1,100 @@
+import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import type { FastifyReply } from 'fastify';
+import { draining, errorOf } from '../api-error.ts';
+import type { ApiError } from '../api-error.ts';
+import type { Client } from '../exchange/exchange.ts';
+import type { Prepared } from '../exchange/prepare.ts';
+import { clientOf, recordRefusal } from '../observe/refused.ts';
+import { factsOf } from '../observe/request-log.ts';
+import { sendError } from '../server/reply.ts';
+import type { Services } from '../services.ts';
+import type { ClientApi } from './port.ts';
+import { noProgress, progressHeaders } from './progress.ts';
+import type { Progress } from './progress.ts';
+import { adoptId } from './request-id.ts';
+
+/* A plain client's answer over HTTP: what streams and whole answers have in common. */
+
+export type Call = {
+  api: ClientApi;
+  prepared: Prepared;
+  /** For the answer: this server writes it past fastify. */
+  reply: FastifyReply;
+  services: Services;
+  /** The cursor of a client that reads its stream again; else the start of the log. */
+  after: EntryId;
+};
+
+/** What a writer of an answer has to go by. */
+export type AnswerContext = {
+  call: Call;
+  progress: Progress;
+  head(): Record<string, string>;
+  /** The answer is an error; its head was not sent. */
+  sendError(error: ApiError): void;
+  /** The connection can take more again. */
+  resume(): void;
+};
+
+export type AnswerWriter = Pick<Client, 'hasRoom' | 'reset'> & {
+  lines(batch: readonly Line[]): boolean;
+  /** Ends the answer with an error, whether or not its head was sent. */
+  fail(error: ApiError): void;
+  /** Bytes that wait to be sent. */
+  held(): number;
+};
+
+/** Opens the exchange of a call, whose client leaves when its response closes. */
+export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerWriter): void {
+  const { api, prepared, reply, services, after } = call;
+  const { meta } = prepared;
+  const { connections, exchanges, metrics } = services;
+  const response = reply.raw;
+  const progress = noProgress(meta.id);
+  const head = () => ({ ...api.head(progress.id), ...progressHeaders(progress) });
+  const writer = open({
+    call,
+    progress,
+    head,
+    sendError: (error) => sendError(response, error, head(), api.errorBody),
+    resume: () => exchange.resume(),
+  });
+  let isOpened = false;
+  factsOf(response).progress = progress;
+  const exchange = exchanges.open(
+    prepared,
+    {
+      charged(headers) {
+        isOpened = true;
+        metrics.opened(meta);
+        for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+      },
+      released: () => reply.request.releaseBody(),
+      joined(id) {
+        Object.assign(progress, { id, replayed: true });
+        adoptId(reply, id);
+      },
+      lines: writer.lines,
+      hasRoom: writer.hasRoom,
+      reset: writer.reset,
+      refused(refused) {
+        const error = errorOf(refused);
+        recordRefusal(services.refused, error, clientOf(reply.request));
+        writer.fail(error);
+      },
+      moved: (id) => writer.fail(draining(id)),
+      cut: () => void response.destroy(),
+    },
+    after,
+  );
+  const connection = connections.add(() => exchange.drain(), undefined, writer.held);
+  response.on('close', () => {
+    connection.remove();
+    exchange.leave('the client went away');
+    if (isOpened)
+      metrics.closed(meta, response.writableFinished ? response.statusCode : leftBeforeEnd);
+  });
+}
+
+/** The status in the metrics of an answer whose client left before its end. */
+const leftBeforeEnd = 499;

@@ -1,0 +1,82 @@
+import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
+import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { apiError, errorOf } from '../api-error.ts';
+import { noteModel } from '../observe/request-log.ts';
+import type { Services } from '../services.ts';
+import { openAnswer } from './answer.ts';
+import { clientApis } from './client-apis.ts';
+import { readLastEventId } from './cursor.ts';
+import {
+  readContinuation,
+  readDeadline,
+  readEventIds,
+  readIdempotencyKey,
+  readOnDisconnect,
+  readPriority,
+} from './headers.ts';
+import { parseObject } from './json-body.ts';
+import type { ClientApi, ParsedBody } from './port.ts';
+import { adoptId } from './request-id.ts';
+import { streamedAnswer } from './streamed-answer.ts';
+import { wholeAnswer } from './whole-answer.ts';
+
+/** The route of every API that clients speak. */
+export function clientApiRoutes(app: FastifyInstance, services: Services): void {
+  for (const api of clientApis) clientApiRoute(app, services, api);
+}
+
+function clientApiRoute(app: FastifyInstance, services: Services, api: ClientApi): void {
+  app.post(api.path, { config: { errorBody: api.errorBody } }, async (request, reply) => {
+    const parsed = api.parse(parseObject(request.body), request.headers);
+    if (parsed.kind === 'refused') throw errorOf(parsed);
+    if (isLarge(String(request.body))) await nextTurn();
+    noteModel(reply.raw, parsed.model);
+    const { submission, after, withIds } = readSubmission(api, parsed, request);
+    // The client left meanwhile (`close` will not come again), or a drain has answered it.
+    if (reply.raw.destroyed || reply.sent) return reply.hijack();
+    const prepared = services.exchanges.prepare(submission);
+    if (prepared.kind === 'refused') throw errorOf(prepared);
+    adoptId(reply, prepared.meta.id);
+    // An answer can take long; the body need not stay in memory for it.
+    request.body = undefined;
+    // From here on the answer comes from the exchange, not from this handler.
+    reply.hijack();
+    const call = { api, prepared, reply, services, after };
+    openAnswer(call, (context) =>
+      parsed.stream ? streamedAnswer(context, withIds) : wholeAnswer(context),
+    );
+    return reply;
+  });
+}
+
+/** Throws an ApiError on a header that cannot be read. */
+function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequest) {
+  const { headers, principal } = request;
+  const body = String(request.body);
+  const { model, stream, includeUsage } = parsed;
+  const attached = readOnDisconnect(headers) === 'cancel';
+  const idempotency = readIdempotencyKey(request.raw, { route: api.path, text: body });
+  const cursor = stream ? readLastEventId(headers) : undefined;
+  const after = cursor ?? logStart;
+  const withIds = readEventIds(headers) ?? cursor !== undefined;
+  // Without an Idempotency-Key the call makes a new request, which has no entry yet.
+  if (!idempotency && !sameEntryId(after, logStart)) throw apiError('cursor_ahead');
+  const submission = {
+    principal,
+    endpoint: api.path,
+    body,
+    model,
+    stream,
+    includeUsage,
+    reader: 'plain' as const,
+    attached,
+    read: true,
+    deadlineAt: readDeadline(headers['x-millrace-deadline'], Date.now()),
+    priority: readPriority(headers['x-millrace-priority']),
+    continuation: readContinuation(headers),
+    traceparent: typeof headers.traceparent === 'string' ? headers.traceparent : undefined,
+    idempotency,
+  };
+  return { submission, after, withIds };
+}

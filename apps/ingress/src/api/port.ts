@@ -1,0 +1,47 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Line, OpenAiError, Result } from '@millrace/shared/domain/entry';
+import type { Endpoint } from '@millrace/shared/domain/request';
+import type { Refused } from '../errors.ts';
+
+/**
+ * One API that clients speak: how its requests are read and its answers are written. It knows nothing of a request's
+ * life, which exchange/ has, nor of connections, which delivery/ has. A new API is a folder beside chat-completions/
+ * and a line in client-apis.ts; jobs and WebSockets name it by its path.
+ */
+export type ClientApi = {
+  /** The path of its POST route, and the name of the endpoint in jobs and frames. */
+  readonly path: Endpoint;
+  /** Reads of a body what this server itself needs; all else is the provider's business. `headers`: of HTTP only. */
+  parse(body: Record<string, unknown>, headers?: IncomingHttpHeaders): ParsedBody | Refused;
+  /** Headers of every answer, beside those of all APIs. */
+  head(id: string): Record<string, string>;
+  /** Begins a streamed answer. */
+  encodeStream(options: StreamOptions): StreamEncoder;
+  encodeWhole(result: Result): Result;
+  /** The body of an answer that is an error, as a value for JSON. */
+  errorBody(error: OpenAiError): unknown;
+};
+
+export type ParsedBody = {
+  kind: 'parsed';
+  model: string;
+  stream: boolean;
+  /** The client reads the usage of a stream. */
+  includeUsage: boolean;
+};
+
+export type StreamOptions = {
+  includeUsage: boolean;
+  /** The client asked for the entry id of each event. */
+  withIds: boolean;
+};
+
+/** Each method returns text for the stream. */
+export type StreamEncoder = {
+  /** A line of kind `chunk` or `usage`; empty if the client is not sent it. Called for every chunk: it must be cheap. */
+  chunk(line: Line): string;
+  /** The end of a complete answer. */
+  end(): string;
+  /** The end of a stream that was cut short. */
+  error(error: OpenAiError): string;
+};

@@ -1,0 +1,38 @@
+import { decodeEntry } from '@millrace/shared/domain/entry';
+import type { Failed, Line } from '@millrace/shared/domain/entry';
+import { asFailed, refuse } from '../errors.ts';
+
+/** What the headers of an answer and the request log say of a request so far. */
+export type Progress = {
+  id: string;
+  replayed: boolean;
+  attempts: number;
+  servedBy: string | undefined;
+};
+
+export const noProgress = (id: string): Progress => {
+  return { id, replayed: false, attempts: 0, servedBy: undefined };
+};
+
+export function noteAttempt(progress: Progress, line: Line): void {
+  const entry = decodeEntry(line.text);
+  if (entry.kind !== 'attempt') return;
+  progress.attempts += 1;
+  progress.servedBy = `${entry.data.provider}/${entry.data.model}`;
+}
+
+export function progressHeaders({ replayed, attempts, servedBy }: Progress) {
+  const headers: Record<string, string> = { 'x-millrace-attempts': String(attempts) };
+  if (replayed) headers['idempotent-replayed'] = 'true';
+  if (servedBy !== undefined)
+    headers['x-millrace-served-by'] = servedBy.replaceAll(/[^\x20-\x7e]/g, '?');
+  return headers;
+}
+
+/** Of a line `failed` or `cancelled`. */
+export function readFailed(line: Line): Failed {
+  const entry = decodeEntry(line.text);
+  return entry.kind === 'failed' ? entry.data : cancelledFailure;
+}
+
+const cancelledFailure: Failed = asFailed(refuse('request_cancelled'));

@@ -1,0 +1,57 @@
+import type { Line } from '@millrace/shared/domain/entry';
+import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
+import { apiError, fromFailed } from '../api-error.ts';
+import type { ApiError } from '../api-error.ts';
+import { openSseWriter } from '../delivery/sse-writer.ts';
+import { factsOf } from '../observe/request-log.ts';
+import type { AnswerContext, AnswerWriter } from './answer.ts';
+import { noteAttempt, readFailed } from './progress.ts';
+
+/** An answer as server-sent events, for a client that cannot take text back. */
+export function streamedAnswer(context: AnswerContext, withIds: boolean): AnswerWriter {
+  const { call, progress, head, sendError, resume } = context;
+  const { api, prepared, reply, services, after } = call;
+  const { includeUsage } = prepared.meta;
+  const encoder = api.encodeStream({ includeUsage, withIds });
+  const writer = openSseWriter({
+    response: reply.raw,
+    headers: head,
+    limits: services.config.limits,
+    keepAlive: services.keepAlive,
+    onDrain: resume,
+    stalled: () => encoder.error(apiError('reader_too_slow').error),
+  });
+
+  function endWithError(text: string, error: ApiError): void {
+    if (writer.started || text !== '') {
+      factsOf(reply.raw).code = error.error.code ?? 'error';
+      writer.end(text + encoder.error(error.error));
+    } else {
+      sendError(error);
+      writer.end('');
+    }
+  }
+
+  return {
+    /** One write for all lines of a batch, so that they go out in one packet. */
+    lines(batch: readonly Line[]): boolean {
+      let text = '';
+      for (const line of batch) {
+        const kind = line.text[0];
+        if (kind === 'c' || kind === 'u') text += encoder.chunk(line);
+        else if (kind === 'd') {
+          writer.end(text + encoder.end());
+          return true;
+        } else if (kind === 'f' || kind === 'x') {
+          endWithError(text, fromFailed(readFailed(line)));
+          return true;
+        } else noteAttempt(progress, line);
+      }
+      return text === '' || writer.write(text);
+    },
+    hasRoom: writer.hasRoom,
+    reset: () => (!writer.started && sameEntryId(after, logStart) ? 'again' : 'lost'),
+    fail: (error) => endWithError('', error),
+    held: writer.held,
+  };
+}

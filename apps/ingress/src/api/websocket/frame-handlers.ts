@@ -1,0 +1,102 @@
+import type { WebSocket } from '@fastify/websocket';
+import { logStart } from '@millrace/shared/domain/entry';
+import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
+import { apiError, errorOf } from '../../api-error.ts';
+import type { ApiError } from '../../api-error.ts';
+import type { Principal } from '../../auth/api-keys.ts';
+import type { Services } from '../../services.ts';
+import { within } from '../../store-timeout.ts';
+import { parseCursor } from '../cursor.ts';
+import { findJob } from '../jobs/routes.ts';
+import { authenticated } from './authentication.ts';
+import { readCreate, readId, unknownType } from './frames.ts';
+import type { Frame } from './frames.ts';
+import type { SocketRequests } from './requests.ts';
+
+/* What each type of frame does. A handler throws an ApiError, which answers the frame. */
+
+/** The socket that frames came on. */
+export type FrameContext = {
+  socket: Pick<WebSocket, 'readyState' | 'OPEN'>;
+  principal: Principal;
+  services: Services;
+  requests: SocketRequests;
+  send(text: string): boolean;
+  /** Answers a frame with an error. */
+  refuse(frame: Frame, error: ApiError): void;
+};
+
+type Handler = (context: FrameContext, frame: Frame, data: Buffer) => Promise<void> | void;
+
+const handlers: Record<string, Handler> = { ping, auth, create, subscribe, unsubscribe, cancel };
+
+export async function handleFrame(
+  context: FrameContext,
+  frame: Frame,
+  data: Buffer,
+): Promise<void> {
+  const { type } = frame;
+  const handler =
+    typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type] : undefined;
+  if (!handler) throw unknownType(type);
+  await handler(context, frame, data);
+}
+
+function ping({ send }: FrameContext): void {
+  send('{"type":"pong"}');
+}
+
+function auth({ principal, send }: FrameContext): void {
+  if (principal.keyId !== undefined || principal.admin) {
+    throw apiError('invalid_request', {
+      message: 'This socket has shown its key already.',
+      param: 'type',
+    });
+  }
+  // Without keys in the config any key is accepted, so that a page need not know.
+  send(authenticated);
+}
+
+async function create(context: FrameContext, frame: Frame, data: Buffer): Promise<void> {
+  const { services, principal, requests, socket } = context;
+  if (isLarge(data)) await nextTurn();
+  if (socket.readyState !== socket.OPEN) return;
+  if (services.draining()) throw apiError('server_shutting_down');
+  requests.checkRoom();
+  const { ref, submission } = readCreate(frame, data.toString('utf8'), Date.now());
+  const prepared = services.exchanges.prepare({ ...submission, principal });
+  if (prepared.kind === 'refused') throw errorOf(prepared);
+  await requests.create(prepared, { ref, refuse: (error) => context.refuse(frame, error) });
+}
+
+async function subscribe(context: FrameContext, frame: Frame): Promise<void> {
+  const { services, principal, requests, socket } = context;
+  const { relay, log, inbox } = services;
+  const id = readId(frame);
+  const after = frame['after'] === undefined ? logStart : parseCursor(frame['after'], 'after');
+  await findJob(services, principal, id);
+  const hold = relay.hold(id);
+  try {
+    const described = await within(log.subscribe(id, inbox));
+    if (!described) throw apiError('job_not_found', { id });
+    if (socket.readyState === socket.OPEN) await requests.subscribe(described, after);
+  } finally {
+    hold.release();
+  }
+}
+
+function unsubscribe({ requests }: FrameContext, frame: Frame): void {
+  const id = readId(frame);
+  if (requests.drop(id, 'its reader left')) return;
+  throw apiError('invalid_request', {
+    message: `This socket does not read '${id}'.`,
+    param: 'id',
+  });
+}
+
+async function cancel({ services, principal }: FrameContext, frame: Frame): Promise<void> {
+  const { submitter, keyLimits } = services;
+  const { meta, ended } = await findJob(services, principal, readId(frame));
+  if (!ended) await submitter.cancel(meta.id, 'cancelled on request');
+  keyLimits.ended(meta);
+}

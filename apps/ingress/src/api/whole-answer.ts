@@ -1,0 +1,47 @@
+import { decodeEntry } from '@millrace/shared/domain/entry';
+import type { Line, Result } from '@millrace/shared/domain/entry';
+import { fromFailed } from '../api-error.ts';
+import { endWhenStalled } from '../delivery/whole-answers.ts';
+import type { AnswerContext, AnswerWriter } from './answer.ts';
+import { noteAttempt, readFailed } from './progress.ts';
+
+/** An answer in one piece. Nothing of it is sent before its end, so it can start over. */
+export function wholeAnswer({ call, progress, head, sendError }: AnswerContext): AnswerWriter {
+  const { api, reply, services } = call;
+  const response = reply.raw;
+  let result: Result | undefined;
+
+  function send(): void {
+    const { contentType, body } = api.encodeWhole(result ?? emptyResult);
+    response.writeHead(200, {
+      'content-type': contentType,
+      'content-length': Buffer.byteLength(body),
+      ...head(),
+    });
+    response.end(body);
+    result = undefined;
+    endWhenStalled(response, services.config.limits.readerStallMs);
+  }
+
+  return {
+    lines(batch: readonly Line[]): boolean {
+      for (const line of batch) {
+        const entry = decodeEntry(line.text);
+        if (entry.kind === 'result') result = entry.data;
+        else if (entry.kind === 'done') send();
+        else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
+          sendError(fromFailed(readFailed(line)));
+        } else noteAttempt(progress, line);
+      }
+      return true;
+    },
+    reset() {
+      result = undefined;
+      return 'again';
+    },
+    fail: sendError,
+    held: () => (result?.body.length ?? 0) + response.writableLength,
+  };
+}
+
+const emptyResult: Result = { contentType: 'application/json', body: '{}' };

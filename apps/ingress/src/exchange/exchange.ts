@@ -1,0 +1,372 @@
+import type { Config } from '@millrace/shared/config';
+import { isTerminalLine, logStart, sameEntryId } from '@millrace/shared/domain/entry';
+import type { EntryId, Line } from '@millrace/shared/domain/entry';
+import type { RequestMeta } from '@millrace/shared/domain/request';
+import { StoreSilent } from '@millrace/shared/store/outage';
+import type {
+  Caller,
+  Described,
+  DetachOutcome,
+  StreamLog,
+} from '@millrace/shared/store/stream-log/port';
+import type { Charge, KeyLimits } from '../admission/quota.ts';
+import { readerLife } from '../delivery/reader-life.ts';
+import type { GoneReason, Reader, ReaderSink, Relay } from '../delivery/relay.ts';
+import { startOf } from '../delivery/start.ts';
+import { refuse, refuseFor } from '../errors.ts';
+import type { Refused } from '../errors.ts';
+import { within } from '../store-timeout.ts';
+import type { Prepare, Prepared } from './prepare.ts';
+import { beginCreating, beginReading, step } from './state.ts';
+import type { Effect, Event, State } from './state.ts';
+import type { Submitter } from './submit.ts';
+
+/** Milliseconds that a drain waits for Redis; then clients are sent away all the same. */
+export const handOverMs = 1000;
+
+/** The client's side of an exchange: it encodes and writes, and knows nothing of the request's life. */
+export type Client = {
+  /** The request was charged; `headers` are of its answer. */
+  charged?(headers: Record<string, string>): void;
+  /** The body is not needed any more: the request was sent, or will not be. */
+  released?(): void;
+  /** Redis has the request. Lines may have come before. */
+  created?(id: string): void;
+  /** The Idempotency-Key stands for this request, whose lines follow. */
+  joined?(id: string): void;
+  /** The exchange of the same WebSocket that reads this request already. */
+  readerOf?(id: string): Exchange | undefined;
+  /** A reader is about to open that begins with a read of the log. */
+  opening?(): void;
+  lines(batch: readonly Line[]): boolean;
+  hasRoom?: (() => boolean) | undefined;
+  /** The log lost lines. `again`: the client forgets the answer and reads it from its start. `lost`: it cannot. */
+  reset(reason: 'cursor_ahead'): 'again' | 'lost';
+  /** The last that the client gets. */
+  refused(refused: Refused): void;
+  /** The last that the client gets: the request runs on, and is read at another ingress. */
+  moved(id: string): void;
+  /** A drain, after the whole answer was written: the client takes it too slowly. */
+  cut?(): void;
+};
+
+/** One request of one client. */
+export type Exchange = {
+  /** Of the request that the client gets. */
+  readonly id: string;
+  readonly isOver: boolean;
+  /** The connection can take more again. */
+  resume(): void;
+  /** The client left, or does not want the request any more. Idempotent. */
+  leave(reason: string): void;
+  /** This ingress stops: resolves when the client has its last word. */
+  drain(): Promise<void>;
+  /** The client has asked again, on the same WebSocket, for the request that this exchange reads. */
+  share(owned: boolean, callers: readonly Caller[]): void;
+};
+
+export type Exchanges = {
+  prepare: Prepare;
+  /** Charges the key, creates the request, and reads it for the client, from `after` on. */
+  open(prepared: Prepared, client: Client, after?: EntryId): Exchange;
+  /** Reads a request that exists, for a client that subscribes to it. The caller has subscribed the inbox. */
+  read(described: Described, client: Client, after: EntryId): Exchange;
+};
+
+export type ExchangeDeps = {
+  config: Pick<Config, 'models' | 'limits'>;
+  prepare: Prepare;
+  submitter: Pick<Submitter, 'create' | 'leave' | 'detach'>;
+  keyLimits: KeyLimits;
+  relay: Pick<Relay, 'openFresh' | 'open' | 'hold'>;
+  log: Pick<StreamLog, 'subscribe'>;
+  /** The name of this ingress' inbox. */
+  inbox: string;
+  onHandedOver(): void;
+  onError(error: unknown): void;
+};
+
+export function createExchanges(deps: ExchangeDeps): Exchanges {
+  return {
+    prepare: deps.prepare,
+    open(prepared, client, after = logStart) {
+      const { meta, once } = prepared;
+      const state = beginCreating(meta.id, {
+        owned: meta.attached,
+        callers: once ? [once.caller] : [],
+        reads: prepared.inbox !== undefined,
+        continues: !sameEntryId(after, logStart),
+      });
+      const driver = new Driver(deps, client, { meta, state, after });
+      void driver.charge(prepared);
+      return driver;
+    },
+    read({ meta }, client, after) {
+      const driver = new Driver(deps, client, { meta, state: beginReading(meta.id), after });
+      driver.openReader();
+      return driver;
+    },
+  };
+}
+
+type Begin = { meta: Readonly<RequestMeta>; state: State; after: EntryId };
+
+/** Turns what happens into events of the exchange's state, and executes the effects. */
+class Driver implements Exchange {
+  readonly #deps: ExchangeDeps;
+  readonly #client: Client;
+  /** Of the client's own request, also if its Idempotency-Key stands for another one. */
+  readonly #meta: Readonly<RequestMeta>;
+  /** Until the request was sent. */
+  #prepared: Prepared | undefined;
+  #charge: Charge | undefined;
+  #state: State;
+  /** Where the reader begins. */
+  #after: EntryId;
+  #reader: Reader | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
+  readonly #drained = new Set<() => void>();
+
+  constructor(deps: ExchangeDeps, client: Client, { meta, state, after }: Begin) {
+    this.#deps = deps;
+    this.#client = client;
+    this.#meta = meta;
+    this.#state = state;
+    this.#after = after;
+  }
+
+  get id(): string {
+    return this.#state.id;
+  }
+
+  get isOver(): boolean {
+    return this.#state.kind === 'ended' || this.#state.kind === 'withdrawn';
+  }
+
+  resume(): void {
+    this.#reader?.resume();
+  }
+
+  leave(reason: string): void {
+    this.#dispatch({ kind: 'left', reason });
+  }
+
+  share(owned: boolean, callers: readonly Caller[]): void {
+    this.#dispatch({ kind: 'shared', owned, callers });
+  }
+
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#drained.add(resolve);
+      this.#dispatch({ kind: 'drain' });
+    });
+  }
+
+  async charge(prepared: Prepared): Promise<void> {
+    const { id, keyId, attached, reader } = prepared.meta;
+    this.#prepared = prepared;
+    try {
+      const isHere = attached || reader === 'plain';
+      const verdict = await this.#deps.keyLimits.charge({
+        id,
+        keyId,
+        body: prepared.body,
+        attached: isHere,
+      });
+      if (verdict.kind === 'charged') this.#charge = verdict;
+      const isCharged = verdict.kind === 'charged';
+      this.#dispatch(isCharged ? { kind: 'charged' } : { kind: 'refused', refused: verdict });
+    } catch (error) {
+      this.#deps.onError(error);
+      this.#dispatch({ kind: 'refused', refused: refuseFor(error) });
+    }
+    if (this.isOver) this.#client.released?.();
+  }
+
+  /** Opens the reader of a request that exists. */
+  openReader(): void {
+    const { relay, config } = this.#deps;
+    this.#client.opening?.();
+    const life = readerLife(this.#meta, config);
+    this.#reader = relay.open(this.id, this.#after, this.#sink(), life);
+  }
+
+  #dispatch(event: Event): void {
+    const [next, effects] = step(this.#state, event);
+    this.#state = next;
+    for (const effect of effects) this.#execute(effect);
+    if (this.isOver) this.#end();
+  }
+
+  #end(): void {
+    clearTimeout(this.#drainTimer);
+    for (const resolve of this.#drained) resolve();
+    this.#drained.clear();
+  }
+
+  #execute(effect: Effect): void {
+    const { keyLimits, onError } = this.#deps;
+    const client = this.#client;
+    switch (effect.kind) {
+      case 'create':
+        this.#create().catch(onError);
+        return;
+      case 'join':
+        this.#join(effect.id).catch(onError);
+        return;
+      case 'read_joined':
+        this.openReader();
+        return;
+      case 'close_reader':
+        this.#reader?.close();
+        return;
+      case 'refund':
+        this.#charge?.refund();
+        return;
+      case 'release':
+        keyLimits.ended({ id: this.id, keyId: this.#meta.keyId });
+        return;
+      case 'let_go':
+        keyLimits.readerLeft(this.id);
+        return;
+      case 'leave':
+        this.#leave(effect);
+        return;
+      case 'await_drain':
+        this.#drainTimer = setTimeout(() => this.#dispatch({ kind: 'drain_overdue' }), handOverMs);
+        return;
+      case 'detach':
+        this.#detach(effect).catch(onError);
+        return;
+      case 'tell_created':
+        client.created?.(effect.id);
+        return;
+      case 'tell_joined':
+        client.joined?.(effect.id);
+        return;
+      case 'tell_refused':
+        client.refused(effect.refused);
+        return;
+      case 'tell_moved':
+        client.moved(effect.id);
+        return;
+      case 'cut':
+        client.cut?.();
+    }
+  }
+
+  /** The reader first, then the request, so that no line is missed. */
+  async #create(): Promise<void> {
+    const { relay, submitter, config } = this.#deps;
+    const prepared = this.#prepared;
+    if (!prepared) return;
+    this.#prepared = undefined;
+    this.#client.charged?.(this.#charge?.headers ?? {});
+    if (this.#state.terms.reads) {
+      const life = readerLife(this.#meta, config);
+      this.#reader = relay.openFresh(this.#meta.id, this.#sink(), life);
+    }
+    const isWanted = () => this.#state.kind === 'creating' && this.#state.client !== 'sent_away';
+    const creation = await submitter.create(prepared, this.#charge?.account, isWanted);
+    this.#dispatch(creation);
+    this.#client.released?.();
+  }
+
+  /** Makes this ingress one of the request's readers; no other reader's leaving comes in between. */
+  async #join(id: string): Promise<void> {
+    const hold = this.#deps.relay.hold(id);
+    try {
+      const refused = await this.#subscribe(id);
+      if (refused) this.#dispatch({ kind: 'not_subscribed', refused });
+    } finally {
+      hold.release();
+    }
+  }
+
+  async #subscribe(id: string): Promise<Refused | undefined> {
+    const { log, inbox, onError } = this.#deps;
+    let described: Described | undefined;
+    try {
+      described = await within(log.subscribe(id, inbox));
+    } catch (error) {
+      if (!(error instanceof StoreSilent)) onError(error);
+      return refuseFor(error);
+    }
+    // Its retention ended in this moment.
+    if (!described) return refuse('stream_lost');
+    if (this.#state.kind !== 'joining') return undefined;
+    const other = this.#client.readerOf?.(id);
+    if (other) {
+      const { owned, callers } = this.#state.terms;
+      other.share(owned, callers);
+      this.#dispatch({ kind: 'merged' });
+      return undefined;
+    }
+    const start = startOf(described, this.#after);
+    if (start.kind === 'ahead') return refuse('cursor_ahead');
+    this.#after = start.kind === 'finished' ? start.before : start.after;
+    this.#dispatch({ kind: 'subscribed' });
+    return undefined;
+  }
+
+  #sink(): ReaderSink {
+    const client = this.#client;
+    return {
+      lines: (batch) => this.#lines(batch),
+      hasRoom: () => client.hasRoom?.() !== false,
+      reset: (reason) => {
+        if (client.reset(reason) === 'lost') this.#dispatch({ kind: 'lost' });
+      },
+      gone: (reason: GoneReason) => this.#dispatch({ kind: 'gone', reason }),
+    };
+  }
+
+  #lines(batch: readonly Line[]): boolean {
+    const { kind, terms } = this.#state;
+    if (kind !== 'attached') {
+      this.#dispatch({ kind: 'lines' });
+      // The client has a part of another answer.
+      if (kind === 'creating' && terms.continues) return true;
+    }
+    if (isTerminalLine(batch.at(-1)?.text ?? '')) this.#dispatch({ kind: 'terminal' });
+    return this.#client.lines(batch);
+  }
+
+  #leave({ id, callers, reason }: Effect & { kind: 'leave' }): void {
+    const { submitter, keyLimits, onError } = this.#deps;
+    const request = { id, keyId: this.#meta.keyId };
+    if (callers.length === 0) {
+      keyLimits.ended(request);
+      submitter.leave(id, reason).catch(onError);
+      return;
+    }
+    // Other callers may wait for the answer.
+    keyLimits.readerLeft(id);
+    for (const caller of callers) {
+      submitter
+        .leave(id, reason, caller)
+        .then((left) => (left === 'ended' ? keyLimits.ended(request) : undefined))
+        .catch(onError);
+    }
+  }
+
+  /** If Redis does not confirm in time, the request is as safe as after the death of this ingress. */
+  async #detach({ id, owned, callers }: Effect & { kind: 'detach' }): Promise<void> {
+    const { submitter, keyLimits, onHandedOver, onError } = this.#deps;
+    onHandedOver();
+    // The worker that runs the request keeps its lease.
+    keyLimits.readerLeft(id);
+    let outcome: DetachOutcome | 'unknown' = 'detached';
+    if (owned) {
+      const [first, ...others] = callers;
+      const detaching = [first, ...others].map((caller) => submitter.detach(id, caller));
+      try {
+        [outcome = 'unknown'] = await within(Promise.all(detaching), handOverMs);
+      } catch (error) {
+        if (!(error instanceof StoreSilent)) onError(error);
+        outcome = 'unknown';
+      }
+    }
+    this.#dispatch({ kind: 'handed_over', outcome });
+  }
+}
