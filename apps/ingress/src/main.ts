@@ -21,7 +21,7 @@ import { createLoadMeter } from './admission/load-meter.ts';
 import { createMemoryMeter, parseMemory } from './admission/memory-meter.ts';
 import { createPriorityPolicy } from './admission/priority.ts';
 import { buildApp } from './app.ts';
-import { ingressBounds } from './observe/bounds.ts';
+import { ingressBounds } from './bounds.ts';
 import { createConnections } from './server/connections.ts';
 import type { BodyBudget } from './server/limits.ts';
 import { createHeartbeat } from './api/websocket/heartbeat.ts';

@@ -11,7 +11,7 @@ import type { Services } from '../services.ts';
 import type { ClientApi } from './port.ts';
 import { noProgress, progressHeaders } from './progress.ts';
 import type { Progress } from './progress.ts';
-import { adoptId } from './request-id.ts';
+import { adoptId } from '../server/request-id.ts';
 
 /* A plain client's answer over HTTP: what streams and whole answers have in common. */
 

@@ -17,7 +17,7 @@ import {
 } from './headers.ts';
 import { parseObject } from './json-body.ts';
 import type { ClientApi, ParsedBody } from './port.ts';
-import { adoptId } from './request-id.ts';
+import { adoptId } from '../server/request-id.ts';
 import { streamedAnswer } from './streamed-answer.ts';
 import { wholeAnswer } from './whole-answer.ts';
 

@@ -6,7 +6,7 @@ import { lingerMs } from './limits.ts';
 import { apiError } from '../api-error.ts';
 import type { ApiError } from '../api-error.ts';
 import { afterAnswers, answerOn } from './pipelined.ts';
-import { makeRequestId, requestIdHeader } from '../api/request-id.ts';
+import { makeRequestId, requestIdHeader } from './request-id.ts';
 import { factsOf } from '../observe/request-log.ts';
 
 /** Connections that were refused: what comes on them is refused again, and nobody need know. */

@@ -6,7 +6,7 @@ import { parseObject, wrongType } from '../json-body.ts';
 import { eventsPath } from '../../auth/authenticate.ts';
 import { apiError } from '../../api-error.ts';
 import { findJob } from './routes.ts';
-import { adoptId } from '../request-id.ts';
+import { adoptId } from '../../server/request-id.ts';
 
 /** Milliseconds: longer than most streams take, because an EventSource comes back with the URL that it has. */
 const defaultLife = 10 * 60_000;

@@ -20,7 +20,7 @@ import { readEndpoint } from '../client-apis.ts';
 import { parseCursor, readLastEventId } from '../cursor.ts';
 import { readContinuation, readDeadline, readIdempotencyKey, readPriority } from '../headers.ts';
 import { parseObject, readInnerBody, readMetadata } from '../json-body.ts';
-import { adoptId } from '../request-id.ts';
+import { adoptId } from '../../server/request-id.ts';
 import { streamEvents } from './events.ts';
 import { statusOf } from './view.ts';
 

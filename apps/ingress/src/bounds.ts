@@ -1,20 +1,20 @@
 import type { Socket } from 'node:net';
 import type { Bound } from '@millrace/shared/runtime/bounds';
 import type { Config } from '@millrace/shared/config';
-import type { ConnectionCounts } from '../server/connection-counts.ts';
-import type { Connections } from '../server/connections.ts';
-import type { BodyBudget } from '../server/limits.ts';
-import { maxPipelined } from '../server/pipelined.ts';
-import { maxServed } from '../api/websocket/message-queue.ts';
-import { maxPerSocket } from '../api/websocket/requests.ts';
-import type { Heartbeat } from '../api/websocket/heartbeat.ts';
-import { maxStoryChars, maxViews } from '../api/jobs/view.ts';
-import type { JobViews } from '../api/jobs/view.ts';
-import type { OverloadMonitor } from '../admission/overload-monitor.ts';
-import type { Relay } from '../delivery/relay.ts';
-import type { KeepAlive } from '../delivery/sse-writer.ts';
-import type { QueuePositions } from '../delivery/queue-position.ts';
-import type { Submitter } from '../exchange/submit.ts';
+import type { ConnectionCounts } from './server/connection-counts.ts';
+import type { Connections } from './server/connections.ts';
+import type { BodyBudget } from './server/limits.ts';
+import { maxPipelined } from './server/pipelined.ts';
+import { maxServed } from './api/websocket/message-queue.ts';
+import { maxPerSocket } from './api/websocket/requests.ts';
+import type { Heartbeat } from './api/websocket/heartbeat.ts';
+import { maxStoryChars, maxViews } from './api/jobs/view.ts';
+import type { JobViews } from './api/jobs/view.ts';
+import type { OverloadMonitor } from './admission/overload-monitor.ts';
+import type { Relay } from './delivery/relay.ts';
+import type { KeepAlive } from './delivery/sse-writer.ts';
+import type { QueuePositions } from './delivery/queue-position.ts';
+import type { Submitter } from './exchange/submit.ts';
 
 export type BoundSources = {
   limits: Config['limits'];
