@@ -99,6 +99,18 @@ test('a job that is damaged while it runs is removed and told of once, and the o
   expect(errors).toHaveLength(1);
 });
 
+test('a job whose run throws fails alone, and the queue knows why', async () => {
+  const { queue, errors, add, consume } = await openQueue();
+  const [first = '', second = ''] = await add(2);
+  consume(async (id) => {
+    if (id === first) throw new Error('a bug');
+  });
+  await expect.poll(() => queue.counts()).toMatchObject({ completed: 1, failed: 1 });
+  expect(await queue.runThrew(first)).toBe(true);
+  expect(await queue.runThrew(second)).toBe(false);
+  expect(errors).toEqual(['Error: a bug']);
+});
+
 test('a damaged job that nobody has taken can be removed', async () => {
   const { queue, add, damage, errors, consume } = await openQueue();
   const [only = ''] = await add(1);

@@ -64,6 +64,7 @@ beforeEach(async () => {
           sent.push(meta.id);
           return creating.promise;
         },
+        withdraw() {},
         async leave(id) {
           left.push(id);
           return 'ended';

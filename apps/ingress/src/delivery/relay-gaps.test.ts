@@ -9,7 +9,7 @@ import {
   startRequest,
 } from './relay-steps.ts';
 import type { Rig, Writer } from './relay-steps.ts';
-import { portionChars, readBytes } from './relay.ts';
+import { portionChars, readBytes } from './log-reader.ts';
 
 let rig: Rig;
 let writer: Writer;

@@ -19,7 +19,7 @@ import { within } from '../store-timeout.ts';
 import type { Prepare, Prepared } from './prepare.ts';
 import { beginCreating, beginReading, step } from './state.ts';
 import type { Effect, Event, State } from './state.ts';
-import type { Submitter } from './submit.ts';
+import type { Creation, Late, Submitter } from './submit.ts';
 
 /** Milliseconds that a drain waits for Redis; then clients are sent away all the same. */
 export const handOverMs = 1000;
@@ -76,7 +76,7 @@ export type Exchanges = {
 export type ExchangeDeps = {
   config: Pick<Config, 'models' | 'limits'>;
   prepare: Prepare;
-  submitter: Pick<Submitter, 'create' | 'leave' | 'detach'>;
+  submitter: Pick<Submitter, 'create' | 'withdraw' | 'leave' | 'detach'>;
   keyLimits: KeyLimits;
   relay: Pick<Relay, 'openFresh' | 'open' | 'hold'>;
   log: Pick<StreamLog, 'subscribe'>;
@@ -120,6 +120,7 @@ class Driver implements Exchange {
   /** Until the request was sent. */
   #prepared: Prepared | undefined;
   #charge: Charge | undefined;
+  #late: Late | undefined;
   #state: State;
   /** Where the reader begins. */
   #after: EntryId;
@@ -220,6 +221,9 @@ class Driver implements Exchange {
       case 'close_reader':
         this.#reader?.close();
         return;
+      case 'withdraw':
+        this.#withdraw();
+        return;
       case 'refund':
         this.#charge?.refund();
         return;
@@ -268,8 +272,21 @@ class Driver implements Exchange {
     }
     const isWanted = () => this.#state.kind === 'creating' && this.#state.client !== 'sent_away';
     const creation = await submitter.create(prepared, this.#charge?.account, isWanted);
-    this.#dispatch(creation);
+    this.#dispatch(this.#eventOf(creation));
     this.#client.released?.();
+  }
+
+  #eventOf(creation: Creation): Event {
+    if (creation.kind !== 'not_created' && creation.kind !== 'unknown') return creation;
+    const { kind, refused, late } = creation;
+    this.#late = late;
+    return kind === 'unknown' ? { kind, refused } : { kind, refused, sent: late !== undefined };
+  }
+
+  #withdraw(): void {
+    if (!this.#late) return;
+    const [caller] = this.#state.terms.callers;
+    this.#deps.submitter.withdraw(this.#meta.id, this.#late, caller);
   }
 
   /** Makes this ingress one of the request's readers; no other reader's leaving comes in between. */

@@ -74,17 +74,25 @@ describe('a request that is refused', () => {
 
   test('because Redis has nothing of it: its key gets everything back', () => {
     const outcome = ['ended', 'refund', 'close_reader', 'refused queue_unavailable'];
-    expect(outcomeOf({}, ...creating, { kind: 'not_created', refused: busy })).toEqual(outcome);
+    const refused: Event = { kind: 'not_created', refused: busy, sent: false };
+    expect(outcomeOf({}, ...creating, refused)).toEqual(outcome);
+    const again: Event = { ...refused, sent: true };
+    expect(outcomeOf({}, ...creating, again)).toEqual(outcome.toSpliced(2, 0, 'withdraw'));
   });
 
   test('because the reply of Redis is lost: its key gets back its lease alone', () => {
-    const outcome = ['ended', 'release', 'close_reader', 'refused queue_unavailable'];
+    const outcome = ['ended', 'release', 'withdraw', 'close_reader', 'refused queue_unavailable'];
     expect(outcomeOf({}, ...creating, { kind: 'unknown', refused: busy })).toEqual(outcome);
   });
 
   test('is not refused if a line of it has come although the reply of Redis is lost', () => {
-    const events = [...creating, { kind: 'lines' }, { kind: 'unknown', refused: busy }];
-    expect(outcomeOf({}, ...(events as Event[]))).toEqual(['attached', 'tell_created']);
+    for (const reply of [
+      { kind: 'unknown', refused: busy },
+      { kind: 'not_created', refused: busy, sent: true },
+    ] satisfies Event[]) {
+      const outcome = outcomeOf({}, ...creating, { kind: 'lines' }, reply);
+      expect(outcome).toEqual(['attached', 'tell_created']);
+    }
   });
 });
 
@@ -97,9 +105,13 @@ describe('a client that leaves', () => {
 
   test.each<[string, Event, string[]]>([
     ['before the request is sent', { kind: 'called_off' }, ['refund']],
-    ['before Redis has refused the request', { kind: 'not_created', refused: busy }, ['refund']],
+    [
+      'before Redis has refused the request',
+      { kind: 'not_created', refused: busy, sent: false },
+      ['refund'],
+    ],
     ['behind the request', { kind: 'created' }, []],
-    ['and Redis does not answer', { kind: 'unknown', refused: busy }, ['release']],
+    ['and Redis does not answer', { kind: 'unknown', refused: busy }, ['release', 'withdraw']],
     ['and joined another request', { kind: 'joined', id: other }, ['refund', `leave ${other}`]],
   ])('%s ends the request, and its key is settled by the reply of Redis', (_, reply, settled) => {
     expect(outcomeOf({}, ...creating, left)).toEqual(['withdrawn', 'close_reader', `leave ${own}`]);
@@ -125,7 +137,7 @@ describe('a client that leaves', () => {
     expect(outcomeOf(kept, ...attached, left)).toEqual(['ended', 'close_reader', 'let_go']);
     expect(outcomeOf(kept, ...creating, left)).toEqual(['creating', 'close_reader', 'let_go']);
     expect(outcomeOf(kept, ...creating, left, { kind: 'created' })).toEqual(['ended']);
-    const refused: Event = { kind: 'not_created', refused: busy };
+    const refused: Event = { kind: 'not_created', refused: busy, sent: false };
     expect(outcomeOf(kept, ...creating, left, refused)).toEqual([
       'ended',
       'refund',

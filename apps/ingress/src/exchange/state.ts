@@ -70,9 +70,9 @@ export type Event =
   | { kind: 'joined'; id: string }
   /** `isWanted` was false before the request was sent. */
   | { kind: 'called_off' }
-  /** Redis has nothing of the request. */
-  | { kind: 'not_created'; refused: Refused }
-  /** Redis may have the request; it is ended there. */
+  /** Redis has nothing of the request. `sent`: a first reply of Redis may have been lost. */
+  | { kind: 'not_created'; refused: Refused; sent: boolean }
+  /** Redis may have the request. */
   | { kind: 'unknown'; refused: Refused }
   /* The outcomes of joining. */
   | { kind: 'subscribed' }
@@ -100,6 +100,8 @@ export type Effect =
   | { kind: 'join'; id: string }
   | { kind: 'read_joined' }
   | { kind: 'close_reader' }
+  /** Ends a request that Redis may have. */
+  | { kind: 'withdraw' }
   /** The request was not made: the key gets everything back. */
   | { kind: 'refund' }
   /** The request counts no more as concurrent. */
@@ -186,11 +188,12 @@ function whileCreating(state: State & { kind: 'creating' }, event: Event): Step 
     case 'joined':
       return whenJoined(state, event.id);
     case 'unknown':
-      // The reply of Redis was lost, and a line has come: the request is there.
+    case 'not_created': {
+      // A line has come: the request is there, and a reply of Redis was lost.
       if (state.heard) return whenCreated(state);
-      return end(state, release, closeReader, ...refuseUnlessGone(client, event.refused));
-    case 'not_created':
-      return end(state, refund, closeReader, ...refuseUnlessGone(client, event.refused));
+      const told = refuseUnlessGone(client, event.refused);
+      return end(state, ...settle(event), closeReader, ...told);
+    }
     case 'called_off':
       return end(state, refund, closeReader, shuttingDown);
     case 'gone': {
@@ -245,10 +248,10 @@ function whileWithdrawn(state: State, event: Event): Step {
     case 'joined':
       return end(state, refund, leave({ ...state, id: event.id }, clientLeft));
     case 'called_off':
-    case 'not_created':
       return end(state, refund);
     case 'unknown':
-      return end(state, release);
+    case 'not_created':
+      return end(state, ...settle(event));
     default:
       return stay(state);
   }
@@ -380,6 +383,13 @@ const refund: Effect = { kind: 'refund' };
 
 /** At the end of an answer, before the client sees it: the client's next request may follow at once. */
 const release: Effect = { kind: 'release' };
+
+const settle = (event: Event & { kind: 'unknown' | 'not_created' }): Effect[] => {
+  if (event.kind === 'unknown') return [release, withdraw];
+  return event.sent ? [refund, withdraw] : [refund];
+};
+
+const withdraw: Effect = { kind: 'withdraw' };
 
 const closeReader: Effect = { kind: 'close_reader' };
 

@@ -76,10 +76,12 @@ test('a caller that joined a request which could not be queued gets an error, an
     await submit(request);
     throw broken;
   });
-  const { create } = createSubmitter(deps);
+  const { create, withdraw } = createSubmitter(deps);
   const first = prepare();
   const unknown = { kind: 'unknown', refused: { code: 'internal_error' } };
-  expect(await create(first, undefined, isWanted)).toMatchObject(unknown);
+  const creation = await create(first, undefined, isWanted);
+  expect(creation).toMatchObject(unknown);
+  if (creation.kind === 'unknown') withdraw(first.meta.id, creation.late, first.once?.caller);
   expect(errors).toEqual([broken]);
   const linesOf = async () => (await log.read(first.meta.id, logStart, 1000))?.lines ?? [];
   await vi.waitFor(async () => expect(await linesOf()).toHaveLength(1));

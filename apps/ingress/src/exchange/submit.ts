@@ -28,6 +28,8 @@ export type Submitter = {
     account: Account | undefined,
     isWanted: () => boolean,
   ): Promise<Creation>;
+  /** Ends a request that Redis may have, so that it does not run unread, and leaves what its reply joins. Never rejects. */
+  withdraw(id: string, late: Late, caller: Caller | undefined): void;
   /** Whether `create` of this request has not returned yet. */
   isCreating(id: string): boolean;
   /** Ends a request for every reader, whatever state it is in. */
@@ -54,10 +56,13 @@ export type Creation =
   | { kind: 'joined'; id: string }
   /** `isWanted` returned false before anything was sent. */
   | { kind: 'called_off' }
-  /** Redis has nothing of the request. */
-  | { kind: 'not_created'; refused: Refused }
-  /** Redis may have the request. It is ended there behind its creation, so that it does not run unread. */
-  | { kind: 'unknown'; refused: Refused };
+  /** Redis has nothing of the request: it was not sent, or Redis refused it. */
+  | { kind: 'not_created'; refused: Refused; late?: Late }
+  /** Redis may have the request. */
+  | { kind: 'unknown'; refused: Refused; late: Late };
+
+/** The reply of Redis to a request that was sent: it may still come, or a first reply may have been lost. */
+export type Late = Promise<SubmitOutcome>;
 
 /** How a request ends that no worker ends. */
 type Ending = { kind: 'cancelled'; data: Cancelled } | { kind: 'failed'; data: Failed };
@@ -125,12 +130,16 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
       if (outcome.kind !== 'conflict') return outcome;
       return { kind: 'not_created', refused: refuse('idempotency_key_reused') };
     } catch (error) {
-      unqueue(meta.id).catch(onError);
-      if (once) leaveJoined(submitted, once.caller).catch(onError);
       const refused = refuseAndNote(error);
-      // Redis refuses the script before it does anything.
-      return { kind: refused.code === 'queue_full' ? 'not_created' : 'unknown', refused };
+      // Without memory Redis refuses the script before it does anything.
+      const kind = refused.code === 'queue_full' ? 'not_created' : 'unknown';
+      return { kind, refused, late: submitted };
     }
+  }
+
+  function withdraw(id: string, late: Late, caller: Caller | undefined): void {
+    unqueue(id).catch(onError);
+    if (caller) leaveJoined(late, caller).catch(onError);
   }
 
   function refuseAndNote(error: unknown): Refused {
@@ -139,9 +148,9 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
   }
 
   /** A reply that came too late may have made the call a caller of another request. */
-  async function leaveJoined(submitted: Promise<SubmitOutcome>, caller: Caller): Promise<void> {
-    const late = await submitted.catch(() => undefined);
-    if (late?.kind === 'joined') await leave(late.id, notQueued, caller);
+  async function leaveJoined(late: Late, caller: Caller): Promise<void> {
+    const outcome = await late.catch(() => undefined);
+    if (outcome?.kind === 'joined') await leave(outcome.id, notQueued, caller);
   }
 
   async function cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
@@ -210,6 +219,7 @@ export function createSubmitter(deps: SubmitDeps): Submitter {
 
   return {
     create,
+    withdraw,
     isCreating: (id) => creating.has(id),
     cancel,
     leave,

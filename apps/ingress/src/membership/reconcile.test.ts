@@ -1,3 +1,4 @@
+import { decodeEntry, logStart } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import { newRequestId } from '@millrace/shared/domain/request';
 import { createMemoryLog } from '@millrace/shared/store/stream-log/memory-log';
@@ -13,7 +14,7 @@ import { createRelay } from '../delivery/relay.ts';
 let reconciler: Reconciler | undefined;
 afterEach(() => reconciler?.stop());
 
-function setUp(state: JobState = 'unknown') {
+function setUp(state: JobState = 'unknown', threw = false) {
   const id = newRequestId(0, Date.now());
   const sending = new Set<string>();
   const gone: string[] = [];
@@ -27,7 +28,7 @@ function setUp(state: JobState = 'unknown') {
   const loop = { isLate: false, overdue: 0 };
   reconciler = createReconciler({
     log,
-    queue: { state: async () => state, remove: async () => true },
+    queue: { state: async () => state, remove: async () => true, runThrew: async () => threw },
     relay: {
       ...relay,
       endOverdue() {
@@ -62,7 +63,7 @@ function setUp(state: JobState = 'unknown') {
     const from = looks;
     await expect.poll(() => looks, { interval: 1 }).toBeGreaterThanOrEqual(from + times);
   };
-  return { id, sending, gone, create, describe, looked, loop };
+  return { id, sending, gone, create, describe, looked, loop, log };
 }
 
 test('a request that waits for Redis is not taken for one that is gone', async () => {
@@ -98,4 +99,15 @@ test('no reader is given up by a process that stood still, before it has read wh
   expect(loop.overdue).toBe(seen);
   loop.isLate = false;
   await expect.poll(() => loop.overdue).toBeGreaterThan(seen);
+});
+
+test.each([
+  ['whose run threw an error', true, 'internal_error'],
+  ['that the queue gave up', false, 'job_failed'],
+])('a request %s ends with the code of its cause', async (_, threw, code) => {
+  const { id, create, describe, log } = setUp('failed', threw);
+  await create({ createdAt: Date.now() - 60_000 });
+  expect((await describe(id))?.ended).toBe('failed');
+  const end = (await log.read(id, logStart, 1000))?.lines.at(-1)?.text ?? '';
+  expect(decodeEntry(end)).toMatchObject({ kind: 'failed', data: { error: { code } } });
 });

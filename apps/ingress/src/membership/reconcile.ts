@@ -1,8 +1,9 @@
 import { encodeEntry } from '@millrace/shared/domain/entry';
+import type { Failed } from '@millrace/shared/domain/entry';
 import type { Described, StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { LateLoop } from '@millrace/shared/runtime/loop-delay';
 import { isDamage } from '@millrace/shared/store/redis-failure';
-import type { JobQueue } from '@millrace/shared/store/queue/port';
+import type { JobQueue, JobState } from '@millrace/shared/store/queue/port';
 import { asFailed, refuse } from '../errors.ts';
 import type { Relay } from '../delivery/relay.ts';
 import type { Submitter } from '../exchange/submit.ts';
@@ -21,7 +22,7 @@ export type Reconciler = {
 
 export type ReconcilerDeps = {
   log: Pick<StreamLog, 'describe' | 'finish'>;
-  queue: Pick<JobQueue, 'state' | 'remove'>;
+  queue: Pick<JobQueue, 'state' | 'remove' | 'runThrew'>;
   relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard' | 'endOverdue' | 'readers'>;
   /** Whether a request is still on its way into Redis: its reader opens before Redis has it. */
   isCreating: Submitter['isCreating'];
@@ -52,7 +53,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     const isLate = state === 'waiting' && Date.now() >= deadlineAt;
     if (isLate) await queue.remove(id);
     else if (state === 'waiting' || state === 'active') return described;
-    const reason = isLate ? late : state === 'unknown' ? removed : failed;
+    const reason = isLate ? late : await reasonOf(id, state);
     const outcome = await log.finish(
       id,
       encodeEntry({ kind: 'failed', data: { ...reason, at: Date.now() } }),
@@ -63,6 +64,11 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     // All ingresses see it, and one of them ends it.
     if (isLate && outcome.kind === 'finished') onOverdue();
     return log.describe(id);
+  }
+
+  async function reasonOf(id: string, state: JobState): Promise<Failed> {
+    if (state === 'unknown') return removed;
+    return (await queue.runThrew(id)) ? threw : failed;
   }
 
   async function lookAfter(id: string): Promise<void> {
@@ -105,5 +111,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 const removed = asFailed(refuse('job_removed'));
 
 const late = asFailed(refuse('deadline_exceeded'));
+
+const threw = asFailed(refuse('internal_error'));
 
 const failed = asFailed(refuse('job_failed'));

@@ -8,6 +8,7 @@ import { keptEvents, keptOptions } from './kept-jobs.ts';
 import type { JobQueue, JobState } from './port.ts';
 import { isDamage } from '../redis-failure.ts';
 import { createTakeover } from './takeover.ts';
+import { isRunError } from './run-error.ts';
 import { createFairQueue } from './fair-queue.ts';
 import { bullJob } from './bullmq-layout.ts';
 
@@ -71,6 +72,10 @@ export function createBullQueue(options: BullQueueOptions): JobQueue & { board: 
     async state(id) {
       const state = await queueOf(shardOf(id)).getJobState(id);
       return waitingStates.has(state) ? 'waiting' : (state as JobState);
+    },
+
+    async runThrew(id) {
+      return isRunError(await redis.hget(queueOf(shardOf(id)).toKey(id), bullJob.failedReason));
     },
 
     async position(id) {

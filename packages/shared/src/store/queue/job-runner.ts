@@ -8,6 +8,7 @@ import type { Isolation } from './isolation.ts';
 import type { LockKeeper } from './lock-keeper.ts';
 import type { Activation, ActivationHandler, ActivationOutcome } from './port.ts';
 import type { TakenCounter } from './taken-counter.ts';
+import { runError } from './run-error.ts';
 import type { TakenJob } from './taken-job.ts';
 
 /** The parts of one shard that a job needs from its fetch to its end. */
@@ -104,9 +105,9 @@ export function createJobRunner(options: JobRunnerOptions): JobRunner {
     try {
       outcome = await hold(shard, job, admitted);
     } catch (error) {
-      // Clients learn only that the job failed; this log says why.
+      // Clients learn only that this server failed; this log says why.
       onError(error);
-      return bull.fail(job, error instanceof Error ? error : new Error(String(error)));
+      return bull.fail(job, runError(error));
     }
     if ('jobEnded' in outcome && outcome.jobEnded) return;
     if (outcome.kind === 'completed') await bull.complete(job, outcome.summary);

@@ -21,6 +21,8 @@ export type JobQueue = {
   /** Removes a waiting job. False if a worker holds it, or it is gone. */
   remove(id: string): Promise<boolean>;
   state(id: string): Promise<JobState>;
+  /** Whether a failed job failed because its run threw an error; otherwise the queue gave the job up. */
+  runThrew(id: string): Promise<boolean>;
   /** How many jobs wait before this one, from 0; undefined if it does not wait. */
   position(id: string): Promise<number | undefined>;
   /** The same for many ids, in their order, with one command for each shard. */
