@@ -64,22 +64,49 @@ export type AppOptions = {
 };
 
 /** Builds the HTTP server on its services. It does not listen yet. */
-export async function buildApp({
-  services,
-  queues,
-  room,
-  tls,
-}: AppOptions): Promise<FastifyInstance> {
-  const { config, draining, connectionCounts, admission, refused, logger, onError } = services;
-  const { trustedProxies, cors } = config.listen;
-  const isProxy = addressFilter(trustedProxies);
-  const authenticator = createAuthenticator(services, isProxy);
-  const arrivalLimits = serverLimits(config.limits);
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { services, queues, room, tls } = options;
+  const { config, connectionCounts, refused, connections, logger } = services;
+  const isProxy = addressFilter(config.listen.trustedProxies);
   const refuseUnread: Refuse = (refusal, answer) => {
     refused(refusal);
     if (answer) logUnread(logger, refusal, answer);
   };
-  const app = Fastify({
+  const app = createServer(options, refuseUnread);
+  const upgrades = routeUpgrades(app.server, tls ? 'secureConnection' : 'connection');
+  app.server.on('connect', connectHandler(refuseUnread));
+
+  answerErrors(app, services);
+  sendRequestIds(app);
+  logRequests(app, logger);
+  checkHeads(app);
+  answerExpectations(app);
+  boundPipelined(app);
+  watchWholeAnswers(app, { connections, readerStallMs: config.limits.readerStallMs });
+  app.setNotFoundHandler(watchRoutes(app));
+  readBodies(app);
+  countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused, room);
+  await acceptSockets(app, services, upgrades as typeof app.server);
+  trackAnswers(app, services);
+  await app.register((api) => apiRoutes(api, services, isProxy));
+  healthRoutes(app, services);
+  await adminRoutes(app, {
+    admin: config.admin,
+    isProxy,
+    refused,
+    pages: (scope) => {
+      boardRoutes(scope, queues, config.board);
+      upstreamRoutes(scope, services);
+    },
+  });
+  return app;
+}
+
+function createServer({ services, tls }: AppOptions, refuseUnread: Refuse): FastifyInstance {
+  const { config, refused, logger } = services;
+  const { trustedProxies } = config.listen;
+  const arrivalLimits = serverLimits(config.limits);
+  return Fastify({
     bodyLimit: config.limits.requestBodyBytes,
     ...(tls
       ? { https: { ...tls, ...arrivalLimits, handshakeTimeout: arrivalLimits.headersTimeout } }
@@ -107,11 +134,9 @@ export async function buildApp({
       sendError(reply.raw, refusal);
     },
   }) as unknown as FastifyInstance;
+}
 
-  const upgrades = routeUpgrades(app.server, tls ? 'secureConnection' : 'connection');
-
-  app.server.on('connect', connectHandler(refuseUnread));
-
+function answerErrors(app: FastifyInstance, { refused, onError }: Services): void {
   app.setErrorHandler((thrown, request, reply) => {
     const answer = toApiError(thrown);
     const { status, error, headers } = answer;
@@ -123,16 +148,10 @@ export async function buildApp({
     const { errorBody = openAiErrorBody } = request.routeOptions.config;
     return reply.code(status).headers(headers).send(errorBody(error));
   });
-  sendRequestIds(app);
-  logRequests(app, logger);
-  checkHeads(app);
-  answerExpectations(app);
-  boundPipelined(app);
-  const { readerStallMs } = config.limits;
-  watchWholeAnswers(app, { connections: services.connections, readerStallMs });
-  app.setNotFoundHandler(watchRoutes(app));
+}
 
-  // Bodies stay text and go upstream byte for byte, so they must be valid UTF-8.
+/** Bodies stay text and go upstream byte for byte, so they must be valid UTF-8. */
+function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     /^application\/(json|[a-z.+-]+\+json)/,
@@ -143,11 +162,16 @@ export async function buildApp({
       else done(null, body.toString('utf8'));
     },
   );
+}
 
-  countConnections(app.server, tls !== undefined, connectionCounts, isProxy, refused, room);
+/** `server`: emits the upgrades; ws only listens to it. */
+async function acceptSockets(
+  app: FastifyInstance,
+  { config, onError }: Services,
+  server: FastifyInstance['server'],
+): Promise<void> {
   await app.register(websocket, {
-    // ws only listens to it.
-    options: { ...socketOptions(config.limits), server: upgrades as typeof app.server },
+    options: { ...socketOptions(config.limits), server },
     // After a malformed frame ws itself closes the socket, with the right code.
     errorHandler(thrown, socket) {
       if (socket.readyState !== socket.OPEN) return;
@@ -156,38 +180,34 @@ export async function buildApp({
     },
   });
   sendHandshakeIds(app.websocketServer);
-  trackAnswers(app, services);
-  await app.register(async (api) => {
-    api.decorateRequest('principal');
-    await allowPages(api, cors.origins);
-    api.addHook('onRequest', async (request, reply) => {
-      const verdict = authenticator.authenticate(request);
-      if (verdict.kind === 'refused') throw errorOf(verdict);
-      const principal = verdict.kind === 'admitted' ? verdict.principal : undefined;
-      request.principal = principal as Principal;
-      checkAddress(connectionCounts, request, reply);
-      checkKey(connectionCounts, request, principal?.keyId);
-      if (draining()) throw apiError('server_shutting_down');
-      // Before the body is read; `admit` checks again, also for requests on WebSockets.
-      const overload = request.method === 'POST' ? admission.checkOverload() : undefined;
-      if (overload) throw errorOf(overload);
-    });
-    boundBodies(api, services.bodies, config.limits);
-    clientApiRoutes(api, services);
-    jobRoutes(api, services);
-    readTokenRoute(api, services);
-    modelRoutes(api, services);
-    socketRoutes(api, services, authenticator);
+}
+
+/** The routes of clients, behind authentication. */
+async function apiRoutes(
+  api: FastifyInstance,
+  services: Services,
+  isProxy: (address: string) => boolean,
+): Promise<void> {
+  const { config, draining, connectionCounts, admission } = services;
+  const authenticator = createAuthenticator(services, isProxy);
+  api.decorateRequest('principal');
+  await allowPages(api, config.listen.cors.origins);
+  api.addHook('onRequest', async (request, reply) => {
+    const verdict = authenticator.authenticate(request);
+    if (verdict.kind === 'refused') throw errorOf(verdict);
+    const principal = verdict.kind === 'admitted' ? verdict.principal : undefined;
+    request.principal = principal as Principal;
+    checkAddress(connectionCounts, request, reply);
+    checkKey(connectionCounts, request, principal?.keyId);
+    if (draining()) throw apiError('server_shutting_down');
+    // Before the body is read; `admit` checks again, also for requests on WebSockets.
+    const overload = request.method === 'POST' ? admission.checkOverload() : undefined;
+    if (overload) throw errorOf(overload);
   });
-  healthRoutes(app, services);
-  await adminRoutes(app, {
-    admin: config.admin,
-    isProxy,
-    refused,
-    pages: (scope) => {
-      boardRoutes(scope, queues, config.board);
-      upstreamRoutes(scope, services);
-    },
-  });
-  return app;
+  boundBodies(api, services.bodies, config.limits);
+  clientApiRoutes(api, services);
+  jobRoutes(api, services);
+  readTokenRoute(api, services);
+  modelRoutes(api, services);
+  socketRoutes(api, services, authenticator);
 }

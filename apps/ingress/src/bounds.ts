@@ -8,7 +8,7 @@ import { maxPipelined } from './server/pipelined.ts';
 import { maxServed } from './api/websocket/message-queue.ts';
 import { maxPerSocket } from './api/websocket/requests.ts';
 import type { Heartbeat } from './api/websocket/heartbeat.ts';
-import { maxStoryChars, maxViews } from './api/jobs/view.ts';
+import { maxSummaryChars, maxViews } from './api/jobs/view.ts';
 import type { JobViews } from './api/jobs/view.ts';
 import type { OverloadMonitor } from './admission/overload-monitor.ts';
 import type { Relay } from './delivery/relay.ts';
@@ -139,8 +139,8 @@ const jobBounds = ({ jobViews }: BoundSources): Bound[] => [
   {
     what: 'job_stories',
     unit: 'bytes',
-    limit: 'maxStoryChars',
-    max: maxStoryChars,
+    limit: 'maxSummaryChars',
+    max: maxSummaryChars,
     read: () => jobViews.remembered,
   },
 ];

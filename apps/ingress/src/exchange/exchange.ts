@@ -59,7 +59,7 @@ export type Exchange = {
   resume(): void;
   /** The client left, or does not want the request any more. Idempotent. */
   leave(reason: string): void;
-  /** This ingress stops: resolves when the client has its last word. */
+  /** This ingress stops: resolves when the client gets nothing more from here. */
   drain(): Promise<void>;
   /** The client has asked again, on the same WebSocket, for the request that this exchange reads. */
   share(owned: boolean, callers: readonly Caller[]): void;
@@ -242,16 +242,16 @@ class Driver implements Exchange {
       case 'detach':
         this.#detach(effect).catch(onError);
         return;
-      case 'tell_created':
+      case 'notify_created':
         client.created?.(effect.id);
         return;
-      case 'tell_joined':
+      case 'notify_joined':
         client.joined?.(effect.id);
         return;
-      case 'tell_refused':
+      case 'notify_refused':
         client.refused(effect.refused);
         return;
-      case 'tell_moved':
+      case 'notify_moved':
         client.moved(effect.id);
         return;
       case 'cut':

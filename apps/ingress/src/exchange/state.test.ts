@@ -28,7 +28,7 @@ const attached: Event[] = [...queued, { kind: 'lines' }];
 /** What the effects do, in short. */
 const namesOf = (effects: readonly Effect[]): string[] =>
   effects.map((effect) => {
-    if (effect.kind === 'tell_refused') return `refused ${effect.refused.code}`;
+    if (effect.kind === 'notify_refused') return `refused ${effect.refused.code}`;
     if (effect.kind === 'leave') return `leave ${effect.id}`;
     return effect.kind;
   });
@@ -41,7 +41,7 @@ const outcomeOf = (options: Options, ...events: Event[]) => {
 describe('a request that nothing disturbs', () => {
   test('is charged, created, read, and releases its lease before its client sees the end', () => {
     expect(outcomeOf({}, ...creating)).toEqual(['creating', 'create']);
-    expect(outcomeOf({}, ...queued)).toEqual(['queued', 'tell_created']);
+    expect(outcomeOf({}, ...queued)).toEqual(['queued', 'notify_created']);
     expect(outcomeOf({}, ...attached)).toEqual(['attached']);
     expect(outcomeOf({}, ...attached, { kind: 'terminal' })).toEqual(['ended', 'release']);
   });
@@ -49,7 +49,7 @@ describe('a request that nothing disturbs', () => {
   test('may have lines before Redis has confirmed it', () => {
     expect(outcomeOf({}, ...creating, { kind: 'lines' }, { kind: 'created' })).toEqual([
       'attached',
-      'tell_created',
+      'notify_created',
     ]);
     const early = [...creating, { kind: 'lines' }, { kind: 'terminal' }] satisfies Event[];
     expect(outcomeOf({}, ...early)).toEqual(['ended', 'release']);
@@ -58,8 +58,8 @@ describe('a request that nothing disturbs', () => {
 
   test('is over for the client of a job as soon as Redis has it', () => {
     const job = { owned: false, reads: false };
-    expect(outcomeOf(job, ...queued)).toEqual(['ended', 'tell_created']);
-    expect(outcomeOf(job, ...joining)).toEqual(['ended', 'refund', 'tell_joined']);
+    expect(outcomeOf(job, ...queued)).toEqual(['ended', 'notify_created']);
+    expect(outcomeOf(job, ...joining)).toEqual(['ended', 'refund', 'notify_joined']);
   });
 });
 
@@ -91,7 +91,7 @@ describe('a request that is refused', () => {
       { kind: 'not_created', refused: busy, sent: true },
     ] satisfies Event[]) {
       const outcome = outcomeOf({}, ...creating, { kind: 'lines' }, reply);
-      expect(outcome).toEqual(['attached', 'tell_created']);
+      expect(outcome).toEqual(['attached', 'notify_created']);
     }
   });
 });
@@ -149,7 +149,7 @@ describe('a client that leaves', () => {
     const job = { owned: false, reads: false };
     expect(outcomeOf(job, ...creating, left, { kind: 'created' })).toEqual([
       'ended',
-      'tell_created',
+      'notify_created',
     ]);
   });
 
@@ -163,7 +163,7 @@ describe('an Idempotency-Key that stands for another request', () => {
     expect(outcomeOf({}, ...joining)).toEqual(['joining', 'refund', 'close_reader', 'join']);
     const read = [...joining, { kind: 'subscribed' }] satisfies Event[];
     expect(after({}, ...read).state).toMatchObject({ kind: 'attached', id: other });
-    expect(outcomeOf({}, ...read)).toEqual(['attached', 'tell_joined', 'read_joined']);
+    expect(outcomeOf({}, ...read)).toEqual(['attached', 'notify_joined', 'read_joined']);
   });
 
   test('whose answer cannot be read, or not from the cursor, is left again', () => {
@@ -176,7 +176,7 @@ describe('an Idempotency-Key that stands for another request', () => {
   });
 
   test('of a WebSocket that reads the request already adds a caller to that reader', () => {
-    expect(outcomeOf({}, ...joining, { kind: 'merged' })).toEqual(['ended', 'tell_joined']);
+    expect(outcomeOf({}, ...joining, { kind: 'merged' })).toEqual(['ended', 'notify_joined']);
     const shared: Event = { kind: 'shared', owned: true, callers: [caller] };
     const { effects } = after({ owned: false }, ...attached, shared, left);
     expect(namesOf(effects)).toEqual(['close_reader', `leave ${own}`]);
@@ -221,24 +221,24 @@ describe('a drain', () => {
   test('hands over what Redis confirms in time: the client learns the id first', () => {
     expect(outcomeOf({}, ...creating, drain, { kind: 'created' })).toEqual([
       'handing_over',
-      'tell_created',
+      'notify_created',
       'detach',
     ]);
     expect(outcomeOf({}, ...creating, drain, { kind: 'joined', id: other })).toEqual([
       'handing_over',
       'refund',
       'close_reader',
-      'tell_joined',
+      'notify_joined',
       'detach',
     ]);
-    expect(outcomeOf({}, ...joining, drain)).toEqual(['handing_over', 'tell_joined', 'detach']);
+    expect(outcomeOf({}, ...joining, drain)).toEqual(['handing_over', 'notify_joined', 'detach']);
   });
 
   test('answers a job that Redis confirms in time', () => {
     const job = { owned: false, reads: false };
     expect(outcomeOf(job, ...creating, drain, { kind: 'created' })).toEqual([
       'ended',
-      'tell_created',
+      'notify_created',
     ]);
   });
 
@@ -250,7 +250,7 @@ describe('a drain', () => {
     expect(outcomeOf({}, ...attached, drain, handedOver)).toEqual([
       'ended',
       'close_reader',
-      'tell_moved',
+      'notify_moved',
     ]);
   });
 

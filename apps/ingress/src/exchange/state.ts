@@ -47,7 +47,7 @@ export type Kind =
   | 'preparing'
   /** The request is on its way to Redis, for which it may wait; whether Redis has it is unknown. */
   | 'creating'
-  /** The client has left or has got its last word, and it is still unknown whether Redis has the request. */
+  /** The client has left or got its error, and it is still unknown whether Redis has the request. */
   | 'withdrawn'
   /** The Idempotency-Key stands for another request, which is being subscribed to. */
   | 'joining'
@@ -55,7 +55,7 @@ export type Kind =
   | 'queued'
   /** The client reads a request that exists. */
   | 'attached'
-  /** The ingress drains: Redis is being told that the request runs on without it. */
+  /** The ingress drains, and commands Redis to let the request run on without it. */
   | 'handing_over'
   /** Nothing more comes to the client. */
   | 'ended';
@@ -106,17 +106,17 @@ export type Effect =
   | { kind: 'refund' }
   /** The request counts no more as concurrent. */
   | { kind: 'release' }
-  /** Nobody holds the request's lease here any more; it lives until the request ends. */
+  /** No client holds the request's lease here any more; the lease lives until the request ends. */
   | { kind: 'let_go' }
   /** The client does not want the request any more: ends it unless other callers are there. */
   | { kind: 'leave'; id: string; callers: readonly Caller[]; reason: string }
   | { kind: 'await_drain' }
   | { kind: 'detach'; id: string; owned: boolean; callers: readonly Caller[] }
-  /* What the client is told. */
-  | { kind: 'tell_created'; id: string }
-  | { kind: 'tell_joined'; id: string }
-  | { kind: 'tell_refused'; refused: Refused }
-  | { kind: 'tell_moved'; id: string }
+  /* To the client. */
+  | { kind: 'notify_created'; id: string }
+  | { kind: 'notify_joined'; id: string }
+  | { kind: 'notify_refused'; refused: Refused }
+  | { kind: 'notify_moved'; id: string }
   /** Closes the connection of a client that does not take its answer. */
   | { kind: 'cut' };
 
@@ -191,8 +191,8 @@ function whileCreating(state: State & { kind: 'creating' }, event: Event): Step 
     case 'not_created': {
       // A line has come: the request is there, and a reply of Redis was lost.
       if (state.heard) return whenCreated(state);
-      const told = refuseUnlessGone(client, event.refused);
-      return end(state, ...settle(event), closeReader, ...told);
+      const notice = refuseUnlessGone(client, event.refused);
+      return end(state, ...settle(event), closeReader, ...notice);
     }
     case 'called_off':
       return end(state, refund, closeReader, shuttingDown);
@@ -219,12 +219,12 @@ function whileCreating(state: State & { kind: 'creating' }, event: Event): Step 
 function whenCreated(state: State & { kind: 'creating' }): Step {
   const { id, terms, client, heard } = state;
   if (terms.continues) {
-    // Also if the request would run on without its client: nobody knows its id.
+    // Also if the request would run on without its client, which does not know its id.
     const madeAnew = leave(state, 'it was made anew for a reader of another one');
     return end(state, closeReader, madeAnew, ...refuseUnlessGone(client, refuse('cursor_ahead')));
   }
   if (client === 'gone') return end(state);
-  const created: Effect = { kind: 'tell_created', id };
+  const created: Effect = { kind: 'notify_created', id };
   if (!terms.reads) return end(state, created);
   if (client === 'sent_away') return handOver({ id, terms }, created);
   return [{ kind: heard ? 'attached' : 'queued', id, terms }, [created]];
@@ -232,14 +232,14 @@ function whenCreated(state: State & { kind: 'creating' }): Step {
 
 function whenJoined(state: State & { kind: 'creating' }, id: string): Step {
   const terms = { ...state.terms, charged: false };
-  const joined: Effect = { kind: 'tell_joined', id };
+  const joined: Effect = { kind: 'notify_joined', id };
   if (state.client === 'gone') return end({ id, terms }, refund);
   if (!terms.reads) return end({ id, terms }, refund, joined);
   if (state.client === 'sent_away') return handOver({ id, terms }, refund, closeReader, joined);
   return [{ kind: 'joining', id, terms }, [refund, closeReader, { kind: 'join', id }]];
 }
 
-/** The client has its last word; what its key holds, and what it joined, depends on what Redis says. */
+/** The client gets nothing more. What its key gets back, and what it joined, depends on the reply of Redis. */
 function whileWithdrawn(state: State, event: Event): Step {
   switch (event.kind) {
     // The end of the request is on its way behind its creation, on the same connection.
@@ -259,7 +259,7 @@ function whileWithdrawn(state: State, event: Event): Step {
 
 function whileJoining(state: State, event: Event): Step {
   const { id, terms } = state;
-  const joined: Effect = { kind: 'tell_joined', id };
+  const joined: Effect = { kind: 'notify_joined', id };
   switch (event.kind) {
     case 'subscribed':
       return [{ kind: 'attached', id, terms }, [joined, { kind: 'read_joined' }]];
@@ -317,10 +317,10 @@ function whileHandingOver(state: State, event: Event): Step {
       return end(state, closeReader, refusal(refuse('stream_lost')));
     case 'handed_over': {
       const isGone = event.outcome === 'gone';
-      const word = isGone
+      const notice = isGone
         ? refusal(refuse('stream_lost'))
-        : ({ kind: 'tell_moved', id: state.id } as const);
-      return end(state, closeReader, word);
+        : ({ kind: 'notify_moved', id: state.id } as const);
+      return end(state, closeReader, notice);
     }
     case 'left':
       return end(state, closeReader);
@@ -336,10 +336,10 @@ function afterEnd(state: State, event: Event): Step {
 }
 
 function whenGone(state: State, reason: (Event & { kind: 'gone' })['reason']): Step {
-  const told = refusal(refuseGone(reason));
-  if (reason !== 'overdue') return end(state, release, told);
+  const notice = refusal(refuseGone(reason));
+  if (reason !== 'overdue') return end(state, release, notice);
   const overdue = state.terms.owned ? [leave(state, 'its time was over')] : letGo(state);
-  return end(state, told, ...overdue);
+  return end(state, notice, ...overdue);
 }
 
 const share = (state: State, { owned, callers }: Event & { kind: 'shared' }): State => ({
@@ -393,7 +393,7 @@ const withdraw: Effect = { kind: 'withdraw' };
 
 const closeReader: Effect = { kind: 'close_reader' };
 
-const refusal = (refused: Refused): Effect => ({ kind: 'tell_refused', refused });
+const refusal = (refused: Refused): Effect => ({ kind: 'notify_refused', refused });
 
 const shuttingDown: Effect = refusal(refuse('server_shutting_down'));
 

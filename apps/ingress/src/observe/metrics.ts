@@ -17,7 +17,7 @@ export type Metrics = {
   socketClosed(): void;
   /** A WebSocket ended, also one that had not shown its key yet. */
   socketEnded(reason: string): void;
-  /** Somebody was not let in, or not now. `key`: the id of the key, where it is known. */
+  /** A client was refused. `key`: the id of the key, if it is known. */
   refused(reason: string, key: string | undefined): void;
   /** A worker was found dead by this ingress: `gone` (its process ended) or `hung`. */
   workerDied(cause: string, shard: number): void;
@@ -62,11 +62,10 @@ async function orElse<T>(work: Promise<T>, nothing: T): Promise<T> {
   }
 }
 
-export function createMetrics(sources: MetricsSources): Metrics {
-  const registry = new Registry();
-  const registers = [registry];
-  collectProcessMetrics(registry, 'millrace_ingress_');
+type Registers = Registry[];
 
+/** What clients do at this ingress. */
+function clientMetrics(registers: Registers) {
   const open = new Gauge({
     name: 'millrace_requests_open',
     help: 'Synchronous requests whose response is not complete',
@@ -90,6 +89,17 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['reason'],
     registers,
   });
+  const refusals = new Counter({
+    name: 'millrace_refusals_total',
+    help: 'Requests that were not let in, by the reason and the id of the key where it is known',
+    labelNames: ['reason', 'key'],
+    registers,
+  });
+  return { open, responses, sockets, socketEnds, refusals };
+}
+
+/** What the queue and the fleet are at the moment of a scrape. */
+function fleetGauges(registers: Registers, sources: MetricsSources): void {
   new Gauge({
     name: 'millrace_readers_open',
     help: 'Readers of streams on this ingress, over SSE and WebSocket',
@@ -129,14 +139,10 @@ export function createMetrics(sources: MetricsSources): Metrics {
       else this.set(workers);
     },
   });
+}
 
-  const refusals = new Counter({
-    name: 'millrace_refusals_total',
-    help: 'Requests that were not let in, by the reason and the id of the key where it is known',
-    labelNames: ['reason', 'key'],
-    registers,
-  });
-  const { admitted, shed } = admissionMetrics(registers, sources.load);
+/** What this ingress does for the requests of others that stop. */
+function takeoverMetrics(registers: Registers) {
   const deaths = new Counter({
     name: 'millrace_worker_deaths_total',
     help: 'Workers found dead by this ingress; gone: their process ended; hung: they stood still',
@@ -167,7 +173,18 @@ export function createMetrics(sources: MetricsSources): Metrics {
     labelNames: ['shard'],
     registers,
   });
+  return { deaths, takeovers, falseAlarms, handOvers, poisonedRequests };
+}
 
+export function createMetrics(sources: MetricsSources): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectProcessMetrics(registry, 'millrace_ingress_');
+  const { open, responses, sockets, socketEnds, refusals } = clientMetrics(registers);
+  fleetGauges(registers, sources);
+  const { admitted, shed } = admissionMetrics(registers, sources.load);
+  const { deaths, takeovers, falseAlarms, handOvers, poisonedRequests } =
+    takeoverMetrics(registers);
   showBounds(registry, sources.bounds);
 
   let rendering: Promise<Page> | undefined;
@@ -202,7 +219,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),
     falseAlarm: (cause, shard) => falseAlarms.inc({ cause, shard: String(shard) }),
     poisoned: (shard) => poisonedRequests.inc({ shard: String(shard) }),
-    // Whoever asks while a page is being made gets that one: everybody may, and it takes time.
+    // Scrapes at the same time share one page: any client may scrape, and a page takes time.
     render: () =>
       (rendering ??= render().finally(() => {
         rendering = undefined;

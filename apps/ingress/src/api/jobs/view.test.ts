@@ -4,7 +4,7 @@ import type { EntryId } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/store/stream-log/port';
 import { createMemoryLog } from '@millrace/shared/store/stream-log/memory-log';
 import { expect, it } from 'vitest';
-import { createJobStories, newStory, tell } from './story.ts';
+import { createSummaryCache, emptySummary, addLine } from './summary.ts';
 import { createJobViews, maxViews } from './view.ts';
 import type { Client } from './view.ts';
 import { idle, startRequest } from '../../delivery/relay-steps.ts';
@@ -143,17 +143,17 @@ it('is refused where too many are made, or made and not taken', async () => {
 const big = JSON.stringify({ text: 'x'.repeat(900) });
 
 it('remembers so much, and the newest', () => {
-  const stories = createJobStories(1000);
+  const summaries = createSummaryCache(1000);
   for (let i = 0; i < 10; i++) {
-    const story = newStory();
-    tell(story, { run: 1, seq: 1, text: attempt(i) });
-    stories.keep(`req_${i}`, story);
+    const summary = emptySummary();
+    addLine(summary, { run: 1, seq: 1, text: attempt(i) });
+    summaries.put(`req_${i}`, summary);
   }
-  expect(stories.held).toBeLessThanOrEqual(1000);
-  expect(stories.recall('req_0').attempts).toHaveLength(0);
-  expect(stories.recall('req_9').attempts).toHaveLength(1);
-  stories.recall('req_9').attempts.length = 0;
-  expect(stories.recall('req_9').attempts).toHaveLength(1);
-  for (let i = 0; i < 10; i++) stories.forget(`req_${i}`);
-  expect(stories.held).toBe(0);
+  expect(summaries.held).toBeLessThanOrEqual(1000);
+  expect(summaries.get('req_0').attempts).toHaveLength(0);
+  expect(summaries.get('req_9').attempts).toHaveLength(1);
+  summaries.get('req_9').attempts.length = 0;
+  expect(summaries.get('req_9').attempts).toHaveLength(1);
+  for (let i = 0; i < 10; i++) summaries.delete(`req_${i}`);
+  expect(summaries.held).toBe(0);
 });

@@ -5,8 +5,8 @@ import { isJsonObject, parseShallow } from '@millrace/shared/domain/json';
 import { setMembers, singleLine } from '@millrace/shared/domain/json-text';
 import type { Described, ReadOutcome, StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
-import { createJobStories, newStory, tell } from './story.ts';
-import type { AttemptStory, JobStory } from './story.ts';
+import { createSummaryCache, emptySummary, addLine } from './summary.ts';
+import type { AttemptSummary, LogSummary } from './summary.ts';
 import { apiError } from '../../api-error.ts';
 import type { QueuePositions } from '../../delivery/queue-position.ts';
 import { createLimiter } from '../../admission/limiter.ts';
@@ -16,13 +16,13 @@ import { within } from '../../store-timeout.ts';
 export type JobViews = {
   /** As JSON text. Throws an ApiError: too many ask, Redis takes too long, the client is gone. */
   view(described: Described, client: Client): Promise<string>;
-  /** Being made, or in line for it. */
+  /** Views that are being made, or wait for it. */
   readonly size: number;
   /** Characters of those that are made and not sent yet. */
   readonly held: number;
-  /** Past it nobody gets another one. */
+  /** Above it further views are refused. */
   readonly maxHeld: number;
-  /** Characters that are kept of requests under way. */
+  /** Characters of the summaries of requests under way. */
   readonly remembered: number;
 };
 
@@ -40,80 +40,86 @@ export type JobViewsOptions = {
   maxResultBytes: number;
 };
 
-/** Bytes of one read of the log: what is taken apart before others have their turn. */
+/** Bytes of one read of the log: what is parsed before other views have their turn. */
 const readBytes = 128 * 1024;
 /** Views that are made at a time, and those that may wait for it. */
 const maxMaking = 8;
 export const maxViews = 200;
 /** Of the largest results, as many as may wait to be sent. */
 const maxHeldResults = 4;
-/** Characters that are remembered of requests under way. */
-export const maxStoryChars = 4 * 1024 * 1024;
+/** Characters of the summaries of requests under way. */
+export const maxSummaryChars = 4 * 1024 * 1024;
 
-export function createJobViews(options: JobViewsOptions): JobViews {
-  const { log, queue, queuePositions, maxResultBytes } = options;
-  const limiter = createLimiter(maxMaking);
-  const stories = createJobStories(maxStoryChars);
-  const maxHeld = maxHeldResults * maxResultBytes;
-  let held = 0;
+/** Makes the text of a view; rejects once the signal fires. */
+function createViewMaker({ log, queue, queuePositions, maxResultBytes }: JobViewsOptions) {
+  const summaries = createSummaryCache(maxSummaryChars);
 
   async function make(described: Described, signal: AbortSignal): Promise<string> {
     const { meta } = described;
     if (described.ended !== 'done') {
-      const story = await readStory(meta.id, signal);
-      // Of attempts that were called off with the request: their ends came behind its own.
-      for (const text of described.late ?? []) tell(story, { ...story.cursor, text });
-      if (story.end?.kind !== 'done') {
+      const summary = await readSummary(meta.id, signal);
+      // The ends of attempts that were cancelled with the request stand behind the request's own end.
+      for (const text of described.late ?? []) addLine(summary, { ...summary.cursor, text });
+      if (summary.end?.kind !== 'done') {
         return JSON.stringify({
-          ...viewOf(described, story),
-          ...(await queueFields(meta.id, story)),
+          ...viewOf(described, summary),
+          ...(await queueFields(meta.id, summary)),
         });
       }
     }
-    // The answer of a request under way is never looked at: it is read when it is whole.
-    const story = newStory();
+    // The answer is read only once it is whole.
+    const summary = emptySummary();
     const answer = createAnswer(maxResultBytes);
-    for await (const page of pages(meta.id, story, signal)) {
+    for await (const page of pages(meta.id, summary, signal)) {
       for (const line of page.lines) {
         answer.take(line);
-        tell(story, line);
+        addLine(summary, line);
       }
     }
     const { result, omitted } = answer.result();
-    const view = { ...viewOf(described, story), result_omitted: omitted };
+    const view = { ...viewOf(described, summary), result_omitted: omitted };
     // As text: a provider's numbers can be more exact than ours.
     return setMembers(JSON.stringify(view), { result: result ?? 'null' });
   }
 
-  async function readStory(id: string, signal: AbortSignal): Promise<JobStory> {
-    const story = stories.recall(id);
-    for await (const page of pages(id, story, signal)) {
-      // What was remembered was lost by Redis.
-      if (page.ahead) Object.assign(story, newStory());
-      else for (const line of page.lines) tell(story, line);
+  async function readSummary(id: string, signal: AbortSignal): Promise<LogSummary> {
+    const summary = summaries.get(id);
+    for await (const page of pages(id, summary, signal)) {
+      // Redis has lost what the summary includes.
+      if (page.ahead) Object.assign(summary, emptySummary());
+      else for (const line of page.lines) addLine(summary, line);
     }
-    if (story.end) stories.forget(id);
-    else stories.keep(id, story);
-    return story;
+    if (summary.end) summaries.delete(id);
+    else summaries.put(id, summary);
+    return summary;
   }
 
-  /** From the story's cursor on, which whoever takes them moves. Throws once the signal fires. */
-  async function* pages(id: string, story: JobStory, signal: AbortSignal) {
+  /** Pages of the log behind the summary's cursor, which the caller moves. Throws once the signal fires. */
+  async function* pages(id: string, summary: LogSummary, signal: AbortSignal) {
     for (let page: ReadOutcome | undefined, more = true; more;) {
       signal.throwIfAborted();
-      page = await log.read(id, story.cursor, readBytes);
+      page = await log.read(id, summary.cursor, readBytes);
       if (!page) return;
       more = page.ahead || (page.more && page.lines.length > 0);
       yield page;
     }
   }
 
-  async function queueFields(id: string, { end }: JobStory) {
+  async function queueFields(id: string, { end }: LogSummary) {
     if (end) return {};
     const position = await queue.position(id);
     if (position === undefined) return { status: 'running' };
     return { queue_position: position, estimated_wait_ms: queuePositions.estimate(position) };
   }
+
+  return { make, summaries };
+}
+
+export function createJobViews(options: JobViewsOptions): JobViews {
+  const { make, summaries } = createViewMaker(options);
+  const limiter = createLimiter(maxMaking);
+  const maxHeld = maxHeldResults * options.maxResultBytes;
+  let held = 0;
 
   return {
     async view(described, client) {
@@ -132,7 +138,7 @@ export function createJobViews(options: JobViewsOptions): JobViews {
         });
         return text;
       } finally {
-        // Whatever is still read for it is for nobody.
+        // Stops reads whose view is not needed any more.
         over.abort();
       }
     },
@@ -144,16 +150,16 @@ export function createJobViews(options: JobViewsOptions): JobViews {
     },
     maxHeld,
     get remembered() {
-      return stories.held;
+      return summaries.held;
     },
   };
 }
 
-/** Nobody is told: it stands for an answer that is not made. */
+/** Stands in the process log for an answer that was not made; no client gets it. */
 const clientGone = () => apiError('client_gone');
 
 /** What every view has. Times are in seconds since the epoch. */
-function viewOf({ meta }: Described, { attempts, end }: JobStory): Record<string, unknown> {
+function viewOf({ meta }: Described, { attempts, end }: LogSummary): Record<string, unknown> {
   return {
     id: meta.id,
     status: end ? statusOf(end.kind) : 'queued',
@@ -180,7 +186,7 @@ function sizeOf(value: unknown): number {
   return size;
 }
 
-/** Puts together what was shown, as its lines come. */
+/** Assembles the answer from its lines. */
 function createAnswer(maxBytes: number) {
   let assembly = createAssembly();
   let whole: string | undefined;
@@ -195,7 +201,7 @@ function createAnswer(maxBytes: number) {
   function add(text: string): void {
     if (chars > maxBytes) return;
     const chunk = parseShallow(text);
-    // What else is in a chunk is the same in all of them, and not kept.
+    // The other members of a chunk are the same in all of them, and are not kept.
     chars += sizeOf(isJsonObject(chunk) ? chunk['choices'] : undefined);
     if (chars > maxBytes) assembly = createAssembly();
     else assembly.add(chunk);
@@ -221,9 +227,9 @@ function createAnswer(maxBytes: number) {
 }
 
 /** Times are in seconds since the epoch, to the millisecond. */
-function viewAttempt({ started, ended }: AttemptStory, end: Terminal | undefined) {
+function viewAttempt({ started, ended }: AttemptSummary, end: Terminal | undefined) {
   const { run, attempt, provider, model, at } = started;
-  // An attempt that nothing ended: under way, or its worker was lost, or it was called off with its request.
+  // An attempt without an end is under way, or its worker was lost, or it was cancelled with its request.
   const calledOff = !ended && end?.kind === 'cancelled' ? end : undefined;
   const endedAt = ended?.at ?? calledOff?.data.at;
   return {

@@ -98,7 +98,7 @@ export class SocketRequests {
     for (const request of this.#open.values()) request.leave(reason);
   }
 
-  /** Resolves when the client of each request has its last word. */
+  /** Resolves when no request gets anything more from this ingress. */
   async drainAll(): Promise<void> {
     await Promise.all([...this.#open.values()].map(async ({ exchange }) => exchange?.drain()));
   }
