@@ -29,12 +29,12 @@ const longestAddress = 100;
 const withPort = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/;
 
 /**
- * An address as a socket or a proxy tells it, which may add a port or a zone; empty for what is none:
- * a header can hold anything, and what is made of it is logged and counted by.
+ * The address in a text of a socket or a proxy, which may add a port or a zone; empty if there is none: a header can hold
+ * anything, and addresses are logged and counted.
  */
-export function plainAddress(told: string | undefined): string {
-  if (told === undefined || told.length > longestAddress) return '';
-  const [, six, four] = withPort.exec(told) ?? [];
-  const [address = ''] = (six ?? four ?? told).split('%');
+export function plainAddress(text: string | undefined): string {
+  if (text === undefined || text.length > longestAddress) return '';
+  const [, six, four] = withPort.exec(text) ?? [];
+  const [address = ''] = (six ?? four ?? text).split('%');
   return isIP(address) === 0 ? '' : address;
 }

@@ -3,7 +3,7 @@ import { plainAddress } from './addresses.ts';
 import type { Peer } from './local-only.ts';
 import type { BrowserRequest } from './origins.ts';
 
-/** The client's address: of the socket, or as told by a trusted proxy. Empty once the socket is closed. */
+/** The client's address: of the socket, or from a trusted proxy. Empty once the socket is closed. */
 export const addressOf = (request: FastifyRequest): string => plainAddress(request.ip);
 
 /**

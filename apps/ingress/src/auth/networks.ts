@@ -1,8 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net';
 
 /**
- * Whom an address stands for. An IPv6 client has a /64 and as many addresses in it as it likes; an IPv4
- * address that came over IPv6 is that of IPv4. What is no address stands for itself.
+ * The network that an address counts for. An IPv6 client has a /64 with any number of addresses; an IPv4 address that came
+ * over IPv6 counts as IPv4. A text that is no address counts as itself.
  */
 export function networkOf(address: string): string {
   // A link-local address names its interface.

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 
-/** What a request is to be known by, so that it is made once. */
+/** Identifies repeated calls, so that they create one request. */
 export type Idempotency = {
   kind: 'idempotent';
   /** The Idempotency-Key, as sent. */
   key: string;
-  /** Of the bytes that were sent, and where to. */
+  /** Of the bytes and the route. */
   fingerprint: string;
 };
 
@@ -35,7 +35,7 @@ const isKey = (key: string): boolean =>
   key !== '' && key.isWellFormed() && Buffer.byteLength(key) <= longestKey && !/\p{Cc}/u.test(key);
 
 /**
- * Where a key's request is found: by a hash that nobody else's key has, in the shard that follows
+ * Where a key's request is found: by a hash that no other API key shares, in the shard that follows
  * from it, so that the key and its request are in one slot. Another number of shards is another
  * place: a key that was used before the change is new after it.
  */

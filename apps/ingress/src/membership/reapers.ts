@@ -30,11 +30,11 @@ export type Reapers = {
   stop(): Promise<void>;
 };
 
-/** One for each shard: whoever has the shard's lease gives the jobs of its dead workers to others. */
+/** One reaper for each shard: the holder of the shard's lease gives the jobs of its dead workers to others. */
 export function startReapers(options: ReapersOptions): Reapers {
   const { redis, keys, shards, name, queue, log, metrics, logger, onError } = options;
 
-  /** Ends a request whose workers died of it. */
+  /** Ends a request that killed its workers. */
   async function failRequest(shard: number, id: string, worker: string): Promise<void> {
     const line = encodeEntry({ kind: 'failed', data: { ...poisoned, at: Date.now() } });
     const { kind } = await log.finish(id, line, 'failed');
@@ -70,7 +70,7 @@ export function startReapers(options: ReapersOptions): Reapers {
       },
     });
   const reapers = Array.from({ length: shards }, (_, shard) => start(shard));
-  // What was seen over a lost connection proves nothing: Redis may have been away for everybody.
+  // Views from before a lost connection prove nothing: Redis may have been away for all workers.
   const doubt = () => {
     for (const reaper of reapers) reaper.reset();
   };

@@ -9,13 +9,12 @@ import type { Relay } from '../delivery/relay.ts';
 import type { Submitter } from '../exchange/submit.ts';
 
 /**
- * Every request ends in a terminal entry, whoever ended its job: BullMQ fails jobs without calling
- * the worker, operators remove them in Bull Board. Where the queue says that a job is over and the
- * log does not, the missing entry is written: when somebody asks for the request, and for whoever
- * waits here, once nothing was heard for a while.
+ * Writes missing terminal entries: BullMQ fails jobs without calling the worker, and operators remove them in Bull Board.
+ * If the queue says that a job is over and the log does not, the reconciler ends the log: when a client asks for the
+ * request, and when its readers have received nothing for a while.
  */
 export type Reconciler = {
-  /** The request as it is, after the missing end was written. */
+  /** Describes the request, after it has written a missing end. */
   describe(id: string): Promise<Described | undefined>;
   stop(): void;
 };
@@ -26,18 +25,18 @@ export type ReconcilerDeps = {
   relay: Pick<Relay, 'takeQuiet' | 'expire' | 'heard' | 'endOverdue' | 'readers'>;
   /** Whether a request is still on its way into Redis: its reader opens before Redis has it. */
   isCreating: Submitter['isCreating'];
-  /** A request waited past its deadline, and was ended for it. */
+  /** A request was ended because it waited past its deadline. */
   onOverdue(): void;
-  /** Whether the event loop was late a moment ago: what has come in time may be unread. */
+  /** Whether the event loop was late a moment ago: lines that came in time may be unread. */
   lateLoop: Pick<LateLoop, 'wasLate' | 'rest' | 'resume'>;
   onError(error: unknown): void;
-  /** Milliseconds of silence after which a request is looked after. */
+  /** Milliseconds of silence after which a request is checked. */
   quietMs?: number;
 };
 
-/** Milliseconds that a request which was sent by another ingress has to get from its hash into the queue. */
+/** Milliseconds after its creation in which a request without a job is not taken for lost. */
 const settleMs = 1000;
-/** Requests looked after in one round. */
+/** Requests checked in one round. */
 const roundSize = 200;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
@@ -49,7 +48,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     const { createdAt, sentAt = createdAt, deadlineAt = Infinity } = described.meta;
     if (Date.now() - sentAt < settleMs && Date.now() < deadlineAt) return described;
     const state = await queue.state(id);
-    // A worker that has it watches the deadline itself.
+    // The worker of an active job watches the deadline itself.
     const isLate = state === 'waiting' && Date.now() >= deadlineAt;
     if (isLate) await queue.remove(id);
     else if (state === 'waiting' || state === 'active') return described;
@@ -58,10 +57,10 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       id,
       encodeEntry({ kind: 'failed', data: { ...reason, at: Date.now() } }),
       'failed',
-      // Nobody answered it: whoever asks again with its Idempotency-Key has it tried again.
+      // It has no answer: a repeated call with its Idempotency-Key makes a new request.
       { freesKey: true },
     );
-    // All ingresses see it, and one of them ends it.
+    // All ingresses see it; only the one that ended it counts it.
     if (isLate && outcome.kind === 'finished') onOverdue();
     return log.describe(id);
   }
@@ -71,8 +70,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     return (await queue.runThrew(id)) ? threw : failed;
   }
 
-  async function lookAfter(id: string): Promise<void> {
-    // While Redis is away it waits for it, and is not there to be found.
+  async function check(id: string): Promise<void> {
+    // It waits for Redis, and cannot be found there yet.
     if (isCreating(id)) return;
     const described = await describe(id).catch((error: unknown) => {
       if (!isDamage(error)) throw error;
@@ -84,22 +83,22 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     else relay.expire(id);
   }
 
-  let looking = false;
+  let isChecking = false;
   const timer = setInterval(() => {
-    // Only readers can be wronged by a loop that was late, and none is overdue within its first seconds.
+    // A late loop matters to readers only, and no reader is overdue within its first seconds.
     if (relay.readers === 0) {
       lateLoop.rest();
       return;
     }
     lateLoop.resume();
-    // By the clock alone: what it is for is a Redis that does not answer.
+    // By the clock alone, for a Redis that does not answer.
     if (!lateLoop.wasLate()) relay.endOverdue();
-    if (looking) return;
-    looking = true;
-    Promise.all(relay.takeQuiet(quietMs, roundSize).map(lookAfter))
+    if (isChecking) return;
+    isChecking = true;
+    Promise.all(relay.takeQuiet(quietMs, roundSize).map(check))
       .catch(onError)
       .finally(() => {
-        looking = false;
+        isChecking = false;
       });
     // Twice as often: a timer that is a millisecond early would miss a whole round.
   }, quietMs / 2);

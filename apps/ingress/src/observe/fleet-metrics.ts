@@ -4,21 +4,21 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 export type ProcessMetrics = {
   /** Absent: the ingress itself. */
   worker?: string;
-  /** As prom-client's registry gives them as JSON; of a worker, whatever was sent. */
+  /** As JSON of prom-client's registry; a worker may have sent anything. */
   metrics: readonly unknown[];
 };
 
 type Family = { type: string; help: string; lines: string[] };
 
 /**
- * The metrics of many processes as one page of Prometheus text. Series are told apart by the name of
- * their worker and never added up: a sum would go down when a worker dies, and a counter must not.
+ * The metrics of many processes as one page of Prometheus text. The label `worker` keeps the
+ * series apart; they are never added up, because a sum would fall when a worker dies, and a counter must not.
  *
- * What was sent by another version, or lost a value on the way (JSON has no NaN), is passed over: one
- * line that Prometheus cannot read costs the whole page.
+ * Values of another version, and those that JSON cannot carry (NaN), are skipped: one line that Prometheus cannot read
+ * costs the whole page.
  *
- * Written by hand, because streams pass through this event loop: prom-client's aggregation of ten
- * workers with a hundred targets each held it for 290 ms, and this never longer than one worker takes.
+ * Own code, because streams pass through this event loop: prom-client's aggregation of ten workers with a hundred targets
+ * each blocked it for 290 ms; this blocks it for one worker's share at most.
  */
 export async function unite(processes: readonly ProcessMetrics[]): Promise<string> {
   const families = new Map<string, Family>();

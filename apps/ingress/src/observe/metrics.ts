@@ -19,20 +19,20 @@ export type Metrics = {
   socketEnded(reason: string): void;
   /** A client was refused. `key`: the id of the key, if it is known. */
   refused(reason: string, key: string | undefined): void;
-  /** A worker was found dead by this ingress: `gone` (its process ended) or `hung`. */
+  /** This ingress found a worker dead: `gone` (its process ended) or `hung`. */
   workerDied(cause: string, shard: number): void;
-  /** So many requests of dead workers were put back into the queue by this ingress. */
+  /** This ingress put requests of dead workers back into the queue. */
   tookOver(requests: number, shard: number): void;
-  /** A worker that this ingress took for dead is back. */
+  /** A worker that this ingress had declared dead is back. */
   falseAlarm(cause: string, shard: number): void;
-  /** A request was given up by this ingress, which stops, and runs on without it. */
+  /** This ingress stops, and handed a request or a reader over. */
   handedOver(): void;
-  /** A request that killed its workers was failed by this ingress. */
+  /** This ingress failed a request that killed its workers. */
   poisoned(shard: number): void;
-  /** A request was let into the queue, or was not, and why. */
+  /** A request was admitted to the queue; `shed`: it was not, and why. */
   admitted(): void;
   shed(reason: string): void;
-  /** Its own, and what the workers report of theirs. */
+  /** The metrics of this ingress, and those that the workers report. */
   render(): Promise<Page>;
 };
 
@@ -50,10 +50,10 @@ export type MetricsSources = {
   bounds: readonly Bound[];
 };
 
-/** Milliseconds that Redis may take before a scrape is answered without what it knows. */
+/** Milliseconds that Redis may take; then a scrape is answered without its values. */
 const patienceMs = 1000;
 
-/** Without Redis there is still much to tell. */
+/** A page without the values of Redis is still useful. */
 async function orElse<T>(work: Promise<T>, nothing: T): Promise<T> {
   try {
     return await within(work, patienceMs);

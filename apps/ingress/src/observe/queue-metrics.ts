@@ -4,10 +4,10 @@ import type { Registry } from '@millrace/shared/runtime/metrics';
 import { jobsAhead, waitMs } from '../admission/expected-wait.ts';
 import type { Load } from '../admission/expected-wait.ts';
 
-/** A key that has nothing waiting: what a newcomer has to expect. */
+/** A key that has nothing waiting: the wait that a new client has to expect. */
 const newcomer = { key: '\0', weight: 1 };
 
-/** What the ingress tells of its door, and of the queue behind it. */
+/** The metrics of admission and of the queue. */
 export function admissionMetrics(registers: Registry[], load: () => Load | undefined) {
   new Gauge({
     name: 'millrace_queue_waiting',

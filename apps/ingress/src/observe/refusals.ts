@@ -2,7 +2,7 @@ import type { Logger } from '@millrace/shared/runtime/logger';
 import { plainAddress } from '../auth/addresses.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Somebody who was not let in, or not now. */
+/** A client's request or connection that was refused. */
 export type Refusal = {
   /** One of a fixed set of words. */
   reason: string;
@@ -11,31 +11,31 @@ export type Refusal = {
   address?: string | undefined;
 };
 
-/** Milliseconds in which one kind of refusal is logged once: whoever is refused often asks often. */
+/** Milliseconds in which one kind of refusal is logged once: a refused client often tries again at once. */
 const logEveryMs = 10_000;
 
 /**
  * Counts every refusal, and logs the first one of a kind with how many there were since the last
- * time. Kinds are reasons and keys of the config: nothing that a client makes up.
+ * time. Kinds are reasons and keys of the config: a client cannot add any.
  */
 export function createRefusals(
   metrics: Pick<Metrics, 'refused'>,
   log: Pick<Logger, 'warn'>,
   now: () => number = Date.now,
 ): (refusal: Refusal) => void {
-  const kinds = new Map<string, { at: number; unsaid: number }>();
+  const kinds = new Map<string, { at: number; unlogged: number }>();
   return ({ reason, keyId, address }) => {
     metrics.refused(reason, keyId);
     const kind = `${reason} ${keyId ?? ''}`;
-    const last = kinds.get(kind) ?? { at: -Infinity, unsaid: 0 };
+    const last = kinds.get(kind) ?? { at: -Infinity, unlogged: 0 };
     if (now() - last.at < logEveryMs) {
-      last.unsaid += 1;
+      last.unlogged += 1;
       return;
     }
     log.warn(
-      { reason, key: keyId, address: plainAddress(address), before: last.unsaid },
+      { reason, key: keyId, address: plainAddress(address), before: last.unlogged },
       'a request was refused',
     );
-    kinds.set(kind, { at: now(), unsaid: 0 });
+    kinds.set(kind, { at: now(), unlogged: 0 });
   };
 }

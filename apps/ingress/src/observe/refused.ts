@@ -22,7 +22,7 @@ export type RefusingError = {
   count: { reason: string; keyId?: string | undefined };
 };
 
-/** Whose request it is, as far as that is known. */
+/** The key and the address of a request, as far as they are known. */
 export function clientOf(request: FastifyRequest): Pick<Refusal, 'keyId' | 'address'> {
   // Undefined before it was known, and on routes that ask for no key.
   const { principal } = request as { principal?: Principal };

@@ -9,46 +9,46 @@ import { addressOf } from '../auth/client.ts';
 
 /*
  * One line for each request that ended, over HTTP and on WebSockets, refusals included. It has the id that
- * the client got as `x-request-id`. Nothing of what was asked or answered is in it, no header, and no query.
+ * the client got as `x-request-id`, and neither bodies nor headers nor the query.
  */
 
 /** `left`: its client went away before the end. `handed_over`: this ingress stops, and the request runs on. */
 export type RequestOutcome = 'completed' | 'failed' | 'cancelled' | 'left' | 'handed_over';
 
-/** What stations of a request add to its line, as they learn it. */
+/** What the stations of a request add to its line. */
 export type RequestFacts = {
   model?: string;
-  /** Of the error that its client was told. */
+  /** Of the error that the client got. */
   code?: string | null;
-  /** Of an answer that was written past the response. */
+  /** Of an answer that was written to the socket, past the response. */
   status?: number;
-  /** How often a provider was asked, and who answered last, as far as this reader was told. */
+  /** The attempts that this reader was sent, and the target of the last one. */
   progress?: { readonly attempts: number; readonly servedBy: string | undefined };
 };
 
 /** On the response itself: a scavenge keeps every value of a WeakMap in old space, and all that it refers to. */
 const factsKey = Symbol('facts');
 
-/** Of the request that this is the response of. */
+/** The facts of the request that a response answers. */
 export function factsOf(response: ServerResponse): RequestFacts {
   const holder: ServerResponse & { [factsKey]?: RequestFacts } = response;
   return (holder[factsKey] ??= {});
 }
 
-/** Which model it asks for, as it was written: perhaps none of ours. */
+/** The model as the client wrote it, which may be unknown here. */
 export function noteModel(response: ServerResponse, model: string): void {
   factsOf(response).model = model.slice(0, longestText);
 }
 
 type Log = Pick<Logger, 'debug' | 'info' | 'warn'>;
 
-/** Asked every second by machines: logged at `debug` only. */
+/** Machines call these every second: they are logged at `debug` only. */
 const probes = new Set(['/healthz', '/readyz', '/metrics']);
 
 /** The status of a request whose client left before it was sent one, here as in the metrics. */
 const leftBeforeHead = 499;
 
-/** Characters of what a client made up: a path that nothing serves, a model that is none. */
+/** Characters of a path or a model that a client may have made up. */
 const longestText = 200;
 
 export function logRequests(app: FastifyInstance, log: Log): void {
@@ -63,11 +63,11 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
   const since = performance.now();
   response.once('close', () => {
     const path = (request.url.split('?')[0] ?? '').slice(0, longestText);
-    const { model, code, progress, ...told } = factsOf(response);
-    // The response of a WebSocket that was opened is never sent: the answer is the handshake's.
+    const { model, code, progress, ...facts } = factsOf(response);
+    // An opened WebSocket has no response of its own: ws has answered the handshake.
     const isSocket = request.ws && !response.headersSent;
     const sent = isSocket ? 101 : response.headersSent ? response.statusCode : leftBeforeHead;
-    const status = told.status ?? sent;
+    const status = facts.status ?? sent;
     const outcome = outcomeOf(code, isSocket || response.writableFinished, status);
     const level = probes.has(path) ? 'debug' : levelOf(outcome);
     log[level](
@@ -91,7 +91,7 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
   });
 }
 
-/** For what was no request, or none that is served here, and has an answer all the same. */
+/** For bytes that were no request, or none that is served here, and got an answer. */
 export function logUnread(
   log: Log,
   { reason, address }: Refusal,

@@ -1,25 +1,21 @@
 import { networkOf } from '../auth/networks.ts';
 
 /**
- * How many connections there are from each address and with each key, so that none of them takes
- * them all. A connection counts for every key that a request on it had, until it closes; that of a
- * proxy has many clients, and counts for each of them while a request of theirs is under way. Addresses
- * are counted by whom they stand for: of IPv6 a /64 is one.
+ * Limits the connections of each address and each key, so that none of them takes all. A connection counts for every key
+ * that a request on it had, until it closes. The connection of a trusted proxy counts for the address of each client while
+ * a request of that client is under way. An IPv6 address counts as its /64.
  */
 export type ConnectionCounts<C extends object> = {
   /**
-   * `address`: undefined for a proxy whose word is believed, which tells with each request whose it is.
-   * `unheard`: its address has so many too many that it is not even told: close it.
+   * `address`: undefined for a trusted proxy, which names the client with each request. `unheard`: the address exceeds
+   * its limit by so much that the connection is to be closed without an answer.
    */
   opened(connection: C, address: string | undefined): 'counted' | 'unheard';
   closed(connection: C): void;
-  /**
-   * A request from an address came on it: whether it may be served. `counted`: until `served` is told
-   * that it was.
-   */
+  /** Whether a request from an address may be served on this connection. `counted`: until `served` is called. */
   admitAddress(connection: C, address: string): 'admitted' | 'counted' | 'refused';
   served(connection: C, address: string): void;
-  /** A request with a key came on it: whether it may be served. */
+  /** Whether a request with a key may be served on this connection. */
   admitKey(connection: C, key: string): 'admitted' | 'refused';
   all(): Iterable<C>;
   readonly size: number;
@@ -36,7 +32,7 @@ type Known = {
   keys: Set<string> | undefined;
 };
 
-/** Connections over its limit that an address may have, to be told so. */
+/** Connections over its limit that an address may have and that get an answer. */
 const maxExplained = 64;
 
 export function createConnectionCounts<C extends object>(limits: {
@@ -48,8 +44,8 @@ export function createConnectionCounts<C extends object>(limits: {
   const keys = new Map<string, number>();
 
   return {
-    opened(connection, told) {
-      const address = told === undefined ? undefined : networkOf(told);
+    opened(connection, plain) {
+      const address = plain === undefined ? undefined : networkOf(plain);
       const count = address === undefined ? 0 : add(addresses, address, 1);
       const excess = count > limits.connectionsPerAddress;
       known.set(connection, { address, excess, clients: [], keys: undefined });
@@ -63,18 +59,18 @@ export function createConnectionCounts<C extends object>(limits: {
       for (const client of one.clients) add(addresses, client, -1);
       for (const key of one.keys ?? []) add(keys, key, -1);
     },
-    admitAddress(connection, told) {
+    admitAddress(connection, plain) {
       const one = known.get(connection);
       if (one?.excess) return 'refused';
       if (!one || one.address !== undefined) return 'admitted';
-      const address = networkOf(told);
+      const address = networkOf(plain);
       if ((addresses.get(address) ?? 0) >= limits.connectionsPerAddress) return 'refused';
       one.clients.push(address);
       add(addresses, address, 1);
       return 'counted';
     },
-    served(connection, told) {
-      const address = networkOf(told);
+    served(connection, plain) {
+      const address = networkOf(plain);
       const clients = known.get(connection)?.clients ?? [];
       const index = clients.indexOf(address);
       if (index === -1) return;

@@ -1,9 +1,9 @@
 /** What is under way on this ingress, so that a drain can wait for it and end the rest. */
 export type Connections = {
   /**
-   * `cut` ends the connection with a clear word as soon as what it has under way is in other hands; it
-   * takes no longer than a drain waits for it. `onDrain` is for one that would stay
-   * without a reason: it ends by itself as soon as nothing is under way on it.
+   * `cut` hands over what the connection has under way, and ends it with a clear error or event; it takes no longer than a
+   * drain waits for it. `onDrain` is for a connection that would stay open without a request: from then on it ends by
+   * itself as soon as nothing is under way on it.
    * `held`: bytes that wait to be sent on it.
    */
   add(
@@ -12,17 +12,17 @@ export type Connections = {
     held?: () => number,
   ): { remove(): void };
   /**
-   * Any answer, from the head of its request on: also one that is not a connection of its own, or not
-   * yet. It is cut behind all connections, so that one that knows better how it ends has ended it.
+   * Any answer, from the head of its request on. Answers are cut behind all connections: a stream ends itself with a more
+   * exact error.
    */
   addAnswer(cut: () => void, onDrain: () => void): { remove(): void };
-  /** Tells all of them that no connection shall last longer than its answers. */
+  /** Calls `onDrain` of all: no connection shall last longer than its answers. */
   drain(): void;
   /** Resolves when none is left, or false when the signal fired before. */
   settled(signal: AbortSignal): Promise<boolean>;
   /** Resolves when all of them have been cut. Never rejects. */
   cutAll(): Promise<void>;
-  /** Without the answers that are nothing but that. */
+  /** Connections, without the answers. */
   readonly size: number;
   /** Bytes that wait to be sent on all of them. */
   heldBytes(): number;
@@ -40,7 +40,7 @@ export function createConnections(onError: (error: unknown) => void): Connection
   const open = new Set<Open>();
   const answers = new Set<Open>();
   let waiters: (() => void)[] = [];
-  /** One that cannot be ended must not keep the others. */
+  /** A connection that cannot be ended must not keep the others. */
   const tryToEnd = async (end: (() => void | Promise<void>) | undefined) => {
     try {
       await end?.();

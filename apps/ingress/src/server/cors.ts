@@ -31,7 +31,7 @@ export async function allowPages(
     maxAge,
     strictPreflight: false,
   });
-  // Most answers are written past fastify, which would keep these to itself.
+  // Most answers are written past fastify, so its headers are copied to the response.
   scope.addHook('onRequest', (_request, reply, done) => {
     for (const [name, value] of Object.entries(reply.getHeaders())) {
       if (value !== undefined) reply.raw.setHeader(name, value);

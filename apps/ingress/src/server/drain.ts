@@ -10,29 +10,29 @@ const lastBytesMs = 1000;
 export type DrainOptions = {
   app: FastifyInstance;
   connections: Connections;
-  /** Every connection, also one that Node's own list lacks: a WebSocket, or one whose next request waits. */
+  /** Every connection, also those that Node's own list lacks: WebSockets, and connections whose next request waits. */
   sockets(): Iterable<Socket>;
-  /** Milliseconds in which everything is served as before, while `/readyz` says that this ends. */
+  /** Milliseconds for which everything is served as before, while `/readyz` reports the stop. */
   delayMs: number;
   /** From here on new requests are refused. */
   onRefusing(): void;
-  /** Milliseconds for what is under way to end by itself. */
+  /** Milliseconds for requests under way to end by themselves. */
   withinMs: number;
 };
 
 /**
- * Serves on until load balancers have seen `/readyz`, then takes no more connections, lets every answer
- * end, hands over what does not end in time, and closes what is left. What came before a connection is
- * closed is answered on it: served, or told that the server shuts down.
+ * Serves on until load balancers have seen `/readyz`, then accepts no more connections, lets every answer end, hands over
+ * requests that do not end in time, and closes the rest. A request that came before its connection is closed gets an
+ * answer: it is served, or refused with `server_shutting_down`.
  */
 export async function drainAnswers(options: DrainOptions): Promise<void> {
   const { app, connections, sockets, delayMs, onRefusing, withinMs } = options;
   if (delayMs > 0) await sleep(delayMs);
   // Connections that wait to be accepted would be reset.
   await everythingRead();
-  // Not http's own close: it takes an answer whose last bytes are under way for an idle connection.
+  // Not http's own close, which closes a connection while the last bytes of its answer are under way.
   TcpServer.prototype.close.call(app.server);
-  // What came with the last connections is served: a load balancer cannot know of the stop before them.
+  // Requests on the last connections are served: a load balancer could not know of the stop before.
   await everythingRead();
   onRefusing();
   connections.drain();
@@ -43,13 +43,13 @@ export async function drainAnswers(options: DrainOptions): Promise<void> {
   // A connection that was kept open may have brought one more.
   await everythingRead();
   await connections.settled(lastBytes);
-  // What is left is readers that take nothing; `close` would wait for them.
+  // The rest are readers that take nothing, for which `close` would wait.
   for (const socket of sockets()) socket.destroy();
 }
 
-/** Resolves when what had come to the sockets before has been read. */
+/** Resolves when the bytes that had arrived before have been read. */
 async function everythingRead(): Promise<void> {
   await setImmediate();
-  // The first one may end the turn in which it was asked for; between the two there is a whole one.
+  // The first immediate may run in the current turn of the event loop; between the two is a whole turn.
   await setImmediate();
 }

@@ -8,11 +8,11 @@ import { addressOf } from '../auth/client.ts';
 import { requestBounds, tooComplex } from './json-shape.ts';
 import { apiError } from '../api-error.ts';
 
-/* What may arrive, and how slowly: connections, request heads, request bodies. */
+/* Bounds of what arrives, in number, size and time: connections, request heads, request bodies. */
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The request's body is not held any more. Idempotent; its response's end does it, too. */
+    /** The request's body is not held any more. Idempotent; the end of its response does the same. */
     releaseBody: () => void;
   }
 }
@@ -20,32 +20,32 @@ declare module 'fastify' {
 /** Bytes of the request bodies that this ingress holds. */
 export type BodyBudget = { held: number };
 
-/** Parts of a timeout after which Node looks again for connections that are over it. */
-const looksPerTimeout = 4;
-const longestLookMs = 5000;
+/** Node checks for connections past a timeout this many times within the timeout, and at least this often. */
+const checksPerTimeout = 4;
+const maxCheckMs = 5000;
 
 /** Bytes of a request's head, its first line and all its headers: Node's own default, by name. */
 const maxHeadBytes = 16 * 1024;
 
-/** Milliseconds that a client has to read its refusal, while what it still sends is passed over. */
+/** Milliseconds that a client has to read its refusal, while the server discards what it still sends. */
 export const lingerMs = 2000;
 
-/** Options of Node's server. Streams may be silent for long and requests may wait: only arriving is timed. */
+/** Options of Node's server. Only the arrival of requests has a timeout: streams may be silent for long, and requests may wait. */
 export function serverLimits({ headTimeoutMs, requestTimeoutMs }: Config['limits']) {
   const shortest = Math.min(headTimeoutMs, requestTimeoutMs);
   return {
     maxHeaderSize: maxHeadBytes,
-    // Looked at with the rest of the head, for a better answer than Node's.
+    // heads.ts checks it with the rest of the head, and answers better than Node.
     requireHostHeader: false,
     headersTimeout: shortest,
-    connectionsCheckingInterval: Math.min(longestLookMs, Math.ceil(shortest / looksPerTimeout)),
+    connectionsCheckingInterval: Math.min(maxCheckMs, Math.ceil(shortest / checksPerTimeout)),
   };
 }
 
 /**
- * Counts the connections of a server; with TLS, those that have shaken hands. `isProxy`: one that
- * tells for whom it asks, and is believed. `room`: connections that the process may have at all, with TLS also
- * those that shake hands; one more is closed unheard.
+ * Counts the connections of a server, with TLS after their handshake. `isProxy`: whether an address is that of a trusted
+ * proxy. `room`: connections that the process may have, with TLS also those in their handshake; one more is closed without
+ * an answer.
  */
 export function countConnections(
   server: Server,
@@ -55,7 +55,7 @@ export function countConnections(
   refused: (refusal: Refusal) => void,
   room: number,
 ) {
-  // Below the system's limit of file descriptors: at it, what the process needs itself would fail.
+  // Below the system's limit of file descriptors: at that limit, the process itself could open nothing.
   if (Number.isFinite(room)) server.maxConnections = room;
   server.on('drop', (dropped?: DropArgument) => {
     refused({ reason: 'too_few_descriptors', address: dropped?.remoteAddress ?? '' });
@@ -80,7 +80,7 @@ export function checkAddress(
   const address = addressOf(request);
   const verdict = counts.admitAddress(socket, address);
   if (verdict === 'refused') throw apiError('too_many_connections', { of: 'address' });
-  // Of a WebSocket, when that closes.
+  // The response of a WebSocket closes with the socket.
   if (verdict === 'counted') reply.raw.once('close', () => counts.served(socket, address));
 }
 
@@ -95,8 +95,8 @@ export function checkKey(
 }
 
 /**
- * Bounds request bodies while they arrive: the memory that all of them take until the queue has them
- * (503), and what is in each one's JSON (400, 413).
+ * Bounds request bodies while they arrive: the memory of all of them until the queue has them (503), and the depth and
+ * size of each one's JSON (400, 413).
  */
 export function boundBodies(
   app: FastifyInstance,
@@ -115,7 +115,7 @@ export function boundBodies(
       let own = 0;
       let isOver = false;
       const meter = createJsonMeter(bounds);
-      /** Ends the parsing with this answer. Where nothing parses any more, an error would end the process. */
+      /** Ends the parsing with an error. Without a listener, the error would end the process. */
       const refuse = (refusal: Error) => {
         if (payload.listenerCount('error') > 0) payload.emit('error', refusal);
         request.releaseBody();
@@ -129,7 +129,7 @@ export function boundBodies(
       request.releaseBody = release;
       reply.raw.once('close', () => request.releaseBody());
       payload.on('data', (part: Buffer) => {
-        // Answered already: nobody holds what still comes.
+        // Answered already: what still comes is not held.
         if (isOver) return;
         own += part.length;
         budget.held += part.length;
@@ -146,8 +146,8 @@ export function boundBodies(
 }
 
 /**
- * For an answer that comes before the end of a body: fastify would close the connection with it, and
- * what is unread then takes it back. What still comes is passed over, for a while.
+ * For an answer before the end of its request's body. Fastify would close the connection with the answer, and the unread
+ * bytes would reset it. So what still comes is discarded, for `lingerMs` at most.
  */
 export function discardBody(request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = request;
@@ -163,7 +163,7 @@ export function discardBody(request: FastifyRequest, reply: FastifyReply): void 
 const hasBody = ({ headers }: FastifyRequest): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
-/** It goes upstream as it came, and what is packed has no bound. */
+/** A body goes upstream as it came, and a compressed one could inflate without bound. */
 const isEncoded = ({ headers }: FastifyRequest): boolean =>
   !/^(identity)?$/i.test(headers['content-encoding'] ?? '');
 

@@ -9,12 +9,12 @@ import { afterAnswers, answerOn } from './pipelined.ts';
 import { makeRequestId, requestIdHeader } from './request-id.ts';
 import { factsOf } from '../observe/request-log.ts';
 
-/** Connections that were refused: what comes on them is refused again, and nobody need know. */
-const refusedOnes = new WeakSet<Socket>();
+/** Connections that were refused already: faults that follow on them are not counted again. */
+const refusedSockets = new WeakSet<Socket>();
 
 /**
- * Counts a refusal, and logs it by the id that its answer has. `answer`: absent where the request is known
- * and has a line of its own.
+ * Counts a refusal, and logs it under the id of its answer. `answer`: absent if the request is known and has a line of its
+ * own in the log.
  */
 export type Refuse = (refusal: Refusal, answer?: { id: string; status: number }) => void;
 
@@ -26,10 +26,10 @@ export const malformedHandler =
   (refuse: Refuse) =>
   (thrown: Error & { code?: string }, socket: Socket): void => {
     const { code = '' } = thrown;
-    if (code === 'ECONNRESET' || socket.destroyed || refusedOnes.has(socket)) return;
+    if (code === 'ECONNRESET' || socket.destroyed || refusedSockets.has(socket)) return;
     const refusal = toRefusal(code);
     if (!refusal) {
-      refusedOnes.add(socket);
+      refusedSockets.add(socket);
       const answer = { id: makeRequestId(), status: 0 };
       if (isTls(code)) refuse({ reason: 'invalid_tls', address: socket.remoteAddress }, answer);
       socket.destroy(thrown);
@@ -38,7 +38,7 @@ export const malformedHandler =
     endWith(socket, refusal, refuse);
   };
 
-/** Answers `CONNECT`, for which Node has no answer of its own: this is no proxy of that kind. */
+/** Answers `CONNECT`, which Node leaves unanswered: this server is no such proxy. */
 export const connectHandler =
   (refuse: Refuse) =>
   (_request: IncomingMessage, socket: Socket): void => {
@@ -52,10 +52,10 @@ export const connectHandler =
 
 /** The last answer on a connection, in its turn. */
 function endWith(socket: Socket, refusal: ApiError, refuse: Refuse): void {
-  refusedOnes.add(socket);
+  refusedSockets.add(socket);
   const { status, error } = refusal;
   const noted = { reason: error.code ?? `status_${status}`, address: socket.remoteAddress };
-  // Not for the parser any more, which would find the same fault in every piece.
+  // Keeps further bytes from the parser, which would find the same fault in each of them.
   socket.removeAllListeners('data');
   socket.on('data', () => {});
   const answer = answerOn(socket);
@@ -77,20 +77,20 @@ function endWith(socket: Socket, refusal: ApiError, refuse: Refuse): void {
   });
 }
 
-/** No handshake came about: there is nothing yet to answer on. */
+/** The TLS handshake failed: nothing can be answered on this connection. */
 const isTls = (code: string): boolean => /^ERR_(SSL|TLS)_/.test(code);
 
 /**
- * A connection that is closed with unread bytes on it is reset, and a reset takes back what was
- * written last: so it is read, and thrown away, until the client has closed it, too.
+ * Closes a connection behind a last answer. The system resets a connection that is closed with unread bytes, and a reset
+ * discards that answer: so what still comes is read and dropped until the client closes, too.
  */
-function endSoftly(socket: Socket, lastWords: string): void {
+function endSoftly(socket: Socket, answer: string): void {
   const timer = setTimeout(() => socket.destroy(), lingerMs);
   socket.once('close', () => clearTimeout(timer));
-  socket.end(lastWords);
+  socket.end(answer);
 }
 
-/** Undefined for what is no fault of a request. */
+/** Undefined for an error that is no fault of a request. */
 function toRefusal(code: string): ApiError | undefined {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':

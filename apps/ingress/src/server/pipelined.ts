@@ -9,7 +9,7 @@ import { apiError } from '../api-error.ts';
  */
 export const maxPipelined = 16;
 
-/** Throws a 429 for one that is too many: who wants more at a time opens more connections, which are bounded. */
+/** Throws a 429 for one request too many. A client that wants more at a time opens more connections, which are bounded. */
 export function boundPipelined(app: FastifyInstance): void {
   const underWay = new WeakMap<Socket, number>();
   app.addHook('onRequest', (request, reply, done) => {
@@ -21,7 +21,7 @@ export function boundPipelined(app: FastifyInstance): void {
   });
 }
 
-/** The answer that is being sent on a connection, by Node's own note of it: there is no public one. */
+/** The answer that is being sent on a connection, from a private property of Node: there is no public one. */
 export const answerOn = (
   socket: Socket & { _httpMessage?: ServerResponse | null },
 ): ServerResponse | undefined => socket._httpMessage ?? undefined;

@@ -3,12 +3,12 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 /**
- * Every answer has one, refusals included. An answer about a request of the log has that one's id, also
- * where it was asked for again; any other an id of its own, which names nothing that can be read.
+ * Every answer has one, refusals included. An answer about a request has the id of that request; any other has an id of
+ * its own, which names nothing that can be read.
  */
 export const requestIdHeader = 'x-request-id';
 
-/** An id until it is known which request of the log this is about. */
+/** The id of an answer until its request is known. */
 export const makeRequestId = (): string => newRequestId(0, Date.now());
 
 /** Ids of handshakes, which ws answers by itself. */
@@ -30,7 +30,7 @@ export function sendHandshakeIds(sockets: FastifyInstance['websocketServer']): v
   });
 }
 
-/** It turned out which request of the log this is about. */
+/** The answer is about this request. */
 export function adoptId(reply: FastifyReply, id: string): void {
   const { request }: { request: FastifyRequest } = reply;
   request.id = id;

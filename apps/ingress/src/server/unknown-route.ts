@@ -1,21 +1,21 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../api-error.ts';
 
-/** Characters of a path that are said back. */
+/** Characters of a path that an error repeats. */
 const shownPath = 100;
 
 type Route = { method: string; url: string; pattern: RegExp };
 
 /**
- * Remembers every route that is registered from now on, and answers for requests that none of them took:
- * `OPTIONS` says what a path has, another method is a 405, and a 404 lists what is served.
+ * Remembers every route that is registered from now on, and answers requests that match none of them: `OPTIONS` lists the
+ * methods of a path, another method is a 405, and a 404 lists the served paths.
  */
 export function watchRoutes(
   app: FastifyInstance,
 ): (request: FastifyRequest, reply: FastifyReply) => FastifyReply {
   const routes: Route[] = [];
   app.addHook('onRoute', ({ method, url }) => {
-    // What answers a browser's preflight to any path says nothing of what is there.
+    // The route that answers preflights for any path is no path of the API.
     if (url === '*') return;
     for (const one of [method].flat()) routes.push({ method: one, url, pattern: toPattern(url) });
   });

@@ -10,7 +10,7 @@ const boardPath = '/admin/queues';
 
 /**
  * What `board: remove` allows: each of these ends a request with a clear error, or stops the fleet in
- * sight of everybody. Any other change of a job would be none of its request, whose log says how it ended:
+ * sight of all operators. Any other change of a job would not change its request, whose log says how it ended:
  * a retried job would end again without a call of its provider.
  */
 const changes =

@@ -11,7 +11,7 @@ import { factsOf } from '../../observe/request-log.ts';
 
 export type AdminOptions = {
   admin: { user: string; passwordSha256: string } | undefined;
-  /** One whose word on its clients is believed. */
+  /** Whether an address is that of a trusted proxy. */
   isProxy(address: string): boolean;
   /** Counts and logs it. */
   refused(refusal: Refusal): void;
