@@ -133,7 +133,7 @@ function createServer({ services, tls }: AppOptions, refuseUnread: Refuse): Fast
       recordRefusal(refused, refusal, clientOf(request));
       sendError(reply.raw, refusal);
     },
-  }) as unknown as FastifyInstance;
+  });
 }
 
 function answerErrors(app: FastifyInstance, { refused, onError }: Services): void {

@@ -2,7 +2,7 @@ import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { FastifyReply } from 'fastify';
 import { draining, errorOf } from '../api-error.ts';
 import type { ApiError } from '../api-error.ts';
-import type { Client } from '../exchange/exchange.ts';
+import type { Client } from '../exchange/client.ts';
 import type { Prepared } from '../exchange/prepare.ts';
 import { clientOf, recordRefusal } from '../observe/refused.ts';
 import { factsOf } from '../observe/request-log.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { refuse } from '../errors.ts';
-import { beginCreating, beginReading, step } from './state.ts';
+import { beginCreating, beginReading } from './state.ts';
 import type { Effect, Event, State, Terms } from './state.ts';
+import { step } from './step.ts';
 
 const own = 'req_own';
 const other = 'req_other';

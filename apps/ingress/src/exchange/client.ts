@@ -1,0 +1,44 @@
+import type { Line } from '@millrace/shared/domain/entry';
+import type { Caller } from '@millrace/shared/store/stream-log/port';
+import type { Refused } from '../errors.ts';
+
+/** The client's side of an exchange: it encodes and writes, and knows nothing of the request's life. */
+export type Client = {
+  /** The request was charged; `headers` are of its answer. */
+  charged?(headers: Record<string, string>): void;
+  /** The body is not needed any more: the request was sent, or will not be. */
+  released?(): void;
+  /** Redis has the request. Lines may have come before. */
+  created?(id: string): void;
+  /** The Idempotency-Key stands for this request, whose lines follow. */
+  joined?(id: string): void;
+  /** The exchange of the same WebSocket that reads this request already. */
+  readerOf?(id: string): Exchange | undefined;
+  /** A reader is about to open that begins with a read of the log. */
+  opening?(): void;
+  lines(batch: readonly Line[]): boolean;
+  hasRoom?: (() => boolean) | undefined;
+  /** The log lost lines. `again`: the client forgets the answer and reads it from its start. `lost`: it cannot. */
+  reset(reason: 'cursor_ahead'): 'again' | 'lost';
+  /** The last that the client gets. */
+  refused(refused: Refused): void;
+  /** The last that the client gets: the request runs on, and is read at another ingress. */
+  moved(id: string): void;
+  /** A drain, after the whole answer was written: the client takes it too slowly. */
+  cut?(): void;
+};
+
+/** One request of one client. */
+export type Exchange = {
+  /** Of the request that the client gets. */
+  readonly id: string;
+  readonly isOver: boolean;
+  /** The connection can take more again. */
+  resume(): void;
+  /** The client left, or does not want the request any more. Idempotent. */
+  leave(reason: string): void;
+  /** This ingress stops: resolves when the client gets nothing more from here. */
+  drain(): Promise<void>;
+  /** The client has asked again, on the same WebSocket, for the request that this exchange reads. */
+  share(owned: boolean, callers: readonly Caller[]): void;
+};
