@@ -10,8 +10,8 @@ const patienceMs = { fast: 45_000, full: 100_000 };
 
 /**
  * Runs the cases; their results in the cases' own order. The ones with providers share a proxy and
- * run side by side; those that kill processes come after them, one at a time, so that no other case's
- * figures are the neighbour's load. Only the long outage goes on beside them.
+ * run side by side; those that kill processes come after them, one at a time, so that no case
+ * measures the load of another one. Only the long outage runs beside them.
  */
 export async function runCases(options: Options, signal: AbortSignal): Promise<Result[]> {
   const stage: Stage = {
