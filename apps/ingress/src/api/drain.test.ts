@@ -124,7 +124,7 @@ const routes = [
 ] as const;
 
 test.each(routes)(
-  'of a drain that comes while the key is asked: %s that was told to come again is not made',
+  'a drain while the key is charged refuses %s, which is not made and costs nothing',
   async (_what, path, asked) => {
     const answer = post(path, asked);
     await vi.waitFor(() => expect(prepared).toBeDefined());
@@ -137,7 +137,7 @@ test.each(routes)(
   },
 );
 
-test('of a job that comes into the queue after a drain has taken it back', async () => {
+test('a job that reaches the queue after a drain has taken it back is ended, and its client makes it again', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const answer = post('/v1/jobs', { body });
   admitted.resolve(charge());
@@ -155,7 +155,7 @@ test('of a job that comes into the queue after a drain has taken it back', async
   await cut;
 });
 
-test('of a stream that is made anew for a reader with a cursor: nothing of it, and a 410', async () => {
+test('a reader with a cursor whose stream was made anew gets a 410 and none of its lines', async () => {
   const headers = { 'idempotency-key': 'k', 'last-event-id': '1-5' };
   const answer = post('/v1/chat/completions', body, headers);
   admitted.resolve(charge());

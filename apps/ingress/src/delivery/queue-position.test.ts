@@ -9,15 +9,15 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function makeRoom() {
-  const places = new Map<string, number>();
+function openPositions() {
+  const positions = new Map<string, number>();
   let rate: number | undefined = 10;
-  const looks: (readonly string[])[] = [];
-  const room = createQueuePositions({
+  const queries: (readonly string[])[] = [];
+  const queuePositions = createQueuePositions({
     queue: {
       async positions(ids) {
-        looks.push(ids);
-        return ids.map((id) => places.get(id));
+        queries.push(ids);
+        return ids.map((id) => positions.get(id));
       },
     },
     waitFor: (jobs) => (rate === undefined ? undefined : (jobs * 1000) / rate),
@@ -29,33 +29,33 @@ function makeRoom() {
     const reported: unknown[] = [];
     const report = ({ position, waitMs }: QueuePosition) =>
       reported.push(['queued', { position, estimated_wait_ms: waitMs }]);
-    return { reported, positionWatch: room.watch(id, report) };
+    return { reported, positionWatch: queuePositions.watch(id, report) };
   };
-  return { places, looks, watch, setRate: (next: number | undefined) => (rate = next) };
+  return { positions, queries, watch, setRate: (next: number | undefined) => (rate = next) };
 }
 
 const second = () => vi.advanceTimersByTimeAsync(1000);
 
-test('a guest is told at once, and again when its place has changed by a tenth', async () => {
-  const { places, watch } = makeRoom();
-  places.set('a', 40);
+test('a reader gets its position at once, and again when it has changed by a tenth', async () => {
+  const { positions, watch } = openPositions();
+  positions.set('a', 40);
   const { reported, positionWatch } = watch('a');
   await positionWatch.reported;
   expect(reported).toEqual([['queued', { position: 40, estimated_wait_ms: 4100 }]]);
-  places.set('a', 37);
+  positions.set('a', 37);
   await second();
   expect(reported).toHaveLength(1);
-  places.set('a', 36);
+  positions.set('a', 36);
   await second();
   expect(reported[1]).toEqual(['queued', { position: 36, estimated_wait_ms: 3700 }]);
   await second();
   expect(reported).toHaveLength(2);
 });
 
-test('an estimate that has come up, or has moved far, is told', async () => {
-  const { places, watch, setRate } = makeRoom();
+test('a reader gets an estimate that has become known, or has changed much', async () => {
+  const { positions, watch, setRate } = openPositions();
   setRate(undefined);
-  places.set('a', 40);
+  positions.set('a', 40);
   const { reported } = watch('a');
   await second();
   expect(reported).toEqual([['queued', { position: 40 }]]);
@@ -71,20 +71,20 @@ test('an estimate that has come up, or has moved far, is told', async () => {
   ]);
 });
 
-test('one look is for all guests, and none is made when the last one has left or been served', async () => {
-  const { places, looks, watch } = makeRoom();
-  places.set('a', 1).set('b', 2);
+test('one query serves all readers, and none is made after the last one has left or been served', async () => {
+  const { positions, queries, watch } = openPositions();
+  positions.set('a', 1).set('b', 2);
   watch('a');
   const { positionWatch, reported } = watch('b');
   await second();
-  expect(looks.at(-1)).toEqual(['a', 'b']);
-  places.delete('a');
+  expect(queries.at(-1)).toEqual(['a', 'b']);
+  positions.delete('a');
   await second();
   await second();
-  expect(looks.at(-1)).toEqual(['b']);
+  expect(queries.at(-1)).toEqual(['b']);
   positionWatch.stop();
-  const count = looks.length;
+  const count = queries.length;
   await second();
-  expect(looks).toHaveLength(count);
+  expect(queries).toHaveLength(count);
   expect(reported).toHaveLength(1);
 });

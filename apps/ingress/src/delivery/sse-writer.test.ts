@@ -47,7 +47,7 @@ async function open(): Promise<{
 const large = `data: ${'x'.repeat(8 * 1024 * 1024)}\n\n`;
 const done = 'data: [DONE]\n\n';
 
-it('says nothing behind its last text, also while bytes wait before that', async () => {
+it('a writer sends nothing behind its last text, also while bytes wait before that', async () => {
   const { connection, response, incoming } = await open();
   connection.write(large);
   connection.end(done);
@@ -59,7 +59,7 @@ it('says nothing behind its last text, also while bytes wait before that', async
   expect(text.slice(large.length)).toBe(done);
 });
 
-it('has no timer once its client is gone', async () => {
+it('a writer has no timer after its client has left', async () => {
   const { connection, response, incoming, leave } = await open();
   connection.write('data: one\n\n');
   await incoming;

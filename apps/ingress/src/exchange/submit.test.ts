@@ -60,7 +60,7 @@ function depsFor(
   };
 }
 
-test('the submitter reports a request as under way before Redis has it, and as arrived afterwards', async () => {
+test('admission learns that a request is being sent before Redis has it, and that it is queued afterwards', async () => {
   const { log, submit } = createMemoryLog();
   const passed: string[] = [];
   const deps = depsFor(log, (...args) => (passed.push('submit'), submit(...args)), passed);

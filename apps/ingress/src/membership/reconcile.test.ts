@@ -84,13 +84,13 @@ test('a request between its hash and the queue is not taken for a lost job, howe
   expect((await describe(id))?.ended).toBe('failed');
 });
 
-test('one that another ingress has just sent has a while to come into the queue', async () => {
+test('a request that another ingress has just created has a second to get its job', async () => {
   const { id, create, describe } = setUp();
   await create({ createdAt: Date.now() - 60_000, sentAt: Date.now() + 60_000 });
   expect((await describe(id))?.ended).toBeUndefined();
 });
 
-test('no reader is given up by a process that stood still, before it has read what came meanwhile', async () => {
+test('a process that stood still gives up no reader before it has read the frames that came meanwhile', async () => {
   const { looked, loop } = setUp();
   loop.isLate = true;
   await looked(3);

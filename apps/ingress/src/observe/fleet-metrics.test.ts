@@ -52,7 +52,7 @@ describe('the metrics of many processes', () => {
     ]);
   });
 
-  it('are read as prom-client would have written them, where there is one process', async () => {
+  it('are the text of prom-client if there is one process', async () => {
     const registry = new Registry();
     const registers = [registry];
     new Gauge({ name: 'g', help: 'a\\b\nc', registers }).set(-Infinity);
@@ -62,7 +62,7 @@ describe('the metrics of many processes', () => {
     expect(await unite([{ metrics }])).toBe(await registry.metrics());
   });
 
-  it('are told apart by who sent them, whatever they say', async () => {
+  it('are kept apart by their worker, whatever labels they have', async () => {
     const metrics = [gauge({}, { value: 1, labels: { worker: 'somebody' } })];
     const text = await unite([
       { worker: 'w1', metrics },

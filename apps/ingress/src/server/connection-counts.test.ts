@@ -16,7 +16,7 @@ function openProxied(count: number) {
   return { counts, connections: connections as [object, ...object[]], outcomes };
 }
 
-test('an address has as many connections as it may', () => {
+test('an address has connections up to its limit', () => {
   const { counts, connections } = open(4);
   const answers = connections.map((one) => counts.admitAddress(one, 'here'));
   expect(answers).toEqual(['admitted', 'admitted', 'admitted', 'refused']);
@@ -24,7 +24,7 @@ test('an address has as many connections as it may', () => {
   expect(counts.admitAddress(other, 'there')).toBe('admitted');
 });
 
-test('an IPv6 client has as many as it may with all its addresses, and IPv4 is IPv4', () => {
+test('all addresses of an IPv6 client share one limit, and IPv4 over IPv6 counts as IPv4', () => {
   const { counts } = open(2, createConnectionCounts(limits), '2001:db8::1');
   const [last, excess] = ['2001:db8::2', '2001:db8::3'].map((address) => {
     const [one] = open(1, counts, address).connections;
@@ -41,7 +41,7 @@ test('an IPv6 client has as many as it may with all its addresses, and IPv4 is I
   expect(ask(connections[3] ?? {}, 9)).toBe('counted');
 });
 
-test('a key has as many connections as it may, and any number of requests on them', () => {
+test('a key has connections up to its limit, and any number of requests on them', () => {
   const { counts, connections } = open(3);
   const ask = () => connections.map((one) => counts.admitKey(one, 'key'));
   expect(ask()).toEqual(['admitted', 'admitted', 'refused']);
@@ -51,7 +51,7 @@ test('a key has as many connections as it may, and any number of requests on the
   expect(counts.most).toEqual({ address: 3, key: 2 });
 });
 
-test('a connection that closes makes room, once', () => {
+test('a connection that closes makes room for one other', () => {
   const { counts, connections } = open(3);
   for (const one of connections) counts.admitKey(one, 'key');
   counts.closed(connections[0]);
@@ -63,12 +63,12 @@ test('a connection that closes makes room, once', () => {
   expect(counts.admitAddress(excess ?? {}, 'here')).toBe('refused');
 });
 
-test('an address with far too many is not heard any more', () => {
+test('an address far above its limit gets no more answers', () => {
   const { outcomes } = open(3 + 64 + 1);
   expect(outcomes.indexOf('unheard')).toBe(3 + 64);
 });
 
-test('through a proxy, a client has as many connections as it may, and others have theirs', () => {
+test('through a proxy, each client has connections up to its own limit', () => {
   const { counts, connections } = openProxied(5);
   const answers = connections.map((one) => counts.admitAddress(one, 'client'));
   expect(answers).toEqual(['counted', 'counted', 'counted', 'refused', 'refused']);
@@ -96,7 +96,7 @@ test('the connections of a proxy itself are not bounded', () => {
   expect(new Set(outcomes)).toEqual(new Set(['counted']));
 });
 
-test('nothing is kept of connections that are gone', () => {
+test('the counts keep nothing of closed connections', () => {
   for (const { counts, connections } of [open(3), openProxied(3)]) {
     for (const one of connections) {
       counts.admitAddress(one, 'here');

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createConnections } from './connections.ts';
 
-test('one connection that cannot be cut does not keep the others', async () => {
+test('a connection that cannot be cut does not keep a drain from the others', async () => {
   const errors: unknown[] = [];
   const connections = createConnections((error) => errors.push(error));
   const cut: string[] = [];
@@ -24,7 +24,7 @@ test('a drain waits for the last connection, or for its signal', async () => {
   expect(await settled).toBe(true);
 });
 
-test('an answer is waited for like a connection, and cut behind all of them', async () => {
+test('a drain waits for an answer as for a connection, and cuts answers behind all connections', async () => {
   const connections = createConnections(() => {});
   const cut: string[] = [];
   const answer = connections.addAnswer(

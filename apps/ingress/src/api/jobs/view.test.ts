@@ -47,7 +47,7 @@ function createRig(maxResultBytes = 10_000_000) {
   return { log, memory, readFrom, gate, views, describe, view };
 }
 
-it('reads of a request under way only what is new since it was asked for last', async () => {
+it('a view of a request under way reads only the lines since the last view', async () => {
   const { memory, readFrom, view, views } = createRig();
   const writer = await startRequest(memory);
   await writer.seal();
@@ -70,7 +70,7 @@ it('reads of a request under way only what is new since it was asked for last', 
   });
 });
 
-it('takes a larger answer than it may for what can be read as events only', async () => {
+it('a view omits an answer above the bound, which can be read as events', async () => {
   const { memory, view } = createRig(1000);
   const writer = await startRequest(memory);
   await writer.seal();
@@ -79,7 +79,7 @@ it('takes a larger answer than it may for what can be read as events only', asyn
   expect(await view(writer.id)).toMatchObject({ result: null, result_omitted: 'too_large' });
 });
 
-it('is told from the start where Redis lost what was remembered', async () => {
+it('a view starts over if Redis has lost what its summary includes', async () => {
   const { memory, view } = createRig();
   const writer = await startRequest(memory);
   await writer.seal();
@@ -93,7 +93,7 @@ it('is told from the start where Redis lost what was remembered', async () => {
   expect((await view(writer.id))['attempts']).toMatchObject([{ attempt: 1 }, { attempt: 3 }]);
 });
 
-it('is made no further once its client is gone', async () => {
+it('a view is abandoned when its client leaves', async () => {
   const { memory, readFrom, gate, views, describe } = createRig();
   const writer = await startRequest(memory);
   await writer.seal();
@@ -114,7 +114,7 @@ it('is made no further once its client is gone', async () => {
   expect([views.size, views.held]).toEqual([0, 0]);
 });
 
-it('is refused where too many are made, or made and not taken', async () => {
+it('a view is refused while too many are being made, or wait for their readers', async () => {
   const { memory, gate, views, describe } = createRig(1000);
   const writer = await startRequest(memory);
   await writer.seal();
@@ -142,7 +142,7 @@ it('is refused where too many are made, or made and not taken', async () => {
 
 const big = JSON.stringify({ text: 'x'.repeat(900) });
 
-it('remembers so much, and the newest', () => {
+it('the cache keeps the newest summaries up to its bound', () => {
   const summaries = createSummaryCache(1000);
   for (let i = 0; i < 10; i++) {
     const summary = emptySummary();

@@ -8,7 +8,7 @@ test('a second’s worth of frames may come at once, and the next ones wait', ()
   expect(rate.take(1000)).toBe(200);
 });
 
-test('what came too much is paid for before anything else is read', () => {
+test('frames above the rate delay the next read', () => {
   const rate = createFrameRate(10);
   let waitMs = 0;
   for (let i = 0; i < 1000; i += 1) waitMs = rate.take(0);

@@ -53,20 +53,20 @@ test('fragments are one message until the last of them, also with pings between 
   expect(scanner).toMatchObject({ held: 0, announced: 0, isUnfinished: false });
 });
 
-test('what is announced is known before it comes', () => {
+test('the announced length of a message is known before its bytes arrive', () => {
   const scanner = createFrameScanner();
   scanner.scan(frame('text', 5_000_000).subarray(0, 14));
   expect(scanner).toMatchObject({ held: 0, announced: 5_000_000, isUnfinished: true });
 });
 
-test('many frames in one go are all counted', () => {
+test('all frames of one read are counted', () => {
   const scanner = createFrameScanner();
   const some = Array.from({ length: 500 }, (_, i) => frame(i % 2 ? 'text' : 'pong', i % 120));
   expect(scanner.scan(Buffer.concat(some))).toBe(500);
   expect(scanner.isUnfinished).toBe(false);
 });
 
-test('messages that end in mid-read are counted, and so is what stands between them', () => {
+test('messages that end in mid-read are counted, and so are the bytes between them', () => {
   const scanner = createFrameScanner();
   const one = frame('text', 300);
   const next = Buffer.concat([one.subarray(100), one.subarray(0, 100)]);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { parseFrame, readCreate, unknownType } from './frames.ts';
 
-it('the metadata of a frame is as long as that of a job may be, and no longer', () => {
+it('the metadata of a frame has the same bound as that of a job', () => {
   const read = (length: number) => {
     const text = JSON.stringify({
       type: 'create',

@@ -45,14 +45,14 @@ afterEach(() => {
 
 const pass = (intervals: number) => vi.advanceTimersByTime(intervals * pingMs);
 
-test('one that does not answer until the next ping is dead', () => {
+test('a socket that does not answer until the next ping is dead', () => {
   pass(1);
   expect([peer.pings, ended]).toEqual([1, []]);
   pass(1);
   expect([peer.pings, ended]).toEqual([1, ['dead']]);
 });
 
-test('one that answers is pinged again and again', () => {
+test('a socket that answers is pinged again and again', () => {
   peer.ping = () => {
     peer.pings += 1;
     peer.emit('pong');
@@ -61,7 +61,7 @@ test('one that answers is pinged again and again', () => {
   expect([peer.pings, ended]).toEqual([20, []]);
 });
 
-test('one that takes what waits for it, if slowly, is not dead; one that stopped to is', () => {
+test('a socket that takes its bytes slowly is alive, and one that takes none any more is dead', () => {
   pass(1);
   for (let i = 0; i < 30; i += 1) {
     // Less often than it is looked at.
@@ -73,7 +73,7 @@ test('one that takes what waits for it, if slowly, is not dead; one that stopped
   expect(ended[0]).toBe('dead');
 });
 
-test('one that was not heard for a while gets a whole interval to answer a new ping', () => {
+test('a socket that was silent gets a whole interval to answer a new ping', () => {
   pass(1);
   // Between two looks, so that neither sees it.
   watched.markAlive();
@@ -83,7 +83,7 @@ test('one that was not heard for a while gets a whole interval to answer a new p
   expect(ended).toEqual(['dead']);
 });
 
-test('pings and pongs of its own do not make it used, and what it asks for does', () => {
+test('pings and pongs of the client do not count as use, and its requests do', () => {
   requests = 0;
   for (let i = 0; i < 8; i += 1) {
     pass(1);
@@ -101,7 +101,7 @@ test('pings and pongs of its own do not make it used, and what it asks for does'
   expect(ended).toEqual(['idle']);
 });
 
-test('one that is not read at the moment is neither pinged nor dead', () => {
+test('a paused socket is neither pinged nor dead', () => {
   deaf = true;
   pass(20);
   expect([peer.pings, ended]).toEqual([0, []]);

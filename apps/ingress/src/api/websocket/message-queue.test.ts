@@ -43,7 +43,7 @@ beforeEach(() => {
 const take = (frame: object) =>
   messages.take({ data: Buffer.from(JSON.stringify(frame)), isBinary: false });
 
-test('what came in one go is served a hundred at a time, and nothing more is read meanwhile', async () => {
+test('messages of one read are served a hundred at a time, and the socket is not read meanwhile', async () => {
   for (let n = 0; n < 2000; n += 1) take({ n, id: `r${n}` });
   expect(begun).toHaveLength(maxServed);
   expect(messages.served).toBe(maxServed);
@@ -68,7 +68,7 @@ test('what came in one go is served a hundred at a time, and nothing more is rea
   });
 });
 
-test('what came already waits also while the socket is full, or sent more than it may', async () => {
+test('messages that were read wait also while the socket is full, or exceeds its rate', async () => {
   for (const reason of ['full', 'rate'] as const) {
     backpressure.pause(reason);
     take({ n: reason });
@@ -87,7 +87,7 @@ test('frames about one request are served in their order', async () => {
   expect(begun).toEqual([0, 'other', 1]);
 });
 
-test('what waits, is no frame, or belongs to a socket that is gone, is not held', () => {
+test('the body budget counts no messages that wait, that are no frames, or whose socket is gone', () => {
   messages.take({ data: Buffer.from(''), isBinary: false });
   backpressure.pause('rate');
   take({ n: 1 });
