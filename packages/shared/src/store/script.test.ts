@@ -79,16 +79,24 @@ describe('loadScript', () => {
     expect(() => loadScript(file)).toThrow(`main.lua: unknown field ${name}`);
   });
 
+  it.each([`"@request.run"`, `'@request.run '`, `'^@counts.model(.*)$'`])(
+    'refuses %s, which it would not replace',
+    (text) => {
+      const file = write('main.lua', '-- of @request.run', `return ${text}`);
+      expect(() => loadScript(file)).toThrow('is not a whole text in single quotes');
+    },
+  );
+
   it('says which fragment is missing', () => {
     const file = write('main.lua', '--- @include "include/gone"');
     expect(() => loadScript(file)).toThrow(/include\/gone\.lua/);
   });
 });
 
-/** The quoted texts among the arguments of each call of a hash command, the command and the key left out. */
+/** The quoted texts among the arguments of each call of a hash command or of `field`, a script's own reader of one. */
 function quotedFields(lua: string): string[] {
   const quoted: string[] = [];
-  for (const { 0: start, index } of lua.matchAll(/\('H[A-Z]+', /g)) {
+  for (const { 0: start, index } of lua.matchAll(/\('H[A-Z]+', |(?<!function )\bfield\(/g)) {
     let depth = 1;
     let at = index + start.length;
     const from = at;

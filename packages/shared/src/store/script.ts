@@ -21,17 +21,25 @@ export function loadScript(file: URL): Script {
 }
 
 function assemble(file: URL, included: Set<string>): string {
-  const text = readFileSync(file, 'utf8').replace(fieldName, (_name, record, field) => {
-    const stored = (records as Record<string, Record<string, string>>)[record]?.[field];
-    if (stored === undefined) throw new Error(`${file.pathname}: unknown field ${record}.${field}`);
-    return `'${stored}'`;
-  });
+  const text = withStoredNames(readFileSync(file, 'utf8'), file.pathname);
   return text.replace(includeLine, (_line, name: string) => {
     const fragment = new URL(`${name}.lua`, file);
     if (included.has(fragment.href)) return '';
     included.add(fragment.href);
     return assemble(fragment, included).trimEnd();
   });
+}
+
+function withStoredNames(lua: string, path: string): string {
+  const named = lua.replace(fieldName, (_name, record, field) => {
+    const stored = (records as Record<string, Record<string, string>>)[record]?.[field];
+    if (stored === undefined) throw new Error(`${path}: unknown field ${record}.${field}`);
+    return `'${stored}'`;
+  });
+  // A name that is not all of a single-quoted text would reach Redis as it stands.
+  const left = /^(?!\s*--).*?(@\w+\.\w+)/m.exec(named)?.[1];
+  if (left !== undefined) throw new Error(`${path}: ${left} is not a whole text in single quotes`);
+  return named;
 }
 
 /**

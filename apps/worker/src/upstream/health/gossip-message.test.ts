@@ -18,7 +18,7 @@ const tallies = fc.record<TargetCounters>({
   retryAt: fc.oneof(fc.constant(0), fc.integer({ min: now + 1, max: now + 60_000 })),
 });
 
-describe('a pulse', () => {
+describe('a gossip message', () => {
   test('says what its worker meant', () => {
     fc.assert(
       fc.property(
@@ -26,9 +26,14 @@ describe('a pulse', () => {
         fc.boolean(),
         fc.dictionary(fc.string(), tallies),
         (worker, whole, said) => {
-          const pulse: GossipMessage = { worker, whole, tallies: Object.entries(said), states: [] };
-          const text = encodeGossip(pulse, now);
-          expect(parseGossip(text, now)).toEqual(pulse);
+          const message: GossipMessage = {
+            worker,
+            whole,
+            tallies: Object.entries(said),
+            states: [],
+          };
+          const text = encodeGossip(message, now);
+          expect(parseGossip(text, now)).toEqual(message);
           expect(isGossipOf(text, worker)).toBe(true);
           expect(isGossipOf(text, `${worker}1`)).toBe(false);
         },

@@ -42,6 +42,7 @@ export type GossipMessage = {
   states: Iterable<readonly [string, StateRecord]>;
 };
 
+/** Begins every message. Workers of other versions know it, so it stays. */
 const mark = 'pulse ';
 
 export function encodeGossip(message: GossipMessage, now: number): string {
@@ -59,7 +60,7 @@ export function encodeGossip(message: GossipMessage, now: number): string {
 export const isGossipOf = (text: string, worker: string): boolean =>
   text.startsWith(`${mark}{"worker":${JSON.stringify(worker)},`);
 
-/** Undefined when it is no pulse, or one of a version that this one cannot read. */
+/** Undefined for a text that is no gossip message, or one of a version that this worker cannot read. */
 export function parseGossip(text: string, now: number): GossipMessage | undefined {
   if (!text.startsWith(mark)) return undefined;
   let said: unknown;

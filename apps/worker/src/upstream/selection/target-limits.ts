@@ -63,8 +63,11 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
       isOpen = false;
       if (corrections.length > 0) await windows.correct(key, corrections);
     };
-    const giveBack = async (): Promise<void> => {
-      await correct(charges.map((one) => ({ name: one.name, amount: -charged(one), slot })));
+    const giveBack = (): void => {
+      // Redis runs it before any `take` that follows from here; while Redis is away nothing waits for it.
+      correct(charges.map((one) => ({ name: one.name, amount: -charged(one), slot }))).catch(
+        onError,
+      );
       const known = told.get(key);
       if (!known || known.until <= now()) return;
       known.until = now();
@@ -79,7 +82,7 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
         correct(amount === 0 ? [] : [{ name: estimate.name, amount, slot }]).catch(onError);
       },
       cancel() {
-        if (isOpen) giveBack().catch(onError);
+        if (isOpen) giveBack();
       },
     };
   }

@@ -1,5 +1,5 @@
 /*
- * What our scripts know of BullMQ's private data in Redis. `test/integration/bullmq-layout.test.ts` compares it with what
+ * What our scripts know of BullMQ's private data in Redis. `test/system/bullmq-layout.test.ts` compares it with what
  * BullMQ writes, and fails for another version: then read what changed in BullMQ's scripts, and mend these names and the
  * scripts that stand for BullMQ's own (add-job, activate-job, end-job, take, requeue-*, put-back, dequeue, sweep).
  */

@@ -13,7 +13,7 @@ import { createModelFilter } from './model-filter.ts';
 import type { PutBackOutcome } from './model-filter.ts';
 import { createTake } from './take.ts';
 import type { TakeRequest, UnreadableJob } from './take.ts';
-import { bullJob } from './taken-job.ts';
+import { toBullJob } from './taken-job.ts';
 import type { TakenJob } from './taken-job.ts';
 import { bullMeta } from './bullmq-layout.ts';
 
@@ -118,7 +118,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
     try {
       return await Job.fromId(worker, job.id);
     } catch (error) {
-      if (error instanceof SyntaxError) return bullJob(worker, job);
+      if (error instanceof SyntaxError) return toBullJob(worker, job);
       throw error;
     }
   }
@@ -167,7 +167,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
 
     async complete(job: TakenJob, summary: string): Promise<void> {
       try {
-        await settle(() => bullJob(worker, job).moveToCompleted(summary, job.token, false));
+        await settle(() => toBullJob(worker, job).moveToCompleted(summary, job.token, false));
       } catch (error) {
         await fail(job, error as Error);
       }

@@ -24,7 +24,7 @@ export type TakenJob = {
 };
 
 /** The job as BullMQ's methods need it to end it. */
-export const bullJob = (
+export const toBullJob = (
   queue: MinimalQueue,
   { id, name, options }: Pick<TakenJob, 'id' | 'name' | 'options'>,
 ): Job => new Job(queue, name, undefined, options(), id);

@@ -48,7 +48,7 @@ local reply = {unexplained}
 for _, id in ipairs(redis.call('LRANGE', active, 0, -1)) do
   local job = jobs .. id
   -- BullMQ writes the worker's name to `pb` in the script that activates the job.
-  if field(job, 'pb') == worker then
+  if field(job, '@bullJob.processedBy') == worker then
     local token = redis.call('GET', job .. '@bullKey.lock')
     -- BullMQ's stalled check moves a job without a lock.
     if token then

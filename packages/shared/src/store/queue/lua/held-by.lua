@@ -13,7 +13,7 @@ end
 local held = {}
 for _, id in ipairs(redis.call('LRANGE', active, 0, -1)) do
   -- BullMQ writes the worker's name to `pb` in the script that activates the job.
-  if field(jobs .. id, 'pb') == worker then
+  if field(jobs .. id, '@bullJob.processedBy') == worker then
     local token = redis.call('GET', jobs .. id .. '@bullKey.lock')
     -- BullMQ's stalled check moves a job without a lock.
     if token then

@@ -49,7 +49,7 @@ while at < last do
   for i = 1, #found, 2 do
     local id, score = found[i], tonumber(found[i + 1])
     if score < front then return {'take'} end
-    if not skipped[field(jobs .. id, 'name')] then
+    if not skipped[field(jobs .. id, '@bullJob.name')] then
       if at > 0 or i > 1 then
         redis.call('ZADD', prioritized, frontScore, id)
         if score >= from then
