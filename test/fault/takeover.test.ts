@@ -19,7 +19,7 @@ afterEach(() => fleet?.close());
 
 const { text, models: slow } = slowAnswer(200);
 // Still running when a second worker has started and served, however busy the machine is.
-const long = slowAnswer(600);
+const long = slowAnswer(300, 100);
 vi.setConfig({ testTimeout: 60_000 });
 const models = {
   ...slow,

@@ -11,9 +11,9 @@ import { chunks } from './judge.ts';
  * An answer that is slow enough to be caught in its middle, and aliases for it: `pair`, whose backup
  * continues it natively and quickly, and `single`, whose only target continues it.
  */
-export function slowAnswer(tokens: number) {
-  const pace = `tokens=${tokens},pace=50`;
-  const backup = { model: `prefill:tokens=${tokens},pace=10`, prefill: true };
+export function slowAnswer(tokens: number, paceMs = 50) {
+  const pace = `tokens=${tokens},pace=${paceMs}`;
+  const backup = { model: `prefill:tokens=${tokens},pace=${paceMs / 5}`, prefill: true };
   return {
     text: expectedText({ tokens }),
     models: {
