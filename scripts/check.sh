@@ -6,11 +6,6 @@ cd "$(dirname "$0")/.."
 
 "${npm_node_execpath:-node}" scripts/setup.mjs --redis || exit
 
-# Hundreds of processes are started: they find their code compiled.
-for role in ingress worker; do
-  sh scripts/launch.sh "apps/$role/src/main.ts" --help >/dev/null || exit
-done
-
 export TURBO_TELEMETRY_DISABLED=1 DO_NOT_TRACK=1
 export MILLRACE_TEST_TALLY="$PWD/.turbo/test-tally"
 mkdir -p .turbo

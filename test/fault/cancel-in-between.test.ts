@@ -1,12 +1,12 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
-import type { Fleet, RoleProcess } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
 import type { RedisProxy } from '../kit/redis-proxy.ts';
 import { ask, cancelJob, createJob, eventsOf, follow, requestId } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { chunks, readPlain, readStory } from '../kit/judge.ts';
-import { asked, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
+import { asked, expectEmpty, observeQueue, upstream, userOf } from '../kit/observe.ts';
 import { killed } from '../kit/takeover.ts';
 
 // A cancel that arrives while the request is on its way to a worker: when the first one takes it, and
@@ -14,13 +14,24 @@ import { killed } from '../kit/takeover.ts';
 
 let fleet: Fleet;
 let proxy: RedisProxy | undefined;
+/** Another one in each test: the provider's log knows its calls by it. */
+let user: string;
+let tests = 0;
+beforeAll(async () => {
+  fleet = await startFleet({ workers: 0, models, config: { drainTimeout: '100ms' } });
+});
+beforeEach(() => {
+  user = `cancelled-${(tests += 1)}`;
+});
 afterEach(async () => {
+  await fleet.killWorkers();
+  // Those of a test of their own.
+  await Promise.all(fleet.ingresses.splice(1).map((ingress) => ingress.stop('SIGKILL')));
   await proxy?.close();
   proxy = undefined;
-  await fleet?.close();
 });
+afterAll(() => fleet?.close());
 
-const user = 'cancelled';
 const models = {
   pair: {
     targets: [
@@ -44,7 +55,6 @@ async function expectCancelled(id: string, reader: Stream): Promise<void> {
 
 describe('a cancel that arrives while a worker activates the request', () => {
   async function start(): Promise<RedisProxy> {
-    fleet = await startFleet({ workers: 0, models });
     proxy = await startRedisProxy(fleet.redis.url);
     await fleet.addWorker(proxy.url);
     return proxy;
@@ -84,11 +94,11 @@ describe('a cancel that arrives while a worker activates the request', () => {
 describe('a cancel that arrives during a takeover', () => {
   /** In its middle, on a worker that is killed then. */
   async function loseWorker() {
-    fleet = await startFleet({ models });
+    const worker = await fleet.addWorker();
     const id = await createJob(fleet.url, 'pair', { user });
     const reader = follow(fleet.url, id);
     await reader.until(chunks(5));
-    await killed(fleet.workers[0] as RoleProcess);
+    await killed(worker);
     return { id, reader };
   }
 
@@ -121,14 +131,15 @@ describe('a cancel that arrives during a takeover', () => {
     expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
 
     await expectCancelled(id, reader);
-    expect(fleet.backup.requests.map(({ state }) => state)).toEqual(['aborted by client']);
+    const calls = fleet.backup.requests.filter((one) => userOf(one) === user);
+    expect(calls.map(({ state }) => state)).toEqual(['aborted by client']);
   });
 
   test('ends a plain stream with one error', async () => {
-    fleet = await startFleet({ models });
+    const worker = await fleet.addWorker();
     const stream = ask(fleet.url, 'pair', { body: { user } });
     await stream.until(chunks(5));
-    await killed(fleet.workers[0] as RoleProcess);
+    await killed(worker);
     await cancelJob(fleet.url, await requestId(stream));
     await fleet.addWorker();
     expect((await readPlain(stream)).error?.code).toBe('request_cancelled');
@@ -138,11 +149,11 @@ describe('a cancel that arrives during a takeover', () => {
 
 describe('a cancel of a request that its worker hands back', () => {
   test('before another worker takes it, asks no other provider', async () => {
-    fleet = await startFleet({ models, config: { drainTimeout: '100ms' } });
+    const worker = await fleet.addWorker();
     const id = await createJob(fleet.url, 'pair', { user });
     const reader = follow(fleet.url, id);
     await reader.until(chunks(5));
-    expect(await fleet.workers[0]?.stop('SIGTERM')).toBe(0);
+    expect(await worker.stop('SIGTERM')).toBe(0);
     expect(await observeQueue(fleet).counts()).toMatchObject({ waiting: 1, active: 0 });
 
     expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
@@ -154,14 +165,14 @@ describe('a cancel of a request that its worker hands back', () => {
   });
 
   test('while it does so, is the end all the same', async () => {
-    fleet = await startFleet({ models, config: { drainTimeout: '100ms' } });
+    const worker = await fleet.addWorker();
     const id = await createJob(fleet.url, 'pair', { user });
     const reader = follow(fleet.url, id);
     await reader.until(chunks(5));
     await fleet.addWorker();
-    const stopped = fleet.workers[0]?.stop('SIGTERM');
+    const stopped = worker.stop('SIGTERM');
     // The call ends when the run does; its job goes back right after.
-    await fleet.primary.waitFor(({ state }) => state !== 'open');
+    await fleet.primary.waitFor((one) => userOf(one) === user && one.state !== 'open');
 
     expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
 
@@ -172,7 +183,6 @@ describe('a cancel of a request that its worker hands back', () => {
 
 describe('a cancel whose ingress loses Redis', () => {
   async function start(): Promise<{ between: RedisProxy; url: string }> {
-    fleet = await startFleet({ workers: 0, ingresses: 0, models });
     proxy = await startRedisProxy(fleet.redis.url);
     const { url } = await fleet.addIngress(proxy.url);
     return { between: proxy, url };

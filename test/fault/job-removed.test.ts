@@ -7,6 +7,7 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { chunks, readPlain, readStory } from '../kit/judge.ts';
+import { latenessSince } from '../kit/lateness.ts';
 import { asked, expectAlive, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
 
 let fleet: Fleet;
@@ -48,7 +49,7 @@ async function takeJob() {
 /** Readers get the end within three seconds, and it says what happened. */
 async function expectFailed(readers: Stream[], since: number, code: string): Promise<void> {
   await Promise.all(readers.map(({ ended }) => ended));
-  expect(Date.now() - since).toBeLessThan(3000);
+  expect(Date.now() - since).toBeLessThan(3000 + latenessSince(since));
   for (const { events } of readers) {
     const story = readStory(events);
     expect(story).toMatchObject({ end: 'failed', data: { status: 'failed', error: { code } } });
@@ -95,7 +96,7 @@ test('plain readers whose jobs are removed get one error, streamed or not', asyn
   await whole.ended;
   expect((await whole.head).status).toBe(500);
   expect(JSON.parse(whole.text)).toMatchObject({ error: { code: 'job_removed' } });
-  expect(Date.now() - since).toBeLessThan(3000);
+  expect(Date.now() - since).toBeLessThan(3000 + latenessSince(since));
 });
 
 test('a job that nobody reads is found to be removed by whoever asks for it', async () => {

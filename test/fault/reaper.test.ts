@@ -12,7 +12,7 @@ import { counters, killed, openStreams, slowAnswer } from '../kit/takeover.ts';
 let fleet: Fleet;
 afterEach(() => fleet?.close());
 
-const { text, models } = slowAnswer(80);
+const { text, models } = slowAnswer(200);
 const keys = keyspace();
 const calm = { deaths: { gone: 0, hung: 0 }, takeovers: 0, falseAlarms: 0 };
 

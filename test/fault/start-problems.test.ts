@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { spawnChild } from '../kit/child.ts';
 import { startRedis } from '../kit/redis.ts';
 import type { TestRedis } from '../kit/redis.ts';
+import { programOf } from '../kit/roles.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const good = `
@@ -34,7 +35,7 @@ type Exit = { code: number | null; lines: string[]; stdout: string };
 /** Starts one role and waits for its end: a start that succeeds is a failure here. */
 async function failedStart(
   role: 'ingress' | 'worker',
-  { config = good, redisUrl = redis.url, args = [] as string[] } = {},
+  { config = good, redisUrl = redis.url, args = [] as string[], program = programOf(role) } = {},
 ): Promise<Exit> {
   const file = join(dir, `${role}-${Math.random().toString(36).slice(2)}.yaml`);
   await writeFile(file, config);
@@ -42,7 +43,7 @@ async function failedStart(
   const child = spawnChild({
     name: role,
     command: process.execPath,
-    args: [`apps/${role}/src/main.ts`, '--config', file, '--redis', redisUrl, ...args],
+    args: [program, '--config', file, '--redis', redisUrl, ...args],
     cwd: root,
     env: { ...env, LOG_LEVEL: 'warn' },
   });
@@ -74,7 +75,8 @@ test('worker says which certificate of a provider it cannot read, before it asks
 describe.each(roles)('%s', (role) => {
   test('says what is wrong in its config, and where', async () => {
     const config = good.replace('baseUrl', 'baseURL');
-    const exit = await failedStart(role, { config });
+    // The source itself; the other tests run the bundle of it.
+    const exit = await failedStart(role, { config, program: `apps/${role}/src/main.ts` });
     expect(exit.code).toBe(78);
     expect(exit.lines.length).toBeGreaterThan(0);
     for (const line of exit.lines) expect(line).toMatch(/^millrace: .*\.yaml:3:\d+ /);

@@ -4,6 +4,7 @@ import type { Fleet, FleetOptions, RoleProcess } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, createJob, eventsOf, follow, getJob } from '../kit/client.ts';
 import { chunks, expectWhole, readPlain, readStory } from '../kit/judge.ts';
+import { latenessSince } from '../kit/lateness.ts';
 import { expectClosed, upstream } from '../kit/observe.ts';
 
 let fleet: Fleet;
@@ -141,7 +142,7 @@ describe('a worker that is told to stop', () => {
     const since = Date.now();
     worker.child.kill('SIGTERM');
     expect(await stopped).toBe(143);
-    expect(Date.now() - since).toBeLessThan(500);
+    expect(Date.now() - since).toBeLessThan(500 + latenessSince(since));
     await expectClosed(fleet.primary, 'impatient', since, 200);
   });
 });

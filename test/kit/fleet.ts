@@ -54,6 +54,16 @@ export type Fleet = {
   /** `redisUrl`: by another way to the same Redis. `preload`: a module of the harness that it loads first. */
   addWorker(redisUrl?: string, preload?: string): Promise<RoleProcess>;
   addIngress(redisUrl?: string): Promise<RoleProcess>;
+  /**
+   * Kills the ingresses and starts one, or `count`, with these sections of the config instead of the fleet's own: for tests
+   * that differ in what their ingress is allowed, and share everything else.
+   */
+  replaceIngress(
+    sections?: Record<string, unknown>,
+    options?: { count?: number; redisUrl?: string },
+  ): Promise<RoleProcess>;
+  /** Kills the workers that run. */
+  killWorkers(): Promise<void>;
   /** Changes sections of the config, for the processes that are started from now on. */
   reconfigure(sections: Record<string, unknown>): Promise<void>;
   close(): Promise<void>;
@@ -98,8 +108,11 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       ...(config['providers'] as Record<string, unknown> | undefined),
     },
   };
-  const start = (role: RoleName, args: string[], redisUrl = redis.url, flags = noFlags) =>
-    startRole(role, ['--config', file, ...args], { redisUrl, flags, descriptors });
+  const start = (role: RoleName, redisUrl = redis.url, flags = noFlags, ownFile = file) => {
+    const port = role === 'ingress' ? ['--port', '0'] : [];
+    return startRole(role, ['--config', ownFile, ...port], { redisUrl, flags, descriptors });
+  };
+  let replaced = 0;
   const fleet: Fleet = {
     redis,
     primary,
@@ -112,14 +125,28 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     async addWorker(redisUrl = redis.url, preload) {
       const first =
         preload === undefined ? noFlags : ['--import', new URL(preload, import.meta.url).href];
-      const worker = await start('worker', [], redisUrl, first);
+      const worker = await start('worker', redisUrl, first);
       fleet.workers.push(worker);
       return worker;
     },
     async addIngress(redisUrl = redis.url) {
-      const ingress = await start('ingress', ['--port', '0'], redisUrl, ingressFlags);
+      const ingress = await start('ingress', redisUrl, ingressFlags);
       fleet.ingresses.push(ingress);
       return ingress;
+    },
+    async replaceIngress(sections = {}, { count = 1, redisUrl = redis.url } = {}) {
+      await Promise.all(fleet.ingresses.splice(0).map((ingress) => ingress.stop('SIGKILL')));
+      const own = join(dir, `ingress-${(replaced += 1)}.yaml`);
+      await writeFile(own, stringify({ ...content, ...sections }));
+      const started = await allOrNone<RoleProcess[]>(
+        Array.from({ length: count }, () => start('ingress', redisUrl, ingressFlags, own)),
+        (ingress) => ingress.stop('SIGKILL'),
+      );
+      fleet.ingresses.push(...started);
+      return started[0] as RoleProcess;
+    },
+    async killWorkers() {
+      await Promise.all(fleet.workers.splice(0).map((worker) => worker.stop('SIGKILL')));
     },
     async reconfigure(sections) {
       Object.assign(content, sections);

@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { aliases, chat, complete } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { call, errorOf, open } from '../kit/http.ts';
+import { userOf } from '../kit/observe.ts';
 import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
 import { openSocket } from '../kit/socket.ts';
 
@@ -14,11 +15,18 @@ const model = 'healthy:tokens=10';
 const endless = 'healthy:tokens=5000,pace=10';
 
 let fleet: Fleet;
-afterEach(() => fleet?.close());
+beforeAll(async () => {
+  const models = aliases(model, endless);
+  fleet = await startFleet({ ingresses: 0, models, config: { limits: { ownerGrace } } });
+});
+afterAll(() => fleet?.close());
 
-async function start(limits: Record<string, unknown>, more: Record<string, unknown> = {}) {
-  fleet = await startFleet({ models: aliases(model, endless), config: { limits, ...more } });
-}
+/** What a test leaves behind ends soon. */
+const ownerGrace = '200ms';
+
+/** An ingress of its own for each test. */
+const start = (limits: Record<string, unknown>, more: Record<string, unknown> = {}) =>
+  fleet.replaceIngress({ limits: { ownerGrace, ...limits }, ...more });
 
 /** A client that sends what it is told to; everything that came once it is closed. */
 async function raw(text: string): Promise<{ socket: Socket; ended: Promise<string> }> {
@@ -79,11 +87,8 @@ describe('a body that drips', () => {
 
 describe('a stream that waits in the queue', () => {
   it('is kept alive with comments until it starts', async () => {
-    fleet = await startFleet({
-      workers: 0,
-      models: aliases(model),
-      config: { limits: { keepAlive: '100ms' } },
-    });
+    await fleet.killWorkers();
+    await start({ keepAlive: '100ms' });
     const waiting = complete(fleet.url, chat(model, { stream: true }));
     await waiting.until(({ text }) => text.split('\n').length > 4);
     expect((await waiting.head).status).toBe(200);
@@ -212,9 +217,14 @@ describe('a WebSocket', () => {
     const dead = new WebSocket(address(), { autoPong: false });
     await once(dead, 'open');
     const closed = once(dead, 'close');
-    dead.send(create);
-    await fleet.primary.waitFor((one) => one.state === 'open');
-    await fleet.primary.waitFor((one) => one.state === 'aborted by client');
+    const body = chat(endless, { stream: true, user: 'dead' });
+    dead.send(JSON.stringify({ type: 'create', body }));
+    const { number } = await fleet.primary.waitFor(
+      (one) => userOf(one) === 'dead' && one.state === 'open',
+    );
+    await fleet.primary.waitFor(
+      (one) => one.number === number && one.state === 'aborted by client',
+    );
     expect((await closed)[0]).toBe(1006);
   });
 

@@ -17,7 +17,8 @@ const start = async (options: FleetOptions) => {
 };
 afterEach(() => fleet?.close());
 
-const inTime = { timeout: 30_000 };
+/** Most of these polls look at each of a few hundred jobs. */
+const inTime = { timeout: 30_000, interval: 250 };
 const free = { targets: [{ provider: 'primary', model: 'healthy:tokens=5,seed=9' }] };
 const freeText = expectedText({ tokens: 5, seed: 9 });
 

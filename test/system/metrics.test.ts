@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { keyspace } from '@millrace/shared/store/keys';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ask } from '../kit/client.ts';
 import { expectWhole } from '../kit/judge.ts';
 import { chat, complete, stream, upstreamOf } from '../kit/api.ts';
@@ -26,8 +26,6 @@ const models = {
 };
 
 let fleet: Fleet;
-afterEach(() => fleet?.close());
-
 const start = async (options: FleetOptions = {}): Promise<void> => {
   fleet = await startFleet({ models, ...options });
 };
@@ -60,145 +58,154 @@ async function namesOf(workers: readonly RoleProcess[]): Promise<string[]> {
   );
 }
 
-test('what workers count is seen at every ingress, by worker, and goes with them', async () => {
-  await start({ workers: 2, ingresses: 2 });
-  const [first] = fleet.workers as [RoleProcess];
-  const [dying = '', staying = ''] = await namesOf(fleet.workers);
+describe('a fleet of its own', () => {
+  afterEach(() => fleet?.close());
 
-  await expectWhole(ask(fleet.url, 'cut'), expectedText({ tokens: 60 }));
+  test('what workers count is seen at every ingress, by worker, and goes with them', async () => {
+    await start({ workers: 2, ingresses: 2 });
+    const [first] = fleet.workers as [RoleProcess];
+    const [dying = '', staying = ''] = await namesOf(fleet.workers);
 
-  for (const { url } of fleet.ingresses) {
-    const seams = async () => sumOf(await scrape(url), 'millrace_seams_total');
-    await expect.poll(seams).toBe(1);
-    expect(await workersAt(url)).toEqual([dying, staying].sort());
-  }
-  await first.stop('SIGKILL');
-  for (const { url } of fleet.ingresses) {
-    await expect.poll(() => workersAt(url)).toEqual([staying]);
-    expect((await upstreams(url)).map(({ name }) => name)).toEqual([staying]);
-  }
+    await expectWhole(ask(fleet.url, 'cut'), expectedText({ tokens: 60 }));
+
+    for (const { url } of fleet.ingresses) {
+      const seams = async () => sumOf(await scrape(url), 'millrace_seams_total');
+      await expect.poll(seams).toBe(1);
+      expect(await workersAt(url)).toEqual([dying, staying].sort());
+    }
+    await first.stop('SIGKILL');
+    for (const { url } of fleet.ingresses) {
+      await expect.poll(() => workersAt(url)).toEqual([staying]);
+      expect((await upstreams(url)).map(({ name }) => name)).toEqual([staying]);
+    }
+  });
+
+  test('a rescued answer is told by its attempts, its seam, its times and its tokens, by clean names', async () => {
+    await start();
+    await expectWhole(ask(fleet.url, 'cut'), expectedText({ tokens: 60 }));
+
+    // The last that it counts: a report that has it has all.
+    await expect.poll(() => counted('millrace_runs_total', { outcome: 'completed' })).toBe(1);
+    const samples = await scrape();
+    const sum = (name: string, labels: Record<string, string>) => sumOf(samples, name, labels);
+    expect(sum('millrace_seams_total', { rung: 'continue', outcome: 'passed' })).toBe(1);
+    const primary = { provider: 'primary', model: cut };
+    const backup = { provider: 'backup', model: 'prefill' };
+    const attempts = samples.filter(({ name }) => name === 'millrace_attempts_total');
+    expect(attempts.map(({ labels: { worker: _, ...labels }, value }) => [labels, value])).toEqual([
+      [{ ...primary, mode: 'start', outcome: 'upstream_reset' }, 1],
+      [{ ...backup, mode: 'continue', outcome: 'completed' }, 1],
+    ]);
+    for (const target of [primary, backup]) {
+      expect(sum('millrace_first_token_seconds_count', target)).toBe(1);
+      expect(sum('millrace_first_token_seconds_bucket', { ...target, le: '120' })).toBe(1);
+      expect(sum('millrace_attempt_seconds_count', target)).toBe(1);
+    }
+    expect(sum('millrace_tokens_total', { ...primary, estimated: 'true' })).toBeGreaterThan(0);
+    expect(sum('millrace_tokens_total', { ...backup, estimated: 'false' })).toBeGreaterThan(0);
+    expect(sum('millrace_runs_active', {})).toBe(0);
+    expect(lintMetrics((await call(`${fleet.url}/metrics`)).text)).toEqual([]);
+  });
+
+  test('while Redis is away an ingress tells of itself, and of the workers when it is back', async () => {
+    await start();
+    const names = await namesOf(fleet.workers);
+    expect((await complete(fleet.url, chat('healthy')).ended).status).toBe(200);
+
+    await fleet.redis.kill('SIGTERM');
+
+    const samples = await scrape();
+    expect(sumOf(samples, 'millrace_responses_total', { model: 'healthy' })).toBe(1);
+    expect(samples.flatMap(({ labels }) => labels['worker'] ?? [])).toEqual([]);
+    const refusal = await call(`${fleet.url}/admin/upstreams`);
+    expect(refusal.status).toBe(503);
+    expect(Number(refusal.headers['retry-after'])).toBeGreaterThan(0);
+    expect(errorOf(refusal)).toMatchObject({ type: 'server_error', code: 'queue_unavailable' });
+
+    await fleet.redis.start();
+
+    await expect.poll(() => workersAt()).toEqual(names);
+    await expect.poll(() => counted('millrace_runs_total', { outcome: 'completed' })).toBe(1);
+  });
 });
 
-test('a rescued answer is told by its attempts, its seam, its times and its tokens, by clean names', async () => {
-  await start();
-  await expectWhole(ask(fleet.url, 'cut'), expectedText({ tokens: 60 }));
+describe('two workers', () => {
+  beforeAll(() => start({ workers: 2 }));
+  afterAll(() => fleet?.close());
 
-  // The last that it counts: a report that has it has all.
-  await expect.poll(() => counted('millrace_runs_total', { outcome: 'completed' })).toBe(1);
-  const samples = await scrape();
-  const sum = (name: string, labels: Record<string, string>) => sumOf(samples, name, labels);
-  expect(sum('millrace_seams_total', { rung: 'continue', outcome: 'passed' })).toBe(1);
-  const primary = { provider: 'primary', model: cut };
-  const backup = { provider: 'backup', model: 'prefill' };
-  const attempts = samples.filter(({ name }) => name === 'millrace_attempts_total');
-  expect(attempts.map(({ labels: { worker: _, ...labels }, value }) => [labels, value])).toEqual([
-    [{ ...primary, mode: 'start', outcome: 'upstream_reset' }, 1],
-    [{ ...backup, mode: 'continue', outcome: 'completed' }, 1],
-  ]);
-  for (const target of [primary, backup]) {
-    expect(sum('millrace_first_token_seconds_count', target)).toBe(1);
-    expect(sum('millrace_first_token_seconds_bucket', { ...target, le: '120' })).toBe(1);
-    expect(sum('millrace_attempt_seconds_count', target)).toBe(1);
-  }
-  expect(sum('millrace_tokens_total', { ...primary, estimated: 'true' })).toBeGreaterThan(0);
-  expect(sum('millrace_tokens_total', { ...backup, estimated: 'false' })).toBeGreaterThan(0);
-  expect(sum('millrace_runs_active', {})).toBe(0);
-  expect(lintMetrics((await call(`${fleet.url}/metrics`)).text)).toEqual([]);
-});
+  test('operators are told of every worker where it runs', async () => {
+    await namesOf(fleet.workers);
+    const rows = await upstreams();
+    expect(rows.map(({ name }) => name)).toEqual(rows.map(({ name }) => name).sort());
+    expect(new Set(rows.map(({ process: { pid } }) => pid))).toEqual(
+      new Set(fleet.workers.map(({ child }) => child.pid)),
+    );
+    for (const row of rows) {
+      expect(row).toEqual({
+        name: expect.stringMatching(/^worker-/),
+        at: expect.any(Number),
+        process: {
+          host: hostname(),
+          pid: expect.any(Number),
+          started_at: expect.any(Number),
+          runs: 0,
+          paused_shards: [],
+          loop_delay_max_ms: expect.any(Number),
+        },
+        intake: {
+          places: 64,
+          running: 0,
+          waiting: 0,
+          loop_delay_ms: expect.any(Number),
+          models: {},
+          put_back: {},
+        },
+        upstreams: {
+          pools: expect.any(Object),
+          health: expect.any(Object),
+          selection: expect.any(Object),
+        },
+      });
+    }
+  });
 
-test('what is under way is seen, and what its client left is counted as aborted', async () => {
-  await start();
-  const leaving = stream(fleet.url, 'slow');
-  await upstreamOf(fleet.primary, slow);
-  await expect.poll(() => counted('millrace_runs_active')).toBe(1);
-  await expect.poll(async () => (await upstreams())[0]?.process.runs).toBe(1);
+  test('what is under way is seen, and what its client left is counted as aborted', async () => {
+    const leaving = stream(fleet.url, 'slow');
+    await upstreamOf(fleet.primary, slow);
+    await expect.poll(() => counted('millrace_runs_active')).toBe(1);
+    await expect
+      .poll(async () => (await upstreams()).map(({ process: { runs } }) => runs).sort())
+      .toEqual([0, 1]);
 
-  leaving.leave();
+    leaving.leave();
 
-  await expect.poll(() => counted('millrace_runs_active')).toBe(0);
-  expect(await counted('millrace_attempts_total', { outcome: 'aborted' })).toBe(1);
-});
+    await expect.poll(() => counted('millrace_runs_active')).toBe(0);
+    expect(await counted('millrace_attempts_total', { outcome: 'aborted' })).toBe(1);
+  });
 
-test('operators are told of every worker where it runs', async () => {
-  await start({ workers: 2 });
-  await namesOf(fleet.workers);
-  const rows = await upstreams();
-  expect(rows.map(({ name }) => name)).toEqual(rows.map(({ name }) => name).sort());
-  expect(new Set(rows.map(({ process: { pid } }) => pid))).toEqual(
-    new Set(fleet.workers.map(({ child }) => child.pid)),
-  );
-  for (const row of rows) {
-    expect(row).toEqual({
-      name: expect.stringMatching(/^worker-/),
-      at: expect.any(Number),
-      process: {
-        host: hostname(),
-        pid: expect.any(Number),
-        started_at: expect.any(Number),
-        runs: 0,
-        paused_shards: [],
-        loop_delay_max_ms: expect.any(Number),
-      },
-      intake: {
-        places: 64,
-        running: 0,
-        waiting: 0,
-        loop_delay_ms: expect.any(Number),
-        models: {},
-        put_back: {},
-      },
-      upstreams: {
-        pools: expect.any(Object),
-        health: expect.any(Object),
-        selection: expect.any(Object),
-      },
-    });
-  }
-});
+  test('a report that nobody can read takes nothing from the others', async () => {
+    const names = await namesOf(fleet.workers);
+    const keys = keyspace();
+    const redis = fleet.redis.connect();
+    await redis.hset(keys.beats(0), 'stranger', '1');
+    const metrics = [{ name: 'millrace_runs_active', type: 'gauge', help: 'h', values: [{}] }];
+    for (const text of ['{', JSON.stringify({ at: 1, metrics: [...metrics, 1], sections: {} })]) {
+      await redis.set(keys.report('stranger'), text);
+      expect(await workersAt()).toEqual(names.toSorted());
+    }
+    await redis.hdel(keys.beats(0), 'stranger');
+    await redis.del(keys.report('stranger'));
+  });
 
-test('a worker that leaves in order takes its report along', async () => {
-  await start({ workers: 2 });
-  const [first] = fleet.workers as [RoleProcess];
-  const [leaving = '', staying = ''] = await namesOf(fleet.workers);
-  const { report } = keyspace();
-  const redis = fleet.redis.connect();
+  test('a worker that leaves in order takes its report along', async () => {
+    const [first] = fleet.workers as [RoleProcess];
+    const [leaving = '', staying = ''] = await namesOf(fleet.workers);
+    const { report } = keyspace();
+    const redis = fleet.redis.connect();
 
-  expect(await first.stop('SIGTERM')).toBe(0);
+    expect(await first.stop('SIGTERM')).toBe(0);
 
-  expect(await redis.exists(report(leaving), report(staying))).toBe(1);
-  expect(await workersAt()).toEqual([staying]);
-});
-
-test('while Redis is away an ingress tells of itself, and of the workers when it is back', async () => {
-  await start();
-  const names = await namesOf(fleet.workers);
-  expect((await complete(fleet.url, chat('healthy')).ended).status).toBe(200);
-
-  await fleet.redis.kill('SIGTERM');
-
-  const samples = await scrape();
-  expect(sumOf(samples, 'millrace_responses_total', { model: 'healthy' })).toBe(1);
-  expect(samples.flatMap(({ labels }) => labels['worker'] ?? [])).toEqual([]);
-  const refusal = await call(`${fleet.url}/admin/upstreams`);
-  expect(refusal.status).toBe(503);
-  expect(Number(refusal.headers['retry-after'])).toBeGreaterThan(0);
-  expect(errorOf(refusal)).toMatchObject({ type: 'server_error', code: 'queue_unavailable' });
-
-  await fleet.redis.start();
-
-  await expect.poll(() => workersAt()).toEqual(names);
-  await expect.poll(() => counted('millrace_runs_total', { outcome: 'completed' })).toBe(1);
-});
-
-test('a report that nobody can read takes nothing from the others', async () => {
-  await start();
-  const [name = ''] = await namesOf(fleet.workers);
-  const keys = keyspace();
-  const redis = fleet.redis.connect();
-  await redis.hset(keys.beats(0), 'stranger', '1');
-  const metrics = [{ name: 'millrace_runs_active', type: 'gauge', help: 'h', values: [{}] }];
-  for (const text of ['{', JSON.stringify({ at: 1, metrics: [...metrics, 1], sections: {} })]) {
-    await redis.set(keys.report('stranger'), text);
-    expect(await workersAt()).toEqual([name]);
-  }
+    expect(await redis.exists(report(leaving), report(staying))).toBe(1);
+    expect(await workersAt()).toEqual([staying]);
+  });
 });

@@ -13,6 +13,11 @@ import { openSocket } from '../kit/socket.ts';
 const app = 'https://app.example';
 const evil = 'https://evil.example';
 const models = { m: 'healthy:tokens=10' };
+let fleet: Fleet;
+beforeAll(async () => {
+  fleet = await startFleet({ ingresses: 0, models });
+});
+afterAll(() => fleet?.close());
 const keys = [
   { id: 'a', secret: 'secret-a' },
   { id: 'office', secret: 'secret-o', ips: ['203.0.113.0/24', '2001:db8::/32'] },
@@ -31,18 +36,13 @@ const refusedUpgrade = async (url: string, headers: Record<string, string>): Pro
 };
 
 describe('with keys, pages and trusted proxies in the config', () => {
-  let fleet: Fleet;
-  beforeAll(async () => {
-    fleet = await startFleet({
-      models,
-      config: {
-        keys,
-        listen: { trustedProxies: ['127.0.0.0/8', '10.9.0.0/16'], cors: { origins: [app] } },
-        limits: { socketAuth: '400ms' },
-      },
-    });
-  });
-  afterAll(() => fleet.close());
+  beforeAll(() =>
+    fleet.replaceIngress({
+      keys,
+      listen: { trustedProxies: ['127.0.0.0/8', '10.9.0.0/16'], cors: { origins: [app] } },
+      limits: { socketAuth: '400ms' },
+    }),
+  );
 
   const preflight = (origin: string, path = '/v1/chat/completions') =>
     call(`${fleet.url}${path}`, {
@@ -234,11 +234,7 @@ describe('with keys, pages and trusted proxies in the config', () => {
 });
 
 describe('with keys alone', () => {
-  let fleet: Fleet;
-  beforeAll(async () => {
-    fleet = await startFleet({ models, config: { keys } });
-  });
-  afterAll(() => fleet.close());
+  beforeAll(() => fleet.replaceIngress({ keys }));
 
   it.each(['x-forwarded-for', 'forwarded', 'x-real-ip', 'x-client-ip', 'cf-connecting-ip'])(
     'a forged %s is not believed',
@@ -276,11 +272,7 @@ describe('with keys alone', () => {
 });
 
 describe('with neither keys nor an admin', () => {
-  let fleet: Fleet;
-  beforeAll(async () => {
-    fleet = await startFleet({ models, config: { listen: { cors: { origins: [app] } } } });
-  });
-  afterAll(() => fleet.close());
+  beforeAll(() => fleet.replaceIngress({ listen: { cors: { origins: [app] } } }));
 
   const post = (headers: Record<string, string>) =>
     call(`${fleet.url}/v1/chat/completions`, { headers, body: chat('m') });
@@ -343,10 +335,7 @@ describe('with neither keys nor an admin', () => {
 });
 
 it('without keys, pages that the config names may use it, and no others', async () => {
-  await using fleet = await startFleet({
-    models,
-    config: { listen: { cors: { origins: [app] } } },
-  });
+  await fleet.replaceIngress({ listen: { cors: { origins: [app] } } });
   const from = (origin: string) =>
     call(`${fleet.url}/v1/chat/completions`, { headers: { origin }, body: chat('m') });
   const answer = await from(app);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { chat } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
@@ -14,6 +14,10 @@ import { openSocket } from '../kit/socket.ts';
 
 const models = { m: 'healthy:tokens=10' };
 let fleet: Fleet;
+beforeAll(async () => {
+  fleet = await startFleet({ ingresses: 0, models });
+});
+afterAll(() => fleet?.close());
 
 const counted = async (reason: string, key = '') =>
   sumOf(parsePrometheus((await call(`${fleet.url}/metrics`)).text), 'millrace_refusals_total', {
@@ -36,19 +40,15 @@ async function raw(text: string | Buffer): Promise<{ socket: Socket; ended: Prom
 
 describe('with a key', () => {
   beforeAll(async () => {
-    fleet = await startFleet({
-      models,
-      config: {
-        keys: [
-          { id: 'a', secret: 'secret-a', priority: 'low', models: ['m'] },
-          { id: 'b', secret: 'secret-b', limits: { requestsPerMinute: 1 } },
-        ],
-        admin: { user: 'ops', password: 'pass' },
-        limits: { requestBody: '4KiB', headTimeout: '300ms', requestTimeout: '600ms' },
-      },
+    await fleet.replaceIngress({
+      keys: [
+        { id: 'a', secret: 'secret-a', priority: 'low', models: ['m'] },
+        { id: 'b', secret: 'secret-b', limits: { requestsPerMinute: 1 } },
+      ],
+      admin: { user: 'ops', password: 'pass' },
+      limits: { requestBody: '4KiB', headTimeout: '300ms', requestTimeout: '600ms' },
     });
   });
-  afterAll(() => fleet.close());
 
   const as = (key: string, more: Record<string, string> = {}) => ({
     authorization: `Bearer secret-${key}`,
@@ -138,10 +138,8 @@ describe('with a key', () => {
 });
 
 describe('what an ingress cannot hold', () => {
-  afterEach(() => fleet.close());
-
   it('is counted: connections that are told, and those that are not', async () => {
-    fleet = await startFleet({ models, config: { limits: { connectionsPerAddress: 1 } } });
+    await fleet.replaceIngress({ limits: { connectionsPerAddress: 1 } });
     const kept = await openSocket(fleet.url);
     expect((await call(`${fleet.url}/v1/models`)).status).toBe(429);
     expect(await counted('too_many_connections')).toBe(1);
@@ -153,7 +151,7 @@ describe('what an ingress cannot hold', () => {
   });
 
   it('is counted: bodies', async () => {
-    fleet = await startFleet({ models, config: { limits: { requestBodies: '64KiB' } } });
+    await fleet.replaceIngress({ limits: { requestBodies: '64KiB' } });
     const body = { ...chat('m'), filler: 'x'.repeat(100_000) };
     const answer = await call(`${fleet.url}/v1/chat/completions`, { body });
     expect(errorOf(answer)).toMatchObject({ code: 'server_busy' });
@@ -161,7 +159,7 @@ describe('what an ingress cannot hold', () => {
   });
 
   it('is counted: a WebSocket that may not open', async () => {
-    fleet = await startFleet({ models, config: { keys: [{ id: 'a', secret: 'secret-a' }] } });
+    await fleet.replaceIngress({ keys: [{ id: 'a', secret: 'secret-a' }] });
     const socket = new WebSocket(`${fleet.url.replace('http', 'ws')}/v1/ws`);
     socket.on('error', () => {});
     await once(socket, 'unexpected-response');
@@ -170,7 +168,8 @@ describe('what an ingress cannot hold', () => {
   });
 
   it('is counted once: what is no HTTP behind a request, and refused behind its answer', async () => {
-    fleet = await startFleet({ workers: 0, models });
+    await fleet.killWorkers();
+    await fleet.replaceIngress();
     const body = JSON.stringify(chat('m', { stream: true }));
     const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
     const { socket, ended } = await raw(`${head}Content-Length: ${body.length}\r\n\r\n${body}`);
@@ -188,12 +187,8 @@ describe('what an ingress cannot hold', () => {
 
 describe('a body that is refused before it is there', () => {
   beforeAll(async () => {
-    fleet = await startFleet({
-      models,
-      config: { limits: { requestBody: '1MiB', requestBodies: '8MiB' } },
-    });
+    await fleet.replaceIngress({ limits: { requestBody: '1MiB', requestBodies: '8MiB' } });
   });
-  afterAll(() => fleet.close());
 
   const part = 'x'.repeat(64 * 1024);
   const parts = 320;

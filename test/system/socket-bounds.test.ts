@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { aliases, chat, complete, createJob, viewJob } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
@@ -14,12 +14,18 @@ const endless = 'healthy:tokens=5000,pace=10';
 const mebi = 1024 * 1024;
 
 let fleet: Fleet;
-afterEach(() => fleet?.close());
-
-async function start(limits: Record<string, unknown>, more: Record<string, unknown> = {}) {
+beforeAll(async () => {
   const models = { ...aliases(short, endless), whole: `big:bytes=${mebi}` };
-  fleet = await startFleet({ models, config: { limits, ...more } });
-}
+  fleet = await startFleet({ ingresses: 0, models, config: { limits: { ownerGrace } } });
+});
+afterAll(() => fleet?.close());
+
+/** What a test leaves behind ends soon. */
+const ownerGrace = '200ms';
+
+/** An ingress of its own for each test. */
+const start = (limits: Record<string, unknown>, more: Record<string, unknown> = {}) =>
+  fleet.replaceIngress({ limits: { ownerGrace, ...limits }, ...more });
 
 const scrape = async () => parsePrometheus((await call(`${fleet.url}/metrics`)).text);
 const bytes = async (what: string) => sumOf(await scrape(), 'millrace_bound_bytes', { what });
@@ -67,7 +73,7 @@ describe('a reader of many requests', () => {
       expect(chunks).toHaveLength(1);
     }
     await Promise.all([socket.close(), other.close()]);
-  }, 60_000);
+  });
 });
 
 describe('a page that has shown no key', () => {
@@ -105,7 +111,7 @@ describe('a page that has shown no key', () => {
     await expect.poll(() => ends('no_key')).toBe(1);
     socket.leave();
     // The five seconds that a closing handshake may take are a part of it.
-  }, 60_000);
+  });
 });
 
 describe('frames in the memory of an ingress', () => {
