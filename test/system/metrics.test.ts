@@ -174,7 +174,9 @@ describe('two workers', () => {
     await upstreamOf(fleet.primary, slow);
     await expect.poll(() => counted('millrace_runs_active')).toBe(1);
     await expect
-      .poll(async () => (await upstreams()).map(({ process: { runs } }) => runs).sort())
+      .poll(async () =>
+        (await upstreams()).map(({ process: { runs } }) => runs).toSorted((a, b) => a - b),
+      )
       .toEqual([0, 1]);
 
     leaving.leave();
