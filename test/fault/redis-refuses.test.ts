@@ -34,7 +34,8 @@ beforeAll(async () => {
     redisArgs: ['--enable-protected-configs', 'yes'],
   });
   redis = fleet.redis.connect();
-  folder = ((await redis.config('GET', 'dir')) as string[])[1] ?? '';
+  const [, dir = ''] = await redis.config('GET', 'dir');
+  folder = dir;
 });
 afterAll(() => fleet?.close());
 
