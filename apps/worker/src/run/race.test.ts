@@ -456,6 +456,14 @@ describe('a bug', () => {
     expect(unheard).toEqual(['cancelled']);
   });
 
+  it('in the ledger entry of the only attempt ends this run', async () => {
+    const { run, outcome } = race({ journal: { ...rig.journal, ended: bug }, onError });
+    run();
+    await at(0).end(broken);
+    expect(outcome()).toMatchObject(ours);
+    expect(errors).toHaveLength(1);
+  });
+
   it('in the end of an attempt ends this run and calls off the others', async () => {
     const { run, outcome } = race({ fallback: bug, onError });
     run();

@@ -1,17 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { AnswerSink } from '@millrace/formats/port';
 import type { Fault } from '@millrace/shared/domain/fault';
-import type { Journal } from './journal.ts';
+import type { Permit } from '../upstream/target-access.ts';
 import type { Attempt, AttemptOutcome } from './attempt.ts';
 import { failedAttempt, ourFault } from './failed-attempt.ts';
-import { startWhenLogged } from './logged-attempt.ts';
-import type { Route, NextStep } from '../continuation/plan.ts';
 import { holdPermit } from './held-permit.ts';
 import type { HeldPermit } from './held-permit.ts';
-import type { AnswerSink } from '@millrace/formats/port';
-import type { Permit } from '../upstream/target-access.ts';
+import type { Journal } from './journal.ts';
+import { startWhenLogged } from './logged-attempt.ts';
 import type { GiveUpReason, OutputGate } from './output-gate.ts';
+import { newRace, noContinuation, raceStep } from './race-state.ts';
+import type { AttemptStep, RaceEffect, RaceEvent, RaceOutcome } from './race-state.ts';
 
-export type AttemptStep = Extract<NextStep, { kind: 'attempt' }>;
+export type { AttemptStep, RaceOutcome } from './race-state.ts';
 
 export type RaceOptions = {
   journal: Journal;
@@ -24,7 +25,7 @@ export type RaceOptions = {
    * where it is undefined.
    */
   logged(): Promise<void> | undefined;
-  /** A place at the step's target; undefined when it takes none now. */
+  /** A permit of the step's target; undefined when it takes none now. */
   acquire(step: AttemptStep): Permit | undefined | Promise<Permit | undefined>;
   call(
     step: AttemptStep,
@@ -49,19 +50,7 @@ export type RaceOptions = {
   onError(error: unknown): void;
 };
 
-/** How one step ended. */
-export type RaceOutcome =
-  /** The answer is whole. */
-  | { kind: 'completed' }
-  /** Every attempt of it failed: the last one's fault. */
-  | { kind: 'fault'; fault: Fault }
-  /** The run was told to stop. */
-  | { kind: 'aborted' };
-
-/** `pause`: ends the pauses before others start, once there is one. */
-type RacePhase = { isDecided: boolean; pause: AbortController | undefined };
-
-type Contender = { gate: OutputGate; attempt: Attempt; isLate: boolean };
+type Contender = { id: number; gate: OutputGate; attempt: Attempt };
 
 /**
  * One step of a run: an attempt, and further attempts beside it when its first token is late. The first one with
@@ -77,225 +66,216 @@ export type Race = {
   readonly heldBytes: number;
 };
 
+/** The races of a run, one after the other. */
 export function createRace(options: RaceOptions): Race {
-  const { journal, call, hedge, fallback, waits, handsOver, logged, signal, onError } = options;
-  const { acquire, returnHedge } = options;
-  const contenders = new Set<Contender>();
-  let paused = false;
-  let settle: (outcome: RaceOutcome) => void = () => {};
-  /** Until the first word. */
-  let phase: RacePhase = { isDecided: false, pause: undefined };
-  /** Contenders that failed beside others, and that no other attempt has followed yet. */
-  let openFaults: Fault[] = [];
-  /** Somebody became late since the last hedge. */
-  let hedgeIsDue = false;
-  /** Targets that took none when they were asked for one. */
-  const refusedOnce = new Set<Route>();
-  /** One more starts after its pause. */
-  let isStarting = false;
+  let current: StepRace | undefined;
+  let isPaused = false;
+  return {
+    run(step, permit) {
+      return new Promise((resolve) => {
+        current = new StepRace(options, resolve, isPaused);
+        current.begin(step, permit);
+      });
+    },
+    pause() {
+      isPaused = true;
+      current?.pause();
+    },
+    resume() {
+      isPaused = false;
+      current?.resume();
+    },
+    get heldBytes() {
+      return current?.heldBytes ?? 0;
+    },
+  };
+}
 
-  function startContender(step: AttemptStep, permit: Permit): void {
+/** Carries out what the rules of `race-state.ts` decide. */
+class StepRace {
+  private readonly options: RaceOptions;
+  private readonly settle: (outcome: RaceOutcome) => void;
+  private readonly contenders = new Map<number, Contender>();
+  private state;
+  private opened = 0;
+  /** Ends the pauses before others start, once there is one. */
+  private pauses: AbortController | undefined;
+
+  constructor(options: RaceOptions, settle: (outcome: RaceOutcome) => void, isPaused: boolean) {
+    this.options = options;
+    this.settle = settle;
+    this.state = newRace(isPaused);
+  }
+
+  begin(step: AttemptStep, permit: Permit): void {
+    this.guard(() => this.start(step, permit));
+  }
+
+  pause(): void {
+    this.dispatch({ kind: 'paused' });
+    for (const { attempt } of this.contenders.values()) attempt.pause();
+  }
+
+  resume(): void {
+    for (const { attempt } of this.contenders.values()) attempt.resume();
+    this.guard(() => this.dispatch({ kind: 'resumed' }));
+  }
+
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const { gate, attempt } of this.contenders.values()) {
+      bytes += gate.heldChars + attempt.heldBytes;
+    }
+    return bytes;
+  }
+
+  private dispatch(event: RaceEvent): void {
+    const [state, effects] = raceStep(this.state, event, this.options.signal.aborted);
+    this.state = state;
+    for (const effect of effects) this.carryOut(effect);
+  }
+
+  /** A bug ends this run, and nothing else: nothing above a timer or a promise catches it. */
+  private guard(act: () => void, ended?: number): void {
+    try {
+      act();
+    } catch (error) {
+      this.options.onError(error);
+      this.dispatch({ kind: 'crashed', ended });
+    }
+  }
+
+  private carryOut(effect: RaceEffect): void {
+    const { hedge, fallback, returnHedge } = this.options;
+    switch (effect.kind) {
+      case 'plan': {
+        const { cause } = effect;
+        const step = cause === 'late' ? hedge() : fallback(cause);
+        this.dispatch({ kind: 'planned', cause, step });
+        return;
+      }
+      case 'request':
+        this.request(effect);
+        return;
+      case 'start':
+        this.start(effect.step, effect.permit);
+        return;
+      case 'cancel':
+        effect.permit.cancel();
+        return;
+      case 'return_hedge':
+        returnHedge();
+        return;
+      case 'end_pauses':
+        this.pauses?.abort();
+        return;
+      case 'stop':
+        for (const { id, attempt } of this.contenders.values()) {
+          if (id !== effect.except) attempt.stop(effect.reason);
+        }
+        return;
+      case 'settle':
+        this.settle(effect.outcome);
+    }
+  }
+
+  private request({ step, cause }: Extract<RaceEffect, { kind: 'request' }>): void {
+    const { acquire, signal, onError } = this.options;
+    const onPermit = (permit: Permit | undefined) =>
+      this.guard(() => this.dispatch({ kind: 'permitted', step, cause, permit }));
+    const ask = () =>
+      this.guard(() => {
+        const isOver = this.state.phase === 'decided' || signal.aborted;
+        const permit = isOver ? undefined : acquire(step);
+        if (!(permit instanceof Promise)) {
+          onPermit(permit);
+          return;
+        }
+        permit.then(onPermit, (error: unknown) => {
+          onError(error);
+          onPermit(undefined);
+        });
+      });
+    if (step.delayMs === 0) {
+      ask();
+      return;
+    }
+    this.pauses ??= new AbortController();
+    const ends = AbortSignal.any([this.pauses.signal, signal]);
+    sleep(step.delayMs, undefined, { signal: ends }).then(ask, ask);
+  }
+
+  private start(step: AttemptStep, permit: Permit): void {
     const held = holdPermit(permit);
     try {
-      openContender(step, held);
+      this.open(step, held);
     } catch (error) {
       held.giveBack();
       throw error;
     }
   }
 
-  function openContender(step: AttemptStep, held: HeldPermit): void {
+  private open(step: AttemptStep, held: HeldPermit): void {
+    const { journal, logged, signal, waits } = this.options;
+    const id = ++this.opened;
     let early: GiveUpReason | undefined;
-    let contender: Contender | undefined = undefined;
+    let attempt: Attempt | undefined = undefined;
     const gate = journal.open(step, {
-      onCommit() {
-        decide();
-        for (const other of contenders) if (other !== contender) other.attempt.stop('superseded');
-      },
+      onCommit: () => this.dispatch({ kind: 'committed', contender: id }),
       onGiveUp(reason) {
         early = reason;
-        if (contender) stopAttempt(contender.attempt, reason);
+        if (attempt) stopAttempt(attempt, reason);
       },
     });
-    const onLate = guarded(() => {
-      if (contender) contender.isLate = true;
-      hedgeIsDue = true;
-      startAnother();
-    });
-    const call = () => callTarget(step, held, gate.sink, waits ? onLate : undefined);
+    const onLate = () => this.guard(() => this.dispatch({ kind: 'late', contender: id }));
+    const start = () => this.call(step, held, gate.sink, waits ? onLate : undefined);
     const onNotCalled = () => {
       held.giveBack();
       journal.cancelCall(gate);
     };
     const line = logged();
-    const attempt = line
-      ? startWhenLogged({ logged: line, signal, start: call, onNotCalled })
-      : call();
-    contender = { gate, attempt, isLate: false };
-    contenders.add(contender);
+    attempt = line ? startWhenLogged({ logged: line, signal, start, onNotCalled }) : start();
+    const contender = { id, gate, attempt };
+    this.contenders.set(id, contender);
+    this.dispatch({ kind: 'started', contender: id });
     // It may have spoken before it was known here.
     if (early) stopAttempt(attempt, early);
-    if (paused) attempt.pause();
-    const current = contender;
-    void attempt.outcome.then(guarded((outcome) => onEnded(current, outcome)));
+    if (this.state.isPaused) attempt.pause();
+    void attempt.outcome.then((outcome) => this.guard(() => this.onEnded(contender, outcome), id));
   }
 
-  function callTarget(
+  private call(
     step: AttemptStep,
     { permit, giveBack }: HeldPermit,
     ...rest: [AnswerSink, (() => void) | undefined]
   ): Attempt {
     try {
-      return call(step, permit, ...rest);
+      return this.options.call(step, permit, ...rest);
     } catch (error) {
-      onError(error);
+      this.options.onError(error);
       giveBack();
       return failedAttempt(ourFault);
     }
   }
 
-  /** Asks one more where all that are asked are late: after one that failed, or as a hedge. */
-  function startAnother(): void {
-    const mayAsk = !paused && !isStarting && !phase.isDecided && !signal.aborted;
-    if (!mayAsk || contenders.size === 0 || [...contenders].some(({ isLate }) => !isLate)) return;
-    for (let fault = openFaults.shift(); fault; fault = openFaults.shift()) {
-      const step = fallback(fault);
-      if (!step) continue;
-      schedule(step, fault);
-      return;
-    }
-    const step = hedgeIsDue ? hedge() : undefined;
-    hedgeIsDue = false;
-    if (step) schedule(step, 'late');
-  }
-
-  /** Starts one more, after its pause and once its target has a place for it. `cause`: what it follows. */
-  function schedule(step: AttemptStep, cause: Fault | 'late'): void {
-    isStarting = true;
-    const started = phase;
-
-    const onPermit = guarded((permit: Permit | undefined) => {
-      const isNeeded = !started.isDecided && !signal.aborted;
-      if (!isNeeded) permit?.cancel();
-      if (cause === 'late' && !(permit && isNeeded)) returnHedge();
-      if (started.isDecided) return;
-      isStarting = false;
-      if (permit && isNeeded) startContender(step, permit);
-      // The last of those beside it may have ended in the meantime.
-      else if (contenders.size === 0) {
-        const fault = openFaults.pop() ?? noContinuation;
-        settle(signal.aborted ? { kind: 'aborted' } : { kind: 'fault', fault });
-      } else onRefused(step.route, cause);
-    });
-
-    const request = guarded(() => {
-      const permit = started.isDecided || signal.aborted ? undefined : acquire(step);
-      if (permit instanceof Promise) permit.then(onPermit, onRequestFailed);
-      else onPermit(permit);
-    });
-    const onRequestFailed = (error: unknown) => {
-      onError(error);
-      onPermit(undefined);
-    };
-
-    if (step.delayMs === 0) request();
-    else {
-      started.pause ??= new AbortController();
-      const ends = AbortSignal.any([started.pause.signal, signal]);
-      sleep(step.delayMs, undefined, { signal: ends }).then(request, request);
-    }
-  }
-
-  /** Somebody else may take it. One that refuses twice ends that: nobody is asked for ever. */
-  function onRefused(route: Route, cause: Fault | 'late'): void {
-    if (!refusedOnce.has(route)) {
-      refusedOnce.add(route);
-      if (cause === 'late') hedgeIsDue = true;
-      else openFaults.unshift(cause);
-    }
-    startAnother();
-  }
-
-  /** Nobody else comes. */
-  function decide(): void {
-    phase.isDecided = true;
-    phase.pause?.abort();
-    isStarting = false;
-  }
-
-  function onEnded(contender: Contender, outcome: AttemptOutcome): void {
-    contenders.delete(contender);
-    const { gate, attempt } = contender;
+  private onEnded({ id, gate, attempt }: Contender, outcome: AttemptOutcome): void {
+    const { journal, handsOver } = this.options;
+    this.contenders.delete(id);
     if (outcome.kind === 'aborted') {
       if (handsOver()) journal.handOver(gate, attempt.firstTokenAt);
       else journal.abort(gate, attempt.firstTokenAt);
-      // The run ends with the last of them.
-      if (contenders.size === 0) settle(outcome);
-      return;
+      this.dispatch({ kind: 'aborted', contender: id });
+    } else if (journal.ended(gate, outcome, attempt.firstTokenAt)) {
+      this.dispatch({ kind: 'completed', contender: id });
+    } else {
+      const fault = outcome.kind === 'fault' ? outcome.fault : noContinuation;
+      this.dispatch({ kind: 'failed', contender: id, fault });
     }
-    const isWhole = journal.ended(gate, outcome, attempt.firstTokenAt);
-    if (isWhole) {
-      decide();
-      for (const other of contenders) other.attempt.stop('superseded');
-      settle({ kind: 'completed' });
-      return;
-    }
-    const fault = outcome.kind === 'fault' ? outcome.fault : noContinuation;
-    if (contenders.size > 0 || isStarting) {
-      openFaults.push(fault);
-      startAnother();
-    } else settle({ kind: 'fault', fault });
   }
-
-  /** Lets a bug end this run, and nothing else: whoever runs from a timer has nobody to catch it. */
-  function guarded<Args extends unknown[]>(act: (...args: Args) => void) {
-    return (...args: Args): void => {
-      try {
-        act(...args);
-      } catch (error) {
-        onError(error);
-        decide();
-        if (contenders.size === 0) settle({ kind: 'fault', fault: ourFault });
-        for (const { attempt } of contenders) attempt.stop(ourFault);
-      }
-    };
-  }
-
-  return {
-    run(step, permit) {
-      return new Promise((resolve) => {
-        settle = resolve;
-        phase = { isDecided: false, pause: undefined };
-        openFaults = [];
-        hedgeIsDue = false;
-        refusedOnce.clear();
-        guarded(startContender)(step, permit);
-      });
-    },
-    pause() {
-      paused = true;
-      for (const { attempt } of contenders) attempt.pause();
-    },
-    resume() {
-      paused = false;
-      for (const { attempt } of contenders) attempt.resume();
-      guarded(startAnother)();
-    },
-    get heldBytes() {
-      let bytes = 0;
-      for (const { gate, attempt } of contenders) bytes += gate.heldChars + attempt.heldBytes;
-      return bytes;
-    },
-  };
 }
 
 const stopAttempt = (attempt: Attempt, reason: GiveUpReason): void =>
   attempt.stop(reason === 'superseded' ? reason : faults[reason]);
-
-const noContinuation: Fault = {
-  code: 'no_continuation',
-  message: 'The answer broke off, and no other attempt went on with it.',
-};
 
 const faults: Record<Exclude<GiveUpReason, 'superseded'>, Fault> = {
   no_continuation: noContinuation,
