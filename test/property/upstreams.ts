@@ -3,7 +3,7 @@ import { Dispatcher } from 'undici';
 import { startAttempt } from '../../apps/worker/src/run/attempt.ts';
 import type { Attempt } from '../../apps/worker/src/run/attempt.ts';
 import { openAiChat } from '@millrace/formats/openai-chat/provider';
-import type { CallOptions } from '../../apps/worker/src/run/run.ts';
+import type { CallOptions } from '../../apps/worker/src/run/port.ts';
 import { replyTo } from './provider.ts';
 import type { Scenario, Spoken, Upstream } from './scenario.ts';
 

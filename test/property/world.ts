@@ -11,7 +11,7 @@ import { createAppender } from '../../apps/worker/src/run/appender.ts';
 import { unlimited } from '../../apps/worker/src/quota/settlement.fixture.ts';
 import { uncounted } from '../../apps/worker/src/observe/metrics.fixture.ts';
 import { run } from '../../apps/worker/src/run/run.ts';
-import type { StopReason } from '../../apps/worker/src/run/run.ts';
+import type { StopReason } from '../../apps/worker/src/run/port.ts';
 import { openTargets } from '../../apps/worker/src/upstream/target-access.fixture.ts';
 import { openReader } from './reader.ts';
 import type { Given } from './reader.ts';

@@ -10,7 +10,7 @@ import { createAppender } from '../run/appender.ts';
 import { startAttempt } from '../run/attempt.ts';
 import { openAiChat } from '@millrace/formats/openai-chat/provider';
 import { run } from '../run/run.ts';
-import type { CallOptions, RunDeps } from '../run/run.ts';
+import type { CallOptions, RunDeps } from '../run/port.ts';
 import type { Upstream } from '../upstream/call.ts';
 import type { TargetAccess, Permit } from '../upstream/target-access.ts';
 

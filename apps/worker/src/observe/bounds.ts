@@ -1,7 +1,7 @@
 import type { Bound } from '@millrace/shared/runtime/bounds';
 import type { Config } from '@millrace/shared/config';
 
-import type { Held } from '../run/run.ts';
+import type { Held } from '../run/port.ts';
 
 export type BoundSources = {
   limits: Config['limits'];

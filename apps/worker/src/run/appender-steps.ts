@@ -1,7 +1,8 @@
 import { newRequestId } from '@millrace/shared/domain/request';
 import type { AppendItem, AppendOutcome } from '@millrace/shared/store/stream-log/port';
 import { createAppender } from './appender.ts';
-import type { Appender, LogWriter, WriterOptions } from './appender.ts';
+import type { LogWriter, WriterOptions } from './append-writer.ts';
+import type { Appender } from './appender.ts';
 
 /* What the tests of the appender do over and over: calls to a log that a test answers itself. */
 
@@ -80,7 +81,7 @@ export function createAppenderRig(): AppenderRig {
         onPressure: (high) => pressure.push(high),
         ...options,
       });
-      return { ...writer, id, refused, pressure };
+      return Object.assign(writer, { id, refused, pressure });
     },
     call(at) {
       const one = calls[at];

@@ -3,9 +3,10 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import type { Activation, ActivationOutcome } from '@millrace/shared/store/queue/port';
 import { createJournal } from './journal.ts';
-import type { LogWriter } from './appender.ts';
+import type { Journal } from './journal.ts';
+import type { LogWriter } from './append-writer.ts';
 import { createRace } from './race.ts';
-import type { AttemptStep, Race } from './race.ts';
+import type { AttemptStep, Race, RaceOptions, RaceOutcome } from './race.ts';
 import { continuationBody } from '../continuation/continue-body.ts';
 import type { History } from '../continuation/history.ts';
 import { failStep, reasonAfter } from '../continuation/fail-step.ts';
@@ -15,8 +16,10 @@ import type { Route, NextStep } from '../continuation/plan.ts';
 import { isEmpty, plainText } from '../continuation/delivered.ts';
 import { timeLimit } from '../continuation/time-limit.ts';
 import { readTraits } from '../continuation/traits.ts';
-import type { Policy, RunDeps } from './run.ts';
-import type { WaitNeed } from '../upstream/target-access.ts';
+import type { RequestTraits } from '../continuation/traits.ts';
+import type { Policy, RunDeps } from './port.ts';
+import type { TargetAccess } from '../upstream/target-access.ts';
+import type { Attempt } from './attempt.ts';
 
 export type AttemptLoopOptions = {
   activation: Activation;
@@ -47,199 +50,263 @@ const defaultPolicy: Policy = {
 export async function runAttempts(
   options: AttemptLoopOptions,
 ): Promise<ActivationOutcome | undefined> {
-  const { activation, deps, body, history, loggedChars, writer, run, isSealFresh, signal, onRace } =
-    options;
-  const { data } = activation;
-  const policy = deps.policy(data.model) ?? defaultPolicy;
+  const { body } = options;
   if (isLarge(body)) await nextTurn();
   const traits = readTraits(body);
   if (isLarge(body)) await nextTurn();
-  const { holdToolCalls, timeoutMs } = policy;
-  const { deadlineAt } = data;
-  const { maxHeldChars, maxLogChars, metrics, now } = deps;
-  const journal = createJournal({
-    run,
-    body,
-    history,
-    writer,
-    tools: traits.tools,
-    holdToolCalls,
-    maxHeldChars,
-    loggedChars,
-    maxLogChars,
-    metrics,
-    onDelivered: activation.shown,
-    now,
-  });
-  journal.closeLost();
+  return new AttemptLoop(options, traits).conclusion();
+}
 
-  const { model } = data;
-  const routes = deps.routes(data.targets, model);
-  const targets = deps.openTargets({ model, routes, body, signal, deadlineAt });
-  /** What may be asked now. Who has a reader in mid-answer does not stand in line. */
-  const isUrgent = () => !isEmpty(history.delivered);
-  const need = (): WaitNeed => ({
-    urgent: isUrgent(),
-    isFresh: history.attempts.length === 0,
-    isDetached: !data.attached,
-  });
-  const look = () => targets.candidates(isUrgent());
-
+class AttemptLoop {
+  private readonly options: AttemptLoopOptions;
+  private readonly traits: RequestTraits;
+  private readonly policy: Policy;
+  private readonly journal: Journal;
+  private readonly routes: readonly Route[];
+  private readonly targets: TargetAccess;
+  private readonly race: Race;
   /** The last fault that tells why there is no answer. */
-  let reason: Fault | undefined;
-  const decide = (routes: readonly Route[], fault: Fault | undefined): NextStep =>
-    planNext({
+  private reason: Fault | undefined;
+  private isFirst = true;
+
+  constructor(options: AttemptLoopOptions, traits: RequestTraits) {
+    const { activation, deps, body, signal, onRace } = options;
+    const { model, targets, deadlineAt } = activation.data;
+    this.options = options;
+    this.traits = traits;
+    this.policy = deps.policy(model) ?? defaultPolicy;
+    this.journal = this.openJournal();
+    this.journal.closeLost();
+    this.routes = deps.routes(targets, model);
+    this.targets = deps.openTargets({ model, routes: this.routes, body, signal, deadlineAt });
+    this.race = this.openRace();
+    onRace(this.race);
+  }
+
+  async conclusion(): Promise<ActivationOutcome | undefined> {
+    try {
+      return (await this.loop()) ?? this.journal.conclusion;
+    } finally {
+      this.targets.close();
+    }
+  }
+
+  /** An outcome that is not the journal's: the job goes back to the queue. */
+  private async loop(): Promise<ActivationOutcome | undefined> {
+    const { signal } = this.options;
+    for (let fault: Fault | undefined; !signal.aborted;) {
+      const { open, shut } = this.candidates();
+      const step = this.pauseForClosed(shut, fault) ?? this.decide(open, fault);
+      if (step.kind === 'fail') {
+        const later = shut.length > 0 ? this.decide([...open, ...shut], fault) : step;
+        // Why those failed that were asked, and not that none is left.
+        if (later.kind === 'fail') return this.end(later);
+        if (later.kind === 'complete') return undefined;
+        // Rather late than never, if a target that cannot be asked now may still do it.
+        const waited = await this.waitFor(shut, open, fault);
+        if (waited === 'retry') continue;
+        return waited;
+      }
+      if (step.kind === 'complete') {
+        this.journal.complete();
+        return undefined;
+      }
+      const outcome = await this.attempt(step);
+      if (outcome === 'not_started') continue;
+      if (outcome.kind !== 'fault') return undefined;
+      fault = outcome.fault;
+      this.reason = reasonAfter(this.reason, fault);
+    }
+    return undefined;
+  }
+
+  private async attempt(step: AttemptStep): Promise<RaceOutcome | 'not_started'> {
+    const { signal } = this.options;
+    if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return { kind: 'aborted' };
+    const acquired = this.targets.acquire(step.route);
+    const permit = acquired instanceof Promise ? await acquired : acquired;
+    if (!permit) return 'not_started';
+    if (signal.aborted) {
+      permit.cancel();
+      return { kind: 'aborted' };
+    }
+    return this.race.run(step, permit);
+  }
+
+  /** Waits until one of the closed targets that would help may be asked. */
+  private async waitFor(
+    shut: readonly Route[],
+    open: readonly Route[],
+    fault: Fault | undefined,
+  ): Promise<'retry' | ActivationOutcome | undefined> {
+    const { history, activation } = this.options;
+    const helps = (route: Route) => this.decide([...open, route], fault).kind === 'attempt';
+    const useful = shut.filter(helps);
+    const waited = await this.targets.wait(useful.length > 0 ? useful : shut, {
+      urgent: this.isUrgent,
+      isFresh: history.attempts.length === 0,
+      isDetached: !activation.data.attached,
+    });
+    if (waited.kind === 'retry') return 'retry';
+    if (waited.kind === 'not_yet') return waited;
+    if (waited.kind === 'fault') {
+      const { reason } = this;
+      this.journal.fail(failStep({ history, reason }, withRetryTime(reason, waited.fault)));
+    }
+    return undefined;
+  }
+
+  /** A reader has a part of the answer: the request does not wait behind those that have nothing yet. */
+  private get isUrgent(): boolean {
+    return !isEmpty(this.options.history.delivered);
+  }
+
+  /** What may be asked now. */
+  private candidates() {
+    return this.targets.candidates(this.isUrgent);
+  }
+
+  private decide(routes: readonly Route[], fault: Fault | undefined): NextStep {
+    const { deps, history, activation } = this.options;
+    const { reader, continuation = this.policy.continuation, deadlineAt } = activation.data;
+    return planNext({
       routes,
-      reader: data.reader,
-      traits,
-      continuation: data.continuation ?? policy.continuation,
+      reader,
+      traits: this.traits,
+      continuation,
       history,
       // By this run: what others left open was ended when it began.
       asked: history.attempts.filter(({ outcome }) => outcome === 'open'),
-      otherKey: routes.filter(targets.hasOtherKey),
+      otherKey: routes.filter((route) => this.targets.hasOtherKey(route)),
       fault,
-      reason,
-      timeoutMs,
+      reason: this.reason,
+      timeoutMs: this.policy.timeoutMs,
       deadlineAt,
       now: deps.now(),
       random: deps.random(),
     });
+  }
 
-  /** Why one ends that waited: as its last attempt did, and with the time when it is worth coming back. */
-  const withRetryTime = (waited: Fault): Fault =>
-    reason === undefined || waited.retryAfterMs === undefined
-      ? (reason ?? waited)
-      : { ...reason, retryAfterMs: waited.retryAfterMs };
-
-  // Readers are told to forget when nothing else is left, and not while somebody may still speak.
-  const mayRunBeside = (step: NextStep): step is AttemptStep =>
-    step.kind === 'attempt' && step.mode !== 'restart';
-
-  /** The step to a target that is shut, when it is open again after the pause that it asked for. */
-  function pauseForClosed(shut: readonly Route[], fault: Fault | undefined): NextStep | undefined {
+  /** The step to a target that is closed, if it is open again after the pause that it asked for. */
+  private pauseForClosed(shut: readonly Route[], fault: Fault | undefined): NextStep | undefined {
     if (!fault || shut.length === 0) return undefined;
-    const step = decide(routes, fault);
-    if (step.kind !== 'attempt' || step.delayMs === 0 || !shut.includes(step.route))
+    const step = this.decide(this.routes, fault);
+    if (step.kind !== 'attempt' || step.delayMs === 0 || !shut.includes(step.route)) {
       return undefined;
-    return targets.opensAt(step.route) <= deps.now() + step.delayMs ? step : undefined;
+    }
+    const startsAt = this.options.deps.now() + step.delayMs;
+    return this.targets.opensAt(step.route) <= startsAt ? step : undefined;
   }
 
-  function hedge(): AttemptStep | undefined {
-    if (policy.onSlowFirstToken !== 'hedge') return undefined;
-    const step = decide(look().open, slow);
-    return mayRunBeside(step) && deps.mayHedge() ? step : undefined;
+  private hedge(): AttemptStep | undefined {
+    if (this.policy.onSlowFirstToken !== 'hedge') return undefined;
+    const step = this.decide(this.candidates().open, slow);
+    return mayRunBeside(step) && this.options.deps.mayHedge() ? step : undefined;
   }
 
-  function fallback(fault: Fault): AttemptStep | undefined {
-    reason = reasonAfter(reason, fault);
-    const step = decide(look().open, fault);
+  private fallback(fault: Fault): AttemptStep | undefined {
+    this.reason = reasonAfter(this.reason, fault);
+    const step = this.decide(this.candidates().open, fault);
     return mayRunBeside(step) ? step : undefined;
   }
 
-  /** The end, but for a job that lacks only room: nobody waits on the line, and the queue keeps it. */
-  function end(step: FailStep): ActivationOutcome | undefined {
-    if (step.lacksCapacity && !data.attached && targets.requeue()) return { kind: 'not_yet' };
-    journal.fail(step);
-    return journal.conclusion;
+  /** The end, but for a job that lacks only capacity: no client waits on a connection, and the queue keeps it. */
+  private end(step: FailStep): ActivationOutcome | undefined {
+    const { attached } = this.options.activation.data;
+    if (step.lacksCapacity && !attached && this.targets.requeue()) return { kind: 'not_yet' };
+    this.journal.fail(step);
+    return undefined;
   }
 
-  let isFirst = true;
   /**
    * When the line of an attempt may be called logged. The first one follows the seal, which has proved that
    * the log is ours: it is enough that the line is on its way before the call. Later ones wait for Redis.
    */
-  function logged(): Promise<void> | undefined {
-    const isProven = isFirst && isSealFresh();
-    isFirst = false;
+  private logged(): Promise<void> | undefined {
+    const { isSealFresh, writer } = this.options;
+    const isProven = this.isFirst && isSealFresh();
+    this.isFirst = false;
     return isProven ? writer.sent() : writer.flushed();
   }
 
-  const race = createRace({
-    journal,
-    logged,
-    hedge,
-    returnHedge: deps.returnHedge,
-    fallback,
-    signal,
-    onError: deps.onError,
-    handsOver: () => signal.reason === 'shutdown',
-    waits: policy.onSlowFirstToken !== 'failover',
-    acquire: ({ route }) => targets.acquire(route),
-    call: ({ route, mode }, permit, sink, onSlow) =>
-      deps.call({
-        activation,
-        target: route,
-        permit,
-        body:
-          mode === 'start' || mode === 'restart'
-            ? body
-            : continuationBody(body, mode, plainText(history.delivered) ?? ''),
-        mode,
-        identity: history.delivered.identity,
-        wasAccepted: history.attempts.some(({ answered }) => answered),
-        refusedStreamOptions: history.attempts.some(
-          (one) =>
-            one.outcome === 'stream_options_refused' &&
-            one.provider === route.provider &&
-            one.model === route.model,
-        ),
-        limit: timeLimit({
-          startedAt: history.startedAt,
-          timeoutMs,
-          deadlineAt,
-          now: deps.now(),
-        }),
-        sink,
-        signal,
-        onSlow,
-        onError: deps.onError,
-      }),
-  });
-  onRace(race);
-
-  try {
-    for (let fault: Fault | undefined; !signal.aborted;) {
-      const { open, shut } = look();
-      const step = pauseForClosed(shut, fault) ?? decide(open, fault);
-      if (step.kind === 'fail' && shut.length > 0) {
-        const later = decide([...open, ...shut], fault);
-        // Rather late than never, where one that cannot be asked now may still do it.
-        if (later.kind === 'attempt') {
-          const helps = (route: Route) => decide([...open, route], fault).kind === 'attempt';
-          const useful = shut.filter(helps);
-          const waited = await targets.wait(useful.length > 0 ? useful : shut, need());
-          if (waited.kind === 'retry') continue;
-          if (waited.kind === 'not_yet') return waited;
-          if (waited.kind === 'fault')
-            journal.fail(failStep({ history, reason }, withRetryTime(waited.fault)));
-          break;
-        }
-        // Why those failed that were asked, and not that nobody is left.
-        if (later.kind === 'fail') return end(later);
-        break;
-      }
-      if (step.kind === 'fail') return end(step);
-      if (step.kind === 'complete') journal.complete();
-      if (step.kind !== 'attempt') break;
-      if (step.delayMs > 0) await sleep(step.delayMs, undefined, { signal }).catch(() => {});
-      if (signal.aborted) break;
-      const entered = targets.acquire(step.route);
-      const permit = entered instanceof Promise ? await entered : entered;
-      if (!permit) continue;
-      if (signal.aborted) {
-        permit.cancel();
-        break;
-      }
-      const outcome = await race.run(step, permit);
-      if (outcome.kind !== 'fault') break;
-      fault = outcome.fault;
-      reason = reasonAfter(reason, fault);
-    }
-  } finally {
-    targets.close();
+  private openJournal(): Journal {
+    const { activation, deps, body, history, loggedChars, writer, run } = this.options;
+    const { maxHeldChars, maxLogChars, metrics, now } = deps;
+    return createJournal({
+      run,
+      body,
+      history,
+      writer,
+      tools: this.traits.tools,
+      holdToolCalls: this.policy.holdToolCalls,
+      maxHeldChars,
+      loggedChars,
+      maxLogChars,
+      metrics,
+      onDelivered: activation.shown,
+      now,
+    });
   }
-  return journal.conclusion;
+
+  private openRace(): Race {
+    const { deps, signal } = this.options;
+    return createRace({
+      journal: this.journal,
+      logged: () => this.logged(),
+      hedge: () => this.hedge(),
+      returnHedge: deps.returnHedge,
+      fallback: (fault) => this.fallback(fault),
+      signal,
+      onError: deps.onError,
+      handsOver: () => signal.reason === 'shutdown',
+      waits: this.policy.onSlowFirstToken !== 'failover',
+      acquire: ({ route }) => this.targets.acquire(route),
+      call: (...call) => this.call(...call),
+    });
+  }
+
+  private call(...[step, permit, sink, onSlow]: Parameters<RaceOptions['call']>): Attempt {
+    const { activation, deps, body, history, signal } = this.options;
+    const { route, mode } = step;
+    const { delivered, attempts, startedAt } = history;
+    const { deadlineAt } = activation.data;
+    const { timeoutMs } = this.policy;
+    return deps.call({
+      activation,
+      target: route,
+      permit,
+      body:
+        mode === 'start' || mode === 'restart'
+          ? body
+          : continuationBody(body, mode, plainText(delivered) ?? ''),
+      mode,
+      identity: delivered.identity,
+      wasAccepted: attempts.some(({ answered }) => answered),
+      refusedStreamOptions: attempts.some(
+        (one) =>
+          one.outcome === 'stream_options_refused' &&
+          one.provider === route.provider &&
+          one.model === route.model,
+      ),
+      limit: timeLimit({ startedAt, timeoutMs, deadlineAt, now: deps.now() }),
+      sink,
+      signal,
+      onSlow,
+      onError: deps.onError,
+    });
+  }
 }
+
+/** Readers take back what they were sent only if nothing else is left, and not while another attempt may still win. */
+const mayRunBeside = (step: NextStep): step is AttemptStep =>
+  step.kind === 'attempt' && step.mode !== 'restart';
+
+/** Why a request ends that waited: as its last attempt did, and with the time when it is worth coming back. */
+const withRetryTime = (reason: Fault | undefined, waited: Fault): Fault =>
+  reason === undefined || waited.retryAfterMs === undefined
+    ? (reason ?? waited)
+    : { ...reason, retryAfterMs: waited.retryAfterMs };
 
 const slow: Fault = {
   code: 'upstream_first_token_timeout',

@@ -66,7 +66,7 @@ function attempt(origin: string, { call, ...more }: More = {}) {
     onError: (error) => errors.push(error),
     ...more,
   });
-  return { ...one, seen, errors, dispatcher };
+  return Object.assign(one, { seen, errors, dispatcher });
 }
 
 const event = (delta: object, finish: string | null = null) =>

@@ -1,6 +1,8 @@
 import type { Result } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
 import { redactBody, redactSink } from './answer-redaction.ts';
+import { afterSilence, allowedSilenceMs, faultOfAttempt } from './attempt-rules.ts';
+import type { AttemptTimeouts } from './attempt-rules.ts';
 import { ourFault } from './failed-attempt.ts';
 import type { TimeLimit } from '../continuation/time-limit.ts';
 import { createSniffer } from '@millrace/formats/event-stream/answer-kind';
@@ -18,12 +20,7 @@ import { createBodyReader, isSuccess, noAnswer, untranslatable } from './respons
 import type { Head, BodyReader } from './response-classifier.ts';
 import { redactFault } from './key-redaction.ts';
 
-export type AttemptTimeouts = {
-  /** To the first visible chunk; streaming only. */
-  firstTokenTimeoutMs: number;
-  /** Between visible chunks; streaming only. */
-  idleTimeoutMs: number;
-};
+export type { AttemptTimeouts } from './attempt-rules.ts';
 
 export type AttemptOptions = {
   dispatcher: Upstream;
@@ -86,234 +83,257 @@ export type Attempt = {
 
 /** Milliseconds from the first token on in which every chunk is read as it comes. */
 const promptMs = 250;
-/** Milliseconds for usage and `[DONE]` after the last finish_reason; then the answer counts as whole. */
-const finishGraceMs = 1000;
 
 /** Makes one upstream call and judges it. Never throws and never rejects. */
-export function startAttempt(options: AttemptOptions): Attempt {
-  const { format, call, timeouts, limit, maxResponseBytes, signal, onError } = options;
-  const sink = redactSink(options.sink, call.apiKey);
-  const startedAt = Date.now();
-  let firstTokenAt: number | undefined;
-  let paused = false;
-  let gathers = false;
-  let settled = false;
-  let upstream: UpstreamCall | undefined;
-  /** Of a response of which it is not known yet how it is to be read. */
-  let sniffed: { head: Head; sniffer: AnswerSniffer } | undefined;
-  /** What the response is read by: one of them, from its first bytes on. */
-  let reader: StreamReader | undefined;
-  let bodyReader: BodyReader | undefined;
-  let settle: (outcome: AttemptOutcome) => void = () => {};
-  const outcome = new Promise<AttemptOutcome>((resolve) => (settle = resolve));
+export const startAttempt = (options: AttemptOptions): Attempt => new UpstreamAttempt(options);
 
-  function finish(result: AttemptOutcome): void {
-    if (settled) return;
-    settled = true;
-    clearTimeout(limitTimer);
-    clearTimeout(progressTimer);
-    signal.removeEventListener('abort', onAbort);
-    gather(false);
-    if (result.kind === 'completed') upstream?.release();
-    else upstream?.abort();
-    settle(redacted(result));
+/** How the response is read: not before its first bytes are known, then as a stream or as a whole. */
+type Reading =
+  | { kind: 'no_head' }
+  | { kind: 'sniffing'; head: Head; sniffer: AnswerSniffer }
+  | { kind: 'stream'; reader: StreamReader }
+  | { kind: 'whole'; reader: BodyReader };
+
+class UpstreamAttempt implements Attempt {
+  readonly outcome: Promise<AttemptOutcome>;
+  firstTokenAt: number | undefined;
+  private readonly options: AttemptOptions;
+  private readonly startedAt = Date.now();
+  private readonly watched: AnswerSink;
+  private readonly onAbort: () => void;
+  private readonly limitTimer: NodeJS.Timeout;
+  private progressTimer: NodeJS.Timeout | undefined;
+  private settle: (outcome: AttemptOutcome) => void = () => {};
+  private settled = false;
+  private paused = false;
+  private gathers = false;
+  private upstream: UpstreamCall | undefined;
+  private reading: Reading = { kind: 'no_head' };
+
+  constructor(options: AttemptOptions) {
+    this.options = options;
+    const { call, timeouts, limit, signal } = options;
+    this.outcome = new Promise((resolve) => (this.settle = resolve));
+    this.watched = this.watch(redactSink(options.sink, call.apiKey));
+    this.onAbort = () => this.finish({ kind: 'aborted' });
+    const leftMs = Math.max(0, limit.at - Date.now());
+    this.limitTimer = setTimeout(() => this.fail(limit.fault), leftMs);
+    if (call.stream) this.progressTimer = this.silenceTimer(timeouts.firstTokenTimeoutMs);
+    signal.addEventListener('abort', this.onAbort, { once: true });
+    if (signal.aborted) this.onAbort();
+    else this.guard(() => this.start());
   }
-  /** As others may hear it: nothing in it is the operator's. */
-  function redacted(outcome: AttemptOutcome): AttemptOutcome {
+
+  get heldBytes(): number {
+    return this.reading.kind === 'whole' ? this.reading.reader.size : 0;
+  }
+
+  stop(reason: Fault | 'superseded'): void {
+    this.finish(reason === 'superseded' ? { kind: reason } : { kind: 'fault', fault: reason });
+  }
+
+  pause(): void {
+    this.paused = true;
+    clearTimeout(this.progressTimer);
+    this.upstream?.pause();
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.rearm(this.allowedSilenceMs());
+    this.upstream?.resume();
+  }
+
+  /** Nothing above a timer or a socket catches what is thrown there. */
+  private guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.options.onError(error);
+      this.fail(ourFault);
+    }
+  }
+
+  private start(): void {
+    const request = this.translate();
+    if ('code' in request) {
+      this.fail(request);
+      return;
+    }
+    this.upstream = callUpstream(this.options.dispatcher, request, {
+      onHead: (status, headers) => this.guard(() => this.onHead({ status, headers })),
+      onData: (bytes) => this.guard(() => this.onData(bytes)),
+      onEnd: () => this.guard(() => this.onEnd()),
+      onFault: (fault) => this.guard(() => this.onFault(fault)),
+    });
+    // It may have been over before it was known here.
+    if (this.settled) this.upstream.abort();
+  }
+
+  private translate() {
+    try {
+      return this.options.format.request(this.options.call);
+    } catch (error) {
+      this.options.onError(error);
+      return untranslatable;
+    }
+  }
+
+  private finish(result: AttemptOutcome): void {
+    if (this.settled) return;
+    this.settled = true;
+    clearTimeout(this.limitTimer);
+    clearTimeout(this.progressTimer);
+    this.options.signal.removeEventListener('abort', this.onAbort);
+    this.gather(false);
+    if (result.kind === 'completed') this.upstream?.release();
+    else this.upstream?.abort();
+    this.settle(this.redacted(result));
+  }
+
+  private fail(fault: Fault): void {
+    this.finish({ kind: 'fault', fault });
+  }
+
+  /** As others may see it: nothing in it is the operator's. */
+  private redacted(outcome: AttemptOutcome): AttemptOutcome {
+    const { call, wasAccepted } = this.options;
     if (outcome.kind === 'fault') {
-      return { ...outcome, fault: redactFault(reclassified(outcome.fault), call.apiKey) };
+      const hasBegun = this.firstTokenAt !== undefined;
+      const fault = faultOfAttempt(outcome.fault, { hasBegun, wasAccepted });
+      return { ...outcome, fault: redactFault(fault, call.apiKey) };
     }
     if (outcome.kind !== 'completed' || !outcome.result) return outcome;
     const body = redactBody(outcome.result.body, call.apiKey);
     return { ...outcome, result: { ...outcome.result, body } };
   }
-  function reclassified(fault: Fault): Fault {
-    if (fault.code !== 'upstream_rejected') return fault;
-    // It began to answer, so what it says now is no word on the request.
-    if (firstTokenAt !== undefined) return { ...fault, code: 'upstream_server_error' };
-    return options.wasAccepted ? { ...fault, code: 'target_unsuited' } : fault;
-  }
-  const fail = (fault: Fault) => finish({ kind: 'fault', fault });
-  const onAbort = () => finish({ kind: 'aborted' });
 
-  const crash = (error: unknown) => {
-    onError(error);
-    fail(ourFault);
-  };
-  /** What is called from a timer or a socket has nobody above it to catch what it throws. */
-  const guarded =
-    <Args extends unknown[]>(act: (...args: Args) => void) =>
-    (...args: Args): void => {
-      try {
-        act(...args);
-      } catch (error) {
-        crash(error);
-      }
-    };
-
-  const limitTimer = setTimeout(() => fail(limit.fault), Math.max(0, limit.at - Date.now()));
-  let progressTimer = call.stream
-    ? setTimeout(guarded(onNoProgress), timeouts.firstTokenTimeoutMs)
-    : undefined;
-
-  function onNoProgress(): void {
-    // What the provider sent meanwhile waits in the socket, which is read after the timers.
-    if (options.wasLate?.()) rearm(patienceMs());
-    else if (reader?.finished) finish(reader.end());
-    else if (firstTokenAt === undefined && options.onSlow) options.onSlow();
-    else if (firstTokenAt === undefined) {
-      fail({
-        code: 'upstream_first_token_timeout',
-        message: 'The provider sent no first token in time.',
-      });
-    } else {
-      fail({
-        code: 'upstream_idle_timeout',
-        message: 'The provider fell silent in the middle of its answer.',
-      });
-    }
+  private get isFinished(): boolean {
+    return this.reading.kind === 'stream' && this.reading.reader.finished;
   }
 
-  function rearm(ms: number): void {
-    clearTimeout(progressTimer);
-    if (!settled && !paused && call.stream) progressTimer = setTimeout(guarded(onNoProgress), ms);
-  }
-
-  /** Of silence that is allowed now. */
-  function patienceMs(): number {
-    const { firstTokenTimeoutMs, idleTimeoutMs } = timeouts;
-    if (reader?.finished) return Math.min(finishGraceMs, idleTimeoutMs);
-    return firstTokenAt === undefined ? firstTokenTimeoutMs : idleTimeoutMs;
-  }
-
-  function onVisible(): void {
-    if (firstTokenAt === undefined) {
-      firstTokenAt = Date.now();
-      options.watch?.firstToken(firstTokenAt - startedAt);
-      rearm(patienceMs());
-    } else {
-      if (!paused) progressTimer?.refresh();
-      if (!gathers && Date.now() - firstTokenAt >= promptMs) gather(true);
-    }
-  }
-
-  function gather(on: boolean): void {
-    if (on === gathers) return;
-    gathers = on;
-    upstream?.gather(on);
-  }
-
-  const watched: AnswerSink = {
-    plain(text, content) {
-      onVisible();
-      sink.plain(text, content);
-    },
-    chunk(text, chunk, visible) {
-      if (visible) onVisible();
-      sink.chunk(text, chunk, visible);
-    },
-    usage: (text) => sink.usage(text),
-  };
-
-  function onHead(head: Head): void {
-    options.watch?.head(head.status, head.headers);
-    if (call.stream && isSuccess(head)) sniffed = { head, sniffer: createSniffer(head.headers) };
-    else readAs('whole', head);
-  }
-
-  function readAs(kind: AnswerKind, head: Head): void {
-    sniffed = undefined;
-    if (kind === 'stream') reader = format.readStream(call, watched);
-    else bodyReader = createBodyReader({ format, call, head, maxResponseBytes, sink: watched });
-  }
-
-  function onData(bytes: Buffer): void {
-    if (!sniffed) {
-      read(bytes);
-      return;
-    }
-    const known = sniffed.sniffer.push(bytes);
-    if (!known) return;
-    readAs(known.kind, sniffed.head);
-    read(known.bytes);
-  }
-
-  function onEnd(): void {
-    if (sniffed) {
-      const { kind, bytes } = sniffed.sniffer.end();
-      readAs(kind, sniffed.head);
-      read(bytes);
-    }
-    finish(reader?.end() ?? bodyReader?.end() ?? noAnswer);
-  }
-
-  function read(bytes: Buffer): void {
-    if (!reader) {
-      const result = bodyReader?.push(bytes);
-      if (result) finish(result);
-      return;
-    }
-    const wasFinished = reader.finished;
-    const result = reader.push(bytes);
-    if (result) finish(result);
-    else if (reader.finished && !wasFinished) {
-      // What is left is the end, which does not wait.
-      gather(false);
-      rearm(patienceMs());
-    }
-  }
-
-  signal.addEventListener('abort', onAbort, { once: true });
-  function start(): void {
-    const request = translate();
-    if ('code' in request) {
-      fail(request);
-      return;
-    }
-    upstream = callUpstream(options.dispatcher, request, {
-      onHead: guarded((status, headers) => onHead({ status, headers })),
-      onData: guarded(onData),
-      onEnd: guarded(onEnd),
-      onFault: guarded((fault) => {
-        if (reader?.finished) finish(reader.end());
-        else fail(fault);
-      }),
+  private allowedSilenceMs(): number {
+    const { firstTokenAt, isFinished } = this;
+    return allowedSilenceMs(this.options.timeouts, {
+      hasBegun: firstTokenAt !== undefined,
+      isFinished,
     });
-    // It may have been over before it was known here.
-    if (settled) upstream.abort();
   }
 
-  function translate() {
-    try {
-      return format.request(call);
-    } catch (error) {
-      onError(error);
-      return untranslatable;
+  private silenceTimer(ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.guard(() => this.onSilence()), ms);
+  }
+
+  private rearm(ms: number): void {
+    clearTimeout(this.progressTimer);
+    if (!this.settled && !this.paused && this.options.call.stream) {
+      this.progressTimer = this.silenceTimer(ms);
     }
   }
 
-  if (signal.aborted) onAbort();
-  else guarded(start)();
+  private onSilence(): void {
+    const { wasLate, onSlow } = this.options;
+    const next = afterSilence({
+      wasLate: wasLate?.() === true,
+      isFinished: this.isFinished,
+      hasBegun: this.firstTokenAt !== undefined,
+      mayWait: onSlow !== undefined,
+    });
+    if (next === 'wait') this.rearm(this.allowedSilenceMs());
+    else if (next === 'end') this.onEnd();
+    else if (next === 'slow') onSlow?.();
+    else this.fail(next);
+  }
 
-  return {
-    outcome,
-    get firstTokenAt() {
-      return firstTokenAt;
-    },
-    get heldBytes() {
-      return bodyReader?.size ?? 0;
-    },
-    stop: (reason) =>
-      finish(reason === 'superseded' ? { kind: reason } : { kind: 'fault', fault: reason }),
-    pause() {
-      paused = true;
-      clearTimeout(progressTimer);
-      upstream?.pause();
-    },
-    resume() {
-      paused = false;
-      rearm(patienceMs());
-      upstream?.resume();
-    },
-  };
+  /** The sink, with a note of what is visible in front of it. */
+  private watch(sink: AnswerSink): AnswerSink {
+    return {
+      plain: (text, content) => {
+        this.onVisible();
+        sink.plain(text, content);
+      },
+      chunk: (text, chunk, visible) => {
+        if (visible) this.onVisible();
+        sink.chunk(text, chunk, visible);
+      },
+      usage: (text) => sink.usage(text),
+    };
+  }
+
+  private onVisible(): void {
+    if (this.firstTokenAt === undefined) {
+      this.firstTokenAt = Date.now();
+      this.options.watch?.firstToken(this.firstTokenAt - this.startedAt);
+      this.rearm(this.allowedSilenceMs());
+      return;
+    }
+    if (!this.paused) this.progressTimer?.refresh();
+    if (!this.gathers && Date.now() - this.firstTokenAt >= promptMs) this.gather(true);
+  }
+
+  private gather(on: boolean): void {
+    if (on === this.gathers) return;
+    this.gathers = on;
+    this.upstream?.gather(on);
+  }
+
+  private onHead(head: Head): void {
+    this.options.watch?.head(head.status, head.headers);
+    if (this.options.call.stream && isSuccess(head)) {
+      this.reading = { kind: 'sniffing', head, sniffer: createSniffer(head.headers) };
+    } else this.readAs('whole', head);
+  }
+
+  private readAs(kind: AnswerKind, head: Head): void {
+    const { format, call, maxResponseBytes } = this.options;
+    const sink = this.watched;
+    this.reading =
+      kind === 'stream'
+        ? { kind, reader: format.readStream(call, sink) }
+        : { kind, reader: createBodyReader({ format, call, head, maxResponseBytes, sink }) };
+  }
+
+  private onData(bytes: Buffer): void {
+    if (this.reading.kind !== 'sniffing') {
+      this.read(bytes);
+      return;
+    }
+    const known = this.reading.sniffer.push(bytes);
+    if (!known) return;
+    this.readAs(known.kind, this.reading.head);
+    this.read(known.bytes);
+  }
+
+  private read(bytes: Buffer): void {
+    const { reading } = this;
+    if (reading.kind === 'whole') {
+      const result = reading.reader.push(bytes);
+      if (result) this.finish(result);
+    } else if (reading.kind === 'stream') {
+      const wasFinished = reading.reader.finished;
+      const result = reading.reader.push(bytes);
+      if (result) this.finish(result);
+      else if (reading.reader.finished && !wasFinished) {
+        // What is left is the end, which does not wait.
+        this.gather(false);
+        this.rearm(this.allowedSilenceMs());
+      }
+    }
+  }
+
+  private onEnd(): void {
+    if (this.reading.kind === 'sniffing') {
+      const { kind, bytes } = this.reading.sniffer.end();
+      this.readAs(kind, this.reading.head);
+      this.read(bytes);
+    }
+    const { reading } = this;
+    const isRead = reading.kind === 'stream' || reading.kind === 'whole';
+    this.finish(isRead ? reading.reader.end() : noAnswer);
+  }
+
+  private onFault(fault: Fault): void {
+    if (this.isFinished) this.onEnd();
+    else this.fail(fault);
+  }
 }

@@ -9,7 +9,7 @@ import type {
 } from '@millrace/shared/domain/entry';
 import { setMembers } from '@millrace/shared/domain/json-text';
 import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
-import type { LogWriter } from './appender.ts';
+import type { LogWriter } from './append-writer.ts';
 import type { AttemptOutcome } from './attempt.ts';
 import { continuationBody, promptTokens } from '../continuation/continue-body.ts';
 import {

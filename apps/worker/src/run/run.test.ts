@@ -15,7 +15,7 @@ import { unlimited } from '../quota/settlement.fixture.ts';
 import { fault } from '../continuation/history.fixture.ts';
 import { uncounted } from '../observe/metrics.fixture.ts';
 import { run } from './run.ts';
-import type { CallOptions, RunDeps, StopReason } from './run.ts';
+import type { CallOptions, RunDeps, StopReason } from './port.ts';
 import { openTargets } from '../upstream/target-access.fixture.ts';
 
 const target = { provider: 'p', model: 'm' };

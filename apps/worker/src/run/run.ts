@@ -1,111 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { compareEntryIds, encodeEntry } from '@millrace/shared/domain/entry';
-import type { AttemptMode, TerminalKind } from '@millrace/shared/domain/entry';
-import type { Continuation, Target } from '@millrace/shared/domain/request';
-import type { SealOutcome, StreamLog } from '@millrace/shared/store/stream-log/port';
+import type { TerminalKind } from '@millrace/shared/domain/entry';
+import type { Claim } from '@millrace/shared/domain/seal';
+import type { SealOutcome } from '@millrace/shared/store/stream-log/port';
 import type { Activation, ActivationOutcome } from '@millrace/shared/store/queue/port';
 import { retryRefused } from '@millrace/shared/store/retry-refused';
-import type { QuotaSettlement } from '../quota/settlement.ts';
-import type { Appender } from './appender.ts';
-import type { Attempt } from './attempt.ts';
+import type { LogWriter } from './append-writer.ts';
 import { runAttempts } from './attempt-loop.ts';
 import type { Race } from './race.ts';
 import { emptyHistory } from '../continuation/history.ts';
 import type { History } from '../continuation/history.ts';
 import { createHistoryReader } from '../continuation/history-reader.ts';
-import type { Route } from '../continuation/plan.ts';
 import { keptChars } from '../continuation/delivered.ts';
-import type { Identity } from '../continuation/delivered.ts';
-import type { TargetAccess, TargetAccessRequest, Permit } from '../upstream/target-access.ts';
-import type { TimeLimit } from '../continuation/time-limit.ts';
-import type { RunMetrics } from '../observe/metrics.ts';
-import type { AnswerSink } from '@millrace/formats/port';
 import { billableTokens } from './billable-tokens.ts';
-
-/** Why a run was told to stop. */
-export type StopReason =
-  /** The request got its terminal entry from outside. */
-  | 'finished'
-  /** Another run has the log. */
-  | 'fenced'
-  /** The log came to the end of its life. */
-  | 'gone'
-  /** Redis lost lines of the log, as in a failover: another run goes on from what is left. */
-  | 'lost'
-  /** What Redis has of the request is damaged: no run can go on with it. */
-  | 'damaged'
-  /** BullMQ's lock could not be renewed. */
-  | 'lock_lost'
-  /** The worker shuts down: somebody else shall go on. */
-  | 'shutdown';
-
-export type RunDeps = {
-  log: Pick<StreamLog, 'seal' | 'read' | 'amend'>;
-  appender: Appender;
-  worker: string;
-  metrics: RunMetrics;
-  settlement: QuotaSettlement;
-  /** Characters of chunks that an attempt may keep back, and of text that a run keeps to continue from. */
-  maxHeldChars: number;
-  /** Characters of the lines that the log of a stream may have. */
-  maxLogChars: number;
-  /** What the config says of the model; undefined when it does not know it. */
-  policy(model: string): Policy | undefined;
-  /** The targets of the job as this worker can reach them. */
-  routes(targets: readonly Target[], model: string): Route[];
-  /** The request's way to its targets. */
-  openTargets(request: TargetAccessRequest): TargetAccess;
-  /** Starts the upstream call of an attempt. */
-  call(options: CallOptions): Attempt;
-  /** Whether one more attempt may start beside a slow one, now. */
-  mayHedge(): boolean;
-  /** The one that might did not start. */
-  returnHedge(): void;
-  /** Makes the run reachable for a stop and for its sizes, until the returned function is called. */
-  register(
-    activation: Activation,
-    stop: (reason: StopReason) => void,
-    held: () => Held,
-  ): () => void;
-  /** How often this process stood still, as `LateLoop` has it. */
-  timesLate(): number;
-  /** Hears of bugs, which end one request only, and why a run gave up. */
-  onError(error: unknown): void;
-  now(): number;
-  /** Between 0 and 1. */
-  random(): number;
-};
-
-/** Bytes of an answer that a run has: what its attempts hold back, and what it remembers of the text shown. */
-export type Held = { attempts: number; delivered: number };
-
-export type Policy = {
-  continuation: Continuation;
-  onSlowFirstToken: 'hedge' | 'failover' | 'wait';
-  holdToolCalls: boolean;
-  /** Of the whole request, from its first attempt on. */
-  timeoutMs: number;
-};
-
-export type CallOptions = {
-  activation: Activation;
-  target: Target;
-  permit: Permit;
-  /** In the inner form, as this attempt asks. */
-  body: string;
-  mode: AttemptMode;
-  identity: Identity | undefined;
-  /** Some target began to answer the request: one that refuses it now is no judge of it. */
-  wasAccepted: boolean;
-  /** The target refused this request for `stream_options`: it is asked again without. */
-  refusedStreamOptions: boolean;
-  /** The end of the request's time. */
-  limit: TimeLimit;
-  sink: AnswerSink;
-  signal: AbortSignal;
-  onSlow: (() => void) | undefined;
-  onError(error: unknown): void;
-};
+import type { Held, RunDeps, StopReason } from './port.ts';
 
 /**
  * How long Redis may refuse for now (it loads, it is a replica until the failover is done) before the
@@ -131,7 +39,7 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
   deps.metrics.runStarted();
   deps.settlement.begin(activation);
   try {
-    outcome = await runActivation(activation, deps);
+    outcome = await new ActiveRun(activation, deps).outcome();
     return outcome;
   } finally {
     deps.settlement.forget(activation);
@@ -139,73 +47,96 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
   }
 }
 
-async function runActivation(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
-  const { log, worker } = deps;
-  const { id } = activation;
-  const claim = activation.sealed?.claim ?? {
-    activation: activation.number,
-    nonce: randomUUID(),
-    worker,
-  };
-  const { nonce } = claim;
-  const controller = new AbortController();
-  const { signal } = controller;
-  let stopped: StopReason | undefined;
-  let race: Race | undefined;
-  let history: History | undefined;
-  const stop = (reason: StopReason) => {
-    // A shutdown says nothing of the log: what becomes known of it counts for more.
-    if (stopped === undefined || stopped === 'shutdown') stopped = reason;
-    controller.abort(reason);
-  };
-  const onLockLost = () => stop('lock_lost');
-  activation.lockLost.addEventListener('abort', onLockLost, { once: true });
-  const unregister = deps.register(activation, stop, () => ({
-    attempts: race?.heldBytes ?? 0,
-    delivered: history ? keptChars(history.delivered) : 0,
-  }));
-  const retryLimits = { withinMs: refusedMs, signal };
+/** What a run has when the log is its own. */
+type TakenOver = { sealed: Sealed; sealedAt: number; history: History; loggedChars: number };
 
-  try {
-    const timesLate = deps.timesLate();
+/** One run: what may stop it, and what it holds meanwhile. */
+class ActiveRun {
+  private readonly activation: Activation;
+  private readonly deps: RunDeps;
+  private readonly claim: Claim;
+  private readonly controller = new AbortController();
+  private readonly timesLate: number;
+  private stopped: StopReason | undefined;
+  private race: Race | undefined;
+  private history: History | undefined;
+
+  constructor(activation: Activation, deps: RunDeps) {
+    this.activation = activation;
+    this.deps = deps;
+    this.claim = activation.sealed?.claim ?? {
+      activation: activation.number,
+      nonce: randomUUID(),
+      worker: deps.worker,
+    };
+    this.timesLate = deps.timesLate();
+  }
+
+  async outcome(): Promise<ActivationOutcome> {
+    const { activation, deps } = this;
+    const onLockLost = () => this.stop('lock_lost');
+    activation.lockLost.addEventListener('abort', onLockLost, { once: true });
+    const unregister = deps.register(
+      activation,
+      (reason) => this.stop(reason),
+      () => this.held(),
+    );
+    try {
+      const taken = await this.takeOver();
+      return 'kind' in taken ? taken : await this.serve(taken);
+    } finally {
+      unregister();
+      activation.lockLost.removeEventListener('abort', onLockLost);
+    }
+  }
+
+  private stop(reason: StopReason): void {
+    // A shutdown says nothing of the log: what becomes known of it counts for more.
+    if (this.stopped === undefined || this.stopped === 'shutdown') this.stopped = reason;
+    this.controller.abort(reason);
+  }
+
+  private held(): Held {
+    return {
+      attempts: this.race?.heldBytes ?? 0,
+      delivered: this.history ? keptChars(this.history.delivered) : 0,
+    };
+  }
+
+  /** Seals the log and reads it. An outcome where this run has nothing to do. */
+  private async takeOver(): Promise<TakenOver | ActivationOutcome> {
+    const { activation, deps, claim } = this;
+    const retryLimits = { withinMs: refusedMs, signal: this.controller.signal };
     let sealedAt = activation.sealed?.at ?? -Infinity;
     let sealed = activation.sealed?.outcome;
     // An old seal is asked for again: its log may have been taken over since.
     if (!sealed || deps.now() - sealedAt >= freshSealMs) {
       // The same nonce again is the same claim.
-      const taken = await retryRefused(() => log.seal(id, claim), retryLimits);
-      if (taken.kind === 'refused') return giveUp(taken.error);
+      const taken = await retryRefused(() => deps.log.seal(activation.id, claim), retryLimits);
+      if (taken.kind === 'refused') return this.giveUp(taken.error);
       sealed = taken.value;
       sealedAt = deps.now();
     }
     if (sealed.kind === 'fenced') return { kind: 'dropped' };
     if (sealed.kind !== 'sealed') {
-      // Settled by who ended it, or by nobody: its estimate stays.
+      // The component that ended it has settled it, or none has: then the estimate stays.
       deps.settlement.settle(activation, undefined);
       if (sealed.kind === 'ended') return endedBefore(sealed.by);
       return { kind: 'failed', reason: 'the request expired' };
     }
+    const known = sealed;
+    const loaded = await retryRefused(() => readHistory(deps, activation.id, known), retryLimits);
+    if (loaded.kind === 'refused') return this.giveUp(loaded.error);
+    return { sealed, sealedAt, ...loaded.value };
+  }
 
-    const loaded = await retryRefused(() => readHistory(deps, id, sealed), retryLimits);
-    if (loaded.kind === 'refused') return giveUp(loaded.error);
-    const { loggedChars } = loaded.value;
-    history = loaded.value.history;
-
-    const writer = deps.appender.open({
-      id,
-      run: sealed.run,
-      nonce,
-      prev: sealed.last,
-      entries: sealed.entries,
-      jobToken: activation.token,
-      onRefused(outcome) {
-        if (outcome === 'lost') deps.onError(new Error(`Redis lost lines of ${id}: handed back`));
-        if (outcome === 'damaged') deps.onError(new Error(`${id} is damaged in Redis: given up`));
-        stop(outcome === 'ended' ? 'finished' : outcome);
-      },
-      onPressure: (high) => (high ? race?.pause() : race?.resume()),
-    });
-    const attempts = runAttempts({
+  /** Makes the attempts, and settles what they cost. */
+  private async serve(taken: TakenOver): Promise<ActivationOutcome> {
+    const { activation, deps } = this;
+    const { sealed, sealedAt, history, loggedChars } = taken;
+    this.history = history;
+    const writer = this.openLog(sealed);
+    const conclusion = await runAttempts({
       activation,
       deps,
       body: sealed.body,
@@ -213,12 +144,12 @@ async function runActivation(activation: Activation, deps: RunDeps): Promise<Act
       loggedChars,
       writer,
       run: sealed.run,
-      isSealFresh: () => deps.timesLate() === timesLate && deps.now() - sealedAt < freshSealMs,
-      signal,
-      onRace: (current) => (race = current),
+      isSealFresh: () => deps.timesLate() === this.timesLate && deps.now() - sealedAt < freshSealMs,
+      signal: this.controller.signal,
+      onRace: (current) => (this.race = current),
     });
-    const conclusion = await attempts;
     await writer.flushed();
+    const { stopped } = this;
     const outcome = writer.jobEnded ? endedWithLog(conclusion) : conclude(stopped, conclusion);
     // A component that reads the log may take the end that this run wrote for one from outside.
     const endedOutside = stopped === 'finished' && !writer.jobEnded;
@@ -227,25 +158,42 @@ async function runActivation(activation: Activation, deps: RunDeps): Promise<Act
       const tokens = billableTokens(ending, history, sealed.body);
       deps.settlement.settle(activation, tokens);
     }
-    if (endedOutside) await amend(history);
+    if (endedOutside) await this.amend(history);
     return outcome;
-  } finally {
-    unregister();
-    activation.lockLost.removeEventListener('abort', onLockLost);
   }
 
-  /** The log has its end already: what the attempts cost that were called off with it stands beside it. */
-  async function amend({ stopped: attempts }: History): Promise<void> {
+  private openLog({ run, last, entries }: Sealed): LogWriter {
+    const { activation, deps, claim } = this;
+    const { id } = activation;
+    return deps.appender.open({
+      id,
+      run,
+      nonce: claim.nonce,
+      prev: last,
+      entries,
+      jobToken: activation.token,
+      onRefused: (outcome) => {
+        if (outcome === 'lost') deps.onError(new Error(`Redis lost lines of ${id}: handed back`));
+        if (outcome === 'damaged') deps.onError(new Error(`${id} is damaged in Redis: given up`));
+        this.stop(outcome === 'ended' ? 'finished' : outcome);
+      },
+      onPressure: (high) => (high ? this.race?.pause() : this.race?.resume()),
+    });
+  }
+
+  /** The log has its end already: what the attempts cost that were aborted with it is written beside it. */
+  private async amend({ stopped: attempts }: History): Promise<void> {
+    const { activation, deps, claim } = this;
     if (attempts.length === 0) return;
     const lines = attempts.map((data) =>
       encodeEntry({ kind: 'attempt_end', data: { ...data, outcome: 'cancelled' } }),
     );
-    await log.amend(id, nonce, lines).catch(deps.onError);
+    await deps.log.amend(activation.id, claim.nonce, lines).catch(deps.onError);
   }
 
-  function giveUp(error: unknown): ActivationOutcome {
-    deps.onError(error);
-    return conclude(stopped, undefined);
+  private giveUp(error: unknown): ActivationOutcome {
+    this.deps.onError(error);
+    return conclude(this.stopped, undefined);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Activation } from '@millrace/shared/store/queue/port';
 import { expect, test } from 'vitest';
-import type { StopReason } from './run.ts';
+import type { StopReason } from './port.ts';
 import { createRuns } from './runs.ts';
 
 const activation = (id: string) => ({ id, data: { attached: true } }) as Activation;

@@ -1,5 +1,5 @@
 import type { Activation } from '@millrace/shared/store/queue/port';
-import type { Held, StopReason } from './run.ts';
+import type { Held, StopReason } from './port.ts';
 
 type Stop = (reason: StopReason) => void;
 

@@ -4,7 +4,7 @@ import type { AttemptOutcome } from '../run/attempt.ts';
 import type { Route } from '../continuation/plan.ts';
 import type { Health } from './health/port.ts';
 import type { KeyLease } from './selection/key-ring.ts';
-import type { WaitOutcome, WaitRequest } from './selection/waiter.ts';
+import type { TargetWaiter, WaitOutcome, WaitRequest } from './selection/waiter.ts';
 import type { RampSample } from './selection/port.ts';
 import type { Selection } from './selection/selection.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
@@ -30,8 +30,8 @@ export type CallWatch = {
 /** One request's way to its targets. */
 export type TargetAccess = {
   /**
-   * The targets that may be asked now, in this request's order, and the others. `urgent`: a reader has
-   * a part of the answer, and does not stand in line behind those who have nothing yet.
+   * The targets that may be asked now, in this request's order, and the others. `urgent`: a reader has a part of the
+   * answer, so the request does not wait behind those that have nothing yet.
    */
   candidates(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
   /** Milliseconds since the epoch from which on it may be asked, as far as is known; 0: now. */
@@ -47,11 +47,11 @@ export type TargetAccess = {
    * other of its requests is taken for a moment.
    */
   requeue(): boolean;
-  /** The request asks nobody any more. */
+  /** The request asks no target any more. */
   close(): void;
 };
 
-/** How a request stands in line: `urgent` as above, the others as in `WaitRequest`. */
+/** How a request waits: `urgent` as above, the others as in `WaitRequest`. */
 export type WaitNeed = Required<Pick<WaitRequest, 'urgent' | 'isFresh' | 'isDetached'>>;
 
 export type TargetAccessRequest = {
@@ -79,148 +79,178 @@ export type TargetAccessOptions = {
 const barredMs = 50;
 
 /** Joins what is known of targets: which ones a request may ask, with which key, and when. */
-export function createTargetAccess({ selection, health, reserve, now }: TargetAccessOptions) {
-  return function open({
-    model,
-    routes,
-    body,
-    signal,
-    deadlineAt,
-  }: TargetAccessRequest): TargetAccess {
-    const waiter = selection.queue(model, { signal, deadlineAt });
-    /** Targets that took no request of this one, and until when they need not be asked again. */
-    const barred = new Map<Route, number>();
-    /** The key that each of them refused last. */
-    const refused = new Map<Route, KeyLease>();
-    let ordered: readonly Route[] | undefined;
-    let retryAfterMs: number | undefined;
-    /** Drawn by the line for the targets that were waited for: no others are drawn for them. */
-    let samples = new Map<Route, RampSample>();
-    /** A target was asked for a place since the last wait. */
-    let hasAsked = false;
+export const createTargetAccess =
+  (options: TargetAccessOptions) =>
+  (request: TargetAccessRequest): TargetAccess =>
+    new RequestTargets(options, request);
 
-    const isOpen = (route: Route): boolean =>
-      (barred.get(route) ?? 0) <= now() &&
-      selection.check(model, route, samples.get(route)).kind === 'yes';
+type Grant = Extract<TargetGrant, { kind: 'yes' }>;
 
-    async function wait(routes: readonly Route[], need: WaitNeed): Promise<WaitOutcome> {
-      const wants = routes.map((target) => ({ target, notBefore: barred.get(target) ?? 0 }));
-      const waited = await waiter.wait({ wants, ...need, retryAfterMs, hasAsked });
-      hasAsked = false;
-      if (waited.kind === 'retry') {
-        const isAdmitted = (route: Route) => waited.open.includes(route);
-        samples = new Map(
-          routes.map((route) => [route, isAdmitted(route) ? 'admitted' : 'deferred']),
-        );
-      }
-      return waited;
+class RequestTargets implements TargetAccess {
+  private readonly options: TargetAccessOptions;
+  private readonly request: TargetAccessRequest;
+  private readonly waiter: TargetWaiter;
+  /** Targets that took no request of this one, and until when they need not be asked again. */
+  private readonly barred = new Map<Route, number>();
+  /** The key that each of them refused last. */
+  private readonly refused = new Map<Route, KeyLease>();
+  private ordered: readonly Route[] | undefined;
+  private retryAfterMs: number | undefined;
+  /** Drawn by the queue for the targets that were waited for: no others are drawn for them. */
+  private samples = new Map<Route, RampSample>();
+  /** A target was asked for a permit since the last wait. */
+  private hasAsked = false;
+
+  constructor(options: TargetAccessOptions, request: TargetAccessRequest) {
+    this.options = options;
+    this.request = request;
+    const { model, signal, deadlineAt } = request;
+    this.waiter = options.selection.queue(model, { signal, deadlineAt });
+  }
+
+  candidates(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] } {
+    const { model, routes, body } = this.request;
+    if (this.ordered) {
+      const open = this.ordered.filter((route) => this.isOpen(route));
+      return { open, shut: this.ordered.filter((route) => !open.includes(route)) };
     }
+    const { open, shut } = this.options.selection.order(model, routes, body);
+    const ordered = [...open, ...shut];
+    this.ordered = ordered;
+    const may = urgent ? open : open.filter((route) => !this.waiter.isBehind(route));
+    return { open: may, shut: ordered.filter((route) => !may.includes(route)) };
+  }
 
-    async function claim(route: Route): Promise<Permit | undefined> {
-      if ((await health.claimProbe(route)) || selection.isLastResort(model, route)) {
-        return take(route);
-      }
-      barred.set(route, now() + barredMs);
-      return undefined;
+  opensAt(route: Route): number {
+    const checked = this.options.selection.check(this.request.model, route);
+    return checked.kind === 'yes' ? 0 : checked.until;
+  }
+
+  acquire(route: Route): Permit | undefined | Promise<Permit | undefined> {
+    this.hasAsked = true;
+    const state = this.options.health.stateOf(route);
+    if (state === 'half-open') return this.claim(route);
+    if (state !== 'open' || this.isLastResort(route)) return this.take(route);
+    // It was given up while this request paused.
+    this.bar(route);
+    return undefined;
+  }
+
+  hasOtherKey(route: Route): boolean {
+    return this.refused.get(route)?.hasOther() ?? false;
+  }
+
+  async wait(routes: readonly Route[], need: WaitNeed): Promise<WaitOutcome> {
+    const { retryAfterMs, hasAsked } = this;
+    const wants = routes.map((target) => ({ target, notBefore: this.barred.get(target) ?? 0 }));
+    const waited = await this.waiter.wait({ wants, ...need, retryAfterMs, hasAsked });
+    this.hasAsked = false;
+    if (waited.kind === 'retry') {
+      const isAdmitted = (route: Route) => waited.open.includes(route);
+      this.samples = new Map(
+        routes.map((route) => [route, isAdmitted(route) ? 'admitted' : 'deferred']),
+      );
     }
+    return waited;
+  }
 
-    function take(route: Route): Permit | undefined | Promise<Permit | undefined> {
-      const grant = selection.take(route, body);
-      return grant instanceof Promise
-        ? grant.then((one) => granted(route, one))
-        : granted(route, grant);
+  requeue(): boolean {
+    return this.options.selection.goBack(this.request.model);
+  }
+
+  close(): void {
+    this.waiter.abandon();
+  }
+
+  private isOpen(route: Route): boolean {
+    const { selection, now } = this.options;
+    return (
+      (this.barred.get(route) ?? 0) <= now() &&
+      selection.check(this.request.model, route, this.samples.get(route)).kind === 'yes'
+    );
+  }
+
+  private isLastResort(route: Route): boolean {
+    return this.options.selection.isLastResort(this.request.model, route);
+  }
+
+  private bar(route: Route): void {
+    this.barred.set(route, this.options.now() + barredMs);
+  }
+
+  private async claim(route: Route): Promise<Permit | undefined> {
+    if ((await this.options.health.claimProbe(route)) || this.isLastResort(route)) {
+      return this.take(route);
     }
+    this.bar(route);
+    return undefined;
+  }
 
-    function granted(route: Route, grant: TargetGrant): Permit | undefined {
-      if (grant.kind === 'yes') {
-        retryAfterMs = undefined;
-        waiter.admitted();
-        return permit(route, grant, selection.key(route, body));
-      }
-      retryAfterMs = grant.retryAfterMs;
-      barred.set(route, now() + barredMs);
-      return undefined;
+  private take(route: Route): Permit | undefined | Promise<Permit | undefined> {
+    const grant = this.options.selection.take(route, this.request.body);
+    return grant instanceof Promise
+      ? grant.then((one) => this.granted(route, one))
+      : this.granted(route, grant);
+  }
+
+  private granted(route: Route, grant: TargetGrant): Permit | undefined {
+    if (grant.kind === 'yes') {
+      this.retryAfterMs = undefined;
+      this.waiter.admitted();
+      return this.permit(route, grant, this.options.selection.key(route, this.request.body));
     }
+    this.retryAfterMs = grant.retryAfterMs;
+    this.bar(route);
+    return undefined;
+  }
 
-    function permit(
-      route: Route,
-      grant: Extract<TargetGrant, { kind: 'yes' }>,
-      key: KeyLease | undefined,
-    ): Permit {
-      const release = reserve(route.provider);
-      return {
-        apiKey: key?.apiKey,
-        begin() {
-          release();
-          const report = health.started(route);
-          const startedAt = now();
-          let hasSpoken = false;
-          return {
-            head: (status, headers) => key?.used(headers, status),
-            firstToken(ms) {
-              hasSpoken = true;
-              report({ kind: 'first-token', ms });
-            },
-            ended(outcome) {
-              key?.end();
-              if (outcome.kind === 'fault') key?.failed(outcome.fault);
-              if (key && isAboutKey(outcome)) refused.set(route, key);
-              else refused.delete(route);
-              if (outcome.kind === 'completed') {
-                // Of an answer that comes as a whole, all of it is its first token.
-                report(
-                  hasSpoken ? { kind: 'ok' } : { kind: 'ok', firstTokenMs: now() - startedAt },
-                );
-                grant.settle(outcome.usage);
-                return;
-              }
-              // A key that is refused while another one may be asked says nothing about the target.
-              const isFault = outcome.kind === 'fault' && !refused.get(route)?.hasOther();
-              report(isFault ? outcome : { kind: 'void' });
-              // A refusal uses no tokens; what broke off used some that nobody counted.
-              const isRefusal = outcome.kind === 'fault' && !hasSpoken;
-              grant.settle(isRefusal ? nothingUsed : undefined);
-            },
-          };
-        },
-        cancel() {
-          release();
-          key?.end();
-          grant.cancel();
-        },
-      };
-    }
-
+  private permit(route: Route, grant: Grant, key: KeyLease | undefined): Permit {
+    const release = this.options.reserve(route.provider);
     return {
-      candidates(urgent) {
-        if (!ordered) {
-          const { open, shut } = selection.order(model, routes, body);
-          ordered = [...open, ...shut];
-          const may = urgent ? open : open.filter((route) => !waiter.isBehind(route));
-          return { open: may, shut: ordered.filter((route) => !may.includes(route)) };
-        }
-        const open = ordered.filter(isOpen);
-        return { open, shut: ordered.filter((route) => !open.includes(route)) };
+      apiKey: key?.apiKey,
+      begin: () => {
+        release();
+        return this.watch(route, grant, key);
       },
-      opensAt(route) {
-        const checked = selection.check(model, route);
-        return checked.kind === 'yes' ? 0 : checked.until;
+      cancel() {
+        release();
+        key?.end();
+        grant.cancel();
       },
-      acquire(route) {
-        hasAsked = true;
-        const state = health.stateOf(route);
-        if (state === 'half-open') return claim(route);
-        if (state !== 'open' || selection.isLastResort(model, route)) return take(route);
-        // It was given up while this request paused.
-        barred.set(route, now() + barredMs);
-        return undefined;
-      },
-      hasOtherKey: (route) => refused.get(route)?.hasOther() ?? false,
-      wait,
-      requeue: () => selection.goBack(model),
-      close: () => waiter.abandon(),
     };
-  };
+  }
+
+  private watch(route: Route, grant: Grant, key: KeyLease | undefined): CallWatch {
+    const { health, now } = this.options;
+    const report = health.started(route);
+    const startedAt = now();
+    let hasSpoken = false;
+    return {
+      head: (status, headers) => key?.used(headers, status),
+      firstToken(ms) {
+        hasSpoken = true;
+        report({ kind: 'first-token', ms });
+      },
+      ended: (outcome) => {
+        key?.end();
+        if (outcome.kind === 'fault') key?.failed(outcome.fault);
+        if (key && isAboutKey(outcome)) this.refused.set(route, key);
+        else this.refused.delete(route);
+        if (outcome.kind === 'completed') {
+          // Of an answer that comes as a whole, all of it is its first token.
+          report(hasSpoken ? { kind: 'ok' } : { kind: 'ok', firstTokenMs: now() - startedAt });
+          grant.settle(outcome.usage);
+          return;
+        }
+        // A key that is refused while another one may be asked says nothing about the target.
+        const isFault = outcome.kind === 'fault' && !this.hasOtherKey(route);
+        report(isFault ? outcome : { kind: 'void' });
+        // A refusal uses no tokens; what broke off used some that were not counted.
+        const isRefusal = outcome.kind === 'fault' && !hasSpoken;
+        grant.settle(isRefusal ? nothingUsed : undefined);
+      },
+    };
+  }
 }
 
 /** Faults that another key of the provider may not have. */

@@ -9,7 +9,7 @@ import type { Attempt } from '../run/attempt.ts';
 import { failedAttempt } from '../run/failed-attempt.ts';
 import type { Route } from '../continuation/plan.ts';
 import { providerFormats } from '@millrace/formats/provider-formats';
-import type { CallOptions, Policy } from '../run/run.ts';
+import type { CallOptions, Policy } from '../run/port.ts';
 import { createTargetAccess } from './target-access.ts';
 import { createAsk } from './health/ask.ts';
 import { startChecks } from './health/checks.ts';

@@ -90,7 +90,7 @@ export function startPool(options: TestPoolOptions): TestPool {
     ...(options.models && { models: options.models }),
     ...(options.dnsIntervalMs && { dnsIntervalMs: options.dnsIntervalMs }),
   });
-  return { ...pool, events, [Symbol.dispose]: () => pool.close() };
+  return Object.assign(pool, { events, [Symbol.dispose]: () => pool.close() });
 }
 
 export type Asked = {

@@ -5,7 +5,7 @@ import type { Gathering } from '../../coalescing/gathering.ts';
 import { connectError, UpstreamError } from '../faults.ts';
 import { lookAgainMs, watchAddresses } from './addresses.ts';
 import { longStandingMs, warmDelayMs } from './backoff.ts';
-import type { CloseReason, Connection, NotSent } from './connection.ts';
+import type { Connection, ConnectionEvents } from './connection.ts';
 import { createH1 } from './h1.ts';
 import { createH2, maxStreams } from './h2.ts';
 import { keepWarm } from './keep-warm.ts';
@@ -13,6 +13,7 @@ import { createConnectionQueue } from './connection-queue.ts';
 import { openConnection } from './open.ts';
 import type { Endpoint, Opened } from './open.ts';
 import { isLongIdle, PooledRequest } from './request.ts';
+import type { RequestEvents } from './request.ts';
 import {
   countClose,
   countConnect,
@@ -70,241 +71,288 @@ export type Pool = {
   close(): void;
 };
 
-/** One pool, one provider. What it does is one rule, `pump`: after every change, serve and open. */
-export function createPool(options: PoolOptions): Pool {
-  const { origin, endpoint, config, gathering, onConnect, random = Math.random } = options;
-  const now = () => performance.now();
-  const counters = createCounters();
-  const connections = new Set<Connection>();
-  const connecting = new Set<AbortController>();
-  const idleList = createIdleList({ lifetimeMs: config.lifetimeMs, now });
-  /** Requests that a new connection will carry, going by the last one; at first by what is hoped for. */
-  let carries = config.http2 ? maxStreams : 1;
-  const onTheWay = () => connecting.size * carries;
-  const queue = createConnectionQueue({ waitMs: config.waitMs, now, counters, onTheWay });
-  const names = watchAddresses(
-    {
-      host: endpoint.proxy?.host ?? endpoint.host,
-      lookup: endpoint.lookup,
-      everyMs: options.dnsIntervalMs ?? lookAgainMs,
-    },
-    (addresses) => {
-      for (const one of connections) if (!addresses.has(one.address())) idleList.retire(one, 'dns');
-    },
-  );
-  /** Requests that were let in and are not dispatched yet. */
-  let reserved = 0;
-  let keeping = false;
-  let closed = false;
-  /** In a row: connections that failed, or ended before they had served. */
-  let losses = 0;
-  let warmTimer: NodeJS.Timeout | undefined;
-  let sweepTimer: NodeJS.Timeout | undefined;
+export const createPool = (options: PoolOptions): Pool => new ProviderPool(options);
 
-  function assign(request: PooledRequest, one: Connection): void {
-    idleList.occupy(one);
+/** One pool, one provider. What it does is one rule, `pump`: after every change, serve and open. */
+class ProviderPool implements Pool {
+  private readonly options: PoolOptions;
+  private readonly config: PoolConfig;
+  private readonly counters = createCounters();
+  private readonly connections = new Set<Connection>();
+  private readonly connecting = new Set<AbortController>();
+  private readonly idleList: ReturnType<typeof createIdleList>;
+  private readonly queue: ReturnType<typeof createConnectionQueue>;
+  private readonly names: ReturnType<typeof watchAddresses>;
+  /** Requests that a new connection will carry, going by the last one; at first by what is hoped for. */
+  private carries: number;
+  /** Requests that were let in and are not dispatched yet. */
+  private reserved = 0;
+  private keeping = false;
+  private closed = false;
+  /** In a row: connections that failed, or ended before they had served. */
+  private losses = 0;
+  private warmTimer: NodeJS.Timeout | undefined;
+  private sweepTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: PoolOptions) {
+    const { config } = options;
+    this.options = options;
+    this.config = config;
+    this.carries = config.http2 ? maxStreams : 1;
+    this.idleList = createIdleList({ lifetimeMs: config.lifetimeMs, now });
+    this.queue = createConnectionQueue({
+      waitMs: config.waitMs,
+      now,
+      counters: this.counters,
+      onTheWay: () => this.onTheWay,
+    });
+    this.names = this.watchNames();
+  }
+
+  dispatch(given: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    const request = new PooledRequest(given, handler, this.requestEvents);
+    this.counters.requests += 1;
+    request.start();
+    if (!request.aborted) this.dispatchOrQueue(request);
+  }
+
+  warm(): void {
+    this.keeping = true;
+    this.pump();
+  }
+
+  isFull(): boolean {
+    const { connections, connecting, idleList, queue } = this;
+    const unopened = this.config.connections - connections.size - connecting.size;
+    let spare = unopened * this.carries + this.onTheWay - queue.size - this.reserved;
+    // Drops those that are closed or too old.
+    if (idleList.top() === undefined) return spare <= 0;
+    for (const { capacity, active } of idleList.free) {
+      if (spare > 0) break;
+      spare += capacity - active;
+    }
+    return spare <= 0;
+  }
+
+  reserve(): () => void {
+    let isKept = true;
+    this.reserved += 1;
+    return () => {
+      if (isKept) this.reserved -= 1;
+      isKept = false;
+    };
+  }
+
+  stats(): PoolStats {
+    const { counters, connections, connecting, queue } = this;
+    return readStats(counters, connections, { connecting: connecting.size, waiting: queue.size });
+  }
+
+  close(): void {
+    const { connecting, connections, queue } = this;
+    this.closed = true;
+    clearTimeout(this.warmTimer);
+    for (const attempt of connecting) attempt.abort(notNeeded);
+    for (const one of connections) one.close('shutdown');
+    for (let request = queue.next(); request; request = queue.next()) request.fail(shutDown);
+  }
+
+  /** Requests that the connections which are being opened will carry. */
+  private get onTheWay(): number {
+    return this.connecting.size * this.carries;
+  }
+
+  private get hasRoom(): boolean {
+    return this.connections.size + this.connecting.size < this.config.connections;
+  }
+
+  /** Fewer connections are open, or being opened, than are to be kept. */
+  private get isShort(): boolean {
+    return this.keeping && this.connections.size + this.connecting.size < this.config.warm;
+  }
+
+  private watchNames() {
+    const { endpoint, dnsIntervalMs = lookAgainMs } = this.options;
+    const host = endpoint.proxy?.host ?? endpoint.host;
+    return watchAddresses(
+      { host, lookup: endpoint.lookup, everyMs: dnsIntervalMs },
+      (addresses) => {
+        for (const one of this.connections) {
+          if (!addresses.has(one.address())) this.idleList.retire(one, 'dns');
+        }
+      },
+    );
+  }
+
+  private readonly requestEvents: RequestEvents = {
+    onStale: () => {
+      const isSuspect = (one: Connection) =>
+        one.active === 0 && one.served === 0 && isLongIdle(one, now());
+      for (const one of this.idleList.free.filter(isSuspect)) this.idleList.retire(one, 'idle');
+    },
+    onNotSent: (request, lost, why) => {
+      const error = countLoss(request, lost, why);
+      if (error) request.fail(error);
+      else this.dispatchOrQueue(request);
+    },
+    onDone: (one, answered) => {
+      if (answered) {
+        one.served += 1;
+        this.losses = 0;
+      }
+      // undici reports the end of a response before it closes a connection that cannot be kept.
+      queueMicrotask(() => this.release(one));
+    },
+    onAborted: (request) => {
+      this.queue.leave(request);
+      const needed = Math.max(
+        Math.ceil(this.queue.size / this.carries),
+        this.keeping ? this.config.warm - this.connections.size : 0,
+      );
+      for (const attempt of [...this.connecting].slice(Math.max(0, needed))) {
+        attempt.abort(notNeeded);
+      }
+    },
+  };
+
+  private readonly connectionEvents: ConnectionEvents = {
+    onClose: (one, reason) => {
+      // Before the pool knew it, it was an attempt.
+      if (!this.connections.delete(one)) return;
+      this.idleList.remove(one);
+      countClose(this.counters, one, reason, now());
+      const isLoss = one.served === 0 && (reason === 'peer' || reason === 'error');
+      if (isLoss) this.losses = now() - one.openedAt < longStandingMs ? this.losses + 1 : 0;
+      if (this.connections.size === 0) {
+        this.names.stop();
+        clearInterval(this.sweepTimer);
+        this.sweepTimer = undefined;
+      }
+      this.pump();
+    },
+    onChange: (one) => {
+      if (!this.connections.has(one)) return;
+      this.idleList.sort(one);
+      this.pump();
+    },
+  };
+
+  private dispatchOrQueue(request: PooledRequest): void {
+    const one = this.closed || this.queue.size > 0 ? undefined : this.idleList.top();
+    if (this.closed) request.fail(shutDown);
+    else if (one) this.assign(request, one);
+    else {
+      this.queue.join(request);
+      this.pump();
+    }
+  }
+
+  private assign(request: PooledRequest, one: Connection): void {
+    this.idleList.occupy(one);
     request.sendOn(one, now());
   }
 
-  function release(one: Connection): void {
+  private release(one: Connection): void {
     one.active -= 1;
     one.idleSince = now();
-    if (!connections.has(one)) return;
-    idleList.sort(one);
-    pump();
+    if (!this.connections.has(one)) return;
+    this.idleList.sort(one);
+    this.pump();
   }
 
-  const requestEvents = {
-    onStale() {
-      const isSuspect = (one: Connection) =>
-        one.active === 0 && one.served === 0 && isLongIdle(one, now());
-      for (const one of idleList.free.filter(isSuspect)) idleList.retire(one, 'idle');
-    },
-    onNotSent(request: PooledRequest, lost: Connection, why: NotSent) {
-      const error = countLoss(request, lost, why);
-      if (error) request.fail(error);
-      else dispatchOrQueue(request);
-    },
-    onDone(one: Connection, answered: boolean) {
-      if (answered) {
-        one.served += 1;
-        losses = 0;
-      }
-      // undici tells the end of a response before it closes a connection that cannot be kept.
-      queueMicrotask(() => release(one));
-    },
-    onAborted(request: PooledRequest) {
-      queue.leave(request);
-      const wanted = Math.max(
-        Math.ceil(queue.size / carries),
-        keeping ? config.warm - connections.size : 0,
-      );
-      for (const attempt of [...connecting].slice(Math.max(0, wanted))) attempt.abort(notWanted);
-    },
-  };
-
-  function dispatchOrQueue(request: PooledRequest): void {
-    const one = closed || queue.size > 0 ? undefined : idleList.top();
-    if (closed) request.fail(shutDown);
-    else if (one) assign(request, one);
-    else {
-      queue.join(request);
-      pump();
-    }
-  }
-
-  const room = () => connections.size + connecting.size < config.connections;
-
-  function pump(): void {
-    if (closed) return;
+  private pump(): void {
+    if (this.closed) return;
+    const { queue, idleList } = this;
     const best = () => (queue.size > 0 ? idleList.top() : undefined);
     for (let one = best(); one; one = best()) {
       const request = queue.next();
-      if (request) assign(request, one);
+      if (request) this.assign(request, one);
     }
-    while (queue.size > onTheWay() && room()) void open();
-    const isShort = () => keeping && connections.size + connecting.size < config.warm;
-    while (losses === 0 && isShort() && room()) void open();
-    if (isShort() && room() && !warmTimer) {
-      warmTimer = setTimeout(
-        () => {
-          warmTimer = undefined;
-          if (isShort() && room()) void open();
-        },
-        warmDelayMs(losses, random()),
-      );
-      warmTimer.unref();
-    }
+    while (queue.size > this.onTheWay && this.hasRoom) void this.open();
+    while (this.losses === 0 && this.isShort && this.hasRoom) void this.open();
+    if (this.isShort && this.hasRoom && !this.warmTimer) this.warmLater();
   }
 
-  function onOpen(opened: Opened, connection: Connection, ms: number): void {
-    const { protocol, tls, resumed } = opened;
-    countConnect(counters, opened);
-    carries = Math.max(1, connection.capacity);
-    connections.add(connection);
-    onConnect?.({ inPath: queue.size > 0, ms, protocol, tls, resumed });
-    if (closed) connection.close('shutdown');
-    names.start();
-    sweepTimer ??= setInterval(sweep, sweepIntervalMs(config.idleTimeoutMs)).unref();
-    idleList.sort(connection);
+  private warmLater(): void {
+    const { random = Math.random } = this.options;
+    const act = () => {
+      this.warmTimer = undefined;
+      if (this.isShort && this.hasRoom) void this.open();
+    };
+    this.warmTimer = setTimeout(act, warmDelayMs(this.losses, random())).unref();
   }
 
-  async function open(): Promise<void> {
+  private async open(): Promise<void> {
     const attempt = new AbortController();
     const since = now();
-    connecting.add(attempt);
-    const { signal } = attempt;
-    const speak = (opened: Opened) =>
-      opened.protocol === 'h2'
-        ? createH2(opened, { origin, now, signal }, events)
-        : createH1(opened, { origin, longestIdleMs: config.lifetimeMs, gathering, now }, events);
+    this.connecting.add(attempt);
     try {
-      const { opened, connection } = await openConnection(endpoint, attempt, speak);
-      connecting.delete(attempt);
-      onOpen(opened, connection, now() - since);
+      const { opened, connection } = await openConnection(this.options.endpoint, attempt, (one) =>
+        this.speak(one, attempt.signal),
+      );
+      this.connecting.delete(attempt);
+      this.onOpen(opened, connection, now() - since);
     } catch (error) {
-      connecting.delete(attempt);
-      if (error !== notWanted) onConnectFailure(error as Error);
+      this.connecting.delete(attempt);
+      if (error !== notNeeded) this.onConnectFailure(error as Error);
     }
-    pump();
+    this.pump();
   }
 
-  function onConnectFailure(error: Error): void {
+  private speak(opened: Opened, signal: AbortSignal) {
+    const { origin, gathering } = this.options;
+    const longestIdleMs = this.config.lifetimeMs;
+    return opened.protocol === 'h2'
+      ? createH2(opened, { origin, now, signal }, this.connectionEvents)
+      : createH1(opened, { origin, longestIdleMs, gathering, now }, this.connectionEvents);
+  }
+
+  private onOpen(opened: Opened, connection: Connection, ms: number): void {
+    const { protocol, tls, resumed } = opened;
+    countConnect(this.counters, opened);
+    this.carries = Math.max(1, connection.capacity);
+    this.connections.add(connection);
+    this.options.onConnect?.({ inPath: this.queue.size > 0, ms, protocol, tls, resumed });
+    if (this.closed) connection.close('shutdown');
+    this.names.start();
+    const everyMs = sweepIntervalMs(this.config.idleTimeoutMs);
+    this.sweepTimer ??= setInterval(() => this.sweep(), everyMs).unref();
+    this.idleList.sort(connection);
+  }
+
+  private onConnectFailure(error: Error): void {
     const known = connectError(error, 'The provider');
-    losses += 1;
-    countConnectFailure(counters, known.fault.code);
-    options.onConnectFailure?.(known.fault, losses);
+    this.losses += 1;
+    countConnectFailure(this.counters, known.fault.code);
+    this.options.onConnectFailure?.(known.fault, this.losses);
     // It was for those that have waited longest, unless enough others are on their way.
-    for (let i = 0; i < carries && queue.size > onTheWay(); i++) {
-      queue.next()?.fail(i === 0 ? known : known.echo());
+    for (let i = 0; i < this.carries && this.queue.size > this.onTheWay; i++) {
+      this.queue.next()?.fail(i === 0 ? known : known.echo());
     }
   }
 
-  const events = {
-    onClose(one: Connection, reason: CloseReason) {
-      // Before the pool knew it, it was an attempt.
-      if (!connections.delete(one)) return;
-      idleList.remove(one);
-      countClose(counters, one, reason, now());
-      const isLoss = one.served === 0 && (reason === 'peer' || reason === 'error');
-      if (isLoss) losses = now() - one.openedAt < longStandingMs ? losses + 1 : 0;
-      if (connections.size === 0) {
-        names.stop();
-        clearInterval(sweepTimer);
-        sweepTimer = undefined;
-      }
-      pump();
-    },
-    onChange(one: Connection) {
-      if (!connections.has(one)) return;
-      idleList.sort(one);
-      pump();
-    },
-  };
-
-  function sweep(): void {
-    const { models } = options;
-    const { close, ask } = sweepIdle({
-      free: idleList.free,
-      size: connections.size,
-      config,
-      now: now(),
-    });
+  private sweep(): void {
+    const { idleList, connections, config, counters } = this;
+    const { models } = this.options;
+    const { free } = idleList;
+    const { close, ask } = sweepIdle({ free, size: connections.size, config, now: now() });
     for (const [one, reason] of close) idleList.retire(one, reason);
     for (const one of models ? ask : []) {
       counters.keepWarm += 1;
       idleList.occupy(one);
       idleList.remove(one);
-      keepWarm(one, models!, config.connectTimeoutMs, () => queueMicrotask(() => release(one)));
+      const onDone = () => queueMicrotask(() => this.release(one));
+      keepWarm(one, models!, config.connectTimeoutMs, onDone);
     }
   }
-
-  return {
-    dispatch(given, handler) {
-      const request = new PooledRequest(given, handler, requestEvents);
-      counters.requests += 1;
-      request.start();
-      if (!request.aborted) dispatchOrQueue(request);
-    },
-    warm() {
-      keeping = true;
-      pump();
-    },
-    isFull() {
-      const unopened = config.connections - connections.size - connecting.size;
-      let spare = unopened * carries + onTheWay() - queue.size - reserved;
-      // Drops those that are closed or too old.
-      if (idleList.top() === undefined) return spare <= 0;
-      for (const { capacity, active } of idleList.free) {
-        if (spare > 0) break;
-        spare += capacity - active;
-      }
-      return spare <= 0;
-    },
-    reserve() {
-      let isKept = true;
-      reserved += 1;
-      return () => {
-        if (isKept) reserved -= 1;
-        isKept = false;
-      };
-    },
-    stats: () =>
-      readStats(counters, connections, { connecting: connecting.size, waiting: queue.size }),
-    close() {
-      closed = true;
-      clearTimeout(warmTimer);
-      for (const attempt of connecting) attempt.abort(notWanted);
-      for (const one of connections) one.close('shutdown');
-      for (let request = queue.next(); request; request = queue.next()) request.fail(shutDown);
-    },
-  };
 }
 
-/** Ends an attempt that nobody needs any more: no failure. */
-const notWanted = new UpstreamError(
+const now = (): number => performance.now();
+
+/** Ends the opening of a connection that no request needs any more: no failure. */
+const notNeeded = new UpstreamError(
   'upstream_unreachable',
-  'Nobody needs the connection any more.',
+  'No request needs the connection any more.',
 );
 const shutDown = new UpstreamError(
   'upstream_unreachable',

@@ -1,138 +1,249 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
-import { targetKey } from '@millrace/shared/domain/target-key';
-import type { TargetWaiter, TargetWaiterOptions, WaitOutcome, Want } from './waiter.ts';
 import { noTarget, tooLate } from './no-target.ts';
 import type { Check, WaitLimits } from './port.ts';
-import { paceMs, planWake } from './wake.ts';
+import { TargetQueue } from './target-queue.ts';
+import type { Arrival, Entry } from './target-queue.ts';
+import { waitVerdict } from './wait-verdict.ts';
+import type { WaitVerdict } from './wait-verdict.ts';
+import type {
+  TargetWaiter,
+  TargetWaiterOptions,
+  WaitOutcome,
+  WaitRequest,
+  Want,
+} from './waiter.ts';
 
 export type WaitingOptions = {
   /** Requests that may wait at a time; those with a reader in mid-answer come on top. */
   limit: number;
-  /** Who says how many of a model may wait for room. */
+  /** How many of a model may wait for capacity. */
   waitLimits: WaitLimits;
   now(): number;
   /** Returns what takes it back. */
   setTimer(act: () => void, ms: number): () => void;
-  /** Whether a target may be asked now. Where lots are drawn, one is, unless it is `won`. */
-  may(model: string, target: Target, lot?: 'admitted'): Check;
+  /** Whether a target may be asked now. While it takes a share of the requests, a sample is drawn, unless one is given. */
+  may(model: string, target: Target, sample?: 'admitted'): Check;
   /** The provider's limit that keeps a target from being asked; undefined where none does. */
   limitOf(target: Target): Fault | undefined;
-  /** Until when a lot counts, in milliseconds since the epoch; undefined where none are drawn. */
+  /** Until when a sample counts, in milliseconds since the epoch; undefined where none are drawn. */
   sampleUntil(model: string, target: Target): number | undefined;
 };
 
-type Entry = {
-  ticket: number;
-  urgent: boolean;
-  wants: Want[];
-  /** Until then it lets others go first; milliseconds since the epoch. */
-  aside: number;
-  /** What it was found to be able to ask when it was looked at last. */
-  open: Target[];
-  end(outcome: WaitOutcome): void;
-};
-type TargetQueue = { entries: Entry[]; step: number; lookAt: number; cancel(): void };
-
 /**
- * Milliseconds for which a request that one target found too large lets the others of its line go
+ * Milliseconds for which a request that one target found too large lets the others of its queue go
  * first. Not as long as that target said: another one may take it sooner.
  */
 const longestAsideMs = 5000;
-/** Milliseconds for which one stands aside that had no use for what was open. */
-const uselessAsideMs = 1000;
-/** Milliseconds of the shortest `Retry-After` that a client is told. */
+/** Milliseconds for which a request stands aside that had no use for the targets that were open. */
+const unusedAsideMs = 1000;
+/** Milliseconds of the shortest `Retry-After` that a client is sent. */
 const shortestRetryMs = 1000;
+
+export type Waiting = ReturnType<typeof createWaiting>;
 
 /** Where requests wait while every target that would do for them is broken or at its limit. */
 export function createWaiting(options: WaitingOptions) {
-  const { limit, waitLimits, now, setTimer, may, limitOf, sampleUntil } = options;
   const queues = new Map<string, TargetQueue>();
-  let tickets = 0;
-  let waiting = 0;
-  /** Taken by those that wait, or were woken and may come back. */
-  let parked = 0;
+  const counts: Counts = { tickets: 0, waiting: 0, parked: 0 };
 
-  function look(model: string): void {
-    const queue = queues.get(model);
-    if (!queue) return;
-    queue.cancel();
-    const at = now();
-    const { entries, step } = queue;
-    const known = new Map<string, Check>();
-    const opensAt = (entry: Entry) => opensFor(model, entry, at, known);
-    const plan = planWake(entries, { opensAt, step, now: at });
-    queue.step = plan.step;
-    queue.lookAt = Infinity;
-    for (const entry of plan.wake) entry.end({ kind: 'retry', open: entry.open });
-    if (entries.length > 0) lookAgain(model, queue, plan.lookAt);
-  }
-
-  /** When an entry may go. `known`: what is the same for all of them. */
-  function opensFor(
-    model: string,
-    entry: Entry,
-    at: number,
-    known: Map<string, Check>,
-  ): number | undefined {
-    entry.open = [];
-    if (entry.aside > at) return entry.aside;
-    let soonest: number | undefined;
-    for (const want of entry.wants) {
-      const opens = want.notBefore > at ? want.notBefore : opensTo(model, want, at, known);
-      if (opens <= at) entry.open.push(want.target);
-      soonest = Math.min(soonest ?? Infinity, opens);
-    }
-    return soonest;
-  }
-
-  function opensTo(model: string, want: Want, at: number, known: Map<string, Check>): number {
-    const { target } = want;
-    const key = targetKey(target);
-    const countsUntil = sampleUntil(model, target);
-    const check = (countsUntil === undefined ? known.get(key) : undefined) ?? may(model, target);
-    if (countsUntil === undefined) known.set(key, check);
-    if (check.kind === 'yes') return at;
-    // It has drawn its lot: not another one before the share of those that may has grown.
-    if (countsUntil !== undefined) want.notBefore = countsUntil;
-    return check.until > at ? check.until : at + paceMs;
-  }
-
-  function lookAgain(model: string, queue: TargetQueue, at: number): void {
-    if (at >= queue.lookAt) return;
-    queue.cancel();
-    queue.lookAt = at;
-    queue.cancel = setTimer(() => look(model), at - now());
-  }
-
-  function enqueue(model: string, entry: Entry, came: 'new' | 'refused' | 'useless'): void {
-    const known = queues.get(model);
-    const queue = known ?? { entries: [], step: 1, lookAt: Infinity, cancel() {} };
-    const behind = queue.entries.findIndex((other) => isBefore(entry, other));
-    queue.entries.splice(behind === -1 ? queue.entries.length : behind, 0, entry);
+  function queueOf(model: string): TargetQueue {
+    const { now, setTimer, may, sampleUntil } = options;
+    const queue =
+      queues.get(model) ??
+      new TargetQueue({
+        now,
+        setTimer,
+        may: (target) => may(model, target),
+        sampleUntil: (target) => sampleUntil(model, target),
+      });
     queues.set(model, queue);
-    waiting += 1;
-    // One that was woken and did not get through: the others need not try at once.
-    if (came === 'refused') queue.step = 1;
-    // A step has its pace, whoever comes; only the first of a line may find that it need not wait.
-    if (!known && came === 'new') look(model);
-    else lookAgain(model, queue, Math.max(entry.aside, now() + paceMs));
+    return queue;
   }
 
-  function dequeue(model: string, entry: Entry): void {
-    const queue = queues.get(model);
-    const at = queue?.entries.indexOf(entry) ?? -1;
-    if (!queue || at === -1) return;
-    queue.entries.splice(at, 1);
-    waiting -= 1;
-    if (queue.entries.length > 0) return;
-    queue.cancel();
-    queues.delete(model);
+  const room: Room = {
+    counts,
+    hasBefore: (model, ticket, target) => queues.get(model)?.hasBefore(ticket, target) ?? false,
+    enter(model, entry, arrival) {
+      counts.waiting += 1;
+      queueOf(model).add(entry, arrival);
+    },
+    leave(model, entry) {
+      const queue = queues.get(model);
+      if (!queue?.remove(entry)) return;
+      counts.waiting -= 1;
+      if (queue.entries.length === 0) queues.delete(model);
+    },
+  };
+
+  return {
+    open: (model: string, request: TargetWaiterOptions): TargetWaiter =>
+      new Waiter(model, request, options, room),
+    /** A target may have become available. */
+    wake(): void {
+      for (const queue of queues.values()) queue.wake();
+    },
+    count: (model?: string): number =>
+      model === undefined ? counts.waiting : (queues.get(model)?.entries.length ?? 0),
+  };
+}
+
+type Counts = {
+  tickets: number;
+  waiting: number;
+  /** Requests that wait, or were woken and may come back. */
+  parked: number;
+};
+
+/** What waiters share. */
+type Room = {
+  counts: Counts;
+  hasBefore(model: string, ticket: number, target: Target): boolean;
+  enter(model: string, entry: Entry, arrival: Arrival): void;
+  leave(model: string, entry: Entry): void;
+};
+
+/** What a request may do besides, each with its default. */
+type Need = Required<Omit<WaitRequest, 'wants'>>;
+
+class Waiter implements TargetWaiter {
+  private readonly model: string;
+  private readonly options: WaitingOptions;
+  private readonly room: Room;
+  private readonly ticket: number;
+  private readonly signal: AbortSignal;
+  private readonly deadlineAt: number;
+  /** Milliseconds that it may still wait. */
+  private leftMs: number;
+  private wasWoken = false;
+  /** Since when it counts as waiting. */
+  private parkedAt: number | undefined;
+
+  constructor(
+    model: string,
+    { signal, maxWaitMs, deadlineAt = Infinity }: TargetWaiterOptions,
+    options: WaitingOptions,
+    room: Room,
+  ) {
+    this.model = model;
+    this.signal = signal;
+    this.leftMs = maxWaitMs;
+    this.deadlineAt = deadlineAt;
+    this.options = options;
+    this.room = room;
+    this.ticket = ++room.counts.tickets;
   }
 
-  function unavailable(model: string, wants: readonly Want[], notBefore: number): Fault {
+  isBehind(target: Target): boolean {
+    return this.room.hasBefore(this.model, this.ticket, target);
+  }
+
+  admitted(): void {
+    this.unpark('through');
+  }
+
+  abandon(): void {
+    this.unpark('gone');
+  }
+
+  wait({ wants, ...request }: WaitRequest): Promise<WaitOutcome> {
+    const { urgent = false, retryAfterMs = 0, hasAsked = true } = request;
+    const { isFresh = false, isDetached = false } = request;
+    const need: Need = { urgent, retryAfterMs, hasAsked, isFresh, isDetached };
+    const since = this.options.now();
+    const verdict = this.verdict(need, since);
+    if (verdict.kind === 'wait') return this.queue(wants, need, since);
+    // What its model lacks is known while the request still counts.
+    const outcome = this.outcomeOf(verdict, wants, need, since);
+    this.unpark(verdict.kind === 'aborted' ? 'gone' : 'gave_up');
+    return Promise.resolve(outcome);
+  }
+
+  private verdict(need: Need, since: number): WaitVerdict {
+    const { waitLimits, limit } = this.options;
+    return waitVerdict({
+      ...need,
+      isAborted: this.signal.aborted,
+      isPastDeadline: this.deadlineAt <= since,
+      leftMs: this.leftMs,
+      isParked: this.parkedAt !== undefined,
+      isModelFull: waitLimits.isFull(this.model),
+      isFull: this.room.counts.parked >= limit,
+    });
+  }
+
+  private outcomeOf(
+    verdict: Exclude<WaitVerdict, { kind: 'wait' }>,
+    wants: readonly Want[],
+    { urgent, retryAfterMs = 0 }: Need,
+    since: number,
+  ): WaitOutcome {
+    switch (verdict.kind) {
+      case 'aborted':
+      case 'not_yet':
+        return { kind: verdict.kind };
+      case 'too_late':
+        return { kind: 'fault', fault: tooLate };
+      case 'unavailable': {
+        const { waitLimits } = this.options;
+        if (verdict.goesBack && !urgent && waitLimits.isLimited(this.model)) {
+          waitLimits.coolDown(this.model);
+          return { kind: 'not_yet' };
+        }
+        return { kind: 'fault', fault: this.unavailable(wants, since + retryAfterMs) };
+      }
+    }
+  }
+
+  private queue(wanted: readonly Want[], need: Need, since: number): Promise<WaitOutcome> {
+    const { model, options, room, signal, deadlineAt, leftMs, wasWoken } = this;
+    const { setTimer, sampleUntil } = options;
+    if (!need.urgent) this.park();
+    // Its samples are drawn, or were not to be drawn yet.
+    const wants = wanted.map(({ target, notBefore }) => ({
+      target,
+      notBefore: Math.max(notBefore, sampleUntil(model, target) ?? 0),
+    }));
+    const isUnused = wasWoken && !need.hasAsked;
+    const aside = since + (isUnused ? this.unusedMs(wants, since) : refusedMs(need));
+    return new Promise((resolve) => {
+      const end = (outcome: WaitOutcome): void => {
+        room.leave(model, entry);
+        cancelEnd();
+        signal.removeEventListener('abort', onAbort);
+        this.leftMs -= options.now() - since;
+        this.wasWoken = outcome.kind === 'retry';
+        if (!this.wasWoken) this.unpark(outcome.kind === 'aborted' ? 'gone' : 'gave_up');
+        resolve(outcome);
+      };
+      const { ticket } = this;
+      const entry: Entry = { ticket, urgent: need.urgent, wants, aside, open: [], end };
+      const onAbort = (): void => end({ kind: 'aborted' });
+      const isDeadline = deadlineAt < since + leftMs;
+      const over: Exclude<WaitVerdict, { kind: 'wait' }> = isDeadline
+        ? { kind: 'too_late' }
+        : { kind: 'unavailable', goesBack: need.isDetached };
+      const cancelEnd = setTimer(
+        () => end(this.outcomeOf(over, wants, need, since)),
+        isDeadline ? deadlineAt - since : leftMs,
+      );
+      signal.addEventListener('abort', onAbort, { once: true });
+      const back = isUnused ? 'unused' : 'refused';
+      room.enter(model, entry, wasWoken ? back : 'new');
+    });
+  }
+
+  /** For how long it lets others go first, as it has asked no target since it was woken. */
+  private unusedMs(wants: readonly Want[], at: number): number {
+    const isOpen = ({ target, notBefore }: Want) =>
+      notBefore <= at && this.options.may(this.model, target, 'admitted').kind === 'yes';
+    return wants.some(isOpen) ? unusedAsideMs : 0;
+  }
+
+  private unavailable(wants: readonly Want[], notBefore: number): Fault {
+    const { may, limitOf, now } = this.options;
     const closed = wants.map(({ target }) => {
-      const check = may(model, target, 'admitted');
+      const check = may(this.model, target, 'admitted');
       const isLimited = check.kind === 'no' && check.why === 'limited';
       return {
         until: check.kind === 'yes' ? 0 : check.until,
@@ -147,143 +258,20 @@ export function createWaiting(options: WaitingOptions) {
     return { ...((isLimit && first?.limit) || noTarget), retryAfterMs };
   }
 
-  function open(
-    model: string,
-    { signal, maxWaitMs, deadlineAt = Infinity }: TargetWaiterOptions,
-  ): TargetWaiter {
-    const ticket = ++tickets;
-    let patienceMs = maxWaitMs;
-    let wasWoken = false;
-    /** Since when it has a seat. */
-    let satAt: number | undefined;
-
-    function park(): void {
-      if (satAt !== undefined) return;
-      satAt = now();
-      parked += 1;
-      waitLimits.waitStarted(model);
-    }
-
-    function unpark(how: 'through' | 'gave_up' | 'gone'): void {
-      if (satAt === undefined) return;
-      const since = satAt;
-      satAt = undefined;
-      parked -= 1;
-      waitLimits.waitEnded(model, since, how);
-    }
-
-    /** For how long it lets others go first that had asked nobody since it was woken. */
-    function uselessMs(wants: readonly Want[], at: number): number {
-      const isOpen = ({ target, notBefore }: Want) =>
-        notBefore <= at && may(model, target, 'admitted').kind === 'yes';
-      return wants.some(isOpen) ? uselessAsideMs : 0;
-    }
-
-    return {
-      isBehind(target) {
-        const at = now();
-        const wantsIt = (want: Want) => want.notBefore <= at && isSame(want.target, target);
-        const goesFirst = (entry: Entry) =>
-          (entry.urgent || entry.ticket < ticket) && entry.aside <= at;
-        return (
-          queues.get(model)?.entries.some((one) => goesFirst(one) && one.wants.some(wantsIt)) ??
-          false
-        );
-      },
-      admitted: () => unpark('through'),
-      abandon: () => unpark('gone'),
-      wait({
-        wants: wanted,
-        urgent = false,
-        retryAfterMs = 0,
-        hasAsked: hasTried = true,
-        ...request
-      }) {
-        const { isFresh = false, isDetached = false } = request;
-        const since = now();
-        const refuse = (outcome: WaitOutcome): Promise<WaitOutcome> => {
-          unpark('gave_up');
-          return Promise.resolve(outcome);
-        };
-        /** Its end where it may wait no longer. */
-        const reject = (wants: readonly Want[], goesBack: boolean): WaitOutcome => {
-          if (!goesBack || urgent || !waitLimits.isLimited(model)) {
-            return { kind: 'fault', fault: unavailable(model, wants, since + retryAfterMs) };
-          }
-          waitLimits.coolDown(model);
-          return { kind: 'not_yet' };
-        };
-        if (signal.aborted) {
-          unpark('gone');
-          return Promise.resolve({ kind: 'aborted' });
-        }
-        if (deadlineAt <= since) return refuse({ kind: 'fault', fault: tooLate });
-        if (patienceMs <= 0) return refuse(reject(wanted, isDetached));
-        const isNew = !urgent && satAt === undefined;
-        if (isNew && isFresh && waitLimits.isFull(model)) return refuse({ kind: 'not_yet' });
-        if (isNew && parked >= limit) return refuse(reject(wanted, isFresh || isDetached));
-        if (!urgent) park();
-        // Whoever comes has drawn its lots, or was not yet to draw.
-        const wants = wanted.map(({ target, notBefore }) => ({
-          target,
-          notBefore: Math.max(notBefore, sampleUntil(model, target) ?? 0),
-        }));
-        const isUseless = wasWoken && !hasTried;
-        const asideMs = isUseless
-          ? uselessMs(wants, since)
-          : Math.min(longestAsideMs, retryAfterMs);
-        return new Promise((resolve) => {
-          const entry: Entry = {
-            ticket,
-            urgent,
-            wants,
-            aside: since + asideMs,
-            open: [],
-            end(outcome) {
-              dequeue(model, entry);
-              cancelEnd();
-              signal.removeEventListener('abort', onAbort);
-              patienceMs -= now() - since;
-              wasWoken = outcome.kind === 'retry';
-              if (!wasWoken) unpark(outcome.kind === 'aborted' ? 'gone' : 'gave_up');
-              resolve(outcome);
-            },
-          };
-          const onAbort = (): void => entry.end({ kind: 'aborted' });
-          const isDeadline = deadlineAt < since + patienceMs;
-          const cancelEnd = setTimer(
-            () => {
-              if (isDeadline) entry.end({ kind: 'fault', fault: tooLate });
-              else entry.end(reject(wants, isDetached));
-            },
-            isDeadline ? deadlineAt - since : patienceMs,
-          );
-          signal.addEventListener('abort', onAbort, { once: true });
-          const back = isUseless ? 'useless' : 'refused';
-          enqueue(model, entry, wasWoken ? back : 'new');
-        });
-      },
-    };
+  private park(): void {
+    if (this.parkedAt !== undefined) return;
+    this.parkedAt = this.options.now();
+    this.room.counts.parked += 1;
+    this.options.waitLimits.waitStarted(this.model);
   }
 
-  return {
-    open,
-    /** A target may have become available. */
-    wake(): void {
-      // A line that is in the middle of its steps goes on at its pace.
-      for (const [model, queue] of queues) {
-        for (const entry of queue.entries) entry.aside = 0;
-        if (queue.step === 1) look(model);
-      }
-    },
-    count: (model?: string): number =>
-      model === undefined ? waiting : (queues.get(model)?.entries.length ?? 0),
-  };
+  private unpark(how: 'through' | 'gave_up' | 'gone'): void {
+    if (this.parkedAt === undefined) return;
+    const since = this.parkedAt;
+    this.parkedAt = undefined;
+    this.room.counts.parked -= 1;
+    this.options.waitLimits.waitEnded(this.model, since, how);
+  }
 }
 
-/** First those with a reader in mid-answer, then first come first. */
-const isBefore = (one: Entry, other: Entry): boolean =>
-  one.urgent === other.urgent ? one.ticket < other.ticket : one.urgent;
-
-const isSame = (one: Target, other: Target): boolean =>
-  one.provider === other.provider && one.model === other.model;
+const refusedMs = ({ retryAfterMs = 0 }: Need): number => Math.min(longestAsideMs, retryAfterMs);

@@ -1,0 +1,194 @@
+import { kindOf } from '@millrace/shared/domain/entry';
+import type { EntryId, TerminalKind } from '@millrace/shared/domain/entry';
+import { jobEnd } from '@millrace/shared/domain/job-end';
+import type { JobEnd, JobOutcome } from '@millrace/shared/domain/job-end';
+import type { AppendItem, AppendOutcome } from '@millrace/shared/store/stream-log/port';
+
+export type WriterOptions = {
+  id: string;
+  run: number;
+  nonce: string;
+  /** The newest line before this run. */
+  prev: EntryId;
+  /** That the log has, with the seal of this run. */
+  entries: number;
+  /** Of the lock of the request's job, which ends with the terminal line; without it, it is left as it is. */
+  jobToken?: string | undefined;
+  /** The log takes nothing more from this run. Called once. */
+  onRefused(outcome: Refusal): void;
+  /** More (true) or less (false) is held than the bound allows: stop or go on reading upstream. */
+  onPressure(high: boolean): void;
+};
+
+export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate' | 'job_ended'>;
+
+export type LogWriter = {
+  push(line: string): void;
+  /** As `push`, for a line that no reader waits for: it may go with those that follow. */
+  pushDeferred(line: string): void;
+  /** The terminal line: the last one, and what becomes of the job with it. */
+  end(line: string, kind: TerminalKind, outcome?: JobOutcome): void;
+  /** The terminal line is written, and the job has ended with it. */
+  readonly jobEnded: boolean;
+  /** Resolves when everything pushed so far is on its way to Redis, or refused; undefined: it is. */
+  sent(): Promise<void> | undefined;
+  /** Resolves when everything pushed so far is written, or refused; undefined: it is. */
+  flushed(): Promise<void> | undefined;
+};
+
+/** What a writer tells the lane of its shard. */
+export type WriterLane = {
+  /** More (or, below zero, fewer) characters wait to be sent. */
+  held(chars: number): void;
+  /** A line was pushed. `isAwaited`: a reader waits for it. */
+  pushed(writer: StreamWriter, isAwaited: boolean): void;
+  /** Something waits for the lines of the writer: they wait for company no longer. */
+  hurry(writer: StreamWriter): void;
+};
+
+/** What one stream has for its log. */
+export class StreamWriter implements LogWriter {
+  jobEnded = false;
+  private readonly options: WriterOptions;
+  private readonly lane: WriterLane;
+  private readonly maxHeldBytes: number;
+  private last: EntryId;
+  private entries: number;
+  private lines: string[] = [];
+  private heldChars = 0;
+  private terminal: TerminalKind | undefined;
+  private job: JobEnd | undefined;
+  private isRefused = false;
+  private isPressed = false;
+  private inFlight = false;
+  /** Wait until all lines are on their way. */
+  private readonly senders: (() => void)[] = [];
+  /** Wait until all lines are written. */
+  private readonly waiters: (() => void)[] = [];
+
+  constructor(options: WriterOptions, lane: WriterLane, maxHeldBytes: number) {
+    this.options = options;
+    this.lane = lane;
+    this.maxHeldBytes = maxHeldBytes;
+    this.last = options.prev;
+    this.entries = options.entries;
+  }
+
+  push(line: string): void {
+    this.add(line, undefined, true);
+  }
+
+  pushDeferred(line: string): void {
+    this.add(line, undefined, false);
+  }
+
+  end(line: string, kind: TerminalKind, outcome?: JobOutcome): void {
+    const { jobToken } = this.options;
+    if (outcome && jobToken !== undefined) this.job = jobEnd(jobToken, outcome);
+    this.add(line, kind, true);
+  }
+
+  sent(): Promise<void> | undefined {
+    return this.hasSent ? undefined : this.until(this.senders);
+  }
+
+  flushed(): Promise<void> | undefined {
+    return this.isIdle ? undefined : this.until(this.waiters);
+  }
+
+  get hasSent(): boolean {
+    return this.lines.length === 0;
+  }
+
+  private get isIdle(): boolean {
+    return !this.inFlight && this.hasSent;
+  }
+
+  private until(waiters: (() => void)[]): Promise<void> {
+    this.lane.hurry(this);
+    return new Promise<void>((resolve) => waiters.push(resolve));
+  }
+
+  private add(line: string, terminal: TerminalKind | undefined, isAwaited: boolean): void {
+    if (this.isRefused || this.terminal) return;
+    this.lines.push(line);
+    this.heldChars += line.length;
+    this.terminal = terminal;
+    this.lane.held(line.length);
+    this.lane.pushed(this, isAwaited);
+    if (!this.isPressed && this.heldChars > this.maxHeldBytes) {
+      this.isPressed = true;
+      this.options.onPressure(true);
+    }
+  }
+
+  /** Takes what the stream has for one call: all of it, but for a bound that one giant line may pass. */
+  take(maxChars: number): { append: AppendItem; chars: number } {
+    const { options, lines: all } = this;
+    const { count, chars } = this.batch(maxChars);
+    const lines = count === all.length ? all : all.slice(0, count);
+    this.lines = count === all.length ? [] : all.slice(count);
+    this.heldChars -= chars;
+    this.lane.held(-chars);
+    this.inFlight = true;
+    const prev = this.last;
+    const seq = (prev.run === options.run ? prev.seq : 0) + count;
+    this.last = { run: options.run, seq };
+    const { entries, last } = this;
+    const append: AppendItem = { id: options.id, nonce: options.nonce, prev, entries, last, lines };
+    this.entries += 1;
+    if (this.terminal && this.hasSent) {
+      append.terminal = this.terminal;
+      if (this.job) append.job = this.job;
+    }
+    return { append, chars };
+  }
+
+  /** The lines of one call, from the first one on. */
+  private batch(maxChars: number): { count: number; chars: number } {
+    const { lines, terminal } = this;
+    let count = 0;
+    let chars = 0;
+    while (count < lines.length && (count === 0 || chars < maxChars)) {
+      chars += lines[count]?.length ?? 0;
+      count += 1;
+    }
+    // A whole answer and its end are written together: a worker that takes over in between would find an
+    // answer without an end. What follows the answer is its ledger entry and the terminal line.
+    const isSplit = count < lines.length;
+    if (isSplit && terminal && lines.slice(0, count).some(isResult)) {
+      for (; count < lines.length; count++) chars += lines[count]?.length ?? 0;
+    }
+    return { count, chars };
+  }
+
+  /** The call with what was taken has been made. */
+  calling(): void {
+    if (this.hasSent) wakeAll(this.senders);
+  }
+
+  /** The call has been answered. */
+  settle(outcome: AppendOutcome): void {
+    this.inFlight = false;
+    if (outcome === 'job_ended') this.jobEnded = true;
+    else if (outcome !== 'written' && outcome !== 'duplicate') {
+      this.isRefused = true;
+      this.lines = [];
+      this.lane.held(-this.heldChars);
+      this.heldChars = 0;
+      this.options.onRefused(outcome);
+    }
+    if (this.isPressed && this.heldChars < this.maxHeldBytes / 2) {
+      this.isPressed = false;
+      this.options.onPressure(false);
+    }
+    if (this.isRefused) wakeAll(this.senders);
+    if (this.isIdle) wakeAll(this.waiters);
+  }
+}
+
+const isResult = (line: string): boolean => kindOf(line) === 'result';
+
+function wakeAll(waiters: (() => void)[]): void {
+  for (const wake of waiters.splice(0)) wake();
+}
