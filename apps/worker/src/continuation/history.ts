@@ -44,11 +44,11 @@ export type History = {
   /** When the first try of all began, in milliseconds since the epoch. */
   startedAt: number | undefined;
   delivered: Delivered;
-  /** How far any answer has come that readers were shown, also one that they were told to forget. */
+  /** How far any answer has come that readers were shown, also one that they took back. */
   furthest: number;
   /** Who was shown last; one of the tries. */
   source: AttemptState | undefined;
-  /** The usage that readers were told. */
+  /** The usage that readers were sent. */
   usage: unknown;
   /** The whole answer of a call that was not streamed. */
   result: Result | undefined;

@@ -5,7 +5,7 @@ import type { Delivered } from './delivered.ts';
 /*
  * What counts as progress of an answer: a character, a part, a tool call or an end that readers did not
  * have. Vendor fields and annotations are none, nor are empty values and what was shown before, be it
- * before readers were told to forget it.
+ * before readers took it back.
  */
 
 /** Upstream calls in a row that bring no progress, with the one that brought the last. */

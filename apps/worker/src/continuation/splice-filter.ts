@@ -38,7 +38,7 @@ export function createSpliceFilter(
   delivered: Delivered,
   tools: boolean,
 ): SpliceFilter {
-  // Where it cannot be told what was shown, it cannot be told what is new.
+  // If what was delivered is unknown, what is new is unknown, too.
   if (delivered.other || delivered.toolCall) return rejectAll;
   return strategy === 'replay' ? replayFilter(delivered) : textFilter(strategy, delivered, tools);
 }

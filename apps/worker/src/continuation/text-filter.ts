@@ -113,6 +113,6 @@ const callsIn = ({ tool_calls, function_call }: JsonObject): JsonObject => ({
 const isRefusal = ({ refusal }: JsonObject): boolean =>
   typeof refusal === 'string' && refusal !== '';
 
-/** A provider's word on what may be said: the reader is told it, and it never looks like a whole answer. */
+/** A refusal of the provider: it is delivered, and it never looks like a whole answer. */
 const isContentFiltered = (finish: JsonObject | undefined): boolean =>
   finish?.['finish_reason'] === 'content_filter';

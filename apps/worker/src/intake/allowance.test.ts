@@ -4,7 +4,7 @@ import type { Allowance, EndedWait } from './allowance.ts';
 
 const at = 1_000_000;
 const waited = (ms: number, more: Partial<EndedWait> = {}): EndedWait => ({
-  satAt: at - ms,
+  since: at - ms,
   at,
   through: true,
   wasFull: true,
@@ -35,7 +35,7 @@ it('a wait of a quarter of what may be waited halves it, and so does one that en
 it('those that sat down before it was halved say nothing about the rest', () => {
   expect(after(of(32), waited(8000), waited(7900), waited(7600))).toBe(16);
   const later = at + 10_000;
-  expect(after(of(32), waited(8000), waited(0, { satAt: at + 100, at: later }))).toBe(8);
+  expect(after(of(32), waited(8000), waited(0, { since: at + 100, at: later }))).toBe(8);
 });
 
 it('a model with little patience has as much less of a short wait', () => {
@@ -49,8 +49,8 @@ it('comes to as many as get through in about a second, whatever the rate', () =>
     let allowance = newAllowance;
     // Each waits for those before it: as many as are allowed.
     for (let now = at; now < at + 120_000; now += 1000 / perSecond) {
-      const satAt = now - (allowance.size * 1000) / perSecond;
-      allowance = afterWait(allowance, { ...waited(0), satAt, at: now });
+      const since = now - (allowance.size * 1000) / perSecond;
+      allowance = afterWait(allowance, { ...waited(0), since, at: now });
     }
     expect(Math.abs(allowance.size - perSecond)).toBeLessThanOrEqual(1);
   }

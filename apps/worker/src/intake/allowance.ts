@@ -12,7 +12,7 @@ export type Allowance = {
 
 /** One that waited in the line, and left it. Times in milliseconds since the epoch. */
 export type EndedWait = {
-  satAt: number;
+  since: number;
   at: number;
   /** It got through to a target; else its patience ended. */
   through: boolean;
@@ -36,13 +36,13 @@ export const newAllowance: Allowance = { size: smallest, cutAt: -Infinity };
 
 export function afterWait(
   { size, cutAt }: Allowance,
-  { satAt, at, through, wasFull, maxWaitMs }: EndedWait,
+  { since, at, through, wasFull, maxWaitMs }: EndedWait,
 ): Allowance {
-  const waitedMs = at - satAt;
+  const waitedMs = at - since;
   // A quarter: behind one that waited so long, those of a line as long again still get through in time.
   const isLong = !through || waitedMs >= maxWaitMs / 4;
   if (isLong) {
-    if (satAt < cutAt) return { size, cutAt };
+    if (since < cutAt) return { size, cutAt };
     return { size: Math.max(smallest, Math.floor(size / 2)), cutAt: at };
   }
   const isShort = waitedMs <= Math.min(shortMs, maxWaitMs / 8);

@@ -12,7 +12,7 @@ export type OrphanWatchOptions = {
 };
 
 /**
- * Ends requests that live by their readers and have none left: a client's leaving is told by its
+ * Ends requests that live by their readers and have none left: a client's leaving is reported by its
  * ingress at once, but an ingress that died tells nothing. Its inbox has no listener any more, and
  * unless the reader comes back through another ingress within the grace, the request is cancelled.
  */
@@ -29,7 +29,7 @@ export function watchOrphans({ log, graceMs, attached, onError }: OrphanWatchOpt
     if (failed && !isDamage(failed.reason)) throw failed.reason;
     const readers = found.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
     const now = Date.now();
-    // While Redis was away nobody could come back, and all come back together with it.
+    // While Redis was away no ingress could come back, and all come back together with it.
     if (now - lookedAt > 2 * everyMs) aloneSince.clear();
     lookedAt = now;
     for (const [i, id] of ids.entries()) {

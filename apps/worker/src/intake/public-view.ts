@@ -17,7 +17,7 @@ export const publicIntake = ({ loopDelayMs, putBack, models, ...rest }: IntakeSn
   put_back: putBack,
 });
 
-/** Read when somebody looks. */
+/** Read when metrics are collected. */
 export function countIntake(registry: Registry, snapshot: () => IntakeSnapshot): void {
   const registers = [registry];
   new Gauge({

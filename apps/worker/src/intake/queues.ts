@@ -29,21 +29,21 @@ type ModelQueue = {
   allowance: Allowance;
   /** Those that wait, and those that were woken and may come back. */
   parked: number;
-  /** It is for want of room that they wait. Kept until none waits: while one asks, its target looks open. */
+  /** They wait for capacity. Kept until none waits: while one asks, its target looks open. */
   isLimited: boolean;
   coolDownUntil: number;
   touchedAt: number;
 };
 
 /**
- * Milliseconds for which no jobs of a model are taken after one went back from a line that was not full:
+ * Milliseconds for which no jobs of a model are taken after one went back from a queue that was not full:
  * else it would be taken again at once, by the same worker.
  */
 const coolDownMs = 1000;
-/** Milliseconds that the allowance of a line in which nobody waits is remembered: limits come back. */
+/** Milliseconds that the allowance of an empty queue is remembered: limits come back. */
 const keptMs = 30_000;
 
-/** What this worker allows for the lines of its models, and of which it takes no more. */
+/** How many requests of each model may wait in this worker, and of which models it takes no more. */
 export function createModelQueues({
   availabilityOf,
   maxWaitMsOf,
@@ -93,11 +93,11 @@ export function createModelQueues({
       look(model, queue);
       settle(model, queue);
     },
-    waitEnded(model, satAt, how) {
+    waitEnded(model, since, how) {
       const queue = queueOf(model);
       if (queue.isLimited && how !== 'gone') {
         queue.allowance = afterWait(queue.allowance, {
-          satAt,
+          since,
           at: now(),
           through: how === 'through',
           wasFull: isFull(queue),

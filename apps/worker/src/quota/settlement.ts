@@ -5,7 +5,7 @@ import type { Windows } from '@millrace/shared/store/quota/port';
 
 type Request = { id: string; data: Pick<JobData, 'account'> };
 
-/** What requests hold of the limits of their keys. Nobody waits for it, and nothing fails by it. */
+/** What requests hold of the limits of their keys. No request waits for it, and nothing fails by it. */
 export type QuotaSettlement = {
   /** The request runs here: its place among those under way is kept from here. */
   begin(request: Request): void;

@@ -11,7 +11,7 @@ export type LaneOptions = {
   onError: (error: unknown) => void;
 };
 
-/** Characters in one call, about: Redis runs a script to its end, and everybody else waits. */
+/** Characters in one call, about: Redis runs a script to its end, and all other commands wait. */
 const maxBatchChars = 512 * 1024;
 /** Streams in one call, for the same reason. */
 const maxBatchStreams = 400;
@@ -20,7 +20,7 @@ const crowd = 40;
 const windowMs = 10;
 /** Milliseconds between two calls then: a tenth of the pace of a fast model. */
 const gatherMs = 2;
-/** Milliseconds that a line which nobody waits for may wait for company. */
+/** Milliseconds that a line for which no reader waits may wait for others. */
 const idleWaitMs = 5;
 /** Milliseconds before a call that Redis answered with an error is tried again. */
 const retryDelayMs = 50;

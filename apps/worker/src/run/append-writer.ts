@@ -42,7 +42,7 @@ export type WriterLane = {
   held(chars: number): void;
   /** A line was pushed. `isAwaited`: a reader waits for it. */
   pushed(writer: StreamWriter, isAwaited: boolean): void;
-  /** Something waits for the lines of the writer: they wait for company no longer. */
+  /** Something waits for the lines of the writer: they wait for others no longer. */
   hurry(writer: StreamWriter): void;
 };
 

@@ -20,7 +20,7 @@ export type Appender = {
 
 export type AppenderOptions = {
   log: Pick<StreamLog, 'append'>;
-  /** Bytes one stream may hold here before its upstream is told to pause. */
+  /** Bytes one stream may hold here before its upstream is paused. */
   maxHeldBytes: number;
   /** A batch is in Redis, so many milliseconds after the first line of it that a reader waits for. */
   onAppended?: (lagMs: number, now: number) => void;

@@ -8,7 +8,7 @@ import { unknownLast, visibleUsage } from './visible-usage.ts';
 export type Ending = 'completed' | 'failed' | 'ended from outside';
 
 /**
- * The tokens that a finished request cost its key: those of the answer that its readers were told.
+ * The tokens that a finished request cost its key: those of the answer that its readers were sent.
  * What failed attempts, retries and hedges cost beside it is our affair. Undefined when nobody can
  * say: then the estimate from before stays.
  */

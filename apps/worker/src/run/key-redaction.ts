@@ -14,7 +14,7 @@ const maxErrorChars = 128 * 1024;
 const maxDetailChars = 500;
 
 /**
- * The fault as it may be told. Providers repeat what they were sent: the key is taken out of every text
+ * The fault as a client may see it. Providers repeat what they were sent: the key is taken out of every text
  * of theirs, and what tells whose account it is out of all that a client may see. `detail` keeps the
  * provider's words, without the key, for the operator. Our own code and status stay. Never throws.
  */

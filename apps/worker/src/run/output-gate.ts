@@ -60,7 +60,7 @@ export type OutputGate = {
   readonly sent: Sent;
   /** Characters of chunks that wait in it. */
   readonly heldChars: number;
-  /** What its upstream told of its cost so far. */
+  /** What its upstream has reported of its cost so far. */
   readonly reported: ReportedUsage | undefined;
 };
 

@@ -14,7 +14,7 @@ import type { Attempt } from './attempt.ts';
 
 /* What a run needs of the worker, and what others know of a run. */
 
-/** Why a run was told to stop. */
+/** Why a run was stopped. */
 export type StopReason =
   /** The request got its terminal entry from outside. */
   | 'finished'
@@ -28,7 +28,7 @@ export type StopReason =
   | 'damaged'
   /** BullMQ's lock could not be renewed. */
   | 'lock_lost'
-  /** The worker shuts down: somebody else shall go on. */
+  /** The worker shuts down: another one continues. */
   | 'shutdown';
 
 export type RunDeps = {
@@ -61,7 +61,7 @@ export type RunDeps = {
   ): () => void;
   /** How often this process stood still, as `LateLoop` has it. */
   timesLate(): number;
-  /** Hears of bugs, which end one request only, and why a run gave up. */
+  /** Reports bugs, which end one request only, and why a run gave up. */
   onError(error: unknown): void;
   now(): number;
   /** Between 0 and 1. */

@@ -62,7 +62,7 @@ describe('another attempt', () => {
     expect(after([...hedging, late(1)]).effects).toEqual([]);
   });
 
-  it('does not start in a run that was told to stop: its permit and its hedge go back', () => {
+  it('does not start in a run that was stopped: its permit and its hedge go back', () => {
     const { state } = after(hedging);
     expect(raceStep(state, permitted('late', freePermit), true)[1]).toEqual([
       { kind: 'cancel', permit: freePermit },

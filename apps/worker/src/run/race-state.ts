@@ -21,7 +21,7 @@ export type RaceOutcome =
   | { kind: 'completed' }
   /** Every attempt of it failed: the last one's fault. */
   | { kind: 'fault'; fault: Fault }
-  /** The run was told to stop. */
+  /** The run was stopped. */
   | { kind: 'aborted' };
 
 /** What an attempt follows: one that failed, or one whose first token is late. */
@@ -90,7 +90,7 @@ export const noContinuation: Fault = {
   message: 'The answer broke off, and no other attempt went on with it.',
 };
 
-/** `isAborted`: the run was told to stop, so it makes no more calls. */
+/** `isAborted`: the run was stopped, so it makes no more calls. */
 export function raceStep(state: RaceState, event: RaceEvent, isAborted: boolean): Next {
   switch (event.kind) {
     case 'started':

@@ -90,7 +90,7 @@ const unreadable: Fault = {
   message: 'The provider answered with bytes that are no UTF-8.',
 };
 
-/** What a client may be told of an answer's form: every answer is JSON, and a header can carry anything. */
+/** The content types that a client may be sent: every answer is JSON, and a header can carry anything. */
 const knownContentTypes: ReadonlySet<string> = new Set([
   'application/json',
   'application/json; charset=utf-8',

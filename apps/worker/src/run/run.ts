@@ -30,9 +30,9 @@ const freshSealMs = 1000;
 /**
  * One activation of a job: takes the log over, makes attempts until there is an answer, and ends it.
  *
- * Whether anybody still reads it is no question here: a client that leaves is told by its ingress at
- * once, and an ingress that is not heard of at this moment may be on its way back, as all of them are
- * after a restart of Redis. `orphans.ts` looks for longer.
+ * It does not ask whether the request still has a reader: an ingress reports a client that leaves at once, and an
+ * ingress that sends no heartbeat at this moment may be on its way back, as all of them are after a restart of Redis.
+ * `orphans.ts` waits longer.
  */
 export async function run(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
   let outcome: ActivationOutcome | undefined;
@@ -203,13 +203,13 @@ const endedBefore = (by: TerminalKind): ActivationOutcome =>
     ? { kind: 'failed', reason: 'had failed already: a retried job is not asked for again' }
     : { kind: 'completed', summary: 'had ended already' };
 
-/** The log has its end and the job with it, whatever this run was told meanwhile (its lock ended along). */
+/** The log has its end and the job with it, whatever stopped this run meanwhile (its lock ended along). */
 const endedWithLog = (conclusion: ActivationOutcome | undefined): ActivationOutcome =>
   conclusion?.kind === 'completed' || conclusion?.kind === 'failed'
     ? { ...conclusion, jobEnded: true }
     : { kind: 'dropped' };
 
-/** What the queue is told. A stop counts only where the answer had not ended before it. */
+/** The outcome for the queue. A stop counts only if the answer had not ended before it. */
 function conclude(
   stopped: StopReason | undefined,
   conclusion: ActivationOutcome | undefined,

@@ -47,7 +47,7 @@ export function callUpstream(
 ): UpstreamCall {
   let controller: Controller | undefined;
   let over = false;
-  /** Kept for a request that waits for its connection: it has nobody to tell yet. */
+  /** Kept for a request that waits for its connection: there is no controller yet. */
   let paused = false;
   let lingering: NodeJS.Timeout | undefined;
   let decoder: Decoder | undefined;

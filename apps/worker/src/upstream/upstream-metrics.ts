@@ -17,11 +17,11 @@ export type UpstreamSources = {
 /** States of a breaker, as one number for alerts: anything above 0 takes less than all requests. */
 const stateNumbers = { closed: 0, recovering: 1, 'half-open': 2, open: 3 } as const;
 
-/** What pools and breakers count is read when somebody looks: nothing happens on the way of a request. */
+/** What pools and breakers count is read when metrics are collected: nothing happens on the way of a request. */
 export function countUpstreams(registry: Registry, sources: UpstreamSources): void {
   const registers = [registry];
 
-  /** A counter whose sum somebody else keeps. */
+  /** A counter whose sum another component keeps. */
   function total(name: string, help: string, labelNames: string[], read: (add: Add) => void): void {
     new Counter({
       name,

@@ -58,7 +58,7 @@ function toInput(text: unknown): unknown {
     const input = parseExactly(text);
     if (isJsonObject(input)) return input;
   } catch {
-    // No JSON: told below.
+    // No JSON: refused below.
   }
   return { invalid_arguments: text };
 }

@@ -72,7 +72,7 @@ function parseBody(body: string): Record<string, unknown> {
   try {
     request = parseExactly(body);
   } catch {
-    // Told below.
+    // Refused below.
   }
   if (!isJsonObject(request)) throw new RefusedError('', 'The body is no JSON object.');
   return request;

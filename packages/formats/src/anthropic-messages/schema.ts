@@ -2,8 +2,8 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 
 /*
  * Anthropic's structured outputs know a part of JSON Schema and answer the rest with 400. What only
- * narrows a value down (a minimum, a pattern of a length) is told to the model in the description,
- * as Anthropic's own SDKs do; what cannot be told at all makes the schema inexpressible.
+ * narrows a value down (a minimum, a pattern of a length) is put into the description for the model,
+ * as Anthropic's own SDKs do; what cannot be expressed at all makes the schema inexpressible.
  */
 
 /** Kept as they are. */

@@ -30,7 +30,7 @@ export type Thinking = {
   members: Record<string, unknown>;
   /** `output_config.effort` */
   effort: string | undefined;
-  /** The model was told to think: the sampling is not the caller's then. */
+  /** The model is asked to think: the sampling is not the client's then. */
   on: boolean;
 };
 

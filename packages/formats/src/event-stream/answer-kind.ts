@@ -7,7 +7,7 @@ export type AnswerKind = 'stream' | 'whole';
 export type AnswerSniffer = {
   /** The kind, and all bytes so far; undefined while they do not tell. */
   push(bytes: Buffer): { kind: AnswerKind; bytes: Buffer } | undefined;
-  /** What the content type says of a body that ended before its bytes told. */
+  /** What the content type says of a body that ended before its bytes were enough. */
   end(): { kind: AnswerKind; bytes: Buffer };
 };
 

@@ -12,7 +12,7 @@ export type Identity = {
   learn(chunk: unknown): void;
   /** Every member has its value. */
   readonly isKnown: boolean;
-  /** Gives the members that the provider has not told a value of ours. Idempotent. */
+  /** Gives the members that the provider has not sent a value of ours. Idempotent. */
   settle(): void;
   /**
    * The members that a chunk lacks, or has otherwise, as JSON texts; undefined when it is right. Some

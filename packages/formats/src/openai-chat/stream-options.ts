@@ -3,7 +3,7 @@ import type { AnsweredCall, ProviderCall } from '../port.ts';
 
 /**
  * The request's `stream_options` as they go upstream, as JSON text: with usage asked for, which the ledger
- * needs and only those who asked are shown. Null where the target takes none.
+ * needs and only a client that asked for it is sent. Null where the target takes none.
  */
 export function streamOptionsFor({ body, omitsStreamOptions }: ProviderCall): string | null {
   if (omitsStreamOptions) return null;

@@ -43,7 +43,7 @@ class ChunkDecoder implements AnswerDecoder {
   private usage: unknown;
   /** Of chunks that add nothing but content: as they come, and as readers get them where that differs. */
   private template: { read: ChunkTemplate; shown: ChunkTemplate | undefined } | undefined;
-  /** Chunks in which nothing is visible, from before the provider has told its identity. */
+  /** Chunks in which nothing is visible, from before the provider has sent its identity. */
   private early: { text: string; chunk: JsonObject }[] = [];
 
   constructor(call: ProviderCall, sink: AnswerSink) {

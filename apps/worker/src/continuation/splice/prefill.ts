@@ -2,7 +2,7 @@ import { replaySeam } from './replay.ts';
 import { dropped, held, passed } from './splice.ts';
 import type { Seam, SeamStep } from './splice.ts';
 
-/** Characters by which an answer that begins anew is told from one that goes on. */
+/** Characters that distinguish an answer that begins anew from one that continues. */
 const tellingLength = 24;
 
 /**

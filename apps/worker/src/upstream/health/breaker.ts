@@ -21,7 +21,7 @@ export type BreakerState =
   /** A share of the requests that grows. */
   | { kind: 'recovering'; since: number; times: number };
 
-/** What failed: requests, or only the active checks of a target that nobody asked. */
+/** What failed: requests, or only the active checks of a target without requests. */
 export type Cause = 'calls' | 'checks';
 
 export type Probe = {
@@ -117,7 +117,7 @@ export function probeEnded(
     case 'failed':
       return opened(times + 1, cause, retryAt, policy, now, random);
     case 'void': {
-      // It told nothing; but it was an attempt, and the next one keeps its distance.
+      // It showed nothing; but it was an attempt, and the next one keeps its distance.
       const until = Math.max(now, probe.at + policy.probeIntervalMs);
       return { kind: 'open', until, times, cause };
     }

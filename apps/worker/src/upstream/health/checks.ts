@@ -44,7 +44,7 @@ export type CheckChange = {
 export type Checks = {
   /** Since the start, by this worker. */
   counters(): { ok: number; failed: number };
-  /** For each target that a check told about. */
+  /** For each target that a check was about. */
   byTarget(): readonly (Target & { ok: number; failed: number })[];
   close(): void;
 };
@@ -67,7 +67,7 @@ type CheckedProviderState = CheckedProvider & {
 
 /**
  * Asks providers how they are, so that an idle one's death is known before the next request. One worker
- * does it for the whole fleet; while nothing shared can be reached nobody does, and no request comes.
+ * does it for the whole fleet; while Redis cannot be reached no worker does, and no request comes.
  */
 export function startChecks({
   fleet,
@@ -278,8 +278,8 @@ const tooLate: Answer = {
 };
 
 /**
- * A list of models that is refused (no right to it, no such page, too many requests) still shows that
- * somebody is there.
+ * A list of models that is refused (no right to it, no such page, too many requests) still shows that the provider
+ * answers.
  */
 const isListFailure = (answer: Answer): answer is Extract<Answer, { kind: 'fault' }> =>
   isPromptFailure(answer) && (answer.fault.httpStatus ?? 500) >= 500;

@@ -31,8 +31,8 @@ export const newTargetCounters = (): TargetCounters => ({
 });
 
 /**
- * One worker's news, told to the others. It has totals and no differences, so that one that is lost is
- * made good by the next.
+ * One worker's counters and states for the others. It has totals and no differences, so that the next message makes
+ * up for a lost one.
  */
 export type GossipMessage = {
   worker: string;
@@ -56,7 +56,7 @@ export function encodeGossip(message: GossipMessage, now: number): string {
   })}`;
 }
 
-/** Without reading it: a worker hears its own, too. */
+/** Without reading it: a worker receives its own messages, too. */
 export const isGossipOf = (text: string, worker: string): boolean =>
   text.startsWith(`${mark}{"worker":${JSON.stringify(worker)},`);
 
@@ -80,7 +80,7 @@ export function parseGossip(text: string, now: number): GossipMessage | undefine
   };
 }
 
-/** In the order of the fields; clocks of two machines are not compared, so a time is told as a distance. */
+/** In the order of the fields; clocks of two machines are not compared, so a time is sent as a distance. */
 const toNumbers = (t: TargetCounters, now: number): number[] => [
   t.inFlight,
   t.ok,

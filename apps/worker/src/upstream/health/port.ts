@@ -16,7 +16,7 @@ export type Outcome =
   | { kind: 'void' };
 
 /**
- * What happens to one call. Its first token may be told before its outcome: a probe has succeeded with
+ * What happens to one call. Its first token may be reported before its outcome: a probe has succeeded with
  * that, long before its answer is whole.
  */
 export type CallEvent = { kind: 'first-token'; ms: number } | Outcome;
@@ -48,7 +48,7 @@ export type HealthOptions = {
 
 /** How targets are, as the whole fleet sees them. */
 export type Health = {
-  /** A call to this target begins; it is in flight until its outcome is told. Only the first one counts. */
+  /** A call to this target begins; it is in flight until its outcome is reported. Only the first one counts. */
   started(target: Target): (news: CallEvent) => void;
   /** `ask`: only who wins `claimProbe` may call. Everything else is known at once. */
   admit(target: Target): Admission;

@@ -20,12 +20,12 @@ export const nothingDecided: StateRecord = { epoch: 0, by: '', state: closed };
 export const isNewer = (one: StateRecord, other: StateRecord): boolean =>
   one.epoch > other.epoch || (one.epoch === other.epoch && one.by > other.by);
 
-/** Openings in a row that are told apart; more make no difference. */
+/** Openings in a row that are counted; more make no difference. */
 const mostTimes = 100;
 /** Milliseconds: the longest probe interval of the config, four times. */
 const maxUntilMs = 4 * 600_000;
 
-/** For somebody whose clock may be another: times as distances from now. */
+/** For a worker whose clock may differ: times as distances from now. */
 export const asDistances = ({ state, ...rest }: StateRecord, now: number): StateRecord => {
   switch (state.kind) {
     case 'closed':

@@ -17,22 +17,22 @@ export type TargetGossipOptions = {
   now: () => number;
 };
 
-/** This worker's pulses, and those of the others. */
+/** This worker's messages, and those of the others. */
 export type TargetGossip = {
-  /** What is to be told of a target, and how soon. */
+  /** Sends the counters of a target, and how soon. */
   publish(key: string, when: 'soon' | 'urgent' | 'at once'): void;
   counters(): { sent: number; received: number };
   close(): void;
 };
 
-/** Milliseconds between two pulses that have everything: others know by them that this worker lives. */
+/** Milliseconds between two messages with every target: others know by them that this worker lives. */
 const wholeMs = 1000;
 
 export function createTargetGossip(options: TargetGossipOptions): TargetGossip {
   const { fleet, worker, view, breakers, states, adopt, now } = options;
   const changed = new Set<string>();
-  /** Targets of which this worker ever said anything. */
-  const told = new Set<string>();
+  /** Targets of which this worker ever sent anything. */
+  const known = new Set<string>();
   const decided = new Set<string>();
   const counters = { sent: 0, received: 0 };
   const pacer = createPacer({ send: () => send(false), readers: () => view.workers() });
@@ -46,13 +46,13 @@ export function createTargetGossip(options: TargetGossipOptions): TargetGossip {
   }
 
   function* tallies(whole: boolean): Iterable<[string, TargetCounters]> {
-    for (const key of whole ? told : changed) yield [key, view.target(key).own];
+    for (const key of whole ? known : changed) yield [key, view.target(key).own];
   }
 
   function* records(whole: boolean): Iterable<[string, StateRecord]> {
     for (const key of decided) yield [key, breakers.of(key).record];
     if (!whole) return;
-    // Closed ones too: who decides next has to go above their epochs, whatever its clock says.
+    // Closed ones too: the worker that decides next has to go above their epochs, whatever its clock says.
     for (const { key, record } of breakers.all()) if (record.epoch > 0) yield [key, record];
   }
 
@@ -81,7 +81,7 @@ export function createTargetGossip(options: TargetGossipOptions): TargetGossip {
   return {
     publish(key, when) {
       changed.add(key);
-      told.add(key);
+      known.add(key);
       if (when === 'soon') pacer.soon();
       else if (when === 'urgent') pacer.urgent();
       else {

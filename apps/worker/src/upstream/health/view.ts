@@ -29,7 +29,7 @@ export type TargetView = {
   /** In flight at the workers that are heard. */
   others: number;
   row: number;
-  /** Who told the failures of the row. */
+  /** The workers that reported the failures of the row. */
   readonly tellers: Set<string>;
   /** When this worker's calls last showed how it is; milliseconds since the epoch. */
   heardAt: number;
@@ -105,7 +105,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
   }
 
   /**
-   * Whether the row may be one worker's own trouble: nobody else tells of a failure, although others have
+   * Whether the row may be one worker's own trouble: no other worker reports a failure, although others have
    * calls there.
    */
   function isOneSided(one: TargetView): boolean {
@@ -198,7 +198,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
       };
     },
 
-    /** Takes in what another worker told: the targets of which something ended or failed. */
+    /** Takes in a message of another worker; returns the targets of which something ended or failed. */
     merge(message: GossipMessage): TargetView[] {
       if (message.worker === worker) return [];
       forgetSilent();

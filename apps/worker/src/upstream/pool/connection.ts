@@ -39,7 +39,7 @@ export type Connection = {
   send(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
   /**
    * Its answer flows (true): it may be read less often while this process is late, until it is sent a request
-   * again. Absent where an answer cannot be told from others on the same socket.
+   * again. Absent if several answers share the socket.
    */
   gather?(on: boolean): void;
   /** At once, whatever it carries. Idempotent. */

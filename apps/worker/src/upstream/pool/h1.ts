@@ -31,7 +31,7 @@ export function createH1(
   let gathers = false;
   const unasked = createUnaskedContinue();
 
-  // Nobody was asked anything: whatever comes (as `408 Request Timeout`) is a goodbye. It has to be
+  // No request is under way: whatever comes (as `408 Request Timeout`) is a goodbye. It has to be
   // read, as a socket with unread bytes never ends.
   const onEarly = () => {
     if (socket.read() !== null) socket.destroy();

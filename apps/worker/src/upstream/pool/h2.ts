@@ -130,7 +130,7 @@ const idle: Dispatcher.DispatchController = {
 type SessionNews = {
   /** Streams above it were never looked at. */
   lastStream(): number;
-  /** False where the session was lost, and another stream has told so. */
+  /** False where the session was lost, and another stream has reported it. */
   tellsLoss(): boolean;
 };
 

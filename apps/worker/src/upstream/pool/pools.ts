@@ -67,7 +67,7 @@ function poolOptions(
   const url = new URL(baseUrl);
   const isTls = url.protocol === 'https:';
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  // Read also where it is not used: what is broken in the config is told at the start.
+  // Read also where it is not used: what is broken in the config is reported at the start.
   const context = readTls(tls, `providers.${name}.tls`);
   if (typeof context === 'string') return context;
   const endpoint: Endpoint = {

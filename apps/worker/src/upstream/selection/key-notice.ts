@@ -1,8 +1,8 @@
-/** What one worker tells the others of a provider's key: not to be asked for a while. */
+/** A message of one worker to the others: a provider's key is not to be used for a while. */
 export type KeyNotice = {
   /** `cooled`: this model's limit is reached. `aside`: the provider refuses the key. */
   kind: 'cooled' | 'aside';
-  /** The worker that found out: it need not hear it from itself. */
+  /** The worker that found out, which ignores its own message. */
   from: string;
   provider: string;
   /** `keyName`, never the key. */
@@ -13,12 +13,12 @@ export type KeyNotice = {
   ms: number;
 };
 
-/** Milliseconds beyond which a fact is a mistake. */
+/** Milliseconds beyond which a notice is a mistake. */
 const longestMs = 3_600_000;
 
-export const encodeNotice = (fact: KeyNotice): string => JSON.stringify(fact);
+export const encodeNotice = (notice: KeyNotice): string => JSON.stringify(notice);
 
-/** Undefined when the text is no such fact: other versions share the channel. */
+/** Undefined if the text is no such notice: other versions share the channel. */
 export function decodeNotice(text: string): KeyNotice | undefined {
   let value: unknown;
   try {
@@ -31,7 +31,7 @@ export function decodeNotice(text: string): KeyNotice | undefined {
   if (typeof from !== 'string' || typeof provider !== 'string' || typeof key !== 'string')
     return undefined;
   if (typeof ms !== 'number' || !(ms >= 0)) return undefined;
-  const fact = { from, provider, key, ms: Math.min(ms, longestMs) };
-  if (kind === 'aside') return { kind, ...fact };
-  return kind === 'cooled' && typeof model === 'string' ? { kind, ...fact, model } : undefined;
+  const notice = { from, provider, key, ms: Math.min(ms, longestMs) };
+  if (kind === 'aside') return { kind, ...notice };
+  return kind === 'cooled' && typeof model === 'string' ? { kind, ...notice, model } : undefined;
 }

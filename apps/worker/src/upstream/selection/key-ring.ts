@@ -27,7 +27,7 @@ export type KeyRingOptions = {
   onAside?(aside: { provider: string; index: number; status: number; forMs: number }): void;
 };
 
-/** One call with a key. What the answer's head says is told once, then the call has ended. */
+/** One call with a key. `used` is called once, with the answer's head; then the call has ended. */
 export type KeyLease = {
   apiKey: string | undefined;
   /** Its place in the config, for logs. */

@@ -147,7 +147,7 @@ export const closedUntil = (key: KeyState, model: ModelState): number =>
 export const limitedUntil = (model: ModelState): number =>
   Math.max(model.coolUntil, exhaustedUntil(model));
 
-/** What is left, from 0 to 1, by the scarcer of requests and tokens; 1 when nobody said. */
+/** What is left, from 0 to 1, by the scarcer of requests and tokens; 1 if the provider did not say. */
 export function shareLeft(model: ModelState, now: number): number {
   return Math.min(
     1,

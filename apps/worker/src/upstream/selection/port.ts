@@ -1,20 +1,20 @@
 import type { Target } from '@millrace/shared/domain/request';
 
-/** What selection asks of those who know how targets fare; no question changes anything. */
+/** What selection asks about the health of targets; no question changes anything. */
 export type TargetView = {
   /** Requests under way there, of the whole fleet: one's own exactly, those of others a moment old. */
   inFlight(target: Target): number;
-  /** Milliseconds to the first token lately; undefined when nobody knows. */
+  /** Milliseconds to the first token lately; undefined if it is not known. */
   firstTokenMs(target: Target): number | undefined;
 };
 
 export type Health = TargetView & {
   /**
-   * `ask`: it is being tried out, and one request may go there now. While it is coming back, `yes` and
-   * `no` are drawn by lot, so that a part of the requests goes there.
+   * `ask`: one request may go there now, as a probe. While it recovers, `yes` and `no` are drawn at random, so that a
+   * share of the requests goes there.
    */
   admit(target: Target): 'yes' | 'no' | 'ask';
-  /** `recovering`: it is coming back, and lots are drawn. */
+  /** `recovering`: it takes a share of the requests, and samples are drawn. */
   stateOf(target: Target): string;
   /** Of its last calls, 0 to 1, whatever its state. */
   successRate(target: Target): number;
@@ -25,30 +25,30 @@ export type Health = TargetView & {
 };
 
 /**
- * Whether a target may be asked now. `until`: milliseconds since the epoch. `limited`: it is well, and has
- * no room at the moment; `broken`: nobody knows when it is well again.
+ * Whether a target may be asked now. `until`: milliseconds since the epoch. `limited`: it is healthy, and at its limit
+ * at the moment; `broken`: it is unknown when it will be healthy again.
  */
 export type Check = { kind: 'yes' } | { kind: 'no'; until: number; why: 'broken' | 'limited' };
 
-/** The same of a model: `limited` where one of its targets would do, had it room. */
+/** The same of a model: `limited` if a target of it is at its limit only. */
 export type Availability = 'open' | 'limited' | 'broken';
 
 /**
- * Who says how many may wait here for room, while the others had better stay in the queue. Those in
- * mid-answer are none of its business.
+ * How many requests may wait here for capacity, while the others stay in the queue. Requests in mid-answer do not
+ * count.
  */
 export type WaitLimits = {
-  /** One more waits. */
+  /** One more request waits. */
   waitStarted(model: string): void;
-  /** One waits no more. `satAt`: since when it did; milliseconds since the epoch. */
-  waitEnded(model: string, satAt: number, how: 'through' | 'gave_up' | 'gone'): void;
-  /** As many wait as may: one that has nothing to lose goes back to the queue. */
+  /** A request waits no more. `since`: when it began to; milliseconds since the epoch. */
+  waitEnded(model: string, since: number, how: 'through' | 'gave_up' | 'gone'): void;
+  /** As many wait as may: one that has asked no target goes back to the queue. */
   isFull(model: string): boolean;
-  /** All that those of this model lack is room. */
+  /** The model's requests lack only capacity. */
   isLimited(model: string): boolean;
-  /** One goes back to the queue that could have waited: let a moment pass before one is taken again. */
+  /** A request goes back to the queue that could have waited: none is taken again for a moment. */
   coolDown(model: string): void;
 };
 
-/** How it fell, for one request, while a target is coming back. */
+/** The sample that was drawn for one request while a target recovers. */
 export type RampSample = 'admitted' | 'deferred';

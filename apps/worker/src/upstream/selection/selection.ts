@@ -28,7 +28,7 @@ export type SelectionOptions = {
   isFull?(provider: string): boolean;
   /** Requests of this worker that may wait at a time (`limits.waiting`). */
   waiting: number;
-  /** Who says how many of a model may wait for room. */
+  /** How many of a model may wait for capacity. */
   waitLimits: WaitLimits;
   now(): number;
   /** Between 0 and 1. */
@@ -84,7 +84,7 @@ export function createSelection(options: SelectionOptions) {
   const panicShare = (model: string, target: Target): number =>
     panicShareAt(health, models[model]?.targets ?? [target], target);
 
-  /** Where lots are drawn, while a target is coming back or none is well: until when one counts. */
+  /** Where samples are drawn, while a target recovers or none is healthy: until when one counts. */
   function sampleUntil(model: string, target: Target): number | undefined {
     if (panicShare(model, target) > 0) return now() + drawAgainMs;
     return health.stateOf(target) === 'recovering' ? health.nextTryAt(target) : undefined;
@@ -110,13 +110,13 @@ export function createSelection(options: SelectionOptions) {
     if (keys?.kind === 'no') closed.push(keys.until);
     const fullUntil = limits.fullUntil(target);
     if (fullUntil !== undefined) closed.push(fullUntil);
-    // Nobody knows until when: the line looks again at its pace.
+    // It is not known until when: the queue checks again at its pace.
     if (options.isFull?.(target.provider)) closed.push(now());
     if (closed.length === 0) return { kind: 'yes' };
     return { kind: 'no', until: Math.max(...closed), why: isBroken ? 'broken' : 'limited' };
   }
 
-  /** Draws no lots: a target that is coming back takes some. */
+  /** Draws no samples: a target that recovers takes some requests. */
   function availabilityOf(model: string): Availability {
     const checks = models[model]?.targets.map((target) => check(model, target, 'admitted')) ?? [];
     if (checks.some(({ kind }) => kind === 'yes')) return 'open';
@@ -134,7 +134,7 @@ export function createSelection(options: SelectionOptions) {
     /**
      * `open`: the targets in the order in which a request tries them; `shut`: those that cannot be asked
      * now. To be asked for once per request: some strategies count. The first one needs no further
-     * check, and should get none: of a target that is coming back, two lots would be drawn.
+     * check, and should get none: of a target that recovers, two samples would be drawn.
      */
     order<T extends Target>(
       model: string,
@@ -169,7 +169,7 @@ export function createSelection(options: SelectionOptions) {
 
     /**
      * Whether it may be asked, as far as this worker knows. Changes nothing. A probe (`ask`) is to be
-     * claimed besides. `lot`: how the lot fell that was drawn for this request, where one was.
+     * claimed besides. `sample`: the one that was drawn for this request, if any.
      */
     check,
 
@@ -194,21 +194,21 @@ export function createSelection(options: SelectionOptions) {
       };
     },
 
-    /** A request's place among those that wait for the model; made once per request. */
+    /** A request among those that wait for the model; made once per request. */
     queue: (
       model: string,
       request: { signal: AbortSignal; deadlineAt?: number | undefined },
     ): TargetWaiter =>
       waiting.open(model, { ...request, maxWaitMs: models[model]?.maxWaitMs ?? 0 }),
 
-    /** One that was refused for want of room may go back to the queue; then no other is taken for a moment. */
+    /** A request that a limit refused may go back to the queue; then no other is taken for a moment. */
     goBack(model: string): boolean {
       const isLimited = options.waitLimits.isLimited(model);
       if (isLimited) options.waitLimits.coolDown(model);
       return isLimited;
     },
 
-    /** What another worker shared. Texts of other kinds are passed over. */
+    /** What another worker shared. Texts of other kinds are ignored. */
     onNotice(text: string): void {
       const fact = decodeNotice(text);
       if (fact && fact.from !== ownId) rings.get(fact.provider)?.learn(fact);

@@ -9,7 +9,7 @@ export type Strategy = <T extends Choice>(targets: readonly T[], view: TargetVie
 
 /** Of `latency`'s requests, how many look how the other targets do. */
 const lookShare = 0.08;
-/** Of its requests, how many may go to a target that nobody knows, while others are known. */
+/** Of its requests, how many may go to an unknown target, while others are known. */
 const unknownShare = 0.1;
 
 /**

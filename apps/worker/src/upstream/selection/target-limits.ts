@@ -8,7 +8,7 @@ import type { Charge, Taken, Windows } from '@millrace/shared/store/quota/port';
 export type TargetGrant =
   | {
       kind: 'yes';
-      /** The answer is over: what it really used. Undefined when nobody said: the estimate stays. */
+      /** The answer is over: what it really used. Undefined if it was not reported: the estimate stays. */
       settle(usage: unknown): void;
       /** The target was never asked: all is given back. After either of the two, neither does anything. */
       cancel(): void;

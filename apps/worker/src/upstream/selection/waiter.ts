@@ -5,9 +5,9 @@ export type WaitOutcome =
   /** These targets may be asked now; whether they still can when they are, only asking tells. */
   | { kind: 'retry'; open: readonly Target[] }
   | { kind: 'aborted' }
-  /** It had better wait in the queue: all that is missing is room, and nothing is lost by it. */
+  /** It had better wait in the queue: only capacity is missing, and nothing is lost by it. */
   | { kind: 'not_yet' }
-  /** The patience is over, or too many wait already. */
+  /** Its time to wait is over, or too many wait already. */
   | { kind: 'fault'; fault: Fault };
 
 /** A target that would do, and from when on for this request, in milliseconds since the epoch. */
@@ -16,21 +16,21 @@ export type Want = { target: Target; notBefore: number };
 export type WaitRequest = {
   /** Any of them will do. Those that are of no use to it any more are left out. */
   wants: readonly Want[];
-  /** A reader has a part of its answer: it goes first, and is not turned away because too many wait. */
+  /** A reader has a part of its answer: it goes first, and is not rejected because too many wait. */
   urgent?: boolean;
-  /** It has asked nobody yet: another worker has as much of it. */
+  /** It has asked no target yet: another worker has as much of it. */
   isFresh?: boolean;
-  /** Nobody waits for it on the line: it goes back to the queue rather than fail for want of room. */
+  /** No client waits for it on a connection: it goes back to the queue rather than fail for want of capacity. */
   isDetached?: boolean;
   /** What the last refusal said to this request, where one did. */
   retryAfterMs?: number | undefined;
-  /** Since it was woken it asked a target for a place. */
+  /** Since it was woken it asked a target for a permit. */
   hasAsked?: boolean;
 };
 
-/** One request's place among those that wait for a target of its model. It keeps it when it has to wait again. */
+/** One request among those that wait for a target of its model. It keeps its position if it has to wait again. */
 export type TargetWaiter = {
-  /** Others that came before wait for this target, and could go: to ask it without waiting would be to push in. */
+  /** Others that came before wait for this target, and could go: this one asks it only after them. */
   isBehind(target: Target): boolean;
   /** One wait at a time. */
   wait(request: WaitRequest): Promise<WaitOutcome>;

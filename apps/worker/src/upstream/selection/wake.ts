@@ -17,10 +17,10 @@ export type Plan<T> = {
 };
 
 /**
- * Who of the waiting goes now, first come first: one to see whether it gets through, then two, four …
- * What opens is seldom open for all of them, and a target that has just come back would be thrown down again.
- * `opensAt`: when one of them may go, at or before now when it may; undefined when nobody knows. Whoever
- * is asked for and may go does go: a lot that was drawn for it is not drawn again.
+ * Which of the waiting requests go now, first come first: one to see whether it gets through, then two, four …
+ * A target that opens seldom has capacity for all of them, and one that has just recovered would fail again.
+ * `opensAt`: when a request may go, at or before now if it may; undefined if that is not known. A request for which it
+ * is called and which may go does go: the sample that was drawn for it is not drawn again.
  */
 export function planWake<T>(
   waiting: Iterable<T>,
