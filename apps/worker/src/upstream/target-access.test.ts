@@ -178,16 +178,16 @@ describe('the way to the targets', () => {
     await gate.wait([first, second], newcomer);
     await gate.wait([second], newcomer);
     expect(state.waits).toMatchObject([
-      { wants: [{ target: second, notBefore: 0 }], urgent: true, hasTried: false },
+      { wants: [{ target: second, notBefore: 0 }], urgent: true, hasAsked: false },
       {
         wants: [
           { target: first, notBefore: 1050 },
           { target: second, notBefore: 0 },
         ],
         urgent: false,
-        hasTried: true,
+        hasAsked: true,
       },
-      { wants: [{ target: second, notBefore: 0 }], urgent: false, hasTried: false },
+      { wants: [{ target: second, notBefore: 0 }], urgent: false, hasAsked: false },
     ]);
   });
 
