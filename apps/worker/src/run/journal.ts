@@ -85,118 +85,154 @@ export type Journal = {
   readonly conclusion: ActivationOutcome | undefined;
 };
 
-export function createJournal(options: JournalOptions): Journal {
-  const { run, body, history, writer, tools, holdToolCalls, maxHeldChars, maxLogChars } = options;
-  const { metrics, onDelivered, now } = options;
-  let conclusion: ActivationOutcome | undefined;
-  /** The attempt that is the answer. */
-  let winner: OutputGate | undefined;
-  /** Estimated tokens that had been delivered when it committed. */
-  let deliveredBefore = 0;
-  /** By attempt: those that this run opened and that have no end yet. */
-  const gates = new Map<number, OutputGate>();
-  /** Attempts whose call was not made. */
-  const uncalled = new Set<number>();
-  /** Lines that changed what readers have. */
-  let deliveries = 0;
-  let logChars = options.loggedChars;
+export const createJournal = (options: JournalOptions): Journal => new RunJournal(options);
 
-  function push(line: string): void {
-    logChars += line.length;
-    writer.push(line);
+class RunJournal implements Journal {
+  conclusion: ActivationOutcome | undefined;
+  private readonly options: JournalOptions;
+  private readonly history: History;
+  /** The attempt that is the answer. */
+  private winner: OutputGate | undefined;
+  /** Estimated tokens that had been delivered when it committed. */
+  private deliveredBefore = 0;
+  /** By attempt: those that this run opened and that have no end yet. */
+  private readonly gates = new Map<number, OutputGate>();
+  /** Attempts whose call was not made. */
+  private readonly uncalled = new Set<number>();
+  /** Lines that changed what readers have. */
+  private deliveries = 0;
+  private logChars: number;
+
+  constructor(options: JournalOptions) {
+    this.options = options;
+    this.history = options.history;
+    this.logChars = options.loggedChars;
   }
 
-  function write(entry: Entry): void {
-    applyEntry(history, entry);
-    push(encodeEntry(entry));
+  closeLost(): void {
+    this.closeOpen('worker_lost');
+  }
+
+  open(step: AttemptStep, events: GateEvents): OutputGate {
+    if (step.mode === 'restart') {
+      this.deliveries += 1;
+      this.write({ kind: 'reset', data: { reason: 'restart' } });
+    }
+    const { run, now } = this.options;
+    const { provider, model } = step.route;
+    const attempt = this.history.attempts.length + 1;
+    const started: AttemptStarted = { run, attempt, provider, model, mode: step.mode, at: now() };
+    this.writeDeferred({ kind: 'attempt', data: started });
+    const gate = this.openGate(started, events);
+    this.gates.set(attempt, gate);
+    return gate;
+  }
+
+  cancelCall({ started }: OutputGate): void {
+    this.uncalled.add(started.attempt);
+  }
+
+  ended(
+    gate: OutputGate,
+    outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
+    firstTokenAt?: number,
+  ): boolean {
+    const { attempt } = gate.started;
+    // Its entry was written with the end.
+    if (this.conclusion) {
+      this.settleCost(gate, costOf(this.workOf(attempt), outcome, 'superseded'), firstTokenAt);
+      return false;
+    }
+    const isWhole = outcome.kind === 'completed' && gate.finish();
+    if (this.winner === gate && !isWhole) this.winner = undefined;
+    if (isWhole && outcome.result) this.write({ kind: 'result', data: outcome.result });
+    const known = this.workOf(attempt);
+    const result = outcome.kind === 'completed' && !outcome.usage ? outcome.result : undefined;
+    // What is not streamed was not counted on its way.
+    const work = result ? { ...known, sent: sentIn(parseShallow(result.body)) } : known;
+    const how = isWhole ? 'completed' : (gate.gaveUp ?? 'superseded');
+    const cost = costOf(work, outcome, how);
+    const usage = isWhole ? this.usageOfWhole(gate, outcome, { work, cost }) : undefined;
+    const data = this.settleCost(gate, cost, firstTokenAt);
+    if (outcome.kind === 'fault') data.detail = outcome.fault.detail;
+    this.writeDeferred({ kind: 'attempt_end', data });
+    if (!isWhole) return false;
+    // An attempt beside it that was silent to its end is aborted only now.
+    this.closeOpen('superseded');
+    this.end(outcome.finishReason, usage);
+    return true;
+  }
+
+  handOver(gate: OutputGate, firstTokenAt?: number): void {
+    const cost = costOfCancelled(this.workOf(gate.started.attempt), 'handed_over');
+    const data = this.settleCost(gate, cost, firstTokenAt);
+    this.writeDeferred({ kind: 'attempt_end', data });
+  }
+
+  abort(gate: OutputGate, firstTokenAt?: number): void {
+    const cost = costOfCancelled(this.workOf(gate.started.attempt), 'aborted');
+    this.history.stopped.push(this.settleCost(gate, cost, firstTokenAt));
+  }
+
+  complete(): void {
+    const { delivered, result, usage } = this.history;
+    if (result) {
+      const whole = parseShallow(result.body);
+      this.end(finishReasons(whole)[0]?.reason ?? null, usageOf(whole));
+      return;
+    }
+    // Its usage comes behind the last chunk, so the worker that had it has taken it along.
+    if (usage === undefined) this.writeUsage(this.usageBy(unknownLast), undefined);
+    this.end(delivered.finished.get(0) ?? null, this.history.usage);
+  }
+
+  fail(step: Extract<NextStep, { kind: 'fail' }>): void {
+    const { writer, now } = this.options;
+    // None is left, but where a bug has ended the run.
+    this.closeOpen('internal_error');
+    const { code, message } = step.failed.error;
+    this.conclusion = { kind: 'failed', reason: `${code ?? 'error'}: ${message}` };
+    const line = encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } });
+    writer.end(line, 'failed', this.conclusion);
+  }
+
+  private push(line: string): void {
+    this.logChars += line.length;
+    this.options.writer.push(line);
+  }
+
+  private write(entry: Entry): void {
+    applyEntry(this.history, entry);
+    this.push(encodeEntry(entry));
   }
 
   /** A line that no reader waits for. */
-  function writeDeferred(entry: Entry): void {
-    applyEntry(history, entry);
+  private writeDeferred(entry: Entry): void {
+    applyEntry(this.history, entry);
     const line = encodeEntry(entry);
-    logChars += line.length;
-    writer.pushDeferred(line);
+    this.logChars += line.length;
+    this.options.writer.pushDeferred(line);
   }
 
-  /** Ends the attempts that are still open, by what is known of them. */
-  function closeOpen(outcome: 'worker_lost' | 'superseded' | 'internal_error'): void {
-    for (const { attempt } of history.attempts.filter((each) => each.outcome === 'open')) {
-      const cost = costOfCancelled(workOf(attempt), outcome);
-      writeDeferred({ kind: 'attempt_end', data: { run, attempt, at: now(), ...cost } });
-    }
-  }
-
-  const ownPrompt = () => promptTokens(body);
-
-  /** What an attempt is known to have done: one of this run, or one that the log tells of. */
-  function workOf(attempt: number): AttemptWork {
-    const one = history.attempts.find((each) => each.attempt === attempt);
-    const { sent, reported } = gates.get(attempt) ?? {
-      sent: { tokens: one?.tokens ?? 0, reasoning: 0 },
-      reported: undefined,
-    };
-    const asked = () => {
-      if (one?.mode !== 'continue' && one?.mode !== 'anchor') return ownPrompt();
-      const text = history.delivered.texts.get(channelKey(0, 'content')) ?? '';
-      return promptTokens(continuationBody(body, one.mode, text.slice(0, one.offset)));
-    };
-    return { sent, reported, asked, wasNotCalled: uncalled.has(attempt) };
-  }
-
-  function writeChunk({ text, content }: OutputChunk): void {
-    deliveries += 1;
-    onDelivered?.();
-    if (content === undefined) write({ kind: 'chunk', text });
+  private writeChunk({ text, content }: OutputChunk): void {
+    this.deliveries += 1;
+    this.options.onDelivered?.();
+    if (content === undefined) this.write({ kind: 'chunk', text });
     else {
-      applyText(history, content);
-      push(chunkLine(text));
+      applyText(this.history, content);
+      this.push(chunkLine(text));
     }
   }
 
-  /** The usage of the whole answer. `last`: the attempt that ended it. */
-  const usageBy = (last: LastAttempt): Usage =>
-    visibleUsage({
-      prompt: ownPrompt,
-      promptReport: promptReport(history),
-      deliveredBefore,
-      deliveredByLast: history.delivered.tokens - deliveredBefore,
-      last,
-    });
-
-  /** Writes the usage of a streamed answer, unless its last chunks had it. `chunk`: its target's own, if any. */
-  function writeUsage(usage: Usage, chunk: string | undefined): void {
-    const text = JSON.stringify(usage);
-    const isReported = (told: unknown) => JSON.stringify(told) === text;
-    if (chunk === undefined && isReported(history.usage)) return;
-    const bare = { ...history.delivered.identity, object: 'chat.completion.chunk', choices: [] };
-    const own = chunk ?? JSON.stringify(bare);
-    const isOwn = chunk !== undefined && isReported(usageOf(JSON.parse(chunk)));
-    write({ kind: 'usage', text: isOwn ? own : setMembers(own, { usage: text }) });
-  }
-
-  function end(finishReason: string | null, usage: unknown): void {
-    const attempts = history.attempts.length;
-    history.usage = usage ?? history.usage;
-    const done = { finishReason, usage, attempts, at: now() };
-    conclusion = { kind: 'completed', summary: finishReason ?? 'completed' };
-    writer.end(encodeEntry({ kind: 'done', data: done }), 'done', conclusion);
-  }
-
-  function open(step: AttemptStep, { onCommit, onGiveUp }: GateEvents): OutputGate {
-    if (step.mode === 'restart') {
-      deliveries += 1;
-      write({ kind: 'reset', data: { reason: 'restart' } });
-    }
-    const deliveriesAtStart = deliveries;
-    const { provider, model } = step.route;
-    const attempt = history.attempts.length + 1;
-    const started: AttemptStarted = { run, attempt, provider, model, mode: step.mode, at: now() };
-    writeDeferred({ kind: 'attempt', data: started });
+  private openGate(started: AttemptStarted, { onCommit, onGiveUp }: GateEvents): OutputGate {
+    const { history, options } = this;
+    const { tools, holdToolCalls, maxHeldChars, maxLogChars, metrics } = options;
+    const { attempt, mode } = started;
+    const { deliveries } = this;
     const strategy = strategyOf(started);
     const offset = history.delivered.chars;
     const seam = (outcome: SeamRecord['outcome']) => {
-      write({ kind: 'seam', data: { attempt, rung: step.mode, offset, outcome } });
+      this.write({ kind: 'seam', data: { attempt, rung: mode, offset, outcome } });
       if (strategy) metrics.seam(strategy, outcome);
     };
     const gate: OutputGate = createOutputGate({
@@ -205,13 +241,13 @@ export function createJournal(options: JournalOptions): Journal {
       tools,
       holdToolCalls,
       maxHeldChars,
-      isLogFull: () => logChars > maxLogChars,
-      commit() {
-        if (winner !== undefined && winner !== gate) return false;
+      isLogFull: () => this.logChars > maxLogChars,
+      commit: () => {
+        if (this.winner !== undefined && this.winner !== gate) return false;
         // It goes on from what readers had when it was asked, and nothing else.
-        if (deliveries !== deliveriesAtStart) return false;
-        winner = gate;
-        deliveredBefore = history.delivered.tokens;
+        if (this.deliveries !== deliveries) return false;
+        this.winner = gate;
+        this.deliveredBefore = history.delivered.tokens;
         onCommit();
         return true;
       },
@@ -220,96 +256,93 @@ export function createJournal(options: JournalOptions): Journal {
         if (strategy || impliedSource(history)?.attempt !== attempt) seam('passed');
         else setSource(history, attempt);
       },
-      write: writeChunk,
+      write: (chunk) => this.writeChunk(chunk),
       onSeamFailed: seam,
       onGiveUp,
     });
-    gates.set(attempt, gate);
     return gate;
   }
 
+  /** Ends the attempts that are still open, by what is known of them. */
+  private closeOpen(outcome: 'worker_lost' | 'superseded' | 'internal_error'): void {
+    const { run, now } = this.options;
+    for (const { attempt } of this.history.attempts.filter((each) => each.outcome === 'open')) {
+      const cost = costOfCancelled(this.workOf(attempt), outcome);
+      this.writeDeferred({ kind: 'attempt_end', data: { run, attempt, at: now(), ...cost } });
+    }
+  }
+
+  /** What an attempt is known to have done: one of this run, or one that is in the log. */
+  private workOf(attempt: number): AttemptWork {
+    const { history, gates, uncalled, options } = this;
+    const one = history.attempts.find((each) => each.attempt === attempt);
+    const { sent, reported } = gates.get(attempt) ?? {
+      sent: { tokens: one?.tokens ?? 0, reasoning: 0 },
+      reported: undefined,
+    };
+    const asked = () => {
+      if (one?.mode !== 'continue' && one?.mode !== 'anchor') return promptTokens(options.body);
+      const text = history.delivered.texts.get(channelKey(0, 'content')) ?? '';
+      return promptTokens(continuationBody(options.body, one.mode, text.slice(0, one.offset)));
+    };
+    return { sent, reported, asked, wasNotCalled: uncalled.has(attempt) };
+  }
+
   /** An attempt's end as its ledger entry, and counted. */
-  function settleCost({ started }: OutputGate, cost: Cost, firstTokenAt?: number): AttemptEnded {
+  private settleCost({ started }: OutputGate, cost: Cost, firstTokenAt?: number): AttemptEnded {
+    const { run, metrics, now } = this.options;
     const data = { run, attempt: started.attempt, at: now(), firstTokenAt, ...cost };
-    gates.delete(started.attempt);
+    this.gates.delete(started.attempt);
     metrics.attemptEnded(started, data);
     return data;
   }
 
-  function ended(
+  /** The usage of an answer that this attempt ended; written, if the answer is streamed. */
+  private usageOfWhole(
     gate: OutputGate,
-    outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
-    firstTokenAt?: number,
-  ): boolean {
-    const { attempt } = gate.started;
-    // Its entry was written with the end.
-    if (conclusion) {
-      settleCost(gate, costOf(workOf(attempt), outcome, 'superseded'), firstTokenAt);
-      return false;
-    }
-    const isWhole = outcome.kind === 'completed' && gate.finish();
-    if (winner === gate && !isWhole) winner = undefined;
+    outcome: AttemptOutcome,
+    { work, cost }: { work: AttemptWork; cost: Cost },
+  ): Usage {
+    const { sent, asked } = work;
     const strategy = strategyOf(gate.started);
-    if (isWhole && outcome.result) write({ kind: 'result', data: outcome.result });
-    const known = workOf(attempt);
-    const result = outcome.kind === 'completed' && !outcome.usage ? outcome.result : undefined;
-    // What is not streamed was not counted on its way.
-    const work = result ? { ...known, sent: sentIn(parseShallow(result.body)) } : known;
-    const how = isWhole ? 'completed' : (gate.gaveUp ?? 'superseded');
-    const cost = costOf(work, outcome, how);
-    let usage: Usage | undefined;
-    if (isWhole) {
-      const { sent, asked } = work;
-      usage = usageBy({ strategy, cost, asked, sent: sent.tokens - sent.reasoning });
-      // A provider that ends its stream in order and counts nothing is shown as it is.
-      const isUncounted = cost.estimated === 'all' && !outcome.isCut;
-      if (!outcome.result && !isUncounted) writeUsage(usage, gate.usage);
-    }
-    const data = settleCost(gate, cost, firstTokenAt);
-    if (outcome.kind === 'fault') data.detail = outcome.fault.detail;
-    writeDeferred({ kind: 'attempt_end', data });
-    if (!isWhole) return false;
-    // One beside it that was silent to its end is called off only now.
-    closeOpen('superseded');
-    end(outcome.finishReason, usage);
-    return true;
+    const usage = this.usageBy({ strategy, cost, asked, sent: sent.tokens - sent.reasoning });
+    const { result = undefined, isCut = undefined } = outcome.kind === 'completed' ? outcome : {};
+    // A provider that ends its stream in order and counts nothing is shown as it is.
+    const isUncounted = cost.estimated === 'all' && !isCut;
+    if (!result && !isUncounted) this.writeUsage(usage, gate.usage);
+    return usage;
   }
 
-  return {
-    closeLost: () => closeOpen('worker_lost'),
-    open,
-    cancelCall: (gate) => void uncalled.add(gate.started.attempt),
-    ended,
-    handOver(gate, firstTokenAt) {
-      const cost = costOfCancelled(workOf(gate.started.attempt), 'handed_over');
-      const data = settleCost(gate, cost, firstTokenAt);
-      writeDeferred({ kind: 'attempt_end', data });
-    },
-    abort(gate, firstTokenAt) {
-      const cost = costOfCancelled(workOf(gate.started.attempt), 'aborted');
-      history.stopped.push(settleCost(gate, cost, firstTokenAt));
-    },
-    complete() {
-      const { delivered, result } = history;
-      if (result) {
-        const whole = parseShallow(result.body);
-        end(finishReasons(whole)[0]?.reason ?? null, usageOf(whole));
-        return;
-      }
-      // Its usage comes behind the last chunk, so the worker that had it has taken it along.
-      if (history.usage === undefined) writeUsage(usageBy(unknownLast), undefined);
-      end(delivered.finished.get(0) ?? null, history.usage);
-    },
-    fail(step) {
-      // None is left, but where a bug has ended the run.
-      closeOpen('internal_error');
-      const { code, message } = step.failed.error;
-      conclusion = { kind: 'failed', reason: `${code ?? 'error'}: ${message}` };
-      const line = encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } });
-      writer.end(line, 'failed', conclusion);
-    },
-    get conclusion() {
-      return conclusion;
-    },
-  };
+  /** The usage of the whole answer. `last`: the attempt that ended it. */
+  private usageBy(last: LastAttempt): Usage {
+    const { history, deliveredBefore, options } = this;
+    return visibleUsage({
+      prompt: () => promptTokens(options.body),
+      promptReport: promptReport(history),
+      deliveredBefore,
+      deliveredByLast: history.delivered.tokens - deliveredBefore,
+      last,
+    });
+  }
+
+  /** Writes the usage of a streamed answer, unless its last chunks had it. `chunk`: its target's own, if any. */
+  private writeUsage(usage: Usage, chunk: string | undefined): void {
+    const { history } = this;
+    const text = JSON.stringify(usage);
+    const isReported = (known: unknown) => JSON.stringify(known) === text;
+    if (chunk === undefined && isReported(history.usage)) return;
+    const bare = { ...history.delivered.identity, object: 'chat.completion.chunk', choices: [] };
+    const own = chunk ?? JSON.stringify(bare);
+    const isOwn = chunk !== undefined && isReported(usageOf(JSON.parse(chunk)));
+    this.write({ kind: 'usage', text: isOwn ? own : setMembers(own, { usage: text }) });
+  }
+
+  private end(finishReason: string | null, usage: unknown): void {
+    const { writer, now } = this.options;
+    const attempts = this.history.attempts.length;
+    this.history.usage = usage ?? this.history.usage;
+    const done = { finishReason, usage, attempts, at: now() };
+    this.conclusion = { kind: 'completed', summary: finishReason ?? 'completed' };
+    writer.end(encodeEntry({ kind: 'done', data: done }), 'done', this.conclusion);
+  }
 }

@@ -452,12 +452,12 @@ describe('a bug', () => {
       },
     });
     expect(begun).toEqual(['ended fault']);
-    const unheard = await lose({ journal: { ...rig.journal, open: bug } });
+    const unheard = await lose({ journal: Object.assign(rig.journal, { open: bug }) });
     expect(unheard).toEqual(['cancelled']);
   });
 
   it('in the ledger entry of the only attempt ends this run', async () => {
-    const { run, outcome } = race({ journal: { ...rig.journal, ended: bug }, onError });
+    const { run, outcome } = race({ journal: Object.assign(rig.journal, { ended: bug }), onError });
     run();
     await at(0).end(broken);
     expect(outcome()).toMatchObject(ours);

@@ -34,7 +34,7 @@ export type SelectionOptions = {
   /** Between 0 and 1. */
   random(): number;
   setTimer?: WaitingOptions['setTimer'];
-  /** Sends a text to every worker of the fleet; their `onFact` takes it. */
+  /** Sends a text to every worker of the fleet; their `onNotice` takes it. */
   share(fact: string): void;
   onAside?: KeyRingOptions['onAside'];
   onError(error: unknown): void;
