@@ -6,7 +6,7 @@ import { createClock } from './selection/clock.fixture.ts';
 import { unlimitedWaits } from './selection/wait-limits.fixture.ts';
 import { createSelection } from './selection/selection.ts';
 
-/* The gate and the line behind it, of one model: what requests do to each other. */
+/* Target access and the queue behind it, of one model: what requests do to each other. */
 
 const well = { provider: 'p', model: 'well', prefill: false };
 const broken = { provider: 'p', model: 'broken', prefill: false };

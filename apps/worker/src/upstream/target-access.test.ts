@@ -13,7 +13,7 @@ const second: Route = { provider: 'p', model: 'second', prefill: false };
 const newcomer = { urgent: false, isFresh: true, isDetached: false };
 const inMidAnswer = { urgent: true, isFresh: false, isDetached: false };
 
-/** A gate whose every question a test answers, with what it told. */
+/** Target access whose every question a test answers, with what it reported. */
 function open(routes: readonly Route[] = [first, second]) {
   const told: string[] = [];
   const state = {
@@ -23,7 +23,7 @@ function open(routes: readonly Route[] = [first, second]) {
     broken: new Set<Route>(),
     mayProbe: true,
     behind: new Set<Route>(),
-    /** Coming back: a lot that nobody drew is drawn, and lost. */
+    /** Recovering: a sample that was not given is drawn, and deferred. */
     recovering: new Set<Route>(),
     won: new Set<Route>(),
     waits: [] as WaitRequest[],
@@ -45,8 +45,8 @@ function open(routes: readonly Route[] = [first, second]) {
       open: targets.filter(isOpen).toReversed(),
       shut: targets.filter((route) => !isOpen(route)),
     }),
-    check(_model, target, lot) {
-      const isLost = state.recovering.has(target as Route) && lot !== 'admitted';
+    check(_model, target, sample) {
+      const isLost = state.recovering.has(target as Route) && sample !== 'admitted';
       return isOpen(target) && !isLost
         ? { kind: 'yes' }
         : { kind: 'no', until: 9999, why: 'limited' };
@@ -68,8 +68,8 @@ function open(routes: readonly Route[] = [first, second]) {
         state.waits.push(request);
         return { kind: 'retry', open: [...state.won] };
       },
-      admitted: () => told.push('place passed'),
-      abandon: () => told.push('place left'),
+      admitted: () => told.push('waiter admitted'),
+      abandon: () => told.push('waiter abandoned'),
     }),
   };
   const health: TargetAccessOptions['health'] = {
@@ -86,7 +86,7 @@ function open(routes: readonly Route[] = [first, second]) {
     },
     claimProbe: async () => state.mayProbe,
   };
-  const gate = createTargetAccess({
+  const access = createTargetAccess({
     selection,
     health,
     reserve() {
@@ -102,17 +102,17 @@ function open(routes: readonly Route[] = [first, second]) {
   });
   const names = (list: readonly Route[]) => list.map(({ model }) => model);
   return {
-    gate,
+    access,
     state,
     told,
     look: (urgent = false) => {
-      const { open: may, shut } = gate.candidates(urgent);
+      const { open: may, shut } = access.candidates(urgent);
       return { open: names(may), shut: names(shut) };
     },
   };
 }
 
-async function permitOf(entered: ReturnType<ReturnType<typeof open>['gate']['acquire']>) {
+async function permitOf(entered: ReturnType<ReturnType<typeof open>['access']['acquire']>) {
   const permit = await entered;
   if (!permit) throw new Error('refused');
   return permit;
@@ -127,9 +127,12 @@ const play = (permit: Permit, outcome: AttemptOutcome, ms?: number): void => {
 
 describe('the way to the targets', () => {
   it('keeps a connection for each permit, until its call begins or it is given back', async () => {
-    const { gate, look, state } = open();
+    const { access, look, state } = open();
     look();
-    const [one, other] = [await permitOf(gate.acquire(first)), await permitOf(gate.acquire(first))];
+    const [one, other] = [
+      await permitOf(access.acquire(first)),
+      await permitOf(access.acquire(first)),
+    ];
     expect(state.reserved).toBe(2);
     one.begin();
     expect(state.reserved).toBe(1);
@@ -146,7 +149,7 @@ describe('the way to the targets', () => {
     expect(look()).toEqual({ open: ['second', 'first'], shut: [] });
   });
 
-  it('is shut for a newcomer where others stand in line, and not for one with a reader in mid-answer', () => {
+  it('is shut for a new request while others wait, and not for one with a reader in mid-answer', () => {
     const waiting = open();
     waiting.state.behind.add(first);
     expect(waiting.look()).toEqual({ open: ['second'], shut: ['first'] });
@@ -155,14 +158,14 @@ describe('the way to the targets', () => {
     expect(rescue.look(true).open).toEqual(['second', 'first']);
   });
 
-  it('is the one that the line drew: no second lot is drawn for it', async () => {
-    const { gate, look, state } = open();
+  it('is the one that the queue drew a sample for: no second one is drawn', async () => {
+    const { access, look, state } = open();
     state.closed.add(first).add(second);
     look();
     state.closed.clear();
     state.recovering.add(first).add(second);
     state.won.add(first);
-    await gate.wait([first, second], newcomer);
+    await access.wait([first, second], newcomer);
     expect(look()).toEqual({ open: ['first'], shut: ['second'] });
     // What else shuts a target counts as ever.
     state.closed.add(first);
@@ -170,13 +173,13 @@ describe('the way to the targets', () => {
   });
 
   it('is waited for with what the request still has a use for, and whether it asked', async () => {
-    const { gate, look, state } = open();
+    const { access, look, state } = open();
     look();
-    await gate.wait([second], inMidAnswer);
+    await access.wait([second], inMidAnswer);
     state.broken.add(first);
-    await gate.acquire(first);
-    await gate.wait([first, second], newcomer);
-    await gate.wait([second], newcomer);
+    await access.acquire(first);
+    await access.wait([first, second], newcomer);
+    await access.wait([second], newcomer);
     expect(state.waits).toMatchObject([
       { wants: [{ target: second, notBefore: 0 }], urgent: true, hasAsked: false },
       {
@@ -191,20 +194,20 @@ describe('the way to the targets', () => {
     ]);
   });
 
-  it('ends its place in line when it is granted, or asks nobody any more', async () => {
-    const { gate, told } = open();
-    await gate.acquire(first);
-    gate.close();
-    expect(told).toEqual(['place passed', 'place left']);
+  it('ends its wait when it gets a permit, or asks no target any more', async () => {
+    const { access, told } = open();
+    await access.acquire(first);
+    access.close();
+    expect(told).toEqual(['waiter admitted', 'waiter abandoned']);
   });
 
   it('leads to a broken target only with the right to a probe', async () => {
-    const { gate, look, state } = open();
+    const { access, look, state } = open();
     look();
     state.halfOpen.add(first);
-    expect(await gate.acquire(first)).toBeDefined();
+    expect(await access.acquire(first)).toBeDefined();
     state.mayProbe = false;
-    expect(await gate.acquire(first)).toBeUndefined();
+    expect(await access.acquire(first)).toBeUndefined();
     // It is not asked for again at once.
     expect(look()).toEqual({ open: ['second'], shut: ['first'] });
     state.now += 50;
@@ -212,18 +215,18 @@ describe('the way to the targets', () => {
   });
 
   it('does not lead to a target at its limit, and the wait knows how long', async () => {
-    const { gate, look, state } = open();
+    const { access, look, state } = open();
     look();
     state.grant = Promise.resolve({ kind: 'no', retryAfterMs: 700 });
-    expect(await gate.acquire(first)).toBeUndefined();
+    expect(await access.acquire(first)).toBeUndefined();
     expect(look().open).toEqual(['second']);
-    await gate.wait([first], newcomer);
+    await access.wait([first], newcomer);
     expect(state.waits).toMatchObject([{ retryAfterMs: 700 }]);
   });
 
   it('needs nobody else for a target that is well and has no limit', () => {
-    const { gate } = open();
-    expect(gate.acquire(first)).not.toBeInstanceOf(Promise);
+    const { access } = open();
+    expect(access.acquire(first)).not.toBeInstanceOf(Promise);
   });
 });
 
@@ -232,12 +235,12 @@ describe('a call tells', () => {
   const fault = { code: 'upstream_overloaded', message: 'm' } as const;
 
   it('its success, with what it used', async () => {
-    const { gate, told } = open();
-    const permit = await permitOf(gate.acquire(first));
+    const { access, told } = open();
+    const permit = await permitOf(access.acquire(first));
     expect(permit.apiKey).toBe('sk-1');
     play(permit, { kind: 'completed', finishReason: 'stop', usage }, 5);
     expect(told).toEqual([
-      'place passed',
+      'waiter admitted',
       'started first',
       'key used 200',
       'first-token',
@@ -248,8 +251,8 @@ describe('a call tells', () => {
   });
 
   it('all of its time as that to the first token, where the answer came as a whole', async () => {
-    const { gate, state, told } = open();
-    const watch = (await permitOf(gate.acquire(first))).begin();
+    const { access, state, told } = open();
+    const watch = (await permitOf(access.acquire(first))).begin();
     state.now += 800;
     watch.ended({ kind: 'completed', finishReason: 'stop', usage });
     expect(told).toContain('ok in 800');
@@ -259,23 +262,23 @@ describe('a call tells', () => {
     ['a refusal, which uses no tokens', { kind: 'fault', fault }, undefined, '{"total_tokens":0}'],
     ['an answer that broke off, whose use nobody knows', { kind: 'fault', fault }, 5, 'undefined'],
   ] as const)('%s', async (_what, outcome, ms, settled) => {
-    const { gate, told } = open();
-    play(await permitOf(gate.acquire(first)), outcome, ms);
+    const { access, told } = open();
+    play(await permitOf(access.acquire(first)), outcome, ms);
     expect(told.slice(-3)).toEqual(['key ended', fault.code, `settled ${settled}`]);
   });
 
   it.each([{ kind: 'aborted' }, { kind: 'superseded' }] as const)(
     'nothing about the target when it was $kind',
     async (outcome) => {
-      const { gate, told } = open();
-      play(await permitOf(gate.acquire(first)), outcome);
+      const { access, told } = open();
+      play(await permitOf(access.acquire(first)), outcome);
       expect(told).toContain('void');
     },
   );
 
   it('nothing at all when it is not made: the key and the limit have it back', async () => {
-    const { gate, told } = open();
-    (await permitOf(gate.acquire(first))).cancel();
+    const { access, told } = open();
+    (await permitOf(access.acquire(first))).cancel();
     expect(told.slice(1)).toEqual(['key ended', 'grant cancelled']);
   });
 });
@@ -284,42 +287,42 @@ describe('a key that is refused', () => {
   const refusal = (code: FaultCode) => ({ kind: 'fault', fault: { code, message: '' } }) as const;
 
   it('leaves the target open to another one, and only that', async () => {
-    const { gate, state } = open();
-    play(await permitOf(gate.acquire(first)), refusal('upstream_rate_limited'));
-    expect(gate.hasOtherKey(first)).toBe(false);
+    const { access, state } = open();
+    play(await permitOf(access.acquire(first)), refusal('upstream_rate_limited'));
+    expect(access.hasOtherKey(first)).toBe(false);
     state.otherKey = true;
-    expect(gate.hasOtherKey(first)).toBe(true);
-    expect(gate.hasOtherKey(second)).toBe(false);
-    play(await permitOf(gate.acquire(first)), refusal('upstream_server_error'));
-    expect(gate.hasOtherKey(first)).toBe(false);
+    expect(access.hasOtherKey(first)).toBe(true);
+    expect(access.hasOtherKey(second)).toBe(false);
+    play(await permitOf(access.acquire(first)), refusal('upstream_server_error'));
+    expect(access.hasOtherKey(first)).toBe(false);
   });
 
   it('says nothing about the target while another key may be asked', async () => {
-    const { gate, state, told } = open();
+    const { access, state, told } = open();
     state.otherKey = true;
-    play(await permitOf(gate.acquire(first)), refusal('upstream_auth_failed'));
+    play(await permitOf(access.acquire(first)), refusal('upstream_auth_failed'));
     expect(told).toContain('void');
     expect(told).not.toContain('upstream_auth_failed');
     // What is not about the key counts all the same.
-    play(await permitOf(gate.acquire(first)), refusal('upstream_server_error'));
+    play(await permitOf(access.acquire(first)), refusal('upstream_server_error'));
     expect(told).toContain('upstream_server_error');
     state.otherKey = false;
-    play(await permitOf(gate.acquire(first)), refusal('upstream_auth_failed'));
+    play(await permitOf(access.acquire(first)), refusal('upstream_auth_failed'));
     expect(told).toContain('upstream_auth_failed');
   });
 });
 
 it('a target that was given up while the request paused is not entered', async () => {
-  const { gate, state, look, told } = open();
+  const { access, state, look, told } = open();
   look();
   state.broken.add(first);
-  expect(await gate.acquire(first)).toBeUndefined();
+  expect(await access.acquire(first)).toBeUndefined();
   expect(told).toEqual([]);
   expect(look()).toEqual({ open: ['second'], shut: ['first'] });
 });
 
 it('tells when a target opens', () => {
-  const { gate, state } = open();
+  const { access, state } = open();
   state.closed.add(first);
-  expect([gate.opensAt(first), gate.opensAt(second)]).toEqual([9999, 0]);
+  expect([access.opensAt(first), access.opensAt(second)]).toEqual([9999, 0]);
 });

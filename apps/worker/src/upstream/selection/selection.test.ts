@@ -20,7 +20,7 @@ const both = [
 function setUp(config: Partial<ModelConfig> = {}) {
   const clock = createClock();
   const broken = new Map<string, number | undefined>();
-  /** Targets that are coming back, where each lot that is drawn is lost. */
+  /** Targets that recover, where each sample that is drawn is deferred. */
   const coming = new Set<string>();
   /** Of targets that are not dead although they are broken. */
   const rates = new Map<string, number>();
@@ -290,7 +290,7 @@ it('who waits for a target at its limit goes at once when a call to it is not ma
 });
 
 describe('a target that is coming back', () => {
-  it('takes a request by the lot that was drawn for it, and by no other', () => {
+  it('takes a request by the sample that was drawn for it, and by no other', () => {
     const { coming, selection } = setUp();
     coming.add('a');
     expect(selection.check('m', a).kind).toBe('no');
@@ -301,7 +301,7 @@ describe('a target that is coming back', () => {
     expect(selection.check('m', b, 'deferred').kind).toBe('yes');
   });
 
-  it('is told to the line, which draws once until the share grows', async () => {
+  it('tells the queue until when a sample counts, which draws once until the share grows', async () => {
     const { clock, broken, coming, drawn, wait, announce } = setUp();
     coming.add('a');
     broken.set('a', clock.now() + 500);

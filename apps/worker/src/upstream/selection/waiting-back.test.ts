@@ -59,11 +59,11 @@ describe('a request that has asked nobody', () => {
 
   it('has a seat to come to when the one before it got through', async () => {
     const { clock, waiting, skipped, opens, join } = limited();
-    const { place, outcome } = join('first', { request: fresh });
+    const { waiter, outcome } = join('first', { request: fresh });
     opens.set('m', clock.now());
     await clock.pass(1000);
     await outcome;
-    place.admitted();
+    waiter.admitted();
     expect(skipped).toEqual([['m'], []]);
     opens.set('m', Infinity);
     join('second', { request: fresh });
@@ -72,7 +72,7 @@ describe('a request that has asked nobody', () => {
 });
 
 describe('a request that has asked somebody', () => {
-  it('waits in a full line: it would have to ask again elsewhere', async () => {
+  it('waits in a full queue: it would have to ask again elsewhere', async () => {
     const { waiting, join } = limited();
     join('first', { request: fresh });
     join('refused');

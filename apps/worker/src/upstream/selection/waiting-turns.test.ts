@@ -63,7 +63,7 @@ describe('who has a reader in mid-answer', () => {
     expect(log).toEqual(['c retry', 'd retry', 'a retry', 'b retry']);
   });
 
-  it('is not turned away because newcomers fill the line, and takes no place of theirs', async () => {
+  it('is not rejected because new requests fill the queue, and takes no room of theirs', async () => {
     const { clock, log, waiting, join, closeFor } = setUp({ limit: 1 });
     closeFor(1000);
     join('urgent', { request: { ...wanting('m'), urgent: true } });
@@ -79,21 +79,21 @@ describe('who has a reader in mid-answer', () => {
 describe('a target that is coming back', () => {
   const many = Array.from({ length: 100 }, (_, index) => `${index}`);
 
-  /** Every tenth lot wins, until the share grows. */
+  /** Every tenth sample is admitted, until the share grows. */
   function comingBack() {
     const world = setUp();
     const drawn = { count: 0 };
     const draw = () => ++drawn.count % 10 === 0;
     const since = world.clock.now();
-    world.lots.set('m', { until: since + 1000, draw });
+    world.samples.set('m', { until: since + 1000, draw });
     for (const name of many) world.join(name);
-    const nextShare = () => world.lots.set('m', { until: world.clock.now() + 1000, draw });
+    const nextShare = () => world.samples.set('m', { until: world.clock.now() + 1000, draw });
     return { ...world, drawn, nextShare };
   }
 
   it('gets its share of those that wait, and each of them draws once', async () => {
     const { clock, log, drawn, nextShare } = comingBack();
-    // Who comes drew its lot, or had no right to one.
+    // A request that arrives has drawn its sample, or was not to draw one.
     await clock.pass(999);
     expect([drawn.count, log.length]).toEqual([0, 0]);
     nextShare();
@@ -105,8 +105,8 @@ describe('a target that is coming back', () => {
   });
 
   it('is told to those who won it', async () => {
-    const { clock, lots, join } = setUp();
-    lots.set('m', { until: clock.now() + 1000, draw: () => true });
+    const { clock, samples, join } = setUp();
+    samples.set('m', { until: clock.now() + 1000, draw: () => true });
     const { outcome } = join('a');
     await clock.pass(1000);
     expect(await outcome).toEqual({ kind: 'retry', open: [target('m')] });

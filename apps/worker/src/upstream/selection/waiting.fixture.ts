@@ -10,17 +10,17 @@ export const wanting = (...models: string[]) => ({
   wants: models.map((model) => ({ target: target(model), notBefore: 0 })),
 });
 
-/** A line whose targets a test opens and shuts. */
+/** Requests that wait for targets which a test opens and shuts. */
 export function setUp({
   limit = 100,
   lines = unlimitedWaits,
 }: { limit?: number; lines?: WaitLimits } = {}) {
   const clock = createClock();
-  /** Milliseconds since the epoch, by target; undefined: nobody knows. */
+  /** Milliseconds since the epoch, by target; undefined: not known. */
   const opens = new Map<string, number | undefined>();
-  /** The targets that are coming back: the lots that are drawn for them, and the end of their step. */
-  const lots = new Map<string, { until: number; draw(): boolean }>();
-  /** The targets that rest since their provider said so, and what it said. */
+  /** The targets that recover: the samples that are drawn for them, and the end of their step. */
+  const samples = new Map<string, { until: number; draw(): boolean }>();
+  /** The targets whose provider is at its limit, and what it said. */
   const limits = new Map<string, Fault>();
   const broken = new Set<string>();
   const waiting = createWaiting({
@@ -28,15 +28,15 @@ export function setUp({
     waitLimits: lines,
     now: clock.now,
     setTimer: clock.setTimer,
-    may(_line, { model }, lot) {
-      const coming = lots.get(model);
+    may(_model, { model }, sample) {
+      const coming = samples.get(model);
       const at = coming ? coming.until : (opens.get(model) ?? Infinity);
-      const isOpen = coming ? lot === 'admitted' || coming.draw() : at <= clock.now();
+      const isOpen = coming ? sample === 'admitted' || coming.draw() : at <= clock.now();
       const why = broken.has(model) ? 'broken' : 'limited';
       return isOpen ? { kind: 'yes' } : { kind: 'no', until: at, why };
     },
     limitOf: ({ model }) => limits.get(model),
-    sampleUntil: (_line, { model }) => lots.get(model)?.until,
+    sampleUntil: (_model, { model }) => samples.get(model)?.until,
   });
   const log: string[] = [];
   /** Waits for `m`, where nothing else is said. */
@@ -48,20 +48,20 @@ export function setUp({
     }: Partial<TargetWaiterOptions & { request: WaitRequest }> = {},
     model = 'm',
   ) {
-    const place = waiting.open(model, {
+    const waiter = waiting.open(model, {
       signal: new AbortController().signal,
       maxWaitMs: 30_000,
       ...options,
     });
     const wait = (more: Partial<WaitRequest> = {}) => {
-      const outcome = place.wait({ ...request, ...more });
+      const outcome = waiter.wait({ ...request, ...more });
       void outcome.then(({ kind }) => log.push(`${name} ${kind}`));
       return outcome;
     };
-    return { place, wait, outcome: wait() };
+    return { waiter, wait, outcome: wait() };
   }
   const closeFor = (ms: number, model = 'm') => opens.set(model, clock.now() + ms);
-  return { clock, waiting, opens, lots, limits, broken, log, join, closeFor };
+  return { clock, waiting, opens, samples, limits, broken, log, join, closeFor };
 }
 
 export const fault = (outcome: WaitOutcome) =>

@@ -30,7 +30,7 @@ describe('requests that wait', () => {
     await clock.pass(2999);
     expect(log).toEqual(['a retry']);
     await clock.pass(1);
-    // It has kept its place at the front.
+    // It has kept its position at the front.
     expect(log).toEqual(['a retry', 'a retry']);
   });
 
@@ -127,10 +127,10 @@ describe('requests that wait', () => {
     const { join, closeFor } = setUp();
     closeFor(1000);
     const first = join('a');
-    const { place } = join('b');
-    expect(place.isBehind(target('m'))).toBe(true);
-    expect(place.isBehind(target('other'))).toBe(false);
-    expect(first.place.isBehind(target('m'))).toBe(false);
+    const { waiter } = join('b');
+    expect(waiter.isBehind(target('m'))).toBe(true);
+    expect(waiter.isBehind(target('other'))).toBe(false);
+    expect(first.waiter.isBehind(target('m'))).toBe(false);
   });
 
   it('are not in the way of those behind while they could not go themselves', async () => {
@@ -139,7 +139,7 @@ describe('requests that wait', () => {
     const large = join('large');
     await large.outcome;
     void large.wait({ retryAfterMs: 60_000 });
-    expect(join('small').place.isBehind(target('m'))).toBe(false);
+    expect(join('small').waiter.isBehind(target('m'))).toBe(false);
   });
 
   it('hear at the latest after a second of what opened sooner than was thought', async () => {
@@ -228,7 +228,7 @@ describe('a request that waits', () => {
     expect([waiting.count(), clock.timers()]).toEqual([0, 0]);
   });
 
-  it('keeps its place in a full line while it asks, until it has got through', async () => {
+  it('keeps its position in a full queue while it asks, until it has got a permit', async () => {
     const { clock, log, join, closeFor } = setUp({ limit: 1 });
     closeFor(0);
     const first = join('first');
@@ -238,7 +238,7 @@ describe('a request that waits', () => {
     const again = first.wait();
     await clock.pass(500);
     expect((await again).kind).toBe('retry');
-    first.place.abandon();
+    first.waiter.abandon();
     closeFor(500);
     join('next');
     await clock.pass(500);
