@@ -66,7 +66,9 @@ function attempt(origin: string, { call, ...more }: More = {}) {
     onError: (error) => errors.push(error),
     ...more,
   });
-  return Object.assign(one, { seen, errors, dispatcher });
+  const pause = () => one.pause();
+  const resume = () => one.resume();
+  return { outcome: one.outcome, seen, errors, dispatcher, pause, resume };
 }
 
 const event = (delta: object, finish: string | null = null) =>
