@@ -300,16 +300,15 @@ class RunJournal implements Journal {
   /** The usage of an answer that this attempt ended; written, if the answer is streamed. */
   private usageOfWhole(
     gate: OutputGate,
-    outcome: AttemptOutcome,
+    outcome: Extract<AttemptOutcome, { kind: 'completed' }>,
     { work, cost }: { work: AttemptWork; cost: Cost },
   ): Usage {
     const { sent, asked } = work;
     const strategy = strategyOf(gate.started);
     const usage = this.usageBy({ strategy, cost, asked, sent: sent.tokens - sent.reasoning });
-    const { result = undefined, isCut = undefined } = outcome.kind === 'completed' ? outcome : {};
     // A provider that ends its stream in order and counts nothing is shown as it is.
-    const isUncounted = cost.estimated === 'all' && !isCut;
-    if (!result && !isUncounted) this.writeUsage(usage, gate.usage);
+    const isUncounted = cost.estimated === 'all' && !outcome.isCut;
+    if (!outcome.result && !isUncounted) this.writeUsage(usage, gate.usage);
     return usage;
   }
 

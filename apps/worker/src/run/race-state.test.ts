@@ -192,7 +192,7 @@ function play(choices: readonly Choice[]) {
       dispatch(isAborted ? { kind: 'aborted', contender } : failed(contender));
     }
   }
-  for (const contender of [...running]) {
+  for (const contender of running) {
     running.delete(contender);
     dispatch(isAborted ? { kind: 'aborted', contender } : failed(contender));
   }

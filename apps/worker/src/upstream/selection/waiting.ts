@@ -175,7 +175,7 @@ class Waiter implements TargetWaiter {
   private outcomeOf(
     verdict: Exclude<WaitVerdict, { kind: 'wait' }>,
     wants: readonly Want[],
-    { urgent, retryAfterMs = 0 }: Need,
+    { urgent, retryAfterMs }: Need,
     since: number,
   ): WaitOutcome {
     switch (verdict.kind) {
@@ -274,4 +274,4 @@ class Waiter implements TargetWaiter {
   }
 }
 
-const refusedMs = ({ retryAfterMs = 0 }: Need): number => Math.min(longestAsideMs, retryAfterMs);
+const refusedMs = ({ retryAfterMs }: Need): number => Math.min(longestAsideMs, retryAfterMs);
