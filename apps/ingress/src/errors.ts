@@ -1,5 +1,5 @@
 import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
-import { passesByItself } from '@millrace/shared/store/redis-failure';
+import { isOutOfMemory, passesByItself } from '@millrace/shared/store/redis-failure';
 import { StoreSilent } from '@millrace/shared/store/outage';
 
 /*
@@ -495,14 +495,10 @@ export function isFinal(code: string | null): boolean {
 
 /** The verdict for a request that Redis refused or did not answer, or on which this server failed. */
 export function refuseFor(error: unknown): Refused {
-  if (error instanceof Error && isOutOfMemory(error))
-    return refuse('queue_full', { reason: 'memory' });
+  if (isOutOfMemory(error)) return refuse('queue_full', { reason: 'memory' });
   if (error instanceof StoreSilent || passesByItself(error)) return refuse('queue_unavailable');
   return refuse('internal_error');
 }
-
-/** Redis refuses writes above its memory limit with this word first. */
-const isOutOfMemory = (error: Error): boolean => error.message.startsWith('OOM');
 
 /** The verdict for a reader that the relay has ended. */
 export const refuseGone = (reason: 'expired' | 'broken' | 'overdue'): Refused =>

@@ -1,5 +1,6 @@
 import type { Account } from '@millrace/shared/domain/request';
 import { StoreSilent } from '@millrace/shared/store/outage';
+import { isOutOfMemory } from '@millrace/shared/store/redis-failure';
 import type { Submit, SubmitOutcome } from '@millrace/shared/store/submit/port';
 import type { AdmissionController } from '../admission/controller.ts';
 import { refuse, refuseFor } from '../errors.ts';
@@ -97,9 +98,7 @@ export function createCreator(deps: CreatorDeps): Creator {
       return { kind: 'not_created', refused: refuse('idempotency_key_reused') };
     } catch (error) {
       const refused = refuseAndNote(error);
-      // Without memory Redis refuses the script before it does anything.
-      const kind = refused.code === 'queue_full' ? 'not_created' : 'unknown';
-      return { kind, refused, late: submitted };
+      return { kind: isOutOfMemory(error) ? 'not_created' : 'unknown', refused, late: submitted };
     }
   }
 

@@ -39,6 +39,10 @@ const passing =
 export const isDamage = (error: unknown): boolean =>
   error instanceof Error && /^WRONGTYPE\s/.test(error.message);
 
+/** Redis is at its memory limit and has refused the command, or the whole script before its first write. */
+export const isOutOfMemory = (error: unknown): boolean =>
+  error instanceof Error && error.message.startsWith('OOM');
+
 /** A command was not answered, or not sent, before its connection was closed for good. */
 export const isConnectionClosed = (error: unknown): boolean =>
   error instanceof Error && error.message === 'Connection is closed.';
