@@ -1,6 +1,5 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
-import { lenientWindows } from '@millrace/shared/store/quota/lenient-windows';
 import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { connectionRoom, readDescriptors } from '@millrace/shared/runtime/descriptors';
@@ -13,6 +12,7 @@ import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
+import { awaitedWindows } from './admission/awaited-windows.ts';
 import { createAdmissionController } from './admission/controller.ts';
 import { createConnectionCounts } from './server/connection-counts.ts';
 import { waitMs } from './admission/expected-wait.ts';
@@ -152,12 +152,8 @@ const keeper = createLeaseKeeper({
   },
   onError,
 });
-const windows = lenientWindows({
-  shared: createRedisWindows({ redis, keys }),
-  isReady,
-  patienceMs: 2000,
-  onError,
-});
+const sharedWindows = createRedisWindows({ redis, keys });
+const windows = awaitedWindows({ shared: sharedWindows, whenReady, onError });
 const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, onError });
 const memory = createMemoryMeter({
   measure: async () => parseMemory(await redis.info('memory')),
