@@ -134,8 +134,9 @@ test('a job whose workers died too often ends its readers with a clear error', a
   await redis.sadd(`${prefix}:stalled`, id);
   await redis.del(`${prefix}:${id}:lock`, `${prefix}:stalled-check`);
 
-  const since = Date.now();
+  // A worker looks for such jobs when it has started, which takes what it takes.
   await fleet.addWorker();
+  const since = Date.now();
 
   await expectFailed([reader], since, 'job_failed');
   expect(await observeQueue(fleet).state(id)).toBe('failed');
@@ -205,6 +206,8 @@ test('Bull Board changes nothing by default, and a pause that is allowed is show
 
 test('a running job cannot be removed, and an emptied queue leaves it alone', async () => {
   await start();
+  // The ingress loads the board when it is asked for the first time, which may take as long as the answer.
+  await press('empty');
   const id = await createJob(fleet.url, 'middle');
   const reader = follow(fleet.url, id);
   await reader.until(chunks(3));

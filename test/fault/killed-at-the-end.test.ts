@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
@@ -17,7 +17,7 @@ import {
 } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { expectWhole, readStory } from '../kit/judge.ts';
-import { asked, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { asked, expectEmpty, observeQueue, userOf } from '../kit/observe.ts';
 import { killed } from '../kit/takeover.ts';
 
 // A worker is killed between the last byte of its provider and the terminal entry of the log. How
@@ -26,10 +26,20 @@ import { killed } from '../kit/takeover.ts';
 let fleet: Fleet;
 let proxy: RedisProxy;
 let doomed: RoleProcess;
-afterEach(async () => {
-  await proxy?.close();
-  await fleet?.close();
+/** Another one in each test: the provider's log knows its calls by it. */
+let user: string;
+let tests = 0;
+beforeAll(async () => {
+  fleet = await startFleet({ workers: 0, models });
 });
+beforeEach(() => {
+  user = `killed-${(tests += 1)}`;
+});
+afterEach(async () => {
+  await fleet.killWorkers();
+  await proxy?.close();
+});
+afterAll(() => fleet?.close());
 
 const text = expectedText({ tokens: 60 });
 /** Says everything but `[DONE]`: after a second the answer counts as whole. */
@@ -52,7 +62,6 @@ const terminalDone = 'd{"finishReason"';
 const finishReason = '"finish_reason":"stop"';
 
 async function start(): Promise<void> {
-  fleet = await startFleet({ workers: 0, models });
   proxy = await startRedisProxy(fleet.redis.url);
   doomed = await fleet.addWorker(proxy.url);
 }
@@ -65,10 +74,10 @@ async function killWhen(moment: Promise<unknown>): Promise<void> {
 }
 
 const withUsage = { stream_options: { include_usage: true } };
-const askFor = (model: string) => ask(fleet.url, model, { body: { user: 'one', ...withUsage } });
+const askFor = (model: string) => ask(fleet.url, model, { body: { user, ...withUsage } });
 
 const isFinished = async () => {
-  await fleet.primary.waitFor(({ state }) => state === 'finished');
+  await fleet.primary.waitFor((one) => userOf(one) === user && one.state === 'finished');
 };
 
 /** What the log tells: its attempts, and one end. */
@@ -76,8 +85,8 @@ const storyOf = async (stream: Stream) =>
   readStory(await eventsOf(fleet.url, await requestId(stream)));
 
 async function expectNobodyAskedAgain(): Promise<void> {
-  expect(asked(fleet.primary, 'one')).toBe(1);
-  expect(fleet.backup.requests).toEqual([]);
+  expect(asked(fleet.primary, user)).toBe(1);
+  expect(asked(fleet.backup, user)).toBe(0);
   await expectEmpty(observeQueue(fleet));
 }
 
@@ -104,7 +113,7 @@ describe('a worker that is killed between the last byte of its provider and the 
   test('leaves only the end to be written to readers of a job', async () => {
     await start();
     const held = proxy.holdCommand(terminalDone);
-    const id = await createJob(fleet.url, 'ends', { user: 'one' });
+    const id = await createJob(fleet.url, 'ends', { user });
     const reader = follow(fleet.url, id);
     await killWhen(held);
 
@@ -119,15 +128,15 @@ describe('a worker that is killed between the last byte of its provider and the 
     await start();
     // The answer and its end are one write.
     const held = proxy.holdCommand(terminalDone);
-    const call = askWhole(fleet.url, 'big', { body: { user: 'one' } });
+    const call = askWhole(fleet.url, 'big', { body: { user } });
     await killWhen(held);
 
     expect(await call.ended).toMatchObject({ how: 'complete' });
     expect((await call.head).status).toBe(200);
     const { choices } = JSON.parse(call.text) as { choices: { message: { content: string } }[] };
     expect(choices[0]?.message.content).toBe(expectedText({ tokens: 60 }));
-    expect(asked(fleet.primary, 'one')).toBe(1);
-    expect(asked(fleet.backup, 'one')).toBe(1);
+    expect(asked(fleet.primary, user)).toBe(1);
+    expect(asked(fleet.backup, user)).toBe(1);
     await expectEmpty(observeQueue(fleet));
   });
 
@@ -160,8 +169,8 @@ describe('a worker that is killed between the last byte of its provider and the 
       'primary start',
       'backup continue',
     ]);
-    expect(asked(fleet.primary, 'one')).toBe(1);
-    expect(asked(fleet.backup, 'one')).toBe(1);
+    expect(asked(fleet.primary, user)).toBe(1);
+    expect(asked(fleet.backup, user)).toBe(1);
     await expectEmpty(observeQueue(fleet));
   });
 });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
@@ -16,11 +16,14 @@ const bytes = 64 * mebi;
 const keep = { 'x-millrace-on-disconnect': 'keep' };
 
 let fleet: Fleet;
-afterEach(() => fleet?.close());
+afterAll(() => fleet?.close());
 
-async function start(limits: Record<string, string>, ingresses = 1): Promise<void> {
+/** An answer as large as these is not what bounds it here. */
+const streamLog = '256MiB';
+
+beforeAll(async () => {
   fleet = await startFleet({
-    ingresses,
+    ingresses: 0,
     models: {
       big: `big:bytes=${bytes}`,
       some: `big:bytes=${24 * mebi}`,
@@ -28,14 +31,17 @@ async function start(limits: Record<string, string>, ingresses = 1): Promise<voi
       // Each piece is larger than the smallest bound, and the next one comes later.
       pieces: 'big:bytes=65536,piece=2048,pace=10',
     },
-    // An answer as large as this is not what bounds it here.
-    config: { limits: { streamLog: '256MiB', ...limits } },
+    config: { limits: { streamLog } },
   });
-}
+});
+
+/** Ingresses of a test's own, which hold nothing for readers of the tests before. */
+const start = (limits: Record<string, string>, count = 1) =>
+  fleet.replaceIngress({ limits: { streamLog, ...limits } }, { count });
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
-    timeoutMs: 15_000,
+    timeoutMs: 60_000,
   });
 
 /** The peak of a process' memory in bytes, since `resetPeak`. */

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
@@ -13,24 +13,26 @@ import { userOf } from '../kit/observe.ts';
 const mebi = 1024 * 1024;
 
 let fleet: Fleet;
-afterEach(() => fleet?.close());
+afterAll(() => fleet?.close());
 
-async function start(limits: Record<string, string>): Promise<void> {
+beforeAll(async () => {
   fleet = await startFleet({
-    ingresses: 2,
+    ingresses: 0,
     models: {
       some: `big:bytes=${24 * mebi}`,
       whole: `big:bytes=${24 * mebi}`,
       middle: `big:bytes=${6 * mebi}`,
       steady: 'healthy:tokens=100,pace=10',
     },
-    config: { limits },
   });
-}
+});
+
+/** Two ingresses of a test's own. */
+const start = (limits: Record<string, string>) => fleet.replaceIngress({ limits }, { count: 2 });
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
-    timeoutMs: 15_000,
+    timeoutMs: 60_000,
   });
 
 type Frame = { type: string; id: string; entry?: string; data: Record<string, unknown> };
@@ -117,11 +119,11 @@ test('a socket that is slow is not taken for dead while its pong lies behind wha
 test('one stream that is too large for its socket leaves the others of the socket whole', async () => {
   await start({ readerBuffer: '64KiB', readerStall: '30s' });
   const slow = await openSlow();
-  const big = await createJob(fleet.url, 'some', { user: 'big' });
+  const big = await createJob(fleet.url, 'some', { user: 'big beside others' });
   slow.subscribe(big);
   await expect.poll(() => slow.texts.has(big)).toBe(true);
   slow.socket.pause();
-  await finished('big');
+  await finished('big beside others');
   const small = await createJob(fleet.url, 'steady', { user: 'small' });
   slow.subscribe(small);
   slow.socket.resume();
