@@ -56,12 +56,12 @@ export default defineConfig({
         },
       },
       {
-        // After the others: mostly they wait.
+        // One file after the other, with the machine to itself.
         extends: true,
         test: {
           name: 'timed',
           include: timed,
-          maxWorkers: 2,
+          fileParallelism: false,
           sequence: { groupOrder: 1 },
           testTimeout: patienceMs,
           hookTimeout: patienceMs,

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
@@ -16,14 +16,11 @@ const bytes = 64 * mebi;
 const keep = { 'x-millrace-on-disconnect': 'keep' };
 
 let fleet: Fleet;
-afterAll(() => fleet?.close());
+afterEach(() => fleet?.close());
 
-/** An answer as large as these is not what bounds it here. */
-const streamLog = '256MiB';
-
-beforeAll(async () => {
+async function start(limits: Record<string, string>, ingresses = 1): Promise<void> {
   fleet = await startFleet({
-    ingresses: 0,
+    ingresses,
     models: {
       big: `big:bytes=${bytes}`,
       some: `big:bytes=${24 * mebi}`,
@@ -31,13 +28,10 @@ beforeAll(async () => {
       // Each piece is larger than the smallest bound, and the next one comes later.
       pieces: 'big:bytes=65536,piece=2048,pace=10',
     },
-    config: { limits: { streamLog } },
+    // An answer as large as this is not what bounds it here.
+    config: { limits: { streamLog: '256MiB', ...limits } },
   });
-});
-
-/** Ingresses of a test's own, which hold nothing for readers of the tests before. */
-const start = (limits: Record<string, string>, count = 1) =>
-  fleet.replaceIngress({ limits: { streamLog, ...limits } }, { count });
+}
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
@@ -13,22 +13,20 @@ import { userOf } from '../kit/observe.ts';
 const mebi = 1024 * 1024;
 
 let fleet: Fleet;
-afterAll(() => fleet?.close());
+afterEach(() => fleet?.close());
 
-beforeAll(async () => {
+async function start(limits: Record<string, string>): Promise<void> {
   fleet = await startFleet({
-    ingresses: 0,
+    ingresses: 2,
     models: {
       some: `big:bytes=${24 * mebi}`,
       whole: `big:bytes=${24 * mebi}`,
       middle: `big:bytes=${6 * mebi}`,
       steady: 'healthy:tokens=100,pace=10',
     },
+    config: { limits },
   });
-});
-
-/** Two ingresses of a test's own. */
-const start = (limits: Record<string, string>) => fleet.replaceIngress({ limits }, { count: 2 });
+}
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
@@ -119,11 +117,11 @@ test('a socket that is slow is not taken for dead while its pong lies behind wha
 test('one stream that is too large for its socket leaves the others of the socket whole', async () => {
   await start({ readerBuffer: '64KiB', readerStall: '30s' });
   const slow = await openSlow();
-  const big = await createJob(fleet.url, 'some', { user: 'big beside others' });
+  const big = await createJob(fleet.url, 'some', { user: 'big' });
   slow.subscribe(big);
   await expect.poll(() => slow.texts.has(big)).toBe(true);
   slow.socket.pause();
-  await finished('big beside others');
+  await finished('big');
   const small = await createJob(fleet.url, 'steady', { user: 'small' });
   slow.subscribe(small);
   slow.socket.resume();
