@@ -17,7 +17,7 @@ import {
 let fleet: Fleet;
 afterEach(() => fleet?.close());
 
-const { text, models: slow } = slowAnswer(200);
+const { text, models: slow } = slowAnswer(300);
 // Still running when a second worker has started and served, however busy the machine is.
 const long = slowAnswer(300, 100);
 vi.setConfig({ testTimeout: 60_000 });

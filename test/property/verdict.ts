@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import { chatCompletions } from '../../apps/ingress/src/api/chat-completions/api.ts';
 import { emptyHistory, applyLine } from '../../apps/worker/src/continuation/history.ts';
 import { maxCallsWithoutProgress } from '../../apps/worker/src/continuation/progress.ts';
-import { longestRetryAfterMs } from '../../apps/worker/src/continuation/retry.ts';
+import { longestRetryAfterMs } from '../../apps/worker/src/continuation/retry-policy.ts';
 import { fallingId, storyOf } from '../kit/reading.ts';
 import { readStrictly } from '../kit/strict-event-stream.ts';
 import type { Item } from './reader.ts';

@@ -2,7 +2,7 @@ import { jobEnd } from '@millrace/shared/domain/job-end';
 import type { JobOutcome } from '@millrace/shared/domain/job-end';
 import { queueName, shardOf } from '@millrace/shared/store/keys';
 import type { AppendItem, AppendOutcome } from '@millrace/shared/store/stream-log/port';
-import { keptEvents } from '@millrace/shared/store/queue/kept-jobs';
+import { keptEvents } from '@millrace/shared/store/queue/job-retention';
 import { Queue, UnrecoverableError, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';

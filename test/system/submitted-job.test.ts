@@ -2,7 +2,7 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { createRedisLog } from '@millrace/shared/store/stream-log/redis-log';
 import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
-import { keptOptions } from '@millrace/shared/store/queue/kept-jobs';
+import { keptOptions } from '@millrace/shared/store/queue/job-retention';
 import { connectRedis } from '@millrace/shared/store/redis';
 import type { NewRequest } from '@millrace/shared/store/submit/port';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';

@@ -1,5 +1,5 @@
 import { probeRedis, RedisRefused, RedisUnreachable } from '@millrace/shared/store/redis';
-import { answer } from './answer.ts';
+import { answer } from './short-lived-answer.ts';
 import type { ProbeAnswer } from './shared-redis.ts';
 
 /* A short-lived program: whether the Redis at REDIS_URL can be used. */

@@ -1,5 +1,5 @@
 import { loadConfigOrExit } from '@millrace/shared/config';
-import { answer } from './answer.ts';
+import { answer } from './short-lived-answer.ts';
 import { toStartSettings } from './start-settings.ts';
 
 /* A short-lived program: checks the whole configuration, and answers with what a start needs of it. */

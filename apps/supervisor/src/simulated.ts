@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { builtInProviders } from '@millrace/shared/config/built-in';
+import { builtInProviders } from '@millrace/shared/config/simulated-providers';
 import type { ProcessSpec } from './supervise.ts';
 
 /** As the targets of a start without a config take turns. */

@@ -1,4 +1,4 @@
-import { builtInProviders } from '@millrace/shared/config/built-in';
+import { builtInProviders } from '@millrace/shared/config/simulated-providers';
 import type { Logger } from '@millrace/shared/runtime/logger';
 import { readyLine, welcome } from './announce.ts';
 import type { DataFolder } from './data-folder.ts';

@@ -30,7 +30,7 @@ import { publicIntake } from './intake/public-view.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { watchOrphans } from './intake/orphans.ts';
 import { run } from './run/run.ts';
-import { logRuns } from './run/run-log.ts';
+import { logRuns } from './run/run-logging.ts';
 import { createRuns } from './run/runs.ts';
 import { createProcessStats } from './observe/process-stats.ts';
 import { createFaultLog } from './upstream/fault-log.ts';

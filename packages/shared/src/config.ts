@@ -3,9 +3,9 @@
  * The parts are in config/: `settings.ts` is the one table of defaults, `schema.ts` the form of the
  * file, `rules.ts` rules between fields, `load.ts` the precedence of flags, variables and file.
  */
-export { builtInProviders } from './config/built-in.ts';
+export { builtInProviders } from './config/simulated-providers.ts';
 export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';
-export { settings, type Setting } from './config/settings.ts';
+export { settings, type Setting } from './config/setting-defaults.ts';
 export { parseBytes, parseDuration } from './config/units.ts';
 export {
   ConfigError,

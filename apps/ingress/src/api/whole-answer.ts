@@ -1,7 +1,7 @@
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type { Line, Result } from '@millrace/shared/domain/entry';
 import { fromFailed } from '../api-error.ts';
-import { endWhenStalled } from '../delivery/whole-answers.ts';
+import { endWhenStalled } from '../delivery/stalled-answers.ts';
 import type { AnswerContext, AnswerWriter } from './answer.ts';
 import { noteAttempt, readFailed } from './progress.ts';
 

@@ -4,7 +4,7 @@ import type { Credentials, KeyVerifier, Principal, RefusalReason } from './api-k
 import { createOriginCheck, isCrossSiteWrite } from './origins.ts';
 import { createReadTokens } from './read-tokens.ts';
 import { isAdmin } from './admin.ts';
-import { addressOf, browserRequestOf, peerOf } from './client.ts';
+import { addressOf, browserRequestOf, peerOf } from './client-address.ts';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 

@@ -16,7 +16,7 @@ import { startOf } from '../delivery/start.ts';
 import { refuse, refuseFor } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 import { within } from '../store-timeout.ts';
-import type { Client, Exchange } from './client.ts';
+import type { Client, Exchange } from './exchange-client.ts';
 import type { Prepare, Prepared } from './prepare.ts';
 import { beginCreating, beginReading } from './state.ts';
 import type { Effect, Event, State } from './state.ts';

@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { plainAddress } from '../auth/addresses.ts';
 import type { Principal } from '../auth/api-keys.ts';
 import type { Refusal } from './refusals.ts';
-import { addressOf } from '../auth/client.ts';
+import { addressOf } from '../auth/client-address.ts';
 
 /*
  * One line for each request that ended, over HTTP and on WebSockets, refusals included. It has the id that

@@ -4,7 +4,7 @@ import { createJsonMeter } from '@millrace/shared/domain/json-bounds';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ConnectionCounts } from './connection-counts.ts';
 import type { Refusal } from '../observe/refusals.ts';
-import { addressOf } from '../auth/client.ts';
+import { addressOf } from '../auth/client-address.ts';
 import { requestBounds, tooComplex } from './json-shape.ts';
 import { apiError } from '../api-error.ts';
 

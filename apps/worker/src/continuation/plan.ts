@@ -8,7 +8,7 @@ import type { History, AttemptState } from './history.ts';
 import { strategiesFor } from './strategies.ts';
 import type { ContinuationStrategy } from './strategies.ts';
 import { isExhausted, sinceDelivered } from './progress.ts';
-import { retryDelay } from './retry.ts';
+import { retryDelay } from './retry-policy.ts';
 import { isEmpty } from './delivered.ts';
 import { timeLimit } from './time-limit.ts';
 import type { RequestTraits } from './traits.ts';

@@ -22,8 +22,8 @@ import {
 import type { History } from '../continuation/history.ts';
 import type { NextStep } from '../continuation/plan.ts';
 import { channelKey } from '../continuation/delivered.ts';
-import { costOf, costOfCancelled, sentIn } from './ledger.ts';
-import type { Cost, AttemptWork } from './ledger.ts';
+import { costOf, costOfCancelled, sentIn } from './attempt-cost.ts';
+import type { Cost, AttemptWork } from './attempt-cost.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
 import { createOutputGate, strategyOf } from './output-gate.ts';
 import { unknownLast, visibleUsage } from './visible-usage.ts';

@@ -8,8 +8,8 @@ import type { ContinuationStrategy } from '../continuation/strategies.ts';
 import { isProgress } from '../continuation/progress.ts';
 import type { SeamFailure } from '../continuation/splice/splice.ts';
 import type { Delivered } from '../continuation/delivered.ts';
-import { sentIn, reportedIn } from './ledger.ts';
-import type { Sent, ReportedUsage } from './ledger.ts';
+import { sentIn, reportedIn } from './attempt-cost.ts';
+import type { Sent, ReportedUsage } from './attempt-cost.ts';
 import type { AnswerSink } from '@millrace/formats/port';
 
 /** A chunk on its way to the log. `content`: it adds nothing else. `visible`: a reader sees something. */

@@ -10,7 +10,7 @@ import {
   type Setting,
   type SizeSetting,
   type ToggleSetting,
-} from './settings.ts';
+} from './setting-defaults.ts';
 import { parseBytes, parseDuration } from './units.ts';
 
 /** What a field's reader returns: the value, or what it expected (the words after "expected"). */

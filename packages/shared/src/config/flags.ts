@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { readCount, readRedisUrl, readText, type Read } from './fields.ts';
 import { hint, quote } from './rules.ts';
-import { settings, type Setting } from './settings.ts';
+import { settings, type Setting } from './setting-defaults.ts';
 import type { Role } from './types.ts';
 
 /**

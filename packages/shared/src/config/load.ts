@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { builtInProviders, notRunning } from './built-in.ts';
+import { builtInProviders, notRunning } from './simulated-providers.ts';
 import { readFlags, usage, type FlagValues } from './flags.ts';
 import { readConfigText, type FileContents } from './read-file.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
-import { settings } from './settings.ts';
+import { settings } from './setting-defaults.ts';
 import {
   ConfigError,
   HelpRequested,

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { withBuiltIn } from './built-in.ts';
+import { withBuiltIn } from './simulated-providers.ts';
 import { readDocument, type ConfigDocument, type Path } from './document.ts';
 import type { FieldProblem } from './fields.ts';
 import { brokenRules, hint, quote } from './rules.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { builtInProviders } from './built-in.ts';
-import { nearest } from './nearest.ts';
+import { builtInProviders } from './simulated-providers.ts';
+import { nearest } from './suggestion.ts';
 import type { Path } from './document.ts';
 
 export type RuleProblem = { readonly path: Path; readonly message: string };

@@ -22,7 +22,7 @@ import {
   sizeField,
   toggleField,
 } from './fields.ts';
-import { settings } from './settings.ts';
+import { settings } from './setting-defaults.ts';
 import type {
   BreakerConfig,
   CheckConfig,

@@ -3,10 +3,10 @@ import { isAdmin } from '../../auth/admin.ts';
 import { whyNotLocal } from '../../auth/local-only.ts';
 import { isCrossSiteWrite } from '../../auth/origins.ts';
 import type { Refusal } from '../../observe/refusals.ts';
-import { addressOf, browserRequestOf, peerOf } from '../../auth/client.ts';
+import { addressOf, browserRequestOf, peerOf } from '../../auth/client-address.ts';
 import { apiError } from '../../api-error.ts';
 import type { ApiError } from '../../api-error.ts';
-import { recordRefusal } from '../../observe/refused.ts';
+import { recordRefusal } from '../../observe/record-refusal.ts';
 import { factsOf } from '../../observe/request-log.ts';
 
 export type AdminOptions = {

@@ -5,7 +5,7 @@ import type { Backpressure } from '../../delivery/backpressure.ts';
 import { openSocketWriter } from '../../delivery/socket-writer.ts';
 import type { SocketWriter } from '../../delivery/socket-writer.ts';
 import { handOverMs } from '../../exchange/exchange.ts';
-import { recordRefusal } from '../../observe/refused.ts';
+import { recordRefusal } from '../../observe/record-refusal.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
 import { requestBounds } from '../../server/json-shape.ts';
 import type { Services } from '../../services.ts';

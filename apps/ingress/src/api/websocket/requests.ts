@@ -10,7 +10,7 @@ import type { ReadScheduler, ScheduledRead } from '../../delivery/read-scheduler
 import type { SocketWriter } from '../../delivery/socket-writer.ts';
 import { startOf } from '../../delivery/start.ts';
 import type { Refused } from '../../errors.ts';
-import type { Client, Exchange } from '../../exchange/client.ts';
+import type { Client, Exchange } from '../../exchange/exchange-client.ts';
 import type { Prepared } from '../../exchange/prepare.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
 import type { RequestOutcome } from '../../observe/request-log.ts';

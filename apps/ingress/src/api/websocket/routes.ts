@@ -7,7 +7,7 @@ import { checkKey } from '../../server/limits.ts';
 import { socketPath } from '../../auth/authenticate.ts';
 import type { Authenticator } from '../../auth/authenticate.ts';
 import { apiError, errorOf } from '../../api-error.ts';
-import { clientOf, recordRefusal } from '../../observe/refused.ts';
+import { clientOf, recordRefusal } from '../../observe/record-refusal.ts';
 import { enforceSocketLimits } from './limits.ts';
 import { awaitKey } from './authentication.ts';
 import { createSocketCloser } from './close-codes.ts';

@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { NotSent } from './connection.ts';
 import type { CloseReason, Connection, ConnectionEvents } from './connection.ts';
-import { onceEvent } from './once.ts';
+import { onceEvent } from './socket-event.ts';
 import type { Opened } from './open.ts';
 
 /** Streams on one connection, where the provider allows more or does not say. */

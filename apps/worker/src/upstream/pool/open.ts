@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { LookupFunction, Socket } from 'node:net';
 import { connectError, UpstreamError } from '../faults.ts';
 import type { Connection } from './connection.ts';
-import { onceEvent } from './once.ts';
+import { onceEvent } from './socket-event.ts';
 import type { TlsClient } from './tls.ts';
 import { openTunnel, proxyName } from './tunnel.ts';
 import type { Proxy } from './tunnel.ts';

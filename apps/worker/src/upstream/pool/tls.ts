@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { connect } from 'node:tls';
 import type { DetailedPeerCertificate, SecureContext, TLSSocket } from 'node:tls';
 import { UpstreamError } from '../faults.ts';
-import { onceEvent } from './once.ts';
+import { onceEvent } from './socket-event.ts';
 
 export type TlsOptions = {
   context: SecureContext;

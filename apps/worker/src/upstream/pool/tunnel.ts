@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { UpstreamError } from '../faults.ts';
-import { onceEvent } from './once.ts';
+import { onceEvent } from './socket-event.ts';
 
 export type Proxy = {
   host: string;

@@ -4,7 +4,7 @@ import type { JobData } from '../../domain/request.ts';
 import { queueName, shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
 import { createDamagedJobs } from './damaged-jobs.ts';
-import { keptEvents, keptOptions } from './kept-jobs.ts';
+import { keptEvents, keptOptions } from './job-retention.ts';
 import type { JobQueue, JobState } from './port.ts';
 import { isDamage } from '../redis-failure.ts';
 import { createTakeover } from './takeover.ts';

@@ -1,6 +1,6 @@
 import { formatEntryId } from '../../domain/entry.ts';
 import type { Keyspace } from '../keys.ts';
-import { keptEvents, keptJobs } from '../queue/kept-jobs.ts';
+import { keptEvents, keptJobs } from '../queue/job-retention.ts';
 import { frameHeader } from './frame.ts';
 import type { AppendItem, AppendOutcome } from './port.ts';
 

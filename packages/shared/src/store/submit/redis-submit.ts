@@ -5,7 +5,7 @@ import type { Keyspace } from '../keys.ts';
 import { callerName } from '../stream-log/redis-log.ts';
 import { loadScript, runScript } from '../script.ts';
 import { lockMs } from '../queue/bullmq-shard.ts';
-import { keptOptions } from '../queue/kept-jobs.ts';
+import { keptOptions } from '../queue/job-retention.ts';
 import { jobPriority, bandWidth, bandStart, stepOf, ttlMs } from '../queue/fair-queue.ts';
 import type { NewRequest, Submit, SubmitOutcome } from './port.ts';
 import { bullKey } from '../queue/bullmq-layout.ts';

@@ -2,7 +2,7 @@ import { faultTable } from '@millrace/shared/domain/fault';
 import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
 import { fault } from './history.fixture.ts';
-import { longestRetryAfterMs, retryDelay } from './retry.ts';
+import { longestRetryAfterMs, retryDelay } from './retry-policy.ts';
 
 const delay = (code: FaultCode, failures: number, random = 1, retryAfterMs?: number) =>
   retryDelay(fault(code, { retryAfterMs }), faultTable[code], failures, random);

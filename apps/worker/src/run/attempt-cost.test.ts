@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createJournalRig } from './journal.fixture.ts';
 import { chunk, fault } from '../continuation/history.fixture.ts';
-import { costOf, costOfCancelled, sentIn } from './ledger.ts';
+import { costOf, costOfCancelled, sentIn } from './attempt-cost.ts';
 import type { OutputGate } from './output-gate.ts';
 
 const broken = { kind: 'fault', fault: fault('upstream_reset') } as const;

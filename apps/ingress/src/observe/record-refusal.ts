@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Principal } from '../auth/api-keys.ts';
 import type { Refusal } from './refusals.ts';
-import { addressOf } from '../auth/client.ts';
+import { addressOf } from '../auth/client-address.ts';
 
 /**
  * Counts and logs an error with which a client is refused, over HTTP and on WebSockets. A failure of this server is no
