@@ -21,9 +21,11 @@ const isolated = ['bench/bench.test.ts', 'apps/worker/src/run/race.test.ts'];
 /** Milliseconds that whole processes may take on a slow machine: it ends what hangs, and times nothing. */
 const patienceMs = 90_000;
 
+/** For tests that start an ingress or a worker. */
+const globalSetup = './test/kit/roles-setup.ts';
+
 export default defineConfig({
   test: {
-    globalSetup: './test/kit/roles-setup.ts',
     pool: 'forks',
     // On two cores: most files wait for processes of their own.
     maxWorkers: 3,
@@ -48,6 +50,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'system',
+          globalSetup,
           include: ['test/**/*.test.{ts,mjs}', ...isolated],
           exclude: [...configDefaults.exclude, ...timed],
           expect: { poll: { timeout: patienceMs / 3 } },
@@ -60,6 +63,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'timed',
+          globalSetup,
           include: timed,
           fileParallelism: false,
           sequence: { groupOrder: 1 },

@@ -43,8 +43,8 @@ test('requests that lived by it are cancelled after the grace, streamed or not',
   expect(await stream.ended).toMatchObject({ how: 'broken' });
   expect(stream.events.map(({ data }) => data)).not.toContain('[DONE]');
   expect(await whole.ended).toMatchObject({ how: 'broken' });
-  await expectClosed(fleet.primary, 'attached', since, graceMs + 3000);
-  await expectClosed(fleet.primary, 'attached-whole', since, graceMs + 3000);
+  await expectClosed(fleet.primary, 'attached', since, graceMs + 1500);
+  await expectClosed(fleet.primary, 'attached-whole', since, graceMs + 1500);
   const { endedAt = 0 } = await upstream(fleet.primary, 'attached');
   expect(endedAt - since).toBeGreaterThanOrEqual(graceMs);
   expect(readStory(await eventsOf(other.url, id)).end).toBe('cancelled');
@@ -128,7 +128,7 @@ test('queued requests of a dead ingress are ended after the grace, and the queue
   // Their ingress might have come back: only the grace tells.
   for (let i = 0; i < slots; i++) {
     const { arrivedAt } = await upstream(fleet.primary, `orphan-${i}`);
-    await expectClosed(fleet.primary, `orphan-${i}`, arrivedAt, graceMs + 3000);
+    await expectClosed(fleet.primary, `orphan-${i}`, arrivedAt, graceMs + 1500);
   }
   await expectEmpty(queue);
 });

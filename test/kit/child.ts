@@ -44,7 +44,7 @@ export type Child = {
   /** The first message that satisfies, from now on. */
   message<T>(satisfies?: (message: T) => boolean): Promise<T>;
   send(message: Serializable): void;
-  /** Sends the signal and waits for the end; the exit code, or null after a killing signal. Idempotent. */
+  /** Sends the signal and waits for the end; the exit code, or null after a killing signal. Once more sends another signal. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 };
 
@@ -131,15 +131,18 @@ export function spawnChild(options: ChildOptions): Child {
   };
 }
 
-/** A script of ours in a process of its own, with a channel. What it prints is not read. */
-export const spawnScript = (file: string, args: readonly string[] = []): Child =>
-  spawnChild({
+/** A script of ours in a process of its own, with a channel. What it prints to standard error is shown. */
+export function spawnScript(file: string, args: readonly string[] = []): Child {
+  const child = spawnChild({
     name: file,
     command: process.execPath,
     args: [...process.execArgv, file, ...args],
     ipc: true,
     ignore: ['stdout'],
   });
+  child.process.stderr?.pipe(process.stderr, { end: false });
+  return child;
+}
 
 export type ReadyOptions = ChildOptions & {
   /** The line on standard output, or on `readyOn`, that says it can serve. */

@@ -181,6 +181,8 @@ export function storyOf(events: readonly Event[]): Story {
   const takenBack: string[] = [];
   let text = '';
   for (const { event, data } of events) {
+    // A chunk that is no JSON is a fault by itself, and no empty text.
+    if (event === 'chunk') JSON.parse(data);
     if (event === 'chunk' || event === 'message') text += textOf(data);
     if (event === 'reset') {
       takenBack.push(text);

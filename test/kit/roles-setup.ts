@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { rolldown } from 'rolldown';
 import type { Plugin } from 'rolldown';
-import { spawnChild } from './child.ts';
+import type { TestProject } from 'vitest/node';
+import { aborted, spawnChild } from './child.ts';
 import { startRedis } from './redis.ts';
 import { bundleOf, bundleVariable, root } from './roles.ts';
 import type { RoleName } from './roles.ts';
@@ -21,17 +22,41 @@ import type { RoleName } from './roles.ts';
 const roles: readonly RoleName[] = ['ingress', 'worker'];
 const folder = join(root, 'node_modules/.cache/millrace-test-roles');
 
-export default async function setup(): Promise<void> {
-  if (process.env['MILLRACE_TEST_SOURCE'] === '1' || process.env[bundleVariable]) return;
+/** Milliseconds in which a role has to start on a slow machine, compiled from nothing. */
+const startMs = 60_000;
+/** Milliseconds after which no run of the tests uses a bundle of older sources any more. */
+const outdatedMs = 2 * 3_600_000;
+
+export default async function setup(project: TestProject): Promise<void> {
+  if (process.env['MILLRACE_TEST_SOURCE'] === '1') return;
+  await useBundle();
+  // In watch mode the sources may have changed.
+  project.onTestsRerun(useBundle);
+}
+
+async function useBundle(): Promise<void> {
   const bundle = join(folder, await fingerprint());
   if (!existsSync(bundle)) {
     const draft = `${bundle}.${process.pid}`;
-    await Promise.all(roles.map((role) => writeBundle(role, join(draft, bundleOf(role)))));
-    // Another run of the tests may have been first.
-    await rename(draft, bundle).catch(() => rm(draft, { recursive: true, force: true }));
+    try {
+      await Promise.all(roles.map((role) => writeBundle(role, join(draft, bundleOf(role)))));
+      // Another run of the tests may have been first.
+      await rename(draft, bundle).catch(() => {});
+    } finally {
+      await rm(draft, { recursive: true, force: true });
+    }
+    await removeOutdated();
     await warmUp(bundle);
   }
   process.env[bundleVariable] = bundle;
+}
+
+async function removeOutdated(): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    const { mtimeMs } = await stat(path);
+    if (mtimeMs < Date.now() - outdatedMs) await rm(path, { recursive: true, force: true });
+  }
 }
 
 /** Changes with anything that a bundle is made of. */
@@ -125,8 +150,8 @@ async function warmUp(bundle: string): Promise<void> {
           env: { ...process.env, LOG_LEVEL: 'silent' },
           ipc: true,
         });
-        await child.message<{ type?: string }>(({ type }) => type === 'ready');
-        await child.stop();
+        const ready = child.message<{ type?: string }>(({ type }) => type === 'ready');
+        await aborted(ready, AbortSignal.timeout(startMs)).finally(() => child.stop());
       }),
     );
   } finally {
