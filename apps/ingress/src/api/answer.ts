@@ -37,6 +37,8 @@ export type AnswerContext = {
 };
 
 export type AnswerWriter = Pick<Client, 'hasRoom' | 'reset'> & {
+  /** The request was admitted, and its headers are set: something may be sent. */
+  begin?(): void;
   lines(batch: readonly Line[]): boolean;
   /** Ends the answer with an error, whether or not its head was sent. */
   fail(error: ApiError): void;
@@ -68,6 +70,7 @@ export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerW
         isOpened = true;
         metrics.opened(meta);
         for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+        writer.begin?.();
       },
       released: () => reply.request.releaseBody(),
       joined(id) {

@@ -33,6 +33,7 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
   }
 
   return {
+    begin: writer.begin,
     /** One write for all lines of a batch, so that they go out in one packet. */
     lines(batch: readonly Line[]): boolean {
       let text = '';

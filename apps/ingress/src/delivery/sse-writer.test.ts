@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 /** A connection to a client that reads nothing yet. */
-async function open(): Promise<{
+async function open(quiet = keepAlive): Promise<{
   connection: SseWriter;
   response: ServerResponse;
   incoming: Promise<IncomingMessage>;
@@ -37,7 +37,7 @@ async function open(): Promise<{
     response,
     headers: () => ({}),
     limits: { readerBufferBytes: 64 * 1024, readerStallMs: 60_000 },
-    keepAlive,
+    keepAlive: quiet,
     onDrain: () => {},
     stalled: () => 'data: stalled\n\n',
   });
@@ -70,4 +70,28 @@ it('a writer has no timer after its client has left', async () => {
   connection.write(large);
   connection.end(done);
   expect(vi.getTimerCount()).toBe(before);
+});
+
+it('a writer sends keep-alives only from `begin` on, so that an error can still have its status', async () => {
+  const quick = createKeepAlive(20);
+  try {
+    const { connection, response, incoming } = await open(quick);
+    // Another connection gets its keep-alives meanwhile.
+    const other = await open(quick);
+    other.connection.begin();
+    await other.incoming;
+    expect([response.headersSent, connection.started]).toEqual([false, false]);
+    connection.begin();
+    const body = (await incoming).setEncoding('utf8');
+    const [text] = (await once(body, 'data')) as [string];
+    expect(text).toContain(': keep-alive');
+    expect(quick.watched).toBe(2);
+    connection.end('');
+    expect(quick.watched).toBe(1);
+    other.connection.end('');
+    connection.begin();
+    expect(quick.watched).toBe(0);
+  } finally {
+    quick.close();
+  }
 });

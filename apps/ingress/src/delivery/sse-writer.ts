@@ -3,6 +3,8 @@ import { createWriteQueue } from './write-queue.ts';
 
 /** Writes an event stream to one response, with a bound on the buffered bytes. */
 export type SseWriter = {
+  /** Begins to send keep-alives. Before that nothing sends the head, so that the answer can still be an error. */
+  begin(): void;
   /** False when the buffer is full: wait for `onDrain`. The head goes out with the first write. */
   write(text: string): boolean;
   /** Writes a last text and ends the response. Later calls have no effect. */
@@ -45,7 +47,7 @@ const sseKeepAlive = sseComment('keep-alive');
 /** Bytes passed to the socket at a time: each chunk that leaves shows that the reader still takes something. */
 const chunkBytes = 32 * 1024;
 
-/** Sends nothing yet: the head waits for the first write or keep-alive. */
+/** Sends nothing yet: the head waits for the first write, or for a keep-alive after `begin`. */
 export function openSseWriter(options: SseWriterOptions): SseWriter {
   const { response, headers, limits, keepAlive, onDrain, stalled } = options;
   let started = false;
@@ -71,7 +73,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
       waiting.push(text);
       flush();
     }
-    quiet.touch();
+    quiet?.touch();
   }
 
   function flush(): void {
@@ -95,10 +97,14 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
     onDrain();
   }
 
-  const quiet = keepAlive.watch(() => {
-    // A full connection is not idle, and a comment would only add to it.
-    if (!full) send(sseKeepAlive);
-  });
+  let quiet: ReturnType<KeepAlive['watch']> | undefined;
+  function begin(): void {
+    if (ended || response.destroyed) return;
+    quiet ??= keepAlive.watch(() => {
+      // A full connection is not idle, and a comment would only add to it.
+      if (!full) send(sseKeepAlive);
+    });
+  }
 
   function endStalled(): void {
     if (waiting.bytes === 0 && !response.writableEnded) response.end(stalled());
@@ -108,10 +114,11 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
 
   response.on('close', () => {
     clearTimeout(stallTimer);
-    quiet.stop();
+    quiet?.stop();
   });
 
   return {
+    begin,
     get started() {
       return started;
     },
@@ -129,7 +136,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
     },
     end(text) {
       if (ended) return;
-      quiet.stop();
+      quiet?.stop();
       if (text !== '') send(text);
       ended = true;
       flush();

@@ -13,7 +13,7 @@ import type { Charge, KeyLimits } from '../admission/quota.ts';
 import { readerLife } from '../delivery/reader-life.ts';
 import type { GoneReason, Reader, ReaderSink, Relay } from '../delivery/relay.ts';
 import { startOf } from '../delivery/start.ts';
-import { refuse, refuseFor } from '../errors.ts';
+import { refuse, refuseFor, refuseGone } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 import { within } from '../store-timeout.ts';
 import type { Client, Exchange } from './exchange-client.ts';
@@ -59,7 +59,7 @@ export function createExchanges(deps: ExchangeDeps): Exchanges {
         continues: !sameEntryId(after, logStart),
       });
       const driver = new Driver(deps, client, { meta, state, after });
-      void driver.charge(prepared);
+      driver.charge(prepared).catch(deps.onError);
       return driver;
     },
     read({ meta }, client, after) {
@@ -82,6 +82,8 @@ class Driver implements Exchange {
   #prepared: Prepared | undefined;
   #charge: Charge | undefined;
   #late: Late | undefined;
+  /** The creation of the request has begun. */
+  #isSent = false;
   #state: State;
   /** Where the reader begins. */
   #after: EntryId;
@@ -127,21 +129,19 @@ class Driver implements Exchange {
   async charge(prepared: Prepared): Promise<void> {
     const { id, keyId, attached, reader } = prepared.meta;
     this.#prepared = prepared;
+    const isHere = attached || reader === 'plain';
+    let verdict: Charge | Refused;
     try {
-      const isHere = attached || reader === 'plain';
-      const verdict = await this.#deps.keyLimits.charge({
-        id,
-        keyId,
-        body: prepared.body,
-        attached: isHere,
-      });
-      if (verdict.kind === 'charged') this.#charge = verdict;
-      const isCharged = verdict.kind === 'charged';
-      this.#dispatch(isCharged ? { kind: 'charged' } : { kind: 'refused', refused: verdict });
+      const { keyLimits } = this.#deps;
+      verdict = await keyLimits.charge({ id, keyId, body: prepared.body, attached: isHere });
     } catch (error) {
       this.#deps.onError(error);
-      this.#dispatch({ kind: 'refused', refused: refuseFor(error) });
+      verdict = refuseFor(error);
     }
+    if (verdict.kind === 'charged') {
+      this.#charge = verdict;
+      this.#dispatch({ kind: 'charged' });
+    } else this.#dispatch({ kind: 'refused', refused: verdict });
     if (this.isOver) this.#client.released?.();
   }
 
@@ -171,10 +171,10 @@ class Driver implements Exchange {
     const client = this.#client;
     switch (effect.kind) {
       case 'create':
-        this.#create().catch(onError);
+        this.#create().catch((error: unknown) => this.#fail(error));
         return;
       case 'join':
-        this.#join(effect.id).catch(onError);
+        this.#join(effect.id).catch((error: unknown) => this.#fail(error));
         return;
       case 'read_joined':
         this.openReader();
@@ -220,6 +220,18 @@ class Driver implements Exchange {
     }
   }
 
+  /** A client never waits for an exchange that has failed. */
+  #fail(error: unknown): void {
+    this.#deps.onError(error);
+    const refused = refuseFor(error);
+    // Nothing was sent to Redis yet.
+    const isUnsent = this.#state.kind === 'creating' && !this.#isSent;
+    this.#dispatch(
+      isUnsent ? { kind: 'not_created', refused, sent: false } : { kind: 'failed', refused },
+    );
+    this.#client.released?.();
+  }
+
   /** The reader first, then the request, so that no line is missed. */
   async #create(): Promise<void> {
     const { relay, submitter, config } = this.#deps;
@@ -232,6 +244,7 @@ class Driver implements Exchange {
       this.#reader = relay.openFresh(this.#meta.id, this.#sink(), life);
     }
     const isWanted = () => this.#state.kind === 'creating' && this.#state.client !== 'sent_away';
+    this.#isSent = true;
     const creation = await submitter.create(prepared, this.#charge?.account, isWanted);
     this.#dispatch(this.#eventOf(creation));
     this.#client.released?.();
@@ -306,8 +319,16 @@ class Driver implements Exchange {
       // The client has a part of another answer.
       if (kind === 'creating' && terms.continues) return true;
     }
-    if (isTerminalLine(batch.at(-1)?.text ?? '')) this.#dispatch({ kind: 'terminal' });
-    return this.#client.lines(batch);
+    if (!isTerminalLine(batch.at(-1)?.text ?? '')) return this.#client.lines(batch);
+    this.#dispatch({ kind: 'terminal' });
+    try {
+      return this.#client.lines(batch);
+    } catch (error) {
+      // The exchange is over, so that its relay cannot end it as broken.
+      this.#deps.onError(error);
+      this.#client.refused(refuseGone('broken'));
+      return true;
+    }
   }
 
   #leave({ id, callers, reason }: Effect & { kind: 'leave' }): void {

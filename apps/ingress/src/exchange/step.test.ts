@@ -98,6 +98,11 @@ describe('a request that is refused', () => {
 });
 
 describe('a client that leaves', () => {
+  test('a request that runs on is not ended by a drain that waits too long for Redis', () => {
+    const events: Event[] = [...creating, { kind: 'drain' }, left, { kind: 'drain_overdue' }];
+    expect(outcomeOf({ owned: false }, ...events)).toEqual(['creating']);
+  });
+
   test('while its key is charged has asked for nothing', () => {
     expect(outcomeOf({}, left)).toEqual(['ended']);
     expect(outcomeOf({}, left, { kind: 'charged' })).toEqual(['ended', 'refund']);
@@ -301,6 +306,15 @@ describe('a log that ends without an end', () => {
     }
   });
 
+  test('because this ingress cannot read it: it may run on for others, with its lease', () => {
+    const broken: Event = { kind: 'gone', reason: 'broken' };
+    const runsOn = ['ended', 'let_go', 'refused stream_lost'];
+    expect(outcomeOf({ owned: false }, ...attached, broken)).toEqual(runsOn);
+    expect(outcomeOf({ callers: [caller] }, ...attached, broken)).toEqual(runsOn);
+    const [, effects] = step(beginReading(other), broken);
+    expect(namesOf(effects)).toEqual(['refused stream_lost']);
+  });
+
   test('because Redis lost what the client was sent, and the client cannot take it back', () => {
     expect(outcomeOf({}, ...attached, { kind: 'lost' })).toEqual([
       'ended',
@@ -308,6 +322,60 @@ describe('a log that ends without an end', () => {
       `leave ${own}`,
       'refused stream_lost',
     ]);
+    expect(outcomeOf({ owned: false }, ...attached, { kind: 'lost' })).toEqual([
+      'ended',
+      'close_reader',
+      'let_go',
+      'refused stream_lost',
+    ]);
+  });
+
+  test('because Redis lost lines that came before its reply: the reply still settles the charge', () => {
+    const lost: Event[] = [...creating, { kind: 'lines' }, { kind: 'lost' }];
+    const refused = 'refused stream_lost';
+    expect(outcomeOf({}, ...lost)).toEqual(['withdrawn', 'close_reader', `leave ${own}`, refused]);
+    expect(outcomeOf({ owned: false }, ...lost)).toEqual([
+      'withdrawn',
+      'close_reader',
+      'let_go',
+      refused,
+    ]);
+    const unknown: Event = { kind: 'unknown', refused: busy };
+    expect(outcomeOf({}, ...lost, unknown)).toEqual(['ended', 'release', 'withdraw']);
+  });
+});
+
+describe('an exchange that fails', () => {
+  const refused = refuse('internal_error');
+  const failed: Event = { kind: 'failed', refused };
+  const answer = 'refused internal_error';
+
+  test('answers its client in every state in which the client waits', () => {
+    const leaves = ['close_reader', `leave ${own}`, answer];
+    expect(outcomeOf({}, failed)).toEqual(['ended', answer]);
+    expect(outcomeOf({}, ...creating, failed)).toEqual(['withdrawn', ...leaves]);
+    expect(outcomeOf({}, ...joining, failed)).toEqual(['ended', `leave ${other}`, answer]);
+    expect(outcomeOf({}, ...queued, failed)).toEqual(['ended', ...leaves]);
+    expect(outcomeOf({}, ...attached, failed)).toEqual(['ended', ...leaves]);
+    expect(outcomeOf({}, ...attached, { kind: 'drain' }, failed)).toEqual([
+      'ended',
+      'close_reader',
+      answer,
+    ]);
+  });
+
+  test('leaves a request that is not its own to run on', () => {
+    expect(outcomeOf({ owned: false }, ...attached, failed)).toEqual([
+      'ended',
+      'close_reader',
+      'let_go',
+      answer,
+    ]);
+  });
+
+  test('says nothing more to a client that has its answer', () => {
+    expect(outcomeOf({}, ...attached, { kind: 'terminal' }, failed)).toEqual(['ended']);
+    expect(outcomeOf({}, ...creating, left, failed)).toEqual(['withdrawn']);
   });
 });
 

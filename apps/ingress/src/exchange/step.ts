@@ -32,6 +32,7 @@ function whilePreparing(state: State, event: Event): Step {
       return [{ kind: 'creating', heard: false, client: 'waits', id, terms }, [{ kind: 'create' }]];
     }
     case 'refused':
+    case 'failed':
       return end(state, refusal(event.refused));
     case 'drain':
       return end(state, shuttingDown);
@@ -74,7 +75,13 @@ function whileCreating(state: State & { kind: 'creating' }, event: Event): Step 
     case 'drain':
       if (client !== 'waits') return stay(state);
       return [{ ...state, client: 'sent_away' }, [{ kind: 'await_drain' }]];
+    case 'lost':
+      return [withdrawn(state), lostEffects(state)];
+    case 'failed':
+      return [withdrawn(state), [closeReader, ...giveUp(state, brokenOff), refusal(event.refused)]];
     case 'drain_overdue':
+      // The client left before, and its request was to run on.
+      if (client === 'gone') return stay(state);
       // Also if the request would run on without its client, which makes it again elsewhere.
       return [withdrawn(state), [closeReader, leave(state, serverStops), shuttingDown]];
     default:
@@ -137,6 +144,8 @@ function whileJoining(state: State, event: Event): Step {
         ...leaveIfOwned(state, 'its answer cannot be read'),
         refusal(event.refused),
       );
+    case 'failed':
+      return end(state, ...leaveIfOwned(state, brokenOff), refusal(event.refused));
     case 'left':
       return end(state, ...leaveIfOwned(state, event.reason));
     case 'drain':
@@ -155,16 +164,12 @@ function whileReading(state: State, event: Event): Step {
       return end(state, release);
     case 'gone':
       return whenGone(state, event.reason);
-    case 'lost': {
-      const lost = leaveIfOwned(state, 'what its reader was shown is lost');
-      return end(state, closeReader, ...lost, refusal(refuse('stream_lost')));
-    }
+    case 'lost':
+      return end(state, ...lostEffects(state));
+    case 'failed':
+      return end(state, closeReader, ...giveUp(state, brokenOff), refusal(event.refused));
     case 'left':
-      return end(
-        state,
-        closeReader,
-        ...(terms.owned ? [leave(state, event.reason)] : letGo(state)),
-      );
+      return end(state, closeReader, ...giveUp(state, event.reason));
     case 'drain':
       return handOver(state);
     default:
@@ -181,6 +186,8 @@ function whileHandingOver(state: State, event: Event): Step {
       return end(state, refusal(refuseGone(event.reason)));
     case 'lost':
       return end(state, closeReader, refusal(refuse('stream_lost')));
+    case 'failed':
+      return end(state, closeReader, refusal(event.refused));
     case 'handed_over': {
       const isGone = event.outcome === 'gone';
       const notice = isGone
@@ -202,10 +209,12 @@ function afterEnd(state: State, event: Event): Step {
 }
 
 function whenGone(state: State, reason: (Event & { kind: 'gone' })['reason']): Step {
+  const { owned, callers } = state.terms;
   const notice = refusal(refuseGone(reason));
-  if (reason !== 'overdue') return end(state, release, notice);
-  const overdue = state.terms.owned ? [leave(state, 'its time was over')] : letGo(state);
-  return end(state, notice, ...overdue);
+  if (reason === 'overdue') return end(state, notice, ...giveUp(state, 'its time was over'));
+  // A request that cannot be read here may run on for others.
+  const isOver = reason === 'expired' || (owned && callers.length === 0);
+  return end(state, ...(isOver ? [release] : letGo(state)), notice);
 }
 
 const share = (state: State, { owned, callers }: Event & { kind: 'shared' }): State => ({
@@ -243,6 +252,16 @@ const leave = ({ id, terms: { callers } }: Named, reason: string): Effect => ({
 const leaveIfOwned = (state: Named, reason: string): Effect[] =>
   state.terms.owned ? [leave(state, reason)] : [];
 
+/** The client does not get the request: ends it if the client owns it. */
+const giveUp = (state: Named, reason: string): Effect[] =>
+  state.terms.owned ? [leave(state, reason)] : letGo(state);
+
+const lostEffects = (state: Named): Effect[] => [
+  closeReader,
+  ...giveUp(state, 'what its reader was shown is lost'),
+  refusal(refuse('stream_lost')),
+];
+
 const letGo = ({ terms }: Named): Effect[] => (terms.charged ? [{ kind: 'let_go' }] : []);
 
 const refund: Effect = { kind: 'refund' };
@@ -273,3 +292,4 @@ const refuseUnlessGone = (
 
 const clientLeft = 'the client went away';
 const serverStops = 'the server shuts down';
+const brokenOff = 'its ingress failed to serve it';

@@ -130,11 +130,12 @@ export class AppendLane implements WriterLane {
   private settle(writer: StreamWriter, outcome: AppendOutcome): void {
     try {
       writer.settle(outcome);
-      if (writer.hasSent) this.dirty.delete(writer);
-      else this.dirty.add(writer);
     } catch (error) {
       // A run's own trouble is not the lane's.
       this.options.onError(error);
+    } finally {
+      if (writer.hasSent) this.dirty.delete(writer);
+      else this.dirty.add(writer);
     }
   }
 

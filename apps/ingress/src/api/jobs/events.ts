@@ -39,6 +39,7 @@ export function streamEvents({ described, start, response, services }: EventsOpt
     onDrain: () => exchange.resume(),
     stalled: () => errorEvent(apiError('reader_too_slow').error),
   });
+  writer.begin();
 
   function lines(batch: readonly Line[]): boolean {
     positionWatch?.stop();

@@ -66,7 +66,9 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
   const { ref, submission } = readCreate(frame, data.toString('utf8'), Date.now());
   const prepared = services.exchanges.prepare({ ...submission, principal });
   if (prepared.kind === 'refused') throw errorOf(prepared);
-  await requests.create(prepared, { ref, refuse: (error) => context.refuse(frame, error) });
+  // Not the whole frame, which has the body: a request may be open for long.
+  const head: Frame = { type: frame['type'], ref: frame['ref'], id: frame['id'] };
+  await requests.create(prepared, { ref, refuse: (error) => context.refuse(head, error) });
 }
 
 async function subscribe(context: FrameContext, frame: Frame): Promise<void> {

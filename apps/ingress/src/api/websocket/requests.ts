@@ -173,6 +173,8 @@ class SocketRequest implements Client {
   /** The client knows the id: events may follow. */
   #isConfirmed: boolean;
   #isReleased = false;
+  /** The client gets nothing more of this request here. */
+  #isClosed = false;
   /** The relay had lines before the client knew the id, and has paused the reader. */
   #isHeldBack = false;
   #positionWatch: PositionWatch | undefined;
@@ -266,6 +268,7 @@ class SocketRequest implements Client {
   refused(refused: Refused): void {
     const error = errorOf(refused);
     const { asked, writer } = this.#options;
+    if (this.#isClosed) return;
     if (this.#isConfirmed || !asked) {
       writer.send(errorFrame({ id: this.#id }, error.error));
       this.#end('failed', error.error.code);
@@ -277,6 +280,7 @@ class SocketRequest implements Client {
   }
 
   moved(id: string): void {
+    if (this.#isClosed) return;
     this.send(movedEvent(id));
     this.#end('handed_over', 'server_draining');
     this.#settle();
@@ -301,6 +305,7 @@ class SocketRequest implements Client {
   }
 
   #close(): void {
+    this.#isClosed = true;
     const { open, scheduled, onClosed } = this.#options;
     this.#positionWatch?.stop();
     scheduled.remove();

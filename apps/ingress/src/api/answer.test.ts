@@ -17,7 +17,7 @@ import { boundBodies } from '../server/limits.ts';
 import { clientApiRoutes } from './client-api-routes.ts';
 import { jobRoutes } from './jobs/routes.ts';
 
-// What happens to a request between two commands to Redis; the rest is in test/fault/ingress-drains.test.ts.
+// What happens to a request between two commands to Redis, and when its ingress fails; the rest is in test/fault.
 
 const connections = createConnections((error) => {
   throw error;
@@ -36,6 +36,7 @@ let refunds: number;
 let prepared: Prepared | undefined;
 let sent: string[];
 let left: string[];
+let onOpened: () => void;
 
 beforeEach(async () => {
   admitted = Promise.withResolvers();
@@ -44,13 +45,14 @@ beforeEach(async () => {
   prepared = undefined;
   sent = [];
   left = [];
+  onOpened = () => {};
   const services = {
     config: { limits, models: {} },
     connections,
     relay,
     keepAlive,
     leaving: () => false,
-    metrics: { opened() {}, closed() {} },
+    metrics: { opened: () => onOpened(), closed() {} },
     refused() {},
     exchanges: createExchanges({
       config: { limits, models: {} } as unknown as Services['config'],
@@ -168,4 +170,33 @@ test('a reader with a cursor whose stream was made anew gets a 410 and none of i
   expect(response.status).toBe(410);
   expect(await response.json()).toMatchObject({ error: { code: 'cursor_ahead' } });
   expect(left).toEqual([id]);
+});
+
+test('a call whose ingress fails before its request is sent gets an error, and its key everything back', async () => {
+  onOpened = () => {
+    throw new Error('a fault of this process');
+  };
+  const answer = post('/v1/chat/completions', body);
+  admitted.resolve(charge());
+  const response = await answer;
+  expect(response.status).toBe(500);
+  expect(await response.json()).toMatchObject({ error: { code: 'internal_error' } });
+  expect([sent, refunds]).toEqual([[], 1]);
+});
+
+test('a call whose last batch cannot be encoded gets an error', async () => {
+  const answer = post('/v1/chat/completions', { ...body, stream: false });
+  admitted.resolve(charge());
+  await vi.waitFor(() => expect(sent).toHaveLength(1));
+  const [id = ''] = sent;
+  creating.resolve({ kind: 'created' });
+  const texts = [
+    // No value of a header.
+    encodeEntry({ kind: 'result', data: { contentType: 'text/plain\n', body: 'hi' } }),
+    encodeEntry({ kind: 'done', data: {} as never }),
+  ];
+  relay.onFrame({ id, prev: { run: 0, seq: 0 }, last: { run: 1, seq: 2 }, texts });
+  const response = await answer;
+  expect(response.status).toBe(500);
+  expect(await response.json()).toMatchObject({ error: { code: 'stream_lost' } });
 });
