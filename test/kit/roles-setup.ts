@@ -151,7 +151,11 @@ async function warmUp(bundle: string): Promise<void> {
           ipc: true,
         });
         const ready = child.message<{ type?: string }>(({ type }) => type === 'ready');
-        await aborted(ready, AbortSignal.timeout(startMs)).finally(() => child.stop());
+        try {
+          await aborted(ready, AbortSignal.timeout(startMs));
+        } finally {
+          await child.stop();
+        }
       }),
     );
   } finally {
