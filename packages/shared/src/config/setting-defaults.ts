@@ -93,7 +93,7 @@ export const settings = {
   'providers.*.check.kind': choice(
     'models',
     ['off', 'models', 'prompt'],
-    'health check: GET /models, a prompt of one token, or none',
+    'health check: models (GET /models), prompt (one token), or off',
   ),
   'providers.*.check.interval': duration(
     '30s',

@@ -244,6 +244,6 @@ const isSame = (one: Target, other: Target): boolean =>
   one.provider === other.provider && one.model === other.model;
 
 function startTimer(act: () => void, ms: number): () => void {
-  const timer = setTimeout(act, ms);
+  const timer = setTimeout(act, Math.max(0, ms));
   return () => clearTimeout(timer);
 }

@@ -48,7 +48,7 @@ export function createRedisReports(options: RedisReportsOptions): Reports {
     const heard = Number(await runScript(redis, scripts.ask, [keys.beats(0)], args));
     let answers = 0;
     for (let waitMs = firstLookMs; answers < heard && performance.now() < until; waitMs *= 2) {
-      await sleep(Math.min(waitMs, until - performance.now()));
+      await sleep(Math.max(0, Math.min(waitMs, until - performance.now())));
       answers = Number(await redis.get(keys.answers(question)));
     }
   }
