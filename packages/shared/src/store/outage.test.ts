@@ -91,3 +91,19 @@ test('a replica without its primary, which takes connections and refuses command
   expect(outage.reason).toBeUndefined();
   expect(lines).toMatchObject([{ msg: 'Redis is away' }, { msg: 'Redis is back' }]);
 });
+
+test('a Redis that stands and does not answer is one outage, until waits no longer run out', async () => {
+  const { lines, outage } = open();
+  const silent = () => outage.note(new StoreSilent('leases: the store is silent'));
+  // A single one may be a slow command.
+  expect(silent()).toBe(false);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(silent()).toBe(false);
+  for (let second = 0; second < 20; second += 1) {
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(silent()).toBe(true);
+  }
+  expect(lines).toEqual([{ msg: 'Redis is away', reason: 'it does not answer' }]);
+  await vi.advanceTimersByTimeAsync(3000);
+  expect(lines.slice(1)).toEqual([{ msg: 'Redis is back', awayMs: 19_000, errors: 20 }]);
+});

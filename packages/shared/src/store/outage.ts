@@ -26,6 +26,11 @@ export type OutageOptions = {
 
 /** Milliseconds without a refusal and with a connection that stands, after which an outage is over. */
 const quietMs = 1000;
+/**
+ * Milliseconds: two waits that run out within this time show that Redis does not answer, although the connection stands. That
+ * outage is over after as long without another one.
+ */
+const silenceMs = 3000;
 /** Milliseconds after Redis is back in which waits that began before still run out. */
 const lateMs = 6000;
 
@@ -35,19 +40,29 @@ type Away = {
   /** When Redis last refused, or a connection was last lost. */
   lastAt: number;
   reason: string;
+  /** Milliseconds without a sign of the outage after which it is over. */
+  quietMs: number;
 };
 
 export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions): Outage {
   let away: Away | undefined;
   let timer: NodeJS.Timeout | undefined;
   let backAt = -Infinity;
+  /** When a wait last ran out while the connection stood. */
+  let silentAt = -Infinity;
 
-  function begin(reason: string | undefined): Away {
+  function begin(reason: string | undefined, quiet = quietMs): Away {
     if (away) {
       away.lastAt = now();
       return away;
     }
-    away = { since: now(), errors: 0, lastAt: now(), reason: reason ?? 'it is away' };
+    away = {
+      since: now(),
+      errors: 0,
+      lastAt: now(),
+      reason: reason ?? 'it is away',
+      quietMs: quiet,
+    };
     logger.warn({ reason }, 'Redis is away');
     return away;
   }
@@ -58,7 +73,7 @@ export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions):
    */
   function endWhenQuiet(): void {
     if (timer || !away || !isReady()) return;
-    const wait = away.lastAt + quietMs - now();
+    const wait = away.lastAt + away.quietMs - now();
     if (wait > 0) {
       timer = setTimeout(() => {
         timer = undefined;
@@ -77,12 +92,18 @@ export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions):
       const kind = kindOf(error);
       if (kind === 'other') return false;
       const isLate = now() - backAt < lateMs;
-      // A wait that ran out says nothing of a connection that stands.
-      if (!away && kind === 'timeout') return isLate;
+      // One wait that ran out says nothing of a connection that stands.
+      if (!away && kind === 'timeout') {
+        const isAgain = now() - silentAt < silenceMs;
+        silentAt = now();
+        if (isLate || !isAgain) return isLate;
+        begin('it does not answer', silenceMs);
+      }
       // What began in the outage before is no new one.
       if (!away && isLate && isReady()) return true;
       const one = kind === 'timeout' && away ? away : begin(reasonOf(error));
       one.errors += 1;
+      if (kind === 'timeout' && one.quietMs === silenceMs) one.lastAt = now();
       endWhenQuiet();
       return true;
     },
