@@ -69,6 +69,8 @@ export function spawnChild(options: ChildOptions): Child {
   const child = spawn(command, args, { cwd, env, stdio });
   const written = { stdout: '', stderr: '' };
   for (const output of ['stdout', 'stderr'] as const) {
+    // The pipe of a process that is killed can be reset; `exited` says how it ended.
+    child[output]?.on('error', () => {});
     child[output]?.setEncoding('utf8').on('data', (text: string) => {
       written[output] = (written[output] + text).slice(-outputKept);
     });
@@ -131,18 +133,15 @@ export function spawnChild(options: ChildOptions): Child {
   };
 }
 
-/** A script of ours in a process of its own, with a channel. What it prints to standard error is shown. */
-export function spawnScript(file: string, args: readonly string[] = []): Child {
-  const child = spawnChild({
+/** A script of ours in a process of its own, with a channel. What it prints is shown if it ends during a wait. */
+export const spawnScript = (file: string, args: readonly string[] = []): Child =>
+  spawnChild({
     name: file,
     command: process.execPath,
     args: [...process.execArgv, file, ...args],
     ipc: true,
     ignore: ['stdout'],
   });
-  child.process.stderr?.pipe(process.stderr, { end: false });
-  return child;
-}
 
 export type ReadyOptions = ChildOptions & {
   /** The line on standard output, or on `readyOn`, that says it can serve. */
