@@ -200,3 +200,21 @@ test('a call whose last batch cannot be encoded gets an error', async () => {
   expect(response.status).toBe(500);
   expect(await response.json()).toMatchObject({ error: { code: 'stream_lost' } });
 });
+
+test('a drain does not wait for a request that runs on although its client has left', async () => {
+  const client = new AbortController();
+  const answer = fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-millrace-on-disconnect': 'keep' },
+    body: JSON.stringify(body),
+    signal: client.signal,
+  }).catch(() => 'left');
+  admitted.resolve(charge());
+  await vi.waitFor(() => expect(sent).toHaveLength(1));
+  // Redis does not answer for the whole test.
+  const cut = connections.cutAll();
+  client.abort();
+  expect(await answer).toBe('left');
+  await cut;
+  expect(left).toEqual([]);
+});

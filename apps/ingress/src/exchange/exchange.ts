@@ -107,6 +107,11 @@ class Driver implements Exchange {
     return this.#state.kind === 'ended' || this.#state.kind === 'withdrawn';
   }
 
+  /** The client left, and its request runs on: a drain has no client to wait for. */
+  get #hasNoClient(): boolean {
+    return this.#state.kind === 'creating' && this.#state.client === 'gone';
+  }
+
   resume(): void {
     this.#reader?.resume();
   }
@@ -157,7 +162,7 @@ class Driver implements Exchange {
     const [next, effects] = step(this.#state, event);
     this.#state = next;
     for (const effect of effects) this.#execute(effect);
-    if (this.isOver) this.#end();
+    if (this.isOver || this.#hasNoClient) this.#end();
   }
 
   #end(): void {

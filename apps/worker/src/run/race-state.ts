@@ -4,7 +4,7 @@ import type { Permit } from '../upstream/target-access.ts';
 import { ourFault } from './failed-attempt.ts';
 
 /*
- * The rules of a race, pure: who may start beside whom, who is stopped, and when the race is over.
+ * The rules of a race, pure: which attempts may run side by side, which are stopped, and when the race is over.
  *
  *            an attempt commits, or completes the answer, or a bug
  *   open ─────────────────────────────────────────────────────────▶ decided

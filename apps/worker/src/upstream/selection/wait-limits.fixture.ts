@@ -1,6 +1,6 @@
 import type { WaitLimits } from './port.ts';
 
-/** For tests that look at something else: nobody goes back to the queue. */
+/** For tests of other things: with these limits no request goes back to the queue. */
 export const unlimitedWaits: WaitLimits = {
   waitStarted() {},
   waitEnded() {},
