@@ -1,4 +1,4 @@
-import { charged } from '@millrace/shared/store/quota/port';
+import { refundOf } from '@millrace/shared/store/quota/port';
 import type { Charge, Taken, Windows } from '@millrace/shared/store/quota/port';
 import { within } from '../store-timeout.ts';
 
@@ -17,11 +17,7 @@ export type AwaitedWindowsOptions = {
 export function awaitedWindows({ shared, whenReady, onError }: AwaitedWindowsOptions): Windows {
   async function giveBack(key: string, charges: readonly Charge[], taken: Taken): Promise<void> {
     if (taken.kind === 'no') return;
-    const { slot } = taken;
-    await shared.correct(
-      key,
-      charges.map((one) => ({ name: one.name, amount: -charged(one), slot })),
-    );
+    await shared.correct(key, refundOf(charges, taken.slot));
   }
 
   return {

@@ -1,7 +1,7 @@
 import type { KeyConfig } from '@millrace/shared/config';
 import type { Account, RequestMeta } from '@millrace/shared/domain/request';
 import type { LeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
-import { charged, chargesOf, keyAccount } from '@millrace/shared/store/quota/port';
+import { charged, chargesOf, keyAccount, refundOf } from '@millrace/shared/store/quota/port';
 import type { Taken, Windows } from '@millrace/shared/store/quota/port';
 import { judgeRates, rememberedHeaders, tooManyConcurrent } from './quota-verdict.ts';
 import type { Limited } from './quota-verdict.ts';
@@ -104,8 +104,7 @@ export function createKeyLimits({
       headers: verdict.headers,
       refund() {
         end();
-        const back = charges.map((one) => ({ name: one.name, amount: -charged(one), slot }));
-        windows.correct(keyAccount(keyId), back).catch(onError);
+        windows.correct(keyAccount(keyId), refundOf(charges, slot)).catch(onError);
       },
     };
   }

@@ -2,7 +2,7 @@ import type { ModelConfig, TargetConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import { tokensUsed } from '@millrace/shared/domain/tokens';
-import { charged, chargesOf } from '@millrace/shared/store/quota/port';
+import { charged, chargesOf, refundOf } from '@millrace/shared/store/quota/port';
 import type { Charge, Taken, Windows } from '@millrace/shared/store/quota/port';
 
 export type TargetGrant =
@@ -65,9 +65,7 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
     };
     const giveBack = (): void => {
       // Redis runs it before any `take` that follows from here; while Redis is away nothing waits for it.
-      correct(charges.map((one) => ({ name: one.name, amount: -charged(one), slot }))).catch(
-        onError,
-      );
+      correct(refundOf(charges, slot)).catch(onError);
       const known = told.get(key);
       if (!known || known.until <= now()) return;
       known.until = now();

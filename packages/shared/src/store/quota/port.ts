@@ -67,6 +67,10 @@ export const keyAccount = (keyId: string): string => `key:${encodeURIComponent(k
 /** The amount that counts: an amount above the limit counts as the limit. */
 export const charged = ({ amount, limit }: Charge): number => Math.min(amount, limit);
 
+/** The corrections that give a charge back to the slot that it was made in. */
+export const refundOf = (charges: readonly Charge[], slot: number): Correction[] =>
+  charges.map((one) => ({ name: one.name, amount: -charged(one), slot }));
+
 /**
  * Limits how many holders a name has at the same time, over all processes. A lease ends by itself unless its process
  * renews it, so a process that dies frees its leases.
