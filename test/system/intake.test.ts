@@ -95,12 +95,14 @@ describe('jobs of a model whose target is at its limit', () => {
       isOpen = true;
       await expect.poll(async () => (await look(ids)).completed, inTime).toBe(100);
       const { jobs } = await look(ids);
-      for (const { attempts } of jobs) {
-        expect(attempts.at(-1)).toMatchObject({ outcome: 'completed' });
+      for (const job of jobs) {
+        expect(job.attempts.at(-1)).toMatchObject({ outcome: 'completed' });
       }
-      // Whoever was not asked has no trace of it.
-      const untouched = jobs.filter(({ attempts }) => attempts.length === 1);
-      expect(untouched.length).toBeGreaterThan(70);
+      // A job has one attempt for each request that the provider got for it, and none for its time in the
+      // queue: how many of them the provider refused first depends on the speed of the machine.
+      const attempts = jobs.flatMap((job) => job.attempts);
+      expect(attempts).toHaveLength(provider.requests.length);
+      expect(jobs.filter((job) => job.attempts.length === 1).length).toBeGreaterThan(0);
     } finally {
       await provider.close();
     }
