@@ -12,11 +12,11 @@ const timed = ['hung-worker', 'ingress-drains', 'reaper', 'slow-reader', 'slow-s
   (name) => `test/fault/${name}.test.ts`,
 );
 
-/**
- * Beside those of `test`: what starts a benchmark takes as long as whole processes do, and a module that is
- * mocked needs a process of its own.
- */
-const isolated = ['bench/bench.test.ts', 'apps/worker/src/run/race.test.ts'];
+/** A module that is mocked needs a process of its own. */
+const isolated = ['apps/worker/src/run/race.test.ts'];
+
+/** Beside those of `test`: they start whole processes, too. */
+const systemElsewhere = ['bench/bench.test.ts', 'apps/supervisor/src/supervisor*.test.ts'];
 
 /** Milliseconds that whole processes may take on a slow machine: it ends what hangs, and times nothing. */
 const patienceMs = 90_000;
@@ -40,18 +40,21 @@ export default defineConfig({
           // One process for many files, which cleans up behind each: starting one takes longer than most files.
           isolate: false,
           include: ['{apps,packages,bench,crashtest,scripts}/**/*.test.{ts,mjs}'],
-          exclude: [...configDefaults.exclude, ...isolated],
+          exclude: [...configDefaults.exclude, ...isolated, ...systemElsewhere],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
       },
+      { extends: true, test: { name: 'isolated', include: isolated } },
       {
         // Whole processes and sockets, beside the unit tests.
         extends: true,
         test: {
           name: 'system',
           globalSetup,
-          include: ['test/**/*.test.{ts,mjs}', ...isolated],
+          // As above: each file closes what it opens.
+          isolate: false,
+          include: ['test/**/*.test.{ts,mjs}', ...systemElsewhere],
           exclude: [...configDefaults.exclude, ...timed],
           expect: { poll: { timeout: patienceMs / 3 } },
           testTimeout: patienceMs,

@@ -8,6 +8,7 @@ import { expectEmpty, observeQueue } from '../kit/observe.ts';
 import {
   clockNextRun,
   counters,
+  followed,
   killed,
   openStreams,
   quantiles,
@@ -51,6 +52,8 @@ describe('a worker that is killed with streams on it', () => {
     const clocks = streams.map(clockNextRun);
 
     const at = await killed(first);
+    await followed(streams);
+    fleet.hurry();
 
     await Promise.all(streams.map((stream) => expectWhole(stream, long.text)));
     const asked = fleet.backup.requests.map(({ arrivedAt }) => arrivedAt - at);
@@ -96,6 +99,8 @@ describe('a worker that is killed with streams on it', () => {
     const [first] = fleet.workers as [RoleProcess];
 
     await killed(first);
+    await expect.poll(async () => (await counters(fleet.url)).takeovers).toBeGreaterThan(0);
+    fleet.hurry();
 
     await Promise.all(streams.map((stream) => expectWhole(stream, text)));
     const { takeovers } = await counters(fleet.url);
@@ -113,6 +118,8 @@ describe('a worker that is killed with streams on it', () => {
 
     await expect.poll(() => queue.counts()).toMatchObject({ waiting: 10, active: 0 });
     await fleet.addWorker();
+    await followed(streams);
+    fleet.hurry();
     await Promise.all(streams.map((stream) => expectWhole(stream, text)));
     expect(await counters(fleet.url)).toMatchObject({ takeovers: 10, falseAlarms: 0 });
     // What the dead worker's attempts cost is counted from what they showed.
@@ -139,6 +146,8 @@ describe('a worker that shuts down', () => {
 
     const left = { code: await first.stop('SIGTERM'), said: first.stderr() };
     expect(left).toMatchObject({ code: 0 });
+    await followed(streams);
+    fleet.hurry();
 
     await Promise.all(streams.map((stream) => expectWhole(stream, text)));
     // Nobody died.

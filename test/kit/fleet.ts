@@ -66,6 +66,8 @@ export type Fleet = {
   killWorkers(): Promise<void>;
   /** Changes sections of the config, for the processes that are started from now on. */
   reconfigure(sections: Record<string, unknown>): Promise<void>;
+  /** The simulated providers end their slow answers at once, and give no slow ones until they are reset. */
+  hurry(): void;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
@@ -151,6 +153,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     async reconfigure(sections) {
       Object.assign(content, sections);
       await writeFile(file, stringify(content));
+    },
+    hurry() {
+      primary.hurry();
+      backup.hurry();
     },
     async close() {
       const roles = [...fleet.ingresses, ...fleet.workers];

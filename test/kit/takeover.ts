@@ -64,6 +64,18 @@ export function clockNextRun(stream: Stream) {
   return () => at ?? Infinity;
 }
 
+/** Resolves when each stream was shown something that its run `run`, or a later one, wrote. */
+export async function followed(streams: readonly Stream[], run = 2): Promise<void> {
+  const runOf = ({ id = '0' }: { id?: string }) => Number(id.split('-')[0]);
+  await Promise.all(
+    streams.map((stream) =>
+      stream.until(
+        ({ events }) => runOf(events.findLast(({ id }) => id !== undefined) ?? {}) >= run,
+      ),
+    ),
+  );
+}
+
 export function quantiles(values: readonly number[]): string {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (q: number) =>

@@ -12,15 +12,30 @@ export function exactTime(): number {
  */
 export class Clock {
   readonly #slots = new Map<number, { timer: NodeJS.Timeout; due: Set<() => void> }>();
+  #hurried = false;
 
   /** Milliseconds on the clock that `at` counts in. */
   now(): number {
     return performance.now();
   }
 
+  /** From now on no wait lasts, those that have begun included, until `relax`. */
+  hurry(): void {
+    this.#hurried = true;
+    const keys = [...this.#slots.keys()].sort((a, b) => a - b);
+    for (const key of keys) {
+      clearTimeout(this.#slots.get(key)?.timer);
+      this.#fire(key);
+    }
+  }
+
+  relax(): void {
+    this.#hurried = false;
+  }
+
   /** Runs `run` once, not before `due`; the function it returns calls that off. */
   at(due: number, run: () => void): () => void {
-    const key = Math.ceil(due);
+    const key = Math.ceil(this.#hurried ? this.now() : due);
     let slot = this.#slots.get(key);
     if (slot === undefined) {
       const timer = setTimeout(() => this.#fire(key), Math.max(0, key - this.now()));
