@@ -17,6 +17,8 @@ function round(pooled: Partial<Throughput>, warmInPath = 0): PoolsRound {
   return {
     pooled: { ...load, requestsPerSecond: 6_000, reuseRate: 0.995, ...pooled },
     single: load,
+    http1: { requests: 300, cpuMicros: 490, connections: 64 },
+    http2: { requests: 300, cpuMicros: 220, connections: 1 },
     warm: headMs,
     cold: headMs,
     inPath: { warm: warmInPath, cold: 10 },
@@ -40,5 +42,7 @@ it('prints both ways side by side', () => {
   const text = asText(poolsReport([round({})]));
   expect(text).toMatch(/^pooled +1,000 +6,000 +99\.50%/m);
   expect(text).toMatch(/^one each +1,000 +1,000 +0\.00%/m);
+  expect(text).toMatch(/^HTTP\/1\.1 +300 +490 +64$/m);
+  expect(text).toMatch(/^HTTP\/2 +300 +220 +1$/m);
   expect(text).toMatch(/^cold .* 10$/m);
 });

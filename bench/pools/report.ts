@@ -40,10 +40,20 @@ export function poolsReport(rounds: readonly PoolsRound[]): Part[] {
     ...LEVELS.map((level) => number(levelOf(rounds, kind, level), 2)),
     number(rounds.reduce((sum, round) => sum + round.inPath[kind], 0)),
   ];
+  const streams = (name: string, kind: 'http1' | 'http2'): string[] => [
+    name,
+    ...(['requests', 'cpuMicros', 'connections'] as const).map((field) =>
+      number(median(rounds.map((round) => round[kind][field]))),
+    ),
+  ];
   return [
     table(
       ['c=64', 'requests', 'req/s', 'reused', 'handshakes/s', 'resumed', 'head p50 ms', 'p99'],
       [load('pooled', 'pooled'), load('one each', 'single')],
+    ),
+    table(
+      ['c=64, streams of 20 chunks', 'streams', 'CPU us each', 'connections'],
+      [streams('HTTP/1.1', 'http1'), streams('HTTP/2', 'http2')],
     ),
     table(
       [

@@ -40,12 +40,12 @@ export async function startTlsServer(signal: AbortSignal): Promise<TlsServer> {
 /** A pool as the worker has it, with its defaults but for these; it remembers no earlier session. */
 export function startPool(
   { port, context }: TlsServer,
-  { connections, warm = 0 }: { connections: number; warm?: number },
+  { connections, warm = 0, http2 = false }: { connections: number; warm?: number; http2?: boolean },
 ): { pool: Pool; events: ConnectEvent[] } {
   const events: ConnectEvent[] = [];
   const host = '127.0.0.1';
   const connectTimeoutMs = 5_000;
-  const tls = createTlsClient(host, { context, pins: [], http2: false });
+  const tls = createTlsClient(host, { context, pins: [], http2 });
   const pool = createPool({
     origin: `https://${host}:${port}`,
     endpoint: { host, port, lookup, tls, connectTimeoutMs },
@@ -57,7 +57,7 @@ export function startPool(
       idleTimeoutMs: 55_000,
       lifetimeMs: 600_000,
       keepWarm: 'off',
-      http2: false,
+      http2,
     },
     onConnect: (event) => events.push(event),
   });
@@ -67,14 +67,18 @@ export function startPool(
 const BODY = JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'hello' }] });
 
 /** Milliseconds to the head of the response, when it has ended well; rejects when it has not. */
-export function timeToHead(pool: Pool, more: Record<string, string> = {}): Promise<number> {
+export function timeToHead(
+  pool: Pool,
+  more: Record<string, string> = {},
+  path = '/v1/chat/completions',
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const since = performance.now();
     let headMs = 0;
     callUpstream(
       pool,
       {
-        path: '/v1/chat/completions',
+        path,
         headers: { 'content-type': 'application/json', ...more },
         body: BODY,
       },

@@ -13,10 +13,20 @@ export interface Throughput {
   headMs: Summary;
 }
 
+/** Streams of 20 chunks, 64 at once. */
+export interface Streams {
+  requests: number;
+  /** Microseconds that this process used per stream, reading and TLS included. */
+  cpuMicros: number;
+  connections: number;
+}
+
 export interface PoolsRound {
   pooled: Throughput;
   /** A connection for every request. */
   single: Throughput;
+  http1: Streams;
+  http2: Streams;
   warm: Summary;
   cold: Summary;
   /** Connections that were opened in the path of a first request. */
@@ -32,11 +42,14 @@ export async function runPools(
   onProgress: (text: string) => void,
 ): Promise<PoolsRound[]> {
   const server = await startTlsServer(signal);
-  const [pooled, single, firsts] = quick ? [10_000, 500, 30] : [20_000, 2_000, 300];
+  const [pooled, single, firsts, streamed] = quick
+    ? [10_000, 500, 30, 300]
+    : [20_000, 2_000, 300, 2_000];
   try {
     // Both ways once, not counted: neither pays for the JIT.
     await throughput(server, pooled / 10, {});
     await throughput(server, single / 10, oneEach);
+    for (const http2 of [false, true]) await streams(server, streamed / 10, http2);
     const done: PoolsRound[] = [];
     for (let round = 1; round <= rounds; round++) {
       signal.throwIfAborted();
@@ -45,8 +58,11 @@ export async function runPools(
         pooled: await throughput(server, pooled, {}),
         single: await throughput(server, single, oneEach),
       };
+      onProgress(`pools, round ${round} of ${rounds}: streams`);
+      const http1 = await streams(server, streamed, false);
+      const http2 = await streams(server, streamed, true);
       onProgress(`pools, round ${round} of ${rounds}: first requests`);
-      done.push({ ...loads, ...(await firstRequests(server, firsts, signal)) });
+      done.push({ ...loads, http1, http2, ...(await firstRequests(server, firsts, signal)) });
     }
     return done;
   } finally {
@@ -63,16 +79,9 @@ async function throughput(
 ): Promise<Throughput> {
   const { pool } = startPool(server, { connections: CONCURRENCY });
   const samples = new Samples();
-  let left = requests;
   const since = performance.now();
-  const user = async (): Promise<void> => {
-    while (left > 0) {
-      left -= 1;
-      samples.add(await timeToHead(pool, headers));
-    }
-  };
   try {
-    await Promise.all(Array.from({ length: CONCURRENCY }, user));
+    await repeat(requests, async () => samples.add(await timeToHead(pool, headers)));
     const seconds = (performance.now() - since) / 1_000;
     const { reuseRate, handshakes } = pool.stats();
     return {
@@ -86,6 +95,34 @@ async function throughput(
   } finally {
     pool.close();
   }
+}
+
+async function streams(server: TlsServer, requests: number, http2: boolean): Promise<Streams> {
+  const { pool, events } = startPool(server, { connections: CONCURRENCY, http2 });
+  try {
+    // The session stands before the others come: nothing is on HTTP/1.1 for want of knowing better.
+    await timeToHead(pool, {}, streamPath);
+    const before = process.cpuUsage();
+    await repeat(requests, () => timeToHead(pool, {}, streamPath));
+    const { user, system } = process.cpuUsage(before);
+    return { requests, cpuMicros: (user + system) / requests, connections: events.length };
+  } finally {
+    pool.close();
+  }
+}
+
+const streamPath = '/v1/stream';
+
+/** So often, 64 at once. */
+async function repeat(times: number, run: () => Promise<unknown>): Promise<void> {
+  let left = times;
+  const user = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      await run();
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, user));
 }
 
 /** The first request to a backup, in turn to one whose connection stands and to one without. */
