@@ -39,6 +39,7 @@ import { createKeepAlive } from './delivery/sse-writer.ts';
 import { createExchanges } from './exchange/exchange.ts';
 import { createPreparer } from './exchange/prepare.ts';
 import { createSubmitter } from './exchange/submit.ts';
+import { listenProblem } from './server/listen-problem.ts';
 import { readTls } from './server/tls.ts';
 
 /* config → adapters → app → listen → drain */
@@ -259,7 +260,7 @@ const { host, port } = config.listen;
 const address = host === 'localhost' ? '127.0.0.1' : host;
 await app
   .listen({ host: address, port })
-  .catch((error: Error) => giveUp(`cannot listen: ${error.message}`));
+  .catch((error: NodeJS.ErrnoException) => giveUp(listenProblem(error, host, port)));
 // The port that the system chose if the config says 0.
 const { port: bound } = app.server.address() as AddressInfo;
 const scheme = config.listen.tls ? 'https' : 'http';
