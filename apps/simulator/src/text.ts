@@ -12,8 +12,6 @@ export interface TextStyle {
   readonly quotes: number;
 }
 
-const PLAIN: TextStyle = { seed: 0, diverge: 0, repeat: 0, unicode: 0, quotes: 0 };
-
 // Both openings have ten tokens, so that a word's number is its token's number with every seed.
 const OPENING = "This| is| a| simulated| answer| from| Millrace's| built-in| test| provider.".split(
   '|',
@@ -26,7 +24,7 @@ const GLYPHS = ['é', '漢', '🚀', '👩‍👩‍👧', 'e\u0301', '🏳️�
 
 /** Token number `index` (from 0) of the simulated text: the opening words, then ` w10`, ` w11`, … */
 export function tokenAt(index: number, style: Partial<TextStyle> = {}): string {
-  const { seed, diverge, repeat, unicode, quotes } = { ...PLAIN, ...style };
+  const { seed = 0, diverge = 0, repeat = 0, unicode = 0, quotes = 0 } = style;
   const diverged = diverge > 0 && index >= diverge ? 'x' : '';
   const opening = seed === 0 ? OPENING : OTHER_OPENING;
   const spoken = opening[index];
@@ -67,15 +65,21 @@ export function expectedArguments(call: number, words: number): string {
   return JSON.stringify({ simulated: true, call, text });
 }
 
+/** The longest big text so far: each other one is a beginning of it, and one of 24 MiB has millions of words. */
+let longest = '';
+
 /** The text of `big:bytes=N`: exactly N characters of one byte each. */
 export function bigText(bytes: number): string {
-  const words: string[] = [];
-  for (let length = 0, index = 0; length < bytes; index += 1) {
-    const word = tokenAt(index);
-    words.push(word);
-    length += word.length;
+  if (longest.length < bytes) {
+    const words: string[] = [];
+    for (let length = 0, index = 0; length < bytes; index += 1) {
+      const word = tokenAt(index);
+      words.push(word);
+      length += word.length;
+    }
+    longest = words.join('');
   }
-  return words.join('').slice(0, bytes);
+  return longest.slice(0, bytes);
 }
 
 /** Cuts a text into words that keep their leading space, as models stream them. */

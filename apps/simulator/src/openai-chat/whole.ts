@@ -13,7 +13,8 @@ interface Choice {
   refusal: string | null;
   reasoning: string;
   tools: ToolCall[];
-  logprobs: string[];
+  /** The pieces of the text. */
+  tokens: string[];
   finish: string;
 }
 
@@ -56,7 +57,7 @@ function gather(
   switch (event.type) {
     case 'text':
       choice.text = (choice.text ?? '') + event.text;
-      choice.logprobs.push(logprobOf(event.text));
+      choice.tokens.push(event.text);
       break;
     case 'refusal':
       choice.refusal = (choice.refusal ?? '') + event.text;
@@ -82,7 +83,7 @@ function gather(
 }
 
 function empty(): Choice {
-  return { text: null, refusal: null, reasoning: '', tools: [], logprobs: [], finish: 'null' };
+  return { text: null, refusal: null, reasoning: '', tools: [], tokens: [], finish: 'null' };
 }
 
 function choiceJson(
@@ -100,8 +101,8 @@ function choiceJson(
   const calls = tools.length === 0 ? '' : `,"tool_calls":[${tools.join(',')}]`;
   const message = `{"role":"assistant",${content},"annotations":[]${reasoning}${calls}${how.vendor ? ', "x_message": 9007199254740995 ' : ''}}`;
   const logprobs =
-    how.logprobs && choice.logprobs.length > 0
-      ? `{"content":[${choice.logprobs.join(',')}],"refusal":null}`
+    how.logprobs && choice.tokens.length > 0
+      ? `{"content":[${choice.tokens.map(logprobOf).join(',')}],"refusal":null}`
       : 'null';
   const note = how.vendor ? VENDOR_CHOICE : '';
   return `{"index":${index},"message":${message},"logprobs":${logprobs},"finish_reason":${choice.finish}${note}}`;
