@@ -24,7 +24,7 @@ afterAll(() => fleet?.close());
 /** What a test leaves behind ends soon. */
 const ownerGrace = '200ms';
 
-/** An ingress of its own for each test. */
+/** An ingress with these limits, from now on. */
 const start = (limits: Record<string, unknown>, more: Record<string, unknown> = {}) =>
   fleet.replaceIngress({ limits: { ownerGrace, ...limits }, ...more });
 

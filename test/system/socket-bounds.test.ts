@@ -23,7 +23,7 @@ afterAll(() => fleet?.close());
 /** What a test leaves behind ends soon. */
 const ownerGrace = '200ms';
 
-/** An ingress of its own for each test. */
+/** An ingress with these limits, from now on. */
 const start = (limits: Record<string, unknown>, more: Record<string, unknown> = {}) =>
   fleet.replaceIngress({ limits: { ownerGrace, ...limits }, ...more });
 
@@ -31,6 +31,11 @@ const scrape = async () => parsePrometheus((await call(`${fleet.url}/metrics`)).
 const bytes = async (what: string) => sumOf(await scrape(), 'millrace_bound_bytes', { what });
 const ends = async (reason: string) =>
   sumOf(await scrape(), 'millrace_websocket_ends_total', { reason });
+/** Call it before: resolves when one socket more has ended for this reason, and no other one. */
+async function oneMoreEnd(reason: string) {
+  const before = await ends(reason);
+  return () => expect.poll(() => ends(reason)).toBe(before + 1);
+}
 
 /** All of it has left this side; rejects when the connection breaks before. */
 const flushed = (socket: Socket, data: Buffer) =>
@@ -79,18 +84,18 @@ describe('a reader of many requests', () => {
 describe('a page that has shown no key', () => {
   const keys = [{ id: 'a', secret: 'secret-a' }];
   const page = () => openSocket(fleet.url, { origin: fleet.url });
+  beforeAll(() => start({ socketAuth: '5m' }, { keys }));
 
   it('may not begin a frame that is larger than a key', async () => {
-    await start({ socketAuth: '5m' }, { keys });
+    const ended = await oneMoreEnd('no_key');
     const socket = await page();
     socket.connection.write(rawFrame('text', 'x'.repeat(20_000), { announced: 5 * mebi }));
     expect(await socket.closed).toMatchObject({ code: 1008 });
     expect(socket.frames).toMatchObject([{ type: 'error', error: { code: 'invalid_api_key' } }]);
-    await expect.poll(() => ends('no_key')).toBe(1);
+    await ended();
   });
 
   it('sees the refusal also while it still sends', async () => {
-    await start({ socketAuth: '5m' }, { keys });
     const socket = await page();
     const large = JSON.stringify({ type: 'auth', key: 'x'.repeat(15 * mebi) });
     socket.connection.write(rawFrame('text', large));
@@ -100,7 +105,7 @@ describe('a page that has shown no key', () => {
   });
 
   it('is not listened to any more, nor waited for, when it does not go', async () => {
-    await start({ socketAuth: '5m' }, { keys });
+    const ended = await oneMoreEnd('no_key');
     const socket = await page();
     // Reads nothing, so that it never answers the closing handshake.
     socket.pause();
@@ -108,15 +113,17 @@ describe('a page that has shown no key', () => {
     await expect.poll(() => bytes('request_bodies')).toBeGreaterThan(10_000);
     await flushed(socket, Buffer.alloc(4 * mebi));
     expect(await bytes('request_bodies')).toBeLessThan(mebi);
-    await expect.poll(() => ends('no_key')).toBe(1);
+    await ended();
     socket.leave();
     // The five seconds that a closing handshake may take are a part of it.
   });
 });
 
 describe('frames in the memory of an ingress', () => {
+  beforeAll(() => start({ requestBodies: '128KiB' }));
+
   it('count as request bodies while they come, and are not held beyond the bound', async () => {
-    await start({ requestBodies: '128KiB' });
+    const ended = await oneMoreEnd('busy');
     const holder = await openSocket(fleet.url);
     holder.connection.write(rawFrame('text', 'x'.repeat(50_000), { announced: 100_000 }));
     await expect.poll(() => bytes('request_bodies')).toBe(50_000);
@@ -124,7 +131,7 @@ describe('frames in the memory of an ingress', () => {
     const large = await openSocket(fleet.url);
     large.connection.write(rawFrame('text', 'x'.repeat(100_000), { announced: mebi }));
     expect(await large.closed).toMatchObject({ code: 1013 });
-    await expect.poll(() => ends('busy')).toBe(1);
+    await ended();
     await expect.poll(() => bytes('request_bodies')).toBe(50_000);
 
     holder.leave();
@@ -132,10 +139,9 @@ describe('frames in the memory of an ingress', () => {
   });
 
   it('are refused when they are complete and there is no room, and cancels are not', async () => {
-    await start({ requestBodies: '64KiB' });
     const holder = await openSocket(fleet.url);
-    holder.connection.write(rawFrame('text', 'x'.repeat(60_000), { announced: 61_000 }));
-    await expect.poll(() => bytes('request_bodies')).toBe(60_000);
+    holder.connection.write(rawFrame('text', 'x'.repeat(120_000), { announced: 121_000 }));
+    await expect.poll(() => bytes('request_bodies')).toBe(120_000);
     const filler = 'x'.repeat(20_000);
     const refused = complete(fleet.url, { ...chat(short), filler });
     expect((await refused.ended).status).toBe(503);
@@ -156,18 +162,22 @@ describe('frames in the memory of an ingress', () => {
     await expect.poll(() => bytes('request_bodies')).toBe(0);
     await socket.close();
   });
+});
+
+describe('a frame that does not arrive', () => {
+  beforeAll(() => start({ requestTimeout: '400ms', headTimeout: '400ms' }));
 
   it.each([
     ['a part of a frame', rawFrame('text', '{"type":', { announced: 100 })],
     ['a part of a head', rawFrame('text', 'x'.repeat(200)).subarray(0, 3)],
     ['a part of its fragments', rawFrame('text', '{"type":', { fin: false })],
-  ])('have a time to arrive: %s is not waited for longer', async (_what, part) => {
-    await start({ requestTimeout: '400ms', headTimeout: '400ms' });
+  ])('is not waited for longer than its time: %s', async (_what, part) => {
+    const ended = await oneMoreEnd('unfinished');
     const [socket, other] = [await openSocket(fleet.url), await openSocket(fleet.url)];
     await answers(socket);
     socket.connection.write(part);
     expect(await socket.closed).toMatchObject({ code: 1008 });
-    await expect.poll(() => ends('unfinished')).toBe(1);
+    await ended();
     // One that sends nothing at all is not in anybody's way.
     await answers(other);
     await other.close();
@@ -175,31 +185,32 @@ describe('frames in the memory of an ingress', () => {
 });
 
 describe('what no client may send', () => {
+  beforeAll(() => start({ socketFrame: '64KiB', socketFrames: 1_000_000 }));
+
   it.each([
     ['a frame that says it is compressed', rawFrame('text', '{}', { rsv1: true }), 1002],
     ['text that is none', rawFrame('text', Buffer.from([0xc3, 0x28])), 1007],
     ['a fragment of nothing', rawFrame('continuation', 'x'), 1002],
   ])('%s closes its socket with the right code', async (_what, frame, code) => {
-    await start({});
+    const ended = await oneMoreEnd('malformed');
     const socket = await openSocket(fleet.url);
     socket.connection.write(frame);
     expect(await socket.closed).toMatchObject({ code });
-    await expect.poll(() => ends('malformed')).toBe(1);
+    await ended();
   });
 
   it('a frame over the limit gets 1009, also while most of it is still on its way', async () => {
-    await start({ socketFrame: '64KiB' });
+    const ended = await oneMoreEnd('too_large');
     const socket = await openSocket(fleet.url);
     // It looks for an answer only when it has sent everything.
     socket.pause();
     await flushed(socket, rawFrame('text', Buffer.alloc(24 * mebi, 'x')));
     socket.resume();
     expect(await socket.closed).toMatchObject({ code: 1009 });
-    await expect.poll(() => ends('too_large')).toBe(1);
+    await ended();
   });
 
   it('more fragments than a message may have close it with 1008', async () => {
-    await start({ socketFrames: 1_000_000 });
     const socket = await openSocket(fleet.url);
     const more = rawFrame('continuation', '', { fin: false });
     socket.connection.write(rawFrame('text', '', { fin: false }));
@@ -209,23 +220,21 @@ describe('what no client may send', () => {
 });
 
 describe('a flood of what is no message', () => {
+  beforeAll(() => start({ socketFrames: 100 }));
+
+  const filler = 'x'.repeat(100);
   it.each([
-    ['pongs', () => [rawFrame('pong', 'x'.repeat(100))]],
-    ['pings', () => [rawFrame('ping', 'x'.repeat(100))]],
+    ['pongs', () => rawFrame('pong', filler)],
+    ['pings', () => rawFrame('ping', filler)],
     [
       'fragments',
-      (i: number) => [
-        rawFrame(i % 1000 === 0 ? 'text' : 'continuation', 'x'.repeat(100), {
-          fin: i % 1000 === 999,
-        }),
-      ],
+      (i: number) => rawFrame(i === 0 ? 'text' : 'continuation', filler, { fin: i === 999 }),
     ],
-  ])('of %s is read as slowly as one of messages', async (_what, frames) => {
-    await start({ socketFrames: 1000 });
+  ])('of %s is read as slowly as one of messages', async (_what, frame) => {
     const [flood, other] = [await openSocket(fleet.url), await openSocket(fleet.url)];
-    flood.connection.write(
-      Buffer.concat(Array.from({ length: 300_000 }, (_, i) => frames(i)).flat()),
-    );
+    const thousand = Buffer.concat(Array.from({ length: 1000 }, (_, i) => frame(i)));
+    // More than what the system holds.
+    flood.connection.write(Buffer.concat(Array.from({ length: 300 }, () => thousand)));
     for (let round = 0; round < 30; round += 1) await answers(other);
     // What is not read waits with the one who sent it.
     expect(flood.connection.destroyed || flood.connection.writableLength > 0).toBe(true);
@@ -234,7 +243,6 @@ describe('a flood of what is no message', () => {
   });
 
   it('of pongs is paid for before anything else is served', async () => {
-    await start({ socketFrames: 100 });
     const [flood, other] = [await openSocket(fleet.url), await openSocket(fleet.url)];
     const since = Date.now();
     flood.connection.write(Buffer.concat(Array.from({ length: 300 }, () => rawFrame('pong'))));
