@@ -34,7 +34,9 @@ const ends = async (reason: string) =>
 /** Call it before: resolves when one socket more has ended for this reason, and no other one. */
 async function oneMoreEnd(reason: string) {
   const before = await ends(reason);
-  return () => expect.poll(() => ends(reason)).toBe(before + 1);
+  return async () => {
+    await expect.poll(() => ends(reason)).toBe(before + 1);
+  };
 }
 
 /** All of it has left this side; rejects when the connection breaks before. */
