@@ -41,7 +41,7 @@ import { warmUp } from './intake/warm-up.ts';
 
 /* config → adapters → consumer → drain */
 
-/** To Redis: of the consumer, for its commands and its blocking read. */
+/** Redis connections per shard: the consumer's, for its commands and for its blocking read. */
 const connectionsPerShard = 2;
 
 const role = beginRole({ role: 'worker', argv: process.argv.slice(2), env: process.env });
@@ -52,17 +52,17 @@ const gathering = createGathering(coalescing);
 const pools = openPools();
 const { redis, keys, log, lifetimeMs, bounds, onError, isReady, connectSubscriber, leave } =
   await joinRedis(role);
-// While the rest of the start goes on: the first request finds them open.
+// Connections open while the rest of the start continues, so the first request finds them ready.
 pools.warm(
   Object.values(config.models).flatMap(({ targets }) => targets.map((one) => one.provider)),
 );
-// Before anybody counts on this worker, and before it watches how late its event loop is.
+// The warm-up runs before this worker is registered, and before it measures the delay of its event loop.
 await warmUp({ keys }).catch(onError);
 let checkLocks = (): void => {};
 let receive: JobConsumer['receive'] = () => {};
 let onBeat: JobConsumer['onBeat'] = () => {};
 let onGap = (): void => {};
-// While this process stood still its jobs may have been taken from it.
+// While this process was blocked, other workers may have taken its jobs.
 const loop = watchLateLoop({ onLate: () => checkLocks() });
 const loopDelay = watchLoopDelay();
 const appender = createAppender({
@@ -98,7 +98,7 @@ const upstreams = createUpstreams({
   waitLimits: intake.waitLimits,
   onChange({ target, from, to, byThisWorker, fault }) {
     if (!byThisWorker) return;
-    // What happens between the two, probe after probe, would flood the log of an outage.
+    // Changes between the other states recur with every probe and would flood the log during an outage.
     const level = from === 'closed' || to === 'closed' ? 'warn' : 'debug';
     const reason = to === 'closed' ? undefined : fault;
     logger[level]({ ...target, from, to, reason }, 'the breaker of a target');
@@ -111,7 +111,10 @@ const upstreams = createUpstreams({
   },
   wasLate: loop.wasLate,
   onAside: ({ provider, index, status, forMs }) =>
-    logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
+    logger.warn(
+      { provider, index, status, forMs },
+      'a provider rejects a key: it is not used for a while',
+    ),
   onFault: createFaultLog({ logger, now: Date.now }),
   onError,
 });
@@ -152,7 +155,8 @@ const channel = await channels.openWorker(name, {
   onFinished: (id) => runs.stop(id, 'finished'),
   onJob: (shard, job) => receive(shard, job),
   onJobsWaiting: (shard, jobs) => intake.makeRoomFor(shard, jobs),
-  // A message that a request ended may be lost, and in the meantime another worker may have taken over these jobs.
+  // A gap may have lost the message that a request ended, and other workers may have taken over jobs
+  // meanwhile.
   onGap: () => {
     onGap();
     checkLocks();
@@ -230,7 +234,10 @@ const reporting = startReporting({
     },
   }),
   onTrimmed: ({ bytes, without }) =>
-    logger.warn({ bytes, without }, 'the report for /metrics and /admin is too large: cut'),
+    logger.warn(
+      { bytes, without },
+      'the report for /metrics and /admin is too large and was truncated',
+    ),
   onError,
 });
 answerReport = reporting.answer;
@@ -259,7 +266,7 @@ onSignals({
   },
 });
 
-// Behind the handlers: a signal may follow at once.
+// After the handlers are set: a signal may follow at once.
 lifecycle.advance('serving');
 reportReady();
 
@@ -278,8 +285,8 @@ function openPools() {
 }
 
 /**
- * The providers with as many connections as the limit of file descriptors leaves to each. A request
- * beyond that waits for a free one, as it does at the limit of the config.
+ * The providers with their connections limited by the file descriptors that are available to each. A request
+ * beyond that waits for a free connection, as it does at the configured limit.
  */
 function withinDescriptors(providers: typeof config.providers): typeof config.providers {
   const room = connectionRoom(readDescriptors(), connectionsPerShard * shards);

@@ -1,34 +1,46 @@
 import type { Socket } from 'node:net';
 
 /**
- * Reads the upstream sockets of streams that flow at most once in a window. What comes meanwhile waits in
- * the kernel and is then read, parsed, logged and shown as one piece: the reads are the largest part of
- * what a chunk costs a worker, and no later station can save them.
+ * Limits how often the sockets of flowing streams are read: at most once in a coalescing window. Data that
+ * arrives in between waits in the kernel and is then read, parsed, logged and delivered as one piece. Reads
+ * are the largest part of a chunk's cost in a worker, and no later step can reduce their number.
  */
 export type Gathering = {
-  /** Bytes were read from it: it rests for the window, if there is one. */
+  /**
+   * Call it after bytes were read from the socket: the socket is not read again before the window ends. Has
+   * no effect while the window is 0.
+   */
   wasRead(socket: Socket): void;
-  /** It is read again at once, whatever its window. Idempotent. */
+  /** Resumes reading at once, whatever the window. Idempotent. */
   release(socket: Socket): void;
   readonly resting: number;
 };
 
-/** Node's internal handle that reads for a socket (TCP, or the TLS wrap). Not public; if it is not as expected, no socket rests. */
+/**
+ * Node's internal handle that reads for a socket (TCP, or the TLS wrap). It is not public: if it does not
+ * have these members, the socket is never paused.
+ */
 type Handle = { reading: boolean; readStop(): number; readStart(): number };
 
-/** Milliseconds: sockets whose windows end within the same are read together, and logged with one call. */
+/**
+ * Milliseconds. Sockets whose windows end in the same beat are read together, and their lines are appended
+ * with one call.
+ */
 const beatMs = 5;
 
 type Resting = { socket: Socket; handle: Handle; until: number };
 
 export function createGathering(window: { readonly ms: number }): Gathering {
-  /** Read in this turn of the event loop. */
+  /** Sockets that were read in this turn of the event loop. */
   const read = new Set<Socket>();
   const resting = new Map<Socket, Resting>();
   let isStopping = false;
   let timer: NodeJS.Timeout | undefined;
 
-  /** Runs after the parser has taken what was read: Node starts to read a stream again when its consumer asks for more. */
+  /**
+   * Runs after the parser has consumed the data, because Node resumes reading a stream when its consumer asks
+   * for more.
+   */
   function stopReading(): void {
     isStopping = false;
     const until = performance.now() + window.ms;
@@ -46,7 +58,7 @@ export function createGathering(window: { readonly ms: number }): Gathering {
   function onBeat(): void {
     timer = undefined;
     const now = performance.now();
-    // In the order in which they stopped.
+    // The map is in the order in which reading stopped.
     for (const one of resting.values()) {
       if (one.until > now) break;
       startReading(one);

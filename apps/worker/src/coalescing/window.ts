@@ -1,37 +1,43 @@
 /**
- * How long the chunks of one stream are gathered, at this moment. Read by the reader of the upstream
- * sockets (gathering.ts), moved by what the appender measures.
+ * How long the chunks of one stream are gathered now. `gathering.ts` reads it; the append lag that the
+ * appender measures moves it.
  */
 export type CoalescingWindow = {
-  /** Milliseconds; 0: every chunk is read as it comes. */
+  /** Milliseconds. 0: every chunk is read as it arrives. */
   readonly ms: number;
-  /** A batch is in Redis, so many milliseconds after its first line was ready. `now`: of any steady clock. */
+  /**
+   * Reports that a batch is in Redis, `lagMs` after its first line was ready. `now` may come from any
+   * monotonic clock.
+   */
   appended(lagMs: number, now: number): void;
 };
 
-/** Milliseconds of the widest window: what else delays a chunk on a busy machine is to fit beside it in 100. */
+/**
+ * Milliseconds of the widest window. It leaves 60 ms for the other delays of a chunk on a busy machine if 100
+ * ms in all are acceptable.
+ */
 export const widestMs = 40;
-/** Below it, gathering would put two chunks of a fast model together only now and then. */
+/** Milliseconds of the narrowest window: a shorter one would rarely join two chunks of a fast model. */
 const narrowestMs = 20;
 /**
- * Milliseconds from a line to its entry in Redis, on average, above which this process is late: the next
- * chunk of a fast model is there before the last one is logged...
+ * Average milliseconds from a line to its entry in Redis above which this process is late: the next chunk of
+ * a fast model arrives before the last one is logged.
  */
 const lateMs = 20;
-/** ...and below which it is not late any more. Gathering by itself adds up to 5. */
+/** Average milliseconds below which this process is punctual again. Gathering by itself adds up to 5. */
 const punctualMs = 10;
-/** Milliseconds between two judgements. */
+/** Milliseconds between two decisions. */
 const lookMs = 200;
-/** Milliseconds of being punctual before the window is made narrower by one step. */
+/** Milliseconds for which the process must be punctual before the window shrinks by one step. */
 const calmMs = 500;
 const stepMs = 10;
-/** Milliseconds without a batch after which it is not known any more whether this process is late. */
+/** Milliseconds without a batch after which the measured average is discarded. */
 const forgetMs = 2000;
 
 /**
- * `auto`: 200 ms of being late double the window, up to the widest; half a second of being punctual takes
- * 10 ms off it; in between it stays. So it settles where this process just keeps up, instead of opening and
- * closing in turns. A number of milliseconds is the window, whatever is measured.
+ * `auto`: the window doubles after 200 ms of lateness, up to the widest, shrinks by 10 ms after 500 ms of
+ * punctuality, and otherwise stays. So it settles where this process just keeps up and does not oscillate. A
+ * number of milliseconds fixes the window.
  */
 export function createCoalescingWindow(setting: 'auto' | number): CoalescingWindow {
   if (setting !== 'auto') return { ms: setting, appended() {} };
@@ -40,7 +46,7 @@ export function createCoalescingWindow(setting: 'auto' | number): CoalescingWind
   let count = 0;
   let since = 0;
   let lastAt = -Infinity;
-  /** When it was last not punctual, or made narrower. */
+  /** When the process was last not punctual, or when the window last shrank. */
   let calmSince = -Infinity;
 
   return {

@@ -3,12 +3,13 @@ import { tokensIn, tokensInJson } from '@millrace/shared/domain/tokens';
 import type { ContinuationStrategy } from './strategies.ts';
 import { chooseAnchor } from './splice/anchor.ts';
 
-/** Tokens that are asked for at least: a request for none is refused. */
+/** The smallest `max_tokens` of a continuation: providers reject a request for none. */
 const fewestTokens = 16;
 
 /**
- * The request that makes a target go on with an answer of which `shown` was shown. A replay asks the
- * same again; the others get the conversation with the answer so far, and less room for the rest.
+ * The request body with which a target continues an answer of which `delivered` was delivered. A replay
+ * repeats the original request; the other strategies append the answer so far and reduce the token limit by
+ * it.
  */
 export function continuationBody(
   body: string,
@@ -40,7 +41,7 @@ function anchorPrompt(delivered: string): string {
   );
 }
 
-/** The array's text with more items; what is in it stays byte for byte. */
+/** Appends items to the JSON text of an array; the existing text stays byte for byte. */
 function append(array: string, items: readonly object[]): string {
   const end = array.lastIndexOf(']');
   const before = array.slice(0, end);
@@ -48,7 +49,7 @@ function append(array: string, items: readonly object[]): string {
   return `${before}${isEmpty ? '' : ','}${JSON.stringify(items).slice(1, -1)}]`;
 }
 
-/** Estimated tokens of the prompt that a request body is. */
+/** Estimated tokens of the prompt in a request body. */
 export const promptTokens = (body: string): number =>
   promptMembers.reduce((sum, name) => sum + tokensInJson(memberText(body, name) ?? ''), 0);
 

@@ -14,23 +14,23 @@ import type { Leaf } from './parts.ts';
 import { addVendorChunk, addVendorValues, noVendorValues } from './vendor-fields.ts';
 import type { VendorValues } from './vendor-fields.ts';
 
-/** What a choice says in one of its voices, as far as it can be compared letter by letter. */
+/** A kind of text in a choice. Texts are compared character by character. */
 export type Channel = 'content' | 'refusal' | 'reasoning';
 
 export type Identity = { id?: unknown; created?: unknown; model?: unknown };
 
 /**
- * What the readers of a request were sent of its answer. A plain reader cannot take it back, so
- * whatever comes after must fit it.
+ * The part of an answer that readers have received. A plain reader cannot take it back, so everything that
+ * follows must fit it.
  */
 export type Delivered = {
-  /** By choice and channel (`0:content`), the text so far; none of an answer that is too long to be kept. */
+  /** Text so far, by choice and channel (`0:content`). Empty if the answer is too long to be kept. */
   readonly texts: Map<string, string>;
-  /** By choice and list (`0:reasoning_details`, `0:logprobs.content`), what its parts said so far. */
+  /** The contents of lists of parts so far, by choice and list (`0:reasoning_details`, `0:logprobs.content`). */
   readonly parts: Map<string, Leaf[]>;
-  /** By choice, the fields under which its reasoning was sent as a text: they stay the same. */
+  /** By choice, the fields in which its reasoning was sent as text. A stream never changes them. */
   readonly reasoningNames: Map<number, readonly string[]>;
-  /** What else came along with it. */
+  /** Vendor fields that were sent with it. */
   readonly vendor: VendorValues;
   /** Characters of all texts, kept or not. */
   chars: number;
@@ -40,17 +40,17 @@ export type Delivered = {
   partChars: number;
   /** Characters of texts and parts that are kept. */
   kept: number;
-  /** So many characters are kept at most. */
+  /** The most characters that are kept. */
   readonly maxChars: number;
-  /** A tool call was sent: nothing is ever replayed after one. */
+  /** A tool call was sent: the answer is never replayed after that. */
   toolCall: boolean;
-  /** Audio, images, or more text than is kept: it cannot be compared. */
+  /** Audio, images, or more text than is kept was sent: the answer cannot be compared. */
   other: boolean;
   /** The choices that have their finish_reason. */
   readonly finished: Map<number, string>;
-  /** The choices of which any chunk was sent, and with it the role. */
+  /** The choices of which a chunk, and so the role, was sent. */
   readonly begun: Set<number>;
-  /** Of the first chunk: it stays the same over the whole stream. */
+  /** Id, model and time of the first chunk; all chunks of a stream carry the same. */
   identity: Identity | undefined;
 };
 
@@ -78,20 +78,19 @@ export const isEmpty = (delivered: Delivered): boolean =>
   !delivered.other &&
   delivered.finished.size === 0;
 
-/** The one text that a target could go on from; undefined when there is more, or none. */
+/** The text that a target can continue; undefined unless the answer so far is exactly one text. */
 export function plainText(delivered: Delivered): string | undefined {
   const text = delivered.texts.get('0:content');
   const isOnly = delivered.texts.size === 1 && delivered.parts.size === 0;
   return text !== undefined && isOnly && !delivered.other && !delivered.toolCall ? text : undefined;
 }
 
-/** Characters that are kept of it. */
 export const keptChars = ({ kept, vendor }: Delivered): number => kept + vendor.chars;
 
 export const channelKey = (choice: number, channel: Channel | ListName): string =>
   `${choice}:${channel}`;
 
-/** Adds a text to a channel. An empty one is nothing. Returns its estimated tokens. */
+/** Adds a text to a channel. Returns its estimated tokens. */
 export function addText(delivered: Delivered, where: string, text: string): number {
   if (text === '') return 0;
   const tokens = tokensIn(text);
@@ -110,7 +109,7 @@ function addParts(delivered: Delivered, where: string, leaves: readonly Leaf[]):
   if (keep(delivered, chars)) delivered.parts.set(where, said);
 }
 
-/** Counts what is kept; of an answer that is too long nothing is. */
+/** Adds to the count of kept characters. Once the answer is too long, drops all that was kept. */
 function keep(delivered: Delivered, chars: number): boolean {
   if (delivered.kept + chars <= delivered.maxChars && !delivered.other) {
     delivered.kept += chars;
@@ -123,7 +122,7 @@ function keep(delivered: Delivered, chars: number): boolean {
   return false;
 }
 
-/** Adds what a chunk says. Changes `shown`; returns the estimated tokens that it added. */
+/** Adds the contents of a chunk to `delivered`. Returns the estimated tokens that it added. */
 export function addChunk(delivered: Delivered, chunk: unknown): number {
   if (!isJsonObject(chunk)) return 0;
   const before = delivered.tokens;
@@ -164,21 +163,21 @@ export function textsOf(delta: Readonly<Record<string, unknown>>): [Channel, str
   };
   add('content', delta['content']);
   add('refusal', delta['refusal']);
-  // The same reasoning comes under several names from some providers: the first one counts.
+  // Some providers send the same reasoning in several fields: only the first one counts.
   add('reasoning', reasoningTextFields.map((name) => delta[name]).find(isText));
   return texts;
 }
 
-/** The fields under which a delta has its reasoning as a text. */
+/** The fields in which a delta has its reasoning as text. */
 export const reasoningNames = (delta: JsonObject): string[] =>
   reasoningTextFields.filter((name) => isText(delta[name]));
 
-/** A list of parts, or of log probabilities, whose items are whole. */
+/** A list of parts, or (`isWhole`) of log probabilities, whose items are never continued by the next one. */
 export type List = { name: ListName; value: unknown; isWhole: boolean };
 export type ListName = 'content[]' | 'logprobs.content' | 'logprobs.refusal' | PartField;
 export type PartField = (typeof reasoningPartFields)[number];
 
-/** The lists that a choice adds to. Empty ones say nothing. */
+/** The non-empty lists in a chunk of a choice. */
 export function listsOf(choice: JsonObject, delta: JsonObject): List[] {
   const lists: List[] = [];
   if (Array.isArray(delta['content'])) {
@@ -198,7 +197,7 @@ export function listsOf(choice: JsonObject, delta: JsonObject): List[] {
 
 const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
 
-/** Something visible that cannot be compared: audio, images, reasoning in a form that we do not know. */
+/** Visible content that cannot be compared: audio, images, reasoning in an unknown form. */
 const hasOther = (delta: JsonObject): boolean =>
   isJsonObject(delta['audio']) ||
   itemsOf(delta['images']).length > 0 ||

@@ -7,13 +7,13 @@ import { isEmpty } from './delivered.ts';
 export type FailStep = {
   kind: 'fail';
   failed: Failed;
-  /** Nothing was shown, and what failed last had no room: later it may. */
+  /** Nothing was delivered, and the last fault was a lack of capacity: a later try may succeed. */
   lacksCapacity?: true;
 };
 
 type FailInput = {
   history: Pick<History, 'delivered'>;
-  /** The last fault that tells why, where the last of all does not. */
+  /** The last fault that explains the failure, if the very last one does not. */
   reason?: Fault | undefined;
 };
 
@@ -27,21 +27,23 @@ const isSideFault = ({ code }: Fault): boolean =>
 
 const partyOf = ({ code }: Fault) => faultTable[code].party;
 
-/** The fault that tells why a request fails, of those so far and the last one. */
+/** The fault that explains why a request fails: the last one or an earlier one. */
 export function reasonAfter(reason: Fault | undefined, last: Fault): Fault | undefined {
   if (isSideFault(last)) return reason;
-  // What is wrong with the request the client can mend; of the operator's fault it would learn nothing.
+  // The client can fix its request, but can do nothing about an operator's fault: a fault of the client's
+  // takes precedence.
   const isClients = reason && partyOf(reason) === 'client' && partyOf(last) === 'operator';
   return isClients ? reason : last;
 }
 
-/** The clear end: the last real reason, under the code that says that a part was shown. */
+/** The step that fails the request with the last meaningful fault. If a part was delivered, the code says so. */
 export function failStep({ history, reason }: FailInput, last: Fault): FailStep {
-  // That one target could not be asked in some way says nothing of why there is no answer; nor does what
-  // it found wrong with a request that we made.
+  // A target that could not be asked in some way does not explain why there is no answer, nor does a target
+  // that rejects a request that this worker composed.
   const fault = reasonAfter(reason, last) ?? (isEmpty(history.delivered) ? last : interrupted);
   const { error, httpStatus } = faultToError(fault);
-  // These say why the answer ends, wherever in it: the caller's own deadline, and our bound on its length.
+  // These two keep their code even in the middle of an answer: the caller's deadline, and our bound on the
+  // answer's length.
   const isOwn = fault.code === 'deadline_exceeded' || fault.code === 'response_too_large';
   const code = isOwn || isEmpty(history.delivered) ? error.code : 'upstream_failed_mid_stream';
   const failed: Failed = { error: { ...error, code }, httpStatus };

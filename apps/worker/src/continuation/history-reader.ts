@@ -7,15 +7,15 @@ import { applyEntry, applyLine, applyText } from './history.ts';
 import type { History } from './history.ts';
 
 /**
- * Takes the lines of a log in order and makes the history of them. Where a dead worker had a hundred
- * streams, another one reads a hundred logs before the first reader gets its next word: chunks that
- * differ from the one before only in their text are not parsed.
+ * Builds a history from the lines of a log, in order. The successor of a dead worker may have to read a
+ * hundred logs before any of their readers gets its next word, so chunks that differ from the previous one
+ * only in their text are not parsed.
  */
 export function createHistoryReader(history: History): (line: string) => void {
   let template: ChunkTemplate | undefined;
   return (line) => {
     if (!isChunkLine(line)) {
-      // Who speaks may change, or what was shown.
+      // The line may change the source or the delivered answer.
       template = undefined;
       applyLine(history, line);
       return;

@@ -13,40 +13,43 @@ import { progressOf } from './progress.ts';
 import { addChunk, addText, channelKey, nothingDelivered } from './delivered.ts';
 import type { Delivered } from './delivered.ts';
 
-/** One attempt, as far as what comes next depends on it. */
+/** The state of one attempt that later decisions depend on. */
 export type AttemptState = {
   attempt: number;
   provider: string;
   model: string;
   mode: AttemptMode;
-  /** As its end in the log says, or `open` while nothing ended it. */
+  /** The outcome in its log line, or `open` while it has not ended. */
   outcome: string;
   /** Its target began to answer. */
   answered: boolean;
-  /** Something of it was shown. */
+  /** A part of it was delivered. */
   wasDelivered: boolean;
-  /** And with it readers had more of an answer than ever before. */
+  /** It took the answer further than any attempt before. */
   advanced: boolean;
-  /** Estimated tokens of the answer that it is known to have sent: shown of it, and repeated before that. */
+  /**
+   * Estimated tokens of the answer that it has sent as far as the log shows: the delivered ones, and those it
+   * repeated before.
+   */
   tokens: number;
-  /** Characters of the answer that had been shown when it was asked. */
+  /** Characters of the answer that were delivered before it started. */
   offset: number;
-  /** What its target reported of what it cost, where that has a count of the prompt. */
+  /** The usage that its target reported, if it has a count of the prompt. */
   report: Readonly<Record<string, unknown>> | undefined;
 };
 
 /**
- * What is known of a request's answer: the log's story, kept up to date with every line that is
- * written. A worker that takes over reads it from the log, and knows what its predecessor knew.
+ * The state of a request's answer, as its log tells it. It is updated with every line that is written; a
+ * worker that takes over builds it from the log, so it has the same knowledge as its predecessor.
  */
 export type History = {
   readonly attempts: AttemptState[];
-  /** When the first try of all began, in milliseconds since the epoch. */
+  /** When the first attempt began, in milliseconds since the epoch. */
   startedAt: number | undefined;
   delivered: Delivered;
-  /** How far any answer has come that readers were shown, also one that they took back. */
+  /** The greatest progress of any answer that was delivered, including those that readers took back. */
   furthest: number;
-  /** Who was shown last; one of the tries. */
+  /** The attempt whose text was delivered last. */
   source: AttemptState | undefined;
   /** The usage that readers were sent. */
   usage: unknown;
@@ -56,7 +59,7 @@ export type History = {
   readonly stopped: AttemptEnded[];
 };
 
-/** `maxShownChars`: of the text shown, how much is kept to go on from. */
+/** `maxDeliveredChars`: how many characters of the delivered text are kept for a continuation. */
 export const emptyHistory = (maxDeliveredChars = Infinity): History => ({
   attempts: [],
   startedAt: undefined,
@@ -115,14 +118,14 @@ export function applyEntry(history: History, entry: Entry): void {
 export const applyLine = (history: History, line: string): void =>
   applyEntry(history, decodeEntry(line));
 
-/** As `remember` of a chunk that adds nothing but a text to the first choice. */
+/** Does the same as applying a chunk that adds only a text to the first choice. */
 export function applyText(history: History, content: string): void {
   const tokens = addText(history.delivered, channelKey(0, 'content'), content);
   if (history.source) history.source.tokens += tokens;
   advance(history);
 }
 
-/** Notes whose progress it is, where what was shown is any. */
+/** Marks the source as advanced if the delivered answer has made progress. */
 function advance(history: History): void {
   const { delivered, source } = history;
   const now = progressOf(delivered);
@@ -131,7 +134,10 @@ function advance(history: History): void {
   if (source) source.advanced = true;
 }
 
-/** Whose the next chunk is, where no line says it: the speaker's, or the newest attempt's under way. */
+/**
+ * The attempt that the next chunk belongs to if no line says so: the current source, or the newest open
+ * attempt.
+ */
 export const impliedSource = ({ source, attempts }: History): AttemptState | undefined =>
   source ?? attempts.findLast(({ outcome }) => outcome === 'open');
 
@@ -141,14 +147,14 @@ export function setSource(history: History, attempt: number | undefined): void {
   if (!one) return;
   one.wasDelivered = true;
   one.answered = true;
-  // What another attempt reported on the way is not the usage of this one.
+  // The usage that another attempt reported does not apply to this one.
   if (history.source !== one) history.usage = undefined;
   history.source = one;
 }
 
 function passSeam(history: History, { attempt, rung }: SeamRecord): void {
   setSource(history, attempt);
-  // A replay repeats what was shown before it comes to something new.
+  // A replay sends the delivered text again before it sends anything new.
   if (rung === 'replay' && history.source) history.source.tokens += history.delivered.tokens;
 }
 
@@ -178,8 +184,8 @@ function reportIn({ usage, estimated }: AttemptEnded): AttemptState['report'] {
 }
 
 /**
- * What a target reported that was asked the caller's own prompt, and nothing more: the first one of all.
- * Undefined where none did.
+ * The usage that a target reported for the caller's own prompt, without anything that a strategy added: that
+ * of the first such attempt. Undefined if there is none.
  */
 export function promptReport({ attempts }: Pick<History, 'attempts'>): AttemptState['report'] {
   const asked = attempts.filter(({ mode }) => mode !== 'continue' && mode !== 'anchor');

@@ -4,35 +4,35 @@ import { dropped } from './splice/splice.ts';
 import type { SeamStep } from './splice/splice.ts';
 
 /*
- * Fields whose value is a list of typed parts (Mistral's content, OpenRouter's reasoning_details,
- * thinking_blocks), and lists of log probabilities: what they say, so that a second run of the same
- * answer can be compared with the first, however either of them cuts its parts into chunks.
+ * Reads fields whose value is a list of typed parts (Mistral's content, OpenRouter's reasoning_details,
+ * thinking_blocks) and lists of log probabilities. It turns them into leaves, so that two runs of the same
+ * answer can be compared however each of them cuts its parts into chunks.
  */
 
-/** One thing that a part says: a text, which may go on in the next part, or a value that is whole by itself. */
+/** One value of a part: a text, which may continue in the next part, or a value that is complete. */
 export type Leaf = {
-  /** The part's type and index, and where in it the value stands. */
+  /** The part's type and index, and the path of the value in it. */
   readonly label: string;
   readonly kind: 'text' | 'value' | 'signature';
   /** The text so far, or the value as JSON. */
   value: string;
-  /** Of a text in the part itself: the part without what it says, and the name of the text's field. */
+  /** For a text at the top level of its part: the part's other fields, and the name of the text's field. */
   readonly frame?: { labels: JsonObject; field: string };
 };
 
-/** What a part says in words, as OpenAI, OpenRouter, Mistral and Anthropic name it. */
+/** Fields with text, as OpenAI, OpenRouter, Mistral and Anthropic name them. */
 const textFields: ReadonlySet<string> = new Set(['text', 'summary', 'thinking']);
 
-/** What a part is, and nothing that it says. */
+/** Fields that identify a part and are not content. */
 const labelFields: ReadonlySet<string> = new Set(['type', 'index', 'format', 'id', 'role']);
 
-/** Deeper than any provider nests its parts; what lies below is compared as one value. */
+/** No provider nests its parts deeper; what lies deeper is compared as one value. */
 const maxDepth = 2;
 
-/** Takes a leaf, and gives what of its value goes into the part that is made; undefined for nothing. */
+/** Returns the part of a leaf's value that is kept; undefined for none. */
 type Take = (leaf: Leaf) => string | undefined;
 
-/** The part with what `take` leaves of it; undefined where that is nothing. */
+/** The part reduced to what `take` keeps; undefined if that is nothing. */
 function sift(part: unknown, take: Take, path = '', depth = 0): unknown {
   if (!isJsonObject(part)) {
     if (part === null || part === '') return undefined;
@@ -97,11 +97,11 @@ export function isBlank(value: unknown, depth = 0): boolean {
   return true;
 }
 
-/** A part of a content that is no word of the answer. */
+/** Whether a part of a message's content is not text of the answer. */
 export const isThought = (part: unknown): boolean =>
   isJsonObject(part) && (part['type'] === 'thinking' || part['type'] === 'reference');
 
-/** The words of a content in parts; undefined where a part is neither words nor a thought. */
+/** The text of a content that is given in parts; undefined if a part is neither text nor a thought. */
 export function textIn(parts: readonly unknown[]): string | undefined {
   let words = '';
   for (const part of parts) {
@@ -112,7 +112,7 @@ export function textIn(parts: readonly unknown[]): string | undefined {
   return words;
 }
 
-/** A value as JSON; of one that is nested too deeply to be written, that it is. */
+/** A value as JSON; a fixed placeholder if it is nested too deeply to be serialized. */
 export function jsonOf(value: unknown): string {
   try {
     return JSON.stringify(value);
@@ -121,7 +121,7 @@ export function jsonOf(value: unknown): string {
   }
 }
 
-/** What a list of parts says, leaf by leaf: nothing of one that has only labels. */
+/** The leaves of a list of parts. Parts that have only labels have none. */
 export function leavesOf(parts: unknown): Leaf[] {
   const leaves: Leaf[] = [];
   siftAll(itemsOf(parts), (leaf) => {
@@ -131,11 +131,11 @@ export function leavesOf(parts: unknown): Leaf[] {
   return leaves;
 }
 
-/** As `leavesOf`, of a list whose items are whole by themselves, as those of log probabilities are. */
+/** As `leavesOf`, for a list whose items are complete values, such as log probabilities. */
 export const itemLeaves = (items: unknown): Leaf[] =>
   itemsOf(items).map((item) => ({ label: 'item', kind: 'value', value: jsonOf(item) }));
 
-/** Adds leaves; those of one text become one. Returns the characters that were added. */
+/** Adds leaves and joins consecutive ones of the same text. Returns the characters that were added. */
 export function addLeaves(known: Leaf[], leaves: readonly Leaf[]): number {
   let chars = 0;
   for (const leaf of leaves) {
@@ -148,12 +148,12 @@ export function addLeaves(known: Leaf[], leaves: readonly Leaf[]): number {
   return chars;
 }
 
-/** Takes parts of another run of the same answer, and gives those that were not shown yet. */
+/** Compares the parts of another run of the same answer with those delivered, and returns the new ones. */
 export type PartSeam = {
-  /** `fresh`: with what is new of them, none where that is nothing. */
+  /** `fresh` has the new content, if there is any. */
   push(parts: unknown): PartStep;
   pushItems(items: unknown): PartStep;
-  /** All that was shown has come again. */
+  /** Everything that was delivered has been repeated. */
   readonly isThrough: boolean;
 };
 
@@ -162,14 +162,15 @@ export type PartStep =
   | Extract<SeamStep, { kind: 'dropped' }>;
 
 /**
- * Compares leaf by leaf and text letter by letter. A signature stands for the text before it, which
- * was compared: another run signs the same text otherwise, and the one that was shown stays.
+ * Compares leaf by leaf and text character by character. A signature belongs to the text before it, which was
+ * compared: another run signs the same text differently, so the delivered signature stays.
  */
 export function partSeam(leaves: readonly Leaf[]): PartSeam {
-  // What was shown grows with what is let through: the seam is behind what it was before.
+  // A copy: the list of delivered leaves grows with what this seam passes, and the seam is at the end of what
+  // was delivered before.
   const delivered = leaves.map((leaf) => ({ ...leaf }));
   let at = 0;
-  /** Characters of the leaf at that place that have come again. */
+  /** Characters of the leaf at `at` that have been repeated. */
   let offset = 0;
   let hasFailed = false;
 

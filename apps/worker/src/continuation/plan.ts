@@ -13,7 +13,7 @@ import { isEmpty } from './delivered.ts';
 import { timeLimit } from './time-limit.ts';
 import type { RequestTraits } from './traits.ts';
 
-/** A target, with what it can do. */
+/** A target and its capability. */
 export type Route = Target & {
   /** Whether it continues a trailing assistant message. */
   prefill: Prefill;
@@ -25,15 +25,15 @@ export type PlanInput = {
   traits: RequestTraits;
   continuation: Continuation;
   history: History;
-  /** Targets that are being asked: none is asked beside itself. */
+  /** Targets with an attempt under way: no second attempt is made at the same target. */
   asked?: readonly Target[];
-  /** Targets that refused no more than a key, and may be asked with another one. */
+  /** Targets that rejected only a key, and may be asked with another one. */
   otherKey?: readonly Target[];
-  /** How the last attempt of this run failed; undefined where none has. */
+  /** The fault of the last attempt of this run; undefined if none has failed. */
   fault: Fault | undefined;
-  /** The last one that tells why, where the last of all does not. */
+  /** The last fault that explains the failure, if the very last one does not. */
   reason?: Fault | undefined;
-  /** The model's, in milliseconds: of all attempts together. */
+  /** The model's timeout for all attempts together, in milliseconds. */
   timeoutMs: number;
   /** The request must not be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
@@ -45,14 +45,14 @@ export type PlanInput = {
 
 export type NextStep =
   | { kind: 'attempt'; route: Route; mode: AttemptMode; delayMs: number }
-  /** The answer is whole as it was shown: only its end is missing. */
+  /** The delivered answer is complete: only its end is missing. */
   | { kind: 'complete' }
   | FailStep;
 
-/** The outcome of an attempt that its worker broke off for another worker to go on. */
+/** The outcome of an attempt that a worker stopped so that another worker continues it. */
 const handedOver = 'handed_over';
 
-/** What a run does next. Pure: the same situation gives the same step. */
+/** Decides what a run does next. Pure. */
 export function planNext(input: PlanInput): NextStep {
   const { history, traits, routes, timeoutMs, deadlineAt, now } = input;
   const { delivered, attempts, startedAt } = history;
@@ -63,12 +63,12 @@ export function planNext(input: PlanInput): NextStep {
   if (now >= limit.at) return failStep(input, limit.fault);
   if (isExhausted(attempts)) return failStep(input, input.fault ?? tooManyAttempts);
   const step = isEmpty(delivered) ? planFirstOutput(input) : planContinuation(input);
-  // A pause that outlasts the request's time is no help.
+  // The pause must end within the request's time.
   const isInTime = step.kind !== 'attempt' || now + step.delayMs < limit.at;
   return isInTime ? step : failStep(input, limit.fault);
 }
 
-/** Nothing was delivered, so the request is as good as new. */
+/** Nothing was delivered: the request can be made anew. */
 function planFirstOutput(input: PlanInput): NextStep {
   const { routes, history, fault, random, asked = [], otherKey = [] } = input;
   const attempts = sinceRestart(history.attempts);
@@ -76,7 +76,7 @@ function planFirstOutput(input: PlanInput): NextStep {
   const turn = inTurn(routes, last).filter((route) => !isAmong(asked, route));
   const first = turn[0];
   if (!first) return failStep(input, fault ?? noTarget);
-  // The first attempt of all, or the one after a worker's death.
+  // The first attempt, or the one after a worker's death.
   if (!fault) return attempt(first, 'start');
   const row = faultTable[fault.code];
   if (!row.next) return failStep(input, fault);
@@ -91,19 +91,20 @@ function planFirstOutput(input: PlanInput): NextStep {
   const attemptsAt = (route: Route) => attempts.filter((one) => isAt(one, route));
   const fresh =
     turn.find((route) => attemptsAt(route).length === 0) ??
-    // Its worker died, or another attempt won: it has not failed yet.
+    // Its worker died, or another attempt won: the target has not failed.
     turn.find((route) => attemptsAt(route).every(({ outcome }) => isNoFault(outcome)));
   if (fresh) return attempt(fresh, 'start');
   const end = failStep(input, fault);
   return fault.code === 'upstream_rate_limited' ? { ...end, lacksCapacity: true } : end;
 }
 
-/** The strategies, at each target in turn; then a fresh answer for a native reader, or the end. */
+/** Tries the strategies at each target in turn; then restarts the answer for a native reader, or fails. */
 function planContinuation(input: PlanInput): NextStep {
   const { routes, history, traits, continuation, fault, random } = input;
   const { asked = [], otherKey = [] } = input;
   const last = lastOf(history.attempts, fault);
-  // An attempt that was handed over or overtaken has not failed, and one that was to begin the answer followed no strategy.
+  // Attempts that were handed over or superseded have not failed, and an attempt that was to begin the answer
+  // followed no strategy.
   const since = sinceDelivered(history.attempts).filter(
     ({ mode, outcome }) =>
       isContinuation(mode) && outcome !== handedOver && outcome !== 'superseded',
@@ -127,7 +128,7 @@ function planContinuation(input: PlanInput): NextStep {
       (route) => !since.some((one) => isAt(one, route)) && strategiesAt(route).next().done !== true,
     );
 
-  // What another attempt beside it has delivered since may rule its strategy out.
+  // A concurrent attempt may have delivered text since then that rules the strategy out.
   const isStillRight = (route: Route) =>
     [...strategiesAt(route)].some((strategy) => strategy === last?.mode);
   const same =
@@ -136,12 +137,13 @@ function planContinuation(input: PlanInput): NextStep {
     since.includes(last) &&
     routes.find((route) => isAt(last, route) && isStillRight(route));
   if (same && isAmong(otherKey, same)) return attempt(same, last.mode);
-  // If nothing came, the strategy was not at fault: its target is asked again in the same way, as often as the fault's
-  // row says. An attempt that broke off was tried, and if there is another target its whole time is not spent twice.
+  // If the target sent nothing, the strategy was not at fault: the target is asked again in the same way, as
+  // often as the fault's row permits. If the target broke off and there is another one, it does not get a
+  // second timeout.
   if (same && (!last.answered || routes.length === 1)) {
     const row = faultTable[fault.code];
     const delayMs = retryDelay(fault, row, failuresAt(same), random);
-    // In the middle of a sentence no pause is made while another target may continue.
+    // While the reader waits in the middle of an answer, no pause is made if another target may continue.
     const isWorth = delayMs !== undefined && !(row.pause && mayAskFresh());
     if (isWorth) return attempt(same, last.mode, delayMs);
   }
@@ -151,9 +153,9 @@ function planContinuation(input: PlanInput): NextStep {
       const attempts = since.filter((one) => isAt(one, route) && one.mode === strategy);
       const before = attempts.at(-1);
       if (!before) return attempt(route, strategy);
-      // Its worker died on it: once more, when all others have failed.
+      // Its worker died during the attempt: it gets one more try when all others have failed.
       if (attempts.length === 1 && isNoFault(before.outcome)) lost ??= attempt(route, strategy);
-      // It was only busy, and others were asked in the meantime.
+      // The target was only busy, and others were asked in the meantime.
       const row = rows[before.outcome];
       const mayRepeat = row && route !== same && !before.answered && !mayAskFresh();
       const delayMs = mayRepeat && retryDelay({}, row, failuresAt(route), random);
@@ -163,7 +165,10 @@ function planContinuation(input: PlanInput): NextStep {
   return lost ?? restartOrFail(input, fault ?? interrupted);
 }
 
-/** A target that answered, but not in the right way, may by its next strategy; one that failed waits its turn. */
+/**
+ * A target that answered but did not continue the text may be asked with its next strategy; a target that
+ * failed waits its turn.
+ */
 function targetOrder(
   routes: readonly Route[],
   last: AttemptState | undefined,
@@ -172,7 +177,8 @@ function targetOrder(
   const turn = inTurn(routes, last);
   const stays = fault?.code === 'no_continuation' || fault?.code === 'target_unsuited';
   if (stays) return [...turn.slice(-1), ...turn.slice(0, -1)];
-  // No target was at fault: one that continues natively keeps the reader waiting least.
+  // After a hand-over no target was at fault: targets with prefill come first because they keep the reader
+  // waiting least.
   if (last?.outcome !== handedOver) return turn;
   return [...turn.filter(({ prefill }) => prefill), ...turn.filter(({ prefill }) => !prefill)];
 }
@@ -187,21 +193,21 @@ function restartOrFail(input: PlanInput, fault: Fault): NextStep {
   const order = targetOrder(routes, lastOf(history.attempts, fault), fault).filter(
     (route) => !restarted.some((one) => isAt(one, route)),
   );
-  // One that broke off twice will do so again, and by now there are few attempts left.
+  // A target that broke off twice is likely to do so again, and few attempts are left.
   const isReliable = (route: Route) =>
     history.attempts.filter((one) => isAt(one, route) && isBreak(one.outcome)).length < 2;
   const fresh = order.find(isReliable) ?? order[0];
   return fresh ? attempt(fresh, 'restart') : failStep(input, fault);
 }
 
-/** The try that had the fault: of two side by side, not always the later one. */
+/** The attempt that had the fault: in a race it is not always the later one. */
 const lastOf = (
   attempts: readonly AttemptState[],
   fault: Fault | undefined,
 ): AttemptState | undefined =>
   attempts.findLast(({ outcome }) => outcome === fault?.code) ?? attempts.at(-1);
 
-/** With a reset the answer begins anew, and every target is as good as untried. */
+/** After a reset the answer begins anew, and every target counts as untried. */
 const sinceRestart = (attempts: readonly AttemptState[]): readonly AttemptState[] =>
   attempts.slice(
     Math.max(
@@ -218,7 +224,7 @@ const isNoFault = (outcome: string): boolean =>
 
 const rows: Readonly<Record<string, FaultRow>> = faultTable;
 
-/** It failed in a way that the same again may mend. */
+/** Whether the fault is one that a repetition may cure. */
 const mayPass = ({ outcome }: AttemptState): boolean => (rows[outcome]?.again ?? 0) > 0;
 
 const isContinuation = (mode: AttemptMode): boolean => mode !== 'start' && mode !== 'restart';
@@ -237,8 +243,8 @@ const attempt = (route: Route, mode: AttemptMode, delayMs = 0): NextStep => ({
 });
 
 /**
- * The targets from the one after the last tried, round to that one itself; or from that one, when a
- * worker that shut down has handed its attempt over.
+ * The targets in turn, from the one after the last tried to that one itself; or, after a hand-over, from the
+ * last tried one.
  */
 function inTurn(routes: readonly Route[], last: AttemptState | undefined): readonly Route[] {
   const at = last ? routes.findIndex((route) => isAt(last, route)) : -1;
@@ -256,7 +262,7 @@ const tooManyAttempts: Fault = {
   message: 'The request was tried too often.',
 };
 
-/** The outcome of an attempt whose target did not answer, or not to the end. */
+/** Whether an attempt ended because its target failed to answer, or to finish its answer. */
 const isBreak = (outcome: string): boolean =>
   Object.hasOwn(faultTable, outcome) &&
   outcome !== 'target_unsuited' &&

@@ -3,31 +3,31 @@ import type { AttemptState } from './history.ts';
 import type { Delivered } from './delivered.ts';
 
 /*
- * What counts as progress of an answer: a character, a part, a tool call or an end that readers did not
- * have. Vendor fields and annotations are none, nor are empty values and what was shown before, be it
- * before readers took it back.
+ * What counts as progress of an answer: a character, a part, a tool call or an end that readers did not have.
+ * Vendor fields, annotations and empty values do not count, nor does what was delivered before, even if
+ * readers took it back.
  */
 
-/** Upstream calls in a row that bring no progress, with the one that brought the last. */
+/** The most consecutive upstream calls without progress, counted from the last one with progress. */
 export const maxCallsWithoutProgress = 10;
-/** Upstream calls for one request in all: each one costs its provider's prompt again. */
+/** The most upstream calls for one request: the provider charges the prompt for each. */
 export const maxCalls = 100;
 
-/** Whether a chunk behind the seam, which has nothing in it that was shown, is progress. */
+/** Whether a chunk behind the seam, from which delivered content was removed, is progress. */
 export const isProgress = (chunk: unknown): boolean =>
   visibility(chunk) === 'visible' || finishReasons(chunk).length > 0;
 
-/** How far an answer has come: it grows with all that is progress, and with nothing else. */
+/** A measure of an answer's progress: it grows with progress and with nothing else. */
 export const progressOf = ({ chars, partChars, toolCall, finished }: Delivered): number =>
   chars + partChars + finished.size + (toolCall ? 1 : 0);
 
-/** The tries since something was shown: those before had their success. */
+/** The attempts since the last one of which something was delivered. */
 export function sinceDelivered(attempts: readonly AttemptState[]): readonly AttemptState[] {
   const last = attempts.findLastIndex(({ wasDelivered }) => wasDelivered);
   return attempts.slice(last + 1);
 }
 
-/** Whether a request has had all the upstream calls that it may have. */
+/** Whether a request has used up its upstream calls. */
 export function isExhausted(attempts: readonly AttemptState[]): boolean {
   const last = attempts.findLastIndex(({ advanced }) => advanced);
   return (

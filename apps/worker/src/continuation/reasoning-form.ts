@@ -6,18 +6,18 @@ import { channelKey, reasoningNames, textsOf } from './delivered.ts';
 import type { PartField, Delivered } from './delivered.ts';
 
 /*
- * Reasoning comes as a text under one of several names, as a list of parts, or as both. A stream keeps
- * the form in which its reasoning was first shown, whichever provider continues it.
+ * Providers send reasoning as text in a field of one of several names, as a list of parts, or as both. A
+ * stream keeps the form in which its reasoning was first delivered, whichever provider continues it.
  */
 
 export type ReasoningForm = {
-  /** The names under which a choice's reasoning is a text. */
+  /** The fields in which a choice's reasoning is sent as text. */
   namesOf(index: number, delta: JsonObject): readonly string[];
-  /** The delta with the parts that readers have of the same text, where it brings only the text. */
+  /** The delta with parts added if readers have the same text as parts and the delta brings only the text. */
   inDeliveredForm(index: number, delta: JsonObject): JsonObject;
   /**
-   * Whether parts of a field of which nothing was shown are kept for the end: those that began while
-   * readers had the same reasoning as a text already.
+   * Whether parts of a field of which nothing was delivered are kept for the end, because they began when
+   * readers already had the same reasoning as text.
    */
   keepsAside(
     index: number,
@@ -25,9 +25,9 @@ export type ReasoningForm = {
     parts: readonly unknown[],
     wasBehind: boolean,
   ): boolean;
-  /** Those that the next turn of a conversation has to bring back: signed or encrypted ones, whole. */
+  /** The complete parts among them that the client must send back in the next turn: signed or encrypted ones. */
   signedAside(index: number): [PartField, readonly unknown[]][];
-  /** Characters of what is kept for the end. */
+  /** Characters of the parts that are kept for the end. */
   readonly asideChars: number;
 };
 
@@ -74,7 +74,7 @@ export function createReasoningForm(delivered: Delivered): ReasoningForm {
   };
 }
 
-/** A list of parts that says what the reasoning as a text says, and no more. */
+/** A list of parts with the same text as the text field, and no more. */
 type Mirror = { field: PartField; frame: NonNullable<Leaf['frame']> };
 
 function mirrorsIn({ texts, parts }: Delivered, index: number): Mirror[] {

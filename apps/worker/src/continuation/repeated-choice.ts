@@ -4,19 +4,19 @@ import { hasFinish } from '@millrace/formats/openai-chat/chunk';
 import type { Fresh } from './replay-filter.ts';
 
 export type RepeatedChoice = {
-  /** As it came. */
+  /** The choice as the target sent it. */
   choice: JsonObject;
   index: number;
   delta: JsonObject;
-  /** What of it readers do not have yet. */
+  /** The content that readers do not have yet. */
   fresh: Fresh;
-  /** The fields under which reasoning is shown. */
+  /** The fields in which reasoning is delivered. */
   names: readonly string[];
-  /** What else the delta has: a role, vendor fields. */
+  /** The other fields of the delta: a role, vendor fields. */
   beside: JsonObject;
 };
 
-/** The choice with nothing in it that was shown, also where a field repeats another one's text. */
+/** The choice without the content that was delivered, including copies of a text in other fields. */
 export function withoutRepetition(given: RepeatedChoice): JsonObject {
   const { choice, index, delta } = given;
   const fresh = newDelta(given);
@@ -25,7 +25,7 @@ export function withoutRepetition(given: RepeatedChoice): JsonObject {
     ...rest,
     index,
     delta: fresh,
-    // Together repeats the delta's content in `text`, Writer the whole delta in `message`.
+    // Together copies the delta's content to `text`, Writer the whole delta to `message`.
     ...(text !== undefined && {
       text: text === delta['content'] ? (fresh['content'] ?? '') : text,
     }),

@@ -14,8 +14,8 @@ import type { Channel, Delivered } from './delivered.ts';
 import { isBare, vendorFilter } from './vendor-fields.ts';
 
 /**
- * Replay: everything that was delivered must come again, letter by letter and part by part, in every
- * channel of every choice, and every end. What came along with it (`vendor-fields.ts`) is not compared.
+ * Replay: the target must repeat everything that was delivered, character by character and part by part, in
+ * every channel of every choice, and every end. Vendor fields (`vendor-fields.ts`) are not compared.
  */
 export function replayFilter(delivered: Delivered): SpliceFilter {
   const seams = new Map<string, Seam>();
@@ -29,17 +29,17 @@ export function replayFilter(delivered: Delivered): SpliceFilter {
   const ended = new Set<number>();
   const vendor = vendorFilter(delivered.vendor);
   const form = createReasoningForm(delivered);
-  /** What came beyond the shown part of one choice while another was still behind. */
+  /** Chunks of a choice that is past its delivered part while another choice is still behind. */
   let early: JsonObject[] = [];
   let earlyChars = 0;
 
   const isBehind = (index: number) => [...waiting].some((where) => where.startsWith(`${index}:`));
 
-  /** What a choice adds to what was shown: nothing may be new in a choice that is still behind. */
+  /** The new content of a choice. A choice that is still behind must not bring any. */
   function compare(index: number, choice: JsonObject, delta: JsonObject): Fresh | Dropped {
     const wasBehind = isBehind(index);
     const fresh: Fresh = { texts: [], lists: [] };
-    /** Nothing of these was shown before. */
+    /** Content of channels of which nothing was delivered. */
     const unknown: Fresh = { texts: [], lists: [] };
     let goesOn = false;
     for (const [channel, text] of textsOf(delta)) {
@@ -71,7 +71,7 @@ export function replayFilter(delivered: Delivered): SpliceFilter {
     }
     const behind = isBehind(index);
     if (behind && (goesOn || hasToolCall(delta))) return dropped('diverged');
-    // Reasoning of a target whose predecessor showed none is no difference in the answer.
+    // If the previous target showed no reasoning, the reasoning of this one is no difference in the answer.
     for (const [channel, text] of unknown.texts) {
       if (channel === 'reasoning' ? wasBehind : behind) {
         if (channel !== 'reasoning') return dropped('diverged');
@@ -87,7 +87,7 @@ export function replayFilter(delivered: Delivered): SpliceFilter {
     return fresh;
   }
 
-  /** The role, of a choice that readers know nothing of yet. */
+  /** The role, if readers have nothing of the choice yet. */
   function roleOf(index: number, { role }: JsonObject): { role?: unknown } {
     if (role === undefined || begun.has(index)) return {};
     begun.add(index);
@@ -103,7 +103,7 @@ export function replayFilter(delivered: Delivered): SpliceFilter {
     const finish = hasFinish(choice);
     if (finish && finished.has(index)) waiting.delete(endOf(index));
     if (finish && isBehind(index)) return dropped('too_short');
-    // Its end was shown: nothing may follow it.
+    // The end of the choice was delivered: nothing may follow it.
     if (finished.has(index)) return undefined;
     if (finish) {
       ended.add(index);
@@ -120,7 +120,7 @@ export function replayFilter(delivered: Delivered): SpliceFilter {
     return { ...more, index, delta: beside, finish_reason: null };
   }
 
-  /** What of a chunk readers may have; undefined where that is nothing. */
+  /** The part of a chunk that may be delivered; undefined if there is none. */
   function newChunk(chunk: JsonObject): JsonObject | undefined | Dropped {
     const all = itemsOf(chunk['choices']);
     if (all.length === 0) return vendor.passes(chunk) ? chunk : undefined;
@@ -156,7 +156,7 @@ export function replayFilter(delivered: Delivered): SpliceFilter {
   };
 }
 
-/** What is new of a choice: texts by channel, and lists of parts. */
+/** The new content of a choice: texts by channel, and lists of parts. */
 export type Fresh = {
   texts: [Channel, string][];
   lists: [name: string, items: readonly unknown[]][];

@@ -1,6 +1,6 @@
 import type { Fault, FaultRow } from '@millrace/shared/domain/fault';
 
-/** Milliseconds that a provider may ask to wait before its own words send us elsewhere. */
+/** The longest `Retry-After`, in milliseconds, for which a run waits; for a longer one it asks another target. */
 export const longestRetryAfterMs = 3000;
 /** Milliseconds of the first pause, doubling with every further one. */
 const firstPauseMs = 400;
@@ -22,6 +22,7 @@ export function retryDelay(
   const pauseMs = row.pause ? Math.round(ceiling * random) : 0;
   if (fault.retryAfterMs === undefined) return pauseMs;
   if (fault.retryAfterMs > longestRetryAfterMs) return undefined;
-  // A little later than asked for, never earlier; and one that says "at once" has not seen the others.
+  // Up to 10 % later than the provider asked, never earlier. A provider that says "at once" does not know of
+  // the other callers, so the jittered pause applies.
   return Math.max(pauseMs, Math.round(fault.retryAfterMs * (1 + 0.1 * random)));
 }

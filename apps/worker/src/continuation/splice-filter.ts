@@ -7,22 +7,22 @@ import type { Delivered } from './delivered.ts';
 import { textFilter } from './text-filter.ts';
 
 /**
- * Stands between a new attempt and readers who were shown a part of the answer already. It takes the
- * attempt's chunks, holds them back until its text has passed the seam, and gives on what is new, as
- * chunks that fit behind those that were shown: no second role, no finish_reason twice.
+ * Filters the chunks of a new attempt for readers who have a part of the answer already. It holds the chunks
+ * back until their text has passed the seam, and then passes the new content as chunks that fit the delivered
+ * ones: no second role, no second finish_reason.
  */
 export type SpliceFilter = {
   /** `size`: characters of the chunk as JSON. */
   take(chunk: unknown, size: number): FilterStep;
   /** The attempt's answer is complete. */
   end(): FilterStep;
-  /** Characters that it keeps until they may be shown. */
+  /** Characters of the chunks that it holds back. */
   readonly heldChars: number;
 };
 
 export type FilterStep =
   | { kind: 'held' }
-  /** Behind the seam. The chunks may be none. */
+  /** Behind the seam. `chunks` may be empty. */
   | { kind: 'passed'; chunks: JsonObject[] }
   | { kind: 'dropped'; reason: SeamFailure };
 
@@ -38,7 +38,7 @@ export function createSpliceFilter(
   delivered: Delivered,
   tools: boolean,
 ): SpliceFilter {
-  // If what was delivered is unknown, what is new is unknown, too.
+  // Without a complete record of the delivered answer, new content cannot be told from old.
   if (delivered.other || delivered.toolCall) return rejectAll;
   return strategy === 'replay' ? replayFilter(delivered) : textFilter(strategy, delivered, tools);
 }

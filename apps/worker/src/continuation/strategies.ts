@@ -14,22 +14,22 @@ export type StrategyInput = {
   continuation: Continuation;
   /** Whether the target continues a trailing assistant message. */
   prefill: Prefill;
-  /** It is the model whose text was delivered so far. */
+  /** Whether the target's model made the text delivered so far. */
   sameModel: boolean;
 };
 
-/** Characters shown below which asking again costs little and repeats likely. */
+/** Below this many delivered characters a replay costs little and a repetition is likely. */
 const shortAnswerChars = 80;
 
 /**
- * The fallback order: the strategies that may be tried at a target, best first. What was delivered decides which are
- * right at all; the target and the question decide which are likely to work. Computed one by one, because the search
- * for an anchor reads the whole text.
+ * The fallback order: the strategies that may be tried at a target, best first. The delivered answer decides
+ * which are correct; the target and the request decide which are likely to work. A generator, because the
+ * search for an anchor reads the whole text.
  */
 export function* strategiesFor(input: StrategyInput): Generator<ContinuationStrategy, void> {
   const { delivered, traits, continuation, prefill, sameModel } = input;
   if (isEmpty(delivered) || continuation === 'off') return;
-  // A delivered tool call may have been carried out already: nothing repeats it.
+  // The client may have executed a delivered tool call: nothing may repeat it.
   if (delivered.toolCall || delivered.other) return;
   const text = plainText(delivered);
   const mayRepeatOnly = traits.json || traits.choices > 1 || traits.endsWithAssistant;
@@ -37,13 +37,14 @@ export function* strategiesFor(input: StrategyInput): Generator<ContinuationStra
     yield 'replay';
     return;
   }
-  // Asked in another way, models answer in prose where a call is due, which an agent takes for the end.
+  // When asked to continue, models answer in prose instead of a tool call, and an agent takes prose for the
+  // end of its task.
   const mayPrefill = traits.tools
     ? prefill === 'with-tools' && !traits.thinking
     : prefill !== false;
   const mayAnchor = continuation === 'always' || (continuation === 'auto' && !traits.tools);
   if (mayPrefill) yield 'continue';
-  // A repetition is tried first where it is likely, and where it is what an agent is served best by.
+  // A replay comes first if a repetition is likely, or if it serves an agent best.
   const isLikely = traits.tools || traits.repeats || sameModel || text.length < shortAnswerChars;
   if (isLikely) yield 'replay';
   if (mayAnchor && chooseAnchor(text) !== undefined) yield 'anchor';

@@ -11,9 +11,9 @@ import { plainText } from './delivered.ts';
 import type { Delivered } from './delivered.ts';
 
 /**
- * Prefill and anchor: one text continues, and with tools in the request a call of them may follow it. The new attempt's
- * own reasoning is not delivered; a refusal is no text, and neither is a tool call where no tools were offered. An end
- * before the first new word does not count: a target that only fell silent shows nothing of whether the answer is whole.
+ * Prefill and anchor: one text continues, and if the request offers tools, tool calls may follow it. The new
+ * attempt's own reasoning is not delivered. A refusal is not text, nor is a tool call if no tools were
+ * offered. An end before the first new word does not count: it does not show that the answer is complete.
  */
 export function textFilter(
   strategy: 'continue' | 'anchor',
@@ -29,7 +29,7 @@ export function textFilter(
   let hasWords = false;
   let hasEnded = false;
 
-  /** A chunk with the text, one with tool calls and one with the end, each where there is one. */
+  /** Up to three chunks: one with the text, one with tool calls and one with the end. */
   function chunksOf(chunk: JsonObject, { piece, calls, finish }: NewContent): JsonObject[] {
     const chunks: JsonObject[] = [];
     for (const delta of [piece !== '' && { content: piece }, calls]) {
@@ -39,7 +39,7 @@ export function textFilter(
     return chunks;
   }
 
-  /** The attempt's next text, and its end where it has come. */
+  /** Passes the attempt's next text, and its end if it has come. */
   function pass(chunk: JsonObject, content: NewContent): FilterStep {
     hasWords ||= content.piece.trim() !== '' || content.calls !== undefined;
     if (!hasWords && !isContentFiltered(content.finish)) {
@@ -86,16 +86,16 @@ const firstChoice = (chunk: unknown): JsonObject | undefined => {
   return isJsonObject(choice) ? choice : undefined;
 };
 
-/** The words of a delta, also where they come in parts; undefined where it says something else. */
+/** The text of a delta, also if it is given in parts; undefined if the delta has other content. */
 const contentOf = ({ content }: JsonObject): string | undefined => {
   if (Array.isArray(content)) return textIn(content);
   return typeof content === 'string' ? content : '';
 };
 
-/** What of a chunk goes on behind the seam. */
+/** The content of a chunk behind the seam. */
 type NewContent = { piece: string; calls: JsonObject | undefined; finish: JsonObject | undefined };
 
-/** A choice's end without its words, also where a field repeats them (Together's `text`). */
+/** A choice's end without its text, including copies in other fields (Together's `text`). */
 function endOf({
   text: _text,
   message: _message,
@@ -113,6 +113,6 @@ const callsIn = ({ tool_calls, function_call }: JsonObject): JsonObject => ({
 const isRefusal = ({ refusal }: JsonObject): boolean =>
   typeof refusal === 'string' && refusal !== '';
 
-/** A refusal of the provider: it is delivered, and it never looks like a whole answer. */
+/** A content filter's end is delivered even without a new word: it never makes an answer look complete. */
 const isContentFiltered = (finish: JsonObject | undefined): boolean =>
   finish?.['finish_reason'] === 'content_filter';

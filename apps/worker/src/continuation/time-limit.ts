@@ -1,19 +1,19 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 
-/** When a request ends at the latest, in milliseconds since the epoch, and what is said then. */
+/** The latest end of a request, in milliseconds since the epoch, and the fault that it then fails with. */
 export type TimeLimit = { at: number; fault: Fault };
 
 export type TimeLimitInput = {
-  /** When its first attempt began, whichever worker made it; undefined before that. */
+  /** When its first attempt began, on any worker; undefined before that. */
   startedAt: number | undefined;
   /** The model's `timeout`, in milliseconds: of all attempts together. Waiting in the queue does not count. */
   timeoutMs: number;
-  /** The caller's own end; milliseconds since the epoch. */
+  /** The caller's deadline; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
   now: number;
 };
 
-/** The end of a request's time: its model's, or its caller's where that comes first. */
+/** The model's timeout or the caller's deadline, whichever comes first. */
 export function timeLimit({
   startedAt,
   timeoutMs,

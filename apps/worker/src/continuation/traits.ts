@@ -1,22 +1,22 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 
-/** What of a request decides how its answer may be continued. */
+/** The traits of a request that decide how its answer may be continued. */
 export type RequestTraits = {
   /** It offers tools: a continuation may answer in prose where a call was due. */
   tools: boolean;
-  /** The request asks the model to think before it answers: such a model takes no prefill. */
+  /** The request asks for thinking: models in this mode accept no prefill. */
   thinking: boolean;
-  /** The answer is to be JSON: half of one cannot be spoken of. */
+  /** The answer is to be JSON: a model cannot be asked to continue half of a document. */
   json: boolean;
-  /** Asked again, a model is likely to say the same: temperature 0, or a seed. */
+  /** A repeated request is likely to give the same answer: temperature 0, or a seed. */
   repeats: boolean;
   /** `n`: choices asked for. */
   choices: number;
-  /** The conversation ends with an assistant's turn already: there is no place for another. */
+  /** The conversation already ends with an assistant message, so none can be appended. */
   endsWithAssistant: boolean;
 };
 
-/** From the request body, which was validated when it came in. */
+/** `body` was validated by the ingress. */
 export function readTraits(body: string): RequestTraits {
   const request: unknown = JSON.parse(body);
   const asked = isJsonObject(request) ? request : {};

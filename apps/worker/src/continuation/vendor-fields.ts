@@ -9,22 +9,22 @@ import {
 import { jsonOf, isBlank } from './parts.ts';
 
 /*
- * What chunks carry beside the answer itself: citations and annotations, tools that the provider ran,
- * token ids, filter results. None of it is progress, and none of it is compared: it is shown once.
+ * Fields of chunks beside the answer itself: citations and annotations, tools that the provider ran, token
+ * ids, filter results. They are not progress and are not compared, but each is delivered only once.
  *
- * Lists grow item by item, so an item that was shown is not shown again. All other values belong to
- * their chunk: they are shown with what is new of it, and where a chunk has nothing but them, as often
- * as in the first run of the answer.
+ * Lists grow item by item, so a delivered item is not delivered again. Other values belong to their chunk:
+ * they are delivered with its new content; in a chunk that has nothing else, as often as in the first run of
+ * the answer.
  */
 
-/** Values that were shown, as JSON under their place, and how often. */
+/** Delivered values as JSON, by their path, and how often each was delivered. */
 export type VendorValues = {
   readonly counts: Map<string, number>;
-  /** Characters of all of them; beyond `maxVendorChars` no more are kept, and none is shown again. */
+  /** Characters of all values; beyond `maxVendorChars` no more are kept, and none is delivered again. */
   chars: number;
 };
 
-/** Characters of vendor values that a run keeps: some thousand citations. */
+/** The most characters of vendor values that a run keeps: some thousand citations. */
 export const maxVendorChars = 1024 * 1024;
 
 export const noVendorValues = (): VendorValues => ({ counts: new Map(), chars: 0 });
@@ -53,7 +53,7 @@ const frameFields: ReadonlySet<string> = new Set([
   'usage',
 ]);
 
-/** Fields of a chunk that say which answer it is of, or are shown in another way. */
+/** Fields of a chunk that identify its answer, or are delivered in another way. */
 const chunkFields: ReadonlySet<string> = new Set([
   'id',
   'object',
@@ -76,13 +76,13 @@ const fieldsBeside = (value: JsonObject, known: ReadonlySet<string>): Field[] =>
   return fields;
 };
 
-/** A delta's vendor fields that say something. */
+/** A delta's vendor fields that are not empty. */
 export const vendorFields = (delta: JsonObject): Field[] => fieldsBeside(delta, answerFields);
 
-/** Those of a choice, beside its delta. */
+/** A choice's vendor fields, without those of its delta. */
 export const choiceFields = (choice: JsonObject): Field[] => fieldsBeside(choice, frameFields);
 
-/** Whether a delta says nothing of the answer: not a character, no part of a tool call, no end. */
+/** Whether a delta has no content of the answer: no text, no part of a tool call, no end. */
 export function isBare(choice: JsonObject, delta: JsonObject): boolean {
   if (hasToolCall(delta) || finishReasons({ choices: [choice] }).length > 0) return false;
   if (!isBlank(choice['logprobs'])) return false;
@@ -93,10 +93,10 @@ export function isBare(choice: JsonObject, delta: JsonObject): boolean {
 }
 
 const placeOf = (index: number, name: string): string => `${index}.${name}`;
-/** Of a chunk without choices. */
+/** The path of fields of a chunk without choices. */
 const chunkPlace = 'chunk';
 
-/** Remembers what a choice that was shown had beside the answer. */
+/** Records the vendor fields of a delivered choice. */
 export function addVendorValues(
   seen: VendorValues,
   index: number,
@@ -115,7 +115,7 @@ export function addVendorValues(
   if (bare) for (const [name, value] of ofChoice) add(seen, placeOf(index, `/${name}`), value);
 }
 
-/** Remembers a chunk without choices. */
+/** Records the vendor fields of a chunk without choices. */
 export function addVendorChunk(seen: VendorValues, chunk: JsonObject): void {
   const fields = fieldsBeside(chunk, chunkFields);
   if (fields.length > 0) add(seen, chunkPlace, fields);
@@ -128,13 +128,13 @@ function add(seen: VendorValues, place: string, value: unknown): void {
   if (seen.chars <= maxVendorChars) seen.counts.set(key, (count ?? 0) + 1);
 }
 
-/** Says of what a second run of the answer brings whether it was shown. */
+/** Drops vendor fields of a second run of the answer that were delivered already. */
 export type VendorFilter = {
-  /** The delta's fields that may be shown; `isNew`: it has something new of the answer. */
+  /** The delta's fields that may be delivered. `isNew`: the delta has new content of the answer. */
   ofDelta(index: number, choice: JsonObject, delta: JsonObject, isNew: boolean): JsonObject;
-  /** Those of a choice that has nothing of the answer. */
+  /** The fields of a choice without content of the answer that may be delivered. */
   ofBareChoice(index: number, choice: JsonObject): JsonObject;
-  /** Whether a chunk without choices may be shown. */
+  /** Whether a chunk without choices may be delivered. */
   passes(chunk: JsonObject): boolean;
 };
 
@@ -142,7 +142,7 @@ export function vendorFilter(delivered: VendorValues): VendorFilter {
   const left = new Map(delivered.counts);
   const isFull = delivered.chars > maxVendorChars;
 
-  /** A value that stands by itself was shown as often as it is in the first run. */
+  /** The first run delivered a value that is not in a list as often as the counts say. */
   function isFresh(place: string, value: unknown): boolean {
     if (isFull) return false;
     const key = `${place} ${jsonOf(value)}`;

@@ -1,34 +1,34 @@
 /**
- * How many requests of one model a worker takes ahead of their turn, while all that the model's targets
- * lack is room: so many wait in the worker's own line, and the others in the queue, where they
- * are safe, in fair order and seen. Additive increase, multiplicative decrease: what gets through
- * soon says that more of them would too.
+ * How many requests of one model a worker takes ahead of their turn when the model's targets lack only
+ * capacity. Those wait in the worker; the others stay in the queue, where they are durable, in fair order and
+ * visible to operators. Additive increase, multiplicative decrease: a request that soon gets to a target
+ * indicates room for more.
  */
 export type Allowance = {
   readonly size: number;
-  /** When it shrank last: what sat down before tells nothing about the size since. */
+  /** When it last shrank: waits that began before say nothing about the new size. */
   readonly cutAt: number;
 };
 
-/** One that waited in the line, and left it. Times in milliseconds since the epoch. */
+/** A wait for a target that has ended. Times in milliseconds since the epoch. */
 export type EndedWait = {
   since: number;
   at: number;
-  /** It got through to a target; else its patience ended. */
+  /** The request got to a target; otherwise its time to wait was over. */
   through: boolean;
-  /** The line was as long as allowed: a longer one would have been used. */
+  /** As many requests waited as allowed, so a larger allowance would have been used. */
   wasFull: boolean;
-  /** Milliseconds that one may wait in all (`models.*.maxWait`). */
+  /** The longest permitted wait in milliseconds (`models.*.maxWait`). */
   maxWaitMs: number;
 };
 
-/** One is always asked: who would hear else that a target has room again? */
+/** One request always waits here: without it this worker would not notice that a target has room again. */
 const smallest = 1;
-/** A worker that dies takes so many waiting ones along, and each costs its takeover. */
+/** Every request that waits in a worker when it dies needs a takeover. */
 const largest = 64;
 /**
- * Milliseconds of a short wait: what gets through in one second is as much as the target takes of this
- * worker in a second, and that is what is worth having at hand (limits slide by the second).
+ * Milliseconds of a short wait. Rate limits slide by the second, so the requests that get through within one
+ * second are what the target takes from this worker in a second, and that many are worth having at hand.
  */
 const shortMs = 1000;
 
@@ -39,7 +39,8 @@ export function afterWait(
   { since, at, through, wasFull, maxWaitMs }: EndedWait,
 ): Allowance {
   const waitedMs = at - since;
-  // A quarter: behind one that waited so long, those of a line as long again still get through in time.
+  // A quarter: if a request waited less than that, the last one in a queue twice as long still gets through
+  // in time.
   const isLong = !through || waitedMs >= maxWaitMs / 4;
   if (isLong) {
     if (since < cutAt) return { size, cutAt };

@@ -6,17 +6,17 @@ import type { WaitLimits, Availability } from '../upstream/selection/port.ts';
 import { createModelQueues } from './queues.ts';
 import { minConcurrency, concurrencyLimit } from './concurrency.ts';
 
-/* How much a worker takes: as many jobs as its event loop carries, and none that could only wait. */
+/* How many jobs a worker takes: as many as its event loop carries, and none that would only wait for a target. */
 
 export type IntakeOptions = {
-  /** Runs under way at most (`limits.workerConcurrency`). */
+  /** The upper bound of runs under way (`limits.workerConcurrency`). */
   ceiling: number;
   log: Pick<StreamLog, 'describe'>;
   loop: LoopDelay;
   availabilityOf(model: string): Availability;
   /** Milliseconds (`models.*.maxWait`). */
   maxWaitMsOf(model: string): number;
-  /** From now on there are runs, or there were none for a while. */
+  /** Called when the first run begins, and when none is left. */
   onChange?: ((isAtRest: boolean) => void) | undefined;
   now(): number;
 };
@@ -24,15 +24,15 @@ export type IntakeOptions = {
 export type Intake = {
   /** How many requests of a model may wait for a target. */
   readonly waitLimits: WaitLimits;
-  /** Slots, for the consumer's start. */
+  /** The current number of slots; the consumer starts with it. */
   readonly places: number;
-  /** Sends back what can only wait, and counts the others while they run. */
+  /** Returns requests to the queue that would only wait, and counts the others while they run. */
   admitting(handle: ActivationHandler): ActivationHandler;
-  /** From here on this sets how much the consumer takes. */
+  /** Connects the consumer whose limits this object sets from now on. */
   attach(consumer: Pick<JobConsumer, 'skip' | 'fetchBurst' | 'setConcurrency'>): void;
-  /** A dead worker's jobs: there is room for them, whatever else there is. */
+  /** Makes room for the jobs of a dead worker, whatever the load. */
   makeRoomFor(shard: number, jobs: number): void;
-  /** What a look does; called by a timer. */
+  /** Adjusts the limits once; a timer calls it. */
   look(): void;
   snapshot(): IntakeSnapshot;
   close(): void;
@@ -42,16 +42,16 @@ export type IntakeSnapshot = {
   places: number;
   running: number;
   waiting: number;
-  /** Milliseconds, the mean at the last look. */
+  /** Mean delay of the event loop at the last look, in milliseconds. */
   loopDelayMs: number;
   models: Record<string, { allowance: number; waiting: number; skipped: boolean }>;
   /** Jobs that went back to the queue because they could only have waited here, by model. */
   putBack: Readonly<Record<string, number>>;
 };
 
-/** Milliseconds between two looks: some ten samples of the loop, and soon enough for a burst. */
+/** Milliseconds between two looks: about ten samples of the loop's delay, and short enough to react to a burst. */
 const lookMs = 100;
-/** Milliseconds for which room is kept for a dead worker's jobs: fetched they are in a fraction of it. */
+/** Milliseconds for which room is kept for a dead worker's jobs; the worker fetches them in a fraction of that. */
 const summonsMs = 2000;
 
 type Consumer = Parameters<Intake['attach']>[0];
@@ -67,7 +67,7 @@ export function createIntake(options: IntakeOptions): Intake {
     now,
     onSkip: (models) => consumer?.skip(models),
   });
-  /** Runs, those that wait for a target too. */
+  /** Runs, including those that wait for a target. */
   let held = 0;
   let busiest = 0;
   let places = Math.min(ceiling, minConcurrency);
@@ -78,7 +78,7 @@ export function createIntake(options: IntakeOptions): Intake {
 
   const running = (): number => held - modelQueues.parked;
 
-  /** Since the last look. A loop that stood still all the time has measured nothing, but it is late itself. */
+  /** The mean delay since the last look. A blocked loop takes no samples, but then this look itself is late. */
   function lateness(at: number): number {
     const { meanMs } = loop.take();
     const ownMs = at - lookedAt - lookMs;
@@ -107,7 +107,7 @@ export function createIntake(options: IntakeOptions): Intake {
     if (isIdle && places === Math.min(ceiling, minConcurrency)) stopTimer();
   }
 
-  /** Nothing runs: as many places as now are what every look would find. */
+  /** Nothing runs, so a look would not change the limit. */
   function stopTimer(): void {
     if (timer === undefined) return;
     clearInterval(timer);
@@ -125,10 +125,14 @@ export function createIntake(options: IntakeOptions): Intake {
     onChange?.(false);
   }
 
-  /** Whether it is to wait in the queue. Nothing is written for it: its log knows nothing of this worker. */
+  /**
+   * Whether the request is to wait in the queue. Nothing is written for it, so its log does not mention this
+   * worker.
+   */
   async function mayRequeue({ id, number, data }: Activation): Promise<boolean> {
     if (!modelQueues.skipped.has(data.model)) return false;
-    // The worker that had it before put it back, with nothing delivered: the number rises with a run that did more.
+    // An activation that ended as `not_yet` does not count in the run number: at 1, nothing was delivered
+    // before.
     if (number === 1) return true;
     // A reader may have a part of its answer.
     const described = await log.describe(id).catch(() => undefined);
@@ -151,7 +155,7 @@ export function createIntake(options: IntakeOptions): Intake {
         return { kind: 'not_yet' };
       }
       held += 1;
-      // It may have come to rest while the log was asked.
+      // The timer may have stopped while Redis described the log.
       startTimer();
       busiest = Math.max(busiest, running());
       try {
@@ -171,7 +175,7 @@ export function createIntake(options: IntakeOptions): Intake {
     makeRoomFor(shard, jobs) {
       startTimer();
       const at = now();
-      // Several shards of one dead worker call one after the other.
+      // Each shard of a dead worker makes a call of its own.
       const before = summons.until > at ? summons.places : running();
       summons = { places: Math.max(before, running()) + jobs, until: at + summonsMs };
       places = Math.min(ceiling, Math.max(places, summons.places));

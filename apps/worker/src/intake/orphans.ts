@@ -6,15 +6,15 @@ export type OrphanWatchOptions = {
   log: Pick<StreamLog, 'liveReaders' | 'finish'>;
   /** How long a request may be without any reader, in milliseconds. */
   graceMs: number;
-  /** The attached requests that run here at this moment. */
+  /** The attached requests that this worker runs. */
   attached(): Iterable<string>;
   onError: (error: unknown) => void;
 };
 
 /**
- * Ends requests that live by their readers and have none left: a client's leaving is reported by its
- * ingress at once, but an ingress that died tells nothing. Its inbox has no listener any more, and
- * unless the reader comes back through another ingress within the grace, the request is cancelled.
+ * Cancels attached requests that have no reader left. An ingress reports a client that leaves, but an ingress
+ * that died cannot. Its inbox then has no subscriber, and unless the reader returns through another ingress
+ * within the grace time, the request is cancelled.
  */
 export function watchOrphans({ log, graceMs, attached, onError }: OrphanWatchOptions) {
   const aloneSince = new Map<string, number>();
@@ -25,11 +25,12 @@ export function watchOrphans({ log, graceMs, attached, onError }: OrphanWatchOpt
     const ids = [...attached()];
     const found = await Promise.allSettled(ids.map((id) => log.liveReaders(id)));
     const failed = found.find((one) => one.status === 'rejected');
-    // Redis is away, or one request is damaged: the others are looked after all the same.
+    // If one request is damaged, the others are still checked; any other error ends the round.
     if (failed && !isDamage(failed.reason)) throw failed.reason;
     const readers = found.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
     const now = Date.now();
-    // While Redis was away no ingress could come back, and all come back together with it.
+    // During an outage of Redis no ingress could subscribe again, and afterwards all of them do so at once:
+    // the grace time starts anew.
     if (now - lookedAt > 2 * everyMs) aloneSince.clear();
     lookedAt = now;
     for (const [i, id] of ids.entries()) {

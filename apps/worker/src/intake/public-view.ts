@@ -2,9 +2,9 @@ import { Counter, Gauge } from '@millrace/shared/runtime/metrics';
 import type { Registry } from '@millrace/shared/runtime/metrics';
 import type { IntakeSnapshot } from './intake.ts';
 
-/* How much a worker takes, as operators are shown it. */
+/* The intake of a worker, as operators see it. */
 
-/** For /admin/upstreams, in the public form; what operators named keeps its name. */
+/** For /admin/upstreams, with public field names; models keep the names of the config. */
 export const publicIntake = ({ loopDelayMs, putBack, models, ...rest }: IntakeSnapshot) => ({
   ...rest,
   models: Object.fromEntries(
@@ -22,7 +22,7 @@ export function countIntake(registry: Registry, snapshot: () => IntakeSnapshot):
   const registers = [registry];
   new Gauge({
     name: 'millrace_worker_places',
-    help: 'Runs that this worker has under way at most now, by how late its event loop is; those that wait for a target not counted',
+    help: 'Current limit of concurrent runs of this worker, set by its event loop delay; runs that wait for a target do not count',
     registers,
     collect() {
       this.set(snapshot().places);
@@ -30,7 +30,7 @@ export function countIntake(registry: Registry, snapshot: () => IntakeSnapshot):
   });
   new Gauge({
     name: 'millrace_worker_loop_delay_seconds',
-    help: 'How late the event loop was on average, at the last look',
+    help: 'Mean event loop delay at the last look',
     registers,
     collect() {
       this.set(snapshot().loopDelayMs / 1000);
@@ -38,7 +38,7 @@ export function countIntake(registry: Registry, snapshot: () => IntakeSnapshot):
   });
   new Gauge({
     name: 'millrace_worker_models_avoided',
-    help: 'Models of which this worker takes no requests now, because they could only wait for room: 1',
+    help: '1 for a model whose requests this worker does not take now, because its targets lack capacity',
     labelNames: ['model'],
     registers,
     collect() {
@@ -50,7 +50,7 @@ export function countIntake(registry: Registry, snapshot: () => IntakeSnapshot):
   });
   new Counter({
     name: 'millrace_worker_put_back_total',
-    help: 'Requests that went back to the queue because they could only have waited here for room',
+    help: 'Requests returned to the queue because no target had capacity for them',
     labelNames: ['model'],
     registers,
     collect() {

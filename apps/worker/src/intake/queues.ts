@@ -3,23 +3,23 @@ import { afterWait, newAllowance } from './allowance.ts';
 import type { Allowance } from './allowance.ts';
 
 export type ModelQueuesOptions = {
-  /** Whether the targets of a model can be asked, as far as this worker knows. */
+  /** The availability of a model's targets, as this worker knows it. */
   availabilityOf(model: string): Availability;
   /** Milliseconds that a request of the model may wait in all. */
   maxWaitMsOf(model: string): number;
-  /** From now on no jobs of these models are to be taken. Called before anything goes back to the queue. */
+  /** Sets the models whose jobs are not taken from now on. Called before a job goes back to the queue. */
   onSkip(models: ReadonlySet<string>): void;
   now(): number;
 };
 
 export type ModelQueues = WaitLimits & {
-  /** What time alone changes; called by a timer. */
+  /** Applies the changes that time brings; a timer calls it. */
   tick(): void;
-  /** Models of which no jobs are taken. */
+  /** Models whose jobs are not taken. */
   readonly skipped: ReadonlySet<string>;
-  /** Requests that wait, of all models. */
+  /** Waiting requests of all models. */
   readonly parked: number;
-  /** Nothing that time alone would change. */
+  /** Whether no change depends on time alone. */
   readonly isIdle: boolean;
   /** For /admin/upstreams. */
   snapshot(): Record<string, { allowance: number; waiting: number; skipped: boolean }>;
@@ -27,23 +27,26 @@ export type ModelQueues = WaitLimits & {
 
 type ModelQueue = {
   allowance: Allowance;
-  /** Those that wait, and those that were woken and may come back. */
+  /** Requests that wait, and requests that were woken and may wait again. */
   parked: number;
-  /** They wait for capacity. Kept until none waits: while one asks, its target looks open. */
+  /**
+   * The requests wait for capacity. Kept until none waits, because a target looks open while a request tries
+   * it.
+   */
   isLimited: boolean;
   coolDownUntil: number;
   touchedAt: number;
 };
 
 /**
- * Milliseconds for which no jobs of a model are taken after one went back from a queue that was not full:
- * else it would be taken again at once, by the same worker.
+ * Milliseconds for which no jobs of a model are taken after a job went back from a queue that was not full.
+ * Otherwise this worker would take the same job again at once.
  */
 const coolDownMs = 1000;
-/** Milliseconds that the allowance of an empty queue is remembered: limits come back. */
+/** Milliseconds for which the allowance of an empty queue is remembered, because a provider's limits recur. */
 const keptMs = 30_000;
 
-/** How many requests of each model may wait in this worker, and of which models it takes no more. */
+/** Decides how many requests of each model may wait in this worker, and of which models it takes no more. */
 export function createModelQueues({
   availabilityOf,
   maxWaitMsOf,
@@ -109,7 +112,7 @@ export function createModelQueues({
       if (queue.parked === 0) queue.isLimited = false;
       settle(model, queue);
     },
-    // Only requests of skipped models are sent back: this worker would take another one again at once.
+    // A request of any other model would be taken again by this worker at once.
     isFull: (model) => skipped.has(model),
     isLimited(model) {
       const availability = availabilityOf(model);

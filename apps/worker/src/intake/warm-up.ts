@@ -15,19 +15,19 @@ import type { Upstream } from '../upstream/call.ts';
 import type { TargetAccess, Permit } from '../upstream/target-access.ts';
 
 /*
- * A process that has served nothing takes twice the CPU for its first streams, and the first streams of a new
- * worker may be a hundred that another worker lost. So a worker serves synthetic streams before it takes jobs: they
- * run the code of a takeover inside this process, without a call to a provider or Redis, a metric or a log line.
+ * A new process takes twice the CPU for its first streams, and those may be a hundred that another worker
+ * lost. So a worker serves synthetic streams before it takes jobs: they run the code of a takeover inside
+ * this process, without a call to a provider or Redis, a metric or a log line.
  */
 
 export type WarmUpOptions = {
-  /** The names that the appended items are written to. */
+  /** The key names of the appended items. */
   keys: Keyspace;
-  /** How many; `atOnce` at a time. Default 100. */
+  /** Number of streams; `atOnce` run concurrently. Default 100. */
   streams?: number;
-  /** Milliseconds after which no more are begun, so that a slow machine does not start late. Default 500. */
+  /** Milliseconds after which no further stream begins, so that a slow machine starts in time. Default 500. */
   withinMs?: number;
-  /** What every stream came to, with its lines; for tests. */
+  /** Called with the outcome and the lines of each stream; for tests. */
   onEnded?: (outcome: ActivationOutcome, lines: readonly string[]) => void;
 };
 
@@ -52,14 +52,14 @@ const chunk = (delta: object, finishReason: string | null = null): string =>
 const words = (from: number, count: number): string[] =>
   Array.from({ length: count }, (_, i) => chunk({ content: ` word${from + i}` }));
 
-/** What a dead worker left of a stream that it began now. */
+/** The log that a dead worker left of a stream that began now. */
 function pastAt(at: number): string[] {
   const data = { run: 1, attempt: 1, ...lost, mode: 'start' as const, at };
   const chunks = [chunk({ role: 'assistant', content: '' }), ...words(0, shownWords)];
   return [encodeEntry({ kind: 'attempt', data }), ...chunks.map(chunkLine)];
 }
 
-/** What the next target sends, in the pieces in which a socket would bring it. */
+/** The response of the next target, in pieces as a socket delivers them. */
 const pieces = [
   chunk({ role: 'assistant', content: '' }),
   ...words(shownWords, freshWords),
@@ -68,8 +68,8 @@ const pieces = [
 ].map((data) => Buffer.from(`data: ${data}\n\n`));
 
 /**
- * Serves so many streams as a worker does that takes them over: each has a part of its answer in its log, and goes
- * on at another target. Resolves when the last of them has ended. Rejects on a bug only.
+ * Serves `streams` streams as after a takeover: each has a part of its answer in its log and continues at
+ * another target. Resolves when the last one has ended; rejects only on a bug.
  */
 export async function warmUp({
   keys,
@@ -121,7 +121,7 @@ function activationOf(id: string) {
   return { id, number: 2, data, token, sealed, lockLost: new AbortController().signal };
 }
 
-/** What a run needs, with nothing behind it. */
+/** The dependencies of a run, without Redis or providers. */
 function dryDeps(
   keys: Keyspace,
   { written, errors }: { written: Map<string, string[]>; errors: unknown[] },

@@ -9,11 +9,11 @@ export type BoundSources = {
   intake(): { running: number; waiting: number };
   held(): Held;
   keeper: { readonly size: number };
-  /** Of what every process has. */
+  /** The bounds that every process has. */
   others: readonly Bound[];
 };
 
-/** What a worker holds in memory, and how much it may: docs/bounds.md tells of each. */
+/** The memory bounds of a worker; docs/bounds.md explains each. */
 export const workerBounds = ({
   limits,
   appender,

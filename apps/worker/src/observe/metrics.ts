@@ -15,17 +15,20 @@ import type { IntakeSnapshot } from '../intake/intake.ts';
 import { countUpstreams } from '../upstream/upstream-metrics.ts';
 import type { UpstreamSources } from '../upstream/upstream-metrics.ts';
 
-/** What a run counts: by the run, the attempt and the seam, and nothing by the chunk. */
+/** The counters of runs, attempts and seams; nothing is counted per chunk. */
 export type RunMetrics = {
   runStarted(): void;
   /** `error`: it threw. */
   runEnded(outcome: ActivationOutcome['kind'] | 'error'): void;
-  /** As in the ledger; or `aborted`, for one that its run took along and no ledger knows. */
+  /**
+   * The outcome is that of the ledger, or `aborted` for an attempt that ended with its run and has no ledger
+   * entry.
+   */
   attemptEnded(started: AttemptStarted, ended: AttemptEnded): void;
   seam(rung: SeamRecord['rung'], outcome: SeamRecord['outcome']): void;
 };
 
-/** What the worker counts. One registry for the process, made in main.ts. */
+/** The metrics of the worker. One registry for the process, created in main.ts. */
 export type Metrics = RunMetrics & {
   /** For the worker's report: every series carries the worker's name. */
   toJson(): Promise<readonly unknown[]>;
@@ -33,20 +36,20 @@ export type Metrics = RunMetrics & {
 
 export type MetricsOptions = {
   bounds?: readonly Bound[];
-  /** What pools and breakers count. */
+  /** Counters of pools and breakers. */
   upstreams?: UpstreamSources;
-  /** How long the chunks of a stream are gathered. */
+  /** The coalescing window. */
   coalescing?: { readonly ms: number };
-  /** How much is taken. */
+  /** The state of the intake. */
   intake?: () => IntakeSnapshot;
   worker: string;
-  /** Those of the config. A job may name others, and what is not named here is counted as `other`. */
+  /** The targets of the config. A job may name others; those are counted as `other`. */
   targets: Iterable<{ provider: string; model: string }>;
 };
 
-/** Seconds: from a cached answer to the whole of a long one, or the first token of one who thinks. */
+/** Seconds: from a cached answer to a complete long one, or the first token of a thinking model. */
 const buckets = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120];
-/** The label of whatever would make a series for every name that a job can have. */
+/** The label of targets that are not in the config, so that jobs cannot create any number of series. */
 const other = 'other';
 
 export function createMetrics({
@@ -67,7 +70,7 @@ export function createMetrics({
   if (coalescing) {
     new Gauge({
       name: 'millrace_worker_coalesce_window_seconds',
-      help: 'How long the chunks of a stream are gathered now (delivery.coalesce); 0: not at all, as this worker is not late',
+      help: 'Current coalescing window (delivery.coalesce); 0 while this worker is not late',
       registers,
       collect() {
         this.set(coalescing.ms / 1000);
@@ -82,32 +85,32 @@ export function createMetrics({
   });
   const runs = new Counter({
     name: 'millrace_runs_total',
-    help: 'Runs by how they ended; dropped: another worker has the request; not_yet: it went back to wait in the queue',
+    help: 'Runs by outcome; dropped: another worker has the request; not_yet: the request went back to the queue',
     labelNames: ['outcome'],
     registers,
   });
   const attempts = new Counter({
     name: 'millrace_attempts_total',
-    help: 'Upstream calls by how they ended: completed, superseded, aborted, handed_over, or a fault',
+    help: 'Upstream calls by outcome: completed, superseded, aborted, handed_over, or a fault code',
     labelNames: ['provider', 'model', 'mode', 'outcome'],
     registers,
   });
   const seams = new Counter({
     name: 'millrace_seams_total',
-    help: 'Places where one attempt went on with what another one had begun, or failed to',
+    help: 'Attempts to continue an answer that another attempt began, by outcome',
     labelNames: ['rung', 'outcome'],
     registers,
   });
   const firstToken = new Histogram({
     name: 'millrace_first_token_seconds',
-    help: 'From the start of an upstream call to its first visible chunk',
+    help: 'Time from the start of an upstream call to its first visible chunk',
     labelNames: ['provider', 'model'],
     buckets,
     registers,
   });
   const duration = new Histogram({
     name: 'millrace_attempt_seconds',
-    help: 'From the start of an upstream call to its end',
+    help: 'Time from the start of an upstream call to its end',
     labelNames: ['provider', 'model', 'outcome'],
     buckets,
     registers,
@@ -144,7 +147,7 @@ export function createMetrics({
       if (firstTokenAt !== undefined) firstToken.observe(target, seconds(started.at, firstTokenAt));
       for (const kind of ['prompt', 'completion'] as const) {
         const count = isJsonObject(usage) ? usage[`${kind}_tokens`] : undefined;
-        // Upstream's own words: a counter takes no others than these.
+        // The upstream reports these numbers: a counter accepts only finite, non-negative ones.
         if (typeof count !== 'number' || !Number.isFinite(count) || count < 0) continue;
         const isEstimate =
           estimated !== undefined && (estimated !== 'completion' || kind !== 'prompt');
@@ -156,5 +159,5 @@ export function createMetrics({
   };
 }
 
-/** The clock of the ledger is the wall's, and that can be set back. */
+/** The ledger uses wall-clock time, which can be set back. */
 const seconds = (from: number, to: number): number => Math.max(0, to - from) / 1000;

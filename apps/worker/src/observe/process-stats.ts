@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import type { LoopDelay } from '@millrace/shared/runtime/loop-delay';
 
-/** What a worker tells of its own process, as operators are shown it. */
+/** What a worker reports about its process, as operators see it. */
 export type ProcessStats = {
   host: string;
   pid: number;
@@ -9,9 +9,9 @@ export type ProcessStats = {
   started_at: number;
   /** Runs under way. */
   runs: number;
-  /** Shards whose queue was paused, so that no jobs of it come here. */
+  /** Shards with a paused queue: this worker gets no jobs of them. */
   paused_shards: readonly number[];
-  /** How late the event loop was while there were runs, at its worst since the last time this was asked. */
+  /** The largest event loop delay while there were runs, since the last report. */
   loop_delay_max_ms: number;
 };
 

@@ -5,13 +5,13 @@ import type { Windows } from '@millrace/shared/store/quota/port';
 
 type Request = { id: string; data: Pick<JobData, 'account'> };
 
-/** What requests hold of the limits of their keys. No request waits for it, and nothing fails by it. */
+/** Settles the shares that requests hold of their keys' limits. No request waits for it or fails because of it. */
 export type QuotaSettlement = {
-  /** The request runs here: its place among those under way is kept from here. */
+  /** The request runs here: from now on this worker renews its lease among the key's concurrent requests. */
   begin(request: Request): void;
-  /** It is over. `tokens`: what it really cost; undefined: what was charged for it stays. */
+  /** The request is over. `tokens`: its real cost; undefined: the charged estimate stays. */
   settle(request: Request, tokens: number | undefined): void;
-  /** It does not run here any more: what was not settled may go on elsewhere. */
+  /** The request does not run here any more, and unless it was settled it may continue elsewhere. */
   forget(request: Request): void;
 };
 

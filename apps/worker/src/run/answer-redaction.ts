@@ -11,24 +11,24 @@ import { formsOf, isSecret, mapTexts, mask, shortestKey } from './redaction.ts';
 import type { Redact } from './redaction.ts';
 
 /*
- * A provider that repeats the key it was sent in its answer: by mistake, as a server that echoes the head
- * of a request does, or to have it shown to others. An answer is not a place for guesses as an error is:
- * only the key itself is taken out, in each of its forms, and in pieces over many chunks as it is.
+ * Removes the key from answers of a provider that repeats it: by mistake, as a server that echoes the
+ * request's headers does, or on purpose. Unlike in an error, nothing else is masked by guess: only the key
+ * itself is removed, in each of its encodings, and literally if it is spread over many chunks.
  */
 
-/** Characters of a key that may be shown before it is known for the key: its kind, as `sk-proj-`. */
+/** Leading characters of a key that may be delivered before it is recognised: its kind, as `sk-proj-`. */
 const visibleChars = 8;
-/** Places of texts in chunks that are followed; a provider has a handful. */
+/** The most text paths that are tracked; a provider uses a handful. */
 const maxPaths = 64;
 const maxDepth = 100;
 
-/** The sink that is given all but the key. Without a secret it is the same sink. */
+/** Wraps a sink so that it receives everything but the key. Without a secret it is the same sink. */
 export function redactSink(sink: AnswerSink, secret: string | undefined): AnswerSink {
   if (secret === undefined || !isSecret(secret)) return sink;
   const hide = createMasker(secret);
   const matchers = new Map<string, KeyMatcher>();
 
-  /** The text at this place of all chunks, as one. */
+  /** Matches the texts at one path of all chunks as one text. */
   function match(place: string, text: string): string {
     let matcher = matchers.get(place);
     if (!matcher) {
@@ -39,8 +39,8 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
   }
 
   /**
-   * Tells what is held of a choice's texts as a chunk of its own: before the end of the choice, and before
-   * other texts of it. `told`: the places of the texts in the next chunk.
+   * Writes the held text of a choice as a chunk of its own: before the end of the choice, and before other
+   * texts of it. `told`: the paths of the texts in the next chunk.
    */
   function writeHeld(chunk: JsonObject, told: ReadonlySet<string>): void {
     const ends = new Set(finishReasons(chunk).map(({ index }) => index));
@@ -96,7 +96,8 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
       const wasHolding = isHolding();
       const told = new Set<string>();
       const clean = replace(chunk, '', (place, one) => {
-        // Others, as the id, are the same in every chunk and no part of a text.
+        // Texts outside of choices, such as the id, are the same in every chunk and not part of a longer
+        // text.
         if (!place.startsWith('choices.')) return one;
         if (one !== '') told.add(place);
         const isEnd = ends.some((choice) => place.startsWith(choice));
@@ -115,13 +116,13 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
   };
 }
 
-/** A whole answer without the key: as JSON text, and the same text where it is not there. */
+/** A complete answer without the key, as JSON text; the same text if the key is not in it. */
 export function redactBody(body: string, secret: string | undefined): string {
   if (secret === undefined || !isSecret(secret)) return body;
   return createMasker(secret)(body);
 }
 
-/** Every form of the secret that stands in the text as a whole. */
+/** Masks every complete occurrence of the secret, in each of its encodings. */
 function createMasker(secret: string): Redact {
   const forms = formsOf(secret).filter(({ length }) => length >= shortestKey);
   return (text) =>
@@ -134,9 +135,9 @@ function createMasker(secret: string): Redact {
 }
 
 type KeyMatcher = {
-  /** The part of the next piece, and of what was held before it, that may pass. */
+  /** Returns the part of the held text and of the next piece that may pass. */
   take: Redact;
-  /** The part that is held, when no more of the text comes. */
+  /** Returns the held part when the text has ended. */
   flush(): string;
   readonly isHolding: boolean;
   /** The text so far ends with the beginning of the secret. */
@@ -144,14 +145,15 @@ type KeyMatcher = {
 };
 
 /**
- * Follows a text through its pieces. What may be the secret is held back from its ninth character on, and
- * shown with the piece that proves it is not (Knuth, Morris and Pratt). Each piece costs its length.
+ * Searches a text that comes in pieces. What may be the secret is held back from its ninth character on and
+ * released with the piece that proves it is not (Knuth, Morris and Pratt). The time for a piece is linear in
+ * its length.
  */
 function createKeyMatcher(secret: string): KeyMatcher {
   const borders = bordersOf(secret);
   const shown = Math.min(visibleChars, Math.floor(secret.length / 2));
   const [first, second] = [secret.charAt(0), secret.charAt(1)];
-  /** Where in the piece it may begin next; -1 where it does not, as in most pieces. */
+  /** The index at which the secret may begin next; -1 if there is none, as in most pieces. */
   function beginning(piece: string, from: number): number {
     let at = piece.indexOf(first, from);
     while (at >= 0 && at + 1 < piece.length && piece.charAt(at + 1) !== second) {
@@ -159,7 +161,7 @@ function createKeyMatcher(secret: string): KeyMatcher {
     }
     return at;
   }
-  /** Characters at the end of the text so far that are the beginning of the secret. */
+  /** Length of the secret's prefix at the end of the text so far. */
   let matched = 0;
   let held = '';
   function take(piece: string): string {
@@ -201,12 +203,12 @@ function createKeyMatcher(secret: string): KeyMatcher {
 }
 
 /**
- * Whether the secret may begin in a text of a chunk's JSON, or at its end: most chunks are passed without a
- * look at their texts. What is escaped may be anything.
+ * Whether the secret may begin inside or at the end of a text in a chunk's JSON: most chunks pass without a
+ * look at their texts. Escaped characters may be anything.
  */
 function beginningOf(secret: string): (json: string) => boolean {
   const [first = '', second = ''] = secret;
-  // The end of a text, and not of a member's name.
+  // The end of a text, not of a member's name.
   const end = /"\s*[,}\]]/y;
   return (json) => {
     if (json.includes('\\')) return true;
@@ -219,14 +221,14 @@ function beginningOf(secret: string): (json: string) => boolean {
   };
 }
 
-/** The object in which a text stands at this place, as `replace` names it. */
+/** Builds the object with a text at this path, as `replace` names it. */
 function nested([first = '', ...rest]: readonly string[], text: string): JsonObject {
   const [next, ...others] = rest;
   if (next === undefined) return { [first]: text };
   if (!/^\d+$/.test(next)) return { [first]: nested(rest, text) };
   const [field = ''] = others;
   if (field === '') return { [first]: [text] };
-  // As deltas of calls are known by their index, and parts by their type.
+  // Deltas of calls are identified by their index, parts by their type.
   const label = first === 'tool_calls' ? {} : { type: typeOfPart(first, field) };
   const index = numberedLists.has(first) ? { index: Number(next) } : {};
   return { [first]: [{ ...label, ...index, ...nested(others, text) }] };
@@ -237,7 +239,10 @@ const numberedLists: ReadonlySet<string> = new Set(['tool_calls', ...reasoningPa
 const typeOfPart = (list: string, field: string): string =>
   list === 'reasoning_details' ? `reasoning.${field}` : field;
 
-/** For each beginning of the text: how long the longest shorter one is that it also ends with. */
+/**
+ * The border table of Knuth, Morris and Pratt: for each prefix, the length of its longest proper suffix that
+ * is also a prefix.
+ */
 function bordersOf(text: string): number[] {
   const borders = [0];
   for (let at = 1, length = 0; at < text.length; at++) {
@@ -250,7 +255,7 @@ function bordersOf(text: string): number[] {
 
 type Change = (place: string, text: string) => string;
 
-/** A copy with every text changed by its place; choices and tool calls are known by their own index. */
+/** A copy in which `change` was applied to every text. Choices and tool calls are identified by their own index. */
 function replace(value: unknown, place: string, change: Change): unknown {
   if (typeof value === 'string') return change(place, value);
   if (Array.isArray(value)) {

@@ -6,29 +6,29 @@ export type LaneOptions = {
   log: Pick<StreamLog, 'append'>;
   /** More (or, below zero, fewer) characters wait to be sent. */
   held(chars: number): void;
-  /** A batch is in Redis, so many milliseconds after the first line of it that a reader waits for. */
+  /** A batch is in Redis, `lagMs` after the first line of it that a reader waits for. */
   onAppended?: ((lagMs: number, now: number) => void) | undefined;
   onError: (error: unknown) => void;
 };
 
-/** Characters in one call, about: Redis runs a script to its end, and all other commands wait. */
+/** Approximate characters of one call: while Redis runs a script, all other commands wait. */
 const maxBatchChars = 512 * 1024;
-/** Streams in one call, for the same reason. */
+/** Most streams in one call, for the same reason. */
 const maxBatchStreams = 400;
-/** Streams that get new lines within one window, above which calls keep their distance. */
+/** Above this many active streams in a window, there is a minimum distance between calls. */
 const crowd = 40;
 const windowMs = 10;
-/** Milliseconds between two calls then: a tenth of the pace of a fast model. */
+/** That minimum distance in milliseconds: a tenth of the interval between the chunks of a fast model. */
 const gatherMs = 2;
 /** Milliseconds that a line for which no reader waits may wait for others. */
 const idleWaitMs = 5;
 /** Milliseconds before a call that Redis answered with an error is tried again. */
 const retryDelayMs = 50;
 
-/** Errors of one item alone, of a kind that does not pass by itself, until its request fails: a second. */
+/** Errors of a single item, of a kind that is not temporary, after which its request fails: about a second. */
 const mostFailures = 20;
 
-/** The calls of one shard, one at a time. */
+/** Makes the calls of one shard, one at a time. */
 export class AppendLane implements WriterLane {
   private readonly shard: number;
   private readonly options: LaneOptions;
@@ -40,7 +40,7 @@ export class AppendLane implements WriterLane {
   private due: 'no' | 'later' | 'soon' = 'no';
   private timer: NodeJS.Timeout | undefined;
   private sentAt = 0;
-  /** Since when a line that a reader waits for is not in a call; NaN: there is none. */
+  /** Since when a line that a reader waits for has been in no call; NaN: there is none. */
   private waitsSince = NaN;
 
   constructor(shard: number, options: LaneOptions) {
@@ -75,7 +75,7 @@ export class AppendLane implements WriterLane {
     if (wait <= 0) {
       clearTimeout(this.timer);
       this.due = 'soon';
-      // After the poll phase: whatever the sockets brought in this turn goes along.
+      // After the poll phase, so that the call includes everything that the sockets brought in this turn.
       setImmediate(go, this);
     } else if (this.due === 'no') {
       this.due = 'later';
@@ -88,7 +88,7 @@ export class AppendLane implements WriterLane {
     return this.arrivals.most < crowd ? 0 : this.sentAt + gatherMs - performance.now();
   }
 
-  /** The call that was due is made. */
+  /** Makes the call that is due. */
   go(): void {
     this.due = 'no';
     if (!this.isCalling) void this.call();
@@ -131,7 +131,7 @@ export class AppendLane implements WriterLane {
     try {
       writer.settle(outcome);
     } catch (error) {
-      // A run's own trouble is not the lane's.
+      // An error in a run's callback must not stop the lane.
       this.options.onError(error);
     } finally {
       if (writer.hasSent) this.dirty.delete(writer);
@@ -140,9 +140,9 @@ export class AppendLane implements WriterLane {
   }
 
   /**
-   * The same items again are safe: Redis tells a write that came through before from a fenced one. An error
-   * that does not pass by itself may be about one of them: each goes alone then, and one that fails again
-   * and again fails its own request.
+   * Repeating a call is safe: Redis distinguishes a write that succeeded before from a fenced one. An error
+   * that is not temporary may be about a single item: then each item is sent alone, and one that fails
+   * `mostFailures` times fails its own request.
    */
   private async appendUntilAnswered(items: AppendItem[]): Promise<AppendOutcome[]> {
     const { log, onError } = this.options;
@@ -166,7 +166,7 @@ export class AppendLane implements WriterLane {
 
 const go = (lane: AppendLane): void => lane.go();
 
-/** Counts the streams that got lines, in windows of time. */
+/** Counts the streams that got lines in each window. */
 class ArrivalCounter {
   private now = 0;
   private before = 0;
@@ -174,7 +174,7 @@ class ArrivalCounter {
 
   count(at: number): void {
     if (at - this.startedAt >= windowMs) {
-      // A window that was long ago says nothing of now.
+      // An older window does not count.
       this.before = at - this.startedAt < 2 * windowMs ? this.now : 0;
       this.now = 0;
       this.startedAt = at;
@@ -182,7 +182,7 @@ class ArrivalCounter {
     this.now += 1;
   }
 
-  /** In this window or in the one before, whichever had more. */
+  /** The count of this window or the one before, whichever is larger. */
   get most(): number {
     return Math.max(this.now, this.before);
   }

@@ -10,13 +10,13 @@ export type WriterOptions = {
   nonce: string;
   /** The newest line before this run. */
   prev: EntryId;
-  /** That the log has, with the seal of this run. */
+  /** Number of entries in the log, including the seal of this run. */
   entries: number;
-  /** Of the lock of the request's job, which ends with the terminal line; without it, it is left as it is. */
+  /** The token of the job's lock. The job ends with the terminal line; without a token it is not touched. */
   jobToken?: string | undefined;
-  /** The log takes nothing more from this run. Called once. */
+  /** The log accepts no more writes of this run. Called once. */
   onRefused(outcome: Refusal): void;
-  /** More (true) or less (false) is held than the bound allows: stop or go on reading upstream. */
+  /** More (true) or less (false) than the bound allows is held: stop or resume reading upstream. */
   onPressure(high: boolean): void;
 };
 
@@ -24,29 +24,29 @@ export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate' | 'job_ende
 
 export type LogWriter = {
   push(line: string): void;
-  /** As `push`, for a line that no reader waits for: it may go with those that follow. */
+  /** As `push`, for a line that no reader waits for: it may be sent together with later ones. */
   pushDeferred(line: string): void;
-  /** The terminal line: the last one, and what becomes of the job with it. */
+  /** Writes the terminal line, which is the last one, and the outcome of the job with it. */
   end(line: string, kind: TerminalKind, outcome?: JobOutcome): void;
   /** The terminal line is written, and the job has ended with it. */
   readonly jobEnded: boolean;
-  /** Resolves when everything pushed so far is on its way to Redis, or refused; undefined: it is. */
+  /** Resolves when every line so far has been sent to Redis or refused; undefined if that is the case already. */
   sent(): Promise<void> | undefined;
-  /** Resolves when everything pushed so far is written, or refused; undefined: it is. */
+  /** Resolves when every line so far has been written or refused; undefined if that is the case already. */
   flushed(): Promise<void> | undefined;
 };
 
-/** What a writer tells the lane of its shard. */
+/** What a writer reports to the lane of its shard. */
 export type WriterLane = {
   /** More (or, below zero, fewer) characters wait to be sent. */
   held(chars: number): void;
   /** A line was pushed. `isAwaited`: a reader waits for it. */
   pushed(writer: StreamWriter, isAwaited: boolean): void;
-  /** Something waits for the lines of the writer: they wait for others no longer. */
+  /** A caller waits for the writer's lines, so they no longer wait for others. */
   hurry(writer: StreamWriter): void;
 };
 
-/** What one stream has for its log. */
+/** Collects the lines of one stream. */
 export class StreamWriter implements LogWriter {
   jobEnded = false;
   private readonly options: WriterOptions;
@@ -61,9 +61,9 @@ export class StreamWriter implements LogWriter {
   private isRefused = false;
   private isPressed = false;
   private inFlight = false;
-  /** Wait until all lines are on their way. */
+  /** Callers that wait until all lines have been sent. */
   private readonly senders: (() => void)[] = [];
-  /** Wait until all lines are written. */
+  /** Callers that wait until all lines have been written. */
   private readonly waiters: (() => void)[] = [];
 
   constructor(options: WriterOptions, lane: WriterLane, maxHeldBytes: number) {
@@ -122,7 +122,7 @@ export class StreamWriter implements LogWriter {
     }
   }
 
-  /** Takes what the stream has for one call: all of it, but for a bound that one giant line may pass. */
+  /** Takes the stream's lines for one call, up to a bound that a single giant line may exceed. */
   take(maxChars: number): { append: AppendItem; chars: number } {
     const { options, lines: all } = this;
     const { count, chars } = this.batch(maxChars);
@@ -153,8 +153,8 @@ export class StreamWriter implements LogWriter {
       chars += lines[count]?.length ?? 0;
       count += 1;
     }
-    // A whole answer and its end are written together: a worker that takes over in between would find an
-    // answer without an end. What follows the answer is its ledger entry and the terminal line.
+    // A result and its end are written in one call: a worker that takes over in between would find an answer
+    // without an end. The result is followed by its ledger entry and the terminal line.
     const isSplit = count < lines.length;
     if (isSplit && terminal && lines.slice(0, count).some(isResult)) {
       for (; count < lines.length; count++) chars += lines[count]?.length ?? 0;

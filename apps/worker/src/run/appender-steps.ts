@@ -4,19 +4,19 @@ import { createAppender } from './appender.ts';
 import type { LogWriter, WriterOptions } from './append-writer.ts';
 import type { Appender } from './appender.ts';
 
-/* What the tests of the appender do over and over: calls to a log that a test answers itself. */
+/* Helpers for tests of the appender: calls to a log that the test answers itself. */
 
 export type Call = {
   shard: number;
   items: readonly AppendItem[];
-  /** Without outcomes, all is written. */
+  /** Without arguments, every item counts as written. */
   answer(...outcomes: AppendOutcome[]): Promise<void>;
   fail(error: Error): Promise<void>;
 };
 
 export type Opened = LogWriter & {
   id: string;
-  /** What it was told. */
+  /** Reasons with which `onRefused` was called. */
   refused: string[];
   pressure: boolean[];
 };
@@ -26,7 +26,7 @@ export type AppenderRig = {
   calls: Call[];
   errors: unknown[];
   open(options?: Partial<WriterOptions> & { shard?: number }): Opened;
-  /** The call at that place, from 0; fails where it was not made. */
+  /** The call with this index; throws if it was not made. */
   call(at: number): Call;
 };
 

@@ -5,24 +5,24 @@ import { StreamWriter } from './append-writer.ts';
 import type { LogWriter, WriterOptions } from './append-writer.ts';
 
 /**
- * Gathers the lines of every stream that one turn of the event loop brought and appends them with
- * one call to Redis, one call in flight per shard. At rest the first token leaves at once. Under load
- * the batches grow while the call before them is under way, and by a short wait between two calls:
- * most of a call's cost, here, in Redis and at the ingress, is the same for one line and for fifty.
+ * Collects the lines that one turn of the event loop produced for all streams, and appends them with one call
+ * to Redis per shard, one call in flight at a time. At low load the first token is sent at once. Under load
+ * batches grow while the previous call is in flight, and during a short wait between two calls: most of the
+ * cost of a call (here, in Redis and in the ingress) does not depend on the number of lines.
  */
 export type Appender = {
   open(options: WriterOptions): LogWriter;
   /** Calls in flight or waiting to be retried. */
   readonly busy: boolean;
-  /** Characters of all streams that wait to be sent. */
+  /** Characters of all streams that wait to be sent to Redis. */
   readonly heldChars: number;
 };
 
 export type AppenderOptions = {
   log: Pick<StreamLog, 'append'>;
-  /** Bytes one stream may hold here before its upstream is paused. */
+  /** Bytes that one stream may hold before its upstream is paused. */
   maxHeldBytes: number;
-  /** A batch is in Redis, so many milliseconds after the first line of it that a reader waits for. */
+  /** A batch is in Redis, `lagMs` after the first line of it that a reader waits for. */
   onAppended?: (lagMs: number, now: number) => void;
   onError: (error: unknown) => void;
 };

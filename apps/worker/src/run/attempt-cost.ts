@@ -6,25 +6,25 @@ import type { AttemptOutcome } from './attempt.ts';
 import { textsOf } from '../continuation/delivered.ts';
 import type { OutputGate } from './output-gate.ts';
 
-/* What attempts cost, as their ledger entries say it. */
+/* The costs of attempts, as in their ledger entries. */
 
 export type Cost = Pick<AttemptEnded, 'outcome' | 'usage' | 'estimated'>;
 
-/** What an attempt is known to have been asked and to have sent. Numbers are estimated tokens. */
+/** The known work of an attempt. Numbers are estimated tokens. */
 export type AttemptWork = Pick<OutputGate, 'sent' | 'reported'> & {
-  /** What it was asked; a function, for few attempts have to be estimated. */
+  /** Tokens of its prompt; a function, because few attempts need an estimate. */
   asked(): number;
-  /** Its call was not made. */
+  /** The upstream call was not made. */
   wasNotCalled?: boolean;
 };
 
-/** What a target sent: in all, and the reasoning of it. Estimated tokens. */
+/** Estimated tokens that a target sent: all, and the reasoning among them. */
 export type Sent = { tokens: number; reasoning: number };
 
-/** What an upstream reported of its cost on the way, and how many estimated tokens it had sent by then. */
+/** Usage that an upstream reported before the end, and the estimated tokens that it had sent by then. */
 export type ReportedUsage = { usage: Readonly<Record<string, unknown>>; tokens: number };
 
-/** What an attempt cost. `how`: its outcome where its own is `completed`. */
+/** The cost of an attempt. `how`: the outcome to record if its own is `completed`. */
 export function costOf(
   work: AttemptWork,
   outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
@@ -36,13 +36,13 @@ export function costOf(
   return costOfCancelled(work, how);
 }
 
-/** Of one that failed. One that had sent nothing costs nothing: providers do not charge for an error. */
+/** The cost of a failed attempt. It is none if nothing was sent: providers do not charge for an error. */
 export function costOfFailed(work: AttemptWork, outcome: string): Cost {
   const isError = work.reported === undefined && work.sent.tokens === 0;
   return isError ? { outcome } : costOfCancelled(work, outcome);
 }
 
-/** Of one that its target was at work on: what it reported, and an estimate of what it did since then. */
+/** The cost of a cancelled attempt: the reported usage, plus an estimate of the tokens sent since. */
 export function costOfCancelled(
   { reported, sent, asked, wasNotCalled }: AttemptWork,
   outcome: string,
@@ -53,7 +53,8 @@ export function costOfCancelled(
   if (reported && since === 0 && promptTokens > 0) return { outcome, usage: reported.usage };
   const prompt = promptTokens > 0 ? promptTokens : Math.ceil(asked());
   const before = positive(reported?.usage['completion_tokens']);
-  // Anthropic reports a first count along with the prompt: of what comes then, not of what came before.
+  // A usage that comes before any token, as Anthropic's, has a first count of the tokens that follow: the
+  // larger one of it and the estimate counts.
   const completion =
     reported?.tokens === 0 ? Math.max(before, Math.ceil(since)) : before + Math.ceil(since);
   const counts = { prompt_tokens: prompt, completion_tokens: completion };
@@ -61,7 +62,7 @@ export function costOfCancelled(
   return { outcome, usage, estimated: promptTokens > 0 ? 'completion' : 'all' };
 }
 
-/** What a chunk says, or a whole answer. */
+/** Estimated tokens in a chunk, or in a complete answer. */
 export function sentIn(chunk: unknown): Sent {
   let tokens = 0;
   let reasoning = 0;
@@ -79,7 +80,7 @@ export function sentIn(chunk: unknown): Sent {
   return { tokens, reasoning };
 }
 
-/** The usage in a chunk, if there is any, as reported after so many estimated tokens. */
+/** The usage in a chunk, if there is any. `tokens`: estimated tokens sent so far. */
 export function reportedIn(chunk: unknown, tokens: number): ReportedUsage | undefined {
   const usage = usageOf(chunk);
   return usage && { usage, tokens };

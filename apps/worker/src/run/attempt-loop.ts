@@ -44,8 +44,8 @@ const defaultPolicy: Policy = {
 };
 
 /**
- * Makes one step after the other until the answer is whole, or nothing is left to try. `planNext` decides each step.
- * Resolves to undefined if the signal ended it.
+ * Makes one step after the other until the answer is complete or nothing is left to try. `planNext` decides
+ * each step. Resolves to undefined if the signal ended it.
  */
 export async function runAttempts(
   options: AttemptLoopOptions,
@@ -65,7 +65,7 @@ class AttemptLoop {
   private readonly routes: readonly Route[];
   private readonly targets: TargetAccess;
   private readonly race: Race;
-  /** The last fault that tells why there is no answer. */
+  /** The last fault that explains why there is no answer. */
   private reason: Fault | undefined;
   private isFirst = true;
 
@@ -91,7 +91,7 @@ class AttemptLoop {
     }
   }
 
-  /** An outcome that is not the journal's: the job goes back to the queue. */
+  /** Returns an outcome only if the job goes back to the queue; all others are in the journal. */
   private async loop(): Promise<ActivationOutcome | undefined> {
     const { signal } = this.options;
     for (let fault: Fault | undefined; !signal.aborted;) {
@@ -99,10 +99,10 @@ class AttemptLoop {
       const step = this.pauseForClosed(shut, fault) ?? this.decide(open, fault);
       if (step.kind === 'fail') {
         const later = shut.length > 0 ? this.decide([...open, ...shut], fault) : step;
-        // Why those failed that were asked, and not that none is left.
+        // The reason is the fault of the targets that were asked, not that none is left.
         if (later.kind === 'fail') return this.end(later);
         if (later.kind === 'complete') return undefined;
-        // Rather late than never, if a target that cannot be asked now may still do it.
+        // A closed target may still answer later.
         const waited = await this.waitFor(shut, open, fault);
         if (waited === 'retry') continue;
         return waited;
@@ -134,7 +134,7 @@ class AttemptLoop {
     return this.race.run(step, permit);
   }
 
-  /** Waits until one of the closed targets that would help may be asked. */
+  /** Waits until a closed target that would help may be asked. */
   private async waitFor(
     shut: readonly Route[],
     open: readonly Route[],
@@ -157,12 +157,12 @@ class AttemptLoop {
     return undefined;
   }
 
-  /** A reader has a part of the answer: the request does not wait behind those that have nothing yet. */
+  /** A reader has a part of the answer, so the request goes ahead of those that have nothing yet. */
   private get isUrgent(): boolean {
     return !isEmpty(this.options.history.delivered);
   }
 
-  /** What may be asked now. */
+  /** The targets that may be asked now. */
   private candidates() {
     return this.targets.candidates(this.isUrgent);
   }
@@ -176,7 +176,7 @@ class AttemptLoop {
       traits: this.traits,
       continuation,
       history,
-      // By this run: what others left open was ended when it began.
+      // Open attempts are this run's own: those of earlier runs were closed when it began.
       asked: history.attempts.filter(({ outcome }) => outcome === 'open'),
       otherKey: routes.filter((route) => this.targets.hasOtherKey(route)),
       fault,
@@ -188,7 +188,7 @@ class AttemptLoop {
     });
   }
 
-  /** The step to a target that is closed, if it is open again after the pause that it asked for. */
+  /** The step to a closed target, if it will be open again after the pause that it asked for. */
   private pauseForClosed(shut: readonly Route[], fault: Fault | undefined): NextStep | undefined {
     if (!fault || shut.length === 0) return undefined;
     const step = this.decide(this.routes, fault);
@@ -211,7 +211,10 @@ class AttemptLoop {
     return mayRunBeside(step) ? step : undefined;
   }
 
-  /** The end, but for a job that lacks only capacity: no client waits on a connection, and the queue keeps it. */
+  /**
+   * Fails the request; but a job that lacks only capacity goes back to the queue, as no client waits on a
+   * connection.
+   */
   private end(step: FailStep): ActivationOutcome | undefined {
     const { attached } = this.options.activation.data;
     if (step.lacksCapacity && !attached && this.targets.requeue()) return { kind: 'not_yet' };
@@ -220,8 +223,8 @@ class AttemptLoop {
   }
 
   /**
-   * When the line of an attempt may be called logged. The first one follows the seal, which has proved that
-   * the log is ours: it is enough that the line is on its way before the call. Later ones wait for Redis.
+   * Resolves when the line of an attempt counts as logged. The first one follows the seal, which has just
+   * proved that the log is ours: it is enough that the line has been sent. Later ones wait for Redis.
    */
   private logged(): Promise<void> | undefined {
     const { isSealFresh, writer } = this.options;
@@ -298,11 +301,14 @@ class AttemptLoop {
   }
 }
 
-/** Readers take back what they were sent only if nothing else is left, and not while another attempt may still win. */
+/** A restart makes readers take the answer back, so it is never made beside an attempt that may still win. */
 const mayRunBeside = (step: NextStep): step is AttemptStep =>
   step.kind === 'attempt' && step.mode !== 'restart';
 
-/** Why a request ends that waited: as its last attempt did, and with the time when it is worth coming back. */
+/**
+ * The fault of a request that waited: that of its last attempt, with the time after which a retry is
+ * worthwhile.
+ */
 const withRetryTime = (reason: Fault | undefined, waited: Fault): Fault =>
   reason === undefined || waited.retryAfterMs === undefined
     ? (reason ?? waited)

@@ -1,6 +1,6 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 
-/* What the silence of a provider and the faults of a call mean for an attempt. Pure. */
+/* How an attempt interprets a provider's silence and the faults of a call. Pure. */
 
 export type AttemptTimeouts = {
   /** To the first visible chunk; streaming only. */
@@ -29,8 +29,8 @@ export function allowedSilenceMs(
 }
 
 /**
- * What follows a silence that was longer than allowed: the attempt waits on, its answer is at its end, its first token
- * is late, or it fails.
+ * The consequence of a silence that was longer than allowed: keep waiting, end the answer, report a late
+ * first token, or fail.
  */
 export function afterSilence({
   wasLate,
@@ -38,7 +38,7 @@ export function afterSilence({
   hasBegun,
   mayWait,
 }: Progress & {
-  /** This process stood still: what the provider sent meanwhile waits in the socket, which is read after the timers. */
+  /** This process was blocked: data from the provider may wait in the socket, which is read after the timers. */
   wasLate: boolean;
   /** A late first token is no fault. */
   mayWait: boolean;
@@ -60,8 +60,9 @@ const idle: Fault = {
 };
 
 /**
- * The fault of an attempt: a target that rejects a request which it began to answer says nothing about the request, and
- * one that rejects a request which another target accepted only cannot be asked this way.
+ * Adjusts the fault of an attempt. If the target began to answer and then rejects the request, that says
+ * nothing about the request. If another target accepted the request, the rejection only means that this
+ * target cannot be asked this way.
  */
 export function faultOfAttempt(
   fault: Fault,

@@ -32,22 +32,22 @@ export type AttemptOptions = {
   /** Bytes of an answer that is not streamed. */
   maxResponseBytes: number;
   /**
-   * The request was taken before: a target that rejects it, as it stands or as it goes on with an answer,
-   * only cannot be asked this way.
+   * A target accepted the request before: a rejection, of the request or of a continuation, only means that
+   * this target cannot be asked this way.
    */
   wasAccepted: boolean;
   sink: AnswerSink;
-  /** What is to be known of the call while it lives. */
+  /** Events of the call. */
   watch?: Pick<CallWatch, 'head' | 'firstToken'>;
   signal: AbortSignal;
   /**
-   * The first token is late. With it the attempt goes on waiting, up to its whole time; without it,
-   * it has failed.
+   * Called when the first token is late; the attempt then keeps waiting, up to the time limit. Without this
+   * callback the attempt fails.
    */
   onSlow?: (() => void) | undefined;
-  /** This process stood still: a silence that it measured says nothing about the provider. */
+  /** This process was blocked: a silence that it measured says nothing about the provider. */
   wasLate?: (() => boolean) | undefined;
-  /** A bug of ours: the attempt fails, and this reports why. */
+  /** Reports a bug in this program; the attempt fails. */
   onError(error: unknown): void;
 };
 
@@ -65,29 +65,29 @@ export type AttemptOutcome =
   | { kind: 'fault'; fault: Fault }
   /** The signal fired: the upstream connection is closed. */
   | { kind: 'aborted' }
-  /** Another attempt spoke first. */
+  /** Another attempt committed first. */
   | { kind: 'superseded' };
 
 export type Attempt = {
   outcome: Promise<AttemptOutcome>;
   /** When the first visible chunk came, in milliseconds since the epoch. */
   readonly firstTokenAt: number | undefined;
-  /** Bytes of a response that is gathered as a whole. */
+  /** Bytes of a response that is not streamed and is collected as a whole. */
   readonly heldBytes: number;
-  /** Ends it at once, for a reason that its upstream does not know. */
+  /** Ends the attempt at once for a reason that did not come from upstream. */
   stop(reason: Fault | 'superseded'): void;
   /** Stops reading from the provider, and its idle clock. */
   pause(): void;
   resume(): void;
 };
 
-/** Milliseconds from the first token on in which every chunk is read as it comes. */
+/** Milliseconds after the first token in which every chunk is read as it arrives. */
 const promptMs = 250;
 
-/** Makes one upstream call and judges it. Never throws and never rejects. */
+/** Makes one upstream call and determines its outcome. Never throws and never rejects. */
 export const startAttempt = (options: AttemptOptions): Attempt => new UpstreamAttempt(options);
 
-/** How the response is read: not before its first bytes are known, then as a stream or as a whole. */
+/** How the response is read: undecided until its first bytes, then as a stream or as a whole. */
 type Reading =
   | { kind: 'no_head' }
   | { kind: 'sniffing'; head: Head; sniffer: AnswerSniffer }
@@ -144,7 +144,7 @@ class UpstreamAttempt implements Attempt {
     this.upstream?.resume();
   }
 
-  /** Nothing above a timer or a socket catches what is thrown there. */
+  /** Callbacks of timers and sockets have no caller that could catch an exception. */
   private guard(act: () => void): void {
     try {
       act();
@@ -166,7 +166,7 @@ class UpstreamAttempt implements Attempt {
       onEnd: () => this.guard(() => this.onEnd()),
       onFault: (fault) => this.guard(() => this.onFault(fault)),
     });
-    // It may have been over before it was known here.
+    // The call may have ended before it returned.
     if (this.settled) this.upstream.abort();
   }
 
@@ -195,7 +195,7 @@ class UpstreamAttempt implements Attempt {
     this.finish({ kind: 'fault', fault });
   }
 
-  /** As others may see it: nothing in it is the operator's. */
+  /** The outcome without secrets of the operator. */
   private redacted(outcome: AttemptOutcome): AttemptOutcome {
     const { call, wasAccepted } = this.options;
     if (outcome.kind === 'fault') {
@@ -245,7 +245,7 @@ class UpstreamAttempt implements Attempt {
     else this.fail(next);
   }
 
-  /** The sink, with a note of what is visible in front of it. */
+  /** Wraps the sink to notice visible chunks. */
   private watch(sink: AnswerSink): AnswerSink {
     return {
       plain: (text, content) => {
@@ -314,7 +314,7 @@ class UpstreamAttempt implements Attempt {
       const result = reading.reader.push(bytes);
       if (result) this.finish(result);
       else if (reading.reader.finished && !wasFinished) {
-        // What is left is the end, which does not wait.
+        // Only the end is missing, and it is not delayed.
         this.gather(false);
         this.rearm(this.allowedSilenceMs());
       }

@@ -8,14 +8,14 @@ import { unknownLast, visibleUsage } from './visible-usage.ts';
 export type Ending = 'completed' | 'failed' | 'ended from outside';
 
 /**
- * The tokens that a finished request cost its key: those of the answer that its readers were sent.
- * What failed attempts, retries and hedges cost beside it is our affair. Undefined when nobody can
- * say: then the estimate from before stays.
+ * The tokens that a finished request is charged to its key: those of the answer that its readers received.
+ * Failed attempts, retries and hedges are not charged. Undefined if the count is unknown: then the estimate
+ * stays.
  */
 export function billableTokens(ending: Ending, history: History, body: string): number | undefined {
   if (ending === 'completed' || history.usage !== undefined) return tokensUsed(history.usage);
   const wasDelivered = history.delivered.chars > 0;
-  // Providers take nothing for an error; for an answer that was called off they do.
+  // Providers charge nothing for an error, but do charge for an answer that was cancelled.
   const wasCharged = wasDelivered || (ending !== 'failed' && history.attempts.length > 0);
   if (!wasCharged) return 0;
   const usage = visibleUsage({

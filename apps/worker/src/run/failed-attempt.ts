@@ -11,7 +11,7 @@ export const failedAttempt = (fault: Fault): Attempt => ({
   resume: () => {},
 });
 
-/** For what is no provider's fault; why it broke is in the process's own log. */
+/** The fault for our own bugs; the cause is in the process's log. */
 export const ourFault: Fault = {
   code: 'internal_error',
   message: 'Something broke inside the proxy while the request was answered.',

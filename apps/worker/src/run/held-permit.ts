@@ -1,7 +1,7 @@
 import { ourFault } from './failed-attempt.ts';
 import type { CallWatch, Permit } from '../upstream/target-access.ts';
 
-/** A place at a target, whose permit can be given back where a bug has lost it, whether or not its call had begun. */
+/** A permit that can be given back after a bug, whether or not its call had begun. */
 export type HeldPermit = { permit: Permit; giveBack(): void };
 
 export function holdPermit(given: Permit): HeldPermit {

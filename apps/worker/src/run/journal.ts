@@ -34,18 +34,18 @@ export type JournalOptions = {
   run: number;
   /** The request, as the caller sent it. */
   body: string;
-  /** The log's story so far; kept up to date with every line. */
+  /** The history of the log, updated with every line. */
   history: History;
   writer: LogWriter;
   /** The request offers tools. */
   tools: boolean;
   holdToolCalls: boolean;
   metrics: Pick<RunMetrics, 'attemptEnded' | 'seam'>;
-  /** Characters of chunks that an attempt may keep back. */
+  /** Characters of chunks that an attempt may hold back. */
   maxHeldChars: number;
-  /** A part of the answer was written for its readers. Called each time. */
+  /** Called for each part of the answer that is written for readers. */
   onDelivered?: (() => void) | undefined;
-  /** Characters of the lines that are in the log already, and that the log of a stream may have. */
+  /** Characters of the lines in the log now, and the most that the log of a stream may have. */
   loggedChars: number;
   maxLogChars: number;
   now(): number;
@@ -54,32 +54,32 @@ export type JournalOptions = {
 type AttemptStep = Extract<NextStep, { kind: 'attempt' }>;
 
 export type GateEvents = {
-  /** The attempt is heard from now on. */
+  /** The attempt is the answer from now on. */
   onCommit(): void;
   onGiveUp(reason: GiveUpReason): void;
 };
 
-/** The run's side of the log: every line that it writes passes here, in order. */
+/** A run's access to its log: every line that the run writes passes here, in order. */
 export type Journal = {
-  /** Writes the end of the attempts that other workers left open, each with what it is known to have cost. */
+  /** Writes the end of attempts that other workers left open, each with its known cost. */
   closeLost(): void;
-  /** Writes that an attempt starts; its chunks go to the output gate. */
+  /** Writes the start of an attempt and returns its output gate. */
   open(step: AttemptStep, events: GateEvents): OutputGate;
   /** The call of the attempt is not made after all: it costs nothing. */
   cancelCall(gate: OutputGate): void;
-  /** Writes the attempt's ledger entry; true when the answer is whole by it. */
+  /** Writes the attempt's ledger entry; true if the attempt has completed the answer. */
   ended(
     gate: OutputGate,
     outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
     firstTokenAt?: number,
   ): boolean;
-  /** Writes that the attempt ends here for another worker to continue: it did not fail. */
+  /** Writes that the attempt ends so that another worker continues it: it did not fail. */
   handOver(gate: OutputGate, firstTokenAt?: number): void;
-  /** Counts and remembers the attempt: its run was stopped, and can write no more to the log. */
+  /** Counts the attempt and keeps its end: its run was stopped and cannot write to the log any more. */
   abort(gate: OutputGate, firstTokenAt?: number): void;
-  /** Writes the end of an answer that was whole but for it. */
+  /** Writes the end of an answer of which only the end was missing. */
   complete(): void;
-  /** Writes the clear end of a request that nothing can save. */
+  /** Writes the failure of the request. */
   fail(step: Extract<NextStep, { kind: 'fail' }>): void;
   /** How the request ended; undefined while it has not. */
   readonly conclusion: ActivationOutcome | undefined;
@@ -91,15 +91,15 @@ class RunJournal implements Journal {
   conclusion: ActivationOutcome | undefined;
   private readonly options: JournalOptions;
   private readonly history: History;
-  /** The attempt that is the answer. */
+  /** The attempt that won. */
   private winner: OutputGate | undefined;
   /** Estimated tokens that had been delivered when it committed. */
   private deliveredBefore = 0;
-  /** By attempt: those that this run opened and that have no end yet. */
+  /** The gates of this run's open attempts, by attempt. */
   private readonly gates = new Map<number, OutputGate>();
   /** Attempts whose call was not made. */
   private readonly uncalled = new Set<number>();
-  /** Lines that changed what readers have. */
+  /** Number of lines that changed the delivered answer. */
   private deliveries = 0;
   private logChars: number;
 
@@ -138,7 +138,7 @@ class RunJournal implements Journal {
     firstTokenAt?: number,
   ): boolean {
     const { attempt } = gate.started;
-    // Its entry was written with the end.
+    // Its ledger entry was written when the request ended.
     if (this.conclusion) {
       this.settleCost(gate, costOf(this.workOf(attempt), outcome, 'superseded'), firstTokenAt);
       return false;
@@ -148,7 +148,7 @@ class RunJournal implements Journal {
     if (isWhole && outcome.result) this.write({ kind: 'result', data: outcome.result });
     const known = this.workOf(attempt);
     const result = outcome.kind === 'completed' && !outcome.usage ? outcome.result : undefined;
-    // What is not streamed was not counted on its way.
+    // An answer that is not streamed was not counted by the gate.
     const work = result ? { ...known, sent: sentIn(parseShallow(result.body)) } : known;
     const how = isWhole ? 'completed' : (gate.gaveUp ?? 'superseded');
     const cost = costOf(work, outcome, how);
@@ -157,7 +157,7 @@ class RunJournal implements Journal {
     if (outcome.kind === 'fault') data.detail = outcome.fault.detail;
     this.writeDeferred({ kind: 'attempt_end', data });
     if (!isWhole) return false;
-    // An attempt beside it that was silent to its end is aborted only now.
+    // A concurrent attempt that sent nothing is aborted only now.
     this.closeOpen('superseded');
     this.end(outcome.finishReason, usage);
     return true;
@@ -181,14 +181,14 @@ class RunJournal implements Journal {
       this.end(finishReasons(whole)[0]?.reason ?? null, usageOf(whole));
       return;
     }
-    // Its usage comes behind the last chunk, so the worker that had it has taken it along.
+    // The worker that lost the answer before its usage takes its knowledge of the cost with it.
     if (usage === undefined) this.writeUsage(this.usageBy(unknownLast), undefined);
     this.end(delivered.finished.get(0) ?? null, this.history.usage);
   }
 
   fail(step: Extract<NextStep, { kind: 'fail' }>): void {
     const { writer, now } = this.options;
-    // None is left, but where a bug has ended the run.
+    // Attempts are only open here after a bug.
     this.closeOpen('internal_error');
     const { code, message } = step.failed.error;
     this.conclusion = { kind: 'failed', reason: `${code ?? 'error'}: ${message}` };
@@ -244,7 +244,7 @@ class RunJournal implements Journal {
       isLogFull: () => this.logChars > maxLogChars,
       commit: () => {
         if (this.winner !== undefined && this.winner !== gate) return false;
-        // It goes on from what readers had when it was asked, and nothing else.
+        // The attempt continues what was delivered when it started: any later delivery invalidates it.
         if (this.deliveries !== deliveries) return false;
         this.winner = gate;
         this.deliveredBefore = history.delivered.tokens;
@@ -252,7 +252,7 @@ class RunJournal implements Journal {
         return true;
       },
       onFirstOutput() {
-        // One that begins the answer is known by its chunks, where no other may be taken for it.
+        // An attempt that begins the answer needs no seam if its chunks imply it as their source.
         if (strategy || impliedSource(history)?.attempt !== attempt) seam('passed');
         else setSource(history, attempt);
       },
@@ -263,7 +263,7 @@ class RunJournal implements Journal {
     return gate;
   }
 
-  /** Ends the attempts that are still open, by what is known of them. */
+  /** Writes the end of all open attempts, with their known cost. */
   private closeOpen(outcome: 'worker_lost' | 'superseded' | 'internal_error'): void {
     const { run, now } = this.options;
     for (const { attempt } of this.history.attempts.filter((each) => each.outcome === 'open')) {
@@ -272,7 +272,7 @@ class RunJournal implements Journal {
     }
   }
 
-  /** What an attempt is known to have done: one of this run, or one that is in the log. */
+  /** The known work of an attempt of this run, or of one that is only in the log. */
   private workOf(attempt: number): AttemptWork {
     const { history, gates, uncalled, options } = this;
     const one = history.attempts.find((each) => each.attempt === attempt);
@@ -288,7 +288,7 @@ class RunJournal implements Journal {
     return { sent, reported, asked, wasNotCalled: uncalled.has(attempt) };
   }
 
-  /** An attempt's end as its ledger entry, and counted. */
+  /** Counts an attempt's end and returns its ledger entry. */
   private settleCost({ started }: OutputGate, cost: Cost, firstTokenAt?: number): AttemptEnded {
     const { run, metrics, now } = this.options;
     const data = { run, attempt: started.attempt, at: now(), firstTokenAt, ...cost };
@@ -297,7 +297,7 @@ class RunJournal implements Journal {
     return data;
   }
 
-  /** The usage of an answer that this attempt ended; written, if the answer is streamed. */
+  /** The usage of the answer that this attempt completed; it is written if the answer is streamed. */
   private usageOfWhole(
     gate: OutputGate,
     outcome: Extract<AttemptOutcome, { kind: 'completed' }>,
@@ -306,7 +306,7 @@ class RunJournal implements Journal {
     const { sent, asked } = work;
     const strategy = strategyOf(gate.started);
     const usage = this.usageBy({ strategy, cost, asked, sent: sent.tokens - sent.reasoning });
-    // A provider that ends its stream in order and counts nothing is shown as it is.
+    // If a provider ends its stream in order and reports no usage, none is written.
     const isUncounted = cost.estimated === 'all' && !outcome.isCut;
     if (!outcome.result && !isUncounted) this.writeUsage(usage, gate.usage);
     return usage;
@@ -324,7 +324,10 @@ class RunJournal implements Journal {
     });
   }
 
-  /** Writes the usage of a streamed answer, unless its last chunks had it. `chunk`: its target's own, if any. */
+  /**
+   * Writes the usage of a streamed answer, unless readers have it. `chunk`: the target's own usage chunk, if
+   * any.
+   */
   private writeUsage(usage: Usage, chunk: string | undefined): void {
     const { history } = this;
     const text = JSON.stringify(usage);

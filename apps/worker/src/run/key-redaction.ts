@@ -6,17 +6,17 @@ import type { Redact } from './redaction.ts';
 /** Levels of an error object that are passed on: no error is nested deeper and still readable. */
 const maxErrorDepth = 20;
 /**
- * Characters of all texts of an error that are passed on; the rest is cut off. An error inside an answer can be
- * as large as the answer may be, and to look for the key in it costs 0.1 us a character.
+ * Characters of all texts of an error that are passed on; the rest is cut off. An error inside an answer can
+ * be as large as an answer, and the search for the key costs 0.1 µs per character.
  */
 const maxErrorChars = 128 * 1024;
-/** Characters of a provider's words that logs and the ledger keep. */
+/** Characters of a provider's message that logs and the ledger keep. */
 const maxDetailChars = 500;
 
 /**
- * The fault as a client may see it. Providers repeat what they were sent: the key is taken out of every text
- * of theirs, and what tells whose account it is out of all that a client may see. `detail` keeps the
- * provider's words, without the key, for the operator. Our own code and status stay. Never throws.
+ * The fault as a client may see it. Providers repeat what they were sent: the key is removed from all their
+ * texts, and account identifiers from those that a client may see. `detail` keeps the provider's message,
+ * without the key, for the operator. Our own code and status stay. Never throws.
  */
 export function redactFault(fault: Fault, apiKey: string | undefined): Fault {
   const hideKey = createRedactor(apiKey);
@@ -47,7 +47,7 @@ function cleanError(
   return { ...(mapTexts(rest, clean, maxErrorDepth) as object), ...own };
 }
 
-/** `401 invalid_api_key: Incorrect API key provided.`; undefined where the provider said nothing. */
+/** `401 invalid_api_key: Incorrect API key provided.`; undefined if the provider sent nothing. */
 function detailOf({ httpStatus, error, message }: Fault): string | undefined {
   if (!error) return httpStatus === undefined ? undefined : message;
   const named = [httpStatus, error.code].filter((one) => one !== undefined && one !== null);

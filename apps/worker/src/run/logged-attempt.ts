@@ -1,17 +1,17 @@
 import type { Attempt, AttemptOutcome } from './attempt.ts';
 
 export type LoggedAttemptOptions = {
-  /** Resolves when the attempt's line is in the log; a run that has lost its log is stopped by then. */
+  /** Resolves when the attempt's line is in the log; by then, a run that has lost its log was stopped. */
   logged: Promise<void>;
-  /** The run is over: nothing is asked any more. */
+  /** Aborts with the run: no call is made after that. */
   signal: AbortSignal;
   /** Makes the call. */
   start(): Attempt;
-  /** The call is not made after all. */
+  /** Called if the call is not made. */
   onNotCalled(): void;
 };
 
-/** An attempt that makes its call when the log has its line. Never rejects. */
+/** An attempt that makes its call once its line is in the log. Never rejects. */
 export function startWhenLogged({
   logged,
   signal,

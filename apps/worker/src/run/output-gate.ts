@@ -12,7 +12,10 @@ import { sentIn, reportedIn } from './attempt-cost.ts';
 import type { Sent, ReportedUsage } from './attempt-cost.ts';
 import type { AnswerSink } from '@millrace/formats/port';
 
-/** A chunk on its way to the log. `content`: it adds nothing else. `visible`: a reader sees something. */
+/**
+ * A chunk on its way to the log. `content` is set if it adds only that text. `visible`: a reader gets
+ * something to see.
+ */
 export type OutputChunk = { text: string; visible: boolean; chunk?: unknown; content?: string };
 
 export type OutputGateOptions = {
@@ -21,22 +24,22 @@ export type OutputGateOptions = {
   /** The request offers tools. */
   tools: boolean;
   holdToolCalls: boolean;
-  /** Characters of chunks that may wait in it, whatever they wait for. */
+  /** The most characters of chunks that may wait in the gate. */
   maxHeldChars: number;
-  /** Whether the log of the request holds as much as it may. */
+  /** Whether the request's log has reached its bound. */
   isLogFull(): boolean;
-  /** Asks to become the answer; false if another attempt is it. */
+  /** Claims the answer for this attempt; false if another attempt has it. */
   commit(): boolean;
-  /** From here on readers are sent what it says. Called once, before the first word. */
+  /** Called once, before the first text of this attempt is delivered. */
   onFirstOutput(): void;
   write(output: OutputChunk): void;
-  /** Its text is no continuation of what was shown. */
+  /** The attempt's text does not continue the delivered text. */
   onSeamFailed(outcome: SeamFailure): void;
-  /** This attempt is no use. */
+  /** The attempt cannot become the answer. */
   onGiveUp(reason: GiveUpReason): void;
 };
 
-/** Why an attempt is given up: another one won, its text is no continuation, or it holds too much. */
+/** Why an attempt is given up: another one won, its text is no continuation, or it is too large. */
 export type GiveUpReason =
   | 'superseded'
   | 'no_continuation'
@@ -44,23 +47,23 @@ export type GiveUpReason =
   | 'response_too_large';
 
 /**
- * One attempt's way to the readers. Its chunks pass, in this order: the splice filter, if a part of the answer was
- * delivered before; the commit, which one attempt of a race gets; the buffer of tool calls, which are sent whole; and
- * the hold-back, until there is something to see. Until then the attempt can fail without a trace.
+ * The output path of one attempt. Its chunks pass, in this order: the splice filter, if a part of the answer
+ * was delivered before; the commit, which one attempt of a race gets; the buffer of tool calls, which are
+ * sent whole; and the hold-back, until something is visible. Until then the attempt can fail without a trace.
  */
 export type OutputGate = {
   readonly started: AttemptStarted;
   readonly sink: AnswerSink;
-  /** The answer is complete: what is still held is written. False if it cannot stand. */
+  /** The answer is complete: writes what is still held. False if it cannot become the answer. */
   finish(): boolean;
-  /** Why it was called off; undefined where it was not. */
+  /** Why it was given up; undefined if it was not. */
   readonly gaveUp: GiveUpReason | undefined;
   readonly usage: string | undefined;
-  /** What its upstream sent, shown or not. */
+  /** What its upstream sent, delivered or not. */
   readonly sent: Sent;
   /** Characters of chunks that wait in it. */
   readonly heldChars: number;
-  /** What its upstream has reported of its cost so far. */
+  /** The usage that its upstream has reported so far. */
   readonly reported: ReportedUsage | undefined;
 };
 
@@ -70,7 +73,7 @@ export function createOutputGate(options: OutputGateOptions): OutputGate {
   const filter: SpliceFilter | undefined =
     strategy && createSpliceFilter(strategy, delivered, options.tools);
   const toolCalls = createToolCallBuffer(options.holdToolCalls);
-  /** What may be said as soon as something of it is visible. */
+  /** Chunks that are written as soon as one of them is visible. */
   let pending: OutputChunk[] | undefined = [];
   let pendingChars = 0;
   let isCommitted = false;
@@ -118,12 +121,12 @@ export function createOutputGate(options: OutputGateOptions): OutputGate {
   function afterFilter(step: FilterStep): void {
     if (step.kind === 'held') return;
     if (step.kind === 'dropped') {
-      // Of one that spoke already, the log has the seam that it passed.
+      // If the attempt has delivered text, the log already has its passed seam.
       if (pending) onSeamFailed(step.reason);
       stop('no_continuation');
       return;
     }
-    // Until it has something new to say, it has only caught up.
+    // Repeated chunks are not progress, so they do not commit the attempt.
     for (const chunk of step.chunks) {
       if (gaveUp) return;
       const text = JSON.stringify(chunk);
@@ -133,7 +136,7 @@ export function createOutputGate(options: OutputGateOptions): OutputGate {
 
   const heldChars = () => pendingChars + toolCalls.chars + (filter?.heldChars ?? 0);
 
-  /** A provider that never comes to an end must fill neither the memory of the worker nor Redis. */
+  /** An endless answer must fill neither the worker's memory nor Redis. */
   function checkBounds(): void {
     if (gaveUp) return;
     if (heldChars() > options.maxHeldChars) stop('upstream_response_too_large');
@@ -193,13 +196,13 @@ export function strategyOf({ mode }: AttemptStarted): ContinuationStrategy | und
   return mode === 'start' || mode === 'restart' ? undefined : mode;
 }
 
-/** Tool calls are sent together, when their choice has its finish_reason: a half one is no use to anyone. */
+/** Tool calls are sent together when their choice has its finish_reason: a client cannot use half of one. */
 function createToolCallBuffer(holds: boolean) {
   let held: OutputChunk[] = [];
   let chars = 0;
   const open = new Set<number>();
   return {
-    /** What may be said now, in order. */
+    /** The chunks that may be sent now, in order. */
     take(output: OutputChunk): readonly OutputChunk[] {
       if (!holds || output.chunk === undefined) return pass(output);
       const { chunk } = output;

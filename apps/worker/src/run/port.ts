@@ -12,19 +12,19 @@ import type { Permit, TargetAccess, TargetAccessRequest } from '../upstream/targ
 import type { Appender } from './appender.ts';
 import type { Attempt } from './attempt.ts';
 
-/* What a run needs of the worker, and what others know of a run. */
+/* The dependencies of a run, and what other modules see of it. */
 
 /** Why a run was stopped. */
 export type StopReason =
   /** The request got its terminal entry from outside. */
   | 'finished'
-  /** Another run has the log. */
+  /** Another run has sealed the log. */
   | 'fenced'
-  /** The log came to the end of its life. */
+  /** The log has expired. */
   | 'gone'
-  /** Redis lost lines of the log, as in a failover: another run goes on from what is left. */
+  /** Redis lost lines of the log, as in a failover: another run continues from the remaining ones. */
   | 'lost'
-  /** What Redis has of the request is damaged: no run can go on with it. */
+  /** The request's data in Redis is damaged: no run can continue it. */
   | 'damaged'
   /** BullMQ's lock could not be renewed. */
   | 'lock_lost'
@@ -37,45 +37,48 @@ export type RunDeps = {
   worker: string;
   metrics: RunMetrics;
   settlement: QuotaSettlement;
-  /** Characters of chunks that an attempt may keep back, and of text that a run keeps to continue from. */
+  /**
+   * Characters of chunks that an attempt may hold back, and of delivered text that a run keeps to continue
+   * from.
+   */
   maxHeldChars: number;
   /** Characters of the lines that the log of a stream may have. */
   maxLogChars: number;
-  /** What the config says of the model; undefined when it does not know it. */
+  /** The model's policy from the config; undefined for an unknown model. */
   policy(model: string): Policy | undefined;
-  /** The targets of the job as this worker can reach them. */
+  /** The targets of the job that this worker's config knows, with their capabilities. */
   routes(targets: readonly Target[], model: string): Route[];
-  /** The request's way to its targets. */
+  /** Opens a request's access to its targets. */
   openTargets(request: TargetAccessRequest): TargetAccess;
   /** Starts the upstream call of an attempt. */
   call(options: CallOptions): Attempt;
-  /** Whether one more attempt may start beside a slow one, now. */
+  /** Takes one hedge from the budget; false if there is none. */
   mayHedge(): boolean;
-  /** The one that might did not start. */
+  /** Returns the hedge to the budget: it did not start. */
   returnHedge(): void;
-  /** Makes the run reachable for a stop and for its sizes, until the returned function is called. */
+  /** Registers the run so that it can be stopped and measured, until the returned function is called. */
   register(
     activation: Activation,
     stop: (reason: StopReason) => void,
     held: () => Held,
   ): () => void;
-  /** How often this process stood still, as `LateLoop` has it. */
+  /** How often this process was blocked, as `LateLoop` counts it. */
   timesLate(): number;
-  /** Reports bugs, which end one request only, and why a run gave up. */
+  /** Reports bugs, which end one request only, and errors because of which a run gave up. */
   onError(error: unknown): void;
   now(): number;
   /** Between 0 and 1. */
   random(): number;
 };
 
-/** Bytes of an answer that a run has: what its attempts hold back, and what it remembers of the text shown. */
+/** Bytes of an answer that a run holds: what its attempts hold back, and the delivered text that it keeps. */
 export type Held = { attempts: number; delivered: number };
 
 export type Policy = {
   continuation: Continuation;
   onSlowFirstToken: 'hedge' | 'failover' | 'wait';
   holdToolCalls: boolean;
-  /** Of the whole request, from its first attempt on. */
+  /** For the whole request, from its first attempt on. */
   timeoutMs: number;
 };
 
@@ -83,13 +86,13 @@ export type CallOptions = {
   activation: Activation;
   target: Target;
   permit: Permit;
-  /** In the inner form, as this attempt asks. */
+  /** The request of this attempt in the inner form. */
   body: string;
   mode: AttemptMode;
   identity: Identity | undefined;
-  /** Some target began to answer the request: one that refuses it now is no judge of it. */
+  /** A target has begun to answer the request: a later rejection says nothing about the request. */
   wasAccepted: boolean;
-  /** The target refused this request for `stream_options`: it is asked again without. */
+  /** The target rejected `stream_options`: it is asked again without them. */
   refusedStreamOptions: boolean;
   /** The end of the request's time. */
   limit: TimeLimit;

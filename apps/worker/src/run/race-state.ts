@@ -24,21 +24,21 @@ export type RaceOutcome =
   /** The run was stopped. */
   | { kind: 'aborted' };
 
-/** What an attempt follows: one that failed, or one whose first token is late. */
+/** Why another attempt starts: one failed, or a first token is late. */
 export type Cause = Fault | 'late';
 
-/** Contenders are known by a number. */
+/** Contenders are identified by a number. */
 export type RaceState = {
   phase: 'open' | 'starting' | 'decided';
-  /** Those that have not ended, and whether the first token of each is late. */
+  /** Running contenders, and whether the first token of each is late. */
   isLate: ReadonlyMap<number, boolean>;
-  /** Faults of contenders that failed beside others, which no other attempt has followed yet. */
+  /** Faults of contenders that failed while others ran, for which no other attempt has started yet. */
   openFaults: readonly Fault[];
-  /** A first token became late since the last hedge. */
+  /** A first token has become late since the last hedge. */
   hedgeIsDue: boolean;
-  /** Targets that took no request when they were asked. */
+  /** Targets that have refused a permit once. */
   refusedOnce: ReadonlySet<Route>;
-  /** The log takes no more for now. */
+  /** The writer is under backpressure. */
   isPaused: boolean;
 };
 
@@ -46,18 +46,18 @@ export type RaceEvent =
   | { kind: 'started'; contender: number }
   | { kind: 'late'; contender: number }
   | { kind: 'committed'; contender: number }
-  /** Ended by the stop of the run. */
+  /** The stop of the run ended the contender. */
   | { kind: 'aborted'; contender: number }
-  /** The answer is whole by it. */
+  /** The contender has completed the answer. */
   | { kind: 'completed'; contender: number }
   | { kind: 'failed'; contender: number; fault: Fault }
-  /** The answer to `plan`. */
+  /** The result of `plan`. */
   | { kind: 'planned'; cause: Cause; step: AttemptStep | undefined }
-  /** The answer to `request`: undefined if the target takes none now. */
+  /** The result of `request`: undefined if the target takes no request now. */
   | { kind: 'permitted'; cause: Cause; step: AttemptStep; permit: Permit | undefined }
   | { kind: 'paused' }
   | { kind: 'resumed' }
-  /** A bug, in whatever was carried out. `ended`: of the contender whose end it broke. */
+  /** A bug while an effect was carried out. `ended`: the contender whose end it affected. */
   | { kind: 'crashed'; ended?: number | undefined };
 
 export type RaceEffect =
@@ -67,7 +67,7 @@ export type RaceEffect =
   | { kind: 'request'; cause: Cause; step: AttemptStep }
   | { kind: 'start'; step: AttemptStep; permit: Permit }
   | { kind: 'cancel'; permit: Permit }
-  /** The hedge does not start after all. */
+  /** The hedge does not start. */
   | { kind: 'return_hedge' }
   /** Ends the pauses of steps that have not started. */
   | { kind: 'end_pauses' }
@@ -104,7 +104,7 @@ export function raceStep(state: RaceState, event: RaceEvent, isAborted: boolean)
       return decided(state, { kind: 'stop', except: event.contender, reason: 'superseded' });
     case 'aborted': {
       const rest = without(state, event.contender);
-      // The run ends with the last of them.
+      // The race ends with its last contender.
       return [rest, rest.isLate.size === 0 ? [settle({ kind: 'aborted' })] : []];
     }
     case 'completed':
@@ -143,7 +143,7 @@ export function raceStep(state: RaceState, event: RaceEvent, isAborted: boolean)
   }
 }
 
-/** Starts one more if all that run are late: after one that failed, or as a hedge. */
+/** Starts another attempt if all running ones are late: after a failure, or as a hedge. */
 function startAnother(state: RaceState, isAborted: boolean): Next {
   const { phase, isLate, isPaused, hedgeIsDue } = state;
   const areLate = isLate.size > 0 && [...isLate.values()].every(Boolean);
@@ -173,12 +173,15 @@ function permitted(
     const [next, effects] = refused(open, step.route, cause, isAborted);
     return [next, [...givenBack, ...effects]];
   }
-  // The last of those beside it has ended in the meantime.
+  // The last concurrent attempt has ended in the meantime.
   const fault = open.openFaults.at(-1) ?? noContinuation;
   return [open, [...givenBack, settle(isAborted ? { kind: 'aborted' } : { kind: 'fault', fault })]];
 }
 
-/** Another target may take it, for the same cause. A target that refuses twice ends that, or it went on for ever. */
+/**
+ * Another target may be tried for the same cause. A second refusal of a target ends that, otherwise it would
+ * never end.
+ */
 function refused(state: RaceState, route: Route, cause: Cause, isAborted: boolean): Next {
   if (state.refusedOnce.has(route)) return startAnother(state, isAborted);
   const refusedOnce = new Set(state.refusedOnce).add(route);
@@ -189,7 +192,7 @@ function refused(state: RaceState, route: Route, cause: Cause, isAborted: boolea
   return startAnother(again, isAborted);
 }
 
-/** No other attempt starts. */
+/** From now on no other attempt starts. */
 const decided = (state: RaceState, ...effects: RaceEffect[]): Next => [
   { ...state, phase: 'decided' },
   [{ kind: 'end_pauses' }, ...effects],

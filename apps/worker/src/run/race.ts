@@ -16,16 +16,16 @@ export type { AttemptStep, RaceOutcome } from './race-state.ts';
 
 export type RaceOptions = {
   journal: Journal;
-  /** Ends the run: it makes no more calls. */
+  /** Aborts with the run: no more calls are made. */
   signal: AbortSignal;
-  /** Whether what the run's stop breaks off is handed to another worker. */
+  /** Whether attempts that end with the run are handed over to another worker. */
   handsOver(): boolean;
   /**
-   * Resolves when the line of the attempt that was opened last is in the log: its call is made then. At once
-   * where it is undefined.
+   * Resolves when the line of the attempt that was opened last is in the log; its call is made then.
+   * Undefined: at once.
    */
   logged(): Promise<void> | undefined;
-  /** A permit of the step's target; undefined when it takes none now. */
+  /** A permit of the step's target; undefined if the target takes no request now. */
   acquire(step: AttemptStep): Permit | undefined | Promise<Permit | undefined>;
   call(
     step: AttemptStep,
@@ -33,19 +33,16 @@ export type RaceOptions = {
     sink: AnswerSink,
     onSlow: (() => void) | undefined,
   ): Attempt;
-  /**
-   * The first token of an attempt is late: the step of another that starts beside it, or undefined
-   * when it is only waited for.
-   */
+  /** The first token of an attempt is late: returns the step of a hedge, or undefined if the race only waits. */
   hedge(): AttemptStep | undefined;
-  /** The hedge does not start after all: it costs nothing. */
+  /** The hedge does not start: it costs nothing. */
   returnHedge(): void;
   /**
-   * One attempt failed and the remaining ones are late: the attempt to make beside them, or undefined if no
-   * target is left. It costs as much as the same attempt without them.
+   * One attempt failed and the remaining ones are late: returns the attempt to make beside them, or undefined
+   * if no target is left.
    */
   fallback(fault: Fault): AttemptStep | undefined;
-  /** Late first tokens are waited for, and may be hedged; otherwise they are faults. */
+  /** Whether the race waits for a late first token, and may hedge it; otherwise it is a fault. */
   waits: boolean;
   onError(error: unknown): void;
 };
@@ -53,16 +50,16 @@ export type RaceOptions = {
 type Contender = { id: number; gate: OutputGate; attempt: Attempt };
 
 /**
- * One step of a run: an attempt, and further attempts beside it when its first token is late. The first one with
- * something to show wins, and the race aborts the others. A late attempt may never show anything, so when another
- * one fails, the race goes on to the next strategy as if the late one had failed too.
+ * One step of a run: an attempt, and further attempts beside it if its first token is late. The first one
+ * with visible output wins, and the race aborts the others. A late attempt may never send anything, so if
+ * another one fails, the race takes the next strategy as if the late one had failed too.
  */
 export type Race = {
   run(step: AttemptStep, permit: Permit): Promise<RaceOutcome>;
-  /** The log cannot take more for now, or can again. */
+  /** Pauses and resumes reading from all targets, for backpressure. */
   pause(): void;
   resume(): void;
-  /** What its attempts hold back. */
+  /** Bytes that its attempts hold back. */
   readonly heldBytes: number;
 };
 
@@ -98,7 +95,7 @@ class StepRace {
   private readonly contenders = new Map<number, Contender>();
   private state;
   private opened = 0;
-  /** Ends the pauses before others start, once there is one. */
+  /** Ends the pauses before further attempts, if there are any. */
   private pauses: AbortController | undefined;
 
   constructor(options: RaceOptions, settle: (outcome: RaceOutcome) => void, isPaused: boolean) {
@@ -135,7 +132,7 @@ class StepRace {
     for (const effect of effects) this.carryOut(effect);
   }
 
-  /** A bug ends this run, and nothing else: nothing above a timer or a promise catches it. */
+  /** Confines a bug to this run: callbacks of timers and promises have no caller that could catch it. */
   private guard(act: () => void, ended?: number): void {
     try {
       act();
@@ -238,7 +235,7 @@ class StepRace {
     const contender = { id, gate, attempt };
     this.contenders.set(id, contender);
     this.dispatch({ kind: 'started', contender: id });
-    // It may have spoken before it was known here.
+    // It may have committed before `call` returned.
     if (early) stopAttempt(attempt, early);
     if (this.state.isPaused) attempt.pause();
     void attempt.outcome.then((outcome) => this.guard(() => this.onEnded(contender, outcome), id));

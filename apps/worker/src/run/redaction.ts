@@ -1,34 +1,34 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 
-/* What a provider may not tell a client: the key that it was sent, and whose account it is. */
+/* Removes from a provider's texts what clients must not see: the key, and account identifiers. */
 
-/** Changes a text; the same text where there is nothing to hide. */
+/** Returns the text with secrets masked; the same text if there are none. */
 export type Redact = (text: string) => string;
 
 /**
- * Characters of a key that is looked for in what a provider says. Shorter ones are placeholders for
- * servers that want none (`x`, `none`): no secret, and a part of half the words there are.
+ * The shortest key, in characters, that is searched for in a provider's texts. Shorter ones are placeholders
+ * for servers that need no key (`x`, `none`): they are no secret and occur inside ordinary words.
  */
 export const shortestKey = 8;
-/** Characters from which on a key of words alone is a secret. */
+/** Length from which on a key without digits is a secret. */
 const longestWords = 24;
 
 /**
- * Whether a key is looked for in answers: `lm-studio` and `not-needed` are words that an answer may have,
- * and what people write where a server wants no key.
+ * Whether a key is searched for in answers: placeholders such as `lm-studio` and `not-needed` are ordinary
+ * words, which an answer may contain.
  */
 export const isSecret = (key: string): boolean =>
   key.length >= longestWords || (key.length >= shortestKey && /\d/.test(key));
 
-/** Characters in a row, apart from all but letters and digits, by which a part of a secret is known. */
+/** Consecutive letters and digits, ignoring all other characters, by which a part of a secret is recognised. */
 const gramChars = 8;
-/** Stands where a secret stood. */
+/** Replaces a secret. */
 export const mask = '***';
 
 /**
- * Takes the secret out of texts: whole or in parts of 8 characters and more, as it is, in base64 or hex,
- * whatever stands between its letters and digits. Without a secret, or with a placeholder, nothing is
- * hidden. Time is linear in the text.
+ * Masks the secret in texts: complete or in parts of at least 8 characters, plain, in base64 or in hex, with
+ * any characters between its letters and digits. Without a secret, or with a placeholder, it masks nothing.
+ * Linear time.
  */
 export function createRedactor(secret: string | undefined): Redact {
   if (secret === undefined || secret.length < shortestKey) return (text) => text;
@@ -37,12 +37,12 @@ export function createRedactor(secret: string | undefined): Redact {
   return (text) => hide(text.replaceAll(secret, mask), grams);
 }
 
-/** What a key turns into on its way through encoders; base64 has three forms, by what stands before it. */
+/** The encodings of a key; base64 has three, depending on its offset in the encoded text. */
 export function formsOf(secret: string): string[] {
   const bytes = Buffer.from(secret);
   const shifted = [0, 1, 2].map((before) => {
     const text = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');
-    // The characters at both ends also depend on what stands beside it.
+    // The characters at both ends also depend on the text beside the key.
     return text.slice(before === 0 ? 0 : before + 1, -4);
   });
   const hex = bytes.toString('hex');
@@ -60,11 +60,11 @@ function gramsOf(form: string): string[] {
 
 const notLetters = /[^A-Za-z0-9]+/g;
 
-/** Masks what the grams cover, from the first to the last letter of each run. */
+/** Masks the parts of a text that the grams cover, from the first to the last letter of each run. */
 function hide(text: string, grams: ReadonlySet<string>): string {
   const letters = text.replaceAll(notLetters, '');
   if (letters.length < gramChars) return text;
-  /** Ends and beginnings of what is covered, as places among the letters. */
+  /** Covered ranges, as indices among the letters. */
   const covered: [from: number, to: number][] = [];
   for (let at = 0; at + gramChars <= letters.length; at++) {
     if (!grams.has(letters.slice(at, at + gramChars))) continue;
@@ -90,13 +90,14 @@ function hide(text: string, grams: ReadonlySet<string>): string {
   return shown;
 }
 
-/** What tells whose account it is, and keys that providers have masked in part. Each takes linear time. */
+/** Account identifiers, and keys that providers have masked in part. Each pattern takes linear time. */
 const identifiers: readonly RegExp[] = [
-  // OpenAI, Groq: organisations and projects; OpenRouter, Anthropic and others: users, teams, workspaces.
-  // A client's own names (`org_name`, `user_address1`) look otherwise: no capitals, digits at the end at most.
+  // OpenAI, Groq: organisations and projects; OpenRouter, Anthropic and others: users, teams, workspaces. A
+  // client's own names (`org_name`, `user_address1`) do not match: they have no capitals, and digits only at
+  // the end.
   /\b(?:org|proj)[-_](?=[a-z]{0,64}[A-Z\d])[A-Za-z0-9]{3,}/g,
   /\b(?:acct|user|team|wrkspc|workspace)[-_](?=[A-Za-z]{0,64}\d[A-Za-z0-9]{2})[A-Za-z0-9]{5,}/g,
-  // xAI, Anthropic, Fireworks, Google: the same in a sentence.
+  // xAI, Anthropic, Fireworks, Google: an identifier inside a sentence.
   /(?<=\b(?:team|organi[sz]ation|account|project|workspace|tenant|subscription)s?[ :/#]{1,2}[`'"]?)(?=[\w.:-]{0,64}\d)[A-Za-z0-9][\w.:-]{2,}/gi,
   /\barn:aws[^\s"'`,)]+/g,
   // Keys as they are, or with their middle hidden by stars or dots.
@@ -106,13 +107,13 @@ const identifiers: readonly RegExp[] = [
   /\b(?:AIza|AKIA|ASIA)[A-Za-z0-9_-]{12,}/g,
 ];
 
-/** Takes the operator's account and parts of its keys out of a text. */
+/** Masks the operator's account identifiers and partly masked keys in a text. */
 export const maskIdentifiers: Redact = (text) =>
   identifiers.reduce((shown, pattern) => shown.replaceAll(pattern, mask), text);
 
 /**
- * A copy of a JSON value with every text in it changed, the names of members too, cut off below `depth`
- * levels: what is deeper than a reader can use cannot be written either.
+ * A copy of a JSON value with `change` applied to every text, including member names, and cut off below
+ * `depth` levels: a value nested too deeply cannot be serialized.
  */
 export function mapTexts(value: unknown, change: Redact, depth: number): unknown {
   if (typeof value === 'string') return change(value);

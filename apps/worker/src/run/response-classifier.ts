@@ -7,7 +7,7 @@ import { readStream } from '@millrace/formats/openai-chat/stream';
 import { wholeAsStream } from '@millrace/formats/openai-chat/whole-as-stream';
 import type { AnswerSink, ProviderCall, ProviderFormat } from '@millrace/formats/port';
 
-/* What a response's head and its whole body say of an attempt. */
+/* Derives an attempt's outcome from a response's head and complete body. */
 
 export type Head = { status: number; headers: Headers };
 
@@ -23,16 +23,16 @@ export type BodyReaderOptions = {
   call: ProviderCall;
   head: Head;
   maxResponseBytes: number;
-  /** What a whole answer to a request for a stream is given to, as a stream. */
+  /** Receives a complete answer to a streaming request, as a stream. */
   sink: AnswerSink;
 };
 
-/** Gathers a body that is no stream: an answer, an error, or nothing that we know. */
+/** Collects a body that is not a stream: an answer, an error, or something unknown. */
 export type BodyReader = {
-  /** Takes the next bytes. An outcome means that no more are wanted. */
+  /** Takes the next bytes. Returns an outcome if no more are needed. */
   push(bytes: Buffer): AttemptOutcome | undefined;
   end(): AttemptOutcome;
-  /** Bytes that it has. */
+  /** Bytes collected so far. */
   readonly size: number;
 };
 
@@ -67,11 +67,11 @@ function classifyBody(
   const text = decoder.decode(bytes);
   if (!isSuccess(head))
     return { kind: 'fault', fault: classifyStatusError({ format, call, head }, text) };
-  // Characters are lost in it.
+  // Decoding has lost characters.
   if (!isUtf8(bytes)) return { kind: 'fault', fault: unreadable };
   const classification = format.readWhole(text, call);
   if (classification.kind === 'fault') {
-    // An error in disguise, or nothing that we know.
+    // An error with a success status, or an unknown format.
     return call.stream && !classification.fault.error ? notAStream : classification;
   }
   const { body = text, ...rest } = classification;
@@ -82,7 +82,7 @@ function classifyBody(
   return { ...rest, result: { contentType: contentTypeOf(contentType(head)), body } };
 }
 
-/** Takes a byte order mark away. */
+/** Strips a byte order mark. */
 const decoder = new TextDecoder();
 
 const unreadable: Fault = {
@@ -90,7 +90,10 @@ const unreadable: Fault = {
   message: 'The provider answered with bytes that are no UTF-8.',
 };
 
-/** The content types that a client may be sent: every answer is JSON, and a header can carry anything. */
+/**
+ * The content types that a client may receive: every answer is JSON, and a provider's header may have any
+ * value.
+ */
 const knownContentTypes: ReadonlySet<string> = new Set([
   'application/json',
   'application/json; charset=utf-8',
@@ -120,7 +123,7 @@ function classifyStatusError(
   const fault: Fault = {
     code,
     message: `The provider answered with status ${status}${told}.`,
-    // Redirects mean nothing to the client, and what is no status of HTTP cannot be sent.
+    // A client cannot use redirects, and a number that is no HTTP status cannot be sent.
     httpStatus: status >= 400 && status < 600 ? status : 502,
   };
   if (error) fault.error = error;

@@ -2,8 +2,8 @@ import type { Logger } from '@millrace/shared/runtime/logger';
 import type { ActivationHandler, ActivationOutcome } from '@millrace/shared/store/queue/port';
 
 /**
- * One line for each run that ended, with the id of its request: also of jobs, at whose end no client is
- * there. `handed_back` and what follows it have lines of their own, with another run number.
+ * Logs one line for each run that ended, with the id of its request. This includes jobs, which have no client
+ * at their end. The runs after a `handed_back` have lines of their own, with another run number.
  */
 export function logRuns(
   log: Pick<Logger, 'debug' | 'info' | 'warn'>,
@@ -35,7 +35,7 @@ function reasonOf(outcome: ActivationOutcome): string | undefined {
 }
 
 function levelOf({ kind }: ActivationOutcome): 'debug' | 'info' | 'warn' {
-  // It did nothing, and under load there are many of them.
+  // The run did nothing, and under load there are many of them.
   if (kind === 'not_yet') return 'debug';
   return kind === 'failed' ? 'warn' : 'info';
 }

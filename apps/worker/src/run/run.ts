@@ -16,22 +16,24 @@ import { billableTokens } from './billable-tokens.ts';
 import type { Held, RunDeps, StopReason } from './port.ts';
 
 /**
- * How long Redis may refuse for now (it loads, it is a replica until the failover is done) before the
- * job is handed back; milliseconds. Its reader waits meanwhile, as it does for the appender.
+ * Milliseconds for which Redis may refuse writes temporarily (while it loads, or is a replica until a
+ * failover is done) before the job is handed back. Its reader waits meanwhile, as it does for the appender.
  */
 const refusedMs = 10_000;
 
 /**
- * Milliseconds for which a seal proves that the log is this run's; less than the fleet needs to take a worker
- * for dead. A run that waits longer for its target may have lost its log unheard, as one that stood still.
+ * Milliseconds for which a seal proves that the log is this run's: less than the fleet needs to declare a
+ * worker dead. A run that waited longer for its target, or whose process was blocked, may have lost its log
+ * unnoticed.
  */
 const freshSealMs = 1000;
 
 /**
- * One activation of a job: takes the log over, makes attempts until there is an answer, and ends it.
+ * Serves one activation of a job: takes over the log, makes attempts until there is an answer, and ends the
+ * log.
  *
- * It does not ask whether the request still has a reader: an ingress reports a client that leaves at once, and an
- * ingress that sends no heartbeat at this moment may be on its way back, as all of them are after a restart of Redis.
+ * It does not check whether the request still has a reader: an ingress reports a client that leaves at once,
+ * and an ingress without a heartbeat may be about to return, as all of them are after a restart of Redis.
  * `orphans.ts` waits longer.
  */
 export async function run(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
@@ -47,10 +49,10 @@ export async function run(activation: Activation, deps: RunDeps): Promise<Activa
   }
 }
 
-/** What a run has when the log is its own. */
+/** What a run has after it has taken over the log. */
 type TakenOver = { sealed: Sealed; sealedAt: number; history: History; loggedChars: number };
 
-/** One run: what may stop it, and what it holds meanwhile. */
+/** One run: why it was stopped, and what it holds. */
 class ActiveRun {
   private readonly activation: Activation;
   private readonly deps: RunDeps;
@@ -91,7 +93,7 @@ class ActiveRun {
   }
 
   private stop(reason: StopReason): void {
-    // A shutdown says nothing of the log: what becomes known of it counts for more.
+    // A shutdown says nothing about the log, so a later reason that does takes precedence.
     if (this.stopped === undefined || this.stopped === 'shutdown') this.stopped = reason;
     this.controller.abort(reason);
   }
@@ -103,13 +105,13 @@ class ActiveRun {
     };
   }
 
-  /** Seals the log and reads it. An outcome where this run has nothing to do. */
+  /** Seals the log and reads it. Returns an outcome if there is nothing for this run to do. */
   private async takeOver(): Promise<TakenOver | ActivationOutcome> {
     const { activation, deps, claim } = this;
     const retryLimits = { withinMs: refusedMs, signal: this.controller.signal };
     let sealedAt = activation.sealed?.at ?? -Infinity;
     let sealed = activation.sealed?.outcome;
-    // An old seal is asked for again: its log may have been taken over since.
+    // An old seal is renewed: another run may have taken the log since.
     if (!sealed || deps.now() - sealedAt >= freshSealMs) {
       // The same nonce again is the same claim.
       const taken = await retryRefused(() => deps.log.seal(activation.id, claim), retryLimits);
@@ -119,7 +121,7 @@ class ActiveRun {
     }
     if (sealed.kind === 'fenced') return { kind: 'dropped' };
     if (sealed.kind !== 'sealed') {
-      // The component that ended it has settled it, or none has: then the estimate stays.
+      // If another component ended the request, that component settled it or nothing was: the estimate stays.
       deps.settlement.settle(activation, undefined);
       if (sealed.kind === 'ended') return endedBefore(sealed.by);
       return { kind: 'failed', reason: 'the request expired' };
@@ -130,7 +132,7 @@ class ActiveRun {
     return { sealed, sealedAt, ...loaded.value };
   }
 
-  /** Makes the attempts, and settles what they cost. */
+  /** Makes the attempts and settles their cost. */
   private async serve(taken: TakenOver): Promise<ActivationOutcome> {
     const { activation, deps } = this;
     const { sealed, sealedAt, history, loggedChars } = taken;
@@ -151,7 +153,7 @@ class ActiveRun {
     await writer.flushed();
     const { stopped } = this;
     const outcome = writer.jobEnded ? endedWithLog(conclusion) : conclude(stopped, conclusion);
-    // A component that reads the log may take the end that this run wrote for one from outside.
+    // A component that reads the log may mistake the end that this run wrote for one from outside.
     const endedOutside = stopped === 'finished' && !writer.jobEnded;
     if (outcome.kind === 'completed' || outcome.kind === 'failed') {
       const ending = endedOutside ? 'ended from outside' : outcome.kind;
@@ -173,15 +175,17 @@ class ActiveRun {
       entries,
       jobToken: activation.token,
       onRefused: (outcome) => {
-        if (outcome === 'lost') deps.onError(new Error(`Redis lost lines of ${id}: handed back`));
-        if (outcome === 'damaged') deps.onError(new Error(`${id} is damaged in Redis: given up`));
+        if (outcome === 'lost')
+          deps.onError(new Error(`Redis lost lines of the log of ${id}: the job is handed back`));
+        if (outcome === 'damaged')
+          deps.onError(new Error(`the data of ${id} in Redis is damaged: the run gives up`));
         this.stop(outcome === 'ended' ? 'finished' : outcome);
       },
       onPressure: (high) => (high ? this.race?.pause() : this.race?.resume()),
     });
   }
 
-  /** The log has its end already: what the attempts cost that were aborted with it is written beside it. */
+  /** Adds the cost of attempts that an end from outside aborted to the log, which already has its end. */
   private async amend({ stopped: attempts }: History): Promise<void> {
     const { activation, deps, claim } = this;
     if (attempts.length === 0) return;
@@ -197,19 +201,22 @@ class ActiveRun {
   }
 }
 
-/** What the queue says of a request is what its log says, also of a job that was retried with BullMQ's own tools. */
+/** The queue gets the outcome that the log has, also for a job that was retried with BullMQ's own tools. */
 const endedBefore = (by: TerminalKind): ActivationOutcome =>
   by === 'failed'
     ? { kind: 'failed', reason: 'had failed already: a retried job is not asked for again' }
     : { kind: 'completed', summary: 'had ended already' };
 
-/** The log has its end and the job with it, whatever stopped this run meanwhile (its lock ended along). */
+/**
+ * The log and the job have ended together, whatever stopped this run in the meantime (the end releases the
+ * lock).
+ */
 const endedWithLog = (conclusion: ActivationOutcome | undefined): ActivationOutcome =>
   conclusion?.kind === 'completed' || conclusion?.kind === 'failed'
     ? { ...conclusion, jobEnded: true }
     : { kind: 'dropped' };
 
-/** The outcome for the queue. A stop counts only if the answer had not ended before it. */
+/** The outcome for the queue. A stop counts only if the answer had not ended before. */
 function conclude(
   stopped: StopReason | undefined,
   conclusion: ActivationOutcome | undefined,
@@ -217,7 +224,7 @@ function conclude(
   if (stopped === 'fenced' || stopped === 'lock_lost') return { kind: 'dropped' };
   if (stopped === 'finished') return { kind: 'completed', summary: 'ended from outside' };
   if (stopped === 'damaged') return { kind: 'failed', reason: 'it is damaged in Redis' };
-  // However its answer ended: the log does not have it.
+  // The log does not have the answer's end.
   if (stopped === 'lost') return { kind: 'handed_back' };
   if (conclusion) return conclusion;
   if (stopped === 'gone') return { kind: 'failed', reason: 'the request expired' };

@@ -5,17 +5,18 @@ type Stop = (reason: StopReason) => void;
 
 export type Runs = ReturnType<typeof createRuns>;
 
-/** Requests whose end is remembered: none of them is longer than a round trip on its way. */
+/** The most ended requests that are remembered: each is needed for one round trip only. */
 const mostEnded = 1000;
 
-/** The runs of this worker, so that they can be reached from outside. */
+/** The registry of this worker's runs, for access from outside. */
 export function createRuns() {
-  /** One request may have two runs here for a moment: an old one that ends, and a new one. */
+  /** A request may briefly have two runs here: an old one that ends, and a new one. */
   const byId = new Map<string, Map<Stop, Activation>>();
   const sizes = new Set<() => Held>();
   /**
-   * Requests that ended from outside. Their logs are sealed by the command that takes their jobs: the word of the
-   * end can be here before the answer of that command, also while an older run of the request is still here.
+   * Requests that ended from outside. The command that takes a job also seals its log, so the message that
+   * the request has ended may arrive before that command's reply, and also while an older run of the request
+   * is still here.
    */
   const ended = new Set<string>();
 
@@ -49,7 +50,7 @@ export function createRuns() {
     stopAll(reason: StopReason): void {
       for (const id of byId.keys()) this.stop(id, reason);
     },
-    /** Of all of them. */
+    /** The sum over all runs. */
     held(): Held {
       const sum = { attempts: 0, delivered: 0 };
       for (const read of sizes) {

@@ -3,37 +3,37 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 import type { ContinuationStrategy } from '../continuation/strategies.ts';
 
 /*
- * The usage that a request's readers are sent: the caller's own prompt once, and the answer that was
- * shown once, however many attempts it took. What attempts really cost is in the ledger (`ledger.ts`).
+ * The usage that a request's readers receive: the caller's own prompt once and the delivered answer once,
+ * however many attempts were made. The ledger (`ledger.ts`) has the real cost of attempts.
  */
 
 export type Usage = Readonly<Record<string, unknown>>;
 
-/** What is known of an answer when it is whole. Numbers without a unit are estimated tokens (`tokensIn`). */
+/** The facts about a complete answer. Numbers without a unit are estimated tokens (`tokensIn`). */
 export type AnswerFacts = {
-  /** The caller's own prompt. A function, as `asked` is: few answers have to be estimated. */
+  /** Tokens of the caller's own prompt. A function, as `asked` is, because few answers need an estimate. */
   prompt(): number;
-  /** What a target reported that an earlier attempt had asked the caller's own prompt. */
+  /** The usage that a target reported for an earlier attempt with the caller's own prompt. */
   promptReport: Usage | undefined;
-  /** Shown before the last attempt spoke. */
+  /** Delivered before the last attempt. */
   deliveredBefore: number;
-  /** Shown of the last attempt. */
+  /** Delivered from the last attempt. */
   deliveredByLast: number;
   last: LastAttempt;
 };
 
 export type LastAttempt = {
-  /** How it went on with what was shown; undefined where it began the answer. */
+  /** The strategy with which it continued; undefined if it began the answer. */
   strategy: ContinuationStrategy | undefined;
-  /** As its ledger entry has it: all that it was asked and all that it said. */
+  /** Its cost as in its ledger entry: the complete prompt and output. */
   cost: Pick<AttemptEnded, 'usage' | 'estimated'>;
-  /** The prompt that it was asked: the client's, and what the strategy adds to it. */
+  /** Tokens of its prompt: the client's, and what the strategy adds. */
   asked(): number;
-  /** All that it answered, without its reasoning: also what it repeated of the answer before. */
+  /** Tokens of its output without reasoning, including what it repeated of the answer. */
   sent: number;
 };
 
-/** The attempt that ended the answer left no word of what it cost. */
+/** The attempt that completed the answer left no record of its cost. */
 export const unknownLast: LastAttempt = {
   strategy: undefined,
   cost: { estimated: 'all' },
@@ -41,17 +41,17 @@ export const unknownLast: LastAttempt = {
   sent: 0,
 };
 
-/** Estimated tokens that a text needs before a target's own tokens per estimated token are computed from it. */
+/** The least estimated tokens of a text from which a target's rate (own tokens per estimated token) is computed. */
 const enoughForRate = 16;
-/** Beyond these the text was not what the target counted: calls of tools on its side, hidden thoughts. */
+/** Outside this range the target counted more than the text: its own tool calls, hidden thoughts. */
 const lowestRate = 0.5;
 const highestRate = 2;
 
 /**
- * An answer that one target made as a whole has that target's report, as it is. One that was put together has
- * a count for the prompt (the report of a target that was asked nothing else, or else the last one's share
- * of it) and one for the answer (the last target's count of what it said, and at its rate what others said
- * before). `estimated: true` stands in it where either is an estimate; `total_tokens` is their sum.
+ * An answer that one target made as a whole keeps that target's report. A composed answer gets a prompt count
+ * (the report of a target that was asked the original prompt, or else the last one's count, reduced to the
+ * original's share) and a completion count (the last target's count of its own part, and the earlier parts at
+ * its rate). `estimated: true` is set if either is an estimate; `total_tokens` is their sum.
  */
 export function visibleUsage(facts: AnswerFacts): Usage {
   const { cost } = facts.last;
@@ -69,13 +69,13 @@ export function visibleUsage(facts: AnswerFacts): Usage {
   };
 }
 
-/** The last attempt made the answer as a whole, what was shown before it included. */
+/** Whether the last attempt made the whole answer, including what was delivered before. */
 const isWhole = ({ last: { strategy } }: AnswerFacts): boolean =>
   strategy === undefined || strategy === 'replay';
 
 type Count = { tokens: number; details: Usage; isEstimate: boolean };
 
-/** What a report says of the prompt beside its tokens. They are of that one call, as its tokens are. */
+/** Details of the prompt in a report. Like its tokens, they apply to that one call only. */
 const promptDetails = [
   'prompt_tokens_details',
   'cached_tokens',
@@ -98,7 +98,7 @@ function promptOf(facts: AnswerFacts, usage: Usage): Count {
   }
   const prompt = facts.prompt();
   const share = own > 0 ? Math.min(1, prompt / Math.max(1, last.asked())) : 0;
-  // How much of the prompt was cached is only known of all that was asked.
+  // The cached share is only known for the complete prompt of the call.
   const tokens = own > 0 ? Math.max(1, Math.round(own * share)) : Math.ceil(prompt);
   return { tokens, details: {}, isEstimate: true };
 }
@@ -115,7 +115,8 @@ function completionOf(facts: AnswerFacts, usage: Usage): Count {
       isEstimate: true,
     };
   }
-  // A target that was to go on may have begun anew, and an anchor is repeated: shown before, counted once.
+  // A target that was to continue may have begun anew, and an anchor is repeated: tokens delivered before
+  // count once.
   const repeated = Math.max(0, Math.min(deliveredBefore, sent - deliveredByLast));
   if (repeated === deliveredBefore && sent === deliveredBefore + deliveredByLast) {
     const details = usage['completion_tokens_details'];
@@ -137,7 +138,7 @@ function completionOf(facts: AnswerFacts, usage: Usage): Count {
   return { tokens, details, isEstimate: true };
 }
 
-/** Completion tokens, and those of them that were reasoning. xAI and Gemini count reasoning in the total only. */
+/** Completion tokens, and the reasoning tokens among them. xAI and Gemini count reasoning only in the total. */
 function answeredIn(report: Usage): { all: number; reasoning: number; spoken: number } | undefined {
   const { completion_tokens, prompt_tokens, total_tokens } = report;
   if (typeof completion_tokens !== 'number') return undefined;

@@ -6,15 +6,18 @@ import { createDecoder } from './decode.ts';
 import type { Decoder } from './decode.ts';
 import { toFault } from './faults.ts';
 
-/** What sends a request: a pool, in undici's words. A call can be aborted from the first moment on. */
+/** Sends requests: a pool, with undici's interface. A call can be aborted at any time. */
 export type Upstream = {
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
 };
 
-/** As a pool's, which knows the connection. */
+/** A pool's controller, which has access to the connection. */
 type Controller = Dispatcher.DispatchController & { gather?(on: boolean): void };
 
-/** The response as it comes. After `onEnd` or `onFault` nothing follows; exactly one of them comes, unless aborted. */
+/**
+ * Receives the response. Exactly one of `onEnd` and `onFault` is called, as the last call, unless the call is
+ * aborted.
+ */
 export type ResponseSink = {
   onHead(status: number, headers: Headers): void;
   onData(bytes: Buffer): void;
@@ -22,20 +25,20 @@ export type ResponseSink = {
   onFault(fault: Fault): void;
 };
 
-/** Milliseconds that a response may take to end after the answer in it was whole. */
+/** Milliseconds in which a response must end after its answer was complete. */
 const lingerMs = 1000;
 
 export type UpstreamCall = {
   /**
-   * The answer is whole: the sink hears nothing more, and the connection goes back to its pool as
-   * soon as the response has ended in order. One that lingers is closed.
+   * The answer is complete: the sink gets no more calls, and the connection returns to its pool once the
+   * response has ended in order. A response that does not end within `lingerMs` is aborted.
    */
   release(): void;
-  /** Closes the connection at once; the sink hears nothing more. Idempotent. */
+  /** Closes the connection at once; the sink gets no more calls. Idempotent. */
   abort(): void;
   pause(): void;
   resume(): void;
-  /** Whether the answer may be read in larger pieces, while this process is late; at first it may not. */
+  /** Whether the answer may be read in larger pieces while this process is late; not before this is called. */
   gather(on: boolean): void;
 };
 
@@ -47,11 +50,11 @@ export function callUpstream(
 ): UpstreamCall {
   let controller: Controller | undefined;
   let over = false;
-  /** Kept for a request that waits for its connection: there is no controller yet. */
+  /** Remembered for a request that waits for its connection and has no controller yet. */
   let paused = false;
   let lingering: NodeJS.Timeout | undefined;
   let decoder: Decoder | undefined;
-  /** The decoder has as much as it keeps. */
+  /** The decoder's buffer is full. */
   let full = false;
 
   function flow(): void {
@@ -72,7 +75,7 @@ export function callUpstream(
     },
   };
 
-  /** The response ended, in order or not; what is still being unpacked comes before that. */
+  /** The response has ended, in order or not; pending decoded data comes first. */
   function end(broke: boolean, tell: () => void): void {
     clearTimeout(lingering);
     const finish = () => {
@@ -91,7 +94,7 @@ export function callUpstream(
       else if (paused) started.pause();
     },
     onResponseStart(_controller, status, headers) {
-      // 1xx are information; the response is still to come.
+      // A 1xx status is informational; the response is still to come.
       if (over || status < 200) return;
       decoder = createDecoder(headers['content-encoding'], unpacked);
       if (paused) decoder?.pause();
@@ -110,9 +113,9 @@ export function callUpstream(
   };
 
   const { path } = request;
-  // undici keeps what it sends until the response has ended: the bytes, and so the text need not be kept beside them.
+  // undici keeps the body until the response has ended: as bytes, so that the text can be freed.
   const body = Buffer.from(request.body);
-  // Streams are read as they come: packed ones come late, in blocks. Some senders pack all the same.
+  // A compressed stream arrives late, in blocks. Some senders compress nevertheless.
   const headers = { ...request.headers, 'accept-encoding': 'identity' };
   dispatcher.dispatch({ method: 'POST', path, headers, body }, handler);
 

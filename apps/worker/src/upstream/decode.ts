@@ -8,18 +8,18 @@ import {
 } from 'node:zlib';
 import type { Fault } from '@millrace/shared/domain/fault';
 
-/** Takes the packing off a response that its sender packed unasked. */
+/** Decompresses a response whose sender compressed it although it was asked not to. */
 export type Decoder = {
-  /** False when it has as much as it keeps: no more is wanted until `onRoom`. */
+  /** False if its buffer is full: write no more until `onRoom`. */
   write(bytes: Uint8Array): boolean;
   /**
-   * Nothing more comes. Calls `over` behind the last of the data; where that is not whole, `onFault`, but
-   * `over` all the same after a response that `broke` off.
+   * The response has ended. Calls `over` after the last of the data. If the data is incomplete it calls
+   * `onFault`, or, if the response `broke` off, `over` as well.
    */
   end(over: () => void, broke: boolean): void;
   pause(): void;
   resume(): void;
-  /** Nothing is called any more. Idempotent. */
+  /** No more callbacks are called. Idempotent. */
   close(): void;
 };
 
@@ -29,10 +29,10 @@ export type DecoderEvents = {
   onFault(fault: Fault): void;
 };
 
-/** Of 2, the bytes of its window: what RFC 9659 allows for HTTP. zlib's own bound is 128 MiB. */
+/** The window size as a power of 2: what RFC 9659 allows for HTTP. zlib's own bound is 128 MiB. */
 const zstdWindowLog = 23;
 
-/** By `content-encoding`; a Map, as the name is the provider's. */
+/** By `content-encoding`; a Map, because the provider chooses the name. */
 const makers = new Map<string, () => Transform>([
   ['gzip', createGunzip],
   ['x-gzip', createGunzip],
@@ -44,7 +44,7 @@ const makers = new Map<string, () => Transform>([
   ],
 ]);
 
-/** Undefined where the body is as it is, or packed in a way that is not known here. */
+/** Undefined if the body is not compressed, or in an unknown way. */
 export function createDecoder(
   contentEncoding: string | string[] | undefined,
   { onData, onRoom, onFault }: DecoderEvents,

@@ -9,14 +9,14 @@ export type FaultLogOptions = {
   now(): number;
 };
 
-/** Milliseconds within which the same fault of a target is counted and not logged again. */
+/** Milliseconds within which further equal faults of a target are only counted. */
 const quietMs = 10_000;
 
 /**
- * Logs the faults of upstream calls, with the provider's own words, which clients do not see: those that
- * the operator has to mend as errors, those that tell of a target's health as warnings. A target that
- * fails on every request has one line in ten seconds for each kind of fault. Bounded: one entry for each
- * target of the config and code of the fault table.
+ * Logs the faults of upstream calls with the provider's message, which clients do not see: those that the
+ * operator must fix as errors, those that concern a target's health as warnings. A target that fails on every
+ * request logs one line in ten seconds for each kind of fault. Memory is bounded: one entry for each target
+ * of the config and each fault code.
  */
 export function createFaultLog({ logger, now }: FaultLogOptions) {
   const seen = new Map<string, { at: number; more: number }>();

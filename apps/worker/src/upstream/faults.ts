@@ -1,8 +1,8 @@
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 
 /**
- * A failure whose meaning is known where it happens: the fault travels with it. Its message, with hosts and
- * codes of the system, is for logs; clients see one text per code. No secrets.
+ * An error that carries its fault, because its meaning is known where it occurs. Its message, with hosts and
+ * system error codes, is for logs; clients see one text per code. No secrets.
  */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
@@ -13,7 +13,7 @@ export class UpstreamError extends Error {
     this.fault = { code, message: messages[code] ?? unknown, detail: message };
   }
 
-  /** The same for those who shared what was lost. */
+  /** The same error for the other requests that the lost connection affected. */
   echo(): UpstreamError {
     const echo = new UpstreamError(this.fault.code, this.message, this.cause);
     echo.fault.isEcho = true;
@@ -21,7 +21,7 @@ export class UpstreamError extends Error {
   }
 }
 
-/** For clients: nothing of what lies between us and the provider. */
+/** Messages for clients: they reveal nothing of the network between this worker and the provider. */
 const messages: Partial<Record<FaultCode, string>> = {
   upstream_connect_timeout: 'The provider did not accept the connection in time.',
   upstream_unreachable: 'The provider could not be reached.',
@@ -37,7 +37,10 @@ const messages: Partial<Record<FaultCode, string>> = {
 
 const unknown = 'The connection to the provider failed.';
 
-/** By the codes of undici, node and the system. Anything else on a connection that stood is a reset. */
+/**
+ * Fault codes by the error codes of undici, Node and the system. Any other error on an established connection
+ * is a reset.
+ */
 const faultCodes: Record<string, FaultCode> = {
   UND_ERR_CONNECT_TIMEOUT: 'upstream_connect_timeout',
   ECONNREFUSED: 'upstream_unreachable',
@@ -49,7 +52,7 @@ const faultCodes: Record<string, FaultCode> = {
   EHOSTDOWN: 'upstream_unreachable',
   ENETUNREACH: 'upstream_unreachable',
   ENETDOWN: 'upstream_unreachable',
-  // Ports, files and buffers of this machine, and what its own rules let out.
+  // This machine is out of ports, files or buffers, or its own rules forbid the connection.
   EADDRNOTAVAIL: 'local_resources_exhausted',
   EMFILE: 'local_resources_exhausted',
   ENFILE: 'local_resources_exhausted',
@@ -59,16 +62,16 @@ const faultCodes: Record<string, FaultCode> = {
   EPERM: 'local_resources_exhausted',
   EPROTO: 'upstream_tls_failed',
   UND_ERR_HEADERS_OVERFLOW: 'upstream_invalid_response',
-  // A key or a path that cannot stand in a request.
+  // A key or a path with characters that a request cannot contain.
   UND_ERR_INVALID_ARG: 'provider_not_configured',
   ERR_INVALID_CHAR: 'provider_not_configured',
   ERR_HTTP2_INVALID_CONNECTION_HEADERS: 'provider_not_configured',
 };
 
-/** HTTP/2's ENHANCE_YOUR_CALM; the other codes of a reset stream say nothing about the next try. */
+/** HTTP/2's ENHANCE_YOUR_CALM; other codes of a reset stream do not affect the next attempt. */
 const enhanceYourCalm = 11;
 
-/** What a failed request means. */
+/** The fault of a failed request. */
 export function toFault(error: Error): Fault {
   if (error instanceof UpstreamError) return error.fault;
   const cause = codeOf(error);
@@ -85,7 +88,7 @@ export function toFault(error: Error): Fault {
 function faultCode(error: Error, cause: string): FaultCode {
   if (Reflect.get(error, 'http2ErrorCode') === enhanceYourCalm) return 'upstream_overloaded';
   if (isTls(cause)) return 'upstream_tls_failed';
-  // The parser's word for a response that was cut.
+  // The parser's code for a truncated response.
   if (cause === 'HPE_INVALID_EOF_STATE') return 'upstream_reset';
   if (cause.startsWith('HPE_')) return 'upstream_invalid_response';
   return faultCodes[cause] ?? 'upstream_reset';
@@ -101,15 +104,15 @@ function explain(code: FaultCode, cause: string): string {
   return `${messages[code] ?? unknown}${hint}${cause === '' ? '' : ` (${cause})`}`;
 }
 
-/** TLS alerts by which a server says that it does not like the client, not the protocol. */
+/** TLS alerts with which a server rejects the client's certificate, not the protocol. */
 const isCertificateAlert = (cause: string): boolean =>
   /^ERR_SSL_.*ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERT|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/.test(
     cause,
   );
 
 /**
- * A connection that did not come about. `peer` names whom we were talking to (`The provider`, `The
- * proxy 10.0.0.1:3128`); a reset in this phase is one more way of not being reachable.
+ * The error of a connection that could not be opened. `peer` names the other side (`The provider`, `The proxy
+ * 10.0.0.1:3128`); a reset in this phase means that it is unreachable.
  */
 export function connectError(error: Error, peer: string): UpstreamError {
   if (error instanceof UpstreamError) return error;
@@ -132,7 +135,7 @@ export function connectError(error: Error, peer: string): UpstreamError {
 function codeOf(error: Error): string {
   const code: unknown = Reflect.get(error, 'code');
   if (typeof code === 'string') return code;
-  // Every address was tried, and each failed for a reason of its own.
+  // Every address was tried, and each failed with an error of its own.
   const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
   return first instanceof Error ? codeOf(first) : '';
 }

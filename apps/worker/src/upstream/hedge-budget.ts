@@ -1,11 +1,11 @@
-/** Of recent requests, how many may have a second attempt started beside a slow first one. */
+/** The share of requests that may have a hedge. */
 const share = 0.05;
-/** Hedges that may come at once after a quiet time: one slow provider makes many at a time. */
+/** The most hedges at once after a quiet time: one slow provider causes many together. */
 const burst = 10;
 
 /**
- * Bounds what hedging costs: every request earns a share of a hedge, and each one spends a whole. When
- * a provider is slow as a whole, doubling its requests would only make others slow too.
+ * Bounds the cost of hedging: every request earns a share of a hedge, and each hedge spends a whole one. If a
+ * provider is slow as a whole, doubling its requests would only slow down others.
  */
 export function createHedgeBudget() {
   let saved = burst;
@@ -14,13 +14,13 @@ export function createHedgeBudget() {
     earn(): void {
       saved = Math.min(burst, saved + share);
     },
-    /** True when one more may start now. */
+    /** Takes one hedge; false if there is none. */
     take(): boolean {
       if (saved < 1) return false;
       saved -= 1;
       return true;
     },
-    /** One that was taken did not start. */
+    /** Returns a hedge that did not start. */
     giveBack(): void {
       saved = Math.min(burst, saved + 1);
     },

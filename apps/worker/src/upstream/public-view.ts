@@ -10,8 +10,8 @@ export type UpstreamState = {
 };
 
 /**
- * What `GET /admin/upstreams` shows of a worker's upstreams, in the public form: names with underscores,
- * points in time in seconds since the epoch, durations in `…_ms`. What operators named keeps its name.
+ * What `GET /admin/upstreams` shows of a worker's upstreams, with public field names: underscores, times in
+ * seconds since the epoch, durations as `…_ms`. Names that operators chose stay.
  */
 export function publicView({ pools, health, selection }: UpstreamState) {
   return {

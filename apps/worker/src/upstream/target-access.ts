@@ -9,45 +9,45 @@ import type { RampSample } from './selection/port.ts';
 import type { Selection } from './selection/selection.ts';
 import type { TargetGrant } from './selection/target-limits.ts';
 
-/** What one upstream call needs to begin. Either of the two is called, once. */
+/** The permit for one upstream call. Exactly one of its two functions is called, once. */
 export type Permit = {
   apiKey: string | undefined;
-  /** The call begins now: what it is to tell. */
+  /** The call begins now; returns the receiver of its events. */
   begin(): CallWatch;
-  /** It is not made after all. */
+  /** The call is not made. */
   cancel(): void;
 };
 
-/** What is learned from one upstream call. */
+/** Receives the events of one upstream call. */
 export type CallWatch = {
-  /** The head of the answer, of any status. */
+  /** The head of the response, of any status. */
   head(status: number, headers: Headers): void;
   /** Milliseconds since the call began. */
   firstToken(ms: number): void;
   ended(outcome: AttemptOutcome): void;
 };
 
-/** One request's way to its targets. */
+/** One request's access to its targets. */
 export type TargetAccess = {
   /**
    * The targets that may be asked now, in this request's order, and the others. `urgent`: a reader has a part of the
    * answer, so the request does not wait behind those that have nothing yet.
    */
   candidates(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
-  /** Milliseconds since the epoch from which on it may be asked, as far as is known; 0: now. */
+  /** The estimated time from which on it may be asked, in milliseconds since the epoch; 0: now. */
   opensAt(route: Route): number;
-  /** Undefined when the target takes none now. A promise only where others have to be asked. */
+  /** Undefined if the target takes no request now. A promise only if Redis has to be asked. */
   acquire(route: Route): Permit | undefined | Promise<Permit | undefined>;
-  /** What it refused last was the key that it was asked with, and it may be asked with another one. */
+  /** Whether its last refusal concerned the key and it may be asked with another one. */
   hasOtherKey(route: Route): boolean;
-  /** Until one of these may be asked; one wait at a time. */
+  /** Waits until one of these may be asked; only one wait at a time. */
   wait(routes: readonly Route[], need: WaitNeed): Promise<WaitOutcome>;
   /**
-   * Whether it may go back to the queue instead of failing: all that the model lacks is room. If so, no
-   * other of its requests is taken for a moment.
+   * Whether the request may go back to the queue instead of failing, because the model lacks only capacity.
+   * If so, no other request of the model is taken for a short time.
    */
   requeue(): boolean;
-  /** The request asks no target any more. */
+  /** The request needs no target any more. */
   close(): void;
 };
 
@@ -57,7 +57,7 @@ export type WaitNeed = Required<Pick<WaitRequest, 'urgent' | 'isFresh' | 'isDeta
 export type TargetAccessRequest = {
   model: string;
   routes: readonly Route[];
-  /** As the client sent it. */
+  /** The request body as the client sent it. */
   body: string;
   signal: AbortSignal;
   /** Milliseconds since the epoch. */
@@ -70,15 +70,15 @@ export type TargetAccessOptions = {
     'order' | 'check' | 'isLastResort' | 'take' | 'key' | 'queue' | 'goBack'
   >;
   health: Pick<Health, 'started' | 'stateOf' | 'claimProbe'>;
-  /** Keeps a connection's room at the provider for a permit, until the returned function is called. */
+  /** Reserves room on a connection for a permit, until the returned function is called. */
   reserve(provider: string): () => void;
   now(): number;
 };
 
-/** Milliseconds for which a target that took no request is not asked again by it. */
+/** Milliseconds for which a request does not ask a target again that refused it. */
 const barredMs = 50;
 
-/** Joins what is known of targets: which ones a request may ask, with which key, and when. */
+/** Combines health, limits and keys: which targets a request may ask, with which key, and when. */
 export const createTargetAccess =
   (options: TargetAccessOptions) =>
   (request: TargetAccessRequest): TargetAccess =>
@@ -90,13 +90,13 @@ class RequestTargets implements TargetAccess {
   private readonly options: TargetAccessOptions;
   private readonly request: TargetAccessRequest;
   private readonly waiter: TargetWaiter;
-  /** Targets that took no request of this one, and until when they need not be asked again. */
+  /** Targets that refused this request, and until when they are not asked again. */
   private readonly barred = new Map<Route, number>();
-  /** The key that each of them refused last. */
+  /** The key that each target rejected last. */
   private readonly refused = new Map<Route, KeyLease>();
   private ordered: readonly Route[] | undefined;
   private retryAfterMs: number | undefined;
-  /** Drawn by the queue for the targets that were waited for: no others are drawn for them. */
+  /** Samples that the queue drew for the targets of the last wait: no others are drawn for them. */
   private samples = new Map<Route, RampSample>();
   /** A target was asked for a permit since the last wait. */
   private hasAsked = false;
@@ -131,7 +131,7 @@ class RequestTargets implements TargetAccess {
     const state = this.options.health.stateOf(route);
     if (state === 'half-open') return this.claim(route);
     if (state !== 'open' || this.isLastResort(route)) return this.take(route);
-    // It was given up while this request paused.
+    // The target was given up while this request paused.
     this.bar(route);
     return undefined;
   }
@@ -237,15 +237,15 @@ class RequestTargets implements TargetAccess {
         if (key && isAboutKey(outcome)) this.refused.set(route, key);
         else this.refused.delete(route);
         if (outcome.kind === 'completed') {
-          // Of an answer that comes as a whole, all of it is its first token.
+          // For an answer that is not streamed, the time to the first token is the whole time.
           report(hasSpoken ? { kind: 'ok' } : { kind: 'ok', firstTokenMs: now() - startedAt });
           grant.settle(outcome.usage);
           return;
         }
-        // A key that is refused while another one may be asked says nothing about the target.
+        // If another key may be used, the rejection of this one says nothing about the target.
         const isFault = outcome.kind === 'fault' && !this.hasOtherKey(route);
         report(isFault ? outcome : { kind: 'void' });
-        // A refusal uses no tokens; what broke off used some that were not counted.
+        // A rejection uses no tokens; an answer that broke off used an unknown number.
         const isRefusal = outcome.kind === 'fault' && !hasSpoken;
         grant.settle(isRefusal ? nothingUsed : undefined);
       },

@@ -14,14 +14,14 @@ export type UpstreamSources = {
   waiting(): Readonly<Record<string, number>>;
 };
 
-/** States of a breaker, as one number for alerts: anything above 0 takes less than all requests. */
+/** States of a breaker as a number for alerts: above 0 the target does not get all requests. */
 const stateNumbers = { closed: 0, recovering: 1, 'half-open': 2, open: 3 } as const;
 
-/** What pools and breakers count is read when metrics are collected: nothing happens on the way of a request. */
+/** Reads the counters of pools and breakers when metrics are collected, so requests do no work for them. */
 export function countUpstreams(registry: Registry, sources: UpstreamSources): void {
   const registers = [registry];
 
-  /** A counter whose sum another component keeps. */
+  /** A counter whose total another component keeps. */
   function total(name: string, help: string, labelNames: string[], read: (add: Add) => void): void {
     new Counter({
       name,
@@ -82,7 +82,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   gauge(
     'millrace_pool_reuse_ratio',
-    'Share of requests that needed no new connection',
+    'Share of requests that reused a connection',
     ['provider'],
     ofPools(({ reuseRate }, add) => add(reuseRate)),
   );
@@ -100,7 +100,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_pool_connect_failures_total',
-    'Connections that did not come about, by the fault',
+    'Connections that could not be opened, by fault code',
     ['provider', 'fault'],
     ofPools(({ connectFailures }, add) => {
       for (const [fault, count] of Object.entries(connectFailures)) add(count, { fault });
@@ -108,7 +108,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_pool_handshakes_total',
-    'TLS handshakes, whole and resumed',
+    'TLS handshakes, full and resumed',
     ['provider', 'resumed'],
     ofPools(({ handshakes: { tls, resumed } }, add) => {
       add(tls - resumed, { resumed: 'false' });
@@ -117,7 +117,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_pool_closed_total',
-    'Connections closed, by the reason',
+    'Connections closed, by reason',
     ['provider', 'reason'],
     ofPools(({ closed }, add) => {
       for (const [reason, count] of Object.entries(closed)) add(count, { reason });
@@ -125,7 +125,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_pool_waits_total',
-    'Requests that did not get a connection at once',
+    'Requests that had to wait for a connection',
     ['provider'],
     ofPools(({ waited }, add) => add(waited.count)),
   );
@@ -143,13 +143,13 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_pool_closed_requests_total',
-    'Requests that closed connections had carried: over millrace_pool_closed_total, requests a connection',
+    'Requests that closed connections had carried; divided by millrace_pool_closed_total: requests per connection',
     ['provider'],
     ofPools(({ requestsPerConnection }, add) => add(requestsPerConnection.sum)),
   );
   total(
     'millrace_pool_closed_lifetime_seconds_total',
-    'How long closed connections had been open: over millrace_pool_closed_total, their lifetime',
+    'Time for which closed connections had been open; divided by millrace_pool_closed_total: mean lifetime',
     ['provider'],
     ofPools(({ lifetimeMs }, add) => add(lifetimeMs.sum / 1000)),
   );
@@ -166,7 +166,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   gauge(
     'millrace_target_in_flight',
-    'Calls under way to a target in the whole fleet, as this worker knows it',
+    'Calls in flight to a target in the whole fleet, as this worker knows it',
     ['provider', 'model'],
     (add) => {
       for (const { provider, model, inFlight } of sources.health().targets) {
@@ -176,7 +176,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_breaker_transitions_total',
-    'Changes of breakers that this worker decided, by the state they came to',
+    'State changes of breakers that this worker decided, by new state',
     ['provider', 'model', 'state'],
     (add) => {
       for (const { provider, model, transitions } of sources.counters().targets) {
@@ -188,7 +188,7 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_breaker_probes_total',
-    'Requests that tried a broken target out, by what they came to',
+    'Probes of broken targets, by outcome',
     ['provider', 'model', 'outcome'],
     (add) => {
       for (const { provider, model, probes } of sources.counters().targets) {
@@ -200,13 +200,13 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
   );
   total(
     'millrace_fleet_pulses_total',
-    'What workers tell each other of targets: sent, received, dropped',
+    'Messages about targets between workers: sent, received, dropped',
     ['direction'],
     by('direction', () => sources.counters().pulses),
   );
   total(
     'millrace_health_checks_total',
-    'Active checks that this worker made for the fleet, for each target that they told about',
+    'Active checks that this worker made for the fleet, by the target that they covered',
     ['provider', 'model', 'outcome'],
     (add) => {
       for (const { provider, model, ok, failed } of sources.checks()) {

@@ -30,35 +30,32 @@ export type UpstreamsOptions = {
   pools: Pools;
   /** This worker's name. */
   worker: string;
-  /** What workers tell each other. */
+  /** The gossip between workers. */
   fleet: Gossip;
   /** The limits that the fleet shares. */
   windows: Windows;
-  /** Who says how many of a model may wait for room. */
+  /** Limits how many requests of a model may wait for capacity. */
   waitLimits: WaitLimits;
   onChange?: HealthOptions['onChange'];
-  /** An active check fails from now on, or does so no more. */
+  /** Called when an active check begins to fail or succeeds again. */
   onCheck?: ChecksOptions['onChange'];
   onAside?: SelectionOptions['onAside'];
-  /** This process stood still a moment ago, as `LateLoop` has it. */
+  /** Whether this process was blocked recently, as `LateLoop` has it. */
   wasLate(): boolean;
-  /** A call failed: what the operator should know of it. */
+  /** Reports a failed call to the operator. */
   onFault?(call: { request: string; target: Target; fault: Fault }): void;
   onError(error: unknown): void;
 };
 
 export type Upstreams = ReturnType<typeof createUpstreams>;
 
-/**
- * All between a target's name and a call under way: what the config says of it, how it is, whose turn it
- * is, its wire format and its pool.
- */
+/** Everything between a target's name and a call in flight: its config, health, selection, wire format and pool. */
 export function createUpstreams(options: UpstreamsOptions) {
   const { providers, models, limits, pools, worker, fleet, windows, waitLimits: lines } = options;
   const { onChange, onAside, onFault, wasLate, onError } = options;
   /**
-   * Targets that take requests only without `stream_options`, for as long as this worker lives; by
-   * `targetKey`. That one refused it is no proof: it may have quoted a value of the request.
+   * Targets that accept requests only without `stream_options`, by `targetKey`, for the life of this worker.
+   * A single rejection is no proof, because it may quote a value of the request.
    */
   const refusesStreamOptions = new Set<string>();
   const health = createHealth({
@@ -106,7 +103,7 @@ export function createUpstreams(options: UpstreamsOptions) {
   return {
     policy: (model: string): Policy | undefined => models[model],
 
-    /** The targets that this worker's config knows, with what they can do. */
+    /** The targets that this worker's config knows, with their capabilities. */
     routes(targets: readonly Target[], model: string): Route[] {
       return targets.flatMap((target) => {
         const provider = providers[target.provider];
@@ -171,7 +168,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       return attempt;
     },
 
-    /** That are heard of, this one too. */
+    /** Live workers, including this one. */
     workers: () => Math.max(1, health.snapshot().workers),
 
     /** For /admin/upstreams: no secrets. */
@@ -192,7 +189,7 @@ export function createUpstreams(options: UpstreamsOptions) {
         ),
     } satisfies UpstreamSources,
 
-    /** Tells the fleet a last time; to be called while Redis is still there. */
+    /** Sends a last message to the fleet; call it while Redis is still connected. */
     close(): void {
       checks.close();
       notices.close();
@@ -207,7 +204,7 @@ const nothing = (): void => {};
 const prefillOf = ({ api, baseUrl }: ProviderConfig, model: string): Prefill =>
   providerFormats[api].prefillOf({ baseUrl, model });
 
-/** Each of them once, whichever models name it. */
+/** Each target once, whichever models name it. */
 function targetsAt(provider: string, models: Readonly<Record<string, ModelConfig>>): Target[] {
   const names = Object.values(models)
     .flatMap(({ targets }) => targets)

@@ -1,19 +1,19 @@
 import { agreedCode, isSpace, normalise } from './normalise.ts';
 
-/** Characters of the anchor, where that is enough to name one place. */
+/** The usual length of an anchor in characters; a longer one is used if these words occur twice. */
 const usualLength = 40;
-/** Below this a text has nothing in it that could be found again. */
+/** A shorter text is too short to be found reliably. */
 const shortestText = 24;
-/** Above this an anchor is no words to repeat any more but a second answer. */
+/** A model does not repeat a longer anchor reliably. */
 const longestAnchor = 400;
 
-/** One strategy may make several attempts, all with the same delivered text. */
+/** A cache of one: several attempts of a strategy have the same delivered text. */
 let last: { delivered: string; anchor: string | undefined } | undefined;
 
 /**
- * The last words of what was shown, to be repeated word for word: as few as name one place in it.
- * Undefined when the text is too short, or repeats itself (lists, tables) for longer than can be asked,
- * or all the way. One pass over the text, whatever is in it.
+ * The last words of the delivered text, which the target is asked to repeat: as few as occur only once in it.
+ * Undefined if the text is too short, or ends with a repetition (lists, tables) that is longer than the
+ * longest anchor. One pass over the text, whatever its content.
  */
 export function chooseAnchor(delivered: string): string | undefined {
   if (last?.delivered !== delivered) last = { delivered, anchor: findAnchor(delivered) };
@@ -35,7 +35,7 @@ function findAnchor(delivered: string): string | undefined {
   }
 }
 
-/** From the beginning of a word where there is one, and never from the middle of a code point. */
+/** The end of a text, extended to the beginning of a word if possible; never cut inside a code point. */
 function tail(text: string, length: number): string {
   const cut = text.length - length;
   if (cut === 0) return text;
@@ -52,8 +52,8 @@ function backwards(text: string): Uint16Array {
 }
 
 /**
- * Of the first n + 1 codes, how many at their end are the same as at their beginning, short of all:
- * with it a search never looks at a character twice (Knuth, Morris and Pratt).
+ * The border table of Knuth, Morris and Pratt: for the first n + 1 codes, the length of the longest proper
+ * suffix that is also a prefix. With it a search reads each character once.
  */
 function bordersOf(codes: Uint16Array): Uint16Array {
   const borders = new Uint16Array(codes.length);
@@ -66,8 +66,8 @@ function bordersOf(codes: Uint16Array): Uint16Array {
 }
 
 /**
- * Characters of the longest end of the text that is in it a second time, up to the length of `end`:
- * that end, normalised and backwards. The text is read backwards too, from its last character but one.
+ * The length of the longest suffix of the text that occurs in it a second time, up to the length of `end`
+ * (the suffix, normalised and reversed). The text is read backwards, from its last character but one.
  */
 function longestRepeat(text: string, end: Uint16Array, borders: Uint16Array): number {
   let longest = 0;
@@ -85,7 +85,7 @@ function longestRepeat(text: string, end: Uint16Array, borders: Uint16Array): nu
   return longest;
 }
 
-/** Nothing but a shorter text again and again: what follows may well be the same once more. */
+/** Whether the text is a repetition of a shorter one: what follows may well be the same once more. */
 function repeatsItself(length: number, borders: Uint16Array): boolean {
   const period = length - (borders[length - 1] ?? 0);
   return period <= length / 2;

@@ -6,15 +6,15 @@ import type { Seam, SeamStep } from './splice.ts';
 /** Characters that may come before the anchor: "Sure, here is the rest:". */
 const longestPreamble = 120;
 
-/** Characters of a preamble that are no chance when they are the anchor's first ones. */
+/** If this many characters of a preamble equal the anchor's first ones, that is no coincidence. */
 const shortestBeginning = 8;
 
 /**
- * Anchored continuation: the target was shown the interrupted answer and asked to repeat its last
- * words and go on. The anchor is looked for at the very start of the reply, white space and quotation
- * marks as one; a short preamble is skipped. What follows the anchor is new, without a quotation mark
- * that only closed it, and without the white space that was shown before. An anchor that is found only
- * behind another try at it stands further on, in an answer that repeats itself.
+ * Anchored continuation: the target was sent the interrupted answer and asked to repeat its last words and to
+ * continue. The anchor is searched at the very start of the reply, with white space and quotation marks
+ * normalised; a short preamble is skipped. New is what follows the anchor, without a quotation mark that only
+ * closes the anchor and without white space that was delivered before. An anchor that occurs only after an
+ * incomplete copy of itself belongs to a later place, in an answer that repeats itself.
  */
 export function anchorSeam(delivered: string, anchor: string): Seam {
   const wanted = normalise(anchor);
@@ -40,7 +40,7 @@ export function anchorSeam(delivered: string, anchor: string): Seam {
     return held;
   }
 
-  /** Whether the anchor was quoted is seen by what follows it. */
+  /** The character after the anchor shows whether the anchor was quoted. */
   function unquote(piece: string): SeamStep {
     if (piece === '') return held;
     const closing = normalise(piece.slice(0, 1));
@@ -51,7 +51,7 @@ export function anchorSeam(delivered: string, anchor: string): Seam {
   function closeGap(piece: string): SeamStep {
     const step = gap.push(piece);
     if (step.kind !== 'dropped') return step;
-    // Other white space than was shown: none of it is new.
+    // White space that differs from the delivered one is not new.
     read = skipSpace;
     return read(piece);
   }
@@ -67,7 +67,7 @@ export function anchorSeam(delivered: string, anchor: string): Seam {
   };
 }
 
-/** What comes before the anchor in the reply is the anchor itself, with a letter changed, and no preamble. */
+/** Whether the text before the anchor is the anchor with a changed letter, and not a preamble. */
 function wasBegunBefore(reply: string, wanted: string): boolean {
   const before = reply.slice(0, -wanted.length);
   if (!/[\p{L}\p{N}]/u.test(before)) return false;

@@ -1,6 +1,6 @@
 const space = 0x20;
 
-/** What stands for a character, and the characters that it stands for. */
+/** The normal form of a character, and the characters that it replaces. */
 const alike = {
   ' ':
     '\t\n\v\f\r\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A' +
@@ -9,19 +9,22 @@ const alike = {
   '"': '\u201C\u201D\u201E\u201F\u2033\u00AB\u00BB',
 };
 
-/** Of each UTF-16 code unit the one that two writers would agree on. */
+/** The normal form of each UTF-16 code unit. */
 const agreed = new Uint16Array(0x10000);
 for (let code = 0; code < agreed.length; code++) agreed[code] = code;
 for (const [one, others] of Object.entries(alike)) {
   for (let at = 0; at < others.length; at++) agreed[others.charCodeAt(at)] = one.charCodeAt(0);
 }
 
-/** The code unit at a place: white space is a space, quotation marks are straight, all else is itself. */
+/**
+ * The normalised code unit at an index: any white space is a space, quotation marks are straight, all else is
+ * itself.
+ */
 export const agreedCode = (text: string, at: number): number => agreed[text.charCodeAt(at)] ?? 0;
 
 export const isSpace = (code: number): boolean => code === space;
 
-/** A text as two writers would agree on it: white space in one, quotation marks straight. */
+/** A text in normal form: runs of white space as one space, straight quotation marks. */
 export function normalise(text: string): string {
   let out = '';
   let wasSpace = false;

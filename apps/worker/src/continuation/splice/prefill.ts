@@ -6,11 +6,11 @@ import type { Seam, SeamStep } from './splice.ts';
 const tellingLength = 24;
 
 /**
- * Native continuation: the target was given the delivered text as the beginning of its own message and continues
- * right behind it. Some models begin their answer anew all the same. So a text that equals the beginning of the
- * delivered text is held; once it is long enough to be no accident, it counts as a replay of the whole. If the
- * beginning is short, or comes again in the text itself, neither is certain: the attempt is dropped, and the next
- * strategy asks in a way that leaves no doubt.
+ * Native continuation: the target was sent the delivered text as the beginning of its own message and
+ * continues right behind it. Some models begin their answer anew nevertheless, so a text that equals the
+ * beginning of the delivered text is held; once it is too long for a coincidence, it counts as a replay of
+ * the whole. If the beginning is short, or occurs again in the text, neither is certain: the attempt is
+ * dropped, and the next strategy is unambiguous.
  */
 export function prefillSeam(delivered: string): Seam {
   const telling = delivered.slice(0, tellingLength);
@@ -34,7 +34,7 @@ export function prefillSeam(delivered: string): Seam {
     },
     end() {
       if (replay) return replay.end();
-      // What is left were no words at all, or an answer that began anew and was soon over.
+      // The held text is either empty, or an answer that began anew and ended early.
       return text === '' ? passed('') : dropped('too_short');
     },
   };

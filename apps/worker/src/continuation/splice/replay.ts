@@ -2,8 +2,8 @@ import { dropped, held, passed } from './splice.ts';
 import type { Seam } from './splice.ts';
 
 /**
- * Replay: the same question was asked again from zero. Text that equals the delivered text is held back, and from the
- * first new character on the answer is delivered. At the first difference it is no continuation.
+ * Replay: the original request was sent again. Text that equals the delivered text is held back, and what
+ * follows it is delivered. The first difference ends the attempt.
  */
 export function replaySeam(delivered: string): Seam {
   let at = 0;
@@ -14,7 +14,7 @@ export function replaySeam(delivered: string): Seam {
       at += repeated.length;
       return at < delivered.length ? held : passed(piece.slice(repeated.length));
     },
-    // The end right where the shown text ends is no difference: nothing was left to say.
+    // An end exactly at the end of the delivered text is valid: the answer was complete.
     end: () => (at === delivered.length ? passed('') : dropped('too_short')),
   };
 }

@@ -1,31 +1,31 @@
 /**
- * The seam: where one attempt's text ends and the next one's begins. A seam takes the text of a new
- * attempt as it comes and says what of it continues what the reader was shown, character by
- * character: nothing is shown twice, nothing is left out, and what does not continue is never shown.
+ * The seam: where the text of one attempt ends and that of the next begins. A seam takes the text of a new
+ * attempt piece by piece and separates what continues the delivered text. Nothing is delivered twice, nothing
+ * is left out, and what does not continue the text is never delivered.
  */
 export type Seam = {
-  /** The next piece of the attempt's text. After `passed` every piece is new as it is. */
+  /** Takes the next piece of the attempt's text. After `passed` every further piece is new. */
   push(piece: string): SeamStep;
-  /** The attempt's text is over, and complete in itself. */
+  /** The attempt's text has ended in order. */
   end(): SeamStep;
 };
 
 export type SeamStep =
-  /** Not decided yet, or a repetition of what was shown. */
+  /** Undecided, or a repetition of delivered text. */
   | { kind: 'held' }
-  /** Behind the seam: this text is new. It may be empty, when the text was exactly what was shown. */
+  /** Behind the seam: this text is new. It is empty if the text so far equals the delivered text. */
   | { kind: 'passed'; text: string }
-  /** This is no continuation. */
+  /** The text does not continue the delivered one. */
   | { kind: 'dropped'; reason: SeamFailure };
 
 export type SeamFailure =
-  /** The new answer differs from the one that was shown. */
+  /** The new answer differs from the delivered one. */
   | 'diverged'
-  /** It ended before it had repeated what was shown. */
+  /** It ended before it had repeated the delivered text. */
   | 'too_short'
-  /** The words that were to be repeated did not come. */
+  /** The anchor was not found. */
   | 'anchor_missing'
-  /** It ended without a new word, and nothing tells whether the answer was whole. */
+  /** It ended without a new word, so it is unclear whether the answer was complete. */
   | 'empty';
 
 export const held = { kind: 'held' } as const;

@@ -12,12 +12,12 @@ import type { Answer, Question } from './checks.ts';
 export type AskOptions = {
   providers: Readonly<Record<string, ProviderConfig>>;
   upstreamOf(provider: string): Upstream | undefined;
-  /** Bytes of an answer. */
+  /** The most bytes of an answer. */
   maxResponseBytes: number;
   onError(error: unknown): void;
 };
 
-/** Puts the questions of the active checks to providers, over the connections that requests use. */
+/** Makes the requests of active checks, over the connections that client requests use. */
 export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: AskOptions) {
   return async (question: Question, signal: AbortSignal): Promise<Answer> => {
     const name = question.kind === 'models' ? question.provider : question.target.provider;
@@ -29,8 +29,9 @@ export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: 
   };
 
   /**
-   * The status is the answer: who may not list models is answered, too. It is given when the response has
-   * ended, as only then its connection is free again; one that does not end, the check's timeout ends.
+   * The status is the answer: a refusal to list models is an answer, too. The promise resolves when the
+   * response has ended, because only then its connection is free again; the check's timeout aborts a response
+   * that does not end.
    */
   function list(upstream: Upstream, config: ProviderConfig, signal: AbortSignal): Promise<Answer> {
     return new Promise((resolve) => {
@@ -48,7 +49,7 @@ export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: 
         onResponseData(controller, chunk) {
           bytes += chunk.length;
           if (bytes <= maxResponseBytes || !answer) return;
-          // More than anybody reads: it is there.
+          // The answer is known; the rest of a long list is not read.
           resolve(answer);
           controller.abort(new Error('the list of models is too long'));
         },

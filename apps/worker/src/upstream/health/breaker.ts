@@ -14,14 +14,14 @@ import type { BreakerConfig } from '@millrace/shared/config';
 
 export type BreakerState =
   | { kind: 'closed' }
-  /** Not asked at all until then. */
+  /** The target gets no requests until then. */
   | { kind: 'open'; until: number; times: number; cause: Cause }
-  /** One request at a time in the whole fleet may find out. */
+  /** One probe at a time in the whole fleet. */
   | { kind: 'half-open'; times: number; cause: Cause; probe: Probe | undefined }
-  /** A share of the requests that grows. */
+  /** The target gets a growing share of the requests. */
   | { kind: 'recovering'; since: number; times: number };
 
-/** What failed: requests, or only the active checks of a target without requests. */
+/** What opened the breaker: failed requests, or only the active checks of a target without requests. */
 export type Cause = 'calls' | 'checks';
 
 export type Probe = {
@@ -31,34 +31,34 @@ export type Probe = {
   at: number;
 };
 
-/** What is known of a target's recent past, in the whole fleet. */
+/** A target's recent results, over the whole fleet. */
 export type Evidence = {
   /** In the window. */
   calls: number;
   errors: number;
-  /** Share of calls that usually fail, 0 to 1, the window left out. */
+  /** Usual share of failing calls, 0 to 1, without the window. */
   usualRate: number;
   /**
-   * Failed in a row: calls, and active checks beside them. None where one worker alone tells of them while
-   * others have calls there: that may be its own trouble.
+   * Consecutive failures: of calls, and of active checks. The former is 0 if a single worker reports failures
+   * while others have calls there: the cause may be that worker's own.
    */
   row: number;
   checkRow: number;
-  /** The provider wished not to be asked before; milliseconds since the epoch. */
+  /** The provider asked for no requests before this time; milliseconds since the epoch. */
   retryAt: number | undefined;
 };
 
 export type ProbeOutcome = { kind: 'ok' | 'failed' | 'void' };
 
-/** Longest that a provider's `Retry-After` keeps a probe away, in milliseconds. */
+/** The longest delay of a probe by a provider's `Retry-After`, in milliseconds. */
 export const maxRetryAfterMs = 60_000;
-/** A probe that was not heard of for so long is lost, with its worker; milliseconds. */
+/** Milliseconds without news after which a probe counts as lost, together with its worker. */
 export const probeLostMs = 5000;
-/** Probes come more rarely up to this many intervals. */
+/** The longest time between probes, in intervals. */
 const mostIntervals = 4;
 /** The share of requests that a recovering target begins with. */
 const firstShare = 0.1;
-/** Steps in which those who were refused by the share are let ask again. */
+/** Steps of the ramp after which requests that were refused may try again. */
 const rampSteps = 10;
 /** A target that usually fails less often than this is expected not to fail while it recovers. */
 const notableRate = 0.01;
@@ -93,7 +93,7 @@ export function judge(
   }
 }
 
-/** One worker won the right to probe. */
+/** The state after a worker has won the claim to probe. */
 export const probing = (
   state: Extract<BreakerState, { kind: 'half-open' }>,
   by: string,
@@ -117,14 +117,14 @@ export function probeEnded(
     case 'failed':
       return opened(times + 1, cause, retryAt, policy, now, random);
     case 'void': {
-      // It showed nothing; but it was an attempt, and the next one keeps its distance.
+      // The probe had no result, but it was an attempt, so the next one keeps the interval.
       const until = Math.max(now, probe.at + policy.probeIntervalMs);
       return { kind: 'open', until, times, cause };
     }
   }
 }
 
-/** A light check was answered: enough for a target of which nothing else than such checks had failed. */
+/** The state after a light check succeeded: that is enough for a target on which only such checks had failed. */
 export const checkedWell = (
   state: BreakerState,
   policy: BreakerConfig,
@@ -155,7 +155,7 @@ export function admits(
   }
 }
 
-/** When to look again because of time alone; undefined when only news change anything. */
+/** When the passing of time next changes the verdict; undefined if only new evidence can. */
 export function nextChangeAt(
   state: BreakerState,
   policy: BreakerConfig,
@@ -176,7 +176,7 @@ export function nextChangeAt(
   }
 }
 
-/** When a probe of which nothing was heard makes room for the next one, which keeps its distance too. */
+/** When a probe without news makes room for the next one, which keeps the interval too. */
 const lostAt = ({ at }: Probe, { probeIntervalMs }: BreakerConfig): number =>
   at + Math.max(probeLostMs, probeIntervalMs);
 
@@ -192,8 +192,8 @@ const isFailing = (seen: Evidence, policy: BreakerConfig): boolean =>
     seen.errors > seen.calls * (seen.usualRate + policy.errorRate / 100));
 
 /**
- * The window is a new one since the recovery began. A single failure is enough, but for a target that
- * fails now and then when it is well: that one would never come back under load.
+ * Whether a recovering target fails again. The window was cleared when the recovery began. A single failure
+ * is enough, unless the target fails now and then even when healthy: it would never recover under load.
  */
 const failsAgain = ({ calls, errors, usualRate }: Evidence): boolean =>
   errors > (usualRate < notableRate ? 0 : 1 + 2 * usualRate * calls);
@@ -201,7 +201,7 @@ const failsAgain = ({ calls, errors, usualRate }: Evidence): boolean =>
 const causeOf = ({ row, checkRow, errors }: Evidence): Cause =>
   row === 0 && checkRow > 0 && errors <= checkRow ? 'checks' : 'calls';
 
-/** The probes of an outage: after one interval, two, four, four …; from the second on a quarter at random. */
+/** The probes of an outage come after one interval, then two, four, four …; from the second on with 25 % jitter. */
 function opened(
   times: number,
   cause: Cause,

@@ -9,7 +9,7 @@ export type BreakersOptions = {
   worker: string;
   policyOf(key: string): BreakerConfig;
   evidence(key: string): Evidence;
-  /** That this worker has seen of it. */
+  /** The last fault of the target that this worker has seen. */
   lastFault(key: string): LastFault | undefined;
   now: () => number;
   random: () => number;
@@ -20,20 +20,23 @@ export type Breaker = {
   readonly key: string;
   readonly policy: BreakerConfig;
   record: StateRecord;
-  /** Of this kind of state; milliseconds since the epoch. */
+  /** When this kind of state began; milliseconds since the epoch. */
   since: number;
-  /** Rises when it is given up: a call that began before is of another time. */
+  /** Rises when the target is given up: calls that began before are ignored then. */
   generation: number;
 };
 
 export type Transition = {
   from: BreakerState;
   to: BreakerState;
-  /** `decided` by this worker; `adopted` from another; `elapsed`: every worker sees it by itself. */
+  /**
+   * `decided`: by this worker; `adopted`: from another worker; `elapsed`: by time, which every worker notices
+   * itself.
+   */
   origin: 'decided' | 'adopted' | 'elapsed';
 };
 
-/** Every target's breaker, and who decided its state. */
+/** The breakers of all targets. */
 export function createBreakers(options: BreakersOptions) {
   const { worker, policyOf, evidence, lastFault, now, random, onTransition } = options;
   const breakers = new Map<string, Breaker>();
@@ -54,12 +57,12 @@ export function createBreakers(options: BreakersOptions) {
     breaker.record = record;
     if (from === to) return;
     if (from.kind !== to.kind) breaker.since = now();
-    // One that was away hears of the opening only by what came after it.
+    // A worker that missed the opening may learn of it only from a later state.
     if (wasAsked(from) && to.kind !== 'closed' && from.kind !== to.kind) breaker.generation += 1;
     onTransition(breaker, { from, to, origin });
   }
 
-  /** What this worker made of it holds for all, unless another one decided later. */
+  /** Sets the state for the whole fleet, unless another worker decided later. */
   function decide(breaker: Breaker, state: BreakerState): void {
     if (state === breaker.record.state) return;
     const epoch = Math.max(breaker.record.epoch + 1, now());
@@ -81,7 +84,7 @@ export function createBreakers(options: BreakersOptions) {
   return {
     of,
     all: (): Iterable<Breaker> => breakers.values(),
-    /** Those of which others would not think that they are closed. */
+    /** The breakers that are not closed; other workers assume the rest to be. */
     *notClosed(): Iterable<Breaker> {
       for (const breaker of breakers.values()) {
         if (breaker.record.state.kind !== 'closed') yield breaker;
@@ -89,7 +92,7 @@ export function createBreakers(options: BreakersOptions) {
     },
     look,
     decide,
-    /** Takes over what another worker decided, where that is newer. */
+    /** Adopts another worker's decision if it is newer. */
     adopt(breaker: Breaker, record: StateRecord): void {
       if (!isNewer(record, breaker.record)) return;
       become(breaker, record, 'adopted');
@@ -98,7 +101,7 @@ export function createBreakers(options: BreakersOptions) {
   };
 }
 
-/** Of what two workers have seen. */
+/** The newer of two faults. */
 export const newest = (
   one: LastFault | undefined,
   other: LastFault | undefined,

@@ -8,7 +8,7 @@ import type { Health } from './port.ts';
 export type CheckedProvider = {
   name: string;
   check: CheckConfig;
-  /** Those of the config. */
+  /** The targets of the config. */
   targets: readonly Target[];
 };
 
@@ -24,50 +24,50 @@ export type ChecksOptions = {
   fleet: Gossip;
   health: Pick<Health, 'admit' | 'claimProbe' | 'started' | 'checked' | 'stateOf'>;
   providers: readonly CheckedProvider[];
-  /** Asks, until the signal ends it. */
+  /** Makes the check's request; the signal aborts it. */
   ask(question: Question, signal: AbortSignal): Promise<Answer>;
-  /** This process stood still a moment ago: what it saw of others meanwhile says nothing of them. */
+  /** Whether this process was blocked recently: what it observed then says nothing about others. */
   wasLate(): boolean;
-  /** A check of a provider's list, or of one of its models, fails from now on, or does so no more. */
+  /** Called when a check of a provider's list, or of one of its models, begins to fail or succeeds again. */
   onChange?: ((change: CheckChange) => void) | undefined;
   onError: (error: unknown) => void;
 };
 
 export type CheckChange = {
   provider: string;
-  /** Undefined: of the provider's list of models. */
+  /** Undefined for the provider's list of models. */
   model?: string;
-  /** Why; undefined where it is well again. */
+  /** The cause; undefined if the check succeeds again. */
   fault: Fault | undefined;
 };
 
 export type Checks = {
-  /** Since the start, by this worker. */
+  /** Counts of this worker since its start. */
   counters(): { ok: number; failed: number };
-  /** For each target that a check was about. */
+  /** The same by target, for all that were checked. */
   byTarget(): readonly (Target & { ok: number; failed: number })[];
   close(): void;
 };
 
 const lease = 'checks';
-/** Milliseconds that the lease outlives a checker that died, and between two renewals. */
+/** Milliseconds after which the lease of a dead checker expires, and between two renewals. */
 const leaseMs = 3000;
 const renewMs = 1000;
 
 type CheckedProviderState = CheckedProvider & {
-  /** Of the last check; on `performance.now()`'s clock. */
+  /** When the last check began; by `performance.now()`. */
   askedAt: number;
-  /** Those whose last check failed. */
+  /** Targets whose last check failed. */
   failed: Set<Target>;
-  /** Whose turn it is to be prompted. */
+  /** Counts the prompts; selects the next target. */
   turn: number;
   timer: NodeJS.Timeout | undefined;
   asking: AbortController | undefined;
 };
 
 /**
- * Asks providers how they are, so that an idle one's death is known before the next request. One worker
- * does it for the whole fleet; while Redis cannot be reached no worker does, and no request comes.
+ * Checks providers actively, so that the failure of an idle one is known before the next request. One worker
+ * does it for the whole fleet; during an outage of Redis no worker does, and no request arrives.
  */
 export function startChecks({
   fleet,
@@ -85,7 +85,7 @@ export function startChecks({
   const told = new Map<Target, Target & { ok: number; failed: number }>();
   let closed = false;
   let renewing = false;
-  /** After that another worker may have the lease; on `performance.now()`'s clock. */
+  /** After this time another worker may hold the lease; by `performance.now()`. */
   let leadsUntil = -Infinity;
 
   async function renew(): Promise<void> {
@@ -95,7 +95,8 @@ export function startChecks({
       const askedAt = performance.now();
       const leads = (await fleet.claim(lease, leaseMs)) === 'claimed';
       leadsUntil = leads ? askedAt + leaseMs : -Infinity;
-      // Also for one that leads already: a target that broke meanwhile makes the next check due sooner.
+      // Also if this worker held the lease before: a target that has failed meanwhile makes the next check
+      // due sooner.
       for (const provider of checkedProviders)
         if (leads && !closed) arm(provider);
         else rest(provider);
@@ -122,7 +123,8 @@ export function startChecks({
   }
 
   async function checkProvider(provider: CheckedProviderState): Promise<void> {
-    // A process that stood still has its timers run before it learns of that; the next renewal arms them.
+    // After the process was blocked, a timer may run before it learns that its lease has expired; the next
+    // renewal sets the timers again.
     if (performance.now() > leadsUntil) return;
     const asking = new AbortController();
     provider.asking = asking;
@@ -148,7 +150,7 @@ export function startChecks({
     if (wasUnhealthy !== (fault !== undefined)) onChange?.({ provider: provider.name, fault });
   }
 
-  /** A target that waits for a probe gets it; else it is one's turn after the other. */
+  /** Prompts a target that waits for a probe; otherwise the targets in turn. */
   async function prompt(provider: CheckedProviderState, asking: AbortController): Promise<void> {
     const waiting = provider.targets.find((target) => health.admit(target) === 'ask');
     if (waiting) {
@@ -168,7 +170,7 @@ export function startChecks({
     const target = asked[provider.turn % asked.length];
     if (!target) return;
     const answer = await put({ kind: 'prompt', target }, provider, asking);
-    // Its other targets were not asked, and other keys neither.
+    // The result says nothing about the provider's other targets and keys.
     if (answer && !isAboutKey(answer)) {
       const wasUnhealthy = provider.failed.has(target);
       const fault = faultOfPrompt(answer);
@@ -177,7 +179,7 @@ export function startChecks({
     }
   }
 
-  /** Undefined when this worker is no longer the one to ask, or is no judge of what it saw. */
+  /** Undefined if this worker no longer holds the lease, or cannot judge the result. */
   async function put(
     question: Question,
     { check }: CheckedProviderState,
@@ -188,7 +190,7 @@ export function startChecks({
     const given = new Promise<undefined>((resolve) => {
       signal.addEventListener('abort', () => resolve(undefined), { once: true });
     });
-    /** Of an answer that came, or of none where the time for it is over. */
+    /** The verdict on an answer, or on its absence when the time is over. */
     const verdict = (said?: Answer): Answer | undefined => {
       const answer = signal.aborted ? (signal.reason === tooLate ? tooLate : undefined) : said;
       return answer?.kind === 'fault' && wasLate() ? undefined : answer;
@@ -196,7 +198,7 @@ export function startChecks({
     try {
       return verdict(await Promise.race([ask(question, signal), given]));
     } catch (error) {
-      // What it does at the end of its time is its own business.
+      // An error after the abort does not matter.
       if (signal.aborted) return verdict();
       throw error;
     } finally {
@@ -204,7 +206,7 @@ export function startChecks({
     }
   }
 
-  /** One check ended, and says this of these. */
+  /** Records the result of one check for the targets that it covers. */
   function recordResult(
     provider: CheckedProviderState,
     targets: readonly Target[],
@@ -219,7 +221,7 @@ export function startChecks({
     }
   }
 
-  /** A check that was a probe, of which the breaker has heard as of a call. */
+  /** Records a check that was a probe: the breaker has its result as that of a call. */
   function recordProbe(
     provider: CheckedProviderState,
     target: Target,
@@ -278,7 +280,7 @@ const tooLate: Answer = {
 };
 
 /**
- * A list of models that is refused (no right to it, no such page, too many requests) still shows that the provider
+ * A rejected list of models (no permission, no such page, too many requests) still shows that the provider
  * answers.
  */
 const isListFailure = (answer: Answer): answer is Extract<Answer, { kind: 'fault' }> =>
@@ -290,7 +292,7 @@ const isPromptFailure = (answer: Answer): answer is Extract<Answer, { kind: 'fau
 const faultOfPrompt = (answer: Answer): Fault | undefined =>
   isPromptFailure(answer) ? answer.fault : undefined;
 
-/** A check is made with the first key only: what is wrong with it says nothing of the others. */
+/** A check uses the first key only: a fault of that key says nothing about the others. */
 const isAboutKey = (answer: Answer): boolean =>
   answer.kind === 'fault' && keyFaults.has(answer.fault.code);
 

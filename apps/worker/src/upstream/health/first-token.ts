@@ -1,13 +1,13 @@
-/** How long a target's first token takes, weighed by age: the last minute or so decides. */
+/** The average time to a target's first token, weighted by age: about the last minute decides. */
 export type FirstTokenAverage = {
   add(sumMs: number, count: number, now: number): void;
-  /** Milliseconds; undefined when nothing is known, or nothing recent. */
+  /** Milliseconds; undefined without a recent value. */
   read(now: number): number | undefined;
 };
 
-/** A first token of so long ago weighs 1/e of one of now; milliseconds. */
+/** Milliseconds after which a first token's weight has fallen to 1/e. */
 const fadeMs = 60_000;
-/** What is older says nothing any more: the target is worth a try. */
+/** Milliseconds after which the average is discarded, so that the target is tried again. */
 const staleMs = 600_000;
 
 export function createFirstTokenAverage(): FirstTokenAverage {

@@ -1,12 +1,12 @@
 import { asDistances, readStateRecord } from './state-record.ts';
 import type { StateRecord } from './state-record.ts';
 
-/** What one worker counted for one target since it started, and how it stands now. */
+/** One worker's counters for one target since its start, and the current state. */
 export type TargetCounters = {
   inFlight: number;
   ok: number;
   failed: number;
-  /** Its calls that failed in a row, up to now. */
+  /** Current number of consecutive failed calls. */
   row: number;
   /** First tokens: their sum in milliseconds, and their number. */
   tokenMs: number;
@@ -14,7 +14,7 @@ export type TargetCounters = {
   /** Active checks. */
   checksOk: number;
   checksFailed: number;
-  /** The provider wished not to be asked before; milliseconds since the epoch, 0 for no wish. */
+  /** The provider asked for no requests before this time; milliseconds since the epoch, 0 for none. */
   retryAt: number;
 };
 
@@ -31,18 +31,18 @@ export const newTargetCounters = (): TargetCounters => ({
 });
 
 /**
- * One worker's counters and states for the others. It has totals and no differences, so that the next message makes
- * up for a lost one.
+ * One worker's counters and states for the others. It has totals instead of differences, so that the next
+ * message makes up for a lost one.
  */
 export type GossipMessage = {
   worker: string;
-  /** It has every target of the worker, not only those that changed. */
+  /** The message has every target of the worker, not only the changed ones. */
   whole: boolean;
   tallies: Iterable<readonly [string, TargetCounters]>;
   states: Iterable<readonly [string, StateRecord]>;
 };
 
-/** Begins every message. Workers of other versions know it, so it stays. */
+/** The prefix of every message. Workers of other versions rely on it. */
 const mark = 'pulse ';
 
 export function encodeGossip(message: GossipMessage, now: number): string {
@@ -56,11 +56,11 @@ export function encodeGossip(message: GossipMessage, now: number): string {
   })}`;
 }
 
-/** Without reading it: a worker receives its own messages, too. */
+/** Checks the sender without parsing the text: a worker receives its own messages, too. */
 export const isGossipOf = (text: string, worker: string): boolean =>
   text.startsWith(`${mark}{"worker":${JSON.stringify(worker)},`);
 
-/** Undefined for a text that is no gossip message, or one of a version that this worker cannot read. */
+/** Undefined if the text is no gossip message, or one of a version that this worker cannot read. */
 export function parseGossip(text: string, now: number): GossipMessage | undefined {
   if (!text.startsWith(mark)) return undefined;
   let said: unknown;
@@ -80,7 +80,7 @@ export function parseGossip(text: string, now: number): GossipMessage | undefine
   };
 }
 
-/** In the order of the fields; clocks of two machines are not compared, so a time is sent as a distance. */
+/** In the order of the fields. Times are sent as distances from now, because clocks of machines differ. */
 const toNumbers = (t: TargetCounters, now: number): number[] => [
   t.inFlight,
   t.ok,

@@ -19,12 +19,12 @@ import { createWakeUp } from './wake-up.ts';
 
 /** Milliseconds that a probe may take from its claim to its start. */
 const startWithinMs = 1000;
-/** Milliseconds before a target is asked for again whose probe another worker has. */
+/** Milliseconds until this worker tries again to claim a probe that another worker holds. */
 const holdMs = 1000;
-/** Milliseconds that a claim takes at most, but for bad days. */
+/** Milliseconds that a claim normally takes at most. */
 const claimMs = 50;
 
-/** For a provider that the config does not know: nothing is judged. */
+/** For a provider that is not in the config: its breaker stays closed. */
 const noPolicy: BreakerConfig = {
   enabled: false,
   windowMs: 1000,
@@ -35,7 +35,7 @@ const noPolicy: BreakerConfig = {
   rampMs: 0,
 };
 
-/** Counts, breakers and probes of this worker, joined with those of the fleet. */
+/** This worker's counts, breakers and probes, joined with those of the fleet. */
 export function createHealth(options: HealthOptions): Health {
   const { bus, worker, breakerOf, now = Date.now, random = Math.random, onError } = options;
   const { wasLate = () => false } = options;
@@ -44,7 +44,7 @@ export function createHealth(options: HealthOptions): Health {
   const lastFaults = new Map<string, LastFault>();
   /** Probes that were claimed and have not started. */
   const claimed = new Map<string, NodeJS.Timeout>();
-  /** Until when a claim is in vain. */
+  /** By target: until when another worker holds the probe. */
   const holds = new Map<string, number>();
   let isClosed = false;
 
@@ -70,7 +70,7 @@ export function createHealth(options: HealthOptions): Health {
   const gossip = createTargetGossip({ fleet: bus, worker, view, breakers, states, adopt, now });
   const wakeUp = createWakeUp({ now, nextAt, onWake: () => refresh(), onError });
 
-  /** What another worker knows of, this one's config may not, or not any more. */
+  /** Whether this worker's config has the target: another worker's may have others. */
   function judges(key: string): boolean {
     return policyOf(key).enabled && view.has(key);
   }
@@ -95,7 +95,7 @@ export function createHealth(options: HealthOptions): Health {
     if (origin === 'decided' || (isMine && to.kind === 'closed')) states.share(key);
     wakeUp.arm();
     if (from.kind === to.kind) return;
-    // A worker that has just started would ask a dead target as if it always answered.
+    // A worker that has just started has a success rate of 1 for every target.
     if (origin === 'adopted' && to.kind !== 'closed') view.target(key).success.doubt();
     view.renew(view.target(key), to.kind === 'closed' || to.kind === 'recovering');
     if (isMine) countersOf(key).transitions[to.kind] += 1;
@@ -113,7 +113,7 @@ export function createHealth(options: HealthOptions): Health {
     for (const [key, until] of holds) if (now() >= until) holds.delete(key);
   }
 
-  /** When time alone changes anything next, for any target. */
+  /** When the passing of time next changes the state of any target. */
   function nextAt(): number | undefined {
     let next: number | undefined;
     for (const { key, policy, record } of breakers.notClosed()) {
@@ -130,7 +130,10 @@ export function createHealth(options: HealthOptions): Health {
     return verdict === 'ask' && isInVain(key) ? 'no' : verdict;
   }
 
-  /** The probe is another request's here, or was another worker's a moment ago. */
+  /**
+   * Whether a claim would fail: another request of this worker has the probe, or another worker had it within
+   * `holdMs`.
+   */
   const isInVain = (key: string): boolean => probes.has(key) || now() < (holds.get(key) ?? 0);
 
   async function claimProbe(target: Target): Promise<boolean> {
@@ -155,7 +158,7 @@ export function createHealth(options: HealthOptions): Health {
       holds.set(key, now() + holdMs);
       wakeUp.arm();
     }
-    // It recovered meanwhile: no probe is needed.
+    // The target has recovered meanwhile: no probe is needed.
     return after === 'yes';
   }
 
@@ -188,7 +191,7 @@ export function createHealth(options: HealthOptions): Health {
     function firstToken(ms: number): void {
       if (!open || hasSpoken) return;
       hasSpoken = true;
-      // The time in which this process stood still is not the target's.
+      // A time that this process measured while it was blocked is not the target's.
       if (!wasLate()) view.firstToken(one, ms);
       gossip.publish(key, 'soon');
       endProbe('ok');
@@ -214,7 +217,7 @@ export function createHealth(options: HealthOptions): Health {
         lastFaults.set(key, lastFaultOf(news.fault, now()));
       }
       const retryAfterMs = news.kind === 'fault' ? news.fault.retryAfterMs : undefined;
-      // What began before the target was given up says nothing about how it is now.
+      // A call from before the target was given up says nothing about its present state.
       view.ended(one, breaker.generation === generation ? end : 'void', retryAfterMs);
       gossip.publish(key, end === 'failed' ? 'urgent' : 'soon');
       endProbe(end);
@@ -310,7 +313,7 @@ function add<Name extends string>(to: Record<Name, number>, more: Readonly<Recor
 
 const endOf = (outcome: Outcome): CallEnd => {
   if (outcome.kind !== 'fault') return outcome.kind;
-  // One lost connection is one event, however many requests it carried.
+  // A lost connection counts once, however many requests it carried.
   const { code, isEcho } = outcome.fault;
   return faultTable[code].health && !isEcho ? 'failed' : 'void';
 };

@@ -1,17 +1,17 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 
-/** The newest fault of a target that counted, for operators. */
+/** The newest fault of a target that affects its health, for operators. */
 export type LastFault = {
   code: string;
   /** Without keys, and no longer than `longestMessage`. */
   message: string;
-  /** Of the provider's answer, where there was one. */
+  /** The status of the provider's answer, if there was one. */
   httpStatus?: number;
   /** Milliseconds since the epoch. */
   at: number;
 };
 
-/** Characters: workers tell each other, and a provider may write a page. */
+/** Characters; bounded because workers exchange it and a provider may send a whole page. */
 const longestMessage = 300;
 
 export const lastFaultOf = ({ code, message, httpStatus }: Fault, at: number): LastFault => ({
@@ -21,7 +21,7 @@ export const lastFaultOf = ({ code, message, httpStatus }: Fault, at: number): L
   at,
 });
 
-/** What another worker said, or undefined where it makes no sense. */
+/** Parses a fault from another worker; undefined if it is malformed. */
 export function readLastFault(said: unknown): LastFault | undefined {
   if (typeof said !== 'object' || said === null) return undefined;
   const { code, message, httpStatus, at } = said as Record<string, unknown>;

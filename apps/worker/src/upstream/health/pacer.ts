@@ -1,28 +1,28 @@
 export type Pacer = {
-  /** Something changed: it is sent soon. */
+  /** Schedules an ordinary message for a change. */
   soon(): void;
-  /** Something changed that others must know: it is sent with the next turn of the event loop. */
+  /** Schedules a message in the next turn of the event loop. */
   atOnce(): void;
-  /** As `atOnce`, however many there were: a failure may be one of thousands. */
+  /** Schedules an urgent message with a shorter gap: a failure may be one of thousands. */
   urgent(): void;
   close(): void;
 };
 
 export type PacerOptions = {
   send(): void;
-  /** How many workers read it. */
+  /** The number of workers that read the messages. */
   readers(): number;
 };
 
-/** Milliseconds between two ordinary sends, and how much of it each reader adds. */
+/** Milliseconds between two ordinary messages: at least `gapMs`, and `gapPerReaderMs` for each reader. */
 const gapMs = 50;
 const gapPerReaderMs = 5;
-/** Between two urgent ones, for each reader. */
+/** Milliseconds between two urgent ones, for each reader. */
 const urgentGapPerReaderMs = 1;
 
 /**
- * When to send what changed. The larger the fleet, the rarer: what all tell all grows with the square of
- * their number, and this keeps it to 200 texts a second for each of them.
+ * Decides when changes are sent. The larger the fleet, the rarer each worker's messages: their total grows
+ * with the square of the fleet, and this limits it to 200 messages a second at each worker.
  */
 export function createPacer({ send, readers }: PacerOptions): Pacer {
   let sentAt = -Infinity;

@@ -7,17 +7,17 @@ import type { LastFault } from './last-fault.ts';
 
 export type StateKind = BreakerState['kind'];
 
-/** What a call came to. */
+/** The outcome of a call. */
 export type Outcome =
   | { kind: 'ok'; firstTokenMs?: number | undefined }
-  /** Whether it counts is in the fault's row. */
+  /** The fault table says whether it affects the target's health. */
   | { kind: 'fault'; fault: Fault }
-  /** It says nothing about the target: a client's cancel, superseded by another, handed over. */
+  /** It says nothing about the target: cancelled by the client, superseded, or handed over. */
   | { kind: 'void' };
 
 /**
- * What happens to one call. Its first token may be reported before its outcome: a probe has succeeded with
- * that, long before its answer is whole.
+ * An event of one call. Its first token may be reported before its outcome, and makes a probe succeed long
+ * before the answer is complete.
  */
 export type CallEvent = { kind: 'first-token'; ms: number } | Outcome;
 
@@ -26,7 +26,7 @@ export type Change = {
   from: StateKind;
   to: StateKind;
   byThisWorker: boolean;
-  /** The last one that counted, of whatever worker; undefined where none is known. */
+  /** The last fault that affected the target's health, seen by any worker; undefined if there is none. */
   fault: LastFault | undefined;
 };
 
@@ -34,50 +34,47 @@ export type HealthOptions = {
   bus: Gossip;
   /** This worker's name, unique in the fleet. */
   worker: string;
-  /** Undefined for a provider that this worker's config does not know. */
+  /** Undefined for a provider that is not in this worker's config. */
   breakerOf(provider: string): BreakerConfig | undefined;
   /** Milliseconds since the epoch. */
   now?: () => number;
   /** 0 to 1. */
   random?: () => number;
-  /** This process stood still a moment ago: what it saw of others meanwhile says nothing of them. */
+  /** Whether this process was blocked recently: what it observed then says nothing about others. */
   wasLate?: () => boolean;
   onChange?: (change: Change) => void;
   onError: (error: unknown) => void;
 };
 
-/** How targets are, as the whole fleet sees them. */
+/** The health of targets as the whole fleet sees it. */
 export type Health = {
-  /** A call to this target begins; it is in flight until its outcome is reported. Only the first one counts. */
+  /** A call to this target begins; it is in flight until its outcome is reported. Only the first outcome counts. */
   started(target: Target): (news: CallEvent) => void;
-  /** `ask`: only who wins `claimProbe` may call. Everything else is known at once. */
+  /** `ask`: a request may call only if it wins `claimProbe`. */
   admit(target: Target): Admission;
-  /**
-   * True when this one request may call now. As a probe it has to start within a second, or the right
-   * to it is over.
-   */
+  /** True if this request may call now. A probe has to start within a second, or its claim ends. */
   claimProbe(target: Target): Promise<boolean>;
-  /** An active check ended that was no call. `fault`: why it failed. */
+  /** An active check that is not a call has ended. `fault`: why it failed. */
   checked(target: Target, end: 'ok' | 'failed', fault?: Fault): void;
   stateOf(target: Target): StateKind;
   /** Calls under way in the whole fleet. */
   inFlight(target: Target): number;
-  /** Milliseconds, averaged over the last minute or so; undefined when it is not known. */
+  /** Milliseconds, averaged over about the last minute; undefined if unknown. */
   firstTokenMs(target: Target): number | undefined;
-  /** Of its last calls, 0 to 1, whatever its state; 1 while nothing is known. */
+  /** Success rate of its last calls, 0 to 1, in any state; 1 while there are none. */
   successRate(target: Target): number;
-  /** After a `no`: when it is worth asking again, in milliseconds since the epoch. Undefined: at once. */
+  /** After a `no`: when to ask again, in milliseconds since the epoch. Undefined: at once. */
   nextTryAt(target: Target): number | undefined;
-  /** Some target may be asked again that was refused before. Returns how to stop listening. */
+  /** Calls `listener` when a target that was refused may be asked again. Returns the function that stops it. */
   onAvailable(listener: () => void): () => void;
   snapshot(): HealthSnapshot;
   counters(): HealthCounters;
   close(): void;
 };
 
-/** For people: /admin/upstreams. Times are milliseconds since the epoch. */
+/** For /admin/upstreams. Times are milliseconds since the epoch. */
 export type HealthSnapshot = {
-  /** That are heard, this one too. */
+  /** Live workers, including this one. */
   workers: number;
   targets: {
     provider: string;
@@ -87,7 +84,7 @@ export type HealthSnapshot = {
     window: { calls: number; errors: number };
     /** 0 to 1. */
     usualRate: number;
-    /** Of the last calls, 0 to 1. */
+    /** Success rate of the last calls, 0 to 1. */
     successRate: number;
     inFlight: number;
     firstTokenMs: number | undefined;
@@ -98,10 +95,10 @@ export type HealthSnapshot = {
 
 /** Since the start. */
 export type HealthCounters = {
-  /** Made by this worker: the sum over the fleet counts each one once. */
+  /** Transitions decided by this worker, so that the sum over the fleet counts each one once. */
   transitions: Record<StateKind, number>;
   probes: Record<'started' | 'ok' | 'failed' | 'void', number>;
-  /** The same of each target that this worker knows of. */
+  /** The same for each target that this worker knows. */
   targets: (Target & Pick<HealthCounters, 'transitions' | 'probes'>)[];
   pulses: Record<'sent' | 'received' | 'dropped', number>;
 };

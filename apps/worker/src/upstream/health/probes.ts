@@ -2,9 +2,9 @@ import type { Gossip } from '@millrace/shared/store/gossip/port';
 import { probeLostMs } from './breaker.ts';
 
 export type Probes = {
-  /** True when this worker, and no other, may probe this target now, at most once in `paceMs`. */
+  /** True if this worker alone may probe the target now, at most once in `paceMs`. */
   claim(key: string, paceMs: number): Promise<boolean>;
-  /** The probe is over; the next one of the fleet still keeps its distance. */
+  /** Ends the probe; the fleet's next one still keeps the interval. */
   end(key: string, paceMs: number): void;
   /** A probe of this worker is claimed or under way. */
   has(key: string): boolean;
@@ -15,9 +15,8 @@ export type Probes = {
 const renewMs = probeLostMs / 3;
 
 /**
- * One probe at a time in the fleet: a lease by target, renewed as long as the probe runs, so that one
- * whose worker died is free again after its life. While nothing shared can be reached, every worker is
- * a fleet of its own.
+ * One probe at a time in the fleet: a lease by target, renewed while the probe runs, so that it expires if
+ * the worker dies. While Redis is unreachable, every worker acts as a fleet of its own.
  */
 export function createProbes({ fleet, now }: { fleet: Gossip; now: () => number }): Probes {
   const held = new Map<string, { at: number; timer?: NodeJS.Timeout }>();

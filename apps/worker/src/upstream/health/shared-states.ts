@@ -5,32 +5,32 @@ import type { StateRecord } from './state-record.ts';
 export type SharedStatesOptions = {
   fleet: Gossip;
   now: () => number;
-  /** Other facts are left to those whom they concern. */
+  /** Whether this worker handles the target; other states are ignored. */
   judges(key: string): boolean;
   current(key: string): StateRecord;
   adopt(key: string, record: StateRecord): void;
   onError: (error: unknown) => void;
 };
 
-/** States as facts, for workers that come later. What is closed has none. */
+/** Stores states in Redis for workers that start later. A closed breaker has no entry. */
 export type SharedStates = {
-  /** This worker decided: the fact follows, when it can. */
+  /** Stores this worker's decision, as soon as Redis is reachable. */
   share(key: string): void;
-  /** Reads the facts, takes what is newer, and writes what is not there yet. */
+  /** Reads the stored states, adopts newer ones, and writes missing ones. */
   sync(): void;
-  /** Once more what could not be done. */
+  /** Repeats what failed before. */
   retry(): void;
 };
 
 const prefix = 'breaker/';
-/** Rounds of one write: each one lost means that another worker changed the fact meanwhile. */
+/** The most rounds of one write; in each lost round another worker has changed the state. */
 const maxRounds = 10;
 
 export function createSharedStates(options: SharedStatesOptions): SharedStates {
   const { fleet, now, judges, current, adopt, onError } = options;
-  /** The newest fact that was seen, by target. */
+  /** The newest version seen, by target. */
   const versions = new Map<string, string>();
-  /** Facts that do not say yet what this worker decided. */
+  /** Targets whose stored state does not have this worker's decision yet. */
   const behind = new Set<string>();
   const writing = new Set<string>();
   let isUnread = false;
@@ -42,7 +42,7 @@ export function createSharedStates(options: SharedStatesOptions): SharedStates {
     void write(key);
   }
 
-  /** It ends in the same step in which it finds nothing more to write: nothing falls in between. */
+  /** It ends in the same turn in which it finds nothing more to write, so no change is missed. */
   async function write(key: string): Promise<void> {
     writing.add(key);
     try {
@@ -76,7 +76,7 @@ export function createSharedStates(options: SharedStatesOptions): SharedStates {
         behind.add(key);
         return false;
       case 'full':
-        onError(new Error(`there are too many facts for the state of ${key}`));
+        onError(new Error(`too many states are stored to add that of ${key}`));
         return false;
     }
     if (current(key) !== record) behind.add(key);
@@ -106,18 +106,18 @@ export function createSharedStates(options: SharedStatesOptions): SharedStates {
       const key = field.slice(prefix.length);
       if (!judges(key)) continue;
       missing.delete(key);
-      // A write that is under way learns of it by itself.
+      // A write in progress reads the version itself.
       if (!writing.has(key)) versions.set(key, version);
       const theirs = parse(text, now());
       if (theirs) adopt(key, theirs);
       const mine = current(key);
-      // Also a record that is out of date by now: a worker that reads it clears it.
+      // Also an outdated record: the worker that reads it clears it.
       if (!theirs || isNewer(mine, theirs) || mine.state.kind === 'closed') share(key);
     }
     for (const key of missing) {
       if (writing.has(key)) continue;
       versions.delete(key);
-      // Redis came back without it.
+      // Redis has lost it.
       if (current(key).state.kind !== 'closed') share(key);
     }
   }

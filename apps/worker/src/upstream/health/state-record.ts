@@ -3,29 +3,29 @@ import type { BreakerState, Cause } from './breaker.ts';
 import { readLastFault } from './last-fault.ts';
 import type { LastFault } from './last-fault.ts';
 
-/** A breaker's state as workers tell it each other. The newest decision holds for all. */
+/** A breaker's state as workers exchange it. The newest decision is valid for all. */
 export type StateRecord = {
   /** Rises with every decision: milliseconds since the epoch, or one above what was seen. */
   epoch: number;
   /** The worker that decided. */
   by: string;
   state: BreakerState;
-  /** Why it is not closed, as the worker that decided has seen it. */
+  /** Why it is not closed, as observed by the worker that decided. */
   fault?: LastFault | undefined;
 };
 
 export const nothingDecided: StateRecord = { epoch: 0, by: '', state: closed };
 
-/** Of two that were made at once every worker takes the same. */
+/** Between two simultaneous decisions every worker chooses the same one. */
 export const isNewer = (one: StateRecord, other: StateRecord): boolean =>
   one.epoch > other.epoch || (one.epoch === other.epoch && one.by > other.by);
 
-/** Openings in a row that are counted; more make no difference. */
+/** The most consecutive openings that are counted; more make no difference. */
 const mostTimes = 100;
 /** Milliseconds: the longest probe interval of the config, four times. */
 const maxUntilMs = 4 * 600_000;
 
-/** For a worker whose clock may differ: times as distances from now. */
+/** Converts times to distances from now, because another worker's clock may differ. */
 export const asDistances = ({ state, ...rest }: StateRecord, now: number): StateRecord => {
   switch (state.kind) {
     case 'closed':
@@ -42,9 +42,9 @@ export const asDistances = ({ state, ...rest }: StateRecord, now: number): State
 };
 
 /**
- * What another worker said, or undefined where it makes no sense: it may be of another version. Its times
- * count from `base`: 0, or now for distances. Clocks of two machines differ: what has begun has not begun
- * in the future, and no end is too far away.
+ * Parses a state from another worker, perhaps of another version; undefined if it is malformed. Its times
+ * count from `base`: 0, or now for distances. Because clocks differ, a beginning is moved out of the future,
+ * and an end is bounded.
  */
 export function readStateRecord(said: unknown, now: number, base = 0): StateRecord | undefined {
   if (!isObject(said)) return undefined;

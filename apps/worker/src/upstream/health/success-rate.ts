@@ -1,18 +1,19 @@
 /**
- * How often a target has answered lately, whatever its breaker makes of it: a first token is a success. It
- * weighs calls and no time, so that a target that is asked rarely is not taken for well by its silence.
+ * The rate of a target's recent calls that were answered, whatever its breaker's state: a first token is a
+ * success. It is weighted by calls, not by time, so that the rate of a target with few calls does not recover
+ * by itself.
  */
 export type SuccessRate = {
   add(successes: number, failures: number): void;
-  /** Another worker found the target broken: where nothing is known of it, that counts as one failure. */
+  /** Another worker found the target broken: counts as one failure if there are no calls yet. */
   doubt(): void;
-  /** 0 to 1; 1 while nothing is known. */
+  /** 0 to 1; 1 while there are no calls. */
   read(): number;
 };
 
 /**
- * What the newest call weighs. A target that was well and dies is at 0.1 after 14 failures; one that fails
- * every other time comes there once in a thousand calls.
+ * The weight of the newest call. A healthy target that dies is at 0.1 after 14 failures; one that fails every
+ * other time gets there once in a thousand calls.
  */
 const newest = 0.15;
 
@@ -31,7 +32,7 @@ export function createSuccessRate(): SuccessRate {
     doubt() {
       if (weight === 0) add(0, 1);
     },
-    // Of the calls there were: one that never succeeded has earned nothing.
+    // Relative to the weight so far, so that a target without a success is at 0.
     read: () => (weight > 0 ? good / weight : 1),
   };
 }

@@ -17,21 +17,21 @@ export type TargetGossipOptions = {
   now: () => number;
 };
 
-/** This worker's messages, and those of the others. */
+/** Exchanges messages with the other workers. */
 export type TargetGossip = {
-  /** Sends the counters of a target, and how soon. */
+  /** Schedules the counters of a target. */
   publish(key: string, when: 'soon' | 'urgent' | 'at once'): void;
   counters(): { sent: number; received: number };
   close(): void;
 };
 
-/** Milliseconds between two messages with every target: others know by them that this worker lives. */
+/** Milliseconds between two messages with every target, by which other workers also see that this one lives. */
 const wholeMs = 1000;
 
 export function createTargetGossip(options: TargetGossipOptions): TargetGossip {
   const { fleet, worker, view, breakers, states, adopt, now } = options;
   const changed = new Set<string>();
-  /** Targets of which this worker ever sent anything. */
+  /** Targets of which this worker has sent anything. */
   const known = new Set<string>();
   const decided = new Set<string>();
   const counters = { sent: 0, received: 0 };
@@ -52,7 +52,7 @@ export function createTargetGossip(options: TargetGossipOptions): TargetGossip {
   function* records(whole: boolean): Iterable<[string, StateRecord]> {
     for (const key of decided) yield [key, breakers.of(key).record];
     if (!whole) return;
-    // Closed ones too: the worker that decides next has to go above their epochs, whatever its clock says.
+    // Closed ones too: the next decision must have a greater epoch, whatever the clock of its worker says.
     for (const { key, record } of breakers.all()) if (record.epoch > 0) yield [key, record];
   }
 
@@ -61,7 +61,7 @@ export function createTargetGossip(options: TargetGossipOptions): TargetGossip {
     const message = parseGossip(text, now());
     if (!message) return;
     counters.received += 1;
-    // States first: what was counted for a target that is not asked any more is of the time before.
+    // States first: counts for a target that has been given up belong to the time before.
     for (const [key, record] of message.states) adopt(key, record);
     for (const { key } of view.merge(message)) breakers.look(breakers.of(key));
   }
@@ -93,7 +93,7 @@ export function createTargetGossip(options: TargetGossipOptions): TargetGossip {
     close() {
       clearInterval(timer);
       pacer.close();
-      // The last word: nothing is in flight here any more.
+      // A last message: nothing is in flight here any more.
       send(true);
       subscription.close();
     },

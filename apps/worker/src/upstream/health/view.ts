@@ -20,44 +20,44 @@ export type ViewOptions = {
 /** One target as the whole fleet sees it. */
 export type TargetView = {
   readonly key: string;
-  /** What this worker tells the others. */
+  /** The counters that this worker sends to the others. */
   readonly own: TargetCounters;
   readonly window: Window;
   readonly firstToken: FirstTokenAverage;
-  /** Also while the target is open: of the few calls that are made all the same. */
+  /** Counts also while the breaker is open, from the few calls that are still made. */
   readonly success: SuccessRate;
-  /** In flight at the workers that are heard. */
+  /** Calls in flight at the other live workers. */
   others: number;
   row: number;
   /** The workers that reported the failures of the row. */
   readonly tellers: Set<string>;
-  /** When this worker's calls last showed how it is; milliseconds since the epoch. */
+  /** When this worker last had a result of a call; milliseconds since the epoch. */
   heardAt: number;
   checkRow: number;
   retryAt: number;
-  /** False while the target is not asked: what still ends then belongs to the time before. */
+  /** False while the target gets no calls: results that still arrive belong to the time before. */
   counting: boolean;
 };
 
 export type CallEnd = 'ok' | 'failed' | 'void';
 
-/** A worker that is not heard for so long counts no more; milliseconds, three pulses. */
+/** Milliseconds without a message (three intervals) after which a worker no longer counts. */
 export const silentMs = 3000;
-/** Workers and targets of others that are kept; a fleet has fewer by far. */
+/** The most workers and targets that are kept; a fleet has far fewer. */
 const maxOthers = 1000;
 const maxTargets = 1000;
-/** Milliseconds between two looks for workers that fell silent. */
+/** Milliseconds between two checks for silent workers. */
 const lookMs = 100;
 
 type Other = {
   heardAt: number;
   whole: boolean;
   tallies: Map<string, TargetCounters>;
-  /** By target: when its calls last showed how it is. */
+  /** By target: when the worker last reported a result of a call. */
   calledAt: Map<string, number>;
 };
 
-/** This worker's own counts, and those of the others as far as they are heard. */
+/** This worker's own counts, and those that live workers report. */
 export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
   const targets = new Map<string, TargetView>();
   const others = new Map<string, Other>();
@@ -85,7 +85,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
     return found;
   }
 
-  /** `news`: what was added since, by that worker; its `row` is what stands at its end. */
+  /** Adds one worker's results. `news`: the counters added since the last call; its `row` is the current value. */
   function record(one: TargetView, news: TargetCounters, by: string): void {
     const at = now();
     one.firstToken.add(news.tokenMs, news.tokens, at);
@@ -96,7 +96,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
     if (ok + failed + checksFailed > 0) {
       one.window.add(ok + failed + checksFailed, failed + checksFailed, at);
     }
-    // A first token shows that it lives, minutes before the end of its answer.
+    // A first token shows that the target works, minutes before its answer ends.
     const lives = ok + tokens > 0;
     if (lives) one.tellers.clear();
     one.row = lives ? row : one.row + failed;
@@ -105,7 +105,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
   }
 
   /**
-   * Whether the row may be one worker's own trouble: no other worker reports a failure, although others have
+   * Whether the failures may have their cause in one worker: no other worker reports one although others have
    * calls there.
    */
   function isOneSided(one: TargetView): boolean {
@@ -135,10 +135,10 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
 
   return {
     target,
-    /** One that it has, or still has room for: others may name any number. */
+    /** Whether the target is known or there is room for it: other workers may name any number. */
     has: (key: string): boolean => targets.has(key) || targets.size < maxTargets,
     targets: (): Iterable<TargetView> => targets.values(),
-    /** Those that are heard, this one too. */
+    /** Live workers, including this one. */
     workers(): number {
       forgetSilent();
       return others.size + 1;
@@ -175,7 +175,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
       one.own[field] += 1;
       record(one, { ...newTargetCounters(), [field]: 1 }, worker);
     },
-    /** From here on it is a new time for this target: what was counted lately says nothing about it. */
+    /** Resets the recent counts, because they say nothing about the target's new state. */
     renew(one: TargetView, counting: boolean): void {
       one.window.clear(now());
       one.row = 0;
@@ -190,7 +190,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
       const usual = one.window.usual(at);
       return {
         ...one.window.recent(at),
-        // What is known of few calls is not usual yet.
+        // A few calls do not make a usual rate.
         usualRate: usual.errors / Math.max(usual.calls, fewCalls),
         row: one.row > 0 && isOneSided(one) ? 0 : one.row,
         checkRow: one.checkRow,
@@ -198,7 +198,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
       };
     },
 
-    /** Takes in a message of another worker; returns the targets of which something ended or failed. */
+    /** Merges a message of another worker; returns the targets with new results. */
     merge(message: GossipMessage): TargetView[] {
       if (message.worker === worker) return [];
       forgetSilent();
@@ -215,7 +215,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
         const before = other.tallies.get(key);
         other.tallies.set(key, tally);
         one.others += tally.inFlight - (before?.inFlight ?? 0);
-        // From a worker that was not heard so far totals tell nothing of what is recent.
+        // The totals of a worker that is new here do not show what is recent.
         const base = before ?? (other.whole ? newTargetCounters() : undefined);
         if (base && addedTo(base, tally)) {
           const news = since(base, tally);
@@ -233,7 +233,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
 
 export type FleetView = ReturnType<typeof createFleetView>;
 
-/** Calls below which a usual rate is taken for lower than it looks. */
+/** With fewer calls the usual rate is lowered. */
 const fewCalls = 20;
 
 const addedTo = (before: TargetCounters, after: TargetCounters): boolean =>
@@ -244,7 +244,7 @@ const addedTo = (before: TargetCounters, after: TargetCounters): boolean =>
   after.checksFailed !== before.checksFailed ||
   after.retryAt > before.retryAt;
 
-/** A worker that counts backwards is another one under the same name: nothing was added. */
+/** Counters that decrease come from a restarted worker under the same name: the difference is 0. */
 const since = (before: TargetCounters, after: TargetCounters): TargetCounters => ({
   ...after,
   ok: Math.max(0, after.ok - before.ok),

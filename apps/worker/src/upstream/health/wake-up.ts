@@ -1,24 +1,24 @@
 export type WakeUpOptions = {
   now: () => number;
-  /** When time alone changes anything next, in milliseconds since the epoch. */
+  /** When the passing of time next changes a state, in milliseconds since the epoch. */
   nextAt(): number | undefined;
   /** That time has come. */
   onWake(): void;
   onError: (error: unknown) => void;
 };
 
-/** The one timer of all breakers, and those who wait for a target that may be asked. */
+/** One timer for all breakers, and the listeners that wait for an available target. */
 export function createWakeUp({ now, nextAt, onWake, onError }: WakeUpOptions) {
   const listeners = new Set<() => void>();
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let told = false;
 
-  /** After every change. */
+  /** Sets the timer again; called after every change. */
   function arm(): void {
     clearTimeout(timer);
     const at = closed ? undefined : nextAt();
-    // A clock that was set back makes it wake too early, and wait on.
+    // If the clock was set back, it wakes too early and waits again.
     if (at !== undefined) timer = setTimeout(wake, Math.max(1, Math.ceil(at - now())));
   }
 
@@ -28,7 +28,7 @@ export function createWakeUp({ now, nextAt, onWake, onError }: WakeUpOptions) {
     arm();
   }
 
-  /** Once for all that changes in one turn, and not in the middle of it. */
+  /** Notifies once for all changes of one turn, after them. */
   function notify(): void {
     if (told || closed) return;
     told = true;
@@ -48,7 +48,7 @@ export function createWakeUp({ now, nextAt, onWake, onError }: WakeUpOptions) {
     arm,
     notify,
     listen(listener: () => void): () => void {
-      // Two that pass the same function are two.
+      // Two listeners with the same function are separate.
       const own = () => listener();
       listeners.add(own);
       return () => {

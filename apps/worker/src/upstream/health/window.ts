@@ -1,19 +1,19 @@
 export type Counts = { calls: number; errors: number };
 
-/** How many calls of one target ended, and how many of them badly: lately, and usually. */
+/** The number of a target's calls and of failed ones among them: recently, and usually. */
 export type Window = {
   add(calls: number, errors: number, now: number): void;
-  /** Of the last `windowMs`, to the second. */
+  /** Counts of the last `windowMs`, with a resolution of a second. */
   recent(now: number): Counts;
-  /** Of the half hour before those. */
+  /** Counts of the half hour before that. */
   usual(now: number): Counts;
-  /** Forgets what is recent: what belongs to an outage is not usual. */
+  /** Discards the recent counts: those of an outage are not usual. */
   clear(now: number): void;
 };
 
 const secondMs = 1000;
 const minuteMs = 60_000;
-/** Minutes that tell what is usual. */
+/** Minutes from which the usual rate is computed. */
 const usualMinutes = 30;
 
 /** `now` is milliseconds on a clock that may jump: a step back counts as no time. */
@@ -74,7 +74,7 @@ function createRing(size: number, bucketMs: number) {
 
   return {
     total,
-    /** Hands over what is too old from now on, with its time. */
+    /** Passes buckets that have become too old to `onOld`, with their time. */
     advance(now: number, onOld: (calls: number, errors: number, at: number) => void): void {
       const bucket = Math.floor(now / bucketMs);
       if (bucket <= newest) return;

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 
-/** Milliseconds between two looks at a name while connections to it are open. */
+/** Milliseconds between two lookups of a name while connections to it are open. */
 export const lookAgainMs = 30_000;
 
 /**
- * Looks a name up again and again, and tells the addresses that it has now. An answer that is none
- * (the server is away, the name is gone) tells nothing: what works goes on.
+ * Looks up a name at intervals and reports its addresses. A failed lookup (the server is unreachable, the
+ * name is gone) is not reported: working connections stay.
  */
 export function watchAddresses(
   { host, lookup, everyMs }: { host: string; lookup: LookupFunction; everyMs: number },

@@ -3,7 +3,7 @@ import type { PooledRequest } from './request.ts';
 import { countWait } from './stats.ts';
 import type { PoolCounters } from './stats.ts';
 
-/** Milliseconds after which a request that ran out of patience looks again whether its connection came. */
+/** Milliseconds after which a request whose wait is over checks again for its connection. */
 const lookAgainMs = 50;
 
 /** The requests that wait for a connection, in the order in which they came. */
@@ -16,7 +16,7 @@ export function createConnectionQueue({
   waitMs: number;
   now: () => number;
   counters: PoolCounters;
-  /** Requests that the connections which are being opened will take, from the front. */
+  /** Number of requests, from the front, that connections being opened will take. */
   onTheWay: () => number;
 }) {
   const waiting = new Set<PooledRequest>();
@@ -33,7 +33,7 @@ export function createConnectionQueue({
       if (one === request) break;
       ahead += 1;
     }
-    // One is being opened for it, which has a time of its own and ends in a clearer error.
+    // A connection is being opened for it; that has a timeout of its own and fails with a clearer error.
     if (ahead < onTheWay()) {
       request.waitTimer = setTimeout(expire, lookAgainMs, request);
       return;
@@ -54,7 +54,7 @@ export function createConnectionQueue({
       waiting.add(request);
     },
     leave: remove,
-    /** The one that has waited longest; it waits no more. */
+    /** Removes and returns the request that has waited longest. */
     next(): PooledRequest | undefined {
       const [first] = waiting;
       if (first) remove(first);

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 
-/** Why a connection ended: `peer` hung up in order, `error` is anything less polite. */
+/** Why a connection ended. `peer`: the peer closed it in order; `error`: any other failure. */
 export const closeReasons = [
   'idle',
   'lifetime',
@@ -12,53 +12,53 @@ export const closeReasons = [
 ] as const;
 export type CloseReason = (typeof closeReasons)[number];
 
-/** One socket to a provider, for its whole life. The pool keeps its books in it. */
+/** One socket to a provider, for its whole life. The pool keeps its own state of the connection here, too. */
 export type Connection = {
   readonly protocol: 'h1' | 'h2';
-  /** Of the machine at the other end: a call of the system, so not for each connection. */
+  /** The peer's address. It costs a system call, so it is not read for each connection. */
   address(): string;
-  /** By the pool's clock, milliseconds. */
+  /** Milliseconds, by the pool's clock. */
   readonly openedAt: number;
-  /** Requests that it can carry at a time. */
+  /** Requests that it can carry concurrently. */
   readonly capacity: number;
-  /** Can take a request; false as soon as its socket is closed, or the peer said goodbye. */
+  /** Whether it can take a request; false once its socket is closed or the peer has announced the end. */
   readonly isOpen: boolean;
-  /** Bytes that came so far; always 0 where they are not all of responses. */
+  /** Bytes received so far; always 0 if they cannot be attributed to a response. */
   readonly bytesRead: number;
-  /** What its socket failed with first; later errors are only about the ruins. */
+  /** The first error of its socket; later ones are consequences. */
   readonly failure: Error | undefined;
   /** Requests that it is carrying. */
   active: number;
   /** Requests that it has answered. */
   served: number;
   idleSince: number;
-  /** It takes no new request, and closes after the last one that it has. */
+  /** Set if it takes no new request and closes after its last one. */
   retired: CloseReason | undefined;
-  /** It is among those that the pool gives to requests. */
+  /** It is in the pool's list of usable connections. */
   listed: boolean;
   send(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
   /**
-   * Its answer flows (true): it may be read less often while this process is late, until it is sent a request
-   * again. Absent if several answers share the socket.
+   * `on`: its answer may be read in larger pieces while this process is late, until the next request is sent.
+   * Absent if several answers share the socket.
    */
   gather?(on: boolean): void;
-  /** At once, whatever it carries. Idempotent. */
+  /** Closes at once, whatever it carries. Idempotent. */
   close(reason: CloseReason): void;
 };
 
 export type ConnectionEvents = {
-  /** Its socket is gone. Once; what it carried hears of it after this. */
+  /** Its socket has closed. Called once, before the requests that it carried are notified. */
   onClose(connection: Connection, reason: CloseReason): void;
-  /** How much it can carry has changed, or it takes no more. */
+  /** Its capacity has changed, or it takes no more requests. */
   onChange(connection: Connection): void;
 };
 
-/** The request never reached the provider, whatever became of the connection: it can be sent again. */
+/** The request never reached the provider, so it can be sent again. */
 export class NotSent extends Error {
   override readonly name = 'NotSent';
-  /** undici looks at it: any code but its own for news of the socket. */
+  /** undici checks this: any code other than its own means an error of the socket. */
   readonly code = 'NOT_SENT';
-  /** The provider said so (HTTP/2's REFUSED_STREAM, GOAWAY). */
+  /** The provider refused it explicitly (HTTP/2's REFUSED_STREAM, GOAWAY). */
   readonly refused: boolean;
 
   constructor({ refused = false }: { refused?: boolean } = {}) {

@@ -6,7 +6,10 @@ import type { CloseReason, Connection, ConnectionEvents } from './connection.ts'
 import type { Opened } from './open.ts';
 import { createUnaskedContinue } from './unasked-continue.ts';
 
-/** Milliseconds before the end that a provider announced (`Keep-Alive: timeout=…`). */
+/**
+ * Milliseconds by which a connection is closed before the end that its provider announced (`Keep-Alive:
+ * timeout=…`).
+ */
 const announcedMarginMs = 1000;
 
 export type H1Options = {
@@ -17,8 +20,8 @@ export type H1Options = {
 };
 
 /**
- * HTTP/1.1 on an open socket: undici's Client with nothing to connect. The Client is made by the
- * first request; until then the socket lies on the shelf, and is watched for its end.
+ * HTTP/1.1 on an open socket, by undici's Client, which does not connect itself. The first request creates
+ * the Client; until then the idle socket is only watched for its end.
  */
 export function createH1(
   { socket, address }: Opened,
@@ -31,8 +34,8 @@ export function createH1(
   let gathers = false;
   const unasked = createUnaskedContinue();
 
-  // No request is under way: whatever comes (as `408 Request Timeout`) is a goodbye. It has to be
-  // read, as a socket with unread bytes never ends.
+  // No request is under way, so any data (such as `408 Request Timeout`) means that the peer closes. It has
+  // to be read, because a socket with unread bytes never ends.
   const onEarly = () => {
     if (socket.read() !== null) socket.destroy();
   };
@@ -52,11 +55,11 @@ export function createH1(
       }
       return bytes;
     };
-    // The Client counts on a socket that holds the process, and lets go of it by itself.
+    // The Client expects a referenced socket, and unreferences it itself.
     socket.ref();
     return new Client(origin, {
-      // A Client connects again by itself when its socket is gone: it gets no other. Never in the
-      // same turn: it would not notice.
+      // A Client reconnects when its socket has closed: it gets no other one. Never in the same turn, because
+      // it would not notice.
       connect: (_, callback) =>
         queueMicrotask(() => {
           if (socket.destroyed) callback(new NotSent(), null);
@@ -64,12 +67,12 @@ export function createH1(
         }),
       allowH2: false,
       pipelining: 1,
-      // Idle connections are the pool's business, which knows which ones to keep; only what the
-      // provider announces is the Client's.
+      // The pool manages idle connections, because it knows which ones to keep; the Client only handles the
+      // timeout that a provider announces.
       keepAliveTimeout: longestIdleMs,
       keepAliveMaxTimeout: longestIdleMs,
       keepAliveTimeoutThreshold: announcedMarginMs,
-      // Time is watched by the attempt, which knows what progress is.
+      // The attempt enforces timeouts, because it knows what counts as progress.
       headersTimeout: 0,
       bodyTimeout: 0,
     });
@@ -112,7 +115,7 @@ export function createH1(
   return connection;
 }
 
-/** undici destroys sockets with the reason. */
+/** undici destroys sockets with the reason as their error. */
 function reasonOf(socket: Socket): CloseReason {
   const { errored } = socket;
   if (!errored) return 'peer';

@@ -7,16 +7,16 @@ import type { CloseReason, Connection, ConnectionEvents } from './connection.ts'
 import { onceEvent } from './socket-event.ts';
 import type { Opened } from './open.ts';
 
-/** Streams on one connection, where the provider allows more or does not say. */
+/** The most streams on one connection, if the provider allows more or announces no limit. */
 export const maxStreams = 100;
-/** Bytes that one stream may have on the way. */
+/** Flow control window of one stream, in bytes. */
 const streamWindowBytes = 256 * 1024;
-/** Bytes for all streams together: as much as they may hold, so that a paused one stops no other. */
+/** Window of the whole session in bytes: the sum of all streams', so that a paused one blocks no other. */
 const sessionWindowBytes = maxStreams * streamWindowBytes;
 
 /**
- * HTTP/2 on an open socket, by node's own session: undici's Client keeps to itself how many streams
- * the provider allows, and the pool has to know. Resolves when the provider has said it.
+ * HTTP/2 on an open socket, by Node's own session: undici's Client does not expose how many streams the
+ * provider allows, which the pool needs. Resolves when the provider has announced it.
  */
 export async function createH2(
   { socket, address }: Opened,
@@ -35,12 +35,12 @@ export async function createH2(
 
   let closing: CloseReason | undefined;
   let failed = false;
-  /** Streams above it were never looked at. */
+  /** Streams with a greater id were never processed. */
   let lastStream = Infinity;
   session.on('error', () => (failed = true));
   session.on('goaway', (_code, last) => {
     lastStream = last;
-    // Node closes the session after its last stream, but waits for the peer to close the socket.
+    // Node closes the session after its last stream, but then waits for the peer to close the socket.
     connection.retired ??= 'peer';
     events.onChange(connection);
   });
@@ -126,11 +126,11 @@ const idle: Dispatcher.DispatchController = {
   resume() {},
 };
 
-/** What a stream has to know of the others on its session. */
+/** What a stream needs to know about its session. */
 type SessionNews = {
-  /** Streams above it were never looked at. */
+  /** Streams with a greater id were never processed. */
   lastStream(): number;
-  /** False where the session was lost, and another stream has reported it. */
+  /** Whether this stream is the first to report the loss of the session. */
   tellsLoss(): boolean;
 };
 
@@ -169,8 +169,8 @@ function exchange(
     if (reason === null) handler.onResponseData?.(controller, bytes);
   });
   stream.on('error', (given) => (error = given));
-  // Not at `end`, which comes also where the provider has reset the stream: half an answer would
-  // pass for a whole one.
+  // Not at `end`, which is also emitted after the provider has reset the stream: half an answer would pass
+  // for a complete one.
   stream.on('close', () => {
     const { rstCode, id = 0 } = stream;
     const unread =
@@ -193,7 +193,7 @@ const resetError = (http2ErrorCode: number | undefined, isEcho: boolean) =>
     isEcho,
   });
 
-/** As RFC 9113 has them. */
+/** Names as in RFC 9113. */
 const codeNames = new Map(
   Object.entries(constants)
     .filter(([name]) =>

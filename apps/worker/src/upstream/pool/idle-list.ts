@@ -1,8 +1,8 @@
 import type { CloseReason, Connection } from './connection.ts';
 
-/** The connections that can take a request, and the rules by which they come and go. */
+/** The connections that can take a request, and the rules by which they are added and removed. */
 export function createIdleList({ lifetimeMs, now }: { lifetimeMs: number; now: () => number }) {
-  /** The most recently used last. */
+  /** Least recently used first. */
   const free: Connection[] = [];
 
   function remove(one: Connection): void {
@@ -18,14 +18,14 @@ export function createIdleList({ lifetimeMs, now }: { lifetimeMs: number; now: (
     free.push(one);
   }
 
-  /** It finishes what it has, and closes. */
+  /** Retires a connection: it finishes its requests and closes. */
   function retire(one: Connection, reason: CloseReason): void {
     one.retired ??= reason;
     remove(one);
     if (one.active === 0) one.close(reason);
   }
 
-  /** Back from a request, or changed in what it can carry: where it belongs now. */
+  /** Files a connection after a request, or after its capacity has changed. */
   function sort(one: Connection): void {
     if (one.retired) retire(one, one.retired);
     else if (now() - one.openedAt >= lifetimeMs) retire(one, 'lifetime');
@@ -38,7 +38,10 @@ export function createIdleList({ lifetimeMs, now }: { lifetimeMs: number; now: (
     remove,
     retire,
     sort,
-    /** The one for the next request: that which was used last, so that the others idle out. */
+    /**
+     * The connection for the next request: the most recently used one, so that the others become idle and
+     * close.
+     */
     top(): Connection | undefined {
       for (let one = free.at(-1); one; one = free.at(-1)) {
         if (one.isOpen && now() - one.openedAt < lifetimeMs) return one;

@@ -3,7 +3,7 @@ import type { ProviderConfig } from '@millrace/shared/config';
 import type { Dispatcher } from 'undici';
 import type { Connection } from './connection.ts';
 
-/** The question for the models that a provider has, with its first key. */
+/** The request for a provider's list of models, with its first key. */
 export function modelsRequest({
   api,
   baseUrl,
@@ -12,7 +12,7 @@ export function modelsRequest({
   return { method: 'GET', ...providerFormats[api].modelsRequest({ baseUrl, apiKey: apiKeys[0] }) };
 }
 
-/** Asks on this connection, for its use alone: whatever is answered is thrown away. `onDone`: once. */
+/** Sends a request on this connection only to keep it open; the answer is discarded. `onDone` is called once. */
 export function keepWarm(
   connection: Connection,
   request: Dispatcher.DispatchOptions,

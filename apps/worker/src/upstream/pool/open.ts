@@ -7,7 +7,7 @@ import type { TlsClient } from './tls.ts';
 import { openTunnel, proxyName } from './tunnel.ts';
 import type { Proxy } from './tunnel.ts';
 
-/** Where connections go, and all that they pass on the way. */
+/** The endpoint of connections and the settings on the way to it. */
 export type Endpoint = {
   host: string;
   port: number;
@@ -19,21 +19,20 @@ export type Endpoint = {
 
 export type Opened = {
   socket: Socket;
-  /** Of the machine at the other end of the TCP connection. */
+  /** The peer's address of the TCP connection. */
   address(): string;
   protocol: 'h1' | 'h2';
   tls: boolean;
-  /** TLS went on with an earlier session. */
+  /** TLS resumed an earlier session. */
   resumed: boolean;
 };
 
-/** Milliseconds of silence before TCP asks whether the other end is still there. */
+/** Milliseconds of silence before TCP probes the peer. */
 const tcpKeepAliveMs = 15_000;
 
 /**
- * Opens a connection: name, TCP, proxy, TLS, and what `speak` makes of it, within one time for all.
- * Rejects with an UpstreamError, or with the reason of `attempt`, which ends it; nothing is left open
- * then.
+ * Opens a connection (name, TCP, proxy, TLS, and the protocol by `speak`) within one timeout. Rejects with an
+ * UpstreamError, or with the reason of `attempt`, which aborts it; then nothing is left open.
  */
 export async function openConnection(
   endpoint: Endpoint,
@@ -56,7 +55,7 @@ export async function openConnection(
     keepAlive: true,
     keepAliveInitialDelay: tcpKeepAliveMs,
   });
-  // Errors are listened to where they matter; none may bring the process down in between.
+  // Errors are handled where they matter; this listener keeps any other from ending the process.
   tcp.on('error', () => {});
   try {
     await onceEvent(tcp, 'connect', signal);

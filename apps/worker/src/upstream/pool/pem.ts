@@ -5,8 +5,8 @@ import type { SecureContext } from 'node:tls';
 import type { TlsConfig } from '@millrace/shared/config';
 
 /**
- * Reads the PEM files of a provider's TLS settings, once, at the start. A string is a problem, in
- * words for the operator; `path` names the settings (`providers.openai.tls`). Never shows a key.
+ * Reads the PEM files of a provider's TLS settings, once, at the start. A string is an error message for the
+ * operator; `path` names the settings (`providers.openai.tls`). Never reveals a key.
  */
 export function readTls(config: TlsConfig, path: string): SecureContext | string {
   const { ca, cert, key, minVersion } = config;

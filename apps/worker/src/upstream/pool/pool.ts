@@ -30,12 +30,12 @@ export type PoolOptions = {
   origin: string;
   endpoint: Endpoint;
   config: PoolConfig;
-  /** What is asked on warm connections before they idle out; absent: nothing. */
+  /** The request that keeps a warm connection open shortly before it would be closed as idle; absent: none. */
   models?: Dispatcher.DispatchOptions;
   onConnect?: (event: ConnectEvent) => void;
-  /** `losses`: in a row, this one included. */
+  /** `losses`: consecutive ones, including this one. */
   onConnectFailure?: (fault: Fault, losses: number) => void;
-  /** How sockets are read while this process is late; absent: as always. */
+  /** Controls how sockets are read while this process is late; absent: no change. */
   gathering?: Gathering | undefined;
   /** Milliseconds; default `lookAgainMs`. */
   dnsIntervalMs?: number;
@@ -44,7 +44,7 @@ export type PoolOptions = {
 
 /** A connection was opened. */
 export type ConnectEvent = {
-  /** A request was waiting for it: the time that it took is in that request's own. */
+  /** A request was waiting for it, so the request's time includes the opening. */
   inPath: boolean;
   /** Milliseconds from the start to the end of the handshake. */
   ms: number;
@@ -56,24 +56,26 @@ export type ConnectEvent = {
 /** The connections of this worker to one provider. */
 export type Pool = {
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
-  /** From now on `config.warm` connections are kept open. Idempotent. */
+  /** Opens `config.warm` connections and keeps them open. Idempotent. */
   warm(): void;
-  /** One more request would wait until another one has ended. */
+  /** Whether one more request would have to wait for another one to end. */
   isFull(): boolean;
   /**
-   * Keeps room for a request that was let in and is dispatched later, as its attempt is logged first.
-   * Returns the function that gives the room up, to be called right before the dispatch, or instead of
-   * it. Idempotent.
+   * Reserves room for a request that is dispatched later, because its attempt is logged first. Returns the
+   * function that releases the room; call it right before the dispatch, or instead of it. Idempotent.
    */
   reserve(): () => void;
   stats(): PoolStats;
-  /** Ends everything at once. Idempotent. */
+  /** Closes all connections at once. Idempotent. */
   close(): void;
 };
 
 export const createPool = (options: PoolOptions): Pool => new ProviderPool(options);
 
-/** One pool, one provider. What it does is one rule, `pump`: after every change, serve and open. */
+/**
+ * The pool of one provider. It has one rule, `pump`: after every change, serve waiting requests and open
+ * connections.
+ */
 class ProviderPool implements Pool {
   private readonly options: PoolOptions;
   private readonly config: PoolConfig;
@@ -83,13 +85,16 @@ class ProviderPool implements Pool {
   private readonly idleList: ReturnType<typeof createIdleList>;
   private readonly queue: ReturnType<typeof createConnectionQueue>;
   private readonly names: ReturnType<typeof watchAddresses>;
-  /** Requests that a new connection will carry, going by the last one; at first by what is hoped for. */
+  /**
+   * Requests that a new connection is expected to carry, judging by the last one; at first an optimistic
+   * assumption.
+   */
   private carries: number;
-  /** Requests that were let in and are not dispatched yet. */
+  /** Reserved requests that are not dispatched yet. */
   private reserved = 0;
   private keeping = false;
   private closed = false;
-  /** In a row: connections that failed, or ended before they had served. */
+  /** Consecutive connections that failed, or closed before they had served. */
   private losses = 0;
   private warmTimer: NodeJS.Timeout | undefined;
   private sweepTimer: NodeJS.Timeout | undefined;
@@ -125,7 +130,7 @@ class ProviderPool implements Pool {
     const { connections, connecting, idleList, queue } = this;
     const unopened = this.config.connections - connections.size - connecting.size;
     let spare = unopened * this.carries + this.onTheWay - queue.size - this.reserved;
-    // Drops those that are closed or too old.
+    // `top()` drops connections that are closed or too old.
     if (idleList.top() === undefined) return spare <= 0;
     for (const { capacity, active } of idleList.free) {
       if (spare > 0) break;
@@ -157,7 +162,7 @@ class ProviderPool implements Pool {
     for (let request = queue.next(); request; request = queue.next()) request.fail(shutDown);
   }
 
-  /** Requests that the connections which are being opened will carry. */
+  /** Requests that the connections being opened will carry. */
   private get onTheWay(): number {
     return this.connecting.size * this.carries;
   }
@@ -166,7 +171,7 @@ class ProviderPool implements Pool {
     return this.connections.size + this.connecting.size < this.config.connections;
   }
 
-  /** Fewer connections are open, or being opened, than are to be kept. */
+  /** Whether fewer connections are open, or being opened, than configured as warm. */
   private get isShort(): boolean {
     return this.keeping && this.connections.size + this.connecting.size < this.config.warm;
   }
@@ -200,7 +205,7 @@ class ProviderPool implements Pool {
         one.served += 1;
         this.losses = 0;
       }
-      // undici reports the end of a response before it closes a connection that cannot be kept.
+      // undici reports the end of a response before it closes a connection that cannot be reused.
       queueMicrotask(() => this.release(one));
     },
     onAborted: (request) => {
@@ -217,7 +222,7 @@ class ProviderPool implements Pool {
 
   private readonly connectionEvents: ConnectionEvents = {
     onClose: (one, reason) => {
-      // Before the pool knew it, it was an attempt.
+      // A connection that closes before it is listed counts as a failed attempt.
       if (!this.connections.delete(one)) return;
       this.idleList.remove(one);
       countClose(this.counters, one, reason, now());
@@ -325,7 +330,7 @@ class ProviderPool implements Pool {
     this.losses += 1;
     countConnectFailure(this.counters, known.fault.code);
     this.options.onConnectFailure?.(known.fault, this.losses);
-    // It was for those that have waited longest, unless enough others are on their way.
+    // The connection was for the requests that have waited longest, unless enough others are being opened.
     for (let i = 0; i < this.carries && this.queue.size > this.onTheWay; i++) {
       this.queue.next()?.fail(i === 0 ? known : known.echo());
     }
@@ -349,7 +354,7 @@ class ProviderPool implements Pool {
 
 const now = (): number => performance.now();
 
-/** Ends the opening of a connection that no request needs any more: no failure. */
+/** The abort reason for opening a connection that no request needs any more: not a failure. */
 const notNeeded = new UpstreamError(
   'upstream_unreachable',
   'No request needs the connection any more.',

@@ -21,8 +21,8 @@ export type PoolsOptions = {
 };
 
 /**
- * One pool for each provider, by its name: two providers at one address have their own, as their
- * keys, certificates and bounds are.
+ * One pool for each provider, by name: two providers with the same address have separate pools, because their
+ * keys, certificates and limits differ.
  */
 export type Pools = {
   of(provider: string): Pool | undefined;
@@ -32,7 +32,7 @@ export type Pools = {
   close(): void;
 };
 
-/** Throws a ConfigError when a PEM file is missing or broken: they are read here, once. */
+/** Throws a ConfigError if a PEM file is missing or malformed: they are read here, once. */
 export function createPools(
   providers: Readonly<Record<string, ProviderConfig>>,
   options: PoolsOptions = {},
@@ -57,7 +57,7 @@ export function createPools(
   };
 }
 
-/** A string is a problem with the configuration. */
+/** Returns a string if there is a problem with the configuration. */
 function poolOptions(
   name: string,
   provider: ProviderConfig,
@@ -67,7 +67,7 @@ function poolOptions(
   const url = new URL(baseUrl);
   const isTls = url.protocol === 'https:';
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  // Read also where it is not used: what is broken in the config is reported at the start.
+  // Also read if it is not used: errors in the config are reported at the start.
   const context = readTls(tls, `providers.${name}.tls`);
   if (typeof context === 'string') return context;
   const endpoint: Endpoint = {

@@ -4,36 +4,35 @@ import { UpstreamError } from '../faults.ts';
 import { NotSent } from './connection.ts';
 import type { Connection } from './connection.ts';
 
-/** What a request tells its pool. */
+/** What a request reports to its pool. */
 export type RequestEvents = {
-  /** It never left on this connection: it needs another one. */
+  /** It was not sent on this connection and needs another one. */
   onNotSent(request: PooledRequest, lost: Connection, why: NotSent): void;
-  /** Nothing of it is on the connection any more. */
+  /** It no longer uses the connection. */
   onDone(connection: Connection, answered: boolean): void;
-  /** It was given up while it waited. */
+  /** It was aborted while it waited. */
   onAborted(request: PooledRequest): void;
-  /** A connection that had only ever waited was dead: others like it are no better. */
+  /** A connection that had never served was dead: others like it may be, too. */
   onStale(): void;
 };
 
-/** Milliseconds without use in which a provider, or a box on the way to it, may have let go of a connection. */
+/** Milliseconds without use after which a provider, or a middlebox, may have dropped a connection. */
 const longIdleMs = 1000;
 
-/** Open since long enough that its end may have been on the way. `now`: by the pool's clock. */
+/** Whether the connection was idle for so long that its end may be on the way. `now`: by the pool's clock. */
 export const isLongIdle = ({ idleSince }: Connection, now: number): boolean =>
   now - idleSince >= longIdleMs;
 
 /**
- * One request on its way through the pool: undici's handler towards the connection, its controller
- * towards the caller, who so has something to abort from the first moment on. One object, no closure:
- * every request makes one.
+ * One request in the pool: undici's handler for the connection, and the controller for the caller, who can
+ * abort it at any time. It is a single object without closures, because every request creates one.
  */
 export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.DispatchController {
   readonly options: Dispatcher.DispatchOptions;
   /** Since when it waits for a connection, by the pool's clock. */
   waitingSince = 0;
   waitTimer: NodeJS.Timeout | undefined;
-  /** How much bad luck it had with connections that were lost before it left on them. */
+  /** Penalty points for connections that were lost before it was sent (`retry-allowance.ts`). */
   losses = 0;
   aborted = false;
   paused = false;
@@ -42,7 +41,7 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   private readonly events: RequestEvents;
   private connection: Connection | undefined;
   private control: Dispatcher.DispatchController | undefined;
-  /** The connection had served, or waited, before. */
+  /** The connection had served or been idle before. */
   private wasKept = false;
   private bytesBefore = 0;
   private heard = false;
@@ -64,14 +63,14 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
 
   sendOn(connection: Connection, now: number): void {
     this.connection = connection;
-    // On a connection that others use as well, bytes prove nothing; and it is no idle one.
+    // If several requests share the connection, received bytes prove nothing, and it was not idle.
     this.wasKept =
       connection.active === 1 && (connection.served > 0 || isLongIdle(connection, now));
     this.bytesBefore = connection.bytesRead;
     connection.send(this.options, this);
   }
 
-  /** Ends it without a connection. */
+  /** Fails the request without a connection. */
   fail(error: Error): void {
     if (this.over) return;
     this.over = true;
@@ -88,7 +87,7 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
       this.events.onAborted(this);
       this.fail(reason);
     }
-    // Else it is aborted as soon as it begins, which is at once.
+    // Otherwise it is aborted in `onRequestStart`, which follows at once.
   }
 
   pause(): void {
@@ -147,16 +146,17 @@ export class PooledRequest implements Dispatcher.DispatchHandler, Dispatcher.Dis
   }
 
   /**
-   * A kept connection that ends without a byte of the response was closed by the provider while it
-   * was idle: the request met the closing. On a fresh one the same is a reset.
+   * A reused connection that closes without a byte of the response was closed by the provider while it was
+   * idle: the request crossed the close. On a fresh connection the same is a reset.
    */
   private errorOf(connection: Connection, error: Error): Error {
     const isSilent = !this.heard && connection.bytesRead === this.bytesBefore;
-    // Others may have joined it since.
+    // Other requests may share the connection by now.
     const isAlone = connection.active === 1;
     const isStale = this.wasKept && isAlone && isSilent && !connection.isOpen;
     if (!isStale) return connection.failure ?? error;
-    // The next try goes out on a new one, and is no excuse for a provider that resets everybody.
+    // The next attempt must use a new connection: then a provider that resets every connection cannot look
+    // stale again.
     if (connection.served === 0) this.events.onStale();
     const message =
       'The provider had closed the kept connection on which the request was sent; it never answered there.';

@@ -2,12 +2,12 @@ import { UpstreamError } from '../faults.ts';
 import type { Connection, NotSent } from './connection.ts';
 
 /**
- * What a request can bear before it has left: a kept connection that turns out to be closed costs 1;
- * one that never served costs 2, as does a refusal, which may be repeated once (RFC 9113, 8.7).
+ * The most penalty points of a request that was not sent: a reused connection that turns out to be closed
+ * costs 1; one that never served costs 2, as does a refusal, which may be repeated once (RFC 9113, 8.7).
  */
 const maxLosses = 3;
 
-/** Counts a connection that was lost under a request that had not left; an error when it is enough. */
+/** Counts a connection that was lost before the request was sent; returns an error if that was too many. */
 export function countLoss(
   request: { losses: number },
   lost: Pick<Connection, 'served'>,

@@ -1,11 +1,11 @@
 import type { EventEmitter } from 'node:events';
 
-/** Something that emits, and can be thrown away. */
+/** An emitter that can be destroyed. */
 export type Destroyable = EventEmitter & { destroy(): unknown };
 
 /**
- * Waits for an event of a socket. Rejects with its error, with one of code `ECONNRESET` when it
- * closes without, or with the signal's reason; then it is destroyed.
+ * Waits for an event of a socket. Rejects with its error, with `ECONNRESET` if it closes without one, or with
+ * the signal's reason; then the socket is destroyed.
  */
 export function onceEvent(it: Destroyable, event: string, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

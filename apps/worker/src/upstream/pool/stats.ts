@@ -3,7 +3,7 @@ import { closeReasons } from './connection.ts';
 import type { CloseReason, Connection } from './connection.ts';
 import type { Opened } from './open.ts';
 
-/** Of one provider's pool, since the start; times in milliseconds. */
+/** Counters of one provider's pool since its start; times in milliseconds. */
 export type PoolCounters = {
   requests: number;
   connects: number;
@@ -12,10 +12,10 @@ export type PoolCounters = {
   /** Requests that keep warm connections alive; not among `requests`. */
   keepWarm: number;
   closed: Record<CloseReason, number>;
-  /** Requests that did not get a connection at once, those that gave up included. */
+  /** Requests that had to wait for a connection, including those that gave up. */
   waited: { count: number; totalMs: number; maxMs: number };
   waitTimeouts: number;
-  /** Of the connections that have closed. */
+  /** Statistics of closed connections. */
   requestsPerConnection: { connections: number; sum: number; max: number };
   lifetimeMs: { sum: number; max: number };
 };
@@ -23,15 +23,15 @@ export type PoolCounters = {
 export type PoolStats = PoolCounters & {
   /** Open connections. */
   size: number;
-  /** Those that carry a request. */
+  /** Connections that carry a request. */
   active: number;
   idle: number;
-  /** Idle ones that have not served yet: opened ahead of their first request. */
+  /** Idle connections that have not served yet: opened ahead of their first request. */
   warm: number;
   connecting: number;
-  /** Requests without a connection. */
+  /** Requests that wait for a connection. */
   waiting: number;
-  /** The share of requests that needed no connection of their own; 0 before the first. */
+  /** The share of requests that reused a connection; 0 before the first. */
   reuseRate: number;
 };
 

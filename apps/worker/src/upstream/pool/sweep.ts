@@ -1,14 +1,14 @@
 import type { PoolConfig } from '@millrace/shared/config';
 import type { CloseReason, Connection } from './connection.ts';
 
-/** Milliseconds between two looks at the idle connections: what their end may be late. */
+/** Milliseconds between two sweeps: the most by which idle connections close late. */
 export const sweepIntervalMs = (idleTimeoutMs: number): number =>
   Math.max(10, Math.min(1000, idleTimeoutMs / 8));
 
 /**
- * What is to be done about idle connections. `free`: the least recently used first, so that these
- * end first. A connection that is kept because the pool would have too few is asked something
- * shortly before it would have idled out.
+ * Decides which idle connections to close and which to keep warm. `free`: least recently used first, so that
+ * these close first. A connection that is kept because the pool would have too few gets a request shortly
+ * before its idle timeout.
  */
 export function sweepIdle({
   free,

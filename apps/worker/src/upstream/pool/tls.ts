@@ -8,16 +8,16 @@ import { onceEvent } from './socket-event.ts';
 
 export type TlsOptions = {
   context: SecureContext;
-  /** SHA-256 of public keys (SPKI), base64. Empty: any that the authorities vouch for. */
+  /** SHA-256 of public keys (SPKI), base64. Empty: any key with a valid certificate. */
   pins: readonly string[];
   http2: boolean;
 };
 
 export type Secured = { socket: TLSSocket; resumed: boolean };
 
-/** TLS to one host. Remembers the newest session, so that the next handshake is a short one. */
+/** TLS to one host. Keeps the newest session, so that the next handshake is short. */
 export type TlsClient = {
-  /** Rejects with `upstream_tls_failed`, or what broke the connection; then it is destroyed. */
+  /** Rejects with `upstream_tls_failed` or the connection's error; then the socket is destroyed. */
   secure(socket: Socket, signal: AbortSignal): Promise<Secured>;
 };
 
@@ -30,11 +30,11 @@ export function createTlsClient(host: string, { context, pins, http2 }: TlsOptio
         host,
         secureContext: context,
         ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
-        // SNI has no addresses.
+        // SNI does not allow IP addresses.
         ...(isIP(host) === 0 && { servername: host }),
         ...(session && { session }),
-        // Nothing is let through: what node found is judged below, before the first byte of a
-        // request, where the certificate can still be named in the error.
+        // Invalid certificates are not accepted: Node's verdict is checked below, before the first byte of a
+        // request, where the error can still name the certificate.
         rejectUnauthorized: false,
       });
       tls.on('error', () => {});
@@ -64,8 +64,8 @@ export function createTlsClient(host: string, { context, pins, http2 }: TlsOptio
 }
 
 /**
- * Why this server is not to be talked to. A resumed session knows no certificates any more; it is
- * one that was let through here, with its pins, and only its owner can go on with it.
+ * Why this server is not trusted; undefined if it is. A resumed session has no certificates any more, but it
+ * was checked here, with its pins, and only its owner can resume it.
  */
 function judge(tls: TLSSocket, host: string, pins: readonly string[]): string | undefined {
   const chain = chainOf(tls);
@@ -74,7 +74,7 @@ function judge(tls: TLSSocket, host: string, pins: readonly string[]): string | 
     const isKnown = tls.authorized && tls.isSessionReused();
     return isKnown ? undefined : 'The provider showed no certificate.';
   }
-  // Node types it as an error; it is the code of one.
+  // Node declares it as an Error, but it is an error code.
   if (!tls.authorized) return explain(String(tls.authorizationError), leaf, host);
   if (tls.isSessionReused()) return undefined;
   if (pins.length === 0) return undefined;
@@ -99,14 +99,14 @@ function explain(code: string, leaf: X509Certificate, host: string): string {
 
 const oneLine = (name: string): string => name.replaceAll('\n', ', ');
 
-/** A chain is not longer. */
+/** The most certificates of a chain that are read. */
 const maxChain = 10;
 
-/** The server's certificate and its issuers, the trusted root among them, as far as they are known. */
+/** The server's certificate and its issuers, including the trusted root, as far as they are known. */
 function chainOf(tls: TLSSocket): X509Certificate[] {
   const chain: X509Certificate[] = [];
-  // The newer `getPeerX509Certificate` leaves out a root that the server does not send; and this one
-  // finds nothing any more once that one was called (node 24.21).
+  // The newer `getPeerX509Certificate` omits a root that the server does not send, and once it was called
+  // this function finds nothing (Node 24.21).
   let cert: DetailedPeerCertificate | undefined = tls.getPeerCertificate(true);
   while (cert?.raw && chain.length < maxChain) {
     chain.push(new X509Certificate(cert.raw));
@@ -116,9 +116,9 @@ function chainOf(tls: TLSSocket): X509Certificate[] {
 }
 
 /**
- * The public keys of a certificate and of those that vouch for it. What a server sends beside its
- * own certificate is only a claim, and node puts the chain together by names: so each link is
- * checked by its signature. Else anybody could send a pinned issuer along.
+ * The public keys of a certificate and of its issuers. The certificates that a server sends with its own are
+ * only a claim, and Node links the chain by names, so each link is verified by its signature. Otherwise any
+ * server could send a pinned issuer along.
  */
 export function keysOf(chain: readonly X509Certificate[]): string[] {
   const keys: string[] = [];

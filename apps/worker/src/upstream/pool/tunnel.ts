@@ -5,11 +5,11 @@ import { onceEvent } from './socket-event.ts';
 export type Proxy = {
   host: string;
   port: number;
-  /** The whole header value, where the proxy's URL has a login. */
+  /** The complete header value, if the proxy's URL has credentials. */
   authorization?: string;
 };
 
-/** Without the login. */
+/** The proxy's name, without credentials. */
 export const proxyName = ({ host, port }: Proxy): string => `The proxy ${host}:${port}`;
 
 export function readProxy(href: string): Proxy {
@@ -22,7 +22,7 @@ export function readProxy(href: string): Proxy {
   };
 }
 
-/** A per cent sign that begins no code stands for itself. */
+/** A percent sign that begins no escape is kept as it is. */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -31,12 +31,12 @@ function decode(text: string): string {
   }
 }
 
-/** Bytes of the head of a proxy's answer. */
+/** The most bytes of the head of a proxy's answer. */
 const maxHeadBytes = 16 * 1024;
 
 /**
- * Asks a proxy that `socket` is connected to for a way to `target` (host:port), by HTTP's CONNECT.
- * Rejects when it does not give one; then the socket is of no more use.
+ * Asks the proxy at the other end of `socket` for a tunnel to `target` (host:port), by HTTP's CONNECT.
+ * Rejects if the proxy refuses; the socket is unusable then.
  */
 export async function openTunnel(
   socket: Socket,
@@ -50,7 +50,7 @@ export async function openTunnel(
   for (let end = -1; end < 0;) {
     const bytes = socket.read() as Buffer | null;
     if (bytes === null) {
-      // The end of the stream is a `readable` with nothing to read.
+      // At its end, the stream emits `readable` without data.
       if (socket.readableEnded) throw cut(proxy);
       await onceEvent(socket, 'readable', signal);
       continue;
@@ -58,7 +58,7 @@ export async function openTunnel(
     head = Buffer.concat([head, bytes]);
     end = head.indexOf('\r\n\r\n');
     if (end < 0 && head.length > maxHeadBytes) throw refused(proxy, 'its answer has no end');
-    // What follows is the provider's.
+    // The rest was sent by the provider.
     if (end >= 0 && head.length > end + 4) socket.unshift(head.subarray(end + 4));
   }
   const [, status] = /^HTTP\/1\.[01] (\d{3})/.exec(head.toString('latin1')) ?? [];

@@ -3,19 +3,22 @@ const statusLine = 'HTTP/1.# 100';
 const headEnd = '\r\n\r\n';
 
 /**
- * A `100 Continue` that nothing asked for is to be passed over (RFC 9110, 15.2), but undici takes it for
- * a bad response and closes the connection. Other 1xx it passes over: so the status becomes 102 in the
- * bytes, before undici reads them.
+ * Handles a `100 Continue` that was not requested. A client must skip it (RFC 9110, 15.2), but undici treats
+ * it as a bad response and closes the connection. It skips other 1xx responses, so the status is changed to
+ * 102 in the bytes before undici reads them.
  */
 export type UnaskedContinue = {
   /** A response begins with the next byte. */
   expect(): void;
-  /** Takes what came, split anywhere, and changes it where it is. */
+  /** Takes received bytes, split anywhere, and changes them in place. */
   pass(bytes: Uint8Array): void;
 };
 
 export function createUnaskedContinue(): UnaskedContinue {
-  /** What is looked for, and how much of it is there; undefined behind the head of a final response. */
+  /**
+   * The text that is searched for, and how much of it has matched; undefined after the head of a final
+   * response.
+   */
   let sought: string | undefined;
   let found = 0;
 

@@ -1,8 +1,8 @@
 /** A message of one worker to the others: a provider's key is not to be used for a while. */
 export type KeyNotice = {
-  /** `cooled`: this model's limit is reached. `aside`: the provider refuses the key. */
+  /** `cooled`: this model's limit is reached. `aside`: the provider rejects the key. */
   kind: 'cooled' | 'aside';
-  /** The worker that found out, which ignores its own message. */
+  /** The worker that noticed it, which ignores its own message. */
   from: string;
   provider: string;
   /** `keyName`, never the key. */
@@ -13,12 +13,12 @@ export type KeyNotice = {
   ms: number;
 };
 
-/** Milliseconds beyond which a notice is a mistake. */
+/** Milliseconds beyond which a notice is considered wrong. */
 const longestMs = 3_600_000;
 
 export const encodeNotice = (notice: KeyNotice): string => JSON.stringify(notice);
 
-/** Undefined if the text is no such notice: other versions share the channel. */
+/** Undefined if the text is no key notice: other versions share the channel. */
 export function decodeNotice(text: string): KeyNotice | undefined {
   let value: unknown;
   try {

@@ -16,40 +16,40 @@ import type { Check } from './port.ts';
 
 export type KeyRingOptions = {
   provider: string;
-  /** None: one place without a key, whose quota is watched all the same. */
+  /** If empty, the ring has one entry without a key, whose quota is tracked as well. */
   keys: readonly string[];
-  /** The format's, of a response's head. */
+  /** The format's reader of rate limits in response headers. */
   readLimits: ProviderFormat['readLimits'];
   now(): number;
-  /** What the workers of the fleet should know. */
+  /** Sends a notice to the other workers. */
   share(fact: Omit<KeyNotice, 'from'>): void;
-  /** The provider refused a key: its place in the config, never the key. */
+  /** The provider rejected a key; `index` is its position in the config. */
   onAside?(aside: { provider: string; index: number; status: number; forMs: number }): void;
 };
 
-/** One call with a key. `used` is called once, with the answer's head; then the call has ended. */
+/** One call with a key. `used` is called once, with the response's head; it ends the lease. */
 export type KeyLease = {
   apiKey: string | undefined;
-  /** Its place in the config, for logs. */
+  /** The key's position in the config, for logs. */
   index: number;
-  /** The head of an answer, of any status. */
+  /** Takes the head of a response, of any status. */
   used(headers: Headers, status: number): void;
-  /** How the call failed, by its answer's body: after its head, if there was one. */
+  /** Takes the fault in a response's body; called after `used` if there was a head. */
   failed(fault: Fault): void;
-  /** No answer comes any more. Idempotent, and needless after `used`. */
+  /** Ends the lease without a response. Idempotent, and unnecessary after `used`. */
   end(): void;
-  /** This key may not be asked now, and another one may: what was refused was the key. */
+  /** Whether this key is blocked now and another one is not: the provider rejected the key only. */
   hasOther(): boolean;
 };
 
 export type KeyRing = ReturnType<typeof createKeyRing>;
 
-/** Shares above zero that differ by less than this are equal: 20 steps from nothing to everything. */
+/** Shares are rounded to 20 steps, so that similar ones count as equal. */
 const steps = 20;
 
 /**
- * The keys of one provider, as one worker sees them. Each call takes the key of which the most is
- * left, among equals the one that was used the longest ago.
+ * The keys of one provider, as one worker sees them. Each call takes the key with the largest remaining
+ * share; among equals, the least recently used.
  */
 export function createKeyRing(options: KeyRingOptions) {
   const { provider, keys, readLimits, now, share, onAside } = options;
@@ -58,10 +58,11 @@ export function createKeyRing(options: KeyRingOptions) {
   ).map((apiKey, index) => ({ ...newKeyState(), apiKey, index, name: keyName(apiKey ?? '') }));
   let calls = 0;
 
-  /** The best key, whether or not it may be asked. */
+  /** The best key, whether or not it may be used now. */
   function choose(model: string) {
     const at = now();
-    // Where all are refused there is nothing to choose: the provider's own answer tells the client why.
+    // If all keys are set aside, that is ignored: the provider's own answer then explains the failure to the
+    // client.
     const until = places.every(({ asideUntil }) => asideUntil > at)
       ? (key: KeyState) => limitedUntil(modelState(key, model))
       : (key: KeyState) => closedUntil(key, modelState(key, model));
@@ -71,28 +72,28 @@ export function createKeyRing(options: KeyRingOptions) {
       left: Math.round(shareLeft(modelState(key, model), at) * steps),
     }));
     ranked.sort((a, b) => a.closed - b.closed || b.left - a.left || a.key.usedBy - b.key.usedBy);
-    // There is always one place.
+    // There is always at least one entry.
     return ranked[0] as (typeof ranked)[number];
   }
 
   return {
-    /** Whether one of them may be asked for this model. */
+    /** Whether any key may be used for this model. */
     check(model: string): Check {
       const { closed } = choose(model);
       return closed > now() ? { kind: 'no', until: closed, why: 'limited' } : { kind: 'yes' };
     },
 
     /**
-     * Why none may be asked for this model, where that is the provider's limit. Undefined while one may be
-     * asked. In our words: the provider's are about the request that it refused, perhaps another client's.
+     * The fault of a model whose keys are all at the provider's limit; undefined while one may be used. The
+     * message is our own: the provider's is about a request that it rejected, perhaps another client's.
      */
     limit(model: string): Fault | undefined {
       return choose(model).closed > now() ? rateLimited : undefined;
     },
 
     /**
-     * When none may be asked: the one that opens first. `tokens`: what the call may use; asked for
-     * only where the provider says how many are left.
+     * Takes a key; if none may be used, the one that is free first. `tokens`: the estimate for the call;
+     * evaluated only if the provider reports remaining tokens.
      */
     take(model: string, tokens: () => number = () => 0): KeyLease {
       const { key } = choose(model);
@@ -129,7 +130,7 @@ export function createKeyRing(options: KeyRingOptions) {
       };
     },
 
-    /** What another worker found out. */
+    /** Applies another worker's notice. */
     learn(fact: Omit<KeyNotice, 'from'>): void {
       const key = places.find(({ name }) => name === fact.key);
       if (!key) return;
@@ -167,6 +168,6 @@ const rateLimited: Fault = {
   message: 'The provider takes no more requests for now: its rate limit is reached.',
 };
 
-/** What a key is called among workers: enough to tell a provider's keys apart, and nothing to use. */
+/** The name of a key in messages between workers: it distinguishes a provider's keys and reveals nothing. */
 export const keyName = (apiKey: string): string =>
   createHash('sha256').update(apiKey).digest('hex').slice(0, 8);

@@ -1,23 +1,26 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Limits, Remaining, Quota } from '@millrace/formats/rate-limits';
 
-/** Milliseconds that a key is left alone after a 429 that says nothing; twice as long each time. */
+/** Milliseconds for which a key is not used after a 429 without a time; doubled each time. */
 const firstCoolMs = 1000;
 const longestCoolMs = 60_000;
-/** Milliseconds of the longest wish that is believed: a mistaken header must not cost a key for good. */
+/**
+ * Longest accepted wait that a provider asks for, in milliseconds: a wrong header must not disable a key for
+ * good.
+ */
 const longestWishMs = 3_600_000;
 /**
- * Milliseconds that a quota may say no for, without a 429: then one request asks again. Providers
- * mean different things by their resets (the next unit, the full minute, the day).
+ * Longest time in milliseconds for which an exhausted quota blocks a key without a 429; then one request
+ * tries again. Providers mean different things by their resets (the next unit, the full minute, the day).
  */
 const longestReadMs = 60_000;
-/** Milliseconds that a refused key is set aside; twice as long each time. */
+/** Milliseconds for which a rejected key is set aside; doubled each time. */
 const firstAsideMs = 60_000;
 const longestAsideMs = 600_000;
-/** A 403 may be about a request; this many in a row are about the key. */
+/** A single 403 may concern the request; this many in a row concern the key. */
 const forbiddenInARow = 3;
 
-/** What is known of a key and one model: providers count per model. */
+/** The state of a key for one model: providers count per model. */
 export type ModelState = {
   coolUntil: number;
   /** 429s in a row. */
@@ -25,13 +28,13 @@ export type ModelState = {
   quota: Quota | undefined;
   /** The number of the call that brought the quota. */
   quotaBy: number;
-  /** Calls that have no answer yet, by their number, and the tokens that each may use. */
+  /** Calls without a response yet, by number, and the estimated tokens of each. */
   open: Map<number, number>;
 };
 
 export type KeyState = {
   asideUntil: number;
-  /** Refusals of the key in a row. */
+  /** Consecutive rejections of the key. */
   refused: number;
   forbidden: number;
   /** The number of the newest call with it. */
@@ -59,10 +62,10 @@ export function modelState(key: KeyState, model: string): ModelState {
   return state;
 }
 
-/** What others should know: the key, or the key with this model, is not to be asked for a while. */
+/** A change that other workers should know: the key, or the key with this model, is not to be used for a while. */
 export type KeyChange = { kind: 'cooled' | 'aside'; ms: number };
 
-/** Takes in what an answer says. Undefined: nothing that others must know. */
+/** Applies a response's head. Returns a change if other workers must know it. */
 export function applyAnswer(
   key: KeyState,
   model: ModelState,
@@ -73,7 +76,7 @@ export function applyAnswer(
   if (quota) Object.assign(model, { quota: bounded(quota, now), quotaBy: call });
   if (status === 429) {
     const ms = coolMs(model, limits, now);
-    // Calls that were under way together are one 429: the pause grows when it comes back.
+    // 429s of concurrent calls count as one: the pause grows only when it happens again later.
     if (model.coolUntil <= now) model.limited += 1;
     model.coolUntil = Math.max(model.coolUntil, now + ms);
     return { kind: 'cooled', ms };
@@ -81,7 +84,7 @@ export function applyAnswer(
   key.forbidden = status === 403 ? key.forbidden + 1 : 0;
   if (status === 401 || key.forbidden >= forbiddenInARow) return setAside(key, now);
   if (status >= 200 && status < 300) {
-    // One that began before the refusal proves nothing.
+    // A success of a call that began before the rejection proves nothing.
     if (model.coolUntil <= now) model.limited = 0;
     if (key.asideUntil <= now) key.refused = 0;
   }
@@ -90,8 +93,9 @@ export function applyAnswer(
 }
 
 /**
- * Takes in what the body of an answer says of the key, where its head did not: some providers refuse a key
- * with 400, and some say "slow down" inside an answer with status 200, or for how long only in the body.
+ * Applies what a response's body says about the key and its head did not: some providers reject a key with
+ * status 400, some report a rate limit inside a response with status 200, and some give the time only in the
+ * body.
  */
 export function applyFault(
   key: KeyState,
@@ -99,7 +103,7 @@ export function applyFault(
   { fault, status, now }: { fault: Fault; status: number | undefined; now: number },
 ): KeyChange | undefined {
   const { code, retryAfterMs } = fault;
-  // An account without credit is no key for as long as that lasts.
+  // A key of an account without credit cannot be used.
   if (code === 'upstream_quota_exceeded') return setAside(key, now);
   if (code === 'upstream_auth_failed') {
     return status === 401 || status === 403 ? undefined : setAside(key, now);
@@ -108,7 +112,7 @@ export function applyFault(
   if (status === 429 && retryAfterMs === undefined) return undefined;
   const ms =
     retryAfterMs === undefined ? guessMs(model, now) : Math.min(retryAfterMs, longestWishMs);
-  // With a 429 its head has counted it.
+  // A 429 was already counted by its head.
   if (status !== 429 && model.coolUntil <= now) model.limited += 1;
   if (model.coolUntil >= now + ms) return undefined;
   model.coolUntil = now + ms;
@@ -116,7 +120,7 @@ export function applyFault(
 }
 
 function setAside(key: KeyState, now: number): KeyChange | undefined {
-  // Calls that were under way together were refused together: that is one refusal.
+  // Rejections of concurrent calls count as one.
   if (key.asideUntil > now) return undefined;
   const ms = Math.min(longestAsideMs, firstAsideMs * 2 ** key.refused);
   key.refused += 1;
@@ -133,21 +137,24 @@ function coolMs(model: ModelState, { quota, retryAfterMs }: Limits, now: number)
   return guessMs(model, now);
 }
 
-/** Of a "slow down" that names no time. */
+/** The pause after a rate limit without a time. */
 function guessMs(model: ModelState, now: number): number {
   const times = model.coolUntil > now ? Math.max(0, model.limited - 1) : model.limited;
   return Math.min(longestCoolMs, firstCoolMs * 2 ** times);
 }
 
-/** Until when the key may not be asked for this model; a time that is past when it may be. */
+/** Until when the key may not be used for this model; a time in the past if it may. */
 export const closedUntil = (key: KeyState, model: ModelState): number =>
   Math.max(key.asideUntil, limitedUntil(model));
 
-/** The same, of its limits alone. */
+/** The same, by its limits alone. */
 export const limitedUntil = (model: ModelState): number =>
   Math.max(model.coolUntil, exhaustedUntil(model));
 
-/** What is left, from 0 to 1, by the scarcer of requests and tokens; 1 if the provider did not say. */
+/**
+ * The remaining share, from 0 to 1, of the scarcer of requests and tokens; 1 if the provider does not report
+ * it.
+ */
 export function shareLeft(model: ModelState, now: number): number {
   return Math.min(
     1,
@@ -177,9 +184,13 @@ function bounded({ requests, tokens }: Quota, now: number): Quota {
 const isEmpty = (quota: Quota | undefined): boolean =>
   lefts(quota).some(({ remaining }) => remaining <= 0);
 
-/** What a quota leaves; less what is under way since the call that brought it, where a state is given. */
+/**
+ * The remaining amounts of a quota; if `model` is given, less those of calls in flight since the call that
+ * reported it.
+ */
 function lefts(quota: Quota | undefined, model?: ModelState): readonly Remaining[] {
-  // Most providers say nothing; and each request asks this several times, with many calls under way.
+  // Fast path: most providers report no quota, and each request evaluates this several times, with many calls
+  // in flight.
   if (!quota) return none;
   let calls = 0;
   let tokens = 0;

@@ -1,6 +1,6 @@
 import type { Fault } from '@millrace/shared/domain/fault';
 
-/* Why a request that waited for a target ends. */
+/* The faults of requests that waited for a target. */
 
 export const noTarget: Fault = {
   code: 'no_target_available',

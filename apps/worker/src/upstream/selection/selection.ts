@@ -26,9 +26,9 @@ export type SelectionOptions = {
   windows: Windows;
   /** Whether all connections to a provider that this worker may have are in use. */
   isFull?(provider: string): boolean;
-  /** Requests of this worker that may wait at a time (`limits.waiting`). */
+  /** Requests of this worker that may wait concurrently (`limits.waiting`). */
   waiting: number;
-  /** How many of a model may wait for capacity. */
+  /** How many requests of a model may wait for capacity. */
   waitLimits: WaitLimits;
   now(): number;
   /** Between 0 and 1. */
@@ -42,7 +42,7 @@ export type SelectionOptions = {
 
 export type Selection = ReturnType<typeof createSelection>;
 
-/** Which target a request asks, with which key, and when. */
+/** Decides which target a request asks, with which key, and when. */
 export function createSelection(options: SelectionOptions) {
   const { models, providers, health, windows, now, random, share, onAside, onError } = options;
   const ownId = randomBytes(6).toString('hex');
@@ -80,17 +80,17 @@ export function createSelection(options: SelectionOptions) {
   });
   health.onAvailable(() => waiting.wake());
 
-  /** The share of requests by which it is asked although it is broken, as no target of the model is well. */
+  /** The share of requests that a broken target gets if no target of the model is healthy. */
   const panicShare = (model: string, target: Target): number =>
     panicShareAt(health, models[model]?.targets ?? [target], target);
 
-  /** Where samples are drawn, while a target recovers or none is healthy: until when one counts. */
+  /** How long a sample is valid, if one is drawn (the target recovers, or no target is healthy). */
   function sampleUntil(model: string, target: Target): number | undefined {
     if (panicShare(model, target) > 0) return now() + drawAgainMs;
     return health.stateOf(target) === 'recovering' ? health.nextTryAt(target) : undefined;
   }
 
-  /** Until when it is not asked for how it is; undefined when it is. */
+  /** Until when the target's health excludes it; undefined if it does not. */
   function brokenUntil(model: string, target: Target, sample?: RampSample): number | undefined {
     const share = panicShare(model, target);
     const next = health.nextTryAt(target) ?? now();
@@ -110,20 +110,20 @@ export function createSelection(options: SelectionOptions) {
     if (keys?.kind === 'no') closed.push(keys.until);
     const fullUntil = limits.fullUntil(target);
     if (fullUntil !== undefined) closed.push(fullUntil);
-    // It is not known until when: the queue checks again at its pace.
+    // The time is unknown: the queue checks again at its interval.
     if (options.isFull?.(target.provider)) closed.push(now());
     if (closed.length === 0) return { kind: 'yes' };
     return { kind: 'no', until: Math.max(...closed), why: isBroken ? 'broken' : 'limited' };
   }
 
-  /** Draws no samples: a target that recovers takes some requests. */
+  /** Draws no samples: a recovering target counts as available. */
   function availabilityOf(model: string): Availability {
     const checks = models[model]?.targets.map((target) => check(model, target, 'admitted')) ?? [];
     if (checks.some(({ kind }) => kind === 'yes')) return 'open';
     return checks.some((one) => one.kind === 'no' && one.why === 'limited') ? 'limited' : 'broken';
   }
 
-  /** What an answer says of a key may open it: a quota that was feared to be used up is not. */
+  /** A response may unblock a key, if a quota that seemed exhausted is not. */
   function wakingWaiters(ring: KeyRing, model: string, act: () => void): void {
     const wasShut = waiting.count() > 0 && ring.check(model).kind === 'no';
     act();
@@ -132,9 +132,9 @@ export function createSelection(options: SelectionOptions) {
 
   return {
     /**
-     * `open`: the targets in the order in which a request tries them; `shut`: those that cannot be asked
-     * now. To be asked for once per request: some strategies count. The first one needs no further
-     * check, and should get none: of a target that recovers, two samples would be drawn.
+     * `open`: the targets in the order in which a request tries them; `shut`: those that cannot be asked now.
+     * Call it once per request, because some strategies count. The first target must not be checked again:
+     * for a recovering one that would draw a second sample.
      */
     order<T extends Target>(
       model: string,
@@ -168,21 +168,21 @@ export function createSelection(options: SelectionOptions) {
     },
 
     /**
-     * Whether it may be asked, as far as this worker knows. Changes nothing. A probe (`ask`) is to be
-     * claimed besides. `sample`: the one that was drawn for this request, if any.
+     * Whether the target may be asked, as far as this worker knows. Changes nothing. A probe (`ask`) must
+     * also be claimed. `sample`: the one that was drawn for this request, if any.
      */
     check,
 
-    /** No target of the model is well, and this one is asked all the same. */
+    /** Whether the target is asked although it is broken, because no target of the model is healthy. */
     isLastResort: (model: string, target: Target): boolean => panicShare(model, target) > 0,
 
-    /** Whether any target of the model can be asked, and what keeps them from it. */
+    /** Whether any target of the model can be asked, and if not, why. */
     availabilityOf,
 
-    /** Counts the request against the target's limits. Synchronous where it has none. */
+    /** Counts the request against the target's limits. Synchronous if it has none. */
     take: limits.take,
 
-    /** The key for one call; undefined when the provider is not configured. */
+    /** The key for one call; undefined if the provider is not configured. */
     key(target: Target, body: string): KeyLease | undefined {
       const ring = rings.get(target.provider);
       if (!ring) return undefined;
@@ -194,21 +194,24 @@ export function createSelection(options: SelectionOptions) {
       };
     },
 
-    /** A request among those that wait for the model; made once per request. */
+    /** The waiter of a request; created once per request. */
     queue: (
       model: string,
       request: { signal: AbortSignal; deadlineAt?: number | undefined },
     ): TargetWaiter =>
       waiting.open(model, { ...request, maxWaitMs: models[model]?.maxWaitMs ?? 0 }),
 
-    /** A request that a limit refused may go back to the queue; then no other is taken for a moment. */
+    /**
+     * Whether a request that a limit refused may go back to the queue; if so, no other one of the model is
+     * taken for a short time.
+     */
     goBack(model: string): boolean {
       const isLimited = options.waitLimits.isLimited(model);
       if (isLimited) options.waitLimits.coolDown(model);
       return isLimited;
     },
 
-    /** What another worker shared. Texts of other kinds are ignored. */
+    /** Takes a text from another worker. Other kinds of texts are ignored. */
     onNotice(text: string): void {
       const fact = decodeNotice(text);
       if (fact && fact.from !== ownId) rings.get(fact.provider)?.learn(fact);

@@ -3,12 +3,12 @@ import { memberText } from '@millrace/shared/domain/json-text';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import type { Choice } from './strategies.ts';
 
-/** Characters of a value that tell requests apart; more would only cost. */
+/** Characters of a value that are used; a longer prefix would only cost time. */
 const maxValueLength = 1024;
 
 /**
- * The value of a field in a request's body, by its path (`user`, `metadata.session`); undefined when
- * it is missing, null, empty or no scalar. Only the objects on its way are looked at.
+ * The value of a field in a request's body, by its path (`user`, `metadata.session`); undefined if it is
+ * missing, null, empty or not a scalar. Only the objects on the path are parsed.
  */
 export function stickyValue(body: string, path: string): string | undefined {
   let text: string | undefined = body;
@@ -22,8 +22,8 @@ export function stickyValue(body: string, path: string): string | undefined {
 }
 
 /**
- * The targets by how much this value belongs to each (rendezvous hashing, weights respected): every
- * worker finds the same order, and when a target is lost, only the values that were its own move.
+ * The targets in the order of their scores for this value (weighted rendezvous hashing): every worker
+ * computes the same order, and if a target is lost, only its own values move.
  */
 export function rendezvous<T extends Choice>(targets: readonly T[], value: string): T[] {
   return targets
@@ -32,7 +32,7 @@ export function rendezvous<T extends Choice>(targets: readonly T[], value: strin
     .map(({ target }) => target);
 }
 
-/** Between 0 and 1, neither of them, and the same for the same texts. */
+/** Between 0 and 1, both excluded; the same for the same texts. */
 function draw(target: string, value: string): number {
   const digest = hash('sha256', `${target}\n${value}`, 'buffer');
   return (digest.readUIntBE(0, 6) + 0.5) / 2 ** 48;

@@ -4,17 +4,17 @@ import type { TargetView } from './port.ts';
 
 export type Choice = Target & { weight: number };
 
-/** Puts the targets in the order in which a request tries them. Does not change what it is given. */
+/** Returns the targets in the order in which a request tries them. Does not modify its arguments. */
 export type Strategy = <T extends Choice>(targets: readonly T[], view: TargetView) => T[];
 
-/** Of `latency`'s requests, how many look how the other targets do. */
+/** The share of requests with which `latency` measures the other targets. */
 const lookShare = 0.08;
-/** Of its requests, how many may go to an unknown target, while others are known. */
+/** The share of its requests that may go to a target without a measurement while others have one. */
 const unknownShare = 0.1;
 
 /**
- * One per model and worker: some keep a place. `random`: between 0 and 1. What the strategies need is in
- * docs/decisions/2026-11-20-target-selection.md.
+ * One per model and worker, because some keep state. `random`: between 0 and 1.
+ * docs/decisions/2026-11-20-target-selection.md explains the strategies.
  */
 export function createStrategy(kind: ModelConfig['strategy'], random: () => number): Strategy {
   return makers[kind](random);
@@ -24,7 +24,7 @@ const makers: Record<ModelConfig['strategy'], (random: () => number) => Strategy
   failover: () => (targets) => [...targets],
 
   'round-robin'(random) {
-    // Workers that began together do not march in step.
+    // A random start, so that workers that started together are not in step.
     let turn = Math.floor(random() * 1_000_000);
     return (targets) => startingAt(targets, turn++);
   },
@@ -44,13 +44,13 @@ const makers: Record<ModelConfig['strategy'], (random: () => number) => Strategy
       );
       if (known.length === 0) return by(shuffled(unknown, random), (one) => view.inFlight(one));
       const draw = random();
-      // One request finds out; those that come meanwhile need not wait with it.
+      // One request measures the target; concurrent ones need not wait for it.
       const untried = shuffled(
         unknown.filter((target) => view.inFlight(target) === 0),
         random,
       )[0];
       if (untried && draw < unknownShare) return first(untried, [...known, ...unknown]);
-      // By turns and not by chance: each is seen as often as the others.
+      // In turns instead of at random, so that each is measured equally often.
       const [, ...others] = known;
       const other = others[looks % Math.max(1, others.length)];
       if (other && draw >= 1 - lookShare) {
@@ -77,7 +77,7 @@ const shuffled = <T>(targets: readonly T[], random: () => number): T[] =>
 
 const first = <T>(one: T, all: readonly T[]): T[] => [one, ...all.filter((other) => other !== one)];
 
-/** In ascending order; equals stay in theirs. */
+/** Ascending and stable. */
 function by<T>(targets: readonly T[], value: (target: T) => number): T[] {
   return targets
     .map((target) => ({ target, value: value(target) }))

@@ -8,9 +8,12 @@ import type { Charge, Taken, Windows } from '@millrace/shared/store/quota/port';
 export type TargetGrant =
   | {
       kind: 'yes';
-      /** The answer is over: what it really used. Undefined if it was not reported: the estimate stays. */
+      /**
+       * The answer has ended: replaces the estimate by its usage. Undefined if none was reported: the
+       * estimate stays.
+       */
       settle(usage: unknown): void;
-      /** The target was never asked: all is given back. After either of the two, neither does anything. */
+      /** The target was not asked: gives everything back. After a call of either, both have no effect. */
       cancel(): void;
     }
   | { kind: 'no'; retryAfterMs: number };
@@ -25,8 +28,8 @@ export type TargetLimitsOptions = {
 };
 
 /**
- * Milliseconds that a target without tokens for one request is taken for full: a smaller one may still
- * fit, but each asking costs a call.
+ * Milliseconds for which a target without enough tokens for one request counts as full: a smaller request may
+ * still fit, but each check costs a call.
  */
 const shortOfTokensMs = 1000;
 
@@ -34,10 +37,10 @@ type Limits = NonNullable<TargetConfig['limits']>;
 
 const free: TargetGrant = { kind: 'yes', settle() {}, cancel() {} };
 
-/** What the config allows for targets, counted for the whole fleet. */
+/** The configured limits of targets, counted over the whole fleet. */
 export function createTargetLimits({ models, windows, now, onRoom, onError }: TargetLimitsOptions) {
   const limits = limitsByTarget(models);
-  /** What the store said last: until when a target is at its limit, and what is used of it. */
+  /** The last answer of the store: until when a target is at its limit, and its usage. */
   const told = new Map<string, { until: number; used: Record<string, number> }>();
 
   function remember(key: string, charges: readonly Charge[], taken: Taken): void {
@@ -64,7 +67,7 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
       if (corrections.length > 0) await windows.correct(key, corrections);
     };
     const giveBack = (): void => {
-      // Redis runs it before any `take` that follows from here; while Redis is away nothing waits for it.
+      // Redis executes it before any later `take`; during an outage of Redis nothing waits for it.
       correct(refundOf(charges, slot)).catch(onError);
       const known = told.get(key);
       if (!known || known.until <= now()) return;
@@ -86,13 +89,13 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
   }
 
   return {
-    /** Synchronous for a target without limits. Rejects only when the store does. */
+    /** Synchronous for a target without limits. Rejects only if the store does. */
     take(target: Target, body: string): TargetGrant | Promise<TargetGrant> {
       const key = targetKey(target);
       const limit = limits.get(key);
       return limit ? ask(key, chargesOf(limit, body)) : free;
     },
-    /** Until when a target is at its limit by the last answer; undefined when it is not. */
+    /** Until when a target is at its limit according to the last answer; undefined if it is not. */
     fullUntil(target: Target): number | undefined {
       const until = told.get(targetKey(target))?.until ?? 0;
       return until > now() ? until : undefined;
@@ -104,7 +107,7 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
   };
 }
 
-/** A target that several models name has one limit: the smallest that one of them gives it. */
+/** A target of several models has one limit: the smallest of those configured. */
 function limitsByTarget(models: Readonly<Record<string, ModelConfig>>): Map<string, Limits> {
   const limits = new Map<string, Limits>();
   for (const target of Object.values(models).flatMap((model) => model.targets)) {

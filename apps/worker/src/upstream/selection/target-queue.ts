@@ -6,11 +6,11 @@ import { paceMs, planWake } from './wake.ts';
 
 export type TargetQueueOptions = {
   now(): number;
-  /** Returns what takes it back. */
+  /** Returns a function that cancels the timer. */
   setTimer(act: () => void, ms: number): () => void;
   /** Whether a target may be asked now. */
   may(target: Target): Check;
-  /** Until when a sample counts, in milliseconds since the epoch; undefined where none are drawn. */
+  /** Until when a sample is valid, in milliseconds since the epoch; undefined if none is drawn. */
   sampleUntil(target: Target): number | undefined;
 };
 
@@ -20,21 +20,24 @@ export type Entry = {
   /** A reader has a part of its answer. */
   urgent: boolean;
   wants: Want[];
-  /** Until then it lets others go first; milliseconds since the epoch. */
+  /** Until then it lets others go first (milliseconds since the epoch). */
   aside: number;
-  /** The targets that it was found to be able to ask when it was checked last. */
+  /** The targets that were open to it at the last check. */
   open: Target[];
   end(outcome: WaitOutcome): void;
 };
 
-/** `refused`: a target took it not, `unused`: it had no use for the targets that were open. */
+/**
+ * Why a request joins the queue. `refused`: a target did not accept it; `unused`: it had no use for the
+ * targets that were open.
+ */
 export type Arrival = 'new' | 'refused' | 'unused';
 
-/** The requests of one model that wait for a target, in their order. */
+/** The requests of one model that wait for a target, in order. */
 export class TargetQueue {
   readonly entries: Entry[] = [];
   private readonly options: TargetQueueOptions;
-  /** How many the next step may wake. */
+  /** The most requests that the next step wakes. */
   private step = 1;
   private nextCheckAt = Infinity;
   private cancelTimer: () => void = () => {};
@@ -48,14 +51,15 @@ export class TargetQueue {
     const isFirst = entries.length === 0;
     const behind = entries.findIndex((other) => isBefore(entry, other));
     entries.splice(behind === -1 ? entries.length : behind, 0, entry);
-    // One that was woken and did not get through: the others need not try at once.
+    // A woken request did not get through: the others need not try at once.
     if (arrival === 'refused') this.step = 1;
-    // A step has its pace, whatever arrives; only the first request of a queue may find that it need not wait.
+    // Steps keep their interval whatever arrives; only the first request of a queue may find that it need not
+    // wait.
     if (isFirst && arrival === 'new') this.check();
     else this.checkAt(Math.max(entry.aside, this.options.now() + paceMs));
   }
 
-  /** Whether it was in the queue. */
+  /** Returns whether the entry was in the queue. */
   remove(entry: Entry): boolean {
     const at = this.entries.indexOf(entry);
     if (at === -1) return false;
@@ -64,13 +68,13 @@ export class TargetQueue {
     return true;
   }
 
-  /** A target may have become available. A queue in the middle of its steps goes on at its pace. */
+  /** A target may have become available. A queue in the middle of its steps keeps its interval. */
   wake(): void {
     for (const entry of this.entries) entry.aside = 0;
     if (this.step === 1) this.check();
   }
 
-  /** Whether a request that came before waits for this target, and could go. */
+  /** Whether an earlier request waits for this target and could go. */
   hasBefore(ticket: number, target: Target): boolean {
     const at = this.options.now();
     const wantsIt = (want: Want) => want.notBefore <= at && isSame(want.target, target);
@@ -82,7 +86,7 @@ export class TargetQueue {
   private check(): void {
     this.cancelTimer();
     const at = this.options.now();
-    /** What is the same for all of them. */
+    /** Checks that are the same for all entries. */
     const known = new Map<string, Check>();
     const opensAt = (entry: Entry) => this.opensFor(entry, at, known);
     const plan = planWake(this.entries, { opensAt, step: this.step, now: at });
@@ -100,7 +104,7 @@ export class TargetQueue {
     this.cancelTimer = setTimer(() => this.check(), at - now());
   }
 
-  /** When an entry may go. */
+  /** When an entry may go; undefined if unknown. */
   private opensFor(entry: Entry, at: number, known: Map<string, Check>): number | undefined {
     entry.open = [];
     if (entry.aside > at) return entry.aside;
@@ -121,13 +125,13 @@ export class TargetQueue {
     const check = (countsUntil === undefined ? known.get(key) : undefined) ?? may(target);
     if (countsUntil === undefined) known.set(key, check);
     if (check.kind === 'yes') return at;
-    // Its sample is drawn: not another one before the share of those that are admitted has grown.
+    // A sample was drawn: no second one before the admitted share has grown.
     if (countsUntil !== undefined) want.notBefore = countsUntil;
     return check.until > at ? check.until : at + paceMs;
   }
 }
 
-/** First those with a reader in mid-answer, then first come first. */
+/** Requests with a partly delivered answer first, then first come first served. */
 const isBefore = (one: Entry, other: Entry): boolean =>
   one.urgent === other.urgent ? one.ticket < other.ticket : one.urgent;
 

@@ -1,24 +1,24 @@
 export type WaitSituation = {
   isAborted: boolean;
   isPastDeadline: boolean;
-  /** Milliseconds that it may still wait. */
+  /** Remaining milliseconds that the request may wait. */
   leftMs: number;
-  /** It counts as waiting already. */
+  /** It already counts as waiting. */
   isParked: boolean;
   /** A reader has a part of its answer. */
   urgent: boolean;
-  /** It has asked no target yet: another worker has as much of it. */
+  /** It has asked no target yet, so another worker can serve it as well. */
   isFresh: boolean;
-  /** No client waits for it on a connection. */
+  /** It is a job without a client connection. */
   isDetached: boolean;
-  /** As many requests of its model wait as may. */
+  /** The limit of waiting requests of its model is reached. */
   isModelFull: boolean;
-  /** As many requests wait in this worker as may. */
+  /** The limit of waiting requests of this worker is reached. */
   isFull: boolean;
 };
 
 /**
- * Whether a request may wait for a target, and otherwise how its wait ends. `unavailable`: it fails, or goes back to the
+ * Whether a request may wait for a target, or how its wait ends. `unavailable`: it fails, or goes back to the
  * queue if `goesBack` and only capacity is missing.
  */
 export type WaitVerdict =

@@ -2,47 +2,50 @@ import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 
 export type WaitOutcome =
-  /** These targets may be asked now; whether they still can when they are, only asking tells. */
+  /** These targets may be asked now, although they may still refuse. */
   | { kind: 'retry'; open: readonly Target[] }
   | { kind: 'aborted' }
-  /** It had better wait in the queue: only capacity is missing, and nothing is lost by it. */
+  /** It should wait in the queue: only capacity is missing, and nothing is lost. */
   | { kind: 'not_yet' }
-  /** Its time to wait is over, or too many wait already. */
+  /** Its waiting time is over, or too many requests wait. */
   | { kind: 'fault'; fault: Fault };
 
-/** A target that would do, and from when on for this request, in milliseconds since the epoch. */
+/** An acceptable target, and the time from which on this request may use it, in milliseconds since the epoch. */
 export type Want = { target: Target; notBefore: number };
 
 export type WaitRequest = {
-  /** Any of them will do. Those that are of no use to it any more are left out. */
+  /** The acceptable targets, without those that are no longer useful. */
   wants: readonly Want[];
-  /** A reader has a part of its answer: it goes first, and is not rejected because too many wait. */
+  /** A reader has a part of its answer: it goes first, and is not rejected because too many requests wait. */
   urgent?: boolean;
-  /** It has asked no target yet: another worker has as much of it. */
+  /** It has asked no target yet, so another worker can serve it as well. */
   isFresh?: boolean;
-  /** No client waits for it on a connection: it goes back to the queue rather than fail for want of capacity. */
+  /** It is a job without a client connection: it goes back to the queue instead of failing for lack of capacity. */
   isDetached?: boolean;
-  /** What the last refusal said to this request, where one did. */
+  /** The `Retry-After` of its last refusal, if there was one. */
   retryAfterMs?: number | undefined;
-  /** Since it was woken it asked a target for a permit. */
+  /** It has asked a target for a permit since it was woken. */
   hasAsked?: boolean;
 };
 
-/** One request among those that wait for a target of its model. It keeps its position if it has to wait again. */
+/**
+ * A request's position among those that wait for a target of its model. It keeps the position if it has to
+ * wait again.
+ */
 export type TargetWaiter = {
-  /** Others that came before wait for this target, and could go: this one asks it only after them. */
+  /** Whether earlier requests wait for this target and could go: this one must go after them. */
   isBehind(target: Target): boolean;
-  /** One wait at a time. */
+  /** Only one wait at a time. */
   wait(request: WaitRequest): Promise<WaitOutcome>;
-  /** It has got through: until then one that was woken counts as waiting. */
+  /** It got a permit; until this call a woken request counts as waiting. */
   admitted(): void;
-  /** It is gone, if it has not got through. Idempotent. */
+  /** It has ended without a permit. Idempotent. */
   abandon(): void;
 };
 
 export type TargetWaiterOptions = {
   signal: AbortSignal;
-  /** Milliseconds that it may wait in all. */
+  /** The most milliseconds that it may wait in total. */
   maxWaitMs: number;
   /** Milliseconds since the epoch. */
   deadlineAt?: number | undefined;

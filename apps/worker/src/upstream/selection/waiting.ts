@@ -15,34 +15,37 @@ import type {
 } from './waiter.ts';
 
 export type WaitingOptions = {
-  /** Requests that may wait at a time; those with a reader in mid-answer come on top. */
+  /** Requests that may wait concurrently; those with a partly delivered answer are not limited. */
   limit: number;
-  /** How many of a model may wait for capacity. */
+  /** How many requests of a model may wait for capacity. */
   waitLimits: WaitLimits;
   now(): number;
-  /** Returns what takes it back. */
+  /** Returns a function that cancels the timer. */
   setTimer(act: () => void, ms: number): () => void;
-  /** Whether a target may be asked now. While it takes a share of the requests, a sample is drawn, unless one is given. */
+  /**
+   * Whether a target may be asked now. While it gets a share of the requests, a sample is drawn unless one is
+   * given.
+   */
   may(model: string, target: Target, sample?: 'admitted'): Check;
-  /** The provider's limit that keeps a target from being asked; undefined where none does. */
+  /** The provider's limit that blocks a target; undefined if there is none. */
   limitOf(target: Target): Fault | undefined;
-  /** Until when a sample counts, in milliseconds since the epoch; undefined where none are drawn. */
+  /** Until when a sample is valid, in milliseconds since the epoch; undefined if none is drawn. */
   sampleUntil(model: string, target: Target): number | undefined;
 };
 
 /**
- * Milliseconds for which a request that one target found too large lets the others of its queue go
- * first. Not as long as that target said: another one may take it sooner.
+ * The longest time in milliseconds for which a request that a target refused lets the others of its queue go
+ * first. It is shorter than that target's time may be, because another target may accept it sooner.
  */
 const longestAsideMs = 5000;
-/** Milliseconds for which a request stands aside that had no use for the targets that were open. */
+/** Milliseconds for which a request that had no use for the open targets lets others go first. */
 const unusedAsideMs = 1000;
-/** Milliseconds of the shortest `Retry-After` that a client is sent. */
+/** The shortest `Retry-After` that a client receives, in milliseconds. */
 const shortestRetryMs = 1000;
 
 export type Waiting = ReturnType<typeof createWaiting>;
 
-/** Where requests wait while every target that would do for them is broken or at its limit. */
+/** The queues in which requests wait while every acceptable target is broken or at its limit. */
 export function createWaiting(options: WaitingOptions) {
   const queues = new Map<string, TargetQueue>();
   const counts: Counts = { tickets: 0, waiting: 0, parked: 0 };
@@ -91,11 +94,11 @@ export function createWaiting(options: WaitingOptions) {
 type Counts = {
   tickets: number;
   waiting: number;
-  /** Requests that wait, or were woken and may come back. */
+  /** Requests that wait, or were woken and may wait again. */
   parked: number;
 };
 
-/** What waiters share. */
+/** The state that waiters share. */
 type Room = {
   counts: Counts;
   hasBefore(model: string, ticket: number, target: Target): boolean;
@@ -103,7 +106,7 @@ type Room = {
   leave(model: string, entry: Entry): void;
 };
 
-/** What a request may do besides, each with its default. */
+/** The options of a request, with their defaults applied. */
 type Need = Required<Omit<WaitRequest, 'wants'>>;
 
 class Waiter implements TargetWaiter {
@@ -113,10 +116,10 @@ class Waiter implements TargetWaiter {
   private readonly ticket: number;
   private readonly signal: AbortSignal;
   private readonly deadlineAt: number;
-  /** Milliseconds that it may still wait. */
+  /** Remaining milliseconds that it may wait. */
   private leftMs: number;
   private wasWoken = false;
-  /** Since when it counts as waiting. */
+  /** When it began to count as waiting. */
   private parkedAt: number | undefined;
 
   constructor(
@@ -153,7 +156,7 @@ class Waiter implements TargetWaiter {
     const since = this.options.now();
     const verdict = this.verdict(need, since);
     if (verdict.kind === 'wait') return this.queue(wants, need, since);
-    // What its model lacks is known while the request still counts.
+    // The state of its model is read before the request stops counting.
     const outcome = this.outcomeOf(verdict, wants, need, since);
     this.unpark(verdict.kind === 'aborted' ? 'gone' : 'gave_up');
     return Promise.resolve(outcome);
@@ -199,7 +202,7 @@ class Waiter implements TargetWaiter {
     const { model, options, room, signal, deadlineAt, leftMs, wasWoken } = this;
     const { setTimer, sampleUntil } = options;
     if (!need.urgent) this.park();
-    // Its samples are drawn, or were not to be drawn yet.
+    // Its samples were drawn already, or must not be drawn yet.
     const wants = wanted.map(({ target, notBefore }) => ({
       target,
       notBefore: Math.max(notBefore, sampleUntil(model, target) ?? 0),
@@ -233,7 +236,7 @@ class Waiter implements TargetWaiter {
     });
   }
 
-  /** For how long it lets others go first, as it has asked no target since it was woken. */
+  /** How long it lets others go first because it has asked no target since it was woken. */
   private unusedMs(wants: readonly Want[], at: number): number {
     const isOpen = ({ target, notBefore }: Want) =>
       notBefore <= at && this.options.may(this.model, target, 'admitted').kind === 'yes';
@@ -253,7 +256,7 @@ class Waiter implements TargetWaiter {
     const first = closed.toSorted((one, other) => one.until - other.until)[0];
     const opens = Math.max(first?.until ?? 0, notBefore) - now();
     const retryAfterMs = Math.max(shortestRetryMs, Math.ceil(opens));
-    // The provider's limit is the reason only where no target is broken, or full by a limit of our own.
+    // The provider's limit is the reason only if no target is broken or at a limit of our own.
     const isLimit = closed.every(({ limit }) => limit !== undefined);
     return { ...((isLimit && first?.limit) || noTarget), retryAfterMs };
   }

@@ -1,26 +1,26 @@
 /** Milliseconds between two steps of waking. */
 export const paceMs = 20;
 /**
- * Milliseconds until it is looked again at the latest: when a key or a limit opens is our own estimate,
- * and often it opens sooner.
+ * The longest time between checks in milliseconds: the time at which a key or a limit becomes free is an
+ * estimate, and often it is sooner.
  */
 const pollMs = 1000;
-/** Requests that one step wakes at most. */
+/** The most requests that one step wakes. */
 const longestStep = 64;
 
 export type Plan<T> = {
   wake: readonly T[];
-  /** What the next step may wake, if those that were woken do not come back. */
+  /** The most requests of the next step, if those that were woken do not return. */
   step: number;
   /** When to look again, in milliseconds since the epoch. */
   lookAt: number;
 };
 
 /**
- * Which of the waiting requests go now, first come first: one to see whether it gets through, then two, four …
- * A target that opens seldom has capacity for all of them, and one that has just recovered would fail again.
- * `opensAt`: when a request may go, at or before now if it may; undefined if that is not known. A request for which it
- * is called and which may go does go: the sample that was drawn for it is not drawn again.
+ * Decides which waiting requests go now, first come first served: one to test the target, then two, four … A
+ * target that becomes free seldom has capacity for all of them, and one that has just recovered would fail
+ * again. `opensAt`: when a request may go, at or before now if it may; undefined if unknown. Each request for
+ * which it returns such a time is woken, because it may have drawn a sample for it.
  */
 export function planWake<T>(
   waiting: Iterable<T>,
