@@ -1,8 +1,8 @@
 import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { Worker } from 'bullmq';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
-import type { Fleet, FleetOptions } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
@@ -10,24 +10,37 @@ import { chunks, readPlain, readStory } from '../kit/judge.ts';
 import { latenessSince } from '../kit/lateness.ts';
 import { asked, expectAlive, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
 
+// One fleet for all of them: the first ingress lets Bull Board remove jobs, the second one has the default.
 let fleet: Fleet;
 const hands: Worker[] = [];
-afterEach(async () => {
-  await Promise.all(hands.splice(0).map((worker) => worker.close(true)));
-  await fleet?.close();
-});
-
-const start = async (options: FleetOptions = {}) =>
-  (fleet = await startFleet({
+beforeAll(async () => {
+  fleet = await startFleet({
+    workers: 0,
     models: {
       long: 'healthy:tokens=2000,pace=10',
-      middle: 'healthy:tokens=100,pace=10',
+      middle: 'healthy:tokens=100,pace=100',
       short: 'healthy:tokens=10',
       broken: 'status:code=500',
     },
-    ...options,
-    config: { board: 'remove', ...options.config },
-  }));
+    config: { board: 'remove' },
+  });
+  await fleet.reconfigure({ board: undefined });
+  await fleet.addIngress();
+});
+beforeEach(() => fleet.primary.reset());
+afterEach(async () => {
+  await Promise.all(hands.splice(0).map((worker) => worker.close(true)));
+});
+afterAll(() => fleet?.close());
+
+/** For a test of what waits: the workers leave, and offer no places any more. */
+async function withoutWorkers(): Promise<void> {
+  await Promise.all(fleet.workers.splice(0).map((worker) => worker.stop('SIGTERM')));
+}
+
+async function withWorker(): Promise<void> {
+  if (fleet.workers.length === 0) await fleet.addWorker();
+}
 
 /** What a button of Bull Board does; throws on anything but a success. */
 async function press(path: string, queue = queueName, at = fleet.url): Promise<void> {
@@ -57,31 +70,8 @@ async function expectFailed(readers: Stream[], since: number, code: string): Pro
   }
 }
 
-test('a waiting job that is removed in Bull Board ends its readers with a clear error', async () => {
-  await start({ workers: 0, ingresses: 2 });
-  const id = await createJob(fleet.url, 'short', { user: 'removed' });
-  const readers = fleet.ingresses.map(({ url }) => follow(url, id));
-  await Promise.all(readers.map((reader) => reader.until(({ events }) => events.length > 0)));
-
-  const since = Date.now();
-  await press(`${id}/clean`);
-
-  await expectFailed(readers, since, 'job_removed');
-  expect(await getJob(fleet.url, id)).toMatchObject({
-    status: 'failed',
-    error: { code: 'job_removed' },
-  });
-  // Both ingresses noticed; the log has one end.
-  expect(readStory(await eventsOf(fleet.url, id)).end).toBe('failed');
-  await fleet.addWorker();
-  expect(readStory(await eventsOf(fleet.url, await createJob(fleet.url, 'short'))).end).toBe(
-    'done',
-  );
-  expect(asked(fleet.primary, 'removed')).toBe(0);
-});
-
 test('plain readers whose jobs are removed get one error, streamed or not', async () => {
-  await start({ workers: 0 });
+  await withoutWorkers();
   const stream = ask(fleet.url, 'short');
   const whole = askWhole(fleet.url, 'short');
   const queue = observeQueue(fleet);
@@ -100,7 +90,7 @@ test('plain readers whose jobs are removed get one error, streamed or not', asyn
 });
 
 test('a job that nobody reads is found to be removed by whoever asks for it', async () => {
-  await start({ workers: 0 });
+  await withoutWorkers();
   const id = await createJob(fleet.url, 'short');
   await press(`${id}/clean`);
   await expect
@@ -109,7 +99,7 @@ test('a job that nobody reads is found to be removed by whoever asks for it', as
 });
 
 test('a job that BullMQ fails without its worker ends its readers with a clear error', async () => {
-  await start({ workers: 0 });
+  await withoutWorkers();
   const id = await createJob(fleet.url, 'short');
   const reader = follow(fleet.url, id);
   await reader.until(({ events }) => events.length > 0);
@@ -122,7 +112,7 @@ test('a job that BullMQ fails without its worker ends its readers with a clear e
 });
 
 test('a job whose workers died too often ends its readers with a clear error', async () => {
-  await start({ workers: 0 });
+  await withoutWorkers();
   const id = await createJob(fleet.url, 'long', { user: 'deadly' });
   const reader = follow(fleet.url, id);
   await reader.until(({ events }) => events.length > 0);
@@ -144,7 +134,9 @@ test('a job whose workers died too often ends its readers with a clear error', a
 });
 
 test('a job that is retried with BullMQ’s own tools after its end stays as it is, also in the queue', async () => {
-  await start();
+  await withWorker();
+  const queue = observeQueue(fleet);
+  const was = await queue.counts();
   const ids = {
     done: await createJob(fleet.url, 'short', { user: 'done' }),
     failed: await createJob(fleet.url, 'broken', { user: 'failed' }),
@@ -156,7 +148,6 @@ test('a job that is retried with BullMQ’s own tools after its end stays as it 
   const before = await read();
   expect(before.map((events) => readStory(events).end)).toEqual(Object.keys(ids));
   const requests = fleet.primary.requests.length;
-  const queue = observeQueue(fleet);
   await expectEmpty(queue);
   await expect.poll(() => queue.state(ids.failed)).toBe('failed');
 
@@ -169,43 +160,17 @@ test('a job that is retried with BullMQ’s own tools after its end stays as it 
   }
 
   await expectEmpty(queue);
-  await expect.poll(() => queue.counts()).toMatchObject({ completed: 2, failed: 1 });
+  await expect
+    .poll(() => queue.counts())
+    .toMatchObject({ completed: was.completed + 2, failed: was.failed + 1 });
   expect(await queue.state(ids.failed)).toBe('failed');
   expect(await read()).toEqual(before);
   expect(fleet.primary.requests).toHaveLength(requests);
   expect(await getJob(fleet.url, ids.failed)).toMatchObject({ status: 'failed' });
 });
 
-test('Bull Board changes nothing by default, and a pause that is allowed is shown everywhere', async () => {
-  await start({ workers: 0, config: { board: 'read-only' } });
-  const id = await createJob(fleet.url, 'short');
-  for (const path of ['empty', 'pause', 'clean/completed', 'obliterate', `${id}/clean`, 'add']) {
-    await expect(press(path)).rejects.toThrow(/405/);
-  }
-  expect(await getJob(fleet.url, id)).toMatchObject({ status: 'queued' });
-  await fleet.addWorker();
-  await eventsOf(fleet.url, id);
-
-  await fleet.reconfigure({ board: 'remove' });
-  const { url } = await fleet.addIngress();
-  await press('pause', queueName, url);
-
-  const ready = async (at: string) => (await fetch(`${at}/readyz`)).json();
-  const reason = 'the queue is paused (shards 0)';
-  for (const at of [url, fleet.url]) {
-    expect(await ready(at)).toEqual({ status: 'not_ready', reasons: [reason] });
-  }
-  const metrics = await (await fetch(`${fleet.url}/metrics`)).text();
-  expect(metrics).toMatch(/^millrace_queue_paused 1$/m);
-  const roles = [...fleet.ingresses, ...fleet.workers];
-  const said = () => roles.map(({ stderr }) => stderr().split('the queue is paused').length - 1);
-  await expect.poll(said, { timeout: 10_000 }).toEqual(roles.map(() => 1));
-  await press('resume', queueName, url);
-  expect(await ready(url)).toEqual({ status: 'ready', reasons: [] });
-});
-
 test('a running job cannot be removed, and an emptied queue leaves it alone', async () => {
-  await start();
+  await withWorker();
   // The ingress loads the board when it is asked for the first time, which may take as long as the answer.
   await press('empty');
   const id = await createJob(fleet.url, 'middle');
@@ -213,13 +178,14 @@ test('a running job cannot be removed, and an emptied queue leaves it alone', as
   await reader.until(chunks(3));
   await expect(press(`${id}/clean`)).rejects.toThrow(/409/);
   await press('empty');
+  fleet.hurry();
   await reader.ended;
   const story = readStory(reader.events);
   expect(story).toMatchObject({ end: 'done', text: expectedText({ tokens: 100 }) });
 });
 
 test('a finished job that is removed in Bull Board can still be read', async () => {
-  await start();
+  await withWorker();
   const id = await createJob(fleet.url, 'short');
   const before = await eventsOf(fleet.url, id);
   const queue = observeQueue(fleet);
@@ -231,7 +197,7 @@ test('a finished job that is removed in Bull Board can still be read', async () 
 });
 
 test('a job of somebody else in the queue fails there and harms nobody', async () => {
-  await start();
+  await withWorker();
   const queue = observeQueue(fleet);
   const [board] = queue.board;
   const job = await board?.add('foreign', { nonsense: true });
@@ -242,8 +208,59 @@ test('a job of somebody else in the queue fails there and harms nobody', async (
   );
 });
 
+test('a waiting job that is removed in Bull Board ends its readers with a clear error', async () => {
+  await withoutWorkers();
+  const id = await createJob(fleet.url, 'short', { user: 'removed' });
+  const readers = fleet.ingresses.map(({ url }) => follow(url, id));
+  await Promise.all(readers.map((reader) => reader.until(({ events }) => events.length > 0)));
+
+  const since = Date.now();
+  await press(`${id}/clean`);
+
+  await expectFailed(readers, since, 'job_removed');
+  expect(await getJob(fleet.url, id)).toMatchObject({
+    status: 'failed',
+    error: { code: 'job_removed' },
+  });
+  // Both ingresses noticed; the log has one end.
+  expect(readStory(await eventsOf(fleet.url, id)).end).toBe('failed');
+  await fleet.addWorker();
+  expect(readStory(await eventsOf(fleet.url, await createJob(fleet.url, 'short'))).end).toBe(
+    'done',
+  );
+  expect(asked(fleet.primary, 'removed')).toBe(0);
+});
+
+test('Bull Board changes nothing by default, and a pause that is allowed is shown everywhere', async () => {
+  await withoutWorkers();
+  const [{ url }, { url: readOnly }] = fleet.ingresses as [RoleProcess, RoleProcess];
+  const id = await createJob(readOnly, 'short');
+  for (const path of ['empty', 'pause', 'clean/completed', 'obliterate', `${id}/clean`, 'add']) {
+    await expect(press(path, queueName, readOnly)).rejects.toThrow(/405/);
+  }
+  expect(await getJob(readOnly, id)).toMatchObject({ status: 'queued' });
+  await fleet.addWorker();
+  await eventsOf(readOnly, id);
+
+  await press('pause', queueName, url);
+
+  const ready = async (at: string) => (await fetch(`${at}/readyz`)).json();
+  const reason = 'the queue is paused (shards 0)';
+  for (const at of [url, readOnly]) {
+    expect(await ready(at)).toEqual({ status: 'not_ready', reasons: [reason] });
+  }
+  const metrics = await (await fetch(`${readOnly}/metrics`)).text();
+  expect(metrics).toMatch(/^millrace_queue_paused 1$/m);
+  const roles = [...fleet.ingresses, ...fleet.workers];
+  const said = () => roles.map(({ stderr }) => stderr().split('the queue is paused').length - 1);
+  await expect.poll(said, { timeout: 10_000 }).toEqual(roles.map(() => 1));
+  await press('resume', queueName, url);
+  expect(await ready(url)).toEqual({ status: 'ready', reasons: [] });
+});
+
 test('the queue of every shard has its own page in Bull Board', async () => {
-  await start({ workers: 0, config: { shards: 2 } });
+  await withoutWorkers();
+  await fleet.replaceIngress({ board: 'remove', shards: 2 });
   const ids = [await createJob(fleet.url, 'short'), await createJob(fleet.url, 'short')];
   const response = await fetch(`${fleet.url}/admin/queues/api/queues`);
   const { queues } = (await response.json()) as { queues: { name: string }[] };

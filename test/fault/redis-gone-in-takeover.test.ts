@@ -1,19 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import type { Stream } from '../kit/client.ts';
 import { expectWhole } from '../kit/judge.ts';
 import { expectAlive, expectEmpty, observeQueue } from '../kit/observe.ts';
-import { counters, killed, openStreams, slowAnswer } from '../kit/takeover.ts';
+import { counters, followed, killed, openStreams, slowAnswer } from '../kit/takeover.ts';
 
+// One fleet for all of them: a test's second worker is the first one of the next.
 let fleet: Fleet;
-afterEach(() => fleet?.close());
+/** What the reapers had counted before the test. */
+let before: Awaited<ReturnType<typeof counters>>;
+beforeAll(async () => {
+  fleet = await startFleet({ workers: 0, models });
+});
+beforeEach(async () => {
+  fleet.primary.reset();
+  fleet.backup.reset();
+  if (fleet.workers.length === 0) await fleet.addWorker();
+  before = await counters(fleet.url);
+});
+afterAll(() => fleet?.close());
 
 const count = 30;
-// Long enough for a second worker to start, also beside other tests.
-const { text, models } = slowAnswer(200);
-vi.setConfig({ testTimeout: 60_000 });
+// Still running when a second worker has started, however busy the machine is.
+const { text, models } = slowAnswer(200, 100);
 
 /** Milliseconds. */
 const goneFor = 2000;
@@ -34,23 +45,24 @@ const names = Object.keys(ways) as (keyof typeof ways)[];
 
 /** Streams on a worker, and another worker to take them over. */
 async function begin(): Promise<{ streams: Stream[]; doomed: RoleProcess }> {
-  fleet = await startFleet({ models });
   const streams = await openStreams(fleet.url, 'pair', count);
   await fleet.addWorker();
-  const [doomed] = fleet.workers as [RoleProcess];
+  const [doomed] = fleet.workers.splice(0, 1) as [RoleProcess];
   return { streams, doomed };
 }
 
 async function expectTakenOverOnce(streams: readonly Stream[]): Promise<void> {
+  await followed(streams);
+  fleet.hurry();
   await Promise.all(streams.map((stream) => expectWhole(stream, text)));
   expect(fleet.primary.requests).toHaveLength(count);
   expect(fleet.backup.requests).toHaveLength(count);
   expect(await counters(fleet.url)).toEqual({
-    deaths: { gone: 1, hung: 0 },
-    takeovers: count,
-    falseAlarms: 0,
+    deaths: { gone: before.deaths.gone + 1, hung: before.deaths.hung },
+    takeovers: before.takeovers + count,
+    falseAlarms: before.falseAlarms,
   });
-  expectAlive([...fleet.workers.slice(1), ...fleet.ingresses]);
+  expectAlive([...fleet.workers, ...fleet.ingresses]);
   await expectEmpty(observeQueue(fleet));
 }
 
