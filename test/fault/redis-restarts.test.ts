@@ -9,40 +9,50 @@ import type { Stream } from '../kit/client.ts';
 import { chunks, expectWhole, expectWholeOrError, readPlain, readStory } from '../kit/judge.ts';
 import { asked, expectAlive, expectEmpty, observeQueue } from '../kit/observe.ts';
 
-const count = 20;
-const drainMs = 1000;
+const count = 10;
+const drainMs = 300;
 const whole = expectedText({ tokens: 150 });
 
 // One fleet for all of them: no process has to be helped behind any of these faults.
 let fleet: Fleet;
-/** What the provider was asked by tests before this one, and what each process had written by then. */
-let before: { asked: number; written: Map<RoleProcess, number> };
+/** What each process had written before the test. */
+let written: Map<RoleProcess, number>;
 
 beforeAll(async () => {
   fleet = await startFleet({
     workers: 2,
-    models: { middle: 'healthy:tokens=150,pace=10', short: 'healthy:tokens=10' },
+    // Its end is not waited for: it is in its middle also where the machine is slow.
+    models: { middle: 'healthy:tokens=150,pace=40', short: 'healthy:tokens=10' },
     config: { limits: { workerConcurrency: count }, drainTimeout: `${drainMs}ms` },
   });
 });
 beforeEach(() => {
   const roles = [...fleet.ingresses, ...fleet.workers];
-  const written = new Map(roles.map((role) => [role, role.stderr().length]));
-  before = { asked: fleet.primary.requests.length, written };
+  written = new Map(roles.map((role) => [role, role.stderr().length]));
+  fleet.primary.reset();
 });
 afterAll(() => fleet?.close());
 
-const requests = () => fleet.primary.requests.slice(before.asked);
-
 type Crowd = { plain: Stream[]; jobs: Stream[] };
 
-/** Twenty plain streams and twenty job streams, all in their middle. */
+/** Plain streams and as many job streams, all in their middle. */
 async function startCrowd(): Promise<Crowd> {
   const plain = Array.from({ length: count }, () => ask(fleet.url, 'middle'));
   const ids = await Promise.all(plain.map(() => createJob(fleet.url, 'middle')));
   const jobs = ids.map((id) => follow(fleet.url, id));
   await Promise.all([...plain, ...jobs].map((stream) => stream.until(chunks(10))));
   return { plain, jobs };
+}
+
+/** Each is shown something that it had not been shown before this call: they go on. */
+async function goOn({ plain, jobs }: Crowd): Promise<void> {
+  await Promise.all(
+    [...plain, ...jobs].map(async (stream) => {
+      const seen = stream.events.length;
+      await stream.until(({ events }) => events.length > seen);
+    }),
+  );
+  fleet.hurry();
 }
 
 /** Everyone has the whole answer, once, from one attempt: the fault was hidden. */
@@ -52,7 +62,7 @@ async function expectAllWhole({ plain, jobs }: Crowd): Promise<void> {
   for (const { events } of jobs) {
     expect(readStory(events)).toMatchObject({ end: 'done', text: whole, takenBack: [] });
   }
-  expect(requests()).toHaveLength(2 * count);
+  expect(fleet.primary.requests).toHaveLength(2 * count);
 }
 
 /** No process needs a hand: all are there, and what comes next is served. */
@@ -70,6 +80,7 @@ describe('running streams go on to their end, whole and once', () => {
     const crowd = await startCrowd();
     await fleet.redis.kill('SIGTERM');
     await fleet.redis.start();
+    await goOn(crowd);
     await expectAllWhole(crowd);
     await expectServing();
   });
@@ -78,6 +89,7 @@ describe('running streams go on to their end, whole and once', () => {
     const crowd = await startCrowd();
     await fleet.redis.kill('SIGKILL');
     await fleet.redis.start();
+    fleet.hurry();
     // A kill may cost what the append-only file did not have yet, but it does not garble anything.
     for (const stream of crowd.plain) await expectWholeOrError(stream, whole);
     await Promise.all(crowd.jobs.map(({ ended }) => ended));
@@ -88,16 +100,17 @@ describe('running streams go on to their end, whole and once', () => {
   test('when Redis is away until long after the provider has finished', async () => {
     const crowd = await startCrowd();
     await fleet.redis.kill('SIGTERM');
-    const isOver = () => requests().every(({ state }) => state === 'finished');
-    await expect.poll(isOver, { timeout: 10_000 }).toBe(true);
+    fleet.hurry();
+    const states = () => fleet.primary.requests.map(({ state }) => state);
+    await expect.poll(states).toEqual(Array.from({ length: 2 * count }, () => 'finished'));
     await fleet.redis.start();
     await expectAllWhole(crowd);
     await expectServing();
     // One line of it in each process, and no stack.
     for (const role of [...fleet.ingresses, ...fleet.workers]) {
-      const written = role.stderr().slice(before.written.get(role));
-      expect(written.split('"Redis is away"')).toHaveLength(2);
-      expect(written).not.toContain('"stack"');
+      const said = role.stderr().slice(written.get(role));
+      expect(said.split('"Redis is away"')).toHaveLength(2);
+      expect(said).not.toContain('"stack"');
     }
   });
 
@@ -109,11 +122,12 @@ describe('running streams go on to their end, whole and once', () => {
       return String(list).match(/ name=(ingress|worker)-/g)?.length ?? 0;
     };
     const all = await subscribers();
-    for (const after of [20, 40, 60]) {
+    for (const after of [15, 20, 25]) {
       await crowd.plain[0]?.until(chunks(after));
       expect(await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')).toBe(all);
       await expect.poll(subscribers).toBe(all);
     }
+    await goOn(crowd);
     await expectAllWhole(crowd);
     await expectServing();
   });
@@ -121,11 +135,12 @@ describe('running streams go on to their end, whole and once', () => {
   test('when every connection is cut in mid-stream', async () => {
     const crowd = await startCrowd();
     const redis = fleet.redis.connect();
-    for (const after of [20, 40, 60]) {
+    for (const after of [15, 20, 25]) {
       await crowd.plain[0]?.until(chunks(after));
       await redis.call('CLIENT', 'KILL', 'TYPE', 'normal');
       await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     }
+    await goOn(crowd);
     await expectAllWhole(crowd);
     await expectServing();
   });
@@ -133,6 +148,7 @@ describe('running streams go on to their end, whole and once', () => {
   test('when Redis answers nobody for a second', async () => {
     const crowd = await startCrowd();
     await fleet.redis.connect().call('CLIENT', 'PAUSE', '1000', 'ALL');
+    await goOn(crowd);
     await expectAllWhole(crowd);
     await expectServing();
   });
@@ -151,6 +167,7 @@ test('queued jobs are still there after a restart, in their order', async () => 
 
   await fleet.redis.kill('SIGTERM');
   await fleet.redis.start();
+  fleet.hurry();
 
   await Promise.all(readers.map(({ ended }) => ended));
   for (const { events } of readers) {
