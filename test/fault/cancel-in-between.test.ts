@@ -1,36 +1,40 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
-import type { Fleet } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
 import type { RedisProxy } from '../kit/redis-proxy.ts';
 import { ask, cancelJob, createJob, eventsOf, follow, requestId } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { chunks, readPlain, readStory } from '../kit/judge.ts';
-import { asked, expectEmpty, observeQueue, upstream, userOf } from '../kit/observe.ts';
+import { asked, expectEmpty, isAlive, observeQueue, upstream, userOf } from '../kit/observe.ts';
 import { killed } from '../kit/takeover.ts';
 
 // A cancel that arrives while the request is on its way to a worker: when the first one takes it, and
 // when another one takes it over. And one that is on its way to Redis while the connection breaks.
 
 let fleet: Fleet;
-let proxy: RedisProxy | undefined;
+/** Between the ingress and Redis. */
+let proxy: RedisProxy;
 /** Another one in each test: the provider's log knows its calls by it. */
 let user: string;
 let tests = 0;
 beforeAll(async () => {
-  fleet = await startFleet({ workers: 0, models, config: { drainTimeout: '100ms' } });
+  const config = { drainTimeout: '100ms' };
+  fleet = await startFleet({ workers: 0, ingresses: 0, models, config });
+  proxy = await startRedisProxy(fleet.redis.url);
+  await fleet.addIngress(proxy.url);
 });
 beforeEach(() => {
   user = `cancelled-${(tests += 1)}`;
 });
-afterEach(async () => {
-  await fleet.killWorkers();
-  // Those of a test of their own.
-  await Promise.all(fleet.ingresses.splice(1).map((ingress) => ingress.stop('SIGKILL')));
+afterAll(async () => {
   await proxy?.close();
-  proxy = undefined;
+  await fleet?.close();
 });
-afterAll(() => fleet?.close());
+
+/** The worker that the test before has left, or a new one. */
+const oneWorker = async (): Promise<RoleProcess> =>
+  fleet.workers.find(isAlive) ?? (await fleet.addWorker());
 
 const models = {
   pair: {
@@ -54,14 +58,17 @@ async function expectCancelled(id: string, reader: Stream): Promise<void> {
 }
 
 describe('a cancel that arrives while a worker activates the request', () => {
-  async function start(): Promise<RedisProxy> {
-    proxy = await startRedisProxy(fleet.redis.url);
-    await fleet.addWorker(proxy.url);
-    return proxy;
-  }
+  let between: RedisProxy;
+  beforeAll(async () => {
+    between = await startRedisProxy(fleet.redis.url);
+    await fleet.addWorker(between.url);
+  });
+  afterAll(async () => {
+    await fleet.killWorkers();
+    await between?.close();
+  });
 
   test('before it knows of it, never reaches the provider', async () => {
-    const between = await start();
     // Only the answer that brings the job has its id in it: by then the log is the worker's.
     const held = between.holdAnswerWith('req_0_');
     const id = await createJob(fleet.url, 'pair', { user });
@@ -77,7 +84,6 @@ describe('a cancel that arrives while a worker activates the request', () => {
   });
 
   test('when its attempt is on the way to the log, leaves no call behind', async () => {
-    const between = await start();
     // The first command of the worker that names the request.
     const held = between.holdCommand('req_0_');
     const id = await createJob(fleet.url, 'pair', { user });
@@ -94,7 +100,7 @@ describe('a cancel that arrives while a worker activates the request', () => {
 describe('a cancel that arrives during a takeover', () => {
   /** In its middle, on a worker that is killed then. */
   async function loseWorker() {
-    const worker = await fleet.addWorker();
+    const worker = await oneWorker();
     const id = await createJob(fleet.url, 'pair', { user });
     const reader = follow(fleet.url, id);
     await reader.until(chunks(5));
@@ -136,7 +142,7 @@ describe('a cancel that arrives during a takeover', () => {
   });
 
   test('ends a plain stream with one error', async () => {
-    const worker = await fleet.addWorker();
+    const worker = await oneWorker();
     const stream = ask(fleet.url, 'pair', { body: { user } });
     await stream.until(chunks(5));
     await killed(worker);
@@ -149,7 +155,7 @@ describe('a cancel that arrives during a takeover', () => {
 
 describe('a cancel of a request that its worker hands back', () => {
   test('before another worker takes it, asks no other provider', async () => {
-    const worker = await fleet.addWorker();
+    const worker = await oneWorker();
     const id = await createJob(fleet.url, 'pair', { user });
     const reader = follow(fleet.url, id);
     await reader.until(chunks(5));
@@ -165,7 +171,7 @@ describe('a cancel of a request that its worker hands back', () => {
   });
 
   test('while it does so, is the end all the same', async () => {
-    const worker = await fleet.addWorker();
+    const worker = await oneWorker();
     const id = await createJob(fleet.url, 'pair', { user });
     const reader = follow(fleet.url, id);
     await reader.until(chunks(5));
@@ -182,49 +188,47 @@ describe('a cancel of a request that its worker hands back', () => {
 });
 
 describe('a cancel whose ingress loses Redis', () => {
-  async function start(): Promise<{ between: RedisProxy; url: string }> {
-    proxy = await startRedisProxy(fleet.redis.url);
-    const { url } = await fleet.addIngress(proxy.url);
-    return { between: proxy, url };
-  }
-
-  test('is not answered before it holds, and can be tried again', async () => {
-    const { between, url } = await start();
-    const id = await createJob(url, 'pair', { user });
-    between.cut();
-    const answer = await fetch(`${url}/v1/jobs/${id}`, { method: 'DELETE' });
-    expect(answer.status).toBe(503);
-    expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
-    expect(await answer.json()).toMatchObject({ error: { code: 'queue_unavailable' } });
-    between.mend();
-
-    await expect.poll(() => cancelJob(url, id).catch(String)).toEqual({ id, status: 'cancelled' });
-
-    await fleet.addWorker();
-    await expectCancelled(id, follow(url, id));
-    expect(asked(fleet.primary, user)).toBe(0);
+  // The workers leave, and offer no places any more.
+  beforeAll(async () => {
+    await Promise.all(fleet.workers.splice(0).map((worker) => worker.stop('SIGTERM')));
   });
 
   test('with the answer, is said again, and takes the job out of the queue', async () => {
-    const { between, url } = await start();
-    const id = await createJob(url, 'pair', { user });
-    const lost = between.loseAnswer('finished');
-    expect(await cancelJob(url, id)).toEqual({ id, status: 'cancelled' });
+    const id = await createJob(fleet.url, 'pair', { user });
+    const lost = proxy.loseAnswer('finished');
+    expect(await cancelJob(fleet.url, id)).toEqual({ id, status: 'cancelled' });
     await lost;
-    await expectCancelled(id, follow(url, id));
+    await expectCancelled(id, follow(fleet.url, id));
     expect(await observeQueue(fleet).state(id)).toBe('unknown');
   });
 
   test('when it holds already, is answered without the queue', async () => {
-    const { between, url } = await start();
-    const id = await createJob(url, 'pair', { user });
+    const id = await createJob(fleet.url, 'pair', { user });
     // The job's own key, not the request's: it is about to leave the queue.
-    const held = between.holdCommand(`requests:${id}`);
-    const cancelled = cancelJob(url, id);
+    const held = proxy.holdCommand(`requests:${id}`);
+    const cancelled = cancelJob(fleet.url, id);
     await held;
-    between.cut();
+    proxy.cut();
     expect(await cancelled).toEqual({ id, status: 'cancelled' });
-    between.mend();
-    await expectCancelled(id, follow(url, id));
+    proxy.mend();
+    await expectCancelled(id, follow(fleet.url, id));
+  });
+
+  test('is not answered before it holds, and can be tried again', async () => {
+    const id = await createJob(fleet.url, 'pair', { user });
+    proxy.cut();
+    const answer = await fetch(`${fleet.url}/v1/jobs/${id}`, { method: 'DELETE' });
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+    expect(await answer.json()).toMatchObject({ error: { code: 'queue_unavailable' } });
+    proxy.mend();
+
+    await expect
+      .poll(() => cancelJob(fleet.url, id).catch(String))
+      .toEqual({ id, status: 'cancelled' });
+
+    await fleet.addWorker();
+    await expectCancelled(id, follow(fleet.url, id));
+    expect(asked(fleet.primary, user)).toBe(0);
   });
 });

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
@@ -17,11 +17,12 @@ import {
 } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
 import { expectWhole, readStory } from '../kit/judge.ts';
-import { asked, expectEmpty, observeQueue, userOf } from '../kit/observe.ts';
+import { asked, expectEmpty, isAlive, observeQueue, userOf } from '../kit/observe.ts';
 import { killed } from '../kit/takeover.ts';
 
 // A worker is killed between the last byte of its provider and the terminal entry of the log. How
-// much of the end is in the log by then, the proxy between that worker and Redis decides.
+// much of the end is in the log by then, the proxy between the workers and Redis decides: the one that goes on is the next
+// one that is killed.
 
 let fleet: Fleet;
 let proxy: RedisProxy;
@@ -31,15 +32,16 @@ let user: string;
 let tests = 0;
 beforeAll(async () => {
   fleet = await startFleet({ workers: 0, models });
+  proxy = await startRedisProxy(fleet.redis.url);
 });
-beforeEach(() => {
+beforeEach(async () => {
+  doomed = fleet.workers.find(isAlive) ?? (await fleet.addWorker(proxy.url));
   user = `killed-${(tests += 1)}`;
 });
-afterEach(async () => {
-  await fleet.killWorkers();
+afterAll(async () => {
+  await fleet?.close();
   await proxy?.close();
 });
-afterAll(() => fleet?.close());
 
 const text = expectedText({ tokens: 60 });
 /** Says everything but `[DONE]`: after a second the answer counts as whole. */
@@ -61,16 +63,11 @@ const models = {
 const terminalDone = 'd{"finishReason"';
 const finishReason = '"finish_reason":"stop"';
 
-async function start(): Promise<void> {
-  proxy = await startRedisProxy(fleet.redis.url);
-  doomed = await fleet.addWorker(proxy.url);
-}
-
 /** Kills the worker as soon as this happens; another one is there to go on. */
 async function killWhen(moment: Promise<unknown>): Promise<void> {
   await moment;
   await killed(doomed);
-  await fleet.addWorker();
+  await fleet.addWorker(proxy.url);
 }
 
 const withUsage = { stream_options: { include_usage: true } };
@@ -94,7 +91,6 @@ describe('a worker that is killed between the last byte of its provider and the 
   test.each(['ends', 'ends with usage'])(
     'leaves only the end to be written, where the log has the finish_reason: %s',
     async (model) => {
-      await start();
       const held = proxy.holdCommand(terminalDone);
       const stream = askFor(model);
       await stream.until(() => finishOf(stream) === 'stop');
@@ -111,7 +107,6 @@ describe('a worker that is killed between the last byte of its provider and the 
   );
 
   test('leaves only the end to be written to readers of a job', async () => {
-    await start();
     const held = proxy.holdCommand(terminalDone);
     const id = await createJob(fleet.url, 'ends', { user });
     const reader = follow(fleet.url, id);
@@ -125,7 +120,6 @@ describe('a worker that is killed between the last byte of its provider and the 
   });
 
   test('has not half ended a large answer that was not streamed: the next target answers', async () => {
-    await start();
     // The answer and its end are one write.
     const held = proxy.holdCommand(terminalDone);
     const call = askWhole(fleet.url, 'big', { body: { user } });
@@ -141,7 +135,6 @@ describe('a worker that is killed between the last byte of its provider and the 
   });
 
   test('leaves nothing to be done, where its own last write came through unknown to it', async () => {
-    await start();
     const answered = proxy.holdAnswerTo(terminalDone);
     const stream = askFor('ends');
     await killWhen(answered);
@@ -156,7 +149,6 @@ describe('a worker that is killed between the last byte of its provider and the 
     ['lacks the last words', expectedTokens({ tokens: 60 })[50] ?? ''],
     ['has every word, but not the finish_reason', finishReason],
   ])('is gone on from by the ladder, where the log %s', async (_what, lost) => {
-    await start();
     const held = proxy.holdCommand(lost);
     const stream = askFor('healthy');
     await killWhen(Promise.all([held, isFinished()]));

@@ -1,30 +1,26 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { blocks, kills } from '../kit/deadly-words.ts';
 import { startFleet } from '../kit/fleet.ts';
-import type { Fleet, RoleProcess } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { ask, createJob, eventsOf, getJob, requestId } from '../kit/client.ts';
 import { expectWhole, readPlain, readStory } from '../kit/judge.ts';
-import { asked, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { asked, expectEmpty, isAlive, observeQueue } from '../kit/observe.ts';
 import { counters, killed, openStreams, slowAnswer } from '../kit/takeover.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let fleet: Fleet;
-/** Those who stand still with their worker, up to three times, have their time besides. */
-const beside = slowAnswer(80);
-const long = slowAnswer(120);
+// They end when all is over.
+const { text, models } = slowAnswer(200, 100);
 beforeAll(async () => {
-  const { pair } = beside.models;
-  const { single } = long.models;
-  fleet = await startFleet({ workers: 0, models: { pair, single, short: 'healthy:tokens=20' } });
+  fleet = await startFleet({ workers: 0, models: { ...models, short: 'healthy:tokens=20' } });
   await addWorkers(7);
 });
 afterAll(() => fleet?.close());
 
 const addWorkers = (count: number) =>
   Promise.all(Array.from({ length: count }, () => fleet.addWorker(undefined, './deadly-input.ts')));
-const alive = () =>
-  fleet.workers.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+const alive = () => fleet.workers.filter(isAlive);
 const poisoned = { code: 'poisoned_request', type: 'server_error' };
 
 test('a request that kills, or blocks, every worker that takes it fails at the third one, and all others end whole', async () => {
@@ -49,7 +45,8 @@ test('a request that kills, or blocks, every worker that takes it fails at the t
   const { deaths } = await counters(fleet.url);
   expect(deaths).toEqual({ gone: before.deaths.gone, hung: before.deaths.hung + 3 });
   await expect.poll(alive).toHaveLength(4);
-  await Promise.all(innocents.map((stream) => expectWhole(stream, beside.text)));
+  fleet.hurry();
+  await Promise.all(innocents.map((stream) => expectWhole(stream, text)));
   const queue = observeQueue(fleet);
   await expectEmpty(queue);
   const [ingress] = fleet.ingresses;
@@ -64,12 +61,14 @@ test('a request that kills, or blocks, every worker that takes it fails at the t
 });
 
 test('innocent streams live through three kills of the worker that has them', async () => {
+  fleet.primary.reset();
   const streams = await openStreams(fleet.url, 'single', 20);
-  for (let kill = 0; kill < 3; kill++) {
-    const [oldest] = alive() as [RoleProcess];
-    const next = fleet.addWorker();
-    await killed(oldest);
-    await next;
+  // Those that are left have all of them in the end.
+  for (const worker of alive().slice(0, 3)) {
+    const { takeovers } = await counters(fleet.url);
+    await killed(worker);
+    await expect.poll(async () => (await counters(fleet.url)).takeovers).toBeGreaterThan(takeovers);
   }
-  await Promise.all(streams.map((stream) => expectWhole(stream, long.text)));
+  fleet.hurry();
+  await Promise.all(streams.map((stream) => expectWhole(stream, text)));
 });

@@ -54,6 +54,9 @@ export async function expectEmpty(queue: ObservedQueue): Promise<void> {
     .toMatchObject({ waiting: 0, active: 0 });
 }
 
+export const isAlive = ({ child }: RoleProcess): boolean =>
+  child.exitCode === null && child.signalCode === null;
+
 export function expectAlive(roles: readonly RoleProcess[]): void {
   for (const { child, stderr } of roles) {
     expect(
