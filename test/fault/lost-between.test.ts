@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
@@ -6,18 +6,22 @@ import type { RedisProxy } from '../kit/redis-proxy.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, getJob, requestId } from '../kit/client.ts';
 import { expectWhole } from '../kit/judge.ts';
-import { asked, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { asked, expectEmpty, isAlive, observeQueue } from '../kit/observe.ts';
 import { killed } from '../kit/takeover.ts';
 
 // Redis has given a job to a worker, with its log sealed, and the worker does not know yet.
 
 let fleet: Fleet;
-let proxy: RedisProxy | undefined;
-afterEach(async () => {
-  proxy?.release();
+let proxy: RedisProxy;
+beforeAll(async () => {
+  fleet = await startFleet({ workers: 0, models: { short: 'healthy:tokens=10' } });
+  proxy = await startRedisProxy(fleet.redis.url);
+});
+beforeEach(() => fleet.primary.reset());
+afterEach(() => proxy.release());
+afterAll(async () => {
   await fleet?.close();
   await proxy?.close();
-  proxy = undefined;
 });
 
 const user = 'between';
@@ -25,19 +29,18 @@ const text = expectedText({ tokens: 10 });
 
 /** A request whose job was taken by a worker that has not heard of it. */
 async function taken() {
-  fleet = await startFleet({ workers: 0, models: { short: 'healthy:tokens=10' } });
-  proxy = await startRedisProxy(fleet.redis.url);
-  const first = await fleet.addWorker(proxy.url);
+  // The one that the test before has left, alone.
+  const first = fleet.workers.find(isAlive) ?? (await fleet.addWorker(proxy.url));
   // Only the answer that brings the job has its id in it.
   const held = proxy.holdAnswerWith('req_0_');
   const stream = ask(fleet.url, 'short', { body: { user } });
   await held;
-  return { first, stream, proxy };
+  return { first, stream };
 }
 
 test('a worker that is killed before it hears of its job is followed by another one', async () => {
   const { first, stream } = await taken();
-  await fleet.addWorker();
+  await fleet.addWorker(proxy.url);
   await killed(first);
   await expectWhole(stream, text);
   expect(asked(fleet.primary, user)).toBe(1);
@@ -48,17 +51,18 @@ test('a worker that is killed before it hears of its job is followed by another 
 });
 
 test('a worker that stood still before it hears of its job leaves it to the one that has it now', async () => {
-  const { first, stream, proxy: between } = await taken();
+  const { first, stream } = await taken();
   first.child.kill('SIGSTOP');
-  await fleet.addWorker();
+  await fleet.addWorker(proxy.url);
   await expectWhole(stream, text);
-  between.release();
+  proxy.release();
   first.child.kill('SIGCONT');
   await expectEmpty(observeQueue(fleet));
   // It is a worker again, and has asked nobody for the job that it had lost.
   const next = ask(fleet.url, 'short', { body: { user: 'next' } });
   await expectWhole(next, text);
   expect(asked(fleet.primary, user)).toBe(1);
+  await first.stop('SIGTERM');
 });
 
 test('a Redis that is restarted before the worker hears of its job loses nothing', async () => {

@@ -1,5 +1,5 @@
 import type { Redis } from '@millrace/shared/store/redis';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
@@ -10,13 +10,22 @@ import { asked, expectAlive, expectClosed, expectEmpty, observeQueue } from '../
 let fleet: Fleet;
 let redis: Redis;
 
-beforeEach(async () => {
+beforeAll(async () => {
   fleet = await startFleet({
-    models: { long: 'healthy:tokens=2000,pace=10', middle: 'healthy:tokens=100,pace=10' },
+    models: {
+      long: 'healthy:tokens=2000,pace=10',
+      middle: 'healthy:tokens=100,pace=50',
+      short: 'healthy:tokens=10',
+    },
   });
   redis = fleet.redis.connect();
 });
-afterEach(() => fleet?.close());
+beforeEach(() => fleet.primary.reset());
+afterEach(async () => {
+  await makeRoom();
+  await expectEmpty(observeQueue(fleet));
+});
+afterAll(() => fleet?.close());
 
 /** From here on Redis has more than it may have, as after a flood: deterministic, without the flood. */
 const runOut = () => redis.config('SET', 'maxmemory', '1');
@@ -43,7 +52,7 @@ test('new work is refused with 503 and Retry-After while Redis is out of memory'
   expect(fleet.primary.requests).toEqual([]);
 
   await makeRoom();
-  await expectWhole(ask(fleet.url, 'middle'), expectedText({ tokens: 100 }));
+  await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
   await expectEmpty(observeQueue(fleet));
   expectAlive([...fleet.ingresses, ...fleet.workers]);
 });
@@ -56,6 +65,14 @@ test('running streams go on to their proper end while Redis is out of memory', a
 
   await runOut();
 
+  // All of them are shown more, and then the rest.
+  await Promise.all(
+    [...plain, ...jobs].map(async (stream) => {
+      const seen = stream.events.length;
+      await stream.until(({ events }) => events.length > seen + 5);
+    }),
+  );
+  fleet.hurry();
   for (const stream of plain) await expectWhole(stream, expectedText({ tokens: 100 }));
   await Promise.all(jobs.map(({ ended }) => ended));
   for (const { events } of jobs) {
@@ -68,7 +85,7 @@ test('running streams go on to their proper end while Redis is out of memory', a
   expectAlive([...fleet.ingresses, ...fleet.workers]);
 
   await makeRoom();
-  await expectWhole(ask(fleet.url, 'middle'), expectedText({ tokens: 100 }));
+  await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
 });
 
 test('what has to end can be ended while Redis is out of memory', async () => {
@@ -90,7 +107,7 @@ test('what has to end can be ended while Redis is out of memory', async () => {
 test('jobs that wait while Redis is out of memory are served when it has room again', async () => {
   const [worker] = fleet.workers;
   await worker?.stop('SIGTERM');
-  const id = await createJob(fleet.url, 'middle', { user: 'waits' });
+  const id = await createJob(fleet.url, 'short', { user: 'waits' });
   await runOut();
   await fleet.addWorker();
   const reader = follow(fleet.url, id);
@@ -99,7 +116,7 @@ test('jobs that wait while Redis is out of memory are served when it has room ag
   await reader.ended;
   expect(readStory(reader.events)).toMatchObject({
     end: 'done',
-    text: expectedText({ tokens: 100 }),
+    text: expectedText({ tokens: 10 }),
   });
   expect(asked(fleet.primary, 'waits')).toBe(1);
 });

@@ -1,26 +1,26 @@
 import { keyspace } from '@millrace/shared/store/keys';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import { createJob, eventsOf, follow, getJob, untimed } from '../kit/client.ts';
 import { chunks, readStory } from '../kit/judge.ts';
-import { asked, observeQueue, upstream } from '../kit/observe.ts';
-
-let fleet: Fleet;
-afterEach(() => fleet?.close());
+import { asked, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
 
 const slots = 2;
 const text = (tokens: number) => expectedText({ tokens });
 
-async function start(): Promise<void> {
+let fleet: Fleet;
+beforeAll(async () => {
   fleet = await startFleet({
     // What Redis has acknowledged is on the disk: nothing is left to luck but what is tested.
     redisArgs: ['--appendfsync', 'always'],
-    models: { middle: 'healthy:tokens=100,pace=10', short: 'healthy:tokens=10' },
+    models: { middle: 'healthy:tokens=200,pace=20', short: 'healthy:tokens=10' },
     config: { limits: { workerConcurrency: slots } },
   });
-}
+});
+beforeEach(() => fleet.primary.reset());
+afterAll(() => fleet?.close());
 
 /** Kills every process with SIGKILL at once, and starts Redis, and one ingress, again. */
 async function restart(): Promise<void> {
@@ -50,7 +50,6 @@ async function letLockExpire(id: string): Promise<void> {
 }
 
 test('finished jobs can be read again, and queued ones are served', async () => {
-  await start();
   const finished = await createJob(fleet.url, 'short', { user: 'finished' });
   const story = await eventsOf(fleet.url, finished);
   const running = await Promise.all(
@@ -72,15 +71,17 @@ test('finished jobs can be read again, and queued ones are served', async () => 
   expect(places.map(({ queue_position: place }) => place)).toEqual(queued.map((_, i) => i));
   const readers = queued.map((id) => follow(fleet.url, id));
   await fleet.addWorker();
+  // Those that ran are taken up, too, and end.
+  fleet.hurry();
   await Promise.all(readers.map(({ ended }) => ended));
   for (const { events } of readers) {
     expect(readStory(events)).toMatchObject({ end: 'done', text: text(10) });
   }
   for (const [i] of queued.entries()) expect(asked(fleet.primary, `queued-${i}`)).toBe(1);
+  await expectEmpty(observeQueue(fleet));
 });
 
 test('a running job keeps its log, and is taken up again when its lock has expired', async () => {
-  await start();
   const id = await createJob(fleet.url, 'middle', { user: 'running' });
   const reader = follow(fleet.url, id);
   await reader.until(chunks(20));
@@ -96,11 +97,12 @@ test('a running job keeps its log, and is taken up again when its lock has expir
   expect(untimed(again.events).slice(0, reader.events.length)).toEqual(untimed(reader.events));
 
   await letLockExpire(id);
+  fleet.hurry();
 
   await again.ended;
   const story = readStory(again.events);
-  expect(story).toMatchObject({ end: 'done', text: text(100) });
+  expect(story).toMatchObject({ end: 'done', text: text(200) });
   expect(story.attempts.map(({ attempt }) => attempt)).toEqual([1, 2]);
-  for (const taken of story.takenBack) expect(text(100).startsWith(taken)).toBe(true);
+  for (const taken of story.takenBack) expect(text(200).startsWith(taken)).toBe(true);
   await expect.poll(() => queue.state(id)).toBe('completed');
 });
