@@ -16,7 +16,7 @@ import { parseBytes, parseDuration } from './units.ts';
 /** What a field's reader returns: the value, or what it expected (the words after "expected"). */
 export type Read<T> = { readonly value: T } | { readonly expected: string };
 
-/** How a problem in a field is reported. `confidential`: the value found is a secret, and never shown. */
+/** A problem in a field. `confidential`: the value found is a secret and is never shown. */
 export type FieldProblem = { readonly expected: string; readonly confidential: boolean };
 
 /**
@@ -76,13 +76,13 @@ export function readCount(setting: Pick<CountSetting, 'min' | 'max' | 'written'>
   return within(setting, 'a whole number', wholeNumber);
 }
 
-/** A count that has no default and no bound but "at least one". */
+/** A count without a default and without a bound other than "at least one". */
 export const limitField = field(
   readCount({ min: 1, max: 1e12, written: { default: '', min: '1', max: '1000000000000' } }),
 ).optional();
 
 function wholeNumber(value: unknown): number | undefined {
-  // A variable's value is a string, whatever it holds.
+  // The value of a variable is always a string.
   const number = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value;
   return typeof number === 'number' && Number.isSafeInteger(number) ? number : undefined;
 }

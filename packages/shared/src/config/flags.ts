@@ -40,7 +40,7 @@ export type FlagValues = {
   readonly problems: readonly string[];
 };
 
-/** Never throws; `problems` has everything that is wrong, with the name of its flag or variable. */
+/** Never throws; `problems` lists every mistake with the name of its flag or variable. */
 export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv, role: Role): FlagValues {
   const given = readArguments(argv, role);
   const problems = [...given.problems];

@@ -18,7 +18,7 @@ import { isLoopbackHost, onlyLoopbackServed } from './warnings.ts';
 export type Loaded = {
   readonly config: Config;
   readonly options: StartOptions;
-  /** What is allowed but probably a mistake, each with its place and without secrets. */
+  /** Settings that are allowed but probably a mistake, each with its place and without secrets. */
   readonly warnings: readonly string[];
 };
 
@@ -105,7 +105,7 @@ function problemsOf(contents: FileContents, role: Role): readonly string[] {
   return role === 'worker' ? contents.missing.map(notRunning) : [];
 }
 
-/** Warns of a server that listens for other machines, and rejects all of them. */
+/** Warns if a server listens beyond loopback but rejects all other machines. */
 function reachWarnings(
   { listen, keys }: Config,
   flags: FlagValues,
@@ -152,7 +152,7 @@ function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
   });
 }
 
-/** The PEM files' paths are meant from the config file's folder. */
+/** Paths of PEM files are relative to the config file's folder. */
 function withPaths(
   providers: Readonly<Record<string, ProviderConfig>>,
   folder: string,

@@ -11,7 +11,7 @@ export type FileContents =
   | {
       readonly kind: 'read';
       readonly file: ParsedFile;
-      /** Built-in providers that it uses, and whose URL the environment does not have. */
+      /** Built-in providers that it uses and whose URL is not in the environment. */
       readonly missing: readonly string[];
       /** Probable mistakes, in the form of problems. */
       readonly warnings: readonly string[];
@@ -23,9 +23,9 @@ export type FileContents =
 /**
  * Parses and checks a whole config file.
  *
- * Problems read `FILE:LINE:COLUMN FIELD: what was expected, what was found`, in the order of the
- * file. They leave out what was found if it is, or may be, a secret: values of secret fields, of
- * variables, and texts in the place of a mapping.
+ * Problems read `FILE:LINE:COLUMN FIELD: what was expected, what was found`, in the order of the file. They
+ * omit what was found if it is, or may be, a secret: values of secret fields or of variables, and texts in
+ * the place of a mapping.
  */
 export function readConfigText(text: string, label: string, env: NodeJS.ProcessEnv): FileContents {
   const document = readDocument(text, env);
@@ -55,7 +55,7 @@ export function readConfigText(text: string, label: string, env: NodeJS.ProcessE
   return { kind: 'broken', problems: inOrder(found.map(located)) };
 }
 
-/** Turns a zod issue into a path and a message of our own. */
+/** Turns a zod issue into our own path and message. */
 function describe(
   issue: z.core.$ZodIssue,
   document: ConfigDocument,
@@ -94,7 +94,7 @@ function show(value: unknown, path: Path, confidential: boolean, document: Confi
     const names = variables.map((name) => `\${${name}}`).join(' and ');
     return value === '' ? `nothing in ${names}` : `the value of ${names} (not shown)`;
   }
-  // The only public field into which people put secrets is a URL with a login or a query.
+  // The only public field that may contain secrets is a URL with credentials or a query.
   const suspicious = typeof value === 'string' && /[@?]/.test(value);
   if (confidential || suspicious)
     return value === '' ? 'an empty text' : `a ${typeof value} (not shown)`;

@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path';
 
-/** The address and login in a Redis URL, as options of the client. */
+/** The address and credentials in a Redis URL, as options of the client. */
 export type RedisAddress = (
   | { readonly path: string }
   | { readonly host: string; readonly port: number; readonly tls: boolean }
@@ -27,7 +27,7 @@ export function unixSocketUrl(path: string): string {
   return `unix://${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
-/** The same URL for printing: without its password, and without a text that is no URL. */
+/** The URL for printing: without its password; an unreadable URL is not printed. */
 export function redactUrl(url: string): string {
   const address = parseRedisUrl(url);
   if (!address) return 'an unreadable URL';
@@ -41,7 +41,7 @@ export function redactUrl(url: string): string {
   return `${address.tls ? 'rediss' : 'redis'}://${at}${host}:${address.port}${db}`;
 }
 
-/** Parsed by hand, because the standard parser rejects a URL with a login but no host. */
+/** Parsed by hand, because the standard parser rejects a URL with credentials but no host. */
 function parseUnix(url: string): RedisAddress | undefined {
   const match = /^unix:\/\/(?:([^@/]*)@)?(\/[^?#]*)(?:\?db=(\d+))?$/i.exec(url);
   const path = decodeURIComponent(match?.[2] ?? '');

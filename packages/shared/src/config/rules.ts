@@ -125,7 +125,7 @@ function adminRules(raw: Raw): RuleProblem[] {
   ];
 }
 
-/** A secret identifies one key, so no two keys have the same one. `seen` maps digests to keys. */
+/** A secret identifies one key, so no two keys may share one. `seen` maps digests to keys. */
 function sameSecret(seen: Map<string, string>, index: number, entry: unknown): RuleProblem[] {
   const { id, secret, sha256 } = record(entry);
   const name = typeof id === 'string' ? `keys[${index}] ${quote(id)}` : `keys[${index}]`;

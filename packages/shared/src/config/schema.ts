@@ -34,8 +34,8 @@ import type {
 } from './types.ts';
 
 /**
- * The config file's form, field by field. Rules that concern several fields are in rules.ts, so
- * that one wrong field does not hide the others' problems.
+ * The config file's schema, field by field. Rules that concern several fields are in rules.ts, so that one
+ * wrong field does not hide problems in others.
  */
 
 /** A mapping with these fields and no others; the message carries the known names, for hints. */

@@ -2,8 +2,8 @@ import { continuations } from '../domain/request.ts';
 import { parseBytes, parseDuration } from './units.ts';
 
 /**
- * Every default of the project, once: name (the field in the config file; `*` is a name that the
- * operator chooses), unit (the kind), default, bounds and one line of help. No other place holds a default.
+ * Every default of the project, once: name (the field in the config file; `*` is a name that the operator
+ * chooses), unit (the kind), default, bounds and one line of help. No other file holds a default.
  */
 export const settings = {
   'listen.host': text('127.0.0.1', 'address that an ingress listens on'),

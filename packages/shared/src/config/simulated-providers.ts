@@ -10,17 +10,17 @@ export const builtInProviders: Readonly<Record<string, string>> = {
   'simulated-backup': 'MILLRACE_SIMULATED_BACKUP_URL',
 };
 
-/** The URL in processes that do not call the provider. Nothing answers at this port (discard). */
+/** The URL in processes that do not call the provider. It is the discard port, where no server answers. */
 const nowhere = 'http://127.0.0.1:9';
 
 export type BuiltIn = {
   /** The file's data, with those providers in it. */
   readonly value: unknown;
-  /** Those whose URL the environment does not have. */
+  /** Built-in providers whose URL is not in the environment. */
   readonly missing: readonly string[];
 };
 
-/** Adds the built-in providers that some target of the file names. Skips values of the wrong form. */
+/** Adds the built-in providers that a target of the file names. Skips values of the wrong form. */
 export function withBuiltIn(file: unknown, env: NodeJS.ProcessEnv): BuiltIn {
   if (!isJsonObject(file) || !isJsonObject(file['models'])) return { value: file, missing: [] };
   const { providers = {}, models } = file;

@@ -1,4 +1,4 @@
-/** The known name that is most likely meant, if any is near enough to be a slip of the pen. */
+/** The known name that was most likely meant, if one is close enough for a typing error. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const limit = name.length < 4 ? 1 : Math.max(2, Math.floor(name.length / 3));
   const ranked = known

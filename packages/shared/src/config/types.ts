@@ -14,10 +14,10 @@ export type Config = {
     readonly tls?: { readonly cert: string; readonly key: string };
     /** Addresses and CIDR ranges of the proxies whose `x-forwarded-for` is trusted. */
     readonly trustedProxies: readonly string[];
-    /** The pages that may use this server: their origins, or `*` for all. */
+    /** Origins of web pages that may use this server, or `*` for all. */
     readonly cors: { readonly origins: readonly string[] };
   };
-  /** No url: the embedded Redis, which only the supervisor can start. */
+  /** Without a url: the embedded Redis, which only the supervisor can start. */
   readonly redis: { readonly url?: string };
   readonly shards: number;
   readonly retentionMs: number;
@@ -28,9 +28,9 @@ export type Config = {
   readonly admin?: { readonly user: string; readonly passwordSha256: string };
   /** How long a worker gathers the chunks of one stream, in milliseconds; `auto`: only while it is late. */
   readonly delivery: { readonly coalesce: 'auto' | number };
-  /** What the pages of Bull Board may change: nothing, or remove jobs and pause the queue. */
+  /** What Bull Board may change: nothing, or remove jobs and pause the queue. */
   readonly board: 'read-only' | 'remove';
-  /** Absent: no key is needed, and only loopback may connect. Never empty. */
+  /** Absent: no key is required, and only loopback clients may connect. Never empty. */
   readonly keys?: readonly KeyConfig[];
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly models: Readonly<Record<string, ModelConfig>>;
@@ -58,11 +58,11 @@ export type ProviderConfig = {
   readonly api: ProviderApi;
   /** http or https, without a trailing slash. */
   readonly baseUrl: string;
-  /** Empty: requests carry none. Several: each request takes the one with the most left. */
+  /** Empty: requests carry no key. Several: each request uses the one with the largest remaining quota. */
   readonly apiKeys: readonly string[];
-  /** It takes `stream_options`, by which usage is asked for. */
+  /** It supports `stream_options`, which request the usage. */
   readonly streamOptions: boolean;
-  /** An http URL, with its login if it has one. */
+  /** An http URL, with credentials if it has any. */
   readonly proxy?: string;
   readonly pool: PoolConfig;
   readonly tls: TlsConfig;
@@ -92,7 +92,7 @@ export type TlsConfig = {
   readonly pins: readonly string[];
 };
 
-/** How a provider is asked whether it is well, without a client's request. */
+/** How a provider's health is checked without a client's request. */
 export type CheckConfig = {
   readonly kind: 'off' | 'models' | 'prompt';
   readonly intervalMs: number;
@@ -100,7 +100,7 @@ export type CheckConfig = {
   readonly timeoutMs: number;
 };
 
-/** When a target that fails is left alone, and how it comes back. */
+/** When a failing target gets no more requests, and how it recovers. */
 export type BreakerConfig = {
   readonly enabled: boolean;
   readonly windowMs: number;
@@ -121,7 +121,10 @@ export type ModelConfig = {
   readonly onSlowFirstToken: 'hedge' | 'failover' | 'wait';
   readonly continuation: Continuation;
   readonly holdToolCalls: boolean;
-  /** A field of the request's body, as `user` or `metadata.session`: its requests stay together. */
+  /**
+   * A field of the request's body, such as `user` or `metadata.session`: requests with the same value go to
+   * the same target.
+   */
   readonly sticky?: string;
   readonly maxWaitMs: number;
 };
@@ -132,7 +135,7 @@ export type TargetConfig = {
   /** Absent: by provider and model. */
   readonly prefill?: Prefill;
   readonly weight: number;
-  /** What the provider allows, for the whole fleet. */
+  /** The provider's limits, for the whole fleet. */
   readonly limits?: {
     readonly requestsPerMinute?: number;
     readonly tokensPerMinute?: number;
@@ -175,19 +178,19 @@ export type ProcessLimits = {
 
 export type Role = 'start' | 'ingress' | 'worker';
 
-/** What concerns the processes of `npm start`, not what they serve. */
+/** Options of the processes that `npm start` starts, not of what they serve. */
 export type StartOptions = {
   readonly workers: number;
   readonly ingresses: number;
   /** Absolute. */
   readonly dataDir: string;
-  /** Built-in providers that are used and do not run yet: `start` runs them. */
+  /** Built-in providers that are used and not running yet: `start` starts them. */
   readonly simulated: readonly string[];
-  /** Absolute; absent only for `start`, which then makes one of its own. */
+  /** Absolute; absent only for `start`, which then creates its own. */
   readonly configFile?: string;
 };
 
-/** Something is wrong with the configuration: every problem found, one line each, no secrets. */
+/** The configuration is invalid: lists every problem found, one line each, no secrets. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly string[];

@@ -1,11 +1,11 @@
-/** `250ms`, `10s`, `5m`, `1h`, `7d`: the milliseconds, or undefined when the text is none of these. */
+/** Parses `250ms`, `10s`, `5m`, `1h`, `7d` to milliseconds; undefined for any other text. */
 export function parseDuration(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
   const unit = millisecondsPer[match?.[2] ?? ''];
   return match && unit ? Math.round(Number(match[1]) * unit) : undefined;
 }
 
-/** `65536`, `256KiB`, `16MiB`, `1MB`: the bytes, or undefined when the text is none of these. */
+/** Parses `65536`, `256KiB`, `16MiB`, `1MB` to bytes; undefined for any other text. */
 export function parseBytes(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|KiB|MB|MiB|GB|GiB)?$/.exec(text);
   const unit = bytesPer[match?.[2] ?? 'B'];

@@ -2,8 +2,8 @@ import { isJsonObject } from '../domain/json.ts';
 import type { RuleProblem } from './rules.ts';
 
 /*
- * Rules whose violation is allowed, but probably a mistake. Like brokenRules they read the file's raw data and skip
- * values of the wrong form. No message contains a secret.
+ * Rules whose violation is allowed but probably a mistake. Like brokenRules they read the file's raw data and
+ * skip values of the wrong form. No message contains a secret.
  */
 
 /** Shorter secrets can be guessed. */

@@ -1,10 +1,10 @@
 /**
- * The entries of a request's log. One entry is one line of text: a letter that names its kind, then
- * its data, which for a chunk is the provider's own JSON text. A Redis stream entry packs the lines
- * that one tick brought; its id is the id of its last line, and the lines before count down from it.
+ * The lines of a request's log. A line is text: a letter that names its kind, then its data, which for a
+ * chunk is the provider's own JSON text. An entry of the Redis stream packs the lines of one tick; its id is
+ * the id of its last line, and the ids of the lines before it count down from that.
  */
 
-/** Where a line stands: the run that wrote it, and its number within the run, from 1. */
+/** The position of a line: the run that wrote it, and its number within the run, from 1. */
 export type EntryId = { readonly run: number; readonly seq: number };
 
 export const logStart: EntryId = { run: 0, seq: 0 };
@@ -25,7 +25,7 @@ export const compareEntryIds = (a: EntryId, b: EntryId): number => a.run - b.run
 
 export const sameEntryId = (a: EntryId, b: EntryId): boolean => a.run === b.run && a.seq === b.seq;
 
-/** One line of a log with its place. */
+/** One line of a log with its position. */
 export type Line = { readonly run: number; readonly seq: number; readonly text: string };
 
 export type OpenAiError = {
@@ -33,11 +33,11 @@ export type OpenAiError = {
   type: string;
   param: string | null;
   code: string | null;
-  /** Where the answer can be read all the same. */
+  /** The request whose log has the answer nevertheless. */
   request_id?: string;
 };
 
-/** Why this attempt was made and how it stands to what was shown before it. */
+/** Why this attempt was made, and how its text relates to the text delivered before it. */
 export type AttemptMode = 'start' | 'continue' | 'replay' | 'anchor' | 'restart';
 
 export type AttemptStarted = {
@@ -51,36 +51,36 @@ export type AttemptStarted = {
 };
 
 export type AttemptEnded = {
-  /** The run that wrote this: not always the attempt's own. */
+  /** The run that wrote this line, which is not always the attempt's own. */
   run: number;
   attempt: number;
   /** Milliseconds since the epoch. */
   at: number;
   firstTokenAt?: number;
   /**
-   * `completed`, `superseded` (another attempt spoke first), `handed_over` (its worker shut down, and
-   * another one goes on), `worker_lost` (its worker died or lost the request, and another one says so),
-   * or the code of the fault.
+   * `completed`, `superseded` (another attempt won), `handed_over` (its worker shut down, and another one
+   * continues), `worker_lost` (its worker died or lost the request; its successor wrote this), or the code of
+   * the fault.
    */
   outcome: string;
-  /** The provider's words for the fault, or what happened to the connection. For the operator only. */
+  /** The provider's error message, or what happened to the connection. For the operator only. */
   detail?: string;
   usage?: unknown;
-  /** What of the usage was counted from the text, since its target did not report it. */
+  /** Which part of the usage was estimated from the text because the target did not report it. */
   estimated?: 'all' | 'completion';
 };
 
 /**
- * Where one attempt's text ends and another's begins, or was to begin. One that begins the answer has
- * a seam (`start` or `restart`, at 0) only if it is not the newest one under way, to which readers of the
- * log attribute the text otherwise.
+ * The point where one attempt's text ends and another's begins, or was to begin. An attempt that begins the
+ * answer has a seam (`start` or `restart`, at 0) only if it is not the newest open one, to which readers of
+ * the log attribute text without a seam.
  */
 export type SeamRecord = {
   attempt: number;
   rung: AttemptMode;
-  /** Characters that had been shown. */
+  /** Characters delivered before it. */
   offset: number;
-  /** `passed`, or why the attempt's text was no continuation. */
+  /** `passed`, or why the attempt's text did not continue the answer. */
   outcome: 'passed' | 'diverged' | 'too_short' | 'anchor_missing' | 'empty';
 };
 
@@ -92,14 +92,14 @@ export type Done = {
 
 export type Failed = {
   error: OpenAiError;
-  /** The HTTP status for a reader that has not been sent a head yet. */
+  /** The HTTP status for a reader that has received no response head yet. */
   httpStatus: number;
   retryAfterMs?: number;
 };
 
 export type Cancelled = { reason: string };
 
-/** The whole answer of a call that was not streamed: the provider's own bytes, as text. */
+/** The complete answer of a call that was not streamed: the provider's own bytes, as text. */
 export type Result = { contentType: string; body: string };
 
 export type Entry =
@@ -107,10 +107,10 @@ export type Entry =
   | { kind: 'attempt_end'; data: AttemptEnded }
   | { kind: 'seam'; data: SeamRecord }
   | { kind: 'chunk'; text: string }
-  /** The chunk that only has the usage: shown to readers that asked for it. */
+  /** The chunk with only the usage, for readers that asked for it. */
   | { kind: 'usage'; text: string }
   | { kind: 'result'; data: Result }
-  /** What was shown before is void; what follows starts anew. Written for native readers only. */
+  /** The delivered answer is void; what follows begins anew. Written for native readers only. */
   | { kind: 'reset'; data: { reason: 'restart' } }
   | Terminal;
 
@@ -139,7 +139,7 @@ const kinds = new Map<string, Entry['kind']>(
   Object.entries(letters).map(([kind, letter]) => [letter, kind as Entry['kind']]),
 );
 
-/** The entry as its line. The text of a chunk must have no line break in it (`singleLine`). */
+/** Encodes an entry as its line. The text of a chunk must have no line break (`singleLine`). */
 export function encodeEntry(entry: Entry): string {
   return entry.kind === 'chunk' || entry.kind === 'usage'
     ? letters[entry.kind] + entry.text
@@ -150,7 +150,7 @@ export function encodeEntry(entry: Entry): string {
 export const chunkLine = (text: string): string => letters.chunk + text;
 export const usageLine = (text: string): string => letters.usage + text;
 
-/** Throws on a line that is none of ours: the log was written by something else. */
+/** Throws on a line that this program did not write. */
 export function decodeEntry(line: string): Entry {
   const kind = kindOf(line);
   if (kind === 'chunk' || kind === 'usage') return { kind, text: line.slice(1) };
@@ -168,13 +168,13 @@ export function kindOf(line: string): Entry['kind'] {
 export const isTerminal = (entry: Entry): entry is Terminal =>
   entry.kind === 'done' || entry.kind === 'failed' || entry.kind === 'cancelled';
 
-/** By the line alone, for the hot path. */
+/** Decides by the first letter, for the hot path. */
 export const isTerminalLine = (line: string): boolean =>
   line[0] === letters.done || line[0] === letters.failed || line[0] === letters.cancelled;
 
 export const isChunkLine = (line: string): boolean => line[0] === letters.chunk;
 
-/** The lines of one pack with their places, without those up to and including `after`. */
+/** The lines of one stream entry with their positions, without those up to and including `after`. */
 export function unpack(last: EntryId, texts: readonly string[], after: EntryId): Line[] {
   const first = last.seq - texts.length + 1;
   const skip = after.run === last.run ? Math.max(0, after.seq - first + 1) : 0;

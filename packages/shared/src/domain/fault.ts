@@ -1,34 +1,34 @@
 import type { OpenAiError } from './entry.ts';
 
 /**
- * Every way in which an attempt can fail, in one table. A fault is a value: what to do about it is
- * decided from its row, never from a text. Only a provider's adapter reads its provider's texts.
+ * Every way in which an attempt can fail, in one table. A fault is a value: code decides by its row, never by
+ * a message. Only a provider's adapter interprets that provider's messages.
  */
 export type FaultRow = {
-  /** For the client, where the provider gave no status that the client may see. */
+  /** The client's status, unless the provider sent one that the client may see. */
   httpStatus: number;
   type: string;
-  /** Whose fault it is, which decides what the client sees of it (`faultToError`). */
+  /** The party responsible, which decides what the client sees of it (`faultToError`). */
   party: Party;
   /**
-   * How often the same target is asked again in the same way. After a part of the answer was shown only
-   * where it did not begin to answer, or is the only one.
+   * How often the same target is asked again in the same way. After a part of the answer was delivered, only
+   * if the target did not begin to answer, or is the only one.
    */
   again: number;
   /** Whether a pause before that helps. */
   pause: boolean;
   /** Whether another target may do better. Otherwise the client gets the error at once. */
   next: boolean;
-  /** Whether it says something about the target's health. */
+  /** Whether it affects the target's health. */
   health: boolean;
 };
 
 /**
- * - `client`: the request cannot be served as it is; the client sees the provider's words.
- * - `operator`: this installation is set up wrongly or its account is used up (a refused key, an unknown
- *   model, no credit). The client can do nothing about it and sees neutral words.
- * - `provider`: it failed; the client sees its last words.
- * - `proxy`: our own bounds and bugs, in our own words.
+ * - `client`: the request cannot be served as it is; the client sees the provider's message.
+ * - `operator`: this installation is misconfigured or its account is used up (a rejected key, an unknown
+ *   model, no credit). The client can do nothing about it and sees a neutral message.
+ * - `provider`: it failed; the client sees its last message.
+ * - `proxy`: our own bounds and bugs, with our own message.
  */
 export type Party = 'client' | 'operator' | 'provider' | 'proxy';
 
@@ -50,18 +50,21 @@ export const faultTable = {
   /** Its certificate is not valid, not pinned, or not for this name. */
   upstream_tls_failed: row(502),
   upstream_reset: row(502, { again: 1 }),
-  /** A kept connection that the provider closed while it was idle: the request met the closing. */
+  /** The provider closed a reused connection while it was idle, as the request was sent. */
   upstream_connection_stale: row(502, { again: 1, health: false }),
-  /** All connections to it are in use: our own bound, not its fault. */
+  /** All connections to it are in use: our own limit, not its fault. */
   upstream_pool_exhausted: row(503, { party: 'proxy', health: false }),
-  /** This machine has no socket, file or permission left for a connection: says nothing of the provider. */
+  /** This machine has no socket, file or permission left for a connection: not related to the provider. */
   local_resources_exhausted: row(503, { party: 'proxy', health: false }),
   upstream_first_token_timeout: row(504),
   upstream_idle_timeout: row(504),
   upstream_timeout: row(504),
 
   // An error status, or an error in the place of an answer.
-  /** Each key pauses by itself, as long as the provider asks; a provider that counts requests is healthy. */
+  /**
+   * Each key is paused separately, for as long as the provider asks. A provider that enforces limits is
+   * healthy.
+   */
   upstream_rate_limited: row(429, {
     type: 'rate_limit_error',
     party: 'provider',
@@ -77,29 +80,32 @@ export const faultTable = {
   upstream_auth_failed: row(502, { party: 'operator' }),
   /** The provider does not know the model that the config names; the client asked for an alias. */
   upstream_model_not_found: row(502, { party: 'operator' }),
-  /** A larger model may take it. */
+  /** A model with a larger context may accept it. */
   context_length_exceeded: row(400, { health: false }),
-  /** A provider's verdict on what was asked: never routed around. */
+  /** A provider's verdict on the content: no other target is tried. */
   content_filtered: row(400, { next: false, health: false }),
-  /** The request is at fault, and will be everywhere. */
+  /** The request is invalid, and would be at every target. */
   upstream_rejected: row(400, { next: false, health: false }),
-  /** This target cannot be asked this way (a prefill, a field that it cannot express); others may. */
+  /** This target does not support the request (a prefill, a field that its API lacks); others may. */
   target_unsuited: row(400, { health: false }),
-  /** It refused `stream_options`, which we had added: it is asked again without. */
+  /** It rejected `stream_options`, which we had added: it is asked again without them. */
   stream_options_refused: row(502, { again: 1, health: false }),
 
-  /** Its text did not go on from what was shown. */
+  /** Its text did not continue the delivered answer. */
   no_continuation: row(502, { health: false }),
 
-  // An answer that is none.
+  // An unusable answer.
   upstream_truncated: row(502, { again: 1 }),
   upstream_invalid_response: row(502, { again: 1 }),
-  /** The model wrote what its provider takes for no call or no JSON: that says nothing of how the target is. */
+  /**
+   * The model's output was no valid tool call or JSON for its provider: that does not affect the target's
+   * health.
+   */
   upstream_unusable_output: row(502, { again: 1, health: false }),
   upstream_response_too_large: row(502, { health: false }),
 
   // Ours.
-  /** Its log holds as much as `limits.streamLog` allows: another target would only go on with it. */
+  /** Its log has reached `limits.streamLog`: another target would only continue it. */
   response_too_large: row(502, {
     type: 'server_error',
     party: 'proxy',
@@ -113,7 +119,7 @@ export const faultTable = {
     next: false,
     health: false,
   }),
-  /** Every target is broken or at its limit, and the patience for that is over. */
+  /** Every target is broken or at its limit, and the wait for one has timed out. */
   no_target_available: row(503, {
     type: 'overloaded_error',
     party: 'proxy',
@@ -128,26 +134,26 @@ export type FaultCode = keyof typeof faultTable;
 
 export type Fault = {
   code: FaultCode;
-  /** For the client: our words, without names, addresses and codes of the system. */
+  /** Our own message for the client, without names, addresses and system error codes. */
   message: string;
   /** The provider's own status and error object, where it sent any. */
   httpStatus?: number;
   error?: OpenAiError;
-  /** For logs and the ledger: what exactly was said or happened. Never for the client, no secrets. */
+  /** The exact message or event, for logs and the ledger. Never for the client, no secrets. */
   detail?: string;
-  /** The provider's own wish. */
+  /** The wait that the provider asked for. */
   retryAfterMs?: number;
-  /** Another request has told of the same loss (of the connection that they shared). */
+  /** Another request has reported the loss of the same connection. */
   isEcho?: true;
 };
 
-/** All that a client sees of an operator's fault: it can neither understand nor mend it. */
+/** The message that a client sees for an operator's fault, which it can neither understand nor fix. */
 export const operatorsWords = (code: FaultCode): string =>
   code === 'upstream_auth_failed'
     ? 'The provider did not authorize this server. Its operator finds the reason in the log.'
     : 'The provider could not be asked as this server is set up. Its operator finds the reason in the log.';
 
-/** The error that a client sees for a fault, by whose fault it is. */
+/** The error that a client sees for a fault, by the responsible party. */
 export function faultToError(fault: Fault): { error: OpenAiError; httpStatus: number } {
   const { party, type, httpStatus } = faultTable[fault.code];
   const ours = (message: string) => ({ message, type, param: null, code: fault.code });
@@ -159,18 +165,21 @@ export function faultToError(fault: Fault): { error: OpenAiError; httpStatus: nu
   };
 }
 
-/** A status says whose fault it is, so a provider's own one is given on only where it says the same. */
+/**
+ * A status implies a responsible party, so a provider's own status is passed on only if it implies the right
+ * one.
+ */
 const maySee = (party: Party, status: number): boolean =>
   party === 'client'
     ? status >= 400 && status < 500 && !operatorsStatuses.has(status)
     : status === 429 || (status >= 500 && status < 600);
 
-/** What a client takes for its own key, its own model name or its own speed. */
+/** Statuses that a client would relate to its own key, model name or rate. */
 const operatorsStatuses: ReadonlySet<number> = new Set([401, 402, 403, 404, 407, 429]);
 
 /**
- * What an error status means, by the status and OpenAI's codes in its error object. Adapters call it after
- * they have turned what their provider says otherwise into one of these codes.
+ * Classifies an error status by OpenAI's codes in its error object and by the status. Adapters first
+ * translate their provider's codes to these.
  */
 export function classifyStatus(status: number, error: OpenAiError | undefined): FaultCode {
   for (const word of [error?.code, error?.type]) {
@@ -181,7 +190,7 @@ export function classifyStatus(status: number, error: OpenAiError | undefined): 
   if (status === 429) return 'upstream_rate_limited';
   if (status === 401 || status === 403) return 'upstream_auth_failed';
   if (status === 404) return 'upstream_model_not_found';
-  // Another provider may take a larger one.
+  // Another provider may accept a larger request.
   if (status === 413) return 'target_unsuited';
   if (status === 408 || status === 409) return 'upstream_server_error';
   if (status === 503 || status === 529) return 'upstream_overloaded';

@@ -3,9 +3,9 @@ export type JobOutcome =
   | { kind: 'completed'; summary: string }
   | { kind: 'failed'; reason: string };
 
-/** What lua/end-job.lua writes of it, as BullMQ has it. */
+/** What lua/end-job.lua writes, in BullMQ's form. */
 export type JobEnd = {
-  /** Of its lock: the job ends only while it is held with this token. */
+  /** The token of its lock: the job ends only while this token holds it. */
   token: string;
   set: 'completed' | 'failed';
   /** The return value as JSON, or the reason. */
@@ -19,7 +19,7 @@ export function jobEnd(token: string, outcome: JobOutcome): JobEnd {
     return { token, set: 'completed', value: JSON.stringify(outcome.summary), trace: '' };
   }
   const { reason } = outcome;
-  // Where the error was made says nothing of why: every one is made here.
+  // The stack has no location, because all such errors are created here.
   const trace = JSON.stringify([`UnrecoverableError: ${reason}`]);
   return { token, set: 'failed', value: reason, trace };
 }

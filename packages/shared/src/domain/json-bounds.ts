@@ -1,17 +1,17 @@
 /*
- * Bounds on the shape of a JSON text, checked before JSON.parse. What parsing costs depends on the
- * number of values far more than on the bytes: 12 MB are parsed in 10 ms where they are one string,
- * in 1,200 ms where they are empty arrays, in 2,600 ms where they are nested. The count below costs
- * the same for every byte (about 2 ns), needs no recursion, and can be taken while the bytes arrive.
+ * Bounds on the shape of a JSON text, checked before JSON.parse. The cost of parsing depends on the number of
+ * values far more than on the bytes: 12 MB take 10 ms if they are one string, 1,200 ms if they are empty
+ * arrays, 2,600 ms if they are nested. The count below costs the same for every byte (about 2 ns), needs no
+ * recursion, and can be made while the bytes arrive.
  */
 
-/** What a JSON text may have. */
+/** The bounds of a JSON text. */
 export type JsonBounds = {
   /** Levels of objects and arrays. */
   depth: number;
   /**
-   * Values and names of members: counted by the `,`, `:`, `[` and `{` that stand before them outside of
-   * strings, so that an empty array in a list counts twice, which is what it costs.
+   * Values and member names: counted by the `,`, `:`, `[` and `{` before them outside of strings, so that an
+   * empty array in a list counts twice, which matches its cost.
    */
   values: number;
 };
@@ -20,27 +20,31 @@ export type JsonBounds = {
 export type JsonExcess = keyof JsonBounds;
 
 /**
- * Levels of objects and arrays. JSON.parse takes any number, but whatever walks through a value or
- * writes it as JSON again recurses, and has room for some thousands.
+ * Levels of objects and arrays. JSON.parse accepts any number, but code that walks through a value or
+ * serializes it recurses, and has stack for some thousands.
  */
 export const maxJsonDepth = 1000;
 
 /**
- * Values in one event or one whole answer of a provider: 4,500 tokens with the 20 most likely ones beside
- * each, and at most some tenths of a second to read. Its depth is bounded where it is parsed (json.ts).
+ * Values in one event or one complete answer of a provider: enough for 4,500 tokens with 20 top log
+ * probabilities each, and at most some tenths of a second to parse. The depth is bounded where the text is
+ * parsed (json.ts).
  */
 export const answerBounds: JsonBounds = { depth: Infinity, values: 1_000_000 };
 
-/** Follows a JSON text through its pieces, in UTF-8. Of a text that is no JSON it says anything, in linear time. */
+/**
+ * Measures a JSON text that comes in pieces, in UTF-8. The result for invalid JSON is undefined, but takes
+ * linear time.
+ */
 export type JsonMeter = {
-  /** The next piece. Returns the excess from the piece on with which there is one. */
+  /** Takes the next piece. Returns the excess from the first piece on that has one. */
   push(bytes: Uint8Array): JsonExcess | undefined;
 };
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** What a byte outside of strings means for the count. */
+/** The meaning of a byte outside of strings. */
 const VALUE = 1;
 const OPEN = 2;
 const CLOSE = 3;
@@ -61,7 +65,7 @@ export function createJsonMeter(bounds: JsonBounds): JsonMeter {
   /** Returns where the string ends, or the length of the piece. */
   function passString(bytes: Uint8Array, from: number): number {
     let at = from;
-    // One that was escaped by the end of the piece before.
+    // This character was escaped by the end of the previous piece.
     if (isEscaped) at += 1;
     isEscaped = false;
     for (; at < bytes.length; at++) {
@@ -76,7 +80,7 @@ export function createJsonMeter(bounds: JsonBounds): JsonMeter {
     return bytes.length;
   }
 
-  /** Up to the next string, or to the excess. Returns where it begins. */
+  /** Scans up to the next string or the excess. Returns where it begins. */
   function passPlain(bytes: Uint8Array, from: number): number {
     let at = from;
     let level = depth;
@@ -114,7 +118,7 @@ export function createJsonMeter(bounds: JsonBounds): JsonMeter {
   };
 }
 
-/** The excess of a text that is there as a whole. One that is too short to have any is not looked at. */
+/** The excess of a complete text. A text too short for one is not scanned. */
 export function jsonExcess(text: string | Uint8Array, bounds: JsonBounds): JsonExcess | undefined {
   if (text.length <= Math.min(bounds.depth, bounds.values)) return undefined;
   const bytes = typeof text === 'string' ? Buffer.from(text) : text;

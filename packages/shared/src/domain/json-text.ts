@@ -1,27 +1,27 @@
 /*
- * Reading and changing single members of a JSON text without parsing and printing it again. A
- * request body goes to the provider as the client spelled it: JSON.stringify(JSON.parse(text))
- * would round 12345678901234567890, turn 1.0 into 1, move keys like "1" and drop duplicates.
+ * Reads and changes single members of a JSON text without parsing and serializing it. A request body goes to
+ * the provider as the client wrote it: JSON.stringify(JSON.parse(text)) would round 12345678901234567890,
+ * turn 1.0 into 1, move keys like "1" and drop duplicates.
  *
- * Everywhere: the text must be valid JSON (JSON.parse took it) with an object at the top. Anything
- * else is a TypeError or a wrong answer, but never an endless loop. One linear scan, without
- * recursion, so that neither size nor depth can hurt.
+ * All functions require valid JSON (accepted by JSON.parse) with an object at the top. Anything else is a
+ * TypeError or a wrong result, but never an endless loop. They make one linear scan without recursion, so
+ * neither size nor depth is a risk.
  */
 
-/** Where a value's text is, without the white space around it: `text.slice(start, end)`. */
+/** The range of a value's text, without the white space around it: `text.slice(start, end)`. */
 export interface Span {
   start: number;
   end: number;
 }
 
-/** The top-level members by unescaped name; of duplicates the last one, as JSON.parse has it. */
+/** The top-level members by unescaped name; for duplicates the last one, as in JSON.parse. */
 export function topLevelMembers(text: string): Map<string, Span> {
   const members = new Map<string, Span>();
   scanMembers(text, (name, start, end) => members.set(name, { start, end }));
   return members;
 }
 
-/** The text of one top-level member's value, of duplicates the last one's. */
+/** The text of one top-level member's value; for duplicates the last one's. */
 export function memberText(text: string, name: string): string | undefined {
   let value: string | undefined;
   scanMembers(text, (found, start, end) => {
@@ -31,13 +31,13 @@ export function memberText(text: string, name: string): string | undefined {
 }
 
 /**
- * The top-level members that are whole in a text that may be no valid JSON, as texts. `isCut`: it broke
- * off behind them; false where the object has its end.
+ * The complete top-level members of a text that may be invalid JSON, as texts. `isCut`: the text breaks off
+ * after them; false if the object has its end.
  */
 export function readableMembers(text: string): { members: Map<string, string>; isCut: boolean } {
   const members = new Map<string, string>();
   try {
-    // Not remembered: what stands before the break is wanted, too.
+    // The cache is not used: the members before the break are needed, too.
     walkMembers(text, (name, start, end) => {
       members.set(name, text.slice(start, end));
     });
@@ -48,8 +48,8 @@ export function readableMembers(text: string): { members: Map<string, string>; i
 }
 
 /**
- * The text without the given top-level member (of duplicates without any); the same text where there is
- * none. The other members stay as they are spelled, but for white space around commas.
+ * The text without the given top-level member (and its duplicates); the same text if there is none. The other
+ * members stay as they are written, except for white space around commas.
  */
 export function withoutMember(text: string, name: string): string {
   if (!text.includes(name)) return text;
@@ -64,11 +64,11 @@ export function withoutMember(text: string, name: string): string {
 }
 
 /**
- * The text with the given top-level members set; values are JSON texts themselves. An existing
- * member keeps its place and gets the new value, a new one is appended, and no other byte changes.
+ * The text with the given top-level members set; values are JSON texts themselves. An existing member keeps
+ * its position and gets the new value, a new one is appended, and no other byte changes.
  *
- * Where a name is there twice, both get the new value: so a provider that takes the first of
- * duplicates reads the same as one that takes the last.
+ * If a name occurs twice, both get the new value, so that a provider that uses the first of duplicates reads
+ * the same as one that uses the last.
  */
 export function setMembers(text: string, members: Readonly<Record<string, string>>): string {
   const missing = new Map(Object.entries(members));
@@ -93,8 +93,8 @@ export function setMembers(text: string, members: Readonly<Record<string, string
 }
 
 /**
- * The same value in one line, to stand in an event stream's `data:` line. In valid JSON a raw line
- * break can only be white space between tokens, and there is always punctuation to keep those apart.
+ * The same value on one line, for the `data:` line of an event stream. In valid JSON a raw line break can
+ * only be white space between tokens, which punctuation separates anyway.
  */
 export function singleLine(text: string): string {
   if (!text.includes('\n') && !text.includes('\r')) return text;
@@ -111,16 +111,16 @@ const CLOSE_BRACE = 0x7d;
 
 type Visit = (name: string, valueStart: number, valueEnd: number, nameStart: number) => void;
 
-/** Characters from which on a text is not scanned twice in one turn of the event loop. */
+/** Texts of at least this length are not scanned twice in one turn of the event loop. */
 const longText = 64 * 1024;
 
 type Member = { name: string; start: number; end: number; nameStart: number };
 type Scan = { text: string; members: readonly Member[]; lastEnd: number; empty: boolean };
 
-/** The newest long text of this turn: what reads one member of a request mostly reads several. */
+/** The newest long text of this turn: code that reads one member of a request usually reads several. */
 let newest: Scan | undefined;
 
-/** Visits the members in their order. `lastEnd`: where a further one would be written. */
+/** Visits the members in order. `lastEnd`: where a further member would be inserted. */
 function scanMembers(text: string, visit: Visit): { lastEnd: number; empty: boolean } {
   if (text.length < longText) return walkMembers(text, visit);
   if (newest?.text !== text) {
@@ -179,19 +179,19 @@ function valueEnd(text: string, start: number): number {
 
 /*
  * Long stretches are searched with regular expressions: their code is compiled from the first character on,
- * where a loop over 12 million of them runs interpreted until it is hot.
+ * while a loop over 12 million characters is interpreted until it is hot.
  */
 const scalarEnd = /[,\]}\s]/g;
 const structure = /["[\]{}]/g;
 const noSpace = /[^ \n\r\t]/g;
 
-/** Where the next match begins; the end of the text where there is none. */
+/** Where the next match begins, or the end of the text. */
 function find(pattern: RegExp, text: string, from: number): number {
   pattern.lastIndex = from;
   return pattern.test(text) ? pattern.lastIndex - 1 : text.length;
 }
 
-/** Brackets are counted, not matched: in valid JSON they match. */
+/** Brackets are only counted: in valid JSON they match. */
 function containerEnd(text: string, start: number): number {
   let depth = 0;
   let at = start;
@@ -208,12 +208,12 @@ function containerEnd(text: string, start: number): number {
   return at;
 }
 
-/** From the opening quote to behind the closing one. */
+/** From the opening quote to the index after the closing one. */
 function stringEnd(text: string, start: number): number {
   const quote = text.indexOf('"', start + 1);
   if (quote === -1) throw notAnObject();
   if (text.charCodeAt(quote - 1) !== BACKSLASH) return quote + 1;
-  // In a text full of escapes a search for each quote costs more than a look at each character.
+  // In a text with many escapes a search for each quote costs more than a look at each character.
   for (let at = start + 1; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) return at + 1;
@@ -223,7 +223,7 @@ function stringEnd(text: string, start: number): number {
 }
 
 function skipSpace(text: string, from: number): number {
-  // Mostly there is none.
+  // Usually there is no white space.
   return isSpace(text.charCodeAt(from)) ? find(noSpace, text, from) : from;
 }
 

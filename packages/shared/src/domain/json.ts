@@ -7,20 +7,20 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 
 const none: readonly never[] = Object.freeze([]);
 
-/** The value's items, none if it is not an array. */
+/** The value's items; empty if it is no array. */
 export const itemsOf = (value: unknown): readonly unknown[] =>
   Array.isArray(value) ? (value as unknown[]) : none;
 
 /**
- * Levels of a provider's JSON that are kept of it as a value. Its text goes to readers as it is; what walks
- * through values or prints them again recurses, and has no room for thousands of levels.
+ * Levels of a provider's JSON that are kept as values. Its text goes to readers unchanged, but code that
+ * walks through values or serializes them recurses, and has no stack for thousands of levels.
  */
 const maxKeptDepth = 100;
 
-/** As JSON.parse, with null in place of what is nested deeper than 100 levels. */
+/** As JSON.parse, with null in place of values nested deeper than 100 levels. */
 export const parseShallow = (text: string): unknown => withinDepth(JSON.parse(text));
 
-/** The same value, changed where it is nested too deep. Only for one that was just parsed: it is cut in place. */
+/** The same value without what is nested too deep. It modifies the value, so pass only one that was just parsed. */
 export const withinDepth = (value: unknown): unknown => cut(value, maxKeptDepth);
 
 function cut(value: unknown, depth: number): unknown {

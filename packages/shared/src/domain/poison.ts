@@ -18,7 +18,7 @@ export type AffectedJob = {
    * or while it read the request.
    */
   hasBegun: boolean;
-  /** A part of its answer was shown, by this run or an earlier one. */
+  /** A part of its answer was delivered, by this run or an earlier one. */
   hasShown: boolean;
   /** Earlier deaths in which it was one of several suspects, or was not known to have begun. */
   suspected: number;

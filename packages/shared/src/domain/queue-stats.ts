@@ -4,8 +4,8 @@ import type { Priority } from './request.ts';
 export type ClassStats = {
   waiting: number;
   /**
-   * For each API key with a waiting job: how far its last job stands behind the head of the class, in steps of weight 1.
-   * The mean over all shards.
+   * For each API key with a waiting job: how far its last job is behind the head of the class, in steps of
+   * weight 1. The mean over all shards.
    */
   lags: ReadonlyMap<string, number>;
 };

@@ -1,30 +1,30 @@
-/** The API a request came in by; it decides the format of its chunks and of its result. */
+/** The API by which a request came; it decides the format of its chunks and of its result. */
 export const endpoints = ['/v1/chat/completions'] as const;
 export type Endpoint = (typeof endpoints)[number];
 
 /**
- * How a request was created, and so what may be done after a fault: text that a plain reader was
- * sent cannot be taken back, a native one can be told to forget it.
+ * How a request was created, which decides what may be done after a fault: a plain reader cannot take back
+ * text that it received, a native reader can be asked to discard it.
  */
 export type ReaderKind = 'plain' | 'native';
 
-/** What is known of a request from its first moment and never changes. */
+/** The properties of a request, set when it is created and never changed. */
 export type RequestMeta = {
   id: string;
   /** The key that created it; undefined where no keys are configured. */
   keyId?: string | undefined;
   endpoint: Endpoint;
-  /** The public alias that was asked for. */
+  /** The public alias that the client requested. */
   model: string;
   stream: boolean;
   reader: ReaderKind;
   /** The caller asked for the usage chunk (`stream_options.include_usage`). */
   includeUsage: boolean;
-  /** The request lives only as long as it has a reader: when its client leaves, it is cancelled. */
+  /** The request needs a reader: when its client leaves, it is cancelled. */
   attached: boolean;
   /** Milliseconds since the epoch. */
   createdAt: number;
-  /** When it was sent to Redis, for which it may have waited; milliseconds since the epoch. */
+  /** When it was sent to Redis, perhaps after a wait; milliseconds since the epoch. */
   sentAt?: number | undefined;
   /** Not to be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
@@ -35,16 +35,16 @@ export type RequestMeta = {
 export type Target = { provider: string; model: string };
 
 /**
- * Whether a target continues a trailing assistant message, and whether it then calls tools where it
- * would have without one. Some answer in prose where a call was due.
+ * Whether a target continues a trailing assistant message, and whether it then still calls tools. Some answer
+ * in prose where a call was due.
  */
 export type Prefill = boolean | 'with-tools';
 
-/** Which waiting requests go first; the first one before the others. */
+/** The classes of waiting requests, highest first. */
 export const priorities = ['high', 'normal', 'low'] as const;
 export type Priority = (typeof priorities)[number];
 
-/** What decides a request's place among those that wait. */
+/** What decides a request's position among those that wait. */
 export type QueueStanding = {
   priority: Priority;
   /** The key's id; empty where no keys are configured. */
@@ -56,13 +56,13 @@ export type QueueStanding = {
 };
 
 /**
- * What may be done after a fault in mid-answer: `strict` without an anchored continuation, `off` nothing
- * but a fresh start, `always` an anchored one also where the request offers tools.
+ * What may be done after a fault in the middle of an answer: `strict` excludes anchored continuations, `off`
+ * allows only a fresh start, `always` allows an anchored one even if the request offers tools.
  */
 export const continuations = ['auto', 'strict', 'off', 'always'] as const;
 export type Continuation = (typeof continuations)[number];
 
-/** What the queue carries: small, so that BullMQ's scripts and Bull Board stay light. */
+/** The data of a job in the queue. It is small, so that BullMQ's scripts and Bull Board stay fast. */
 export type JobData = {
   model: string;
   endpoint: Endpoint;
@@ -70,43 +70,43 @@ export type JobData = {
   reader: ReaderKind;
   attached: boolean;
   targets: Target[];
-  /** Absent: before all others. */
+  /** Absent: the job goes before all others. */
   standing?: QueueStanding | undefined;
   createdAt: number;
   /** Not to be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
   traceparent?: string | undefined;
-  /** The request's own word on what may be done after a fault in mid-answer; else the model's. */
+  /** The request's own setting; otherwise the model's applies. */
   continuation?: Continuation | undefined;
   account?: Account | undefined;
 };
 
-/** What a request holds of its key's limits until its end. Absent where the key has none. */
+/** What a request holds of its key's limits until its end. Absent if the key has none. */
 export type Account = {
   keyId: string;
-  /** It counts among the requests that the key has under way. */
+  /** It counts among the key's concurrent requests. */
   leased: boolean;
-  /** What was charged for it, and in which slot of the window. */
+  /** The tokens charged for it, and the slot of the window. */
   tokens?: { charged: number; slot: number } | undefined;
 };
 
 const idPattern = /^req_(\d{1,4})_([0-9a-z]{9})([0-9a-f]{24})$/;
 
 /**
- * A new request id: `req_<shard>_<time><random>`, the time in base 36 milliseconds so that ids sort
- * by age, then 90 random bits in hex. It is the BullMQ job id too (no `:`, not an integer) and part
- * of every Redis key of the request.
+ * Creates a request id: `req_<shard>_<time><random>`, the time in milliseconds in base 36, so that ids sort
+ * by age, then 90 random bits in hex. It is also the BullMQ job id (no `:`, not an integer) and part of every
+ * Redis key of the request.
  */
 export function newRequestId(shard: number, now: number): string {
-  // Of a random UUID, without the six bits in its middle that are not random.
+  // From a random UUID, without the six bits in its middle that are not random.
   const random = crypto.randomUUID().replaceAll('-', '');
   return `req_${shard}_${now.toString(36).padStart(9, '0')}${random.slice(0, 12)}${random.slice(-12)}`;
 }
 
-/** The shard's own text in an id that is known to be one of ours. */
+/** The text of the shard in an id that is known to be valid. */
 export const shardText = (id: string): string => id.slice(4, id.indexOf('_', 4));
 
-/** The shard and the time (milliseconds since the epoch) that an id names; undefined when it is none of ours. */
+/** The shard and the time (milliseconds since the epoch) in an id; undefined for an invalid one. */
 export function parseRequestId(id: string): { shard: number; createdAt: number } | undefined {
   const match = idPattern.exec(id);
   if (!match) return undefined;

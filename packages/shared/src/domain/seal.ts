@@ -4,7 +4,7 @@ import type { EntryId, TerminalKind } from './entry.ts';
 export type Claim = {
   /** BullMQ's `attemptsStarted`: rises with each activation. */
   activation: number;
-  /** Unique to this activation: it tells two runs with one number apart after Redis lost writes. */
+  /** Unique to this activation: it distinguishes two runs with the same number after Redis has lost writes. */
   nonce: string;
   /** The worker's id, by which others reach its channel. */
   worker: string;
@@ -16,7 +16,7 @@ export type SealOutcome =
       run: number;
       /** The newest line before this run; `0-0` when there is none. */
       last: EntryId;
-      /** Entries of the log, this seal included: from here on the run counts its own writes. */
+      /** Entries of the log, including this seal: from here on the run counts its own writes. */
       entries: number;
       body: string;
       /** The lines before this run, from the first one on; the run reads the rest of a long past itself. */
@@ -26,7 +26,7 @@ export type SealOutcome =
   | { kind: 'ended'; by: TerminalKind }
   /** A newer activation holds the log. */
   | { kind: 'fenced' }
-  /** The request's life ended, or there never was such a request. */
+  /** The request has expired, or never existed. */
   | { kind: 'gone' };
 
 /** `through`: the id of the last of these lines; `0-0` if there are none. */

@@ -1,8 +1,8 @@
 import type { Target } from './request.ts';
 
 /**
- * A target as one text, `provider/model`: in maps, facts and leases. A `/` in a provider's name is
- * written as `%2F` there, so that no two targets have one key.
+ * A target as one text, `provider/model`, for maps, shared states and leases. A `/` in a provider's name is
+ * written as `%2F`, so that no two targets have the same key.
  */
 export const targetKey = ({ provider, model }: Target): string =>
   `${provider.includes('/') || provider.includes('%') ? escape(provider) : provider}/${model}`;

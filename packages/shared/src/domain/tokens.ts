@@ -3,16 +3,16 @@ import { isJsonObject, itemsOf } from './json.ts';
 import { topLevelMembers } from './json-text.ts';
 
 /*
- * Tokens as far as they can be told without a tokenizer. A character counts what it costs on average in
- * OpenAI's cl100k_base and o200k_base, measured on prose and code: English prose has 4.7 characters in a
- * token, TypeScript and Markdown 4.0, JSON 2.9, Russian 2.2 to 3.3, Greek, Arabic, Hindi and Thai 1.1 to
- * 2.9; a Chinese, Japanese or Korean character is 0.8 to 1.3 tokens, an emoji 2 to 4.
+ * Estimates tokens without a tokenizer. Each character counts its average cost in OpenAI's cl100k_base and
+ * o200k_base, measured on prose and code: English prose has 4.7 characters per token, TypeScript and Markdown
+ * 4.0, JSON 2.9, Russian 2.2 to 3.3, Greek, Arabic, Hindi and Thai 1.1 to 2.9; a Chinese, Japanese or Korean
+ * character is 0.8 to 1.3 tokens, an emoji 2 to 4.
  */
 
-/** Every count is a number of sixteenths: sums are exact, however a text was cut. */
+/** Every count is a multiple of 1/16, so sums are exact however a text was cut. */
 const perAscii = 4 / 16;
 const perDigit = 5 / 16;
-/** Latin letters with accents, and what else stands below Greek. */
+/** Latin letters with accents, and other characters below Greek. */
 const perAccented = 12 / 16;
 const perCyrillic = 6 / 16;
 /** Greek, and the alphabets from Armenian to Khmer. */
@@ -29,14 +29,14 @@ function tokensPer(code: number): number {
 
 const isHangulJamo = (code: number): boolean => code >= 0x1100 && code < 0x1200;
 
-/** Estimated tokens of a text; a fraction. That of two texts is the sum of theirs. */
+/** Estimated tokens of a text; may be fractional. The estimate of two texts is the sum of theirs. */
 export function tokensIn(text: string): number {
   let tokens = 0;
   for (let at = 0; at < text.length; at++) tokens += tokensPer(text.charCodeAt(at));
   return tokens;
 }
 
-/** Estimated tokens of what a delta or a message calls tools with: names and arguments, `input` of a custom tool. */
+/** Estimated tokens of the tool calls of a delta or message: names and arguments, `input` of a custom tool. */
 export function tokensInCalls(delta: JsonObject): number {
   let tokens = tokensInCall(delta['function_call']);
   for (const call of itemsOf(delta['tool_calls'])) {
@@ -55,8 +55,8 @@ function tokensInCall(call: unknown): number {
 }
 
 /**
- * Estimated tokens of what a JSON text says: an escaped character counts as the character, a file in
- * base64 as a file. Names and brackets count, about as much as what chat templates put around messages.
+ * Estimated tokens of a JSON text's content: an escaped character counts as the character, a file in base64
+ * as a file. Names and brackets count, about as much as what chat templates put around messages.
  */
 export function tokensInJson(json: string): number {
   let tokens = 0;
@@ -81,12 +81,15 @@ const fileMark = ';base64,';
 
 /** Tokens of an answer whose length the request does not bound. */
 const usualAnswer = 500;
-/** Tokens of a picture or a file that is in the body: about what providers count, whatever its bytes. */
+/** Tokens of an image or a file in the body: about what providers count, whatever its size. */
 const tokensPerFile = 1000;
-/** More than any request uses, or may: sums of such numbers are exact, here and in Redis. */
+/** An upper bound: sums of such numbers are exact, here and in Redis. */
 const mostTokens = 1e12;
 
-/** What a request may use, before its provider reports it: as providers count, the prompt and the longest answer. */
+/**
+ * An estimate, before the provider reports usage: the prompt and the longest answer, which providers count as
+ * well.
+ */
 export function estimateTokens(body: string): number {
   const members = topLevelMembers(body);
   const count = (name: string): number | undefined => {
@@ -100,7 +103,7 @@ export function estimateTokens(body: string): number {
   return Math.min(tokens, mostTokens);
 }
 
-/** What a finished answer used; undefined when its usage does not say. */
+/** The tokens that a finished answer used; undefined if its usage has no such count. */
 export function tokensUsed(usage: unknown): number | undefined {
   if (typeof usage !== 'object' || usage === null) return undefined;
   const { total_tokens, prompt_tokens, completion_tokens } = usage as Record<string, unknown>;

@@ -9,11 +9,11 @@ export type Bound = {
   limit: string;
   /** Infinity if something else bounds it; docs/bounds.md says what. */
   max: number;
-  /** What each the limit applies to; the size shown is the sum of all. */
+  /** The unit that the limit applies to; the size shown is the sum over all. */
   per?: string | undefined;
   /** Its size at this moment. */
   read(): number;
-  /** What exceeded the limit and was dropped, since the start. */
+  /** How much exceeded the limit and was dropped, since the start. */
   dropped?(): number;
 };
 

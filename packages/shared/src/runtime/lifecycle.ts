@@ -147,7 +147,7 @@ export function reportReady(url?: string): void {
   process.send?.({ type: 'ready', ...(url === undefined ? {} : { url }) });
 }
 
-/** Ends a start that no retry can help: one line for the operator, exit code 78 (EX_CONFIG). */
+/** Ends a start that no retry can fix: one line for the operator, exit code 78 (EX_CONFIG). */
 export function giveUp(reason: string): never {
   process.stderr.write(`millrace: ${reason}\n`);
   process.exit(78);

@@ -96,7 +96,8 @@ export function createLogWriter(fd: number, maxBytes: number): LogWriter {
       return;
     }
     isDue = true;
-    // Not at once, so that lines logged right before an exit are still here for the flush, and in no thread.
+    // Not at once, so that lines logged right before an exit are still here for the flush, not in another
+    // thread.
     queueMicrotask(go);
   }
 

@@ -56,8 +56,8 @@ export function watchLoopDelay(): LoopDelay {
 /** Whether this process can trust its observations of others: its own loop may have been late. */
 export type LateLoop = {
   /**
-   * The event loop is late, or was a moment ago: timers may have run before sockets that were readable
-   * for long, and other processes may have declared this one dead.
+   * Whether the event loop is late, or was within `aftermathMs`: timers may have run before sockets that were
+   * readable for long, and other processes may have declared this one dead.
    */
   wasLate(): boolean;
   /** How often the loop was late since the start, including now. */

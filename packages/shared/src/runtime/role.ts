@@ -10,7 +10,7 @@ import { watchOutage } from '../store/outage.ts';
 import { commandsBound, connectRedis, probeRedis } from '../store/redis.ts';
 import { isConnectionClosed } from '../store/redis-failure.ts';
 
-/* Start and end of a process of the fleet, the same for each role. */
+/* Start and end of a process of the fleet, common to all roles. */
 
 /** Milliseconds within which Redis has to answer at the start. */
 const probeTimeoutMs = 5000;

@@ -16,17 +16,17 @@ export type Keyspace = {
   // Callers parse an id that comes from outside before they pass it to these.
   /** Hash: a request's meta, its run and its readers. */
   request(id: string): string;
-  /** Stream: every line that a reader was sent, in order, and the terminal entry. */
+  /** Stream: every line that readers get, in order, and the terminal entry. */
   log(id: string): string;
   /** String: the request body, until the request ends. */
   body(id: string): string;
-  /** Hash: which request an Idempotency-Key stands for, by the hash of that key and its owner. */
+  /** Hash: the request that belongs to an Idempotency-Key, by the hash of that key and its owner. */
   once(shard: number, hash: string): string;
-  /** Channel: the live path to one ingress. */
+  /** Channel: the inbox of one ingress. */
   inbox(shard: number, ingress: string): string;
   /** Channel: an ingress that listens on it can read packed logs. */
   logReader(shard: number, ingress: string): string;
-  /** String: a trial value, which shows whether Redis can pack logs. */
+  /** String: a trial value, used to check whether Redis can pack logs. */
   packingTrial(shard: number): string;
   /** Channel: messages to one worker. */
   worker(shard: number, worker: string): string;
@@ -38,7 +38,7 @@ export type Keyspace = {
   dispatches(shard: number): string;
   /** Hash: the registered workers, and the newest beat of each. */
   beats(shard: number): string;
-  /** Sorted set: workers that died lately without a known cause, by the time of death (ms since the epoch). */
+  /** Sorted set: workers that died recently without a known cause, by the time of death (ms since the epoch). */
   deaths(shard: number): string;
   /** String: the newest report of one worker. In shard 0, like the registry that it belongs to. */
   report(worker: string): string;
@@ -56,9 +56,9 @@ export type Keyspace = {
   queueCounts(shard: number): string;
   /** Sorted set: waiting requests by their deadline. */
   deadlines(shard: number): string;
-  /** Sorted set: models that workers skip, by when one last said so (seconds since the epoch). */
+  /** Sorted set: models that workers skip, by when a worker last reported it (seconds since the epoch). */
   skippedModels(shard: number): string;
-  // What workers share belongs to no request, so it has a hash tag of its own.
+  // Data that workers share belongs to no request, so it has a hash tag of its own.
   /** Channel: texts that workers broadcast. */
   gossip(): string;
   /** Hash: states that a worker reads when it joins. */

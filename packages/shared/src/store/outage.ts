@@ -2,36 +2,39 @@ import type { Logger } from '../runtime/logger.ts';
 import { passesByItself } from './redis-failure.ts';
 
 /*
- * Redis away is one event for an operator, however many commands, connections and timers notice it: one
- * line when it begins, one when it is over.
+ * Combines the errors of an outage of Redis, however many commands, connections and timers notice it, into
+ * two log lines: one when it begins, one when it ends.
  */
 
 export type Outage = {
-  /** An error that says that Redis is away: true, and it was counted instead of logged. */
+  /**
+   * Counts an error that an outage of Redis causes, and returns true; false for any other error, which the
+   * caller logs.
+   */
   note(error: unknown): boolean;
   /** The connection for commands was lost. */
   lost(): void;
-  /** That connection stands again. */
+  /** The connection for commands is up again. */
   back(): void;
-  /** While Redis is away, or refuses commands: what it said, where it said anything. */
+  /** The error message during an outage; undefined if there is no outage. */
   readonly reason: string | undefined;
 };
 
 export type OutageOptions = {
   logger: Pick<Logger, 'info' | 'warn'>;
-  /** Whether the connection for commands stands. */
+  /** Whether the connection for commands is up. */
   isReady(): boolean;
   now?(): number;
 };
 
-/** Milliseconds without a refusal and with a connection that stands, after which an outage is over. */
+/** Milliseconds without a refusal and with a working connection after which an outage is over. */
 const quietMs = 1000;
 /**
- * Milliseconds: two waits that run out within this time show that Redis does not answer, although the connection stands. That
- * outage is over after as long without another one.
+ * Milliseconds: two timeouts within this time show that Redis does not answer although the connection is up.
+ * Such an outage is over after the same time without a further timeout.
  */
 const silenceMs = 3000;
-/** Milliseconds after Redis is back in which waits that began before still run out. */
+/** Milliseconds after the end of an outage in which waits that began during it may still time out. */
 const lateMs = 6000;
 
 type Away = {
@@ -48,7 +51,7 @@ export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions):
   let away: Away | undefined;
   let timer: NodeJS.Timeout | undefined;
   let backAt = -Infinity;
-  /** When a wait last ran out while the connection stood. */
+  /** When a wait last timed out while the connection was up. */
   let silentAt = -Infinity;
 
   function begin(reason: string | undefined, quiet = quietMs): Away {
@@ -68,8 +71,8 @@ export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions):
   }
 
   /**
-   * A connection that stands is not enough: a replica without its primary accepts one and refuses the
-   * first command. The outage is over after a while without a refusal and without a loss.
+   * A working connection is not enough: a replica without its primary accepts one and refuses the first
+   * command. The outage is over after a time without a refusal and without a loss.
    */
   function endWhenQuiet(): void {
     if (timer || !away || !isReady()) return;
@@ -92,14 +95,14 @@ export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions):
       const kind = kindOf(error);
       if (kind === 'other') return false;
       const isLate = now() - backAt < lateMs;
-      // One wait that ran out says nothing of a connection that stands.
+      // A single timeout proves nothing about a connection that is up.
       if (!away && kind === 'timeout') {
         const isAgain = now() - silentAt < silenceMs;
         silentAt = now();
         if (isLate || !isAgain) return isLate;
         begin('it does not answer', silenceMs);
       }
-      // What began in the outage before is no new one.
+      // A wait that began in the previous outage does not begin a new one.
       if (!away && isLate && isReady()) return true;
       const one = kind === 'timeout' && away ? away : begin(reasonOf(error));
       one.errors += 1;
@@ -120,7 +123,7 @@ export function watchOutage({ logger, isReady, now = Date.now }: OutageOptions):
   };
 }
 
-/** System errors of a connection that broke or did not come about. */
+/** System errors of a connection that broke or could not be opened. */
 const broken = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -134,12 +137,12 @@ const broken = new Set([
   'EAI_AGAIN',
 ]);
 
-/** `timeout`: a wait that ran out, for which Redis may be to blame. */
+/** `timeout`: a wait that timed out, perhaps because of Redis. */
 function kindOf(error: unknown): 'away' | 'timeout' | 'other' {
   if (!(error instanceof Error)) return 'other';
   const { code } = error as Error & { code?: unknown };
   if (typeof code === 'string' && broken.has(code)) return 'away';
-  // ioredis' own words for a connection on which nothing comes.
+  // ioredis' messages for a connection without an answer.
   if (passesByItself(error) || /^(Socket timeout|connect ETIMEDOUT)/.test(error.message)) {
     return 'away';
   }

@@ -2,11 +2,12 @@ import { bullJob, bullKey, bullMeta } from './queue/bullmq-layout.ts';
 
 /*
  * The stored names of every field of our records in Redis, each declared once. A script names a field as
- * `'@record.field'`, which script.ts replaces with the stored name; it refuses to load a script that names an unknown one.
- * Processes of different versions share these records in a rolling deploy: a stored name never changes its meaning.
+ * `'@record.field'`, which script.ts replaces with the stored name; it rejects a script that names an unknown
+ * one. Processes of different versions share these records in a rolling deploy: a stored name never changes
+ * its meaning.
  *
- * Lists of readers and callers are one text each, with spaces between, and no sets: a set is a key of its own,
- * with an end of life to renew in each script, for one or two members.
+ * A list of readers or callers is one text, separated by spaces, instead of a set: a set is a key of its own,
+ * which each script would have to renew, for one or two members.
  */
 
 /** Hash of one request (`Keyspace.request`). */
@@ -18,7 +19,7 @@ const request = {
   /** Number of the newest run, and the activation of its job that began this run. */
   run: 'run',
   activation: 'activation',
-  /** Of the newest run: a write with another nonce is fenced. */
+  /** Nonce of the newest run: a write with another nonce is fenced. */
   nonce: 'nonce',
   /** The worker of the newest run, and when it took over (ms since the epoch). */
   worker: 'worker',
@@ -43,11 +44,11 @@ const once = {
   /** The request that it stands for, and that request's key. */
   id: 'id',
   request: 'request',
-  /** Hash of what was asked for. */
+  /** Fingerprint of the request. */
   fingerprint: 'fingerprint',
 } as const;
 
-/** Hash of one shard's queue (`Keyspace.queueCounts`). A name that ends with `:` is followed by what it says. */
+/** Hash of one shard's queue (`Keyspace.queueCounts`). A name that ends with `:` is a prefix. */
 const counts = {
   /** Jobs taken so far. */
   taken: 'taken',
@@ -55,7 +56,7 @@ const counts = {
   bytes: 'bytes',
   /** Jobs that were given a place so far. */
   placed: 'placed',
-  /** By the start of a class's band: how far the class has advanced while its head stayed. */
+  /** By the start of a class's band: the clock of the class, advanced while its head stayed. */
   clock: 'clock:',
   /** By the start of a class's band: how often the class began anew. */
   beginning: 'beginning:',

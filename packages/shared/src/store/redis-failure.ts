@@ -1,12 +1,12 @@
 /**
- * Why a Redis could not be reached, as the end of a sentence and without secrets. Replies of Redis
- * carry their code as the first word of the text, system errors in `code`.
+ * Why Redis could not be reached, as the end of a sentence and without secrets. Replies of Redis have their
+ * code as the first word of the text, system errors in `code`.
  */
 export function redisFailure(error: unknown, url: string, timeoutMs: number): string {
   const message = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (/ETIMEDOUT/.test(`${code} ${message}`)) {
-    // A Redis without TLS waits for the rest of what it takes for a command.
+    // A Redis without TLS takes the handshake for the beginning of a command and waits for the rest.
     return `no answer within ${timeoutMs} ms${/^rediss/i.test(url) ? ' (does it speak TLS?)' : ''}`;
   }
   if (code === 'ECONNREFUSED') return 'nothing listens there';
@@ -29,13 +29,13 @@ export function redisFailure(error: unknown, url: string, timeoutMs: number): st
 }
 
 /**
- * Refusals that end by themselves: while Redis loads its data or saves it, after a failover until the
- * new primary is known, while memory is short or a script runs.
+ * Temporary refusals: while Redis loads or saves its data, after a failover until the new primary is known,
+ * while memory is short or a script runs.
  */
 const passing =
   /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|OOM|UNBLOCKED)\s/;
 
-/** A key holds something else than what is always there: that never passes, and concerns what it is about alone. */
+/** A key has the wrong type: a permanent error that concerns this key only. */
 export const isDamage = (error: unknown): boolean =>
   error instanceof Error && /^WRONGTYPE\s/.test(error.message);
 
@@ -47,6 +47,6 @@ export const isOutOfMemory = (error: unknown): boolean =>
 export const isConnectionClosed = (error: unknown): boolean =>
   error instanceof Error && error.message === 'Connection is closed.';
 
-/** Redis refused a command for now, or the connection was closed under it: later it may be taken. */
+/** Whether the error is temporary: Redis refused a command for now, or the connection was closed. */
 export const passesByItself = (error: unknown): boolean =>
   (error instanceof Error && passing.test(error.message)) || isConnectionClosed(error);

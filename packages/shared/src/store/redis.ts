@@ -7,7 +7,7 @@ export { parseRedisUrl, redactUrl, unixSocketUrl } from '../config/redis-url.ts'
 export type { Redis } from 'ioredis';
 
 export type ConnectionRole =
-  /** Ordinary commands; never a blocking one, which would hold up all others. */
+  /** Ordinary commands; never a blocking one, which would delay all others. */
   | 'command'
   /** Only (P/S)SUBSCRIBE. */
   | 'subscriber'
@@ -18,28 +18,31 @@ export type ConnectionOptions = {
   /** Seen in CLIENT LIST: letters, digits and `-_.:`. */
   readonly name: string;
   readonly role: ConnectionRole;
-  /** For `blocking`: the longest BLOCK it will ask for. With it a dead network is noticed. */
+  /** For `blocking`: the longest BLOCK that will be used. It makes a dead network detectable. */
   readonly longestBlockMs?: number;
-  /** Called for every lost connection and failed attempt; the only thing to do is to log it. */
+  /** Called for every lost connection and failed attempt; only for logging. */
   readonly onError?: (error: Error) => void;
 };
 
-/** Without any answer for this long while a command waits, the connection is dead and is replaced. */
+/**
+ * Milliseconds without a reply, while a command waits, after which the connection counts as dead and is
+ * replaced.
+ */
 const silenceMs = 15_000;
 const connectTimeoutMs = 5000;
-/** How often a subscriber, which otherwise waits for no answer, checks that the other end is alive. */
+/** Milliseconds between two pings of a subscriber, which waits for no other reply. */
 const pingMs = 5000;
-/** How often a Redis that is loading its data is asked again. */
+/** Milliseconds before a Redis that is loading its data is tried again. */
 const loadingRetryMs = 100;
 
 /**
- * A connection that reconnects for ever: commands wait while Redis is away, and those that were under way
- * when the connection broke are sent again (so they may run twice). Fit for BullMQ.
+ * A connection that always reconnects: during an outage commands wait, and commands in flight when the
+ * connection broke are sent again, so they may run twice. Suitable for BullMQ.
  *
  * Throws on an invalid URL. Never causes an unhandled rejection or `error` event: `onError` gets each error.
  *
- * RESP2 on purpose. Under ioredis' RESP3 a generic `call('XREAD', …)` has another form of reply than
- * `xread(…)`, and BullMQ is tested with RESP2.
+ * It uses RESP2, because with ioredis' RESP3 the replies of `call('XREAD', …)` and `xread(…)` differ in form,
+ * and BullMQ is tested with RESP2.
  */
 export function connectRedis(url: string, options: ConnectionOptions): Redis {
   const { name, role, longestBlockMs, onError } = options;
@@ -55,7 +58,8 @@ export function connectRedis(url: string, options: ConnectionOptions): Redis {
     noDelay: true,
     keepAlive: 10_000,
     retryStrategy: retryDelayMs,
-    // After a failover the old primary is a replica: find the new one, and let the caller decide.
+    // After a failover the old primary is a replica: find the new one; the caller decides whether to repeat
+    // the command.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
   redis.on('error', (error: Error) => onError?.(error));
@@ -63,7 +67,7 @@ export function connectRedis(url: string, options: ConnectionOptions): Redis {
   return redis;
 }
 
-/** 50 ms doubling to 1 s, the upper half of it at random, so that a fleet does not come back at once. */
+/** 50 ms, doubling to 1 s, the upper half of it random, so that a fleet does not reconnect all at once. */
 export function retryDelayMs(attempt: number): number {
   const delay = Math.min(50 * 2 ** Math.min(attempt - 1, 10), 1000);
   return Math.round(delay * (0.5 + Math.random() / 2));
@@ -97,12 +101,12 @@ function addressOptions(url: string): RedisOptions {
 
 function tlsOptions(address: RedisAddress): RedisOptions {
   if ('path' in address || !address.tls) return {};
-  // Without a servername ioredis' TLS socket asks for none, and certificates by name do not match.
+  // Without a servername ioredis' TLS socket sends none, and certificates by name do not match.
   const isName = /[a-z]/i.test(address.host) && !address.host.includes(':');
   return { tls: isName ? { servername: address.host } : {} };
 }
 
-/** This Redis cannot be used, and no retry will change that: the reason is one sentence. */
+/** This Redis cannot be used, and a retry would not help: the reason is one sentence. */
 export class RedisRefused extends Error {
   override readonly name = 'RedisRefused';
 }
@@ -110,11 +114,11 @@ export class RedisRefused extends Error {
 export type RedisFacts = {
   readonly server: 'redis' | 'valkey';
   readonly version: string;
-  /** What could not be checked, one sentence each. */
+  /** Facts that could not be checked, one sentence each. */
   readonly warnings: readonly string[];
 };
 
-/** Version 7.0 at least and maxmemory-policy noeviction, else RedisRefused. */
+/** Requires version 7.0 or newer and maxmemory-policy noeviction; otherwise throws RedisRefused. */
 export async function checkRedis(redis: Redis): Promise<RedisFacts> {
   const server = await readInfo(redis, 'server');
   const memory = await readInfo(redis, 'memory');
@@ -141,10 +145,10 @@ export async function checkRedis(redis: Redis): Promise<RedisFacts> {
   return { server: kind, version, warnings };
 }
 
-/** The fields of a section; none where the user's rights do not include INFO. */
+/** The fields of a section of INFO; none if the user has no right to it. */
 async function readInfo(redis: Redis, section: string): Promise<Map<string, string>> {
   const text = await redis.info(section).catch((error: unknown) => {
-    // Replies of the server, not a lost connection: NOPERM by ACL, ERR where INFO is renamed away.
+    // Replies of the server, not a lost connection: NOPERM by ACL, ERR if INFO was renamed.
     if (error instanceof Error && /^(NOPERM|ERR unknown command)/i.test(error.message)) return '';
     throw error;
   });
@@ -155,14 +159,14 @@ async function readInfo(redis: Redis, section: string): Promise<Map<string, stri
   return new Map(lines.filter(([name]) => name !== ''));
 }
 
-/** No usable Redis answers at that URL: the message is one sentence, without the password. */
+/** No usable Redis answers at this URL: the message is one sentence, without the password. */
 export class RedisUnreachable extends Error {
   override readonly name = 'RedisUnreachable';
 }
 
 /**
- * Connects once, logs in, and sees that a Redis that may be used answers (checkRedis).
- * Rejects with RedisUnreachable or RedisRefused; waits for a Redis that is still loading its data.
+ * Connects once, logs in, and checks that Redis answers and can be used (checkRedis). Rejects with
+ * RedisUnreachable or RedisRefused; waits for a Redis that is still loading its data.
  */
 export async function probeRedis(
   url: string,
@@ -200,9 +204,9 @@ export async function probeRedis(
   }
 }
 
-/** Commands that wait for an answer, or for the connection: each belongs to a waiting caller. */
+/** Commands that wait for a reply or for the connection: each belongs to a waiting caller. */
 export const commandsBound = (redis: Redis): Bound => {
-  // ioredis keeps the second one to itself.
+  // ioredis does not expose its offline queue.
   const offline = () => (Reflect.get(redis, 'offlineQueue') as { length: number }).length;
   return {
     what: 'redis_commands',

@@ -1,20 +1,20 @@
 import { passesByItself } from './redis-failure.ts';
 
 export type RetryRefusedOptions = {
-  /** How long it is tried, in milliseconds. */
+  /** How long it retries, in milliseconds. */
   withinMs: number;
-  /** Ends the trying between two attempts. */
+  /** Ends the retries between two attempts. */
   signal?: AbortSignal;
 };
 
 export type Retried<T> = { kind: 'done'; value: T } | { kind: 'refused'; error: unknown };
 
-/** Milliseconds before Redis is asked again. */
+/** Milliseconds between two attempts. */
 const againMs = 50;
 
 /**
- * Does something that is safe to do twice, again and again while Redis refuses it for reasons that pass
- * by themselves. `refused`: it did so to the end. Any other error is thrown as it comes.
+ * Repeats idempotent work while Redis refuses it temporarily. `refused`: until the time was over. Any other
+ * error is thrown unchanged.
  */
 export async function retryRefused<T>(
   work: () => Promise<T>,

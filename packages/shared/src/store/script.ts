@@ -5,10 +5,10 @@ import { records } from './records.ts';
 
 export type Script = { readonly lua: string; readonly sha: string };
 
-/** A line of a script that stands for a fragment: a file beside it, named without its ending. */
+/** A line of a script that includes a fragment: a file beside it, named without its extension. */
 const includeLine = /^--- @include "(.+)"$/gm;
 
-/** A name in a script that stands for a field's stored name (records.ts). */
+/** A name in a script that is replaced by a field's stored name (records.ts). */
 const fieldName = /'@(\w+)\.(\w+)'/g;
 
 /**
@@ -36,15 +36,15 @@ function withStoredNames(lua: string, path: string): string {
     if (stored === undefined) throw new Error(`${path}: unknown field ${record}.${field}`);
     return `'${stored}'`;
   });
-  // A name that is not all of a single-quoted text would reach Redis as it stands.
+  // A name that is not a complete single-quoted text would reach Redis unreplaced.
   const left = /^(?!\s*--).*?(@\w+\.\w+)/m.exec(named)?.[1];
   if (left !== undefined) throw new Error(`${path}: ${left} is not a whole text in single quotes`);
   return named;
 }
 
 /**
- * Runs a script by its hash; a Redis that does not know it yet (new, restarted) gets the text, unless
- * `isWanted` says that what the caller has sent meanwhile must not be overtaken by it.
+ * Runs a script by its hash. A Redis that does not have it yet (new, restarted) gets the text, unless
+ * `isWanted` returns false because the caller has sent a command meanwhile that the script must not overtake.
  */
 export async function runScript(
   redis: Redis,

@@ -1,12 +1,12 @@
 /**
- * What workers share beside the requests: texts that they broadcast, states that a worker reads when it joins later, and
- * leases for work that only one of them should do.
+ * What workers share apart from requests: texts that they broadcast, states that a worker reads when it joins
+ * later, and leases for work that only one of them should do.
  *
  * Guarantees of every adapter:
- * - nothing rejects and nothing waits for a Redis that is away: the outcome is `away`;
- * - of two workers that change one state at once, one learns that it came second, and what the first one wrote;
- * - a lease has one owner at a time, and an end of life;
- * - states have an end of life too, and a bound on their number.
+ * - no call rejects or waits for a Redis that is unreachable: the outcome is `away`;
+ * - of two workers that change one state at once, the second one gets the state that the first one wrote;
+ * - a lease has one owner at a time, and expires;
+ * - states expire too, and their number is bounded.
  */
 export type Gossip = {
   /** Unique to this process: the owner of its leases. */
@@ -20,8 +20,8 @@ export type Gossip = {
   /** Removes a state, unless its version is no longer the one that was seen. */
   clearState(field: string, seen: StateVersion | undefined): Promise<SetOutcome>;
   /**
-   * Takes a lease for so many milliseconds, or renews it if this process holds it already: it does not keep two parts
-   * of one process apart.
+   * Takes a lease for `ttlMs`, or renews it if this process holds it already: it does not exclude two parts
+   * of one process from each other.
    */
   claim(name: string, ttlMs: number): Promise<ClaimOutcome>;
   /** Releases a lease that this process still holds. */
@@ -33,8 +33,8 @@ export type Gossip = {
 export type GossipEvents = {
   onText(text: string): void;
   /**
-   * From here on texts arrive: for the first time, or again after the connection was lost. Earlier texts may have been
-   * missed: read the states.
+   * Texts arrive from now on: for the first time, or again after the connection was lost. Earlier texts may
+   * have been missed: read the states.
    */
   onListening(): void;
 };

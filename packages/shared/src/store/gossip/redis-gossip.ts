@@ -19,7 +19,7 @@ export type RedisGossipOptions = {
 
 /** Milliseconds that Redis may take for one command; after that the outcome is `away`. */
 const answerTimeoutMs = 1000;
-/** Most texts that are sent and not confirmed yet, so that texts do not pile up while Redis stands still. */
+/** Most texts that are sent and not confirmed yet, so that they do not pile up while Redis does not answer. */
 const maxUnderWay = 100;
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));

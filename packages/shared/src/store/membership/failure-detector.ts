@@ -3,7 +3,7 @@ import type { DeathCause, WorkerSign } from './port.ts';
 export type Failure = {
   name: string;
   cause: DeathCause;
-  /** Milliseconds for which the worker has looked so; a lower bound. */
+  /** Milliseconds for which the worker has looked dead; a lower bound. */
   sinceMs: number;
 };
 
@@ -24,9 +24,9 @@ export type FailureDetector = {
 /** The planned and the actual time since the view before. Milliseconds. */
 export type ViewInterval = { plannedMs: number; elapsedMs: number };
 
-/** A view that comes so much later than planned does not suffice for a failure. */
+/** Milliseconds. A view that is later than planned by this much does not suffice for a failure. */
 export const staleAfterMs = 90;
-/** Without a beat for so long, a worker counts as hung: six beats. */
+/** Milliseconds without a beat after which a worker counts as hung: six beats. */
 export const hungMs = 1500;
 /** Milliseconds to wait longer if most workers look dead at once: more likely the reaper itself is late. */
 export const majorityMs = 500;
@@ -100,7 +100,7 @@ export function createFailureDetector(): FailureDetector {
         const isAbsent = absentViews >= views && !exempt.exonerated.has(name);
         const isGone = absentMs >= (record.listened ? goneAfterMs : unprovenMs);
         if (isAbsent && isGone) return [{ name, cause: 'gone', sinceMs: absentMs }];
-        // A worker that does not listen either is more likely gone, which is confirmed or ruled out sooner.
+        // A worker that does not listen either has more likely died, which is confirmed or ruled out sooner.
         const silenceLimitMs =
           (record.beaten ? hungAfterMs : unprovenMs) + (absentViews > 0 ? majorityMs : 0);
         const isHung = silentMs >= silenceLimitMs;

@@ -1,6 +1,6 @@
 /**
- * Which workers live. A worker listens on its own channel as long as its process lives, and beats as long as its event
- * loop turns. A reaper watches both, for one shard.
+ * Which workers live. A worker is subscribed to its own channel while its process lives, and sends beats
+ * while its event loop runs. A reaper watches both, for one shard.
  */
 
 /** What a view shows of one worker. */
@@ -20,7 +20,7 @@ export type RegistryView = {
   signs: readonly WorkerSign[];
 };
 
-/** Why a worker counts as dead: `gone`, its process ended; `hung`, its event loop stands still. */
+/** Why a worker counts as dead: `gone`, its process ended; `hung`, its event loop is blocked. */
 export type DeathCause = 'gone' | 'hung';
 
 /** One shard's workers, as a reaper sees them. */

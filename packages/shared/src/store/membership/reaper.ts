@@ -7,9 +7,9 @@ export type ReaperOptions = {
   /** The registry of the reaper's shard. */
   registry: Registry;
   /**
-   * Puts the jobs that this worker holds back into the queue; returns how many. Safe at any time. The reaper passes
-   * `death` only once: a job that it finds later was in flight to the worker, which has not read it. `silentMs`:
-   * milliseconds since the last known sign of life.
+   * Puts the jobs that this worker holds back into the queue; returns how many. Safe at any time. The reaper
+   * passes `death` only once: a job that it finds later was in flight to the worker, which has not read it.
+   * `silentMs`: milliseconds since the last sign of life.
    */
   takeFrom(worker: string, death?: { cause: DeathCause; silentMs: number }): Promise<number>;
   events: ReaperEvents;
@@ -28,7 +28,7 @@ export type Reaper = {
 
 /** Milliseconds between two views of the reaper that leads. */
 const leaderViewMs = 10;
-/** Milliseconds between two views of the other reapers: they stand by, so that the next leader knows as much. */
+/** Milliseconds between two views of the other reapers, so that the next leader has the same knowledge. */
 const standbyViewMs = 50;
 /** Milliseconds between two views of a reaper that rests, because no job is open. */
 const restingViewMs = 250;
@@ -57,7 +57,7 @@ export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reap
   const detector = createFailureDetector();
   /** Workers whose failure the reaper is handling. */
   const handled = new Set<string>();
-  /** Workers that were found to live, until the next check. */
+  /** Workers that proved to be alive, until the next check. */
   const exonerated = new Set<string>();
   const confirmedDead = new Map<string, DeathCause>();
   const controller = new AbortController();

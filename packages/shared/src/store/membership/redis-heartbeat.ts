@@ -47,7 +47,7 @@ export async function startHeartbeat(options: HeartbeatOptions): Promise<Registr
 
   await beat();
   const timer = setInterval(() => {
-    // While Redis is away, one beat waits for it; more would prove nothing else.
+    // During an outage of Redis one beat waits; more would prove nothing else.
     underWay ??= beat()
       .catch(onError)
       .finally(() => {

@@ -30,7 +30,7 @@ export type BullConsumerOptions = {
   shards: number;
   /** The worker's id: BullMQ writes it into every job that it takes. */
   name: string;
-  /** Jobs at once, over all shards, until `setConcurrency` says otherwise. */
+  /** Concurrent jobs over all shards, until `setConcurrency` changes it. */
   concurrency: number;
   /** How long an unfinished request is kept. */
   lifetimeMs: number;
@@ -40,8 +40,9 @@ export type BullConsumerOptions = {
 };
 
 /**
- * Jobs of one fetch: well below a millisecond of Redis. If they are all of a model whose target is at its limit, the
- * worker calls the target for each in vain before it skips the model; and 16 would save only a sixth of Redis' time.
+ * Jobs of one fetch: well below a millisecond of Redis. If they are all of a model whose target is at its
+ * limit, the worker calls the target in vain for each before it skips the model; and 16 would save only a
+ * sixth of Redis' time.
  */
 const maxPerFetch = 8;
 
@@ -192,14 +193,15 @@ export function startBullConsumer(
       try {
         taken = dispatchedJob(job, name, at);
       } catch (error) {
-        // It goes back to the queue, where the fetch that finds it fails it.
+        // It goes back to the queue; the fetch that takes it fails it.
         shards[shard]?.lostJobs.check();
         note(error);
         return;
       }
       fetchLoops[shard]?.begin(taken);
-      // It may have been taken from us before it came, with all that this process had when it stood still. In the
-      // next turn, because its own lock is kept only from the end of this one on.
+      // The job may have been taken from this worker before it arrived, together with all others, if the
+      // process was blocked. The check runs in the next turn, because this job's lock is kept only from the
+      // end of this turn on.
       if (Date.now() - at > overdueMs) setImmediate(() => void shards[shard]?.keeper.renew());
     },
     onBeat: offers.onBeat,

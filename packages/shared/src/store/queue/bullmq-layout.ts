@@ -1,7 +1,8 @@
 /*
- * What our scripts know of BullMQ's private data in Redis. `test/system/bullmq-layout.test.ts` compares it with what
- * BullMQ writes, and fails for another version: then read what changed in BullMQ's scripts, and mend these names and the
- * scripts that stand for BullMQ's own (add-job, activate-job, end-job, take, requeue-*, put-back, dequeue, sweep).
+ * BullMQ's private data in Redis that our scripts depend on. `test/system/bullmq-layout.test.ts` compares it
+ * with what BullMQ writes, and fails for another version: then read what changed in BullMQ's scripts, and
+ * update these names and the scripts that replace BullMQ's own (add-job, activate-job, end-job, take,
+ * requeue-*, put-back, dequeue, sweep).
  */
 
 /** The version of BullMQ for which the scripts were written. */
@@ -20,7 +21,7 @@ export const bullKey = {
   /** Lists that BullMQ keeps and we leave empty. */
   paused: 'paused',
   repeat: 'repeat',
-  /** Set of jobs whose lock the next stalled check looks at. */
+  /** Set of jobs whose lock the next stalled check examines. */
   stalled: 'stalled',
   /** Sorted set on which idle workers sleep. */
   marker: 'marker',

@@ -44,9 +44,10 @@ const skipPauseMs = 50;
 export const lockMs = 30_000;
 
 /**
- * Locks of one job that may run out. BullMQ fails a job at the second one, but a lock says nothing of the
- * job: it runs out as well when Redis is away for longer than `lockMs`, twice in a long answer. Which
- * job killed its workers is the reaper's to say (domain/poison.ts); this is the bound behind it.
+ * The most locks of one job that may expire. BullMQ's default fails a job at the second one, but an expired
+ * lock is no evidence against the job: it also happens when Redis is unreachable for longer than `lockMs`,
+ * twice in a long answer. The reaper decides which job killed its workers (domain/poison.ts); this is only
+ * the last bound.
  */
 const maxLostLocks = 9;
 
@@ -84,7 +85,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
       // This job was damaged, and is removed.
       if (!tried) return false;
       const done = tried.value;
-      // The job stays as it is: BullMQ's stalled check finds it, while one that failed would be lost.
+      // The job stays as it is, so that BullMQ's stalled check finds it; a failed job would be lost.
       if (done.kind === 'refused') onError(done.error);
       return done.kind === 'done';
     } catch (error) {
@@ -113,7 +114,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
     });
   }
 
-  /** The job with all that BullMQ knows of it, earlier failures included; of an unreadable job, what it takes to end it. */
+  /** The job as BullMQ stores it, including earlier failures; of an unreadable job, what is needed to end it. */
   async function wholeJob(job: Omit<TakenJob, 'data'>): Promise<Job | undefined> {
     try {
       return await Job.fromId(worker, job.id);
@@ -180,7 +181,7 @@ export function openShard({ redis, keys, shard, name, lifetimeMs, onError }: Bul
       await settle(() => requeueInFront(redis, worker, [job]));
     },
 
-    /** Puts the job back where it stood, as if no worker had taken it. */
+    /** Puts the job back at its position, as if no worker had taken it. */
     async putBack(job: TakenJob): Promise<PutBackOutcome> {
       let outcome: PutBackOutcome = 'lost';
       await settle(async () => {

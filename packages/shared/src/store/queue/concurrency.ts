@@ -4,7 +4,7 @@ export type ConcurrencyLimit = {
   readonly hasFree: boolean;
   /** Free slots for which no caller of `acquire` waits. */
   readonly available: number;
-  /** Takes a slot even if none is free, for a job that came unasked. */
+  /** Takes a slot even if none is free, for a dispatched job. */
   acquireAnyway(): void;
   /** Whether more slots are in use than the limit allows. */
   readonly isExceeded: boolean;

@@ -19,8 +19,8 @@ export type DamagedJobsOptions = {
  */
 export type DamagedJobs = {
   /**
-   * Does the work. If Redis fails it because of a damaged job, this removes and reports that job once, and returns
-   * `undefined`: the caller may try again. It throws every other error unchanged.
+   * Does the work. If it fails because of a damaged job, this removes and reports that job once, and returns
+   * `undefined`: the caller may try again. Every other error is thrown unchanged.
    */
   guard<T>(work: () => Promise<T>): Promise<{ value: T } | undefined>;
   /** Reports an error, unless damaged jobs caused it: it removes those. Never rejects. */

@@ -17,12 +17,15 @@ const scripts = {
 };
 
 /**
- * The name, instead of its model's, of a job that may have killed a worker: a worker that runs a suspect skips the
- * others, as it skips models.
+ * The name that replaces the model's in a job that may have killed a worker: a worker that runs a suspect
+ * skips other suspects in the same way as it skips models.
  */
 export const suspectName = '(suspect)';
 
-/** Gives a suspect the name of its model back once it has shown a part of its answer. No effect without the job's lock. */
+/**
+ * Gives a suspect the name of its model back once a part of its answer was delivered. No effect without the
+ * job's lock.
+ */
 export async function clearSuspect(
   redis: Redis,
   { toKey }: Pick<MinimalQueue, 'toKey'>,

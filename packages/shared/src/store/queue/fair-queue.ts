@@ -28,7 +28,7 @@ export const firstBand = 2 ** 50;
 export const bandWidth = 2 ** 50;
 /** Virtual time that one job of weight 1 takes; room for 2^30 of them before a class has none waiting. */
 const step = 2 ** 20;
-/** One of so many jobs is of the next class, and one of so many of those is of the class behind. */
+/** One in this many jobs is of the next class, and one in this many of those is of the class behind it. */
 export const shareEvery = 10;
 /** Milliseconds: longer than any request may wait. */
 export const ttlMs = 31 * 24 * 3600 * 1000;
@@ -36,7 +36,7 @@ export const ttlMs = 31 * 24 * 3600 * 1000;
 const overdueAgainMs = 2000;
 /** Jobs that one command scans for the first one whose model is not skipped: about a millisecond of Redis. */
 export const maxScanned = 1000;
-/** Seconds for which a model counts as skipped: workers that skip it say so 20 times a second. */
+/** Seconds for which a model counts as skipped: workers that skip it report it 20 times a second. */
 const skippedSeconds = 2;
 /** Ids in one script: Redis serves no other client until it ends. */
 const batchSize = 500;
@@ -62,7 +62,7 @@ export type FairQueue = {
 };
 
 export function createFairQueue({ redis, keys }: { redis: Redis; keys: Keyspace }): FairQueue {
-  /** The keys that decide where one job stands. */
+  /** The keys that determine the position of a job. */
   const keysOfJob = (shard: number, id: string, priority: Priority): string[] => [
     keys.queue(shard, bullKey.prioritized),
     keys.finishes(shard, priority),

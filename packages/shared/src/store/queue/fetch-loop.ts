@@ -21,9 +21,9 @@ export type Fetched<Job> = { jobs: readonly Job[]; left: boolean };
 export type FetchLoop<Job> = {
   /** Fetches at once: there may be a job. */
   fetchNow(): void;
-  /** Runs a job that came unasked, even if no slot is free. */
+  /** Runs a dispatched job, even if no slot is free. */
   begin(job: Job): void;
-  /** Fetches with several calls in parallel: so many jobs wait at this moment. */
+  /** Fetches with several calls in parallel, because `jobs` jobs wait now. */
   fetchBurst(jobs: number): void;
   /** Fetches no more; ends when every job has ended. */
   stop(): Promise<void>;

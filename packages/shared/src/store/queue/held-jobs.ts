@@ -35,15 +35,15 @@ export async function wake(redis: Redis, qualifiedName: string): Promise<void> {
 }
 
 export type RequeueOptions = {
-  /** A channel on which all workers of the shard listen: they learn how many jobs wait. */
+  /** A channel to which all workers of the shard are subscribed, to inform them how many jobs wait. */
   channel?: string;
   /** Further jobs that wait again. */
   others?: number;
 };
 
 /**
- * Puts jobs in front of the queue, wakes a worker, and tells all workers if a channel is given. Returns how many it
- * moved: it leaves jobs alone that the token no longer holds.
+ * Puts jobs in front of the queue, wakes a worker, and notifies all workers if a channel is given. Returns
+ * how many it moved: it does not touch jobs that the token no longer holds.
  */
 export async function requeueInFront(
   redis: Redis,

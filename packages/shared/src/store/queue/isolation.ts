@@ -5,9 +5,12 @@ import { suspectMs } from '../../domain/poison.ts';
  * death shows which of them it was.
  */
 export type Isolation = {
-  /** Whether a suspect runs here that has not shown anything yet. */
+  /** Whether a suspect runs here of which nothing was delivered yet. */
   readonly isTaken: boolean;
-  /** Admits a suspect. Returns the function that ends its isolation, to be called once it has shown something. Idempotent. */
+  /**
+   * Admits a suspect. Returns the function that ends its isolation; call it once something of it was
+   * delivered. Idempotent.
+   */
   take(): () => void;
   close(): void;
 };

@@ -39,19 +39,19 @@ export type JobRunner = {
   run(shard: JobShard, job: TakenJob): Promise<void>;
 };
 
-/** For a suspect: what its run calls when it has shown something, and what admits the next suspect. */
+/** For a suspect: `shown` for its run to call after the first delivery, and `free` to admit the next suspect. */
 type Admitted = { shown?: Activation['shown']; free?: () => void };
 
-/** What becomes of a job that a fetch has brought. */
+/** What to do with a fetched job. */
 export type JobVerdict =
-  /** BullMQ makes it fail: it lost its lock too often. */
+  /** It fails in BullMQ, because it lost its lock too often. */
   | 'fail'
-  /** In front of all others, for another worker. */
+  /** It goes in front of all others, for another worker. */
   | 'hand_back'
-  /** Where it stood, as if no worker had taken it. */
+  /** It goes back to its position, as if no worker had taken it. */
   | 'put_back'
   | 'run'
-  /** As the only suspect of this worker. */
+  /** It runs as the only suspect of this worker. */
   | 'isolate';
 
 export type WorkerState = {
@@ -63,7 +63,7 @@ export type WorkerState = {
   skipped: ReadonlySet<string>;
 };
 
-/** Decides what becomes of a job; the worker may have stopped, or changed its limit, while the fetch was under way. */
+/** Decides what to do with a job; the worker may have stopped, or changed its limit, during the fetch. */
 export function judgeJob(
   { name, number, deferredFailure }: Pick<TakenJob, 'name' | 'number' | 'deferredFailure'>,
   { isStopping, isExceeded, hasSuspect, skipped }: WorkerState,
@@ -105,7 +105,7 @@ export function createJobRunner(options: JobRunnerOptions): JobRunner {
     try {
       outcome = await hold(shard, job, admitted);
     } catch (error) {
-      // Clients learn only that this server failed; this log says why.
+      // Clients only see that this server failed; the log has the cause.
       onError(error);
       return bull.fail(job, runError(error));
     }
@@ -123,7 +123,7 @@ export function createJobRunner(options: JobRunnerOptions): JobRunner {
     { shown, free }: Admitted,
   ): Promise<ActivationOutcome> {
     const { id, number, data, token, sealed } = job;
-    // From here on the run watches the deadline.
+    // From now on the run enforces the deadline.
     if (data.deadlineAt !== undefined) fairQueue.unwatchDeadlines([id]).catch(onError);
     const lock = keeper.keep(id, token);
     held += 1;
@@ -135,8 +135,8 @@ export function createJobRunner(options: JobRunnerOptions): JobRunner {
     } finally {
       held -= 1;
       lock.release();
-      // This worker would fetch a suspect that goes back again at once: it leaves suspects to others until the
-      // isolation is over.
+      // This worker would at once fetch the suspect that it put back, so it leaves suspects to others until
+      // the isolation is over.
       if (outcome?.kind !== 'not_yet') free?.();
     }
   }
@@ -149,13 +149,13 @@ export function createJobRunner(options: JobRunnerOptions): JobRunner {
       if (hasShown) return;
       hasShown = true;
       free();
-      // Otherwise it would wait as a suspect again, with a reader in mid-answer.
+      // Otherwise a job with a partly delivered answer would wait as a suspect again.
       clearSuspect(redis, bull.worker, { id, token }, data.model).catch(onError);
     };
     return { shown, free };
   }
 
-  /** The ingresses watch its deadline again. */
+  /** Lets the ingresses enforce its deadline again. */
   function watchDeadlineAgain({ id, data: { deadlineAt } }: TakenJob): void {
     if (deadlineAt !== undefined) fairQueue.watchDeadline(id, deadlineAt).catch(onError);
   }
@@ -171,7 +171,7 @@ export function createJobRunner(options: JobRunnerOptions): JobRunner {
     if (outcome === 'ended') await bull.complete(job, 'had ended already');
     if (outcome !== 'back') return;
     taken.credit(1);
-    // Taking it used up a wake-up: another worker may want what this one skips.
+    // Taking it used up a wake-up; another worker may want a job that this one skips.
     await bull.wake();
   }
 

@@ -38,7 +38,7 @@ export function createLostJobs({ held, isKept, putBack, onError }: LostJobsOptio
   }
 
   function confirmLater(unknown: readonly HeldJob[]): void {
-    // A confirmation that is due is not put off: checks may come more often than it takes.
+    // A pending confirmation is not postponed: checks may come more often than it takes.
     if (waiting || unknown.length === 0) return;
     const candidates = new Map(unknown.map(({ id, token }) => [id, token]));
     waiting = { candidates, timer: setTimeout(() => start(confirm(candidates)), inFlightMs) };

@@ -22,7 +22,7 @@ export type ModelFilter = {
    * same set as the same object when you ask again.
    */
   pick(skipped: ReadonlySet<string>): Promise<boolean>;
-  /** Puts a job back where it stood, in one step. */
+  /** Puts a job back at its position, in one step. */
   putBack(job: Pick<TakenJob, 'id' | 'name' | 'data' | 'token'>): Promise<PutBackOutcome>;
 };
 
@@ -61,7 +61,8 @@ export function createModelFilter(
         args,
       )) as Picked;
       if (found === 'nothing new') return false;
-      // The scan resumes there only for a while: jobs that came meanwhile may stand further in front.
+      // The scan resumes there only for `scanRestartMs`, because jobs that were added meanwhile may be
+      // further in front.
       if (found === 'take') {
         if (at - scan.at > scanRestartMs) scan = { ...scan, rank: 0 };
         return true;

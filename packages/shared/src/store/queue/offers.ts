@@ -9,9 +9,9 @@ export type OffersOptions = {
   shards: number;
   /** The worker's id. */
   name: string;
-  /** Free slots over all shards, or 0 while no job may come unasked. */
+  /** Free slots over all shards, or 0 while no job may be dispatched. */
   free(): number;
-  /** Runs that this worker has: of several workers with free slots, the one with the fewest is sent a job. */
+  /** Runs of this worker: a job goes to the one with the fewest runs among those with free slots. */
   load(): number;
   /** A job that was sent to this worker did not arrive. */
   onLost(shard: number): void;
@@ -23,15 +23,18 @@ export type OffersOptions = {
  * offer (lua/dispatch-job.lua). Each dispatch has a number, by which the worker notices a lost one.
  */
 export type Offers = {
-  /** What is free, or what may be sent, has changed. */
+  /** The number of free slots has changed. */
   changed(): void;
-  /** Call it from time to time: it offers again what was withdrawn. */
+  /** Renews withdrawn offers; call it periodically. */
   refresh(): void;
-  /** A job came. Returns when its log was sealed, by this process' clock, and rather too early than too late. */
+  /**
+   * A job has arrived. Returns when its log was sealed, by this process' clock; the time may be too early but
+   * not too late.
+   */
   received(shard: number, job: Pick<DispatchedJob, 'number' | 'redisAt'>): number;
   /** Call it with the reply of every beat: the numbers that Redis knows. */
   onBeat(shard: number, known: BeatReply): void;
-  /** The subscription was interrupted: the numbers say nothing about jobs that were sent until now. */
+  /** The subscription was interrupted: the numbers do not show whether jobs sent before arrived. */
   onGap(): void;
   /** Withdraws the offers; ends when the jobs in flight have arrived, or after `arriveMs`. */
   close(): Promise<void>;
@@ -47,28 +50,28 @@ const arriveMs = 500;
 const maxDrift = 8;
 
 /**
- * Milliseconds without an offer after a job was lost, or an offer refused. A subscription that is dead without having broken
- * looks alive to Redis; the ping of its connection notices within 20 s and subscribes again (`onGap`). That ends the
- * pause earlier, and so does a job that comes.
+ * Milliseconds without an offer after a job was lost, or an offer refused. Redis does not notice a
+ * subscription whose connection is dead but not closed; the ping of its connection does within 20 s and
+ * subscribes again (`onGap`). That ends the pause early, and so does a job that arrives.
  */
 const doubtMs = 30_000;
 
 const script = loadScript(new URL('lua/offer.lua', import.meta.url));
 
 type Shard = {
-  /** Number of the last job that came. */
+  /** Number of the last job that has arrived. */
   received: number;
   /** Number of the last job that may be sent. */
   last: number;
-  /** Number of a job that has come by the next beat, unless it is lost. */
+  /** Number of a job that has arrived by the next beat, unless it is lost. */
   due: number;
-  /** Free slots as last offered, less the jobs that came since. */
+  /** Free slots as last offered, less the jobs that have arrived since. */
   offered: number;
-  /** Runs as last offered, and the jobs that came since. */
+  /** Runs as last offered, plus the jobs that have arrived since. */
   load: number;
   /** Nothing is offered before this time; ms of performance.now(). */
   pausedUntil: number;
-  /** The call under way; changes meanwhile cause another call after it. */
+  /** The current call; changes during it cause another call. */
   sending: Promise<void> | undefined;
   mustSend: boolean;
   /** Jobs sent until now do not count: they went to a subscription that has ended. */
@@ -134,13 +137,16 @@ export function createOffers(options: OffersOptions): Offers {
     }
   }
 
-  /** `mayOfferAnew`: offers slots even if none are offered now. Not after every job that ends: few slots come and go. */
+  /**
+   * `mayOfferAnew`: offers slots even if none are offered now. Not after every job that ends, because single
+   * slots come and go.
+   */
   function refresh(mayOfferAnew: boolean): void {
     for (const [number, one] of all.entries()) {
       const places = share(one);
       const left = inFlight(one);
       const isLess = places < Math.min(left, one.offered);
-      // A few free slots come and go: the fetch loops use them.
+      // Single free slots come and go: the fetch loops use them.
       const isUsed =
         left > 0 ? left <= maxInFlight / 2 && places >= maxInFlight : mayOfferAnew && places > 0;
       const isOff = mayOfferAnew && left > 0 && Math.abs(one.load - load()) > maxDrift;
@@ -148,7 +154,7 @@ export function createOffers(options: OffersOptions): Offers {
     }
   }
 
-  /** At the end of the turn of the event loop, when jobs that came in it have their slots. */
+  /** At the end of this turn of the event loop, when jobs that arrived in it have their slots. */
   function refreshSoon(isUsedUp: boolean): void {
     isUsedUpSoon ||= isUsedUp;
     if (isDue) return;
@@ -168,7 +174,7 @@ export function createOffers(options: OffersOptions): Offers {
       if (!one) return -Infinity;
       const isGap = sent > one.received + 1 && !one.isNew;
       one.received = Math.max(one.received, sent);
-      // The subscription lives.
+      // The subscription works.
       one.pausedUntil = -Infinity;
       one.offered -= 1;
       one.load += 1;

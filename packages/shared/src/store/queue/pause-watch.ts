@@ -1,6 +1,6 @@
 import type { Logger } from '../../runtime/logger.ts';
 
-/** Milliseconds between two checks: operators pause queues, and no request is lost by a late notice. */
+/** Milliseconds between two checks. Operators pause queues, and a late notice loses no request. */
 const everyMs = 2000;
 
 export type PauseWatch = {
@@ -25,7 +25,7 @@ export function watchPause({ pausedShards, logger }: PauseWatchOptions): PauseWa
     known = now;
     if (now.length > 0) {
       logger.warn({ shards: now }, 'the queue is paused: workers get no jobs until it is resumed');
-    } else logger.info('the queue goes on');
+    } else logger.info('the queue is resumed');
   }
 
   let looking = false;

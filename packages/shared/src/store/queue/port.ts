@@ -16,12 +16,12 @@ export type WorkerDeath = {
   failRequest(id: string): Promise<void>;
 };
 
-/** The ingress' side: the queues of all shards. The id of a request names its shard. */
+/** The queues of all shards, as an ingress uses them. The id of a request names its shard. */
 export type JobQueue = {
   /** Removes a waiting job. False if a worker holds it, or it is gone. */
   remove(id: string): Promise<boolean>;
   state(id: string): Promise<JobState>;
-  /** Whether a failed job failed because its run threw an error; otherwise the queue gave the job up. */
+  /** Whether a failed job failed because its run threw an error; otherwise the queue failed it. */
   runThrew(id: string): Promise<boolean>;
   /** How many jobs wait before this one, from 0; undefined if it does not wait. */
   position(id: string): Promise<number | undefined>;
@@ -55,18 +55,18 @@ export type Activation = {
   sealed?: Sealed | undefined;
   /** The token of the job's lock: only its holder may end the job. */
   token: string;
-  /** Call it when a part of the answer was shown: the job does not kill its workers. Idempotent. */
+  /** Call it when a part of the answer was delivered: the job does not kill its workers. Idempotent. */
   shown?: (() => void) | undefined;
   /** Fires when the lock could not be renewed, or another activation has the job now. */
   lockLost: AbortSignal;
 };
 
 /**
- * How an activation ended, for the queue. `jobEnded`: the job has ended with the last line of its log, and
- * nothing is left to do in the queue. `handed_back`: the job goes to the front of the queue for
- * another worker. `not_yet`: its model takes none now, and the run did nothing: the job goes back to where
- * it stood in its class, not in front of all, and its next run has the same number. Skip the model first,
- * or the job comes again at once. `dropped`: this worker no longer holds the job, and leaves the queue as it is.
+ * How an activation ended, for the queue. `jobEnded`: the job has ended with the last line of its log, so the
+ * queue has nothing to do. `handed_back`: the job goes to the front of the queue for another worker.
+ * `not_yet`: the worker takes no jobs of its model now, and the run did nothing: the job goes back to its
+ * position in its class, not in front of all, and its next run has the same number. Skip the model first, or
+ * the job comes back at once. `dropped`: this worker no longer holds the job, and does not touch the queue.
  */
 export type ActivationOutcome =
   | (JobOutcome & { jobEnded?: boolean })
@@ -76,20 +76,20 @@ export type ActivationOutcome =
 
 export type ActivationHandler = (activation: Activation) => Promise<ActivationOutcome>;
 
-/** The worker's side. */
+/** The queue as a worker uses it. */
 export type JobConsumer = {
   /** Jobs this worker holds at the moment. */
   readonly held: number;
   /** Sets how many jobs this worker may hold, over all shards. Jobs above the limit go on. 0: it takes none. */
   setConcurrency(places: number): void;
   /**
-   * Sets the models that this worker skips: their jobs keep their places in the queue, and it takes the first job of
-   * another model. It takes jobs in front (of a dead worker) whatever their model.
+   * Sets the models that this worker skips: their jobs keep their positions in the queue, and it takes the
+   * first job of another model. It takes jobs in front (of a dead worker) whatever their model.
    */
   skip(models: ReadonlySet<string>): void;
-  /** Renews all locks at once: after a time without Redis, this worker may have lost some. */
+  /** Renews all locks at once: after an outage of Redis this worker may have lost some. */
   checkLocks(): void;
-  /** Fetches from this shard with several calls in parallel: so many jobs wait at this moment. */
+  /** Fetches from this shard with several calls in parallel, because `jobs` jobs wait now. */
   fetchBurst(shard: number, jobs: number): void;
   /** Accepts a job that an ingress sent for one of the slots that this worker offers. */
   receive(shard: number, job: DispatchedJob): void;
@@ -99,7 +99,7 @@ export type JobConsumer = {
   onGap(): void;
   /** The shards whose queue an operator has paused: no jobs come from them. */
   pausedShards(): Promise<readonly number[]>;
-  /** Takes no more jobs; those that it holds go on. */
+  /** Takes no more jobs; those that it holds continue. */
   stop(): Promise<void>;
   /** Ends when every handler has returned and the connections are closed. */
   close(): Promise<void>;

@@ -1,4 +1,4 @@
-/** Begins the failed reason of a job whose run threw; operators read it in Bull Board. */
+/** Prefix of the failure reason of a job whose run threw; operators read it in Bull Board. */
 const prefix = 'its run threw an error: ';
 
 /** The error with which the queue fails a job whose run threw. */

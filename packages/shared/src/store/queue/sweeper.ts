@@ -6,8 +6,8 @@ import { bullKey } from './bullmq-layout.ts';
 import { ttlMs } from './fair-queue.ts';
 
 /**
- * Removes finished jobs after their retention. BullMQ removes them by age only when another job ends, so an idle fleet
- * would keep them for ever; and BullMQ's own keys of a queue have no end of life.
+ * Removes finished jobs after their retention. BullMQ removes them by age only when another job ends, so an
+ * idle fleet would keep them for ever, and BullMQ's own keys of a queue never expire.
  */
 export type Sweeper = {
   stop(): void;
@@ -29,7 +29,7 @@ const { completed, failed, lock: _lock, logs: _logs, ...others } = bullKey;
 const queueKeys = [completed, failed, ...Object.values(others)];
 /** Jobs removed by one script: about a millisecond of Redis. */
 const batchSize = 200;
-/** So many sweeps in one retention, at least one in `longestPauseMs`. */
+/** Sweeps in one retention time, but at least one every `longestPauseMs`. */
 const sweepsPerRetention = 10;
 const longestPauseMs = 30_000;
 

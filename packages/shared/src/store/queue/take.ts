@@ -30,14 +30,14 @@ export type TakeRequest = {
   jobs: number;
   /** Workers that share the waiting jobs. */
   workers: number;
-  /** Jobs of this call that are not counted, in place of some that were counted and went back. */
+  /** Jobs of this call that are not counted, to compensate for counted ones that went back. */
   uncounted: number;
   skipped: ReadonlySet<string>;
 };
 
 export type TakeResult = {
   jobs: TakenJob[];
-  /** More of them wait. */
+  /** More jobs wait. */
   left: boolean;
   /** Ids of jobs whose key is no hash: they are active, and belong to no worker. */
   damaged: string[];

@@ -7,9 +7,9 @@ export type TakenCounterOptions = {
 /** Counts jobs that one shard's fetchers took with BullMQ's own script, with one command for each turn of the event loop. */
 export type TakenCounter = {
   add(bytes: number): void;
-  /** So many counted jobs went back: as many of the next ones stay uncounted, since the counter only rises. */
+  /** `jobs` counted jobs went back: as many of the next ones are not counted, because the counter only rises. */
   credit(jobs: number): void;
-  /** Uses up to `most` of the credit: the caller leaves so many jobs uncounted. Returns how many. */
+  /** Uses up to `most` of the credit and returns the amount: the caller does not count that many jobs. */
   useCredit(most: number): number;
 };
 

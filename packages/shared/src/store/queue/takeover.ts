@@ -29,14 +29,14 @@ export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
       const fate = fates[i] ?? 'go_on';
       return fate === 'go_on' ? [] : [{ job, fate }];
     });
-    // First the jobs in mid-answer, with one script: their readers wait.
+    // First the jobs with a partly delivered answer, with one script, because their readers wait.
     const moves = [putInFront(jobs.filter((_, i) => (fates[i] ?? 'go_on') === 'go_on'))];
     if (suspects.length > 0) moves.push(moveSuspects(suspects, death));
     if (!isExplained) moves.push(dead.noteUnexplained(worker).then(() => 0));
     return moves;
   }
 
-  /** Moves suspects, and tells the workers how many of them wait again. */
+  /** Moves suspects, and informs the workers how many of them wait again. */
   async function moveSuspects(
     suspects: readonly { job: HeldJob; fate: SuspectFate | 'poisoned' }[],
     death: WorkerDeath,
@@ -56,7 +56,7 @@ export function createTakeover({ redis, keys, shard, queue }: TakeoverOptions) {
     return moved + others;
   }
 
-  /** Ends the request first: no worker writes its end once the job has failed. */
+  /** Ends the request first, because no worker writes its end once the job has failed. */
   async function fail({ id, token }: HeldJob, death: WorkerDeath): Promise<void> {
     await death.failRequest(id);
     const job = await Job.fromId(queue, id);

@@ -3,23 +3,23 @@ import { withTimeout } from '../../runtime/timeout.ts';
 import { leaseMs, renewalMs } from './port.ts';
 import type { Leases } from './port.ts';
 
-/** The leases that this process keeps alive. */
+/** The leases that this process renews. */
 export type LeaseKeeper = {
   /**
-   * Takes one and keeps it. `own`: its holder is in this process, which therefore takes it again if
-   * it was lost; any other is kept until a process releases it. Never waits long for the store: while
-   * that is away, only the leases of this process count.
+   * Takes a lease and renews it. `own`: its holder is in this process, which therefore takes the lease again
+   * if it was lost; any other lease is renewed until a process releases it. Never waits long for the store:
+   * during an outage only the leases of this process count.
    */
   take(name: string, id: string, limit: number, own: boolean): Promise<'yes' | 'no'>;
-  /** Another process took it; from now on its holder is here. */
+  /** Another process took the lease; from now on its holder is here. */
   hold(name: string, id: string): void;
-  /** Its holder is not here any more, and may be elsewhere. */
+  /** The holder has left this process, and may be in another one. */
   letGo(id: string): void;
-  /** This process does not keep it any longer; another one may. */
+  /** This process no longer renews the lease; another one may. */
   forget(id: string): void;
-  /** It is over, whichever process kept it. */
+  /** Releases the lease, whichever process renewed it. */
   release(name: string, id: string): void;
-  /** Renews all that are due; never rejects. Called by a timer. */
+  /** Renews all leases that are due; never rejects. A timer calls it. */
   renew(): Promise<void>;
   readonly size: number;
   close(): void;
@@ -27,9 +27,9 @@ export type LeaseKeeper = {
 
 export type LeaseKeeperOptions = {
   leases: Leases;
-  /** Whether the store can be asked. */
+  /** Whether the store is reachable. */
   isReady(): boolean;
-  /** Whether what holds a lease is over; asked now and then where the holder is not here. */
+  /** Whether a lease's holder has ended; checked periodically if the holder is not in this process. */
   isOver?(id: string): Promise<boolean>;
   onError(error: unknown): void;
   intervalMs?: number;
@@ -37,14 +37,14 @@ export type LeaseKeeperOptions = {
   now?: () => number;
 };
 
-/** Milliseconds that an answer of the store is waited for. */
+/** Milliseconds to wait for a reply of the store. */
 const defaultPatienceMs = 250;
-/** Milliseconds between two looks at whether a holder elsewhere is over: mostly it says so itself. */
+/** Milliseconds between two such checks; usually the other process releases the lease itself. */
 const lookEveryMs = 30_000;
-/** Looks of one round at most. */
+/** The most checks of one round. */
 const roundSize = 100;
 
-/** `told`: the store knew of it once. If it does not any more, a process has released the lease. */
+/** `told`: the store has had the lease. If it does not have it any more, a process has released it. */
 type Kept = { name: string; own: boolean; told: boolean; lookedAt: number };
 
 export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
@@ -52,7 +52,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const { intervalMs = renewalMs, patienceMs = defaultPatienceMs } = options;
   const kept = new Map<string, Kept>();
   let renewing = false;
-  /** All that were kept at this moment lived then, or were given back. */
+  /** At this time all leases were renewed or released. */
   let renewedAt = now();
 
   const keep = (name: string, id: string, own: boolean, told: boolean) =>
@@ -61,7 +61,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const countOf = (name: string): number =>
     kept.values().reduce((count, one) => count + (one.name === name ? 1 : 0), 0);
 
-  /** Undefined when the store is away. */
+  /** Undefined if the store is unreachable. */
   async function ask<T>(question: () => Promise<T>): Promise<T | undefined> {
     if (!isReady()) return undefined;
     try {
@@ -78,13 +78,13 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
 
   function release(name: string, id: string): void {
     kept.delete(id);
-    // Of a store that is away it comes to its end by itself.
+    // During an outage the lease expires by itself.
     if (isReady()) leases.release(name, id).catch(onError);
   }
 
   async function renewAll(): Promise<void> {
     const at = now();
-    // For longer than a lease lives, no process could renew it.
+    // No process could renew leases for longer than they live.
     const wasAway = at - renewedAt > leaseMs;
     const byName = Map.groupBy(kept.keys(), (id) => kept.get(id)?.name ?? '');
     for (const [name, ids] of byName) {
@@ -96,7 +96,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     renewedAt = at;
   }
 
-  /** The store does not know it: a process released it, or it was lost without a fault of its holder. */
+  /** The store does not have the lease: a process released it, or it was lost without a fault of its holder. */
   async function onLost(id: string, wasAway: boolean): Promise<void> {
     const one = kept.get(id);
     if (!one) return;
@@ -105,7 +105,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
       return;
     }
     await leases.take(one.name, id, Number.MAX_SAFE_INTEGER);
-    // Ended while it was taken again.
+    // It was released while it was taken again.
     if (!kept.has(id)) await leases.release(one.name, id);
     else one.told = true;
   }
@@ -148,7 +148,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
       const taken = await ask(() => (asked = leases.take(name, id, limit)));
       const kind = taken?.kind ?? (countOf(name) < limit ? 'yes' : 'no');
       if (kind === 'yes') keep(name, id, own, taken !== undefined);
-      // A store that was silent may still take it, without a holder.
+      // The store may still execute the call that timed out, for a lease without a holder.
       else if (!taken) asked?.then(() => leases.release(name, id)).catch(() => {});
       return kind;
     },

@@ -5,17 +5,17 @@ export type LenientWindowsOptions = {
   shared: Windows;
   /** Whether the connection to their store is up. */
   isReady(): boolean;
-  /** Milliseconds to wait for an answer of the store: 250 unless stated. */
+  /** Milliseconds to wait for a reply of the store; default 250. */
   patienceMs?: number;
   onError(error: unknown): void;
 };
 
-/** An answer takes a millisecond; a store that hangs must not hold up a failover. */
+/** A reply takes a millisecond; a blocked store must not hold up a failover. */
 const defaultPatienceMs = 250;
 
 /**
- * Shared windows that grant without a charge while their store does not answer. No new request can be queued then, since
- * the queue is in the same store: what is granted is bounded by the runs under way, which may fail over meanwhile.
+ * Shared windows that grant without a charge while their store does not answer. No new request can be queued
+ * then, because the queue is in the same store, so the grants are bounded by the runs under way.
  */
 export function lenientWindows(options: LenientWindowsOptions): Windows {
   const { shared, isReady, patienceMs = defaultPatienceMs, onError } = options;
@@ -26,10 +26,10 @@ export function lenientWindows(options: LenientWindowsOptions): Windows {
       if (!isReady()) return granted;
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<Taken>((resolve) => {
-        // If this process was late, the answer is here already, and is read before an immediate runs.
+        // If this process was blocked, the reply is here already, and is read before an immediate runs.
         timer = setTimeout(() => setImmediate(resolve, granted), patienceMs);
       });
-      // A charge that arrives later stays: the use that it counts is real.
+      // A charge that Redis makes later stays, because it counts a real use.
       const asked = shared.take(key, charges).catch((error: unknown) => {
         onError(error);
         return granted;
@@ -40,5 +40,5 @@ export function lenientWindows(options: LenientWindowsOptions): Windows {
   };
 }
 
-/** No slot of a window: nothing is given back to it. */
+/** Not a slot of a window: nothing can be given back to it. */
 const unknownSlot = -1;

@@ -5,7 +5,7 @@ import type { SlidingWindow } from './window.ts';
 
 export type MemoryWindowsOptions = { windowMs?: number; now?: () => number };
 
-/** Limits that only this process knows of. */
+/** Limits within this process only. */
 export function createMemoryWindows(options: MemoryWindowsOptions = {}): Windows {
   const { windowMs = minuteMs, now = Date.now } = options;
   const windows = new Map<string, SlidingWindow>();

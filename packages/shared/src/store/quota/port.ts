@@ -20,7 +20,7 @@ export type Taken =
       slot: number;
       /** The use of each window now, in the order of the charges. */
       used: readonly number[];
-      /** Milliseconds until each is empty again, when nothing more comes. */
+      /** Milliseconds until each is empty again if no more use is charged. */
       resetMs: readonly number[];
     }
   | {
@@ -30,7 +30,10 @@ export type Taken =
       resetMs: readonly number[];
     };
 
-/** A further use (above zero), counted from now; or what is given back to the slot it was taken from. */
+/**
+ * A further use (above zero), counted from now; or an amount (below zero) given back to the slot that was
+ * charged.
+ */
 export type Correction = { name: string; amount: number; slot?: number | undefined };
 
 export type Windows = {
@@ -84,7 +87,7 @@ export type Leases = {
   release(name: string, id: string): Promise<void>;
 };
 
-/** Milliseconds that a lease lives without being renewed: how long a dead process' leases are held. */
+/** Milliseconds after which a lease expires unless renewed: how long leases of a dead process are held. */
 export const leaseMs = 10_000;
 /** Milliseconds between two renewals: two may be lost. */
 export const renewalMs = 3000;

@@ -4,7 +4,7 @@ import { loadScript, runScript } from '../script.ts';
 import { leaseMs } from './port.ts';
 import type { Leases } from './port.ts';
 
-/** Ids of one call: Lua takes some thousands of values, and Redis does nothing else meanwhile. */
+/** Ids of one call: Lua accepts some thousands of values, and Redis serves no other client meanwhile. */
 const idsPerCall = 500;
 
 export type RedisLeasesOptions = { redis: Redis; keys: Keyspace; ttlMs?: number };
@@ -12,7 +12,7 @@ export type RedisLeasesOptions = { redis: Redis; keys: Keyspace; ttlMs?: number 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = { take: load('take-lease'), renew: load('renew-leases') };
 
-/** By Redis' own clock. While Redis is away calls wait for it. */
+/** Leases by Redis' own clock. During an outage of Redis calls wait. */
 export function createRedisLeases({ redis, keys, ttlMs = leaseMs }: RedisLeasesOptions): Leases {
   return {
     async take(name, id, limit) {

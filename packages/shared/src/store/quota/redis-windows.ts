@@ -13,8 +13,8 @@ const scripts = {
 };
 
 /**
- * Limits that all processes on one Redis share. A call whose answer was lost with its connection is sent
- * again and may count twice: too much rather than too little. While Redis is away, calls wait for it;
+ * Limits that all processes on one Redis share. A call whose reply was lost with its connection is sent again
+ * and may count twice: rather too much than too little. During an outage of Redis calls wait;
  * `lenientWindows` is for callers that cannot.
  */
 export function createRedisWindows(options: RedisWindowsOptions): Windows {

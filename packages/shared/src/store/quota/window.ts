@@ -1,13 +1,13 @@
 /**
- * A sliding window in slots. A window that is reset at its borders lets the whole limit through right
- * before the border and once more right behind it. Here a slot counts until the last use in it is a
- * whole window ago, so that no stretch of that length ever holds more than the limit; for that, a use
- * counts up to one slot too long.
+ * A sliding window in slots. A window that is reset at fixed times would permit the whole limit right before
+ * a reset and once more right after it. Here a slot counts until the last use in it is a whole window ago, so
+ * that no period of that length ever holds more than the limit; in return, a use counts for up to one slot
+ * too long.
  */
 
 /**
- * Slots of one window. More would waste less of the limit (a sixtieth at most) and cost Redis more: up
- * to 61 of each name live at a time, which keeps two windows in a small hash's compact form (128 fields).
+ * Slots of one window. More would waste less of the limit (a sixtieth at most) and cost Redis more: up to 61
+ * of each name exist at a time, which keeps two windows in a small hash's compact form (128 fields).
  */
 export const slotsPerWindow = 60;
 
@@ -16,19 +16,19 @@ export const slotLength = (windowMs: number): number =>
 
 export type SlidingWindow = {
   used(now: number): number;
-  /** Milliseconds until nothing is used any more; 0 when nothing is. */
+  /** Milliseconds until the window is empty; 0 if it is now. */
   reset(now: number): number;
-  /** Milliseconds until the amount fits; 0 when it does now. */
+  /** Milliseconds until the amount fits; 0 if it fits now. */
   wait(now: number, limit: number, amount: number): number;
-  /** The slot that was charged. */
+  /** Returns the slot that was charged. */
   add(now: number, amount: number): number;
   giveBack(slot: number, amount: number): void;
 };
 
-/** The same as `lua/take.lua` does in Redis, for one process. */
+/** Does the same as `lua/take.lua`, within one process. */
 export function createWindow(windowMs: number): SlidingWindow {
   const slotMs = slotLength(windowMs);
-  /** By slot, in the order of time. */
+  /** Use by slot, in the order of time. */
   const slots = new Map<number, number>();
 
   function used(now: number): number {

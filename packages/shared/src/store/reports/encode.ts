@@ -2,15 +2,15 @@ import { isJsonObject } from '../../domain/json.ts';
 import type { PublishOutcome, Report, WorkerReport } from './port.ts';
 
 /**
- * Bytes of a report. One has 10 kB at rest and some 12 kB more for every target that was called, most
- * of it histograms; every scrape of an ingress reads those of all workers.
+ * The most bytes of a report. A report has 10 kB at rest and about 12 kB more for every target that was
+ * called, most of it histograms; every scrape of an ingress reads those of all workers.
  */
 export const maxReportBytes = 1024 * 1024;
 
-/** Milliseconds that a report outlives its publication: some of those that come unasked may be missed. */
+/** Milliseconds after which a report expires: some of the unrequested ones may be missed. */
 export const reportTtlMs = 45_000;
 
-/** The report's text; of one that is too large, what fits when one part after the other is left out. */
+/** The report's text; if it is too large, parts are left out until it fits. */
 export function encodeReport(report: Report): { text: string; outcome: PublishOutcome } {
   const text = JSON.stringify(report);
   const bytes = Buffer.byteLength(text);
@@ -32,7 +32,7 @@ export function encodeReport(report: Report): { text: string; outcome: PublishOu
   return { text: bare, outcome: { kind: 'trimmed', bytes, without: ['sections', 'metrics'] } };
 }
 
-/** Undefined when the text is no report: another version or another program wrote it. */
+/** Undefined if the text is no report, as from another version or another program. */
 export function decodeReport(name: string, text: string): WorkerReport | undefined {
   let value: unknown;
   try {

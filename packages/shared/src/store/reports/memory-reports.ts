@@ -2,7 +2,7 @@ import { byName, decodeReport, encodeReport, reportTtlMs } from './encode.ts';
 import type { Reports } from './port.ts';
 
 export type MemoryReportsOptions = {
-  /** The names on the presence list. */
+  /** The names of the registered workers. */
   present(): Iterable<string>;
   /** Milliseconds on any clock. */
   now(): number;

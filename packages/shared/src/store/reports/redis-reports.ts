@@ -14,26 +14,26 @@ export type RedisReportsOptions = {
   ttlMs?: number;
 };
 
-/** Reports that are read and parsed in one go: others on this event loop want their turn, too. */
+/** Reports that are read and parsed in one turn of the event loop, so that other work is not delayed. */
 const readAtOnce = 10;
 
-/** Milliseconds that workers may take for an answer; of one that takes longer the last report is read. */
+/** Milliseconds in which workers should answer; of a slower one the previous report is read. */
 const patienceMs = 300;
-/** Milliseconds before it is first looked whether all have answered; doubled with every look. */
+/** Milliseconds until the first check whether all have answered; doubled with every check. */
 const firstLookMs = 4;
-/** Milliseconds for which answers are not asked for again: many may read them at once. */
+/** Milliseconds for which callers share the last question's answers. */
 const freshMs = 250;
 
 const load = (name: string) => loadScript(new URL(`lua/${name}.lua`, import.meta.url));
 const scripts = { publish: load('publish'), ask: load('ask') };
 
-/** A key for each worker, all of them in the slot of shard 0, where the list of names is. */
+/** One key for each worker, all in the slot of shard 0, which also has the list of workers. */
 export function createRedisReports(options: RedisReportsOptions): Reports {
   const { redis, keys, ttlMs = reportTtlMs } = options;
   let askedAt = -Infinity;
   let asking: Promise<void> | undefined;
 
-  /** Ends when every worker that heard the last question has answered it, or its time is over. */
+  /** Resolves when every worker that received the last question has answered it, or its time is over. */
   function ask(): Promise<void> {
     const at = performance.now();
     if (asking && at - askedAt < freshMs) return asking;

@@ -2,28 +2,28 @@ import type { PublishOutcome, Report, Reports } from './port.ts';
 
 export type ReportingOptions = {
   reports: Pick<Reports, 'publish' | 'remove'>;
-  /** The worker's name, as on the presence list. */
+  /** The worker's name, as in the registry. */
   name: string;
-  /** Makes the report of this moment. */
+  /** Makes a report of the current state. */
   make(): Promise<Report>;
-  /** The report became too large; told once, and again only after one that was whole. */
+  /** The report has become too large; called once, and again only after a complete one. */
   onTrimmed(outcome: Extract<PublishOutcome, { kind: 'trimmed' }>): void;
   onError(error: unknown): void;
 };
 
 export type Reporting = {
-  /** Answers with a report that is made after this. */
+  /** Answers with a report that is made after this call. */
   answer(question: string): void;
-  /** Ends the reports and takes the last one away: the worker goes by itself. */
+  /** Ends the reports and removes the last one, because the worker stops in order. */
   leave(): Promise<void>;
 };
 
 /** Milliseconds between two unrequested reports. */
 export const reportEveryMs = 15_000;
-/** Questions that one report answers; of more than that, askers read the one before. */
+/** The most questions that one report answers; further askers read the previous report. */
 const maxQuestions = 100;
 
-/** Publishes at once, when it is asked, and now and then. */
+/** Publishes a report at once, on every question, and every `reportEveryMs`. */
 export function startReporting(options: ReportingOptions): Reporting {
   const { reports, name, make, onTrimmed, onError } = options;
   let underWay: Promise<void> | undefined;
@@ -32,7 +32,7 @@ export function startReporting(options: ReportingOptions): Reporting {
   const questions = new Set<string>();
 
   async function publish(): Promise<void> {
-    // Those that come from here on may be about what happens from here on.
+    // Later questions may be about later events.
     const asked = [...questions];
     questions.clear();
     const outcome = await reports.publish(name, await make(), asked);
@@ -41,7 +41,7 @@ export function startReporting(options: ReportingOptions): Reporting {
   }
 
   function report(): void {
-    // While Redis is away one report waits for it, and not one for every second.
+    // During an outage of Redis one report waits, not one for every interval.
     underWay ??= publish()
       .catch(onError)
       .finally(() => {
@@ -61,7 +61,7 @@ export function startReporting(options: ReportingOptions): Reporting {
     async leave() {
       hasLeft = true;
       clearInterval(timer);
-      // One that is under way would come back behind the removal.
+      // A report in flight would be written after the removal.
       while (underWay) await underWay;
       await reports.remove(name);
     },

@@ -3,9 +3,9 @@ import type { EntryId } from '../../domain/entry.ts';
 import type { Frame } from './port.ts';
 
 /**
- * What an inbox message looks like: for each write a header `<request id> <prev> <last> <count>` and
- * then its lines. No line has a line break in it, so one split takes it apart, and no chunk is
- * quoted, escaped or parsed on its way.
+ * The format of an inbox message: for each write a header `<request id> <prev> <last> <count>` and then its
+ * lines. No line has a line break, so one split parses it, and chunks are neither quoted, escaped nor parsed
+ * on their way.
  */
 export const frameHeader = (id: string, prev: EntryId, last: EntryId, count: number): string =>
   `${id} ${formatEntryId(prev)} ${formatEntryId(last)} ${count}`;

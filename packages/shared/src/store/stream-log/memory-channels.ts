@@ -1,23 +1,23 @@
 import type { Frame, InboxEvents, LiveChannels, WorkerEvents } from './port.ts';
 
 /**
- * The live paths within one process, for tests: at once and in order, unless a test holds an inbox.
- * Held frames wait until the test delivers or drops them, one by one or all.
+ * The live paths within one process, for tests: immediate and in order, unless a test holds an inbox. Held
+ * frames wait until the test delivers or drops them, one by one or all.
  */
 export type MemoryChannels = LiveChannels & {
   /** From now on the frames of this inbox wait. */
   hold(inbox: string): void;
   /** Delivers the oldest waiting frames, by default all; the inbox stays held. */
   deliver(inbox: string, count?: number): Frame[];
-  /** Loses the oldest waiting frames, by default all: a gap is for the test to tell. */
+  /** Drops the oldest waiting frames, by default all; the test calls `gap` itself. */
   drop(inbox: string, count?: number): Frame[];
-  /** Delivers what waits and holds nothing more. */
+  /** Delivers the waiting frames and stops holding. */
   release(inbox: string): void;
-  /** As after a connection that was away and is back. What waited is lost. */
+  /** Simulates a lost and restored connection: waiting frames are lost. */
   gap(inbox: string): void;
 };
 
-/** The log's way to the listeners. */
+/** The log's access to the listeners. */
 export type MemoryPublisher = {
   publish(inbox: string, frame: Frame): void;
   tellWorker(worker: string, id: string): void;
@@ -32,7 +32,7 @@ export function createMemoryChannels(): MemoryChannels & MemoryPublisher {
 
   const listeners = (inbox: string): Listener[] => [...(inboxes.get(inbox) ?? [])];
 
-  /** A bound that the queue's own length stands in for when the test names none. */
+  /** `count` defaults to the length of the queue. */
   const take = (listener: Listener, count = listener.held?.length ?? 0): Frame[] =>
     listener.held?.splice(0, count) ?? [];
 
@@ -89,7 +89,7 @@ export function createMemoryChannels(): MemoryChannels & MemoryPublisher {
   };
 }
 
-/** Adds a member under a name until the returned function is called; a name without one is forgotten. */
+/** Adds a member under a name until the returned function is called; a name without members is removed. */
 function join<T>(groups: Map<string, Set<T>>, name: string, member: T): () => void {
   const group = groups.get(name) ?? new Set<T>();
   groups.set(name, group.add(member));

@@ -15,20 +15,20 @@ import type {
 } from './port.ts';
 
 export type MemoryLogOptions = {
-  /** Milliseconds; nothing ends its life by itself without it. */
+  /** Milliseconds; without it nothing expires. */
   now?(): number;
   lifetimeMs?: number;
   retentionMs?: number;
 };
 
-/** The log and the live paths in one process, for tests: same guarantees, no Redis. */
+/** The log and the live paths in one process, for tests: same guarantees, without Redis. */
 export type MemoryLog = {
   log: StreamLog;
   submit: Submit;
-  /** By its id, the job of every request that was made. */
+  /** The job of every request that was created, by its id. */
   jobs: ReadonlyMap<string, QueuedJob>;
   channels: MemoryChannels;
-  /** Remembers all logs as they are; the returned function goes back to that, as a failover does. */
+  /** Saves the state of all logs; the returned function restores it, as a failover does. */
   snapshot(): () => void;
 };
 
@@ -55,14 +55,14 @@ type Named = { id: string; fingerprint: string };
 const isSeal = (entry: Pack | Seal): entry is Seal => 'prev' in entry;
 const isPack = (entry: Pack | Seal): entry is Pack => !isSeal(entry);
 
-/** The newest line; a seal stands for the line before its run. */
+/** The newest line; for a seal, the line before its run. */
 function lastLine({ entries }: Stored): EntryId {
   const newest = entries.at(-1);
   if (!newest) return logStart;
   return isSeal(newest) ? newest.prev : newest.id;
 }
 
-/** As few as an adapter may return, so that tests show that a caller reads the rest when it needs all. */
+/** The least that an adapter may return, so that tests show that a caller reads the rest when it needs all. */
 const pastPacks = 2;
 
 function pastOf({ entries }: Stored, run: number): Past {
@@ -79,7 +79,7 @@ export function createMemoryLog({
 }: MemoryLogOptions = {}): MemoryLog {
   const channels = createMemoryChannels();
   let requests = new Map<string, Stored>();
-  /** By the hash of the Idempotency-Key: one whose request is gone stands for nothing. */
+  /** By the hash of the Idempotency-Key. A key whose request is gone is free. */
   const named = new Map<string, Named>();
   const jobs = new Map<string, QueuedJob>();
 
@@ -89,7 +89,7 @@ export function createMemoryLog({
     return requests.get(id);
   }
 
-  /** One without an inbox never leaves; one whose ingress is dead has left without a word. */
+  /** A caller without an inbox never leaves; a caller whose ingress is dead has left. */
   const isThere = ({ inbox }: Caller): boolean =>
     inbox === undefined || channels.isListening(inbox);
 
@@ -183,7 +183,7 @@ export function createMemoryLog({
 
     async append(_shard, items) {
       const outcomes = items.map(append);
-      // Only when all of it is in the log: a reader that is called may read at once.
+      // Only when everything is in the log, because a notified reader may read at once.
       for (const [i, item] of items.entries()) {
         const stored = requests.get(item.id);
         if (stored && outcomes[i] === 'written') show(stored, toFrame(item));
@@ -249,7 +249,7 @@ export function createMemoryLog({
       };
     },
 
-    // It has no form that takes less.
+    // The memory log has no packed form.
     pack: async () => 0,
 
     liveReaders: async (id) => liveReaders(find(id)),
@@ -284,7 +284,7 @@ const isSameWrite = (entry: Pack | Seal, { last, lines }: AppendItem): boolean =
   formatEntryId(entry.id) === formatEntryId(last) &&
   entry.texts.join('\n') === lines.join('\n');
 
-/** Packs from the first one on that hold no more bytes, and one at least. */
+/** The number of packs, from the first one on, within `maxBytes`, but at least one. */
 function countWithin(packs: readonly Pack[], maxBytes: number): number {
   let bytes = 0;
   const tooMany = packs.findIndex(({ texts }, i) => {
@@ -294,7 +294,7 @@ function countWithin(packs: readonly Pack[], maxBytes: number): number {
   return tooMany === -1 ? packs.length : tooMany;
 }
 
-/** The reader's place is one that the log never came to, or has lost. */
+/** Whether the reader's cursor is after the log's end, which the log never reached or has lost. */
 function isAhead(after: EntryId, next: Pack | Seal | undefined, stored: Stored): boolean {
   if (next && !isSeal(next)) return false;
   return compareEntryIds(after, next ? next.prev : lastLine(stored)) > 0;

@@ -10,8 +10,8 @@ import type { AppendOutcome, StreamLog } from './port.ts';
  */
 
 /**
- * Milliseconds after its end until a log is packed: its last readers, and clients that ask for the whole
- * answer once it is there, find it as it was written.
+ * Milliseconds after its end until a log is packed: its last readers, and clients that request the complete
+ * answer as soon as it exists, read the log unpacked.
  */
 const restMs = 3000;
 /** Milliseconds between two checks for logs that are due. */
@@ -24,18 +24,18 @@ const maxPending = 50_000;
 /** Outcomes of a terminal write that is in the log. */
 const isInLog = new Set<AppendOutcome>(['written', 'job_ended', 'duplicate']);
 
-/** `since` its end, or since Redis refused to pack it for now, which is tried a second time. */
+/** `since`: when it ended, or when Redis temporarily refused to pack it, which is retried once. */
 type Ended = { readonly id: string; readonly since: number; readonly isRetried: boolean };
 
 export type Packing = {
-  /** The log, which remembers what it was seen to end. */
+  /** The log, wrapped to note the logs that end through it. */
   readonly log: StreamLog;
   readonly pending: number;
   readonly bound: Bound;
   stop(): void;
 };
 
-/** Packs the logs that end through it, a while after that. */
+/** Packs the logs that end through it, `restMs` later. */
 export function packEnded(
   log: StreamLog,
   { onError, now = () => performance.now() }: { onError(error: unknown): void; now?(): number },

@@ -7,18 +7,19 @@ import type { Claim, SealOutcome } from '../../domain/seal.ts';
 export type { Claim, Past, SealOutcome } from '../../domain/seal.ts';
 
 /**
- * The durable log of every request and its live path. store/submit/port.ts creates a request together with its job.
+ * The durable log of every request and its live path. store/submit/port.ts creates a request together with
+ * its job.
  *
  * Guarantees of every adapter:
- * - a line is in the log before any reader is sent it, and both happen in one step or not at all;
+ * - a line is in the log before any reader gets it, and both happen in one step or not at all;
  * - from the moment `seal` returns, every write of an older run is refused;
  * - nothing follows a terminal line, and there is exactly one;
- * - everything has an end of life from its first write.
+ * - everything expires, from its first write on.
  */
 export type StreamLog = {
   /** Worker: takes the log over for one run and fences every older one. */
   seal(id: string, claim: Claim): Promise<SealOutcome>;
-  /** Worker: appends to many logs of one shard at once. Outcomes stand in the order of the items. */
+  /** Worker: appends to many logs of one shard at once. Outcomes are in the order of the items. */
   append(shard: number, items: readonly AppendItem[]): Promise<AppendOutcome[]>;
   /** Any process: ends a request from outside its run. The first terminal line wins. */
   finish(
@@ -28,20 +29,20 @@ export type StreamLog = {
     options?: FinishOptions,
   ): Promise<FinishOutcome>;
   /**
-   * For an ingress that stops: the request runs on to its end, with or without readers. From here on neither the
-   * leaving of this caller nor the death of its ingress ends it. `caller`: the caller by Idempotency-Key, if there is
-   * one. Idempotent.
+   * For an ingress that stops: the request continues to its end, with or without readers. From now on neither
+   * the leaving of this caller nor the death of its ingress ends it. `caller`: the caller by Idempotency-Key,
+   * if there is one. Idempotent.
    */
   detach(id: string, caller?: Caller): Promise<DetachOutcome>;
   /**
-   * Worker: keeps what a run knows of its attempts, as ledger entries, after another process has ended its request.
-   * They stand behind the terminal line, so no reader sees them; `describe` returns them. False, and without effect, if
-   * the request has not ended or belongs to another run.
+   * Worker: stores the ledger entries of a run's attempts after another process has ended its request. They
+   * are kept behind the terminal line, so no reader sees them; `describe` returns them. False, and without
+   * effect, if the request has not ended or belongs to another run.
    */
   amend(id: string, nonce: string, lines: readonly string[]): Promise<boolean>;
-  /** What a request is, where its log ends, and how it ended. */
+  /** A request's meta, the end of its log, and how it ended. */
   describe(id: string): Promise<Described | undefined>;
-  /** As `describe`, and from now on the inbox gets what is appended. */
+  /** As `describe`; from now on the inbox receives what is appended. */
   subscribe(id: string, inbox: string): Promise<Described | undefined>;
   unsubscribe(id: string, inbox: string): Promise<void>;
   /**
@@ -54,7 +55,7 @@ export type StreamLog = {
    * logs, and readers see no difference.
    */
   pack(shard: number, ids: readonly string[]): Promise<number>;
-  /** How many of a request's inboxes have an ingress that listens; 1 at least for a request that stays. */
+  /** How many of a request's inboxes have a subscribed ingress; at least 1 for a detached request. */
   liveReaders(id: string): Promise<number>;
 };
 
@@ -71,18 +72,21 @@ export type Once = {
 export type Caller = {
   /** Unique to the call: a call that ioredis sends again is still one caller. */
   token: string;
-  /** The inbox of its ingress while its leaving may end the request; without an inbox the caller never leaves. */
+  /**
+   * The inbox of its ingress, as long as its leaving may end the request; without an inbox the caller never
+   * leaves.
+   */
   inbox: string | undefined;
 };
 
 export type FinishOptions = {
-  /** This caller leaves: the request goes on while another one is there. */
+  /** This caller leaves: the request continues while another one is present. */
   leaver?: Caller | undefined;
-  /** No client has an answer of it: frees the Idempotency-Key for a new try. */
+  /** No client has received an answer: frees the Idempotency-Key for a retry. */
   freesKey?: boolean;
 };
 
-/** `gone`: there is no such request. `ended`: it has its terminal entry, and there is nothing to give up. */
+/** `gone`: there is no such request. `ended`: it has its terminal entry, so there is nothing to detach. */
 export type DetachOutcome = 'detached' | 'ended' | 'gone';
 
 export type AppendItem = {
@@ -97,15 +101,15 @@ export type AppendItem = {
   lines: readonly string[];
   /** Set when the last line is a terminal one. */
   terminal?: TerminalKind;
-  /** Of a terminal line: how the request's job ends in the same step, if it is still this run's. */
+  /** For a terminal line: how the request's job ends in the same step, if it is still this run's. */
   job?: JobEnd;
 };
 
 /**
  * `job_ended`: written, or a duplicate, and the request's job has ended, too.
- * `duplicate`: the same write came through before (a client that re-sends after a reconnect).
- * `lost`: the store has lost what was written before it, as a failover may; a write behind that would
- * leave a hole, which later readers take for the text.
+ * `duplicate`: the same write succeeded before (a client that re-sends after a reconnect).
+ * `lost`: the store has lost earlier writes, as a failover may; a write after them would leave a hole that
+ * later readers would not notice.
  * `damaged`: a key of the request has the wrong type; the other items of the call are unaffected.
  */
 export type AppendOutcome =
@@ -120,7 +124,7 @@ export type AppendOutcome =
 
 export type FinishOutcome =
   | { kind: 'finished' }
-  /** The leaver is gone, and other callers are still there. */
+  /** The leaver is removed; other callers are present. */
   | { kind: 'shared' }
   | { kind: 'ended'; by: TerminalKind }
   | { kind: 'gone' };
@@ -130,26 +134,25 @@ export type Described = {
   /** The newest line; `0-0` when there is none. */
   last: EntryId;
   ended: TerminalKind | undefined;
-  /** Lines that its run has added behind the end (`amend`), if there are any. */
+  /** Lines that its run has added after the end (`amend`), if there are any. */
   late?: readonly string[];
 };
 
 export type ReadOutcome = {
   lines: Line[];
-  /** False when the log had no more at the time of reading; true also where that was not looked at. */
+  /** False if the log had no more at the time of reading; true if there is more or it is unknown. */
   more: boolean;
   /**
-   * Set when the log ends before `after`, or a run in what was read had been started from a place
-   * before it: what the reader has after that place was lost with a Redis failover, and it must
-   * forget it.
+   * Set if the log ends before `after`, or if a run in the part that was read continued from a line before
+   * `after`: the reader's lines after that point were lost in a Redis failover, and it must discard them.
    */
   ahead: boolean;
 };
 
-/** One write as it arrives live. `prev` is the line before the first of them. */
+/** One write as it arrives in an inbox. `prev` is the line before the first one. */
 export type Frame = { id: string; prev: EntryId; last: EntryId; texts: readonly string[] };
 
-/** The live path of one ingress. */
+/** The inbox of one ingress. */
 export type Inbox = {
   readonly name: string;
   close(): Promise<void>;
@@ -157,13 +160,13 @@ export type Inbox = {
 
 export type InboxEvents = {
   onFrame(frame: Frame): void;
-  /** The connection was away: frames may have been missed, every reader must read its log again. */
+  /** The connection was lost and is back: frames may have been missed, so every reader must read its log again. */
   onGap(): void;
 };
 
 /** Messages to one worker. */
 export type WorkerEvents = {
-  /** The request got its terminal entry from outside: stop the run. */
+  /** Another process has ended the request: stop the run. */
   onFinished(id: string): void;
   /** An ingress sent a job for one of the slots that this worker offers. */
   onJob?(shard: number, job: DispatchedJob): void;
@@ -171,7 +174,7 @@ export type WorkerEvents = {
   onJobsWaiting(shard: number, jobs: number): void;
   /** An ingress asks for a report (store/reports/port.ts). */
   onQuestion?(question: string): void;
-  /** The connection was away: such a message may have been missed. */
+  /** The connection was lost and is back: messages may have been missed. */
   onGap(): void;
 };
 
@@ -180,6 +183,6 @@ export type Subscription = { close(): Promise<void> };
 export type LiveChannels = {
   openInbox(name: string, events: InboxEvents): Promise<Inbox>;
   openWorker(name: string, events: WorkerEvents): Promise<Subscription>;
-  /** How many workers listen on every shard at this moment. */
+  /** How many workers are subscribed on every shard now. */
   countWorkers(): Promise<number>;
 };

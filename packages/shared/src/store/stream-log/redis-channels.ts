@@ -5,7 +5,7 @@ import { parseFrames } from './frame.ts';
 import { reportQuestion } from '../reports/port.ts';
 import type { LiveChannels } from './port.ts';
 
-/** The beginning of a message that brings a worker a job. */
+/** The prefix of a message with a job for a worker. */
 const jobMessage = 'job\n';
 
 export type RedisChannelsOptions = {
@@ -19,10 +19,9 @@ export type RedisChannelsOptions = {
 };
 
 /**
- * The live paths as sharded pub/sub channels. Redis pushes to them, so no process polls after
- * each message and nothing of them reaches the append-only file. What a channel loses, it loses by a
- * dropped connection (Redis also drops a subscriber that reads too slowly), which both sides notice:
- * `onGap` then makes every reader go back to its log.
+ * The live paths as sharded pub/sub channels. Redis pushes to them, so no process polls, and they do not use
+ * the append-only file. Messages are only lost with a dropped connection (Redis also drops a subscriber that
+ * reads too slowly), which both sides notice: `onGap` then makes every reader return to its log.
  */
 export function createRedisChannels(options: RedisChannelsOptions): LiveChannels {
   const { keys, shards, redis, connect, onError } = options;
@@ -45,8 +44,8 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
       }
     });
     await Promise.all(channels.map((channel) => connection.ssubscribe(channel)));
-    // From the second time on. What came while the connection was away is lost, and that is known
-    // only now: once the subscriptions stand again, the gap is closed by reading the logs.
+    // From the second connection on. Messages during the interruption are lost, and once the subscriptions
+    // are restored, reading the logs closes the gap.
     connection.on('ready', () => {
       Promise.all(channels.map((channel) => connection.ssubscribe(channel))).then(
         onResubscribed,
@@ -67,7 +66,7 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
   return {
     async openInbox(name, { onFrame, onGap }) {
       const close = await subscribe(
-        // lua/pack.lua compares the two by name. While only the inbox stands, nothing is packed.
+        // lua/pack.lua compares the two by name. While only the inbox is subscribed, nothing is packed.
         everyShard.flatMap((shard) => [keys.inbox(shard, name), keys.logReader(shard, name)]),
         (_channel, message) => {
           for (const frame of parseFrames(message)) onFrame(frame);

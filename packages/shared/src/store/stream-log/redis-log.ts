@@ -17,11 +17,11 @@ export type RedisLogOptions = {
   keys: Keyspace;
   /** How long an unfinished request is kept: the longest wait in the queue and the longest run. */
   lifetimeMs: number;
-  /** How long a finished one can be read again. */
+  /** How long a finished request can be read. */
   retentionMs: number;
 };
 
-/** The log on Redis or Valkey >= 7.0. Errors of the connection and of Redis itself are thrown as they come. */
+/** The log on Redis or Valkey >= 7.0. Errors of the connection and of Redis are thrown unchanged. */
 export function createRedisLog({
   redis,
   keys,
@@ -99,7 +99,8 @@ export function createRedisLog({
     subscribe: (id, inbox) => describe(id, inbox),
 
     async unsubscribe(id, inbox) {
-      // By its text, not its hash: sent a second time it would come behind a `subscribe` that follows.
+      // By its text, not its hash: sent a second time after NOSCRIPT, it would arrive after a `subscribe`
+      // that follows.
       await redis.eval(scripts.unsubscribe.lua, 1, keys.request(id), inbox);
     },
 
@@ -119,21 +120,21 @@ export function createRedisLog({
   };
 }
 
-/** As the scripts have it: inbox and token hold no white space. */
+/** The name of a caller in the scripts: inbox and token contain no white space. */
 export const callerName = ({ inbox = '', token }: Caller): string => `${inbox}/${token}`;
 
-/** As lua/read.lua has it. */
+/** The reply of lua/read.lua. */
 type ReadReply = [more: 0 | 1, end: string, ...idsAndTexts: string[]];
 
 function readOutcome([more, end, ...packs]: ReadReply, after: EntryId): ReadOutcome {
   const lines: Line[] = [];
-  // The log ends here, or never came or lost so far.
+  // The log ends here: it never reached `after`, or lost it.
   let ahead = end !== '' && compareEntryIds(after, entryId(end)) > 0;
   for (let i = 0; i < packs.length; i += 2) {
     const id = entryId(packs[i] ?? '');
     const text = packs[i + 1] ?? '';
     if (id.seq === 0) {
-      // A reader past the place that this run goes on from has lines that Redis lost.
+      // A reader whose cursor is after the line from which this run continues has lines that Redis lost.
       if (lines.length === 0 && compareEntryIds(after, entryId(text)) > 0) ahead = true;
       continue;
     }

@@ -3,13 +3,16 @@ import type { Keyspace } from '../keys.ts';
 import { runScript } from '../script.ts';
 import { scripts } from './scripts.ts';
 
-/** Bytes that one script packs at most, so also of the largest log: about 3 ms of Redis, or to unpack it. */
+/**
+ * The most bytes that one script packs, and so of the largest log: about 3 ms of Redis, the same as to unpack
+ * it.
+ */
 const largestLog = 2 * 1024 * 1024;
-/** Milliseconds that an unpacked log is there for its readers. One that reads longer has it unpacked again. */
+/** Milliseconds for which an unpacked log stays for its readers. For a slower reader it is unpacked again. */
 const unpackedMs = 60_000;
 /**
- * Milliseconds without a sight of an ingress that cannot read packed logs until logs are packed again: one
- * whose connection was lost is back by then.
+ * Milliseconds without an ingress that cannot read packed logs until logs are packed again: one whose
+ * connection was lost is back by then.
  */
 const quietMs = 60_000;
 

@@ -6,7 +6,7 @@ import type { SealOutcome } from './port.ts';
 export const pastPacks = 512;
 export const pastBytes = 128 * 1024;
 
-/** The answer of lua/seal-log.lua. */
+/** The reply of lua/seal-log.lua. */
 export type SealReply = readonly unknown[];
 
 export function sealOutcome([

@@ -2,31 +2,31 @@ import type { JobData, RequestMeta, QueueStanding } from '../../domain/request.t
 import type { Once } from '../stream-log/port.ts';
 
 /**
- * Makes a request: what it is, its body, its first reader, and its job with its place in the queue. All of
- * it or nothing, in one step, so that no request is without a job and no job without a request. Sent again
- * after its answer was lost it finds what it has made, and changes nothing.
+ * Creates a request: its meta, its body, its first reader, and its job with its position in the queue. All or
+ * nothing, in one step, so that no request is without a job and no job without a request. If it is sent again
+ * after its reply was lost, it finds the existing request and changes nothing.
  *
- * `isWanted` is asked before a second try that this call makes by itself: what the caller has sent behind the
- * first one (the end of the request) must not be overtaken by it.
+ * `isWanted` is called before a second attempt that this call makes by itself: a command that the caller has
+ * sent after the first one (the end of the request) must not be overtaken.
  */
 export type Submit = (request: NewRequest, isWanted?: () => boolean) => Promise<SubmitOutcome>;
 
 export type NewRequest = {
   meta: RequestMeta;
   body: string;
-  /** Of the first reader, which gets the answer from its first line on. */
+  /** The inbox of the first reader, which gets the answer from its first line on. */
   inbox: string | undefined;
   job: QueuedJob;
-  /** It is made only if its Idempotency-Key does not stand for another request. */
+  /** The request is created only if its Idempotency-Key does not belong to another request. */
   once?: Once | undefined;
 };
 
-/** Its standing says where it waits: no request goes before all others. */
+/** Its standing is required, because no new request goes before all others. */
 export type QueuedJob = JobData & { standing: QueueStanding };
 
 export type SubmitOutcome =
   | { kind: 'created' }
-  /** The key stands for this request, and the caller is one of its callers from now on. */
+  /** The key belongs to this request, and the caller is one of its callers from now on. */
   | { kind: 'joined'; id: string }
-  /** The key stands for a request that was made with another fingerprint. */
+  /** The key belongs to a request with another fingerprint. */
   | { kind: 'conflict' };

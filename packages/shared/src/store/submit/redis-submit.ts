@@ -15,14 +15,17 @@ export type RedisSubmitOptions = {
   keys: Keyspace;
   /** How long an unfinished request is kept: the longest wait in the queue and the longest run. */
   lifetimeMs: number;
-  /** How long operators see its job after its end. */
+  /** How long operators see its job after it has ended. */
   retentionMs: number;
 };
 
-/** Of a body that goes to a worker with its job: beside it, the channel brings word of requests that have ended. */
+/**
+ * The most bytes of a body that is sent to a worker with its job: the channel also carries messages that
+ * requests have ended.
+ */
 const mostBytes = 64 * 1024;
 
-/** Milliseconds since the last beat of a worker (four a second) for which it is sent jobs. */
+/** Milliseconds since a worker's last beat (four a second) for which it is sent jobs. */
 const offerMs = 500;
 
 const script = loadScript(new URL('../queue/lua/submit.lua', import.meta.url));

@@ -8,8 +8,8 @@ local beats, dispatches = KEYS[1], KEYS[2]
 local worker, ttl = ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
 local beat = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
--- The list of workers has to survive a restart of Redis, but a beat means nothing a second later: the append-only file
--- need not have it.
+-- The list of workers has to survive a restart of Redis, but a beat is obsolete a second later, so the append-only
+-- file need not have it.
 local isKnown = redis.call('HEXISTS', beats, worker) == 1 and redis.call('PTTL', beats) > ttl / 2
 if isKnown and redis.set_repl then redis.set_repl(redis.REPL_NONE) end
 redis.call('HSET', beats, worker, beat)

@@ -1,7 +1,8 @@
--- Counts jobs that a worker took. With every `every` of them, the first job of the next class goes to the front, and with
--- every `every` of those the first job of the class behind: no class waits for ever. A worker that skips some models
--- gives the share to jobs of other models.
--- queue: prioritized, counts (keys), jobs (prefix of their keys), every, front (a score), from (start of the first band),
+-- Counts jobs that a worker took. With every `every` of them, the first job of the next class goes to the front, and
+-- with every `every` of those the first job of the class behind it, so that no class waits for ever. A worker that
+-- skips some models gives the share to jobs of other models.
+-- queue: prioritized, counts (keys), jobs (prefix of their keys), every, front (a score), from (start of the first
+-- band),
 --        width (of a band), bands, most (jobs scanned), skipped (set of models, or nil), ttl (ms)
 -- Returns how many jobs went to the front.
 local function countTaken(queue, jobs, bytes)

@@ -1,6 +1,6 @@
--- Removes a waiting job as if it had never come: its key gets the step back that the job took, so the key's next job
--- takes this one's place. The key's later jobs keep their places: the key has as many as it has taken steps, and gains
--- nothing. The rest is what BullMQ does to remove a job that has no parent and no children.
+-- Removes a waiting job as if it had never been added: its key gets back the step that the job took, so the key's
+-- next job takes this one's position. The key's later jobs keep their positions: the key has as many as it has taken
+-- steps, and gains nothing. Otherwise it does what BullMQ does to remove a job that has no parent and no children.
 -- KEYS prioritized, finishes of its class, counts, deadlines, job
 -- ARGV id, start of the class's band, width of a band, step, key, bytes
 -- Returns 0 if the job does not wait there.

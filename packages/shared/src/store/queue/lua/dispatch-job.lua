@@ -1,9 +1,10 @@
--- Which worker gets a job that comes while no job waits: of those that offer free slots the one with the fewest runs.
--- An offer stands for as long as its worker's heart beats: a worker that stands still is sent nothing once its last
--- beat is older than `offerMs`.
--- offers, dispatches, beats: keys   channels: prefix of the workers' channels   offerMs: ms for which a beat proves life
--- Returns {worker, number of the dispatch, last number that it may be sent, now (ms)}, or nothing. It takes nothing: see
--- takeOffer.
+-- Chooses the worker for a job that is added while no job waits: of those that offer free slots, the one with the
+-- fewest runs. An offer is valid while its worker sends beats: a blocked worker gets no jobs once its last beat is
+-- older than `offerMs`.
+-- offers, dispatches, beats: keys   channels: prefix of the workers' channels   offerMs: ms for which a beat proves
+-- life
+-- Returns {worker, number of the dispatch, last number that it may be sent, now (ms)}, or nothing. It does not take
+-- the offer: see takeOffer.
 local function bestOffer(offers, dispatches, beats, channels, offerMs)
   local time
   -- Offers of dead workers are found and removed here, one after the other.
@@ -20,7 +21,7 @@ local function bestOffer(offers, dispatches, beats, channels, offerMs)
       return {worker, sent + 1, last, now}
     end
     redis.call('ZREM', offers, worker)
-    -- The worker learns from this, with its next beat, that its offer is gone.
+    -- With its next beat the worker learns from this that its offer is gone.
     redis.call('HDEL', dispatches, '@dispatches.last' .. worker)
   end
 end

@@ -12,11 +12,11 @@ local function endJob(job, book)
   local key = prefix .. id
   local lock = key .. '@bullKey.lock'
   if call('GET', lock) ~= job.token then
-    -- The same write came through before, or the job's next holder was faster.
+    -- The same write succeeded before, or the job's next holder was faster.
     return try('HEXISTS', key, '@bullJob.finishedOn') == 1
   end
   local finished, events, stalled = prefix .. job.set, prefix .. '@bullKey.events', prefix .. '@bullKey.stalled'
-  -- Redis undoes nothing of a script that fails: a damaged key has to fail it here, before its first write.
+  -- Redis does not roll back a script that fails: a damaged key has to fail it here, before its first write.
   local known = try('HMGET', key, '@bullJob.attemptsStarted', '@bullJob.attemptsMade')
   local attempts = not known.err and known[1] and tonumber(known[2] or 0)
   if not attempts then return false end

@@ -1,7 +1,7 @@
--- Computes where a new job stands in the fair queue. Its class is a band of scores, in which the job gets a virtual finish
--- time: one step behind the last job of its key, and not before the head of the band. So keys take turns, and a key that
--- comes late waits for a round, not for a backlog.
--- The finish time of a class's first job is not recorded: its key has one job more in its first round.
+-- Computes the position of a new job in the fair queue. Its class is a band of scores, in which the job gets a
+-- virtual finish time: one step after the last job of its key, and not before the head of the band. So keys take
+-- turns, and a key that comes late waits for a round, not for a backlog.
+-- The finish time of a class's first job is not recorded: its key gets one job more in its first round.
 -- While the head of a class stays because workers skip its model, the clock of the class advances without it.
 -- Returns the score, and if others of its class wait the number of the class's beginning, which put-back.lua needs.
 -- It does not touch the job itself.
@@ -14,8 +14,8 @@ local function enqueue(prioritized, finishes, counts, job)
     redis.call('HINCRBY', counts, '@counts.beginning' .. job.from, 1)
   end
   if redis.call('ZCARD', prioritized) == 0 then
-    -- No other job waits, which is the usual case. Setting `bytes` also forgets bytes that were never subtracted (of a
-    -- job that an operator removed).
+    -- No other job waits, which is the usual case. Setting `bytes` also discards bytes that were never subtracted (of
+    -- a job that an operator removed).
     local isNew = redis.call('HSET', counts, '@counts.bytes', job.bytes) == 1
     if isNew then redis.call('PEXPIRE', counts, job.ttl) end
     begin()
@@ -33,7 +33,7 @@ local function enqueue(prioritized, finishes, counts, job)
   else
     begin()
   end
-  -- By this number pick.lua knows that a job of this model came after its last full scan.
+  -- This number shows pick.lua that a job of this model was added after its last full scan.
   redis.call('HSET', counts, '@counts.model' .. job.model, redis.call('HINCRBY', counts, '@counts.placed', 1))
   local isNew = redis.call('HSET', finishes, job.key, string.format('%.0f', finish)) == 1
   if isNew then redis.call('PEXPIRE', finishes, job.ttl) end

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- A worker offers free slots: ingresses may send it jobs without its asking. A new offer replaces the one before.
+-- A worker offers free slots: ingresses may send it jobs without a fetch. A new offer replaces the previous one.
 -- KEYS offers, dispatches
 -- ARGV worker, number of the last job that it has received, free slots (0 withdraws the offer), most jobs in
 --      flight, ttl (ms), runs that it has
@@ -19,7 +19,7 @@ else
 end
 redis.call('HSET', dispatches, '@dispatches.sent' .. worker, string.format('%.0f', sent),
   '@dispatches.last' .. worker, string.format('%.0f', last))
--- Together: a worker that is in one of them only would believe that its offer stands.
+-- Both together: a worker that is in only one of them would assume that its offer is valid.
 if redis.call('PTTL', offers) < ttl / 2 or redis.call('PTTL', dispatches) < ttl / 2 then
   redis.call('PEXPIRE', offers, ttl)
   redis.call('PEXPIRE', dispatches, ttl)

@@ -1,5 +1,6 @@
--- Puts a taken job, whose run did nothing, back where it stood, as if no worker had taken it: what BullMQ does to move a
--- job from its worker to those that wait, with our score. If its class has begun anew meanwhile, the job becomes its head.
+-- Puts a taken job, whose run did nothing, back at its position, as if no worker had taken it: what BullMQ does to
+-- move a job from its worker to those that wait, with our score. If its class has begun anew meanwhile, the job
+-- becomes its head.
 -- KEYS job, lock, active, stalled, prioritized, counts, finishes of the class, request
 -- ARGV id, token, start of the class's band, width of a band, bytes, ttl (ms), model
 -- Returns 'back'; 'lost' if the token no longer holds the job; or 'ended' if its request has ended meanwhile: the job
@@ -15,7 +16,7 @@ local place = tonumber(from)
 local last = string.format('%.0f', from + width - 1)
 local head = redis.call('ZRANGEBYSCORE', prioritized, from, last, 'WITHSCORES', 'LIMIT', 0, 1)
 if head[2] then
-  -- The first job of a class has no `place`: it stands at the start of the band.
+  -- The first job of a class has no `place`: it is at the start of the band.
   local own = redis.call('HMGET', job, '@job.place', '@job.beginning')
   if own[1] then
     local beginning = redis.call('HGET', counts, '@counts.beginning' .. from) or '0'

@@ -29,7 +29,7 @@ local beginning = redis.call('HGET', counts, '@counts.beginning' .. from) or '0'
 redis.call('HSET', job, '@bullJob.name', name, '@job.place', score, '@job.beginning', beginning)
 redis.call('HSET', counts, '@counts.model' .. name, redis.call('HINCRBY', counts, '@counts.placed', 1))
 redis.call('PEXPIRE', counts, ttl)
--- Its worker watched the deadline; from here on the ingresses do.
+-- Its worker enforced the deadline; from now on the ingresses do.
 if deadline ~= '' then
   redis.call('ZADD', deadlines, deadline, id)
   redis.call('PEXPIRE', deadlines, ttl)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Moves jobs that a worker must not keep to the front of the queue, wakes a worker, and tells all workers how many wait.
--- For each job it does what BullMQ does to move it from its worker (moveJobFromActiveToWait), and nothing if the token no
--- longer holds it.
+-- Moves jobs that a worker must not keep to the front of the queue, wakes a worker, and informs all workers how many
+-- wait. For each job it does what BullMQ does to move it from its worker (moveJobFromActiveToWait), and nothing if
+-- the token no longer holds it.
 -- KEYS wait, prioritized, active, stalled, marker, meta, events
 -- ARGV prefix of the jobs' keys, channel of all workers or '', other jobs that wait again, then id, token of each job
 -- Returns how many jobs were moved.
@@ -20,7 +20,7 @@ for i = firstId, #ARGV, 2 do
     redis.call('DEL', job .. '@bullKey.lock')
     redis.call('SREM', stalled, id)
     if redis.call('LREM', active, 1, id) > 0 then
-      -- All jobs with a standing have the same priority: their score says where they stand.
+      -- All jobs with a standing have the same priority: their score determines their position.
       if tonumber(priority or 0) > 0 then redis.call('ZADD', prioritized, priority * 0x100000000, id)
       else redis.call('RPUSH', wait, id) end
       redis.call('XADD', events, 'MAXLEN', '~', mostEvents, '*', 'event', 'waiting', 'jobId', id, 'prev', 'active')

@@ -16,12 +16,12 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT',
   if not redis.call('ZSCORE', prioritized, id) and not (inList > 0 and redis.call('LPOS', wait, id)) then
     gone[#gone + 1] = id
   elseif #overdue < 250 then
-    -- The caller has a while to end the request before another caller is given it.
+    -- The caller has `endMs` to end the request before another caller gets it.
     redis.call('ZADD', deadlines, now + endMs, id)
     overdue[#overdue + 1] = id
   end
 end
--- The worker that holds or held such a job watches its deadline.
+-- The worker that holds or held such a job enforces its deadline.
 if #gone > 0 then redis.call('ZREM', deadlines, unpack(gone)) end
 local front = inList + redis.call('ZCOUNT', prioritized, '-inf', '(' .. firstBand)
 local reply = {front, redis.call('LLEN', active), known[1] or '0', known[2] or '0', overdue,

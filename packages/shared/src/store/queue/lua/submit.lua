@@ -77,12 +77,12 @@ local function create()
     redis.call('HSET', once, '@once.id', id, '@once.request', request, '@once.fingerprint', fingerprint)
     redis.call('PEXPIRE', once, lifetime)
   end
-  -- Also of a job that is dispatched, whose message may be lost: the run that begins strikes it out.
+  -- Also for a dispatched job, because its message may be lost; the run removes the deadline when it begins.
   if deadline ~= '' then
     redis.call('ZADD', deadlines, deadline, id)
     redis.call('PEXPIRE', deadlines, job.ttl)
   end
-  -- A request is not lost by what is wrong with an offer: it waits then, as where there is none.
+  -- A fault in an offer must not lose the request: the job then waits, as without an offer.
   local isKnown, offer = pcall(choose)
   if isKnown and offer then
     addJob(queue, id, job)
@@ -92,14 +92,14 @@ local function create()
   local score, beginning = enqueue(queue.prioritized, finishes, counts, job)
   isPlaced = true
   addJob(queue, id, job, score, beginning)
-  -- Nothing else would end BullMQ's hash of a job that is lost.
+  -- Otherwise BullMQ's hash of a lost job would stay for ever.
   redis.call('PEXPIRE', queue.job, job.ttl)
 end
 
 local created, problem = pcall(create)
 if created then return {'created'} end
--- Redis undoes nothing of a script that fails, for instance at a key of the wrong type. Without this, a request without a
--- job would stay until its end of life, and so would its idempotency key.
+-- Redis does not roll back a script that fails, for instance at a key of the wrong type. Without this, a request
+-- without a job would stay until it expires, and so would its idempotency key.
 redis.call('UNLINK', request, body, queue.job, queue.job .. '@bullKey.lock', log)
 if once then redis.call('UNLINK', once) end
 redis.pcall('ZREM', queue.prioritized, id)

@@ -55,7 +55,7 @@ local countError = ''
 local function count(data, activations)
   local many = uncounted > 0 and 0 or 1
   uncounted = uncounted - 1
-  -- Only a key of JSON has quotes that are not escaped and a colon. The first activation subtracts the job's bytes.
+  -- Only a JSON key is followed by an unescaped quote and a colon. The first activation subtracts the job's bytes.
   local size = activations == 1 and string.match(data, '"bytes":(%d+)') or 0
   -- The job is active already: an error would leave it, and those before it, without a worker.
   local ok, err = pcall(countTaken, queue, many, tonumber(size))

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Charges every window of a key, or none of them if one has not enough left. It goes by Redis' own clock, because those of
--- the processes differ.
+-- Charges every window of a key, or none of them if one has not enough left. It uses Redis' own clock, because those
+-- of the processes differ.
 -- KEYS windows: a hash with a field `<name>:<slot>` for each slot
 -- ARGV length of a slot (ms), slots, then for each charge: name, limit, amount
 -- Returns {1, slot, used, …, ms until empty, …} if it charged, {0, ms to wait, used, …, ms until empty, …} if not.

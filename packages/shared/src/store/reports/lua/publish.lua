@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Stores one report of a worker. It is a script only because a full Redis refuses SET, and that is when operators look.
--- What it adds is bounded: one key for each worker, and a report has a size limit. Nothing of it goes to the append-only
--- file or to replicas: the next question brings a newer report.
+-- Stores one report of a worker. It is a script only because a full Redis refuses SET, and that is when operators
+-- look. Its data is bounded: one key for each worker, and a report has a size limit. It is not written to the
+-- append-only file or to replicas, because the next question brings a newer report.
 -- KEYS report, then the answer counts of the questions that it answers
 -- ARGV text, ttl (ms), ttl of the answer counts (ms)
 local report = KEYS[1]

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Keeps what a run knows of its attempts after another process has ended its request. Nothing may follow a terminal line,
--- so the lines stand beside the log, and live as long as it does.
+-- Stores the ledger entries of a run's attempts after another process has ended its request. Nothing may follow a
+-- terminal line, so they are stored beside the log, and expire with it.
 -- KEYS request
 -- ARGV nonce, lines
 -- Returns 1; or 0 if the request has not ended, is gone, or belonged to another run.

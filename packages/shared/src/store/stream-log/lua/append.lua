@@ -14,15 +14,15 @@ local call, try, find = redis.call, redis.pcall, string.find
 local book
 local count = plain + (#KEYS - 2 * plain) / 3
 local status = {}
--- By the text of a request's `subs`: most requests of a batch have the same readers.
+-- Cached by the text of a request's `subs`: most requests of a batch have the same readers.
 local shown, readers = {}, {}
 
 local function refusal(request, log, a, known)
   if known.err then return -5 end
-  -- A request without its run lost the run with Redis' last writes.
+  -- A request without a run lost it with Redis' last writes.
   if not known[1] then return call('EXISTS', request) == 1 and -4 or -1 end
   if known[1] ~= ARGV[a] then return -2 end
-  -- A terminal write that is sent again finds itself; a line from outside can have the same id.
+  -- A terminal write that is sent again finds itself as the newest line; a line from outside can have the same id.
   local newest = try('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   if newest then return newest[1] == ARGV[a + 1] and newest[2][2] == ARGV[a + 3] and 0 or -3 end
   -- The log is packed (pack.lua).
@@ -32,7 +32,7 @@ end
 
 local function incompleteLog(before)
   if type(before) ~= 'number' then return -5 end
-  -- The log's life ended.
+  -- The log has expired.
   if before == 0 then return -1 end
   return -4
 end
@@ -63,7 +63,7 @@ for i = 1, count do
       local lines = ARGV[a + 3]
       local written = try('XADD', log, ARGV[a + 1], '@entry.lines', lines)
       if written.err then
-        -- The nonce is this run's, so a refused id can only be its own write that came through before.
+        -- The nonce is this run's, so a refused id can only be its own earlier write.
         status[i] = find(written.err, 'equal or smaller', 1, true) and 0 or -1
       else
         status[i] = 1
@@ -73,7 +73,7 @@ for i = 1, count do
           call('PEXPIRE', log, retention)
           call('UNLINK', KEYS[2 * count + i - plain])
           local once = call('HGET', request, '@request.once')
-          -- The Idempotency-Key lives as long as its answer; it is in the same slot.
+          -- The Idempotency-Key expires with its answer; it is in the same slot.
           if once then call('PEXPIRE', once, retention) end
           if endsJob(a) then status[i] = 2 end
         end

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Returns what a request is and where its log ends; with an inbox, subscribes that inbox first.
+-- Returns a request's meta and the end of its log; with an inbox, subscribes that inbox first.
 -- KEYS request, log
 -- ARGV inbox or ''
--- Returns {meta JSON, id of the last line, terminal kind or '', lines behind the end or ''} or nil.
+-- Returns {meta JSON, id of the last line, terminal kind or '', lines added after the end or ''} or nil.
 local request, log = KEYS[1], KEYS[2]
 local inbox = ARGV[1]
 local known = redis.call('HMGET', request,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Ends the ownership of a request by one of its callers: that caller counts as present until the request ends, so that
--- neither its own leaving nor the death of its ingress ends the request.
+-- Detaches a request from one of its callers: that caller counts as present until the request ends, so that neither
+-- its leaving nor the death of its ingress ends the request.
 -- KEYS request
 -- ARGV caller as `inbox/token`, token of the caller
 -- Returns 'detached', 'ended' or 'gone'.

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- Ends a request from outside its run: the terminal line takes the next free id, and Redis refuses the run's next write.
--- A message tells the run's worker at once.
+-- Ends a request from outside its run: the terminal line takes the next free id, and Redis refuses the run's next
+-- write. A message notifies the run's worker at once.
 -- KEYS request, log, body
--- ARGV tag, id, line, terminal kind, retention (ms), leaving caller or '', 'free' to free the request's idempotency key
+-- ARGV tag, id, line, terminal kind, retention (ms), leaving caller or '', 'free' to free the request's idempotency
+--      key
 -- Returns {'finished'}, {'ended', kind}, {'gone'}, or {'shared'} while other callers are present.
 local request, log, body = unpack(KEYS)
 local tag, id, line, kind, retention, leaver, key = unpack(ARGV)

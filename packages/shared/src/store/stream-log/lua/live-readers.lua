@@ -1,4 +1,4 @@
--- Returns how many of a request's inboxes have an ingress that listens; 1 if only a caller is left that never leaves.
+-- Returns how many of a request's inboxes have a subscribed ingress; 1 if only a caller is left that never leaves.
 -- KEYS request
 -- ARGV tag
 local request, tag = KEYS[1], ARGV[1]

@@ -26,7 +26,7 @@ for i = 1, #KEYS, 2 do
   if size and size <= largest then
     bytes = bytes + size
     if bytes > largest then return {packed, (i - 1) / 2} end
-    -- By `last` a terminal write that is sent again finds itself (append.lua), and readers see where the log ends.
+    -- By `last` append.lua recognises a terminal write that is sent again, and readers see where the log ends.
     redis.call('HSET', request, '@request.packed', redis.call('DUMP', log),
       '@request.last', newest[1] .. ' ' .. redis.sha1hex(newest[2][2]))
     -- No component reads these fields of an ended request.

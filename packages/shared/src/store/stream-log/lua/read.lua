@@ -31,7 +31,7 @@ repeat
   end
   local whole = #page < count
   if entries > 0 then
-    -- Reads as many as should fit, judging by those so far, so that Redis reads hardly any entry in vain.
+    -- Reads as many as should fit, judging by those so far, so that Redis reads few entries that are not used.
     local wanted = math.floor((max - bytes) * entries / bytes)
     if wanted < 1 and not whole then
       reply[1] = 1

@@ -21,7 +21,7 @@ local function sealLog(request, log, body, claim)
     if newest[2][1] == '@entry.seal' then last = newest[2][4] end
   end
   if not mine then
-    -- A seal without a line after it says no more than this one: runs that only waited leave no trace.
+    -- A seal without a line after it is replaced by this one: runs that only waited leave no trace.
     if newest and newest[2][1] == '@entry.seal' then redis.call('XDEL', log, newest[1]) end
     run = math.max(run + 1, tonumber(claim.activation))
     redis.call('XADD', log, run .. '-0', '@entry.seal', claim.seal, '@entry.previous', last)

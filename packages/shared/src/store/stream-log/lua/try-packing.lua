@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- Tries whether logs can be packed here: whether the Redis user may call what pack.lua and unpack.lua need beyond the
--- other scripts (some rights leave out RESTORE, or MEMORY), and whether DUMP makes a smaller value (`rdbcompression` is on).
+-- Checks whether logs can be packed here: whether the Redis user may call the commands that only pack.lua and
+-- unpack.lua need (some ACLs exclude RESTORE, or MEMORY), and whether DUMP makes a smaller value (`rdbcompression` is
+-- on).
 -- KEYS trial: a key of its own
 -- Returns 1 or 0.
 local trial = KEYS[1]

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Makes a log of its packed value again, for readers. The value stays, so the log need not be packed a second time.
+-- Restores a log from its packed value, for readers. The value stays, so the log need not be packed a second time.
 -- KEYS request, log
 -- ARGV ms for which the log is readable
 -- Returns 1, or 0 if the request has no packed log.
