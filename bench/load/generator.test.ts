@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { type Generator, startGenerator } from './handle.ts';
 import type { Arrival, LoadSpec } from './spec.ts';
 
@@ -19,12 +19,12 @@ const FRAMES = [
 let generator: Generator;
 let server: Server | undefined;
 
-beforeEach(async () => {
+beforeAll(async () => {
   generator = await startGenerator(ALWAYS);
 });
+afterAll(() => generator?.stop());
 
-afterEach(async () => {
-  await generator.stop();
+afterEach(() => {
   server?.closeAllConnections();
   server?.close();
 });

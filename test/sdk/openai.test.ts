@@ -19,8 +19,10 @@ const slow = 'healthy:tokens=4,pace=200';
 const slowTools = 'tools:calls=1,words=4,pace=60';
 const long = (seed: number) => `healthy:tokens=5000,pace=10,seed=${seed}`;
 const statuses = [400, 401, 404, 429, 500];
+/** One that says when to come back is waited for, which takes as long as it says. */
 const failing = (status: number) =>
-  status === 429 ? 'status:code=429,retryAfter=7' : `status:code=${status}`;
+  status === 429 ? 'status:code=429,retryAfterMs=20' : `status:code=${status}`;
+const comeBackLater = 'status:code=429,retryAfter=7';
 
 let fleet: Fleet;
 let redis: Redis;
@@ -35,6 +37,7 @@ beforeAll(async () => {
         slowTools,
         'silent',
         ...statuses.map(failing),
+        comeBackLater,
         'error-event:after=5',
       ),
       ...aliases(...[1, 2, 3, 4, 5].map(long)),
@@ -327,7 +330,7 @@ describe("the provider's errors", () => {
   );
 
   it('keep their code, their type and Retry-After', async () => {
-    const ask = client.chat.completions.create({ model: failing(429), messages, stream: true });
+    const ask = client.chat.completions.create({ model: comeBackLater, messages, stream: true });
     const error = await thrownBy(ask);
     expect(error).toMatchObject({ code: 'rate_limit_exceeded', type: 'requests', param: null });
     expect((error as InstanceType<typeof OpenAI.APIError>).headers?.get('retry-after')).toBe('7');

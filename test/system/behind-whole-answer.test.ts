@@ -12,7 +12,7 @@ import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
 const some = 'big:bytes=100000';
 const large = `big:bytes=${12 * 1024 * 1024}`;
 /** Says nothing for far longer than a reader may take nothing. */
-const silent = 'healthy:tokens=10,first=4000';
+const silent = 'healthy:tokens=10,first=3000';
 
 let fleet: Fleet;
 let jobs: { some: string; large: string };
