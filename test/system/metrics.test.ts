@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { keyspace } from '@millrace/shared/store/keys';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ask } from '../kit/client.ts';
 import { expectWhole } from '../kit/judge.ts';
 import { chat, complete, stream, upstreamOf } from '../kit/api.ts';
@@ -58,30 +58,11 @@ async function namesOf(workers: readonly RoleProcess[]): Promise<string[]> {
   );
 }
 
-describe('a fleet of its own', () => {
-  afterEach(() => fleet?.close());
-
-  test('what workers count is seen at every ingress, by worker, and goes with them', async () => {
-    await start({ workers: 2, ingresses: 2 });
-    const [first] = fleet.workers as [RoleProcess];
-    const [dying = '', staying = ''] = await namesOf(fleet.workers);
-
-    await expectWhole(ask(fleet.url, 'cut'), expectedText({ tokens: 60 }));
-
-    for (const { url } of fleet.ingresses) {
-      const seams = async () => sumOf(await scrape(url), 'millrace_seams_total');
-      await expect.poll(seams).toBe(1);
-      expect(await workersAt(url)).toEqual([dying, staying].sort());
-    }
-    await first.stop('SIGKILL');
-    for (const { url } of fleet.ingresses) {
-      await expect.poll(() => workersAt(url)).toEqual([staying]);
-      expect((await upstreams(url)).map(({ name }) => name)).toEqual([staying]);
-    }
-  });
+describe('one worker', () => {
+  beforeAll(() => start());
+  afterAll(() => fleet?.close());
 
   test('a rescued answer is told by its attempts, its seam, its times and its tokens, by clean names', async () => {
-    await start();
     await expectWhole(ask(fleet.url, 'cut'), expectedText({ tokens: 60 }));
 
     // The last that it counts: a report that has it has all.
@@ -108,8 +89,8 @@ describe('a fleet of its own', () => {
   });
 
   test('while Redis is away an ingress tells of itself, and of the workers when it is back', async () => {
-    await start();
     const names = await namesOf(fleet.workers);
+    const before = await counted('millrace_runs_total', { outcome: 'completed' });
     expect((await complete(fleet.url, chat('healthy')).ended).status).toBe(200);
 
     await fleet.redis.kill('SIGTERM');
@@ -125,12 +106,13 @@ describe('a fleet of its own', () => {
     await fleet.redis.start();
 
     await expect.poll(() => workersAt()).toEqual(names);
-    await expect.poll(() => counted('millrace_runs_total', { outcome: 'completed' })).toBe(1);
+    const completed = () => counted('millrace_runs_total', { outcome: 'completed' });
+    await expect.poll(completed).toBe(before + 1);
   });
 });
 
 describe('two workers', () => {
-  beforeAll(() => start({ workers: 2 }));
+  beforeAll(() => start({ workers: 2, ingresses: 2 }));
   afterAll(() => fleet?.close());
 
   test('operators are told of every worker where it runs', async () => {
@@ -206,8 +188,28 @@ describe('two workers', () => {
     const redis = fleet.redis.connect();
 
     expect(await first.stop('SIGTERM')).toBe(0);
+    fleet.workers.shift();
 
     expect(await redis.exists(report(leaving), report(staying))).toBe(1);
     expect(await workersAt()).toEqual([staying]);
+  });
+
+  test('what workers count is seen at every ingress, by worker, and goes with them', async () => {
+    await fleet.addWorker();
+    const [first] = fleet.workers as [RoleProcess];
+    const [dying = '', staying = ''] = await namesOf(fleet.workers);
+
+    await expectWhole(ask(fleet.url, 'cut'), expectedText({ tokens: 60 }));
+
+    for (const { url } of fleet.ingresses) {
+      const seams = async () => sumOf(await scrape(url), 'millrace_seams_total');
+      await expect.poll(seams).toBe(1);
+      expect(await workersAt(url)).toEqual([dying, staying].sort());
+    }
+    await first.stop('SIGKILL');
+    for (const { url } of fleet.ingresses) {
+      await expect.poll(() => workersAt(url)).toEqual([staying]);
+      expect((await upstreams(url)).map(({ name }) => name)).toEqual([staying]);
+    }
   });
 });

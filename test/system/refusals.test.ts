@@ -125,6 +125,15 @@ describe('with a key', () => {
     expect(await counted('request_head_too_large')).toBe(before + 1);
   });
 
+  it('a WebSocket that may not open is counted', async () => {
+    const before = await counted('no_key');
+    const socket = new WebSocket(`${fleet.url.replace('http', 'ws')}/v1/ws`);
+    socket.on('error', () => {});
+    await once(socket, 'unexpected-response');
+    socket.terminate();
+    expect(await counted('no_key')).toBe(before + 1);
+  });
+
   it('the log has a line of each kind, and no secret', () => {
     const log = fleet.ingresses[0]?.stderr() ?? '';
     for (const reason of ['request_head_too_large', 'request_too_large', 'admin_only']) {
@@ -156,15 +165,6 @@ describe('what an ingress cannot hold', () => {
     const answer = await call(`${fleet.url}/v1/chat/completions`, { body });
     expect(errorOf(answer)).toMatchObject({ code: 'server_busy' });
     expect(await counted('server_busy')).toBe(1);
-  });
-
-  it('is counted: a WebSocket that may not open', async () => {
-    await fleet.replaceIngress({ keys: [{ id: 'a', secret: 'secret-a' }] });
-    const socket = new WebSocket(`${fleet.url.replace('http', 'ws')}/v1/ws`);
-    socket.on('error', () => {});
-    await once(socket, 'unexpected-response');
-    socket.terminate();
-    expect(await counted('no_key')).toBe(1);
   });
 
   it('is counted once: what is no HTTP behind a request, and refused behind its answer', async () => {
