@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { chat } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
@@ -8,58 +8,49 @@ import type { Ended } from '../kit/http.ts';
 // A key does not pay for what never became a request.
 
 let fleet: Fleet;
-afterEach(() => fleet?.close());
-
-const start = async () =>
-  (fleet = await startFleet({
+beforeAll(async () => {
+  const limits = { requestsPerMinute: 9, tokensPerMinute: 100_000, concurrent: 5 };
+  fleet = await startFleet({
     models: { short: 'healthy:tokens=10' },
-    config: {
-      keys: [
-        {
-          id: 'a',
-          secret: 'secret-a',
-          limits: { requestsPerMinute: 9, tokensPerMinute: 100_000, concurrent: 5 },
-        },
-      ],
-    },
-  }));
+    config: { keys: ['a', 'b'].map((id) => ({ id, secret: `secret-${id}`, limits })) },
+  });
+});
+afterAll(() => fleet?.close());
 
-const ask = (): Promise<Ended> =>
+const ask = (id: string): Promise<Ended> =>
   call(`${fleet.url}/v1/chat/completions`, {
-    headers: { authorization: 'Bearer secret-a' },
+    headers: { authorization: `Bearer secret-${id}` },
     body: chat('short', { max_tokens: 10_000 }),
   });
 
 /** The key's rates as the next answer that is served tells them. */
-async function remaining(): Promise<{ requests: number; tokens: number }> {
+async function remaining(id: string): Promise<{ requests: number; tokens: number }> {
   let answer: Ended | undefined;
   await expect
-    .poll(async () => (answer = await ask()).status, { timeout: 30_000, interval: 200 })
+    .poll(async () => (answer = await ask(id)).status, { timeout: 30_000, interval: 200 })
     .toBe(200);
   const left = (name: string) => Number(answer?.headers[`x-ratelimit-remaining-${name}`]);
   return { requests: left('requests'), tokens: left('tokens') };
 }
 
 test('nor for what was refused while Redis was away', async () => {
-  await start();
   await fleet.redis.kill('SIGTERM');
-  const answers = await Promise.all([ask(), ask(), ask()]);
+  const answers = await Promise.all([ask('a'), ask('a'), ask('a')]);
   expect(answers.map((answer) => [answer.status, errorOf(answer).code])).toEqual(
     answers.map(() => [503, 'queue_unavailable']),
   );
   await fleet.redis.start();
-  const left = await remaining();
+  const left = await remaining('a');
   expect(left.requests).toBe(8);
   expect(left.tokens).toBeGreaterThan(85_000);
 });
 
 test('nor for what Redis had no memory for', async () => {
-  await start();
   const redis = fleet.redis.connect();
-  expect((await ask()).status).toBe(200);
+  expect((await ask('b')).status).toBe(200);
   await redis.config('SET', 'maxmemory', '1');
-  const refused = await ask();
+  const refused = await ask('b');
   expect([refused.status, errorOf(refused).code]).toEqual([503, 'queue_full']);
   await redis.config('SET', 'maxmemory', '0');
-  expect((await remaining()).requests).toBe(7);
+  expect((await remaining('b')).requests).toBe(7);
 });

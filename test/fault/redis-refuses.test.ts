@@ -1,5 +1,5 @@
 import type { Redis } from '@millrace/shared/store/redis';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { keyspace } from '@millrace/shared/store/keys';
 import { chat } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
@@ -17,10 +17,10 @@ import { expectAlive, expectEmpty, observeQueue, userOf } from '../kit/observe.t
 let fleet: Fleet;
 let redis: Redis;
 
-beforeEach(async () => {
+const start = async () => {
   fleet = await startFleet({
     models: {
-      middle: 'healthy:tokens=100,pace=10',
+      middle: 'healthy:tokens=100,pace=50',
       short: 'healthy:tokens=10',
       long: 'healthy:tokens=2000,pace=10',
       timed: {
@@ -32,8 +32,7 @@ beforeEach(async () => {
     redisArgs: ['--enable-protected-configs', 'yes'],
   });
   redis = fleet.redis.connect();
-});
-afterEach(() => fleet?.close());
+};
 
 const refusals: [code: string, begin: () => Promise<unknown>, end: () => Promise<unknown>][] = [
   ['READONLY', () => redis.replicaof('127.0.0.1', 1), () => redis.replicaof('NO', 'ONE')],
@@ -63,129 +62,145 @@ const refusals: [code: string, begin: () => Promise<unknown>, end: () => Promise
   ],
 ];
 
-test.each(refusals)('requests are told to try again while it says %s', async (code, begin, end) => {
-  const running = ask(fleet.url, 'middle');
-  const id = await createJob(fleet.url, 'short');
-  await running.until(chunks(5));
-  await begin();
-  const asked = code === 'MASTERDOWN' ? redis.get('key') : redis.set('key', 'value');
-  await expect(asked).rejects.toThrow(code);
+describe('a refusal that a process meets first', () => {
+  beforeEach(start);
+  afterEach(() => fleet?.close());
 
-  for (const stream of [ask(fleet.url, 'short'), askWhole(fleet.url, 'short')]) {
-    const { head, error } = await readPlain(stream);
-    expect(head.status).toBe(503);
-    expect(head.headers['retry-after']).toMatch(/^\d+$/);
-    expect(error).toMatchObject({ type: 'server_error', code: 'queue_unavailable' });
-  }
-  const body = { body: { model: 'short', messages: [{ role: 'user', content: '' }] } };
-  const post = {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  };
-  const routes: [path: string, init: RequestInit][] = [
-    ['/v1/jobs', post],
-    [`/v1/jobs/${id}`, {}],
-    [`/v1/jobs/${id}/events`, {}],
-    [`/v1/jobs/${id}`, { method: 'DELETE' }],
-  ];
-  for (const [path, init] of routes) {
-    const answer = await fetch(`${fleet.url}${path}`, init);
-    expect([path, init.method, answer.status]).toEqual([path, init.method, 503]);
-    expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
-    expect(await answer.json()).toMatchObject({ error: { code: 'queue_unavailable' } });
-  }
+  test.each(refusals)(
+    'requests are told to try again while it says %s',
+    async (code, begin, end) => {
+      const running = ask(fleet.url, 'middle');
+      const id = await createJob(fleet.url, 'short');
+      await running.until(chunks(5));
+      await begin();
+      const asked = code === 'MASTERDOWN' ? redis.get('key') : redis.set('key', 'value');
+      await expect(asked).rejects.toThrow(code);
 
-  await expect
-    .poll(async () => (await fetch(`${fleet.url}/readyz`)).json())
-    .toEqual({ status: 'not_ready', reasons: [`redis refuses commands: ${code}`] });
+      for (const stream of [ask(fleet.url, 'short'), askWhole(fleet.url, 'short')]) {
+        const { head, error } = await readPlain(stream);
+        expect(head.status).toBe(503);
+        expect(head.headers['retry-after']).toMatch(/^\d+$/);
+        expect(error).toMatchObject({ type: 'server_error', code: 'queue_unavailable' });
+      }
+      const body = { body: { model: 'short', messages: [{ role: 'user', content: '' }] } };
+      const post = {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      };
+      const routes: [path: string, init: RequestInit][] = [
+        ['/v1/jobs', post],
+        [`/v1/jobs/${id}`, {}],
+        [`/v1/jobs/${id}/events`, {}],
+        [`/v1/jobs/${id}`, { method: 'DELETE' }],
+      ];
+      for (const [path, init] of routes) {
+        const answer = await fetch(`${fleet.url}${path}`, init);
+        expect([path, init.method, answer.status]).toEqual([path, init.method, 503]);
+        expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+        expect(await answer.json()).toMatchObject({ error: { code: 'queue_unavailable' } });
+      }
 
-  await end();
-  // Nobody who had been let in before notices more than a pause.
-  await expectWhole(running, expectedText({ tokens: 100 }));
-  await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
-  expectAlive([...fleet.ingresses, ...fleet.workers]);
-  await expectEmpty(observeQueue(fleet));
-});
+      await expect
+        .poll(async () => (await fetch(`${fleet.url}/readyz`)).json())
+        .toEqual({ status: 'not_ready', reasons: [`redis refuses commands: ${code}`] });
 
-test('a client that leaves while it refuses has left when it takes words again', async () => {
-  const stream = ask(fleet.url, 'long', { body: { user: 'left' } });
-  await stream.until(chunks(5));
-  await redis.config('SET', 'min-replicas-to-write', '1');
-  stream.leave();
-  const gone = async () =>
-    sumOf(
-      parsePrometheus(await (await fetch(`${fleet.url}/metrics`)).text()),
-      'millrace_responses_total',
-      { status: '499' },
-    );
-  await expect.poll(gone).toBe(1);
-
-  await redis.config('SET', 'min-replicas-to-write', '0');
-
-  const call = await fleet.primary.waitFor(
-    (request) => userOf(request) === 'left' && request.state !== 'open',
+      await end();
+      fleet.hurry();
+      // Nobody who had been let in before notices more than a pause.
+      await expectWhole(running, expectedText({ tokens: 100 }));
+      await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
+      expectAlive([...fleet.ingresses, ...fleet.workers]);
+      await expectEmpty(observeQueue(fleet));
+    },
   );
-  expect(call.state).toBe('aborted by client');
-  await expectEmpty(observeQueue(fleet));
 });
 
-test("readers of every kind are ended by their ingress' own clock while Redis stands still", async () => {
-  const plain = ask(fleet.url, 'timed');
-  const answer = askWhole(fleet.url, 'timed');
-  const socket = await openSocket(fleet.url);
-  socket.send({ type: 'create', body: chat('timed', { stream: true }) });
-  const job = follow(fleet.url, await createJob(fleet.url, 'timed'));
-  await Promise.all([plain.until(chunks(5)), job.until(chunks(5))]);
-  await socket.next(({ type }) => type === 'chunk');
-  // The whole answer's attempt has begun, too.
-  await expect.poll(() => fleet.primary.requests.length).toBe(4);
-  process.kill(fleet.redis.pid, 'SIGSTOP');
-  try {
-    await Promise.all([plain.ended, answer.ended, job.ended]);
-    const { error } = await socket.next(({ type }) => type === 'error');
-    expect(error?.code).toBe('answer_overdue');
-  } finally {
-    process.kill(fleet.redis.pid, 'SIGCONT');
-  }
-  expect(JSON.parse(plain.events.at(-1)?.data ?? '')).toMatchObject({
-    error: { code: 'answer_overdue' },
+describe('what runs already', () => {
+  beforeAll(start);
+  beforeEach(() => fleet.primary.reset());
+  afterAll(() => fleet?.close());
+
+  test('a client that leaves while it refuses has left when it takes words again', async () => {
+    const stream = ask(fleet.url, 'long', { body: { user: 'left' } });
+    await stream.until(chunks(5));
+    await redis.config('SET', 'min-replicas-to-write', '1');
+    stream.leave();
+    const gone = async () =>
+      sumOf(
+        parsePrometheus(await (await fetch(`${fleet.url}/metrics`)).text()),
+        'millrace_responses_total',
+        { status: '499' },
+      );
+    await expect.poll(gone).toBe(1);
+
+    await redis.config('SET', 'min-replicas-to-write', '0');
+
+    const call = await fleet.primary.waitFor(
+      (request) => userOf(request) === 'left' && request.state !== 'open',
+    );
+    expect(call.state).toBe('aborted by client');
+    await expectEmpty(observeQueue(fleet));
   });
-  expect(job.events.at(-1)?.event).toBe('error');
-  expect(job.events.at(-1)?.data).toContain('answer_overdue');
-  const { head, error } = await readPlain(answer);
-  expect([head.status, error?.code]).toEqual([504, 'answer_overdue']);
-  expectAlive([...fleet.ingresses, ...fleet.workers]);
-  await socket.close();
-  await expectEmpty(observeQueue(fleet));
-});
 
-test('a request that is damaged in Redis fails alone, once, and the others go on', async () => {
-  const keys = keyspace();
-  const streams = Array.from({ length: 6 }, () => ask(fleet.url, 'middle'));
-  await Promise.all(streams.map((stream) => stream.until(chunks(10))));
-  const [hash, log, ...others] = streams as [Stream, Stream, ...Stream[]];
-  const [hashId, logId] = [await requestId(hash), await requestId(log)];
-  // In one step: what is written in between would be a request that ended.
-  const swap = "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], 'damaged')";
-  await redis.eval(swap, 1, keys.request(hashId));
-  await redis.eval(swap, 1, keys.log(logId));
+  test("readers of every kind are ended by their ingress' own clock while Redis stands still", async () => {
+    const plain = ask(fleet.url, 'timed');
+    const answer = askWhole(fleet.url, 'timed');
+    const socket = await openSocket(fleet.url);
+    socket.send({ type: 'create', body: chat('timed', { stream: true }) });
+    const job = follow(fleet.url, await createJob(fleet.url, 'timed'));
+    await Promise.all([plain.until(chunks(5)), job.until(chunks(5))]);
+    await socket.next(({ type }) => type === 'chunk');
+    // The whole answer's attempt has begun, too.
+    await expect.poll(() => fleet.primary.requests.length).toBe(4);
+    process.kill(fleet.redis.pid, 'SIGSTOP');
+    try {
+      await Promise.all([plain.ended, answer.ended, job.ended]);
+      const { error } = await socket.next(({ type }) => type === 'error');
+      expect(error?.code).toBe('answer_overdue');
+    } finally {
+      process.kill(fleet.redis.pid, 'SIGCONT');
+    }
+    expect(JSON.parse(plain.events.at(-1)?.data ?? '')).toMatchObject({
+      error: { code: 'answer_overdue' },
+    });
+    expect(job.events.at(-1)?.event).toBe('error');
+    expect(job.events.at(-1)?.data).toContain('answer_overdue');
+    const { head, error } = await readPlain(answer);
+    expect([head.status, error?.code]).toEqual([504, 'answer_overdue']);
+    expectAlive([...fleet.ingresses, ...fleet.workers]);
+    await socket.close();
+    await expectEmpty(observeQueue(fleet));
+  });
 
-  await Promise.all(others.map((stream) => expectWhole(stream, expectedText({ tokens: 100 }))));
-  for (const stream of [hash, log]) {
-    const { error } = await readPlain(stream);
-    expect(error).toMatchObject({ code: expect.any(String) });
-  }
-  // Its job is over, and its upstream call is closed.
-  await expectEmpty(observeQueue(fleet));
-  await expect
-    .poll(() => fleet.primary.requests.filter(({ state }) => state === 'open').length)
-    .toBe(0);
-  const [worker] = fleet.workers;
-  for (const id of [hashId, logId]) {
-    const lines = worker?.stderr().split('\n') ?? [];
-    expect(lines.filter((line) => line.includes(`${id} is damaged in Redis`))).toHaveLength(1);
-  }
-  await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
-  expectAlive([...fleet.workers, ...fleet.ingresses]);
+  test('a request that is damaged in Redis fails alone, once, and the others go on', async () => {
+    const keys = keyspace();
+    const streams = Array.from({ length: 6 }, () => ask(fleet.url, 'middle'));
+    await Promise.all(streams.map((stream) => stream.until(chunks(10))));
+    const [hash, log, ...others] = streams as [Stream, Stream, ...Stream[]];
+    const [hashId, logId] = [await requestId(hash), await requestId(log)];
+    // In one step: what is written in between would be a request that ended.
+    const swap = "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], 'damaged')";
+    await redis.eval(swap, 1, keys.request(hashId));
+    await redis.eval(swap, 1, keys.log(logId));
+
+    for (const stream of [hash, log]) {
+      const { error } = await readPlain(stream);
+      expect(error).toMatchObject({ code: expect.any(String) });
+    }
+    fleet.hurry();
+    await Promise.all(others.map((stream) => expectWhole(stream, expectedText({ tokens: 100 }))));
+    // Its job is over, and its upstream call is closed.
+    await expectEmpty(observeQueue(fleet));
+    await expect
+      .poll(() => fleet.primary.requests.filter(({ state }) => state === 'open').length)
+      .toBe(0);
+    const [worker] = fleet.workers;
+    for (const id of [hashId, logId]) {
+      const lines = worker?.stderr().split('\n') ?? [];
+      expect(lines.filter((line) => line.includes(`${id} is damaged in Redis`))).toHaveLength(1);
+    }
+    await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
+    expectAlive([...fleet.workers, ...fleet.ingresses]);
+  });
 });
