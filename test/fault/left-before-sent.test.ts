@@ -54,12 +54,12 @@ test('a client that leaves before Redis is back has asked for nothing', async ()
   await expectEmpty(observeQueue(fleet));
   proxy.cut();
 
+  socket.send({ type: 'create', body: { model: 'short', messages, user: 'left' } });
   const leavers = [
     ask(fleet.url, 'short', as('left')),
     askWhole(fleet.url, 'short', as('left')),
     ask(fleet.url, 'short', as('shared', once)),
   ];
-  socket.send({ type: 'create', body: { model: 'short', messages, user: 'left' } });
   await expect.poll(() => counted('millrace_requests_open')).toBe(leavers.length);
   for (const stream of leavers) stream.leave();
   socket.leave();
@@ -83,11 +83,6 @@ test('what does not end with its client is sent all the same', async () => {
   const socket = await openSocket(fleet.url, authorization);
   proxy.cut();
 
-  const kept = ask(
-    fleet.url,
-    'short',
-    as('kept', { ...authorization, 'x-millrace-on-disconnect': 'keep' }),
-  );
   const job = openStream(`${fleet.url}/v1/jobs`, {
     method: 'POST',
     headers: authorization,
@@ -95,6 +90,13 @@ test('what does not end with its client is sent all the same', async () => {
   });
   const body = { model: 'short', messages, user: 'detached' };
   socket.send({ type: 'create', body, detached: true });
+  // Nothing counts those two before Redis has them: they came before what is asked next.
+  await counted('millrace_websockets_open');
+  const kept = ask(
+    fleet.url,
+    'short',
+    as('kept', { ...authorization, 'x-millrace-on-disconnect': 'keep' }),
+  );
   await expect.poll(() => counted('millrace_requests_open')).toBe(1);
   for (const stream of [kept, job]) stream.leave();
   socket.leave();
