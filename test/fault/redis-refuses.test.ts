@@ -195,12 +195,13 @@ describe('what runs already', () => {
     await expect
       .poll(() => fleet.primary.requests.filter(({ state }) => state === 'open').length)
       .toBe(0);
-    const [worker] = fleet.workers;
-    for (const id of [hashId, logId]) {
-      const lines = worker?.stderr().split('\n') ?? [];
-      expect(lines.filter((line) => line.includes(`${id} is damaged in Redis`))).toHaveLength(1);
-    }
+    const told = (id: string) =>
+      (fleet.workers[0]?.stderr() ?? '')
+        .split('\n')
+        .filter((line) => line.includes(`${id} is damaged in Redis`));
+    for (const id of [hashId, logId]) await expect.poll(() => told(id)).toHaveLength(1);
     await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
+    for (const id of [hashId, logId]) expect(told(id)).toHaveLength(1);
     expectAlive([...fleet.workers, ...fleet.ingresses]);
   });
 });
