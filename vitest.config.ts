@@ -7,10 +7,8 @@ process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
   new URL('node_modules/.cache/millrace', import.meta.url),
 );
 
-/** What bounds a time most narrowly, or has a time in it that a busy machine would exceed. */
-const timed = ['hung-worker', 'ingress-drains', 'reaper', 'slow-reader', 'slow-socket'].map(
-  (name) => `test/fault/${name}.test.ts`,
-);
+/** What a busy machine would be late for. */
+const timed = ['test/fault/in-time.test.ts'];
 
 /** A module that is mocked needs a process of its own. */
 const isolated = ['apps/worker/src/run/race.test.ts'];

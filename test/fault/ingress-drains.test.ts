@@ -3,13 +3,13 @@ import { Agent, request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import { call } from '../kit/http.ts';
 import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
 import { openSocket } from '../kit/socket.ts';
-import type { Fleet, FleetOptions, RoleProcess } from '../kit/fleet.ts';
+import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, createJob, eventsOf, follow, getJob, openStream } from '../kit/client.ts';
@@ -17,43 +17,62 @@ import type { Stream } from '../kit/client.ts';
 import { chunks, expectWhole, readPlain, readStory } from '../kit/judge.ts';
 import { latenessSince } from '../kit/lateness.ts';
 import { asked, expectEmpty, observeQueue, upstream, userOf } from '../kit/observe.ts';
+import type { ObservedQueue } from '../kit/observe.ts';
 
-let fleet: Fleet;
-let closing: (() => Promise<void>) | undefined;
-afterEach(async () => {
-  await closing?.();
-  closing = undefined;
-  await fleet?.close();
-});
+const hugeBytes = 16 * 1024 * 1024;
 
 const models = {
   brief: 'healthy:tokens=60,pace=10',
-  long: 'healthy:tokens=2000,pace=10',
-  middle: 'healthy:tokens=100,pace=10',
+  // Held open until `hurry`.
+  long: 'healthy:tokens=600,pace=40',
   // Runs on for longer than the grace of requests whose ingress died.
   moved: 'healthy:tokens=400,pace=10',
+  // More than the system takes for a reader that takes nothing.
+  huge: `big:bytes=${hugeBytes}`,
 };
-/** A request without readers that its ingress did not give up ends soon. */
-const brisk = { limits: { ownerGrace: '500ms' } };
-const start = async (options: FleetOptions) => (fleet = await startFleet({ models, ...options }));
+const longText = expectedText({ tokens: 600 });
+
+let fleet: Fleet;
+let queue: ObservedQueue;
+let closing: (() => Promise<void>) | undefined;
+beforeAll(async () => {
+  // A request without readers that its ingress did not give up ends soon.
+  const config = { limits: { ownerGrace: '500ms' } };
+  fleet = await startFleet({ ingresses: 0, models, config });
+  queue = observeQueue(fleet);
+});
+afterEach(async () => {
+  await closing?.();
+  closing = undefined;
+  fleet.hurry();
+  await expect.poll(() => queue.counts()).toMatchObject({ waiting: 0, active: 0 });
+  fleet.primary.reset();
+});
+afterAll(() => fleet?.close());
+
+/** An ingress of its own for a test, or two of them. */
+async function start(config: Record<string, unknown> = {}, count = 1): Promise<RoleProcess> {
+  return fleet.replaceIngress(config, { count });
+}
 
 describe('an ingress that is told to stop', () => {
   test('accepts no more, finishes its streams, and exits 0', async () => {
-    await start({ ingresses: 2 });
+    await start({}, 2);
     const [leaving, staying] = fleet.ingresses as [RoleProcess, RoleProcess];
-    const plain = ask(leaving.url, 'brief');
-    const whole = askWhole(leaving.url, 'brief', { body: { user: 'whole' } });
-    const id = await createJob(leaving.url, 'brief');
+    const plain = ask(leaving.url, 'long');
+    const whole = askWhole(leaving.url, 'long', { body: { user: 'whole' } });
+    const id = await createJob(leaving.url, 'long');
     const native = follow(leaving.url, id);
     await Promise.all([plain.until(chunks(3)), native.until(chunks(3))]);
     await upstream(fleet.primary, 'whole');
 
     const stopped = leaving.stop('SIGTERM');
     await expect.poll(() => connects(leaving.url)).toBe(false);
+    fleet.hurry();
 
-    await expectWhole(plain, expectedText({ tokens: 60 }));
+    await expectWhole(plain, longText);
     await native.ended;
-    expect(readStory(native.events).text).toBe(expectedText({ tokens: 60 }));
+    expect(readStory(native.events).text).toBe(longText);
     await whole.ended;
     expect((await whole.head).status).toBe(200);
     expect(await stopped).toBe(0);
@@ -61,8 +80,7 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('is not held up by connections that are kept open for nothing', async () => {
-    await start({ config: { drainTimeout: '10s' } });
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start({ drainTimeout: '10s' });
     const agent = new Agent({ keepAlive: true });
     await getOnce(`${ingress.url}/healthz`, agent);
     const socket = new WebSocket(`${ingress.url.replace('http', 'ws')}/v1/ws`);
@@ -79,8 +97,7 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('lets the requests of a WebSocket end before it closes the socket', async () => {
-    await start({ config: { drainTimeout: '10s' } });
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start({ drainTimeout: '10s' });
     const socket = new WebSocket(`${ingress.url.replace('http', 'ws')}/v1/ws`);
     const types: string[] = [];
     let onFrame = () => {};
@@ -95,12 +112,15 @@ describe('an ingress that is told to stop', () => {
         if (types.includes('chunk')) resolve();
       };
     });
-    const body = { model: 'brief', messages: [{ role: 'user', content: 'hi' }], stream: true };
+    const body = { ...say('long'), stream: true };
     socket.send(JSON.stringify({ type: 'create', body }));
     await running;
 
+    const stopped = ingress.stop('SIGTERM');
+    await expect.poll(() => connects(ingress.url)).toBe(false);
     const since = Date.now();
-    expect(await ingress.stop('SIGTERM')).toBe(0);
+    fleet.hurry();
+    expect(await stopped).toBe(0);
 
     expect(Date.now() - since).toBeLessThan(3000 + latenessSince(since));
     expect(types.at(-1)).toBe('done');
@@ -108,19 +128,16 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('sends what waits for a slow WebSocket before it closes the socket', async () => {
-    const size = 24 * 1024 * 1024;
-    const huge = `big:bytes=${size}`;
-    await start({ config: { drainTimeout: '15s' }, models: { huge } });
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start({ drainTimeout: '60s' });
     const socket = await openSocket(ingress.url);
     socket.send({ type: 'create', body: { ...say('huge'), user: 'slow' } });
     await socket.next(({ type }) => type === 'created');
     socket.pause();
     await fleet.primary.waitFor((one) => userOf(one) === 'slow' && one.state === 'finished');
-    // The whole answer waits for its reader, and its end behind it.
+    // The rest of the answer waits for its reader, and its end behind it.
     await expect
       .poll(() => metric(ingress.url, 'millrace_bound_bytes', { what: 'reader_buffers' }))
-      .toBeGreaterThan(size / 2);
+      .toBeGreaterThan(hugeBytes / 8);
 
     const stopped = ingress.stop('SIGTERM');
     await expect.poll(() => connects(ingress.url)).toBe(false);
@@ -130,15 +147,14 @@ describe('an ingress that is told to stop', () => {
     expect(await stopped).toBe(0);
     expect(socket.frames.at(-1)?.type).toBe('done');
     const chunk = socket.texts.find((text) => text.startsWith('{"type":"chunk"'));
-    expect(chunk?.length).toBeGreaterThan(size);
+    expect(chunk?.length).toBeGreaterThan(hugeBytes);
   });
 
   test('sends a page away that shows its key when it is too late', async () => {
     const keys = [{ id: 'a', secret: 'secret-a' }];
-    await start({ config: { drainTimeout: '15s', keys } });
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start({ drainTimeout: '60s', keys });
     const headers = { authorization: 'Bearer secret-a' };
-    const stream = ask(ingress.url, 'middle', { headers });
+    const stream = ask(ingress.url, 'long', { headers });
     const page = await openSocket(ingress.url, { origin: ingress.url });
     await stream.until(chunks(3));
     const stopped = ingress.stop('SIGTERM');
@@ -148,12 +164,13 @@ describe('an ingress that is told to stop', () => {
     expect(page.frames).toMatchObject([
       { type: 'error', error: { code: 'server_shutting_down', retry_after_ms: 1000 } },
     ]);
-    await expectWhole(stream, expectedText({ tokens: 100 }));
+    fleet.hurry();
+    await expectWhole(stream, longText);
     expect(await stopped).toBe(0);
   });
 
   test('hands over what does not end in time, and every kind of reader finds its answer elsewhere', async () => {
-    await start({ ingresses: 2, config: { drainTimeout: '100ms', ...brisk } });
+    await start({ drainTimeout: '100ms' }, 2);
     const [leaving, staying] = fleet.ingresses as [RoleProcess, RoleProcess];
     const text = expectedText({ tokens: 400 });
     const ofUser = (user: string) => ({ body: { user } });
@@ -225,11 +242,11 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('hands over what still waits in the queue, and it is served when its turn comes', async () => {
-    await start({ ingresses: 2, workers: 0, config: { drainTimeout: '100ms', ...brisk } });
+    await fleet.killWorkers();
+    await start({ drainTimeout: '100ms' }, 2);
     const [leaving, staying] = fleet.ingresses as [RoleProcess, RoleProcess];
-    const observed = observeQueue(fleet);
     const waiting = askWhole(leaving.url, 'brief');
-    await expect.poll(() => observed.counts()).toMatchObject({ waiting: 1 });
+    await expect.poll(() => queue.counts()).toMatchObject({ waiting: 1 });
 
     expect(await leaving.stop('SIGTERM')).toBe(0);
 
@@ -243,8 +260,7 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('serves as before for `drainDelay`, says in /readyz that this ends, and can be hurried', async () => {
-    await start({ config: { drainDelay: '1m' } });
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start({ drainDelay: '1m' });
     const stopped = ingress.stop('SIGTERM');
     await expect
       .poll(async () => (await call(`${ingress.url}/readyz`)).text)
@@ -259,11 +275,7 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('is not held up by readers that take nothing', async () => {
-    await start({
-      config: { drainTimeout: '300ms' },
-      models: { huge: 'big:bytes=33554432', long: 'healthy:tokens=2000,pace=10' },
-    });
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start({ drainTimeout: '300ms' });
     const stuck = ask(fleet.url, 'huge', { body: { user: 'stuck' }, keepText: false });
     await stuck.until(({ bytes }) => bytes > 0);
     stuck.pause();
@@ -317,7 +329,8 @@ describe('an ingress that is told to stop', () => {
     socket.send({ type: 'create', ref: 'r', body });
     socket.send({ type: 'ping' });
     await socket.next(({ type }) => type === 'pong');
-    const takenBack = between.holdCommand('the server shuts down');
+    // Of both: what is behind its creation on the connection reaches Redis with it.
+    const takenBack = between.holdCommand('the server shuts down', 2);
     const stopped = ingress.stop('SIGTERM');
 
     expect(await made.head).toMatchObject({ status: 503, headers: { connection: 'close' } });
@@ -333,14 +346,13 @@ describe('an ingress that is told to stop', () => {
     expect(await stopped).toBe(0);
     const other = await fleet.addIngress();
     await expectWhole(ask(other.url, 'brief'), expectedText({ tokens: 60 }));
-    await expectEmpty(observeQueue(fleet));
+    await expectEmpty(queue);
     expect(asked(fleet.primary, 'made-never')).toBe(0);
     expect(asked(fleet.primary, 'made-never-either')).toBe(0);
   });
 
   test('serves a request whose body was on its way, and ends its connection', async () => {
-    await start({});
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start();
     const agent = new Agent({ keepAlive: true });
     const outgoing = request(`${ingress.url}/v1/chat/completions`, {
       agent,
@@ -362,11 +374,10 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('tells who comes again on a kept connection to go elsewhere', async () => {
-    await start({});
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start();
     const agent = new Agent({ keepAlive: true });
     await getOnce(`${ingress.url}/v1/models`, agent);
-    const stream = ask(ingress.url, 'brief');
+    const stream = ask(ingress.url, 'long');
     await stream.until(chunks(3));
     const stopped = ingress.stop('SIGTERM');
     await expect.poll(() => connects(ingress.url)).toBe(false);
@@ -374,14 +385,14 @@ describe('an ingress that is told to stop', () => {
     const answer = await getOnce(`${ingress.url}/v1/models`, agent);
     expect(answer).toMatchObject({ statusCode: 503, headers: { connection: 'close' } });
     expect(answer.headers['retry-after']).toBeDefined();
-    await expectWhole(stream, expectedText({ tokens: 60 }));
+    fleet.hurry();
+    await expectWhole(stream, longText);
     expect(await stopped).toBe(0);
     agent.destroy();
   });
 
   test('serves what came before it closed', async () => {
-    await start({});
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start();
     const agent = new Agent({ keepAlive: true });
     await getOnce(`${ingress.url}/v1/models`, agent);
     // What comes now, the kept connection and the new one, it finds together with the signal.
@@ -404,13 +415,14 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('exits at once when it is asked again later', async () => {
-    await start({});
-    const [ingress] = fleet.ingresses as [RoleProcess];
+    const ingress = await start();
     const stream = ask(fleet.url, 'long');
     await stream.until(chunks(3));
     const stopped = ingress.stop('SIGTERM');
+    await expect.poll(() => connects(ingress.url)).toBe(false);
+    // Longer than the time in which a signal is the same one.
     const heard = stream.events.length;
-    await stream.until(({ events }) => events.length > heard + 115);
+    await stream.until(({ events }) => events.length > heard + 30);
     ingress.child.kill('SIGTERM');
     expect(await stopped).toBe(143);
     // Cut short by an impatient operator: at least it does not look like an answer.
@@ -418,12 +430,13 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('logs nothing alarming while it drains', async () => {
-    await start({});
-    const [ingress] = fleet.ingresses as [RoleProcess];
-    const [worker] = fleet.workers as [RoleProcess];
+    await fleet.killWorkers();
+    const [ingress, worker] = await Promise.all([start(), fleet.addWorker()]);
     const stream = ask(fleet.url, 'brief');
     await stream.until(chunks(3));
     expect(await Promise.all([ingress.stop(), worker.stop()])).toEqual([0, 0]);
+    await fleet.killWorkers();
+    await fleet.addWorker();
     expect(ingress.stderr()).not.toMatch(/"level":(50|60)/);
     expect(worker.stderr()).not.toMatch(/"level":(50|60)/);
   });
@@ -455,10 +468,10 @@ async function getOnce(url: string, agent: Agent): Promise<IncomingMessage> {
 
 /** An ingress that has a way of its own to Redis. */
 async function startBehindProxy(config: Record<string, unknown> = {}) {
-  await start({ ingresses: 0, config });
   const between = await startRedisProxy(fleet.redis.url);
   closing = () => between.close();
-  return { between, ingress: await fleet.addIngress(between.url) };
+  const ingress = await fleet.replaceIngress(config, { redisUrl: between.url });
+  return { between, ingress };
 }
 
 const postJob = (url: string, user: string): Stream =>

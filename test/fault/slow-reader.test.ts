@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
@@ -12,26 +12,31 @@ import { chunks, contentOf, expectWhole, readStory } from '../kit/judge.ts';
 import { upstream, userOf } from '../kit/observe.ts';
 
 const mebi = 1024 * 1024;
-const bytes = 64 * mebi;
+const bytes = 48 * mebi;
+/** More than the system takes for a reader that takes nothing. */
+const someBytes = 16 * mebi;
 const keep = { 'x-millrace-on-disconnect': 'keep' };
 
-let fleet: Fleet;
-afterEach(() => fleet?.close());
+const models = {
+  big: `big:bytes=${bytes}`,
+  some: `big:bytes=${someBytes}`,
+  steady: `big:bytes=${24 * mebi}`,
+  short: 'healthy:tokens=10',
+  // Each piece is larger than the smallest bound, and the next one comes later.
+  pieces: 'big:bytes=65536,piece=2048,pace=10',
+};
 
-async function start(limits: Record<string, string>, ingresses = 1): Promise<void> {
-  fleet = await startFleet({
-    ingresses,
-    models: {
-      big: `big:bytes=${bytes}`,
-      some: `big:bytes=${24 * mebi}`,
-      short: 'healthy:tokens=10',
-      // Each piece is larger than the smallest bound, and the next one comes later.
-      pieces: 'big:bytes=65536,piece=2048,pace=10',
-    },
-    // An answer as large as this is not what bounds it here.
-    config: { limits: { streamLog: '256MiB', ...limits } },
-  });
-}
+let fleet: Fleet;
+beforeAll(async () => {
+  // An answer as large as this is not what bounds it here.
+  const config = { limits: { streamLog: '256MiB' } };
+  fleet = await startFleet({ ingresses: 0, models, config });
+});
+afterEach(() => fleet.primary.reset());
+afterAll(() => fleet?.close());
+
+const start = (limits: Record<string, string>, count = 1) =>
+  fleet.replaceIngress({ limits }, { count });
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
@@ -75,7 +80,7 @@ test('readers that stop slow nobody down, cost a bounded memory, and can go on l
   const text = bigText(bytes);
   expect(readStory(fast.events).text === text).toBe(true);
 
-  // Eight readers wait for half a gigabyte. Almost all of it waits in the log.
+  // Eight readers wait for 384 MiB. Almost all of it waits in the log.
   for (const stream of slow) expect(stream.bytes).toBeLessThan(bytes / 2);
   expect(peakMemory(burdened) - before).toBeLessThan(220 * mebi);
 
@@ -96,11 +101,11 @@ test('a reader that takes nothing for too long is ended, and can resume', async 
 
   stuck.resume();
   expect(await stuck.ended).toMatchObject({ how: 'broken' });
-  expect(stuck.bytes).toBeLessThan(24 * mebi);
+  expect(stuck.bytes).toBeLessThan(someBytes);
 
   const cursor = stuck.events.findLast((event) => event.id !== undefined)?.id;
   const story = readStory([...stuck.events, ...(await eventsOf(fleet.url, id, cursor))]);
-  expect(story.text === bigText(24 * mebi)).toBe(true);
+  expect(story.text === bigText(someBytes)).toBe(true);
 });
 
 test('a plain reader that is ended for taking nothing does not get a truncated answer that looks whole', async () => {
@@ -115,7 +120,7 @@ test('a plain reader that is ended for taking nothing does not get a truncated a
   expect(stuck.events.map(({ data }) => data)).not.toContain('[DONE]');
   const rest = await eventsOf(fleet.url, await requestId(stuck), stuck.events.at(-1)?.id);
   const seen = stuck.events.filter(({ id }) => id !== undefined).map(({ data }) => contentOf(data));
-  expect(seen.join('') + readStory(rest).text === bigText(24 * mebi)).toBe(true);
+  expect(seen.join('') + readStory(rest).text === bigText(someBytes)).toBe(true);
 });
 
 test('a reader of a whole answer that takes nothing is let go of, too', async () => {
@@ -132,11 +137,11 @@ test('a reader of a whole answer that takes nothing is let go of, too', async ()
 });
 
 test('a slow reader that takes a little all the time is not ended', async () => {
-  // A full buffer takes a second to be sent, longer than a reader may stand still. The system says
-  // what it took by the megabyte, a few times in that second.
-  await start({ readerBuffer: '8MiB', readerStall: '700ms' });
-  const id = await createJob(fleet.url, 'some', { user: 'steady' });
-  const steady = follow(fleet.url, id, undefined, { keepText: false, bytesPerSecond: 8 * mebi });
+  // What waits at the end takes three seconds to be sent, longer than a reader may stand still. The system
+  // says what it took by the megabyte, a few times in a second.
+  await start({ readerBuffer: '16MiB', readerStall: '2s' });
+  const id = await createJob(fleet.url, 'steady', { user: 'steady' });
+  const steady = follow(fleet.url, id, undefined, { keepText: false, bytesPerSecond: 4 * mebi });
   expect(await inTime(steady.ended, () => `it has ${steady.bytes} bytes`)).toMatchObject({
     how: 'complete',
   });
@@ -144,7 +149,7 @@ test('a slow reader that takes a little all the time is not ended', async () => 
 });
 
 test('a bound that is smaller than what comes at once delays, but stops nothing', async () => {
-  await start({ readerBuffer: '1KiB', readerStall: '300ms' });
+  await start({ readerBuffer: '1KiB', readerStall: '5s' });
   await expectWhole(ask(fleet.url, 'pieces'), bigText(65_536));
   const id = await createJob(fleet.url, 'pieces');
   expect(readStory(await eventsOf(fleet.url, id)).text).toBe(bigText(65_536));
@@ -171,7 +176,7 @@ test('a WebSocket that takes nothing for too long is closed, and others are not'
   stuck.pause();
 
   await inTime(done, () => `the other has ${text.length} bytes`);
-  expect(text === bigText(24 * mebi)).toBe(true);
+  expect(text === bigText(someBytes)).toBe(true);
   await expect
     .poll(async () => (await metrics()).includes('millrace_websockets_open 1'))
     .toBe(true);

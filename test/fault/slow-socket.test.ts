@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
@@ -12,21 +12,25 @@ import { userOf } from '../kit/observe.ts';
 
 const mebi = 1024 * 1024;
 
-let fleet: Fleet;
-afterEach(() => fleet?.close());
+/** More than the system takes for a reader that takes nothing. */
+const someBytes = 16 * mebi;
 
-async function start(limits: Record<string, string>): Promise<void> {
-  fleet = await startFleet({
-    ingresses: 2,
-    models: {
-      some: `big:bytes=${24 * mebi}`,
-      whole: `big:bytes=${24 * mebi}`,
-      middle: `big:bytes=${6 * mebi}`,
-      steady: 'healthy:tokens=100,pace=10',
-    },
-    config: { limits },
-  });
-}
+const models = {
+  some: `big:bytes=${someBytes}`,
+  whole: `big:bytes=${24 * mebi}`,
+  middle: `big:bytes=${6 * mebi}`,
+  steady: 'healthy:tokens=100,pace=10',
+};
+
+let fleet: Fleet;
+beforeAll(async () => {
+  fleet = await startFleet({ ingresses: 0, models });
+});
+afterEach(() => fleet.primary.reset());
+afterAll(() => fleet?.close());
+
+const start = (limits: Record<string, string>, count = 1) =>
+  fleet.replaceIngress({ limits }, { count });
 
 const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
@@ -61,7 +65,7 @@ async function openSlow(bytesPerSecond = Infinity) {
 }
 
 test('a socket that stood still is ended, and all its requests go on where each was', async () => {
-  await start({ readerBuffer: '64KiB', readerStall: '300ms' });
+  await start({ readerBuffer: '64KiB', readerStall: '300ms' }, 2);
   const slow = await openSlow();
   const big = await createJob(fleet.url, 'some', { user: 'big' });
   const small = await createJob(fleet.url, 'steady', { user: 'small' });
@@ -72,7 +76,7 @@ test('a socket that stood still is ended, and all its requests go on where each 
   await Promise.all([finished('big'), finished('small')]);
   slow.socket.resume();
   await slow.closed;
-  expect(slow.texts.get(big)?.length).toBeLessThan(24 * mebi);
+  expect(slow.texts.get(big)?.length).toBeLessThan(someBytes);
 
   // On the other ingress, from what it has.
   const socket = await openSocket(fleet.ingresses[1]?.url ?? '');
@@ -86,17 +90,17 @@ test('a socket that stood still is ended, and all its requests go on where each 
       .filter((frame) => frame.id === id && frame.type === 'chunk')
       .map(({ data }) => contentOf(JSON.stringify(data)));
     const text = (slow.texts.get(id) ?? '') + rest.join('');
-    expect(text === (id === big ? bigText(24 * mebi) : expectedText({ tokens: 100 }))).toBe(true);
+    expect(text === (id === big ? bigText(someBytes) : expectedText({ tokens: 100 }))).toBe(true);
   }
   await socket.close();
 });
 
 test('a socket that is slow but takes a little all the time is not ended, in one long frame either', async () => {
-  await start({ readerBuffer: '64KiB', readerStall: '700ms' });
+  await start({ readerBuffer: '64KiB', readerStall: '2s' });
   const id = await createJob(fleet.url, 'whole', { user: 'whole', stream: false });
   await finished('whole');
-  // Three seconds for one frame, longer than a reader may stand still.
-  const slow = await openSlow(8 * mebi);
+  // What the system has not taken of the frame takes three seconds, longer than a reader may stand still.
+  const slow = await openSlow(4 * mebi);
   slow.subscribe(id);
   await inTime(slow.ended, () => `closed: ${slow.socket.readyState}`);
   expect(slow.socket.readyState).toBe(WebSocket.OPEN);
@@ -104,10 +108,10 @@ test('a socket that is slow but takes a little all the time is not ended, in one
 });
 
 test('a socket that is slow is not taken for dead while its pong lies behind what it takes', async () => {
-  await start({ readerBuffer: '64MiB', readerStall: '10s', socketPing: '200ms' });
+  await start({ readerBuffer: '64MiB', readerStall: '10s', socketPing: '1s' });
   const id = await createJob(fleet.url, 'middle', { user: 'middle', stream: false });
   await finished('middle');
-  const slow = await openSlow(4 * mebi);
+  const slow = await openSlow(2 * mebi);
   slow.subscribe(id);
   await inTime(slow.ended, () => `closed: ${slow.socket.readyState}`);
   expect(slow.socket.readyState).toBe(WebSocket.OPEN);
@@ -126,7 +130,7 @@ test('one stream that is too large for its socket leaves the others of the socke
   slow.subscribe(small);
   slow.socket.resume();
   await expect.poll(() => slow.texts.get(small)).toBe(expectedText({ tokens: 100 }));
-  await expect.poll(() => slow.texts.get(big)?.length).toBe(24 * mebi);
-  expect(slow.texts.get(big) === bigText(24 * mebi)).toBe(true);
+  await expect.poll(() => slow.texts.get(big)?.length).toBe(someBytes);
+  expect(slow.texts.get(big) === bigText(someBytes)).toBe(true);
   slow.socket.terminate();
 });

@@ -13,9 +13,10 @@ export type RedisProxy = {
   loseAnswer(text?: string): Promise<void>;
   /**
    * Resolves as soon as a connection brings a command with this text in it. From that one on, nothing
-   * of this connection reaches Redis, until `release`. Also on a connection that is held already.
+   * of this connection reaches Redis, until `release`. Also on a connection that is held already, where it
+   * can wait for several of them.
    */
-  holdCommand(text: string): Promise<void>;
+  holdCommand(text: string, times?: number): Promise<void>;
   /** The same for the answer to such a command: Redis has run it, and whoever sent it does not know. */
   holdAnswerTo(text: string): Promise<void>;
   /** Holds the first answer with this text in it, and what comes behind it on the same connection. */
@@ -27,7 +28,7 @@ export type RedisProxy = {
   close(): Promise<void>;
 };
 
-type Trap = { text: string; holds: 'command' | 'answer'; sprung(): void };
+type Trap = { text: string; times: number; holds: 'command' | 'answer'; sprung(): void };
 
 type Connection = {
   client: Socket;
@@ -51,7 +52,8 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
     if (trap && (!connection.held || trap.holds === connection.held.way)) {
       const seen = connection.tail + data.toString('latin1');
       connection.tail = seen.slice(1 - trap.text.length);
-      if (seen.includes(trap.text)) {
+      trap.times -= seen.split(trap.text).length - 1;
+      if (trap.times <= 0) {
         connection.held = {
           way: trap.holds,
           data: connection.held?.data ?? [],
@@ -116,9 +118,9 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
     }
   }
 
-  const hold = (holds: Trap['holds'], text: string): Promise<void> =>
+  const hold = (holds: Trap['holds'], text: string, times = 1): Promise<void> =>
     new Promise((resolve) => {
-      trap = { text, holds, sprung: resolve };
+      trap = { text, times, holds, sprung: resolve };
     });
 
   return {
@@ -127,7 +129,7 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
       new Promise((resolve) => {
         toLose = { text, lost: resolve };
       }),
-    holdCommand: (text) => hold('command', text),
+    holdCommand: (text, times) => hold('command', text, times),
     holdAnswerTo: (text) => hold('answer', text),
     holdAnswerWith: (text) =>
       new Promise((resolve) => {

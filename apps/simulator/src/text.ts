@@ -12,6 +12,8 @@ export interface TextStyle {
   readonly quotes: number;
 }
 
+const PLAIN: TextStyle = { seed: 0, diverge: 0, repeat: 0, unicode: 0, quotes: 0 };
+
 // Both openings have ten tokens, so that a word's number is its token's number with every seed.
 const OPENING = "This| is| a| simulated| answer| from| Millrace's| built-in| test| provider.".split(
   '|',
@@ -24,7 +26,7 @@ const GLYPHS = ['é', '漢', '🚀', '👩‍👩‍👧', 'e\u0301', '🏳️�
 
 /** Token number `index` (from 0) of the simulated text: the opening words, then ` w10`, ` w11`, … */
 export function tokenAt(index: number, style: Partial<TextStyle> = {}): string {
-  const { seed = 0, diverge = 0, repeat = 0, unicode = 0, quotes = 0 } = style;
+  const { seed, diverge, repeat, unicode, quotes } = { ...PLAIN, ...style };
   const diverged = diverge > 0 && index >= diverge ? 'x' : '';
   const opening = seed === 0 ? OPENING : OTHER_OPENING;
   const spoken = opening[index];
@@ -65,21 +67,18 @@ export function expectedArguments(call: number, words: number): string {
   return JSON.stringify({ simulated: true, call, text });
 }
 
-/** The longest big text so far: each other one is a beginning of it, and one of 24 MiB has millions of words. */
-let longest = '';
+/** The longest text that `bigText` has made, and its tokens: a shorter one is its beginning. */
+const longest = { text: '', tokens: 0 };
+const tokensAtOnce = 10_000;
 
 /** The text of `big:bytes=N`: exactly N characters of one byte each. */
 export function bigText(bytes: number): string {
-  if (longest.length < bytes) {
-    const words: string[] = [];
-    for (let length = 0, index = 0; length < bytes; index += 1) {
-      const word = tokenAt(index);
-      words.push(word);
-      length += word.length;
-    }
-    longest = words.join('');
+  while (longest.text.length < bytes) {
+    const from = longest.tokens;
+    longest.text += Array.from({ length: tokensAtOnce }, (_, i) => tokenAt(from + i)).join('');
+    longest.tokens += tokensAtOnce;
   }
-  return longest.slice(0, bytes);
+  return longest.text.slice(0, bytes);
 }
 
 /** Cuts a text into words that keep their leading space, as models stream them. */
