@@ -11,7 +11,10 @@ process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
 const timed = ['test/fault/in-time.test.ts'];
 
 /** A module that is mocked needs a process of its own. */
-const isolated = ['apps/worker/src/run/race.test.ts'];
+const isolated = [
+  'apps/worker/src/run/race.test.ts',
+  'test/property/continuation.property.test.ts',
+];
 
 /** Beside those of `test`: they start whole processes, too. */
 const systemElsewhere = ['bench/bench.test.ts', 'apps/supervisor/src/supervisor*.test.ts'];
@@ -53,7 +56,7 @@ export default defineConfig({
           // As above: each file closes what it opens.
           isolate: false,
           include: ['test/**/*.test.{ts,mjs}', ...systemElsewhere],
-          exclude: [...configDefaults.exclude, ...timed],
+          exclude: [...configDefaults.exclude, ...isolated, ...timed],
           expect: { poll: { timeout: patienceMs / 3 } },
           testTimeout: patienceMs,
           hookTimeout: patienceMs,

@@ -1,11 +1,13 @@
 import {
   chmodSync,
+  copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -75,6 +77,16 @@ export class FreshClone implements Disposable {
 
   write(name: string, content: string): void {
     writeFileSync(join(this.folder, name), content);
+  }
+
+  /** What a set-up leaves behind, without one: for tests of what comes after the packages. */
+  installPackages(): void {
+    mkdirSync(join(this.folder, 'node_modules/.bin'), { recursive: true });
+    symlinkSync(process.execPath, join(this.folder, 'node_modules/.bin/node'));
+    copyFileSync(
+      join(this.folder, 'package-lock.json'),
+      join(this.folder, 'node_modules/.package-lock.json'),
+    );
   }
 
   /** Puts an executable on the machine's PATH, before everything else. */

@@ -128,6 +128,16 @@ export function exchange(
     look();
   }
 
+  let firstByteAt: number | undefined;
+  /** Takes nothing until so much is due. What comes late by this machine's fault is taken at once. */
+  function keepPace(incoming: IncomingMessage, taken: number, perSecond: number): void {
+    firstByteAt ??= performance.now();
+    const waitMs = firstByteAt + (taken / perSecond) * 1000 - performance.now();
+    if (waitMs <= 0) return;
+    incoming.pause();
+    setTimeout(() => incoming.resume(), waitMs);
+  }
+
   const parser = createParser({
     onEvent({ event = 'message', id, data }) {
       const arrival = { at: exactTime(), event, id, data };
@@ -149,9 +159,7 @@ export function exchange(
       bytes += Buffer.byteLength(part);
       if (isStream) parser.feed(part);
       look();
-      if (bytesPerSecond === undefined) return;
-      incoming.pause();
-      setTimeout(() => incoming.resume(), (part.length / bytesPerSecond) * 1000);
+      if (bytesPerSecond !== undefined) keepPace(incoming, bytes, bytesPerSecond);
     });
     incoming.on('error', () => {});
     incoming.on('close', () => settle(incoming.complete ? 'complete' : 'broken'));
