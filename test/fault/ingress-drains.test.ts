@@ -45,7 +45,7 @@ afterEach(async () => {
   await closing?.();
   closing = undefined;
   fleet.hurry();
-  await expect.poll(() => queue.counts()).toMatchObject({ waiting: 0, active: 0 });
+  await expectEmpty(queue);
   fleet.primary.reset();
 });
 afterAll(() => fleet?.close());

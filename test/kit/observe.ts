@@ -49,9 +49,7 @@ export type ObservedQueue = ReturnType<typeof observeQueue>;
 
 /** Nothing waits and nothing runs. */
 export async function expectEmpty(queue: ObservedQueue): Promise<void> {
-  await expect
-    .poll(() => queue.counts(), { timeout: 5000 })
-    .toMatchObject({ waiting: 0, active: 0 });
+  await expect.poll(() => queue.counts()).toMatchObject({ waiting: 0, active: 0 });
 }
 
 export const isAlive = ({ child }: RoleProcess): boolean =>
