@@ -2,7 +2,10 @@ import type { Failed, OpenAiError } from '@millrace/shared/domain/entry';
 import { fillRow, isFinal, noRetry, refuse, refuseFor, retrySeconds } from './errors.ts';
 import type { CodeParams, ErrorCode, Refused } from './errors.ts';
 
-/* Errors of HTTP and WebSockets, made of the rows of errors.ts. For api/ and server/; the rooms below them return verdicts. */
+/*
+ * Errors of HTTP and WebSockets, made from the rows of errors.ts. For api/ and server/; the folders below
+ * them return verdicts.
+ */
 
 /** An error with its HTTP status: the OpenAI error object for the client, and headers. */
 export class ApiError extends Error {
@@ -10,7 +13,7 @@ export class ApiError extends Error {
   readonly status: number;
   readonly error: OpenAiError;
   readonly headers: Record<string, string>;
-  /** How the refusal is counted, and for whom if not for the principal of its request. */
+  /** The reason under which the refusal is counted, and the key if it is not that of the request's principal. */
   readonly count: { readonly reason: string; readonly keyId?: string | undefined };
 
   constructor(
@@ -39,7 +42,7 @@ export const apiError = <Code extends ErrorCode>(
   ...params: CodeParams<Code>
 ): ApiError => errorOf(refuse(code, ...params));
 
-/** The error of a drain; it names the request, which runs on. */
+/** The error of a drain; it names the request, which continues. */
 export function draining(id: string): ApiError {
   const { status, error, headers } = apiError('server_draining', { id });
   return new ApiError(status, { ...error, request_id: id }, headers);
@@ -53,7 +56,7 @@ export function fromFailed({ error, httpStatus, retryAfterMs }: Failed): ApiErro
   return new ApiError(httpStatus, error, headers);
 }
 
-/** Errors of fastify and all others as an ApiError. Texts of unknown errors are not for clients. */
+/** Converts any error, also of fastify, to an ApiError. Messages of unknown errors are not sent to clients. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';

@@ -49,7 +49,7 @@ declare module 'fastify' {
   }
 
   interface FastifyContextConfig {
-    /** Of the errors of a route. Absent: OpenAI's. */
+    /** The error body of a route. Absent: OpenAI's. */
     errorBody?: ErrorBody;
   }
 }
@@ -112,7 +112,7 @@ function createServer({ services, tls }: AppOptions, refuseUnread: Refuse): Fast
       ? { https: { ...tls, ...arrivalLimits, handshakeTimeout: arrivalLimits.headersTimeout } }
       : { http: arrivalLimits }),
     requestTimeout: config.limits.requestTimeoutMs,
-    // Streams may be silent for long and requests may wait: their own timeouts apply.
+    // Streams may be silent for long and requests may wait, so they have timeouts of their own.
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
     // `request.ip` is then the right-most address in `x-forwarded-for` that is not a trusted proxy.
@@ -150,7 +150,7 @@ function answerErrors(app: FastifyInstance, { refused, onError }: Services): voi
   });
 }
 
-/** Bodies stay text and go upstream byte for byte, so they must be valid UTF-8. */
+/** Bodies stay text and are sent upstream byte for byte, so they must be valid UTF-8. */
 function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(

@@ -33,7 +33,7 @@ export type BoundSources = {
   keeper: { readonly size: number };
 };
 
-/** What an ingress holds in memory, and how much it may: docs/bounds.md tells of each. */
+/** The memory bounds of an ingress; docs/bounds.md explains each. */
 export function ingressBounds(sources: BoundSources): Bound[] {
   const { limits, bodies, connections, connectionCounts, relay, heartbeat, overloadMonitor } =
     sources;
@@ -120,7 +120,7 @@ export function ingressBounds(sources: BoundSources): Bound[] {
   ];
 }
 
-/** What the answers of GET /v1/jobs/{id} take. */
+/** Bounds of the answers of GET /v1/jobs/{id}. */
 const jobBounds = ({ jobViews }: BoundSources): Bound[] => [
   {
     what: 'job_views',

@@ -3,9 +3,9 @@ import { isOutOfMemory, passesByItself } from '@millrace/shared/store/redis-fail
 import { StoreSilent } from '@millrace/shared/store/outage';
 
 /*
- * Every error that an ingress sends, in one table; docs/api.md lists its codes. All other rooms of the ingress may
- * import it, and it imports none of them. Rooms below api/ and server/ return a row as a verdict (`refuse`); api/ and
- * server/ make errors of HTTP and WebSockets of it (api-error.ts).
+ * Every error that an ingress sends, in one table; docs/api.md lists its codes. All other folders of the
+ * ingress may import it, and it imports none of them. Folders below api/ and server/ return a row as a
+ * verdict (`refuse`); api/ and server/ turn it into an error of HTTP or WebSockets (api-error.ts).
  */
 
 type Row = {
@@ -31,7 +31,7 @@ const tooMany = { status: 429, type: 'invalid_request_error', retryable: true } 
 /** OpenAI's SDKs repeat a request by the status of its answer, unless this header tells them not to. */
 export const noRetry = { 'x-should-retry': 'false' } as const;
 
-/** Seconds that a client is asked to wait. */
+/** The header that asks a client to wait. */
 const after = (seconds: number) => ({ 'retry-after': String(seconds) });
 
 type Local = { because: string; section: string };
@@ -253,7 +253,7 @@ export const errorTable = {
       `This API key may ask for the priority '${highest}' at most.`,
   },
 
-  // What a request names.
+  // Objects that a request names.
   model_not_found: {
     ...invalid,
     status: 404,
@@ -274,7 +274,7 @@ export const errorTable = {
     param: 'id',
     message: ({ id }: { id: string }) => `The request '${id}' is past its retention.`,
   },
-  /** A cursor behind the end of its stream, of a reader that cannot take back what it was sent. */
+  /** A cursor after the end of its stream, from a reader that cannot take back text. */
   cursor_ahead: {
     ...invalid,
     status: 410,
@@ -291,7 +291,7 @@ export const errorTable = {
   },
 
   // Limits and load.
-  /** A limit of the key. OpenAI's SDKs wait as long as `retry-after-ms` says; `type` names the limit. */
+  /** A limit of the key. OpenAI's SDKs wait for `retry-after-ms`; `type` names the limit. */
   rate_limit_exceeded: {
     status: 429,
     type: 'requests',
@@ -363,7 +363,7 @@ export const errorTable = {
     message: 'This server shuts down; try again.',
     headers: after(1),
   },
-  /** A drain cut the answer short, and the request runs on. */
+  /** A drain cut the answer short, and the request continues. */
   server_draining: {
     ...unavailable,
     message: ({ id }: { id: string }) =>
@@ -401,9 +401,12 @@ export const errorTable = {
     retryable: true,
     message: 'The connection was ended because its reader took nothing for too long.',
   },
-  /** The stream reached the end of its retention, or Redis lost it. */
+  /** The stream has expired, or Redis lost it. */
   stream_lost: { ...failed, message: 'The stream cannot be read any further.' },
-  /** The end came neither within the model's timeout nor at the deadline: Redis is away or takes no writes. */
+  /**
+   * The end arrived neither within the model's timeout nor by the deadline, because Redis is unreachable or
+   * refuses writes.
+   */
   answer_overdue: {
     ...failed,
     status: 504,
@@ -435,9 +438,9 @@ export type Details = {
   retryAfter?: number;
   /** In addition to those of the table. */
   headers?: Record<string, string>;
-  /** The word by which the refusal is counted, where that is more exact than the code. */
+  /** The reason under which the refusal is counted, if it is more exact than the code. */
   countAs?: string;
-  /** The key that is refused, where its request has no principal. */
+  /** The refused key, if its request has no principal. */
   keyId?: string | undefined;
 };
 
@@ -475,7 +478,7 @@ export function fillRow({ code, params }: Refused): FilledRow {
   };
 }
 
-/** As the end of a request in its log. */
+/** The refusal as the end of a request in its log. */
 export function asFailed(refused: Refused): Failed {
   const { error, status, headers } = fillRow(refused);
   const seconds = headers['retry-after'];

@@ -22,7 +22,7 @@ import type { KeepAlive } from './delivery/sse-writer.ts';
 import type { Exchanges } from './exchange/exchange.ts';
 import type { Submitter } from './exchange/submit.ts';
 
-/** The dependencies of the routes: made in main.ts, passed to buildApp. */
+/** The dependencies of the routes: created in main.ts, passed to buildApp. */
 export type Services = {
   config: Config;
   log: StreamLog;
@@ -39,7 +39,7 @@ export type Services = {
   keepAlive: KeepAlive;
   heartbeat: Heartbeat;
   metrics: Metrics;
-  /** The newest report of every worker that is present, sorted by name. */
+  /** The newest report of every registered worker, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;
   verifyKey: KeyVerifier;
   keyLimits: KeyLimits;
@@ -52,9 +52,9 @@ export type Services = {
   inbox: string;
   /** True after SIGTERM: `/readyz` says `draining`, and every answer closes its connection. */
   leaving(): boolean;
-  /** True `drainDelay` later: rejects new requests; requests under way go on. */
+  /** True `drainDelay` later: new requests are rejected; requests under way continue. */
   draining(): boolean;
-  /** Rejects when Redis does not answer. */
+  /** Rejects if Redis does not answer. */
   pingRedis(): Promise<void>;
   logger: Pick<Logger, 'debug' | 'info' | 'warn'>;
   onError(error: unknown): void;

@@ -1,7 +1,7 @@
 import { StoreSilent } from '@millrace/shared/store/outage';
 import { withTimeout } from '@millrace/shared/runtime/timeout';
 
-/** Milliseconds that Redis may take for what a client waits for. */
+/** Milliseconds in which Redis has to answer while a client waits. */
 export const patienceMs = 5000;
 
 /** Rejects with `StoreSilent` if the work takes longer; ignores the work's later result. */

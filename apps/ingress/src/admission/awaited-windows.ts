@@ -5,14 +5,15 @@ import { within } from '../store-timeout.ts';
 export type AwaitedWindowsOptions = {
   /** The windows that all processes share. */
   shared: Windows;
-  /** Resolves when the connection to Redis stands. */
+  /** Resolves when the connection to Redis is up. */
   whenReady(): Promise<void>;
   onError(error: unknown): void;
 };
 
 /**
- * Windows for requests that cannot be queued without Redis anyway. `take` waits as their creation does, and rejects with
- * `StoreSilent` after 5 s without a connection or an answer. A charge that Redis makes after that is given back.
+ * Windows for requests that cannot be queued without Redis anyway. `take` waits as the creation of a request
+ * does, and rejects with `StoreSilent` after 5 s without a connection or a reply. A charge that Redis makes
+ * after that is given back.
  */
 export function awaitedWindows({ shared, whenReady, onError }: AwaitedWindowsOptions): Windows {
   async function giveBack(key: string, charges: readonly Charge[], taken: Taken): Promise<void> {

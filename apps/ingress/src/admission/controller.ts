@@ -12,11 +12,11 @@ import type { PriorityPolicy } from './priority.ts';
 export type AdmissionRequest = {
   keyId: string | undefined;
   model: string;
-  /** As asked for; undefined: the priority of the key. */
+  /** As requested; undefined: the priority of the key. */
   priority: Priority | undefined;
   /** Of the body. */
   bytes: number;
-  /** No client waits for it on a connection: only its own deadline bounds its wait. */
+  /** The request is a job without a client connection: only its own deadline bounds its wait. */
   isBackground: boolean;
   /** Milliseconds since the epoch. */
   deadlineAt: number | undefined;
@@ -26,9 +26,9 @@ export type AdmissionRequest = {
 export type AdmissionController = {
   /** Refuses while this process is overloaded. Called before a request's body is read. */
   checkOverload(): Refused | undefined;
-  /** Makes no round trip, and counts nothing: the quota of the key is checked after it. */
+  /** Makes no round trip and counts nothing; the quota of the key is checked afterwards. */
   admit(request: AdmissionRequest): Admitted | Refused;
-  /** From here on the request counts as one that waits in the queue. */
+  /** From now on the request counts as waiting. */
   track(standing: QueueStanding): Ticket;
   /** Refuses while Redis is above its soft memory limit. */
   checkMemory(): Promise<Refused | undefined>;
@@ -36,12 +36,12 @@ export type AdmissionController = {
 
 export type Admitted = { kind: 'admitted'; standing: QueueStanding };
 
-/** What the controller learns of a request that it admitted. */
+/** Reports to the controller what happens to an admitted request. */
 export type Ticket = {
-  /** The request goes to Redis now; from here on a worker may have it. */
+  /** The request is sent to Redis; from now on a worker may have it. */
   sending(): void;
   queued(): void;
-  /** No request was made: the Idempotency-Key stands for another one, or Redis did not take it. */
+  /** No request was created: the Idempotency-Key belongs to another one, or Redis refused it. */
   withdrawn(): void;
 };
 
@@ -122,7 +122,7 @@ const overloaded = ({ reason, retryAfterMs }: Extract<OverloadVerdict, { kind: '
     retryAfter: Math.ceil(retryAfterMs / 1000),
   });
 
-/** Causes of overload in words, for clients and for `/readyz`. */
+/** Causes of overload as texts, for clients and for `/readyz`. */
 export const overloadMessages: Readonly<Record<OverloadCause, string>> = {
   loop_delay: 'its event loop is late',
   heap: 'its heap is nearly full',
@@ -136,7 +136,7 @@ function refuseShed(verdict: Extract<QueueVerdict, { kind: 'shed' }>): Refused {
     retryAfterMs,
     expectedWaitMs,
     retryAfter: Math.ceil(retryAfterMs / 1000),
-    // The key's own requests are the cause: its client is to send fewer.
+    // The key's own requests are the cause, so the client should send fewer.
     ...(own ? { status: 429, type: 'rate_limit_error' } : {}),
   };
   switch (reason) {

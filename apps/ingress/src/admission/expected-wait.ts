@@ -7,7 +7,7 @@ export type Load = Pick<QueueStats, 'classes' | 'front' | 'bytes' | 'skipped'> &
   shards: number;
   /** Jobs of the whole fleet that start per second while others wait; undefined while unknown. */
   rate: number | undefined;
-  /** The same rate while workers skip models at their limits: mostly what their targets let through. */
+  /** The same rate while workers skip models at their limits: it depends mostly on their targets' limits. */
   limitedRate: number | undefined;
   /** A key's share within its class. */
   weightOf(key: string): number;
@@ -26,7 +26,7 @@ export function countOwn({ classes, weightOf, shards }: Load, key: string): numb
 
 /**
  * How many jobs workers take before a new one of this standing: all jobs of higher classes and, in its own
- * class, the jobs of each key up to its position. The small share of lower classes is left out.
+ * class, the jobs of each key up to its position. The small share of lower classes is ignored.
  */
 export function jobsAhead(
   load: Load,

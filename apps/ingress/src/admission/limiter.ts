@@ -1,6 +1,6 @@
 /** Runs a bounded number of tasks at a time; the others wait, first come, first served. */
 export type Limiter = {
-  /** Starts at once while fewer than the maximum run. Rejects as the task does. */
+  /** Starts at once if fewer than the maximum run. Rejects if the task does. */
   run<T>(work: () => Promise<T>): Promise<T>;
   readonly running: number;
   readonly waiting: number;
@@ -15,7 +15,7 @@ export function createLimiter(max: number): Limiter {
     const [first] = queue;
     if (!first) running -= 1;
     else {
-      // `running` stays as it is: the slot goes to the next task, and no newcomer can take it.
+      // `running` is unchanged: the slot goes to the next waiting task, and no later task can take it.
       queue.delete(first);
       first();
     }

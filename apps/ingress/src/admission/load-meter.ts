@@ -9,8 +9,8 @@ export type LoadMeter = {
   /** The last reading, up to 200 ms old; undefined before the first one. Makes no round trip. */
   read(): Load | undefined;
   /**
-   * Counts a request at once, before the next reading includes it. The returned function takes it out
-   * again if the request was not queued after all.
+   * Counts a request at once, before the next reading includes it. The returned function removes it again if
+   * the request was not queued.
    */
   add(standing: QueueStanding): () => void;
   /** Jobs that start per second while others wait; undefined while unknown. */
@@ -77,7 +77,7 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
     const lags = new Map(one.lags);
     const lag = lags.get(key);
     const step = change / weight / shards;
-    // The first of a key is not behind itself.
+    // The first job of a key has no lag.
     if (change === 1) lags.set(key, lag === undefined ? 0 : lag + step);
     else if (lag === undefined || lag + step < 0) lags.delete(key);
     else lags.set(key, lag + step);
@@ -103,7 +103,7 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
       if (!seen) return () => {};
       const addedTo = looks;
       seen.bytes += standing.bytes;
-      // While no job waits, workers most likely have free slots, and this one will not wait either.
+      // While no job waits, workers most likely have free slots, so this one will not wait either.
       const waits = countWaiting(seen) > 0;
       if (waits) count(standing, 1);
       return () => {

@@ -8,7 +8,7 @@ export type MemoryMeter = {
 };
 
 export type MemoryMeterOptions = {
-  /** Bytes in use, and how many there may be: 0 where there is no limit. */
+  /** Bytes in use and the maximum, or 0 if there is no limit. */
   measure(): Promise<{ used: number; max: number }>;
   /** Share of the maximum, from 0 to 1. */
   softLimit: number;
@@ -32,7 +32,8 @@ export function createMemoryMeter(options: MemoryMeterOptions): MemoryMeter {
       room = max === 0 || used < max * softLimit;
       failed = false;
     } catch (error) {
-      // Not a reason to reject: a Redis that is away fails the submit, and a Redis user may lack the right to INFO.
+      // Not a reason to reject: if Redis is unreachable, the submit fails anyway, and a Redis user may lack
+      // the right to INFO.
       if (!failed) onError(error);
       failed = true;
       room = true;

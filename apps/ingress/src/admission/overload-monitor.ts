@@ -25,9 +25,9 @@ export type OverloadMonitor = {
 const sampleMs = 250;
 /** The same while the process is idle, because no client sends requests. */
 const idleSampleMs = 1000;
-/** Share of the time that the event loop of an idle process is in use, at most. */
+/** The highest event loop utilization at which the process counts as idle. */
 const idleUtilization = 0.2;
-/** Milliseconds between two forced garbage collections: each one stops the world. */
+/** Milliseconds between two forced garbage collections, because each one blocks the process. */
 const collectEveryMs = 10_000;
 
 /** Samples the delay of the event loop and the memory of this process. */
@@ -108,7 +108,7 @@ function residentMemory(): number | undefined {
 
 let collect: (() => void) | undefined;
 
-/** Node offers it only behind this flag, which can be set while the process runs. */
+/** Node exposes it only with this flag, which can be set at run time. */
 function collectGarbage(): void {
   if (!collect) {
     setFlagsFromString('--expose-gc');

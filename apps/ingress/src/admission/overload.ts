@@ -3,14 +3,14 @@
 export const overloadCauses = ['loop_delay', 'heap', 'resident_memory'] as const;
 export type OverloadCause = (typeof overloadCauses)[number];
 
-/** Milliseconds that the event loop is late, bytes of the heap, bytes of all memory. */
+/** Delay of the event loop in milliseconds, bytes of the heap, bytes of all memory. */
 export type ResourceUsage = Readonly<Record<OverloadCause, number>>;
 
 /** `streak`: samples in a row that contradict `isOver`. */
 type Latch = { readonly isOver: boolean; readonly streak: number };
 export type OverloadState = Readonly<Record<OverloadCause, Latch>>;
 
-/** Samples in a row that flip a state. A garbage collection or a large body spoils one or two of them. */
+/** Consecutive samples that change a state. A garbage collection or a large body distorts one or two of them. */
 export const samplesToFlip = 4;
 /** Share of its limit below which a cause is over. The gap keeps the state from flapping. */
 const recoveredAt: ResourceUsage = { loop_delay: 0.8, heap: 0.95, resident_memory: 0.95 };
@@ -52,7 +52,7 @@ export function updateOverload(
 export const mayBeGarbage = ({ heap, resident_memory: resident }: OverloadState): boolean =>
   [heap, resident].some(({ isOver, streak }) => isOver || streak === samplesToFlip - 1);
 
-/** No cause is over its limit, nor was at the last sample. */
+/** Whether no cause is over its limit now or was at the last sample. */
 export const isWithinLimits = (state: OverloadState): boolean =>
   overloadCauses.every((kind) => !state[kind].isOver && state[kind].streak === 0);
 
@@ -60,10 +60,13 @@ export type OverloadVerdict =
   | { kind: 'admitted' }
   | { kind: 'shed'; reason: OverloadCause; retryAfterMs: number };
 
-/** Milliseconds until a retry makes sense: a loop recovers with its tasks, memory when answers end. */
+/** Milliseconds until a retry makes sense: a loop recovers when its tasks are done, memory when answers end. */
 const retryAfterMs: ResourceUsage = { loop_delay: 2000, heap: 5000, resident_memory: 5000 };
 
-/** Rejects new requests while a cause is over its limit. Requests under way go on: their end is the relief. */
+/**
+ * Rejects new requests while a cause is over its limit. Requests under way continue, because their end
+ * reduces the load.
+ */
 export function judgeOverload(state: OverloadState): OverloadVerdict {
   const reason = overloadCauses.find((kind) => state[kind].isOver);
   if (reason === undefined) return { kind: 'admitted' };

@@ -7,7 +7,7 @@ export type PriorityVerdict =
   | { kind: 'allowed'; scheduling: PriorityAndWeight }
   | { kind: 'too_high'; highest: Priority };
 
-/** The fields of a key in the config that matter here. */
+/** The fields of a configured key that are used here. */
 export type PriorityKey = { id: string; priority: Priority; weight: number };
 
 export type PriorityPolicy = {

@@ -12,11 +12,11 @@ export type QueueLimits = {
 export type QueueRequest = {
   standing: QueueStanding;
   model: string;
-  /** No client waits for it on a connection: only its own deadline bounds its wait. */
+  /** The request is a job without a client connection: only its own deadline bounds its wait. */
   isBackground: boolean;
   /** Milliseconds since the epoch. */
   deadlineAt: number | undefined;
-  /** There are other keys, for which the queue keeps room. */
+  /** There are several keys, so the queue keeps room for the others. */
   shared: boolean;
 };
 
@@ -66,7 +66,8 @@ export function judgeQueue(
   // A request that is larger than the whole limit is admitted into an empty queue.
   if (isTooMuch && waiting > 0) return shed('bytes', waitMs(load, waiting / 2));
   if (shared) {
-    // A key may hold at most half of what is left: the requests of one key never fill the queue of all.
+    // A key may hold at most half of the remaining room, so that the requests of one key never fill the
+    // shared queue.
     const own = countOwn(load, standing.key);
     if (own > 0 && own >= free) return shed('share', waitMs(load, own - free + 1), true);
   }

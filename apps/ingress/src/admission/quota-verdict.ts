@@ -14,7 +14,7 @@ export type Limited = {
 
 export type LimitVerdict = { kind: 'admitted'; headers: Record<string, string> } | Limited;
 
-/** Turns the answer of the windows into a verdict, with the message and the headers for the client. */
+/** Turns the reply of the windows into a verdict, with the message and the headers for the client. */
 export function judgeRates(keyId: string, charges: readonly Charge[], taken: Taken): LimitVerdict {
   const headers = rateHeaders(charges, taken);
   if (taken.kind === 'yes') return { kind: 'admitted', headers };
@@ -36,7 +36,7 @@ export function judgeRates(keyId: string, charges: readonly Charge[], taken: Tak
   };
 }
 
-/** Milliseconds. The end of the requests under way is unknown. */
+/** Milliseconds. When the requests under way will end is unknown. */
 const retryConcurrentMs = 1000;
 
 /** `headers`: the last known rates of the key, which this request did not query. */
@@ -64,8 +64,8 @@ export function rateHeaders(charges: readonly Charge[], taken: Taken): Record<st
 }
 
 /**
- * As `rateHeaders`, from an answer of the windows `agoMs` milliseconds ago. An answer is valid for a
- * minute; without one the headers contain the limits alone.
+ * As `rateHeaders`, from a reply of the windows `agoMs` milliseconds ago. A reply is valid for a minute;
+ * without one the headers contain only the limits.
  */
 export function rememberedHeaders(
   charges: readonly Charge[],
@@ -81,7 +81,7 @@ export function rememberedHeaders(
   );
 }
 
-/** `120ms`, `1s`, `6m0s`: rounded up, so that a client that waits this long does not come too early. */
+/** Formats as `120ms`, `1s`, `6m0s`: rounded up, so that a client that waits this long does not retry too early. */
 export function formatDuration(ms: number): string {
   if (ms <= 0) return '0s';
   if (ms < 1000) return `${Math.ceil(ms)}ms`;

@@ -8,21 +8,21 @@ import type { Limited } from './quota-verdict.ts';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 
-/** What a key was charged for one request. */
+/** The charge of one request to its key. */
 export type Charge = {
   kind: 'charged';
-  /** For the request's job: what the worker is to settle. */
+  /** For the request's job: what the worker has to settle. */
   account: Account | undefined;
-  /** Of the request's answer. */
+  /** Headers of the request's answer. */
   headers: Record<string, string>;
-  /** The request was not made: gives everything back to the key. */
+  /** The request was not created: gives everything back to the key. */
   refund(): void;
 };
 
 type Owner = Pick<RequestMeta, 'id' | 'keyId'>;
 
 export type ChargedRequest = Owner & {
-  /** Of the request: the estimate of its tokens comes from it. */
+  /** The request's body, from which its tokens are estimated. */
   body: string;
   /** The request ends with its client, which is connected here. */
   attached: boolean;
@@ -36,9 +36,9 @@ export type ChargedRequest = Owner & {
 export type KeyLimits = {
   /** Charges the key for a request. */
   charge(request: ChargedRequest): Promise<Charge | Refused>;
-  /** The request has ended, or was not made. Idempotent. */
+  /** The request has ended, or was not created. Idempotent. */
   ended(request: Owner): void;
-  /** The reader disconnected, and the request runs on. */
+  /** The reader disconnected, and the request continues. */
   readerLeft(id: string): void;
 };
 
@@ -61,7 +61,7 @@ export function createKeyLimits({
     keys.flatMap(({ id, limits }) => (limits ? [[id, limits] as const] : [])),
   );
 
-  /** The newest answer of the windows for each key, for the headers of rejections that do not query them. */
+  /** The newest reply of the windows for each key, for the headers of rejections that do not query them. */
   const last = new Map<string, { taken: Taken; at: number }>();
 
   async function lease(

@@ -10,7 +10,7 @@ export type ServiceRate = {
   readonly size: number;
 };
 
-/** Milliseconds of waiting that count: the newest ones, however long ago. */
+/** Milliseconds of waiting time that count: the newest, however long ago. */
 const windowMs = 15_000;
 /** Fewer jobs than this are too small a sample. */
 const fewest = 10;
@@ -24,7 +24,7 @@ type Span = { ms: number; taken: number };
  */
 export function createServiceRate(): ServiceRate {
   let last: Sample | undefined;
-  /** A time without taken jobs is one span, however long: workers may be away for days. */
+  /** A time without taken jobs is one span, however long: there may be no workers for days. */
   const spans: Span[] = [];
   let ms = 0;
   let taken = 0;

@@ -13,19 +13,19 @@ import { noProgress, progressHeaders } from './progress.ts';
 import type { Progress } from './progress.ts';
 import { adoptId } from '../server/request-id.ts';
 
-/* A plain client's answer over HTTP: what streams and whole answers have in common. */
+/* A plain client's answer over HTTP: the common part of streams and whole answers. */
 
 export type Call = {
   api: ClientApi;
   prepared: Prepared;
-  /** For the answer: this server writes it past fastify. */
+  /** The answer is written directly to its raw response, not through fastify. */
   reply: FastifyReply;
   services: Services;
-  /** The cursor of a client that reads its stream again; else the start of the log. */
+  /** The cursor of a client that continues its stream; otherwise the start of the log. */
   after: EntryId;
 };
 
-/** What a writer of an answer has to go by. */
+/** What a writer of an answer needs. */
 export type AnswerContext = {
   call: Call;
   progress: Progress;
@@ -37,7 +37,7 @@ export type AnswerContext = {
 };
 
 export type AnswerWriter = Pick<Client, 'hasRoom' | 'reset'> & {
-  /** The request was admitted, and its headers are set: something may be sent. */
+  /** The request was admitted and its headers are set, so data may be sent. */
   begin?(): void;
   lines(batch: readonly Line[]): boolean;
   /** Ends the answer with an error, whether or not its head was sent. */

@@ -21,7 +21,7 @@ import { adoptId } from '../server/request-id.ts';
 import { streamedAnswer } from './streamed-answer.ts';
 import { wholeAnswer } from './whole-answer.ts';
 
-/** The route of every API that clients speak. */
+/** Adds the routes of all client APIs. */
 export function clientApiRoutes(app: FastifyInstance, services: Services): void {
   for (const api of clientApis) clientApiRoute(app, services, api);
 }
@@ -33,14 +33,14 @@ function clientApiRoute(app: FastifyInstance, services: Services, api: ClientApi
     if (isLarge(String(request.body))) await nextTurn();
     noteModel(reply.raw, parsed.model);
     const { submission, after, withIds } = readSubmission(api, parsed, request);
-    // The client left meanwhile (`close` will not come again), or a drain has answered it.
+    // The client has left (`close` will not be emitted again), or a drain has answered it.
     if (reply.raw.destroyed || reply.sent) return reply.hijack();
     const prepared = services.exchanges.prepare(submission);
     if (prepared.kind === 'refused') throw errorOf(prepared);
     adoptId(reply, prepared.meta.id);
-    // An answer can take long; the body need not stay in memory for it.
+    // An answer can take long, and the body is no longer needed.
     request.body = undefined;
-    // From here on the answer comes from the exchange, not from this handler.
+    // From now on the exchange writes the answer, not this handler.
     reply.hijack();
     const call = { api, prepared, reply, services, after };
     openAnswer(call, (context) =>
@@ -60,7 +60,7 @@ function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequ
   const cursor = stream ? readLastEventId(headers) : undefined;
   const after = cursor ?? logStart;
   const withIds = readEventIds(headers) ?? cursor !== undefined;
-  // Without an Idempotency-Key the call makes a new request, which has no entry yet.
+  // Without an Idempotency-Key the call creates a new request, which has no entry yet.
   if (!idempotency && !sameEntryId(after, logStart)) throw apiError('cursor_ahead');
   const submission = {
     principal,

@@ -2,7 +2,7 @@ import { apiError } from '../api-error.ts';
 import { chatCompletions } from './chat-completions/api.ts';
 import type { ClientApi } from './port.ts';
 
-/** The APIs that clients speak. The first is the one of jobs and frames that name none. */
+/** The client APIs. The first is the default for jobs and frames that name none. */
 export const clientApis = [chatCompletions] as const satisfies readonly [ClientApi, ...ClientApi[]];
 
 const names = clientApis.map(({ path }) => `'${path}'`).join(' or ');

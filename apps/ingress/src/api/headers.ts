@@ -8,7 +8,7 @@ import type { Refused } from '../errors.ts';
 import type { Idempotency } from '../exchange/idempotency.ts';
 import { apiError, errorOf } from '../api-error.ts';
 
-/** `x-millrace-on-disconnect`: what a client's leaving means for its request. */
+/** `x-millrace-on-disconnect`: whether the request is cancelled when its client leaves. */
 export function readOnDisconnect(headers: IncomingHttpHeaders): 'cancel' | 'keep' {
   const value = headers['x-millrace-on-disconnect'] ?? 'cancel';
   if (value === 'cancel' || value === 'keep') return value;
@@ -29,7 +29,7 @@ export function readEventIds(headers: IncomingHttpHeaders): boolean | undefined 
   });
 }
 
-/** A priority by its name: `x-millrace-priority`, or a field. Throws an ApiError on another word. */
+/** Reads a priority: `x-millrace-priority`, or a field. Throws an ApiError on any other value. */
 export function readPriority(value: unknown, param = 'x-millrace-priority'): Priority | undefined {
   if (value === undefined || value === null) return undefined;
   const priority = priorities.find((one) => one === value);
@@ -37,13 +37,16 @@ export function readPriority(value: unknown, param = 'x-millrace-priority'): Pri
   throw apiError('invalid_value', { param, expected: "'high', 'normal' or 'low'" });
 }
 
-/** `x-millrace-continuation`: what may be done after a fault in mid-answer; else the model's own. */
+/**
+ * `x-millrace-continuation`: what may be done after a fault in the middle of an answer; without it the
+ * model's setting applies.
+ */
 export function readContinuation(headers: IncomingHttpHeaders) {
   const value = headers['x-millrace-continuation'];
   return continuationOf(value, 'x-millrace-continuation');
 }
 
-/** `param`: where the value stands, for the error. */
+/** `param`: the name of the header or field, for the error. */
 export function continuationOf(value: unknown, param: string): Continuation | undefined {
   if (value === undefined || value === null) return undefined;
   const known = continuations.find((one) => one === value);
@@ -53,8 +56,8 @@ export function continuationOf(value: unknown, param: string): Continuation | un
 }
 
 /**
- * `Idempotency-Key`. Throws an ApiError on an invalid key, and on two of them: Node would join them to one that the
- * client has not sent.
+ * Reads `Idempotency-Key`. Throws an ApiError on an invalid key, and on two of them: Node would join them to
+ * a key that the client has not sent.
  */
 export function readIdempotencyKey(
   request: Pick<IncomingMessage, 'headers' | 'headersDistinct'>,
@@ -73,18 +76,18 @@ export function checkIdempotency(
   return verdict;
 }
 
-/** Node reads the bytes of a header as Latin-1; null where they are no UTF-8. */
+/** Node decodes headers as Latin-1; null if the bytes are no valid UTF-8. */
 function decodeHeader(value = ''): string | null {
   const bytes = Buffer.from(value, 'latin1');
   return isUtf8(bytes) ? bytes.toString('utf8') : null;
 }
 
-/** The last moment that RFC 3339 can name: a duration may reach no further than a time can. */
+/** The latest time that RFC 3339 can express; a duration may not go beyond it. */
 const latestDeadline = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 /**
- * A deadline as a duration from now (`30s`) or an RFC 3339 time; in milliseconds since the epoch.
- * Throws an ApiError when it is neither, has passed, or lies past every year of four digits.
+ * A deadline as a duration from now (`30s`) or an RFC 3339 time; in milliseconds since the epoch. Throws an
+ * ApiError if it is neither, has passed, or is after the year 9999.
  */
 export function readDeadline(value: unknown, now: number, param = 'x-millrace-deadline') {
   if (value === undefined || value === null) return undefined;
@@ -98,7 +101,7 @@ export function readDeadline(value: unknown, now: number, param = 'x-millrace-de
     });
   }
   if (at <= now) throw apiError('deadline_passed', { param });
-  // Also of three hundred digits, which are Infinity.
+  // Also catches a number of three hundred digits, which is Infinity.
   if (at > latestDeadline)
     throw apiError('invalid_request', {
       message: `Invalid '${param}': it lies beyond the year 9999.`,
@@ -111,7 +114,7 @@ const rfc3339 = /^(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?([Zz]|[
 
 function parseTime(text: string): number | undefined {
   const day = rfc3339.exec(text)?.[1];
-  // Date.parse takes the 31st of February for the 3rd of March.
+  // Date.parse accepts the 31st of February as the 3rd of March.
   if (day === undefined || !isDay(day)) return undefined;
   const at = Date.parse(text);
   return Number.isNaN(at) ? undefined : at;

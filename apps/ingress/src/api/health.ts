@@ -3,7 +3,7 @@ import { pauseReason } from '@millrace/shared/store/queue/pause-watch';
 import { overloadMessages } from '../admission/controller.ts';
 import type { Services } from '../services.ts';
 
-/** Milliseconds that Redis may take to answer before this ingress is not ready. */
+/** Milliseconds in which Redis has to answer; otherwise this ingress is not ready. */
 const patienceMs = 1000;
 
 export function healthRoutes(app: FastifyInstance, services: Services): void {
@@ -30,7 +30,7 @@ async function whyNotReady(services: Services): Promise<string[]> {
   if (own.kind === 'shed') {
     reasons.push(`this ingress takes no new work: ${overloadMessages[own.reason]}`);
   }
-  // One promise for all three: a rejection that no one awaits would end the process.
+  // One promise for all three, because a rejection that is not awaited would end the process.
   const asked = Promise.all([channels.countWorkers(), queue.pausedShards(), pingRedis()]);
   const seen = await inTime(asked);
   if (seen.kind === 'late') return [...reasons, `redis did not answer within ${patienceMs} ms`];
@@ -42,7 +42,7 @@ async function whyNotReady(services: Services): Promise<string[]> {
   return reasons;
 }
 
-/** `code`: the first word of what Redis says, such as MISCONF or LOADING. */
+/** `code`: the first word of Redis' error message, such as MISCONF or LOADING. */
 type Seen<T> = { kind: 'seen'; value: T } | { kind: 'late' } | { kind: 'refused'; code: string };
 
 async function inTime<T>(work: Promise<T>): Promise<Seen<T>> {

@@ -8,15 +8,15 @@ import type { Refused } from '../errors.ts';
 import { tooComplex } from '../server/json-shape.ts';
 import type { ClientApi, ParsedBody } from './port.ts';
 
-/* What the bodies of all APIs, jobs and frames have in common. */
+/* Common checks of the bodies of all APIs, jobs and frames. */
 
-/** Throws an ApiError on the JSON of a request, in UTF-8, that has more than its bounds allow. */
+/** Throws an ApiError if the JSON of a request, in UTF-8, exceeds its bounds. */
 export function checkShape(bytes: Uint8Array, bounds: JsonBounds): void {
   const excess = jsonExcess(bytes, bounds);
   if (excess) throw tooComplex(excess, bounds);
 }
 
-/** Throws an ApiError on a text that is no JSON object. Its shape was checked while it arrived. */
+/** Throws an ApiError if the text is no JSON object. Its shape was checked while it arrived. */
 export function parseObject(text: unknown): Record<string, unknown> {
   if (typeof text !== 'string' || text.trim() === '') {
     throw apiError('invalid_request', {
@@ -35,7 +35,10 @@ export function parseObject(text: unknown): Record<string, unknown> {
   return value;
 }
 
-/** The member `body` of a job or a frame, as its API reads it, and its text: that goes upstream byte for byte. Throws an ApiError. */
+/**
+ * The member `body` of a job or a frame: parsed by its API, and its text, which is sent upstream byte for
+ * byte. Throws an ApiError.
+ */
 export function readInnerBody(api: ClientApi, body: unknown, text: string): InnerBody {
   if (!isJsonObject(body)) throw wrongType('body', 'an object', body);
   const parsed = api.parse(body);
@@ -52,7 +55,7 @@ export function readInnerBody(api: ClientApi, body: unknown, text: string): Inne
 
 export type InnerBody = Omit<ParsedBody, 'kind'> & { endpoint: ClientApi['path']; body: string };
 
-/** Characters of a request's metadata, as JSON: each look at the request reads them again. */
+/** Characters of a request's metadata as JSON, which every view of the request reads. */
 const maxMetadataChars = 64 * 1024;
 
 /** The member `metadata` of a job or a frame with this text. Throws an ApiError if it is no object, or too large. */

@@ -15,7 +15,7 @@ export function modelRoutes(app: FastifyInstance, { config }: Services): void {
       .map(describe),
   }));
 
-  // Aliases may have slashes in them.
+  // Aliases may contain slashes.
   app.get<{ Params: { '*': string } }>('/v1/models/*', (request) => {
     const alias = request.params['*'];
     if (Object.hasOwn(config.models, alias) && mayUse(request.principal, alias))

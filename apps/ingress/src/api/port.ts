@@ -4,16 +4,19 @@ import type { Endpoint } from '@millrace/shared/domain/request';
 import type { Refused } from '../errors.ts';
 
 /**
- * One API that clients speak: how its requests are read and its answers are written. It knows nothing of a request's
- * life, which exchange/ has, nor of connections, which delivery/ has. A new API is a folder beside chat-completions/
- * and a line in client-apis.ts; jobs and WebSockets name it by its path.
+ * One client API: how its requests are read and its answers are written. It does not know the life of a
+ * request (exchange/) or connections (delivery/). A new API is a folder beside chat-completions/ and a line
+ * in client-apis.ts; jobs and WebSockets name it by its path.
  */
 export type ClientApi = {
   /** The path of its POST route, and the name of the endpoint in jobs and frames. */
   readonly path: Endpoint;
-  /** Reads of a body what this server itself needs; all else is the provider's business. `headers`: of HTTP only. */
+  /**
+   * Reads the fields of a body that this server needs; all others are the provider's business. `headers`: of
+   * HTTP only.
+   */
   parse(body: Record<string, unknown>, headers?: IncomingHttpHeaders): ParsedBody | Refused;
-  /** Headers of every answer, beside those of all APIs. */
+  /** Headers of every answer, in addition to those of all APIs. */
   head(id: string): Record<string, string>;
   /** Begins a streamed answer. */
   encodeStream(options: StreamOptions): StreamEncoder;
@@ -38,7 +41,10 @@ export type StreamOptions = {
 
 /** Each method returns text for the stream. */
 export type StreamEncoder = {
-  /** A line of kind `chunk` or `usage`; empty if the client is not sent it. Called for every chunk: it must be cheap. */
+  /**
+   * A line of kind `chunk` or `usage`; empty if the client does not get it. Called for every chunk, so it
+   * must be cheap.
+   */
   chunk(line: Line): string;
   /** The end of a complete answer. */
   end(): string;

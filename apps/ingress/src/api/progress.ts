@@ -2,7 +2,7 @@ import { decodeEntry } from '@millrace/shared/domain/entry';
 import type { Failed, Line } from '@millrace/shared/domain/entry';
 import { asFailed, refuse } from '../errors.ts';
 
-/** What the headers of an answer and the request log say of a request so far. */
+/** The state of a request that the headers of its answer and the request log show. */
 export type Progress = {
   id: string;
   replayed: boolean;
@@ -29,7 +29,7 @@ export function progressHeaders({ replayed, attempts, servedBy }: Progress) {
   return headers;
 }
 
-/** Of a line `failed` or `cancelled`. */
+/** The failure in a line of kind `failed` or `cancelled`. */
 export function readFailed(line: Line): Failed {
   const entry = decodeEntry(line.text);
   return entry.kind === 'failed' ? entry.data : cancelledFailure;

@@ -34,7 +34,7 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
 
   return {
     begin: writer.begin,
-    /** One write for all lines of a batch, so that they go out in one packet. */
+    /** One write for all lines of a batch, so that they are sent in one packet. */
     lines(batch: readonly Line[]): boolean {
       let text = '';
       for (const line of batch) {

@@ -5,7 +5,7 @@ import { endWhenStalled } from '../delivery/stalled-answers.ts';
 import type { AnswerContext, AnswerWriter } from './answer.ts';
 import { noteAttempt, readFailed } from './progress.ts';
 
-/** An answer in one piece. Nothing of it is sent before its end, so it can start over. */
+/** An answer in one piece. Nothing of it is sent before its end, so it can be restarted. */
 export function wholeAnswer({ call, progress, head, sendError }: AnswerContext): AnswerWriter {
   const { api, reply, services } = call;
   const response = reply.raw;

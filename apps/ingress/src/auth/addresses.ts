@@ -6,7 +6,7 @@ loopback.addAddress('::1', 'ipv6');
 
 export const isLoopback = (address: string): boolean => contains(loopback, address);
 
-/** Whether an address is one of these, or in one of these ranges. */
+/** Makes a check whether an address is one of these, or in one of these ranges. */
 export function addressFilter(ranges: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const range of ranges) {
@@ -18,7 +18,7 @@ export function addressFilter(ranges: readonly string[]): (address: string) => b
   return (address) => contains(list, address);
 }
 
-/** IPv4 addresses of a dual-stack socket come as `::ffff:a.b.c.d`. */
+/** IPv4 addresses of a dual-stack socket have the form `::ffff:a.b.c.d`. */
 function contains(list: BlockList, address: string): boolean {
   const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
   return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');

@@ -62,7 +62,7 @@ export function createKeyVerifier(
     if (!secret) return { kind: 'refused', reason: 'no_key' };
     if (secret.length > longestSecret) return { kind: 'refused', reason: 'unknown_key' };
     const digest = createHash('sha256').update(secret).digest();
-    // Compares every key, in constant time, so that the duration does not tell which one matches.
+    // Compares every key, in constant time, so that the duration does not reveal which one matches.
     let found: (typeof entries)[number] | undefined;
     for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found = entry;
     if (!found) return { kind: 'refused', reason: 'unknown_key' };

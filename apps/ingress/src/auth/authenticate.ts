@@ -30,10 +30,13 @@ export const socketPath = '/v1/ws';
 /** The only route that accepts a read token in place of a key. */
 export const eventsPath = '/v1/jobs/:id/events';
 
-/** Sees every request and can make none: a model is used with a key, which is charged for it. */
+/** May see every request but create none: using a model needs a key, which is charged. */
 const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
 
-/** Takes the credentials out of HTTP requests and checks them. `isProxy`: whether an address is that of a trusted proxy. */
+/**
+ * Extracts the credentials of HTTP requests and checks them. `isProxy`: whether an address is that of a
+ * trusted proxy.
+ */
 export function createAuthenticator(
   { config, verifyKey }: AuthDeps,
   isProxy: (address: string) => boolean,

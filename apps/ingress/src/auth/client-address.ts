@@ -17,7 +17,7 @@ export function peerOf(request: FastifyRequest, isProxy: (address: string) => bo
   return { address: addressOf(request), origin, host, forwarded: isForwarded && !isBelieved };
 }
 
-/** What the browser says of the page that sends the request. */
+/** The browser's headers about the page that sends the request. */
 export function browserRequestOf({
   method,
   headers,

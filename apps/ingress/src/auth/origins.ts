@@ -13,7 +13,7 @@ export function createOriginCheck(allowed: readonly string[]): OriginCheck {
     isSameSite(origin, host);
 }
 
-/** What a browser says of the page that sends a request. */
+/** A browser's headers about the page that sends a request. */
 export type BrowserRequest = {
   method: string;
   origin: string | undefined;
@@ -23,9 +23,9 @@ export type BrowserRequest = {
 };
 
 /**
- * Whether a page of another site asks for a change (CSRF). Browsers send a known password with the requests
- * of any page; following a link does no harm. `Sec-Fetch-Site` beats the origin, which looks foreign behind
- * a proxy that changes the host.
+ * Whether a page of another site requests a change (CSRF). Browsers send a known password with the requests
+ * of any page; following a link is harmless. `Sec-Fetch-Site` takes precedence over the origin, which looks
+ * foreign behind a proxy that changes the host.
  */
 export function isCrossSiteWrite({ method, origin, host, site }: BrowserRequest): boolean {
   if (method === 'GET' || method === 'HEAD' || site === 'same-origin') return false;

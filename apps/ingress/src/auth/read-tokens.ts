@@ -3,9 +3,9 @@ import { addressFilter } from './addresses.ts';
 import type { Key, Principal } from './api-keys.ts';
 
 /*
- * A token lets one stream be read by a browser's EventSource, which can send no key. It is good for one id,
- * on the account of the key that made it, until it expires, and for reading only. It is signed with what
- * all ingresses know of that key, so that it needs no store and ends with the key.
+ * A token permits a browser's EventSource, which cannot send a key, to read one stream. It is valid for one
+ * id, on the account of the key that created it, until it expires, and for reading only. It is signed with
+ * the digest of that key, which all ingresses have, so it needs no store and becomes invalid with the key.
  */
 
 export type ReadTokens = {
@@ -17,7 +17,7 @@ export type ReadTokens = {
   ): Principal | 'unknown' | 'expired' | 'address';
 };
 
-/** The digest of a key is no secret to sign with before it is tied to this use. */
+/** Binds the signing secret to this use: the digest of a key alone must not be one. */
 const purpose = 'millrace read token 1';
 
 /** Version, key id, seconds since the epoch, signature. */

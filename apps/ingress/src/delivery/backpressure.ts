@@ -1,6 +1,6 @@
 /**
- * Stops reading from a WebSocket while there is at least one reason to. What its client sends meanwhile
- * stays in the buffers of the network.
+ * Stops reading from a WebSocket while there is at least one reason to. Data that its client sends meanwhile
+ * stays in network buffers.
  */
 export type Backpressure = {
   pause(reason: PauseReason): void;

@@ -25,8 +25,8 @@ import type { ReaderLife } from './reader-life.ts';
 
 export type ReaderSink = {
   /**
-   * Lines in order, at least one. False when the connection is full: the relay pushes nothing more until
-   * `resume`, and then reads on from the log, at the reader's pace.
+   * Delivers lines in order, at least one. Returns false if the connection is full: the relay then delivers
+   * nothing more until `resume`, and continues from the log at the reader's pace.
    */
   lines(lines: readonly Line[]): boolean;
   /**
@@ -38,8 +38,8 @@ export type ReaderSink = {
   /** All lines so far are void, because the log lost them. Everything follows from the start. */
   reset(reason: 'cursor_ahead'): void;
   /**
-   * The connection must end, with a clear error: nothing more can come, or (`overdue`) the end did not
-   * come in time. The relay has closed the reader.
+   * The connection must end with a clear error: nothing more can come, or (`overdue`) the end did not come in
+   * time. The relay has closed the reader.
    */
   gone(reason: GoneReason): void;
 };
@@ -49,7 +49,7 @@ export type GoneReason = 'expired' | 'broken' | 'overdue';
 /** Bytes of one read of the log, or one pack: half a megabyte at most, or one line. */
 export const readBytes = 128 * 1024;
 /**
- * Characters per call of a sink, or one line: by this much a connection may exceed its buffer. After a slow
+ * Characters per call of a sink, or one line: a connection may exceed its buffer by this much. After a slow
  * append a frame can have half a megabyte.
  */
 export const portionChars = 32 * 1024;
@@ -69,7 +69,7 @@ export type LogReaderOptions = {
   life: ReaderLife | undefined;
 };
 
-/** What the readers of a relay share. */
+/** The dependencies that the readers of a relay share. */
 export type LogReaderDeps = {
   log: Pick<StreamLog, 'read'>;
   /** Of concurrent reads. */
@@ -119,7 +119,7 @@ export class LogReader {
   /** The connection has room again. */
   resume(): void {
     if (this.#mode !== 'paused') return;
-    // Silence until now was the reader's; from here on it is the log's.
+    // The silence until now was the reader's fault; from now on it is the log's.
     this.#givenAt = this.#deps.now();
     this.#read();
   }
@@ -156,7 +156,7 @@ export class LogReader {
   }
 
   endIfOverdue(at: number): void {
-    // A paused reader still has lines to take.
+    // A paused reader still has lines to read.
     const isWaiting = this.#mode !== 'paused' && at - this.#givenAt >= graceMs;
     if (at >= this.#overAt && isWaiting) this.end('overdue');
   }
@@ -165,7 +165,7 @@ export class LogReader {
     return this.#mode === 'live' && this.#heardAt <= at;
   }
 
-  /** The request was looked after: it is quiet from here on. */
+  /** The request was checked: its silence counts from now on. */
   countSilenceFrom(at: number): void {
     this.#heardAt = at;
   }
@@ -252,7 +252,7 @@ export class LogReader {
   }
 
   async #readOnce(): Promise<ReadOutcome | 'stopped' | undefined> {
-    // While it waited, it may have closed, or others have filled its connection.
+    // While it waited for the limiter, the reader may have closed, or others may have filled its connection.
     if (this.#mode !== 'reading' || !this.#checkRoom()) return 'stopped';
     // Only lines that arrive from here on can be missing in this read.
     this.#newest = this.#cursor;

@@ -5,7 +5,7 @@ import type { JobQueue } from '@millrace/shared/store/queue/port';
  * One query a second for all of them.
  */
 export type QueuePositions = {
-  /** Reports at once if the request waits. Ends by itself when the request waits no more. */
+  /** Reports at once if the request waits. Ends by itself when the request no longer waits. */
   watch(id: string, report: (position: QueuePosition) => void): PositionWatch;
   /** Milliseconds that a job at this position waits; undefined while unknown. */
   estimate(position: number): number | undefined;

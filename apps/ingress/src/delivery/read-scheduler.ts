@@ -5,16 +5,16 @@
 export type ReadScheduler = {
   /** Adds a reader. `resume`: of the reader, as the relay returned it. */
   add(resume: () => void): ScheduledRead;
-  /** Starts waiting reads. To be called when there is room again. */
+  /** Starts waiting reads. Call it when there is room again. */
   schedule(): void;
   /** Readers that wait. */
   readonly waiting: number;
 };
 
 export type ScheduledRead = {
-  /** To be called right before the relay opens a reader that begins with a read. */
+  /** Call it right before the relay opens a reader that begins with a read. */
   opening(): void;
-  /** The relay asks before a read and before it delivers lines. */
+  /** The relay calls it before a read and before it delivers lines. */
   hasRoom(): boolean;
   /** The reader is paused, and continues when it is its turn. */
   queue(): void;
@@ -27,15 +27,15 @@ export const readsAtOnce = 4;
 type Entry = {
   resume: () => void;
   /**
-   * What the next call of `hasRoom` asks. `opening`: may a read begin? `starting`: the same, and the read
-   * counts as running already. `reading`: may the lines of the read be delivered? `idle`: about live
+   * The meaning of the next `hasRoom` call. `opening`: may a read begin? `starting`: the same, and the read
+   * counts as running already. `reading`: may the lines of the read be delivered? `idle`: it concerns live
    * lines, or a read that the relay began by itself.
    */
   phase: 'idle' | 'opening' | 'starting' | 'reading' | 'left';
 };
 
 export function createReadScheduler(hasRoom: () => boolean): ReadScheduler {
-  /** All of them are paused. */
+  /** Readers that wait; all are paused. */
   const waiting = new Set<Entry>();
   let running = 0;
 

@@ -2,15 +2,15 @@ import type { Config } from '@millrace/shared/config';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 
 /*
- * A worker ends a request in time, by its model's timeout and its deadline. While Redis is away or takes no
- * writes, that end does not arrive, so each ingress also limits the time of its readers by its own clock.
+ * A worker ends a request in time, by its model's timeout and its deadline. During an outage of Redis that
+ * end does not arrive, so each ingress also limits the time of its readers by its own clock.
  */
 
 /** How long a reader waits for the end of its request; milliseconds, points in time since the epoch. */
 export type ReaderLife = {
   /** When the reader is ended if no attempt has begun. */
   startBy: number;
-  /** What the request may take from its first attempt on. */
+  /** The most milliseconds from the request's first attempt on. */
   timeoutMs: number;
   deadlineAt: number;
 };
@@ -22,7 +22,7 @@ export function readerLife(
   { attached, createdAt, deadlineAt = Infinity, model }: RequestMeta,
   { models, limits }: Pick<Config, 'models'> & { limits: WaitLimits },
 ): ReaderLife {
-  // For a model that this ingress' config lacks, the longest timeout of all.
+  // For a model that is not in this ingress' config, the longest timeout of all.
   const known = models[model] ? [models[model]] : Object.values(models);
   const timeoutMs = Math.max(0, ...known.map((one) => one.timeoutMs));
   // Admission rejects a request with a client if its estimated wait exceeds `queueWait`.

@@ -9,7 +9,7 @@ import type { ReaderLife } from './reader-life.ts';
 import { createRelay } from './relay.ts';
 import type { Reader, ReaderSink, Relay } from './relay.ts';
 
-/* What the tests of the relay do over and over: a request with runs, readers that remember. */
+/* Helpers for tests of the relay: a request with runs, and recording readers. */
 
 export const doneLine = encodeEntry({
   kind: 'done',
@@ -18,19 +18,19 @@ export const doneLine = encodeEntry({
 
 export const logStart: EntryId = { run: 0, seq: 0 };
 
-/** Everything that can go on without another event has gone on. */
+/** Resolves when all work that needs no further event is done. */
 export const idle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export const show = ({ run, seq, text }: Line): string => `${run}-${seq} ${text}`;
 
-/** One request and its runs; the lines it has written are remembered. */
+/** One request and its runs; records the lines that it has written. */
 export type Writer = {
   readonly id: string;
   readonly lines: Line[];
   seal(): Promise<void>;
   write(...texts: string[]): Promise<void>;
   end(): Promise<void>;
-  /** Ended from outside. */
+  /** Ends the request from outside. */
   cancel(): Promise<void>;
 };
 
@@ -86,8 +86,8 @@ export async function startRequest({ log, submit }: MemoryLog, inbox?: string): 
 }
 
 /**
- * What a reader was given, in order; `room` is what its connection answers. `full`: others have filled
- * it, and lines that come all the same are a fault.
+ * The lines that a reader received, in order; `room` is what its connection returns. `full`: others have
+ * filled the connection, so delivering lines to it is a fault.
  */
 export type Given = ReaderSink & { all: string[]; room: boolean; full: boolean };
 
@@ -124,12 +124,12 @@ export type Rig = {
   errors: unknown[];
   /** Reads of the log so far. */
   readonly reads: number;
-  /** From now on each read waits until it is answered here, oldest first. */
+  /** From now on each read waits until the test answers it, oldest first. */
   holdReads(): void;
   readonly waiting: number;
-  /** The log is read now, and the answer comes later. */
+  /** Reads the log now; the result is returned later. */
   execute(): Promise<void>;
-  /** The oldest read is answered: with what was read before, or now. */
+  /** Answers the oldest read with the result of `execute`, or else of a read now. */
   answer(): Promise<void>;
   refuse(error: Error): Promise<void>;
   releaseReads(): Promise<void>;
@@ -154,7 +154,7 @@ const maxReads = 5000;
 
 export const inboxName = 'in-1';
 
-/** A relay that listens on an inbox of a memory log. */
+/** A relay with an inbox of a memory log. */
 export async function createRig(): Promise<Rig> {
   const memory = createMemoryLog();
   const { log } = memory;
@@ -169,7 +169,7 @@ export async function createRig(): Promise<Rig> {
     log: {
       read(id, after, maxBytes) {
         reads += 1;
-        // A relay that reads again and again would never let a test come to its end.
+        // A relay that reads in an endless loop would never let a test end.
         if (reads > maxReads) return Promise.reject(new Error('reads without end'));
         const read = () => log.read(id, after, maxBytes);
         if (!holding) return read();
@@ -224,7 +224,7 @@ export async function createRig(): Promise<Rig> {
   };
 }
 
-/** The lines of a request behind a place, as a reader must have been given them. */
+/** The lines of a request after a cursor, as a reader must have received them. */
 export const behind = (lines: readonly Line[], after: EntryId): string[] =>
   lines
     .slice(lines.findIndex((line) => formatEntryId(line) === formatEntryId(after)) + 1)

@@ -16,7 +16,7 @@ export type Reader = {
 };
 
 export type Relay = {
-  /** Opens a reader of a request that this ingress is about to make: its log is empty, its inbox subscribed. */
+  /** Opens a reader of a request that this ingress is about to create: its log is empty, its inbox subscribed. */
   openFresh(id: string, sink: ReaderSink, life?: ReaderLife): Reader;
   /** Opens a reader from a cursor on. The caller has subscribed the inbox before. */
   open(id: string, after: EntryId, sink: ReaderSink, life?: ReaderLife): Reader;
@@ -35,8 +35,8 @@ export type Relay = {
   /** Live frames may be missing: every reader reads its log. */
   onGap(): void;
   /**
-   * Requests whose readers have all received nothing for `forMs` milliseconds, at most `limit` of them.
-   * A request is returned again only after another `forMs`, so that all of them get their turn.
+   * Requests whose readers have all received nothing for `forMs` milliseconds, at most `limit` of them. A
+   * request is returned again only after another `forMs`, so that each of them gets its turn.
    */
   takeQuiet(forMs: number, limit: number): string[];
   readonly readers: number;
@@ -54,10 +54,10 @@ export type RelayOptions = {
   now?(): number;
 };
 
-/** Concurrent reads of all readers: what they return is in memory until it is delivered. */
+/** Concurrent reads of all readers: their results are in memory until delivered. */
 export const maxReads = 16;
 
-/** Gives the frames of this ingress' inbox to the readers of their requests. */
+/** Distributes the frames of this ingress' inbox to the readers of their requests. */
 export function createRelay({ log, onUnread, onError, now = Date.now }: RelayOptions): Relay {
   const byRequest = new Map<string, Set<LogReader>>();
   const holds = new Map<string, number>();

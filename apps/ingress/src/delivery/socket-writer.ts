@@ -10,7 +10,7 @@ export type SocketWriter = {
   hasRoom(): boolean;
   /** Bytes that wait to be sent. */
   held(): number;
-  /** Calls `close` when nothing waits any more; what is sent meanwhile goes out before it. */
+  /** Calls `close` when nothing waits any more; later texts are still sent before it. */
   end(close: () => void): void;
 };
 
@@ -19,21 +19,21 @@ export type SocketWriterOptions = {
   backpressure: Backpressure;
   limits: { readerBufferBytes: number; readerStallMs: number };
   onDrain(): void;
-  /** Bytes began to wait for the reader, or the reader took some of them. */
+  /** Bytes began to wait for the reader, or the reader read some of them. */
   onProgress(): void;
-  /** The reader took nothing for too long. */
+  /** The reader read nothing for too long. */
   onStalled(): void;
 };
 
 /**
- * Bytes passed to the socket at a time: each chunk that leaves shows that the reader still takes
- * something, also in the middle of one long frame.
+ * Bytes passed to the socket at a time: each chunk that is sent shows that the reader still reads, also in
+ * the middle of a long frame.
  */
 const chunkBytes = 32 * 1024;
 
 export function openSocketWriter(options: SocketWriterOptions): SocketWriter {
   const { socket, backpressure, limits, onDrain, onProgress, onStalled } = options;
-  /** Frames that were not passed to the socket yet; of the first one perhaps only the rest. */
+  /** Frames that were not passed to the socket yet; the first one may be partly sent. */
   const waiting = createWriteQueue();
   let full = false;
   let close: (() => void) | undefined;
@@ -97,7 +97,7 @@ export function openSocketWriter(options: SocketWriterOptions): SocketWriter {
       if (held() <= limits.readerBufferBytes) return !full;
       if (!full) {
         full = true;
-        // The frames that it sends would only add answers.
+        // Further frames of the client would only add answers.
         backpressure.pause('full');
         watchForStall();
       }

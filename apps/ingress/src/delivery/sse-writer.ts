@@ -3,14 +3,14 @@ import { createWriteQueue } from './write-queue.ts';
 
 /** Writes an event stream to one response, with a bound on the buffered bytes. */
 export type SseWriter = {
-  /** Begins to send keep-alives. Before that nothing sends the head, so that the answer can still be an error. */
+  /** Starts the keep-alives. Before that the head is not sent, so the answer can still be an error. */
   begin(): void;
-  /** False when the buffer is full: wait for `onDrain`. The head goes out with the first write. */
+  /** Returns false if the buffer is full: wait for `onDrain`. The head is sent with the first write. */
   write(text: string): boolean;
   /** Writes a last text and ends the response. Later calls have no effect. */
   end(text: string): void;
   readonly started: boolean;
-  /** `end` was called; a part may still wait to be sent. */
+  /** `end` was called; data may still wait to be sent. */
   readonly ended: boolean;
   /** False from a `write` that returned false until `onDrain`. */
   hasRoom(): boolean;
@@ -25,26 +25,26 @@ export type SseWriterOptions = {
   limits: { readerBufferBytes: number; readerStallMs: number };
   keepAlive: KeepAlive;
   onDrain(): void;
-  /** The error event that ends the stream if the reader takes nothing for too long. */
+  /** The error event that ends the stream if the reader reads nothing for too long. */
   stalled(): string;
 };
 
 export const sseHeaders = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-transform',
-  // Asks nginx and its kin not to buffer.
+  // Asks nginx and similar proxies not to buffer.
   'x-accel-buffering': 'no',
 };
 
 /**
- * A comment on a line of its own, without a blank line behind it: a blank line ends an event, and
- * openai-python takes one for an event with empty data, which it cannot parse, once it was sent an id.
+ * A comment on a line of its own, without a blank line after it: a blank line ends an event, and
+ * openai-python, once it has received an id, takes one for an event with empty data, which it cannot parse.
  */
 export const sseComment = (text: string): string => `: ${text}\n`;
 
 const sseKeepAlive = sseComment('keep-alive');
 
-/** Bytes passed to the socket at a time: each chunk that leaves shows that the reader still takes something. */
+/** Bytes passed to the socket at a time: each chunk that is sent shows that the reader still reads. */
 const chunkBytes = 32 * 1024;
 
 /** Sends nothing yet: the head waits for the first write, or for a keep-alive after `begin`. */
@@ -85,7 +85,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
     if (ended && waiting.bytes === 0) response.end();
   }
 
-  /** The callback of every write. `drain` goes by another bound than ours. */
+  /** The callback of every write. Node's `drain` uses another bound than ours. */
   function onSent(): void {
     if (response.destroyed) return;
     stallTimer?.refresh();
@@ -108,7 +108,7 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
 
   function endStalled(): void {
     if (waiting.bytes === 0 && !response.writableEnded) response.end(stalled());
-    // A reader that took nothing for so long will not take the rest now.
+    // A reader that read nothing for so long will not read the rest now.
     response.destroy();
   }
 
@@ -140,13 +140,13 @@ export function openSseWriter(options: SseWriterOptions): SseWriter {
       if (text !== '') send(text);
       ended = true;
       flush();
-      // The rest goes out at the reader's pace, but not for ever.
+      // The rest is sent at the reader's pace, but not for ever.
       watchForStall();
     },
   };
 }
 
-/** Calls back connections on which nothing was sent for an interval: one timer for all of them. */
+/** Calls back connections on which nothing was sent for an interval, with one timer for all of them. */
 export type KeepAlive = {
   watch(onQuiet: () => void): { touch(): void; stop(): void };
   readonly watched: number;

@@ -4,14 +4,14 @@ import type { FastifyInstance } from 'fastify';
 /** Answers up to this many bytes fit into the buffers of the operating system, and are not watched. */
 const smallBytes = 16 * 1024;
 
-/** Where a drain finds the answers that wait for their readers. */
+/** The registry in which a drain finds the answers that wait for their readers. */
 type WatchedConnections = {
   add(cut: () => void, onDrain: undefined, held: () => number): { remove(): void };
 };
 
 /**
  * For answers that are sent as a whole: counts the bytes that wait for their readers like those of streams,
- * and closes the connection of a reader that takes nothing for too long.
+ * and closes the connection of a reader that reads nothing for too long.
  */
 export function watchWholeAnswers(
   app: FastifyInstance,
@@ -30,10 +30,10 @@ export function watchWholeAnswers(
   });
 }
 
-/** Closes the connection of a reader that takes nothing of this answer for `stallMs`. */
+/** Closes the connection of a reader that reads nothing of this answer for `stallMs`. */
 export function endWhenStalled(response: ServerResponse, stallMs: number): void {
   response.setTimeout(stallMs, () => response.destroy());
-  // It is the socket's timeout, which Node leaves as it is when another answer waits behind this
-  // one: that one may be silent. Before Node's own listener, which gives the next its socket.
+  // It is the socket's timeout, which Node does not reset when another answer waits behind this one, and that
+  // one may be silent. Registered before Node's own listener, which assigns the socket to the next answer.
   response.prependOnceListener('finish', () => response.socket?.setTimeout(0));
 }

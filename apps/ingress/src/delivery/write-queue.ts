@@ -8,12 +8,12 @@ export type WriteQueue = {
   readonly bytes: number;
 };
 
-/** The list is compacted when this many of its texts, and half of them, were taken. */
+/** The list is compacted when this many of its texts, and at least half of them, were taken. */
 const tidyFrom = 1024;
 
 const nothing = Buffer.alloc(0);
 
-/** Copies no text twice, so that a slow connection costs no garbage beside what waits for it. */
+/** Copies no text twice, so that a slow connection creates no garbage in addition to its waiting texts. */
 export function createWriteQueue(): WriteQueue {
   let texts: Buffer[] = [];
   /** The index of the first text that waits. */

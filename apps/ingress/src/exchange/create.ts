@@ -10,22 +10,22 @@ import type { Prepared } from './prepare.ts';
 
 export type Creation =
   | { kind: 'created' }
-  /** The Idempotency-Key stands for this request, whose answer is the answer. */
+  /** The Idempotency-Key belongs to this request, whose answer the client gets. */
   | { kind: 'joined'; id: string }
   /** `isWanted` returned false before anything was sent. */
   | { kind: 'called_off' }
-  /** Redis has nothing of the request: it was not sent, or Redis refused it. */
+  /** The request is not in Redis: it was not sent, or Redis refused it. */
   | { kind: 'not_created'; refused: Refused; late?: Late }
   /** Redis may have the request. */
   | { kind: 'unknown'; refused: Refused; late: Late };
 
-/** The reply of Redis to a request that was sent: it may still come, or a first reply may have been lost. */
+/** The reply of Redis to a request that was sent: it may still arrive, or a first reply may have been lost. */
 export type Late = Promise<SubmitOutcome>;
 
 export type CreatorDeps = {
   submit: Submit;
   admission: Pick<AdmissionController, 'track' | 'checkMemory'>;
-  /** Resolves when the connection to Redis stands. */
+  /** Resolves when the connection to Redis is up. */
   whenReady(): Promise<void>;
   onError(error: unknown): void;
   now?(): number;
@@ -33,8 +33,8 @@ export type CreatorDeps = {
 
 export type Creator = {
   /**
-   * Stores the request and queues its job, in one step. `isWanted` is asked before anything is sent: a client that
-   * left by then has no request to end. `account`: for the request's job. Never rejects.
+   * Stores the request and queues its job, in one step. `isWanted` is called before anything is sent: if the
+   * client has left by then, there is no request to end. `account`: for the request's job. Never rejects.
    */
   create(
     prepared: Prepared,
@@ -43,7 +43,7 @@ export type Creator = {
   ): Promise<Creation>;
   /** Whether `create` of this request has not returned yet. */
   isCreating(id: string): boolean;
-  /** A command about the request is sent behind its creation, which must not be tried again behind that command. */
+  /** A command about the request will follow its creation, which must not be repeated after that command. */
   giveUp(id: string): void;
 };
 
@@ -71,7 +71,7 @@ export function createCreator(deps: CreatorDeps): Creator {
     }
   }
 
-  /** Nothing is left with a connection that is away: it would be served when no client waits any more. */
+  /** Nothing is queued in a connection that is down, because Redis would get it when no client waits any more. */
   async function awaitRedis(isWanted: () => boolean): Promise<Creation | undefined> {
     try {
       await within(whenReady());
@@ -80,7 +80,7 @@ export function createCreator(deps: CreatorDeps): Creator {
     } catch (error) {
       return { kind: 'not_created', refused: refuseAndNote(error) };
     }
-    // The end of a request whose client leaves from here on follows its creation on the same connection.
+    // If the client leaves from now on, the end of its request follows the creation on the same connection.
     return isWanted() ? undefined : { kind: 'called_off' };
   }
 

@@ -16,24 +16,27 @@ export type Ender = {
   /** Ends a request for every reader, whatever state it is in. */
   cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'>;
   /**
-   * A client of the request has left: ends the request, unless another caller has asked for it with the same
-   * Idempotency-Key and is still there (`shared`). A later call with the key creates a new request.
+   * A client of the request has left: ends the request, unless another caller with the same Idempotency-Key
+   * is present (`shared`). A later call with the key creates a new request.
    */
   leave(id: string, reason: string, caller?: Caller): Promise<'ended' | 'shared'>;
   /**
-   * This ingress stops before the request has ended, which runs on without it. Sent behind all that this ingress has
-   * sent of the request.
+   * This ingress stops before the request has ended, and the request continues without it. Sent after all
+   * other commands of this ingress about the request.
    */
   detach(id: string, caller?: Caller): Promise<DetachOutcome>;
-  /** Resolves when every cancellation and hand-over that is under way has come through, or failed. */
+  /** Resolves when every current cancellation and hand-over has succeeded or failed. */
   settled(): Promise<void>;
   /** Cancellations and hand-overs under way. */
   readonly cancelling: number;
-  /** Ends a request that Redis may have, so that it does not run unread, and leaves what its reply joins. */
+  /**
+   * Ends a request that Redis may have, so that it does not run unread, and leaves a request that a late
+   * reply has joined.
+   */
   withdraw(id: string, late: Late, caller: Caller | undefined): void;
 };
 
-/** How a request ends that no worker ends. */
+/** The end of a request that no worker ends. */
 type Ending = { kind: 'cancelled'; data: Cancelled } | { kind: 'failed'; data: Failed };
 
 export type EnderDeps = {
@@ -52,7 +55,7 @@ export function createEnder(deps: EnderDeps): Ender {
 
   async function cancel(id: string, reason: string): Promise<TerminalKind | 'unknown'> {
     const by = await follow(end(id, cancelled(reason), {}));
-    // Only `leave` asks whether other callers are there.
+    // Only `leave` checks for other callers.
     return by === 'shared' ? 'unknown' : by;
   }
 
@@ -69,12 +72,15 @@ export function createEnder(deps: EnderDeps): Ender {
     return detached.value;
   }
 
-  /** Other callers may have joined the request: it was not cancelled, and they may ask again. */
+  /**
+   * Other callers may have joined the request: it fails instead of being cancelled, so that they may send it
+   * again.
+   */
   async function unqueue(id: string): Promise<void> {
     await endSurely(id, unqueued, { freesKey: true });
   }
 
-  /** Tries again while Redis refuses: otherwise the request would run to its end unread. */
+  /** Retries while Redis refuses; otherwise the request would run to its end unread. */
   async function endSurely(id: string, ending: Ending, options: FinishOptions) {
     const work = retryRefused(() => end(id, ending, options), { withinMs: refusedMs });
     const ended = await follow(work);
@@ -87,7 +93,7 @@ export function createEnder(deps: EnderDeps): Ender {
     if (caller) leaveJoined(late, caller).catch(onError);
   }
 
-  /** A reply that came too late may have made the call a caller of another request. */
+  /** A late reply may have made the call a caller of another request. */
   async function leaveJoined(late: Late, caller: Caller): Promise<void> {
     const outcome = await late.catch(() => undefined);
     if (outcome?.kind === 'joined') await leave(outcome.id, notQueued, caller);
@@ -113,9 +119,9 @@ export function createEnder(deps: EnderDeps): Ender {
     const outcome = await within(log.finish(id, line, kind, options));
     if (outcome.kind === 'gone') return 'unknown';
     if (outcome.kind === 'shared') return 'shared';
-    // `ended` by the same kind may be this very command, sent again after its reply was lost.
+    // `ended` by the same kind may result from this very command, sent again after its reply was lost.
     if (outcome.kind === 'ended' && outcome.by !== kind) return outcome.by;
-    // Takes its job out of the queue. A worker that runs it finds the terminal entry.
+    // Removes its job from the queue. A worker that runs it finds the terminal entry.
     await within(queue.remove(id)).catch(onError);
     return kind;
   }

@@ -2,42 +2,42 @@ import type { Line } from '@millrace/shared/domain/entry';
 import type { Caller } from '@millrace/shared/store/stream-log/port';
 import type { Refused } from '../errors.ts';
 
-/** The client's side of an exchange: it encodes and writes, and knows nothing of the request's life. */
+/** The client of an exchange: it encodes and writes, and does not know the request's life. */
 export type Client = {
-  /** The request was charged; `headers` are of its answer. */
+  /** The request was charged; `headers` belong to its answer. */
   charged?(headers: Record<string, string>): void;
   /** The body is not needed any more: the request was sent, or will not be. */
   released?(): void;
-  /** Redis has the request. Lines may have come before. */
+  /** Redis has the request. Lines may have arrived before. */
   created?(id: string): void;
-  /** The Idempotency-Key stands for this request, whose lines follow. */
+  /** The Idempotency-Key belongs to this request, whose lines follow. */
   joined?(id: string): void;
-  /** The exchange of the same WebSocket that reads this request already. */
+  /** Returns the exchange of the same WebSocket that reads this request already. */
   readerOf?(id: string): Exchange | undefined;
   /** A reader is about to open that begins with a read of the log. */
   opening?(): void;
   lines(batch: readonly Line[]): boolean;
   hasRoom?: (() => boolean) | undefined;
-  /** The log lost lines. `again`: the client forgets the answer and reads it from its start. `lost`: it cannot. */
+  /** The log lost lines. `again`: the client discards the answer and reads it from its start. `lost`: it cannot. */
   reset(reason: 'cursor_ahead'): 'again' | 'lost';
-  /** The last that the client gets. */
+  /** The last call: the client gets an error. */
   refused(refused: Refused): void;
-  /** The last that the client gets: the request runs on, and is read at another ingress. */
+  /** The last call: the request continues, and the client reads it at another ingress. */
   moved(id: string): void;
-  /** A drain, after the whole answer was written: the client takes it too slowly. */
+  /** Called in a drain after the whole answer was written: the client reads it too slowly. */
   cut?(): void;
 };
 
 /** One request of one client. */
 export type Exchange = {
-  /** Of the request that the client gets. */
+  /** The id of the request that the client gets. */
   readonly id: string;
   readonly isOver: boolean;
   /** The connection can take more again. */
   resume(): void;
-  /** The client left, or does not want the request any more. Idempotent. */
+  /** The client has left or no longer wants the request. Idempotent. */
   leave(reason: string): void;
-  /** This ingress stops: resolves when the client gets nothing more from here. */
+  /** This ingress stops: resolves when the client gets nothing more from it. */
   drain(): Promise<void>;
   /** The client has asked again, on the same WebSocket, for the request that this exchange reads. */
   share(owned: boolean, callers: readonly Caller[]): void;

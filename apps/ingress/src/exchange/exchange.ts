@@ -23,12 +23,12 @@ import type { Effect, Event, State } from './state.ts';
 import { step } from './step.ts';
 import type { Creation, Late, Submitter } from './submit.ts';
 
-/** Milliseconds that a drain waits for Redis; then clients are sent away all the same. */
+/** Milliseconds that a drain waits for Redis; after that, clients are sent away anyway. */
 export const handOverMs = 1000;
 
 export type Exchanges = {
   prepare: Prepare;
-  /** Charges the key, creates the request, and reads it for the client, from `after` on. */
+  /** Charges the key, creates the request, and reads it for the client from `after` on. */
   open(prepared: Prepared, client: Client, after?: EntryId): Exchange;
   /** Reads a request that exists, for a client that subscribes to it. The caller has subscribed the inbox. */
   read(described: Described, client: Client, after: EntryId): Exchange;
@@ -72,13 +72,13 @@ export function createExchanges(deps: ExchangeDeps): Exchanges {
 
 type Begin = { meta: Readonly<RequestMeta>; state: State; after: EntryId };
 
-/** Turns what happens into events of the exchange's state, and executes the effects. */
+/** Dispatches events to the exchange's state machine and executes its effects. */
 class Driver implements Exchange {
   readonly #deps: ExchangeDeps;
   readonly #client: Client;
-  /** Of the client's own request, also if its Idempotency-Key stands for another one. */
+  /** The client's own request, also if its Idempotency-Key belongs to another one. */
   readonly #meta: Readonly<RequestMeta>;
-  /** Until the request was sent. */
+  /** Set until the request was sent. */
   #prepared: Prepared | undefined;
   #charge: Charge | undefined;
   #late: Late | undefined;
@@ -107,7 +107,7 @@ class Driver implements Exchange {
     return this.#state.kind === 'ended' || this.#state.kind === 'withdrawn';
   }
 
-  /** The client left, and its request runs on: a drain has no client to wait for. */
+  /** The client left, and its request continues: a drain has no client to wait for. */
   get #hasNoClient(): boolean {
     return this.#state.kind === 'creating' && this.#state.client === 'gone';
   }
@@ -237,7 +237,7 @@ class Driver implements Exchange {
     this.#client.released?.();
   }
 
-  /** The reader first, then the request, so that no line is missed. */
+  /** Opens the reader first, then creates the request, so that no line is missed. */
   async #create(): Promise<void> {
     const { relay, submitter, config } = this.#deps;
     const prepared = this.#prepared;
@@ -268,7 +268,10 @@ class Driver implements Exchange {
     this.#deps.submitter.withdraw(this.#meta.id, this.#late, caller);
   }
 
-  /** Makes this ingress one of the request's readers; no other reader's leaving comes in between. */
+  /**
+   * Makes this ingress one of the request's readers; the hold keeps it subscribed if another reader leaves
+   * meanwhile.
+   */
   async #join(id: string): Promise<void> {
     const hold = this.#deps.relay.hold(id);
     try {
@@ -288,7 +291,7 @@ class Driver implements Exchange {
       if (!(error instanceof StoreSilent)) onError(error);
       return refuseFor(error);
     }
-    // Its retention ended in this moment.
+    // It has just expired.
     if (!described) return refuse('stream_lost');
     if (this.#state.kind !== 'joining') return undefined;
     const other = this.#client.readerOf?.(id);
@@ -354,7 +357,7 @@ class Driver implements Exchange {
     }
   }
 
-  /** If Redis does not confirm in time, the request is as safe as after the death of this ingress. */
+  /** If Redis does not confirm in time, the request is as safe as after a crash of this ingress. */
   async #detach({ id, owned, callers }: Effect & { kind: 'detach' }): Promise<void> {
     const { submitter, keyLimits, onHandedOver, onError } = this.#deps;
     onHandedOver();

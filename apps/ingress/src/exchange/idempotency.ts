@@ -7,7 +7,7 @@ export type Idempotency = {
   kind: 'idempotent';
   /** The Idempotency-Key, as sent. */
   key: string;
-  /** Of the bytes and the route. */
+  /** Fingerprint of the bytes and the route. */
   fingerprint: string;
 };
 
@@ -15,8 +15,8 @@ export type Idempotency = {
 const longestKey = 255;
 
 /**
- * The Idempotency-Key of a call, with the fingerprint of the request; undefined where none was sent. Refuses a key
- * that is empty, too long, has control characters, or is no Unicode text.
+ * The Idempotency-Key of a call, with the fingerprint of the request; undefined if none was sent. Refuses a
+ * key that is empty, too long, has control characters, or is not valid Unicode.
  */
 export function readIdempotency(
   value: unknown,
@@ -30,14 +30,14 @@ export function readIdempotency(
   return { kind: 'idempotent', key: value, fingerprint: sha256(`${asked.route}\n${asked.text}`) };
 }
 
-// Half a surrogate pair has no bytes of its own: two keys would have one hash.
+// A lone surrogate has no encoding of its own: two keys would have the same hash.
 const isKey = (key: string): boolean =>
   key !== '' && key.isWellFormed() && Buffer.byteLength(key) <= longestKey && !/\p{Cc}/u.test(key);
 
 /**
- * Where a key's request is found: by a hash that no other API key shares, in the shard that follows
- * from it, so that the key and its request are in one slot. Another number of shards is another
- * place: a key that was used before the change is new after it.
+ * The location of a key's request: a hash that no other API key shares, and the shard that follows from it,
+ * so that the key and its request are in one slot. If the number of shards changes, locations change: a key
+ * that was used before counts as new.
  */
 export function placeOf(keyId: string | undefined, key: string, shards: number) {
   const hash = sha256(JSON.stringify([keyId ?? null, key]));

@@ -18,19 +18,19 @@ import type { Refused } from '../errors.ts';
 import { placeOf } from './idempotency.ts';
 import type { Idempotency } from './idempotency.ts';
 
-/** What a client asks for: the same for every API and transport. */
+/** A client's request, the same for every API and transport. */
 export type Submission = {
   principal: Principal;
   endpoint: Endpoint;
-  /** The request body's text: it goes upstream as it is. */
+  /** The request body's text, which is sent upstream unchanged. */
   body: string;
   model: string;
   stream: boolean;
   includeUsage: boolean;
   reader: ReaderKind;
-  /** Its client's leaving cancels it. */
+  /** It is cancelled when its client leaves. */
   attached: boolean;
-  /** Its client reads it from the start, at this ingress. */
+  /** Its client reads it from the start, through this ingress. */
   read: boolean;
   /** Milliseconds since the epoch. */
   deadlineAt?: number | undefined;
@@ -43,7 +43,7 @@ export type Submission = {
   idempotency?: Idempotency | undefined;
 };
 
-/** A request that admission has let in; nothing of it is in Redis, and nothing changes it any more. */
+/** A request that was admitted; it is not in Redis yet, and does not change any more. */
 export type Prepared = {
   readonly kind: 'prepared';
   readonly meta: Readonly<RequestMeta>;
@@ -101,7 +101,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       deadlineAt,
       metadata: submission.metadata,
     };
-    // Each target once: the worker tells them apart by provider and model.
+    // Each target once, because the worker identifies them by provider and model.
     const targets = model.targets
       .map((target) => ({ provider: target.provider, model: target.model }))
       .filter((one, i, all) => all.findIndex((other) => isSameTarget(one, other)) === i);

@@ -2,7 +2,10 @@ import { refuse, refuseGone } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 import type { Effect, Event, State, Step } from './state.ts';
 
-/** The state after an event, and what is to be done. An event that means nothing in a state changes nothing. */
+/**
+ * The state after an event, and the effects to execute. An event that has no meaning in a state changes
+ * nothing.
+ */
 export function step(state: State, event: Event): Step {
   if (event.kind === 'shared') return [share(state, event), []];
   switch (state.kind) {
@@ -56,7 +59,7 @@ function whileCreating(state: State & { kind: 'creating' }, event: Event): Step 
       return whenJoined(state, event.id);
     case 'unknown':
     case 'not_created': {
-      // A line has come: the request is there, and a reply of Redis was lost.
+      // A line has arrived, so the request exists and a reply of Redis was lost.
       if (state.heard) return whenCreated(state);
       const notice = refuseUnlessGone(client, event.refused);
       return end(state, ...settle(event), closeReader, ...notice);
@@ -80,9 +83,9 @@ function whileCreating(state: State & { kind: 'creating' }, event: Event): Step 
     case 'failed':
       return [withdrawn(state), [closeReader, ...giveUp(state, brokenOff), refusal(event.refused)]];
     case 'drain_overdue':
-      // The client left before, and its request was to run on.
+      // The client left before, and its request was to continue.
       if (client === 'gone') return stay(state);
-      // Also if the request would run on without its client, which makes it again elsewhere.
+      // Also if the request would continue without its client, because the client creates it again elsewhere.
       return [withdrawn(state), [closeReader, leave(state, serverStops), shuttingDown]];
     default:
       return stay(state);
@@ -92,7 +95,7 @@ function whileCreating(state: State & { kind: 'creating' }, event: Event): Step 
 function whenCreated(state: State & { kind: 'creating' }): Step {
   const { id, terms, client, heard } = state;
   if (terms.continues) {
-    // Also if the request would run on without its client, which does not know its id.
+    // Also if the request would continue without its client, because the client does not have its id.
     const madeAnew = leave(state, 'it was made anew for a reader of another one');
     return end(state, closeReader, madeAnew, ...refuseUnlessGone(client, refuse('cursor_ahead')));
   }
@@ -112,10 +115,10 @@ function whenJoined(state: State & { kind: 'creating' }, id: string): Step {
   return [{ kind: 'joining', id, terms }, [refund, closeReader, { kind: 'join', id }]];
 }
 
-/** The client gets nothing more. What its key gets back, and what it joined, depends on the reply of Redis. */
+/** The client gets nothing more. The reply of Redis decides what its key gets back and what must be left. */
 function whileWithdrawn(state: State, event: Event): Step {
   switch (event.kind) {
-    // The end of the request is on its way behind its creation, on the same connection.
+    // The command that ends the request follows its creation on the same connection.
     case 'created':
       return end(state);
     case 'joined':
@@ -177,7 +180,7 @@ function whileReading(state: State, event: Event): Step {
   }
 }
 
-/** The reader stays open: an end that comes meanwhile still goes out here. */
+/** The reader stays open: an end that arrives meanwhile is still delivered here. */
 function whileHandingOver(state: State, event: Event): Step {
   switch (event.kind) {
     case 'terminal':
@@ -212,7 +215,7 @@ function whenGone(state: State, reason: (Event & { kind: 'gone' })['reason']): S
   const { owned, callers } = state.terms;
   const notice = refusal(refuseGone(reason));
   if (reason === 'overdue') return end(state, notice, ...giveUp(state, 'its time was over'));
-  // A request that cannot be read here may run on for others.
+  // A request that cannot be read here may continue for others.
   const isOver = reason === 'expired' || (owned && callers.length === 0);
   return end(state, ...(isOver ? [release] : letGo(state)), notice);
 }
@@ -252,7 +255,7 @@ const leave = ({ id, terms: { callers } }: Named, reason: string): Effect => ({
 const leaveIfOwned = (state: Named, reason: string): Effect[] =>
   state.terms.owned ? [leave(state, reason)] : [];
 
-/** The client does not get the request: ends it if the client owns it. */
+/** The client does not get the request, which ends if the client owns it. */
 const giveUp = (state: Named, reason: string): Effect[] =>
   state.terms.owned ? [leave(state, reason)] : letGo(state);
 

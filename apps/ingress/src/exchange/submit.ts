@@ -5,7 +5,7 @@ import type { Ender, EnderDeps } from './end.ts';
 
 export type { Creation, Late } from './create.ts';
 
-/** The commands of an ingress that create requests in Redis and end them there. */
+/** The commands with which an ingress creates requests in Redis and ends them. */
 export type Submitter = Pick<Creator, 'create' | 'isCreating'> & Ender;
 
 export type SubmitDeps = CreatorDeps & Omit<EnderDeps, 'giveUp'>;

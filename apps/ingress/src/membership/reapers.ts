@@ -30,7 +30,7 @@ export type Reapers = {
   stop(): Promise<void>;
 };
 
-/** One reaper for each shard: the holder of the shard's lease gives the jobs of its dead workers to others. */
+/** One reaper for each shard: the reaper that holds the shard's lease moves the jobs of dead workers to others. */
 export function startReapers(options: ReapersOptions): Reapers {
   const { redis, keys, shards, name, queue, log, metrics, logger, onError } = options;
 
@@ -70,7 +70,7 @@ export function startReapers(options: ReapersOptions): Reapers {
       },
     });
   const reapers = Array.from({ length: shards }, (_, shard) => start(shard));
-  // Views from before a lost connection prove nothing: Redis may have been away for all workers.
+  // Views from before a lost connection prove nothing: Redis may have been unreachable for all workers.
   const doubt = () => {
     for (const reaper of reapers) reaper.reset();
   };

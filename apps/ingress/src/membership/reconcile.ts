@@ -9,12 +9,12 @@ import type { Relay } from '../delivery/relay.ts';
 import type { Submitter } from '../exchange/submit.ts';
 
 /**
- * Writes missing terminal entries: BullMQ fails jobs without calling the worker, and operators remove them in Bull Board.
- * If the queue says that a job is over and the log does not, the reconciler ends the log: when a client asks for the
- * request, and when its readers have received nothing for a while.
+ * Writes missing terminal entries: BullMQ fails jobs without calling the worker, and operators remove jobs in
+ * Bull Board. If a job has ended in the queue but its log has not, the reconciler ends the log: when a client
+ * asks for the request, and when its readers have received nothing for `quietMs`.
  */
 export type Reconciler = {
-  /** Describes the request, after it has written a missing end. */
+  /** Describes the request after writing a missing end. */
   describe(id: string): Promise<Described | undefined>;
   stop(): void;
 };
@@ -27,7 +27,7 @@ export type ReconcilerDeps = {
   isCreating: Submitter['isCreating'];
   /** A request was ended because it waited past its deadline. */
   onOverdue(): void;
-  /** Whether the event loop was late a moment ago: lines that came in time may be unread. */
+  /** Whether the event loop was late recently: lines that arrived in time may be unread. */
   lateLoop: Pick<LateLoop, 'wasLate' | 'rest' | 'resume'>;
   onError(error: unknown): void;
   /** Milliseconds of silence after which a request is checked. */
@@ -48,7 +48,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     const { createdAt, sentAt = createdAt, deadlineAt = Infinity } = described.meta;
     if (Date.now() - sentAt < settleMs && Date.now() < deadlineAt) return described;
     const state = await queue.state(id);
-    // The worker of an active job watches the deadline itself.
+    // The worker of an active job enforces the deadline itself.
     const isLate = state === 'waiting' && Date.now() >= deadlineAt;
     if (isLate) await queue.remove(id);
     else if (state === 'waiting' || state === 'active') return described;
@@ -57,10 +57,10 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       id,
       encodeEntry({ kind: 'failed', data: { ...reason, at: Date.now() } }),
       'failed',
-      // It has no answer: a repeated call with its Idempotency-Key makes a new request.
+      // It has no answer, so a repeated call with its Idempotency-Key creates a new request.
       { freesKey: true },
     );
-    // All ingresses see it; only the one that ended it counts it.
+    // All ingresses notice it; only the one that ended it counts it.
     if (isLate && outcome.kind === 'finished') onOverdue();
     return log.describe(id);
   }
@@ -71,7 +71,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   }
 
   async function check(id: string): Promise<void> {
-    // It waits for Redis, and cannot be found there yet.
+    // It still waits for Redis and is not stored yet.
     if (isCreating(id)) return;
     const described = await describe(id).catch((error: unknown) => {
       if (!isDamage(error)) throw error;
@@ -91,7 +91,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       return;
     }
     lateLoop.resume();
-    // By the clock alone, for a Redis that does not answer.
+    // By the clock alone, in case Redis does not answer.
     if (!lateLoop.wasLate()) relay.endOverdue();
     if (isChecking) return;
     isChecking = true;

@@ -11,14 +11,14 @@ export type ProcessMetrics = {
 type Family = { type: string; help: string; lines: string[] };
 
 /**
- * The metrics of many processes as one page of Prometheus text. The label `worker` keeps the
- * series apart; they are never added up, because a sum would fall when a worker dies, and a counter must not.
+ * The metrics of many processes as one page of Prometheus text. The label `worker` distinguishes the series;
+ * they are never summed, because a sum would fall when a worker dies, and a counter must not fall.
  *
- * Values of another version, and those that JSON cannot carry (NaN), are skipped: one line that Prometheus cannot read
- * costs the whole page.
+ * Values of another version, and those that JSON cannot express (NaN), are skipped: one line that Prometheus
+ * cannot parse invalidates the whole page.
  *
- * Own code, because streams pass through this event loop: prom-client's aggregation of ten workers with a hundred targets
- * each blocked it for 290 ms; this blocks it for one worker's share at most.
+ * It does not use prom-client's aggregation, which blocked this event loop, through which streams pass, for
+ * 290 ms for ten workers with a hundred targets each; this code blocks it for one worker's share at most.
  */
 export async function unite(processes: readonly ProcessMetrics[]): Promise<string> {
   const families = new Map<string, Family>();

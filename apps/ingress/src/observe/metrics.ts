@@ -8,14 +8,14 @@ import type { Load } from '../admission/expected-wait.ts';
 import { unite } from './fleet-metrics.ts';
 import { within } from '../store-timeout.ts';
 
-/** What the ingress counts. One registry for the process, made in main.ts. */
+/** The metrics of the ingress. One registry for the process, created in main.ts. */
 export type Metrics = {
   opened(meta: RequestMeta): void;
-  /** `status`: of the response, 499 when the client went away before it was complete. */
+  /** `status`: of the response; 499 if the client left before it was complete. */
   closed(meta: RequestMeta, status: number): void;
   socketOpened(): void;
   socketClosed(): void;
-  /** A WebSocket ended, also one that had not shown its key yet. */
+  /** A WebSocket ended, also one that was not authenticated. */
   socketEnded(reason: string): void;
   /** A client was refused. `key`: the id of the key, if it is known. */
   refused(reason: string, key: string | undefined): void;
@@ -40,7 +40,7 @@ export type Page = { contentType: string; text: string };
 
 export type MetricsSources = {
   queueCounts(): Promise<Record<string, number>>;
-  /** Of the queue, as it was a moment ago. */
+  /** The load of the queue, up to 200 ms old. */
   load(): Load | undefined;
   /** Shards whose queue an operator has paused. */
   pausedShards(): Promise<readonly number[]>;
@@ -50,7 +50,7 @@ export type MetricsSources = {
   bounds: readonly Bound[];
 };
 
-/** Milliseconds that Redis may take; then a scrape is answered without its values. */
+/** Milliseconds that Redis may take; after that a scrape is answered without its values. */
 const patienceMs = 1000;
 
 /** A page without the values of Redis is still useful. */
@@ -64,7 +64,7 @@ async function orElse<T>(work: Promise<T>, nothing: T): Promise<T> {
 
 type Registers = Registry[];
 
-/** What clients do at this ingress. */
+/** Metrics of clients at this ingress. */
 function clientMetrics(registers: Registers) {
   const open = new Gauge({
     name: 'millrace_requests_open',
@@ -74,7 +74,7 @@ function clientMetrics(registers: Registers) {
   });
   const responses = new Counter({
     name: 'millrace_responses_total',
-    help: 'Synchronous requests by the status of their response; 499: the client went away',
+    help: 'Synchronous requests by the status of their response; 499: the client left',
     labelNames: ['model', 'stream', 'status'],
     registers,
   });
@@ -85,20 +85,20 @@ function clientMetrics(registers: Registers) {
   });
   const socketEnds = new Counter({
     name: 'millrace_websocket_ends_total',
-    help: 'WebSockets that ended, by what ended them; client: with a closing handshake; lost: without',
+    help: 'WebSockets that ended, by reason; client: with a closing handshake; lost: without one',
     labelNames: ['reason'],
     registers,
   });
   const refusals = new Counter({
     name: 'millrace_refusals_total',
-    help: 'Requests that were not let in, by the reason and the id of the key where it is known',
+    help: 'Refused requests, by reason and, if known, the id of the key',
     labelNames: ['reason', 'key'],
     registers,
   });
   return { open, responses, sockets, socketEnds, refusals };
 }
 
-/** What the queue and the fleet are at the moment of a scrape. */
+/** Gauges of the queue and the fleet, read at each scrape. */
 function fleetGauges(registers: Registers, sources: MetricsSources): void {
   new Gauge({
     name: 'millrace_readers_open',
@@ -131,7 +131,7 @@ function fleetGauges(registers: Registers, sources: MetricsSources): void {
   });
   new Gauge({
     name: 'millrace_workers',
-    help: 'Workers that are present on every shard',
+    help: 'Workers that are subscribed on every shard',
     registers,
     async collect() {
       const workers = await orElse<number | undefined>(sources.workers(), undefined);
@@ -141,30 +141,30 @@ function fleetGauges(registers: Registers, sources: MetricsSources): void {
   });
 }
 
-/** What this ingress does for the requests of others that stop. */
+/** Metrics of takeovers and hand-overs. */
 function takeoverMetrics(registers: Registers) {
   const deaths = new Counter({
     name: 'millrace_worker_deaths_total',
-    help: 'Workers found dead by this ingress; gone: their process ended; hung: they stood still',
+    help: 'Workers declared dead by this ingress; gone: the process ended; hung: its event loop was blocked',
     labelNames: ['cause', 'shard'],
     registers,
   });
   const takeovers = new Counter({
     name: 'millrace_takeovers_total',
-    help: 'Requests taken from dead workers by this ingress, for others to go on with',
+    help: 'Requests of dead workers that this ingress moved back to the queue',
     labelNames: ['shard'],
     registers,
   });
   const falseAlarms = new Counter({
     name: 'millrace_false_alarms_total',
-    help: 'Workers that this ingress had taken for dead and that came back',
+    help: 'Workers that this ingress declared dead and that came back',
     labelNames: ['cause', 'shard'],
     registers,
   });
 
   const handOvers = new Counter({
     name: 'millrace_handed_over_total',
-    help: 'Requests and readers that this ingress sent on to others because it stops',
+    help: 'Requests and readers that this ingress handed over because it stops',
     registers,
   });
   const poisonedRequests = new Counter({
@@ -189,7 +189,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
 
   let rendering: Promise<Page> | undefined;
   async function render(): Promise<Page> {
-    // At the same time, so that a Redis that is away is waited for once.
+    // Concurrently, so that an unreachable Redis is waited for once.
     const [own, reports] = await Promise.all([
       registry.getMetricsAsJSON(),
       orElse(sources.reports(), []),
@@ -219,7 +219,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     tookOver: (requests, shard) => takeovers.inc({ shard: String(shard) }, requests),
     falseAlarm: (cause, shard) => falseAlarms.inc({ cause, shard: String(shard) }),
     poisoned: (shard) => poisonedRequests.inc({ shard: String(shard) }),
-    // Scrapes at the same time share one page: any client may scrape, and a page takes time.
+    // Concurrent scrapes share one page: any client may scrape, and a page takes time.
     render: () =>
       (rendering ??= render().finally(() => {
         rendering = undefined;

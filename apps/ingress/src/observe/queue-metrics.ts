@@ -4,14 +4,14 @@ import type { Registry } from '@millrace/shared/runtime/metrics';
 import { jobsAhead, waitMs } from '../admission/expected-wait.ts';
 import type { Load } from '../admission/expected-wait.ts';
 
-/** A key that has nothing waiting: the wait that a new client has to expect. */
+/** A key without waiting requests, for the wait that a new client has to expect. */
 const newcomer = { key: '\0', weight: 1 };
 
 /** The metrics of admission and of the queue. */
 export function admissionMetrics(registers: Registry[], load: () => Load | undefined) {
   new Gauge({
     name: 'millrace_queue_waiting',
-    help: 'Requests that wait, by class; front: those that go before all classes, as after a takeover',
+    help: 'Waiting requests by class; front: ahead of all classes, as after a takeover',
     labelNames: ['class'],
     registers,
     collect() {
@@ -25,7 +25,7 @@ export function admissionMetrics(registers: Registry[], load: () => Load | undef
   });
   new Gauge({
     name: 'millrace_queue_bytes',
-    help: 'Bodies of the requests that wait',
+    help: 'Bytes of the bodies of waiting requests',
     registers,
     collect() {
       this.set(load()?.bytes ?? 0);
@@ -33,7 +33,7 @@ export function admissionMetrics(registers: Registry[], load: () => Load | undef
   });
   new Gauge({
     name: 'millrace_queue_expected_wait_seconds',
-    help: 'What a new request of a key that has none waiting has to expect; absent while not known',
+    help: 'Expected wait of a new request of a key without waiting requests; absent while unknown',
     labelNames: ['class'],
     registers,
     collect() {
@@ -48,7 +48,7 @@ export function admissionMetrics(registers: Registry[], load: () => Load | undef
   });
   new Gauge({
     name: 'millrace_service_rate',
-    help: 'Requests of the whole fleet that start per second while others wait; 0 while not known',
+    help: 'Requests of the whole fleet that start per second while others wait; 0 while unknown',
     registers,
     collect() {
       this.set(load()?.rate ?? 0);
@@ -57,12 +57,12 @@ export function admissionMetrics(registers: Registry[], load: () => Load | undef
   return {
     admitted: new Counter({
       name: 'millrace_requests_admitted_total',
-      help: 'Requests that were let into the queue',
+      help: 'Requests admitted to the queue',
       registers,
     }),
     shed: new Counter({
       name: 'millrace_requests_shed_total',
-      help: 'Requests that were refused because of the load, by reason',
+      help: 'Requests refused because of load, by reason',
       labelNames: ['reason'],
       registers,
     }),

@@ -4,8 +4,8 @@ import type { Refusal } from './refusals.ts';
 import { addressOf } from '../auth/client-address.ts';
 
 /**
- * Counts and logs an error with which a client is refused, over HTTP and on WebSockets. A failure of this server is no
- * refusal. The codes are this server's own: a provider's error never comes here.
+ * Counts and logs an error with which a client is refused, over HTTP and on WebSockets. A failure of this
+ * server is not a refusal. The codes are this server's own: a provider's error is never passed here.
  */
 export function recordRefusal(
   refused: (refusal: Refusal) => void,
@@ -18,13 +18,13 @@ export function recordRefusal(
 
 export type RefusingError = {
   status: number;
-  /** The word of the count, and the key if its request has no principal. */
+  /** The reason under which it is counted, and the key if its request has no principal. */
   count: { reason: string; keyId?: string | undefined };
 };
 
 /** The key and the address of a request, as far as they are known. */
 export function clientOf(request: FastifyRequest): Pick<Refusal, 'keyId' | 'address'> {
-  // Undefined before it was known, and on routes that ask for no key.
+  // Undefined before authentication, and on routes that need no key.
   const { principal } = request as { principal?: Principal };
   return { keyId: principal?.keyId, address: addressOf(request) };
 }

@@ -4,19 +4,19 @@ import type { Metrics } from './metrics.ts';
 
 /** A client's request or connection that was refused. */
 export type Refusal = {
-  /** One of a fixed set of words. */
+  /** One of a fixed set of reasons. */
   reason: string;
   /** The id of the key, never the key. */
   keyId?: string | undefined;
   address?: string | undefined;
 };
 
-/** Milliseconds in which one kind of refusal is logged once: a refused client often tries again at once. */
+/** Milliseconds in which a kind of refusal is logged once, because a refused client often retries at once. */
 const logEveryMs = 10_000;
 
 /**
- * Counts every refusal, and logs the first one of a kind with how many there were since the last
- * time. Kinds are reasons and keys of the config: a client cannot add any.
+ * Counts every refusal, and logs the first one of a kind, with the number of those since the last log line.
+ * Kinds are reasons and keys of the config, so clients cannot add any.
  */
 export function createRefusals(
   metrics: Pick<Metrics, 'refused'>,

@@ -8,25 +8,28 @@ import type { Refusal } from './refusals.ts';
 import { addressOf } from '../auth/client-address.ts';
 
 /*
- * One line for each request that ended, over HTTP and on WebSockets, refusals included. It has the id that
- * the client got as `x-request-id`, and neither bodies nor headers nor the query.
+ * Logs one line for each request that ended, over HTTP and on WebSockets, including refusals. It has the id
+ * that the client got as `x-request-id`, and neither bodies nor headers nor the query.
  */
 
-/** `left`: its client went away before the end. `handed_over`: this ingress stops, and the request runs on. */
+/** `left`: its client left before the end. `handed_over`: this ingress stops, and the request continues. */
 export type RequestOutcome = 'completed' | 'failed' | 'cancelled' | 'left' | 'handed_over';
 
-/** What the stations of a request add to its line. */
+/** Facts that the modules which handle a request add to its line. */
 export type RequestFacts = {
   model?: string;
-  /** Of the error that the client got. */
+  /** The code of the error that the client got. */
   code?: string | null;
-  /** Of an answer that was written to the socket, past the response. */
+  /** The status of an answer that was written directly to the socket. */
   status?: number;
-  /** The attempts that this reader was sent, and the target of the last one. */
+  /** The number of attempts that this reader saw, and the target of the last one. */
   progress?: { readonly attempts: number; readonly servedBy: string | undefined };
 };
 
-/** On the response itself: a scavenge keeps every value of a WeakMap in old space, and all that it refers to. */
+/**
+ * Stored on the response itself, because a scavenge moves every value of a WeakMap, and all that it refers
+ * to, to old space.
+ */
 const factsKey = Symbol('facts');
 
 /** The facts of the request that a response answers. */
@@ -42,10 +45,10 @@ export function noteModel(response: ServerResponse, model: string): void {
 
 type Log = Pick<Logger, 'debug' | 'info' | 'warn'>;
 
-/** Machines call these every second: they are logged at `debug` only. */
+/** Probes call these every second, so they are logged at `debug` only. */
 const probes = new Set(['/healthz', '/readyz', '/metrics']);
 
-/** The status of a request whose client left before it was sent one, here as in the metrics. */
+/** The status of a request whose client left before it received one, here and in the metrics. */
 const leftBeforeHead = 499;
 
 /** Characters of a path or a model that a client may have made up. */
@@ -76,7 +79,7 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
         method: request.method,
         path,
         status,
-        // Undefined before it was known, and on routes that ask for no key.
+        // Undefined before authentication, and on routes that need no key.
         key: (request as { principal?: Principal }).principal?.keyId,
         address: plainAddress(addressOf(request)),
         model,
@@ -91,7 +94,7 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
   });
 }
 
-/** For bytes that were no request, or none that is served here, and got an answer. */
+/** Logs the answer to bytes that were no request, or none that is served here. */
 export function logUnread(
   log: Log,
   { reason, address }: Refusal,

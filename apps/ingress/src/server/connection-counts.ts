@@ -1,14 +1,14 @@
 import { networkOf } from '../auth/networks.ts';
 
 /**
- * Limits the connections of each address and each key, so that none of them takes all. A connection counts for every key
- * that a request on it had, until it closes. The connection of a trusted proxy counts for the address of each client while
- * a request of that client is under way. An IPv6 address counts as its /64.
+ * Limits the connections of each address and each key, so that none of them uses up all. A connection counts
+ * for every key that a request on it had, until it closes. The connection of a trusted proxy counts for the
+ * address of each client while a request of that client is under way. An IPv6 address counts as its /64.
  */
 export type ConnectionCounts<C extends object> = {
   /**
-   * `address`: undefined for a trusted proxy, which names the client with each request. `unheard`: the address exceeds
-   * its limit by so much that the connection is to be closed without an answer.
+   * `address`: undefined for a trusted proxy, which names the client in each request. `unheard`: the address
+   * exceeds its limit by so much that the connection must be closed without an answer.
    */
   opened(connection: C, address: string | undefined): 'counted' | 'unheard';
   closed(connection: C): void;
@@ -19,7 +19,7 @@ export type ConnectionCounts<C extends object> = {
   admitKey(connection: C, key: string): 'admitted' | 'refused';
   all(): Iterable<C>;
   readonly size: number;
-  /** Connections of the address, and of the key, that have the most. */
+  /** The most connections of one address, and of one key. */
   readonly most: { address: number; key: number };
 };
 
@@ -27,12 +27,12 @@ type Known = {
   /** Undefined for a proxy. */
   address: string | undefined;
   excess: boolean;
-  /** Of the requests under way through a proxy. */
+  /** The client addresses of requests under way through a proxy. */
   clients: string[];
   keys: Set<string> | undefined;
 };
 
-/** Connections over its limit that an address may have and that get an answer. */
+/** Connections above its limit for which an address still gets an answer. */
 const maxExplained = 64;
 
 export function createConnectionCounts<C extends object>(limits: {

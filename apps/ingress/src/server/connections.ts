@@ -1,9 +1,9 @@
-/** What is under way on this ingress, so that a drain can wait for it and end the rest. */
+/** The open connections and answers of this ingress, so that a drain can wait for them and end the rest. */
 export type Connections = {
   /**
-   * `cut` hands over what the connection has under way, and ends it with a clear error or event; it takes no longer than a
-   * drain waits for it. `onDrain` is for a connection that would stay open without a request: from then on it ends by
-   * itself as soon as nothing is under way on it.
+   * `cut` hands over the open requests of the connection, and ends it with a clear error or event; it takes
+   * no longer than a drain waits. `onDrain` is for a connection that would stay open without a request: after
+   * it the connection ends by itself once nothing is under way.
    * `held`: bytes that wait to be sent on it.
    */
   add(
@@ -12,11 +12,11 @@ export type Connections = {
     held?: () => number,
   ): { remove(): void };
   /**
-   * Any answer, from the head of its request on. Answers are cut behind all connections: a stream ends itself with a more
-   * exact error.
+   * Adds an answer, from the head of its request on. Answers are cut after all connections, because a stream
+   * ends itself with a more exact error.
    */
   addAnswer(cut: () => void, onDrain: () => void): { remove(): void };
-  /** Calls `onDrain` of all: no connection shall last longer than its answers. */
+  /** Calls every `onDrain`: connections must not outlast their answers. */
   drain(): void;
   /** Resolves when none is left, or false when the signal fired before. */
   settled(signal: AbortSignal): Promise<boolean>;
@@ -40,7 +40,7 @@ export function createConnections(onError: (error: unknown) => void): Connection
   const open = new Set<Open>();
   const answers = new Set<Open>();
   let waiters: (() => void)[] = [];
-  /** A connection that cannot be ended must not keep the others. */
+  /** A failure to end one connection must not affect the others. */
   const tryToEnd = async (end: (() => void | Promise<void>) | undefined) => {
     try {
       await end?.();

@@ -1,10 +1,10 @@
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
 
-/** Seconds that a browser may remember what it was allowed. */
+/** Seconds that a browser may cache a preflight's result. */
 const maxAge = 600;
 
-/** What pages may read of an answer beside its body. */
+/** The headers of an answer that pages may read. */
 const exposedHeaders = [
   'x-request-id',
   'x-millrace-served-by',
@@ -18,7 +18,7 @@ const exposedHeaders = [
   ]),
 ];
 
-/** Lets pages of these origins use the routes of this scope; keys are sent as headers, no cookies. */
+/** Permits pages of these origins to use the routes of this scope; keys are sent as headers, no cookies. */
 export async function allowPages(
   scope: FastifyInstance,
   origins: readonly string[],
@@ -31,7 +31,7 @@ export async function allowPages(
     maxAge,
     strictPreflight: false,
   });
-  // Most answers are written past fastify, so its headers are copied to the response.
+  // Most answers bypass fastify, so its headers are copied to the response.
   scope.addHook('onRequest', (_request, reply, done) => {
     for (const [name, value] of Object.entries(reply.getHeaders())) {
       if (value !== undefined) reply.raw.setHeader(name, value);

@@ -8,7 +8,7 @@ import { addressOf } from '../auth/client-address.ts';
 import { requestBounds, tooComplex } from './json-shape.ts';
 import { apiError } from '../api-error.ts';
 
-/* Bounds of what arrives, in number, size and time: connections, request heads, request bodies. */
+/* Bounds of incoming data, in number, size and time: connections, request heads, request bodies. */
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -27,7 +27,7 @@ const maxCheckMs = 5000;
 /** Bytes of a request's head, its first line and all its headers: Node's own default, by name. */
 const maxHeadBytes = 16 * 1024;
 
-/** Milliseconds that a client has to read its refusal, while the server discards what it still sends. */
+/** Milliseconds in which a client can read its refusal, while the server discards further data. */
 export const lingerMs = 2000;
 
 /** Options of Node's server. Only the arrival of requests has a timeout: streams may be silent for long, and requests may wait. */
@@ -35,7 +35,7 @@ export function serverLimits({ headTimeoutMs, requestTimeoutMs }: Config['limits
   const shortest = Math.min(headTimeoutMs, requestTimeoutMs);
   return {
     maxHeaderSize: maxHeadBytes,
-    // heads.ts checks it with the rest of the head, and answers better than Node.
+    // request-head.ts checks it with the rest of the head, and answers better than Node.
     requireHostHeader: false,
     headersTimeout: shortest,
     connectionsCheckingInterval: Math.min(maxCheckMs, Math.ceil(shortest / checksPerTimeout)),
@@ -55,7 +55,7 @@ export function countConnections(
   refused: (refusal: Refusal) => void,
   room: number,
 ) {
-  // Below the system's limit of file descriptors: at that limit, the process itself could open nothing.
+  // Below the system's limit of file descriptors; at that limit the process could not open anything.
   if (Number.isFinite(room)) server.maxConnections = room;
   server.on('drop', (dropped?: DropArgument) => {
     refused({ reason: 'too_few_descriptors', address: dropped?.remoteAddress ?? '' });
@@ -129,7 +129,7 @@ export function boundBodies(
       request.releaseBody = release;
       reply.raw.once('close', () => request.releaseBody());
       payload.on('data', (part: Buffer) => {
-        // Answered already: what still comes is not held.
+        // Answered already: further data is not held.
         if (isOver) return;
         own += part.length;
         budget.held += part.length;
@@ -146,8 +146,8 @@ export function boundBodies(
 }
 
 /**
- * For an answer before the end of its request's body. Fastify would close the connection with the answer, and the unread
- * bytes would reset it. So what still comes is discarded, for `lingerMs` at most.
+ * For an answer before the end of its request's body. Fastify would close the connection with the answer, and
+ * unread bytes would cause a reset. So further data is discarded, for `lingerMs` at most.
  */
 export function discardBody(request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = request;
@@ -163,7 +163,7 @@ export function discardBody(request: FastifyRequest, reply: FastifyReply): void 
 const hasBody = ({ headers }: FastifyRequest): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
-/** A body goes upstream as it came, and a compressed one could inflate without bound. */
+/** A body is sent upstream unchanged, and a compressed one could inflate without bound. */
 const isEncoded = ({ headers }: FastifyRequest): boolean =>
   !/^(identity)?$/i.test(headers['content-encoding'] ?? '');
 

@@ -9,7 +9,7 @@ import { afterAnswers, answerOn } from './pipelined.ts';
 import { makeRequestId, requestIdHeader } from './request-id.ts';
 import { factsOf } from '../observe/request-log.ts';
 
-/** Connections that were refused already: faults that follow on them are not counted again. */
+/** Connections that were refused already: further faults on them are not counted. */
 const refusedSockets = new WeakSet<Socket>();
 
 /**
@@ -19,8 +19,8 @@ const refusedSockets = new WeakSet<Socket>();
 export type Refuse = (refusal: Refusal, answer?: { id: string; status: number }) => void;
 
 /**
- * Answers what Node could not read as a request, before any route or hook, and ends the connection.
- * A connection that broke gets no answer, and is not counted.
+ * Answers data that Node could not parse as a request, before any route or hook, and ends the connection. A
+ * connection that broke gets no answer and is not counted.
  */
 export const malformedHandler =
   (refuse: Refuse) =>
@@ -38,7 +38,7 @@ export const malformedHandler =
     endWith(socket, refusal, refuse);
   };
 
-/** Answers `CONNECT`, which Node leaves unanswered: this server is no such proxy. */
+/** Answers `CONNECT`, which Node leaves unanswered: this server is no forward proxy. */
 export const connectHandler =
   (refuse: Refuse) =>
   (_request: IncomingMessage, socket: Socket): void => {
@@ -50,7 +50,7 @@ export const connectHandler =
     endWith(socket, refusal, refuse);
   };
 
-/** The last answer on a connection, in its turn. */
+/** Sends the last answer on a connection, after the earlier ones. */
 function endWith(socket: Socket, refusal: ApiError, refuse: Refuse): void {
   refusedSockets.add(socket);
   const { status, error } = refusal;
@@ -59,7 +59,7 @@ function endWith(socket: Socket, refusal: ApiError, refuse: Refuse): void {
   socket.removeAllListeners('data');
   socket.on('data', () => {});
   const answer = answerOn(socket);
-  // The fault is in the request that is answered now: in its body, or its body did not come.
+  // The fault is in the request that is being answered: in its body, or its body did not arrive.
   if (answer && !answer.req.complete) {
     refuse(noted);
     if (socket.writable && !answer.headersSent) {
@@ -81,8 +81,8 @@ function endWith(socket: Socket, refusal: ApiError, refuse: Refuse): void {
 const isTls = (code: string): boolean => /^ERR_(SSL|TLS)_/.test(code);
 
 /**
- * Closes a connection behind a last answer. The system resets a connection that is closed with unread bytes, and a reset
- * discards that answer: so what still comes is read and dropped until the client closes, too.
+ * Closes a connection after a last answer. The system resets a connection that is closed with unread bytes,
+ * and a reset discards that answer: so further data is read and dropped until the client closes, too.
  */
 function endSoftly(socket: Socket, answer: string): void {
   const timer = setTimeout(() => socket.destroy(), lingerMs);

@@ -4,8 +4,9 @@ import { apiError } from '../api-error.ts';
 import { sendError } from './reply.ts';
 
 /**
- * Every HTTP request is answered before a drain ends, also one that still waits for its body or for Redis: a client that
- * sees its connection reset does not know what became of its request, and makes it again.
+ * Ensures that every HTTP request is answered before a drain ends, also one that still waits for its body or
+ * for Redis: a client whose connection is reset cannot know whether its request was created, and sends it
+ * again.
  */
 export function trackAnswers(
   app: FastifyInstance,
@@ -13,7 +14,7 @@ export function trackAnswers(
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
     const response = reply.raw;
-    // Its client comes again on a new connection, and so to another ingress.
+    // Its client then opens a new connection, to another ingress.
     const closeAfterAnswer = () => {
       if (!response.headersSent) response.setHeader('connection', 'close');
     };

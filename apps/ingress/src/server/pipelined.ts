@@ -4,12 +4,15 @@ import type { FastifyInstance } from 'fastify';
 import { apiError } from '../api-error.ts';
 
 /**
- * Requests under way on one connection. Node serves those that come without waiting for the answers
- * before them at once, all of them; no client needs more than a few.
+ * The most requests under way on one connection. Node serves pipelined requests all at once; no client needs
+ * more than a few.
  */
 export const maxPipelined = 16;
 
-/** Throws a 429 for one request too many. A client that wants more at a time opens more connections, which are bounded. */
+/**
+ * Throws a 429 for a request above the limit. A client that needs more concurrency opens more connections,
+ * which are bounded.
+ */
 export function boundPipelined(app: FastifyInstance): void {
   const underWay = new WeakMap<Socket, number>();
   app.addHook('onRequest', (request, reply, done) => {

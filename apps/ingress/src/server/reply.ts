@@ -9,7 +9,7 @@ export type ErrorBody = (error: OpenAiError) => unknown;
 /** The error object of OpenAI, for all routes that belong to no other API. */
 export const openAiErrorBody: ErrorBody = (error) => ({ error });
 
-/** Answers with an error. For responses that fastify has handed over. */
+/** Answers with an error, for responses that fastify no longer handles. */
 export function sendError(
   response: ServerResponse,
   thrown: unknown,

@@ -7,10 +7,10 @@ import type { ApiError } from '../api-error.ts';
 
 type Head = Pick<IncomingMessage, 'httpVersion' | 'rawHeaders' | 'headers'>;
 
-/** What a host and its port can be written with (RFC 3986, 3.2). */
+/** The characters of a host and its port (RFC 3986, 3.2). */
 const hostPattern = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
 
-/** Refuses other versions than HTTP/1.0 and 1.1, no host or two of them, and unknown expectations. */
+/** Refuses versions other than HTTP/1.0 and 1.1, a missing or second host, and unknown expectations. */
 export function checkHeads(app: FastifyInstance): void {
   app.addHook('onRequest', (request, _reply, done) => done(whyBadHead(request.raw)));
 }
@@ -24,7 +24,7 @@ export function whyBadHead({ httpVersion, rawHeaders, headers }: Head): ApiError
     const name = rawHeaders[i] ?? '';
     if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
   }
-  // A proxy and this server could each use another one of the two.
+  // A proxy and this server could each use a different one of the two.
   if (hosts > 1) return bad('The request has more than one Host header.');
   if (hosts === 0 && httpVersion === '1.1') return bad('The request has no Host header.');
   if (!hostPattern.test(headers.host ?? ''))
@@ -40,8 +40,8 @@ const bad = (message: string, status = 400) =>
   apiError('invalid_http', { message, status, headers: { connection: 'close' } });
 
 /**
- * `Expect: 100-continue`: the 100 goes out when the body is wanted, so never after a refusal. A request with another
- * expectation is refused by its head.
+ * `Expect: 100-continue`: the 100 is sent when the body is wanted, so never after a refusal. A request with
+ * another expectation is refused by its head.
  */
 export function answerExpectations(app: FastifyInstance): void {
   const waiting = new WeakSet<IncomingMessage>();

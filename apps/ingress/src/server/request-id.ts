@@ -3,8 +3,8 @@ import { newRequestId } from '@millrace/shared/domain/request';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 /**
- * Every answer has one, refusals included. An answer about a request has the id of that request; any other has an id of
- * its own, which names nothing that can be read.
+ * Every answer has this header, including refusals. An answer about a request has the id of that request; any
+ * other has an id of its own, which belongs to no request.
  */
 export const requestIdHeader = 'x-request-id';
 
@@ -14,7 +14,7 @@ export const makeRequestId = (): string => newRequestId(0, Date.now());
 /** Ids of handshakes, which ws answers by itself. */
 const handshakes = new WeakMap<IncomingMessage, string>();
 
-/** `request.id` goes out with every answer. To be called before any other hook may answer. */
+/** Sends `request.id` with every answer. Call it before any other hook may answer. */
 export function sendRequestIds(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.raw.setHeader(requestIdHeader, request.id);
@@ -34,6 +34,6 @@ export function sendHandshakeIds(sockets: FastifyInstance['websocketServer']): v
 export function adoptId(reply: FastifyReply, id: string): void {
   const { request }: { request: FastifyRequest } = reply;
   request.id = id;
-  // Past fastify, because most answers are written there. Too late for an answer that has begun.
+  // Bypasses fastify, because most answers do. Too late for an answer that has begun.
   if (!reply.raw.headersSent) reply.raw.setHeader(requestIdHeader, id);
 }

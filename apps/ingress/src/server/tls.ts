@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Config } from '@millrace/shared/config';
 import { giveUp } from '@millrace/shared/runtime/lifecycle';
 
-/** The certificate and its key, or nothing where none are configured; ends the process where they cannot be read. */
+/** The certificate and its key, or undefined if none are configured; ends the process if they cannot be read. */
 export function readTls({ tls }: Config['listen']): { cert: string; key: string } | undefined {
   if (!tls) return undefined;
   try {

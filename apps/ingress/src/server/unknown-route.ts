@@ -1,21 +1,21 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../api-error.ts';
 
-/** Characters of a path that an error repeats. */
+/** Characters of a path that an error message shows. */
 const shownPath = 100;
 
 type Route = { method: string; url: string; pattern: RegExp };
 
 /**
- * Remembers every route that is registered from now on, and answers requests that match none of them: `OPTIONS` lists the
- * methods of a path, another method is a 405, and a 404 lists the served paths.
+ * Records every route that is registered from now on, and answers requests that match none of them: `OPTIONS`
+ * lists the methods of a path, another method is a 405, and a 404 lists the served paths.
  */
 export function watchRoutes(
   app: FastifyInstance,
 ): (request: FastifyRequest, reply: FastifyReply) => FastifyReply {
   const routes: Route[] = [];
   app.addHook('onRoute', ({ method, url }) => {
-    // The route that answers preflights for any path is no path of the API.
+    // The route that answers preflights for any path is not part of the API.
     if (url === '*') return;
     for (const one of [method].flat()) routes.push({ method: one, url, pattern: toPattern(url) });
   });
@@ -52,7 +52,7 @@ function listRoutes(routes: readonly Route[]): string {
   return [...methods].map(([url, some]) => `${some.join('|')} ${url}`).join(', ');
 }
 
-/** `:name` is one segment, a last `*` all that follows. Slashes at the end, and several in a row, do not matter. */
+/** `:name` is one segment, a trailing `*` the rest. Trailing and repeated slashes do not matter. */
 const toPattern = (url: string): RegExp =>
   new RegExp(
     `^${url

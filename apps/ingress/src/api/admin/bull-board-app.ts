@@ -10,7 +10,7 @@ export type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
 
 const boardPath = '/admin/queues';
 
-/** Bull Board, on the queue of every shard, as an app that listens nowhere. It guards nothing by itself. */
+/** Bull Board for the queues of all shards, as an app that does not listen. It does no authentication itself. */
 export async function buildBoard(
   queues: readonly BoardQueue[],
   mode: Config['board'],
@@ -18,7 +18,7 @@ export async function buildBoard(
   const adapter = new FastifyAdapter();
   adapter.setBasePath(boardPath);
   const access = { readOnlyMode: mode === 'read-only', allowRetries: false };
-  // Every shard's queue has the same name, and Bull Board knows queues by their names.
+  // The queues of all shards have the same name, but Bull Board identifies queues by name.
   const namedAfter = (shard: number) => (queues.length > 1 ? { prefix: `shard-${shard}-` } : {});
   createBullBoard({
     queues: queues.map(

@@ -9,16 +9,16 @@ export type { BoardQueue } from './bull-board-app.ts';
 const boardPath = '/admin/queues';
 
 /**
- * What `board: remove` allows: each of these ends a request with a clear error, or stops the fleet in
- * sight of all operators. Any other change of a job would not change its request, whose log says how it ended:
- * a retried job would end again without a call of its provider.
+ * The calls that `board: remove` allows: each ends a request with a clear error, or pauses the fleet visibly
+ * for all operators. Any other change of a job would not change its request, because the log says how it
+ * ended: a retried job would end again without a call of its provider.
  */
 const changes =
   /\/api\/queues\/(pause|resume|[^/]+\/(pause|resume|empty|clean\/[^/]+|(?!retry\/)[^/]+\/clean))\/?$/;
 
 /**
- * Bull Board, read-only unless the config says otherwise. Few installs ever open it, and it takes 12 MB:
- * it is loaded with the first request for one of its pages.
+ * Bull Board, read-only unless the config says otherwise. It takes 12 MB and few installations ever open it,
+ * so the first request for one of its pages loads it.
  */
 export function boardRoutes(
   scope: FastifyInstance,
@@ -37,7 +37,7 @@ export function boardRoutes(
     scope.route({
       method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       url,
-      // Before its body is read: the board reads that itself.
+      // Before the body is read, because the board reads it itself.
       async onRequest(request, reply) {
         // Bull Board hides the buttons, but still serves the calls behind them.
         if (!mayServe(request, mode)) return refuseChange(reply);
@@ -56,7 +56,7 @@ function mayServe({ method, url }: FastifyRequest, mode: Config['board']): boole
   return mode === 'remove' && changes.test(url.split('?')[0] ?? '');
 }
 
-// Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
+// Not thrown, because Bull Board's own error handler would turn it into a 500 with a stack.
 function refuseChange(reply: FastifyReply): FastifyReply {
   const { status, error, headers } = apiError('read_only');
   factsOf(reply.raw).code = error.code;

@@ -15,16 +15,16 @@ export type AdminOptions = {
   isProxy(address: string): boolean;
   /** Counts and logs it. */
   refused(refusal: Refusal): void;
-  /** Adds the pages to a scope that is guarded. */
+  /** Adds the pages to an authenticated scope. */
   pages(scope: FastifyInstance): void;
 };
 
-/** The pages of operators, behind a password or, without one in the config, for this machine only. */
+/** The pages for operators, behind a password or, if the config has none, for this machine only. */
 export async function adminRoutes(app: FastifyInstance, options: AdminOptions): Promise<void> {
   await app.register(async (scope) => {
     scope.addHook('onRequest', async (request, reply) => {
       const refusal = refuse(request, options);
-      // Not thrown: Bull Board's own error handler would make a 500 of it, with a stack.
+      // Not thrown, because Bull Board's own error handler would turn it into a 500 with a stack.
       if (refusal) {
         const { status, headers, error } = refusal;
         recordRefusal(options.refused, refusal, { address: addressOf(request) });
@@ -40,7 +40,7 @@ export async function adminRoutes(app: FastifyInstance, options: AdminOptions): 
 function refuse(request: FastifyRequest, { admin, isProxy }: AdminOptions): ApiError | undefined {
   const peer = peerOf(request, isProxy);
   if (!admin) {
-    // Also not for the pages that may use the API: what is asked for here are buttons that delete.
+    // Web origins that may use the API are refused as well, because these pages have buttons that delete.
     const reason = whyNotLocal(peer);
     if (!reason) return undefined;
     const local = { because: 'No admin is configured', section: 'admin' };

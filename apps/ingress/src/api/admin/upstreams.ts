@@ -3,7 +3,7 @@ import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { ApiError, apiError } from '../../api-error.ts';
 
-/** What the workers report of themselves and of their upstreams, as they see it. */
+/** The reports of the workers about themselves and their upstreams. */
 export function upstreamRoutes(scope: FastifyInstance, services: Services): void {
   const { reports, onError } = services;
 

@@ -3,7 +3,7 @@ import type { ClientApi } from '../port.ts';
 import { encodeStream } from './encoder.ts';
 import { parseChatRequest } from './request.ts';
 
-/** OpenAI's Chat Completions, in which chunks are logged: its answers are the lines of the log. */
+/** OpenAI's Chat Completions, the format in which chunks are logged: its answers are the lines of the log. */
 export const chatCompletions: ClientApi = {
   path: '/v1/chat/completions',
   parse: parseChatRequest,

@@ -92,6 +92,6 @@ export function streamEvents({ described, start, response, services }: EventsOpt
   });
 }
 
-/** The last event on a connection; the job itself may run on. */
+/** The last event on a connection; the job itself may continue. */
 const errorEvent = (error: OpenAiError) =>
   sseEvent({ event: 'error', data: JSON.stringify({ error }) });

@@ -3,13 +3,16 @@ import type { Line } from '@millrace/shared/domain/entry';
 import { singleLine } from '@millrace/shared/domain/json-text';
 import type { QueuePosition } from '../../delivery/queue-position.ts';
 
-/** An event of the job API: its name, its entry id where it has one, and its data as JSON text. */
+/** An event of the job API: its name, its entry id if it has one, and its data as JSON text. */
 export type JobEvent = { event: string; entry?: string; data: string };
 
-/** Milliseconds after which an EventSource reconnects, from and to: random, so that not all come at once. */
+/**
+ * The range of milliseconds after which an EventSource reconnects: random, so that they do not all reconnect
+ * at once.
+ */
 const retryMs = [200, 400] as const;
 
-/** For a native reader, before the first event. The default of an EventSource is some seconds. */
+/** Sent to a native reader before the first event. The default of an EventSource is some seconds. */
 export function sseRetry(): string {
   const [from, to] = retryMs;
   return `retry: ${Math.round(from + Math.random() * (to - from))}\n`;
@@ -31,7 +34,7 @@ export const resetEvent = (reason: string): JobEvent => ({
   data: JSON.stringify({ reason }),
 });
 
-/** A drain: the reader's cursor is good at every other ingress. */
+/** Sent in a drain: the reader's cursor is valid at every other ingress. */
 export const movedEvent = (id: string): JobEvent => ({
   event: 'moved',
   data: JSON.stringify({ reason: 'server_draining', events_url: `/v1/jobs/${id}/events` }),
@@ -61,7 +64,7 @@ export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefi
       };
     }
     case 'result':
-      // A whole answer is one chunk. In JSON a line break between tokens is white space only.
+      // A whole answer is one chunk. A line break between tokens of JSON is only white space.
       return { event: 'chunk', entry, data: singleLine(decoded.data.body) };
     case 'reset':
       return { event: 'reset', entry, data: JSON.stringify(decoded.data) };

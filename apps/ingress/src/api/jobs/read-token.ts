@@ -8,7 +8,7 @@ import { apiError } from '../../api-error.ts';
 import { findJob } from './routes.ts';
 import { adoptId } from '../../server/request-id.ts';
 
-/** Milliseconds: longer than most streams take, because an EventSource comes back with the URL that it has. */
+/** Milliseconds: longer than most streams take, because an EventSource reconnects with its original URL. */
 const defaultLife = 10 * 60_000;
 const longestLife = 24 * 60 * 60_000;
 
@@ -25,7 +25,7 @@ export function readTokenRoute(app: FastifyInstance, services: Services): void {
     const life = request.body === undefined ? defaultLife : readLife(parseObject(request.body));
     const expiresAt = Math.floor((Date.now() + life) / 1000);
     const url = eventsPath.replace(':id', meta.id);
-    // Without keys the stream can be read without a token, too.
+    // Without configured keys the stream can be read without a token.
     const token =
       meta.keyId === undefined ? undefined : tokens.sign(meta.keyId, meta.id, expiresAt);
     return reply

@@ -91,16 +91,16 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     }
     const hold = services.relay.hold(id);
     try {
-      // Described again, now with the inbox subscribed: what is appended from here on comes live.
+      // Described again, now with the inbox subscribed: lines appended from now on arrive live.
       const described = await within(services.log.subscribe(id, services.inbox));
       if (!described) throw apiError('job_not_found', { id });
-      // 204 stops an EventSource that comes back after the end from coming back again.
+      // 204 makes an EventSource stop reconnecting after the end.
       const start = startOf(described, after);
       if (start.kind === 'finished') {
         return await reply.code(204).send();
       }
       reply.hijack();
-      // The client left during the wait for Redis; `close` will not come again.
+      // The client left during the wait for Redis; `close` will not be emitted again.
       if (reply.raw.destroyed) return undefined;
       streamEvents({ described, start, response: reply.raw, services });
       return undefined;
@@ -113,8 +113,8 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
 type Made = { kind: 'created' | 'joined'; id: string };
 
 /**
- * Creates a job. A drain that comes before Redis has it takes it back, and its client makes it again elsewhere.
- * `onCharged`: gets the headers of the answer.
+ * Creates a job. If a drain begins before Redis has the job, it is withdrawn, and the client creates it at
+ * another ingress. `onCharged` gets the headers of the answer.
  */
 async function makeJob(
   { exchanges, connections }: Services,
@@ -150,7 +150,7 @@ async function viewJoined(services: Services, principal: Principal, id: string) 
   return { ...queued(meta), status: ended ? statusOf(ended) : waits ? 'queued' : 'running' };
 }
 
-/** Undefined also if Redis fails: the position is no reason to fail. */
+/** Undefined also if Redis fails: the answer is useful without the position. */
 async function findPosition({ queue, onError }: Services, id: string): Promise<number | undefined> {
   try {
     return await within(queue.position(id));
@@ -160,7 +160,10 @@ async function findPosition({ queue, onError }: Services, id: string): Promise<n
   }
 }
 
-/** Throws a 404 for a request that is not there and for one that the principal may not see, alike; a 410 after its retention. */
+/**
+ * Throws a 404 both for a request that does not exist and for one that the principal may not see; a 410 after
+ * its retention.
+ */
 export async function findJob(
   services: Services,
   principal: Principal,
@@ -176,7 +179,10 @@ export async function findJob(
   throw apiError('job_not_found', { id });
 }
 
-/** `Last-Event-ID` beats `?after=`: an EventSource that comes back repeats its URL, with the newer place in the header. Throws a 400. */
+/**
+ * `Last-Event-ID` takes precedence over `?after=`: a reconnecting EventSource repeats its URL and sends the
+ * newer cursor in the header. Throws a 400.
+ */
 function readCursor(request: FastifyRequest<JobRoute>): EntryId {
   const { after } = request.query;
   const newest = readLastEventId(request.headers);
@@ -185,7 +191,7 @@ function readCursor(request: FastifyRequest<JobRoute>): EntryId {
 
 const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'metadata']);
 
-/** Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
+/** Throws an ApiError that names the field. The inner body is sent upstream byte for byte. */
 function readJob(job: Record<string, unknown>, text: string) {
   for (const field of Object.keys(job)) {
     if (!jobFields.has(field)) {

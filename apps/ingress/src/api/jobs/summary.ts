@@ -9,7 +9,7 @@ import type {
 
 export type AttemptSummary = { started: AttemptStarted; ended?: AttemptEnded };
 
-/** What a log says of a request, without its answer: the attempts, and how it ended. */
+/** The summary of a log without its answer: the attempts, and the end. */
 export type LogSummary = {
   /** The newest line that it includes. */
   cursor: EntryId;
@@ -38,8 +38,8 @@ export function addLine(summary: LogSummary, line: Line): void {
 }
 
 /**
- * The summaries of requests under way that clients have asked for: the next view of the same request reads only the new
- * lines of its log. The oldest are dropped at the bound, and read again when a client asks.
+ * The summaries of requests under way that clients have viewed: the next view of a request reads only the new
+ * lines of its log. At the bound the oldest are dropped, and read again when a client asks.
  */
 export type SummaryCache = {
   /** A copy that the caller continues; empty if there is none. */
@@ -71,7 +71,7 @@ export function createSummaryCache(maxChars: number): SummaryCache {
     },
     put(id, summary) {
       const known = summaries.get(id);
-      // Of two views at the same time, the one that has read less may come last.
+      // Of two concurrent views, the one that has read less may come last.
       if (known && compareEntryIds(known.cursor, summary.cursor) > 0) return;
       drop(id);
       summaries.set(id, summary);

@@ -12,15 +12,18 @@ import type { QueuePositions } from '../../delivery/queue-position.ts';
 import { createLimiter } from '../../admission/limiter.ts';
 import { within } from '../../store-timeout.ts';
 
-/** What `GET /v1/jobs/{id}` answers: made from the log, page by page, and the place in the queue. */
+/** The answer of `GET /v1/jobs/{id}`: made from the log, page by page, and the queue position. */
 export type JobViews = {
-  /** As JSON text. Throws an ApiError: too many ask, Redis takes too long, the client is gone. */
+  /**
+   * Returns JSON text. Throws an ApiError if there are too many views, Redis takes too long, or the client
+   * has left.
+   */
   view(described: Described, client: Client): Promise<string>;
-  /** Views that are being made, or wait for it. */
+  /** Views that are being made, or wait for that. */
   readonly size: number;
-  /** Characters of those that are made and not sent yet. */
+  /** Characters of views that are made but not sent yet. */
   readonly held: number;
-  /** Above it further views are refused. */
+  /** The bound of `held`, above which further views are refused. */
   readonly maxHeld: number;
   /** Characters of the summaries of requests under way. */
   readonly remembered: number;
@@ -36,16 +39,16 @@ export type JobViewsOptions = {
   log: Pick<StreamLog, 'read'>;
   queue: Pick<JobQueue, 'position'>;
   queuePositions: Pick<QueuePositions, 'estimate'>;
-  /** Bytes of an answer that is put together; a larger one is there as events only. */
+  /** The most bytes of an answer that is assembled; a larger one is only available as events. */
   maxResultBytes: number;
 };
 
-/** Bytes of one read of the log: what is parsed before other views have their turn. */
+/** Bytes of one read of the log: this much is parsed before other views get a turn. */
 const readBytes = 128 * 1024;
-/** Views that are made at a time, and those that may wait for it. */
+/** Views that are made concurrently, and those that may wait for that. */
 const maxMaking = 8;
 export const maxViews = 200;
-/** Of the largest results, as many as may wait to be sent. */
+/** The most results of the largest size that may wait to be sent. */
 const maxHeldResults = 4;
 /** Characters of the summaries of requests under way. */
 export const maxSummaryChars = 4 * 1024 * 1024;
@@ -58,7 +61,7 @@ function createViewMaker({ log, queue, queuePositions, maxResultBytes }: JobView
     const { meta } = described;
     if (described.ended !== 'done') {
       const summary = await readSummary(meta.id, signal);
-      // The ends of attempts that were cancelled with the request stand behind the request's own end.
+      // The ends of attempts that were cancelled with the request follow the request's own end.
       for (const text of described.late ?? []) addLine(summary, { ...summary.cursor, text });
       if (summary.end?.kind !== 'done') {
         return JSON.stringify({
@@ -67,7 +70,7 @@ function createViewMaker({ log, queue, queuePositions, maxResultBytes }: JobView
         });
       }
     }
-    // The answer is read only once it is whole.
+    // The answer is read only when it is complete.
     const summary = emptySummary();
     const answer = createAnswer(maxResultBytes);
     for await (const page of pages(meta.id, summary, signal)) {
@@ -78,14 +81,14 @@ function createViewMaker({ log, queue, queuePositions, maxResultBytes }: JobView
     }
     const { result, omitted } = answer.result();
     const view = { ...viewOf(described, summary), result_omitted: omitted };
-    // As text: a provider's numbers can be more exact than ours.
+    // As text, because a provider's numbers can have more digits than JavaScript's.
     return setMembers(JSON.stringify(view), { result: result ?? 'null' });
   }
 
   async function readSummary(id: string, signal: AbortSignal): Promise<LogSummary> {
     const summary = summaries.get(id);
     for await (const page of pages(id, summary, signal)) {
-      // Redis has lost what the summary includes.
+      // Redis has lost lines that the summary includes.
       if (page.ahead) Object.assign(summary, emptySummary());
       else for (const line of page.lines) addLine(summary, line);
     }
@@ -94,7 +97,7 @@ function createViewMaker({ log, queue, queuePositions, maxResultBytes }: JobView
     return summary;
   }
 
-  /** Pages of the log behind the summary's cursor, which the caller moves. Throws once the signal fires. */
+  /** Pages of the log after the summary's cursor, which the caller advances. Throws once the signal fires. */
   async function* pages(id: string, summary: LogSummary, signal: AbortSignal) {
     for (let page: ReadOutcome | undefined, more = true; more;) {
       signal.throwIfAborted();
@@ -155,10 +158,10 @@ export function createJobViews(options: JobViewsOptions): JobViews {
   };
 }
 
-/** Stands in the process log for an answer that was not made; no client gets it. */
+/** Logged for an answer that was not made; no client receives it. */
 const clientGone = () => apiError('client_gone');
 
-/** What every view has. Times are in seconds since the epoch. */
+/** The fields of every view. Times are in seconds since the epoch. */
 function viewOf({ meta }: Described, { attempts, end }: LogSummary): Record<string, unknown> {
   return {
     id: meta.id,
@@ -174,10 +177,10 @@ function viewOf({ meta }: Described, { attempts, end }: LogSummary): Record<stri
 
 export const statusOf = (kind: Terminal['kind']) => (kind === 'done' ? 'completed' : kind);
 
-/** Characters that a list or an object costs beside what is in it. */
+/** Characters that a list or an object counts in addition to its content. */
 const nodeChars = 16;
 
-/** Characters that a value takes in memory, about. */
+/** Approximate memory of a value, in characters. */
 function sizeOf(value: unknown): number {
   if (typeof value === 'string') return value.length;
   if (typeof value !== 'object' || value === null) return 0;

@@ -11,7 +11,7 @@ export const authenticated = '{"type":"authenticated"}';
 export type AwaitKeyOptions = {
   socket: WebSocket;
   closer: Pick<SocketCloser, 'closeUnread'>;
-  /** Milliseconds until the key must be here. */
+  /** Milliseconds until the key must have arrived. */
   timeoutMs: number;
   /** Throws an ApiError for an invalid key. */
   verifyKey(key: string): Principal;
@@ -65,7 +65,7 @@ export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): v
   return { refuse };
 }
 
-/** Empty if the frame has no key. Throws an ApiError on what is not a frame. */
+/** Empty if the frame has no key. Throws an ApiError if the text is no frame. */
 function readKey(text: string): string {
   const { type, key } = parseFrame(text);
   return type === 'auth' && typeof key === 'string' ? key : '';

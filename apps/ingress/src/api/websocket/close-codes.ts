@@ -30,11 +30,11 @@ const oversize = new Set([
 export const closingMs = 5000;
 
 export type SocketCloser = {
-  /** With a closing handshake: frames that the client sent before it still arrive. */
+  /** Closes with a handshake: frames that the client sent before still arrive. */
   close(reason: CloseReason): void;
   /** As `close`, but discards what the client still sends. */
   closeUnread(reason: CloseReason): void;
-  /** At once, without a handshake. */
+  /** Closes at once, without a handshake. */
   terminate(reason: 'dead' | 'stalled'): void;
 };
 
@@ -62,8 +62,8 @@ export function createSocketCloser(
     close,
     closeUnread(reason) {
       close(reason);
-      // As ws does after a malformed frame: with unread bytes the close would be a TCP reset, and the
-      // client would not see the code.
+      // As ws does after a malformed frame: if there were unread bytes, the close would be a TCP reset, and
+      // the client would not see the code.
       raw.removeAllListeners('data');
       raw.resume();
       raw.end();

@@ -21,7 +21,10 @@ import { createMessageQueue } from './message-queue.ts';
 import type { Message, MessageQueue } from './message-queue.ts';
 import { SocketRequests } from './requests.ts';
 
-/** While the memory for bodies is used up, frames up to this many bytes are served if they bring no body. */
+/**
+ * While the memory for bodies is used up, frames up to this many bytes are served if they do not open a
+ * request.
+ */
 const smallFrame = 4096;
 
 /** Frames that open a request on the socket. */
@@ -123,7 +126,7 @@ class Connection {
     if (this.#services.draining() && this.#requests.size + served === 0) this.#close();
   }
 
-  /** The open requests run on, and the client reads them elsewhere. */
+  /** Hands over the open requests, which the client then reads at another ingress. */
   async drain(): Promise<void> {
     const drained = this.#requests.drainAll();
     if (this.#messages.served > 0) {
@@ -132,7 +135,7 @@ class Connection {
       await within(promise, handOverMs).catch(() => {});
     }
     await drained;
-    // Requests that the frames have opened meanwhile.
+    // Also the requests that frames have opened meanwhile.
     await this.#requests.drainAll();
     this.#close();
   }
@@ -152,7 +155,7 @@ class Connection {
       }
       checkShape(data, requestBounds(config.limits));
       frame = parseFrame(data.toString('utf8'));
-      // A ping is not a use.
+      // A ping does not count as use.
       if (frame['type'] !== 'ping') this.#watched.markUsed();
       const isNeeded = data.length <= smallFrame && !openingTypes.has(frame['type']);
       if (bodies.held <= config.limits.requestBodiesBytes || isNeeded) return frame;

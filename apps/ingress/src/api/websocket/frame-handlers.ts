@@ -13,7 +13,7 @@ import { readCreate, readId, unknownType } from './frames.ts';
 import type { Frame } from './frames.ts';
 import type { SocketRequests } from './requests.ts';
 
-/* What each type of frame does. A handler throws an ApiError, which answers the frame. */
+/* The handlers of the frame types. A handler throws an ApiError, which is sent as the answer to the frame. */
 
 /** The socket that frames came on. */
 export type FrameContext = {
@@ -53,7 +53,7 @@ function auth({ principal, send }: FrameContext): void {
       param: 'type',
     });
   }
-  // Without keys in the config any key is accepted, so that a page need not know.
+  // Without keys in the config any key is accepted, so that a page need not know whether there are any.
   send(authenticated);
 }
 
@@ -66,7 +66,7 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
   const { ref, submission } = readCreate(frame, data.toString('utf8'), Date.now());
   const prepared = services.exchanges.prepare({ ...submission, principal });
   if (prepared.kind === 'refused') throw errorOf(prepared);
-  // Not the whole frame, which has the body: a request may be open for long.
+  // Not the whole frame, because it contains the body, and a request may be open for long.
   const head: Frame = { type: frame['type'], ref: frame['ref'], id: frame['id'] };
   await requests.create(prepared, { ref, refuse: (error) => context.refuse(head, error) });
 }

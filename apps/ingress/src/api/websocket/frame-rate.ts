@@ -1,6 +1,6 @@
 /**
- * A token bucket for the frames of one connection: `perSecond` a second, and as many at once. Frames that had
- * arrived when reading stopped are served and counted, too, so that the rate holds over time.
+ * A token bucket for the frames of one connection: `perSecond` a second, and as many in a burst. Frames that
+ * had arrived when reading stopped are served and counted, too, so that the rate is kept over time.
  */
 export type FrameRate = {
   /** Counts frames at a time in milliseconds. Returns the milliseconds for which none may be read. */

@@ -1,6 +1,6 @@
 /**
- * Parses the frame heads in the bytes of a WebSocket, and keeps none of the bytes: ws emits a message when it
- * is complete, and does not say before how much of it has arrived. Malformed frames are left to ws.
+ * Parses the frame heads in the bytes of a WebSocket and keeps none of the bytes: ws emits a message when it
+ * is complete, and does not report before how much of it has arrived. Malformed frames are left to ws.
  */
 export type FrameScanner = {
   /** How many frames of any kind began in these bytes: messages, their fragments, pings and pongs. */
@@ -25,7 +25,7 @@ export function createFrameScanner(): FrameScanner {
   const head = new Uint8Array(14);
   let headLength = 0;
   let headNeeds = shortHead;
-  /** Of the payload of the frame under way, still to come. */
+  /** Bytes of the current frame's payload that have not arrived yet. */
   let left = 0;
   let isData = false;
   let isFinal = false;
@@ -34,7 +34,7 @@ export function createFrameScanner(): FrameScanner {
   let announced = 0;
   let completed = 0;
 
-  /** Bytes of a length that does not fit into the short one. */
+  /** Bytes of the extended length field. */
   const lengthBytes = (short: number) => (short === 127 ? 8 : short === 126 ? 2 : 0);
 
   function measureHead(second: number): void {

@@ -12,7 +12,7 @@ const longestRef = 200;
 /** A frame that a client sent: a JSON object. */
 export type Frame = Record<string, unknown>;
 
-/** Throws an ApiError on anything else. */
+/** Parses a frame; throws an ApiError if it is not one. */
 export function parseFrame(text: string): Frame {
   let frame: unknown;
   try {
@@ -38,7 +38,10 @@ const createFields = new Set(
   ),
 );
 
-/** What a `create` asks for. Throws an ApiError that names the field. The inner body goes upstream byte for byte. */
+/**
+ * Reads a `create` frame. Throws an ApiError that names the field. The inner body is sent upstream byte for
+ * byte.
+ */
 export function readCreate(frame: Frame, text: string, now: number) {
   for (const field of Object.keys(frame)) {
     if (createFields.has(field)) continue;
@@ -83,8 +86,8 @@ export const unknownType = (type: unknown) =>
   apiError('unknown_frame_type', { frameType: JSON.stringify(type ?? null).slice(0, 100) });
 
 /**
- * An error frame. It names the frame that it answers, if that was readable, and has `retry_after_ms` where
- * HTTP would have a header.
+ * An error frame. It names the frame that it answers, if that was readable, and has `retry_after_ms` in place
+ * of the HTTP header.
  */
 export function errorFrame(
   frame: Frame | undefined,

@@ -3,14 +3,14 @@ import type { WebSocket } from '@fastify/websocket';
 /** Pings all WebSockets with one timer, and ends the dead and the idle ones. */
 export type Heartbeat = {
   watch(socket: WebSocket, options: WatchOptions): SocketWatch;
-  /** On all of them. */
+  /** Requests open on all sockets. */
   requestsOpen(): number;
   framesServed(): number;
   close(): void;
 };
 
 export type WatchOptions = {
-  /** Nothing is read from the socket at the moment, so that its pongs do not arrive either. */
+  /** The socket is paused, so its pongs do not arrive. */
   isPaused(): boolean;
   requestsOpen(): number;
   framesServed(): number;
@@ -18,11 +18,11 @@ export type WatchOptions = {
 };
 
 export type SocketWatch = {
-  /** Bytes came from the client, or the socket is read again. */
+  /** Bytes arrived from the client, or reading was resumed. */
   markAlive(): void;
-  /** The client asked for something: the socket is neither dead nor idle. */
+  /** The client sent a request: the socket is neither dead nor idle. */
   markUsed(): void;
-  /** Bytes began to wait for the client, or it took some; a ping may be behind the rest. */
+  /** Bytes began to wait for the client, or the client read some; a ping may be behind the rest. */
   markProgress(): void;
   stop(): void;
 };
@@ -31,7 +31,7 @@ export type HeartbeatOptions = {
   /** Milliseconds, all of them. */
   pingMs: number;
   idleMs: number;
-  /** A client that slowly takes what waits for it counts as alive for so long without a pong. */
+  /** A client that reads slowly counts as alive for this long without a pong. */
   stallMs: number;
 };
 
@@ -41,11 +41,14 @@ type WatchedSocket = WatchOptions & {
   alive: boolean;
   /** Milliseconds since the epoch: when it last took bytes. */
   progressAt: number;
-  /** Milliseconds since the epoch: when it last asked for something, or had a request open. */
+  /** Milliseconds since the epoch: when it last sent a request, or had one open. */
   usedAt: number;
 };
 
-/** The interval has this many slots, each with a share of the sockets, so that pings come in no burst. */
+/**
+ * The interval is divided into this many slots, each with a share of the sockets, so that pings are not sent
+ * in bursts.
+ */
 const slots = 25;
 
 export function createHeartbeat(
@@ -60,13 +63,13 @@ export function createHeartbeat(
     const { socket } = watched;
     if (socket.readyState !== socket.OPEN) return;
     if (watched.requestsOpen() > 0) watched.usedAt = now();
-    // Its pongs cannot arrive now. The writer detects a client that takes nothing.
+    // Its pongs cannot arrive now. The writer detects a client that does not read.
     if (watched.isPaused()) {
       watched.alive = true;
       return;
     }
     if (!watched.alive) {
-      // The ping may still be behind the bytes that the client takes slowly.
+      // The ping may still be behind data that the client reads slowly.
       if (now() - watched.progressAt >= stallMs) watched.end('dead');
       return;
     }
@@ -99,7 +102,7 @@ export function createHeartbeat(
       const markAlive = () => {
         watched.alive = true;
       };
-      // A ping or pong does not count as use: a client that asks for nothing is idle all the same.
+      // A ping or pong does not count as use: a client without requests is idle.
       socket.on('ping', markAlive);
       socket.on('pong', markAlive);
       return {

@@ -6,7 +6,7 @@ import { createFrameRate } from './frame-rate.ts';
 import { createFrameScanner } from './frame-scanner.ts';
 import { closingMs } from './close-codes.ts';
 
-/** Limits what arrives on a WebSocket before it is a message: size, rate and time. */
+/** Limits incoming data of a WebSocket before it is a message: size, rate and time. */
 export type SocketLimits = {
   /** The client is authenticated: a message may now be as large as `limits.socketFrame`. */
   liftKeyLimit(): void;
@@ -26,7 +26,10 @@ export type SocketLimitsOptions = {
   onUnfinished(): void;
 };
 
-/** Fragments of one message: clients that send 4 KiB at a time need as many for the largest message by default. */
+/**
+ * The most fragments of one message: clients that send 4 KiB at a time need as many for a message of the
+ * largest default size.
+ */
 const maxFragments = 4096;
 /** Chunks of one frame: each of them costs more memory than its bytes. */
 const maxBufferedChunks = 32 * 1024;
@@ -46,7 +49,7 @@ export const socketOptions = ({ socketFrameBytes }: { socketFrameBytes: number }
   handleProtocols: () => false as const,
 });
 
-/** Bytes of the message with the key: as many as the head of a request may have. */
+/** Bytes of the message with the key: the same bound as a request's head. */
 export const maxKeyFrame = 16 * 1024;
 
 /**
@@ -88,7 +91,7 @@ export function enforceSocketLimits(options: SocketLimitsOptions): SocketLimits 
     }
     if (!scanner.isUnfinished) return;
     deadline ??= setTimeout(() => {
-      // While we do not read, the rest may be there already.
+      // While reading is paused, the rest may have arrived already.
       if (backpressure.isPaused) deadline?.refresh();
       else options.onUnfinished();
     }, limits.requestTimeoutMs);

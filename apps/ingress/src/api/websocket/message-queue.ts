@@ -2,7 +2,7 @@ import type { Backpressure } from '../../delivery/backpressure.ts';
 import type { BodyBudget } from '../../server/limits.ts';
 import type { Frame } from './frames.ts';
 
-/** Frames of one socket that are served at a time; their bytes are bounded by `limits.socketFrame`. */
+/** Frames of one socket that are served concurrently; their bytes are bounded by `limits.socketFrame`. */
 export const maxServed = 100;
 
 /** A message as ws emits it. */
@@ -21,7 +21,7 @@ export type MessageQueueOptions = {
   limits: { socketFrameBytes: number };
   /** The budget that the bytes of messages count against until they are served. */
   bodies: BodyBudget;
-  /** Undefined for what is not a frame, and was rejected. */
+  /** Undefined if the message is no frame and was rejected. */
   read(message: Message): Frame | undefined;
   /** Never rejects. */
   serve(frame: Frame, data: Buffer): Promise<void>;
@@ -30,8 +30,8 @@ export type MessageQueueOptions = {
 };
 
 /**
- * Bounds what is served at a time for one socket: at the bound the socket is paused. Messages that were read
- * already, from one chunk of the connection, wait here until it resumes.
+ * Bounds the frames that are served concurrently for one socket: at the bound the socket is paused. Messages
+ * that were read already, from the same chunk, wait here until it resumes.
  */
 export function createMessageQueue(options: MessageQueueOptions): MessageQueue {
   const { backpressure, limits, bodies, read, serve, onIdle } = options;

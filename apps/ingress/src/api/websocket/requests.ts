@@ -33,7 +33,7 @@ export type SocketRequestsOptions = {
 /** What a `create` frame adds to its request. */
 export type Asked = {
   ref: string | undefined;
-  /** The request was not made: answers the frame. */
+  /** The request was not created: answers the frame. */
   refuse(error: ApiError): void;
 };
 
@@ -70,7 +70,10 @@ export class SocketRequests {
     await this.#reportPosition(request.exchange.id);
   }
 
-  /** Reads from a cursor on. Throws an ApiError if the socket reads the request already, or has no room. */
+  /**
+   * Reads a request from a cursor on. Throws an ApiError if the socket reads the request already, or has no
+   * room.
+   */
   async subscribe(described: Described, after: EntryId): Promise<void> {
     const { meta, ended } = described;
     if (this.#open.has(meta.id)) {
@@ -87,7 +90,7 @@ export class SocketRequests {
     if (!ended) await this.#reportPosition(meta.id);
   }
 
-  /** Stops reading a request without an event; false if the socket does not read it. */
+  /** Stops reading a request, without an event; false if the socket does not read it. */
   drop(id: string, reason: string): boolean {
     const request = this.#open.get(id);
     request?.leave(reason);
@@ -98,12 +101,12 @@ export class SocketRequests {
     for (const request of this.#open.values()) request.leave(reason);
   }
 
-  /** Resolves when no request gets anything more from this ingress. */
+  /** Resolves when this ingress sends nothing more for any of the requests. */
   async drainAll(): Promise<void> {
     await Promise.all([...this.#open.values()].map(async ({ exchange }) => exchange?.drain()));
   }
 
-  /** The socket has room again: its readers read on. */
+  /** The socket has room again: its readers continue. */
   resumeAll(): void {
     this.#scheduler.schedule();
   }
@@ -133,7 +136,7 @@ export class SocketRequests {
   async #reportPosition(id: string): Promise<void> {
     const request = this.#open.get(id);
     if (!request) return;
-    // A full socket gets no report; the next change brings one.
+    // A full socket gets no report; the next change is reported.
     const watch = this.#services.queuePositions.watch(
       id,
       (position) => this.#writer.hasRoom() && request.send(queuedEvent(position)),
@@ -143,7 +146,7 @@ export class SocketRequests {
   }
 }
 
-/** A reader that has the terminal entry gets it again: every subscription has an end. */
+/** A reader that has the terminal entry gets it again, so that every subscription has an end. */
 function cursorOf(start: ReturnType<typeof startOf>): EntryId {
   if (start.kind === 'ahead') return logStart;
   return start.kind === 'finished' ? start.before : start.after;
@@ -163,19 +166,19 @@ type SocketRequestOptions = {
 
 /** A request on a socket: the client of its exchange. */
 class SocketRequest implements Client {
-  /** Undefined only while the exchange is being made. */
+  /** Undefined only while the exchange is being opened. */
   exchange: Exchange | undefined;
-  /** Of a `create`: the frame has its answer, and its text is not needed any more. */
+  /** Resolves when the `create` frame has its answer and its text is not needed any more. */
   readonly answered: Promise<void>;
   readonly #options: SocketRequestOptions;
   readonly #resolve: () => void;
   #id: string;
-  /** The client knows the id: events may follow. */
+  /** The client has received the id, so events may follow. */
   #isConfirmed: boolean;
   #isReleased = false;
-  /** The client gets nothing more of this request here. */
+  /** The client gets nothing more of this request on this socket. */
   #isClosed = false;
-  /** The relay had lines before the client knew the id, and has paused the reader. */
+  /** The relay had lines before the client had the id, and has paused the reader. */
   #isHeldBack = false;
   #positionWatch: PositionWatch | undefined;
   #attempts = 0;
@@ -221,7 +224,7 @@ class SocketRequest implements Client {
     const { open } = this.#options;
     this.#confirm(id);
     open.delete(this.#id);
-    // Another request of this socket reads it already, and gets no event twice.
+    // Another exchange of this socket reads the request already; no event is sent twice.
     if (open.has(id)) this.#close();
     else {
       this.#id = id;
@@ -256,7 +259,7 @@ class SocketRequest implements Client {
         this.#end(outcome, code);
       }
     }
-    // A full socket says so in `hasRoom`.
+    // `hasRoom` reports a full socket.
     return true;
   }
 

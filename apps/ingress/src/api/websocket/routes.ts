@@ -30,7 +30,7 @@ export function socketRoutes(
   });
 }
 
-/** Until the client is authenticated, only little may arrive on the socket. */
+/** Until the client is authenticated, only a small message is accepted. */
 function openSocket(
   socket: WebSocket,
   request: FastifyRequest,

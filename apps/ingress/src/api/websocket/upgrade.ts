@@ -11,12 +11,15 @@ import { afterAnswers } from '../../server/pipelined.ts';
 /** The only version of the WebSocket protocol there is (RFC 6455). */
 const socketVersion = '13';
 
-/** Headers about the protocol of the connection, and nothing else. */
+/** Headers that only concern an upgrade. */
 const ofUpgrade = new Set(['upgrade', 'http2-settings']);
 
 type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
-/** A server may ignore an upgrade that it does not offer, and clients rely on it (RFC 9110, 7.8). */
+/**
+ * Whether a request opens a WebSocket. A server may ignore an upgrade that it does not offer, and clients
+ * rely on that (RFC 9110, 7.8).
+ */
 export function wantsSocket({ method, url = '', headers }: Asked): boolean {
   const [path = ''] = url.split('?', 1);
   return (
@@ -26,7 +29,7 @@ export function wantsSocket({ method, url = '', headers }: Asked): boolean {
   );
 }
 
-/** The error of a handshake that is not valid; undefined if it is. */
+/** The error of an invalid handshake; undefined if it is valid. */
 export function whyNoSocket({
   httpVersion,
   headers,
@@ -58,27 +61,28 @@ export function upgradeRequired(message: string, connection = ''): ApiError {
 }
 
 /**
- * Takes the upgrades of a server, each behind the answers before it. Those of WebSockets come out of the
- * emitter, for ws to listen to; any other request is given back to the server as if it had no `Upgrade`.
+ * Handles the upgrades of a server, each after the answers before it. Upgrades to a WebSocket are emitted by
+ * the returned emitter, to which ws listens; any other request is returned to the server as if it had no
+ * `Upgrade`.
  *
- * Node can ignore an upgrade by itself (`shouldUpgradeCallback`), but loses what came in the same packet
- * behind the request: its parser stops at an upgrade, and Node goes on without the rest.
+ * Node can ignore an upgrade itself (`shouldUpgradeCallback`), but loses the bytes after the request in the
+ * same packet: its parser stops at an upgrade, and Node continues without the rest.
  *
- * To be called before anything else listens to the server's connections.
+ * Call it before adding other listeners for the server's connections.
  */
 export function routeUpgrades(
   server: HttpServer,
   event: 'connection' | 'secureConnection',
 ): EventEmitter {
   const sockets = new EventEmitter();
-  // Node's own listener, which reads requests; all others know this connection already.
+  // Node's own listener, which reads requests; all other listeners have seen this connection already.
   const [readRequests] = server.listeners(event);
-  // By default Node keeps the first thousand headers only. One behind them may say where the body ends,
-  // and without it that body would be read as further requests. `maxHeaderSize` is the bound.
+  // By default Node keeps only the first thousand headers. A later one may define the length of the body, and
+  // without it that body would be read as further requests. `maxHeaderSize` is the bound.
   server.maxHeadersCount = 0;
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     const destroy = () => void socket.destroy();
-    // Node's own listeners are gone. As with those, a client that ends its side has left.
+    // Node's own listeners are removed. As with those, a client that ends its side has left.
     socket.on('error', destroy).on('end', destroy);
     afterAnswers(socket, () => {
       socket.off('error', destroy).off('end', destroy);
@@ -87,11 +91,12 @@ export function routeUpgrades(
         return;
       }
       if (wantsSocket(request)) {
-        // Nothing listens any more once the server closes.
+        // There is no listener any more once the server closes.
         if (!sockets.emit('upgrade', request, socket, head)) socket.destroy();
         return;
       }
-      // Of the answer before: its listener is gone, and this request may take longer.
+      // The timeout is that of the previous answer: its listener is removed, and this request may take
+      // longer.
       socket.setTimeout(0);
       socket.unshift(Buffer.concat([headWithout(request), head]));
       readRequests?.call(server, socket);
@@ -100,7 +105,7 @@ export function routeUpgrades(
   return sockets;
 }
 
-/** The bytes of a request's head, without what asks for an upgrade. */
+/** The bytes of a request's head, without the headers of the upgrade. */
 function headWithout({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
   const lines = [`${method} ${url} HTTP/${httpVersion}`];
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -109,7 +114,7 @@ function headWithout({ method, url, httpVersion, rawHeaders }: IncomingMessage):
     if (ofUpgrade.has(name.toLowerCase())) continue;
     lines.push(`${name}: ${name.toLowerCase() === 'connection' ? withoutUpgrade(value) : value}`);
   }
-  // Node reads the bytes of a header as Latin-1.
+  // Node decodes headers as Latin-1.
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }
 
