@@ -8,13 +8,13 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 // What a worker keeps of the text that was shown, to go on from, is bounded.
 
 const keptChars = 1024;
-/** Of the lines in the log of a stream: more than an answer of 600 tokens takes, and a retry of it. */
-const logChars = 512 * 1024;
-const text = expectedText({ tokens: 600 });
+/** Of the lines in the log of a stream: more than an answer of 450 tokens takes, and a retry of it. */
+const logChars = 256 * 1024;
+const text = expectedText({ tokens: 450 });
 const cutAfter = (tokens: number) => ({
   targets: [
-    { provider: 'primary', model: `cut:after=${tokens},tokens=600` },
-    { provider: 'backup', model: 'prefill:tokens=600', prefill: true },
+    { provider: 'primary', model: `cut:after=${tokens},tokens=450` },
+    { provider: 'backup', model: 'prefill:tokens=450', prefill: true },
   ],
 });
 
@@ -23,8 +23,8 @@ beforeAll(async () => {
   fleet = await startFleet({
     models: {
       early: cutAfter(40),
-      late: cutAfter(500),
-      never: 'healthy:tokens=600',
+      late: cutAfter(300),
+      never: 'healthy:tokens=450',
       endless: 'healthy:tokens=100000,pace=1',
     },
     config: { limits: { responseBody: `${keptChars}B`, streamLog: `${logChars}B` } },

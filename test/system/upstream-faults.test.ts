@@ -28,11 +28,13 @@ const beforeAnything: Fault[] = [
   ['status:code=302', 502, null],
   ['s12', 400, 'context_length_exceeded'],
   ['s13', 400, 'content_filter'],
-  ['reset-before-headers', 502, 'upstream_reset'],
   ['html-200', 502, 'upstream_invalid_response'],
   ['json-error-200', 502, null],
   ['empty-200', 502, 'upstream_invalid_response'],
 ];
+
+/** Asked for before any other: a reset of a connection that was used before has another code. */
+const first: Fault[] = [['reset-before-headers', 502, 'upstream_reset']];
 
 const onlyStreaming: Fault[] = [
   ['silent', 504, 'upstream_first_token_timeout'],
@@ -104,9 +106,16 @@ const patience = {
 };
 const named = (faults: Fault[]) => faults.map(([model]) => model);
 
+// The tests of each group run side by side: most of their time they wait for a provider that is silent.
+
 let fleet: Fleet;
 beforeAll(async () => {
-  const streamed = [...named(beforeAnything), ...named(onlyStreaming), ...harmless];
+  const streamed = [
+    ...named(first),
+    ...named(beforeAnything),
+    ...named(onlyStreaming),
+    ...harmless,
+  ];
   const models = [...streamed, ...inTheMiddle.map(([model]) => model), ...named(onlyWhole)];
   const target = (model: string) => [{ provider: 'primary', model }];
   fleet = await startFleet({
@@ -143,30 +152,39 @@ function lastError(events: readonly SseEvent[]): { code: string | null; message:
   return last.error ?? { code: null, message: '' };
 }
 
+async function expectStreamRefused(...[model, status, code]: Fault) {
+  const answer = await stream(fleet.url, model).ended;
+  expect(answer.status).toBe(status);
+  const { message, ...error } = errorOf(answer);
+  expect(error).toMatchObject({ code, param: expect.toSatisfy(isNullOrText) });
+  expect(message).not.toContain('<');
+  expect(answer.headers['x-request-id']).toMatch(/^req_0_/);
+}
+
+async function expectWholeRefused(...[model, status, code]: Fault) {
+  const answer = await complete(fleet.url, chat(model)).ended;
+  expect(answer.status).toBe(status);
+  expect(errorOf(answer).code).toBe(code);
+  expect(errorOf(answer).message).not.toContain('<');
+}
+
 describe('a fault before anything was shown', () => {
-  it.each([...beforeAnything, ...onlyStreaming])(
-    '%s: a stream answers with status %i and the error object',
-    async (model, status, code) => {
-      const answer = await stream(fleet.url, model).ended;
-      expect(answer.status).toBe(status);
-      const { message, ...error } = errorOf(answer);
-      expect(error).toMatchObject({ code, param: expect.toSatisfy(isNullOrText) });
-      expect(message).not.toContain('<');
-      expect(answer.headers['x-request-id']).toMatch(/^req_0_/);
-    },
-  );
-
-  it.each(beforeAnything)(
+  it.each(first)('%s: a stream answers with status %i and the error object', expectStreamRefused);
+  it.each(first)(
     '%s: an answer without stream has status %i and the error object',
-    async (model, status, code) => {
-      const answer = await complete(fleet.url, chat(model)).ended;
-      expect(answer.status).toBe(status);
-      expect(errorOf(answer).code).toBe(code);
-      expect(errorOf(answer).message).not.toContain('<');
-    },
+    expectWholeRefused,
   );
 
-  it.each(onlyWhole.filter(([model]) => model !== 'silent'))(
+  it.concurrent.each([...beforeAnything, ...onlyStreaming])(
+    '%s: a stream answers with status %i and the error object',
+    expectStreamRefused,
+  );
+  it.concurrent.each(beforeAnything)(
+    '%s: an answer without stream has status %i and the error object',
+    expectWholeRefused,
+  );
+
+  it.concurrent.each(onlyWhole.filter(([model]) => model !== 'silent'))(
     '%s: without stream it comes before everything, with status %i',
     async (model, status, code) => {
       const answer = await complete(fleet.url, chat(model)).ended;
@@ -181,23 +199,32 @@ describe('a fault before anything was shown', () => {
     expect(errorOf(answer).code).toBe('upstream_timeout');
   });
 
-  it.each([true, false])('a provider that is not there, with stream %s', async (isStream) => {
-    const answer = await complete(fleet.url, chat('unreachable', { stream: isStream })).ended;
-    expect(answer.status).toBe(502);
-    expect(errorOf(answer)).toMatchObject({ type: 'upstream_error', code: 'upstream_unreachable' });
-  });
+  it.concurrent.each([true, false])(
+    'a provider that is not there, with stream %s',
+    async (isStream) => {
+      const answer = await complete(fleet.url, chat('unreachable', { stream: isStream })).ended;
+      expect(answer.status).toBe(502);
+      expect(errorOf(answer)).toMatchObject({
+        type: 'upstream_error',
+        code: 'upstream_unreachable',
+      });
+    },
+  );
 });
 
 const isNullOrText = (value: unknown) => value === null || typeof value === 'string';
 
 describe('a fault in the middle of an answer', () => {
-  it.each(inTheMiddle)('%s: ends with an error behind %i tokens', async (model, tokens) => {
-    const answer = await stream(fleet.url, model).ended;
-    expect(answer).toMatchObject({ status: 200, how: 'complete' });
-    const events = eventsOf(answer.text);
-    expect(lastError(events).code).toBe('upstream_failed_mid_stream');
-    expect(contentOf(events)).toBe(expectedText({ tokens }));
-  });
+  it.concurrent.each(inTheMiddle)(
+    '%s: ends with an error behind %i tokens',
+    async (model, tokens) => {
+      const answer = await stream(fleet.url, model).ended;
+      expect(answer).toMatchObject({ status: 200, how: 'complete' });
+      const events = eventsOf(answer.text);
+      expect(lastError(events).code).toBe('upstream_failed_mid_stream');
+      expect(contentOf(events)).toBe(expectedText({ tokens }));
+    },
+  );
 
   it('an answer that takes longer than its whole time', async () => {
     const events = eventsOf((await stream(fleet.url, 'late stream').ended).text);
@@ -209,7 +236,7 @@ describe('a fault in the middle of an answer', () => {
 });
 
 describe('a fault that takes nothing from the answer', () => {
-  it.each(harmless)('%s: is not seen', async (model) => {
+  it.concurrent.each(harmless)('%s: is not seen', async (model) => {
     const body = chat(model, { stream: true, stream_options: { include_usage: true } });
     const answer = await complete(fleet.url, body).ended;
     const events = eventsOf(answer.text);
