@@ -1,6 +1,6 @@
 type Parts = { hostname: string; pathname: string };
 
-/** Of the config's providers, and so no more than those. */
+/** A cache, bounded by the number of configured providers. */
 const known = new Map<string, Parts>();
 
 /** The parts of a provider's base URL, which each request needs; without a slash at the path's end. */

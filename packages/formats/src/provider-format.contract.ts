@@ -3,7 +3,7 @@ import { assembleCompletion } from './openai-chat/completion.ts';
 import type { ChatCompletion } from './openai-chat/completion.ts';
 import type { Headers, ProviderCall, ProviderFormat, UpstreamRequest, Verdict } from './port.ts';
 
-/** What a provider that speaks the format sends; all of it about the same short answer. */
+/** Examples of what a provider with this format sends, all for the same short answer. */
 export type ProviderExample = {
   baseUrl: string;
   paths: { models: string; request: string };
@@ -11,13 +11,13 @@ export type ProviderExample = {
   keyHeaders: Record<string, string>;
   /** The events of a whole stream, from the first one to the last; see `answer`. */
   events: readonly string[];
-  /** How many of them bring the answer up to its finish_reason. */
+  /** How many of them are needed up to the finish_reason. */
   eventsToFinish: number;
   /** The same answer as a body. */
   whole: string;
-  /** What both say. */
+  /** The content of both. */
   answer: { content: string; finishReason: string; promptTokens: number; completionTokens: number };
-  /** An event that may carry a part of the answer, and breaks off. */
+  /** An event that may contain a part of the answer, and breaks off. */
   damagedEvent: string;
   /** An error, as the body of a response with status 429, as an event of a stream, and as a body with status 200. */
   rateLimit: { body: string; event: string };
@@ -30,7 +30,7 @@ const question = '{"model":"alias","messages":[{"role":"user","content":"Greet m
 /** The answer of a stream so far, as its readers get it. */
 type Read = { verdict: Verdict; usages: unknown[]; answer: ChatCompletion | undefined };
 
-/** What every format of providers does, whatever it looks like on the wire. */
+/** Checks the common behaviour of all provider formats. */
 export function describeProviderFormat(format: ProviderFormat, example: ProviderExample): void {
   const callWith = (more: Partial<ProviderCall> = {}): ProviderCall => ({
     body: question,
@@ -44,7 +44,7 @@ export function describeProviderFormat(format: ProviderFormat, example: Provider
     ...more,
   });
 
-  /** Reads a stream in packets of so many bytes. */
+  /** Reads a stream in packets of `size` bytes. */
   function read(text: string, size = Infinity, call = callWith()): Read {
     const chunks: unknown[] = [];
     const usages: unknown[] = [];

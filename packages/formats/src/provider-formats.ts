@@ -3,7 +3,7 @@ import { anthropicMessages } from './anthropic-messages/provider.ts';
 import { openAiChat } from './openai-chat/provider.ts';
 import type { ProviderFormat } from './port.ts';
 
-/** The formats that a worker speaks to providers, by the `api` of a provider in the config. */
+/** The formats that a worker uses with providers, by the `api` of a provider in the config. */
 export const providerFormats: Readonly<Record<ProviderApi, ProviderFormat>> = {
   openai: openAiChat,
   anthropic: anthropicMessages,

@@ -1,16 +1,16 @@
 import type { Headers } from './port.ts';
 
-/** What a provider says is left of one of its limits. */
+/** What remains of one of a provider's limits. */
 export type Remaining = {
   remaining: number;
   limit?: number | undefined;
-  /** Milliseconds since the epoch when it is full again; undefined where it was not said. */
+  /** When it is full again, in milliseconds since the epoch; undefined if the provider does not report it. */
   resetAt?: number | undefined;
 };
 
 export type Quota = { requests?: Remaining | undefined; tokens?: Remaining | undefined };
 
-/** What the head of a response says of the provider's limits. */
+/** A provider's limits, from the head of a response. */
 export type Limits = {
   quota: Quota | undefined;
   /** Milliseconds after which the provider wants to be asked again. */
@@ -19,7 +19,10 @@ export type Limits = {
 
 type Names = { remaining: string; limit: string; reset: string };
 
-/** The headers in which providers of one kind say what is left; of several kinds of tokens, the scarcest counts. */
+/**
+ * The headers in which one kind of providers reports remaining amounts; of several kinds of tokens, the
+ * scarcest counts.
+ */
 export type QuotaHeaders = { requests: Names; tokens: readonly Names[] };
 
 const namesOf = (pattern: string): Names => ({
@@ -42,8 +45,9 @@ export const anthropicQuota: QuotaHeaders = {
 };
 
 /**
- * Reads the limits in the head of a response, by the first of these kinds of headers that it has. A gateway may
- * speak one vendor's format and pass on the headers of another one, so a format knows more kinds than its own.
+ * Reads the limits in the head of a response, by the first of these kinds of headers that it has. A gateway
+ * may use one vendor's format and pass on the headers of another one, so a format supports more kinds than
+ * its own.
  */
 export const limitsReader =
   (kinds: readonly QuotaHeaders[]) =>
@@ -89,7 +93,7 @@ function remainingOf(headers: Headers, kind: Names, now: number): Remaining | un
   };
 }
 
-/** The one of which the least is left, as a share where the limit is known. */
+/** The limit with the smallest remaining share, if the limits are known. */
 function scarcest(all: readonly (Remaining | undefined)[]): Remaining | undefined {
   return all
     .filter((one) => one !== undefined)
@@ -100,8 +104,8 @@ function scarcest(all: readonly (Remaining | undefined)[]): Remaining | undefine
 const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
- * `6ms`, `1m30.951s`; a date; a bare number: milliseconds at Azure, seconds elsewhere, and one that is
- * too large for a span is a time since the epoch.
+ * Reads `6ms` or `1m30.951s`, a date, or a bare number: milliseconds at Azure, seconds elsewhere, and if it
+ * is too large for a duration, a time since the epoch.
  */
 function readReset(text: string, headers: Headers, now: number): number | undefined {
   const bare = number(text);
@@ -121,7 +125,7 @@ export function readSpan(text: string): number | undefined {
   return parts.reduce((sum, [, count, unit = '']) => sum + Number(count) * (unitMs[unit] ?? 0), 0);
 }
 
-/** By the provider's own clock, where it tells it: ours may differ. */
+/** By the provider's own clock, if it is known, because ours may differ. */
 function readDate(text: string, headers: Headers, now: number): number | undefined {
   const date = Date.parse(text);
   if (Number.isNaN(date)) return undefined;

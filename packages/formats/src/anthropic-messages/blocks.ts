@@ -4,16 +4,16 @@ import type { Delta } from './chunks.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The deltas of one message's content blocks, in OpenAI's form. */
+/** Converts the content blocks of one message to deltas in OpenAI's form. */
 export type BlockReader = {
   /**
-   * Each gives what the event adds to the answer; undefined where that is nothing, `damaged` where it may
-   * add something that cannot be read.
+   * Each returns the delta of an event; undefined if the event adds nothing, `damaged` if it may add
+   * something that cannot be read.
    */
   start(index: unknown, block: unknown): Delta | 'damaged' | undefined;
   delta(index: unknown, delta: unknown): Delta | 'damaged' | undefined;
   stop(index: unknown): Delta | undefined;
-  /** The message is over: what blocks that were not stopped still add, and its thoughts. */
+  /** The message has ended: returns what unfinished blocks still add, and the thoughts. */
   end(): Delta[];
 };
 
@@ -24,8 +24,8 @@ type Open =
   | { type: 'ignored' };
 
 /**
- * Blocks that are no words of the answer and no calls to the client are read over: what a server's
- * own tools were asked and gave, summaries of a compaction, notes of a fallback to another model.
+ * Skips blocks that are neither text of the answer nor calls to the client: input and results of server
+ * tools, summaries of a compaction, notes of a fallback to another model.
  */
 export function createBlockReader(): BlockReader {
   const open = new Map<unknown, Open>();
@@ -51,7 +51,7 @@ export function createBlockReader(): BlockReader {
     return { reasoning_content: piece };
   }
 
-  /** Begins a block whose start did not come, where its deltas say all that there is to know of it. */
+  /** Opens a block whose start did not arrive, if its deltas contain everything about it. */
   function openFor(index: unknown, { type }: Json): Open | undefined {
     const block: Open | undefined =
       type === 'text_delta'
@@ -86,7 +86,7 @@ export function createBlockReader(): BlockReader {
       const { type, thinking, signature } = block;
       if (signature !== '') thoughts.push({ type, thinking, signature });
     } else if (block?.type === 'tool_use' && !block.hasArguments) {
-      // A call without arguments comes without a piece of JSON, or as a whole with its start.
+      // A call without arguments has no JSON pieces; a complete one comes with its start.
       return argumentsDelta(block.call, JSON.stringify(block.input ?? {}));
     } else if (block?.type === 'text') {
       const annotations = block.citations.flatMap((citation) =>
@@ -98,8 +98,8 @@ export function createBlockReader(): BlockReader {
   }
 
   /**
-   * The thoughts behind tool calls, whole and signed: the next turn of a tool loop has to bring them
-   * back. An answer without calls goes without, as it needs none.
+   * The thoughts before tool calls, complete and signed: the next turn of a tool loop must send them back. An
+   * answer without calls has none, because it needs none.
    */
   function signedThoughts(): Delta[] {
     if (calls === 0 || thoughts.length === 0) return [];
@@ -154,7 +154,7 @@ export function createBlockReader(): BlockReader {
         case 'ignored':
           return undefined;
         default:
-          // Of a block that never began: whose arguments these are cannot be known.
+          // The block never began, so it is unknown which call these arguments belong to.
           return type === 'input_json_delta' ? 'damaged' : undefined;
       }
     },
@@ -168,7 +168,7 @@ export function createBlockReader(): BlockReader {
   };
 }
 
-/** A piece that is no text: null and absence say nothing. */
+/** A piece that is no text; null and absence are not damage. */
 const unread = (piece: unknown): 'damaged' | undefined =>
   piece === undefined || piece === null ? undefined : 'damaged';
 
@@ -176,7 +176,7 @@ const argumentsDelta = (index: number, text: string): Delta => ({
   tool_calls: [{ index, function: { arguments: text } }],
 });
 
-/** OpenAI knows citations of web pages only; others come only of documents that asked for them. */
+/** OpenAI only has citations of web pages; others occur only for documents for which the request asks for them. */
 function urlCitation({ url, title }: Json, from: number, to: number): Record<string, unknown>[] {
   if (typeof url !== 'string') return [];
   const citation = {

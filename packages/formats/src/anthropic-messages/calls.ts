@@ -8,9 +8,8 @@ import { RefusedError } from './refused.ts';
 export type CallIds = { clean(id: unknown, param: string): string };
 
 /**
- * Anthropic takes ids of `[a-zA-Z0-9_-]` only. A conversation that began with another provider can
- * have others (`functions.look_up:0`): each is replaced by one of its own, the same for the call and
- * for its result.
+ * Anthropic only accepts ids of `[a-zA-Z0-9_-]`. A conversation that began with another provider can have
+ * others (`functions.look_up:0`): each is replaced by a unique one, the same for the call and for its result.
  */
 export function createCallIds(): CallIds {
   const cleaned = new Map<string, string>();
@@ -48,8 +47,8 @@ export function toolUseBlock(call: unknown, param: string, ids: CallIds): Block 
 }
 
 /**
- * The arguments as the object that Anthropic wants. A model can have written some that are none: they
- * are a part of the conversation all the same, and stand in the input as the text that they were.
+ * The arguments as the object that Anthropic requires. A model can have written invalid JSON: it stays part
+ * of the conversation, as a text in the input.
  */
 function toInput(text: unknown): unknown {
   if (typeof text !== 'string') return isJsonObject(text) ? text : {};

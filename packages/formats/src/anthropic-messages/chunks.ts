@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Usage } from './usage.ts';
 
-/** A piece of a tool call, as OpenAI's deltas have it. */
+/** A piece of a tool call in OpenAI's form. */
 export type ToolCallDelta = {
   index: number;
   id?: string;
@@ -47,6 +47,6 @@ export function createChunkWriter({ id, created, model }: ChunkIdentity): ChunkW
   };
 }
 
-/** From Anthropic's id of the message; one of our own where it has none. */
+/** Derived from Anthropic's id of the message; a new one if it has none. */
 export const completionId = (messageId: unknown): string =>
   `chatcmpl-${typeof messageId === 'string' && messageId !== '' ? messageId : randomUUID().replaceAll('-', '')}`;

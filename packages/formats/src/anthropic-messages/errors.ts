@@ -9,7 +9,7 @@ import type { Reason } from '../errors/reason.ts';
 
 type ErrorType = { status: number; code: string | null };
 
-/** Anthropic's types of errors, with the status that each has and OpenAI's code for the same. */
+/** Anthropic's error types, with the status of each and OpenAI's equivalent code. */
 const errorTypes: Readonly<Record<string, ErrorType>> = {
   invalid_request_error: { status: 400, code: null },
   authentication_error: { status: 401, code: 'invalid_api_key' },
@@ -24,19 +24,19 @@ const errorTypes: Readonly<Record<string, ErrorType>> = {
   overloaded_error: { status: 529, code: 'overloaded' },
 };
 
-/** `messages.0.content.1.text: …`: the member that an error is about. */
+/** Matches `messages.0.content.1.text: …`: the member that an error concerns. */
 const place = /^([a-z_]+(?:\.[a-z0-9_]+)*): /;
 
 /** The error in the body of a response with this status. */
 export function readError(status: number, text: string, asked: Asked = {}): ReadError {
   const reason = reasonInBody(text);
-  // An error in the place of an answer is read as if it came with a 500: its type knows better.
+  // An error in place of an answer is passed with status 500, but its type is more exact.
   if (!reason) return saidNothing(status);
   const meant = status === 500 ? (statusOf(reason.type) ?? status) : status;
   return asRead(read(meant, reason, asked), reason);
 }
 
-/** The fault that an event in the stream, or a body with status 200, is; undefined where it is none. */
+/** The fault in a stream event, or in a body with status 200; undefined if there is none. */
 export function errorFault(body: unknown, asked: Asked = {}): Fault | undefined {
   const reason = isError(body) ? findReason(body) : undefined;
   if (!reason) return undefined;
@@ -51,15 +51,15 @@ export function errorFault(body: unknown, asked: Asked = {}): Fault | undefined 
   };
 }
 
-/** Gateways in front of Anthropic have errors of their own; all that Anthropic sends has a type. */
+/** Gateways in front of Anthropic send errors of their own; everything that Anthropic sends has a type. */
 const isError = (body: unknown): boolean =>
   errorOf(body) !== undefined ||
   (isJsonObject(body) && body['type'] === undefined && saysWhy(body));
 
-/** As the shared table reads it, with OpenAI's code and param for Anthropic's types. */
+/** Reads the error by the shared table, with OpenAI's code and param for Anthropic's types. */
 function read(status: number, reason: Reason, asked: Asked): ReadError {
   const { code: judged, ...judgement } = judge(status, reason, asked);
-  // This format sends none: the words quote what the client sent.
+  // This format sends no `stream_options`: the message quotes the client's request.
   const read = {
     ...judgement,
     code: judged === 'stream_options_refused' ? ('upstream_rejected' as const) : judged,
@@ -78,7 +78,7 @@ function read(status: number, reason: Reason, asked: Asked): ReadError {
   return { ...read, error: { ...shown, code: 'prefill_unsupported', param: 'messages' } };
 }
 
-/** OpenAI's codes for what Anthropic says in words only. */
+/** OpenAI's codes for errors that Anthropic only describes in the message. */
 const codes: Partial<Record<FaultCode, string>> = {
   context_length_exceeded: 'context_length_exceeded',
   content_filtered: 'content_filter',
@@ -86,7 +86,7 @@ const codes: Partial<Record<FaultCode, string>> = {
   upstream_model_not_found: 'model_not_found',
 };
 
-/** What those are about. */
+/** The members that those errors concern. */
 const params: Partial<Record<FaultCode, string>> = {
   context_length_exceeded: 'messages',
   upstream_model_not_found: 'model',

@@ -1,8 +1,8 @@
 import { RefusedError } from './refused.ts';
 
 /*
- * The members of a chat completion request that Anthropic's has no place for: it answers each with
- * 400 `Extra inputs are not permitted`. Null is always the same as nothing.
+ * The members of a chat completion request that Anthropic's request does not have: it answers each with 400
+ * `Extra inputs are not permitted`. Null always counts as absent.
  */
 
 type Asks = (value: unknown) => boolean;
@@ -13,7 +13,7 @@ const isNot =
   (value) =>
     value !== nothing;
 
-/** Without these the answer is another one than was asked for: refused, where the value asks for it. */
+/** Without these the answer would differ from the requested one: refused if the value requests it. */
 export const refusedFields: Readonly<Record<string, Asks>> = {
   n: isNot(1),
   logprobs: isNot(false),
@@ -23,12 +23,12 @@ export const refusedFields: Readonly<Record<string, Asks>> = {
   modalities: (value) => !Array.isArray(value) || value.some(isNot('text')),
   web_search_options: always,
   moderation: always,
-  // The forerunners of `tools` and `tool_choice`: their answers have another shape.
+  // The predecessors of `tools` and `tool_choice`: their answers have another form.
   functions: (value) => !Array.isArray(value) || value.length > 0,
   function_call: isNot('none'),
 };
 
-/** Hints, and matters between the caller and OpenAI: left out, with what is lost by it. */
+/** Hints, and options of OpenAI's service: dropped, with a note of what is lost. */
 export const droppedFields = {
   frequency_penalty: 'a leaning of the sampling',
   presence_penalty: 'a leaning of the sampling',
@@ -43,7 +43,7 @@ export const droppedFields = {
   stream_options: 'Anthropic always sends the usage, and clients that ask get it',
 } as const;
 
-/** Members of Anthropic's own that a caller may put beside OpenAI's. */
+/** Anthropic's own members, which a caller may add to OpenAI's. */
 export const ownFields = ['cache_control', 'container', 'inference_geo', 'speed'] as const;
 
 export function refuseFields(request: Readonly<Record<string, unknown>>): void {

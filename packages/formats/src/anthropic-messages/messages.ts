@@ -18,20 +18,20 @@ import { RefusedError } from './refused.ts';
 export type Turn = { role: 'user' | 'assistant'; content: Block[] };
 
 export type Conversation = {
-  /** What system and developer messages said, wherever they stood. */
+  /** The contents of system and developer messages, whatever their position. */
   system: Block[];
   turns: Turn[];
-  /** The last turn is the assistant's own: the answer goes on from it. */
+  /** The last turn is the assistant's: the answer continues it. */
   prefilled: boolean;
-  /** The names of the functions that were called in it. */
+  /** The names of the functions called in the conversation. */
   called: Set<string>;
-  /** The assistant called tools without the thoughts that led to it, or they were not kept. */
+  /** The assistant called tools, and the thoughts before the calls are missing. */
   hasThoughtlessCalls: boolean;
 };
 
 /**
- * The messages as turns that alternate. Anthropic wants the results of tools before everything else
- * in the turn that follows the calls, and no empty text anywhere.
+ * Converts the messages to alternating turns. Anthropic requires the results of tools before everything else
+ * in the turn after the calls, and accepts no empty text.
  */
 export function translateMessages(messages: unknown, traits: ModelTraits): Conversation {
   if (!Array.isArray(messages)) throw invalid('messages', 'must be an array');
@@ -51,7 +51,7 @@ export function translateMessages(messages: unknown, traits: ModelTraits): Conve
   const { turns, system } = conversation;
   for (const turn of turns) if (turn.role === 'user') turn.content = resultsFirst(turn.content);
   if (turns.length === 0) {
-    // Instructions alone are a question to OpenAI; Anthropic wants it asked by the user.
+    // OpenAI accepts instructions alone; Anthropic requires a user turn.
     if (system.length === 0) throw invalid('messages', 'must have a content');
     turns.push({ role: 'user', content: system.splice(0) });
   }
@@ -121,7 +121,7 @@ function assistantBlocks(
   return [...thoughts, ...marked([...said, ...calls], message)];
 }
 
-/** The thoughts of an earlier answer, as they were given with it: signed, and so never changed. */
+/** The thoughts of an earlier answer, unchanged, because they are signed. */
 function thinkingBlocks(blocks: unknown): Block[] {
   if (!Array.isArray(blocks)) return [];
   return (blocks as unknown[]).flatMap((block): Block[] => {
@@ -148,15 +148,15 @@ function resultsFirst(content: Block[]): Block[] {
   return [...content.filter(isResult), ...content.filter((block) => !isResult(block))];
 }
 
-/** A message's own mark of prompt caching belongs to its last block. */
+/** A message's `cache_control` belongs to its last block. */
 function marked(blocks: Block[], message: Record<string, unknown>): Block[] {
   const last = blocks.at(-1);
   return last ? [...blocks.slice(0, -1), withCacheControl(last, message)] : blocks;
 }
 
 /**
- * A last message of the assistant is the beginning of the answer to Anthropic, which takes none that
- * ends in white space. Says whether there is one.
+ * For Anthropic a trailing assistant message is the beginning of the answer; it must not end in white space.
+ * Returns whether there is one.
  */
 function endPrefill(turns: Turn[], { prefill }: ModelTraits): boolean {
   const last = turns.at(-1);

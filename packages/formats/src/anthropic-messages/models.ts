@@ -1,28 +1,28 @@
 /*
- * What each generation of Claude takes, where it differs: a member that a model does not take is a
- * 400. From Anthropic's migration guides up to the 5.5 models; a model that is newer than this table
- * is taken for one of the newest.
+ * The capabilities of each generation of Claude where they differ: a member that a model does not accept is a
+ * 400. From Anthropic's migration guides up to the 5.5 models; a newer model is treated as one of the newest
+ * in this table.
  */
 
 export const efforts = ['low', 'medium', 'high', 'xhigh', 'max'] as const;
 export type Effort = (typeof efforts)[number];
 
 export type ModelTraits = {
-  /** The most tokens of one answer; undefined where the model is none of ours. */
+  /** The most tokens of one answer; undefined for a model that is not Claude. */
   maxTokens: number | undefined;
-  /** Goes on from a trailing assistant message; the others answer one with a 400. */
+  /** Continues a trailing assistant message; the others answer one with a 400. */
   prefill: boolean;
-  /** Of `temperature` and `top_p`: both, one of them, or (with `top_k`) none. */
+  /** Which of `temperature` and `top_p` it accepts: both, one of them, or (with `top_k`) none. */
   sampling: 'both' | 'one' | 'none';
-  /** How it is asked to think: not at all, with a budget of tokens, or with an effort. */
+  /** How thinking is requested: never, with a budget of tokens, or with an effort. */
   thinking: 'none' | 'budget' | 'adaptive';
-  /** The efforts that it knows, from the lowest. */
+  /** The efforts that it supports, from the lowest. */
   efforts: readonly Effort[];
-  /** What keeps it from thinking: saying nothing, a `thinking.type` of this name, or nothing does. */
+  /** How thinking is turned off: by omission, by a `thinking.type` of this name, or not possible. */
   thinkingOff: 'unasked' | 'disabled' | 'between_tools' | 'never';
-  /** Can be made to call a tool. */
+  /** Supports forcing a tool call. */
   forcedTools: boolean;
-  /** Knows `output_config.format`, and tools that are `strict`. */
+  /** Supports `output_config.format` and `strict` tools. */
   structured: boolean;
 };
 
@@ -57,8 +57,8 @@ export function traitsOf(model: string): ModelTraits {
 type Claude = { family: string; version: number };
 
 /**
- * `claude-3-5-haiku-20241022`, `claude-opus-4-20250514`, `us.anthropic.claude-sonnet-5-5-v1:0`: the
- * first one or two numbers are the version, here as 305, 400 and 505; a date is none.
+ * Parses `claude-3-5-haiku-20241022`, `claude-opus-4-20250514`, `us.anthropic.claude-sonnet-5-5-v1:0`: the
+ * first one or two numbers are the version, here as 305, 400 and 505; a date is not part of it.
  */
 function parseClaude(model: string): Claude | undefined {
   const name = /(?:^|[./])claude-(.+)$/.exec(model.toLowerCase())?.[1];

@@ -8,8 +8,8 @@ export type Block = { type: string } & Record<string, unknown>;
 const isBlank = (text: string): boolean => withoutTrailingSpace(text) === '';
 
 /**
- * A content, which is a text or parts, as blocks: none where there is nothing in it. `param` is its
- * place in the request, for the error.
+ * A content (a text or parts) as blocks; none if it is empty. `param` is its path in the request, for the
+ * error.
  */
 export function contentBlocks(
   content: unknown,
@@ -31,13 +31,13 @@ export function contentBlocks(
 
 export const textBlock = (text: string): Block => ({ type: 'text', text });
 
-/** The block with the mark of prompt caching that callers put where they put it for Anthropic. */
+/** The block with the `cache_control` that callers add in the same place as for Anthropic. */
 export function withCacheControl(block: Block, source: Record<string, unknown>): Block {
   const mark = source['cache_control'];
   return isJsonObject(mark) ? { ...block, cache_control: mark } : block;
 }
 
-/** Text only: what system messages have. */
+/** Accepts text only, for system messages. */
 export function textPart(part: Record<string, unknown>, param: string): Block {
   if (part['type'] === 'text') return textBlock(textOf(part, 'text', param));
   throw inexpressible(param, part);
@@ -109,7 +109,7 @@ function documentSource({ mediaType, base64 }: DataUrl): Record<string, unknown>
 
 type DataUrl = { mediaType: string; base64: string };
 
-/** The head alone is matched: the data can be megabytes. */
+/** Only the head is matched, because the data can be megabytes. */
 function parseDataUrl(url: string): DataUrl | undefined {
   if (!/^data:/i.test(url)) return undefined;
   const comma = url.indexOf(',');
@@ -118,7 +118,7 @@ function parseDataUrl(url: string): DataUrl | undefined {
   return { mediaType: mediaType.trim(), base64: url.slice(comma + 1) };
 }
 
-/** OpenAI's first form of `file_data`, where only the name tells the type. */
+/** OpenAI's first form of `file_data`, in which only the file name shows the type. */
 function bareBase64(text: string, filename: unknown): DataUrl | undefined {
   if (typeof filename !== 'string' || !/\.pdf$/i.test(filename) || isWebUrl(text)) return undefined;
   return { mediaType: 'application/pdf', base64: text };
@@ -136,7 +136,7 @@ function inexpressible(param: string, { type }: Record<string, unknown>): Refuse
 export const invalid = (param: string, rule: string): RefusedError =>
   new RefusedError(param, `'${param}' ${rule}.`, 'invalid_value');
 
-/** Without what Anthropic takes for white space at the end of a text: as Python's `rstrip` has it. */
+/** Removes what Anthropic treats as white space at the end of a text, which is that of Python's `rstrip`. */
 export function withoutTrailingSpace(text: string): string {
   let end = text.length;
   while (end > 0 && isSpace(text.charCodeAt(end - 1))) end -= 1;

@@ -19,8 +19,8 @@ export function refusePrefill(request: Readonly<Record<string, unknown>>): void 
 }
 
 /**
- * Of a request whose last message is the beginning of the answer: the white space at its end, which
- * Anthropic does not take and the model is not shown (`joinPrefilled`).
+ * For a request whose last message is the beginning of the answer: the white space at its end, which
+ * Anthropic does not accept and the model does not see (`joinPrefilled`).
  */
 export function strippedFrom(body: string): string {
   const messages = JSON.parse(memberText(body, 'messages') ?? '[]') as unknown;
@@ -30,9 +30,9 @@ export function strippedFrom(body: string): string {
 }
 
 /**
- * Where text that ends in white space was shown and the model goes on from before that: its own white
- * space is what was stripped, said again. Push gives what is new of a piece. White space that differs
- * from what was shown cannot replace it, so only what it has beyond that is new.
+ * Joins the model's text to a delivered text whose trailing white space was stripped from the request: the
+ * model's leading white space repeats what was stripped. `push` returns the new part of a piece. White space
+ * that differs cannot replace the delivered one, so only what exceeds it is new.
  */
 export function joinPrefilled(stripped: string): { push(piece: string): string } {
   let pending = '';
@@ -52,7 +52,7 @@ export function joinPrefilled(stripped: string): { push(piece: string): string }
 const isThinking = (thinking: unknown): boolean =>
   isJsonObject(thinking) && (thinking['type'] === 'enabled' || thinking['type'] === 'adaptive');
 
-/** OpenAI's member is a format itself, Anthropic's has one. */
+/** OpenAI's member is a format itself, Anthropic's contains one. */
 function hasFormat(value: unknown): boolean {
   if (!isJsonObject(value)) return false;
   return isJsonObject(value['format']) || (value['type'] !== undefined && value['type'] !== 'text');

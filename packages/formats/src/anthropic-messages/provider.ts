@@ -10,7 +10,7 @@ import { translateRequest } from './request.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
 
-/** Anthropic's Messages. The request that comes in and the answer that goes out are in the inner form. */
+/** Anthropic's Messages API. Incoming requests and returned answers are in the inner form. */
 export const anthropicMessages: ProviderFormat = {
   modelsRequest: (account) => ({
     path: pathOf(account.baseUrl, 'models'),
@@ -22,11 +22,11 @@ export const anthropicMessages: ProviderFormat = {
   readError: ({ status, headers, text }, { body }) =>
     withRetryAfter(readError(status, text, { body }), headers),
   readLimits: limitsReader([anthropicQuota, openAiQuota]),
-  // Claude did up to 4.5, and called its tools behind one.
+  // Claude supported prefill up to 4.5, and called tools after one.
   prefillOf: ({ model }) => traitsOf(model).prefill && 'with-tools',
 };
 
-/** The one version of the API that there is; what is new comes by members and models. */
+/** The only version of the API; new features come as members and models. */
 const apiVersion = '2023-06-01';
 
 const authorization = ({ apiKey }: ProviderAccount): Record<string, string> => ({
@@ -50,7 +50,7 @@ function request(call: ProviderCall): UpstreamRequest | Fault {
   }
 }
 
-/** The base URL is Anthropic's own, without the version, or one like OpenAI's, with it. */
+/** The base URL is Anthropic's, without the version, or in OpenAI's style, with it. */
 function pathOf(baseUrl: string, resource: 'messages' | 'models'): string {
   const path = partsOf(baseUrl).pathname;
   return `${path}${path.endsWith('/v1') ? '' : '/v1'}/${resource}`;

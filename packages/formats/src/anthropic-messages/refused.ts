@@ -2,8 +2,8 @@ import type { OpenAiError } from '@millrace/shared/domain/entry';
 import type { Fault } from '@millrace/shared/domain/fault';
 
 /**
- * The request asks for something that Anthropic's format cannot say. Thrown from the depths of a
- * translation, and made a value where it ends.
+ * The request needs something that Anthropic's format cannot express. Thrown inside a translation, and
+ * converted to a value at its end.
  */
 export class RefusedError extends Error {
   readonly param: string;
@@ -17,10 +17,10 @@ export class RefusedError extends Error {
   }
 }
 
-/** OpenAI's own codes, for a member as such and for what is in it. */
+/** OpenAI's own codes, for a member and for its value. */
 export type RefusalCode = 'unsupported_parameter' | 'unsupported_value' | 'invalid_value';
 
-/** As if the provider itself had refused the request, which it never sees: others may take it. */
+/** The fault as if the provider had rejected the request, which it never gets: other targets may accept it. */
 export function refusalFault({ param, code, message }: RefusedError): Fault {
   const error: OpenAiError = { message, type: 'invalid_request_error', param: param || null, code };
   return { code: 'target_unsuited', message, httpStatus: 400, error };

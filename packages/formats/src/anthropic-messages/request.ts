@@ -14,16 +14,16 @@ import { translateThinking } from './thinking.ts';
 import { translateTools } from './tools.ts';
 
 /**
- * Tokens of an answer without a bound in the request: Anthropic wants a bound, OpenAI has none then. The most
- * that every Claude since 4 can write: less would cut answers short that were asked for whole, more
- * is refused by some and taken from the context's room by others.
+ * Token limit of an answer if the request has none: Anthropic requires one, OpenAI does not. It is the most
+ * that every Claude since 4 can write: a lower limit would cut off long answers, a higher one is rejected by
+ * some models and deducted from the context by others.
  */
 export const defaultMaxTokens = 32_000;
 
 /** Characters of `metadata.user_id`. */
 const maxUserIdLength = 256;
 
-/** The most likely `top_p` that goes with thinking. */
+/** The lowest `top_p` that is accepted together with thinking. */
 const minThinkingTopP = 0.95;
 
 export type TranslateOptions = Pick<ProviderCall, 'body' | 'model' | 'stream' | 'prefill'>;
@@ -37,7 +37,7 @@ export function translateRequest({ body, model, stream, prefill }: TranslateOpti
   refuseFields(request);
   if (prefill) refusePrefill(request);
   const known = traitsOf(model);
-  // Where the target is asked to go on with a text, the config knows more than the model's name tells.
+  // If the target is asked to continue a text, the config is more reliable than the model's name.
   const traits = prefill ? { ...known, prefill } : known;
   const maxTokens = maxTokensOf(request, traits);
   const { system, turns, prefilled, called, hasThoughtlessCalls } = translateMessages(
@@ -78,14 +78,14 @@ function parseBody(body: string): Record<string, unknown> {
   return request;
 }
 
-/** A bound beyond what the model can write at all bounds nothing. */
+/** Limits the token bound to what the model can write. */
 function maxTokensOf(request: Record<string, unknown>, traits: ModelTraits): number {
   const asked = request['max_completion_tokens'] ?? request['max_tokens'] ?? defaultMaxTokens;
   if (typeof asked !== 'number') throw invalid('max_completion_tokens', 'must be a number');
   return Math.min(asked, traits.maxTokens ?? asked);
 }
 
-/** OpenAI's temperatures go to 2, Anthropic's to 1. */
+/** OpenAI's temperatures range to 2, Anthropic's to 1. */
 function translateSampling(
   request: Record<string, unknown>,
   { sampling }: ModelTraits,
@@ -105,7 +105,7 @@ function translateSampling(
   return members;
 }
 
-/** Sequences of white space only are refused by Anthropic, which says so for its own OpenAI API too. */
+/** Anthropic rejects stop sequences of white space only, as it documents for its OpenAI-compatible API, too. */
 function translateStop(stop: unknown): Record<string, unknown> {
   if (stop === undefined || stop === null) return {};
   const sequences = (Array.isArray(stop) ? (stop as unknown[]) : [stop]).map((sequence) => {
@@ -124,7 +124,7 @@ function translateUser(request: Record<string, unknown>): Record<string, unknown
   return { metadata: { user_id: id } };
 }
 
-/** OpenAI's `default` is without priority; its other tiers are not sold here. */
+/** OpenAI's `default` is without priority; its other tiers do not exist here. */
 function translateTier(tier: unknown): Record<string, unknown> {
   if (tier === 'default' || tier === 'standard_only') return { service_tier: 'standard_only' };
   return tier === 'auto' ? { service_tier: 'auto' } : {};

@@ -1,12 +1,12 @@
 import { isJsonObject } from '@millrace/shared/domain/json';
 
 /*
- * Anthropic's structured outputs know a part of JSON Schema and answer the rest with 400. What only
- * narrows a value down (a minimum, a pattern of a length) is put into the description for the model,
- * as Anthropic's own SDKs do; what cannot be expressed at all makes the schema inexpressible.
+ * Anthropic's structured outputs support a part of JSON Schema and answer the rest with 400. Keywords that
+ * only narrow a value (a minimum, a pattern, a length) are moved into the description for the model, as in
+ * Anthropic's own SDKs; keywords that cannot be expressed make the schema unsupported.
  */
 
-/** Kept as they are. */
+/** Keywords that are kept unchanged. */
 const plainKeywords = new Set([
   'type',
   'title',
@@ -24,7 +24,7 @@ const namedSchemas = new Set(['properties', '$defs', 'definitions']);
 const listKeywords: Readonly<Record<string, string>> = {
   anyOf: 'anyOf',
   allOf: 'allOf',
-  // Of values that are generated under the schema, exactly one and any one come to the same.
+  // For generated values, exactly one and any one are equivalent.
   oneOf: 'anyOf',
 };
 
@@ -41,10 +41,10 @@ const formats = new Set([
   'uuid',
 ]);
 
-/** Deeper than Anthropic compiles; what nests further is no schema that was meant. */
+/** Anthropic compiles no deeper schema; a deeper one is certainly not intended. */
 const maxDepth = 64;
 
-/** The schema in Anthropic's part of JSON Schema; undefined where it cannot be said there. */
+/** The schema in Anthropic's subset of JSON Schema; undefined if it cannot be expressed. */
 export function toStrictSchema(schema: unknown, depth = 0): Record<string, unknown> | undefined {
   if (!isJsonObject(schema) || depth > maxDepth) return undefined;
   const strict: Record<string, unknown> = {};
@@ -61,7 +61,7 @@ export function toStrictSchema(schema: unknown, depth = 0): Record<string, unkno
     }
   }
   if (isObjectSchema(schema)) {
-    // A map from free keys: closing it would make it an empty object.
+    // A map with free keys: closing it would make it an empty object.
     if (isOpen(schema)) return undefined;
     strict['additionalProperties'] = false;
   }
@@ -105,7 +105,7 @@ function isObjectSchema({ type, properties }: Record<string, unknown>): boolean 
   );
 }
 
-/** Keys that are not named are part of what is described, not only not forbidden. */
+/** Whether the schema explicitly allows keys without a name. */
 function isOpen({ properties, additionalProperties, patternProperties }: Record<string, unknown>) {
   if (patternProperties !== undefined || isJsonObject(additionalProperties)) return true;
   return !isJsonObject(properties) && additionalProperties !== false;

@@ -14,17 +14,17 @@ import { joinPrefilled, strippedFrom } from './prefill.ts';
 import { countsAnswer, finishReasonOf, mergeUsage, refusalOf, toOpenAiUsage } from './usage.ts';
 import type { Usage } from './usage.ts';
 
-/** What a reader needs to know of the call. */
+/** The part of the call that a reader needs. */
 export type StreamCall = Pick<ProviderCall, 'body' | 'model' | 'prefill' | 'identity'>;
 
-/** Reads Anthropic's events and writes OpenAI's chunks. */
+/** Reads Anthropic's events and writes OpenAI chunks. */
 export const readStream = (
   call: StreamCall,
   sink: AnswerSink,
   now: () => number = Date.now,
 ): StreamReader => readAnswer(new MessageDecoder(call, sink, now));
 
-/** Events that are a part of a message, or a sign of life: an error is none of them. */
+/** Events that are part of a message, or keep-alives; an error is never one of them. */
 const messageEvents: ReadonlySet<unknown> = new Set([
   'ping',
   'message_start',
@@ -46,7 +46,7 @@ class MessageDecoder implements AnswerDecoder {
   private writer: ChunkWriter | undefined;
   private messageId: unknown;
   private usage: Usage = {};
-  /** The usage is of more than the answer's beginning. */
+  /** The usage covers more than the beginning of the answer. */
   private isCounted = false;
   private finishReason: string | undefined;
   private isShown = false;
@@ -62,7 +62,7 @@ class MessageDecoder implements AnswerDecoder {
     return this.finishReason !== undefined;
   }
 
-  /** Of an answer whose usage was reported nothing is missing, whatever broke off behind it. */
+  /** If the usage was reported, nothing is missing, wherever the stream broke off. */
   completed(): Verdict {
     const usage = this.isCounted ? toOpenAiUsage(this.usage) : undefined;
     if (usage && this.writer) this.sink.usage(this.writer.usage(usage));
@@ -74,7 +74,7 @@ class MessageDecoder implements AnswerDecoder {
     };
   }
 
-  /** Other providers' `[DONE]` says nothing here: `message_stop` does. */
+  /** Other providers' `[DONE]` has no meaning here: `message_stop` ends the message. */
   done(): Taken {
     return 'ignored';
   }
@@ -109,7 +109,7 @@ class MessageDecoder implements AnswerDecoder {
     const started: JsonObject = isJsonObject(message) ? message : {};
     if (this.writer && started['id'] === this.messageId) return undefined;
     if (this.writer && this.isShown) {
-      // Something on the way asked anew, and joined the second answer to a part of the first.
+      // A gateway repeated the request and joined the second answer to a part of the first.
       return truncated('in the middle, and began another one');
     }
     this.blocks = createBlockReader();
@@ -117,7 +117,7 @@ class MessageDecoder implements AnswerDecoder {
     this.isCounted = false;
     const answer = this.writer ?? this.begin(started);
     this.messageId = started['id'];
-    // The prompt is paid for from here on, however the answer ends.
+    // From now on the prompt is charged, however the answer ends.
     if (Object.keys(this.usage).length > 0) {
       this.sink.usage(answer.usage(toOpenAiUsage(this.usage)));
     }
@@ -137,7 +137,7 @@ class MessageDecoder implements AnswerDecoder {
     return undefined;
   }
 
-  /** Begins the answer, at the latest with its first piece. */
+  /** Begins the answer; called at the latest with its first piece. */
   private begin({ id, model }: JsonObject): ChunkWriter {
     const { identity } = this.call;
     this.messageId = id;

@@ -4,8 +4,8 @@ import type { Effort, ModelTraits } from './models.ts';
 import { RefusedError } from './refused.ts';
 
 /**
- * What `reasoning_effort` means to a model that takes a budget, in tokens. The least is Anthropic's
- * own minimum; with much more than the greatest it recommends other ways than one request.
+ * The token budgets for `reasoning_effort` of a model that takes a budget. The lowest is above Anthropic's
+ * minimum; beyond the greatest Anthropic recommends other ways than a single request.
  */
 const budgets: Readonly<Record<Effort, number>> = {
   low: 2048,
@@ -19,18 +19,18 @@ const minBudget = 1024;
 export type ThinkingSituation = {
   traits: ModelTraits;
   maxTokens: number;
-  /** A choice of a tool that is forced, or the beginning of the answer: neither goes with thinking. */
+  /** A tool call is forced, or there is the beginning of an answer: both exclude thinking. */
   ruledOut: boolean;
-  /** A budget needs the thoughts of the last calls in the conversation, and they are not there. */
+  /** A budget requires the thoughts before the last calls in the conversation, and they are missing. */
   hasThoughtlessCalls: boolean;
 };
 
 export type Thinking = {
-  /** `thinking`, where anything is to be said. */
+  /** `thinking`, if it has to be set. */
   members: Record<string, unknown>;
   /** `output_config.effort` */
   effort: string | undefined;
-  /** The model is asked to think: the sampling is not the client's then. */
+  /** Thinking is on, so the client's sampling options do not apply. */
   on: boolean;
 };
 
@@ -80,7 +80,7 @@ function adaptive(effort: Effort, { traits, ruledOut }: ThinkingSituation): Thin
     (known) => efforts.indexOf(known) <= efforts.indexOf(effort),
   );
   if (ruledOut) return { ...silent, effort: nearest };
-  // Newer models show nothing of their thoughts unless asked to: a long silence for a waiting reader.
+  // Newer models do not return their thoughts unless asked: that would be a long silence for the reader.
   const thinking = { type: 'adaptive', display: 'summarized' };
   return { members: { thinking }, effort: nearest, on: true };
 }

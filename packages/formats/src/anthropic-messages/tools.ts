@@ -8,13 +8,13 @@ import { toStrictSchema } from './schema.ts';
 type Tool = Record<string, unknown> & { name: string };
 
 export type Tools = {
-  /** `tools` and `tool_choice`, where there are any. */
+  /** `tools` and `tool_choice`, if there are any. */
   members: Record<string, unknown>;
-  /** The model has to call one. */
+  /** The model must call a tool. */
   forced: boolean;
 };
 
-/** `called` names the functions that the conversation has calls of. */
+/** `called`: the names of the functions called in the conversation. */
 export function translateTools(
   request: Record<string, unknown>,
   traits: ModelTraits,
@@ -35,14 +35,14 @@ export function translateTools(
     choice['disable_parallel_tool_use'] = true;
   }
   const offered = allowed ? tools.filter(({ name }) => allowed.has(name)) : tools;
-  // Auto is what it is without saying so.
+  // `auto` is the default and need not be sent.
   const said = Object.keys(choice).length > 1 || choice.type !== 'auto';
   return { members: { tools: offered, ...(said && { tool_choice: choice }) }, forced };
 }
 
 /**
- * OpenAI takes a conversation with calls and no tools, and answers without calling any. Anthropic
- * wants the tools of the calls: they are listed, and none may be called.
+ * OpenAI accepts a conversation with calls and no tools, and answers without calling any. Anthropic requires
+ * the tools of the calls: they are listed, and none may be called.
  */
 function formerTools(called: ReadonlySet<string>): Record<string, unknown> {
   if (called.size === 0) return {};
@@ -53,7 +53,7 @@ function formerTools(called: ReadonlySet<string>): Record<string, unknown> {
 function translateTool(tool: unknown, param: string, traits: ModelTraits): Tool {
   if (!isJsonObject(tool)) throw invalid(param, 'must be an object');
   const { type, function: described } = tool;
-  // Anthropic's own tools are named with the date of their version, and need no translation.
+  // The types of Anthropic's own tools end in a date and need no translation.
   if (typeof type === 'string' && /_\d{8}$/.test(type)) {
     return { ...tool, name: String(tool['name']) };
   }
@@ -77,7 +77,7 @@ function translateTool(tool: unknown, param: string, traits: ModelTraits): Tool 
     : translated;
 }
 
-/** Strict where the model and the schema allow it; elsewhere the schema is what the model aims at. */
+/** Strict if the model and the schema support it; otherwise the schema is only a guide for the model. */
 function inputSchema(
   { parameters, strict }: Record<string, unknown>,
   { structured }: ModelTraits,

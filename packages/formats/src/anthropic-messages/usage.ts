@@ -2,13 +2,13 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 
 export type Usage = Record<string, unknown>;
 
-/** Together they are the prompt: an event that moves tokens from one to another says so in all. */
+/** Together they are the prompt: an event that moves tokens between them reports all of them. */
 const promptCounts = ['input_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens'];
 
 /**
- * What a stream has reported of its usage so far. The counts are running totals. A null stands for a count
- * that an event does not report, and compatible servers write a zero for it: neither takes away what an
- * event before it reported. A zero counts beside a count of the prompt that is none.
+ * Merges the usage that a stream has reported so far with that of an event. The counts are running totals. A
+ * null is a count that the event does not report, and compatible servers write a zero for it: neither
+ * replaces an earlier count. A zero counts only beside another prompt count that is not zero.
  */
 export function mergeUsage(known: Usage, told: unknown): Usage {
   if (!isJsonObject(told)) return known;
@@ -19,14 +19,14 @@ export function mergeUsage(known: Usage, told: unknown): Usage {
   return { ...known, ...Object.fromEntries(Object.entries(told).filter(isReported)) };
 }
 
-/** Whether an event has the count of the answer so far, and not of its beginning alone. */
+/** Whether an event has a count of the answer so far, not only of its beginning. */
 export const countsAnswer = (told: unknown): boolean =>
   isJsonObject(told) && count(told['output_tokens']) > 0;
 
 /**
- * Anthropic's usage as OpenAI's. `input_tokens` are those that no cache knew, where OpenAI's
- * `prompt_tokens` are all; the tokens of thoughts are in both totals. Anthropic's further counts
- * (cache writes by their lifetime, server tools, tier) stay beside OpenAI's under their names.
+ * Anthropic's usage in OpenAI's form. `input_tokens` excludes cached tokens, whereas OpenAI's `prompt_tokens`
+ * includes them; the tokens of thoughts are in both totals. Anthropic's further counts (cache writes by
+ * lifetime, server tools, tier) are kept under their own names.
  */
 export function toOpenAiUsage(usage: Usage): Usage {
   const { input_tokens, output_tokens, output_tokens_details: details, ...others } = usage;
@@ -54,18 +54,18 @@ const finishReasons: Readonly<Record<string, string>> = {
   tool_use: 'tool_calls',
   max_tokens: 'length',
   model_context_window_exceeded: 'length',
-  // Of a server's own tools, in the middle of what they do: there was more to come.
+  // A pause while server tools run: the answer is not complete.
   pause_turn: 'length',
   refusal: 'content_filter',
 };
 
-/** Undefined where the answer has no end. One that we do not know yet is an ordinary one. */
+/** Undefined if the answer has no end. An unknown reason counts as an ordinary end. */
 export function finishReasonOf(stopReason: unknown): string | undefined {
   if (typeof stopReason !== 'string' || stopReason === '') return undefined;
   return Object.hasOwn(finishReasons, stopReason) ? finishReasons[stopReason] : 'stop';
 }
 
-/** Why the model's guard stopped the answer, in words, where it says so. */
+/** The explanation why the provider's safety filter stopped the answer, if there is one. */
 export function refusalOf(stopDetails: unknown): string | undefined {
   if (!isJsonObject(stopDetails) || stopDetails['type'] !== 'refusal') return undefined;
   const { explanation } = stopDetails;

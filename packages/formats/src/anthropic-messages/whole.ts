@@ -9,7 +9,7 @@ import { finishReasonOf, refusalOf, toOpenAiUsage } from './usage.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What a whole answer was worth, and the same as a chat completion. */
+/** The verdict on a complete answer, and the answer as a chat completion. */
 export function readWhole(
   text: string,
   { model, body: asked }: Pick<ProviderCall, 'model' | 'body'>,
@@ -64,7 +64,7 @@ function toOpenAiMessage(deltas: readonly Delta[], refusal: string | undefined) 
   };
 }
 
-/** The blocks are read as those of a stream are, each as one piece; `damaged` where one cannot be read. */
+/** Reads the blocks as those of a stream, each as one piece; `damaged` if one cannot be read. */
 function readBlocks(content: readonly unknown[]): Delta[] | 'damaged' {
   const reader = createBlockReader();
   const deltas: (Delta | 'damaged' | undefined)[] = [];
@@ -84,7 +84,7 @@ function readBlocks(content: readonly unknown[]): Delta[] | 'damaged' {
 const join = (deltas: readonly Delta[], field: 'content' | 'reasoning_content'): string =>
   deltas.map((delta) => delta[field] ?? '').join('');
 
-/** Each call comes as two pieces: its name, then its arguments. */
+/** Each call consists of two pieces: its name, then its arguments. */
 function gatherCalls(deltas: readonly Delta[]): Omit<ToolCallDelta, 'index'>[] {
   const calls: Omit<ToolCallDelta, 'index'>[] = [];
   for (const { index, id, type, function: piece } of deltas.flatMap((d) => d.tool_calls ?? [])) {

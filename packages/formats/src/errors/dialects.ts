@@ -2,16 +2,16 @@ import { faultTable } from '@millrace/shared/domain/fault';
 import type { FaultCode } from '@millrace/shared/domain/fault';
 
 /*
- * What providers mean by their errors, where it is not OpenAI's code. The only place that reads their
- * texts. Sources: the error pages of their documentation, and errors that they were seen to send.
+ * The meaning of providers' errors that do not use OpenAI's codes. The only place that interprets their
+ * messages. Sources: the error pages of their documentation, and observed errors.
  */
 
-/** One way of saying something: all conditions that are given have to hold. */
+/** One form of an error; all given conditions have to hold. */
 export type Dialect = {
   /** The providers that use it. */
   by: string;
   means: FaultCode;
-  /** A code, type or status word; without case. */
+  /** A code, type or status name; case-insensitive. */
   codes?: readonly string[];
   says?: RegExp;
   /** @defaultValue 400 to 500 but 429, which is also what an error inside an answer is read as */
@@ -19,7 +19,7 @@ export type Dialect = {
 };
 
 const tooLong: readonly Dialect[] = [
-  // A request beyond what the account may use in a minute: waiting does not help, a shorter one does.
+  // The request exceeds the account's tokens per minute: waiting does not help, a shorter request does.
   {
     by: 'OpenAI, Groq',
     means: 'context_length_exceeded',
@@ -112,7 +112,7 @@ const filtered: readonly Dialect[] = [
 ];
 
 const noSuchModel: readonly Dialect[] = [
-  // The client named it, not the config.
+  // The client chose it, not the config.
   {
     by: 'OpenAI, Anthropic',
     means: 'upstream_rejected',
@@ -219,7 +219,7 @@ const badKey: readonly Dialect[] = [
 ];
 
 const noCredit: readonly Dialect[] = [
-  // A quota that fills up within the minute: codes and texts are those of an account without credit.
+  // A quota per minute: codes and texts are those of an account without credit.
   {
     by: 'Cohere, by the minute',
     means: 'upstream_rate_limited',
@@ -326,7 +326,7 @@ const others: readonly Dialect[] = [
   { by: 'Anthropic', means: 'target_unsuited', says: /\bprefill\b/i },
 ];
 
-/** The first that fits counts: what is more exact stands first. */
+/** The first match counts, so more exact entries come first. */
 export const dialects: readonly Dialect[] = [
   ...others,
   ...tooLong,
@@ -337,11 +337,11 @@ export const dialects: readonly Dialect[] = [
   ...busy,
 ];
 
-/** Characters of what a provider says that are looked at: more is a page, or the request itself. */
+/** Characters of a provider's message that are examined: a longer one is a page, or the request itself. */
 const maxChars = 2000;
 
 /**
- * What an error means by the table; undefined where only its status can say it. `request`: the body that it
+ * The meaning of an error by the table; undefined if only its status is known. `request`: the body that it
  * answers, as JSON text.
  */
 export function meaningOf(
@@ -363,24 +363,27 @@ export function meaningOf(
   )?.means;
 }
 
-/** A status that leaves open what the error is: a code that the request has may stand in a part that is quoted. */
+/**
+ * A status that does not determine the error, so a code that also occurs in the request may be a quotation of
+ * it.
+ */
 const saysNoMore = (status: number): boolean => status === 400 || status === 422 || status === 500;
 
 /**
- * A fault that costs others something: it counts against the target, or lets a key rest. A client must not
- * be able to bring it about by a value that its provider quotes ("Invalid value: 'incorrect api key'").
+ * A fault that affects other requests: it counts against the target, or pauses a key. A client must not be
+ * able to cause it with a value that the provider quotes ("Invalid value: 'incorrect api key'").
  */
 const isCostly = (code: FaultCode): boolean =>
   faultTable[code].health || code === 'upstream_rate_limited';
 
-/** Whether the provider says so in words of its own, and does not only quote the request. */
+/** Whether the match is the provider's own text and not a quotation of the request. */
 const isOwnWord = (says: RegExp, text: string, request: string): boolean =>
   [...text.matchAll(new RegExp(says, `${says.flags}g`))].some(([words]) => !isIn(request, words));
 
-/** Whether a JSON text has these words, whatever stands between them and however they are escaped. */
+/** Whether a JSON text contains these words, regardless of separators and escapes. */
 const isIn = (json: string, words: string): boolean => hasWords(json, patternOf(words));
 
-/** The same of a code, which stands alone: a picture in base64 has any four digits somewhere. */
+/** The same for a code, as a separate word: an image in base64 contains any four digits somewhere. */
 const isCodeIn = (json: string, code: string): boolean =>
   hasWords(json, `(?<![a-z0-9])${patternOf(code)}(?![a-z0-9])`);
 

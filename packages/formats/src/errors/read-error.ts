@@ -11,17 +11,17 @@ import { retryTimeIn } from './retry-time.ts';
 /** What an error response means. */
 export type ReadError = {
   code: FaultCode;
-  /** In OpenAI's form, where the provider sent an error object. */
+  /** In OpenAI's form, if the provider sent an error object. */
   error: OpenAiError | undefined;
-  /** What a body says that is no JSON, in one line. */
+  /** The text of a body that is not JSON, on one line. */
   words?: string;
   /** Milliseconds that the provider asks to wait. */
   retryAfterMs?: number;
 };
 
-/** What an error is read with. */
+/** Context for reading an error. */
 export type Asked = {
-  /** The request that it answers, as JSON text: what a provider quotes of it are no words of its own. */
+  /** The request that it answers, as JSON text: quotations of it are not the provider's own text. */
   body?: string;
   /** Milliseconds since the epoch. */
   now?: number;
@@ -38,13 +38,13 @@ export const saidNothing = (status: number): ReadError => ({
   error: undefined,
 });
 
-/** Of a page or a plain text only the words are of use: the error object is ours. */
+/** Of a page or a plain text only the text is useful: the error object is ours. */
 export const asRead = (
   read: ReadError,
   { isText, said }: Reason & { isText: boolean },
 ): ReadError => (isText ? { ...read, error: undefined, words: said } : read);
 
-/** The fault that an error inside an answer is: in a body with status 200, or as an event of a stream. */
+/** The fault of an error inside an answer: in a body with status 200, or in an event of a stream. */
 export function faultInAnswer(error: unknown, asked: Asked = {}): Fault {
   const reason = findReason(error);
   if (!reason) return { code: 'upstream_server_error', message: silent };
@@ -59,13 +59,13 @@ export function faultInAnswer(error: unknown, asked: Asked = {}): Fault {
   };
 }
 
-/** What a header says counts, as providers round in words. */
+/** A header takes precedence, because providers round times in messages. */
 export function withRetryAfter(read: ReadError, headers: Headers, now = Date.now()): ReadError {
   const retryAfterMs = readRetryAfter(headers, now);
   return retryAfterMs === undefined ? read : { ...read, retryAfterMs };
 }
 
-/** As `readErrorBody`, for a reason that was found by other ways. */
+/** As `readErrorBody`, for a reason that was found in another way. */
 export function judge(
   status: number,
   reason: Reason,
@@ -85,14 +85,14 @@ export function judge(
 
 const silent = 'The provider reported an error.';
 
-/** What clients branch on, whatever the provider's own word for it is. */
+/** The codes that clients branch on, whatever the provider's own code. */
 const openAiCodes: Partial<Record<FaultCode, string>> = {
   context_length_exceeded: 'context_length_exceeded',
   content_filtered: 'content_filter',
   upstream_rate_limited: 'rate_limit_exceeded',
 };
 
-/** The status that an error names itself, or that its type stands for: it came with none of its own. */
+/** The status that an error without one of its own contains, or that its type implies. */
 function statusIn({ told, error, type }: Reason): number | undefined {
   const named = [told['status_code'], told['status'], error.code].map(Number).find(isErrorStatus);
   return named ?? (type === 'invalid_request_error' ? 400 : undefined);
@@ -100,6 +100,6 @@ function statusIn({ told, error, type }: Reason): number | undefined {
 
 const isErrorStatus = (status: number): boolean => status >= 400 && status < 600;
 
-/** Some providers repeat the status as a code: that is none to branch on. */
+/** Some providers repeat the status as the code, which is useless for branching. */
 const realCode = ({ code }: OpenAiError): string | null =>
   isErrorStatus(Number(code)) ? null : code;

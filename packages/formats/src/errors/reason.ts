@@ -1,34 +1,34 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 
-/** What a provider says of an error, wherever in its answer it stands. */
+/** The content of a provider's error, wherever in its answer it is. */
 export type Reason = {
-  /** OpenAI's four members, with all others that the provider's error object has. */
+  /** OpenAI's four members, and all others of the provider's error object. */
   error: OpenAiError & Record<string, unknown>;
-  /** The provider's type, where it gave one. */
+  /** The provider's type, if it sent one. */
   type: string | undefined;
   /** Every code in it, the most exact ones first: for the table of dialects. */
   codes: readonly string[];
   /** Every text in it that explains: for the table of dialects. */
   said: string;
-  /** The object that was read, for what only one provider sends. */
+  /** The object that was read, for members that only one provider sends. */
   told: Json;
-  /** Anthropic's, beside the error. */
+  /** Anthropic's request id, beside the error. */
   requestId?: string;
 };
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Levels of errors inside of errors that are looked into: an aggregator quotes its provider's gateway. */
+/** Levels of nested errors that are examined: an aggregator quotes its provider's gateway. */
 const maxDepth = 4;
-/** Characters of a text that is no JSON: what stands behind them is a page, not a reason. */
+/** Characters of a text that is not JSON: a longer text is a page, not a reason. */
 const maxTextChars = 300;
-/** Mistakes of one request that are named. */
+/** Mistakes of one request that are listed. */
 const maxMistakes = 5;
 
 /**
  * The reason in the body of an error response: JSON in any of the forms below, the title of a web page, or
- * plain text (`isText`); undefined where nothing is said.
+ * plain text (`isText`); undefined if there is none.
  */
 export function reasonInBody(text: string): (Reason & { isText: boolean }) | undefined {
   const body = parse(text);
@@ -44,7 +44,7 @@ export function reasonInBody(text: string): (Reason & { isText: boolean }) | und
 /**
  * The reason in a JSON value that is known to be an error: `{error:{…}}`, `{error:"…"}`, `{errors:[…]}`,
  * `{detail:"…"}`, FastAPI's `{detail:[{loc,msg}]}`, `{message}`, `{Message}`, MiniMax's `base_resp`, and
- * Google's array around any of them; also the inner object itself. Undefined where there is none.
+ * Google's array around any of them; also the inner object itself. Undefined if there is none.
  */
 export function findReason(value: unknown, depth = 0): Reason | undefined {
   if (depth > maxDepth) return undefined;
@@ -70,7 +70,7 @@ function first(value: unknown, depth: number): Reason | undefined {
   return undefined;
 }
 
-/** Whether an object, which is no answer, says why in one of these forms other than `error`. */
+/** Whether an object that is no answer contains a reason in a form other than `error`. */
 export const saysWhy = (body: Json): boolean =>
   ['detail', 'message', 'Message', 'msg', 'error_msg', 'errors', 'base_resp'].some((name) =>
     isSomething(body[name]),
@@ -87,7 +87,7 @@ function readObject(told: Json, depth: number): Reason | undefined {
   const words = messageNames.map((name) => told[name]).find(isSomething);
   if (words === undefined) return codesOf(told).length > 0 ? toReason(told) : undefined;
   const quoted = findReason(words, depth + 1);
-  // An aggregator's own words say only that its provider has failed.
+  // An aggregator's own message only says that its provider has failed.
   const metadata = isJsonObject(told['metadata']) ? told['metadata'] : {};
   const raw = findReason(metadata['raw'], depth + 1);
   const inner = raw ?? quoted;
@@ -109,7 +109,7 @@ const isSomething = (value: unknown): boolean =>
 
 const isVague = (words: unknown): boolean => words === 'Provider returned error';
 
-/** A text, which may be the JSON of another gateway's error. */
+/** A text, which may contain the JSON of another gateway's error. */
 function readText(text: string, depth: number): Reason | undefined {
   const start = text.indexOf('{');
   const quoted = start >= 0 && text.length < 65_536 ? parse(text.slice(start)) : undefined;
@@ -117,7 +117,7 @@ function readText(text: string, depth: number): Reason | undefined {
   return inner && start === 0 ? inner : toReason({ message: text }, inner);
 }
 
-/** What stands beside the error in the body tells more of it; the innermost word counts. */
+/** Adds members beside the error in the body; those of the innermost object take precedence. */
 function withOuter(found: Reason, body: Json): Reason {
   const { code, type, request_id: requestId } = body;
   const { error } = found;
@@ -133,7 +133,7 @@ function withOuter(found: Reason, body: Json): Reason {
   };
 }
 
-/** FastAPI's, and that of Pydantic: each mistake with its place in the request. */
+/** The form of FastAPI and Pydantic: each mistake with its path in the request. */
 const isListOfMistakes = (list: readonly unknown[]): list is Json[] =>
   list.length > 0 && list.every((item) => isJsonObject(item) && typeof item['msg'] === 'string');
 
@@ -171,7 +171,10 @@ function toReason(told: Json, inner?: Reason): Reason {
 const messageOf = (told: Json): string | undefined =>
   messageNames.map((name) => told[name]).find((one) => typeof one === 'string');
 
-/** Google's `status` and `reason`s, Azure's inner error, AWS' `__type`, Anthropic's details, and the usual. */
+/**
+ * Collects codes: Google's `status` and `reason`s, Azure's inner error, AWS' `__type`, Anthropic's details,
+ * and the usual members.
+ */
 function codesOf(told: Json): string[] {
   const { details, innererror } = told;
   const inDetails = (Array.isArray(details) ? details : [details]).flatMap((one: unknown) =>
@@ -183,7 +186,7 @@ function codesOf(told: Json): string[] {
   return [...all, told['type'], told['status']].flatMap((one) => textOf(one) ?? []);
 }
 
-/** The names of the quotas that Google counts a call against: they say over which time. */
+/** The names of the Google quotas that were exceeded; they contain the period. */
 const quotasOf = ({ details }: Json): string[] =>
   (Array.isArray(details) ? (details as unknown[]) : [])
     .flatMap((one) => (isJsonObject(one) ? (one['violations'] ?? []) : []))
@@ -192,7 +195,7 @@ const quotasOf = ({ details }: Json): string[] =>
 const textOf = (value: unknown): string | null =>
   (typeof value === 'string' && value !== '') || typeof value === 'number' ? String(value) : null;
 
-/** What a web page is called. */
+/** The title of a web page. */
 function titleOf(page: string): string {
   const found = /<(title|h1)[^>]{0,200}>([^<]{1,500})</i.exec(page.slice(0, 16_384));
   return found?.[2] ?? '';

@@ -3,9 +3,9 @@ import { readSpan } from '../rate-limits.ts';
 import type { Reason } from './reason.ts';
 
 /**
- * Milliseconds after which a provider wants to be asked again, as its error says it: Google's RetryInfo
+ * Milliseconds after which a provider asks for the next attempt, according to its error: Google's RetryInfo
  * (`"retryDelay":"48s"`), a member `retry_after` in seconds or `retry_after_ms`, the headers that OpenRouter
- * quotes, or words as "try again in 1.4s". Undefined where it names no time.
+ * quotes, or a message such as "try again in 1.4s". Undefined if it contains no time.
  */
 export function retryTimeIn({ told, said }: Reason, now: number): number | undefined {
   const { details, retry_after: seconds, retry_after_ms: ms, metadata } = told;
@@ -22,7 +22,7 @@ export function retryTimeIn({ told, said }: Reason, now: number): number | undef
   return inWords(said);
 }
 
-/** A duration of Google's: `"48s"`, `"0.5s"`, or its parts. */
+/** A duration in Google's form: `"48s"`, `"0.5s"`, or its parts. */
 function readDelay(value: unknown): number | undefined {
   if (typeof value === 'string') return readSpan(value);
   if (!isJsonObject(value)) return undefined;

@@ -1,20 +1,20 @@
 import type { Headers } from '../port.ts';
 
-/** How an answer to a request for a stream is to be read: event by event, or as a whole. */
+/** How an answer to a streaming request is read: event by event, or as a whole. */
 export type AnswerKind = 'stream' | 'whole';
 
-/** Looks at the first bytes of an answer, until they tell its kind. */
+/** Determines the kind of an answer from its first bytes. */
 export type AnswerSniffer = {
-  /** The kind, and all bytes so far; undefined while they do not tell. */
+  /** The kind, and all bytes so far; undefined while it is unclear. */
   push(bytes: Buffer): { kind: AnswerKind; bytes: Buffer } | undefined;
-  /** What the content type says of a body that ended before its bytes were enough. */
+  /** The kind by the content type, for a body that ended too early. */
   end(): { kind: AnswerKind; bytes: Buffer };
 };
 
 /** Bytes, all of them white space, after which the content type decides. */
 const maxBlankBytes = 1024;
 
-/** A byte order mark, as bytes that are read one character each, and white space. */
+/** A byte order mark (its bytes as Latin-1 characters) and white space. */
 const lead = /^(?:\u00ef\u00bb\u00bf)?[\s]*/;
 
 /** A comment, or a field of an event. */
@@ -23,15 +23,15 @@ const eventStream = /^(?::|(?:data|event|id|retry)(?::|$))/;
 const fieldNames = ['data:', 'event:', 'id:', 'retry:'];
 
 /**
- * The bytes decide, as providers label streams as `text/plain`, `application/json`, or not at all, and
- * whole answers as streams; the label decides only where they could be anything.
+ * The bytes decide, because providers label streams as `text/plain`, `application/json`, or not at all, and
+ * whole answers as streams; the label decides only if the bytes are ambiguous.
  */
 export function createSniffer(headers: Headers): AnswerSniffer {
   const labelled: AnswerKind = isEventStream(headers) ? 'stream' : 'whole';
   let bytes: Buffer = Buffer.alloc(0);
 
   function kindOf(): AnswerKind | undefined {
-    // Nearly all streams begin so.
+    // Nearly all streams begin like this.
     if (bytes.toString('latin1', 0, 5) === 'data:') return 'stream';
     const text = bytes.toString('latin1', 0, maxBlankBytes).replace(lead, '');
     if ('\u00ef\u00bb'.startsWith(text)) return bytes.length < maxBlankBytes ? undefined : labelled;
@@ -52,6 +52,6 @@ export function createSniffer(headers: Headers): AnswerSniffer {
   };
 }
 
-/** Media types are compared without regard to case, and may have parameters. */
+/** Media types are case-insensitive and may have parameters. */
 export const isEventStream = (headers: Headers): boolean =>
   /^\s*text\/event-stream\s*(;|$)/i.test(String(headers['content-type'] ?? ''));

@@ -5,35 +5,35 @@ import { createEventStreamParser } from './parser.ts';
 import type { EventStreamParser, UpstreamEvent } from './parser.ts';
 import { readEvent } from './read-event.ts';
 
-/** What a wire format makes of the events of one answer. Nothing here throws. */
+/** Interprets the events of one answer in a wire format. Nothing here throws. */
 export type AnswerDecoder = {
-  /** Takes an event that adds nothing but text to the answer, by its text alone; false where it has to be parsed. */
+  /** Takes an event that only adds text to the answer, without parsing it; false if it has to be parsed. */
   takeText?(event: UpstreamEvent): boolean;
-  /** The fault that an event is; undefined where it is none. `value`: its data, where that is a JSON object. */
+  /** The fault in an event; undefined if there is none. `value`: its data, if that is a JSON object. */
   faultIn(event: UpstreamEvent, value: JsonObject | undefined): Fault | undefined;
-  /** Takes an event of which `faultIn` knows no fault. */
+  /** Takes an event without a fault. */
   take(value: JsonObject, event: UpstreamEvent): Taken;
   /** `[DONE]`. */
   done(): Taken;
   /** Every choice has its finish_reason. */
   readonly finished: boolean;
-  /** What a finished answer was worth. `isCut`: what followed its last finish_reason was lost, or broke off. */
+  /** The verdict on a finished answer. `isCut`: what followed its last finish_reason was lost, or broke off. */
   completed(isCut: boolean): Verdict;
 };
 
 /**
- * What became of an event: nothing further (undefined), the end of a finished answer (`completed`), any other
- * verdict; `ignored` where it was a sign of life only, `damaged` where it may have carried a part of the answer that
+ * The result of an event: nothing (undefined), the end of a finished answer (`completed`), or any other
+ * verdict; `ignored` if it was only a keep-alive, `damaged` if it may have had a part of the answer that
  * cannot be read.
  */
 export type Taken = Verdict | 'completed' | 'damaged' | 'ignored' | undefined;
 
-/** Bytes of one event: a whole answer can come in one, with its reasoning and its tool calls. */
+/** Bytes of one event: it may contain a whole answer, with its reasoning and its tool calls. */
 const maxEventBytes = 16 * 1024 * 1024;
 
 /**
- * Reads a streamed answer. Of every format it holds: an event that cannot be read ends the attempt, unless every
- * choice has its finish_reason; from then on nothing that follows can break the answer.
+ * Reads a streamed answer. For every format, an event that cannot be read ends the attempt, unless every
+ * choice has its finish_reason; after that nothing can break the answer.
  */
 export function readAnswer(decoder: AnswerDecoder): StreamReader {
   return new AnswerReader(decoder);
@@ -72,13 +72,13 @@ class AnswerReader implements StreamReader {
     try {
       this.parser.end();
     } catch {
-      // Too large: what follows calls it what it is to the reader, an answer that has no end.
+      // Too large: for the reader it is an answer without an end.
     }
     this.verdict ??= this.atEnd();
     return this.verdict;
   }
 
-  /** The body ended without the format's own end: what was to come in front of that may be missing. */
+  /** The body ended without the format's own end marker, so events before that marker may be missing. */
   private atEnd(): Verdict {
     if (this.decoder.finished) return this.decoder.completed(true);
     return this.hasEvents ? truncated('before it was complete') : noEvent;

@@ -8,24 +8,24 @@ export interface UpstreamEvent {
   event?: string | undefined;
   data: string;
   id?: string | undefined;
-  /** Bytes in it, or in an event before it, are no UTF-8: its data has U+FFFD in their place. */
+  /** Bytes in it, or in an earlier event, are not valid UTF-8: its data has U+FFFD in their place. */
   isDamaged?: true;
 }
 
 export interface EventStreamOptions {
   /** Called synchronously, in order, from within `push` and `end`. Must not throw. */
   onEvent(event: UpstreamEvent): void;
-  /** Called with each comment's text; without it comments are dropped unread. Must not throw. */
+  /** Called with each comment's text; without it comments are dropped. Must not throw. */
   onComment?(comment: string): void;
   /**
-   * Called with each line that is no field and no comment (an error page in the middle, JSON whose `data:`
-   * was lost), in its place among the events; without it they are dropped, as the standard has it. An
-   * unknown field (`name: value`) is none of them. Must not throw.
+   * Called with each line that is neither a field nor a comment (an error page in the middle, JSON whose
+   * `data:` was lost), in order with the events; without it they are dropped, as the standard requires. An
+   * unknown field (`name: value`) is not such a line. Must not throw.
    */
   onStray?(line: string): void;
   /**
-   * The longest `data` one event may have, in bytes of UTF-8. Besides it, a line that is not yet
-   * complete may hold about a kilobyte of names and comments.
+   * The longest `data` of one event, in bytes of UTF-8. In addition, an incomplete line may hold about a
+   * kilobyte of names and comments.
    */
   maxEventBytes: number;
 }
@@ -45,7 +45,7 @@ export interface EventStreamParser {
   end(): void;
 }
 
-/** An upstream sent an event larger than anyone should have to hold in memory. */
+/** An upstream sent an event above the size limit. */
 export class EventTooLargeError extends Error {
   readonly code = 'upstream_response_too_large';
   readonly maxEventBytes: number;
@@ -66,9 +66,9 @@ const MAX_BYTES_PER_UNIT = 3;
 /**
  * Parses the body of a `text/event-stream` response as it arrives, one parser per body.
  *
- * The parsing is eventsource-parser's. StringDecoder in front of it is cheaper than a streaming
- * TextDecoder and replaces broken UTF-8 in the same way. Measured, with the reason for not having a
- * parser of our own: docs/decisions/2026-11-20-sse-parser.md.
+ * It uses eventsource-parser. A StringDecoder in front of it is cheaper than a streaming TextDecoder and
+ * replaces broken UTF-8 in the same way. docs/decisions/2026-11-20-sse-parser.md has measurements, and the
+ * reason for not writing a parser.
  */
 export const createEventStreamParser = (options: EventStreamOptions): EventStreamParser =>
   new BoundedParser(options);
@@ -79,12 +79,12 @@ class BoundedParser implements EventStreamParser {
   private readonly decoder = new StringDecoder('utf8');
   private failure: EventTooLargeError | undefined;
   private ended = false;
-  /** The bytes of a character that the last packet ended in. */
+  /** The bytes of an incomplete character at the end of the last packet. */
   private tail: Uint8Array = none;
   private isDamaged = false;
-  /** The beginning of a line that is no field, as far as is known. */
+  /** The beginning of a line that so far is no field. */
   private held = '';
-  /** The library has the beginning of a line that is one. */
+  /** The library has the beginning of a line that is a field. */
   private isInField = false;
 
   constructor(options: EventStreamOptions) {
@@ -92,7 +92,7 @@ class BoundedParser implements EventStreamParser {
     this.parser = createParser({
       onEvent: (event) => this.onEvent(event),
       onComment: options.onComment,
-      // Unknown fields and odd `retry` values come here too: the standard says to ignore them.
+      // Unknown fields and invalid `retry` values are reported here, too: the standard says to ignore them.
       onError: ({ type, field = '', value = '', line = '' }) => {
         if (type === 'max-buffer-size-exceeded') {
           this.failure ??= new EventTooLargeError(options.maxEventBytes);
@@ -100,8 +100,8 @@ class BoundedParser implements EventStreamParser {
           options.onStray?.(line);
         }
       },
-      // Counts characters, and there are never more of them than bytes: so this never refuses an
-      // event that fits. It only keeps one that never ends from growing; onEvent has the exact bound.
+      // It counts characters, which are never more than the bytes, so it never refuses an event that fits. It
+      // only bounds one that never ends; onEvent has the exact bound.
       maxBufferSize: options.maxEventBytes + OVERHEAD,
     });
   }
@@ -114,10 +114,10 @@ class BoundedParser implements EventStreamParser {
   end(): void {
     if (this.ended) return;
     this.ended = true;
-    // The standard drops an event that no blank line ends. Real providers leave out the last
-    // newline or two, usually after `data: [DONE]`, so it is delivered here: the first newline
-    // ends an open line, the second the event. The price: where the body was cut in mid-event,
-    // what comes out is the part that arrived, and it is the reader's JSON.parse that tells.
+    // The standard drops an event without a blank line after it. Real providers omit the last newline or two,
+    // usually after `data: [DONE]`, so the event is delivered here: the first newline ends an open line, the
+    // second one the event. In return, if the body was cut inside an event, the part that arrived is
+    // delivered, and the reader's JSON.parse detects it.
     this.isDamaged ||= this.tail.length > 0;
     this.feedLines(`${this.decoder.end()}\n\n`);
   }
@@ -134,13 +134,13 @@ class BoundedParser implements EventStreamParser {
     } else onEvent(event);
   }
 
-  /** A provider may send U+FFFD itself; only where it stands for other bytes is something lost. */
+  /** A provider may send U+FFFD itself; data is lost only where it replaces other bytes. */
   private decode(bytes: Uint8Array): string {
     if (bytes.length === 0) return '';
     const text = this.decoder.write(bytes);
     const before = this.tail;
     this.tail = endsInCharacter(bytes) ? none : openCharacter(Buffer.concat([before, bytes]));
-    // indexOf, as includes costs several times as much for one character.
+    // indexOf, because includes costs several times as much for one character.
     if (!this.isDamaged && text.indexOf(replacement) !== -1) {
       const read = Buffer.concat([before, bytes]);
       this.isDamaged = !isUtf8(read.subarray(0, read.length - this.tail.length));
@@ -148,7 +148,10 @@ class BoundedParser implements EventStreamParser {
     return text;
   }
 
-  /** The library drops a line that is no field unseen where it comes in parts: so it gets it as a whole. */
+  /**
+   * The library silently drops a line that is no field if it arrives in parts, so it gets such a line as a
+   * whole.
+   */
   private feedLines(text: string): void {
     const last = text.charCodeAt(text.length - 1);
     if (this.held === '' && (last === LF || last === CR)) {
@@ -182,17 +185,17 @@ const CR = 0x0d;
 
 const fieldNames = ['data', 'event', 'id', 'retry'];
 
-/** Characters that tell whether a line is a field: of the longest name and its colon. */
+/** Characters that show whether a line is a field: the longest name and its colon. */
 const longestName = 6;
 
-/** Whether a line that begins so is a field with its colon, or a comment. */
+/** Whether a line with this beginning is a field with its colon, or a comment. */
 const isField = (start: string): boolean =>
   start.startsWith(':') || fieldNames.some((name) => start.startsWith(`${name}:`));
 
-/** Of a line that is no field. It is read again with each packet that brings a part of it. */
+/** The most characters of a line that is no field. It is scanned again with each packet that adds to it. */
 const maxStrayChars = 16 * 1024;
 
-/** No name of a field looks so, or its value is JSON: something was lost before it. */
+/** No field has such a name, or the value is JSON: something before it was lost. */
 const isStray = (name: string, value: string): boolean =>
   !/^[\w-]*$/.test(name) || /^\s*[{[]/.test(value);
 
@@ -203,7 +206,7 @@ const replacement = '\uFFFD';
 /** True for ASCII, which nearly every packet ends with. */
 const endsInCharacter = (bytes: Uint8Array): boolean => (bytes[bytes.length - 1] ?? 0) < 0x80;
 
-/** The last bytes where they are the beginning of a character; none where they are whole, or no UTF-8. */
+/** The last bytes if they are an incomplete character; empty if they are complete, or not UTF-8. */
 function openCharacter(bytes: Uint8Array): Uint8Array {
   for (let length = 1; length <= Math.min(3, bytes.length); length++) {
     const lead = bytes[bytes.length - length] ?? 0;

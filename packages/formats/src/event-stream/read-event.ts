@@ -4,12 +4,12 @@ import { readableMembers } from '@millrace/shared/domain/json-text';
 import type { UpstreamEvent } from './parser.ts';
 
 /**
- * What may be dropped of a provider's event stream, and what is a fault, for every wire format.
+ * Defines which events of a provider's stream may be dropped, and which are faults, for every wire format.
  *
- * An event is dropped only where it cannot have carried a part of the answer: it is a ping, it has no
- * data, or the part of it that can be read says that it has no choices. Any other event that cannot be
- * read may have carried one: the attempt ends, and another attempt goes on behind
- * the last character that was read. Behind the finish_reason of every choice nothing can be missing.
+ * An event is dropped only if it cannot have contained a part of the answer: it is a ping, it has no data, or
+ * its readable part shows that it has no choices. Any other event that cannot be read may have contained one:
+ * the attempt ends, and another attempt continues after the last character that was read. After the
+ * finish_reason of every choice nothing can be missing.
  */
 export type ReadEvent =
   | { kind: 'json'; value: JsonObject }
@@ -34,14 +34,14 @@ export function readEvent({ event, data, isDamaged }: UpstreamEvent): ReadEvent 
   return value === undefined && saysThatItIsEmpty(text) ? nothing : damaged;
 }
 
-/** Names and texts by which providers keep a silent connection alive, beside comments. */
+/** Names and texts with which providers keep a silent connection alive, in addition to comments. */
 const pings = /^\W*(ping|heart-?beat|keep-?alive)\W*$/i;
 
 const isPingName = (name: string | undefined): boolean => name !== undefined && pings.test(name);
 
 /**
- * A text that broke off behind the member that rules out a part of the answer: no choices, or a ping.
- * Another event may be glued to it, so the text must not name choices a second time.
+ * A text that broke off after a member which excludes a part of the answer: no choices, or a ping. Another
+ * event may follow without a separator, so the text must not name choices a second time.
  */
 function saysThatItIsEmpty(text: string): boolean {
   const { members, isCut } = readableMembers(text);

@@ -10,16 +10,16 @@ import type { Identity } from './identity.ts';
 import type { ProviderCall } from '../port.ts';
 
 /**
- * Makes the chunks of a stream such that no client is surprised by what its provider does otherwise than
- * OpenAI: one identity, one role and one finish_reason for each choice, tool calls that every reader puts
- * together alike, and the usage in a chunk of its own. A chunk that is right keeps every byte.
+ * Corrects the chunks of a stream so that clients can handle a provider that deviates from OpenAI: one
+ * identity, one role and one finish_reason for each choice, tool calls that every reader assembles in the
+ * same way, and the usage in a chunk of its own. A correct chunk keeps every byte.
  */
 export type ChunkRepair = {
-  /** The text of a chunk as readers get it, without a usage: the same text where nothing is wrong with it. */
+  /** The text of a chunk as readers get it, without a usage; the same text if it is correct. */
   repair(text: string, chunk: JsonObject): string;
   /**
-   * The text of the chunk that only has the usage: this one where it is such a chunk, else one of its own
-   * for the usage in it. `chunk`: one with a usage.
+   * The text of a chunk with only the usage: this one if it is such a chunk, otherwise a new one with its
+   * usage. `chunk`: one with a usage.
    */
   usageChunk(text: string, chunk: JsonObject): string;
 };
@@ -32,12 +32,12 @@ export function createChunkRepair(
   identity: Identity,
 ): ChunkRepair {
   const isUsageHidden = !asksForUsage(body);
-  /** The choices that have had their role. */
+  /** The choices whose role was sent. */
   const roles = new Set<number>();
-  /** The choices whose `function_call`, which there is one of, has its name. */
+  /** The choices whose (single) `function_call` has its name. */
   const named = new Set<number>();
   const begun = new Set<number>();
-  /** The choices that have had their finish_reason (OpenRouter repeats it beside the usage). */
+  /** The choices whose finish_reason was sent (OpenRouter repeats it beside the usage). */
   const finished = new Set<number>();
   const calls = new Map<number, ToolCallRepair>();
 
@@ -75,7 +75,7 @@ export function createChunkRepair(
     if (isEnd && finished.has(index)) edits['finish_reason'] = null;
     if (isEnd) finished.add(index);
     if (isJsonObject(choice['usage'])) edits['usage'] = undefined;
-    // A whole answer as a stream's only event: clients look for deltas.
+    // A whole answer as a stream's only event: clients expect deltas.
     const isWhole = !isJsonObject(delta) && isJsonObject(message) && !begun.has(index) && isEnd;
     begun.add(index);
     const said = isWhole ? message : delta;
@@ -85,13 +85,13 @@ export function createChunkRepair(
     return edited(choice, edits);
   }
 
-  /** The choices as text; undefined where nothing is wrong with them. */
+  /** The corrected choices as text; undefined if they are correct. */
   function repairChoices(choices: readonly unknown[]): string | undefined {
     const fresh = choices.map(repairChoice);
     return fresh.some((choice, at) => choice !== choices[at]) ? JSON.stringify(fresh) : undefined;
   }
 
-  /** What identifies the chunk, where it lacks it or has it otherwise. */
+  /** The identity members that the chunk lacks or has with another value. */
   function headOf(chunk: JsonObject): Readonly<Record<string, string>> {
     // Azure's preamble has an empty one.
     const isNamed = typeof chunk.object === 'string' && chunk.object !== '';
@@ -101,7 +101,7 @@ export function createChunkRepair(
     };
   }
 
-  /** Without its usage. A client that asked for usage gets `null` in its place, as from OpenAI. */
+  /** The text without its usage. A client that asked for usage gets `null` in its place, as from OpenAI. */
   function withoutUsage(text: string, { usage }: JsonObject): string {
     if (usage === undefined) return text;
     if (isUsageHidden) return withoutMember(text, 'usage');
@@ -126,7 +126,7 @@ export function createChunkRepair(
     },
     usageChunk(text, chunk) {
       if (isUsageOnly(chunk)) {
-        // Clients look into the choices of every chunk.
+        // Clients read the choices of every chunk.
         const members = {
           ...headOf(chunk),
           ...(!Array.isArray(chunk.choices) && { choices: '[]' }),
@@ -142,7 +142,7 @@ export function createChunkRepair(
   };
 }
 
-/** It has numbers that JSON.parse may round. */
+/** Whether the text has numbers that JSON.parse may round. */
 const needsCare = (text: string): boolean => /\d{16}/.test(text);
 
 /** Whether the client itself asked for usage. */

@@ -10,12 +10,12 @@ export type ChunkTemplate = { prefix: string; suffix: string };
 
 const marker = '"content":"';
 
-/** A text that needs no look: no escape, no end of the string, nothing that JSON forbids in one. */
+/** Characters that are not plain: an escape, the end of the string, and those that JSON forbids in one. */
 const special = /["\\\p{Cc}]/u;
 
 /**
- * The template of a chunk of which the caller knows that it is valid JSON and says nothing but its
- * content. Undefined when it has not exactly one string of that name.
+ * The template of a chunk that, as the caller has checked, is valid JSON and only adds content. Undefined
+ * unless it has exactly one string of that name.
  */
 export function templateOf(text: string): ChunkTemplate | undefined {
   const at = text.indexOf(marker);
@@ -26,7 +26,10 @@ export function templateOf(text: string): ChunkTemplate | undefined {
   return { prefix: text.slice(0, start), suffix: text.slice(end) };
 }
 
-/** The content of a chunk that is the template's but for it; undefined when it is another, or empty. */
+/**
+ * The content of a chunk that equals the template otherwise; undefined if it does not, or if the content is
+ * empty.
+ */
 export function contentIn({ prefix, suffix }: ChunkTemplate, text: string): string | undefined {
   const end = text.length - suffix.length;
   if (end <= prefix.length || !text.startsWith(prefix) || !text.endsWith(suffix)) return undefined;
@@ -34,6 +37,6 @@ export function contentIn({ prefix, suffix }: ChunkTemplate, text: string): stri
   return special.test(content) ? undefined : content;
 }
 
-/** The template's chunk with this content, spelled as `contentIn` gives it. */
+/** The template's chunk with this content, escaped as `contentIn` returns it. */
 export const withContent = ({ prefix, suffix }: ChunkTemplate, content: string): string =>
   prefix + content + suffix;

@@ -1,7 +1,7 @@
 /*
- * What one `chat.completion.chunk` says, for every decision that is made per chunk. A chunk is what
- * JSON.parse made of a provider's event, so anything at all: nothing here throws, and nothing
- * allocates unless there is something to report. About half of real streams break OpenAI's schema.
+ * Reads one `chat.completion.chunk`, for every decision that is made per chunk. A chunk is the parsed JSON of
+ * a provider's event, so it can be anything: nothing here throws, and nothing allocates unless there is
+ * something to report. About half of real streams violate OpenAI's schema.
  */
 
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
@@ -9,7 +9,7 @@ import type { JsonObject } from '@millrace/shared/domain/json';
 
 const none: readonly never[] = Object.freeze([]);
 
-/** Delta fields that hold reasoning as a text to be appended, by what providers call it. */
+/** Delta fields with reasoning as a text to be appended, by provider. */
 export const reasoningTextFields = [
   'reasoning_content', // DeepSeek, Moonshot, Z.ai, xAI, older vLLM, SGLang
   'reasoning', // OpenRouter, Groq, Ollama, vLLM
@@ -18,18 +18,18 @@ export const reasoningTextFields = [
   'thought',
 ] as const;
 
-/** Delta fields that hold reasoning as a list of typed parts. */
+/** Delta fields with reasoning as a list of typed parts. */
 export const reasoningPartFields = [
   'reasoning_details', // OpenRouter
   'thinking_blocks', // LiteLLM
 ] as const;
 
-/** `visible`: some choice has content, refusal, reasoning or a tool call, be it one character. */
+/** `visible`: a choice has content, refusal, reasoning or a tool call, even one character. */
 export type Visibility = 'visible' | 'empty';
 
 /**
- * Whether a reader that gets this chunk has seen a part of the answer. A role, an empty delta, a
- * finish_reason, usage and fields that no reader shows are not one.
+ * Whether a reader of this chunk has seen a part of the answer. A role, an empty delta, a finish_reason,
+ * usage and fields that no reader shows do not count.
  */
 export function visibility(chunk: unknown): Visibility {
   if (!isJsonObject(chunk)) return 'empty';
@@ -41,8 +41,8 @@ export function visibility(chunk: unknown): Visibility {
 }
 
 /**
- * What a choice adds. `message` counts only where there is no delta: some providers (Perplexity)
- * send beside it the whole message so far, others a whole answer as a stream's only event.
+ * What a choice adds. `message` counts only if there is no delta: some providers (Perplexity) send the whole
+ * message so far beside it, others a whole answer as a stream's only event.
  */
 export function deltaOf(choice: unknown): JsonObject | undefined {
   if (!isJsonObject(choice)) return undefined;
@@ -51,9 +51,9 @@ export function deltaOf(choice: unknown): JsonObject | undefined {
 }
 
 /**
- * Whether everything in it that can carry a part of the answer is of a type that can be read: `choices`
- * and `tool_calls` are lists of objects, a delta is an object, its content a text or a list of parts.
- * Absent and null say nothing, and are of any type.
+ * Whether everything in it that can contain a part of the answer has a readable type: `choices` and
+ * `tool_calls` are lists of objects, a delta is an object, its content a text or a list of parts. Absent and
+ * null values are always readable.
  */
 export function isReadable(chunk: JsonObject): boolean {
   const { choices } = chunk;
@@ -94,7 +94,7 @@ function isVisibleDelta(delta: JsonObject | undefined): boolean {
   );
 }
 
-/** The text of a chunk that adds a text to the first choice's content and says nothing else. */
+/** The text of a chunk that only adds text to the first choice's content. */
 export function plainContent(chunk: unknown): string | undefined {
   const choices = isJsonObject(chunk) ? itemsOf(chunk.choices) : none;
   const choice = choices[0];
@@ -110,7 +110,7 @@ export function plainContent(chunk: unknown): string | undefined {
   return saysMore ? undefined : delta.content;
 }
 
-/** Whether the delta is one of a tool call (or of the older `function_call`), be it an empty one. */
+/** Whether the delta has a tool call (or the older `function_call`), even an empty one. */
 export function hasToolCall(delta: JsonObject): boolean {
   if (isJsonObject(delta.function_call)) return true;
   const calls = itemsOf(delta.tool_calls);
@@ -128,14 +128,14 @@ function hasReasoning(delta: JsonObject): boolean {
   return false;
 }
 
-/** Deeper than any provider nests what it says; what lies below counts as said. */
+/** No provider nests content deeper; what lies deeper counts as content. */
 const MAX_DEPTH = 6;
 
-/** Fields of a typed part that say what it is, and nothing to the reader. */
+/** Fields of a typed part that identify it and are not content. */
 const isLabel = (field: string): boolean =>
   field === 'type' || field === 'format' || field === 'id' || field === 'role';
 
-/** A text that is not empty, at the top or in some part: `[{"type":"text","text":""}]` has none. */
+/** Whether there is a non-empty text, at the top or in a part: `[{"type":"text","text":""}]` has none. */
 function says(value: unknown, depth = 0): boolean {
   if (typeof value === 'string') return value !== '';
   if (typeof value !== 'object' || value === null) return false;
@@ -149,13 +149,13 @@ function says(value: unknown, depth = 0): boolean {
   return false;
 }
 
-/** Whether the choice has its end. An empty finish_reason is none. */
+/** Whether the choice has its end. An empty finish_reason does not count. */
 export const hasFinish = ({ finish_reason: reason }: JsonObject): boolean =>
   typeof reason === 'string' && reason !== '';
 
 export type FinishReason = { readonly index: number; readonly reason: string };
 
-/** The choices that this chunk ends, usually none (then always the same empty array). */
+/** The choices that this chunk ends; usually none (then always the same empty array). */
 export function finishReasons(chunk: unknown): readonly FinishReason[] {
   if (!isJsonObject(chunk)) return none;
   const choices = itemsOf(chunk.choices);
@@ -170,15 +170,15 @@ export function finishReasons(chunk: unknown): readonly FinishReason[] {
   return found ?? none;
 }
 
-/** A choice's own index; where it has no usable one, its place in the chunk. */
+/** A choice's own index, or its position in the chunk if the index is unusable. */
 export function choiceIndex(choice: JsonObject, place: number): number {
   const { index } = choice;
   return typeof index === 'number' && Number.isSafeInteger(index) && index >= 0 ? index : place;
 }
 
 /**
- * The provider's usage object as it is, its numbers unchecked. Besides the standard place it is
- * looked for where Groq (`x_groq`) and Moonshot (in the choice) have put it.
+ * The provider's usage object, its numbers unchecked. Groq (`x_groq`) and Moonshot (in the choice) have put
+ * it elsewhere, so these places are read, too.
  */
 export function usageOf(chunk: unknown): JsonObject | undefined {
   if (!isJsonObject(chunk)) return undefined;
@@ -199,9 +199,9 @@ export function isUsageOnly(chunk: unknown): boolean {
 }
 
 /**
- * The error that an event carries instead of, or beside, a part of the answer: `error` at the top
- * (OpenAI, Groq, OpenRouter) or in a choice (OpenRouter), or the event itself with
- * `"object":"error"` (older vLLM). A bare text becomes `{ message }`.
+ * The error in an event, instead of or beside a part of the answer: `error` at the top (OpenAI, Groq,
+ * OpenRouter) or in a choice (OpenRouter), or the event itself with `"object":"error"` (older vLLM). A plain
+ * text becomes `{ message }`.
  */
 export function errorOf(chunk: unknown): JsonObject | undefined {
   if (!isJsonObject(chunk)) return undefined;

@@ -5,7 +5,7 @@ import type { CompletionMessage } from './completion.ts';
 import { keepField, keepLast, type Fields } from './fields.ts';
 import { addToolCalls, addCallText, finishToolCalls, type ToolCallParts } from './tool-calls.ts';
 
-/** A choice's message while its deltas are being put together. */
+/** A choice's message while it is assembled from deltas. */
 export type MessageParts = { role: string; fields: Fields; toolCalls: ToolCallParts[] };
 
 export const startMessage = (): MessageParts => ({
@@ -16,7 +16,7 @@ export const startMessage = (): MessageParts => ({
 
 const textFields: ReadonlySet<string> = new Set(['content', 'refusal', ...reasoningTextFields]);
 
-/** Lists that grow: with parts that are put together, or with items that stay as they are. */
+/** Lists that grow: with parts that are joined, or with items that stay separate. */
 const partFields: ReadonlySet<string> = new Set(reasoningPartFields);
 const listFields: ReadonlySet<string> = new Set(['annotations', 'images']);
 
@@ -54,7 +54,7 @@ export function finishMessage({ role, fields, toolCalls }: MessageParts): Comple
   };
 }
 
-/** The object in a field of ours, made where it is missing. */
+/** The object in one of our fields, created if it is missing. */
 function grow(fields: Fields, field: string, empty: Fields): Fields {
   const present = fields[field];
   if (isJsonObject(present)) return present;
@@ -62,7 +62,7 @@ function grow(fields: Fields, field: string, empty: Fields): Fields {
   return empty;
 }
 
-/** Texts are joined; where parts come (Mistral's thinking models), text becomes one of them. */
+/** Joins texts; if there are parts (Mistral's thinking models), the text becomes one of them. */
 function addText(fields: Fields, field: string, value: unknown): void {
   const present = fields[field];
   if (Array.isArray(value)) {
@@ -85,14 +85,11 @@ function addItems(fields: Fields, field: string, more: readonly unknown[]): void
   else for (const item of more) present.push(item);
 }
 
-/** What a typed part says, in the words of OpenAI, OpenRouter, Mistral and Anthropic. */
+/** The text fields of a typed part in the formats of OpenAI, OpenRouter, Mistral and Anthropic. */
 const partTexts = ['text', 'summary', 'thinking'] as const;
 const partTextSet: ReadonlySet<string> = new Set(partTexts);
 
-/**
- * Adds a part of its own, never the chunk's. Parts within parts are put together too, but no
- * deeper: hostile nesting must not recurse.
- */
+/** Adds a copy of a part. Parts within parts are joined too, but no deeper: hostile nesting must not recurse. */
 function addPart(parts: unknown[], part: unknown, depth = 0): void {
   const last = parts.at(-1);
   if (!isJsonObject(part)) {
@@ -106,7 +103,7 @@ function addPart(parts: unknown[], part: unknown, depth = 0): void {
   }
 }
 
-/** More of the same text, or its signature. An image or encrypted data is whole by itself. */
+/** Whether a part continues the same text, or is its signature. An image or encrypted data is always complete. */
 function continues(part: JsonObject, last: JsonObject): boolean {
   const sameThing =
     part.type === last.type &&
@@ -148,7 +145,7 @@ function addAudio(audio: Fields, delta: JsonObject): void {
   keepLast(audio, delta, audioTexts);
 }
 
-/** Each delta's data is base64 by itself, so padding may stand in the middle of the joined text. */
+/** Each delta's data is base64 of its own, so there may be padding in the middle of the joined text. */
 function finishAudio(audio: JsonObject): Fields {
   if (typeof audio.data !== 'string') return { ...audio };
   const pieces = audio.data.split(/(?<==)(?!=)/);

@@ -6,7 +6,7 @@ import { keepLast, type Fields } from './fields.ts';
 
 export type CompletionMessage = {
   role: string;
-  /** Parts where the provider sent parts. */
+  /** Parts, if the provider sent parts. */
   content: string | unknown[] | null;
   refusal: string | null;
   tool_calls?: JsonObject[];
@@ -18,12 +18,12 @@ export type CompletionChoice = {
   index: number;
   message: CompletionMessage;
   logprobs: JsonObject | null;
-  /** Null where the stream broke off. */
+  /** Null if the stream broke off. */
   finish_reason: string | null;
   [field: string]: unknown;
 };
 
-/** OpenAI's answer to a call without `stream`, with the provider's own fields beside its own. */
+/** OpenAI's answer to a call without `stream`, including the provider's own fields. */
 export type ChatCompletion = {
   id: string;
   object: 'chat.completion';
@@ -56,15 +56,15 @@ const choiceFields = new Set([
 ]);
 
 /**
- * The `chat.completion` that a stream's `chat.completion.chunk`s add up to, as they come. Takes
- * whatever providers send and never throws; a chunk stays as it is and is not kept, only values in it are.
+ * Assembles a `chat.completion` from a stream's `chat.completion.chunk`s as they arrive. Accepts anything
+ * that providers send and never throws; a chunk is neither modified nor kept, only values in it are.
  *
- * `id`, `created` and `model` are the first ones that say something (Azure begins with empty ones).
- * Of fields that are not OpenAI's the last value that is not empty is kept.
+ * `id`, `created` and `model` are the first non-empty ones (Azure begins with empty ones). Of fields that are
+ * not OpenAI's the last non-empty value is kept.
  */
 export type CompletionAssembly = {
   add(chunk: unknown): void;
-  /** Undefined where no choice was in any of them. */
+  /** Undefined if none of them had a choice. */
   result(): ChatCompletion | undefined;
 };
 
@@ -100,7 +100,7 @@ export function createAssembly(): CompletionAssembly {
   };
 }
 
-/** Of chunks that are there already. */
+/** Assembles a completion from given chunks. */
 export function assembleCompletion(chunks: Iterable<unknown>): ChatCompletion | undefined {
   const assembly = createAssembly();
   for (const chunk of chunks) assembly.add(chunk);
@@ -126,7 +126,7 @@ function addChoice(choices: Map<number, ChoiceParts>, choice: unknown, place: nu
     parts.hasDelta = true;
     addDelta(parts.message, choice.delta);
   } else if (isJsonObject(choice.message) && !parts.hasDelta) {
-    // Without deltas each message is the whole one so far.
+    // Without deltas, each message is the complete one so far.
     parts.message = startMessage();
     addDelta(parts.message, choice.message);
   }

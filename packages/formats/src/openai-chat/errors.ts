@@ -14,8 +14,8 @@ export function readError({ status, headers, text }: ErrorResponse, call: Answer
 }
 
 /**
- * The fault that an error inside an answer is: the body of a response with a success status, or an event of a
- * stream, which `event` names. Undefined where there is no error.
+ * The fault of an error inside an answer: the body of a response with a success status, or an event of a
+ * stream, which `event` names. Undefined if there is no error.
  */
 export function faultIn(answer: unknown, call: AnsweredCall, event?: string): Fault | undefined {
   const error = errorInJson(answer, event);
@@ -27,7 +27,7 @@ export function faultIn(answer: unknown, call: AnsweredCall, event?: string): Fa
 function errorInJson(answer: unknown, event: string | undefined): unknown {
   const error = errorOf(answer);
   if (error !== undefined) return error;
-  // What an event of this name says is the error, whatever it is.
+  // The data of an event with this name is always an error.
   if (event === 'error') return answer;
   const mayBe = event === undefined || event === 'message';
   return mayBe && isJsonObject(answer) && !('choices' in answer) && saysWhy(answer)
@@ -35,6 +35,6 @@ function errorInJson(answer: unknown, event: string | undefined): unknown {
     : undefined;
 }
 
-/** A refusal of `stream_options` is about what we add to the request only where the client sent none of them. */
+/** A rejection of `stream_options` concerns what we add only if the client sent none. */
 const codeFor = (code: FaultCode, call: AnsweredCall): FaultCode =>
   code === 'stream_options_refused' && !addsStreamOptions(call) ? 'upstream_rejected' : code;

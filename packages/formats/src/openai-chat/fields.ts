@@ -1,9 +1,9 @@
 import type { JsonObject } from '@millrace/shared/domain/json';
 
-/** An object that is being put together from several JSON objects. */
+/** An object that is assembled from several JSON objects. */
 export type Fields = Record<string, unknown>;
 
-/** Copies the fields that are not `known`, where an empty value never replaces one that is not. */
+/** Copies the fields that are not `known`; an empty value never replaces a non-empty one. */
 export function keepLast(target: Fields, source: JsonObject, known: ReadonlySet<string>): void {
   for (const field in source) {
     if (!known.has(field)) keepField(target, field, source[field]);
@@ -11,7 +11,7 @@ export function keepLast(target: Fields, source: JsonObject, known: ReadonlySet<
 }
 
 export function keepField(target: Fields, field: string, value: unknown): void {
-  // JSON.parse makes it a field like any other; to assign it would set the prototype.
+  // JSON.parse creates it as an ordinary field, but an assignment would set the prototype.
   if (field === '__proto__') return;
   if (!isEmpty(value) || !Object.hasOwn(target, field)) target[field] = value;
 }

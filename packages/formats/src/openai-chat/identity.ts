@@ -2,26 +2,26 @@ import { randomUUID } from 'node:crypto';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import type { ProviderCall } from '../port.ts';
 
-/** Members that say which answer a chunk is of: the same, and not empty, over a whole stream. */
+/** Members that identify the answer of a chunk: the same, and not empty, over a whole stream. */
 const identityMembers = ['id', 'created', 'model'] as const;
 
 type Members = Readonly<Record<string, string>>;
 
 export type Identity = {
-  /** Takes what a chunk says of it: of each member the first value that is not empty. */
+  /** Reads the members from a chunk: the first non-empty value of each counts. */
   learn(chunk: unknown): void;
   /** Every member has its value. */
   readonly isKnown: boolean;
-  /** Gives the members that the provider has not sent a value of ours. Idempotent. */
+  /** Sets our own values for members that the provider has not sent. Idempotent. */
   settle(): void;
   /**
-   * The members that a chunk lacks, or has otherwise, as JSON texts; undefined when it is right. Some
-   * providers change them on the way, and clients that gather by id would see two answers.
+   * The members that a chunk lacks or has with another value, as JSON texts; undefined if it is correct. Some
+   * providers change them within a stream, and clients that group by id would see two answers.
    */
   changed(chunk: unknown): Members | undefined;
 };
 
-/** `shown`: what readers have seen of it. `model`: what the provider is asked for. */
+/** `shown`: the values that readers have seen. `model`: the model that is asked. */
 export function createIdentity(
   { identity: shown = {}, model }: Pick<ProviderCall, 'identity' | 'model'>,
   now: () => number = Date.now,
@@ -56,14 +56,14 @@ export function createIdentity(
   };
 }
 
-/** For an answer of which the provider tells none. */
+/** For an answer without an identity from the provider. */
 const ownIdentity = (model: string, now: number) => ({
   id: `chatcmpl-${randomUUID().replaceAll('-', '')}`,
   created: Math.floor(now / 1000),
   model,
 });
 
-/** The members that a whole answer lacks, as JSON texts; undefined when it has them all. */
+/** The members that a whole answer lacks, as JSON texts; undefined if it has them all. */
 export function missingIdentity(
   answer: Readonly<Record<string, unknown>>,
   model: string,
@@ -75,9 +75,9 @@ export function missingIdentity(
   return Object.fromEntries(missing.map((name) => [name, JSON.stringify(own[name])]));
 }
 
-/** For a tool call that its provider gave no id. */
+/** An id for a tool call without one from its provider. */
 export const newCallId = (): string => `call_${randomUUID().replaceAll('-', '')}`;
 
-/** Preambles (Azure's filter results) come with empty ones. */
+/** Preambles (Azure's filter results) have empty ones. */
 const saysSomething = (value: unknown): boolean =>
   (typeof value === 'string' && value !== '') || (typeof value === 'number' && value > 0);

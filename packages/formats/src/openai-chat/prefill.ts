@@ -3,9 +3,10 @@ import { partsOf } from '../base-url.ts';
 import type { ProviderCall } from '../port.ts';
 
 /**
- * Providers of OpenAI's format whose models continue a trailing assistant message if it is marked with `prefix`;
- * they often answer in prose where a tool call was due. Of an unknown provider nothing is assumed: some answer such
- * a request with prose about it, OpenAI's models do not continue, and a vLLM server cannot be told by its address.
+ * Providers of OpenAI's format whose models continue a trailing assistant message that is marked with
+ * `prefix`; they often answer in prose where a tool call was due. Nothing is assumed of an unknown provider:
+ * some answer such a request with prose about it, OpenAI's models do not continue, and a vLLM server cannot
+ * be recognised by its address.
  */
 const prefixHosts = new Set(['api.deepseek.com', 'api.mistral.ai']);
 

@@ -8,7 +8,7 @@ import { streamOptionsFor } from './stream-options.ts';
 import { readStream } from './stream.ts';
 import { readWhole } from './whole.ts';
 
-/** OpenAI's Chat Completions, and every provider that imitates them. */
+/** OpenAI's Chat Completions, and compatible providers. */
 export const openAiChat: ProviderFormat = {
   modelsRequest: (account) => ({
     path: `${partsOf(account.baseUrl).pathname}/models`,

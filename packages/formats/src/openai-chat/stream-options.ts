@@ -2,8 +2,8 @@ import { memberText, setMembers } from '@millrace/shared/domain/json-text';
 import type { AnsweredCall, ProviderCall } from '../port.ts';
 
 /**
- * The request's `stream_options` as they go upstream, as JSON text: with usage asked for, which the ledger
- * needs and only a client that asked for it is sent. Null where the target takes none.
+ * The request's `stream_options` for the provider, as JSON text: always with usage, which the ledger needs; a
+ * client gets it only if it asked for it. Null if the target does not support them.
  */
 export function streamOptionsFor({ body, omitsStreamOptions }: ProviderCall): string | null {
   if (omitsStreamOptions) return null;
@@ -13,7 +13,7 @@ export function streamOptionsFor({ body, omitsStreamOptions }: ProviderCall): st
     : '{"include_usage":true}';
 }
 
-/** Whether all that a call has in its `stream_options` is what we ask for: a refusal of it is ours. */
+/** Whether a call's `stream_options` only have what we add, so that a rejection of them is caused by us. */
 export function addsStreamOptions({ body, stream, omitsStreamOptions }: AnsweredCall): boolean {
   if (!stream || omitsStreamOptions) return false;
   const own = memberText(body, 'stream_options') ?? '{}';

@@ -24,7 +24,7 @@ import { faultIn } from './errors.ts';
 import { createIdentity } from './identity.ts';
 import type { Identity } from './identity.ts';
 
-/** Chunks that may wait for the provider's identity; past it one of ours is taken. */
+/** Chunks that may wait for the provider's identity; above that our own is used. */
 const maxEarly = 16;
 
 /** Reads the chunks of an OpenAI stream. */
@@ -41,9 +41,9 @@ class ChunkDecoder implements AnswerDecoder {
   private readonly seen = new Set<number>();
   private finishReason: string | null = null;
   private usage: unknown;
-  /** Of chunks that add nothing but content: as they come, and as readers get them where that differs. */
+  /** The templates of chunks that only add content: as received, and as readers get them if that differs. */
   private template: { read: ChunkTemplate; shown: ChunkTemplate | undefined } | undefined;
-  /** Chunks in which nothing is visible, from before the provider has sent its identity. */
+  /** Chunks without visible content that came before the provider's identity. */
   private early: { text: string; chunk: JsonObject }[] = [];
 
   constructor(call: ProviderCall, sink: AnswerSink) {
@@ -77,7 +77,7 @@ class ChunkDecoder implements AnswerDecoder {
     return event === 'error' ? faultIn(data, this.call, event) : undefined;
   }
 
-  /** It is the provider's word how many choices there are: some ignore `n`. */
+  /** The provider determines the number of choices: some ignore `n`. */
   done(): Taken {
     const isWhole = this.ended.size > 0 && this.ended.size >= this.seen.size;
     return isWhole ? 'completed' : truncated('without a finish_reason');
@@ -89,16 +89,16 @@ class ChunkDecoder implements AnswerDecoder {
     const usage = usageOf(chunk);
     this.usage = usage ?? this.usage;
     const isChunk = chunk['choices'] !== undefined && chunk['choices'] !== null;
-    // Without choices it is no part of the answer: a ping in the provider's own words.
+    // Without choices it is no part of the answer, but a ping in the provider's own format.
     if (!isChunk && usage === undefined) return undefined;
     if (this.waitsForIdentity(text, chunk)) return undefined;
     if (isChunk && !isUsageOnly(chunk)) this.pass(text, chunk);
-    // Also of a chunk that has it beside a part of the answer: a client that did not ask for it gets none.
+    // Also for a chunk that has it beside a part of the answer: a client that did not ask for it gets none.
     if (usage !== undefined) this.sink.usage(this.chunks.usageChunk(text, chunk));
     return undefined;
   }
 
-  /** Keeps the chunk until the identity is known; passes on what was kept as soon as it is. */
+  /** Keeps the chunk until the identity is known, and then passes on the kept ones. */
   private waitsForIdentity(text: string, chunk: JsonObject): boolean {
     const { identity } = this;
     if (!identity.isKnown) {
@@ -131,13 +131,13 @@ class ChunkDecoder implements AnswerDecoder {
   }
 }
 
-/** Nothing that a reader would see, and no end: it can wait for the chunk behind it. */
+/** A chunk without visible content or an end, which can wait for the next one. */
 const isPreamble = (chunk: JsonObject): boolean =>
   visibility(chunk) === 'empty' &&
   finishReasons(chunk).length === 0 &&
   usageOf(chunk) === undefined;
 
-/** A chunk with the role is no template: the role is shown once, and the chunks behind it are without. */
+/** A chunk with the role is no template, because the role is sent once and later chunks do not have it. */
 const isPlainContent = (chunk: JsonObject): boolean =>
   plainContent(chunk) !== undefined && !deltaOf(itemsOf(chunk['choices'])[0])?.['role'];
 
@@ -148,7 +148,7 @@ function templatesOf(text: string, shown: string) {
   return own && { read, shown: own };
 }
 
-/** `n`, where the request has a whole number of choices in it. */
+/** `n`, if the request has a valid one; otherwise 1. */
 function choicesAsked(body: string): number {
   const n = Number(memberText(body, 'n') ?? 1);
   return Number.isInteger(n) && n > 0 ? n : 1;

@@ -3,26 +3,26 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 import { findCall, isNamed, isWholeJson, textOf, type KnownCall } from './tool-calls.ts';
 
 /**
- * Makes the tool calls of one choice such that every reader puts the same calls together from them, also
- * one that goes by the index alone and joins texts that come twice (OpenAI's SDKs): every call has an
- * index of its own, one id and one name, and its arguments are texts.
+ * Corrects the tool calls of one choice so that every reader assembles the same calls from them, also one
+ * that uses only the index and joins repeated texts (OpenAI's SDKs): every call has an index of its own, one
+ * id and one name, and its arguments are texts.
  */
 export type ToolCallRepair = {
-  /** The deltas as readers get them; the same list where nothing is wrong with them. */
+  /** The deltas as readers get them; the same list if they are correct. */
   repair(deltas: readonly unknown[]): readonly unknown[];
 };
 
 type Shown = KnownCall & {
-  /** The provider's. */
+  /** The provider's id. */
   id: string;
-  /** As readers know it. */
+  /** The index that readers get. */
   shownIndex: number;
   isNamed: boolean;
-  /** Kept only of calls without an id, which nothing else tells apart. */
+  /** Kept only for calls without an id, which are not distinguished by anything else. */
   argumentsText: string;
 };
 
-/** `newId`: an id for a call that the provider gave none, or one of another call. */
+/** `newId`: creates an id for a call without one, or with that of another call. */
 export function createToolCallRepair(newId: () => string): ToolCallRepair {
   const calls: Shown[] = [];
 
@@ -72,8 +72,8 @@ export function createToolCallRepair(newId: () => string): ToolCallRepair {
 }
 
 /**
- * The message of a whole answer, whose calls come as items of their own and not as deltas: with an id of
- * its own for each call, and arguments that are texts. The same object where nothing is wrong with it.
+ * Corrects the message of a whole answer, whose calls are separate items and not deltas: an id of its own for
+ * each call, and arguments that are texts. The same object if it is correct.
  */
 export function repairMessage(message: JsonObject, newId: () => string): JsonObject {
   const { tool_calls: calls, function_call: call } = message;
@@ -88,7 +88,7 @@ export function repairMessage(message: JsonObject, newId: () => string): JsonObj
   return edited(message, edits);
 }
 
-/** `ids`: those of the calls before it. */
+/** `ids`: the ids of the calls before it. */
 function repairCall(call: unknown, ids: Set<string>, newId: () => string): unknown {
   if (!isJsonObject(call)) return call;
   const edits: Record<string, unknown> = {};
@@ -101,11 +101,14 @@ function repairCall(call: unknown, ids: Set<string>, newId: () => string): unkno
   return edited(call, edits);
 }
 
-/** A `function`, a `custom` tool or a `function_call` whose name readers may have; the same if it is right. */
+/**
+ * Corrects a `function`, a `custom` tool or a `function_call` whose name readers may have; the same object if
+ * it is correct.
+ */
 export function repairPart(part: JsonObject, hasName: boolean): JsonObject {
   const edits: Record<string, unknown> = {};
   if (hasName && textOf(part.name) !== '') edits.name = undefined;
-  // Some servers send the arguments themselves, where a text with their JSON belongs.
+  // Some servers send the arguments as an object instead of its JSON text.
   if (isJsonObject(part.arguments)) edits.arguments = JSON.stringify(part.arguments);
   return edited(part, edits);
 }
@@ -113,7 +116,7 @@ export function repairPart(part: JsonObject, hasName: boolean): JsonObject {
 const isIndex = (value: unknown): value is number =>
   Number.isSafeInteger(value) && Number(value) >= 0;
 
-/** With these members, without those that are undefined; the object itself where there are none. */
+/** The object with these members, without those that are undefined; the object itself if there are none. */
 export function edited(object: JsonObject, edits: Readonly<Record<string, unknown>>): JsonObject {
   const names = Object.keys(edits);
   if (names.length === 0) return object;

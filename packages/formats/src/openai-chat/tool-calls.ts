@@ -2,9 +2,9 @@ import type { JsonObject } from '@millrace/shared/domain/json';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import { keepField, keepLast, type Fields } from './fields.ts';
 
-/** A tool call while its deltas are being put together. */
+/** A tool call while it is assembled from deltas. */
 export type ToolCallParts = {
-  /** What its deltas call it; undefined where they do not say. */
+  /** The index in its deltas; undefined if they have none. */
   index: number | undefined;
   id: string;
   type: string;
@@ -36,9 +36,9 @@ export function addCallText(target: Fields, delta: JsonObject, textField: string
   const more = delta[textField];
   const present = textOf(target[textField]);
   if (typeof more === 'string') target[textField] = present + more;
-  // No text: kept as it came, as long as there is none.
+  // Not a text: kept unchanged until a text arrives.
   else if (present === '') keepField(target, textField, more ?? null);
-  // A name is never sent in pieces, but often again, or as an empty one.
+  // A name is never sent in pieces, but often repeated, or sent empty.
   target.name = textOf(delta.name) || target.name;
   keepLast(target, delta, new Set(['name', textField]));
 }
@@ -58,15 +58,15 @@ function callOf(calls: ToolCallParts[], delta: JsonObject): ToolCallParts {
   return call;
 }
 
-/** What tells the calls of a choice apart: what their deltas say, not what readers are shown. */
+/** What distinguishes the calls of a choice: the values in the provider's deltas, not those that readers get. */
 export type KnownCall = { readonly index: number | undefined; readonly id: string };
 
 /**
- * The call that a delta belongs to, of those of its choice; undefined where it begins another one. It is
- * the one with its id, else the newest one of its index, without an index the last one. A further id with
- * a further name begins another call even under the same index, as Gemini numbers all its parallel calls
- * 0; an id alone does not: some servers make up a new one for every delta. Without ids, a name and
- * arguments behind arguments that are whole begin another call.
+ * The call that a delta belongs to; undefined if it begins another one. It is the call with its id, else the
+ * newest one with its index, without an index the last one. A further id with a further name begins another
+ * call even under the same index, because Gemini numbers all its parallel calls 0; an id alone does not,
+ * because some servers create a new one for every delta. Without ids, a name and arguments after complete
+ * arguments begin another call.
  */
 export function findCall<Call extends KnownCall>(
   calls: readonly Call[],
@@ -107,7 +107,7 @@ export const isNamed = ({ function: call, custom }: JsonObject): boolean =>
   (isJsonObject(call) && textOf(call.name) !== '') ||
   (isJsonObject(custom) && textOf(custom.name) !== '');
 
-/** By index, those without one last; in the finished message a call has no index of its own. */
+/** Sorted by index, those without one last; in the finished message a call has no index. */
 export function finishToolCalls(calls: readonly ToolCallParts[]): JsonObject[] {
   const place = (call: ToolCallParts) => call.index ?? Number.MAX_SAFE_INTEGER;
   return calls
@@ -121,5 +121,5 @@ export function finishToolCalls(calls: readonly ToolCallParts[]): JsonObject[] {
     }));
 }
 
-/** Empty where it is no text. */
+/** Empty if it is no text. */
 export const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');

@@ -3,8 +3,8 @@ import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
 import { parseExactly } from '../exact-json.ts';
 
 /**
- * The event stream that says the same as a whole chat completion: for a provider that answers a request
- * for a stream with all of it at once. `body`: valid JSON of an object.
+ * A complete chat completion as an event stream, for a provider that answers a streaming request at once.
+ * `body`: valid JSON of an object.
  */
 export function wholeAsStream(body: string): string {
   const { usage, choices, ...rest } = parseExactly(body) as JsonObject;
@@ -23,7 +23,7 @@ function said({ message, finish_reason: _, ...choice }: JsonObject, index: numbe
   return { index, ...choice, delta: message ?? {}, finish_reason: null };
 }
 
-/** An answer that is whole has an end, whether its provider says so or not. */
+/** A complete answer has an end, whether or not its provider sends a finish_reason. */
 function ended({ index, message, finish_reason: reason }: JsonObject, place: number): JsonObject {
   const hasCalls = isJsonObject(message) && itemsOf(message['tool_calls']).length > 0;
   const usual = hasCalls ? 'tool_calls' : 'stop';

@@ -9,8 +9,9 @@ import type { AnsweredCall, ProviderCall, Verdict } from '../port.ts';
 import { faultIn } from './errors.ts';
 
 /**
- * What a whole answer was worth. One of which not every choice can be read is none. `body`: with what the
- * provider left out or wrote otherwise than OpenAI: an identity, ids and arguments of tool calls.
+ * The verdict on a complete answer; a fault unless every choice can be read. `body`: the answer with
+ * corrections of what the provider omitted or wrote differently from OpenAI: an identity, ids and arguments
+ * of tool calls.
  */
 export function readWhole(
   text: string,
@@ -36,8 +37,8 @@ export function readWhole(
 }
 
 /**
- * The choices as JSON text, where a tool call in them has no id of its own, or its arguments are an object and
- * no text with one; undefined where all are right. The rule of streams: chunk-repair.ts.
+ * The corrected choices as JSON text, if a tool call has no id of its own, or its arguments are an object
+ * instead of a text; undefined if all are correct. The rule for streams: chunk-repair.ts.
  */
 function repairedChoices(text: string, answer: JsonObject): string | undefined {
   if (!itemsOf(answer['choices']).some(hasCalls)) return undefined;
@@ -57,7 +58,7 @@ function repairChoice(choice: unknown): unknown {
   return repaired === choice['message'] ? choice : { ...choice, message: repaired };
 }
 
-/** A choice has a message, or an end that says why it has none (a filter's). */
+/** Whether a choice has a message, or an end that explains why it has none (a filter's). */
 const hasAnswer = (answer: JsonObject): boolean => {
   const choices = itemsOf(answer['choices']);
   const says = (choice: unknown) =>
