@@ -6,6 +6,7 @@ import type { Fleet } from '../kit/fleet.ts';
 import { openSocket } from '../kit/socket.ts';
 import { bigText, expectedText } from '../../apps/simulator/src/index.ts';
 import { createJob } from '../kit/client.ts';
+import { createPace } from '../kit/pace.ts';
 import { inTime } from '../kit/patience.ts';
 import { contentOf } from '../kit/judge.ts';
 import { userOf } from '../kit/observe.ts';
@@ -54,17 +55,8 @@ async function openSlow(bytesPerSecond = Infinity) {
   const closed = once(socket, 'close') as Promise<[number, Buffer]>;
   const { _socket: raw } = socket as unknown as { _socket: NodeJS.ReadableStream };
   if (bytesPerSecond !== Infinity) {
-    let taken = 0;
-    let since: number | undefined;
-    raw.on('data', (part: Buffer) => {
-      taken += part.length;
-      since ??= performance.now();
-      // What comes late by this machine's fault is taken at once.
-      const waitMs = since + (taken / bytesPerSecond) * 1000 - performance.now();
-      if (waitMs <= 0) return;
-      socket.pause();
-      setTimeout(() => socket.resume(), waitMs);
-    });
+    const keepPace = createPace(socket, bytesPerSecond);
+    raw.on('data', (part: Buffer) => keepPace(part.length));
   }
   const subscribe = (id: string) => socket.send(JSON.stringify({ type: 'subscribe', id }));
   return { socket, texts, last, subscribe, ended: ended.promise, closed };

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from '
 import { request as overHttps } from 'node:https';
 import { createParser } from 'eventsource-parser';
 import { exactTime } from '../../apps/simulator/src/clock.ts';
+import { createPace } from './pace.ts';
 import { inTime } from './patience.ts';
 import { readerOf } from './strict-event-stream.ts';
 import type { StrictReader } from './strict-event-stream.ts';
@@ -128,16 +129,6 @@ export function exchange(
     look();
   }
 
-  let firstByteAt: number | undefined;
-  /** Takes nothing until so much is due. What comes late by this machine's fault is taken at once. */
-  function keepPace(incoming: IncomingMessage, taken: number, perSecond: number): void {
-    firstByteAt ??= performance.now();
-    const waitMs = firstByteAt + (taken / perSecond) * 1000 - performance.now();
-    if (waitMs <= 0) return;
-    incoming.pause();
-    setTimeout(() => incoming.resume(), waitMs);
-  }
-
   const parser = createParser({
     onEvent({ event = 'message', id, data }) {
       const arrival = { at: exactTime(), event, id, data };
@@ -153,13 +144,15 @@ export function exchange(
     const { headers = {}, body } = options;
     strict = readerOf({ headers, body: Buffer.isBuffer(body) ? String(body) : body }, incoming);
     incoming.setEncoding('utf8');
+    const keepPace =
+      bytesPerSecond === undefined ? undefined : createPace(incoming, bytesPerSecond);
     incoming.on('data', (part: string) => {
       if (keepText) text += part;
       strict?.push(part);
       bytes += Buffer.byteLength(part);
       if (isStream) parser.feed(part);
       look();
-      if (bytesPerSecond !== undefined) keepPace(incoming, bytes, bytesPerSecond);
+      keepPace?.(Buffer.byteLength(part));
     });
     incoming.on('error', () => {});
     incoming.on('close', () => settle(incoming.complete ? 'complete' : 'broken'));
