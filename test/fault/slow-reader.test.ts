@@ -142,6 +142,7 @@ test('a slow reader that takes a little all the time is not ended', async () => 
   // says what it took by the megabyte, a few times in a second.
   await start({ readerBuffer: '8MiB', readerStall: '2s' });
   const id = await createJob(fleet.url, 'some', { user: 'steady' });
+  await finished('steady');
   const steady = follow(fleet.url, id, undefined, { keepText: false, bytesPerSecond: 2.5 * mebi });
   expect(await inTime(steady.ended, () => `it has ${steady.bytes} bytes`)).toMatchObject({
     how: 'complete',
