@@ -17,7 +17,7 @@ import {
 const ARGUMENT_PIECE = 7;
 const ECHO_PIECE = 40;
 
-/** What will be said, delta by delta; the choices of one delta arrive together. */
+/** The content of an answer, delta by delta; the choices of one delta arrive together. */
 export interface Answer {
   readonly starts: readonly AnswerEvent[];
   readonly deltas: readonly (readonly AnswerEvent[])[];
@@ -27,7 +27,7 @@ export interface Answer {
 
 export function answerTo(call: Call): Answer {
   const { options, asked, format } = call;
-  // What a tool returned is answered: an agent that is called for ever never ends.
+  // A tool result is answered with text: an agent that always gets a call would never end.
   const callsNone = asked.tools.length === 0 || asked.hasToolResult;
   const say = options.say === 'tools' && callsNone ? 'text' : options.say;
   const count = Math.min(options.n || asked.n, format.maxChoices);
@@ -71,7 +71,7 @@ export function* spoken(
     yield { kind: 'head' };
     if (role === 1) yield* said(starts);
     if (first > 0) yield { kind: 'wait', ms: first };
-    // An answer that is cut before its first token has not begun; an empty one has.
+    // An answer that is cut before its first token has no role chunk; an empty answer has one.
     if (role === 0 && (to > 0 || deltas.length === 0)) yield* said(starts);
   }
   for (let at = from; at < Math.min(to, deltas.length); at += 1) {
@@ -90,7 +90,7 @@ export function* said(events: readonly AnswerEvent[]): Generator<Step> {
   for (const event of events) yield { kind: 'say', event };
 }
 
-/** The healthy answer, and what is left of any fault that has healed. */
+/** The healthy answer, also of a fault that has healed. */
 export function* healthy(call: Call): Generator<Step> {
   if (call.options.prefill === 'reject' && call.asked.trailingAssistant !== undefined) {
     const error = call.format.error('prefill_unsupported');
@@ -151,7 +151,7 @@ function textPieces({ options, asked }: Call, choice: number): string[] {
   return options.anchor === 'off' ? tokens : anchoredPieces(tokens, asked.text, options.anchor);
 }
 
-/** The answer as JSON, where the request wants that. */
+/** The answer as JSON, if the request asks for it. */
 function jsonPieces({ output }: Asked): string[] | undefined {
   if (output.kind === 'text') return undefined;
   const value = output.kind === 'schema' ? valueOf(output.schema) : { simulated: true };
@@ -176,7 +176,7 @@ function toolDeltas({ options, asked }: Call, choice: number): AnswerEvent[] {
   }).flat();
 }
 
-/** Never a key: `x-api-key` is Anthropic's. */
+/** Request headers that are echoed; never a key (`x-api-key` is Anthropic's). */
 const ECHOED =
   /^(?!x-api-key$)(?:content-type|accept|user-agent|traceparent|tracestate|idempotency-key|openai-.*|anthropic-.*|x-.*)$/u;
 

@@ -33,7 +33,7 @@ export interface ReceivedMessage {
 
 const VERSION = { 'anthropic-version': '2023-06-01' };
 
-/** Sends one request; rejects when no response head came. */
+/** Sends one request; rejects if no response head arrives. */
 export function postMessage(
   url: string,
   body: Readonly<Record<string, unknown>>,
@@ -51,7 +51,7 @@ export function postMessage(
   });
 }
 
-/** Asks for a stream and reads it to its end. */
+/** Requests a stream and reads it to its end. */
 export async function askMessage(
   url: string,
   model: string,

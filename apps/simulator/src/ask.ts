@@ -4,7 +4,7 @@ import { createParser } from 'eventsource-parser';
 export interface Received {
   readonly status: number;
   readonly headers: Headers;
-  /** The body as text, as far as it came. */
+  /** The body as text, as far as it arrived. */
   readonly raw: string;
   readonly events: readonly { event: string | undefined; data: string }[];
   /** The text of choice 0. */
@@ -39,7 +39,7 @@ export interface Chunk {
   readonly error?: unknown;
 }
 
-/** Sends one request; rejects when no response head came. */
+/** Sends one request; rejects if no response head arrives. */
 export function post(
   url: string,
   body: Readonly<Record<string, unknown>>,
@@ -53,7 +53,7 @@ export function post(
   });
 }
 
-/** Asks for a stream and reads it to its end, with a parser of its own right. */
+/** Requests a stream and reads it to its end, with a parser that is independent of the product's. */
 export async function ask(
   url: string,
   model: string,
@@ -76,7 +76,7 @@ export async function ask(
   };
 }
 
-/** Reads a body as far as it comes. */
+/** Reads a body as far as it arrives. */
 export async function readAll({ body }: Response): Promise<{ raw: string; broken: boolean }> {
   let raw = '';
   try {
@@ -91,7 +91,7 @@ export function eventsOf(raw: string): { event: string | undefined; data: string
   const events: { event: string | undefined; data: string }[] = [];
   const parser = createParser({ onEvent: ({ event, data }) => events.push({ event, data }) });
   parser.feed(raw);
-  // A lone CR at the very end may be half of a CRLF: only the end of the stream tells.
+  // A lone CR at the very end may be half of a CRLF; only the end of the stream decides.
   if (raw.endsWith('\r')) parser.reset({ consume: true });
   return events;
 }

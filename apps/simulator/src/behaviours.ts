@@ -3,7 +3,7 @@ import type { ErrorName, ProviderError } from './errors.ts';
 import { retryHeaders } from './retry-headers.ts';
 import type { Call, Frame, Script, Step } from './steps.ts';
 
-// What the model says, with a fault at some place in it.
+// Answers with a fault in them.
 
 export const cut: Script = function* (call) {
   const { options } = call;
@@ -111,7 +111,7 @@ export const status: Script = function* (call) {
     reply: {
       status: error.status,
       ...errorPage(options.body, error, () => format.errorBody(error, call.requestId)),
-      // Now, and not before the wait: dates count from when they are sent.
+      // Computed after the wait, because dates count from when they are sent.
       headers: retryHeaders(options, format, Date.now()),
     },
   };

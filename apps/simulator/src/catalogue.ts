@@ -4,17 +4,17 @@ import type { KeyName, Options } from './keys.ts';
 import { ANSWER_KEYS, FAULT_KEYS, KEYS } from './keys.ts';
 import type { Script } from './steps.ts';
 
-/** One thing a simulated provider can be asked to do. */
+/** One behaviour of a simulated provider. */
 export interface Behaviour {
   readonly help: string;
   readonly script: Script;
   readonly keys: readonly KeyName[];
   readonly defaults: Partial<Options>;
-  /** Keys that go by another name here: the name in the model name → the name in the table. */
+  /** Keys with another name here: the name in the model name → the name in the table. */
   readonly renamed: Readonly<Record<string, KeyName>>;
   /** Faults heal (`times`, `down`) into the healthy answer. */
   readonly fault: boolean;
-  /** The answer depends on the options and a few numbers of the request only, so it can be kept. */
+  /** The answer depends only on the options and a few numbers of the request, so it can be cached. */
   readonly reusable: boolean;
 }
 
@@ -48,7 +48,7 @@ const fails = (
   reusable: false,
 });
 
-/** The options of a fault that has healed: what made it a fault is back at the table's default. */
+/** The options of a healed fault: those that made it a fault are back at the table's default. */
 export function healedOptions({ defaults }: Behaviour, options: Options): Options {
   const healed = Object.keys(defaults).map((key) => [key, KEYS[key as KeyName].default]);
   return { ...options, ...Object.fromEntries(healed) } as Options;

@@ -1,25 +1,25 @@
 /**
- * Milliseconds since 1970 with their fraction, from a clock that never jumps: what a gap between
- * two requests is measured with, also between the simulators of several processes on one machine.
+ * Milliseconds since 1970 with fractions, from a monotonic clock: measures the gap between two requests, also
+ * between the simulators of several processes on one machine.
  */
 export function exactTime(): number {
   return performance.timeOrigin + performance.now();
 }
 
 /**
- * Waits of all streams together: everything that is due in the same millisecond shares one timer,
- * so a thousand paced streams need no more timers than there are milliseconds.
+ * Schedules the waits of all streams: everything that is due in the same millisecond shares one timer, so a
+ * thousand paced streams need no more timers than there are milliseconds.
  */
 export class Clock {
   readonly #slots = new Map<number, { timer: NodeJS.Timeout; due: Set<() => void> }>();
   #hurried = false;
 
-  /** Milliseconds on the clock that `at` counts in. */
+  /** Milliseconds on the clock that `at` uses. */
   now(): number {
     return performance.now();
   }
 
-  /** From now on no wait lasts, those that have begun included, until `relax`. */
+  /** Ends all waits at once, and all later ones until `relax`. */
   hurry(): void {
     this.#hurried = true;
     const keys = [...this.#slots.keys()].sort((a, b) => a - b);
@@ -33,7 +33,7 @@ export class Clock {
     this.#hurried = false;
   }
 
-  /** Runs `run` once, not before `due`; the function it returns calls that off. */
+  /** Runs `run` once, not before `due`; the returned function cancels that. */
   at(due: number, run: () => void): () => void {
     const key = Math.ceil(this.#hurried ? this.now() : due);
     let slot = this.#slots.get(key);
@@ -74,7 +74,7 @@ export class Clock {
     const slot = this.#slots.get(key);
     this.#slots.delete(key);
     if (slot === undefined) return;
-    // A callback may call off another one of the same millisecond: then it must not run.
+    // A callback may cancel another one of the same millisecond, which must not run then.
     for (const run of slot.due) {
       slot.due.delete(run);
       run();

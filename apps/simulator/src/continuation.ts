@@ -1,6 +1,6 @@
 import { wordsOf } from './text.ts';
 
-/** How an `anchored` provider repeats the anchor it was asked to repeat. */
+/** How an `anchored` provider repeats the anchor. */
 export const ANCHOR_STYLES = [
   'off',
   'exact',
@@ -13,7 +13,7 @@ export const ANCHOR_STYLES = [
 ] as const;
 export type AnchorStyle = (typeof ANCHOR_STYLES)[number];
 
-/** Shorter common text is chance, not a quotation. */
+/** Shorter common text is a coincidence, not a quotation. */
 const SHORTEST_ANCHOR = 8;
 const DEFAULT_ANCHOR = 40;
 
@@ -29,7 +29,7 @@ export function overlap(text: string, shown: string): number {
   return text === '' ? 0 : (borders[joined.length - 1] ?? 0);
 }
 
-/** The pieces that are left of `tokens` after the first `length` characters of their text. */
+/** The rest of `tokens` after the first `length` characters of their text. */
 export function piecesAfter(tokens: readonly string[], length: number): string[] {
   let skip = length;
   const left: string[] = [];
@@ -41,9 +41,9 @@ export function piecesAfter(tokens: readonly string[], length: number): string[]
 }
 
 /**
- * What a provider without prefill says when a user turn shows the interrupted answer and asks to
- * repeat its last words and go on. It knows its own text, so it finds both in any wording of the
- * request. Where nothing of the kind is asked, it answers from the beginning.
+ * The answer of a provider without prefill to a user turn that contains the interrupted answer and asks to
+ * repeat its last words and to continue. The provider knows its own text, so it finds both in any wording of
+ * the request. Without such a turn it answers from the beginning.
  */
 export function anchoredPieces(
   tokens: readonly string[],
@@ -85,7 +85,7 @@ function quotedPrefix(text: string, request: string): string {
   return text.slice(0, best);
 }
 
-/** The longest end of what was shown that the request quotes once more by itself. */
+/** The longest end of the shown text that the request quotes a second time. */
 function anchorOf(shown: string, request: string): string {
   const elsewhere = request.split(shown).join('\u0000');
   for (
@@ -103,7 +103,7 @@ function curly(text: string): string {
   return text.replaceAll(/"([^"]*)"/gu, '“$1”').replaceAll("'", '’');
 }
 
-/** One word of the anchor comes back changed: it is no continuation, however close it looks. */
+/** One word of the anchor is changed: such an answer is no continuation, however similar it looks. */
 function drifted(anchor: string): string {
   const words = wordsOf(anchor);
   const middle = Math.floor(words.length / 2);

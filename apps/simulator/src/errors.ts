@@ -1,4 +1,4 @@
-/** An error a provider answers with; `code` and `param` are OpenAI's, and null elsewhere. */
+/** An error of a provider; `code` and `param` are OpenAI's, and null elsewhere. */
 export interface ProviderError {
   readonly status: number;
   readonly type: string;
@@ -15,7 +15,7 @@ const row = (
   param: string | null = null,
 ): ProviderError => ({ status, type, code, param, message: `${message} (simulated)` });
 
-/** Statuses, types and codes as OpenAI documents them; messages in its manner, marked as simulated. */
+/** Statuses, types and codes as OpenAI documents them; messages in its style, marked as simulated. */
 const ERRORS = {
   invalid_request: row(400, 'invalid_request_error', null, 'The request is invalid.'),
   context_length_exceeded: row(
@@ -90,13 +90,13 @@ const ERRORS = {
   gateway_timeout: row(504, 'server_error', null, 'Gateway timeout.'),
 } satisfies Readonly<Record<string, ProviderError>>;
 
-/** What an error is called in a model name, in every wire format. */
+/** The name of an error in a model name, in every wire format. */
 export type ErrorName = keyof typeof ERRORS;
 export type ErrorTable = Readonly<Record<ErrorName, ProviderError>>;
 
 export const ERROR_NAMES = Object.keys(ERRORS) as readonly ErrorName[];
 
-/** An error by its name, or the usual one of a status; with both, that error with that status. */
+/** An error by its name, or the usual one of a status; with both, the named error with this status. */
 export function errorFrom(
   table: ErrorTable,
   name: ErrorName | 'usual',

@@ -9,7 +9,7 @@ const EVENT_STREAM = 'text/event-stream; charset=utf-8';
 
 const EOL = { lf: '\n', crlf: '\r\n', cr: '\r' } as const;
 
-/** One event on the wire, with the line ends and the oddities that were asked for. */
+/** One event on the wire, with the requested line ends and deviations. */
 export function frameText({ event, data }: Frame, options: Options): string {
   const eol = EOL[options.eol];
   const space = options.nospace === 1 ? '' : ' ';
@@ -23,11 +23,11 @@ export function commentText(text: string, options: Options): string {
   return `: ${text}${eol}${eol}`;
 }
 
-/** One request's connection: writes, ends or breaks it, and keeps its log entry true. */
+/** One request's connection: writes, ends or breaks it, and updates its log entry. */
 export class Exchange {
   readonly response: ServerResponse;
   readonly entry: OpenRequest;
-  /** As the response's headers say it, under the name that is usual in the format. */
+  /** The request id in the response, in the usual header of the format. */
   readonly requestId: string;
   readonly #log: RequestLog;
   readonly #common: Readonly<Record<string, string>>;
@@ -47,7 +47,7 @@ export class Exchange {
     this.requestId = `req_sim_${entry.number}`;
     this.#common = { ...common, [requestIdHeader]: this.requestId };
     response.once('finish', () => log.end(entry, 'finished'));
-    // Of the response, not of the request: that one closes as soon as its body has been read.
+    // On the response, not the request: the request closes as soon as its body has been read.
     response.once('close', () => {
       log.end(entry, 'aborted by client');
       this.#gone?.abort();
@@ -99,13 +99,13 @@ export class Exchange {
     if (count > 0 && this.entry.state === 'open') this.#log.token(this.entry, count);
   }
 
-  /** Writes, in packets of `packet` bytes where that is not 0; waits while the reader is slow. */
+  /** Writes, in packets of `packet` bytes unless that is 0; waits while the reader is slow. */
   async write(bytes: string | Buffer, packet = 0): Promise<void> {
     if (packet === 0) return this.#writeOne(bytes);
     const all = Buffer.from(bytes);
     for (let from = 0; from < all.length && this.isOpen; from += packet) {
       await this.#writeOne(all.subarray(from, from + packet));
-      // Another turn of the event loop, another packet.
+      // A new turn of the event loop makes a new packet.
       await setImmediate();
     }
   }
@@ -117,7 +117,7 @@ export class Exchange {
 
   /** Breaks the connection, after everything that was written has left this process. */
   async cut(how: Options['how']): Promise<void> {
-    // The response hands its chunks to the socket at the end of this turn of the event loop.
+    // The response passes its chunks to the socket at the end of this turn of the event loop.
     await setImmediate();
     const { socket } = this.response;
     if (socket === null || !this.isOpen) return;

@@ -8,13 +8,13 @@ interface Seen {
 const LIMIT = 10_000;
 
 /**
- * Which faults were met how often. A fault is one model name and one `user` of the request, so
- * tests that name either differently (`key=`) do not disturb each other.
+ * Counts how often each fault was hit. A fault is identified by the model name and the request's `user`, so
+ * tests that use different ones (`key=`) do not affect each other.
  */
 export class FaultMemory {
   readonly #seen = new Map<string, Seen>();
 
-  /** Counts this request; says whether it still meets the fault. `now` is in milliseconds. */
+  /** Counts this request; returns whether it still gets the fault. `now` is in milliseconds. */
   strikes(model: string, user: string, { times, down }: Options, now: number): boolean {
     if (times === 0 && down === 0) return true;
     const seen = this.#recall(`${model}\n${user}`, now);

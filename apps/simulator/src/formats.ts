@@ -4,7 +4,10 @@ import { anthropicMessages } from './anthropic-messages/format.ts';
 import { openAiChat } from './openai-chat/format.ts';
 import type { WireFormat } from './steps.ts';
 
-/** One for each format that a worker speaks, written without the worker's code: each side checks the other. */
+/**
+ * One for each provider format of the worker, written without the worker's code, so that each side checks the
+ * other.
+ */
 const formats: Readonly<Record<ProviderApi, WireFormat>> = {
   openai: openAiChat,
   anthropic: anthropicMessages,
@@ -13,6 +16,6 @@ const formats: Readonly<Record<ProviderApi, WireFormat>> = {
 export const formatAt = (path: string): WireFormat | undefined =>
   Object.values(formats).find((format) => format.path === path);
 
-/** Where the path does not tell: the format that this client's headers are of. */
+/** The format of a client by its headers, if the path does not determine it. */
 export const formatOf = (headers: IncomingHttpHeaders): WireFormat =>
   Object.values(formats).find((format) => format.hasSent?.(headers)) ?? formats.openai;

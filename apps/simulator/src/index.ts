@@ -1,4 +1,4 @@
-/** A provider that is simulated, says so, and misbehaves on request. */
+/** A simulated provider that identifies itself as such and misbehaves on request. */
 export { startSimulator } from './server.ts';
 export type { Simulator, SimulatorOptions } from './server.ts';
 export type { LoggedRequest, RequestEvents, RequestState, WaitOptions } from './request-log.ts';

@@ -43,12 +43,12 @@ const word = (help: string): WordKey => ({ kind: 'word', default: '', help });
 /** Every key of a simulated model name: its default, its bound and one line of help. */
 export const KEYS = {
   tokens: count(60, 200_000, 'text tokens in the answer'),
-  pace: milliseconds(0, 'ms between two deltas; 0 is everything in one write'),
+  pace: milliseconds(0, 'ms between two deltas; 0 sends everything in one write'),
   first: milliseconds(0, 'ms between the response head and the first token'),
   role: flag('1 sends the role chunk with the head instead of with the first token'),
-  say: choice(['text', 'tools', 'refusal', 'echo', 'big'], 'what the answer is made of'),
+  say: choice(['text', 'tools', 'refusal', 'echo', 'big'], 'the content of the answer'),
   seed: count(0, 2 ** 31, 'another text'),
-  diverge: count(0, 200_000, 'the text is another one from this token on; 0 is never'),
+  diverge: count(0, 200_000, 'the text differs from this token on; 0 is never'),
   repeat: count(0, 200_000, 'the numbered words start again after this many; 0 is never'),
   unicode: flag('1 adds emoji and other multi-byte text'),
   quotes: flag('1 puts every fifth word in double quotes'),
@@ -62,9 +62,9 @@ export const KEYS = {
     ['asked', 'always', 'never', 'finish'],
     'when usage is reported; finish: on the finish chunk; OpenAI only',
   ),
-  prefill: choice(['ignore', 'continue', 'reject'], 'what becomes of a trailing assistant message'),
-  anchor: choice(ANCHOR_STYLES, 'how a request to repeat the last words is obeyed'),
-  bytes: count(0, 1_000_000, 'splits the wire into packets of this many bytes; 0 is not'),
+  prefill: choice(['ignore', 'continue', 'reject'], 'handling of a trailing assistant message'),
+  anchor: choice(ANCHOR_STYLES, 'how the last words are repeated on request'),
+  bytes: count(0, 1_000_000, 'splits the response into packets of this many bytes; 0 does not'),
   eol: choice(['lf', 'crlf', 'cr'], 'line ends of the event stream'),
   nospace: flag('1 sends data: without the space after it'),
   comments: flag('1 sends a comment before each event'),
@@ -78,7 +78,7 @@ export const KEYS = {
   every: milliseconds(1000, 'ms between two comments or pings'),
   headers: milliseconds(5000, 'ms before the response head'),
   linger: milliseconds(0, 'ms between the last event and the end of the response'),
-  done: count(1, 1, '0 leaves the terminator out'),
+  done: count(1, 1, '0 omits the terminator'),
   code: count(0, 599, "HTTP status; 0 is the error's own", 200),
   error: choice(['usual', ...ERROR_NAMES], 'which error; the usual one of the status by default'),
   body: choice(['json', 'html', 'empty'], 'what an error response carries'),
@@ -86,7 +86,7 @@ export const KEYS = {
   retryAfterDate: flag('1 writes Retry-After as an HTTP date, never earlier than it would be'),
   retryAfterMs: milliseconds(0, 'retry-after-ms header; 0 is none'),
   resetHeaders: count(0, 86_400, 'rate limit headers with a reset in this many s; 0 is none'),
-  times: count(0, 1_000_000, 'how many requests meet the fault before it heals; 0 is all'),
+  times: count(0, 1_000_000, 'how many requests get the fault before it heals; 0 is all'),
   down: milliseconds(0, 'ms from the first request until the fault heals; 0 is never'),
   key: word('keeps the memory of this fault apart from that of other tests'),
 } as const satisfies Record<string, NumberKey | ChoiceKey<string> | WordKey>;
@@ -124,10 +124,10 @@ const FAULT: readonly KeyName[] = ['times', 'down', 'key'];
 
 /** Keys of every behaviour that answers. */
 export const ANSWER_KEYS: readonly KeyName[] = [...TEXT, ...WIRE];
-/** Keys of every fault: it heals into the healthy answer, so it takes that one's keys too. */
+/** Keys of every fault, including those of the healthy answer, into which it heals. */
 export const FAULT_KEYS: readonly KeyName[] = [...ANSWER_KEYS, ...FAULT];
 
-/** Reads one value strictly; a string is what was expected instead. */
+/** Parses one value strictly; a string says what was expected. */
 export function readValue(name: KeyName, text: string): { value: number | string } | string {
   const key: NumberKey | ChoiceKey<string> | WordKey = KEYS[name];
   switch (key.kind) {

@@ -20,7 +20,7 @@ const simulator = await startSimulator({ host: values.host, port, name: values.n
 const stop = (): void => void simulator.close().then(() => process.exit(0));
 process.once('SIGTERM', stop);
 process.once('SIGINT', stop);
-// A parent that died, even by SIGKILL, leaves a broken channel behind.
+// If the parent dies, even by SIGKILL, its IPC channel breaks.
 if (process.channel !== undefined) process.once('disconnect', stop);
 
 console.log(`simulated provider ${simulator.name} on ${simulator.url}`);

@@ -4,7 +4,7 @@ import { commentText, frameText } from './exchange.ts';
 import type { AnswerEvent, Call, Encoder, Frame, Step } from './steps.ts';
 import { isVisible } from './steps.ts';
 
-/** More than this is written before the next step, so that a huge answer is never held whole. */
+/** Characters after which a write is made before the next step, so that a huge answer is never held as a whole. */
 const WRITE_SIZE = 65_536;
 
 /** Characters that a damaged event, or a damaged answer, lacks at its end. */
@@ -115,7 +115,7 @@ export async function playStream(
   }
 }
 
-/** Plays a script for a request that did not ask for a stream: one JSON answer at its end. */
+/** Plays a script for a request without streaming: one JSON answer at its end. */
 export async function playWhole(
   steps: Iterable<Step>,
   call: Call,
@@ -168,7 +168,7 @@ export async function playWhole(
   }
 }
 
-/** A cut answer promises its whole length and breaks off in the middle; a finished one is whole. */
+/** A cut answer announces its whole length and breaks off in the middle; a finished one is complete. */
 async function sendPart(text: string, complete: boolean, exchange: Exchange): Promise<void> {
   const bytes = Buffer.from(text);
   exchange.head(200, 'application/json', { 'content-length': String(bytes.length) });

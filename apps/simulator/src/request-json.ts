@@ -1,4 +1,4 @@
-// Reading of request bodies that may be anything, common to the wire formats.
+// Reads request bodies of any content, common to the wire formats.
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -18,7 +18,7 @@ export function textOf(content: unknown): string {
     .join('');
 }
 
-/** Four characters to a token and a few for each message: the usual rule of thumb. */
+/** The usual estimate: four characters per token and three tokens per message. */
 export function estimatedTokens(text: string, messages: number): number {
   return Math.ceil(text.length / 4) + 3 * messages;
 }

@@ -4,7 +4,7 @@ import { exactTime } from './clock.ts';
 
 export type RequestState = 'open' | 'finished' | 'aborted by client' | 'cut by simulator';
 
-/** One request the simulated provider got. All times are milliseconds since 1970. */
+/** One request to the simulated provider. All times are milliseconds since 1970. */
 export interface LoggedRequest {
   /** Counts up from 1 over the life of the simulator. */
   readonly number: number;
@@ -14,16 +14,16 @@ export interface LoggedRequest {
   readonly method: string;
   readonly path: string;
   readonly model: string;
-  /** Keys and tokens are redacted to their last four characters. */
+  /** Keys and tokens are masked except for their last four characters. */
   readonly headers: IncomingHttpHeaders;
   readonly body: unknown;
   readonly rawBody: string;
-  /** Requests with the same number came over the same connection. */
+  /** Requests with the same number used the same connection. */
   readonly socket: number;
   readonly state: RequestState;
   /** The HTTP status, once it was sent. */
   readonly status: number | undefined;
-  /** Deltas that were handed to the socket. */
+  /** Deltas that were written to the socket. */
   readonly tokens: number;
   readonly firstTokenAt: number | undefined;
   readonly endedAt: number | undefined;
@@ -31,15 +31,15 @@ export interface LoggedRequest {
   readonly closedAt: number | undefined;
 }
 
-/** The log's own view of an entry; everyone else reads. */
+/** The log's writable view of an entry; all others only read it. */
 export type OpenRequest = { -readonly [K in keyof LoggedRequest]: LoggedRequest[K] };
 
 export interface RequestEvents {
   request: [LoggedRequest];
   token: [LoggedRequest];
-  /** The answer was sent to its end, or cut on purpose. */
+  /** The answer was sent to its end, or cut intentionally. */
   finished: [LoggedRequest];
-  /** The client went away before the end. */
+  /** The client left before the end. */
   closed: [LoggedRequest];
 }
 
@@ -54,7 +54,7 @@ interface Waiter {
   readonly resolve: (request: LoggedRequest) => void;
 }
 
-/** Remembers requests, the newest up to a bound in number and in bytes of bodies. */
+/** Keeps the newest requests, bounded by their number and by the bytes of their bodies. */
 export class RequestLog {
   readonly events = new EventEmitter<RequestEvents>();
   readonly #waiters = new Set<Waiter>();
@@ -82,7 +82,7 @@ export class RequestLog {
   add(entry: OpenRequest): void {
     this.#entries.push(entry);
     this.#bytes += entry.rawBody.length;
-    // A quarter above the bound, then back to it: dropping one by one would move the list each time.
+    // Trims at a quarter above the bound, because removing entries one by one would move the list each time.
     if (this.#entries.length > this.#maxRequests * 1.25 || this.#bytes > this.#maxBytes)
       this.#trim();
     this.#tell('request', entry);
@@ -102,7 +102,7 @@ export class RequestLog {
     this.#tell(state === 'aborted by client' ? 'closed' : 'finished', entry);
   }
 
-  /** The simulator itself stops: what is still open was not left by its client. */
+  /** The simulator stops: open requests were not left by their clients. */
   endAll(): void {
     for (const entry of this.#entries) this.end(entry, 'cut by simulator');
   }
@@ -113,8 +113,8 @@ export class RequestLog {
   }
 
   /**
-   * The first request, logged already or still to come, for which the predicate holds; it is asked
-   * again at each event. Rejects after the timeout, or with the signal's reason.
+   * The first request, already logged or later, for which the predicate holds; it is evaluated again at each
+   * event. Rejects after the timeout, or with the signal's reason.
    */
   async waitFor(
     predicate: (request: LoggedRequest) => boolean,
@@ -145,7 +145,7 @@ export class RequestLog {
   #trim(): void {
     let from = Math.max(0, this.#entries.length - this.#maxRequests);
     let bytes = this.#entries.slice(from).reduce((sum, { rawBody }) => sum + rawBody.length, 0);
-    // The newest one stays, however large: a test may be waiting for it.
+    // The newest entry stays, however large: a test may be waiting for it.
     while (bytes > this.#maxBytes && from < this.#entries.length - 1) {
       bytes -= this.#entries[from]?.rawBody.length ?? 0;
       from += 1;
@@ -162,7 +162,7 @@ export class RequestLog {
   }
 }
 
-/** Headers as they may be shown: of a secret only the last four characters. */
+/** Headers without secrets: only their last four characters. */
 export function redactedHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const shown = { ...headers };
   for (const name of ['authorization', 'x-api-key', 'api-key', 'proxy-authorization']) {

@@ -1,7 +1,7 @@
 import type { Options } from './keys.ts';
 import type { WireFormat } from './steps.ts';
 
-/** What an error response says of when to come again. `now` is in milliseconds since 1970. */
+/** The headers of an error response about the next attempt. `now` is in milliseconds since 1970. */
 export function retryHeaders(
   { retryAfter, retryAfterDate, retryAfterMs, resetHeaders }: Options,
   format: WireFormat,
@@ -17,7 +17,7 @@ export function retryHeaders(
   return resetHeaders > 0 ? { ...headers, ...format.rateLimitHeaders(resetHeaders, now) } : headers;
 }
 
-/** Rounded up: a client that comes at this time must not be early. */
+/** Rounded up, so that a client that comes at this time is not early. */
 export function wholeSecond(ms: number): Date {
   return new Date(Math.ceil(ms / 1000) * 1000);
 }

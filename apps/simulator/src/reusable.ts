@@ -4,10 +4,10 @@ import { frameText } from './exchange.ts';
 import type { Call, Script } from './steps.ts';
 import { isVisible } from './steps.ts';
 
-// The fast path: an answer that depends on nothing but its options is turned into bytes once and
-// then only given its id. It runs the very same script as the slow path, so both say the same.
+// The fast path: an answer that depends only on its options is encoded once and then only gets a new id. It
+// runs the same script as the slow path, so both produce the same.
 
-/** What is written at one moment. */
+/** The data of one write. */
 interface Burst {
   readonly afterMs: number;
   /** The text around the ids. */
@@ -30,7 +30,7 @@ interface Cached {
 export class ReusableAnswers {
   readonly #cache = new Map<string, Cached>();
 
-  /** The bursts of this answer; undefined when the script does more than speak and wait. */
+  /** The bursts of this answer; undefined if the script does more than speak and wait. */
   burstsFor(call: Call, script: Script, second: number): readonly Burst[] {
     const { asked } = call;
     const key = `${asked.stream}|${asked.n}|${asked.maxTokens}|${asked.logprobs}|${asked.includeUsage}|${asked.promptTokens}|${call.format.path}|${asked.model}`;
@@ -45,7 +45,7 @@ export class ReusableAnswers {
   }
 }
 
-/** Whether an answer is short enough, and its wire plain enough, to be kept as bytes. */
+/** Whether an answer is short and simple enough to be cached as bytes. */
 export function isReusable({ options, asked }: Call): boolean {
   const deltas = (options.tokens + options.reasoning) * (options.n || asked.n);
   return options.bytes === 0 && asked.output.kind === 'text' && deltas * 256 <= LONGEST;
@@ -80,7 +80,7 @@ function compileWhole(call: Call, script: Script, second: number): Burst[] {
   return [{ afterMs, parts, tokens: events.filter(isVisible).length }];
 }
 
-/** Sends kept bursts as an event stream, each at its time and no faster than the reader reads. */
+/** Sends cached bursts as an event stream, each at its time and no faster than the reader reads. */
 export function playBursts(
   bursts: readonly Burst[],
   id: string,
@@ -129,7 +129,7 @@ export function playBursts(
   step();
 }
 
-/** Sends a kept whole answer when the time its deltas would have taken is over. */
+/** Sends a cached whole answer after the time that its deltas would have taken. */
 export function replyLater(burst: Burst, id: string, exchange: Exchange, clock: Clock): void {
   const reply = (): void => {
     if (!exchange.isOpen) return;

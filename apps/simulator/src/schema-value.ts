@@ -2,17 +2,17 @@ import type { JsonObject } from './request-json.ts';
 import { isRecord } from './request-json.ts';
 
 /*
- * A value that a JSON schema takes: what a model answers that was asked for structured output, or calls a
- * tool with. The same schema always gives the same value, so that a second provider repeats it.
+ * Makes a value that a JSON schema accepts, for structured output or for a tool call. The same schema always
+ * gives the same value, so that a second provider repeats it.
  */
 
-/** Schemas nested deeper get as little as they demand: a recursive one would go on for ever. */
+/** Below this depth schemas get only what they require: a recursive one would never end. */
 const RICH_DEPTH = 4;
-/** A schema that demands a value within itself has none that ends, */
+/** A schema that requires a value of itself has no finite value; this depth ends it. */
 const DEEPEST = 32;
-/** and one that demands several would have billions of values at that depth. */
+/** A schema that requires several of itself would have billions of values at that depth. */
 const MOST_VALUES = 10_000;
-/** Characters or items that a schema may demand at most. */
+/** The most characters or items that a schema may require. */
 const LONGEST = 1000;
 
 const PLAIN_TEXT = 'simulated';
@@ -36,7 +36,7 @@ const memberKeywords = (
   '$ref allOf anyOf oneOf enum const'
 ).split(' ');
 
-/** Whether a schema says anything of an object's members; one that does not takes any object. */
+/** Whether a schema restricts an object's members; one that does not accepts any object. */
 export function describesMembers(schema: unknown): boolean {
   if (!isRecord(schema)) return schema === false;
   return memberKeywords.some((keyword) => schema[keyword] !== undefined);
@@ -49,7 +49,7 @@ export function valueOf(schema: unknown): unknown {
 interface Place {
   readonly root: unknown;
   readonly depth: number;
-  /** In the whole answer so far. */
+  /** Values in the whole answer so far. */
   readonly made: { values: number };
 }
 
@@ -70,7 +70,7 @@ function valueIn(schema: unknown, place: Place): unknown {
 
 const deeper = ({ depth, ...place }: Place): Place => ({ ...place, depth: depth + 1 });
 
-/** The first one; where little is wanted, one that takes null. */
+/** The first branch; below `RICH_DEPTH` one that accepts null. */
 function branchOf(branches: readonly unknown[], { root, depth }: Place): JsonObject {
   const schemas = branches.map((branch) => resolved(branch, root));
   const smallest = depth >= RICH_DEPTH ? schemas.find(({ type }) => type === 'null') : undefined;
@@ -134,7 +134,7 @@ function objectOf(schema: JsonObject, place: Place): JsonObject {
   return value;
 }
 
-/** Only free keys, whose values are described. */
+/** Whether it has only free keys, whose values are described. */
 const isMap = ({ properties, additionalProperties }: JsonObject): boolean =>
   properties === undefined && isRecord(additionalProperties);
 
@@ -157,7 +157,7 @@ function arrayOf(schema: JsonObject, place: Place): unknown[] {
   return items;
 }
 
-/** The items of a set: as many different ones as the schema has. */
+/** The items of a set: as many different ones as the schema permits. */
 function unlike(n: number, schema: unknown, place: Place): unknown {
   const known = resolved(schema, place.root);
   const options = list(known['enum']);
@@ -201,7 +201,7 @@ function textOf(schema: JsonObject): string {
   return PLAIN_TEXT.padEnd(fewest, ` ${PLAIN_TEXT}`).slice(0, Math.max(most, fewest));
 }
 
-/** What patterns usually ask for; of other patterns none is found, and the plain text stands in. */
+/** Texts that match common patterns; for other patterns the plain text is used. */
 const SAMPLES = (
   `${PLAIN_TEXT} SIMULATED Simulated simulated_1 simulated-1 A1 a1 A AB ABC a ab abc 1 12 123 1234 12345 ` +
   '123456 1234567890 1.0 1.0.0 v1.0.0 #000000 +15550100 555-0100 (555)555-0100 ABC-123 AB-1234 EUR en-US 12:00'
@@ -217,7 +217,7 @@ function matches(pattern: string, sample: string): boolean {
   }
 }
 
-/** A schema with its reference followed and what it has in `allOf` put together. `within`: the schemas around it. */
+/** A schema with its reference resolved and its `allOf` merged. `within`: the enclosing schemas. */
 function resolved(schema: unknown, root: unknown, within: readonly unknown[] = []): JsonObject {
   if (!isRecord(schema) || within.includes(schema)) return {};
   const { $ref: ref, allOf: parts, ...rest } = schema;
@@ -228,7 +228,7 @@ function resolved(schema: unknown, root: unknown, within: readonly unknown[] = [
   return own;
 }
 
-/** What a reference within the document names: `#`, `#/$defs/a`, `#/definitions/a~1b`. */
+/** The target of a reference within the document: `#`, `#/$defs/a`, `#/definitions/a~1b`. */
 function pointed(root: unknown, ref: string): unknown {
   if (!ref.startsWith('#')) return undefined;
   let at = root;
@@ -242,7 +242,7 @@ function pointed(root: unknown, ref: string): unknown {
   return at;
 }
 
-/** Two schemas that both hold. */
+/** Merges two schemas that must both hold. */
 function merged(one: JsonObject, other: JsonObject): Record<string, unknown> {
   const both: Record<string, unknown> = { ...one, ...other };
   if (isRecord(one['properties']) && isRecord(other['properties'])) {

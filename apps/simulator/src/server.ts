@@ -13,7 +13,7 @@ export interface SimulatorOptions {
   readonly port?: number;
   /** Shown in `x-simulated-provider`. @defaultValue 'simulated' */
   readonly name?: string;
-  /** When set, any other key gets 401. */
+  /** If set, any other key gets 401. */
   readonly apiKey?: string;
   /** Bounds of the request log. @defaultValue 10000 requests, 64 MiB of bodies */
   readonly log?: { readonly requests?: number; readonly bytes?: number };
@@ -34,21 +34,21 @@ export interface Simulator extends AsyncDisposable {
     options?: WaitOptions,
   ): Promise<LoggedRequest>;
   /**
-   * Answers wait for nothing any more, neither those under way nor later ones, until `reset`: a test whose
-   * slow streams have served their purpose has their ends at once.
+   * Ends all waits, of current and of later answers, until `reset`: a test whose slow streams have served
+   * their purpose gets their ends at once.
    */
   hurry(): void;
-  /** Forgets the request log, which faults have struck, and `hurry`. */
+  /** Clears the request log, the fault counts, and `hurry`. */
   reset(): void;
   /** Ends every connection; idempotent. */
   close(): Promise<void>;
 }
 
-// Longer than what clients keep idle connections, so that none is closed under a new request.
+// Longer than clients keep idle connections, so that none is closed during a new request.
 const KEEP_ALIVE_MS = 120_000;
 const BACKLOG = 4096;
 
-/** Starts a simulated provider. Rejects when the address cannot be listened on. */
+/** Starts a simulated provider. Rejects if it cannot listen on the address. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const provider = new Provider(options);
   await provider.listen(options.host ?? '127.0.0.1', options.port ?? 0);
@@ -125,7 +125,7 @@ class Provider implements Simulator {
       this.#server.once('error', reject);
       this.#server.listen({ host, port, backlog: BACKLOG }, resolve);
     });
-    // Node gives an object for every TCP address; a string is a pipe's, which is never used here.
+    // Node returns an object for every TCP address; a string is a pipe's, which is never used here.
     this.#address = { host, port: (this.#server.address() as AddressInfo).port };
   }
 

@@ -25,7 +25,7 @@ export interface ServiceParts extends ViewParts {
 
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
-/** One request as it came in; its body is undefined where that was too large, or no JSON. */
+/** One incoming request; its body is undefined if it was too large, or not JSON. */
 interface Received {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -58,7 +58,7 @@ export class Service {
       const rawBody = length > MAX_BODY_BYTES ? undefined : body.toString();
       this.#route(request, response, arrivedAt, rawBody);
     });
-    // A client that leaves in mid-request: nothing has been logged yet, and no client is left to answer.
+    // If a client leaves in the middle of its request, nothing is logged and nothing can be answered.
     request.once('error', () => undefined);
   }
 
@@ -131,7 +131,7 @@ export class Service {
     const encoder = call.format.encoder(call, { id: `"${id}"`, created: String(second) });
     const play = call.asked.stream ? playStream : playWhole;
     play(script(call), call, encoder, exchange, clock).catch((error: unknown) => {
-      // A fault of the simulator's own must not look like one of the simulated ones.
+      // A bug of the simulator must not look like one of the simulated faults.
       console.error('simulated provider: a script failed', error);
       exchange.response.destroy();
     });
@@ -182,7 +182,7 @@ function modelOf(body: unknown): string {
   return typeof body.model === 'string' ? body.model : '';
 }
 
-/** undefined is no JSON value, so it can say that there was none. */
+/** undefined if the text is not JSON; it is no JSON value itself. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -7,7 +7,7 @@ export interface Usage {
   readonly reasoning: number;
 }
 
-/** One thing a model says, before a wire format gives it bytes. */
+/** One part of an answer, before a wire format encodes it. */
 export type AnswerEvent =
   | { type: 'start'; choice: number; say: Options['say']; extra?: Readonly<Record<string, string>> }
   | { type: 'text'; choice: number; text: string }
@@ -38,16 +38,16 @@ export interface Reply {
 export type ErrorShape = 'bare' | 'named' | 'in-chunk';
 
 /**
- * What a behaviour does, one after the other. The same script serves a non-streaming request: what
- * is said is gathered into one JSON answer, frames and keep-alives are left out, a cut leaves half of
- * the answer behind, an error in the stream becomes the response's status.
+ * The steps of a behaviour, in order. The same script serves a non-streaming request: the answer events are
+ * collected into one JSON answer, frames and keep-alives are omitted, a cut leaves half of the answer, and an
+ * error in the stream becomes the response's status.
  */
 export type Step =
   | { kind: 'wait'; ms: number }
   | { kind: 'head' }
   | { kind: 'say'; event: AnswerEvent }
   | { kind: 'partial'; event: AnswerEvent; bytes: number }
-  /** The event with its JSON cut off, in a frame that has its end. */
+  /** The event with its JSON cut off, in a complete frame. */
   | { kind: 'damaged'; event: AnswerEvent }
   | { kind: 'frame'; frame: Frame }
   | { kind: 'keep-alive' }
@@ -57,7 +57,7 @@ export type Step =
   | { kind: 'silence' }
   | { kind: 'end' };
 
-/** What a request asks for, whatever its wire format. */
+/** The content of a request, in any wire format. */
 export interface Asked {
   readonly model: string;
   readonly stream: boolean;
@@ -67,7 +67,7 @@ export interface Asked {
   readonly logprobs: boolean;
   /** The tools that may be called; empty when the request forbids it. */
   readonly tools: readonly Tool[];
-  /** The conversation ends with what a tool returned. */
+  /** The conversation ends with a tool result. */
   readonly hasToolResult: boolean;
   /** The form of the answer. */
   readonly output: Output;
@@ -98,36 +98,36 @@ export interface Call {
 
 export type Script = (call: Call) => Iterable<Step>;
 
-/** JSON text of what differs between two equal answers. Placeholders make an answer reusable. */
+/** JSON texts of the members that differ between two equal answers. Placeholders make an answer reusable. */
 export interface Identity {
   readonly id: string;
   readonly created: string;
 }
 
 export interface Encoder {
-  /** The frames of one event; none where this format, or this request, does not show it. */
+  /** The frames of one event; none if this format, or this request, does not show it. */
   frames(event: AnswerEvent): Frame[];
   error(shape: ErrorShape, error: ProviderError): Frame[];
-  /** One JSON text with everything that was said. */
+  /** One JSON text with the whole answer. */
   whole(events: readonly AnswerEvent[]): string;
 }
 
-/** One provider API. Another one is another folder with an object of this type, and its line in `formats.ts`. */
+/** One provider API. To add another, write a folder with an object of this type, and list it in `formats.ts`. */
 export interface WireFormat {
   readonly path: string;
   /** The response header that carries the id of the request. */
   readonly requestIdHeader: string;
   /** The most choices that one answer can have. */
   readonly maxChoices: number;
-  /** What this provider usually breaks a stream off with. */
+  /** The error with which this provider usually ends a stream. */
   readonly streamError: ErrorName;
-  /** What it keeps an idle stream alive with; undefined is a comment. */
+  /** The keep-alive of an idle stream; undefined is a comment. */
   readonly keepAlive: Frame | undefined;
-  /** An event whose JSON breaks off, behind a member that says that it has no part of the answer. */
+  /** An event whose JSON breaks off after a member that shows that it has no part of the answer. */
   readonly malformed: Frame;
-  /** An event whose JSON breaks off where a part of the answer would stand. */
+  /** An event whose JSON breaks off at the place of a part of the answer. */
   readonly unreadable: Frame;
-  /** Whether these headers are those of a client of this format, whatever path it asks for. */
+  /** Whether these headers belong to a client of this format, whatever path it requests. */
   readonly hasSent?: (headers: IncomingHttpHeaders) => boolean;
   readonly keyHeader: (headers: IncomingHttpHeaders) => string | undefined;
   read(body: unknown, headers: IncomingHttpHeaders): Asked | ProviderError;
@@ -135,11 +135,11 @@ export interface WireFormat {
   encoder(call: Call, identity: Identity): Encoder;
   error(name: ErrorName | 'usual', status?: number): ProviderError;
   errorBody(error: ProviderError, requestId: string): string;
-  /** Says that the rate limit is used up until `seconds` from `now`, a time in ms since 1970. */
+  /** Headers for a rate limit that is exhausted until `seconds` from `now`, in ms since 1970. */
   rateLimitHeaders(seconds: number, now: number): Readonly<Record<string, string>>;
 }
 
-/** Whether a reader sees something of the answer when this arrives. */
+/** Whether a reader sees a part of the answer in this event. */
 export function isVisible(event: AnswerEvent): boolean {
   return (
     event.type === 'text' ||

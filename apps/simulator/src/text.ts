@@ -1,8 +1,8 @@
-/** How the simulated text looks. Everything is a pure function of this and a token's number. */
+/** The style of the simulated text, which is a pure function of it and a token's number. */
 export interface TextStyle {
   /** 0 is the plain text; any other number is another text, different from its first token on. */
   readonly seed: number;
-  /** From this token on the text differs from the one without `diverge`; 0 is never. */
+  /** From this token on the text differs from that without `diverge`; 0 is never. */
   readonly diverge: number;
   /** The numbered words start again after this many, as in a list or a table; 0 is never. */
   readonly repeat: number;
@@ -21,7 +21,8 @@ const OPENING = "This| is| a| simulated| answer| from| Millrace's| built-in| tes
 const OTHER_OPENING =
   "Another| simulated| answer| with| seed| SEED| from| Millrace's| test| provider.".split('|');
 
-// Two, three and four bytes in UTF-8, a joined family, a combining mark: what naive splitting breaks.
+// Two, three and four bytes in UTF-8, a joined family, a combining mark: characters that naive splitting
+// breaks.
 const GLYPHS = ['é', '漢', '🚀', '👩‍👩‍👧', 'e\u0301', '🏳️‍🌈'];
 
 /** Token number `index` (from 0) of the simulated text: the opening words, then ` w10`, ` w11`, … */
@@ -37,7 +38,7 @@ export function tokenAt(index: number, style: Partial<TextStyle> = {}): string {
   return quotes === 1 && number % 5 === 0 ? ` "${word}"` : ` ${word}`;
 }
 
-/** The tokens of a whole answer. Choice `choice` of a request with n > 1 speaks with seed + choice. */
+/** The tokens of a whole answer. Choice `choice` of a request with n > 1 uses seed + choice. */
 export function expectedTokens(
   wanted: { tokens: number; choice?: number } & Partial<TextStyle>,
 ): string[] {
@@ -46,7 +47,7 @@ export function expectedTokens(
   return Array.from({ length: tokens }, (_, index) => tokenAt(index, { ...style, seed }));
 }
 
-/** The text of a whole answer, to compare with what arrived. */
+/** The text of a whole answer, to compare with a received one. */
 export function expectedText(
   wanted: { tokens: number; choice?: number } & Partial<TextStyle>,
 ): string {

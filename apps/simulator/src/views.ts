@@ -13,7 +13,7 @@ export interface ViewParts {
   readonly faults: FaultMemory;
 }
 
-/** Answers everything that is not a model's answer: the list of models, the request log. */
+/** Answers all requests other than those to a model: the list of models, the request log. */
 export function view(
   what: string,
   request: IncomingMessage,

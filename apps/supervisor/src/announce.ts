@@ -1,11 +1,11 @@
 import { simulatedAliases } from './simulated.ts';
 
-/** The line that says that an ingress can be reached; scripts wait for it. */
+/** The line that reports that an ingress can be reached; scripts wait for it. */
 export function readyLine(url: string): string {
   return `millrace ready ${url}\n`;
 }
 
-/** What to try first after a start without a config. */
+/** A first example for a start without a config. */
 export function welcome(url: string, configFile: string): string {
   return `
 The providers are simulated: no key, no cost, made-up text. Try

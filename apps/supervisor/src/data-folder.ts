@@ -12,7 +12,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
-/** Another start has the folder, or it cannot be used: the message says which, in one sentence. */
+/** Another start uses the folder, or it is unusable: the message says which, in one sentence. */
 export class DataFolderRefused extends Error {
   override readonly name = 'DataFolderRefused';
 }
@@ -21,14 +21,14 @@ export type DataFolder = {
   /** Absolute, without symbolic links. */
   readonly path: string;
   readonly redis: {
-    /** Where the append-only file is. */
+    /** The folder of the append-only file. */
     readonly folder: string;
     readonly socket: string;
     readonly log: string;
     readonly pidFile: string;
   };
   readonly simulatedConfig: string;
-  /** Lets the next start have it. Idempotent. */
+  /** Releases the folder for the next start. Idempotent. */
   release(): void;
 };
 
@@ -36,11 +36,11 @@ export type DataFolder = {
 const longestSocketPath = 103;
 
 /**
- * Makes the folder if need be, and takes it for this process alone. Throws DataFolderRefused.
+ * Creates the folder if necessary, and locks it for this process. Throws DataFolderRefused.
  *
- * The lock is one that the kernel holds for the process (by way of SQLite, which knows how on every
- * system), not a file with a pid in it: it ends with the process however that ends, so there is no
- * stale lock to judge, and no race in taking one over. The pid is written down for people only.
+ * The kernel holds the lock for the process (by way of SQLite, which supports that on every system), instead
+ * of a file with a pid: the lock ends with the process however that ends, so there are no stale locks to
+ * detect, and no races in taking one over. The pid is stored for people only.
  */
 export function openDataFolder(requested: string): DataFolder {
   const path = prepare(requested);
@@ -71,7 +71,7 @@ export function openDataFolder(requested: string): DataFolder {
 
 function prepare(requested: string): string {
   try {
-    // Prompts and answers are in there.
+    // The folder contains prompts and answers.
     mkdirSync(requested, { recursive: true, mode: 0o700 });
     return realpathSync(requested);
   } catch (error) {
@@ -105,8 +105,8 @@ function holder(pidFile: string): string {
 }
 
 /**
- * In the folder, where that is short enough for a socket; else in a private folder of ours under the
- * system's one for temporary files, by a name that is the same at every start.
+ * The socket's path: in the folder, if that is short enough for a socket; otherwise in a private folder in
+ * the system's temporary folder, with the same name at every start.
  */
 function socketPath(path: string): string {
   const direct = join(path, 'redis.sock');

@@ -6,21 +6,21 @@ import { startWatchdog } from './watchdog.ts';
 
 export type Group = 'ingress' | 'worker' | 'provider' | 'redis';
 
-/** Processes may not be started any more: the fleet is being stopped. */
+/** No process can be started any more, because the fleet is being stopped. */
 export class FleetStopping extends Error {
   override readonly name = 'FleetStopping';
 }
 
 export type Fleet = {
-  /** Starts a process and keeps it up. Throws FleetStopping. */
+  /** Starts a process and keeps it running. Throws FleetStopping. */
   add(group: Group, spec: ProcessSpec): Supervised;
-  /** Everything drains and ends, in order, within the drain time and a few seconds. Idempotent. */
+  /** Drains and ends all processes, in order, within the drain time and a few seconds. Idempotent. */
   stop(): Promise<void>;
-  /** Everything ends at once. */
+  /** Kills all processes. */
   kill(): Promise<void>;
 };
 
-/** Time that providers have to end; no process calls them any more. */
+/** Milliseconds in which providers have to end; no process calls them any more. */
 const providerStopMs = 1000;
 
 export type FleetOptions = {
@@ -34,8 +34,8 @@ export type FleetOptions = {
 /**
  * All processes of one start.
  *
- * They stop in the order in which they need each other: ingresses first, for the streams that they
- * still have to finish need workers; then workers, which need providers and Redis; Redis last.
+ * They stop in the order of their dependencies: ingresses first, because their remaining streams need
+ * workers; then workers, which need providers and Redis; Redis last.
  */
 export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet {
   const groups: Record<Group, Supervised[]> = { ingress: [], worker: [], provider: [], redis: [] };
@@ -46,7 +46,10 @@ export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet
     names.flatMap((name) => groups[name].flatMap(({ pid }) => pid ?? []));
   const tellWatchdog = () =>
     watchdog.watch({ draining: pids('ingress', 'worker'), serving: pids('provider', 'redis') });
-  /** Before any of them would see it in Redis: the streams of that worker wait for another one. */
+  /**
+   * Notifies the ingresses before they would notice the death in Redis, because the streams of that worker
+   * wait for another one.
+   */
   const tellIngresses = () => {
     const message: WorkerEndedMessage = { type: 'worker ended' };
     for (const ingress of groups.ingress) ingress.tell(message);
@@ -57,7 +60,7 @@ export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet
 
   const stopInOrder = async () => {
     const deadline = performance.now() + drainDelayMs + drainMs;
-    // The ingresses leave the workers some of the time, for what runs without a reader.
+    // The ingresses leave some of the time to the workers, for requests without a reader.
     const workersShare = Math.min(drainMs / 4, 3000);
     await stopGroup('ingress', drainMs - workersShare, drainDelayMs);
     await stopGroup('worker', Math.max(Math.round(deadline - performance.now()), 0));

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { run } from './run.ts';
 
-// Relative paths, so that the command line of each process says which one it is.
+// Relative paths, so that each process can be identified by its command line.
 await run({
   argv: process.argv.slice(2),
   env: process.env,

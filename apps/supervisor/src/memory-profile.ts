@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { StartFailed } from './supervise.ts';
 
 /**
- * V8's flags for ingresses and workers: what MILLRACE_MEMORY_PROFILE names, a file of scripts/memory-profiles,
- * where scripts/launch.sh and the image find them, too. Throws StartFailed.
+ * V8's flags for ingresses and workers: those of the profile that MILLRACE_MEMORY_PROFILE names, a file of
+ * scripts/memory-profiles, which scripts/launch.sh and the image use, too. Throws StartFailed.
  */
 export function v8Flags(root: string, env: NodeJS.ProcessEnv): readonly string[] {
   const folder = join(root, 'scripts/memory-profiles');

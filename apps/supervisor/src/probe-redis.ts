@@ -2,9 +2,9 @@ import { probeRedis, RedisRefused, RedisUnreachable } from '@millrace/shared/sto
 import { answer } from './short-lived-answer.ts';
 import type { ProbeAnswer } from './shared-redis.ts';
 
-/* A short-lived program: whether the Redis at REDIS_URL can be used. */
+/* A short-lived program: checks whether the Redis at REDIS_URL can be used. */
 
-/** A shared Redis has this long to answer. */
+/** Milliseconds in which a shared Redis has to answer. */
 const timeoutMs = 5000;
 
 async function probe(url: string): Promise<ProbeAnswer> {

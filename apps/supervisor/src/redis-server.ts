@@ -10,15 +10,21 @@ import { StartFailed, type ProcessSpec } from './supervise.ts';
 
 const run = promisify(execFile);
 
-/** How long a Redis may take to end; it writes what is in its buffers, no snapshot. */
+/** Milliseconds in which Redis has to end; it flushes its buffers and writes no snapshot. */
 export const redisStopMs = 5000;
-/** One left over that takes longer to end hangs, and is killed: its data is in the file already. */
+/** Milliseconds after which a leftover Redis that does not end is killed: its data is in the file already. */
 const staleRedisStopMs = 2000;
-/** The rest is for ingresses and workers, whose heaps grow with their streams. */
+/**
+ * The share of the memory for Redis; the rest is for ingresses and workers, whose heaps grow with their
+ * streams.
+ */
 const shareOfMemory = 1 / 4;
-/** How often a starting Redis is asked. */
+/** Milliseconds between two pings of a starting Redis. */
 const askEveryMs = 20;
-/** One answer may take that long, when the append-only file is long; then it is asked again. */
+/**
+ * Milliseconds to wait for one reply, which takes long if the append-only file is long; then the ping is
+ * repeated.
+ */
 const answerMs = 60_000;
 
 /** The first of redis-server and valkey-server on the PATH that is new enough. Throws StartFailed. */
@@ -80,9 +86,9 @@ export function redisSpec(server: string, folder: DataFolder, env: NodeJS.Proces
 }
 
 /**
- * Bytes that the embedded Redis may hold: a part of what the machine or the container has, so that
- * neither finished streams nor waiting requests take the memory that the other processes need. New
- * requests are refused shortly before (`limits.queueMemory`); streams that run may pass it.
+ * Bytes that the embedded Redis may use: a part of the memory of the machine or the container, so that
+ * finished streams and waiting requests leave enough for the other processes. New requests are refused
+ * shortly before (`limits.queueMemory`); running streams may exceed that.
  */
 function maxMemory(): number {
   const container = process.constrainedMemory();
@@ -90,7 +96,7 @@ function maxMemory(): number {
   return Math.floor(memory * shareOfMemory);
 }
 
-/** Rejects when it answers but cannot be used; with the signal, when it has died. */
+/** Waits until Redis is ready. Rejects if it answers but cannot be used, or with the signal if it has died. */
 async function untilItAnswers({ redis }: DataFolder, signal: AbortSignal): Promise<void> {
   for (;;) {
     const answer = await pingRedis(redis.socket, answerMs);
@@ -101,14 +107,14 @@ async function untilItAnswers({ redis }: DataFolder, signal: AbortSignal): Promi
 }
 
 /**
- * Ends the Redis of an earlier start that was killed, its data complete, so that there are never two
- * on one append-only file. Throws StartFailed when it cannot be ended.
+ * Ends the Redis of an earlier start that was killed, with its data complete, so that two never share an
+ * append-only file. Throws StartFailed if it cannot be ended.
  */
 export async function endStaleRedis(folder: DataFolder): Promise<'none' | 'ended'> {
   const { socket, pidFile } = folder.redis;
   const answer = await shutdownRedis(socket, staleRedisStopMs);
   const pid = readPid(pidFile);
-  // The pid may be another's by now; a Redis shows its socket in its command line.
+  // The pid may belong to another process by now; a Redis has its socket in its command line.
   if (pid === undefined || !(await commandLine(pid)).includes(socket)) {
     return answer === 'stopped' ? 'ended' : 'none';
   }
@@ -124,7 +130,7 @@ async function ends(pid: number, signal: NodeJS.Signals, withinMs: number): Prom
     process.kill(pid, signal);
     while (performance.now() < deadline) {
       await sleep(askEveryMs);
-      // A process that has not been reaped yet still has its number, but no command line.
+      // A process that is not reaped yet still has its pid, but no command line.
       if ((await commandLine(pid)) === '') return true;
     }
     return false;
@@ -142,7 +148,7 @@ function readPid(file: string): number | undefined {
   }
 }
 
-/** Empty when there is no such process. */
+/** Empty if there is no such process. */
 async function commandLine(pid: number): Promise<string> {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
@@ -155,7 +161,7 @@ async function commandLine(pid: number): Promise<string> {
   );
 }
 
-/** What the server itself said last, for the message that it could not start. */
+/** The last lines of the server's log, for the error message if it could not start. */
 export function lastWords({ redis }: DataFolder): string {
   try {
     return readFileSync(redis.log, 'utf8').trim().split('\n').slice(-3).join('\n');

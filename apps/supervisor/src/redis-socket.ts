@@ -1,13 +1,13 @@
 import { connect } from 'node:net';
 
-/* The two commands that the supervisor has for its own Redis, by hand: a client takes 26 MB. */
+/* The two commands that the supervisor sends to its own Redis, implemented here because a client takes 26 MB. */
 
-/** `loading`: it reads its data. `refused`: it answers with an error that waiting does not end. */
+/** `loading`: it reads its data. `refused`: it answers with a permanent error. */
 export type PingAnswer =
   | { readonly kind: 'ready' | 'loading' | 'no answer' }
   | { readonly kind: 'refused'; readonly message: string };
 
-/** Whether the Redis on a socket serves. `no answer`: nothing listens there, or nothing came in time. */
+/** Whether the Redis on a socket is ready. `no answer`: no server listens there, or no reply came in time. */
 export async function pingRedis(path: string, timeoutMs: number): Promise<PingAnswer> {
   const { reply } = await send(path, 'PING', { timeoutMs, until: 'reply' });
   if (reply === undefined) return { kind: 'no answer' };
@@ -21,14 +21,14 @@ export async function shutdownRedis(
   path: string,
   timeoutMs: number,
 ): Promise<'stopped' | 'nothing there' | 'still there'> {
-  // No reply comes to a SHUTDOWN that works: the connection ends with the process.
+  // A successful SHUTDOWN has no reply: the connection ends with the process.
   const { ending } = await send(path, 'SHUTDOWN', { timeoutMs, until: 'close' });
   if (ending === 'timeout') return 'still there';
   return ending === 'closed' ? 'stopped' : 'nothing there';
 }
 
 type Sent = {
-  /** The first line of what came, without its end. */
+  /** The first line of the reply, without its line end. */
   readonly reply: string | undefined;
   readonly ending: 'reply' | 'closed' | 'not connected' | 'timeout';
 };

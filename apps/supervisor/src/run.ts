@@ -6,13 +6,16 @@ import { start, type Programs } from './start.ts';
 import { readStartSettings } from './start-settings.ts';
 import { StartFailed } from './supervise.ts';
 
-/** After kill() everything is gone within moments; should the kernel disagree, we go all the same. */
+/**
+ * Milliseconds to wait after kill(), which usually ends all processes at once; after that the supervisor
+ * exits anyway.
+ */
 const killPatienceMs = 1000;
 
 /**
- * The whole of `npm start`: brings the fleet up, keeps it up, and at a signal takes it down and
- * exits. Exit codes: 0 after a drain, 128+n after a second signal, 78 for a broken configuration,
- * else what kept it from starting.
+ * Runs `npm start`: starts the fleet, keeps it running, and on a signal stops it and exits. Exit codes: 0
+ * after a drain, 128+n after a second signal, 78 for an invalid configuration, otherwise that of the process
+ * that could not start.
  */
 export async function run({
   argv,
@@ -33,7 +36,7 @@ export async function run({
   });
   let folder: DataFolder | undefined;
   exitOnBug(log);
-  // The reader of this output may be gone before this process ends.
+  // The reader of this output may exit before this process.
   process.stdout.on('error', () => undefined);
 
   const leave = async (code: number) => {

@@ -2,10 +2,10 @@ import type { RedisFacts } from '@millrace/shared/store/redis';
 import { runShortLived } from './short-lived.ts';
 import { StartFailed } from './supervise.ts';
 
-/** What the probe says: the warnings of a Redis that can be used, or why it cannot be. */
+/** The result of the probe: the warnings of a usable Redis, or why it is not usable. */
 export type ProbeAnswer = Pick<RedisFacts, 'warnings'> | { readonly problem: string };
 
-/** Sees that a Redis that may be used answers at a URL; its warnings. Throws StartFailed. */
+/** Checks that a usable Redis answers at a URL, and returns its warnings. Throws StartFailed. */
 export async function probeSharedRedis(
   url: string,
   env: NodeJS.ProcessEnv,

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { answerDescriptor } from './short-lived.ts';
 
-/** Leaves the answer of a short-lived program to the supervisor, and ends where that is gone. */
+/** Passes the answer of a short-lived program to the supervisor, and exits if the supervisor is gone. */
 export function answer(value: unknown): void {
   try {
     writeFileSync(answerDescriptor, JSON.stringify(value));

@@ -5,21 +5,21 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 /*
- * What only a start needs (the config's parser and its schema, a Redis client) takes 40 MB once it is
- * loaded, and the supervisor lives as long as the fleet. So it runs in a process of its own that ends at
- * once, and leaves its answer as JSON on a descriptor that nothing else is printed to.
+ * Code that only a start needs (the config's parser and its schema, a Redis client) takes 40 MB once it is
+ * loaded, and the supervisor lives as long as the fleet. So that code runs in a separate process that exits
+ * at once and writes its answer as JSON to a descriptor without other output.
  */
 
 export const answerDescriptor = 3;
 
 export type ShortLived<T> = {
-  /** 1 where a signal ended it, 127 where it could not be started. */
+  /** 1 if a signal ended it, 127 if it could not be started. */
   readonly exitCode: number;
-  /** Undefined when it ended without one. */
+  /** Undefined if it ended without an answer. */
   readonly answer: T | undefined;
 };
 
-/** Runs a program of this folder to its end. Its output is ours. Never rejects. */
+/** Runs a program of this folder to its end. It inherits our outputs. Never rejects. */
 export async function runShortLived<T>(
   program: string,
   args: readonly string[],

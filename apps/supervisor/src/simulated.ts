@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { builtInProviders } from '@millrace/shared/config/simulated-providers';
 import type { ProcessSpec } from './supervise.ts';
 
-/** As the targets of a start without a config take turns. */
+/** In the order in which the targets of a start without a config take turns. */
 const simulatedProviders = Object.keys(builtInProviders);
 
 export function simulatorSpec(
@@ -11,7 +11,7 @@ export function simulatorSpec(
 ): ProcessSpec {
   return {
     name,
-    // On the port it had: workers were told of it.
+    // On its earlier port, because workers have the URL.
     command: (earlier) => {
       const port = earlier === undefined ? '0' : new URL(earlier).port;
       return [process.execPath, entry, '--port', port, '--name', name];
@@ -22,7 +22,7 @@ export function simulatorSpec(
   };
 }
 
-/** The words that the aliases' answers are made of arrive at a reading pace. */
+/** The answers of the aliases arrive at reading pace. */
 const pace = 'tokens=60,pace=30';
 
 const aliases: readonly { name: string; about: string; targets: readonly string[] }[] = [
@@ -61,7 +61,7 @@ const aliases: readonly { name: string; about: string; targets: readonly string[
 
 export const simulatedAliases: readonly string[] = aliases.map(({ name }) => name);
 
-/** Writes the config of a start without one; it can be copied and changed. */
+/** Writes the config of a start without one, for users to copy and change. */
 export function writeSimulatedConfig(file: string): void {
   const lines = [
     '# Written by npm start, which was given no config: simulated providers, no real ones.',

@@ -1,10 +1,10 @@
 import type { Config, StartOptions } from '@millrace/shared/config';
 import { runShortLived } from './short-lived.ts';
 
-/** What a start needs to know of flags, environment and config file. */
+/** The part of flags, environment and config file that a start needs. */
 export type StartSettings = {
   readonly listen: { readonly host: string; readonly port: number; readonly isTls: boolean };
-  /** Absent: the embedded Redis. It may hold a password. */
+  /** Absent: the embedded Redis. It may contain a password. */
   readonly redisUrl?: string;
   readonly drainTimeoutMs: number;
   readonly drainDelayMs: number;
@@ -22,7 +22,7 @@ export function toStartSettings(config: Config, options: StartOptions): StartSet
   };
 }
 
-/** Ends this process where there is nothing to start: after `--help`, or with what is wrong printed. */
+/** Ends this process if there is nothing to start: after `--help`, or after printing errors in the config. */
 export async function readStartSettings(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,

@@ -29,16 +29,15 @@ export type StartInput = {
   readonly programs: Programs;
   readonly env: NodeJS.ProcessEnv;
   readonly fleet: Fleet;
-  /** Taken when something is kept in it: the embedded Redis, or the simulated providers' config. */
+  /** Opened only if it is needed: for the embedded Redis, or for the simulated providers' config. */
   readonly openFolder: () => DataFolder;
   readonly log: Logger;
   readonly print: (text: string) => void;
 };
 
 /**
- * Brings everything up and prints `millrace ready` for each ingress.
- * Rejects with StartFailed, DataFolderRefused or FleetStopping; what was started until then is left to
- * the caller to stop.
+ * Starts all processes and prints `millrace ready` for each ingress. Rejects with StartFailed,
+ * DataFolderRefused or FleetStopping; the caller then stops what was started.
  */
 export async function start(input: StartInput): Promise<void> {
   const { settings, print } = input;
@@ -91,7 +90,7 @@ async function useSharedRedis(url: string, { env, log }: StartInput): Promise<st
   return url;
 }
 
-/** Those that the config uses; the variables that say where they are. */
+/** Starts the simulated providers that the config uses; returns the variables with their URLs. */
 async function startSimulators(input: StartInput): Promise<Record<string, string>> {
   const { programs, env, fleet, settings } = input;
   const urls = await Promise.all(
@@ -103,7 +102,7 @@ async function startSimulators(input: StartInput): Promise<Record<string, string
   return Object.fromEntries(urls) as Record<string, string>;
 }
 
-/** What the command lines of ingresses and workers have in common. */
+/** The common part of the command lines of ingresses and workers. */
 type RoleCommand = { flags: readonly string[]; configFile: string; env: NodeJS.ProcessEnv };
 
 function workerSpec(
@@ -129,7 +128,7 @@ function ingressSpec(
   return {
     name: `ingress ${index + 1}`,
     command: (earlier) => {
-      // A port that was chosen freely is kept over a restart: it has been announced.
+      // A port that the system chose is kept over a restart, because it has been announced.
       const free = earlier === undefined ? 0 : Number(new URL(earlier).port);
       const own = port === 0 ? free : port + index;
       const address = ['--port', String(own), '--host', host];
@@ -141,7 +140,7 @@ function ingressSpec(
   };
 }
 
-/** For an ingress that does not say where it is. */
+/** The URL of an ingress that does not report one. */
 function urlOf({ listen }: StartSettings, index: number): string {
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
   return `${listen.isTls ? 'https' : 'http'}://${host}:${listen.port + index}`;

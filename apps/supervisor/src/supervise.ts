@@ -7,7 +7,7 @@ import { judge } from './restart-policy.ts';
 export type ProcessSpec = {
   /** For people: `worker 2`. */
   readonly name: string;
-  /** The command line; `earlier` is the URL that it served on before it died, if it ever did. */
+  /** The command line; `earlier` is the URL on which it served before it died, if any. */
   readonly command: (earlier: string | undefined) => readonly [file: string, ...args: string[]];
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
@@ -19,13 +19,13 @@ export type Readiness =
   | { readonly kind: 'message' }
   /** It prints a line that matches; the first group is its URL. */
   | { readonly kind: 'line'; readonly pattern: RegExp }
-  /** It answers; a rejection that is not the signal's is a reason to give up. */
+  /** It answers; a rejection other than the signal's means that it cannot serve. */
   | { readonly kind: 'answer'; readonly ask: (signal: AbortSignal) => Promise<void> };
 
-/** A process could not be brought up, and trying again would not help. */
+/** A process could not be started, and a retry would not help. */
 export class StartFailed extends Error {
   override readonly name = 'StartFailed';
-  /** What the supervisor is to exit with. */
+  /** The exit code for the supervisor. */
   readonly exitCode: number;
 
   constructor(message: string, exitCode: number) {
@@ -36,15 +36,15 @@ export class StartFailed extends Error {
 
 export type Supervised = {
   readonly name: string;
-  /** Undefined while there is none. */
+  /** Undefined while there is no process. */
   readonly pid: number | undefined;
-  /** The URL it serves on, if it says one. Rejects with StartFailed, at the latest when it is stopped. */
+  /** The URL on which it serves, if it reports one. Rejects with StartFailed, at the latest when it is stopped. */
   readonly firstReady: Promise<string | undefined>;
-  /** Over IPC; does nothing if there is no process, or no channel to it. */
+  /** Sends a message over IPC; no effect without a process, or a channel to it. */
   tell(message: Serializable): void;
   /**
-   * Asks it to drain, kills it when it does not, and starts it no more. `delayMs`: what it takes by its
-   * config before it begins. Idempotent; never rejects.
+   * Asks it to drain, kills it if it does not end, and starts it no more. `delayMs`: its configured delay
+   * before the drain. Idempotent; never rejects.
    */
   stop(withinMs: number, delayMs?: number): Promise<void>;
   /** Kills it, starts it no more, and resolves when it is gone. */
@@ -52,11 +52,14 @@ export type Supervised = {
 };
 
 /**
- * How long after its time a process that was asked to drain is killed: an ingress may take a second each
- * to hand requests over, for the last bytes to its readers, and for its last words to Redis.
+ * Milliseconds after its drain time at which a process is killed: an ingress may take a second each to hand
+ * over requests, to send the last bytes to its readers, and for its last commands to Redis.
  */
 const lateMs = 3500;
-/** A child that reads messages knows its time before SIGTERM comes; one that does not gets that. */
+/**
+ * Milliseconds between the drain message, which contains the time, and SIGTERM, for children that do not read
+ * messages.
+ */
 const signalAfterMessageMs = 100;
 
 type State =
@@ -65,11 +68,11 @@ type State =
   | { readonly kind: 'ended' };
 
 /**
- * Starts a process and keeps it up: one that dies is started again, by the rules of judge().
+ * Starts a process and keeps it running: after a death it is started again, by the rules of judge().
  *
- * It gets a session of its own, so that a signal to the supervisor's process group (an interactive
- * ^C) reaches only the supervisor, which then stops everything in order; it stays a child of the
- * supervisor. Its standard output goes to our standard error: ours is for `millrace ready`.
+ * It gets a session of its own, so that a signal to the supervisor's process group (an interactive ^C)
+ * reaches only the supervisor, which then stops all processes in order; it stays a child of the supervisor.
+ * Its standard output goes to our standard error, because ours is for `millrace ready`.
  */
 export function supervise(
   spec: ProcessSpec,
@@ -95,7 +98,7 @@ export function supervise(
     const since = performance.now();
     state = { kind: 'running', child, since };
     const over = new AbortController();
-    // Without a process there is no 'exit'.
+    // A process that could not be started emits no 'exit'.
     child.on('error', (error) => {
       if (child.pid !== undefined) return;
       over.abort();
@@ -150,7 +153,7 @@ export function supervise(
     onPid();
   };
 
-  /** No more starts; the process that is to be ended, if one runs. */
+  /** Prevents further starts; returns the process to end, if one runs. */
   const retire = (): ChildProcess | undefined => {
     wanted = false;
     if (state.kind === 'running') return state.child;
@@ -211,7 +214,7 @@ function stdio(readyWhen: Readiness): ('ignore' | 'inherit' | 'pipe' | 'ipc' | n
   return ['ignore', 2, 'inherit'];
 }
 
-/** Resolves with the URL when the process is ready; waits for ever in one that never is. */
+/** Resolves with the URL when the process is ready; never resolves for one that never is. */
 function whenReady(
   child: ChildProcess,
   readyWhen: Readiness,
@@ -225,7 +228,7 @@ function whenReady(
         resolve('url' in message && typeof message.url === 'string' ? message.url : undefined);
       });
     } else if (child.stdout) {
-      // Read to the end: a pipe that fills up would stop the process.
+      // Read to the end, because a full pipe would block the process.
       createInterface({ input: child.stdout }).on('line', (line) => {
         const match = readyWhen.pattern.exec(line);
         if (match) resolve(match[1]);

@@ -5,15 +5,15 @@ import { fileURLToPath } from 'node:url';
 const script = fileURLToPath(new URL('./watchdog.sh', import.meta.url));
 
 export type Watchdog = {
-  /** The present processes: those that drain by themselves, and those that have to serve them until then. */
+  /** The current processes: those that drain by themselves, and those that have to serve them until then. */
   watch(pids: { draining: readonly number[]; serving: readonly number[] }): void;
-  /** Nothing is left to be ended. */
+  /** Ends the watchdog, because no process is left. */
   stop(): Promise<void>;
 };
 
 /**
- * A process that ends the others should this one be killed: redis-server cannot notice that by
- * itself, and a role may hang. It costs a shell that sleeps; see watchdog.sh.
+ * A process that ends the others if this one is killed: redis-server cannot notice that itself, and a role
+ * may hang. It costs a sleeping shell; see watchdog.sh.
  */
 export function startWatchdog({ drainMs }: { drainMs: number }): Watchdog {
   const child = spawn('/bin/sh', [script, String(Math.ceil(drainMs / 1000) + 1)], {
@@ -21,7 +21,7 @@ export function startWatchdog({ drainMs }: { drainMs: number }): Watchdog {
     detached: true, // out of reach of what is sent to our process group
   });
   const gone = once(child, 'exit').catch(() => undefined);
-  // Without it all still works, but for the case that we are killed.
+  // Without it everything works, except if this process is killed.
   child.on('error', () => undefined);
   child.stdin.on('error', () => undefined);
   return {

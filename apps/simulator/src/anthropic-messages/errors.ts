@@ -10,8 +10,8 @@ const row = (status: number, type: string, message: string): ProviderError => ({
 });
 
 /**
- * Statuses and types as Anthropic documents them, in its own words, on which clients depend: this
- * API has no codes. That they are simulated is said by the `req_sim_…` beside them.
+ * Statuses, types and messages as Anthropic documents them, because clients depend on the messages: this API
+ * has no codes. The `req_sim_…` beside them shows that they are simulated.
  */
 const ERRORS: ErrorTable = {
   invalid_request: row(400, 'invalid_request_error', 'Invalid request'),
@@ -42,7 +42,7 @@ const ERRORS: ErrorTable = {
     'rate_limit_error',
     "This request would exceed your account's rate limit. Please try again later.",
   ),
-  // An empty account is no rate limit here: it is the request that is refused.
+  // An account without credit is no rate limit here: the request is rejected.
   insufficient_quota: row(
     400,
     'invalid_request_error',

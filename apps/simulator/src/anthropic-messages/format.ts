@@ -27,7 +27,7 @@ import { wholeMessage } from './whole.ts';
 
 const PING: Frame = { event: 'ping', data: '{"type": "ping"}' };
 
-/** One answer's events in their order: which content block is open is remembered between them. */
+/** Encodes one answer's events in order, and tracks the open content block. */
 class MessagesEncoder implements Encoder {
   readonly #call: Call;
   readonly #identity: Identity;
@@ -138,7 +138,7 @@ function deltaFields(event: ContentEvent): string {
   }
 }
 
-/** No request is left until the reset; tokens are not what is short. */
+/** No request is left until the reset; tokens are not exhausted. */
 function rateLimitHeaders(seconds: number, now: number): Record<string, string> {
   const at = (ms: number): string => wholeSecond(ms).toISOString().replace('.000Z', 'Z');
   return {

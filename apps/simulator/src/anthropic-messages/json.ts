@@ -1,10 +1,10 @@
 import type { AnswerEvent, Call, FinishReason, Identity } from '../steps.ts';
 import { VENDOR_FIELD } from '../vendor.ts';
 
-/** The events that are content: each belongs to a content block. */
+/** Content events; each belongs to a content block. */
 export type ContentEvent = Exclude<AnswerEvent, { type: 'start' | 'finish' | 'usage' | 'done' }>;
 
-/** Neighbours with the same name are of one content block. */
+/** The name of the content block; consecutive events with the same name are in one block. */
 export function blockOf(event: ContentEvent): string {
   switch (event.type) {
     case 'text':
@@ -17,7 +17,7 @@ export function blockOf(event: ContentEvent): string {
   }
 }
 
-/** A text in the answer is a refusal where the other format has a field of its own for it. */
+/** The stop reason. This format has no field for a refusal's text, so it is a text with this reason. */
 export function stopReason(reason: FinishReason, refused: boolean): string {
   if (refused) return 'refusal';
   switch (reason) {
@@ -32,7 +32,7 @@ export function stopReason(reason: FinishReason, refused: boolean): string {
   }
 }
 
-/** The three `stop_…` fields; null is an answer that goes on. */
+/** The three `stop_…` fields; null while the answer continues. */
 export function stopFields(reason: string | null): string {
   const details =
     reason === 'refusal' ? '{"type":"refusal","category":null,"explanation":null}' : 'null';
@@ -43,7 +43,7 @@ export function usageFields(input: number, output: number): string {
   return `"input_tokens":${input},"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":${output}`;
 }
 
-/** A `message`, whole or as it begins. */
+/** A `message`, complete or as it begins. */
 export function messageJson(
   call: Call,
   { id }: Identity,
@@ -69,5 +69,5 @@ export function toolUseId(call: number, { id }: Identity): string {
   return `"toolu_${id.slice(1, -1)}_${call}"`;
 }
 
-/** What a real provider signs its thinking with; here it only says what it is. */
+/** Stands for a real provider's signature of its thinking. */
 export const SIGNATURE = Buffer.from('simulated signature').toString('base64');

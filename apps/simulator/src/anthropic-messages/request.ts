@@ -8,10 +8,10 @@ import { anthropicError } from './errors.ts';
 const NEWEST = '2026-10-21';
 const VERSIONS = new Set(['2023-01-01', '2023-06-01', NEWEST]);
 const ROLES: ReadonlySet<unknown> = new Set(['user', 'assistant', 'system']);
-/** The newest version does not know them any more, not even with their default values. */
+/** The newest models reject these, even with their default values. */
 const REMOVED = ['temperature', 'top_p', 'top_k'];
 
-/** Reads what matters of a request, and refuses what the real API refuses in its own words. */
+/** Reads the relevant fields of a request, and rejects what the real API rejects, with its messages. */
 export function readAsked(body: unknown, headers: IncomingHttpHeaders): Asked | ProviderError {
   if (!isRecord(body)) return invalid('Input should be a valid dictionary');
   const messages = records(body['messages']);
@@ -72,7 +72,7 @@ function messagesProblem(body: JsonObject, messages: readonly JsonObject[]): str
     return `messages: Unexpected role "${String(stranger['role'])}"`;
   }
   const last = messages.at(-1);
-  // What continues an answer that broke off after a space has to leave that space out.
+  // So a client that continues an answer that broke off after a space has to strip that space.
   return last?.['role'] === 'assistant' && /\s$/u.test(textOf(last['content']))
     ? 'messages: final assistant content cannot end with trailing whitespace'
     : undefined;
@@ -89,7 +89,7 @@ function toolsOf(body: JsonObject): Tool[] {
   return [tools.find((tool) => tool.name === name) ?? { name, schema: undefined }];
 }
 
-/** `output_config.format`, or `output_format` as its beta had it. */
+/** `output_config.format`, or `output_format` as in its beta. */
 function outputOf(body: JsonObject): Output {
   const config = body['output_config'];
   const format = isRecord(config) ? config['format'] : body['output_format'];

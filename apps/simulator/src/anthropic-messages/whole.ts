@@ -8,7 +8,7 @@ interface Block {
   text: string;
 }
 
-/** The `message` of a non-streaming request, from what a stream would have said. */
+/** The `message` of a non-streaming request, from the events of a stream. */
 export function wholeMessage(
   events: readonly AnswerEvent[],
   call: Call,

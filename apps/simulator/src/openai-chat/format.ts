@@ -16,7 +16,7 @@ import { wholeAnswer } from './whole.ts';
 import { rateLimitHeaders } from './rate-limit.ts';
 import { VENDOR_CHOICE, VENDOR_DELTA } from '../vendor.ts';
 
-/** Chunks are put together as text: no JSON.stringify for the envelope, and odd JSON is possible. */
+/** Chunks are assembled as text: no JSON.stringify for the envelope, and unusual JSON is possible. */
 class ChatEncoder implements Encoder {
   readonly #call: Call;
   readonly #identity: Identity;

@@ -1,4 +1,4 @@
-/** No request is left until the reset; tokens are not what is short. */
+/** No request is left until the reset; tokens are not exhausted. */
 export function rateLimitHeaders(seconds: number): Record<string, string> {
   return {
     'x-ratelimit-limit-requests': '60',
@@ -10,7 +10,7 @@ export function rateLimitHeaders(seconds: number): Record<string, string> {
   };
 }
 
-/** As OpenAI writes it, after Go: `1s`, `6m0s`, `1h0m0s`. */
+/** In OpenAI's notation, which is Go's: `1s`, `6m0s`, `1h0m0s`. */
 function duration(seconds: number): string {
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
   if (hours > 0) return `${hours}h${minutes}m${seconds % 60}s`;

@@ -32,7 +32,7 @@ function outputOf(body: JsonObject): Output {
     : { kind: 'text' };
 }
 
-/** Reads what matters of a request; everything else in it is left alone, as providers do. */
+/** Reads the relevant fields of a request and ignores all others, as providers do. */
 export function readAsked(body: unknown): Asked | ProviderError {
   const invalid = (message: string, param: string): ProviderError => ({
     ...openAiError('invalid_request'),

@@ -18,7 +18,7 @@ interface Choice {
   finish: string;
 }
 
-/** The `chat.completion` of a non-streaming request, from what a stream would have said. */
+/** The `chat.completion` of a non-streaming request, from the events of a stream. */
 export function wholeAnswer(
   events: readonly AnswerEvent[],
   call: Call,
