@@ -40,8 +40,9 @@ async function taken() {
 
 test('a worker that is killed before it hears of its job is followed by another one', async () => {
   const { first, stream } = await taken();
-  await fleet.addWorker(proxy.url);
+  // At once: after some time it would find its job by its number.
   await killed(first);
+  await fleet.addWorker(proxy.url);
   await expectWhole(stream, text);
   expect(asked(fleet.primary, user)).toBe(1);
   expect(await getJob(fleet.url, await requestId(stream))).toMatchObject({
