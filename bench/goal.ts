@@ -1,10 +1,10 @@
 import { number } from './table.ts';
 
-/** Something that Millrace is to reach. A verdict informs; it fails no run. */
+/** A goal for Millrace. A missed goal does not fail a run. */
 export interface Goal {
   text: string;
   verdict: 'met' | 'missed' | 'not measured';
-  /** What was compared, in words; empty when not measured. */
+  /** The compared figures as text; empty if not measured. */
   evidence: string;
 }
 
@@ -12,7 +12,7 @@ export function goalLine({ text, verdict, evidence }: Goal): string {
   return ['goal', text, verdict, evidence].filter((part) => part !== '').join('  ');
 }
 
-/** Not measured where the value is none. */
+/** Not measured if the value is NaN. */
 export function atMost(text: string, value: number, limit: number, unit: string): Goal {
   if (Number.isNaN(value)) return { text, verdict: 'not measured', evidence: '' };
   const evidence = `${number(value, 1)} ${unit}`;

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 
-/** Where and what was measured. */
+/** The machine and the versions of a measurement. */
 export interface Machine {
   cpu: string;
   cores: number;
@@ -41,7 +41,7 @@ export function machineLine({
   return `Node ${node}, ${cores} x ${cpu}, ${memoryGb} GB, Linux ${kernel}, Redis ${redis}; commit ${commit}.`;
 }
 
-/** Empty where the program is missing or fails: a checkout without git is measured all the same. */
+/** Empty if the program is missing or fails: a checkout without git can be measured, too. */
 async function outputOf(program: string, ...args: string[]): Promise<string> {
   return promisify(execFile)(program, args, { cwd: import.meta.dirname }).then(
     ({ stdout }) => stdout.trim(),

@@ -42,14 +42,14 @@ async function bench(options: Options, signal: AbortSignal): Promise<number> {
 
 async function publish(record: RunRecord, { page, charts }: Options): Promise<void> {
   if (page === undefined && charts === undefined) return;
-  // Only here, as a run without charts need not load what draws them.
+  // Imported here, because a run without charts need not load the chart library.
   const { chartsBeside, writeCharts, writePage } = await import('./page/page.ts');
   if (page === undefined) await writeCharts(charts ?? '', record);
   else await writePage(page, charts ?? chartsBeside(page), record);
   process.stdout.write(`written to ${[page, charts].filter(Boolean).join(', ')}\n`);
 }
 
-/** Without those that the machine does not have. */
+/** Without systems that are not installed on the machine. */
 async function presentSystems(systems: SystemName[]): Promise<SystemName[]> {
   if (!systems.includes('nginx') || (await nginxVersion()) !== undefined) return systems;
   process.stdout.write('no nginx on this machine: it is left out\n');

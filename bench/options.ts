@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { PEERS, SYSTEMS, type SystemName } from './systems/system.ts';
 
-/** Those that put every system under the same load. */
+/** The cases that put every system under the same load. */
 export const LOAD_CASES = ['c1', 'load', 'streams', 'ladder', 'agents'] as const;
 export const CASES = [
   ...LOAD_CASES,
@@ -16,7 +16,7 @@ export const CASES = [
   'slow',
   'shapes',
 ] as const;
-/** What the page shows where no case is named. */
+/** The cases of the page if none is named. */
 const PAGE_CASES: readonly CaseName[] = [...LOAD_CASES, 'memory', 'idle', 'density'];
 export type LoadCaseName = (typeof LOAD_CASES)[number];
 export type CaseName = (typeof CASES)[number];
@@ -34,7 +34,7 @@ export interface Options {
   chunks?: number[];
   /** Minutes; 0 is none. */
   soak: number;
-  /** Where the JSON goes; absent: bench/results/, named after date and cases. */
+  /** The file of the JSON; absent: bench/results/, named after date and cases. */
   out?: string;
   page?: string;
   charts?: string;
@@ -76,7 +76,7 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   --out FILE     where the JSON goes (default bench/results/DATE-CASES.json)
 `;
 
-/** Throws with a message for the user where the arguments make no sense. */
+/** Throws with a message for the user if the arguments are invalid. */
 export function parseOptions(argv: string[]): Options | 'help' {
   const { values, positionals } = parseArgs({
     args: argv,
@@ -136,7 +136,7 @@ function numbersFrom(
   throw new Error(`${option} ${text}: not a list of numbers that it can be`);
 }
 
-/** `direct` is always first, as the others are held against it. */
+/** `direct` is always first, because the others are compared with it. */
 function systemsFrom(named: string[] | undefined, peers: boolean): SystemName[] {
   const unknown = named?.find((name) => !SYSTEMS.some((known) => known === name));
   if (unknown !== undefined) throw new Error(`no system named ${unknown}: ${SYSTEMS.join(', ')}`);

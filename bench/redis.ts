@@ -1,4 +1,4 @@
-/** What a system's own Redis says of itself. */
+/** Reads the statistics of a system's own Redis. */
 import { readFile } from 'node:fs/promises';
 import { connectRedis } from '@millrace/shared/store/redis';
 import { processTree } from '../test/kit/proc.ts';
@@ -24,7 +24,7 @@ export async function redisUrlBelow(root: number): Promise<string> {
   throw new Error(`no redis-server below process ${root}`);
 }
 
-/** Opens a connection of its own for one reading, so that none of ours is there while traffic runs. */
+/** Opens a connection for one reading only, so that there is none during the load. */
 export async function readRedis(url: string): Promise<RedisReading> {
   const redis = connectRedis(url, { name: 'bench', role: 'command' });
   try {

@@ -13,24 +13,24 @@ import {
 
 const UPSTREAM = fileURLToPath(new URL('../apps/simulator/src/main.ts', import.meta.url));
 
-/** Everything that a run needs, all of it on 127.0.0.1 and in processes of its own. */
+/** Everything that a run needs, all on 127.0.0.1 and in separate processes. */
 export interface Rig {
   upstream: { origin: string; pid: number };
   generator: Generator;
   systems: System[];
-  /** What the upstream answers, and so what every system has to. */
+  /** The tokens of the upstream's answers, which every system has to deliver. */
   tokens: Record<Answer, string[]>;
   stop(): Promise<unknown>;
 }
 
-/** Rejects with nothing left running when one of them does not start. */
+/** Rejects if one of them does not start, after ending the others. */
 export async function startRig(
   names: SystemName[],
   signal: AbortSignal,
   options: StartOptions = {},
 ): Promise<Rig> {
   const stops: (() => Promise<unknown>)[] = [];
-  // In front to back, so that no system loses its upstream or Redis while it still drains.
+  // From front to back, so that no system loses its upstream or Redis while it still drains.
   const stop = async (): Promise<void> => {
     for (const stopOne of stops.splice(0).reverse()) await stopOne();
   };
@@ -72,7 +72,7 @@ export async function startUpstream(
   return { origin: new URL(ready[1] ?? '').origin, pid, stop };
 }
 
-/** The text depends on the number of tokens alone, so the reference need not wait for their pace. */
+/** The text depends only on the number of tokens, so the reference need not be paced. */
 async function referenceTokens(
   origin: string,
   answer: Answer,

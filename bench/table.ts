@@ -1,4 +1,4 @@
-/** What a report consists of: tables, and lines of text that belong to the table before them. */
+/** The parts of a report: tables, and lines of text that belong to the table before them. */
 export type Part = Table | string;
 
 export interface Table {
@@ -52,7 +52,7 @@ export function asMarkdown(parts: readonly Part[]): string {
     .join('\n');
 }
 
-/** With digits enough to compare, thousands apart; `-` where there is no figure. */
+/** A number with enough digits to compare, and thousands separators; `-` if there is no figure. */
 export function number(value: number | undefined, digits = 0): string {
   if (value === undefined || !Number.isFinite(value)) return '-';
   return value.toLocaleString('en-US', {

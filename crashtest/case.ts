@@ -1,15 +1,15 @@
 import type { Rig } from './rig.ts';
 
-/** `fast` shortens the provider's times and the proxy's patience alike; `full` is the catalogue's. */
+/** `fast` shortens the provider's times and the proxy's timeouts alike; `full` uses the catalogue's. */
 export type ProfileName = 'fast' | 'full';
 export type ByProfile<T> = Readonly<Record<ProfileName, T>>;
 
 export const both = <T>(value: T): ByProfile<T> => ({ fast: value, full: value });
 
 /**
- * `pass`: rescued, and no provider was asked too often, too early or in vain. `partial`: rescued, but the
- * conduct was off. `safe`: not rescued, but ended by one clear error, with nothing truncated, doubled
- * or garbled. `fail`: everything else.
+ * `pass`: rescued, and no provider was called too often, too early or in vain. `partial`: rescued, but with
+ * such calls. `safe`: not rescued, but ended by one clear error, with nothing truncated, duplicated or
+ * garbled. `fail`: everything else.
  */
 export type Verdict = 'pass' | 'partial' | 'safe' | 'fail';
 
@@ -18,7 +18,7 @@ export type Attempts = { primary: number; backup: number };
 
 export type Outcome = {
   verdict: Verdict;
-  /** What is to be said of it; of a `pass`, at most how it came about. */
+  /** A remark; for a `pass`, at most how it was achieved. */
   reason: string;
   attempts: Attempts;
   /** Milliseconds from the request to the end of its answer. */
@@ -27,13 +27,13 @@ export type Outcome = {
   firstMs?: number | undefined;
   /** The longest time between two visible texts; milliseconds. */
   longestGapMs: number;
-  /** What else was measured. */
+  /** Further measurements. */
   figures?: Readonly<Record<string, number>>;
 };
 
 export type Stage = {
   profile: ProfileName;
-  /** Fires when the whole test is called off. */
+  /** Fires when the whole test is cancelled. */
   signal: AbortSignal;
   /** How long a case may wait for an end before it counts as a hang; milliseconds. */
   patienceMs: number;
@@ -42,23 +42,23 @@ export type Stage = {
 type CaseFacts = {
   id: string;
   title: string;
-  /** The verdicts that are right; @defaultValue only `pass` */
+  /** The expected verdicts; @defaultValue only `pass` */
   expected?: readonly Verdict[];
 };
 
-/** One with the two providers behind one alias, for any proxy in between. */
+/** A case with the two providers behind one alias, for any proxy in between. */
 export type ProviderCase = CaseFacts & {
   kind: 'provider';
   primary: ByProfile<string>;
   backup: ByProfile<string>;
-  /** Of the alias, where Millrace is tested: fields of the config file. */
+  /** Config fields of the alias, if Millrace is tested. */
   settings: ByProfile<Readonly<Record<string, unknown>>>;
-  /** The backup takes a trailing assistant message, or so the config says. */
+  /** The backup continues a trailing assistant message, or at least the config says so. */
   prefill: boolean;
   run(rig: Rig, alias: string, stage: Stage): Promise<Outcome>;
 };
 
-/** One that starts, kills and restarts processes of its own. */
+/** A case that starts, kills and restarts processes of its own. */
 export type ProcessCase = CaseFacts & {
   kind: 'process';
   run(stage: Stage): Promise<Outcome>;

@@ -8,12 +8,12 @@ import type { Reading } from '../test/kit/reading.ts';
 import { attemptsOf, callsOf, completionsOf, question } from './rig.ts';
 import { rescued } from './scenario.ts';
 
-/* Many streams at once, and what became of them. */
+/* Many concurrent streams, and their outcomes. */
 
 export type Crowd = {
   readonly marker: string;
   readonly streams: readonly Exchange[];
-  /** Resolves when each of them has had so many events, or has ended. */
+  /** Resolves when each of them has had `events` events, or has ended. */
   all(events: number): Promise<void>;
   readonly ended: Promise<readonly Told[]>;
 };
@@ -64,9 +64,9 @@ export function gather(
 }
 
 /**
- * Milliseconds from an incident to the first text that a later attempt added, for each stream that
- * the backup went on with. What had been shown is what the backup was given: anything up to there was
- * on its way already.
+ * Milliseconds from an incident to the first text that a later attempt added, for each stream that the backup
+ * continued. The text that the backup was given had been delivered: anything up to there was in flight
+ * already.
  */
 export function pausesAfter(
   incidentAt: number,
@@ -83,7 +83,7 @@ export function pausesAfter(
       length += textOf(data).length;
       if (length > shown.length) return [at - incidentAt];
     }
-    // It never came: the pause lasts to the end.
+    // No such text arrived: the pause lasts to the end.
     return [ended.endedAt - incidentAt];
   });
 }
@@ -113,13 +113,13 @@ function shownTo({ body }: LoggedRequest): string | undefined {
   return last?.role === 'assistant' ? last.content : undefined;
 }
 
-/** The value that this share of them does not exceed; NaN of none. */
+/** The value that this share of the values does not exceed; NaN for none. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
 }
 
-/** The verdict of many: as bad as the worst of them. */
+/** The verdict on many streams: that of the worst one. */
 export function verdictOf(
   fleet: Pick<Fleet, 'primary' | 'backup'>,
   { marker }: Pick<Crowd, 'marker'>,

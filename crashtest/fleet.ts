@@ -7,7 +7,7 @@ export type { Fleet, RoleProcess } from '../test/kit/fleet.ts';
 export const openFleet = (options: FleetOptions): Promise<Fleet> =>
   startFleet({ workers: 2, ingresses: 2, health: true, ...options });
 
-/** A fleet for as long as the work on it takes, however that ends. */
+/** Runs `work` on a fleet, and closes the fleet however the work ends. */
 export async function withFleet<T>(
   options: FleetOptions,
   work: (fleet: Fleet) => Promise<T>,

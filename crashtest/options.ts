@@ -8,14 +8,14 @@ import type { Target } from './rig.ts';
 
 export type Options = {
   cases: readonly CrashCase[];
-  /** What would be among them, if anything played it. */
+  /** The matching cases that are not run. */
   notRun: readonly NotRun[];
   profile: ProfileName;
   /** Absent: Millrace, with processes of its own. */
   target?: Target;
   /** The alias of each case. */
   aliases: ReadonlyMap<string, string>;
-  /** Where the JSON goes; absent: crashtest/results/, named after the date. */
+  /** The file of the JSON; absent: crashtest/results/, named after the date. */
   json?: string;
 };
 
@@ -53,7 +53,7 @@ model as its target and the second provider's as its fallback; --list prints bot
   npm run crashtest -- --base-url http://127.0.0.1:4000 --model S08 --model S13=my-filtered-model
 `;
 
-/** Throws with a message for the user where the arguments make no sense. */
+/** Throws with a message for the user if the arguments are invalid. */
 export function parseOptions(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
@@ -123,7 +123,7 @@ function checkNames(only: readonly string[]): void {
   }
 }
 
-/** Those whose id begins with one of the names; all, where there are none. */
+/** The cases whose id begins with one of the names; all if there are none. */
 const chosen = <T extends { id: string }>(from: readonly T[], only: readonly string[]): T[] =>
   from.filter(({ id }) => only.length === 0 || only.some((name) => id.startsWith(name)));
 

@@ -14,31 +14,32 @@ import { completionsOf, question } from './rig.ts';
 import { rescued } from './scenario.ts';
 import { sendFrame } from './socket.ts';
 
-/** How a reader that can come back was served. */
+/** The outcome of a reader that reconnects. */
 export type ReaderTold = {
   verdict: Verdict;
   reason: string;
-  /** How often it came back. */
+  /** How often it reconnected. */
   resumed: number;
   longestGapMs: number;
 };
 
 export type Reader = {
-  /** Resolves when its first connection has had so many events, or has ended. */
+  /** Resolves when its first connection has had `events` events, or has ended. */
   count(events: number): Promise<void>;
   readonly told: Promise<ReaderTold>;
 };
 
 export type ReaderOptions = {
   /**
-   * `plain`: POST /v1/chat/completions, kept while it is away. `owned`: the same, but its leaving ends the
-   * request. `job`: the events of a job. `socket`: a request of a WebSocket, which ends with its socket.
+   * `plain`: POST /v1/chat/completions, kept while it is disconnected. `owned`: the same, but its leaving
+   * ends the request. `job`: the events of a job. `socket`: a request of a WebSocket, which ends with its
+   * socket.
    */
   kind: 'plain' | 'owned' | 'job' | 'socket';
   alias: string;
   marker: string;
   text: string;
-  /** Where to go with the first connection (0), and with each one after it. */
+  /** The URL for the first connection (0), and for each later one. */
   urls(attempt: number): string;
   stage: Stage;
 };
@@ -47,7 +48,7 @@ const mostResumes = 20;
 /** Milliseconds before a reader without a connection tries the next one. */
 const refusedMs = 100;
 
-/** A reader of Millrace that comes back with its cursor until it has seen the end. */
+/** A reader of Millrace that reconnects with its cursor until it has seen the end. */
 export async function startReader(options: ReaderOptions): Promise<Reader> {
   const { kind, alias, marker, urls, stage } = options;
   const { patienceMs, signal } = stage;
@@ -93,7 +94,7 @@ async function follow(
     current = await resume(kind, urls(resumed), idOf(), after, { patienceMs, signal }).ended;
     connections.push(current);
     if (current.how === 'hang') break;
-    // Of a server that is gone, another one is asked; not in a circle.
+    // If a server is gone, another one is tried; not in a tight loop.
     if (current.how === 'refused') await sleep(refusedMs);
   }
   const events = connections.flatMap((one) => one.events);
@@ -121,7 +122,7 @@ function resume(
   return send(events.href, options);
 }
 
-/** An ingress that stops tells a plain reader once where its answer is, as its last word. */
+/** A stopping ingress must tell a plain reader exactly once, as the last event, where its answer is. */
 export function wrongFarewell(first: Ended | undefined, id: string): string | undefined {
   const errors = (first?.events ?? []).filter(({ data }) => data.startsWith('{"error"'));
   const moved = errors.filter(({ data }) => isMoved(data));
@@ -131,7 +132,7 @@ export function wrongFarewell(first: Ended | undefined, id: string): string | un
   return error.request_id === id ? undefined : `the error names ${error.request_id}, not ${id}`;
 }
 
-/** A terminal event was seen, or an answer that is none of a stream. */
+/** Whether a terminal event arrived, or a response that is no stream. */
 const isOver = ({ events, how, status }: Ended): boolean =>
   how === 'hang' ||
   status >= 400 ||
@@ -139,14 +140,14 @@ const isOver = ({ events, how, status }: Ended): boolean =>
 
 const isError = (data: string): boolean => data.startsWith('{"error"') && !isMoved(data);
 
-/** An ingress that stops says so, and that is not the request's end. */
+/** Whether an event reports a stopping ingress, which is not the request's end. */
 const isMoved = (data: string): boolean => data.includes('"server_draining"');
 
 const hasText = ({ event, data }: Arrival): boolean => isChunk(event) && textOf(data) !== '';
 
 const isChunk = (event: string): boolean => event === 'message' || event === 'chunk';
 
-/** The joined story of all connections. */
+/** Judges the joined events of all connections. */
 function judge(
   events: readonly Arrival[],
   last: Ended,

@@ -8,9 +8,9 @@ import type { Fleet } from './fleet.ts';
 export type Rig = {
   readonly primary: Simulator;
   readonly backup: Simulator;
-  /** It is Millrace, so that its own headers and job pages can be asked. */
+  /** The proxy is Millrace, so its own headers and job pages can be checked. */
   readonly isMillrace: boolean;
-  /** Where chat completions are posted. */
+  /** The URL of chat completions. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   close(): Promise<void>;
@@ -18,7 +18,7 @@ export type Rig = {
 
 export const aliasOf = ({ id }: ProviderCase): string => id.toLowerCase();
 
-/** Millrace as it runs in a fleet: Redis, two workers, two ingresses. */
+/** Millrace as a fleet: Redis, two workers, two ingresses. */
 export async function startMillrace(
   cases: readonly ProviderCase[],
   profile: ProfileName,
@@ -35,7 +35,7 @@ export async function startMillrace(
   };
 }
 
-/** The cases run side by side: with a target of its own, none finds another one's breaker open. */
+/** The cases run concurrently: each has a target of its own, so that none finds another one's breaker open. */
 function modelOf(one: ProviderCase, profile: ProfileName) {
   const { primary, backup, settings, prefill } = one;
   const name = primary[profile];
@@ -49,7 +49,7 @@ function modelOf(one: ProviderCase, profile: ProfileName) {
 }
 
 export type Target = {
-  /** As an OpenAI SDK takes it: with or without `/v1` at its end. */
+  /** As for an OpenAI SDK: with or without `/v1` at its end. */
   baseUrl: string;
   apiKey?: string | undefined;
   primaryPort: number;
@@ -77,7 +77,7 @@ export function completionsOf(baseUrl: string): string {
   return `${base}${/\/v\d+$/u.test(base) ? '' : '/v1'}/chat/completions`;
 }
 
-/** A request that its answer's upstream calls can be found by, whatever the proxy does to it. */
+/** A request whose upstream calls can be identified, whatever the proxy changes in it. */
 export const question = (alias: string, marker: string, more: object = {}) => ({
   model: alias,
   messages: [{ role: 'user', content: `Say something, please. (${marker})` }],

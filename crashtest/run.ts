@@ -5,13 +5,13 @@ import { reachTarget, startMillrace } from './rig.ts';
 import type { Rig } from './rig.ts';
 import type { Result } from './scorecard.ts';
 
-/** Milliseconds that a case waits for an end: longer than its own limit, which makes the verdict. */
+/** Milliseconds that a case waits for an end: longer than its own limit, which decides the verdict. */
 const patienceMs = { fast: 45_000, full: 100_000 };
 
 /**
- * Runs the cases; their results in the cases' own order. The ones with providers share a proxy and
- * run side by side; those that kill processes come after them, one at a time, so that no case
- * measures the load of another one. Only the long outage runs beside them.
+ * Runs the cases; returns their results in the cases' order. Those with providers share a proxy and run
+ * concurrently; those that kill processes run after them, one at a time, so that no case measures the load of
+ * another one. Only the long outage runs beside them.
  */
 export async function runCases(options: Options, signal: AbortSignal): Promise<Result[]> {
   const stage: Stage = {
@@ -48,7 +48,7 @@ export async function runCases(options: Options, signal: AbortSignal): Promise<R
 const startRig = (cases: readonly ProviderCase[], { target, profile }: Options): Promise<Rig> =>
   target ? reachTarget(target) : startMillrace(cases, profile);
 
-/** A case that could not be run to its end has failed; the others go on. */
+/** A case that could not be completed has failed; the others continue. */
 async function settle({ id }: CrashCase, run: () => Promise<Outcome>): Promise<Outcome> {
   try {
     return await run();

@@ -10,7 +10,7 @@ import type { Reading } from '../test/kit/reading.ts';
 import { callsOf, question } from './rig.ts';
 import type { Rig } from './rig.ts';
 
-/** Everything that is known of one request after its end. */
+/** The facts about one request after its end. */
 export type Evidence = {
   profile: Stage['profile'];
   reading: Reading;
@@ -33,9 +33,9 @@ export type Scenario = {
   text?: string;
   /** The answer must have ended by then; milliseconds. */
   withinMs?: ByProfile<number>;
-  /** What was wrong about the way there, as words for the scorecard. */
+  /** Faults in the calls of the providers, as texts for the scorecard. */
   conduct?(evidence: Evidence): readonly string[] | Promise<readonly string[]>;
-  /** Where something else than a whole answer is right. */
+  /** Replaces the check for a complete answer. */
   judge?(evidence: Evidence): { verdict: Verdict; reason: string };
 };
 
@@ -111,7 +111,7 @@ async function judge(
     : { verdict: 'partial', reason: complaints.join('; ') };
 }
 
-/** The reader's side alone: the whole answer, one clear error after a true beginning, or neither. */
+/** Judges the reader's side only: the complete answer, one clear error after a correct beginning, or neither. */
 export function rescued(reading: Reading, text: string): { verdict: Verdict; reason: string } {
   if (reading.end === 'bad') return { verdict: 'fail', reason: reading.why };
   if (reading.end === 'error') {
@@ -126,9 +126,9 @@ export function rescued(reading: Reading, text: string): { verdict: Verdict; rea
 
 export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
-// Words for `conduct`.
+// Checks for `conduct`.
 
-/** Wants exactly so many calls. */
+/** Expects exactly `wanted` calls. */
 export function exactly(
   provider: 'primary' | 'backup',
   wanted: number,
@@ -139,7 +139,7 @@ export function exactly(
   };
 }
 
-/** Wants at most so many calls, in the first `ms` milliseconds or in all. */
+/** Expects at most `most` calls, in the first `ms` milliseconds or in total. */
 export function atMost(
   provider: 'primary' | 'backup',
   most: number,

@@ -18,7 +18,7 @@ const COLUMNS: readonly [title: string, cell: (result: Result) => string][] = [
 ];
 const TO_THE_LEFT = new Set(['case', 'verdict', 'fault']);
 
-/** A verdict that is not the right one is marked. */
+/** An unexpected verdict is marked. */
 function verdictCell({ crashCase, outcome }: Result): string {
   return `${outcome.verdict}${asExpected(crashCase, outcome) ? '' : ' !'}`;
 }
@@ -26,7 +26,7 @@ function verdictCell({ crashCase, outcome }: Result): string {
 const milliseconds = (ms: number | undefined): string =>
   ms === undefined ? '-' : String(Math.round(ms));
 
-/** One row for each case in columns, and below it what is to be said of it; last, what was not run. */
+/** One row for each case in columns, and below it its remark; last, the cases that were not run. */
 export function scorecard(results: readonly Result[], notRun: readonly NotRun[] = []): string {
   const rows = results.map((result) => COLUMNS.map(([, cell]) => cell(result)));
   const widths = COLUMNS.map(([title], i) =>
@@ -57,7 +57,7 @@ function notesOf({ outcome: { reason, figures = {} } }: Result): string {
   return [reason, measured.join(', ')].filter((text) => text !== '').join(' · ');
 }
 
-/** `16 of 16`, for each family of cases and in all; what was not run is said. */
+/** `16 of 16`, for each family of cases and in total; cases that were not run are mentioned. */
 export function totals(results: readonly Result[], notRun: readonly NotRun[] = []): string {
   const count = (some: readonly Result[], absent: readonly NotRun[]): string => {
     const right = some.filter(({ crashCase, outcome }) => asExpected(crashCase, outcome)).length;

@@ -7,14 +7,14 @@ import type { Stage } from './case.ts';
 
 type Frame = { type: string; id?: string; entry?: string; data?: unknown; error?: unknown };
 
-/** `id`: of the request, as soon as the server has told it. */
+/** `id`: the id of the request, once the server has sent it. */
 export type SocketExchange = Pick<Exchange, 'events' | 'ended' | 'count' | 'leave'> & {
   readonly id: string | undefined;
 };
 
 const terminal = new Set(['done', 'failed', 'cancelled', 'moved', 'error']);
 
-/** Opens a socket, sends the frame, and reads until the request's last word here. */
+/** Opens a socket, sends the frame, and reads until the last event of the request on this socket. */
 export function sendFrame(
   url: string,
   frame: Readonly<Record<string, unknown>>,

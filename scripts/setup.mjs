@@ -33,8 +33,8 @@ function parse(argv) {
 }
 
 /**
- * An abort signal for the ways in which set-up may be told to stop. The shell that waits for it may
- * be killed alone: nothing would stop the installation then, so a new parent counts as a signal.
+ * An abort signal for all ways in which set-up may be stopped. If only the waiting shell is killed, nothing
+ * would stop the installation, so a new parent counts as a signal.
  */
 function stopSignal() {
   const controller = new AbortController();
@@ -52,7 +52,8 @@ const stop = stopSignal();
 try {
   const { needsRedis } = parse(process.argv.slice(2));
   await ensurePackages(root, join(root, '.millrace', 'setup.lock'), stop);
-  // The lock is the machine's: package managers do not like company, whichever clone it comes from.
+  // One lock for the whole machine, because package managers do not run concurrently, whichever clone starts
+  // them.
   if (needsRedis) await ensureRedis(join(tmpdir(), 'millrace-redis-setup.lock'), stop);
 } catch (error) {
   if (stop.aborted) {

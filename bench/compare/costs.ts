@@ -2,7 +2,7 @@ import type { LoadResult } from '../load/spec.ts';
 import { totalOf } from '../../test/kit/proc.ts';
 import type { SystemName } from '../systems/system.ts';
 
-/** What one system did under one point's load in one round. CPU in seconds. */
+/** The measurement of one system under one point's load in one round. CPU in seconds. */
 export interface Measurement {
   point: string;
   round: number;
@@ -13,19 +13,19 @@ export interface Measurement {
     system: Record<string, number>;
     generator: number;
     upstream: number;
-    /** The systems whose turn it was not: what their idling took from this one. */
+    /** The idle systems: the CPU that they took from this one. */
     others: number;
   };
-  /** Requests a second that were sent, whatever came back; only where that was the load. */
+  /** Requests a second that were sent, whatever the answers; only for loads at a fixed rate. */
   offered?: number;
-  /** Entries that were added to Redis streams, the queue's own events among them. */
+  /** Entries added to Redis streams, including the queue's own events. */
   xadds?: number;
 }
 
 export const seconds = ({ result }: Measurement): number => result.elapsedMs / 1_000;
 const micros = ({ cpu }: Measurement): number => totalOf(cpu.system) * 1e6;
 
-/** What systems are compared by. */
+/** The figures by which systems are compared. */
 export const COSTS = {
   requestsPerSecond: (one) => one.result.requests / seconds(one),
   cpuPerRequest: (one) => micros(one) / one.result.requests,

@@ -13,7 +13,7 @@ export interface Spread {
 export interface Figures {
   rounds: number;
   requestsPerSecond: Spread;
-  /** What was sent at a fixed rate; NaN where the rate was not fixed. */
+  /** Requests a second sent at a fixed rate; NaN if the rate was not fixed. */
   offered: Spread;
   firstToken: Record<Percentile, Spread>;
   /** Through the system minus direct, percentile by percentile, in the same round. */
@@ -42,7 +42,7 @@ export interface Figures {
 type Percentile = 'p50' | 'p95' | 'p99';
 const PERCENTILES: readonly Percentile[] = ['p50', 'p95', 'p99'];
 
-/** The figures of one system at one point; undefined where it was not measured. */
+/** The figures of one system at one point; undefined if it was not measured. */
 export function figuresOf(
   all: readonly Measurement[],
   point: string,
@@ -95,8 +95,8 @@ export function figuresOf(
 }
 
 /**
- * One system's figure over another's, round by round: what the machine did in a round is in both.
- * Undefined where they share no round.
+ * The ratio of two systems' figures, round by round, so that the state of the machine affects both. Undefined
+ * if they share no round.
  */
 export function ratioOf(
   all: readonly Measurement[],

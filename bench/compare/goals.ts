@@ -3,7 +3,7 @@ import type { Goal } from '../goal.ts';
 import type { COSTS, Measurement } from './costs.ts';
 import type { SystemName } from '../systems/system.ts';
 
-/** What Millrace is to cost, and the text of each goal; a verdict informs, it fails no run. */
+/** The goals for Millrace's cost, with their texts; a missed goal does not fail a run. */
 export function goalsOf(all: readonly Measurement[]): Goal[] {
   return [
     goal('c1: added time to first token p50 <= 1.3 ms', all, 'c1', 'direct', ({ ours }) => {
@@ -73,7 +73,7 @@ function goal(
   const ours = figuresOf(all, point, 'millrace');
   const theirs = figuresOf(all, point, against);
   if (!ours || !theirs) return { text, verdict: 'not measured', evidence: '' };
-  // A system that answers wrongly is fast for nothing.
+  // The speed of a system with wrong answers does not count.
   if (ours.errors > 0 || theirs.errors > 0) {
     const counts = `errors: millrace ${ours.errors}, ${against} ${theirs.errors}`;
     return { text, verdict: 'missed', evidence: counts };

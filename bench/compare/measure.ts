@@ -25,7 +25,7 @@ export async function measureAll(
   }
   for (let round = 1; round <= rounds; round++) {
     for (const point of points) {
-      // Each round begins with another one, so that no system always runs behind the same neighbour.
+      // Each round begins with another system, so that none always runs after the same one.
       for (const system of rotated(rig.systems, round - 1)) {
         if (point.skips?.includes(system.name)) continue;
         onProgress(`round ${round} of ${rounds}: ${point.label}, ${system.name}`);
@@ -54,7 +54,7 @@ async function measure(
   const before = await readAll(rig);
   const redisBefore = system.redis && (await readRedis(system.redis.url));
   const result = await drive(rig, system, point, signal);
-  // What a system still does after the last byte (settling a job, say) is part of its cost.
+  // Work after the last byte (such as settling a job) is part of a system's cost.
   await sleep(SETTLE_MS, undefined, { signal });
   const after = await readAll(rig);
   const redisAfter = system.redis && (await readRedis(system.redis.url));
@@ -90,7 +90,7 @@ export function drive(
   return rig.generator.run(spec, signal);
 }
 
-/** What the system gave as the point that measures its capacity, in the same round. */
+/** The system's requests per second at the point that measures its capacity, in the same round. */
 function capacityOf(
   measurements: readonly Measurement[],
   round: number,

@@ -2,25 +2,25 @@ import type { LoadCaseName, Options } from '../options.ts';
 import type { Arrival, Body } from '../load/spec.ts';
 import { type Answer, FLOORS, PACE_MS, type SystemName, TOKENS } from '../systems/system.ts';
 
-/** One load that every system is put under, in turn, once a round. */
+/** One load for every system, in turn, once a round. */
 export interface Point {
   case: LoadCaseName;
   /** Unique within a run, e.g. `load c=64`. */
   label: string;
-  /** Requests at a time, or streams. */
+  /** Concurrent requests or streams. */
   size: number;
   answer: Answer;
   arrival: Arrival | Share;
   body?: Body;
-  /** Systems that are not worth the time here. */
+  /** Systems that are skipped to save time. */
   skips?: readonly SystemName[];
-  /** Right before each measurement, not counted: connections, caches, the JIT. */
+  /** Load right before each measurement, not counted: for connections, caches, the JIT. */
   warmup: Arrival;
-  /** Above this gap between two tokens is a stall; 0: gaps say nothing here. */
+  /** A gap between two tokens above this is a stall; 0: gaps are not evaluated. */
   stallMs: number;
 }
 
-/** An open loop at a share of what the same system gave at `CAPACITY` in the same round. */
+/** An open loop at a share of the rate that the same system reached at `CAPACITY` in the same round. */
 export interface Share {
   kind: 'share';
   of: number;

@@ -37,7 +37,7 @@ const busy = (title: string, pick: (figures: Figures) => number): Column => ({
 const systemBusy = (figures: Figures): number =>
   Object.values(figures.busy).reduce((sum, part) => sum + part, 0);
 
-/** CPU by process: one at 100 % of a core was the limit. */
+/** CPU by process: a process at 100 % of a core was the limit. */
 const CPU: Column[] = [
   busy('system', systemBusy),
   busy('generator', (figures) => figures.generatorBusy),
@@ -91,7 +91,7 @@ function cpuOrNone({ median }: Spread): number | undefined {
   return median > 0 ? median : undefined;
 }
 
-/** Everything that the comparison has to say. */
+/** The report of the comparison. */
 export function reportOf(
   all: readonly Measurement[],
   points: readonly Point[],
@@ -127,7 +127,7 @@ function pointReport(
   return [table(head, rows), ...notes];
 }
 
-/** Chunks that come late come together, and cost less together: such a run is not to be compared. */
+/** Late chunks arrive together and cost less, so such a run cannot be compared. */
 function lag(name: SystemName, point: Point, figures: Figures): string[] {
   if (point.case !== 'streams') return [];
   const due = TOKENS[point.answer];
@@ -171,7 +171,7 @@ function ratios(
   });
 }
 
-/** Where the time of a system of several processes goes. */
+/** The CPU time of a system by its processes. */
 function split(name: SystemName, figures: Figures): string[] {
   const roles = Object.entries(figures.busy);
   if (roles.length < 2) return [];
@@ -186,7 +186,7 @@ function split(name: SystemName, figures: Figures): string[] {
 
 const FRONTIER_MS = [10, 50, 100];
 
-/** The most requests a second that a system gives while its p99 stays below a limit. */
+/** The highest rate at which a system's p99 stays below a limit. */
 function frontier(
   all: readonly Measurement[],
   points: readonly Point[],

@@ -7,7 +7,7 @@ export const DENSITY_HEADING =
   `density: each system alone; the most streams of ${TOKENS.middling} chunks ${PACE_MS} ms apart with a gap p99 under\n` +
   `${LIMIT_MS} ms and nothing lost. \`direct\` is what the generator and the upstream can do on this machine.`;
 
-/** The step with the most streams that was good; absent where none was. */
+/** The good step with the most streams; absent if there is none. */
 export function bestOf({ steps }: DensityResult): Step | undefined {
   return steps.filter(isGood).sort((a, b) => b.streams - a.streams)[0];
 }

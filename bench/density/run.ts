@@ -3,7 +3,7 @@ import { cpuBetween, readCpu, totalOf } from '../../test/kit/proc.ts';
 import { type Rig, startRig } from '../rig.ts';
 import type { SystemName } from '../systems/system.ts';
 
-/** So many paced streams at a time, and what became of them. */
+/** The result of a number of concurrent paced streams. */
 export interface Step {
   streams: number;
   gapP50: number;
@@ -26,12 +26,12 @@ export const LIMIT_MS = 100;
 
 const FIRST = 100;
 const GROWTH = 1.5;
-/** Above, the generator's own process would be what is measured. */
+/** Above this, the generator's own process would be the limit. */
 const MOST = 4_000;
 /** After the first failure: halvings of the interval between the best and it. */
 const HALVINGS = 2;
 
-/** Of each number of streams the better attempt, fewest first. */
+/** The better attempt for each number of streams, fewest first. */
 export function bestSteps(steps: readonly Step[]): Step[] {
   const sorted = [...steps].sort((a, b) => a.streams - b.streams || a.gapP99 - b.gapP99);
   return sorted.filter(({ streams }, i) => streams !== sorted[i - 1]?.streams);
@@ -66,8 +66,8 @@ export async function runDensity(
 }
 
 /**
- * More streams each time until two attempts fail (one alone may be the machine's), then the border
- * between the best and those, to a quarter of the interval.
+ * Tries more streams each time until two attempts fail (a single one may be the machine's fault), then
+ * searches between the best and those, to a quarter of the interval.
  */
 export async function searchBorder(
   most: number,

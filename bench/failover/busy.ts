@@ -1,6 +1,6 @@
 import { cpus } from 'node:os';
 
-/** What all cores did since the machine started; milliseconds. */
+/** Times of all cores since the machine started; milliseconds. */
 export interface Ticks {
   idle: number;
   all: number;

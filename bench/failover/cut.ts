@@ -8,12 +8,12 @@ import type { Outcome } from './figures.ts';
 import { noteTokens, outcomeOf, rescueOf, shownBeyond } from './rescue.ts';
 import type { Story, TokenTimes } from './rescue.ts';
 
-/* The provider's socket is closed in mid-answer. */
+/* Measures a provider's socket that closes in the middle of an answer. */
 
 const PACE_MS = 3;
 const TOKENS = 50;
 const AFTER = 40;
-/** From here on the backup says something else: what comes at the end is its own text, by this way. */
+/** From this token on the backup's text differs, so the end of the text shows the strategy. */
 const DIVERGE = 45;
 const AT_A_TIME = 8;
 const WARMUP = 16;
@@ -39,7 +39,7 @@ const FIGURES_OF: Record<Alias, Story['figures']> = {
 };
 
 export interface CutRig {
-  /** So many streams of each kind, the kinds in turn. */
+  /** Runs `streams` streams of each kind, the kinds in turn. */
   round(streams: number, stage: Stage): Promise<Outcome>;
   close(): Promise<void>;
 }

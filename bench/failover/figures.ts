@@ -2,7 +2,7 @@ import { percentile } from '../load/samples.ts';
 
 type Level = 'p95' | 'p99' | 'max';
 
-/** What is measured of every stream; milliseconds. Limits are the project's goals. */
+/** The figures of every stream; milliseconds. Limits are the project's goals. */
 export const FIGURES = {
   cutPrefillAsked: { text: 'cut, prefill: backup asked', limits: { p99: 10 } },
   cutPrefillNext: { text: 'cut, prefill: next chunk', limits: { p99: 100 } },
@@ -17,16 +17,16 @@ export const FIGURES = {
 export type FigureName = keyof typeof FIGURES;
 export const FIGURE_NAMES = Object.keys(FIGURES) as FigureName[];
 
-/** What became of some streams in one round. */
+/** The outcome of some streams in one round. */
 export interface Outcome {
   /** One value for each stream; milliseconds. */
   values: Partial<Record<FigureName, number[]>>;
   streams: number;
-  /** Why an answer was not whole and right, or was asked for too often; one line for each stream. */
+  /** Why an answer was incomplete or wrong, or why there were too many calls; one line for each stream. */
   wrong: string[];
 }
 
-/** CPU of all cores, 0 to 1. Where others were busy, the figures are theirs too. */
+/** CPU of all cores, 0 to 1. If other processes were busy, they affect the figures. */
 export interface Cpu {
   ours: number;
   others: number;
@@ -56,7 +56,7 @@ export function merged(outcomes: readonly Outcome[]): Outcome {
 export const valuesOf = (outcomes: readonly Outcome[], name: FigureName): number[] =>
   outcomes.flatMap(({ values }) => values[name] ?? []);
 
-/** Not a number where nothing was measured: that never looks like a good figure. */
+/** NaN if nothing was measured, so that it never looks like a good figure. */
 export function quantilesOf(values: readonly number[]): Quantiles {
   const sorted = [...values].sort((a, b) => a - b);
   const [p50 = NaN, p95 = NaN, p99 = NaN, max = NaN] = [50, 95, 99, 100].map((p) =>
@@ -71,7 +71,7 @@ export interface Verdict {
   evidence: string;
 }
 
-/** A goal is met when it is in every single round, so the worst one speaks for all. */
+/** A goal is met if it is met in every round, so the worst round decides. */
 export function failoverGoals(rounds: readonly Round[]): Verdict[] {
   const goals = FIGURE_NAMES.flatMap((name) => {
     const { text, limits } = FIGURES[name];

@@ -1,6 +1,6 @@
 /*
- * Loaded into a process of Millrace with `--import`: now and then its event loop stands still for 50 ms,
- * or everything on its heap is collected.
+ * Loaded into a process of Millrace with `--import`: at random times it blocks the event loop for 50 ms, or
+ * forces a full garbage collection.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

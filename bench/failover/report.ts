@@ -8,7 +8,7 @@ const BOUNDS_MS = [2, 5, 10, 20, 50, 100, 250, 1_000, 3_000];
 const LEVELS = ['p50', 'p95', 'p99', 'max'] as const;
 const FAULTS_SHOWN = 5;
 
-/** Everything that the rounds have to say. */
+/** The report of the rounds. */
 export function failoverReport({ rounds, soak }: FailoverResult): Part[] {
   const measured = FIGURE_NAMES.map((name) => ({
     title: FIGURES[name].text,

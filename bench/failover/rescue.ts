@@ -5,10 +5,10 @@ import { exactTime } from '../../apps/simulator/src/clock.ts';
 import type { LoggedRequest, Simulator } from '../../apps/simulator/src/index.ts';
 import type { FigureName, Outcome } from './figures.ts';
 
-/** When a call of this provider handed out each of its tokens so far, on the clock of its log. */
+/** When a call of this provider sent each of its tokens, on the clock of its log. */
 export type TokenTimes = (call: LoggedRequest) => readonly number[];
 
-/** Notes it from now on. */
+/** Records the times from now on. */
 export function noteTokens({ events }: Simulator): TokenTimes {
   const times = new Map<number, number[]>();
   events.on('token', ({ number, tokens }) => {
@@ -20,7 +20,7 @@ export function noteTokens({ events }: Simulator): TokenTimes {
   return ({ number }) => times.get(number) ?? [];
 }
 
-/** How one stream got over an incident; milliseconds from it. */
+/** How one stream recovered from an incident; milliseconds from it. */
 export interface Rescue {
   /** To the arrival of the request at the backup. */
   askedMs: number;
@@ -31,16 +31,16 @@ export interface Rescue {
 export interface Incident {
   at: number;
   told: Told;
-  /** The calls that the backup had for this stream. */
+  /** The backup's calls for this stream. */
   calls: readonly LoggedRequest[];
   times: TokenTimes;
-  /** When the reader was shown the first text that is new. */
+  /** When the reader received the first new text. */
   shownAt: number | undefined;
   /** How many of the backup's tokens are new, counted from their end; absent: all. */
   newTokens?: number;
 }
 
-/** The figures, or what was wrong instead of them. */
+/** The figures, or a description of what was wrong. */
 export function rescueOf({
   at,
   told,
@@ -59,7 +59,7 @@ export function rescueOf({
   return { askedMs, nextMs: shownAt - at - (ready - call.arrivedAt) };
 }
 
-/** One stream, and under which figures it stands. */
+/** One stream, and the figures to which it belongs. */
 export interface Story {
   name: string;
   figures: { asked: FigureName; next: FigureName };
@@ -86,7 +86,7 @@ export function shownBeyond(events: readonly Arrival[], length: number): number 
   return events.find((event) => (shown += textLength(event)) > length)?.at;
 }
 
-/** When the reader was first shown text of another run than the first one's. */
+/** When the reader first received text of another run than the first. */
 export function shownByNextRun(events: readonly Arrival[]): number | undefined {
   const first = runOf(events[0]);
   return events.find((event) => textLength(event) > 0 && runOf(event) !== first)?.at;

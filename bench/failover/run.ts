@@ -24,7 +24,7 @@ export interface FailoverResult {
 /** Milliseconds: longer than any stream takes, also on a busy machine. */
 const PATIENCE_MS = 20_000;
 
-/** Rejects when a process does not start or `signal` fires; a lost stream is a result. */
+/** Rejects if a process does not start or `signal` fires; a lost stream is a result. */
 export async function runFailover(
   { rounds, quick, soak: minutes }: FailoverOptions,
   signal: AbortSignal,

@@ -10,7 +10,7 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 import type { Verdict } from './figures.ts';
 import { busyShare, readTicks } from './busy.ts';
 
-/* No process dies, but all are slow: which are declared dead by mistake? */
+/* All processes are slow and none dies: counts those that are declared dead by mistake. */
 
 export interface Soak {
   minutes: number;
@@ -39,7 +39,7 @@ const models = {
 const HARDSHIP = new URL('hardship.ts', import.meta.url).href;
 const BURNER = fileURLToPath(new URL('burner.ts', import.meta.url));
 
-/** Streams all the time, for so many minutes, through processes that stumble on a busy machine. */
+/** Runs streams for `minutes`, through processes that block now and then on a busy machine. */
 export async function soak(minutes: number, stage: Stage): Promise<Soak> {
   const fleet = await startStumbling();
   const burners = Array.from({ length: availableParallelism() }, () => spawnScript(BURNER));

@@ -9,7 +9,7 @@ import type { Outcome } from './figures.ts';
 import { noteTokens, outcomeOf, rescueOf, shownByNextRun } from './rescue.ts';
 import type { Story } from './rescue.ts';
 
-/* A worker is killed, or put to sleep, with all streams on it. */
+/* Measures a worker that is killed, or stopped, with all streams on it. */
 
 /** Longer than a worker takes to start on a busy machine: a stream that has ended is not taken over. */
 const TOKENS = 150;
@@ -41,8 +41,8 @@ export interface WorkerRig {
 }
 
 /**
- * Two ingresses, and in turn: one worker takes all streams, a second one comes, the first one goes.
- * The second one is the next round's first.
+ * Two ingresses. Each round: one worker has all streams, a second one starts, the first one is killed. The
+ * second one is the next round's first.
  */
 export async function startWorkerRig(): Promise<WorkerRig> {
   const fleet = await startFleet({ ingresses: 2, models });
@@ -63,7 +63,7 @@ export async function startWorkerRig(): Promise<WorkerRig> {
     const at = exactTime();
     victim.child.kill(signal);
     const told = await crowd.ended;
-    // One that sleeps must not wake up in the next round.
+    // A stopped process must not continue in the next round.
     await victim.stop('SIGKILL');
     return outcomeOf(
       told.map((one, i) => {
@@ -78,7 +78,7 @@ export async function startWorkerRig(): Promise<WorkerRig> {
   return { round, close: () => fleet.close() };
 }
 
-/** No fleet is made of processes that have never served a request. */
+/** Real fleets do not consist of processes that have never served a request. */
 async function warmUp(fleet: Fleet, marker: string, stage: Stage): Promise<void> {
   await gather(fleet.ingresses, { alias: 'warm', marker, ...WARMUP }, stage).ended;
 }

@@ -4,7 +4,7 @@ import { readRedis } from '../redis.ts';
 import { startRig } from '../rig.ts';
 import { FLOORS, type SystemName } from '../systems/system.ts';
 
-/** What a system does while nothing is asked of it, each second. */
+/** A system's activity while it gets no requests, per second. */
 export interface IdleWindow {
   /** Milliseconds of CPU, by role. */
   cpuMs: Record<string, number>;
@@ -17,7 +17,7 @@ export interface IdleResult {
   windows: IdleWindow[];
 }
 
-/** From its ready line until its start has left nothing to do. */
+/** Milliseconds from the ready line until the work of the start is done. */
 const SETTLE_MS = 5_000;
 
 /** Each system alone on the machine, measured in as many windows as there are rounds. */
@@ -49,7 +49,8 @@ async function measureWindow(
   ms: number,
   signal: AbortSignal,
 ): Promise<IdleWindow> {
-  // The reading of Redis stays outside the window of the CPU: it would be most of a quiet system's.
+  // Reading Redis' statistics stays outside the window of the CPU, because it would be most of a quiet
+  // system's CPU.
   const redisBefore = redis && (await readRedis(redis.url));
   const redisFrom = performance.now();
   const before = await readCpu(pid);

@@ -11,10 +11,10 @@ export interface MemoryResult {
   idle: Record<string, number>;
   afterLoad: Record<string, number>;
   recovered: Record<string, number>;
-  /** Answers that the load got, and those that it did not. */
+  /** Answers that arrived, and those that did not. */
   requests: number;
   errors: number;
-  /** What its Redis keeps of a request that is over; absent without one. */
+  /** Bytes that its Redis keeps for a finished request; absent without a Redis. */
   redisBytesPerRequest?: number;
 }
 
@@ -22,7 +22,7 @@ export const LOAD_REQUESTS = 10_000;
 const CONCURRENCY = 64;
 const LOAD_MS = 60_000;
 const SETTLE_MS = 5_000;
-/** For the collectors of garbage, which give memory back when a process has rested. */
+/** Milliseconds for garbage collectors, which return memory when a process has been idle. */
 export const RECOVERY_MS = 10_000;
 
 /** Each system alone on the machine and freshly started, once whatever `--rounds` says. */

@@ -10,7 +10,10 @@ export const AGENT_SIZES = [
   { bytes: 5_900_000, share: 0.1 },
 ] as const;
 
-/** In turn, so that every run has the same mixture: ten bodies, the large ones apart from each other. */
+/**
+ * The order of the sizes, so that every run has the same mixture: ten bodies, the large ones apart from each
+ * other.
+ */
 const ORDER = [0, 0, 1, 0, 0, 1, 2, 0, 1, 0] as const;
 
 const CODE_LINE =
@@ -18,13 +21,13 @@ const CODE_LINE =
 const PROSE = 'Read the file before you edit it, and run the tests after each change. ';
 const TOOLS = ['read_file', 'write_file', 'edit_file', 'run_command', 'search', 'list_folder'];
 
-/** One after the other, for ever: call it with 0, 1, 2, … */
+/** Returns the bodies in an endless sequence: call it with 0, 1, 2, … */
 export function agentBodies(model: string): (index: number) => Buffer {
   const bodies = AGENT_SIZES.map(({ bytes }) => Buffer.from(agentBody(model, bytes)));
   return (index) => bodies[ORDER[index % ORDER.length]!]!;
 }
 
-/** A chat completion request of about so many bytes. */
+/** A chat completion request of about `bytes` bytes. */
 export function agentBody(model: string, bytes: number): string {
   const messages: object[] = [{ role: 'system', content: PROSE.repeat(200) }];
   const head = { model, stream: true, tools: TOOLS.map(toolOf) };

@@ -1,14 +1,14 @@
 /**
- * Checks one answer of an OpenAI-style event stream, frame by frame: role chunk, every token in its
- * order and exactly once, finish, `[DONE]`. It is not the reader of test/kit, because it runs beside the
- * system under test on the same two cores: the usual frame is settled by one substring search, and only
- * what that does not settle is parsed.
+ * Checks one answer of an OpenAI-style event stream, frame by frame: role chunk, every token in order and
+ * exactly once, finish, `[DONE]`. It does not use the reader of test/kit, because it runs beside the system
+ * under test on the same two cores: a usual frame needs one substring search, and only other frames are
+ * parsed.
  */
 
 /** The tokens an answer has to consist of, prepared once for any number of checkers. */
 export interface Expectation {
   tokens: string[];
-  /** `"content":"…"` as it stands in the frame of each token. */
+  /** `"content":"…"` as in the frame of each token. */
   needles: string[];
 }
 
@@ -16,9 +16,9 @@ export interface Expectation {
 export const FRAMING = 3;
 
 export interface Verdict {
-  /** Frames that were due and did not come. */
+  /** Expected frames that did not arrive. */
   lost: number;
-  /** What was wrong first; absent for a whole and correct answer. */
+  /** The first fault; absent for a complete and correct answer. */
   fault?: string;
 }
 
@@ -33,8 +33,8 @@ interface Chunk {
 }
 
 /**
- * Bytes are compared as latin1 on both sides: it never fails on a character that is cut in two, and
- * is the cheapest way from a buffer to a string.
+ * Bytes are compared as Latin-1 on both sides: that never fails at a character that is cut in two, and is the
+ * cheapest conversion from a buffer to a string.
  */
 export function expectTokens(tokens: readonly string[]): Expectation {
   const asBytes = tokens.map((token) => Buffer.from(token).toString('latin1'));
@@ -61,7 +61,7 @@ export class FrameChecker {
     this.#onToken = onToken;
   }
 
-  /** `bytes` in any cut, also in mid-line. `now` in the caller's unit, handed on as it is. */
+  /** `bytes` may be split anywhere, also inside a line. `now` in the caller's unit, passed on unchanged. */
   push(bytes: Buffer, now: number): void {
     const text = this.#rest + bytes.toString('latin1');
     let start = 0;
@@ -72,7 +72,7 @@ export class FrameChecker {
     this.#rest = text.slice(start);
   }
 
-  /** To be asked once, after the last byte. */
+  /** Call it once, after the last byte. */
   verdict(): Verdict {
     const lost =
       Number(!this.#role) +
@@ -98,7 +98,7 @@ export class FrameChecker {
       this.#onToken(now);
       return;
     }
-    // A comment (keep-alive) and an id are what an OpenAI client never sees; an event name is not.
+    // An OpenAI client never sees a comment (keep-alive) or an id, but it does see an event name.
     const known = text[start] === ':' || text.startsWith('id:', start);
     if (!known && text.slice(start, end).trim() !== '') {
       this.#blame(
@@ -133,7 +133,7 @@ export class FrameChecker {
 
   #choice(delta: Delta, finishReason: string | null, now: number): void {
     if (this.#finished) return this.#blame('a chunk after finish');
-    // Some systems repeat the role in every chunk; only a second chunk that is nothing else counts.
+    // Some systems repeat the role in every chunk; only a second chunk with nothing but the role counts.
     if (delta.role !== undefined) {
       if (this.#role && !delta.content && finishReason === null) this.#blame('a second role chunk');
       this.#role = true;
@@ -146,7 +146,7 @@ export class FrameChecker {
     const due = this.#expected.tokens[this.#next];
     if (content !== due) {
       this.#blame(`token ${this.#next}: ${quote(content)} instead of ${quote(due)}`);
-      // Where it is a later one, those between are lost, and the rest can still be right.
+      // If it is a later token, those in between are lost, and the rest can still be right.
       const at = this.#expected.tokens.indexOf(content, this.#next);
       if (at === -1) return;
       this.#skipped += at - this.#next;
@@ -175,8 +175,8 @@ function parse(data: string): Chunk | undefined {
 }
 
 /**
- * The tokens of a whole answer, read with a full parser: what the upstream itself sends is what
- * every system has to deliver. Throws where the answer could not serve as a reference.
+ * The tokens of a complete answer, read with a full parser: every system has to deliver what the upstream
+ * itself sends. Throws if the answer cannot serve as a reference.
  */
 export function tokensOf(body: string): string[] {
   const data = body

@@ -1,7 +1,7 @@
 /**
- * The load generator, a process of its own so that its CPU does not count as the systems'. It is
- * forked with an IPC channel, takes one `LoadSpec` at a time and answers with its `LoadResult`; it
- * ends when the channel does.
+ * The load generator, in a separate process so that its CPU does not count as the systems'. It is forked with
+ * an IPC channel, takes one `LoadSpec` at a time and answers with its `LoadResult`; it exits when the channel
+ * closes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { agentBodies } from './agents.ts';
@@ -59,7 +59,7 @@ async function closed(
   );
 }
 
-/** More than these are not opened: a system that does not keep up must not take the machine along. */
+/** The most open requests, so that a system that does not keep up does not overload the machine. */
 const MOST_OPEN = 2_000;
 
 /** Ends with the last answer. A user that is free again takes the next request. */
@@ -94,7 +94,7 @@ async function open(
   await Promise.all(requests);
 }
 
-/** The same bodies in the same order for every system; made before the clock runs. */
+/** The same bodies in the same order for every system; made before the measurement. */
 function bodiesOf({ body, model }: LoadSpec): () => string | Buffer {
   if (body === 'agents') {
     const at = agentBodies(model);

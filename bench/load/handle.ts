@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { aborted, spawnScript } from '../../test/kit/child.ts';
 import type { GeneratorMessage, LoadResult, LoadSpec } from './spec.ts';
 
-/** What a run may take beyond its own bounds before it counts as hung. */
+/** Milliseconds beyond its own bounds after which a run counts as hung. */
 const GRACE_MS = 30_000;
 
 export interface Generator {
@@ -18,7 +18,7 @@ export async function startGenerator(signal: AbortSignal): Promise<Generator> {
   const next = (limit: AbortSignal): Promise<GeneratorMessage> =>
     aborted(child.message<GeneratorMessage>(), limit);
 
-  // It holds nothing that would need an orderly end.
+  // It has no state that needs an orderly end.
   async function stop(): Promise<void> {
     await child.stop('SIGKILL');
   }

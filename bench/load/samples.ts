@@ -1,4 +1,4 @@
-/** What a set of samples comes down to. Same unit as the samples; all 0 when there are none. */
+/** The summary of a set of samples. Same unit as the samples; all 0 if there are none. */
 export interface Summary {
   count: number;
   mean: number;

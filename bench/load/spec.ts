@@ -1,8 +1,8 @@
 import type { Summary } from './samples.ts';
 
 /**
- * How requests come: as fast as answers do, from a fixed number of users; once each, ramped in; or at a
- * fixed rate whatever comes back, which shows the queue that the first one hides.
+ * How requests arrive: as fast as answers do, from a fixed number of users; once each, ramped up; or at a
+ * fixed rate whatever the answers, which shows the queueing that the first one hides.
  */
 export type Arrival =
   | { kind: 'open'; perSecond: number; ms: number }
@@ -29,15 +29,15 @@ export interface LoadSpec {
 /** All times in milliseconds. */
 export interface LoadResult {
   elapsedMs: number;
-  /** Answers that were whole and correct. */
+  /** Complete and correct answers. */
   requests: number;
-  /** Answers that were not, for any reason. */
+  /** Failed answers, for any reason. */
   errors: number;
-  /** The first few, in words. */
+  /** Descriptions of the first few faults. */
   faults: string[];
   framesLost: number;
   tokens: number;
-  /** HTTP chunks that brought a token: as many as tokens where the system writes each by itself. */
+  /** HTTP chunks with a token: as many as tokens if the system writes each separately. */
   pieces: number;
   stalls: number;
   firstToken: Summary;

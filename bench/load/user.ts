@@ -3,11 +3,11 @@ import { type Expectation, FrameChecker, FRAMING } from './frames.ts';
 import type { LoadSpec } from './spec.ts';
 import { Samples } from './samples.ts';
 
-/** A system that goes silent for this long has failed the request; nothing waits longer. */
+/** Milliseconds of silence after which a request has failed; nothing waits longer. */
 const SILENCE_MS = 10_000;
 const FAULTS_KEPT = 5;
 
-/** What all users of one run count together. */
+/** The common counters of all users of one run. */
 export class Tally {
   requests = 0;
   errors = 0;
@@ -29,9 +29,9 @@ export class Tally {
 }
 
 /**
- * One simulated client: one connection of its own, kept alive, one request at a time. A client per
- * user, and not one pool, because a pool searches its connections at every request, and because a
- * user that had to wait for a connection would measure the generator.
+ * One simulated client: one connection of its own, kept alive, one request at a time. Each user has its own
+ * client instead of a shared pool, because a pool searches its connections at every request, and because
+ * waiting for a connection would measure the generator.
  */
 export class User {
   readonly #client: Client;
@@ -68,8 +68,8 @@ export class User {
   }
 
   /**
-   * One request, to its end or its failure; never rejects, as failures are what is counted. Times count
-   * from `dueAt`: a generator that is late must not make a system look faster.
+   * One request, to its end or its failure; never rejects, because failures are counted. Times count from
+   * `dueAt`: a late generator must not make a system look faster.
    */
   request(dueAt = performance.now()): Promise<void> {
     return new Promise((resolve) => {

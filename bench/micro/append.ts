@@ -1,6 +1,6 @@
 /**
- * What an append costs, by the number of streams in one call: CPU of Redis (its append-only file is on)
- * and of the caller for each item, and how much longer the last write of a stream takes than the others.
+ * Measures the cost of an append, by the number of streams in one call: CPU of Redis (its append-only file is
+ * on) and of the caller for each item, and how much longer the last write of a stream takes than the others.
  *
  *   node bench/micro/append.ts [items] [redis-log.ts of another checkout, to compare in turn]
  */

@@ -1,6 +1,6 @@
 /**
- * How long it takes from one worker's opening of a breaker until another worker knows of it: two
- * processes over a real Redis, the time on the one clock of the machine. Goal: 50 ms for 99 of 100.
+ * Measures how long it takes from one worker's opening of a breaker until another worker has it: two
+ * processes over a real Redis, with the clock of the machine. Goal: 50 ms for 99 of 100.
  *
  *   node bench/micro/breaker.ts [rounds]
  */
@@ -80,7 +80,7 @@ async function measure(rounds: number): Promise<void> {
     for (let round = 0; round < rounds; round++) {
       const model = `model-${round}`;
       const known = nextKnown(listener, model);
-      // What an opening looks like: calls under way, and then one failure after the other.
+      // A typical opening: calls in flight, then one failure after the other.
       const target = { provider: 'p', model };
       const calls = Array.from({ length: 5 }, () => health.started(target));
       await sleep(5 + Math.random() * 60);

@@ -1,6 +1,6 @@
 /**
- * What the questions cost that are asked about every chunk: ns per chunk, the median of several
- * rounds measured in turn. Run: node bench/micro/chunk.ts
+ * Measures the checks that are made for every chunk: ns per chunk, the median of several rounds measured in
+ * turn. Run: node bench/micro/chunk.ts
  */
 import {
   errorOf,

@@ -1,7 +1,7 @@
 /**
- * What the live path to an ingress costs: nothing at all, sharded pub/sub, and a Redis stream that is
- * read with a blocking XREAD. One writer appends batches of chunks to logs and shows them to one
- * reader process. CPU of each process per chunk.
+ * Measures the live path to an ingress: none, sharded pub/sub, and a Redis stream that is read with a
+ * blocking XREAD. One writer appends batches of chunks to logs and sends them to one reader process. CPU of
+ * each process per chunk.
  *
  *   node bench/micro/inbox.ts [streams per call] [calls]
  */

@@ -1,7 +1,7 @@
 /**
- * What it costs to read a long log from its start, as a reader that resumes does: pages of a number of
- * packs (XRANGE, as it was), and pages of a number of bytes (store/stream-log/lua/read.lua, as it is). Time of
- * the whole, CPU of Redis and of the reader, and the longest that Redis was kept by one read.
+ * Measures reading a long log from its start, as a resuming reader does: pages of a number of packs (XRANGE,
+ * the former way), and pages of a number of bytes (store/stream-log/lua/read.lua, the present way). Total
+ * time, CPU of Redis and of the reader, and the longest time that one read blocked Redis.
  *
  *   node bench/micro/log-read.ts [chunks]
  */

@@ -1,7 +1,7 @@
 /**
- * What a fault in the middle of a long answer costs the worker's event loop, in milliseconds: the
- * search for an anchor, everything that one anchored step asks of the text, and a reply that repeats
- * it behind the filter. The median of several rounds. Run: node bench/micro/seam.ts
+ * Measures what a fault in the middle of a long answer costs the worker's event loop, in milliseconds: the
+ * search for an anchor, everything that one anchored step does with the text, and a reply that repeats it, in
+ * the filter. The median of several rounds. Run: node bench/micro/seam.ts
  */
 import {
   continuationBody,
@@ -97,7 +97,7 @@ function behind(strategy: ContinuationStrategy, delivered: Delivered, reply: str
 const cases: Record<string, (text: string) => () => void> = {
   anchor: (text) => {
     let round = 0;
-    // Another text each time, as the last one's anchor is remembered; flat, as it is in later steps.
+    // Another text each time, because the last anchor is cached; flattened, as it is in later steps.
     const all = Array.from({ length: ROUNDS + 1 }, (_, n) => `${n}${text}`);
     for (const one of all) one.charCodeAt(0);
     return () => chooseAnchor(all[round++] ?? '');

@@ -1,19 +1,19 @@
 /*
- * A reader of its own, and not that of test/kit: thousands of requests a second run beside the system on the
- * same cores, over connections that are kept alive.
+ * Does not use the reader of test/kit: thousands of requests a second run beside the system on the same
+ * cores, over connections that are kept alive.
  */
 
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 
-/** What came of one request; milliseconds from its sending. */
+/** The outcome of one request; milliseconds from its sending. */
 export interface Asked {
   status: number;
-  /** To the head: of a stream that is with its first token. */
+  /** Time to the head; a stream's head comes with its first token. */
   headMs: number;
   totalMs: number;
-  /** The answer was the whole text, or the refusal says when to come back. */
+  /** The answer was complete, or the refusal had a time to retry. */
   right: boolean;
   /** When it ended, by this process' clock. */
   endedAt: number;
@@ -26,7 +26,7 @@ export interface Target {
   tokens: number;
 }
 
-/** As many connections as there are requests: none waits for another one's. */
+/** As many connections as requests, so that none waits for another one. */
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
 
 /** One stream, to its end. A lost connection is status 0. */
@@ -66,7 +66,7 @@ function isWhole(text: string, tokens: number): boolean {
   return shown === expectedText({ tokens }) && text.trimEnd().endsWith('data: [DONE]');
 }
 
-/** Sends at a pace, whatever comes back: so many a second, for so long. Ends with the last answer. */
+/** Sends `perSecond` requests a second for `ms` milliseconds, whatever the answers. Ends with the last answer. */
 export async function openLoop(target: Target, perSecond: number, ms: number): Promise<Asked[]> {
   const startedAt = performance.now();
   const asked: Promise<Asked>[] = [];
@@ -78,7 +78,7 @@ export async function openLoop(target: Target, perSecond: number, ms: number): P
   return Promise.all(asked);
 }
 
-/** Sends as fast as answers come, so many at a time; what came within the time. */
+/** Sends as fast as answers arrive, `size` at a time; returns what arrived within the time. */
 export async function closedLoop(target: Target, size: number, ms: number): Promise<Asked[]> {
   const until = performance.now() + ms;
   const asked: Asked[] = [];

@@ -37,7 +37,7 @@ export function overloadReport(rounds: readonly OverloadRound[]): Part[] {
   ];
 }
 
-/** The worst round speaks for all. */
+/** The worst round decides. */
 export function goalsOfOverload(rounds: readonly OverloadRound[]): Goal[] {
   const burdens = rounds.flatMap(({ capacity, burdens: each }) =>
     each.map((one) => ({ ...one, share: one.goodput / capacity })),

@@ -5,41 +5,41 @@ import type { Summary } from '../load/samples.ts';
 import { ask, closedLoop, hangUp, openLoop } from './client.ts';
 import type { Asked } from './client.ts';
 
-/** One open loop above what the fleet can carry. */
+/** One open loop above the fleet's capacity. */
 export interface Burden {
   /** Times the capacity. */
   factor: number;
   sent: number;
   served: number;
   refused: number;
-  /** Neither served whole nor refused with a time to come back. */
+  /** Neither served completely nor refused with a time to retry. */
   wrong: number;
-  /** Answers a second, from the moment that the queue is full to the end of the sending. */
+  /** Answers a second, from when the queue is full to the end of the sending. */
   goodput: number;
-  /** Milliseconds to the first token of what was served, and to the refusal. */
+  /** Milliseconds to the first token of served requests, and to the refusal. */
   firstToken: Summary;
   refusal: Summary;
 }
 
 export interface OverloadRound {
   round: number;
-  /** Answers a second, with always some that wait. */
+  /** Answers a second while some requests always wait. */
   capacity: number;
   burdens: Burden[];
-  /** Milliseconds to the first token of one that asks once a second: alone, and beside the flood. */
+  /** Milliseconds to the first token of a client with one request a second: alone, and beside the flood. */
   alone: Summary;
   flooded: Summary;
   flood: number;
 }
 
 const FACTORS = [1.5, 3];
-/** Requests that the one worker runs at a time, and what each takes: small, so that the wait is the queue's. */
+/** Concurrent runs of the only worker, and the answer of each: small, so that the wait is the queue's. */
 const PLACES = 20;
 const TOKENS = 10;
 const PACE_MS = 20;
 /** Bound on the expected wait. */
 const WAIT = '1s';
-/** Milliseconds of each loop that are not counted: the rate is not known yet. */
+/** Milliseconds of each loop that are not counted, because the rate is not measured yet. */
 const SETTLE_MS = 2_000;
 const FLOOD = 1_000;
 
@@ -79,7 +79,7 @@ async function measureBounds(ms: number, signal: AbortSignal, say: (what: string
     const from = performance.now();
     const asked = await openLoop(target, capacity * factor, ms + SETTLE_MS);
     burdens.push(burdenOf(factor, asked, from + SETTLE_MS, from + SETTLE_MS + ms));
-    // What was left over is served before the next one.
+    // The rest is served before the next one.
     await sleep(500);
   }
   return { capacity, burdens };
@@ -101,7 +101,7 @@ function burdenOf(factor: number, asked: Asked[], from: number, to: number): Bur
   };
 }
 
-/** One key floods the queue, and another asks once a second. */
+/** One key floods the queue, and another one sends one request a second. */
 async function measureFairness(samples: number, signal: AbortSignal, say: (what: string) => void) {
   const keys = ['flood', 'other'].map((id) => ({ id, secret: id }));
   const config = { keys, limits: { workerConcurrency: PLACES } };
@@ -123,7 +123,7 @@ async function measureFairness(samples: number, signal: AbortSignal, say: (what:
   const alone = await onceASecond();
   say(`beside ${FLOOD} requests of another`);
   await Promise.all(Array.from({ length: FLOOD }, () => queueJob(fleet.url)));
-  // As one is served, another one comes.
+  // Replaces each served request by a new one.
   const stop = new AbortController();
   const refill = (async () => {
     while (!stop.signal.aborted) {
@@ -159,5 +159,5 @@ function summaryOf(values: readonly number[]): Summary {
   return samples.summary();
 }
 
-/** Milliseconds that one request has a place for. */
+/** Milliseconds for which one request occupies a slot. */
 export const SERVICE_MS = TOKENS * PACE_MS;

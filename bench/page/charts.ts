@@ -2,7 +2,7 @@ import type { Spec } from 'vega';
 import { parse, View } from 'vega';
 import { SYSTEMS } from '../systems/system.ts';
 
-/** One bar for each label, of parts that lie behind each other. */
+/** One bar for each label, stacked from parts. */
 export interface Bars {
   kind: 'bars';
   title: string;
@@ -16,7 +16,7 @@ export interface Lines {
   title: string;
   x: string;
   y: string;
-  /** Where systems are of different orders of magnitude. */
+  /** For systems of different orders of magnitude. */
   logX?: boolean;
   values: { system: string; x: number; y: number }[];
 }

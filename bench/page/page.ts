@@ -6,12 +6,12 @@ import { asMarkdown, number, table } from '../table.ts';
 import { svgOf } from './charts.ts';
 import { type Figure, figuresFrom, type Records } from './figures.ts';
 
-/** All of one run, as it stands in the JSON. */
+/** All results of one run, as in the JSON. */
 export interface RunRecord {
   startedAt: string;
   endedAt: string;
   machine: Machine;
-  /** What the run was started with. */
+  /** The arguments of the run. */
   argv: string[];
   reports: Record<string, LaneReport>;
 }

@@ -73,7 +73,7 @@ const levelOf = (
   level: keyof Summary,
 ): number => median(rounds.map((round) => round[kind][level]));
 
-/** The worst round speaks for all. */
+/** The worst round decides. */
 export function goalsOfPools(rounds: readonly PoolsRound[]): Goal[] {
   const reuse = Math.min(...rounds.map(({ pooled }) => pooled.reuseRate));
   const ratio = Math.min(

@@ -37,7 +37,7 @@ export async function startTlsServer(signal: AbortSignal): Promise<TlsServer> {
   }
 }
 
-/** A pool as the worker has it, with its defaults but for these; it remembers no earlier session. */
+/** A pool as in the worker, with its defaults except for these options; it has no earlier TLS session. */
 export function startPool(
   { port, context }: TlsServer,
   { connections, warm = 0, http2 = false }: { connections: number; warm?: number; http2?: boolean },
@@ -66,7 +66,7 @@ export function startPool(
 
 const BODY = JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'hello' }] });
 
-/** Milliseconds to the head of the response, when it has ended well; rejects when it has not. */
+/** Milliseconds to the head of the response, if the response ends well; otherwise rejects. */
 export function timeToHead(
   pool: Pool,
   more: Record<string, string> = {},

@@ -8,7 +8,7 @@ export interface Throughput {
   requestsPerSecond: number;
   reuseRate: number;
   handshakesPerSecond: number;
-  /** Of the handshakes, those that went on with an earlier session. */
+  /** Handshakes that resumed an earlier session. */
   resumed: number;
   headMs: Summary;
 }
@@ -16,7 +16,7 @@ export interface Throughput {
 /** Streams of 20 chunks, 64 at once. */
 export interface Streams {
   requests: number;
-  /** Microseconds that this process used per stream, reading and TLS included. */
+  /** Microseconds of CPU of this process per stream, including reading and TLS. */
   cpuMicros: number;
   connections: number;
 }
@@ -35,7 +35,7 @@ export interface PoolsRound {
 
 const CONCURRENCY = 64;
 
-/** Rejects when a request fails: there is nothing here that could fail one. */
+/** Rejects if a request fails: nothing here should make one fail. */
 export async function runPools(
   { rounds, quick }: { rounds: number; quick: boolean },
   signal: AbortSignal,
@@ -46,7 +46,7 @@ export async function runPools(
     ? [10_000, 500, 30, 300]
     : [20_000, 2_000, 300, 2_000];
   try {
-    // Both ways once, not counted: neither pays for the JIT.
+    // Both variants once, not counted, so that neither pays for the JIT.
     await throughput(server, pooled / 10, {});
     await throughput(server, single / 10, oneEach);
     for (const http2 of [false, true]) await streams(server, streamed / 10, http2);
@@ -100,7 +100,8 @@ async function throughput(
 async function streams(server: TlsServer, requests: number, http2: boolean): Promise<Streams> {
   const { pool, events } = startPool(server, { connections: CONCURRENCY, http2 });
   try {
-    // The session stands before the others come: nothing is on HTTP/1.1 for want of knowing better.
+    // The connection is open before the other requests, so that none uses HTTP/1.1 because the protocol is
+    // not known yet.
     await timeToHead(pool, {}, streamPath);
     const before = process.cpuUsage();
     await repeat(requests, () => timeToHead(pool, {}, streamPath));
@@ -113,7 +114,7 @@ async function streams(server: TlsServer, requests: number, http2: boolean): Pro
 
 const streamPath = '/v1/stream';
 
-/** So often, 64 at once. */
+/** Runs it `times` times, 64 concurrently. */
 async function repeat(times: number, run: () => Promise<unknown>): Promise<void> {
   let left = times;
   const user = async (): Promise<void> => {
@@ -125,7 +126,7 @@ async function repeat(times: number, run: () => Promise<unknown>): Promise<void>
   await Promise.all(Array.from({ length: CONCURRENCY }, user));
 }
 
-/** The first request to a backup, in turn to one whose connection stands and to one without. */
+/** The first request to a backup, in turn with and without an open connection. */
 async function firstRequests(
   server: TlsServer,
   count: number,

@@ -2,9 +2,9 @@ import { appendFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 /*
- * Loaded into every process of Millrace (`--import`): writes down, for each tenth of a second, how late its
- * event loop was at most, and what the longest turn took of the processor: on a machine with other work
- * the one says how long others waited, the other why.
+ * Loaded into every process of Millrace (`--import`): records, for each tenth of a second, the largest delay
+ * of its event loop, and the CPU time of its longest turn. On a machine with other work, the first is the
+ * wait of others, the second its cause.
  */
 
 export type Late = { role: string; at: number; lateMs: number; busyMs: number };

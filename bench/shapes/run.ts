@@ -10,7 +10,7 @@ import { bodyOf, SHAPES } from './bodies.ts';
 import type { Shape } from './bodies.ts';
 import type { Late } from './probe.ts';
 
-/** What one body did to the processes, and to the streams of others. */
+/** The effect of one body on the processes, and on other streams. */
 export interface ShapeRound {
   shape: Shape | 'none';
   /** Of the answer. */
@@ -20,11 +20,11 @@ export interface ShapeRound {
   worker: Turn;
   /** The longest gap of the other streams, in milliseconds. */
   gapMs: number;
-  /** Of `STREAMS`, those that ended whole. */
+  /** Streams of the `STREAMS` that ended completely. */
   whole: number;
 }
 
-/** Milliseconds: the most that a loop was late, and the most that it was at work, without others. */
+/** Milliseconds: the largest delay of a loop, and the longest turn in CPU time. */
 export type Turn = { lateMs: number; busyMs: number };
 
 export const STREAMS = 10;
@@ -101,7 +101,7 @@ async function measure(
       }),
     ),
   );
-  // What is made for the measurement itself is not to be measured.
+  // The preparation is not measured.
   await sleep(200);
   const since = Date.now();
   const status = shape === 'none' ? 0 : await send(origin, body);

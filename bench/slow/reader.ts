@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import { send } from '../../test/kit/exchange.ts';
 
-/** One reader of a stream over SSE, that can stop to read and go on. */
+/** One SSE reader of a stream, which can pause and resume. */
 export interface Reader {
-  /** Takes no byte from the socket until `resume`. */
+  /** Reads nothing from the socket until `resume`. */
   pause(): void;
   resume(): void;
-  /** Resolves at the end of the response: what was read, or what was wrong. */
+  /** Resolves at the end of the response, with what was read or what was wrong. */
   readonly ended: Promise<ReadResult>;
 }
 
-/** `digest`: of every event with an entry id, so that two readers of one stream can be compared. */
+/** `digest`: over all events with an entry id, so that two readers of one stream can be compared. */
 export interface ReadResult {
   complete: boolean;
   events: number;
@@ -24,7 +24,7 @@ export interface ReaderOptions {
   onGap?(ms: number): void;
 }
 
-/** Resolves with the response head. Keeps nothing of what it reads. */
+/** Resolves with the response head. Does not keep the data that it reads. */
 export async function openReader({ url, body, onGap }: ReaderOptions): Promise<Reader> {
   const hash = createHash('sha1');
   let events = 0;

@@ -13,14 +13,14 @@ export interface SlowResult {
   steady: number;
   /** Gaps of the steady readers in milliseconds, by round, without and with the stopped ones. */
   rounds: { without: Summary; with: Summary }[];
-  /** Bytes of the ingress in each case, and when the stopped ones go on. */
+  /** Bytes of the ingress in each case, and when the stopped readers resume. */
   memory: { without: number; with: number; resumed: number };
-  /** Of the stopped ones: those that read all of it once they went on. */
+  /** Stopped readers that read everything after they resumed. */
   resumedWhole: number;
   wrong: string[];
 }
 
-/** The stopped ones read large streams, a few for all of them, that go on while the gaps are measured. */
+/** The stopped readers read a few large streams, which continue while the gaps are measured. */
 const JOBS = 4;
 const PACE_MS = 50;
 /** Longer than a round, so that no reader is disconnected meanwhile. */
@@ -80,7 +80,7 @@ function emptyResult(stopped: number, steady: number): SlowResult {
   return { stopped, steady, rounds: [], memory, resumedWhole: 0, wrong: [] };
 }
 
-/** The large streams with so many readers that stop at once, and the steady ones beside them. */
+/** The large streams with `stopped` readers that stop at once, and the steady readers beside them. */
 async function measure(
   { origin, pid = 0 }: System,
   stopped: number,
@@ -128,7 +128,7 @@ async function measure(
   return gaps.summary();
 }
 
-/** Resolves once so many bytes wait for readers: the system's own buffers are full by then. */
+/** Resolves once `bytes` bytes wait for readers: by then the system's own buffers are full. */
 async function heldBytes(origin: string, bytes: number, signal: AbortSignal): Promise<void> {
   for (;;) {
     const page = await (await fetch(`${origin}/metrics`, { signal })).text();

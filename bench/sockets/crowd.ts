@@ -7,7 +7,7 @@ import type { Summary } from '../load/samples.ts';
 
 /** Client ports of one local address: fewer than the system's range has. */
 const PER_ADDRESS = 6_000;
-/** Handshakes under way at a time. */
+/** Concurrent handshakes. */
 const AT_ONCE = 100;
 
 export interface Crowd {
@@ -54,7 +54,7 @@ export async function openCrowd(
 
 export interface StreamsResult {
   whole: number;
-  /** In words, a line for each stream that was not whole. */
+  /** One line of text for each incomplete stream. */
   wrong: string[];
   /** Milliseconds between two tokens of a stream. */
   gaps: Summary;
@@ -66,7 +66,7 @@ interface Frame {
   error?: unknown;
 }
 
-/** A stream on each of these sockets, begun within `rampMs`, and every token compared. */
+/** Runs a stream on each of these sockets, started within `rampMs`, and compares every token. */
 export async function streamOn(
   sockets: readonly WebSocket[],
   options: { model: string; tokens: readonly string[]; rampMs: number; patienceMs: number },

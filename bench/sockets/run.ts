@@ -17,7 +17,7 @@ export interface SocketsResult {
 
 const TOKENS = 50;
 const PACE_MS = 200;
-/** For the memory that the handshakes took for a moment. */
+/** Milliseconds until the temporary memory of the handshakes is freed. */
 const SETTLE_MS = 5_000;
 
 const configFor = (upstream: string): string => `listen: { host: 127.0.0.1 }
@@ -28,7 +28,7 @@ models:
 limits: { workerConcurrency: 4096 }
 `;
 
-/** One round whatever `--rounds` says: it is about memory and loss. Rejects when a process does not start. */
+/** One round whatever `--rounds` says, because it is about memory and loss. Rejects if a process does not start. */
 export async function runSockets(
   { quick }: { quick: boolean },
   signal: AbortSignal,
@@ -40,7 +40,7 @@ export async function runSockets(
     const system = await startMillraceWith(configFor(upstream.origin), signal);
     try {
       const memory = () => residentOf(system.pid ?? 0, 'ingress');
-      // Once, not counted: the JIT, the first pages.
+      // A warm-up, not counted: for the JIT and the first pages.
       const first = await openCrowd(system.origin, 500, signal);
       await first.close();
       await sleep(SETTLE_MS, undefined, { signal });

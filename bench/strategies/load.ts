@@ -1,14 +1,14 @@
 /*
- * A reader of its own, and not that of test/kit: connections are kept alive, so that the time to the first
- * token is the target's and not that of a new connection.
+ * Does not use the reader of test/kit: connections are kept alive, so that the time to the first token is the
+ * target's and not that of a new connection.
  */
 
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What one request came to. */
+/** The outcome of one request. */
 export interface Served {
-  /** The provider that answered; empty where none did. */
+  /** The provider that answered; empty if none did. */
   by: string;
   firstTokenMs: number;
 }
@@ -17,14 +17,14 @@ export interface Load {
   url: string;
   model: string;
   requests: number;
-  /** Requests a second, on average: they come at random, whether or not earlier ones have ended. */
+  /** Average requests a second: they arrive at random, whether or not earlier ones have ended. */
   rate: number;
-  /** Milliseconds that a target takes for one of them: each of these as often as the others. */
+  /** Service times of the targets in milliseconds; each is equally frequent. */
   serviceMs: readonly number[];
   seed: number;
 }
 
-/** Rejects when a request fails: nothing here may. */
+/** Rejects if a request fails: none should. */
 export async function offer(load: Load, signal: AbortSignal): Promise<Served[]> {
   const { requests, rate, serviceMs, seed } = load;
   const random = generator(seed);
@@ -37,7 +37,7 @@ export async function offer(load: Load, signal: AbortSignal): Promise<Served[]> 
       const takes = serviceMs[Math.floor(random() * serviceMs.length)] ?? 0;
       await sleep(Math.max(0, due - performance.now()), undefined, { signal });
       const one = ask(load, takes, agent);
-      // It is awaited below; until then a failure must not count as unhandled.
+      // It is awaited below; a failure before that must not count as unhandled.
       one.catch(() => {});
       served.push(one);
     }

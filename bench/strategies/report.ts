@@ -31,7 +31,7 @@ export function strategiesReport(rounds: readonly StrategiesRound[]): Part[] {
   ];
 }
 
-/** The worst round speaks for all. */
+/** The worst round decides. */
 export function goalsOfStrategies(rounds: readonly StrategiesRound[]): Goal[] {
   const least = (kind: Kind) => Math.min(...rounds.map((round) => share(round, kind)));
   const ratio = Math.max(...rounds.map((one) => one.leastLoaded.p99 / one.ideal.p99));

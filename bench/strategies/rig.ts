@@ -4,7 +4,7 @@ import { startFleet } from '../../test/kit/fleet.ts';
 import type { TargetSpec } from './server.ts';
 
 export const FIRST_TOKENS_MS = { fast: 50, middle: 100, slow: 400 } as const;
-/** Requests that each of the equal targets works on at a time. */
+/** Concurrent requests of each of the equal targets. */
 export const SLOTS = 8;
 const EQUAL = ['equal-1', 'equal-2', 'equal-3'];
 
@@ -15,14 +15,14 @@ export interface StrategiesRig {
   stop(): Promise<void>;
 }
 
-/** Two workers, with the targets in one process of their own. */
+/** Two workers, with the targets in one separate process. */
 export async function startStrategiesRig(signal: AbortSignal): Promise<StrategiesRig> {
   const specs: Record<string, TargetSpec> = {
     ...Object.fromEntries(
       Object.entries(FIRST_TOKENS_MS).map(([name, serviceMs]) => [name, { slots: 1e6, serviceMs }]),
     ),
     ...Object.fromEntries(EQUAL.map((name) => [name, { slots: SLOTS }])),
-    // All slots behind a single queue: no choice can be better.
+    // All slots behind a single queue: no strategy can be better.
     ideal: { slots: SLOTS * EQUAL.length },
   };
   const child = spawnScript(fileURLToPath(new URL('server.ts', import.meta.url)));

@@ -14,17 +14,17 @@ export interface StrategiesRound {
 }
 
 /**
- * Half of the requests are short: equal ones would fall into step. Long enough that the machine's own
- * load is not what is measured.
+ * Half of the requests are short, because equal ones would run in step. They are long enough that the
+ * machine's own load does not matter.
  */
 const SERVICE_MS = [200, 600];
 const MEAN_MS = 400;
-/** Of what the three equal targets can do. */
+/** Share of the capacity of the three equal targets. */
 const UTILISATION = 0.7;
 const EQUAL_RATE = (UTILISATION * 3 * SLOTS * 1_000) / MEAN_MS;
 const LATENCY_RATE = 50;
 
-/** Rejects when a request fails: there is nothing here that could fail one. */
+/** Rejects if a request fails: nothing here should make one fail. */
 export async function runStrategies(
   { rounds, quick }: { rounds: number; quick: boolean },
   signal: AbortSignal,
@@ -38,7 +38,7 @@ export async function runStrategies(
   };
   const [few, many] = quick ? [200, 400] : [500, 1_000];
   try {
-    // Not counted: the JIT, and until `latency` knows each of its targets.
+    // A warm-up, not counted: for the JIT, and until `latency` has measured each of its targets.
     for (const model of ['latency', 'least-loaded', 'ideal']) await load(model, 100, 0);
     const done: StrategiesRound[] = [];
     for (let round = 1; round <= rounds; round++) {

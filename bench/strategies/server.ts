@@ -2,13 +2,13 @@ import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A target: so many requests at a time, first come first served; `serviceMs` of each, or as it asks. */
+/** A target: `slots` concurrent requests, first come first served; `serviceMs` for each, or as the request says. */
 export interface TargetSpec {
   slots: number;
   serviceMs?: number;
 }
 
-/** In a process of its own: a list of targets comes as the first message, their ports go back. */
+/** Runs in a separate process: the first message is a list of targets, the reply their ports. */
 process.once('message', (specs: TargetSpec[]) => {
   void Promise.all(specs.map(serve)).then((ports) => process.send?.({ ports }));
 });
@@ -30,12 +30,12 @@ async function serve({ slots, serviceMs }: TargetSpec): Promise<number> {
     request.setEncoding('utf8');
     request.on('data', (part: string) => (text += part));
     request.on('end', () => {
-      // A check of its health takes no slot.
+      // A health check takes no slot.
       if (request.method !== 'POST') {
         response.end('{"object":"list","data":[]}');
         return;
       }
-      // How long it takes stands in the request, so that every dispatcher has the same load.
+      // The service time is in the request, so that every dispatcher has the same load.
       const asked = (JSON.parse(text) as { max_tokens?: number }).max_tokens ?? 0;
       line.push(() => {
         setTimeout(() => {

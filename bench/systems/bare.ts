@@ -1,7 +1,7 @@
 /**
- * The floor for any proxy on Node: fastify takes the request, undici sends it on, the bytes of the
- * answer go back as they come. Nothing is read, kept or checked. Its one argument is the upstream's
- * origin; it prints `bare ready ORIGIN` and ends on SIGTERM or when its parent does.
+ * The minimum of any proxy on Node: fastify receives the request, undici sends it on, and the bytes of the
+ * answer are passed back as they arrive. Nothing is parsed, kept or checked. Its only argument is the
+ * upstream's origin; it prints `bare ready ORIGIN` and exits on SIGTERM or when its parent does.
  */
 import { fastify } from 'fastify';
 import { Pool } from 'undici';

@@ -5,7 +5,7 @@ import { startNginx } from './nginx.ts';
 import { startPortkey } from './portkey.ts';
 import { MODELS, type StartOptions, type System, type SystemName } from './system.ts';
 
-/** Starts a system in front of the upstream at `origin`. Rejects when it does not get ready. */
+/** Starts a system in front of the upstream at `origin`. Rejects if it does not become ready. */
 export async function startSystem(
   name: SystemName,
   origin: string,

@@ -10,8 +10,8 @@ import { MODELS, type StartOptions, type System } from './system.ts';
 const SUPERVISOR = fileURLToPath(new URL('../../apps/supervisor/src/main.ts', import.meta.url));
 
 /**
- * One ingress, one worker and the embedded Redis, with everything on that a default install has on:
- * the config names the provider and the models, and nothing else.
+ * One ingress, one worker and the embedded Redis, with the defaults of an installation: the config names the
+ * provider and the models, and nothing else.
  */
 export const startMillrace = (
   upstream: string,
@@ -19,7 +19,7 @@ export const startMillrace = (
   options: StartOptions,
 ): Promise<System> => startMillraceWith(configFor(upstream, options), signal);
 
-/** The same with another config file. */
+/** Starts Millrace with another config file. */
 export async function startMillraceWith(content: string, signal: AbortSignal): Promise<System> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
   const config = join(folder, 'bench.yaml');
@@ -76,7 +76,7 @@ ${models.join('')}${limits}`;
 /** More streams than any run of the bench has at a time. */
 const MANY = 8_192;
 
-/** What the caller's environment says about Millrace would beat the config above. */
+/** The environment without Millrace's variables, which would override the config above. */
 function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const ours = /^(MILLRACE_.*|PORT|HOST|REDIS_URL)$/;
   return Object.fromEntries(Object.entries(env).filter(([name]) => !ours.test(name)));

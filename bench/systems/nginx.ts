@@ -9,7 +9,7 @@ import { MODELS, type System } from './system.ts';
 
 const PROGRAM = 'nginx';
 
-/** `undefined` where the machine has none: it is a program of the system and no npm package. */
+/** `undefined` if it is not installed: it is a system program and no npm package. */
 export async function nginxVersion(): Promise<string | undefined> {
   return promisify(execFile)(PROGRAM, ['-v']).then(
     ({ stderr }) => /nginx\/(\S+)/.exec(stderr)?.[1],
@@ -17,7 +17,7 @@ export async function nginxVersion(): Promise<string | undefined> {
   );
 }
 
-/** A plain reverse proxy with one worker process: the floor for any proxy, whatever it is written in. */
+/** A plain reverse proxy with one worker process: the minimum of any proxy in any language. */
 export async function startNginx(upstream: string, signal: AbortSignal): Promise<System> {
   const version = (await nginxVersion()) ?? 'unknown';
   const folder = await mkdtemp(join(tmpdir(), 'bench-nginx-'));
@@ -30,7 +30,7 @@ export async function startNginx(upstream: string, signal: AbortSignal): Promise
       name: 'nginx',
       command: PROGRAM,
       args: ['-p', folder, '-c', config, '-e', 'stderr'],
-      // It logs its start only at this level, and nothing else at it while it serves.
+      // It logs its start only at this level, and nothing else at this level while it serves.
       ready: /start worker process /,
       readyOn: 'stderr',
       signal,

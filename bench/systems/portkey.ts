@@ -14,14 +14,14 @@ const SERVER = join(PACKAGE, 'build/start-server.js');
 const INSTALL_MS = 120_000;
 
 /**
- * Its version 1.15.2 hands a fetch Response to `new Response` as init. The copy shares the immutable
- * headers of the first one, today's hono appends to them, and every stream becomes a 500. The text
- * around the expression is minified, and so good for this one version only.
+ * Its version 1.15.2 passes a fetch Response to `new Response` as init. The copy shares the immutable headers
+ * of the first one, current hono versions append to them, and every stream becomes a 500. The code around the
+ * expression is minified, so this fix fits only this version.
  */
 const BROKEN = ':new Response(p,e)}const ';
 const MENDED = ':new Response(p,{status:e.status,headers:new Headers(e.headers)})}const ';
 
-/** Starts the gateway, after installing it outside the project where that was not done yet. */
+/** Starts the gateway, after installing it outside the project if it is not installed yet. */
 export async function startPortkey(upstream: string, signal: AbortSignal): Promise<System> {
   const versions = await install(signal);
   const port = await freePort();
@@ -59,7 +59,7 @@ async function install(signal: AbortSignal): Promise<Record<string, string>> {
   };
 }
 
-/** Replaces the one expression; throws where it does not stand exactly once. */
+/** Replaces the expression; throws unless it occurs exactly once. */
 export function mend(source: string): string {
   const parts = source.split(BROKEN);
   if (parts.length !== 2) {
@@ -77,7 +77,7 @@ async function versionOf(name: string): Promise<string | undefined> {
   return (JSON.parse(text) as { version?: string }).version;
 }
 
-/** Its own folder, so that neither our lock file nor our audit ever sees a peer's dependencies. */
+/** A separate folder, so that neither our lock file nor our audit includes another project's dependencies. */
 async function npmInstall(signal: AbortSignal): Promise<void> {
   process.stdout.write(`installing @portkey-ai/gateway ${VERSION} into ${FOLDER}\n`);
   const args = ['install', '--prefix', FOLDER, '--ignore-scripts', '--no-audit', '--no-fund'];

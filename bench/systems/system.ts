@@ -1,4 +1,4 @@
-/** The answers that are asked for: all at once, and of three lengths at the pace of a real model. */
+/** The requested answers: one at once, and three lengths at the pace of a real model. */
 export type Answer = 'burst' | 'paced' | 'middling' | 'long';
 
 export const TOKENS: Record<Answer, number> = { burst: 20, paced: 64, middling: 200, long: 400 };
@@ -15,7 +15,7 @@ export const MODELS: Record<Answer, string> = {
 export const SYSTEMS = ['direct', 'nginx', 'bare', 'millrace', 'portkey'] as const;
 /** Measured with `--peers`: they are not part of this checkout. */
 export const PEERS: readonly SystemName[] = ['nginx', 'portkey'];
-/** Not to be compared with, but to see what the machine and any proxy can do. */
+/** Not for comparison, but to show what the machine and any proxy can do. */
 export const FLOORS: readonly SystemName[] = ['direct', 'nginx'];
 
 export type SystemName = (typeof SYSTEMS)[number];
@@ -30,16 +30,16 @@ export const CHAT_PATH = '/v1/chat/completions';
 export interface System {
   name: SystemName;
   origin: string;
-  /** Of chat completions, where it is not the usual one. */
+  /** The path of chat completions, if it is not the usual one. */
   path?: string;
   /** The root of its processes; absent for `direct`, which has none. */
   pid?: number;
-  /** What a request to it needs besides its body. */
+  /** Headers that a request to it needs. */
   headers: Record<string, string>;
   models: Record<Answer, string>;
-  /** The Redis of its own that it keeps its state in. */
+  /** Its own Redis, which has its state. */
   redis?: { url: string };
-  /** Versions of what is measured, where they are not this checkout's. */
+  /** Versions of the measured software, if they are not this checkout's. */
   versions?: Record<string, string>;
   stop(): Promise<unknown>;
 }

@@ -5,13 +5,13 @@ import { atMost, scenario } from '../scenario.ts';
 import type { Evidence } from '../scenario.ts';
 
 /*
- * Backups that do not repeat the answer. The primary is cut after 40 of 60 tokens. Each answer ends whole or with
- * one clear error; where a backup can be continued, the way that suits it must be the one that worked.
+ * Backups that do not repeat the answer. The primary is cut after 40 of 60 tokens. Each answer is complete or
+ * ends with one clear error; if a backup can be continued, the suitable strategy must be the one that worked.
  */
 
 const isOr: readonly Verdict[] = ['pass', 'safe'];
 
-/** From its 50th token on this one says something else: a whole answer of its own after the seam. */
+/** From its 50th token on this backup's text differs: a complete answer of its own after the seam. */
 const OTHER_END = 'diverge=50';
 const otherEnd = expectedText({ tokens: 60, diverge: 50 });
 
@@ -98,7 +98,7 @@ export const backups: readonly ProviderCase[] = [
   }),
 ];
 
-/** The anchor must have continued the answer, and not a replay after it had failed. */
+/** The anchor must have continued the answer, not a replay after a failed anchor. */
 function obeys(id: string, title: string, style: string, more?: string): ProviderCase {
   const extra = more === undefined ? '' : `,${more}`;
   const [key, value] = more?.split('=') ?? [];
@@ -118,7 +118,7 @@ function obeys(id: string, title: string, style: string, more?: string): Provide
 
 type Way = 'replay' | 'continue' | 'anchor';
 
-/** Only Millrace is held to a way: others may know better ones. */
+/** Only Millrace must use a certain strategy: other proxies may have better ones. */
 function by(way: Way) {
   return (evidence: Evidence): string[] => {
     const last = evidence.backup.at(-1);
@@ -127,7 +127,7 @@ function by(way: Way) {
   };
 }
 
-/** How the backup was asked, as its own request says. */
+/** The strategy with which the backup was asked, according to its request. */
 function wayOf({ body }: LoggedRequest): Way {
   const { messages = [] } = body as { messages?: { role: string }[] };
   if (messages.at(-1)?.role === 'assistant') return 'continue';

@@ -82,7 +82,7 @@ export const before: readonly ProviderCase[] = [
   }),
 ];
 
-/** A provider's verdict on the request reaches the client, and no other provider is asked. */
+/** A provider's verdict on the request is passed to the client, and no other provider is called. */
 function contentFilter(evidence: Evidence) {
   const { reading, backup, primary } = evidence;
   if (backup.length > 0) return { verdict: 'fail' as const, reason: 'routed around the filter' };

@@ -3,7 +3,7 @@ import type { Evidence } from '../scenario.ts';
 
 type Ledger = { attempts?: { provider: string; outcome: string; usage?: unknown }[] };
 
-/** The answer names the provider that gave it, and only that one is billed. */
+/** The answer names the provider that made it, and only that one is charged. */
 export async function billing({ reading, ended, backup, rig }: Evidence): Promise<string[]> {
   const model = backup.at(-1)?.model ?? '';
   const complaints = reading.model === model ? [] : [`model ${reading.model}, not ${model}`];

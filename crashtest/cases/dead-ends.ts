@@ -11,11 +11,11 @@ import { markerOf, rescued, WHOLE } from '../scenario.ts';
 type DeadEnd = {
   primary: string;
   backup: string;
-  /** Statuses that are true: the last provider's own, or what stands for it. */
+  /** Correct statuses: the last provider's own, or its replacement. */
   statuses: readonly number[];
-  /** What the client must be able to read of the last real reason. */
+  /** The part of the last real reason that the client must receive. */
   says: RegExp;
-  /** The answer had begun: its head is long gone, and the error is an event. */
+  /** The answer had begun: its head was sent, so the error is an event. */
   begun?: boolean;
 };
 
@@ -41,7 +41,7 @@ const deadEnds: Readonly<Record<string, DeadEnd>> = {
   'then-401': {
     primary: 'status:code=503',
     backup: 'status:code=401',
-    // The proxy's own key: no business of the client's.
+    // The proxy's own key, which does not concern the client.
     statuses: [502],
     says: /authorize/i,
   },

@@ -8,15 +8,15 @@ import type { Fleet } from '../fleet.ts';
 import { attemptsOf, callsOf, completionsOf, question } from '../rig.ts';
 import { markerOf } from '../scenario.ts';
 
-/** Milliseconds that an upstream call may live on after its reader. */
+/** Milliseconds for which an upstream call may continue after its reader left. */
 const closedWithinMs = 100;
-/** A fallback or a retry that starts in spite of it shows within this time; milliseconds. */
+/** Milliseconds within which a fallback or a retry that starts nevertheless is detected. */
 const settledMs = 1500;
 
 type Departure = {
   primary: string;
   stream: boolean;
-  /** Events before the reader goes; without any, it goes as soon as the provider was asked. */
+  /** Events before the reader leaves; without any, it leaves as soon as the provider was called. */
   events: number;
 };
 
@@ -28,7 +28,7 @@ const departures: Readonly<Record<string, Departure>> = {
   'not-streamed-silent': { primary: 'silent', stream: false, events: 0 },
 };
 
-/** M10: the client goes away. It is no fault of the provider, and no other provider is asked. */
+/** M10: the client leaves. That is no fault of the provider, and no other provider is called. */
 export const clientLeaves: ProcessCase = {
   kind: 'process',
   id: 'M10',

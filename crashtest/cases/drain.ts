@@ -65,7 +65,7 @@ async function restart(fleet: Fleet, stage: Stage): Promise<Outcome> {
   const told: One[] = await Promise.all(open.map((reader) => reader.told));
   const moved = told.filter(({ resumed }) => resumed > 0);
   const attempts = attemptsOf(fleet, marker);
-  // One call each, and one more for each hand-over of a worker: none was made anew.
+  // One call each, and one more for each hand-over of a worker: no request was repeated.
   const most = streams * 3;
   const calls = attempts.primary + attempts.backup;
   if (moved.length === 0) complaints.push('no reader had to go on elsewhere');
@@ -93,7 +93,7 @@ async function restart(fleet: Fleet, stage: Stage): Promise<Outcome> {
 
 type Late = { marker: string; text: string; urls(attempt: number): string; stage: Stage };
 
-/** A plain reader that is cut off, and asks for its answer only when that is whole. */
+/** A plain reader that is cut off, and requests its answer only when it is complete. */
 function startLate({ marker, text, urls, stage }: Late) {
   const { patienceMs, signal } = stage;
   const body = question('m11', marker, { stream: true });
@@ -119,7 +119,7 @@ function startLate({ marker, text, urls, stage }: Late) {
   return { count: first.count, told: told() };
 }
 
-/** The answer of a request, once it has ended; empty where it did not end well. */
+/** The answer of a request, once it has ended; empty if it failed. */
 async function answerOf(id: string, urlOf: () => string, stage: Stage): Promise<string> {
   const { patienceMs, signal } = stage;
   // The event stream ends with the request; the job has its answer then.

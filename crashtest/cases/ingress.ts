@@ -13,7 +13,7 @@ const tokens = 100;
 const paceMs = 20;
 const midway = 20;
 
-/** M03: readers of a killed ingress come back at another one with their cursor. */
+/** M03: readers of a killed ingress reconnect to another one with their cursor. */
 export const ingressKilled: ProcessCase = {
   kind: 'process',
   id: 'M03',
@@ -35,7 +35,7 @@ async function resume(
   const marker = markerOf('M03');
   const text = expectedText({ tokens });
   const startedAt = exactTime();
-  // Half of them native readers of a job, half plain ones that asked to be waited for.
+  // Half of them are native readers of a job, half plain readers whose requests are kept.
   const open = await Promise.all(
     Array.from({ length: readers }, (_, i) =>
       startReader({

@@ -23,13 +23,13 @@ export const midway: readonly ProviderCase[] = [
     id: 'S10',
     title: 'one malformed JSON event',
     primary: 's10',
-    // It may have carried a part of the answer, so the rescue begins behind the last word before it.
+    // It may have contained a part of the answer, so the continuation begins after the last word before it.
     conduct: all(atMost('primary', 2), atMost('backup', 3)),
   }),
   scenario({
     id: 'S11',
     title: 'complete, but no [DONE]',
-    // It keeps the connection open: an end that is waited for is never told.
+    // It keeps the connection open, so waiting for the end of the response is wrong.
     primary: { fast: 's11:linger=6000', full: 's11:linger=20000' },
     withinMs: { fast: 3000, full: 8000 },
     conduct: all(exactly('primary', 1), exactly('backup', 0), usageOfAll),
@@ -39,7 +39,7 @@ export const midway: readonly ProviderCase[] = [
     title: 'cut after 40; the backup rejects prefill',
     primary: 's14',
     backup: 'no-prefill',
-    // As a config that has not heard of it yet would say.
+    // As in a config that is not up to date.
     prefill: true,
     conduct: all(atMost('primary', 2), atMost('backup', 4)),
   }),

@@ -1,4 +1,4 @@
-/** A fault of the catalogue that nothing plays, and why. */
+/** A fault of the catalogue that is not run, and why. */
 export type NotRun = { id: string; title: string; reason: string };
 
 export const NOT_RUN: readonly NotRun[] = [

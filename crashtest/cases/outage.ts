@@ -12,20 +12,20 @@ const requests = 20;
 const downMs = { fast: 3000, full: 60_000 };
 /** The last requests come after the outage. */
 const everyMs = { fast: 200, full: 4000 };
-/** The primary of any proxy must answer again so soon after it can: the catalogue's. */
+/** Milliseconds after its recovery within which the primary must answer again, for any proxy: the catalogue's. */
 const backWithinMs = { fast: 1500, full: 30_000 };
 /** Upstream calls of one request at a target that is down. */
 const mostAtDead = 6;
 /**
- * A breaker finds out by requests, so after the twenty some more come, from so long before the recovery
- * on and until the primary has answered again; milliseconds.
+ * A breaker needs requests to notice a recovery, so after the twenty more follow, from `fromMs` before the
+ * recovery until the primary has answered again; milliseconds.
  */
 const followers = { fromMs: { fast: 0, full: 6000 }, everyMs: 250, untilMs: 8000 };
-/** What Millrace asks of itself, beyond the catalogue. */
+/** Millrace's own goals, beyond the catalogue. */
 const goals = {
-  /** Failures that may come as they do, until the target is given up. */
+  /** Failures until the target is given up, which are not limited in rate. */
   failures: 5,
-  /** Milliseconds until every worker knows. */
+  /** Milliseconds until every worker is informed. */
   toldWithinMs: 50,
   /** Attempts of the whole fleet at the dead target after that, in any second. */
   perSecond: 1,
@@ -96,7 +96,7 @@ function mostPerSecond(served: readonly Served[]): number {
   return Math.max(0, ...counts);
 }
 
-/** The provider tells an outage by the `user`; each request has its own words besides. */
+/** The provider identifies an outage by the `user`; each request has a marker of its own as well. */
 async function serve(
   rig: Rig,
   alias: string,

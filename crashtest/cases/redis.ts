@@ -11,13 +11,13 @@ import { readAnswer } from '../../test/kit/reading.ts';
 import { attemptsOf, completionsOf, question } from '../rig.ts';
 import { markerOf } from '../scenario.ts';
 
-/* M05 and M07: Redis starts again, or has no room, with many streams on it. */
+/* M05 and M07: Redis restarts, or is out of memory, with many streams on it. */
 
 const streams = { fast: 20, full: 60 };
 const queued = 10;
 const tokens = { fast: 100, full: 200 };
 const paceMs = 40;
-/** Enough came that the answers are in their middle. */
+/** Events after which an answer is in its middle. */
 const midway = 10;
 const workers = 2;
 
@@ -26,7 +26,7 @@ export const redisRestarts: ProcessCase = {
   id: 'M05',
   title: 'Redis restarts (append-only file on), streams running and queued',
   run: (stage) =>
-    // Places for those that run, and for no other.
+    // Slots for the running streams only.
     withFleet(fleetOf(stage, streams[stage.profile] / workers), async (fleet) => {
       const marker = markerOf('M05');
       const running = open(fleet, stage, `${marker}-running`, streams[stage.profile]);
@@ -94,7 +94,7 @@ const open = (fleet: Fleet, stage: Stage, marker: string, count: number): Crowd 
     stage,
   );
 
-/** Resolves when all that wait are in the queue, by what the ingress tells of it. */
+/** Resolves when all waiting requests are in the queue, according to the ingress. */
 async function untilQueued(fleet: Fleet, { signal }: Stage): Promise<void> {
   for (;;) {
     signal.throwIfAborted();
@@ -128,7 +128,7 @@ function onceEach(fleet: Fleet, marker: string, wanted: number): string[] {
     : [`${primary} and ${backup} requests to the providers for ${wanted} answers`];
 }
 
-/** No process needs a hand. */
+/** Processes that have ended, although none should. */
 const ended = ({ workers, ingresses }: Fleet): string[] =>
   [...workers, ...ingresses].flatMap(({ child, stderr }) =>
     child.exitCode === null && child.signalCode === null ? [] : [`a process ended: ${stderr()}`],

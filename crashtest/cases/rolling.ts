@@ -11,14 +11,14 @@ import { startReader } from '../reader.ts';
 import { attemptsOf, completionsOf, question } from '../rig.ts';
 import { markerOf, rescued } from '../scenario.ts';
 
-/** Clients that ask for one short answer after the other. */
+/** Clients that request one short answer after the other. */
 const clients = { fast: 8, full: 20 };
 const short = { tokens: 30, pace: 20 };
 /** Answers that outlast the drain of their processes: these have to be handed over. */
 const longReaders = 6;
 const long = { tokens: 220, pace: 40 };
 const drainMs = 1500;
-/** What a load balancer takes to send nothing more to a process that leaves. */
+/** Milliseconds until a load balancer sends nothing more to a leaving process. */
 const rotationMs = 100;
 
 type One = { verdict: Verdict; reason: string; longestGapMs: number };
@@ -38,7 +38,7 @@ export const rollingRestart: ProcessCase = {
     ),
 };
 
-/** Both targets can go on with an answer: what is measured is the hand-over, not a replay. */
+/** Both targets can continue an answer, so the hand-over is measured, not a replay. */
 function modelOf({ tokens, pace }: typeof short) {
   const model = `prefill:tokens=${tokens},pace=${pace}`;
   return {
@@ -86,8 +86,8 @@ async function underLoad(fleet: Fleet, stage: Stage) {
 }
 
 /**
- * Every worker and every ingress gets SIGTERM, one after the other, each after its successor has begun to
- * serve. `rotation`: the ingresses that clients are sent to. What was wrong with their exit codes.
+ * Sends SIGTERM to every worker and every ingress, one after the other, each after its successor has begun to
+ * serve. `rotation`: the ingresses that clients use. Returns what was wrong with their exit codes.
  */
 export async function replaceAll(fleet: Fleet, rotation: RoleProcess[]): Promise<string[]> {
   const codes: (number | null)[] = [];
@@ -123,7 +123,7 @@ async function askOnAndOn(
     const ended = await send(url, { body, patienceMs, signal }).ended;
     const reading = readAnswer(ended);
     told.push({ ...rescued(reading, text), longestGapMs: longestGap(reading.textAt) });
-    // A server that refuses at once must not be asked in a circle.
+    // A server that refuses at once must not be called in a tight loop.
     if (ended.how !== 'complete') await sleep(100);
   }
   return told;

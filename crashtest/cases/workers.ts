@@ -9,19 +9,19 @@ import type { Fleet, RoleProcess } from '../fleet.ts';
 import { callsOf } from '../rig.ts';
 import { markerOf } from '../scenario.ts';
 
-/* M01 and M02: the death of a worker with many streams on it, and the sleep of one. */
+/* M01 and M02: a worker with many streams is killed, or stopped. */
 
 const streams = { fast: 50, full: 100 };
 const tokens = { fast: 150, full: 200 };
 const paceMs = 40;
-/** Enough came that the answers are in their middle. */
+/** Events after which an answer is in its middle. */
 const midway = 10;
 
 /** M01: the pause of the readers, and of the backup's first request; milliseconds. */
 const killed = { p95: 100, most: 250 };
 /** M02: only its length distinguishes a hang from a pause; milliseconds. */
 const hungWithinMs = 3000;
-/** The zombie's upstream calls must have ended so soon after it woke; milliseconds. */
+/** Milliseconds after it woke within which the zombie's upstream calls must have ended. */
 const zombieEndsMs = 1000;
 
 export const workerKilled: ProcessCase = {
@@ -82,7 +82,7 @@ export const workerHangs: ProcessCase = {
 
 type Incident = (fleet: Fleet, crowd: Crowd, victim: RoleProcess) => Promise<Outcome>;
 
-/** Every stream is on the first worker; the second one comes when all are in mid-answer. */
+/** Every stream is on the first worker; the second one starts when all answers are in their middle. */
 async function withCrowd(id: string, stage: Stage, incident: Incident): Promise<Outcome> {
   const style = `tokens=${tokens[stage.profile]},pace=${paceMs}`;
   const targets = [
@@ -103,15 +103,15 @@ async function withCrowd(id: string, stage: Stage, incident: Incident): Promise<
   });
 }
 
-/** Resolves when every stream has had new events since now and so is served again, or in `ms`. */
+/** Resolves when every stream has had new events since now, and so is served again, or after about `ms`. */
 async function flowsAgain(crowd: Crowd, ms: number): Promise<void> {
-  // What was under way between the processes arrives first.
+  // Data in flight between the processes arrives first.
   await sleep(100);
   const served = crowd.streams.map(({ events, count }) => count(events.length + midway));
   await Promise.race([Promise.all(served), sleep(ms + 1000)]);
 }
 
-/** What became of the calls of the worker that slept. */
+/** The outcome of the calls of the stopped worker. */
 async function zombieCalls(fleet: Fleet, { marker }: Crowd, wokeAt: number) {
   const calls = callsOf(fleet.primary, marker);
   const closed = calls.map(({ number }) =>

@@ -1,8 +1,8 @@
-// What set-up says, and the commands that it runs.
+// The output of set-up, and the commands that it runs.
 
 import { spawn } from 'node:child_process';
 
-/** Ends set-up with a message for the person in front of it; never a bug's stack trace. */
+/** Ends set-up with a message for the user; never with the stack trace of a bug. */
 export class SetupError extends Error {}
 
 /** One line of progress. On standard error: standard output belongs to the program that follows. */

@@ -22,7 +22,7 @@ if [ -z "$package" ]; then
   exit 1
 fi
 
-# A policy that refuses every service start, for the time of the installation only.
+# A policy that refuses every service start, only during the installation.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
@@ -33,7 +33,7 @@ fi
 
 apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "$package"
 
-# Nor at the next boot.
+# Nor shall it start at the next boot.
 if [ -d /run/systemd/system ]; then
   systemctl disable --now "$package" || true
 fi

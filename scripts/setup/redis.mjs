@@ -1,5 +1,5 @@
-// A redis-server or valkey-server >= 7.0: from PATH, else by the system's package manager where that
-// can work unattended, else a message that says what to install.
+// Finds a redis-server or valkey-server >= 7.0: on PATH, or installed by the system's package manager if that
+// can work unattended; otherwise prints what to install.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -89,7 +89,7 @@ function serversFound() {
 
 const isNewEnough = ({ version }) => Number.parseInt(version, 10) >= MAJOR;
 
-/** The first package manager of this machine that can install without asking anything. */
+/** The first package manager of this machine that can install without a prompt. */
 function usableInstaller() {
   const installer = INSTALLERS.find(({ tool }) => succeeds('sh', ['-c', `command -v ${tool}`]));
   if (!installer) return undefined;

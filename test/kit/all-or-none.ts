@@ -1,6 +1,6 @@
 /**
- * Waits for everything that starts. When something does not, ends what did, and rejects with the
- * reason of the first that failed: nothing is left behind.
+ * Waits for everything that starts. If one start fails, ends the others, and rejects with the reason of the
+ * first failure: nothing is left running.
  */
 export async function allOrNone<T extends readonly unknown[]>(
   starting: { readonly [K in keyof T]: Promise<T[K]> },

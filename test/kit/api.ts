@@ -12,7 +12,7 @@ export const chat = (model: string, more: Record<string, unknown> = {}) => ({
   ...more,
 });
 
-/** Aliases that are called as the simulated model behind them. */
+/** Aliases with the same name as the simulated model behind them. */
 export const aliases = (...models: string[]): Record<string, string> =>
   Object.fromEntries(models.map((model) => [model, model]));
 
@@ -45,7 +45,7 @@ export type JobView = {
   metadata?: unknown;
 };
 
-/** Makes a job; its id. */
+/** Creates a job; returns its id. */
 export async function createJob(
   url: string,
   body: unknown,
@@ -67,7 +67,7 @@ export const cancelJob = async (url: string, id: string): Promise<{ id: string; 
     status: string;
   };
 
-/** Reads a job's events, from a place on. */
+/** Reads a job's events from a cursor on. */
 export function readEvents(
   url: string,
   id: string,
@@ -80,14 +80,14 @@ export function readEvents(
   });
 }
 
-/** Milliseconds that an upstream call may live on after its reader left, on an idle machine. */
+/** Milliseconds for which an upstream call may continue after its reader left, on an idle machine. */
 export const closedWithinMs = 100;
 
-/** The call that is under way for this model at the provider, once it is. */
+/** The open call for this model at the provider, once there is one. */
 export const upstreamOf = (simulator: Simulator, model: string): Promise<LoggedRequest> =>
   simulator.waitFor((request) => request.model === model && request.state === 'open');
 
-/** The provider sees us go away soon after the time given, in milliseconds since the epoch. */
+/** Expects that the provider's connection closes soon after the given time, in milliseconds since the epoch. */
 export async function expectClosed(
   simulator: Simulator,
   upstream: LoggedRequest,

@@ -1,4 +1,4 @@
-/* Loaded into a process before its own code (`--import`): keeps its event loop late, for good. */
+/* Loaded into a process before its own code (`--import`): keeps its event loop late until it ends. */
 
 const everyMs = 210;
 const blockedMs = 200;

@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 
-/** A certificate with its key, made on the spot: nothing in the repository that could expire. */
+/** A certificate with its key, created when needed: the repository has none that could expire. */
 export type Certificate = {
   /** PEM. */
   cert: string;
@@ -14,7 +14,7 @@ export type Certificate = {
 
 export type CertificateOptions = {
   name: string;
-  /** Absent: it signs itself. */
+  /** Absent: self-signed. */
   issuer?: Certificate;
   isAuthority?: boolean;
   /** DNS names and IPv4 addresses. */
@@ -24,7 +24,7 @@ export type CertificateOptions = {
   until?: number;
 };
 
-/** Elliptic keys (P-256), signed with SHA-256: made in a millisecond. */
+/** Uses elliptic keys (P-256), signed with SHA-256, which takes a millisecond. */
 export function makeCertificate(options: CertificateOptions): Certificate {
   const { name, issuer, isAuthority = false, hosts = [], from = -1, until = 30 } = options;
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -55,7 +55,7 @@ export function makeCertificate(options: CertificateOptions): Certificate {
   };
 }
 
-/** An authority and a server of it for `localhost` and 127.0.0.1. */
+/** An authority, and a server certificate by it for `localhost` and 127.0.0.1. */
 export function makeServer(): { authority: Certificate; server: Certificate } {
   const authority = makeCertificate({ name: 'Test Authority', isAuthority: true });
   const hosts = ['localhost', '127.0.0.1'];

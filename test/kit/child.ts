@@ -4,47 +4,50 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { processTree } from './proc.ts';
 
-/* The one place where tests, bench and crashtest start processes: none of them outlives its `stop`. */
+/* Starts processes for tests, bench and crashtest: none of them outlives its `stop`. */
 
-/** Characters of each output. */
+/** Characters of each output that are kept. */
 const outputKept = 1_000_000;
-/** Characters of them in an error. */
+/** Characters of the outputs in an error. */
 const outputTold = 4_000;
 const defaultKillAfterMs = 15_000;
 const defaultReadyMs = 20_000;
 
 export type ChildOptions = {
-  /** In errors. */
+  /** The name in error messages. */
   name: string;
   command: string;
   args: readonly string[];
   env?: NodeJS.ProcessEnv;
   cwd?: string | undefined;
-  /** Gives it a channel, and with it the sight of our own end. */
+  /** Opens an IPC channel, by which it also notices our end. */
   ipc?: boolean;
-  /** Outputs that are not read: they go nowhere, and no full pipe can block the child. */
+  /** Outputs that are discarded, so that no full pipe can block the child. */
   ignore?: readonly ('stdout' | 'stderr')[];
-  /** Milliseconds after which `stop` sends SIGKILL to the whole tree; never without it. */
+  /** Milliseconds after which `stop` sends SIGKILL to the whole tree; absent: never. */
   killAfterMs?: number;
 };
 
 export type Child = {
   readonly process: ChildProcess;
-  /** 0 of a program that does not exist. */
+  /** 0 if the program does not exist. */
   readonly pid: number;
-  /** What it wrote so far. */
+  /** Its output so far. */
   readonly stdout: string;
   readonly stderr: string;
-  /** Its exit code, or null after a killing signal; rejects when it could not be started. */
+  /** Its exit code, or null if a signal killed it; rejects if it could not be started. */
   readonly exited: Promise<number | null>;
-  /** Rejects, with what it printed, when it ends before the work is done. */
+  /** Rejects, with its output, if it ends before the work is done. */
   whileItLives<T>(work: Promise<T>): Promise<T>;
   /** The first line that matches, from now on. */
   line(on: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray>;
   /** The first message that satisfies, from now on. */
   message<T>(satisfies?: (message: T) => boolean): Promise<T>;
   send(message: Serializable): void;
-  /** Sends the signal and waits for the end; the exit code, or null after a killing signal. Once more sends another signal. */
+  /**
+   * Sends the signal and waits for the end; the exit code, or null if a signal killed it. A further call
+   * sends another signal.
+   */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 };
 
@@ -69,14 +72,14 @@ export function spawnChild(options: ChildOptions): Child {
   const child = spawn(command, args, { cwd, env, stdio });
   const written = { stdout: '', stderr: '' };
   for (const output of ['stdout', 'stderr'] as const) {
-    // The pipe of a process that is killed can be reset; `exited` says how it ended.
+    // The pipe of a killed process can be reset; `exited` reports how it ended.
     child[output]?.on('error', () => {});
     child[output]?.setEncoding('utf8').on('data', (text: string) => {
       written[output] = (written[output] + text).slice(-outputKept);
     });
   }
   const exited = new Promise<number | null>((resolve, reject) => {
-    // Behind its last output.
+    // After its last output.
     child.once('close', (code) => resolve(code));
     child.once('error', (error) => {
       if (child.pid === undefined) reject(error);
@@ -133,7 +136,10 @@ export function spawnChild(options: ChildOptions): Child {
   };
 }
 
-/** A script of ours in a process of its own, with a channel. What it prints is shown if it ends during a wait. */
+/**
+ * Starts one of our scripts in a separate process with an IPC channel. Its output is shown if it ends during
+ * a wait.
+ */
 export const spawnScript = (file: string, args: readonly string[] = []): Child =>
   spawnChild({
     name: file,
@@ -144,7 +150,7 @@ export const spawnScript = (file: string, args: readonly string[] = []): Child =
   });
 
 export type ReadyOptions = ChildOptions & {
-  /** The line on standard output, or on `readyOn`, that says it can serve. */
+  /** The line on standard output, or on `readyOn`, that reports that it is ready. */
   ready: RegExp;
   readyOn?: 'stdout' | 'stderr';
   readyMs?: number;
@@ -152,8 +158,8 @@ export type ReadyOptions = ChildOptions & {
 };
 
 /**
- * Starts a process and waits for its ready line. Rejects, with what it printed, when it ends first,
- * says nothing within `readyMs` (default 20,000) or `signal` fires; it has been stopped by then.
+ * Starts a process and waits for its ready line. Rejects, with its output, if it ends first, prints no such
+ * line within `readyMs` (default 20,000) or `signal` fires; it has been stopped by then.
  */
 export async function startChild(
   options: ReadyOptions,
@@ -176,7 +182,7 @@ export async function startChild(
   }
 }
 
-/** Rejects when the signal fires first. */
+/** Rejects if the signal fires first. */
 export async function aborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const fired = Promise.withResolvers<never>();
   const onAbort = () => fired.reject(signal.reason as Error);

@@ -8,7 +8,7 @@ import { strictly } from './strict-event-stream.ts';
 export type SseEvent = Omit<Arrival, 'at'>;
 export type Stream = Exchange;
 
-/** A plain stream that an SDK would stumble over rejects `ended`, and fails the run. */
+/** If an SDK could not read a plain stream, `ended` rejects, which fails the run. */
 export const openStream = (url: string, options: SendOptions = {}): Stream =>
   exchange(url, options, strictly);
 
@@ -103,11 +103,11 @@ export async function eventsOf(url: string, id: string, after?: string): Promise
   return untimed(stream.events);
 }
 
-/** What the events say, without when they came: the same for all who read them. */
+/** The events without their times, which are the same for all readers. */
 export const untimed = (events: readonly Arrival[]): SseEvent[] =>
   events.map(({ at: _, ...event }) => event);
 
-/** The id of the request that a plain reader made. */
+/** The id of a plain reader's request. */
 export async function requestId(stream: Stream): Promise<string> {
   const { headers } = await stream.head;
   return String(headers['x-request-id']);

@@ -1,7 +1,7 @@
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 
-/** A TCP proxy that breaks connections on purpose. */
+/** A TCP proxy that breaks connections intentionally. */
 export type CuttingProxy = {
   readonly url: string;
   /** Connections accepted so far. */
@@ -10,8 +10,8 @@ export type CuttingProxy = {
 };
 
 /**
- * In front of the server at `target`. Connection number i is broken (both ways, at once) after
- * `cuts[i]` bytes of answer; those beyond the list are left alone.
+ * Starts it in front of the server at `target`. Connection number i is broken (both ways, at once) after
+ * `cuts[i]` bytes of answer; those beyond the list are not broken.
  */
 export async function startCuttingProxy(
   target: string,

@@ -1,11 +1,11 @@
 import { blocks, kills } from './deadly-words.ts';
 
 /*
- * Loaded into a worker before its own code (`--import`): requests with these words in them do to it what a
- * request would do for which its code is too slow, or that runs into a bug of the runtime.
+ * Loaded into a worker before its own code (`--import`): requests with these words affect it like a request
+ * for which its code is too slow, or that triggers a bug of the runtime.
  */
 
-/** Milliseconds for which the event loop stands still. */
+/** Milliseconds for which the event loop is blocked. */
 const blockedMs = 4000;
 
 const parse = JSON.parse;

@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser';
 
-/** One Server-Sent Event as an SSE client sees it; one that was cut off does not count. */
+/** One Server-Sent Event as an SSE client sees it; an event that was cut off does not count. */
 export type SseEvent = { event?: string | undefined; id?: string | undefined; data: string };
 
 export function eventsOf(text: string): SseEvent[] {
@@ -12,7 +12,7 @@ export function eventsOf(text: string): SseEvent[] {
   return events;
 }
 
-/** The events that have a place in the log: the same for every reader at every time. */
+/** The events with an entry id: the same for every reader at every time. */
 export const keptEvents = (text: string): SseEvent[] =>
   eventsOf(text).filter(({ id }) => id !== undefined);
 
@@ -39,7 +39,7 @@ export function chunksOf(events: readonly SseEvent[]): Chunk[] {
     .filter(({ choices }) => Array.isArray(choices));
 }
 
-/** The content of one choice, put together. */
+/** The joined content of one choice. */
 export const contentOf = (events: readonly SseEvent[], choice = 0): string =>
   chunksOf(events)
     .flatMap(({ choices }) => choices)

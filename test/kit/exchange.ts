@@ -9,8 +9,8 @@ import { readerOf } from './strict-event-stream.ts';
 import type { StrictReader } from './strict-event-stream.ts';
 
 /*
- * The HTTP client of tests, bench and crashtest. It has no opinions: a connection for each request, no
- * retries, no decoding but UTF-8 and Server-Sent Events, and every event with its time.
+ * The HTTP client of tests, bench and crashtest: a connection for each request, no retries, no decoding other
+ * than UTF-8 and Server-Sent Events, and every event with its time.
  */
 
 /** `at`: milliseconds since 1970 with their fraction, on the clock of the simulator's request log. */
@@ -18,41 +18,41 @@ export type Arrival = { at: number; event: string; id: string | undefined; data:
 
 export type Head = { status: number; headers: IncomingHttpHeaders };
 
-/** A response to its end, however it ended. */
+/** A response after its end, however it ended. */
 export type Ended = Head & {
   /**
    * `complete`: the response had its proper end. `broken`: the connection was lost before it.
    * `refused`: there was no connection. `hang`: no end came within `patienceMs`, and the client left.
    */
   how: 'complete' | 'broken' | 'refused' | 'hang';
-  /** The body; empty where it was not kept. */
+  /** The body; empty if it was not kept. */
   text: string;
   events: readonly Arrival[];
   /** Why there was no response; its status is 0 then. */
   error?: Error | undefined;
-  /** Where an SDK would stumble over a plain stream of Millrace. */
+  /** Where an SDK could not read a plain stream of Millrace. */
   fault?: string | undefined;
   startedAt: number;
   endedAt: number;
 };
 
-/** One request, as it goes on. */
+/** One request in progress. */
 export type Exchange = {
-  /** Rejects when the connection ends without one. */
+  /** Rejects if the connection ends without one. */
   readonly head: Promise<Head>;
   readonly ended: Promise<Ended>;
-  /** What came so far. */
+  /** Received so far. */
   readonly headers: IncomingHttpHeaders;
   readonly events: readonly Arrival[];
   readonly text: string;
   readonly bytes: number;
-  /** Resolves with the text so far once the predicate holds; rejects when the response ends before, or hangs. */
+  /** Resolves with the text so far once the predicate holds; rejects if the response ends before, or hangs. */
   until(holds: (exchange: Exchange) => boolean): Promise<string>;
-  /** Resolves as soon as so many events have come, or the response has ended. */
+  /** Resolves as soon as `events` events have arrived, or the response has ended. */
   count(events: number): Promise<void>;
-  /** Destroys the connection; returns when, in milliseconds since 1970. */
+  /** Destroys the connection; returns the time, in milliseconds since 1970. */
   leave(): number;
-  /** Takes no byte from the socket any more, until `resume`. */
+  /** Reads nothing from the socket until `resume`. */
   pause(): void;
   resume(): void;
 };
@@ -61,7 +61,7 @@ export type SendOptions = {
   /** POST with a body, else GET. */
   method?: string;
   headers?: OutgoingHttpHeaders;
-  /** Texts and bytes are sent as they are, anything else as JSON. */
+  /** Texts and bytes are sent unchanged, anything else as JSON. */
   body?: unknown;
   /** Sends the body in chunks, without its length. */
   chunked?: boolean;
@@ -70,7 +70,7 @@ export type SendOptions = {
   /** @defaultValue true */
   keepEvents?: boolean;
   onEvent?(event: Arrival): void;
-  /** Takes about so much: a reader that is slow but steady. */
+  /** Reads at about this rate: a reader that is slow but steady. */
   bytesPerSecond?: number;
   /** Milliseconds to the end of the response. */
   patienceMs?: number;
@@ -81,7 +81,7 @@ export type SendOptions = {
 export const send = (url: string | URL, options: SendOptions = {}): Exchange =>
   exchange(url, options, (ended) => ended);
 
-/** `judge`: what `ended` resolves with; what it throws is what `ended` rejects with. */
+/** `judge`: returns the value that `ended` resolves with, or throws its rejection. */
 export function exchange(
   url: string | URL,
   options: SendOptions,
@@ -102,7 +102,7 @@ export function exchange(
   let bytes = 0;
   let isOver = false;
   let isPaused = false;
-  // A test that waits for neither of them does not care how the request went.
+  // If a test waits for neither of them, the outcome does not matter to it.
   head.promise.catch(() => {});
   ended.catch(() => {});
 
@@ -168,7 +168,7 @@ export function exchange(
     ),
   );
 
-  /** Resolves once it holds; `false` when the response ends before. */
+  /** Resolves once it holds; with `false` if the response ends before. */
   function watch(holds: () => boolean): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const watcher = () => {

@@ -15,11 +15,11 @@ import type { RoleName } from './roles.ts';
 /** One role of Millrace as a real child process. */
 export type RoleProcess = {
   readonly child: ChildProcess;
-  /** Of an ingress: where it listens. */
+  /** The URL of an ingress. */
   readonly url: string;
-  /** What it wrote to standard error so far. */
+  /** Its standard error so far. */
   readonly stderr: () => string;
-  /** Sends the signal and waits for the end; the exit code, or null after a killing signal. */
+  /** Sends the signal and waits for the end; the exit code, or null if a signal killed it. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 };
 
@@ -29,11 +29,11 @@ export type FleetOptions = {
   /** Config fields beside models, as in the file; its providers are added to the simulated ones. */
   config?: Record<string, unknown>;
   /**
-   * Breakers and active checks as the config has them by default. Without them, a test that makes a
-   * target fail again and again finds it asked each time.
+   * Breakers and active checks with the config's defaults. Without them, a test that makes a target fail
+   * repeatedly finds it asked each time.
    */
   health?: boolean;
-  /** Aliases; a text stands for one target at the primary simulator. */
+  /** Aliases; a text is one target at the primary simulator. */
   models?: Record<string, unknown>;
   redisArgs?: readonly string[];
   /** Node's own flags, for ingresses. */
@@ -51,7 +51,7 @@ export type Fleet = {
   readonly workers: RoleProcess[];
   /** Of the first ingress. */
   readonly url: string;
-  /** `redisUrl`: by another way to the same Redis. `preload`: a module of the harness that it loads first. */
+  /** `redisUrl`: another URL of the same Redis. `preload`: a module of the harness that is loaded first. */
   addWorker(redisUrl?: string, preload?: string): Promise<RoleProcess>;
   addIngress(redisUrl?: string): Promise<RoleProcess>;
   /**
@@ -62,21 +62,21 @@ export type Fleet = {
     sections?: Record<string, unknown>,
     options?: { count?: number; redisUrl?: string },
   ): Promise<RoleProcess>;
-  /** Kills the workers that run. */
+  /** Kills the running workers. */
   killWorkers(): Promise<void>;
   /** Changes sections of the config, for the processes that are started from now on. */
   reconfigure(sections: Record<string, unknown>): Promise<void>;
-  /** The simulated providers end their slow answers at once, and give no slow ones until they are reset. */
+  /** The simulated providers end their slow answers at once, and all later ones until they are reset. */
   hurry(): void;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
 /**
- * Rejects when one of them does not start, and has ended the others by then.
+ * Rejects if one of them does not start, after ending the others.
  *
  * Providers of the config: `primary` and `backup`, and the same simulators in Anthropic's format as
- * `primary-anthropic` and `backup-anthropic`. Any model of the simulator is an alias's target.
+ * `primary-anthropic` and `backup-anthropic`. Any model of the simulator can be an alias's target.
  */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const {
@@ -208,7 +208,7 @@ async function startRole(
 ): Promise<RoleProcess> {
   const ownFlags = process.env['VITEST'] === undefined ? process.execArgv : noFlags;
   const node = [process.execPath, ...ownFlags, ...flags];
-  // A shell sets the limit, and Node takes its place.
+  // A shell sets the limit and then executes Node in its place.
   const limited = `ulimit -n ${descriptors}; exec "${node.join('" "')}" "$0" "$@"`;
   const [command = '', ...before] = descriptors === undefined ? node : ['/bin/sh', '-c', limited];
   const child = spawnChild({

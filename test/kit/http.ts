@@ -5,8 +5,8 @@ import { strictly } from './strict-event-stream.ts';
 export type { Ended, Exchange, SendOptions } from './exchange.ts';
 
 /**
- * One request, whose `ended` rejects when there was no response. A plain stream that an SDK would stumble
- * over rejects it too, and fails the run.
+ * One request, whose `ended` rejects if there was no response, or if an SDK could not read a plain stream,
+ * which also fails the run.
  */
 export const open = (url: string | URL, options: SendOptions = {}): Exchange =>
   exchange(url, options, (ended) => {
@@ -14,7 +14,7 @@ export const open = (url: string | URL, options: SendOptions = {}): Exchange =>
     return strictly(ended);
   });
 
-/** The whole response. Rejects when there was no head. */
+/** The complete response. Rejects if there was no head. */
 export const call = (url: string | URL, options: SendOptions = {}): Promise<Ended> =>
   open(url, options).ended;
 
@@ -25,7 +25,7 @@ export type OpenAiError = {
   code: string | null;
 };
 
-/** The error object of a JSON error response; throws when it is none. */
+/** The error object of a JSON error response; throws if it is none. */
 export function errorOf({ headers, text }: Ended): OpenAiError {
   if (!headers['content-type']?.startsWith('application/json')) {
     throw new Error(`no JSON: ${headers['content-type']} ${text.slice(0, 200)}`);

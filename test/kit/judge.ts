@@ -5,19 +5,19 @@ import { inTime } from './patience.ts';
 import { fallingId, isTerminal, readAnswer, storyOf, textOf } from './reading.ts';
 import type { ApiError } from './reading.ts';
 
-/* What a reader may be shown, whatever happened: the promise of this project, as checks. */
+/* Checks the promise of this project: what a reader may receive, whatever happened. */
 
 export type PlainAnswer = {
   head: Head;
   text: string;
-  /** `whole`: finish_reason and `[DONE]`. `error`: one clear error instead. */
+  /** `whole`: finish_reason and `[DONE]`. `error`: one clear error instead of them. */
   end: 'whole' | 'error';
   error: ApiError | undefined;
 };
 
 /**
- * Reads a plain stream to its end. Throws unless it is a whole answer or one clear error, with ids
- * that rise, one role, one finish_reason and nothing after the end.
+ * Reads a plain stream to its end. Throws unless it is a complete answer or one clear error, with ids that
+ * rise, one role, one finish_reason and nothing after the end.
  */
 export async function readPlain(stream: Stream): Promise<PlainAnswer> {
   const ended = await inTime(
@@ -35,7 +35,7 @@ export async function readPlain(stream: Stream): Promise<PlainAnswer> {
   return { head: { status, headers: ended.headers }, text, end: end as PlainAnswer['end'], error };
 }
 
-/** As `readPlain`, and the answer is whole and the expected one. */
+/** As `readPlain`; the answer must be complete and the expected one. */
 export async function expectWhole(stream: Stream, text: string): Promise<PlainAnswer> {
   const answer = await readPlain(stream);
   expect({ end: answer.end, error: answer.error }).toEqual({ end: 'whole', error: undefined });
@@ -43,7 +43,7 @@ export async function expectWhole(stream: Stream, text: string): Promise<PlainAn
   return answer;
 }
 
-/** As `readPlain`: the expected answer whole, or a true beginning of it and one clear error. */
+/** As `readPlain`: the complete expected answer, or a correct beginning of it and one clear error. */
 export async function expectWholeOrError(stream: Stream, text: string): Promise<PlainAnswer> {
   const answer = await readPlain(stream);
   if (answer.end === 'whole') expect(answer.text).toBe(text);
@@ -52,7 +52,7 @@ export async function expectWholeOrError(stream: Stream, text: string): Promise<
 }
 
 export type Story = {
-  /** The text that stands at the end: after the last `reset`. */
+  /** The final text: after the last `reset`. */
   text: string;
   /** The text that each `reset` took back. */
   takenBack: string[];
@@ -62,7 +62,7 @@ export type Story = {
   data: { status: string; error?: { code: string | null; message: string } };
 };
 
-/** What a job's events tell. Throws unless ids rise and exactly one terminal event is the last. */
+/** Reads a job's events. Throws unless ids rise and exactly one terminal event is the last. */
 export function readStory(events: readonly SseEvent[]): Story {
   expectRisingIds(events);
   const { text, takenBack, ends } = storyOf(events);
@@ -92,7 +92,7 @@ export function expectRisingIds(events: readonly SseEvent[]): void {
   expect(fallingId(events), 'entry ids rise').toBeUndefined();
 }
 
-/** Enough came that the answer is in its middle. */
+/** Whether `count` events have arrived, so that the answer is in its middle. */
 export const chunks =
   (count: number) =>
   ({ events }: Stream): boolean =>

@@ -1,14 +1,14 @@
 import { exactTime } from '../../apps/simulator/src/clock.ts';
 
 /*
- * How late this machine runs what is due. A bound on a time holds on a machine with nothing else to do; beside
- * other tests it is as much longer as each process on the way is late.
+ * Measures how late this machine runs timers. A bound on a time holds on an idle machine; beside other tests
+ * it is longer by the delay of each process involved.
  */
 
 const everyMs = 5;
 /** Processes that a call passes, each of which may be as late as this one: ingress, Redis, worker, provider. */
 const processes = 4;
-/** Of each: it is late more than once on its way. */
+/** Delays of each process on the way of a call. */
 const turns = 2;
 
 const kept = 2000;
@@ -22,7 +22,7 @@ setInterval(() => {
   due = now + everyMs;
 }, everyMs).unref();
 
-/** What a bound has to allow for, in milliseconds, for what happened since then; near 0 on an idle machine. */
+/** The delay that a bound has to allow since the given time, in milliseconds; near 0 on an idle machine. */
 export function latenessSince(since: number): number {
   const worst = Math.max(0, ...late.filter(({ at }) => at >= since).map(({ ms }) => ms));
   return worst * processes * turns;

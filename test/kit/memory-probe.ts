@@ -1,14 +1,14 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/* Loaded by a role before its own code: it tells its parent what it holds once all garbage is collected. */
+/* Loaded by a role before its own code: reports its memory to its parent after a full garbage collection. */
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
 process.on('message', (message) => {
   if (message !== 'memory?') return;
-  // What the first round lets go of may have held the memory of buffers.
+  // Objects freed in the first round may have held the memory of buffers.
   collect();
   collect();
   const { heapUsed, external } = process.memoryUsage();

@@ -1,9 +1,9 @@
 /*
- * The rules of `promtool check metrics` (Prometheus' promlint), as far as they look at a page of the text
- * format. promtool itself is not everywhere.
+ * The rules of `promtool check metrics` (Prometheus' promlint) for a page of the text format, because
+ * promtool is not installed everywhere.
  */
 
-/** What Prometheus calls base units, and what is said in their place. */
+/** Units that are not Prometheus' base units, with their replacements. */
 const derivedUnits = new Set(
   (
     'milliseconds microseconds nanoseconds minutes hours days weeks kilobytes megabytes gigabytes ' +
@@ -15,7 +15,7 @@ const types = new Set(['counter', 'gauge', 'histogram', 'summary', 'untyped']);
 
 type Family = { type: string; help: string; series: { name: string; labels: string[] }[] };
 
-/** What is wrong with a page, one line for each: empty where it is clean. */
+/** The problems of a page, one line for each; empty if there are none. */
 export function lintMetrics(page: string): string[] {
   const problems: string[] = [];
   const families = new Map<string, Family>();

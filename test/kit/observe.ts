@@ -5,9 +5,9 @@ import type { Fleet, RoleProcess } from './fleet.ts';
 import { latenessSince } from './lateness.ts';
 import type { LoggedRequest, Simulator } from '../../apps/simulator/src/index.ts';
 
-/* What a test looks at from outside: the provider's side, the queue, the processes. */
+/* Views of a test from outside: the provider's side, the queue, the processes. */
 
-/** `user` in a request's body: how a test knows its requests at the provider. */
+/** The `user` in a request's body, by which a test identifies its requests at the provider. */
 export const userOf = ({ body }: LoggedRequest): unknown =>
   typeof body === 'object' && body !== null && 'user' in body ? body.user : undefined;
 
@@ -15,11 +15,11 @@ export const userOf = ({ body }: LoggedRequest): unknown =>
 export const upstream = (simulator: Simulator, user: string): Promise<LoggedRequest> =>
   simulator.waitFor((request) => userOf(request) === user);
 
-/** How many times the provider was asked with this `user`. */
+/** Number of calls of the provider with this `user`. */
 export const asked = (simulator: Simulator, user: string): number =>
   simulator.requests.filter((request) => userOf(request) === user).length;
 
-/** The provider has seen its client go, at most so many milliseconds after `since` where no process is late. */
+/** Expects that the provider has seen its client leave, within the limit after `since` plus the measured delays. */
 export async function expectClosed(
   simulator: Simulator,
   user: string,
@@ -34,7 +34,7 @@ export async function expectClosed(
   expect((closed.endedAt ?? Infinity) - since).toBeLessThanOrEqual(allowed);
 }
 
-/** The queue as an operator's tool sees it. Its connection ends with the fleet's Redis. */
+/** The queue as operators' tools see it. Its connection ends with the fleet's Redis. */
 export function observeQueue(fleet: Fleet) {
   return createBullQueue({
     redis: fleet.redis.connect(),
@@ -47,7 +47,7 @@ export function observeQueue(fleet: Fleet) {
 
 export type ObservedQueue = ReturnType<typeof observeQueue>;
 
-/** Nothing waits and nothing runs. */
+/** Expects that no job waits or runs. */
 export async function expectEmpty(queue: ObservedQueue): Promise<void> {
   await expect.poll(() => queue.counts()).toMatchObject({ waiting: 0, active: 0 });
 }

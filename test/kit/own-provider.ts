@@ -3,12 +3,12 @@ import type { IncomingHttpHeaders, RequestListener } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
-/** A provider of a test's own: for what lies below the answers that the simulator plays. */
+/** A provider of a test's own, for behaviour below the answers that the simulator can play. */
 export type OwnProvider = {
   readonly port: number;
-  /** Requests for an answer so far, oldest first; those for the list of models are answered and not kept. */
+  /** Requests for an answer so far, oldest first; those for the list of models are answered but not kept. */
   readonly requests: readonly OwnRequest[];
-  /** Connections accepted in all. */
+  /** Connections accepted in total. */
   readonly connections: number;
   close(): Promise<void>;
 };
@@ -22,13 +22,13 @@ export type OwnReply = { status?: number; headers?: Record<string, string> };
 
 export type OwnProviderOptions = {
   tls?: { cert: string; key: string };
-  /** What it answers with; without a status one short whole answer. @defaultValue always that */
+  /** Its answer; without a status one short complete answer. @defaultValue always that */
   reply?(request: OwnRequest): OwnReply;
-  /** Milliseconds that a connection may be idle, shorter than anybody is told; absent: for ever. */
+  /** Milliseconds after which an idle connection is closed, without an announcement; absent: never. */
   closesAfterMs?: number;
 };
 
-/** What such a provider says. */
+/** The text of its answer. */
 export const OWN_TEXT = 'all is well';
 
 export async function startOwnProvider(options: OwnProviderOptions = {}): Promise<OwnProvider> {
@@ -77,7 +77,7 @@ export async function startOwnProvider(options: OwnProviderOptions = {}): Promis
   };
 }
 
-/** Ends it, unless another request comes before. */
+/** Closes it, unless another request arrives before. */
 function closeWhenIdle(socket: Socket, afterMs: number): void {
   const timer = setTimeout(() => {
     socket.off('data', stay);

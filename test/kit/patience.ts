@@ -1,7 +1,7 @@
-/** How long a test waits for anything, in milliseconds: it ends what hangs, and times nothing. */
+/** How long a test waits for anything, in milliseconds: it ends hanging tests and is no time limit to test. */
 const patienceMs = 60_000;
 
-/** Rejects with the message when the promise has not settled in time. */
+/** Rejects with the message if the promise has not settled in time. */
 export async function inTime<T>(work: Promise<T>, message: () => string, ms = patienceMs) {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

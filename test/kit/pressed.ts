@@ -1,12 +1,12 @@
-/* Loaded into a process under test ahead of its own code (`--import`): presses it on command. */
+/* Loaded into a process under test before its own code (`--import`): overloads it on command. */
 
 /** Milliseconds that one turn of the event loop takes while it is blocked. */
 const turnMs = 150;
 
 export type Press =
-  /** Every turn of the event loop takes long, until `false`. */
+  /** Makes every turn of the event loop take long, until `false`. */
   | { press: 'loop'; on: boolean }
-  /** So many megabytes are held in the heap, and no others. */
+  /** Holds exactly this many megabytes in the heap. */
   | { press: 'heap'; megabytes: number };
 
 let blocking: NodeJS.Immediate | undefined;
@@ -24,11 +24,11 @@ process.on('message', (message: Partial<Press>) => {
     if (message.on) block();
   } else if (message.press === 'heap') {
     held.length = 0;
-    // Numbers that are no small integers: eight bytes of heap each.
+    // Numbers other than small integers: eight bytes of heap each.
     while (held.length < (message.megabytes ?? 0)) {
       held.push(Array<number>(131_072).fill(held.length + 0.5));
     }
   }
 });
-// It hears commands, and lives no longer for it.
+// Listening for commands must not keep the process alive.
 process.channel?.unref();

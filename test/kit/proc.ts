@@ -7,13 +7,13 @@ const TICKS_PER_SECOND = 100;
 export interface ProcessStat {
   pid: number;
   parent: number;
-  /** Of all its threads, ended ones too; in whole ticks. */
+  /** CPU of all its threads, including ended ones; in whole ticks. */
   cpuSeconds: number;
-  /** Of the children that it has waited for. */
+  /** CPU of the children that it has waited for. */
   childSeconds: number;
 }
 
-/** The name in parentheses is the process's own choice and may hold spaces and parentheses. */
+/** The process chooses the name in parentheses, which may contain spaces and parentheses. */
 export function parseStat(line: string): ProcessStat | undefined {
   const pid = Number.parseInt(line, 10);
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
@@ -37,7 +37,7 @@ export function roleOf(commandLine: readonly string[]): string {
   const line = commandLine.join(' ');
   const role = /apps\/(ingress|worker|supervisor)\//.exec(line)?.[1];
   if (role !== undefined) return role;
-  // Also its forks, which rewrite the append-only file as `redis-aof-rewrite` every now and then.
+  // Including its forks, which rewrite the append-only file as `redis-aof-rewrite`.
   if (/(redis|valkey)-(server|aof|rdb)/.test(line)) return 'redis';
   if (line.startsWith('nginx: ')) return 'nginx';
   const script = commandLine.slice(1).find((argument) => /\.[cm]?[jt]s$/.test(argument));
@@ -45,7 +45,7 @@ export function roleOf(commandLine: readonly string[]): string {
 }
 
 async function statOf(pid: number): Promise<ProcessStat | undefined> {
-  // A process that ends while it is read is simply no longer there.
+  // A process that ends while it is read is ignored.
   return readFile(`/proc/${pid}/stat`, 'utf8').then(parseStat, () => undefined);
 }
 
@@ -68,8 +68,8 @@ export async function processTree(root: number): Promise<ProcessStat[]> {
 }
 
 /**
- * CPU seconds used so far, by role. A process that ends hands its own to the one that waits for it,
- * so that the sum over a tree never loses any; under which role it stands can change by that.
+ * CPU seconds used so far, by role. A process that ends passes its CPU to the process that waits for it, so
+ * the sum over a tree is never reduced, but the role under which it counts can change.
  */
 export type CpuReading = Record<string, { ticks: number; exact: number }>;
 
@@ -86,10 +86,10 @@ export async function readCpu(root: number | undefined): Promise<CpuReading> {
   return reading;
 }
 
-/** Of a process: what reading its two counts one after the other may make of them. */
+/** The error that results from reading a process's two counts one after the other. */
 const ROUNDING = 0.05;
 
-/** Exact, unless threads ended in between: only the count of ticks still has what they used. */
+/** Exact, unless threads ended in between: then only the tick count includes their CPU. */
 export function cpuBetween(before: CpuReading, after: CpuReading): Record<string, number> {
   return Object.fromEntries(
     Object.entries(after).map(([role, { ticks, exact }]) => {

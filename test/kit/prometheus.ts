@@ -1,4 +1,4 @@
-/* Prometheus' text format as strictly as its own reader takes it. */
+/* Parses Prometheus' text format as strictly as Prometheus does. */
 
 export type Sample = { name: string; labels: Record<string, string>; value: number };
 
@@ -8,7 +8,7 @@ const label = /([a-zA-Z_]\w*)="((?:[^"\\\n]|\\[\\"n])*)"(?:,|$)/gy;
 const types = new Set(['counter', 'gauge', 'histogram', 'summary']);
 const numeric = /^([+-]?(\d+(\.\d+)?(e[+-]?\d+)?|inf)|nan)$/i;
 
-/** Every sample of a page. Throws on the first thing in it that Prometheus would not take. */
+/** Every sample of a page. Throws at the first thing that Prometheus would reject. */
 export function parsePrometheus(text: string): Sample[] {
   if (!text.endsWith('\n')) throw new Error('the last line has no end');
   const typed = new Map<string, string>();

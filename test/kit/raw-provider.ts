@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A provider that answers every request with the same bytes: for what no simulator would say. */
+/** A provider that answers every request with the same bytes, for answers that the simulator does not make. */
 export type RawProvider = {
-  /** With the path of the API's version, as `baseUrl` of a provider has it. */
+  /** Including the path of the API's version, for `baseUrl` of a provider. */
   readonly baseUrl: string;
   close(): Promise<void>;
 };

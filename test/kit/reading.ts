@@ -1,16 +1,16 @@
 import type { Arrival, Ended } from './exchange.ts';
 
-/* What a reader was shown, judged without knowledge of the server: the one judge of tests, bench and crashtest. */
+/* Judges what a reader received, without knowledge of the server: used by tests, bench and crashtest. */
 
 export type ApiError = { message: string; type?: string | null; code?: string | null };
 
 export type Reading = {
   /**
-   * `whole`: complete, and says so. `error`: one clear error, and no claim to be complete.
-   * `bad`: anything that a client would take for something that it is not.
+   * `whole`: complete, and marked so. `error`: one clear error, not marked as complete. `bad`: anything that
+   * a client would misinterpret.
    */
   end: 'whole' | 'error' | 'bad';
-  /** Why it is bad. */
+  /** Why it is `bad`. */
   why: string;
   status: number;
   text: string;
@@ -19,9 +19,9 @@ export type Reading = {
   usage: { prompt_tokens?: number; completion_tokens?: number } | undefined;
   /** The `model` of the answer. */
   model: string | undefined;
-  /** What a strict client would stumble over, though the text is right. */
+  /** Deviations that a strict client would reject, although the text is right. */
   oddities: readonly string[];
-  /** When each visible text came; milliseconds since 1970. */
+  /** When each visible text arrived; milliseconds since 1970. */
   textAt: readonly number[];
 };
 
@@ -162,11 +162,11 @@ function parse(text: string): Chunk | undefined {
 }
 
 export type Story = {
-  /** The text that stands at the end: after the last `reset`. */
+  /** The final text: after the last `reset`. */
   text: string;
   /** The text that each `reset` took back. */
   takenBack: string[];
-  /** The terminal events: one, in a story that is whole. */
+  /** The terminal events: exactly one in a complete stream. */
   ends: Event[];
 };
 
@@ -176,12 +176,12 @@ const terminals: ReadonlySet<string> = new Set(['done', 'failed', 'cancelled']);
 
 export const isTerminal = (event: string): boolean => terminals.has(event);
 
-/** What the events of a job tell, also those of several connections, one behind the other. */
+/** Reads the events of a job, also of several consecutive connections. */
 export function storyOf(events: readonly Event[]): Story {
   const takenBack: string[] = [];
   let text = '';
   for (const { event, data } of events) {
-    // A chunk that is no JSON is a fault by itself, and no empty text.
+    // A chunk that is not JSON is a fault, not an empty text.
     if (event === 'chunk') JSON.parse(data);
     if (event === 'chunk' || event === 'message') text += textOf(data);
     if (event === 'reset') {
@@ -192,7 +192,7 @@ export function storyOf(events: readonly Event[]): Story {
   return { text, takenBack, ends: events.filter(({ event }) => isTerminal(event)) };
 }
 
-/** Two entry ids of which the second does not come behind the first; undefined where all of them rise. */
+/** Two consecutive entry ids of which the second is not greater; undefined if all of them rise. */
 export function fallingId(events: readonly { id: string | undefined }[]): string | undefined {
   let before: string | undefined;
   for (const { id } of events) {
@@ -209,11 +209,11 @@ function isBehind(id: string, before: string): boolean {
   return run > runBefore || (run === runBefore && seq > seqBefore);
 }
 
-/** The longest time between two of them; 0 when there are fewer than two. */
+/** The longest time between two of them; 0 if there are fewer than two. */
 export const longestGap = (times: readonly number[]): number =>
   times.reduce((longest, at, i) => Math.max(longest, at - (times[i - 1] ?? at)), 0);
 
-/** How a text differs from the one that was due; undefined when it does not. */
+/** How a text differs from the expected one; undefined if it does not. */
 export function difference(text: string, expected: string): string | undefined {
   if (text === expected) return undefined;
   if (expected.startsWith(text)) {

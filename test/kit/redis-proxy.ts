@@ -3,26 +3,22 @@ import { createServer, connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 
-/** A way to a Redis that breaks, or stands still, at the worst moment. */
+/** A proxy in front of a Redis that can break, or block, at a chosen moment. */
 export type RedisProxy = {
   readonly url: string;
-  /**
-   * The next answer of Redis with this text in it does not arrive: the connection is closed instead.
-   * Resolves then.
-   */
+  /** Drops the next reply of Redis that contains this text, by closing the connection. Resolves then. */
   loseAnswer(text?: string): Promise<void>;
   /**
-   * Resolves as soon as a connection brings a command with this text in it. From that one on, nothing
-   * of this connection reaches Redis, until `release`. Also on a connection that is held already, where it
-   * can wait for several of them.
+   * Holds the first command that contains this text, and everything after it on its connection, until
+   * `release`. Resolves when that command has arrived. Works also on a connection that is held already.
    */
   holdCommand(text: string, times?: number): Promise<void>;
-  /** The same for the answer to such a command: Redis has run it, and whoever sent it does not know. */
+  /** The same for the reply to such a command: Redis has executed it, and its sender does not know. */
   holdAnswerTo(text: string): Promise<void>;
-  /** Holds the first answer with this text in it, and what comes behind it on the same connection. */
+  /** Holds the first reply with this text, and everything after it on the same connection. */
   holdAnswerWith(text: string): Promise<void>;
   release(): void;
-  /** Ends every connection, and every new one, until `mend`: the same Redis, for a while not there. */
+  /** Ends every connection, and every new one, until `mend`: the same Redis, temporarily unreachable. */
   cut(): void;
   mend(): void;
   close(): Promise<void>;
@@ -33,12 +29,12 @@ type Trap = { text: string; times: number; holds: 'command' | 'answer'; sprung()
 type Connection = {
   client: Socket;
   redis: Socket;
-  /** The end of what was sent, as long as it may be the beginning of the text of a trap. */
+  /** The end of the data so far that may be the beginning of the searched text. */
   tail: string;
   held: { way: 'command' | 'answer'; data: Buffer[]; first(): void } | undefined;
 };
 
-/** In front of a Redis on a unix socket, on another one in the same folder. */
+/** Starts it in front of a Redis on a unix socket, on another socket in the same folder. */
 export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
   const behind = redisUrl.replace('unix://', '');
   const path = join(behind, '..', `proxy-${crypto.randomUUID().slice(0, 8)}.sock`);
@@ -140,7 +136,7 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
         const { held, client, redis } = connection;
         connection.held = undefined;
         if (!held) continue;
-        // At once: whoever waits for one of them cannot be faster than the next one.
+        // All at once, so that no waiting client is faster than the next command.
         (held.way === 'command' ? redis : client).write(Buffer.concat(held.data));
       }
     },

@@ -38,7 +38,7 @@ export async function startRedis(extraArgs: readonly string[] = []): Promise<Tes
     });
     const probe = connectRedis(url, { name: 'probe', role: 'command' });
     try {
-      // The connection tries until the server listens and has loaded its files.
+      // The connection retries until the server listens and has loaded its files.
       await child.whileItLives(probe.ping());
     } finally {
       probe.disconnect();

@@ -22,9 +22,9 @@ import type { RoleName } from './roles.ts';
 const roles: readonly RoleName[] = ['ingress', 'worker'];
 const folder = join(root, 'node_modules/.cache/millrace-test-roles');
 
-/** Milliseconds in which a role has to start on a slow machine, compiled from nothing. */
+/** Milliseconds in which a role has to start on a slow machine, without a compile cache. */
 const startMs = 60_000;
-/** Milliseconds after which no run of the tests uses a bundle of older sources any more. */
+/** Milliseconds after which no test run uses a bundle of older sources any more. */
 const outdatedMs = 2 * 3_600_000;
 
 export default async function setup(project: TestProject): Promise<void> {
@@ -40,7 +40,7 @@ async function useBundle(): Promise<void> {
     const draft = `${bundle}.${process.pid}`;
     try {
       await Promise.all(roles.map((role) => writeBundle(role, join(draft, bundleOf(role)))));
-      // Another run of the tests may have been first.
+      // Another test run may have been first.
       await rename(draft, bundle).catch(() => {});
     } finally {
       await rm(draft, { recursive: true, force: true });
@@ -59,7 +59,7 @@ async function removeOutdated(): Promise<void> {
   }
 }
 
-/** Changes with anything that a bundle is made of. */
+/** Changes whenever a source of a bundle changes. */
 async function fingerprint(): Promise<string> {
   const hash = createHash('sha1');
   const sources = ['apps/ingress/src', 'apps/worker/src', 'packages'];
@@ -97,7 +97,7 @@ async function writeBundle(role: RoleName, file: string): Promise<void> {
 const whereTheSourceIs: Plugin = {
   name: 'where-the-source-is',
   resolveId(id, importer) {
-    // It looks for its pages in its own package, and is loaded when it is asked for.
+    // It finds its pages in its own package, and is loaded on demand.
     if (!id.endsWith('/bull-board-app.ts') || importer === undefined) return null;
     return { id: pathToFileURL(join(dirname(importer), id)).href, external: true };
   },
@@ -110,7 +110,10 @@ const whereTheSourceIs: Plugin = {
   },
 };
 
-/** A worker warms itself up for a third of a second of CPU, which is for rushes and their time: no test has either. */
+/**
+ * A worker's warm-up takes a third of a second of CPU, which only pays off under load and for measured times:
+ * tests have neither.
+ */
 const notWarmedUp: Plugin = {
   name: 'not-warmed-up',
   transform: (_, id) =>
@@ -131,14 +134,14 @@ const withoutFacades = (code: string): string =>
         .join(' '),
   );
 
-/** V8 reads ASCII in a tenth of the time: in strings and patterns an escape is the same character. */
+/** V8 reads ASCII in a tenth of the time; in strings and patterns an escape is the same character. */
 const inAscii = (code: string): string =>
   code.replaceAll(
     /[^\0-\x7f]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 
-/** Node keeps what it has compiled when a process ends by itself: those of the tests are killed. */
+/** Node writes its compile cache when a process exits by itself, but the tests kill their processes. */
 async function warmUp(bundle: string): Promise<void> {
   const redis = await startRedis();
   const config = join(tmpdir(), `millrace-test-roles-${process.pid}.json`);

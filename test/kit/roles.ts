@@ -5,12 +5,12 @@ export type RoleName = 'ingress' | 'worker';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The folder of the roles that were bundled for this run of the tests (roles-setup.ts). */
+/** The variable with the folder of the bundled roles of this test run (roles-setup.ts). */
 export const bundleVariable = 'MILLRACE_TEST_ROLES';
 
 /**
- * The program of a role. Outside of vitest it is the source; within, the same code in one file: a test's
- * processes start in half of the time, which is most of what the tests cost.
+ * The program of a role. Outside of vitest it is the source; within, the same code in one file, so that a
+ * test's processes start in half of the time, which is most of the tests' cost.
  */
 export function programOf(role: RoleName): string {
   const bundle = process.env[bundleVariable];

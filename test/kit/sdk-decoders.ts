@@ -1,16 +1,16 @@
 /*
- * How the OpenAI SDKs of four languages make messages of the lines of an event stream, after their
- * sources of August 2026. They agree on what the standard's example streams mean and differ at its
- * edges: what one of them dispatches and another does not is a stream that breaks one of them.
+ * Converts the lines of an event stream to messages as the OpenAI SDKs of four languages do, according to
+ * their sources of August 2026. They agree on the standard's example streams and differ in edge cases: a
+ * stream that one of them dispatches and another does not breaks one of them.
  */
 
-/** What an SDK hands to its JSON parser. */
+/** The data that an SDK passes to its JSON parser. */
 export type SdkMessage = { event: string; data: string };
 
-/** Takes one line without its end; gives the message that the line completes. */
+/** Takes one line without its end; returns the message that the line completes. */
 export type SdkDecoder = (line: string) => SdkMessage | undefined;
 
-/** Bytes of one line that Go's scanner takes: `bufio.MaxScanTokenSize << 9`, as openai-go sets it. */
+/** The most bytes of one line in Go's scanner: `bufio.MaxScanTokenSize << 9`, as openai-go sets it. */
 export const longestGoLine = 64 * 1024 * 2 ** 9;
 
 export const sdkDecoders = {
@@ -22,7 +22,7 @@ export const sdkDecoders = {
 
 export type SdkName = keyof typeof sdkDecoders;
 
-/** The field of a line and its value, of which one leading blank is no part. A comment's field is ''. */
+/** The field of a line and its value, without one leading blank. A comment's field is ''. */
 export function splitField(line: string): [field: string, value: string] {
   const colon = line.indexOf(':');
   if (colon === -1) return [line, ''];
@@ -91,7 +91,7 @@ function createJavaDecoder(): SdkDecoder {
   };
 }
 
-/** Each line of data has a line feed behind it, so that an empty one is a message, too. */
+/** Each line of data ends in a line feed, so that an empty one is a message, too. */
 function createGoDecoder(): SdkDecoder {
   let event = '';
   let data = '';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Socket as Connection } from 'node:net';
 import WebSocket from 'ws';
 
-/** A frame as it came. */
+/** A received frame. */
 export type Frame = {
   type: string;
   id?: string;
@@ -16,20 +16,23 @@ export type Socket = {
   /** Every frame so far, as text and parsed. */
   readonly texts: readonly string[];
   readonly frames: readonly Frame[];
-  /** Objects are sent as JSON, texts and bytes as they are. */
+  /** Objects are sent as JSON, texts and bytes unchanged. */
   send(frame: Record<string, unknown> | string | Buffer): void;
-  /** The first frame that satisfies, come already or still to come; rejects when the socket closes before. */
+  /**
+   * The first frame that satisfies the predicate, received already or later; rejects if the socket closes
+   * before.
+   */
   next(satisfied: (frame: Frame) => boolean): Promise<Frame>;
   /** How the server closed it, or `close` did. */
   readonly closed: Promise<{ code: number; reason: string }>;
-  /** With a closing handshake. */
+  /** Closes with a handshake. */
   close(): Promise<void>;
-  /** Takes nothing that comes, until `resume`. */
+  /** Reads nothing until `resume`. */
   pause(): void;
   resume(): void;
-  /** Below the frames. */
+  /** The connection below the frames. */
   readonly connection: Connection;
-  /** Without one; gives back the time, in milliseconds since the epoch. */
+  /** Closes without a handshake; returns the time, in milliseconds since the epoch. */
   leave(): number;
 };
 
@@ -99,13 +102,13 @@ const opcodes = { continuation: 0, text: 1, ping: 9, pong: 10 };
 
 export type RawFrame = {
   fin?: boolean;
-  /** Says that it is compressed. */
+  /** Marks the frame as compressed. */
   rsv1?: boolean;
-  /** Bytes that its head tells of, where there are others. */
+  /** The length in its head, if it differs from the real one. */
   announced?: number;
 };
 
-/** The bytes of a frame as a client sends it, also of one that no client would send. */
+/** The bytes of a frame as a client sends it, also of an invalid one. */
 export function rawFrame(
   opcode: keyof typeof opcodes,
   payload: string | Buffer = '',

@@ -1,6 +1,6 @@
 /*
- * What the chunks of one plain stream may say, one after the other: an OpenAI client in any language
- * reads them without a surprise.
+ * The rules for the chunks of one plain stream, in order, under which an OpenAI client in any language can
+ * read them.
  */
 
 type ToolCall = { index?: unknown; id?: unknown; function?: { name?: unknown } };
@@ -18,7 +18,7 @@ type Chunk = {
   usage?: unknown;
 };
 
-/** Throws a text that says which rule a chunk breaks. */
+/** Throws an error that names the rule that a chunk breaks. */
 export type ChunkRules = {
   take(chunk: Record<string, unknown>): void;
   /** `[DONE]` came. */
@@ -40,7 +40,7 @@ export function createChunkRules({ usage: wantsUsage }: { usage: boolean }): Chu
     if (typeof model !== 'string' || model === '') broken(`model is ${JSON.stringify(model)}`);
     if (!Number.isInteger(created) || created === 0)
       broken(`created is ${JSON.stringify(created)}`);
-    // Azure's first chunk has an empty one, which no SDK minds.
+    // Azure's first chunk has an empty one, which all SDKs accept.
     if (object !== 'chat.completion.chunk' && object !== '') {
       broken(`object is ${JSON.stringify(object)}`);
     }
@@ -63,7 +63,7 @@ export function createChunkRules({ usage: wantsUsage }: { usage: boolean }): Chu
     for (const call of delta.tool_calls ?? []) checkToolCall(index, call);
   }
 
-  /** Some SDKs join what comes of a call piece by piece, its id and its name too. */
+  /** Some SDKs join the pieces of a call, including its id and its name. */
   function checkToolCall(choice: number, { index, id, function: called }: ToolCall): void {
     if (typeof index !== 'number') broken('a tool call without an index');
     const call = `${choice}/${index}`;
@@ -75,7 +75,7 @@ export function createChunkRules({ usage: wantsUsage }: { usage: boolean }): Chu
 
   return {
     take(chunk) {
-      // openai-go and openai-java take the key alone for an error.
+      // openai-go and openai-java treat the key alone as an error.
       if ('error' in chunk) broken('a chunk with a field "error"');
       const { choices: found, usage } = chunk as Chunk;
       checkIdentity(chunk);

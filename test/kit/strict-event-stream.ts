@@ -4,19 +4,19 @@ import type { SdkDecoder, SdkMessage, SdkName } from './sdk-decoders.ts';
 import { broken, BrokenRule, createChunkRules } from './strict-chunks.ts';
 
 /**
- * The strictest client of a plain stream: it reads the stream as the SDKs of four languages do, all at
- * once, and finds a fault in whatever one of them would stumble over.
+ * The strictest client of a plain stream: it reads the stream as the SDKs of four languages do, all at once,
+ * and reports a fault if one of them could not read it.
  */
 export type StrictReader = {
-  /** A part of the body, in any cut. */
+  /** Takes a part of the body, split anywhere. */
   push(text: string): void;
-  /** `isComplete`: the response had its proper end; of one that broke, the end is not judged. */
+  /** `isComplete`: the response had its proper end; otherwise the end is not judged. */
   end(isComplete: boolean): void;
-  /** The first rule that the stream broke, with the line where it did. */
+  /** The first rule that the stream broke, with the line. */
   readonly fault: Error | undefined;
 };
 
-/** What the client asked for, beside the stream. */
+/** The client's options. */
 export type AskedFor = { usage: boolean; eventIds: boolean };
 
 const nothing: AskedFor = { usage: false, eventIds: false };
@@ -92,7 +92,7 @@ export function readStrictly(asked: Partial<AskedFor> = {}): StrictReader {
 type NamedDecoder = { name: SdkName; decode: SdkDecoder };
 
 function checkLine(line: string, eventIds: boolean): void {
-  // The others end a line at it, Go does not.
+  // The others end a line at a carriage return, Go does not.
   if (line.includes('\r')) broken('a carriage return');
   if (Buffer.byteLength(line) > longestGoLine) broken('a line that is too long for openai-go');
   const [field] = splitField(line);
@@ -110,7 +110,7 @@ function checkData(name: SdkName, { data }: SdkMessage): void {
   if (typeof value !== 'object' || value === null) broken(`${name} finds no object in an event`);
 }
 
-/** Undefined for what is no JSON. */
+/** Undefined if the data is not JSON. */
 function parse(data: string): unknown {
   try {
     return JSON.parse(data);
@@ -138,8 +138,8 @@ export function readerOf(
 }
 
 /**
- * Gives back what ended well or badly. Throws where an SDK would have stumbled over it, and fails the run of
- * the tests, also where a test does not wait for the end.
+ * Returns `ended`, whatever the outcome. Throws if an SDK could not have read it, and fails the test run,
+ * even if a test does not wait for the end.
  */
 export function strictly<T extends { fault?: string | undefined }>(ended: T): T {
   if (ended.fault === undefined) return ended;

@@ -5,10 +5,10 @@ import { ask } from './client.ts';
 import type { Stream } from './client.ts';
 import { chunks } from './judge.ts';
 
-/* What the tests of dying workers measure and look up. */
+/* Measurements and helpers for tests with dying workers. */
 
 /**
- * An answer that is slow enough to be caught in its middle, and aliases for it: `pair`, whose backup
+ * An answer that is slow enough to be interrupted in its middle, and aliases for it: `pair`, whose backup
  * continues it natively and quickly, and `single`, whose only target continues it.
  */
 export function slowAnswer(tokens: number, paceMs = 50) {
@@ -28,7 +28,7 @@ export function slowAnswer(tokens: number, paceMs = 50) {
   };
 }
 
-/** Plain readers that have seen something, so many chunks at least. */
+/** Opens plain readers, and resolves when each has received at least `seen` chunks. */
 export async function openStreams(
   url: string,
   model: string,
@@ -40,18 +40,18 @@ export async function openStreams(
   return streams;
 }
 
-/** Sends SIGKILL; when, in milliseconds since 1970 with their fraction. */
+/** Sends SIGKILL; returns the time, in milliseconds since 1970 with fractions. */
 export async function killed(role: RoleProcess): Promise<number> {
   const at = exactTime();
   await role.stop('SIGKILL');
   return at;
 }
 
-/** Notes when each stream is first shown something that another run wrote. */
+/** Records when each stream first gets something that another run wrote. */
 export function clockNextRun(stream: Stream) {
   let at: number | undefined;
   let seen = stream.events.length;
-  // The predicate is asked with every packet.
+  // The predicate is evaluated for every packet.
   stream
     .until(({ events }) => {
       for (; at === undefined && seen < events.length; seen += 1) {
@@ -64,7 +64,7 @@ export function clockNextRun(stream: Stream) {
   return () => at ?? Infinity;
 }
 
-/** Resolves when each stream was shown something that its run `run`, or a later one, wrote. */
+/** Resolves when each stream has received something that its run `run`, or a later one, wrote. */
 export async function followed(streams: readonly Stream[], run = 2): Promise<void> {
   const runOf = ({ id = '0' }: { id?: string }) => Number(id.split('-')[0]);
   await Promise.all(

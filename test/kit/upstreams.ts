@@ -1,7 +1,7 @@
 import { call, jsonOf } from './http.ts';
 import { parsePrometheus, sumOf } from './prometheus.ts';
 
-/** What a worker tells of its upstreams at /admin/upstreams: the part that tests look at. */
+/** A worker's upstreams at /admin/upstreams: the part that tests use. */
 export type UpstreamsRow = {
   name: string;
   process: { pid: number };
@@ -36,13 +36,13 @@ export type UpstreamsRow = {
   };
 };
 
-/** Workers report once a second: what they know is here up to that much later. */
+/** The workers' reports. An ingress asks the workers for them, and reuses the answers for 250 ms. */
 export async function upstreamsOf(url: string): Promise<UpstreamsRow[]> {
   const { workers } = jsonOf(await call(`${url}/admin/upstreams`)) as { workers: UpstreamsRow[] };
   return workers;
 }
 
-/** The breaker of a target, as each worker sees it; `unknown` where it was never asked. */
+/** The breaker of a target, as each worker sees it; `unknown` if it was never asked. */
 export const statesOf = async (url: string, provider: string, model: string): Promise<string[]> =>
   (await upstreamsOf(url)).map(
     ({ upstreams }) =>
