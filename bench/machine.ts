@@ -9,7 +9,7 @@ export interface Machine {
   memoryGb: number;
   kernel: string;
   node: string;
-  /** Of the checkout; `+` where files differ from it. */
+  /** Commit of the checkout; `+` if files differ from it. */
   commit: string;
   redis: string;
 }

@@ -29,7 +29,7 @@ export interface Options {
   quick: boolean;
   full: boolean;
   frontier: boolean;
-  /** Of the streams case: how many at a time, and of how many chunks. Absent: the usual ones. */
+  /** For the streams case: numbers of concurrent streams, and of chunks. Absent: the usual ones. */
   streams?: number[];
   chunks?: number[];
   /** Minutes; 0 is none. */

@@ -26,7 +26,7 @@ export type CrowdOptions = {
   marker: string;
   /** The whole answer of each of them. */
   text: string;
-  /** Ask for the entry ids, which tell the runs apart. */
+  /** Requests the entry ids, which identify the runs. */
   eventIds?: boolean;
 };
 

@@ -19,9 +19,9 @@ esac
 entry=$1
 shift
 
-# npm's own Node runs the set-up: the one in node_modules is what the set-up may have to replace.
+# npm's own Node runs the set-up, because the set-up may have to replace the one in node_modules.
 "${npm_node_execpath:-node}" scripts/setup.mjs ${need:+"$need"} -- "$@"
-# What Node compiled is kept for the next start, which takes two thirds of the time then.
+# Node's compile cache is kept for the next start, which then takes two thirds of the time.
 export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE-$PWD/node_modules/.cache/millrace}"
 flags=
 case $entry in

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints V8's flags for an ingress or a worker: those of the profile that MILLRACE_MEMORY_PROFILE names
-# (docs/operating.md, "How much memory"). Fails, with the reason, where there is no such profile.
+# (docs/operating.md, "How much memory"). Fails with the reason if there is no such profile.
 set -eu
 folder=$(dirname "$0")/memory-profiles
 profile=${MILLRACE_MEMORY_PROFILE:-default}

@@ -16,7 +16,7 @@ export interface Soak {
   minutes: number;
   streams: number;
   wrong: string[];
-  /** Of the whole machine, 0 to 1. */
+  /** CPU use of the whole machine, 0 to 1. */
   busy: number;
   deaths: number;
   takeovers: number;

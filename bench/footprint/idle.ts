@@ -8,7 +8,7 @@ import { FLOORS, type SystemName } from '../systems/system.ts';
 export interface IdleWindow {
   /** Milliseconds of CPU, by role. */
   cpuMs: Record<string, number>;
-  /** Of its Redis; absent where it has none. Commands include those that scripts call. */
+  /** Activity of its Redis; absent if it has none. Commands include those that scripts call. */
   redis?: { commands: number; scripts: number; aofBytes: number };
 }
 

@@ -13,7 +13,7 @@ export class Tally {
   errors = 0;
   framesLost = 0;
   tokens = 0;
-  /** Of bodies: those that brought a token. */
+  /** Parts of bodies that contained a token. */
   pieces = 0;
   stalls = 0;
   readonly faults: string[] = [];

@@ -39,7 +39,7 @@ await redis.ping();
 const lives = { lifetimeMs: 3_600_000, retentionMs: 3_600_000 };
 const submit = createRedisSubmit({ redis, keys, ...lives });
 
-/** Of all threads of a process, in microseconds. */
+/** CPU of all threads of a process, in microseconds. */
 async function cpuMicros(pid: number): Promise<number> {
   const threads = await readdir(`/proc/${pid}/task`);
   const stats = threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8'));

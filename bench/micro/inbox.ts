@@ -126,7 +126,7 @@ async function measure({ redis, url, mode, perCall, calls, pid }: Measure): Prom
   process.stdout.write(`${columns.join('  ')}\n`);
 }
 
-/** Of a process, in microseconds; Linux counts in hundredths of a second. */
+/** CPU of a process, in microseconds; Linux counts in hundredths of a second. */
 async function cpuMicros(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

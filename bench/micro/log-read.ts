@@ -114,7 +114,7 @@ async function measure({ name, page }: Way, id: string, perPack: number): Promis
   process.stdout.write(`${columns.join('  ')}\n`);
 }
 
-/** Of a process, in microseconds; Linux counts in hundredths of a second. */
+/** CPU of a process, in microseconds; Linux counts in hundredths of a second. */
 async function cpuMicros(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

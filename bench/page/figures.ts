@@ -98,7 +98,7 @@ function compareFigures(all: readonly Measurement[]): Figure[] {
   ];
 }
 
-/** One colour for all: the labels tell the systems apart. */
+/** One colour for all, because the labels distinguish the systems. */
 const plain = <Bar extends { part: string }>(bar: Bar): Bar => ({ ...bar, part: 'system' });
 
 function cpuParts(all: readonly Measurement[], point: string, system: SystemName) {

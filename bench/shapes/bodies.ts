@@ -17,7 +17,7 @@ export type Shape = (typeof SHAPES)[number];
 
 const message = { role: 'user', content: 'Some words that somebody wrote before. '.repeat(16) };
 
-/** A chat completion request with about so many bytes, most of them in `x` or in its messages. */
+/** A chat completion request of about `bytes` bytes, most of them in `x` or in its messages. */
 export function bodyOf(shape: Shape, model: string, bytes: number): string {
   const fill = (piece: string) => piece.repeat(bytes / Buffer.byteLength(piece));
   const around = (value: string) =>

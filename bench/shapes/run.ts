@@ -13,9 +13,9 @@ import type { Late } from './probe.ts';
 /** The effect of one body on the processes, and on other streams. */
 export interface ShapeRound {
   shape: Shape | 'none';
-  /** Of the answer. */
+  /** Status of the answer. */
   status: number;
-  /** Of the event loops. */
+  /** Turns of the event loops. */
   ingress: Turn;
   worker: Turn;
   /** The longest gap of the other streams, in milliseconds. */

@@ -13,7 +13,7 @@ import { replaceAll } from './rolling.ts';
 
 type Size = {
   streams: number;
-  /** Of each answer. */
+  /** Tokens of each answer. */
   tokens: number;
   /** Milliseconds between two tokens. */
   pace: number;

@@ -2,7 +2,7 @@ import type { ProviderCase } from '../case.ts';
 import { all, atMost, exactly, scenario } from '../scenario.ts';
 import type { Evidence } from '../scenario.ts';
 
-/* Faults in mid-answer. */
+/* Faults in the middle of an answer. */
 
 export const midway: readonly ProviderCase[] = [
   scenario({

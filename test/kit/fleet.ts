@@ -49,7 +49,7 @@ export type Fleet = {
   readonly backup: Simulator;
   readonly ingresses: RoleProcess[];
   readonly workers: RoleProcess[];
-  /** Of the first ingress. */
+  /** The URL of the first ingress. */
   readonly url: string;
   /** `redisUrl`: another URL of the same Redis. `preload`: a module of the harness that is loaded first. */
   addWorker(redisUrl?: string, preload?: string): Promise<RoleProcess>;

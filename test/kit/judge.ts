@@ -58,7 +58,7 @@ export type Story = {
   takenBack: string[];
   attempts: { run: number; attempt: number; mode: string; provider: string }[];
   end: 'done' | 'failed' | 'cancelled';
-  /** Of the terminal event. */
+  /** The data of the terminal event. */
   data: { status: string; error?: { code: string | null; message: string } };
 };
 

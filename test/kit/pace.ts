@@ -1,9 +1,9 @@
-/** Milliseconds by which a reader may be behind its pace and catch up; what is behind that is forgotten. */
+/** Milliseconds by which a reader may fall behind its pace and catch up; a longer delay is not caught up. */
 const catchUpMs = 500;
 
 /**
- * Lets a source give about so many bytes in a second: a reader that is slow but steady, also on a machine that
- * runs its timers late. Call what it returns with the size of each part.
+ * Limits a source to about `bytesPerSecond`: a reader that is slow but steady, also on a machine that runs
+ * its timers late. Call the returned function with the size of each part.
  */
 export function createPace(
   source: { pause(): void; resume(): void },

@@ -13,7 +13,7 @@ export type RedisProxy = {
    * `release`. Resolves when that command has arrived. Works also on a connection that is held already.
    */
   holdCommand(text: string, times?: number): Promise<void>;
-  /** The same for the reply to such a command: Redis has executed it, and its sender does not know. */
+  /** The same for the reply to such a command: Redis has executed it, and its sender does not get the reply. */
   holdAnswerTo(text: string): Promise<void>;
   /** Holds the first reply with this text, and everything after it on the same connection. */
   holdAnswerWith(text: string): Promise<void>;

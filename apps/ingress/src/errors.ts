@@ -28,7 +28,7 @@ const failed = { status: 500, type: 'server_error', retryable: true } as const;
 const unavailable = { status: 503, type: 'server_error', retryable: true } as const;
 const tooMany = { status: 429, type: 'invalid_request_error', retryable: true } as const;
 
-/** OpenAI's SDKs repeat a request by the status of its answer, unless this header tells them not to. */
+/** OpenAI's SDKs decide by the status whether to repeat a request, unless this header forbids it. */
 export const noRetry = { 'x-should-retry': 'false' } as const;
 
 /** The header that asks a client to wait. */
@@ -489,7 +489,7 @@ export function asFailed(refused: Refused): Failed {
   };
 }
 
-/** Whether the row of a code tells SDKs not to repeat the request. */
+/** Whether the row of a code forbids SDKs to repeat the request. */
 export function isFinal(code: string | null): boolean {
   if (code === null || !Object.hasOwn(errorTable, code)) return false;
   const { headers }: Row = errorTable[code as ErrorCode];

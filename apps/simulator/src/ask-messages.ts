@@ -18,7 +18,7 @@ export interface MessagesEvent {
   readonly error?: { readonly type: string; readonly message: string };
 }
 
-/** What a client received, however it ended; events whose JSON is broken are left out of `parsed`. */
+/** The data that a client received, however it ended; events with broken JSON are not in `parsed`. */
 export interface ReceivedMessage {
   readonly status: number;
   readonly headers: Headers;

@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser';
 
-/** What a client of a simulated provider received, however it ended. */
+/** The data that a client of a simulated provider received, however it ended. */
 export interface Received {
   readonly status: number;
   readonly headers: Headers;

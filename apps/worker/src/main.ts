@@ -107,14 +107,11 @@ const upstreams = createUpstreams({
     if (fault) {
       const { code, message, httpStatus } = fault;
       logger.warn({ ...what, reason: { code, message, httpStatus } }, 'a health check fails');
-    } else logger.warn(what, 'a health check is answered again');
+    } else logger.warn(what, 'a health check succeeds again');
   },
   wasLate: loop.wasLate,
   onAside: ({ provider, index, status, forMs }) =>
-    logger.warn(
-      { provider, index, status, forMs },
-      'a provider rejects a key: it is not used for a while',
-    ),
+    logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
   onFault: createFaultLog({ logger, now: Date.now }),
   onError,
 });

@@ -14,7 +14,7 @@ export type AdmissionRequest = {
   model: string;
   /** As requested; undefined: the priority of the key. */
   priority: Priority | undefined;
-  /** Of the body. */
+  /** Bytes of the body. */
   bytes: number;
   /** The request is a job without a client connection: only its own deadline bounds its wait. */
   isBackground: boolean;

@@ -86,7 +86,7 @@ export function createAuthenticator(
       if (byToken) return byToken;
       const { authorization, origin, host } = request.headers;
       if (config.admin && isAdmin(authorization, config.admin)) {
-        // A browser that knows the password sends it with the requests of any page.
+        // A browser that has stored the password sends it with the requests of any page.
         if (isCrossSite(request)) return refused('foreign_page');
         return { kind: 'admitted', principal: adminPrincipal };
       }

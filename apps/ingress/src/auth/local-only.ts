@@ -4,7 +4,7 @@ import { isLoopback } from './addresses.ts';
 /* Programs and pages of this machine need no key and no password. */
 
 export type Peer = {
-  /** Of the socket, or from a trusted proxy; empty if unknown. */
+  /** The peer's address, of the socket or from a trusted proxy; empty if unknown. */
   address: string;
   /** `Origin` and `Host`, as sent: the page that sends the request, and the host that it means to reach. */
   origin?: string | undefined;

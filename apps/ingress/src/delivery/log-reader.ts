@@ -72,7 +72,7 @@ export type LogReaderOptions = {
 /** The dependencies that the readers of a relay share. */
 export type LogReaderDeps = {
   log: Pick<StreamLog, 'read'>;
-  /** Of concurrent reads. */
+  /** Limits concurrent reads. */
   limiter: Limiter;
   /** Called once. `left`: before the end of the log. */
   onClosed(reader: LogReader, why: 'left' | 'ended'): void;

@@ -12,31 +12,34 @@ import type { Refused } from '../errors.ts';
  * `step` (step.ts) is pure; exchange.ts executes the effects. docs/decisions/2026-11-30-exchange.md says why it is so.
  */
 
-/** What the leaving of the client means, and what the client waits for. */
+/** The consequence of the client's leaving, and what the client waits for. */
 export type Terms = {
-  /** The client's leaving ends the request, unless other callers are there. */
+  /** The client's leaving ends the request, unless other callers are present. */
   readonly owned: boolean;
-  /** By whose Idempotency-Key the client asked for the request; several if it asked more than once on one WebSocket. */
+  /**
+   * The callers, by Idempotency-Key, of this client; several if it requested the same one more than once on
+   * one WebSocket.
+   */
   readonly callers: readonly Caller[];
   /** The client reads the answer here. Otherwise its exchange is over when Redis has the request. */
   readonly reads: boolean;
-  /** The client has a part of an answer, and continues from a cursor: a new request is of no use to it. */
+  /** The client has a part of an answer, and continues from a cursor: a new request would not help it. */
   readonly continues: boolean;
-  /** The key of the request was charged here, and what it holds must be given back from here. */
+  /** The key of the request was charged here, so this ingress must give the charge back. */
   readonly charged: boolean;
 };
 
 export type State = {
-  /** The request that the client gets: its own, or the one for which its Idempotency-Key stands. */
+  /** The request that the client gets: its own, or the one to which its Idempotency-Key belongs. */
   readonly id: string;
   readonly terms: Terms;
 } & (
   | { readonly kind: Exclude<Kind, 'creating'> }
   | {
       readonly kind: 'creating';
-      /** A line of the request has come: Redis has it. */
+      /** A line of the request has arrived, so Redis has the request. */
       readonly heard: boolean;
-      /** `gone`: the client left, and its request runs on. `sent_away`: the ingress drains. */
+      /** `gone`: the client left, and its request continues. `sent_away`: the ingress drains. */
       readonly client: 'waits' | 'gone' | 'sent_away';
     }
 );
@@ -48,21 +51,21 @@ export type Kind =
   | 'creating'
   /** The client has left or got its error, and it is still unknown whether Redis has the request. */
   | 'withdrawn'
-  /** The Idempotency-Key stands for another request, which is being subscribed to. */
+  /** The Idempotency-Key belongs to another request, to which this ingress is subscribing. */
   | 'joining'
-  /** Redis has the request, and no line of it has come. */
+  /** Redis has the request, and no line of it has arrived. */
   | 'queued'
   /** The client reads a request that exists. */
   | 'attached'
-  /** The ingress drains, and commands Redis to let the request run on without it. */
+  /** The ingress drains, and tells Redis to let the request continue without it. */
   | 'handing_over'
-  /** Nothing more comes to the client. */
+  /** The client gets nothing more. */
   | 'ended';
 
 export type Event =
-  /** The key paid; nothing was sent to Redis yet. */
+  /** The key was charged; nothing was sent to Redis yet. */
   | { kind: 'charged' }
-  /** The key may not, or could not be charged. */
+  /** The key was refused, or could not be charged. */
   | { kind: 'refused'; refused: Refused }
   /* The outcomes of creating. */
   | { kind: 'created' }
@@ -103,11 +106,11 @@ export type Effect =
   | { kind: 'close_reader' }
   /** Ends a request that Redis may have. */
   | { kind: 'withdraw' }
-  /** The request was not made: the key gets everything back. */
+  /** The request was not created: the key gets everything back. */
   | { kind: 'refund' }
-  /** The request counts no more as concurrent. */
+  /** The request no longer counts as concurrent. */
   | { kind: 'release' }
-  /** No client holds the request's lease here any more; the lease lives until the request ends. */
+  /** No client of this ingress holds the request's lease any more; the lease lives until the request ends. */
   | { kind: 'let_go' }
   /** The client does not want the request any more: ends it unless other callers are there. */
   | { kind: 'leave'; id: string; callers: readonly Caller[]; reason: string }
@@ -130,7 +133,7 @@ export const beginCreating = (id: string, terms: Omit<Terms, 'charged'>): State 
   terms: { ...terms, charged: false },
 });
 
-/** A reader of a request that exists; its leaving means nothing for the request. */
+/** A reader of an existing request; its leaving does not affect the request. */
 export const beginReading = (id: string): State => ({
   kind: 'attached',
   id,

@@ -13,7 +13,7 @@ export type ReapersOptions = {
   redis: RedisRegistryOptions['redis'];
   keys: Keyspace;
   shards: number;
-  /** Of this ingress. */
+  /** The name of this ingress. */
   name: string;
   queue: Pick<JobQueue, 'takeFrom'>;
   log: Pick<StreamLog, 'finish'>;
@@ -40,7 +40,7 @@ export function startReapers(options: ReapersOptions): Reapers {
     const { kind } = await log.finish(id, line, 'failed');
     if (kind !== 'finished') return;
     metrics.poisoned(shard);
-    logger.error({ request: id, worker, shard }, 'a request killed its workers: failed');
+    logger.error({ request: id, worker, shard }, 'a request killed its workers: it is failed');
   }
 
   const start = (shard: number) =>
@@ -56,15 +56,15 @@ export function startReapers(options: ReapersOptions): Reapers {
       events: {
         onDeath(worker, cause) {
           metrics.workerDied(cause, shard);
-          logger.warn({ worker, cause, shard }, 'a worker is dead: others go on with its requests');
+          logger.warn({ worker, cause, shard }, 'a worker is dead: others continue its requests');
         },
         onTakeover(worker, jobs) {
           metrics.tookOver(jobs, shard);
-          logger.info({ worker, jobs, shard }, 'requests of a dead worker were handed to others');
+          logger.info({ worker, jobs, shard }, 'requests of a dead worker were moved to others');
         },
         onFalseAlarm(worker, cause) {
           metrics.falseAlarm(cause, shard);
-          logger.warn({ worker, cause, shard }, 'a worker that was taken for dead is back');
+          logger.warn({ worker, cause, shard }, 'a worker that was declared dead is back');
         },
         onError,
       },

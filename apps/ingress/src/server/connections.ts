@@ -18,7 +18,7 @@ export type Connections = {
   addAnswer(cut: () => void, onDrain: () => void): { remove(): void };
   /** Calls every `onDrain`: connections must not outlast their answers. */
   drain(): void;
-  /** Resolves when none is left, or false when the signal fired before. */
+  /** Resolves with true when none is left, or with false when the signal fires before. */
   settled(signal: AbortSignal): Promise<boolean>;
   /** Resolves when all of them have been cut. Never rejects. */
   cutAll(): Promise<void>;

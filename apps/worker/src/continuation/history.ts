@@ -39,7 +39,7 @@ export type AttemptState = {
 };
 
 /**
- * The state of a request's answer, as its log tells it. It is updated with every line that is written; a
+ * The state of a request's answer according to its log. It is updated with every line that is written; a
  * worker that takes over builds it from the log, so it has the same knowledge as its predecessor.
  */
 export type History = {

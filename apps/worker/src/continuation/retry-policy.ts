@@ -17,7 +17,7 @@ export function retryDelay(
   random: number,
 ): number | undefined {
   if (row.again === 0 || failures > row.again) return undefined;
-  // Full jitter: callers that failed together do not come back together.
+  // Full jitter: callers that failed together do not retry together.
   const ceiling = Math.min(longestPauseMs, firstPauseMs * 2 ** (failures - 1));
   const pauseMs = row.pause ? Math.round(ceiling * random) : 0;
   if (fault.retryAfterMs === undefined) return pauseMs;

@@ -38,7 +38,7 @@ export function createSpliceFilter(
   delivered: Delivered,
   tools: boolean,
 ): SpliceFilter {
-  // Without a complete record of the delivered answer, new content cannot be told from old.
+  // Without a complete record of the delivered answer, new content cannot be distinguished from old.
   if (delivered.other || delivered.toolCall) return rejectAll;
   return strategy === 'replay' ? replayFilter(delivered) : textFilter(strategy, delivered, tools);
 }

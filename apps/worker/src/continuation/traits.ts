@@ -2,7 +2,7 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 
 /** The traits of a request that decide how its answer may be continued. */
 export type RequestTraits = {
-  /** It offers tools: a continuation may answer in prose where a call was due. */
+  /** It offers tools: a continuation may answer in prose instead of a tool call. */
   tools: boolean;
   /** The request asks for thinking: models in this mode accept no prefill. */
   thinking: boolean;

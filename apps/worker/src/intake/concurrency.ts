@@ -28,9 +28,9 @@ export type LoopLoad = {
 };
 
 /**
- * The concurrency limit until the next look: the number of runs, times the factor by which the loop's delay
- * is off its target. The function keeps no state: earlier decisions count only through the runs that they let
- * in, so a single bad measurement (a garbage collection) affects one look, and errors do not accumulate.
+ * The concurrency limit until the next look: the number of runs, times a factor that compares the loop's
+ * delay with its target. The function keeps no state: earlier decisions count only through the runs that they
+ * let in, so a single bad measurement (a garbage collection) affects one look, and errors do not accumulate.
  */
 export function concurrencyLimit({ lateMs, running, ceiling, summoned }: LoopLoad): number {
   // The fourth root, because near saturation the delay grows several times as fast as the number of runs, and

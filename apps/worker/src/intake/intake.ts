@@ -16,7 +16,7 @@ export type IntakeOptions = {
   availabilityOf(model: string): Availability;
   /** Milliseconds (`models.*.maxWait`). */
   maxWaitMsOf(model: string): number;
-  /** Called when the first run begins, and when none is left. */
+  /** Called with false when work begins, and with true when the worker has come to rest. */
   onChange?: ((isAtRest: boolean) => void) | undefined;
   now(): number;
 };

@@ -162,7 +162,7 @@ export class StreamWriter implements LogWriter {
     return { count, chars };
   }
 
-  /** The call with what was taken has been made. */
+  /** The call with the taken lines has been made. */
   calling(): void {
     if (this.hasSent) wakeAll(this.senders);
   }

@@ -34,7 +34,7 @@ export function createAppender({
   onError,
 }: AppenderOptions): Appender {
   const lanes = new Map<number, AppendLane>();
-  /** Of all streams. */
+  /** Characters held for all streams. */
   let heldChars = 0;
   const held = (chars: number): void => void (heldChars += chars);
 

@@ -181,7 +181,8 @@ class RunJournal implements Journal {
       this.end(finishReasons(whole)[0]?.reason ?? null, usageOf(whole));
       return;
     }
-    // The worker that lost the answer before its usage takes its knowledge of the cost with it.
+    // The usage comes after the last chunk: the worker that died may have received it, but the log does not
+    // have it.
     if (usage === undefined) this.writeUsage(this.usageBy(unknownLast), undefined);
     this.end(delivered.finished.get(0) ?? null, this.history.usage);
   }

@@ -88,7 +88,7 @@ export function createRace(options: RaceOptions): Race {
   };
 }
 
-/** Carries out what the rules of `race-state.ts` decide. */
+/** Executes the decisions of the rules in `race-state.ts`. */
 class StepRace {
   private readonly options: RaceOptions;
   private readonly settle: (outcome: RaceOutcome) => void;

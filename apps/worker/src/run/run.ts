@@ -176,7 +176,7 @@ class ActiveRun {
       jobToken: activation.token,
       onRefused: (outcome) => {
         if (outcome === 'lost')
-          deps.onError(new Error(`Redis lost lines of the log of ${id}: the job is handed back`));
+          deps.onError(new Error(`Redis lost lines of ${id}: the job is handed back`));
         if (outcome === 'damaged')
           deps.onError(new Error(`the data of ${id} in Redis is damaged: the run gives up`));
         this.stop(outcome === 'ended' ? 'finished' : outcome);

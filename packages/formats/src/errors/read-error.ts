@@ -8,7 +8,7 @@ import { findReason, reasonInBody } from './reason.ts';
 import type { Reason } from './reason.ts';
 import { retryTimeIn } from './retry-time.ts';
 
-/** What an error response means. */
+/** The meaning of an error response. */
 export type ReadError = {
   code: FaultCode;
   /** In OpenAI's form, if the provider sent an error object. */

@@ -4,7 +4,7 @@ import type { ProviderCall } from '../port.ts';
 
 /**
  * Providers of OpenAI's format whose models continue a trailing assistant message that is marked with
- * `prefix`; they often answer in prose where a tool call was due. Nothing is assumed of an unknown provider:
+ * `prefix`; they often answer in prose instead of a tool call. Nothing is assumed of an unknown provider:
  * some answer such a request with prose about it, OpenAI's models do not continue, and a vLLM server cannot
  * be recognised by its address.
  */

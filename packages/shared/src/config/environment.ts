@@ -1,8 +1,7 @@
 /**
- * `${NAME}` in the config file. YAML gives `{` and `}` a meaning inside of `{ … }`, so a reference
- * is masked before the file is parsed, character by character so that positions stay true, and
- * filled in afterwards in the strings that the parser found: what a variable holds is never parsed
- * as YAML. `$${` stands for a plain `${`.
+ * `${NAME}` in the config file. `{` and `}` have a meaning in YAML's `{ … }`, so a reference is masked before
+ * the file is parsed, character by character so that positions stay correct, and filled in afterwards in the
+ * parsed strings: the value of a variable is never parsed as YAML. `$${` is a literal `${`.
  */
 export function maskReferences(text: string): string {
   return text.replace(/(\$?)\$\{([^{}"'\n]*)\}/g, (_all, escaped: string, name: string) =>
@@ -12,7 +11,7 @@ export function maskReferences(text: string): string {
   );
 }
 
-/** Characters that stand for masked syntax; a file that has them itself cannot be read. */
+/** Characters that replace masked syntax; a file that contains them is rejected. */
 export const reservedCharacters = /[\uE000-\uE002]/;
 
 export type Filled = {

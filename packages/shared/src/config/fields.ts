@@ -13,7 +13,7 @@ import {
 } from './setting-defaults.ts';
 import { parseBytes, parseDuration } from './units.ts';
 
-/** What a field's reader returns: the value, or what it expected (the words after "expected"). */
+/** The result of a field's reader: the value, or what it expected (the words after "expected"). */
 export type Read<T> = { readonly value: T } | { readonly expected: string };
 
 /** A problem in a field. `confidential`: the value found is a secret and is never shown. */

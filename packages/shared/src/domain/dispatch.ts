@@ -16,7 +16,10 @@ export type DispatchedJob = {
 
 /** The reply to a beat. */
 export type BeatReply = {
-  /** Numbers of the last job sent to the worker, and of the last one that it may be sent; undefined if Redis knows none. */
+  /**
+   * Numbers of the last job sent to the worker, and of the last one that it may be sent; undefined if Redis
+   * has none.
+   */
   sent: number | undefined;
   last: number | undefined;
   /** When Redis recorded the beat, by its clock, and when the worker sent it, by the worker's clock (ms since the epoch). */

@@ -78,7 +78,7 @@ export const faultTable = {
   upstream_server_error: row(502, { again: 1, pause: true }),
   /** The proxy's own key, not the client's. */
   upstream_auth_failed: row(502, { party: 'operator' }),
-  /** The provider does not know the model that the config names; the client asked for an alias. */
+  /** The provider does not have the model that the config names; the client requested an alias. */
   upstream_model_not_found: row(502, { party: 'operator' }),
   /** A model with a larger context may accept it. */
   context_length_exceeded: row(400, { health: false }),
@@ -136,7 +136,7 @@ export type Fault = {
   code: FaultCode;
   /** Our own message for the client, without names, addresses and system error codes. */
   message: string;
-  /** The provider's own status and error object, where it sent any. */
+  /** The provider's own status and error object, if it sent any. */
   httpStatus?: number;
   error?: OpenAiError;
   /** The exact message or event, for logs and the ledger. Never for the client, no secrets. */

@@ -49,7 +49,7 @@ const maxBlamed = 2;
 const maxAllowance = 3;
 
 export type Death = {
-  /** Its process ended, or its event loop stood still. */
+  /** Its process ended, or its event loop was blocked. */
   cause: 'gone' | 'hung';
   /** Other workers that died in the last minute without a known cause. */
   unexplained: number;

@@ -1,4 +1,4 @@
-/** The wire formats that a provider can speak, by the names that the config's `api` has for them. */
+/** The wire formats of providers, by their names in the config's `api`. */
 export const providerApis = ['openai', 'anthropic'] as const;
 
 export type ProviderApi = (typeof providerApis)[number];

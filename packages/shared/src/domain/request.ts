@@ -11,7 +11,7 @@ export type ReaderKind = 'plain' | 'native';
 /** The properties of a request, set when it is created and never changed. */
 export type RequestMeta = {
   id: string;
-  /** The key that created it; undefined where no keys are configured. */
+  /** The key that created it; undefined if no keys are configured. */
   keyId?: string | undefined;
   endpoint: Endpoint;
   /** The public alias that the client requested. */
@@ -44,14 +44,14 @@ export type Prefill = boolean | 'with-tools';
 export const priorities = ['high', 'normal', 'low'] as const;
 export type Priority = (typeof priorities)[number];
 
-/** What decides a request's position among those that wait. */
+/** The data that determines a request's position among those that wait. */
 export type QueueStanding = {
   priority: Priority;
   /** The key's id; empty where no keys are configured. */
   key: string;
   /** The key's share within its class. */
   weight: number;
-  /** Of the request's body. */
+  /** Bytes of the request's body. */
   bytes: number;
 };
 

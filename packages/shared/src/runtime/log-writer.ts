@@ -19,7 +19,7 @@ export type LogWriter = {
   readonly dropped: number;
 };
 
-/** Bytes of one write; with so many the next write begins at once. */
+/** Bytes of one write; if this many wait, the next write begins at once. */
 const batchBytes = 64 * 1024;
 /** Milliseconds from the start of one write to that of the next, while fewer bytes wait. */
 const gatherMs = 50;

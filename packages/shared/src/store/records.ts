@@ -41,7 +41,7 @@ const request = {
 
 /** Hash of one Idempotency-Key (`Keyspace.once`). */
 const once = {
-  /** The request that it stands for, and that request's key. */
+  /** The request to which it belongs, and that request's key. */
   id: 'id',
   request: 'request',
   /** Fingerprint of the request. */
@@ -72,7 +72,7 @@ const dispatches = {
   last: 'last:',
 } as const;
 
-/** What we add to BullMQ's hash of a job. */
+/** Our fields in BullMQ's hash of a job. */
 const job = {
   /** The score at which it was queued, and the class's `beginning` at that time. */
   place: 'place',
@@ -88,7 +88,7 @@ const entry = {
   previous: 'prev',
 } as const;
 
-/** The first letters of those lines of a log that scripts tell apart (domain/entry.ts has them all). */
+/** The first letters of the lines that scripts distinguish (domain/entry.ts has all of them). */
 const line = {
   chunk: 'c',
   result: 'r',

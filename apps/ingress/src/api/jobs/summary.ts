@@ -71,7 +71,7 @@ export function createSummaryCache(maxChars: number): SummaryCache {
     },
     put(id, summary) {
       const known = summaries.get(id);
-      // Of two concurrent views, the one that has read less may come last.
+      // If two views run concurrently, the one that has read less may finish last.
       if (known && compareEntryIds(known.cursor, summary.cursor) > 0) return;
       drop(id);
       summaries.set(id, summary);

@@ -30,7 +30,7 @@ export type SocketRequestsOptions = {
   onUnused(): void;
 };
 
-/** What a `create` frame adds to its request. */
+/** The data that a `create` frame adds to its request. */
 export type Asked = {
   ref: string | undefined;
   /** The request was not created: answers the frame. */

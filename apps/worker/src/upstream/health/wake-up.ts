@@ -2,7 +2,7 @@ export type WakeUpOptions = {
   now: () => number;
   /** When the passing of time next changes a state, in milliseconds since the epoch. */
   nextAt(): number | undefined;
-  /** That time has come. */
+  /** Called at that time. */
   onWake(): void;
   onError: (error: unknown) => void;
 };

@@ -130,7 +130,7 @@ const idle: Dispatcher.DispatchController = {
 type SessionNews = {
   /** Streams with a greater id were never processed. */
   lastStream(): number;
-  /** Whether this stream is the first to report the loss of the session. */
+  /** False if the session was lost and another stream has reported that already. */
   tellsLoss(): boolean;
 };
 

@@ -135,7 +135,8 @@ function listen(
       onError(error);
     }
   });
-  // At every connection: ioredis subscribes again by itself, but does not say when the subscription is in place.
+  // On every connection: ioredis subscribes again by itself, but does not report when the subscription is in
+  // place.
   const subscribe = async () => {
     try {
       await connection.ssubscribe(channel);

@@ -3,7 +3,7 @@
  * while its event loop runs. A reaper watches both, for one shard.
  */
 
-/** What a view shows of one worker. */
+/** The signs of one worker in a view. */
 export type WorkerSign = {
   name: string;
   /** A text that changes with every beat. No component compares clocks of two machines. */

@@ -36,7 +36,7 @@ const restingViewMs = 250;
 const calmMs = 1000;
 /** Milliseconds until the lease of a reaper that has stopped is free. */
 export const reaperLeaseMs = 150;
-/** Milliseconds to the second sweep: Redis may carry out a command of the dead worker after the first one. */
+/** Milliseconds to the second sweep: Redis may execute a command of the dead worker after the first one. */
 const sweepAgainMs = 100;
 /** Milliseconds of absence that confirm a death if the reaper cannot count connections. */
 const unconfirmedMs = 300;
@@ -196,7 +196,7 @@ export function startReaper({ registry, takeFrom, events }: ReaperOptions): Reap
     async stop() {
       controller.abort();
       endPause();
-      // If the last view still waits, Redis is away, and the lease expires by itself.
+      // If the last view still waits, Redis is unreachable, and the lease expires by itself.
       await registry.releaseLease();
       await watching;
     },

@@ -10,7 +10,7 @@ export type HeartbeatOptions = {
   shards: number;
   /** The worker's id, as in its channel and in the jobs that it holds. */
   name: string;
-  /** The reply of each beat: what Redis knows of the jobs that were sent to this worker. */
+  /** Called with the reply of each beat: the numbers of the jobs that were sent to this worker. */
   onBeat?(shard: number, known: BeatReply): void;
   onError(error: unknown): void;
 };

@@ -5,7 +5,7 @@ import { suspectMs } from '../../domain/poison.ts';
  * death shows which of them it was.
  */
 export type Isolation = {
-  /** Whether a suspect runs here of which nothing was delivered yet. */
+  /** Whether a suspect runs here that has delivered nothing yet. */
   readonly isTaken: boolean;
   /**
    * Admits a suspect. Returns the function that ends its isolation; call it once something of it was

@@ -32,7 +32,7 @@ export type Offers = {
    * not too late.
    */
   received(shard: number, job: Pick<DispatchedJob, 'number' | 'redisAt'>): number;
-  /** Call it with the reply of every beat: the numbers that Redis knows. */
+  /** Call it with the reply of every beat, which has Redis' numbers. */
   onBeat(shard: number, known: BeatReply): void;
   /** The subscription was interrupted: the numbers do not show whether jobs sent before arrived. */
   onGap(): void;

@@ -80,7 +80,7 @@ export type ActivationHandler = (activation: Activation) => Promise<ActivationOu
 export type JobConsumer = {
   /** Jobs this worker holds at the moment. */
   readonly held: number;
-  /** Sets how many jobs this worker may hold, over all shards. Jobs above the limit go on. 0: it takes none. */
+  /** Sets how many jobs this worker may hold, over all shards. Jobs above the limit continue. 0: it takes none. */
   setConcurrency(places: number): void;
   /**
    * Sets the models that this worker skips: their jobs keep their positions in the queue, and it takes the
@@ -93,7 +93,7 @@ export type JobConsumer = {
   fetchBurst(shard: number, jobs: number): void;
   /** Accepts a job that an ingress sent for one of the slots that this worker offers. */
   receive(shard: number, job: DispatchedJob): void;
-  /** Accepts the reply of a beat: what Redis knows of the jobs that were sent to this worker. */
+  /** Accepts the reply of a beat: the numbers of the jobs that were sent to this worker. */
   onBeat(shard: number, known: BeatReply): void;
   /** The subscription that brings jobs was interrupted. */
   onGap(): void;

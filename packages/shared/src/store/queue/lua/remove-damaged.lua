@@ -1,4 +1,4 @@
--- Removes jobs whose key is no hash: every script of the queue that comes to one of them fails.
+-- Removes jobs whose key is no hash, because every script of the queue fails at such a job.
 -- KEYS active, wait, stalled, prioritized, deadlines
 -- ARGV prefix of the jobs' keys, then ids (without any, all active jobs)
 -- Returns the ids of the removed jobs.

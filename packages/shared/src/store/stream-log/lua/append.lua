@@ -42,7 +42,7 @@ local function endsJob(a)
   if job.token == '' then return false end
   local n = #ARGV
   book = book or { prefix = ARGV[n - 3], now = ARGV[n - 2], most = ARGV[n - 1], events = ARGV[n] }
-  -- If BullMQ's own keys are damaged, the line stays written, and the other items go on.
+  -- If BullMQ's own keys are damaged, the line stays written, and the other items continue.
   local isDone, hasEnded = pcall(endJob, job, book)
   return isDone and hasEnded
 end
