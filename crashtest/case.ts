@@ -7,7 +7,7 @@ export type ByProfile<T> = Readonly<Record<ProfileName, T>>;
 export const both = <T>(value: T): ByProfile<T> => ({ fast: value, full: value });
 
 /**
- * `pass`: rescued, and no provider was called too often, too early or in vain. `partial`: rescued, but with
+ * `pass`: rescued, and no provider was called too often, too early or needlessly. `partial`: rescued, but with
  * such calls. `safe`: not rescued, but ended by one clear error, with nothing truncated, duplicated or
  * garbled. `fail`: everything else.
  */

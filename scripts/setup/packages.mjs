@@ -95,8 +95,8 @@ function npm(root) {
 }
 
 /**
- * The binary that the npm package brings may be missing (npm told to ignore install scripts) or not
- * made for this system (musl). The Node that runs this will do in its place, if it is new enough.
+ * The binary of the npm package may be missing (`npm --ignore-scripts`) or not made for this system (musl).
+ * The Node that runs this script replaces it, if it is new enough.
  */
 function ensureNode(root) {
   const binary = nodeBinary(root);

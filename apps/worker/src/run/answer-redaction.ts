@@ -40,17 +40,17 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
 
   /**
    * Writes the held text of a choice as a chunk of its own: before the end of the choice, and before other
-   * texts of it. `told`: the paths of the texts in the next chunk.
+   * texts of it. `nextPaths`: the paths of the texts in the next chunk.
    */
-  function writeHeld(chunk: JsonObject, told: ReadonlySet<string>): void {
+  function writeHeld(chunk: JsonObject, nextPaths: ReadonlySet<string>): void {
     const ends = new Set(finishReasons(chunk).map(({ index }) => index));
     for (const [place, choice] of itemsOf(chunk['choices']).entries()) {
       if (!isJsonObject(choice)) continue;
       const index = choiceIndex(choice, place);
       const ownPlaces = `choices.${index}.delta.`;
-      const isOver = ends.has(index) || [...told].some((one) => one.startsWith(ownPlaces));
+      const isOver = ends.has(index) || [...nextPaths].some((one) => one.startsWith(ownPlaces));
       for (const [where, matcher] of isOver ? matchers : []) {
-        if (!where.startsWith(ownPlaces) || told.has(where)) continue;
+        if (!where.startsWith(ownPlaces) || nextPaths.has(where)) continue;
         const held = matcher.flush();
         if (held === '') continue;
         const delta = nested(where.slice(ownPlaces.length).split('.'), held);
@@ -94,18 +94,18 @@ export function redactSink(sink: AnswerSink, secret: string | undefined): Answer
       }
       const ends = finishReasons(chunk).map(({ index }) => `choices.${index}.`);
       const wasHolding = isHolding();
-      const told = new Set<string>();
+      const nextPaths = new Set<string>();
       const clean = replace(chunk, '', (place, one) => {
         // Texts outside of choices, such as the id, are the same in every chunk and not part of a longer
         // text.
         if (!place.startsWith('choices.')) return one;
-        if (one !== '') told.add(place);
+        if (one !== '') nextPaths.add(place);
         const isEnd = ends.some((choice) => place.startsWith(choice));
         const shown = match(place, one) + (isEnd ? (matchers.get(place)?.flush() ?? '') : '');
         isChanged ||= shown !== one;
         return shown;
       });
-      if (wasHolding && isJsonObject(clean)) writeHeld(clean, told);
+      if (wasHolding && isJsonObject(clean)) writeHeld(clean, nextPaths);
       if (isChanged) {
         const shown = mapTexts(clean, hide, maxDepth);
         const isVisible = visible || visibility(shown) === 'visible';
@@ -165,12 +165,12 @@ function createKeyMatcher(secret: string): KeyMatcher {
   let matched = 0;
   let held = '';
   function take(piece: string): string {
-    let told = '';
+    let output = '';
     for (let at = 0; at < piece.length; at++) {
       if (matched === 0) {
         const next = beginning(piece, at);
-        if (next < 0) return told === '' && at === 0 ? piece : told + piece.slice(at);
-        told += piece.slice(at, next);
+        if (next < 0) return output === '' && at === 0 ? piece : output + piece.slice(at);
+        output += piece.slice(at, next);
         at = next;
       }
       const char = piece.charAt(at);
@@ -179,11 +179,11 @@ function createKeyMatcher(secret: string): KeyMatcher {
       if (secret.charAt(matched) === char) matched += 1;
       const isWhole = matched === secret.length;
       const kept = Math.max(0, matched - shown);
-      told += held.slice(0, held.length - kept) + (isWhole ? mask : '');
+      output += held.slice(0, held.length - kept) + (isWhole ? mask : '');
       held = isWhole ? '' : held.slice(held.length - kept);
       if (isWhole) matched = 0;
     }
-    return told;
+    return output;
   }
   return {
     take,

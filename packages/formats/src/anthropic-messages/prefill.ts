@@ -4,8 +4,8 @@ import { withoutTrailingSpace } from './parts.ts';
 import { RefusedError } from './refused.ts';
 
 /**
- * Refuses a request to go on with the beginning of an answer that Anthropic would not take from any
- * model: together with thinking, or with a format of the answer.
+ * Refuses to continue the beginning of an answer where Anthropic accepts this from no model: together
+ * with thinking, or with a response format.
  * @throws {RefusedError}
  */
 export function refusePrefill(request: Readonly<Record<string, unknown>>): void {

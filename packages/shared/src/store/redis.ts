@@ -80,7 +80,7 @@ function socketTimeout(role: ConnectionRole, longestBlockMs: number | undefined)
 
 function keepAsking(redis: Redis): void {
   const timer = setInterval(() => {
-    if (redis.status === 'ready') redis.ping().catch(() => undefined); // told by 'error'
+    if (redis.status === 'ready') redis.ping().catch(() => undefined); // reported by 'error'
   }, pingMs);
   timer.unref();
   redis.once('end', () => clearInterval(timer));

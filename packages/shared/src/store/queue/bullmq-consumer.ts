@@ -40,9 +40,9 @@ export type BullConsumerOptions = {
 };
 
 /**
- * Jobs of one fetch: well below a millisecond of Redis. If they are all of a model whose target is at its
- * limit, the worker calls the target in vain for each before it skips the model; and 16 would save only a
- * sixth of Redis' time.
+ * Jobs of one fetch: well below a millisecond of Redis. If they are all for a model whose target is at its
+ * limit, each costs a useless attempt before the worker skips the model; and 16 would save only a sixth of
+ * Redis' time.
  */
 const maxPerFetch = 8;
 

@@ -44,8 +44,8 @@ const lookEveryMs = 30_000;
 /** The most checks of one round. */
 const roundSize = 100;
 
-/** `told`: the store has had the lease. If it does not have it any more, a process has released it. */
-type Kept = { name: string; own: boolean; told: boolean; lookedAt: number };
+/** `wasStored`: the store has had the lease. If it does not have it any more, a process has released it. */
+type Kept = { name: string; own: boolean; wasStored: boolean; lookedAt: number };
 
 export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const { leases, isReady, isOver, onError, now = Date.now } = options;
@@ -55,8 +55,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   /** At this time all leases were renewed or released. */
   let renewedAt = now();
 
-  const keep = (name: string, id: string, own: boolean, told: boolean) =>
-    kept.set(id, { name, own, told, lookedAt: now() });
+  const keep = (name: string, id: string, own: boolean, wasStored: boolean) =>
+    kept.set(id, { name, own, wasStored, lookedAt: now() });
 
   const countOf = (name: string): number =>
     kept.values().reduce((count, one) => count + (one.name === name ? 1 : 0), 0);
@@ -107,11 +107,15 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     await leases.take(one.name, id, Number.MAX_SAFE_INTEGER);
     // It was released while it was taken again.
     if (!kept.has(id)) await leases.release(one.name, id);
-    else one.told = true;
+    else one.wasStored = true;
   }
 
-  async function isOverElsewhere(id: string, { told }: Kept, wasAway: boolean): Promise<boolean> {
-    if (told && !wasAway) return true;
+  async function isOverElsewhere(
+    id: string,
+    { wasStored }: Kept,
+    wasAway: boolean,
+  ): Promise<boolean> {
+    if (wasStored && !wasAway) return true;
     return isOver === undefined || isOver(id);
   }
 
