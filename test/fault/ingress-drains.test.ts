@@ -321,6 +321,8 @@ describe('an ingress that is told to stop', () => {
 
   test('makes nothing of what it tells clients to make elsewhere: a job, a request on a WebSocket', async () => {
     const { between, ingress } = await startBehindProxy({ drainTimeout: '100ms' });
+    // A worker that waits for jobs could ask for one between its creation and its end.
+    await fleet.killWorkers();
     const socket = await openSocket(ingress.url);
     const held = between.holdCommand('made-never');
     const made = postJob(ingress.url, 'made-never');
@@ -345,6 +347,7 @@ describe('an ingress that is told to stop', () => {
     between.release();
     expect(await stopped).toBe(0);
     const other = await fleet.addIngress();
+    await fleet.addWorker();
     await expectWhole(ask(other.url, 'brief'), expectedText({ tokens: 60 }));
     await expectEmpty(queue);
     expect(asked(fleet.primary, 'made-never')).toBe(0);
