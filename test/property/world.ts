@@ -113,6 +113,7 @@ export class World {
       worker: `w${this.workers.length}`,
       metrics: uncounted,
       settlement: unlimited,
+      hasLedger: false,
       maxHeldChars: 1e9,
       maxLogChars: 1e9,
       onError: (error) => this.errors.push(error),

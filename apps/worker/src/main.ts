@@ -192,6 +192,7 @@ const consumer = startBullConsumer(
         worker: name,
         metrics,
         settlement,
+        hasLedger: config.database !== undefined,
         maxHeldChars: limits.responseBodyBytes,
         maxLogChars: limits.streamLogBytes,
         policy: upstreams.policy,

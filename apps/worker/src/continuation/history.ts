@@ -9,6 +9,7 @@ import type {
   Result,
   SeamRecord,
 } from '@millrace/shared/domain/entry';
+import type { LedgerAttempt } from '@millrace/shared/domain/ledger';
 import { progressOf } from './progress.ts';
 import { addChunk, addText, channelKey, nothingDelivered } from './delivered.ts';
 import type { Delivered } from './delivered.ts';
@@ -55,6 +56,8 @@ export type History = {
   usage: unknown;
   /** The whole answer of a call that was not streamed. */
   result: Result | undefined;
+  /** The attempts as the ledger has them. */
+  readonly ledger: LedgerAttempt[];
   /** Ends of attempts that were stopped with their run: the log may take no more lines. */
   readonly stopped: AttemptEnded[];
 };
@@ -68,6 +71,7 @@ export const emptyHistory = (maxDeliveredChars = Infinity): History => ({
   source: undefined,
   usage: undefined,
   result: undefined,
+  ledger: [],
   stopped: [],
 });
 
@@ -76,6 +80,7 @@ export function applyEntry(history: History, entry: Entry): void {
   switch (entry.kind) {
     case 'attempt':
       addAttempt(history, entry.data);
+      history.ledger.push({ started: entry.data });
       break;
     case 'attempt_end': {
       const one = history.attempts.find(({ attempt }) => attempt === entry.data.attempt);
@@ -83,6 +88,7 @@ export function applyEntry(history: History, entry: Entry): void {
       one.outcome = entry.data.outcome;
       one.answered ||= entry.data.firstTokenAt !== undefined;
       one.report = reportIn(entry.data);
+      noteEnd(history, entry.data);
       break;
     }
     case 'seam':
@@ -176,6 +182,12 @@ function addAttempt(
     offset: history.delivered.chars,
     report: undefined,
   });
+}
+
+/** Notes how an attempt ended, also one whose end the log takes no more. */
+export function noteEnd({ ledger }: History, ended: AttemptEnded): void {
+  const one = ledger.find(({ started }) => started.attempt === ended.attempt);
+  if (one) one.ended = ended;
 }
 
 function reportIn({ usage, estimated }: AttemptEnded): AttemptState['report'] {

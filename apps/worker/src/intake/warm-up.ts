@@ -143,6 +143,7 @@ function dryDeps(
     worker: 'warm-up',
     metrics: { runStarted() {}, runEnded() {}, attemptEnded() {}, seam() {} },
     settlement: { begin() {}, settle() {}, forget() {} },
+    hasLedger: true,
     maxHeldChars: 1e6,
     maxLogChars: 1e6,
     policy: () => undefined,

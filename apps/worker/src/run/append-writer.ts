@@ -22,12 +22,15 @@ export type WriterOptions = {
 
 export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate' | 'job_ended'>;
 
+/** What ends with the terminal line: the job, as `outcome` says, and the request's ledger entry (LedgerFacts as JSON). */
+export type Ending = { outcome?: JobOutcome; facts?: string | undefined };
+
 export type LogWriter = {
   push(line: string): void;
   /** As `push`, for a line that no reader waits for: it may be sent together with later ones. */
   pushDeferred(line: string): void;
-  /** Writes the terminal line, which is the last one, and the outcome of the job with it. */
-  end(line: string, kind: TerminalKind, outcome?: JobOutcome): void;
+  /** Writes the terminal line, which is the last one, and what ends with it. */
+  end(line: string, kind: TerminalKind, ending?: Ending): void;
   /** The terminal line is written, and the job has ended with it. */
   readonly jobEnded: boolean;
   /** Resolves when every line so far has been sent to Redis or refused; undefined if that is the case already. */
@@ -58,6 +61,7 @@ export class StreamWriter implements LogWriter {
   private heldChars = 0;
   private terminal: TerminalKind | undefined;
   private job: JobEnd | undefined;
+  private facts: string | undefined;
   private isRefused = false;
   private isPressed = false;
   private inFlight = false;
@@ -82,7 +86,8 @@ export class StreamWriter implements LogWriter {
     this.add(line, undefined, false);
   }
 
-  end(line: string, kind: TerminalKind, outcome?: JobOutcome): void {
+  end(line: string, kind: TerminalKind, { outcome, facts }: Ending = {}): void {
+    this.facts = facts;
     const { jobToken } = this.options;
     if (outcome && jobToken !== undefined) this.job = jobEnd(jobToken, outcome);
     this.add(line, kind, true);
@@ -140,6 +145,7 @@ export class StreamWriter implements LogWriter {
     if (this.terminal && this.hasSent) {
       append.terminal = this.terminal;
       if (this.job) append.job = this.job;
+      if (this.facts !== undefined) append.facts = this.facts;
     }
     return { append, chars };
   }
@@ -154,7 +160,7 @@ export class StreamWriter implements LogWriter {
       count += 1;
     }
     // A result and its end are written in one call: a worker that takes over in between would find an answer
-    // without an end. The result is followed by its ledger entry and the terminal line.
+    // without an end. The result is followed by its attempt's end and the terminal line.
     const isSplit = count < lines.length;
     if (isSplit && terminal && lines.slice(0, count).some(isResult)) {
       for (; count < lines.length; count++) chars += lines[count]?.length ?? 0;

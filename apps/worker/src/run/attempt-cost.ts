@@ -6,7 +6,7 @@ import type { AttemptOutcome } from './attempt.ts';
 import { textsOf } from '../continuation/delivered.ts';
 import type { OutputGate } from './output-gate.ts';
 
-/* The costs of attempts, as in their ledger entries. */
+/* The costs of attempts, as their ends in the log have them. */
 
 export type Cost = Pick<AttemptEnded, 'outcome' | 'usage' | 'estimated'>;
 

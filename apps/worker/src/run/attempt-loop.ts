@@ -248,6 +248,7 @@ class AttemptLoop {
       maxLogChars,
       metrics,
       onDelivered: activation.shown,
+      hasLedger: deps.hasLedger,
       now,
     });
   }

@@ -71,6 +71,7 @@ export function createJournalRig({
     holdToolCalls,
     metrics,
     maxHeldChars,
+    hasLedger: false,
     loggedChars,
     maxLogChars,
     now: () => 1234,

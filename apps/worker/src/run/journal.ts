@@ -14,6 +14,7 @@ import type { AttemptOutcome } from './attempt.ts';
 import { continuationBody, promptTokens } from '../continuation/continue-body.ts';
 import {
   impliedSource,
+  noteEnd,
   promptReport,
   applyEntry,
   applyText,
@@ -25,6 +26,7 @@ import { channelKey } from '../continuation/delivered.ts';
 import { costOf, costOfCancelled, sentIn } from './attempt-cost.ts';
 import type { Cost, AttemptWork } from './attempt-cost.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
+import { ledgerFacts } from './ledger-facts.ts';
 import { createOutputGate, strategyOf } from './output-gate.ts';
 import { unknownLast, visibleUsage } from './visible-usage.ts';
 import type { LastAttempt, Usage } from './visible-usage.ts';
@@ -48,6 +50,8 @@ export type JournalOptions = {
   /** Characters of the lines in the log now, and the most that the log of a stream may have. */
   loggedChars: number;
   maxLogChars: number;
+  /** The request gets a ledger entry when it ends. */
+  hasLedger: boolean;
   now(): number;
 };
 
@@ -67,7 +71,7 @@ export type Journal = {
   open(step: AttemptStep, events: GateEvents): OutputGate;
   /** The call of the attempt is not made after all: it costs nothing. */
   cancelCall(gate: OutputGate): void;
-  /** Writes the attempt's ledger entry; true if the attempt has completed the answer. */
+  /** Writes the attempt's end; true if the attempt has completed the answer. */
   ended(
     gate: OutputGate,
     outcome: Exclude<AttemptOutcome, { kind: 'aborted' }>,
@@ -138,7 +142,7 @@ class RunJournal implements Journal {
     firstTokenAt?: number,
   ): boolean {
     const { attempt } = gate.started;
-    // Its ledger entry was written when the request ended.
+    // Its end was written when the request ended.
     if (this.conclusion) {
       this.settleCost(gate, costOf(this.workOf(attempt), outcome, 'superseded'), firstTokenAt);
       return false;
@@ -171,7 +175,9 @@ class RunJournal implements Journal {
 
   abort(gate: OutputGate, firstTokenAt?: number): void {
     const cost = costOfCancelled(this.workOf(gate.started.attempt), 'aborted');
-    this.history.stopped.push(this.settleCost(gate, cost, firstTokenAt));
+    const end = { ...this.settleCost(gate, cost, firstTokenAt), outcome: 'cancelled' };
+    this.history.stopped.push(end);
+    noteEnd(this.history, end);
   }
 
   complete(): void {
@@ -194,7 +200,7 @@ class RunJournal implements Journal {
     const { code, message } = step.failed.error;
     this.conclusion = { kind: 'failed', reason: `${code ?? 'error'}: ${message}` };
     const line = encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } });
-    writer.end(line, 'failed', this.conclusion);
+    writer.end(line, 'failed', { outcome: this.conclusion, facts: this.facts() });
   }
 
   private push(line: string): void {
@@ -289,7 +295,7 @@ class RunJournal implements Journal {
     return { sent, reported, asked, wasNotCalled: uncalled.has(attempt) };
   }
 
-  /** Counts an attempt's end and returns its ledger entry. */
+  /** Counts an attempt's end and returns it. */
   private settleCost({ started }: OutputGate, cost: Cost, firstTokenAt?: number): AttemptEnded {
     const { run, metrics, now } = this.options;
     const data = { run, attempt: started.attempt, at: now(), firstTokenAt, ...cost };
@@ -346,6 +352,12 @@ class RunJournal implements Journal {
     this.history.usage = usage ?? this.history.usage;
     const done = { finishReason, usage, attempts, at: now() };
     this.conclusion = { kind: 'completed', summary: finishReason ?? 'completed' };
-    writer.end(encodeEntry({ kind: 'done', data: done }), 'done', this.conclusion);
+    const line = encodeEntry({ kind: 'done', data: done });
+    writer.end(line, 'done', { outcome: this.conclusion, facts: this.facts() });
+  }
+
+  private facts(): string | undefined {
+    const { hasLedger, body } = this.options;
+    return hasLedger ? ledgerFacts(this.history, body) : undefined;
   }
 }

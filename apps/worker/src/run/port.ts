@@ -37,6 +37,8 @@ export type RunDeps = {
   worker: string;
   metrics: RunMetrics;
   settlement: QuotaSettlement;
+  /** Ended requests get a ledger entry. */
+  hasLedger: boolean;
   /**
    * Characters of chunks that an attempt may hold back, and of delivered text that a run keeps to continue
    * from.

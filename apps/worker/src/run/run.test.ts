@@ -58,6 +58,7 @@ function start(
     worker: 'w',
     metrics: uncounted,
     settlement: unlimited,
+    hasLedger: false,
     maxHeldChars: 1e6,
     maxLogChars: 1e6,
     policy: () => undefined,

@@ -7,6 +7,7 @@ import type { Activation, ActivationOutcome } from '@millrace/shared/store/queue
 import { retryRefused } from '@millrace/shared/store/retry-refused';
 import type { LogWriter } from './append-writer.ts';
 import { runAttempts } from './attempt-loop.ts';
+import { ledgerFacts } from './ledger-facts.ts';
 import type { Race } from './race.ts';
 import { emptyHistory } from '../continuation/history.ts';
 import type { History } from '../continuation/history.ts';
@@ -160,7 +161,7 @@ class ActiveRun {
       const tokens = billableTokens(ending, history, sealed.body);
       deps.settlement.settle(activation, tokens);
     }
-    if (endedOutside) await this.amend(history);
+    if (endedOutside) await this.amend(history, sealed.body);
     return outcome;
   }
 
@@ -186,13 +187,13 @@ class ActiveRun {
   }
 
   /** Adds the cost of attempts that an end from outside aborted to the log, which already has its end. */
-  private async amend({ stopped: attempts }: History): Promise<void> {
+  private async amend(history: History, body: string): Promise<void> {
     const { activation, deps, claim } = this;
-    if (attempts.length === 0) return;
-    const lines = attempts.map((data) =>
-      encodeEntry({ kind: 'attempt_end', data: { ...data, outcome: 'cancelled' } }),
-    );
-    await deps.log.amend(activation.id, claim.nonce, lines).catch(deps.onError);
+    const lines = history.stopped.map((data) => encodeEntry({ kind: 'attempt_end', data }));
+    const facts =
+      deps.hasLedger && history.ledger.length > 0 ? ledgerFacts(history, body) : undefined;
+    if (lines.length === 0 && facts === undefined) return;
+    await deps.log.amend(activation.id, claim.nonce, lines, facts).catch(deps.onError);
   }
 
   private giveUp(error: unknown): ActivationOutcome {

@@ -4,7 +4,7 @@ import type { ContinuationStrategy } from '../continuation/strategies.ts';
 
 /*
  * The usage that a request's readers receive: the caller's own prompt once and the delivered answer once,
- * however many attempts were made. The ledger (`ledger.ts`) has the real cost of attempts.
+ * however many attempts were made. The attempts' ends (`attempt-cost.ts`) have their real cost.
  */
 
 export type Usage = Readonly<Record<string, unknown>>;
@@ -25,7 +25,7 @@ export type AnswerFacts = {
 export type LastAttempt = {
   /** The strategy with which it continued; undefined if it began the answer. */
   strategy: ContinuationStrategy | undefined;
-  /** Its cost as in its ledger entry: the complete prompt and output. */
+  /** Its cost as in its end: the complete prompt and output. */
   cost: Pick<AttemptEnded, 'usage' | 'estimated'>;
   /** Tokens of its prompt: the client's, and what the strategy adds. */
   asked(): number;

@@ -150,6 +150,24 @@ export function readRedisUrl(value: unknown): Read<string> {
     : { expected: redisUrlExpectation };
 }
 
+/** USD per million tokens. */
+export function readPrice(value: unknown): Read<number> {
+  const isPrice = typeof value === 'number' && value >= 0 && value <= maxPrice;
+  return isPrice ? { value } : { expected: 'USD per million tokens, from 0 to 1,000,000' };
+}
+
+const maxPrice = 1_000_000;
+
+/** `sqlite:PATH`, or a URL of PostgreSQL. */
+export function readDatabaseUrl(value: unknown): Read<string> {
+  const isSqlite = typeof value === 'string' && /^sqlite:(?!\/\/).+/.test(value);
+  const isPostgres =
+    typeof value === 'string' && /^postgres(ql)?:\/\//.test(value) && URL.canParse(value);
+  return isSqlite || isPostgres
+    ? { value }
+    : { expected: 'sqlite:PATH or postgres://user:password@host/database' };
+}
+
 export function readBaseUrl(value: unknown): Read<string> {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
   const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password;

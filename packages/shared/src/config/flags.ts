@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { readCount, readRedisUrl, readText, type Read } from './fields.ts';
+import { readCount, readDatabaseUrl, readRedisUrl, readText, type Read } from './fields.ts';
 import { hint, quote } from './rules.ts';
 import { settings, type Setting } from './setting-defaults.ts';
 import type { Role } from './types.ts';
@@ -13,8 +13,19 @@ const flags = {
   port: { env: 'PORT', value: 'N', setting: 'listen.port' },
   host: { env: 'HOST', value: 'H', setting: 'listen.host' },
   redis: { env: 'REDIS_URL', value: 'URL', help: 'a shared Redis instead of the embedded one' },
+  database: {
+    env: 'DATABASE_URL',
+    value: 'URL',
+    help: 'the database of the ledger: sqlite:PATH or postgres://…',
+  },
   workers: { env: 'MILLRACE_WORKERS', value: 'N', setting: 'workers', only: 'start' },
   ingresses: { env: 'MILLRACE_INGRESSES', value: 'N', setting: 'ingresses', only: 'start' },
+  'admin-port': {
+    env: 'MILLRACE_ADMIN_PORT',
+    value: 'N',
+    setting: 'adminPort',
+    only: 'admin',
+  },
   data: { env: 'MILLRACE_DATA', value: 'DIR', setting: 'data' },
 } as const satisfies Record<string, Flag>;
 
@@ -33,6 +44,8 @@ export type FlagValues = {
   readonly port?: number;
   readonly host?: string;
   readonly redis?: string;
+  readonly database?: string;
+  readonly adminPort?: number;
   readonly workers?: number;
   readonly ingresses?: number;
   readonly data?: string;
@@ -52,7 +65,9 @@ export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv, role:
     const result = reader(text);
     if ('value' in result) return result.value;
     const found =
-      name === 'redis' ? 'something else (not shown, it may hold a password)' : quote(text);
+      name === 'redis' || name === 'database'
+        ? 'something else (not shown, it may hold a password)'
+        : quote(text);
     const where = fromFlag === undefined ? flag.env : `--${name}`;
     problems.push(`${where}: expected ${result.expected}, found ${found}`);
     return undefined;
@@ -62,6 +77,8 @@ export function readFlags(argv: readonly string[], env: NodeJS.ProcessEnv, role:
     port: read('port', readCount(settings['listen.port'])),
     host: read('host', readText('an address or host name')),
     redis: read('redis', readRedisUrl),
+    database: read('database', readDatabaseUrl),
+    adminPort: read('admin-port', readCount(settings.adminPort)),
     workers: read('workers', readCount(settings.workers)),
     ingresses: read('ingresses', readCount(settings.ingresses)),
     data: read('data', readText('the path of a folder')),
@@ -105,6 +122,7 @@ const commands: Record<Role, string> = {
   start: 'npm start',
   ingress: 'npm run ingress',
   worker: 'npm run worker',
+  admin: 'npm run admin',
 };
 
 /** The text of `--help`: every flag with its variable and default, every field of the file. */
@@ -118,7 +136,7 @@ export function usage(role: Role): string {
       return [`--${name} ${value}`, env, `${help ?? described?.help ?? ''}${fallback}`];
     });
   const fields = Object.entries<Setting>(settings)
-    .filter(([name]) => !['workers', 'ingresses', 'data'].includes(name))
+    .filter(([name]) => !['workers', 'ingresses', 'adminPort', 'data'].includes(name))
     .map(([name, setting]) => [name, printDefault(setting), setting.help]);
   return [
     `Usage: ${commands[role]} -- [flags]`,

@@ -131,8 +131,10 @@ function readText(file: string): { content: string } | { problem: string } {
 }
 
 function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
-  const { listen, redis, retention, drainTimeout, drainDelay, providers, models, ...rest } = file;
+  const { listen, redis, retention, drainTimeout, drainDelay, providers, models, ...others } = file;
+  const { database: _, ...rest } = others;
   const url = flags.redis ?? redis.url;
+  const database = databaseOf(file.database, flags.database, folder);
   return deepFreeze({
     ...rest,
     listen: {
@@ -143,7 +145,9 @@ function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
         tls: { cert: resolve(folder, listen.tls.cert), key: resolve(folder, listen.tls.key) },
       }),
     },
+    adminPort: flags.adminPort ?? settings.adminPort.default,
     redis: url === undefined ? {} : { url },
+    ...(database && { database }),
     retentionMs: retention,
     drainTimeoutMs: drainTimeout,
     drainDelayMs: drainDelay,
@@ -151,6 +155,21 @@ function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
     models: withoutPrototype(models),
   });
 }
+
+/** The path of a SQLite file is relative to the config file's folder; that of the flag to the working directory. */
+function databaseOf(
+  database: ParsedFile['database'],
+  flag: string | undefined,
+  folder: string,
+): Config['database'] {
+  const from = (base: string, url: string): string =>
+    url.startsWith(sqlite) ? sqlite + resolve(base, url.slice(sqlite.length)) : url;
+  const retentionMs = database?.retentionMs ?? settings['database.retention'].default;
+  if (flag !== undefined) return { url: from('.', flag), retentionMs };
+  return database && { url: from(folder, database.url), retentionMs };
+}
+
+const sqlite = 'sqlite:';
 
 /** Paths of PEM files are relative to the config file's folder. */
 function withPaths(

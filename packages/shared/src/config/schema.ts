@@ -11,8 +11,10 @@ import {
   readBaseUrl,
   readChoice,
   readCoalesce,
+  readDatabaseUrl,
   readOrigin,
   readPin,
+  readPrice,
   readProxyRange,
   readProxyUrl,
   readRedisUrl,
@@ -151,6 +153,11 @@ const target = section({
   prefill: field(readPrefill).optional(),
   weight: countField('models.*.targets.*.weight'),
   limits: section({ requestsPerMinute: limitField, tokensPerMinute: limitField }).optional(),
+  price: section({
+    input: field(readPrice),
+    cachedInput: field(readPrice).optional(),
+    output: field(readPrice),
+  }).optional(),
 });
 
 const model = section({
@@ -245,6 +252,12 @@ export const fileSchema = section({
   drainDelay: durationField('drainDelay'),
   admin: section({ user: name("the operator's name"), password: secret('a password, not empty') })
     .transform(({ user, password }) => ({ user, passwordSha256: sha256(password) }))
+    .optional(),
+  database: section({
+    url: field(readDatabaseUrl, true),
+    retention: durationField('database.retention'),
+  })
+    .transform(({ url, retention }) => ({ url, retentionMs: retention }))
     .optional(),
   delivery: section({
     coalesce: field(readCoalesce).default(settings['delivery.coalesce'].default as 'auto'),

@@ -22,6 +22,12 @@ export const settings = {
     '10m',
     'time for which a stopping ingress still accepts requests while /readyz answers 503; set it to the time that the load balancer needs to notice',
   ),
+  'database.retention': duration(
+    '90d',
+    '1h',
+    '3650d',
+    'time for which the ledger keeps ended requests',
+  ),
   'delivery.coalesce': text(
     'auto',
     'time for which a worker gathers the chunks of a stream: auto (only while the worker is late), 0, or up to 60ms',
@@ -338,6 +344,12 @@ export const settings = {
     "time limit for a page's WebSocket to show its key",
   ),
 
+  adminPort: count(
+    0,
+    0,
+    65_535,
+    'port that the control plane listens on; 0 takes a free one, since ingresses find it in Redis',
+  ),
   workers: count(2, 1, 256, 'worker processes'),
   ingresses: count(1, 1, 64, 'ingress processes, on the ports PORT, PORT+1, …'),
   data: text('.millrace', "folder for the embedded Redis' files"),

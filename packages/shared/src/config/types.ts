@@ -24,8 +24,15 @@ export type Config = {
   readonly drainTimeoutMs: number;
   /** A stopping ingress still accepts requests for this long, while `/readyz` answers 503. */
   readonly drainDelayMs: number;
+  /** Port of the control plane; 0: a free one. Ingresses find it in Redis. */
+  readonly adminPort: number;
   /** Absent: admin pages answer on loopback only. */
   readonly admin?: { readonly user: string; readonly passwordSha256: string };
+  /**
+   * The ledger's database: `sqlite:PATH` or `postgres://…`. Absent: requests are not recorded. Every process of a
+   * fleet has to know it, because workers and ingresses write the entries that the control plane stores.
+   */
+  readonly database?: { readonly url: string; readonly retentionMs: number };
   /** How long a worker gathers the chunks of one stream, in milliseconds; `auto`: only while it is late. */
   readonly delivery: { readonly coalesce: 'auto' | number };
   /** What Bull Board may change: nothing, or remove jobs and pause the queue. */
@@ -135,6 +142,12 @@ export type TargetConfig = {
   /** Absent: by provider and model. */
   readonly prefill?: Prefill;
   readonly weight: number;
+  /** USD per million tokens. Absent: the known price of the provider's model, if there is one. */
+  readonly price?: {
+    readonly input: number;
+    readonly cachedInput?: number;
+    readonly output: number;
+  };
   /** The provider's limits, for the whole fleet. */
   readonly limits?: {
     readonly requestsPerMinute?: number;
@@ -176,7 +189,7 @@ export type ProcessLimits = {
   readonly socketAuthMs: number;
 };
 
-export type Role = 'start' | 'ingress' | 'worker';
+export type Role = 'start' | 'ingress' | 'worker' | 'admin';
 
 /** Options of the processes that `npm start` starts, not of what they serve. */
 export type StartOptions = {

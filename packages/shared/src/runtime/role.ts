@@ -18,7 +18,7 @@ const probeTimeoutMs = 5000;
 export type Role = ReturnType<typeof beginRole>;
 
 export type RoleOptions = {
-  role: 'ingress' | 'worker';
+  role: 'ingress' | 'worker' | 'admin';
   argv: readonly string[];
   env: Readonly<Record<string, string | undefined>>;
 };
@@ -61,7 +61,13 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
   const keys = keyspace();
   const longestRunMs = Math.max(0, ...Object.values(config.models).map((model) => model.timeoutMs));
   const lifetimeMs = config.limits.queueTtlMs + longestRunMs;
-  const written = createRedisLog({ redis, keys, retentionMs: config.retentionMs, lifetimeMs });
+  const written = createRedisLog({
+    redis,
+    keys,
+    retentionMs: config.retentionMs,
+    lifetimeMs,
+    hasLedger: config.database !== undefined,
+  });
   const packing = packEnded(written, { onError });
 
   let comingBack: Promise<void> | undefined;
@@ -83,6 +89,10 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
     },
     /** One more connection, for messages of channels. */
     connectSubscriber: () => connectRedis(url, { name, role: 'subscriber', onError }),
+
+    /** One more connection, for blocking reads of at most so many milliseconds. */
+    connectBlocking: (longestBlockMs: number) =>
+      connectRedis(url, { name, role: 'blocking', longestBlockMs, onError }),
 
     /** Resolves when the connection is ready; all callers share one listener. */
     whenReady(): Promise<void> {

@@ -44,6 +44,8 @@ export type Keyspace = {
   report(worker: string): string;
   /** String: how many workers have answered one question for reports. In shard 0. */
   answers(question: string): string;
+  /** Stream: ended requests that the ledger's database does not have yet. */
+  ledger(shard: number): string;
   /** String: the lease of the reaper that leads. */
   reaper(shard: number): string;
   /** Hash: the windows of a quota. It has a hash slot of its own, because it belongs to no request. */
@@ -63,6 +65,8 @@ export type Keyspace = {
   gossip(): string;
   /** Hash: states that a worker reads when it joins. */
   sharedStates(): string;
+  /** String: the address of the control plane (store/control-plane.ts). */
+  controlPlane(): string;
   /** String: a lease, by the name of what is leased. */
   gossipLease(name: string): string;
 };
@@ -100,6 +104,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     deaths: (shard) => `${tag(shard)}:deaths`,
     report: (worker) => `${tag(0)}:report:${worker}`,
     answers: (question) => `${tag(0)}:answers:${question}`,
+    ledger: (shard) => `${tag(shard)}:ledger`,
     reaper: (shard) => `${tag(shard)}:reaper`,
     finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,
     queueCounts: (shard) => `${tag(shard)}:queue-counts`,
@@ -109,6 +114,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     leases: (name) => `${namespace}:leases:${name}`,
     gossip: () => `${fleetTag}:told`,
     sharedStates: () => `${fleetTag}:facts`,
+    controlPlane: () => `${fleetTag}:control-plane`,
     gossipLease: (name) => `${fleetTag}:lease:${name}`,
   };
 }

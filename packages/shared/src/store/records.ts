@@ -60,6 +60,8 @@ const counts = {
   clock: 'clock:',
   /** By the start of a class's band: how often the class began anew. */
   beginning: 'beginning:',
+  /** Ended requests without a ledger entry, because too many waited for the database. */
+  ledgerDropped: 'ledger-dropped',
   /** By model: what `placed` was at its newest job. */
   model: 'model:',
 } as const;
@@ -94,9 +96,22 @@ const line = {
   result: 'r',
 } as const;
 
+/** Fields of an entry in a shard's ledger stream (`Keyspace.ledger`). */
+const ledger = {
+  id: 'id',
+  /** The request's RequestMeta as JSON. */
+  meta: 'meta',
+  /** The terminal line; absent in an entry that only adds facts to an earlier one. */
+  end: 'end',
+  /** What the worker knows of the run (domain/ledger.ts), as JSON; absent where no worker ended it. */
+  facts: 'facts',
+} as const;
+
 /** Parts of keys and channels that scripts append to a shard's tag. */
 const key = {
   inbox: ':inbox:',
+  ledger: ':ledger',
+  counts: ':queue-counts',
   logReader: ':log-reader:',
   worker: ':worker:',
 } as const;
@@ -109,6 +124,7 @@ export const records = {
   job,
   entry,
   line,
+  ledger,
   key,
   bullJob,
   bullKey,

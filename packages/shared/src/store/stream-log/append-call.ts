@@ -1,4 +1,5 @@
 import { formatEntryId } from '../../domain/entry.ts';
+import { maxLedgerBacklog } from '../../domain/ledger.ts';
 import type { Keyspace } from '../keys.ts';
 import { keptEvents, keptJobs } from '../queue/job-retention.ts';
 import { frameHeader } from './frame.ts';
@@ -26,7 +27,7 @@ export function appendCall(items: readonly AppendItem[], options: CallOptions): 
   const touched: string[] = [];
   const bodies: string[] = [];
   const args: (string | number)[] = [keys.tag(shard), retentionMs, 0];
-  for (const { id, nonce, prev, last, lines, entries, terminal, job } of items) {
+  for (const { id, nonce, prev, last, lines, entries, terminal, job, facts } of items) {
     touched.push(keys.request(id), keys.log(id));
     const header = frameHeader(id, prev, last, lines.length);
     const text = lines.length === 1 ? (lines[0] ?? '') : lines.join('\n');
@@ -34,10 +35,14 @@ export function appendCall(items: readonly AppendItem[], options: CallOptions): 
     if (terminal === undefined) continue;
     args.push(terminal, id);
     args.push(job?.token ?? '', job?.set ?? '', job?.value ?? '', job?.trace ?? '');
+    // An item without facts has no ledger entry.
+    args.push(facts === undefined ? '' : (lines.at(-1) ?? ''), facts ?? '');
     bodies.push(keys.body(id));
   }
   args[2] = items.length - bodies.length;
-  if (bodies.length > 0) args.push(keys.queue(shard), now, keptJobs, keptEvents);
+  if (bodies.length > 0) {
+    args.push(maxLedgerBacklog, keys.queue(shard), now, keptJobs, keptEvents);
+  }
   return { keys: [...touched, ...bodies], args };
 }
 

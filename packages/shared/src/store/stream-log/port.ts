@@ -35,11 +35,11 @@ export type StreamLog = {
    */
   detach(id: string, caller?: Caller): Promise<DetachOutcome>;
   /**
-   * Worker: stores the ledger entries of a run's attempts after another process has ended its request. They
-   * are kept behind the terminal line, so no reader sees them; `describe` returns them. False, and without
-   * effect, if the request has not ended or belongs to another run.
+   * Worker: stores the ends of a run's attempts after another process has ended its request. They are kept
+   * behind the terminal line, so no reader sees them; `describe` returns them. False, and without effect, if the
+   * request has not ended or belongs to another run. `facts`: LedgerFacts as JSON, for the ledger.
    */
-  amend(id: string, nonce: string, lines: readonly string[]): Promise<boolean>;
+  amend(id: string, nonce: string, lines: readonly string[], facts?: string): Promise<boolean>;
   /** A request's meta, the end of its log, and how it ended. */
   describe(id: string): Promise<Described | undefined>;
   /** As `describe`; from now on the inbox receives what is appended. */
@@ -103,6 +103,8 @@ export type AppendItem = {
   terminal?: TerminalKind;
   /** For a terminal line: how the request's job ends in the same step, if it is still this run's. */
   job?: JobEnd;
+  /** Of a terminal line: LedgerFacts as JSON. Absent: the request gets no ledger entry. */
+  facts?: string;
 };
 
 /**

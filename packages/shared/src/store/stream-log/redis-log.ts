@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { compareEntryIds, formatEntryId, unpack } from '../../domain/entry.ts';
 import type { EntryId, Line, TerminalKind } from '../../domain/entry.ts';
+import { maxLedgerBacklog } from '../../domain/ledger.ts';
 import type { RequestMeta } from '../../domain/request.ts';
 import { shardOf } from '../keys.ts';
 import type { Keyspace } from '../keys.ts';
@@ -19,6 +20,8 @@ export type RedisLogOptions = {
   lifetimeMs: number;
   /** How long a finished request can be read. */
   retentionMs: number;
+  /** What `finish` ends gets a ledger entry. Default false. */
+  hasLedger?: boolean;
 };
 
 /** The log on Redis or Valkey >= 7.0. Errors of the connection and of Redis are thrown unchanged. */
@@ -27,6 +30,7 @@ export function createRedisLog({
   keys,
   lifetimeMs,
   retentionMs,
+  hasLedger = false,
 }: RedisLogOptions): StreamLog {
   const allKeys = (id: string) => [keys.request(id), keys.log(id), keys.body(id)];
   const tag = (id: string) => keys.tag(shardOf(id));
@@ -81,6 +85,7 @@ export function createRedisLog({
         retentionMs,
         leaver === undefined ? '' : callerName(leaver),
         freesKey ? 'free' : '',
+        hasLedger ? maxLedgerBacklog : 0,
       ])) as ['finished'] | ['ended', TerminalKind] | ['shared'] | ['gone'];
       return reply[0] === 'ended' ? { kind: 'ended', by: reply[1] } : { kind: reply[0] };
     },
@@ -90,8 +95,9 @@ export function createRedisLog({
       return (await runScript(redis, scripts.detach, [keys.request(id)], args)) as DetachOutcome;
     },
 
-    async amend(id, nonce, lines) {
-      const args = [nonce, lines.join('\n')];
+    async amend(id, nonce, lines, facts = '') {
+      const ledger = facts === '' ? [] : [tag(id), id, facts, maxLedgerBacklog];
+      const args = [nonce, lines.join('\n'), ...ledger];
       return (await runScript(redis, scripts.amend, [keys.request(id)], args)) === 1;
     },
 

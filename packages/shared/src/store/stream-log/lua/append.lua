@@ -3,12 +3,14 @@
 -- step. Items that end their logs come after the others.
 -- KEYS request, log of each item, then the body of each item that ends its log
 -- ARGV tag, retention (ms), number of items that do not end; then for each item: nonce, last id, header for the
---      inbox, lines, entries before it; and for an item that ends: terminal kind, id, and how its job ends (token or
---      '' for none, set, value, trace). If an item ends, after them all: prefix of the queue's keys, now (ms since
+--      inbox, lines, entries before it; and for an item that ends: terminal kind, id, how its job ends (token or
+--      '' for none, set, value, trace), its terminal line and its facts for the ledger (both '' without a ledger).
+--      If an item ends, after them all: most ledger entries, prefix of the queue's keys, now (ms since
 --      the epoch), most finished jobs of a kind, most events
 -- Returns one status for each item: 2 written, or a duplicate, and its job has ended; 1 written, 0 duplicate,
 -- -1 gone, -2 fenced, -3 ended, -4 lost, -5 damaged (a key has the wrong type; the other items go on).
 --- @include "../../queue/lua/end-job"
+--- @include "add-to-ledger"
 local tag, retention, plain = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local call, try, find = redis.call, redis.pcall, string.find
 local book
@@ -75,6 +77,9 @@ for i = 1, count do
           local once = call('HGET', request, '@request.once')
           -- The Idempotency-Key expires with its answer; it is in the same slot.
           if once then call('PEXPIRE', once, retention) end
+          if ARGV[a + 11] ~= '' then
+            addToLedger(tag, ARGV[#ARGV - 4], ARGV[a + 6], request, ARGV[a + 11], ARGV[a + 12])
+          end
           if endsJob(a) then status[i] = 2 end
         end
         local subs = known[3]
@@ -92,7 +97,7 @@ for i = 1, count do
       end
     end
   end
-  a = a + (i > plain and 11 or 5)
+  a = a + (i > plain and 13 or 5)
 end
 for _, subs in ipairs(readers) do
   local message = table.concat(shown[subs], '\n')

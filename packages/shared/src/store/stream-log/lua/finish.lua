@@ -3,10 +3,11 @@
 -- write. A message notifies the run's worker at once.
 -- KEYS request, log, body
 -- ARGV tag, id, line, terminal kind, retention (ms), leaving caller or '', 'free' to free the request's idempotency
---      key
+--      key, most ledger entries (0: no ledger)
 -- Returns {'finished'}, {'ended', kind}, {'gone'}, or {'shared'} while other callers are present.
+--- @include "add-to-ledger"
 local request, log, body = unpack(KEYS)
-local tag, id, line, kind, retention, leaver, key = unpack(ARGV)
+local tag, id, line, kind, retention, leaver, key, ledger = unpack(ARGV)
 local known = redis.call('HMGET', request, '@request.meta', '@request.end', '@request.readers',
   '@request.worker', '@request.once', '@request.callers')
 if not known[1] then return {'gone'} end
@@ -38,6 +39,7 @@ redis.call('HSET', request, '@request.end', kind)
 redis.call('PEXPIRE', request, retention)
 redis.call('PEXPIRE', log, retention)
 redis.call('UNLINK', body)
+if ledger ~= '0' then addToLedger(tag, ledger, id, request, line, '') end
 if once and key == 'free' then redis.call('UNLINK', once)
 elseif once then redis.call('PEXPIRE', once, retention) end
 local frame = id .. ' ' .. prev .. ' ' .. last .. ' 1\n' .. line
