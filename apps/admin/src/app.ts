@@ -1,0 +1,83 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { controlPlaneToken } from '@millrace/shared/store/control-plane';
+import Fastify from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { AdminError } from './api/admin-error.ts';
+import { ledgerRoutes } from './api/ledger-routes.ts';
+import type { LedgerDatabase } from './database/open.ts';
+
+export type AppOptions = {
+  /** Absent: the config names no database, and there is no ledger. */
+  database: LedgerDatabase | undefined;
+  /** That the ingresses show (store/control-plane.ts). */
+  token: string;
+  onError(error: unknown): void;
+};
+
+/**
+ * The HTTP server of the control plane. Ingresses authenticate operators and pass their requests on, with a token; a request
+ * without it is rejected.
+ */
+export function buildApp({ database, token, onError }: AppOptions): FastifyInstance {
+  const app = Fastify({
+    routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
+  });
+  app.setErrorHandler((thrown, _request, reply) => {
+    const error = toAdminError(thrown);
+    if (error.status >= 500) onError(thrown);
+    return reply.code(error.status).send(error.body);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const { status, body } = unknownPath(request.method, request.url);
+    return reply.code(status).send(body);
+  });
+  const digest = sha256(token);
+  app.addHook('onRequest', async (request) => {
+    const shown = request.headers[controlPlaneToken];
+    if (typeof shown !== 'string' || !timingSafeEqual(sha256(shown), digest)) {
+      throw new AdminError(
+        401,
+        'ask_an_ingress',
+        'Send requests to an ingress: it passes them on.',
+      );
+    }
+  });
+  if (database) ledgerRoutes(app, database);
+  else {
+    const noLedger = async () => {
+      throw new AdminError(
+        404,
+        'no_ledger',
+        'This fleet keeps no ledger: set database.url in the config (or DATABASE_URL) and restart it.',
+      );
+    };
+    for (const path of ['/admin/usage', '/admin/requests', '/admin/requests/:id']) {
+      app.get(path, noLedger);
+    }
+  }
+  return app;
+}
+
+const paths = ['/admin/usage', '/admin/requests', '/admin/requests/{id}'];
+
+const unknownPath = (method: string, url: string): AdminError =>
+  new AdminError(
+    404,
+    'unknown_url',
+    `Unknown request URL: ${method} ${url.split('?')[0]?.slice(0, 100)}. The control plane serves ${paths.join(', ')}.`,
+  );
+
+function toAdminError(thrown: unknown): AdminError {
+  if (thrown instanceof AdminError) return thrown;
+  const status = (thrown as { statusCode?: unknown }).statusCode;
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return new AdminError(status, 'invalid_request', (thrown as Error).message);
+  }
+  return new AdminError(
+    503,
+    'ledger_unavailable',
+    'The database of the ledger does not answer. Streams are served; what ends meanwhile is recorded later.',
+  );
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest();

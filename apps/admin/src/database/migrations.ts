@@ -1,0 +1,87 @@
+import type { Kysely } from 'kysely';
+import type { Migration, MigrationProvider } from 'kysely/migration';
+
+/* Each migration is final once it is released: a change is a new one at the end. Both databases run the same. */
+
+const big = 'bigint' as const;
+const small = 'integer' as const;
+
+const firstTables: Migration = {
+  async up(db: Kysely<unknown>) {
+    await db.schema
+      .createTable('requests')
+      .addColumn('id', 'varchar(64)', (column) => column.primaryKey())
+      .addColumn('created_at', big, (column) => column.notNull())
+      .addColumn('ended_at', big, (column) => column.notNull())
+      .addColumn('hour', big, (column) => column.notNull())
+      .addColumn('day', big, (column) => column.notNull())
+      .addColumn('key_id', 'text')
+      .addColumn('user_id', 'text')
+      .addColumn('model', 'text', (column) => column.notNull())
+      .addColumn('api', 'text', (column) => column.notNull())
+      .addColumn('stream', small, (column) => column.notNull())
+      .addColumn('status', 'text', (column) => column.notNull())
+      .addColumn('finish_reason', 'text')
+      .addColumn('error_code', 'text')
+      .addColumn('error_message', 'text')
+      .addColumn('provider', 'text')
+      .addColumn('target_model', 'text')
+      .addColumn('attempts', small, (column) => column.notNull())
+      .addColumn('rescues', small, (column) => column.notNull())
+      .addColumn('max_gap_ms', small)
+      .addColumn('queue_ms', small)
+      .addColumn('first_token_ms', small)
+      .addColumn('duration_ms', small, (column) => column.notNull())
+      .addColumn('input_tokens', big, (column) => column.notNull())
+      .addColumn('cached_tokens', big, (column) => column.notNull())
+      .addColumn('output_tokens', big, (column) => column.notNull())
+      .addColumn('reasoning_tokens', big, (column) => column.notNull())
+      .addColumn('estimated', small, (column) => column.notNull())
+      .addColumn('cost', big)
+      .addColumn('prompt_hash', 'text')
+      .addColumn('metadata', 'text')
+      .execute();
+    await db.schema
+      .createTable('attempts')
+      .addColumn('request_id', 'varchar(64)', (column) => column.notNull())
+      .addColumn('attempt', small, (column) => column.notNull())
+      .addColumn('run', small, (column) => column.notNull())
+      .addColumn('provider', 'text', (column) => column.notNull())
+      .addColumn('model', 'text', (column) => column.notNull())
+      .addColumn('mode', 'text', (column) => column.notNull())
+      .addColumn('started_at', big, (column) => column.notNull())
+      .addColumn('first_token_at', big)
+      .addColumn('ended_at', big)
+      .addColumn('outcome', 'text', (column) => column.notNull())
+      .addColumn('detail', 'text')
+      .addColumn('input_tokens', big, (column) => column.notNull())
+      .addColumn('cached_tokens', big, (column) => column.notNull())
+      .addColumn('output_tokens', big, (column) => column.notNull())
+      .addColumn('reasoning_tokens', big, (column) => column.notNull())
+      .addColumn('estimated', small, (column) => column.notNull())
+      .addColumn('usage', 'text')
+      .addColumn('cost', big)
+      .addPrimaryKeyConstraint('attempts_key', ['request_id', 'attempt'])
+      .execute();
+    // The newest first, a page at a time.
+    await db.schema
+      .createIndex('requests_by_time')
+      .on('requests')
+      .columns(['created_at', 'id'])
+      .execute();
+    // Everything that a report needs, so that it reads the index alone.
+    await db.schema
+      .createIndex('requests_for_usage')
+      .on('requests')
+      .columns([
+        ...(['day', 'hour', 'key_id', 'user_id', 'model', 'provider', 'status'] as const),
+        ...(['rescues', 'input_tokens', 'cached_tokens', 'output_tokens', 'cost'] as const),
+        'estimated',
+      ])
+      .execute();
+  },
+};
+
+export const migrations: MigrationProvider = {
+  getMigrations: () => Promise.resolve({ '2026-11-30-requests': firstTables }),
+};
