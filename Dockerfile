@@ -3,6 +3,7 @@
 #   docker build -t millrace .
 #   docker run millrace                                   an ingress
 #   docker run millrace node apps/worker/src/main.ts      a worker
+#   docker run millrace node apps/admin/src/main.ts       a control plane
 #
 # Both need a Redis (REDIS_URL) and a config file (MILLRACE_CONFIG); see docker-compose.yml.
 # Node runs the TypeScript as it is, so nothing is built. It is process 1 and handles SIGTERM itself:
@@ -15,6 +16,7 @@ WORKDIR /app
 # npm wants every workspace that the lock file names. Node is the image's own, the npm package `node`
 # being a development dependency.
 COPY package.json package-lock.json ./
+COPY apps/admin/package.json apps/admin/
 COPY apps/ingress/package.json apps/ingress/
 COPY apps/simulator/package.json apps/simulator/
 COPY apps/supervisor/package.json apps/supervisor/
@@ -33,6 +35,8 @@ COPY packages packages
 COPY apps apps
 COPY scripts/entrypoint.sh scripts/v8-flags.sh scripts/
 COPY scripts/memory-profiles scripts/memory-profiles
+# The ledger's volume in docker-compose.yml takes its owner from here.
+RUN mkdir /ledger && chown node:node /ledger
 USER node
 
 # The simulated provider, for trying things out without a key:
@@ -47,7 +51,8 @@ FROM base AS millrace
 # What Node compiles is in the image: a role starts in two thirds of the time.
 ENV NODE_COMPILE_CACHE=/home/node/.cache/millrace
 RUN sh scripts/entrypoint.sh node apps/ingress/src/main.ts --help > /dev/null \
-  && sh scripts/entrypoint.sh node apps/worker/src/main.ts --help > /dev/null
+  && sh scripts/entrypoint.sh node apps/worker/src/main.ts --help > /dev/null \
+  && sh scripts/entrypoint.sh node apps/admin/src/main.ts --help > /dev/null
 EXPOSE 8080
 ENTRYPOINT ["sh", "scripts/entrypoint.sh"]
 CMD ["node", "apps/ingress/src/main.ts"]

@@ -38,6 +38,8 @@ export type FleetOptions = {
   redisArgs?: readonly string[];
   /** Node's own flags, for ingresses. */
   ingressFlags?: readonly string[];
+  /** Starts a control plane, too, with a ledger in SQLite. */
+  admin?: boolean;
   /** `ulimit -n` of each role; the machine's own without it. */
   descriptors?: number;
 };
@@ -49,11 +51,13 @@ export type Fleet = {
   readonly backup: Simulator;
   readonly ingresses: RoleProcess[];
   readonly workers: RoleProcess[];
+  readonly admins: RoleProcess[];
   /** The URL of the first ingress. */
   readonly url: string;
   /** `redisUrl`: another URL of the same Redis. `preload`: a module of the harness that is loaded first. */
   addWorker(redisUrl?: string, preload?: string): Promise<RoleProcess>;
   addIngress(redisUrl?: string): Promise<RoleProcess>;
+  addAdmin(): Promise<RoleProcess>;
   /**
    * Kills the ingresses and starts one, or `count`, with these sections of the config instead of the fleet's own: for tests
    * that differ in what their ingress is allowed, and share everything else.
@@ -87,6 +91,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     redisArgs = [],
     ingressFlags = [],
     health = false,
+    admin = false,
     descriptors,
   } = options;
   const [redis, primary, backup] = await allOrNone<[TestRedis, Simulator, Simulator]>(
@@ -103,6 +108,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     models: Object.fromEntries(
       Object.entries(models).map(([alias, model]) => [alias, toModel(model)]),
     ),
+    ...(admin && { database: { url: 'sqlite:ledger.db' } }),
     ...config,
     providers: {
       ...providersAt('primary', primary, health),
@@ -121,6 +127,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     backup,
     ingresses: [],
     workers: [],
+    admins: [],
     get url() {
       return fleet.ingresses[0]?.url ?? '';
     },
@@ -135,6 +142,11 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       const ingress = await start('ingress', redisUrl, ingressFlags);
       fleet.ingresses.push(ingress);
       return ingress;
+    },
+    async addAdmin() {
+      const one = await start('admin');
+      fleet.admins.push(one);
+      return one;
     },
     async replaceIngress(sections = {}, { count = 1, redisUrl = redis.url } = {}) {
       await Promise.all(fleet.ingresses.splice(0).map((ingress) => ingress.stop('SIGKILL')));
@@ -159,7 +171,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       backup.hurry();
     },
     async close() {
-      const roles = [...fleet.ingresses, ...fleet.workers];
+      const roles = [...fleet.ingresses, ...fleet.workers, ...fleet.admins];
       await Promise.all(roles.map((role) => role.stop('SIGKILL')));
       await Promise.all([redis.close(), primary.close(), backup.close()]);
       await rm(dir, { recursive: true, force: true });
@@ -172,6 +184,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       [
         ...Array.from({ length: workers }, () => fleet.addWorker()),
         ...Array.from({ length: ingresses }, () => fleet.addIngress()),
+        ...(admin ? [fleet.addAdmin()] : []),
       ],
       (role) => role.stop('SIGKILL'),
     );

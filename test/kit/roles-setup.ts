@@ -19,7 +19,7 @@ import type { RoleName } from './roles.ts';
  * MILLRACE_TEST_SOURCE=1 makes all of them do so.
  */
 
-const roles: readonly RoleName[] = ['ingress', 'worker'];
+const roles: readonly RoleName[] = ['ingress', 'worker', 'admin'];
 const folder = join(root, 'node_modules/.cache/millrace-test-roles');
 
 /** Milliseconds in which a role has to start on a slow machine, without a compile cache. */
@@ -62,7 +62,7 @@ async function removeOutdated(): Promise<void> {
 /** Changes whenever a source of a bundle changes. */
 async function fingerprint(): Promise<string> {
   const hash = createHash('sha1');
-  const sources = ['apps/ingress/src', 'apps/worker/src', 'packages'];
+  const sources = ['apps/ingress/src', 'apps/worker/src', 'apps/admin/src', 'packages'];
   const files = ['package-lock.json', 'test/kit/roles-setup.ts'];
   for (const source of sources) {
     const found = await readdir(join(root, source), { recursive: true });
@@ -80,7 +80,7 @@ async function writeBundle(role: RoleName, file: string): Promise<void> {
   const bundle = await rolldown({
     input: join(root, `apps/${role}/src/main.ts`),
     platform: 'node',
-    external: ['msgpackr-extract'],
+    external: ['msgpackr-extract', 'pg-native', 'pg-cloudflare'],
     plugins: [whereTheSourceIs, notWarmedUp],
   });
   const { output } = await bundle.generate({

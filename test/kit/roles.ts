@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export type RoleName = 'ingress' | 'worker';
+export type RoleName = 'ingress' | 'worker' | 'admin';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 

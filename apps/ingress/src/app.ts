@@ -9,6 +9,7 @@ import { adminRoutes } from './api/admin/routes.ts';
 import { trackAnswers } from './server/open-answers.ts';
 import { boardRoutes } from './api/admin/bull-board.ts';
 import type { BoardQueue } from './api/admin/bull-board.ts';
+import { controlPlaneRoutes } from './api/admin/control-plane.ts';
 import { clientApiRoutes } from './api/client-api-routes.ts';
 import {
   boundBodies,
@@ -97,6 +98,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     pages: (scope) => {
       boardRoutes(scope, queues, config.board);
       upstreamRoutes(scope, services);
+      controlPlaneRoutes(scope, services);
     },
   });
   return app;

@@ -226,6 +226,11 @@ export const errorTable = {
     message: 'Admin pages need the user and the password of the config.',
     headers: { 'www-authenticate': 'Basic realm="millrace"' },
   },
+  no_control_plane: {
+    ...unavailable,
+    message:
+      'No control plane runs in this fleet: start one (npm run admin). Streams are served without it.',
+  },
   address_not_allowed: {
     ...forbidden,
     message: 'This API key may not be used from your address.',

@@ -9,6 +9,7 @@ import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-cha
 import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
 import { startSweeper } from '@millrace/shared/store/queue/sweeper';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { findControlPlane } from '@millrace/shared/store/control-plane';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
@@ -237,6 +238,7 @@ const app = await buildApp({
     heartbeat,
     metrics,
     reports,
+    findControlPlane: () => findControlPlane(redis, keys),
     verifyKey: createKeyVerifier(config.keys, config.listen.cors.origins),
     refused,
     keyLimits,

@@ -3,6 +3,7 @@ import type { Config } from '@millrace/shared/config';
 import type { LiveChannels, StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { Logger } from '@millrace/shared/runtime/logger';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
+import type { ControlPlane } from '@millrace/shared/store/control-plane';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import type { ConnectionCounts } from './server/connection-counts.ts';
 import type { KeyVerifier } from './auth/api-keys.ts';
@@ -41,6 +42,8 @@ export type Services = {
   metrics: Metrics;
   /** The newest report of every registered worker, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;
+  /** Undefined: none runs. Rejects while Redis is away. */
+  findControlPlane(): Promise<ControlPlane | undefined>;
   verifyKey: KeyVerifier;
   keyLimits: KeyLimits;
   /** Counts and logs a rejection. */

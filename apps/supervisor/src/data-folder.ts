@@ -28,6 +28,8 @@ export type DataFolder = {
     readonly pidFile: string;
   };
   readonly simulatedConfig: string;
+  /** The ledger's SQLite file. */
+  readonly ledger: string;
   /** Releases the folder for the next start. Idempotent. */
   release(): void;
 };
@@ -60,6 +62,7 @@ export function openDataFolder(requested: string): DataFolder {
       pidFile: join(path, 'redis.pid'),
     },
     simulatedConfig: join(path, 'simulated.yaml'),
+    ledger: join(path, 'ledger.db'),
     release() {
       if (!held) return;
       held = false;

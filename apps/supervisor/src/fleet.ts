@@ -4,7 +4,7 @@ import { redisStopMs } from './redis-server.ts';
 import { supervise, type ProcessSpec, type Supervised } from './supervise.ts';
 import { startWatchdog } from './watchdog.ts';
 
-export type Group = 'ingress' | 'worker' | 'provider' | 'redis';
+export type Group = 'ingress' | 'worker' | 'admin' | 'provider' | 'redis';
 
 /** No process can be started any more, because the fleet is being stopped. */
 export class FleetStopping extends Error {
@@ -20,6 +20,8 @@ export type Fleet = {
   kill(): Promise<void>;
 };
 
+/** Milliseconds that the control plane has for its last transaction. */
+const adminStopMs = 4000;
 /** Milliseconds in which providers have to end; no process calls them any more. */
 const providerStopMs = 1000;
 
@@ -35,17 +37,26 @@ export type FleetOptions = {
  * All processes of one start.
  *
  * They stop in the order of their dependencies: ingresses first, because their remaining streams need
- * workers; then workers, which need providers and Redis; Redis last.
+ * workers; then workers, which need providers and Redis; then the control plane; Redis last.
  */
 export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet {
-  const groups: Record<Group, Supervised[]> = { ingress: [], worker: [], provider: [], redis: [] };
+  const groups: Record<Group, Supervised[]> = {
+    ingress: [],
+    worker: [],
+    admin: [],
+    provider: [],
+    redis: [],
+  };
   const watchdog = startWatchdog({ drainMs: drainDelayMs + drainMs });
   let stopping: Promise<void> | undefined;
 
   const pids = (...names: Group[]) =>
     names.flatMap((name) => groups[name].flatMap(({ pid }) => pid ?? []));
   const tellWatchdog = () =>
-    watchdog.watch({ draining: pids('ingress', 'worker'), serving: pids('provider', 'redis') });
+    watchdog.watch({
+      draining: pids('ingress', 'worker', 'admin'),
+      serving: pids('provider', 'redis'),
+    });
   /**
    * Notifies the ingresses before they would notice the death in Redis, because the streams of that worker
    * wait for another one.
@@ -64,6 +75,8 @@ export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet
     const workersShare = Math.min(drainMs / 4, 3000);
     await stopGroup('ingress', drainMs - workersShare, drainDelayMs);
     await stopGroup('worker', Math.max(Math.round(deadline - performance.now()), 0));
+    // It stores what ended last.
+    await stopGroup('admin', adminStopMs);
     await stopGroup('provider', providerStopMs);
     await stopGroup('redis', redisStopMs);
     await watchdog.stop();

@@ -10,5 +10,6 @@ await run({
     ingress: 'apps/ingress/src/main.ts',
     worker: 'apps/worker/src/main.ts',
     simulator: 'apps/simulator/src/main.ts',
+    admin: 'apps/admin/src/main.ts',
   },
 });

@@ -6,16 +6,19 @@ export type StartSettings = {
   readonly listen: { readonly host: string; readonly port: number; readonly isTls: boolean };
   /** Absent: the embedded Redis. It may contain a password. */
   readonly redisUrl?: string;
+  /** Absent: the config names no database. It may hold a password. */
+  readonly databaseUrl?: string;
   readonly drainTimeoutMs: number;
   readonly drainDelayMs: number;
   readonly options: StartOptions;
 };
 
 export function toStartSettings(config: Config, options: StartOptions): StartSettings {
-  const { listen, redis, drainTimeoutMs, drainDelayMs } = config;
+  const { listen, redis, database, drainTimeoutMs, drainDelayMs } = config;
   return {
     listen: { host: listen.host, port: listen.port, isTls: listen.tls !== undefined },
     ...(redis.url !== undefined && { redisUrl: redis.url }),
+    ...(database && { databaseUrl: database.url }),
     drainTimeoutMs,
     drainDelayMs,
     options,

@@ -22,6 +22,8 @@ export type Programs = {
   readonly ingress: string;
   readonly worker: string;
   readonly simulator: string;
+  /** Absent: no control plane is started. */
+  readonly admin?: string;
 };
 
 export type StartInput = {
@@ -54,7 +56,14 @@ export async function start(input: StartInput): Promise<void> {
   const configFile = options.configFile ?? (folder as DataFolder).simulatedConfig;
   if (options.configFile === undefined) writeSimulatedConfig(configFile);
   // A password must not be in a command line, which all users of the machine can read.
-  const env = { ...input.env, ...simulatorUrls, REDIS_URL: redisUrl };
+  const env = {
+    ...input.env,
+    ...simulatorUrls,
+    REDIS_URL: redisUrl,
+    // A fleet that has a folder of its own keeps a ledger there.
+    ...(settings.databaseUrl === undefined &&
+      folder !== undefined && { DATABASE_URL: `sqlite:${folder.ledger}` }),
+  };
   const workers = range(options.workers).map((index) =>
     input.fleet.add('worker', workerSpec(index, { flags, configFile, env }, input)),
   );
@@ -69,6 +78,7 @@ export async function start(input: StartInput): Promise<void> {
       return url;
     }),
   );
+  startControlPlane({ flags, configFile, env }, input);
   if (options.configFile === undefined) print(welcome(urls[0] ?? '', configFile));
 }
 
@@ -117,6 +127,22 @@ function workerSpec(
     env,
     readyWhen: { kind: 'message' },
   };
+}
+
+/** Beside the fleet, which serves without it: one that cannot start is logged, and ends nothing. */
+function startControlPlane({ configFile, env }: RoleCommand, input: StartInput): void {
+  const { admin, root } = input.programs;
+  if (admin === undefined) return;
+  const spec: ProcessSpec = {
+    name: 'admin',
+    command: () => [process.execPath, admin, '--config', configFile],
+    cwd: root,
+    env,
+    readyWhen: { kind: 'message' },
+  };
+  input.fleet.add('admin', spec).firstReady.catch((error: unknown) => {
+    if (error instanceof StartFailed) input.log.error(`no control plane: ${error.message}`);
+  });
 }
 
 function ingressSpec(

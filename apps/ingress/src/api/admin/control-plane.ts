@@ -1,0 +1,35 @@
+import type { FastifyInstance } from 'fastify';
+import { apiError } from '../../api-error.ts';
+import type { Services } from '../../services.ts';
+import { within } from '../../store-timeout.ts';
+
+/**
+ * The paths that the control plane serves: everything below `/admin` that this ingress does not serve itself. The proxy is
+ * loaded with the first such request, as most ingresses never get one.
+ */
+export function controlPlaneRoutes(scope: FastifyInstance, services: Services): void {
+  const { findControlPlane, onError } = services;
+  let loading: ReturnType<typeof load> | undefined;
+  const load = () =>
+    import('./control-plane-app.ts').then(async (module) => ({
+      app: await module.buildControlPlaneProxy(onError),
+      destinations: module.destinations,
+    }));
+
+  scope.route({
+    method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    url: '/admin/*',
+    // Before its body is read: the control plane reads that itself.
+    async onRequest(request, reply) {
+      const controlPlane = await within(findControlPlane());
+      if (!controlPlane) throw apiError('no_control_plane');
+      loading ??= load();
+      const { app, destinations } = await loading;
+      destinations.set(request.raw, controlPlane);
+      reply.hijack();
+      app.routing(request.raw, reply.raw);
+      return reply;
+    },
+    handler: () => undefined,
+  });
+}

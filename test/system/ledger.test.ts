@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { ask, askWhole, cancelJob, createJob, requestId } from '../kit/client.ts';
+import { startFleet } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
+import { chunks, expectWhole } from '../kit/judge.ts';
+import { getLedger } from '../kit/ledger.ts';
+import type { LedgerRequest } from '../kit/ledger.ts';
+import { expectedText } from '../../apps/simulator/src/index.ts';
+
+// The ledger as operators see it, over an ingress. What it must not lose is in test/fault/ledger-kills.test.ts.
+
+let fleet: Fleet;
+const price = { input: 1, output: 10 };
+const slow = 'healthy:tokens=2000,pace=50';
+
+beforeAll(async () => {
+  fleet = await startFleet({
+    admin: true,
+    models: {
+      good: { targets: [{ provider: 'primary', model: 'healthy:tokens=20', price }] },
+      unpriced: 'healthy:tokens=5',
+      bad: 's04',
+      slow: { targets: [{ provider: 'primary', model: slow, price }] },
+      cut: {
+        targets: [
+          { provider: 'primary', model: 'cut:tokens=20,after=8', price },
+          { provider: 'backup', model: 'prefill:tokens=20', prefill: true, price },
+        ],
+      },
+    },
+  });
+});
+afterAll(() => fleet?.close());
+beforeEach(() => {
+  fleet.primary.reset();
+  fleet.backup.reset();
+});
+
+/** The row of a request, when the ledger has it and its attempts. */
+async function rowOf(id: string, attempts: number): Promise<LedgerRequest> {
+  const get = () => getLedger<LedgerRequest>(fleet, `requests/${id}`);
+  await expect
+    .poll(async () => (await get().catch(() => undefined))?.attempts.length)
+    .toBe(attempts);
+  return get();
+}
+
+test('an answered stream has its tokens, its user and its cost', async () => {
+  const stream = ask(fleet.url, 'good', { body: { user: 'ada' } });
+  await expectWhole(stream, expectedText({ tokens: 20 }));
+  const row = await rowOf(await requestId(stream), 1);
+  const { input_tokens: input } = row.usage;
+  expect(input).toBeGreaterThan(0);
+  expect(row).toMatchObject({
+    status: 'completed',
+    user: 'ada',
+    usage: { output_tokens: 20, estimated: false },
+    cost: (input * 1 + 20 * 10) / 1e6,
+  });
+});
+
+test('an answer of unknown price has a cost of null', async () => {
+  const whole = askWhole(fleet.url, 'unpriced');
+  await whole.ended;
+  expect(await rowOf(await requestId(whole), 1)).toMatchObject({ status: 'completed', cost: null });
+});
+
+test('a request that failed says why, and its attempts have the words of the provider', async () => {
+  const stream = ask(fleet.url, 'bad');
+  await stream.ended;
+  const id = await requestId(stream);
+  await expect
+    .poll(async () => getLedger(fleet, `requests/${id}`).catch(() => null))
+    .not.toBeNull();
+  const row = await getLedger<LedgerRequest & { error: { code: string } }>(fleet, `requests/${id}`);
+  expect(row.status).toBe('failed');
+  expect(row.error.code).toBe('overloaded');
+  expect(row.attempts.length).toBeGreaterThan(0);
+  expect(row.cost).toBe(0);
+});
+
+test('a stream that another target continued has a rescue, its pause, and the cost of both', async () => {
+  const stream = ask(fleet.url, 'cut');
+  await expectWhole(stream, expectedText({ tokens: 20 }));
+  const row = await rowOf(await requestId(stream), 2);
+  expect(row).toMatchObject({
+    status: 'completed',
+    rescues: 1,
+    attempts: [{ mode: 'start' }, { mode: 'continue', outcome: 'completed' }],
+  });
+  expect(row.max_gap_ms).toBeGreaterThanOrEqual(0);
+  const sum = row.attempts.reduce((total, one) => total + one.usage.output_tokens, 0);
+  expect(row.usage.output_tokens).toBe(sum);
+});
+
+test('a stream whose client leaves has the tokens that were made until then, estimated', async () => {
+  const stream = ask(fleet.url, 'slow');
+  await stream.until(chunks(5));
+  const id = await requestId(stream);
+  stream.leave();
+  const row = await rowOf(id, 1);
+  expect(row).toMatchObject({
+    status: 'cancelled',
+    usage: { estimated: true },
+    attempts: [{ outcome: 'cancelled' }],
+  });
+  expect(row.usage.output_tokens).toBeGreaterThanOrEqual(4);
+  expect(row.cost).toBeGreaterThan(0);
+});
+
+test('a job that is cancelled is in the ledger once', async () => {
+  const id = await createJob(fleet.url, 'slow');
+  await expect.poll(() => fleet.primary.requests.length).toBe(1);
+  await cancelJob(fleet.url, id);
+  expect(await rowOf(id, 1)).toMatchObject({ status: 'cancelled' });
+});
+
+test('the admin pages of an ingress pass on what the control plane serves, and its errors', async () => {
+  const answer = await fetch(`${fleet.url}/admin/usage?group_by=shoe`);
+  expect(answer.status).toBe(400);
+  expect(answer.headers.get('x-request-id')).toMatch(/^req_/);
+  expect(await answer.json()).toMatchObject({ error: { param: 'group_by' } });
+  const unknown = await fetch(`${fleet.url}/admin/nope`);
+  expect(unknown.status).toBe(404);
+});
+
+test('without a control plane the admin pages say so, and streams are served', async () => {
+  const [admin] = fleet.admins.splice(0);
+  await admin?.stop('SIGTERM');
+  const answer = await fetch(`${fleet.url}/admin/usage`);
+  expect(answer.status).toBe(503);
+  expect(await answer.json()).toMatchObject({ error: { code: 'no_control_plane' } });
+  const stream = ask(fleet.url, 'good');
+  await expectWhole(stream, expectedText({ tokens: 20 }));
+  await fleet.addAdmin();
+  // It has what ended meanwhile.
+  expect(await rowOf(await requestId(stream), 1)).toMatchObject({ status: 'completed' });
+});
