@@ -38,7 +38,7 @@ function consume(consumer: string): LedgerQueue {
     shards: 1,
     consumer,
     connect: () => server.connect(),
-    onDamaged: (place) => damaged.push(place),
+    onDamaged: (entryId) => damaged.push(entryId),
   });
   onTestFinished(() => queue.close());
   return queue;
@@ -140,8 +140,8 @@ describe('a consumer', () => {
     expect(lost?.entry.id).toBe(id);
     // Ten seconds later.
     const { redis, keys } = opened;
-    const place = lost?.place ?? '';
-    await redis.xclaim(keys.ledger(shardOf(id)), 'ledger', 'dead', 0, place, 'IDLE', 10_000);
+    const entryId = lost?.entryId ?? '';
+    await redis.xclaim(keys.ledger(shardOf(id)), 'ledger', 'dead', 0, entryId, 'IDLE', 10_000);
     const other = consume('alive');
     const taken = await take(other);
     expect(taken.map(({ entry }) => entry.id)).toEqual([id]);
@@ -159,11 +159,11 @@ describe('a consumer', () => {
 
   test('removes an entry that it cannot read, reports it, and takes the others', async () => {
     const { redis, keys } = opened;
-    const place = await redis.xadd(keys.ledger(0), '*', 'id', 'x', 'meta', '{');
+    const entryId = await redis.xadd(keys.ledger(0), '*', 'id', 'x', 'meta', '{');
     const id = await endByRun();
     const queue = consume('a');
     expect((await take(queue)).map(({ entry }) => entry.id)).toEqual([id]);
-    expect(damaged).toEqual([place]);
+    expect(damaged).toEqual([entryId]);
     expect((await queue.backlog()).waiting).toBe(1);
   });
 

@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from 'vitest';
-import { createJob, getJob } from '../kit/client.ts';
+import { cancelJob, createJob, getJob } from '../kit/client.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { expectRequests, getLedger } from '../kit/ledger.ts';
+import type { LedgerRequest } from '../kit/ledger.ts';
 import { slowAnswer } from '../kit/takeover.ts';
 
 // The ledger has each ended request once, whichever process is killed.
@@ -60,13 +61,16 @@ test('a control plane that is killed again and again stores what the provider bi
   const stored = async () =>
     (await getLedger<{ data: { requests: number }[] }>(fleet, 'usage')).data;
   for (let kills = 0; kills < 3; kills++) {
-    for (let i = 0; i < count / 3; i++) ids.push(await createJob(fleet.url, 'quick'));
-    // In the middle of its work: it has stored some of these, and not all.
-    const before = kills * (count / 3);
+    const before = (await stored())[0]?.requests ?? 0;
+    const round = Promise.all(
+      Array.from({ length: count / 3 }, () => createJob(fleet.url, 'quick')),
+    );
+    // It has stored some of these when it is killed; which ones it has at work differs.
     await expect
       .poll(async () => (await stored().catch(() => []))[0]?.requests ?? 0, { interval: 5 })
-      .toBeGreaterThan(kills === 0 ? 0 : before - count / 3);
+      .toBeGreaterThan(before);
     await (fleet.admins.pop() as RoleProcess).stop('SIGKILL');
+    ids.push(...(await round));
     await fleet.addAdmin();
   }
   await allEnded(ids);
@@ -78,4 +82,21 @@ test('a control plane that is killed again and again stores what the provider bi
   expect(row).toMatchObject({ requests: count, output_tokens: billed, failed: 0, unpriced: 0 });
   const { input_tokens: input = 0, cost = 0 } = row ?? {};
   expect(cost).toBeCloseTo((input + billed * 10) / 1e6, 6);
+});
+
+test('a request that is cancelled after its worker died has the attempts that the log shows, at an unknown cost', async () => {
+  fleet = await startFleet({ workers: 1, admin: true, models: { pair: { targets } } });
+  const id = await createJob(fleet.url, 'pair');
+  await expect.poll(() => fleet.primary.requests.length).toBe(1);
+  await fleet.killWorkers();
+  await cancelJob(fleet.url, id);
+  const get = () => getLedger<LedgerRequest>(fleet, `requests/${id}`).catch(() => undefined);
+  await expect.poll(get).toMatchObject({ status: 'cancelled', cost: null });
+  // After the ten seconds in which its worker could have sent them.
+  await expect.poll(async () => (await get())?.attempts.length).toBe(1);
+  expect(await get()).toMatchObject({
+    status: 'cancelled',
+    cost: null,
+    attempts: [{ provider: 'primary', outcome: 'unknown' }],
+  });
 });

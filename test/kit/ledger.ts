@@ -18,7 +18,7 @@ export async function getLedger<T>(fleet: Fleet, path: string): Promise<T> {
   return (await response.json()) as T;
 }
 
-/** Everything that ended, once the ledger has so many requests. It has no more then. */
+/** Everything that ended, once the ledger has so many requests. */
 export async function expectRequests(fleet: Fleet, count: number): Promise<LedgerRequest[]> {
   const list = async () =>
     (await getLedger<{ data: LedgerRequest[] }>(fleet, 'requests?limit=1000')).data;

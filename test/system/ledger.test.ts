@@ -88,7 +88,7 @@ test('a stream that another target continued has a rescue, its pause, and the co
     rescues: 1,
     attempts: [{ mode: 'start' }, { mode: 'continue', outcome: 'completed' }],
   });
-  expect(row.max_gap_ms).toBeGreaterThanOrEqual(0);
+  expect(row.max_gap_ms).not.toBeNull();
   const sum = row.attempts.reduce((total, one) => total + one.usage.output_tokens, 0);
   expect(row.usage.output_tokens).toBe(sum);
 });
@@ -109,14 +109,26 @@ test('a stream whose client leaves has the tokens that were made until then, est
 });
 
 test('a job that is cancelled is in the ledger once', async () => {
+  const count = async () =>
+    (await getLedger<{ data: { requests: number }[] }>(fleet, 'usage?model=slow')).data[0]
+      ?.requests ?? 0;
+  const before = await count();
   const id = await createJob(fleet.url, 'slow');
   await expect.poll(() => fleet.primary.requests.length).toBe(1);
   await cancelJob(fleet.url, id);
   expect(await rowOf(id, 1)).toMatchObject({ status: 'cancelled' });
+  expect(await count()).toBe(before + 1);
+  expect(await getLedger(fleet, 'ledger')).toMatchObject({
+    dropped: 0,
+    rejected: 0,
+    problem: null,
+  });
 });
 
 test('the admin pages of an ingress pass on what the control plane serves, and its errors', async () => {
   const answer = await fetch(`${fleet.url}/admin/usage?group_by=shoe`);
+  const head = await fetch(`${fleet.url}/admin/requests`, { method: 'HEAD' });
+  expect(head.status).toBe(404);
   expect(answer.status).toBe(400);
   expect(answer.headers.get('x-request-id')).toMatch(/^req_/);
   expect(await answer.json()).toMatchObject({ error: { param: 'group_by' } });

@@ -4,12 +4,13 @@ import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import { AdminError } from './api/admin-error.ts';
 import { ledgerRoutes } from './api/ledger-routes.ts';
-import type { LedgerDatabase } from './database/open.ts';
+import { isUnavailable } from './database/failure.ts';
+import type { Ledger } from './ledger/ledger.ts';
 
 export type AppOptions = {
   /** Absent: the config names no database, and there is no ledger. */
-  database: LedgerDatabase | undefined;
-  /** That the ingresses show (store/control-plane.ts). */
+  ledger: Omit<Ledger, 'stop'> | undefined;
+  /** The token that the ingresses send (store/control-plane.ts). */
   token: string;
   onError(error: unknown): void;
 };
@@ -18,8 +19,10 @@ export type AppOptions = {
  * The HTTP server of the control plane. Ingresses authenticate operators and pass their requests on, with a token; a request
  * without it is rejected.
  */
-export function buildApp({ database, token, onError }: AppOptions): FastifyInstance {
+export function buildApp({ ledger, token, onError }: AppOptions): FastifyInstance {
   const app = Fastify({
+    // HEAD of a list would read all of it.
+    exposeHeadRoutes: false,
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
   });
   app.setErrorHandler((thrown, _request, reply) => {
@@ -42,7 +45,7 @@ export function buildApp({ database, token, onError }: AppOptions): FastifyInsta
       );
     }
   });
-  if (database) ledgerRoutes(app, database);
+  if (ledger) ledgerRoutes(app, ledger);
   else {
     const noLedger = async () => {
       throw new AdminError(
@@ -51,14 +54,19 @@ export function buildApp({ database, token, onError }: AppOptions): FastifyInsta
         'This fleet keeps no ledger: set database.url in the config (or DATABASE_URL) and restart it.',
       );
     };
-    for (const path of ['/admin/usage', '/admin/requests', '/admin/requests/:id']) {
+    for (const path of [
+      '/admin/ledger',
+      '/admin/usage',
+      '/admin/requests',
+      '/admin/requests/:id',
+    ]) {
       app.get(path, noLedger);
     }
   }
   return app;
 }
 
-const paths = ['/admin/usage', '/admin/requests', '/admin/requests/{id}'];
+const paths = ['/admin/ledger', '/admin/usage', '/admin/requests', '/admin/requests/{id}'];
 
 const unknownPath = (method: string, url: string): AdminError =>
   new AdminError(
@@ -73,10 +81,17 @@ function toAdminError(thrown: unknown): AdminError {
   if (typeof status === 'number' && status >= 400 && status < 500) {
     return new AdminError(status, 'invalid_request', (thrown as Error).message);
   }
+  if (!isUnavailable(thrown)) {
+    return new AdminError(
+      500,
+      'internal_error',
+      'The control plane failed; its log has the reason.',
+    );
+  }
   return new AdminError(
     503,
     'ledger_unavailable',
-    'The database of the ledger does not answer. Streams are served; what ends meanwhile is recorded later.',
+    'The database of the ledger does not answer. Streams are served; requests that end meanwhile are recorded later.',
   );
 }
 

@@ -6,69 +6,69 @@ import { publishControlPlane } from '@millrace/shared/store/control-plane';
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
 import { buildApp } from './app.ts';
 import { createPrices } from './cost/prices.ts';
-import { migrate, openDatabase } from './database/open.ts';
-import { startConsumer } from './ledger/consumer.ts';
-import { startRetention } from './ledger/retention.ts';
-import { storeEntries } from './ledger/store.ts';
+import { openDatabase } from './database/open.ts';
+import { startLedger } from './ledger/ledger.ts';
 import { reachableUrl } from './listen.ts';
+import { pause } from './pause.ts';
 
-/* config → Redis → database → ledger consumer → app → listen → drain */
+/* config → Redis → ledger → app → listen → drain */
 
 /** Milliseconds for the last commands to Redis. */
 const lastCommandsMs = 1000;
+/** Milliseconds for each step of the stop: a database or a client that does not answer must not prevent it. */
+const stepMs = 3000;
 
 const role = beginRole({ role: 'admin', argv: process.argv.slice(2), env: process.env });
 const { config, name, logger, lifecycle } = role;
 const store = await joinRedis(role);
-const { redis, keys, onError, connectBlocking, leave } = store;
+const { redis, keys, log, onError, connectBlocking, leave } = store;
 
-const database = config.database && openDatabase(config.database.url, onError);
-const prices = createPrices(config);
-const queue = createRedisLedger({
-  redis,
-  keys,
-  shards: config.shards,
-  consumer: name,
-  connect: connectBlocking,
-  onDamaged: (place, error) => logger.error({ place, err: error }, 'a ledger entry cannot be read'),
-});
-let isMigrated = false;
-const consumer =
-  database &&
-  startConsumer({
-    queue,
+const ledger =
+  config.database &&
+  startLedger({
+    database: openDatabase(config.database.url, onError),
+    queue: createRedisLedger({
+      redis,
+      keys,
+      shards: config.shards,
+      consumer: name,
+      connect: connectBlocking,
+      onDamaged: (entryId, error) =>
+        logger.error({ entryId, err: error }, 'a ledger entry cannot be read: it is removed'),
+    }),
+    log,
+    prices: createPrices(config),
     shards: config.shards,
-    async store(entries) {
-      // Not at the start: a database that is away must not keep this process from serving.
-      if (!isMigrated) await migrate(database);
-      isMigrated = true;
-      await storeEntries(database, entries, prices);
-    },
+    retentionMs: config.database.retentionMs,
+    logRetentionMs: config.retentionMs,
+    onRejected: ({ id }, error) =>
+      logger.error({ id, err: error }, 'the database rejects a ledger entry: it is removed'),
     onError,
   });
-const retention =
-  database && startRetention({ database, retentionMs: config.database?.retentionMs, onError });
 
 const token = randomBytes(24).toString('base64url');
-const app = buildApp({ database, token, onError });
+const app = buildApp({ ledger, token, onError });
 const { host } = config.listen;
 await app
   .listen({ host: host === 'localhost' ? '127.0.0.1' : host, port: config.adminPort })
-  .catch((error: Error) => giveUp(`cannot listen: ${error.message}`));
+  .catch((error: Error) =>
+    giveUp(`cannot listen: ${error.message}; choose another port with --admin-port`),
+  );
 const { port } = app.server.address() as AddressInfo;
 const url = reachableUrl(host, port);
-const published = publishControlPlane(redis, keys, { controlPlane: { url, token }, onError });
+const published = await publishControlPlane(redis, keys, { controlPlane: { url, token }, onError });
 
 onSignals({
   log: logger,
   onDrain: async () => {
     lifecycle.advance('draining');
-    await published.stop().catch(onError);
-    await app.close();
-    retention?.stop();
-    await consumer?.stop();
-    queue.close();
-    await database?.destroy();
+    const step = (work: Promise<unknown>) => Promise.race([work.catch(onError), pause(stepMs)]);
+    await step(published.stop());
+    const closed = app.close();
+    // A client that takes a long list slowly gets no more of it.
+    const cut = setTimeout(() => app.server.closeAllConnections(), stepMs / 3);
+    await Promise.all([step(closed), ledger && step(ledger.stop())]);
+    clearTimeout(cut);
     await leave(lastCommandsMs);
     lifecycle.advance('stopped');
     process.exit(0);

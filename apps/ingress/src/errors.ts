@@ -231,6 +231,10 @@ export const errorTable = {
     message:
       'No control plane runs in this fleet: start one (npm run admin). Streams are served without it.',
   },
+  control_plane_silent: {
+    ...unavailable,
+    message: 'The control plane does not answer. Streams are served without it.',
+  },
   address_not_allowed: {
     ...forbidden,
     message: 'This API key may not be used from your address.',

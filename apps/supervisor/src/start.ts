@@ -60,9 +60,7 @@ export async function start(input: StartInput): Promise<void> {
     ...input.env,
     ...simulatorUrls,
     REDIS_URL: redisUrl,
-    // A fleet that has a folder of its own keeps a ledger there.
-    ...(settings.databaseUrl === undefined &&
-      folder !== undefined && { DATABASE_URL: `sqlite:${folder.ledger}` }),
+    ...databaseOf(settings, folder),
   };
   const workers = range(options.workers).map((index) =>
     input.fleet.add('worker', workerSpec(index, { flags, configFile, env }, input)),
@@ -129,12 +127,22 @@ function workerSpec(
   };
 }
 
-/** Beside the fleet, which serves without it: one that cannot start is logged, and ends nothing. */
+/** The database of the ledger: the configured one, else a file in the start's own folder, if it has one. */
+function databaseOf(
+  { databaseUrl }: StartSettings,
+  folder: DataFolder | undefined,
+): Record<string, string> {
+  const url = databaseUrl ?? (folder && `sqlite:${folder.ledger}`);
+  return url === undefined ? {} : { DATABASE_URL: url };
+}
+
+/** Beside the fleet, which serves without it: one that cannot start is logged and started again, and ends nothing. */
 function startControlPlane({ configFile, env }: RoleCommand, input: StartInput): void {
   const { admin, root } = input.programs;
   if (admin === undefined) return;
   const spec: ProcessSpec = {
     name: 'admin',
+    isOptional: true,
     command: () => [process.execPath, admin, '--config', configFile],
     cwd: root,
     env,

@@ -12,6 +12,8 @@ export type ProcessSpec = {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
   readonly readyWhen: Readiness;
+  /** The fleet serves without it. Default false. */
+  readonly isOptional?: boolean;
 };
 
 export type Readiness =
@@ -21,6 +23,9 @@ export type Readiness =
   | { readonly kind: 'line'; readonly pattern: RegExp }
   /** It answers; a rejection other than the signal's means that it cannot serve. */
   | { readonly kind: 'answer'; readonly ask: (signal: AbortSignal) => Promise<void> };
+
+/** The exit code of a process whose config is invalid (EX_CONFIG). */
+const badConfig = 78;
 
 /** A process could not be started, and a retry would not help. */
 export class StartFailed extends Error {
@@ -130,7 +135,7 @@ export function supervise(
   const onEnd = (what: string, cause: number | NodeJS.Signals, since: number) => {
     const aliveMs = performance.now() - since;
     if (!wanted) return end();
-    const verdict = judge({ cause, aliveMs, hasServed, deathsInARow });
+    const verdict = judge({ cause, aliveMs, hasServed: hasServed || mayWait(cause), deathsInARow });
     if (verdict.kind === 'give up') {
       giveUp(`${what} before it could serve`, typeof cause === 'number' ? cause || 1 : 1);
       return end();
@@ -140,6 +145,10 @@ export function supervise(
     state = { kind: 'waiting', timer: setTimeout(start, verdict.afterMs) };
     onPid();
   };
+
+  /** A process that others do not wait for is started again, unless its config is invalid. */
+  const mayWait = (cause: number | NodeJS.Signals) =>
+    spec.isOptional === true && cause !== badConfig;
 
   const giveUp = (reason: string, exitCode: number) => {
     wanted = false;

@@ -1,5 +1,5 @@
+import { maxLedgerBacklog } from '@millrace/shared/domain/ledger';
 import type { FastifyInstance } from 'fastify';
-import type { LedgerDatabase } from '../database/open.ts';
 import {
   allRequests,
   attemptsOf,
@@ -9,6 +9,7 @@ import {
   usage,
 } from '../ledger/queries.ts';
 import type { Cursor, Filter } from '../ledger/queries.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import { AdminError, badParameter } from './admin-error.ts';
 import { knownOnly, readCount, readText, readTime, readWord, readWords } from './parameters.ts';
 import type { Query } from './parameters.ts';
@@ -25,13 +26,30 @@ import {
 const statuses = ['completed', 'failed', 'cancelled'] as const;
 const filterNames = ['from', 'to', 'key', 'user', 'model', 'provider', 'status', 'format'];
 
-/** `GET /admin/usage`, `/admin/requests` and `/admin/requests/{id}`. */
-export function ledgerRoutes(app: FastifyInstance, database: LedgerDatabase): void {
+/** `GET /admin/usage`, `/admin/requests`, `/admin/requests/{id}` and `/admin/ledger`. */
+export function ledgerRoutes(app: FastifyInstance, ledger: Omit<Ledger, 'stop'>): void {
+  const { database, ready } = ledger;
+
+  app.get('/admin/ledger', async () => {
+    const { stored, rejected, problem } = ledger.consumer;
+    const { waiting, dropped } = await ledger.backlog();
+    return {
+      waiting,
+      max_waiting: maxLedgerBacklog,
+      dropped,
+      stored,
+      rejected,
+      problem: problem ?? null,
+    };
+  });
+
   app.get<{ Querystring: Query }>('/admin/usage', async ({ query }, reply) => {
     knownOnly(query, [...filterNames, 'group_by']);
     const groups = readWords(query, 'group_by', groupings);
     const format = readFormat(query);
-    const rows = await usage(database, readFilter(query), groups);
+    const filter = readFilter(query);
+    await ready();
+    const rows = await usage(database, filter, groups);
     const data = rows.map((row) => usageView(row, groups));
     if (format === 'json') return { data };
     return sendRows(reply, format, {
@@ -45,6 +63,9 @@ export function ledgerRoutes(app: FastifyInstance, database: LedgerDatabase): vo
     knownOnly(query, [...filterNames, 'cursor', 'limit']);
     const format = readFormat(query);
     const filter = readFilter(query);
+    const after = readCursor(query);
+    const limit = readCount(query, 'limit', { fallback: 100, most: 1000 });
+    await ready();
     if (format !== 'json') {
       for (const name of ['cursor', 'limit']) {
         if (query[name] !== undefined) throw badParameter(name, 'only with format=json');
@@ -55,11 +76,7 @@ export function ledgerRoutes(app: FastifyInstance, database: LedgerDatabase): vo
         name: 'requests',
       });
     }
-    const limit = readCount(query, 'limit', { fallback: 100, most: 1000 });
-    const page = await requestsPage(database, filter, {
-      after: readCursor(query),
-      limit: limit + 1,
-    });
+    const page = await requestsPage(database, filter, { after, limit: limit + 1 });
     const rows = page.slice(0, limit);
     const last = rows.at(-1);
     const attempts = await attemptsOf(
@@ -73,6 +90,7 @@ export function ledgerRoutes(app: FastifyInstance, database: LedgerDatabase): vo
   });
 
   app.get<{ Params: { id: string } }>('/admin/requests/:id', async ({ params: { id } }) => {
+    await ready();
     const row = await requestById(database, id);
     if (!row) {
       throw new AdminError(

@@ -17,6 +17,7 @@ export function readText(query: Query, name: string): string | undefined {
   const value = query[name];
   if (value === undefined || value === '') return undefined;
   if (typeof value !== 'string') throw badParameter(name, 'expected it once');
+  if (value.includes('\0')) throw badParameter(name, 'has a character that no value has');
   return value;
 }
 

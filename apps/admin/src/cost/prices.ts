@@ -1,6 +1,7 @@
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import type { Config, TargetConfig } from '@millrace/shared/config';
 import { targetKey } from '@millrace/shared/domain/target-key';
+import { maxTokens } from './usage.ts';
 import type { TokenCounts } from './usage.ts';
 
 type Target = { provider: string; model: string };
@@ -27,6 +28,7 @@ export function createPrices({ models, providers }: Pick<Config, 'models' | 'pro
   }
   return (target, tokens, at) => {
     if (tokens.input === 0 && tokens.output === 0) return 0;
+    if (tokens.input >= maxTokens || tokens.output >= maxTokens) return null;
     const own = configured.get(targetKey(target));
     if (own) return configuredPrice(own, tokens);
     const baseUrl = providers[target.provider]?.baseUrl;
@@ -34,13 +36,19 @@ export function createPrices({ models, providers }: Pick<Config, 'models' | 'pro
   };
 }
 
-/** Prices are per million tokens. Cache reads without a price of their own cost what other input does. */
+/**
+ * Prices are per million tokens. Cache reads without a price of their own cost as much as other input, and so do cache
+ * writes. Audio has no configured price.
+ */
 function configuredPrice(
   price: NonNullable<TargetConfig['price']>,
-  { input, cached, output }: TokenCounts,
-): number {
+  { input, cached, output, audioInput, audioOutput }: TokenCounts,
+): number | null {
+  if (audioInput > 0 || audioOutput > 0) return null;
+  // A provider may count cached tokens beside the others.
+  const uncached = Math.max(0, input - cached);
   const { input: inputPrice, cachedInput = inputPrice, output: outputPrice } = price;
-  const usd = (input - cached) * inputPrice + cached * cachedInput + output * outputPrice;
+  const usd = uncached * inputPrice + cached * cachedInput + output * outputPrice;
   return Math.round((usd / million) * billion);
 }
 

@@ -26,7 +26,8 @@ export const noTokens: TokenCounts = {
 
 /**
  * Reads the usage object of an attempt: OpenAI's, in which every wire format reports (formats/…/usage.ts), with Anthropic's
- * count of cache writes beside it. A count that is missing or no number is 0.
+ * count of cache writes beside it. A count that is missing or no number is 0; one
+ * above `maxTokens` is cut to it.
  */
 export function tokenCounts(usage: unknown): TokenCounts {
   if (!isJsonObject(usage)) return noTokens;
@@ -47,5 +48,8 @@ export function tokenCounts(usage: unknown): TokenCounts {
 
 const part = (value: unknown): Record<string, unknown> => (isJsonObject(value) ? value : {});
 
+/** More tokens than any answer has: a count beyond it is an error of the provider. */
+export const maxTokens = 1e9;
+
 const count = (value: unknown): number =>
-  typeof value === 'number' && Number.isFinite(value) && value > 0 ? Math.round(value) : 0;
+  typeof value === 'number' && value > 0 ? Math.min(Math.round(value), maxTokens) : 0;

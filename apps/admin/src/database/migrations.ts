@@ -1,7 +1,10 @@
 import type { Kysely } from 'kysely';
 import type { Migration, MigrationProvider } from 'kysely/migration';
 
-/* Each migration is final once it is released: a change is a new one at the end. Both databases run the same. */
+/*
+ * Each migration is final once it is released: a change is a new one at the end. Both databases run the same. SQLite runs it
+ * without a transaction, so that a process that is killed leaves it half done: each step has to be repeatable.
+ */
 
 const big = 'bigint' as const;
 const small = 'integer' as const;
@@ -9,7 +12,8 @@ const small = 'integer' as const;
 const firstTables: Migration = {
   async up(db: Kysely<unknown>) {
     await db.schema
-      .createTable('requests')
+      .createTable('millrace_requests')
+      .ifNotExists()
       .addColumn('id', 'varchar(64)', (column) => column.primaryKey())
       .addColumn('created_at', big, (column) => column.notNull())
       .addColumn('ended_at', big, (column) => column.notNull())
@@ -37,12 +41,14 @@ const firstTables: Migration = {
       .addColumn('output_tokens', big, (column) => column.notNull())
       .addColumn('reasoning_tokens', big, (column) => column.notNull())
       .addColumn('estimated', small, (column) => column.notNull())
+      .addColumn('incomplete', small, (column) => column.notNull())
       .addColumn('cost', big)
       .addColumn('prompt_hash', 'text')
       .addColumn('metadata', 'text')
       .execute();
     await db.schema
-      .createTable('attempts')
+      .createTable('millrace_attempts')
+      .ifNotExists()
       .addColumn('request_id', 'varchar(64)', (column) => column.notNull())
       .addColumn('attempt', small, (column) => column.notNull())
       .addColumn('run', small, (column) => column.notNull())
@@ -61,26 +67,47 @@ const firstTables: Migration = {
       .addColumn('estimated', small, (column) => column.notNull())
       .addColumn('usage', 'text')
       .addColumn('cost', big)
-      .addPrimaryKeyConstraint('attempts_key', ['request_id', 'attempt'])
+      .addPrimaryKeyConstraint('millrace_attempts_key', ['request_id', 'attempt'])
       .execute();
     // The newest first, a page at a time.
     await db.schema
-      .createIndex('requests_by_time')
-      .on('requests')
+      .createIndex('millrace_requests_by_time')
+      .ifNotExists()
+      .on('millrace_requests')
       .columns(['created_at', 'id'])
       .execute();
     // Everything that a report needs, so that it reads the index alone.
     await db.schema
-      .createIndex('requests_for_usage')
-      .on('requests')
-      .columns([
-        ...(['day', 'hour', 'key_id', 'user_id', 'model', 'provider', 'status'] as const),
-        ...(['rescues', 'input_tokens', 'cached_tokens', 'output_tokens', 'cost'] as const),
-        'estimated',
-      ])
+      .createIndex('millrace_requests_for_usage')
+      .ifNotExists()
+      .on('millrace_requests')
+      .columns([...usageColumns])
+      .execute();
+    await db.schema
+      .createIndex('millrace_requests_incomplete')
+      .ifNotExists()
+      .on('millrace_requests')
+      .columns(['incomplete', 'ended_at'])
       .execute();
   },
 };
+
+const usageColumns = [
+  'day',
+  'hour',
+  'created_at',
+  'key_id',
+  'user_id',
+  'model',
+  'provider',
+  'status',
+  'rescues',
+  'input_tokens',
+  'cached_tokens',
+  'output_tokens',
+  'cost',
+  'estimated',
+] as const;
 
 export const migrations: MigrationProvider = {
   getMigrations: () => Promise.resolve({ '2026-11-30-requests': firstTables }),

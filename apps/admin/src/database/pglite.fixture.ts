@@ -8,7 +8,7 @@ export async function openPglite(): Promise<LedgerDatabase> {
   const server = await PGlite.create({
     parsers: { [types.INT8]: Number, [types.NUMERIC]: Number },
   });
-  // One connection: whoever has it, has it alone.
+  // There is one connection, so that transactions run one after the other.
   let free = Promise.resolve();
   const pool = {
     async connect() {

@@ -1,11 +1,12 @@
 /*
  * The tables of the ledger. Times are milliseconds since the epoch, money is in billionths of a USD (whole numbers, so that
- * sums are exact), token counts are those that the providers bill.
+ * sums are exact), token counts are those that the providers bill. The names have a prefix, because the database may be an
+ * application's own.
  */
 
 export type Database = {
-  requests: RequestRow;
-  attempts: AttemptRow;
+  millrace_requests: RequestRow;
+  millrace_attempts: AttemptRow;
 };
 
 /** 0 or 1: SQLite has no boolean. */
@@ -46,7 +47,9 @@ export type RequestRow = {
   reasoning_tokens: Whole;
   /** A part of the tokens was counted from the text, because a provider reported none. */
   estimated: Flag;
-  /** Null: the price of an attempt that used tokens is unknown. */
+  /** 1: the request ran, and its attempts are not known yet (completion.ts). Its cost is unknown until then. */
+  incomplete: Flag;
+  /** Null: the price of an attempt that used tokens is unknown, or its tokens. */
   cost: number | null;
   prompt_hash: string | null;
   /** JSON. */

@@ -1,81 +1,125 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { LedgerEntry } from '@millrace/shared/domain/ledger';
-import type { LedgerQueue } from '@millrace/shared/store/ledger/port';
+import type { LedgerQueue, TakenEntry } from '@millrace/shared/store/ledger/port';
+import { isRejectedValue } from '../database/failure.ts';
+import { pause } from '../pause.ts';
 
 export type ConsumerOptions = {
   queue: LedgerQueue;
   shards: number;
   /** Rejects while the database is away; the entries are stored again later. */
   store(entries: readonly LedgerEntry[]): Promise<void>;
+  /** Gets an entry that the database refuses for its values; it is removed then. */
+  onRejected(entry: LedgerEntry, error: unknown): void;
   onError(error: unknown): void;
 };
 
 export type Consumer = {
   /** Entries stored since the start. */
   readonly stored: number;
-  /** Why nothing is stored at the moment; undefined: it works. */
+  /** Entries that the database refused. */
+  readonly rejected: number;
+  /** Why entries of a shard are not stored at the moment; undefined: all are. */
   readonly problem: string | undefined;
-  /** Resolves when what was taken is stored, or could not be within a few seconds: then another consumer gets it. */
+  /**
+   * Stores what still waits, within about two seconds. What is left then is delivered to the next control plane.
+   */
   stop(): Promise<void>;
 };
 
 /** Entries of one transaction. */
 const batch = 500;
 const retryMs = 1000;
-/** Milliseconds for the last transaction of a process that stops. */
-const stopMs = 3000;
+/** Milliseconds for the last transactions of a process that stops. */
+const stopMs = 2000;
 
 /** Moves ledger entries from Redis into the database, one loop for each shard. */
-export function startConsumer({ queue, shards, store, onError }: ConsumerOptions): Consumer {
+export function startConsumer(options: ConsumerOptions): Consumer {
+  const { queue, shards, onError } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
+  const problems = new Map<number, string>();
   let stored = 0;
-  let problem: string | undefined;
+  let rejected = 0;
 
-  async function keepTrying(work: () => Promise<void>): Promise<boolean> {
+  /** Rejects only if the database is away: an entry that it refuses does not hold up the others. */
+  async function store(entries: readonly LedgerEntry[]): Promise<void> {
+    try {
+      await options.store(entries);
+      stored += entries.length;
+    } catch (error) {
+      if (!isRejectedValue(error)) throw error;
+      const [only] = entries;
+      if (entries.length > 1) for (const entry of entries) await store([entry]);
+      else if (only) {
+        rejected += 1;
+        options.onRejected(only, error);
+      }
+    }
+  }
+
+  /** False if the process stops before the work succeeds. */
+  async function keepTrying(shard: number, work: () => Promise<void>): Promise<boolean> {
     while (!signal.aborted) {
       try {
         await work();
-        problem = undefined;
         return true;
       } catch (error) {
-        // One line for an outage, not one a second.
-        if (problem === undefined) onError(error);
-        problem = error instanceof Error ? error.message : String(error);
-        await sleep(retryMs, undefined, { signal }).catch(() => {});
+        // One line for an outage, not one each second.
+        if (!problems.has(shard)) onError(error);
+        problems.set(shard, error instanceof Error ? error.message : String(error));
+        await pause(retryMs, signal);
       }
     }
     return false;
   }
 
+  const storeTaken = (taken: readonly TakenEntry[]) => store(taken.map(({ entry }) => entry));
+
   async function consume(shard: number): Promise<void> {
     while (!signal.aborted) {
-      let taken: Awaited<ReturnType<LedgerQueue['take']>> = [];
-      await keepTrying(async () => {
+      let taken: TakenEntry[] = [];
+      const isTaken = await keepTrying(shard, async () => {
         taken = await queue.take(shard, batch, signal);
       });
-      if (taken.length === 0) continue;
-      const isStored = await keepTrying(async () => {
-        await store(taken.map(({ entry }) => entry));
-      });
-      if (!isStored) return;
-      stored += taken.length;
-      // What is not acknowledged is delivered again, and changes nothing then.
+      if (!isTaken || taken.length === 0) continue;
+      if (!(await keepTrying(shard, () => storeTaken(taken)))) return;
+      problems.delete(shard);
+      // An entry that is not acknowledged is delivered again, and changes nothing then.
       await queue.done(shard, taken).catch(onError);
     }
   }
 
+  async function drain(shard: number, untilMs: number): Promise<void> {
+    while (performance.now() < untilMs) {
+      const taken = await queue.takeNow(shard, batch);
+      if (taken.length === 0) return;
+      await storeTaken(taken);
+      await queue.done(shard, taken);
+    }
+  }
+
   const loops = Array.from({ length: shards }, (_, shard) => consume(shard));
+
+  async function finish(): Promise<void> {
+    const until = performance.now() + stopMs;
+    await Promise.all(loops);
+    if (problems.size > 0) return;
+    await Promise.all(loops.map((_, shard) => drain(shard, until)));
+  }
+
   return {
     get stored() {
       return stored;
     },
+    get rejected() {
+      return rejected;
+    },
     get problem() {
-      return problem;
+      return [...problems.values()][0];
     },
     async stop() {
       stopping.abort();
-      await Promise.race([Promise.all(loops), sleep(stopMs)]);
+      await Promise.race([finish().catch(onError), pause(stopMs + 500)]);
     },
   };
 }

@@ -28,6 +28,7 @@ type Options = {
   meta?: Partial<RequestMeta>;
   end?: Terminal | undefined;
   facts?: LedgerFacts | undefined;
+  run?: number;
 };
 
 /** A request that was answered by its first attempt, unless the options say otherwise. */
@@ -49,6 +50,7 @@ export function entryOf(id: string, options: Options = {}): LedgerEntry {
       ...options.meta,
     },
     end: 'end' in options ? options.end : done(createdAt + 1200),
+    run: options.run ?? 1,
     facts: 'facts' in options ? options.facts : { attempts: [attemptOf(1, {}, start)] },
   };
 }

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { buildApp } from '../app.ts';
-import { migrate, openDatabase } from '../database/open.ts';
+import { createMigrator, migrate, openDatabase } from '../database/open.ts';
 import type { LedgerDatabase } from '../database/open.ts';
 import { openPglite } from '../database/pglite.fixture.ts';
 import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import { attemptOf, cancelled, done, entryOf, failed, morning, tokens } from './entries.fixture.ts';
-import { removeBefore, storeEntries } from './store.ts';
+import { incompleteRequests, removeBefore, storeEntries } from './store.ts';
 
 const hourMs = 3_600_000;
 /** A thousandth of a cent per token, but for the models of unknown price. */
@@ -19,6 +19,14 @@ const noErrors = (error: unknown): never => {
   throw error;
 };
 
+const idle = { stored: 0, rejected: 0, problem: undefined };
+const ledgerOn = (database: LedgerDatabase) => ({
+  database,
+  consumer: idle,
+  backlog: async () => ({ waiting: 0, dropped: 0 }),
+  ready: createMigrator(database),
+});
+
 type Answer = { data: Record<string, unknown>[]; next: string | null };
 
 describe.each([
@@ -29,16 +37,16 @@ describe.each([
   let app: ReturnType<typeof buildApp>;
   beforeAll(async () => {
     database = await open();
-    await migrate(database);
-    app = buildApp({ database, token, onError: noErrors });
+    app = buildApp({ ledger: ledgerOn(database), token, onError: noErrors });
   });
   afterAll(async () => {
     await app.close();
     await database.destroy();
   });
   beforeEach(async () => {
-    await database.deleteFrom('attempts').execute();
-    await database.deleteFrom('requests').execute();
+    await migrate(database);
+    await database.deleteFrom('millrace_attempts').execute();
+    await database.deleteFrom('millrace_requests').execute();
   });
 
   const store = (...entries: ReturnType<typeof entryOf>[]) =>
@@ -47,6 +55,18 @@ describe.each([
     app.inject({ method: 'GET', url, headers: { [controlPlaneToken]: token } });
   const get = async (url: string) => (await inject(url)).json<Answer>();
   const usage = async (query = '') => (await get(`/admin/usage?${query}`)).data;
+
+  test('an empty ledger answers, and its tables are made by the first question', async () => {
+    expect(await usage()).toEqual([]);
+    expect(await get('/admin/requests')).toEqual({ data: [], next: null });
+  });
+
+  test('a migration that was killed in its middle goes on', async () => {
+    await database.deleteFrom('millrace_migrations' as 'millrace_requests').execute();
+    await migrate(database);
+    await store(entryOf('req_1'));
+    expect(await usage()).toMatchObject([{ requests: 1 }]);
+  });
 
   test('a migration that ran before changes nothing', async () => {
     await store(entryOf('req_1'));
@@ -78,7 +98,10 @@ describe.each([
       usage: tokens(10, 5),
       estimated: 'completion',
     } as const;
-    const facts = { attempts: [attemptOf(1, partial)], user: 'ada' };
+    const facts = {
+      attempts: [attemptOf(1, partial)],
+      ...{ user: 'ada', promptHash: 'abc', rescues: 1, maxGapMs: 40, firstTextAt: morning + 300 },
+    };
     const ended = (id: string) => entryOf(id, { end: cancelled(morning + 900), facts: undefined });
     const late = (id: string) => entryOf(id, { end: undefined, facts });
     await store(ended('req_1'), late('req_1'));
@@ -92,6 +115,12 @@ describe.each([
       expect(one).toMatchObject({
         status: 'cancelled',
         error: { code: null, message: 'the client went away' },
+        user: 'ada',
+        prompt_hash: 'abc',
+        rescues: 1,
+        max_gap_ms: 40,
+        first_token_ms: 300,
+        duration_ms: 900,
         usage: { input_tokens: 10, output_tokens: 5, estimated: true },
         cost: 0.00015,
         attempts: [{ outcome: 'cancelled' }],
@@ -113,7 +142,8 @@ describe.each([
       { at: morning + 1400, firstTokenAt: morning + 850, run: 2 },
       { at: morning + 710, mode: 'continue', run: 2, provider: 'backup' },
     );
-    const facts = { attempts: [lost, rescue], rescues: 1, maxGapMs: 150, promptHash: 'abc' };
+    const answer = { rescues: 1, maxGapMs: 150, promptHash: 'abc', firstTextAt: morning + 300 };
+    const facts = { attempts: [lost, rescue], ...answer };
     await store(
       entryOf('req_1', { facts, end: done(morning + 1400), meta: { metadata: { a: 1 } } }),
     );
@@ -157,6 +187,35 @@ describe.each([
       { at: '2026-11-30T08:00:01.400Z', event: 'attempt_end', attempt: 2, detail: 'completed' },
       { at: '2026-11-30T08:00:01.400Z', event: 'completed' },
     ]);
+  });
+
+  test('a request whose attempts are not known has an unknown cost, one that never ran costs nothing', async () => {
+    const end = cancelled(morning + 900);
+    await store(
+      entryOf('req_1', { end, facts: undefined, run: 1 }),
+      entryOf('req_2', { end, facts: undefined, run: 0 }),
+      entryOf('req_3', { facts: { attempts: [{ started: attemptOf(1).started }] } }),
+    );
+    const { data } = await get('/admin/requests');
+    const costs = Object.fromEntries(data.map(({ id, cost }) => [id as string, cost]));
+    expect(costs).toEqual({ req_1: null, req_2: 0, req_3: null });
+    const time = { from: morning, to: morning + hourMs, limit: 10 };
+    expect(await incompleteRequests(database, time)).toEqual(['req_1']);
+    await store(entryOf('req_1', { end: undefined }));
+    expect(await incompleteRequests(database, time)).toEqual([]);
+    expect(await get('/admin/requests/req_1')).toMatchObject({ status: 'cancelled', cost: 0.0003 });
+  });
+
+  test('texts and counts that a database would refuse are stored as far as it can', async () => {
+    const odd = {
+      ...{ outcome: 'failed', detail: 'no\0pe'.repeat(2000) },
+      usage: { prompt_tokens: 1e20, completion_tokens: 2 ** 53 + 1, extra: 'x'.repeat(10_000) },
+    };
+    const facts = { attempts: [attemptOf(1, odd)], user: 'a\0b' };
+    await store(entryOf('req_1', { facts, meta: { model: 'm\0', metadata: { text: '\0' } } }));
+    const { data } = await get('/admin/requests');
+    expect(data).toMatchObject([{ user: 'a\ufffdb', model: 'm\ufffd', metadata: { text: '\0' } }]);
+    expect(await usage()).toMatchObject([{ input_tokens: 1e9, output_tokens: 1e9 }]);
   });
 
   test('usage is grouped, filtered, and says how many prices are unknown', async () => {
@@ -254,7 +313,7 @@ describe.each([
     expect(await removeBefore(database, morning, 1)).toBe(1);
     expect(await removeBefore(database, morning, 5)).toBe(1);
     expect(await removeBefore(database, morning, 5)).toBe(0);
-    expect(await database.selectFrom('attempts').select('request_id').execute()).toEqual([
+    expect(await database.selectFrom('millrace_attempts').select('request_id').execute()).toEqual([
       { request_id: 'req_3' },
     ]);
   });
@@ -270,6 +329,7 @@ describe.each([
     ['/admin/requests?cursor=abc', 'cursor', /the `next` of an earlier answer/],
     ['/admin/requests?format=xml', 'format', /expected some of json, csv, ndjson/],
     ['/admin/requests?key=a&key=b', 'key', /expected it once/],
+    ['/admin/requests?user=a%00', 'user', /a character that no value has/],
     ['/admin/requests?format=csv&limit=5', 'limit', /only with format=json/],
   ])('%s gets a 400 that names the parameter', async (url, param, message) => {
     const answer = await inject(url);
@@ -291,7 +351,7 @@ describe.each([
 });
 
 test('a request without the token of an ingress is rejected', async () => {
-  const app = buildApp({ database: undefined, token, onError: noErrors });
+  const app = buildApp({ ledger: undefined, token, onError: noErrors });
   const answers = await Promise.all(
     [{}, { [controlPlaneToken]: 'another' }].map((headers) =>
       app.inject({ method: 'GET', url: '/admin/usage', headers }),
@@ -302,7 +362,7 @@ test('a request without the token of an ingress is rejected', async () => {
 });
 
 test('without a database the error says which setting is missing', async () => {
-  const app = buildApp({ database: undefined, token, onError: noErrors });
+  const app = buildApp({ ledger: undefined, token, onError: noErrors });
   const answer = await app.inject({
     url: '/admin/usage',
     headers: { [controlPlaneToken]: token },

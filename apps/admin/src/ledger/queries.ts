@@ -28,7 +28,7 @@ const columns = {
   day: 'day',
 } as const satisfies Record<Grouping, keyof RequestRow>;
 
-type Requests<O> = SelectQueryBuilder<Database, 'requests', O>;
+type Requests<O> = SelectQueryBuilder<Database, 'millrace_requests', O>;
 
 function filtered<O>(query: Requests<O>, filter: Filter): Requests<O> {
   const { from, to, key, user, model, provider, status } = filter;
@@ -70,7 +70,7 @@ export async function usage(
   groups: readonly Grouping[],
 ): Promise<UsageRow[]> {
   const by = groups.map((group) => columns[group]);
-  let query = filtered(database.selectFrom('requests'), filter)
+  let query = filtered(database.selectFrom('millrace_requests'), filter)
     .select(by)
     .select(({ fn, eb }) => {
       const countIf = (condition: ReturnType<typeof eb>) =>
@@ -102,7 +102,7 @@ export function requestsPage(
   filter: Filter,
   { after, limit }: { after?: Cursor | undefined; limit: number },
 ): Promise<RequestRow[]> {
-  let query = filtered(database.selectFrom('requests').selectAll(), filter);
+  let query = filtered(database.selectFrom('millrace_requests').selectAll(), filter);
   if (after) {
     query = query.where((eb) =>
       eb.or([
@@ -138,7 +138,7 @@ export async function attemptsOf(
   const byRequest = new Map<string, AttemptRow[]>();
   if (ids.length === 0) return byRequest;
   const rows = await database
-    .selectFrom('attempts')
+    .selectFrom('millrace_attempts')
     .selectAll()
     .where('request_id', 'in', ids)
     .orderBy('attempt')
@@ -155,4 +155,4 @@ export const requestById = (
   database: LedgerDatabase,
   id: string,
 ): Promise<RequestRow | undefined> =>
-  database.selectFrom('requests').selectAll().where('id', '=', id).executeTakeFirst();
+  database.selectFrom('millrace_requests').selectAll().where('id', '=', id).executeTakeFirst();

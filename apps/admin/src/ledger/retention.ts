@@ -1,9 +1,9 @@
-import type { LedgerDatabase } from '../database/open.ts';
-import { removeBefore } from './store.ts';
+import { pause } from '../pause.ts';
 
 export type RetentionOptions = {
-  database: LedgerDatabase;
-  retentionMs: number | undefined;
+  retentionMs: number;
+  /** Removes requests that were created before this; returns how many, at most `limit`. */
+  removeBefore(before: number, limit: number): Promise<number>;
   onError(error: unknown): void;
 };
 
@@ -13,19 +13,27 @@ const intervalMs = 10 * 60_000;
 const batch = 1000;
 
 /** Removes requests from the ledger when their retention ends. */
-export function startRetention({ database, retentionMs, onError }: RetentionOptions) {
-  if (retentionMs === undefined) return { stop() {} };
-  let isStopped = false;
-  const removeOld = async (): Promise<void> => {
+export function startRetention({ retentionMs, removeBefore, onError }: RetentionOptions) {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+
+  async function removeOld(): Promise<void> {
     const before = Date.now() - retentionMs;
-    while (!isStopped && (await removeBefore(database, before, batch)) === batch);
-  };
-  const timer = setInterval(() => void removeOld().catch(onError), intervalMs);
-  timer.unref();
+    while (!signal.aborted && (await removeBefore(before, batch)) === batch);
+  }
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      await pause(intervalMs, signal);
+      if (!signal.aborted) await removeOld().catch(onError);
+    }
+  }
+
+  const running = run();
   return {
-    stop(): void {
-      isStopped = true;
-      clearInterval(timer);
+    async stop(): Promise<void> {
+      stopping.abort();
+      await running;
     },
   };
 }

@@ -1,16 +1,33 @@
 import type { Terminal } from '@millrace/shared/domain/entry';
-import type { LedgerAttempt, LedgerEntry } from '@millrace/shared/domain/ledger';
+import type { LedgerAttempt, LedgerEntry, LedgerFacts } from '@millrace/shared/domain/ledger';
 import type { Prices } from '../cost/prices.ts';
 import { tokenCounts } from '../cost/usage.ts';
 import type { AttemptRow, RequestRow } from '../database/schema.ts';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
+/** Characters of texts that clients and providers choose. */
+const maxTextChars = 4096;
+
+/** A text that every database takes: PostgreSQL's have no NUL character. */
+function safeText(text: string | null | undefined): string | null {
+  if (text === null || text === undefined) return null;
+  return text.slice(0, maxTextChars).replaceAll('\0', '\uFFFD');
+}
+
+/** JSON of at most so many characters; null if it is longer. JSON has no NUL character, but may have it escaped. */
+function jsonText(value: unknown): string | null {
+  if (value === undefined) return null;
+  const text = JSON.stringify(value);
+  return text.length > maxTextChars ? null : text;
+}
 
 /** The row of each attempt of an entry. */
-export function attemptRows(id: string, attempts: readonly LedgerAttempt[], prices: Prices) {
-  return attempts.map((attempt) => attemptRow(id, attempt, prices));
-}
+export const attemptRows = (
+  id: string,
+  attempts: readonly LedgerAttempt[],
+  prices: Prices,
+): AttemptRow[] => attempts.map((attempt) => attemptRow(id, attempt, prices));
 
 function attemptRow(id: string, { started, ended }: LedgerAttempt, prices: Prices): AttemptRow {
   const { attempt, run, provider, model, mode, at } = started;
@@ -26,36 +43,36 @@ function attemptRow(id: string, { started, ended }: LedgerAttempt, prices: Price
     first_token_at: ended?.firstTokenAt ?? null,
     ended_at: ended?.at ?? null,
     outcome: ended?.outcome ?? 'unknown',
-    detail: ended?.detail ?? null,
+    detail: safeText(ended?.detail),
     input_tokens: tokens.input,
     cached_tokens: tokens.cached,
     output_tokens: tokens.output,
     reasoning_tokens: tokens.reasoning,
     estimated: ended?.estimated === undefined ? 0 : 1,
-    usage: ended?.usage === undefined ? null : JSON.stringify(ended.usage),
-    cost: prices({ provider, model }, tokens, at),
+    usage: jsonText(ended?.usage),
+    // Its worker died, and no other one counted what it had sent.
+    cost: ended === undefined ? null : prices({ provider, model }, tokens, at),
   };
 }
 
-/** What a request's row has of its attempts. */
+/** The columns of a request's row that its attempts determine. */
 export type Totals = Pick<
   RequestRow,
   | 'provider'
   | 'target_model'
   | 'attempts'
   | 'queue_ms'
-  | 'first_token_ms'
   | 'input_tokens'
   | 'cached_tokens'
   | 'output_tokens'
   | 'reasoning_tokens'
   | 'estimated'
+  | 'incomplete'
   | 'cost'
 >;
 
 export function totalsOf(createdAt: number, rows: readonly AttemptRow[]): Totals {
   const answer = rows.findLast(({ outcome }) => outcome === 'completed') ?? rows.at(-1);
-  const firstTokens = rows.flatMap(({ first_token_at: at }) => at ?? []);
   const sum = (field: 'input_tokens' | 'cached_tokens' | 'output_tokens' | 'reasoning_tokens') =>
     rows.reduce((total, row) => total + row[field], 0);
   const [first] = rows;
@@ -64,59 +81,109 @@ export function totalsOf(createdAt: number, rows: readonly AttemptRow[]): Totals
     target_model: answer?.model ?? null,
     attempts: rows.length,
     queue_ms: first ? Math.max(0, first.started_at - createdAt) : null,
-    first_token_ms: firstTokens.length > 0 ? Math.min(...firstTokens) - createdAt : null,
     input_tokens: sum('input_tokens'),
     cached_tokens: sum('cached_tokens'),
     output_tokens: sum('output_tokens'),
     reasoning_tokens: sum('reasoning_tokens'),
     estimated: rows.some(({ estimated }) => estimated === 1) ? 1 : 0,
+    incomplete: 0,
     cost: rows.some(({ cost }) => cost === null)
       ? null
       : rows.reduce((total, { cost }) => total + (cost ?? 0), 0),
   };
 }
 
-/** The row of a request that has ended. */
-export function requestRow(
-  { id, meta, facts }: LedgerEntry,
-  end: Terminal,
-  totals: Totals,
-): RequestRow {
+/** A request that ended while it ran, and whose attempts are not known: it may have cost something. */
+const unknownTotals = (createdAt: number): Totals => ({
+  ...totalsOf(createdAt, []),
+  incomplete: 1,
+  cost: null,
+});
+
+/** The columns that the worker's facts determine, with those of the attempts. */
+export type FactColumns = Totals &
+  Pick<RequestRow, 'user_id' | 'prompt_hash' | 'rescues' | 'max_gap_ms' | 'first_token_ms'>;
+
+export function factColumns(
+  { meta, facts, run }: Pick<LedgerEntry, 'meta' | 'facts' | 'run'>,
+  rows: readonly AttemptRow[],
+): FactColumns {
   const { createdAt } = meta;
-  const { at } = end.data;
+  const isUnknown = facts === undefined && run > 0;
   return {
-    id,
-    created_at: createdAt,
-    ended_at: at,
-    hour: Math.floor(createdAt / hourMs) * hourMs,
-    day: Math.floor(createdAt / dayMs) * dayMs,
-    key_id: meta.keyId ?? null,
-    user_id: facts?.user ?? null,
-    model: meta.model,
-    api: meta.endpoint,
-    stream: meta.stream ? 1 : 0,
-    ...outcomeOf(end),
-    rescues: facts?.rescues ?? 0,
-    max_gap_ms: facts?.maxGapMs ?? null,
-    duration_ms: Math.max(0, at - createdAt),
-    prompt_hash: facts?.promptHash ?? null,
-    metadata: meta.metadata === undefined ? null : JSON.stringify(meta.metadata),
-    ...totals,
+    ...(isUnknown ? unknownTotals(createdAt) : totalsOf(createdAt, rows)),
+    ...answerColumns(createdAt, facts),
   };
 }
 
-function outcomeOf(
-  end: Terminal,
-): Pick<RequestRow, 'status' | 'finish_reason' | 'error_code' | 'error_message'> {
+function answerColumns(createdAt: number, facts: LedgerFacts | undefined) {
+  const { user, promptHash, rescues = 0, maxGapMs, firstTextAt } = facts ?? {};
+  return {
+    user_id: safeText(user),
+    prompt_hash: promptHash ?? null,
+    rescues,
+    max_gap_ms: maxGapMs ?? null,
+    first_token_ms: firstTextAt === undefined ? null : Math.max(0, firstTextAt - createdAt),
+  };
+}
+
+/** The columns that the terminal line determines. */
+export type EndColumns = Pick<
+  RequestRow,
+  'ended_at' | 'duration_ms' | 'status' | 'finish_reason' | 'error_code' | 'error_message'
+>;
+
+export function endColumns({ meta }: Pick<LedgerEntry, 'meta'>, end: Terminal): EndColumns {
+  const { at } = end.data;
   const none = { finish_reason: null, error_code: null, error_message: null };
+  const times = { ended_at: at, duration_ms: Math.max(0, at - meta.createdAt) };
   switch (end.kind) {
     case 'done':
-      return { ...none, status: 'completed', finish_reason: end.data.finishReason };
+      return { ...times, ...none, status: 'completed', finish_reason: end.data.finishReason };
     case 'failed': {
       const { code, message } = end.data.error;
-      return { ...none, status: 'failed', error_code: code, error_message: message };
+      return {
+        ...times,
+        ...none,
+        status: 'failed',
+        error_code: code,
+        error_message: safeText(message),
+      };
     }
     default:
-      return { ...none, status: 'cancelled', error_message: end.data.reason };
+      return { ...times, ...none, status: 'cancelled', error_message: safeText(end.data.reason) };
   }
+}
+
+/** The end of a request whose facts came before its end: it was ended from outside, and the next entry says how. */
+export const provisionalEnd = (
+  { meta }: Pick<LedgerEntry, 'meta'>,
+  rows: readonly AttemptRow[],
+): EndColumns => ({
+  ...endColumns(
+    { meta },
+    { kind: 'cancelled', data: { reason: '', at: rows.at(-1)?.ended_at ?? meta.createdAt } },
+  ),
+  error_message: null,
+});
+
+export function requestRow(
+  { id, meta }: LedgerEntry,
+  end: EndColumns,
+  facts: FactColumns,
+): RequestRow {
+  const { createdAt } = meta;
+  return {
+    id,
+    created_at: createdAt,
+    hour: Math.floor(createdAt / hourMs) * hourMs,
+    day: Math.floor(createdAt / dayMs) * dayMs,
+    key_id: meta.keyId ?? null,
+    model: safeText(meta.model) ?? '',
+    api: meta.endpoint,
+    stream: meta.stream ? 1 : 0,
+    metadata: jsonText(meta.metadata),
+    ...end,
+    ...facts,
+  };
 }

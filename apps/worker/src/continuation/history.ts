@@ -10,6 +10,7 @@ import type {
   SeamRecord,
 } from '@millrace/shared/domain/entry';
 import type { LedgerAttempt } from '@millrace/shared/domain/ledger';
+import type { DeliveryTimes } from './delivery-times.ts';
 import { progressOf } from './progress.ts';
 import { addChunk, addText, channelKey, nothingDelivered } from './delivered.ts';
 import type { Delivered } from './delivered.ts';
@@ -58,6 +59,10 @@ export type History = {
   result: Result | undefined;
   /** The attempts as the ledger has them. */
   readonly ledger: LedgerAttempt[];
+  /** How often another attempt continued the answer after a delivery, or began it again. */
+  rescues: number;
+  /** Of the run that writes; undefined while the log is read. */
+  times: DeliveryTimes | undefined;
   /** Ends of attempts that were stopped with their run: the log may take no more lines. */
   readonly stopped: AttemptEnded[];
 };
@@ -72,6 +77,8 @@ export const emptyHistory = (maxDeliveredChars = Infinity): History => ({
   usage: undefined,
   result: undefined,
   ledger: [],
+  rescues: 0,
+  times: undefined,
   stopped: [],
 });
 
@@ -112,6 +119,8 @@ export function applyEntry(history: History, entry: Entry): void {
       history.result = entry.data;
       break;
     case 'reset':
+      history.rescues += 1;
+      history.times?.resuming();
       history.delivered = nothingDelivered(history.delivered.maxChars);
       history.source = undefined;
       history.usage = undefined;
@@ -160,6 +169,10 @@ export function setSource(history: History, attempt: number | undefined): void {
 
 function passSeam(history: History, { attempt, rung }: SeamRecord): void {
   setSource(history, attempt);
+  if (rung === 'continue' || rung === 'replay' || rung === 'anchor') {
+    history.rescues += 1;
+    history.times?.resuming();
+  }
   // A replay sends the delivered text again before it sends anything new.
   if (rung === 'replay' && history.source) history.source.tokens += history.delivered.tokens;
 }

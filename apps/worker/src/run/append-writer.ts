@@ -22,7 +22,7 @@ export type WriterOptions = {
 
 export type Refusal = Exclude<AppendOutcome, 'written' | 'duplicate' | 'job_ended'>;
 
-/** What ends with the terminal line: the job, as `outcome` says, and the request's ledger entry (LedgerFacts as JSON). */
+/** The outcome of the job that ends with the terminal line, and LedgerFacts as JSON for the request's ledger entry. */
 export type Ending = { outcome?: JobOutcome; facts?: string | undefined };
 
 export type LogWriter = {

@@ -26,6 +26,7 @@ import { channelKey } from '../continuation/delivered.ts';
 import { costOf, costOfCancelled, sentIn } from './attempt-cost.ts';
 import type { Cost, AttemptWork } from './attempt-cost.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
+import { DeliveryTimes } from '../continuation/delivery-times.ts';
 import { ledgerFacts } from './ledger-facts.ts';
 import { createOutputGate, strategyOf } from './output-gate.ts';
 import { unknownLast, visibleUsage } from './visible-usage.ts';
@@ -110,6 +111,8 @@ class RunJournal implements Journal {
   constructor(options: JournalOptions) {
     this.options = options;
     this.history = options.history;
+    const hasDelivered = options.history.attempts.some(({ wasDelivered }) => wasDelivered);
+    this.history.times = new DeliveryTimes(hasDelivered, options.now());
     this.logChars = options.loggedChars;
   }
 
@@ -223,6 +226,7 @@ class RunJournal implements Journal {
 
   private writeChunk({ text, content }: OutputChunk): void {
     this.deliveries += 1;
+    this.history.times?.delivered(this.options.now());
     this.options.onDelivered?.();
     if (content === undefined) this.write({ kind: 'chunk', text });
     else {

@@ -190,9 +190,8 @@ class ActiveRun {
   private async amend(history: History, body: string): Promise<void> {
     const { activation, deps, claim } = this;
     const lines = history.stopped.map((data) => encodeEntry({ kind: 'attempt_end', data }));
-    const facts =
-      deps.hasLedger && history.ledger.length > 0 ? ledgerFacts(history, body) : undefined;
-    if (lines.length === 0 && facts === undefined) return;
+    if (lines.length === 0 && !deps.hasLedger) return;
+    const facts = deps.hasLedger ? ledgerFacts(history, body) : undefined;
     await deps.log.amend(activation.id, claim.nonce, lines, facts).catch(deps.onError);
   }
 

@@ -3,7 +3,8 @@ import type { RequestMeta } from './request.ts';
 
 /*
  * What a fleet keeps of each request when it has ended: for queries, and for its cost. The scripts that write a terminal line
- * also write the request's ledger entry, so each ended request has exactly one, whichever process ended it.
+ * also write the request's ledger entry, so an ended request has exactly one with its end, whichever process ended it. A
+ * request whose terminal line nobody writes has none: one that expires in Redis unread, and one that an ingress rejects.
  */
 
 /** One attempt from its start to its end; without an end if its worker was lost and no other knew of it. */
@@ -16,18 +17,26 @@ export type LedgerFacts = {
   user?: string | undefined;
   /** SHA-256 of the request's messages in hex, the first 16 characters: equal prompts have equal hashes. */
   promptHash?: string | undefined;
-  /** Times that the answer went on after a part of it had been delivered. */
+  /** When readers were sent the first text of a stream (ms since the epoch); absent if that run's worker died. */
+  firstTextAt?: number | undefined;
+  /** Times that another attempt continued an answer of which a part had been delivered, or began it again. */
   rescues?: number | undefined;
-  /** Milliseconds of the longest pause at such a time, from the end of one attempt to the next text. */
+  /**
+   * Milliseconds of the longest pause in the text before a rescue. After a worker's death it begins with the takeover,
+   * because the log does not say when the last text was sent.
+   */
   maxGapMs?: number | undefined;
 };
 
 export type LedgerEntry = {
   id: string;
   meta: RequestMeta;
-  /** Absent: `facts` replace those of an earlier entry, which an ingress wrote. */
+  /** Absent: this entry only adds `facts`, because another process than the run's worker ended the request. */
   end?: Terminal | undefined;
+  /** Absent: another entry may bring them. */
   facts?: LedgerFacts | undefined;
+  /** The number of the newest run when the request ended; 0: it never ran, and has no attempts. */
+  run: number;
 };
 
 /**

@@ -19,16 +19,19 @@ export const controlPlaneToken = 'x-millrace-control-plane-token';
 const ttlMs = 15_000;
 const renewMs = 5000;
 
-/** Publishes the address until `stop`. With several control planes, ingresses use the one that published last. */
-export function publishControlPlane(
+/**
+ * Publishes the address until `stop`; resolves when ingresses can find it. With several control planes, ingresses use the
+ * one that published last.
+ */
+export async function publishControlPlane(
   redis: Redis,
   keys: Keyspace,
   { controlPlane, onError }: { controlPlane: ControlPlane; onError(error: unknown): void },
-): { stop(): Promise<void> } {
+): Promise<{ stop(): Promise<void> }> {
   const text = JSON.stringify(controlPlane);
-  const publish = () => void redis.set(keys.controlPlane(), text, 'PX', ttlMs).catch(onError);
-  publish();
-  const timer = setInterval(publish, renewMs);
+  const publish = () => redis.set(keys.controlPlane(), text, 'PX', ttlMs);
+  await publish();
+  const timer = setInterval(() => void publish().catch(onError), renewMs);
   return {
     async stop() {
       clearInterval(timer);

@@ -103,8 +103,10 @@ const ledger = {
   meta: 'meta',
   /** The terminal line; absent in an entry that only adds facts to an earlier one. */
   end: 'end',
-  /** What the worker knows of the run (domain/ledger.ts), as JSON; absent where no worker ended it. */
+  /** LedgerFacts (domain/ledger.ts) as JSON; absent if no worker ended it. */
   facts: 'facts',
+  /** The number of its newest run. */
+  run: 'run',
 } as const;
 
 /** Parts of keys and channels that scripts append to a shard's tag. */

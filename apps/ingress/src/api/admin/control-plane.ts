@@ -23,7 +23,10 @@ export function controlPlaneRoutes(scope: FastifyInstance, services: Services): 
     async onRequest(request, reply) {
       const controlPlane = await within(findControlPlane());
       if (!controlPlane) throw apiError('no_control_plane');
-      loading ??= load();
+      loading ??= load().catch((error: unknown) => {
+        loading = undefined;
+        throw error;
+      });
       const { app, destinations } = await loading;
       destinations.set(request.raw, controlPlane);
       reply.hijack();

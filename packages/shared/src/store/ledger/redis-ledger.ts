@@ -16,7 +16,7 @@ export type RedisLedgerOptions = {
   /** A connection for blocking reads; called once for each shard. */
   connect(longestBlockMs: number): Redis;
   /** Gets an entry that cannot be read, and why. */
-  onDamaged(place: string, error: unknown): void;
+  onDamaged(entryId: string, error: unknown): void;
 };
 
 const group = 'ledger';
@@ -24,7 +24,7 @@ const blockMs = 5000;
 /** Milliseconds after which what a consumer has taken, and not finished, goes to another one. */
 const abandonedMs = 10_000;
 
-type RawEntry = [place: string, fields: string[] | null];
+type RawEntry = [entryId: string, fields: string[] | null];
 
 export function createRedisLedger(options: RedisLedgerOptions): LedgerQueue {
   const { redis, keys, shards, consumer, connect, onDamaged } = options;
@@ -70,6 +70,15 @@ export function createRedisLedger(options: RedisLedgerOptions): LedgerQueue {
     return reply?.[0]?.[1] ?? [];
   }
 
+  /** Removes entries that cannot be read: they would be delivered for ever. */
+  async function readable(shard: number, raw: readonly RawEntry[]): Promise<TakenEntry[]> {
+    const taken = raw.map(([entryId, fields]) => decode(entryId, fields));
+    const damaged = taken.filter((one) => 'error' in one);
+    for (const { entryId, error } of damaged) onDamaged(entryId, error);
+    if (damaged.length > 0) await remove(shard, damaged);
+    return taken.filter((one) => 'entry' in one);
+  }
+
   return {
     async take(shard, count, signal) {
       const reader = readerOf(shard);
@@ -81,11 +90,7 @@ export function createRedisLedger(options: RedisLedgerOptions): LedgerQueue {
         if (!reader.hasGroup) await makeGroup(shard);
         reader.hasGroup = true;
         const raw = await Promise.race([next(shard, count, reader), aborted.promise]);
-        const taken = raw.map(([place, fields]) => decode(place, fields));
-        const damaged = taken.filter((one) => 'error' in one);
-        for (const { place, error } of damaged) onDamaged(place, error);
-        if (damaged.length > 0) await remove(shard, damaged);
-        return taken.filter((one) => 'entry' in one);
+        return await readable(shard, raw);
       } catch (error) {
         // Redis lost the stream, and its group with it.
         if (error instanceof Error && error.message.startsWith('NOGROUP')) reader.hasGroup = false;
@@ -93,6 +98,16 @@ export function createRedisLedger(options: RedisLedgerOptions): LedgerQueue {
       } finally {
         signal.removeEventListener('abort', onAbort);
       }
+    },
+
+    async takeNow(shard, count) {
+      // A read that waits would take an entry for nobody.
+      readers.get(shard)?.blocking.disconnect();
+      const reply = await redis.xreadgroup(
+        ...(['GROUP', group, consumer, 'COUNT', count] as const),
+        ...(['STREAMS', keys.ledger(shard), '>'] as const),
+      );
+      return readable(shard, reply?.[0]?.[1] ?? []);
     },
 
     done: remove,
@@ -116,24 +131,24 @@ export function createRedisLedger(options: RedisLedgerOptions): LedgerQueue {
     },
   };
 
-  async function remove(shard: number, entries: readonly { place: string }[]): Promise<void> {
+  async function remove(shard: number, entries: readonly { entryId: string }[]): Promise<void> {
     if (entries.length === 0) return;
-    const places = entries.map(({ place }) => place);
-    // XDEL alone would leave them pending; XACK alone would leave them in Redis.
+    const entryIds = entries.map(({ entryId }) => entryId);
+    // In this order, on one connection: if only the first one comes through, XAUTOCLAIM finds the entries deleted.
     await Promise.all([
-      redis.xack(keys.ledger(shard), group, ...places),
-      redis.xdel(keys.ledger(shard), ...places),
+      redis.xdel(keys.ledger(shard), ...entryIds),
+      redis.xack(keys.ledger(shard), group, ...entryIds),
     ]);
   }
 }
 
-type Decoded = TakenEntry | { place: string; error: unknown };
+type Decoded = TakenEntry | { entryId: string; error: unknown };
 
-function decode(place: string, fields: string[] | null): Decoded {
+function decode(entryId: string, fields: string[] | null): Decoded {
   try {
-    return { place, entry: entryOf(fields ?? []) };
+    return { entryId, entry: entryOf(fields ?? []) };
   } catch (error) {
-    return { place, error };
+    return { entryId, error };
   }
 }
 
@@ -142,7 +157,8 @@ function entryOf(fields: readonly string[]): LedgerEntry {
   const { ledger } = records;
   const values = new Map<string, string>();
   for (let i = 0; i < fields.length; i += 2) values.set(fields[i] ?? '', fields[i + 1] ?? '');
-  const [id, meta, line, facts] = [ledger.id, ledger.meta, ledger.end, ledger.facts].map((name) =>
+  const { id: idField, meta: metaField, end: endField, facts: factsField, run } = ledger;
+  const [id, meta, line, facts] = [idField, metaField, endField, factsField].map((name) =>
     values.get(name),
   );
   if (id === undefined || meta === undefined) throw new Error('a ledger entry without a request');
@@ -152,6 +168,7 @@ function entryOf(fields: readonly string[]): LedgerEntry {
     id,
     meta: JSON.parse(meta) as RequestMeta,
     end,
+    run: Number(values.get(run) ?? 0),
     facts: facts === undefined ? undefined : (JSON.parse(facts) as LedgerFacts),
   };
 }

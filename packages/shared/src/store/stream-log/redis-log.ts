@@ -20,7 +20,7 @@ export type RedisLogOptions = {
   lifetimeMs: number;
   /** How long a finished request can be read. */
   retentionMs: number;
-  /** What `finish` ends gets a ledger entry. Default false. */
+  /** `finish` writes a ledger entry. Default false. */
   hasLedger?: boolean;
 };
 
