@@ -63,7 +63,12 @@ async function endByRun(withFacts = true): Promise<string> {
   const id = await opened.create();
   const { nonce, last, entries } = await startRun(log, id);
   const item = {
-    ...{ id, nonce, prev: last, entries, last: at(1, 2), lines: ['c{"a":1}', doneLine] },
+    id,
+    nonce,
+    prev: last,
+    entries,
+    last: at(1, 2),
+    lines: ['c{"a":1}', doneLine],
     terminal: 'done' as const,
     ...(withFacts && { facts }),
   };

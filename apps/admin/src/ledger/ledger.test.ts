@@ -100,7 +100,11 @@ describe.each([
     } as const;
     const facts = {
       attempts: [attemptOf(1, partial)],
-      ...{ user: 'ada', promptHash: 'abc', rescues: 1, maxGapMs: 40, firstTextAt: morning + 300 },
+      user: 'ada',
+      promptHash: 'abc',
+      rescues: 1,
+      maxGapMs: 40,
+      firstTextAt: morning + 300,
     };
     const ended = (id: string) => entryOf(id, { end: cancelled(morning + 900), facts: undefined });
     const late = (id: string) => entryOf(id, { end: undefined, facts });
@@ -208,7 +212,8 @@ describe.each([
 
   test('texts and counts that a database would refuse are stored as far as it can', async () => {
     const odd = {
-      ...{ outcome: 'failed', detail: 'no\0pe'.repeat(2000) },
+      outcome: 'failed',
+      detail: 'no\0pe'.repeat(2000),
       usage: { prompt_tokens: 1e20, completion_tokens: 2 ** 53 + 1, extra: 'x'.repeat(10_000) },
     };
     const facts = { attempts: [attemptOf(1, odd)], user: 'a\0b' };
