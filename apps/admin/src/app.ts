@@ -3,6 +3,8 @@ import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import { AdminError } from './api/admin-error.ts';
+import { fleetRoutes } from './api/fleet-routes.ts';
+import type { FleetSource } from './api/fleet-routes.ts';
 import { ledgerRoutes } from './api/ledger-routes.ts';
 import { isUnavailable } from './database/failure.ts';
 import type { Ledger } from './ledger/ledger.ts';
@@ -10,6 +12,7 @@ import type { Ledger } from './ledger/ledger.ts';
 export type AppOptions = {
   /** Absent: the config names no database, and there is no ledger. */
   ledger: Omit<Ledger, 'stop'> | undefined;
+  fleet: FleetSource;
   /** The token that the ingresses send (store/control-plane.ts). */
   token: string;
   onError(error: unknown): void;
@@ -19,7 +22,7 @@ export type AppOptions = {
  * The HTTP server of the control plane. Ingresses authenticate operators and pass their requests on, with a token; a request
  * without it is rejected.
  */
-export function buildApp({ ledger, token, onError }: AppOptions): FastifyInstance {
+export function buildApp({ ledger, fleet, token, onError }: AppOptions): FastifyInstance {
   const app = Fastify({
     // HEAD of a list would read all of it.
     exposeHeadRoutes: false,
@@ -45,6 +48,7 @@ export function buildApp({ ledger, token, onError }: AppOptions): FastifyInstanc
       );
     }
   });
+  fleetRoutes(app, fleet);
   if (ledger) ledgerRoutes(app, ledger);
   else {
     const noLedger = async () => {
@@ -66,7 +70,15 @@ export function buildApp({ ledger, token, onError }: AppOptions): FastifyInstanc
   return app;
 }
 
-const paths = ['/admin/ledger', '/admin/usage', '/admin/requests', '/admin/requests/{id}'];
+const paths = [
+  '/admin/fleet',
+  '/admin/fleet/{process}/drain',
+  '/admin/fleet/{process}/resume',
+  '/admin/ledger',
+  '/admin/usage',
+  '/admin/requests',
+  '/admin/requests/{id}',
+];
 
 const unknownPath = (method: string, url: string): AdminError =>
   new AdminError(

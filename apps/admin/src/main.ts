@@ -3,6 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { giveUp, onSignals, reportReady } from '@millrace/shared/runtime/lifecycle';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { publishControlPlane } from '@millrace/shared/store/control-plane';
+import { startPresence } from '@millrace/shared/store/fleet/presence';
+import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
+import { readQueueState } from '@millrace/shared/store/queue/queue-state';
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
 import { buildApp } from './app.ts';
 import { createPrices } from './cost/prices.ts';
@@ -47,7 +50,17 @@ const ledger =
   });
 
 const token = randomBytes(24).toString('base64url');
-const app = buildApp({ ledger, token, onError });
+const fleet = createRedisFleet({ redis, keys });
+const app = buildApp({
+  ledger,
+  token,
+  fleet: {
+    ...fleet,
+    queue: () => readQueueState(redis, keys, config.shards),
+    backlog: async () => ledger?.backlog(),
+  },
+  onError,
+});
 const { host } = config.listen;
 await app
   .listen({ host: host === 'localhost' ? '127.0.0.1' : host, port: config.adminPort })
@@ -58,12 +71,22 @@ const { port } = app.server.address() as AddressInfo;
 const url = reachableUrl(host, port);
 const published = await publishControlPlane(redis, keys, { controlPlane: { url, token }, onError });
 
+const presence = startPresence({
+  fleet,
+  name,
+  role: 'admin',
+  lifecycle,
+  counts: () => ({}),
+  onOrder() {},
+  onError,
+});
+
 onSignals({
   log: logger,
   onDrain: async () => {
     lifecycle.advance('draining');
     const step = (work: Promise<unknown>) => Promise.race([work.catch(onError), pause(stepMs)]);
-    await step(published.stop());
+    await step(Promise.all([published.stop(), presence.leave()]));
     const closed = app.close();
     // A client that takes a long list slowly gets no more of it.
     const cut = setTimeout(() => app.server.closeAllConnections(), stepMs / 3);

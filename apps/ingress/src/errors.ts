@@ -369,7 +369,7 @@ export const errorTable = {
   },
   server_shutting_down: {
     ...unavailable,
-    message: 'This server shuts down; try again.',
+    message: 'This server takes no new requests, because it is draining; try again.',
     headers: after(1),
   },
   /** A drain cut the answer short, and the request continues. */

@@ -9,6 +9,9 @@ import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-cha
 import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
 import { startSweeper } from '@millrace/shared/store/queue/sweeper';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
+import { startPresence } from '@millrace/shared/store/fleet/presence';
+import type { Presence } from '@millrace/shared/store/fleet/presence';
+import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { findControlPlane } from '@millrace/shared/store/control-plane';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
@@ -41,6 +44,7 @@ import { createExchanges } from './exchange/exchange.ts';
 import { createPreparer } from './exchange/prepare.ts';
 import { createSubmitter } from './exchange/submit.ts';
 import { listenProblem } from './server/listen-problem.ts';
+import { createOperatorDrain } from './server/operator-drain.ts';
 import { readTls } from './server/tls.ts';
 
 /* config → adapters → app → listen → drain */
@@ -72,8 +76,17 @@ const relay = createRelay({
   },
   onError,
 });
-const inbox = await channels.openInbox(name, relay);
 const connections = createConnections(onError);
+const operatorDrain = createOperatorDrain({
+  delayMs: config.drainDelayMs,
+  onRefusing: () => connections.drain(),
+});
+let receiveOrder: Presence['receive'] = () => {};
+const inbox = await channels.openInbox(name, {
+  onFrame: (frame) => relay.onFrame(frame),
+  onGap: () => relay.onGap(),
+  onOrder: (order) => receiveOrder(order),
+});
 const keepAlive = createKeepAlive(limits.keepAliveMs);
 const heartbeat = createHeartbeat({
   pingMs: limits.socketPingMs,
@@ -247,8 +260,9 @@ const app = await buildApp({
     bodies,
     inbox: name,
     logger,
-    leaving: () => lifecycle.stage !== 'starting' && lifecycle.stage !== 'serving',
-    draining: () => lifecycle.draining.aborted,
+    leaving: () =>
+      operatorDrain.isDraining || (lifecycle.stage !== 'starting' && lifecycle.stage !== 'serving'),
+    draining: () => operatorDrain.isRefusing || lifecycle.draining.aborted,
     pingRedis: ping,
     onError,
   },
@@ -267,10 +281,25 @@ await app
 const { port: bound } = app.server.address() as AddressInfo;
 const scheme = config.listen.tls ? 'https' : 'http';
 
+const presence = startPresence({
+  fleet: createRedisFleet({ redis, keys }),
+  name,
+  role: 'ingress',
+  lifecycle,
+  counts: () => ({ streams: relay.readers, connections: connectionCounts.size }),
+  onOrder(order) {
+    logger.warn({ order }, 'an order of an operator');
+    operatorDrain.apply(order);
+  },
+  onError,
+});
+receiveOrder = presence.receive;
+
 onSignals({
   log: logger,
   onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
     lifecycle.advance('leaving');
+    presence.changed();
     await drainAnswers({
       app,
       connections,
@@ -313,6 +342,7 @@ async function endOverdue(ids: readonly string[]): Promise<void> {
 /** Waits for the cancellations and hand-overs of the drain before the connection to Redis closes. */
 async function finishCommands(): Promise<void> {
   await submitter.settled();
+  await presence.leave();
   sweeper.stop();
   await reapers.stop();
   await queue.close();

@@ -53,7 +53,7 @@ export type Services = {
   bodies: BodyBudget;
   /** The name of this ingress' inbox. */
   inbox: string;
-  /** True after SIGTERM: `/readyz` says `draining`, and every answer closes its connection. */
+  /** True after SIGTERM, and while an operator's drain lasts: `/readyz` says `draining`, and every answer closes its connection. */
   leaving(): boolean;
   /** True `drainDelay` later: new requests are rejected; requests under way continue. */
   draining(): boolean;

@@ -13,6 +13,9 @@ import { lenientWindows } from '@millrace/shared/store/quota/lenient-windows';
 import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { startHeartbeat } from '@millrace/shared/store/membership/redis-heartbeat';
+import { startPresence } from '@millrace/shared/store/fleet/presence';
+import type { Presence } from '@millrace/shared/store/fleet/presence';
+import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
 import type { JobConsumer } from '@millrace/shared/store/queue/port';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
@@ -147,8 +150,10 @@ const channels = createRedisChannels({
   onError,
 });
 let answerReport = (_question: string): void => {};
+let receiveOrder: Presence['receive'] = () => {};
 const channel = await channels.openWorker(name, {
   onQuestion: (question) => answerReport(question),
+  onOrder: (order) => receiveOrder(order),
   onFinished: (id) => runs.stop(id, 'finished'),
   onJob: (shard, job) => receive(shard, job),
   onJobsWaiting: (shard, jobs) => intake.makeRoomFor(shard, jobs),
@@ -164,7 +169,7 @@ const channel = await channels.openWorker(name, {
 });
 
 // A worker in the registry that does not listen counts as dead, and only registered workers may take jobs.
-const presence = await startHeartbeat({
+const registration = await startHeartbeat({
   redis,
   keys,
   shards,
@@ -239,16 +244,31 @@ const reporting = startReporting({
   onError,
 });
 answerReport = reporting.answer;
+const presence = startPresence({
+  fleet: createRedisFleet({ redis, keys }),
+  name,
+  role: 'worker',
+  lifecycle,
+  counts: () => ({ runs: consumer.held, waiting: intake.snapshot().waiting }),
+  onOrder(order) {
+    logger.warn({ order }, 'an order of an operator');
+    if (order === 'drain') intake.pause();
+    else intake.resume();
+  },
+  onError,
+});
+receiveOrder = presence.receive;
 
 onSignals({
   log: logger,
   onDrain: async ({ withinMs = config.drainTimeoutMs }) => {
     lifecycle.advance('draining');
+    presence.changed();
     await drain({
       withinMs,
       consumer,
       runs,
-      leave: () => Promise.all([presence.leave(), reporting.leave()]),
+      leave: () => Promise.all([registration.leave(), reporting.leave(), presence.leave()]),
       logger,
     });
     intake.close();

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { noFleet } from '../api/fleet.fixture.ts';
 import { buildApp } from '../app.ts';
 import { createMigrator, migrate, openDatabase } from '../database/open.ts';
 import type { LedgerDatabase } from '../database/open.ts';
@@ -37,7 +38,7 @@ describe.each([
   let app: ReturnType<typeof buildApp>;
   beforeAll(async () => {
     database = await open();
-    app = buildApp({ ledger: ledgerOn(database), token, onError: noErrors });
+    app = buildApp({ ledger: ledgerOn(database), fleet: noFleet(), token, onError: noErrors });
   });
   afterAll(async () => {
     await app.close();
@@ -356,7 +357,7 @@ describe.each([
 });
 
 test('a request without the token of an ingress is rejected', async () => {
-  const app = buildApp({ ledger: undefined, token, onError: noErrors });
+  const app = buildApp({ ledger: undefined, fleet: noFleet(), token, onError: noErrors });
   const answers = await Promise.all(
     [{}, { [controlPlaneToken]: 'another' }].map((headers) =>
       app.inject({ method: 'GET', url: '/admin/usage', headers }),
@@ -367,7 +368,7 @@ test('a request without the token of an ingress is rejected', async () => {
 });
 
 test('without a database the error says which setting is missing', async () => {
-  const app = buildApp({ ledger: undefined, token, onError: noErrors });
+  const app = buildApp({ ledger: undefined, fleet: noFleet(), token, onError: noErrors });
   const answer = await app.inject({
     url: '/admin/usage',
     headers: { [controlPlaneToken]: token },

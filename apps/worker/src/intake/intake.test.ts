@@ -85,6 +85,20 @@ it('a loop that stood still is late, though it has measured nothing', async () =
   expect(look(0, 100)).toEqual(['places 400']);
 });
 
+it('a drained worker has no places, also for a dead worker’s jobs, until it is resumed', async () => {
+  const { intake, told, take, look, settled } = setUp();
+  for (let i = 0; i < 100; i++) void take(`r${i}`, 1, 'other');
+  await settled();
+  intake.pause();
+  expect(told.splice(0)).toEqual(['places 0']);
+  expect(look()).toEqual(['places 0']);
+  intake.makeRoomFor(0, 300);
+  expect(told).toEqual([]);
+  expect(intake.snapshot()).toMatchObject({ running: 100, places: 0 });
+  intake.resume();
+  expect(told).toEqual(['places 200']);
+});
+
 it('a dead worker’s jobs have room at once and for a while, whatever the loop says', async () => {
   const { intake, state, told, take, look, settled } = setUp();
   for (let i = 0; i < 100; i++) void take(`r${i}`, 1, 'other');

@@ -32,6 +32,9 @@ export type Intake = {
   attach(consumer: Pick<JobConsumer, 'skip' | 'fetchBurst' | 'setConcurrency'>): void;
   /** Makes room for the jobs of a dead worker, whatever the load. */
   makeRoomFor(shard: number, jobs: number): void;
+  /** Takes no more jobs until `resume`; those that it holds go on. */
+  pause(): void;
+  resume(): void;
   /** Adjusts the limits once; a timer calls it. */
   look(): void;
   snapshot(): IntakeSnapshot;
@@ -61,6 +64,8 @@ export function createIntake(options: IntakeOptions): Intake {
   let consumer: Consumer | undefined;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
+  /** By an operator's order. */
+  let isPaused = false;
   const modelQueues = createModelQueues({
     availabilityOf,
     maxWaitMsOf,
@@ -87,7 +92,7 @@ export function createIntake(options: IntakeOptions): Intake {
 
   function applyLimit(): void {
     // A request that waits for a target costs the loop nothing and takes no slot; `limits.waiting` bounds them.
-    consumer?.setConcurrency(places + modelQueues.parked);
+    consumer?.setConcurrency(isPaused ? 0 : places + modelQueues.parked);
   }
 
   function look(): void {
@@ -173,6 +178,7 @@ export function createIntake(options: IntakeOptions): Intake {
       startTimer();
     },
     makeRoomFor(shard, jobs) {
+      if (isPaused) return;
       startTimer();
       const at = now();
       // Each shard of a dead worker makes a call of its own.
@@ -182,9 +188,18 @@ export function createIntake(options: IntakeOptions): Intake {
       applyLimit();
       consumer?.fetchBurst(shard, jobs);
     },
+    pause() {
+      isPaused = true;
+      applyLimit();
+    },
+    resume() {
+      isPaused = false;
+      applyLimit();
+      startTimer();
+    },
     look,
     snapshot: () => ({
-      places,
+      places: isPaused ? 0 : places,
       running: running(),
       waiting: modelQueues.parked,
       loopDelayMs: Math.round(lateMs * 10) / 10,

@@ -44,6 +44,12 @@ export type Keyspace = {
   report(worker: string): string;
   /** String: how many workers have answered one question for reports. In shard 0. */
   answers(question: string): string;
+  /** Hash: the processes of the fleet, each as it last announced itself. In shard 0, like their channels. */
+  processes(): string;
+  /** Sorted set: the same processes, by when they are gone unless they announce themselves again (ms since the epoch). */
+  processLeases(): string;
+  /** Hash: orders of operators that stand, by process. */
+  orders(): string;
   /** Stream: ended requests that the ledger's database does not have yet. */
   ledger(shard: number): string;
   /** String: the lease of the reaper that leads. */
@@ -104,6 +110,9 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     deaths: (shard) => `${tag(shard)}:deaths`,
     report: (worker) => `${tag(0)}:report:${worker}`,
     answers: (question) => `${tag(0)}:answers:${question}`,
+    processes: () => `${tag(0)}:processes`,
+    processLeases: () => `${tag(0)}:process-leases`,
+    orders: () => `${tag(0)}:orders`,
     ledger: (shard) => `${tag(shard)}:ledger`,
     reaper: (shard) => `${tag(shard)}:reaper`,
     finishes: (shard, priority) => `${tag(shard)}:finishes:${priority}`,

@@ -146,7 +146,7 @@ export async function checkRedis(redis: Redis): Promise<RedisFacts> {
 }
 
 /** The fields of a section of INFO; none if the user has no right to it. */
-async function readInfo(redis: Redis, section: string): Promise<Map<string, string>> {
+export async function readInfo(redis: Redis, section: string): Promise<Map<string, string>> {
   const text = await redis.info(section).catch((error: unknown) => {
     // Replies of the server, not a lost connection: NOPERM by ACL, ERR if INFO was renamed.
     if (error instanceof Error && /^(NOPERM|ERR unknown command)/i.test(error.message)) return '';
@@ -168,11 +168,24 @@ export class RedisUnreachable extends Error {
  * Connects once, logs in, and checks that Redis answers and can be used (checkRedis). Rejects with
  * RedisUnreachable or RedisRefused; waits for a Redis that is still loading its data.
  */
-export async function probeRedis(
+export async function probeRedis(url: string, options: { timeoutMs: number }): Promise<RedisFacts> {
+  try {
+    return await withRedis(url, options, checkRedis);
+  } catch (error) {
+    if (!(error instanceof RedisRefused)) throw error;
+    throw new RedisRefused(`${redactUrl(url)}: ${error.message}`);
+  }
+}
+
+/**
+ * Connects once, does this work, and disconnects. Rejects with RedisUnreachable if that fails or takes too long, except
+ * for a RedisRefused of the work itself.
+ */
+export async function withRedis<T>(
   url: string,
   { timeoutMs }: { timeoutMs: number },
-): Promise<RedisFacts> {
-  const at = redactUrl(url);
+  work: (redis: Redis) => Promise<T>,
+): Promise<T> {
   if (!parseRedisUrl(url)) throw new RedisUnreachable('the Redis URL cannot be read');
   let lastError: Error | undefined;
   const redis = new Redis({
@@ -192,12 +205,13 @@ export async function probeRedis(
     timer = setTimeout(() => reject(new Error('ETIMEDOUT')), timeoutMs);
   });
   try {
-    return await Promise.race([redis.connect().then(() => checkRedis(redis)), timeout]);
+    return await Promise.race([redis.connect().then(() => work(redis)), timeout]);
   } catch (error) {
-    if (error instanceof RedisRefused) throw new RedisRefused(`${at}: ${error.message}`);
+    if (error instanceof RedisRefused) throw error;
     const cause =
       error instanceof Error && error.message === 'ETIMEDOUT' ? error : (lastError ?? error);
-    throw new RedisUnreachable(`${at}: ${redisFailure(cause, url, timeoutMs)}`, { cause });
+    const reason = redisFailure(cause, url, timeoutMs);
+    throw new RedisUnreachable(`${redactUrl(url)}: ${reason}`, { cause });
   } finally {
     clearTimeout(timer);
     redis.disconnect();

@@ -1,6 +1,7 @@
 import type { DispatchedJob } from '../../domain/dispatch.ts';
 import type { EntryId, Line, TerminalKind } from '../../domain/entry.ts';
 import type { JobEnd } from '../../domain/job-end.ts';
+import type { Order } from '../../domain/order.ts';
 import type { RequestMeta } from '../../domain/request.ts';
 import type { Claim, SealOutcome } from '../../domain/seal.ts';
 
@@ -162,6 +163,8 @@ export type Inbox = {
 
 export type InboxEvents = {
   onFrame(frame: Frame): void;
+  /** An operator's order to this ingress (domain/order.ts). */
+  onOrder?(order: Order): void;
   /** The connection was lost and is back: frames may have been missed, so every reader must read its log again. */
   onGap(): void;
 };
@@ -176,6 +179,8 @@ export type WorkerEvents = {
   onJobsWaiting(shard: number, jobs: number): void;
   /** An ingress asks for a report (store/reports/port.ts). */
   onQuestion?(question: string): void;
+  /** An operator's order to this worker (domain/order.ts). */
+  onOrder?(order: Order): void;
   /** The connection was lost and is back: messages may have been missed. */
   onGap(): void;
 };

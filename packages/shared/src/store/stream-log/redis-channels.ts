@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { DispatchedJob } from '../../domain/dispatch.ts';
+import { parseOrder } from '../../domain/order.ts';
 import type { Keyspace } from '../keys.ts';
 import { parseFrames } from './frame.ts';
 import { reportQuestion } from '../reports/port.ts';
@@ -64,24 +65,29 @@ export function createRedisChannels(options: RedisChannelsOptions): LiveChannels
   }
 
   return {
-    async openInbox(name, { onFrame, onGap }) {
+    async openInbox(name, { onFrame, onOrder, onGap }) {
       const close = await subscribe(
         // lua/pack.lua compares the two by name. While only the inbox is subscribed, nothing is packed.
         everyShard.flatMap((shard) => [keys.inbox(shard, name), keys.logReader(shard, name)]),
         (_channel, message) => {
-          for (const frame of parseFrames(message)) onFrame(frame);
+          const order = parseOrder(message);
+          if (order) onOrder?.(order);
+          else for (const frame of parseFrames(message)) onFrame(frame);
         },
         onGap,
       );
       return { name, close };
     },
 
-    async openWorker(name, { onFinished, onJob, onJobsWaiting, onQuestion, onGap }) {
+    async openWorker(name, { onFinished, onJob, onJobsWaiting, onQuestion, onOrder, onGap }) {
       const own = everyShard.map((shard) => keys.worker(shard, name));
       const everybodys = everyShard.map((shard) => keys.workers(shard));
       const onMessage = (channel: string, message: string) => {
         const shard = everybodys.indexOf(channel);
-        if (message.startsWith(reportQuestion)) onQuestion?.(message.slice(reportQuestion.length));
+        const order = parseOrder(message);
+        if (order) onOrder?.(order);
+        else if (message.startsWith(reportQuestion))
+          onQuestion?.(message.slice(reportQuestion.length));
         else if (message.startsWith(jobMessage)) onJob?.(own.indexOf(channel), parseJob(message));
         else if (shard < 0) onFinished(message);
         else onJobsWaiting(shard, Number(message));

@@ -1,0 +1,139 @@
+import type { Order } from '@millrace/shared/domain/order';
+import type { FleetProcess, OrderOutcome } from '@millrace/shared/store/fleet/port';
+import { controlPlaneToken } from '@millrace/shared/store/control-plane';
+import { expect, test } from 'vitest';
+import { buildApp } from '../app.ts';
+import { noFleet } from './fleet.fixture.ts';
+import type { FleetSource } from './fleet-routes.ts';
+
+const token = 'token';
+
+const worker: FleetProcess = {
+  name: 'worker-1',
+  role: 'worker',
+  version: '1.2.3',
+  host: 'host-a',
+  pid: 7,
+  startedAt: Date.now() - 90_000,
+  stage: 'serving',
+  counts: { runs: 2 },
+  isListening: true,
+};
+
+function ask(fleet: Partial<FleetSource>, url: string, method: 'GET' | 'POST' = 'GET') {
+  const app = buildApp({ ledger: undefined, fleet: noFleet(fleet), token, onError() {} });
+  return app.inject({ method, url, headers: { [controlPlaneToken]: token } });
+}
+
+/** A process that carries each order out after some looks. */
+function obedient(process: FleetProcess, looks: number, outcome: OrderOutcome = 'sent') {
+  const sent: Order[] = [];
+  let left = looks;
+  const fleet = noFleet({
+    async list() {
+      if (sent.length > 0) left -= 1;
+      const stage = sent.at(-1) === 'drain' && left <= 0 ? 'draining' : process.stage;
+      return [{ ...process, stage }];
+    },
+    async send(_name, order) {
+      if (outcome === 'sent') sent.push(order);
+      return outcome;
+    },
+  });
+  return { fleet, sent };
+}
+
+test('the fleet has its processes, the age of its queue, and what the ledger has not stored', async () => {
+  const answer = await ask(
+    {
+      list: async () => [worker, { ...worker, name: 'worker-2', isListening: false }],
+      queue: async () => ({
+        waiting: 3,
+        active: 2,
+        oldestAt: Date.now() - 5000,
+        pausedShards: [1],
+      }),
+      backlog: async () => ({ waiting: 4, dropped: 1 }),
+    },
+    '/admin/fleet',
+  );
+  const body = answer.json<{
+    processes: { uptime_s: number }[];
+    queue: { oldest_ms: number };
+  }>();
+  expect(body).toMatchObject({
+    processes: [
+      {
+        name: 'worker-1',
+        stage: 'serving',
+        version: '1.2.3',
+        counts: { runs: 2 },
+        listening: true,
+      },
+      { name: 'worker-2', listening: false },
+    ],
+    queue: { waiting: 3, active: 2, paused_shards: [1] },
+    ledger: { waiting: 4, dropped: 1 },
+  });
+  expect(body.processes[0]?.uptime_s).toBeGreaterThanOrEqual(90);
+  expect(body.queue.oldest_ms).toBeGreaterThanOrEqual(5000);
+});
+
+test('without a ledger and without waiting requests both are null', async () => {
+  const answer = await ask({}, '/admin/fleet');
+  expect(answer.json()).toEqual({
+    processes: [],
+    queue: { waiting: 0, active: 0, oldest_ms: null, paused_shards: [] },
+    ledger: null,
+  });
+});
+
+test('a drain is answered once the process has carried it out', async () => {
+  const { fleet, sent } = obedient(worker, 3);
+  const answer = await ask(fleet, '/admin/fleet/worker-1/drain', 'POST');
+  expect(answer.statusCode).toBe(200);
+  expect(answer.json()).toMatchObject({ name: 'worker-1', stage: 'draining' });
+  expect(sent).toEqual(['drain']);
+});
+
+test('a drain that the process has not carried out in time is accepted', async () => {
+  const { fleet } = obedient(worker, Infinity);
+  const answer = await ask({ ...fleet, patienceMs: 50 }, '/admin/fleet/worker-1/drain', 'POST');
+  expect(answer.statusCode).toBe(202);
+  expect(answer.json()).toMatchObject({ stage: 'serving' });
+});
+
+const refusals: [title: string, Partial<FleetSource>, status: number, code: string][] = [
+  ['that does not exist', {}, 404, 'process_not_found'],
+  ['that is gone', obedient(worker, 0, 'gone').fleet, 404, 'process_not_found'],
+  ['that stops already', obedient(worker, 0, 'stopping').fleet, 409, 'process_stopping'],
+  [
+    'that begins to stop in between',
+    obedient({ ...worker, stage: 'stopping' }, Infinity).fleet,
+    409,
+    'process_stopping',
+  ],
+  [
+    'that is a control plane',
+    obedient({ ...worker, role: 'admin' }, 0).fleet,
+    400,
+    'not_drainable',
+  ],
+  [
+    'while Redis is away',
+    noFleet({ list: () => Promise.reject(new Error('LOADING')) }),
+    503,
+    'redis_unavailable',
+  ],
+];
+
+test.each(refusals)('a drain of a process %s is refused', async (_title, fleet, status, code) => {
+  const answer = await ask(fleet, '/admin/fleet/worker-1/drain', 'POST');
+  expect(answer.statusCode).toBe(status);
+  expect(answer.json()).toMatchObject({ error: { code } });
+});
+
+test('an unknown parameter is refused', async () => {
+  const answer = await ask({}, '/admin/fleet?role=worker');
+  expect(answer.statusCode).toBe(400);
+});

@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Order } from '@millrace/shared/domain/order';
+import type { Fleet, FleetProcess } from '@millrace/shared/store/fleet/port';
+import type { LedgerBacklog } from '@millrace/shared/store/ledger/port';
+import type { QueueState } from '@millrace/shared/store/queue/queue-state';
+import type { FastifyInstance } from 'fastify';
+import { AdminError } from './admin-error.ts';
+import { knownOnly } from './parameters.ts';
+import type { Query } from './parameters.ts';
+
+/** The fleet as these routes need it. Each call rejects while Redis is away. */
+export type FleetSource = Fleet & {
+  queue(): Promise<QueueState>;
+  /** Undefined: this fleet keeps no ledger. */
+  backlog(): Promise<LedgerBacklog | undefined>;
+  /**
+   * Milliseconds in which a process should have carried an order out; otherwise the answer is a 202.
+   * @defaultValue 3000
+   */
+  patienceMs?: number;
+};
+
+/** Milliseconds until the first look whether it has; doubled with every look. */
+const firstLookMs = 5;
+
+type ProcessRoute = { Params: { process: string }; Querystring: Query };
+
+/** `GET /admin/fleet`, `POST /admin/fleet/{process}/drain` and `…/resume`. */
+export function fleetRoutes(app: FastifyInstance, fleet: FleetSource): void {
+  app.get<{ Querystring: Query }>('/admin/fleet', async ({ query }) => {
+    knownOnly(query, []);
+    const now = Date.now();
+    const [processes, queue, ledger] = await reachable(
+      Promise.all([fleet.list(), fleet.queue(), fleet.backlog()]),
+    );
+    return {
+      processes: processes.map((one) => processView(one, now)),
+      queue: queueView(queue, now),
+      ledger: ledger ?? null,
+    };
+  });
+
+  for (const order of ['drain', 'resume'] as const) {
+    app.post<ProcessRoute>(`/admin/fleet/:process/${order}`, async (request, reply) => {
+      const { process: name } = request.params;
+      knownOnly(request.query, []);
+      const ordered = await reachable(carryOut(fleet, name, order));
+      if (!ordered.isDone) reply.code(202);
+      return processView(ordered.process, Date.now());
+    });
+  }
+}
+
+/** Sends the order, and waits until the process says that it has carried it out. */
+async function carryOut(fleet: FleetSource, name: string, order: Order) {
+  const before = await find(fleet, name);
+  if (!before) throw notFound(name);
+  if (before.role === 'admin') {
+    throw new AdminError(
+      400,
+      'not_drainable',
+      `${name} is a control plane, which takes no requests of clients: only an ingress or a worker can be drained.`,
+    );
+  }
+  const outcome = await fleet.send(name, order);
+  if (outcome === 'gone') throw notFound(name);
+  if (outcome === 'stopping') throw stopping(name);
+  const wanted = order === 'drain' ? 'draining' : 'serving';
+  const until = performance.now() + (fleet.patienceMs ?? 3000);
+  let process = before;
+  for (let waitMs = firstLookMs; performance.now() < until; waitMs *= 2) {
+    const found = await find(fleet, name);
+    if (!found) throw notFound(name);
+    if (found.stage === 'stopping') throw stopping(name);
+    process = found;
+    if (process.stage === wanted) return { process, isDone: true };
+    await sleep(Math.min(waitMs, Math.max(0, until - performance.now())));
+  }
+  return { process, isDone: false };
+}
+
+const find = async (fleet: FleetSource, name: string): Promise<FleetProcess | undefined> =>
+  (await fleet.list()).find((one) => one.name === name);
+
+const notFound = (name: string): AdminError =>
+  new AdminError(
+    404,
+    'process_not_found',
+    `No process ${name.slice(0, 100)} runs in this fleet, or Redis cannot reach it: GET /admin/fleet lists them.`,
+  );
+
+const stopping = (name: string): AdminError =>
+  new AdminError(409, 'process_stopping', `${name} is stopping: it takes no new work, and exits.`);
+
+/** Replaces an error of Redis by one that says so. */
+async function reachable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof AdminError) throw error;
+    throw new AdminError(503, 'redis_unavailable', 'Redis does not answer; try again.');
+  }
+}
+
+function processView(process: FleetProcess, now: number) {
+  const { name, role, version, host, pid, startedAt, stage, counts, isListening } = process;
+  return {
+    name,
+    role,
+    stage,
+    listening: isListening,
+    version,
+    host,
+    pid,
+    started_at: new Date(startedAt).toISOString(),
+    uptime_s: Math.max(0, Math.round((now - startedAt) / 1000)),
+    counts,
+  };
+}
+
+function queueView({ waiting, active, oldestAt, pausedShards }: QueueState, now: number) {
+  const oldest_ms = oldestAt === undefined ? null : Math.max(0, now - oldestAt);
+  return { waiting, active, oldest_ms, paused_shards: pausedShards };
+}
