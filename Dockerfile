@@ -17,6 +17,7 @@ WORKDIR /app
 # being a development dependency.
 COPY package.json package-lock.json ./
 COPY apps/admin/package.json apps/admin/
+COPY apps/cli/package.json apps/cli/
 COPY apps/ingress/package.json apps/ingress/
 COPY apps/simulator/package.json apps/simulator/
 COPY apps/supervisor/package.json apps/supervisor/

@@ -10,7 +10,7 @@ const stateOf = ({ isDraining, isRefusing }: ReturnType<typeof createOperatorDra
 });
 
 test('a drained ingress refuses requests once load balancers have had their time to notice', async () => {
-  const onRefusing = vi.fn();
+  const onRefusing = vi.fn<() => void>();
   const drain = createOperatorDrain({ delayMs: 3000, onRefusing });
   drain.apply('drain');
   expect(stateOf(drain)).toEqual({ isDraining: true, isRefusing: false });
@@ -22,7 +22,7 @@ test('a drained ingress refuses requests once load balancers have had their time
 });
 
 test('an ingress that is resumed before that refuses nothing', async () => {
-  const onRefusing = vi.fn();
+  const onRefusing = vi.fn<() => void>();
   const drain = createOperatorDrain({ delayMs: 3000, onRefusing });
   drain.apply('drain');
   drain.apply('resume');

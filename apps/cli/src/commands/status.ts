@@ -1,0 +1,195 @@
+import { Refused, Unreachable } from '../http/ingress.ts';
+import type { Ingress } from '../http/ingress.ts';
+import { CommandFailed } from '../io.ts';
+import type { Io } from '../io.ts';
+import { duration, plural } from '../output/format.ts';
+import { oneLine, table } from '../output/table.ts';
+
+export type FleetProcess = {
+  name: string;
+  role: 'ingress' | 'worker' | 'admin';
+  stage: 'serving' | 'draining' | 'stopping';
+  listening: boolean;
+  version: string;
+  host: string;
+  pid: number;
+  started_at: string;
+  uptime_s: number;
+  counts: { streams?: number; connections?: number; runs?: number; waiting?: number };
+};
+
+export type FleetView = {
+  processes: FleetProcess[];
+  queue: { waiting: number; active: number; oldest_ms: number | null; paused_shards: number[] };
+  /** Null: this fleet keeps no ledger. */
+  ledger: { waiting: number; dropped: number } | null;
+};
+
+type Readiness = { status: string; reasons: string[] };
+
+/** A target that is not closed, as one worker sees it. */
+type TargetView = {
+  provider: string;
+  model: string;
+  state: string;
+  /** Seconds since the epoch. */
+  since: number;
+  last_fault?: { code?: string; message?: string };
+};
+type Upstreams = {
+  workers: { name: string; upstreams?: { health?: { targets?: TargetView[] } } }[];
+};
+
+export type Status = {
+  /** One for each ingress of `--url`. */
+  ingresses: { url: string; status: string; reasons: string[] }[];
+  /** A text: why it is not known. */
+  fleet: FleetView | string;
+  targets: UnhealthyTarget[] | string;
+};
+
+export type UnhealthyTarget = {
+  target: string;
+  state: string;
+  since: number;
+  workers: number;
+  fault: string | undefined;
+};
+
+/** `status`: ends with exit code 1 unless every ingress is ready. */
+export async function status(
+  ingress: Ingress,
+  { out }: Io,
+  { json }: { json?: true },
+): Promise<void> {
+  const [ingresses, fleet, targets] = await Promise.all([
+    Promise.all(ingress.urls.map((url, place) => readiness(ingress, url, place))),
+    orReason(ingress.getJson<FleetView>('/admin/fleet')),
+    orReason(ingress.getJson<Upstreams>('/admin/upstreams').then(unhealthy)),
+  ]);
+  const found: Status = { ingresses, fleet, targets };
+  out(json ? `${JSON.stringify(found, null, 2)}\n` : statusText(found, Date.now()));
+  if (ingresses.some((one) => one.status !== 'ready')) throw new CommandFailed('');
+}
+
+async function readiness(
+  { open, urls }: Ingress,
+  url: string,
+  from: number,
+): Promise<Status['ingresses'][number]> {
+  try {
+    const response = await open('/readyz', { from });
+    // The next ingress answered in its place.
+    if (response.ingress !== url) return { url, status: 'away', reasons: ['it does not answer'] };
+    const { status, reasons } = (await response.json()) as Readiness;
+    return { url, status, reasons };
+  } catch (error) {
+    if (!(error instanceof Unreachable)) throw error;
+    const reason = urls.length === 1 ? error.message : 'it does not answer';
+    return { url, status: 'away', reasons: [reason] };
+  }
+}
+
+async function orReason<T>(work: Promise<T>): Promise<T | string> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof Refused) return error.message;
+    if (error instanceof Unreachable) return 'no ingress answers';
+    throw error;
+  }
+}
+
+/** The targets that a worker does not ask as usual, worst state first. */
+export function unhealthy({ workers }: Upstreams): UnhealthyTarget[] {
+  const found = new Map<string, UnhealthyTarget>();
+  for (const { upstreams } of workers) {
+    for (const one of upstreams?.health?.targets ?? []) {
+      if (one.state === 'closed') continue;
+      const target = `${one.provider}/${one.model}`;
+      const known = found.get(target);
+      const isWorse = !known || states.indexOf(one.state) < states.indexOf(known.state);
+      const { code, message } = one.last_fault ?? {};
+      const fault = message ?? code;
+      found.set(target, {
+        target,
+        state: isWorse ? one.state : known.state,
+        since: Math.min(one.since, known?.since ?? Infinity),
+        workers: (known?.workers ?? 0) + 1,
+        fault: fault ?? known?.fault,
+      });
+    }
+  }
+  return [...found.values()].sort((a, b) => states.indexOf(a.state) - states.indexOf(b.state));
+}
+
+/** Worst first. */
+const states = ['open', 'half_open', 'half-open', 'recovering'];
+
+export function statusText({ ingresses, fleet, targets }: Status, now: number): string {
+  const ready = ingresses.map(
+    ({ url, status, reasons }) => `${[url, status, reasons.join('; ')].join('  ').trimEnd()}\n`,
+  );
+  return `${ready.join('')}\n${fleetText(fleet)}${targetsText(targets, now)}`;
+}
+
+function fleetText(fleet: Status['fleet']): string {
+  if (typeof fleet === 'string') return `${label('fleet')}unknown: ${fleet}\n`;
+  const { processes, queue, ledger } = fleet;
+  const oldest = queue.oldest_ms === null ? '' : `, the oldest for ${duration(queue.oldest_ms)}`;
+  const paused =
+    queue.paused_shards.length === 0 ? '' : `; paused: shards ${queue.paused_shards.join(', ')}`;
+  const waiting = `${plural(queue.waiting, 'request')} waiting${oldest}, ${queue.active} running${paused}`;
+  return [
+    table(processes, [
+      { title: 'process', cell: ({ name }) => name },
+      { title: 'state', cell: stateOf },
+      { title: 'version', cell: ({ version }) => version },
+      { title: 'host', cell: ({ host }) => host },
+      { title: 'pid', align: 'right', cell: ({ pid }) => pid },
+      { title: 'up', align: 'right', cell: ({ uptime_s }) => duration(uptime_s * 1000) },
+      { title: 'under way', cell: loadOf },
+    ]),
+    '\n',
+    `${label('queue')}${waiting}\n`,
+    `${label('ledger')}${ledgerText(ledger)}\n`,
+  ].join('');
+}
+
+const stateOf = ({ stage, listening }: FleetProcess): string =>
+  listening || stage === 'stopping' ? stage : 'lost';
+
+function loadOf({ counts: { streams, connections, runs, waiting } }: FleetProcess): string {
+  const parts = [
+    streams !== undefined && plural(streams, 'stream'),
+    connections !== undefined && plural(connections, 'connection'),
+    runs !== undefined && plural(runs, 'run'),
+    waiting !== undefined && waiting > 0 && `${waiting} waiting for a target`,
+  ];
+  return parts.filter((part) => part !== false).join(', ');
+}
+
+function ledgerText(ledger: FleetView['ledger']): string {
+  if (!ledger) return 'none: the config names no database';
+  const lost = ledger.dropped === 0 ? '' : `; ${ledger.dropped} were not recorded`;
+  return `${plural(ledger.waiting, 'entry', 'entries')} waiting for the database${lost}`;
+}
+
+function targetsText(targets: Status['targets'], now: number): string {
+  if (typeof targets === 'string') return `${label('targets')}unknown: ${targets}\n`;
+  if (targets.length === 0) return `${label('targets')}all healthy\n`;
+  const rows = table(targets, [
+    { title: 'target', cell: ({ target }) => target },
+    { title: 'state', cell: ({ state }) => state },
+    {
+      title: 'for',
+      align: 'right',
+      cell: ({ since }) => duration(Math.max(0, now - since * 1000)),
+    },
+    { title: 'workers', align: 'right', cell: ({ workers }) => workers },
+    { title: 'last fault', cell: ({ fault }) => fault },
+  ]);
+  return `${label('targets')}${plural(targets.length, 'is', 'are')} not healthy\n${rows}`;
+}
+
+const label = (name: string): string => oneLine(name).padEnd(9);

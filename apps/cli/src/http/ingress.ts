@@ -1,0 +1,138 @@
+import { CommandFailed } from '../io.ts';
+import type { Access } from './access.ts';
+
+/** An answer with a status that is not 2xx. */
+export class Refused extends CommandFailed {
+  readonly status: number;
+  readonly code: string | undefined;
+
+  constructor(message: string, status: number, code: string | undefined) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** No ingress answered. */
+export class Unreachable extends CommandFailed {}
+
+export type Ingress = {
+  readonly urls: readonly string[];
+  /** Throws Refused or Unreachable. */
+  getJson<T>(path: string, query?: Query): Promise<T>;
+  post<T>(path: string): Promise<T>;
+  /** Passes a body on as it arrives. */
+  download(path: string, query: Query, write: (text: string) => Promise<void>): Promise<void>;
+  /** As it is, whatever its status; throws Unreachable. */
+  open(path: string, options?: OpenOptions): Promise<Response & { ingress: string }>;
+};
+
+export type Query = Readonly<Record<string, string | number | undefined>>;
+
+export type OpenOptions = {
+  method?: 'GET' | 'POST';
+  headers?: Readonly<Record<string, string>>;
+  /** The path is one of clients: an API key will do. */
+  asClient?: boolean;
+  /** The place in `urls` of the ingress that is asked first. @defaultValue 0 */
+  from?: number;
+};
+
+/** Milliseconds until an ingress has to begin its answer; longer than it waits for Redis and the control plane. */
+const patienceMs = 15_000;
+
+export function connect({ urls, admin, apiKey }: Access, signal: AbortSignal): Ingress {
+  const basic = admin && Buffer.from(`${admin.user}:${admin.password}`).toString('base64');
+
+  function credentials(asClient: boolean): Record<string, string> {
+    if (asClient && apiKey !== undefined) return { authorization: `Bearer ${apiKey}` };
+    return basic === undefined ? {} : { authorization: `Basic ${basic}` };
+  }
+
+  async function open(path: string, options: OpenOptions = {}) {
+    const { method = 'GET', headers = {}, asClient = false, from = 0 } = options;
+    const reasons: string[] = [];
+    for (let i = 0; i < urls.length; i += 1) {
+      const url = urls[(from + i) % urls.length] ?? '';
+      try {
+        const response = await headWithin(url + path, {
+          method,
+          headers: { ...credentials(asClient), ...headers },
+        });
+        return Object.assign(response, { ingress: url });
+      } catch (error) {
+        if (signal.aborted) throw error;
+        reasons.push(`${url}: ${whyUnreachable(error)}`);
+      }
+    }
+    throw new Unreachable(`no ingress answers: ${reasons.join('; ')} (--url or MILLRACE_URL)`);
+  }
+
+  /** The time limit is for the head only: a stream may last. */
+  async function headWithin(url: string, init: RequestInit): Promise<Response> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error('no answer in time')), patienceMs);
+    try {
+      return await fetch(url, { ...init, signal: AbortSignal.any([signal, late.signal]) });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async function json<T>(response: Response): Promise<T> {
+    await refuseUnless(response);
+    return (await response.json()) as T;
+  }
+
+  return {
+    urls,
+    open,
+    getJson: async (path, query = {}) => json(await open(path + search(query))),
+    post: async (path) => json(await open(path, { method: 'POST' })),
+    async download(path, query, write) {
+      const response = await open(path + search(query));
+      await refuseUnless(response);
+      const text = response.body?.pipeThrough(new TextDecoderStream());
+      for await (const part of text ?? []) await write(part);
+    },
+  };
+}
+
+function search(query: Query): string {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) given.set(name, String(value));
+  }
+  return given.size === 0 ? '' : `?${given.toString()}`;
+}
+
+/** Throws Refused, with the words of the ingress and what the operator can do. */
+export async function refuseUnless(response: Response): Promise<void> {
+  if (response.ok) return;
+  const text = await response.text().catch(() => '');
+  const { message, code } = errorOf(text);
+  const said = message ?? `status ${response.status}`;
+  const hint = response.status === 401 || response.status === 403 ? credentialsHint : '';
+  throw new Refused(said + hint, response.status, code);
+}
+
+const credentialsHint =
+  ' (for the admin API: --admin-user with MILLRACE_ADMIN_PASSWORD; for tail also MILLRACE_API_KEY)';
+
+function errorOf(text: string): { message: string | undefined; code: string | undefined } {
+  try {
+    const { error } = JSON.parse(text) as { error?: { message?: string; code?: string } };
+    return { message: error?.message, code: error?.code };
+  } catch {
+    return { message: undefined, code: undefined };
+  }
+}
+
+/** Node wraps the system's error in a `TypeError: fetch failed`. */
+function whyUnreachable(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (code === 'ECONNREFUSED') return 'nothing listens there';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'the host name cannot be resolved';
+  return code || (cause instanceof Error ? cause.message : String(cause));
+}

@@ -1,0 +1,47 @@
+import { InvalidArgumentError } from 'commander';
+import { parseDuration } from '@millrace/shared/config/units';
+
+/* Readers of arguments. Each throws an error that commander prints with the name of the argument. */
+
+export function readDuration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new InvalidArgumentError('Expected a duration such as 10s or 5m.');
+  return ms;
+}
+
+/** A time for the API: as it was given, or the time so long ago. */
+export function readTime(text: string): string {
+  const agoMs = parseDuration(text);
+  if (agoMs !== undefined) return new Date(Date.now() - agoMs).toISOString();
+  if (/^\d+(\.\d+)?$/.test(text) || !Number.isNaN(Date.parse(text))) return text;
+  throw new InvalidArgumentError(
+    'Expected a time such as 2026-11-30T08:00:00Z, or a time ago such as 24h.',
+  );
+}
+
+export function readCount(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 1000) {
+    throw new InvalidArgumentError('Expected a whole number from 1 to 1000.');
+  }
+  return value;
+}
+
+const statuses = ['completed', 'failed', 'cancelled'];
+
+export function readStatus(text: string): string {
+  if (!statuses.includes(text)) {
+    throw new InvalidArgumentError(`Expected one of ${statuses.join(', ')}.`);
+  }
+  return text;
+}
+
+const groups = ['key', 'user', 'model', 'provider', 'status', 'hour', 'day'];
+
+export function readGroups(text: string): string {
+  const unknown = text.split(',').find((word) => !groups.includes(word));
+  if (unknown !== undefined) {
+    throw new InvalidArgumentError(`Expected some of ${groups.join(', ')}, separated by commas.`);
+  }
+  return text;
+}
