@@ -194,6 +194,8 @@ export async function withRedis<T>(
     lazyConnect: true,
     retryStrategy: null,
     connectTimeout: timeoutMs,
+    // ioredis' default would keep a process that only asks once alive for two seconds more.
+    disconnectTimeout: 50,
     maxLoadingRetryTime: loadingRetryMs,
     maxRetriesPerRequest: null,
   });
