@@ -57,7 +57,8 @@ const app = buildApp({
   fleet: {
     ...fleet,
     queue: () => readQueueState(redis, keys, config.shards),
-    backlog: async () => ledger?.backlog(),
+    backlog: async () =>
+      ledger && { ...(await ledger.backlog()), problem: ledger.consumer.problem ?? null },
   },
   onError,
 });

@@ -53,7 +53,7 @@ test('the fleet has its processes, the age of its queue, and what the ledger has
         oldestAt: Date.now() - 5000,
         pausedShards: [1],
       }),
-      backlog: async () => ({ waiting: 4, dropped: 1 }),
+      backlog: async () => ({ waiting: 4, dropped: 1, problem: 'away' }),
     },
     '/admin/fleet',
   );
@@ -73,7 +73,7 @@ test('the fleet has its processes, the age of its queue, and what the ledger has
       { name: 'worker-2', listening: false },
     ],
     queue: { waiting: 3, active: 2, paused_shards: [1] },
-    ledger: { waiting: 4, dropped: 1 },
+    ledger: { waiting: 4, dropped: 1, problem: 'away' },
   });
   expect(body.processes[0]?.uptime_s).toBeGreaterThanOrEqual(90);
   expect(body.queue.oldest_ms).toBeGreaterThanOrEqual(5000);

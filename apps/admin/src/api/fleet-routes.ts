@@ -11,8 +11,8 @@ import type { Query } from './parameters.ts';
 /** The fleet as these routes need it. Each call rejects while Redis is away. */
 export type FleetSource = Fleet & {
   queue(): Promise<QueueState>;
-  /** Undefined: this fleet keeps no ledger. */
-  backlog(): Promise<LedgerBacklog | undefined>;
+  /** `problem`: why its database takes no entries. Undefined: this fleet keeps no ledger. */
+  backlog(): Promise<(LedgerBacklog & { problem: string | null }) | undefined>;
   /**
    * Milliseconds in which a process should have carried an order out; otherwise the answer is a 202.
    * @defaultValue 3000

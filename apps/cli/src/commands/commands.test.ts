@@ -39,7 +39,7 @@ const status: Status = {
       { ...worker, name: 'worker-2', listening: false, counts: { runs: 0, waiting: 0 } },
     ],
     queue: { waiting: 1, active: 5, oldest_ms: 65_000, paused_shards: [0] },
-    ledger: { waiting: 12, dropped: 3 },
+    ledger: { waiting: 12, dropped: 3, problem: 'connection refused' },
   },
   targets: [],
 };
@@ -55,7 +55,7 @@ test('status lists processes with their state and load, the queue and the ledger
     'worker-2   lost      0.2.0    host-a   42  3m 10s  0 runs',
     '',
     'queue    1 request waiting, the oldest for 1m 5s, 5 running; paused: shards 0',
-    'ledger   12 entries waiting for the database; 3 were not recorded',
+    'ledger   12 entries waiting for the database; 3 were not recorded; the database: connection refused',
     'targets  all healthy',
     '',
   ]);

@@ -22,7 +22,7 @@ export type FleetView = {
   processes: FleetProcess[];
   queue: { waiting: number; active: number; oldest_ms: number | null; paused_shards: number[] };
   /** Null: this fleet keeps no ledger. */
-  ledger: { waiting: number; dropped: number } | null;
+  ledger: { waiting: number; dropped: number; problem: string | null } | null;
 };
 
 type Readiness = { status: string; reasons: string[] };
@@ -172,7 +172,8 @@ function loadOf({ counts: { streams, connections, runs, waiting } }: FleetProces
 function ledgerText(ledger: FleetView['ledger']): string {
   if (!ledger) return 'none: the config names no database';
   const lost = ledger.dropped === 0 ? '' : `; ${ledger.dropped} were not recorded`;
-  return `${plural(ledger.waiting, 'entry', 'entries')} waiting for the database${lost}`;
+  const problem = ledger.problem === null ? '' : `; the database: ${oneLine(ledger.problem)}`;
+  return `${plural(ledger.waiting, 'entry', 'entries')} waiting for the database${lost}${problem}`;
 }
 
 function targetsText(targets: Status['targets'], now: number): string {
