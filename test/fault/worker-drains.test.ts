@@ -62,18 +62,23 @@ describe('a worker that is told to stop', () => {
   });
 
   test('takes the same signal twice within a second as one', async () => {
-    const worker = await oneWorker();
-    const stream = ask(fleet.url, 'brief');
-    await stream.until(chunks(3));
-    const first = performance.now();
-    const stopped = worker.stop('SIGTERM');
-    worker.child.kill('SIGTERM');
-    await stream.until(chunks(5));
-    // On a busy machine the second may be over.
-    if (performance.now() - first < 500) worker.child.kill('SIGTERM');
-    fleet.hurry();
-    await expectWhole(stream, expectedText({ tokens: 60 }));
-    expect(await stopped).toBe(0);
+    // On a busy machine the second may be over before the worker gets the last signal: then another one is told to stop.
+    for (let isInTime = false; !isInTime;) {
+      fleet.primary.reset();
+      const worker = await oneWorker();
+      const stream = ask(fleet.url, 'brief');
+      await stream.until(chunks(3));
+      const first = performance.now();
+      const stopped = worker.stop('SIGTERM');
+      worker.child.kill('SIGTERM');
+      // The system makes one of two signals that come together.
+      await stream.until(chunks(5));
+      isInTime = performance.now() - first < 500;
+      if (isInTime) worker.child.kill('SIGTERM');
+      fleet.hurry();
+      await expectWhole(stream, expectedText({ tokens: 60 }));
+      expect(await stopped).toBe(0);
+    }
   });
 
   test('exits at once when it is asked again later', async () => {
@@ -88,13 +93,20 @@ describe('a worker that is told to stop', () => {
     worker.child.kill('SIGTERM');
     expect(await stopped).toBe(143);
     expect(Date.now() - since).toBeLessThan(500 + latenessSince(since));
-    await expectClosed(fleet.primary, 'impatient', since, 200);
+    // Its connections end with the process, which has as long as above.
+    await expectClosed(fleet.primary, 'impatient', since, 500);
     // The next worker finds its request cancelled.
     stream.leave();
   });
+});
+
+describe('a worker that is told to stop and has little time', () => {
+  beforeAll(async () => {
+    await fleet.killWorkers();
+    await fleet.reconfigure({ drainTimeout: '100ms' });
+  });
 
   test('hands back what it cannot finish in time, and another worker does it', async () => {
-    await fleet.reconfigure({ drainTimeout: '100ms' });
     const worker = await oneWorker();
     const ids = await Promise.all(
       Array.from({ length: 5 }, (_, i) => createJob(fleet.url, 'long', { user: `job-${i}` })),
