@@ -3,7 +3,7 @@ import { Agent, request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { startFleet } from '../kit/fleet.ts';
 import { call } from '../kit/http.ts';
@@ -16,10 +16,13 @@ import { ask, askWhole, createJob, eventsOf, follow, getJob, openStream } from '
 import type { Stream } from '../kit/client.ts';
 import { chunks, expectWhole, readPlain, readStory } from '../kit/judge.ts';
 import { latenessSince } from '../kit/lateness.ts';
-import { asked, expectEmpty, observeQueue, upstream, userOf } from '../kit/observe.ts';
+import { asked, expectEmpty, isAlive, observeQueue, upstream, userOf } from '../kit/observe.ts';
 import type { ObservedQueue } from '../kit/observe.ts';
 
 const hugeBytes = 16 * 1024 * 1024;
+const readerBufferBytes = 256 * 1024;
+/** What a reader may take from its log at once, beyond its buffer. */
+const portionBytes = 32 * 1024;
 
 const models = {
   brief: 'healthy:tokens=60,pace=10',
@@ -27,26 +30,35 @@ const models = {
   long: 'healthy:tokens=600,pace=40',
   // Runs on for longer than the grace of requests whose ingress died.
   moved: 'healthy:tokens=400,pace=10',
-  // More than the system takes for a reader that takes nothing.
+  // Much more than the kernel usually takes for a reader that takes nothing: a test waits until something waits.
   huge: `big:bytes=${hugeBytes}`,
 };
 const longText = expectedText({ tokens: 600 });
+
+// A request without readers that its ingress did not give up ends soon.
+const config = { limits: { ownerGrace: '500ms' } };
 
 let fleet: Fleet;
 let queue: ObservedQueue;
 let closing: (() => Promise<void>) | undefined;
 beforeAll(async () => {
-  // A request without readers that its ingress did not give up ends soon.
-  const config = { limits: { ownerGrace: '500ms' } };
   fleet = await startFleet({ ingresses: 0, models, config });
   queue = observeQueue(fleet);
 });
+// Several tests end their workers, and add one only when all went well.
+beforeEach(async () => {
+  if (!fleet.workers.some(isAlive)) await fleet.addWorker();
+});
 afterEach(async () => {
-  await closing?.();
-  closing = undefined;
-  fleet.hurry();
-  await expectEmpty(queue);
-  fleet.primary.reset();
+  try {
+    fleet.hurry();
+    await closing?.();
+    await expectEmpty(queue);
+  } finally {
+    // Where a test fails, the next one has its own pace and proxy all the same.
+    closing = undefined;
+    fleet.primary.reset();
+  }
 });
 afterAll(() => fleet?.close());
 
@@ -275,7 +287,8 @@ describe('an ingress that is told to stop', () => {
   });
 
   test('is not held up by readers that take nothing', async () => {
-    const ingress = await start({ drainTimeout: '300ms' });
+    const limits = { ...config.limits, readerBuffer: `${readerBufferBytes}B` };
+    const ingress = await start({ drainTimeout: '300ms', limits });
     const stuck = ask(fleet.url, 'huge', { body: { user: 'stuck' }, keepText: false });
     await stuck.until(({ bytes }) => bytes > 0);
     stuck.pause();
@@ -292,10 +305,14 @@ describe('an ingress that is told to stop', () => {
     closing = async () => void line.destroy();
     const socket = new WebSocket(`${ingress.url.replace('http', 'ws')}/v1/ws`);
     await once(socket, 'open');
-    const body = { model: 'long', messages: [{ role: 'user', content: 'hi' }], stream: true };
-    socket.send(JSON.stringify({ type: 'create', body: { ...body, user: 'stuck-socket' } }));
+    const body = { ...say('huge'), stream: true, user: 'stuck-socket' };
+    socket.send(JSON.stringify({ type: 'create', body }));
     await upstream(fleet.primary, 'stuck-socket');
     socket.pause();
+    // More than two of them can hold: something waits for each of the three.
+    await expect
+      .poll(() => metric(ingress.url, 'millrace_bound_bytes', { what: 'reader_buffers' }))
+      .toBeGreaterThan(2 * (readerBufferBytes + portionBytes));
 
     const since = Date.now();
     expect(await ingress.stop('SIGTERM')).toBe(0);

@@ -13,7 +13,7 @@ import { upstream, userOf } from '../kit/observe.ts';
 
 const mebi = 1024 * 1024;
 const bytes = 24 * mebi;
-/** More than the system takes for a reader that takes nothing. */
+/** More than the kernel usually takes for a reader that takes nothing. */
 const someBytes = 16 * mebi;
 const keep = { 'x-millrace-on-disconnect': 'keep' };
 
@@ -135,10 +135,14 @@ test('a reader of a whole answer that takes nothing is let go of, too', async ()
       (await metrics()).includes('millrace_requests_open{model="some",stream="true"} 0'),
     )
     .toBe(true);
+
+  stuck.resume();
+  expect(await stuck.ended).toMatchObject({ how: 'broken' });
+  expect(stuck.bytes).toBeLessThan(someBytes);
 });
 
 test('a slow reader that takes a little all the time is not ended', async () => {
-  // What waits at the end takes three seconds to be sent, longer than a reader may stand still. The system
+  // What waits at the end usually takes three seconds to be sent, longer than a reader may stand still. The kernel
   // says what it took by the megabyte, a few times in a second.
   await start({ readerBuffer: '8MiB', readerStall: '2s' });
   const id = await createJob(fleet.url, 'some', { user: 'steady' });

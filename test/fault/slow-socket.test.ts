@@ -10,10 +10,11 @@ import { createPace } from '../kit/pace.ts';
 import { inTime } from '../kit/patience.ts';
 import { contentOf } from '../kit/judge.ts';
 import { userOf } from '../kit/observe.ts';
+import { parsePrometheus, sumOf } from '../kit/prometheus.ts';
 
 const mebi = 1024 * 1024;
 
-/** More than the system takes for a reader that takes nothing. */
+/** More than the kernel usually takes for a reader that takes nothing. */
 const someBytes = 16 * mebi;
 
 const models = {
@@ -36,6 +37,12 @@ const finished = (user: string) =>
   fleet.primary.waitFor((request) => userOf(request) === user && request.state === 'finished', {
     timeoutMs: 60_000,
   });
+
+/** What the ingress holds for its readers: the kernel has not taken it. */
+async function waitingBytes(): Promise<number> {
+  const page = await (await fetch(`${fleet.url}/metrics`)).text();
+  return sumOf(parsePrometheus(page), 'millrace_bound_bytes', { what: 'reader_buffers' });
+}
 
 type Frame = { type: string; id: string; entry?: string; data: Record<string, unknown> };
 
@@ -97,7 +104,7 @@ test('a socket that is slow but takes a little all the time is not ended, in one
   await start({ readerBuffer: '64KiB', readerStall: '2s' });
   const id = await createJob(fleet.url, 'some', { user: 'whole', stream: false });
   await finished('whole');
-  // What the system has not taken of the frame takes four seconds, longer than a reader may stand still.
+  // What the kernel has not taken of the frame usually takes four seconds, longer than a reader may stand still.
   const slow = await openSlow(2.5 * mebi);
   slow.subscribe(id);
   await inTime(slow.ended, () => `closed: ${slow.socket.readyState}`);
@@ -124,6 +131,7 @@ test('one stream that is too large for its socket leaves the others of the socke
   await expect.poll(() => slow.texts.has(big)).toBe(true);
   slow.socket.pause();
   await finished('big');
+  await expect.poll(waitingBytes).toBeGreaterThan(0);
   const small = await createJob(fleet.url, 'steady', { user: 'small' });
   slow.subscribe(small);
   slow.socket.resume();
