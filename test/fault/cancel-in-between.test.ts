@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { endWorkersOfFailedTests } from '../kit/after-failure.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
@@ -27,6 +28,8 @@ beforeAll(async () => {
 beforeEach(() => {
   user = `cancelled-${(tests += 1)}`;
 });
+afterEach(() => proxy.reset());
+endWorkersOfFailedTests(() => fleet);
 afterAll(async () => {
   await proxy?.close();
   await fleet?.close();
@@ -61,8 +64,11 @@ describe('a cancel that arrives while a worker activates the request', () => {
   let between: RedisProxy;
   beforeAll(async () => {
     between = await startRedisProxy(fleet.redis.url);
-    await fleet.addWorker(between.url);
   });
+  beforeEach(async () => {
+    if (!fleet.workers.some(isAlive)) await fleet.addWorker(between.url);
+  });
+  afterEach(() => between.reset());
   afterAll(async () => {
     await fleet.killWorkers();
     await between?.close();

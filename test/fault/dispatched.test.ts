@@ -1,5 +1,6 @@
 import { keyspace } from '@millrace/shared/store/keys';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { endWorkersOfFailedTests } from '../kit/after-failure.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
@@ -35,10 +36,17 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   fleet.primary.reset();
-  first = fleet.workers.find(isAlive) ?? (await fleet.addWorker(proxy.url));
+  const left = fleet.workers.find(isAlive);
+  // The dead of a failed test would be sent the next job.
+  if (left === undefined) await redis.del(keys.offers(0));
+  first = left ?? (await fleet.addWorker(proxy.url));
+  // While a job waits, the next one is not sent to anybody.
+  await expectEmpty(observeQueue(fleet));
   name = await theOffering();
   ({ deaths } = await counters(fleet.url));
 });
+afterEach(() => proxy.reset());
+endWorkersOfFailedTests(() => fleet);
 afterAll(async () => {
   await fleet?.close();
   await proxy?.close();
@@ -78,7 +86,9 @@ test('a worker that is killed before it reads of its job is followed like any ot
   await fleet.addWorker(proxy.url);
   await expectWhole(stream, text);
   expect(asked(fleet.primary, 'a')).toBe(1);
-  expect((await counters(fleet.url)).deaths).toEqual({ ...deaths, gone: deaths.gone + 1 });
+  await expect
+    .poll(async () => (await counters(fleet.url)).deaths)
+    .toEqual({ ...deaths, gone: deaths.gone + 1 });
   await expectEmpty(observeQueue(fleet));
 });
 
@@ -88,7 +98,9 @@ test('a worker that stands still is sent nothing a moment later, and runs nothin
   const second = await fleet.addWorker(proxy.url);
   const late = ask(fleet.url, 'brief', { body: { user: 'late' } });
   await Promise.all([early, late].map((stream) => expectWhole(stream, text)));
-  expect((await counters(fleet.url)).deaths).toEqual({ ...deaths, hung: deaths.hung + 1 });
+  await expect
+    .poll(async () => (await counters(fleet.url)).deaths)
+    .toEqual({ ...deaths, hung: deaths.hung + 1 });
 
   first.child.kill('SIGCONT');
   // It reads its messages before it offers places again.

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { endWorkersOfFailedTests } from '../kit/after-failure.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
@@ -38,6 +39,8 @@ beforeEach(async () => {
   doomed = fleet.workers.find(isAlive) ?? (await fleet.addWorker(proxy.url));
   user = `killed-${(tests += 1)}`;
 });
+afterEach(() => proxy.reset());
+endWorkersOfFailedTests(() => fleet);
 afterAll(async () => {
   await fleet?.close();
   await proxy?.close();

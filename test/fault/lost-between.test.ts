@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { endWorkersOfFailedTests } from '../kit/after-failure.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
 import { startRedisProxy } from '../kit/redis-proxy.ts';
@@ -18,7 +19,8 @@ beforeAll(async () => {
   proxy = await startRedisProxy(fleet.redis.url);
 });
 beforeEach(() => fleet.primary.reset());
-afterEach(() => proxy.release());
+afterEach(() => proxy.reset());
+endWorkersOfFailedTests(() => fleet);
 afterAll(async () => {
   await fleet?.close();
   await proxy?.close();

@@ -21,6 +21,8 @@ export type RedisProxy = {
   /** Ends every connection, and every new one, until `mend`: the same Redis, temporarily unreachable. */
   cut(): void;
   mend(): void;
+  /** Releases and mends, and waits for no text any more: behind a test, also where it failed. */
+  reset(): void;
   close(): Promise<void>;
 };
 
@@ -119,7 +121,7 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
       trap = { text, times, holds, sprung: resolve };
     });
 
-  return {
+  const proxy: RedisProxy = {
     url: `unix://${path}`,
     loseAnswer: (text = '') =>
       new Promise((resolve) => {
@@ -147,10 +149,18 @@ export async function startRedisProxy(redisUrl: string): Promise<RedisProxy> {
     mend() {
       isCut = false;
     },
+    reset() {
+      trap = undefined;
+      toHold = undefined;
+      toLose = undefined;
+      proxy.release();
+      proxy.mend();
+    },
     async close() {
       server.close();
       endAll();
       await once(server, 'close');
     },
   };
+  return proxy;
 }
