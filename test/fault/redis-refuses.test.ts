@@ -157,17 +157,20 @@ describe('what runs already', () => {
   test('a client that leaves while it refuses has left when it takes words again', async () => {
     const stream = ask(fleet.url, 'long', { body: { user: 'left' } });
     await stream.until(chunks(5));
-    await redis.config('SET', 'min-replicas-to-write', '1');
-    stream.leave();
     const gone = async () =>
       sumOf(
         parsePrometheus(await (await fetch(`${fleet.url}/metrics`)).text()),
         'millrace_responses_total',
         { status: '499' },
       );
-    await expect.poll(gone).toBe(1);
-
-    await redis.config('SET', 'min-replicas-to-write', '0');
+    const before = await gone();
+    await redis.config('SET', 'min-replicas-to-write', '1');
+    try {
+      stream.leave();
+      await expect.poll(gone).toBe(before + 1);
+    } finally {
+      await redis.config('SET', 'min-replicas-to-write', '0');
+    }
 
     const call = await fleet.primary.waitFor(
       (request) => userOf(request) === 'left' && request.state !== 'open',
