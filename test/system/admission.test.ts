@@ -75,8 +75,9 @@ async function fillUntilKnown(): Promise<void> {
 describe('without a worker', () => {
   beforeAll(() => start({ workers: 0, ingresses: 0 }));
   afterAll(() => fleet?.close());
-  // None of a test's jobs waits on behind it, and the ingress has seen that.
+  // None of a test's workers, and none of its jobs, is there behind it, and the ingress has seen that.
   afterEach(async () => {
+    await fleet.killWorkers();
     const cancel = ([id, key]: [string, string | undefined]) =>
       call(`${fleet.url}/v1/jobs/${id}`, { method: 'DELETE', headers: bearer(key) });
     await Promise.all([...made].map(cancel));
@@ -145,7 +146,6 @@ describe('without a worker', () => {
         status: 'failed',
         error: { code: 'deadline_exceeded' },
       });
-      await fleet.killWorkers();
     });
   });
 
@@ -184,9 +184,12 @@ describe('without a worker', () => {
     const used = Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]);
     // Redis itself would still take it.
     await redis.config('SET', 'maxmemory', String(Math.round(used * 1.05)));
-    await expect.poll(async () => (await makeJob()).status, { interval: 50 }).toBe(503);
-    expect(errorOf(await makeJob())).toMatchObject({ code: 'queue_full' });
-    await redis.config('SET', 'maxmemory', '0');
+    try {
+      await expect.poll(async () => (await makeJob()).status, { interval: 50 }).toBe(503);
+      expect(errorOf(await makeJob())).toMatchObject({ code: 'queue_full' });
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
     idOf(await makeJob());
   });
 
@@ -218,6 +221,8 @@ describe('with a worker that is slower than the requests come', () => {
   });
 
   test('readers of a waiting job are told again when its place has changed, and what it comes to', async () => {
+    // At least three seconds of work, whatever is left of what came before.
+    await Promise.all(Array.from({ length: 60 }, () => makeJob()));
     const last = idOf(await makeJob());
     expect(jsonOf(await call(`${fleet.url}/v1/jobs/${last}`))).toMatchObject({
       status: 'queued',
