@@ -106,7 +106,7 @@ describe('a config file', () => {
   test('keeps the hash of a key, never the key', () => {
     const { config } = load(complete);
     const hash = createHash('sha256').update(env.TEAM_A_KEY).digest('hex');
-    expect(config.keys?.[0]?.secretSha256).toBe(hash);
+    expect(config.keys?.[0]?.secretsSha256).toEqual([hash]);
     expect(JSON.stringify(config)).not.toContain(env.TEAM_A_KEY);
     expect(JSON.stringify(config)).not.toContain('hunter2');
   });
@@ -197,12 +197,12 @@ limits: { requestBody: 16 MiBs }
 describe('keys', () => {
   const withKeys = (keys: string) => `${minimal}keys:\n${keys}`;
 
-  test('need exactly one of secret and sha256, other ids, and at least one entry', () => {
+  test('need exactly one of secret, secrets and sha256, other ids, and at least one entry', () => {
     expect(problems(() => load(withKeys('  - { id: a, secret: x, sha256: ab }\n')))).toEqual([
-      '5:5 keys[0]: expected either secret or sha256, found both',
+      '5:5 keys[0]: expected one of secret, secrets and sha256, found secret and sha256',
       '5:25 keys[0].sha256: expected the SHA-256 of a key in 64 hexadecimal digits, found a string (not shown)',
     ]);
-    expect(problems(() => load(withKeys('  - { id: a }\n')))[0]).toMatch(/found neither$/);
+    expect(problems(() => load(withKeys('  - { id: a }\n')))[0]).toMatch(/found none$/);
     expect(problems(() => load(withKeys('  []\n')))[0]).toMatch(/at least one key/);
     const twice = '  - { id: a, secret: x }\n  - { id: a, secret: x }\n';
     expect(problems(() => load(withKeys(twice)))).toHaveLength(2);
@@ -229,6 +229,27 @@ describe('keys', () => {
     }
     const fine = `  - { id: a, secret: hunter2 }\n  - { id: b, sha256: ${other} }\n`;
     expect(load(withKeys(fine)).config.keys).toHaveLength(2);
+  });
+
+  test('may have several secrets, each of them known by its hash and unlike those of other keys', () => {
+    const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+    const rotating = load(withKeys('  - { id: a, secrets: [old-one, new-one] }\n'));
+    expect(rotating.config.keys?.[0]?.secretsSha256).toEqual([
+      sha256('old-one'),
+      sha256('new-one'),
+    ]);
+    expect(rotating.warnings).toHaveLength(2);
+    const wrong = (fields: string) => problems(() => load(withKeys(`  - { id: a, ${fields} }\n`)));
+    expect(wrong('secrets: []')).toEqual(['5:14 keys[0].secrets: expected at least one secret']);
+    expect(wrong('secret: x, secrets: [hunter2]')[0]).toMatch(/found secret and secrets$/);
+    expect(wrong('secrets: [hunter2, ""]')[0]).toMatch(/^5:33 keys\[0\].secrets\[1\]: .*not empty/);
+    expect(wrong('secrets: [" hunter2"]')[0]).toMatch(/secrets\[0\]: expected no white space/);
+    const shared = '  - { id: a, secrets: [one, two] }\n  - { id: b, secrets: [three, two] }\n';
+    expect(problems(() => load(withKeys(shared)))).toEqual([
+      expect.stringMatching(
+        /keys\[1\].secrets\[1\]: expected keys\[1\] "b" to have another secret/,
+      ),
+    ]);
   });
 
   test('take addresses and ranges, and nothing else', () => {

@@ -5,6 +5,12 @@
  */
 export { builtInProviders } from './config/simulated-providers.ts';
 export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';
+export {
+  keySettingNames,
+  readKeySettings,
+  type FieldError,
+  type ReadSettings,
+} from './config/key-settings.ts';
 export { settings, type Setting } from './config/setting-defaults.ts';
 export { parseBytes, parseDuration } from './config/units.ts';
 export {
@@ -14,6 +20,7 @@ export {
   type CheckConfig,
   type Config,
   type KeyConfig,
+  type KeySettings,
   type ModelConfig,
   type PoolConfig,
   type ProcessLimits,

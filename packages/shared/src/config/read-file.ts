@@ -1,8 +1,7 @@
-import type { z } from 'zod';
 import { withBuiltIn } from './simulated-providers.ts';
-import { readDocument, type ConfigDocument, type Path } from './document.ts';
-import type { FieldProblem } from './fields.ts';
-import { brokenRules, hint, quote } from './rules.ts';
+import { readDocument, type Path } from './document.ts';
+import { describeIssue, printPath } from './issues.ts';
+import { brokenRules } from './rules.ts';
 import type { RuleProblem } from './rules.ts';
 import { fileSchema, type ParsedFile } from './schema.ts';
 import { doubtfulRules } from './warnings.ts';
@@ -39,7 +38,7 @@ export function readConfigText(text: string, label: string, env: NodeJS.ProcessE
   const parsed = fileSchema.safeParse(value);
   const found = [
     ...brokenRules(value),
-    ...(parsed.error?.issues ?? []).flatMap((issue) => describe(issue, document)),
+    ...(parsed.error?.issues ?? []).flatMap((issue) => describeIssue(issue, document)),
   ];
   const placeOf = (path: Path): string => {
     const { line, column } = document.locate(path);
@@ -53,72 +52,6 @@ export function readConfigText(text: string, label: string, env: NodeJS.ProcessE
     return { kind: 'read', file: parsed.data, missing, warnings: inOrder(warnings), placeOf };
   }
   return { kind: 'broken', problems: inOrder(found.map(located)) };
-}
-
-/** Turns a zod issue into our own path and message. */
-function describe(
-  issue: z.core.$ZodIssue,
-  document: ConfigDocument,
-): { path: Path; message: string }[] {
-  const path = issue.path.map((segment) =>
-    typeof segment === 'number' ? segment : String(segment),
-  );
-  if (issue.code === 'unrecognized_keys') {
-    const known = issue.message.split(' ');
-    return issue.keys.map((key) => {
-      const near = hint(key, known);
-      const message = `unknown field${near || `; expected one of ${known.join(', ')}`}`;
-      return { path: [...path, key], message };
-    });
-  }
-  const value = valueAt(document.value, path);
-  if (issue.code === 'custom') {
-    const { expected, confidential } = issue.params as FieldProblem;
-    return [
-      { path, message: `expected ${expected}, found ${show(value, path, confidential, document)}` },
-    ];
-  }
-  const expected =
-    issue.code === 'invalid_type' && issue.expected === 'array'
-      ? 'a list'
-      : 'a mapping (name: value)';
-  return [{ path, message: `expected ${expected}, found ${show(value, path, true, document)}` }];
-}
-
-function show(value: unknown, path: Path, confidential: boolean, document: ConfigDocument): string {
-  if (value === undefined || value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a mapping';
-  const variables = document.variablesOf(path);
-  if (variables.length > 0) {
-    const names = variables.map((name) => `\${${name}}`).join(' and ');
-    return value === '' ? `nothing in ${names}` : `the value of ${names} (not shown)`;
-  }
-  // The only public field that may contain secrets is a URL with credentials or a query.
-  const suspicious = typeof value === 'string' && /[@?]/.test(value);
-  if (confidential || suspicious)
-    return value === '' ? 'an empty text' : `a ${typeof value} (not shown)`;
-  return typeof value === 'string' ? quote(value) : JSON.stringify(value);
-}
-
-function valueAt(root: unknown, path: Path): unknown {
-  let value = root;
-  for (const segment of path) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = Reflect.get(value, segment);
-  }
-  return value;
-}
-
-/** `models.gpt-4o.targets[0].provider`; names with other characters are quoted. */
-export function printPath(path: Path): string {
-  let text = '';
-  for (const segment of path) {
-    if (typeof segment === 'number') text += `[${segment}]`;
-    else if (!/^[\w-]+$/.test(segment)) text += `[${quote(segment)}]`;
-    else text += text === '' ? segment : `.${segment}`;
-  }
-  return text;
 }
 
 function inOrder(problems: { line: number; column: number; text: string }[]): string[] {

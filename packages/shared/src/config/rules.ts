@@ -82,15 +82,23 @@ function keyRules(raw: Raw): RuleProblem[] {
   const ids = new Map<string, number>();
   const secrets = new Map<string, string>();
   for (const [index, entry] of list(raw['keys']).entries()) {
-    const { id, secret, sha256 } = record(entry);
-    if ((secret === undefined) === (sha256 === undefined) && isRecord(entry)) {
-      const found = secret === undefined ? 'neither' : 'both';
+    const { id, secret, secrets: several, sha256 } = record(entry);
+    const given = Object.entries({ secret, secrets: several, sha256 }).flatMap(([field, value]) =>
+      value === undefined ? [] : [field],
+    );
+    if (given.length !== 1 && isRecord(entry)) {
       problems.push({
         path: ['keys', index],
-        message: `expected either secret or sha256, found ${found}`,
+        message: `expected one of secret, secrets and sha256, found ${given.join(' and ') || 'none'}`,
       });
     }
+    if (Array.isArray(several) && several.length === 0) {
+      problems.push({ path: ['keys', index, 'secrets'], message: 'expected at least one secret' });
+    }
     problems.push(...untrimmed(['keys', index, 'secret'], secret));
+    for (const [place, one] of list(several).entries()) {
+      problems.push(...untrimmed(['keys', index, 'secrets', place], one));
+    }
     problems.push(...repeated(ids, id, index, 'id'));
     problems.push(...sameSecret(secrets, index, entry));
   }
@@ -107,13 +115,20 @@ function untrimmed(path: Path, secret: unknown): RuleProblem[] {
 function modelsKnown(raw: Raw): RuleProblem[] {
   const known = Object.keys(record(raw['models']));
   return list(raw['keys']).flatMap((key, index) =>
-    list(record(key)['models']).flatMap((name, place) => {
-      if (typeof name !== 'string' || name === '*' || name.trim() === '') return [];
-      if (known.includes(name)) return [];
-      const message = `expected "*" or one of the models (${known.join(', ') || 'there are none'}), found ${quote(name)}${hint(name, known)}`;
-      return [{ path: ['keys', index, 'models', place], message }];
+    unknownModels(record(key)['models'], known).map(({ path, message }) => {
+      return { path: ['keys', index, ...path], message };
     }),
   );
+}
+
+/** The models of a key that do not exist; paths are relative to the key. */
+export function unknownModels(models: unknown, known: readonly string[]): RuleProblem[] {
+  return list(models).flatMap((name, place) => {
+    if (typeof name !== 'string' || name === '*' || name.trim() === '') return [];
+    if (known.includes(name)) return [];
+    const message = `expected "*" or one of the models (${known.join(', ') || 'there are none'}), found ${quote(name)}${hint(name, known)}`;
+    return [{ path: ['models', place], message }];
+  });
 }
 
 /** Basic authentication ends the user name at the first colon. */
@@ -127,17 +142,22 @@ function adminRules(raw: Raw): RuleProblem[] {
 
 /** A secret identifies one key, so no two keys may share one. `seen` maps digests to keys. */
 function sameSecret(seen: Map<string, string>, index: number, entry: unknown): RuleProblem[] {
-  const { id, secret, sha256 } = record(entry);
+  const { id, secret, secrets, sha256 } = record(entry);
   const name = typeof id === 'string' ? `keys[${index}] ${quote(id)}` : `keys[${index}]`;
   const problems: RuleProblem[] = [];
-  for (const [field, value] of Object.entries({ secret, sha256 })) {
+  const given: [Path, unknown][] = [
+    [['secret'], secret],
+    ...list(secrets).map((one, place): [Path, unknown] => [['secrets', place], one]),
+    [['sha256'], sha256],
+  ];
+  for (const [field, value] of given) {
     if (typeof value !== 'string') continue;
-    const digest = field === 'secret' ? digestOf(value) : value.toLowerCase();
+    const digest = field[0] === 'sha256' ? value.toLowerCase() : digestOf(value);
     const first = seen.get(digest);
     if (first === undefined) seen.set(digest, name);
     else if (first !== name) {
       const message = `expected ${name} to have another secret than ${first}; a secret identifies one key`;
-      problems.push({ path: ['keys', index, field], message });
+      problems.push({ path: ['keys', index, ...field], message });
     }
   }
   return problems;

@@ -41,7 +41,7 @@ import type {
  */
 
 /** A mapping with these fields and no others; the message carries the known names, for hints. */
-function section<S extends z.ZodRawShape>(shape: S) {
+export function section<S extends z.ZodRawShape>(shape: S) {
   const known = Object.keys(shape).join(' ');
   return z.strictObject(shape, {
     error: ({ code }) => (code === 'unrecognized_keys' ? known : undefined),
@@ -62,10 +62,8 @@ const listen = section({
   cors: section({ origins: z.array(field(readOrigin)).default([]) }).prefault({}),
 });
 
-const key = section({
-  id: name('the name of this key'),
-  secret: secret('the key itself, not empty').optional(),
-  sha256: field(readSha256, true).optional(),
+/** What a key may do: a change over the admin API has some of these fields (key-settings.ts). */
+export const keySettings = {
   models: z.array(name('a model alias or "*"')).default(['*']),
   ips: z.array(field(readAddressRange)).default([]),
   priority: choiceField(settings['keys.*.priority']),
@@ -75,8 +73,17 @@ const key = section({
     tokensPerMinute: limitField,
     concurrent: limitField,
   }).optional(),
-}).transform(({ secret: plain, sha256: hash, ...rest }): KeyConfig => {
-  return { ...rest, secretSha256: hash ?? sha256(plain ?? '') };
+};
+
+const key = section({
+  id: name('the name of this key'),
+  secret: secret('the key itself, not empty').optional(),
+  secrets: z.array(secret('one of the secrets of this key, not empty')).optional(),
+  sha256: field(readSha256, true).optional(),
+  ...keySettings,
+}).transform(({ secret: plain, secrets = [], sha256: hash, ...rest }): KeyConfig => {
+  const all = plain === undefined ? secrets : [plain, ...secrets];
+  return { ...rest, secretsSha256: [...(hash === undefined ? [] : [hash]), ...all.map(sha256)] };
 });
 
 const pool = section({

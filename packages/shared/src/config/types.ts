@@ -46,8 +46,12 @@ export type Config = {
 
 export type KeyConfig = {
   readonly id: string;
-  /** Hex, lower case. The key itself is not kept. */
-  readonly secretSha256: string;
+  /** Hex, lower case: any of them is valid. The secrets themselves are not kept. */
+  readonly secretsSha256: readonly string[];
+} & KeySettings;
+
+/** What a key may do, in the config file and over the admin API. */
+export type KeySettings = {
   /** Aliases, or `*` for all. */
   readonly models: readonly string[];
   /** Addresses and CIDR ranges; empty: from anywhere. */

@@ -1,4 +1,5 @@
 import { isJsonObject } from '../domain/json.ts';
+import type { Path } from './document.ts';
 import type { RuleProblem } from './rules.ts';
 
 /*
@@ -18,22 +19,30 @@ export function doubtfulRules(file: unknown): RuleProblem[] {
 
 function doubtsOfKey(entry: unknown, index: number): RuleProblem[] {
   if (!isJsonObject(entry)) return [];
-  const { secret, models } = entry;
-  const problems: RuleProblem[] = [];
-  const path = ['keys', index, 'secret'];
-  if (typeof secret === 'string' && secret.length < shortestSecret) {
-    problems.push({ path, message: tooShort(secret, shortestSecret) });
-  }
-  if (typeof secret === 'string' && !/^[!-~]*$/.test(secret)) {
-    const message =
-      'expected ASCII letters, digits and punctuation without blanks: ' +
-      'clients cannot send other characters as a Bearer token, and only some can as x-api-key';
-    problems.push({ path, message });
+  const { secret, secrets, models } = entry;
+  const problems = doubtsOfSecret(secret, ['keys', index, 'secret']);
+  for (const [place, one] of (Array.isArray(secrets) ? (secrets as unknown[]) : []).entries()) {
+    problems.push(...doubtsOfSecret(one, ['keys', index, 'secrets', place]));
   }
   if (Array.isArray(models) && models.length === 0) {
     const message =
       'expected at least one model; this key may use none; without the field it may use all';
     problems.push({ path: ['keys', index, 'models'], message });
+  }
+  return problems;
+}
+
+function doubtsOfSecret(secret: unknown, path: Path): RuleProblem[] {
+  if (typeof secret !== 'string') return [];
+  const problems: RuleProblem[] = [];
+  if (secret.length < shortestSecret) {
+    problems.push({ path, message: tooShort(secret, shortestSecret) });
+  }
+  if (!/^[!-~]*$/.test(secret)) {
+    const message =
+      'expected ASCII letters, digits and punctuation without blanks: ' +
+      'clients cannot send other characters as a Bearer token, and only some can as x-api-key';
+    problems.push({ path, message });
   }
   return problems;
 }
@@ -57,7 +66,7 @@ const tooShort = (text: string, fewest: number): string =>
 /** The warning for a server without keys that listens beyond loopback. */
 export const onlyLoopbackServed = (host: string): string =>
   `${host} is beyond loopback, but without keys the server answers programs of this machine only; ` +
-  'add keys, or listen on 127.0.0.1';
+  'add keys (here, or over the admin API), or listen on 127.0.0.1';
 
 export const isLoopbackHost = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);

@@ -10,6 +10,7 @@ const secretNames: ReadonlySet<string> = new Set([
   'api_key',
   'password',
   'secret',
+  'secretsSha256',
   'secretSha256',
   'passwordSha256',
   'token',
