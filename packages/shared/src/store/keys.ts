@@ -73,6 +73,10 @@ export type Keyspace = {
   sharedStates(): string;
   /** String: the address of the control plane (store/control-plane.ts). */
   controlPlane(): string;
+  /** Hash: the API keys that operators created, and the version of all of them. */
+  apiKeys(): string;
+  /** Channel: the version after each change of these keys. */
+  apiKeyChanges(): string;
   /** String: a lease, by the name of what is leased. */
   gossipLease(name: string): string;
 };
@@ -124,6 +128,8 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     gossip: () => `${fleetTag}:told`,
     sharedStates: () => `${fleetTag}:facts`,
     controlPlane: () => `${fleetTag}:control-plane`,
+    apiKeys: () => `${fleetTag}:api-keys`,
+    apiKeyChanges: () => `${fleetTag}:api-key-changes`,
     gossipLease: (name) => `${fleetTag}:lease:${name}`,
   };
 }

@@ -109,6 +109,14 @@ const ledger = {
   run: 'run',
 } as const;
 
+/** Hash of the API keys that operators created (`Keyspace.apiKeys`). A name that ends with `:` is a prefix. */
+const apiKeys = {
+  /** Microseconds since the epoch at the last change, or one more than before. */
+  version: 'version',
+  /** By id: the key as JSON. */
+  key: 'key:',
+} as const;
+
 /** Parts of keys and channels that scripts append to a shard's tag. */
 const key = {
   inbox: ':inbox:',
@@ -127,6 +135,7 @@ export const records = {
   entry,
   line,
   ledger,
+  apiKeys,
   key,
   bullJob,
   bullKey,

@@ -4,7 +4,8 @@ import { loadScript, runScript } from '../script.ts';
 import { StoreSilent } from '../outage.ts';
 import { withTimeout } from '../../runtime/timeout.ts';
 import { statesTtlMs, maxStates } from './port.ts';
-import type { SharedState, Gossip, GossipEvents, GossipSubscription, SetOutcome } from './port.ts';
+import { listen } from '../subscription.ts';
+import type { SharedState, Gossip, SetOutcome } from './port.ts';
 
 export type RedisGossipOptions = {
   keys: Keyspace;
@@ -116,42 +117,6 @@ export function createRedisGossip(options: RedisGossipOptions): Gossip {
     },
 
     counters: () => ({ published, dropped }),
-  };
-}
-
-function listen(
-  connection: Redis,
-  channel: string,
-  { onText, onListening }: GossipEvents,
-  onError: (error: unknown) => void,
-): GossipSubscription {
-  let closed = false;
-  connection.on('smessage', (_channel: string, text: string) => {
-    // Messages that were read already still arrive after a disconnect.
-    if (closed) return;
-    try {
-      onText(text);
-    } catch (error) {
-      onError(error);
-    }
-  });
-  // On every connection: ioredis subscribes again by itself, but does not report when the subscription is in
-  // place.
-  const subscribe = async () => {
-    try {
-      await connection.ssubscribe(channel);
-      if (!closed) onListening();
-    } catch (error) {
-      if (!closed) onError(error);
-    }
-  };
-  connection.on('ready', () => void subscribe());
-  if (connection.status === 'ready') void subscribe();
-  return {
-    close() {
-      closed = true;
-      connection.disconnect();
-    },
   };
 }
 

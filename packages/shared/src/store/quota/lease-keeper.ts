@@ -19,6 +19,8 @@ export type LeaseKeeper = {
   forget(id: string): void;
   /** Releases the lease, whichever process renewed it. */
   release(name: string, id: string): void;
+  /** Whether this process renews a lease with this id. */
+  keeps(id: string): boolean;
   /** Renews all leases that are due; never rejects. A timer calls it. */
   renew(): Promise<void>;
   readonly size: number;
@@ -163,6 +165,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     },
     forget: (id) => void kept.delete(id),
     release,
+    keeps: (id) => kept.has(id),
     renew,
     get size() {
       return kept.size;
