@@ -5,6 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import { AdminError } from './api/admin-error.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
 import type { FleetSource } from './api/fleet-routes.ts';
+import { keyRoutes } from './api/key-routes.ts';
+import type { KeyRoutesOptions } from './api/key-routes.ts';
 import { ledgerRoutes } from './api/ledger-routes.ts';
 import { isUnavailable } from './database/failure.ts';
 import type { Ledger } from './ledger/ledger.ts';
@@ -13,6 +15,7 @@ export type AppOptions = {
   /** Absent: the config names no database, and there is no ledger. */
   ledger: Omit<Ledger, 'stop'> | undefined;
   fleet: FleetSource;
+  keys: KeyRoutesOptions;
   /** The token that the ingresses send (store/control-plane.ts). */
   token: string;
   onError(error: unknown): void;
@@ -22,11 +25,11 @@ export type AppOptions = {
  * The HTTP server of the control plane. Ingresses authenticate operators and pass their requests on, with a token; a request
  * without it is rejected.
  */
-export function buildApp({ ledger, fleet, token, onError }: AppOptions): FastifyInstance {
+export function buildApp({ ledger, fleet, keys, token, onError }: AppOptions): FastifyInstance {
   const app = Fastify({
     // HEAD of a list would read all of it.
     exposeHeadRoutes: false,
-    routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
+    routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, maxParamLength: 400 },
   });
   app.setErrorHandler((thrown, _request, reply) => {
     const error = toAdminError(thrown);
@@ -49,6 +52,8 @@ export function buildApp({ ledger, fleet, token, onError }: AppOptions): Fastify
     }
   });
   fleetRoutes(app, fleet);
+  acceptEmptyBodies(app);
+  void app.register(async (scope) => keyRoutes(scope, keys));
   if (ledger) ledgerRoutes(app, ledger);
   else {
     const noLedger = async () => {
@@ -78,7 +83,20 @@ const paths = [
   '/admin/usage',
   '/admin/requests',
   '/admin/requests/{id}',
+  '/admin/keys',
+  '/admin/keys/{id}',
+  '/admin/keys/{id}/rotate',
 ];
+
+/** Clients send the content type of JSON also without a body, which some routes do not need. */
+function acceptEmptyBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null);
+    else void parse(request, String(body), done);
+  });
+}
 
 const unknownPath = (method: string, url: string): AdminError =>
   new AdminError(

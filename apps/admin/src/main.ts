@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { giveUp, onSignals, reportReady } from '@millrace/shared/runtime/lifecycle';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { publishControlPlane } from '@millrace/shared/store/control-plane';
+import { createRedisApiKeys } from '@millrace/shared/store/api-keys/redis-api-keys';
 import { startPresence } from '@millrace/shared/store/fleet/presence';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { readQueueState } from '@millrace/shared/store/queue/queue-state';
@@ -24,7 +25,7 @@ const stepMs = 3000;
 const role = beginRole({ role: 'admin', argv: process.argv.slice(2), env: process.env });
 const { config, name, logger, lifecycle } = role;
 const store = await joinRedis(role);
-const { redis, keys, log, onError, connectBlocking, leave } = store;
+const { redis, keys, log, onError, isReady, connectBlocking, connectSubscriber, leave } = store;
 
 const ledger =
   config.database &&
@@ -50,6 +51,13 @@ const ledger =
   });
 
 const token = randomBytes(24).toString('base64url');
+const apiKeys = createRedisApiKeys({
+  redis,
+  keys,
+  connect: connectSubscriber,
+  onDamaged: (field, error) => logger.error({ field, err: error }, 'an API key cannot be read'),
+  onError,
+});
 const fleet = createRedisFleet({ redis, keys });
 const app = buildApp({
   ledger,
@@ -59,6 +67,13 @@ const app = buildApp({
     queue: () => readQueueState(redis, keys, config.shards),
     backlog: async () =>
       ledger && { ...(await ledger.backlog()), problem: ledger.consumer.problem ?? null },
+  },
+  keys: {
+    store: apiKeys,
+    isReady,
+    configured: config.keys ?? [],
+    models: Object.keys(config.models),
+    onError,
   },
   onError,
 });

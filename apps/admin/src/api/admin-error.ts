@@ -20,3 +20,7 @@ export class AdminError extends Error {
 
 export const badParameter = (name: string, message: string): AdminError =>
   new AdminError(400, 'invalid_parameter', `${name}: ${message}`, name);
+
+/** `name`: empty for the body as a whole. */
+export const badField = (name: string, message: string): AdminError =>
+  new AdminError(400, 'invalid_value', name === '' ? message : `${name}: ${message}`, name || null);

@@ -3,6 +3,7 @@ import type { FleetProcess, OrderOutcome } from '@millrace/shared/store/fleet/po
 import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import { expect, test } from 'vitest';
 import { buildApp } from '../app.ts';
+import { keyOptions } from '../keys/keys.fixture.ts';
 import { noFleet } from './fleet.fixture.ts';
 import type { FleetSource } from './fleet-routes.ts';
 
@@ -21,7 +22,13 @@ const worker: FleetProcess = {
 };
 
 function ask(fleet: Partial<FleetSource>, url: string, method: 'GET' | 'POST' = 'GET') {
-  const app = buildApp({ ledger: undefined, fleet: noFleet(fleet), token, onError() {} });
+  const app = buildApp({
+    ledger: undefined,
+    fleet: noFleet(fleet),
+    keys: keyOptions(),
+    token,
+    onError() {},
+  });
   return app.inject({ method, url, headers: { [controlPlaneToken]: token } });
 }
 

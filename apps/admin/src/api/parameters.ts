@@ -8,7 +8,7 @@ export type Query = Readonly<Record<string, unknown>>;
 export function knownOnly(query: Query, known: readonly string[]): void {
   for (const name of Object.keys(query)) {
     if (!known.includes(name)) {
-      throw badParameter(name, `unknown parameter; known are ${known.join(', ')}`);
+      throw badParameter(name, `unknown parameter; known are ${known.join(', ') || 'none'}`);
     }
   }
 }
@@ -25,10 +25,17 @@ export function readText(query: Query, name: string): string | undefined {
 export function readTime(query: Query, name: string): number | undefined {
   const text = readText(query, name);
   if (text === undefined) return undefined;
+  const ms = parseTime(text);
+  if (ms === undefined) throw badParameter(name, timeExpectation);
+  return ms;
+}
+
+export const timeExpectation = 'expected a time as RFC 3339 (2026-11-30T00:00:00Z) or in seconds';
+
+/** Undefined for a text that is no time. */
+export function parseTime(text: string): number | undefined {
   const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : rfc3339(text);
-  if (ms === undefined || !Number.isSafeInteger(Math.round(ms)) || ms > maxTime) {
-    throw badParameter(name, 'expected a time as RFC 3339 (2026-11-30T00:00:00Z) or in seconds');
-  }
+  if (ms === undefined || !Number.isSafeInteger(Math.round(ms)) || ms > maxTime) return undefined;
   return Math.round(ms);
 }
 

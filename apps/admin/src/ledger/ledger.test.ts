@@ -5,6 +5,7 @@ import { createMigrator, migrate, openDatabase } from '../database/open.ts';
 import type { LedgerDatabase } from '../database/open.ts';
 import { openPglite } from '../database/pglite.fixture.ts';
 import { controlPlaneToken } from '@millrace/shared/store/control-plane';
+import { keyOptions } from '../keys/keys.fixture.ts';
 import { attemptOf, cancelled, done, entryOf, failed, morning, tokens } from './entries.fixture.ts';
 import { incompleteRequests, removeBefore, storeEntries } from './store.ts';
 
@@ -38,7 +39,13 @@ describe.each([
   let app: ReturnType<typeof buildApp>;
   beforeAll(async () => {
     database = await open();
-    app = buildApp({ ledger: ledgerOn(database), fleet: noFleet(), token, onError: noErrors });
+    app = buildApp({
+      ledger: ledgerOn(database),
+      fleet: noFleet(),
+      keys: keyOptions(),
+      token,
+      onError: noErrors,
+    });
   });
   afterAll(async () => {
     await app.close();
@@ -357,7 +364,13 @@ describe.each([
 });
 
 test('a request without the token of an ingress is rejected', async () => {
-  const app = buildApp({ ledger: undefined, fleet: noFleet(), token, onError: noErrors });
+  const app = buildApp({
+    ledger: undefined,
+    fleet: noFleet(),
+    keys: keyOptions(),
+    token,
+    onError: noErrors,
+  });
   const answers = await Promise.all(
     [{}, { [controlPlaneToken]: 'another' }].map((headers) =>
       app.inject({ method: 'GET', url: '/admin/usage', headers }),
@@ -368,7 +381,13 @@ test('a request without the token of an ingress is rejected', async () => {
 });
 
 test('without a database the error says which setting is missing', async () => {
-  const app = buildApp({ ledger: undefined, fleet: noFleet(), token, onError: noErrors });
+  const app = buildApp({
+    ledger: undefined,
+    fleet: noFleet(),
+    keys: keyOptions(),
+    token,
+    onError: noErrors,
+  });
   const answer = await app.inject({
     url: '/admin/usage',
     headers: { [controlPlaneToken]: token },

@@ -1,0 +1,178 @@
+import type { KeyConfig } from '@millrace/shared/config';
+import { withTimeout } from '@millrace/shared/runtime/timeout';
+import { maxKeys } from '@millrace/shared/store/api-keys/port';
+import type { ApiKeyStore, CreatedKey } from '@millrace/shared/store/api-keys/port';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { readChange, readGrace, readNewKey } from '../keys/body.ts';
+import { changeKey, createKey, maxSecrets, revokeKey, rotateKey } from '../keys/changes.ts';
+import { newSecret } from '../keys/secret.ts';
+import { configKeyView, createdKeyView } from '../keys/view.ts';
+import { AdminError } from './admin-error.ts';
+import { knownOnly } from './parameters.ts';
+import type { Query } from './parameters.ts';
+
+export type KeyRoutesOptions = {
+  store: Pick<ApiKeyStore, 'read' | 'find' | 'write' | 'remove'>;
+  /** Whether Redis is reachable. */
+  isReady(): boolean;
+  /** Of the config: they can be seen, and not changed. */
+  configured: readonly KeyConfig[];
+  /** The aliases of the config. */
+  models: readonly string[];
+  onError(error: unknown): void;
+  now?(): number;
+};
+
+/** Milliseconds that an operator waits for Redis. */
+const patienceMs = 3000;
+/**
+ * Milliseconds for which a revoked key stays in the list, and its id stays taken: longer than any request of the key can be
+ * read, which a new key with this id could see.
+ */
+const rememberedMs = 32 * 24 * 3_600_000;
+/** Writes that found the key changed meanwhile are repeated so many times. */
+const maxTries = 5;
+
+type OfOne = { Params: { id: string } };
+
+/** `GET` and `POST /admin/keys`; `GET`, `PATCH` and `DELETE /admin/keys/{id}`; `POST /admin/keys/{id}/rotate`. */
+export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void {
+  const { store, isReady, configured, models, onError, now = Date.now } = options;
+  const view = (key: CreatedKey) => createdKeyView(key, now());
+  const configKey = (id: string) => configured.find((key) => key.id === id);
+
+  /** Rejects with a 503 if Redis does not answer. */
+  async function ask<T>(question: () => Promise<T>): Promise<T> {
+    if (!isReady()) throw unavailable();
+    try {
+      return await withTimeout(question(), patienceMs, unavailable);
+    } catch (error) {
+      if (error instanceof AdminError) throw error;
+      onError(error);
+      throw unavailable();
+    }
+  }
+
+  async function find(id: string): Promise<CreatedKey> {
+    const key = await ask(() => store.find(id));
+    if (!key)
+      throw new AdminError(404, 'key_not_found', `There is no key '${id.slice(0, 100)}'.`, 'id');
+    return key;
+  }
+
+  /** Changes a key that is not revoked; again if another operator changed it at the same time. */
+  async function change(id: string, next: (key: CreatedKey) => CreatedKey): Promise<CreatedKey> {
+    if (configKey(id)) throw fixed(id);
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      const seen = await find(id);
+      const key = next(seen);
+      if (key === seen) return key;
+      const { kind } = await ask(() => store.write(key, seen));
+      if (kind === 'written') return key;
+    }
+    throw new AdminError(
+      409,
+      'key_changed',
+      `The key '${id}' is being changed by others; try again.`,
+    );
+  }
+
+  const changeValid = (id: string, next: (key: CreatedKey) => CreatedKey) =>
+    change(id, (key) => {
+      if (key.revokedAt === undefined) return next(key);
+      throw new AdminError(409, 'key_revoked', `The key '${id}' was revoked: create another one.`);
+    });
+
+  /** Revoked keys that nobody can miss make room for new ones. */
+  async function removeForgotten(): Promise<void> {
+    const { keys } = await ask(() => store.read());
+    const since = now() - rememberedMs;
+    for (const key of keys) {
+      if (key.revokedAt !== undefined && key.revokedAt < since) await ask(() => store.remove(key));
+    }
+  }
+
+  app.addHook('onRequest', async ({ query }) => knownOnly(query as Query, []));
+
+  app.get('/admin/keys', async () => {
+    const { keys } = await ask(() => store.read());
+    const created = keys.filter(({ id }) => !configKey(id)).map(view);
+    created.sort((one, other) => (one.id < other.id ? -1 : 1));
+    return { data: [...configured.map(configKeyView), ...created] };
+  });
+
+  app.get<OfOne>('/admin/keys/:id', async ({ params: { id } }) => {
+    const own = configKey(id);
+    return own ? configKeyView(own) : view(await find(id));
+  });
+
+  app.post('/admin/keys', async ({ body }, reply) => {
+    const made = readNewKey(body, models, now());
+    const taken = configKey(made.id) !== undefined;
+    const { secret, sha256 } = newSecret();
+    const key = createKey(made, sha256, now());
+    const create = () => ask(() => store.write(key, undefined));
+    let kind = taken ? 'changed' : (await create()).kind;
+    if (kind === 'full') {
+      await removeForgotten();
+      ({ kind } = await create());
+    }
+    if (kind === 'changed') {
+      const message = `There is a key '${made.id}' already${taken ? ', in the config' : ''}; revoked keys keep their ids.`;
+      throw new AdminError(409, 'key_exists', message, 'id');
+    }
+    if (kind === 'full') {
+      throw new AdminError(
+        409,
+        'too_many_keys',
+        `There are ${maxKeys} keys already, revoked ones included.`,
+      );
+    }
+    return shownOnce(
+      reply.code(201).header('location', `/admin/keys/${encodeURIComponent(key.id)}`),
+      {
+        ...view(key),
+        secret,
+      },
+    );
+  });
+
+  app.patch<OfOne>('/admin/keys/:id', async ({ params: { id }, body }) => {
+    const asked = readChange(body, models, now());
+    return view(await changeValid(id, (key) => changeKey(key, asked, now())));
+  });
+
+  app.delete<OfOne>('/admin/keys/:id', async ({ params: { id } }) =>
+    view(await change(id, (key) => (key.revokedAt === undefined ? revokeKey(key, now()) : key))),
+  );
+
+  app.post<OfOne>('/admin/keys/:id/rotate', async ({ params: { id }, body }, reply) => {
+    const graceMs = readGrace(body);
+    const { secret, sha256 } = newSecret();
+    const rotated = await changeValid(id, (key) => {
+      const next = rotateKey(key, sha256, { now: now(), graceMs });
+      if (next !== 'too_many_secrets') return next;
+      const message = `The key '${id}' has ${maxSecrets} valid secrets: rotate it with "grace": 0 to end them.`;
+      throw new AdminError(409, 'too_many_secrets', message);
+    });
+    return shownOnce(reply, { ...view(rotated), secret });
+  });
+}
+
+const shownOnce = (reply: FastifyReply, body: object): FastifyReply =>
+  reply.header('cache-control', 'no-store').send(body);
+
+const fixed = (id: string): AdminError =>
+  new AdminError(
+    409,
+    'key_in_config',
+    `The key '${id}' is in the config, and is changed there.`,
+    'id',
+  );
+
+const unavailable = (): AdminError =>
+  new AdminError(
+    503,
+    'keys_unavailable',
+    'Redis does not answer. A change may have been made: look at the key, and try again. Keys stay valid meanwhile.',
+  );
