@@ -57,6 +57,8 @@ const queueFullTexts = {
 const keyTexts = {
   missing: 'You did not provide an API key: send it as a bearer token in the Authorization header.',
   incorrect: 'Incorrect API key provided.',
+  rotated: 'This secret of the API key was replaced, and is not valid any more.',
+  required: 'This server needs an API key by now: connect again with one.',
   late: 'No key was shown in time.',
   too_long: 'A key is not as long as this message.',
   token_expired: 'The read token has expired.',
@@ -218,6 +220,18 @@ export const errorTable = {
     ...invalid,
     status: 401,
     message: ({ problem }: { problem: keyof typeof keyTexts }) => keyTexts[problem],
+    headers: { 'www-authenticate': 'Bearer' },
+  },
+  api_key_revoked: {
+    ...invalid,
+    status: 401,
+    message: 'This API key was revoked.',
+    headers: { 'www-authenticate': 'Bearer' },
+  },
+  api_key_expired: {
+    ...invalid,
+    status: 401,
+    message: 'This API key has expired.',
     headers: { 'www-authenticate': 'Bearer' },
   },
   admin_only: {

@@ -6,6 +6,7 @@ import { connectionRoom, readDescriptors } from '@millrace/shared/runtime/descri
 import { giveUp, onSignals, onWorkerEnded, reportReady } from '@millrace/shared/runtime/lifecycle';
 import { watchLateLoop } from '@millrace/shared/runtime/loop-delay';
 import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
+import { createRedisApiKeys } from '@millrace/shared/store/api-keys/redis-api-keys';
 import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
 import { startSweeper } from '@millrace/shared/store/queue/sweeper';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
@@ -20,7 +21,9 @@ import { awaitedWindows } from './admission/awaited-windows.ts';
 import { createAdmissionController } from './admission/controller.ts';
 import { createConnectionCounts } from './server/connection-counts.ts';
 import { waitMs } from './admission/expected-wait.ts';
-import { createKeyVerifier } from './auth/api-keys.ts';
+import { followKeys } from './auth/follow-keys.ts';
+import { createKeyRing } from './auth/key-ring.ts';
+import { createKeyUsers } from './auth/key-users.ts';
 import { createLoadMeter } from './admission/load-meter.ts';
 import { createMemoryMeter, parseMemory } from './admission/memory-meter.ts';
 import { createPriorityPolicy } from './admission/priority.ts';
@@ -97,7 +100,23 @@ const connectionCounts = createConnectionCounts<Socket>(limits);
 const room = connectionRoom(readDescriptors());
 const bodies: BodyBudget = { held: 0 };
 const { readAll: reports } = createRedisReports({ redis, keys });
-const priorityPolicy = createPriorityPolicy(config.keys);
+const keyRing = createKeyRing({ keys: config.keys, origins: config.listen.cors.origins });
+const keyUsers = createKeyUsers(keyRing, onError);
+// Before the first request: an ingress that does not know the keys must not serve.
+const followedKeys = await followKeys({
+  store: createRedisApiKeys({
+    redis,
+    keys,
+    connect: connectSubscriber,
+    onDamaged: (field, error) => logger.error({ field, err: error }, 'an API key cannot be read'),
+    onError,
+  }),
+  ring: keyRing,
+  users: keyUsers,
+  isReady,
+  onError,
+});
+const priorityPolicy = createPriorityPolicy(keyRing);
 const meter = createLoadMeter({
   look: (now) => queue.stats(now),
   shards,
@@ -169,7 +188,7 @@ const keeper = createLeaseKeeper({
 });
 const sharedWindows = createRedisWindows({ redis, keys });
 const windows = awaitedWindows({ shared: sharedWindows, whenReady, onError });
-const keyLimits = createKeyLimits({ keys: config.keys, windows, keeper, onError });
+const keyLimits = createKeyLimits({ keys: keyRing, windows, keeper, onError });
 const memory = createMemoryMeter({
   measure: async () => parseMemory(await redis.info('memory')),
   softLimit: limits.queueMemory / 100,
@@ -192,7 +211,7 @@ const submit = createRedisSubmit({ redis, keys, lifetimeMs, retentionMs });
 const submitter = createSubmitter({ submit, log, queue, admission, whenReady, onError });
 const exchanges = createExchanges({
   config,
-  prepare: createPreparer({ config, admission, inbox: name }),
+  prepare: createPreparer({ config, admission, keyRing, inbox: name }),
   submitter,
   keyLimits,
   relay,
@@ -252,7 +271,8 @@ const app = await buildApp({
     metrics,
     reports,
     findControlPlane: () => findControlPlane(redis, keys),
-    verifyKey: createKeyVerifier(config.keys, config.listen.cors.origins),
+    keyRing,
+    keyUsers,
     refused,
     keyLimits,
     connections,
@@ -318,6 +338,7 @@ onSignals({
     queuePositions.stop();
     keepAlive.close();
     heartbeat.close();
+    followedKeys.stop();
     await inbox.close();
     await leave(lastCommandsMs, finishCommands);
     lifecycle.advance('stopped');

@@ -6,7 +6,8 @@ import type { JobQueue } from '@millrace/shared/store/queue/port';
 import type { ControlPlane } from '@millrace/shared/store/control-plane';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import type { ConnectionCounts } from './server/connection-counts.ts';
-import type { KeyVerifier } from './auth/api-keys.ts';
+import type { KeyRing } from './auth/key-ring.ts';
+import type { KeyUsers } from './auth/key-users.ts';
 import type { Connections } from './server/connections.ts';
 import type { AdmissionController } from './admission/controller.ts';
 import type { JobViews } from './api/jobs/view.ts';
@@ -44,7 +45,8 @@ export type Services = {
   reports(): Promise<readonly WorkerReport[]>;
   /** Undefined: none runs. Rejects while Redis is away. */
   findControlPlane(): Promise<ControlPlane | undefined>;
-  verifyKey: KeyVerifier;
+  keyRing: KeyRing;
+  keyUsers: Pick<KeyUsers, 'add'>;
   keyLimits: KeyLimits;
   /** Counts and logs a rejection. */
   refused(refusal: Refusal): void;

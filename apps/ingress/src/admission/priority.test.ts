@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
 import { createPriorityPolicy } from './priority.ts';
 
-const priorityPolicy = createPriorityPolicy([
-  { id: 'ops', priority: 'high', weight: 1 },
-  { id: 'batch', priority: 'low', weight: 5 },
-]);
+const priorityPolicy = createPriorityPolicy(
+  new Map([
+    ['ops', { priority: 'high' as const, weight: 1 }],
+    ['batch', { priority: 'low' as const, weight: 5 }],
+  ]),
+);
 
 test('a request has the priority of its key, or a later one that it asks for', () => {
   expect(priorityPolicy.resolve('ops', undefined)).toEqual({
@@ -23,7 +25,7 @@ test('an earlier one than that of its key is refused', () => {
 });
 
 test('without keys any may be asked for, and none is shared', () => {
-  const open = createPriorityPolicy();
+  const open = createPriorityPolicy(new Map());
   expect(open.resolve(undefined, 'high')).toMatchObject({ scheduling: { priority: 'high' } });
   expect(open.resolve(undefined, undefined)).toMatchObject({
     scheduling: { priority: 'normal', weight: 1 },

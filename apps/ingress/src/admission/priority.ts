@@ -7,8 +7,8 @@ export type PriorityVerdict =
   | { kind: 'allowed'; scheduling: PriorityAndWeight }
   | { kind: 'too_high'; highest: Priority };
 
-/** The fields of a configured key that are used here. */
-export type PriorityKey = { id: string; priority: Priority; weight: number };
+/** The fields of a key that are used here. */
+export type PriorityKey = { priority: Priority; weight: number };
 
 export type PriorityPolicy = {
   /**
@@ -23,11 +23,13 @@ export type PriorityPolicy = {
 
 const keyless: PriorityAndWeight = { priority: 'normal', weight: 1 };
 
-export function createPriorityPolicy(keys: readonly PriorityKey[] = []): PriorityPolicy {
-  const known = new Map(keys.map((key) => [key.id, key]));
+/** `keys`: the keys by their ids, as they are at each call. */
+export function createPriorityPolicy(
+  keys: Pick<ReadonlyMap<string, PriorityKey>, 'get' | 'size'>,
+): PriorityPolicy {
   return {
     resolve(keyId, asked) {
-      const own = keyId === undefined ? undefined : known.get(keyId);
+      const own = keyId === undefined ? undefined : keys.get(keyId);
       const { priority, weight } = own ?? keyless;
       if (asked === undefined) return { kind: 'allowed', scheduling: { priority, weight } };
       if (own && priorities.indexOf(asked) < priorities.indexOf(priority)) {
@@ -35,7 +37,9 @@ export function createPriorityPolicy(keys: readonly PriorityKey[] = []): Priorit
       }
       return { kind: 'allowed', scheduling: { priority: asked, weight } };
     },
-    weightOf: (keyId) => known.get(keyId)?.weight ?? keyless.weight,
-    shared: keys.length > 1,
+    weightOf: (keyId) => keys.get(keyId)?.weight ?? keyless.weight,
+    get shared() {
+      return keys.size > 1;
+    },
   };
 }

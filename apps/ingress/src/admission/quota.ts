@@ -43,23 +43,18 @@ export type KeyLimits = {
 };
 
 export type KeyLimitsOptions = {
-  keys: readonly Pick<KeyConfig, 'id' | 'limits'>[] | undefined;
+  /** The keys by their ids, as they are at each call. */
+  keys: Pick<ReadonlyMap<string, Pick<KeyConfig, 'limits'>>, 'get'>;
   windows: Windows;
-  keeper: Pick<LeaseKeeper, 'take' | 'release' | 'letGo'>;
+  keeper: Pick<LeaseKeeper, 'take' | 'release' | 'letGo' | 'keeps'>;
   onError(error: unknown): void;
 };
 
 type Limits = NonNullable<KeyConfig['limits']>;
 
-export function createKeyLimits({
-  keys = [],
-  windows,
-  keeper,
-  onError,
-}: KeyLimitsOptions): KeyLimits {
-  const limitsOf = new Map<string | undefined, Limits>(
-    keys.flatMap(({ id, limits }) => (limits ? [[id, limits] as const] : [])),
-  );
+export function createKeyLimits({ keys, windows, keeper, onError }: KeyLimitsOptions): KeyLimits {
+  const limitsOf = (keyId: string | undefined): Limits | undefined =>
+    keyId === undefined ? undefined : keys.get(keyId)?.limits;
 
   /** The newest reply of the windows for each key, for the headers of rejections that do not query them. */
   const last = new Map<string, { taken: Taken; at: number }>();
@@ -110,14 +105,16 @@ export function createKeyLimits({
   }
 
   function ended({ id, keyId }: Owner): void {
-    if (keyId === undefined || limitsOf.get(keyId)?.concurrent === undefined) return;
+    if (keyId === undefined) return;
+    // Without a limit there is no lease, unless the key had a limit when it was taken.
+    if (limitsOf(keyId)?.concurrent === undefined && !keeper.keeps(id)) return;
     keeper.release(keyAccount(keyId), id);
   }
 
   return {
     async charge(request) {
       const { keyId } = request;
-      const limits = limitsOf.get(keyId);
+      const limits = limitsOf(keyId);
       if (keyId === undefined || !limits) return uncharged;
       const refusal = await lease(keyId, limits, request);
       if (refusal) return refusal;

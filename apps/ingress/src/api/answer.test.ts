@@ -54,6 +54,8 @@ beforeEach(async () => {
     leaving: () => false,
     metrics: { opened: () => onOpened(), closed() {} },
     refused() {},
+    keyRing: { renew: (principal: unknown) => ({ kind: 'renewed', principal }) },
+    keyUsers: { add: () => ({ remove() {} }) },
     exchanges: createExchanges({
       config: { limits, models: {} } as unknown as Services['config'],
       prepare: (submission) => (prepared = prepare(submission)),

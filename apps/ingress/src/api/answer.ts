@@ -46,11 +46,14 @@ export type AnswerWriter = Pick<Client, 'hasRoom' | 'reset'> & {
   held(): number;
 };
 
+/** In the log of a request whose client's key is not valid any more. */
+export const keyEnded = 'the API key of its client ended';
+
 /** Opens the exchange of a call, whose client leaves when its response closes. */
 export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerWriter): void {
   const { api, prepared, reply, services, after } = call;
   const { meta } = prepared;
-  const { connections, exchanges, metrics } = services;
+  const { connections, exchanges, keyUsers, metrics } = services;
   const response = reply.raw;
   const progress = noProgress(meta.id);
   const head = () => ({ ...api.head(progress.id), ...progressHeaders(progress) });
@@ -91,8 +94,12 @@ export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerW
     after,
   );
   const connection = connections.add(() => exchange.drain(), undefined, writer.held);
+  const keyUse = keyUsers.add(reply.request.principal, (refused) =>
+    exchange.expel(refused, keyEnded),
+  );
   response.on('close', () => {
     connection.remove();
+    keyUse.remove();
     exchange.leave('the client went away');
     if (isOpened)
       metrics.closed(meta, response.writableFinished ? response.statusCode : leftBeforeEnd);

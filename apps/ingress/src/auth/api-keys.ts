@@ -1,18 +1,30 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { addressFilter } from './addresses.ts';
 import { whyNotLocal } from './local-only.ts';
 import type { LocalRefusal, Peer } from './local-only.ts';
 
-/** The identity behind a request. `keyId` is undefined if the config has no keys. */
-export type Principal = { keyId: string | undefined; models: readonly string[]; admin: boolean };
+/** The identity behind a request. `keyId` is undefined if the fleet has no keys. */
+export type Principal = {
+  keyId: string | undefined;
+  models: readonly string[];
+  admin: boolean;
+  /** SHA-256 of the secret that was shown, in hex: the principal ends with it, or with its key. */
+  secretSha256?: string;
+};
 
 export type Key = {
   id: string;
-  /** Hex. */
-  secretSha256: string;
+  /** Any of them is valid; the last one is the newest. */
+  secrets: readonly Secret[];
   models: readonly string[];
   ips: readonly string[];
+  /** Milliseconds since the epoch. */
+  expiresAt?: number;
+  revokedAt?: number;
 };
+
+/** `sha256`: hex. `until`: valid before this time (ms since the epoch); absent: as long as the key. */
+export type Secret = { sha256: string; until?: number };
 
 export type Credentials = Peer & {
   /** `Authorization`, as sent. */
@@ -21,7 +33,10 @@ export type Credentials = Peer & {
   apiKey: string | undefined;
 };
 
-export type RefusalReason = 'no_key' | 'unknown_key' | 'address' | LocalRefusal;
+/** Why a key, or one of its secrets, is not valid any more. */
+export type EndOfKey = 'revoked_key' | 'expired_key' | 'old_secret';
+
+export type RefusalReason = 'no_key' | 'unknown_key' | EndOfKey | 'address' | LocalRefusal;
 
 export type KeyVerdict =
   | { kind: 'admitted'; principal: Principal }
@@ -34,13 +49,22 @@ const anyModel = ['*'];
 /** Characters. A longer secret is rejected unhashed; the head of a request can hold no more. */
 const longestSecret = 16 * 1024;
 
+/** Bytes of a digest by which keys are found. */
+const prefixBytes = 6;
+
+type Entry = { key: Key; secret: Secret; digest: Buffer };
+
+/** What a digest that matches no prefix is compared with, so that it takes as long as any other. */
+const nothing: readonly Pick<Entry, 'digest'>[] = [{ digest: randomBytes(32) }];
+
 /**
- * Makes the function that checks credentials against the keys of the config; it is pure. `origins`: the
+ * Makes the function that checks credentials against these keys; it is pure but for the clock. `origins`: the
  * web origins that may use a server without keys, in addition to those of this machine.
  */
 export function createKeyVerifier(
-  keys: readonly Key[] | undefined,
+  keys: Iterable<Key> | undefined,
   origins: readonly string[] = [],
+  now: () => number = Date.now,
 ): KeyVerifier {
   if (!keys) {
     return (credentials) => {
@@ -52,24 +76,58 @@ export function createKeyVerifier(
       };
     };
   }
-  const entries = keys.map((key) => ({
-    key,
-    digest: Buffer.from(key.secretSha256, 'hex'),
-    allows: key.ips.length === 0 ? () => true : addressFilter(key.ips),
-  }));
-  return ({ authorization, apiKey, address }) => {
-    const secret = bearer(authorization) ?? apiKey;
-    if (!secret) return { kind: 'refused', reason: 'no_key' };
-    if (secret.length > longestSecret) return { kind: 'refused', reason: 'unknown_key' };
-    const digest = createHash('sha256').update(secret).digest();
-    // Compares every key, in constant time, so that the duration does not reveal which one matches.
-    let found: (typeof entries)[number] | undefined;
-    for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found = entry;
-    if (!found) return { kind: 'refused', reason: 'unknown_key' };
-    const { id, models } = found.key;
-    if (!found.allows(address)) return { kind: 'refused', reason: 'address', keyId: id };
-    return { kind: 'admitted', principal: { keyId: id, models, admin: false } };
+  const byPrefix = indexOf(keys);
+  const filters = new WeakMap<Key, (address: string) => boolean>();
+  const allows = (key: Key, address: string): boolean => {
+    if (key.ips.length === 0) return true;
+    let filter = filters.get(key);
+    if (!filter) filters.set(key, (filter = addressFilter(key.ips)));
+    return filter(address);
   };
+  return ({ authorization, apiKey, address }) => {
+    const shown = bearer(authorization) ?? apiKey;
+    if (!shown) return { kind: 'refused', reason: 'no_key' };
+    if (shown.length > longestSecret) return { kind: 'refused', reason: 'unknown_key' };
+    const digest = createHash('sha256').update(shown).digest();
+    // A client cannot choose the digest, so finding its prefix reveals nothing of a secret; the rest is compared in constant
+    // time, once also if there is none to compare with.
+    let found: Entry | undefined;
+    for (const entry of byPrefix.get(digest.readUIntBE(0, prefixBytes)) ?? nothing) {
+      if (timingSafeEqual(entry.digest, digest)) found = entry as Entry;
+    }
+    if (!found) return { kind: 'refused', reason: 'unknown_key' };
+    const { key, secret } = found;
+    const { id, models } = key;
+    const ended = endOf(key, secret, now());
+    if (ended) return { kind: 'refused', reason: ended, keyId: id };
+    if (!allows(key, address)) return { kind: 'refused', reason: 'address', keyId: id };
+    const principal = { keyId: id, models, admin: false, secretSha256: secret.sha256 };
+    return { kind: 'admitted', principal };
+  };
+}
+
+function indexOf(keys: Iterable<Key>): Map<number, Entry[]> {
+  const byPrefix = new Map<number, Entry[]>();
+  for (const key of keys) {
+    for (const secret of key.secrets) {
+      const digest = Buffer.from(secret.sha256, 'hex');
+      const prefix = digest.readUIntBE(0, prefixBytes);
+      const others = byPrefix.get(prefix) ?? [];
+      byPrefix.set(prefix, [...others, { key, secret, digest }]);
+    }
+  }
+  return byPrefix;
+}
+
+/** Why a secret of a key does not open anything at this time; undefined if it does. */
+export function endOf(
+  { revokedAt, expiresAt = Infinity }: Key,
+  { until = Infinity }: Pick<Secret, 'until'>,
+  now: number,
+): EndOfKey | undefined {
+  if (revokedAt !== undefined) return 'revoked_key';
+  if (now >= expiresAt) return 'expired_key';
+  return now >= until ? 'old_secret' : undefined;
 }
 
 export const mayUse = ({ models }: Principal, alias: string): boolean =>

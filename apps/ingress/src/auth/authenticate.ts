@@ -1,6 +1,8 @@
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '@millrace/shared/config';
-import type { Credentials, KeyVerifier, Principal, RefusalReason } from './api-keys.ts';
+import type { Credentials, Principal, RefusalReason } from './api-keys.ts';
+import type { KeyRing } from './key-ring.ts';
+import { refusedFor } from './refused-for.ts';
 import { createOriginCheck, isCrossSiteWrite } from './origins.ts';
 import { createReadTokens } from './read-tokens.ts';
 import { isAdmin } from './admin.ts';
@@ -20,8 +22,8 @@ export type Authenticated = { kind: 'admitted'; principal: Principal };
 export type AuthVerdict = Authenticated | { kind: 'awaits_key' } | Refused;
 
 export type AuthDeps = {
-  config: Pick<Config, 'keys' | 'admin'> & { listen: Pick<Config['listen'], 'cors'> };
-  verifyKey: KeyVerifier;
+  config: Pick<Config, 'admin'> & { listen: Pick<Config['listen'], 'cors'> };
+  keyRing: Pick<KeyRing, 'verify' | 'isRequired' | 'get'>;
 };
 
 /** The only route that waits for a key. */
@@ -38,14 +40,14 @@ const adminPrincipal: Principal = { keyId: undefined, models: [], admin: true };
  * trusted proxy.
  */
 export function createAuthenticator(
-  { config, verifyKey }: AuthDeps,
+  { config, keyRing }: AuthDeps,
   isProxy: (address: string) => boolean,
 ): Authenticator {
   const mayOpenSocket = createOriginCheck(config.listen.cors.origins);
-  const readTokens = createReadTokens(config.keys ?? []);
+  const readTokens = createReadTokens(keyRing);
 
   const refused = (reason: RefusalReason, keyId?: string): Refused =>
-    refusedFor(reason, keyId, config.keys !== undefined);
+    refusedFor(reason, keyId, keyRing.isRequired());
 
   function credentialsOf(request: FastifyRequest): Credentials {
     const { authorization, 'x-api-key': apiKey } = request.headers;
@@ -67,15 +69,16 @@ export function createAuthenticator(
   function authenticateByToken(request: FastifyRequest): Authenticated | Refused | undefined {
     const { authorization, 'x-api-key': apiKey } = request.headers;
     const { token } = request.query as { token?: unknown };
-    const isAsked = request.routeOptions.url === eventsPath && token !== undefined && config.keys;
-    if (!isAsked || authorization !== undefined || apiKey !== undefined) return undefined;
+    const isAsked = request.routeOptions.url === eventsPath && token !== undefined;
+    if (!isAsked || !keyRing.isRequired()) return undefined;
+    if (authorization !== undefined || apiKey !== undefined) return undefined;
     const verdict = readTokens.verify(typeof token === 'string' ? token : '', {
       id: (request.params as { id: string }).id,
       address: addressOf(request),
       now: Date.now(),
     });
     if (typeof verdict !== 'string') return { kind: 'admitted', principal: verdict };
-    if (verdict === 'address') return refused('address');
+    if (verdict !== 'unknown' && verdict !== 'expired') return refused(verdict);
     const problem = verdict === 'expired' ? 'token_expired' : 'token_invalid';
     return refuse('invalid_api_key', { problem, countAs: 'read_token' });
   }
@@ -91,17 +94,17 @@ export function createAuthenticator(
         return { kind: 'admitted', principal: adminPrincipal };
       }
       // Without keys the verifier itself checks the origin.
-      if (request.ws && config.keys && !mayOpenSocket(origin, host)) {
+      if (request.ws && keyRing.isRequired() && !mayOpenSocket(origin, host)) {
         return refused('foreign_page');
       }
-      const verdict = verifyKey(credentialsOf(request));
+      const verdict = keyRing.verify(credentialsOf(request));
       if (verdict.kind === 'admitted') return verdict;
       const isPage = request.ws && request.routeOptions.url === socketPath && origin !== undefined;
       if (verdict.reason === 'no_key' && isPage) return { kind: 'awaits_key' };
       return refused(verdict.reason, verdict.keyId);
     },
     verifyKey(request, key) {
-      const verdict = verifyKey({
+      const verdict = keyRing.verify({
         ...credentialsOf(request),
         authorization: undefined,
         apiKey: key,
@@ -109,24 +112,4 @@ export function createAuthenticator(
       return verdict.kind === 'admitted' ? verdict : refused(verdict.reason, verdict.keyId);
     },
   };
-}
-
-function refusedFor(reason: RefusalReason, keyId: string | undefined, hasKeys: boolean): Refused {
-  const count = { countAs: reason, keyId };
-  const local = { because: 'No keys are configured', section: 'keys', ...count };
-  switch (reason) {
-    case 'no_key':
-      return refuse('invalid_api_key', { problem: 'missing', ...count });
-    case 'unknown_key':
-      return refuse('invalid_api_key', { problem: 'incorrect', ...count });
-    case 'address':
-      return refuse('address_not_allowed', count);
-    case 'foreign_page':
-      return hasKeys
-        ? refuse('foreign_page', { of: 'api', ...count })
-        : refuse('foreign_page', { of: 'local', ...local });
-    case 'untrusted_proxy':
-    case 'loopback_only':
-      return refuse(reason, local);
-  }
 }

@@ -1,20 +1,22 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { addressFilter } from './addresses.ts';
-import type { Key, Principal } from './api-keys.ts';
+import { endOf } from './api-keys.ts';
+import type { EndOfKey, Key, Principal, Secret } from './api-keys.ts';
 
 /*
  * A token permits a browser's EventSource, which cannot send a key, to read one stream. It is valid for one
  * id, on the account of the key that created it, until it expires, and for reading only. It is signed with
- * the digest of that key, which all ingresses have, so it needs no store and becomes invalid with the key.
+ * the digest of a secret of that key, which all ingresses have, so it needs no store and becomes invalid with the key, or
+ * with that secret.
  */
 
 export type ReadTokens = {
-  /** `expiresAt`: seconds since the epoch. Undefined for a key that is not in the config. */
+  /** `expiresAt`: seconds since the epoch. Undefined for a key that is unknown or not valid. */
   sign(keyId: string, id: string, expiresAt: number): string | undefined;
   verify(
     token: string,
     asked: { id: string; address: string; now: number },
-  ): Principal | 'unknown' | 'expired' | 'address';
+  ): Principal | 'unknown' | 'expired' | 'address' | EndOfKey;
 };
 
 /** Binds the signing secret to this use: the digest of a key alone must not be one. */
@@ -23,37 +25,36 @@ const purpose = 'millrace read token 1';
 /** Version, key id, seconds since the epoch, signature. */
 const tokenPattern = /^1\.([\w-]+)\.(\d{1,12})\.([\w-]{43})$/;
 
-export function createReadTokens(keys: readonly Key[]): ReadTokens {
-  const byId = new Map(
-    keys.map(({ id, secretSha256, ips }) => [
-      id,
-      {
-        secret: createHmac('sha256', Buffer.from(secretSha256, 'hex')).update(purpose).digest(),
-        allows: ips.length === 0 ? () => true : addressFilter(ips),
-      },
-    ]),
-  );
-  const signatureOf = (secret: Buffer, id: string, expiresAt: number): Buffer =>
-    createHmac('sha256', secret).update(`${id}\n${expiresAt}`).digest();
+/** `keys`: the keys by their ids, as they are at each call. */
+export function createReadTokens(keys: Pick<ReadonlyMap<string, Key>, 'get'>): ReadTokens {
+  const signatureOf = ({ sha256 }: Secret, id: string, expiresAt: number): Buffer => {
+    const secret = createHmac('sha256', Buffer.from(sha256, 'hex')).update(purpose).digest();
+    return createHmac('sha256', secret).update(`${id}\n${expiresAt}`).digest();
+  };
 
   return {
     sign(keyId, id, expiresAt) {
-      const key = byId.get(keyId);
-      if (!key) return undefined;
+      const key = keys.get(keyId);
+      const newest = key?.secrets.at(-1);
+      if (!key || !newest || endOf(key, newest, Date.now())) return undefined;
       const name = Buffer.from(keyId).toString('base64url');
-      return `1.${name}.${expiresAt}.${signatureOf(key.secret, id, expiresAt).toString('base64url')}`;
+      return `1.${name}.${expiresAt}.${signatureOf(newest, id, expiresAt).toString('base64url')}`;
     },
     verify(token, { id, address, now }) {
       const [, name = '', expiry = '', signature = ''] = tokenPattern.exec(token) ?? [];
       const keyId = Buffer.from(name, 'base64url').toString('utf8');
-      const key = byId.get(keyId);
-      if (!key) return 'unknown';
-      const expected = signatureOf(key.secret, id, Number(expiry));
+      const key = keys.get(keyId);
       const found = Buffer.from(signature, 'base64url');
-      if (found.length !== expected.length || !timingSafeEqual(found, expected)) return 'unknown';
+      const signer = key?.secrets.find((secret) => {
+        const expected = signatureOf(secret, id, Number(expiry));
+        return found.length === expected.length && timingSafeEqual(found, expected);
+      });
+      if (!key || !signer) return 'unknown';
+      const ended = endOf(key, signer, now);
+      if (ended) return ended;
       if (Number(expiry) * 1000 <= now) return 'expired';
-      if (!key.allows(address)) return 'address';
-      return { keyId, models: [], admin: false };
+      if (key.ips.length > 0 && !addressFilter(key.ips)(address)) return 'address';
+      return { keyId, models: [], admin: false, secretSha256: signer.sha256 };
     },
   };
 }

@@ -37,6 +37,8 @@ export type Exchange = {
   resume(): void;
   /** The client has left or no longer wants the request. Idempotent. */
   leave(reason: string): void;
+  /** The client may not have its answer any longer, and gets this error instead. `reason`: for the request's log, if it ends. */
+  expel(refused: Refused, reason: string): void;
   /** This ingress stops: resolves when the client gets nothing more from it. */
   drain(): Promise<void>;
   /** The client has asked again, on the same WebSocket, for the request that this exchange reads. */

@@ -124,6 +124,11 @@ class Driver implements Exchange {
     this.#dispatch({ kind: 'shared', owned, callers });
   }
 
+  expel(refused: Refused, reason: string): void {
+    this.#dispatch({ kind: 'failed', refused, reason });
+    this.#client.released?.();
+  }
+
   drain(): Promise<void> {
     return new Promise((resolve) => {
       this.#drained.add(resolve);

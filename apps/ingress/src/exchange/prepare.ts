@@ -12,6 +12,7 @@ import type { QueuedJob } from '@millrace/shared/store/submit/port';
 import type { Once } from '@millrace/shared/store/stream-log/port';
 import { mayUse } from '../auth/api-keys.ts';
 import type { Principal } from '../auth/api-keys.ts';
+import type { KeyRing } from '../auth/key-ring.ts';
 import type { AdmissionController } from '../admission/controller.ts';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
@@ -57,6 +58,7 @@ export type Prepared = {
 export type PrepareDeps = {
   config: Pick<Config, 'models' | 'shards'>;
   admission: Pick<AdmissionController, 'admit'>;
+  keyRing: Pick<KeyRing, 'renew'>;
   /** The name of this ingress' inbox. */
   inbox: string;
   now?(): number;
@@ -67,16 +69,21 @@ export type Prepare = (submission: Submission) => Prepared | Refused;
 /** Gives a submission its id, its shard, its targets and its standing in the queue. */
 export function createPreparer(deps: PrepareDeps): Prepare {
   const { config, admission, inbox, now = Date.now } = deps;
+  const { renew } = deps.keyRing;
   let counter = 0;
 
   return (submission) => {
+    // Its key may have changed, or ended, since the client was authenticated: a WebSocket lasts, and a body takes its time.
+    const renewed = renew(submission.principal);
+    if (renewed.kind === 'refused') return renewed;
+    const { principal } = renewed;
     const model = config.models[submission.model];
-    if (!model || !mayUse(submission.principal, submission.model)) {
+    if (!model || !mayUse(principal, submission.model)) {
       return refuse('model_not_found', { model: submission.model });
     }
     const createdAt = now();
     const { endpoint, stream, reader, attached, deadlineAt, traceparent, idempotency } = submission;
-    const { keyId } = submission.principal;
+    const { keyId } = principal;
     const admitted = admission.admit({
       keyId,
       model: submission.model,

@@ -92,8 +92,8 @@ export type Event =
   /* From the client, and from the process. */
   | { kind: 'left'; reason: string }
   | { kind: 'drain' }
-  /** An unexpected error of this process: it cannot serve the client. */
-  | { kind: 'failed'; refused: Refused }
+  /** An unexpected error of this process, which cannot serve the client; or the client's key ended, for this reason. */
+  | { kind: 'failed'; refused: Refused; reason?: string }
   /** A drain has waited long enough for Redis. */
   | { kind: 'drain_overdue' }
   | { kind: 'handed_over'; outcome: DetachOutcome | 'unknown' };

@@ -81,7 +81,10 @@ function whileCreating(state: State & { kind: 'creating' }, event: Event): Step 
     case 'lost':
       return [withdrawn(state), lostEffects(state)];
     case 'failed':
-      return [withdrawn(state), [closeReader, ...giveUp(state, brokenOff), refusal(event.refused)]];
+      return [
+        withdrawn(state),
+        [closeReader, ...giveUp(state, event.reason ?? brokenOff), refusal(event.refused)],
+      ];
     case 'drain_overdue':
       // The client left before, and its request was to continue.
       if (client === 'gone') return stay(state);
@@ -148,7 +151,7 @@ function whileJoining(state: State, event: Event): Step {
         refusal(event.refused),
       );
     case 'failed':
-      return end(state, ...leaveIfOwned(state, brokenOff), refusal(event.refused));
+      return end(state, ...leaveIfOwned(state, event.reason ?? brokenOff), refusal(event.refused));
     case 'left':
       return end(state, ...leaveIfOwned(state, event.reason));
     case 'drain':
@@ -170,7 +173,12 @@ function whileReading(state: State, event: Event): Step {
     case 'lost':
       return end(state, ...lostEffects(state));
     case 'failed':
-      return end(state, closeReader, ...giveUp(state, brokenOff), refusal(event.refused));
+      return end(
+        state,
+        closeReader,
+        ...giveUp(state, event.reason ?? brokenOff),
+        refusal(event.refused),
+      );
     case 'left':
       return end(state, closeReader, ...giveUp(state, event.reason));
     case 'drain':

@@ -25,7 +25,11 @@ const submission: Submission = {
 const prepare = (): Prepared => {
   const config = { models: { m: { targets: [] } }, shards: 1 } as unknown as PrepareConfig;
   const admission = { admit: () => ({ kind: 'admitted' as const, standing }) };
-  return createPreparer({ config, admission, inbox: 'in-1' })(submission) as Prepared;
+  return createPreparer({ config, admission, keyRing, inbox: 'in-1' })(submission) as Prepared;
+};
+
+const keyRing: Parameters<typeof createPreparer>[0]['keyRing'] = {
+  renew: (principal) => ({ kind: 'renewed', principal }),
 };
 
 type PrepareConfig = Parameters<typeof createPreparer>[0]['config'];

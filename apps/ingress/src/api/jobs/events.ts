@@ -3,12 +3,14 @@ import { isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { Line, OpenAiError } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/store/stream-log/port';
 import { apiError, errorOf } from '../../api-error.ts';
+import type { Principal } from '../../auth/api-keys.ts';
 import type { PositionWatch } from '../../delivery/queue-position.ts';
 import { openSseWriter, sseComment } from '../../delivery/sse-writer.ts';
 import type { Start } from '../../delivery/start.ts';
 import { factsOf, noteModel } from '../../observe/request-log.ts';
 import type { Refused } from '../../errors.ts';
 import type { Services } from '../../services.ts';
+import { keyEnded } from '../answer.ts';
 import {
   movedEvent,
   queuedEvent,
@@ -22,11 +24,14 @@ export type EventsOptions = {
   described: Described;
   start: Exclude<Start, { kind: 'finished' }>;
   response: ServerResponse;
+  /** Of the reader, who need not be the one who made the request. */
+  principal: Principal;
   services: Services;
 };
 
 /** A native reader over SSE: the request's events from a cursor on, to its terminal event. */
-export function streamEvents({ described, start, response, services }: EventsOptions): void {
+export function streamEvents(options: EventsOptions): void {
+  const { described, start, response, principal, services } = options;
   const { meta } = described;
   const facts = factsOf(response);
   noteModel(response, meta.model);
@@ -85,8 +90,10 @@ export function streamEvents({ described, start, response, services }: EventsOpt
   const after = start.kind === 'ahead' ? logStart : start.after;
   const exchange = services.exchanges.read(described, client, after);
   const connection = services.connections.add(() => exchange.drain(), undefined, writer.held);
+  const keyUse = services.keyUsers.add(principal, (refused) => exchange.expel(refused, keyEnded));
   response.on('close', () => {
     connection.remove();
+    keyUse.remove();
     positionWatch?.stop();
     exchange.leave('its reader left');
   });

@@ -17,7 +17,7 @@ const longestLife = 24 * 60 * 60_000;
  * Body, or none: `{"expires_in": "10m"}`, a duration.
  */
 export function readTokenRoute(app: FastifyInstance, services: Services): void {
-  const tokens = createReadTokens(services.config.keys ?? []);
+  const tokens = createReadTokens(services.keyRing);
 
   app.post<{ Params: { id: string } }>('/v1/jobs/:id/token', async (request, reply) => {
     const { meta } = await findJob(services, request.principal, request.params.id);

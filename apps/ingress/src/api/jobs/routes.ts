@@ -102,7 +102,8 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       reply.hijack();
       // The client left during the wait for Redis; `close` will not be emitted again.
       if (reply.raw.destroyed) return undefined;
-      streamEvents({ described, start, response: reply.raw, services });
+      const { principal } = request;
+      streamEvents({ described, start, response: reply.raw, principal, services });
       return undefined;
     } finally {
       hold.release();
@@ -169,6 +170,9 @@ export async function findJob(
   principal: Principal,
   id: string,
 ): Promise<Described> {
+  // Since a WebSocket was authenticated, its key may have ended.
+  const ended = services.keyRing.renew(principal);
+  if (ended.kind === 'refused') throw errorOf(ended);
   const parsed = parseRequestId(id);
   if (!parsed) throw apiError('job_not_found', { id });
   const described = await within(services.reconciler.describe(id));

@@ -7,6 +7,7 @@ import type { WebSocket } from '@fastify/websocket';
 const closeCodes = {
   idle: [1001, 'nothing was asked on this socket for too long'],
   no_key: [1008, 'no valid key was shown'],
+  key_ended: [1008, 'the API key is not valid any more'],
   unfinished: [1008, 'a frame did not arrive in time'],
   broken: [1011, 'the server had an error'],
   drained: [1012, 'the server restarts, come back'],

@@ -1,9 +1,10 @@
 import type { WebSocket } from '@fastify/websocket';
-import { apiError, toApiError } from '../../api-error.ts';
+import { apiError, errorOf, toApiError } from '../../api-error.ts';
 import type { Principal } from '../../auth/api-keys.ts';
 import type { Backpressure } from '../../delivery/backpressure.ts';
 import { openSocketWriter } from '../../delivery/socket-writer.ts';
 import type { SocketWriter } from '../../delivery/socket-writer.ts';
+import type { Refused } from '../../errors.ts';
 import { handOverMs } from '../../exchange/exchange.ts';
 import { recordRefusal } from '../../observe/record-refusal.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
@@ -43,10 +44,12 @@ export function serveSocket(open: OpenSocket, principal: Principal, services: Se
     () => connection.closeIfIdle(),
     () => connection.held(),
   );
+  const keyUse = services.keyUsers.add(principal, (refused) => connection.expel(refused));
   metrics.socketOpened();
   socket.on('message', (data: Buffer, isBinary: boolean) => connection.take({ data, isBinary }));
   socket.on('close', () => {
     counted.remove();
+    keyUse.remove();
     connection.stop();
     metrics.socketClosed();
   });
@@ -138,6 +141,13 @@ class Connection {
     // Also the requests that frames have opened meanwhile.
     await this.#requests.drainAll();
     this.#close();
+  }
+
+  /** The key ended: ends the open requests with this error, and then the socket. */
+  expel(refused: Refused): void {
+    this.#requests.expelAll(refused);
+    this.#refuse(undefined, errorOf(refused));
+    this.#writer.end(() => this.#open.closer.close('key_ended'));
   }
 
   #close(): void {

@@ -46,14 +46,17 @@ function ping({ send }: FrameContext): void {
   send('{"type":"pong"}');
 }
 
-function auth({ principal, send }: FrameContext): void {
+function auth({ principal, services, send }: FrameContext): void {
   if (principal.keyId !== undefined || principal.admin) {
     throw apiError('invalid_request', {
       message: 'This socket has shown its key already.',
       param: 'type',
     });
   }
-  // Without keys in the config any key is accepted, so that a page need not know whether there are any.
+  // Since the socket opened, a first key may have been created.
+  const renewed = services.keyRing.renew(principal);
+  if (renewed.kind === 'refused') throw errorOf(renewed);
+  // In a fleet without keys any key is accepted, so that a page need not know whether there are any.
   send(authenticated);
 }
 
@@ -81,6 +84,9 @@ async function subscribe(context: FrameContext, frame: Frame): Promise<void> {
   try {
     const described = await within(log.subscribe(id, inbox));
     if (!described) throw apiError('job_not_found', { id });
+    // Its key may have ended during the wait.
+    const renewed = services.keyRing.renew(principal);
+    if (renewed.kind === 'refused') throw errorOf(renewed);
     if (socket.readyState === socket.OPEN) await requests.subscribe(described, after);
   } finally {
     hold.release();

@@ -16,6 +16,7 @@ import { logSocketRequest } from '../../observe/request-log.ts';
 import type { RequestOutcome } from '../../observe/request-log.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
+import { keyEnded } from '../answer.ts';
 import { movedEvent, queuedEvent, resetEvent, socketEvent, toJobEvent } from '../jobs/job-event.ts';
 import type { JobEvent } from '../jobs/job-event.ts';
 import { errorFrame } from './frames.ts';
@@ -99,6 +100,11 @@ export class SocketRequests {
 
   leaveAll(reason: string): void {
     for (const request of this.#open.values()) request.leave(reason);
+  }
+
+  /** The key of the socket ended: each request ends with this error. */
+  expelAll(refused: Refused): void {
+    for (const { exchange } of this.#open.values()) exchange?.expel(refused, keyEnded);
   }
 
   /** Resolves when this ingress sends nothing more for any of the requests. */
