@@ -111,7 +111,7 @@ async function expectEnded(readers: Awaited<ReturnType<typeof openReaders>>, cod
   const errors = socket.frames.filter(({ type }) => type === 'error');
   expect(errors.map(({ error }) => error?.code)).toEqual([code, code, code]);
   // One for each request, and the last one for the socket itself.
-  const [created] = socket.frames.filter(({ type }) => type === 'created');
+  const created = socket.frames.find(({ type }) => type === 'created');
   expect(errors.map(({ id }) => id)).toEqual(expect.arrayContaining([created?.id, job, undefined]));
   expect(socket.frames.at(-1)).not.toHaveProperty('id');
 }
@@ -173,27 +173,6 @@ test('a change of models and limits holds for the next request, also on a socket
   await change('PATCH', `/${id}`, { limits: null });
   await expect.poll(() => create('small')).toBe('created');
   await socket.close();
-});
-
-test('a limit of concurrent requests that is lifted leaves nothing behind that a later one could count', async () => {
-  const { id, secret } = await createKey({ limits: { concurrent: 1 } });
-  const [url = ''] = urls();
-  const headers = bearer(secret);
-  const first = ask(url, 'endless', { headers });
-  await first.until(chunks(1));
-  const other = async () =>
-    codeOf(await call(`${url}/v1/chat/completions`, { headers, body: chat('small') }));
-  expect(await other()).toBe('rate_limit_exceeded');
-  await change('PATCH', `/${id}`, { limits: null });
-  await expect.poll(other).toBeUndefined();
-  first.leave();
-  await expect.poll(running).toBe(0);
-  await change('PATCH', `/${id}`, { limits: { concurrent: 1, requestsPerMinute: 1000 } });
-  // A header of the new limits shows that they are known.
-  const head = async () =>
-    (await call(`${url}/v1/chat/completions`, { headers, body: chat('small') })).headers;
-  await expect.poll(head).toHaveProperty('x-ratelimit-limit-requests', '1000');
-  expect(await other()).toBeUndefined();
 });
 
 test('a rotated key has two valid secrets for a while, and then the new one only', async () => {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Bound } from '@millrace/shared/runtime/bounds';
+import { maxKeys } from '@millrace/shared/store/api-keys/port';
 import type { Config } from '@millrace/shared/config';
 import type { ConnectionCounts } from './server/connection-counts.ts';
 import type { Connections } from './server/connections.ts';
@@ -31,6 +32,7 @@ export type BoundSources = {
   keepAlive: Pick<KeepAlive, 'watched'>;
   submitter: Pick<Submitter, 'cancelling'>;
   keeper: { readonly size: number };
+  keyRing: { readonly size: number };
 };
 
 /** The memory bounds of an ingress; docs/bounds.md explains each. */
@@ -115,6 +117,7 @@ export function ingressBounds(sources: BoundSources): Bound[] {
       () => sources.keepAlive.watched,
       'connection',
     ),
+    entries('api_keys', 'maxKeys', maxKeys, () => sources.keyRing.size),
     entries('cancellations', 'patienceMs', Infinity, () => sources.submitter.cancelling),
     entries('renewed_leases', 'keys.*.concurrent', Infinity, () => sources.keeper.size),
   ];

@@ -156,6 +156,7 @@ const metrics = createMetrics({
       jobViews,
       queuePositions,
       keepAlive,
+      keyRing,
       // Both are made further down.
       keeper: {
         get size() {

@@ -1,5 +1,6 @@
 import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import { createMemoryApiKeys } from '@millrace/shared/store/api-keys/memory-api-keys';
+import { maxKeys } from '@millrace/shared/store/api-keys/port';
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { noFleet } from '../api/fleet.fixture.ts';
@@ -321,6 +322,21 @@ describe('a key that is revoked', () => {
     expect(await problem(call('PATCH', '/a', { weight: 2 }))).toEqual([409, 'key_revoked', null]);
     expect(await problem(call('POST', '/a/rotate'))).toEqual([409, 'key_revoked', null]);
   });
+});
+
+test('there is a highest number of keys, which counts revoked ones until nobody can miss them', async () => {
+  await call('POST', '', { id: 'revoked' });
+  await call('DELETE', '/revoked');
+  const [one] = (await store.read()).keys;
+  if (!one) throw new Error('no key');
+  const { revokedAt: _, ...valid } = one;
+  for (let i = 1; i < maxKeys; i += 1) await store.write({ ...valid, id: `key-${i}` }, undefined);
+  now += 31 * 24 * hourMs;
+  expect(await problem(call('POST', '', { id: 'new' }))).toEqual([409, 'too_many_keys', null]);
+  expect((await call('GET', '/revoked')).status).toBe(200);
+  now += 2 * 24 * hourMs;
+  expect((await call('POST', '', { id: 'new' })).status).toBe(201);
+  expect((await call('GET', '/revoked')).status).toBe(404);
 });
 
 test('a key of the config is shown, and is not changed, revoked or rotated', async () => {

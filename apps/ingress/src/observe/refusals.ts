@@ -16,7 +16,7 @@ const logEveryMs = 10_000;
 
 /**
  * Counts every refusal, and logs the first one of a kind, with the number of those since the last log line.
- * Kinds are reasons and keys of the config, so clients cannot add any.
+ * Kinds are reasons and keys of the operator, so clients cannot add any.
  */
 export function createRefusals(
   metrics: Pick<Metrics, 'refused'>,
