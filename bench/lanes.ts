@@ -15,6 +15,8 @@ import {
 } from './footprint/report.ts';
 import type { Lane, LaneReport } from './lane.ts';
 import { type CaseName, LOAD_CASES, type Options } from './options.ts';
+import { goalsOfLedger, LEDGER_HEADING, ledgerReport } from './ledger/report.ts';
+import { runLedger } from './ledger/run.ts';
 import { goalsOfOverload, OVERLOAD_HEADING, overloadReport } from './overload/report.ts';
 import { runOverload } from './overload/run.ts';
 import { goalsOfPools, POOLS_HEADING, poolsReport } from './pools/report.ts';
@@ -90,6 +92,12 @@ export const LANES: readonly Lane[] = [
     goals: goalsOfShapes(rounds),
     isWrong: rounds.some(({ whole }) => whole < STREAMS),
     record: { rounds },
+  })),
+  lane('ledger', LEDGER_HEADING, runLedger, (result) => ({
+    parts: ledgerReport(result),
+    goals: goalsOfLedger(result),
+    isWrong: false,
+    record: result,
   })),
 ];
 

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { PEERS, SYSTEMS, type SystemName } from './systems/system.ts';
+import { ON_REQUEST, PEERS, SYSTEMS, type SystemName } from './systems/system.ts';
 
 /** The cases that put every system under the same load. */
 export const LOAD_CASES = ['c1', 'load', 'streams', 'ladder', 'agents'] as const;
@@ -15,6 +15,7 @@ export const CASES = [
   'sockets',
   'slow',
   'shapes',
+  'ledger',
 ] as const;
 /** The cases of the page if none is named. */
 const PAGE_CASES: readonly CaseName[] = [...LOAD_CASES, 'memory', 'idle', 'density'];
@@ -59,10 +60,11 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   sockets   12,000 idle WebSockets: memory of each; 2,000 of them with a stream: tokens lost
   slow      200 readers that stop reading beside 200 that go on: gaps, memory, resuming
   shapes    request bodies of 12 MiB in every shape of JSON beside 10 streams: how late the event loops are
+  ledger    1,000,000 requests in a SQLite ledger: stored a second, time of an operator's questions
 
   --rounds N     each system is measured once a round, in turn; figures are medians (default 3)
   --peers        also measure @portkey-ai/gateway, which is installed on demand, and nginx where there is one
-  --systems A,B  measure only these: direct, nginx, bare, millrace, portkey
+  --systems A,B  measure only these: direct, nginx, bare, millrace, unledgered (Millrace without a ledger), portkey
   --quick        one short round, to see that everything runs
   --full         streams: 1,000 as well
   --streams N,M  streams: so many at a time
@@ -141,5 +143,5 @@ function systemsFrom(named: string[] | undefined, peers: boolean): SystemName[] 
   const unknown = named?.find((name) => !SYSTEMS.some((known) => known === name));
   if (unknown !== undefined) throw new Error(`no system named ${unknown}: ${SYSTEMS.join(', ')}`);
   if (named) return SYSTEMS.filter((name) => name === 'direct' || named.includes(name));
-  return SYSTEMS.filter((name) => peers || !PEERS.includes(name));
+  return SYSTEMS.filter((name) => !ON_REQUEST.includes(name) && (peers || !PEERS.includes(name)));
 }

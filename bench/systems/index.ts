@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { startChild } from '../../test/kit/child.ts';
-import { startMillrace } from './millrace.ts';
+import { startMillrace, startWithoutLedger } from './millrace.ts';
 import { startNginx } from './nginx.ts';
 import { startPortkey } from './portkey.ts';
 import { MODELS, type StartOptions, type System, type SystemName } from './system.ts';
@@ -21,6 +21,8 @@ export async function startSystem(
       return startBare(origin, signal);
     case 'millrace':
       return startMillrace(origin, signal, options);
+    case 'unledgered':
+      return startWithoutLedger(origin, signal, options);
     case 'portkey':
       return startPortkey(origin, signal);
   }

@@ -19,6 +19,16 @@ export const startMillrace = (
   options: StartOptions,
 ): Promise<System> => startMillraceWith(configFor(upstream, options), signal);
 
+/** The same without a ledger: the difference is what the ledger costs. */
+export const startWithoutLedger = async (
+  upstream: string,
+  signal: AbortSignal,
+  options: StartOptions,
+): Promise<System> => {
+  const config = `${configFor(upstream, options)}database: { url: none }\n`;
+  return { ...(await startMillraceWith(config, signal)), name: 'unledgered' };
+};
+
 /** Starts Millrace with another config file. */
 export async function startMillraceWith(content: string, signal: AbortSignal): Promise<System> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
@@ -78,6 +88,6 @@ const MANY = 8_192;
 
 /** The environment without Millrace's variables, which would override the config above. */
 function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const ours = /^(MILLRACE_.*|PORT|HOST|REDIS_URL)$/;
+  const ours = /^(MILLRACE_.*|PORT|HOST|REDIS_URL|DATABASE_URL)$/;
   return Object.fromEntries(Object.entries(env).filter(([name]) => !ours.test(name)));
 }

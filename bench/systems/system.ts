@@ -12,7 +12,9 @@ export const MODELS: Record<Answer, string> = {
   long: `healthy:tokens=${TOKENS.long},pace=${PACE_MS}`,
 };
 
-export const SYSTEMS = ['direct', 'nginx', 'bare', 'millrace', 'portkey'] as const;
+export const SYSTEMS = ['direct', 'nginx', 'bare', 'millrace', 'unledgered', 'portkey'] as const;
+/** Measured only if `--systems` names it: Millrace without a ledger. */
+export const ON_REQUEST: readonly SystemName[] = ['unledgered'];
 /** Measured with `--peers`: they are not part of this checkout. */
 export const PEERS: readonly SystemName[] = ['nginx', 'portkey'];
 /** Not for comparison, but to show what the machine and any proxy can do. */

@@ -129,9 +129,10 @@ function workerSpec(
 
 /** The database of the ledger: the configured one, else a file in the start's own folder, if it has one. */
 function databaseOf(
-  { databaseUrl }: StartSettings,
+  { databaseUrl, options }: StartSettings,
   folder: DataFolder | undefined,
 ): Record<string, string> {
+  if (!options.keepsLedger) return { DATABASE_URL: 'none' };
   const url = databaseUrl ?? (folder && `sqlite:${folder.ledger}`);
   return url === undefined ? {} : { DATABASE_URL: url };
 }

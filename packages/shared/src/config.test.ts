@@ -607,3 +607,65 @@ describe('flags and variables', () => {
     expect(help).toThrow(/limits.requestBody +16MiB/);
   });
 });
+
+describe('the database of the ledger', () => {
+  const database = (text: string, more: NodeJS.ProcessEnv = {}, argv: string[] = []) => {
+    writeFileSync(file, minimal + text);
+    const { config, options } = loadConfig({
+      argv: ['--config', file, ...argv],
+      env: { ...env, ...more },
+      role: 'start',
+    });
+    return { ...config.database, keepsLedger: options.keepsLedger };
+  };
+  const day = 86_400_000;
+
+  test('is none of the config by default, and kept for 90 days', () => {
+    expect(database('')).toEqual({ keepsLedger: true });
+    expect(database('database: { url: postgres://u:p@db/ledger }')).toEqual({
+      url: 'postgres://u:p@db/ledger',
+      retentionMs: 90 * day,
+      keepsLedger: true,
+    });
+  });
+
+  test('is a file beside the config, and beside the working directory if a flag or a variable names it', () => {
+    const text = 'database: { url: sqlite:ledger.db, retention: 7d }';
+    expect(database(text)).toMatchObject({
+      url: `sqlite:${join(folder, 'ledger.db')}`,
+      retentionMs: 7 * day,
+    });
+    const url = `sqlite:${join(process.cwd(), 'other.db')}`;
+    expect(database(text, { DATABASE_URL: 'sqlite:other.db' })).toMatchObject({
+      url,
+      retentionMs: 7 * day,
+    });
+    expect(database(text, {}, ['--database', 'sqlite:other.db'])).toMatchObject({ url });
+  });
+
+  test('none means no ledger, also in the folder of a start', () => {
+    expect(database('database: { url: none }')).toEqual({ keepsLedger: false });
+    const text = 'database: { url: sqlite:ledger.db }';
+    expect(database(text, { DATABASE_URL: 'none' })).toEqual({ keepsLedger: false });
+  });
+
+  test('that is no URL of a database is refused, and its password not shown', () => {
+    const refused = (text: string, more?: NodeJS.ProcessEnv) => {
+      try {
+        database(text, more);
+      } catch (error) {
+        return (error as ConfigError).problems.join('\n');
+      }
+      return 'accepted';
+    };
+    expect(refused('database: { url: mysql://u:hunter2@db/x }')).toMatch(
+      /database\.url: expected sqlite:PATH/,
+    );
+    expect(refused('database: { url: mysql://u:hunter2@db/x }')).not.toContain('hunter2');
+    expect(refused('', { DATABASE_URL: 'mysql://u:hunter2@db/x' })).toMatch(
+      /^DATABASE_URL: expected sqlite:PATH/,
+    );
+    expect(refused('', { DATABASE_URL: 'mysql://u:hunter2@db/x' })).not.toContain('hunter2');
+    expect(refused('database: { url: sqlite:a.db, retention: 1m }')).toMatch(/database\.retention/);
+  });
+});

@@ -158,14 +158,17 @@ export function readPrice(value: unknown): Read<number> {
 
 const maxPrice = 1_000_000;
 
-/** `sqlite:PATH`, or a URL of PostgreSQL. */
+/** `sqlite:PATH`, a URL of PostgreSQL, or `none`. */
+/** The URL with which `npm start` keeps no ledger. */
+export const noDatabase = 'none';
+
 export function readDatabaseUrl(value: unknown): Read<string> {
   const isSqlite = typeof value === 'string' && /^sqlite:(?!\/\/).+/.test(value);
   const isPostgres =
     typeof value === 'string' && /^postgres(ql)?:\/\//.test(value) && URL.canParse(value);
-  return isSqlite || isPostgres
-    ? { value }
-    : { expected: 'sqlite:PATH or postgres://user:password@host/database' };
+  return isSqlite || isPostgres || value === noDatabase
+    ? { value: value as string }
+    : { expected: 'sqlite:PATH, postgres://user:password@host/database, or none' };
 }
 
 export function readBaseUrl(value: unknown): Read<string> {

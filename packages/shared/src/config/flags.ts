@@ -16,7 +16,7 @@ const flags = {
   database: {
     env: 'DATABASE_URL',
     value: 'URL',
-    help: 'the database of the ledger: sqlite:PATH or postgres://…',
+    help: 'the database of the ledger: sqlite:PATH, postgres://…, or none',
   },
   workers: { env: 'MILLRACE_WORKERS', value: 'N', setting: 'workers', only: 'start' },
   ingresses: { env: 'MILLRACE_INGRESSES', value: 'N', setting: 'ingresses', only: 'start' },

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { noDatabase } from './fields.ts';
 import { builtInProviders, notRunning } from './simulated-providers.ts';
 import { readFlags, usage, type FlagValues } from './flags.ts';
 import { readConfigText, type FileContents } from './read-file.ts';
@@ -48,6 +49,7 @@ export function loadConfig({
   const options: StartOptions = {
     workers: flags.workers ?? settings.workers.default,
     ingresses: flags.ingresses ?? settings.ingresses.default,
+    keepsLedger: (flags.database ?? contents.file.database?.url) !== noDatabase,
     dataDir: resolve(flags.data ?? settings.data.default),
     simulated: contents.missing,
     ...(configFile === undefined ? {} : { configFile }),
@@ -165,6 +167,8 @@ function databaseOf(
   const from = (base: string, url: string): string =>
     url.startsWith(sqlite) ? sqlite + resolve(base, url.slice(sqlite.length)) : url;
   const retentionMs = database?.retentionMs ?? settings['database.retention'].default;
+  const given = flag ?? database?.url;
+  if (given === noDatabase) return undefined;
   if (flag !== undefined) return { url: from('.', flag), retentionMs };
   return database && { url: from(folder, database.url), retentionMs };
 }

@@ -197,6 +197,8 @@ export type Role = 'start' | 'ingress' | 'worker' | 'admin';
 
 /** Options of the processes that `npm start` starts, not of what they serve. */
 export type StartOptions = {
+  /** False: the database is `none`, and a start keeps no ledger in its own folder either. */
+  readonly keepsLedger: boolean;
   readonly workers: number;
   readonly ingresses: number;
   /** Absolute. */
