@@ -15,5 +15,10 @@ export const ledgerReport = ({ rows, storedPerSecond, queries }: LedgerResult): 
 
 /** Of issue and docs: usage by key and day over 1,000,000 requests in under a second. */
 export const goalsOfLedger = ({ queries }: LedgerResult): Goal[] => [
-  atMost('usage by key and day of all requests in <= 1 s', queries[0]?.ms ?? Number.NaN, 1000, 'ms'),
+  atMost(
+    'usage by key and day of all requests in <= 1 s',
+    queries[0]?.ms ?? Number.NaN,
+    1000,
+    'ms',
+  ),
 ];
