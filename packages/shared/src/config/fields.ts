@@ -167,7 +167,7 @@ export function readDatabaseUrl(value: unknown): Read<string> {
   const isPostgres =
     typeof value === 'string' && /^postgres(ql)?:\/\//.test(value) && URL.canParse(value);
   return isSqlite || isPostgres || value === noDatabase
-    ? { value: value as string }
+    ? { value }
     : { expected: 'sqlite:PATH, postgres://user:password@host/database, or none' };
 }
 
