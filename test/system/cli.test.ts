@@ -23,10 +23,14 @@ import { programOf } from '../kit/roles.ts';
 const slowTokens = 600;
 const price = { input: 1, output: 10 };
 
+/** A provider that is down. */
+const down = createServer((_request, response) => response.writeHead(503).end('{}'));
+
 let fleet: Fleet;
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'millrace-cli-'));
+  await once(down.listen(0, '127.0.0.1'), 'listening');
   fleet = await startFleet({
     admin: true,
     ingresses: 2,
@@ -35,11 +39,23 @@ beforeAll(async () => {
       brief: { targets: [{ provider: 'primary', model: 'healthy:tokens=20', price }] },
       slow: `healthy:tokens=${slowTokens},pace=50`,
       bad: 's04',
+      down: { targets: [{ provider: 'down', model: 'x' }], maxWait: '0s' },
+    },
+    config: {
+      providers: {
+        down: {
+          api: 'openai',
+          baseUrl: `http://127.0.0.1:${(down.address() as AddressInfo).port}/v1`,
+          breaker: { failures: 1, probeInterval: '10m' },
+          check: { kind: 'off' },
+        },
+      },
     },
   });
 });
 afterAll(async () => {
   await fleet?.close();
+  down.close();
   await rm(folder, { recursive: true, force: true });
 });
 // The ledger has what ended before, so tests that read it name their requests by a user.
@@ -102,6 +118,29 @@ describe('status', () => {
     const { ingresses, fleet: found } = JSON.parse(stdout) as Status;
     expect(ingresses.map(({ status }) => status)).toEqual(['away', 'ready', 'ready']);
     expect(found.processes).toHaveLength(5);
+  });
+
+  test('lists a target that is not healthy, with its last fault', async () => {
+    await ask(fleet.url, 'down').ended;
+    const { stdout } = await cli('status');
+    expect(stdout).toMatch(/^targets +1 is not healthy$/m);
+    expect(stdout).toMatch(/^down\/x +open +\d\S*( \d+s)? +[12] +\S.*503/m);
+  });
+
+  test('says so if it is no ingress that answers', async () => {
+    const other = createServer((_request, response) => response.end('<html>')).listen(
+      0,
+      '127.0.0.1',
+    );
+    await once(other, 'listening');
+    const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const { code, stdout } = await runCli(['status', '--url', url]);
+    const usage = await runCli(['usage', '--url', url]);
+    other.close();
+    expect(code).toBe(1);
+    expect(stdout).toContain(`${url}  away  ${url} answers 200 without JSON: is it an ingress?`);
+    expect(usage).toMatchObject({ code: 1, stdout: '' });
+    expect(usage.stderr).toContain('is it an ingress?');
   });
 });
 

@@ -6,7 +6,7 @@ import type { Check, Verdict } from '../doctor/check.ts';
 import { checkDatabase } from '../doctor/database.ts';
 import { checkProviders } from '../doctor/providers.ts';
 import { checkRedis } from '../doctor/redis.ts';
-import { Unreachable } from '../http/ingress.ts';
+import { readJson, Unreachable } from '../http/ingress.ts';
 import type { Ingress } from '../http/ingress.ts';
 import { CommandFailed } from '../io.ts';
 import type { Io } from '../io.ts';
@@ -94,7 +94,7 @@ async function checkFleet(ingress: Ingress): Promise<Check[]> {
   const name = 'fleet';
   try {
     const response = await ingress.open('/readyz');
-    const { status, reasons } = (await response.json()) as { status: string; reasons: string[] };
+    const { status, reasons } = await readJson<{ status: string; reasons: string[] }>(response);
     if (status === 'ready') return [ok(name, `${response.ingress} is ready`)];
     const found = `${response.ingress} is ${status}: ${reasons.join('; ')}`;
     return [problem(name, found, 'millrace status shows its processes.')];

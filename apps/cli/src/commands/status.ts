@@ -1,4 +1,4 @@
-import { Refused, Unreachable } from '../http/ingress.ts';
+import { readJson, Refused, Unreachable } from '../http/ingress.ts';
 import type { Ingress } from '../http/ingress.ts';
 import { CommandFailed } from '../io.ts';
 import type { Io } from '../io.ts';
@@ -73,7 +73,7 @@ export async function status(
 }
 
 async function readiness(
-  { open, urls }: Ingress,
+  { open }: Ingress,
   url: string,
   from: number,
 ): Promise<Status['ingresses'][number]> {
@@ -81,12 +81,11 @@ async function readiness(
     const response = await open('/readyz', { from });
     // The next ingress answered in its place.
     if (response.ingress !== url) return { url, status: 'away', reasons: ['it does not answer'] };
-    const { status, reasons } = (await response.json()) as Readiness;
+    const { status, reasons } = await readJson<Readiness>(response);
     return { url, status, reasons };
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
-    const reason = urls.length === 1 ? error.message : 'it does not answer';
-    return { url, status: 'away', reasons: [reason] };
+    return { url, status: 'away', reasons: [error.message] };
   }
 }
 
@@ -124,7 +123,7 @@ export function unhealthy({ workers }: Upstreams): UnhealthyTarget[] {
 }
 
 /** Worst first. */
-const states = ['open', 'half_open', 'half-open', 'recovering'];
+const states = ['open', 'half-open', 'recovering'];
 
 export function statusText({ ingresses, fleet, targets }: Status, now: number): string {
   const ready = ingresses.map(

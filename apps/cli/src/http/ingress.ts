@@ -24,8 +24,11 @@ export type Ingress = {
   /** Passes a body on as it arrives. */
   download(path: string, query: Query, write: (text: string) => Promise<void>): Promise<void>;
   /** As it is, whatever its status; throws Unreachable. */
-  open(path: string, options?: OpenOptions): Promise<Response & { ingress: string }>;
+  open(path: string, options?: OpenOptions): Promise<Answer>;
 };
+
+/** `ingress`: the URL of the one that answered. */
+export type Answer = Response & { ingress: string };
 
 export type Query = Readonly<Record<string, string | number | undefined>>;
 
@@ -79,9 +82,9 @@ export function connect({ urls, admin, apiKey }: Access, signal: AbortSignal): I
     }
   }
 
-  async function json<T>(response: Response): Promise<T> {
+  async function json<T>(response: Answer): Promise<T> {
     await refuseUnless(response);
-    return (await response.json()) as T;
+    return readJson<T>(response, signal);
   }
 
   return {
@@ -93,10 +96,33 @@ export function connect({ urls, admin, apiKey }: Access, signal: AbortSignal): I
       const response = await open(path + search(query));
       await refuseUnless(response);
       const text = response.body?.pipeThrough(new TextDecoderStream());
-      for await (const part of text ?? []) await write(part);
+      try {
+        for await (const part of text ?? []) await write(part);
+      } catch (error) {
+        throw signal.aborted ? error : brokeOff(response, error);
+      }
     },
   };
 }
+
+/** The JSON of an answer with any status. Throws Unreachable if it breaks off, or is no JSON. */
+export async function readJson<T>(response: Answer, signal?: AbortSignal): Promise<T> {
+  let text: string;
+  try {
+    text = await response.text();
+  } catch (error) {
+    throw signal?.aborted ? error : brokeOff(response, error);
+  }
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    const { ingress, status } = response;
+    throw new Unreachable(`${ingress} answers ${status} without JSON: is it an ingress?`);
+  }
+}
+
+const brokeOff = ({ ingress }: Answer, error: unknown): Unreachable =>
+  new Unreachable(`the answer of ${ingress} broke off: ${whyUnreachable(error)}`);
 
 function search(query: Query): string {
   const given = new URLSearchParams();
