@@ -28,7 +28,15 @@ beforeAll(async () => {
   });
   [other] = fleet.ingresses as [RoleProcess];
 });
-afterEach(() => fleet.primary.reset());
+// No request of a test runs, or waits, beside the next one.
+afterEach(async () => {
+  try {
+    fleet.hurry();
+    await expectEmpty(observeQueue(fleet));
+  } finally {
+    fleet.primary.reset();
+  }
+});
 afterAll(() => fleet?.close());
 
 const startDying = async () => {
