@@ -8,7 +8,14 @@ import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from '.
 import type { Stream } from '../kit/client.ts';
 import { chunks, readPlain, readStory } from '../kit/judge.ts';
 import { latenessSince } from '../kit/lateness.ts';
-import { asked, expectAlive, expectEmpty, observeQueue, upstream } from '../kit/observe.ts';
+import {
+  asked,
+  expectAlive,
+  expectEmpty,
+  isAlive,
+  observeQueue,
+  upstream,
+} from '../kit/observe.ts';
 
 // One fleet for all of them: the first ingress lets Bull Board remove jobs, the second one has the default.
 let fleet: Fleet;
@@ -39,7 +46,7 @@ async function withoutWorkers(): Promise<void> {
 }
 
 async function withWorker(): Promise<void> {
-  if (fleet.workers.length === 0) await fleet.addWorker();
+  if (!fleet.workers.some(isAlive)) await fleet.addWorker();
 }
 
 /** What a button of Bull Board does; throws on anything but a success. */
@@ -253,7 +260,7 @@ test('Bull Board changes nothing by default, and a pause that is allowed is show
   expect(metrics).toMatch(/^millrace_queue_paused 1$/m);
   const roles = [...fleet.ingresses, ...fleet.workers];
   const said = () => roles.map(({ stderr }) => stderr().split('the queue is paused').length - 1);
-  await expect.poll(said, { timeout: 10_000 }).toEqual(roles.map(() => 1));
+  await expect.poll(said).toEqual(roles.map(() => 1));
   await press('resume', queueName, url);
   expect(await ready(url)).toEqual({ status: 'ready', reasons: [] });
 });
