@@ -30,6 +30,9 @@ describe('packages', () => {
   test('are installed again when the lock file asks for others', async () => {
     using clone = new FreshClone();
     clone.installPackages();
+    expect(await clone.setup().ended).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(clone.npmCalls()).toEqual([]);
+
     clone.changeDependencies('2.0.0');
     expect((await clone.setup().ended).code).toBe(0);
     expect(clone.npmCalls()).toHaveLength(1);
