@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { blocks, kills } from '../kit/deadly-words.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
@@ -6,8 +6,6 @@ import { ask, createJob, eventsOf, getJob, requestId } from '../kit/client.ts';
 import { expectWhole, readPlain, readStory } from '../kit/judge.ts';
 import { asked, expectEmpty, isAlive, observeQueue } from '../kit/observe.ts';
 import { counters, killed, openStreams, slowAnswer } from '../kit/takeover.ts';
-
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let fleet: Fleet;
 // They end when all is over.
@@ -42,8 +40,9 @@ test('a request that kills, or blocks, every worker that takes it fails at the t
   const story = readStory(await eventsOf(fleet.url, blocker));
 
   expect(story).toMatchObject({ end: 'failed', data: { error: poisoned } });
-  const { deaths } = await counters(fleet.url);
-  expect(deaths).toEqual({ gone: before.deaths.gone, hung: before.deaths.hung + 3 });
+  await expect
+    .poll(async () => (await counters(fleet.url)).deaths)
+    .toEqual({ gone: before.deaths.gone, hung: before.deaths.hung + 3 });
   await expect.poll(alive).toHaveLength(4);
   fleet.hurry();
   await Promise.all(innocents.map((stream) => expectWhole(stream, text)));
