@@ -41,7 +41,8 @@ test('a worker that loses its subscription and then stands still is followed, to
   await followed(streams);
   fleet.hurry();
   await Promise.all(streams.map((stream) => expectWhole(stream, text)));
-  expect((await counters(fleet.url)).deaths).toEqual({ gone: 0, hung: 1 });
+  // The ingress counts a moment after readers have been shown something.
+  await expect.poll(async () => (await counters(fleet.url)).deaths).toEqual({ gone: 0, hung: 1 });
   zombie.child.kill('SIGCONT');
 });
 

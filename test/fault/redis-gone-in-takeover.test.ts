@@ -57,11 +57,14 @@ async function expectTakenOverOnce(streams: readonly Stream[]): Promise<void> {
   await Promise.all(streams.map((stream) => expectWhole(stream, text)));
   expect(fleet.primary.requests).toHaveLength(count);
   expect(fleet.backup.requests).toHaveLength(count);
-  expect(await counters(fleet.url)).toEqual({
-    deaths: { gone: before.deaths.gone + 1, hung: before.deaths.hung },
-    takeovers: before.takeovers + count,
-    falseAlarms: before.falseAlarms,
-  });
+  // The ingress counts a moment after readers have been shown something.
+  await expect
+    .poll(() => counters(fleet.url))
+    .toEqual({
+      deaths: { gone: before.deaths.gone + 1, hung: before.deaths.hung },
+      takeovers: before.takeovers + count,
+      falseAlarms: before.falseAlarms,
+    });
   expectAlive([...fleet.workers.slice(-1), ...fleet.ingresses]);
   await expectEmpty(observeQueue(fleet));
 }
