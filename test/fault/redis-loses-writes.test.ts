@@ -5,7 +5,7 @@ import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, createJob, eventsOf, follow, getJob, requestId } from '../kit/client.ts';
 import type { SseEvent } from '../kit/client.ts';
 import { chunks, expectWhole, readPlain, readStory } from '../kit/judge.ts';
-import { asked, expectAlive, expectEmpty, observeQueue } from '../kit/observe.ts';
+import { asked, expectAlive, expectEmpty, observeQueue, userOf } from '../kit/observe.ts';
 
 // A Redis that comes back without its last writes, as after a failover to a replica that was behind:
 // what readers have been shown is gone, and the workers are in the middle of what follows it.
@@ -85,7 +85,7 @@ test('an answer whose end was on its way is not ended behind a hole', async () =
     await reader.until(chunks(40));
     process.kill(fleet.redis.pid, 'SIGSTOP');
     fleet.hurry();
-    await fleet.primary.waitFor(({ state }) => state === 'finished');
+    await fleet.primary.waitFor((one) => userOf(one) === 'ending' && one.state === 'finished');
   });
 
   await reader.ended;
