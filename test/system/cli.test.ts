@@ -326,6 +326,39 @@ describe('drain and resume', () => {
   });
 });
 
+describe('keys', () => {
+  test('are created, listed, rotated and revoked, and each secret is shown once', async () => {
+    const own = await runKeys('create', 'cli-a', '--models', 'brief', '--concurrent', '5');
+    expect(own).toMatchObject({ code: 0, stderr: expect.stringContaining('cli-a') as string });
+    const secret = own.stdout.trim();
+    const authorization = `Bearer ${secret}`;
+    const models = async (header: string) => {
+      const response = await fetch(`${fleet.url}/v1/models`, {
+        headers: { authorization: header },
+      });
+      return response.status;
+    };
+    await expect.poll(() => models(authorization)).toBe(200);
+
+    const rotated = await runKeys('rotate', 'cli-a', '--grace', '0');
+    expect(rotated.code).toBe(0);
+    const next = `Bearer ${rotated.stdout.trim()}`;
+    await expect.poll(() => models(authorization)).toBe(401);
+    await expect.poll(() => models(next)).toBe(200);
+
+    const list = await runKeys('list');
+    expect(list.stdout).toMatch(/^cli-a +valid +api +brief +normal +5 at a time .* 1$/m);
+    expect(list.stdout).not.toContain(rotated.stdout.trim());
+    expect(await runKeys('create', 'cli-a')).toMatchObject({ code: 1, stdout: '' });
+
+    expect(await runKeys('revoke', 'cli-a')).toMatchObject({ code: 0, stderr: '' });
+    await expect.poll(() => models(next)).toBe(401);
+    expect((await runKeys('list')).stdout).toMatch(/^cli-a +revoked /m);
+  });
+
+  const runKeys = (...args: string[]) => cli('keys', ...args);
+});
+
 describe('config check', () => {
   test('prints every problem of a file as a process does that starts with it, and ends with 78', async () => {
     const file = join(folder, 'bad.yaml');

@@ -19,6 +19,28 @@ export function readTime(text: string): string {
   );
 }
 
+/** The end of a key: a time, or a duration from now on. */
+export function readExpiry(text: string): string {
+  const inMs = parseDuration(text);
+  return inMs === undefined ? readTime(text) : new Date(Date.now() + inMs).toISOString();
+}
+
+/** A limit or a weight; the server knows its bounds. */
+export function readLimit(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('Expected a whole number.');
+  return Number(text);
+}
+
+/** `0` or a duration, as the API takes it. */
+export function readGrace(text: string): string {
+  if (text !== '0') readDuration(text);
+  return text;
+}
+
+export function readList(text: string): string[] {
+  return text.split(',').map((word) => word.trim());
+}
+
 export function readCount(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 1000) {

@@ -5,7 +5,18 @@ import { connect } from './http/ingress.ts';
 import type { Ingress } from './http/ingress.ts';
 import { exitCodes } from './io.ts';
 import type { Io } from './io.ts';
-import { readCount, readDuration, readGroups, readStatus, readTime } from './parameters.ts';
+import {
+  readCount,
+  readDuration,
+  readExpiry,
+  readGrace,
+  readGroups,
+  readLimit,
+  readList,
+  readStatus,
+  readTime,
+} from './parameters.ts';
+import type { NewKey } from './commands/keys.ts';
 import type { Filters } from './commands/requests.ts';
 
 /* Every command with its arguments. A command's own code is loaded when it runs, as `doctor` alone needs a Redis client. */
@@ -108,6 +119,39 @@ Exit codes: 0; ${exitCodes.failed}: the answer is no, or no ingress answers; ${e
       await sendOrder(ingress(), io, name, order);
     });
   }
+
+  const keys = command('keys', 'the API keys of clients');
+  subcommand(keys, 'list', 'every key, those of the config included, without secrets')
+    .option('--json', 'as JSON')
+    .action(async (options: { json?: true }) => {
+      const { listKeys } = await import('./commands/keys.ts');
+      await listKeys(ingress(), io, options);
+    });
+  subcommand(keys, 'create <id>', 'a new key; prints its secret, which is shown once')
+    .option('--models <models>', 'the models that it may use, separated by commas', readList)
+    .option('--ips <networks>', 'the addresses and networks that may use it', readList)
+    .option('--priority <class>', 'high, normal or low')
+    .option('--weight <count>', 'its share within its priority', readLimit)
+    .option('--requests-per-minute <count>', 'a limit', readLimit)
+    .option('--tokens-per-minute <count>', 'a limit', readLimit)
+    .option('--concurrent <count>', 'most requests at a time', readLimit)
+    .option('--expires <time>', 'its end: RFC 3339, or a time from now such as 90d', readExpiry)
+    .action(async (id: string, options: NewKey) => {
+      const { createKey } = await import('./commands/keys.ts');
+      await createKey(ingress(), io, id, options);
+    });
+  subcommand(keys, 'rotate <id>', 'gives a key a new secret, and prints it')
+    .option('--grace <duration>', 'how long the old ones stay valid; 0: not at all', readGrace)
+    .action(async (id: string, options: { grace?: string }) => {
+      const { rotateKey } = await import('./commands/keys.ts');
+      await rotateKey(ingress(), io, id, options);
+    });
+  subcommand(keys, 'revoke <id>', 'ends a key for good, and what is open with it').action(
+    async (id: string) => {
+      const { revokeKey } = await import('./commands/keys.ts');
+      await revokeKey(ingress(), io, id);
+    },
+  );
   return program;
 
   function command(usage: string, description: string): Command {

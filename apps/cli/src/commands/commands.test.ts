@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { newKeyBody } from './keys.ts';
 import { orderLine } from './order.ts';
 import { requestColumns, requestText } from './requests.ts';
 import type { RequestRow } from './requests.ts';
@@ -144,6 +145,18 @@ test('a request is one line with its error, and one page with its events', () =>
   expect(page).toContain('tokens       10 in, 5 out (estimated)\n');
   expect(page).toContain('cost         unknown');
   expect(page).toMatch(/^t +attempt +1 +start at p\/x$/m);
+});
+
+test('a new key has only the fields that were given, and limits only if there is one', () => {
+  const json = (value: unknown) => JSON.parse(JSON.stringify(value)) as unknown;
+  expect(json(newKeyBody('a', {}))).toEqual({ id: 'a' });
+  const asked = { models: ['m'], concurrent: 5, expires: '2027-01-01T00:00:00Z' };
+  expect(json(newKeyBody('a', asked))).toEqual({
+    id: 'a',
+    models: ['m'],
+    limits: { concurrent: 5 },
+    expires_at: '2027-01-01T00:00:00Z',
+  });
 });
 
 test('usage has a column for each group', () => {

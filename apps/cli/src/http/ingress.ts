@@ -20,7 +20,8 @@ export type Ingress = {
   readonly urls: readonly string[];
   /** Throws Refused or Unreachable. */
   getJson<T>(path: string, query?: Query): Promise<T>;
-  post<T>(path: string): Promise<T>;
+  post<T>(path: string, body?: object): Promise<T>;
+  remove<T>(path: string): Promise<T>;
   /** Passes a body on as it arrives. */
   download(path: string, query: Query, write: (text: string) => Promise<void>): Promise<void>;
   /** As it is, whatever its status; throws Unreachable. */
@@ -33,7 +34,9 @@ export type Answer = Response & { ingress: string };
 export type Query = Readonly<Record<string, string | number | undefined>>;
 
 export type OpenOptions = {
-  method?: 'GET' | 'POST';
+  method?: 'GET' | 'POST' | 'DELETE';
+  /** Is sent as JSON. */
+  body?: object | undefined;
   headers?: Readonly<Record<string, string>>;
   /** The path is one of clients: an API key will do. */
   asClient?: boolean;
@@ -53,14 +56,19 @@ export function connect({ urls, admin, apiKey }: Access, signal: AbortSignal): I
   }
 
   async function open(path: string, options: OpenOptions = {}) {
-    const { method = 'GET', headers = {}, asClient = false, from = 0 } = options;
+    const { method = 'GET', body, headers = {}, asClient = false, from = 0 } = options;
     const reasons: string[] = [];
     for (let i = 0; i < urls.length; i += 1) {
       const url = urls[(from + i) % urls.length] ?? '';
       try {
         const response = await headWithin(url + path, {
           method,
-          headers: { ...credentials(asClient), ...headers },
+          headers: {
+            ...credentials(asClient),
+            ...(body && { 'content-type': 'application/json' }),
+            ...headers,
+          },
+          ...(body && { body: JSON.stringify(body) }),
         });
         return Object.assign(response, { ingress: url });
       } catch (error) {
@@ -91,7 +99,8 @@ export function connect({ urls, admin, apiKey }: Access, signal: AbortSignal): I
     urls,
     open,
     getJson: async (path, query = {}) => json(await open(path + search(query))),
-    post: async (path) => json(await open(path, { method: 'POST' })),
+    post: async (path, body) => json(await open(path, { method: 'POST', body })),
+    remove: async (path) => json(await open(path, { method: 'DELETE' })),
     async download(path, query, write) {
       const response = await open(path + search(query));
       await refuseUnless(response);
