@@ -46,7 +46,8 @@ describe.each([
       token,
       onError: noErrors,
     });
-  });
+    // PostgreSQL compiles its WebAssembly: eight seconds of CPU.
+  }, 90_000);
   afterAll(async () => {
     await app.close();
     await database.destroy();
