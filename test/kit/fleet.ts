@@ -54,6 +54,8 @@ export type Fleet = {
   readonly admins: RoleProcess[];
   /** The URL of the first ingress. */
   readonly url: string;
+  /** The config of all processes but replaced ingresses. */
+  readonly configFile: string;
   /** `redisUrl`: another URL of the same Redis. `preload`: a module of the harness that is loaded first. */
   addWorker(redisUrl?: string, preload?: string): Promise<RoleProcess>;
   addIngress(redisUrl?: string): Promise<RoleProcess>;
@@ -68,7 +70,7 @@ export type Fleet = {
   ): Promise<RoleProcess>;
   /** Kills the running workers. */
   killWorkers(): Promise<void>;
-  /** Changes sections of the config, for the processes that are started from now on. */
+  /** Changes sections of the config. Processes that run take over what needs no restart, within two seconds. */
   reconfigure(sections: Record<string, unknown>): Promise<void>;
   /** The simulated providers end their slow answers at once, and all later ones until they are reset. */
   hurry(): void;
@@ -128,6 +130,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     ingresses: [],
     workers: [],
     admins: [],
+    configFile: file,
     get url() {
       return fleet.ingresses[0]?.url ?? '';
     },

@@ -37,8 +37,10 @@ export type UpstreamsRow = {
 };
 
 /** The workers' reports. An ingress asks the workers for them, and reuses the answers for 250 ms. */
-export async function upstreamsOf(url: string): Promise<UpstreamsRow[]> {
-  const { workers } = jsonOf(await call(`${url}/admin/upstreams`)) as { workers: UpstreamsRow[] };
+export async function upstreamsOf(url: string, headers = {}): Promise<UpstreamsRow[]> {
+  const { workers } = jsonOf(await call(`${url}/admin/upstreams`, { headers })) as {
+    workers: UpstreamsRow[];
+  };
   return workers;
 }
 
@@ -59,6 +61,7 @@ export async function metricAt(
   url: string,
   name: string,
   labels: Record<string, string> = {},
+  headers = {},
 ): Promise<number> {
-  return sumOf(parsePrometheus((await call(`${url}/metrics`)).text), name, labels);
+  return sumOf(parsePrometheus((await call(`${url}/metrics`, { headers })).text), name, labels);
 }

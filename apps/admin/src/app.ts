@@ -18,6 +18,8 @@ export type AppOptions = {
   keys: KeyRoutesOptions;
   /** The token that the ingresses send (store/control-plane.ts). */
   token: string;
+  /** Adds the routes that need no ledger. */
+  addRoutes?(app: FastifyInstance): void;
   onError(error: unknown): void;
 };
 
@@ -25,7 +27,14 @@ export type AppOptions = {
  * The HTTP server of the control plane. Ingresses authenticate operators and pass their requests on, with a token; a request
  * without it is rejected.
  */
-export function buildApp({ ledger, fleet, keys, token, onError }: AppOptions): FastifyInstance {
+export function buildApp({
+  ledger,
+  fleet,
+  keys,
+  token,
+  addRoutes,
+  onError,
+}: AppOptions): FastifyInstance {
   const app = Fastify({
     // HEAD of a list would read all of it.
     exposeHeadRoutes: false,
@@ -54,6 +63,7 @@ export function buildApp({ ledger, fleet, keys, token, onError }: AppOptions): F
   fleetRoutes(app, fleet);
   acceptEmptyBodies(app);
   void app.register(async (scope) => keyRoutes(scope, keys));
+  addRoutes?.(app);
   if (ledger) ledgerRoutes(app, ledger);
   else {
     const noLedger = async () => {
@@ -86,6 +96,8 @@ const paths = [
   '/admin/keys',
   '/admin/keys/{id}',
   '/admin/keys/{id}/rotate',
+  '/admin/config',
+  '/admin/config/reload',
 ];
 
 /** Clients send the content type of JSON also without a body, which some routes do not need. */

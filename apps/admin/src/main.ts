@@ -2,12 +2,15 @@ import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { giveUp, onSignals, reportReady } from '@millrace/shared/runtime/lifecycle';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
+import { remade } from '@millrace/shared/runtime/remade';
 import { publishControlPlane } from '@millrace/shared/store/control-plane';
 import { createRedisApiKeys } from '@millrace/shared/store/api-keys/redis-api-keys';
 import { startPresence } from '@millrace/shared/store/fleet/presence';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { readQueueState } from '@millrace/shared/store/queue/queue-state';
+import { orderReload, readProcessConfigs } from '@millrace/shared/store/process-configs';
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
+import { configRoutes } from './api/config-routes.ts';
 import { buildApp } from './app.ts';
 import { createPrices } from './cost/prices.ts';
 import { openDatabase } from './database/open.ts';
@@ -23,10 +26,11 @@ const lastCommandsMs = 1000;
 const stepMs = 3000;
 
 const role = beginRole({ role: 'admin', argv: process.argv.slice(2), env: process.env });
-const { config, name, logger, lifecycle } = role;
+const { config, source, name, logger, lifecycle } = role;
 const store = await joinRedis(role);
 const { redis, keys, log, onError, isReady, connectBlocking, connectSubscriber, leave } = store;
 
+const prices = remade(() => source.current, createPrices);
 const ledger =
   config.database &&
   startLedger({
@@ -41,7 +45,7 @@ const ledger =
         logger.error({ entryId, err: error }, 'a ledger entry cannot be read: it is removed'),
     }),
     log,
-    prices: createPrices(config),
+    prices: (...asked) => prices()(...asked),
     shards: config.shards,
     retentionMs: config.database.retentionMs,
     logRetentionMs: config.retentionMs,
@@ -71,10 +75,20 @@ const app = buildApp({
   keys: {
     store: apiKeys,
     isReady,
-    configured: config.keys ?? [],
-    models: Object.keys(config.models),
+    get configured() {
+      return config.keys ?? [];
+    },
+    get models() {
+      return Object.keys(config.models);
+    },
     onError,
   },
+  addRoutes: (to) =>
+    configRoutes(to, {
+      config: () => source.current,
+      processes: () => readProcessConfigs(redis, keys),
+      order: () => orderReload(redis, keys),
+    }),
   onError,
 });
 const { host } = config.listen;
@@ -115,4 +129,5 @@ onSignals({
 });
 
 lifecycle.advance('serving');
+role.followConfig();
 reportReady(url);

@@ -92,7 +92,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register((api) => apiRoutes(api, services, isProxy));
   healthRoutes(app, services);
   await adminRoutes(app, {
-    admin: config.admin,
+    get admin() {
+      return config.admin;
+    },
     isProxy,
     refused,
     pages: (scope) => {
@@ -206,7 +208,7 @@ async function apiRoutes(
     const overload = request.method === 'POST' ? admission.checkOverload() : undefined;
     if (overload) throw errorOf(overload);
   });
-  boundBodies(api, services.bodies, config.limits);
+  boundBodies(api, services.bodies, services.limits);
   clientApiRoutes(api, services);
   jobRoutes(api, services);
   readTokenRoute(api, services);

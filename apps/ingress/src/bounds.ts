@@ -18,6 +18,7 @@ import type { QueuePositions } from './delivery/queue-position.ts';
 import type { Submitter } from './exchange/submit.ts';
 
 export type BoundSources = {
+  /** Always those in use. */
   limits: Config['limits'];
   bodies: BodyBudget;
   connections: Pick<Connections, 'heldBytes' | 'size'>;
@@ -39,7 +40,13 @@ export type BoundSources = {
 export function ingressBounds(sources: BoundSources): Bound[] {
   const { limits, bodies, connections, connectionCounts, relay, heartbeat, overloadMonitor } =
     sources;
-  const entries = (what: string, limit: string, max: number, read: () => number, per?: string) => {
+  const entries = (
+    what: string,
+    limit: string,
+    max: Bound['max'],
+    read: () => number,
+    per?: string,
+  ) => {
     return { what, unit: 'entries' as const, limit, max, read, per };
   };
   const own = (what: 'heap' | 'resident_memory'): Bound => {
@@ -66,33 +73,33 @@ export function ingressBounds(sources: BoundSources): Bound[] {
       what: 'request_bodies',
       unit: 'bytes',
       limit: 'limits.requestBodies',
-      max: limits.requestBodiesBytes,
+      max: () => limits.requestBodiesBytes,
       read: () => bodies.held,
     },
     {
       what: 'reader_buffers',
       unit: 'bytes',
       limit: 'limits.readerBuffer',
-      max: limits.readerBufferBytes,
+      max: () => limits.readerBufferBytes,
       per: 'connection',
       read: () => connections.heldBytes(),
     },
     entries(
       'most_connections_of_an_address',
       'limits.connectionsPerAddress',
-      limits.connectionsPerAddress,
+      () => limits.connectionsPerAddress,
       () => connectionCounts.most.address,
     ),
     entries(
       'most_connections_of_a_key',
       'limits.connectionsPerKey',
-      limits.connectionsPerKey,
+      () => limits.connectionsPerKey,
       () => connectionCounts.most.key,
     ),
     entries(
       'connections_in_use',
       'limits.connectionsPerAddress',
-      limits.connectionsPerAddress,
+      () => limits.connectionsPerAddress,
       () => connections.size,
       'address',
     ),

@@ -58,8 +58,9 @@ const fewConnections = 500;
 const lastCommandsMs = 1000;
 
 const role = beginRole({ role: 'ingress', argv: process.argv.slice(2), env: process.env });
-const { config, name, logger, lifecycle } = role;
-const { shards, retentionMs, limits } = config;
+const { config, source, name, logger, lifecycle } = role;
+const { limits } = source;
+const { shards, retentionMs } = config;
 const store = await joinRedis(role);
 const { redis, keys, log, lifetimeMs, bounds, onError, isReady } = store;
 const { ping, connectSubscriber, whenReady, leave } = store;
@@ -143,6 +144,7 @@ const metrics = createMetrics({
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
   reports,
+  source,
   bounds: [
     ...ingressBounds({
       limits,
@@ -192,7 +194,9 @@ const windows = awaitedWindows({ shared: sharedWindows, whenReady, onError });
 const keyLimits = createKeyLimits({ keys: keyRing, windows, keeper, onError });
 const memory = createMemoryMeter({
   measure: async () => parseMemory(await redis.info('memory')),
-  softLimit: limits.queueMemory / 100,
+  get softLimit() {
+    return limits.queueMemory / 100;
+  },
   onError,
 });
 const admission = createAdmissionController({
@@ -253,9 +257,16 @@ const sweeper = startSweeper({
   onError,
 });
 
+source.onChange((next) => () => {
+  keyRing.configure(next.keys);
+  // A key that is not in the config any more ends like a revoked one.
+  keyUsers.check();
+});
+
 const app = await buildApp({
   services: {
     config,
+    limits,
     log,
     queue,
     channels,
@@ -349,6 +360,7 @@ onSignals({
 
 // After the signal handlers are in place: a signal may follow at once.
 lifecycle.advance('serving');
+role.followConfig();
 reportReady(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`);
 
 /** Ends requests past their deadline: their readers get the error, and they leave the queue. */

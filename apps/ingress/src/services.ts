@@ -26,7 +26,10 @@ import type { Submitter } from './exchange/submit.ts';
 
 /** The dependencies of the routes: created in main.ts, passed to buildApp. */
 export type Services = {
+  /** Always the config in use. */
   config: Config;
+  /** Always its limits; `config.limits` are those of the moment, which a stream keeps. */
+  limits: Config['limits'];
   log: StreamLog;
   queue: JobQueue;
   channels: LiveChannels;

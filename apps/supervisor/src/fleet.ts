@@ -1,4 +1,4 @@
-import type { WorkerEndedMessage } from '@millrace/shared/runtime/lifecycle';
+import type { ReloadMessage, WorkerEndedMessage } from '@millrace/shared/runtime/lifecycle';
 import type { Logger } from '@millrace/shared/runtime/logger';
 import { redisStopMs } from './redis-server.ts';
 import { supervise, type ProcessSpec, type Supervised } from './supervise.ts';
@@ -14,6 +14,8 @@ export class FleetStopping extends Error {
 export type Fleet = {
   /** Starts a process and keeps it running. Throws FleetStopping. */
   add(group: Group, spec: ProcessSpec): Supervised;
+  /** Asks all processes that have the config to read it again. */
+  reloadConfig(): void;
   /** Drains and ends all processes, in order, within the drain time and a few seconds. Idempotent. */
   stop(): Promise<void>;
   /** Kills all processes. */
@@ -90,6 +92,13 @@ export function createFleet({ log, drainMs, drainDelayMs }: FleetOptions): Fleet
       groups[group].push(one);
       tellWatchdog();
       return one;
+    },
+    reloadConfig() {
+      // Not SIGHUP, which would end a process that has just been started.
+      const message: ReloadMessage = { type: 'reload' };
+      for (const name of ['ingress', 'worker', 'admin'] as const) {
+        for (const one of groups[name]) one.tell(message);
+      }
     },
     stop() {
       stopping ??= stopInOrder();

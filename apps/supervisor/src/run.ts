@@ -1,4 +1,9 @@
-import { createLifecycle, exitOnBug, onSignals } from '@millrace/shared/runtime/lifecycle';
+import {
+  createLifecycle,
+  exitOnBug,
+  onReload,
+  onSignals,
+} from '@millrace/shared/runtime/lifecycle';
 import { createLogger } from '@millrace/shared/runtime/logger';
 import { DataFolderRefused, openDataFolder, type DataFolder } from './data-folder.ts';
 import { createFleet, FleetStopping } from './fleet.ts';
@@ -45,6 +50,7 @@ export async function run({
     folder?.release();
     process.exit(code);
   };
+  onReload(fleet.reloadConfig);
   onSignals({
     log,
     onDrain: async () => {

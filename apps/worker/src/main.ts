@@ -1,4 +1,5 @@
 import { ConfigError } from '@millrace/shared/config';
+import type { Config, ProviderConfig } from '@millrace/shared/config';
 import {
   connectionRoom,
   connectionShare,
@@ -39,7 +40,7 @@ import { createProcessStats } from './observe/process-stats.ts';
 import { createFaultLog } from './upstream/fault-log.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createPools } from './upstream/pool/pools.ts';
-import { createUpstreams } from './upstream/upstreams.ts';
+import { createUpstreams, namedProviders } from './upstream/upstreams.ts';
 import { warmUp } from './intake/warm-up.ts';
 
 /* config → adapters → consumer → drain */
@@ -47,20 +48,23 @@ import { warmUp } from './intake/warm-up.ts';
 /** Redis connections per shard: the consumer's, for its commands and for its blocking read. */
 const connectionsPerShard = 2;
 
+/** The most frequent reading of the config for requests of unknown models, in milliseconds. */
+const lookForConfigMs = 5000;
+
 const role = beginRole({ role: 'worker', argv: process.argv.slice(2), env: process.env });
-const { config, name, logger, lifecycle } = role;
-const { shards, limits } = config;
+const { config, source, name, logger, lifecycle } = role;
+const { limits } = source;
+const { shards } = config;
 const coalescing = createCoalescingWindow(config.delivery.coalesce);
 const gathering = createGathering(coalescing);
 const pools = openPools();
 const { redis, keys, log, lifetimeMs, bounds, onError, isReady, connectSubscriber, leave } =
   await joinRedis(role);
 // Connections open while the rest of the start continues, so the first request finds them ready.
-pools.warm(
-  Object.values(config.models).flatMap(({ targets }) => targets.map((one) => one.provider)),
-);
+pools.warm(namedProviders(config.models));
 // The warm-up runs before this worker is registered, and before it measures the delay of its event loop.
 await warmUp({ keys }).catch(onError);
+let lookedForConfigAt = -Infinity;
 let checkLocks = (): void => {};
 let receive: JobConsumer['receive'] = () => {};
 let onBeat: JobConsumer['onBeat'] = () => {};
@@ -87,7 +91,9 @@ const intake = createIntake({
   now: Date.now,
 });
 const upstreams = createUpstreams({
-  ...config,
+  models: config.models,
+  providers: config.providers,
+  limits,
   pools,
   worker: name,
   fleet: createRedisGossip({
@@ -123,8 +129,9 @@ const metrics = createMetrics({
   upstreams: upstreams.sources,
   intake: intake.snapshot,
   coalescing,
+  source,
   worker: name,
-  targets: Object.values(config.models).flatMap(({ targets }) => targets),
+  targets: targetsOf(config),
   bounds: workerBounds({
     limits,
     appender,
@@ -189,9 +196,12 @@ const consumer = startBullConsumer(
     onError,
   },
   intake.admitting(
-    logRuns(logger, (activation) => {
+    logRuns(logger, async (activation) => {
       hedges.earn();
+      lookForConfigOf(activation.data);
+      const { upstreams: own, end } = upstreams.begin(activation.data);
       return run(activation, {
+        ...own,
         log,
         appender,
         worker: name,
@@ -200,10 +210,6 @@ const consumer = startBullConsumer(
         hasLedger: config.database !== undefined,
         maxHeldChars: limits.responseBodyBytes,
         maxLogChars: limits.streamLogBytes,
-        policy: upstreams.policy,
-        routes: upstreams.routes,
-        openTargets: upstreams.openTargets,
-        call: upstreams.call,
         mayHedge: hedges.take,
         returnHedge: hedges.giveBack,
         register: (job, stop, held) => runs.register(job, stop, held),
@@ -211,7 +217,7 @@ const consumer = startBullConsumer(
         onError,
         now: Date.now,
         random: Math.random,
-      });
+      }).finally(end);
     }),
   ),
 );
@@ -284,14 +290,32 @@ onSignals({
   },
 });
 
+source.onChange((next) => {
+  const apply = upstreams.prepare(next);
+  return () => {
+    apply();
+    metrics.addTargets(targetsOf(next));
+  };
+});
+
 // After the handlers are set: a signal may follow at once.
 lifecycle.advance('serving');
+role.followConfig();
 reportReady();
+
+/** An ingress may have read a new config a moment before this worker. */
+function lookForConfigOf(job: Parameters<typeof upstreams.knows>[0]): void {
+  const now = performance.now();
+  if (upstreams.knows(job) || now - lookedForConfigAt < lookForConfigMs) return;
+  lookedForConfigAt = now;
+  role.readConfig('unknown model');
+}
 
 function openPools() {
   try {
-    return createPools(withinDescriptors(config.providers), {
+    return createPools(config.providers, {
       gathering,
+      limited: withinDescriptors,
       onConnectFailure(provider, { code, message, detail = message }, losses) {
         if (losses === 1) logger.warn({ provider, code }, detail);
       },
@@ -303,21 +327,25 @@ function openPools() {
 }
 
 /**
- * The providers with their connections limited by the file descriptors that are available to each. A request
+ * A provider with its connections limited by the file descriptors that are available to each. A request
  * beyond that waits for a free connection, as it does at the configured limit.
  */
-function withinDescriptors(providers: typeof config.providers): typeof config.providers {
+function withinDescriptors(
+  provider: string,
+  one: ProviderConfig,
+  all: Config['providers'],
+): ProviderConfig {
   const room = connectionRoom(readDescriptors(), connectionsPerShard * shards);
-  const share = connectionShare(room, Object.keys(providers).length);
-  return Object.fromEntries(
-    Object.entries(providers).map(([provider, one]) => {
-      const { connections } = one.pool;
-      if (connections <= share) return [provider, one];
-      logger.warn(
-        { provider, connections: share, configured: connections },
-        'the limit of file descriptors (ulimit -n) leaves fewer connections to this provider',
-      );
-      return [provider, { ...one, pool: { ...one.pool, connections: share } }];
-    }),
+  const share = connectionShare(room, Object.keys(all).length);
+  const { connections } = one.pool;
+  if (connections <= share) return one;
+  logger.warn(
+    { provider, connections: share, configured: connections },
+    'the limit of file descriptors (ulimit -n) leaves fewer connections to this provider',
   );
+  return { ...one, pool: { ...one.pool, connections: share } };
+}
+
+function targetsOf({ models }: Pick<Config, 'models'>) {
+  return Object.values(models).flatMap(({ targets }) => targets);
 }

@@ -1,7 +1,8 @@
 /**
- * The configuration: flags, environment and config file, read once at the start of a process.
+ * The configuration: flags, environment and config file, read at the start of a process and when the file changes.
  * The parts are in config/: `settings.ts` is the one table of defaults, `schema.ts` the form of the
- * file, `rules.ts` rules between fields, `load.ts` the precedence of flags, variables and file.
+ * file, `rules.ts` rules between fields, `load.ts` the precedence of flags, variables and file, `reload.ts` which fields a
+ * running process takes over.
  */
 export { builtInProviders } from './config/simulated-providers.ts';
 export { loadConfig, loadConfigOrExit, type Loaded } from './config/load.ts';

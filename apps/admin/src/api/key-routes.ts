@@ -15,10 +15,10 @@ export type KeyRoutesOptions = {
   store: Pick<ApiKeyStore, 'read' | 'find' | 'write' | 'remove'>;
   /** Whether Redis is reachable. */
   isReady(): boolean;
-  /** Of the config: they can be seen, and not changed. */
-  configured: readonly KeyConfig[];
-  /** The aliases of the config. */
-  models: readonly string[];
+  /** Of the config in use: they can be seen, and not changed. */
+  readonly configured: readonly KeyConfig[];
+  /** The aliases of the config in use. */
+  readonly models: readonly string[];
   onError(error: unknown): void;
   now?(): number;
 };
@@ -37,9 +37,9 @@ type OfOne = { Params: { id: string } };
 
 /** `GET` and `POST /admin/keys`; `GET`, `PATCH` and `DELETE /admin/keys/{id}`; `POST /admin/keys/{id}/rotate`. */
 export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void {
-  const { store, isReady, configured, models, onError, now = Date.now } = options;
+  const { store, isReady, onError, now = Date.now } = options;
   const view = (key: CreatedKey) => createdKeyView(key, now());
-  const configKey = (id: string) => configured.find((key) => key.id === id);
+  const configKey = (id: string) => options.configured.find((key) => key.id === id);
 
   /** Rejects with a 503 if Redis does not answer. */
   async function ask<T>(question: () => Promise<T>): Promise<T> {
@@ -98,7 +98,7 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
     const { keys } = await ask(() => store.read());
     const created = keys.filter(({ id }) => !configKey(id)).map(view);
     created.sort((one, other) => (one.id < other.id ? -1 : 1));
-    return { data: [...configured.map(configKeyView), ...created] };
+    return { data: [...options.configured.map(configKeyView), ...created] };
   });
 
   app.get<OfOne>('/admin/keys/:id', async ({ params: { id } }) => {
@@ -107,7 +107,7 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
   });
 
   app.post('/admin/keys', async ({ body }, reply) => {
-    const made = readNewKey(body, models, now());
+    const made = readNewKey(body, options.models, now());
     const taken = configKey(made.id) !== undefined;
     const { secret, sha256 } = newSecret();
     const key = createKey(made, sha256, now());
@@ -138,7 +138,7 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
   });
 
   app.patch<OfOne>('/admin/keys/:id', async ({ params: { id }, body }) => {
-    const asked = readChange(body, models, now());
+    const asked = readChange(body, options.models, now());
     return view(await changeValid(id, (key) => changeKey(key, asked, now())));
   });
 

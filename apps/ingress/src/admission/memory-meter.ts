@@ -11,7 +11,7 @@ export type MemoryMeterOptions = {
   /** Bytes in use and the maximum, or 0 if there is no limit. */
   measure(): Promise<{ used: number; max: number }>;
   /** Share of the maximum, from 0 to 1. */
-  softLimit: number;
+  readonly softLimit: number;
   onError(error: unknown): void;
   now?(): number;
 };
@@ -20,7 +20,7 @@ export type MemoryMeterOptions = {
 const freshMs = 1000;
 
 export function createMemoryMeter(options: MemoryMeterOptions): MemoryMeter {
-  const { measure, softLimit, onError, now = Date.now } = options;
+  const { measure, onError, now = Date.now } = options;
   let room = true;
   let failed = false;
   let measuredAt = -Infinity;
@@ -29,7 +29,7 @@ export function createMemoryMeter(options: MemoryMeterOptions): MemoryMeter {
   async function ask(): Promise<boolean> {
     try {
       const { used, max } = await measure();
-      room = max === 0 || used < max * softLimit;
+      room = max === 0 || used < max * options.softLimit;
       failed = false;
     } catch (error) {
       // Not a reason to reject: if Redis is unreachable, the submit fails anyway, and a Redis user may lack

@@ -31,6 +31,8 @@ export type KeyRing = {
   nextEnd(now: number): number;
   /** Replaces the created keys. `everCreated`: there was a key at some time. */
   replace(created: readonly CreatedKey[], everCreated: boolean): void;
+  /** Replaces the keys of the config. */
+  configure(keys: readonly KeyConfig[] | undefined): void;
 };
 
 export type KeyRingOptions = {
@@ -46,10 +48,20 @@ export function createKeyRing({
   origins,
   now = Date.now,
 }: KeyRingOptions): KeyRing {
-  const own = (configured ?? []).map(ofConfig);
-  let required = configured !== undefined;
+  let own = (configured ?? []).map(ofConfig);
+  let hasOwn = configured !== undefined;
+  let created: readonly CreatedKey[] = [];
+  let wasCreated = false;
+  let required = hasOwn;
   let keys = byId(own);
   let verify = verifierOf();
+
+  function join(): void {
+    required = hasOwn || wasCreated;
+    // The operator who writes the config decides.
+    keys = byId([...created, ...own]);
+    verify = verifierOf();
+  }
 
   function verifierOf(): KeyVerifier {
     return createKeyVerifier(required ? keys.values() : undefined, origins, now);
@@ -99,12 +111,16 @@ export function createKeyRing({
       }
       return next;
     },
-    replace(created, everCreated) {
+    replace(next, everCreated) {
+      created = next;
       // Also if Redis has lost the keys: an ingress that has asked for keys goes on to do so.
-      required ||= everCreated;
-      // The operator who writes the config decides.
-      keys = byId([...created, ...own]);
-      verify = verifierOf();
+      wasCreated ||= everCreated;
+      join();
+    },
+    configure(next) {
+      own = (next ?? []).map(ofConfig);
+      hasOwn = next !== undefined;
+      join();
     },
   };
 }

@@ -1,5 +1,7 @@
 import { showBounds } from '@millrace/shared/runtime/bounds';
 import type { Bound } from '@millrace/shared/runtime/bounds';
+import { showConfig } from '@millrace/shared/runtime/config-metrics';
+import type { ConfigSource } from '@millrace/shared/runtime/config-source';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import { collectProcessMetrics, Counter, Gauge, Registry } from '@millrace/shared/runtime/metrics';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
@@ -48,6 +50,7 @@ export type MetricsSources = {
   readers(): number;
   reports(): Promise<readonly WorkerReport[]>;
   bounds: readonly Bound[];
+  source: Pick<ConfigSource, 'state'>;
 };
 
 /** Milliseconds that Redis may take; after that a scrape is answered without its values. */
@@ -186,6 +189,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const { deaths, takeovers, falseAlarms, handOvers, poisonedRequests } =
     takeoverMetrics(registers);
   showBounds(registry, sources.bounds);
+  showConfig(registry, sources.source);
 
   let rendering: Promise<Page> | undefined;
   async function render(): Promise<Page> {

@@ -103,8 +103,6 @@ export function boundBodies(
   budget: BodyBudget,
   limits: Config['limits'],
 ): void {
-  const maxBytes = limits.requestBodiesBytes;
-  const bounds = requestBounds(limits);
   app.decorateRequest('releaseBody', () => {});
   app.addHook('preParsing', (request, reply, payload, done) => {
     if (hasBody(request)) {
@@ -114,6 +112,8 @@ export function boundBodies(
       }
       let own = 0;
       let isOver = false;
+      const maxBytes = limits.requestBodiesBytes;
+      const bounds = requestBounds(limits);
       const meter = createJsonMeter(bounds);
       /** Ends the parsing with an error. Without a listener, the error would end the process. */
       const refuse = (refusal: Error) => {

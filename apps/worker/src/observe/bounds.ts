@@ -33,7 +33,7 @@ export const workerBounds = ({
     what: 'waiting_for_target',
     unit: 'entries',
     limit: 'limits.waiting',
-    max: limits.waiting,
+    max: () => limits.waiting,
     read: () => intake().waiting,
   },
   {

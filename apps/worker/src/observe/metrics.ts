@@ -1,5 +1,7 @@
 import { showBounds } from '@millrace/shared/runtime/bounds';
 import type { Bound } from '@millrace/shared/runtime/bounds';
+import { showConfig } from '@millrace/shared/runtime/config-metrics';
+import type { ConfigSource } from '@millrace/shared/runtime/config-source';
 import type { AttemptEnded, AttemptStarted, SeamRecord } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import {
@@ -30,6 +32,8 @@ export type RunMetrics = {
 
 /** The metrics of the worker. One registry for the process, created in main.ts. */
 export type Metrics = RunMetrics & {
+  /** Targets of a config that was reloaded get series of their own. */
+  addTargets(targets: MetricsOptions['targets']): void;
   /** For the worker's report: every series carries the worker's name. */
   toJson(): Promise<readonly unknown[]>;
 };
@@ -43,6 +47,7 @@ export type MetricsOptions = {
   /** The state of the intake. */
   intake?: () => IntakeSnapshot;
   worker: string;
+  source?: Pick<ConfigSource, 'state'>;
   /** The targets of the config. A job may name others; those are counted as `other`. */
   targets: Iterable<{ provider: string; model: string }>;
 };
@@ -58,6 +63,7 @@ export function createMetrics({
   upstreams,
   intake,
   coalescing,
+  source,
   bounds = [],
 }: MetricsOptions): Metrics {
   const registry = new Registry();
@@ -65,6 +71,7 @@ export function createMetrics({
   registry.setDefaultLabels({ worker });
   collectProcessMetrics(registry, 'millrace_worker_');
   showBounds(registry, bounds);
+  if (source) showConfig(registry, source);
   if (upstreams) countUpstreams(registry, upstreams);
   if (intake) countIntake(registry, intake);
   if (coalescing) {
@@ -123,9 +130,13 @@ export function createMetrics({
   });
 
   const models = new Map<string, Set<string>>();
-  for (const { provider, model } of targets) {
-    models.set(provider, (models.get(provider) ?? new Set()).add(model));
-  }
+  /** Those of earlier configs stay: runs may still ask them. */
+  const addTargets = (some: MetricsOptions['targets']): void => {
+    for (const { provider, model } of some) {
+      models.set(provider, (models.get(provider) ?? new Set()).add(model));
+    }
+  };
+  addTargets(targets);
   const labelsOf = ({ provider, model }: AttemptStarted) => {
     const known = models.get(provider);
     return {
@@ -135,6 +146,7 @@ export function createMetrics({
   };
 
   return {
+    addTargets,
     runStarted: () => runsActive.inc(),
     runEnded(outcome) {
       runsActive.dec();

@@ -1,15 +1,16 @@
 import type { ModelConfig, ProcessLimits, ProviderConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Prefill, Target } from '@millrace/shared/domain/request';
-import { targetKey } from '@millrace/shared/domain/target-key';
+import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
 import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Windows } from '@millrace/shared/store/quota/port';
 import { startAttempt } from '../run/attempt.ts';
 import type { Attempt } from '../run/attempt.ts';
 import { failedAttempt } from '../run/failed-attempt.ts';
-import type { Route } from '../continuation/plan.ts';
 import { providerFormats } from '@millrace/formats/provider-formats';
-import type { CallOptions, Policy } from '../run/port.ts';
+import type { CallOptions, RunDeps } from '../run/port.ts';
+import { createGenerations } from './generations.ts';
+import type { Generation } from './generations.ts';
 import { createTargetAccess } from './target-access.ts';
 import { createAsk } from './health/ask.ts';
 import { startChecks } from './health/checks.ts';
@@ -18,7 +19,7 @@ import { createHealth } from './health/health.ts';
 import type { HealthOptions } from './health/port.ts';
 import type { Pools } from './pool/pools.ts';
 import { publicView } from './public-view.ts';
-import type { WaitLimits } from './selection/port.ts';
+import type { Availability, WaitLimits } from './selection/port.ts';
 import { createSelection } from './selection/selection.ts';
 import type { SelectionOptions } from './selection/selection.ts';
 import type { UpstreamSources } from './upstream-metrics.ts';
@@ -26,6 +27,7 @@ import type { UpstreamSources } from './upstream-metrics.ts';
 export type UpstreamsOptions = {
   providers: Readonly<Record<string, ProviderConfig>>;
   models: Readonly<Record<string, ModelConfig>>;
+  /** Always those in use. */
   limits: ProcessLimits;
   pools: Pools;
   /** This worker's name. */
@@ -51,8 +53,9 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
 
 /** Everything between a target's name and a call in flight: its config, health, selection, wire format and pool. */
 export function createUpstreams(options: UpstreamsOptions) {
-  const { providers, models, limits, pools, worker, fleet, windows, waitLimits: lines } = options;
+  const { limits, pools, worker, fleet, windows, waitLimits } = options;
   const { onChange, onAside, onFault, wasLate, onError } = options;
+  const { models, providers } = options;
   /**
    * Targets that accept requests only without `stream_options`, by `targetKey`, for the life of this worker.
    * A single rejection is no proof, because it may quote a value of the request.
@@ -61,7 +64,7 @@ export function createUpstreams(options: UpstreamsOptions) {
   const health = createHealth({
     bus: fleet,
     worker,
-    breakerOf: (provider) => providers[provider]?.breaker,
+    breakerOf: (provider) => generations.current.providers[provider]?.breaker,
     wasLate,
     ...(onChange && { onChange }),
     onError,
@@ -72,13 +75,21 @@ export function createUpstreams(options: UpstreamsOptions) {
     health,
     windows,
     isFull: (provider) => pools.of(provider)?.isFull() ?? false,
-    waiting: limits.waiting,
-    waitLimits: lines,
+    get waiting() {
+      return limits.waiting;
+    },
+    waitLimits,
     now: Date.now,
     random: Math.random,
     share: (text) => fleet.publish(text),
     ...(onAside && { onAside }),
     onError,
+  });
+  const generations = createGenerations({
+    first: { models, providers, pools: pools.all, rings: selection.rings },
+    keptMs: limits.queueTtlMs,
+    onUnused: pools.drop,
+    now: Date.now,
   });
   const notices = fleet.subscribe({ onText: selection.onNotice, onListening() {} });
   const checks = startChecks({
@@ -86,13 +97,11 @@ export function createUpstreams(options: UpstreamsOptions) {
     health,
     wasLate,
     onChange: options.onCheck,
-    providers: Object.entries(providers).map(([name, { check }]) => ({
-      name,
-      check,
-      targets: targetsAt(name, models),
-    })),
+    providers: checkedProviders(options),
     ask: createAsk({
-      providers,
+      get providers() {
+        return generations.current.providers;
+      },
       upstreamOf: (provider) => pools.of(provider),
       maxResponseBytes: limits.responseBodyBytes,
       onError,
@@ -100,73 +109,134 @@ export function createUpstreams(options: UpstreamsOptions) {
     onError,
   });
 
-  return {
-    policy: (model: string): Policy | undefined => models[model],
+  /** What one run sees: its model, its targets and its keys as they were when it began. */
+  function runUpstreams(generation: Generation): RunUpstreams {
+    const { models: known, providers: own } = generation;
+    return {
+      policy: (model) => known[model],
 
-    /** The targets that this worker's config knows, with their capabilities. */
-    routes(targets: readonly Target[], model: string): Route[] {
-      return targets.flatMap((target) => {
-        const provider = providers[target.provider];
-        if (!provider) return [];
-        const said = models[model]?.targets.find(
-          (one) => one.provider === target.provider && one.model === target.model,
-        );
-        return [{ ...target, prefill: said?.prefill ?? prefillOf(provider, target.model) }];
-      });
-    },
+      routes: (targets, model) =>
+        targets.flatMap((target) => {
+          const provider = own[target.provider];
+          if (!provider) return [];
+          const said = known[model]?.targets.find(
+            (one) => one.provider === target.provider && one.model === target.model,
+          );
+          return [{ ...target, prefill: said?.prefill ?? prefillOf(provider, target.model) }];
+        }),
 
-    availabilityOf: selection.availabilityOf,
-    openTargets: createTargetAccess({
-      selection,
-      health,
-      reserve: (provider) => pools.of(provider)?.reserve() ?? nothing,
-      now: Date.now,
-    }),
-
-    call(options: CallOptions): Attempt {
-      const { activation, target, permit, body, mode, identity, ...more } = options;
-      const { refusedStreamOptions, ...rest } = more;
-      const config = providers[target.provider];
-      const model = models[activation.data.model];
-      const pool = pools.of(target.provider);
-      if (!config || !model || !pool) {
-        permit.cancel();
-        return failedAttempt(notConfigured(target));
-      }
-      const watch = permit.begin();
-      const key = targetKey(target);
-      const attempt = startAttempt({
-        dispatcher: pool,
-        format: providerFormats[config.api],
-        call: {
-          body,
-          stream: activation.data.stream,
-          model: target.model,
-          baseUrl: config.baseUrl,
-          apiKey: permit.apiKey,
-          traceparent: activation.data.traceparent,
-          prefill: mode === 'continue',
-          omitsStreamOptions:
-            !config.streamOptions || refusedStreamOptions || refusesStreamOptions.has(key),
-          identity,
+      openTargets: createTargetAccess({
+        selection: {
+          ...selection,
+          key: (target, body) => selection.key(target, body, generation.rings),
+          queue: (model, request) => selection.queue(model, request, known[model]?.maxWaitMs),
         },
-        timeouts: model,
-        maxResponseBytes: limits.responseBodyBytes,
-        watch,
-        wasLate,
-        ...rest,
-      });
-      const learn = async () => {
-        const outcome = await attempt.outcome;
-        watch.ended(outcome);
-        const hasBegun = outcome.kind === 'completed' || attempt.firstTokenAt !== undefined;
-        if (refusedStreamOptions && hasBegun) refusesStreamOptions.add(key);
-        if (outcome.kind !== 'fault') return;
-        onFault?.({ request: activation.id, target, fault: outcome.fault });
-      };
-      learn().catch(onError);
-      return attempt;
+        health,
+        reserve: (provider) => generation.pools.get(provider)?.reserve() ?? nothing,
+        now: Date.now,
+      }),
+
+      call: (call) => startCall(generation, call),
+    };
+  }
+
+  function startCall(generation: Generation, call: CallOptions): Attempt {
+    const { activation, target, permit, body, mode, identity, ...more } = call;
+    const { refusedStreamOptions, ...rest } = more;
+    const config = generation.providers[target.provider];
+    const model = generation.models[activation.data.model];
+    const pool = generation.pools.get(target.provider);
+    if (!config || !model || !pool) {
+      permit.cancel();
+      return failedAttempt(notConfigured(target));
+    }
+    const watch = permit.begin();
+    const key = targetKey(target);
+    const attempt = startAttempt({
+      dispatcher: pool,
+      format: providerFormats[config.api],
+      call: {
+        body,
+        stream: activation.data.stream,
+        model: target.model,
+        baseUrl: config.baseUrl,
+        apiKey: permit.apiKey,
+        traceparent: activation.data.traceparent,
+        prefill: mode === 'continue',
+        omitsStreamOptions:
+          !config.streamOptions || refusedStreamOptions || refusesStreamOptions.has(key),
+        identity,
+      },
+      timeouts: model,
+      maxResponseBytes: limits.responseBodyBytes,
+      watch,
+      wasLate,
+      ...rest,
+    });
+    const learn = async () => {
+      const outcome = await attempt.outcome;
+      watch.ended(outcome);
+      const hasBegun = outcome.kind === 'completed' || attempt.firstTokenAt !== undefined;
+      if (refusedStreamOptions && hasBegun) refusesStreamOptions.add(key);
+      if (outcome.kind !== 'fault') return;
+      onFault?.({ request: activation.id, target, fault: outcome.fault });
+    };
+    learn().catch(onError);
+    return attempt;
+  }
+
+  const views = new WeakMap<Generation, RunUpstreams>();
+  const viewOf = (generation: Generation): RunUpstreams => {
+    const view = views.get(generation) ?? runUpstreams(generation);
+    views.set(generation, view);
+    return view;
+  };
+
+  /** Without targets of providers that are not in the config any more. */
+  const healthSnapshot = () => {
+    const snapshot = health.snapshot();
+    const isKnown = ({ provider, inFlight }: { provider: string; inFlight: number }) =>
+      inFlight > 0 || Object.hasOwn(generations.current.providers, provider);
+    return { ...snapshot, targets: snapshot.targets.filter(isKnown) };
+  };
+
+  return {
+    knows: generations.knows,
+
+    /** What a run of this job sees, until `end` is called. */
+    begin(job: { model: string; targets: readonly Target[] }) {
+      const lease = generations.begin(job);
+      return { upstreams: viewOf(lease.generation), end: lease.end };
     },
+
+    /**
+     * Prepares a change of the config, and returns what applies it to the runs that begin from then on. Throws a ConfigError.
+     */
+    prepare(next: Pick<UpstreamsOptions, 'models' | 'providers'>): () => void {
+      const replacePools = pools.prepare(next.providers);
+      return () => {
+        const before = pools.all;
+        replacePools();
+        for (const key of refusesStreamOptions) {
+          const { provider } = targetOfKey(key);
+          if (before.get(provider) !== pools.all.get(provider)) refusesStreamOptions.delete(key);
+        }
+        selection.replace(next);
+        generations.advance({
+          models: next.models,
+          providers: next.providers,
+          pools: pools.all,
+          rings: selection.rings,
+        });
+        health.retune();
+        checks.replace(checkedProviders(next));
+        pools.warm(namedProviders(next.models));
+      };
+    },
+
+    availabilityOf: (model: string): Availability =>
+      // Its requests wait in the queue since before it was removed.
+      model in generations.current.models ? selection.availabilityOf(model) : 'open',
 
     /** Live workers, including this one. */
     workers: () => Math.max(1, health.snapshot().workers),
@@ -175,12 +245,12 @@ export function createUpstreams(options: UpstreamsOptions) {
     snapshot: () =>
       publicView({
         pools: pools.stats(),
-        health: health.snapshot(),
+        health: healthSnapshot(),
         selection: selection.snapshot(),
       }),
     sources: {
       pools: () => pools.stats(),
-      health: () => health.snapshot(),
+      health: healthSnapshot,
       counters: () => health.counters(),
       checks: () => checks.byTarget(),
       waiting: () =>
@@ -199,10 +269,23 @@ export function createUpstreams(options: UpstreamsOptions) {
   };
 }
 
+type RunUpstreams = Pick<RunDeps, 'policy' | 'routes' | 'openTargets' | 'call'>;
+
 const nothing = (): void => {};
 
 const prefillOf = ({ api, baseUrl }: ProviderConfig, model: string): Prefill =>
   providerFormats[api].prefillOf({ baseUrl, model });
+
+/** The providers that models name. */
+export const namedProviders = (models: Readonly<Record<string, ModelConfig>>): string[] =>
+  Object.values(models).flatMap(({ targets }) => targets.map(({ provider }) => provider));
+
+const checkedProviders = ({ models, providers }: Pick<UpstreamsOptions, 'models' | 'providers'>) =>
+  Object.entries(providers).map(([name, { check }]) => ({
+    name,
+    check,
+    targets: targetsAt(name, models),
+  }));
 
 /** Each target once, whichever models name it. */
 function targetsAt(provider: string, models: Readonly<Record<string, ModelConfig>>): Target[] {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { deepFreeze } from './deep-freeze.ts';
 import { noDatabase } from './fields.ts';
 import { builtInProviders, notRunning } from './simulated-providers.ts';
 import { readFlags, usage, type FlagValues } from './flags.ts';
@@ -193,12 +194,4 @@ function withPaths(
 
 function withoutPrototype<T>(record: Record<string, T>): Record<string, T> {
   return Object.assign(Object.create(null) as Record<string, T>, record);
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    for (const inner of Object.values(value)) deepFreeze(inner);
-  }
-  return value;
 }

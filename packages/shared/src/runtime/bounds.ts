@@ -7,8 +7,8 @@ export type Bound = {
   unit: 'bytes' | 'entries' | 'seconds';
   /** The limit's name in the config file, or in the code if it is no setting. */
   limit: string;
-  /** Infinity if something else bounds it; docs/bounds.md says what. */
-  max: number;
+  /** Infinity if something else bounds it; docs/bounds.md says what. A function if a reload of the config may change it. */
+  max: number | (() => number);
   /** The unit that the limit applies to; the size shown is the sum over all. */
   per?: string | undefined;
   /** Its size at this moment. */
@@ -43,9 +43,10 @@ export function showBounds(registry: Registry, bounds: readonly Bound[]): void {
   gauge('millrace_bound_seconds', 'Delay of the event loop', ({ unit, read }) =>
     unit === 'seconds' ? read() : undefined,
   );
-  gauge('millrace_bound_limit', 'Limit of a buffer, map or queue, for each `per`', ({ max }) =>
-    Number.isFinite(max) ? max : undefined,
-  );
+  gauge('millrace_bound_limit', 'Limit of a buffer, map or queue, for each `per`', ({ max }) => {
+    const now = typeof max === 'function' ? max() : max;
+    return Number.isFinite(now) ? now : undefined;
+  });
   new Counter({
     name: 'millrace_bound_dropped_total',
     help: 'What exceeded a limit and was dropped',

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import type { Logger } from './logger.ts';
 
 /**
@@ -116,6 +117,26 @@ export function onWorkerEnded(listener: () => void): void {
   process.on('message', (message) => {
     if (isMessage(message, 'worker ended')) listener();
   });
+}
+
+/** A supervisor's message to its children over IPC: read the config again. */
+export type ReloadMessage = { readonly type: 'reload' };
+
+/**
+ * Calls `listener` at SIGHUP and at a supervisor's message. A terminal that closes sends SIGHUP to the programs in it, too:
+ * such a process drains as at SIGTERM.
+ */
+export function onReload(listener: (cause: 'SIGHUP' | 'supervisor') => void): void {
+  const hasTerminal = isatty(0);
+  process.on('SIGHUP', () => {
+    if (hasTerminal && !isatty(0)) process.kill(process.pid, 'SIGTERM');
+    else listener('SIGHUP');
+  });
+  if (typeof process.send !== 'function') return;
+  process.on('message', (message) => {
+    if (isMessage(message, 'reload')) listener('supervisor');
+  });
+  process.channel?.unref();
 }
 
 /** The system's codes for exhausted descriptors, disk or memory: a state of the machine, not a bug. */

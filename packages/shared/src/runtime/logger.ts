@@ -49,7 +49,7 @@ export function createLogger({
 const buffers = new WeakMap<Logger, LogWriter>();
 
 /** The lines that wait to be written, and those that were dropped beyond the bound. */
-export const logBound = (logger: Logger): Bound => {
+export const logBound = (logger: Logger): Bound & { max: number } => {
   return {
     what: 'log_buffer',
     unit: 'bytes',

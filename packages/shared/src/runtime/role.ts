@@ -1,14 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { loadConfigOrExit } from '../config.ts';
+import { loadConfig, loadConfigOrExit } from '../config.ts';
 import { keyspace } from '../store/keys.ts';
-import { createLifecycle, exitOnBug, giveUp } from './lifecycle.ts';
+import { createConfigSource } from './config-source.ts';
+import type { ReloadCause } from './config-source.ts';
+import { createLifecycle, exitOnBug, giveUp, onReload } from './lifecycle.ts';
 import { packEnded } from '../store/stream-log/packing.ts';
 import { createRedisLog } from '../store/stream-log/redis-log.ts';
 import { createLogger, logBound } from './logger.ts';
 import { watchOutage } from '../store/outage.ts';
 import { commandsBound, connectRedis, probeRedis } from '../store/redis.ts';
 import { isConnectionClosed } from '../store/redis-failure.ts';
+import { reportConfig } from '../store/process-configs.ts';
+import type { ConfigReporting } from '../store/process-configs.ts';
+import { versionAtStart, watchFile } from './watch-file.ts';
 
 /* Start and end of a process of the fleet, common to all roles. */
 
@@ -23,20 +28,73 @@ export type RoleOptions = {
   env: Readonly<Record<string, string | undefined>>;
 };
 
-/** The config, name, logger and lifecycle of a process. Ends the process with a message if the config is wrong. */
+/**
+ * The config, name, logger and lifecycle of a process. Ends the process with a message if the config is wrong.
+ *
+ * `config` always has the sections of the config in use. A part that is built from them once has to listen to
+ * `source.onChange`, before `followConfig` begins to read the file again.
+ */
 export function beginRole(options: RoleOptions) {
-  const { config, warnings } = loadConfigOrExit(options);
+  const first = loadConfigOrExit(options);
+  const { configFile = '' } = first.options;
+  const known = versionAtStart(configFile);
   const name = `${options.role}-${randomBytes(6).toString('hex')}`;
   const logger = createLogger({ name });
   exitOnBug(logger);
-  // Every process of a fleet reads the same file; only ingresses log its warnings.
-  if (options.role === 'ingress') for (const warning of warnings) logger.warn(warning);
+  const warn = (warnings: readonly string[]): void => {
+    // Every process of a fleet reads the same file; only ingresses log its warnings.
+    if (options.role === 'ingress') for (const warning of warnings) logger.warn(warning);
+  };
+  warn(first.warnings);
   const lifecycle = createLifecycle((stage) => logger.info({ stage }));
-  return { config, name, logger, lifecycle };
+  const source = createConfigSource({
+    started: first.config,
+    load() {
+      const { config, warnings } = loadConfig(options);
+      warn(warnings);
+      return config;
+    },
+    logger,
+  });
+  let reporting: ConfigReporting | undefined;
+  let isFollowing = false;
+  let asked: ReloadCause | undefined;
+
+  function readConfig(cause: ReloadCause): void {
+    if (!isFollowing) asked ??= cause;
+    else if (!lifecycle.draining.aborted) {
+      source.read(cause);
+      reporting?.changed();
+    }
+  }
+
+  onReload(readConfig);
+  return {
+    role: options.role,
+    config: source.live,
+    source,
+    name,
+    logger,
+    lifecycle,
+    readConfig,
+    reportTo: (to: ConfigReporting) => (reporting = to),
+    /** From now on the process reads its config again when the file has changed, or when it is asked to. */
+    followConfig(): void {
+      isFollowing = true;
+      if (asked) readConfig(asked);
+      const watch = watchFile({
+        file: configFile,
+        known,
+        onChange: () => readConfig('file changed'),
+      });
+      lifecycle.draining.addEventListener('abort', watch.close, { once: true });
+    },
+  };
 }
 
 /** Connects to the fleet's Redis. Ends the process with a message if it cannot be used. */
-export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'>) {
+export async function joinRedis(role: Role) {
+  const { config, name, logger } = role;
   const url =
     config.redis.url ?? giveUp('no Redis is configured: set --redis URL, REDIS_URL or redis.url');
   const facts = await probeRedis(url, { timeoutMs: probeTimeoutMs }).catch((error: Error) =>
@@ -69,6 +127,16 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
     hasLedger: config.database !== undefined,
   });
   const packing = packEnded(written, { onError });
+
+  const reporting = reportConfig({
+    redis,
+    keys,
+    process: { name, role: role.role },
+    state: () => role.source.state,
+    onOrder: () => role.readConfig('operator'),
+    onError,
+  });
+  role.reportTo(reporting);
 
   let comingBack: Promise<void> | undefined;
   const isReady = (): boolean => redis.status === 'ready';
@@ -110,7 +178,7 @@ export async function joinRedis({ config, name, logger }: Omit<Role, 'lifecycle'
     async leave(withinMs: number, lastWords?: () => Promise<void>): Promise<void> {
       packing.stop();
       const said = async (): Promise<void> => {
-        await lastWords?.();
+        await Promise.all([lastWords?.(), reporting.leave()]);
         hasLeft = true;
         // A command sent behind QUIT breaks the connection before its reply is read.
         await redis.quit();

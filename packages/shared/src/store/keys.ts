@@ -77,6 +77,12 @@ export type Keyspace = {
   apiKeys(): string;
   /** Channel: the version after each change of these keys. */
   apiKeyChanges(): string;
+  /** Set: the processes that report how they stand to their config file (store/process-configs.ts). */
+  processConfigs(): string;
+  /** String: the report of one of them. */
+  processConfig(name: string): string;
+  /** String: how often operators have asked all processes to read their config again. */
+  reloadOrders(): string;
   /** String: a lease, by the name of what is leased. */
   gossipLease(name: string): string;
 };
@@ -130,6 +136,9 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     controlPlane: () => `${fleetTag}:control-plane`,
     apiKeys: () => `${fleetTag}:api-keys`,
     apiKeyChanges: () => `${fleetTag}:api-key-changes`,
+    processConfigs: () => `${fleetTag}:configs`,
+    processConfig: (name) => `${fleetTag}:config:${name}`,
+    reloadOrders: () => `${fleetTag}:reload-orders`,
     gossipLease: (name) => `${fleetTag}:lease:${name}`,
   };
 }

@@ -10,7 +10,7 @@ import { recordRefusal } from '../../observe/record-refusal.ts';
 import { factsOf } from '../../observe/request-log.ts';
 
 export type AdminOptions = {
-  admin: { user: string; passwordSha256: string } | undefined;
+  readonly admin: { user: string; passwordSha256: string } | undefined;
   /** Whether an address is that of a trusted proxy. */
   isProxy(address: string): boolean;
   /** Counts and logs it. */

@@ -10,7 +10,7 @@ import { modelsRequest } from '../pool/keep-warm.ts';
 import type { Answer, Question } from './checks.ts';
 
 export type AskOptions = {
-  providers: Readonly<Record<string, ProviderConfig>>;
+  readonly providers: Readonly<Record<string, ProviderConfig>>;
   upstreamOf(provider: string): Upstream | undefined;
   /** The most bytes of an answer. */
   maxResponseBytes: number;
@@ -18,10 +18,11 @@ export type AskOptions = {
 };
 
 /** Makes the requests of active checks, over the connections that client requests use. */
-export function createAsk({ providers, upstreamOf, maxResponseBytes, onError }: AskOptions) {
+export function createAsk(options: AskOptions) {
+  const { upstreamOf, maxResponseBytes, onError } = options;
   return async (question: Question, signal: AbortSignal): Promise<Answer> => {
     const name = question.kind === 'models' ? question.provider : question.target.provider;
-    const [config, upstream] = [providers[name], upstreamOf(name)];
+    const [config, upstream] = [options.providers[name], upstreamOf(name)];
     if (!config || !upstream) return unknown(name);
     return question.kind === 'models'
       ? list(upstream, config, signal)

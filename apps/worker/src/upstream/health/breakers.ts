@@ -44,8 +44,16 @@ export function createBreakers(options: BreakersOptions) {
   function of(key: string): Breaker {
     let breaker = breakers.get(key);
     if (!breaker) {
-      const policy = policyOf(key);
-      breaker = { key, policy, record: nothingDecided, since: now(), generation: 0 };
+      breaker = {
+        key,
+        // A reload of the config may change it.
+        get policy() {
+          return policyOf(key);
+        },
+        record: nothingDecided,
+        since: now(),
+        generation: 0,
+      };
       breakers.set(key, breaker);
     }
     return breaker;

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { CheckConfig } from '@millrace/shared/config';
 import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
@@ -46,6 +47,8 @@ export type Checks = {
   counters(): { ok: number; failed: number };
   /** The same by target, for all that were checked. */
   byTarget(): readonly (Target & { ok: number; failed: number })[];
+  /** Checks these from now on. What is known of those that stay is kept. */
+  replace(providers: readonly CheckedProvider[]): void;
   close(): void;
 };
 
@@ -63,6 +66,8 @@ type CheckedProviderState = CheckedProvider & {
   turn: number;
   timer: NodeJS.Timeout | undefined;
   asking: AbortController | undefined;
+  /** A reload of the config has removed or changed it. */
+  isReplaced: boolean;
 };
 
 /**
@@ -79,9 +84,7 @@ export function startChecks({
   onError,
 }: ChecksOptions): Checks {
   const counters = { ok: 0, failed: 0 };
-  const checkedProviders = providers
-    .filter(({ check, targets }) => check.kind !== 'off' && targets.length > 0)
-    .map((provider): CheckedProviderState => ({ ...provider, ...neverAsked, failed: new Set() }));
+  let checkedProviders = statesOf(providers);
   const told = new Map<Target, Target & { ok: number; failed: number }>();
   let closed = false;
   let renewing = false;
@@ -137,7 +140,7 @@ export function startChecks({
     } finally {
       provider.asking = undefined;
       const isDismissed = asking.signal.aborted && asking.signal.reason !== tooLate;
-      if (!isDismissed && !closed) arm(provider);
+      if (!isDismissed && !closed && !provider.isReplaced) arm(provider);
     }
   }
 
@@ -258,6 +261,18 @@ export function startChecks({
   return {
     counters: () => ({ ...counters }),
     byTarget: () => [...told.values()],
+    replace(next) {
+      const states = statesOf(next).map(
+        (one) => checkedProviders.find((other) => isSame(one, other)) ?? one,
+      );
+      for (const one of checkedProviders) {
+        if (states.includes(one)) continue;
+        one.isReplaced = true;
+        rest(one);
+        for (const target of one.targets) told.delete(target);
+      }
+      checkedProviders = states;
+    },
     close() {
       closed = true;
       clearInterval(timer);
@@ -272,7 +287,17 @@ const neverAsked = {
   turn: -1,
   timer: undefined,
   asking: undefined,
+  isReplaced: false,
 };
+
+const statesOf = (providers: readonly CheckedProvider[]): readonly CheckedProviderState[] =>
+  providers
+    .filter(({ check, targets }) => check.kind !== 'off' && targets.length > 0)
+    .map((provider) => ({ ...provider, ...neverAsked, failed: new Set() }));
+
+const isSame = (one: CheckedProvider, other: CheckedProvider): boolean =>
+  one.name === other.name &&
+  isDeepStrictEqual([one.check, one.targets], [other.check, other.targets]);
 
 const tooLate: Answer = {
   kind: 'fault',

@@ -250,6 +250,11 @@ export function createHealth(options: HealthOptions): Health {
       return nextChangeAt(record.state, policy, now()) ?? holds.get(key) ?? soon;
     },
     onAvailable: wakeUp.listen,
+    retune() {
+      view.retune();
+      refresh();
+      wakeUp.arm();
+    },
     snapshot: () => ({
       workers: view.workers(),
       targets: [...view.targets()].map(({ key }) => snapshotOf(key)),

@@ -67,6 +67,8 @@ export type Health = {
   nextTryAt(target: Target): number | undefined;
   /** Calls `listener` when a target that was refused may be asked again. Returns the function that stops it. */
   onAvailable(listener: () => void): () => void;
+  /** The config has changed: `breakerOf` may return something else. */
+  retune(): void;
   snapshot(): HealthSnapshot;
   counters(): HealthCounters;
   close(): void;

@@ -22,7 +22,8 @@ export type TargetView = {
   readonly key: string;
   /** The counters that this worker sends to the others. */
   readonly own: TargetCounters;
-  readonly window: Window;
+  window: Window;
+  windowMs: number;
   readonly firstToken: FirstTokenAverage;
   /** Counts also while the breaker is open, from the few calls that are still made. */
   readonly success: SuccessRate;
@@ -70,6 +71,7 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
         key,
         own: newTargetCounters(),
         window: createWindow(windowMsOf(key)),
+        windowMs: windowMsOf(key),
         firstToken: createFirstTokenAverage(),
         success: createSuccessRate(),
         others: 0,
@@ -138,6 +140,15 @@ export function createFleetView({ worker, windowMsOf, now }: ViewOptions) {
     /** Whether the target is known or there is room for it: other workers may name any number. */
     has: (key: string): boolean => targets.has(key) || targets.size < maxTargets,
     targets: (): Iterable<TargetView> => targets.values(),
+    /** The config has changed: a window of another length begins anew. */
+    retune(): void {
+      for (const one of targets.values()) {
+        const windowMs = windowMsOf(one.key);
+        if (one.windowMs === windowMs) continue;
+        one.windowMs = windowMs;
+        one.window = createWindow(windowMs);
+      }
+    },
     /** Live workers, including this one. */
     workers(): number {
       forgetSilent();

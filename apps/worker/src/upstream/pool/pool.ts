@@ -21,7 +21,7 @@ import {
   createCounters,
   readStats,
 } from './stats.ts';
-import type { PoolStats } from './stats.ts';
+import type { PoolCounters, PoolStats } from './stats.ts';
 import { createIdleList } from './idle-list.ts';
 import { countLoss } from './retry-allowance.ts';
 import { sweepIdle, sweepIntervalMs } from './sweep.ts';
@@ -37,6 +37,8 @@ export type PoolOptions = {
   onConnectFailure?: (fault: Fault, losses: number) => void;
   /** Controls how sockets are read while this process is late; absent: no change. */
   gathering?: Gathering | undefined;
+  /** Counts on with the counters of the pool that this one replaces. */
+  counters?: PoolCounters | undefined;
   /** Milliseconds; default `lookAgainMs`. */
   dnsIntervalMs?: number;
   random?: () => number;
@@ -66,6 +68,12 @@ export type Pool = {
    */
   reserve(): () => void;
   stats(): PoolStats;
+  readonly counters: PoolCounters;
+  /**
+   * The provider has been removed, or has another pool: it still serves the requests of runs that began before, and keeps no
+   * connection without one. Idempotent.
+   */
+  retire(): void;
   /** Closes all connections at once. Idempotent. */
   close(): void;
 };
@@ -79,7 +87,7 @@ export const createPool = (options: PoolOptions): Pool => new ProviderPool(optio
 class ProviderPool implements Pool {
   private readonly options: PoolOptions;
   private readonly config: PoolConfig;
-  private readonly counters = createCounters();
+  readonly counters: PoolCounters;
   private readonly connections = new Set<Connection>();
   private readonly connecting = new Set<AbortController>();
   private readonly idleList: ReturnType<typeof createIdleList>;
@@ -94,6 +102,7 @@ class ProviderPool implements Pool {
   private reserved = 0;
   private keeping = false;
   private closed = false;
+  private retired = false;
   /** Consecutive connections that failed, or closed before they had served. */
   private losses = 0;
   private warmTimer: NodeJS.Timeout | undefined;
@@ -103,6 +112,7 @@ class ProviderPool implements Pool {
     const { config } = options;
     this.options = options;
     this.config = config;
+    this.counters = options.counters ?? createCounters();
     this.carries = config.http2 ? maxStreams : 1;
     this.idleList = createIdleList({ lifetimeMs: config.lifetimeMs, now });
     this.queue = createConnectionQueue({
@@ -151,6 +161,14 @@ class ProviderPool implements Pool {
   stats(): PoolStats {
     const { counters, connections, connecting, queue } = this;
     return readStats(counters, connections, { connecting: connecting.size, waiting: queue.size });
+  }
+
+  retire(): void {
+    this.retired = true;
+    this.keeping = false;
+    clearTimeout(this.warmTimer);
+    for (const one of this.connections)
+      if (one.active === 0) this.idleList.retire(one, 'shutdown');
   }
 
   close(): void {
@@ -263,6 +281,7 @@ class ProviderPool implements Pool {
     if (!this.connections.has(one)) return;
     this.idleList.sort(one);
     this.pump();
+    if (this.retired && one.active === 0) this.idleList.retire(one, 'shutdown');
   }
 
   private pump(): void {

@@ -1,5 +1,6 @@
 import { lookup as lookUpName } from 'node:dns';
 import type { LookupFunction } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { ConfigError } from '@millrace/shared/config';
 import type { ProviderConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
@@ -18,6 +19,8 @@ export type PoolsOptions = {
   onConnectFailure?: (provider: string, fault: Fault, losses: number) => void;
   lookup?: LookupFunction;
   gathering?: Gathering;
+  /** Reduces a provider's pool to what the machine allows. `all`: the providers that share it. */
+  limited?(name: string, provider: ProviderConfig, all: Providers): ProviderConfig;
 };
 
 /**
@@ -26,36 +29,111 @@ export type PoolsOptions = {
  */
 export type Pools = {
   of(provider: string): Pool | undefined;
+  /** Those of the present config, by provider; a change of the config makes another map. */
+  readonly all: ReadonlyMap<string, Pool>;
+  /**
+   * Makes pools for the providers that are new or changed, and returns what puts them into use and retires those that they
+   * replace. Throws a ConfigError, and has then changed nothing.
+   */
+  prepare(providers: Providers): () => void;
+  /** Closes a retired pool. */
+  drop(pool: Pool): void;
   /** Opens the warm connections of these providers, and keeps them. */
   warm(providers: Iterable<string>): void;
   stats(): Record<string, PoolStats>;
   close(): void;
 };
 
+type Providers = Readonly<Record<string, ProviderConfig>>;
+
 /** Throws a ConfigError if a PEM file is missing or malformed: they are read here, once. */
 export function createPools(
   providers: Readonly<Record<string, ProviderConfig>>,
   options: PoolsOptions = {},
 ): Pools {
-  const problems: string[] = [];
-  const pools = new Map<string, Pool>();
-  for (const [name, config] of Object.entries(providers)) {
-    const made = poolOptions(name, config, options);
-    if (typeof made === 'string') problems.push(made);
-    else pools.set(name, createPool(made));
+  let configured: Providers = {};
+  let pools: ReadonlyMap<string, Pool> = new Map();
+  /** By the provider that they had. They close when no run needs them. */
+  const retired = new Map<Pool, string>();
+
+  function prepare(next: Providers): () => void {
+    const problems: string[] = [];
+    const made = new Map<string, Pool>();
+    for (const [name, config] of Object.entries(next)) {
+      const before = pools.get(name);
+      if (before && hasSamePool(configured[name], config)) {
+        made.set(name, before);
+        continue;
+      }
+      const madeOptions = poolOptions(
+        name,
+        options.limited?.(name, config, next) ?? config,
+        options,
+      );
+      if (typeof madeOptions === 'string') problems.push(madeOptions);
+      else made.set(name, createPool({ ...madeOptions, counters: before?.counters }));
+    }
+    if (problems.length > 0) throw new ConfigError(problems);
+    return () => {
+      for (const [name, pool] of pools) {
+        if (made.get(name) === pool) continue;
+        retired.set(pool, name);
+        pool.retire();
+      }
+      configured = next;
+      pools = made;
+    };
   }
-  if (problems.length > 0) throw new ConfigError(problems);
+
+  prepare(providers)();
   return {
     of: (provider) => pools.get(provider),
+    get all() {
+      return pools;
+    },
+    prepare,
+    drop(pool) {
+      retired.delete(pool);
+      pool.close();
+    },
     warm(names) {
       for (const name of new Set(names)) pools.get(name)?.warm();
     },
-    stats: () => Object.fromEntries([...pools].map(([name, pool]) => [name, pool.stats()])),
+    stats() {
+      const stats = Object.fromEntries([...pools].map(([name, pool]) => [name, pool.stats()]));
+      for (const [pool, name] of retired) {
+        const own = pool.stats();
+        const other = stats[name];
+        const isInUse = own.size + own.connecting + own.waiting > 0;
+        if (other) stats[name] = sumOfGauges(other, own);
+        else if (isInUse) stats[name] = own;
+      }
+      return stats;
+    },
     close() {
-      for (const pool of pools.values()) pool.close();
+      for (const pool of [...pools.values(), ...retired.keys()]) pool.close();
     },
   };
 }
+
+/** What a pool is made of. The keys are part of it, because keep-warm requests carry one. */
+const partsOfPool = ({ api, baseUrl, apiKeys, proxy, pool, tls }: ProviderConfig) => {
+  return { api, baseUrl, apiKeys, proxy, pool, tls };
+};
+
+const hasSamePool = (one: ProviderConfig | undefined, other: ProviderConfig): boolean =>
+  one !== undefined && isDeepStrictEqual(partsOfPool(one), partsOfPool(other));
+
+/** Of two pools of one provider, which share their counters. */
+const sumOfGauges = (one: PoolStats, other: PoolStats): PoolStats => ({
+  ...one,
+  size: one.size + other.size,
+  active: one.active + other.active,
+  idle: one.idle + other.idle,
+  warm: one.warm + other.warm,
+  connecting: one.connecting + other.connecting,
+  waiting: one.waiting + other.waiting,
+});
 
 /** Returns a string if there is a problem with the configuration. */
 function poolOptions(

@@ -13,21 +13,22 @@ import type { TargetWaiter } from './waiter.ts';
 import type { Check, Health, WaitLimits, RampSample, Availability } from './port.ts';
 import { rendezvous, stickyValue } from './sticky.ts';
 import { createStrategy } from './strategies.ts';
-import type { Strategy } from './strategies.ts';
 import { createTargetLimits } from './target-limits.ts';
 import { createWaiting } from './waiting.ts';
 import type { WaitingOptions } from './waiting.ts';
 
+type ProviderKeys = Pick<ProviderConfig, 'api' | 'apiKeys'>;
+
 export type SelectionOptions = {
   models: Readonly<Record<string, ModelConfig>>;
-  providers: Readonly<Record<string, Pick<ProviderConfig, 'api' | 'apiKeys'>>>;
+  providers: Readonly<Record<string, ProviderKeys>>;
   health: Health;
   /** The limits that the fleet shares. */
   windows: Windows;
   /** Whether all connections to a provider that this worker may have are in use. */
   isFull?(provider: string): boolean;
   /** Requests of this worker that may wait concurrently (`limits.waiting`). */
-  waiting: number;
+  readonly waiting: number;
   /** How many requests of a model may wait for capacity. */
   waitLimits: WaitLimits;
   now(): number;
@@ -44,7 +45,8 @@ export type Selection = ReturnType<typeof createSelection>;
 
 /** Decides which target a request asks, with which key, and when. */
 export function createSelection(options: SelectionOptions) {
-  const { models, providers, health, windows, now, random, share, onAside, onError } = options;
+  const { health, windows, now, random, share, onAside, onError } = options;
+  let { models } = options;
   const ownId = randomBytes(6).toString('hex');
   const limits = createTargetLimits({
     models,
@@ -53,24 +55,22 @@ export function createSelection(options: SelectionOptions) {
     onRoom: () => waiting.wake(),
     onError,
   });
-  const strategies = new Map<string, Strategy>(
-    Object.entries(models).map(([name, { strategy }]) => [name, createStrategy(strategy, random)]),
-  );
-  const rings = new Map<string, KeyRing>(
-    Object.entries(providers).map(([provider, { api, apiKeys }]) => [
+  const createRing = (provider: string, { api, apiKeys }: ProviderKeys): KeyRing =>
+    createKeyRing({
       provider,
-      createKeyRing({
-        provider,
-        keys: apiKeys,
-        readLimits: providerFormats[api].readLimits,
-        now,
-        share: (fact) => share(encodeNotice({ ...fact, from: ownId })),
-        ...(onAside ? { onAside } : {}),
-      }),
-    ]),
-  );
+      keys: apiKeys,
+      readLimits: providerFormats[api].readLimits,
+      now,
+      share: (fact) => share(encodeNotice({ ...fact, from: ownId })),
+      ...(onAside ? { onAside } : {}),
+    });
+  let strategies = mapOf(models, (_name, { strategy }) => createStrategy(strategy, random));
+  let { providers } = options;
+  let rings: ReadonlyMap<string, KeyRing> = mapOf(providers, createRing);
   const waiting = createWaiting({
-    limit: options.waiting,
+    get limit() {
+      return options.waiting;
+    },
     waitLimits: options.waitLimits,
     now,
     setTimer: options.setTimer ?? startTimer,
@@ -182,9 +182,14 @@ export function createSelection(options: SelectionOptions) {
     /** Counts the request against the target's limits. Synchronous if it has none. */
     take: limits.take,
 
-    /** The key for one call; undefined if the provider is not configured. */
-    key(target: Target, body: string): KeyLease | undefined {
-      const ring = rings.get(target.provider);
+    /** The keys of the present config, by provider; a change of the config makes another map. */
+    get rings(): ReadonlyMap<string, KeyRing> {
+      return rings;
+    },
+
+    /** The key for one call; undefined if the provider is not configured. `own`: the rings of an earlier config. */
+    key(target: Target, body: string, own = rings): KeyLease | undefined {
+      const ring = own.get(target.provider);
       if (!ring) return undefined;
       const lease = ring.take(target.model, () => estimateTokens(body));
       return {
@@ -198,8 +203,27 @@ export function createSelection(options: SelectionOptions) {
     queue: (
       model: string,
       request: { signal: AbortSignal; deadlineAt?: number | undefined },
-    ): TargetWaiter =>
-      waiting.open(model, { ...request, maxWaitMs: models[model]?.maxWaitMs ?? 0 }),
+      maxWaitMs = models[model]?.maxWaitMs ?? 0,
+    ): TargetWaiter => waiting.open(model, { ...request, maxWaitMs }),
+
+    /** Selects by this config from now on. What is known of strategies and keys that stay is kept. */
+    replace(next: Pick<SelectionOptions, 'models' | 'providers'>): void {
+      strategies = mapOf(next.models, (name, { strategy }) => {
+        const known = models[name]?.strategy === strategy ? strategies.get(name) : undefined;
+        return known ?? createStrategy(strategy, random);
+      });
+      const before = { providers, rings };
+      rings = mapOf(next.providers, (name, provider) => {
+        const known = hasSameKeys(before.providers[name], provider)
+          ? before.rings.get(name)
+          : undefined;
+        return known ?? createRing(name, provider);
+      });
+      ({ models, providers } = next);
+      limits.replace(models);
+      // A target, a key or a limit that requests wait for may be there now.
+      waiting.wake();
+    },
 
     /**
      * Whether a request that a limit refused may go back to the queue; if so, no other one of the model is
@@ -242,6 +266,19 @@ export function createSelection(options: SelectionOptions) {
     }),
   };
 }
+
+function mapOf<T, Made>(
+  record: Readonly<Record<string, T>>,
+  make: (name: string, value: T) => Made,
+): ReadonlyMap<string, Made> {
+  return new Map(Object.entries(record).map(([name, value]) => [name, make(name, value)]));
+}
+
+const hasSameKeys = (one: ProviderKeys | undefined, other: ProviderKeys): boolean =>
+  one?.api === other.api && isSameList(one.apiKeys, other.apiKeys);
+
+const isSameList = (one: readonly string[], other: readonly string[]): boolean =>
+  one.length === other.length && one.every((key, place) => key === other[place]);
 
 const isSame = (one: Target, other: Target): boolean =>
   one.provider === other.provider && one.model === other.model;

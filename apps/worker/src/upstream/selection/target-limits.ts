@@ -39,7 +39,7 @@ const free: TargetGrant = { kind: 'yes', settle() {}, cancel() {} };
 
 /** The configured limits of targets, counted over the whole fleet. */
 export function createTargetLimits({ models, windows, now, onRoom, onError }: TargetLimitsOptions) {
-  const limits = limitsByTarget(models);
+  let limits = limitsByTarget(models);
   /** The last answer of the store: until when a target is at its limit, and its usage. */
   const told = new Map<string, { until: number; used: Record<string, number> }>();
 
@@ -89,6 +89,8 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
   }
 
   return {
+    /** Uses the limits of these models from now on; what has been counted stays counted. */
+    replace: (some: TargetLimitsOptions['models']) => void (limits = limitsByTarget(some)),
     /** Synchronous for a target without limits. Rejects only if the store does. */
     take(target: Target, body: string): TargetGrant | Promise<TargetGrant> {
       const key = targetKey(target);

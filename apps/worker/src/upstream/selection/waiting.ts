@@ -16,7 +16,7 @@ import type {
 
 export type WaitingOptions = {
   /** Requests that may wait concurrently; those with a partly delivered answer are not limited. */
-  limit: number;
+  readonly limit: number;
   /** How many requests of a model may wait for capacity. */
   waitLimits: WaitLimits;
   now(): number;

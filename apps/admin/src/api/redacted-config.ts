@@ -1,0 +1,22 @@
+/** Fields whose text is a secret, its digest, or may contain one. */
+const secretFields = /secret|password|apikey|sha256|proxy|token$/i;
+const hidden = '(not shown)';
+
+/** A config as an operator may see it, without anything that helps to authenticate anywhere. */
+export function redacted(value: unknown, field = ''): unknown {
+  if (Array.isArray(value)) return value.map((inner) => redacted(inner, field));
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [name, redacted(inner, name)]),
+    );
+  }
+  if (typeof value !== 'string') return value;
+  if (secretFields.test(field)) return hidden;
+  return field.toLowerCase().endsWith('url') ? withoutCredentials(value) : value;
+}
+
+/** The URL of a database or of Redis may have a password in its authority or in its query. */
+function withoutCredentials(text: string): string {
+  const [place = ''] = text.split(/[?#]/);
+  return place.replace(/^([\w+]+:\/\/)[^/]*@/, `$1${hidden}@`);
+}

@@ -1,0 +1,123 @@
+import { isJsonObject } from '../domain/json.ts';
+import type { ConfigState } from '../runtime/config-source.ts';
+import type { Keyspace } from './keys.ts';
+import type { Redis } from './redis.ts';
+
+/*
+ * How each process of the fleet stands to its config file, and the operators' order to read it again. The order is a counter
+ * that every process reads when it reports, so that a lost message or an outage of Redis delays it only.
+ */
+
+export type ProcessConfig = ConfigState & {
+  name: string;
+  role: 'ingress' | 'worker' | 'admin';
+  /** When it reported; milliseconds since the epoch, by its clock. */
+  at: number;
+  /** The last order that it has carried out. */
+  order: number;
+};
+
+/** Milliseconds between two reports of a process. */
+const reportEveryMs = 2000;
+/** Milliseconds after which a process that has not reported is gone, or cannot reach Redis. */
+const silentMs = 15_000;
+
+export type ReportConfigOptions = {
+  redis: Redis;
+  keys: Keyspace;
+  process: Pick<ProcessConfig, 'name' | 'role'>;
+  state(): ConfigState;
+  /** An operator asks to read the config again. */
+  onOrder(): void;
+  onError(error: unknown): void;
+};
+
+export type ConfigReporting = {
+  /** Reports a change at once. */
+  changed(): void;
+  /** Removes the process from the reports. */
+  leave(): Promise<void>;
+};
+
+/** Reports this process' state until it leaves. */
+export function reportConfig(options: ReportConfigOptions): ConfigReporting {
+  const { redis, keys, process, state, onOrder, onError } = options;
+  const own = keys.processConfig(process.name);
+  /** Undefined until the counter was read: orders from before this process started do not concern it. */
+  let order: number | undefined;
+  let underWay: Promise<void> | undefined;
+  let hasLeft = false;
+
+  async function send(): Promise<void> {
+    const report: ProcessConfig = { ...process, ...state(), at: Date.now(), order: order ?? 0 };
+    await redis.set(own, JSON.stringify(report), 'PX', silentMs);
+    await redis.sadd(keys.processConfigs(), process.name);
+  }
+
+  async function obey(): Promise<void> {
+    const found = Number((await redis.get(keys.reloadOrders())) ?? 0);
+    const isNew = order !== undefined && found !== order && found !== 0;
+    order = found;
+    if (isNew && !hasLeft) onOrder();
+  }
+
+  async function report(): Promise<void> {
+    await obey();
+    await send();
+  }
+
+  /** During an outage of Redis one report waits, not one for every interval. */
+  function start(): void {
+    if (hasLeft) return;
+    underWay ??= report()
+      .catch(onError)
+      .finally(() => (underWay = undefined));
+  }
+
+  start();
+  const timer = setInterval(start, reportEveryMs);
+  return {
+    changed: () => void Promise.resolve(underWay).then(start),
+    async leave() {
+      hasLeft = true;
+      clearInterval(timer);
+      // A report under way would be written after the removal.
+      await underWay;
+      await Promise.all([redis.del(own), redis.srem(keys.processConfigs(), process.name)]);
+    },
+  };
+}
+
+/** The processes that have reported lately, sorted by role and name. Forgets the others. */
+export async function readProcessConfigs(redis: Redis, keys: Keyspace): Promise<ProcessConfig[]> {
+  const names = await redis.smembers(keys.processConfigs());
+  if (names.length === 0) return [];
+  const texts = await redis.mget(names.map(keys.processConfig));
+  const gone = names.filter((_name, place) => typeof texts[place] !== 'string');
+  if (gone.length > 0) await redis.srem(keys.processConfigs(), ...gone);
+  return texts
+    .flatMap((text) => parse(text ?? '') ?? [])
+    .sort((a, b) => (`${a.role} ${a.name}` < `${b.role} ${b.name}` ? -1 : 1));
+}
+
+/** Asks all processes to read their config again; returns the number of the order. */
+export const orderReload = (redis: Redis, keys: Keyspace): Promise<number> =>
+  redis.incr(keys.reloadOrders());
+
+/** Undefined for a report of another version. */
+function parse(text: string): ProcessConfig | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isJsonObject(value)) return undefined;
+  const { name, role, at, hash, order, problems, needsRestart } = value;
+  const isWhole =
+    [name, role, hash].every((one) => typeof one === 'string') &&
+    [at, order].every((one) => typeof one === 'number') &&
+    Array.isArray(problems) &&
+    Array.isArray(needsRestart);
+  return isWhole ? (value as ProcessConfig) : undefined;
+}
