@@ -10,6 +10,8 @@ beforeEach(() => {
 });
 afterEach(() => bench.close());
 
+const journal = () => join(bench.folder, 'journal');
+
 describe('a signal', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
     '%s drains ingresses, then workers, then Redis, and exits 0',
@@ -54,7 +56,7 @@ describe('a signal', () => {
     const [url] = await started.ready();
     const pids = started.below().map(({ pid }) => pid);
     started.child.kill('SIGTERM');
-    await until(() => existsSync(join(bench.folder, 'journal')));
+    await until(() => existsSync(journal()));
     started.child.kill('SIGTERM');
     await sleep(1050); // the promise is about time
     expect(await pidAt(url)).toBeGreaterThan(0);
@@ -76,4 +78,19 @@ describe('a signal', () => {
       expect(pids.filter(isAlive)).toEqual([]);
     },
   );
+
+  test('SIGHUP makes all processes read their config again, and ends nothing', async () => {
+    const started = bench.start();
+    await started.ready();
+    const pids = started.below().map(({ pid }) => pid);
+    started.child.kill('SIGHUP');
+    const reads = () => (existsSync(journal()) ? bench.journal() : []);
+    await until(() => reads().length === 3);
+    expect(reads().toSorted()).toEqual([
+      'ingress reads its config again (supervisor)',
+      'worker reads its config again (supervisor)',
+      'worker reads its config again (supervisor)',
+    ]);
+    expect(pids.filter(isAlive)).toEqual(pids);
+  });
 });

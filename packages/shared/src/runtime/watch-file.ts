@@ -21,6 +21,9 @@ export type FileWatchOptions = {
   settleMs?: number;
   /** The same for a file that has vanished: editors that replace a file remove the old one first. */
   missingMs?: number;
+  look?: (file: string) => Promise<FileVersion>;
+  /** Returns what cancels the timer. */
+  setTimer?: (act: () => void, ms: number) => () => void;
 };
 
 /** A file that is written without a pause is read after so many looks. */
@@ -28,22 +31,23 @@ const mostLooks = 20;
 
 export function watchFile(options: FileWatchOptions): { close(): void } {
   const { file, onChange, intervalMs = 1000, settleMs = 250, missingMs = 2000 } = options;
+  const { look = versionNow, setTimer = startTimer } = options;
   let { known } = options;
   let isClosed = false;
-  let timer: NodeJS.Timeout | undefined;
+  let cancel = (): void => {};
 
   const later = (act: () => Promise<void>, ms: number): void => {
-    if (!isClosed) timer = setTimeout(() => void act(), ms).unref();
+    if (!isClosed) cancel = setTimer(() => void act(), ms);
   };
 
-  async function look(): Promise<void> {
-    const seen = await versionNow(file);
-    if (seen === known) later(look, intervalMs);
+  async function rest(): Promise<void> {
+    const seen = await look(file);
+    if (seen === known) later(rest, intervalMs);
     else later(() => settle(seen, 1), pauseOf(seen));
   }
 
   async function settle(seen: FileVersion, looks: number): Promise<void> {
-    const now = await versionNow(file);
+    const now = await look(file);
     if (isClosed) return;
     if (now !== seen && looks < mostLooks) {
       later(() => settle(now, looks + 1), pauseOf(now));
@@ -51,19 +55,24 @@ export function watchFile(options: FileWatchOptions): { close(): void } {
     }
     const isChanged = now !== known;
     known = now;
-    later(look, intervalMs);
+    later(rest, intervalMs);
     if (isChanged) onChange();
   }
 
   const pauseOf = (version: FileVersion) => (version === missing ? missingMs : settleMs);
 
-  later(look, intervalMs);
+  later(rest, intervalMs);
   return {
     close() {
       isClosed = true;
-      clearTimeout(timer);
+      cancel();
     },
   };
+}
+
+function startTimer(act: () => void, ms: number): () => void {
+  const timer = setTimeout(act, ms).unref();
+  return () => clearTimeout(timer);
 }
 
 const missing: FileVersion = 'missing';

@@ -167,8 +167,7 @@ class ProviderPool implements Pool {
     this.retired = true;
     this.keeping = false;
     clearTimeout(this.warmTimer);
-    for (const one of this.connections)
-      if (one.active === 0) this.idleList.retire(one, 'shutdown');
+    for (const one of this.connections) if (one.active === 0) this.idleList.retire(one, 'shutdown');
   }
 
   close(): void {

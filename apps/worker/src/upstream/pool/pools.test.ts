@@ -76,6 +76,83 @@ test('with certificates from files, warmed for the providers that are named', as
   pools.close();
 });
 
+test('a changed provider gets a new pool; the old one ends its requests, and its connections close', async () => {
+  const ends: (() => void)[] = [];
+  const server = createServer((_, response) => {
+    response.flushHeaders();
+    ends.push(() => response.end('ok'));
+  });
+  await using at = await listen(server);
+  const baseUrl = `http://127.0.0.1:${at.port}/v1`;
+  const before = providers({ kept: { baseUrl }, changed: { baseUrl } });
+  const pools = createPools(before);
+  const [kept, changed] = [pools.of('kept')!, pools.of('changed')!];
+  const under = ask(changed);
+  const idle = ask(changed);
+  await Promise.all([under.head, idle.head]);
+  ends[1]?.();
+  await idle.outcome;
+  await until(() => pools.stats()['changed']?.idle === 1);
+
+  const next = providers({ kept: { baseUrl }, changed: { baseUrl, apiKey: 'sk-new' } });
+  const apply = pools.prepare(next);
+  expect(pools.of('changed')).toBe(changed);
+  apply();
+  expect(pools.of('kept')).toBe(kept);
+  expect(pools.of('changed')).not.toBe(changed);
+  // The idle connection closes, the other one ends its answer.
+  await until(() => at.open().length === 1);
+  expect(pools.stats()['changed']).toMatchObject({ size: 1, active: 1, requests: 2 });
+  // A run that began before may ask once more.
+  const more = ask(changed);
+  const fresh = ask(pools.of('changed')!);
+  await Promise.all([more.head, fresh.head]);
+  expect(pools.stats()['changed']).toMatchObject({ active: 3, requests: 4, connects: 4 });
+  for (const end of ends) end();
+  expect(await Promise.all([under, more, fresh].map(({ outcome }) => outcome))).toEqual([
+    '200 ok',
+    '200 ok',
+    '200 ok',
+  ]);
+  await until(() => at.open().length === 1);
+  pools.drop(changed);
+  expect(await ask(changed).outcome).toMatch(/^upstream_unreachable/);
+  pools.close();
+  await until(() => at.open().length === 0);
+});
+
+test('a removed provider is shown while its connections carry requests', async () => {
+  const ends: (() => void)[] = [];
+  await using at = await listen(
+    createServer((_, response) => {
+      response.flushHeaders();
+      ends.push(() => response.end('ok'));
+    }),
+  );
+  const baseUrl = `http://127.0.0.1:${at.port}/v1`;
+  const pools = createPools(providers({ kept: { baseUrl }, gone: { baseUrl } }));
+  const { head, outcome } = ask(pools.of('gone')!);
+  await head;
+  pools.prepare(providers({ kept: { baseUrl } }))();
+  expect(pools.of('gone')).toBeUndefined();
+  expect(pools.stats()).toMatchObject({ gone: { active: 1 } });
+  ends[0]?.();
+  expect(await outcome).toBe('200 ok');
+  await until(() => !('gone' in pools.stats()));
+  pools.close();
+});
+
+test('a provider that cannot be used refuses the whole change', () => {
+  const baseUrl = 'https://127.0.0.1';
+  const pools = createPools(providers({ one: { baseUrl } }));
+  const before = pools.of('one');
+  const tls = { ca: join(folder, 'missing.pem') };
+  const next = providers({ one: { baseUrl, apiKey: 'sk-new' }, two: { baseUrl, tls } });
+  expect(() => pools.prepare(next)).toThrow(/providers\.two\.tls\.ca: cannot read/);
+  expect([pools.of('one'), pools.of('two')]).toEqual([before, undefined]);
+  pools.close();
+});
+
 test('a PEM file that is missing or broken is told before anything starts', () => {
   const { server } = makeServer();
   const cert = file('good.pem', server.cert);
