@@ -8,7 +8,7 @@ import { startFleet } from '../kit/fleet.ts';
 import type { Fleet, RoleProcess } from '../kit/fleet.ts';
 import { call, errorOf, jsonOf } from '../kit/http.ts';
 import { chunks, expectWhole } from '../kit/judge.ts';
-import { asked, observeQueue, upstream } from '../kit/observe.ts';
+import { asked, observeQueue, userOf } from '../kit/observe.ts';
 import { parsePrometheus } from '../kit/prometheus.ts';
 import { openSocket } from '../kit/socket.ts';
 import { metricAt, upstreamsOf } from '../kit/upstreams.ts';
@@ -151,35 +151,71 @@ test('a change of the file is taken over without an order: a new model, and anot
   expect((await call(`${fleet.url}/v1/models/added`)).status).toBe(404);
 });
 
-test('a new key of a provider is used for the next request, and a stream under way ends with the old one', async () => {
+test('a new key of a provider is used for the next request, and a stream under way keeps the old one', async () => {
+  const cut = 'cut:tokens=400,after=300,pace=50';
   const keyed = (apiKey: string) => ({
     models: {
       ...original().models,
       keyed: { targets: [{ provider: 'keyed', model: 'healthy:tokens=5' }] },
-      'keyed-slow': { targets: [{ provider: 'keyed', model: slow }] },
+      'keyed-cut': {
+        targets: [
+          { provider: 'keyed', model: cut },
+          { provider: 'keyed', model: 'prefill:tokens=400', prefill: true },
+        ],
+      },
     },
     providers: providers({ keyed: provider(fleet.backup, { apiKey }) }),
   });
+  const keysOf = (user: string) =>
+    fleet.backup.requests
+      .filter((request) => userOf(request) === user)
+      .map(({ headers }) => headers.authorization?.slice(-4));
   await using(keyed('sk-the-first-0001'), async () => {
-    const stream = ask(fleet.url, 'keyed-slow', { body: { user: 'under way' } });
+    const stream = ask(fleet.url, 'keyed-cut', { body: { user: 'under way' } });
     await stream.until(chunks(5));
     await using(keyed('sk-the-second-0002'), async () => {
       await text('keyed', 'afterwards');
-      const [old, next] = await Promise.all(
-        ['under way', 'afterwards'].map((user) => upstream(fleet.backup, user)),
-      );
-      expect(old?.headers.authorization).toMatch(/0001$/);
-      expect(next?.headers.authorization).toMatch(/0002$/);
-      // Two pools, whose connections are shown together.
+      expect(keysOf('afterwards')).toEqual(['0002']);
+      // Two pools, whose requests are counted together.
       const pools = (await upstreamsOf(fleet.url, ops)).map(
         ({ upstreams }) => upstreams.pools['keyed'],
       );
       expect(pools.reduce((sum, pool) => sum + (pool?.requests ?? 0), 0)).toBe(2);
       fleet.hurry();
       await expectWhole(stream, expectedText({ tokens: 400 }));
-      expect(asked(fleet.backup, 'under way')).toBe(1);
+      // Its second attempt began after the change.
+      expect(keysOf('under way')).toEqual(['0001', '0001']);
     });
   });
+});
+
+test('a model that an ingress has before the workers is served: they look for it', async () => {
+  const before = await readFile(fleet.configFile, 'utf8');
+  const hash = await hashNow();
+  const { models } = original();
+  const added = { targets: [{ provider: 'other', model: 'healthy:tokens=5' }] };
+  const sections = {
+    models: { ...models, added },
+    providers: providers({ other: provider(fleet.backup) }),
+  };
+  const signalWorkers = (signal: NodeJS.Signals) => {
+    for (const { child } of fleet.workers) child.kill(signal);
+  };
+  // They do not read the file meanwhile.
+  signalWorkers('SIGSTOP');
+  let stream: ReturnType<typeof ask> | undefined;
+  try {
+    await writeFile(fleet.configFile, stringify({ ...parse(before), ...sections }));
+    fleet.ingresses[0]?.child.kill('SIGHUP');
+    const listed = async () => (await call(`${fleet.url}/v1/models/added`)).status;
+    await expect.poll(listed).toBe(200);
+    stream = ask(fleet.url, 'added');
+  } finally {
+    signalWorkers('SIGCONT');
+  }
+  await expectWhole(stream, expectedText({ tokens: 5 }));
+  await writeFile(fleet.configFile, before);
+  await agreedOn((now) => now === hash);
 });
 
 test('a stream ends although its provider and its model were removed, and its connections close after it', async () => {
