@@ -83,6 +83,32 @@ test('keys of the config and created ones are valid side by side, and those of t
   expect(show(ring, 'secret of a').kind).toBe('refused');
 });
 
+test('keys of a config that is reloaded replace those before, beside the created ones', () => {
+  const ring = ringOf([ofConfig]);
+  ring.replace([created('a')], true);
+  const principal = admit(ring, 'a');
+  const narrowed = { ...ofConfig, models: ['small'] };
+  ring.configure([narrowed]);
+  expect(ring.renew(principal)).toMatchObject({ principal: { models: ['small'] } });
+  ring.configure([{ ...ofConfig, id: 'next', secretsSha256: [sha256('c')] }]);
+  expect(ring.whyEnded(principal)).toMatchObject({ code: 'invalid_api_key' });
+  expect(show(ring, 'a').kind).toBe('refused');
+  expect(['c', 'secret of a'].map((secret) => admit(ring, secret).keyId)).toEqual(['next', 'a']);
+  expect(ring.size).toBe(2);
+});
+
+test('a config whose keys are gone opens a fleet to its own machine only if no key was ever created', () => {
+  const ring = ringOf([ofConfig]);
+  ring.replace([], false);
+  ring.configure(undefined);
+  expect([ring.isRequired(), show(ring).kind]).toEqual([false, 'admitted']);
+  ring.configure([ofConfig]);
+  expect(show(ring)).toEqual({ kind: 'refused', reason: 'no_key' });
+  ring.replace([], true);
+  ring.configure(undefined);
+  expect(show(ring)).toEqual({ kind: 'refused', reason: 'no_key' });
+});
+
 describe('a principal that was admitted', () => {
   test('has the models that its key has by now', () => {
     const ring = ringOf();
