@@ -209,7 +209,7 @@ describe('tail', () => {
     expect(await follower.exited).toBe(0);
     expect(follower.stdout).toBe(`${expectedText({ tokens: slowTokens })}\n`);
     expect(follower.stderr).toMatch(/^attempt 1 of run 1: start at primary\/healthy/m);
-    expect(follower.stderr).toMatch(/^completed: stop, 600 tokens, 1 attempts$/m);
+    expect(follower.stderr).toMatch(/^completed: stop, 600 tokens, 1 attempt$/m);
   });
 
   test('ends with 1 and the error of a request that failed, and shows its events as JSON', async () => {

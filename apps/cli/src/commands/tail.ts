@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { EventSourceMessage } from 'eventsource-parser';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { refuseUnless, Refused, Unreachable } from '../http/ingress.ts';
 import type { Ingress } from '../http/ingress.ts';
 import { CommandFailed } from '../io.ts';
 import type { Io } from '../io.ts';
-import { describeEvent, textOf } from './tail-events.ts';
+import { codeOf, describeEvent, readData, textOf } from './tail-events.ts';
 import type { TailEvent } from './tail-events.ts';
 
 export type TailOptions = {
@@ -18,6 +19,8 @@ export type TailOptions = {
 /** Milliseconds before the first new try to read on; doubled with every try in a row. */
 const firstRetryMs = 100;
 const longestRetryMs = 2000;
+/** Milliseconds after which an answer without an entry was no failure. */
+const steadyMs = 2000;
 
 type Position = {
   cursor: string | undefined;
@@ -35,22 +38,32 @@ export async function tail(
   options: TailOptions,
 ): Promise<void> {
   const position: Position = { cursor: options.after, from: 0, isAtLineStart: true };
-  let answeredAt = performance.now();
+  /** When the request was last read. */
+  let readAt = performance.now();
   for (let tries = 0; ; tries += 1) {
+    const before = position.cursor;
+    let openedAt = Infinity;
+    let failure = new CommandFailed(`the events of ${id} break off again and again`);
     try {
       const response = await openEvents(ingress, id, position);
-      answeredAt = performance.now();
-      tries = 0;
+      openedAt = performance.now();
       const end = await readEvents(response, { io, options, position });
       if (end) return finish(end, io, position);
-      // An ingress that stops ends its answers; the next one goes on.
-      position.from += 1;
     } catch (error) {
-      const mayPass =
-        error instanceof Unreachable || (error instanceof Refused && isPassing(error));
-      if (!mayPass || performance.now() - answeredAt > options.patience) throw error;
-      position.from += 1;
+      if (!mayPass(error)) throw error;
+      failure = error;
     }
+    const now = performance.now();
+    // An answer without an entry is an answer only if it lasted: a request may wait in the queue for long.
+    if (position.cursor !== before || now - openedAt > steadyMs) {
+      readAt = now;
+      tries = 0;
+    } else if (now - readAt > options.patience) {
+      endLine(io, position);
+      throw failure;
+    }
+    // An ingress that stops ends its answers; the next one goes on.
+    position.from += 1;
     await sleep(Math.min(firstRetryMs * 2 ** tries, longestRetryMs), undefined, {
       signal: io.signal,
     });
@@ -60,7 +73,9 @@ export async function tail(
 /** `ended`: the request has ended, and the reader has all of it. */
 type End = TailEvent | { event: 'ended' };
 
-const isPassing = ({ status }: Refused): boolean => status === 429 || status >= 500;
+const mayPass = (error: unknown): error is Unreachable | Refused =>
+  error instanceof Unreachable ||
+  (error instanceof Refused && (error.status === 429 || error.status >= 500));
 
 async function openEvents({ open }: Ingress, id: string, { cursor, from }: Position) {
   const response = await open(`/v1/jobs/${encodeURIComponent(id)}/events`, {
@@ -75,33 +90,44 @@ async function openEvents({ open }: Ingress, id: string, { cursor, from }: Posit
   return response;
 }
 
-/** Resolves with the terminal event; undefined if the connection ended before it. */
+/** Resolves with the last event; undefined if the connection ended before it. */
 async function readEvents(
   response: Response,
   context: { io: Io; options: TailOptions; position: Position },
 ): Promise<End | undefined> {
   if (response.status === 204) return { event: 'ended' };
-  const { io, position, options } = context;
-  const events = (response.body ?? new ReadableStream<never>())
-    .pipeThrough(new TextDecoderStream())
-    .pipeThrough(new EventSourceParserStream());
-  try {
-    for await (const { event = 'message', id, data } of events) {
-      const one: TailEvent = { event, id, data };
-      if (id !== undefined) position.cursor = id;
-      show(one, { io, options, position });
-      if (isTerminal(event)) return one;
-      if (event === 'moved' || event === 'error') return undefined;
-    }
-  } catch (error) {
-    // The connection broke.
-    if (io.signal.aborted) throw error;
+  const { io, position } = context;
+  for await (const { event = 'message', id, data } of eventsOf(response, io.signal)) {
+    const one: TailEvent = { event, id, data };
+    show(one, context);
+    if (id !== undefined) position.cursor = id;
+    if (isLast(one)) return one;
+    if (event === 'moved' || event === 'error') return undefined;
   }
   return undefined;
 }
 
-const isTerminal = (event: string): boolean =>
-  event === 'done' || event === 'failed' || event === 'cancelled';
+/** The events of an answer until it ends or the connection breaks. */
+async function* eventsOf(
+  { body }: Response,
+  signal: AbortSignal,
+): AsyncGenerator<EventSourceMessage, void> {
+  const events = (body ?? new ReadableStream<never>())
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new EventSourceParserStream());
+  try {
+    yield* events;
+  } catch (error) {
+    if (signal.aborted) throw error;
+  }
+}
+
+/** No ingress can read a lost stream any further. */
+const isLast = ({ event, data }: TailEvent): boolean =>
+  event === 'done' ||
+  event === 'failed' ||
+  event === 'cancelled' ||
+  (event === 'error' && codeOf(data) === 'stream_lost');
 
 function show(
   one: TailEvent,
@@ -109,7 +135,7 @@ function show(
 ): void {
   if (options.json) {
     const { event, id, data } = one;
-    return io.out(`${JSON.stringify({ event, id, data: JSON.parse(data) as unknown })}\n`);
+    return io.out(`${JSON.stringify({ event, id, data: readData(data) })}\n`);
   }
   const text = one.event === 'chunk' ? textOf(one.data) : '';
   if (text !== '') {
@@ -129,5 +155,6 @@ function endLine(io: Io, position: Position): void {
 
 function finish(end: End, io: Io, position: Position): void {
   endLine(io, position);
-  if (end.event === 'failed' || end.event === 'cancelled') throw new CommandFailed('');
+  // The event itself has been shown.
+  if (end.event !== 'done' && end.event !== 'ended') throw new CommandFailed('');
 }
