@@ -1,4 +1,4 @@
-import { exitOnBug, onSignals } from './lifecycle.ts';
+import { exitOnBug, onReload, onSignals } from './lifecycle.ts';
 import { createLogger } from './logger.ts';
 
 /**
@@ -7,6 +7,7 @@ import { createLogger } from './logger.ts';
  */
 const log = createLogger({ name: 'child' });
 exitOnBug(log);
+onReload((cause) => process.stdout.write(`reload ${cause}\n`));
 onSignals({
   log,
   onDrain: async (order) => {

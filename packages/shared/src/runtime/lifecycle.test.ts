@@ -59,6 +59,18 @@ describe('a process', () => {
     expect(await exit).toEqual([0, null]);
   });
 
+  test('reads its config again at SIGHUP and when its parent says so, and goes on', async () => {
+    const { child, exit, line } = await start('', { ipc: true });
+    child.kill('SIGHUP');
+    expect(await line()).toBe('reload SIGHUP');
+    child.send({ type: 'reload' });
+    expect(await line()).toBe('reload supervisor');
+    child.kill('SIGTERM');
+    expect(await line()).toBe('drain {"reason":"SIGTERM"}');
+    child.stdin?.end();
+    expect(await exit).toEqual([0, null]);
+  });
+
   test('takes the same signal again within a second as one, and exits at once at a later one', async () => {
     const { child, exit, line } = await start();
     child.kill('SIGINT');
