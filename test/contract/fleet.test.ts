@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Order } from '@millrace/shared/domain/order';
+import { createLifecycle } from '@millrace/shared/runtime/lifecycle';
 import { keyspace } from '@millrace/shared/store/keys';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
+import { startPresence } from '@millrace/shared/store/fleet/presence';
 import type { Announcement } from '@millrace/shared/store/fleet/port';
 import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
 import { startRedis } from '../kit/redis.ts';
@@ -34,7 +37,11 @@ const announcement = (name: string, changes: Partial<Announcement> = {}): Announ
 });
 
 /** Subscribes a process to its channel; returns the orders that reach it. */
-async function listen(name: string, role: 'worker' | 'ingress' = 'worker') {
+async function listen(
+  name: string,
+  role: 'worker' | 'ingress' = 'worker',
+  receive?: (order: Order) => void,
+) {
   const heard: string[] = [];
   const channels = createRedisChannels({
     keys,
@@ -43,7 +50,10 @@ async function listen(name: string, role: 'worker' | 'ingress' = 'worker') {
     connect: () => redis.connect(),
     onError: (error) => heard.push(String(error)),
   });
-  const onOrder = (order: string) => heard.push(order);
+  const onOrder = (order: Order) => {
+    heard.push(order);
+    receive?.(order);
+  };
   const other = () => heard.push('other');
   const subscription =
     role === 'ingress'
@@ -94,7 +104,7 @@ test.each(['worker', 'ingress'] as const)(
     const { announce, list, send } = fleet();
     const name = `${role}-a`;
     const process = await listen(name, role);
-    expect(await announce(announcement(name, { role }))).toBe('resume');
+    expect(await announce(announcement(name, { role }))).toBeUndefined();
     expect((await list())[0]?.isListening).toBe(true);
     expect(await send(name, 'drain')).toBe('sent');
     await expect.poll(() => process.heard).toEqual(['drain']);
@@ -111,10 +121,69 @@ test('an order to a process that does not listen, does not exist or stops is not
   await announce(announcement('worker-a'));
   expect(await send('worker-a', 'drain')).toBe('gone');
   expect(await send('worker-x', 'drain')).toBe('gone');
-  expect(await announce(announcement('worker-a'))).toBe('resume');
+  expect(await announce(announcement('worker-a'))).toBeUndefined();
   const process = await listen('worker-a');
   await announce(announcement('worker-a', { stage: 'stopping' }));
   expect(await send('worker-a', 'drain')).toBe('stopping');
+  expect(process.heard).toEqual([]);
+  await process.close();
+});
+
+test('a drained process stays drained when Redis has lost its order', async () => {
+  const { announce, list, remove, send } = fleet();
+  const stage = async () => (await list())[0]?.stage;
+  const lifecycle = createLifecycle();
+  lifecycle.advance('serving');
+  let announced = 0;
+  const presence = startPresence({
+    fleet: {
+      remove,
+      async announce(one) {
+        const order = await announce(one);
+        announced += 1;
+        return order;
+      },
+    },
+    name: 'worker-a',
+    role: 'worker',
+    lifecycle,
+    counts: () => ({}),
+    onOrder() {},
+    onError() {},
+  });
+  const process = await listen('worker-a', 'worker', presence.receive);
+  await expect.poll(stage).toBe('serving');
+  await send('worker-a', 'drain');
+  await expect.poll(stage).toBe('draining');
+  await commands.del(keys.orders());
+  const before = announced;
+  presence.changed();
+  await expect.poll(() => announced).toBeGreaterThan(before);
+  // An order that it applied would have been announced by now.
+  presence.changed();
+  await expect.poll(() => announced).toBeGreaterThan(before + 1);
+  expect(await stage()).toBe('draining');
+  await send('worker-a', 'resume');
+  await expect.poll(stage).toBe('serving');
+  await presence.leave();
+  await process.close();
+});
+
+test('an order has an end of life from its first write', async () => {
+  const { announce, send } = fleet();
+  const process = await listen('worker-a');
+  await announce(announcement('worker-a'));
+  await send('worker-a', 'drain');
+  expect(await commands.pttl(keys.orders())).toBeGreaterThan(0);
+  await process.close();
+});
+
+test('an order that nobody waits for any more is not sent', async () => {
+  const { announce, send } = fleet();
+  const process = await listen('worker-a');
+  await announce(announcement('worker-a'));
+  await expect(send('worker-a', 'drain', AbortSignal.abort())).rejects.toThrow('abort');
+  expect(await announce(announcement('worker-a'))).toBeUndefined();
   expect(process.heard).toEqual([]);
   await process.close();
 });

@@ -34,14 +34,17 @@ export type OrderOutcome = 'sent' | 'gone' | 'stopping';
 export type Fleet = {
   /** All processes, sorted by role and name. */
   list(): Promise<FleetProcess[]>;
-  /** Sends an order to an ingress or a worker. It also stands in Redis, so that a lost message delays it only. */
-  send(name: string, order: Order): Promise<OrderOutcome>;
+  /**
+   * Sends an order to an ingress or a worker. It also stands in Redis, so that a lost message delays it only. Rejects, and
+   * sends nothing, if the signal has aborted before.
+   */
+  send(name: string, order: Order, signal?: AbortSignal): Promise<OrderOutcome>;
 };
 
 /** A process' own side of it. */
 export type Announcer = {
-  /** Announces the process; resolves with the order that stands for it. */
-  announce(announcement: Announcement): Promise<Order>;
+  /** Announces the process; resolves with the order that stands for it. Undefined: none was sent, or Redis has lost it. */
+  announce(announcement: Announcement): Promise<Order | undefined>;
   /** Removes a process that exits. */
   remove(name: string): Promise<void>;
 };

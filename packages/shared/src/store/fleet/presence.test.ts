@@ -9,7 +9,7 @@ afterEach(() => void vi.useRealTimers());
 
 /** A process whose announcements wait until `reply` answers the oldest of them. */
 function start() {
-  const waiting: ((order: Order) => void)[] = [];
+  const waiting: ((order: Order | undefined) => void)[] = [];
   const errors: unknown[] = [];
   const announced: Announcement[] = [];
   const orders: Order[] = [];
@@ -33,7 +33,7 @@ function start() {
     onOrder: (order) => orders.push(order),
     onError: (error) => errors.push(error),
   });
-  const reply = async (order: Order) => {
+  const reply = async (order?: Order) => {
     waiting.shift()?.(order);
     await vi.advanceTimersByTimeAsync(0);
   };
@@ -86,6 +86,18 @@ test('an order whose message was lost is applied with the next announcement', as
   await pass();
   await reply('drain');
   expect(orders).toEqual(['drain']);
+});
+
+test('an order that Redis has lost still stands', async () => {
+  const { presence, orders, announced, reply } = start();
+  await reply();
+  presence.receive('drain');
+  await reply('drain');
+  await pass();
+  await reply();
+  await pass();
+  expect(orders).toEqual(['drain']);
+  expect(announced.at(-1)?.stage).toBe('draining');
 });
 
 test('a reply that is older than a message does not undo its order', async () => {

@@ -66,8 +66,8 @@ export function startPresence(options: PresenceOptions): Presence {
   async function announceNow(): Promise<void> {
     const before = messages;
     const standing = await fleet.announce(describe());
-    // A message that came meanwhile is newer than this reply, or as new.
-    if (messages === before) apply(standing);
+    // A message that came meanwhile is newer than this reply, or as new. A lost order is no order to resume.
+    if (messages === before && standing) apply(standing);
   }
 
   function announce(): void {

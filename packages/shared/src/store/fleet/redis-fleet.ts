@@ -52,14 +52,16 @@ export function createRedisFleet(options: RedisFleetOptions): Fleet & Announcer 
   return {
     list,
 
-    async send(name, order) {
+    async send(name, order, signal) {
       const found = (await list()).find((one) => one.name === name);
       const channel = found && channelOf(found);
       if (!found || channel === undefined || !found.isListening) return 'gone';
       if (found.stage === 'stopping') return 'stopping';
-      // Before the message: the process asks for its order when it announces what it has done.
-      if (order === 'drain') await redis.hset(orders, name, order);
-      else await redis.hdel(orders, name);
+      // During an outage of Redis the list was waited for.
+      signal?.throwIfAborted();
+      // Before the message: the process asks for its order when it announces what it has done. A `resume` is kept as well, so
+      // that an order that is missing is one that Redis has lost. Announcements extend the key's life on the primary alone.
+      await Promise.all([redis.hset(orders, name, order), redis.pexpire(orders, 2 * orderTtlMs)]);
       const heard = Number(await redis.spublish(channel, orderMessage + order));
       if (heard > 0) return 'sent';
       await redis.hdel(orders, name);
@@ -70,7 +72,7 @@ export function createRedisFleet(options: RedisFleetOptions): Fleet & Announcer 
       const touched = [processes, leases, orders];
       const args = [announcement.name, JSON.stringify(announcement), ttlMs, orderTtlMs];
       const order = await runScript(redis, scripts.announce, touched, args);
-      return order === 'drain' ? 'drain' : 'resume';
+      return order === 'drain' || order === 'resume' ? order : undefined;
     },
 
     async remove(name) {

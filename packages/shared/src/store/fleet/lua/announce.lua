@@ -3,7 +3,7 @@
 -- comes a few seconds later; its data is bounded, so a full Redis takes it, too.
 -- KEYS processes, their leases, orders
 -- ARGV process, announcement, ttl (ms), ms after which a process that is gone is forgotten with its order
--- Returns the order that stands for the process, or false.
+-- Returns the order that stands for the process; false: none was sent, or it is lost.
 local processes, leases, orders = unpack(KEYS)
 local process, announcement, ttl, forgetMs = unpack(ARGV)
 if redis.set_repl then redis.set_repl(redis.REPL_NONE) end
