@@ -68,6 +68,8 @@ const app = buildApp({
   token,
   fleet: {
     ...fleet,
+    isReady,
+    onError,
     queue: () => readQueueState(redis, keys, config.shards),
     backlog: async () =>
       ledger && { ...(await ledger.backlog()), problem: ledger.consumer.problem ?? null },

@@ -27,7 +27,7 @@ function ask(fleet: Partial<FleetSource>, url: string, method: 'GET' | 'POST' = 
     fleet: noFleet(fleet),
     keys: keyOptions(),
     token,
-    onError() {},
+    onError: fleet.onError ?? (() => {}),
   });
   return app.inject({ method, url, headers: { [controlPlaneToken]: token } });
 }
@@ -128,7 +128,9 @@ const refusals: [title: string, Partial<FleetSource>, status: number, code: stri
   ],
   [
     'while Redis is away',
-    noFleet({ list: () => Promise.reject(new Error('LOADING')) }),
+    noFleet({
+      list: () => Promise.reject(new Error('LOADING Redis is loading the dataset in memory')),
+    }),
     503,
     'redis_unavailable',
   ],
@@ -138,6 +140,54 @@ test.each(refusals)('a drain of a process %s is refused', async (_title, fleet, 
   const answer = await ask(fleet, '/admin/fleet/worker-1/drain', 'POST');
   expect(answer.statusCode).toBe(status);
   expect(answer.json()).toMatchObject({ error: { code } });
+});
+
+const never = () => new Promise<never>(() => {});
+
+test('while Redis is away both routes answer at once, and send nothing', async () => {
+  const { fleet, sent } = obedient(worker, 0);
+  const away = { ...fleet, isReady: () => false };
+  for (const answer of [
+    await ask(away, '/admin/fleet'),
+    await ask(away, '/admin/fleet/worker-1/drain', 'POST'),
+  ]) {
+    expect(answer.statusCode).toBe(503);
+    expect(answer.json()).toMatchObject({ error: { code: 'redis_unavailable' } });
+  }
+  expect(sent).toEqual([]);
+});
+
+test('an answer of Redis that does not come has a time limit', async () => {
+  const silent = { list: never, answerMs: 20 };
+  expect((await ask(silent, '/admin/fleet')).statusCode).toBe(503);
+  expect((await ask(silent, '/admin/fleet/worker-1/drain', 'POST')).statusCode).toBe(503);
+});
+
+test('an order that Redis does not take in time is given up', async () => {
+  let given: AbortSignal | undefined;
+  const fleet = {
+    list: async () => [worker],
+    send: (_name: string, _order: Order, signal?: AbortSignal) => {
+      given = signal;
+      return never();
+    },
+    answerMs: 20,
+  };
+  expect((await ask(fleet, '/admin/fleet/worker-1/drain', 'POST')).statusCode).toBe(503);
+  expect(given?.aborted).toBe(true);
+});
+
+test.each([
+  ['LOADING Redis is loading the dataset in memory', 503, 'redis_unavailable'],
+  ['NOPERM this user has no permissions', 500, 'internal_error'],
+])('the error %s is a %i, and is logged', async (message, status, code) => {
+  const logged: unknown[] = [];
+  const onError = (error: unknown) => void logged.push(error);
+  const error = new Error(message);
+  const answer = await ask({ list: () => Promise.reject(error), onError }, '/admin/fleet');
+  expect(answer.statusCode).toBe(status);
+  expect(answer.json()).toMatchObject({ error: { code } });
+  expect(logged).toContain(error);
 });
 
 test('an unknown parameter is refused', async () => {

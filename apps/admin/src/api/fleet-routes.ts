@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Order } from '@millrace/shared/domain/order';
+import { withTimeout } from '@millrace/shared/runtime/timeout';
+import { passesByItself } from '@millrace/shared/store/redis-failure';
 import type { Fleet, FleetProcess } from '@millrace/shared/store/fleet/port';
 import type { LedgerBacklog } from '@millrace/shared/store/ledger/port';
 import type { QueueState } from '@millrace/shared/store/queue/queue-state';
@@ -8,8 +10,10 @@ import { AdminError } from './admin-error.ts';
 import { knownOnly } from './parameters.ts';
 import type { Query } from './parameters.ts';
 
-/** The fleet as these routes need it. Each call rejects while Redis is away. */
+/** The fleet as these routes need it. During an outage of Redis a call may wait for its end. */
 export type FleetSource = Fleet & {
+  /** Whether Redis is reachable. */
+  isReady(): boolean;
   queue(): Promise<QueueState>;
   /** `problem`: why its database takes no entries. Undefined: this fleet keeps no ledger. */
   backlog(): Promise<(LedgerBacklog & { problem: string | null }) | undefined>;
@@ -18,6 +22,12 @@ export type FleetSource = Fleet & {
    * @defaultValue 3000
    */
   patienceMs?: number;
+  /**
+   * Milliseconds that an operator waits for each answer of Redis.
+   * @defaultValue 3000
+   */
+  answerMs?: number;
+  onError(error: unknown): void;
 };
 
 /** Milliseconds until the first look whether it has; doubled with every look. */
@@ -30,7 +40,7 @@ export function fleetRoutes(app: FastifyInstance, fleet: FleetSource): void {
   app.get<{ Querystring: Query }>('/admin/fleet', async ({ query }) => {
     knownOnly(query, []);
     const now = Date.now();
-    const [processes, queue, ledger] = await reachable(
+    const [processes, queue, ledger] = await ask(fleet, () =>
       Promise.all([fleet.list(), fleet.queue(), fleet.backlog()]),
     );
     return {
@@ -44,7 +54,7 @@ export function fleetRoutes(app: FastifyInstance, fleet: FleetSource): void {
     app.post<ProcessRoute>(`/admin/fleet/:process/${order}`, async (request, reply) => {
       const { process: name } = request.params;
       knownOnly(request.query, []);
-      const ordered = await reachable(carryOut(fleet, name, order));
+      const ordered = await carryOut(fleet, name, order);
       if (!ordered.isDone) reply.code(202);
       return processView(ordered.process, Date.now());
     });
@@ -62,7 +72,7 @@ async function carryOut(fleet: FleetSource, name: string, order: Order) {
       `${name} is a control plane, which takes no requests of clients: only an ingress or a worker can be drained.`,
     );
   }
-  const outcome = await fleet.send(name, order);
+  const outcome = await ask(fleet, (signal) => fleet.send(name, order, signal));
   if (outcome === 'gone') throw notFound(name);
   if (outcome === 'stopping') throw stopping(name);
   const wanted = order === 'drain' ? 'draining' : 'serving';
@@ -80,7 +90,7 @@ async function carryOut(fleet: FleetSource, name: string, order: Order) {
 }
 
 const find = async (fleet: FleetSource, name: string): Promise<FleetProcess | undefined> =>
-  (await fleet.list()).find((one) => one.name === name);
+  (await ask(fleet, () => fleet.list())).find((one) => one.name === name);
 
 const notFound = (name: string): AdminError =>
   new AdminError(
@@ -92,15 +102,29 @@ const notFound = (name: string): AdminError =>
 const stopping = (name: string): AdminError =>
   new AdminError(409, 'process_stopping', `${name} is stopping: it takes no new work, and exits.`);
 
-/** Replaces an error of Redis by one that says so. */
-async function reachable<T>(work: Promise<T>): Promise<T> {
+/** Rejects with a 503 if Redis does not answer in time. The signal tells work that it is not waited for any more. */
+async function ask<T>(
+  { isReady, onError, answerMs = 3000 }: FleetSource,
+  question: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  if (!isReady()) throw unavailable();
+  const over = new AbortController();
   try {
-    return await work;
+    return await withTimeout(question(over.signal), answerMs, unavailable);
   } catch (error) {
-    if (error instanceof AdminError) throw error;
-    throw new AdminError(503, 'redis_unavailable', 'Redis does not answer; try again.');
+    over.abort();
+    if (!passesByItself(error)) throw error;
+    onError(error);
+    throw unavailable();
   }
 }
+
+const unavailable = (): AdminError =>
+  new AdminError(
+    503,
+    'redis_unavailable',
+    'Redis does not answer; try again. An order may have been sent: GET /admin/fleet lists what each process does.',
+  );
 
 function processView(process: FleetProcess, now: number) {
   const { name, role, version, host, pid, startedAt, stage, counts, isListening } = process;
