@@ -39,22 +39,51 @@ describe('API keys in Redis', () => {
 
   test('a record that cannot be read opens nothing, is reported, and hides no other', async () => {
     const { store, redis, hash } = open();
-    await store.write(
-      {
-        id: 'good',
-        models: ['*'],
-        ips: [],
-        priority: 'normal',
-        weight: 1,
-        secrets: [],
-        createdAt: 1,
-      },
-      undefined,
-    );
-    await redis.hset(hash, 'key:broken', '{', 'key:odd', '{"id":"odd"}', 'of-later-versions', '1');
-    expect((await store.read()).keys.map(({ id }) => id)).toEqual(['good']);
-    expect(damaged.toSorted()).toEqual(['key:broken', 'key:odd']);
+    const good = {
+      id: 'good',
+      // Of a later version, and an alias that the config has lost.
+      note: 'kept',
+      models: ['lost'],
+      ips: ['10.0.0.0/8'],
+      priority: 'normal' as const,
+      weight: 1,
+      secrets: [{ sha256: 'a'.repeat(64), createdAt: 1, until: 2 }],
+      createdAt: 1,
+      expiresAt: 3,
+    };
+    await store.write(good, undefined);
+    const { id: _, ...others } = good;
+    const [secret] = good.secrets;
+    const broken = Object.entries({
+      'no-object': [],
+      'only-id': {},
+      'other-id': { ...others, id: 'good' },
+      'secret-empty': { ...others, secrets: [{}] },
+      'secret-null': { ...others, secrets: [null] },
+      'secret-short': { ...others, secrets: [{ ...secret, sha256: 'abcd' }] },
+      'secret-upper': { ...others, secrets: [{ ...secret, sha256: 'A'.repeat(64) }] },
+      'secret-until': { ...others, secrets: [{ ...secret, until: 'tomorrow' }] },
+      'secret-made': { ...others, secrets: [{ ...secret, createdAt: null }] },
+      'secrets-none': { ...others, secrets: {} },
+      'time-text': { ...others, expiresAt: 'tomorrow' },
+      'time-null': { ...others, revokedAt: null },
+      'models-null': { ...others, models: [null] },
+      'models-none': { ...others, models: undefined },
+      'ips-text': { ...others, ips: ['nowhere'] },
+      'ips-none': { ...others, ips: undefined },
+      'weight-text': { ...others, weight: 'much' },
+      'limits-text': { ...others, limits: { concurrent: 'many' } },
+    }).map(([id, record]) => [
+      `key:${id}`,
+      JSON.stringify(Array.isArray(record) ? record : { id, ...record }),
+    ]);
+    await redis.hset(hash, 'key:broken', '{', ...broken.flat(), 'of-later-versions', '1');
+    expect((await store.read()).keys).toEqual([good]);
+    const fields = ['key:broken', ...broken.map(([field]) => field)];
+    expect(damaged.toSorted()).toEqual(fields.toSorted());
     expect(await store.find('broken')).toBeUndefined();
+    expect(await store.find('secret-null')).toBeUndefined();
+    expect(await store.find('good')).toEqual(good);
   });
 
   test('the version rises also if Redis has lost the newest one', async () => {

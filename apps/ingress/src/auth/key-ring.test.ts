@@ -83,6 +83,19 @@ test('keys of the config and created ones are valid side by side, and those of t
   expect(show(ring, 'secret of a').kind).toBe('refused');
 });
 
+test('created keys that cannot be used change nothing, and the next ones hold', () => {
+  const ring = ringOf();
+  ring.replace([created('a')], true);
+  const broken = created('b', { secrets: [{ sha256: '', createdAt: 0 }] });
+  expect(() => ring.replace([broken], true)).toThrow();
+  expect(admit(ring, 'secret of a').keyId).toBe('a');
+  expect([ring.get('a')?.id, ring.get('b'), ring.size]).toEqual(['a', undefined, 1]);
+  ring.configure([ofConfig]);
+  expect(admit(ring, 'a').keyId).toBe('own');
+  ring.replace([created('a', { revokedAt: 1 })], true);
+  expect(show(ring, 'secret of a')).toMatchObject({ reason: 'revoked_key' });
+});
+
 test('keys of a config that is reloaded replace those before, beside the created ones', () => {
   const ring = ringOf([ofConfig]);
   ring.replace([created('a')], true);

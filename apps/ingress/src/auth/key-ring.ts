@@ -48,30 +48,23 @@ export function createKeyRing({
   origins,
   now = Date.now,
 }: KeyRingOptions): KeyRing {
-  let own = (configured ?? []).map(ofConfig);
-  let hasOwn = configured !== undefined;
-  let created: readonly CreatedKey[] = [];
-  let wasCreated = false;
-  let required = hasOwn;
-  let keys = byId(own);
-  let verify = verifierOf();
-
-  function join(): void {
-    required = hasOwn || wasCreated;
+  /** All of it or nothing: a key that cannot be used throws before anything has changed. */
+  function join(sources: Sources) {
+    const { own, hasOwn, created, wasCreated } = sources;
+    const required = hasOwn || wasCreated;
     // The operator who writes the config decides.
-    keys = byId([...created, ...own]);
-    verify = verifierOf();
+    const keys = byId([...created, ...own]);
+    const verify = createKeyVerifier(required ? keys.values() : undefined, origins, now);
+    return { ...sources, required, keys, verify };
   }
 
-  function verifierOf(): KeyVerifier {
-    return createKeyVerifier(required ? keys.values() : undefined, origins, now);
-  }
+  let ring = join({ ...sourcesOf(configured), created: [], wasCreated: false });
 
   function endOfPrincipal({
     keyId = '',
     secretSha256,
   }: Principal): EndOfKey | 'unknown_key' | undefined {
-    const key = keys.get(keyId);
+    const key = ring.keys.get(keyId);
     if (!key) return 'unknown_key';
     const secret = key.secrets.find(({ sha256 }) => sha256 === secretSha256);
     return endOf(key, secret ?? { until: -Infinity }, now());
@@ -85,45 +78,54 @@ export function createKeyRing({
   }
 
   return {
-    verify: (credentials) => verify(credentials),
-    isRequired: () => required,
-    get: (id) => keys.get(id),
+    verify: (credentials) => ring.verify(credentials),
+    isRequired: () => ring.required,
+    get: (id) => ring.keys.get(id),
     get size() {
-      return keys.size;
+      return ring.keys.size;
     },
     whyEnded,
     renew(principal) {
       if (principal.keyId === undefined) {
-        if (principal.admin || !required) return { kind: 'renewed', principal };
+        if (principal.admin || !ring.required) return { kind: 'renewed', principal };
         return refuse('invalid_api_key', { problem: 'required', countAs: 'no_key' });
       }
       const refused = whyEnded(principal);
       if (refused) return refused;
-      const { models } = keys.get(principal.keyId) ?? { models: [] };
+      const { models } = ring.keys.get(principal.keyId) ?? { models: [] };
       return { kind: 'renewed', principal: { ...principal, models } };
     },
     nextEnd(after) {
       let next = Infinity;
-      for (const { expiresAt, secrets } of keys.values()) {
+      for (const { expiresAt, secrets } of ring.keys.values()) {
         for (const end of [expiresAt, ...secrets.map(({ until }) => until)]) {
           if (end !== undefined && end > after && end < next) next = end;
         }
       }
       return next;
     },
-    replace(next, everCreated) {
-      created = next;
+    replace(created, everCreated) {
       // Also if Redis has lost the keys: an ingress that has asked for keys goes on to do so.
-      wasCreated ||= everCreated;
-      join();
+      ring = join({ ...ring, created, wasCreated: ring.wasCreated || everCreated });
     },
     configure(next) {
-      own = (next ?? []).map(ofConfig);
-      hasOwn = next !== undefined;
-      join();
+      ring = join({ ...ring, ...sourcesOf(next) });
     },
   };
 }
+
+type Sources = {
+  /** Of the config. */
+  own: readonly RingKey[];
+  hasOwn: boolean;
+  created: readonly CreatedKey[];
+  wasCreated: boolean;
+};
+
+const sourcesOf = (keys: readonly KeyConfig[] | undefined) => ({
+  own: (keys ?? []).map(ofConfig),
+  hasOwn: keys !== undefined,
+});
 
 const ofConfig = ({ secretsSha256, ...key }: KeyConfig): RingKey => ({
   ...key,

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { keySettingNames, readKeySettings } from '../../config/key-settings.ts';
 import { isJsonObject } from '../../domain/json.ts';
 import type { Keyspace } from '../keys.ts';
 import { records } from '../records.ts';
@@ -28,7 +29,7 @@ export function createRedisApiKeys(options: RedisApiKeysOptions): ApiKeyStore {
 
   function decode(field: string, record: string): CreatedKey | undefined {
     try {
-      return keyOf(record);
+      return keyOf(field.slice(names.key.length), record);
     } catch (error) {
       onDamaged(field, error);
       return undefined;
@@ -66,14 +67,48 @@ export function createRedisApiKeys(options: RedisApiKeysOptions): ApiKeyStore {
 /** The same text for a key that was read and not changed: JSON keeps the order of fields, also of unknown ones. */
 const textOf = (key: CreatedKey): string => JSON.stringify(key);
 
-/** Throws on a record that this version cannot read. */
-function keyOf(record: string): CreatedKey {
+/**
+ * Throws on a record that this version cannot read. Each field is checked: one damaged record must neither stop the readers of
+ * all others nor make its own key valid for longer.
+ */
+function keyOf(id: string, record: string): CreatedKey {
   const key: unknown = JSON.parse(record);
-  const isKey =
-    isJsonObject(key) &&
-    typeof key['id'] === 'string' &&
-    typeof key['createdAt'] === 'number' &&
-    [key['secrets'], key['models'], key['ips']].every(Array.isArray);
-  if (!isKey) throw new Error('an API key without its fields');
+  if (!isJsonObject(key)) throw new Error('an API key that is no object');
+  if (key['id'] !== id) throw new Error('an API key with the id of another');
+  if (!isTime(key['createdAt']) || !mayBeTime(key['expiresAt']) || !mayBeTime(key['revokedAt'])) {
+    throw new Error('an API key with a time that is no number');
+  }
+  const { secrets } = key;
+  if (!Array.isArray(secrets) || !secrets.every(isSecret)) {
+    throw new Error('an API key with secrets that are none');
+  }
+  checkSettings(key);
   return key as unknown as CreatedKey;
 }
+
+/** A setting that is absent is damage, not its default: `models` and `ips` would allow more than the operator did. */
+function checkSettings(key: Record<string, unknown>): void {
+  const missing = neededSettings.find((name) => key[name] === undefined);
+  if (missing !== undefined) throw new Error(`an API key without ${missing}`);
+  // Fields of later versions are none of the schema.
+  const settings = Object.fromEntries(
+    keySettingNames.filter((name) => Object.hasOwn(key, name)).map((name) => [name, key[name]]),
+  );
+  // The config may have lost an alias since: the key stays.
+  const aliases = Array.isArray(key['models']) ? (key['models'] as string[]) : [];
+  const read = readKeySettings(settings, aliases);
+  if (read.kind === 'read') return;
+  throw new Error(read.errors.map(({ field, message }) => `${field}: ${message}`).join('; '));
+}
+
+const neededSettings = ['models', 'ips', 'priority', 'weight'];
+
+const isSecret = (secret: unknown): boolean =>
+  isJsonObject(secret) &&
+  typeof secret['sha256'] === 'string' &&
+  /^[0-9a-f]{64}$/.test(secret['sha256']) &&
+  isTime(secret['createdAt']) &&
+  mayBeTime(secret['until']);
+
+const isTime = (value: unknown): boolean => Number.isFinite(value);
+const mayBeTime = (value: unknown): boolean => value === undefined || isTime(value);
