@@ -79,8 +79,9 @@ describe('API keys in Redis', () => {
     ]);
     await redis.hset(hash, 'key:broken', '{', ...broken.flat(), 'of-later-versions', '1');
     expect((await store.read()).keys).toEqual([good]);
-    const fields = ['key:broken', ...broken.map(([field]) => field)];
-    expect(damaged.toSorted()).toEqual(fields.toSorted());
+    const fields = ['key:broken', ...broken.map(([field = '']) => field)];
+    expect(damaged).toHaveLength(fields.length);
+    expect(new Set(damaged)).toEqual(new Set(fields));
     expect(await store.find('broken')).toBeUndefined();
     expect(await store.find('secret-null')).toBeUndefined();
     expect(await store.find('good')).toEqual(good);
