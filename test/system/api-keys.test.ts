@@ -307,3 +307,32 @@ test('an ingress without keys in its config asks for one, since keys were create
   const { secret } = await createKey();
   expect((await models(url, secret)).status).toBe(200);
 });
+
+test('without an admin in the config this machine may see keys, and change none, since clients need one', async () => {
+  await fleet.reconfigure({ admin: undefined });
+  const { url } = await fleet.addIngress();
+  const as = (method: string, path: string, body?: object) =>
+    call(`${url}${path}`, { method, ...(body && { body }) });
+  expect((await as('GET', '/admin/keys')).status).toBe(200);
+  const mine = { id: 'mine' };
+  for (const [method, path, body] of [
+    ['POST', '/admin/keys', mine],
+    ['POST', '/admin//keys/', mine],
+    ['POST', '/admin/%6beys', mine],
+    ['POST', '/admin/%256beys', mine],
+    ['POST', '/admin/fleet/%2e%2e/keys', mine],
+    ['PATCH', '/admin/keys/after', { weight: 2 }],
+    ['DELETE', '/admin/keys/after'],
+    ['POST', '/admin/keys/after/rotate'],
+  ] as const) {
+    const answer = await as(method, path, body);
+    expect([path, answer.status, errorOf(answer)]).toMatchObject([
+      path,
+      401,
+      { code: 'admin_only', message: expect.stringContaining("set 'admin'") },
+    ]);
+  }
+  expect((await as('GET', '/admin/keys/mine')).status).toBe(404);
+  // Other changes are those of loopback, as before.
+  expect((await as('POST', '/admin/fleet/nobody/drain')).status).toBe(404);
+});

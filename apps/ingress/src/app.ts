@@ -95,6 +95,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     get admin() {
       return config.admin;
     },
+    isKeyRequired: () => services.keyRing.isRequired(),
     isProxy,
     refused,
     pages: (scope) => {

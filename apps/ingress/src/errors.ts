@@ -237,7 +237,10 @@ export const errorTable = {
   admin_only: {
     ...invalid,
     status: 401,
-    message: 'Admin pages need the user and the password of the config.',
+    message: ({ isUnset = false }: { isUnset?: boolean }) =>
+      isUnset
+        ? "No admin is configured, and clients need a key, so keys cannot be changed: set 'admin' in the config."
+        : 'Admin pages need the user and the password of the config.',
     headers: { 'www-authenticate': 'Basic realm="millrace"' },
   },
   no_control_plane: {

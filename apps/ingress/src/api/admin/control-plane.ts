@@ -3,6 +3,18 @@ import { apiError } from '../../api-error.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 
+export const controlPlanePath = '/admin/*';
+
+/**
+ * The changes that are none of keys. The control plane decodes and normalizes a path again, so only plain segments are known to
+ * lead where they seem to.
+ */
+const ofFleet = /^\/admin\/(?:config\/reload|fleet\/\w[\w.:@-]*\/[a-z]+)\/?(?:\?|$)/;
+
+/** Whether a request for this path of the control plane may change keys. */
+export const mayChangeKeys = (method: string, url: string): boolean =>
+  method !== 'GET' && method !== 'HEAD' && !ofFleet.test(url);
+
 /**
  * The paths that the control plane serves: everything below `/admin` that this ingress does not serve itself. The proxy is
  * loaded with the first such request, as most ingresses never get one.
@@ -18,7 +30,7 @@ export function controlPlaneRoutes(scope: FastifyInstance, services: Services): 
 
   scope.route({
     method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    url: '/admin/*',
+    url: controlPlanePath,
     // Before its body is read: the control plane reads that itself.
     async onRequest(request, reply) {
       const controlPlane = await within(findControlPlane());

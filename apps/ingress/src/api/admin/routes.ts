@@ -8,9 +8,12 @@ import { apiError } from '../../api-error.ts';
 import type { ApiError } from '../../api-error.ts';
 import { recordRefusal } from '../../observe/record-refusal.ts';
 import { factsOf } from '../../observe/request-log.ts';
+import { controlPlanePath, mayChangeKeys } from './control-plane.ts';
 
 export type AdminOptions = {
   readonly admin: { user: string; passwordSha256: string } | undefined;
+  /** Whether clients of the API need a key. */
+  isKeyRequired(): boolean;
   /** Whether an address is that of a trusted proxy. */
   isProxy(address: string): boolean;
   /** Counts and logs it. */
@@ -37,12 +40,20 @@ export async function adminRoutes(app: FastifyInstance, options: AdminOptions): 
 }
 
 /** The error for a client that may not use these pages; undefined if it may. */
-function refuse(request: FastifyRequest, { admin, isProxy }: AdminOptions): ApiError | undefined {
+function refuse(
+  request: FastifyRequest,
+  { admin, isProxy, isKeyRequired }: AdminOptions,
+): ApiError | undefined {
   const peer = peerOf(request, isProxy);
   if (!admin) {
     // Web origins that may use the API are refused as well, because these pages have buttons that delete.
     const reason = whyNotLocal(peer);
-    if (!reason) return undefined;
+    if (!reason) {
+      // A program of this machine that has no key could otherwise give itself one.
+      const { url: route } = request.routeOptions;
+      const changesKeys = route === controlPlanePath && mayChangeKeys(request.method, request.url);
+      return changesKeys && isKeyRequired() ? apiError('admin_only', { isUnset: true }) : undefined;
+    }
     const local = { because: 'No admin is configured', section: 'admin' };
     return reason === 'foreign_page'
       ? apiError(reason, { of: 'local', ...local })
