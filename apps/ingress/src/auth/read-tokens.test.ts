@@ -53,6 +53,25 @@ test('a token ends with its key, and with its secret', () => {
   expect(tokens.sign('nobody', 'req_1', later)).toBeUndefined();
 });
 
+test('a token is signed with the secret that was shown, and ends with it; without one with the newest', () => {
+  const [old, fresh] = [sha256('old'), sha256('new')];
+  const rotated = (until?: number): Key => ({
+    ...key('b', 'new'),
+    secrets: [{ sha256: old, ...(until !== undefined && { until }) }, { sha256: fresh }],
+  });
+  const present = tokensOf([rotated(Date.now() + 60_000)]);
+  const byOld = present.sign('b', 'req_1', later, old) ?? '';
+  const byNew = present.sign('b', 'req_1', later, fresh) ?? '';
+  expect(present.sign('b', 'req_1', later)).toBe(byNew);
+  expect(present.verify(byOld, asked)).toMatchObject({ keyId: 'b', secretSha256: old });
+  expect(present.verify(byNew, asked)).toMatchObject({ keyId: 'b', secretSha256: fresh });
+  const over = tokensOf([rotated(asked.now)]);
+  expect(over.verify(byOld, asked)).toBe('old_secret');
+  expect(over.verify(byNew, asked)).toMatchObject({ keyId: 'b' });
+  expect(over.sign('b', 'req_1', later, old)).toBeUndefined();
+  expect(present.sign('b', 'req_1', later, sha256('none'))).toBeUndefined();
+});
+
 test('a token is bound to the addresses of its key', () => {
   const token = tokens.sign('inside', 'req_1', later) ?? '';
   expect(tokens.verify(token, asked)).toBe('address');

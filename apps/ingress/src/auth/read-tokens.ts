@@ -11,8 +11,11 @@ import type { EndOfKey, Key, Principal, Secret } from './api-keys.ts';
  */
 
 export type ReadTokens = {
-  /** `expiresAt`: seconds since the epoch. Undefined for a key that is unknown or not valid. */
-  sign(keyId: string, id: string, expiresAt: number): string | undefined;
+  /**
+   * `expiresAt`: seconds since the epoch. `secretSha256`: of the secret of this key that was shown, with which the token ends;
+   * absent: the newest one. Undefined for a key or secret that is unknown or not valid.
+   */
+  sign(keyId: string, id: string, expiresAt: number, secretSha256?: string): string | undefined;
   verify(
     token: string,
     asked: { id: string; address: string; now: number },
@@ -33,12 +36,15 @@ export function createReadTokens(keys: Pick<ReadonlyMap<string, Key>, 'get'>): R
   };
 
   return {
-    sign(keyId, id, expiresAt) {
+    sign(keyId, id, expiresAt, secretSha256) {
       const key = keys.get(keyId);
-      const newest = key?.secrets.at(-1);
-      if (!key || !newest || endOf(key, newest, Date.now())) return undefined;
+      const signer =
+        secretSha256 === undefined
+          ? key?.secrets.at(-1)
+          : key?.secrets.find(({ sha256 }) => sha256 === secretSha256);
+      if (!key || !signer || endOf(key, signer, Date.now())) return undefined;
       const name = Buffer.from(keyId).toString('base64url');
-      return `1.${name}.${expiresAt}.${signatureOf(newest, id, expiresAt).toString('base64url')}`;
+      return `1.${name}.${expiresAt}.${signatureOf(signer, id, expiresAt).toString('base64url')}`;
     },
     verify(token, { id, address, now }) {
       const [, name = '', expiry = '', signature = ''] = tokenPattern.exec(token) ?? [];

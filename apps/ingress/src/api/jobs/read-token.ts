@@ -20,14 +20,17 @@ export function readTokenRoute(app: FastifyInstance, services: Services): void {
   const tokens = createReadTokens(services.keyRing);
 
   app.post<{ Params: { id: string } }>('/v1/jobs/:id/token', async (request, reply) => {
-    const { meta } = await findJob(services, request.principal, request.params.id);
+    const { principal } = request;
+    const { meta } = await findJob(services, principal, request.params.id);
     adoptId(reply, meta.id);
     const life = request.body === undefined ? defaultLife : readLife(parseObject(request.body));
     const expiresAt = Math.floor((Date.now() + life) / 1000);
     const url = eventsPath.replace(':id', meta.id);
     // Without configured keys the stream can be read without a token.
+    // An admin shows no secret of the key.
+    const shown = principal.keyId === meta.keyId ? principal.secretSha256 : undefined;
     const token =
-      meta.keyId === undefined ? undefined : tokens.sign(meta.keyId, meta.id, expiresAt);
+      meta.keyId === undefined ? undefined : tokens.sign(meta.keyId, meta.id, expiresAt, shown);
     return reply
       .code(201)
       .header('cache-control', 'no-store')
