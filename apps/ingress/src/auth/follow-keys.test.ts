@@ -77,7 +77,11 @@ test('a change during a read is read after it, and many changes by one read', as
   await vi.advanceTimersByTimeAsync(0);
   for (let i = 0; i < 10; i += 1) onChange();
   hold.resolve();
-  await vi.advanceTimersByTimeAsync(0);
+  await vi.advanceTimersByTimeAsync(99);
+  expect(reads).toBe(2);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(reads).toBe(3);
+  await vi.advanceTimersByTimeAsync(500);
   expect(reads).toBe(3);
 });
 
@@ -108,6 +112,12 @@ test('while Redis is away nothing is asked', async () => {
   await start();
   isReady = false;
   problem = new Error('away');
+  onChange();
   await vi.advanceTimersByTimeAsync(10_000);
   expect(errors).toEqual([]);
+  expect(reads).toBe(1);
+  isReady = true;
+  problem = undefined;
+  await vi.advanceTimersByTimeAsync(250);
+  expect(reads).toBe(2);
 });

@@ -20,6 +20,8 @@ const defaultRereadMs = 5000;
 const tickMs = 250;
 /** Milliseconds before a read that failed is repeated. */
 const retryMs = 250;
+/** Milliseconds between two reads of all keys: many changes in a row are read together. */
+const gapMs = 100;
 
 /**
  * Keeps the created keys of the ring as Redis has them, until `stop`. Rejects if the first read fails: an ingress that does
@@ -35,22 +37,31 @@ export async function followKeys(options: FollowKeysOptions): Promise<{ stop(): 
   async function readOnce(): Promise<void> {
     const { version, keys } = await within(store.read());
     known = version;
-    ring.replace(keys, version > 0);
+    // A key without a version is one that somebody restored.
+    ring.replace(keys, version > 0 || keys.length > 0);
     users.check();
+  }
+
+  async function tryToRead(): Promise<boolean> {
+    // The connection would queue the command, and one more with each retry.
+    if (!isReady()) return false;
+    isStale = false;
+    try {
+      await readOnce();
+      return true;
+    } catch (error) {
+      if (!isStopped) note(error);
+      isStale = true;
+      return false;
+    }
   }
 
   /** Reads at least once more after a change that came during a read. */
   async function readUntilFresh(): Promise<void> {
     isReading = true;
     while (isStale && !isStopped) {
-      isStale = false;
-      try {
-        await readOnce();
-      } catch (error) {
-        if (!isStopped) note(error);
-        isStale = true;
-        await new Promise((resolve) => setTimeout(resolve, retryMs).unref());
-      }
+      const pauseMs = (await tryToRead()) ? gapMs : retryMs;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs).unref());
     }
     isReading = false;
   }
