@@ -38,8 +38,8 @@ type OfOne = { Params: { id: string } };
 /** `GET` and `POST /admin/keys`; `GET`, `PATCH` and `DELETE /admin/keys/{id}`; `POST /admin/keys/{id}/rotate`. */
 export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void {
   const { store, isReady, onError, now = Date.now } = options;
-  const view = (key: CreatedKey) => createdKeyView(key, now());
   const configKey = (id: string) => options.configured.find((key) => key.id === id);
+  const view = (key: CreatedKey) => createdKeyView(key, now(), configKey(key.id) !== undefined);
 
   /** Rejects with a 503 if Redis does not answer. */
   async function ask<T>(question: () => Promise<T>): Promise<T> {
@@ -62,7 +62,6 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
 
   /** Changes a key that is not revoked; again if another operator changed it at the same time. */
   async function change(id: string, next: (key: CreatedKey) => CreatedKey): Promise<CreatedKey> {
-    if (configKey(id)) throw fixed(id);
     for (let tries = 0; tries < maxTries; tries += 1) {
       const seen = await find(id);
       const key = next(seen);
@@ -77,11 +76,28 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
     );
   }
 
-  const changeValid = (id: string, next: (key: CreatedKey) => CreatedKey) =>
-    change(id, (key) => {
+  async function changeValid(
+    id: string,
+    next: (key: CreatedKey) => CreatedKey,
+  ): Promise<CreatedKey> {
+    if (configKey(id)) throw fixed(id);
+    return change(id, (key) => {
       if (key.revokedAt === undefined) return next(key);
       throw new AdminError(409, 'key_revoked', `The key '${id}' was revoked: create another one.`);
     });
+  }
+
+  /** Also a created key that one of the config hides: it would open again as soon as the config loses that one. */
+  async function revoke(id: string): Promise<CreatedKey> {
+    const isHidden = configKey(id) !== undefined;
+    if (isHidden && !(await ask(() => store.find(id)))) throw fixed(id);
+    return change(id, (key) => {
+      if (key.revokedAt === undefined) return revokeKey(key, now());
+      // The one of the config stays valid, so this must not look like its revocation.
+      if (isHidden) throw fixed(id);
+      return key;
+    });
+  }
 
   /** Revoked keys that nobody can miss make room for new ones. */
   async function removeForgotten(): Promise<void> {
@@ -96,7 +112,7 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
 
   app.get('/admin/keys', async () => {
     const { keys } = await ask(() => store.read());
-    const created = keys.filter(({ id }) => !configKey(id)).map(view);
+    const created = keys.map(view);
     created.sort((one, other) => (one.id < other.id ? -1 : 1));
     return { data: [...options.configured.map(configKeyView), ...created] };
   });
@@ -142,9 +158,7 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
     return view(await changeValid(id, (key) => changeKey(key, asked, now())));
   });
 
-  app.delete<OfOne>('/admin/keys/:id', async ({ params: { id } }) =>
-    view(await change(id, (key) => (key.revokedAt === undefined ? revokeKey(key, now()) : key))),
-  );
+  app.delete<OfOne>('/admin/keys/:id', async ({ params: { id } }) => view(await revoke(id)));
 
   app.post<OfOne>('/admin/keys/:id/rotate', async ({ params: { id }, body }, reply) => {
     const graceMs = readGrace(body);

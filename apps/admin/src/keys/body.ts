@@ -9,6 +9,10 @@ import type { KeyChange, NewKey } from './changes.ts';
 /** Milliseconds for which the old secret of a rotated key stays valid, unless the request says otherwise. */
 const defaultGraceMs = 24 * 3_600_000;
 const longestGraceMs = 30 * 24 * 3_600_000;
+/** Milliseconds from now. A number of milliseconds read as seconds is far beyond it. */
+const latestExpiryMs = 100 * 366 * 24 * 3_600_000;
+/** Every ingress holds all keys in memory. */
+const mostItems: Readonly<Record<string, number>> = { models: 1000, ips: 256 };
 
 type Body = Readonly<Record<string, unknown>>;
 
@@ -73,6 +77,12 @@ function readBody(value: unknown, known: readonly string[]): Body {
 }
 
 function readSettings(value: Body, models: readonly string[]): KeySettings {
+  for (const [name, most] of Object.entries(mostItems)) {
+    const list = value[name];
+    if (Array.isArray(list) && list.length > most) {
+      throw badField(name, `expected at most ${most} items, found ${list.length}`);
+    }
+  }
   const read = readKeySettings(value, models);
   if (read.kind === 'read') return read.settings;
   const [first] = read.errors;
@@ -88,6 +98,13 @@ function readExpiry(value: unknown, now: number): number | null | undefined {
   if (ms === undefined) throw badField('expires_at', `${timeExpectation}, found ${found(value)}`);
   if (ms <= now) {
     throw badField('expires_at', `expected a time to come, found ${new Date(ms).toISOString()}`);
+  }
+  if (ms > now + latestExpiryMs) {
+    const year = new Date(ms).getUTCFullYear();
+    throw badField(
+      'expires_at',
+      `expected a time of the next 100 years, as RFC 3339 or in seconds, found ${found(value)} (the year ${year})`,
+    );
   }
   return ms;
 }

@@ -165,6 +165,9 @@ describe('a key that is created', () => {
     ['an expiry that has passed', { id: 'a', expires_at: '2026-11-30T11:59:59Z' }, 'expires_at'],
     ['an expiry of now', { id: 'a', expires_at: start / 1000 }, 'expires_at'],
     ['an expiry that is no time', { id: 'a', expires_at: 'tomorrow' }, 'expires_at'],
+    ['an expiry in milliseconds', { id: 'a', expires_at: start + hourMs }, 'expires_at'],
+    ['too many models', { id: 'a', models: Array.from({ length: 1001 }, () => '*') }, 'models'],
+    ['too many addresses', { id: 'a', ips: Array.from({ length: 257 }, () => '::1') }, 'ips'],
     ['an expiry that is no text', { id: 'a', expires_at: true }, 'expires_at'],
     ['a secret of its own', { id: 'a', secret: 'mr-mine' }, 'secret'],
     ['a field that does not exist', { id: 'a', model: 'small' }, 'model'],
@@ -348,6 +351,35 @@ test('a key of the config is shown, and is not changed, revoked or rotated', asy
   ]) {
     expect(await problem(answer)).toEqual([409, 'key_in_config', 'id']);
   }
+});
+
+test('a created key that one of the config hides is listed beside it, and is revoked before it can come back', async () => {
+  await call('POST', '', { id: 'other' });
+  const [other] = (await store.read()).keys;
+  if (!other) throw new Error('no key');
+  await store.write({ ...other, id: 'of-config' }, undefined);
+  const listed = async () =>
+    (await call('GET', '')).body.data?.map(({ id, source, status }) => [id, source, status]);
+  const [own, visible] = [
+    ['of-config', 'config', 'valid'],
+    ['other', 'api', 'valid'],
+  ];
+  expect(await listed()).toEqual([own, ['of-config', 'api', 'shadowed'], visible]);
+  expect(await problem(call('PATCH', '/of-config', { weight: 5 }))).toEqual([
+    409,
+    'key_in_config',
+    'id',
+  ]);
+  const revoked = await call('DELETE', '/of-config');
+  expect([revoked.status, revoked.body['source'], revoked.body['status']]).toEqual([
+    200,
+    'api',
+    'revoked',
+  ]);
+  expect(await listed()).toEqual([own, ['of-config', 'api', 'revoked'], visible]);
+  expect((await store.find('of-config'))?.revokedAt).toBe(start);
+  // Now only the one of the config is left.
+  expect(await problem(call('DELETE', '/of-config'))).toEqual([409, 'key_in_config', 'id']);
 });
 
 test('a key that does not exist is not found', async () => {

@@ -25,10 +25,11 @@ export const configKeyView = (key: KeyConfig) => ({
   secrets: key.secretsSha256.map(() => ({ created_at: null, valid_until: null })),
 });
 
-export const createdKeyView = (key: CreatedKey, now: number) => ({
+/** `isShadowed`: a key of the config has the same id, so this one opens nothing as long as that one is there. */
+export const createdKeyView = (key: CreatedKey, now: number, isShadowed = false) => ({
   ...settingsView(key),
   source: 'api',
-  status: statusOf(key, now),
+  status: statusOf(key, now, isShadowed),
   created_at: time(key.createdAt),
   expires_at: timeOrNull(key.expiresAt),
   revoked_at: timeOrNull(key.revokedAt),
@@ -41,9 +42,14 @@ export const createdKeyView = (key: CreatedKey, now: number) => ({
     })),
 });
 
-const statusOf = ({ revokedAt, expiresAt = Infinity }: CreatedKey, now: number): string => {
+const statusOf = (
+  { revokedAt, expiresAt = Infinity }: CreatedKey,
+  now: number,
+  isShadowed: boolean,
+): string => {
   if (revokedAt !== undefined) return 'revoked';
-  return now >= expiresAt ? 'expired' : 'valid';
+  if (now >= expiresAt) return 'expired';
+  return isShadowed ? 'shadowed' : 'valid';
 };
 
 const time = (ms: number): string => new Date(ms).toISOString();

@@ -7,7 +7,7 @@ import type { Column } from '../output/table.ts';
 export type Key = {
   id: string;
   source: 'api' | 'config';
-  status: 'valid' | 'expired' | 'revoked';
+  status: 'valid' | 'expired' | 'revoked' | 'shadowed';
   models: string[];
   priority: string;
   weight: number;
