@@ -17,10 +17,14 @@ export type ProcessConfig = ConfigState & {
   order: number;
 };
 
-/** Milliseconds between two reports of a process. */
-const reportEveryMs = 2000;
+/** Milliseconds between two looks for an order. */
+const lookEveryMs = 2000;
+/** Milliseconds between two reports of a state that has not changed. */
+const reportEveryMs = 5000;
 /** Milliseconds after which a process that has not reported is gone, or cannot reach Redis. */
 const silentMs = 15_000;
+/** Milliseconds after which the set of processes and the number of orders are forgotten if no process uses them. */
+const forgottenMs = 86_400_000;
 
 export type ReportConfigOptions = {
   redis: Redis;
@@ -47,11 +51,23 @@ export function reportConfig(options: ReportConfigOptions): ConfigReporting {
   let order: number | undefined;
   let underWay: Promise<void> | undefined;
   let hasLeft = false;
+  /** The last report without its time, and when it was due again. */
+  let sent = '';
+  let dueAt = 0;
 
   async function send(): Promise<void> {
-    const report: ProcessConfig = { ...process, ...state(), at: Date.now(), order: order ?? 0 };
-    await redis.set(own, JSON.stringify(report), 'PX', silentMs);
-    await redis.sadd(keys.processConfigs(), process.name);
+    const report: Omit<ProcessConfig, 'at'> = { ...process, ...state(), order: order ?? 0 };
+    const text = JSON.stringify(report);
+    if (text === sent && performance.now() < dueAt) return;
+    const all = keys.processConfigs();
+    await Promise.all([
+      redis.set(own, JSON.stringify({ ...report, at: Date.now() }), 'PX', silentMs),
+      redis.sadd(all, process.name),
+      redis.pexpire(all, forgottenMs),
+    ]);
+    sent = text;
+    // A little earlier than the look that is due then.
+    dueAt = performance.now() + reportEveryMs - lookEveryMs / 2;
   }
 
   async function obey(): Promise<void> {
@@ -75,7 +91,7 @@ export function reportConfig(options: ReportConfigOptions): ConfigReporting {
   }
 
   start();
-  const timer = setInterval(start, reportEveryMs);
+  const timer = setInterval(start, lookEveryMs);
   return {
     changed: () => void Promise.resolve(underWay).then(start),
     async leave() {
@@ -101,8 +117,13 @@ export async function readProcessConfigs(redis: Redis, keys: Keyspace): Promise<
 }
 
 /** Asks all processes to read their config again; returns the number of the order. */
-export const orderReload = (redis: Redis, keys: Keyspace): Promise<number> =>
-  redis.incr(keys.reloadOrders());
+export async function orderReload(redis: Redis, keys: Keyspace): Promise<number> {
+  const [order] = await Promise.all([
+    redis.incr(keys.reloadOrders()),
+    redis.pexpire(keys.reloadOrders(), forgottenMs),
+  ]);
+  return order;
+}
 
 /** Undefined for a report of another version. */
 function parse(text: string): ProcessConfig | undefined {
