@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
+import type { Ingress } from '../http/ingress.ts';
+import type { Io } from '../io.ts';
 import { newKeyBody } from './keys.ts';
-import { orderLine } from './order.ts';
+import { orderLine, sendOrder } from './order.ts';
 import { requestColumns, requestText } from './requests.ts';
 import type { RequestRow } from './requests.ts';
-import { statusText, unhealthy } from './status.ts';
-import type { FleetProcess, Status } from './status.ts';
+import { failureOf, readReadiness, statusText, unhealthy } from './status.ts';
+import type { FleetProcess, FleetView, Status } from './status.ts';
 import { describeEvent, textOf } from './tail-events.ts';
 import { usageColumns } from './usage.ts';
 import { table } from '../output/table.ts';
@@ -68,6 +70,36 @@ test('status says what is not known, and why', () => {
   expect(text).toContain('targets  unknown: denied\n');
 });
 
+test('a status is good only if every ingress is ready, the fleet is known, and a worker takes new work', () => {
+  const [ready] = status.ingresses;
+  const { fleet } = status as { fleet: FleetView };
+  const good: Status = { ...status, ingresses: ready ? [ready] : [] };
+  const withWorkers = (...workers: FleetProcess[]): Status => ({
+    ...good,
+    fleet: { ...fleet, processes: workers },
+  });
+  expect(failureOf(good)).toBeUndefined();
+  expect(failureOf(status)).toBe('');
+  expect(failureOf({ ...good, fleet: 'denied' })).toContain('not known');
+  const drained: FleetProcess = { ...worker, stage: 'draining' };
+  const others = [
+    drained,
+    { ...worker, listening: false },
+    { ...worker, role: 'ingress' as const },
+  ];
+  expect(failureOf(withWorkers(...others))).toContain('no worker takes new work');
+  expect(failureOf(withWorkers(drained, worker))).toBeUndefined();
+});
+
+test.each([[{}], [null], [[1]], [{ status: 'ok' }], [{ status: 1, reasons: [] }]])(
+  'the JSON %j is not the readiness of an ingress',
+  (answer) => {
+    const { status: state, reasons } = readReadiness(answer);
+    expect(state).toBe('away');
+    expect(reasons).toEqual([expect.stringContaining('is it one?')]);
+  },
+);
+
 test('a target that several workers refuse is listed once, with its worst state and last fault', () => {
   const at = (state: string, since: number, model = 'm') => ({
     provider: 'p',
@@ -97,10 +129,39 @@ test('a target that several workers refuse is listed once, with its worst state 
 test('an order is reported as carried out, with what is under way, or as not carried out yet', () => {
   const draining = { ...worker, stage: 'draining' as const };
   expect(orderLine(draining, 'drain')).toBe('worker-1 takes no new work; 1 run under way');
-  expect(orderLine({ ...draining, counts: { streams: 2 } }, 'drain')).toContain('2 streams');
+  // An ingress still takes requests for the time of drainDelay.
+  expect(orderLine({ ...draining, role: 'ingress', counts: { streams: 2 } }, 'drain')).toBe(
+    'worker-1 is draining, and refuses new requests once drainDelay of the config is over; 2 streams under way',
+  );
   expect(orderLine(worker, 'resume')).toBe('worker-1 takes new work');
   expect(orderLine(worker, 'drain')).toContain('has not carried it out yet');
 });
+
+test.each(['drain', 'resume'] as const)(
+  '%s ends with 1 if the process has not carried it out yet',
+  async (order) => {
+    const done = order === 'drain' ? ('draining' as const) : ('serving' as const);
+    const not = order === 'drain' ? ('serving' as const) : ('draining' as const);
+    const out: string[] = [];
+    const send = (stage: FleetProcess['stage']) => {
+      const post = async () => ({ ...worker, stage });
+      const ingress = { post } as unknown as Ingress;
+      return sendOrder(
+        ingress,
+        { out: (text: string) => out.push(text) } as unknown as Io,
+        'w',
+        order,
+      );
+    };
+    await expect(send(not)).rejects.toMatchObject({
+      exitCode: 1,
+      message: expect.stringContaining('has not carried it out yet') as string,
+    });
+    expect(out).toEqual([]);
+    await send(done);
+    expect(out).toHaveLength(1);
+  },
+);
 
 const row: RequestRow = {
   id: 'req_1',

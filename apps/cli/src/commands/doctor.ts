@@ -12,6 +12,7 @@ import { CommandFailed } from '../io.ts';
 import type { Io } from '../io.ts';
 import { plural } from '../output/format.ts';
 import { oneLine } from '../output/table.ts';
+import { readReadiness } from './status.ts';
 
 export type DoctorOptions = {
   config?: string;
@@ -94,7 +95,7 @@ async function checkFleet(ingress: Ingress): Promise<Check[]> {
   const name = 'fleet';
   try {
     const response = await ingress.open('/readyz');
-    const { status, reasons } = await readJson<{ status: string; reasons: string[] }>(response);
+    const { status, reasons } = readReadiness(await readJson(response));
     if (status === 'ready') return [ok(name, `${response.ingress} is ready`)];
     const found = `${response.ingress} is ${status}: ${reasons.join('; ')}`;
     return [problem(name, found, 'millrace status shows its processes.')];

@@ -1,3 +1,4 @@
+import { isJsonObject } from '@millrace/shared/domain/json';
 import { readJson, Refused, Unreachable } from '../http/ingress.ts';
 import type { Ingress } from '../http/ingress.ts';
 import { CommandFailed } from '../io.ts';
@@ -25,7 +26,8 @@ export type FleetView = {
   ledger: { waiting: number; dropped: number; problem: string | null } | null;
 };
 
-type Readiness = { status: string; reasons: string[] };
+/** As far as another server may answer. */
+type Readiness = { status?: unknown; reasons?: unknown };
 
 /** A target that is not closed, as one worker sees it. */
 type TargetView = {
@@ -56,7 +58,7 @@ export type UnhealthyTarget = {
   fault: string | undefined;
 };
 
-/** `status`: ends with exit code 1 unless every ingress is ready. */
+/** `status`: ends with exit code 1 unless every ingress is ready and a worker takes new work. */
 export async function status(
   ingress: Ingress,
   { out }: Io,
@@ -69,7 +71,19 @@ export async function status(
   ]);
   const found: Status = { ingresses, fleet, targets };
   out(json ? `${JSON.stringify(found, null, 2)}\n` : statusText(found, Date.now()));
-  if (ingresses.some((one) => one.status !== 'ready')) throw new CommandFailed('');
+  const failure = failureOf(found);
+  if (failure !== undefined) throw new CommandFailed(failure);
+}
+
+/** Why a client cannot be served as usual; undefined if it can. Empty: the text of the status says it. */
+export function failureOf({ ingresses, fleet }: Status): string | undefined {
+  if (typeof fleet === 'string') return 'the processes of the fleet are not known';
+  const isTaking = ({ role, stage, listening }: FleetProcess) =>
+    role === 'worker' && stage === 'serving' && listening;
+  // The readiness of an ingress does not depend on workers that are drained.
+  if (!fleet.processes.some(isTaking))
+    return 'no worker takes new work: requests wait in the queue';
+  return ingresses.some(({ status: state }) => state !== 'ready') ? '' : undefined;
 }
 
 async function readiness(
@@ -81,12 +95,20 @@ async function readiness(
     const response = await open('/readyz', { from });
     // The next ingress answered in its place.
     if (response.ingress !== url) return { url, status: 'away', reasons: ['it does not answer'] };
-    const { status, reasons } = await readJson<Readiness>(response);
-    return { url, status, reasons };
+    return { url, ...readReadiness(await readJson(response)) };
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
     return { url, status: 'away', reasons: [error.message] };
   }
+}
+
+/** Another server may answer with any JSON. */
+export function readReadiness(answer: unknown): { status: string; reasons: string[] } {
+  const { status, reasons } = (isJsonObject(answer) ? answer : {}) as Readiness;
+  if (typeof status !== 'string' || !Array.isArray(reasons)) {
+    return { status: 'away', reasons: ['its answer is not that of an ingress: is it one?'] };
+  }
+  return { status, reasons: reasons.map(String) };
 }
 
 async function orReason<T>(work: Promise<T>): Promise<T | string> {

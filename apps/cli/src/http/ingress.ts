@@ -1,4 +1,5 @@
 import { CommandFailed } from '../io.ts';
+import { duration } from '../output/format.ts';
 import type { Access } from './access.ts';
 
 /** An answer with a status that is not 2xx. */
@@ -44,10 +45,20 @@ export type OpenOptions = {
   from?: number;
 };
 
-/** Milliseconds until an ingress has to begin its answer; longer than it waits for Redis and the control plane. */
-const patienceMs = 15_000;
+/** Milliseconds until an ingress has to begin its answer; longer than it waits for Redis. */
+const headMs = 15_000;
+/** The same for a query of the ledger; longer than an ingress waits for the control plane (60 s). */
+const queryMs = 65_000;
 
-export function connect({ urls, admin, apiKey }: Access, signal: AbortSignal): Ingress {
+const isQuery = (path: string): boolean => /^\/admin\/(usage|requests)\b/.test(path);
+
+class Late extends Error {}
+
+export function connect(
+  { urls, admin, apiKey }: Access,
+  signal: AbortSignal,
+  limits = { headMs, queryMs },
+): Ingress {
   const basic = admin && Buffer.from(`${admin.user}:${admin.password}`).toString('base64');
 
   function credentials(asClient: boolean): Record<string, string> {
@@ -61,7 +72,8 @@ export function connect({ urls, admin, apiKey }: Access, signal: AbortSignal): I
     for (let i = 0; i < urls.length; i += 1) {
       const url = urls[(from + i) % urls.length] ?? '';
       try {
-        const response = await headWithin(url + path, {
+        const patienceMs = isQuery(path) ? limits.queryMs : limits.headMs;
+        const response = await headWithin(patienceMs, url + path, {
           method,
           headers: {
             ...credentials(asClient),
@@ -74,15 +86,17 @@ export function connect({ urls, admin, apiKey }: Access, signal: AbortSignal): I
       } catch (error) {
         if (signal.aborted) throw error;
         reasons.push(`${url}: ${whyUnreachable(error)}`);
+        // Another ingress would start the query once more, or make the change twice.
+        if (error instanceof Late && (method !== 'GET' || isQuery(path))) break;
       }
     }
     throw new Unreachable(`no ingress answers: ${reasons.join('; ')} (--url or MILLRACE_URL)`);
   }
 
   /** The time limit is for the head only: a stream may last. */
-  async function headWithin(url: string, init: RequestInit): Promise<Response> {
+  async function headWithin(ms: number, url: string, init: RequestInit): Promise<Response> {
     const late = new AbortController();
-    const timer = setTimeout(() => late.abort(new Error('no answer in time')), patienceMs);
+    const timer = setTimeout(() => late.abort(new Late(`no answer within ${duration(ms)}`)), ms);
     try {
       return await fetch(url, { ...init, signal: AbortSignal.any([signal, late.signal]) });
     } finally {
