@@ -77,6 +77,7 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
 async function subscribe(context: FrameContext, frame: Frame): Promise<void> {
   const { services, principal, requests, socket } = context;
   const { relay, log, inbox } = services;
+  if (services.draining()) throw apiError('server_shutting_down');
   const id = readId(frame);
   const after = frame['after'] === undefined ? logStart : parseCursor(frame['after'], 'after');
   await findJob(services, principal, id);
