@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -16,6 +17,7 @@ import { chunks, expectWhole, readStory } from '../kit/judge.ts';
 import { getLedger } from '../kit/ledger.ts';
 import { upstream } from '../kit/observe.ts';
 import { startRedis } from '../kit/redis.ts';
+import { openSocket } from '../kit/socket.ts';
 import { programOf } from '../kit/roles.ts';
 
 // The command line as a real process, against a real fleet.
@@ -276,7 +278,12 @@ describe('drain and resume', () => {
     const [drained, other] = fleet.ingresses as [RoleProcess, RoleProcess];
     const streams = Array.from({ length: 3 }, () => ask(drained.url, 'slow'));
     await Promise.all(streams.map((stream) => stream.until(chunks(3))));
-    expect(await order('drain', drained)).toContain('3 streams under way');
+    const job = await createJob(fleet.url, 'slow');
+    const socket = await openSocket(drained.url);
+    const socketsOwn = await createJob(fleet.url, 'slow');
+    socket.send({ type: 'subscribe', id: socketsOwn });
+    await socket.next(({ type, id }) => type === 'chunk' && id === socketsOwn);
+    expect(await order('drain', drained)).toContain('4 streams under way');
 
     const ready = async (url: string) => {
       const response = await fetch(`${url}/readyz`);
@@ -288,6 +295,9 @@ describe('drain and resume', () => {
     const refused = ask(drained.url, 'brief');
     expect((await refused.head).status).toBe(503);
     expect((await refused.ended).text).toContain('server_shutting_down');
+    socket.send({ type: 'subscribe', id: job });
+    const frame = await socket.next(({ type, id }) => type === 'error' || id === job);
+    expect(frame.error?.code).toBe('server_shutting_down');
     await expectWhole(ask(other.url, 'brief'), expectedText({ tokens: 20 }));
     const { code, stdout } = await cli('status');
     expect(code).toBe(1);
@@ -297,6 +307,8 @@ describe('drain and resume', () => {
     for (const stream of streams) {
       await expectWhole(stream, expectedText({ tokens: slowTokens }));
     }
+    await socket.next(({ type, id }) => type === 'done' && id === socketsOwn);
+    expect(readStory(await eventsOf(other.url, job)).end).toBe('done');
     await order('resume', drained);
     expect(await ready(drained.url)).toEqual({ code: 200, status: 'ready' });
     await expectWhole(ask(drained.url, 'brief'), expectedText({ tokens: 20 }));
@@ -406,6 +418,19 @@ describe('config check', () => {
 
 describe('doctor', () => {
   type Check = { name: string; verdict: string; found: string; advice?: string };
+
+  test('ends at the first interruption while it waits for an answer', async () => {
+    const silent = createTcpServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const asked = once(silent, 'connection') as Promise<[Socket]>;
+    const args = ['doctor', '--redis', `redis://127.0.0.1:${port}`, '--timeout', '10m'];
+    const doctor = spawnCli(args);
+    const [connection] = await asked;
+    expect(await doctor.stop('SIGINT')).toBe(130);
+    connection.destroy();
+    silent.close();
+  });
 
   test('checks everything without a fleet, and says what is wrong when Redis stops', async () => {
     await using redis = await startRedis(['--maxmemory', '1gb']);

@@ -23,4 +23,7 @@ const io = {
   },
   err: (text: string) => void stderr.write(text),
 };
-process.exitCode = await runProgram(buildProgram(io), process.argv.slice(2), io);
+const code = await runProgram(buildProgram(io), process.argv.slice(2), io);
+// What an interrupted command waits for would keep the process.
+if (interrupted.signal.aborted) process.exit(code);
+process.exitCode = code;

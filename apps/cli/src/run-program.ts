@@ -2,6 +2,13 @@ import { CommanderError } from 'commander';
 import type { Command } from 'commander';
 import { CommandFailed, exitCodes } from './io.ts';
 import type { Io } from './io.ts';
+import { oneLine } from './output/table.ts';
+
+/** Rejects when the signal aborts. */
+const interruption = (signal: AbortSignal): Promise<never> =>
+  new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('interrupted')), { once: true });
+  });
 
 /** Runs a command; resolves with the exit code. Rejects only because of a bug. */
 export async function runProgram(
@@ -10,16 +17,17 @@ export async function runProgram(
   { err, signal }: Io,
 ): Promise<number> {
   try {
-    await program.parseAsync([...argv], { from: 'user' });
+    // A command such as `doctor` waits for answers that no signal ends.
+    await Promise.race([program.parseAsync([...argv], { from: 'user' }), interruption(signal)]);
     return 0;
   } catch (error) {
+    if (signal.aborted) return exitCodes.interrupted;
     if (error instanceof CommandFailed) {
-      if (error.message !== '') err(`millrace: ${error.message}\n`);
+      if (error.message !== '') err(`millrace: ${oneLine(error.message)}\n`);
       return error.exitCode;
     }
     // Commander has printed its message; a help text that was asked for has code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
-    if (signal.aborted) return exitCodes.interrupted;
     throw error;
   }
 }

@@ -1,4 +1,12 @@
-import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readSync,
+  statfsSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { bytes } from '../output/format.ts';
 import { ok, problem, reasonOf, warning } from './check.ts';
@@ -9,7 +17,10 @@ const sqlite = 'sqlite:';
 /** Bytes of free disk space below which it is a warning. */
 const littleSpace = 1024 ** 3;
 
-/** The database of the ledger. It changes nothing. */
+/** The first bytes of every database of SQLite. */
+const sqliteHeader = 'SQLite format 3\0';
+
+/** The database of the ledger. */
 export async function checkDatabase(url: string | undefined, timeoutMs: number): Promise<Check> {
   if (url === undefined) return ok(name, 'none is configured: requests are not recorded');
   return url.startsWith(sqlite)
@@ -17,10 +28,13 @@ export async function checkDatabase(url: string | undefined, timeoutMs: number):
     : checkPostgres(url, timeoutMs);
 }
 
-async function checkSqlite(path: string): Promise<Check> {
-  const place = existsSync(path) ? path : nearestFolder(path);
+/** Reads the header alone: SQLite would create files beside the database that its service may not write. */
+function checkSqlite(path: string): Check {
+  let place = nearestFolder(path);
   try {
+    // SQLite keeps its log in a file beside the database.
     accessSync(place, constants.W_OK);
+    if (existsSync(path)) accessSync((place = path), constants.W_OK);
   } catch (error) {
     const advice = 'Let the control plane write there, or name another file in database.url.';
     return problem(name, `${place} cannot be written: ${reasonOf(error)}`, advice);
@@ -29,10 +43,9 @@ async function checkSqlite(path: string): Promise<Check> {
   const free = `${bytes(bavail * bsize)} free`;
   if (!existsSync(path)) return ok(name, `SQLite, ${path}: the control plane creates it (${free})`);
   try {
-    const { DatabaseSync } = await import('node:sqlite');
-    const database = new DatabaseSync(path, { readOnly: true, timeout: 1000 });
-    database.prepare('SELECT count(*) FROM sqlite_schema').get();
-    database.close();
+    const header = readHeader(path);
+    // An empty file is an empty database.
+    if (header !== '' && header !== sqliteHeader) throw new Error('it is no database of SQLite');
   } catch (error) {
     const advice = 'Move the file away (the control plane creates a new one), or restore a copy.';
     return problem(name, `${path} cannot be opened: ${reasonOf(error)}`, advice);
@@ -40,6 +53,16 @@ async function checkSqlite(path: string): Promise<Check> {
   const found = `SQLite, ${path} (${free})`;
   if (bavail * bsize >= littleSpace) return ok(name, found);
   return warning(name, found, 'Make room, or shorten database.retention.');
+}
+
+function readHeader(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const bytesRead = Buffer.alloc(sqliteHeader.length);
+    return bytesRead.toString('latin1', 0, readSync(file, bytesRead, 0, bytesRead.length, 0));
+  } finally {
+    closeSync(file);
+  }
 }
 
 function nearestFolder(path: string): string {

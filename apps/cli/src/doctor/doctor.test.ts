@@ -1,8 +1,13 @@
-import { expect, test } from 'vitest';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { expect, onTestFinished, test } from 'vitest';
 import type { RedisExamination } from '@millrace/shared/store/redis-examination';
 import { checksText } from '../commands/doctor.ts';
 import { judgeExpiry } from './certificates.ts';
 import type { Check } from './check.ts';
+import { checkDatabase } from './database.ts';
 import { judgeAnswer } from './providers.ts';
 import { judgeRedis } from './redis.ts';
 
@@ -89,9 +94,33 @@ test.each([
   [{ status: 503 }, 'problem'],
   [{ error: 'ECONNREFUSED' }, 'problem'],
 ])('a provider that answers %j is %s, and its path is not shown', (answer, verdict) => {
-  const check = judgeAnswer('p', 'https://host/secret/v1', answer);
+  const check = judgeAnswer('p', 'https://host/secret/v1', answer, true);
   expect(check.verdict).toBe(verdict);
   expect(check.found).not.toContain('secret');
+});
+
+test('a provider without a key is not said to accept one', () => {
+  const judged = (status: number) => judgeAnswer('p', 'https://host/v1', { status }, false).found;
+  expect(judged(200)).toBe('https://host answers');
+  expect(judged(401)).toBe('https://host answers 401: it asks for a key');
+});
+
+test('a database of SQLite is examined without a new file beside it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-doctor-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'ledger.db');
+  const database = new DatabaseSync(path);
+  database.exec('PRAGMA journal_mode = WAL; CREATE TABLE t (a)');
+  database.close();
+  const check = (file: string) => checkDatabase(`sqlite:${join(folder, file)}`, 1000);
+  expect((await check('ledger.db')).verdict).toBe('ok');
+  expect((await check('new/ledger.db')).found).toContain('the control plane creates it');
+  expect(await readdir(folder)).toEqual(['ledger.db']);
+  await writeFile(join(folder, 'other'), 'a text that is longer than the header');
+  await writeFile(join(folder, 'empty'), '');
+  expect(await check('other')).toMatchObject({ verdict: 'problem' });
+  expect(await check('empty')).toMatchObject({ verdict: 'ok' });
+  expect(await check('.')).toMatchObject({ verdict: 'problem' });
 });
 
 test('each check is one line with its verdict, and the sum comes last', () => {

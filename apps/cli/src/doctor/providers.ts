@@ -49,7 +49,7 @@ async function checkProvider(
     for (const [index, apiKey] of keys.entries()) {
       const which = keys.length > 1 ? `${title}, key ${index + 1}` : title;
       const answer = await askForModels(provider, apiKey, dispatcher, timeoutMs);
-      checks.push(judgeAnswer(which, provider.baseUrl, answer));
+      checks.push(judgeAnswer(which, provider.baseUrl, answer, apiKey !== undefined));
       // The others would wait for the same time-out.
       if ('error' in answer) break;
     }
@@ -117,7 +117,12 @@ async function askForModels(
 const isTimeout = (error: unknown): boolean =>
   error instanceof Error && /Timeout/.test(`${error.name} ${error.message}`);
 
-export function judgeAnswer(name: string, baseUrl: string, answer: ModelsAnswer): Check {
+export function judgeAnswer(
+  name: string,
+  baseUrl: string,
+  answer: ModelsAnswer,
+  hasKey: boolean,
+): Check {
   // A path may hold a secret.
   const at = new URL(baseUrl).origin;
   if ('error' in answer) {
@@ -126,9 +131,11 @@ export function judgeAnswer(name: string, baseUrl: string, answer: ModelsAnswer)
   }
   const { status } = answer;
   const found = `${at} answers ${status}`;
-  if (status < 400) return ok(name, `${at} answers, and accepts the key`);
-  if (status === 401)
-    return problem(name, `${found}: it rejects the key`, 'Correct apiKey or apiKeys.');
+  if (status < 400) return ok(name, `${at} answers${hasKey ? ', and accepts the key' : ''}`);
+  if (status === 401) {
+    const why = hasKey ? 'it rejects the key' : 'it asks for a key';
+    return problem(name, `${found}: ${why}`, 'Correct apiKey or apiKeys.');
+  }
   if (status === 403) {
     const advice = 'See that the key may list models and call them; some keys may only call.';
     return warning(name, found, advice);
