@@ -63,7 +63,8 @@ beforeAll(async () => {
     baseUrl: `${scheme}://${host}/v1`,
     // Named faults are looked at here, however many there are.
     check: { kind: 'off' },
-    breaker: { failures: 1000, calls: 1000 },
+    // However long the file takes, no call leaves the window.
+    breaker: { failures: 1000, calls: 1000, window: '10m' },
     ...more,
   });
   const local = (name: string) => `127.0.0.1:${own[name]?.port}`;
