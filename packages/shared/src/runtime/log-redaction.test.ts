@@ -8,7 +8,7 @@ it('fields that are named like secrets are replaced down to the third level, and
     id: 'r1',
     token: 't',
     call: { headers: { authorization: 'a', 'x-api-key': 'k', accept: '*/*' }, password: 'p' },
-    list: [{ secret: 's' }, { name: 'n' }],
+    list: [{ secret: 's' }, { sha256: 'h' }, { secrets: ['s'] }, { name: 'n' }],
     deep: { deep: { deep: { token: 't' } } },
   };
   expect(withoutSecrets(logged, 3)).toEqual({
@@ -18,7 +18,7 @@ it('fields that are named like secrets are replaced down to the third level, and
       headers: { authorization: secret, 'x-api-key': secret, accept: '*/*' },
       password: secret,
     },
-    list: [{ secret }, { name: 'n' }],
+    list: [{ secret }, { sha256: secret }, { secrets: secret }, { name: 'n' }],
     deep: { deep: { deep: { token: 't' } } },
   });
 });

@@ -10,6 +10,8 @@ const secretNames: ReadonlySet<string> = new Set([
   'api_key',
   'password',
   'secret',
+  'secrets',
+  'sha256',
   'secretsSha256',
   'secretSha256',
   'passwordSha256',
