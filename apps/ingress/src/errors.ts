@@ -397,6 +397,14 @@ export const errorTable = {
     headers: after(1),
   },
 
+  token_unavailable: {
+    ...invalid,
+    status: 409,
+    message:
+      'No read token can be made for this job: the key that created it is not valid any more, or it was created without one.',
+    headers: noRetry,
+  },
+
   // The end of a request or of its stream.
   request_cancelled: {
     ...invalid,

@@ -31,6 +31,7 @@ export function readTokenRoute(app: FastifyInstance, services: Services): void {
     const shown = principal.keyId === meta.keyId ? principal.secretSha256 : undefined;
     const token =
       meta.keyId === undefined ? undefined : tokens.sign(meta.keyId, meta.id, expiresAt, shown);
+    if (token === undefined && services.keyRing.isRequired()) throw apiError('token_unavailable');
     return reply
       .code(201)
       .header('cache-control', 'no-store')
