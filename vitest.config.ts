@@ -12,6 +12,7 @@ const timed = ['test/fault/in-time.test.ts'];
 
 /** A module that is mocked needs a process of its own. */
 const isolated = [
+  'apps/ingress/src/auth/api-keys.test.ts',
   'apps/worker/src/run/race.test.ts',
   'test/property/continuation.property.test.ts',
 ];
