@@ -129,7 +129,7 @@ async function textIn(redis: Redis, key: string): Promise<string> {
     hash: () => redis.hgetall(key),
     list: () => redis.lrange(key, 0, -1),
     set: () => redis.smembers(key),
-    zset: () => redis.zrange(key, 0, -1),
+    zset: () => redis.zrange(key, 0, '-1'),
     stream: () => redis.xrange(key, '-', '+'),
     // It has ended since.
     none: async () => undefined,
