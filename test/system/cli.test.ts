@@ -348,6 +348,16 @@ describe('drain and resume', () => {
 
 describe('keys', () => {
   test('are created, listed, rotated and revoked, and each secret is shown once', async () => {
+    // Once clients need a key, keys are changed by an admin only.
+    await fleet.reconfigure({ admin: { user: 'ops', password: 'pass' } });
+    const guarded = await fleet.addIngress();
+    fleet.ingresses.pop();
+    const env = {
+      MILLRACE_URL: guarded.url,
+      MILLRACE_ADMIN_USER: 'ops',
+      MILLRACE_ADMIN_PASSWORD: 'pass',
+    };
+    const runKeys = (...args: string[]) => runCli(['keys', ...args], { env });
     const own = await runKeys('create', 'cli-a', '--models', 'brief', '--concurrent', '5');
     expect(own).toMatchObject({ code: 0, stderr: expect.stringContaining('cli-a') as string });
     const secret = own.stdout.trim();
@@ -374,9 +384,12 @@ describe('keys', () => {
     expect(await runKeys('revoke', 'cli-a')).toMatchObject({ code: 0, stderr: '' });
     await expect.poll(() => models(next)).toBe(401);
     expect((await runKeys('list')).stdout).toMatch(/^cli-a +revoked /m);
-  });
 
-  const runKeys = (...args: string[]) => cli('keys', ...args);
+    // Nobody else does.
+    expect(await cli('keys', 'create', 'cli-b')).toMatchObject({ code: 1, stdout: '' });
+    await fleet.reconfigure({ admin: undefined });
+    await guarded.stop('SIGKILL');
+  });
 });
 
 describe('config check', () => {
