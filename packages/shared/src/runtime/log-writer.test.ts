@@ -1,27 +1,24 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createLogWriter } from './log-writer.ts';
 
 let dir: string;
-let fds: number[];
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'millrace-log-'));
-  fds = [];
 });
 afterEach(() => {
   vi.useRealTimers();
-  for (const fd of fds) closeSync(fd);
   rmSync(dir, { recursive: true });
 });
 
-function open(path: string, flags: string | number): number {
-  const fd = openSync(path, flags);
-  fds.push(fd);
-  return fd;
-}
+/**
+ * Stays open: a writer that could not write everything tries again for as long as this process lives, and a closed
+ * descriptor would be another file's by then.
+ */
+const open = (path: string, flags: string | number): number => openSync(path, flags);
 
 /** Several turns of the event loop: what was to be written at once has been. */
 async function turns(): Promise<void> {

@@ -1,22 +1,19 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { createLogger, logBound } from './logger.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'millrace-log-'));
-let fd: number;
-afterEach(() => {
-  closeSync(fd);
-});
 afterAll(() => {
   rmSync(dir, { recursive: true });
 });
 
 it('no field that is named like a secret is printed, also of an error and in an object', async () => {
   const path = join(dir, 'log');
-  fd = openSync(path, 'a');
+  // Stays open, as in log-writer.test.ts.
+  const fd = openSync(path, 'a');
   const logger = createLogger({ name: 'test', level: 'info', fd });
   const config = { headers: { authorization: 'hidden' } };
   const error = Object.assign(new Error('refused'), { config, apiKey: 'hidden', status: 401 });
@@ -50,7 +47,7 @@ it('a log that nobody reads holds so much, and counts what it drops', async () =
   const pipe = join(dir, 'pipe');
   execFileSync('mkfifo', [pipe]);
   // Open for both, so that it is there without a reader; full, it says so at once.
-  fd = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+  const fd = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
   const logger = createLogger({ name: 'test', level: 'info', fd });
   const bound = logBound(logger);
   expect([bound.read(), bound.dropped?.()]).toEqual([0, 0]);
