@@ -28,6 +28,10 @@ export type Consumer = {
 
 /** Entries of one transaction. */
 const batch = 500;
+/**
+ * Milliseconds between two batches: a transaction for each request would cost as much CPU as an ingress does.
+ */
+const gatherMs = 250;
 const retryMs = 1000;
 /** Milliseconds for the last transactions of a process that stops. */
 const stopMs = 2000;
@@ -86,6 +90,7 @@ export function startConsumer(options: ConsumerOptions): Consumer {
       problems.delete(shard);
       // An entry that is not acknowledged is delivered again, and changes nothing then.
       await queue.done(shard, taken).catch(onError);
+      if (taken.length < batch) await pause(gatherMs, signal);
     }
   }
 
