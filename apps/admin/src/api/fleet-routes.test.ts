@@ -51,13 +51,15 @@ function obedient(process: FleetProcess, looks: number, outcome: OrderOutcome = 
 }
 
 test('the fleet has its processes, the age of its queue, and what the ledger has not stored', async () => {
+  // The control plane reads its clock after this.
+  const before = Date.now();
   const answer = await ask(
     {
       list: async () => [worker, { ...worker, name: 'worker-2', isListening: false }],
       queue: async () => ({
         waiting: 3,
         active: 2,
-        oldestAt: Date.now() - 5000,
+        oldestAt: before - 5000,
         pausedShards: [1],
       }),
       backlog: async () => ({ waiting: 4, dropped: 1, problem: 'away' }),
