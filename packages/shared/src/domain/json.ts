@@ -2,6 +2,16 @@
 export const isJsonObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** The JSON object that a text is; undefined if it is none, such as a record of another version or another program. */
+export function readJsonObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isJsonObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** An object as a provider sent it: it may have any members. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 

@@ -1,4 +1,4 @@
-import { isJsonObject } from '../domain/json.ts';
+import { readJsonObject } from '../domain/json.ts';
 import type { ConfigState } from '../runtime/config-source.ts';
 import type { Keyspace } from './keys.ts';
 import type { Redis } from './redis.ts';
@@ -127,13 +127,8 @@ export async function orderReload(redis: Redis, keys: Keyspace): Promise<number>
 
 /** Undefined for a report of another version. */
 function parse(text: string): ProcessConfig | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isJsonObject(value)) return undefined;
+  const value = readJsonObject(text);
+  if (!value) return undefined;
   const { name, role, at, hash, order, problems, needsRestart } = value;
   const isWhole =
     [name, role, hash].every((one) => typeof one === 'string') &&

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { isJsonObject } from '../../domain/json.ts';
+import { isJsonObject, readJsonObject } from '../../domain/json.ts';
 import { orderMessage } from '../../domain/order.ts';
 import type { Keyspace } from '../keys.ts';
 import { loadScript, runScript } from '../script.ts';
@@ -92,13 +92,8 @@ const byRoleAndName = (a: Announcement, b: Announcement): number =>
 
 /** Undefined if the text is no announcement, as from another version or another program. */
 function parseAnnouncement(text: string): Announcement | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isJsonObject(value)) return undefined;
+  const value = readJsonObject(text);
+  if (!value) return undefined;
   const { name, role, stage, startedAt, counts } = value;
   const isKnown = roles.some((one) => one === role) && typeof name === 'string';
   const isWhole =

@@ -1,4 +1,4 @@
-import { isJsonObject } from '../../domain/json.ts';
+import { isJsonObject, readJsonObject } from '../../domain/json.ts';
 import type { PublishOutcome, Report, WorkerReport } from './port.ts';
 
 /**
@@ -34,13 +34,8 @@ export function encodeReport(report: Report): { text: string; outcome: PublishOu
 
 /** Undefined if the text is no report, as from another version or another program. */
 export function decodeReport(name: string, text: string): WorkerReport | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isJsonObject(value)) return undefined;
+  const value = readJsonObject(text);
+  if (!value) return undefined;
   const { at, metrics, sections } = value;
   if (typeof at !== 'number' || !Array.isArray(metrics) || !isJsonObject(sections)) {
     return undefined;
