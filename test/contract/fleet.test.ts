@@ -178,7 +178,7 @@ test('an order has an end of life from its first write', async () => {
   await process.close();
 });
 
-test('an order that nobody waits for any more is not sent', async () => {
+test('an order whose caller has given up is not sent', async () => {
   const { announce, send } = fleet();
   const process = await listen('worker-a');
   await announce(announcement('worker-a'));

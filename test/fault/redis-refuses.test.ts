@@ -109,7 +109,7 @@ describe('a refusal that a process meets first', () => {
 
       await end();
       fleet.hurry();
-      // Nobody who had been let in before notices more than a pause.
+      // Clients whose requests were admitted before notice a pause, and nothing else.
       await expectWhole(running, expectedText({ tokens: 100 }));
       await expectWhole(ask(fleet.url, 'short'), expectedText({ tokens: 10 }));
       expectAlive([...fleet.ingresses, ...fleet.workers]);

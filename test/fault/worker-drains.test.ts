@@ -32,7 +32,7 @@ const models = {
 const oneWorker = async (): Promise<RoleProcess> =>
   fleet.workers.find(isAlive) ?? (await fleet.addWorker());
 
-describe('a worker that is told to stop', () => {
+describe('a worker that gets SIGTERM', () => {
   test('finishes its streams, takes no more jobs, and exits 0', async () => {
     const worker = await oneWorker();
     const id = await createJob(fleet.url, 'brief');
@@ -62,7 +62,7 @@ describe('a worker that is told to stop', () => {
   });
 
   test('takes the same signal twice within a second as one', async () => {
-    // On a busy machine the second may be over before the worker gets the last signal: then another one is told to stop.
+    // On a busy machine the second may be over before the worker gets the last signal: then the test stops another worker.
     for (let isInTime = false; !isInTime;) {
       fleet.primary.reset();
       const worker = await oneWorker();
@@ -100,7 +100,7 @@ describe('a worker that is told to stop', () => {
   });
 });
 
-describe('a worker that is told to stop and has little time', () => {
+describe('a worker that gets SIGTERM and has little time', () => {
   beforeAll(async () => {
     await fleet.killWorkers();
     await fleet.reconfigure({ drainTimeout: '100ms' });

@@ -99,7 +99,7 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
     });
   }
 
-  /** Revoked keys that nobody can miss make room for new ones. */
+  /** Removes revoked keys whose requests have all expired, to make room for new keys. */
   async function removeForgotten(): Promise<void> {
     const { keys } = await ask(() => store.read());
     const since = now() - rememberedMs;

@@ -53,7 +53,7 @@ export function rotateKey(
   return { ...key, secrets: [...ending, { sha256, createdAt: now }] };
 }
 
-/** Its secrets stay, so that a client that still has one is told why it is refused. */
+/** The key keeps its secrets, so that an ingress can tell a client that still has one why it refuses it. */
 export const revokeKey = (key: CreatedKey, now: number): CreatedKey => ({ ...key, revokedAt: now });
 
 const validSecrets = ({ secrets }: CreatedKey, now: number): KeySecret[] =>

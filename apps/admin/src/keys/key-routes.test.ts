@@ -327,7 +327,7 @@ describe('a key that is revoked', () => {
   });
 });
 
-test('there is a highest number of keys, which counts revoked ones until nobody can miss them', async () => {
+test('the number of keys has a limit, which counts revoked keys until their requests have expired', async () => {
   await call('POST', '', { id: 'revoked' });
   await call('DELETE', '/revoked');
   const [one] = (await store.read()).keys;

@@ -179,7 +179,7 @@ describe('several secrets of a key', () => {
   });
 });
 
-it('keys whose digests begin alike are told apart', () => {
+it('the verifier distinguishes keys whose digests have the same prefix', () => {
   const shared = sha256('secret-of-a').slice(0, 12);
   const near = { ...key('near'), secrets: [{ sha256: shared + sha256('x').slice(12) }] };
   const verifyKey = createKeyVerifier([near, key('a'), { ...near, id: 'nearer' }]);

@@ -37,7 +37,7 @@ export async function followKeys(options: FollowKeysOptions): Promise<{ stop(): 
   async function readOnce(): Promise<void> {
     const { version, keys } = await within(store.read());
     known = version;
-    // A key without a version is one that somebody restored.
+    // Keys without a version come from a backup that an operator restored.
     ring.replace(keys, version > 0 || keys.length > 0);
     users.check();
   }

@@ -4,7 +4,7 @@ import type { RequestMeta } from './request.ts';
 /*
  * What a fleet keeps of each request when it has ended: for queries, and for its cost. The scripts that write a terminal line
  * also write the request's ledger entry, so an ended request has exactly one with its end, whichever process ended it. A
- * request whose terminal line nobody writes has none: one that expires in Redis unread, and one that an ingress rejects.
+ * request without a terminal line has none: it expired in Redis unread, or an ingress rejected it.
  */
 
 /** One attempt from its start to its end; without an end if its worker was lost and no other knew of it. */

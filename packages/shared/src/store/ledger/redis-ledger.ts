@@ -101,7 +101,7 @@ export function createRedisLedger(options: RedisLedgerOptions): LedgerQueue {
     },
 
     async takeNow(shard, count) {
-      // A read that waits would take an entry for nobody.
+      // A blocking read that is under way would take entries that this consumer stores no more.
       readers.get(shard)?.blocking.disconnect();
       const reply = await redis.xreadgroup(
         ...(['GROUP', group, consumer, 'COUNT', count] as const),
