@@ -12,7 +12,7 @@ import { orderReload, readProcessConfigs } from '@millrace/shared/store/process-
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
 import { configRoutes } from './api/config-routes.ts';
 import { buildApp } from './app.ts';
-import { createPrices } from './cost/prices.ts';
+import { createPrices } from '@millrace/shared/cost/prices';
 import { openDatabase } from './database/open.ts';
 import { startLedger } from './ledger/ledger.ts';
 import { reachableUrl } from './listen.ts';

@@ -1,6 +1,6 @@
 import type { StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { LedgerQueue } from '@millrace/shared/store/ledger/port';
-import type { Prices } from '../cost/prices.ts';
+import type { Prices } from '@millrace/shared/cost/prices';
 import { createMigrator } from '../database/open.ts';
 import type { LedgerDatabase } from '../database/open.ts';
 import { startCompletion } from './completion.ts';

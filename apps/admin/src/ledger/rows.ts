@@ -1,7 +1,7 @@
 import type { Terminal } from '@millrace/shared/domain/entry';
 import type { LedgerAttempt, LedgerEntry, LedgerFacts } from '@millrace/shared/domain/ledger';
-import type { Prices } from '../cost/prices.ts';
-import { tokenCounts } from '../cost/usage.ts';
+import type { Prices } from '@millrace/shared/cost/prices';
+import { tokenCounts } from '@millrace/shared/cost/usage';
 import type { AttemptRow, RequestRow } from '../database/schema.ts';
 
 const hourMs = 3_600_000;

@@ -1,6 +1,6 @@
 import type { LedgerEntry } from '@millrace/shared/domain/ledger';
 import type { Transaction } from 'kysely';
-import type { Prices } from '../cost/prices.ts';
+import type { Prices } from '@millrace/shared/cost/prices';
 import type { LedgerDatabase } from '../database/open.ts';
 import type { AttemptRow, Database, RequestRow } from '../database/schema.ts';
 import { attemptRows, endColumns, factColumns, provisionalEnd, requestRow } from './rows.ts';

@@ -1,6 +1,6 @@
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
-import type { Config, TargetConfig } from '@millrace/shared/config';
-import { targetKey } from '@millrace/shared/domain/target-key';
+import type { Config, TargetConfig } from '../config.ts';
+import { targetKey } from '../domain/target-key.ts';
 import { maxTokens } from './usage.ts';
 import type { TokenCounts } from './usage.ts';
 

@@ -1,4 +1,4 @@
-import { isJsonObject } from '@millrace/shared/domain/json';
+import { isJsonObject } from '../domain/json.ts';
 
 /** What an attempt used, in tokens. Cached and written tokens are a part of `input`, reasoning is a part of `output`. */
 export type TokenCounts = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Config, ProviderConfig } from '@millrace/shared/config';
+import type { Config, ProviderConfig } from '../config.ts';
 import { createPrices } from './prices.ts';
 import { noTokens, tokenCounts } from './usage.ts';
 
