@@ -23,6 +23,12 @@ const systemElsewhere = ['bench/bench.test.ts', 'apps/supervisor/src/supervisor*
 /** Milliseconds that whole processes may take on a slow machine: it ends what hangs, and times nothing. */
 const patienceMs = 90_000;
 
+/**
+ * A test of whole processes that fails is tried once more, because one that lost a race for the processor must not hide what
+ * else broke; `test/reporter.ts` lists it with its first error (docs/decisions/2026-11-30-test-retries.md).
+ */
+const retry = 1;
+
 /** For tests that start an ingress or a worker. */
 const globalSetup = './test/kit/roles-setup.ts';
 
@@ -54,6 +60,7 @@ export default defineConfig({
         test: {
           name: 'system',
           globalSetup,
+          retry,
           // As above: each file closes what it opens.
           isolate: false,
           include: ['test/**/*.test.{ts,mjs}', ...systemElsewhere],
@@ -69,6 +76,7 @@ export default defineConfig({
         test: {
           name: 'timed',
           globalSetup,
+          retry,
           include: timed,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
