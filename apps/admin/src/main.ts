@@ -12,6 +12,7 @@ import { orderReload, readProcessConfigs } from '@millrace/shared/store/process-
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
 import { configRoutes } from './api/config-routes.ts';
 import { buildApp } from './app.ts';
+import { knownPrice } from '@millrace/shared/cost/known-prices';
 import { createPrices } from '@millrace/shared/cost/prices';
 import { openDatabase } from './database/open.ts';
 import { startLedger } from './ledger/ledger.ts';
@@ -30,7 +31,10 @@ const { config, source, name, logger, lifecycle } = role;
 const store = await joinRedis(role);
 const { redis, keys, log, onError, isReady, connectBlocking, connectSubscriber, leave } = store;
 
-const prices = remade(() => source.current, createPrices);
+const prices = remade(
+  () => source.current,
+  (current) => createPrices(current, knownPrice),
+);
 const ledger =
   config.database &&
   startLedger({

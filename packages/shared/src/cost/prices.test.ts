@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Config, ProviderConfig } from '../config.ts';
+import { knownPrice } from './known-prices.ts';
 import { createPrices } from './prices.ts';
 import { noTokens, tokenCounts } from './usage.ts';
 
@@ -24,7 +25,7 @@ const config = {
     },
   },
 } as unknown as Pick<Config, 'models' | 'providers'>;
-const prices = createPrices(config);
+const prices = createPrices(config, knownPrice);
 
 /** In USD. */
 function cost(name: string, model: string, usage: unknown): number | null {

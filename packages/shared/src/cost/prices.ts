@@ -1,4 +1,3 @@
-import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import type { Config, TargetConfig } from '../config.ts';
 import { targetKey } from '../domain/target-key.ts';
 import { maxTokens } from './usage.ts';
@@ -12,14 +11,23 @@ type Target = { provider: string; model: string };
  */
 export type Prices = (target: Target, tokens: TokenCounts, at: number) => number | null;
 
-const billion = 1e9;
+/** The price of tokens at the provider with this base URL, as in `Prices`: `knownPrice` in known-prices.ts. */
+export type KnownPrice = (
+  baseUrl: string,
+  model: string,
+  tokens: TokenCounts,
+  at: number,
+) => number | null;
+
+/** Billionths of a USD in one USD. */
+export const billionths = 1e9;
 const million = 1e6;
 
-/**
- * A target's `price` in the config, else the price that `@pydantic/genai-prices` knows of the provider at this base URL. A
- * provider at another URL has no known price, even for a model of a known name: gateways and resellers charge their own.
- */
-export function createPrices({ models, providers }: Pick<Config, 'models' | 'providers'>): Prices {
+/** A target's `price` in the config, else the price by `known`, which this module does not import: its data takes 20 MB. */
+export function createPrices(
+  { models, providers }: Pick<Config, 'models' | 'providers'>,
+  known: KnownPrice,
+): Prices {
   const configured = new Map<string, NonNullable<TargetConfig['price']>>();
   for (const { targets } of Object.values(models)) {
     for (const { provider, model, price } of targets) {
@@ -32,7 +40,7 @@ export function createPrices({ models, providers }: Pick<Config, 'models' | 'pro
     const own = configured.get(targetKey(target));
     if (own) return configuredPrice(own, tokens);
     const baseUrl = providers[target.provider]?.baseUrl;
-    return baseUrl === undefined ? null : knownPrice(baseUrl, target.model, tokens, at);
+    return baseUrl === undefined ? null : known(baseUrl, target.model, tokens, at);
   };
 }
 
@@ -49,39 +57,5 @@ function configuredPrice(
   const uncached = Math.max(0, input - cached);
   const { input: inputPrice, cachedInput = inputPrice, output: outputPrice } = price;
   const usd = uncached * inputPrice + cached * cachedInput + output * outputPrice;
-  return Math.round((usd / million) * billion);
-}
-
-/** Where the data has no price for audio, the library charges it as text, which costs a tenth. */
-function hasPricesOf(usage: Readonly<Record<string, number>>, prices: object): boolean {
-  return ['input_audio', 'output_audio'].every(
-    (unit) => !(`${unit}_tokens` in usage) || `${unit}_mtok` in prices,
-  );
-}
-
-function knownPrice(
-  baseUrl: string,
-  model: string,
-  tokens: TokenCounts,
-  at: number,
-): number | null {
-  const provider = findProvider({ providerApiUrl: baseUrl });
-  if (!provider) return null;
-  const usage = {
-    input_tokens: tokens.input,
-    output_tokens: tokens.output,
-    ...(tokens.cached > 0 && { cache_read_tokens: tokens.cached }),
-    ...(tokens.cacheWritten > 0 && { cache_write_tokens: tokens.cacheWritten }),
-    ...(tokens.cacheWrittenForHour > 0 && { cache_write_1h_tokens: tokens.cacheWrittenForHour }),
-    ...(tokens.audioInput > 0 && { input_audio_tokens: tokens.audioInput }),
-    ...(tokens.audioOutput > 0 && { output_audio_tokens: tokens.audioOutput }),
-  };
-  try {
-    const price = calcPrice(usage, model, { provider, timestamp: new Date(at) });
-    if (!price || !hasPricesOf(usage, price.model_price)) return null;
-    return Math.round(price.total_price * billion);
-  } catch {
-    // It throws on counts that contradict each other, as a provider may report them.
-    return null;
-  }
+  return Math.round((usd / million) * billionths);
 }

@@ -79,28 +79,40 @@ const letterU = 0x75;
 const letterB = 0x62;
 const fileMark = ';base64,';
 
-/** Tokens of an answer whose length the request does not bound. */
-const usualAnswer = 500;
+/**
+ * Tokens of an answer whose length the request does not bound. In the Azure LLM inference trace of 2023, 95 % of the
+ * answers in conversations have at most 451 tokens, their mean is 211, and the longest has 1,000; answers with reasoning
+ * are longer.
+ */
+export const usualAnswer = 500;
 /** Tokens of an image or a file in the body: about what providers count, whatever its size. */
 const tokensPerFile = 1000;
 /** An upper bound: sums of such numbers are exact, here and in Redis. */
 const mostTokens = 1e12;
 
-/**
- * An estimate, before the provider reports usage: the prompt and the longest answer, which providers count as
- * well.
- */
-export function estimateTokens(body: string): number {
+/** The answers that a request allows: how many, and the most tokens of each; `longest` is undefined if the body does not say. */
+export type AnswerLimit = { longest: number | undefined; answers: number };
+
+export function readAnswerLimit(body: string): AnswerLimit {
   const members = topLevelMembers(body);
   const count = (name: string): number | undefined => {
     const span = members.get(name);
     const value = span ? Number(body.slice(span.start, span.end)) : 0;
     return Number.isInteger(value) && value > 0 ? value : undefined;
   };
-  const longest = count('max_completion_tokens') ?? count('max_tokens');
-  const answers = count('n') ?? 1;
-  const tokens = Math.ceil(tokensInJson(body)) + (longest ?? usualAnswer) * answers;
-  return Math.min(tokens, mostTokens);
+  return {
+    longest: count('max_completion_tokens') ?? count('max_tokens'),
+    answers: count('n') ?? 1,
+  };
+}
+
+/**
+ * An estimate, before the provider reports usage: the prompt and the longest answer, which providers count as
+ * well.
+ */
+export function estimateTokens(body: string): number {
+  const { longest = usualAnswer, answers } = readAnswerLimit(body);
+  return Math.min(Math.ceil(tokensInJson(body)) + longest * answers, mostTokens);
 }
 
 /** The tokens that a finished answer used; undefined if its usage has no such count. */

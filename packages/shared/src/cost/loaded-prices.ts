@@ -1,0 +1,32 @@
+import type { ModelConfig } from '../config.ts';
+import type { KnownPrice } from './prices.ts';
+
+/*
+ * For ingresses and workers: the data of known-prices.ts takes memory and time, so they load it when a request or
+ * a config needs it (docs/decisions/2026-11-30-cost-routing.md).
+ */
+
+let loaded: KnownPrice | undefined;
+let loading: Promise<void> | undefined;
+
+/** The known price, for `createPrices`; null until `loadPrices` has resolved. */
+export const loadedPrice: KnownPrice = (...asked) => loaded?.(...asked) ?? null;
+
+/**
+ * Loads what the prices of these targets need: nothing if each has a `price` in the config. Undefined if all is there. Rejects
+ * if the data cannot be loaded; the next call tries again.
+ */
+export function loadPrices(
+  targets: readonly Pick<ModelConfig['targets'][number], 'price'>[],
+): Promise<void> | undefined {
+  if (loaded || targets.every(({ price }) => price !== undefined)) return undefined;
+  loading ??= load().finally(() => {
+    loading = undefined;
+  });
+  return loading;
+}
+
+async function load(): Promise<void> {
+  const { knownPrice } = await import('./known-prices.ts');
+  loaded = knownPrice;
+}
