@@ -7,11 +7,23 @@ export function openSqlite(path: string): SqliteDatabase {
   const database = new DatabaseSync(path, { timeout: busyMs });
   // WAL: the API reads while the consumer writes. NORMAL: a power failure may lose the last entries, which Redis still has.
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+  const prepared = new Map<string, Statement>();
   return {
     close: () => database.close(),
-    prepare: (sql) => new Statement(database.prepare(sql)),
+    prepare(sql) {
+      // The inserts have parameters in fixed numbers, and come again and again; queries with a reader may be under way twice.
+      let statement = prepared.get(sql);
+      if (!statement) {
+        statement = new Statement(database.prepare(sql));
+        if (!statement.reader && prepared.size < maxPrepared) prepared.set(sql, statement);
+      }
+      return statement;
+    },
   };
 }
+
+/** Statements that are kept compiled: some 12 inserts, and begin, commit and rollback. */
+const maxPrepared = 64;
 
 /** Milliseconds to wait for another process that writes. */
 const busyMs = 5000;

@@ -1,13 +1,10 @@
 import type { LedgerEntry } from '@millrace/shared/domain/ledger';
-import type { Transaction } from 'kysely';
 import type { Prices } from '@millrace/shared/cost/prices';
+import { createInsert } from '../database/insert.ts';
 import type { LedgerDatabase } from '../database/open.ts';
-import type { AttemptRow, Database, RequestRow } from '../database/schema.ts';
+import type { AttemptRow, RequestRow } from '../database/schema.ts';
 import { attemptRows, endColumns, factColumns, provisionalEnd, requestRow } from './rows.ts';
 import type { EndColumns, FactColumns } from './rows.ts';
-
-/** Rows of one statement: SQLite takes 32,766 values, and a request has 31. */
-const maxRows = 500;
 
 /**
  * Stores entries in one transaction: all of them or none. An entry that is stored again changes nothing, so it may be
@@ -25,22 +22,28 @@ export async function storeEntries(
     const end = entry.end ? endColumns(entry, entry.end) : provisionalEnd(entry, rows);
     return { entry, rows, request: requestRow(entry, end, factColumns(entry, rows)) };
   });
-  const requestsOf = (matches: (entry: LedgerEntry) => boolean) =>
-    known.filter(({ entry }) => matches(entry)).map(({ request }) => request);
+  const requestsOf = (matches: (entry: LedgerEntry) => boolean) => [
+    ...new Map(
+      known
+        .filter(({ entry }) => matches(entry))
+        .map(({ request }): [string, RequestRow] => [request.id, request]),
+    ).values(),
+  ];
+  const attempts = known.flatMap(({ rows }) => rows);
+  const insert = insertsOf(database);
   await database.transaction().execute(async (transaction) => {
-    await putAttempts(
+    await insert.attempts(transaction, uniqueAttempts(attempts));
+    await insert.whole(
       transaction,
-      known.flatMap(({ rows }) => rows),
+      requestsOf(({ end, facts }) => end !== undefined && facts !== undefined),
     );
-    await putRequests(
+    await insert.ends(
       transaction,
-      requestsOf(({ end }) => end !== undefined),
-      endNames,
+      requestsOf(({ end, facts }) => end !== undefined && facts === undefined),
     );
-    await putRequests(
+    await insert.facts(
       transaction,
-      requestsOf(({ facts }) => facts !== undefined),
-      factNames,
+      requestsOf(({ end, facts }) => end === undefined && facts !== undefined),
     );
   });
 }
@@ -87,48 +90,39 @@ const attemptNames = [
   'cost',
 ] as const satisfies (keyof AttemptRow)[];
 
-async function putAttempts(transaction: Transaction<Database>, all: AttemptRow[]): Promise<void> {
-  // A statement must not change one row twice (PostgreSQL).
-  const rows = unique(all, ({ request_id, attempt }) => `${request_id} ${attempt}`);
-  for (let i = 0; i < rows.length; i += maxRows) {
-    await transaction
-      .insertInto('millrace_attempts')
-      .values(rows.slice(i, i + maxRows))
-      .onConflict((conflict) =>
-        conflict
-          .columns(['request_id', 'attempt'])
-          .doUpdateSet((eb) =>
-            Object.fromEntries(attemptNames.map((name) => [name, eb.ref(`excluded.${name}`)])),
-          ),
-      )
-      .execute();
+type Inserts = {
+  attempts: ReturnType<typeof createInsert<'millrace_attempts'>>;
+  /** Requests of which an entry has the end and the facts, and those of which it has one of the two. */
+  whole: ReturnType<typeof createInsert<'millrace_requests'>>;
+  ends: ReturnType<typeof createInsert<'millrace_requests'>>;
+  facts: ReturnType<typeof createInsert<'millrace_requests'>>;
+};
+
+const inserts = new WeakMap<LedgerDatabase, Inserts>();
+
+function insertsOf(database: LedgerDatabase): Inserts {
+  let known = inserts.get(database);
+  if (!known) {
+    const requests = (update: readonly (keyof RequestRow)[]) =>
+      createInsert(database, { table: 'millrace_requests', key: ['id'], update });
+    known = {
+      attempts: createInsert(database, {
+        table: 'millrace_attempts',
+        key: ['request_id', 'attempt'],
+        update: attemptNames,
+      }),
+      whole: requests([...endNames, ...factNames]),
+      ends: requests(endNames),
+      facts: requests(factNames),
+    };
+    inserts.set(database, known);
   }
+  return known;
 }
 
-/** Inserts rows; of a row that is there already it sets these columns only. */
-async function putRequests(
-  transaction: Transaction<Database>,
-  all: RequestRow[],
-  names: readonly (keyof RequestRow)[],
-): Promise<void> {
-  const rows = unique(all, ({ id }) => id);
-  for (let i = 0; i < rows.length; i += maxRows) {
-    await transaction
-      .insertInto('millrace_requests')
-      .values(rows.slice(i, i + maxRows))
-      .onConflict((conflict) =>
-        conflict
-          .column('id')
-          .doUpdateSet((eb) =>
-            Object.fromEntries(names.map((name) => [name, eb.ref(`excluded.${name}`)])),
-          ),
-      )
-      .execute();
-  }
-}
-
-const unique = <T>(all: readonly T[], nameOf: (one: T) => string): T[] => [
-  ...new Map(all.map((one) => [nameOf(one), one])).values(),
+/** A statement must not change one row twice (PostgreSQL). */
+const uniqueAttempts = (all: readonly AttemptRow[]): AttemptRow[] => [
+  ...new Map(all.map((one) => [`${one.request_id} ${one.attempt}`, one])).values(),
 ];
 
 /** Requests that ran and whose attempts are not known, of those that ended in this time; the oldest first. */

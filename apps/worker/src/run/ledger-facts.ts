@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { topLevelMembers } from '@millrace/shared/domain/json-text';
 import type { LedgerFacts } from '@millrace/shared/domain/ledger';
 import type { History } from '../continuation/history.ts';
@@ -21,7 +21,7 @@ export function ledgerFacts(
   const facts: LedgerFacts = {
     attempts: ledger,
     user: typeof user === 'string' ? user.slice(0, maxUserChars) : undefined,
-    promptHash: messages === undefined ? undefined : hash(messages),
+    promptHash: messages === undefined ? undefined : promptHash(messages),
     firstTextAt: times?.firstAt,
     rescues,
     maxGapMs: times?.maxGapMs,
@@ -29,4 +29,4 @@ export function ledgerFacts(
   return JSON.stringify(facts);
 }
 
-const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
+const promptHash = (text: string): string => hash('sha256', text).slice(0, 16);

@@ -9,12 +9,22 @@ function hasPricesOf(usage: Readonly<Record<string, number>>, prices: object): b
   );
 }
 
+type Provider = ReturnType<typeof findProvider>;
+
+/** By base URL, of which a config has few: finding one tries the patterns of every provider. */
+const found = new Map<string, Provider>();
+
+function providerAt(baseUrl: string): Provider {
+  if (!found.has(baseUrl)) found.set(baseUrl, findProvider({ providerApiUrl: baseUrl }));
+  return found.get(baseUrl);
+}
+
 /**
  * The price that `@pydantic/genai-prices` knows of the provider at this base URL. A provider at another URL has no known
  * price, even for a model of a known name: gateways and resellers charge their own.
  */
 export const knownPrice: KnownPrice = (baseUrl, model, tokens, at) => {
-  const provider = findProvider({ providerApiUrl: baseUrl });
+  const provider = providerAt(baseUrl);
   if (!provider) return null;
   const usage = {
     input_tokens: tokens.input,
