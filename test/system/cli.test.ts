@@ -255,6 +255,12 @@ describe('drain and resume', () => {
     expect(drained.code).toBe(1);
     expect(drained.stdout.match(/^worker-\w+ +draining/gm)).toHaveLength(2);
     expect(drained.stderr).toContain('no worker takes new work');
+    const readyz = await fetch(`${fleet.url}/readyz`);
+    expect({ code: readyz.status, ...((await readyz.json()) as object) }).toEqual({
+      code: 503,
+      status: 'not_ready',
+      reasons: ['every worker is drained: no worker takes requests'],
+    });
 
     fleet.hurry();
     await Promise.all(readers.map(({ ended }) => ended));

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { keyspace } from '@millrace/shared/store/keys';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { ask } from '../kit/client.ts';
 import { expectWhole } from '../kit/judge.ts';
 import { chat, complete, stream, upstreamOf } from '../kit/api.ts';
@@ -85,7 +87,71 @@ describe('one worker', () => {
     expect(sum('millrace_tokens_total', { ...primary, estimated: 'true' })).toBeGreaterThan(0);
     expect(sum('millrace_tokens_total', { ...backup, estimated: 'false' })).toBeGreaterThan(0);
     expect(sum('millrace_runs_active', {})).toBe(0);
+    const done = { model: 'cut', outcome: 'completed' };
+    expect(sum('millrace_requests_total', done)).toBe(1);
+    expect(sum('millrace_responses_total', { ...done, status: '200' })).toBe(1);
+    expect(sum('millrace_request_seconds_count', done)).toBe(1);
+    expect(sum('millrace_request_first_token_seconds_count', { model: 'cut' })).toBe(1);
+    for (const kind of ['input', 'output']) {
+      expect(sum('millrace_request_tokens_total', { model: 'cut', kind })).toBeGreaterThan(0);
+    }
+    expect(sum('millrace_queue_wait_seconds_count', { class: 'normal' })).toBe(1);
     expect(lintMetrics((await call(`${fleet.url}/metrics`)).text)).toEqual([]);
+  });
+
+  test('operators see how much of each pool is used, what is set aside, and what the fleet consists of', async () => {
+    const samples = await scrape();
+    const one = (name: string, labels: Record<string, string> = {}) => {
+      const found = samples.filter((sample) => sample.name === name);
+      const matching = found.filter(({ labels: has }) =>
+        Object.entries(labels).every(([key, value]) => has[key] === value),
+      );
+      return matching.map(({ value }) => value);
+    };
+    const [limit = 0] = one('millrace_pool_connections_limit', { provider: 'primary' });
+    const used = one('millrace_pool_connections', { provider: 'primary' });
+    expect(limit).toBeGreaterThanOrEqual(used.reduce((sum, value) => sum + value, 0));
+    expect(used.length).toBeGreaterThan(0);
+    expect(one('millrace_provider_key_set_aside', { provider: 'primary', key: '0' })).toEqual([0]);
+    expect(one('millrace_model_targets', { model: 'cut', state: 'all' })).toEqual([2]);
+    expect(one('millrace_model_targets', { model: 'cut', state: 'not_open' })).toEqual([2]);
+    expect(one('millrace_processes', { role: 'worker', stage: 'serving' })).toEqual([1]);
+    expect(one('millrace_processes', { role: 'ingress', stage: 'serving' })).toEqual([1]);
+    // This fleet has none, and no database.
+    expect(one('millrace_control_plane_up')).toEqual([0]);
+    expect(one('millrace_ledger_backlog_entries')).toEqual([]);
+    expect(one('millrace_queue_oldest_wait_seconds')).toEqual([0]);
+    expect(one('millrace_connections_open')[0]).toBeGreaterThan(0);
+    expect(one('millrace_connection_memory_bytes')).toHaveLength(1);
+    expect(one('millrace_fairness_index')).toEqual([1]);
+  });
+
+  test('every metric that the alert rules use is shown', async () => {
+    const rules = readFileSync(
+      new URL('../../deploy/prometheus/rules.yaml', import.meta.url),
+      'utf8',
+    );
+    const { groups } = parse(rules) as { groups: { rules: { expr: string }[] }[] };
+    const named = groups.flatMap((group) =>
+      group.rules.flatMap(({ expr }) => expr.match(/millrace_\w+/g) ?? []),
+    );
+    const page = (await call(`${fleet.url}/metrics`)).text;
+    const shown = new Set([...page.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+    const missing = [...new Set(named)].filter((name) => !shown.has(name));
+    // Only a fleet with a database has a ledger.
+    expect(missing.toSorted()).toEqual([
+      'millrace_ledger_backlog_entries',
+      'millrace_ledger_dropped_total',
+    ]);
+  });
+
+  test('a model that nobody serves makes no series', async () => {
+    const before = new Set((await scrape()).map(({ labels }) => labels['model']));
+    for (let i = 0; i < 3; i++) {
+      expect((await complete(fleet.url, chat(`made-up-${i}`)).ended).status).toBe(404);
+    }
+    const after = (await scrape()).map(({ labels }) => labels['model']);
+    expect(after.filter((model) => !before.has(model))).toEqual([]);
   });
 
   test('while Redis is away an ingress tells of itself, and of the workers when it is back', async () => {

@@ -7,6 +7,8 @@ import { giveUp, onSignals, onWorkerEnded, reportReady } from '@millrace/shared/
 import { watchLateLoop } from '@millrace/shared/runtime/loop-delay';
 import { createRedisChannels } from '@millrace/shared/store/stream-log/redis-channels';
 import { createRedisApiKeys } from '@millrace/shared/store/api-keys/redis-api-keys';
+import { readQueueState } from '@millrace/shared/store/queue/queue-state';
+import { readLedgerBacklog } from '@millrace/shared/store/ledger/redis-ledger';
 import { createBullQueue } from '@millrace/shared/store/queue/bullmq-queue';
 import { startSweeper } from '@millrace/shared/store/queue/sweeper';
 import { createRedisSubmit } from '@millrace/shared/store/submit/redis-submit';
@@ -100,6 +102,7 @@ const heartbeat = createHeartbeat({
 const connectionCounts = createConnectionCounts<Socket>(limits);
 const room = connectionRoom(readDescriptors());
 const bodies: BodyBudget = { held: 0 };
+const fleet = createRedisFleet({ redis, keys });
 const { readAll: reports } = createRedisReports({ redis, keys });
 const keyRing = createKeyRing({ keys: config.keys, origins: config.listen.cors.origins });
 const keyUsers = createKeyUsers(keyRing, onError);
@@ -143,6 +146,13 @@ const metrics = createMetrics({
   load: () => meter.read(),
   workers: () => channels.countWorkers(),
   readers: () => relay.readers,
+  connections: () => connectionCounts.size,
+  fleet: {
+    processes: () => fleet.list(),
+    hasControlPlane: async () => (await findControlPlane(redis, keys)) !== undefined,
+    oldestAt: async () => (await readQueueState(redis, keys, shards)).oldestAt,
+    backlog: config.database && (() => readLedgerBacklog(redis, keys, shards)),
+  },
   reports,
   source,
   bounds: [
@@ -283,6 +293,7 @@ const app = await buildApp({
     metrics,
     reports,
     findControlPlane: () => findControlPlane(redis, keys),
+    processes: () => fleet.list(),
     keyRing,
     keyUsers,
     refused,
@@ -314,7 +325,7 @@ const { port: bound } = app.server.address() as AddressInfo;
 const scheme = config.listen.tls ? 'https' : 'http';
 
 const presence = startPresence({
-  fleet: createRedisFleet({ redis, keys }),
+  fleet,
   name,
   role: 'ingress',
   lifecycle,

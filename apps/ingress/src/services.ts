@@ -3,6 +3,7 @@ import type { Config } from '@millrace/shared/config';
 import type { LiveChannels, StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { Logger } from '@millrace/shared/runtime/logger';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
+import type { FleetProcess } from '@millrace/shared/store/fleet/port';
 import type { ControlPlane } from '@millrace/shared/store/control-plane';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import type { ConnectionCounts } from './server/connection-counts.ts';
@@ -48,6 +49,8 @@ export type Services = {
   reports(): Promise<readonly WorkerReport[]>;
   /** Undefined: none runs. Rejects while Redis is away. */
   findControlPlane(): Promise<ControlPlane | undefined>;
+  /** The processes of the fleet. Rejects while Redis is away. */
+  processes(): Promise<readonly FleetProcess[]>;
   keyRing: KeyRing;
   keyUsers: Pick<KeyUsers, 'add'>;
   keyLimits: KeyLimits;

@@ -131,7 +131,7 @@ const metrics = createMetrics({
   coalescing,
   source,
   worker: name,
-  targets: targetsOf(config),
+  ...namesOf(config),
   bounds: workerBounds({
     limits,
     appender,
@@ -214,6 +214,7 @@ const consumer = startBullConsumer(
         returnHedge: hedges.giveBack,
         register: (job, stop, held) => runs.register(job, stop, held),
         timesLate: loop.times,
+        onEnded: metrics.runReported,
         onError,
         now: Date.now,
         random: Math.random,
@@ -294,7 +295,7 @@ source.onChange((next) => {
   const apply = upstreams.prepare(next);
   return () => {
     apply();
-    metrics.addTargets(targetsOf(next));
+    metrics.addNames(namesOf(next));
   };
 });
 
@@ -346,6 +347,8 @@ function withinDescriptors(
   return { ...one, pool: { ...one.pool, connections: share } };
 }
 
-function targetsOf({ models }: Pick<Config, 'models'>) {
-  return Object.values(models).flatMap(({ targets }) => targets);
+/** The names that series may have as labels. */
+function namesOf({ models }: Pick<Config, 'models'>) {
+  const targets = Object.values(models).flatMap((model) => model.targets);
+  return { targets, models: Object.keys(models) };
 }

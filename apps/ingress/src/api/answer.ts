@@ -1,11 +1,13 @@
+import type { ServerResponse } from 'node:http';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { FastifyReply } from 'fastify';
 import { draining, errorOf } from '../api-error.ts';
 import type { ApiError } from '../api-error.ts';
 import type { Client } from '../exchange/exchange-client.ts';
 import type { Prepared } from '../exchange/prepare.ts';
+import type { Answered } from '../observe/metrics.ts';
 import { clientOf, recordRefusal } from '../observe/record-refusal.ts';
-import { factsOf } from '../observe/request-log.ts';
+import { factsOf, outcomeOf } from '../observe/request-log.ts';
 import { sendError } from '../server/reply.ts';
 import type { Services } from '../services.ts';
 import type { ClientApi } from './port.ts';
@@ -101,9 +103,21 @@ export function openAnswer(call: Call, open: (context: AnswerContext) => AnswerW
     connection.remove();
     keyUse.remove();
     exchange.leave('the client went away');
-    if (isOpened)
-      metrics.closed(meta, response.writableFinished ? response.statusCode : leftBeforeEnd);
+    if (isOpened) metrics.closed(meta, answered(response, progress));
   });
+}
+
+function answered(response: ServerResponse, { firstTextAt }: Progress): Answered {
+  const now = performance.now();
+  const { code, since = now } = factsOf(response);
+  const isComplete = response.writableFinished;
+  const status = isComplete ? response.statusCode : leftBeforeEnd;
+  return {
+    status,
+    outcome: outcomeOf(code, isComplete, status),
+    ms: now - since,
+    firstTextMs: firstTextAt === undefined ? undefined : firstTextAt - since,
+  };
 }
 
 /** The status in the metrics of an answer whose client left before its end. */

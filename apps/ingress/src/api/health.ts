@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { FleetProcess } from '@millrace/shared/store/fleet/port';
 import { pauseReason } from '@millrace/shared/store/queue/pause-watch';
 import { overloadMessages } from '../admission/controller.ts';
 import type { Services } from '../services.ts';
@@ -23,23 +24,35 @@ export function healthRoutes(app: FastifyInstance, services: Services): void {
 }
 
 async function whyNotReady(services: Services): Promise<string[]> {
-  const { channels, leaving, overloadMonitor, queue, pingRedis } = services;
+  const { channels, leaving, overloadMonitor, processes, queue, pingRedis } = services;
   const reasons: string[] = [];
   if (leaving()) reasons.push('this ingress is draining');
   const own = overloadMonitor.judge();
   if (own.kind === 'shed') {
     reasons.push(`this ingress takes no new work: ${overloadMessages[own.reason]}`);
   }
-  // One promise for all three, because a rejection that is not awaited would end the process.
-  const asked = Promise.all([channels.countWorkers(), queue.pausedShards(), pingRedis()]);
+  // One promise for all of them, because a rejection that is not awaited would end the process.
+  const asked = Promise.all([
+    channels.countWorkers(),
+    queue.pausedShards(),
+    processes(),
+    pingRedis(),
+  ]);
   const seen = await inTime(asked);
   if (seen.kind === 'late') return [...reasons, `redis did not answer within ${patienceMs} ms`];
   if (seen.kind === 'refused') return [...reasons, `redis refuses commands: ${seen.code}`];
-  const [workers, paused] = seen.value;
+  const [workers, paused, fleet] = seen.value;
   if (workers === 0) reasons.push('no worker is present');
+  else if (areAllDrained(fleet)) reasons.push('every worker is drained: no worker takes requests');
   const pause = pauseReason(paused);
   if (pause !== undefined) reasons.push(pause);
   return reasons;
+}
+
+/** Whether operators have drained the workers, or the last of them stop. A worker announces a change at once. */
+function areAllDrained(processes: readonly FleetProcess[]): boolean {
+  const workers = processes.filter(({ role, isListening }) => role === 'worker' && isListening);
+  return workers.length > 0 && workers.every(({ stage }) => stage !== 'serving');
 }
 
 /** `code`: the first word of Redis' error message, such as MISCONF or LOADING. */

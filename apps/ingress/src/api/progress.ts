@@ -8,10 +8,12 @@ export type Progress = {
   replayed: boolean;
   attempts: number;
   servedBy: string | undefined;
+  /** When the first text of a stream was written for this reader, by `performance.now()`. */
+  firstTextAt: number | undefined;
 };
 
 export const noProgress = (id: string): Progress => {
-  return { id, replayed: false, attempts: 0, servedBy: undefined };
+  return { id, replayed: false, attempts: 0, servedBy: undefined, firstTextAt: undefined };
 };
 
 export function noteAttempt(progress: Progress, line: Line): void {

@@ -48,6 +48,7 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
           return true;
         } else noteAttempt(progress, line);
       }
+      if (text !== '') progress.firstTextAt ??= performance.now();
       return text === '' || writer.write(text);
     },
     hasRoom: writer.hasRoom,

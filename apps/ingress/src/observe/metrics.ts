@@ -3,18 +3,25 @@ import type { Bound } from '@millrace/shared/runtime/bounds';
 import { showConfig } from '@millrace/shared/runtime/config-metrics';
 import type { ConfigSource } from '@millrace/shared/runtime/config-source';
 import type { RequestMeta } from '@millrace/shared/domain/request';
-import { collectProcessMetrics, Counter, Gauge, Registry } from '@millrace/shared/runtime/metrics';
+import {
+  collectProcessMetrics,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+} from '@millrace/shared/runtime/metrics';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import { admissionMetrics } from './queue-metrics.ts';
 import type { Load } from '../admission/expected-wait.ts';
+import { orElse, showFleet } from './fleet-gauges.ts';
+import type { FleetSources } from './fleet-gauges.ts';
 import { unite } from './fleet-metrics.ts';
-import { within } from '../store-timeout.ts';
+import type { RequestOutcome } from './request-log.ts';
 
 /** The metrics of the ingress. One registry for the process, created in main.ts. */
 export type Metrics = {
   opened(meta: RequestMeta): void;
-  /** `status`: of the response; 499 if the client left before it was complete. */
-  closed(meta: RequestMeta, status: number): void;
+  closed(meta: RequestMeta, answer: Answered): void;
   socketOpened(): void;
   socketClosed(): void;
   /** A WebSocket ended, also one that was not authenticated. */
@@ -38,6 +45,16 @@ export type Metrics = {
   render(): Promise<Page>;
 };
 
+/** How the response to a synchronous request ended. */
+export type Answered = {
+  /** Of the response; 499 if the client left before it was complete. */
+  status: number;
+  outcome: RequestOutcome;
+  /** Milliseconds from the arrival of the request to the end of its response, and to the first text of a stream. */
+  ms: number;
+  firstTextMs: number | undefined;
+};
+
 export type Page = { contentType: string; text: string };
 
 export type MetricsSources = {
@@ -48,24 +65,18 @@ export type MetricsSources = {
   pausedShards(): Promise<readonly number[]>;
   workers(): Promise<number>;
   readers(): number;
+  /** Open connections of clients. */
+  connections(): number;
+  fleet: FleetSources;
   reports(): Promise<readonly WorkerReport[]>;
   bounds: readonly Bound[];
   source: Pick<ConfigSource, 'state'>;
 };
 
-/** Milliseconds that Redis may take; after that a scrape is answered without its values. */
-const patienceMs = 1000;
-
-/** A page without the values of Redis is still useful. */
-async function orElse<T>(work: Promise<T>, nothing: T): Promise<T> {
-  try {
-    return await within(work, patienceMs);
-  } catch {
-    return nothing;
-  }
-}
-
 type Registers = Registry[];
+
+/** Seconds: from a cached answer to a complete long one, or the first token of a thinking model. */
+const buckets = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300];
 
 /** Metrics of clients at this ingress. */
 function clientMetrics(registers: Registers) {
@@ -77,8 +88,22 @@ function clientMetrics(registers: Registers) {
   });
   const responses = new Counter({
     name: 'millrace_responses_total',
-    help: 'Synchronous requests by the status of their response; 499: the client left',
-    labelNames: ['model', 'stream', 'status'],
+    help: 'Synchronous requests by the status of their response and its outcome; 499: the client left',
+    labelNames: ['model', 'stream', 'status', 'outcome'],
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'millrace_request_seconds',
+    help: 'Time from the arrival of a synchronous request to the end of its response',
+    labelNames: ['model', 'stream', 'outcome'],
+    buckets,
+    registers,
+  });
+  const firstTexts = new Histogram({
+    name: 'millrace_request_first_token_seconds',
+    help: 'Time from the arrival of a synchronous request for a stream to the first text for its client, queue included',
+    labelNames: ['model'],
+    buckets,
     registers,
   });
   const sockets = new Gauge({
@@ -98,7 +123,30 @@ function clientMetrics(registers: Registers) {
     labelNames: ['reason', 'key'],
     registers,
   });
-  return { open, responses, sockets, socketEnds, refusals };
+  return { open, responses, durations, firstTexts, sockets, socketEnds, refusals };
+}
+
+/** Connections, and what one costs in memory. */
+function connectionGauges(registers: Registers, connections: () => number): void {
+  const residentAtStart = process.memoryUsage.rss();
+  new Gauge({
+    name: 'millrace_connections_open',
+    help: 'Open connections of clients to this ingress, WebSockets and idle ones included',
+    registers,
+    collect() {
+      this.set(connections());
+    },
+  });
+  new Gauge({
+    name: 'millrace_connection_memory_bytes',
+    help: 'Resident memory of this ingress above that at its start, for each open connection; no series without one',
+    registers,
+    collect() {
+      const open = connections();
+      this.remove();
+      if (open > 0) this.set(Math.max(0, process.memoryUsage.rss() - residentAtStart) / open);
+    },
+  });
 }
 
 /** Gauges of the queue and the fleet, read at each scrape. */
@@ -183,8 +231,11 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectProcessMetrics(registry, 'millrace_ingress_');
-  const { open, responses, sockets, socketEnds, refusals } = clientMetrics(registers);
+  const clients = clientMetrics(registers);
+  const { open, responses, sockets, socketEnds, refusals } = clients;
+  connectionGauges(registers, sources.connections);
   fleetGauges(registers, sources);
+  showFleet(registers, sources.fleet);
   const { admitted, shed } = admissionMetrics(registers, sources.load);
   const { deaths, takeovers, falseAlarms, handOvers, poisonedRequests } =
     takeoverMetrics(registers);
@@ -208,9 +259,13 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const labels = ({ model, stream }: RequestMeta) => ({ model, stream: String(stream) });
   return {
     opened: (meta) => open.inc(labels(meta)),
-    closed(meta, status) {
+    closed(meta, { status, outcome, ms, firstTextMs }) {
       open.dec(labels(meta));
-      responses.inc({ ...labels(meta), status: String(status) });
+      responses.inc({ ...labels(meta), status: String(status), outcome });
+      clients.durations.observe({ ...labels(meta), outcome }, ms / 1000);
+      if (firstTextMs !== undefined) {
+        clients.firstTexts.observe({ model: meta.model }, firstTextMs / 1000);
+      }
     },
     handedOver: () => handOvers.inc(),
     admitted: () => admitted.inc(),

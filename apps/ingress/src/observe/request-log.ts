@@ -17,13 +17,20 @@ export type RequestOutcome = 'completed' | 'failed' | 'cancelled' | 'left' | 'ha
 
 /** Facts that the modules which handle a request add to its line. */
 export type RequestFacts = {
+  /** When the request arrived, by `performance.now()`. */
+  since?: number;
   model?: string;
   /** The code of the error that the client got. */
   code?: string | null;
   /** The status of an answer that was written directly to the socket. */
   status?: number;
   /** The number of attempts that this reader saw, and the target of the last one. */
-  progress?: { readonly attempts: number; readonly servedBy: string | undefined };
+  progress?: {
+    readonly attempts: number;
+    readonly servedBy: string | undefined;
+    /** When the first text of a stream was written for this reader, by `performance.now()`. */
+    readonly firstTextAt: number | undefined;
+  };
 };
 
 /**
@@ -64,6 +71,7 @@ export function logRequests(app: FastifyInstance, log: Log): void {
 /** For a request that no hook has seen. */
 export function logWhenEnded(log: Log, request: FastifyRequest, response: ServerResponse): void {
   const since = performance.now();
+  factsOf(response).since = since;
   response.once('close', () => {
     const path = (request.url.split('?')[0] ?? '').slice(0, longestText);
     const { model, code, progress, ...facts } = factsOf(response);
@@ -104,7 +112,8 @@ export function logUnread(
   log.warn({ id, status, address: from, outcome: 'failed', code: reason }, 'request');
 }
 
-function outcomeOf(
+/** The outcome of a response that the client gets, or got, over HTTP. */
+export function outcomeOf(
   code: string | null | undefined,
   isFinished: boolean,
   status: number,

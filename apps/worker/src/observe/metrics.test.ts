@@ -1,5 +1,6 @@
 import type { AttemptEnded, AttemptStarted } from '@millrace/shared/domain/entry';
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { RunReport } from '../run/report.ts';
 import { createMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -14,6 +15,7 @@ beforeEach(() => {
       { provider: 'openai', model: 'gpt-4o' },
       { provider: 'openai', model: 'gpt-4o-mini' },
     ],
+    models: ['chat'],
   });
 });
 
@@ -119,6 +121,76 @@ it('targets that the config does not name make one series, however many they are
     [{ provider: 'openai', model: 'other', ...labels }, 50],
     [{ provider: 'other', model: 'other', ...labels }, 50],
   ]);
+});
+
+type Reported = Partial<Pick<RunReport, 'outcome' | 'ended'>> & { model?: string; number?: number };
+
+describe('a run that has ended', () => {
+  const usage = {
+    prompt_tokens: 10,
+    completion_tokens: 4,
+    prompt_tokens_details: { cached_tokens: 6 },
+    completion_tokens_details: { reasoning_tokens: 3 },
+  };
+  const report = ({ model = 'chat', number = 1, ...more }: Reported = {}) => {
+    const standing = { priority: 'high', key: 'team-a', weight: 1, bytes: 1 };
+    const history = {
+      ledger: [
+        { started: started(), ended: ended({ usage }) },
+        // Another run has counted this one.
+        { started: started(), ended: ended({ run: 7, usage }) },
+        { started: started() },
+      ],
+    };
+    metrics.runReported({
+      activation: { number, data: { model, createdAt: 7000, standing } },
+      run: 1,
+      startedAt: 9000,
+      endedAt: 13_000,
+      outcome: { kind: 'completed', summary: 'stop' },
+      ended: 'completed',
+      history,
+      ...more,
+    } as unknown as RunReport);
+  };
+
+  it('counts its request and the tokens of its own attempts by public model', async () => {
+    report();
+    expect(await read('millrace_requests_total')).toEqual([
+      [{ model: 'chat', outcome: 'completed' }, 1],
+    ]);
+    expect(await read('millrace_request_tokens_total')).toEqual([
+      [{ model: 'chat', kind: 'input' }, 10],
+      [{ model: 'chat', kind: 'output' }, 4],
+    ]);
+    expect(await read('millrace_request_token_parts_total')).toEqual([
+      [{ model: 'chat', kind: 'cached_input' }, 6],
+      [{ model: 'chat', kind: 'reasoning_output' }, 3],
+    ]);
+  });
+
+  it('makes no series of a model that the config does not have', async () => {
+    for (let i = 0; i < 20; i++) report({ model: `made-up-${i}` });
+    expect(await read('millrace_requests_total')).toEqual([
+      [{ model: 'other', outcome: 'completed' }, 20],
+    ]);
+    metrics.addNames({ targets: [], models: ['made-up-1'] });
+    report({ model: 'made-up-1' });
+    expect(await read('millrace_requests_total')).toHaveLength(2);
+  });
+
+  it('counts the wait of its request once: with its first run that did something', async () => {
+    report({ outcome: { kind: 'not_yet' }, ended: undefined });
+    report();
+    report({ number: 2 });
+    expect(await read('millrace_key_runs_started_total')).toEqual([[{ key: 'team-a' }, 1]]);
+    expect(await read('millrace_key_queue_wait_seconds_total')).toEqual([[{ key: 'team-a' }, 2]]);
+    expect(await read('millrace_queue_wait_seconds')).toEqual([
+      [{ class: 'high' }, 2],
+      [{ class: 'high' }, 1],
+    ]);
+    expect(await read('millrace_fairness_index')).toEqual([[{}, 1]]);
+  });
 });
 
 it('seams are counted by their strategy and their outcome', async () => {

@@ -2,6 +2,7 @@ import { showBounds } from '@millrace/shared/runtime/bounds';
 import type { Bound } from '@millrace/shared/runtime/bounds';
 import { showConfig } from '@millrace/shared/runtime/config-metrics';
 import type { ConfigSource } from '@millrace/shared/runtime/config-source';
+import { tokenCounts } from '@millrace/shared/cost/usage';
 import type { AttemptEnded, AttemptStarted, SeamRecord } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import {
@@ -14,8 +15,11 @@ import {
 import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
 import { countIntake } from '../intake/public-view.ts';
 import type { IntakeSnapshot } from '../intake/intake.ts';
+import { endedAttempts } from '../run/report.ts';
+import type { RunReport } from '../run/report.ts';
 import { countUpstreams } from '../upstream/upstream-metrics.ts';
 import type { UpstreamSources } from '../upstream/upstream-metrics.ts';
+import { createKeyWaits } from './key-waits.ts';
 
 /** The counters of runs, attempts and seams; nothing is counted per chunk. */
 export type RunMetrics = {
@@ -32,8 +36,10 @@ export type RunMetrics = {
 
 /** The metrics of the worker. One registry for the process, created in main.ts. */
 export type Metrics = RunMetrics & {
-  /** Targets of a config that was reloaded get series of their own. */
-  addTargets(targets: MetricsOptions['targets']): void;
+  /** Targets and models of a config that was reloaded get series of their own. */
+  addNames(names: Pick<MetricsOptions, 'targets' | 'models'>): void;
+  /** Counts a run that has ended: the wait, the tokens and the end of its request. */
+  runReported(report: RunReport): void;
   /** For the worker's report: every series carries the worker's name. */
   toJson(): Promise<readonly unknown[]>;
 };
@@ -50,6 +56,8 @@ export type MetricsOptions = {
   source?: Pick<ConfigSource, 'state'>;
   /** The targets of the config. A job may name others; those are counted as `other`. */
   targets: Iterable<{ provider: string; model: string }>;
+  /** The public models of the config; a job of another one is counted as `other`. */
+  models?: Iterable<string>;
 };
 
 /** Seconds: from a cached answer to a complete long one, or the first token of a thinking model. */
@@ -60,6 +68,7 @@ const other = 'other';
 export function createMetrics({
   worker,
   targets,
+  models = [],
   upstreams,
   intake,
   coalescing,
@@ -129,16 +138,18 @@ export function createMetrics({
     registers,
   });
 
-  const models = new Map<string, Set<string>>();
+  const { countRequest, addModels } = requestMetrics(registers);
+  addModels(models);
+  const targetModels = new Map<string, Set<string>>();
   /** Those of earlier configs stay: runs may still ask them. */
   const addTargets = (some: MetricsOptions['targets']): void => {
     for (const { provider, model } of some) {
-      models.set(provider, (models.get(provider) ?? new Set()).add(model));
+      targetModels.set(provider, (targetModels.get(provider) ?? new Set()).add(model));
     }
   };
   addTargets(targets);
   const labelsOf = ({ provider, model }: AttemptStarted) => {
-    const known = models.get(provider);
+    const known = targetModels.get(provider);
     return {
       provider: known ? provider : other,
       model: known?.has(model) ? model : other,
@@ -146,7 +157,11 @@ export function createMetrics({
   };
 
   return {
-    addTargets,
+    addNames(names) {
+      addTargets(names.targets);
+      addModels(names.models ?? []);
+    },
+    runReported: countRequest,
     runStarted: () => runsActive.inc(),
     runEnded(outcome) {
       runsActive.dec();
@@ -169,6 +184,98 @@ export function createMetrics({
     seam: (rung, outcome) => seams.inc({ rung, outcome }),
     toJson: () => registry.getMetricsAsJSON(),
   };
+}
+
+/** Metrics of requests by public model, and of their wait in the queue by class and by key. */
+function requestMetrics(registers: Registry[]) {
+  const requests = new Counter({
+    name: 'millrace_requests_total',
+    help: 'Requests that ended while this worker ran them, jobs included; outside: ended by another process, as when a client left',
+    labelNames: ['model', 'outcome'],
+    registers,
+  });
+  const tokens = new Counter({
+    name: 'millrace_request_tokens_total',
+    help: 'Tokens of all attempts by public model: input (to providers) and output (from them)',
+    labelNames: ['model', 'kind'],
+    registers,
+  });
+  const tokenParts = new Counter({
+    name: 'millrace_request_token_parts_total',
+    help: 'Parts of millrace_request_tokens_total: input that the provider had cached, output that was reasoning',
+    labelNames: ['model', 'kind'],
+    registers,
+  });
+  const queueWait = new Histogram({
+    name: 'millrace_queue_wait_seconds',
+    help: 'Time from the creation of a request to its first run, by class',
+    labelNames: ['class'],
+    buckets: waitBuckets,
+    registers,
+  });
+  const waits = createKeyWaits();
+  showKeyWaits(registers, waits);
+  const known = new Set<string>();
+
+  return {
+    addModels(names: Iterable<string>): void {
+      for (const name of names) known.add(name);
+    },
+    countRequest(report: RunReport): void {
+      const { activation, startedAt, outcome, ended } = report;
+      const { data, number } = activation;
+      // A run that ended as `not_yet` did nothing, and its successor has the same number.
+      if (number === 1 && outcome.kind !== 'not_yet') {
+        const ms = Math.max(0, startedAt - data.createdAt);
+        const { priority = 'front', key = '', weight = 1 } = data.standing ?? {};
+        queueWait.observe({ class: priority }, ms / 1000);
+        waits.add({ key, weight, ms });
+      }
+      const model = known.has(data.model) ? data.model : other;
+      if (ended) requests.inc({ model, outcome: ended });
+      for (const attempt of endedAttempts(report)) {
+        const used = tokenCounts(attempt.ended.usage);
+        tokens.inc({ model, kind: 'input' }, used.input);
+        tokens.inc({ model, kind: 'output' }, used.output);
+        if (used.cached > 0) tokenParts.inc({ model, kind: 'cached_input' }, used.cached);
+        if (used.reasoning > 0) tokenParts.inc({ model, kind: 'reasoning_output' }, used.reasoning);
+      }
+    },
+  };
+}
+
+/** Seconds: from a job that was sent to a free worker to one that waited for the length of the queue. */
+const waitBuckets = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800];
+
+function showKeyWaits(registers: Registry[], waits: ReturnType<typeof createKeyWaits>): void {
+  new Counter({
+    name: 'millrace_key_runs_started_total',
+    help: 'First runs of requests by API key; other: all keys beyond the first 50 of this worker',
+    labelNames: ['key'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [key, { started }] of waits.totals()) this.inc({ key }, started);
+    },
+  });
+  new Counter({
+    name: 'millrace_key_queue_wait_seconds_total',
+    help: 'Time that requests waited for their first run; divided by millrace_key_runs_started_total: the mean wait of a key',
+    labelNames: ['key'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [key, { seconds: waited }] of waits.totals()) this.inc({ key }, waited);
+    },
+  });
+  new Gauge({
+    name: 'millrace_fairness_index',
+    help: "Jain's index of the last minute over the keys whose requests waited for this worker, by weight; 1: all were served alike",
+    registers,
+    collect() {
+      this.set(waits.fairness());
+    },
+  });
 }
 
 /** The ledger uses wall-clock time, which can be set back. */

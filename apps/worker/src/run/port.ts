@@ -11,6 +11,7 @@ import type { QuotaSettlement } from '../quota/settlement.ts';
 import type { Permit, TargetAccess, TargetAccessRequest } from '../upstream/target-access.ts';
 import type { Appender } from './appender.ts';
 import type { Attempt } from './attempt.ts';
+import type { RunReport } from './report.ts';
 
 /* The dependencies of a run, and what other modules see of it. */
 
@@ -66,6 +67,8 @@ export type RunDeps = {
   ): () => void;
   /** How often this process was blocked, as `LateLoop` counts it. */
   timesLate(): number;
+  /** Called when the run has ended, unless it threw. */
+  onEnded?(report: RunReport): void;
   /** Reports bugs, which end one request only, and errors because of which a run gave up. */
   onError(error: unknown): void;
   now(): number;

@@ -15,6 +15,7 @@ import { createHistoryReader } from '../continuation/history-reader.ts';
 import { keptChars } from '../continuation/delivered.ts';
 import { billableTokens } from './billable-tokens.ts';
 import type { Held, RunDeps, StopReason } from './port.ts';
+import type { RunReport } from './report.ts';
 
 /**
  * Milliseconds for which Redis may refuse writes temporarily (while it loads, or is a replica until a
@@ -39,14 +40,19 @@ const freshSealMs = 1000;
  */
 export async function run(activation: Activation, deps: RunDeps): Promise<ActivationOutcome> {
   let outcome: ActivationOutcome | undefined;
+  const startedAt = deps.now();
   deps.metrics.runStarted();
   deps.settlement.begin(activation);
+  const active = new ActiveRun(activation, deps);
   try {
-    outcome = await new ActiveRun(activation, deps).outcome();
+    outcome = await active.outcome();
     return outcome;
   } finally {
     deps.settlement.forget(activation);
     deps.metrics.runEnded(outcome?.kind ?? 'error');
+    if (outcome) {
+      deps.onEnded?.({ ...active.report(), activation, startedAt, endedAt: deps.now(), outcome });
+    }
   }
 }
 
@@ -63,9 +69,12 @@ class ActiveRun {
   private stopped: StopReason | undefined;
   private race: Race | undefined;
   private history: History | undefined;
+  private run: number;
+  private ended: RunReport['ended'];
 
   constructor(activation: Activation, deps: RunDeps) {
     this.activation = activation;
+    this.run = activation.number;
     this.deps = deps;
     this.claim = activation.sealed?.claim ?? {
       activation: activation.number,
@@ -91,6 +100,11 @@ class ActiveRun {
       unregister();
       activation.lockLost.removeEventListener('abort', onLockLost);
     }
+  }
+
+  report(): Pick<RunReport, 'run' | 'ended' | 'history'> {
+    const { run, ended, history } = this;
+    return { run, ended, history };
   }
 
   private stop(reason: StopReason): void {
@@ -138,6 +152,7 @@ class ActiveRun {
     const { activation, deps } = this;
     const { sealed, sealedAt, history, loggedChars } = taken;
     this.history = history;
+    this.run = sealed.run;
     const writer = this.openLog(sealed);
     const conclusion = await runAttempts({
       activation,
@@ -160,6 +175,7 @@ class ActiveRun {
       const ending = endedOutside ? 'ended from outside' : outcome.kind;
       const tokens = billableTokens(ending, history, sealed.body);
       deps.settlement.settle(activation, tokens);
+      this.ended = endedOutside ? 'outside' : outcome.kind;
     }
     if (endedOutside) await this.amend(history, sealed.body);
     return outcome;

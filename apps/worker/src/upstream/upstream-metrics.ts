@@ -1,5 +1,7 @@
 import { Counter, Gauge } from '@millrace/shared/runtime/metrics';
 import type { Registry } from '@millrace/shared/runtime/metrics';
+import type { Target } from '@millrace/shared/domain/request';
+import { targetKey } from '@millrace/shared/domain/target-key';
 import type { Checks } from './health/checks.ts';
 import type { HealthCounters, HealthSnapshot } from './health/port.ts';
 import type { PoolStats } from './pool/stats.ts';
@@ -10,6 +12,10 @@ export type UpstreamSources = {
   health(): HealthSnapshot;
   counters(): HealthCounters;
   checks: Checks['byTarget'];
+  failing: Checks['failing'];
+  keysAside(): readonly { provider: string; index: number; isAside: boolean }[];
+  /** The public models of the config in use. */
+  models(): Readonly<Record<string, { targets: readonly Target[] }>>;
   /** Requests that wait while no target can be asked, by model. */
   waiting(): Readonly<Record<string, number>>;
 };
@@ -73,6 +79,12 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
       add(warm, { state: 'warm' });
       add(connecting, { state: 'connecting' });
     }),
+  );
+  gauge(
+    'millrace_pool_connections_limit',
+    'Connections that may be open; those that are open or being opened divided by it: utilisation',
+    ['provider'],
+    ofPools(({ limit }, add) => add(limit)),
   );
   gauge(
     'millrace_pool_waiting',
@@ -212,6 +224,41 @@ export function countUpstreams(registry: Registry, sources: UpstreamSources): vo
       for (const { provider, model, ok, failed } of sources.checks()) {
         add(ok, { provider, model, outcome: 'ok' });
         add(failed, { provider, model, outcome: 'failed' });
+      }
+    },
+  );
+  gauge(
+    'millrace_health_check_failing',
+    '1 if the last active check of a target failed, 0 if it succeeded; from the worker that checks for the fleet',
+    ['provider', 'model'],
+    (add) => {
+      for (const { provider, model, isFailing } of sources.failing()) {
+        add(isFailing ? 1 : 0, { provider, model });
+      }
+    },
+  );
+  gauge(
+    'millrace_provider_key_set_aside',
+    '1 while this worker does not use a key of a provider because the provider rejected it; key: its position in the config',
+    ['provider', 'key'],
+    (add) => {
+      for (const { provider, index, isAside } of sources.keysAside()) {
+        add(isAside ? 1 : 0, { provider, key: String(index) });
+      }
+    },
+  );
+  gauge(
+    'millrace_model_targets',
+    'Targets of a public model: all, and those whose breaker is not open',
+    ['model', 'state'],
+    (add) => {
+      const open = new Set(
+        sources.health().targets.flatMap((one) => (one.state === 'open' ? [targetKey(one)] : [])),
+      );
+      for (const [model, { targets }] of Object.entries(sources.models())) {
+        const distinct = [...new Set(targets.map((target) => targetKey(target)))];
+        add(distinct.length, { model, state: 'all' });
+        add(distinct.filter((key) => !open.has(key)).length, { model, state: 'not_open' });
       }
     },
   );

@@ -253,6 +253,9 @@ export function createUpstreams(options: UpstreamsOptions) {
       health: healthSnapshot,
       counters: () => health.counters(),
       checks: () => checks.byTarget(),
+      failing: () => checks.failing(),
+      keysAside: () => selection.keysAside(),
+      models: () => generations.current.models,
       waiting: () =>
         Object.fromEntries(
           Object.entries(selection.snapshot().models).map(([model, one]) => [model, one.waiting]),

@@ -47,6 +47,11 @@ export type Checks = {
   counters(): { ok: number; failed: number };
   /** The same by target, for all that were checked. */
   byTarget(): readonly (Target & { ok: number; failed: number })[];
+  /**
+   * Whether the last check failed, for every target that this worker checks; empty while another worker does. A check of a
+   * provider's list of models stands for all of its targets.
+   */
+  failing(): readonly (Target & { isFailing: boolean })[];
   /** Checks these from now on. What is known of those that stay is kept. */
   replace(providers: readonly CheckedProvider[]): void;
   close(): void;
@@ -261,6 +266,12 @@ export function startChecks({
   return {
     counters: () => ({ ...counters }),
     byTarget: () => [...told.values()],
+    failing: () =>
+      performance.now() > leadsUntil
+        ? []
+        : checkedProviders.flatMap(({ targets, failed }) =>
+            targets.map((target) => ({ ...target, isFailing: failed.has(target) })),
+          ),
     replace(next) {
       const states = statesOf(next).map(
         (one) => checkedProviders.find((other) => isSame(one, other)) ?? one,

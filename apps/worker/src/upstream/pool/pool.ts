@@ -160,7 +160,11 @@ class ProviderPool implements Pool {
 
   stats(): PoolStats {
     const { counters, connections, connecting, queue } = this;
-    return readStats(counters, connections, { connecting: connecting.size, waiting: queue.size });
+    return readStats(counters, connections, {
+      connecting: connecting.size,
+      waiting: queue.size,
+      limit: this.config.connections,
+    });
   }
 
   retire(): void {

@@ -29,6 +29,8 @@ export type PoolStats = PoolCounters & {
   /** Idle connections that have not served yet: opened ahead of their first request. */
   warm: number;
   connecting: number;
+  /** Connections that the pool may open. */
+  limit: number;
   /** Requests that wait for a connection. */
   waiting: number;
   /** The share of requests that reused a connection; 0 before the first. */
@@ -86,7 +88,7 @@ export function countWait({ waited }: PoolCounters, ms: number): void {
 export function readStats(
   counters: PoolCounters,
   connections: Iterable<Connection>,
-  queues: { connecting: number; waiting: number },
+  queues: { connecting: number; waiting: number; limit: number },
 ): PoolStats {
   let [size, active, warm] = [0, 0, 0];
   for (const connection of connections) {

@@ -142,6 +142,9 @@ export function createKeyRing(options: KeyRingOptions) {
       }
     },
 
+    /** Whether each key is set aside, because the provider rejected it; in the order of the config. */
+    aside: (): boolean[] => places.map(({ asideUntil }) => asideUntil > now()),
+
     /** Without the keys. */
     snapshot() {
       const at = now();

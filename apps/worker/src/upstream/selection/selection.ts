@@ -242,6 +242,12 @@ export function createSelection(options: SelectionOptions) {
     },
 
     /** For /admin/upstreams: no secrets. */
+    /** Whether each key of each provider is set aside now; `index` is its position in the config. */
+    keysAside: () =>
+      [...rings].flatMap(([provider, ring]) =>
+        ring.aside().map((isAside, index) => ({ provider, index, isAside })),
+      ),
+
     snapshot: () => ({
       waiting: waiting.count(),
       models: Object.fromEntries(

@@ -4,7 +4,7 @@ import type { LedgerEntry, LedgerFacts } from '../../domain/ledger.ts';
 import type { RequestMeta } from '../../domain/request.ts';
 import type { Keyspace } from '../keys.ts';
 import { records } from '../records.ts';
-import type { LedgerQueue, TakenEntry } from './port.ts';
+import type { LedgerBacklog, LedgerQueue, TakenEntry } from './port.ts';
 
 export type RedisLedgerOptions = {
   /** For ordinary commands. */
@@ -25,6 +25,24 @@ const blockMs = 5000;
 const abandonedMs = 10_000;
 
 type RawEntry = [entryId: string, fields: string[] | null];
+
+/** Over all shards. */
+export async function readLedgerBacklog(
+  redis: Redis,
+  keys: Keyspace,
+  shards: number,
+): Promise<LedgerBacklog> {
+  const all = Array.from({ length: shards }, async (_, shard) => {
+    const [waiting, dropped] = await Promise.all([
+      redis.xlen(keys.ledger(shard)),
+      redis.hget(keys.queueCounts(shard), records.counts.ledgerDropped),
+    ]);
+    return { waiting, dropped: Number(dropped ?? 0) };
+  });
+  const each = await Promise.all(all);
+  const sum = (field: 'waiting' | 'dropped') => each.reduce((total, one) => total + one[field], 0);
+  return { waiting: sum('waiting'), dropped: sum('dropped') };
+}
 
 export function createRedisLedger(options: RedisLedgerOptions): LedgerQueue {
   const { redis, keys, shards, consumer, connect, onDamaged } = options;
@@ -112,19 +130,7 @@ export function createRedisLedger(options: RedisLedgerOptions): LedgerQueue {
 
     done: remove,
 
-    async backlog() {
-      const all = Array.from({ length: shards }, async (_, shard) => {
-        const [waiting, dropped] = await Promise.all([
-          redis.xlen(keys.ledger(shard)),
-          redis.hget(keys.queueCounts(shard), records.counts.ledgerDropped),
-        ]);
-        return { waiting, dropped: Number(dropped ?? 0) };
-      });
-      const each = await Promise.all(all);
-      const sum = (field: 'waiting' | 'dropped') =>
-        each.reduce((total, one) => total + one[field], 0);
-      return { waiting: sum('waiting'), dropped: sum('dropped') };
-    },
+    backlog: () => readLedgerBacklog(redis, keys, shards),
 
     close() {
       for (const { blocking } of readers.values()) blocking.disconnect();
