@@ -7,13 +7,17 @@ import { fleetRoutes } from './api/fleet-routes.ts';
 import type { FleetSource } from './api/fleet-routes.ts';
 import { keyRoutes } from './api/key-routes.ts';
 import type { KeyRoutesOptions } from './api/key-routes.ts';
+import { auditRoutes } from './api/audit-routes.ts';
 import { ledgerRoutes } from './api/ledger-routes.ts';
+import type { LedgerSource } from './api/ledger-routes.ts';
+import { recordActions } from './audit/actions.ts';
 import { isUnavailable } from './database/failure.ts';
-import type { Ledger } from './ledger/ledger.ts';
+import type { AuditWriter } from '@millrace/shared/store/audit/audit-writer';
 
 export type AppOptions = {
   /** Absent: the config names no database, and there is no ledger. */
-  ledger: Omit<Ledger, 'stop'> | undefined;
+  ledger: LedgerSource | undefined;
+  audit: Pick<AuditWriter, 'record'>;
   fleet: FleetSource;
   keys: KeyRoutesOptions;
   /** The token that the ingresses send (store/control-plane.ts). */
@@ -29,6 +33,7 @@ export type AppOptions = {
  */
 export function buildApp({
   ledger,
+  audit,
   fleet,
   keys,
   token,
@@ -40,9 +45,11 @@ export function buildApp({
     exposeHeadRoutes: false,
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, maxParamLength: 400 },
   });
+  app.decorateReply('errorCode');
   app.setErrorHandler((thrown, _request, reply) => {
     const error = toAdminError(thrown);
     if (error.status >= 500) onError(thrown);
+    reply.errorCode = error.code;
     return reply.code(error.status).send(error.body);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -60,12 +67,15 @@ export function buildApp({
       );
     }
   });
+  recordActions(app, audit);
   fleetRoutes(app, fleet);
   acceptEmptyBodies(app);
   void app.register(async (scope) => keyRoutes(scope, keys));
   addRoutes?.(app);
-  if (ledger) ledgerRoutes(app, ledger);
-  else {
+  if (ledger) {
+    ledgerRoutes(app, ledger);
+    auditRoutes(app, ledger);
+  } else {
     const noLedger = async () => {
       throw new AdminError(
         404,
@@ -78,6 +88,7 @@ export function buildApp({
       '/admin/usage',
       '/admin/requests',
       '/admin/requests/:id',
+      '/admin/audit',
     ]) {
       app.get(path, noLedger);
     }
@@ -98,6 +109,7 @@ const paths = [
   '/admin/keys/{id}/rotate',
   '/admin/config',
   '/admin/config/reload',
+  '/admin/audit',
 ];
 
 /** Clients send the content type of JSON also without a body, which some routes do not need. */

@@ -15,6 +15,8 @@ import { buildApp } from './app.ts';
 import { knownPrice } from '@millrace/shared/cost/known-prices';
 import { createPrices } from '@millrace/shared/cost/prices';
 import { openDatabase } from './database/open.ts';
+import { createRedisAuditQueue } from '@millrace/shared/store/audit/redis-audit-queue';
+import { startAudit } from './audit/audit.ts';
 import { startLedger } from './ledger/ledger.ts';
 import { reachableUrl } from './listen.ts';
 import { pause } from './pause.ts';
@@ -29,7 +31,8 @@ const stepMs = 3000;
 const role = beginRole({ role: 'admin', argv: process.argv.slice(2), env: process.env });
 const { config, source, name, logger, lifecycle } = role;
 const store = await joinRedis(role);
-const { redis, keys, log, onError, isReady, connectBlocking, connectSubscriber, leave } = store;
+const { redis, keys, log, audit, onError, isReady, connectBlocking, connectSubscriber, leave } =
+  store;
 
 const prices = remade(
   () => source.current,
@@ -58,6 +61,27 @@ const ledger =
     onError,
   });
 
+const auditLog =
+  ledger &&
+  config.database &&
+  startAudit({
+    database: ledger.database,
+    ready: () => ledger.ready(),
+    queue: createRedisAuditQueue({
+      redis,
+      keys,
+      consumer: name,
+      connect: connectBlocking,
+      onDamaged: (entryId, error) =>
+        logger.error({ entryId, err: error }, 'an audit entry cannot be read: it is removed'),
+    }),
+    refusedRetentionMs: config.database.retentionMs,
+    retentionMs: config.database.auditRetentionMs,
+    onRejected: (entry, error) =>
+      logger.error({ audit: entry, err: error }, 'the database rejects an audit entry'),
+    onError,
+  });
+
 const token = randomBytes(24).toString('base64url');
 const apiKeys = createRedisApiKeys({
   redis,
@@ -68,7 +92,8 @@ const apiKeys = createRedisApiKeys({
 });
 const fleet = createRedisFleet({ redis, keys });
 const app = buildApp({
-  ledger,
+  ledger: ledger && auditLog && { ...ledger, auditBacklog: () => auditLog.backlog() },
+  audit,
   token,
   fleet: {
     ...fleet,
@@ -126,13 +151,19 @@ onSignals({
     const closed = app.close();
     // A client that takes a long list slowly gets no more of it.
     const cut = setTimeout(() => app.server.closeAllConnections(), stepMs / 3);
-    await Promise.all([step(closed), ledger && step(ledger.stop())]);
+    await Promise.all([step(closed), step(stopDatabase())]);
     clearTimeout(cut);
     await leave(lastCommandsMs);
     lifecycle.advance('stopped');
     process.exit(0);
   },
 });
+
+async function stopDatabase(): Promise<void> {
+  // Its last entries go to the ledger's database.
+  await auditLog?.stop();
+  await ledger?.stop();
+}
 
 lifecycle.advance('serving');
 role.followConfig();

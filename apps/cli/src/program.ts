@@ -16,6 +16,7 @@ import {
   readStatus,
   readTime,
 } from './parameters.ts';
+import type { AuditOptions } from './commands/audit.ts';
 import type { NewKey } from './commands/keys.ts';
 import type { Filters } from './commands/requests.ts';
 
@@ -107,6 +108,21 @@ Exit codes: 0; ${exitCodes.failed}: the answer is no, or no ingress answers; ${e
     .action(async (options: UsageFlags) => {
       const { usage } = await import('./commands/usage.ts');
       await usage(ingress(), io, options);
+    });
+
+  command('audit', 'actions of operators, changes of the config, and refused keys, newest first')
+    .option('--from <time>', 'from this time on: RFC 3339, or a time ago such as 24h', readTime)
+    .option('--to <time>', 'before this time', readTime)
+    .option('--actor <name>', 'of this admin or process')
+    .option('--action <action>', 'such as key.create or config.changed')
+    .option('--target <name>', 'about this key, process, target or request')
+    .option('--limit <count>', 'at most so many (default 20)', readCount)
+    .option('--cursor <cursor>', 'the entries behind those of an earlier answer')
+    .addOption(new Option('--json', 'as JSON').conflicts('csv'))
+    .addOption(new Option('--csv', 'all of them, as CSV').conflicts(['limit', 'cursor']))
+    .action(async (options: AuditOptions) => {
+      const { audit } = await import('./commands/audit.ts');
+      await audit(ingress(), io, options);
     });
 
   for (const order of ['drain', 'resume'] as const) {

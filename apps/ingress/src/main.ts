@@ -42,6 +42,8 @@ import { startOverloadMonitor } from './admission/overload-monitor.ts';
 import { startReapers } from './membership/reapers.ts';
 import { createReconciler } from './membership/reconcile.ts';
 import { createRefusals } from './observe/refusals.ts';
+import { createRefusedKeys } from './observe/refused-keys.ts';
+import type { Refusal } from './observe/refusals.ts';
 import { createRelay } from './delivery/relay.ts';
 import { createQueuePositions } from './delivery/queue-position.ts';
 import { createKeepAlive } from './delivery/sse-writer.ts';
@@ -64,7 +66,7 @@ const { config, source, name, logger, lifecycle } = role;
 const { limits } = source;
 const { shards, retentionMs } = config;
 const store = await joinRedis(role);
-const { redis, keys, log, lifetimeMs, bounds, onError, isReady } = store;
+const { redis, keys, log, audit, lifetimeMs, bounds, onError, isReady } = store;
 const { ping, connectSubscriber, whenReady, leave } = store;
 
 const channels = createRedisChannels({
@@ -184,7 +186,12 @@ const metrics = createMetrics({
     ...bounds,
   ],
 });
-const refused = createRefusals(metrics, logger);
+const countRefusal = createRefusals(metrics, logger);
+const refusedKeys = createRefusedKeys({ audit, actor: name });
+const refused = (refusal: Refusal): void => {
+  countRefusal(refusal);
+  refusedKeys.note(refusal);
+};
 const pauseWatch = watchPause({ pausedShards: () => queue.pausedShards(), logger });
 if (room < fewConnections) {
   logger.warn({ connections: room }, 'few file descriptors are left for connections (ulimit -n)');
@@ -297,6 +304,7 @@ const app = await buildApp({
     keyRing,
     keyUsers,
     refused,
+    audit,
     keyLimits,
     connections,
     connectionCounts,
@@ -387,7 +395,7 @@ async function endOverdue(ids: readonly string[]): Promise<void> {
 /** Waits for the cancellations and hand-overs of the drain before the connection to Redis closes. */
 async function finishCommands(): Promise<void> {
   await submitter.settled();
-  await presence.leave();
+  await Promise.all([presence.leave(), refusedKeys.flush()]);
   sweeper.stop();
   await reapers.stop();
   await queue.close();

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Config } from '@millrace/shared/config';
 import type { LiveChannels, StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { Logger } from '@millrace/shared/runtime/logger';
+import type { AuditWriter } from '@millrace/shared/store/audit/audit-writer';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
 import type { FleetProcess } from '@millrace/shared/store/fleet/port';
 import type { ControlPlane } from '@millrace/shared/store/control-plane';
@@ -54,6 +55,7 @@ export type Services = {
   keyRing: KeyRing;
   keyUsers: Pick<KeyUsers, 'add'>;
   keyLimits: KeyLimits;
+  audit: Pick<AuditWriter, 'record'>;
   /** Counts and logs a rejection. */
   refused(refusal: Refusal): void;
   connections: Connections;

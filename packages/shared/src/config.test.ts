@@ -625,6 +625,7 @@ describe('the database of the ledger', () => {
     expect(database('database: { url: postgres://u:p@db/ledger }')).toEqual({
       url: 'postgres://u:p@db/ledger',
       retentionMs: 90 * day,
+      auditRetentionMs: 365 * day,
       keepsLedger: true,
     });
   });

@@ -3,6 +3,7 @@ import type { FleetProcess, OrderOutcome } from '@millrace/shared/store/fleet/po
 import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import { expect, test } from 'vitest';
 import { buildApp } from '../app.ts';
+import { memoryAudit } from '../audit/audit.fixture.ts';
 import { keyOptions } from '../keys/keys.fixture.ts';
 import { noFleet } from './fleet.fixture.ts';
 import type { FleetSource } from './fleet-routes.ts';
@@ -23,6 +24,7 @@ const worker: FleetProcess = {
 
 function ask(fleet: Partial<FleetSource>, url: string, method: 'GET' | 'POST' = 'GET') {
   const app = buildApp({
+    audit: memoryAudit(),
     ledger: undefined,
     fleet: noFleet(fleet),
     keys: keyOptions(),

@@ -1,4 +1,6 @@
+import { maxAuditBacklog } from '@millrace/shared/domain/audit';
 import { maxLedgerBacklog } from '@millrace/shared/domain/ledger';
+import type { LedgerBacklog } from '@millrace/shared/store/ledger/port';
 import type { FastifyInstance } from 'fastify';
 import {
   allRequests,
@@ -10,7 +12,8 @@ import {
 } from '../ledger/queries.ts';
 import type { Cursor, Filter } from '../ledger/queries.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { AdminError, badParameter } from './admin-error.ts';
+import { AdminError } from './admin-error.ts';
+import { readCursor, rejectPaging, writeCursor } from './cursor.ts';
 import { knownOnly, readCount, readText, readTime, readWord, readWords } from './parameters.ts';
 import type { Query } from './parameters.ts';
 import { readFormat, sendRows } from './rendering.ts';
@@ -26,13 +29,21 @@ import {
 const statuses = ['completed', 'failed', 'cancelled'] as const;
 const filterNames = ['from', 'to', 'key', 'user', 'model', 'provider', 'status', 'format'];
 
+export type LedgerSource = Omit<Ledger, 'stop'> & {
+  /** The audit entries that wait for the database. */
+  auditBacklog(): Promise<LedgerBacklog>;
+};
+
 /** `GET /admin/usage`, `/admin/requests`, `/admin/requests/{id}` and `/admin/ledger`. */
-export function ledgerRoutes(app: FastifyInstance, ledger: Omit<Ledger, 'stop'>): void {
+export function ledgerRoutes(app: FastifyInstance, ledger: LedgerSource): void {
   const { database, ready } = ledger;
 
   app.get('/admin/ledger', async () => {
     const { stored, rejected, problem } = ledger.consumer;
-    const { waiting, dropped } = await ledger.backlog();
+    const [{ waiting, dropped }, audit] = await Promise.all([
+      ledger.backlog(),
+      ledger.auditBacklog(),
+    ]);
     return {
       waiting,
       max_waiting: maxLedgerBacklog,
@@ -40,6 +51,7 @@ export function ledgerRoutes(app: FastifyInstance, ledger: Omit<Ledger, 'stop'>)
       stored,
       rejected,
       problem: problem ?? null,
+      audit: { ...audit, max_waiting: maxAuditBacklog },
     };
   });
 
@@ -63,13 +75,11 @@ export function ledgerRoutes(app: FastifyInstance, ledger: Omit<Ledger, 'stop'>)
     knownOnly(query, [...filterNames, 'cursor', 'limit']);
     const format = readFormat(query);
     const filter = readFilter(query);
-    const after = readCursor(query);
+    const after = readPlace(query);
     const limit = readCount(query, 'limit', { fallback: 100, most: 1000 });
     await ready();
     if (format !== 'json') {
-      for (const name of ['cursor', 'limit']) {
-        if (query[name] !== undefined) throw badParameter(name, 'only with format=json');
-      }
+      rejectPaging(query);
       return sendRows(reply, format, {
         rows: lines(allRequests(database, filter)),
         columns: requestColumns,
@@ -85,7 +95,7 @@ export function ledgerRoutes(app: FastifyInstance, ledger: Omit<Ledger, 'stop'>)
     );
     return {
       data: rows.map((row) => requestView(row, attempts.get(row.id) ?? [])),
-      next: last && page.length > limit ? cursorText(last) : null,
+      next: last && page.length > limit ? writeCursor(last.created_at, last.id) : null,
     };
   });
 
@@ -116,15 +126,9 @@ function readFilter(query: Query): Filter {
   };
 }
 
-const cursorText = ({ created_at, id }: { created_at: number; id: string }): string =>
-  Buffer.from(`${created_at} ${id}`).toString('base64url');
-
-function readCursor(query: Query): Cursor | undefined {
-  const text = readText(query, 'cursor');
-  if (text === undefined) return undefined;
-  const match = /^(\d{1,16}) (\S{1,64})$/.exec(Buffer.from(text, 'base64url').toString());
-  if (!match) throw badParameter('cursor', 'expected the `next` of an earlier answer');
-  return { createdAt: Number(match[1]), id: match[2] ?? '' };
+function readPlace(query: Query): Cursor | undefined {
+  const cursor = readCursor(query);
+  return cursor && { createdAt: cursor.time, id: cursor.id };
 }
 
 async function* each<T>(rows: readonly T[]): AsyncGenerator<T> {

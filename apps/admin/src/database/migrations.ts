@@ -109,6 +109,40 @@ const usageColumns = [
   'estimated',
 ] as const;
 
+const auditTable: Migration = {
+  async up(db: Kysely<unknown>) {
+    await db.schema
+      .createTable('millrace_audit')
+      .ifNotExists()
+      .addColumn('id', 'varchar(64)', (column) => column.primaryKey())
+      .addColumn('at', big, (column) => column.notNull())
+      .addColumn('actor', 'text', (column) => column.notNull())
+      .addColumn('address', 'text')
+      .addColumn('action', 'text', (column) => column.notNull())
+      .addColumn('target', 'text')
+      .addColumn('outcome', 'text', (column) => column.notNull())
+      .addColumn('detail', 'text')
+      .execute();
+    await db.schema
+      .createIndex('millrace_audit_by_time')
+      .ifNotExists()
+      .on('millrace_audit')
+      .columns(['at', 'id'])
+      .execute();
+    // Refused keys are most of the rows, and an operator searches for the others.
+    await db.schema
+      .createIndex('millrace_audit_by_action')
+      .ifNotExists()
+      .on('millrace_audit')
+      .columns(['action', 'at', 'id'])
+      .execute();
+  },
+};
+
 export const migrations: MigrationProvider = {
-  getMigrations: () => Promise.resolve({ '2026-11-30-requests': firstTables }),
+  getMigrations: () =>
+    Promise.resolve({
+      '2026-11-30-requests': firstTables,
+      '2026-11-30-requests-audit': auditTable,
+    }),
 };

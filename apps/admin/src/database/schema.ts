@@ -7,6 +7,7 @@
 export type Database = {
   millrace_requests: RequestRow;
   millrace_attempts: AttemptRow;
+  millrace_audit: AuditRow;
 };
 
 /** 0 or 1: SQLite has no boolean. */
@@ -78,4 +79,17 @@ export type AttemptRow = {
   /** The provider's usage object, as JSON. */
   usage: string | null;
   cost: number | null;
+};
+
+/** An audit entry (domain/audit.ts). */
+export type AuditRow = {
+  id: string;
+  at: Whole;
+  actor: string;
+  address: string | null;
+  action: string;
+  target: string | null;
+  outcome: string;
+  /** JSON. */
+  detail: string | null;
 };

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { noFleet } from '../api/fleet.fixture.ts';
 import { buildApp } from '../app.ts';
+import { memoryAudit } from '../audit/audit.fixture.ts';
 import { keyOptions } from './keys.fixture.ts';
 
 const token = 'secret';
@@ -39,7 +40,14 @@ beforeEach(() => {
     now: () => now,
     onError() {},
   });
-  app = buildApp({ ledger: undefined, fleet: noFleet(), keys, token, onError() {} });
+  app = buildApp({
+    ledger: undefined,
+    audit: memoryAudit(),
+    fleet: noFleet(),
+    keys,
+    token,
+    onError() {},
+  });
 });
 afterEach(() => app.close());
 

@@ -1,15 +1,19 @@
-import type { LedgerEntry } from '@millrace/shared/domain/ledger';
-import type { LedgerQueue, TakenEntry } from '@millrace/shared/store/ledger/port';
+import type { EntryQueue, Taken } from '@millrace/shared/store/entry-queue/port';
 import { isRejectedValue } from '../database/failure.ts';
 import { pause } from '../pause.ts';
 
-export type ConsumerOptions = {
-  queue: LedgerQueue;
+export type ConsumerOptions<T> = {
+  queue: EntryQueue<T>;
   shards: number;
   /** Rejects while the database is away; the entries are stored again later. */
-  store(entries: readonly LedgerEntry[]): Promise<void>;
+  store(entries: readonly T[]): Promise<void>;
   /** Gets an entry that the database refuses for its values; it is removed then. */
-  onRejected(entry: LedgerEntry, error: unknown): void;
+  onRejected(entry: T, error: unknown): void;
+  /**
+   * Milliseconds between two batches: a transaction for each request would cost as much CPU as an ingress does.
+   * @defaultValue 250
+   */
+  gatherMs?: number;
   onError(error: unknown): void;
 };
 
@@ -28,17 +32,13 @@ export type Consumer = {
 
 /** Entries of one transaction. */
 const batch = 500;
-/**
- * Milliseconds between two batches: a transaction for each request would cost as much CPU as an ingress does.
- */
-const gatherMs = 250;
 const retryMs = 1000;
 /** Milliseconds for the last transactions of a process that stops. */
 const stopMs = 2000;
 
-/** Moves ledger entries from Redis into the database, one loop for each shard. */
-export function startConsumer(options: ConsumerOptions): Consumer {
-  const { queue, shards, onError } = options;
+/** Moves entries from Redis into the database, one loop for each shard. */
+export function startConsumer<T>(options: ConsumerOptions<T>): Consumer {
+  const { queue, shards, gatherMs = 250, onError } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   const problems = new Map<number, string>();
@@ -46,7 +46,7 @@ export function startConsumer(options: ConsumerOptions): Consumer {
   let rejected = 0;
 
   /** Rejects only if the database is away: an entry that it refuses does not hold up the others. */
-  async function store(entries: readonly LedgerEntry[]): Promise<void> {
+  async function store(entries: readonly T[]): Promise<void> {
     try {
       await options.store(entries);
       stored += entries.length;
@@ -54,7 +54,7 @@ export function startConsumer(options: ConsumerOptions): Consumer {
       if (!isRejectedValue(error)) throw error;
       const [only] = entries;
       if (entries.length > 1) for (const entry of entries) await store([entry]);
-      else if (only) {
+      else if (only !== undefined) {
         rejected += 1;
         options.onRejected(only, error);
       }
@@ -77,11 +77,11 @@ export function startConsumer(options: ConsumerOptions): Consumer {
     return false;
   }
 
-  const storeTaken = (taken: readonly TakenEntry[]) => store(taken.map(({ entry }) => entry));
+  const storeTaken = (taken: readonly Taken<T>[]) => store(taken.map(({ entry }) => entry));
 
   async function consume(shard: number): Promise<void> {
     while (!signal.aborted) {
-      let taken: TakenEntry[] = [];
+      let taken: Taken<T>[] = [];
       const isTaken = await keepTrying(shard, async () => {
         taken = await queue.take(shard, batch, signal);
       });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { noFleet } from '../api/fleet.fixture.ts';
 import { buildApp } from '../app.ts';
+import { memoryAudit } from '../audit/audit.fixture.ts';
 import { createMigrator, migrate, openDatabase } from '../database/open.ts';
 import type { LedgerDatabase } from '../database/open.ts';
 import { openPglite } from '../database/pglite.fixture.ts';
@@ -26,6 +27,7 @@ const ledgerOn = (database: LedgerDatabase) => ({
   database,
   consumer: idle,
   backlog: async () => ({ waiting: 0, dropped: 0 }),
+  auditBacklog: async () => ({ waiting: 0, dropped: 0 }),
   ready: createMigrator(database),
 });
 
@@ -40,6 +42,7 @@ describe.each([
   beforeAll(async () => {
     database = await open();
     app = buildApp({
+      audit: memoryAudit(),
       ledger: ledgerOn(database),
       fleet: noFleet(),
       keys: keyOptions(),
@@ -366,6 +369,7 @@ describe.each([
 
 test('a request without the token of an ingress is rejected', async () => {
   const app = buildApp({
+    audit: memoryAudit(),
     ledger: undefined,
     fleet: noFleet(),
     keys: keyOptions(),
@@ -383,6 +387,7 @@ test('a request without the token of an ingress is rejected', async () => {
 
 test('without a database the error says which setting is missing', async () => {
   const app = buildApp({
+    audit: memoryAudit(),
     ledger: undefined,
     fleet: noFleet(),
     keys: keyOptions(),

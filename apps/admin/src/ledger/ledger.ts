@@ -1,11 +1,12 @@
 import type { StreamLog } from '@millrace/shared/store/stream-log/port';
+import type { LedgerEntry } from '@millrace/shared/domain/ledger';
 import type { LedgerQueue } from '@millrace/shared/store/ledger/port';
 import type { Prices } from '@millrace/shared/cost/prices';
 import { createMigrator } from '../database/open.ts';
 import type { LedgerDatabase } from '../database/open.ts';
 import { startCompletion } from './completion.ts';
 import { startConsumer } from './consumer.ts';
-import type { Consumer } from './consumer.ts';
+import type { Consumer, ConsumerOptions } from './consumer.ts';
 import { startRetention } from './retention.ts';
 import { incompleteRequests, removeBefore, storeEntries } from './store.ts';
 
@@ -18,7 +19,7 @@ export type LedgerOptions = {
   /** Milliseconds for which rows are kept, and for which logs can be read. */
   retentionMs: number;
   logRetentionMs: number;
-  onRejected: Parameters<typeof startConsumer>[0]['onRejected'];
+  onRejected: ConsumerOptions<LedgerEntry>['onRejected'];
   onError(error: unknown): void;
 };
 
@@ -35,7 +36,7 @@ export type Ledger = {
 export function startLedger(options: LedgerOptions): Ledger {
   const { database, queue, log, prices, shards, retentionMs, logRetentionMs, onError } = options;
   const ready = createMigrator(database);
-  const store: Parameters<typeof startConsumer>[0]['store'] = async (entries) => {
+  const store: ConsumerOptions<LedgerEntry>['store'] = async (entries) => {
     await ready();
     await storeEntries(database, entries, prices);
   };

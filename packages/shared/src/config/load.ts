@@ -167,11 +167,14 @@ function databaseOf(
 ): Config['database'] {
   const from = (base: string, url: string): string =>
     url.startsWith(sqlite) ? sqlite + resolve(base, url.slice(sqlite.length)) : url;
-  const retentionMs = database?.retentionMs ?? settings['database.retention'].default;
+  const kept = {
+    retentionMs: database?.retentionMs ?? settings['database.retention'].default,
+    auditRetentionMs: database?.auditRetentionMs ?? settings['database.auditRetention'].default,
+  };
   const given = flag ?? database?.url;
   if (given === noDatabase) return undefined;
-  if (flag !== undefined) return { url: from('.', flag), retentionMs };
-  return database && { url: from(folder, database.url), retentionMs };
+  if (flag !== undefined) return { url: from('.', flag), ...kept };
+  return database && { url: from(folder, database.url), ...kept };
 }
 
 const sqlite = 'sqlite:';

@@ -263,8 +263,13 @@ export const fileSchema = section({
   database: section({
     url: field(readDatabaseUrl, true),
     retention: durationField('database.retention'),
+    auditRetention: durationField('database.auditRetention'),
   })
-    .transform(({ url, retention }) => ({ url, retentionMs: retention }))
+    .transform(({ url, retention, auditRetention }) => ({
+      url,
+      retentionMs: retention,
+      auditRetentionMs: auditRetention,
+    }))
     .optional(),
   delivery: section({
     coalesce: field(readCoalesce).default(settings['delivery.coalesce'].default as 'auto'),

@@ -28,6 +28,12 @@ export const settings = {
     '3650d',
     'time for which the ledger keeps ended requests',
   ),
+  'database.auditRetention': duration(
+    '365d',
+    '1h',
+    '3650d',
+    'time for which the audit log keeps actions of operators and changes of the config; refused keys are kept for database.retention',
+  ),
   'delivery.coalesce': text(
     'auto',
     'time for which a worker gathers the chunks of a stream: auto (only while the worker is late), 0, or up to 60ms',

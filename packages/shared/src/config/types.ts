@@ -32,7 +32,12 @@ export type Config = {
    * The ledger's database: `sqlite:PATH` or `postgres://…`. Absent: requests are not recorded. Every process of a
    * fleet has to know it, because workers and ingresses write the entries that the control plane stores.
    */
-  readonly database?: { readonly url: string; readonly retentionMs: number };
+  readonly database?: {
+    readonly url: string;
+    readonly retentionMs: number;
+    /** Of audit entries; those of refused keys are kept for `retentionMs`. */
+    readonly auditRetentionMs: number;
+  };
   /** How long a worker gathers the chunks of one stream, in milliseconds; `auto`: only while it is late. */
   readonly delivery: { readonly coalesce: 'auto' | number };
   /** What Bull Board may change: nothing, or remove jobs and pause the queue. */

@@ -18,6 +18,8 @@ export type ConfigState = {
   /** Why the file, as it was read last, was refused; empty if it is in use. Without secrets. */
   readonly problems: readonly string[];
   readonly refusedAt?: number;
+  /** What the last reload changed, as the file calls it; absent: none since the start. */
+  readonly changed?: readonly string[];
 };
 
 /**
@@ -70,9 +72,10 @@ export function createConfigSource(options: ConfigSourceOptions): ConfigSource {
     const applies = listeners.map((listener) => listener(next, before));
     current = next;
     for (const one of applies) one();
-    state = { hash: hashOf(loaded), since: now(), needsRestart, problems: [] };
+    const changed = changedParts(before, next);
+    state = { hash: hashOf(loaded), since: now(), needsRestart, problems: [], changed };
     const { hash } = state;
-    logger.info({ cause, hash, changed: changedParts(before, next) }, 'the config was reloaded');
+    logger.info({ cause, hash, changed }, 'the config was reloaded');
     if (needsRestart.length > 0) {
       logger.warn({ hash, fields: needsRestart }, 'a change of these fields needs a restart');
     }

@@ -11,6 +11,9 @@ import { createLogger, logBound } from './logger.ts';
 import { watchOutage } from '../store/outage.ts';
 import { commandsBound, connectRedis, probeRedis } from '../store/redis.ts';
 import { isConnectionClosed } from '../store/redis-failure.ts';
+import { createAuditWriter } from '../store/audit/audit-writer.ts';
+import { createConfigAudit } from '../store/audit/config-audit.ts';
+import type { ConfigAudit } from '../store/audit/config-audit.ts';
 import { reportConfig } from '../store/process-configs.ts';
 import type { ConfigReporting } from '../store/process-configs.ts';
 import { versionAtStart, watchFile } from './watch-file.ts';
@@ -57,6 +60,7 @@ export function beginRole(options: RoleOptions) {
     logger,
   });
   let reporting: ConfigReporting | undefined;
+  let auditing: ConfigAudit | undefined;
   let isFollowing = false;
   let asked: ReloadCause | undefined;
 
@@ -65,6 +69,7 @@ export function beginRole(options: RoleOptions) {
     else if (!lifecycle.draining.aborted) {
       source.read(cause);
       reporting?.changed();
+      auditing?.changed(cause);
     }
   }
 
@@ -77,7 +82,10 @@ export function beginRole(options: RoleOptions) {
     logger,
     lifecycle,
     readConfig,
-    reportTo: (to: ConfigReporting) => (reporting = to),
+    reportTo(reports: ConfigReporting, audit: ConfigAudit): void {
+      reporting = reports;
+      auditing = audit;
+    },
     /** From now on the process reads its config again when the file has changed, or when it is asked to. */
     followConfig(): void {
       isFollowing = true;
@@ -136,10 +144,33 @@ export async function joinRedis(role: Role) {
     onOrder: () => role.readConfig('operator'),
     onError,
   });
-  role.reportTo(reporting);
 
   let comingBack: Promise<void> | undefined;
   const isReady = (): boolean => redis.status === 'ready';
+
+  const audit = createAuditWriter({
+    redis,
+    keys,
+    isKept: config.database !== undefined,
+    isReady,
+    logger,
+  });
+  const configAudit = createConfigAudit({ audit, actor: name, state: () => role.source.state });
+  role.reportTo(reporting, configAudit);
+
+  /** Resolves when the connection is ready; all callers share one listener. */
+  function whenReady(): Promise<void> {
+    if (isReady()) return Promise.resolve();
+    comingBack ??= new Promise((resolve) => {
+      redis.once('ready', () => {
+        comingBack = undefined;
+        resolve();
+      });
+    });
+    return comingBack;
+  }
+
+  void whenReady().then(() => configAudit.changed('start'));
 
   return {
     redis,
@@ -147,6 +178,7 @@ export async function joinRedis(role: Role) {
     log: packing.log,
     /** How long an unfinished request is kept. */
     lifetimeMs,
+    audit,
     bounds: [commandsBound(redis), packing.bound, logBound(logger)],
     onError,
     isReady,
@@ -162,21 +194,12 @@ export async function joinRedis(role: Role) {
     connectBlocking: (longestBlockMs: number) =>
       connectRedis(url, { name, role: 'blocking', longestBlockMs, onError }),
 
-    /** Resolves when the connection is ready; all callers share one listener. */
-    whenReady(): Promise<void> {
-      if (isReady()) return Promise.resolve();
-      comingBack ??= new Promise((resolve) => {
-        redis.once('ready', () => {
-          comingBack = undefined;
-          resolve();
-        });
-      });
-      return comingBack;
-    },
+    whenReady,
 
     /** Runs `lastWords` and disconnects; disconnects without them if they take longer than `withinMs`. */
     async leave(withinMs: number, lastWords?: () => Promise<void>): Promise<void> {
       packing.stop();
+      configAudit.stop();
       const said = async (): Promise<void> => {
         await Promise.all([lastWords?.(), reporting.leave()]);
         hasLeft = true;

@@ -15,6 +15,11 @@ export type ControlPlane = {
 /** The request header with the token. */
 export const controlPlaneToken = 'x-millrace-control-plane-token';
 
+/** Who sends a request, as the ingress has authenticated it: URI-encoded. The control plane believes it with the token. */
+export const controlPlaneActor = 'x-millrace-actor';
+/** The address of the client. */
+export const controlPlaneClient = 'x-millrace-client';
+
 /** Milliseconds after which an address that its process does not publish again is gone. */
 const ttlMs = 15_000;
 const renewMs = 5000;

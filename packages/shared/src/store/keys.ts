@@ -77,6 +77,10 @@ export type Keyspace = {
   apiKeys(): string;
   /** Channel: the version after each change of these keys. */
   apiKeyChanges(): string;
+  /** Stream: audit entries that the ledger's database does not have yet. */
+  audit(): string;
+  /** Hash: what the script that adds audit entries knows of earlier ones. */
+  auditState(): string;
   /** Set: the processes that report how they stand to their config file (store/process-configs.ts). */
   processConfigs(): string;
   /** String: the report of one of them. */
@@ -136,6 +140,8 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     controlPlane: () => `${fleetTag}:control-plane`,
     apiKeys: () => `${fleetTag}:api-keys`,
     apiKeyChanges: () => `${fleetTag}:api-key-changes`,
+    audit: () => `${fleetTag}:audit`,
+    auditState: () => `${fleetTag}:audit-state`,
     processConfigs: () => `${fleetTag}:configs`,
     processConfig: (name) => `${fleetTag}:config:${name}`,
     reloadOrders: () => `${fleetTag}:reload-orders`,

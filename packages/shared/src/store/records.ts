@@ -117,6 +117,15 @@ const apiKeys = {
   key: 'key:',
 } as const;
 
+/** The audit entry, as JSON, in an entry of its stream (`Keyspace.audit`); the other fields are of `Keyspace.auditState`. */
+const audit = {
+  entry: 'entry',
+  /** Entries that were not kept because too many waited. */
+  dropped: 'dropped',
+  /** The state of the config that was recorded last (store/audit/config-audit.ts). */
+  config: 'config',
+} as const;
+
 /** Parts of keys and channels that scripts append to a shard's tag. */
 const key = {
   inbox: ':inbox:',
@@ -136,6 +145,7 @@ export const records = {
   line,
   ledger,
   apiKeys,
+  audit,
   key,
   bullJob,
   bullKey,

@@ -1,12 +1,19 @@
 import proxy from '@fastify/http-proxy';
-import { controlPlaneToken } from '@millrace/shared/store/control-plane';
+import {
+  controlPlaneActor,
+  controlPlaneClient,
+  controlPlaneToken,
+} from '@millrace/shared/store/control-plane';
 import type { ControlPlane } from '@millrace/shared/store/control-plane';
 import Fastify from 'fastify';
 import type { FastifyError, FastifyInstance } from 'fastify';
 import { apiError } from '../../api-error.ts';
 
-/** The control plane that a raw request goes to: set before the request reaches this app. */
-export const destinations = new WeakMap<object, ControlPlane>();
+/** Where a request goes, and who sends it. */
+export type Passage = { controlPlane: ControlPlane; actor: string; address: string };
+
+/** Of each raw request: set before the request reaches this app. */
+export const passages = new WeakMap<object, Passage>();
 
 /** Milliseconds until the head of an answer: a report over millions of requests takes seconds. */
 const headersTimeoutMs = 60_000;
@@ -31,11 +38,17 @@ export async function buildControlPlaneProxy(
     replyOptions: {
       // By default it repeats a GET that got a 503 ten times.
       retryDelay: () => null,
-      getUpstream: (request) => destinations.get(request.raw)?.url ?? '',
+      getUpstream: (request) => passages.get(request.raw)?.controlPlane.url ?? '',
       rewriteRequestHeaders: (request, headers) => {
         // The operator's password is for this ingress.
         const { authorization: _, ...rest } = headers;
-        return { ...rest, [controlPlaneToken]: destinations.get(request.raw)?.token ?? '' };
+        const { controlPlane, actor = '', address = '' } = passages.get(request.raw) ?? {};
+        return {
+          ...rest,
+          [controlPlaneToken]: controlPlane?.token ?? '',
+          [controlPlaneActor]: encodeURIComponent(actor),
+          [controlPlaneClient]: address,
+        };
       },
     },
   });

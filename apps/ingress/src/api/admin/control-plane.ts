@@ -1,4 +1,6 @@
 import type { FastifyInstance } from 'fastify';
+import { localActor } from '@millrace/shared/domain/audit';
+import { addressOf } from '../../auth/client-address.ts';
 import { apiError } from '../../api-error.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
@@ -20,12 +22,12 @@ export const mayChangeKeys = (method: string, url: string): boolean =>
  * loaded with the first such request, as most ingresses never get one.
  */
 export function controlPlaneRoutes(scope: FastifyInstance, services: Services): void {
-  const { findControlPlane, onError } = services;
+  const { config, findControlPlane, onError } = services;
   let loading: ReturnType<typeof load> | undefined;
   const load = () =>
     import('./control-plane-app.ts').then(async (module) => ({
       app: await module.buildControlPlaneProxy(onError),
-      destinations: module.destinations,
+      passages: module.passages,
     }));
 
   scope.route({
@@ -39,8 +41,9 @@ export function controlPlaneRoutes(scope: FastifyInstance, services: Services): 
         loading = undefined;
         throw error;
       });
-      const { app, destinations } = await loading;
-      destinations.set(request.raw, controlPlane);
+      const { app, passages } = await loading;
+      const actor = config.admin?.user ?? localActor;
+      passages.set(request.raw, { controlPlane, actor, address: addressOf(request) });
       reply.hijack();
       app.routing(request.raw, reply.raw);
       return reply;

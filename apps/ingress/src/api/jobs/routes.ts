@@ -23,6 +23,8 @@ import { parseObject, readInnerBody, readMetadata } from '../json-body.ts';
 import { adoptId } from '../../server/request-id.ts';
 import { streamEvents } from './events.ts';
 import { statusOf } from './view.ts';
+import { addressOf } from '../../auth/client-address.ts';
+import { recordAdminCancel } from './admin-cancel.ts';
 
 type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
@@ -73,6 +75,8 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const { meta, ended } = await findJob(services, request.principal, request.params.id);
     const by = ended ?? (await services.submitter.cancel(meta.id, 'cancelled on request'));
     services.keyLimits.ended(meta);
+    const address = addressOf(request);
+    await recordAdminCancel(services, request.principal, { address, meta, outcome: by });
     if (by === 'unknown') throw apiError('job_not_found', { id: meta.id });
     adoptId(reply, meta.id);
     return { id: meta.id, status: by === 'done' ? 'completed' : by };

@@ -32,7 +32,13 @@ const smallFrame = 4096;
 const openingTypes = new Set<unknown>(['create', 'subscribe']);
 
 /** A socket, and what closes and pauses it. */
-export type OpenSocket = { socket: WebSocket; closer: SocketCloser; backpressure: Backpressure };
+export type OpenSocket = {
+  socket: WebSocket;
+  closer: SocketCloser;
+  backpressure: Backpressure;
+  /** The client's. */
+  address: string;
+};
 
 /** Serves the frames of an authenticated client. */
 export function serveSocket(open: OpenSocket, principal: Principal, services: Services): void {
@@ -103,7 +109,9 @@ class Connection {
     backpressure.onResume(this.#watched.markAlive);
     const refuse = (frame: Frame, error: unknown) => this.#refuse(frame, error);
     const requests = this.#requests;
-    this.#context = { socket, principal, services, requests, send: writer.send, refuse };
+    const { send } = writer;
+    const { address } = open;
+    this.#context = { socket, principal, address, services, requests, send, refuse };
   }
 
   held(): number {

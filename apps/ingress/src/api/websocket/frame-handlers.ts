@@ -7,6 +7,7 @@ import type { Principal } from '../../auth/api-keys.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { parseCursor } from '../cursor.ts';
+import { recordAdminCancel } from '../jobs/admin-cancel.ts';
 import { findJob } from '../jobs/routes.ts';
 import { authenticated } from './authentication.ts';
 import { readCreate, readId, unknownType } from './frames.ts';
@@ -19,6 +20,8 @@ import type { SocketRequests } from './requests.ts';
 export type FrameContext = {
   socket: Pick<WebSocket, 'readyState' | 'OPEN'>;
   principal: Principal;
+  /** The client's. */
+  address: string;
   services: Services;
   requests: SocketRequests;
   send(text: string): boolean;
@@ -103,9 +106,11 @@ function unsubscribe({ requests }: FrameContext, frame: Frame): void {
   });
 }
 
-async function cancel({ services, principal }: FrameContext, frame: Frame): Promise<void> {
+async function cancel(context: FrameContext, frame: Frame): Promise<void> {
+  const { services, principal, address } = context;
   const { submitter, keyLimits } = services;
   const { meta, ended } = await findJob(services, principal, readId(frame));
-  if (!ended) await submitter.cancel(meta.id, 'cancelled on request');
+  const outcome = ended ?? (await submitter.cancel(meta.id, 'cancelled on request'));
   keyLimits.ended(meta);
+  await recordAdminCancel(services, principal, { address, meta, outcome });
 }

@@ -1,6 +1,7 @@
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Principal } from '../../auth/api-keys.ts';
+import { addressOf } from '../../auth/client-address.ts';
 import { createBackpressure } from '../../delivery/backpressure.ts';
 import type { Services } from '../../services.ts';
 import { checkKey } from '../../server/limits.ts';
@@ -40,6 +41,7 @@ function openSocket(
   const { config, bodies, metrics, refused, draining, connectionCounts } = services;
   const { limits } = config;
   const raw = request.raw.socket;
+  const address = addressOf(request);
   const backpressure = createBackpressure(socket);
   const closer = createSocketCloser(socket, raw, metrics.socketEnded);
   const socketLimits = enforceSocketLimits({
@@ -58,7 +60,7 @@ function openSocket(
   });
   const serve = (principal: Principal) => {
     socketLimits.liftKeyLimit();
-    serveSocket({ socket, closer, backpressure }, principal, services);
+    serveSocket({ socket, closer, backpressure, address }, principal, services);
   };
   let pending: ReturnType<typeof awaitKey> | undefined;
   if (request.principal as Principal | undefined) serve(request.principal);

@@ -1,0 +1,68 @@
+import type { AuditEntry } from '@millrace/shared/domain/audit';
+import { maxAuditDetail } from '@millrace/shared/domain/audit';
+import type { LedgerDatabase } from '../database/open.ts';
+import type { AuditRow } from '../database/schema.ts';
+
+/** Characters of the texts that a client chooses. */
+const maxTextChars = 512;
+
+/** Rows of one statement. */
+const maxRows = 500;
+
+/** Stores entries; one that is there already changes nothing, so it may be delivered more than once. */
+export async function storeAudit(
+  database: LedgerDatabase,
+  entries: readonly AuditEntry[],
+): Promise<void> {
+  const rows = entries.map(rowOf);
+  for (let i = 0; i < rows.length; i += maxRows) {
+    await database
+      .insertInto('millrace_audit')
+      .values(rows.slice(i, i + maxRows))
+      .onConflict((conflict) => conflict.column('id').doNothing())
+      .execute();
+  }
+}
+
+function rowOf({ id, at, actor, address, action, target, outcome, detail }: AuditEntry): AuditRow {
+  const json = detail === undefined ? null : JSON.stringify(detail);
+  return {
+    id: safeText(id).slice(0, 64),
+    at,
+    actor: safeText(actor),
+    address: address === undefined ? null : safeText(address),
+    action: safeText(action),
+    target: target === undefined ? null : safeText(target),
+    outcome: safeText(outcome),
+    // A process of another version may have other bounds.
+    detail: json === null || json.length > maxAuditDetail ? null : json,
+  };
+}
+
+/** A text that every database takes: PostgreSQL's have no NUL character. */
+const safeText = (text: string): string => text.slice(0, maxTextChars).replaceAll('\0', '\uFFFD');
+
+/**
+ * Removes entries from before these times (milliseconds since the epoch), the ones of refused keys and all others. Returns how
+ * many, at most `limit`.
+ */
+export async function removeAuditBefore(
+  database: LedgerDatabase,
+  { refused, others, limit }: { refused: number; others: number; limit: number },
+): Promise<number> {
+  const old = await database
+    .selectFrom('millrace_audit')
+    .select('id')
+    .where((eb) =>
+      eb.or([
+        eb.and([eb('action', '=', 'key.refused'), eb('at', '<', refused)]),
+        eb.and([eb('action', '!=', 'key.refused'), eb('at', '<', others)]),
+      ]),
+    )
+    .limit(limit)
+    .execute();
+  if (old.length === 0) return 0;
+  const ids = old.map(({ id }) => id);
+  await database.deleteFrom('millrace_audit').where('id', 'in', ids).execute();
+  return ids.length;
+}
