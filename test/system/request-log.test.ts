@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startSimulator } from '../../apps/simulator/src/index.ts';
+import type { Simulator } from '../../apps/simulator/src/index.ts';
 import { chat } from '../kit/api.ts';
 import { startFleet } from '../kit/fleet.ts';
 import type { Fleet } from '../kit/fleet.ts';
@@ -11,22 +13,65 @@ import { openSocket } from '../kit/socket.ts';
 
 let fleet: Fleet;
 const secret = 'secret-of-team-a';
+const providerKey = 'sk-provider-4f9a1c77e2d05b38';
 const level = process.env['LOG_LEVEL'];
+/** A provider that wants a key; alias → its behaviour. */
+let keyed: Simulator;
+const faulty: Record<string, string> = Object.fromEntries(
+  [
+    'healthy:tokens=5',
+    'status:code=401',
+    'status:code=400',
+    'status:code=429',
+    'status:code=500',
+    'html-200',
+    'error-in-chunk:after=2',
+    'cut:after=2',
+    'reset-before-headers',
+    'malformed-event:after=2',
+  ].map((model, index) => [`keyed-${index}`, model]),
+);
+const price = { input: 2, output: 10 };
 beforeAll(async () => {
   process.env['LOG_LEVEL'] = 'info';
+  keyed = await startSimulator({ name: 'keyed' });
   fleet = await startFleet({
     models: {
       m: 'healthy:tokens=10',
       long: 'healthy:tokens=3000,pace=10',
       cut: { targets: [{ provider: 'primary', model: 'cut:after=5' }], continuation: 'off' },
+      rescued: {
+        targets: [
+          { provider: 'primary', model: 'cut:after=40', price },
+          { provider: 'backup', model: 'prefill', prefill: true, price },
+        ],
+      },
+      ...Object.fromEntries(
+        Object.entries(faulty).map(([alias, model]) => [
+          alias,
+          { targets: [{ provider: 'keyed', model }], maxWait: '0s', continuation: 'off' },
+        ]),
+      ),
     },
-    config: { keys: [{ id: 'a', secret }] },
+    config: {
+      keys: [{ id: 'a', secret }],
+      providers: {
+        keyed: {
+          api: 'openai',
+          baseUrl: `${keyed.url}/v1`,
+          apiKey: providerKey,
+          breaker: { enabled: false },
+          check: { kind: 'off' },
+        },
+      },
+    },
   });
 });
 afterAll(async () => {
   if (level === undefined) delete process.env['LOG_LEVEL'];
   else process.env['LOG_LEVEL'] = level;
   await fleet.close();
+  await keyed.close();
 });
 
 type Line = Record<string, unknown> & { level: number; msg?: string; id?: string };
@@ -66,6 +111,12 @@ it('tells who asked, for what, and how it ended', async () => {
     attempts: 1,
     ms: expect.any(Number),
     served_by: 'primary/healthy:tokens=10',
+    input_tokens: expect.any(Number),
+    output_tokens: 10,
+    cached_tokens: 0,
+    reasoning_tokens: 0,
+    // Its target has no price in the config.
+    cost: null,
   });
   await expect.poll(() => linesOf('workers', 'run', String(id))).toHaveLength(1);
   expect(linesOf('workers', 'run', String(id))[0]).toMatchObject({
@@ -73,7 +124,83 @@ it('tells who asked, for what, and how it ended', async () => {
     run: 1,
     model: 'm',
     outcome: 'completed',
+    served_by: 'primary/healthy:tokens=10',
+    attempts: 1,
+    output_tokens: 10,
+    cost: null,
   });
+});
+
+it('tells what a rescued stream used and cost in all of its attempts, and when its first text was sent', async () => {
+  const body = chat('rescued', { stream: true });
+  const { headers } = await call(completions(), { headers: as, body });
+  const line = await lineOf(headers['x-request-id']);
+  expect(line).toMatchObject({
+    outcome: 'completed',
+    attempts: 2,
+    served_by: 'backup/prefill',
+    first_token_ms: expect.any(Number),
+  });
+  const { ms, first_token_ms, input_tokens, output_tokens, cost } = line as unknown as Record<
+    string,
+    number
+  >;
+  expect(first_token_ms).toBeLessThanOrEqual(ms ?? 0);
+  expect(output_tokens).toBeGreaterThanOrEqual(60);
+  // USD, by the prices in the config: both targets have the same.
+  expect(cost).toBeCloseTo(((input_tokens ?? 0) * 2 + (output_tokens ?? 0) * 10) / 1e6, 9);
+  await expect.poll(() => linesOf('workers', 'run', line.id)).toHaveLength(1);
+  expect(linesOf('workers', 'run', line.id)[0]).toMatchObject({
+    attempts: 2,
+    input_tokens,
+    output_tokens,
+    cost,
+  });
+});
+
+it('tells what a job used, although no client waits for it', async () => {
+  const { text } = await call(`${fleet.url}/v1/jobs`, {
+    headers: as,
+    body: { endpoint: '/v1/chat/completions', body: chat('m') },
+  });
+  const { id } = JSON.parse(text) as { id: string };
+  await expect.poll(() => linesOf('workers', 'run', id)).toHaveLength(1);
+  expect(linesOf('workers', 'run', id)[0]).toMatchObject({
+    key: 'a',
+    outcome: 'completed',
+    output_tokens: 10,
+  });
+});
+
+it.each([
+  ['success', 'healthy:tokens=5'],
+  ['a rejected key', 'status:code=401'],
+  ['a rejected request', 'status:code=400'],
+  ['a rate limit', 'status:code=429'],
+  ['a failing provider', 'status:code=500'],
+  ['a page of a proxy', 'html-200'],
+  ['an error in the stream', 'error-in-chunk:after=2'],
+  ['a cut', 'cut:after=2'],
+  ['a reset before the head', 'reset-before-headers'],
+  ['an answer that is no JSON', 'malformed-event:after=2'],
+])('no line at info has a prompt, an answer or a key: %s', async (_, model) => {
+  const words = 'words-of-the-prompt';
+  const provider = keyed.url;
+  expect(provider).not.toBe('');
+  for (const stream of [true, false]) {
+    const alias = Object.entries(faulty).find(([, one]) => one === model)?.[0] ?? '';
+    const { headers } = await call(completions(), {
+      headers: as,
+      body: { model: alias, stream, messages: [{ role: 'user', content: words }] },
+    });
+    const { id } = await lineOf(headers['x-request-id']);
+    await expect.poll(() => linesOf('workers', 'run', id)).toHaveLength(1);
+  }
+  const log = [...fleet.ingresses, ...fleet.workers].map(({ stderr }) => stderr()).join('');
+  for (const part of [words, secret, providerKey, providerKey.slice(3, 15), providerKey.slice(-8)])
+    expect(log).not.toContain(part);
+  // What the simulator answers with.
+  expect(log).not.toMatch(/"content"/);
 });
 
 it('warns of a stream that failed after its head was sent, by the code that its reader got', async () => {

@@ -2,6 +2,9 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
 import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
+import { loadedPrice } from '@millrace/shared/cost/loaded-prices';
+import { createPrices } from '@millrace/shared/cost/prices';
+import { remade } from '@millrace/shared/runtime/remade';
 import { connectionRoom, readDescriptors } from '@millrace/shared/runtime/descriptors';
 import { giveUp, onSignals, onWorkerEnded, reportReady } from '@millrace/shared/runtime/lifecycle';
 import { watchLateLoop } from '@millrace/shared/runtime/loop-delay';
@@ -298,6 +301,10 @@ const app = await buildApp({
     keepAlive,
     heartbeat,
     metrics,
+    prices: remade(
+      () => source.current,
+      (current) => createPrices(current, loadedPrice),
+    ),
     reports,
     findControlPlane: () => findControlPlane(redis, keys),
     processes: () => fleet.list(),

@@ -4,6 +4,7 @@ import type { LiveChannels, StreamLog } from '@millrace/shared/store/stream-log/
 import type { Logger } from '@millrace/shared/runtime/logger';
 import type { AuditWriter } from '@millrace/shared/store/audit/audit-writer';
 import type { JobQueue } from '@millrace/shared/store/queue/port';
+import type { Prices } from '@millrace/shared/cost/prices';
 import type { FleetProcess } from '@millrace/shared/store/fleet/port';
 import type { ControlPlane } from '@millrace/shared/store/control-plane';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
@@ -46,6 +47,8 @@ export type Services = {
   keepAlive: KeepAlive;
   heartbeat: Heartbeat;
   metrics: Metrics;
+  /** Of the config in use, and those that were loaded for routing. */
+  prices(): Prices;
   /** The newest report of every registered worker, sorted by name. */
   reports(): Promise<readonly WorkerReport[]>;
   /** Undefined: none runs. Rejects while Redis is away. */

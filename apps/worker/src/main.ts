@@ -1,5 +1,8 @@
 import { ConfigError } from '@millrace/shared/config';
 import type { Config, ProviderConfig } from '@millrace/shared/config';
+import { loadedPrice } from '@millrace/shared/cost/loaded-prices';
+import { createPrices } from '@millrace/shared/cost/prices';
+import { remade } from '@millrace/shared/runtime/remade';
 import {
   connectionRoom,
   connectionShare,
@@ -141,6 +144,10 @@ const metrics = createMetrics({
     others: bounds,
   }),
 });
+const prices = remade(
+  () => source.current,
+  (current) => createPrices(current, loadedPrice),
+);
 const settlement = createQuotaSettlement({ windows, keeper, onError });
 const orphans = watchOrphans({
   log,
@@ -196,7 +203,7 @@ const consumer = startBullConsumer(
     onError,
   },
   intake.admitting(
-    logRuns(logger, async (activation) => {
+    logRuns({ log: logger, prices }, async (activation, onReport) => {
       hedges.earn();
       lookForConfigOf(activation.data);
       const { upstreams: own, end } = upstreams.begin(activation.data);
@@ -214,7 +221,10 @@ const consumer = startBullConsumer(
         returnHedge: hedges.giveBack,
         register: (job, stop, held) => runs.register(job, stop, held),
         timesLate: loop.times,
-        onEnded: metrics.runReported,
+        onEnded(report) {
+          metrics.runReported(report);
+          onReport(report);
+        },
         onError,
         now: Date.now,
         random: Math.random,

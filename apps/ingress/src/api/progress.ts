@@ -1,5 +1,8 @@
 import { decodeEntry } from '@millrace/shared/domain/entry';
 import type { Failed, Line } from '@millrace/shared/domain/entry';
+import { addAttempt, noUsage } from '@millrace/shared/cost/usage-totals';
+import type { UsageTotals, UsedAttempt } from '@millrace/shared/cost/usage-totals';
+import type { Prices } from '@millrace/shared/cost/prices';
 import { asFailed, refuse } from '../errors.ts';
 
 /** The state of a request that the headers of its answer and the request log show. */
@@ -10,17 +13,39 @@ export type Progress = {
   servedBy: string | undefined;
   /** When the first text of a stream was written for this reader, by `performance.now()`. */
   firstTextAt: number | undefined;
+  /** Of the attempts that have ended. */
+  usage: UsageTotals;
+  /** Attempts that have not ended, by number. */
+  open: Map<number, UsedAttempt>;
 };
 
-export const noProgress = (id: string): Progress => {
-  return { id, replayed: false, attempts: 0, servedBy: undefined, firstTextAt: undefined };
-};
+export const noProgress = (id: string): Progress => ({
+  id,
+  replayed: false,
+  attempts: 0,
+  servedBy: undefined,
+  firstTextAt: undefined,
+  usage: noUsage(),
+  open: new Map(),
+});
 
-export function noteAttempt(progress: Progress, line: Line): void {
+/** Decides by the first letter, for the hot path. */
+export const isAttemptLine = ({ text }: Line): boolean => text[0] === 'a' || text[0] === 'e';
+
+/** Notes the start or the end of an attempt. */
+export function noteAttempt(progress: Progress, line: Line, prices: () => Prices): void {
   const entry = decodeEntry(line.text);
-  if (entry.kind !== 'attempt') return;
-  progress.attempts += 1;
-  progress.servedBy = `${entry.data.provider}/${entry.data.model}`;
+  if (entry.kind === 'attempt') {
+    const { attempt, provider, model, at } = entry.data;
+    progress.attempts += 1;
+    progress.servedBy = `${provider}/${model}`;
+    progress.open.set(attempt, { provider, model, at });
+  } else if (entry.kind === 'attempt_end') {
+    const { attempt, usage } = entry.data;
+    const started = progress.open.get(attempt);
+    if (started) addAttempt(progress.usage, { ...started, usage }, prices());
+    progress.open.delete(attempt);
+  }
 }
 
 export function progressHeaders({ replayed, attempts, servedBy }: Progress) {

@@ -46,7 +46,7 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
         } else if (kind === 'f' || kind === 'x') {
           endWithError(text, fromFailed(readFailed(line)));
           return true;
-        } else noteAttempt(progress, line);
+        } else noteAttempt(progress, line, services.prices);
       }
       if (text !== '') progress.firstTextAt ??= performance.now();
       return text === '' || writer.write(text);

@@ -31,7 +31,7 @@ export function wholeAnswer({ call, progress, head, sendError }: AnswerContext):
         else if (entry.kind === 'done') send();
         else if (entry.kind === 'failed' || entry.kind === 'cancelled') {
           sendError(fromFailed(readFailed(line)));
-        } else noteAttempt(progress, line);
+        } else noteAttempt(progress, line, services.prices);
       }
       return true;
     },

@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
+import { usageFields } from '@millrace/shared/cost/usage-totals';
+import type { UsageTotals } from '@millrace/shared/cost/usage-totals';
 import type { Logger } from '@millrace/shared/runtime/logger';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { plainAddress } from '../auth/addresses.ts';
@@ -30,6 +32,7 @@ export type RequestFacts = {
     readonly servedBy: string | undefined;
     /** When the first text of a stream was written for this reader, by `performance.now()`. */
     readonly firstTextAt: number | undefined;
+    readonly usage: UsageTotals;
   };
 };
 
@@ -96,11 +99,16 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
         code,
         attempts: progress?.attempts,
         served_by: progress?.servedBy,
+        first_token_ms: sinceMs(since, progress?.firstTextAt),
+        ...(progress?.servedBy !== undefined && usageFields(progress.usage)),
       },
       'request',
     );
   });
 }
+
+const sinceMs = (since: number, at: number | undefined): number | undefined =>
+  at === undefined ? undefined : Math.round(at - since);
 
 /** Logs the answer to bytes that were no request, or none that is served here. */
 export function logUnread(
@@ -137,7 +145,9 @@ export type SocketLine = {
   outcome: RequestOutcome;
   code?: string | null | undefined;
   attempts?: number;
-};
+  served_by?: string | undefined;
+  first_token_ms?: number | undefined;
+} & Partial<ReturnType<typeof usageFields>>;
 
 export function logSocketRequest(log: Log, line: SocketLine): void {
   log[levelOf(line.outcome)]({ path: '/v1/ws', ...line }, 'request');

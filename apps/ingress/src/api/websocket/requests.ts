@@ -1,3 +1,4 @@
+import { usageFields } from '@millrace/shared/cost/usage-totals';
 import { decodeEntry, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
@@ -17,6 +18,8 @@ import type { RequestOutcome } from '../../observe/request-log.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { keyEnded } from '../answer.ts';
+import { isAttemptLine, noProgress, noteAttempt } from '../progress.ts';
+import type { Progress } from '../progress.ts';
 import { movedEvent, queuedEvent, resetEvent, socketEvent, toJobEvent } from '../jobs/job-event.ts';
 import type { JobEvent } from '../jobs/job-event.ts';
 import { errorFrame } from './frames.ts';
@@ -25,7 +28,7 @@ import { errorFrame } from './frames.ts';
 export const maxPerSocket = 1000;
 
 export type SocketRequestsOptions = {
-  services: Pick<Services, 'exchanges' | 'queuePositions' | 'logger'>;
+  services: Pick<Services, 'exchanges' | 'queuePositions' | 'logger' | 'prices'>;
   writer: Pick<SocketWriter, 'send' | 'hasRoom'>;
   /** Called when no request is open any more. */
   onUnused(): void;
@@ -126,6 +129,7 @@ export class SocketRequests {
       scheduled,
       writer: this.#writer,
       logger: this.#services.logger,
+      prices: this.#services.prices,
       open: this.#open,
       onClosed: () => {
         if (this.#open.size === 0) this.#onUnused();
@@ -165,6 +169,7 @@ type SocketRequestOptions = {
   scheduled: ScheduledRead;
   writer: SocketRequestsOptions['writer'];
   logger: Services['logger'];
+  prices: Services['prices'];
   /** The open requests of the socket, by id. */
   open: Map<string, SocketRequest>;
   onClosed(): void;
@@ -187,13 +192,14 @@ class SocketRequest implements Client {
   /** The relay had lines before the client had the id, and has paused the reader. */
   #isHeldBack = false;
   #positionWatch: PositionWatch | undefined;
-  #attempts = 0;
+  readonly #progress: Progress;
   /** By `performance.now()`. */
   readonly #since = performance.now();
 
   constructor(options: SocketRequestOptions) {
     this.#options = options;
     this.#id = options.meta.id;
+    this.#progress = noProgress(options.meta.id);
     this.#isConfirmed = options.asked === undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.answered = promise;
@@ -259,7 +265,8 @@ class SocketRequest implements Client {
     for (const line of batch) {
       const event = toJobEvent(line, meta.includeUsage);
       if (event) this.send(event);
-      if (event?.event === 'attempt') this.#attempts += 1;
+      if (event?.event === 'chunk') this.#progress.firstTextAt ??= performance.now();
+      else if (isAttemptLine(line)) noteAttempt(this.#progress, line, this.#options.prices);
       if (isTerminalLine(line.text)) {
         const { outcome, code } = endOf(line);
         this.#end(outcome, code);
@@ -307,9 +314,21 @@ class SocketRequest implements Client {
 
   #end(outcome: RequestOutcome, code?: string | null): void {
     const { meta, frame, logger } = this.#options;
+    const { attempts, servedBy, firstTextAt, usage } = this.#progress;
     const ms = Math.round(performance.now() - this.#since);
-    const about = { id: this.#id, frame, key: meta.keyId, model: meta.model };
-    logSocketRequest(logger, { ...about, ms, outcome, code, attempts: this.#attempts });
+    logSocketRequest(logger, {
+      id: this.#id,
+      frame,
+      key: meta.keyId,
+      model: meta.model,
+      ms,
+      outcome,
+      code,
+      attempts,
+      served_by: servedBy,
+      first_token_ms: firstTextAt === undefined ? undefined : Math.round(firstTextAt - this.#since),
+      ...(servedBy !== undefined && usageFields(usage)),
+    });
     this.#close();
   }
 
