@@ -9,7 +9,13 @@ export type Frame = {
   ref?: string;
   entry?: string;
   data?: Record<string, unknown>;
-  error?: { message: string; code: string | null; param: string | null; retry_after_ms?: number };
+  error?: {
+    message: string;
+    code: string | null;
+    param: string | null;
+    request_id: string;
+    retry_after_ms?: number;
+  };
 };
 
 export type Socket = {

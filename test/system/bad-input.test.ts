@@ -420,6 +420,11 @@ describe('an answer', () => {
   ])('with status %i to %s has a request id of its own', async (status, path, options) => {
     const answers = [await ask(path, options), await ask(path, options)];
     const ids = answers.map(({ headers }) => headers['x-request-id']);
+    // Not those of a HEAD request or of a success.
+    for (const answer of answers.filter(() => status >= 400)) {
+      const { request_id } = (jsonOf(answer) as { error: { request_id: string } }).error;
+      expect(request_id).toBe(answer.headers['x-request-id']);
+    }
     expect(answers.map((answer) => answer.status)).toEqual([status, status]);
     for (const id of ids) expect(id).toMatch(/^req_\d+_[0-9a-z]{33}$/);
     expect(ids[0]).not.toBe(ids[1]);
@@ -436,7 +441,9 @@ describe('an answer', () => {
   });
 
   it('has a request id also where no HTTP was understood, and to a handshake', async () => {
-    expect(await rawAnswer('HELO millrace\r\n\r\n')).toMatch(/^x-request-id: req_/m);
+    expect(await rawAnswer('HELO millrace\r\n\r\n')).toMatch(
+      /^x-request-id: (req_\w+)\r\n[^]*"request_id":"\1"/m,
+    );
     const opened = await rawAnswer(handshake(), (text) => text.includes('\r\n\r\n'));
     expect(opened).toMatch(/^HTTP\/1\.1 101 /);
     expect(opened).toMatch(/^x-request-id: req_/m);

@@ -154,6 +154,7 @@ describe("a key's models", () => {
       expect(errorOf(answer)).toEqual({
         ...unknown,
         message: unknown.message.replace('nothing', large),
+        request_id: answer.headers['x-request-id'],
       });
     }
     const socket = await openSocket(fleet.url, headers);

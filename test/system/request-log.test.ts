@@ -306,10 +306,13 @@ it('has lines for the requests of a WebSocket, for what it refused there, and fo
     attempts: 1,
   });
   socket.send({ type: 'create', body: chat('none') });
-  await socket.next(({ type }) => type === 'error');
-  await expect
-    .poll(() => linesOf('ingresses', 'request', undefined))
-    .toMatchObject([{ level: warn, frame: 'create', key: 'a', code: 'model_not_found' }]);
+  const { error } = await socket.next(({ type }) => type === 'error');
+  expect(await lineOf(error?.request_id ?? '')).toMatchObject({
+    level: warn,
+    frame: 'create',
+    key: 'a',
+    code: 'model_not_found',
+  });
   await socket.close();
   await expect.poll(() => fleet.ingresses[0]?.stderr()).toContain('"status":101');
 });

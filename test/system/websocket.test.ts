@@ -241,11 +241,34 @@ describe('ending a request', () => {
         data: { status: 'cancelled' },
       });
     }
-    // Once more is no error.
+    // Once more is no error, and is answered.
+    const before = two.frames.length;
     two.send({ type: 'cancel', id });
-    two.send({ type: 'ping' });
-    await two.next(({ type }) => type === 'pong');
-    expect(two.frames.filter(({ type }) => type === 'error')).toEqual([]);
+    await expect.poll(() => two.frames.slice(before)).toMatchObject([{ type: 'cancelled', id }]);
+  });
+
+  it('that its socket does not read is answered there, and that it has ended, too', async () => {
+    const [reader, other] = [await connect(0), await connect(1)];
+    const id = await create(reader, long(1));
+    await reader.next(({ type }) => type === 'chunk');
+    other.send({ type: 'cancel', id });
+    expect(await other.next((frame) => frame.id === id)).toEqual({
+      type: 'cancelled',
+      id,
+      data: { status: 'cancelled' },
+    });
+    expect(await ended(reader, id)).toMatchObject({ type: 'cancelled' });
+    const finished = await create(reader, short);
+    expect(await ended(reader, finished)).toMatchObject({ type: 'done' });
+    other.send({ type: 'cancel', id: finished });
+    expect(await other.next((frame) => frame.id === finished)).toMatchObject({
+      type: 'error',
+      error: {
+        code: 'request_ended',
+        message: expect.stringContaining("ended as 'completed'"),
+        request_id: expect.stringMatching(/^req_/),
+      },
+    });
   });
 
   it.each([

@@ -42,6 +42,12 @@ export const apiError = <Code extends ErrorCode>(
   ...params: CodeParams<Code>
 ): ApiError => errorOf(refuse(code, ...params));
 
+/** The error as its answer has it: with the id of the answer, which is that of its request if it is about one. */
+export const withRequestId = (error: OpenAiError, id: string): OpenAiError => ({
+  request_id: id,
+  ...error,
+});
+
 /** The error of a drain; it names the request, which continues. */
 export function draining(id: string): ApiError {
   const { status, error, headers } = apiError('server_draining', { id });

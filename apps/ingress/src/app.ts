@@ -21,7 +21,7 @@ import {
 } from './server/limits.ts';
 import { allowPages } from './server/cors.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
-import { apiError, errorOf, toApiError } from './api-error.ts';
+import { apiError, errorOf, toApiError, withRequestId } from './api-error.ts';
 import { readTokenRoute } from './api/jobs/read-token.ts';
 import { recordRefusal, clientOf } from './observe/record-refusal.ts';
 import { adoptId, makeRequestId, sendRequestIds, sendHandshakeIds } from './server/request-id.ts';
@@ -151,7 +151,10 @@ function answerErrors(app: FastifyInstance, { refused, onError }: Services): voi
     if (status === 413 || error.code === 'request_too_deep') discardBody(request, reply);
     if (status >= 500 && status !== 503) onError(thrown);
     const { errorBody = openAiErrorBody } = request.routeOptions.config;
-    return reply.code(status).headers(headers).send(errorBody(error));
+    return reply
+      .code(status)
+      .headers(headers)
+      .send(errorBody(withRequestId(error, request.id)));
   });
 }
 

@@ -412,6 +412,13 @@ export const errorTable = {
     message: 'The request was cancelled.',
     headers: noRetry,
   },
+  request_ended: {
+    ...invalid,
+    status: 409,
+    message: ({ id, endedAs }: { id: string; endedAs: string }) =>
+      `'${id}' cannot be cancelled: it ended as '${endedAs}'.`,
+    headers: noRetry,
+  },
   deadline_exceeded: {
     ...invalid,
     status: 504,

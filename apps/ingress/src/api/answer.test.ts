@@ -152,7 +152,7 @@ test('a job that reaches the queue after a drain has taken it back is ended, and
   const cut = connections.cutAll();
   await vi.advanceTimersByTimeAsync(handOverMs);
   expect(left).toEqual(sent);
-  creating.resolve({ kind: 'created' });
+  creating.resolve({ kind: 'created', isWaiting: false });
   expect((await answer).status).toBe(503);
   other.resolve();
   open.remove();
@@ -167,7 +167,7 @@ test('a reader with a cursor whose stream was made anew gets a 410 and none of i
   const [id = ''] = sent;
   const text = encodeEntry({ kind: 'chunk', text: '{"choices":[]}' });
   relay.onFrame({ id, prev: { run: 0, seq: 0 }, last: { run: 1, seq: 1 }, texts: [text] });
-  creating.resolve({ kind: 'created' });
+  creating.resolve({ kind: 'created', isWaiting: false });
   const response = await answer;
   expect(response.status).toBe(410);
   expect(await response.json()).toMatchObject({ error: { code: 'cursor_ahead' } });
@@ -191,7 +191,7 @@ test('a call whose last batch cannot be encoded gets an error', async () => {
   admitted.resolve(charge());
   await vi.waitFor(() => expect(sent).toHaveLength(1));
   const [id = ''] = sent;
-  creating.resolve({ kind: 'created' });
+  creating.resolve({ kind: 'created', isWaiting: false });
   const texts = [
     // No value of a header.
     encodeEntry({ kind: 'result', data: { contentType: 'text/plain\n', body: 'hi' } }),

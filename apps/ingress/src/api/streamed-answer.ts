@@ -1,6 +1,6 @@
 import type { Line } from '@millrace/shared/domain/entry';
 import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
-import { apiError, fromFailed } from '../api-error.ts';
+import { apiError, fromFailed, withRequestId } from '../api-error.ts';
 import type { ApiError } from '../api-error.ts';
 import { openSseWriter } from '../delivery/sse-writer.ts';
 import { factsOf } from '../observe/request-log.ts';
@@ -19,13 +19,16 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: resume,
-    stalled: () => encoder.error(apiError('reader_too_slow').error),
+    stalled: () => errorEvent(apiError('reader_too_slow')),
   });
+
+  const errorEvent = ({ error }: ApiError): string =>
+    encoder.error(withRequestId(error, prepared.meta.id));
 
   function endWithError(text: string, error: ApiError): void {
     if (writer.started || text !== '') {
       factsOf(reply.raw).code = error.error.code ?? 'error';
-      writer.end(text + encoder.error(error.error));
+      writer.end(text + errorEvent(error));
     } else {
       sendError(error);
       writer.end('');

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Refusal } from '../observe/refusals.ts';
 import { lingerMs } from './limits.ts';
-import { apiError } from '../api-error.ts';
+import { apiError, withRequestId } from '../api-error.ts';
 import type { ApiError } from '../api-error.ts';
 import { afterAnswers, answerOn } from './pipelined.ts';
 import { makeRequestId, requestIdHeader } from './request-id.ts';
@@ -105,7 +105,7 @@ function toRefusal(code: string): ApiError | undefined {
 }
 
 function toResponse({ status, error, headers }: ApiError, id: string): string {
-  const body = JSON.stringify({ error });
+  const body = JSON.stringify({ error: withRequestId(error, id) });
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/json; charset=utf-8',

@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { OpenAiError } from '@millrace/shared/domain/entry';
-import { toApiError } from '../api-error.ts';
+import { toApiError, withRequestId } from '../api-error.ts';
 import { factsOf } from '../observe/request-log.ts';
+import { requestIdHeader } from './request-id.ts';
 
 /** The body of an error for a client of an API, as a value for JSON. */
 export type ErrorBody = (error: OpenAiError) => unknown;
@@ -18,7 +19,9 @@ export function sendError(
 ): void {
   const { status, error, headers: own } = toApiError(thrown);
   factsOf(response).code = error.code ?? `status_${status}`;
-  const body = JSON.stringify(errorBody(error));
+  const id = response.getHeader(requestIdHeader);
+  const named = typeof id === 'string' ? withRequestId(error, id) : error;
+  const body = JSON.stringify(errorBody(named));
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(body),

@@ -33,7 +33,7 @@ export type OpenAiError = {
   type: string;
   param: string | null;
   code: string | null;
-  /** The request whose log has the answer nevertheless. */
+  /** The `x-request-id` of the answer: the request that it is about, or an id that belongs to no request. */
   request_id?: string;
 };
 

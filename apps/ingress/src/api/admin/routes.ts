@@ -4,7 +4,7 @@ import { whyNotLocal } from '../../auth/local-only.ts';
 import { isCrossSiteWrite } from '../../auth/origins.ts';
 import type { Refusal } from '../../observe/refusals.ts';
 import { addressOf, browserRequestOf, peerOf } from '../../auth/client-address.ts';
-import { apiError } from '../../api-error.ts';
+import { apiError, withRequestId } from '../../api-error.ts';
 import type { ApiError } from '../../api-error.ts';
 import { recordRefusal } from '../../observe/record-refusal.ts';
 import { factsOf } from '../../observe/request-log.ts';
@@ -32,7 +32,8 @@ export async function adminRoutes(app: FastifyInstance, options: AdminOptions): 
         const { status, headers, error } = refusal;
         recordRefusal(options.refused, refusal, { address: addressOf(request) });
         factsOf(reply.raw).code = error.code;
-        await reply.code(status).headers(headers).send({ error });
+        const body = { error: withRequestId(error, request.id) };
+        await reply.code(status).headers(headers).send(body);
       }
     });
     options.pages(scope);

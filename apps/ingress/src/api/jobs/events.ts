@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { Line, OpenAiError } from '@millrace/shared/domain/entry';
 import type { Described } from '@millrace/shared/store/stream-log/port';
-import { apiError, errorOf } from '../../api-error.ts';
+import { apiError, errorOf, withRequestId } from '../../api-error.ts';
 import type { Principal } from '../../auth/api-keys.ts';
 import type { PositionWatch } from '../../delivery/queue-position.ts';
 import { openSseWriter, sseComment } from '../../delivery/sse-writer.ts';
@@ -42,7 +42,7 @@ export function streamEvents(options: EventsOptions): void {
     limits: services.config.limits,
     keepAlive: services.keepAlive,
     onDrain: () => exchange.resume(),
-    stalled: () => errorEvent(apiError('reader_too_slow').error),
+    stalled: () => errorEvent(apiError('reader_too_slow').error, meta.id),
   });
   writer.begin();
 
@@ -79,7 +79,7 @@ export function streamEvents(options: EventsOptions): void {
     refused(refused: Refused) {
       const { error } = errorOf(refused);
       facts.code = error.code;
-      writer.end(errorEvent(error));
+      writer.end(errorEvent(error, meta.id));
     },
     moved(id: string) {
       facts.code = 'server_draining';
@@ -100,5 +100,5 @@ export function streamEvents(options: EventsOptions): void {
 }
 
 /** The last event on a connection; the job itself may continue. */
-const errorEvent = (error: OpenAiError) =>
-  sseEvent({ event: 'error', data: JSON.stringify({ error }) });
+const errorEvent = (error: OpenAiError, id: string) =>
+  sseEvent({ event: 'error', data: JSON.stringify({ error: withRequestId(error, id) }) });

@@ -45,6 +45,9 @@ export const queuedEvent = ({ position, waitMs }: QueuePosition): JobEvent => ({
   data: JSON.stringify({ position, estimated_wait_ms: waitMs }),
 });
 
+/** Without an entry id: the answer to a `cancel` of a request that its sender does not read. */
+export const cancelledEvent: JobEvent = { event: 'cancelled', data: '{"status":"cancelled"}' };
+
 /** A line of the log as an event of the job API; undefined for lines that clients do not see. */
 export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefined {
   const entry = formatEntryId(line);
@@ -78,7 +81,7 @@ export function toJobEvent(line: Line, includeUsage: boolean): JobEvent | undefi
       return { event: 'failed', entry, data: JSON.stringify(data) };
     }
     case 'cancelled':
-      return { event: 'cancelled', entry, data: '{"status":"cancelled"}' };
+      return { ...cancelledEvent, entry };
     default:
       return undefined;
   }

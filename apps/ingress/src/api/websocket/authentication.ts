@@ -2,6 +2,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { Principal } from '../../auth/api-keys.ts';
 import { apiError, toApiError } from '../../api-error.ts';
 import type { ApiError } from '../../api-error.ts';
+import { makeRequestId } from '../../server/request-id.ts';
 import type { CloseReason, SocketCloser } from './close-codes.ts';
 import { errorFrame, parseFrame } from './frames.ts';
 
@@ -42,7 +43,7 @@ export function awaitKey(options: AwaitKeyOptions): { refuse(thrown: unknown): v
     const answer = toApiError(thrown);
     const { error, headers } = answer;
     onRefused(answer);
-    socket.send(errorFrame(undefined, error, headers));
+    socket.send(errorFrame(undefined, error, makeRequestId(), headers));
     const reason: CloseReason = error.code === 'server_shutting_down' ? 'drained' : 'no_key';
     closer.closeUnread(reason);
   }

@@ -9,6 +9,7 @@ import { handOverMs } from '../../exchange/exchange.ts';
 import { recordRefusal } from '../../observe/record-refusal.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
 import { requestBounds } from '../../server/json-shape.ts';
+import { makeRequestId } from '../../server/request-id.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { checkShape } from '../json-body.ts';
@@ -107,7 +108,7 @@ class Connection {
     });
     // While the socket was paused, nothing was read from it, pongs included.
     backpressure.onResume(this.#watched.markAlive);
-    const refuse = (frame: Frame, error: unknown) => this.#refuse(frame, error);
+    const refuse = (frame: Frame, error: unknown, id: string) => this.#refuse(frame, error, id);
     const requests = this.#requests;
     const { send } = writer;
     const { address } = open;
@@ -193,19 +194,21 @@ class Connection {
     }
   }
 
-  #refuse(frame: Frame | undefined, thrown: unknown): void {
+  /** `id`: of the request that the frame is about, if it is known. */
+  #refuse(frame: Frame | undefined, thrown: unknown, id = makeRequestId()): void {
     const { refused, logger, onError } = this.#services;
     const { keyId } = this.#principal;
     const answer = toApiError(thrown);
     const { error, status, headers } = answer;
     recordRefusal(refused, answer, { keyId });
     logSocketRequest(logger, {
+      id,
       frame: typeof frame?.['type'] === 'string' ? frame['type'].slice(0, 20) : 'unreadable',
       key: keyId,
       outcome: 'failed',
       code: error.code ?? `status_${status}`,
     });
     if (status >= 500 && status !== 503) onError(thrown);
-    this.#writer.send(errorFrame(frame, error, headers));
+    this.#writer.send(errorFrame(frame, error, id, headers));
   }
 }

@@ -8,7 +8,9 @@ import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { parseCursor } from '../cursor.ts';
 import { recordAdminCancel } from '../jobs/admin-cancel.ts';
+import { cancelledEvent, socketEvent } from '../jobs/job-event.ts';
 import { findJob } from '../jobs/routes.ts';
+import { statusOf } from '../jobs/view.ts';
 import { authenticated } from './authentication.ts';
 import { readCreate, readId, unknownType } from './frames.ts';
 import type { Frame } from './frames.ts';
@@ -25,8 +27,8 @@ export type FrameContext = {
   services: Services;
   requests: SocketRequests;
   send(text: string): boolean;
-  /** Answers a frame with an error. */
-  refuse(frame: Frame, error: ApiError): void;
+  /** Answers a frame with an error about this request. */
+  refuse(frame: Frame, error: ApiError, id: string): void;
 };
 
 type Handler = (context: FrameContext, frame: Frame, data: Buffer) => Promise<void> | void;
@@ -74,7 +76,7 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
   if (prepared.kind === 'refused') throw errorOf(prepared);
   // Not the whole frame, because it contains the body, and a request may be open for long.
   const head: Frame = { type: frame['type'], ref: frame['ref'], id: frame['id'] };
-  await requests.create(prepared, { ref, refuse: (error) => context.refuse(head, error) });
+  await requests.create(prepared, { ref, refuse: (error, id) => context.refuse(head, error, id) });
 }
 
 async function subscribe(context: FrameContext, frame: Frame): Promise<void> {
@@ -106,11 +108,20 @@ function unsubscribe({ requests }: FrameContext, frame: Frame): void {
   });
 }
 
+/** A socket that reads the request gets its terminal event; any other one gets an answer of its own. */
 async function cancel(context: FrameContext, frame: Frame): Promise<void> {
-  const { services, principal, address } = context;
+  const { services, principal, requests, address, send } = context;
   const { submitter, keyLimits } = services;
   const { meta, ended } = await findJob(services, principal, readId(frame));
-  const outcome = ended ?? (await submitter.cancel(meta.id, 'cancelled on request'));
+  const { id } = meta;
+  const isRead = requests.isReading(id);
+  const outcome = ended ?? (await submitter.cancel(id, 'cancelled on request'));
   keyLimits.ended(meta);
   await recordAdminCancel(services, principal, { address, meta, outcome });
+  if (outcome === 'unknown') throw apiError('job_not_found', { id });
+  if (isRead) return;
+  if (outcome !== 'cancelled') {
+    throw apiError('request_ended', { id, endedAs: statusOf(outcome) });
+  }
+  send(socketEvent(id, cancelledEvent));
 }

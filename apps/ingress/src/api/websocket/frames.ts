@@ -1,6 +1,6 @@
 import type { OpenAiError } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
-import { apiError } from '../../api-error.ts';
+import { apiError, withRequestId } from '../../api-error.ts';
 import { readIdempotency } from '../../exchange/idempotency.ts';
 import { readEndpoint } from '../client-apis.ts';
 import { checkIdempotency, continuationOf, readDeadline, readPriority } from '../headers.ts';
@@ -86,12 +86,13 @@ export const unknownType = (type: unknown) =>
   apiError('unknown_frame_type', { frameType: JSON.stringify(type ?? null).slice(0, 100) });
 
 /**
- * An error frame. It names the frame that it answers, if that was readable, and has `retry_after_ms` in place
- * of the HTTP header.
+ * An error frame. It names the frame that it answers, if that was readable, and has `request_id` and `retry_after_ms` in
+ * place of the HTTP headers.
  */
 export function errorFrame(
   frame: Frame | undefined,
   error: OpenAiError,
+  requestId: string,
   headers: Record<string, string> = {},
 ): string {
   const { ref, id } = frame ?? {};
@@ -99,7 +100,7 @@ export function errorFrame(
     type: 'error',
     ref: typeof ref === 'string' && ref.length <= longestRef ? ref : undefined,
     id: typeof id === 'string' && id.length <= longestRef ? id : undefined,
-    error: { ...error, retry_after_ms: readRetryAfter(headers) },
+    error: { ...withRequestId(error, requestId), retry_after_ms: readRetryAfter(headers) },
   });
 }
 

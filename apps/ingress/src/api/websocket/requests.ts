@@ -38,7 +38,7 @@ export type SocketRequestsOptions = {
 export type Asked = {
   ref: string | undefined;
   /** The request was not created: answers the frame. */
-  refuse(error: ApiError): void;
+  refuse(error: ApiError, id: string): void;
 };
 
 /** The open requests of one socket, and their readers. */
@@ -92,6 +92,10 @@ export class SocketRequests {
     const request = this.#add(meta, 'subscribe', undefined);
     request.exchange = this.#services.exchanges.read(described, request, cursorOf(start));
     if (!ended) await this.#reportPosition(meta.id);
+  }
+
+  isReading(id: string): boolean {
+    return this.#open.has(id);
   }
 
   /** Stops reading a request, without an event; false if the socket does not read it. */
@@ -286,10 +290,10 @@ class SocketRequest implements Client {
     const { asked, writer } = this.#options;
     if (this.#isClosed) return;
     if (this.#isConfirmed || !asked) {
-      writer.send(errorFrame({ id: this.#id }, error.error));
+      writer.send(errorFrame({ id: this.#id }, error.error, this.#id));
       this.#end('failed', error.error.code);
     } else {
-      asked.refuse(error);
+      asked.refuse(error, this.#id);
       this.#close();
     }
     this.#settle();
