@@ -9,7 +9,7 @@ export function submitContract(open: () => LogUnderTest): void {
     it('makes a request known, with an empty log and one job', async () => {
       const { log, submit, waiting } = open();
       const meta = { ...metaOf(1), keyId: 'team-a', metadata: { deep: ['ü', null, 1.5] } };
-      expect(await submit(newRequest(meta))).toEqual({ kind: 'created' });
+      expect(await submit(newRequest(meta))).toEqual({ kind: 'created', isWaiting: true });
       expect(await log.describe(meta.id)).toEqual({ meta, last: at(0, 0), ended: undefined });
       expect(await log.read(meta.id, at(0, 0), 10_000)).toBeUndefined();
       expect(await waiting()).toEqual([meta.id]);
@@ -39,7 +39,7 @@ export function submitContract(open: () => LogUnderTest): void {
       await log.subscribe(meta.id, later.name);
       const run = await startRun(log, meta.id);
       await run.write('c1');
-      expect(await submit(newRequest(meta))).toEqual({ kind: 'created' });
+      expect(await submit(newRequest(meta))).toEqual({ kind: 'created', isWaiting: false });
       expect(await waiting()).toEqual([meta.id]);
       await run.write('c2');
       await later.settled();

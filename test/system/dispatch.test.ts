@@ -101,9 +101,14 @@ function requestFor({ shard = 0, deadlineAt, body = '{"a":\n1}', once }: Asked =
   return { ...newJob(id, job), body, once: once ? key_ : undefined };
 }
 
+/** Of each added request, whether its job waits, as the script said. */
+const waits: boolean[] = [];
+
 async function add(asked?: Asked): Promise<string> {
   const request = requestFor(asked);
-  expect(await submit(request)).toEqual({ kind: 'created' });
+  const outcome = await submit(request);
+  expect(outcome).toMatchObject({ kind: 'created' });
+  waits.push('isWaiting' in outcome && outcome.isWaiting);
   return request.meta.id;
 }
 
@@ -112,6 +117,7 @@ const sentIds = () => sent.map(({ job }) => job.id);
 /** A submission that waits, as the worker would hear of it before this resolves if it did not. */
 async function expectWaits(asked?: Asked): Promise<void> {
   const id = await add(asked);
+  expect(waits.at(-1)).toBe(true);
   expect(await redis.zscore(key('prioritized'), id)).not.toBeNull();
   expect(await redis.exists(`${key(id)}:lock`, keys.log(id))).toBe(0);
   expect(await redis.lrange(key('active'), 0, -1)).not.toContain(id);
@@ -121,6 +127,7 @@ test('leaves a job, its log and the counts as the script that takes jobs does, a
   await startWorker();
   await offer(4);
   const ours = await add({ deadlineAt: Date.now() + 60_000 });
+  expect(waits.at(-1)).toBe(false);
   await expect.poll(sentIds).toEqual([ours]);
   const { job } = sent[0] as (typeof sent)[number];
   const theirs = await add({ shard: 1, deadlineAt: Date.now() + 60_000 });

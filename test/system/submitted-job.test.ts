@@ -106,7 +106,7 @@ describe('a submitted job', () => {
       const lost = proxy.loseAnswer();
       const submitted = cuttable(request);
       await lost;
-      expect(await submitted).toEqual({ kind: 'created' });
+      expect(await submitted).toMatchObject({ kind: 'created' });
       expect(await queue.counts()).toMatchObject({ waiting: 2 });
       expect(await eventsOf(request.meta.id)).toHaveLength(2);
     } finally {
@@ -155,7 +155,9 @@ describe('a request whose job cannot be made', () => {
     expect(left.filter((one) => one !== name)).toEqual([]);
     expect(await redis.zscore(key('prioritized'), meta.id).catch(() => null)).toBeNull();
     await redis.del(name);
-    expect(await submit({ ...request, ...newJob(newRequestId(0, Date.now())), once })).toEqual({
+    expect(
+      await submit({ ...request, ...newJob(newRequestId(0, Date.now())), once }),
+    ).toMatchObject({
       kind: 'created',
     });
     expect(await queue.counts()).toMatchObject({ waiting: 1 });
@@ -187,7 +189,7 @@ describe('a request whose job cannot be made', () => {
       await redis.config('SET', 'maxmemory', '0');
     }
     expect(await allKeys()).toEqual([]);
-    expect(await submit(request)).toEqual({ kind: 'created' });
+    expect(await submit(request)).toMatchObject({ kind: 'created' });
   });
 });
 

@@ -25,7 +25,7 @@ import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { awaitedWindows } from './admission/awaited-windows.ts';
 import { createAdmissionController } from './admission/controller.ts';
 import { createConnectionCounts } from './server/connection-counts.ts';
-import { waitMs } from './admission/expected-wait.ts';
+import { targetRateOf, waitMs } from './admission/expected-wait.ts';
 import { followKeys } from './auth/follow-keys.ts';
 import { createKeyRing } from './auth/key-ring.ts';
 import { createKeyUsers } from './auth/key-users.ts';
@@ -225,6 +225,7 @@ const admission = createAdmissionController({
   memory,
   overloadMonitor,
   limits,
+  targetRate: (model) => targetRateOf(config.models[model]),
   onSending: () => reapers.wake(),
   onAdmitted() {
     metrics.admitted();

@@ -40,7 +40,8 @@ export type Admitted = { kind: 'admitted'; standing: QueueStanding };
 export type Ticket = {
   /** The request is sent to Redis; from now on a worker may have it. */
   sending(): void;
-  queued(): void;
+  /** Redis has the request; its job waits, or a worker has it. */
+  created(isWaiting: boolean): void;
   /** No request was created: the Idempotency-Key belongs to another one, or Redis refused it. */
   withdrawn(): void;
 };
@@ -51,6 +52,8 @@ export type AdmissionDeps = {
   memory: MemoryMeter;
   overloadMonitor: Pick<OverloadMonitor, 'judge'>;
   limits: QueueLimits;
+  /** Requests per second that the targets of a model allow (`targetRateOf`). */
+  targetRate(model: string): number | undefined;
   onSending(): void;
   onAdmitted(): void;
   onShed(reason: string): void;
@@ -64,6 +67,7 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
     memory,
     overloadMonitor,
     limits,
+    targetRate,
     onSending,
     onAdmitted,
     onShed,
@@ -91,7 +95,14 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
       const load = meter.read();
       // The load is unknown until the queue has been read once; Redis then decides by its own limits.
       if (load) {
-        const asked = { standing, model, isBackground, deadlineAt, shared: priorityPolicy.shared };
+        const asked = {
+          standing,
+          model,
+          targetRate: targetRate(model),
+          isBackground,
+          deadlineAt,
+          shared: priorityPolicy.shared,
+        };
         const verdict = judgeQueue(load, limits, asked, now());
         if (verdict.kind === 'shed') {
           onShed(verdict.reason);
@@ -101,11 +112,17 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
       return { kind: 'admitted', standing };
     },
 
-    track: (standing) => ({
-      sending: onSending,
-      queued: onAdmitted,
-      withdrawn: meter.add(standing),
-    }),
+    track(standing) {
+      const counted = meter.add(standing);
+      return {
+        sending: onSending,
+        created(isWaiting) {
+          if (isWaiting) counted.waits();
+          onAdmitted();
+        },
+        withdrawn: counted.remove,
+      };
+    },
 
     async checkMemory() {
       const room = memory.hasRoom();

@@ -1,3 +1,4 @@
+import type { ModelConfig } from '@millrace/shared/config';
 import { priorities } from '@millrace/shared/domain/request';
 import type { QueueStanding } from '@millrace/shared/domain/request';
 import type { QueueStats } from '@millrace/shared/domain/queue-stats';
@@ -49,6 +50,19 @@ export function jobsAhead(
 export function waitMs({ rate }: Pick<Load, 'rate'>, jobs: number): number | undefined {
   if (jobs <= 0) return 0;
   return rate === undefined ? undefined : Math.round((jobs / rate) * 1000);
+}
+
+/**
+ * Requests per second that a model's targets allow by their configured limits; undefined if one of them has no limit of
+ * requests.
+ */
+export function targetRateOf(model: Pick<ModelConfig, 'targets'> | undefined): number | undefined {
+  let perMinute = 0;
+  for (const { limits } of model?.targets ?? []) {
+    if (limits?.requestsPerMinute === undefined) return undefined;
+    perMinute += limits.requestsPerMinute;
+  }
+  return perMinute > 0 ? perMinute / 60 : undefined;
 }
 
 /** Jobs of one key from the head of its class up to a position; its last one is at `lag`. */

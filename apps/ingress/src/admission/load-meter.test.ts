@@ -57,25 +57,40 @@ test('one that is on its way counts as waiting, and no more when it did not come
     ]),
   });
   expect(meter.read()?.bytes).toBe(130);
-  for (const takeBack of back) takeBack();
+  for (const { remove } of back) remove();
   expect(normal()).toEqual({ waiting: 3, lags: new Map([['old', 2]]) });
   expect(meter.read()?.bytes).toBe(100);
 });
 
 test('while none wait it does not wait either, and is not taken out again', async () => {
   await start(looked(0));
-  const takeBack = meter.add(standing('new'));
+  const { remove } = meter.add(standing('new'));
   expect(normal()?.waiting).toBe(0);
-  takeBack();
+  remove();
   expect(normal()?.waiting).toBe(0);
   expect(meter.read()?.bytes).toBe(100);
 });
 
+test('of a burst into an empty queue, those that found no free slot count before the next reading', async () => {
+  await start(looked(0));
+  const burst = ['a', 'a', 'b'].map((key) => meter.add(standing(key)));
+  for (const { waits } of burst.slice(1)) waits();
+  expect(normal()?.waiting).toBe(2);
+  expect([...(normal()?.lags ?? [])].slice(-2)).toEqual([
+    ['a', 0],
+    ['b', 0],
+  ]);
+  // Said twice, it counts once.
+  burst[1]?.waits();
+  expect(normal()?.waiting).toBe(2);
+});
+
 test('what a later look did not have is not taken out of it', async () => {
   const seen = await start(looked(3));
-  const takeBack = meter.add(standing('new'));
+  const counted = meter.add(standing('new'));
   seen(looked(7));
   await expect.poll(() => normal()?.waiting).toBe(7);
-  takeBack();
+  counted.waits();
+  counted.remove();
   expect(normal()?.waiting).toBe(7);
 });

@@ -8,14 +8,19 @@ import { createServiceRate } from './service-rate.ts';
 export type LoadMeter = {
   /** The last reading, up to 200 ms old; undefined before the first one. Makes no round trip. */
   read(): Load | undefined;
-  /**
-   * Counts a request at once, before the next reading includes it. The returned function removes it again if
-   * the request was not queued.
-   */
-  add(standing: QueueStanding): () => void;
+  /** Counts a request at once, before the next reading includes it. */
+  add(standing: QueueStanding): CountedRequest;
   /** Jobs that start per second while others wait; undefined while unknown. */
   readonly rate: number | undefined;
   stop(): void;
+};
+
+/** What happens to a request before the next reading; no effect after it. */
+export type CountedRequest = {
+  /** Its job waits: found no free slot. */
+  waits(): void;
+  /** It was not queued. */
+  remove(): void;
 };
 
 export type LoadMeterOptions = {
@@ -100,17 +105,23 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
     },
 
     add(standing) {
-      if (!seen) return () => {};
+      if (!seen) return { waits() {}, remove() {} };
       const addedTo = looks;
       seen.bytes += standing.bytes;
-      // While no job waits, workers most likely have free slots, so this one will not wait either.
-      const waits = countWaiting(seen) > 0;
-      if (waits) count(standing, 1);
-      return () => {
-        // A newer reading does not include it.
-        if (!seen || looks !== addedTo) return;
-        seen.bytes -= standing.bytes;
-        if (waits) count(standing, -1);
+      // While no job waits, workers most likely have free slots: Redis then says which requests of a burst wait.
+      let isWaiting = countWaiting(seen) > 0;
+      if (isWaiting) count(standing, 1);
+      return {
+        waits() {
+          if (isWaiting || looks !== addedTo) return;
+          isWaiting = true;
+          count(standing, 1);
+        },
+        remove() {
+          if (!seen || looks !== addedTo) return;
+          seen.bytes -= standing.bytes;
+          if (isWaiting) count(standing, -1);
+        },
       };
     },
 

@@ -3,7 +3,7 @@ import type { Priority } from '@millrace/shared/domain/request';
 import { describe, expect, test } from 'vitest';
 import { judgeQueue } from './queue-verdict.ts';
 import type { QueueRequest } from './queue-verdict.ts';
-import { countOwn, jobsAhead, waitMs } from './expected-wait.ts';
+import { countOwn, jobsAhead, targetRateOf, waitMs } from './expected-wait.ts';
 import type { Load } from './expected-wait.ts';
 
 /** Waiting jobs by class and key, all of weight 1, in turn as the queue places them. */
@@ -39,6 +39,7 @@ const request = (
   return {
     standing,
     model: 'm',
+    targetRate: undefined,
     isBackground: false,
     deadlineAt: undefined,
     shared: true,
@@ -159,4 +160,31 @@ test('a request is not told the wait of models that are passed over, but for one
   expect(behind({ model: 'free' })).toEqual({ kind: 'admitted' });
   expect(behind({ model: 'free', deadlineAt: now + 1000 })).toEqual({ kind: 'admitted' });
   expect(behind({ model: 'full' })).toMatchObject({ kind: 'shed', expectedWaitMs: 500_000 });
+});
+
+describe("the first minute at a model's limit, before its pace has been measured", () => {
+  const state = load({ normal: { a: 9 } }, { skipped: ['full'], limitedRate: undefined });
+  const asked = (targetRate: number | undefined) => request({ model: 'full', targetRate });
+
+  test('is estimated from the limits of its targets', () => {
+    expect(verdict(state, asked(1))).toMatchObject({
+      kind: 'shed',
+      reason: 'wait',
+      expectedWaitMs: 9000,
+    });
+    expect(verdict(state, asked(3))).toEqual({ kind: 'admitted' });
+  });
+
+  test('is unknown without such limits, and then nothing is refused for it', () => {
+    expect(verdict(state, asked(undefined))).toEqual({ kind: 'admitted' });
+  });
+
+  test.each([
+    ['the sum of its targets', [{ requestsPerMinute: 60 }, { requestsPerMinute: 30 }], 1.5],
+    ['no limit if one of them has none', [{ requestsPerMinute: 60 }, undefined], undefined],
+    ['none by tokens alone', [{ tokensPerMinute: 1000 }], undefined],
+  ] as const)('counts %s', (_, limits, rate) => {
+    const targets = limits.map((one) => ({ provider: 'p', model: 'm', weight: 1, limits: one }));
+    expect(targetRateOf({ targets })).toBe(rate);
+  });
 });

@@ -12,6 +12,8 @@ export type QueueLimits = {
 export type QueueRequest = {
   standing: QueueStanding;
   model: string;
+  /** Requests per second that the model's targets allow by their configured limits; undefined: not limited by number. */
+  targetRate: number | undefined;
   /** The request is a job without a client connection: only its own deadline bounds its wait. */
   isBackground: boolean;
   /** Milliseconds since the epoch. */
@@ -45,12 +47,13 @@ export function judgeQueue(
   request: QueueRequest,
   now: number,
 ): QueueVerdict {
-  const { standing, model, isBackground, deadlineAt = Infinity, shared } = request;
+  const { standing, model, targetRate, isBackground, deadlineAt = Infinity, shared } = request;
   const waiting = countWaiting(load);
   // Workers skip the requests of models at their limits, so those do not delay this one. Their number is unknown.
   const isLimited = load.skipped.includes(model);
   const isPassing = load.skipped.length > 0 && !isLimited;
-  const pace = isLimited ? { rate: load.limitedRate } : load;
+  // Until enough requests have started at the limit, which may take its first minute, its config says how fast they will.
+  const pace = isLimited ? { rate: load.limitedRate ?? targetRate } : load;
   const expectedWaitMs = isPassing ? undefined : waitMs(pace, jobsAhead(load, standing));
   const shed = (reason: ShedReason, retryMs: number | undefined, own = false): QueueVerdict => ({
     kind: 'shed',

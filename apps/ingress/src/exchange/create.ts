@@ -9,7 +9,7 @@ import { within } from '../store-timeout.ts';
 import type { Prepared } from './prepare.ts';
 
 export type Creation =
-  | { kind: 'created' }
+  | { kind: 'created'; isWaiting: boolean }
   /** The Idempotency-Key belongs to this request, whose answer the client gets. */
   | { kind: 'joined'; id: string }
   /** `isWanted` returned false before anything was sent. */
@@ -63,7 +63,7 @@ export function createCreator(deps: CreatorDeps): Creator {
     try {
       const creation =
         (await awaitRedis(isWanted)) ?? (await send(prepared, account, ticket.sending));
-      if (creation.kind === 'created') ticket.queued();
+      if (creation.kind === 'created') ticket.created(creation.isWaiting);
       else ticket.withdrawn();
       return creation;
     } finally {

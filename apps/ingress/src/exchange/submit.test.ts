@@ -54,7 +54,7 @@ function depsFor(
     admission: {
       track: () => ({
         sending: () => passed.push('sending'),
-        queued: () => passed.push('queued'),
+        created: () => passed.push('queued'),
         withdrawn: () => passed.push('withdrawn'),
       }),
       checkMemory: async () => undefined,
@@ -69,7 +69,10 @@ test('admission learns that a request is being sent before Redis has it, and tha
   const passed: string[] = [];
   const deps = depsFor(log, (...args) => (passed.push('submit'), submit(...args)), passed);
   const { create } = createSubmitter(deps);
-  expect(await create(prepare(), undefined, isWanted)).toEqual({ kind: 'created' });
+  expect(await create(prepare(), undefined, isWanted)).toEqual({
+    kind: 'created',
+    isWaiting: true,
+  });
   expect(passed).toEqual(['sending', 'submit', 'queued']);
 });
 

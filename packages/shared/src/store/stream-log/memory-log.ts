@@ -142,7 +142,7 @@ export function createMemoryLog({
       if (!other.callers.some(isSameCaller(once.caller))) other.callers.push(once.caller);
       return { kind: 'joined', id: known.id };
     }
-    if (find(meta.id)) return { kind: 'created' };
+    if (find(meta.id)) return { kind: 'created', isWaiting: false };
     if (once) named.set(once.hash, { id: meta.id, fingerprint: once.fingerprint });
     jobs.set(meta.id, job);
     requests.set(meta.id, {
@@ -158,7 +158,7 @@ export function createMemoryLog({
       callers: once ? [once.caller] : [],
       expiresAt: now() + lifetimeMs,
     });
-    return { kind: 'created' };
+    return { kind: 'created', isWaiting: true };
   };
 
   const log: StreamLog = {

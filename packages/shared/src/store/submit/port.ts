@@ -25,7 +25,8 @@ export type NewRequest = {
 export type QueuedJob = JobData & { standing: QueueStanding };
 
 export type SubmitOutcome =
-  | { kind: 'created' }
+  /** `isWaiting`: its job waits in the queue; false: a worker has it, or the call was repeated and it is not known. */
+  | { kind: 'created'; isWaiting: boolean }
   /** The key belongs to this request, and the caller is one of its callers from now on. */
   | { kind: 'joined'; id: string }
   /** The key belongs to a request with another fingerprint. */

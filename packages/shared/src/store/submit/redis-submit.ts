@@ -78,7 +78,8 @@ export function createRedisSubmit(options: RedisSubmitOptions): Submit {
 
   return async (request, isWanted) => {
     const reply = await runScript(redis, script, keysOf(request), argsOf(request), isWanted);
-    const [kind, id] = reply as ['created' | 'conflict'] | ['joined', string];
-    return (kind === 'joined' ? { kind, id } : { kind }) satisfies SubmitOutcome;
+    const [kind, detail = ''] = reply as ['created' | 'joined' | 'conflict', string?];
+    if (kind === 'created') return { kind, isWaiting: detail === 'waiting' };
+    return (kind === 'joined' ? { kind, id: detail } : { kind }) satisfies SubmitOutcome;
   };
 }

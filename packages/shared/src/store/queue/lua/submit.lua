@@ -9,7 +9,7 @@
 --      (ms since the epoch) or '', token for the job's lock, ttl of the lock (ms), most bytes of a body that goes by
 --      message, prefix of the workers' channels, ms for which a beat keeps an offer valid
 --      [, fingerprint, caller as `inbox/token`]
--- Returns {'created'}, {'joined', id} or {'conflict'}.
+-- Returns {'created'}, {'created', 'waiting'} if its job waits, {'joined', id} or {'conflict'}.
 -- A second call after a lost connection changes nothing: others may have subscribed, or the request has ended.
 --- @include "enqueue"
 --- @include "add-job"
@@ -97,7 +97,7 @@ local function create()
 end
 
 local created, problem = pcall(create)
-if created then return {'created'} end
+if created then return isPlaced and {'created', 'waiting'} or {'created'} end
 -- Redis does not roll back a script that fails, for instance at a key of the wrong type. Without this, a request
 -- without a job would stay until it expires, and so would its idempotency key.
 redis.call('UNLINK', request, body, queue.job, queue.job .. '@bullKey.lock', log)
