@@ -67,3 +67,11 @@ export function readGroups(text: string): string {
   }
   return text;
 }
+
+export function readPort(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 65_535) {
+    throw new InvalidArgumentError('Expected a port from 0 to 65535.');
+  }
+  return value;
+}

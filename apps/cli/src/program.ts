@@ -12,11 +12,13 @@ import {
   readGrace,
   readGroups,
   readLimit,
+  readPort,
   readList,
   readStatus,
   readTime,
 } from './parameters.ts';
 import type { AuditOptions } from './commands/audit.ts';
+import type { DemoOptions } from './commands/demo.ts';
 import type { NewKey } from './commands/keys.ts';
 import type { Filters } from './commands/requests.ts';
 
@@ -64,6 +66,19 @@ Exit codes: 0; ${exitCodes.failed}: the answer is no, or no ingress answers; ${e
       const { doctor } = await import('./commands/doctor.ts');
       const isNamed = (program.opts()['url'] ?? io.env['MILLRACE_URL'] ?? '') !== '';
       await doctor(io, options, isNamed ? ingress() : undefined);
+    });
+
+  command(
+    'demo',
+    'starts a fleet with simulated providers, kills parts of it, and shows that no stream breaks',
+  )
+    .option('--streams <count>', 'streams that are open when a process is killed', readCount, 20)
+    .option('--port <port>', 'port of its ingress; 0 takes a free one', readPort, 0)
+    .option('--stay', 'leaves the fleet running until Ctrl-C')
+    .option('--verbose', "shows the fleet's own output")
+    .action(async (options: DemoOptions) => {
+      const { demo } = await import('./commands/demo.ts');
+      await demo(io, options);
     });
 
   const config = command('config', 'about config files');

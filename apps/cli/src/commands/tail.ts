@@ -108,7 +108,7 @@ async function readEvents(
 }
 
 /** The events of an answer until it ends or the connection breaks. */
-async function* eventsOf(
+export async function* eventsOf(
   { body }: Response,
   signal: AbortSignal,
 ): AsyncGenerator<EventSourceMessage, void> {
