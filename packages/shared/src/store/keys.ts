@@ -58,6 +58,10 @@ export type Keyspace = {
   limit(name: string): string;
   /** Sorted set: the leases of a name that are held, each by its end (ms since the epoch). */
   leases(name: string): string;
+  /** Hash: what one API key has used of its budgets. In one slot with the next one. */
+  budgetTotals(keyId: string): string;
+  /** Hash: the reservations of that key's requests that the ledger does not have yet, by request id. */
+  reservations(keyId: string): string;
   /** Hash: for each API key with waiting requests of a class, the virtual finish time of the last one. */
   finishes(shard: number, priority: Priority): string;
   /** Hash: jobs taken so far, and the bytes of waiting bodies. */
@@ -99,6 +103,8 @@ export function keyspace(namespace = 'millrace'): Keyspace {
   const requests = (tagged: string) => `${tagged}:req:`;
   const logs = (tagged: string) => `${tagged}:log:`;
   const bodies = (tagged: string) => `${tagged}:body:`;
+  // An id may have any characters; braces are encoded, so that they end no hash tag.
+  const budgetTag = (keyId: string) => `{${namespace}:budget:${encodeURIComponent(keyId)}}`;
   const fleetTag = `{${namespace}:fleet}`;
   return {
     namespace,
@@ -135,6 +141,8 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     skippedModels: (shard) => `${tag(shard)}:avoided`,
     limit: (name) => `${namespace}:limit:${name}`,
     leases: (name) => `${namespace}:leases:${name}`,
+    budgetTotals: (keyId) => `${budgetTag(keyId)}:totals`,
+    reservations: (keyId) => `${budgetTag(keyId)}:reservations`,
     gossip: () => `${fleetTag}:told`,
     sharedStates: () => `${fleetTag}:facts`,
     controlPlane: () => `${fleetTag}:control-plane`,

@@ -126,6 +126,25 @@ const audit = {
   config: 'config',
 } as const;
 
+/**
+ * Hash of the budgets of one API key (`Keyspace.budgetTotals`). A name that ends with `:` is a prefix, before a unit and a
+ * period (`usd:2026-11-30`), or before a period.
+ */
+const budgets = {
+  /** What the ledger has of each period, and how many requests of unknown price. */
+  spent: 'spent:',
+  unpriced: 'unpriced:',
+  /** The sum of the reservations of each period. */
+  held: 'held:',
+  /** The readings of the ledger that were begun, and the newest one that was written. */
+  version: 'version',
+  written: 'written',
+  /** When that was, in milliseconds since the epoch. */
+  confirmed: 'confirmed',
+  /** In the hash of the reservations: what requests of one day share, beyond the bound. */
+  shared: 'shared:',
+} as const;
+
 /** Parts of keys and channels that scripts append to a shard's tag. */
 const key = {
   inbox: ':inbox:',
@@ -146,6 +165,7 @@ export const records = {
   ledger,
   apiKeys,
   audit,
+  budgets,
   key,
   bullJob,
   bullKey,
