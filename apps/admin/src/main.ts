@@ -10,6 +10,10 @@ import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { readQueueState } from '@millrace/shared/store/queue/queue-state';
 import { orderReload, readProcessConfigs } from '@millrace/shared/store/process-configs';
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
+import { createRedisBudgets } from '@millrace/shared/store/budgets/redis-budgets';
+import { waitingEntries } from '@millrace/shared/store/ledger/waiting';
+import { startSettler } from './budgets/settler.ts';
+import type { Settler } from './budgets/settler.ts';
 import { configRoutes } from './api/config-routes.ts';
 import { buildApp } from './app.ts';
 import { knownPrice } from '@millrace/shared/cost/known-prices';
@@ -18,6 +22,7 @@ import { openDatabase } from './database/open.ts';
 import { createRedisAuditQueue } from '@millrace/shared/store/audit/redis-audit-queue';
 import { startAudit } from './audit/audit.ts';
 import { startLedger } from './ledger/ledger.ts';
+import type { Ledger } from './ledger/ledger.ts';
 import { reachableUrl } from './listen.ts';
 import { pause } from './pause.ts';
 
@@ -38,7 +43,7 @@ const prices = remade(
   () => source.current,
   (current) => createPrices(current, knownPrice),
 );
-const ledger =
+const ledger: Ledger | undefined =
   config.database &&
   startLedger({
     database: openDatabase(config.database.url, onError),
@@ -55,6 +60,8 @@ const ledger =
     prices: (...asked) => prices()(...asked),
     shards: config.shards,
     retentionMs: config.database.retentionMs,
+    onStored: (entries) => settler?.stored(entries),
+    keepFrom: () => settler?.countsFrom() ?? Infinity,
     logRetentionMs: config.retentionMs,
     onRejected: ({ id }, error) =>
       logger.error({ id, err: error }, 'the database rejects a ledger entry: it is removed'),
@@ -90,6 +97,23 @@ const apiKeys = createRedisApiKeys({
   onDamaged: (field, error) => logger.error({ field, err: error }, 'an API key cannot be read'),
   onError,
 });
+const budgets = createRedisBudgets({ redis, keys });
+const settler: Settler | undefined =
+  ledger &&
+  startSettler({
+    budgets,
+    database: ledger.database,
+    ready: () => ledger.ready(),
+    budgeted: async () => {
+      const all = [...(config.keys ?? []), ...(await apiKeys.read()).keys];
+      return new Set(all.filter(({ budget }) => budget !== undefined).map(({ id }) => id));
+    },
+    log,
+    waiting: (shard) => waitingEntries(redis, keys, shard),
+    problem: () => ledger.consumer.problem,
+    onError,
+  });
+source.onChange(() => () => settler?.changed());
 const fleet = createRedisFleet({ redis, keys });
 const app = buildApp({
   ledger: ledger && auditLog && { ...ledger, auditBacklog: () => auditLog.backlog() },
@@ -105,6 +129,7 @@ const app = buildApp({
   },
   keys: {
     store: apiKeys,
+    budgets: settler && { refresh: settler.refresh, read: budgets.read },
     isReady,
     get configured() {
       return config.keys ?? [];
@@ -162,7 +187,8 @@ onSignals({
 async function stopDatabase(): Promise<void> {
   // Its last entries go to the ledger's database.
   await auditLog?.stop();
-  await ledger?.stop();
+  // The settler reads the database that the ledger closes.
+  await ledger?.stop(() => settler?.stop());
 }
 
 lifecycle.advance('serving');

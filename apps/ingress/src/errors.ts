@@ -10,7 +10,12 @@ import { StoreSilent } from '@millrace/shared/store/outage';
 
 type Row = {
   status: number;
-  type: 'invalid_request_error' | 'server_error' | 'rate_limit_error' | 'requests';
+  type:
+    | 'invalid_request_error'
+    | 'server_error'
+    | 'rate_limit_error'
+    | 'requests'
+    | 'insufficient_quota';
   /** The same request may succeed later. */
   retryable: boolean;
   /** The text for the client, or a function of the parameters that `apiError` gets. */
@@ -323,6 +328,20 @@ export const errorTable = {
     type: 'requests',
     retryable: true,
     message: ({ message }: { message: string }) => message,
+  },
+  /** A budget of the key; it is renewed, but not while a client waits. The code and the type are OpenAI's. */
+  insufficient_quota: {
+    status: 429,
+    type: 'insufficient_quota',
+    retryable: false,
+    message: ({ message }: { message: string }) => message,
+    headers: noRetry,
+  },
+  /** `budgets.onLedgerDown: closed`. */
+  budget_unconfirmed: {
+    ...unavailable,
+    message:
+      'The budget of this API key cannot be checked, because the control plane has not confirmed what was spent; try again later.',
   },
   too_many_connections: {
     status: 429,

@@ -1,5 +1,8 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
+import { loadPrices } from '@millrace/shared/cost/loaded-prices';
+import { unconfirmedMs } from '@millrace/shared/store/budgets/port';
+import { createRedisBudgets } from '@millrace/shared/store/budgets/redis-budgets';
 import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
 import { loadedPrice } from '@millrace/shared/cost/loaded-prices';
@@ -23,6 +26,8 @@ import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
 import { awaitedWindows } from './admission/awaited-windows.ts';
+import { createBudgetGate } from './admission/budgets.ts';
+import { createExpectUse } from './admission/expected-use.ts';
 import { createAdmissionController } from './admission/controller.ts';
 import { createConnectionCounts } from './server/connection-counts.ts';
 import { targetRateOf, waitMs } from './admission/expected-wait.ts';
@@ -125,6 +130,10 @@ const followedKeys = await followKeys({
   isReady,
   onError,
 });
+// A first request would wait for it. Keys that get a budget later load it by their first request.
+if (keyRing.hasMoney) {
+  await loadPrices(Object.values(config.models).flatMap(({ targets }) => targets))?.catch(onError);
+}
 const priorityPolicy = createPriorityPolicy(keyRing);
 const meter = createLoadMeter({
   look: (now) => queue.stats(now),
@@ -211,7 +220,17 @@ const keeper = createLeaseKeeper({
 });
 const sharedWindows = createRedisWindows({ redis, keys });
 const windows = awaitedWindows({ shared: sharedWindows, whenReady, onError });
-const keyLimits = createKeyLimits({ keys: keyRing, windows, keeper, onError });
+const budgets = createBudgetGate({
+  budgets: createRedisBudgets({
+    redis,
+    keys,
+    unconfirmedMs: () => (config.budgets.onLedgerDown === 'closed' ? unconfirmedMs : undefined),
+  }),
+  expectUse: createExpectUse({ config: () => source.current, onError }),
+  whenReady,
+  onError,
+});
+const keyLimits = createKeyLimits({ keys: keyRing, windows, keeper, budgets, onError });
 const memory = createMemoryMeter({
   measure: async () => parseMemory(await redis.info('memory')),
   get softLimit() {

@@ -670,3 +670,45 @@ describe('the database of the ledger', () => {
     expect(refused('database: { url: sqlite:a.db, retention: 1m }')).toMatch(/database\.retention/);
   });
 });
+
+describe('the budget of a key', () => {
+  const withBudget = (budget: string, more = 'database: { url: sqlite:a.db }') => `${more}
+keys:
+  - id: a
+    secret: s
+    budget: ${budget}
+${minimal}`;
+
+  test('has at least one amount, and USD without saying so', () => {
+    const { config } = load(withBudget('{ day: 0.5, tokensPerMonth: 1000 }'));
+    expect(config.keys?.[0]?.budget).toEqual({ day: 0.5, tokensPerMonth: 1000, currency: 'USD' });
+    expect(config.budgets).toEqual({ onLedgerDown: 'open' });
+    const strict = 'database: { url: sqlite:a.db }\nbudgets: { onLedgerDown: closed }';
+    expect(load(withBudget('{ day: 0 }', strict)).config.budgets.onLedgerDown).toBe('closed');
+  });
+
+  test.each([
+    ['{}', 'expected at least one of day, month, tokensPerDay, tokensPerMonth, found a mapping'],
+    ['{ day: -1 }', 'budget.day: expected USD, from 0 to 1,000,000, found -1'],
+    ['{ month: 50 EUR }', 'budget.month: expected USD, from 0 to 1,000,000, found "50 EUR"'],
+    ['{ day: 1, currency: EUR }', 'budget.currency: expected one of USD, found "EUR"'],
+    ['{ tokensPerDay: 0.5 }', 'budget.tokensPerDay: expected a whole number'],
+    ['{ day: 1, week: 1 }', 'budget.week: unknown field'],
+  ])('%s is refused with the field and what was expected', (budget, problem) => {
+    expect(problems(() => load(withBudget(budget)))).toEqual([expect.stringContaining(problem)]);
+  });
+
+  test('needs a ledger, which a start has without a database in its config', () => {
+    const missing = /^5:5 keys\[0\]\.budget: a budget needs the ledger, .*database\.url/;
+    expect(problems(() => load(withBudget('{ day: 1 }', '')))).toEqual([
+      expect.stringMatching(missing),
+    ]);
+    const env = { DATABASE_URL: 'none' };
+    expect(problems(() => load(withBudget('{ day: 1 }'), { env }))).toHaveLength(1);
+    writeFileSync(file, withBudget('{ day: 1 }', ''));
+    const start = (argv: string[]) =>
+      loadConfig({ argv: ['--config', file, ...argv], env: {}, role: 'start' });
+    expect(start([]).config.keys).toHaveLength(1);
+    expect(problems(() => start(['--database', 'none']))).toHaveLength(1);
+  });
+});

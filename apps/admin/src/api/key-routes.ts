@@ -1,18 +1,24 @@
-import type { KeyConfig } from '@millrace/shared/config';
+import type { KeyConfig, KeySettings } from '@millrace/shared/config';
 import { withTimeout } from '@millrace/shared/runtime/timeout';
 import { maxKeys } from '@millrace/shared/store/api-keys/port';
 import type { ApiKeyStore, CreatedKey } from '@millrace/shared/store/api-keys/port';
+import type { Budgets } from '@millrace/shared/store/budgets/port';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { readChange, readGrace, readNewKey } from '../keys/body.ts';
 import { changeKey, createKey, maxSecrets, revokeKey, rotateKey } from '../keys/changes.ts';
 import { newSecret } from '../keys/secret.ts';
-import { configKeyView, createdKeyView } from '../keys/view.ts';
+import { budgetUseView, configKeyView, createdKeyView } from '../keys/view.ts';
+import type { KeyView, UseView } from '../keys/view.ts';
+import type { Settler } from '../budgets/settler.ts';
+import { pause } from '../pause.ts';
 import { AdminError } from './admin-error.ts';
 import { knownOnly } from './parameters.ts';
 import type { Query } from './parameters.ts';
 
 export type KeyRoutesOptions = {
   store: Pick<ApiKeyStore, 'read' | 'find' | 'write' | 'remove'>;
+  /** Absent: there is no ledger, and keys cannot have a budget. */
+  budgets: KeyBudgets | undefined;
   /** Whether Redis is reachable. */
   isReady(): boolean;
   /** Of the config in use: they can be seen, and not changed. */
@@ -22,6 +28,8 @@ export type KeyRoutesOptions = {
   onError(error: unknown): void;
   now?(): number;
 };
+
+export type KeyBudgets = Pick<Settler, 'refresh'> & Pick<Budgets, 'read'>;
 
 /** Milliseconds that an operator waits for Redis. */
 const patienceMs = 3000;
@@ -37,9 +45,10 @@ type OfOne = { Params: { id: string } };
 
 /** `GET` and `POST /admin/keys`; `GET`, `PATCH` and `DELETE /admin/keys/{id}`; `POST /admin/keys/{id}/rotate`. */
 export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void {
-  const { store, isReady, onError, now = Date.now } = options;
+  const { store, budgets, isReady, onError, now = Date.now } = options;
   const configKey = (id: string) => options.configured.find((key) => key.id === id);
-  const view = (key: CreatedKey) => createdKeyView(key, now(), configKey(key.id) !== undefined);
+  const createdView = (key: CreatedKey) =>
+    createdKeyView(key, now(), configKey(key.id) !== undefined);
 
   /** Rejects with a 503 if Redis does not answer. */
   async function ask<T>(question: () => Promise<T>): Promise<T> {
@@ -51,6 +60,29 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
       onError(error);
       throw unavailable();
     }
+  }
+
+  /** The views with what was used of the budgets. */
+  async function withUse<V extends KeyView>(views: readonly V[]): Promise<(V & UseView)[]> {
+    const ids = views.filter(({ budget }) => budget !== null).map(({ id }) => id);
+    const states = ids.length > 0 && budgets ? await ask(() => budgets.read(ids)) : [];
+    const byId = new Map(ids.map((id, i) => [id, states[i]]));
+    return views.map((view) => ({
+      ...view,
+      budget_use: budgetUseView(view.budget, byId.get(view.id), now()),
+    }));
+  }
+
+  async function viewOf(key: CreatedKey) {
+    const [view] = await withUse([createdView(key)]);
+    return view;
+  }
+
+  /** The counters of a key have to be there before its first request. If the ledger is away they follow when it is back. */
+  async function countFor(id: string, settings: Partial<KeySettings>): Promise<void> {
+    if (settings.budget === undefined) return;
+    if (!budgets) throw noLedger();
+    await Promise.race([budgets.refresh(id).catch(onError), pause(patienceMs)]);
   }
 
   async function find(id: string): Promise<CreatedKey> {
@@ -112,20 +144,22 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
 
   app.get('/admin/keys', async () => {
     const { keys } = await ask(() => store.read());
-    const created = keys.map(view);
+    const created = keys.map(createdView);
     created.sort((one, other) => (one.id < other.id ? -1 : 1));
-    return { data: [...options.configured.map(configKeyView), ...created] };
+    return { data: await withUse([...options.configured.map(configKeyView), ...created]) };
   });
 
   app.get<OfOne>('/admin/keys/:id', async ({ params: { id } }) => {
     const own = configKey(id);
-    return own ? configKeyView(own) : view(await find(id));
+    const [view] = await withUse([own ? configKeyView(own) : createdView(await find(id))]);
+    return view;
   });
 
   app.post('/admin/keys', async ({ body }, reply) => {
     const made = readNewKey(body, options.models, now());
     const taken = configKey(made.id) !== undefined;
     const { secret, sha256 } = newSecret();
+    if (!taken) await countFor(made.id, made.settings);
     const key = createKey(made, sha256, now());
     const create = () => ask(() => store.write(key, undefined));
     let kind = taken ? 'changed' : (await create()).kind;
@@ -147,7 +181,7 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
     return shownOnce(
       reply.code(201).header('location', `/admin/keys/${encodeURIComponent(key.id)}`),
       {
-        ...view(key),
+        ...(await viewOf(key)),
         secret,
       },
     );
@@ -155,10 +189,11 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
 
   app.patch<OfOne>('/admin/keys/:id', async ({ params: { id }, body }) => {
     const asked = readChange(body, options.models, now());
-    return view(await changeValid(id, (key) => changeKey(key, asked, now())));
+    if (!configKey(id)) await countFor(id, asked.settings);
+    return viewOf(await changeValid(id, (key) => changeKey(key, asked, now())));
   });
 
-  app.delete<OfOne>('/admin/keys/:id', async ({ params: { id } }) => view(await revoke(id)));
+  app.delete<OfOne>('/admin/keys/:id', async ({ params: { id } }) => viewOf(await revoke(id)));
 
   app.post<OfOne>('/admin/keys/:id/rotate', async ({ params: { id }, body }, reply) => {
     const graceMs = readGrace(body);
@@ -169,12 +204,20 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
       const message = `The key '${id}' has ${maxSecrets} valid secrets: rotate it with "grace": 0 to end them.`;
       throw new AdminError(409, 'too_many_secrets', message);
     });
-    return shownOnce(reply, { ...view(rotated), secret });
+    return shownOnce(reply, { ...(await viewOf(rotated)), secret });
   });
 }
 
 const shownOnce = (reply: FastifyReply, body: object): FastifyReply =>
   reply.header('cache-control', 'no-store').send(body);
+
+const noLedger = (): AdminError =>
+  new AdminError(
+    400,
+    'no_ledger',
+    'A budget needs the ledger, and this fleet keeps none: set database.url in the config (or DATABASE_URL) and restart it.',
+    'budget',
+  );
 
 const fixed = (id: string): AdminError =>
   new AdminError(

@@ -139,10 +139,23 @@ const auditTable: Migration = {
   },
 };
 
+/** What keys have spent is read after each batch of requests: from this index alone, for one key. */
+const spendingIndex: Migration = {
+  async up(db: Kysely<unknown>) {
+    await db.schema
+      .createIndex('millrace_requests_for_budgets')
+      .ifNotExists()
+      .on('millrace_requests')
+      .columns(['key_id', 'day', 'input_tokens', 'output_tokens', 'cost'])
+      .execute();
+  },
+};
+
 export const migrations: MigrationProvider = {
   getMigrations: () =>
     Promise.resolve({
       '2026-11-30-requests': firstTables,
       '2026-11-30-requests-audit': auditTable,
+      '2026-11-30-spending': spendingIndex,
     }),
 };

@@ -39,9 +39,9 @@ export function readChange(value: unknown, models: readonly string[], now: numbe
   const settings = readSettings(withoutNull(rest), models);
   // The other fields of the result are defaults.
   const given = Object.entries(settings).filter(([name]) => Object.hasOwn(rest, name));
-  const ended = rest['limits'] === null ? { limits: undefined } : {};
+  const ended = removable.filter((name) => rest[name] === null).map((name) => [name, undefined]);
   return {
-    settings: { ...Object.fromEntries(given), ...ended },
+    settings: { ...Object.fromEntries(given), ...Object.fromEntries(ended) },
     expiresAt: readExpiry(expiry, now),
   };
 }
@@ -109,9 +109,15 @@ function readExpiry(value: unknown, now: number): number | null | undefined {
   return ms;
 }
 
-/** `limits: null`: none. */
-const withoutNull = ({ limits, ...rest }: Body): Body =>
-  limits === null || limits === undefined ? rest : { ...rest, limits };
+/** Settings that `null` removes. */
+const removable = ['limits', 'budget'];
+
+const withoutNull = (body: Body): Body =>
+  Object.fromEntries(
+    Object.entries(body).filter(
+      ([name, value]) => !removable.includes(name) || (value !== null && value !== undefined),
+    ),
+  );
 
 function found(value: unknown): string {
   if (value === undefined) return 'nothing';

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { noFleet } from '../api/fleet.fixture.ts';
 import { buildApp } from '../app.ts';
 import { memoryAudit } from '../audit/audit.fixture.ts';
+import type { KeyBudgets } from '../api/key-routes.ts';
 import { keyOptions } from './keys.fixture.ts';
 
 const token = 'secret';
@@ -19,28 +20,21 @@ let store: ReturnType<typeof createMemoryApiKeys>;
 let now: number;
 let isReady: boolean;
 
-beforeEach(() => {
-  now = start;
-  isReady = true;
-  store = createMemoryApiKeys();
-  const configured = [
-    {
-      id: 'of-config',
-      secretsSha256: [sha256('one'), sha256('two')],
-      models: ['small'],
-      ips: [],
-      priority: 'high' as const,
-      weight: 2,
-    },
-  ];
+/** The keys whose counters were written, and what they say. */
+let refreshed: string[];
+let use: { spent: number; reserved: number };
+let fail: Error | undefined;
+
+function buildKeysApp(hasLedger: boolean) {
   const keys = keyOptions({
     store,
     configured,
+    budgets: hasLedger ? fakeBudgets : undefined,
     isReady: () => isReady,
     now: () => now,
     onError() {},
   });
-  app = buildApp({
+  return buildApp({
     ledger: undefined,
     audit: memoryAudit(),
     fleet: noFleet(),
@@ -48,8 +42,37 @@ beforeEach(() => {
     token,
     onError() {},
   });
+}
+
+const fakeBudgets: KeyBudgets = {
+  async refresh(id) {
+    if (fail) throw fail;
+    refreshed.push(`${id} ${(await store.find(id)) ? 'exists' : 'is new'}`);
+  },
+  read: async (ids) => ids.map(() => ({ confirmedAt: start, useOf: () => use, unpriced: () => 3 })),
+};
+
+beforeEach(() => {
+  now = start;
+  isReady = true;
+  store = createMemoryApiKeys();
+  refreshed = [];
+  use = { spent: 0, reserved: 0 };
+  fail = undefined;
+  app = buildKeysApp(true);
 });
 afterEach(() => app.close());
+
+const configured = [
+  {
+    id: 'of-config',
+    secretsSha256: [sha256('one'), sha256('two')],
+    models: ['small'],
+    ips: [],
+    priority: 'high' as const,
+    weight: 2,
+  },
+];
 
 type Answer = {
   status: number;
@@ -100,6 +123,8 @@ describe('a key that is created', () => {
       priority: 'normal',
       weight: 1,
       limits: { requestsPerMinute: 5 },
+      budget: null,
+      budget_use: [],
       source: 'api',
       status: 'valid',
       created_at: at(start),
@@ -409,4 +434,76 @@ test('while Redis does not answer, keys cannot be seen or changed, and the error
     throw new Error('LOADING');
   };
   expect(await problem(call('POST', '', { id: 'a' }))).toEqual([503, 'keys_unavailable', null]);
+});
+
+describe('a key with a budget', () => {
+  const budget = { day: 0.5, tokensPerMonth: 1000 };
+  const made = () => call('POST', '', { id: 'a', budget });
+
+  test('shows what was spent and reserved of each amount, its limit and its renewal', async () => {
+    use = { spent: 120_000_499, reserved: 30 };
+    expect((await made()).body).toMatchObject({
+      budget: { ...budget, currency: 'USD' },
+      budget_use: [
+        {
+          per: 'day',
+          unit: 'USD',
+          limit: 0.5,
+          spent: 0.12,
+          reserved: 0,
+          unpriced_requests: 3,
+          renews_at: '2026-12-01T00:00:00.000Z',
+          confirmed_at: at(start),
+        },
+        { per: 'month', unit: 'tokens', limit: 1000, spent: 120_000_499, reserved: 30 },
+      ],
+    });
+    const { data = [] } = (await call('GET', '')).body;
+    expect(data.map(({ budget_use: uses }) => (uses as unknown[]).length)).toEqual([0, 2]);
+  });
+
+  test('has counters before it can be used, and before its budget changes', async () => {
+    await made();
+    await call('POST', '', { id: 'b' });
+    await call('PATCH', '/a', { budget: { month: 7 } });
+    await call('PATCH', '/a', { weight: 2 });
+    expect(refreshed).toEqual(['a is new', 'a exists']);
+    const { body } = await call('GET', '/a');
+    expect(body).toMatchObject({ budget: { month: 7, currency: 'USD' }, weight: 2 });
+    expect(await store.find('a')).toMatchObject({ budget: { month: 7 } });
+  });
+
+  test('is made also while the ledger is away', async () => {
+    fail = new Error('the database is away');
+    expect((await made()).status).toBe(201);
+  });
+
+  test('loses it with null', async () => {
+    await made();
+    const { body } = await call('PATCH', '/a', { budget: null });
+    expect(body).toMatchObject({ budget: null, budget_use: [] });
+  });
+
+  test.each([
+    [{}, 'budget'],
+    [{ day: -1 }, 'budget.day'],
+    [{ day: '1e400' }, 'budget.day'],
+    [{ day: 1, currency: 'EUR' }, 'budget.currency'],
+    [{ day: 1, week: 2 }, 'budget.week'],
+    ['50', 'budget'],
+  ])('of %j is refused with its field', async (wrong, field) => {
+    expect(await problem(call('POST', '', { id: 'a', budget: wrong }))).toEqual([
+      400,
+      'invalid_value',
+      field,
+    ]);
+  });
+
+  test('is refused in a fleet without a ledger', async () => {
+    await app.close();
+    app = buildKeysApp(false);
+    expect(await problem(made())).toEqual([400, 'no_ledger', 'budget']);
+    expect((await call('POST', '', { id: 'a' })).status).toBe(201);
+    expect(await problem(call('PATCH', '/a', { budget }))).toEqual([400, 'no_ledger', 'budget']);
+  });
 });

@@ -19,6 +19,10 @@ export type LedgerOptions = {
   /** Milliseconds for which rows are kept, and for which logs can be read. */
   retentionMs: number;
   logRetentionMs: number;
+  /** The database has these entries. */
+  onStored(entries: readonly LedgerEntry[]): void;
+  /** Rows of requests that were created from this time on (milliseconds since the epoch) stay, however short `retentionMs` is. */
+  keepFrom(): number;
   onRejected: ConsumerOptions<LedgerEntry>['onRejected'];
   onError(error: unknown): void;
 };
@@ -30,7 +34,8 @@ export type Ledger = {
   backlog: LedgerQueue['backlog'];
   /** Resolves when the tables are there. Rejects while the database is away. */
   ready(): Promise<void>;
-  stop(): Promise<void>;
+  /** `beforeClose`: what still needs the database when nothing is stored any more. */
+  stop(beforeClose?: () => Promise<void> | undefined): Promise<void>;
 };
 
 export function startLedger(options: LedgerOptions): Ledger {
@@ -39,6 +44,7 @@ export function startLedger(options: LedgerOptions): Ledger {
   const store: ConsumerOptions<LedgerEntry>['store'] = async (entries) => {
     await ready();
     await storeEntries(database, entries, prices);
+    options.onStored(entries);
   };
   const consumer = startConsumer({
     queue,
@@ -62,7 +68,7 @@ export function startLedger(options: LedgerOptions): Ledger {
     retentionMs,
     async removeBefore(before, limit) {
       await ready();
-      return removeBefore(database, before, limit);
+      return removeBefore(database, Math.min(before, options.keepFrom()), limit);
     },
     onError,
   });
@@ -71,8 +77,9 @@ export function startLedger(options: LedgerOptions): Ledger {
     consumer,
     backlog: () => queue.backlog(),
     ready,
-    async stop() {
+    async stop(beforeClose) {
       await Promise.all([consumer.stop(), completion.stop(), retention.stop()]);
+      await beforeClose?.();
       queue.close();
       await database.destroy();
     },

@@ -1,14 +1,15 @@
-import type { KeyConfig } from '@millrace/shared/config';
+import type { KeySettings } from '@millrace/shared/config';
 import type { Account, RequestMeta } from '@millrace/shared/domain/request';
 import type { LeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
 import { charged, chargesOf, keyAccount, refundOf } from '@millrace/shared/store/quota/port';
 import type { Taken, Windows } from '@millrace/shared/store/quota/port';
+import type { BudgetGate } from './budgets.ts';
 import { judgeRates, rememberedHeaders, tooManyConcurrent } from './quota-verdict.ts';
 import type { Limited } from './quota-verdict.ts';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
 
-/** The charge of one request to its key. */
+/** The charge of one request to its key's limits and budget. */
 export type Charge = {
   kind: 'charged';
   /** For the request's job: what the worker has to settle. */
@@ -24,6 +25,10 @@ type Owner = Pick<RequestMeta, 'id' | 'keyId'>;
 export type ChargedRequest = Owner & {
   /** The request's body, from which its tokens are estimated. */
   body: string;
+  /** The alias. */
+  model: string;
+  /** Milliseconds since the epoch. */
+  createdAt: number;
   /** The request ends with its client, which is connected here. */
   attached: boolean;
 };
@@ -31,7 +36,7 @@ export type ChargedRequest = Owner & {
 /**
  * The limits of keys, counted over all ingresses. An admitted request counts as concurrent until its end:
  * the end of the response if the request ends with its client, else the terminal entry. Tokens are
- * charged by an estimate; the worker that ends the request settles them.
+ * charged by an estimate; the worker that ends the request settles them. A budget is settled from the ledger.
  */
 export type KeyLimits = {
   /** Charges the key for a request. */
@@ -44,15 +49,17 @@ export type KeyLimits = {
 
 export type KeyLimitsOptions = {
   /** The keys by their ids, as they are at each call. */
-  keys: Pick<ReadonlyMap<string, Pick<KeyConfig, 'limits'>>, 'get'>;
+  keys: Pick<ReadonlyMap<string, Pick<KeySettings, 'limits' | 'budget'>>, 'get'>;
   windows: Windows;
   keeper: Pick<LeaseKeeper, 'take' | 'release' | 'letGo' | 'keeps'>;
+  budgets: BudgetGate;
   onError(error: unknown): void;
 };
 
-type Limits = NonNullable<KeyConfig['limits']>;
+type Limits = NonNullable<KeySettings['limits']>;
 
-export function createKeyLimits({ keys, windows, keeper, onError }: KeyLimitsOptions): KeyLimits {
+export function createKeyLimits(options: KeyLimitsOptions): KeyLimits {
+  const { keys, windows, keeper, budgets, onError } = options;
   const limitsOf = (keyId: string | undefined): Limits | undefined =>
     keyId === undefined ? undefined : keys.get(keyId)?.limits;
 
@@ -111,20 +118,55 @@ export function createKeyLimits({ keys, windows, keeper, onError }: KeyLimitsOpt
     keeper.release(keyAccount(keyId), id);
   }
 
+  async function chargeLimits(
+    keyId: string,
+    limits: Limits,
+    request: ChargedRequest,
+  ): Promise<Charge | Refused> {
+    const refusal = await lease(keyId, limits, request);
+    if (refusal) return refusal;
+    let verdict: Charge | Refused | undefined;
+    try {
+      verdict = await chargeRates(keyId, limits, request);
+      return verdict;
+    } finally {
+      if (verdict?.kind !== 'charged') ended(request);
+    }
+  }
+
+  /** Both at the same time; what one of them took is given back if the other refuses or fails. */
+  async function chargeBoth(
+    keyId: string,
+    charging: Promise<Charge | Refused>,
+    reserving: Promise<Refused | undefined>,
+    { id }: ChargedRequest,
+  ): Promise<Charge | Refused> {
+    const [charge, reserved] = await Promise.allSettled([charging, reserving]);
+    const held = charge.status === 'fulfilled' && charge.value.kind === 'charged' && charge.value;
+    const isReserved = reserved.status === 'fulfilled' && reserved.value === undefined;
+    if (held && isReserved) {
+      const refund = (): void => {
+        held.refund();
+        budgets.release(keyId, id);
+      };
+      return { ...held, refund };
+    }
+    if (held) held.refund();
+    if (isReserved) budgets.release(keyId, id);
+    if (reserved.status === 'rejected') throw reserved.reason;
+    if (charge.status === 'rejected') throw charge.reason;
+    return reserved.value ?? charge.value;
+  }
+
   return {
     async charge(request) {
       const { keyId } = request;
-      const limits = limitsOf(keyId);
-      if (keyId === undefined || !limits) return uncharged;
-      const refusal = await lease(keyId, limits, request);
-      if (refusal) return refusal;
-      let verdict: Charge | Refused | undefined;
-      try {
-        verdict = await chargeRates(keyId, limits, request);
-        return verdict;
-      } finally {
-        if (verdict?.kind !== 'charged') ended(request);
-      }
+      const key = keyId === undefined ? undefined : keys.get(keyId);
+      if (keyId === undefined || !key) return uncharged;
+      const { limits, budget } = key;
+      if (!budget) return limits ? chargeLimits(keyId, limits, request) : uncharged;
+      const charging = limits ? chargeLimits(keyId, limits, request) : Promise.resolve(uncharged);
+      return chargeBoth(keyId, charging, budgets.reserve(keyId, budget, request), request);
     },
     ended,
     readerLeft: keeper.letGo,

@@ -1,4 +1,5 @@
 import type { KeyConfig } from '@millrace/shared/config';
+import { hasMoney as inMoney } from '@millrace/shared/domain/budget';
 import type { CreatedKey } from '@millrace/shared/store/api-keys/port';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
@@ -23,6 +24,8 @@ export type KeyRing = {
   /** A key by its id, also one that is revoked or has expired. */
   get(id: string): RingKey | undefined;
   readonly size: number;
+  /** Whether a key has a budget in money. */
+  readonly hasMoney: boolean;
   /** Why the key or the secret of an admitted principal is not valid any more; undefined if it still is. */
   whyEnded(principal: Principal): Refused | undefined;
   /** An admitted principal as its key is now, for a new request. */
@@ -55,7 +58,8 @@ export function createKeyRing({
     // The operator who writes the config decides.
     const keys = byId([...created, ...own]);
     const verify = createKeyVerifier(required ? keys.values() : undefined, origins, now);
-    return { ...sources, required, keys, verify };
+    const hasMoney = keys.values().some(({ budget }) => budget !== undefined && inMoney(budget));
+    return { ...sources, required, keys, hasMoney, verify };
   }
 
   let ring = join({ ...sourcesOf(configured), created: [], wasCreated: false });
@@ -83,6 +87,9 @@ export function createKeyRing({
     get: (id) => ring.keys.get(id),
     get size() {
       return ring.keys.size;
+    },
+    get hasMoney() {
+      return ring.hasMoney;
     },
     whyEnded,
     renew(principal) {

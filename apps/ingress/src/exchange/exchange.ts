@@ -137,13 +137,14 @@ class Driver implements Exchange {
   }
 
   async charge(prepared: Prepared): Promise<void> {
-    const { id, keyId, attached, reader } = prepared.meta;
+    const { id, keyId, attached, reader, model, createdAt } = prepared.meta;
     this.#prepared = prepared;
     const isHere = attached || reader === 'plain';
     let verdict: Charge | Refused;
     try {
       const { keyLimits } = this.#deps;
-      verdict = await keyLimits.charge({ id, keyId, body: prepared.body, attached: isHere });
+      const { body } = prepared;
+      verdict = await keyLimits.charge({ id, keyId, body, model, createdAt, attached: isHere });
     } catch (error) {
       this.#deps.onError(error);
       verdict = refuseFor(error);

@@ -158,6 +158,15 @@ export function readPrice(value: unknown): Read<number> {
 
 const maxPrice = 1_000_000;
 
+/** USD. Sums of such amounts, in billionths, are exact. */
+export function readMoney(value: unknown): Read<number> {
+  const amount = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  const isAmount = typeof amount === 'number' && amount >= 0 && amount <= maxMoney;
+  return isAmount ? { value: amount } : { expected: 'USD, from 0 to 1,000,000' };
+}
+
+const maxMoney = 1_000_000;
+
 /** `sqlite:PATH`, a URL of PostgreSQL, or `none`. */
 /** The URL with which `npm start` keeps no ledger. */
 export const noDatabase = 'none';

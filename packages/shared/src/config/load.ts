@@ -47,10 +47,16 @@ export function loadConfig({
 
   const configFile = flags.config === undefined ? undefined : resolve(flags.config);
   const config = assemble(contents.file, flags, dirname(configFile ?? '.'));
+  const keepsLedger = (flags.database ?? contents.file.database?.url) !== noDatabase;
+  const hasLedger = config.database !== undefined || (role === 'start' && keepsLedger);
+  if (!hasLedger) {
+    const unledgered = budgetsWithoutLedger(config, contents);
+    if (unledgered.length > 0) throw new ConfigError(unledgered);
+  }
   const options: StartOptions = {
     workers: flags.workers ?? settings.workers.default,
     ingresses: flags.ingresses ?? settings.ingresses.default,
-    keepsLedger: (flags.database ?? contents.file.database?.url) !== noDatabase,
+    keepsLedger,
     dataDir: resolve(flags.data ?? settings.data.default),
     simulated: contents.missing,
     ...(configFile === undefined ? {} : { configFile }),
@@ -118,6 +124,19 @@ function reachWarnings(
   const place = flags.host === undefined ? placeOf(['listen', 'host']) : '--host';
   return [`${place}: ${onlyLoopbackServed(listen.host)}`];
 }
+
+/** Budgets are counted by the ledger. */
+function budgetsWithoutLedger(
+  { keys = [] }: Config,
+  { placeOf }: Extract<FileContents, { kind: 'read' }>,
+): string[] {
+  return keys.flatMap(({ budget }, index) =>
+    budget === undefined ? [] : [`${placeOf(['keys', index, 'budget'])}: ${budgetNeedsLedger}`],
+  );
+}
+
+const budgetNeedsLedger =
+  'a budget needs the ledger, and no database is configured; set database.url (or DATABASE_URL)';
 
 function readText(file: string): { content: string } | { problem: string } {
   try {

@@ -12,6 +12,7 @@ import type { Config, ModelConfig, ProcessLimits } from './types.ts';
 /** These sections are read anew for each request; `limits` in part. */
 const reloadable = [
   'admin',
+  'budgets',
   'keys',
   'providers',
   'models',
@@ -109,7 +110,7 @@ export function changedParts(before: Config, after: Config): string[] {
       .filter((name) => !isDeepStrictEqual(before[section][name], after[section][name]))
       .map((name) => `${section}.${name}`);
   });
-  const whole = (['keys', 'admin'] as const).filter(
+  const whole = (['keys', 'admin', 'budgets'] as const).filter(
     (section) => !isDeepStrictEqual(before[section], after[section]),
   );
   return [...named, ...whole, ...changes(before.limits, after.limits, 'limits')];

@@ -1,6 +1,7 @@
 import { providerApis } from '../domain/provider-api.ts';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { Budget } from '../domain/budget.ts';
 import {
   choiceField,
   countField,
@@ -12,6 +13,7 @@ import {
   readChoice,
   readCoalesce,
   readDatabaseUrl,
+  readMoney,
   readOrigin,
   readPin,
   readPrice,
@@ -23,6 +25,7 @@ import {
   readPrefill,
   sizeField,
   toggleField,
+  type FieldProblem,
 } from './fields.ts';
 import { settings } from './setting-defaults.ts';
 import type {
@@ -62,6 +65,27 @@ const listen = section({
   cors: section({ origins: z.array(field(readOrigin)).default([]) }).prefault({}),
 });
 
+const amounts = {
+  day: field(readMoney).optional(),
+  month: field(readMoney).optional(),
+  tokensPerDay: limitField,
+  tokensPerMonth: limitField,
+};
+
+/** What a key may use. */
+const budget = section({
+  ...amounts,
+  currency: field(readChoice(['USD'])).default('USD'),
+}).transform((given, context): Budget => {
+  const names = Object.keys(amounts) as (keyof typeof amounts)[];
+  if (names.every((name) => given[name] === undefined)) {
+    const expected = `at least one of ${names.join(', ')}`;
+    const params: FieldProblem = { expected, confidential: true };
+    context.issues.push({ code: 'custom', message: expected, input: given, params });
+  }
+  return given;
+});
+
 /** What a key may do: a change over the admin API has some of these fields (key-settings.ts). */
 export const keySettings = {
   models: z.array(name('a model alias or "*"')).default(['*']),
@@ -73,6 +97,7 @@ export const keySettings = {
     tokensPerMinute: limitField,
     concurrent: limitField,
   }).optional(),
+  budget: budget.optional(),
 };
 
 const key = section({
@@ -275,6 +300,7 @@ export const fileSchema = section({
     coalesce: field(readCoalesce).default(settings['delivery.coalesce'].default as 'auto'),
   }).prefault({}),
   board: choiceField(settings.board),
+  budgets: section({ onLedgerDown: choiceField(settings['budgets.onLedgerDown']) }).prefault({}),
   keys: z.array(key).optional(),
   providers: z.record(z.string(), providerSchema).default({}),
   models: z.record(z.string(), model).default({}),

@@ -44,6 +44,12 @@ export const settings = {
     'what /admin/queues may change: nothing (read-only), or jobs and the pause of the queue (remove)',
   ),
 
+  'budgets.onLedgerDown': choice(
+    'open',
+    ['open', 'closed'],
+    'whether keys with a budget are served by what is known (open), or refused (closed), while the ledger has not confirmed their counters for a minute',
+  ),
+
   'keys.*.priority': choice(
     'normal',
     ['high', 'normal', 'low'],

@@ -1,4 +1,5 @@
 import type { ProviderApi } from '../domain/provider-api.ts';
+import type { Budget } from '../domain/budget.ts';
 import type { Continuation, Prefill } from '../domain/request.ts';
 
 /**
@@ -42,6 +43,8 @@ export type Config = {
   readonly delivery: { readonly coalesce: 'auto' | number };
   /** What Bull Board may change: nothing, or remove jobs and pause the queue. */
   readonly board: 'read-only' | 'remove';
+  /** Whether keys with a budget are served while the ledger is away. */
+  readonly budgets: { readonly onLedgerDown: 'open' | 'closed' };
   /** Absent: no key is required, and only loopback clients may connect. Never empty. */
   readonly keys?: readonly KeyConfig[];
   readonly providers: Readonly<Record<string, ProviderConfig>>;
@@ -68,6 +71,8 @@ export type KeySettings = {
     readonly tokensPerMinute?: number;
     readonly concurrent?: number;
   };
+  /** Absent: the key may use as much as its limits allow. */
+  readonly budget?: Budget;
 };
 
 export type ProviderConfig = {

@@ -1,0 +1,41 @@
+import { nanosPerUsd } from '@millrace/shared/domain/budget';
+import type { BudgetLimit, BudgetUnit, BudgetUse } from '@millrace/shared/domain/budget';
+
+export type UsedUp = { message: string; retryAfterSeconds: number };
+
+/**
+ * Which limit of a budget is used up, in words for the client; undefined if none is. `use` is in the order of the limits. Of
+ * several limits it names the one that is renewed last, because the key is refused until then.
+ */
+export function judgeBudget(
+  keyId: string,
+  limits: readonly BudgetLimit[],
+  use: readonly BudgetUse[],
+  now: number,
+): UsedUp | undefined {
+  const usedUp = limits
+    .map((limit, i) => ({ ...limit, ...(use[i] ?? { spent: 0, reserved: 0 }) }))
+    .filter(({ spent, reserved, limit }) => spent + reserved >= limit);
+  const [first, ...others] = usedUp;
+  if (!first) return undefined;
+  const { unit, span, limit, spent, reserved, renewsAt } = others.reduce(
+    (last, one) => (one.renewsAt > last.renewsAt ? one : last),
+    first,
+  );
+  const underWay =
+    reserved > 0 ? ` and ${printAmount(unit, reserved)} reserved for requests under way` : '';
+  const renewal = new Date(renewsAt).toISOString().replace('.000Z', 'Z');
+  return {
+    message:
+      `The budget of key '${keyId}' is used up: ${printAmount(unit, spent)} spent${underWay}, ` +
+      `of ${printAmount(unit, limit)} per ${span} (UTC). It is renewed at ${renewal}.`,
+    retryAfterSeconds: Math.max(1, Math.ceil((renewsAt - now) / 1000)),
+  };
+}
+
+/** Formats as `12.50 USD`, with up to six decimals, or as `1200 tokens`. */
+function printAmount(unit: BudgetUnit, amount: number): string {
+  if (unit === 'tokens') return `${amount} tokens`;
+  const [whole, decimals = ''] = (amount / nanosPerUsd).toFixed(6).split('.');
+  return `${whole}.${decimals.slice(0, 2)}${decimals.slice(2).replace(/0+$/, '')} USD`;
+}

@@ -1,0 +1,55 @@
+import type { Config, ModelConfig } from '@millrace/shared/config';
+import { estimateCost, estimateRequest } from '@millrace/shared/cost/estimate';
+import { loadedPrice, loadPrices } from '@millrace/shared/cost/loaded-prices';
+import { createPrices } from '@millrace/shared/cost/prices';
+import type { Prices } from '@millrace/shared/cost/prices';
+import { hasMoney } from '@millrace/shared/domain/budget';
+import type { Budget } from '@millrace/shared/domain/budget';
+import type { Amounts } from '@millrace/shared/store/budgets/port';
+
+/** Estimates what a request of a key with a budget will use. */
+export type ExpectUse = (request: Expected, budget: Budget) => Promise<Amounts>;
+
+/** `model`: the alias. `createdAt`: milliseconds since the epoch. */
+export type Expected = { model: string; body: string; createdAt: number };
+
+export type ExpectUseOptions = {
+  /** The config in use: another object after each reload. */
+  config(): Pick<Config, 'models' | 'providers'>;
+  onError(error: unknown): void;
+};
+
+/**
+ * The tokens are those of the longest answer that the request allows. The cost is that of the dearest target of the model among those
+ * whose price is known, and 0 if none is, or if the budget is in tokens only. The data of known prices is loaded by the
+ * first request that needs it.
+ */
+export function createExpectUse({ config, onError }: ExpectUseOptions): ExpectUse {
+  const prices = new WeakMap<object, Prices>();
+
+  function pricesNow(): Prices {
+    const current = config();
+    let made = prices.get(current);
+    if (!made) prices.set(current, (made = createPrices(current, loadedPrice)));
+    return made;
+  }
+
+  async function dearest(
+    targets: ModelConfig['targets'],
+    tokens: ReturnType<typeof estimateRequest>,
+    at: number,
+  ): Promise<number> {
+    // Without the data the targets that it knows count as those of unknown price.
+    await loadPrices(targets)?.catch(onError);
+    const known = targets.map((target) => estimateCost(pricesNow(), target, tokens, at).bound ?? 0);
+    return Math.max(0, ...known);
+  }
+
+  return async (request, budget) => {
+    const estimated = estimateRequest(request.body);
+    const { input, output } = estimated.bound;
+    const targets = config().models[request.model]?.targets ?? [];
+    const cost = hasMoney(budget) ? await dearest(targets, estimated, request.createdAt) : 0;
+    return { cost, tokens: input + output };
+  };
+}
