@@ -159,7 +159,9 @@ test('a request that is gone from Redis stays reserved as long as its ledger ent
   start();
   const settles = async () =>
     Number(await server.connect().hget(keyspace().budgetTotals(keyId), 'version'));
-  const past = (count: number) => expect.poll(settles).toBeGreaterThan(count);
+  async function past(count: number): Promise<void> {
+    await expect.poll(settles).toBeGreaterThan(count);
+  }
   await past(3);
   expect(await heldIds()).toEqual([id]);
   waiting = { oldest: '9-1', newest: '12-0' };

@@ -31,6 +31,14 @@ export function readLimit(text: string): number {
   return Number(text);
 }
 
+/** An amount in USD; the server knows its bounds. */
+export function readMoney(text: string): number {
+  if (!/^\d{1,9}(\.\d{1,9})?$/.test(text)) {
+    throw new InvalidArgumentError('Expected an amount in USD such as 50 or 12.50.');
+  }
+  return Number(text);
+}
+
 /** `0` or a duration, as the API takes it. */
 export function readGrace(text: string): string {
   if (text !== '0') readDuration(text);

@@ -18,6 +18,7 @@ const wrong: [argv: string[], says: string][] = [
   [['requests', '--csv', '--json'], "cannot be used with option '--csv'"],
   [['keys', 'create'], "missing required argument 'id'"],
   [['keys', 'create', 'a', '--concurrent', '-1'], 'Expected a whole number'],
+  [['keys', 'update', 'a', '--budget-day', '5 EUR'], 'Expected an amount in USD'],
   [['keys', 'create', 'a', '--expires', 'never'], 'Expected a time'],
   [['keys', 'rotate', 'a', '--grace', 'long'], 'Expected a duration'],
   [['usage', '--by', 'shoe'], 'Expected some of key, user'],

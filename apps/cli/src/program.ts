@@ -13,13 +13,14 @@ import {
   readGroups,
   readLimit,
   readPort,
+  readMoney,
   readList,
   readStatus,
   readTime,
 } from './parameters.ts';
 import type { AuditOptions } from './commands/audit.ts';
 import type { DemoOptions } from './commands/demo.ts';
-import type { NewKey } from './commands/keys.ts';
+import type { KeyChange, NewKey } from './commands/keys.ts';
 import type { Filters } from './commands/requests.ts';
 
 /* Every command with its arguments. A command's own code is loaded when it runs, as `doctor` alone needs a Redis client. */
@@ -158,18 +159,20 @@ Exit codes: 0; ${exitCodes.failed}: the answer is no, or no ingress answers; ${e
       const { listKeys } = await import('./commands/keys.ts');
       await listKeys(ingress(), io, options);
     });
-  subcommand(keys, 'create <id>', 'a new key; prints its secret, which is shown once')
-    .option('--models <models>', 'the models that it may use, separated by commas', readList)
-    .option('--ips <networks>', 'the addresses and networks that may use it', readList)
-    .option('--priority <class>', 'high, normal or low')
-    .option('--weight <count>', 'its share within its priority', readLimit)
-    .option('--requests-per-minute <count>', 'a limit', readLimit)
-    .option('--tokens-per-minute <count>', 'a limit', readLimit)
-    .option('--concurrent <count>', 'most requests at a time', readLimit)
-    .option('--expires <time>', 'its end: RFC 3339, or a time from now such as 90d', readExpiry)
-    .action(async (id: string, options: NewKey) => {
-      const { createKey } = await import('./commands/keys.ts');
-      await createKey(ingress(), io, id, options);
+  keyFields(
+    subcommand(keys, 'create <id>', 'a new key; prints its secret, which is shown once'),
+  ).action(async (id: string, options: NewKey) => {
+    const { createKey } = await import('./commands/keys.ts');
+    await createKey(ingress(), io, id, options);
+  });
+  keyFields(
+    subcommand(keys, 'update <id>', 'changes what is given; limits and a budget as a whole'),
+  )
+    .option('--no-limits', 'the key has no limits any more')
+    .option('--no-budget', 'the key has no budget any more')
+    .action(async (id: string, options: KeyChange) => {
+      const { updateKey } = await import('./commands/keys.ts');
+      await updateKey(ingress(), io, id, options);
     });
   subcommand(keys, 'rotate <id>', 'gives a key a new secret, and prints it')
     .option('--grace <duration>', 'how long the old ones stay valid; 0: not at all', readGrace)
@@ -204,6 +207,21 @@ type DoctorFlags = {
 type TailFlags = { json?: true; after?: string; patience: number };
 type RequestsFlags = Filters & { limit?: number; cursor?: string; json?: true; csv?: true };
 type UsageFlags = Filters & { by?: string; json?: true; csv?: true };
+
+const keyFields = (command: Command): Command =>
+  command
+    .option('--models <models>', 'the models that it may use, separated by commas', readList)
+    .option('--ips <networks>', 'the addresses and networks that may use it', readList)
+    .option('--priority <class>', 'high, normal or low')
+    .option('--weight <count>', 'its share within its priority', readLimit)
+    .option('--requests-per-minute <count>', 'a limit', readLimit)
+    .option('--tokens-per-minute <count>', 'a limit', readLimit)
+    .option('--concurrent <count>', 'most requests at a time', readLimit)
+    .option('--budget-day <usd>', 'most USD of a day (UTC)', readMoney)
+    .option('--budget-month <usd>', 'most USD of a month (UTC)', readMoney)
+    .option('--tokens-per-day <count>', 'most tokens of a day (UTC)', readLimit)
+    .option('--tokens-per-month <count>', 'most tokens of a month (UTC)', readLimit)
+    .option('--expires <time>', 'its end: RFC 3339, or a time from now such as 90d', readExpiry);
 
 const filtered = (command: Command): Command =>
   command

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Ingress } from '../http/ingress.ts';
 import type { Io } from '../io.ts';
-import { newKeyBody } from './keys.ts';
+import { changeBody, keyColumns, newKeyBody } from './keys.ts';
+import type { Key } from './keys.ts';
 import { orderLine, sendOrder } from './order.ts';
 import { requestColumns, requestText } from './requests.ts';
 import type { RequestRow } from './requests.ts';
@@ -218,6 +219,32 @@ test('a new key has only the fields that were given, and limits only if there is
     limits: { concurrent: 5 },
     expires_at: '2027-01-01T00:00:00Z',
   });
+});
+
+test('a change has the budget as it was given, and null for what it removes', () => {
+  const json = (value: unknown) => JSON.parse(JSON.stringify(value)) as unknown;
+  expect(json(changeBody({ budgetDay: 1.5, tokensPerMonth: 100 }))).toEqual({
+    budget: { day: 1.5, tokensPerMonth: 100 },
+  });
+  expect(json(changeBody({ budget: false, limits: false, concurrent: 3 }))).toEqual({
+    budget: null,
+    limits: null,
+  });
+});
+
+test('the list of keys says what was spent and reserved of a budget, and until when', () => {
+  const use = {
+    per: 'day',
+    unit: 'USD',
+    limit: 50,
+    spent: 12.5,
+    reserved: 0.4,
+    renews_at: '2026-12-01T00:00:00.000Z',
+  };
+  const column = keyColumns.find(({ title }) => title === 'budgets');
+  const cell = (uses: (typeof use)[]) => column?.cell({ budget_use: uses } as unknown as Key);
+  expect(cell([use])).toBe('12.5 (+0.4 reserved) of 50 USD until 2026-12-01T00:00:00Z');
+  expect(cell([])).toBeUndefined();
 });
 
 test('usage has a column for each group', () => {

@@ -16,9 +16,20 @@ export type Key = {
     tokensPerMinute?: number;
     concurrent?: number;
   } | null;
+  budget_use: BudgetUse[];
   created_at: string | null;
   expires_at: string | null;
   secrets: { created_at: string | null; valid_until: string | null }[];
+};
+
+/** What was used of one amount of a budget; `reserved` by requests that the ledger does not have yet. */
+export type BudgetUse = {
+  per: string;
+  unit: string;
+  limit: number;
+  spent: number;
+  reserved: number;
+  renews_at: string;
 };
 
 type KeyWithSecret = Key & { secret: string };
@@ -44,6 +55,7 @@ export const keyColumns: readonly Column<Key>[] = [
   { title: 'models', cell: ({ models }) => models.join(',') },
   { title: 'priority', cell: ({ priority }) => priority },
   { title: 'limits', cell: limitsOf },
+  { title: 'budgets', cell: budgetsOf },
   { title: 'created', cell: ({ created_at }) => created_at && clock(created_at) },
   { title: 'expires', cell: ({ expires_at }) => expires_at && clock(expires_at) },
   { title: 'secrets', align: 'right', cell: ({ secrets }) => secrets.length },
@@ -59,6 +71,15 @@ function limitsOf({ limits }: Key): string | undefined {
   return parts.length === 0 ? undefined : parts.join(', ');
 }
 
+/** `12.5 (+0.4 reserved) of 50 USD until 2026-12-01T00:00:00Z`, for each amount. */
+function budgetsOf({ budget_use: uses }: Key): string | undefined {
+  const parts = uses.map(({ unit, limit, spent, reserved, renews_at: renewal }) => {
+    const underWay = reserved === 0 ? '' : ` (+${reserved} reserved)`;
+    return `${spent}${underWay} of ${limit} ${unit} until ${clock(renewal)}`;
+  });
+  return parts.length === 0 ? undefined : parts.join(', ');
+}
+
 export type NewKey = {
   models?: string[];
   ips?: string[];
@@ -68,7 +89,14 @@ export type NewKey = {
   tokensPerMinute?: number;
   concurrent?: number;
   expires?: string;
+  budgetDay?: number;
+  budgetMonth?: number;
+  tokensPerDay?: number;
+  tokensPerMonth?: number;
 };
+
+/** `false`: the key has none any more. */
+export type KeyChange = NewKey & { budget?: boolean; limits?: boolean };
 
 /** `keys create ID`: the secret alone is on standard output, so that a script can read it. */
 export async function createKey(
@@ -82,23 +110,41 @@ export async function createKey(
   io.err(`the key ${made.id} is valid; its secret is shown once\n`);
 }
 
-export function newKeyBody(
+/** `keys update ID`. */
+export async function updateKey(
+  ingress: Ingress,
+  { out }: Io,
   id: string,
-  { models, ips, priority, weight, expires, ...limits }: NewKey,
-): Record<string, unknown> {
-  const { requestsPerMinute, tokensPerMinute, concurrent } = limits;
-  const given = { requestsPerMinute, tokensPerMinute, concurrent };
-  const hasLimits = Object.values(given).some((value) => value !== undefined);
+  asked: KeyChange,
+): Promise<void> {
+  const { id: changed } = await ingress.patch<Key>(pathOf(id), changeBody(asked));
+  out(`the key ${changed} is changed, from its next request on\n`);
+}
+
+export const newKeyBody = (id: string, asked: NewKey): Record<string, unknown> => ({
+  id,
+  ...changeBody(asked),
+});
+
+export function changeBody(asked: KeyChange): Record<string, unknown> {
+  const { models, ips, priority, weight, expires } = asked;
+  const { requestsPerMinute, tokensPerMinute, concurrent } = asked;
+  const { budgetDay: day, budgetMonth: month, tokensPerDay, tokensPerMonth } = asked;
+  const limits = someOf({ requestsPerMinute, tokensPerMinute, concurrent });
+  const budget = someOf({ day, month, tokensPerDay, tokensPerMonth });
   return {
-    id,
     models,
     ips,
     priority,
     weight,
-    limits: hasLimits ? given : undefined,
+    limits: asked.limits === false ? null : limits,
+    budget: asked.budget === false ? null : budget,
     expires_at: expires,
   };
 }
+
+const someOf = <T extends object>(fields: T): T | undefined =>
+  Object.values(fields).some((value) => value !== undefined) ? fields : undefined;
 
 /** `keys rotate ID`. */
 export async function rotateKey(

@@ -22,6 +22,7 @@ export type Ingress = {
   /** Throws Refused or Unreachable. */
   getJson<T>(path: string, query?: Query): Promise<T>;
   post<T>(path: string, body?: object): Promise<T>;
+  patch<T>(path: string, body: object): Promise<T>;
   remove<T>(path: string): Promise<T>;
   /** Passes a body on as it arrives. */
   download(path: string, query: Query, write: (text: string) => Promise<void>): Promise<void>;
@@ -35,7 +36,7 @@ export type Answer = Response & { ingress: string };
 export type Query = Readonly<Record<string, string | number | undefined>>;
 
 export type OpenOptions = {
-  method?: 'GET' | 'POST' | 'DELETE';
+  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** Is sent as JSON. */
   body?: object | undefined;
   headers?: Readonly<Record<string, string>>;
@@ -114,6 +115,7 @@ export function connect(
     open,
     getJson: async (path, query = {}) => json(await open(path + search(query))),
     post: async (path, body) => json(await open(path, { method: 'POST', body })),
+    patch: async (path, body) => json(await open(path, { method: 'PATCH', body })),
     remove: async (path) => json(await open(path, { method: 'DELETE' })),
     async download(path, query, write) {
       const response = await open(path + search(query));
