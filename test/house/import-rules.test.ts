@@ -80,6 +80,7 @@ const forbidden: [file: string, specifier: string][] = [
   ['apps/worker/src/continuation/strategies.ts', 'undici'],
   ['apps/worker/src/continuation/strategies.ts', '@millrace/shared/store/keys'],
   ['apps/worker/src/upstream/selection/selection.ts', 'undici'],
+  ['apps/worker/src/upstream/selection/selection.ts', '@millrace/shared/cost/known-prices'],
   ['apps/worker/src/run/run.ts', 'undici'],
   ['apps/worker/src/run/run.ts', 'bullmq'],
   ['apps/worker/src/run/run.ts', 'ioredis'],

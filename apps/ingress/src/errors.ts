@@ -41,6 +41,15 @@ const after = (seconds: number) => ({ 'retry-after': String(seconds) });
 
 type Local = { because: string; section: string };
 
+/** Amounts are in USD. */
+type CapExceeded = {
+  cap: string;
+  estimate: string;
+  input: number;
+  output: number;
+  isBounded: boolean;
+};
+
 type Shed = { own: boolean; expectedWaitMs: number | undefined; retryAfterMs: number };
 
 export const retrySeconds = (ms: number): string => String(Math.ceil(ms / 1000));
@@ -319,6 +328,24 @@ export const errorTable = {
     param: 'Idempotency-Key',
     message: 'This Idempotency-Key was used before, for another request.',
     headers: noRetry,
+  },
+
+  // The cap on the cost. Official SDKs do not repeat a 400.
+  max_cost_exceeded: {
+    ...invalid,
+    param: 'x-millrace-max-cost',
+    message: ({ cap, estimate, input, output, isBounded }: CapExceeded) =>
+      `The request may cost $${estimate} at its cheapest target, more than its cap of $${cap}: about ${input} tokens ` +
+      (isBounded
+        ? `of input, and at most ${output} of output.`
+        : `of input, and ${output} of output, because it has no 'max_tokens'.`),
+  },
+  price_unknown: {
+    ...invalid,
+    param: 'x-millrace-max-cost',
+    message: ({ model }: { model: string }) =>
+      `The request has a cap on its cost, but the price of the model '${model.slice(0, 200)}' is unknown: ` +
+      `send it without a cap, or let the operator set 'price' for its targets.`,
   },
 
   // Limits and load.

@@ -1,11 +1,10 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { createLeaseKeeper } from '@millrace/shared/store/quota/lease-keeper';
-import { loadPrices } from '@millrace/shared/cost/loaded-prices';
 import { unconfirmedMs } from '@millrace/shared/store/budgets/port';
 import { createRedisBudgets } from '@millrace/shared/store/budgets/redis-budgets';
 import { createRedisLeases } from '@millrace/shared/store/quota/redis-leases';
 import { createRedisWindows } from '@millrace/shared/store/quota/redis-windows';
-import { loadedPrice } from '@millrace/shared/cost/loaded-prices';
+import { loadPrices, loadedPrice } from '@millrace/shared/cost/loaded-prices';
 import { createPrices } from '@millrace/shared/cost/prices';
 import { remade } from '@millrace/shared/runtime/remade';
 import { connectionRoom, readDescriptors } from '@millrace/shared/runtime/descriptors';
@@ -254,9 +253,19 @@ const admission = createAdmissionController({
 });
 const submit = createRedisSubmit({ redis, keys, lifetimeMs, retentionMs });
 const submitter = createSubmitter({ submit, log, queue, admission, whenReady, onError });
+const prices = remade(
+  () => source.current,
+  (current) => createPrices(current, loadedPrice),
+);
 const exchanges = createExchanges({
   config,
-  prepare: createPreparer({ config, admission, keyRing, inbox: name }),
+  prepare: createPreparer({
+    config,
+    admission,
+    keyRing,
+    prices: (...asked) => prices()(...asked),
+    inbox: name,
+  }),
   submitter,
   keyLimits,
   relay,
@@ -312,6 +321,10 @@ const app = await buildApp({
     channels,
     relay,
     exchanges,
+    loadPrices({ model, maxCost }) {
+      const targets = maxCost === undefined ? undefined : config.models[model]?.targets;
+      return targets && loadPrices(targets)?.catch(onError);
+    },
     submitter,
     admission,
     overloadMonitor,
@@ -321,10 +334,7 @@ const app = await buildApp({
     keepAlive,
     heartbeat,
     metrics,
-    prices: remade(
-      () => source.current,
-      (current) => createPrices(current, loadedPrice),
-    ),
+    prices,
     reports,
     findControlPlane: () => findControlPlane(redis, keys),
     processes: () => fleet.list(),

@@ -25,6 +25,7 @@ import type { Relay } from './delivery/relay.ts';
 import type { QueuePositions } from './delivery/queue-position.ts';
 import type { KeepAlive } from './delivery/sse-writer.ts';
 import type { Exchanges } from './exchange/exchange.ts';
+import type { Submission } from './exchange/prepare.ts';
 import type { Submitter } from './exchange/submit.ts';
 
 /** The dependencies of the routes: created in main.ts, passed to buildApp. */
@@ -38,6 +39,8 @@ export type Services = {
   channels: LiveChannels;
   relay: Relay;
   exchanges: Exchanges;
+  /** Loads the prices that the cap of a request needs, if any are missing. Never rejects: then they are unknown. */
+  loadPrices(submission: Pick<Submission, 'model' | 'maxCost'>): Promise<void> | undefined;
   submitter: Pick<Submitter, 'cancel'>;
   admission: Pick<AdmissionController, 'checkOverload'>;
   overloadMonitor: Pick<OverloadMonitor, 'judge'>;

@@ -140,6 +140,7 @@ const metrics = createMetrics({
     appender,
     intake: intake.snapshot,
     held: () => runs.held(),
+    promptBlocks: upstreams.promptBlocks,
     keeper,
     others: bounds,
   }),

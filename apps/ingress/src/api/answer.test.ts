@@ -47,6 +47,7 @@ beforeEach(async () => {
   left = [];
   onOpened = () => {};
   const services = {
+    loadPrices: () => undefined,
     config: { limits, models: {} },
     connections,
     relay,

@@ -12,6 +12,7 @@ import {
   readDeadline,
   readEventIds,
   readIdempotencyKey,
+  readMaxCost,
   readOnDisconnect,
   readPriority,
 } from './headers.ts';
@@ -33,6 +34,8 @@ function clientApiRoute(app: FastifyInstance, services: Services, api: ClientApi
     if (isLarge(String(request.body))) await nextTurn();
     noteModel(reply.raw, parsed.model);
     const { submission, after, withIds } = readSubmission(api, parsed, request);
+    const loading = services.loadPrices(submission);
+    if (loading) await loading;
     // The client has left (`close` will not be emitted again), or a drain has answered it.
     if (reply.raw.destroyed || reply.sent) return reply.hijack();
     const prepared = services.exchanges.prepare(submission);
@@ -75,6 +78,7 @@ function readSubmission(api: ClientApi, parsed: ParsedBody, request: FastifyRequ
     deadlineAt: readDeadline(headers['x-millrace-deadline'], Date.now()),
     priority: readPriority(headers['x-millrace-priority']),
     continuation: readContinuation(headers),
+    maxCost: readMaxCost(headers['x-millrace-max-cost']),
     traceparent: typeof headers.traceparent === 'string' ? headers.traceparent : undefined,
     idempotency,
   };

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { parseDuration } from '@millrace/shared/config';
+import { highestCapUsd, parseUsd } from '@millrace/shared/cost/usd';
 import { continuations, priorities } from '@millrace/shared/domain/request';
 import type { Continuation, Priority } from '@millrace/shared/domain/request';
 import { readIdempotency } from '../exchange/idempotency.ts';
@@ -53,6 +54,20 @@ export function continuationOf(value: unknown, param: string): Continuation | un
   if (known) return known;
   const names = continuations.map((one) => `'${one}'`).join(', ');
   throw apiError('invalid_value', { param, expected: `one of ${names}` });
+}
+
+/**
+ * Reads a cap on the cost, in USD: `x-millrace-max-cost`, or a field. In billionths of a USD. Throws an ApiError on any
+ * other value.
+ */
+export function readMaxCost(value: unknown, param = 'x-millrace-max-cost'): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  const cost = parseUsd(value);
+  if (cost !== undefined) return cost;
+  throw apiError('invalid_value', {
+    param,
+    expected: `an amount in USD from 0 to ${highestCapUsd}, such as '0.05'`,
+  });
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Config } from '@millrace/shared/config';
+import type { Prices } from '@millrace/shared/cost/prices';
 import { newRequestId } from '@millrace/shared/domain/request';
 import type {
   Endpoint,
@@ -16,6 +17,7 @@ import type { KeyRing } from '../auth/key-ring.ts';
 import type { AdmissionController } from '../admission/controller.ts';
 import { refuse } from '../errors.ts';
 import type { Refused } from '../errors.ts';
+import { capVerdict } from './cost-cap.ts';
 import { placeOf } from './idempotency.ts';
 import type { Idempotency } from './idempotency.ts';
 
@@ -38,6 +40,8 @@ export type Submission = {
   /** Undefined: the priority of the key. */
   priority?: Priority | undefined;
   continuation?: JobData['continuation'];
+  /** The most that it may cost, in billionths of a USD; undefined: no cap. */
+  maxCost?: number | undefined;
   metadata?: unknown;
   traceparent?: string | undefined;
   /** Repeated calls with the same key create one request. */
@@ -59,6 +63,8 @@ export type PrepareDeps = {
   config: Pick<Config, 'models' | 'shards'>;
   admission: Pick<AdmissionController, 'admit'>;
   keyRing: Pick<KeyRing, 'renew'>;
+  /** Of the present config. */
+  prices: Prices;
   /** The name of this ingress' inbox. */
   inbox: string;
   now?(): number;
@@ -68,7 +74,7 @@ export type Prepare = (submission: Submission) => Prepared | Refused;
 
 /** Gives a submission its id, its shard, its targets and its standing in the queue. */
 export function createPreparer(deps: PrepareDeps): Prepare {
-  const { config, admission, inbox, now = Date.now } = deps;
+  const { config, admission, prices, inbox, now = Date.now } = deps;
   const { renew } = deps.keyRing;
   let counter = 0;
 
@@ -82,6 +88,10 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       return refuse('model_not_found', { model: submission.model });
     }
     const createdAt = now();
+    const { maxCost } = submission;
+    const tooDear =
+      maxCost !== undefined && capVerdict({ ...submission, maxCost }, model, prices, createdAt);
+    if (tooDear) return tooDear;
     const { endpoint, stream, reader, attached, deadlineAt, traceparent, idempotency } = submission;
     const { keyId } = principal;
     const admitted = admission.admit({
@@ -124,6 +134,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       deadlineAt,
       traceparent,
       continuation: submission.continuation,
+      maxCost,
     };
     const once = idempotency && {
       hash: place?.hash ?? '',

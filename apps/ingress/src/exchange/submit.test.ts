@@ -25,7 +25,8 @@ const submission: Submission = {
 const prepare = (): Prepared => {
   const config = { models: { m: { targets: [] } }, shards: 1 } as unknown as PrepareConfig;
   const admission = { admit: () => ({ kind: 'admitted' as const, standing }) };
-  return createPreparer({ config, admission, keyRing, inbox: 'in-1' })(submission) as Prepared;
+  const deps = { config, admission, keyRing, prices: () => null, inbox: 'in-1' };
+  return createPreparer(deps)(submission) as Prepared;
 };
 
 const keyRing: Parameters<typeof createPreparer>[0]['keyRing'] = {

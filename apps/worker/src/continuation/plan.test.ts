@@ -1,7 +1,9 @@
 import { faultTable } from '@millrace/shared/domain/fault';
 import type { FaultCode } from '@millrace/shared/domain/fault';
 import { describe, expect, it } from 'vitest';
-import { ended, fault, historyOf, plainTraits, started } from './history.fixture.ts';
+import { ended, fault, historyOf, plainTraits, said, started } from './history.fixture.ts';
+import type { History } from './history.ts';
+import type { Route } from './plan.ts';
 import { backup, decide, stepsOf, primary, third } from './plan.fixture.ts';
 
 /* Before anything was shown: which target is asked, when, and what the client is told. */
@@ -27,6 +29,35 @@ describe('the first attempt', () => {
       kind: 'fail',
       failed: { error: { code: 'deadline_exceeded' }, httpStatus: 504 },
     });
+  });
+});
+
+describe('by cost', () => {
+  const routes = [primary, backup, third];
+  const failedAt = (...targets: Route[]) =>
+    historyOf(
+      ...targets.flatMap((target, at) => [
+        started(at + 1, target),
+        ended(at + 1, 'upstream_timeout'),
+      ]),
+    );
+  const next = (history: History, byCost: boolean) =>
+    decide({ routes, history, byCost, fault: fault('upstream_timeout') });
+
+  it('the cheapest target that has not failed is next, and not the one behind the last', () => {
+    expect(next(failedAt(backup), true)).toMatchObject({ route: primary });
+    expect(next(failedAt(backup), false)).toMatchObject({ route: third });
+    expect(next(failedAt(backup, primary), true)).toMatchObject({ route: third });
+  });
+
+  it('an answer that has begun goes on at the cheapest one that has not failed', () => {
+    const history = historyOf(
+      started(1, backup),
+      said('Hello'),
+      ended(1, 'upstream_timeout', 1500),
+    );
+    expect(next(history, true)).toMatchObject({ route: primary, mode: 'replay' });
+    expect(next(history, false)).toMatchObject({ route: third, mode: 'continue' });
   });
 });
 

@@ -21,6 +21,8 @@ export type Route = Target & {
 
 export type PlanInput = {
   routes: readonly Route[];
+  /** The routes are in the order of their cost: a rescue takes the first of those that have not failed, and not the next in turn. */
+  byCost?: boolean;
   reader: ReaderKind;
   traits: RequestTraits;
   continuation: Continuation;
@@ -73,7 +75,7 @@ function planFirstOutput(input: PlanInput): NextStep {
   const { routes, history, fault, random, asked = [], otherKey = [] } = input;
   const attempts = sinceRestart(history.attempts);
   const last = lastOf(attempts, fault);
-  const turn = inTurn(routes, last).filter((route) => !isAmong(asked, route));
+  const turn = inTurn(input, attempts, last).filter((route) => !isAmong(asked, route));
   const first = turn[0];
   if (!first) return failStep(input, fault ?? noTarget);
   // The first attempt, or the one after a worker's death.
@@ -119,7 +121,7 @@ function planContinuation(input: PlanInput): NextStep {
       prefill: route.prefill,
       sameModel: history.source !== undefined && isAt(history.source, route),
     });
-  const order = targetOrder(routes, last, fault).filter((route) => !isAmong(asked, route));
+  const order = targetOrder(input, last, fault).filter((route) => !isAmong(asked, route));
 
   const failuresAt = (place: Target) =>
     since.filter((one) => isAt(one, place) && mayPass(one)).length;
@@ -170,11 +172,11 @@ function planContinuation(input: PlanInput): NextStep {
  * failed waits its turn.
  */
 function targetOrder(
-  routes: readonly Route[],
+  input: PlanInput,
   last: AttemptState | undefined,
   fault: Fault | undefined,
 ): readonly Route[] {
-  const turn = inTurn(routes, last);
+  const turn = inTurn(input, sinceRestart(input.history.attempts), last);
   const stays = fault?.code === 'no_continuation' || fault?.code === 'target_unsuited';
   if (stays) return [...turn.slice(-1), ...turn.slice(0, -1)];
   // After a hand-over no target was at fault: targets with prefill come first because they keep the reader
@@ -185,12 +187,12 @@ function targetOrder(
 
 /** A native reader can take back what it was sent, except a tool call, which may have been carried out. */
 function restartOrFail(input: PlanInput, fault: Fault): NextStep {
-  const { reader, history, routes } = input;
+  const { reader, history } = input;
   if (reader === 'plain' || history.delivered.toolCall || !faultTable[fault.code].next) {
     return failStep(input, fault);
   }
   const restarted = history.attempts.filter(({ mode }) => mode === 'restart');
-  const order = targetOrder(routes, lastOf(history.attempts, fault), fault).filter(
+  const order = targetOrder(input, lastOf(history.attempts, fault), fault).filter(
     (route) => !restarted.some((one) => isAt(one, route)),
   );
   // A target that broke off twice is likely to do so again, and few attempts are left.
@@ -244,9 +246,20 @@ const attempt = (route: Route, mode: AttemptMode, delayMs = 0): NextStep => ({
 
 /**
  * The targets in turn, from the one after the last tried to that one itself; or, after a hand-over, from the
- * last tried one.
+ * last tried one. By cost, those that have failed come after the others, and the last tried one after all.
  */
-function inTurn(routes: readonly Route[], last: AttemptState | undefined): readonly Route[] {
+function inTurn(
+  { routes, byCost }: PlanInput,
+  attempts: readonly AttemptState[],
+  last: AttemptState | undefined,
+): readonly Route[] {
+  if (byCost && last?.outcome !== handedOver) {
+    const rank = (route: Route): number => {
+      if (last && isAt(last, route)) return 2;
+      return attempts.some((one) => isAt(one, route) && !isNoFault(one.outcome)) ? 1 : 0;
+    };
+    return routes.toSorted((one, other) => rank(one) - rank(other));
+  }
   const at = last ? routes.findIndex((route) => isAt(last, route)) : -1;
   const from = at >= 0 && last?.outcome === handedOver ? at : at + 1;
   return [...routes.slice(from), ...routes.slice(0, from)];

@@ -2,12 +2,15 @@ import type { Bound } from '@millrace/shared/runtime/bounds';
 import type { Config } from '@millrace/shared/config';
 
 import type { Held } from '../run/port.ts';
+import { maxRemembered } from '../upstream/selection/prompt-cache.ts';
 
 export type BoundSources = {
   limits: Config['limits'];
   appender: { readonly heldChars: number };
   intake(): { running: number; waiting: number };
   held(): Held;
+  /** Blocks of prompts that are remembered. */
+  promptBlocks(): number;
   keeper: { readonly size: number };
   /** The bounds that every process has. */
   others: readonly Bound[];
@@ -19,6 +22,7 @@ export const workerBounds = ({
   appender,
   intake,
   held,
+  promptBlocks,
   keeper,
   others,
 }: BoundSources): Bound[] => [
@@ -35,6 +39,13 @@ export const workerBounds = ({
     limit: 'limits.waiting',
     max: () => limits.waiting,
     read: () => intake().waiting,
+  },
+  {
+    what: 'prompt_blocks',
+    unit: 'entries',
+    limit: 'maxRemembered',
+    max: maxRemembered,
+    read: promptBlocks,
   },
   {
     what: 'append_buffers',

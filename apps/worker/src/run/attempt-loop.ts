@@ -5,6 +5,8 @@ import type { Activation, ActivationOutcome } from '@millrace/shared/store/queue
 import { createJournal } from './journal.ts';
 import type { Journal } from './journal.ts';
 import type { LogWriter } from './append-writer.ts';
+import { createCostCap } from './cost-cap.ts';
+import type { CostCap } from './cost-cap.ts';
 import { createRace } from './race.ts';
 import type { AttemptStep, Race, RaceOptions, RaceOutcome } from './race.ts';
 import { continuationBody } from '../continuation/continue-body.ts';
@@ -54,6 +56,10 @@ export async function runAttempts(
   if (isLarge(body)) await nextTurn();
   const traits = readTraits(body);
   if (isLarge(body)) await nextTurn();
+  const { activation, deps } = options;
+  const loading = deps.costs?.load(activation.data);
+  // A price that cannot be loaded is unknown.
+  if (loading) await loading.catch(deps.onError);
   return new AttemptLoop(options, traits).conclusion();
 }
 
@@ -64,6 +70,8 @@ class AttemptLoop {
   private readonly journal: Journal;
   private readonly routes: readonly Route[];
   private readonly targets: TargetAccess;
+  /** Undefined: the request has no cap. */
+  private readonly costCap: CostCap | undefined;
   private readonly race: Race;
   /** The last fault that explains why there is no answer. */
   private reason: Fault | undefined;
@@ -71,7 +79,7 @@ class AttemptLoop {
 
   constructor(options: AttemptLoopOptions, traits: RequestTraits) {
     const { activation, deps, body, signal, onRace } = options;
-    const { model, targets, deadlineAt } = activation.data;
+    const { model, targets, deadlineAt, maxCost } = activation.data;
     this.options = options;
     this.traits = traits;
     this.policy = deps.policy(model) ?? defaultPolicy;
@@ -79,6 +87,9 @@ class AttemptLoop {
     this.journal.closeLost();
     this.routes = deps.routes(targets, model);
     this.targets = deps.openTargets({ model, routes: this.routes, body, signal, deadlineAt });
+    const { prices = unknownPrices } = deps.costs ?? {};
+    this.costCap =
+      maxCost === undefined ? undefined : createCostCap({ maxCost, body, prices, now: deps.now });
     this.race = this.openRace();
     onRace(this.race);
   }
@@ -164,14 +175,16 @@ class AttemptLoop {
 
   /** The targets that may be asked now. */
   private candidates() {
-    return this.targets.candidates(this.isUrgent);
+    return this.targets.candidates(this.isUrgent, this.options.history.delivered.tokens);
   }
 
   private decide(routes: readonly Route[], fault: Fault | undefined): NextStep {
     const { deps, history, activation } = this.options;
     const { reader, continuation = this.policy.continuation, deadlineAt } = activation.data;
-    return planNext({
-      routes,
+    const affordable = this.costCap?.within(routes, history) ?? routes;
+    const step = planNext({
+      routes: affordable,
+      byCost: this.policy.strategy === 'cheapest',
       reader,
       traits: this.traits,
       continuation,
@@ -186,6 +199,9 @@ class AttemptLoop {
       now: deps.now(),
       random: deps.random(),
     });
+    const isTooDear = this.costCap && affordable.length === 0 && routes.length > 0;
+    if (step.kind !== 'fail' || !isTooDear) return step;
+    return failStep({ history, reason: this.reason }, this.costCap.fault(history));
   }
 
   /** The step to a closed target, if it will be open again after the pause that it asked for. */
@@ -301,6 +317,8 @@ class AttemptLoop {
     });
   }
 }
+
+const unknownPrices = (): null => null;
 
 /** A restart makes readers take the answer back, so it is never made beside an attempt that may still win. */
 const mayRunBeside = (step: NextStep): step is AttemptStep =>

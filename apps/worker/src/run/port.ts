@@ -1,6 +1,8 @@
 import type { AnswerSink } from '@millrace/formats/port';
+import type { ModelConfig } from '@millrace/shared/config';
 import type { AttemptMode } from '@millrace/shared/domain/entry';
-import type { Continuation, Target } from '@millrace/shared/domain/request';
+import type { Prices } from '@millrace/shared/cost/prices';
+import type { Continuation, JobData, Target } from '@millrace/shared/domain/request';
 import type { Activation } from '@millrace/shared/store/queue/port';
 import type { StreamLog } from '@millrace/shared/store/stream-log/port';
 import type { Identity } from '../continuation/delivered.ts';
@@ -55,6 +57,8 @@ export type RunDeps = {
   openTargets(request: TargetAccessRequest): TargetAccess;
   /** Starts the upstream call of an attempt. */
   call(options: CallOptions): Attempt;
+  /** Absent: prices are unknown, and no request has a cap (the warm-up). */
+  costs?: RunCosts;
   /** Takes one hedge from the budget; false if there is none. */
   mayHedge(): boolean;
   /** Returns the hedge to the budget: it did not start. */
@@ -76,10 +80,18 @@ export type RunDeps = {
   random(): number;
 };
 
+/** What a run knows of costs. */
+export type RunCosts = {
+  prices: Prices;
+  /** Loads the prices that this job needs; undefined if none are missing. */
+  load(job: Pick<JobData, 'model' | 'maxCost'>): Promise<void> | undefined;
+};
+
 /** Bytes of an answer that a run holds: what its attempts hold back, and the delivered text that it keeps. */
 export type Held = { attempts: number; delivered: number };
 
 export type Policy = {
+  strategy?: ModelConfig['strategy'];
   continuation: Continuation;
   onSlowFirstToken: 'hedge' | 'failover' | 'wait';
   holdToolCalls: boolean;

@@ -29,6 +29,7 @@ function setUp() {
       firstTokenMs: () => undefined,
       onAvailable() {},
     },
+    prices: () => null,
     windows: createMemoryWindows({ now: clock.now }),
     waiting: 10,
     waitLimits: unlimitedWaits,

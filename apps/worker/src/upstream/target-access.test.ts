@@ -45,6 +45,8 @@ function open(routes: readonly Route[] = [first, second]) {
       open: targets.filter(isOpen).toReversed(),
       shut: targets.filter((route) => !isOpen(route)),
     }),
+    orderOfRescue: () => undefined,
+    asked: () => undefined,
     check(_model, target, sample) {
       const isLost = state.recovering.has(target as Route) && sample !== 'admitted';
       return isOpen(target) && !isLost

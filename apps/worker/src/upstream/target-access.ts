@@ -31,9 +31,12 @@ export type CallWatch = {
 export type TargetAccess = {
   /**
    * The targets that may be asked now, in this request's order, and the others. `urgent`: a reader has a part of the
-   * answer, so the request does not wait behind those that have nothing yet.
+   * answer, so the request does not wait behind those that have nothing yet. `delivered`: estimated tokens of that part.
    */
-  candidates(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] };
+  candidates(
+    urgent: boolean,
+    delivered?: number,
+  ): { open: readonly Route[]; shut: readonly Route[] };
   /** The estimated time from which on it may be asked, in milliseconds since the epoch; 0: now. */
   opensAt(route: Route): number;
   /** Undefined if the target takes no request now. A promise only if Redis has to be asked. */
@@ -67,7 +70,15 @@ export type TargetAccessRequest = {
 export type TargetAccessOptions = {
   selection: Pick<
     Selection,
-    'order' | 'check' | 'isLastResort' | 'take' | 'key' | 'queue' | 'goBack'
+    | 'order'
+    | 'orderOfRescue'
+    | 'asked'
+    | 'check'
+    | 'isLastResort'
+    | 'take'
+    | 'key'
+    | 'queue'
+    | 'goBack'
   >;
   health: Pick<Health, 'started' | 'stateOf' | 'claimProbe'>;
   /** Reserves room on a connection for a permit, until the returned function is called. */
@@ -108,17 +119,26 @@ class RequestTargets implements TargetAccess {
     this.waiter = options.selection.queue(model, { signal, deadlineAt });
   }
 
-  candidates(urgent: boolean): { open: readonly Route[]; shut: readonly Route[] } {
-    const { model, routes, body } = this.request;
+  candidates(urgent: boolean, delivered = 0): { open: readonly Route[]; shut: readonly Route[] } {
     if (this.ordered) {
-      const open = this.ordered.filter((route) => this.isOpen(route));
-      return { open, shut: this.ordered.filter((route) => !open.includes(route)) };
+      const ordered = this.inOrder(this.ordered, delivered);
+      const open = ordered.filter((route) => this.isOpen(route));
+      return { open, shut: ordered.filter((route) => !open.includes(route)) };
     }
+    const { model, routes, body } = this.request;
     const { open, shut } = this.options.selection.order(model, routes, body);
-    const ordered = [...open, ...shut];
-    this.ordered = ordered;
-    const may = urgent ? open : open.filter((route) => !this.waiter.isBehind(route));
+    this.ordered = [...open, ...shut];
+    const ordered = this.inOrder(this.ordered, delivered);
+    const may = ordered.filter(
+      (route) => open.includes(route) && (urgent || !this.waiter.isBehind(route)),
+    );
     return { open: may, shut: ordered.filter((route) => !may.includes(route)) };
+  }
+
+  private inOrder(routes: readonly Route[], delivered: number): readonly Route[] {
+    if (delivered === 0) return routes;
+    const { model, body } = this.request;
+    return this.options.selection.orderOfRescue(model, routes, { body, delivered }) ?? routes;
   }
 
   opensAt(route: Route): number {
@@ -223,6 +243,8 @@ class RequestTargets implements TargetAccess {
   private watch(route: Route, grant: Grant, key: KeyLease | undefined): CallWatch {
     const { health, now } = this.options;
     const report = health.started(route);
+    const { model, body } = this.request;
+    const learn = this.options.selection.asked(model, route, body);
     const startedAt = now();
     let hasSpoken = false;
     return {
@@ -240,6 +262,7 @@ class RequestTargets implements TargetAccess {
           // For an answer that is not streamed, the time to the first token is the whole time.
           report(hasSpoken ? { kind: 'ok' } : { kind: 'ok', firstTokenMs: now() - startedAt });
           grant.settle(outcome.usage);
+          learn?.(outcome.usage);
           return;
         }
         // If another key may be used, the rejection of this one says nothing about the target.

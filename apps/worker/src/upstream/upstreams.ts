@@ -1,6 +1,9 @@
 import type { ModelConfig, ProcessLimits, ProviderConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Prefill, Target } from '@millrace/shared/domain/request';
+import { loadPrices, loadedPrice } from '@millrace/shared/cost/loaded-prices';
+import { createPrices } from '@millrace/shared/cost/prices';
+import type { Prices } from '@millrace/shared/cost/prices';
 import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
 import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Windows } from '@millrace/shared/store/quota/port';
@@ -73,6 +76,7 @@ export function createUpstreams(options: UpstreamsOptions) {
     models,
     providers,
     health,
+    prices: (...asked) => pricesOf(generations.current)(...asked),
     windows,
     isFull: (provider) => pools.of(provider)?.isFull() ?? false,
     get waiting() {
@@ -91,6 +95,20 @@ export function createUpstreams(options: UpstreamsOptions) {
     onUnused: pools.drop,
     now: Date.now,
   });
+  const prices = new WeakMap<Generation, Prices>();
+  const pricesOf = (generation: Generation): Prices => {
+    const made = prices.get(generation) ?? createPrices(generation, loadedPrice);
+    prices.set(generation, made);
+    return made;
+  };
+  /** So that the first request of a model that is routed by cost need not wait for them. */
+  const loadPricesOf = (all: UpstreamsOptions['models']): void => {
+    const targets = Object.values(all).flatMap((one) =>
+      one.strategy === 'cheapest' ? one.targets : [],
+    );
+    loadPrices(targets)?.catch(onError);
+  };
+  loadPricesOf(models);
   const notices = fleet.subscribe({ onText: selection.onNotice, onListening() {} });
   const checks = startChecks({
     fleet,
@@ -137,6 +155,15 @@ export function createUpstreams(options: UpstreamsOptions) {
       }),
 
       call: (call) => startCall(generation, call),
+
+      costs: {
+        prices: (...asked) => pricesOf(generation)(...asked),
+        load({ model, maxCost }) {
+          const { strategy, targets } = known[model] ?? {};
+          const isNeeded = maxCost !== undefined || strategy === 'cheapest';
+          return isNeeded && targets ? loadPrices(targets) : undefined;
+        },
+      },
     };
   }
 
@@ -228,6 +255,7 @@ export function createUpstreams(options: UpstreamsOptions) {
           pools: pools.all,
           rings: selection.rings,
         });
+        loadPricesOf(next.models);
         health.retune();
         checks.replace(checkedProviders(next));
         pools.warm(namedProviders(next.models));
@@ -237,6 +265,9 @@ export function createUpstreams(options: UpstreamsOptions) {
     availabilityOf: (model: string): Availability =>
       // Its requests wait in the queue since before it was removed.
       model in generations.current.models ? selection.availabilityOf(model) : 'open',
+
+    /** Blocks of prompts that are remembered for `strategy: cheapest`. */
+    promptBlocks: selection.promptBlocks,
 
     /** Live workers, including this one. */
     workers: () => Math.max(1, health.snapshot().workers),
@@ -272,7 +303,7 @@ export function createUpstreams(options: UpstreamsOptions) {
   };
 }
 
-type RunUpstreams = Pick<RunDeps, 'policy' | 'routes' | 'openTargets' | 'call'>;
+type RunUpstreams = Pick<RunDeps, 'policy' | 'routes' | 'openTargets' | 'call' | 'costs'>;
 
 const nothing = (): void => {};
 

@@ -166,7 +166,7 @@ export const settings = {
 
   'models.*.strategy': choice(
     'failover',
-    ['failover', 'round-robin', 'weighted', 'least-loaded', 'latency'],
+    ['failover', 'round-robin', 'weighted', 'least-loaded', 'latency', 'cheapest'],
     'how the targets of a request are ordered',
   ),
   'models.*.targets.*.weight': count(1, 1, 1000, 'share of this target with strategy: weighted'),

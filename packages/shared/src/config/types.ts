@@ -135,7 +135,13 @@ export type BreakerConfig = {
 
 export type ModelConfig = {
   readonly targets: readonly TargetConfig[];
-  readonly strategy: 'failover' | 'round-robin' | 'weighted' | 'least-loaded' | 'latency';
+  readonly strategy:
+    | 'failover'
+    | 'round-robin'
+    | 'weighted'
+    | 'least-loaded'
+    | 'latency'
+    | 'cheapest';
   readonly firstTokenTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly timeoutMs: number;

@@ -119,6 +119,8 @@ export const faultTable = {
     next: false,
     health: false,
   }),
+  /** Its cost might exceed the cap of its client (`x-millrace-max-cost`) at every target that could be asked. */
+  max_cost_exceeded: row(400, { next: false, health: false }),
   /** Every target is broken or at its limit, and the wait for one has timed out. */
   no_target_available: row(503, {
     type: 'overloaded_error',

@@ -78,6 +78,8 @@ export type JobData = {
   traceparent?: string | undefined;
   /** The request's own setting; otherwise the model's applies. */
   continuation?: Continuation | undefined;
+  /** The most that the request may cost, in billionths of a USD; absent: no cap. */
+  maxCost?: number | undefined;
   account?: Account | undefined;
 };
 

@@ -18,7 +18,13 @@ import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { readEndpoint } from '../client-apis.ts';
 import { parseCursor, readLastEventId } from '../cursor.ts';
-import { readContinuation, readDeadline, readIdempotencyKey, readPriority } from '../headers.ts';
+import {
+  readContinuation,
+  readDeadline,
+  readIdempotencyKey,
+  readMaxCost,
+  readPriority,
+} from '../headers.ts';
 import { parseObject, readInnerBody, readMetadata } from '../json-body.ts';
 import { adoptId } from '../../server/request-id.ts';
 import { streamEvents } from './events.ts';
@@ -36,15 +42,19 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
     const { traceparent, 'x-millrace-deadline': deadline } = request.headers;
     const priority = readPriority(request.headers['x-millrace-priority']);
     noteModel(reply.raw, job.model);
-    const prepared = services.exchanges.prepare({
+    const submission = {
       ...job,
       principal: request.principal,
       deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
       priority: job.priority ?? priority,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
       continuation: readContinuation(request.headers),
+      maxCost: job.maxCost ?? readMaxCost(request.headers['x-millrace-max-cost']),
       idempotency: readIdempotencyKey(request.raw, { route: '/v1/jobs', text }),
-    });
+    };
+    const loading = services.loadPrices(submission);
+    if (loading) await loading;
+    const prepared = services.exchanges.prepare(submission);
     if (prepared.kind === 'refused') throw errorOf(prepared);
     // A drain has answered it.
     if (reply.sent) return reply;
@@ -197,7 +207,7 @@ function readCursor(request: FastifyRequest<JobRoute>): EntryId {
   return newest ?? (after === undefined ? logStart : parseCursor(after, 'after'));
 }
 
-const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'metadata']);
+const jobFields = new Set(['endpoint', 'body', 'priority', 'deadline', 'max_cost', 'metadata']);
 
 /** Throws an ApiError that names the field. The inner body is sent upstream byte for byte. */
 function readJob(job: Record<string, unknown>, text: string) {
@@ -206,7 +216,7 @@ function readJob(job: Record<string, unknown>, text: string) {
       throw apiError('unknown_parameter', { param: field });
     }
   }
-  const { endpoint, body, priority, deadline, metadata } = job;
+  const { endpoint, body, priority, deadline, max_cost, metadata } = job;
   return {
     ...readInnerBody(readEndpoint(endpoint), body, text),
     reader: 'native' as const,
@@ -214,6 +224,7 @@ function readJob(job: Record<string, unknown>, text: string) {
     read: false,
     deadlineAt: readDeadline(deadline, Date.now(), 'deadline'),
     priority: readPriority(priority, 'priority'),
+    maxCost: readMaxCost(max_cost, 'max_cost'),
     metadata: readMetadata(metadata, text),
   };
 }

@@ -72,6 +72,13 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
   if (services.draining()) throw apiError('server_shutting_down');
   requests.checkRoom();
   const { ref, submission } = readCreate(frame, data.toString('utf8'), Date.now());
+  const loading = services.loadPrices(submission);
+  if (loading) {
+    await loading;
+    if (socket.readyState !== socket.OPEN) return;
+    if (services.draining()) throw apiError('server_shutting_down');
+    requests.checkRoom();
+  }
   const prepared = services.exchanges.prepare({ ...submission, principal });
   if (prepared.kind === 'refused') throw errorOf(prepared);
   // Not the whole frame, because it contains the body, and a request may be open for long.

@@ -3,7 +3,13 @@ import { isJsonObject } from '@millrace/shared/domain/json';
 import { apiError, withRequestId } from '../../api-error.ts';
 import { readIdempotency } from '../../exchange/idempotency.ts';
 import { readEndpoint } from '../client-apis.ts';
-import { checkIdempotency, continuationOf, readDeadline, readPriority } from '../headers.ts';
+import {
+  checkIdempotency,
+  continuationOf,
+  readDeadline,
+  readMaxCost,
+  readPriority,
+} from '../headers.ts';
 import { readInnerBody, readMetadata, wrongType } from '../json-body.ts';
 
 /** Characters of `ref`, a client's own name for a request, which the answers repeat. */
@@ -33,7 +39,7 @@ export function readId(frame: Frame): string {
 }
 
 const createFields = new Set(
-  'type ref endpoint body detached idempotency_key deadline priority continuation metadata'.split(
+  'type ref endpoint body detached idempotency_key deadline priority continuation max_cost metadata'.split(
     ' ',
   ),
 );
@@ -68,6 +74,7 @@ export function readCreate(frame: Frame, text: string, now: number) {
       deadlineAt: readDeadline(frame['deadline'], now, 'deadline'),
       priority: readPriority(frame['priority'], 'priority'),
       continuation: continuationOf(frame['continuation'], 'continuation'),
+      maxCost: readMaxCost(frame['max_cost'], 'max_cost'),
       metadata: readMetadata(metadata, text),
       idempotency: checkIdempotency(
         readIdempotency(

@@ -63,6 +63,7 @@ async function simulate(...rates: number[]): Promise<Result> {
     },
     providers: { p: { api: 'openai', apiKeys: [] } },
     health,
+    prices: () => null,
     windows: createMemoryWindows({ now: Date.now }),
     waiting: 10,
     waitLimits: unlimitedWaits,

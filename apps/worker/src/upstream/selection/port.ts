@@ -1,5 +1,8 @@
 import type { Target } from '@millrace/shared/domain/request';
 
+/** A target, with its share of the requests. */
+export type Choice = Target & { weight: number };
+
 /** What selection reads of the health of targets; no call changes anything. */
 export type TargetView = {
   /**

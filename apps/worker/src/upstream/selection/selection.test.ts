@@ -5,7 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { createClock } from './clock.fixture.ts';
 import { unlimitedWaits } from './wait-limits.fixture.ts';
 import { createSelection } from './selection.ts';
+import { blockChars } from './prompt-cache.ts';
 import { seeded } from './simulation.fixture.ts';
+import type { Prices } from '@millrace/shared/cost/prices';
 
 const model = (rest: Partial<ModelConfig>): ModelConfig =>
   ({ strategy: 'failover', maxWaitMs: 30_000, ...rest }) as ModelConfig;
@@ -17,7 +19,7 @@ const both = [
   { ...b, weight: 1 },
 ];
 
-function setUp(config: Partial<ModelConfig> = {}) {
+function setUp(config: Partial<ModelConfig> = {}, prices: Prices = () => null) {
   const clock = createClock();
   const broken = new Map<string, number | undefined>();
   /** Targets that recover, where each sample that is drawn is deferred. */
@@ -51,6 +53,7 @@ function setUp(config: Partial<ModelConfig> = {}) {
         firstTokenMs: () => undefined,
         onAvailable: (listener) => (available = listener),
       },
+      prices,
       windows: createMemoryWindows({ now: clock.now }),
       isFull: (provider) => full.has(provider),
       waiting: 10,
@@ -111,6 +114,53 @@ describe('the order of targets', () => {
     broken.clear();
     expect(users.map(first)).toEqual(owners);
     expect(first('{}')).not.toBe(first('{}'));
+  });
+});
+
+describe('the order by cost', () => {
+  /** `a` has cheap input and dear output, `b` the reverse, with a cheap cache. */
+  const prices: Prices = ({ model }, { input, cached, output }) =>
+    model === 'a' ? input * 2 + output * 20 : (input - cached) * 8 + cached + output * 5;
+  const byCost = () => setUp({ strategy: 'cheapest', sticky: 'user' }, prices);
+  const bodyOf = (chars: number, max_tokens: number) =>
+    JSON.stringify({ user: 'ada', max_tokens, messages: [{ content: 'x'.repeat(chars) }] });
+
+  it('is that of the expected tokens, whatever a sticky value says', () => {
+    const { selection, broken } = byCost();
+    const first = (body: string) => selection.order('m', both, body).open[0]?.model;
+    expect(first(bodyOf(4000, 10))).toBe('a');
+    expect(first(bodyOf(400, 400))).toBe('b');
+    broken.set('b', undefined);
+    expect(first(bodyOf(400, 400))).toBe('a');
+  });
+
+  it('counts the prompt that a target has in its cache', () => {
+    const { selection } = byCost();
+    const body = bodyOf(4 * blockChars, 10);
+    const first = () => selection.order('m', both, body).open[0]?.model;
+    expect(first()).toBe('a');
+    selection.asked('m', b, body)?.({ prompt_tokens: 4000 });
+    expect(first()).toBe('b');
+  });
+
+  it('of a rescue counts the delivered text as input, and the rest as output', () => {
+    const { selection } = byCost();
+    const order = (delivered: number) =>
+      selection.orderOfRescue('m', both, { body: bodyOf(400, 400), delivered });
+    expect(order(10)?.map(({ model }) => model)).toEqual(['b', 'a']);
+    expect(order(350)?.map(({ model }) => model)).toEqual(['a', 'b']);
+    expect(
+      setUp().selection.orderOfRescue('m', both, { body: '{}', delivered: 1 }),
+    ).toBeUndefined();
+  });
+
+  it('changes with the config', () => {
+    const { selection } = setUp({}, prices);
+    const first = () => selection.order('m', both, bodyOf(400, 400)).open[0]?.model;
+    expect(first()).toBe('a');
+    const models = { m: model({ targets: both, strategy: 'cheapest' }) };
+    selection.replace({ models, providers: {} });
+    expect(first()).toBe('b');
   });
 });
 

@@ -3,7 +3,9 @@ import { providerFormats } from '@millrace/formats/provider-formats';
 import type { ModelConfig, ProviderConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
 import type { Windows } from '@millrace/shared/store/quota/port';
+import type { Prices } from '@millrace/shared/cost/prices';
 import { estimateTokens } from '@millrace/shared/domain/tokens';
+import { expectedCosts } from './expected-costs.ts';
 import { decodeNotice, encodeNotice } from './key-notice.ts';
 import { createKeyRing } from './key-ring.ts';
 import type { KeyLease, KeyRing, KeyRingOptions } from './key-ring.ts';
@@ -11,8 +13,9 @@ import { targetKey } from '@millrace/shared/domain/target-key';
 import { drawAgainMs, panicShareAt } from './panic.ts';
 import type { TargetWaiter } from './waiter.ts';
 import type { Check, Health, WaitLimits, RampSample, Availability } from './port.ts';
+import { createPromptCache } from './prompt-cache.ts';
 import { rendezvous, stickyValue } from './sticky.ts';
-import { createStrategy } from './strategies.ts';
+import { byCost, createStrategy } from './strategies.ts';
 import { createTargetLimits } from './target-limits.ts';
 import { createWaiting } from './waiting.ts';
 import type { WaitingOptions } from './waiting.ts';
@@ -23,6 +26,8 @@ export type SelectionOptions = {
   models: Readonly<Record<string, ModelConfig>>;
   providers: Readonly<Record<string, ProviderKeys>>;
   health: Health;
+  /** Of the present config: for `strategy: cheapest`. */
+  prices: Prices;
   /** The limits that the fleet shares. */
   windows: Windows;
   /** Whether all connections to a provider that this worker may have are in use. */
@@ -78,7 +83,16 @@ export function createSelection(options: SelectionOptions) {
     limitOf: ({ provider, model }) => rings.get(provider)?.limit(model),
     sampleUntil,
   });
+  const promptCache = createPromptCache({ now, setTimer: options.setTimer ?? startTimer, share });
   health.onAvailable(() => waiting.wake());
+
+  const costsOf = (request: { body: string; delivered?: number }) =>
+    expectedCosts({
+      ...request,
+      cachedAt: (target) => promptCache.expectedAt(target, request.body),
+      prices: options.prices,
+      now,
+    });
 
   /** The share of requests that a broken target gets if no target of the model is healthy. */
   const panicShare = (model: string, target: Target): number =>
@@ -150,9 +164,12 @@ export function createSelection(options: SelectionOptions) {
       }));
       const open = choices.filter((choice) => check(model, choice).kind === 'yes');
       const shut = choices.filter((choice) => !open.includes(choice));
-      const ordered = strategies.get(model)?.(open, health) ?? open;
-      const value = config?.sticky === undefined ? undefined : stickyValue(body, config.sticky);
-      const own = value === undefined ? undefined : rendezvous(open, value)[0];
+      const sticky = config?.sticky === undefined ? undefined : stickyValue(body, config.sticky);
+      const costAt = costsOf({ body });
+      const ordered = strategies.get(model)?.(open, health, { costAt, sticky }) ?? open;
+      // The cheapest target comes first, also for a sticky value, which only decides between equal ones.
+      const isSticky = sticky !== undefined && config?.strategy !== 'cheapest';
+      const own = isSticky ? rendezvous(open, sticky)[0] : undefined;
       const isPanic = open.some((choice) => panicShare(model, choice) > 0);
       if (isPanic) {
         const best = open.toSorted(
@@ -166,6 +183,23 @@ export function createSelection(options: SelectionOptions) {
         shut: shut.map(({ target }) => target),
       };
     },
+
+    /**
+     * The targets in the order in which they continue an answer of which `delivered` tokens were delivered; undefined: the order
+     * stays, because the model's strategy is not `cheapest`.
+     */
+    orderOfRescue<T extends Target>(
+      model: string,
+      targets: readonly T[],
+      { body, delivered }: { body: string; delivered: number },
+    ): T[] | undefined {
+      if (models[model]?.strategy !== 'cheapest') return undefined;
+      return byCost(targets, costsOf({ body, delivered }));
+    },
+
+    /** A request asks the target; the returned function, if any, takes the usage of its answer. */
+    asked: (model: string, target: Target, body: string) =>
+      models[model]?.strategy === 'cheapest' ? promptCache.asked(target, body) : undefined,
 
     /**
      * Whether the target may be asked, as far as this worker knows. Changes nothing. A probe (`ask`) must
@@ -239,7 +273,11 @@ export function createSelection(options: SelectionOptions) {
     onNotice(text: string): void {
       const fact = decodeNotice(text);
       if (fact && fact.from !== ownId) rings.get(fact.provider)?.learn(fact);
+      promptCache.onNotice(text);
     },
+
+    /** For the bounds in /metrics. */
+    promptBlocks: () => promptCache.remembered,
 
     /** For /admin/upstreams: no secrets. */
     /** Whether each key of each provider is set aside now; `index` is its position in the config. */

@@ -1,5 +1,5 @@
 import { createStrategy } from './strategies.ts';
-import type { Choice } from './strategies.ts';
+import type { Choice } from './port.ts';
 
 /** The same numbers between 0 and 1 for the same seed (mulberry32). */
 export function seeded(seed: number): () => number {
@@ -77,7 +77,9 @@ export function simulate(options: Simulation) {
           return one.model === model && one.at <= at && one.end > at;
         }).length,
     };
-    const model = strategies[worker]?.(targets, view)[0]?.model ?? '';
+    const model =
+      strategies[worker]?.(targets, view, { costAt: () => null, sticky: undefined })[0]?.model ??
+      '';
     const places = freeAt.get(model) ?? [];
     const place = places.indexOf(Math.min(...places));
     const start = Math.max(now, places[place] ?? 0);

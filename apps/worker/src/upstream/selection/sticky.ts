@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { memberText } from '@millrace/shared/domain/json-text';
 import { targetKey } from '@millrace/shared/domain/target-key';
-import type { Choice } from './strategies.ts';
+import type { Choice } from './port.ts';
 
 /** Characters of a value that are used; a longer prefix would only cost time. */
 const maxValueLength = 1024;

@@ -1,20 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { seeded, simulate } from './simulation.fixture.ts';
 import { createStrategy } from './strategies.ts';
-import type { Choice, Strategy } from './strategies.ts';
+import type { Choice } from './port.ts';
+import type { Strategy } from './strategies.ts';
 
 const targets: Choice[] = ['fast', 'middle', 'slow'].map((model, index) => ({
   provider: 'p',
   model,
   weight: [5, 3, 2][index] ?? 1,
 }));
+const unpriced = { costAt: () => null, sticky: undefined };
 const blind = { inFlight: () => 0, firstTokenMs: () => undefined };
 
 /** How often each target came first. */
 function firsts(strategy: Strategy, times: number, view = blind) {
   const counts = new Map<string, number>(targets.map(({ model }) => [model, 0]));
   for (let i = 0; i < times; i++) {
-    const [first] = strategy(targets, view);
+    const [first] = strategy(targets, view, unpriced);
     counts.set(first?.model ?? '', (counts.get(first?.model ?? '') ?? 0) + 1);
   }
   return counts;
@@ -22,18 +24,59 @@ function firsts(strategy: Strategy, times: number, view = blind) {
 
 describe('failover', () => {
   it('keeps the order of the config', () => {
-    expect(createStrategy('failover', seeded(1))(targets, blind)).toEqual(targets);
+    expect(createStrategy('failover', seeded(1))(targets, blind, unpriced)).toEqual(targets);
   });
 });
 
 describe('every strategy', () => {
-  const kinds = ['failover', 'round-robin', 'weighted', 'least-loaded', 'latency'] as const;
+  const kinds = [
+    'failover',
+    'round-robin',
+    'weighted',
+    'least-loaded',
+    'latency',
+    'cheapest',
+  ] as const;
   it.each(kinds)('%s names every target once, and takes an empty list', (kind) => {
     const strategy = createStrategy(kind, seeded(3));
     for (let i = 0; i < 200; i++) {
-      expect(strategy(targets, blind).toSorted(byModel)).toEqual(targets.toSorted(byModel));
+      expect(strategy(targets, blind, unpriced).toSorted(byModel)).toEqual(
+        targets.toSorted(byModel),
+      );
     }
-    expect(strategy([], blind)).toEqual([]);
+    expect(strategy([], blind, unpriced)).toEqual([]);
+  });
+});
+
+describe('cheapest', () => {
+  const costs: Record<string, number | null> = { fast: 30, middle: null, slow: 10 };
+  const costAt = ({ model }: { model: string }) => costs[model] ?? null;
+  const order = (request: Parameters<Strategy>[2], seed = 1) =>
+    createStrategy('cheapest', seeded(seed))(targets, blind, request).map(({ model }) => model);
+
+  it('orders by cost, and those of unknown price last', () => {
+    expect(order({ costAt, sticky: undefined })).toEqual(['slow', 'fast', 'middle']);
+    expect(order({ costAt, sticky: 'ada' })).toEqual(['slow', 'fast', 'middle']);
+  });
+
+  it('draws between equal ones by weight', () => {
+    const strategy = createStrategy('cheapest', seeded(7));
+    const equal = { costAt: () => 5, sticky: undefined };
+    const counts = { fast: 0, middle: 0, slow: 0 };
+    for (let i = 0; i < 10_000; i++) {
+      counts[strategy(targets, blind, equal)[0]?.model as 'fast'] += 1;
+    }
+    expect(
+      deviation(new Map(Object.entries(counts)), { fast: 5000, middle: 3000, slow: 2000 }),
+    ).toBeLessThan(13.8);
+  });
+
+  it('does not draw between equal ones for a sticky value', () => {
+    const firsts = (sticky: string) =>
+      Array.from({ length: 20 }, (_, seed) => order({ costAt: () => 5, sticky }, seed)[0]);
+    const byUser = Array.from({ length: 20 }, (_, user) => new Set(firsts(`user ${user}`)));
+    expect(byUser.every((seen) => seen.size === 1)).toBe(true);
+    expect(new Set(byUser.flatMap((seen) => [...seen])).size).toBe(3);
   });
 });
 
@@ -41,14 +84,14 @@ describe('round-robin', () => {
   it('gives each target exactly the same, one after the other', () => {
     const strategy = createStrategy('round-robin', seeded(1));
     expect([...firsts(strategy, 300).values()]).toEqual([100, 100, 100]);
-    const order = strategy(targets, blind);
-    expect(strategy(targets, blind)).toEqual([...order.slice(1), ...order.slice(0, 1)]);
+    const order = strategy(targets, blind, unpriced);
+    expect(strategy(targets, blind, unpriced)).toEqual([...order.slice(1), ...order.slice(0, 1)]);
   });
 
   it('does not begin at the same place in every worker', () => {
     const random = seeded(1);
     const starts = Array.from({ length: 50 }, () => createStrategy('round-robin', random)).map(
-      (strategy) => strategy(targets, blind)[0]?.model,
+      (strategy) => strategy(targets, blind, unpriced)[0]?.model,
     );
     expect(new Set(starts).size).toBe(3);
   });
@@ -66,7 +109,7 @@ describe('weighted', () => {
     const strategy = createStrategy('weighted', seeded(8));
     const seconds = new Map<string, number>();
     for (let i = 0; i < 20_000; i++) {
-      const [first, second] = strategy(targets, blind);
+      const [first, second] = strategy(targets, blind, unpriced);
       if (first?.model === 'fast') {
         seconds.set(second?.model ?? '', (seconds.get(second?.model ?? '') ?? 0) + 1);
       }
@@ -118,7 +161,11 @@ describe('least-loaded', () => {
     const strategy = createStrategy('least-loaded', seeded(4));
     const loads: Record<string, number> = { fast: 3, middle: 1, slow: 2 };
     const view = { ...blind, inFlight: ({ model }: { model: string }) => loads[model] ?? 0 };
-    expect(strategy(targets, view).map(({ model }) => model)).toEqual(['middle', 'slow', 'fast']);
+    expect(strategy(targets, view, unpriced).map(({ model }) => model)).toEqual([
+      'middle',
+      'slow',
+      'fast',
+    ]);
     for (const count of firsts(strategy, 3000).values()) expect(count).toBeGreaterThan(900);
   });
 

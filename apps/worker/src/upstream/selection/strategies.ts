@@ -1,11 +1,22 @@
 import type { ModelConfig } from '@millrace/shared/config';
 import type { Target } from '@millrace/shared/domain/request';
-import type { TargetView } from './port.ts';
+import type { Choice, TargetView } from './port.ts';
+import { rendezvous } from './sticky.ts';
 
-export type Choice = Target & { weight: number };
+/** What a strategy needs of the request that it orders the targets for. */
+export type RequestView = {
+  /** Expected cost of the request at a target, in billionths of a USD; null if its price is unknown. */
+  costAt(target: Target): number | null;
+  /** The sticky value of the request, if it has one. */
+  sticky: string | undefined;
+};
 
 /** Returns the targets in the order in which a request tries them. Does not modify its arguments. */
-export type Strategy = <T extends Choice>(targets: readonly T[], view: TargetView) => T[];
+export type Strategy = <T extends Choice>(
+  targets: readonly T[],
+  view: TargetView,
+  request: RequestView,
+) => T[];
 
 /** The share of requests with which `latency` measures the other targets. */
 const lookShare = 0.08;
@@ -60,7 +71,22 @@ const makers: Record<ModelConfig['strategy'], (random: () => number) => Strategy
       return [...known, ...unknown];
     };
   },
+
+  // Requests with one sticky value share a prompt cache, so equal targets are not drawn for them.
+  cheapest: (random) => (targets, _view, request) =>
+    byCost(
+      request.sticky === undefined
+        ? byWeight(targets, random)
+        : rendezvous(targets, request.sticky),
+      request.costAt,
+    ),
 };
+
+/** The cheapest first, and those of unknown price last; equal ones stay in their order. */
+export const byCost = <T extends Target>(
+  targets: readonly T[],
+  costAt: RequestView['costAt'],
+): T[] => by(targets, (target) => costAt(target) ?? Infinity);
 
 function startingAt<T>(targets: readonly T[], turn: number): T[] {
   const from = targets.length === 0 ? 0 : turn % targets.length;
@@ -79,8 +105,11 @@ const first = <T>(one: T, all: readonly T[]): T[] => [one, ...all.filter((other)
 
 /** Ascending and stable. */
 function by<T>(targets: readonly T[], value: (target: T) => number): T[] {
-  return targets
-    .map((target) => ({ target, value: value(target) }))
-    .sort((a, b) => a.value - b.value)
-    .map(({ target }) => target);
+  return (
+    targets
+      .map((target) => ({ target, value: value(target) }))
+      // Not by the difference: Infinity less itself is not a number.
+      .sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : 0))
+      .map(({ target }) => target)
+  );
 }

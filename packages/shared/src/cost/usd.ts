@@ -1,0 +1,24 @@
+import { billionths } from './prices.ts';
+
+/** Billionths of a USD as a decimal number of USD, as in `0.0042`: exact, without an exponent. */
+export function inUsd(cost: number): string {
+  const text = (cost / billionths).toFixed(9);
+  return text.replace(/\.?0+$/, '');
+}
+
+/** The highest cap that a request may name, in USD. */
+export const highestCapUsd = 1e6;
+
+/**
+ * An amount in USD, as a client writes it, in billionths of a USD, rounded down; undefined if it is no number from 0 to
+ * `highestCapUsd`.
+ */
+export function parseUsd(value: unknown): number | undefined {
+  const text = typeof value === 'number' ? String(value) : value;
+  if (typeof text !== 'string' || !usdPattern.test(text)) return undefined;
+  const usd = Number(text);
+  // Rounded to more digits first: 0.0003 times a billion is 299999.99999999994.
+  return usd <= highestCapUsd ? Math.floor(Number((usd * billionths).toPrecision(15))) : undefined;
+}
+
+const usdPattern = /^\d{1,20}(\.\d{1,20})?(e-?\d{1,2})?$/i;
