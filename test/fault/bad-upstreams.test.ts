@@ -98,6 +98,7 @@ beforeAll(async () => {
     },
   ]);
   fleet = await startFleet({
+    admin: true,
     health: true,
     models: Object.fromEntries([...alone, ...backed]) as Record<string, unknown>,
     config: { providers },

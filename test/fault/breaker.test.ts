@@ -31,6 +31,7 @@ beforeAll(async () => {
   sick = await startSimulator({ name: 'sick' });
   const provider = { api: 'openai', baseUrl: `${sick.url}/v1` };
   fleet = await startFleet({
+    admin: true,
     workers: 2,
     health: true,
     models: {

@@ -2,7 +2,7 @@ import { keyspace, queueName } from '@millrace/shared/store/keys';
 import { Worker } from 'bullmq';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startFleet } from '../kit/fleet.ts';
-import type { Fleet, RoleProcess } from '../kit/fleet.ts';
+import type { Fleet } from '../kit/fleet.ts';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, askWhole, cancelJob, createJob, eventsOf, follow, getJob } from '../kit/client.ts';
 import type { Stream } from '../kit/client.ts';
@@ -22,6 +22,7 @@ let fleet: Fleet;
 const hands: Worker[] = [];
 beforeAll(async () => {
   fleet = await startFleet({
+    admin: true,
     workers: 0,
     models: {
       long: 'healthy:tokens=2000,pace=10',
@@ -31,7 +32,6 @@ beforeAll(async () => {
     },
     config: { board: 'remove' },
   });
-  await fleet.reconfigure({ board: undefined });
   await fleet.addIngress();
 });
 beforeEach(() => fleet.primary.reset());
@@ -49,9 +49,16 @@ async function withWorker(): Promise<void> {
   if (!fleet.workers.some(isAlive)) await fleet.addWorker();
 }
 
+/** Replaces the control plane by one with these sections of the config. */
+async function replaceAdmin(sections: Record<string, unknown>): Promise<void> {
+  await fleet.reconfigure(sections);
+  await Promise.all(fleet.admins.splice(0).map((admin) => admin.stop('SIGTERM')));
+  await fleet.addAdmin();
+}
+
 /** What a button of Bull Board does; throws on anything but a success. */
-async function press(path: string, queue = queueName, at = fleet.url): Promise<void> {
-  const url = `${at}/admin/queues/api/queues/${encodeURIComponent(queue)}/${path}`;
+async function press(path: string, queue = queueName): Promise<void> {
+  const url = `${fleet.url}/admin/queues/api/queues/${encodeURIComponent(queue)}/${path}`;
   const response = await fetch(url, { method: 'PUT' });
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
 }
@@ -178,7 +185,7 @@ test('a job that is retried with BullMQ’s own tools after its end stays as it 
 
 test('a running job cannot be removed, and an emptied queue leaves it alone', async () => {
   await withWorker();
-  // The ingress loads the board when it is asked for the first time, which may take as long as the answer.
+  // The control plane loads the board when it is asked for the first time, which may take as long as the answer.
   await press('empty');
   const id = await createJob(fleet.url, 'middle');
   const reader = follow(fleet.url, id);
@@ -240,34 +247,36 @@ test('a waiting job that is removed in Bull Board ends its readers with a clear 
 
 test('Bull Board changes nothing by default, and a pause that is allowed is shown everywhere', async () => {
   await withoutWorkers();
-  const [{ url }, { url: readOnly }] = fleet.ingresses as [RoleProcess, RoleProcess];
-  const id = await createJob(readOnly, 'short');
+  await replaceAdmin({ board: undefined });
+  const id = await createJob(fleet.url, 'short');
   for (const path of ['empty', 'pause', 'clean/completed', 'obliterate', `${id}/clean`, 'add']) {
-    await expect(press(path, queueName, readOnly)).rejects.toThrow(/405/);
+    await expect(press(path)).rejects.toThrow(/405/);
   }
-  expect(await getJob(readOnly, id)).toMatchObject({ status: 'queued' });
+  expect(await getJob(fleet.url, id)).toMatchObject({ status: 'queued' });
   await fleet.addWorker();
-  await eventsOf(readOnly, id);
+  await eventsOf(fleet.url, id);
 
-  await press('pause', queueName, url);
+  await replaceAdmin({ board: 'remove' });
+  await press('pause');
 
   const ready = async (at: string) => (await fetch(`${at}/readyz`)).json();
   const reason = 'the queue is paused (shards 0)';
-  for (const at of [url, readOnly]) {
-    expect(await ready(at)).toEqual({ status: 'not_ready', reasons: [reason] });
+  for (const { url } of fleet.ingresses) {
+    expect(await ready(url)).toEqual({ status: 'not_ready', reasons: [reason] });
   }
-  const metrics = await (await fetch(`${readOnly}/metrics`)).text();
+  const metrics = await (await fetch(`${fleet.url}/metrics`)).text();
   expect(metrics).toMatch(/^millrace_queue_paused 1$/m);
   const roles = [...fleet.ingresses, ...fleet.workers];
   const said = () => roles.map(({ stderr }) => stderr().split('the queue is paused').length - 1);
   await expect.poll(said).toEqual(roles.map(() => 1));
-  await press('resume', queueName, url);
-  expect(await ready(url)).toEqual({ status: 'ready', reasons: [] });
+  await press('resume');
+  expect(await ready(fleet.url)).toEqual({ status: 'ready', reasons: [] });
 });
 
 test('the queue of every shard has its own page in Bull Board', async () => {
   await withoutWorkers();
-  await fleet.replaceIngress({ board: 'remove', shards: 2 });
+  await fleet.replaceIngress({ shards: 2 });
+  await replaceAdmin({ shards: 2 });
   const ids = [await createJob(fleet.url, 'short'), await createJob(fleet.url, 'short')];
   const response = await fetch(`${fleet.url}/admin/queues/api/queues`);
   const { queues } = (await response.json()) as { queues: { name: string }[] };

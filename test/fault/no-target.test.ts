@@ -32,6 +32,7 @@ beforeAll(async () => {
   const later = { breaker: { failures: 6, probeInterval: '4s', ramp: '100ms' } };
   const late = { breaker: { failures: 6, probeInterval: '10m' } };
   fleet = await startFleet({
+    admin: true,
     health: true,
     models: {
       recovers: pair('soon', 'recovers'),

@@ -14,7 +14,7 @@ import type { Simulator } from '../../apps/simulator/src/index.ts';
 
 let fleet: Fleet;
 const start = async (options: FleetOptions) => {
-  fleet = await startFleet({ health: true, ...options });
+  fleet = await startFleet({ admin: true, health: true, ...options });
 };
 afterAll(() => fleet?.close());
 

@@ -24,6 +24,7 @@ const basic = (user: string, password: string) => ({
 let fleet: Fleet;
 beforeAll(async () => {
   fleet = await startFleet({
+    admin: true,
     models: aliases(small, large),
     config: {
       admin: { user: 'ops', password: 'pass:word' },
@@ -386,6 +387,7 @@ describe.runIf(outside !== undefined)('without keys, on every address of the mac
   let open: Fleet;
   beforeAll(async () => {
     open = await startFleet({
+      admin: true,
       models: aliases(small),
       config: { listen: { host: '0.0.0.0' } },
     });

@@ -15,15 +15,23 @@ const client = { authorization: 'Bearer secret-one' };
 /** It is never read to its end. */
 const endless = 'healthy:tokens=100000,pace=20';
 
+const twoTargets = {
+  targets: [
+    { provider: 'primary', model: 'healthy:tokens=6' },
+    { provider: 'backup', model: 'healthy:tokens=6' },
+  ],
+};
+
 let fleet: Fleet;
 
 beforeAll(async () => {
   fleet = await startFleet({
     admin: true,
-    models: { small: 'healthy:tokens=5', endless },
+    models: { small: 'healthy:tokens=5', endless, two: twoTargets, only: 'healthy:tokens=9' },
     config: {
       admin: { user: 'ops', password: 'pass' },
       keys: [{ id: 'of-config', secrets: ['secret-one'] }],
+      board: 'remove',
     },
   });
 });
@@ -153,5 +161,102 @@ describe('the audit log', () => {
       new Set(['admin_only', 'unknown_key']),
     );
     expect(JSON.stringify(refused)).not.toContain('guesses');
+  });
+});
+
+describe('a target', () => {
+  const target = 'primary/healthy:tokens=6';
+  const path = `upstreams/${encodeURIComponent(target)}`;
+  type TargetView = {
+    target: string;
+    state: string | null;
+    opened_by: string | null;
+    reason: string;
+  };
+
+  const targets = async () =>
+    (jsonOf(await admin('GET', 'upstreams')) as { targets: TargetView[] }).targets;
+  const viewOf = async () => (await targets()).find((one) => one.target === target);
+
+  /** Asks for one answer; the target that gave it. */
+  async function servedBy(): Promise<string> {
+    const answer = await call(`${fleet.url}/v1/chat/completions`, {
+      headers: client,
+      body: chat('two'),
+    });
+    expect(answer.status).toBe(200);
+    return String(answer.headers['x-millrace-served-by']);
+  }
+
+  test('that an operator opens gets no requests, also of a worker that starts later, until it is closed', async () => {
+    expect(await servedBy()).toMatch(/^primary\//);
+    const opened = await admin('POST', `${path}/open`);
+    expect(opened.status).toBe(200);
+    expect(jsonOf(opened)).toMatchObject({
+      target,
+      aliases: ['two'],
+      state: 'open',
+      opened_by: 'operator',
+      reason: 'opened by ops',
+      next_probe_at: null,
+    });
+    for (let i = 0; i < 3; i += 1) expect(await servedBy()).toMatch(/^backup\//);
+
+    await fleet.killWorkers();
+    await fleet.addWorker();
+    for (let i = 0; i < 3; i += 1) expect(await servedBy()).toMatch(/^backup\//);
+    expect(await viewOf()).toMatchObject({ state: 'open', held: { by: 'ops' } });
+
+    expect(jsonOf(await admin('POST', `${path}/close`))).toMatchObject({ opened_by: null });
+    expect(await servedBy()).toMatch(/^primary\//);
+    await expect.poll(() => countOf(`target=${encodeURIComponent(target)}`)).toBe(2);
+  });
+
+  test('that is the only one of its model is not asked as a last resort either', async () => {
+    const only = encodeURIComponent('primary/healthy:tokens=9');
+    await admin('POST', `upstreams/${only}/open`);
+    const before = fleet.primary.requests.length;
+    const answer = call(`${fleet.url}/v1/chat/completions`, {
+      headers: client,
+      body: chat('only'),
+    });
+    const waiting = async () =>
+      (
+        jsonOf(await admin('GET', 'upstreams')) as {
+          workers: { upstreams: { selection: { waiting: number } } }[];
+        }
+      ).workers.reduce((sum, { upstreams }) => sum + upstreams.selection.waiting, 0);
+    await expect.poll(waiting).toBe(1);
+    expect(fleet.primary.requests).toHaveLength(before);
+    // Closing it wakes the request that waits.
+    await admin('POST', `upstreams/${only}/close`);
+    expect((await answer).status).toBe(200);
+  });
+
+  test('that no model has is not opened', async () => {
+    const answer = await admin('POST', 'upstreams/primary%2Fnothing/open');
+    expect(answer.status).toBe(404);
+    expect((await targets()).map((one) => one.target)).not.toContain('primary/nothing');
+  });
+});
+
+describe('Bull Board', () => {
+  test('shows its pages through the ingress, and its changes are in the audit log', async () => {
+    const page = await admin('GET', 'queues');
+    expect(page.status).toBe(200);
+    expect(page.headers['content-type']).toMatch(/^text\/html/);
+    const script = /src="([^"]+\.js)"/.exec(page.text)?.[1] ?? '';
+    const asset = new URL(script, `${fleet.url}/admin/queues/`);
+    expect((await call(asset, { headers: ops })).status).toBe(200);
+    expect((await call(`${fleet.url}/admin/queues`)).status).toBe(401);
+
+    expect((await admin('PUT', 'queues/api/queues/requests/pause')).status).toBe(200);
+    expect(jsonOf(await admin('GET', 'fleet'))).toMatchObject({ queue: { paused_shards: [0] } });
+    expect((await admin('PUT', 'queues/api/queues/requests/resume')).status).toBe(200);
+    expect((await admin('PUT', 'queues/api/queues/requests/x/retry')).status).toBe(405);
+    await expect.poll(() => countOf('action=queue.change')).toBe(3);
+    expect(await audited('action=queue.change&limit=1000')).toContainEqual(
+      expect.objectContaining({ actor: 'ops', target: '/api/queues/requests/pause' }),
+    );
   });
 });

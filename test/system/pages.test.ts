@@ -15,7 +15,7 @@ const evil = 'https://evil.example';
 const models = { m: 'healthy:tokens=10' };
 let fleet: Fleet;
 beforeAll(async () => {
-  fleet = await startFleet({ ingresses: 0, models });
+  fleet = await startFleet({ admin: true, ingresses: 0, models });
 });
 afterAll(() => fleet?.close());
 const keys = [

@@ -41,6 +41,7 @@ describe('two workers', () => {
     const baseUrl = `http://127.0.0.1:${provider.port}/v1`;
     const own = (apiKeys: string[]) => ({ api: 'openai', baseUrl, apiKeys });
     fleet = await startFleet({
+      admin: true,
       workers: 2,
       health: true,
       models: {
@@ -219,6 +220,7 @@ describe('the order of service', () => {
   let fleet: Fleet;
   beforeAll(async () => {
     fleet = await startFleet({
+      admin: true,
       health: true,
       models: {
         failover: pair(10, 'failover'),

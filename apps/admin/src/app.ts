@@ -110,6 +110,10 @@ const paths = [
   '/admin/config',
   '/admin/config/reload',
   '/admin/audit',
+  '/admin/upstreams',
+  '/admin/upstreams/{target}/open',
+  '/admin/upstreams/{target}/close',
+  '/admin/queues',
 ];
 
 /** Clients send the content type of JSON also without a body, which some routes do not need. */

@@ -7,6 +7,8 @@ import { publishControlPlane } from '@millrace/shared/store/control-plane';
 import { createRedisApiKeys } from '@millrace/shared/store/api-keys/redis-api-keys';
 import { startPresence } from '@millrace/shared/store/fleet/presence';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
+import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
+import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
 import { readQueueState } from '@millrace/shared/store/queue/queue-state';
 import { orderReload, readProcessConfigs } from '@millrace/shared/store/process-configs';
 import { createRedisLedger } from '@millrace/shared/store/ledger/redis-ledger';
@@ -15,6 +17,8 @@ import { waitingEntries } from '@millrace/shared/store/ledger/waiting';
 import { startSettler } from './budgets/settler.ts';
 import type { Settler } from './budgets/settler.ts';
 import { configRoutes } from './api/config-routes.ts';
+import { boardRoutes } from './api/bull-board.ts';
+import { upstreamRoutes } from './api/upstream-routes.ts';
 import { buildApp } from './app.ts';
 import { knownPrice } from '@millrace/shared/cost/known-prices';
 import { createPrices } from '@millrace/shared/cost/prices';
@@ -115,6 +119,7 @@ const settler: Settler | undefined =
   });
 source.onChange(() => () => settler?.changed());
 const fleet = createRedisFleet({ redis, keys });
+const reports = createRedisReports({ redis, keys });
 const app = buildApp({
   ledger: ledger && auditLog && { ...ledger, auditBacklog: () => auditLog.backlog() },
   audit,
@@ -139,12 +144,23 @@ const app = buildApp({
     },
     onError,
   },
-  addRoutes: (to) =>
+  addRoutes(to) {
     configRoutes(to, {
       config: () => source.current,
       processes: () => readProcessConfigs(redis, keys),
       order: () => orderReload(redis, keys),
-    }),
+    });
+    upstreamRoutes(to, {
+      reports: () => reports.readAll(),
+      holds: createRedisTargetHolds(redis, keys),
+      get models() {
+        return config.models;
+      },
+      isReady,
+      onError,
+    });
+    boardRoutes(to, { queues: openQueues, mode: config.board, audit });
+  },
   onError,
 });
 const { host } = config.listen;
@@ -183,6 +199,13 @@ onSignals({
     process.exit(0);
   },
 });
+
+/** The queues of all shards. BullMQ is loaded with the first look at them. */
+async function openQueues() {
+  const { createBullQueue } = await import('@millrace/shared/store/queue/bullmq-queue');
+  const { shards, retentionMs } = config;
+  return createBullQueue({ redis, keys, shards, retentionMs, onError }).board;
+}
 
 async function stopDatabase(): Promise<void> {
   // Its last entries go to the ledger's database.

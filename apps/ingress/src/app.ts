@@ -7,8 +7,6 @@ import { addressFilter } from './auth/addresses.ts';
 import type { Principal } from './auth/api-keys.ts';
 import { adminRoutes } from './api/admin/routes.ts';
 import { trackAnswers } from './server/open-answers.ts';
-import { boardRoutes } from './api/admin/bull-board.ts';
-import type { BoardQueue } from './api/admin/bull-board.ts';
 import { controlPlaneRoutes } from './api/admin/control-plane.ts';
 import { clientApiRoutes } from './api/client-api-routes.ts';
 import {
@@ -36,7 +34,6 @@ import type { Refuse } from './server/malformed.ts';
 import { boundPipelined } from './server/pipelined.ts';
 import { watchWholeAnswers } from './delivery/stalled-answers.ts';
 import { modelRoutes } from './api/models.ts';
-import { upstreamRoutes } from './api/admin/upstreams.ts';
 import { socketOptions } from './api/websocket/limits.ts';
 import { socketRoutes } from './api/websocket/routes.ts';
 import { watchRoutes } from './server/unknown-route.ts';
@@ -57,7 +54,6 @@ declare module 'fastify' {
 
 export type AppOptions = {
   services: Services;
-  queues: BoardQueue[];
   /** Connections that the limit of file descriptors allows. */
   room: number;
   /** PEM texts. Present: serves https and wss instead of http and ws. */
@@ -66,7 +62,7 @@ export type AppOptions = {
 
 /** Builds the HTTP server on its services. It does not listen yet. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { services, queues, room, tls } = options;
+  const { services, room, tls } = options;
   const { config, connectionCounts, refused, connections, logger } = services;
   const isProxy = addressFilter(config.listen.trustedProxies);
   const refuseUnread: Refuse = (refusal, answer) => {
@@ -97,12 +93,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     },
     isKeyRequired: () => services.keyRing.isRequired(),
     isProxy,
-    refused,
-    pages: (scope) => {
-      boardRoutes(scope, queues, config.board);
-      upstreamRoutes(scope, services);
-      controlPlaneRoutes(scope, services);
-    },
+    pages: (scope) => controlPlaneRoutes(scope, services),
   });
   return app;
 }

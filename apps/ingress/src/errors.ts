@@ -204,13 +204,6 @@ export const errorTable = {
     message: ({ method, path }: { method: string; path?: string }) =>
       path === undefined ? `${method} is not served here.` : `Not allowed to ${method} on ${path}.`,
   },
-  read_only: {
-    ...invalid,
-    status: 405,
-    message:
-      'These pages do not change jobs. `board: remove` in the config allows to remove them and to pause the queue; a request is made again by its client.',
-    headers: { allow: 'GET, HEAD' },
-  },
   request_timeout: {
     ...invalid,
     status: 408,

@@ -335,7 +335,6 @@ const app = await buildApp({
     heartbeat,
     metrics,
     prices,
-    reports,
     findControlPlane: () => findControlPlane(redis, keys),
     processes: () => fleet.list(),
     keyRing,
@@ -354,7 +353,6 @@ const app = await buildApp({
     pingRedis: ping,
     onError,
   },
-  queues: queue.board,
   room,
   tls: readTls(config.listen),
 });

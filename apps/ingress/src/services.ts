@@ -7,7 +7,6 @@ import type { JobQueue } from '@millrace/shared/store/queue/port';
 import type { Prices } from '@millrace/shared/cost/prices';
 import type { FleetProcess } from '@millrace/shared/store/fleet/port';
 import type { ControlPlane } from '@millrace/shared/store/control-plane';
-import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import type { ConnectionCounts } from './server/connection-counts.ts';
 import type { KeyRing } from './auth/key-ring.ts';
 import type { KeyUsers } from './auth/key-users.ts';
@@ -52,8 +51,6 @@ export type Services = {
   metrics: Metrics;
   /** Of the config in use, and those that were loaded for routing. */
   prices(): Prices;
-  /** The newest report of every registered worker, sorted by name. */
-  reports(): Promise<readonly WorkerReport[]>;
   /** Undefined: none runs. Rejects while Redis is away. */
   findControlPlane(): Promise<ControlPlane | undefined>;
   /** The processes of the fleet. Rejects while Redis is away. */

@@ -23,6 +23,7 @@ import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
 import type { JobConsumer } from '@millrace/shared/store/queue/port';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
+import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { startReporting } from '@millrace/shared/store/reports/reporting';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
@@ -43,6 +44,7 @@ import { createProcessStats } from './observe/process-stats.ts';
 import { createFaultLog } from './upstream/fault-log.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createPools } from './upstream/pool/pools.ts';
+import { followHolds } from './upstream/health/holds.ts';
 import { createUpstreams, namedProviders } from './upstream/upstreams.ts';
 import { warmUp } from './intake/warm-up.ts';
 
@@ -67,6 +69,8 @@ const { redis, keys, log, lifetimeMs, bounds, onError, isReady, connectSubscribe
 pools.warm(namedProviders(config.models));
 // The warm-up runs before this worker is registered, and before it measures the delay of its event loop.
 await warmUp({ keys }).catch(onError);
+// Before the first request: a worker that does not know them would ask these targets.
+const holds = await followHolds({ store: createRedisTargetHolds(redis, keys), onError });
 let lookedForConfigAt = -Infinity;
 let checkLocks = (): void => {};
 let receive: JobConsumer['receive'] = () => {};
@@ -106,6 +110,7 @@ const upstreams = createUpstreams({
     connect: connectSubscriber,
     onError,
   }),
+  holds,
   windows,
   waitLimits: intake.waitLimits,
   onChange({ target, from, to, byThisWorker, fault }) {

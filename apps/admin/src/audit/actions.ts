@@ -1,9 +1,8 @@
-import { localActor } from '@millrace/shared/domain/audit';
 import type { AuditAction } from '@millrace/shared/domain/audit';
 import type { AuditWriter } from '@millrace/shared/store/audit/audit-writer';
-import { controlPlaneActor, controlPlaneClient } from '@millrace/shared/store/control-plane';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { redacted } from '../api/redacted-config.ts';
+import { requesterOf } from './requester.ts';
 
 /* Every request that may change something is recorded, whatever its outcome. */
 
@@ -16,7 +15,12 @@ const actions: Readonly<Record<string, AuditAction>> = {
   'POST /admin/fleet/:process/drain': 'fleet.drain',
   'POST /admin/fleet/:process/resume': 'fleet.resume',
   'POST /admin/config/reload': 'config.reload',
+  'POST /admin/upstreams/:target/open': 'upstream.open',
+  'POST /admin/upstreams/:target/close': 'upstream.close',
 };
+
+/** A change that Bull Board may not make; it records the others itself (api/bull-board.ts). */
+const boardRoute = '/admin/queues/*';
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -34,9 +38,8 @@ export function recordActions(app: FastifyInstance, audit: Pick<AuditWriter, 're
     if (route === undefined || reply.errorCode === 'ask_an_ingress') return payload;
     const name = `${request.method} ${route}`;
     await audit.record({
-      actor: actorOf(request),
-      address: textOf(request, controlPlaneClient),
-      action: actions[name] ?? name,
+      ...requesterOf(request),
+      action: actions[name] ?? (route === boardRoute ? 'queue.change' : name),
       target: targetOf(request),
       outcome: reply.errorCode ?? (reply.statusCode < 400 ? 'ok' : `status_${reply.statusCode}`),
       detail: detailOf(request, reply),
@@ -48,20 +51,11 @@ export function recordActions(app: FastifyInstance, audit: Pick<AuditWriter, 're
 const changesNothing = ({ method }: FastifyRequest): boolean =>
   method === 'GET' || method === 'HEAD';
 
-const textOf = ({ headers }: FastifyRequest, name: string): string | undefined => {
-  const value = headers[name];
-  return typeof value === 'string' && value !== '' ? value : undefined;
-};
-
-function actorOf(request: FastifyRequest): string {
-  const text = textOf(request, controlPlaneActor);
-  return text === undefined ? localActor : decodeURIComponent(text);
-}
-
 function targetOf({ params, body }: FastifyRequest): string | undefined {
-  const { id, process } = params as { id?: string; process?: string };
+  const { id, process, target, '*': path } = params as Record<string, string | undefined>;
   const { id: created } = (body ?? {}) as { id?: unknown };
-  return id ?? process ?? (typeof created === 'string' ? created : undefined);
+  if (path !== undefined) return `/${path}`;
+  return id ?? process ?? target ?? (typeof created === 'string' ? created : undefined);
 }
 
 /** Of a body that was refused only the reason is known to hold no secret. */

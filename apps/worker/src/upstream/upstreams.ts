@@ -6,6 +6,7 @@ import { createPrices } from '@millrace/shared/cost/prices';
 import type { Prices } from '@millrace/shared/cost/prices';
 import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
 import type { Gossip } from '@millrace/shared/store/gossip/port';
+import { holdsChanged } from '@millrace/shared/store/target-holds/port';
 import type { Windows } from '@millrace/shared/store/quota/port';
 import { startAttempt } from '../run/attempt.ts';
 import type { Attempt } from '../run/attempt.ts';
@@ -18,6 +19,7 @@ import { createTargetAccess } from './target-access.ts';
 import { createAsk } from './health/ask.ts';
 import { startChecks } from './health/checks.ts';
 import type { ChecksOptions } from './health/checks.ts';
+import type { Holds } from './health/holds.ts';
 import { createHealth } from './health/health.ts';
 import type { HealthOptions } from './health/port.ts';
 import type { Pools } from './pool/pools.ts';
@@ -37,6 +39,8 @@ export type UpstreamsOptions = {
   worker: string;
   /** The gossip between workers. */
   fleet: Gossip;
+  /** The targets that an operator has opened. */
+  holds: Holds;
   /** The limits that the fleet shares. */
   windows: Windows;
   /** Limits how many requests of a model may wait for capacity. */
@@ -56,7 +60,7 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
 
 /** Everything between a target's name and a call in flight: its config, health, selection, wire format and pool. */
 export function createUpstreams(options: UpstreamsOptions) {
-  const { limits, pools, worker, fleet, windows, waitLimits } = options;
+  const { limits, pools, worker, fleet, holds, windows, waitLimits } = options;
   const { onChange, onAside, onFault, wasLate, onError } = options;
   const { models, providers } = options;
   /**
@@ -69,6 +73,7 @@ export function createUpstreams(options: UpstreamsOptions) {
     worker,
     breakerOf: (provider) => generations.current.providers[provider]?.breaker,
     wasLate,
+    holds,
     ...(onChange && { onChange }),
     onError,
   });
@@ -109,7 +114,13 @@ export function createUpstreams(options: UpstreamsOptions) {
     loadPrices(targets)?.catch(onError);
   };
   loadPricesOf(models);
-  const notices = fleet.subscribe({ onText: selection.onNotice, onListening() {} });
+  const notices = fleet.subscribe({
+    onText(text) {
+      if (text === holdsChanged) void holds.look();
+      else selection.onNotice(text);
+    },
+    onListening: () => void holds.look(),
+  });
   const checks = startChecks({
     fleet,
     health,
@@ -298,6 +309,7 @@ export function createUpstreams(options: UpstreamsOptions) {
       checks.close();
       notices.close();
       health.close();
+      holds.close();
       pools.close();
     },
   };

@@ -85,6 +85,8 @@ export type Keyspace = {
   audit(): string;
   /** Hash: what the script that adds audit entries knows of earlier ones. */
   auditState(): string;
+  /** Hash: targets that an operator has opened (store/target-holds). */
+  targetHolds(): string;
   /** Set: the processes that report how they stand to their config file (store/process-configs.ts). */
   processConfigs(): string;
   /** String: the report of one of them. */
@@ -150,6 +152,7 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     apiKeyChanges: () => `${fleetTag}:api-key-changes`,
     audit: () => `${fleetTag}:audit`,
     auditState: () => `${fleetTag}:audit-state`,
+    targetHolds: () => `${fleetTag}:target-holds`,
     processConfigs: () => `${fleetTag}:configs`,
     processConfig: (name) => `${fleetTag}:config:${name}`,
     reloadOrders: () => `${fleetTag}:reload-orders`,

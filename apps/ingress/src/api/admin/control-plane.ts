@@ -11,14 +11,15 @@ export const controlPlanePath = '/admin/*';
  * The changes that are none of keys. The control plane decodes and normalizes a path again, so only plain segments are known to
  * lead where they seem to.
  */
-const ofFleet = /^\/admin\/(?:config\/reload|fleet\/\w[\w.:@-]*\/[a-z]+)\/?(?:\?|$)/;
+const ofFleet =
+  /^\/admin\/(?:config\/reload|fleet\/\w[\w.:@-]*\/[a-z]+|upstreams(?:(?:\/|%2F)\w[\w.:@-]*)+|queues(?:\/\w[\w.:@-]*)+)\/?(?:\?|$)/i;
 
 /** Whether a request for this path of the control plane may change keys. */
 export const mayChangeKeys = (method: string, url: string): boolean =>
   method !== 'GET' && method !== 'HEAD' && !ofFleet.test(url);
 
 /**
- * The paths that the control plane serves: everything below `/admin` that this ingress does not serve itself. The proxy is
+ * The paths that the control plane serves: everything below `/admin`. The proxy is
  * loaded with the first such request, as most ingresses never get one.
  */
 export function controlPlaneRoutes(scope: FastifyInstance, services: Services): void {

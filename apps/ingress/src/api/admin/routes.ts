@@ -2,12 +2,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin } from '../../auth/admin.ts';
 import { whyNotLocal } from '../../auth/local-only.ts';
 import { isCrossSiteWrite } from '../../auth/origins.ts';
-import type { Refusal } from '../../observe/refusals.ts';
-import { addressOf, browserRequestOf, peerOf } from '../../auth/client-address.ts';
-import { apiError, withRequestId } from '../../api-error.ts';
+import { browserRequestOf, peerOf } from '../../auth/client-address.ts';
+import { apiError } from '../../api-error.ts';
 import type { ApiError } from '../../api-error.ts';
-import { recordRefusal } from '../../observe/record-refusal.ts';
-import { factsOf } from '../../observe/request-log.ts';
 import { controlPlanePath, mayChangeKeys } from './control-plane.ts';
 
 export type AdminOptions = {
@@ -16,8 +13,6 @@ export type AdminOptions = {
   isKeyRequired(): boolean;
   /** Whether an address is that of a trusted proxy. */
   isProxy(address: string): boolean;
-  /** Counts and logs it. */
-  refused(refusal: Refusal): void;
   /** Adds the pages to an authenticated scope. */
   pages(scope: FastifyInstance): void;
 };
@@ -25,16 +20,9 @@ export type AdminOptions = {
 /** The pages for operators, behind a password or, if the config has none, for this machine only. */
 export async function adminRoutes(app: FastifyInstance, options: AdminOptions): Promise<void> {
   await app.register(async (scope) => {
-    scope.addHook('onRequest', async (request, reply) => {
+    scope.addHook('onRequest', async (request) => {
       const refusal = refuse(request, options);
-      // Not thrown, because Bull Board's own error handler would turn it into a 500 with a stack.
-      if (refusal) {
-        const { status, headers, error } = refusal;
-        recordRefusal(options.refused, refusal, { address: addressOf(request) });
-        factsOf(reply.raw).code = error.code;
-        const body = { error: withRequestId(error, request.id) };
-        await reply.code(status).headers(headers).send(body);
-      }
+      if (refusal) throw refusal;
     });
     options.pages(scope);
   });

@@ -8,7 +8,14 @@ import type { Breaker, Transition } from './breakers.ts';
 import { createTargetGossip } from './target-gossip.ts';
 import { lastFaultOf } from './last-fault.ts';
 import type { LastFault } from './last-fault.ts';
-import type { Health, HealthCounters, HealthOptions, CallEvent, Outcome } from './port.ts';
+import type {
+  Health,
+  HealthCounters,
+  HealthSnapshot,
+  HealthOptions,
+  CallEvent,
+  Outcome,
+} from './port.ts';
 import { createProbes } from './probes.ts';
 import { createSharedStates } from './shared-states.ts';
 import type { StateRecord } from './state-record.ts';
@@ -21,6 +28,8 @@ import { createWakeUp } from './wake-up.ts';
 const startWithinMs = 1000;
 /** Milliseconds until this worker tries again to claim a probe that another worker holds. */
 const holdMs = 1000;
+/** Milliseconds until a request looks again whether an operator has closed the target. */
+const heldLookMs = 1000;
 /** Milliseconds that a claim normally takes at most. */
 const claimMs = 50;
 
@@ -38,7 +47,8 @@ const noPolicy: BreakerConfig = {
 /** This worker's counts, breakers and probes, joined with those of the fleet. */
 export function createHealth(options: HealthOptions): Health {
   const { bus, worker, breakerOf, now = Date.now, random = Math.random, onError } = options;
-  const { wasLate = () => false } = options;
+  const { wasLate = () => false, holds: opened } = options;
+  const isHeld = (key: string): boolean => opened?.get(key) !== undefined;
   const policyOf = (key: string) => breakerOf(targetOfKey(key).provider) ?? noPolicy;
   const counted = new Map<string, Counters>();
   const lastFaults = new Map<string, LastFault>();
@@ -69,6 +79,7 @@ export function createHealth(options: HealthOptions): Health {
   });
   const gossip = createTargetGossip({ fleet: bus, worker, view, breakers, states, adopt, now });
   const wakeUp = createWakeUp({ now, nextAt, onWake: () => refresh(), onError });
+  opened?.onChange(() => wakeUp.notify());
 
   /** Whether this worker's config has the target: another worker's may have others. */
   function judges(key: string): boolean {
@@ -124,6 +135,7 @@ export function createHealth(options: HealthOptions): Health {
   }
 
   function admitKey(key: string): Admission {
+    if (isHeld(key)) return 'no';
     const breaker = breakers.of(key);
     if (breaker.record.state.kind === 'closed') return 'yes';
     const verdict = admits(breakers.look(breaker), breaker.policy, now(), random);
@@ -240,12 +252,21 @@ export function createHealth(options: HealthOptions): Health {
       }
       breakers.look(breaker);
     },
-    stateOf: (target) => breakers.look(breakers.of(targetKey(target))).kind,
+    stateOf(target) {
+      const key = targetKey(target);
+      return isHeld(key) ? 'open' : breakers.look(breakers.of(key)).kind;
+    },
     inFlight: (target) => view.inFlight(targetKey(target)),
     firstTokenMs: (target) => view.target(targetKey(target)).firstToken.read(now()),
-    successRate: (target) => view.target(targetKey(target)).success.read(),
+    successRate(target) {
+      const key = targetKey(target);
+      // It is nobody's last resort.
+      return isHeld(key) ? 0 : view.target(key).success.read();
+    },
     nextTryAt(target) {
       const { key, policy, record } = breakers.of(targetKey(target));
+      // Its end wakes those that wait; this is for a message that was lost.
+      if (isHeld(key)) return now() + heldLookMs;
       const soon = probes.has(key) ? now() + claimMs : undefined;
       return nextChangeAt(record.state, policy, now()) ?? holds.get(key) ?? soon;
     },
@@ -258,6 +279,7 @@ export function createHealth(options: HealthOptions): Health {
     snapshot: () => ({
       workers: view.workers(),
       targets: [...view.targets()].map(({ key }) => snapshotOf(key)),
+      held: opened?.keys ?? [],
     }),
     counters: () => ({
       ...sumOf(counted.values()),
@@ -276,22 +298,25 @@ export function createHealth(options: HealthOptions): Health {
     },
   };
 
-  function snapshotOf(key: string) {
+  function snapshotOf(key: string): HealthSnapshot['targets'][number] {
     const one = view.target(key);
     const breaker = breakers.of(key);
     const state = breakers.look(breaker);
+    const held = opened?.get(key);
     const { calls, errors, usualRate } = view.evidence(one);
     return {
       ...targetOfKey(key),
-      state: state.kind,
-      since: breaker.since,
+      state: held ? 'open' : state.kind,
+      since: held?.at ?? breaker.since,
       window: { calls, errors },
       usualRate,
       successRate: one.success.read(),
       inFlight: view.inFlight(key),
       firstTokenMs: one.firstToken.read(now()),
-      nextProbeAt: state.kind === 'open' ? state.until : undefined,
+      // A probe may go to a half-open target at any time.
+      nextProbeAt: !held && state.kind === 'open' ? state.until : undefined,
       lastFault: lastFault(key),
+      held,
     };
   }
 }

@@ -1,8 +1,10 @@
 import type { BreakerConfig } from '@millrace/shared/config';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
+import type { TargetHold } from '@millrace/shared/store/target-holds/port';
 import type { Gossip } from '@millrace/shared/store/gossip/port';
 import type { Admission, BreakerState } from './breaker.ts';
+import type { Holds } from './holds.ts';
 import type { LastFault } from './last-fault.ts';
 
 export type StateKind = BreakerState['kind'];
@@ -43,6 +45,8 @@ export type HealthOptions = {
   /** Whether this process was blocked recently: what it observed then says nothing about others. */
   wasLate?: () => boolean;
   onChange?: (change: Change) => void;
+  /** The targets that an operator has opened, whatever their breakers say. */
+  holds?: Pick<Holds, 'get' | 'keys' | 'onChange'>;
   onError: (error: unknown) => void;
 };
 
@@ -92,7 +96,11 @@ export type HealthSnapshot = {
     firstTokenMs: number | undefined;
     nextProbeAt: number | undefined;
     lastFault: LastFault | undefined;
+    /** An operator has opened it; `state` is `open` then. */
+    held: TargetHold | undefined;
   }[];
+  /** All targets that an operator has opened, as this worker knows them. */
+  held: readonly string[];
 };
 
 /** Since the start. */

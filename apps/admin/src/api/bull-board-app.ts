@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@bull-board/fastify';
 import type { Config } from '@millrace/shared/config';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { apiError } from '../../api-error.ts';
+import { AdminError } from './admin-error.ts';
 
 export type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
 
@@ -31,11 +31,9 @@ export async function buildBoard(
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
   });
   app.setNotFoundHandler((request, reply) => {
-    const { status, error } = apiError('unknown_url', {
-      method: request.method,
-      path: request.url.slice(0, 100),
-    });
-    return reply.code(status).send({ error });
+    const what = `${request.method} ${request.url.slice(0, 100)}`;
+    const { status, body } = new AdminError(404, 'unknown_url', `Unknown request URL: ${what}.`);
+    return reply.code(status).send(body);
   });
   await app.register(adapter.registerPlugin(), { prefix: boardPath });
   await app.ready();

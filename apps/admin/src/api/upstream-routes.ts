@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '@millrace/shared/config';
+import { withTimeout } from '@millrace/shared/runtime/timeout';
+import { passesByItself } from '@millrace/shared/store/redis-failure';
+import type { WorkerReport } from '@millrace/shared/store/reports/port';
+import { maxHolds } from '@millrace/shared/store/target-holds/port';
+import type { TargetHolds } from '@millrace/shared/store/target-holds/port';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { requesterOf } from '../audit/requester.ts';
+import { AdminError } from './admin-error.ts';
+import { knownOnly } from './parameters.ts';
+import type { Query } from './parameters.ts';
+import { reportsHeld, targetViews } from './upstream-view.ts';
+import type { TargetView } from './upstream-view.ts';
+
+export type UpstreamSource = {
+  /** The newest report of every registered worker, sorted by name. */
+  reports(): Promise<readonly WorkerReport[]>;
+  holds: TargetHolds;
+  /** Of the config in use. */
+  readonly models: Config['models'];
+  /** Whether Redis is reachable. */
+  isReady(): boolean;
+  onError(error: unknown): void;
+};
+
+/** Milliseconds that an operator waits for each answer of Redis, which asks the workers. */
+const answerMs = 3000;
+/** Milliseconds in which all workers should know of an order; otherwise the answer is a 202. */
+const patienceMs = 3000;
+/** Milliseconds between two looks: as long as the workers' reports are shared. */
+const lookEveryMs = 300;
+
+type TargetRoute = { Params: { target: string }; Querystring: Query };
+
+/** `GET /admin/upstreams`, `POST /admin/upstreams/{target}/open` and `…/close`. */
+export function upstreamRoutes(app: FastifyInstance, source: UpstreamSource): void {
+  const { holds } = source;
+
+  async function ask<T>(question: () => Promise<T>): Promise<T> {
+    if (!source.isReady()) throw unavailable();
+    try {
+      return await withTimeout(question(), answerMs, unavailable);
+    } catch (error) {
+      if (error instanceof AdminError) throw error;
+      if (!passesByItself(error)) throw error;
+      source.onError(error);
+      throw unavailable();
+    }
+  }
+
+  async function look() {
+    const [reports, held] = await ask(() => Promise.all([source.reports(), holds.read()]));
+    return { reports, targets: targetViews({ models: source.models, reports, holds: held }) };
+  }
+
+  app.get<{ Querystring: Query }>('/admin/upstreams', async ({ query }) => {
+    knownOnly(query, []);
+    const { reports, targets } = await look();
+    return {
+      targets,
+      workers: reports.map(({ name, at, sections }) => ({ name, at: at / 1000, ...sections })),
+    };
+  });
+
+  for (const order of ['open', 'close'] as const) {
+    app.post<TargetRoute>(`/admin/upstreams/:target/${order}`, async (request, reply) => {
+      knownOnly(request.query, []);
+      const { target } = request.params;
+      // A target that left the config can still be closed.
+      if (order === 'close') await ask(() => holds.remove(target));
+      else await open(target, request);
+      return answer(target, order === 'open', reply);
+    });
+  }
+
+  async function open(target: string, request: FastifyRequest): Promise<void> {
+    const { targets } = await look();
+    if (!targets.some((one) => one.target === target)) throw notFound(target);
+    const hold = { by: requesterOf(request).actor, at: Date.now() };
+    if ((await ask(() => holds.add(target, hold))) !== 'full') return;
+    const message = `${maxHolds} targets are open by operators' orders already: close some of them.`;
+    throw new AdminError(409, 'too_many_open', message);
+  }
+
+  /** Waits until each worker knows of the order. */
+  async function answer(target: string, isHeld: boolean, reply: FastifyReply): Promise<TargetView> {
+    const until = performance.now() + patienceMs;
+    for (;;) {
+      const { reports, targets } = await look();
+      const view = targets.find((one) => one.target === target);
+      if (!view) throw notFound(target);
+      const isDone = reports.every((report) => reportsHeld(report, target) === isHeld);
+      if (!isDone && performance.now() < until) {
+        await sleep(lookEveryMs);
+        continue;
+      }
+      if (!isDone) reply.code(202);
+      return view;
+    }
+  }
+}
+
+const notFound = (target: string): AdminError =>
+  new AdminError(
+    404,
+    'target_not_found',
+    `No model of the config has the target '${target.slice(0, 200)}'. GET /admin/upstreams lists them, as provider/model; in a path, write the slash as %2F.`,
+  );
+
+const unavailable = (): AdminError =>
+  new AdminError(
+    503,
+    'queue_unavailable',
+    'Redis does not answer; try again. An order may have been given: GET /admin/upstreams shows it.',
+  );
