@@ -12,11 +12,20 @@ const steady = (seed: number) => `healthy:tokens=60,pace=10,seed=${seed}`;
 const endless = (seed: number) => `healthy:tokens=5000,pace=10,seed=${seed}`;
 const seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
+/** Breaks off after some text, at its only target. */
+const cutShort = 'cut:after=10';
+
 let fleet: Fleet;
 beforeAll(async () => {
   fleet = await startFleet({
     ingresses: 2,
-    models: aliases(short, 'status:code=400', ...seeds.map(steady), ...seeds.map(endless)),
+    models: aliases(
+      short,
+      cutShort,
+      'status:code=400',
+      ...seeds.map(steady),
+      ...seeds.map(endless),
+    ),
     config: {
       shards: 4,
       keys: [
@@ -70,6 +79,21 @@ describe('a second call with the same Idempotency-Key', () => {
       'true',
     ]);
     expect(callsOf(model)).toHaveLength(1);
+  });
+
+  it('gets an error in the stream under the id of the first call', async () => {
+    const [one, two] = urls();
+    const key = newKey();
+    const off = { 'x-millrace-continuation': 'off' };
+    const answers = [
+      await ask(one, cutShort, key, off).ended,
+      await ask(two, cutShort, key, off).ended,
+    ];
+    const errorIds = answers.map(({ text }) => /"request_id":"(\w+)"/.exec(text)?.[1]);
+    const ids = answers.map(({ headers }) => headers['x-request-id']);
+    expect(errorIds).toEqual([ids[0], ids[0]]);
+    expect(ids[1]).toBe(ids[0]);
+    expect(callsOf(cutShort)).toHaveLength(1);
   });
 
   it('gets the finished answer, streaming or not', async () => {

@@ -266,7 +266,7 @@ describe('ending a request', () => {
       error: {
         code: 'request_ended',
         message: expect.stringContaining("ended as 'completed'"),
-        request_id: expect.stringMatching(/^req_/),
+        request_id: finished,
       },
     });
   });

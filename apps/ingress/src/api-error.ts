@@ -48,6 +48,15 @@ export const withRequestId = (error: OpenAiError, id: string): OpenAiError => ({
   ...error,
 });
 
+/** The error of a frame about a request that was found. */
+export const aboutRequest = (thrown: unknown, id: string): ApiError => {
+  const { status, error, headers, count } = toApiError(thrown);
+  const { reason: countAs, keyId } = count;
+  const about = new ApiError(status, withRequestId(error, id), headers, { countAs, keyId });
+  about.cause = thrown;
+  return about;
+};
+
 /** The error of a drain; it names the request, which continues. */
 export function draining(id: string): ApiError {
   const { status, error, headers } = apiError('server_draining', { id });

@@ -29,7 +29,7 @@ import { createBudgetGate } from './admission/budgets.ts';
 import { createExpectUse } from './admission/expected-use.ts';
 import { createAdmissionController } from './admission/controller.ts';
 import { createConnectionCounts } from './server/connection-counts.ts';
-import { targetRateOf, waitMs } from './admission/expected-wait.ts';
+import { createTargetRates, waitMs } from './admission/expected-wait.ts';
 import { followKeys } from './auth/follow-keys.ts';
 import { createKeyRing } from './auth/key-ring.ts';
 import { createKeyUsers } from './auth/key-users.ts';
@@ -243,7 +243,7 @@ const admission = createAdmissionController({
   memory,
   overloadMonitor,
   limits,
-  targetRate: (model) => targetRateOf(config.models[model]),
+  targetRate: createTargetRates(() => config.models),
   onSending: () => reapers.wake(),
   onAdmitted() {
     metrics.admitted();

@@ -12,11 +12,13 @@ export function openSqlite(path: string): SqliteDatabase {
     close: () => database.close(),
     prepare(sql) {
       // The inserts have parameters in fixed numbers, and come again and again; queries with a reader may be under way twice.
-      let statement = prepared.get(sql);
-      if (!statement) {
-        statement = new Statement(database.prepare(sql));
-        if (!statement.reader && prepared.size < maxPrepared) prepared.set(sql, statement);
-      }
+      const statement = prepared.get(sql) ?? new Statement(database.prepare(sql));
+      if (statement.reader) return statement;
+      // The one that was used last is the last one of the map.
+      prepared.delete(sql);
+      prepared.set(sql, statement);
+      const [oldest = ''] = prepared.keys();
+      if (prepared.size > maxPrepared) prepared.delete(oldest);
       return statement;
     },
   };

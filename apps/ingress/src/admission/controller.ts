@@ -52,7 +52,7 @@ export type AdmissionDeps = {
   memory: MemoryMeter;
   overloadMonitor: Pick<OverloadMonitor, 'judge'>;
   limits: QueueLimits;
-  /** Requests per second that the targets of a model allow (`targetRateOf`). */
+  /** Requests per second that the targets of a model allow (`createTargetRates`). */
   targetRate(model: string): number | undefined;
   onSending(): void;
   onAdmitted(): void;
@@ -117,7 +117,7 @@ export function createAdmissionController(deps: AdmissionDeps): AdmissionControl
       return {
         sending: onSending,
         created(isWaiting) {
-          if (isWaiting) counted.waits();
+          counted.placed(isWaiting);
           onAdmitted();
         },
         withdrawn: counted.remove,

@@ -1,7 +1,9 @@
-import type { ModelConfig } from '@millrace/shared/config';
+import { limitsByTarget } from '@millrace/shared/domain/target-limits';
+import type { LimitedModels } from '@millrace/shared/domain/target-limits';
 import { priorities } from '@millrace/shared/domain/request';
 import type { QueueStanding } from '@millrace/shared/domain/request';
 import type { QueueStats } from '@millrace/shared/domain/queue-stats';
+import { targetKey } from '@millrace/shared/domain/target-key';
 
 /** The load of the queue, as measured up to 200 ms ago. */
 export type Load = Pick<QueueStats, 'classes' | 'front' | 'bytes' | 'skipped'> & {
@@ -53,16 +55,25 @@ export function waitMs({ rate }: Pick<Load, 'rate'>, jobs: number): number | und
 }
 
 /**
- * Requests per second that a model's targets allow by their configured limits; undefined if one of them has no limit of
- * requests.
+ * Requests per second that the targets of a model allow by their configured limits; undefined if one of them has no limit of
+ * requests. `models`: as they are at each call.
  */
-export function targetRateOf(model: Pick<ModelConfig, 'targets'> | undefined): number | undefined {
-  let perMinute = 0;
-  for (const { limits } of model?.targets ?? []) {
-    if (limits?.requestsPerMinute === undefined) return undefined;
-    perMinute += limits.requestsPerMinute;
-  }
-  return perMinute > 0 ? perMinute / 60 : undefined;
+export function createTargetRates(
+  models: () => LimitedModels,
+): (model: string) => number | undefined {
+  let known: { of: LimitedModels; limits: ReturnType<typeof limitsByTarget> } | undefined;
+  return (model) => {
+    const now = models();
+    if (known?.of !== now) known = { of: now, limits: limitsByTarget(now) };
+    const targets = new Set((now[model]?.targets ?? []).map(targetKey));
+    let perMinute = 0;
+    for (const target of targets) {
+      const limit = known.limits.get(target)?.requestsPerMinute;
+      if (limit === undefined) return undefined;
+      perMinute += limit;
+    }
+    return perMinute > 0 ? perMinute / 60 : undefined;
+  };
 }
 
 /** Jobs of one key from the head of its class up to a position; its last one is at `lag`. */

@@ -74,15 +74,25 @@ test('while none wait it does not wait either, and is not taken out again', asyn
 test('of a burst into an empty queue, those that found no free slot count before the next reading', async () => {
   await start(looked(0));
   const burst = ['a', 'a', 'b'].map((key) => meter.add(standing(key)));
-  for (const { waits } of burst.slice(1)) waits();
+  for (const { placed } of burst.slice(1)) placed(true);
   expect(normal()?.waiting).toBe(2);
   expect([...(normal()?.lags ?? [])].slice(-2)).toEqual([
     ['a', 0],
     ['b', 0],
   ]);
   // Said twice, it counts once.
-  burst[1]?.waits();
+  burst[1]?.placed(true);
   expect(normal()?.waiting).toBe(2);
+});
+
+test('one that a worker got at once does not wait, also while others do', async () => {
+  await start(looked(3));
+  const { placed, remove } = meter.add(standing('new'));
+  expect(normal()?.waiting).toBe(4);
+  placed(false);
+  expect(normal()?.waiting).toBe(3);
+  remove();
+  expect(normal()?.waiting).toBe(3);
 });
 
 test('what a later look did not have is not taken out of it', async () => {
@@ -90,7 +100,7 @@ test('what a later look did not have is not taken out of it', async () => {
   const counted = meter.add(standing('new'));
   seen(looked(7));
   await expect.poll(() => normal()?.waiting).toBe(7);
-  counted.waits();
+  counted.placed(false);
   counted.remove();
   expect(normal()?.waiting).toBe(7);
 });

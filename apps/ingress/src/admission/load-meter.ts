@@ -17,8 +17,8 @@ export type LoadMeter = {
 
 /** What happens to a request before the next reading; no effect after it. */
 export type CountedRequest = {
-  /** Its job waits: found no free slot. */
-  waits(): void;
+  /** Redis has placed its job: it waits, or a worker with a free slot has it. */
+  placed(isWaiting: boolean): void;
   /** It was not queued. */
   remove(): void;
 };
@@ -105,17 +105,18 @@ export function createLoadMeter(options: LoadMeterOptions): LoadMeter {
     },
 
     add(standing) {
-      if (!seen) return { waits() {}, remove() {} };
+      if (!seen) return { placed() {}, remove() {} };
       const addedTo = looks;
       seen.bytes += standing.bytes;
-      // While no job waits, workers most likely have free slots: Redis then says which requests of a burst wait.
+      // While no job waits, workers most likely have free slots. Redis then says which requests of a burst wait; those that are
+      // on their way to it are not counted yet.
       let isWaiting = countWaiting(seen) > 0;
       if (isWaiting) count(standing, 1);
       return {
-        waits() {
-          if (isWaiting || looks !== addedTo) return;
-          isWaiting = true;
-          count(standing, 1);
+        placed(waits) {
+          if (isWaiting === waits || looks !== addedTo) return;
+          isWaiting = waits;
+          count(standing, waits ? 1 : -1);
         },
         remove() {
           if (!seen || looks !== addedTo) return;

@@ -1,9 +1,10 @@
+import type { Config } from '@millrace/shared/config';
 import { priorities } from '@millrace/shared/domain/request';
 import type { Priority } from '@millrace/shared/domain/request';
 import { describe, expect, test } from 'vitest';
 import { judgeQueue } from './queue-verdict.ts';
 import type { QueueRequest } from './queue-verdict.ts';
-import { countOwn, jobsAhead, targetRateOf, waitMs } from './expected-wait.ts';
+import { countOwn, createTargetRates, jobsAhead, waitMs } from './expected-wait.ts';
 import type { Load } from './expected-wait.ts';
 
 /** Waiting jobs by class and key, all of weight 1, in turn as the queue places them. */
@@ -180,11 +181,30 @@ describe("the first minute at a model's limit, before its pace has been measured
   });
 
   test.each([
-    ['the sum of its targets', [{ requestsPerMinute: 60 }, { requestsPerMinute: 30 }], 1.5],
-    ['no limit if one of them has none', [{ requestsPerMinute: 60 }, undefined], undefined],
-    ['none by tokens alone', [{ tokensPerMinute: 1000 }], undefined],
-  ] as const)('counts %s', (_, limits, rate) => {
-    const targets = limits.map((one) => ({ provider: 'p', model: 'm', weight: 1, limits: one }));
-    expect(targetRateOf({ targets })).toBe(rate);
+    ['the sum of its targets', { p: 60, q: 30 }, ['p', 'q'], 1.5],
+    ['a target once, however often it is listed', { p: 60 }, ['p', 'p'], 1],
+    ['no limit if one of them has none', { p: 60, q: undefined }, ['p', 'q'], undefined],
+  ])('counts %s', (_, limits: Record<string, number | undefined>, listed, rate) => {
+    const targets = listed.map((provider) => {
+      const requestsPerMinute = limits[provider];
+      const own = requestsPerMinute === undefined ? {} : { limits: { requestsPerMinute } };
+      return { provider, model: 'm', weight: 1, ...own };
+    });
+    const models = { full: { targets } } as unknown as Config['models'];
+    expect(createTargetRates(() => models)('full')).toBe(rate);
+  });
+
+  test('a limit that another model configures for the same target holds, and a new config counts at once', () => {
+    const target = { provider: 'p', model: 'm', weight: 1 };
+    const limited = (requestsPerMinute: number) => ({
+      full: { targets: [target] },
+      other: { targets: [{ ...target, limits: { requestsPerMinute } }] },
+    });
+    let models = limited(60) as unknown as Config['models'];
+    const rateOf = createTargetRates(() => models);
+    expect(rateOf('full')).toBe(1);
+    models = limited(120) as unknown as Config['models'];
+    expect(rateOf('full')).toBe(2);
+    expect(rateOf('none')).toBeUndefined();
   });
 });

@@ -23,7 +23,7 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
   });
 
   const errorEvent = ({ error }: ApiError): string =>
-    encoder.error(withRequestId(error, prepared.meta.id));
+    encoder.error(withRequestId(error, progress.id));
 
   function endWithError(text: string, error: ApiError): void {
     if (writer.started || text !== '') {

@@ -194,12 +194,13 @@ class Connection {
     }
   }
 
-  /** `id`: of the request that the frame is about, if it is known. */
-  #refuse(frame: Frame | undefined, thrown: unknown, id = makeRequestId()): void {
+  /** `about`: the request that the frame is about, if it is known and the error does not name it. */
+  #refuse(frame: Frame | undefined, thrown: unknown, about?: string): void {
     const { refused, logger, onError } = this.#services;
     const { keyId } = this.#principal;
     const answer = toApiError(thrown);
     const { error, status, headers } = answer;
+    const id = error.request_id ?? about ?? makeRequestId();
     recordRefusal(refused, answer, { keyId });
     logSocketRequest(logger, {
       id,

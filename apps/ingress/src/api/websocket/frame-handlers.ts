@@ -1,7 +1,7 @@
 import type { WebSocket } from '@fastify/websocket';
 import { logStart } from '@millrace/shared/domain/entry';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
-import { apiError, errorOf } from '../../api-error.ts';
+import { aboutRequest, apiError, errorOf } from '../../api-error.ts';
 import type { ApiError } from '../../api-error.ts';
 import type { Principal } from '../../auth/api-keys.ts';
 import type { Services } from '../../services.ts';
@@ -101,6 +101,8 @@ async function subscribe(context: FrameContext, frame: Frame): Promise<void> {
     const renewed = services.keyRing.renew(principal);
     if (renewed.kind === 'refused') throw errorOf(renewed);
     if (socket.readyState === socket.OPEN) await requests.subscribe(described, after);
+  } catch (thrown) {
+    throw aboutRequest(thrown, id);
   } finally {
     hold.release();
   }
@@ -128,7 +130,7 @@ async function cancel(context: FrameContext, frame: Frame): Promise<void> {
   if (outcome === 'unknown') throw apiError('job_not_found', { id });
   if (isRead) return;
   if (outcome !== 'cancelled') {
-    throw apiError('request_ended', { id, endedAs: statusOf(outcome) });
+    throw aboutRequest(apiError('request_ended', { id, endedAs: statusOf(outcome) }), id);
   }
   send(socketEvent(id, cancelledEvent));
 }

@@ -1,4 +1,5 @@
-import type { ModelConfig, TargetConfig } from '@millrace/shared/config';
+import type { ModelConfig } from '@millrace/shared/config';
+import { limitsByTarget } from '@millrace/shared/domain/target-limits';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
 import { tokensUsed } from '@millrace/shared/domain/tokens';
@@ -32,8 +33,6 @@ export type TargetLimitsOptions = {
  * still fit, but each check costs a call.
  */
 const shortOfTokensMs = 1000;
-
-type Limits = NonNullable<TargetConfig['limits']>;
 
 const free: TargetGrant = { kind: 'yes', settle() {}, cancel() {} };
 
@@ -108,23 +107,3 @@ export function createTargetLimits({ models, windows, now, onRoom, onError }: Ta
     },
   };
 }
-
-/** A target of several models has one limit: the smallest of those configured. */
-function limitsByTarget(models: Readonly<Record<string, ModelConfig>>): Map<string, Limits> {
-  const limits = new Map<string, Limits>();
-  for (const target of Object.values(models).flatMap((model) => model.targets)) {
-    const { requestsPerMinute, tokensPerMinute } = target.limits ?? {};
-    const known = limits.get(targetKey(target));
-    const requests = smaller(known?.requestsPerMinute, requestsPerMinute);
-    const tokens = smaller(known?.tokensPerMinute, tokensPerMinute);
-    if (requests === undefined && tokens === undefined) continue;
-    limits.set(targetKey(target), {
-      ...(requests === undefined ? {} : { requestsPerMinute: requests }),
-      ...(tokens === undefined ? {} : { tokensPerMinute: tokens }),
-    });
-  }
-  return limits;
-}
-
-const smaller = (a: number | undefined, b: number | undefined): number | undefined =>
-  a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
