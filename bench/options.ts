@@ -64,7 +64,8 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
 
   --rounds N     each system is measured once a round, in turn; figures are medians (default 3)
   --peers        also measure @portkey-ai/gateway, which is installed on demand, and nginx where there is one
-  --systems A,B  measure only these: direct, nginx, bare, millrace, unledgered (Millrace without a ledger), portkey
+  --systems A,B  measure only these: direct, nginx, bare, millrace, unledgered (Millrace without a ledger), traced
+                 and sampled (with telemetry of all, or of a tenth of its requests), portkey
   --quick        one short round, to see that everything runs
   --full         streams: 1,000 as well
   --streams N,M  streams: so many at a time

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { startChild } from '../../test/kit/child.ts';
-import { startMillrace, startWithoutLedger } from './millrace.ts';
+import { startMillrace, startTraced, startWithoutLedger } from './millrace.ts';
 import { startNginx } from './nginx.ts';
 import { startPortkey } from './portkey.ts';
 import { MODELS, type StartOptions, type System, type SystemName } from './system.ts';
@@ -23,6 +23,10 @@ export async function startSystem(
       return startMillrace(origin, signal, options);
     case 'unledgered':
       return startWithoutLedger(origin, signal, options);
+    case 'traced':
+      return startTraced(origin, signal, { ...options, name, sample: 1 });
+    case 'sampled':
+      return startTraced(origin, signal, { ...options, name, sample: 0.1 });
     case 'portkey':
       return startPortkey(origin, signal);
   }

@@ -29,6 +29,38 @@ export const startWithoutLedger = async (
   return { ...(await startMillraceWith(config, signal)), name: 'unledgered' };
 };
 
+/**
+ * The same with telemetry, of every request or of a tenth of them, to a collector in a process of its own: the difference is
+ * what telemetry costs.
+ */
+export async function startTraced(
+  upstream: string,
+  signal: AbortSignal,
+  { name, sample, ...options }: StartOptions & { name: 'traced' | 'sampled'; sample: number },
+): Promise<System> {
+  const collector = await startChild({
+    name: 'collector',
+    command: process.execPath,
+    args: [fileURLToPath(new URL('collector.ts', import.meta.url))],
+    ready: /^collector ready (http:\S+)/,
+    ipc: true,
+    signal,
+  });
+  try {
+    const telemetry = `telemetry: { otlp: "${collector.ready[1]}", sample: ${sample} }\n`;
+    const config = `${configFor(upstream, options)}${telemetry}`;
+    const system = await startMillraceWith(config, signal);
+    const stop = async () => {
+      await system.stop();
+      await collector.stop();
+    };
+    return { ...system, name, stop };
+  } catch (error) {
+    await collector.stop();
+    throw error;
+  }
+}
+
 /** Starts Millrace with another config file. */
 export async function startMillraceWith(content: string, signal: AbortSignal): Promise<System> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));

@@ -12,9 +12,18 @@ export const MODELS: Record<Answer, string> = {
   long: `healthy:tokens=${TOKENS.long},pace=${PACE_MS}`,
 };
 
-export const SYSTEMS = ['direct', 'nginx', 'bare', 'millrace', 'unledgered', 'portkey'] as const;
-/** Measured only if `--systems` names it: Millrace without a ledger. */
-export const ON_REQUEST: readonly SystemName[] = ['unledgered'];
+export const SYSTEMS = [
+  'direct',
+  'nginx',
+  'bare',
+  'millrace',
+  'unledgered',
+  'traced',
+  'sampled',
+  'portkey',
+] as const;
+/** Measured only if `--systems` names them: Millrace without a ledger, and with telemetry of all or a tenth of its requests. */
+export const ON_REQUEST: readonly SystemName[] = ['unledgered', 'traced', 'sampled'];
 /** Measured with `--peers`: they are not part of this checkout. */
 export const PEERS: readonly SystemName[] = ['nginx', 'portkey'];
 /** Not for comparison, but to show what the machine and any proxy can do. */

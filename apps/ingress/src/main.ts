@@ -24,6 +24,8 @@ import { findControlPlane } from '@millrace/shared/store/control-plane';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
+import { startTelemetry } from '@millrace/shared/telemetry/start';
+import { createTracing } from './observe/tracing.ts';
 import { awaitedWindows } from './admission/awaited-windows.ts';
 import { createBudgetGate } from './admission/budgets.ts';
 import { createExpectUse } from './admission/expected-use.ts';
@@ -67,11 +69,14 @@ import { readTls } from './server/tls.ts';
 const fewConnections = 500;
 /** Milliseconds for the last commands to Redis. */
 const lastCommandsMs = 1000;
+/** Milliseconds for the last spans. */
+const lastTelemetryMs = 1000;
 
 const role = beginRole({ role: 'ingress', argv: process.argv.slice(2), env: process.env });
 const { config, source, name, logger, lifecycle } = role;
 const { limits } = source;
 const { shards, retentionMs } = config;
+const telemetry = await startTelemetry({ config, env: process.env, role: 'ingress', name, logger });
 const store = await joinRedis(role);
 const { redis, keys, log, audit, lifetimeMs, bounds, onError, isReady } = store;
 const { ping, connectSubscriber, whenReady, leave } = store;
@@ -335,6 +340,7 @@ const app = await buildApp({
     heartbeat,
     metrics,
     prices,
+    tracing: telemetry && createTracing(telemetry),
     findControlPlane: () => findControlPlane(redis, keys),
     processes: () => fleet.list(),
     keyRing,
@@ -406,7 +412,7 @@ onSignals({
     heartbeat.close();
     followedKeys.stop();
     await inbox.close();
-    await leave(lastCommandsMs, finishCommands);
+    await Promise.all([leave(lastCommandsMs, finishCommands), telemetry?.close(lastTelemetryMs)]);
     lifecycle.advance('stopped');
     process.exit(0);
   },

@@ -17,6 +17,7 @@ import type { KeyLimits } from './admission/quota.ts';
 import type { BodyBudget } from './server/limits.ts';
 import type { Heartbeat } from './api/websocket/heartbeat.ts';
 import type { Metrics } from './observe/metrics.ts';
+import type { Tracing } from './observe/tracing.ts';
 import type { OverloadMonitor } from './admission/overload-monitor.ts';
 import type { Reconciler } from './membership/reconcile.ts';
 import type { Refusal } from './observe/refusals.ts';
@@ -49,6 +50,8 @@ export type Services = {
   keepAlive: KeepAlive;
   heartbeat: Heartbeat;
   metrics: Metrics;
+  /** Undefined: no telemetry is configured. */
+  tracing?: Tracing | undefined;
   /** Of the config in use, and those that were loaded for routing. */
   prices(): Prices;
   /** Undefined: none runs. Rejects while Redis is away. */

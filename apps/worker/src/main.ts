@@ -27,6 +27,7 @@ import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redi
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { startReporting } from '@millrace/shared/store/reports/reporting';
 import { beginRole, joinRedis } from '@millrace/shared/runtime/role';
+import { startTelemetry } from '@millrace/shared/telemetry/start';
 import { createQuotaSettlement } from './quota/settlement.ts';
 import { createAppender } from './run/appender.ts';
 import { createGathering } from './coalescing/gathering.ts';
@@ -36,6 +37,7 @@ import { drain, lastWordsMs } from './intake/drain.ts';
 import { createIntake } from './intake/intake.ts';
 import { publicIntake } from './intake/public-view.ts';
 import { createMetrics } from './observe/metrics.ts';
+import { traceRuns } from './observe/trace.ts';
 import { watchOrphans } from './intake/orphans.ts';
 import { run } from './run/run.ts';
 import { logRuns } from './run/run-logging.ts';
@@ -53,6 +55,9 @@ import { warmUp } from './intake/warm-up.ts';
 /** Redis connections per shard: the consumer's, for its commands and for its blocking read. */
 const connectionsPerShard = 2;
 
+/** Milliseconds for the last spans and metrics. */
+const lastTelemetryMs = 1000;
+
 /** The most frequent reading of the config for requests of unknown models, in milliseconds. */
 const lookForConfigMs = 5000;
 
@@ -60,6 +65,7 @@ const role = beginRole({ role: 'worker', argv: process.argv.slice(2), env: proce
 const { config, source, name, logger, lifecycle } = role;
 const { limits } = source;
 const { shards } = config;
+const telemetry = await startTelemetry({ config, env: process.env, role: 'worker', name, logger });
 const coalescing = createCoalescingWindow(config.delivery.coalesce);
 const gathering = createGathering(coalescing);
 const pools = openPools();
@@ -130,9 +136,11 @@ const upstreams = createUpstreams({
   onAside: ({ provider, index, status, forMs }) =>
     logger.warn({ provider, index, status, forMs }, 'a key of a provider is set aside'),
   onFault: createFaultLog({ logger, now: Date.now }),
+  propagates: telemetry?.propagate ?? false,
   onError,
 });
 const keeper = createLeaseKeeper({ leases: createRedisLeases({ redis, keys }), isReady, onError });
+const traceRun = telemetry && traceRuns(telemetry, upstreams.providerOf);
 const metrics = createMetrics({
   upstreams: upstreams.sources,
   intake: intake.snapshot,
@@ -230,6 +238,7 @@ const consumer = startBullConsumer(
         onEnded(report) {
           metrics.runReported(report);
           onReport(report);
+          traceRun?.(report);
         },
         onError,
         now: Date.now,
@@ -301,7 +310,7 @@ onSignals({
     keeper.close();
     await channel.close();
     upstreams.close();
-    await leave(lastWordsMs);
+    await Promise.all([leave(lastWordsMs), telemetry?.close(lastTelemetryMs)]);
     lifecycle.advance('stopped');
     process.exit(0);
   },

@@ -46,6 +46,7 @@ export type ProviderCall = ProviderAccount & {
   omitsStreamOptions?: boolean;
   model: string;
   traceparent: string | undefined;
+  tracestate?: string | undefined;
   /** The last message is the beginning of the answer, which the target continues. */
   prefill: boolean;
   /** The `id`, `created` and `model` that readers have seen: the stream keeps them. */

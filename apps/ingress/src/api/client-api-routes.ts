@@ -2,7 +2,7 @@ import { logStart, sameEntryId } from '@millrace/shared/domain/entry';
 import { isLarge, nextTurn } from '@millrace/shared/runtime/large-text';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { apiError, errorOf } from '../api-error.ts';
-import { noteModel } from '../observe/request-log.ts';
+import { factsOf, noteModel } from '../observe/request-log.ts';
 import type { Services } from '../services.ts';
 import { openAnswer } from './answer.ts';
 import { clientApis } from './client-apis.ts';
@@ -29,6 +29,8 @@ export function clientApiRoutes(app: FastifyInstance, services: Services): void 
 
 function clientApiRoute(app: FastifyInstance, services: Services, api: ClientApi): void {
   app.post(api.path, { config: { errorBody: api.errorBody } }, async (request, reply) => {
+    const span = services.tracing?.beginHttp(request);
+    if (span) factsOf(reply.raw).span = span;
     const parsed = api.parse(parseObject(request.body), request.headers);
     if (parsed.kind === 'refused') throw errorOf(parsed);
     if (isLarge(String(request.body))) await nextTurn();
@@ -38,7 +40,7 @@ function clientApiRoute(app: FastifyInstance, services: Services, api: ClientApi
     if (loading) await loading;
     // The client has left (`close` will not be emitted again), or a drain has answered it.
     if (reply.raw.destroyed || reply.sent) return reply.hijack();
-    const prepared = services.exchanges.prepare(submission);
+    const prepared = services.exchanges.prepare({ ...submission, trace: span?.trace });
     if (prepared.kind === 'refused') throw errorOf(prepared);
     adoptId(reply, prepared.meta.id);
     // An answer can take long, and the body is no longer needed.

@@ -44,6 +44,8 @@ export type Submission = {
   maxCost?: number | undefined;
   metadata?: unknown;
   traceparent?: string | undefined;
+  /** Of its span; absent: it is not traced. */
+  trace?: JobData['trace'];
   /** Repeated calls with the same key create one request. */
   idempotency?: Idempotency | undefined;
 };
@@ -92,7 +94,8 @@ export function createPreparer(deps: PrepareDeps): Prepare {
     const tooDear =
       maxCost !== undefined && capVerdict({ ...submission, maxCost }, model, prices, createdAt);
     if (tooDear) return tooDear;
-    const { endpoint, stream, reader, attached, deadlineAt, traceparent, idempotency } = submission;
+    const { endpoint, stream, reader, attached, deadlineAt, traceparent, trace, idempotency } =
+      submission;
     const { keyId } = principal;
     const admitted = admission.admit({
       keyId,
@@ -133,6 +136,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       createdAt,
       deadlineAt,
       traceparent,
+      trace,
       continuation: submission.continuation,
       maxCost,
     };

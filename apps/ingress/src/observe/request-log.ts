@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { plainAddress } from '../auth/addresses.ts';
 import type { Principal } from '../auth/api-keys.ts';
 import type { Refusal } from './refusals.ts';
+import type { RequestSpan } from './tracing.ts';
 import { addressOf } from '../auth/client-address.ts';
 
 /*
@@ -19,6 +20,8 @@ export type RequestOutcome = 'completed' | 'failed' | 'cancelled' | 'left' | 'ha
 
 /** Facts that the modules which handle a request add to its line. */
 export type RequestFacts = {
+  /** Its span, if it is traced. */
+  span?: RequestSpan | undefined;
   /** When the request arrived, by `performance.now()`. */
   since?: number;
   model?: string;
@@ -77,21 +80,24 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
   factsOf(response).since = since;
   response.once('close', () => {
     const path = (request.url.split('?')[0] ?? '').slice(0, longestText);
-    const { model, code, progress, ...facts } = factsOf(response);
+    const { model, code, progress, span, ...facts } = factsOf(response);
     // An opened WebSocket has no response of its own: ws has answered the handshake.
     const isSocket = request.ws && !response.headersSent;
     const sent = isSocket ? 101 : response.headersSent ? response.statusCode : leftBeforeHead;
     const status = facts.status ?? sent;
     const outcome = outcomeOf(code, isSocket || response.writableFinished, status);
     const level = probes.has(path) ? 'debug' : levelOf(outcome);
+    const { id } = request;
+    // Undefined before authentication, and on routes that need no key.
+    const key = (request as { principal?: Principal }).principal?.keyId;
+    span?.end({ id, status, outcome, code, key, model, attempts: progress?.attempts });
     log[level](
       {
-        id: request.id,
+        id,
         method: request.method,
         path,
         status,
-        // Undefined before authentication, and on routes that need no key.
-        key: (request as { principal?: Principal }).principal?.keyId,
+        key,
         address: plainAddress(addressOf(request)),
         model,
         ms: Math.round(performance.now() - since),

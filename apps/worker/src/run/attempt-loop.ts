@@ -286,7 +286,7 @@ class AttemptLoop {
     });
   }
 
-  private call(...[step, permit, sink, onSlow]: Parameters<RaceOptions['call']>): Attempt {
+  private call(...[step, permit, sink, onSlow, attempt]: Parameters<RaceOptions['call']>): Attempt {
     const { activation, deps, body, history, signal } = this.options;
     const { route, mode } = step;
     const { delivered, attempts, startedAt } = history;
@@ -301,6 +301,7 @@ class AttemptLoop {
           ? body
           : continuationBody(body, mode, plainText(delivered) ?? ''),
       mode,
+      attempt,
       identity: delivered.identity,
       wasAccepted: attempts.some(({ answered }) => answered),
       refusedStreamOptions: attempts.some(

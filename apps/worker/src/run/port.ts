@@ -106,6 +106,8 @@ export type CallOptions = {
   /** The request of this attempt in the inner form. */
   body: string;
   mode: AttemptMode;
+  /** Its number in the request. */
+  attempt: number;
   identity: Identity | undefined;
   /** A target has begun to answer the request: a later rejection says nothing about the request. */
   wasAccepted: boolean;

@@ -32,6 +32,8 @@ export type RaceOptions = {
     permit: Permit,
     sink: AnswerSink,
     onSlow: (() => void) | undefined,
+    /** The number of the attempt in its request. */
+    attempt: number,
   ): Attempt;
   /** The first token of an attempt is late: returns the step of a hedge, or undefined if the race only waits. */
   hedge(): AttemptStep | undefined;
@@ -225,7 +227,8 @@ class StepRace {
       },
     });
     const onLate = () => this.guard(() => this.dispatch({ kind: 'late', contender: id }));
-    const start = () => this.call(step, held, gate.sink, waits ? onLate : undefined);
+    const number = gate.started.attempt;
+    const start = () => this.call(step, held, gate.sink, waits ? onLate : undefined, number);
     const onNotCalled = () => {
       held.giveBack();
       journal.cancelCall(gate);
@@ -244,7 +247,7 @@ class StepRace {
   private call(
     step: AttemptStep,
     { permit, giveBack }: HeldPermit,
-    ...rest: [AnswerSink, (() => void) | undefined]
+    ...rest: [AnswerSink, (() => void) | undefined, number]
   ): Attempt {
     try {
       return this.options.call(step, permit, ...rest);

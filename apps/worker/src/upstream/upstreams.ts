@@ -25,6 +25,7 @@ import type { HealthOptions } from './health/port.ts';
 import type { Pools } from './pool/pools.ts';
 import { publicView } from './public-view.ts';
 import type { Availability, WaitLimits } from './selection/port.ts';
+import { traceHeaders } from '../observe/trace.ts';
 import { createSelection } from './selection/selection.ts';
 import type { SelectionOptions } from './selection/selection.ts';
 import type { UpstreamSources } from './upstream-metrics.ts';
@@ -51,6 +52,8 @@ export type UpstreamsOptions = {
   onAside?: SelectionOptions['onAside'];
   /** Whether this process was blocked recently, as `LateLoop` has it. */
   wasLate(): boolean;
+  /** Providers get the trace context of their attempt, instead of the client's. */
+  propagates?: boolean;
   /** Reports a failed call to the operator. */
   onFault?(call: { request: string; target: Target; fault: Fault }): void;
   onError(error: unknown): void;
@@ -61,7 +64,7 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
 /** Everything between a target's name and a call in flight: its config, health, selection, wire format and pool. */
 export function createUpstreams(options: UpstreamsOptions) {
   const { limits, pools, worker, fleet, holds, windows, waitLimits } = options;
-  const { onChange, onAside, onFault, wasLate, onError } = options;
+  const { onChange, onAside, onFault, wasLate, onError, propagates = false } = options;
   const { models, providers } = options;
   /**
    * Targets that accept requests only without `stream_options`, by `targetKey`, for the life of this worker.
@@ -179,7 +182,7 @@ export function createUpstreams(options: UpstreamsOptions) {
   }
 
   function startCall(generation: Generation, call: CallOptions): Attempt {
-    const { activation, target, permit, body, mode, identity, ...more } = call;
+    const { activation, target, permit, body, mode, attempt: number, identity, ...more } = call;
     const { refusedStreamOptions, ...rest } = more;
     const config = generation.providers[target.provider];
     const model = generation.models[activation.data.model];
@@ -199,7 +202,7 @@ export function createUpstreams(options: UpstreamsOptions) {
         model: target.model,
         baseUrl: config.baseUrl,
         apiKey: permit.apiKey,
-        traceparent: activation.data.traceparent,
+        ...traceHeaders(activation, number, propagates),
         prefill: mode === 'continue',
         omitsStreamOptions:
           !config.streamOptions || refusedStreamOptions || refusesStreamOptions.has(key),
@@ -279,6 +282,9 @@ export function createUpstreams(options: UpstreamsOptions) {
 
     /** Blocks of prompts that are remembered for `strategy: cheapest`. */
     promptBlocks: selection.promptBlocks,
+
+    /** A provider of the config in use. */
+    providerOf: (name: string): ProviderConfig | undefined => generations.current.providers[name],
 
     /** Live workers, including this one. */
     workers: () => Math.max(1, health.snapshot().workers),

@@ -41,6 +41,7 @@ function request(call: ProviderCall): UpstreamRequest | Fault {
     'user-agent': 'millrace',
     ...authorization(call),
     ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
+    ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
   };
   try {
     return { path: pathOf(call.baseUrl, 'messages'), headers, body: translateRequest(call) };

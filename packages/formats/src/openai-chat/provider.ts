@@ -38,6 +38,7 @@ function request(call: ProviderCall) {
       'user-agent': 'millrace',
       ...authorization(call),
       ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
+      ...(call.tracestate !== undefined && { tracestate: call.tracestate }),
     },
     body: setMembers(
       streamOptions === null ? withoutMember(call.body, 'stream_options') : call.body,

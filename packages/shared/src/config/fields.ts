@@ -150,6 +150,13 @@ export function readRedisUrl(value: unknown): Read<string> {
     : { expected: redisUrlExpectation };
 }
 
+/** A share of all, from 0 to 1. The value of a variable is always a string. */
+export function readShare(value: unknown): Read<number> {
+  const number = typeof value === 'string' && /^[\d.]+$/.test(value) ? Number(value) : value;
+  const isShare = typeof number === 'number' && number >= 0 && number <= 1;
+  return isShare ? { value: number } : { expected: 'a number from 0 to 1, such as 0.1' };
+}
+
 /** USD per million tokens. */
 export function readPrice(value: unknown): Read<number> {
   const isPrice = typeof value === 'number' && value >= 0 && value <= maxPrice;

@@ -38,6 +38,14 @@ export const settings = {
     'auto',
     'time for which a worker gathers the chunks of a stream: auto (only while the worker is late), 0, or up to 60ms',
   ),
+  'telemetry.sample': text(
+    '1',
+    'share of requests, from 0 to 1, that are traced if their client does not decide it (traceparent)',
+  ),
+  'telemetry.propagate': toggle(
+    false,
+    'send providers the trace context of their attempt; false: only a traceparent of the client, unchanged',
+  ),
   board: choice(
     'read-only',
     ['read-only', 'remove'],

@@ -45,6 +45,15 @@ export type Config = {
   readonly board: 'read-only' | 'remove';
   /** Whether keys with a budget are served while the ledger is away. */
   readonly budgets: { readonly onLedgerDown: 'open' | 'closed' };
+  /**
+   * OpenTelemetry. `otlp`: the collector's base URL; absent: that of the environment. `sample`: the share of requests, 0 to 1,
+   * that are traced without a decision of their client. `propagate`: providers get the trace context of their attempt.
+   */
+  readonly telemetry?: {
+    readonly otlp?: string | undefined;
+    readonly sample: number;
+    readonly propagate: boolean;
+  };
   /** Absent: no key is required, and only loopback clients may connect. Never empty. */
   readonly keys?: readonly KeyConfig[];
   readonly providers: Readonly<Record<string, ProviderConfig>>;

@@ -75,7 +75,10 @@ export type JobData = {
   createdAt: number;
   /** Not to be served after this; milliseconds since the epoch. */
   deadlineAt?: number | undefined;
+  /** The client's. */
   traceparent?: string | undefined;
+  /** The span of the request in its ingress, in the form of `traceparent`, and the client's `tracestate`. Absent: not traced. */
+  trace?: { parent: string; state?: string | undefined } | undefined;
   /** The request's own setting; otherwise the model's applies. */
   continuation?: Continuation | undefined;
   /** The most that the request may cost, in billionths of a USD; absent: no cap. */

@@ -13,7 +13,7 @@ import { sseHeaders } from '../../delivery/sse-writer.ts';
 import { startOf } from '../../delivery/start.ts';
 import type { Refused } from '../../errors.ts';
 import type { Prepared } from '../../exchange/prepare.ts';
-import { noteModel } from '../../observe/request-log.ts';
+import { factsOf, noteModel } from '../../observe/request-log.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { readEndpoint } from '../client-apis.ts';
@@ -36,6 +36,8 @@ type JobRoute = { Params: { id: string }; Querystring: { after?: string } };
 
 export function jobRoutes(app: FastifyInstance, services: Services): void {
   app.post('/v1/jobs', async (request, reply) => {
+    const span = services.tracing?.beginHttp(request);
+    if (span) factsOf(reply.raw).span = span;
     const text = String(request.body);
     const job = readJob(parseObject(request.body), text);
     if (isLarge(text)) await nextTurn();
@@ -48,6 +50,7 @@ export function jobRoutes(app: FastifyInstance, services: Services): void {
       deadlineAt: job.deadlineAt ?? readDeadline(deadline, Date.now()),
       priority: job.priority ?? priority,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+      trace: span?.trace,
       continuation: readContinuation(request.headers),
       maxCost: job.maxCost ?? readMaxCost(request.headers['x-millrace-max-cost']),
       idempotency: readIdempotencyKey(request.raw, { route: '/v1/jobs', text }),

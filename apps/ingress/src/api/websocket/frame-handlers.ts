@@ -14,7 +14,7 @@ import { statusOf } from '../jobs/view.ts';
 import { authenticated } from './authentication.ts';
 import { readCreate, readId, unknownType } from './frames.ts';
 import type { Frame } from './frames.ts';
-import type { SocketRequests } from './requests.ts';
+import type { Asked, SocketRequests } from './requests.ts';
 
 /* The handlers of the frame types. A handler throws an ApiError, which is sent as the answer to the frame. */
 
@@ -79,11 +79,13 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
     if (services.draining()) throw apiError('server_shutting_down');
     requests.checkRoom();
   }
-  const prepared = services.exchanges.prepare({ ...submission, principal });
+  const span = services.tracing?.beginFrame();
+  const prepared = services.exchanges.prepare({ ...submission, principal, trace: span?.trace });
   if (prepared.kind === 'refused') throw errorOf(prepared);
   // Not the whole frame, because it contains the body, and a request may be open for long.
   const head: Frame = { type: frame['type'], ref: frame['ref'], id: frame['id'] };
-  await requests.create(prepared, { ref, refuse: (error, id) => context.refuse(head, error, id) });
+  const refuse: Asked['refuse'] = (error, id) => context.refuse(head, error, id);
+  await requests.create(prepared, { ref, refuse, span });
 }
 
 async function subscribe(context: FrameContext, frame: Frame): Promise<void> {

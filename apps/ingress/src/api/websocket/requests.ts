@@ -15,6 +15,7 @@ import type { Client, Exchange } from '../../exchange/exchange-client.ts';
 import type { Prepared } from '../../exchange/prepare.ts';
 import { logSocketRequest } from '../../observe/request-log.ts';
 import type { RequestOutcome } from '../../observe/request-log.ts';
+import type { RequestSpan } from '../../observe/tracing.ts';
 import type { Services } from '../../services.ts';
 import { within } from '../../store-timeout.ts';
 import { keyEnded } from '../answer.ts';
@@ -37,6 +38,8 @@ export type SocketRequestsOptions = {
 /** The data that a `create` frame adds to its request. */
 export type Asked = {
   ref: string | undefined;
+  /** Its span, if it is traced. */
+  span?: RequestSpan | undefined;
   /** The request was not created: answers the frame. */
   refuse(error: ApiError, id: string): void;
 };
@@ -317,14 +320,16 @@ class SocketRequest implements Client {
   }
 
   #end(outcome: RequestOutcome, code?: string | null): void {
-    const { meta, frame, logger } = this.#options;
+    const { meta, frame, logger, asked } = this.#options;
     const { attempts, servedBy, firstTextAt, usage } = this.#progress;
     const ms = Math.round(performance.now() - this.#since);
+    const { keyId: key, model } = meta;
+    asked?.span?.end({ id: this.#id, outcome, code, key, model, attempts });
     logSocketRequest(logger, {
       id: this.#id,
       frame,
-      key: meta.keyId,
-      model: meta.model,
+      key,
+      model,
       ms,
       outcome,
       code,

@@ -1,0 +1,90 @@
+import type { FastifyRequest } from 'fastify';
+import type { Attributes, Telemetry } from '@millrace/shared/telemetry/port';
+import { beginTrace, traceparentOf } from '@millrace/shared/telemetry/trace-context';
+import type { TraceContext, TraceHeaders } from '@millrace/shared/telemetry/trace-context';
+import type { JobData } from '@millrace/shared/domain/request';
+import type { RequestOutcome } from './request-log.ts';
+
+/* The span of a request in this ingress: the root of what Millrace does for it, or a child of its client's span. */
+
+/** How a traced request ended, as its line in the log has it. */
+export type EndedRequest = {
+  id: string | undefined;
+  /** Of an HTTP request. */
+  status?: number;
+  outcome: RequestOutcome;
+  code?: string | null | undefined;
+  key: string | undefined;
+  model?: string | undefined;
+  attempts?: number | undefined;
+};
+
+export type RequestSpan = {
+  /** For the job of the request. */
+  readonly trace: NonNullable<JobData['trace']>;
+  end(ended: EndedRequest): void;
+};
+
+export type Tracing = {
+  /** Undefined: the request is not sampled. */
+  beginHttp(request: FastifyRequest): RequestSpan | undefined;
+  /** A `create` frame on a WebSocket: every one begins a trace of its own. */
+  beginFrame(): RequestSpan | undefined;
+};
+
+export function createTracing(telemetry: Telemetry, now: () => number = Date.now): Tracing {
+  function begin(headers: TraceHeaders, name: string, more: Attributes): RequestSpan | undefined {
+    const context = beginTrace(headers, telemetry.sample);
+    if (!context) return undefined;
+    const startedAt = now();
+    return {
+      trace: { parent: traceparentOf(context), state: context.state },
+      end: (ended) => telemetry.record(spanOf(ended, { context, name, startedAt, now, more })),
+    };
+  }
+
+  return {
+    beginHttp(request) {
+      const route = request.routeOptions.url ?? '';
+      return begin(request.headers, `${request.method} ${route}`, {
+        'http.request.method': request.method,
+        'http.route': route,
+        'url.path': request.url.split('?')[0],
+        'url.scheme': request.protocol,
+      });
+    },
+    beginFrame: () => begin({}, 'create /v1/ws', { 'http.route': '/v1/ws' }),
+  };
+}
+
+type Begun = {
+  context: TraceContext;
+  name: string;
+  startedAt: number;
+  now(): number;
+  more: Attributes;
+};
+
+function spanOf(ended: EndedRequest, { context, name, startedAt, now, more }: Begun) {
+  const { id, status, outcome, code, key, model, attempts } = ended;
+  const isFailed = outcome === 'failed';
+  return {
+    ...context,
+    name,
+    kind: 'server' as const,
+    startedAt,
+    endedAt: now(),
+    // An error of the client is none of the server. A stream that failed had sent its 200.
+    isError: isFailed && (status === undefined || status >= 500 || status < 400),
+    attributes: {
+      ...more,
+      'http.response.status_code': status,
+      'error.type': isFailed ? (code ?? String(status)) : undefined,
+      'millrace.request.id': id,
+      'millrace.key.id': key,
+      'millrace.model': model,
+      'millrace.outcome': outcome,
+      'millrace.attempts': attempts,
+    },
+  };
+}

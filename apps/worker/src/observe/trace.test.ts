@@ -1,0 +1,123 @@
+import type { ActivationOutcome } from '@millrace/shared/store/queue/port';
+import { describe, expect, test } from 'vitest';
+import { applyEntry, emptyHistory } from '../continuation/history.ts';
+import type { History } from '../continuation/history.ts';
+import type { RunReport } from '../run/report.ts';
+import { spansOf, traceHeaders } from './trace.ts';
+
+const traceId = '0af7651916cd43dd8448eb211c80319c';
+const parent = `00-${traceId}-b7ad6b7169203331-01`;
+const completed: ActivationOutcome = { kind: 'completed', summary: 'stop' };
+
+const activation = (number: number, more: object = {}) =>
+  ({
+    id: 'req_1',
+    number,
+    data: { model: 'm', stream: true, createdAt: 1000, trace: { parent, state: 'a=b' }, ...more },
+  }) as unknown as RunReport['activation'];
+
+const report = (run: number, history: History | undefined, more: Partial<RunReport> = {}) =>
+  ({
+    activation: activation(run),
+    run,
+    startedAt: 2000 * run,
+    endedAt: 2000 * run + 900,
+    outcome: completed,
+    ended: 'completed',
+    history,
+    ...more,
+  }) satisfies RunReport;
+
+/** A history with attempts, each with the run that made it and the run that wrote its end. */
+function historyOf(...attempts: [run: number, endedBy: number | undefined, outcome: string][]) {
+  const history = emptyHistory();
+  attempts.forEach(([run, endedBy, outcome], index) => {
+    const attempt = index + 1;
+    const at = 2000 * run + 10 * attempt;
+    const mode = index === 0 ? 'start' : 'continue';
+    const target = { provider: 'p', model: 'gpt' };
+    applyEntry(history, { kind: 'attempt', data: { run, attempt, mode, at, ...target } });
+    if (endedBy === undefined) return;
+    const data = { run: endedBy, attempt, at: at + 5, outcome };
+    applyEntry(history, { kind: 'attempt_end', data });
+  });
+  return history;
+}
+
+const providerOf = () => ({ api: 'openai' as const, baseUrl: 'https://api.openai.com/v1' });
+const namesOf = (one: RunReport) => spansOf(one, providerOf).map(({ name }) => name);
+
+describe('the spans of a run', () => {
+  test('are none for a request that is not traced, and for a run that another one follows at once', () => {
+    const history = historyOf([1, 1, 'completed']);
+    const untraced = { activation: activation(1, { trace: undefined }) };
+    expect(namesOf(report(1, history, untraced))).toEqual([]);
+    for (const kind of ['dropped', 'not_yet'] as const) {
+      expect(namesOf(report(1, history, { outcome: { kind } }))).toEqual([]);
+    }
+  });
+
+  test('are those of its own attempts: the run before has sent the others', () => {
+    const history = historyOf([1, 1, 'handed_over'], [2, 2, 'completed']);
+    const first = report(1, historyOf([1, 1, 'handed_over']), { outcome: { kind: 'handed_back' } });
+    expect(namesOf(first)).toEqual(['queue wait', 'run', 'chat gpt']);
+    expect(namesOf(report(2, history))).toEqual(['run', 'chat gpt']);
+  });
+
+  test('are also those of a run that was lost, with the ids that it would have given them', () => {
+    const spans = spansOf(
+      report(2, historyOf([1, 2, 'worker_lost'], [2, 2, 'completed'])),
+      providerOf,
+    );
+    expect(spans.map(({ name }) => name)).toEqual([
+      'queue wait',
+      'run',
+      'run',
+      'chat gpt',
+      'chat gpt',
+    ]);
+    const alive = spansOf(report(1, historyOf([1, 1, 'completed'])), providerOf);
+    expect(spans[1]?.spanId).toBe(alive[1]?.spanId);
+    expect(spans[3]?.spanId).toBe(alive[2]?.spanId);
+    expect(spans[0]?.endedAt).toBe(2010);
+    expect(new Set(spans.map(({ spanId }) => spanId)).size).toBe(5);
+    expect(new Set(spans.map((span) => span.traceId))).toEqual(new Set([traceId]));
+  });
+
+  test('have no attempt that has not ended', () => {
+    const history = historyOf([1, undefined, '']);
+    const handedBack = report(1, history, { outcome: { kind: 'handed_back' } });
+    expect(namesOf(handedBack)).toEqual(['queue wait', 'run']);
+  });
+
+  test('a hedge that lost, and an attempt that its client cancelled, are no errors', () => {
+    const history = historyOf([1, 1, 'superseded'], [1, 1, 'cancelled'], [1, 1, 'upstream_reset']);
+    const spans = spansOf(report(1, history), providerOf).filter(({ kind }) => kind === 'client');
+    expect(spans.map(({ isError }) => isError)).toEqual([false, false, true]);
+  });
+});
+
+describe('the trace headers of a call', () => {
+  const data = activation(1, { traceparent: `00-${traceId}-1111111111111111-01` });
+
+  test("are the client's own, unchanged", () => {
+    expect(traceHeaders(data, 1, false)).toEqual({ traceparent: data.data.traceparent });
+  });
+
+  test('are those of the attempt if the config says so, with the same id as its span', () => {
+    const history = historyOf([1, 1, 'upstream_reset'], [1, 1, 'completed']);
+    const spans = spansOf(report(1, history), providerOf).filter(({ kind }) => kind === 'client');
+    const headers = [1, 2].map((attempt) => traceHeaders(data, attempt, true));
+    expect(headers).toEqual(
+      spans.map(({ spanId }) => ({
+        traceparent: `00-${traceId}-${spanId}-01`,
+        tracestate: 'a=b',
+      })),
+    );
+  });
+
+  test("are the client's own for a request that is not traced", () => {
+    const untraced = activation(1, { trace: undefined, traceparent: 'x' });
+    expect(traceHeaders(untraced, 1, true)).toEqual({ traceparent: 'x' });
+  });
+});
