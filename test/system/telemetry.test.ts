@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { startTelemetry } from '@millrace/shared/telemetry/start';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { expectedText } from '../../apps/simulator/src/index.ts';
 import { ask, requestId } from '../kit/client.ts';
@@ -257,6 +258,28 @@ test('a collector that is away costs requests nothing, is logged once, and gets 
   await expect.poll(() => spansOf(traceId).length, { timeout: 40_000 }).toBe(4);
   expect(away()).toHaveLength(1);
 }, 120_000);
+
+test('the variables of OpenTelemetry name a collector and a service, or turn everything off', async () => {
+  const logger = { info() {}, warn() {} };
+  const options = { config: {}, role: 'worker' as const, name: 'w', logger };
+  expect(await startTelemetry({ ...options, env: {} })).toBeUndefined();
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'gateway' };
+  const disabled = { ...env, OTEL_SDK_DISABLED: 'true' };
+  expect(await startTelemetry({ ...options, env: disabled })).toBeUndefined();
+  const { traceId } = traced();
+  // The exporters read them themselves.
+  Object.assign(process.env, env);
+  try {
+    const telemetry = await startTelemetry({ ...options, env });
+    expect(telemetry).toMatchObject({ sample: 1, propagate: false });
+    const span = { traceId, spanId: hex(8), name: 's', kind: 'internal' as const, attributes: {} };
+    telemetry?.record({ ...span, startedAt: Date.now(), endedAt: Date.now() });
+    await telemetry?.close(10_000);
+  } finally {
+    for (const name of Object.keys(env)) Reflect.deleteProperty(process.env, name);
+  }
+  expect(spansOf(traceId)).toMatchObject([{ name: 's', resource: { 'service.name': 'gateway' } }]);
+});
 
 test('a process that stops sends what it has: its last spans, and its metrics', async () => {
   const [worker] = fleet.workers.splice(0);

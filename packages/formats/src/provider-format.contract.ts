@@ -94,7 +94,9 @@ export function describeProviderFormat(format: ProviderFormat, example: Provider
   it('sends a request to its path, with the key, the model and the accepted form of the answer', () => {
     for (const stream of [true, false]) {
       const body = JSON.stringify({ ...(JSON.parse(question) as object), stream });
-      const request = format.request(callWith({ body, stream, traceparent: '00-1-2-01' }));
+      const request = format.request(
+        callWith({ body, stream, traceparent: '00-1-2-01', tracestate: 'a=b' }),
+      );
       if ('code' in request) throw new Error(`refused: ${request.message}`);
       expect(request.path).toBe(example.paths.request);
       expect(request.headers).toMatchObject({
@@ -103,6 +105,7 @@ export function describeProviderFormat(format: ProviderFormat, example: Provider
         accept: stream ? 'text/event-stream' : 'application/json',
         'user-agent': 'millrace',
         traceparent: '00-1-2-01',
+        tracestate: 'a=b',
       });
       const sent = JSON.parse(request.body) as Record<string, unknown>;
       expect(sent['model']).toBe('model-1');

@@ -712,3 +712,30 @@ ${minimal}`;
     expect(problems(() => start(['--database', 'none']))).toHaveLength(1);
   });
 });
+
+describe('telemetry', () => {
+  test('is off by default, and traces every request that its client does not decide about', () => {
+    expect(load(minimal).config.telemetry).toBeUndefined();
+    expect(load(`${minimal}telemetry: {}`).config.telemetry).toEqual({
+      sample: 1,
+      propagate: false,
+    });
+    const text = `${minimal}telemetry: { otlp: 'http://collector:4318/', sample: 0.1 }`;
+    expect(load(text).config.telemetry).toEqual({
+      otlp: 'http://collector:4318',
+      sample: 0.1,
+      propagate: false,
+    });
+  });
+
+  test.each([
+    ['sample: 1.5', 'telemetry.sample: expected a number from 0 to 1'],
+    ['sample: often', 'telemetry.sample: expected a number from 0 to 1'],
+    ['otlp: collector', 'telemetry.otlp: expected an http or https URL'],
+    ['propagate: 1', 'telemetry.propagate: expected true or false'],
+    ['endpoint: x', 'telemetry.endpoint'],
+  ])('is refused with %s', (field, problem) => {
+    const found = problems(() => load(`${minimal}telemetry: { ${field} }`));
+    expect(found.join()).toContain(problem);
+  });
+});

@@ -52,6 +52,7 @@ describe('a reload', () => {
       drainTimeout: '1m',
       database: { url: 'sqlite:ledger.db' },
       board: 'remove',
+      telemetry: { otlp: 'http://127.0.0.1:4318' },
       delivery: { coalesce: 0 },
       limits: { queueTtl: '2h', requestBody: '1MiB', queueJobs: 5 },
       models: { n: model },
@@ -70,6 +71,7 @@ describe('a reload', () => {
       'redis.url',
       'retention',
       'shards',
+      'telemetry',
     ]);
     const { limits } = started;
     expect(config).toEqual({
