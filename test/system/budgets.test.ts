@@ -32,6 +32,7 @@ const configKeys = [
   key('ways', { tokensPerMonth: 1 }),
   key('limited', { day: 1 }, { limits: { concurrent: 1 } }),
   key('mixed', { day: 1 }),
+  key('joined', { day: 1 }),
   key('lost', { day: 0.01 }),
   key('reloaded', { day: 0.02 }),
   key('strict', { day: 1 }),
@@ -133,6 +134,20 @@ describe('a budget in money', () => {
     // What was made until its client left, by an estimate.
     expect(after?.spent).toBeGreaterThan(0);
   });
+});
+
+test('a call that joins a request by its Idempotency-Key reserves nothing beside it', async () => {
+  const begin = () =>
+    open(chatUrl(one), {
+      headers: { ...bearer('joined'), 'idempotency-key': 'once' },
+      body: chat('slow', { stream: true, max_tokens: 20 }),
+    });
+  const streams = [begin(), begin(), begin()];
+  for (const stream of streams) expect(await stream.head).toMatchObject({ status: 200 });
+  await expect.poll(() => reservationsOf(fleet, 'joined')).toHaveLength(1);
+  expect(await useOf('joined')).toMatchObject([{ spent: 0, reserved: 0.02 }]);
+  for (const stream of streams) stream.leave();
+  await settled('joined');
 });
 
 describe('a budget in tokens', () => {

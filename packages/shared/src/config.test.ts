@@ -710,6 +710,8 @@ ${minimal}`;
       loadConfig({ argv: ['--config', file, ...argv], env: {}, role: 'start' });
     expect(start([]).config.keys).toHaveLength(1);
     expect(problems(() => start(['--database', 'none']))).toHaveLength(1);
+    // It keeps none beside a shared Redis.
+    expect(problems(() => start(['--redis', 'redis://127.0.0.1:1']))).toHaveLength(1);
   });
 });
 

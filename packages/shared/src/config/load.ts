@@ -48,7 +48,9 @@ export function loadConfig({
   const configFile = flags.config === undefined ? undefined : resolve(flags.config);
   const config = assemble(contents.file, flags, dirname(configFile ?? '.'));
   const keepsLedger = (flags.database ?? contents.file.database?.url) !== noDatabase;
-  const hasLedger = config.database !== undefined || (role === 'start' && keepsLedger);
+  // A start keeps one in its own folder, which it has with an embedded Redis.
+  const hasOwn = role === 'start' && keepsLedger && config.redis.url === undefined;
+  const hasLedger = config.database !== undefined || hasOwn;
   if (!hasLedger) {
     const unledgered = budgetsWithoutLedger(config, contents);
     if (unledgered.length > 0) throw new ConfigError(unledgered);
