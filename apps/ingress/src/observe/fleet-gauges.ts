@@ -70,9 +70,11 @@ function showLedger(registers: Registry[], backlog: () => Promise<LedgerBacklog>
     help: 'Requests without a ledger entry, because too many entries waited for the database; since Redis was new',
     registers,
     async collect() {
-      this.reset();
       const known = await orElse<LedgerBacklog | undefined>(backlog(), undefined);
+      this.reset();
+      // A reset sets the counter to 0, after which `increase` would count all losses again.
       if (known) this.inc(known.dropped);
+      else this.remove();
     },
   });
 }
