@@ -4,6 +4,7 @@ import { showConfig } from '@millrace/shared/runtime/config-metrics';
 import type { ConfigSource } from '@millrace/shared/runtime/config-source';
 import type { RequestMeta } from '@millrace/shared/domain/request';
 import {
+  answerBuckets,
   collectProcessMetrics,
   Counter,
   Gauge,
@@ -75,8 +76,8 @@ export type MetricsSources = {
 
 type Registers = Registry[];
 
-/** Seconds: from a cached answer to a complete long one, or the first token of a thinking model. */
-const buckets = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300];
+/** With one more, because clients also wait in the queue. */
+const buckets = [...answerBuckets, 300];
 
 /** Metrics of clients at this ingress. */
 function clientMetrics(registers: Registers) {

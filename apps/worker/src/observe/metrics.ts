@@ -6,6 +6,7 @@ import { tokenCounts } from '@millrace/shared/cost/usage';
 import type { AttemptEnded, AttemptStarted, SeamRecord } from '@millrace/shared/domain/entry';
 import { isJsonObject } from '@millrace/shared/domain/json';
 import {
+  answerBuckets,
   collectProcessMetrics,
   Counter,
   Gauge,
@@ -60,8 +61,7 @@ export type MetricsOptions = {
   models?: Iterable<string>;
 };
 
-/** Seconds: from a cached answer to a complete long one, or the first token of a thinking model. */
-const buckets = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120];
+const buckets = [...answerBuckets];
 /** The label of targets that are not in the config, so that jobs cannot create any number of series. */
 const other = 'other';
 

@@ -23,6 +23,14 @@ const unmeasured = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'].map(
   (of) => `nodejs_eventloop_lag_${of}_seconds`,
 );
 
+/**
+ * Buckets of a histogram of answers, in seconds: from a cached answer to a complete long one, or the first token of a
+ * thinking model.
+ */
+export const answerBuckets: readonly number[] = [
+  0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120,
+];
+
 /** Node's metrics of the process: CPU, memory, event loop, garbage collection. `prefix` ends in `_`. */
 export function collectProcessMetrics(register: Registry, prefix: string): void {
   collectDefaultMetrics({ register, prefix, eventLoopMonitoringPrecision: lagPrecisionMs });

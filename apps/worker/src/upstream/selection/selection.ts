@@ -279,13 +279,13 @@ export function createSelection(options: SelectionOptions) {
     /** For the bounds in /metrics. */
     promptBlocks: () => promptCache.remembered,
 
-    /** For /admin/upstreams: no secrets. */
     /** Whether each key of each provider is set aside now; `index` is its position in the config. */
     keysAside: () =>
       [...rings].flatMap(([provider, ring]) =>
         ring.aside().map((isAside, index) => ({ provider, index, isAside })),
       ),
 
+    /** For /admin/upstreams: no secrets. */
     snapshot: () => ({
       waiting: waiting.count(),
       models: Object.fromEntries(
