@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -31,6 +32,7 @@ const faulty: Record<string, string> = Object.fromEntries(
     'malformed-event:after=2',
   ].map((model, index) => [`keyed-${index}`, model]),
 );
+/** USD per million tokens. */
 const price = { input: 2, output: 10 };
 beforeAll(async () => {
   process.env['LOG_LEVEL'] = 'info';
@@ -39,7 +41,7 @@ beforeAll(async () => {
     admin: true,
     models: {
       m: 'healthy:tokens=10',
-      long: 'healthy:tokens=3000,pace=10',
+      long: { targets: [{ provider: 'primary', model: 'healthy:tokens=3000,pace=10', price }] },
       cut: { targets: [{ provider: 'primary', model: 'cut:after=5' }], continuation: 'off' },
       rescued: {
         targets: [
@@ -220,11 +222,50 @@ it('warns of a stream that failed after its head was sent, by the code that its 
   });
 });
 
-it('has a line for a client that left', async () => {
+/** The line of a request whose attempt had not ended: what it used is unknown, and not 0. */
+function expectUnknownCost(line: Line, outcome: string): void {
+  expect(line).toMatchObject({ level: info, outcome, attempts: 1, cost: null });
+  for (const name of ['input_tokens', 'cached_tokens', 'output_tokens', 'reasoning_tokens']) {
+    expect(line).not.toHaveProperty(name);
+  }
+}
+
+it('has a line without tokens and cost for a client that left', async () => {
   const stream = open(completions(), { headers: as, body: chat('long', { stream: true }) });
   const { headers } = await stream.head;
+  await stream.count(1);
   stream.leave();
-  expect(await lineOf(headers['x-request-id'])).toMatchObject({ level: info, outcome: 'left' });
+  expectUnknownCost(await lineOf(headers['x-request-id']), 'left');
+});
+
+it.each(['left', 'cancelled'])(
+  'has a line without tokens and cost for a request of a WebSocket that was %s',
+  async (outcome) => {
+    const socket = await openSocket(fleet.url, as);
+    socket.send({ type: 'create', body: chat('long', { stream: true }) });
+    const { id } = await socket.next(({ type }) => type === 'chunk');
+    if (outcome === 'cancelled') socket.send({ type: 'cancel', id });
+    else socket.leave();
+    expectUnknownCost(await lineOf(id), outcome);
+    socket.leave();
+  },
+);
+
+it('has the time of the first text of an answer that its reader got in one piece', async () => {
+  const options = {
+    headers: { ...as, 'idempotency-key': randomUUID() },
+    body: chat('m', { stream: true }),
+  };
+  const first = await call(completions(), options);
+  const again = await call(completions(), options);
+  expect(again.headers['idempotent-replayed']).toBe('true');
+  expect(again.headers['x-request-id']).toBe(first.headers['x-request-id']);
+  await expect
+    .poll(() => linesOf('ingresses', 'request', String(first.headers['x-request-id'])))
+    .toMatchObject([
+      { first_token_ms: expect.any(Number) },
+      { first_token_ms: expect.any(Number) },
+    ]);
 });
 
 it('has 499 for a client that left before it was sent a status', async () => {

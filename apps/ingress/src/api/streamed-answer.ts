@@ -42,8 +42,11 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
       let text = '';
       for (const line of batch) {
         const kind = line.text[0];
-        if (kind === 'c' || kind === 'u') text += encoder.chunk(line);
-        else if (kind === 'd') {
+        if (kind === 'c' || kind === 'u') {
+          text += encoder.chunk(line);
+          // The same batch may have the end of the answer.
+          if (text !== '') progress.firstTextAt ??= performance.now();
+        } else if (kind === 'd') {
           writer.end(text + encoder.end());
           return true;
         } else if (kind === 'f' || kind === 'x') {
@@ -51,7 +54,6 @@ export function streamedAnswer(context: AnswerContext, withIds: boolean): Answer
           return true;
         } else noteAttempt(progress, line, services.prices);
       }
-      if (text !== '') progress.firstTextAt ??= performance.now();
       return text === '' || writer.write(text);
     },
     hasRoom: writer.hasRoom,

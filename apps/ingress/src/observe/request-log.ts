@@ -18,6 +18,15 @@ import { addressOf } from '../auth/client-address.ts';
 /** `left`: its client left before the end. `handed_over`: this ingress stops, and the request continues. */
 export type RequestOutcome = 'completed' | 'failed' | 'cancelled' | 'left' | 'handed_over';
 
+/** What the attempts that a reader saw have used. */
+type Used = {
+  readonly servedBy: string | undefined;
+  /** Of the attempts that have ended. */
+  readonly usage: UsageTotals;
+  /** The attempts that have not ended. */
+  readonly open: { readonly size: number };
+};
+
 /** Facts that the modules which handle a request add to its line. */
 export type RequestFacts = {
   /** Its span, if it is traced. */
@@ -32,11 +41,9 @@ export type RequestFacts = {
   /** The number of attempts that this reader saw, and the target of the last one. */
   progress?: {
     readonly attempts: number;
-    readonly servedBy: string | undefined;
     /** When the first text of a stream was written for this reader, by `performance.now()`. */
     readonly firstTextAt: number | undefined;
-    readonly usage: UsageTotals;
-  };
+  } & Used;
 };
 
 /**
@@ -106,12 +113,23 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
         attempts: progress?.attempts,
         served_by: progress?.servedBy,
         first_token_ms: sinceMs(since, progress?.firstTextAt),
-        ...(progress?.servedBy !== undefined && usageFields(progress.usage)),
+        ...(progress && usedFields(progress)),
       },
       'request',
     );
   });
 }
+
+/**
+ * The tokens and the cost in a request's line; no fields without an attempt. The usage of an attempt is known when it
+ * ends, which for a request that was cancelled, or whose client left, is later than this line.
+ */
+export function usedFields({ servedBy, usage, open }: Used): Partial<UsageFields> {
+  if (servedBy === undefined) return {};
+  return open.size > 0 ? { cost: null } : usageFields(usage);
+}
+
+type UsageFields = ReturnType<typeof usageFields>;
 
 const sinceMs = (since: number, at: number | undefined): number | undefined =>
   at === undefined ? undefined : Math.round(at - since);
@@ -153,7 +171,7 @@ export type SocketLine = {
   attempts?: number;
   served_by?: string | undefined;
   first_token_ms?: number | undefined;
-} & Partial<ReturnType<typeof usageFields>>;
+} & Partial<UsageFields>;
 
 export function logSocketRequest(log: Log, line: SocketLine): void {
   log[levelOf(line.outcome)]({ path: '/v1/ws', ...line }, 'request');

@@ -1,4 +1,3 @@
-import { usageFields } from '@millrace/shared/cost/usage-totals';
 import { decodeEntry, isTerminalLine, logStart } from '@millrace/shared/domain/entry';
 import type { EntryId, Line } from '@millrace/shared/domain/entry';
 import type { RequestMeta } from '@millrace/shared/domain/request';
@@ -13,7 +12,7 @@ import { startOf } from '../../delivery/start.ts';
 import type { Refused } from '../../errors.ts';
 import type { Client, Exchange } from '../../exchange/exchange-client.ts';
 import type { Prepared } from '../../exchange/prepare.ts';
-import { logSocketRequest } from '../../observe/request-log.ts';
+import { logSocketRequest, usedFields } from '../../observe/request-log.ts';
 import type { RequestOutcome } from '../../observe/request-log.ts';
 import type { RequestSpan } from '../../observe/tracing.ts';
 import type { Services } from '../../services.ts';
@@ -321,7 +320,7 @@ class SocketRequest implements Client {
 
   #end(outcome: RequestOutcome, code?: string | null): void {
     const { meta, frame, logger, asked } = this.#options;
-    const { attempts, servedBy, firstTextAt, usage } = this.#progress;
+    const { attempts, servedBy, firstTextAt } = this.#progress;
     const ms = Math.round(performance.now() - this.#since);
     const { keyId: key, model } = meta;
     asked?.span?.end({ id: this.#id, outcome, code, key, model, attempts });
@@ -336,7 +335,7 @@ class SocketRequest implements Client {
       attempts,
       served_by: servedBy,
       first_token_ms: firstTextAt === undefined ? undefined : Math.round(firstTextAt - this.#since),
-      ...(servedBy !== undefined && usageFields(usage)),
+      ...usedFields(this.#progress),
     });
     this.#close();
   }
