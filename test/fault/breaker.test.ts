@@ -10,7 +10,8 @@ import { expectAlive } from '../kit/observe.ts';
 
 // A target that fails is left alone by the whole fleet, and asked again when it is well.
 
-const dead = 'status:code=500,key=dead';
+/** Its page is the provider's message, which may repeat the request. */
+const dead = 'status:code=500,body=html,key=dead';
 /** Broken off five times it opens; its first probe fails, and the second finds it well. */
 const heals = 'role-only:times=6,tokens=5';
 const shaky = 'status:code=500,times=1,tokens=5';
@@ -110,6 +111,7 @@ test('its state, the change and the calls are in the metrics', async () => {
   expect(
     told.filter((line) => line.includes(dead) && line.includes('upstream_server_error')),
   ).toHaveLength(1);
+  expect(told.join('\n')).not.toContain('(simulated)');
   const pool = { provider: 'lasting' };
   expect(await metricAt(fleet.url, 'millrace_pool_requests_total', pool)).toBeGreaterThanOrEqual(5);
   expect(

@@ -21,12 +21,15 @@ let keyed: Simulator;
 const faulty: Record<string, string> = Object.fromEntries(
   [
     'healthy:tokens=5',
-    'status:code=401',
-    'status:code=400',
-    'status:code=429',
-    'status:code=500',
+    'status:code=401,echo=1',
+    'status:code=400,echo=1',
+    'status:code=429,echo=1',
+    'status:code=500,echo=1',
+    'status:code=502,body=html,echo=1',
+    'json-error-200:echo=1',
     'html-200',
-    'error-in-chunk:after=2',
+    'error-first-event:echo=1',
+    'error-in-chunk:after=2,echo=1',
     'cut:after=2',
     'reset-before-headers',
     'malformed-event:after=2',
@@ -177,19 +180,20 @@ it('tells what a job used, although no client waits for it', async () => {
 
 it.each([
   ['success', 'healthy:tokens=5'],
-  ['a rejected key', 'status:code=401'],
-  ['a rejected request', 'status:code=400'],
-  ['a rate limit', 'status:code=429'],
-  ['a failing provider', 'status:code=500'],
+  ['a rejected key', 'status:code=401,echo=1'],
+  ['a rejected request', 'status:code=400,echo=1'],
+  ['a rate limit', 'status:code=429,echo=1'],
+  ['a failing provider', 'status:code=500,echo=1'],
+  ['an error page', 'status:code=502,body=html,echo=1'],
+  ['an error with status 200', 'json-error-200:echo=1'],
   ['a page of a proxy', 'html-200'],
-  ['an error in the stream', 'error-in-chunk:after=2'],
+  ['an error as first event', 'error-first-event:echo=1'],
+  ['an error in the stream', 'error-in-chunk:after=2,echo=1'],
   ['a cut', 'cut:after=2'],
   ['a reset before the head', 'reset-before-headers'],
   ['an answer that is no JSON', 'malformed-event:after=2'],
 ])('no line at info has a prompt, an answer or a key: %s', async (_, model) => {
-  const words = 'words-of-the-prompt';
-  const provider = keyed.url;
-  expect(provider).not.toBe('');
+  const words = `words-${randomUUID()}`;
   for (const stream of [true, false]) {
     const alias = Object.entries(faulty).find(([, one]) => one === model)?.[0] ?? '';
     const { headers } = await call(completions(), {
@@ -199,9 +203,13 @@ it.each([
     const { id } = await lineOf(headers['x-request-id']);
     await expect.poll(() => linesOf('workers', 'run', id)).toHaveLength(1);
   }
+  const sent = keyed.requests.filter((one) => one.model === model).map(({ rawBody }) => rawBody);
+  // After a rate limit it is not asked again.
+  expect(sent).not.toEqual([]);
+  for (const body of sent) expect(body).toContain(words);
   const log = [...fleet.ingresses, ...fleet.workers].map(({ stderr }) => stderr()).join('');
   for (const part of [words, secret, providerKey, providerKey.slice(3, 15), providerKey.slice(-8)])
-    expect(log).not.toContain(part);
+    expect(log.split('\n').filter((line) => line.includes(part))).toEqual([]);
   // What the simulator answers with.
   expect(log).not.toMatch(/"content"/);
 });

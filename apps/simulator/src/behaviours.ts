@@ -145,9 +145,14 @@ export const slowHeaders: Script = function* (call) {
   yield* healthy(call);
 };
 
-function errorOf({ options, format }: Call, byDefault: ErrorName = format.streamError) {
-  const { error, code } = options;
-  return format.error(error === 'usual' && code === 0 ? byDefault : error, code);
+function errorOf(
+  { asked, options, format }: Call,
+  byDefault: ErrorName = format.streamError,
+): ProviderError {
+  const { code, echo } = options;
+  const name = options.error === 'usual' && code === 0 ? byDefault : options.error;
+  const error = format.error(name, code);
+  return echo === 1 ? { ...error, message: `${error.message} ${asked.text}` } : error;
 }
 
 function* ending(call: Call, terminated: boolean): Generator<Step> {

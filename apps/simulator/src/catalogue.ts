@@ -59,13 +59,14 @@ const STALL: readonly KeyName[] = ['after', 'silence', 'how'];
 const STATUS: readonly KeyName[] = [
   'code',
   'error',
+  'echo',
   'body',
   'retryAfter',
   'retryAfterDate',
   'retryAfterMs',
   'resetHeaders',
 ];
-const ERROR: readonly KeyName[] = ['after', 'code', 'error', 'done', 'linger'];
+const ERROR: readonly KeyName[] = ['after', 'code', 'error', 'echo', 'done', 'linger'];
 
 /** S01 to S16 of the public failoverbench catalogue, in its own order and with its own numbers. */
 const CATALOGUE: Readonly<Record<string, Behaviour>> = {
@@ -145,7 +146,7 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
     STATUS,
   ),
   'html-200': fails('200 with a page of HTML', fault.htmlAs200),
-  'json-error-200': fails('200 with a JSON error', fault.jsonErrorAs200, ['code', 'error']),
+  'json-error-200': fails('200 with a JSON error', fault.jsonErrorAs200, ['code', 'error', 'echo']),
   'empty-200': fails('200 with no body', fault.emptyAs200),
   'reset-before-headers': fails('TCP reset before headers', fault.resetBeforeHeaders),
   silent: fails('accepts, never answers', fault.silent),

@@ -87,6 +87,19 @@ describe('faults before the stream begins', () => {
     }
   });
 
+  it.each([
+    'status:code=400,echo=1',
+    'status:code=502,body=html,echo=1',
+    'json-error-200:echo=1',
+    'error-first-event:echo=1',
+    'error-event:after=2,echo=1',
+    'error-in-chunk:after=2,echo=1',
+  ])('can repeat the request in its error: %s', async (model) => {
+    const messages = [{ role: 'user', content: 'the words of the prompt' }];
+    const response = await post(simulator.url, { model, stream: true, messages });
+    expect(await response.text()).toContain('the words of the prompt');
+  });
+
   it('answers with HTML, or with nothing at all', async () => {
     const page = await ask(simulator.url, 'status:code=502,body=html');
     expect([page.status, page.headers.get('content-type')]).toEqual([

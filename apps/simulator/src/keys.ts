@@ -81,6 +81,7 @@ export const KEYS = {
   done: count(1, 1, '0 omits the terminator'),
   code: count(0, 599, "HTTP status; 0 is the error's own", 200),
   error: choice(['usual', ...ERROR_NAMES], 'which error; the usual one of the status by default'),
+  echo: flag("1 repeats the text of the request in the error's message"),
   body: choice(['json', 'html', 'empty'], 'what an error response carries'),
   retryAfter: count(0, 86_400, 'Retry-After in seconds; 0 is no header'),
   retryAfterDate: flag('1 writes Retry-After as an HTTP date, never earlier than it would be'),

@@ -123,7 +123,9 @@ const upstreams = createUpstreams({
     if (!byThisWorker) return;
     // Changes between the other states recur with every probe and would flood the log during an outage.
     const level = from === 'closed' || to === 'closed' ? 'warn' : 'debug';
-    const reason = to === 'closed' ? undefined : fault;
+    // Without the provider's message, which may repeat a request; /admin/upstreams has it.
+    const { code, httpStatus } = (to === 'closed' ? undefined : fault) ?? {};
+    const reason = code === undefined ? undefined : { code, httpStatus };
     logger[level]({ ...target, from, to, reason }, 'the breaker of a target');
   },
   onCheck({ fault, ...what }) {

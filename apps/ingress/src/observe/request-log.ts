@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { usageFields } from '@millrace/shared/cost/usage-totals';
 import type { UsageTotals } from '@millrace/shared/cost/usage-totals';
+import { plainCode } from '@millrace/shared/runtime/log-redaction';
 import type { Logger } from '@millrace/shared/runtime/logger';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { plainAddress } from '../auth/addresses.ts';
@@ -109,7 +110,7 @@ export function logWhenEnded(log: Log, request: FastifyRequest, response: Server
         model,
         ms: Math.round(performance.now() - since),
         outcome,
-        code,
+        code: plainCode(code),
         attempts: progress?.attempts,
         served_by: progress?.servedBy,
         first_token_ms: sinceMs(since, progress?.firstTextAt),
@@ -174,5 +175,6 @@ export type SocketLine = {
 } & Partial<UsageFields>;
 
 export function logSocketRequest(log: Log, line: SocketLine): void {
-  log[levelOf(line.outcome)]({ path: '/v1/ws', ...line }, 'request');
+  const code = plainCode(line.code);
+  log[levelOf(line.outcome)]({ path: '/v1/ws', ...line, code }, 'request');
 }

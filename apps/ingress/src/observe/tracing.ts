@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { plainCode } from '@millrace/shared/runtime/log-redaction';
 import type { Attributes, Telemetry } from '@millrace/shared/telemetry/port';
 import { beginTrace, traceparentOf } from '@millrace/shared/telemetry/trace-context';
 import type { TraceContext, TraceHeaders } from '@millrace/shared/telemetry/trace-context';
@@ -79,7 +80,7 @@ function spanOf(ended: EndedRequest, { context, name, startedAt, now, more }: Be
     attributes: {
       ...more,
       'http.response.status_code': status,
-      'error.type': isFailed ? (code ?? String(status)) : undefined,
+      'error.type': isFailed ? (plainCode(code) ?? String(status)) : undefined,
       'millrace.request.id': id,
       'millrace.key.id': key,
       'millrace.model': model,

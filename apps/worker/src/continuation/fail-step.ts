@@ -1,11 +1,13 @@
 import type { Failed } from '@millrace/shared/domain/entry';
 import { faultTable, faultToError } from '@millrace/shared/domain/fault';
-import type { Fault } from '@millrace/shared/domain/fault';
+import type { Fault, FaultCode } from '@millrace/shared/domain/fault';
 import type { History } from './history.ts';
 import { isEmpty } from './delivered.ts';
 
 export type FailStep = {
   kind: 'fail';
+  /** For logs: the code in `failed` may be the provider's own. */
+  code: FaultCode;
   failed: Failed;
   /** Nothing was delivered, and the last fault was a lack of capacity: a later try may succeed. */
   lacksCapacity?: true;
@@ -45,8 +47,9 @@ export function failStep({ history, reason }: FailInput, last: Fault): FailStep 
   // These two keep their code even in the middle of an answer: the caller's deadline, and our bound on the
   // answer's length.
   const isOwn = fault.code === 'deadline_exceeded' || fault.code === 'response_too_large';
-  const code = isOwn || isEmpty(history.delivered) ? error.code : 'upstream_failed_mid_stream';
-  const failed: Failed = { error: { ...error, code }, httpStatus };
+  const isWhole = isOwn || isEmpty(history.delivered);
+  const code = isWhole ? fault.code : 'upstream_failed_mid_stream';
+  const failed: Failed = { error: isWhole ? error : { ...error, code }, httpStatus };
   if (fault.retryAfterMs !== undefined) failed.retryAfterMs = fault.retryAfterMs;
-  return { kind: 'fail', failed };
+  return { kind: 'fail', code, failed };
 }

@@ -186,6 +186,7 @@ describe('a fault before anything was shown', () => {
       const history = historyOf(started(1, primary), ended(1, code));
       expect(decide({ history, fault: told })).toEqual({
         kind: 'fail',
+        code,
         failed: { error, httpStatus: 422 },
       });
     },
@@ -281,6 +282,7 @@ describe('the clear end', () => {
     const step = decide({ routes: [primary], history, fault: fault('upstream_timeout') });
     expect(step).toEqual({
       kind: 'fail',
+      code: 'upstream_timeout',
       failed: {
         error: {
           message: 'It was upstream_timeout.',
@@ -299,6 +301,7 @@ describe('the clear end', () => {
     const step = decide({ routes: [primary], history, fault: busy });
     expect(step).toEqual({
       kind: 'fail',
+      code: 'upstream_rate_limited',
       failed: { error, httpStatus: 429, retryAfterMs: 9000 },
       lacksCapacity: true,
     });

@@ -158,13 +158,25 @@ describe('an attempt that fails', () => {
     const { journal, open, entries, terminal } = createJournalRig();
     journal.ended(open().gate, broken);
     const error = { message: 'broke', type: 'upstream_error', param: null, code: 'upstream_reset' };
-    journal.fail({ kind: 'fail', failed: { error, httpStatus: 502 } });
+    journal.fail({ kind: 'fail', code: 'upstream_reset', failed: { error, httpStatus: 502 } });
     expect(entries().at(-1)).toEqual({
       kind: 'failed',
       data: { error, httpStatus: 502, at: 1234 },
     });
     expect(terminal()).toBe('failed');
-    expect(journal.conclusion).toEqual({ kind: 'failed', reason: 'upstream_reset: broke' });
+    expect(journal.conclusion).toEqual({
+      kind: 'failed',
+      code: 'upstream_reset',
+      reason: 'upstream_reset: broke',
+    });
+  });
+
+  it('keeps 500 characters of the error for the queue, which may be as large as an answer', () => {
+    const { journal } = createJournalRig();
+    const error = { message: 'x'.repeat(32_000), type: 'x', param: null, code: 'y'.repeat(1000) };
+    journal.fail({ kind: 'fail', code: 'upstream_rejected', failed: { error, httpStatus: 400 } });
+    const reason = `upstream_rejected: ${'x'.repeat(481)}`;
+    expect(journal.conclusion).toEqual({ kind: 'failed', code: 'upstream_rejected', reason });
   });
 
   it('because its worker shuts down is nobody’s fault', () => {

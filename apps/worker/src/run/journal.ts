@@ -27,6 +27,7 @@ import { costOf, costOfCancelled, sentIn } from './attempt-cost.ts';
 import type { Cost, AttemptWork } from './attempt-cost.ts';
 import type { RunMetrics } from '../observe/metrics.ts';
 import { DeliveryTimes } from '../continuation/delivery-times.ts';
+import { maxDetailChars } from './key-redaction.ts';
 import { ledgerFacts } from './ledger-facts.ts';
 import { createOutputGate, strategyOf } from './output-gate.ts';
 import { unknownLast, visibleUsage } from './visible-usage.ts';
@@ -200,9 +201,10 @@ class RunJournal implements Journal {
     const { writer, now } = this.options;
     // Attempts are only open here after a bug.
     this.closeOpen('internal_error');
-    const { code, message } = step.failed.error;
-    this.conclusion = { kind: 'failed', reason: `${code ?? 'error'}: ${message}` };
-    const line = encodeEntry({ kind: 'failed', data: { ...step.failed, at: now() } });
+    const { code, failed } = step;
+    const reason = `${code}: ${failed.error.message}`.slice(0, maxDetailChars);
+    this.conclusion = { kind: 'failed', code, reason };
+    const line = encodeEntry({ kind: 'failed', data: { ...failed, at: now() } });
     writer.end(line, 'failed', { outcome: this.conclusion, facts: this.facts() });
   }
 

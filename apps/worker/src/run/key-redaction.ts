@@ -10,8 +10,8 @@ const maxErrorDepth = 20;
  * be as large as an answer, and the search for the key costs 0.1 µs per character.
  */
 const maxErrorChars = 128 * 1024;
-/** Characters of a provider's message that logs and the ledger keep. */
-const maxDetailChars = 500;
+/** Characters of a provider's message that the queue, the ledger and logs at `debug` keep. */
+export const maxDetailChars = 500;
 
 /**
  * The fault as a client may see it. Providers repeat what they were sent: the key is removed from all their

@@ -41,6 +41,9 @@ export function logRuns({ log, prices }: RunLogOptions, handle: Handler) {
       },
       'run',
     );
+    if (outcome.kind === 'failed' && outcome.code !== undefined) {
+      log.debug({ id, run: number, reason: outcome.reason }, 'run failed');
+    }
     return outcome;
   };
 }
@@ -64,9 +67,10 @@ function attemptFields(report: RunReport, prices: Prices) {
   };
 }
 
+/** Without the provider's message, which may repeat the request. */
 function reasonOf(outcome: ActivationOutcome): string | undefined {
   if (outcome.kind === 'completed') return outcome.summary;
-  return outcome.kind === 'failed' ? outcome.reason : undefined;
+  return outcome.kind === 'failed' ? (outcome.code ?? outcome.reason) : undefined;
 }
 
 function levelOf({ kind }: ActivationOutcome): 'debug' | 'info' | 'warn' {

@@ -2,10 +2,11 @@ import { faultTable } from '@millrace/shared/domain/fault';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { Target } from '@millrace/shared/domain/request';
 import { targetKey } from '@millrace/shared/domain/target-key';
+import { plainCode } from '@millrace/shared/runtime/log-redaction';
 import type { Logger } from '@millrace/shared/runtime/logger';
 
 export type FaultLogOptions = {
-  logger: Pick<Logger, 'error' | 'warn'>;
+  logger: Pick<Logger, 'error' | 'warn' | 'debug'>;
   now(): number;
 };
 
@@ -13,8 +14,8 @@ export type FaultLogOptions = {
 const quietMs = 10_000;
 
 /**
- * Logs the faults of upstream calls with the provider's message, which clients do not see: those that the
- * operator must fix as errors, those that concern a target's health as warnings. A target that fails on every
+ * Logs the faults of upstream calls: those that the operator must fix as errors, those that concern a target's health as
+ * warnings. The provider's message, which may repeat the request, is in a line at `debug` of its own. A target that fails on every
  * request logs one line in ten seconds for each kind of fault. Memory is bounded: one entry for each target
  * of the config and each fault code.
  */
@@ -22,7 +23,7 @@ export function createFaultLog({ logger, now }: FaultLogOptions) {
   const seen = new Map<string, { at: number; more: number }>();
 
   return ({ request, target, fault }: { request: string; target: Target; fault: Fault }): void => {
-    const { code, message, detail = message, isEcho } = fault;
+    const { code, message, detail = message, isEcho, httpStatus, error } = fault;
     const { party, health } = faultTable[code];
     const level = party === 'operator' ? 'error' : health ? 'warn' : undefined;
     if (!level || isEcho) return;
@@ -34,8 +35,16 @@ export function createFaultLog({ logger, now }: FaultLogOptions) {
     }
     seen.set(key, { at: now(), more: 0 });
     const { provider, model } = target;
+    const call = { request, provider, model, code };
     const repeated = last?.more ? { repeated: last.more } : {};
-    logger[level]({ request, provider, model, code, reason: detail, ...repeated }, said[level]);
+    // Without a status and an error of the provider the text is ours.
+    if (httpStatus === undefined && error === undefined) {
+      logger[level]({ ...call, reason: detail, ...repeated }, said[level]);
+      return;
+    }
+    const answer = { status: httpStatus, provider_code: plainCode(error?.code) };
+    logger[level]({ ...call, ...answer, ...repeated }, said[level]);
+    logger.debug({ ...call, reason: detail }, 'the message of a provider');
   };
 }
 

@@ -1,7 +1,12 @@
-/** How a job ends for good. */
+import type { FaultCode } from './fault.ts';
+
+/**
+ * How a job ends for good. `reason` may have the message of a provider, which may repeat the request; `code`, for logs,
+ * is what it is about then.
+ */
 export type JobOutcome =
   | { kind: 'completed'; summary: string }
-  | { kind: 'failed'; reason: string };
+  | { kind: 'failed'; reason: string; code?: FaultCode };
 
 /** What lua/end-job.lua writes, in BullMQ's form. */
 export type JobEnd = {

@@ -1,3 +1,10 @@
+/**
+ * The code of an error as logs may have it. It may be a provider's own; `error` stands for one that is no identifier,
+ * because any other text could repeat the request.
+ */
+export const plainCode = <T extends null | undefined>(code: string | T): string | T =>
+  typeof code !== 'string' || /^[\w.-]{1,64}$/.test(code) ? code : 'error';
+
 /** Replaces a secret in a log line. */
 const censor = '[redacted]';
 
