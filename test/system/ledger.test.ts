@@ -108,6 +108,16 @@ test('a stream whose client leaves has the tokens that were made until then, est
   expect(row.cost).toBeGreaterThan(0);
 });
 
+test('an error of the control plane names the answer that has it', async () => {
+  for (const path of ['requests?limit=x', 'nothing', 'queues/nothing']) {
+    const answer = await fetch(`${fleet.url}/admin/${path}`);
+    expect(answer.status).toBeGreaterThanOrEqual(400);
+    const { error } = (await answer.json()) as { error: { request_id: string } };
+    expect(error.request_id).toMatch(/^req_/);
+    expect(error.request_id).toBe(answer.headers.get('x-request-id'));
+  }
+});
+
 test('a job that is cancelled is in the ledger once', async () => {
   const count = async () =>
     (await getLedger<{ data: { requests: number }[] }>(fleet, 'usage?model=slow')).data[0]

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { controlPlaneToken } from '@millrace/shared/store/control-plane';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { AdminError } from './api/admin-error.ts';
+import { AdminError, requestIdOf } from './api/admin-error.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
 import type { FleetSource } from './api/fleet-routes.ts';
 import { keyRoutes } from './api/key-routes.ts';
@@ -43,18 +43,19 @@ export function buildApp({
   const app = Fastify({
     // HEAD of a list would read all of it.
     exposeHeadRoutes: false,
+    genReqId: ({ headers }) => requestIdOf(headers),
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, maxParamLength: 400 },
   });
   app.decorateReply('errorCode');
-  app.setErrorHandler((thrown, _request, reply) => {
+  app.setErrorHandler((thrown, request, reply) => {
     const error = toAdminError(thrown);
     if (error.status >= 500) onError(thrown);
     reply.errorCode = error.code;
-    return reply.code(error.status).send(error.body);
+    return reply.code(error.status).send(error.bodyFor(request.id));
   });
   app.setNotFoundHandler((request, reply) => {
-    const { status, body } = unknownPath(request.method, request.url);
-    return reply.code(status).send(body);
+    const error = unknownPath(request.method, request.url);
+    return reply.code(error.status).send(error.bodyFor(request.id));
   });
   const digest = sha256(token);
   app.addHook('onRequest', async (request) => {

@@ -1,3 +1,11 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { controlPlaneRequest } from '@millrace/shared/store/control-plane';
+
+/** The id that the ingress sends as `x-request-id` with the answer; one of its own for a caller that is no ingress. */
+export const requestIdOf = (headers: IncomingHttpHeaders): string =>
+  String(headers[controlPlaneRequest] ?? randomUUID());
+
 /** An error of the admin API: its status, and its body in the form that all of Millrace's errors have. */
 export class AdminError extends Error {
   override readonly name = 'AdminError';
@@ -12,9 +20,11 @@ export class AdminError extends Error {
     this.param = param;
   }
 
-  get body() {
+  /** `id`: the `x-request-id` of the answer. */
+  bodyFor(id: string) {
     const type = this.status >= 500 ? 'server_error' : 'invalid_request_error';
-    return { error: { message: this.message, type, param: this.param, code: this.code } };
+    const { message, param, code } = this;
+    return { error: { message, type, param, code, request_id: id } };
   }
 }
 

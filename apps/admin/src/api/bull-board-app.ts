@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@bull-board/fastify';
 import type { Config } from '@millrace/shared/config';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { AdminError } from './admin-error.ts';
+import { AdminError, requestIdOf } from './admin-error.ts';
 
 export type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0];
 
@@ -32,8 +32,8 @@ export async function buildBoard(
   });
   app.setNotFoundHandler((request, reply) => {
     const what = `${request.method} ${request.url.slice(0, 100)}`;
-    const { status, body } = new AdminError(404, 'unknown_url', `Unknown request URL: ${what}.`);
-    return reply.code(status).send(body);
+    const error = new AdminError(404, 'unknown_url', `Unknown request URL: ${what}.`);
+    return reply.code(error.status).send(error.bodyFor(requestIdOf(request.headers)));
   });
   await app.register(adapter.registerPlugin(), { prefix: boardPath });
   await app.ready();

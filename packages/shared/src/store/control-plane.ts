@@ -19,6 +19,8 @@ export const controlPlaneToken = 'x-millrace-control-plane-token';
 export const controlPlaneActor = 'x-millrace-actor';
 /** The address of the client. */
 export const controlPlaneClient = 'x-millrace-client';
+/** The `x-request-id` of the answer that the client gets. */
+export const controlPlaneRequest = 'x-millrace-request';
 
 /** Milliseconds after which an address that its process does not publish again is gone. */
 const ttlMs = 15_000;

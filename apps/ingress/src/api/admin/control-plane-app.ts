@@ -2,18 +2,24 @@ import proxy from '@fastify/http-proxy';
 import {
   controlPlaneActor,
   controlPlaneClient,
+  controlPlaneRequest,
   controlPlaneToken,
 } from '@millrace/shared/store/control-plane';
 import type { ControlPlane } from '@millrace/shared/store/control-plane';
 import Fastify from 'fastify';
 import type { FastifyError, FastifyInstance } from 'fastify';
-import { apiError } from '../../api-error.ts';
+import { apiError, withRequestId } from '../../api-error.ts';
 
-/** Where a request goes, and who sends it. */
-export type Passage = { controlPlane: ControlPlane; actor: string; address: string };
+/** Where a request goes, who sends it, and the `x-request-id` of its answer. */
+export type ControlPlaneCall = {
+  controlPlane: ControlPlane;
+  actor: string;
+  address: string;
+  id: string;
+};
 
 /** Of each raw request: set before the request reaches this app. */
-export const passages = new WeakMap<object, Passage>();
+export const calls = new WeakMap<object, ControlPlaneCall>();
 
 /** Milliseconds until the head of an answer: a report over millions of requests takes seconds. */
 const headersTimeoutMs = 60_000;
@@ -30,7 +36,9 @@ export async function buildControlPlaneProxy(
       : apiError('control_plane_silent');
     if (!isClients) onError(thrown);
     const { status, error, headers } = answer;
-    return reply.code(status).headers(headers).send({ error });
+    const id = calls.get(request.raw)?.id;
+    const body = { error: id === undefined ? error : withRequestId(error, id) };
+    return reply.code(status).headers(headers).send(body);
   });
   await app.register(proxy, {
     upstream: '',
@@ -38,16 +46,17 @@ export async function buildControlPlaneProxy(
     replyOptions: {
       // By default it repeats a GET that got a 503 ten times.
       retryDelay: () => null,
-      getUpstream: (request) => passages.get(request.raw)?.controlPlane.url ?? '',
+      getUpstream: (request) => calls.get(request.raw)?.controlPlane.url ?? '',
       rewriteRequestHeaders: (request, headers) => {
         // The operator's password is for this ingress.
         const { authorization: _, ...rest } = headers;
-        const { controlPlane, actor = '', address = '' } = passages.get(request.raw) ?? {};
+        const { controlPlane, actor = '', address = '', id = '' } = calls.get(request.raw) ?? {};
         return {
           ...rest,
           [controlPlaneToken]: controlPlane?.token ?? '',
           [controlPlaneActor]: encodeURIComponent(actor),
           [controlPlaneClient]: address,
+          [controlPlaneRequest]: id,
         };
       },
     },

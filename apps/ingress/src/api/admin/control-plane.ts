@@ -28,7 +28,7 @@ export function controlPlaneRoutes(scope: FastifyInstance, services: Services): 
   const load = () =>
     import('./control-plane-app.ts').then(async (module) => ({
       app: await module.buildControlPlaneProxy(onError),
-      passages: module.passages,
+      calls: module.calls,
     }));
 
   scope.route({
@@ -42,9 +42,9 @@ export function controlPlaneRoutes(scope: FastifyInstance, services: Services): 
         loading = undefined;
         throw error;
       });
-      const { app, passages } = await loading;
+      const { app, calls } = await loading;
       const actor = config.admin?.user ?? localActor;
-      passages.set(request.raw, { controlPlane, actor, address: addressOf(request) });
+      calls.set(request.raw, { controlPlane, actor, address: addressOf(request), id: request.id });
       reply.hijack();
       app.routing(request.raw, reply.raw);
       return reply;
