@@ -27,6 +27,8 @@ import { goalsOfSlow, SLOW_HEADING, slowReport } from './slow/report.ts';
 import { runSlow } from './slow/run.ts';
 import { goalsOfSockets, SOCKETS_HEADING, socketsReport } from './sockets/report.ts';
 import { runSockets } from './sockets/run.ts';
+import { COST_HEADING, costReport, goalsOfCost } from './cost/report.ts';
+import { runCost } from './cost/run.ts';
 import { goalsOfStrategies, STRATEGIES_HEADING, strategiesReport } from './strategies/report.ts';
 import { runStrategies } from './strategies/run.ts';
 
@@ -67,6 +69,12 @@ export const LANES: readonly Lane[] = [
     parts: strategiesReport(rounds),
     goals: goalsOfStrategies(rounds),
     isWrong: false,
+    record: { rounds },
+  })),
+  lane('cost', COST_HEADING, runCost, (rounds) => ({
+    parts: costReport(rounds),
+    goals: goalsOfCost(rounds),
+    isWrong: rounds.some((round) => round.some(({ wrong }) => wrong > 0)),
     record: { rounds },
   })),
   lane('overload', OVERLOAD_HEADING, runOverload, (rounds) => ({

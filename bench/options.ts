@@ -11,6 +11,7 @@ export const CASES = [
   'failover',
   'pools',
   'strategies',
+  'cost',
   'overload',
   'sockets',
   'slow',
@@ -56,6 +57,7 @@ export const USAGE = `npm run bench -- [case…] [--rounds N] [--peers] [--quick
   failover  Millrace alone: the provider cut in mid-answer, a worker killed, a worker hung
   pools     the worker's connections over TLS: pooled and not, the first request to a warm backup
   strategies  two workers: shares under latency, first tokens under least-loaded
+  cost      two workers: what each strategy costs, as billed, with faults and a prompt cache
   overload  more than the fleet can carry: goodput, refusals; a key beside one that floods the queue
   sockets   12,000 idle WebSockets: memory of each; 2,000 of them with a stream: tokens lost
   slow      200 readers that stop reading beside 200 that go on: gaps, memory, resuming

@@ -3,7 +3,7 @@ import { blockChars, createPromptCache, maxRemembered } from './prompt-cache.ts'
 
 const one = { provider: 'p', model: 'one' };
 const other = { provider: 'p', model: 'other' };
-const system = { role: 'system', content: 's'.repeat(3 * blockChars) };
+const system = { role: 'system', content: 's'.repeat(12 * blockChars) };
 const bodyOf = (text: string, more: object = {}): string =>
   JSON.stringify({ ...more, messages: [system, { role: 'user', content: text }] });
 
@@ -35,11 +35,14 @@ test('a target that was sent the beginning of a prompt is expected to have it ca
   expect(cache.expectedAt(other, bodyOf('another question'))).toBe(0);
   expect(cache.expectedAt(one, bodyOf('x', { tools: [{ type: 'function' }] }))).toBe(0);
   expect(cache.expectedAt(one, '{"messages":[]}')).toBe(0);
+  const short = JSON.stringify({ messages: [{ content: 's'.repeat(3 * blockChars) }] });
+  serve(short, 0);
+  expect(cache.expectedAt(one, short)).toBe(0);
 });
 
 test('a conversation that grows is cached up to its newest complete block', () => {
   const { cache, serve } = setUp();
-  const long = 'y'.repeat(blockChars);
+  const long = 'y'.repeat(4 * blockChars);
   serve(bodyOf('hello'), 0);
   const before = cache.expectedAt(one, bodyOf(long + long));
   serve(bodyOf(long + long), 600);
@@ -103,7 +106,7 @@ test('other texts are ignored, and memory is bounded', () => {
     cache.onNotice(text);
   }
   expect(cache.remembered).toBe(0);
-  for (let i = 0; i < 25; i++) {
+  for (let i = 0; i < 55; i++) {
     const blocks = Array.from({ length: 1000 }, (_, n) => `p/m ${i}-${n}`);
     cache.onNotice(JSON.stringify({ kind: 'prompt_blocks', blocks }));
   }

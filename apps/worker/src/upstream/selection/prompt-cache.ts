@@ -10,14 +10,16 @@ import { tokenCounts } from '@millrace/shared/cost/usage';
  * each depends on all before it.
  */
 
-/** Characters of a block: about 1,024 tokens, the shortest beginning that OpenAI and Anthropic cache. */
-export const blockChars = 4096;
+/** Characters of a block: about 256 tokens; OpenAI caches in steps of 128. */
+export const blockChars = 1024;
+/** Blocks of the shortest beginning that counts: about 1,024 tokens, as OpenAI's and Anthropic's caches have it. */
+const fewestBlocks = 4;
 /** Blocks of a prompt that are compared; a prompt that is longer counts as if its rest were not cached. */
-const maxBlocks = 64;
+const maxBlocks = 128;
 /** Milliseconds for which providers keep a beginning that is not asked for: the shortest of their times. */
 const keptMs = 300_000;
-/** Blocks that a worker remembers for all targets; at about 150 bytes each they take 3 MB. */
-export const maxRemembered = 20_000;
+/** Blocks that a worker remembers for all targets; at about 150 bytes each they take 8 MB. */
+export const maxRemembered = 50_000;
 /** Milliseconds after which a block that is still in use is shared with the other workers again. */
 const shareAgainMs = 60_000;
 /** Milliseconds in which blocks are gathered for one message to the other workers. */
@@ -56,7 +58,7 @@ export function createPromptCache({ now, setTimer, share }: PromptCacheOptions) 
     const isKnown = (block: string) => (blocks.get(keyOf(key, block))?.at ?? 0) + keptMs > now();
     const unknown = chain.findIndex((block) => !isKnown(block));
     const known = unknown === -1 ? chain.length : unknown;
-    return known === 0 ? 0 : (known * blockChars) / chars;
+    return known < fewestBlocks ? 0 : (known * blockChars) / chars;
   }
 
   function remember(id: string, sharedAt: number): void {
@@ -124,7 +126,8 @@ function blocksOf(body: string): { chain: string[]; chars: number } {
   // Providers put the tools in front of the messages.
   const messages = memberText(body, 'messages') ?? '';
   const chain: string[] = [];
-  let before = messages.length < blockChars ? '' : (memberText(body, 'tools') ?? '');
+  if (messages.length < fewestBlocks * blockChars) return { chain, chars: messages.length };
+  let before = memberText(body, 'tools') ?? '';
   for (let at = 0; at + blockChars <= messages.length && chain.length < maxBlocks;) {
     before = hash('sha256', before + messages.slice(at, at + blockChars)).slice(0, 16);
     chain.push(before);
