@@ -10,8 +10,9 @@ import type { RequestOutcome } from './request-log.ts';
 
 /** How a traced request ended, as its line in the log has it. */
 export type EndedRequest = {
-  id: string | undefined;
-  /** Of an HTTP request. */
+  /** Absent: it was refused before it had one. */
+  id?: string | undefined;
+  /** Of an HTTP request; of a frame only that of its error. */
   status?: number;
   outcome: RequestOutcome;
   code?: string | null | undefined;

@@ -81,7 +81,13 @@ async function create(context: FrameContext, frame: Frame, data: Buffer): Promis
   }
   const span = services.tracing?.beginFrame();
   const prepared = services.exchanges.prepare({ ...submission, principal, trace: span?.trace });
-  if (prepared.kind === 'refused') throw errorOf(prepared);
+  if (prepared.kind === 'refused') {
+    const error = errorOf(prepared);
+    const { status, error: body } = error;
+    const about = { key: principal.keyId, model: submission.model };
+    span?.end({ outcome: 'failed', status, code: body.code, ...about });
+    throw error;
+  }
   // Not the whole frame, because it contains the body, and a request may be open for long.
   const head: Frame = { type: frame['type'], ref: frame['ref'], id: frame['id'] };
   const refuse: Asked['refuse'] = (error, id) => context.refuse(head, error, id);

@@ -296,6 +296,8 @@ class SocketRequest implements Client {
       this.#end('failed', error.error.code);
     } else {
       asked.refuse(error, this.#id);
+      const { keyId: key, model } = this.#options.meta;
+      asked.span?.end({ id: this.#id, ...failed(error), key, model });
       this.#close();
     }
     this.#settle();
@@ -349,6 +351,9 @@ class SocketRequest implements Client {
     onClosed();
   }
 }
+
+const failed = ({ status, error }: ApiError) =>
+  ({ outcome: 'failed', status, code: error.code }) as const;
 
 /** The outcome in a terminal line, for the process log. */
 function endOf(line: Line): { outcome: RequestOutcome; code?: string | null } {
