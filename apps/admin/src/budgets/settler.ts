@@ -204,7 +204,7 @@ export function startSettler(options: SettlerOptions): Settler {
     async refresh(keyId) {
       await ready();
       budgetedIds = new Set([...budgetedIds, keyId]);
-      await settle(keyId, async () => []);
+      await settle(keyId, () => overOf(keyId));
     },
     changed() {
       reviewAt = 0;
