@@ -79,6 +79,22 @@ test('while the database is away entries wait, with one error for all tries, and
   await consumer.stop();
 });
 
+test('a queue that could not be read for a moment is no problem any more once it answers, also without entries', async () => {
+  const { queue } = fakeQueue([]);
+  const take = vi
+    .fn<LedgerQueue['take']>(queue.take)
+    .mockRejectedValueOnce(new Error('LOADING'))
+    .mockResolvedValueOnce([]);
+  const { consumer, errors } = start({ ...queue, take }, async () => {});
+  await settle();
+  expect(consumer.problem).toBe('LOADING');
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(take).toHaveBeenCalledTimes(3);
+  expect(consumer.problem).toBeUndefined();
+  expect(errors).toHaveLength(1);
+  await consumer.stop();
+});
+
 test('a consumer that stops stores what still waits', async () => {
   const { queue, waiting, done } = fakeQueue([]);
   const { consumer } = start(queue, async () => {});

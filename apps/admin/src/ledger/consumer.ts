@@ -85,6 +85,7 @@ export function startConsumer<T>(options: ConsumerOptions<T>): Consumer {
       const isTaken = await keepTrying(shard, async () => {
         taken = await queue.take(shard, batch, signal);
       });
+      if (isTaken && taken.length === 0) problems.delete(shard);
       if (!isTaken || taken.length === 0) continue;
       if (!(await keepTrying(shard, () => storeTaken(taken)))) return;
       problems.delete(shard);
