@@ -110,6 +110,8 @@ const paths = [
   '/admin/keys/{id}/rotate',
   '/admin/config',
   '/admin/config/reload',
+  '/admin/requests/{id}/debug',
+  '/admin/debug',
   '/admin/audit',
   '/admin/upstreams',
   '/admin/upstreams/{target}/open',

@@ -7,6 +7,7 @@ import { publishControlPlane } from '@millrace/shared/store/control-plane';
 import { createRedisApiKeys } from '@millrace/shared/store/api-keys/redis-api-keys';
 import { startPresence } from '@millrace/shared/store/fleet/presence';
 import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
+import { createRedisDebugQueue } from '@millrace/shared/store/debug-log/redis-debug-log';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
 import { readQueueState } from '@millrace/shared/store/queue/queue-state';
@@ -17,11 +18,13 @@ import { waitingEntries } from '@millrace/shared/store/ledger/waiting';
 import { startSettler } from './budgets/settler.ts';
 import type { Settler } from './budgets/settler.ts';
 import { configRoutes } from './api/config-routes.ts';
+import { debugRoutes } from './api/debug-routes.ts';
 import { boardRoutes } from './api/bull-board.ts';
 import { upstreamRoutes } from './api/upstream-routes.ts';
 import { buildApp } from './app.ts';
 import { knownPrice } from '@millrace/shared/cost/known-prices';
 import { createPrices } from '@millrace/shared/cost/prices';
+import { startDebugLog } from './debug/debug-log.ts';
 import { openDatabase } from './database/open.ts';
 import { createRedisAuditQueue } from '@millrace/shared/store/audit/redis-audit-queue';
 import { startAudit } from './audit/audit.ts';
@@ -93,6 +96,21 @@ const auditLog =
     onError,
   });
 
+const debugLog =
+  config.debugLog &&
+  startDebugLog({
+    config: config.debugLog,
+    queue: createRedisDebugQueue({
+      redis,
+      keys,
+      consumer: name,
+      connect: connectBlocking,
+      onDamaged: (entryId, error) =>
+        logger.error({ entryId, err: error }, 'a debug record cannot be read: it is removed'),
+    }),
+    onError,
+  });
+
 const token = randomBytes(24).toString('base64url');
 const apiKeys = createRedisApiKeys({
   redis,
@@ -159,6 +177,7 @@ const app = buildApp({
       isReady,
       onError,
     });
+    debugRoutes(to, debugLog);
     boardRoutes(to, { queues: openQueues, mode: config.board, audit });
   },
   onError,
@@ -192,7 +211,7 @@ onSignals({
     const closed = app.close();
     // A client that takes a long list slowly gets no more of it.
     const cut = setTimeout(() => app.server.closeAllConnections(), stepMs / 3);
-    await Promise.all([step(closed), step(stopDatabase())]);
+    await Promise.all([step(closed), step(stopDatabase()), debugLog && step(debugLog.stop())]);
     clearTimeout(cut);
     await leave(lastCommandsMs);
     lifecycle.advance('stopped');

@@ -214,6 +214,8 @@ const keyFields = (command: Command): Command =>
     .option('--ips <networks>', 'the addresses and networks that may use it', readList)
     .option('--priority <class>', 'high, normal or low')
     .option('--weight <count>', 'its share within its priority', readLimit)
+    .option('--debug', 'records its requests in the debug log')
+    .option('--no-debug', 'does not record them')
     .option('--requests-per-minute <count>', 'a limit', readLimit)
     .option('--tokens-per-minute <count>', 'a limit', readLimit)
     .option('--concurrent <count>', 'most requests at a time', readLimit)

@@ -268,6 +268,10 @@ const exchanges = createExchanges({
     config,
     admission,
     keyRing,
+    debugs: (keyId) =>
+      config.debugLog !== undefined &&
+      ((keyId !== undefined && keyRing.get(keyId)?.debug === true) ||
+        Math.random() < config.debugLog.sample),
     prices: (...asked) => prices()(...asked),
     inbox: name,
   }),

@@ -23,6 +23,7 @@ import { createRedisFleet } from '@millrace/shared/store/fleet/redis-fleet';
 import { startBullConsumer } from '@millrace/shared/store/queue/bullmq-consumer';
 import type { JobConsumer } from '@millrace/shared/store/queue/port';
 import { watchPause } from '@millrace/shared/store/queue/pause-watch';
+import { createRecordShipper } from '@millrace/shared/store/debug-log/redis-debug-log';
 import { createRedisTargetHolds } from '@millrace/shared/store/target-holds/redis-target-holds';
 import { createRedisReports } from '@millrace/shared/store/reports/redis-reports';
 import { startReporting } from '@millrace/shared/store/reports/reporting';
@@ -46,6 +47,7 @@ import { createProcessStats } from './observe/process-stats.ts';
 import { createFaultLog } from './upstream/fault-log.ts';
 import { createHedgeBudget } from './upstream/hedge-budget.ts';
 import { createPools } from './upstream/pool/pools.ts';
+import { createDebugLog, heldRecords } from './debug/call-recorder.ts';
 import { followHolds } from './upstream/health/holds.ts';
 import { createUpstreams, namedProviders } from './upstream/upstreams.ts';
 import { warmUp } from './intake/warm-up.ts';
@@ -77,6 +79,8 @@ pools.warm(namedProviders(config.models));
 await warmUp({ keys }).catch(onError);
 // Before the first request: a worker that does not know them would ask these targets.
 const holds = await followHolds({ store: createRedisTargetHolds(redis, keys), onError });
+const shipper = createRecordShipper({ redis, keys, isReady });
+const debugLog = config.debugLog && createDebugLog({ shipper, worker: name });
 let lookedForConfigAt = -Infinity;
 let checkLocks = (): void => {};
 let receive: JobConsumer['receive'] = () => {};
@@ -117,6 +121,7 @@ const upstreams = createUpstreams({
     onError,
   }),
   holds,
+  debugLog,
   windows,
   waitLimits: intake.waitLimits,
   onChange({ target, from, to, byThisWorker, fault }) {
@@ -157,7 +162,7 @@ const metrics = createMetrics({
     held: () => runs.held(),
     promptBlocks: upstreams.promptBlocks,
     keeper,
-    others: bounds,
+    others: debugLog ? [...bounds, heldRecords(debugLog, shipper.counts)] : bounds,
   }),
 });
 const prices = remade(

@@ -122,6 +122,7 @@ describe('a key that is created', () => {
       ips: ['10.0.0.0/8'],
       priority: 'normal',
       weight: 1,
+      debug: false,
       limits: { requestsPerMinute: 5 },
       budget: null,
       budget_use: [],

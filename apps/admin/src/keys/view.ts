@@ -10,12 +10,13 @@ type Settings = Omit<KeyConfig, 'secretsSha256'>;
 
 export type KeyView = ReturnType<typeof settingsView>;
 
-const settingsView = ({ id, models, ips, priority, weight, limits, budget }: Settings) => ({
+const settingsView = ({ id, models, ips, priority, weight, limits, budget, debug }: Settings) => ({
   id,
   models,
   ips,
   priority,
   weight,
+  debug: debug === true,
   limits: limits ?? null,
   budget: budget ?? null,
 });

@@ -85,6 +85,7 @@ export type NewKey = {
   ips?: string[];
   priority?: string;
   weight?: number;
+  debug?: boolean;
   requestsPerMinute?: number;
   tokensPerMinute?: number;
   concurrent?: number;
@@ -127,7 +128,7 @@ export const newKeyBody = (id: string, asked: NewKey): Record<string, unknown> =
 });
 
 export function changeBody(asked: KeyChange): Record<string, unknown> {
-  const { models, ips, priority, weight, expires } = asked;
+  const { models, ips, priority, weight, debug, expires } = asked;
   const { requestsPerMinute, tokensPerMinute, concurrent } = asked;
   const { budgetDay: day, budgetMonth: month, tokensPerDay, tokensPerMonth } = asked;
   const limits = someOf({ requestsPerMinute, tokensPerMinute, concurrent });
@@ -137,6 +138,7 @@ export function changeBody(asked: KeyChange): Record<string, unknown> {
     ips,
     priority,
     weight,
+    debug,
     limits: asked.limits === false ? null : limits,
     budget: asked.budget === false ? null : budget,
     expires_at: expires,

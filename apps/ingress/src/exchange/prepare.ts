@@ -65,6 +65,8 @@ export type PrepareDeps = {
   config: Pick<Config, 'models' | 'shards'>;
   admission: Pick<AdmissionController, 'admit'>;
   keyRing: Pick<KeyRing, 'renew'>;
+  /** Whether a new request of this key is recorded in the debug log. */
+  debugs(keyId: string | undefined): boolean;
   /** Of the present config. */
   prices: Prices;
   /** The name of this ingress' inbox. */
@@ -76,7 +78,7 @@ export type Prepare = (submission: Submission) => Prepared | Refused;
 
 /** Gives a submission its id, its shard, its targets and its standing in the queue. */
 export function createPreparer(deps: PrepareDeps): Prepare {
-  const { config, admission, prices, inbox, now = Date.now } = deps;
+  const { config, admission, debugs, prices, inbox, now = Date.now } = deps;
   const { renew } = deps.keyRing;
   let counter = 0;
 
@@ -139,6 +141,7 @@ export function createPreparer(deps: PrepareDeps): Prepare {
       trace,
       continuation: submission.continuation,
       maxCost,
+      ...(debugs(keyId) && { debug: true as const }),
     };
     const once = idempotency && {
       hash: place?.hash ?? '',

@@ -25,7 +25,14 @@ const submission: Submission = {
 const prepare = (): Prepared => {
   const config = { models: { m: { targets: [] } }, shards: 1 } as unknown as PrepareConfig;
   const admission = { admit: () => ({ kind: 'admitted' as const, standing }) };
-  const deps = { config, admission, keyRing, prices: () => null, inbox: 'in-1' };
+  const deps = {
+    config,
+    admission,
+    keyRing,
+    debugs: () => false,
+    prices: () => null,
+    inbox: 'in-1',
+  };
   return createPreparer(deps)(submission) as Prepared;
 };
 

@@ -13,6 +13,8 @@ import type { Attempt } from '../run/attempt.ts';
 import { failedAttempt } from '../run/failed-attempt.ts';
 import { providerFormats } from '@millrace/formats/provider-formats';
 import type { CallOptions, RunDeps } from '../run/port.ts';
+import type { DebugLog } from '../debug/call-recorder.ts';
+import type { Upstream } from './call.ts';
 import { createGenerations } from './generations.ts';
 import type { Generation } from './generations.ts';
 import { createTargetAccess } from './target-access.ts';
@@ -46,6 +48,8 @@ export type UpstreamsOptions = {
   windows: Windows;
   /** Limits how many requests of a model may wait for capacity. */
   waitLimits: WaitLimits;
+  /** Absent: no call is recorded. */
+  debugLog?: Pick<DebugLog, 'record'> | undefined;
   onChange?: HealthOptions['onChange'];
   /** Called when an active check begins to fail or succeeds again. */
   onCheck?: ChecksOptions['onChange'];
@@ -64,7 +68,7 @@ export type Upstreams = ReturnType<typeof createUpstreams>;
 /** Everything between a target's name and a call in flight: its config, health, selection, wire format and pool. */
 export function createUpstreams(options: UpstreamsOptions) {
   const { limits, pools, worker, fleet, holds, windows, waitLimits } = options;
-  const { onChange, onAside, onFault, wasLate, onError, propagates = false } = options;
+  const { debugLog, onChange, onAside, onFault, wasLate, onError, propagates = false } = options;
   const { models, providers } = options;
   /**
    * Targets that accept requests only without `stream_options`, by `targetKey`, for the life of this worker.
@@ -181,6 +185,17 @@ export function createUpstreams(options: UpstreamsOptions) {
     };
   }
 
+  /** Undefined for a request that the debug log does not have. */
+  function recorderOf(
+    { id, data }: CallOptions['activation'],
+    call: { target: Target; apiKey: string | undefined },
+    upstream: Upstream,
+  ) {
+    if (!data.debug) return undefined;
+    const { model, standing } = data;
+    return debugLog?.record({ request: id, key: standing?.key, model, ...call }, upstream);
+  }
+
   function startCall(generation: Generation, call: CallOptions): Attempt {
     const { activation, target, permit, body, mode, attempt: number, identity, ...more } = call;
     const { refusedStreamOptions, ...rest } = more;
@@ -193,8 +208,9 @@ export function createUpstreams(options: UpstreamsOptions) {
     }
     const watch = permit.begin();
     const key = targetKey(target);
+    const recorder = recorderOf(activation, { target, apiKey: permit.apiKey }, pool);
     const attempt = startAttempt({
-      dispatcher: pool,
+      dispatcher: recorder?.upstream ?? pool,
       format: providerFormats[config.api],
       call: {
         body,
@@ -217,6 +233,7 @@ export function createUpstreams(options: UpstreamsOptions) {
     const learn = async () => {
       const outcome = await attempt.outcome;
       watch.ended(outcome);
+      recorder?.ended(outcome);
       const hasBegun = outcome.kind === 'completed' || attempt.firstTokenAt !== undefined;
       if (refusedStreamOptions && hasBegun) refusesStreamOptions.add(key);
       if (outcome.kind !== 'fault') return;

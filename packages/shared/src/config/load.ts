@@ -156,7 +156,7 @@ function readText(file: string): { content: string } | { problem: string } {
 
 function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
   const { listen, redis, retention, drainTimeout, drainDelay, providers, models, ...others } = file;
-  const { database: _, ...rest } = others;
+  const { database: _, debugLog, ...rest } = others;
   const url = flags.redis ?? redis.url;
   const database = databaseOf(file.database, flags.database, folder);
   return deepFreeze({
@@ -172,6 +172,7 @@ function assemble(file: ParsedFile, flags: FlagValues, folder: string): Config {
     adminPort: flags.adminPort ?? settings.adminPort.default,
     redis: url === undefined ? {} : { url },
     ...(database && { database }),
+    ...(debugLog && { debugLog: { ...debugLog, dir: resolve(folder, debugLog.dir) } }),
     retentionMs: retention,
     drainTimeoutMs: drainTimeout,
     drainDelayMs: drainDelay,

@@ -124,13 +124,20 @@ const hashLength = 12;
  * flags and environment: the address to listen on, Redis, the database and the URLs of the simulated providers.
  */
 export function hashOf({ listen, providers, ...config }: Config): string {
-  const { redis: _redis, database: _database, adminPort: _port, ...rest } = config;
+  const { redis: _redis, database: _database, adminPort: _port, debugLog, ...rest } = config;
+  // The path of the folder may differ between machines.
+  const debug = debugLog && { ...debugLog, dir: '' };
   const { host: _host, port: _ownPort, ...shared } = listen;
   const known = Object.entries(providers).map(([name, { baseUrl, ...provider }]) => [
     name,
     Object.hasOwn(builtInProviders, name) ? provider : { ...provider, baseUrl },
   ]);
-  const whole = { ...rest, listen: shared, providers: Object.fromEntries(known) as unknown };
+  const whole = {
+    ...rest,
+    ...(debug && { debugLog: debug }),
+    listen: shared,
+    providers: Object.fromEntries(known) as unknown,
+  };
   return createHash('sha256').update(canonical(whole)).digest('hex').slice(0, hashLength);
 }
 

@@ -93,6 +93,7 @@ export const keySettings = {
   ips: z.array(field(readAddressRange)).default([]),
   priority: choiceField(settings['keys.*.priority']),
   weight: countField('keys.*.weight'),
+  debug: toggleField('keys.*.debug'),
   limits: section({
     requestsPerMinute: limitField,
     tokensPerMinute: limitField,
@@ -296,6 +297,14 @@ export const fileSchema = section({
       retentionMs: retention,
       auditRetentionMs: auditRetention,
     }))
+    .optional(),
+  debugLog: section({
+    dir: name('a folder').default(settings['debugLog.dir'].default),
+    maxBytes: sizeField('debugLog.maxBytes'),
+    retention: durationField('debugLog.retention'),
+    sample: field(readShare).default(0),
+  })
+    .transform(({ retention, ...rest }) => ({ ...rest, retentionMs: retention }))
     .optional(),
   delivery: section({
     coalesce: field(readCoalesce).default(settings['delivery.coalesce'].default as 'auto'),

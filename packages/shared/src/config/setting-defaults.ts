@@ -34,6 +34,21 @@ export const settings = {
     '3650d',
     'time for which the audit log keeps actions of operators and changes of the config; refused keys are kept for database.retention',
   ),
+  'debugLog.dir': text(
+    '.millrace/debug',
+    'folder of the control plane for the debug log, beside the config file',
+  ),
+  'debugLog.maxBytes': size(
+    '1GiB',
+    '1MiB',
+    '1000GiB',
+    'size of all files of the debug log; the oldest are removed',
+  ),
+  'debugLog.retention': duration('24h', '1m', '365d', 'time for which the debug log is kept'),
+  'debugLog.sample': text(
+    '0',
+    'share of all requests, from 0 to 1, whose exchanges with providers are recorded',
+  ),
   'delivery.coalesce': text(
     'auto',
     'time for which a worker gathers the chunks of a stream: auto (only while the worker is late), 0, or up to 60ms',
@@ -62,6 +77,10 @@ export const settings = {
     'normal',
     ['high', 'normal', 'low'],
     'class of the requests of this key; high goes before normal, normal before low',
+  ),
+  'keys.*.debug': toggle(
+    false,
+    'whether all requests of this key are recorded in the debug log (debugLog)',
   ),
   'keys.*.weight': count(1, 1, 1000, 'share of this key within its class'),
 

@@ -39,6 +39,13 @@ export type Config = {
     /** Of audit entries; those of refused keys are kept for `retentionMs`. */
     readonly auditRetentionMs: number;
   };
+  /** Absent: there is no debug log, whatever keys say. `dir`: of the control plane, an absolute path. `sample`: 0 to 1. */
+  readonly debugLog?: {
+    readonly dir: string;
+    readonly maxBytes: number;
+    readonly retentionMs: number;
+    readonly sample: number;
+  };
   /** How long a worker gathers the chunks of one stream, in milliseconds; `auto`: only while it is late. */
   readonly delivery: { readonly coalesce: 'auto' | number };
   /** What Bull Board may change: nothing, or remove jobs and pause the queue. */
@@ -75,6 +82,8 @@ export type KeySettings = {
   readonly ips: readonly string[];
   readonly priority: 'high' | 'normal' | 'low';
   readonly weight: number;
+  /** Whether its requests are recorded in the debug log. */
+  readonly debug?: boolean | undefined;
   readonly limits?: {
     readonly requestsPerMinute?: number;
     readonly tokensPerMinute?: number;

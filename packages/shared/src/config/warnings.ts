@@ -14,7 +14,8 @@ const shortestPassword = 12;
 export function doubtfulRules(file: unknown): RuleProblem[] {
   if (!isJsonObject(file)) return [];
   const keys = Array.isArray(file['keys']) ? (file['keys'] as unknown[]) : [];
-  return [...keys.flatMap(doubtsOfKey), ...doubtsOfAdmin(file['admin'])];
+  const doubts = [...keys.flatMap(doubtsOfKey), ...doubtsOfAdmin(file['admin'])];
+  return file['debugLog'] === undefined ? [...doubts, ...keys.flatMap(doubtsOfDebug)] : doubts;
 }
 
 function doubtsOfKey(entry: unknown, index: number): RuleProblem[] {
@@ -30,6 +31,13 @@ function doubtsOfKey(entry: unknown, index: number): RuleProblem[] {
     problems.push({ path: ['keys', index, 'models'], message });
   }
   return problems;
+}
+
+/** In a file without `debugLog`. */
+function doubtsOfDebug(entry: unknown, index: number): RuleProblem[] {
+  if (!isJsonObject(entry) || entry['debug'] !== true) return [];
+  const message = 'expected debugLog in the config: without it nothing is recorded';
+  return [{ path: ['keys', index, 'debug'], message }];
 }
 
 function doubtsOfSecret(secret: unknown, path: Path): RuleProblem[] {

@@ -84,6 +84,8 @@ export type JobData = {
   /** The most that the request may cost, in billionths of a USD; absent: no cap. */
   maxCost?: number | undefined;
   account?: Account | undefined;
+  /** Its exchanges with providers are recorded in the debug log. */
+  debug?: true | undefined;
 };
 
 /** What a request holds of its key's limits until its end. Absent if the key has none. */

@@ -85,6 +85,10 @@ export type Keyspace = {
   audit(): string;
   /** Hash: what the script that adds audit entries knows of earlier ones. */
   auditState(): string;
+  /** Stream: records of the debug log that the control plane does not have yet. */
+  debugLog(): string;
+  /** Hash: how many of them were dropped. */
+  debugState(): string;
   /** Hash: targets that an operator has opened (store/target-holds). */
   targetHolds(): string;
   /** Set: the processes that report how they stand to their config file (store/process-configs.ts). */
@@ -152,6 +156,8 @@ export function keyspace(namespace = 'millrace'): Keyspace {
     apiKeyChanges: () => `${fleetTag}:api-key-changes`,
     audit: () => `${fleetTag}:audit`,
     auditState: () => `${fleetTag}:audit-state`,
+    debugLog: () => `${fleetTag}:debug-log`,
+    debugState: () => `${fleetTag}:debug-state`,
     targetHolds: () => `${fleetTag}:target-holds`,
     processConfigs: () => `${fleetTag}:configs`,
     processConfig: (name) => `${fleetTag}:config:${name}`,

@@ -145,6 +145,14 @@ const budgets = {
   shared: 'shared:',
 } as const;
 
+/** An entry of the debug log's stream (`Keyspace.debugLog`); `dropped` is of `Keyspace.debugState`. */
+const debug = {
+  request: 'request',
+  /** Its frame (store/debug-log/framing.ts), compressed with gzip, in base64. */
+  record: 'record',
+  dropped: 'dropped',
+} as const;
+
 /** Parts of keys and channels that scripts append to a shard's tag. */
 const key = {
   inbox: ':inbox:',
@@ -165,6 +173,7 @@ export const records = {
   ledger,
   apiKeys,
   audit,
+  debug,
   budgets,
   key,
   bullJob,

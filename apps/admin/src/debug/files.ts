@@ -1,0 +1,162 @@
+import { chmod, mkdir, open, readFile, readdir, rm, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip as gunzipCallback } from 'node:zlib';
+
+/*
+ * The files of the debug log: NDJSON, compressed with gzip line by line, so that `zcat` reads a file whole and this process a
+ * single record. Beside each is its index: a line `request offset length` for each record.
+ */
+
+/** `line`: a DebugRecord as a line of JSON, compressed with gzip. */
+export type DebugLine = { request: string; line: Buffer };
+
+export type DebugFilesOptions = {
+  dir: string;
+  /** Of all files together. */
+  maxBytes: number;
+  retentionMs: number;
+  now?(): number;
+};
+
+export type DebugFiles = {
+  /** Resolves when the disk has them. Rejects if it takes no more. */
+  write(lines: readonly DebugLine[]): Promise<void>;
+  /** The records of a request, oldest first, as JSON. `since`: no file that ended before this has any (ms since the epoch). */
+  find(request: string, since: number): Promise<string[]>;
+  usage(): Promise<{ files: number; bytes: number }>;
+  /** Removes what is too old, and the oldest files while all are too large. */
+  clean(): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** A new file begins after this share of `maxBytes`, and after this share of the retention: a file is removed as a whole. */
+const filesAtLeast = 16;
+/** Most records of one answer. */
+export const maxFound = 100;
+
+const dataSuffix = '.ndjson.gz';
+const indexSuffix = '.idx';
+const gunzip = promisify(gunzipCallback);
+
+type Current = { data: FileHandle; index: FileHandle; bytes: number; since: number };
+type Found = { name: string; bytes: number; at: number };
+
+export function createDebugFiles(options: DebugFilesOptions): DebugFiles {
+  const { dir, maxBytes, retentionMs, now = Date.now } = options;
+  let current: Current | undefined;
+
+  async function begin(): Promise<Current> {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    // A folder that was there before.
+    await chmod(dir, 0o700);
+    const since = now();
+    const stem = `${new Date(since).toISOString().replaceAll(':', '-')}-${process.pid}`;
+    const data = await open(join(dir, stem + dataSuffix), 'a', 0o600);
+    const index = await open(join(dir, stem + indexSuffix), 'a', 0o600);
+    return { data, index, bytes: 0, since };
+  }
+
+  async function end(): Promise<void> {
+    const ended = current;
+    current = undefined;
+    await Promise.all([ended?.data.close(), ended?.index.close()]);
+  }
+
+  async function fileFor(): Promise<Current> {
+    const isFull =
+      current !== undefined &&
+      (current.bytes >= maxBytes / filesAtLeast ||
+        now() - current.since >= retentionMs / filesAtLeast);
+    if (isFull) {
+      await end();
+      await clean();
+    }
+    current ??= await begin();
+    return current;
+  }
+
+  async function writeOne({ request, line }: DebugLine): Promise<void> {
+    const file = await fileFor();
+    try {
+      await file.data.appendFile(line);
+      await file.index.appendFile(`${request} ${file.bytes} ${line.length}\n`);
+      file.bytes += line.length;
+    } catch (error) {
+      // What a full disk took in part would make the rest of this file unreadable.
+      await end().catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Oldest first. */
+  async function list(): Promise<Found[]> {
+    const names = await readdir(dir).catch(() => []);
+    const found = names
+      .filter((name) => name.endsWith(dataSuffix))
+      .sort()
+      .map(async (name) => {
+        const { size, mtimeMs } = await stat(join(dir, name));
+        return { name, bytes: size, at: mtimeMs };
+      });
+    return Promise.all(found);
+  }
+
+  async function clean(): Promise<void> {
+    const files = await list();
+    // With room for the file that is being written.
+    const mostBytes = maxBytes - maxBytes / filesAtLeast;
+    let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    for (const file of files) {
+      if (file.at >= now() - retentionMs && bytes <= mostBytes) continue;
+      await rm(join(dir, file.name), { force: true });
+      await rm(join(dir, indexOf(file.name)), { force: true });
+      bytes -= file.bytes;
+    }
+  }
+
+  async function read(name: string, request: string): Promise<string[]> {
+    const index = await readFile(join(dir, indexOf(name)), 'utf8').catch(() => '');
+    const places = index.split('\n').filter((line) => line.startsWith(`${request} `));
+    if (places.length === 0) return [];
+    const file = await open(join(dir, name), 'r');
+    try {
+      const lines: string[] = [];
+      for (const place of places.slice(0, maxFound)) {
+        const [, offset = 0, length = 0] = place.split(' ').map(Number);
+        const bytes = Buffer.alloc(length);
+        await file.read(bytes, 0, length, offset);
+        lines.push((await gunzip(bytes)).toString('utf8').trimEnd());
+      }
+      return lines;
+    } finally {
+      await file.close();
+    }
+  }
+
+  return {
+    async write(lines) {
+      for (const line of lines) await writeOne(line);
+    },
+
+    async find(request, since) {
+      const lines: string[] = [];
+      for (const { name, at } of await list()) {
+        if (at < since || lines.length >= maxFound) continue;
+        lines.push(...(await read(name, request)));
+      }
+      return lines.slice(0, maxFound);
+    },
+
+    async usage() {
+      const files = await list();
+      return { files: files.length, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
+    },
+
+    clean,
+    close: end,
+  };
+}
+
+const indexOf = (name: string): string => name.slice(0, -dataSuffix.length) + indexSuffix;

@@ -1,0 +1,111 @@
+import { gzip as gzipCallback } from 'node:zlib';
+import { promisify } from 'node:util';
+import type { Redis } from 'ioredis';
+import { maxWaitingRecords } from '../../domain/debug-record.ts';
+import { createRedisEntryQueue } from '../entry-queue/redis-entry-queue.ts';
+import type { RedisEntryQueueOptions } from '../entry-queue/redis-entry-queue.ts';
+import type { EntryQueue } from '../entry-queue/port.ts';
+import { frameRecord } from './framing.ts';
+import type { RawRecord } from './framing.ts';
+import type { Keyspace } from '../keys.ts';
+import { records } from '../records.ts';
+import { loadScript, runScript } from '../script.ts';
+
+/** `packed`: the frame of a record (framing.ts), compressed with gzip. */
+export type PackedRecord = { request: string; packed: Buffer };
+
+const gzip = promisify(gzipCallback);
+
+const script = loadScript(new URL('lua/add.lua', import.meta.url));
+
+/** Most records that a process compresses and sends at a time. */
+export const maxShipping = 8;
+
+export type RecordShipper = {
+  /**
+   * Sends a record to the control plane. It never rejects, and its caller need not wait. `make` is called at once; false: the
+   * record was dropped.
+   */
+  ship(make: () => RawRecord): Promise<boolean>;
+  /** Counts a record that was not recorded. */
+  dropped(): void;
+  /** Since the start. */
+  readonly counts: { shipped: number; dropped: number };
+};
+
+export function createRecordShipper({
+  redis,
+  keys,
+  isReady,
+}: {
+  redis: Redis;
+  keys: Keyspace;
+  isReady(): boolean;
+}): RecordShipper {
+  const counts = { shipped: 0, dropped: 0 };
+  let shipping = 0;
+  /** Dropped here and not yet counted in Redis. */
+  let uncounted = 0;
+
+  function drop(): false {
+    counts.dropped += 1;
+    uncounted += 1;
+    return false;
+  }
+
+  async function send(record: RawRecord): Promise<boolean> {
+    // In zlib's threads.
+    const packed = await gzip(frameRecord(record), { level: 1 });
+    const lost = uncounted;
+    uncounted = 0;
+    const args = [record.head.request, packed.toString('base64'), maxWaitingRecords, lost];
+    const isAdded = await runScript(redis, script, [keys.debugLog(), keys.debugState()], args);
+    counts[isAdded === 1 ? 'shipped' : 'dropped'] += 1;
+    return isAdded === 1;
+  }
+
+  return {
+    async ship(make) {
+      if (shipping >= maxShipping || !isReady()) return drop();
+      shipping += 1;
+      try {
+        return await send(make());
+      } catch {
+        return drop();
+      } finally {
+        shipping -= 1;
+      }
+    },
+    dropped: () => void drop(),
+    counts,
+  };
+}
+
+export type RedisDebugQueueOptions = { keys: Keyspace } & Pick<
+  RedisEntryQueueOptions<PackedRecord>,
+  'redis' | 'consumer' | 'connect' | 'onDamaged'
+>;
+
+/** The records that the control plane has not written to its files yet. */
+export const createRedisDebugQueue = ({
+  keys,
+  ...options
+}: RedisDebugQueueOptions): EntryQueue<PackedRecord> =>
+  createRedisEntryQueue({
+    ...options,
+    group: 'debug',
+    streamOf: keys.debugLog,
+    async backlog() {
+      const [waiting, dropped] = await Promise.all([
+        options.redis.xlen(keys.debugLog()),
+        options.redis.hget(keys.debugState(), records.debug.dropped),
+      ]);
+      return { waiting, dropped: Number(dropped ?? 0) };
+    },
+    decode(fields) {
+      const request = fields.get(records.debug.request);
+      const record = fields.get(records.debug.record);
+      if (request === undefined || record === undefined) throw new Error('not a record');
+      return { request, packed: Buffer.from(record, 'base64') };
+    },
+  });
