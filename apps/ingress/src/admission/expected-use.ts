@@ -1,8 +1,9 @@
 import type { Config, ModelConfig } from '@millrace/shared/config';
-import { estimateCost, estimateRequest } from '@millrace/shared/cost/estimate';
+import { estimateRequest } from '@millrace/shared/cost/estimate';
 import { loadedPrice, loadPrices } from '@millrace/shared/cost/loaded-prices';
 import { createPrices } from '@millrace/shared/cost/prices';
 import type { Prices } from '@millrace/shared/cost/prices';
+import type { TokenCounts } from '@millrace/shared/cost/usage';
 import { hasMoney } from '@millrace/shared/domain/budget';
 import type { Budget } from '@millrace/shared/domain/budget';
 import type { Amounts } from '@millrace/shared/store/budgets/port';
@@ -41,8 +42,12 @@ export function createExpectUse({ config, onError }: ExpectUseOptions): ExpectUs
   ): Promise<number> {
     // Without the data the targets that it knows count as those of unknown price.
     await loadPrices(targets)?.catch(onError);
-    const known = targets.map((target) => estimateCost(pricesNow(), target, tokens, at).bound ?? 0);
-    return Math.max(0, ...known);
+    const boundOf = (bound: TokenCounts) =>
+      targets.map((target) => pricesNow()(target, bound, at) ?? 0);
+    const { bound } = tokens;
+    // A price without one for audio is better than none: what the request cost is known afterwards.
+    const asText = { ...bound, audioInput: 0, audioOutput: 0 };
+    return Math.max(0, ...boundOf(bound), ...boundOf(asText));
   }
 
   return async (request, budget) => {

@@ -1,5 +1,7 @@
 import { visibility } from '@millrace/formats/openai-chat/chunk';
 import { decodeEntry } from '@millrace/shared/domain/entry';
+import type { TokenCounts } from '@millrace/shared/cost/usage';
+import type { Target } from '@millrace/shared/domain/request';
 import type { Activation } from '@millrace/shared/store/queue/port';
 import { describe, expect, it } from 'vitest';
 import type { AttemptOutcome } from './attempt.ts';
@@ -27,6 +29,8 @@ type Ownership = Partial<Pick<AttemptLoopOptions, 'isSealFresh'>> & {
   reader?: Activation['data']['reader'];
   /** Of every call. */
   firstTokenAt?: number;
+  /** Billionths of a USD. */
+  maxCost?: number;
   waits?: Pick<LogWriter, 'sent' | 'flushed'>;
 };
 
@@ -34,7 +38,7 @@ function start(
   history: History,
   routes: Route[] = [primary, backup],
   more: Partial<RunDeps> = {},
-  { isSealFresh = () => true, waits, reader = 'plain', firstTokenAt }: Ownership = {},
+  { isSealFresh = () => true, waits, reader = 'plain', firstTokenAt, maxCost }: Ownership = {},
 ) {
   const lines: string[] = [];
   const calls: Call[] = [];
@@ -67,6 +71,7 @@ function start(
     attached: false,
     targets: [],
     createdAt: 0,
+    ...(maxCost !== undefined && { maxCost }),
   } as const satisfies Activation['data'];
   const conclusion = runAttempts({
     activation: { id: 'r', number: 2, data, token: 't', lockLost: new AbortController().signal },
@@ -432,4 +437,33 @@ describe('targets that all break off in the same place', () => {
     }
     call?.end({ kind: 'fault', fault: fault('upstream_reset') });
   }
+});
+
+describe('a request with a cap on its cost', () => {
+  // A bound is an answer of 500 tokens: 500 at the primary, 5000 at the backup.
+  const costs = {
+    prices: ({ provider }: Target, { output }: TokenCounts) =>
+      output * (provider === 'primary' ? 1 : 10),
+    load: () => undefined,
+  };
+
+  it('has no fallback to a target above the cap', async () => {
+    const { calls, conclusion, failed, asked } = start(
+      historyOf(),
+      [primary, backup],
+      { costs },
+      { maxCost: 900 },
+    );
+    calls[0]?.end({ kind: 'fault', fault: fault('upstream_idle_timeout') });
+    await conclusion;
+    expect(asked()).toEqual(['primary start']);
+    expect(failed()).toMatchObject({ error: { code: 'upstream_idle_timeout' } });
+  });
+
+  it('never asks a target above the cap', async () => {
+    const { conclusion, failed, asked } = start(historyOf(), [backup], { costs }, { maxCost: 900 });
+    await conclusion;
+    expect(asked()).toEqual([]);
+    expect(failed()).toMatchObject({ error: { code: 'max_cost_exceeded' } });
+  });
 });

@@ -1,6 +1,6 @@
 import type { Prices } from '@millrace/shared/cost/prices';
 import { expect, test } from 'vitest';
-import { historyOf, said, started } from '../continuation/history.fixture.ts';
+import { historyOf, reset, said, started } from '../continuation/history.fixture.ts';
 import type { History } from '../continuation/history.ts';
 import { createCostCap } from './cost-cap.ts';
 
@@ -53,6 +53,8 @@ test('an answer that has begun reaches its end at targets within the cap, whatev
   const begun = historyOf(started(1, cheap), said('Hello'), failed(1, 100));
   expect(within(100, begun)).toEqual(['cheap']);
   expect(within(500, begun)).toEqual(['dear', 'cheap']);
+  const anew = [said('Hello'), failed(1, 100), reset, started(2, cheap), failed(2, 100)];
+  expect(within(100, historyOf(started(1, cheap), ...anew))).toEqual(['cheap']);
 });
 
 test('the fault names the cap and the cost of earlier attempts', () => {

@@ -5,7 +5,6 @@ import { tokenCounts } from '@millrace/shared/cost/usage';
 import type { Fault } from '@millrace/shared/domain/fault';
 import type { LedgerAttempt } from '@millrace/shared/domain/ledger';
 import type { Target } from '@millrace/shared/domain/request';
-import { isEmpty } from '../continuation/delivered.ts';
 import type { History } from '../continuation/history.ts';
 
 /*
@@ -22,12 +21,13 @@ export type CostCapOptions = {
   now(): number;
 };
 
-type Spent = Pick<History, 'delivered' | 'ledger'>;
+type Spent = Pick<History, 'furthest' | 'ledger'>;
 
 export type CostCap = {
   /**
    * The targets that may be asked. Until a part of the answer was delivered, the earlier attempts count, and those under way
-   * with their bounds; from then on they do not, so that an answer which has begun reaches its end.
+   * with their bounds; from then on they do not, so that an answer which has begun reaches its end, also if it is begun
+   * again.
    */
   within<T extends Target>(targets: readonly T[], history: Spent): T[];
   /** The fault of a request that may ask no target. */
@@ -43,7 +43,7 @@ export function createCostCap({ maxCost, body, prices, now }: CostCapOptions): C
     ledger.reduce((sum, attempt) => sum + costOf(attempt), 0);
   return {
     within(targets, history) {
-      const left = isEmpty(history.delivered) ? maxCost - spentIn(history) : maxCost;
+      const left = history.furthest === 0 ? maxCost - spentIn(history) : maxCost;
       return targets.filter((target) => bound(target) <= left);
     },
     fault(history) {

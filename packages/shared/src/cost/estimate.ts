@@ -5,8 +5,8 @@ import type { TokenCounts } from './usage.ts';
 
 /*
  * What a request will use and cost, before it is sent. The prompt is estimated without a tokenizer (domain/tokens.ts), so
- * its count may be wrong by a factor of up to 1.75. What providers charge beside tokens, as for each web search, is
- * not counted.
+ * its count of text may be wrong by a factor of up to 1.75, and an image or a file counts the same whatever its size. What
+ * providers charge beside tokens, as for each web search, is not counted.
  */
 
 /** `expected` orders targets; `bound` is for a cap and for the reservation of a budget. */
@@ -38,7 +38,7 @@ export function estimateRequest(body: string): Estimated<TokenCounts> {
     ...noTokens,
     input,
     output,
-    audioInput: body.includes('"input_audio"') ? input : 0,
+    audioInput: hasAudio.test(body) ? input : 0,
     audioOutput: asksForAudio.test(body) ? output : 0,
   });
   return {
@@ -53,10 +53,12 @@ export function estimateRequest(body: string): Estimated<TokenCounts> {
 }
 
 /* Inside of a JSON text the quotation marks of these names would be escaped. */
+const hasAudio = /"type"\s*:\s*"input_audio"/;
 const asksForAudio = /"modalities"\s*:\s*\[[^\]]*"audio"/;
 const writesForHour = /"ttl"\s*:\s*"1h"/;
 
-const count = (tokens: number): number => Math.min(Math.ceil(tokens), maxTokens);
+/** Below the count that no price is known for. */
+const count = (tokens: number): number => Math.min(Math.ceil(tokens), maxTokens - 1);
 
 /**
  * What a request costs at a target at the time `at` (milliseconds since the epoch), in billionths of a USD; null where the price
