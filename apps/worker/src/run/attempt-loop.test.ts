@@ -148,6 +148,40 @@ it('a target is not asked beside itself', () => {
   expect(asked()).toEqual(['primary start']);
 });
 
+describe('a request with a cap on its cost', () => {
+  /** Half a billionth for each token of output: an attempt with a usual answer is bound to 250. */
+  const costs: RunDeps['costs'] = {
+    prices: (_target, { output }) => output / 2,
+    load: () => undefined,
+  };
+  const usage = { completion_tokens: 100 };
+  const failedAttempt = {
+    ...ended(1, 'upstream_timeout', 1500),
+    data: { ...ended(1, 'upstream_timeout', 1500).data, usage },
+  };
+  const lost = () => historyOf(started(1, third), failedAttempt);
+
+  it('asks as long as the earlier attempts leave enough of it', async () => {
+    const { asked } = start(lost(), [primary], { costs }, { maxCost: 300 });
+    await idle();
+    expect(asked()).toEqual(['primary start']);
+  });
+
+  it('fails when another attempt might exceed it, and says so', async () => {
+    const { conclusion, asked, failed } = start(lost(), [primary], { costs }, { maxCost: 299 });
+    expect(await conclusion).toMatchObject({ kind: 'failed' });
+    expect(asked()).toEqual([]);
+    expect(failed()).toMatchObject({ httpStatus: 400, error: { code: 'max_cost_exceeded' } });
+  });
+
+  it('goes on with an answer that has begun', async () => {
+    const begun = historyOf(started(1, third), said('Hi'), failedAttempt);
+    const { asked } = start(begun, [primary], { costs }, { maxCost: 299 });
+    await idle();
+    expect(asked().length).toBe(1);
+  });
+});
+
 describe('a hedge that fails', () => {
   const third: Route = { provider: 'third', model: 'mistral', prefill: false };
   const overloaded = { kind: 'fault', fault: fault('upstream_overloaded') } as const;
