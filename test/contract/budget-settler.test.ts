@@ -4,6 +4,7 @@ import { createRedisBudgets } from '@millrace/shared/store/budgets/redis-budgets
 import { keyspace } from '@millrace/shared/store/keys';
 import type { WaitingEntries } from '@millrace/shared/store/ledger/waiting';
 import type { Described } from '@millrace/shared/store/stream-log/port';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createMigrator, openDatabase } from '../../apps/admin/src/database/open.ts';
 import type { LedgerDatabase } from '../../apps/admin/src/database/open.ts';
@@ -92,7 +93,8 @@ async function use() {
   const [day, dayTokens, month] = limits.map(({ unit, period }) => state?.useOf(unit, period));
   return { day, dayTokens, month };
 }
-const heldIds = async () => (await budgets().reservations(keyId)).reservations.map(({ id }) => id);
+const reservedIds = async () =>
+  (await budgets().reservations(keyId)).reservations.map(({ id }) => id);
 
 test('what the database has is spent, and reserves nothing any more, at once', async () => {
   // No review but the first one.
@@ -102,7 +104,7 @@ test('what the database has is spent, and reserves nothing any more, at once', a
   const entries = [ended(one)];
   await store(...entries);
   settler.stored(entries);
-  await expect.poll(heldIds).toEqual([other]);
+  await expect.poll(reservedIds).toEqual([other]);
   const cost = { spent: 30, reserved: 1000 };
   expect(await use()).toEqual({ day: cost, dayTokens: cost, month: cost });
 });
@@ -117,11 +119,11 @@ test('a request of unknown attempts stays reserved until the ledger knows them',
   await expect
     .poll(async () => (await budgets().read([keyId]))[0]?.confirmedAt)
     .toBeGreaterThan(confirmed + 20);
-  expect(await heldIds()).toEqual([id]);
+  expect(await reservedIds()).toEqual([id]);
   await store(
     ended(id, { end: undefined, facts: { attempts: [attemptOf(1, { usage: tokens(5, 5) })] } }),
   );
-  await expect.poll(heldIds).toEqual([]);
+  await expect.poll(reservedIds).toEqual([]);
   expect(await use()).toMatchObject({ day: { spent: 10, reserved: 0 } });
 });
 
@@ -129,7 +131,7 @@ test('a control plane that begins finds what another one has stored and not sett
   const id = await reserve();
   await store(ended(id), ended('req_0_before'));
   start();
-  await expect.poll(heldIds).toEqual([]);
+  await expect.poll(reservedIds).toEqual([]);
   expect(await use()).toMatchObject({ day: { spent: 60 }, month: { spent: 60 } });
 });
 
@@ -137,7 +139,7 @@ test('a request that was never created is given back, and one under way or in th
   const [lost, running] = [await reserve(), await reserve()];
   described.set(running, { ended: undefined } as Described);
   start();
-  await expect.poll(heldIds).toEqual([running]);
+  await expect.poll(reservedIds).toEqual([running]);
   expect(await use()).toMatchObject({ day: { reserved: 1000 } });
   expect(lost).not.toBe(running);
 });
@@ -150,25 +152,29 @@ test('a request that is not in Redis for a moment is not given back before the g
   await expect
     .poll(async () => (await budgets().read([keyId]))[0]?.confirmedAt)
     .toBeGreaterThan(confirmed + 20);
-  expect(await heldIds()).toEqual([id]);
+  expect(await reservedIds()).toEqual([id]);
 });
 
 test('a request that is gone from Redis stays reserved as long as its ledger entry may wait', async () => {
   const id = await reserve();
   waiting = { oldest: '5-0', newest: '9-1' };
-  start();
-  const settles = async () =>
-    Number(await server.connect().hget(keyspace().budgetTotals(keyId), 'version'));
+  const own = budgets();
+  let reviews = 0;
+  function beginSettling(key: string) {
+    reviews += 1;
+    return own.beginSettling(key);
+  }
+  start({ budgets: { ...own, beginSettling } });
   async function past(count: number): Promise<void> {
-    await expect.poll(settles).toBeGreaterThan(count);
+    await expect.poll(() => reviews).toBeGreaterThan(count);
   }
   await past(3);
-  expect(await heldIds()).toEqual([id]);
+  expect(await reservedIds()).toEqual([id]);
   waiting = { oldest: '9-1', newest: '12-0' };
-  await past((await settles()) + 3);
-  expect(await heldIds()).toEqual([id]);
+  await past(reviews + 3);
+  expect(await reservedIds()).toEqual([id]);
   waiting = { oldest: '9-2', newest: '12-0' };
-  await expect.poll(heldIds).toEqual([]);
+  await expect.poll(reservedIds).toEqual([]);
 });
 
 test('nothing is confirmed while entries are not stored', async () => {
@@ -185,6 +191,75 @@ test('nothing is confirmed while entries are not stored', async () => {
   expect((await budgets().read([keyId]))[0]?.confirmedAt).toBeUndefined();
   problem = undefined;
   await expect.poll(async () => (await budgets().read([keyId]))[0]?.confirmedAt).toBeDefined();
+});
+
+test('while entries are not stored it looks once for each review, and rests between them', async () => {
+  problem = 'the database is away';
+  let looks = 0;
+  start({
+    reviewMs: 600_000,
+    problem() {
+      looks += 1;
+      return problem;
+    },
+  });
+  // Long enough for hundreds of looks without a rest.
+  await delay(50);
+  expect(looks).toBe(1);
+});
+
+test('a key that cannot be settled is reported once, and the others are settled', async () => {
+  const id = await reserve();
+  const errors: Error[] = [];
+  await server.connect().set(keyspace().budgetTotals('broken'), 'no hash');
+  start({
+    budgeted: async () => new Set(['broken', keyId]),
+    onError: (error) => errors.push(error as Error),
+  });
+  const entries = [ended(id)];
+  await store(...entries);
+  await expect.poll(reservedIds).toEqual([]);
+  const next = await reserve();
+  const more = [entryOf('req_0_broken', { meta: { keyId: 'broken' } }), ended(next)];
+  await store(...more);
+  settler.stored(more);
+  await expect.poll(reservedIds).toEqual([]);
+  expect(errors.map(({ message }) => message)).toEqual([
+    "the budget of key 'broken' cannot be settled",
+  ]);
+});
+
+test('requests that end during a review are settled before it is over', async () => {
+  const id = await reserve();
+  const own = budgets();
+  const gate = Promise.withResolvers<void>();
+  const blocked = Promise.withResolvers<void>();
+  const settled: string[] = [];
+  start({
+    reviewMs: 600_000,
+    budgeted: async () => new Set([keyId, 'first', 'second']),
+    budgets: {
+      ...own,
+      async reservations(key) {
+        if (key === 'first') {
+          blocked.resolve();
+          await gate.promise;
+        }
+        return own.reservations(key);
+      },
+      async settle(key, settlement) {
+        settled.push(key);
+        return own.settle(key, settlement);
+      },
+    },
+  });
+  await blocked.promise;
+  const entries = [ended(id)];
+  await store(...entries);
+  settler.stored(entries);
+  gate.resolve();
+  await expect.poll(() => settled).toEqual([keyId, 'first', keyId, 'second']);
+  expect(await reservedIds()).toEqual([]);
 });
 
 test('requests belong to the day and the month of their creation', async () => {

@@ -36,11 +36,11 @@ async function settle(
   amounts: Partial<Spent>,
   ended: readonly string[] = [],
 ): Promise<void> {
-  const version = await budgets.beginSettling(key);
+  const reading = await budgets.beginSettling(key);
   const spent = [periods.day, periods.month].map((period) => {
     return { cost: 0, tokens: 0, unpriced: 0, ...amounts, period };
   });
-  await budgets.settle(key, { version, spent, ended });
+  await budgets.settle(key, { ...reading, spent, ended });
 }
 
 async function usedOf(budgets: Budgets, key: string) {
@@ -111,8 +111,8 @@ test('the amount spent is a whole: it is not added to, and periods that it does 
   await settle(budgets, key, { cost: usd(3) });
   await settle(budgets, key, { cost: usd(2) });
   expect(await usedOf(budgets, key)).toMatchObject([{ spent: usd(2) }, {}, { spent: usd(2) }]);
-  const version = await budgets.beginSettling(key);
-  await budgets.settle(key, { version, spent: [], ended: [] });
+  const reading = await budgets.beginSettling(key);
+  await budgets.settle(key, { ...reading, spent: [], ended: [] });
   expect(await usedOf(budgets, key)).toMatchObject([{ spent: 0 }, {}, { spent: 0 }]);
 });
 
@@ -124,23 +124,42 @@ test('an earlier reading of the ledger does not replace a later one, and ends no
   await settle(budgets, key, { cost: usd(0.9) });
   const { day } = periods;
   const spent = [{ period: day, cost: usd(0.1), tokens: 0, unpriced: 0 }];
-  expect(await budgets.settle(key, { version: early, spent, ended: ['a'] })).toBe(false);
+  expect(await budgets.settle(key, { ...early, spent, ended: ['a'] })).toBe(false);
   const both = { spent: usd(0.9), reserved: usd(0.5) };
   expect(await usedOf(budgets, key)).toMatchObject([both, {}, both]);
+});
+
+test('of two readings at the same time the one that is written last is refused, whichever began first', async () => {
+  const [one, other] = [open(), open()];
+  const key = newKey();
+  const began = await one.beginSettling(key);
+  const later = await other.beginSettling(key);
+  const readingOf = (cost: number) => [{ period: periods.day, cost, tokens: 0, unpriced: 0 }];
+  // The other one reads, the ledger stores a request, and then the first one reads.
+  const ended = Array.from({ length: 1200 }, (_, i) => `r${i}`);
+  expect(await one.settle(key, { ...began, spent: readingOf(9), ended })).toBe(true);
+  expect(await other.settle(key, { ...later, spent: readingOf(5), ended: [] })).toBe(false);
+  expect(await usedOf(one, key)).toMatchObject([{ spent: 9 }, {}, {}]);
+});
+
+test('a reading that is begun and not written leaves nothing in Redis', async () => {
+  const key = newKey();
+  await open().beginSettling(key);
+  expect(await server.connect().exists(keyspace().budgetTotals(key))).toBe(0);
 });
 
 test('a reading that was begun before Redis lost its data does not keep later ones out', async () => {
   const budgets = open();
   const key = newKey();
   for (let i = 0; i < 5; i++) await settle(budgets, key, { cost: usd(5) });
-  const version = await budgets.beginSettling(key);
+  const reading = await budgets.beginSettling(key);
   await server.connect().del(keyspace().budgetTotals(key));
-  await budgets.settle(key, { version, spent: [], ended: [] });
+  expect(await budgets.settle(key, { ...reading, spent: [], ended: [] })).toBe(false);
   await settle(budgets, key, { cost: usd(6) });
   expect(await usedOf(budgets, key)).toMatchObject([{ spent: usd(6) }, {}, {}]);
 });
 
-test('a request of another day holds nothing of this one, but of its month', async () => {
+test('a request of another day reserves nothing of this one, but of its month', async () => {
   const budgets = open();
   const key = newKey();
   const yesterday = periodsOf(at - 86_400_000);
@@ -197,7 +216,7 @@ test('a thousand reservations end in several steps, and leave only what was spen
   await settle(budgets, key, { cost: 1200 }, ids);
   const redis = server.connect();
   const totals = await redis.hgetall(keyspace().budgetTotals(key));
-  expect(Object.keys(totals).filter((field) => field.startsWith('held:'))).toEqual([]);
+  expect(Object.keys(totals).filter((field) => field.startsWith('reserved:'))).toEqual([]);
   expect(await redis.exists(keyspace().reservations(key))).toBe(0);
   expect(await redis.pttl(keyspace().budgetTotals(key))).toBeGreaterThan(31 * 86_400_000);
 });

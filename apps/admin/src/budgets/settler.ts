@@ -44,7 +44,10 @@ const defaultReviewMs = 10_000;
 const defaultGraceMs = 15_000;
 /** Milliseconds after its last request for which a shared reservation counts. */
 const sharedMs = 3_600_000;
-/** Pause after the counters were settled, in multiples of the time that it took: reading a long month takes CPU. */
+/**
+ * Pause after stored requests were settled, in multiples of the time that it took: reading a long month takes CPU. Not longer
+ * than between two reviews.
+ */
 const restFactor = 9;
 /** Requests of one key that a review looks up in Redis. */
 const maxLooks = 500;
@@ -61,19 +64,42 @@ export function startSettler(options: SettlerOptions): Settler {
   let pending = new Map<string, Set<string>>();
   /** By key and request: the newest ledger entry that waited when the request was found to be over. */
   const suspects = new Map<string, Map<string, string>>();
+  /** Keys that could not be settled when that was last tried. */
+  const failing = new Set<string>();
+  /** Whether a key that began to fail in this round was reported. */
+  let isReported = false;
   let reviewAt = 0;
+  let settleAt = 0;
   let rounds = 0;
-  let isFailing = false;
+  let isReviewFailing = false;
 
   const wake = (): void => sleep.abort();
 
   /** Reservations end in one step with the sum that has their requests. */
   async function settle(keyId: string, endedOf: () => Promise<readonly string[]>): Promise<void> {
     for (let tries = 0; tries < maxTries; tries++) {
-      const version = await budgets.beginSettling(keyId);
+      const reading = await budgets.beginSettling(keyId);
       const ended = await endedOf();
       const spent = await spentBy(database, keyId, Date.now());
-      if (await budgets.settle(keyId, { version, spent, ended })) return;
+      if (await budgets.settle(keyId, { ...reading, spent, ended })) return;
+    }
+  }
+
+  /** Never rejects: a key that cannot be settled does not hold up the others. The next review tries it again. */
+  async function trySettling(
+    keyId: string,
+    endedOf: () => Promise<readonly string[]>,
+  ): Promise<void> {
+    try {
+      await settle(keyId, endedOf);
+      failing.delete(keyId);
+    } catch (error) {
+      // One line for an outage, not one for each key.
+      if (!failing.has(keyId) && !isReported && problem() === undefined) {
+        isReported = true;
+        onError(new Error(`the budget of key '${keyId}' cannot be settled`, { cause: error }));
+      }
+      failing.add(keyId);
     }
   }
 
@@ -81,11 +107,19 @@ export function startSettler(options: SettlerOptions): Settler {
     const due = pending;
     pending = new Map();
     for (const [keyId, ids] of due) {
-      await settle(keyId, async () => {
+      await trySettling(keyId, async () => {
         const stored = await storedOf(database, [...ids]);
         return [...ids].filter((id) => stored.get(id)?.incomplete === false);
       });
     }
+  }
+
+  async function settleDue(): Promise<void> {
+    const began = performance.now();
+    if (pending.size === 0 || began < settleAt) return;
+    await settlePending();
+    const tookMs = performance.now() - began;
+    settleAt = performance.now() + Math.min(tookMs * restFactor, reviewMs);
   }
 
   /** All keys: entries of another control plane, data that Redis has lost, and requests that never reach the ledger. */
@@ -93,9 +127,12 @@ export function startSettler(options: SettlerOptions): Settler {
     await ready();
     budgetedIds = await budgeted();
     for (const keyId of suspects.keys()) if (!budgetedIds.has(keyId)) suspects.delete(keyId);
+    for (const keyId of failing) if (!budgetedIds.has(keyId)) failing.delete(keyId);
     for (const keyId of budgetedIds) {
       if (stopping.signal.aborted) return;
-      await settle(keyId, () => overOf(keyId));
+      // Requests that end meanwhile do not wait for the last key.
+      await settleDue();
+      await trySettling(keyId, () => overOf(keyId));
     }
     rounds += 1;
   }
@@ -160,33 +197,31 @@ export function startSettler(options: SettlerOptions): Settler {
     return each.flat();
   }
 
-  async function work(): Promise<void> {
+  async function reviewDue(): Promise<void> {
+    if (performance.now() < reviewAt) return;
+    // `changed` may ask for another one meanwhile.
+    reviewAt = Infinity;
     try {
-      await settlePending();
-      if (performance.now() >= reviewAt && problem() === undefined) {
-        reviewAt = performance.now() + reviewMs;
-        await review();
-      }
-      isFailing = false;
+      if (problem() === undefined) await review();
+      isReviewFailing = false;
     } catch (error) {
-      // One line for an outage. What was pending is found by the next review.
-      if (!isFailing && problem() === undefined) onError(error);
-      isFailing = true;
+      // One line for an outage.
+      if (!isReviewFailing && problem() === undefined) onError(error);
+      isReviewFailing = true;
     }
+    reviewAt = Math.min(reviewAt, performance.now() + reviewMs);
   }
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const began = performance.now();
       sleep = new AbortController();
-      await work();
-      const tookMs = performance.now() - began;
-      await pause(Math.min(tookMs * restFactor, reviewMs), stopping.signal);
-      const restMs = Math.max(0, reviewAt - performance.now());
-      // Its signal may have been aborted meanwhile.
-      if (pending.size === 0) await pause(restMs, sleep.signal);
+      isReported = false;
+      await settleDue();
+      await reviewDue();
+      const dueAt = pending.size > 0 ? Math.min(settleAt, reviewAt) : reviewAt;
+      await pause(Math.max(0, dueAt - performance.now()), sleep.signal);
     }
-    await settlePending().catch(onError);
+    await settlePending();
   }
 
   const running = run();

@@ -135,9 +135,8 @@ const budgets = {
   spent: 'spent:',
   unpriced: 'unpriced:',
   /** The sum of the reservations of each period. */
-  held: 'held:',
-  /** The readings of the ledger that were begun, and the newest one that was written. */
-  version: 'version',
+  reserved: 'reserved:',
+  /** The reading of the ledger that was written last. */
   written: 'written',
   /** When that was, in milliseconds since the epoch. */
   confirmed: 'confirmed',

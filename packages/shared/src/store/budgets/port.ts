@@ -8,7 +8,7 @@ import type { BudgetLimit, BudgetUnit, BudgetUse, Periods } from '../../domain/b
  * Guarantees:
  * - a request is reserved if no limit is used up, in one step with that decision; a repeated call reserves once;
  * - the sums of reservations are always those of the reservations that are there, but for the bound below;
- * - of two readings of the ledger at the same time, the one that began later stays;
+ * - of two readings of the ledger at the same time, the one that is written first stays;
  * - counters of a key without requests expire after `idleMs`.
  */
 export type Budgets = {
@@ -20,17 +20,15 @@ export type Budgets = {
   ): Promise<Reserved>;
   /** The request was not created. Idempotent. */
   release(keyId: string, id: string): Promise<void>;
-  /**
-   * Called before the ledger is read for `settle`: a number that is higher than all earlier ones of this key.
-   */
-  beginSettling(keyId: string): Promise<number>;
+  /** Called before the ledger is read for `settle`. */
+  beginSettling(keyId: string): Promise<Reading>;
   /**
    * Writes what the ledger says, and removes the reservations of requests that it has, in one step. False, and nothing of both,
-   * if a later reading of the ledger was written before.
+   * if another reading of the ledger was written since this one began.
    */
   settle(keyId: string, settlement: Settlement): Promise<boolean>;
   /** All reservations of a key, and the store's time. */
-  reservations(keyId: string): Promise<Held>;
+  reservations(keyId: string): Promise<Reservations>;
   /** For each of the keys, in their order, what was used of its limits. */
   read(keyIds: readonly string[]): Promise<BudgetState[]>;
 };
@@ -48,9 +46,15 @@ export type Reserved = {
   readonly use: readonly BudgetUse[];
 };
 
-export type Settlement = {
-  /** Of `beginSettling`. */
-  readonly version: number;
+/** One reading of what the ledger has of a key. */
+export type Reading = {
+  /** No two readings have the same. */
+  readonly version: string;
+  /** The version of the reading that was written last when this one began; empty: none was. */
+  readonly before: string;
+};
+
+export type Settlement = Reading & {
   /** All periods that count now: the others are forgotten. */
   readonly spent: readonly Spent[];
   /** Requests whose reservations end. */
@@ -60,7 +64,7 @@ export type Settlement = {
 /** What the ledger has of a key in one period. `unpriced`: requests of unknown price. */
 export type Spent = { readonly period: string; readonly unpriced: number } & Amounts;
 
-export type Held = {
+export type Reservations = {
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** `isShared`: of several requests, beyond `maxReservations`; its id is no request's. `at`: of the newest of them. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { BudgetUnit } from '../../domain/budget.ts';
 import type { Keyspace } from '../keys.ts';
@@ -47,15 +48,18 @@ export function createRedisBudgets(options: RedisBudgetsOptions): Budgets {
     async release(keyId, id) {
       await runScript(redis, scripts.release, keysOf(keyId), [id]);
     },
-    beginSettling: (keyId) => redis.hincrby(keys.budgetTotals(keyId), names.version, 1),
-    async settle(keyId, { version, spent, ended }) {
+    async beginSettling(keyId) {
+      const before = await redis.hget(keys.budgetTotals(keyId), names.written);
+      return { version: randomUUID(), before: before ?? '' };
+    },
+    async settle(keyId, { version, before, spent, ended }) {
       const written = spent.flatMap(({ period, cost, tokens, unpriced }) => [
         period,
         ...[cost, tokens, unpriced].map(String),
       ]);
       for (let i = 0; i === 0 || i < ended.length; i += idsPerCall) {
         const ids = ended.slice(i, i + idsPerCall);
-        const args = [version, idleMs, spent.length, ...written, ...ids];
+        const args = [version, before, idleMs, spent.length, ...written, ...ids];
         const isWritten = await runScript(redis, scripts.settle, keysOf(keyId), args);
         if (isWritten !== 1) return false;
       }
@@ -98,7 +102,7 @@ function stateOf(totals: Readonly<Record<string, string>>): BudgetState {
     confirmedAt: totals[names.confirmed] === undefined ? undefined : count(names.confirmed),
     useOf: (unit: BudgetUnit, period) => ({
       spent: count(`${names.spent}${unit}:${period}`),
-      reserved: count(`${names.held}${unit}:${period}`),
+      reserved: count(`${names.reserved}${unit}:${period}`),
     }),
     unpriced: (period) => count(names.unpriced + period),
   };

@@ -15,10 +15,10 @@ if tonumber(patience) > 0 and now - confirmed > tonumber(patience) then reply[1]
 for i = firstLimit, #ARGV, 3 do
   local name, limit = ARGV[i] .. ':' .. ARGV[i + 1], tonumber(ARGV[i + 2])
   local spent = redis.call('HGET', totals, '@budgets.spent' .. name) or '0'
-  local held = redis.call('HGET', totals, '@budgets.held' .. name) or '0'
-  if tonumber(spent) + tonumber(held) >= limit then reply[1] = 'used_up' end
+  local reserved = redis.call('HGET', totals, '@budgets.reserved' .. name) or '0'
+  if tonumber(spent) + tonumber(reserved) >= limit then reply[1] = 'used_up' end
   reply[#reply + 1] = spent
-  reply[#reply + 1] = held
+  reply[#reply + 1] = reserved
 end
 
 -- The client sent the same command again after a lost connection.
@@ -33,15 +33,15 @@ if redis.call('HLEN', reservations) >= tonumber(most) then
   id = '@budgets.shared' .. day
   local shared = redis.call('HGET', reservations, id)
   if shared then
-    local held = cjson.decode(shared)
-    own = {string.format('%.0f', held[1] + cost), string.format('%.0f', held[2] + tokens)}
+    local before = cjson.decode(shared)
+    own = {string.format('%.0f', before[1] + cost), string.format('%.0f', before[2] + tokens)}
   end
 end
 local record = string.format('["%s","%s","%s","%s",%.0f]', own[1], own[2], day, month, now)
 redis.call('HSET', reservations, id, record)
 for _, period in ipairs({day, month}) do
   for unit, amount in pairs({usd = cost, tokens = tokens}) do
-    if amount ~= '0' then redis.call('HINCRBY', totals, '@budgets.held' .. unit .. ':' .. period, amount) end
+    if amount ~= '0' then redis.call('HINCRBY', totals, '@budgets.reserved' .. unit .. ':' .. period, amount) end
   end
 end
 redis.call('PEXPIRE', totals, ttl)
