@@ -227,10 +227,11 @@ async function openQueues() {
 }
 
 async function stopDatabase(): Promise<void> {
-  // Its last entries go to the ledger's database.
-  await auditLog?.stop();
-  // The settler reads the database that the ledger closes.
-  await ledger?.stop(() => settler?.stop());
+  // All three use the database, which the ledger closes last.
+  const auditStopped = auditLog?.stop();
+  await ledger?.stop(async () => {
+    await Promise.all([auditStopped, settler?.stop()]);
+  });
 }
 
 lifecycle.advance('serving');

@@ -9,9 +9,18 @@ export function requesterOf({ headers }: FastifyRequest): {
 } {
   const actor = textOf(headers[controlPlaneActor]);
   return {
-    actor: actor === undefined ? localActor : decodeURIComponent(actor),
+    actor: actor === undefined ? localActor : decoded(actor),
     address: textOf(headers[controlPlaneClient]),
   };
+}
+
+/** An ingress of another version may send a name as it is. */
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
 
 const textOf = (value: string | string[] | undefined): string | undefined =>

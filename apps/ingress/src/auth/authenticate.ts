@@ -101,7 +101,11 @@ export function createAuthenticator(
       if (verdict.kind === 'admitted') return verdict;
       const isPage = request.ws && request.routeOptions.url === socketPath && origin !== undefined;
       if (verdict.reason === 'no_key' && isPage) return { kind: 'awaits_key' };
-      return refused(verdict.reason, verdict.keyId);
+      const refusal = refused(verdict.reason, verdict.keyId);
+      // A wrong password of the admin, who may use the API.
+      const isPassword = config.admin !== undefined && /^basic /i.test(authorization ?? '');
+      if (verdict.reason !== 'no_key' || !isPassword) return refusal;
+      return { ...refusal, params: { ...refusal.params, countAs: 'admin_only' } };
     },
     verifyKey(request, key) {
       const verdict = keyRing.verify({

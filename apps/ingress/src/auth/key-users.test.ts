@@ -5,7 +5,7 @@ import type { Principal } from './api-keys.ts';
 import { createKeyUsers } from './key-users.ts';
 
 const of = (keyId: string | undefined): Principal => ({ keyId, models: [], admin: false });
-const revoked = refuse('api_key_revoked');
+const revoked = { ...refuse('api_key_revoked'), params: { countAs: 'key_ended' } };
 
 function world() {
   const over = new Set<string | undefined>();

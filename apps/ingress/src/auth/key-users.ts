@@ -32,7 +32,8 @@ export function createKeyUsers(
     if (!refused) return;
     users.delete(user);
     try {
-      user.end(refused);
+      // Nobody has shown a secret: it is not counted among those that were refused.
+      user.end({ ...refused, params: { ...refused.params, countAs: 'key_ended' } });
     } catch (error) {
       // A failure to end one must not affect the others.
       onError(error);

@@ -47,6 +47,33 @@ test('an attack from many addresses writes a bounded number of entries, and coun
   expect(entries.at(-1)).toMatchObject({ address: undefined, outcome: 'unknown_key' });
 });
 
+test('refusals of many keys without an address are bounded, too', async () => {
+  for (let i = 0; i < 500; i += 1) refusedKeys.note({ reason: 'old_secret', keyId: `key-${i}` });
+  await minute();
+  expect(entries.length).toBeLessThanOrEqual(maxKinds + 1);
+  expect(entries.at(-1)).toMatchObject({ target: undefined, outcome: 'old_secret' });
+});
+
+test('a stop waits for the entries that a timer began to write', async () => {
+  const held = Promise.withResolvers<void>();
+  const written: NewAuditEntry[] = [];
+  const slow = createRefusedKeys({
+    actor: 'ingress-1',
+    audit: {
+      async record(entry) {
+        await held.promise;
+        return written.push(entry) > 0;
+      },
+    },
+  });
+  slow.note({ reason: 'unknown_key', address: '10.0.0.1' });
+  await minute();
+  const stopped = slow.flush();
+  held.resolve();
+  await stopped;
+  expect(written).toHaveLength(1);
+});
+
 test('addresses of one IPv6 network are counted as one', async () => {
   refuse('unknown_key', '2001:db8:1:2::1');
   refuse('unknown_key', '2001:db8:1:2:ffff::7');

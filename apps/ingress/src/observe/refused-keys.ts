@@ -32,8 +32,8 @@ const reasons: ReadonlySet<string> = new Set([
 export const countForMs = 60_000;
 
 /**
- * Most entries of one such time. An attack from more addresses is counted in one more entry for each reason, without an
- * address.
+ * Most entries of one such time. An attack from more addresses, or on more keys, is counted in one more entry for each
+ * reason, without address and key.
  */
 export const maxKinds = 20;
 
@@ -52,8 +52,9 @@ export function createRefusedKeys(options: RefusedKeysOptions): RefusedKeys {
   function count(kind: Kind): void {
     const name = `${kind.reason} ${kind.keyId ?? ''} ${kind.address ?? ''}`;
     const known = counts.get(name);
-    if (!known && kind.address !== undefined && counts.size >= maxKinds) {
-      // Reasons are a fixed set, so the entries without an address are few.
+    const isNamed = kind.keyId !== undefined || kind.address !== undefined;
+    if (!known && isNamed && counts.size >= maxKinds) {
+      // Reasons are a fixed set, so the entries without key and address are few.
       count({ reason: kind.reason, keyId: undefined, address: undefined });
       return;
     }
@@ -65,9 +66,17 @@ export function createRefusedKeys(options: RefusedKeysOptions): RefusedKeys {
     timer ??= setTimeout(() => void flush(), countForMs).unref();
   }
 
-  async function flush(): Promise<void> {
+  /** The last flush; the next one waits for it, so that a stop waits for both. */
+  let flushing = Promise.resolve();
+
+  function flush(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
+    flushing = flushing.then(write);
+    return flushing;
+  }
+
+  async function write(): Promise<void> {
     const written = [...counts.values()];
     counts = new Map();
     for (const { reason, keyId, address, refused, firstAt, lastAt } of written) {

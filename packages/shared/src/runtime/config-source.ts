@@ -98,8 +98,10 @@ export function createConfigSource(options: ConfigSourceOptions): ConfigSource {
         const found = load();
         if (isDeepStrictEqual(found, loaded)) {
           // The file that was refused is gone.
-          if (state.problems.length > 0) logger.info({ cause, hash: state.hash }, backAgain);
-          state = { ...state, problems: [] };
+          if (state.problems.length > 0) {
+            logger.info({ cause, hash: state.hash }, backAgain);
+            state = { ...state, problems: [], changed: [] };
+          }
           return 'unchanged';
         }
         loaded = found;

@@ -41,7 +41,9 @@ function refuse(
       // A program of this machine that has no key could otherwise give itself one.
       const { url: route } = request.routeOptions;
       const changesKeys = route === controlPlanePath && mayChangeKeys(request.method, request.url);
-      return changesKeys && isKeyRequired() ? apiError('admin_only', { isUnset: true }) : undefined;
+      return changesKeys && isKeyRequired()
+        ? apiError('admin_only', { isUnset: true, countAs: 'no_key' })
+        : undefined;
     }
     const local = { because: 'No admin is configured', section: 'admin' };
     return reason === 'foreign_page'
@@ -52,5 +54,7 @@ function refuse(
     if (!isCrossSiteWrite(browserRequestOf(request))) return undefined;
     return apiError('foreign_page', { of: 'admin' });
   }
-  return apiError('admin_only');
+  // A browser asks without a password first.
+  const isShown = request.headers.authorization !== undefined;
+  return apiError('admin_only', isShown ? {} : { countAs: 'no_key' });
 }
