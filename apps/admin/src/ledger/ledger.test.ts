@@ -6,6 +6,7 @@ import { createMigrator, migrate, openDatabase } from '../database/open.ts';
 import type { LedgerDatabase } from '../database/open.ts';
 import { openPglite } from '../database/pglite.fixture.ts';
 import { controlPlaneToken } from '@millrace/shared/store/control-plane';
+import { spentBy, storedOf } from '../budgets/spending.ts';
 import { keyOptions } from '../keys/keys.fixture.ts';
 import { attemptOf, cancelled, done, entryOf, failed, morning, tokens } from './entries.fixture.ts';
 import { incompleteRequests, removeBefore, storeEntries } from './store.ts';
@@ -113,7 +114,6 @@ describe.each([
     const facts = {
       attempts: [attemptOf(1, partial)],
       user: 'ada',
-      session: 's-1',
       promptHash: 'abc',
       rescues: 1,
       maxGapMs: 40,
@@ -126,15 +126,13 @@ describe.each([
     await store(late('req_2'));
     await store(late('req_3'));
     await store(ended('req_3'));
-    const { data } = await get('/admin/requests?session=s-1');
+    const { data } = await get('/admin/requests');
     expect(data).toHaveLength(3);
-    expect((await get('/admin/requests?session=s-2')).data).toEqual([]);
     for (const one of data) {
       expect(one).toMatchObject({
         status: 'cancelled',
         error: { code: null, message: 'the client went away' },
         user: 'ada',
-        session: 's-1',
         prompt_hash: 'abc',
         rescues: 1,
         max_gap_ms: 40,
@@ -336,6 +334,36 @@ describe.each([
     expect(await database.selectFrom('millrace_attempts').select('request_id').execute()).toEqual([
       { request_id: 'req_3' },
     ]);
+  });
+
+  test('what a key has spent in a day and its month is summed for its budget, and no other key counts', async () => {
+    const before = morning - 24 * hourMs;
+    const unknown = { attempts: [attemptOf(1, {}, { model: 'unknown' })] };
+    await store(
+      entryOf('req_1'),
+      entryOf('req_2', { facts: unknown }),
+      entryOf('req_3', { meta: { createdAt: before } }),
+      entryOf('req_4', { meta: { createdAt: morning - 30 * 24 * hourMs } }),
+      entryOf('req_5', { meta: { keyId: 'other' } }),
+    );
+    const spent = await spentBy(database, 'team', morning);
+    expect(spent.toSorted((a, b) => (a.period < b.period ? -1 : 1))).toEqual([
+      { period: '2026-11', cost: 600_000, tokens: 90, unpriced: 1 },
+      { period: '2026-11-30', cost: 300_000, tokens: 60, unpriced: 1 },
+    ]);
+    expect(await spentBy(database, 'none', morning)).toEqual([]);
+  });
+
+  test('the requests that it has are found among many, with those whose attempts it does not know', async () => {
+    const end = { end: cancelled(morning + 900), facts: undefined };
+    await store(entryOf('req_1'), entryOf('req_2', end));
+    const others = Array.from({ length: 1200 }, (_, i) => `req_x_${i}`);
+    expect(await storedOf(database, ['req_1', ...others, 'req_2'])).toEqual(
+      new Map([
+        ['req_1', { incomplete: false }],
+        ['req_2', { incomplete: true }],
+      ]),
+    );
   });
 
   test.each([

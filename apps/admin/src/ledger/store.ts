@@ -70,7 +70,6 @@ const factNames = [
   'incomplete',
   'cost',
   'user_id',
-  'session',
   'prompt_hash',
   'rescues',
   'max_gap_ms',
