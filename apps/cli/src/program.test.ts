@@ -19,6 +19,8 @@ const wrong: [argv: string[], says: string][] = [
   [['keys', 'create'], "missing required argument 'id'"],
   [['keys', 'create', 'a', '--concurrent', '-1'], 'Expected a whole number'],
   [['keys', 'update', 'a', '--budget-day', '5 EUR'], 'Expected an amount in USD'],
+  [['keys', 'update', 'a', '--no-limits', '--concurrent', '3'], 'cannot be used with option'],
+  [['keys', 'update', 'a', '--budget-day', '5', '--no-budget'], 'cannot be used with option'],
   [['keys', 'create', 'a', '--expires', 'never'], 'Expected a time'],
   [['keys', 'rotate', 'a', '--grace', 'long'], 'Expected a duration'],
   [['usage', '--by', 'shoe'], 'Expected some of key, user'],

@@ -168,8 +168,21 @@ Exit codes: 0; ${exitCodes.failed}: the answer is no, or no ingress answers; ${e
   keyFields(
     subcommand(keys, 'update <id>', 'changes what is given; limits and a budget as a whole'),
   )
-    .option('--no-limits', 'the key has no limits any more')
-    .option('--no-budget', 'the key has no budget any more')
+    .addOption(
+      new Option('--no-limits', 'the key has no limits any more').conflicts([
+        'requestsPerMinute',
+        'tokensPerMinute',
+        'concurrent',
+      ]),
+    )
+    .addOption(
+      new Option('--no-budget', 'the key has no budget any more').conflicts([
+        'budgetDay',
+        'budgetMonth',
+        'tokensPerDay',
+        'tokensPerMonth',
+      ]),
+    )
     .action(async (id: string, options: KeyChange) => {
       const { updateKey } = await import('./commands/keys.ts');
       await updateKey(ingress(), io, id, options);
@@ -231,7 +244,6 @@ const filtered = (command: Command): Command =>
     .option('--to <time>', 'before this time', readTime)
     .option('--key <id>', 'of this key')
     .option('--user <user>', 'of this user, as the requests name it')
-    .option('--session <session>', 'of this session, as the requests name it')
     .option('--model <model>', 'of this model')
     .option('--provider <provider>', 'answered by this provider')
     .option('--status <status>', 'completed, failed or cancelled', readStatus);

@@ -226,7 +226,7 @@ test('a change has the budget as it was given, and null for what it removes', ()
   expect(json(changeBody({ budgetDay: 1.5, tokensPerMonth: 100 }))).toEqual({
     budget: { day: 1.5, tokensPerMonth: 100 },
   });
-  expect(json(changeBody({ budget: false, limits: false, concurrent: 3 }))).toEqual({
+  expect(json(changeBody({ budget: false, limits: false }))).toEqual({
     budget: null,
     limits: null,
   });

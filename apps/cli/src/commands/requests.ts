@@ -9,7 +9,6 @@ export type Filters = {
   to?: string;
   key?: string;
   user?: string;
-  session?: string;
   model?: string;
   provider?: string;
   status?: string;
@@ -41,21 +40,11 @@ type WholeRequest = RequestRow & {
 
 const shown = 20;
 
-export const filterQuery = ({
+export const filterQuery = ({ from, to, key, user, model, provider, status }: Filters): Query => ({
   from,
   to,
   key,
   user,
-  session,
-  model,
-  provider,
-  status,
-}: Filters): Query => ({
-  from,
-  to,
-  key,
-  user,
-  session,
   model,
   provider,
   status,
