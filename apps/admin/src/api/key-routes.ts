@@ -189,7 +189,10 @@ export function keyRoutes(app: FastifyInstance, options: KeyRoutesOptions): void
 
   app.patch<OfOne>('/admin/keys/:id', async ({ params: { id }, body }) => {
     const asked = readChange(body, options.models, now());
-    if (!configKey(id)) await countFor(id, asked.settings);
+    if (!configKey(id) && asked.settings.budget !== undefined) {
+      await find(id);
+      await countFor(id, asked.settings);
+    }
     return viewOf(await changeValid(id, (key) => changeKey(key, asked, now())));
   });
 

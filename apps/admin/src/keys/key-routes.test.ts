@@ -474,6 +474,11 @@ describe('a key with a budget', () => {
     expect(await store.find('a')).toMatchObject({ budget: { month: 7 } });
   });
 
+  test('that does not exist gets none', async () => {
+    expect(await problem(call('PATCH', '/none', { budget }))).toEqual([404, 'key_not_found', 'id']);
+    expect(refreshed).toEqual([]);
+  });
+
   test('is made also while the ledger is away', async () => {
     fail = new Error('the database is away');
     expect((await made()).status).toBe(201);
