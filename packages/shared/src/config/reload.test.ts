@@ -102,6 +102,16 @@ describe('a reload', () => {
     ]);
   });
 
+  test('is refused if keys get a budget and the process started without a ledger', () => {
+    const keys = [{ id: 'a', secret: 'secret-of-a-client', budget: { day: 5 } }];
+    const database = { url: 'sqlite:ledger.db' };
+    const loaded = configOf({ keys, database });
+    expect(() => reload(started, loaded)).toThrow(
+      "keys: the budget of 'a' needs the ledger, and this process started without one; restart it",
+    );
+    expect(reload(configOf({ database }), loaded).config.keys).toEqual(loaded.keys);
+  });
+
   test('models keep their map without a prototype, and all of it is frozen', () => {
     const { config } = reload(started, configOf({ models: { n: model } }));
     expect('constructor' in config.models).toBe(false);

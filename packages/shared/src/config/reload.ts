@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { deepFreeze } from './deep-freeze.ts';
 import { builtInProviders } from './simulated-providers.ts';
+import { ConfigError } from './types.ts';
 import type { Config, ModelConfig, ProcessLimits } from './types.ts';
 
 /*
@@ -41,8 +42,12 @@ export type Reload = {
   readonly needsRestart: readonly string[];
 };
 
-/** `started`: the config that the process started with. `loaded`: the file as it is now, validated. */
+/**
+ * `started`: the config that the process started with. `loaded`: the file as it is now, validated. Throws a ConfigError if a key
+ * gets a budget and the process has no ledger, which it gets by a restart only: no control plane would settle what is reserved.
+ */
 export function reload(started: Config, loaded: Config): Reload {
+  if (started.database === undefined) refuseBudgets(loaded);
   const needsRestart: string[] = [];
   const config: Record<string, unknown> = {};
   const names = new Set([...Object.keys(started), ...Object.keys(loaded)]) as Set<keyof Config>;
@@ -58,6 +63,17 @@ export function reload(started: Config, loaded: Config): Reload {
     config: deepFreeze({ ...config, limits: limits.limits, models: models.models } as Config),
     needsRestart: [...needsRestart, ...limits.needsRestart, ...models.needsRestart].sort(),
   };
+}
+
+function refuseBudgets({ keys = [] }: Config): void {
+  const problems = keys.flatMap(({ id, budget }) =>
+    budget === undefined
+      ? []
+      : [
+          `keys: the budget of '${id}' needs the ledger, and this process started without one; restart it`,
+        ],
+  );
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 function reloadLimits(started: ProcessLimits, loaded: ProcessLimits) {
