@@ -29,10 +29,11 @@ const configKeys = [
   key('crowd', { day: 0.1 }),
   key('told', { day: 0.03, month: 0.01 }),
   key('tokens', { tokensPerDay: 3000 }),
-  key('ways', { tokensPerMonth: 1 }),
+  key('ways', { day: 0 }),
   key('limited', { day: 1 }, { limits: { concurrent: 1 } }),
   key('mixed', { day: 1 }),
   key('joined', { day: 1 }),
+  key('busy', { day: 0.01 }),
   key('lost', { day: 0.01 }),
   key('reloaded', { day: 0.02 }),
   key('strict', { day: 1 }),
@@ -118,9 +119,9 @@ describe('a budget in money', () => {
     expect(await useOf('mixed')).toMatchObject([{ spent: 0, reserved: 0, unpriced_requests: 1 }]);
   });
 
-  test('gives back what a request reserved that another limit refused, or that was not created', async () => {
+  test('gives back what a request reserved that another limit refused', async () => {
     const stream = open(chatUrl(one), {
-      headers: { ...bearer('limited'), 'idempotency-key': 'once' },
+      headers: bearer('limited'),
       body: chat('slow', { stream: true, max_tokens: 20 }),
     });
     await stream.head;
@@ -150,6 +151,24 @@ test('a call that joins a request by its Idempotency-Key reserves nothing beside
   await settled('joined');
 });
 
+test('a request that finds the budget reserved by others, or by its first try, may try again soon', async () => {
+  const begin = () =>
+    open(chatUrl(one), {
+      headers: { ...bearer('busy'), 'idempotency-key': 'once' },
+      body: chat('slow', { stream: true, max_tokens: 20 }),
+    });
+  const stream = begin();
+  expect(await stream.head).toMatchObject({ status: 200 });
+  for (const answer of [await ask('busy'), await begin().ended]) {
+    expect(answer.status).toBe(429);
+    expect(errorOf(answer)).toMatchObject({ code: 'budget_reserved' });
+    expect(answer.headers).toMatchObject({ 'retry-after': '5' });
+    expect(answer.headers).not.toHaveProperty('x-should-retry');
+  }
+  stream.leave();
+  await settled('busy');
+});
+
 describe('a budget in tokens', () => {
   test('is exceeded by the requests under way and no more', async () => {
     // The estimate of an answer without a bound is 500 tokens, and these have 2,000.
@@ -167,10 +186,6 @@ describe('a budget in tokens', () => {
 
 describe('a request that a budget refuses', () => {
   const refusal = { code: 'insufficient_quota', type: 'insufficient_quota' };
-  beforeAll(async () => {
-    const { status, text } = await ask('ways');
-    if (status !== 200) throw new Error(text);
-  });
 
   test('is refused as a stream, as a job and on a WebSocket', async () => {
     const stream = await ask('ways', 'short', { stream: true });
@@ -216,35 +231,33 @@ describe('a request that a budget refuses', () => {
 });
 
 describe('a budget that changes', () => {
-  let made = 0;
+  const body = { id: 'made', budget: { day: 0.02, currency: 'USD' } };
 
   test('counts from the next request on, also what was spent before, and survives a rotation', async () => {
-    const id = `made-${(made += 1)}`;
-    const body = { id, budget: { day: 0.02, currency: 'USD' } };
     const { secret } = jsonOf(await admin('keys', { body })) as { secret: string };
     const spend = (shown = secret) =>
       call(chatUrl(one), {
         headers: { authorization: `Bearer ${shown}` },
         body: chat('short', { max_tokens: answerTokens }),
       });
-    const change = (budget: unknown) => admin(`keys/${id}`, { method: 'PATCH', body: { budget } });
+    const change = (budget: unknown) => admin('keys/made', { method: 'PATCH', body: { budget } });
     // The ingress hears of the key after the operator.
     await expect.poll(async () => (await spend()).status).toBe(200);
     expect((await spend()).status).toBe(429);
-    await settled(id);
+    await settled('made');
     await change({ day: 0.03 });
     await expect.poll(async () => (await spend()).status).toBe(200);
     await change(null);
     await expect.poll(async () => (await spend()).status).toBe(200);
-    await settled(id);
+    await settled('made');
     // The ledger has what was spent without a budget.
     const changed = jsonOf(await change({ day: 0.05, tokensPerDay: 1e9 })) as { budget_use: Use[] };
     expect(changed.budget_use).toMatchObject([{ unit: 'USD', spent: 0.06 }, { unit: 'tokens' }]);
     await expect.poll(async () => (await spend()).status).toBe(429);
-    const rotated = jsonOf(await admin(`keys/${id}/rotate`, { body: {} })) as { secret: string };
+    const rotated = jsonOf(await admin('keys/made/rotate', { body: {} })) as { secret: string };
     await expect.poll(async () => (await spend(rotated.secret)).status).toBe(429);
-    await admin(`keys/${id}`, { method: 'DELETE' });
-    expect(await useOf(id)).toMatchObject([{ spent: 0.06, reserved: 0 }, {}]);
+    await admin('keys/made', { method: 'DELETE' });
+    expect(await useOf('made')).toMatchObject([{ spent: 0.06, reserved: 0 }, {}]);
   });
 
   test('is taken over from the config file', async () => {

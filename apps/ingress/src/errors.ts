@@ -357,6 +357,13 @@ export const errorTable = {
     message: ({ message }: { message: string }) => message,
     headers: noRetry,
   },
+  /** Nothing is left of a budget of the key until requests under way have ended. */
+  budget_reserved: {
+    status: 429,
+    type: 'requests',
+    retryable: true,
+    message: ({ message }: { message: string }) => message,
+  },
   /** `budgets.onLedgerDown: closed`. */
   budget_unconfirmed: {
     ...unavailable,

@@ -19,6 +19,7 @@ test('a budget of which something is left is no reason to refuse', () => {
 
 test('the message says what was spent of which limit, and when it is renewed', () => {
   expect(judge(usd(50.123456), tokens(0), usd(60))).toEqual({
+    kind: 'used_up',
     message:
       "The budget of key 'team-a' is used up: 50.123456 USD spent, of 50.00 USD per day (UTC). " +
       'It is renewed at 2026-11-30T00:00:00Z.',
@@ -29,10 +30,23 @@ test('the message says what was spent of which limit, and when it is renewed', (
   );
 });
 
-test('what requests under way have reserved counts, and is said', () => {
-  expect(judge(usd(49.5, 0.5), tokens(0), usd(60))?.message).toContain(
-    '49.50 USD spent and 0.50 USD reserved for requests under way, of 50.00 USD',
-  );
+test('what requests under way have reserved counts, and the key may try again soon', () => {
+  expect(judge(usd(49.5, 0.5), tokens(0), usd(60))).toEqual({
+    kind: 'reserved',
+    message:
+      "The rest of the budget of key 'team-a' is reserved: " +
+      '49.50 USD spent and 0.50 USD reserved for requests under way, of 50.00 USD per day (UTC). ' +
+      'Try again when some of them have ended.',
+    retryAfterSeconds: 5,
+  });
+});
+
+test('an amount that is spent counts before one that is reserved until later', () => {
+  expect(judge(usd(50, 1), tokens(0), usd(999, 1))).toMatchObject({
+    kind: 'used_up',
+    message: expect.stringContaining('50.00 USD spent and 1.00 USD reserved') as string,
+    retryAfterSeconds: 30,
+  });
 });
 
 test('of several amounts that are used up the one counts that is renewed last', () => {

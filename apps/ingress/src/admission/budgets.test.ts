@@ -50,13 +50,20 @@ test('a request reserves what it is expected to use, in the periods of its creat
   ]);
 });
 
-test('a refusal says when the budget is renewed, and another one that it cannot be checked', async () => {
+test('a refusal says when the budget is renewed, that requests under way reserve it, or that it cannot be checked', async () => {
   const used = setUp(
     Promise.resolve({ kind: 'used_up', use: [{ spent: 1e9, reserved: 0 }] } as const),
   );
   expect(await used.gate.reserve('k', budget, request)).toMatchObject({
     code: 'insufficient_quota',
     params: { retryAfter: 1, countAs: 'budget' },
+  });
+  const busy = setUp(
+    Promise.resolve({ kind: 'used_up', use: [{ spent: 1e9 - 1, reserved: 1 }] } as const),
+  );
+  expect(await busy.gate.reserve('k', budget, request)).toMatchObject({
+    code: 'budget_reserved',
+    params: { retryAfter: 5, countAs: 'budget' },
   });
   const unconfirmed = setUp(
     Promise.resolve({ kind: 'unconfirmed', use: [{ spent: 0, reserved: 0 }] } as const),

@@ -67,16 +67,13 @@ export function createBudgetGate(options: BudgetGateOptions): BudgetGate {
         limits,
       );
       if (kind === 'reserved') return undefined;
-      const usedUp = judgeBudget(keyId, limits, use, now());
-      if (!usedUp) {
+      const verdict = judgeBudget(keyId, limits, use, now());
+      if (!verdict) {
         return refuse('budget_unconfirmed', { keyId, retryAfter: retryUnconfirmedSeconds });
       }
-      const { message, retryAfterSeconds } = usedUp;
-      return refuse('insufficient_quota', {
-        message,
-        retryAfter: retryAfterSeconds,
-        countAs: 'budget',
-      });
+      const { message, retryAfterSeconds } = verdict;
+      const code = verdict.kind === 'used_up' ? 'insufficient_quota' : 'budget_reserved';
+      return refuse(code, { message, retryAfter: retryAfterSeconds, countAs: 'budget' });
     },
     release,
   };
