@@ -135,6 +135,26 @@ test('a control plane that begins finds what another one has stored and not sett
   expect(await use()).toMatchObject({ day: { spent: 60 }, month: { spent: 60 } });
 });
 
+test('the last requests of a key whose budget is gone are settled, too', async () => {
+  let ids = new Set([keyId]);
+  let reads = 0;
+  start({
+    async budgeted() {
+      reads += 1;
+      return ids;
+    },
+  });
+  const id = await reserve();
+  described.set(id, { ended: undefined } as Described);
+  await expect.poll(() => reads).toBeGreaterThan(1);
+  ids = new Set();
+  const before = reads;
+  await expect.poll(() => reads).toBeGreaterThan(before + 2);
+  await store(ended(id));
+  await expect.poll(reservedIds).toEqual([]);
+  await expect.poll(() => settler.countsFrom()).toBe(Infinity);
+});
+
 test('a request that was never created is given back, and one under way or in the queue is not', async () => {
   const [lost, running] = [await reserve(), await reserve()];
   described.set(running, { ended: undefined } as Described);

@@ -1,3 +1,4 @@
+import type { Budgets } from '@millrace/shared/store/budgets/port';
 import { createRedisBudgets } from '@millrace/shared/store/budgets/redis-budgets';
 import { keyspace } from '@millrace/shared/store/keys';
 import type { Fleet } from './fleet.ts';
@@ -18,8 +19,20 @@ export type BudgetUse = {
 export const budgetOf = async (fleet: Fleet, id: string): Promise<BudgetUse[]> =>
   (await getLedger<{ budget_use: BudgetUse[] }>(fleet, `keys/${id}`)).budget_use;
 
+/** One connection for each fleet, as tests ask often. */
+const stores = new WeakMap<Fleet, Budgets>();
+
+function storeOf(fleet: Fleet): Budgets {
+  let store = stores.get(fleet);
+  if (!store) {
+    store = createRedisBudgets({ redis: fleet.redis.connect(), keys: keyspace() });
+    stores.set(fleet, store);
+  }
+  return store;
+}
+
 /** The ids of the requests that the ledger does not have. */
 export async function reservationsOf(fleet: Fleet, id: string): Promise<string[]> {
-  const budgets = createRedisBudgets({ redis: fleet.redis.connect(), keys: keyspace() });
-  return (await budgets.reservations(id)).reservations.map(({ id: request }) => request);
+  const { reservations } = await storeOf(fleet).reservations(id);
+  return reservations.map(({ id: request }) => request);
 }

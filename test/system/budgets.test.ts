@@ -231,33 +231,35 @@ describe('a request that a budget refuses', () => {
 });
 
 describe('a budget that changes', () => {
-  const body = { id: 'made', budget: { day: 0.02, currency: 'USD' } };
+  let made = 0;
 
   test('counts from the next request on, also what was spent before, and survives a rotation', async () => {
+    const id = `made-${(made += 1)}`;
+    const body = { id, budget: { day: 0.02, currency: 'USD' } };
     const { secret } = jsonOf(await admin('keys', { body })) as { secret: string };
     const spend = (shown = secret) =>
       call(chatUrl(one), {
         headers: { authorization: `Bearer ${shown}` },
         body: chat('short', { max_tokens: answerTokens }),
       });
-    const change = (budget: unknown) => admin('keys/made', { method: 'PATCH', body: { budget } });
+    const change = (budget: unknown) => admin(`keys/${id}`, { method: 'PATCH', body: { budget } });
     // The ingress hears of the key after the operator.
     await expect.poll(async () => (await spend()).status).toBe(200);
     expect((await spend()).status).toBe(429);
-    await settled('made');
+    await settled(id);
     await change({ day: 0.03 });
     await expect.poll(async () => (await spend()).status).toBe(200);
     await change(null);
     await expect.poll(async () => (await spend()).status).toBe(200);
-    await settled('made');
+    await settled(id);
     // The ledger has what was spent without a budget.
     const changed = jsonOf(await change({ day: 0.05, tokensPerDay: 1e9 })) as { budget_use: Use[] };
     expect(changed.budget_use).toMatchObject([{ unit: 'USD', spent: 0.06 }, { unit: 'tokens' }]);
     await expect.poll(async () => (await spend()).status).toBe(429);
-    const rotated = jsonOf(await admin('keys/made/rotate', { body: {} })) as { secret: string };
+    const rotated = jsonOf(await admin(`keys/${id}/rotate`, { body: {} })) as { secret: string };
     await expect.poll(async () => (await spend(rotated.secret)).status).toBe(429);
-    await admin('keys/made', { method: 'DELETE' });
-    expect(await useOf('made')).toMatchObject([{ spent: 0.06, reserved: 0 }, {}]);
+    await admin(`keys/${id}`, { method: 'DELETE' });
+    expect(await useOf(id)).toMatchObject([{ spent: 0.06, reserved: 0 }, {}]);
   });
 
   test('is taken over from the config file', async () => {

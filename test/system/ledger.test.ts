@@ -46,7 +46,7 @@ async function rowOf(id: string, attempts: number): Promise<LedgerRequest> {
 }
 
 test('an answered stream has its tokens, its user and its cost', async () => {
-  const stream = ask(fleet.url, 'good', { body: { user: 'ada' } });
+  const stream = ask(fleet.url, 'good', { body: { user: 'ada', metadata: { session_id: 's-1' } } });
   await expectWhole(stream, expectedText({ tokens: 20 }));
   const row = await rowOf(await requestId(stream), 1);
   const { input_tokens: input } = row.usage;
@@ -54,6 +54,7 @@ test('an answered stream has its tokens, its user and its cost', async () => {
   expect(row).toMatchObject({
     status: 'completed',
     user: 'ada',
+    session: 's-1',
     usage: { output_tokens: 20, estimated: false },
     cost: (input * 1 + 20 * 10) / 1e6,
   });

@@ -244,6 +244,7 @@ const filtered = (command: Command): Command =>
     .option('--to <time>', 'before this time', readTime)
     .option('--key <id>', 'of this key')
     .option('--user <user>', 'of this user, as the requests name it')
+    .option('--session <session>', 'of this session, as the requests name it')
     .option('--model <model>', 'of this model')
     .option('--provider <provider>', 'answered by this provider')
     .option('--status <status>', 'completed, failed or cancelled', readStatus);

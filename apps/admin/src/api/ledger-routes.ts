@@ -27,7 +27,17 @@ import {
 } from './views.ts';
 
 const statuses = ['completed', 'failed', 'cancelled'] as const;
-const filterNames = ['from', 'to', 'key', 'user', 'model', 'provider', 'status', 'format'];
+const filterNames = [
+  'from',
+  'to',
+  'key',
+  'user',
+  'session',
+  'model',
+  'provider',
+  'status',
+  'format',
+];
 
 export type LedgerSource = Omit<Ledger, 'stop'> & {
   /** The audit entries that wait for the database. */
@@ -120,6 +130,7 @@ function readFilter(query: Query): Filter {
     to: readTime(query, 'to'),
     key: readText(query, 'key'),
     user: readText(query, 'user'),
+    session: readText(query, 'session'),
     model: readText(query, 'model'),
     provider: readText(query, 'provider'),
     status: readWord(query, 'status', statuses),

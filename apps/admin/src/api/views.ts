@@ -71,6 +71,7 @@ export function requestView(row: RequestRow, attempts: readonly AttemptRow[]) {
     max_gap_ms: row.max_gap_ms,
     usage: tokens(row),
     cost: usd(row.cost),
+    session: row.session,
     prompt_hash: row.prompt_hash,
     metadata: row.metadata === null ? null : (JSON.parse(row.metadata) as unknown),
     attempts: attempts.map(attemptView),
@@ -141,6 +142,7 @@ export const requestColumns = [
   'reasoning_tokens',
   'estimated',
   'cost',
+  'session',
   'prompt_hash',
   'metadata',
 ];

@@ -125,7 +125,9 @@ export function startSettler(options: SettlerOptions): Settler {
   /** All keys: entries of another control plane, data that Redis has lost, and requests that never reach the ledger. */
   async function review(): Promise<void> {
     await ready();
-    budgetedIds = await budgeted();
+    const now = await budgeted();
+    const former = [...budgetedIds].filter((id) => !now.has(id));
+    budgetedIds = new Set([...now, ...former]);
     for (const keyId of suspects.keys()) if (!budgetedIds.has(keyId)) suspects.delete(keyId);
     for (const keyId of failing) if (!budgetedIds.has(keyId)) failing.delete(keyId);
     for (const keyId of budgetedIds) {
@@ -134,7 +136,15 @@ export function startSettler(options: SettlerOptions): Settler {
       await settleDue();
       await trySettling(keyId, () => overOf(keyId));
     }
+    for (const keyId of former) await forget(keyId);
     rounds += 1;
+  }
+
+  /** A key that has no budget any more: its last requests may still be under way. */
+  async function forget(keyId: string): Promise<void> {
+    const { reservations } = await budgets.reservations(keyId);
+    if (reservations.length > 0) return;
+    budgetedIds = new Set([...budgetedIds].filter((id) => id !== keyId));
   }
 
   /** Reservations of requests that the ledger has, or will never have. */

@@ -151,11 +151,22 @@ const spendingIndex: Migration = {
   },
 };
 
+const sessionColumn: Migration = {
+  async up(db: Kysely<unknown>) {
+    // No database has `add column if not exists` in the other's words.
+    const tables = await db.introspection.getTables();
+    const requests = tables.find(({ name }) => name === 'millrace_requests');
+    if (requests?.columns.some(({ name }) => name === 'session')) return;
+    await db.schema.alterTable('millrace_requests').addColumn('session', 'text').execute();
+  },
+};
+
 export const migrations: MigrationProvider = {
   getMigrations: () =>
     Promise.resolve({
       '2026-11-30-requests': firstTables,
       '2026-11-30-requests-audit': auditTable,
       '2026-11-30-spending': spendingIndex,
+      '2026-12-01-session': sessionColumn,
     }),
 };

@@ -52,6 +52,7 @@ export type RequestRow = {
   incomplete: Flag;
   /** Null: the price of an attempt that used tokens is unknown, or its tokens. */
   cost: number | null;
+  session: string | null;
   prompt_hash: string | null;
   /** JSON. */
   metadata: string | null;

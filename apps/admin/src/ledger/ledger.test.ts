@@ -114,6 +114,7 @@ describe.each([
     const facts = {
       attempts: [attemptOf(1, partial)],
       user: 'ada',
+      session: 's-1',
       promptHash: 'abc',
       rescues: 1,
       maxGapMs: 40,
@@ -126,13 +127,15 @@ describe.each([
     await store(late('req_2'));
     await store(late('req_3'));
     await store(ended('req_3'));
-    const { data } = await get('/admin/requests');
+    const { data } = await get('/admin/requests?session=s-1');
     expect(data).toHaveLength(3);
+    expect((await get('/admin/requests?session=s-2')).data).toEqual([]);
     for (const one of data) {
       expect(one).toMatchObject({
         status: 'cancelled',
         error: { code: null, message: 'the client went away' },
         user: 'ada',
+        session: 's-1',
         prompt_hash: 'abc',
         rescues: 1,
         max_gap_ms: 40,

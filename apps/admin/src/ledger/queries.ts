@@ -10,6 +10,7 @@ export type Filter = {
   to?: number | undefined;
   key?: string | undefined;
   user?: string | undefined;
+  session?: string | undefined;
   model?: string | undefined;
   provider?: string | undefined;
   status?: string | undefined;
@@ -31,7 +32,7 @@ const columns = {
 type Requests<O> = SelectQueryBuilder<Database, 'millrace_requests', O>;
 
 function filtered<O>(query: Requests<O>, filter: Filter): Requests<O> {
-  const { from, to, key, user, model, provider, status } = filter;
+  const { from, to, key, user, session, model, provider, status } = filter;
   let result = query;
   if (from !== undefined) {
     result = result.where('created_at', '>=', from).where('day', '>=', startOfDay(from));
@@ -39,6 +40,7 @@ function filtered<O>(query: Requests<O>, filter: Filter): Requests<O> {
   if (to !== undefined) result = result.where('created_at', '<', to).where('day', '<', to);
   if (key !== undefined) result = result.where('key_id', '=', key);
   if (user !== undefined) result = result.where('user_id', '=', user);
+  if (session !== undefined) result = result.where('session', '=', session);
   if (model !== undefined) result = result.where('model', '=', model);
   if (provider !== undefined) result = result.where('provider', '=', provider);
   if (status !== undefined) result = result.where('status', '=', status);

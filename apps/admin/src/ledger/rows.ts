@@ -102,7 +102,10 @@ const unknownTotals = (createdAt: number): Totals => ({
 
 /** The columns that the worker's facts determine, with those of the attempts. */
 export type FactColumns = Totals &
-  Pick<RequestRow, 'user_id' | 'prompt_hash' | 'rescues' | 'max_gap_ms' | 'first_token_ms'>;
+  Pick<
+    RequestRow,
+    'user_id' | 'session' | 'prompt_hash' | 'rescues' | 'max_gap_ms' | 'first_token_ms'
+  >;
 
 export function factColumns(
   { meta, facts, run }: Pick<LedgerEntry, 'meta' | 'facts' | 'run'>,
@@ -117,9 +120,10 @@ export function factColumns(
 }
 
 function answerColumns(createdAt: number, facts: LedgerFacts | undefined) {
-  const { user, promptHash, rescues = 0, maxGapMs, firstTextAt } = facts ?? {};
+  const { user, session, promptHash, rescues = 0, maxGapMs, firstTextAt } = facts ?? {};
   return {
     user_id: safeText(user),
+    session: safeText(session),
     prompt_hash: promptHash ?? null,
     rescues,
     max_gap_ms: maxGapMs ?? null,

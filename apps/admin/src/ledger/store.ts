@@ -70,6 +70,7 @@ const factNames = [
   'incomplete',
   'cost',
   'user_id',
+  'session',
   'prompt_hash',
   'rescues',
   'max_gap_ms',

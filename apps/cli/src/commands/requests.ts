@@ -9,6 +9,7 @@ export type Filters = {
   to?: string;
   key?: string;
   user?: string;
+  session?: string;
   model?: string;
   provider?: string;
   status?: string;
@@ -40,11 +41,21 @@ type WholeRequest = RequestRow & {
 
 const shown = 20;
 
-export const filterQuery = ({ from, to, key, user, model, provider, status }: Filters): Query => ({
+export const filterQuery = ({
   from,
   to,
   key,
   user,
+  session,
+  model,
+  provider,
+  status,
+}: Filters): Query => ({
+  from,
+  to,
+  key,
+  user,
+  session,
   model,
   provider,
   status,

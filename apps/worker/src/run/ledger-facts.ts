@@ -1,10 +1,13 @@
 import { hash } from 'node:crypto';
+import { isJsonObject } from '@millrace/shared/domain/json';
 import { topLevelMembers } from '@millrace/shared/domain/json-text';
 import type { LedgerFacts } from '@millrace/shared/domain/ledger';
 import type { History } from '../continuation/history.ts';
 
-/** Characters of a `user` that the ledger keeps. */
+/** Characters of a `user` or a session that the ledger keeps. */
 const maxUserChars = 256;
+/** Characters of a `metadata` that is searched for a session: OpenAI's has at most 16 pairs of 64 and 512. */
+const maxMetadataChars = 16 * 1024;
 
 /** The facts of a request that only its run knows, as JSON. `body`: the request, as the client sent it. */
 export function ledgerFacts(
@@ -21,12 +24,22 @@ export function ledgerFacts(
   const facts: LedgerFacts = {
     attempts: ledger,
     user: typeof user === 'string' ? user.slice(0, maxUserChars) : undefined,
+    session: sessionOf(textOf('metadata'), textOf('prompt_cache_key')),
     promptHash: messages === undefined ? undefined : promptHash(messages),
     firstTextAt: times?.firstAt,
     rescues,
     maxGapMs: times?.maxGapMs,
   };
   return JSON.stringify(facts);
+}
+
+/** Of a body's members, as text. */
+function sessionOf(metadata: string | undefined, cacheKey: string | undefined): string | undefined {
+  const isSmall = metadata !== undefined && metadata.length <= maxMetadataChars;
+  const fields: unknown = isSmall ? JSON.parse(metadata) : undefined;
+  const named = isJsonObject(fields) ? fields['session_id'] : undefined;
+  const session: unknown = typeof named === 'string' ? named : JSON.parse(cacheKey ?? 'null');
+  return typeof session === 'string' ? session.slice(0, maxUserChars) : undefined;
 }
 
 const promptHash = (text: string): string => hash('sha256', text).slice(0, 16);

@@ -15,6 +15,8 @@ export type LedgerFacts = {
   attempts: LedgerAttempt[];
   /** The `user` of the request's body. */
   user?: string | undefined;
+  /** `metadata.session_id` of the request's body, or its `prompt_cache_key`. */
+  session?: string | undefined;
   /** SHA-256 of the request's messages in hex, the first 16 characters: equal prompts have equal hashes. */
   promptHash?: string | undefined;
   /** When readers were sent the first text of a stream (ms since the epoch); absent if that run's worker died. */
