@@ -1,7 +1,7 @@
 /** What a command may use of its process. */
 export type Io = {
   env: Readonly<Record<string, string | undefined>>;
-  /** Aborts when the operator interrupts a command. */
+  /** Aborts when the operator interrupts a command, or its terminal closes. */
   signal: AbortSignal;
   out(text: string): void;
   /** As `out`, and waits until the reader of a long output has taken it. */
@@ -16,7 +16,7 @@ export const exitCodes = {
   usage: 2,
   /** The config is wrong (EX_CONFIG), as with the roles. */
   config: 78,
-  /** Interrupted by SIGINT. */
+  /** Interrupted by SIGINT, SIGTERM or SIGHUP. */
   interrupted: 130,
 } as const;
 

@@ -12,7 +12,9 @@ stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(name, () => interrupted.abort());
+}
 
 const io = {
   env: process.env,

@@ -17,8 +17,8 @@ export type DemoOptions = {
   verbose?: true;
 };
 
-/** Pieces of text that each stream has shown when a process is killed: a third of its answer. */
-const textsBefore = 20;
+/** Pieces of text that each stream has shown when a process is killed: a sixth of its answer. */
+const textsBefore = 10;
 const pollMs = 50;
 /** Milliseconds that the control plane and a restarted process may take. */
 const patienceMs = 30_000;
@@ -84,16 +84,18 @@ async function processDies(
   const readings = await Promise.all(
     Array.from({ length: streams }, () => startReading(ingress, 'simulated')),
   );
-  await until(() => readings.every(({ reading }) => reading.textAt.length >= textsBefore));
+  const all = Promise.all(readings.map(({ finished }) => finished));
+  const begun = until(() => readings.every(({ reading }) => reading.textAt.length >= textsBefore));
+  await Promise.race([begun, all.then(() => begun)]);
   const killedAt = performance.now();
   process.kill(victim, 'SIGKILL');
-  await Promise.all(readings.map(({ finished }) => finished));
-  const all = readings.map(({ reading }) => reading);
-  const hit = all.filter(({ attempts, reconnects }) =>
+  await all;
+  const read = readings.map(({ reading }) => reading);
+  const hit = read.filter(({ attempts, reconnects }) =>
     role === 'worker' ? attempts.length > 1 : reconnects > 0,
   );
   const pauses = hit.map((reading) => longestPause(reading, killedAt)).toSorted((a, b) => a - b);
-  const broken = all.filter(({ end, text }) => end !== 'done' || text !== whole).length;
+  const broken = read.filter(({ end, text }) => end !== 'done' || text !== whole).length;
   const half = pauses[Math.floor(pauses.length / 2)] ?? 0;
   const how =
     role === 'worker'

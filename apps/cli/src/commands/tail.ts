@@ -73,7 +73,8 @@ export async function tail(
 /** `ended`: the request has ended, and the reader has all of it. */
 type End = TailEvent | { event: 'ended' };
 
-const mayPass = (error: unknown): error is Unreachable | Refused =>
+/** Whether another try, or another ingress, may help. */
+export const mayPass = (error: unknown): error is Unreachable | Refused =>
   error instanceof Unreachable ||
   (error instanceof Refused && (error.status === 429 || error.status >= 500));
 

@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CommandFailed } from '../io.ts';
@@ -27,10 +30,12 @@ export type StartOptions = {
   onLine(line: string): void;
 };
 
-/** Starts what `npm start` starts without a config, with its data in a folder of its own. Throws CommandFailed. */
+/** Starts what `npm start` starts without a config, with its data in a folder of its own, which `stop` removes. Throws CommandFailed. */
 export async function startDemoFleet(options: StartOptions): Promise<DemoFleet> {
   const { port, workers, env, onLine } = options;
-  const flags = ['--port', port, '--workers', workers, '--data', '.millrace/demo'].map(String);
+  // Two demonstrations at a time do not share one.
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-demo-'));
+  const flags = ['--port', port, '--workers', workers, '--data', folder].map(String);
   const child = spawn(
     'sh',
     ['scripts/launch.sh', '--embedded-redis', 'apps/supervisor/src/main.ts', ...flags],
@@ -40,14 +45,19 @@ export async function startDemoFleet(options: StartOptions): Promise<DemoFleet> 
   const end = () => void child.kill('SIGTERM');
   process.once('exit', end);
   const exited = once(child, 'exit').then(() => process.off('exit', end));
-  const url = await readUrl(child, onLine);
-  return {
-    url,
-    async stop() {
-      end();
-      await exited;
-    },
+  const stop = async (): Promise<void> => {
+    end();
+    await exited;
+    await rm(folder, { recursive: true, force: true });
   };
+  let url: string;
+  try {
+    url = await readUrl(child, onLine);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { url, stop };
 }
 
 /** Variables that would make the start another one than that of a newcomer. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventsOf } from '../commands/tail.ts';
+import { eventsOf, mayPass } from '../commands/tail.ts';
 import { textOf } from '../commands/tail-events.ts';
-import { refuseUnless, Unreachable } from '../http/ingress.ts';
+import { refuseUnless } from '../http/ingress.ts';
 import type { Ingress } from '../http/ingress.ts';
 
 /** One stream of the demonstration, as its reader saw it. Times are milliseconds by `performance.now()`. */
@@ -20,8 +20,9 @@ export type Reading = {
 
 export type StartedReading = { reading: Reading; finished: Promise<void> };
 
-/** Milliseconds between two tries to reach an ingress that is being restarted. */
+/** Milliseconds between two tries to reach an ingress that is being restarted, and for all of them together. */
 const retryMs = 50;
+const patienceMs = 60_000;
 
 /** Creates a request and reads it to its end, over lost connections. `onText` gets each piece of text. */
 export async function startReading(
@@ -57,6 +58,7 @@ async function follow(
   { onText, onAttempt }: Required<Observer>,
 ): Promise<void> {
   let cursor: string | undefined;
+  let eventAt = performance.now();
   for (;;) {
     try {
       const response = await ingress.open(`/v1/jobs/${reading.id}/events`, {
@@ -65,6 +67,7 @@ async function follow(
       await refuseUnless(response);
       for await (const { event = '', id, data } of eventsOf(response, never)) {
         cursor = id ?? cursor;
+        eventAt = performance.now();
         if (event === 'chunk') {
           const text = textOf(data);
           if (text === '') continue;
@@ -82,7 +85,7 @@ async function follow(
         }
       }
     } catch (error) {
-      if (!(error instanceof Unreachable)) throw error;
+      if (!mayPass(error) || performance.now() - eventAt > patienceMs) throw error;
       await sleep(retryMs);
       continue;
     }
