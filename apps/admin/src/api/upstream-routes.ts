@@ -10,7 +10,7 @@ import { requesterOf } from '../audit/requester.ts';
 import { AdminError } from './admin-error.ts';
 import { knownOnly } from './parameters.ts';
 import type { Query } from './parameters.ts';
-import { reportsHeld, targetViews } from './upstream-view.ts';
+import { reportsHeld, targetViews, unknownTarget } from './upstream-view.ts';
 import type { TargetView } from './upstream-view.ts';
 
 export type UpstreamSource = {
@@ -67,10 +67,10 @@ export function upstreamRoutes(app: FastifyInstance, source: UpstreamSource): vo
     app.post<TargetRoute>(`/admin/upstreams/:target/${order}`, async (request, reply) => {
       knownOnly(request.query, []);
       const { target } = request.params;
+      if (order === 'open') await open(target, request);
       // A target that left the config can still be closed.
-      if (order === 'close') await ask(() => holds.remove(target));
-      else await open(target, request);
-      return answer(target, order === 'open', reply);
+      const wasClosed = order === 'close' && (await ask(() => holds.remove(target)));
+      return answer(target, { isHeld: order === 'open', wasClosed }, reply);
     });
   }
 
@@ -83,13 +83,18 @@ export function upstreamRoutes(app: FastifyInstance, source: UpstreamSource): vo
     throw new AdminError(409, 'too_many_open', message);
   }
 
-  /** Waits until each worker knows of the order. */
-  async function answer(target: string, isHeld: boolean, reply: FastifyReply): Promise<TargetView> {
+  /** Waits until each worker knows of the order. `wasClosed`: the order has ended a hold. */
+  async function answer(
+    target: string,
+    { isHeld, wasClosed }: { isHeld: boolean; wasClosed: boolean },
+    reply: FastifyReply,
+  ): Promise<TargetView> {
     const until = performance.now() + patienceMs;
     for (;;) {
       const { reports, targets } = await look();
-      const view = targets.find((one) => one.target === target);
-      if (!view) throw notFound(target);
+      const known = targets.find((one) => one.target === target);
+      if (!known && !wasClosed) throw notFound(target);
+      const view = known ?? unknownTarget(target);
       const isDone = reports.every((report) => reportsHeld(report, target) === isHeld);
       if (!isDone && performance.now() < until) {
         await sleep(lookEveryMs);
@@ -105,7 +110,7 @@ const notFound = (target: string): AdminError =>
   new AdminError(
     404,
     'target_not_found',
-    `No model of the config has the target '${target.slice(0, 200)}'. GET /admin/upstreams lists them, as provider/model; in a path, write the slash as %2F.`,
+    `No model of the config has the target '${target.slice(0, 200)}', and no operator has opened it. GET /admin/upstreams lists them, as provider/model; in a path, write the slash as %2F.`,
   );
 
 const unavailable = (): AdminError =>

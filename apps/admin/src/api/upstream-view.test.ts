@@ -75,6 +75,17 @@ test('a target that an operator has opened says who did it', () => {
   });
 });
 
+test('a target that an operator has opened is shown although the config has it no more', () => {
+  const holds = new Map([['gone/a/b', { by: 'ops', at: 5000 }]]);
+  expect(targetViews({ models, reports: [], holds })[1]).toMatchObject({
+    target: 'gone/a/b',
+    provider: 'gone',
+    model: 'a/b',
+    aliases: [],
+    opened_by: 'operator',
+  });
+});
+
 test('a report of another version is none', () => {
   const reports: WorkerReport[] = [
     { name: 'a', at: 0, metrics: [], sections: {} },

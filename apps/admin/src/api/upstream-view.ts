@@ -1,6 +1,6 @@
 import type { ModelConfig } from '@millrace/shared/config';
 import { isJsonObject, itemsOf } from '@millrace/shared/domain/json';
-import { targetKey } from '@millrace/shared/domain/target-key';
+import { targetKey, targetOfKey } from '@millrace/shared/domain/target-key';
 import type { WorkerReport } from '@millrace/shared/store/reports/port';
 import type { TargetHold } from '@millrace/shared/store/target-holds/port';
 
@@ -57,7 +57,7 @@ export type TargetSources = {
   holds: ReadonlyMap<string, TargetHold>;
 };
 
-/** Each target of the config, and those that workers still know, sorted by name. */
+/** Each target of the config, and those that workers still know or an operator has opened, sorted by name. */
 export function targetViews({ models, reports, holds }: TargetSources): TargetView[] {
   const worst = new Map<string, Reported>();
   for (const one of reports.flatMap(reportedTargets)) {
@@ -75,8 +75,9 @@ export function targetViews({ models, reports, holds }: TargetSources): TargetVi
       else targets.set(key, { provider, model, aliases: [alias] });
     }
   }
-  for (const [key, { provider, model }] of worst) {
-    if (!targets.has(key)) targets.set(key, { provider, model, aliases: [] });
+  // Holds stand until an operator closes the target, also if the config has it no more.
+  for (const key of [...worst.keys(), ...holds.keys()]) {
+    if (!targets.has(key)) targets.set(key, { ...targetOfKey(key), aliases: [] });
   }
   return [...targets]
     .sort(([one], [other]) => (one < other ? -1 : 1))
@@ -86,6 +87,14 @@ export function targetViews({ models, reports, holds }: TargetSources): TargetVi
       ...stateView(worst.get(key), holds.get(key)),
     }));
 }
+
+/** A target that neither the config nor a worker has, and that no operator has opened. */
+export const unknownTarget = (key: string): TargetView => ({
+  target: key,
+  ...targetOfKey(key),
+  aliases: [],
+  ...stateView(undefined, undefined),
+});
 
 function stateView(found: Reported | undefined, hold: TargetHold | undefined) {
   const state = found?.state ?? null;
